@@ -1,0 +1,190 @@
+"""The folder that an estimate leaves behind: numbered EXRs and a ``depth.json``. Standard library only."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+from . import records
+from .camera import Camera
+from .job import Source
+
+SCHEMA_VERSION = 1
+SIDECAR = "depth.json"
+CHANNEL = "Y"
+
+Quantity = Literal["inverse_depth", "relative_disparity"]
+
+
+class DepthSequenceError(ValueError):
+    """A folder that is no finished depth sequence; the message is one sentence for the artist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Spread of the disparity over all frames of a shot; p1 and p99 are its 1 % and 99 % percentiles."""
+
+    minimum: float
+    maximum: float
+    p1: float
+    p99: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """A stretch of the clip without a cut.
+
+    Attributes
+    ----------
+    first_frame, last_frame : int
+        Source frames, both included.
+    status : 'done' or 'refused'
+        A refused shot has no maps; `reason` says why and what to do instead.
+    range : Range or None
+        None for a refused shot.
+    camera : Camera or None
+        None where the estimator gives none.
+    """
+
+    first_frame: int
+    last_frame: int
+    status: Literal["done", "refused"]
+    reason: str | None = None
+    range: Range | None = None
+    camera: Camera | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A file of network weights that took part."""
+
+    repository: str
+    revision: str
+    file: str
+    sha256: str
+    licence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthSequence:
+    """What ``depth.json`` says.
+
+    Attributes
+    ----------
+    source : Source
+        The plate. In the file its path is relative to the folder where that is possible.
+    first_frame, last_frame : int
+        Source frames that were asked for.
+    width, height : int
+        Size of the maps in pixels.
+    quantity : 'inverse_depth' or 'relative_disparity'
+        1/Z in the units of the camera path, or 1/Z up to one scale and shift a shot.
+    confidence : str or None
+        How the confidence maps were brought to 0..1; None where there are none.
+    fingerprint : str
+        `Job.fingerprint` of the job that made it.
+    versions : dict
+        Package name to version, of what took part.
+    seconds : float
+        Time spent, over all runs that took part.
+    """
+
+    source: Source
+    first_frame: int
+    last_frame: int
+    width: int
+    height: int
+    quantity: Quantity
+    shots: tuple[Shot, ...]
+    estimator: str
+    fingerprint: str
+    confidence: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    weights: tuple[Weights, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    schema_version: int = SCHEMA_VERSION
+
+    def shot_at(self, frame: int) -> Shot:
+        """The shot that shows a source frame; the nearest shot for a frame outside the sequence."""
+        return min(self.shots, key=lambda s: max(s.first_frame - frame, frame - s.last_frame, 0))
+
+    @property
+    def done_shots(self) -> tuple[Shot, ...]:
+        """The shots that have maps."""
+        return tuple(shot for shot in self.shots if shot.status == "done")
+
+
+def disparity_name(frame: int) -> str:
+    """File name of a frame's disparity, such as ``disparity.0042.exr``."""
+    return f"disparity.{frame:04d}.exr"
+
+
+def confidence_name(frame: int) -> str:
+    """File name of a frame's confidence, such as ``confidence.0042.exr``."""
+    return f"confidence.{frame:04d}.exr"
+
+
+def save(sequence: DepthSequence, folder: str | Path) -> None:
+    """Write ``depth.json`` in one step; call it last, since its presence says that the folder is complete."""
+    folder = Path(folder)
+    portable = replace(sequence, source=replace(sequence.source, path=_relative(sequence.source.path, folder)))
+    temporary = folder / f".{SIDECAR}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(records.dumps(portable) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / SIDECAR)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(folder: str | Path) -> DepthSequence:
+    """Read a finished depth sequence.
+
+    Parameters
+    ----------
+    folder : path
+        The folder, or the ``depth.json`` in it.
+
+    Returns
+    -------
+    DepthSequence
+        With the plate's path made absolute, relative to where the folder lies now.
+
+    Raises
+    ------
+    DepthSequenceError
+        One sentence: there is no ``depth.json``, it is broken, or a newer Fathom wrote it.
+    """
+    folder = Path(folder)
+    if folder.name == SIDECAR:
+        folder = folder.parent
+    try:
+        text = (folder / SIDECAR).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DepthSequenceError(
+            f"{folder} holds no {SIDECAR}, so it is no finished depth sequence; estimate again into it to finish it."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DepthSequenceError(f"{folder / SIDECAR} cannot be read: {error}.") from error
+    try:
+        sequence = records.loads(DepthSequence, text, where=SIDECAR, strict=False)
+    except records.RecordError as error:
+        raise DepthSequenceError(f"{folder / SIDECAR} is not a depth sequence: {error}.") from error
+    if sequence.schema_version > SCHEMA_VERSION:
+        raise DepthSequenceError(f"{folder / SIDECAR} was written by a newer Fathom; update Fathom to read it.")
+    path = Path(os.path.normpath(folder.absolute() / sequence.source.path))
+    return replace(sequence, source=replace(sequence.source, path=str(path)))
+
+
+def _relative(path: str, folder: Path) -> str:
+    """`path` as seen from `folder`, with forward slashes; absolute where they share no root (Windows drives)."""
+    try:
+        return PurePath(os.path.relpath(path, folder.absolute())).as_posix()
+    except ValueError:
+        return path

@@ -1,0 +1,196 @@
+"""What an estimator is: facts as data, and one function from a shot's frames to its maps.
+
+A folder under ``inference/estimators/`` is an estimator when its ``__init__.py`` offers ``INFO``, an `EstimatorInfo`,
+and ``estimate``, called with a `Shot` and returning a `ShotResult`. The registry imports ``INFO`` of every estimator
+to list them, so an ``__init__.py`` must not import heavy packages: ``estimate`` does that when it is called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..camera import Camera
+from ..depth_sequence import Quantity, Weights
+
+
+class Refused(Exception):
+    """An estimator cannot do a shot.
+
+    Parameters
+    ----------
+    reason : str
+        One sentence with the measured reason.
+    cure : str
+        One sentence with what to do instead.
+    """
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(f"{reason} {cure}")
+        self.reason, self.cure = reason, cure
+
+
+class Cancelled(Exception):
+    """The run was cancelled; raised by `Shot.check` and passed on by whoever meets it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One knob of an estimator.
+
+    Attributes
+    ----------
+    name : str
+        Key in the job's parameters; lower case with underscores.
+    default : int, float, bool or str
+        Its type is the parameter's type.
+    minimum, maximum : number or None
+        Both included.
+    choices : tuple of str
+        What a str may be; empty for any.
+    description : str
+        One sentence for the artist.
+    """
+
+    name: str
+    default: int | float | bool | str
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorInfo:
+    """The facts of an estimator.
+
+    Attributes
+    ----------
+    name, label, summary : str
+        Key in the registry, name for the artist, one sentence.
+    licence : str
+        Licence of code and weights together, as the artist must respect it.
+    packages : tuple of str
+        Import names of what it needs beyond the light set of packages.
+    weights : tuple of Weights
+        What must have been downloaded.
+    gpu : 'unused', 'useful' or 'needed'
+    quantity : Quantity
+    default_size : int
+        Working size, long side in pixels, when the job names none.
+    size_multiple : int
+        Width and height of the working size are multiples of this.
+    minimum_frames : int
+        Shorter shots are refused.
+    gives_camera, gives_confidence : bool
+    confidence_meaning : str or None
+        How confidence was brought to 0..1, for ``depth.json``.
+    parameters : tuple of Parameter
+    """
+
+    name: str
+    label: str
+    summary: str
+    licence: str
+    quantity: Quantity
+    default_size: int
+    packages: tuple[str, ...] = ()
+    weights: tuple[Weights, ...] = ()
+    gpu: Literal["unused", "useful", "needed"] = "unused"
+    size_multiple: int = 1
+    minimum_frames: int = 1
+    gives_camera: bool = False
+    gives_confidence: bool = False
+    confidence_meaning: str | None = None
+    parameters: tuple[Parameter, ...] = ()
+
+
+class Frames(Protocol):
+    """The frames of one shot at working size, by random access; nothing is held in memory beyond what is asked for.
+
+    ``frames[i]`` is the shot's i-th picture: uint8, RGB, [H, W, 3], brought to display (sRGB).
+    """
+
+    width: int
+    height: int
+    numbers: range
+    """Source frame numbers, so that ``frames[i]`` is frame ``numbers[i]``."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+
+
+class Writer(Protocol):
+    """Takes finished maps."""
+
+    def __call__(
+        self, index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None
+    ) -> None:
+        """Keep the maps [H, W] of the shot's `index`-th frame; they are final. Each frame is written once."""
+
+
+class ReportProgress(Protocol):
+    """Takes the estimator's progress within the shot."""
+
+    def __call__(self, stage: str, label: str, done: float, total: float) -> None:
+        """`done` of `total` units of the whole shot's work are done; `stage` and `label` name what goes on now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """What an estimator is given.
+
+    Attributes
+    ----------
+    frames : Frames
+    parameters : dict
+        Every declared parameter with its value.
+    seed : int
+    camera : Camera or None
+        What is known of the camera, scaled to the working size: its focal length alone, or its path with a pose for
+        every frame of the shot.
+    mattes : Frames-like or None
+        ``mattes[i]`` bool [H, W], True where the picture moves on its own; None: unknown.
+    scratch : Path
+        A folder of the estimator's own that outlives the run: what is kept there (written under a temporary name
+        and renamed) lets a later run of the same job go on. It is deleted once the whole job is complete.
+    finished : frozenset of int
+        Indices of frames that an earlier run of the same job has written; they need not be written again, but what
+        later frames depend on must come out bit-identical.
+    write : Writer
+    progress : ReportProgress
+    check : callable
+        Raises `Cancelled` when the run should stop; to be called between steps of at most half a second.
+    """
+
+    frames: Frames
+    parameters: dict[str, Any]
+    seed: int
+    camera: Camera | None
+    mattes: Any | None
+    scratch: Path
+    finished: frozenset[int]
+    write: Writer
+    progress: ReportProgress
+    check: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotResult:
+    """What an estimator returns once all frames of the shot are written.
+
+    Attributes
+    ----------
+    camera : Camera or None
+        At the working size, with one pose for every frame of the shot; None where the estimator gives none.
+    warnings : tuple of str
+        One sentence each, for the artist.
+    """
+
+    camera: Camera | None = None
+    warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,113 @@
+"""What the worker tells whoever started it: one JSON object a line. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+from . import records
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A new stage of the work begins; `label` is for the artist, such as 'Solving the camera of shot 2 of 3'."""
+
+    event: ClassVar[str] = "stage"
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the whole job is: `done` of `total` units of work, the seconds left where they can be told.
+
+    ``frames`` of ``frames_total`` is the same in frames, for people; ``fraction`` is done / total.
+    """
+
+    event: ClassVar[str] = "progress"
+    done: float
+    total: float
+    frames: int = 0
+    frames_total: int = 0
+    seconds_left: float | None = None
+
+    @property
+    def fraction(self) -> float:
+        return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """A frame's maps have been written and are final."""
+
+    event: ClassVar[str] = "frame"
+    number: int
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warning:
+    """Something the artist should know that does not stop the work, such as a refused shot."""
+
+    event: ClassVar[str] = "warning"
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Error:
+    """Why the job ended without a depth sequence.
+
+    Attributes
+    ----------
+    code : int
+        The worker's exit code (`inference.exit_codes`).
+    what, why, cure : str
+        What happened, the reason, and what to try; each may be empty but `what`.
+    """
+
+    event: ClassVar[str] = "error"
+    code: int
+    what: str
+    why: str = ""
+    cure: str = ""
+
+    @property
+    def message(self) -> str:
+        """The parts joined to one text."""
+        return " ".join(part for part in (self.what, self.why, self.cure) if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The depth sequence in `folder` is complete."""
+
+    event: ClassVar[str] = "done"
+    folder: str
+    frames: int
+    seconds: float
+
+
+Event = Stage | Progress | Frame | Warning | Error | Done
+_KINDS: dict[str, type] = {kind.event: kind for kind in (Stage, Progress, Frame, Warning, Error, Done)}
+
+
+def encode(event: Event) -> str:
+    """The event as one line of JSON, without the line's end."""
+    return json.dumps({"event": event.event, **records.to_json(event)}, ensure_ascii=True, allow_nan=False)
+
+
+def decode(line: str) -> Event | None:
+    """Read one line.
+
+    Returns
+    -------
+    Event or None
+        None for a line that is no event or an event that this version does not know: either side may be newer.
+    """
+    try:
+        data = json.loads(line)
+        kind = _KINDS[data.pop("event")]
+        return records.from_json(kind, data, where="event", strict=False)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,211 @@
+"""A job: everything the worker needs to know to estimate one clip. Standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from . import records
+from .camera import Camera
+
+SCHEMA_VERSION = 1
+_NUMBER = re.compile(r"(\d+)(?!.*\d)")
+
+
+class JobError(ValueError):
+    """A job that cannot be run; the message is one sentence for the artist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The plate, as the Blender that asks shows it.
+
+    Attributes
+    ----------
+    kind : 'movie' or 'sequence'
+    path : str
+        The movie file, or the folder that holds the sequence's files.
+    files : tuple of str
+        A sequence's file names in the order of their frames; empty for a movie.
+    width, height : int or None
+        Displayed size in pixels, after rotation. None: as the file says.
+    rotation : int or None
+        Degrees clockwise that turn the stored picture into the displayed one: 0, 90, 180 or 270. None: as the
+        file's metadata says. Blender 4.2 ignores that metadata, so it passes 0.
+    fps : float or None
+        Rate of the constant timeline on which Blender counts a movie's frames. None: as Blender would.
+    frame_count : int or None
+        How many frames Blender counts in a movie. None: as Blender would.
+    colorspace : str or None
+        Name in the OCIO configuration of the space that the plate's values are in. None: Blender's default for
+        the file (sRGB for integer files and movies, linear Rec.709 for float files).
+    ocio_config : str or None
+        Path of the OCIO configuration; None: the one of the environment variable ``OCIO``, or built-in
+        conversions where the colour space is one of the two defaults.
+    """
+
+    kind: Literal["movie", "sequence"]
+    path: str
+    files: tuple[str, ...] = ()
+    width: int | None = None
+    height: int | None = None
+    rotation: int | None = None
+    fps: float | None = None
+    frame_count: int | None = None
+    colorspace: str | None = None
+    ocio_config: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One estimate.
+
+    Attributes
+    ----------
+    source : Source
+    first_frame, last_frame : int or None
+        Source frames to estimate, both included, in Blender's numbering (see `frame_number`). None: the clip's ends.
+    estimator : str
+        Name in the worker's registry.
+    parameters : dict
+        Values for what the estimator declares; what is not named keeps its default.
+    output : str
+        Folder that becomes the depth sequence.
+    size : int or None
+        Long side in pixels of the working size. None: the estimator's default.
+    full_size : bool
+        Whether maps are brought to the plate's size by edge-aware upsampling.
+    seed : int
+    mattes : str or None
+        Folder of matte pictures with the source's frame numbers, white where the picture moves on its own and is
+        to be left out of the camera solve. None: none.
+    camera : Camera or None
+        What is known of the camera: its focal length alone (no poses), or its whole path.
+    """
+
+    source: Source
+    output: str
+    first_frame: int | None = None
+    last_frame: int | None = None
+    estimator: str = "parallax"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    full_size: bool = False
+    seed: int = 0
+    mattes: str | None = None
+    camera: Camera | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def fingerprint(self) -> str:
+        """A hash that is equal exactly for jobs with the same result: everything but the output folder."""
+        data = records.to_json(self)
+        del data["output"]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def frame_number(name: str) -> int:
+    """The frame number in a sequence's file name: its last run of digits, 1 where it has none.
+
+    >>> frame_number("plate_v02.1001.exr")
+    1001
+    """
+    match = _NUMBER.search(Path(name).stem)
+    return int(match.group(1)) if match else 1
+
+
+def validate(job: Job) -> Job:
+    """Check everything about a job that can be checked without opening its files.
+
+    Returns
+    -------
+    Job
+        The job itself, so that the call can be chained.
+
+    Raises
+    ------
+    JobError
+        One sentence on the first thing that is wrong.
+    """
+    for problem in _problems(job):
+        raise JobError(problem)
+    return job
+
+
+def _problems(job: Job) -> Iterator[str]:
+    source = job.source
+    if job.schema_version != SCHEMA_VERSION:
+        yield (
+            f"This job was written for schema {job.schema_version} and this Fathom reads schema {SCHEMA_VERSION}; "
+            "use the same version of Fathom on both sides."
+        )
+    if not source.path:
+        yield "The job names no clip; choose a movie file or an image sequence."
+    if not job.output:
+        yield "The job names no output folder; choose one."
+    if source.kind == "movie" and source.files:
+        yield "A movie has no list of files; make the source a sequence or leave the files out."
+    if source.kind == "sequence":
+        yield from _sequence_problems(source)
+    if source.rotation not in (None, 0, 90, 180, 270):
+        yield f"The rotation must be 0, 90, 180 or 270 degrees, not {source.rotation}."
+    for name, value in (("width", source.width), ("height", source.height), ("frame count", source.frame_count)):
+        if value is not None and value < 1:
+            yield f"The clip's {name} must be at least 1, not {value}."
+    if source.fps is not None and source.fps <= 0:
+        yield f"The clip's frame rate must be above 0, not {source.fps:g}."
+    if job.first_frame is not None and job.last_frame is not None and job.last_frame < job.first_frame:
+        yield f"The frame range {job.first_frame}-{job.last_frame} is empty; its end must not lie before its start."
+    if job.size is not None and job.size < 64:
+        yield f"The working size must be at least 64 pixels on the long side, not {job.size}."
+    if not 0 <= job.seed < 2**31:
+        yield f"The seed must lie between 0 and 2147483647, not {job.seed}."
+    if not job.estimator:
+        yield "The job names no estimator; choose one that `python -m inference estimators` lists."
+
+
+def _sequence_problems(source: Source) -> Iterator[str]:
+    if not source.files:
+        yield f"The image sequence in {source.path} has no files; choose a folder with numbered pictures."
+        return
+    numbers = [frame_number(name) for name in source.files]
+    for before, after, name in zip(numbers, numbers[1:], source.files[1:]):
+        if after <= before:
+            yield f"The sequence's files are not in the order of their frame numbers: {name} follows frame {before}."
+            return
+        if after > before + 1:
+            yield f"Frame {before + 1} is missing from the sequence in {source.path}: after {before} comes {name}."
+            return
+
+
+def save(job: Job, path: str | Path) -> None:
+    """Write a job as JSON."""
+    Path(path).write_text(records.dumps(job) + "\n", encoding="utf-8")
+
+
+def load(path: str | Path) -> Job:
+    """Read and validate a job.
+
+    Raises
+    ------
+    JobError
+        One sentence: the file cannot be read, is not a job, or describes one that cannot be run.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobError(f"The job file {path} cannot be read: {error}.") from error
+    try:
+        return validate(records.loads(Job, text, where="job", strict=True))
+    except records.RecordError as error:
+        raise JobError(f"The job file {path} is not a job: {error}.") from error
+
+
+def with_output(job: Job, output: str) -> Job:
+    """The same job with another output folder."""
+    return dataclasses.replace(job, output=output)

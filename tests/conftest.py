@@ -1,0 +1,68 @@
+"""Set-up for both kinds of tests.
+
+Tests of ``inference/`` run in the worker's environment, the others in Blender's Python: each run collects what its
+environment can run. On Blender's side the checkout is enabled as the extension that it is, so tests import
+``bl_ext.dev.fathom.…`` exactly as Blender does.
+"""
+
+import atexit
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HAS_BPY = importlib.util.find_spec("bpy") is not None
+MODULE = "bl_ext.dev.fathom"
+
+collect_ignore_glob = ["inference/*"] if HAS_BPY else ["scene/*", "operators/*", "panels/*", "extension/*"]
+
+
+def pytest_configure():
+    """Enable the checkout in Blender before any test module is imported."""
+    if not HAS_BPY:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="fathom-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["BLENDER_USER_RESOURCES"] = str(folder / "user")
+    os.environ["FATHOM_HOME"] = str(folder / "home")
+    (folder / "repository").mkdir()
+    (folder / "repository" / "fathom").symlink_to(ROOT, target_is_directory=True)
+    import bpy
+
+    bpy.context.preferences.extensions.repos.new(
+        name="dev", module="dev", custom_directory=str(folder / "repository"), remote_url="", source="USER"
+    )
+    if bpy.ops.preferences.addon_enable(module=MODULE) != {"FINISHED"}:
+        raise pytest.UsageError(f"Blender {bpy.app.version_string} could not enable {MODULE}; see the output above")
+
+
+@pytest.fixture
+def empty_file():
+    """An empty file without the extension disabled: factory settings, no objects."""
+    import bpy
+
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    yield bpy.context.scene
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+
+
+@pytest.fixture(scope="session")
+def inference_python() -> Path:
+    """The worker's Python, as development sets it up beside Blender's."""
+    python = Path(os.environ.get("FATHOM_PYTHON", ROOT / ".venv-inference/bin/python"))
+    if not python.exists():
+        pytest.skip("the inference environment is not there: run `python3 dev.py test` once")
+    return python
+
+
+@pytest.fixture(scope="session")
+def footage() -> Path:
+    """The folder of test footage, which is not part of the repository."""
+    folder = Path(os.environ.get("FATHOM_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no test footage: set FATHOM_TEST_DATA to its folder")
+    return folder
