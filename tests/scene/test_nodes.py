@@ -1,0 +1,123 @@
+"""The version differences, each on the Blender that runs the test."""
+
+import bpy
+import pytest
+from bl_ext.dev.fathom.scene import nodes
+
+
+@pytest.fixture(params=["CompositorNodeTree", "ShaderNodeTree", "GeometryNodeTree"])
+def tree(request, empty_file):
+    return bpy.data.node_groups.new("tree", request.param)
+
+
+def test_math_links_sockets_and_sets_numbers(tree):
+    value = nodes.new(tree, "Value")
+    out = nodes.math(tree, "MULTIPLY_ADD", nodes.output_of(value, "Value"), 2.0, 3.0)
+    first, second, third = out.node.inputs[:3]
+    assert first.links[0].from_node == value
+    assert (second.default_value, third.default_value) == (2.0, 3.0)
+    assert out.node.operation == "MULTIPLY_ADD"
+
+
+def test_a_wrong_socket_name_is_told_with_the_right_ones(tree):
+    node = nodes.new(tree, "Math")
+    with pytest.raises(KeyError, match="Value"):
+        nodes.input_of(node, "Factor")
+    with pytest.raises(KeyError):
+        nodes.input_of(node, "Value", 2)  # only operations of three operands use the third
+
+
+def test_mix_color_takes_its_three_inputs(tree):
+    out = nodes.mix_color(tree, 0.25, (1, 0, 0, 1), (0, 1, 0, 1))
+    values = [s.default_value for s in out.node.inputs if s.enabled]
+    assert values[0] == 0.25
+    assert [tuple(v) for v in values[1:]] == [(1, 0, 0, 1), (0, 1, 0, 1)]
+
+
+def test_options_are_set_as_properties_or_as_sockets(empty_file):
+    tree = bpy.data.node_groups.new("tree", "CompositorNodeTree")
+    scale = nodes.new(tree, "CompositorNodeScale")
+    nodes.set_option(scale, "space", "RENDER_SIZE")
+    combine = nodes.new(tree, "CompositorNodeZcombine")
+    nodes.set_option(combine, "use_antialias_z", False)
+    nodes.set_option(combine, "use_alpha", True)
+    if "Type" in scale.inputs:
+        assert scale.inputs["Type"].default_value == "Render Size"
+    else:
+        assert scale.space == "RENDER_SIZE"
+    if "Anti-Alias" in combine.inputs:
+        assert combine.inputs["Anti-Alias"].default_value is False
+        assert combine.inputs["Use Alpha"].default_value is True
+    else:
+        assert (combine.use_antialias_z, combine.use_alpha) == (False, True)
+    with pytest.raises(KeyError, match="no option 'nonsense'"):
+        nodes.set_option(scale, "nonsense", 1)
+
+
+@pytest.mark.parametrize("kind", ["GeometryNodePointsToVolume", "GeometryNodeMeshToVolume"])
+def test_resolution_mode_of_volumes(empty_file, kind):
+    tree = bpy.data.node_groups.new("tree", "GeometryNodeTree")
+    node = nodes.new(tree, kind)
+    nodes.set_option(node, "resolution_mode", "VOXEL_SIZE")
+    names = [s.name for s in node.inputs if s.enabled]
+    assert "Voxel Size" in names or node.inputs["Resolution Mode"].default_value == "Size"
+
+
+def test_interface_holds_what_it_was_given(tree):
+    shape = nodes.panel(tree, "Shape", description="How it looks")
+    assert nodes.panel(tree, "Shape") == shape
+    nodes.interface_input(
+        tree, "Near", "Float", default=2.0, minimum=0.5, maximum=9.0, subtype="DISTANCE", description="d", parent=shape
+    )
+    nodes.interface_output(tree, "Z", "Float", description="z")
+    begin, end = nodes.group_ends(tree)
+    assert nodes.group_ends(tree) == (begin, end)
+    socket = next(i for i in tree.interface.items_tree if i.name == "Near")
+    assert (socket.default_value, socket.min_value, socket.max_value) == (2.0, 0.5, 9.0)
+    assert (socket.subtype, socket.description, socket.parent.name) == ("DISTANCE", "d", "Shape")
+    assert nodes.output_of(begin, "Near").type == nodes.input_of(end, "Z").type == "VALUE"
+
+
+def test_modifier_inputs_by_name(empty_file):
+    tree = bpy.data.node_groups.new("tree", "GeometryNodeTree")
+    inside = nodes.panel(tree, "Panel")
+    nodes.interface_input(tree, "Geometry", "Geometry")
+    nodes.interface_input(tree, "Height", "Float", default=1.0, parent=inside)
+    nodes.interface_output(tree, "Geometry", "Geometry")
+    begin, end = nodes.group_ends(tree)
+    move = nodes.new(tree, "GeometryNodeSetPosition")
+    up = nodes.new(tree, "CombineXYZ")
+    nodes.feed(nodes.input_of(up, "Z"), nodes.output_of(begin, "Height"))
+    nodes.feed(nodes.input_of(move, "Geometry"), nodes.output_of(begin, "Geometry"))
+    nodes.feed(nodes.input_of(move, "Offset"), nodes.output_of(up, "Vector"))
+    nodes.feed(nodes.input_of(end, "Geometry"), nodes.output_of(move, "Geometry"))
+    mesh = bpy.data.meshes.new("point")
+    mesh.from_pydata([(0, 0, 0)], [], [])
+    thing = bpy.data.objects.new("point", mesh)
+    empty_file.collection.objects.link(thing)
+    modifier = thing.modifiers.new("nodes", "NODES")
+    modifier.node_group = tree
+    assert nodes.modifier_input(modifier, "Height") == 1.0
+    for height in (4.0, 7.0):
+        nodes.set_modifier_input(modifier, "Height", height)
+        assert nodes.modifier_input(modifier, "Height") == height
+        evaluated = thing.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        assert evaluated.data.vertices[0].co.z == height
+
+
+def test_arrange_keeps_the_flow_from_left_to_right(tree):
+    a = nodes.math(tree, "ADD", 1.0, 2.0)
+    b = nodes.math(tree, "ADD", a, 2.0)
+    c = nodes.math(tree, "ADD", a, b)
+    nodes.arrange(tree)
+    assert a.node.location.x < b.node.location.x < c.node.location.x
+
+
+def test_compositor_tree_is_made_once_and_empty(empty_file):
+    tree, made = nodes.compositor_tree(empty_file)
+    assert made and len(tree.nodes) == 0
+    output = nodes.compositor_output(tree)
+    assert output.type == "RGBA"
+    assert nodes.compositor_output(tree) == output
+    assert nodes.compositor_tree(empty_file) == (tree, False)
+    assert len(tree.nodes) == 1
