@@ -1,0 +1,124 @@
+"""The virtual environments of development: one for the worker, one for each supported Blender.
+
+Each is made from pinned files under ``requirements/`` and carries a stamp of them, written last: an environment
+whose set-up was interrupted, or whose lock has changed since, is made again from nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import system
+from .problems import NoInterpreter, Problem
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "requirements"
+DEFAULT_BLENDER = "5.0"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment.
+
+    Attributes
+    ----------
+    folder : str
+        Its name in the repository's root.
+    python : str
+        Version of the interpreter that it needs.
+    locks : tuple of str
+        Files under ``requirements/`` that are installed into it.
+    label : str
+        What it is, for the person who waits for it.
+    blender : bool
+        Whether it holds bpy, which needs system libraries.
+    """
+
+    folder: str
+    python: str
+    locks: tuple[str, ...]
+    label: str
+    blender: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return ROOT / self.folder
+
+    @property
+    def executable(self) -> Path:
+        """Its interpreter."""
+        return system.executable(self.path)
+
+
+INFERENCE = Environment(
+    folder=".venv-inference",
+    python="3.11",
+    locks=("light.txt", "dev-inference.txt"),
+    label="the worker's packages and the development tools, about 0.7 GB",
+)
+BLENDERS = {
+    version: Environment(
+        folder=".venv" if version == DEFAULT_BLENDER else f".venv-{version}",
+        python=python,
+        locks=(f"dev-blender-{version}.txt",),
+        label=f"Blender {version} as a Python module, about 1 GB",
+        blender=True,
+    )
+    for version, python in {"4.2": "3.11", "4.5": "3.11", "5.0": "3.11", "5.2": "3.13"}.items()
+}
+
+
+def ensure(environment: Environment) -> Path:
+    """Make an environment unless it stands already.
+
+    Returns
+    -------
+    Path
+        Its interpreter.
+
+    Raises
+    ------
+    NoInterpreter
+        The interpreter is missing.
+    Problem
+        A system package is missing, or pip failed.
+    """
+    if environment.blender:
+        system.need_blender_libraries()
+    stamp = environment.path / "fathom-stamp"
+    wanted = _fingerprint(environment)
+    if environment.executable.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return environment.executable
+    python = system.find_python(environment.python)
+    if python is None:
+        raise NoInterpreter(
+            f"{environment.folder} needs Python {environment.python}, which is not on PATH; "
+            f"install it so that `python{environment.python}` runs."
+        )
+    system.need_venv(python)
+    print(f"Setting up {environment.folder}: {environment.label} (only this once)", flush=True)
+    shutil.rmtree(environment.path, ignore_errors=True)
+    _run([python, "-m", "venv", str(environment.path)], f"{python} could not make {environment.folder}")
+    locks = [argument for lock in environment.locks for argument in ("-r", str(REQUIREMENTS / lock))]
+    pip = [str(environment.executable), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *locks]
+    _run(pip, f"pip could not install {' and '.join(environment.locks)} into {environment.folder}")
+    stamp.write_text(wanted)
+    return environment.executable
+
+
+def _fingerprint(environment: Environment) -> str:
+    """What the environment is made from, as one hash."""
+    digest = hashlib.sha256(environment.python.encode())
+    for lock in environment.locks:
+        digest.update((REQUIREMENTS / lock).read_bytes())
+    return digest.hexdigest()
+
+
+def _run(command: list[str], failure: str) -> None:
+    if subprocess.run(command, check=False).returncode:
+        raise Problem(f"{failure}; its message stands above. Run the same command again when that is mended.")

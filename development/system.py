@@ -1,0 +1,99 @@
+"""What the environments need from the operating system: an interpreter, venv, and bpy's system libraries."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .problems import Problem
+
+# What `import bpy` links against and the wheels do not carry: shared library -> Debian package.
+BLENDER_LIBRARIES = {
+    "libX11.so.6": "libx11-6",
+    "libXrender.so.1": "libxrender1",
+    "libXfixes.so.3": "libxfixes3",
+    "libXi.so.6": "libxi6",
+    "libXext.so.6": "libxext6",
+    "libXxf86vm.so.1": "libxxf86vm1",  # Blender 4.2
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libSM.so.6": "libsm6",
+    "libICE.so.6": "libice6",
+    "libGL.so.1": "libgl1",
+}
+
+
+def find_python(version: str) -> str | None:
+    """Path of an interpreter of that version, such as '3.11': the running one, or one on PATH; None without one."""
+    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        return sys.executable
+    for name in (f"python{version}", "python3", "python"):
+        found = shutil.which(name)
+        if found and _answer(found, "import sys; print('%d.%d' % sys.version_info[:2])") == version:
+            return found
+    return None
+
+
+def need_venv(python: str) -> None:
+    """Make sure that `python` can make a virtual environment with pip in it.
+
+    Debian splits that off its Python; another interpreter always has it.
+    """
+    if _answer(python, "import ensurepip, venv; print('yes')") == "yes":
+        return
+    version = _answer(python, "import sys; print('%d.%d' % sys.version_info[:2])")
+    install({f"python{version}-venv"}, reason=f"{python} cannot make virtual environments")
+
+
+def need_blender_libraries() -> None:
+    """Make sure that the system libraries of bpy are there. Only Linux lacks any."""
+    if sys.platform != "linux":
+        return
+    missing = {package for library, package in BLENDER_LIBRARIES.items() if not _loads(library)}
+    if missing:
+        install(missing, reason="Blender's Python module needs system libraries that are not there")
+
+
+def install(packages: set[str], *, reason: str) -> None:
+    """Install Debian packages: by apt when root, else say the exact line to run.
+
+    Raises
+    ------
+    Problem
+        Not root, no apt on this system, or apt failed.
+    """
+    names = sorted(packages)
+    if not shutil.which("apt-get"):
+        raise Problem(f"{reason}. Install what your system calls these Debian packages: {' '.join(names)}.")
+    line = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(names)}"
+    if os.geteuid() != 0:
+        raise Problem(f"{reason}. Run this line, then the same command again:\n  sudo sh -c '{line}'")
+    print(f"{reason}: installing {' '.join(names)}", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    if subprocess.run(["sh", "-c", line], env=environment, stdout=subprocess.DEVNULL, check=False).returncode:  # noqa: S607
+        raise Problem(f"apt-get failed, its message stands above. When that is mended, run: {line}")
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _answer(python: str, code: str) -> str:
+    """What `python` prints for `code`; empty where it fails."""
+    try:
+        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def executable(environment: Path, name: str = "python") -> Path:
+    """Path of a program in a virtual environment."""
+    return environment / ("Scripts" if os.name == "nt" else "bin") / (name + (".exe" if os.name == "nt" else ""))

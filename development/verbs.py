@@ -1,0 +1,103 @@
+"""The verbs of dev.py that run something in the environments."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from . import environments
+from .environments import BLENDERS, DEFAULT_BLENDER, INFERENCE, ROOT
+from .problems import NoInterpreter, Problem
+
+NO_TESTS_COLLECTED = 5  # pytest's exit status
+
+
+def demo(arguments: list[str]) -> int:
+    """Run the main job on the project's own clip, or on another one, and leave pictures in ``demo-output/``."""
+    worker = environments.ensure(INFERENCE)
+    blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
+    return _run([str(blender), "-m", "demo", *arguments], FATHOM_PYTHON=str(worker))
+
+
+def test(arguments: list[str]) -> int:
+    """Run the tests: the worker's and, on Blender 5.0, Blender's; or Blender's alone on the versions named.
+
+    A path among pytest's arguments picks the side that it belongs to.
+    """
+    versions, rest = _blender_versions(arguments)
+    paths = [Path(a.split("::")[0]).resolve() for a in rest if (ROOT / a.split("::")[0]).exists()]
+    worker_tests = ROOT / "tests" / "inference"
+    worker_only = bool(paths) and all(path.is_relative_to(worker_tests) for path in paths)
+    blender_only = bool(paths) and all(
+        path.parent != ROOT / "tests" and path.is_relative_to(ROOT / "tests") and not path.is_relative_to(worker_tests)
+        for path in paths
+    )
+    worker = environments.ensure(INFERENCE)
+    suites: list[tuple[str, Path]] = []
+    if not versions and not blender_only:
+        suites.append(("the worker", worker))
+    for version in versions or ([] if worker_only else [DEFAULT_BLENDER]):
+        try:
+            suites.append((f"Blender {version}", environments.ensure(BLENDERS[version])))
+        except NoInterpreter as problem:
+            if version == DEFAULT_BLENDER:
+                raise
+            print(f"\n== Blender {version} is skipped: {problem}", flush=True)
+    statuses = []
+    for name, python in suites:
+        print(f"\n== Tests of {name} ({python.parent.parent.name})", flush=True)
+        started = time.monotonic()
+        statuses.append(_run([str(python), "-m", "pytest", *rest], FATHOM_PYTHON=str(worker)))
+        print(f"== Tests of {name}: {time.monotonic() - started:.0f} s", flush=True)
+    failed = [status for status in statuses if status not in (0, NO_TESTS_COLLECTED)]
+    if failed:
+        return failed[0]
+    return 0 if 0 in statuses else NO_TESTS_COLLECTED
+
+
+def lint(arguments: list[str]) -> int:
+    """Check style, formatting and types."""
+    worker = environments.ensure(INFERENCE)
+    commands = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
+    return max(_run([str(worker), "-m", *command]) for command in commands)
+
+
+def build(arguments: list[str]) -> int:
+    """Build the extension's zip with the tool that Blender's wheel carries."""
+    blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
+    tools = sorted(environments.BLENDERS[DEFAULT_BLENDER].path.rglob("addons_core/bl_pkg/cli/blender_ext.py"))
+    if not tools:
+        raise Problem(f"the bpy wheel in {blender.parent.parent} carries no extension tool; remove it and run again.")
+    output = ROOT / "build"
+    output.mkdir(exist_ok=True)
+    return _run([str(blender), str(tools[0]), "build", "--source-dir", str(ROOT), "--output-dir", str(output)])
+
+
+def benchmark(arguments: list[str]) -> int:
+    """Run the benchmarks in the worker's environment."""
+    worker = environments.ensure(INFERENCE)
+    return _run([str(worker), "-m", "benchmarks.parallax", *arguments])
+
+
+def _blender_versions(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The versions that follow ``--blender``, and the other arguments."""
+    if "--blender" not in arguments:
+        return [], arguments
+    start = arguments.index("--blender")
+    end = start + 1
+    while end < len(arguments) and re.fullmatch(r"\d+\.\d+", arguments[end]):
+        end += 1
+    versions = arguments[start + 1 : end]
+    unknown = [version for version in versions if version not in BLENDERS]
+    if unknown or not versions:
+        given = f"'{unknown[0]}'" if unknown else "none"
+        raise Problem(f"--blender takes one or more of {', '.join(BLENDERS)}, not {given}.")
+    return versions, arguments[:start] + arguments[end:]
+
+
+def _run(command: list[str], **variables: str) -> int:
+    """Run a command in the repository's root; return its exit status."""
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=False).returncode
