@@ -1,0 +1,118 @@
+"""Finding the worker's Python, and telling a whole environment from any other."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from inference import environment
+
+
+@pytest.fixture
+def lock(tmp_path):
+    path = tmp_path / "lock.txt"
+    path.write_text("numpy==2.0\n")
+    return [path]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A data folder of the test's own."""
+    monkeypatch.delenv("FATHOM_PYTHON", raising=False)
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def make(folder: Path, *, stamp: str | None, python: bool = True):
+    """What an environment in `folder` looks like from outside."""
+    executable = environment.python_of(folder)
+    executable.parent.mkdir(parents=True)
+    (folder / "pyvenv.cfg").write_text("")
+    if python:
+        executable.symlink_to(sys.executable)
+    if stamp is not None:
+        (folder / environment.STAMP).write_text(stamp)
+
+
+def stamp(lock) -> str:
+    return f'{{"requirements": "{environment.fingerprint(lock)}"}}'
+
+
+def test_data_folder_prefers_the_preference_then_the_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "variable"))
+    assert environment.data_folder(str(tmp_path / "preference")) == tmp_path / "preference"
+    assert environment.data_folder("") == tmp_path / "variable"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the place is the platform's")
+def test_data_folder_is_the_platforms_place(monkeypatch, tmp_path):
+    monkeypatch.delenv("FATHOM_HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert environment.data_folder() == tmp_path / "fathom"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    assert environment.data_folder() == Path.home() / ".local/share/fathom"
+
+
+def test_python_is_found_in_order(home, lock, monkeypatch, tmp_path):
+    make(environment.own_environment(home, lock), stamp=stamp(lock))
+    assert environment.find_python(None, requirements=lock) == environment.python_of(
+        environment.own_environment(home, lock)
+    )
+
+    make(tmp_path / "other", stamp=None)
+    monkeypatch.setenv("FATHOM_PYTHON", str(environment.python_of(tmp_path / "other")))
+    assert environment.find_python("", requirements=lock) == environment.python_of(tmp_path / "other")
+
+    assert environment.find_python(sys.executable) == Path(sys.executable)
+
+
+def test_the_folder_of_an_environment_names_its_python(home, tmp_path):
+    make(tmp_path / "mine", stamp=None)
+    assert environment.find_python(str(tmp_path / "mine")) == environment.python_of(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("stamped", "python", "expected"),
+    [
+        (None, True, "unfinished"),
+        ("{", True, "unfinished"),
+        ('{"requirements": "another"}', True, "outdated"),
+        ("ours", True, "ready"),
+        ("ours", False, "broken"),
+    ],
+)
+def test_state_tells_a_whole_environment_from_any_other(home, lock, stamped, python, expected):
+    folder = environment.own_environment(home, lock)
+    assert environment.state(folder, lock) == "missing"
+    make(folder, stamp=stamp(lock) if stamped == "ours" else stamped, python=python)
+    assert environment.state(folder, lock) == expected
+
+
+def test_without_an_environment_one_sentence_names_the_cure(home, lock):
+    with pytest.raises(environment.MissingEnvironment, match=r"^The inference environment .* Set Up in .*Fathom\.$"):
+        environment.find_python(None, requirements=lock)
+
+
+def test_each_fault_has_its_own_sentence(home, lock, tmp_path, monkeypatch):
+    make(home / "environments" / "older", stamp=stamp(lock))
+    with pytest.raises(environment.MissingEnvironment, match="another version of Fathom"):
+        environment.find_python(None, requirements=lock)
+    make(environment.own_environment(home, lock), stamp=None)
+    with pytest.raises(environment.MissingEnvironment, match="broken off"):
+        environment.find_python(None, requirements=lock)
+    (environment.own_environment(home, lock) / environment.STAMP).write_text(stamp(lock))
+    environment.python_of(environment.own_environment(home, lock)).unlink()
+    with pytest.raises(environment.MissingEnvironment, match="has gone"):
+        environment.find_python(None, requirements=lock)
+    with pytest.raises(environment.MissingEnvironment, match=r"nowhere, named by the preference Worker Python"):
+        environment.find_python(str(tmp_path / "nowhere"))
+    monkeypatch.setenv("FATHOM_PYTHON", str(tmp_path / "nowhere"))
+    with pytest.raises(environment.MissingEnvironment, match="nowhere, named by FATHOM_PYTHON"):
+        environment.find_python(None, requirements=lock)
+
+
+def test_the_hash_ignores_how_lines_end(tmp_path):
+    unix, windows = tmp_path / "unix.txt", tmp_path / "windows.txt"
+    unix.write_bytes(b"a==1\nb==2\n")
+    windows.write_bytes(b"a==1\r\nb==2\r\n")
+    assert environment.fingerprint([unix]) == environment.fingerprint([windows])
