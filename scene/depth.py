@@ -1,0 +1,276 @@
+"""A depth sequence in Blender: loading it, its frames on the timeline, its images."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..inference import depth_sequence
+from ..inference.depth_sequence import DepthSequence, DepthSequenceError, Shot
+from . import tags
+
+
+class DepthError(ValueError):
+    """Depth that cannot be loaded or built with; the message is one sentence for the artist."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """A depth sequence placed on the timeline.
+
+    Attributes
+    ----------
+    folder : Path
+        Absolute.
+    sequence : DepthSequence
+        What ``depth.json`` says; the plate's path in it is absolute.
+    frame_offset : int
+        Scene frame = source frame + frame_offset.
+    """
+
+    folder: Path
+    sequence: DepthSequence
+    frame_offset: int = 0
+
+    @property
+    def name(self) -> str:
+        """The clip's name for labels: a movie's file name, or what a sequence's files have in common."""
+        source = self.sequence.source
+        if source.kind == "movie":
+            return Path(source.path).stem
+        stem = Path(source.files[0]).stem if source.files else ""
+        return re.sub(r"[\s._-]*\d+\D*$", "", stem) or Path(source.path).name
+
+    def label(self, what: str, shot: Shot | None = None) -> str:
+        """A datablock's name, such as 'tokyo-walk Camera'; with the shot's frames where the clip has several."""
+        frames = f" {shot.first_frame}-{shot.last_frame}" if shot is not None and len(self.sequence.shots) > 1 else ""
+        return f"{self.name} {what}{frames}"
+
+    def source_frame(self, scene_frame: int) -> int:
+        """The source frame that a scene frame shows, clamped at the ends of the sequence."""
+        frame = scene_frame - self.frame_offset
+        return min(max(frame, self.sequence.first_frame), self.sequence.last_frame)
+
+    def shot_at(self, scene_frame: int) -> Shot:
+        """The shot, done or refused, that a scene frame shows; beyond the clip's ends the one at that end."""
+        return self.sequence.shot_at(scene_frame - self.frame_offset)
+
+    def done_shot_at(self, scene_frame: int) -> Shot:
+        """As `shot_at`, for building.
+
+        Raises
+        ------
+        DepthError
+            The shot was refused; the sentence has the reason.
+        """
+        return self.require_done(self.shot_at(scene_frame))
+
+    def require_done(self, shot: Shot) -> Shot:
+        """The shot itself, or DepthError with the estimator's reason where it has no depth."""
+        if shot.status == "done" and shot.range is not None:
+            return shot
+        why = (shot.reason or "the estimator gave no reason").rstrip(".")
+        raise DepthError(
+            f"Frames {shot.first_frame}-{shot.last_frame} of {self.name} have no depth: {why}; estimate them in "
+            "another way, or go to a frame of another shot."
+        )
+
+    def frames_shown(self, shot: Shot) -> tuple[int | None, int | None]:
+        """Source frames at which the shot's setup shows something: exactly those for which `shot_at` gives the shot.
+
+        Returns
+        -------
+        (int or None, int or None)
+            First and last, both included; None where it is open, since beyond the clip's ends the shot at that end
+            goes on with its frame clamped. Elsewhere another shot has its turn, and where that one was refused there
+            is nothing to see.
+        """
+        shots = sorted(self.sequence.shots, key=lambda s: s.first_frame)
+        i = shots.index(shot)
+        before, after = (shots[i - 1] if i > 0 else None), (shots[i + 1] if i + 1 < len(shots) else None)
+        # Frames between two shots go to the nearer one, the earlier where both are as near.
+        first = None if before is None else (before.last_frame + shot.first_frame) // 2 + 1
+        last = None if after is None else (shot.last_frame + after.first_frame) // 2
+        return first, last
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distances:
+    """Starting values for the inputs that turn a shot's disparity d into distance Z.
+
+    ``inverse_depth``: ``Z = scale / max(d, 1 / far_limit)``.
+    ``relative_disparity``: ``t = (d - p1) / (p99 - p1)``, ``1 / Z = t (1 / near - 1 / far) + 1 / far``, clamped to
+    ``[1 / far_limit, 1 / near_limit]``.
+    """
+
+    p1: float
+    p99: float
+    scale: float = 1.0
+    near: float = 1.0
+    far: float = 10.0
+    near_limit: float = 0.5
+    far_limit: float = 100.0
+
+
+def distances(depth: Depth, shot: Shot) -> Distances:
+    """Starting values that suit a shot.
+
+    For ``inverse_depth`` the far limit is four times as far as 99 % of the picture, at most a thousand times the
+    distance of what is nearest, so that a sky (disparity 0) stays at hand. ``relative_disparity`` knows no distances:
+    near and far are guesses for the artist to change.
+
+    Raises
+    ------
+    DepthError
+        The shot was refused.
+    """
+    spread = depth.require_done(shot).range
+    p1, p99 = spread.p1, spread.p99
+    if depth.sequence.quantity == "relative_disparity":
+        return Distances(p1=p1, p99=max(p99, p1 + 1e-6 * max(abs(p1), 1e-6)))
+    nearest = 1.0 / p99 if p99 > 0 else 1.0
+    far_limit = min(4.0 / p1, 1000.0 * nearest) if p1 > 0 else 1000.0 * nearest
+    return Distances(p1=p1, p99=p99, near=nearest, far=far_limit / 4.0, near_limit=0.1 * nearest, far_limit=far_limit)
+
+
+def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
+    """Load a finished depth sequence, from any place on any machine.
+
+    Parameters
+    ----------
+    folder : path
+        The folder or its ``depth.json``; Blender's ``//`` at the start stands for the folder of the .blend file.
+    frame_offset : int
+        Scene frame = source frame + frame_offset.
+
+    Raises
+    ------
+    DepthError
+        There is no readable ``depth.json``, or maps that it promises are missing; names the folder and the frame.
+    """
+    folder = Path(os.path.normpath(Path(bpy.path.abspath(str(folder))).absolute()))
+    if folder.name == depth_sequence.SIDECAR:
+        folder = folder.parent
+    try:
+        sequence = depth_sequence.load(folder)
+    except DepthSequenceError as error:
+        raise DepthError(str(error)) from error
+    names = [depth_sequence.disparity_name]
+    if sequence.confidence is not None:
+        names.append(depth_sequence.confidence_name)
+    present = {entry.name for entry in os.scandir(folder)}
+    missing = [
+        (frame, name(frame))
+        for shot in sequence.done_shots
+        for frame in range(shot.first_frame, shot.last_frame + 1)
+        for name in names
+        if name(frame) not in present
+    ]
+    if missing:
+        frame, file = missing[0]
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DepthError(
+            f"{folder} is incomplete: frame {frame} ({file}){more} is missing; copy the whole folder again, or "
+            "estimate the clip again."
+        )
+    return Depth(folder=folder, sequence=sequence, frame_offset=frame_offset)
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+def disparity_image(depth: Depth) -> bpy.types.Image:
+    """The image datablock of the disparity maps: a sequence, Non-Color, one for all shots of the clip.
+
+    Its frames are addressed by source frame: Geometry Nodes' Image Texture takes that number as its Frame, and
+    `show_frames` sets up everything that has an image user. One that shows the folder already is used again. The path
+    is relative to the .blend file where that is saved.
+
+    Raises
+    ------
+    DepthError
+        No shot has maps.
+    """
+    return _maps(depth, depth_sequence.disparity_name, "disparity", "Depth")
+
+
+def confidence_image(depth: Depth) -> bpy.types.Image | None:
+    """As `disparity_image`, for the confidence maps (0..1); None where the estimator gave none."""
+    if depth.sequence.confidence is None:
+        return None
+    return _maps(depth, depth_sequence.confidence_name, "confidence", "Confidence")
+
+
+def find_disparity_image(depth: Depth) -> bpy.types.Image | None:
+    """The datablock that `disparity_image` would use again, or None."""
+    return _find(depth.folder, "disparity")
+
+
+def _maps(depth: Depth, file_name: Any, kind: str, label: str) -> bpy.types.Image:
+    if not depth.sequence.done_shots:
+        raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
+    # The lowest number: Blender takes from it how many digits the numbers have at least.
+    first = min(shot.first_frame for shot in depth.sequence.done_shots)
+    image = _find(depth.folder, kind)
+    path = depth.folder / file_name(first)
+    if image is None:
+        image = bpy.data.images.load(str(path))
+        image.name = depth.label(label)
+        tags.tag(image, kind)
+    image.colorspace_settings.name = "Non-Color"
+    image.alpha_mode = "NONE"
+    image.source = "SEQUENCE"
+    image.filepath = portable_path(path)
+    return image
+
+
+def _find(folder: Path, kind: str) -> bpy.types.Image | None:
+    for image in bpy.data.images:
+        if image.library is None and image.get(tags.KIND) == kind:
+            path = Path(bpy.path.abspath(image.filepath))
+            if os.path.realpath(path.parent) == os.path.realpath(folder):
+                return image
+    return None
+
+
+def portable_path(path: Path) -> str:
+    """The path as Blender stores it: relative (``//``) where the .blend file is saved and shares a root with it."""
+    if not bpy.data.filepath:
+        return str(path)
+    try:
+        return bpy.path.relpath(str(path))
+    except ValueError:  # another drive on Windows
+        return str(path)
+
+
+def show_frames(user: Any, first: int, last: int, *, frame_offset: int) -> None:
+    """Let an image user show source frame = scene frame - frame_offset, clamped to first..last.
+
+    Parameters
+    ----------
+    user : ImageUser, or a compositor's Image node, which has the same properties
+    first, last : int
+        Source frames, both included.
+    frame_offset : int
+
+    Notes
+    -----
+    Blender shows frame ``min(max(scene - frame_start + 1, 0), frame_duration) + frame_offset``: before its start it
+    asks for the frame *before* the first. The range is therefore given as one frame shorter and starting one later.
+    """
+    user.use_cyclic = False
+    user.use_auto_refresh = True
+    user.frame_offset = first
+    if last > first:
+        user.frame_start = first + frame_offset + 1
+        user.frame_duration = last - first
+        return
+    # A single frame: a duration of 0 means something else, so the start lies before any timeline.
+    user.frame_offset = first - 1
+    user.frame_start = -1048574
+    user.frame_duration = 1
