@@ -1,0 +1,126 @@
+"""A clip: its frames one after the other, as display pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..job import Source
+from . import colour, pixels
+from .errors import ClipError
+from .movie import Movie
+from .sequence import Sequence
+
+
+class Clip:
+    """An open clip; use it in a ``with`` statement.
+
+    Attributes
+    ----------
+    source : Source
+    first_frame, last_frame : int
+        In Blender's numbering, both included.
+    width, height : int
+        Displayed size in pixels, after rotation.
+    fps : float
+    colorspace : str
+        Name of the colour space that the plate's values are in.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._frames: Movie | Sequence = Movie(source) if source.kind == "movie" else Sequence(source)
+        self.source = source
+        self.first_frame, self.last_frame = self._frames.first_frame, self._frames.last_frame
+        self.width, self.height = self._frames.width, self._frames.height
+        self.fps = self._frames.fps
+        for name, told, found in (("width", source.width, self.width), ("height", source.height, self.height)):
+            if told is not None and told != found:
+                raise ClipError(
+                    f"{source.path} has a {name} of {found} pixels but Blender shows {told}",
+                    "reload the clip in Blender, then estimate again",
+                )
+        self.colorspace = source.colorspace or (colour.LINEAR if self._frames.floating else colour.SRGB)
+        self._to_display: Callable[[NDArray[np.float32]], NDArray[np.float32]] = colour.to_display(
+            self.colorspace, source.ocio_config
+        )
+
+    def read(
+        self, first: int | None = None, last: int | None = None, *, size: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield ``(number, picture)`` from frame `first` to `last`, both included, streaming.
+
+        Parameters
+        ----------
+        first, last : int or None
+            None: the clip's ends.
+        size : (width, height) or None
+            Scale the pictures to this size (area average, in the plate's own encoding); None: the plate's size.
+
+        Yields
+        ------
+        number : int
+        picture : [H, W, 3] float32
+            RGB, sRGB-encoded, in [0, 1].
+
+        Raises
+        ------
+        ClipError
+            The range is not in the clip, or a frame cannot be read; frames before it have been yielded.
+        """
+        first = self.first_frame if first is None else first
+        last = self.last_frame if last is None else last
+        if first < self.first_frame or last > self.last_frame or last < first:
+            raise ClipError(
+                f"Frames {first}-{last} are not all in {self.source.path}, "
+                f"which has {self.first_frame}-{self.last_frame}",
+                "choose a range within the clip",
+            )
+        return self._pictures(first, last, size)
+
+    def _pictures(
+        self, first: int, last: int, size: tuple[int, int] | None
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        for number, stored in self._frames.read(first, last):
+            picture = pixels.as_float(stored)
+            if size is not None:
+                picture = _scaled(picture, size)
+            yield number, self._to_display(picture)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is held open between reads; here so that a clip may be used like a file."""
+
+
+def open_clip(source: Source) -> Clip:
+    """Open a source for reading.
+
+    Raises
+    ------
+    ClipError
+        One sentence: the file is missing, empty or no movie, a frame of the sequence is missing, the size is not
+        what Blender shows, or the colour space is unknown.
+    """
+    return Clip(source)
+
+
+def _scaled(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    height, width = picture.shape[:2]
+    if (width, height) == size:
+        return picture
+    if not np.isfinite(picture).all():  # one bad pixel must not spread
+        picture = np.nan_to_num(picture, nan=0.0, posinf=65504.0, neginf=-65504.0)
+    smaller = size[0] <= width and size[1] <= height
+    scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return scaled.astype(np.float32, copy=False)

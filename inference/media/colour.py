@@ -1,0 +1,120 @@
+"""From the plate's own colour space to an ordinary display picture (sRGB), through OCIO as Blender does it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PyOpenColorIO
+from numpy.typing import NDArray
+
+from .errors import ClipError
+
+Picture = NDArray[np.float32]
+
+SRGB = "sRGB"
+LINEAR = "Linear Rec.709"
+DISPLAY_NAMES = (SRGB, "sRGB - Texture", "sRGB Encoded Rec.709 (sRGB)", "srgb_texture", "Utility - sRGB - Texture")
+"""What configurations call the space of an sRGB picture; Blender's own comes first."""
+
+
+def to_display(colorspace: str, config: str | Path | None) -> Callable[[Picture], Picture]:
+    """A function that brings pictures to display.
+
+    Parameters
+    ----------
+    colorspace : str
+        Name of the space that the values are in.
+    config : path or None
+        OCIO configuration; None: the one that the environment variable ``OCIO`` names, or built-in conversions for
+        ``sRGB`` and ``Linear Rec.709``.
+
+    Returns
+    -------
+    callable
+        Takes [H, W, 3] float32 and returns the same shape, sRGB-encoded without a tone curve (Blender's view
+        transform "Standard"), clamped to [0, 1]; NaN becomes 0. It may reuse its argument's memory.
+
+    Raises
+    ------
+    ClipError
+        The configuration cannot be read, or does not know the colour space.
+    """
+    config = config or os.environ.get("OCIO") or None
+    if colorspace == SRGB:  # nothing to convert, whatever the configuration
+        return _clamped
+    if config is None:
+        if colorspace == LINEAR:
+            return lambda picture: encode_srgb(_clamped(picture))
+        raise ClipError(
+            f"The colour space {colorspace} needs an OCIO configuration and none is given",
+            f"set the environment variable OCIO to a configuration that has it, or use {SRGB} or {LINEAR}",
+        )
+    processor = _processor(colorspace, config)
+
+    def convert(picture: Picture) -> Picture:
+        # An infinite highlight is a highlight: 65504 is the largest half float, far above any display white.
+        pixels = np.nan_to_num(np.ascontiguousarray(picture, np.float32), nan=0.0, posinf=65504.0, neginf=-65504.0)
+        processor.applyRGB(pixels)
+        return _clamped(pixels)
+
+    return convert
+
+
+def encode_srgb(linear: Picture) -> Picture:
+    """The sRGB transfer function (IEC 61966-2-1) on values in [0, 1]."""
+    return np.where(linear <= 0.0031308, linear * np.float32(12.92), 1.055 * np.power(linear, 1 / 2.4) - 0.055).astype(
+        np.float32
+    )
+
+
+def _clamped(picture: Picture) -> Picture:
+    np.nan_to_num(picture, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    return np.clip(picture, 0.0, 1.0, out=picture)
+
+
+def _processor(colorspace: str, path: str | Path) -> PyOpenColorIO.CPUProcessor:
+    config = _load(path)
+    if config.getColorSpace(colorspace) is None:
+        raise ClipError(
+            f"The colour space {colorspace} is not in the OCIO configuration {path}",
+            f"choose one of {', '.join(_names(config))}",
+        )
+    try:
+        return _display_processor(config, colorspace).getDefaultCPUProcessor()
+    except PyOpenColorIO.Exception as error:
+        raise ClipError(
+            f"The OCIO configuration {path} cannot convert {colorspace} to sRGB ({_first_line(error)})",
+            "choose another colour space for the clip or another configuration",
+        ) from error
+
+
+def _display_processor(config: PyOpenColorIO.Config, colorspace: str) -> PyOpenColorIO.Processor:
+    for name in DISPLAY_NAMES:
+        if config.getColorSpace(name) is not None:
+            return config.getProcessor(colorspace, name)
+    # A configuration that calls sRGB something else: OCIO finds the way through its own built-in configuration.
+    builtin = PyOpenColorIO.Config.CreateFromBuiltinConfig("cg-config-latest")
+    return PyOpenColorIO.Config.GetProcessorToBuiltinColorSpace(config, colorspace, builtin, "sRGB - Texture")
+
+
+def _load(path: str | Path) -> PyOpenColorIO.Config:
+    if not str(path).startswith("ocio://") and not Path(path).is_file():
+        raise ClipError(f"There is no OCIO configuration {path}", "correct the environment variable OCIO or the job")
+    try:
+        return PyOpenColorIO.Config.CreateFromFile(str(path))
+    except PyOpenColorIO.Exception as error:
+        raise ClipError(
+            f"The OCIO configuration {path} cannot be read ({_first_line(error)})",
+            "use another configuration, or one that Blender ships",
+        ) from error
+
+
+def _names(config: PyOpenColorIO.Config) -> list[str]:
+    return list(config.getColorSpaceNames(PyOpenColorIO.SEARCH_REFERENCE_SPACE_ALL, PyOpenColorIO.COLORSPACE_ACTIVE))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

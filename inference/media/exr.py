@@ -1,0 +1,105 @@
+"""Maps as EXR files: one channel ``Y``, 32-bit float, ZIP, which every Blender reads the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import OpenEXR
+from numpy.typing import ArrayLike, NDArray
+
+from ..depth_sequence import CHANNEL
+from .errors import ClipError
+
+
+def write_map(path: str | Path, array: ArrayLike, metadata: Mapping[str, str | int | float] | None = None) -> None:
+    """Write one map.
+
+    Parameters
+    ----------
+    path : path
+        Written in place: call with a temporary name and rename, where a half-written file must never be seen.
+    array : [H, W] numbers
+        Kept as float32.
+    metadata : mapping or None
+        Goes into the file's header; for people and other programs, since Blender does not show it.
+
+    Raises
+    ------
+    ValueError
+        The array is not two-dimensional, or empty.
+    OSError
+        The file cannot be written (no folder, no permission, full disk).
+    """
+    values = np.ascontiguousarray(array, dtype=np.float32)
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"a map has two dimensions and at least one pixel, not shape {values.shape}")
+    header = {**(metadata or {}), "compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    # The file is opened by Python first: its OSError names what is wrong (the library's error does not).
+    with open(path, "wb"):
+        pass
+    try:
+        with OpenEXR.File(header, {CHANNEL: values}) as file:
+            file.write(str(path))
+    except RuntimeError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
+
+
+def read_map(path: str | Path) -> NDArray[np.float32]:
+    """Read one map.
+
+    Returns
+    -------
+    [H, W] float32
+
+    Raises
+    ------
+    ClipError
+        The file is missing, broken, or has no channel ``Y``.
+    """
+    channels = read_channels(path)
+    if CHANNEL not in channels:
+        raise ClipError(
+            f"{path} has no channel {CHANNEL} but {', '.join(sorted(channels)) or 'none at all'}",
+            "use an EXR that Fathom wrote",
+        )
+    return channels[CHANNEL].astype(np.float32, copy=False)
+
+
+def read_channels(path: str | Path) -> dict[str, NDArray[np.floating]]:
+    """Read all channels of an EXR file.
+
+    Returns
+    -------
+    dict of [H, W] arrays
+        By the channel's full name as in the file (``ViewLayer.Combined.R``), in the order of the file's parts.
+        Of parts that share a channel name the first counts. Values are as stored (half, float or uint).
+
+    Raises
+    ------
+    ClipError
+        The file is missing or broken, or its pixels are incomplete.
+    """
+    if not Path(path).is_file():
+        raise ClipError(f"There is no file {path}", "check the path")
+    channels: dict[str, NDArray[np.floating]] = {}
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            for part in file.parts:
+                prefix = f"{part.name()}." if len(file.parts) > 1 and part.name() else ""
+                missing = {channel.name for channel in part.header["channels"]} - set(part.channels)
+                if missing:  # the library only warns on stderr and leaves the pixels out
+                    raise ValueError(f"the pixels of channel {min(missing)} are incomplete")
+                for name, channel in part.channels.items():
+                    channels.setdefault(name if name.startswith(prefix) else prefix + name, channel.pixels)
+    except Exception as error:
+        raise ClipError(
+            f"{path} cannot be read as an EXR file ({_first_line(error)})", "render or copy it again"
+        ) from error
+    return channels
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")

@@ -1,0 +1,72 @@
+"""Matte pictures: white where the picture moves on its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..job import frame_number
+from . import pixels, sequence, stills
+from .errors import ClipError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mattes:
+    """Mattes by random access; ``mattes[i]`` is that of frame ``numbers[i]``."""
+
+    files: tuple[Path, ...]
+    numbers: range
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> NDArray[np.bool_]:
+        """Bool [H, W], True where at least half of the pixel is white.
+
+        Raises
+        ------
+        ClipError
+            The picture cannot be read.
+        """
+        picture = pixels.as_float(stills.read(self.files[index])).mean(axis=2)
+        return cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA) >= 0.5
+
+
+def mattes(folder: str | Path, first: int, last: int, size: tuple[int, int]) -> Mattes:
+    """The mattes of the frames `first` to `last`.
+
+    Parameters
+    ----------
+    folder : path
+        Holds one numbered sequence of pictures with the source's frame numbers; it may be longer than the range.
+    first, last : int
+        Source frames, both included.
+    size : (width, height)
+        What the mattes are scaled to.
+
+    Raises
+    ------
+    ClipError
+        A frame has no matte, or the folder holds none at all.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ClipError(f"There is no folder of mattes {folder}", "choose one with a picture for every frame")
+    files = {frame_number(name): folder / name for name in sequence.pictures(folder)}
+    for number in range(first, last + 1):
+        if number not in files:
+            raise ClipError(
+                f"Frame {number} has no matte in {folder}", "render mattes with the clip's own frame numbers"
+            )
+    return Mattes(
+        files=tuple(files[number] for number in range(first, last + 1)),
+        numbers=range(first, last + 1),
+        width=size[0],
+        height=size[1],
+    )

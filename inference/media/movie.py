@@ -1,0 +1,225 @@
+"""Movies, decoded by FFmpeg (PyAV) and counted as Blender counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from ..job import Source
+from . import pixels
+from .errors import ClipError
+from .timeline import Timeline
+
+_SEEK_MARGIN = Fraction(1)
+"""Seconds before the wanted frame at which decoding starts, for streams whose key frames come late in their group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a movie's header says.
+
+    Attributes
+    ----------
+    width, height : int
+        Stored size in pixels.
+    rotation : int
+        Degrees clockwise that turn the stored picture into the displayed one.
+    timeline : Timeline
+    """
+
+    width: int
+    height: int
+    rotation: int
+    timeline: Timeline
+
+
+class Movie:
+    """An open movie.
+
+    Parameters
+    ----------
+    source : Source
+        Of kind 'movie'; its rotation, fps and frame_count win over the file's own.
+
+    Raises
+    ------
+    ClipError
+        The file is missing, empty, no movie, or has no picture.
+    """
+
+    floating = False
+
+    def __init__(self, source: Source) -> None:
+        self.path = source.path
+        facts = _facts(source)
+        self.timeline = facts.timeline
+        self.fps = float(facts.timeline.rate)
+        self.first_frame, self.last_frame = 1, facts.timeline.frame_count
+        self._turns = (facts.rotation if source.rotation is None else source.rotation) // 90 % 4
+        self._stored = (facts.width, facts.height)
+        self.width, self.height = self._stored[:: -1 if self._turns % 2 else 1]
+
+    def read(self, first: int, last: int) -> Iterator[tuple[int, NDArray[np.uint8 | np.uint16]]]:
+        """Yield the frames `first` to `last` as [H, W, 3] uint8 or uint16 in the movie's own encoding.
+
+        Raises
+        ------
+        ClipError
+            The movie ends before `last` or cannot be decoded.
+        """
+        wanted, held, picture = first, None, None
+        end = Fraction(0)
+        for frame in self._decode(first):
+            start = _seconds(frame)
+            while held is not None and wanted <= last and self.timeline.time_of(wanted) < start:
+                picture = self._picture(held, wanted) if picture is None else picture
+                yield wanted, picture
+                wanted += 1
+            if wanted > last:
+                return
+            held, picture = frame, None
+            end = start + Fraction(frame.duration or 0) * _unit(frame)
+        while wanted <= last:
+            if held is None or not self.timeline.still_shown(wanted, end):
+                raise ClipError(
+                    f"{self.path} ends before frame {wanted} although it should have {self.last_frame} frames",
+                    "the file is cut short: copy or render it again, or estimate only the frames before",
+                )
+            picture = self._picture(held, wanted) if picture is None else picture
+            yield wanted, picture
+            wanted += 1
+
+    def close(self) -> None:
+        """Nothing stays open between reads."""
+
+    def _decode(self, first: int) -> Iterator[av.VideoFrame]:
+        """Decoded frames in display order, from one that is shown at or before frame `first`."""
+        target = self.timeline.time_of(first) - _SEEK_MARGIN
+        if target > self.timeline.origin:
+            frames = self._decode_from(target)
+            earliest = next(frames, None)
+            # A seek can land late where the index is broken: look before trusting it.
+            if earliest is not None and _seconds(earliest) <= self.timeline.time_of(first):
+                yield earliest
+                yield from frames
+                return
+        yield from self._decode_from(None)
+
+    def _decode_from(self, seconds: Fraction | None) -> Iterator[av.VideoFrame]:
+        with _open(self.path) as container:
+            stream = _video_stream(container, self.path)
+            stream.thread_type = "AUTO"
+            if seconds is not None:
+                try:
+                    container.seek(int(seconds / _unit(stream)), stream=stream)
+                except (av.FFmpegError, OSError):  # not seekable
+                    return
+            yield from self._frames(container, stream)
+
+    def _frames(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+        number = 0
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    raise ClipError(
+                        f"{self.path} is damaged about {_clock(packet)} into the clip", "copy or render the file again"
+                    )
+                for frame in packet.decode():
+                    if frame.pts is None:
+                        frame.pts = frame.dts
+                    if frame.pts is None:
+                        raise ClipError(
+                            f"{self.path} has frames without a time stamp",
+                            "convert the movie, to an MP4 or to an image sequence",
+                        )
+                    number += 1
+                    yield frame
+        except (av.FFmpegError, OSError) as error:
+            raise ClipError(
+                f"{self.path} cannot be decoded after {number} frames ({_reason(error)})",
+                "copy or render the file again",
+            ) from error
+
+    def _picture(self, frame: av.VideoFrame, number: int) -> NDArray[np.uint8 | np.uint16]:
+        if (frame.width, frame.height) != self._stored:
+            raise ClipError(
+                f"Frame {number} of {self.path} is {frame.width} x {frame.height} pixels and the clip is "
+                f"{self._stored[0]} x {self._stored[1]}",
+                "convert the movie to one size",
+            )
+        return np.rot90(pixels.rgb(frame), -self._turns)
+
+
+def describe(path: Path) -> Source:
+    """The source that a movie file is; see `source.describe`."""
+    source = Source(kind="movie", path=str(path))
+    _facts(source)
+    return source
+
+
+def _facts(source: Source) -> Facts:
+    with _open(source.path) as container:
+        stream = _video_stream(container, source.path)
+        width, height = stream.codec_context.width, stream.codec_context.height
+        rotation = 0
+        try:
+            for frame in container.decode(stream):
+                rotation = -round(frame.rotation / 90) * 90 % 360
+                width, height = frame.width, frame.height
+                break
+            else:
+                raise ClipError(f"{source.path} has no frames", "copy or render the file again")
+        except (av.FFmpegError, OSError) as error:
+            raise ClipError(
+                f"{source.path} cannot be decoded ({_reason(error)})", "copy or render the file again"
+            ) from error
+        timeline = Timeline.of(container, stream, fps=source.fps, frame_count=source.frame_count)
+    return Facts(width=width, height=height, rotation=rotation, timeline=timeline)
+
+
+def _open(path: str) -> av.container.InputContainer:
+    file = Path(path)
+    if not file.exists():
+        raise ClipError(f"There is no movie {path}", "check the path, or make the file reachable from this machine")
+    try:
+        if file.stat().st_size == 0:
+            raise ClipError(f"{path} is empty (0 bytes)", "copy or render the file again")
+        with file.open("rb"):
+            pass
+        return av.open(path, metadata_errors="ignore")
+    except av.InvalidDataError as error:
+        raise ClipError(
+            f"{path} is no movie that can be read ({_reason(error)})", "choose a movie, a folder of frames or one frame"
+        ) from error
+    except (av.FFmpegError, OSError) as error:
+        raise ClipError(f"{path} cannot be opened ({_reason(error)})", "check the file and its permissions") from error
+
+
+def _video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
+    if not container.streams.video:
+        raise ClipError(f"{path} has no picture in it", "choose a movie with a video stream")
+    return container.streams.video[0]
+
+
+def _seconds(frame: av.VideoFrame) -> Fraction:
+    return (frame.pts or 0) * _unit(frame)
+
+
+def _unit(timed: av.VideoFrame | av.VideoStream) -> Fraction:
+    """Seconds per tick of a time stamp; FFmpeg's own unit where the file names none."""
+    return timed.time_base or Fraction(1, av.time_base)
+
+
+def _clock(packet: av.Packet) -> str:
+    time = packet.pts if packet.pts is not None else packet.dts
+    return "somewhere" if time is None else f"{float(time * packet.time_base):.1f} s"
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")

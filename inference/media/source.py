@@ -1,0 +1,40 @@
+"""From a path to a job's source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..job import Source
+from . import movie, sequence, stills
+from .errors import ClipError
+
+
+def describe(path: str | Path) -> Source:
+    """The source that a path stands for.
+
+    Parameters
+    ----------
+    path : path
+        A movie file, a folder that holds one numbered sequence of pictures, or one frame of a sequence.
+
+    Returns
+    -------
+    Source
+        With an absolute path; everything that Blender would know better is left open (None).
+
+    Raises
+    ------
+    ClipError
+        One sentence: there is nothing at the path, the folder has no pictures or more than one sequence, a frame
+        of the sequence is missing, or the file is no movie.
+    """
+    path = Path(path).expanduser().absolute()
+    try:
+        found = path.exists()
+    except OSError as error:
+        raise ClipError(f"{path} cannot be read ({error.strerror})", "check its permissions") from error
+    if not found:
+        raise ClipError(f"There is nothing at {path}", "choose a movie, a folder of frames or one frame")
+    if path.is_dir() or path.suffix.lower() in stills.EXTENSIONS:
+        return sequence.describe(path)
+    return movie.describe(path)

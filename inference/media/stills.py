@@ -1,0 +1,117 @@
+"""One picture from a file: EXR by OpenEXR, the usual formats by OpenCV, DPX and the rest by FFmpeg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from . import exr, pixels
+from .errors import ClipError
+
+OPENCV = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".hdr", ".jp2"})
+FFMPEG = frozenset({".dpx", ".tga", ".sgi", ".rgb", ".cin"})
+EXTENSIONS = OPENCV | FFMPEG | {".exr"}
+
+_COPY = "render or copy the frame again"
+
+
+def read(path: str | Path) -> NDArray[np.float32 | np.uint8 | np.uint16]:
+    """Read a picture.
+
+    Returns
+    -------
+    [H, W, 3] uint8, uint16 or float32
+        RGB as stored, in the file's own encoding; alpha is left out, grey is repeated.
+
+    Raises
+    ------
+    ClipError
+        The file is missing, empty, cut short, or no picture.
+    """
+    path = Path(path)
+    data = _bytes(path)
+    suffix = path.suffix.lower()
+    if suffix == ".exr":
+        return _exr(path)
+    if suffix in FFMPEG:
+        return _ffmpeg(path)
+    if _cut_short(data):
+        raise ClipError(f"{path} is cut short", _COPY)
+    # Decoding from memory, since OpenCV cannot open every file name on every platform.
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise ClipError(f"{path} is no picture that can be read", _COPY)
+    if picture.dtype == np.float64:
+        picture = picture.astype(np.float32)
+    if picture.dtype not in (np.uint8, np.uint16, np.float32):
+        raise ClipError(
+            f"{path} has {picture.dtype} values", "convert it to 8 or 16 bits a channel, or to 32-bit float"
+        )
+    if picture.ndim == 2 or picture.shape[2] == 1:
+        return np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
+    if picture.shape[2] == 2:  # grey and alpha
+        return np.repeat(picture[..., :1], 3, axis=2)
+    return np.ascontiguousarray(picture[..., 2::-1])
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.exists():
+        raise ClipError(f"There is no file {path}", "check the path, or make the file reachable from this machine")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ClipError(f"{path} cannot be read ({error.strerror})", "check the file and its permissions") from error
+    if not data:
+        raise ClipError(f"{path} is empty (0 bytes)", _COPY)
+    return data
+
+
+def _cut_short(data: bytes) -> bool:
+    """Whether a PNG or JPEG lacks its end; their libraries fill in what is missing without an error."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-4096:]
+    if data.startswith(b"\xff\xd8"):
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    return False
+
+
+def _exr(path: Path) -> NDArray[np.float32]:
+    channels = exr.read_channels(path)
+    layer = _layer(list(channels))
+    if layer is None:
+        raise ClipError(
+            f"{path} has no picture but only the channels {', '.join(sorted(channels))}",
+            "render it with R, G and B, or with one channel Y",
+        )
+    planes = [channels[name].astype(np.float32, copy=False) for name in layer]
+    return np.stack(planes, axis=-1)
+
+
+def _layer(names: list[str]) -> tuple[str, str, str] | None:
+    """The three channels that are the picture: plain R, G, B before a combined pass before the first other layer."""
+    upper = {name.upper(): name for name in names}
+    layers = [name[:-1] for name in names if name[-1:].upper() == "R" and (len(name) == 1 or name[-2] == ".")]
+    layers.sort(key=lambda layer: (layer != "", not layer.lower().endswith(("combined.", "rgba.", "rgb.", "beauty."))))
+    for layer in layers:
+        try:
+            return tuple(upper[(layer + colour).upper()] for colour in "RGB")  # type: ignore[return-value]
+        except KeyError:
+            continue
+    if {"RY", "BY"} & set(upper):
+        return None
+    grey = upper.get("Y")
+    return None if grey is None else (grey, grey, grey)
+
+
+def _ffmpeg(path: Path) -> NDArray[np.uint8 | np.uint16]:
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                return pixels.rgb(frame)
+    except (av.FFmpegError, OSError) as error:
+        raise ClipError(f"{path} is no picture that can be read ({error.strerror})", _COPY) from error
+    raise ClipError(f"{path} has no picture in it", _COPY)

@@ -1,0 +1,267 @@
+"""The clip at working size: one pass over the plate into a cache on disk, then random access."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import PyOpenColorIO
+from numpy.typing import NDArray
+
+from .. import records
+from ..job import Source
+from .clip import Clip
+from .cuts import CutFinder, shots
+from .mattes import mattes as mattes  # part of what a run asks of this module
+
+_PIXELS = "frames.u8"
+_STATE = "frames.json"
+
+
+def working_size(width: int, height: int, long_side: int, multiple: int) -> tuple[int, int]:
+    """The size at which an estimator sees a plate.
+
+    Parameters
+    ----------
+    width, height : int
+        The plate's displayed size in pixels.
+    long_side : int
+        Wanted long side; a smaller plate is not enlarged.
+    multiple : int
+        Width and height become the nearest multiples of this, at least one.
+
+    Returns
+    -------
+    (width, height)
+    """
+    scale = min(1.0, long_side / max(width, height))
+
+    def fit(length: int) -> int:
+        return max(1, round(length * scale / multiple)) * multiple
+
+    return fit(width), fit(height)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedFrames:
+    """Frames by random access from the cache; nothing is kept in memory and nothing stays open.
+
+    See `inference.estimators.base.Frames`.
+    """
+
+    path: Path
+    offset: int
+    """Index in the cache of the first frame."""
+    numbers: range
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """The `index`-th picture, [H, W, 3] uint8 RGB, display-referred; a negative index counts from the end."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        size = self.width * self.height * 3
+        # Read, not mapped: mapped pages would count as the process's memory.
+        values = np.fromfile(self.path, np.uint8, count=size, offset=(self.offset + index % len(self)) * size)
+        return values.reshape(self.height, self.width, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A range of a clip, ready at working size.
+
+    Attributes
+    ----------
+    first_frame, last_frame : int
+        Source frames, both included.
+    width, height : int
+        Working size in pixels.
+    shots : tuple of (first, last)
+        Source frames of the stretches between hard cuts, both included; together they are the range.
+    path : Path
+        The cache file: one record of height x width x 3 bytes per frame.
+    """
+
+    first_frame: int
+    last_frame: int
+    width: int
+    height: int
+    shots: tuple[tuple[int, int], ...]
+    path: Path
+
+    def frames(self, first: int, last: int) -> CachedFrames:
+        """The frames `first` to `last`, both included, by random access."""
+        if not self.first_frame <= first <= last <= self.last_frame:
+            raise ValueError(f"frames {first}-{last} are not all in {self.first_frame}-{self.last_frame}")
+        return CachedFrames(
+            path=self.path,
+            offset=first - self.first_frame,
+            numbers=range(first, last + 1),
+            width=self.width,
+            height=self.height,
+        )
+
+
+def prepare(
+    clip: Clip,
+    first: int,
+    last: int,
+    size: tuple[int, int],
+    folder: str | Path,
+    *,
+    check: Callable[[], None] = lambda: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Prepared:
+    """Bring a range of a clip to working size, in one pass, into a cache on disk; find its cuts on the way.
+
+    A call that was interrupted goes on where it stopped when it is made again with the same arguments, and the result
+    is the same to the bit. A cache of another clip, range or size is thrown away.
+
+    Parameters
+    ----------
+    clip : Clip
+    first, last : int
+        Source frames, both included.
+    size : (width, height)
+        Working size; see `working_size`.
+    folder : path
+        Made if need be; two files are kept in it.
+    check : callable
+        Called before every frame; what it raises passes through.
+    progress : callable
+        Called after every frame with the number of frames done and their total.
+
+    Raises
+    ------
+    ClipError
+        The range is not in the clip, or a frame is missing, damaged or of another size.
+    OSError
+        The cache cannot be written: no permission, or not enough room (ENOSPC, before anything is read).
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    total, record = last - first + 1, size[0] * size[1] * 3
+    identity = _identity(clip, first, last, size)
+    pixels = folder / _PIXELS
+    state = _load_state(folder)
+    if state.get("identity") != identity:
+        clip.read(first, last)  # refuses a wrong range before the old cache goes
+        pixels.unlink(missing_ok=True)
+        state = {"identity": identity}
+        _save_state(folder, state)
+    held = min(pixels.stat().st_size // record, total) if pixels.exists() else 0
+    starts = state.get("starts")
+    if starts is None or held < total:
+        _need_room(folder, (total - held) * record)
+        starts = _fill(clip, first=first, last=last, size=size, path=pixels, held=held, check=check, progress=progress)
+        _save_state(folder, {"identity": identity, "starts": list(starts)})
+    else:
+        progress(total, total)
+    return Prepared(
+        first_frame=first,
+        last_frame=last,
+        width=size[0],
+        height=size[1],
+        shots=shots(first, last, tuple(starts)),
+        path=pixels,
+    )
+
+
+def _fill(
+    clip: Clip,
+    *,
+    first: int,
+    last: int,
+    size: tuple[int, int],
+    path: Path,
+    held: int,
+    check: Callable[[], None],
+    progress: Callable[[int, int], None],
+) -> tuple[int, ...]:
+    """Append what the cache lacks beyond its first `held` frames, and return where further shots start."""
+    total = last - first + 1
+    finder = CutFinder()
+    if held:
+        cached = CachedFrames(path=path, offset=0, numbers=range(first, first + held), width=size[0], height=size[1])
+        for index in range(held):
+            check()
+            finder.feed(first + index, cached[index])
+        progress(held, total)
+    with open(path, "r+b" if held else "wb") as file:
+        file.seek(held * size[0] * size[1] * 3)
+        file.truncate()  # a frame that was cut off half-way
+        if held < total:
+            for number, picture in clip.read(first + held, last, size=size):
+                check()
+                values = np.rint(picture * np.float32(255)).astype(np.uint8)
+                file.write(values.tobytes())
+                finder.feed(number, values)
+                progress(number - first + 1, total)
+        file.flush()
+        os.fsync(file.fileno())
+    return finder.finish()
+
+
+def _identity(clip: Clip, first: int, last: int, size: tuple[int, int]) -> dict[str, object]:
+    """What the cache's content depends on; as it reads back from JSON."""
+    identity = {
+        "source": records.to_json(clip.source),
+        "files": [_stamp(path) for path in _files(clip.source)],
+        "ocio": _stamp(Path(clip.source.ocio_config or os.environ.get("OCIO") or "")),
+        "range": [first, last],
+        "size": list(size),
+        "versions": [av.__version__, cv2.__version__, PyOpenColorIO.__version__],
+    }
+    return json.loads(json.dumps(identity))
+
+
+def _files(source: Source) -> list[Path]:
+    path = Path(source.path)
+    return [path / name for name in source.files] if source.kind == "sequence" else [path]
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        facts = path.stat()
+    except OSError:
+        return []
+    return [facts.st_size, facts.st_mtime_ns]
+
+
+def _load_state(folder: Path) -> dict:
+    try:
+        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _save_state(folder: Path, state: dict) -> None:
+    temporary = folder / f"{_STATE}.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(json.dumps(state), encoding="utf-8")
+        os.replace(temporary, folder / _STATE)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _need_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(
+            errno.ENOSPC,
+            f"The frames at working size need {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; "
+            "make room, choose another output folder or a smaller working size",
+            str(folder),
+        )
