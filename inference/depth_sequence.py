@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -14,6 +15,10 @@ from .job import Source
 SCHEMA_VERSION = 1
 SIDECAR = "depth.json"
 CHANNEL = "Y"
+SCRATCH = ".fathom"
+"""Folder, in the sequence's own, of what a run keeps until the sequence is complete."""
+STATE = "state.json"
+"""File in the scratch folder that says where an unfinished job stands."""
 
 Quantity = Literal["inverse_depth", "relative_disparity"]
 
@@ -180,6 +185,15 @@ def load(folder: str | Path) -> DepthSequence:
         raise DepthSequenceError(f"{folder / SIDECAR} was written by a newer Fathom; update Fathom to read it.")
     path = Path(os.path.normpath(folder.absolute() / sequence.source.path))
     return replace(sequence, source=replace(sequence.source, path=str(path)))
+
+
+def unfinished_fingerprint(folder: str | Path) -> str | None:
+    """`Job.fingerprint` of the unfinished job whose work a folder keeps; None where it keeps none."""
+    try:
+        state = json.loads((Path(folder) / SCRATCH / STATE).read_text(encoding="utf-8"))
+        return state.get("fingerprint") or None
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _relative(path: str, folder: Path) -> str:
