@@ -251,6 +251,31 @@ def _modifier_inputs(modifier: bpy.types.NodesModifier) -> Any | None:
     return getattr(getattr(modifier, "properties", None), "inputs", None)
 
 
+def modifier_input_path(modifier: bpy.types.NodesModifier, name: str) -> str:
+    """Where an input lives as seen from the modifier's object, for drivers and keyframes; see `modifier_input`."""
+    identifier = interface_identifiers(modifier.node_group)[name]
+    base = f'modifiers["{bpy.utils.escape_identifier(modifier.name)}"]'
+    return (
+        f'{base}["{identifier}"]'
+        if _modifier_inputs(modifier) is None
+        else f"{base}.properties.inputs.{identifier}.value"
+    )
+
+
+# ------------------------------------------------------------------------------------------------ animation
+
+
+def fcurve(animated: bpy.types.ID, path: str, index: int) -> bpy.types.FCurve:
+    """The curve of one value in the action that the datablock has, made if it is not there.
+
+    Up to 4.3 an action holds curves; since 4.4 it holds them in layers, one bag per datablock.
+    """
+    action = animated.animation_data.action
+    if hasattr(action, "fcurve_ensure_for_datablock"):
+        return action.fcurve_ensure_for_datablock(animated, path, index=index)
+    return action.fcurves.find(path, index=index) or action.fcurves.new(path, index=index)
+
+
 # ------------------------------------------------------------------------------------------------ a scene's compositor
 
 

@@ -1,0 +1,266 @@
+"""The camera that filmed a shot, from the estimator's path or from a focal length alone.
+
+The camera hangs under an empty, the rig, and what is built from its depth hangs under the camera. The rig has the
+custom property *Scale*, which drives its scale along all axes: it multiplies distances and the camera path alike, so
+the static world stays still under the moving camera whatever it is. The rig's location and rotation place that world
+in the scene.
+"""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ..inference.camera import Camera
+from ..inference.depth_sequence import Shot
+from . import nodes, tags
+from .depth import Depth, disparity_image, distances
+from .plate import plate_image, plate_size, show_plate
+
+SENSOR_WIDTH = 36.0
+"""Millimetres; what focal lengths refer to."""
+
+SCALE = "Scale"
+"""Custom property of the rig; `SCALE_PATH` is where drivers find it."""
+
+SCALE_PATH = f'["{SCALE}"]'
+
+DISTORTION = "fathom_distortion"
+"""Custom property of the camera's data: k1, k2 of `inference.camera.Camera`, absent where there is none."""
+
+_WORLD = Matrix(((1, 0, 0), (0, 0, 1), (0, -1, 0))).to_4x4()
+"""OpenCV's world (y down, z ahead) in Blender's (z up, y ahead)."""
+
+_VIEW = Matrix.Diagonal((1, -1, -1, 1))
+"""Blender's camera axes (y up, looking along -z) in OpenCV's."""
+
+
+class CameraError(ValueError):
+    """A camera that cannot be built; the message is one sentence for the artist."""
+
+
+def build_camera(
+    depth: Depth, shot: Shot, *, scene: bpy.types.Scene, focal_length: float | None = None, plate: bool = True
+) -> bpy.types.Object:
+    """Build the camera of a shot, or bring the one that was built before up to date.
+
+    Parameters
+    ----------
+    depth : Depth
+    shot : Shot
+        One that is done.
+    scene : Scene
+        Where it goes: into the collection of the clip. It becomes the scene's camera where that has none; the
+        render size stays as it is, see `fit_render_size`.
+    focal_length : float or None
+        Millimetres on a sensor 36 mm wide: a locked camera at the rig's origin, whatever the estimator found.
+        None: the estimator's camera, its path keyed on every frame (linear in between, held before and after).
+    plate : bool
+        Whether the plate is shown behind the camera view.
+
+    Returns
+    -------
+    Object
+        The camera; its parent is the rig. A rig that is there keeps its place, rotation and Scale.
+
+    Raises
+    ------
+    DepthError
+        The shot was refused.
+    CameraError
+        The estimator gave no camera and no focal length is given, or it is not above 0.
+    PlateError
+        `plate` is asked for and missing; nothing is built then.
+    """
+    depth.require_done(shot)
+    known = _intrinsics(depth, shot, focal_length)
+    background = plate_image(depth) if plate else None
+    image = disparity_image(depth)
+    collection = clip_collection(depth, scene)
+    rig = _rig(depth, shot, scene, collection)
+    camera = tags.find(scene.objects, "camera", image=image, shot=shot.first_frame)
+    if camera is None:
+        name = depth.label("Camera", shot)
+        camera = tags.tag(
+            bpy.data.objects.new(name, bpy.data.cameras.new(name)), "camera", image=image, shot=shot.first_frame
+        )
+        collection.objects.link(camera)
+    camera.parent = rig
+    camera.matrix_parent_inverse = Matrix.Identity(4)
+    _set_lens(camera.data, known)
+    _set_clipping(camera.data, rig, depth, shot)
+    _set_path(camera, known, depth.frame_offset)
+    if background is not None:
+        _set_background(camera.data, background, depth)
+    if scene.camera is None:
+        scene.camera = camera
+    return camera
+
+
+def find_camera(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The camera that `build_camera` made for a shot in this scene, or None."""
+    return tags.find(scene.objects, "camera", image=disparity_image(depth), shot=shot.first_frame)
+
+
+def find_rig(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The empty above the camera, whose custom property `SCALE` is the shot's Scale, or None."""
+    return tags.find(scene.objects, "rig", image=disparity_image(depth), shot=shot.first_frame)
+
+
+def clip_collection(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Collection:
+    """The scene's collection for what is built from a clip's depth, made if it is not there."""
+    image = disparity_image(depth)
+    collection = tags.find(scene.collection.children_recursive, "collection", image=image)
+    if collection is None:
+        collection = tags.tag(bpy.data.collections.new(depth.name), "collection", image=image)
+        scene.collection.children.link(collection)
+    return collection
+
+
+def fit_render_size(scene: bpy.types.Scene, depth: Depth) -> None:
+    """Set the scene's render size to the plate's, square pixels: what the camera and its depth were made for."""
+    render = scene.render
+    render.resolution_x, render.resolution_y = plate_size(depth)
+    render.pixel_aspect_x = render.pixel_aspect_y = 1.0
+
+
+def render_size_problem(scene: bpy.types.Scene, depth: Depth) -> str | None:
+    """One sentence where the render's aspect is not the plate's, None where it is.
+
+    The camera fits its sensor to the picture's width, so another aspect shows more or less above and below and the
+    plate, which Blender fits into the frame, no longer lies on its depth.
+    """
+    width, height = plate_size(depth)
+    render = scene.render
+    aspect = render.resolution_x * render.pixel_aspect_x / (render.resolution_y * render.pixel_aspect_y)
+    if abs(aspect * height / width - 1.0) < 0.005:
+        return None
+    return (
+        f"The render size {render.resolution_x}x{render.resolution_y} has another aspect than the plate; set it to "
+        f"{width}x{height} so that plate and depth fill the camera view alike."
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ parts
+
+
+def _intrinsics(depth: Depth, shot: Shot, focal_length: float | None) -> Camera:
+    if focal_length is not None:
+        if not focal_length > 0:
+            raise CameraError(f"The focal length must be above 0 mm, not {focal_length:g}.")
+        width, height = plate_size(depth)
+        return Camera(
+            width=width,
+            height=height,
+            focal_length=focal_length / SENSOR_WIDTH * width,
+            principal_point=((width - 1) / 2, (height - 1) / 2),
+        )
+    if shot.camera is None:
+        raise CameraError(
+            f"{depth.sequence.estimator} gave no camera for frames {shot.first_frame}-{shot.last_frame} of "
+            f"{depth.name}; give a focal length."
+        )
+    return shot.camera
+
+
+def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, collection: bpy.types.Collection) -> bpy.types.Object:
+    image = disparity_image(depth)
+    rig = tags.find(scene.objects, "rig", image=image, shot=shot.first_frame)
+    if rig is not None:
+        return rig
+    rig = tags.tag(bpy.data.objects.new(depth.label("Rig", shot), None), "rig", image=image, shot=shot.first_frame)
+    rig.empty_display_type = "ARROWS"
+    rig.empty_display_size = distances(depth, shot).near
+    collection.objects.link(rig)
+    rig[SCALE] = 1.0
+    rig.id_properties_ui(SCALE).update(
+        default=1.0, min=1e-6, soft_min=0.01, soft_max=100.0, description="Multiplies depth and camera path alike"
+    )
+    rig.lock_scale = (True, True, True)
+    for axis in range(3):
+        driver = rig.driver_add("scale", axis).driver
+        driver.type = "SUM"  # no expression, so no permission to run scripts is needed
+        _variable(driver, "scale", rig, SCALE_PATH)
+    return rig
+
+
+def _set_lens(data: bpy.types.Camera, known: Camera) -> None:
+    """Focal length and principal point.
+
+    Shifts are in sensor widths since the sensor fits the picture's width: positive ones move the picture's middle
+    right of and above the axis, so the principal point lies left of and below the middle.
+    """
+    data.type = "PERSP"
+    data.sensor_fit = "HORIZONTAL"
+    data.sensor_width = SENSOR_WIDTH
+    data.lens_unit = "MILLIMETERS"
+    data.lens = known.focal_length / known.width * SENSOR_WIDTH
+    cx, cy = known.principal_point
+    data.shift_x = ((known.width - 1) / 2 - cx) / known.width
+    data.shift_y = (cy - (known.height - 1) / 2) / known.width
+    if any(known.distortion):
+        data[DISTORTION] = known.distortion
+    else:
+        data.pop(DISTORTION, None)
+
+
+def _set_clipping(data: bpy.types.Camera, rig: bpy.types.Object, depth: Depth, shot: Shot) -> None:
+    """Let clipping enclose the depth, and follow the rig's scale, which Blender does not apply to it."""
+    wanted = distances(depth, shot)
+    for name, distance in (("clip_start", 0.1 * wanted.near_limit), ("clip_end", 10.0 * wanted.far_limit)):
+        data.driver_remove(name)
+        driver = data.driver_add(name).driver
+        driver.expression = f"scale * {distance:.9g}"  # simple enough to need no permission to run scripts
+        _variable(driver, "scale", rig, SCALE_PATH)
+
+
+def _variable(driver: bpy.types.Driver, name: str, target: bpy.types.ID, path: str) -> None:
+    variable = driver.variables.new()
+    variable.name = name
+    variable.targets[0].id = target
+    variable.targets[0].data_path = path
+
+
+def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int) -> None:
+    """Key location and rotation at every pose, or stand still at the rig's origin, looking ahead."""
+    if camera.animation_data is not None and camera.animation_data.action is not None:
+        old = camera.animation_data.action
+        camera.animation_data.action = None
+        if old.users == 0:
+            bpy.data.actions.remove(old)
+    camera.rotation_mode = "QUATERNION"
+    camera.scale = (1, 1, 1)
+    if not known.poses:
+        camera.location, camera.rotation_quaternion, _ = (_WORLD @ _VIEW).decompose()
+        return
+    places, turns = [], []
+    for pose in known.poses:
+        place, turn, _ = (_WORLD @ Matrix(pose.camera_to_world) @ _VIEW).decompose()
+        if turns:
+            turn.make_compatible(turns[-1])
+        places.append(place)
+        turns.append(turn)
+    camera.location, camera.rotation_quaternion = places[0], turns[0]
+    frames = [pose.frame + frame_offset for pose in known.poses]
+    action = bpy.data.actions.new(camera.name)
+    camera.animation_data_create().action = action
+    for path, values in (("location", places), ("rotation_quaternion", turns)):
+        for index in range(len(values[0])):
+            curve = nodes.fcurve(camera, path, index)
+            curve.keyframe_points.add(len(frames))
+            keys = np.stack([frames, [value[index] for value in values]], axis=1)
+            curve.keyframe_points.foreach_set("co", keys.ravel())
+            for key in curve.keyframe_points:
+                key.interpolation = "LINEAR"
+            curve.update()
+
+
+def _set_background(data: bpy.types.Camera, image: bpy.types.Image, depth: Depth) -> None:
+    shown = next((b for b in data.background_images if b.image == image), None) or data.background_images.new()
+    shown.source = "IMAGE"
+    shown.image = image
+    shown.frame_method = "FIT"
+    shown.alpha = 1.0
+    show_plate(shown.image_user, depth)
+    data.show_background_images = True
