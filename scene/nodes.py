@@ -317,6 +317,31 @@ def compositor_output(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
     return next(s for s in node.inputs if s.type == "RGBA")
 
 
+def has_image_coordinates() -> bool:
+    """Whether the compositor has the Image Coordinates node (from 4.5)."""
+    return hasattr(bpy.types, "CompositorNodeImageCoordinates")
+
+
+def has_bilinear_map_uv() -> bool:
+    """Whether the compositor's Map UV can look up bilinearly (from 5.0)."""
+    return not hasattr(bpy.types.CompositorNodeMapUV, "filter_type") and not _BARE_COMPOSITOR
+
+
+def map_uv(
+    tree: bpy.types.NodeTree, image: bpy.types.NodeSocket, uv: bpy.types.NodeSocket, *, bilinear: bool
+) -> bpy.types.NodeSocket:
+    """Add a Map UV node that takes the nearest pixel, or bilinearly with the borders extended (from 5.0)."""
+    node = new(tree, "CompositorNodeMapUV")
+    feed(input_of(node, "Image"), image)
+    feed(input_of(node, "UV"), uv)
+    if has_bilinear_map_uv():
+        input_of(node, "Interpolation").default_value = "Bilinear" if bilinear else "Nearest"
+        input_of(node, "Extension X").default_value = input_of(node, "Extension Y").default_value = "Extend"
+    else:
+        node.filter_type = "NEAREST"
+    return output_of(node, "Image")
+
+
 def use_cpu_compositor(scenes: Iterable[bpy.types.Scene]) -> None:
     """Composite on the CPU: the GPU compositor, 5.2's default, needs a display's driver and aborts without one."""
     for scene in scenes:

@@ -1,0 +1,54 @@
+"""Rendering a scene's compositor to numbers, for the tests on Blender's side."""
+
+import bpy
+import numpy as np
+import OpenEXR
+from bl_ext.dev.fathom.scene import nodes
+
+
+def prepare(scene, size, *, percentage=100):
+    """Render float EXR of that size, composited on the CPU."""
+    render = scene.render
+    render.resolution_x, render.resolution_y = size
+    render.resolution_percentage = percentage
+    render.image_settings.file_format = "OPEN_EXR"
+    render.image_settings.color_depth = "32"
+    render.image_settings.color_mode = "RGBA"
+    render.engine = "CYCLES"
+    scene.cycles.samples = 1
+    nodes.use_cpu_compositor([scene])
+
+
+def render(scene, folder, frame=None):
+    """The composited picture at a frame, [H, W, 4] float32 (RGBA), first row at the top."""
+    if frame is not None:
+        scene.frame_set(frame)
+    path = folder / "composited.exr"
+    path.unlink(missing_ok=True)
+    scene.render.filepath = str(path)
+    bpy.ops.render.render(write_still=True, scene=scene.name)
+    channels = OpenEXR.File(str(path)).parts[0].channels
+    return np.array(channels["RGBA"].pixels)
+
+
+def show(scene, socket):
+    """Let the render's result be that output socket."""
+    tree, _ = nodes.compositor_tree(scene)
+    nodes.feed(nodes.compositor_output(tree), socket)
+
+
+def bilinear(values, size):
+    """Values [H, W] brought to (width, height), centres of pixels at half-integers, borders extended."""
+    height, width = values.shape
+
+    def axis(count, n):
+        position = np.clip((np.arange(n) + 0.5) * count / n - 0.5, 0, count - 1)
+        first = np.minimum(np.floor(position).astype(int), max(count - 2, 0))
+        return first, np.minimum(first + 1, count - 1), position - first
+
+    x0, x1, fx = axis(width, size[0])
+    y0, y1, fy = axis(height, size[1])
+    fy = fy[:, None]
+    top = values[y0][:, x0] * (1 - fx) + values[y0][:, x1] * fx
+    bottom = values[y1][:, x0] * (1 - fx) + values[y1][:, x1] * fx
+    return top * (1 - fy) + bottom * fy
