@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..camera import Camera
 from ..depth_sequence import Quantity, Weights
+
+if TYPE_CHECKING:  # estimators are listed, and their lacks told, also where numpy itself is missing
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Refused(Exception):
@@ -115,10 +116,15 @@ class Frames(Protocol):
     ``frames[i]`` is the shot's i-th picture: uint8, RGB, [H, W, 3], brought to display (sRGB).
     """
 
-    width: int
-    height: int
-    numbers: range
-    """Source frame numbers, so that ``frames[i]`` is frame ``numbers[i]``."""
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def numbers(self) -> range:
+        """Source frame numbers, so that ``frames[i]`` is frame ``numbers[i]``."""
 
     def __len__(self) -> int: ...
 

@@ -1,0 +1,246 @@
+"""Starting the worker and hearing from it: one generator for operators, scripts and tests. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import IO
+
+from . import depth_sequence, events, exit_codes, job
+from .depth_sequence import DepthSequence
+from .events import Event
+from .job import Job
+
+MAIN = Path(__file__).resolve().parent / "__main__.py"
+LOG = "fathom.log"
+"""Name of the file in the output folder that takes what the worker and its libraries say."""
+
+_WAIT = 0.02
+"""Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
+_GRACE = 0.8
+"""Seconds from cancelling to killing; the worker's own watchdog (`run.stop.GRACE`) is faster."""
+_DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "__PYVENV_LAUNCHER__")
+
+Steps = Generator[tuple[Event, ...], bool | None, None]
+
+
+class WorkerError(RuntimeError):
+    """A job that ended without a result.
+
+    Attributes
+    ----------
+    event : events.Error
+    """
+
+    def __init__(self, event: events.Error) -> None:
+        super().__init__(event.message)
+        self.event = event
+
+
+def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False) -> Steps:
+    """Run a job in the worker and hear from it.
+
+    Parameters
+    ----------
+    wanted : Job
+    python : path
+        The worker's Python (`environment.find_python`).
+    overwrite : bool
+        Whether a finished result in the output folder may be replaced.
+
+    Yields
+    ------
+    tuple of Event
+        What has happened since the last step, often nothing; a step takes no longer than 0.05 s. The very last
+        event is `Done` or `Error`, and the worker and its children are gone by then.
+
+    Send True to cancel: they are gone within a second, and what is finished is kept. Closing the generator ends
+    them as well.
+    """
+    worker = _start(wanted, python, overwrite)
+    if isinstance(worker, events.Error):
+        yield (worker,)
+        return
+    ending: Event | None = None
+    try:
+        while not worker.is_over():
+            heard = worker.hear()
+            ending = next((event for event in heard if isinstance(event, (events.Done, events.Error))), ending)
+            if (yield tuple(event for event in heard if event is not ending)):
+                worker.cancel()
+    finally:
+        worker.close()
+    yield (ending or worker.obituary(),)
+
+
+def run_blocking(
+    wanted: Job, *, python: str | Path, on_event: Callable[[Event], None] = lambda event: None, overwrite: bool = False
+) -> DepthSequence:
+    """Run a job in the worker and wait for its result.
+
+    Raises
+    ------
+    WorkerError
+        The job ended without a result; the message is for the artist.
+    """
+    last: Event | None = None
+    with contextlib.closing(estimate(wanted, python=python, overwrite=overwrite)) as steps:
+        for heard in steps:
+            for last in heard:
+                on_event(last)
+    if isinstance(last, events.Error):
+        raise WorkerError(last)
+    return depth_sequence.load(wanted.output)
+
+
+class _Worker:
+    """A worker that runs, with a thread that reads its events."""
+
+    def __init__(self, process: subprocess.Popen[bytes], job_file: Path, log: Path) -> None:
+        self._process, self._job_file, self._log = process, job_file, log
+        self._heard: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._silent = False
+        self._cancelled_at: float | None = None
+        self._ended_at: float | None = None
+        self._reader = threading.Thread(target=self._read, args=(process.stdout,), name="fathom-events", daemon=True)
+        self._reader.start()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in stream:
+                event = events.decode(line.decode("utf-8", "replace"))
+                if event is not None:
+                    self._heard.put(event)
+        self._heard.put(None)
+
+    def hear(self) -> list[Event]:
+        """What has come in; waits a moment for the first."""
+        found: list[Event] = []
+        with contextlib.suppress(queue.Empty):
+            event = self._heard.get(timeout=_WAIT)
+            while True:
+                if event is None:
+                    self._silent = True
+                else:
+                    found.append(event)
+                event = self._heard.get_nowait()
+        return found
+
+    def is_over(self) -> bool:
+        """Whether the process is gone and everything it said was heard; kills what outlives its cancelling."""
+        now = time.monotonic()
+        if self._process.poll() is None:
+            if self._cancelled_at is not None and now - self._cancelled_at > _GRACE:
+                self._kill()
+            return False
+        self._ended_at = self._ended_at or now
+        return (self._silent and self._heard.empty()) or now - self._ended_at > _GRACE
+
+    def cancel(self) -> None:
+        """Ask the worker to stop, by closing the pipe that it listens to: that reaches it on every system."""
+        if self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        """End the worker and its children, if they still run, and tidy up."""
+        self.cancel()
+        if self._process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
+            if self._process.poll() is None:
+                self._kill()
+        self._process.wait()
+        self._reader.join(_GRACE)
+        if not self._reader.is_alive() and self._process.stdout:
+            self._process.stdout.close()
+        with contextlib.suppress(OSError):
+            self._job_file.unlink()
+
+    def _kill(self) -> None:
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
+        else:
+            system = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32"
+            subprocess.run(
+                [str(system / "taskkill.exe"), "/T", "/F", "/PID", str(self._process.pid)],
+                capture_output=True,
+                check=False,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+            with contextlib.suppress(OSError):
+                self._process.kill()
+
+    def obituary(self) -> events.Error:
+        """What to say of a worker that ended without a word."""
+        if self._cancelled_at is not None and self._ended_at is not None and self._cancelled_at < self._ended_at:
+            return events.Error(
+                code=exit_codes.CANCELLED,
+                what="The run was cancelled.",
+                cure="What is finished is kept; start the same job again to go on.",
+            )
+        code = self._process.returncode
+        why = f"It was killed by signal {-code}; the computer may have run out of memory." if code < 0 else ""
+        return events.Error(
+            code=code if code in vars(exit_codes).values() and code > 0 else exit_codes.FAILED,
+            what=f"The worker ended without a result (exit code {code}).",
+            why=why,
+            cure=f"{self._log} has the details; start the same job again to go on from what is finished.",
+        )
+
+
+def _start(wanted: Job, python: str | Path, overwrite: bool) -> _Worker | events.Error:
+    folder = Path(wanted.output)
+    log = folder / LOG
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        errors = open(log, "ab")  # noqa: SIM115  closed by the with below
+    except OSError as error:
+        return events.Error(
+            code=exit_codes.BAD_OUTPUT,
+            what=f"The output folder {folder} cannot be written ({error.strerror or error}).",
+            cure="Choose a folder that you may write to.",
+        )
+    with errors:
+        descriptor, name = tempfile.mkstemp(prefix="fathom-job-", suffix=".json")
+        os.close(descriptor)
+        job.save(wanted, name)
+        arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
+        try:
+            process = subprocess.Popen(
+                [str(python), "-I", "-u", str(MAIN), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=clean_environment(),
+                **_own_group(),
+            )
+        except OSError as error:
+            Path(name).unlink()
+            return events.Error(
+                code=exit_codes.MISSING,
+                what=f"The worker's Python {python} cannot be started ({error.strerror or error}).",
+                cure="Set the inference environment up again in Fathom's preferences.",
+            )
+    return _Worker(process, Path(name), log)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment of this process without what would lead another Python to this one's libraries."""
+    return {k: v for k, v in os.environ.items() if k not in _DROPPED and not k.upper().startswith("PYTHON")}
+
+
+def _own_group() -> dict:
+    if os.name == "posix":
+        return {"start_new_session": True}
+    return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined, unused-ignore]

@@ -1,0 +1,139 @@
+"""Where a run's events go: JSON lines for a program, a progress bar or plain lines for a person."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .. import events
+
+_PLAIN_EVERY = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+class Display(Protocol):
+    """Takes events."""
+
+    def __call__(self, event: events.Event) -> None:
+        """Show one event."""
+
+
+class Lines:
+    """One JSON object a line on standard output, and nothing else there.
+
+    Standard output is moved away first, so that whatever a library prints, in Python or in C, goes to standard error.
+
+    Parameters
+    ----------
+    on_closed : callable
+        Called when nobody reads any more.
+    """
+
+    def __init__(self, on_closed: Callable[[], None]) -> None:
+        sys.stdout.flush()
+        self._descriptor = os.dup(1)  # not inherited by children
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+        self._on_closed, self._lock, self._ended = on_closed, threading.Lock(), False
+
+    def __call__(self, event: events.Event) -> None:
+        """Write one event; after `Error` or `Done` there are no more."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = isinstance(event, (events.Error, events.Done))
+            try:
+                left = (events.encode(event) + "\n").encode()
+                while left:
+                    left = left[os.write(self._descriptor, left) :]
+            except OSError:
+                self._ended = True
+        if self._ended and not isinstance(event, (events.Error, events.Done)):
+            self._on_closed()
+
+
+class Person:
+    """A progress bar on a terminal, plain lines elsewhere; both on standard error."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._terminal = sys.stderr.isatty()
+        self._label, self._told = "", time.monotonic()
+        self._lock, self._ended = threading.Lock(), False
+
+    def __call__(self, event: events.Event) -> None:
+        """Show one event; after `Error` or `Done` there are no more."""
+        with self._lock:
+            if not self._ended:
+                self._show(event)
+
+    def _show(self, event: events.Event) -> None:
+        if isinstance(event, events.Stage):
+            self._label = event.label
+            if self._terminal:
+                self._progress_bar().set_description_str(event.label)
+            else:
+                self._print(event.label)
+        elif isinstance(event, events.Progress):
+            self._progress(event)
+        elif isinstance(event, events.Warning):
+            self._print(f"Warning: {event.message}")
+        elif isinstance(event, (events.Error, events.Done)):
+            self._end(event)
+
+    def _progress(self, event: events.Progress) -> None:
+        text = summary(event)
+        if self._terminal:
+            bar = self._progress_bar()
+            bar.total, bar.n = event.total, event.done
+            bar.set_postfix_str(text)
+        elif time.monotonic() - self._told >= _PLAIN_EVERY:
+            self._told = time.monotonic()
+            self._print(f"{self._label}: {event.fraction:.0%}, {text}")
+
+    def _progress_bar(self) -> Any:
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=1.0, file=sys.stderr, bar_format="{desc}: {percentage:3.0f}%|{bar}| {postfix}", dynamic_ncols=True
+            )
+        return self._bar
+
+    def _print(self, text: str) -> None:
+        if self._bar is None:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+        else:
+            self._bar.write(text, file=sys.stderr)
+
+    def _end(self, event: events.Error | events.Done) -> None:
+        self._ended = True
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if isinstance(event, events.Error):
+            self._print(event.message)
+        else:
+            took = duration(event.seconds)
+            print(f"Depth of {event.frames} frames is in {event.folder} ({took}).", flush=True)
+
+
+def summary(event: events.Progress) -> str:
+    """Frames, pace and time left in words, such as ``12/40 frames, 1.3 frames/s, 0:22 left``."""
+    parts = [f"{event.frames}/{event.frames_total} frames"]
+    if event.seconds_left:
+        parts.append(f"{(1 - event.fraction) * event.frames_total / event.seconds_left:.2g} frames/s")
+        parts.append(f"{duration(event.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A time as ``0:07``, ``12:30`` or ``1:02:03``."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -1,0 +1,179 @@
+"""``doctor``: what is installed, what would be used, and what to do about each lack."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .. import environment, exit_codes, packages
+from ..estimators import registry
+
+_OLDEST_PYTHON = (3, 11)
+_LITTLE_MEMORY = 2e9
+_LITTLE_DISK = 5e9
+
+Standing = Literal["ok", "note", "lack"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at: `what` was found of `topic`, and the `cure` where it does not suffice."""
+
+    topic: str
+    what: str
+    standing: Standing = "ok"
+    cure: str = ""
+
+
+def add_to(verbs: argparse._SubParsersAction) -> None:
+    """Add the verb to the command line."""
+    verb = verbs.add_parser("doctor", help="say what is installed and what is missing", description=__doc__)
+    verb.add_argument("--output", metavar="DIR", help="look at the disk of this folder (default: the current one)")
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; the exit code is MISSING where estimates cannot run."""
+    lacks = 0
+    for finding in findings(Path(options.output or ".")):
+        mark = {"ok": " ok ", "note": "note", "lack": "LACK"}[finding.standing]
+        print(f"[{mark}] {finding.topic}: {finding.what}")
+        if finding.cure:
+            print(f"       -> {finding.cure}")
+        lacks += finding.standing == "lack"
+    print("Everything that an estimate needs is here." if not lacks else f"{lacks} lacks keep estimates from running.")
+    return exit_codes.MISSING if lacks else exit_codes.OK
+
+
+def findings(output: Path) -> Iterator[Finding]:
+    """Look at everything that an estimate needs.
+
+    Parameters
+    ----------
+    output : Path
+        Folder whose disk would be written to; it need not exist.
+    """
+    yield Finding(topic="Fathom", what=packages.fathom_version())
+    yield _python()
+    yield from _packages()
+    yield _device()
+    yield _memory()
+    yield _disk(output.absolute())
+    yield _data_folder()
+    yield from _estimators()
+
+
+def _python() -> Finding:
+    what = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info < _OLDEST_PYTHON:
+        wanted = ".".join(map(str, _OLDEST_PYTHON))
+        return Finding(topic="Python", what=what, standing="lack", cure=f"Use Python {wanted} or newer.")
+    return Finding(topic="Python", what=what)
+
+
+def _packages() -> Iterator[Finding]:
+    differ = False
+    for name, wanted in packages.locked().items():
+        found = packages.installed(name)
+        if not packages.importable(packages.module_of(name)):
+            yield Finding(
+                topic=name,
+                what=f"missing ({wanted} wanted)",
+                standing="lack",
+                cure=f"Run: {packages.install_command()}",
+            )
+        elif found is None:
+            yield Finding(topic=name, what=f"installed under another name ({wanted} wanted)", standing="note")
+        elif found != wanted:
+            differ = True
+            yield Finding(topic=name, what=f"{found} ({wanted} was tested)", standing="note")
+        else:
+            yield Finding(topic=name, what=found)
+    if differ:
+        yield Finding(
+            topic="packages",
+            what="some are not in the versions that Fathom was tested with",
+            standing="note",
+            cure=f"Run: {packages.install_command()}",
+        )
+
+
+def _device() -> Finding:
+    cores = f"CPU, {os.cpu_count()} cores"
+    if not packages.importable("torch"):
+        return Finding(topic="device", what=f"{cores} (no torch, which parallax does not need)")
+    try:
+        import torch  # type: ignore[import-not-found, unused-ignore]
+
+        if not torch.cuda.is_available():
+            return Finding(topic="device", what=f"{cores} (torch {torch.__version__} finds no GPU)")
+        free, total = torch.cuda.mem_get_info()
+        what = f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free; {cores}"
+        return Finding(topic="device", what=what)
+    except Exception as error:  # whatever a broken driver or torch raises is what the artist should see
+        return Finding(
+            topic="device", what=f"{cores}; torch cannot be used: {error}", standing="note", cure="Install torch again."
+        )
+
+
+def _memory() -> Finding:
+    if not packages.importable("psutil"):
+        return Finding(topic="memory", what="unknown without psutil", standing="note")
+    import psutil
+
+    memory = psutil.virtual_memory()
+    what = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    if memory.available < _LITTLE_MEMORY:
+        return Finding(
+            topic="memory", what=what, standing="note", cure="Close other programs, or work at a smaller --size."
+        )
+    return Finding(topic="memory", what=what)
+
+
+def _disk(folder: Path) -> Finding:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    what = f"{free / 1e9:.1f} GB free for {folder}"
+    if free < _LITTLE_DISK:
+        cure = "Make room: a frame at working size takes about 1 MB, at 1920x1080 about 8 MB."
+        return Finding(topic="disk", what=what, standing="note", cure=cure)
+    return Finding(topic="disk", what=what)
+
+
+def _data_folder() -> Finding:
+    folder = environment.data_folder()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        cure = "Set the environment variable FATHOM_HOME to a folder that can be written."
+        return Finding(topic="data folder", what=f"{folder} cannot be written ({error})", standing="note", cure=cure)
+    return Finding(topic="data folder", what=f"{folder}{'' if folder.exists() else ' (not there yet)'}")
+
+
+def _estimators() -> Iterator[Finding]:
+    ready = []
+    for name in registry.names():
+        try:
+            lacks = registry.lacks(registry.info(name))
+        except Exception as error:
+            yield Finding(topic=name, what=f"cannot be loaded: {error}", standing="lack", cure="Install Fathom again.")
+            continue
+        if lacks:
+            what, cure = (" ".join(part) for part in zip(*lacks))
+            yield Finding(topic=name, what=f"cannot run: {what}", standing="note", cure=cure)
+        else:
+            ready.append(name)
+    if ready:
+        yield Finding(topic="estimators", what=f"{', '.join(ready)} can run")
+    else:
+        yield Finding(topic="estimators", what="none can run", standing="lack", cure="See the lacks above.")

@@ -1,0 +1,195 @@
+"""``estimate``: a clip in, a depth sequence out."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import events, exit_codes, faults, packages
+from ..camera import Camera
+from ..faults import Failure
+from ..job import Job, Source, load, with_output
+from .display import Display, Lines, Person
+
+if TYPE_CHECKING:
+    from ..run.stop import Stop
+
+_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_LENGTH = re.compile(r"([0-9]*\.?[0-9]+)\s*(px|mm)?")
+
+
+def add_to(verbs: argparse._SubParsersAction) -> None:
+    """Add the verb to the command line."""
+    verb = verbs.add_parser("estimate", help="estimate the depth of a clip", description=__doc__.split(": ", 1)[1])
+    verb.add_argument("clip", metavar="CLIP", nargs="?", help="a movie, a folder of frames, or one frame of a sequence")
+    verb.add_argument("--output", metavar="DIR", help="folder that becomes the depth sequence; made if need be")
+    verb.add_argument("--estimator", metavar="NAME", help="one that the verb estimators lists (default: parallax)")
+    verb.add_argument("--frames", metavar="A-B", help="source frames, both included (default: the whole clip)")
+    verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
+    verb.add_argument("--full-size", action="store_true", help="bring the maps to the plate's size, edges kept")
+    verb.add_argument("--seed", metavar="N", type=int, help="for what is random in the estimator (default: 0)")
+    verb.add_argument(
+        "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
+    )
+    verb.add_argument(
+        "--focal-length", metavar="LENGTH", help="in pixels of the plate (850), or in millimetres (35mm) with a sensor"
+    )
+    verb.add_argument("--sensor-width", metavar="MM", type=float, help="for a focal length in millimetres")
+    verb.add_argument("--colorspace", metavar="NAME", help="that the plate's values are in, by its OCIO name")
+    verb.add_argument("--ocio-config", metavar="FILE", help="OCIO configuration (default: the one named by $OCIO)")
+    verb.add_argument("--mattes", metavar="DIR", help="pictures, white where the plate moves on its own")
+    verb.add_argument("--overwrite", action="store_true", help="replace a finished result in the output folder")
+    verb.add_argument("--job", metavar="FILE", help="a job file in the place of CLIP and the options on the clip")
+    verb.add_argument("--events", action="store_true", help="print one JSON object a line instead of progress")
+    verb.add_argument("--parent-pipe", action="store_true", help="cancel when standard input closes")
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; what goes wrong becomes an event and an exit code."""
+    begun = time.monotonic()
+    stops: list[Stop] = []
+
+    def stop_all() -> None:
+        for each in stops:
+            each.request()
+
+    display: Display = Lines(on_closed=stop_all) if options.events else Person()
+    try:
+        _need_packages()
+        from ..run import lock, stop
+
+        asked = stop.Stop(exit_codes.CANCELLED)
+        asked.last_words += [lock.release_all, lambda: display(faults.cancelled())]
+        stops.append(asked)
+        stop.listen_to_signals(asked)
+        if options.parent_pipe:
+            stop.listen_to_parent(asked)
+
+        from ..run.runner import estimate
+
+        job = _job(options)
+        sequence = estimate(job, emit=display, cancelled=asked, overwrite=options.overwrite)
+    except (Exception, KeyboardInterrupt) as error:
+        told = faults.explain(error)
+        if told.code == exit_codes.FAILED:
+            traceback.print_exc()
+        display(told)
+        if told.code == exit_codes.CANCELLED and stops:
+            stop.kill_children()
+        return told.code
+    frames = sum(shot.last_frame - shot.first_frame + 1 for shot in sequence.done_shots)
+    display(events.Done(folder=str(Path(job.output).absolute()), frames=frames, seconds=time.monotonic() - begun))
+    return exit_codes.OK
+
+
+def _need_packages() -> None:
+    absent = packages.missing()
+    if absent:
+        raise Failure(
+            exit_codes.MISSING,
+            f"These packages are not installed in {sys.executable}: {', '.join(absent)}.",
+            cure=f"Set the inference environment up in Fathom's preferences, or run: {packages.install_command()}",
+        )
+
+
+def _job(options: argparse.Namespace) -> Job:
+    if options.job:
+        return _job_of_file(options)
+    if not options.clip or not options.output:
+        raise Failure(exit_codes.USAGE, "The verb estimate takes a CLIP and --output DIR, or --job FILE.")
+    from ..estimators import registry
+    from ..media.source import describe
+    from ..run.parameters import parse
+
+    estimator = options.estimator or "parallax"
+    source = describe(options.clip)
+    source = replace(
+        source,
+        path=str(Path(source.path).absolute()),
+        colorspace=options.colorspace or source.colorspace,
+        ocio_config=_absolute(options.ocio_config) or source.ocio_config,
+    )
+    first, last = _range(options.frames)
+    return Job(
+        source=source,
+        output=str(Path(options.output).absolute()),
+        first_frame=first,
+        last_frame=last,
+        estimator=estimator,
+        parameters=parse(registry.info(estimator), options.parameter),
+        size=options.size,
+        full_size=options.full_size,
+        seed=options.seed or 0,
+        mattes=_absolute(options.mattes),
+        camera=_camera(options, source),
+    )
+
+
+def _job_of_file(options: argparse.Namespace) -> Job:
+    named = {
+        "CLIP": options.clip,
+        "--estimator": options.estimator,
+        "--frames": options.frames,
+        "--size": options.size,
+        "--full-size": options.full_size,
+        "--seed": options.seed,
+        "--parameter": options.parameter,
+        "--focal-length": options.focal_length,
+        "--sensor-width": options.sensor_width,
+        "--colorspace": options.colorspace,
+        "--ocio-config": options.ocio_config,
+        "--mattes": options.mattes,
+    }
+    both = [name for name, value in named.items() if value or (value == 0 and value is not False)]
+    if both:
+        raise Failure(exit_codes.USAGE, f"A job file says everything about the clip, so {both[0]} has no place here.")
+    job = load(options.job)
+    return with_output(job, str(Path(options.output).absolute())) if options.output else job
+
+
+def _range(text: str | None) -> tuple[int | None, int | None]:
+    if text is None:
+        return None, None
+    match = _RANGE.fullmatch(text.strip())
+    if not match:
+        raise Failure(exit_codes.USAGE, f"--frames takes a range such as 1-100, or one frame, not '{text}'.")
+    first = int(match.group(1))
+    return first, int(match.group(2)) if match.group(2) else first
+
+
+def _camera(options: argparse.Namespace, source: Source) -> Camera | None:
+    """A camera of which only the focal length is known."""
+    if options.focal_length is None:
+        if options.sensor_width is not None:
+            raise Failure(exit_codes.USAGE, "--sensor-width goes with a --focal-length in millimetres.")
+        return None
+    match = _LENGTH.fullmatch(options.focal_length.strip())
+    if not match or float(match.group(1)) <= 0:
+        raise Failure(
+            exit_codes.USAGE, f"--focal-length takes pixels (850) or millimetres (35mm), not '{options.focal_length}'."
+        )
+    from ..media.clip import open_clip
+
+    with open_clip(source) as clip:
+        width, height = clip.width, clip.height
+    focal = float(match.group(1))
+    if match.group(2) == "mm":
+        if options.sensor_width is None or options.sensor_width <= 0:
+            raise Failure(
+                exit_codes.USAGE,
+                "A focal length in millimetres means nothing without the sensor's width.",
+                cure="Add --sensor-width MM.",
+            )
+        focal *= width / options.sensor_width
+    return Camera(width=width, height=height, focal_length=focal, principal_point=((width - 1) / 2, (height - 1) / 2))
+
+
+def _absolute(path: str | None) -> str | None:
+    return str(Path(path).absolute()) if path else None

@@ -1,0 +1,83 @@
+"""``estimators``: what there is to choose from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import traceback
+from typing import Any
+
+from .. import exit_codes, records
+from ..estimators import registry
+from ..estimators.base import EstimatorInfo, Parameter
+
+Lacks = list[tuple[str, str]]
+
+
+def add_to(verbs: argparse._SubParsersAction) -> None:
+    """Add the verb to the command line."""
+    verb = verbs.add_parser(
+        "estimators", help="list the estimators", description="List the estimators and whether they can run here."
+    )
+    verb.add_argument("--json", action="store_true", help="print a JSON list with every fact")
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb."""
+    listed = [(name, *_facts(name)) for name in registry.names()]
+    if options.json:
+        print(json.dumps([_as_json(*entry) for entry in listed], indent=2, ensure_ascii=False))
+    else:
+        print("\n\n".join(_as_text(*entry) for entry in listed))
+    return exit_codes.OK
+
+
+def _facts(name: str) -> tuple[EstimatorInfo | None, Lacks]:
+    """The facts of an estimator and what it lacks; a broken one does not hide the others."""
+    try:
+        info = registry.info(name)
+    except Exception as error:
+        traceback.print_exc()
+        return None, [(f"It cannot be loaded ({type(error).__name__}: {error}).", "Install Fathom again.")]
+    return info, registry.lacks(info)
+
+
+def _as_json(name: str, info: EstimatorInfo | None, lacks: Lacks) -> dict[str, Any]:
+    facts = records.to_json(info) if info else {"name": name}
+    return facts | {"can_run": not lacks, "lacks": [{"what": what, "cure": cure} for what, cure in lacks]}
+
+
+def _as_text(name: str, info: EstimatorInfo | None, lacks: Lacks) -> str:
+    lines = [name]
+    if info:
+        gives = [info.quantity.replace("_", " ")]
+        gives += ["camera"] if info.gives_camera else []
+        gives += ["confidence"] if info.gives_confidence else []
+        lines = [
+            f"{name} - {info.label}: {info.summary}",
+            f"  licence     {info.licence}",
+            f"  needs       {_needs(info)}",
+            f"  gives       {', '.join(gives)}",
+            f"  works at    {info.default_size} pixels on the long side, {info.minimum_frames} frames or more",
+        ]
+        lines += [f"  parameter   {_parameter(parameter)}" for parameter in info.parameters]
+    if not lacks:
+        return "\n".join([*lines, "  can run     yes"])
+    return "\n".join([*lines, *(f"  can run     no: {what} {cure}" for what, cure in lacks)])
+
+
+def _needs(info: EstimatorInfo) -> str:
+    needs = [f"packages {', '.join(info.packages)}"] if info.packages else []
+    needs += [f"weights {weights.repository} ({weights.licence})" for weights in info.weights]
+    needs += {"unused": [], "useful": ["a GPU helps"], "needed": ["an NVIDIA GPU"]}[info.gpu]
+    return "; ".join(needs) or "nothing beyond Fathom's own packages"
+
+
+def _parameter(parameter: Parameter) -> str:
+    text = f"{parameter.name}={parameter.default}: {parameter.description}"
+    if parameter.choices:
+        return f"{text} One of {', '.join(parameter.choices)}."
+    bounds = [f"{parameter.minimum:g} or more"] if parameter.minimum is not None else []
+    bounds += [f"{parameter.maximum:g} or less"] if parameter.maximum is not None else []
+    return f"{text} {' and '.join(bounds).capitalize()}." if bounds else text

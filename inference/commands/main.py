@@ -1,0 +1,90 @@
+"""The verbs, their dispatch, and what all of them have in common."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .. import environment, events, exit_codes
+from . import doctor, estimate, estimators, evaluate
+
+_EPILOG = f"""exit codes:
+  {exit_codes.OK:3}  the work is done
+  {exit_codes.FAILED:3}  something unexpected went wrong; the log (standard error) has the details
+  {exit_codes.USAGE:3}  the command line or the job is wrong
+  {exit_codes.REFUSED:3}  the estimator cannot do this clip; the message says what to do instead
+  {exit_codes.BAD_CLIP:3}  the clip cannot be read as it should
+  {exit_codes.BAD_OUTPUT:3}  the output folder is in use, finished already, read-only or full
+  {exit_codes.MISSING:3}  a package, weights or a device is missing
+  {exit_codes.CANCELLED:3}  cancelled; what is finished is kept, and the same command goes on from it
+"""
+
+
+class _Usage(Exception):
+    """A command line that makes no sense; carries the parser that found it."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports what is wrong by an exception, so that it can become an event as well."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _Usage(f"{message[:1].upper()}{message[1:]}.", self.format_usage())
+
+
+def build() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = _Parser(
+        prog="python -m inference",
+        description="Consistent depth for video.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for verb in (estimate, estimators, doctor, evaluate):
+        verb.add_to(verbs)
+    for sub in verbs.choices.values():
+        sub.epilog, sub.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None
+        Without the program's name; None: those of the process.
+
+    Returns
+    -------
+    int
+        One of `inference.exit_codes`.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _compile_into_data_folder()
+    try:
+        options = build().parse_args(given)
+    except _Usage as wrong:
+        what, usage = wrong.args
+        sys.stderr.write(f"{usage}{what}\n")
+        if "--events" in given:
+            print(events.encode(events.Error(code=exit_codes.USAGE, what=what)), flush=True)
+        return exit_codes.USAGE
+    return int(options.run(options))
+
+
+def _compile_into_data_folder() -> None:
+    """Let numba keep what it compiles in Fathom's own folder, not in the extension's, which may be read-only."""
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return
+    folder = environment.data_folder() / "cache" / "numba"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.gettempdir()) / f"fathom-numba-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)

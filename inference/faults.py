@@ -1,0 +1,136 @@
+"""Why a run ends without a depth sequence, as one sentence and an exit code."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from . import events, exit_codes, packages
+from .depth_sequence import DepthSequenceError
+from .estimators.base import Cancelled, Refused
+from .job import JobError
+from .records import RecordError
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class Failure(Exception):
+    """A run that ends without a depth sequence for a known reason.
+
+    Parameters
+    ----------
+    code : int
+        One of `inference.exit_codes`.
+    what, why, cure : str
+        Sentences: what happened, the reason, what to try.
+    """
+
+    def __init__(self, code: int, what: str, why: str = "", cure: str = "") -> None:
+        self.code, self.what, self.why, self.cure = code, what, why, cure
+        super().__init__(" ".join(part for part in (what, why, cure) if part))
+
+
+def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None = None) -> Failure:
+    """Say why something in the output folder could not be written.
+
+    Parameters
+    ----------
+    error : OSError
+        What the system said.
+    path : path
+        What was to be written.
+    needed_bytes : float or None
+        About how much room the rest of the job needs, for the sentence on a full disk.
+    """
+    if error.errno in _FULL:
+        room = f"about {max(needed_bytes / 1e6, 1):.0f} MB more are needed" if needed_bytes else "more room is needed"
+        return Failure(
+            exit_codes.BAD_OUTPUT,
+            f"The disk is full: {path} could not be written.",
+            f"In this folder {room}.",
+            "Free some room and start the same job again; it goes on from what is finished.",
+        )
+    if error.errno in _CLOSED:
+        return Failure(
+            exit_codes.BAD_OUTPUT,
+            f"{path} cannot be written: there is no permission to, or the folder is read-only.",
+            cure="Choose a folder that you may write to.",
+        )
+    return Failure(
+        exit_codes.BAD_OUTPUT,
+        f"{path} cannot be written ({error.strerror or error}).",
+        cure="Check the folder and its disk, or choose another folder.",
+    )
+
+
+def explain(error: BaseException) -> events.Error:
+    """Turn any exception that ends a run into the event that tells the artist."""
+    if isinstance(error, Failure):
+        return events.Error(code=error.code, what=error.what, why=error.why, cure=error.cure)
+    if isinstance(error, (Cancelled, KeyboardInterrupt)):
+        return cancelled()
+    if isinstance(error, Refused):
+        return events.Error(code=exit_codes.REFUSED, what=error.reason, cure=error.cure)
+    if isinstance(error, (JobError, RecordError)):
+        return events.Error(code=exit_codes.USAGE, what=str(error))
+    if isinstance(error, DepthSequenceError):
+        return events.Error(code=exit_codes.USAGE, what=str(error))
+    if isinstance(error, ImportError):
+        return _missing(error)
+    if _is_clip_error(error):
+        return events.Error(code=exit_codes.BAD_CLIP, what=str(error))
+    if _is_out_of_memory(error):
+        return events.Error(
+            code=exit_codes.FAILED,
+            what="The computer ran out of memory.",
+            cure="Choose a smaller working size (--size) or close other programs, and start the same job again.",
+        )
+    if isinstance(error, OSError) and error.errno in _FULL:
+        failure = unwritable(error, error.filename or "a file")
+        return events.Error(code=failure.code, what=failure.what, why=failure.why, cure=failure.cure)
+    return events.Error(
+        code=exit_codes.FAILED,
+        what=f"Something unexpected went wrong ({type(error).__name__}: {_first_line(error)}).",
+        cure="The log has the details; start the same job again to go on from what is finished.",
+    )
+
+
+def cancelled() -> events.Error:
+    """The event that ends a cancelled run."""
+    return events.Error(
+        code=exit_codes.CANCELLED,
+        what="The run was cancelled.",
+        cure="What is finished is kept; start the same job again to go on.",
+    )
+
+
+def _missing(error: ImportError) -> events.Error:
+    module = error.name or str(error)
+    if packages.importable(module.partition(".")[0]):
+        what = f"The package {packages.package_of(module)} is installed but cannot be loaded ({_first_line(error)})."
+    else:
+        what = f"The package {packages.package_of(module)} is not installed in {packages.sys.executable}."
+    return events.Error(
+        code=exit_codes.MISSING,
+        what=what,
+        cure=f"Set the inference environment up in Fathom's preferences, or run: {packages.install_command()}",
+    )
+
+
+def _is_clip_error(error: BaseException) -> bool:
+    """Without importing the media package, which needs what may just be missing."""
+    return any(cls.__name__ == "ClipError" for cls in type(error).__mro__)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    if any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__):  # torch's
+        return True
+    return type(error).__module__ == "cv2" and "Insufficient memory" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__

@@ -1,0 +1,293 @@
+"""Running a job from the clip to ``depth.json``."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from .. import depth_sequence, events, exit_codes, packages
+from ..camera import Camera
+from ..depth_sequence import DepthSequence
+from ..estimators import registry
+from ..estimators.base import Cancelled, EstimatorInfo
+from ..faults import Failure, unwritable
+from ..job import Job, Source, validate
+from ..media import working
+from ..media.clip import Clip, open_clip
+from ..media.mattes import mattes
+from . import output, shots, state
+from .output import Output
+from .parameters import resolve
+from .progress import Meter
+
+_PREPARING = 0.05
+"""Work of reading a frame at working size, as a share of estimating it."""
+_UPSAMPLING = 0.15
+"""Work of bringing a frame's maps to plate size, likewise."""
+_KEEP_EVERY = 5.0
+"""Seconds between two notes of the time spent."""
+
+Emit = Callable[[events.Event], None]
+
+
+def estimate(
+    job: Job, *, emit: Emit, cancelled: Callable[[], bool] = lambda: False, overwrite: bool = False
+) -> DepthSequence:
+    """Estimate the depth of a clip, or go on with it where an earlier run of the same job stopped.
+
+    Parameters
+    ----------
+    job : Job
+    emit : callable
+        Takes the events but `Error` and `Done`, which are the caller's to tell.
+    cancelled : callable
+        Asked between steps whether to stop.
+    overwrite : bool
+        Whether a finished result in the output folder may be replaced.
+
+    Returns
+    -------
+    DepthSequence
+        As it was written to ``depth.json``.
+
+    Raises
+    ------
+    Failure
+        The known reasons for which a job ends without a result; see `inference.exit_codes`.
+    JobError, ClipError
+        The job cannot be run; the clip cannot be read.
+    Cancelled
+    """
+    started = time.monotonic()
+    validate(job)
+    info = registry.info(job.estimator)
+    registry.require(info)
+    parameters = resolve(info, job.parameters)
+    folder = Path(job.output).absolute()
+
+    def check() -> None:
+        if cancelled():
+            raise Cancelled
+
+    with open_clip(job.source) as clip:
+        first, last = _frames(job, clip)
+        _check_camera(job.camera, first, last)
+        size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
+        if job.mattes:
+            mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
+        key = state.key_of(job, first, last, _versions(info), _device(info))
+        with output.opened(
+            folder, key=key, fingerprint=job.fingerprint(), frames=(first, last), overwrite=overwrite, emit=emit
+        ) as out:
+            check()
+            meter = Meter(emit, last - first + 1)
+            large = (clip.width, clip.height)
+            clerk = _Clerk(out, started, frames=last - first + 1, pixels=math.prod(large if job.full_size else size))
+            task = shots.Task(
+                info=info,
+                estimate=registry.function(job.estimator),
+                clip=clip,
+                parameters=parameters,
+                seed=job.seed,
+                camera=job.camera,
+                full_size=job.full_size,
+                scratch=out.scratch,
+                maps=out.maps,
+                emit=emit,
+                check=check,
+                meter=meter,
+                written=clerk.written,
+                needed_bytes=clerk.needed_bytes,
+            )
+            with clerk.guarding():
+                done = _all_shots(job, task, clerk, first=first, last=last, size=size)
+                if not any(shot.status == "done" for shot in done):
+                    out.abandon()
+                    raise _all_refused(done)
+                sequence = DepthSequence(
+                    source=_resolved(job, clip),
+                    first_frame=first,
+                    last_frame=last,
+                    width=large[0] if job.full_size else size[0],
+                    height=large[1] if job.full_size else size[1],
+                    quantity=info.quantity,
+                    shots=done,
+                    estimator=info.name,
+                    fingerprint=job.fingerprint(),
+                    confidence=info.confidence_meaning if info.gives_confidence else None,
+                    parameters=parameters,
+                    seed=job.seed,
+                    weights=info.weights,
+                    versions=_versions(info),
+                    seconds=round(clerk.seconds(), 2),
+                )
+                check()
+                out.publish(sequence)
+            meter.finish()
+    return sequence
+
+
+class _Clerk:
+    """Keeps the state of a run: the finished shots, and the time spent over all runs."""
+
+    def __init__(self, out: Output, started: float, *, frames: int, pixels: int) -> None:
+        self._out, self._started, self._frames, self._pixels = out, started, frames, pixels
+        self._before = out.state.seconds
+        self._kept = time.monotonic()
+        self._written, self._bytes = 0, 0
+
+    def seconds(self) -> float:
+        """Seconds spent, over all runs."""
+        return self._before + time.monotonic() - self._started
+
+    def shot(self, first: int, last: int) -> depth_sequence.Shot | None:
+        """What an earlier run made of a shot; None where it has not finished it."""
+        return next((s for s in self._out.state.shots if (s.first_frame, s.last_frame) == (first, last)), None)
+
+    def keep(self, shot: depth_sequence.Shot) -> None:
+        """Note a finished shot."""
+        current = self._out.state
+        self._out.keep(replace(current, shots=(*current.shots, shot), seconds=self.seconds()))
+
+    def written(self, size: int) -> None:
+        """Note that a frame of `size` bytes was written."""
+        self._written += 1
+        self._bytes += size
+        if time.monotonic() - self._kept > _KEEP_EVERY:
+            self._note_time()
+
+    def needed_bytes(self) -> float:
+        """About how much room the rest of the job needs, from the frames so far, or uncompressed."""
+        a_frame = self._bytes / self._written if self._written else 4.0 * self._pixels
+        return a_frame * (self._frames - self._written)
+
+    def _note_time(self) -> None:
+        self._kept = time.monotonic()
+        self._out.keep(replace(self._out.state, seconds=self.seconds()))
+
+    @contextlib.contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Say what a full or closed disk means, and note the time spent when the run is broken off."""
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(error, error.filename or self._out.folder, needed_bytes=self.needed_bytes()) from error
+        except Cancelled:
+            with contextlib.suppress(OSError):
+                self._note_time()
+            raise
+
+
+def _all_shots(
+    job: Job, task: shots.Task, clerk: _Clerk, *, first: int, last: int, size: tuple[int, int]
+) -> tuple[depth_sequence.Shot, ...]:
+    """Read the clip at working size, and run each of its shots."""
+    meter, count = task.meter, last - first + 1
+    meter.plan(count * (1 + _PREPARING + (_UPSAMPLING if job.full_size else 0)))
+    meter.begin(count * _PREPARING, counts=False)
+    meter.stage("prepare", "Reading the clip")
+    prepared = working.prepare(
+        task.clip,
+        first,
+        last,
+        size,
+        task.scratch / "clip",
+        check=task.check,
+        progress=lambda done, total: meter.part(done / total),
+    )
+    done = []
+    for index, (start, end) in enumerate(prepared.shots):
+        length = end - start + 1
+        shot = clerk.shot(start, end)
+        if shot is not None and _is_whole(shot, task):
+            meter.begin(length * (1 + (_UPSAMPLING if job.full_size else 0)))
+            meter.frames_done(length if shot.status == "done" else 0)
+            done.append(shot)
+            continue
+        shot = shots.run_shot(
+            task,
+            prepared.frames(start, end),
+            mattes(job.mattes, start, end, size) if job.mattes else None,
+            label=f"shot {index + 1} of {len(prepared.shots)}" if len(prepared.shots) > 1 else "",
+            estimating=length,
+            upsampling=length * _UPSAMPLING,
+        )
+        if shot.status == "refused" and len(prepared.shots) > 1:
+            task.emit(events.Warning(message=f"Frames {start}-{end} were refused: {shot.reason}"))
+        clerk.keep(shot)
+        done.append(shot)
+    return tuple(done)
+
+
+def _is_whole(shot: depth_sequence.Shot, task: shots.Task) -> bool:
+    """Whether the maps of a shot that an earlier run finished are still there."""
+    numbers = range(shot.first_frame, shot.last_frame + 1)
+    return shot.status == "refused" or all(shots.is_written(task.maps, number, task.info) for number in numbers)
+
+
+def _all_refused(done: tuple[depth_sequence.Shot, ...]) -> Failure:
+    if len(done) == 1:
+        return Failure(exit_codes.REFUSED, f"The clip was refused. {done[0].reason}")
+    reasons = " ".join(f"Frames {shot.first_frame}-{shot.last_frame}: {shot.reason}" for shot in done)
+    return Failure(exit_codes.REFUSED, f"All {len(done)} shots of the clip were refused. {reasons}")
+
+
+def _frames(job: Job, clip: Clip) -> tuple[int, int]:
+    first = clip.first_frame if job.first_frame is None else job.first_frame
+    last = clip.last_frame if job.last_frame is None else job.last_frame
+    if first < clip.first_frame or last > clip.last_frame or first > last:
+        raise Failure(
+            exit_codes.USAGE,
+            f"The frames {first}-{last} are not all in {job.source.path}, which has the frames "
+            f"{clip.first_frame}-{clip.last_frame}.",
+            cure="Choose a range within them.",
+        )
+    return first, last
+
+
+def _check_camera(camera: Camera | None, first: int, last: int) -> None:
+    if camera is None:
+        return
+    if camera.focal_length <= 0 or camera.width < 1 or camera.height < 1:
+        raise Failure(exit_codes.USAGE, f"The camera's focal length must be above 0, not {camera.focal_length:g}.")
+    have = {pose.frame for pose in camera.poses}
+    missing = [number for number in range(first, last + 1) if number not in have]
+    if have and missing:
+        raise Failure(
+            exit_codes.USAGE,
+            f"The camera path that was given has no pose for frame {missing[0]}.",
+            cure="Give a pose for every frame, or only the focal length.",
+        )
+
+
+def _resolved(job: Job, clip: Clip) -> Source:
+    """The source with what the job left open, as the clip turned out to be."""
+    count = clip.last_frame - clip.first_frame + 1
+    return replace(
+        job.source,
+        path=str(Path(job.source.path).absolute()),
+        width=clip.width,
+        height=clip.height,
+        fps=clip.fps,
+        frame_count=count if job.source.kind == "movie" else None,
+        colorspace=clip.colorspace,
+    )
+
+
+def _versions(info: EstimatorInfo) -> dict[str, str]:
+    own = {packages.package_of(module) for module in info.packages}
+    return packages.versions() | {name: version for name in sorted(own) if (version := packages.installed(name))}
+
+
+def _device(info: EstimatorInfo) -> str:
+    """What computes: the GPU's name where the estimator can use one."""
+    if info.gpu != "unused" and packages.importable("torch"):
+        import torch  # type: ignore[import-not-found, unused-ignore]
+
+        if torch.cuda.is_available():
+            return str(torch.cuda.get_device_name())
+    return "cpu"

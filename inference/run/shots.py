@@ -1,0 +1,284 @@
+"""Estimating one shot: what the estimator is given, and what becomes of its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import depth_sequence, events
+from ..camera import Camera
+from ..depth_sequence import confidence_name, disparity_name
+from ..estimators.base import EstimatorInfo, Frames, Refused, ReportProgress, Shot
+from ..estimators.registry import Estimate
+from ..faults import unwritable
+from ..media.clip import Clip
+from ..media.exr import read_map, write_map
+from .files import atomic
+from .progress import Meter
+from .spread import Spread
+from .upsample import upsample
+
+_LOW = "low"
+"""Folder in the scratch for maps at working size that wait for their upsampling."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What all shots of a job share.
+
+    Attributes
+    ----------
+    info, estimate
+        The estimator.
+    clip : Clip
+    parameters, seed
+        As the estimator gets them.
+    camera : Camera or None
+        The prior, at plate size.
+    full_size : bool
+    scratch, maps : Path
+        Folder for what outlives a run, and for finished maps.
+    emit, check, meter
+        Hear of what happens; `check` raises `Cancelled`.
+    written : callable
+        Called after each finished map with the number of bytes that its frame takes.
+    needed_bytes : callable
+        About how much room the rest of the job needs.
+    """
+
+    info: EstimatorInfo
+    estimate: Estimate
+    clip: Clip
+    parameters: dict[str, Any]
+    seed: int
+    camera: Camera | None
+    full_size: bool
+    scratch: Path
+    maps: Path
+    emit: Callable[[events.Event], None]
+    check: Callable[[], None]
+    meter: Meter
+    written: Callable[[int], None]
+    needed_bytes: Callable[[], float]
+
+
+def run_shot(
+    task: Task, frames: Frames, mattes: Any | None, *, label: str, estimating: float, upsampling: float
+) -> depth_sequence.Shot:
+    """Estimate one shot, or go on with it.
+
+    Parameters
+    ----------
+    task : Task
+    frames : Frames
+        The shot at working size.
+    mattes : Frames-like or None
+    label : str
+        Which shot it is, for the artist, such as ``shot 2 of 3``; empty where there is only one.
+    estimating, upsampling : float
+        Units of work for the progress.
+
+    Returns
+    -------
+    depth_sequence.Shot
+        Done, its maps written, or refused with the reason.
+    """
+    numbers = frames.numbers
+    target = task.scratch / _LOW if task.full_size else task.maps
+    target.mkdir(exist_ok=True)
+    keeper = _Keeper(task, target, frames, final=not task.full_size)
+    task.meter.begin(estimating)
+    try:
+        if len(numbers) < task.info.minimum_frames:
+            raise Refused(
+                f"It has {len(numbers)} frames and {task.info.label} needs at least {task.info.minimum_frames}.",
+                "Choose a longer range, or another estimator.",
+            )
+        result = task.estimate(
+            Shot(
+                frames=frames,
+                parameters=dict(task.parameters),
+                seed=task.seed,
+                camera=_camera_of(task.camera, frames),
+                mattes=mattes,
+                scratch=_made(task.scratch / f"shot.{numbers[0]:04d}-{numbers[-1]:04d}"),
+                finished=keeper.finished,
+                write=keeper,
+                progress=_reporter(task.meter, label),
+                check=task.check,
+            )
+        )
+    except Refused as refused:
+        keeper.drop()
+        return depth_sequence.Shot(
+            first_frame=numbers[0], last_frame=numbers[-1], status="refused", reason=str(refused)
+        )
+    keeper.complete()
+    for warning in result.warnings:
+        task.emit(events.Warning(message=f"{label.capitalize()}: {warning}" if label else warning))
+    camera = _checked(result.camera, task.info, frames)
+    spread = _upsample_all(task, frames, label, upsampling) if task.full_size else keeper.spread
+    return depth_sequence.Shot(
+        first_frame=numbers[0],
+        last_frame=numbers[-1],
+        status="done",
+        range=spread.range(),
+        camera=camera.scaled(task.clip.width, task.clip.height) if camera else None,
+    )
+
+
+class _Keeper:
+    """Takes an estimator's maps (`base.Writer`) and keeps each as soon as it comes."""
+
+    def __init__(self, task: Task, folder: Path, frames: Frames, *, final: bool) -> None:
+        self._task, self._folder, self._final = task, folder, final
+        self._numbers, self._shape = frames.numbers, (frames.height, frames.width)
+        self.spread = Spread()
+        self.finished = frozenset(i for i, n in enumerate(self._numbers) if is_written(folder, n, task.info))
+        self._there = set(self.finished)
+        if final:
+            _count_finished(task, folder, [self._numbers[i] for i in sorted(self.finished)], self.spread)
+
+    def __call__(
+        self, index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None
+    ) -> None:
+        """Keep one frame's maps; what an earlier run has kept already is passed over."""
+        number = self._numbers[index]
+        self._check(number, disparity, confidence)
+        if index in self._there:
+            return
+        write_maps(self._task, self._folder, number, disparity, confidence, final=self._final)
+        if self._final:
+            self.spread.add(disparity)
+        self._there.add(index)
+
+    def complete(self) -> None:
+        """Check that every frame has its maps."""
+        missing = [n for i, n in enumerate(self._numbers) if i not in self._there]
+        if missing:
+            raise ValueError(f"{self._task.info.name} left out {len(missing)} frames, the first is {missing[0]}")
+
+    def drop(self) -> None:
+        """Remove the maps of a shot that was refused after all."""
+        for index in sorted(self._there):
+            for name in (disparity_name(self._numbers[index]), confidence_name(self._numbers[index])):
+                (self._folder / name).unlink(missing_ok=True)
+        if self._final:
+            self._task.meter.frames_done(-len(self._there))
+
+    def _check(self, number: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None) -> None:
+        info = self._task.info
+        if (confidence is not None) != info.gives_confidence:
+            raise ValueError(f"{info.name} declares gives_confidence={info.gives_confidence} and does otherwise")
+        for name, values in (("disparity", disparity), ("confidence", confidence)):
+            if values is None:
+                continue
+            if values.shape != self._shape or not np.isfinite(values).all():
+                raise ValueError(
+                    f"{info.name} gave a {name} of frame {number} that is not finite or not of the size "
+                    f"{self._shape[1]}x{self._shape[0]}"
+                )
+
+
+def is_written(folder: Path, number: int, info: EstimatorInfo) -> bool:
+    """Whether all maps of a frame are in a folder; names appear only once their files are complete."""
+    names = [disparity_name(number)] + ([confidence_name(number)] if info.gives_confidence else [])
+    return all((folder / name).exists() for name in names)
+
+
+def write_maps(
+    task: Task,
+    folder: Path,
+    number: int,
+    disparity: NDArray[np.float32],
+    confidence: NDArray[np.float32] | None,
+    *,
+    final: bool,
+) -> None:
+    """Write a frame's maps, the disparity last, and tell of it where they are final."""
+    size = 0
+    maps = [(disparity_name(number), disparity)]
+    if confidence is not None:
+        maps.insert(0, (confidence_name(number), confidence))
+    for name, values in maps:
+        try:
+            with atomic(folder / name, via=task.scratch) as temporary:
+                write_map(temporary, values)
+                size += temporary.stat().st_size
+        except OSError as error:
+            raise unwritable(error, folder / name, needed_bytes=task.needed_bytes()) from error
+    if final:
+        task.meter.frames_done(1)
+        task.written(size)
+        task.emit(events.Frame(number=number, path=str(folder / disparity_name(number))))
+
+
+def _count_finished(task: Task, folder: Path, numbers: list[int], spread: Spread) -> None:
+    """Bring in what an earlier run has finished."""
+    for number in numbers:
+        task.check()
+        spread.add(read_map(folder / disparity_name(number)))
+    task.meter.frames_done(len(numbers))
+
+
+def _upsample_all(task: Task, frames: Frames, label: str, work: float) -> Spread:
+    """Bring a shot's maps to plate size, streaming through the plate once."""
+    numbers = frames.numbers
+    spread = Spread()
+    done = [number for number in numbers if is_written(task.maps, number, task.info)]
+    _count_finished(task, task.maps, done, spread)
+    task.meter.begin(work)
+    task.meter.stage("upsample", _labelled("Bringing depth to the plate's size", label))
+    left = [number for number in numbers if number not in set(done)]
+    if not left:
+        return spread
+    low = task.scratch / _LOW
+    for number, plate in task.clip.read(left[0], numbers[-1]):
+        task.check()
+        if not is_written(task.maps, number, task.info):
+            maps = [read_map(low / disparity_name(number))]
+            if task.info.gives_confidence:
+                maps.append(read_map(low / confidence_name(number)))
+            large = upsample(tuple(maps), plate)
+            write_maps(task, task.maps, number, large[0], large[1] if len(large) > 1 else None, final=True)
+            spread.add(large[0])
+        task.meter.part((number - numbers[0] + 1) / len(numbers))
+    return spread
+
+
+def _camera_of(prior: Camera | None, frames: Frames) -> Camera | None:
+    """The prior at working size, with the shot's poses only."""
+    if prior is None:
+        return None
+    poses = tuple(pose for pose in prior.poses if pose.frame in frames.numbers)
+    return replace(prior, poses=poses).scaled(frames.width, frames.height)
+
+
+def _checked(camera: Camera | None, info: EstimatorInfo, frames: Frames) -> Camera | None:
+    if camera is not None and [pose.frame for pose in camera.poses] != list(frames.numbers):
+        raise ValueError(f"{info.name} gave a camera whose poses are not those of the frames")
+    if camera is None and info.gives_camera:
+        raise ValueError(f"{info.name} declares that it gives a camera and gave none")
+    return camera
+
+
+def _reporter(meter: Meter, which: str) -> ReportProgress:
+    def report(stage: str, label: str, done: float, total: float) -> None:
+        meter.stage(stage, _labelled(label, which))
+        meter.part(done / total if total > 0 else 0.0)
+
+    return report
+
+
+def _labelled(label: str, which: str) -> str:
+    return f"{label} ({which})" if which else label
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,107 @@
+"""What a run writes down so that a later run of the same job goes on from it. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .. import records
+from ..depth_sequence import DepthSequence, Shot
+from ..job import Job, frame_number
+from .files import write_text
+
+NAME = "state.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where an unfinished job stands.
+
+    Attributes
+    ----------
+    key : str
+        `key_of` the job; empty while the remains of another job are being removed.
+    first_frame, last_frame : int
+        The frames whose maps are the job's.
+    staged : bool
+        Whether maps are kept in the scratch folder until all are there, because a finished result stands in the
+        output folder.
+    phase : 'estimating' or 'publishing'
+        Publishing: everything is computed, and the staged maps are taking the old result's place.
+    shots : tuple of Shot
+        The shots that are complete, or refused.
+    sequence : DepthSequence or None
+        While publishing: what ``depth.json`` will say.
+    replaced : (int, int) or None
+        While publishing: the frames of the old result.
+    seconds : float
+        Time spent so far, over all runs.
+    """
+
+    key: str
+    first_frame: int
+    last_frame: int
+    staged: bool = False
+    phase: Literal["estimating", "publishing"] = "estimating"
+    shots: tuple[Shot, ...] = ()
+    sequence: DepthSequence | None = None
+    replaced: tuple[int, int] | None = None
+    seconds: float = 0.0
+
+
+def read(scratch: Path) -> State | None:
+    """The state that an earlier run left; None where there is none that this version can read."""
+    try:
+        text = (scratch / NAME).read_text(encoding="utf-8")
+        return records.loads(State, text, where=NAME, strict=True)
+    except (FileNotFoundError, UnicodeDecodeError, records.RecordError):
+        return None
+
+
+def write(state: State, scratch: Path) -> None:
+    """Keep the state, in one step."""
+    write_text(scratch / NAME, records.dumps(state) + "\n")
+
+
+def key_of(job: Job, first: int, last: int, versions: dict[str, str], device: str) -> str:
+    """A hash that is equal exactly for runs whose maps are bit for bit the same.
+
+    It covers the job, the files that it reads (by size and time of change), the packages and the device.
+
+    Parameters
+    ----------
+    job : Job
+    first, last : int
+        The frames that are read.
+    versions : dict
+        Package name to version.
+    device : str
+        What computes.
+    """
+    facts = {
+        "job": job.fingerprint(),
+        "source": [_facts_of(path) for path in _files_of(job, first, last)],
+        "versions": versions,
+        "device": [device, platform.system(), platform.machine()],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _files_of(job: Job, first: int, last: int) -> list[Path]:
+    source = job.source
+    if source.kind == "movie":
+        files = [Path(source.path)]
+    else:
+        files = [Path(source.path) / name for name in source.files if first <= frame_number(name) <= last]
+    if job.mattes:
+        files += sorted(path for path in Path(job.mattes).iterdir() if first <= frame_number(path.name) <= last)
+    return files
+
+
+def _facts_of(path: Path) -> tuple[str, int, int]:
+    status = path.stat()
+    return path.name, status.st_size, status.st_mtime_ns

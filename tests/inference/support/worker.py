@@ -1,0 +1,15 @@
+"""The worker as tests run it: its own command line, with the estimators for tests beside the product's."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[2]))
+
+import inference.estimators  # noqa: E402
+
+inference.estimators.__path__.append(str(HERE / "estimators"))
+
+from inference.commands.main import main  # noqa: E402
+
+sys.exit(main())
