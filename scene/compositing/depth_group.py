@@ -1,0 +1,209 @@
+"""The node group "Fathom Depth": a shot's depth in the compositor, live from its disparity maps."""
+
+from __future__ import annotations
+
+import bpy
+
+from ...inference.depth_sequence import Quantity, Shot
+from .. import nodes, tags
+from ..depth import Depth, Distances, confidence_image, disparity_image, distances, show_frames
+from ..plate import plate_size
+from . import resample
+
+KIND = "comp_depth"
+_NEVER = 1e7
+"""A frame beyond Blender's last (1048574): a shot at an end of the clip is shown beyond that end without limit."""
+
+Socket = bpy.types.NodeSocket
+
+
+def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
+    """The node group of a shot's depth, built if it is not there, its frame mapping brought up to date if it is.
+
+    Inputs (their defaults suit the shot, see `depth.distances`): *Scale* and *Far Limit* for ``inverse_depth``, with
+    *Near*, *Far* and *Near Limit* for ``relative_disparity``; *Mist Start* and *Mist Depth*.
+
+    Outputs, all the size that the plate has when a Scale node fits it to the render size (*Render Size*, *Fit*):
+
+    =============  ====================================================================================================
+    Z              distance along the camera's axis; the far limit where there is no depth
+    Disparity      the maps' own values, larger is nearer; 0 where there is no depth
+    Mist           0 up to *Mist Start*, rising evenly to 1 over *Mist Depth*; 0 where there is no depth
+    Has Depth      1 where there is depth; 0 on frames of other shots, refused ones among them, and outside the plate
+    Confidence     0..1, only where the estimator gave one
+    =============  ====================================================================================================
+
+    Maps of another size than the plate's are brought to it bilinearly, see `resample`. Scene frame = source frame +
+    the depth's frame offset; beyond the clip's ends its first and last frame are held.
+
+    Parameters
+    ----------
+    depth : Depth
+    shot : Shot
+        One that is done.
+
+    Returns
+    -------
+    NodeTree
+        For a Group node of any compositor tree.
+
+    Raises
+    ------
+    DepthError
+        The shot was refused; the sentence has the reason.
+    """
+    start = distances(depth, shot)
+    image = disparity_image(depth)
+    tree = tags.find(bpy.data.node_groups, KIND, image=image, shot=shot.first_frame)
+    if tree is None:
+        tree = bpy.data.node_groups.new(depth.label("Fathom Depth", shot), "CompositorNodeTree")
+        tags.tag(tree, KIND, image=image, shot=shot.first_frame)
+        _add_interface(tree, depth.sequence.quantity, start, has_confidence=depth.sequence.confidence is not None)
+        _build(tree, depth, start)
+        nodes.arrange(tree)
+    _set_frames(tree, depth, shot)
+    return tree
+
+
+def _add_interface(tree: bpy.types.NodeTree, quantity: Quantity, start: Distances, *, has_confidence: bool) -> None:
+    for name, description in (
+        ("Z", "Distance along the camera's axis; the far limit where there is no depth"),
+        ("Disparity", "The maps' own values, larger is nearer; 0 where there is no depth"),
+        ("Mist", "0 in front of Mist Start, 1 from Mist Depth behind it; 0 where there is no depth"),
+        ("Has Depth", "1 where there is depth, 0 on frames of other shots and outside the plate"),
+        *([("Confidence", "How sure the estimator is, 0 to 1")] if has_confidence else []),
+    ):
+        nodes.interface_output(tree, name, "Float", description=description)
+    distance = nodes.panel(tree, "Distance", description="From disparity to distance")
+    mist = nodes.panel(tree, "Mist", description="The range of the Mist output")
+
+    def length(name: str, default: float, description: str, parent: bpy.types.NodeTreeInterfacePanel) -> None:
+        nodes.interface_input(
+            tree,
+            name,
+            "Float",
+            default=default,
+            minimum=0.0 if name == "Mist Start" else 1e-6,
+            subtype="DISTANCE",
+            description=description,
+            parent=parent,
+        )
+
+    nodes.interface_input(
+        tree,
+        "Scale",
+        "Float",
+        default=start.scale,
+        minimum=1e-6,
+        description="Multiplies all distances; the same as the Scale of the camera's rig",
+        parent=distance,
+    )
+    if quantity == "relative_disparity":
+        length("Near", start.near, "Distance of the nearest 1 % of the shot, before Scale", distance)
+        length("Far", start.far, "Distance of the farthest 1 % of the shot, before Scale", distance)
+        length("Near Limit", start.near_limit, "Nothing is nearer than this, before Scale", distance)
+    length("Far Limit", start.far_limit, "Nothing is farther than this, before Scale; a sky ends here", distance)
+    length("Mist Start", start.near, "Distance at which Mist rises from 0", mist)
+    length("Mist Depth", max(start.far - start.near, 1e-3), "Distance over which Mist rises to 1", mist)
+
+
+def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances) -> None:
+    begin, end = nodes.group_ends(tree)
+    images = [disparity_image(depth)]
+    confidence = confidence_image(depth)
+    if confidence is not None:
+        images.append(confidence)
+    sources = [nodes.new(tree, "CompositorNodeImage", image=image, label=image.name) for image in images]
+    sequence = depth.sequence
+    maps = resample.to_plate_size(
+        tree,
+        [nodes.output_of(node, "Image") for node in sources],
+        map_size=(sequence.width, sequence.height),
+        plate_size=plate_size(depth),
+    )
+    fitted = [fit_to_render(tree, socket) for socket in maps]
+    disparity, inside = _unfaded(tree, fitted[0])
+    shown = _shown(tree)
+    has_depth = nodes.math(tree, "MULTIPLY", inside, shown, label="Has Depth")
+    given = {socket.name: socket for socket in begin.outputs}
+    scaled_limit = nodes.math(tree, "MULTIPLY", given["Far Limit"], given["Scale"])
+    z = _distance(tree, disparity, given, sequence.quantity, start)
+    z = _blend(tree, scaled_limit, z, has_depth)
+    behind = nodes.math(tree, "SUBTRACT", z, given["Mist Start"])
+    mist = nodes.math(tree, "DIVIDE", behind, given["Mist Depth"], clamp=True, label="Mist")
+    results = {
+        "Z": z,
+        "Disparity": nodes.math(tree, "MULTIPLY", disparity, has_depth),
+        "Mist": nodes.math(tree, "MULTIPLY", mist, has_depth),
+        "Has Depth": has_depth,
+    }
+    if confidence is not None:
+        results["Confidence"] = nodes.math(tree, "MULTIPLY", _unfaded(tree, fitted[1])[0], has_depth)
+    for name, socket in results.items():
+        nodes.feed(nodes.input_of(end, name), socket)
+
+
+def fit_to_render(tree: bpy.types.NodeTree, socket: Socket) -> Socket:
+    """Fit a picture of the plate's size to the render size; pictures that went through this lie on one another."""
+    scale = nodes.new(tree, "CompositorNodeScale", label="Fit to Render")
+    nodes.set_option(scale, "space", "RENDER_SIZE")
+    nodes.set_option(scale, "frame_method", "FIT")
+    nodes.feed(nodes.input_of(scale, "Image"), socket)
+    return nodes.output_of(scale, "Image")
+
+
+def _unfaded(tree: bpy.types.NodeTree, picture: Socket) -> tuple[Socket, Socket]:
+    """A scaled map's value, and 1 inside it, 0 outside.
+
+    Scaling fades value and alpha alike over the outermost pixel; their quotient does not fade.
+    """
+    parts = nodes.new(tree, "CompositorNodeSeparateColor")
+    nodes.feed(nodes.input_of(parts, "Image"), picture)
+    alpha = nodes.output_of(parts, "Alpha")
+    value = nodes.math(tree, "DIVIDE", nodes.output_of(parts, "Red"), nodes.math(tree, "MAXIMUM", alpha, 1e-6))
+    return value, nodes.math(tree, "GREATER_THAN", alpha, 1e-3, label="Inside the plate")
+
+
+def _shown(tree: bpy.types.NodeTree) -> Socket:
+    """1 on frames of the shot, 0 on others, between two frame numbers that `_set_frames` sets."""
+    time = nodes.new(tree, "CompositorNodeSceneTime")
+    frame = nodes.output_of(time, "Frame")
+    first, last = (nodes.new(tree, "Value", label=label) for label in ("Shown From", "Shown To"))
+    late_enough = nodes.math(tree, "GREATER_THAN", frame, nodes.output_of(first, "Value"))
+    early_enough = nodes.math(tree, "LESS_THAN", frame, nodes.output_of(last, "Value"))
+    return nodes.math(tree, "MULTIPLY", late_enough, early_enough, label="In the shot")
+
+
+def _distance(
+    tree: bpy.types.NodeTree, disparity: Socket, given: dict[str, Socket], quantity: Quantity, start: Distances
+) -> Socket:
+    """Z from disparity; the formulas are those of `depth.Distances`."""
+    inverse = disparity
+    if quantity == "relative_disparity":
+        t = nodes.math(
+            tree, "DIVIDE", nodes.math(tree, "SUBTRACT", disparity, start.p1), start.p99 - start.p1, label="t"
+        )
+        near, far = (nodes.math(tree, "DIVIDE", 1.0, given[name]) for name in ("Near", "Far"))
+        inverse = nodes.math(tree, "MULTIPLY_ADD", t, nodes.math(tree, "SUBTRACT", near, far), far, label="1 / Z")
+        inverse = nodes.math(tree, "MINIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, given["Near Limit"]))
+    inverse = nodes.math(tree, "MAXIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, given["Far Limit"]))
+    return nodes.math(tree, "DIVIDE", given["Scale"], inverse, label="Z")
+
+
+def _blend(tree: bpy.types.NodeTree, a: Socket, b: Socket, weight: Socket) -> Socket:
+    """Blend from a to b: exactly a at weight 0 and b at 1."""
+    rest = nodes.math(tree, "SUBTRACT", 1.0, weight)
+    return nodes.math(tree, "MULTIPLY_ADD", b, weight, nodes.math(tree, "MULTIPLY", a, rest))
+
+
+def _set_frames(tree: bpy.types.NodeTree, depth: Depth, shot: Shot) -> None:
+    first, last = depth.frames_shown(shot)
+    shown = {
+        "Shown From": -_NEVER if first is None else first + depth.frame_offset - 0.5,
+        "Shown To": _NEVER if last is None else last + depth.frame_offset + 0.5,
+    }
+    for node in tree.nodes:
+        if node.label in shown:
+            nodes.output_of(node, "Value").default_value = shown[node.label]
+        elif node.bl_idname == "CompositorNodeImage" and node.image.source == "SEQUENCE":
+            show_frames(node, shot.first_frame, shot.last_frame, frame_offset=depth.frame_offset)
