@@ -14,13 +14,15 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 
+from .client import clean_environment
 from .environment import LIGHT, STAMP, WHERE, fingerprint, python_of, state
 from .events import Event, Progress, Stage
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 """Every package of the lock is published ready-built for these and what lies between."""
 
-_STEP = 0.05
+_WAIT = 0.02
+"""Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
 
 Events = tuple[Event, ...]
 Steps = Generator[Events, bool | None, None]
@@ -47,8 +49,8 @@ def create(folder: Path, *, python: Path, requirements: Sequence[Path] = LIGHT, 
     Yields
     ------
     tuple of Event
-        A `Stage` or `Progress` now and then, every 0.05 s at least an empty tuple. Sending True cancels: the tools
-        are ended and what was begun is removed. Closing the generator does the same.
+        A `Stage` or `Progress`, often nothing; a step takes no longer than 0.05 s. Sending True cancels:
+        the tools are ended and what was begun is removed. Closing the generator does the same.
 
     Raises
     ------
@@ -118,7 +120,12 @@ def _check_python(python: Path) -> str:
     probe = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
     try:
         answer = subprocess.run(
-            [python, "-I", "-c", probe], capture_output=True, text=True, timeout=60, check=False, env=_variables()
+            [python, "-I", "-c", probe],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=clean_environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SetupError(f"{python} does not run ({error}); choose another Python.") from error
@@ -197,7 +204,7 @@ def _run(command: list[str | Path], log: Path, *, first: str, total: int) -> Gen
             text=True,
             encoding="utf-8",
             errors="replace",
-            env=_variables(),
+            env=clean_environment(),
             start_new_session=os.name != "nt",
             creationflags=0x08000200 if os.name == "nt" else 0,  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
         )
@@ -237,14 +244,14 @@ def _pump(stream: Iterable[str] | None, lines: queue.Queue[str | None]) -> None:
 
 
 def _drain(lines: queue.Queue[str | None]) -> list[str | None]:
-    """What has come, waiting a step at most for the first line."""
+    """What has come in; waits a moment for the first line."""
+    found = []
     try:
-        found = [lines.get(timeout=_STEP)]
+        found.append(lines.get(timeout=_WAIT))
+        while True:
+            found.append(lines.get_nowait())
     except queue.Empty:
-        return []
-    while not lines.empty():
-        found.append(lines.get())
-    return found
+        return found
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -257,11 +264,6 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait()
     if process.stdout:
         process.stdout.close()
-
-
-def _variables() -> dict[str, str]:
-    """Our environment variables without those of Blender's Python."""
-    return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")}
 
 
 def _count(path: Path) -> int:

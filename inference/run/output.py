@@ -15,13 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import depth_sequence, events, exit_codes
-from ..depth_sequence import DepthSequence, DepthSequenceError, confidence_name, disparity_name
+from ..depth_sequence import SCRATCH, DepthSequence, DepthSequenceError, confidence_name, disparity_name
 from ..faults import Failure, unwritable
 from . import lock, state
 from .files import sync_folder
 from .state import State
 
-SCRATCH = ".fathom"
 _STAGED = "new"
 Emit = Callable[[events.Event], None]
 
@@ -156,7 +155,8 @@ def _current(
             f"{strange} is there already, and Fathom does not know where it comes from.",
             cure="Choose another folder, or ask for it to be overwritten (--overwrite).",
         )
-    current = State(key=key, first_frame=frames[0], last_frame=frames[1], staged=finished or strange is not None)
+    staged = finished or strange is not None
+    current = State(key=key, fingerprint=fingerprint, first_frame=frames[0], last_frame=frames[1], staged=staged)
     if current.staged:
         (scratch / _STAGED).mkdir(exist_ok=True)
     state.write(current, scratch)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .. import records
+from .. import depth_sequence, records
 from ..depth_sequence import DepthSequence, Shot
 from ..job import Job, frame_number
 from .files import write_text
 
-NAME = "state.json"
+NAME = depth_sequence.STATE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,8 @@ class State:
     ----------
     key : str
         `key_of` the job; empty while the remains of another job are being removed.
+    fingerprint : str
+        `Job.fingerprint`, by which Blender finds the folder again (`depth_sequence.unfinished_fingerprint`).
     first_frame, last_frame : int
         The frames whose maps are the job's.
     staged : bool
@@ -45,6 +47,7 @@ class State:
     key: str
     first_frame: int
     last_frame: int
+    fingerprint: str = ""
     staged: bool = False
     phase: Literal["estimating", "publishing"] = "estimating"
     shots: tuple[Shot, ...] = ()

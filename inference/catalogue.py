@@ -1,0 +1,114 @@
+"""Which estimators the worker has, asked from outside. Standard library only.
+
+Blender cannot import the estimators, so it asks the worker once; adding an estimator stays adding one folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import records
+from .client import MAIN, clean_environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterFacts:
+    """One knob of an estimator, as its folder declares it; the type is the default's."""
+
+    name: str
+    default: Any
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lack:
+    """What is missing on this computer, and what to do about it."""
+
+    what: str
+    cure: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorFacts:
+    """An estimator for the artist to choose.
+
+    Attributes
+    ----------
+    name, label, summary, licence : str
+        A broken estimator has nothing but its name.
+    default_size : int or None
+        Working size, long side in pixels, when none is asked for; None: not known here.
+    lacks : tuple of Lack
+        What it needs and does not find; empty where it can run.
+    """
+
+    name: str
+    label: str = ""
+    summary: str = ""
+    licence: str = ""
+    default_size: int | None = None
+    parameters: tuple[ParameterFacts, ...] = ()
+    lacks: tuple[Lack, ...] = ()
+
+
+EMBEDDED = EstimatorFacts(
+    name="parallax",
+    label="Parallax",
+    summary="Depth from the camera's own motion; needs no weights and no GPU",
+)
+"""What can be told without an environment: the default that comes with Fathom."""
+
+
+def ask(python: Path) -> subprocess.Popen[bytes]:
+    """Start the worker that tells its estimators; `answer` takes what it says.
+
+    Raises
+    ------
+    OSError
+        The Python does not run.
+    """
+    return subprocess.Popen(
+        [python, "-I", "-u", MAIN, "estimators", "--json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+        creationflags=0x08000000 if os.name == "nt" else 0,  # CREATE_NO_WINDOW
+    )
+
+
+def answer(process: subprocess.Popen[bytes]) -> tuple[EstimatorFacts, ...]:
+    """Wait for the worker's answer and read it.
+
+    Raises
+    ------
+    RecordError
+        What came is no list of estimators.
+    """
+    text = process.communicate()[0].decode("utf-8", "replace")
+    return read(text)
+
+
+def read(text: str) -> tuple[EstimatorFacts, ...]:
+    """Read the worker's list, a JSON array; facts that this version does not know are passed over.
+
+    Raises
+    ------
+    RecordError
+        It is no such list, or an empty one.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise records.RecordError(f"The list of estimators is not valid JSON: {error}") from error
+    if not isinstance(data, list) or not data:
+        raise records.RecordError("The list of estimators is empty.")
+    return tuple(records.from_json(EstimatorFacts, item, where="estimator", strict=False) for item in data)

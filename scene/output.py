@@ -1,0 +1,143 @@
+"""Where an estimate goes: ``<root>/<clip>/v001`` and on, so that a new estimate never breaks a comp.
+
+Nothing here needs Blender's data but `root_folder`, which resolves ``//``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import bpy
+
+from ..inference import depth_sequence, job
+from ..inference.depth_sequence import DepthSequenceError
+from ..inference.job import Job
+
+_VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+_LOG = "fathom.log"
+_LONGEST = 100
+
+Standing = Literal["new", "unfinished", "finished"]
+
+
+class OutputError(ValueError):
+    """No output folder can be told; the message is one sentence for the artist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a job goes.
+
+    Attributes
+    ----------
+    folder : Path
+    standing : 'new', 'unfinished' or 'finished'
+        What lies there already: nothing, this job's unfinished work to go on from, or this job's result.
+    """
+
+    folder: Path
+    standing: Standing
+
+
+def root_folder(path: str) -> Path:
+    """The folder that a setting such as ``//depth`` means, absolute.
+
+    Raises
+    ------
+    OutputError
+        It is empty, or relative to a .blend file that has not been saved.
+    """
+    if not path.strip():
+        raise OutputError("No output folder is chosen: choose one in the Fathom panel.")
+    if path.startswith("//") and not bpy.data.filepath:
+        raise OutputError(
+            f"This file is not saved, so there is no folder for {path}: save the file, or choose an output folder."
+        )
+    return Path(bpy.path.abspath(path)).expanduser().absolute()
+
+
+def clip_folder(name: str) -> str:
+    """The clip's name as a folder's name that every platform takes.
+
+    >>> clip_folder("street: take 2?")
+    'street_ take 2_'
+    """
+    name = _NOT_IN_NAMES.sub("_", name)[:_LONGEST].strip(" .")
+    return f"_{name}" if not name or _RESERVED.match(name) else name
+
+
+def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False) -> Place:
+    """Find the folder for a job under ``<root>/<clip>``.
+
+    The newest version that holds the same job, finished or not, is the job's own, so that the same request goes on
+    with what is there. Any other job gets the version after the last. A finished result is passed over when the
+    clip's file is newer than it.
+
+    Parameters
+    ----------
+    root : Path
+    clip : str
+        The clip's name, see `clip_folder`.
+    wanted : Job
+        Its own output folder does not count.
+    new_version : bool
+        Whether the job gets a new folder also where it has one.
+    """
+    clip_root = root / clip_folder(clip)
+    numbers = _versions(clip_root)
+    fingerprint = wanted.fingerprint()
+    if not new_version:
+        for _, folder in sorted(numbers.items(), reverse=True):
+            if _made_by(folder) == fingerprint and not _clip_changed(wanted, folder):
+                return Place(folder=folder, standing="finished")
+            if depth_sequence.unfinished_fingerprint(folder) == fingerprint:
+                return Place(folder=folder, standing="unfinished")
+    last = max(numbers, default=0)
+    if last and _is_free(numbers[last]):  # left by a run that ended before its first frame
+        return Place(folder=numbers[last], standing="new")
+    return Place(folder=clip_root / f"v{last + 1:03d}", standing="new")
+
+
+def _versions(clip_root: Path) -> dict[int, Path]:
+    """Version number to folder."""
+    if not clip_root.is_dir():
+        return {}
+    matches = ((_VERSION.fullmatch(path.name), path) for path in clip_root.iterdir())
+    return {int(match.group(1)): path for match, path in matches if match}
+
+
+def _made_by(folder: Path) -> str | None:
+    """Fingerprint of the job whose finished result lies in a folder; None where none can be read."""
+    try:
+        return depth_sequence.load(folder).fingerprint
+    except DepthSequenceError:
+        return None
+
+
+def _clip_changed(wanted: Job, folder: Path) -> bool:
+    """Whether a file of the clip was written after the result."""
+    source = wanted.source
+    first, last = wanted.first_frame, wanted.last_frame
+    files = [Path(source.path)]
+    if source.kind == "sequence":
+        files = [
+            Path(source.path) / name
+            for name in source.files
+            if (first is None or job.frame_number(name) >= first) and (last is None or job.frame_number(name) <= last)
+        ]
+    made = (folder / depth_sequence.SIDECAR).stat().st_mtime_ns
+    return any(path.stat().st_mtime_ns > made for path in files if path.exists())
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a folder holds nothing that a new job could spoil."""
+    if not folder.is_dir():
+        return False
+    scratch = folder / depth_sequence.SCRATCH
+    kept = [path for path in scratch.iterdir() if not path.name.startswith("lock")] if scratch.is_dir() else []
+    return not kept and {path.name for path in folder.iterdir()} <= {_LOG, depth_sequence.SCRATCH}
