@@ -137,6 +137,13 @@ def set_option(node: bpy.types.Node, name: str, value: Any) -> None:
         raise KeyError(f"{node.bl_idname} has no option {name!r} in Blender {bpy.app.version_string}")
 
 
+def material_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
+    """The material's node tree; from 5.0 every material has one and ``use_nodes`` is deprecated."""
+    if material.node_tree is None:
+        material.use_nodes = True
+    return material.node_tree
+
+
 def arrange(tree: bpy.types.NodeTree, *, width: float = 200.0, gap: float = 40.0) -> None:
     """Place all nodes of a small tree in columns, each left of what it feeds."""
     columns: dict[bpy.types.Node, int] = {}

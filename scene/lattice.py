@@ -1,0 +1,277 @@
+"""What depth mesh and fog share: a lattice over the picture whose points lie on the rays of the depth's pixels.
+
+A lattice has one point in the middle of each sampled pixel of the maps and a border around them, one pixel of the maps
+outside the picture, so that the picture is covered to its very edge; border points take the depth of the pixel beside
+them. Everything here is live: node groups read the disparity maps and follow the timeline, nothing is baked.
+
+The lattice before displacement stands on integer coordinates centred on the origin, so a node can tell a point's
+column and row from its position. All lengths are in the units of the camera path, in the camera's own space
+(Blender's axes: it looks along -z).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+
+from ..inference.depth_sequence import Quantity
+from . import nodes, tags
+from .geometry import Socket, combine, sample, split, vector
+
+UNDISTORT_STEPS = 20
+"""Fixed-point steps; distortion of a common lens (|k1| r^2 < 0.2) is then undone to float precision."""
+
+_VERSION = 1
+"""Goes up when a group changes, so that files with an older one get the new one when they are built again."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Sockets of what the shared part gives; the fields hold on the undisplaced lattice only.
+
+    Attributes
+    ----------
+    columns, rows : Socket
+        Number of points along x and y, border included.
+    shown : Socket
+        Whether the scene frame belongs to the shot.
+    distance : Socket
+        Z of each point, along the camera's axis.
+    ray : Socket
+        Its ray, (x, y, -1): the point is ray * Z.
+    picture : Socket
+        Its place in the picture (u, v, 0), from the bottom left.
+    border : Socket
+        Whether it is of the border.
+    spacing : Socket
+        Distance between neighbouring points at Z = 1.
+    """
+
+    columns: Socket
+    rows: Socket
+    shown: Socket
+    distance: Socket
+    ray: Socket
+    picture: Socket
+    border: Socket
+    spacing: Socket
+
+
+def shared_group(kind: str, name: str, build: Any) -> bpy.types.NodeTree:
+    """The file's node group of that kind, built by ``build(tree)`` if it is not there."""
+    kind = f"{kind}/{_VERSION}"
+    tree = tags.find(bpy.data.node_groups, kind)
+    if tree is None:
+        tree = tags.tag(bpy.data.node_groups.new(name, "GeometryNodeTree"), kind)
+        build(tree)
+        nodes.arrange(tree)
+    return tree
+
+
+def add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, *, detail: str) -> None:
+    """Give a group the inputs of the shared part that are for the artist; `detail` describes the one of that name."""
+    nodes.interface_input(
+        tree, "Detail", "Float", default=1.0, minimum=0.01, maximum=1.0, subtype="FACTOR", description=detail
+    )
+    _add_distance_inputs(tree, quantity)
+
+
+def add_panels(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
+    """Give a group the inputs that Fathom fills in, in closed panels; call it after all other inputs are there."""
+    maps = nodes.panel(tree, "Depth Maps", description="What is shown, filled in by Fathom", closed=True)
+    nodes.interface_input(tree, "Disparity", "Image", parent=maps, description="The disparity maps")
+    for name, what in (
+        ("Map Width", "Width of the maps in pixels"),
+        ("Map Height", "Height of the maps in pixels"),
+        ("Frame Offset", "Scene frame = source frame + this"),
+        ("First Frame", "First source frame of the shot"),
+        ("Last Frame", "Last source frame of the shot"),
+        ("Shown From", "Before this source frame there is nothing to see"),
+        ("Shown To", "After this source frame there is nothing to see"),
+    ):
+        nodes.interface_input(tree, name, "Int", parent=maps, description=what)
+    if quantity == "relative_disparity":
+        _add_spread(tree, maps)
+    lens = nodes.panel(tree, "Lens", description="Follows the camera", closed=True)
+    for name, default, what in (
+        ("Focal Length", 1.0, "In widths of the picture"),
+        ("Shift X", 0.0, "Shift of the picture from the axis, in widths of the picture"),
+        ("Shift Y", 0.0, "Shift of the picture from the axis, in widths of the picture"),
+        ("Aspect", 1.0, "Height of the plate by its width"),
+        ("K1", 0.0, "Radial distortion of the plate, with r^2"),
+        ("K2", 0.0, "Radial distortion of the plate, with r^4"),
+    ):
+        nodes.interface_input(tree, name, "Float", default=default, parent=lens, description=what)
+
+
+def _add_distance_inputs(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
+    def length(name: str, default: float, what: str) -> None:
+        nodes.interface_input(tree, name, "Float", default=default, minimum=1e-6, subtype="DISTANCE", description=what)
+
+    if quantity == "relative_disparity":
+        length("Near", 1.0, "Distance of what is nearest, but for 1 % of the shot")
+        length("Far", 10.0, "Distance of what is farthest, but for 1 % of the shot")
+        length("Near Limit", 0.5, "Nothing is nearer than this")
+    length("Far Limit", 100.0, "Nothing is farther than this; a sky ends here")
+
+
+def _add_spread(tree: bpy.types.NodeTree, panel: bpy.types.NodeTreeInterfacePanel | None = None) -> None:
+    for name, default, share in (("P1", 0.0, 1), ("P99", 1.0, 99)):
+        what = f"{share} % of the shot's disparity lies below"
+        nodes.interface_input(tree, name, "Float", default=default, parent=panel, description=what)
+
+
+def add_lattice(tree: bpy.types.NodeTree, quantity: Quantity) -> Lattice:
+    """Add the shared part to a group that has the inputs of `add_inputs` and `add_panels`."""
+    given, _ = nodes.group_ends(tree)
+    timing = _group(tree, "frames", "Fathom Frames", _build_frames)
+    grid = _group(tree, "pixels", "Fathom Pixels", _build_pixels)
+    rays = _group(tree, "rays", "Fathom Rays", _build_rays)
+    distance = _group(tree, f"distance/{quantity}", "Fathom Distance", lambda t: _build_distance(t, quantity))
+    for node in (timing, grid, rays, distance):
+        for socket in node.inputs:
+            if socket.name in given.outputs:
+                nodes.feed(socket, given.outputs[socket.name])
+    disparity = sample(tree, given.outputs["Disparity"], grid.outputs["Pixel"], timing.outputs["Frame"])
+    nodes.feed(distance.inputs["Disparity"], disparity)
+    nodes.feed(rays.inputs["Picture"], grid.outputs["Picture"])
+    points = nodes.math(tree, "SUBTRACT", grid.outputs["Columns"], 2.0)
+    size = nodes.math(tree, "MULTIPLY", points, given.outputs["Focal Length"])
+    return Lattice(
+        columns=grid.outputs["Columns"],
+        rows=grid.outputs["Rows"],
+        shown=timing.outputs["Shown"],
+        distance=distance.outputs["Z"],
+        ray=rays.outputs["Ray"],
+        picture=grid.outputs["Picture"],
+        border=grid.outputs["Border"],
+        spacing=nodes.math(tree, "DIVIDE", 1.0, size, label="Spacing at Z = 1"),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ the groups
+
+
+def _group(tree: bpy.types.NodeTree, kind: str, name: str, build: Any) -> bpy.types.Node:
+    node = nodes.new(tree, "GeometryNodeGroup", label=name.removeprefix("Fathom "))
+    node.node_tree = shared_group(kind, name, build)
+    return node
+
+
+def _interface(tree: bpy.types.NodeTree, inputs: dict[str, str], outputs: dict[str, str]) -> tuple[Any, Any]:
+    for name, kind in inputs.items():
+        nodes.interface_input(tree, name, kind)
+    for name, kind in outputs.items():
+        nodes.interface_output(tree, name, kind)
+    begin, end = nodes.group_ends(tree)
+    return begin.outputs, end.inputs
+
+
+def _build_frames(tree: bpy.types.NodeTree) -> None:
+    """The source frame, clamped to the shot, and whether the shot has its turn."""
+    names = ("Frame Offset", "First Frame", "Last Frame", "Shown From", "Shown To")
+    given, out = _interface(tree, dict.fromkeys(names, "Int"), {"Frame": "Int", "Shown": "Bool"})
+    time = nodes.new(tree, "GeometryNodeInputSceneTime")
+    # The nearest frame: motion blur looks at fractions around the frame and must not see its neighbours.
+    frame = nodes.math(tree, "ROUND", nodes.output_of(time, "Frame"))
+    source = nodes.math(tree, "SUBTRACT", frame, given["Frame Offset"], label="Source frame")
+    clamped = nodes.math(
+        tree, "MAXIMUM", nodes.math(tree, "MINIMUM", source, given["Last Frame"]), given["First Frame"]
+    )
+    early = nodes.math(tree, "LESS_THAN", source, given["Shown From"])
+    late = nodes.math(tree, "GREATER_THAN", source, given["Shown To"])
+    nodes.feed(out["Frame"], clamped)
+    nodes.feed(out["Shown"], nodes.math(tree, "LESS_THAN", nodes.math(tree, "ADD", early, late), 0.5))
+
+
+def _build_pixels(tree: bpy.types.NodeTree) -> None:
+    """Which pixel each point of the lattice samples, and its place in the picture."""
+    given, out = _interface(
+        tree,
+        {"Detail": "Float", "Map Width": "Int", "Map Height": "Int"},
+        {"Columns": "Int", "Rows": "Int", "Pixel": "Vector", "Picture": "Vector", "Border": "Bool"},
+    )
+    position = nodes.new(tree, "GeometryNodeInputPosition")
+    x, y, _ = split(tree, nodes.output_of(position, "Position"))
+    pixel, place, border = [], [], []
+    for along, size, number in ((x, given["Map Width"], "Columns"), (y, given["Map Height"], "Rows")):
+        wanted = nodes.math(tree, "ROUND", nodes.math(tree, "MULTIPLY", size, given["Detail"]))
+        count = nodes.math(tree, "MAXIMUM", wanted, 1.0, label=f"{number} without border")
+        nodes.feed(out[number], nodes.math(tree, "ADD", count, 2.0))
+        # Number 0..count-1 of the sampled pixel, -1 and count on the border.
+        half = nodes.math(tree, "MULTIPLY", nodes.math(tree, "SUBTRACT", count, 1.0), 0.5)
+        i = nodes.math(tree, "ROUND", nodes.math(tree, "ADD", along, half))
+        # The map's pixel in the middle of the stretch; the small step keeps even splits from wavering.
+        step = nodes.math(tree, "DIVIDE", size, count)
+        middle = nodes.math(tree, "MULTIPLY", nodes.math(tree, "ADD", i, 0.5), step)
+        index = nodes.math(tree, "FLOOR", nodes.math(tree, "SUBTRACT", middle, 0.01))
+        last = nodes.math(tree, "SUBTRACT", size, 1.0)
+        inside = nodes.math(tree, "MINIMUM", nodes.math(tree, "MAXIMUM", index, 0.0), last)
+        centre = nodes.math(tree, "DIVIDE", nodes.math(tree, "ADD", inside, 0.5), size)
+        below = nodes.math(tree, "LESS_THAN", i, -0.5)
+        above = nodes.math(tree, "GREATER_THAN", i, nodes.math(tree, "SUBTRACT", count, 0.5))
+        # One and a half pixels out from the outermost centre: one pixel beyond the picture's edge.
+        out_by = nodes.math(tree, "DIVIDE", nodes.math(tree, "SUBTRACT", above, below), size)
+        pixel.append(centre)
+        place.append(nodes.math(tree, "MULTIPLY_ADD", out_by, 1.5, centre))
+        border += [below, above]
+    nodes.feed(out["Pixel"], combine(tree, *pixel, 0.0))
+    nodes.feed(out["Picture"], combine(tree, *place, 0.0))
+    any_x, any_y = nodes.math(tree, "ADD", *border[:2]), nodes.math(tree, "ADD", *border[2:])
+    nodes.feed(out["Border"], nodes.math(tree, "GREATER_THAN", nodes.math(tree, "ADD", any_x, any_y), 0.5))
+
+
+def _build_rays(tree: bpy.types.NodeTree) -> None:
+    """The ray (x, y, -1) through a place (u, v) of the picture, its radial distortion undone.
+
+    With the focal length F and the shifts in widths of the picture, x = (u - 1/2 + shift x) / F and
+    y = ((v - 1/2) aspect + shift y) / F on the plate; the ray (x', y') before distortion is the fixed point of
+    ``(x', y') = (x, y) / (1 + k1 r^2 + k2 r^4)`` with r its own length, as OpenCV's undistortPoints finds it.
+    """
+    names = ("Focal Length", "Shift X", "Shift Y", "Aspect", "K1", "K2")
+    given, out = _interface(tree, {"Picture": "Vector", **dict.fromkeys(names, "Float")}, {"Ray": "Vector"})
+    u, v, _ = split(tree, given["Picture"])
+    across = nodes.math(tree, "ADD", nodes.math(tree, "SUBTRACT", u, 0.5), given["Shift X"])
+    up = nodes.math(tree, "MULTIPLY_ADD", nodes.math(tree, "SUBTRACT", v, 0.5), given["Aspect"], given["Shift Y"])
+    focal = given["Focal Length"]
+    seen = combine(tree, nodes.math(tree, "DIVIDE", across, focal), nodes.math(tree, "DIVIDE", up, focal), 0.0)
+
+    strength = nodes.math(
+        tree, "ADD", nodes.math(tree, "ABSOLUTE", given["K1"]), nodes.math(tree, "ABSOLUTE", given["K2"])
+    )
+    begin, end = nodes.new(tree, "GeometryNodeRepeatInput"), nodes.new(tree, "GeometryNodeRepeatOutput")
+    begin.pair_with_output(end)
+    end.repeat_items.clear()
+    end.repeat_items.new("VECTOR", "Ray")
+    some = nodes.math(tree, "GREATER_THAN", strength, 0.0)
+    nodes.feed(nodes.input_of(begin, "Iterations"), nodes.math(tree, "MULTIPLY", some, float(UNDISTORT_STEPS)))
+    nodes.feed(nodes.input_of(begin, "Ray"), seen)
+    ray = nodes.output_of(begin, "Ray")
+    r2 = vector(tree, "DOT_PRODUCT", ray, ray)
+    inner = nodes.math(tree, "MULTIPLY_ADD", given["K2"], r2, given["K1"])
+    factor = nodes.math(tree, "MULTIPLY_ADD", inner, r2, 1.0)
+    nodes.feed(nodes.input_of(end, "Ray"), vector(tree, "SCALE", seen, scale=nodes.math(tree, "DIVIDE", 1.0, factor)))
+
+    nodes.feed(out["Ray"], vector(tree, "ADD", nodes.output_of(end, "Ray"), (0.0, 0.0, -1.0)))
+
+
+def _build_distance(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
+    """Z from disparity; the formulas are those of `depth.Distances`. Scale is the camera rig's."""
+    nodes.interface_input(tree, "Disparity", "Float")
+    _add_distance_inputs(tree, quantity)
+    if quantity == "relative_disparity":
+        _add_spread(tree)
+    nodes.interface_output(tree, "Z", "Float")
+    begin, end = nodes.group_ends(tree)
+    given = begin.outputs
+    inverse = given["Disparity"]
+    if quantity == "relative_disparity":
+        spread = nodes.math(tree, "SUBTRACT", given["P99"], given["P1"])
+        t = nodes.math(tree, "DIVIDE", nodes.math(tree, "SUBTRACT", inverse, given["P1"]), spread)
+        near, far = (nodes.math(tree, "DIVIDE", 1.0, given[name]) for name in ("Near", "Far"))
+        inverse = nodes.math(tree, "MULTIPLY_ADD", t, nodes.math(tree, "SUBTRACT", near, far), far, label="1 / Z")
+        inverse = nodes.math(tree, "MINIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, given["Near Limit"]))
+    inverse = nodes.math(tree, "MAXIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, given["Far Limit"]))
+    nodes.feed(end.inputs["Z"], nodes.math(tree, "DIVIDE", 1.0, inverse, label="Z"))

@@ -1,0 +1,243 @@
+"""The depth mesh: the plate as a surface or as points, every pixel at its distance, live on the timeline."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..inference.depth_sequence import Quantity, Shot
+from . import frustum, lattice, nodes, tags
+from .depth import Depth, confidence_image, disparity_image
+from .geometry import Socket, combine, delete, named, sample, split, store, switch, vector
+from .plate import plate_image, show_plate
+
+PLATE_ATTRIBUTE = "plate"
+"""Vector (u Z, v Z, Z) of each point: linear over a triangle in space, so that the plate's place (u, v) that a shader
+gets by dividing is exact between the points as well, where (u, v) itself would swim with the slope."""
+
+DEPTH_ATTRIBUTE = "depth"
+"""Z of each point, along the camera's axis, in units of the camera path."""
+
+EDGE_CUT = 0.1
+POINT_RADIUS = 0.7
+
+
+def build_mesh(
+    depth: Depth,
+    shot: Shot,
+    camera: bpy.types.Object,
+    *,
+    points: bool | None = None,
+    detail: float | None = None,
+    plate: bool = True,
+) -> bpy.types.Object:
+    """Build the depth mesh of a shot under its camera, or bring the one that was built before up to date.
+
+    Parameters
+    ----------
+    depth : Depth
+    shot : Shot
+        One that is done. At frames of other shots there is no geometry.
+    camera : Object
+        The shot's camera: `camera.build_camera`'s, or one of the artist's own. The mesh is its child and follows its
+        lens and shift.
+    points : bool or None
+        Whether points are shown instead of a surface. None: as it is, a surface at first.
+    detail : float or None
+        Share of the maps' width and height that is sampled, above 0 and at most 1. None: as it is; at first 1, or
+        less where that would be more than half a million points.
+    plate : bool
+        Whether the plate is put on it, as an emission.
+
+    Returns
+    -------
+    Object
+        Its modifier's inputs are the artist's: what was changed there stays.
+
+    Raises
+    ------
+    DepthError
+        The shot was refused.
+    PlateError
+        `plate` is asked for and missing; nothing is built then.
+    """
+    depth.require_done(shot)
+    material = plate_material(depth) if plate else None
+    confidence = confidence_image(depth)
+    group = mesh_group(depth.sequence.quantity, with_confidence=confidence is not None)
+    mesh, modifier, made = frustum.place("mesh", "Mesh", depth=depth, shot=shot, camera=camera, group=group)
+    if made and detail is None:
+        detail = frustum.comfortable_detail(depth)
+    for name, value in (
+        ("Point Cloud", points),
+        ("Detail", detail),
+        ("Confidence", confidence),
+        ("Material", material),
+    ):
+        if value is not None:
+            nodes.set_modifier_input(modifier, name, value)
+    return mesh
+
+
+def plate_material(depth: Depth) -> bpy.types.Material:
+    """The material that shows the plate as an emission, in step with the depth; one for all shots of a clip.
+
+    Raises
+    ------
+    PlateError
+        The plate is missing.
+    """
+    plate, image = plate_image(depth), disparity_image(depth)
+    material = tags.find(bpy.data.materials, "plate material", image=image)
+    if material is None:
+        material = tags.tag(bpy.data.materials.new(depth.label("Plate")), "plate material", image=image)
+        _build_material(nodes.material_tree(material))
+    for node in material.node_tree.nodes:
+        if node.bl_idname == "ShaderNodeTexImage" and tags.KIND in node:
+            node.image = plate
+            show_plate(node.image_user, depth)
+    return material
+
+
+def mesh_group(quantity: Quantity, *, with_confidence: bool) -> bpy.types.NodeTree:
+    """The Geometry Nodes group of all depth meshes of a quantity, built if the file has none yet."""
+    kind = f"mesh/{quantity}" + ("/confidence" if with_confidence else "")
+    return lattice.shared_group(kind, "Fathom Depth Mesh", lambda tree: _build_group(tree, quantity, with_confidence))
+
+
+# ------------------------------------------------------------------------------------------------------------ parts
+
+
+def _build_material(tree: bpy.types.NodeTree) -> None:
+    tree.nodes.clear()
+    attribute = nodes.new(tree, "ShaderNodeAttribute", attribute_name=PLATE_ATTRIBUTE)
+    u, v, z = split(tree, nodes.output_of(attribute, "Vector"))
+    place = combine(tree, nodes.math(tree, "DIVIDE", u, z), nodes.math(tree, "DIVIDE", v, z), 0.0)
+    texture = nodes.new(tree, "ShaderNodeTexImage", label="Plate", extension="EXTEND")
+    texture[tags.KIND] = "plate"
+    nodes.feed(nodes.input_of(texture, "Vector"), place)
+    emission = nodes.new(tree, "ShaderNodeEmission")
+    nodes.feed(nodes.input_of(emission, "Color"), nodes.output_of(texture, "Color"))
+    output = nodes.new(tree, "ShaderNodeOutputMaterial")
+    nodes.feed(nodes.input_of(output, "Surface"), nodes.output_of(emission, "Emission"))
+    nodes.arrange(tree)
+
+
+def _build_group(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: bool) -> None:
+    tree.is_modifier = True
+    _add_inputs(tree, quantity, with_confidence)
+    nodes.interface_output(tree, "Geometry", "Geometry")
+    begin, end = nodes.group_ends(tree)
+    given = begin.outputs
+    points = lattice.add_lattice(tree, quantity)
+
+    geometry = _grid(tree, points.columns, points.rows)
+    u, v, _ = split(tree, points.picture)
+    z = points.distance
+    place = combine(tree, nodes.math(tree, "MULTIPLY", u, z), nodes.math(tree, "MULTIPLY", v, z), z)
+    geometry = store(tree, geometry, PLATE_ATTRIBUTE, place, kind="FLOAT_VECTOR")
+    geometry = store(tree, geometry, "UVMap", points.picture, kind="FLOAT2", domain="CORNER")
+    geometry = store(tree, geometry, "border", points.border, kind="BOOLEAN")
+    if with_confidence:
+        timing = next(n for n in tree.nodes if n.label == "Frames")
+        pixels = next(n for n in tree.nodes if n.label == "Pixels")
+        sure = sample(tree, given["Confidence"], pixels.outputs["Pixel"], timing.outputs["Frame"])
+        geometry = store(tree, geometry, "confidence", sure, kind="FLOAT")
+    geometry = store(tree, geometry, DEPTH_ATTRIBUTE, z, kind="FLOAT")
+    move = nodes.new(tree, "GeometryNodeSetPosition")
+    nodes.feed(nodes.input_of(move, "Geometry"), geometry)
+    nodes.feed(nodes.input_of(move, "Position"), vector(tree, "SCALE", points.ray, scale=z))
+    geometry = nodes.output_of(move, "Geometry")
+    if with_confidence:
+        doubtful = nodes.math(tree, "LESS_THAN", named(tree, "confidence", "FLOAT"), given["Minimum Confidence"])
+        geometry = delete(tree, geometry, doubtful, domain="POINT", mode="ALL")
+
+    surface = _cut_edges(tree, geometry, given["Edge Cut"])
+    cloud = nodes.new(tree, "GeometryNodeMeshToPoints", mode="VERTICES")
+    nodes.feed(nodes.input_of(cloud, "Mesh"), geometry)
+    inside = nodes.math(tree, "SUBTRACT", 1.0, named(tree, "border", "BOOLEAN"))
+    nodes.feed(nodes.input_of(cloud, "Selection"), inside)
+    spacing = nodes.math(tree, "MULTIPLY", points.spacing, named(tree, DEPTH_ATTRIBUTE, "FLOAT"))
+    nodes.feed(nodes.input_of(cloud, "Radius"), nodes.math(tree, "MULTIPLY", spacing, given["Point Radius"]))
+    geometry = switch(tree, given["Point Cloud"], surface, nodes.output_of(cloud, "Points"))
+    paint = nodes.new(tree, "GeometryNodeSetMaterial")
+    nodes.feed(nodes.input_of(paint, "Geometry"), geometry)
+    nodes.feed(nodes.input_of(paint, "Material"), given["Material"])
+    nodes.feed(end.inputs["Geometry"], switch(tree, points.shown, None, nodes.output_of(paint, "Geometry")))
+
+
+def _add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: bool) -> None:
+    nodes.interface_input(tree, "Geometry", "Geometry")
+    nodes.interface_input(
+        tree,
+        "Point Cloud",
+        "Bool",
+        default=False,
+        description="Points instead of a surface, one for each sampled pixel",
+    )
+    lattice.add_inputs(tree, quantity, detail="Share of the maps' width and height that is sampled")
+    nodes.interface_input(
+        tree,
+        "Edge Cut",
+        "Float",
+        default=EDGE_CUT,
+        minimum=0.0,
+        maximum=1.0,
+        subtype="FACTOR",
+        description="Cut the surface where the depth jumps between neighbours by more than this share; 1 cuts nothing",
+    )
+    nodes.interface_input(
+        tree,
+        "Point Radius",
+        "Float",
+        default=POINT_RADIUS,
+        minimum=0.0,
+        description="In distances between neighbouring points; 0.7 leaves no gaps as the camera sees them",
+    )
+    if with_confidence:
+        nodes.interface_input(
+            tree,
+            "Minimum Confidence",
+            "Float",
+            default=0.0,
+            minimum=0.0,
+            maximum=1.0,
+            subtype="FACTOR",
+            description="Leave out what the estimator is less sure of",
+        )
+    nodes.interface_input(tree, "Material", "Material", description="What it shows; the plate at first")
+    lattice.add_panels(tree, quantity)
+    if with_confidence:
+        maps = nodes.panel(tree, "Depth Maps")
+        nodes.interface_input(tree, "Confidence", "Image", parent=maps, description="The confidence maps")
+
+
+def _grid(tree: bpy.types.NodeTree, columns: Socket, rows: Socket) -> Socket:
+    grid = nodes.new(tree, "GeometryNodeMeshGrid")
+    for axis, count in (("X", columns), ("Y", rows)):
+        nodes.feed(nodes.input_of(grid, f"Vertices {axis}"), count)
+        nodes.feed(nodes.input_of(grid, f"Size {axis}"), nodes.math(tree, "SUBTRACT", count, 1.0))
+    return nodes.output_of(grid, "Mesh")
+
+
+def _cut_edges(tree: bpy.types.NodeTree, geometry: Socket, threshold: Socket) -> Socket:
+    """Delete edges whose ends differ in Z by more than a share of the farther one, and what hangs loose then."""
+    ends = nodes.new(tree, "GeometryNodeInputMeshEdgeVertices")
+    distances = []
+    for name in ("Vertex Index 1", "Vertex Index 2"):
+        at = nodes.new(tree, "GeometryNodeFieldAtIndex", data_type="FLOAT", domain="POINT")
+        nodes.feed(nodes.input_of(at, "Index"), nodes.output_of(ends, name))
+        nodes.feed(nodes.input_of(at, "Value"), named(tree, DEPTH_ATTRIBUTE, "FLOAT"))
+        distances.append(nodes.output_of(at, "Value"))
+    near, far = nodes.math(tree, "MINIMUM", *distances), nodes.math(tree, "MAXIMUM", *distances)
+    jump = nodes.math(tree, "SUBTRACT", 1.0, nodes.math(tree, "DIVIDE", near, far), label="Jump")
+    geometry = delete(
+        tree, geometry, nodes.math(tree, "GREATER_THAN", jump, threshold), domain="EDGE", mode="EDGE_FACE"
+    )
+    for kind, domain in (
+        ("GeometryNodeInputMeshVertexNeighbors", "POINT"),
+        ("GeometryNodeInputMeshEdgeNeighbors", "EDGE"),
+    ):
+        faces = nodes.output_of(nodes.new(tree, kind), "Face Count")
+        loose = nodes.math(tree, "LESS_THAN", faces, 0.5)
+        geometry = delete(tree, geometry, loose, domain=domain, mode="ALL" if domain == "POINT" else "EDGE_FACE")
+    return geometry
