@@ -1,0 +1,168 @@
+"""The demo scene's materials: procedural, so that the repository carries no pictures.
+
+Every surface has detail from several octaves of noise: stereo matching needs something to see everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A material under construction: its node tree and the few steps that all materials share."""
+
+    material: bpy.types.Material
+
+    def add(self, kind: str, **settings: Any) -> bpy.types.Node:
+        """Add a node of class ``ShaderNode<kind>``; keywords are its properties, or values of inputs of that name."""
+        node = self.material.node_tree.nodes.new(f"ShaderNode{kind}")
+        for name, value in settings.items():
+            if hasattr(node, name):
+                setattr(node, name, value)
+            else:
+                node.inputs[name.replace("_", " ")].default_value = value
+        return node
+
+    def link(self, source: bpy.types.NodeSocket, target: bpy.types.NodeSocket) -> None:
+        """Connect two sockets."""
+        self.material.node_tree.links.new(source, target)
+
+    def noise(self, scale: float, *, detail: float = 3.0) -> bpy.types.NodeSocket:
+        """Noise in 0..1 over object space, which is metres here since no object is scaled."""
+        coordinates = self.add("TexCoord")
+        node = self.add("TexNoise", Scale=scale, Detail=detail, Roughness=0.62)
+        self.link(coordinates.outputs["Object"], node.inputs["Vector"])
+        return node.outputs["Fac"]
+
+    def ramp(self, factor: bpy.types.NodeSocket, stops: list[tuple[float, Colour]]) -> bpy.types.NodeSocket:
+        """Colours along a factor."""
+        node = self.add("ValToRGB")
+        elements = node.color_ramp.elements
+        while len(elements) < len(stops):
+            elements.new(1.0)
+        for element, (position, colour) in zip(elements, stops, strict=True):
+            element.position, element.color = position, (*colour, 1.0)
+        self.link(factor, node.inputs["Fac"])
+        return node.outputs["Color"]
+
+    def blend(
+        self, first: bpy.types.NodeSocket, second: bpy.types.NodeSocket, *, mode: str, amount: float
+    ) -> bpy.types.NodeSocket:
+        """Mix two colours."""
+        node = self.add("Mix", data_type="RGBA", blend_type=mode)
+        node.inputs["Factor"].default_value = amount
+        a, b = (socket for socket in node.inputs if socket.type == "RGBA")
+        self.link(first, a)
+        self.link(second, b)
+        return next(socket for socket in node.outputs if socket.type == "RGBA")
+
+    def finish(
+        self,
+        colour: bpy.types.NodeSocket,
+        *,
+        height: bpy.types.NodeSocket | None = None,
+        bump: float = 0.0,
+        **surface: Any,
+    ) -> bpy.types.Material:
+        """Connect a colour, and a height as bump, to the material's surface."""
+        principled = self.material.node_tree.nodes["Principled BSDF"]
+        for name, value in surface.items():
+            principled.inputs[name.replace("_", " ")].default_value = value
+        self.link(colour, principled.inputs["Base Color"])
+        if height is not None:
+            node = self.add("Bump", Strength=0.7, Distance=bump)
+            self.link(height, node.inputs["Height"])
+            self.link(node.outputs["Normal"], principled.inputs["Normal"])
+        return self.material
+
+
+def _begin(name: str) -> Nodes:
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    return Nodes(material)
+
+
+def rough(
+    name: str, dark: Colour, light: Colour, *, scale: float = 3.0, roughness: float = 0.8, bump: float = 0.02
+) -> bpy.types.Material:
+    """A mottled surface between two colours: plaster, stone, clay, painted wood."""
+    nodes = _begin(name)
+    broad = nodes.ramp(nodes.noise(scale), [(0.3, dark), (0.68, light)])
+    fine = nodes.ramp(nodes.noise(scale * 11.0), [(0.3, (0.45, 0.45, 0.45)), (0.7, (1.0, 1.0, 1.0))])
+    colour = nodes.blend(broad, fine, mode="MULTIPLY", amount=0.75)
+    height = nodes.noise(scale * 11.0, detail=1.0) if bump else None
+    return nodes.finish(colour, height=height, bump=bump, Roughness=roughness)
+
+
+def cobbles(name: str) -> bpy.types.Material:
+    """A pavement of irregular stones, each with a shade of its own, with moss in the joints."""
+    nodes = _begin(name)
+    coordinates = nodes.add("TexCoord")
+    cells = nodes.add("TexVoronoi", feature="F1", Scale=3.6, Randomness=0.85)
+    joints = nodes.add("TexVoronoi", feature="DISTANCE_TO_EDGE", Scale=3.6, Randomness=0.85)
+    for node in (cells, joints):
+        nodes.link(coordinates.outputs["Object"], node.inputs["Vector"])
+    shade = nodes.add("SeparateColor")
+    nodes.link(cells.outputs["Color"], shade.inputs["Color"])
+    stone = nodes.ramp(
+        shade.outputs["Red"], [(0.0, (0.13, 0.11, 0.10)), (0.5, (0.30, 0.26, 0.22)), (1.0, (0.46, 0.42, 0.37))]
+    )
+    grain = nodes.ramp(nodes.noise(26.0), [(0.3, (0.5, 0.5, 0.5)), (0.7, (1.0, 1.0, 1.0))])
+    stone = nodes.blend(stone, grain, mode="MULTIPLY", amount=0.8)
+    joint = nodes.ramp(joints.outputs["Distance"], [(0.02, (0.10, 0.12, 0.06)), (0.07, (1.0, 1.0, 1.0))])
+    relief = nodes.ramp(joints.outputs["Distance"], [(0.0, (0.0, 0.0, 0.0)), (0.14, (1.0, 1.0, 1.0))])
+    colour = nodes.blend(stone, joint, mode="MULTIPLY", amount=1.0)
+    return nodes.finish(colour, height=relief, bump=0.05, Roughness=0.62)
+
+
+def bricks(name: str, *, axes: str) -> bpy.types.Material:
+    """Brickwork on a wall that runs along two axes of object space, such as 'yz'."""
+    nodes = _begin(name)
+    coordinates, split, join = nodes.add("TexCoord"), nodes.add("SeparateXYZ"), nodes.add("CombineXYZ")
+    nodes.link(coordinates.outputs["Object"], split.inputs["Vector"])
+    for target, axis in zip("XY", axes.upper(), strict=True):
+        nodes.link(split.outputs[axis], join.inputs[target])
+    brick = nodes.add("TexBrick", Scale=2.6, Bias=-0.1)
+    brick.inputs["Color1"].default_value = (0.42, 0.15, 0.09, 1.0)
+    brick.inputs["Color2"].default_value = (0.22, 0.085, 0.06, 1.0)
+    brick.inputs["Mortar"].default_value = (0.42, 0.38, 0.33, 1.0)
+    nodes.link(join.outputs["Vector"], brick.inputs["Vector"])
+    stains = nodes.ramp(nodes.noise(1.3), [(0.28, (0.35, 0.33, 0.30)), (0.62, (1.0, 1.0, 1.0))])
+    grain = nodes.ramp(nodes.noise(22.0), [(0.3, (0.55, 0.55, 0.55)), (0.7, (1.0, 1.0, 1.0))])
+    colour = nodes.blend(brick.outputs["Color"], stains, mode="MULTIPLY", amount=0.8)
+    colour = nodes.blend(colour, grain, mode="MULTIPLY", amount=0.8)
+    return nodes.finish(colour, height=brick.outputs["Fac"], bump=-0.02, Roughness=0.85)
+
+
+def wood(name: str, dark: Colour, light: Colour) -> bpy.types.Material:
+    """Planks with grain along the object's z axis."""
+    nodes = _begin(name)
+    coordinates = nodes.add("TexCoord")
+    stretch = nodes.add("Mapping", Scale=(9.0, 9.0, 0.9))
+    noise = nodes.add("TexNoise", Scale=2.2, Detail=3.0, Distortion=1.2)
+    nodes.link(coordinates.outputs["Object"], stretch.inputs["Vector"])
+    nodes.link(stretch.outputs["Vector"], noise.inputs["Vector"])
+    grain = nodes.ramp(noise.outputs["Fac"], [(0.34, dark), (0.62, light)])
+    dirt = nodes.ramp(nodes.noise(5.0), [(0.3, (0.5, 0.48, 0.45)), (0.6, (1.0, 1.0, 1.0))])
+    colour = nodes.blend(grain, dirt, mode="MULTIPLY", amount=0.7)
+    return nodes.finish(colour, height=noise.outputs["Fac"], bump=0.015, Roughness=0.65)
+
+
+def beach_ball(name: str) -> bpy.types.Material:
+    """Six coloured gores round the object's z axis, scuffed, so that its rolling can be seen."""
+    nodes = _begin(name)
+    coordinates = nodes.add("TexCoord")
+    gradient = nodes.add("TexGradient", gradient_type="RADIAL")
+    nodes.link(coordinates.outputs["Object"], gradient.inputs["Vector"])
+    white, red, blue = (0.82, 0.80, 0.75), (0.75, 0.06, 0.04), (0.04, 0.16, 0.55)
+    stops = [(0.0, red), (1 / 6, white), (2 / 6, blue), (3 / 6, white), (4 / 6, red), (5 / 6, blue)]
+    gores = nodes.ramp(gradient.outputs["Fac"], stops)
+    gores.node.color_ramp.interpolation = "CONSTANT"
+    scuffs = nodes.ramp(nodes.noise(9.0), [(0.3, (0.55, 0.55, 0.55)), (0.6, (1.0, 1.0, 1.0))])
+    return nodes.finish(nodes.blend(gores, scuffs, mode="MULTIPLY", amount=0.8), Roughness=0.4)

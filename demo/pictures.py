@@ -1,0 +1,65 @@
+"""Pictures as NumPy arrays: reading, writing, colouring and labelling, with what Blender's development side has."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+# Near to far: from warm light to deep blue, so that a depth picture reads without a legend.
+_DEPTH_COLOURS = np.array(
+    [(255, 244, 196), (255, 190, 96), (238, 106, 82), (176, 48, 110), (92, 30, 118), (30, 20, 66)], np.float64
+)
+
+
+def write_png(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Write a PNG: uint8 [H, W, 3] as colour, uint8 or uint16 [H, W] as grey."""
+    kinds = {(3, "uint8"): "rgb24", (2, "uint8"): "gray", (2, "uint16"): "gray16be"}
+    kind = kinds[picture.ndim, picture.dtype.name]
+    encoder = av.CodecContext.create("png", "w")
+    encoder.height, encoder.width = picture.shape[:2]
+    encoder.pix_fmt, encoder.time_base = kind, Fraction(1)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=kind)
+    path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))
+
+
+def read_png(path: Path) -> NDArray[np.uint8]:
+    """Read any 8-bit picture as uint8 [H, W, 3]."""
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24")
+
+
+def resize(picture: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """The picture [H, W, 3] at another width, its aspect kept, by area or bicubic sampling."""
+    height = round(picture.shape[0] * width / picture.shape[1])
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    return frame.reformat(width=width, height=height, interpolation="BICUBIC").to_ndarray(format="rgb24")
+
+
+def colour_depth(nearness: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Colour [...] in 0 (far) to 1 (near) as uint8 [..., 3]; NaN, which is no depth, is black."""
+    position = (1.0 - np.clip(np.nan_to_num(nearness), 0.0, 1.0)) * (len(_DEPTH_COLOURS) - 1)
+    low = np.minimum(position.astype(int), len(_DEPTH_COLOURS) - 2)
+    weight = (position - low)[..., None]
+    colours = _DEPTH_COLOURS[low] * (1.0 - weight) + _DEPTH_COLOURS[low + 1] * weight
+    colours[np.isnan(nearness)] = 0.0
+    return (colours + 0.5).astype(np.uint8)
+
+
+def label(path: Path, texts: list[tuple[int, int, int, str]]) -> None:
+    """Write text onto a PNG file: (x from the left, y of the base line from the top, size, text), white."""
+    import blf
+    import imbuf
+
+    picture = imbuf.load(str(path))
+    height = picture.size[1]
+    with blf.bind_imbuf(0, picture):
+        for x, y, size, text in texts:
+            blf.size(0, size)
+            blf.color(0, 0.93, 0.93, 0.93, 1.0)
+            blf.position(0, x, height - y, 0)
+            blf.draw_buffer(0, text)
+    imbuf.write(picture, filepath=str(path))

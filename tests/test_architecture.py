@@ -1,0 +1,267 @@
+"""The rules of the house: who may import whom, how long a file may be, and what no file may say.
+
+The rules are data, at the top; each test reads the sources' syntax trees and imports nothing.
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What both processes share: the modules of inference/ that Blender's side may import.
+CONTRACT = {
+    "job",
+    "events",
+    "depth_sequence",
+    "client",
+    "camera",
+    "records",
+    "exit_codes",
+    "environment",
+    "environment_setup",
+    "catalogue",
+    "packages",
+}
+# Who may import whom inside the package; "" is the root's __init__.py.
+MAY_IMPORT = {
+    "": {"operators", "panels"},
+    "panels": {"panels", "scene", "contract"},
+    "operators": {"operators", "scene", "contract"},
+    "scene": {"scene", "contract"},
+    "inference": {"inference", "contract"},
+    "contract": {"contract"},
+}
+BLENDERS_OWN = {
+    "bpy",
+    "mathutils",
+    "numpy",
+    "bpy_extras",
+    "blf",
+    "gpu",
+    "imbuf",
+    "idprop",
+    "bl_ui",
+    "bmesh",
+    "addon_utils",
+}
+BLENDER_ONLY = BLENDERS_OWN - {"numpy"}
+LONGEST_FILE = 400
+
+PACKAGE = ("operators", "panels", "scene", "inference")
+OURS = (*PACKAGE, "development", "demo", "benchmarks", "tests")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement: the module it names, from the root for relative ones, and where it stands."""
+
+    importer: Path
+    line: int
+    module: tuple[str, ...]
+    relative: bool
+
+    def __str__(self):
+        return f"{self.importer.relative_to(ROOT)}:{self.line} imports {'.'.join(self.module)}"
+
+
+def files(*folders: str) -> list[Path]:
+    """Python files of the folders, and those in the root itself for the folder ''."""
+    found = [path for name in folders for path in ((ROOT / name).rglob("*.py") if name else ROOT.glob("*.py"))]
+    return sorted(path for path in found if "__pycache__" not in path.parts)
+
+
+def imports(path: Path) -> list[Import]:
+    """Every import of a file, wherever it stands; ``from . import name`` counts as importing that name."""
+    package = path.relative_to(ROOT).parts[:-1]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [Import(path, node.lineno, tuple(alias.name.split(".")), False) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.append(Import(path, node.lineno, tuple(node.module.split(".")), False))
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] + tuple(
+                (node.module or "").split(".") if node.module else ()
+            )
+            for alias in node.names:
+                full = (*base, alias.name)
+                is_module = (ROOT.joinpath(*full)).is_dir() or ROOT.joinpath(*full).with_suffix(".py").exists()
+                found.append(Import(path, node.lineno, full if is_module else base, True))
+    return found
+
+
+def part_of(module: tuple[str, ...]) -> str:
+    """The row of MAY_IMPORT that a module of the package belongs to."""
+    if not module or module == ("__init__",):
+        return ""
+    if module[0] == "inference" and len(module) > 1 and module[1] in CONTRACT:
+        return "contract"
+    return module[0]
+
+
+def module_of(path: Path) -> tuple[str, ...]:
+    return path.relative_to(ROOT).with_suffix("").parts
+
+
+PACKAGE_FILES = [ROOT / "__init__.py", *files(*PACKAGE)]
+
+
+def test_the_rules_meet_files():
+    assert {part_of(module_of(path)) for path in PACKAGE_FILES} == set(MAY_IMPORT)
+    assert {path.stem for path in (ROOT / "inference").glob("*.py")} >= CONTRACT
+
+
+def test_imports_inside_the_package_run_downward():
+    wrong = []
+    for path in PACKAGE_FILES:
+        allowed = MAY_IMPORT[part_of(module_of(path))]
+        wrong += [str(i) for i in imports(path) if i.relative and i.module and part_of(i.module) not in allowed | {""}]
+        wrong += [str(i) for i in imports(path) if i.relative and i.module == () and module_of(path) != ("__init__",)]
+    assert not wrong
+
+
+def test_imports_inside_the_package_are_relative():
+    # The worker knows the folder as `inference`, Blender as `bl_ext.….fathom.inference`; only its start names itself.
+    wrong = [
+        str(i)
+        for path in PACKAGE_FILES
+        for i in imports(path)
+        if not i.relative and i.module[0] in PACKAGE and path != ROOT / "inference" / "__main__.py"
+    ]
+    assert not wrong
+
+
+def test_nothing_of_the_worker_imports_blender():
+    assert not [str(i) for path in files("inference") for i in imports(path) if i.module[0] in BLENDER_ONLY]
+
+
+def test_the_contract_needs_only_the_standard_library():
+    wrong = [
+        str(i)
+        for name in sorted(CONTRACT)
+        for i in imports(ROOT / "inference" / f"{name}.py")
+        if not i.relative and i.module[0] not in sys.stdlib_module_names
+    ]
+    assert not wrong
+
+
+def test_blenders_side_needs_only_what_blender_has():
+    wrong = [
+        str(i)
+        for path in [ROOT / "__init__.py", *files("operators", "panels", "scene")]
+        for i in imports(path)
+        if not i.relative and i.module[0] not in BLENDERS_OWN | set(sys.stdlib_module_names)
+    ]
+    assert not wrong
+
+
+def test_setting_up_needs_only_the_standard_library():
+    wrong = [
+        str(i)
+        for path in [ROOT / "dev.py", *files("development")]
+        for i in imports(path)
+        if not i.relative and i.module[0] not in {"development", *sys.stdlib_module_names}
+    ]
+    assert not wrong
+
+
+def test_the_roots_of_both_packages_stay_empty_of_work():
+    assert not (ROOT / "inference" / "__init__.py").read_text(encoding="utf-8").strip()
+    functions = [n.name for n in ast.parse((ROOT / "__init__.py").read_text()).body if isinstance(n, ast.FunctionDef)]
+    assert set(functions) == {"register", "unregister"}
+
+
+@pytest.mark.parametrize("path", files("", *OURS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_a_small_room(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+def test_public_names_say_what_they_are():
+    bare = []
+    for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development", "demo")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if path.name != "__init__.py" and not ast.get_docstring(tree):
+            bare.append(f"{path.relative_to(ROOT)} has no docstring")
+        for node in tree.body:
+            public = isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+            # A panel is described by what it draws, an operator by its docstring or bl_description: the tooltip.
+            drawn = re.match(r"[A-Z]+_(PT|UL|MT)_", getattr(node, "name", ""))
+            if public and not drawn and not ast.get_docstring(node) and not _sets(node, "bl_description"):
+                bare.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name} has no docstring")
+    assert not bare
+
+
+def _sets(node: ast.AST, name: str) -> bool:
+    targets = [t for n in getattr(node, "body", []) if isinstance(n, ast.Assign) for t in n.targets]
+    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
+
+
+# Put together here, so that this file does not say them itself.
+FORBIDDEN = [
+    "/" + "work/",
+    "/" + "root/",
+    "/" + "opt/",
+    "pypi" + ".org",
+    "pythonhosted" + ".org",
+    "deb.debian" + ".org",
+]
+TEXTS = {".py", ".md", ".toml", ".in", ".txt", ".json", ".yaml", ".yml", ".cfg", ""}
+
+
+def test_no_file_names_this_machine_or_a_registry():
+    said = []
+    paths = [path for name in (*OURS, "docs", "requirements", ".ci") for path in (ROOT / name).rglob("*")]
+    for path in [*ROOT.glob("*"), *paths]:
+        if path.is_file() and path.suffix in TEXTS and "__pycache__" not in path.parts:
+            text = path.read_text(encoding="utf-8")
+            said += [f"{path.relative_to(ROOT)} says {word}" for word in FORBIDDEN if word in text]
+    assert not said
+
+
+def test_tests_mirror_the_tree():
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    packages = [str(folder) for folder in folders if (ROOT / "tests" / folder / "__init__.py").exists()]
+    assert not packages, "pytest's importlib mode wants no packages"
+    strangers = [str(f) for f in folders if not (ROOT / f).is_dir() and f != Path("extension")]
+    assert not strangers
+
+
+def test_requirements_are_pinned_to_the_last_package():
+    loose = [
+        f"{path.name}: {line}"
+        for path in (ROOT / "requirements").glob("*.txt")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#") and not re.fullmatch(r"[A-Za-z0-9._-]+==[^ ]+( ; .+)?", line)
+    ]
+    assert not loose
+
+
+def test_listing_the_estimators_needs_no_torch():
+    # A machine with the light packages alone must list every estimator, those that want more included.
+    code = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "diffusers", "transformers", "cv2", "pycolmap", "numba", "scipy", "av"}:
+            raise ImportError(name + " must not be imported to list the estimators")
+sys.meta_path.insert(0, Blocked())
+from inference.estimators import registry
+print(*(registry.info(name).name for name in registry.names()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "parallax" in done.stdout.split()
