@@ -5,39 +5,26 @@ environment can run. On Blender's side the checkout is enabled as the extension 
 ``bl_ext.dev.fathom.…`` exactly as Blender does.
 """
 
-import atexit
 import importlib.util
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
 
+from development import in_blender
+
 ROOT = Path(__file__).resolve().parent.parent
 HAS_BPY = importlib.util.find_spec("bpy") is not None
-MODULE = "bl_ext.dev.fathom"
 
-collect_ignore_glob = ["inference/*"] if HAS_BPY else ["scene/*", "operators/*", "panels/*", "extension/*"]
+# tests/inference/ is the worker's side, every other folder Blender's; files beside this one run on both.
+_FOLDERS = [path.name for path in sorted((ROOT / "tests").iterdir()) if path.is_dir()]
+collect_ignore_glob = ["inference/*"] if HAS_BPY else [f"{name}/*" for name in _FOLDERS if name != "inference"]
 
 
 def pytest_configure():
     """Enable the checkout in Blender before any test module is imported."""
-    if not HAS_BPY:
-        return
-    folder = Path(tempfile.mkdtemp(prefix="fathom-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["BLENDER_USER_RESOURCES"] = str(folder / "user")
-    os.environ["FATHOM_HOME"] = str(folder / "home")
-    (folder / "repository").mkdir()
-    (folder / "repository" / "fathom").symlink_to(ROOT, target_is_directory=True)
-    import bpy
-
-    bpy.context.preferences.extensions.repos.new(
-        name="dev", module="dev", custom_directory=str(folder / "repository"), remote_url="", source="USER"
-    )
-    if bpy.ops.preferences.addon_enable(module=MODULE) != {"FINISHED"}:
-        raise pytest.UsageError(f"Blender {bpy.app.version_string} could not enable {MODULE}; see the output above")
+    if HAS_BPY:
+        in_blender.enable_checkout()
 
 
 @pytest.fixture
