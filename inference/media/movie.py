@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..job import Source
-from . import pixels
+from . import pixels, timeline
 from .errors import ClipError
 from .timeline import Timeline
 
@@ -74,9 +74,9 @@ class Movie:
             The movie ends before `last` or cannot be decoded.
         """
         wanted, held, picture = first, None, None
-        end = Fraction(0)
+        end = 0
         for frame in self._decode(first):
-            start = _seconds(frame)
+            start = _ticks(frame)
             while held is not None and wanted <= last and self.timeline.time_of(wanted) < start:
                 picture = self._picture(held, wanted) if picture is None else picture
                 yield wanted, picture
@@ -84,9 +84,9 @@ class Movie:
             if wanted > last:
                 return
             held, picture = frame, None
-            end = start + Fraction(frame.duration or 0) * _unit(frame)
+            end = start + (frame.duration or 0)
         while wanted <= last:
-            if held is None or not self.timeline.still_shown(wanted, end):
+            if held is None or not self.timeline.lasts(wanted, end):
                 raise ClipError(
                     f"{self.path} ends before frame {wanted} although it should have {self.last_frame} frames",
                     "the file is cut short: copy or render it again, or estimate only the frames before",
@@ -100,24 +100,24 @@ class Movie:
 
     def _decode(self, first: int) -> Iterator[av.VideoFrame]:
         """Decoded frames in display order, from one that is shown at or before frame `first`."""
-        target = self.timeline.time_of(first) - _SEEK_MARGIN
+        target = self.timeline.time_of(first) - int(_SEEK_MARGIN / self.timeline.tick)
         if target > self.timeline.origin:
             frames = self._decode_from(target)
             earliest = next(frames, None)
             # A seek can land late where the index is broken: look before trusting it.
-            if earliest is not None and _seconds(earliest) <= self.timeline.time_of(first):
+            if earliest is not None and _ticks(earliest) <= self.timeline.time_of(first):
                 yield earliest
                 yield from frames
                 return
         yield from self._decode_from(None)
 
-    def _decode_from(self, seconds: Fraction | None) -> Iterator[av.VideoFrame]:
+    def _decode_from(self, ticks: int | None) -> Iterator[av.VideoFrame]:
         with _open(self.path) as container:
             stream = _video_stream(container, self.path)
             stream.thread_type = "AUTO"
-            if seconds is not None:
+            if ticks is not None:
                 try:
-                    container.seek(int(seconds / _unit(stream)), stream=stream)
+                    container.seek(ticks, stream=stream)
                 except (av.FFmpegError, OSError):  # not seekable
                     return
             yield from self._frames(container, stream)
@@ -179,8 +179,8 @@ def _facts(source: Source) -> Facts:
             raise ClipError(
                 f"{source.path} cannot be decoded ({_reason(error)})", "copy or render the file again"
             ) from error
-        timeline = Timeline.of(container, stream, fps=source.fps, frame_count=source.frame_count)
-    return Facts(width=width, height=height, rotation=rotation, timeline=timeline)
+        counted = timeline.of_stream(container, stream, fps=source.fps, frame_count=source.frame_count)
+    return Facts(width=width, height=height, rotation=rotation, timeline=counted)
 
 
 def _open(path: str) -> av.container.InputContainer:
@@ -207,13 +207,9 @@ def _video_stream(container: av.container.InputContainer, path: str) -> av.Video
     return container.streams.video[0]
 
 
-def _seconds(frame: av.VideoFrame) -> Fraction:
-    return (frame.pts or 0) * _unit(frame)
-
-
-def _unit(timed: av.VideoFrame | av.VideoStream) -> Fraction:
-    """Seconds per tick of a time stamp; FFmpeg's own unit where the file names none."""
-    return timed.time_base or Fraction(1, av.time_base)
+def _ticks(frame: av.VideoFrame) -> int:
+    """Where a frame starts, in units of its stream; `_frames` has made sure that it is known."""
+    return frame.pts or 0
 
 
 def _clock(packet: av.Packet) -> str:

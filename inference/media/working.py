@@ -20,7 +20,9 @@ from .. import records
 from ..job import Source
 from .clip import Clip
 from .cuts import CutFinder, shots
-from .mattes import mattes as mattes  # part of what a run asks of this module
+from .mattes import mattes
+
+__all__ = ["CachedFrames", "Prepared", "mattes", "prepare", "working_size"]
 
 _PIXELS = "frames.u8"
 _STATE = "frames.json"

@@ -1,0 +1,89 @@
+"""Small clips made on the spot, for tests on both sides: only NumPy and PyAV are needed.
+
+Every picture carries its own number as a row of black and white bars, so that a test can tell which picture is
+shown, however it came there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+BITS = 8
+SIZE = (64, 48)
+
+
+def numbered(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """A picture [H, W, 3] uint8: the number in bars at the top (lowest bit left), a colour ramp below."""
+    width, height = size
+    picture = np.empty((height, width, 3), np.uint8)
+    picture[..., 0] = np.linspace(40, 220, width, dtype=np.uint8)[None]
+    picture[..., 1] = np.linspace(220, 40, height, dtype=np.uint8)[:, None]
+    picture[..., 2] = 90
+    bar = width // BITS
+    for bit in range(BITS):
+        picture[: height // 2, bit * bar : (bit + 1) * bar] = 235 if number >> bit & 1 else 20
+    return picture
+
+
+def number_in(picture: np.ndarray) -> int:
+    """The number that a picture of `numbered` carries, at any size; values 0 to 1 or 0 to 255."""
+    height, width = picture.shape[:2]
+    grey = picture[height // 8 : height * 3 // 8, :, :3].astype(np.float64).mean(axis=(0, 2))
+    bar = width // BITS
+    middle = 0.5 if picture.dtype.kind == "f" else 127.5
+    return int(sum((grey[b * bar + bar // 4 : (b + 1) * bar - bar // 4].mean() > middle) << b for b in range(BITS)))
+
+
+def movie(
+    path: Path,
+    times: Iterable[int],
+    *,
+    rate: Fraction | int = 25,
+    time_base: Fraction | None = None,
+    size: tuple[int, int] = SIZE,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+    rotation: int = 0,
+    pixel_aspect: Fraction | None = None,
+    pictures: Sequence[np.ndarray] | None = None,
+    last_duration: int | None = None,
+) -> Path:
+    """Write a movie whose i-th picture has the time stamp ``times[i]`` and, by default, carries the number i.
+
+    Parameters
+    ----------
+    times : ints
+        In units of `time_base`, by default 1 / rate.
+    rotation : int
+        Degrees clockwise by which players turn the picture.
+    pixel_aspect : Fraction or None
+        Width of a pixel over its height.
+    """
+    times = list(times)
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = pixel_format
+        stream.codec_context.time_base = time_base or 1 / Fraction(rate)
+        stream.time_base = time_base or 1 / Fraction(rate)
+        default = {"crf": "1", "preset": "ultrafast"} if codec == "libx264" else {}
+        stream.options = {**default, **(options or {})}
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
+        if rotation:
+            stream.set_display_rotation(-rotation)
+        for index, time in enumerate(times):
+            picture = numbered(index, size) if pictures is None else pictures[index]
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb48le" if picture.dtype == np.uint16 else "rgb24")
+            frame = frame.reformat(format=pixel_format)
+            frame.pts, frame.time_base = time, time_base or 1 / Fraction(rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
