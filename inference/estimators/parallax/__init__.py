@@ -1,0 +1,27 @@
+"""Depth from the camera's own motion: no weights, no GPU. ``docs/parallax.md`` says how it works and where it fails."""
+
+from __future__ import annotations
+
+from ..base import EstimatorInfo, Shot, ShotResult
+
+INFO = EstimatorInfo(
+    name="parallax",
+    label="Parallax",
+    summary="Multi-view stereo from the camera's own motion, steady over time; needs a camera that moves.",
+    licence="GPL-3.0-or-later",
+    quantity="inverse_depth",
+    default_size=640,
+    minimum_frames=12,
+    gives_camera=True,
+    gives_confidence=True,
+    confidence_meaning=(
+        "1 where neighbouring frames agree on the depth, 0 where it was completed from its surroundings"
+    ),
+)
+
+
+def estimate(shot: Shot) -> ShotResult:
+    """Estimate a shot; see `inference.estimators.base`."""
+    from .pipeline import estimate as run
+
+    return run(shot)

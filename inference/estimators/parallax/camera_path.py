@@ -1,0 +1,132 @@
+"""The camera of a shot: given, or solved from its tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ...camera import Camera
+from ..base import Refused, Shot
+from . import refusal
+from .solve import Lens, SolveError
+from .solve_process import solve_apart
+from .tracks import Tracks, follow
+from .triangulate import triangulate
+from .view import Views, load_views, save_arrays, straighten
+
+_TRACKS, _VIEWS = "tracks.npz", "views.npz"
+_TRACK_SHARE = 0.3  # of the time until the camera is known
+
+
+def camera_path(shot: Shot, progress: Callable[[str, float], None]) -> Views:
+    """Cameras of all frames and static points, at the working size.
+
+    A camera that is given with its poses is taken as it is, in its own units; otherwise the unit of length is the
+    median distance of the static points. What was found is kept in the shot's scratch folder.
+
+    Parameters
+    ----------
+    shot : Shot
+    progress : callable
+        Called with what goes on and how much of it, 0..1, is done.
+
+    Raises
+    ------
+    Refused
+    """
+    kept = shot.scratch / _VIEWS
+    if kept.exists():
+        return load_views(kept)
+    tracks = _tracks(shot, lambda done: progress("Tracking points", _TRACK_SHARE * done))
+    views = _given(shot, tracks) if shot.camera and shot.camera.poses else _solved(shot, tracks, progress)
+    views.save(kept)
+    progress("Solving the camera", 1.0)
+    return views
+
+
+def _tracks(shot: Shot, progress: Callable[[float], None]) -> Tracks:
+    kept = shot.scratch / _TRACKS
+    if kept.exists():
+        with np.load(kept) as data:
+            return Tracks(data["starts"], data["ids"], data["xy"])
+    count = len(shot.frames)
+
+    def step(done: int) -> None:
+        shot.check()
+        progress(done / count)
+
+    mattes = shot.mattes
+    moving = (lambda index: np.asarray(mattes[index], bool)) if mattes is not None else None
+    tracks = follow(lambda index: shot.frames[index], count, moving=moving, step=step)
+    save_arrays(kept, starts=tracks.starts, ids=tracks.ids, xy=tracks.xy)
+    return tracks
+
+
+def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) -> Views:
+    frames = shot.frames
+    motion = refusal.measure(tracks, width=frames.width, height=frames.height)
+    refusal.refuse_without_parallax(motion, frames=len(frames))
+    progress("Solving the camera", _TRACK_SHARE)
+    limit = 120.0 + 4.0 * len(frames)
+    try:
+        views = solve_apart(
+            tracks,
+            _lens(shot),
+            seed=shot.seed,
+            folder=shot.scratch / "solve",
+            check=shot.check,
+            limit=limit,
+        )
+    except SolveError as error:
+        raise Refused(str(error), refusal.CURE) from error
+    refusal.refuse_weak_solve(views)
+    depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
+    return views.scaled(1 / float(np.median(depths)))
+
+
+def _lens(shot: Shot) -> Lens:
+    width, height = shot.frames.width, shot.frames.height
+    camera = shot.camera
+    if camera is None:
+        return Lens(width=width, height=height, focal=None, centre=((width - 1) / 2, (height - 1) / 2))
+    return Lens(
+        width=width,
+        height=height,
+        focal=camera.focal_length,
+        centre=camera.principal_point,
+        distortion=camera.distortion,
+    )
+
+
+def _given(shot: Shot, tracks: Tracks) -> Views:
+    camera: Camera = shot.camera  # type: ignore[assignment]  # the caller has looked
+    poses = {pose.frame: pose.camera_to_world for pose in camera.poses}
+    missing = [number for number in shot.frames.numbers if number not in poses]
+    if missing:
+        raise Refused(
+            f"The given camera has no pose for frame {missing[0]}.",
+            "Give a pose for every frame, or only the focal length.",
+        )
+    to_world = np.array([poses[number] for number in shot.frames.numbers], np.float64)
+    turned = to_world[:, :3, :3].transpose(0, 2, 1)
+    views = Views(
+        width=shot.frames.width,
+        height=shot.frames.height,
+        focal=camera.focal_length,
+        centre=np.array(camera.principal_point, np.float64),
+        distortion=np.array(camera.distortion, np.float64),
+        world_to_camera=np.concatenate([turned, -turned @ to_world[:, :3, 3:]], axis=2),
+        points=np.empty((0, 3)),
+        seen=np.empty((0, 2), np.int32),
+    )
+    straight = straighten(tracks.xy, focal=views.focal, centre=views.centre, distortion=views.distortion)
+    placed = triangulate(replace(tracks, xy=straight), views)
+    try:
+        refusal.refuse_weak_points(placed)
+    except Refused as refused:
+        raise Refused(
+            refused.reason, "Check that the given camera belongs to this shot, or leave it to be solved."
+        ) from refused
+    return placed

@@ -1,0 +1,107 @@
+"""Keep the depth on which neighbouring frames agree, and average it; what stands alone is doubted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import compiled
+
+_TOLERANCE = 0.03  # relative difference of depth at which agreement has fallen to 1/e
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Another frame's depth.
+
+    Attributes
+    ----------
+    inverse_depth, confidence : float32 [H, W]
+    rotation, shift : float64 [3, 3], [3]
+        From the reference's camera coordinates to this frame's.
+    """
+
+    inverse_depth: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    rotation: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+
+@compiled
+def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolerance, total, weight, support, seen):  # type: ignore[no-untyped-def]  # compiled
+    """Ask one witness about every pixel; ``back`` is the rotation the other way."""
+    height, width = mine.shape
+    for y in range(height):
+        for x in range(width):
+            z = 1.0 / mine[y, x]
+            px, py = (x - cx) / focal * z, (y - cy) / focal * z
+            qx = to[0, 0] * px + to[0, 1] * py + to[0, 2] * z + shift[0]
+            qy = to[1, 0] * px + to[1, 1] * py + to[1, 2] * z + shift[1]
+            qz = to[2, 0] * px + to[2, 1] * py + to[2, 2] * z + shift[2]
+            if qz <= 0:
+                continue
+            u = int(np.floor(focal * qx / qz + cx + 0.5))
+            v = int(np.floor(focal * qy / qz + cy + 0.5))
+            if u < 0 or u >= width or v < 0 or v >= height:
+                continue
+            seen[y, x] += 1
+            other = 1.0 / theirs[v, u]
+            miss = (other - qz) / qz / tolerance
+            agreement = np.exp(-miss * miss)
+            if agreement < 1e-3:
+                continue
+            # the witness's depth along its ray through the same point, brought back
+            rx, ry, rz = qx / qz * other - shift[0], qy / qz * other - shift[1], other - shift[2]
+            depth = back[2, 0] * rx + back[2, 1] * ry + back[2, 2] * rz
+            if depth <= 0:
+                continue
+            share = agreement * their_confidence[v, u]
+            total[y, x] += share / depth
+            weight[y, x] += share
+            support[y, x] += agreement
+
+
+def fuse(
+    inverse_depth: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    witnesses: Sequence[Witness],
+    *,
+    focal: float,
+    centre: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fuse a frame's depth with that of its witnesses.
+
+    Returns
+    -------
+    inverse_depth : float32 [H, W]
+        Mean of all that agree with the frame's own, weighted by confidence and agreement.
+    support : float32 [H, W]
+        Share of the witnesses that see the place and agree, 0..1.
+    """
+    total = confidence.astype(np.float64) * inverse_depth + 1e-9 * inverse_depth
+    weight = confidence.astype(np.float64) + 1e-9
+    support, seen = np.zeros(weight.shape), np.zeros(weight.shape)
+    for witness in witnesses:
+        back = np.ascontiguousarray(witness.rotation.T)
+        to = np.ascontiguousarray(witness.rotation)
+        _hear(
+            inverse_depth,
+            witness.inverse_depth,
+            witness.confidence,
+            to,
+            witness.shift,
+            back,
+            float(focal),
+            float(centre[0]),
+            float(centre[1]),
+            _TOLERANCE,
+            total,
+            weight,
+            support,
+            seen,
+        )
+    share = support / np.maximum(seen, 2)
+    return (total / weight).astype(np.float32), share.astype(np.float32)

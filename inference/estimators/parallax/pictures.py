@@ -1,0 +1,66 @@
+"""The frames of a shot as stereo wants them: small, straight, a few at a time in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base import Frames
+from .view import Views, bend
+
+_KEPT = 96  # small frames in memory; some 30 MB
+
+
+class Pictures:
+    """Straightened pictures of a shot's frames by index, safe to ask from several threads.
+
+    Parameters
+    ----------
+    frames : Frames
+    views : Views
+        At the size that the pictures should have.
+    """
+
+    def __init__(self, frames: Frames, views: Views) -> None:
+        self._frames = frames
+        self._size = (views.width, views.height)
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.float32]]] = OrderedDict()
+        self._map = None if not np.any(views.distortion) else _straightening(views, frames.width, frames.height)
+
+    def colour(self, index: int) -> NDArray[np.uint8]:
+        """RGB [H, W, 3]."""
+        return self._get(index)[0]
+
+    def grey(self, index: int) -> NDArray[np.float32]:
+        """Grey levels [H, W], 0..255."""
+        return self._get(index)[1]
+
+    def _get(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        with self._lock:
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+            picture = self._frames[index]
+        if self._map is not None:
+            # straightened at full size, so that the reduction that follows averages as it does without distortion
+            picture = cv2.remap(picture, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        small = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+        made = (small, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
+        with self._lock:
+            self._kept[index] = made
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+
+def _straightening(views: Views, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where each pixel of the straight picture lies in the distorted one, both of the given size."""
+    full = views.resized(width, height)
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    at = bend(np.stack([x, y], axis=-1), focal=full.focal, centre=full.centre, distortion=full.distortion)
+    return at[..., 0].astype(np.float32), at[..., 1].astype(np.float32)

@@ -1,0 +1,205 @@
+"""The estimator from beginning to end; each step keeps what it made, so that a later run goes on from there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base import Refused, Shot, ShotResult
+from . import fill, fusion, neighbours, sgm, sweep, temporal, upsample, workers
+from .camera_path import camera_path
+from .pictures import Pictures
+from .refusal import CURE, SHORTEST
+from .view import Views
+
+_LONG_SIDE = 320  # of the pictures that stereo works on
+_WEIGHTS = {"match": 0.55, "complete": 0.12, "settle": 0.2}  # shares of the time after the camera is known
+_CAMERA_SHARE = 0.3  # share of all the time that tracking and solving take
+_FUSED = (1, 3)  # frames to either side that a frame is fused with, besides its neighbours
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What all frames share."""
+
+    views: Views
+    pictures: Pictures
+    neighbours: tuple[tuple[int, ...], ...]
+    farthest: float
+    nearest: float
+    """Inverse depths."""
+    folder: Path
+
+
+def estimate(shot: Shot) -> ShotResult:
+    """Estimate a shot's inverse depth, confidence and camera.
+
+    Raises
+    ------
+    Refused
+        Where the shot has no parallax or its camera cannot be solved.
+    Cancelled
+        Passed on from `Shot.check`.
+    """
+    count = len(shot.frames)
+    if count < SHORTEST:
+        raise Refused(f"The shot has {count} frames and parallax needs at least {SHORTEST}.", CURE)
+    full = camera_path(
+        shot, lambda label, done: shot.progress("camera", label, _CAMERA_SHARE * done * count, float(count))
+    )
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # frames are worked on side by side; OpenCV's own threads would only get in the way
+    try:
+        scene = _scene(shot, full)
+        passed = _pass(shot, scene, "match", "Matching neighbouring frames", _CAMERA_SHARE, _match)
+        passed = _pass(shot, scene, "complete", "Completing surfaces", passed, _complete)
+        _settle_all(shot, scene, passed)
+    finally:
+        cv2.setNumThreads(threads)
+    return ShotResult(camera=full.camera(shot.frames.numbers))
+
+
+def _scene(shot: Shot, full: Views) -> _Scene:
+    """Everything about the shot that the passes need, at stereo's size."""
+    scale = min(1.0, _LONG_SIDE / max(full.width, full.height))
+    views = full.resized(max(1, round(full.width * scale)), max(1, round(full.height * scale)))
+    depths = [views.sparse(frame)[1][:, 2] for frame in range(len(views))]
+    everywhere = np.concatenate(depths)
+    farthest, nearest = 0.5 * np.percentile(1 / everywhere, 0.5), 1.35 * np.percentile(1 / everywhere, 99.5)
+    middle = float(np.median(everywhere))
+    chosen = []
+    for frame, own in enumerate(depths):
+        shot.check()
+        chosen.append(tuple(neighbours.choose(views, frame, float(np.median(own)) if len(own) else middle)))
+    return _Scene(views, Pictures(shot.frames, views), tuple(chosen), float(farthest), float(nearest), shot.scratch)
+
+
+def _pass(
+    shot: Shot,
+    scene: _Scene,
+    name: str,
+    label: str,
+    passed: float,
+    work: Callable[[_Scene, int, Callable[[], None]], NDArray[np.float32]],
+) -> float:
+    """Do one step for every frame that does not have it yet; returns the share of all work that is then done."""
+    count = len(scene.views)
+    (scene.folder / name).mkdir(exist_ok=True)
+    left = [frame for frame in range(count) if not _file(scene, name, frame).exists()]
+    finished = count - len(left)
+    share = (1 - _CAMERA_SHARE) * _WEIGHTS[name] / sum(_WEIGHTS.values())
+
+    def keep(frame: int, pause: Callable[[], None]) -> None:
+        _save(_file(scene, name, frame), work(scene, frame, pause))
+
+    def done(_: int) -> None:
+        nonlocal finished
+        finished += 1
+        shot.progress(name, label, passed * count + share * finished, float(count))
+
+    workers.each(keep, left, check=shot.check, done=done)
+    return passed + share
+
+
+def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+    """Inverse depth, margin and matching cost [3, H, W] of a frame by plane sweep and semi-global matching."""
+    views, pictures = scene.views, scene.pictures
+    planes = sweep.planes(scene.nearest, scene.farthest)
+    grey = pictures.grey(frame)
+    around = [sweep.Neighbour(pictures.grey(other), *views.relative(frame, other)) for other in scene.neighbours[frame]]
+    if not around:
+        empty = np.full(grey.shape, 0.5 * (scene.nearest + scene.farthest), np.float32)
+        return np.stack([empty, np.zeros_like(empty), np.ones_like(empty)])
+    cost = sweep.matching_cost(grey, around, views.matrix, planes, check=pause)
+    total = sgm.aggregate(cost, grey)
+    pause()
+    inverse_depth, margin, match = sgm.winners(total, cost, planes)
+    return np.stack([np.clip(inverse_depth, scene.farthest, scene.nearest), margin, match])
+
+
+def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+    """Inverse depth everywhere and confidence [2, H, W]: fused with other frames, then completed by planes."""
+    views = scene.views
+    count = len(views)
+    mine, margin, _ = _load(scene, "match", frame)
+    sure = np.clip(margin / 0.02, 0, 1)
+    others = {frame + offset * side for offset in _FUSED for side in (-1, 1)} | set(scene.neighbours[frame])
+    witnesses = []
+    for other in sorted(o for o in others if 0 <= o < count):
+        theirs, their_margin, _ = _load(scene, "match", other)
+        trust = np.clip(their_margin / 0.02, 0, 1) + np.float32(1e-3)
+        witnesses.append(fusion.Witness(theirs, trust, *views.relative(frame, other)))
+    pause()
+    fused, support = fusion.fuse(mine, sure + np.float32(1e-3), witnesses, focal=views.focal, centre=views.centre)
+    confidence = (support**2 * sure).astype(np.float32)
+    pause()
+    whole, _ = fill.fill(fused, confidence, scene.pictures.colour(frame), least=scene.farthest, most=scene.nearest)
+    return np.stack([whole, confidence])
+
+
+def _settle_all(shot: Shot, scene: _Scene, passed: float) -> None:
+    """Steady every frame over time, bring it to the working size and write it."""
+    count = len(scene.views)
+    left = [frame for frame in range(count) if frame not in shot.finished]
+    finished = count - len(left)
+    ready: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+
+    def settle(frame: int, pause: Callable[[], None]) -> None:
+        ready[frame] = _settled(shot, scene, frame, pause)
+
+    def done(frame: int) -> None:
+        nonlocal finished
+        finished += 1
+        shot.write(frame, *ready.pop(frame))
+        shot.progress("settle", "Steadying over time", passed * count + (1 - passed) * finished, float(count))
+
+    workers.each(settle, left, check=shot.check, done=done)
+
+
+def _settled(
+    shot: Shot, scene: _Scene, frame: int, pause: Callable[[], None]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Final inverse depth and confidence at the working size."""
+    views = scene.views
+    inverse_depth, confidence = _load(scene, "complete", frame)
+    grey = scene.pictures.grey(frame).astype(np.uint8)
+    values, weights = [inverse_depth], [np.ones_like(inverse_depth)]
+    for other in range(max(0, frame - temporal.REACH), min(len(views), frame + temporal.REACH + 1)):
+        if other == frame:
+            continue
+        pause()
+        their_grey = scene.pictures.grey(other).astype(np.uint8)
+        forth, back = temporal.flow(grey, their_grey), temporal.flow(their_grey, grey)
+        theirs = _load(scene, "complete", other)[0]
+        carried, trust = temporal.carry(theirs, forth, back, *views.relative(other, frame), views.matrix)
+        values.append(carried)
+        weights.append(trust)
+    steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), scene.farthest, scene.nearest)
+    pause()
+    picture = shot.frames[frame]
+    disparity = upsample.upsample(upsample.bent(steady, views), picture)
+    height, width = disparity.shape
+    sure = cv2.resize(upsample.bent(confidence, views), (width, height), interpolation=cv2.INTER_LINEAR)
+    return disparity, np.clip(sure, 0, 1)
+
+
+def _file(scene: _Scene, name: str, frame: int) -> Path:
+    return scene.folder / name / f"{frame:06d}.npy"
+
+
+def _load(scene: _Scene, name: str, frame: int) -> NDArray[np.float32]:
+    return np.load(_file(scene, name, frame))
+
+
+def _save(path: Path, array: NDArray[np.float32]) -> None:
+    """Write an array under a temporary name and rename it: it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        np.save(file, np.asarray(array, np.float32))
+    os.replace(temporary, path)

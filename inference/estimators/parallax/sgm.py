@@ -1,0 +1,135 @@
+"""Semi-global matching: the depth of each pixel with its neighbours' in mind (Hirschmüller, PAMI 2008).
+
+Costs are summed along eight straight paths through the picture, on which a change of depth by one plane costs a
+little and a jump costs more, less where the picture itself changes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import compiled
+
+STEP_PENALTY = 0.02  # P1: a change by one plane, as on a slanted surface
+_JUMP_PENALTY = 0.5  # P2: a jump, divided where the plate has an edge
+_EDGE = 12.0  # grey levels over which the jump becomes cheaper by e
+_LEAST_JUMP = 1.5  # P2 is at least so many P1
+
+
+@compiled
+def _relax(cost, before, floor, jump, step, out):  # type: ignore[no-untyped-def]  # compiled
+    """One step along a path: ``out`` [D] from ``before`` [D], whose minimum is ``floor``; returns out's minimum."""
+    planes = cost.shape[0]
+    lowest = np.float32(1e30)
+    ceiling = floor + jump
+    for d in range(planes):
+        best = min(before[d], ceiling)
+        if d > 0:
+            best = min(best, before[d - 1] + step)
+        if d < planes - 1:
+            best = min(best, before[d + 1] + step)
+        value = cost[d] + best - floor
+        out[d] = value
+        lowest = min(lowest, value)
+    return lowest
+
+
+@compiled
+def _sweep_paths(cost, guide, step, jump_max, edge, jump_min, total):  # type: ignore[no-untyped-def]  # compiled
+    """Add to ``total`` the four paths that come from the left and from above."""
+    height, width, planes = cost.shape
+    # Per direction (left, upper left, up, upper right) the row above and this row; a path starts with zeros outside.
+    rows = np.zeros((4, 2, width, planes), np.float32)
+    floors = np.zeros((4, 2, width), np.float32)
+    start = np.zeros(planes, np.float32)
+    zero = np.float32(0)
+    offsets = (-1, -1, 0, 1)
+    for y in range(height):
+        now, above = y % 2, (y + 1) % 2
+        for x in range(width):
+            for k in range(4):
+                px = x + offsets[k]
+                side = now if k == 0 else above
+                out = rows[k, now, x]
+                if px < 0 or px >= width or (k > 0 and y == 0):
+                    floors[k, now, x] = _relax(cost[y, x], start, zero, jump_min, step, out)
+                else:
+                    py = y if k == 0 else y - 1
+                    contrast = abs(guide[y, x] - guide[py, px])
+                    jump = max(jump_max * np.exp(-contrast / edge), jump_min)
+                    floors[k, now, x] = _relax(
+                        cost[y, x], rows[k, side, px], floors[k, side, px], np.float32(jump), step, out
+                    )
+            for d in range(planes):
+                total[y, x, d] += rows[0, now, x, d] + rows[1, now, x, d] + rows[2, now, x, d] + rows[3, now, x, d]
+
+
+def aggregate(cost: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum costs along the eight paths.
+
+    Parameters
+    ----------
+    cost : float32 [H, W, D]
+        0..1.
+    guide : float32 [H, W]
+        The grey picture, 0..255.
+
+    Returns
+    -------
+    float32 [H, W, D]
+        The mean over the paths.
+    """
+    total = np.zeros_like(cost)
+    step = np.float32(STEP_PENALTY)
+    settings = (step, np.float32(_JUMP_PENALTY), np.float32(_EDGE), np.float32(_LEAST_JUMP * STEP_PENALTY))
+    _sweep_paths(cost, guide, *settings, total)
+    turned = total[::-1, ::-1]
+    _sweep_paths(np.ascontiguousarray(cost[::-1, ::-1]), np.ascontiguousarray(guide[::-1, ::-1]), *settings, turned)
+    total *= np.float32(1 / 8)
+    return total
+
+
+@compiled
+def _pick(total, cost, inverse_depths, chosen, margin, match):  # type: ignore[no-untyped-def]  # compiled
+    height, width, planes = total.shape
+    spacing = inverse_depths[1] - inverse_depths[0]
+    for y in range(height):
+        for x in range(width):
+            best = 0
+            for d in range(1, planes):
+                if total[y, x, d] < total[y, x, best]:
+                    best = d
+            lowest = total[y, x, best]
+            second = np.float32(1e30)
+            for d in range(planes):
+                if abs(d - best) > 2:
+                    second = min(second, total[y, x, d])
+            offset = 0.0
+            if 0 < best < planes - 1:
+                left, right = total[y, x, best - 1], total[y, x, best + 1]
+                curve = left + right - 2 * lowest
+                if curve > 0:
+                    offset = 0.5 * (left - right) / curve
+            chosen[y, x] = inverse_depths[best] + offset * spacing
+            margin[y, x] = second - lowest
+            match[y, x] = cost[y, x, best]
+
+
+def winners(
+    total: NDArray[np.float32], cost: NDArray[np.float32], inverse_depths: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The best plane of each pixel, refined by a parabola through its neighbours.
+
+    Returns
+    -------
+    inverse_depth : float32 [H, W]
+    margin : float32 [H, W]
+        By how much the next best plane, not directly beside it, is worse; a flat cost gives none.
+    match : float32 [H, W]
+        The matching cost there, 0..1.
+    """
+    shape = total.shape[:2]
+    chosen, margin, match = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
+    _pick(total, cost, inverse_depths, chosen, margin, match)
+    return chosen, margin, match

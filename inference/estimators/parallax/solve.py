@@ -1,0 +1,229 @@
+"""The camera solve: focal length, poses and static points from tracks.
+
+Structure from motion by COLMAP's global mapper (Pan et al., "Global Structure-from-Motion Revisited", ECCV 2024) on
+key frames, after which the frames between them are placed against its points. Everything runs on one thread with a
+fixed seed, so the same tracks give the same bits.
+
+This module runs in a process of its own (`solve_process`), because COLMAP cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from .tracks import Tracks
+from .view import Views, straighten
+
+START_FOCAL = 0.9
+"""First guess of an unknown focal length, as a share of the longer side."""
+_GAPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # matched key frames lie so many key frames apart
+_SHARED = 30  # fewest tracks that two matched key frames share
+_STEP = 0.02  # a key frame follows when tracks have moved by this share of the long side
+_SPARSEST = 8  # and after so many frames at the latest
+_MOST = 150  # key frames in a shot; the mapper's time grows faster than their number
+_FEWEST = 16  # key frames wanted of a short shot
+_INLIER = 4.0  # pixels at 640, for placing frames between key frames
+
+
+class SolveError(Exception):
+    """The camera could not be solved; the message is a reason in one sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lens:
+    """What is known of the lens, at working size: see `Views` for units."""
+
+    width: int
+    height: int
+    focal: float | None
+    centre: tuple[float, float]
+    distortion: tuple[float, float] = (0.0, 0.0)
+
+
+def key_frames(tracks: Tracks, *, long_side: int) -> list[int]:
+    """Choose the frames that the mapper sees: wherever tracks have moved noticeably, first and last among them.
+
+    Their number is bounded, for the mapper's sake; in a long or fast shot they lie further apart.
+    """
+    step = _STEP * long_side
+    count = len(tracks)
+    while True:
+        sparsest = max(_SPARSEST if count >= _FEWEST * _SPARSEST else count // _FEWEST, 1)
+        chosen = [0]
+        for frame in range(1, count):
+            before, after = tracks.moved(chosen[-1], frame)
+            few = len(before) < 0.5 * len(tracks.at(chosen[-1])[0])
+            far = few or float(np.median(np.linalg.norm(after - before, axis=1))) > step
+            if far or frame - chosen[-1] >= sparsest:
+                chosen.append(frame)
+        if chosen[-1] != count - 1:
+            chosen.append(count - 1)
+        if len(chosen) <= _MOST:
+            return chosen
+        if step > long_side:
+            return [int(f) for f in np.unique(np.linspace(0, count - 1, _MOST).round())]
+        step *= 1.5
+
+
+def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
+    """Solve the camera of every frame.
+
+    Parameters
+    ----------
+    tracks : Tracks
+    lens : Lens
+        A focal length that is known stays as it is; an unknown one is found.
+    seed : int
+    folder : Path
+        For the mapper's database; emptied by the caller.
+
+    Returns
+    -------
+    Views
+        In an arbitrary unit of length.
+
+    Raises
+    ------
+    SolveError
+    """
+    focal = lens.focal or START_FOCAL * max(lens.width, lens.height)
+    straight = Tracks(
+        tracks.starts,
+        tracks.ids,
+        straighten(tracks.xy, focal=focal, centre=np.array(lens.centre), distortion=np.array(lens.distortion)),
+    )
+    keys = key_frames(straight, long_side=max(lens.width, lens.height))
+    database = folder / "tracks.db"
+    database.unlink(missing_ok=True)
+    _fill(database, straight, keys, lens, focal)
+    _verify(database, seed)
+    model = _map(database, folder, seed, refine_focal=lens.focal is None)
+    if model is None:
+        raise SolveError("No camera path explains the motion of the tracked points.")
+    return _views(model, straight, keys, lens, seed)
+
+
+def _fill(database: Path, tracks: Tracks, keys: list[int], lens: Lens, focal: float) -> None:
+    """Write camera, frames, points and matches as COLMAP's database wants them (pixel centres at .5)."""
+    with pycolmap.Database.open(database) as db:
+        camera = pycolmap.Camera(
+            model="SIMPLE_PINHOLE",
+            width=lens.width,
+            height=lens.height,
+            params=[focal, lens.centre[0] + 0.5, lens.centre[1] + 0.5],
+        )
+        camera.has_prior_focal_length = lens.focal is not None
+        camera_id = db.write_camera(camera)
+        rig = pycolmap.Rig()
+        rig.add_ref_sensor(pycolmap.sensor_t(type=pycolmap.SensorType.CAMERA, id=camera_id))
+        rig_id = db.write_rig(rig)
+        images = []
+        for key in keys:
+            image = pycolmap.Image(name=f"{key:06d}", camera_id=camera_id)
+            image.image_id = db.write_image(image)
+            frame = pycolmap.Frame()
+            frame.rig_id = rig_id
+            frame.add_data_id(image.data_id)
+            db.write_frame(frame)
+            db.write_keypoints(image.image_id, tracks.at(key)[1] + np.float32(0.5))
+            images.append(image.image_id)
+        for first in range(len(keys)):
+            for second in (first + gap for gap in _GAPS if first + gap < len(keys)):
+                a, b = tracks.shared(keys[first], keys[second])
+                if len(a) >= _SHARED:
+                    db.write_matches(images[first], images[second], np.stack([a, b], axis=1).astype(np.uint32))
+
+
+def _verify(database: Path, seed: int) -> None:
+    verifier = pycolmap.GeometricVerifierOptions()
+    verifier.num_threads = 1
+    geometry = pycolmap.TwoViewGeometryOptions()
+    geometry.ransac.random_seed = seed
+    geometry.detect_watermark = False  # a locked-off background is no watermark
+    pycolmap.geometric_verification(database, verifier, two_view_geometry_options=geometry)
+
+
+def _map(database: Path, folder: Path, seed: int, *, refine_focal: bool) -> pycolmap.Reconstruction | None:
+    options = pycolmap.GlobalPipelineOptions()
+    options.num_threads = 1
+    options.random_seed = seed
+    options.multiple_models = False
+    mapper = options.mapper
+    mapper.num_threads = 1
+    mapper.random_seed = seed
+    mapper.global_positioning.use_gpu = False
+    mapper.bundle_adjustment.refine_focal_length = refine_focal
+    mapper.bundle_adjustment.ceres.use_gpu = False
+    mapper.bundle_adjustment.ceres.solver_options.num_threads = 1
+    models = pycolmap.global_mapping(database, folder, folder, options)
+    return max(models.values(), key=lambda m: m.num_points3D(), default=None)
+
+
+def _views(model: pycolmap.Reconstruction, tracks: Tracks, keys: list[int], lens: Lens, seed: int) -> Views:
+    """Collect the model and place every frame that the mapper did not see."""
+    camera = next(iter(model.cameras.values()))
+    count = len(tracks)
+    poses = np.full((count, 3, 4), np.nan)
+    point_of = np.full(int(tracks.ids.max(initial=-1)) + 1, -1, np.int32)
+    points: list[NDArray[np.float64]] = []
+    for image in sorted(model.images.values(), key=lambda i: i.name):
+        if not image.has_pose:
+            continue
+        key = int(image.name)
+        poses[key] = image.cam_from_world().matrix()
+        ids = tracks.at(key)[0]
+        for index, observation in enumerate(image.points2D):
+            if observation.has_point3D() and point_of[ids[index]] < 0:
+                point_of[ids[index]] = len(points)
+                points.append(model.points3D[observation.point3D_id].xyz)
+    if not points:
+        raise SolveError("No static point could be triangulated.")
+    xyz = np.array(points)
+    limit = _INLIER * max(lens.width, lens.height) / 640
+    seen = []
+    for frame in range(count):
+        ids, xy = tracks.at(frame)
+        known = np.flatnonzero(point_of[ids] >= 0)
+        chosen = point_of[ids[known]]
+        if np.isnan(poses[frame, 0, 0]):
+            poses[frame] = _place(xy[known], xyz[chosen], camera, frame, limit, seed)
+        at = xyz[chosen] @ poses[frame, :, :3].T + poses[frame, :, 3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            missed = np.linalg.norm(camera.focal_length * at[:, :2] / at[:, 2:] + lens.centre - xy[known], axis=1)
+        good = (at[:, 2] > 0) & (missed < limit)
+        seen.append(np.stack([np.full(int(good.sum()), frame, np.int32), chosen[good]], axis=1))
+    return Views(
+        width=lens.width,
+        height=lens.height,
+        focal=float(camera.focal_length),
+        centre=np.array(lens.centre, np.float64),
+        distortion=np.array(lens.distortion, np.float64),
+        world_to_camera=poses,
+        points=xyz,
+        seen=np.concatenate(seen).astype(np.int32),
+    )
+
+
+def _place(
+    xy: NDArray[np.float32],
+    points: NDArray[np.float64],
+    camera: pycolmap.Camera,
+    frame: int,
+    limit: float,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Pose [3, 4] of a frame from points that it sees (perspective-n-point with RANSAC, refined)."""
+    options = pycolmap.AbsolutePoseEstimationOptions()
+    options.ransac.max_error = limit
+    options.ransac.random_seed = seed
+    answer = None
+    if len(points) >= 12:
+        answer = pycolmap.estimate_and_refine_absolute_pose(xy.astype(np.float64) + 0.5, points, camera, options)
+    if answer is None:
+        raise SolveError(f"The camera is lost at the shot's frame {frame + 1}: too few points are seen there.")
+    return answer["cam_from_world"].matrix()

@@ -1,0 +1,133 @@
+"""Plane sweep: how well neighbouring frames agree with a frame at each of many depths (Collins, CVPR 1996).
+
+A stack of planes parallel to the picture, evenly spaced in inverse depth, is laid through the scene; on each plane the
+neighbours are warped onto the frame and compared by zero-mean normalised cross-correlation (ZNCC), which ignores
+brightness and contrast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+PLANES = 64
+_WINDOW = 5
+_SOFTENING = 1.0  # grey levels squared added to a window's variance, so that noise on blank walls does not correlate
+_HALF_WEIGHT = 0.5  # of the comparison at half size, which reaches further on weak texture
+_OUTSIDE = 0.5  # cost of a pixel that no neighbour sees: as good as no correlation
+_LIT = 0.999  # share of a window that must lie inside the neighbour
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A frame to compare with.
+
+    Attributes
+    ----------
+    grey : float32 [H, W]
+        Its straightened picture, 0..255.
+    rotation, shift : float64 [3, 3], [3]
+        From the reference's camera coordinates to its own.
+    """
+
+    grey: NDArray[np.float32]
+    rotation: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+
+def planes(nearest: float, farthest: float, count: int = PLANES) -> NDArray[np.float64]:
+    """Inverse depths [count], ascending, evenly spaced."""
+    return np.linspace(farthest, nearest, count)
+
+
+def plane_homography(
+    matrix: NDArray[np.float64], rotation: NDArray[np.float64], shift: NDArray[np.float64], inverse_depth: float
+) -> NDArray[np.float64]:
+    """The homography [3, 3] from the reference's pixels to the neighbour's that a plane Z = 1/inverse_depth induces.
+
+    H = K (R + t n^T / Z) K^-1 with n the viewing axis (Hartley and Zisserman, Multiple View Geometry, 13.1).
+    """
+    induced = rotation.copy()
+    induced[:, 2] += shift * inverse_depth
+    return matrix @ induced @ np.linalg.inv(matrix)
+
+
+def matching_cost(
+    grey: NDArray[np.float32],
+    neighbours: Sequence[Neighbour],
+    matrix: NDArray[np.float64],
+    inverse_depths: NDArray[np.float64],
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> NDArray[np.float32]:
+    """The cost volume.
+
+    Parameters
+    ----------
+    grey : float32 [H, W]
+        The reference, 0..255.
+    neighbours : sequence of Neighbour
+        At least one.
+    matrix : float64 [3, 3]
+        Calibration of all of them.
+    inverse_depths : float64 [D]
+    check : callable
+        Called for each plane; may raise to end the work.
+
+    Returns
+    -------
+    float32 [H, W, D]
+        (1 - ZNCC) / 2, averaged over the better half of the neighbours, so that one that is occluded does not count.
+    """
+    height, width = grey.shape
+    cost = np.empty((len(inverse_depths), height, width), np.float32)
+    reference = [_Scale(grey), _Scale(_halved(grey))]
+    kept = max(1, (len(neighbours) + 1) // 2)
+    each = np.empty((len(neighbours), height, width), np.float32)
+    ones = np.ones((height, width), np.float32)
+    for index, inverse_depth in enumerate(inverse_depths):
+        check()
+        for row, neighbour in zip(each, neighbours, strict=True):
+            warp = plane_homography(matrix, neighbour.rotation, neighbour.shift, float(inverse_depth))
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            moved = cv2.warpPerspective(neighbour.grey, warp, (width, height), flags=flags)
+            inside = cv2.warpPerspective(ones, warp, (width, height), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+            score = reference[0].compare(moved)
+            half = reference[1].compare(_halved(moved))
+            score += _HALF_WEIGHT * cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
+            np.multiply(score, -0.5 / (1 + _HALF_WEIGHT), out=row)
+            row += 0.5
+            row[inside < _LIT] = _OUTSIDE
+        if kept < len(neighbours):
+            each.partition(kept - 1, axis=0)
+        np.mean(each[:kept], axis=0, out=cost[index])
+    return np.ascontiguousarray(cost.transpose(1, 2, 0))
+
+
+class _Scale:
+    """Window statistics of the reference at one size, computed once for all planes."""
+
+    def __init__(self, grey: NDArray[np.float32]) -> None:
+        self.grey = grey
+        self.mean = _box(grey)
+        self.variance = _box(grey * grey) - self.mean**2
+
+    def compare(self, other: NDArray[np.float32]) -> NDArray[np.float32]:
+        """ZNCC [H, W] with another picture."""
+        mean = _box(other)
+        variance = _box(other * other) - mean * mean
+        covariance = _box(self.grey * other) - self.mean * mean
+        softened = (np.maximum(self.variance, 0) + _SOFTENING) * (np.maximum(variance, 0) + _SOFTENING)
+        return covariance / np.sqrt(softened)
+
+
+def _box(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    return cv2.boxFilter(picture, cv2.CV_32F, (_WINDOW, _WINDOW))
+
+
+def _halved(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    return cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

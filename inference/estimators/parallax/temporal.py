@@ -1,0 +1,97 @@
+"""Steady depth over time: each pixel's median and mean over the frames around it, along its own motion.
+
+The motion is dense optical flow (DIS, Kroeger et al., ECCV 2016), trusted where it agrees forth and back; the depth
+that it finds is carried into the frame by the camera's poses.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import compiled
+
+REACH = 2
+_CLOSE = 0.06  # relative to the median: what is averaged
+_TRUST = 1.0  # pixels of forward-backward difference at which trust has fallen to 1/e
+
+
+def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Dense optical flow [H, W, 2] between two grey pictures."""
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, after, None)
+
+
+def carry(
+    inverse_depth: NDArray[np.float32],
+    forth: NDArray[np.float32],
+    back: NDArray[np.float32],
+    rotation: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Another frame's depth as this frame would see it.
+
+    Parameters
+    ----------
+    inverse_depth : float32 [H, W]
+        The other frame's.
+    forth, back : float32 [H, W, 2]
+        Flow from this frame to the other and the other way.
+    rotation, shift : float64
+        From the other's camera coordinates to this frame's.
+    matrix : float64 [3, 3]
+
+    Returns
+    -------
+    inverse_depth : float32 [H, W]
+    trust : float32 [H, W]
+        0..1.
+    """
+    height, width = inverse_depth.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    u, v = x + forth[..., 0], y + forth[..., 1]
+    returned = cv2.remap(back, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 1e3))
+    missed = np.sum((returned + forth) ** 2, axis=-1)
+    there = cv2.remap(inverse_depth, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    depth = 1 / there
+    focal, cx, cy = matrix[0, 0], matrix[0, 2], matrix[1, 2]
+    z = depth * (rotation[2, 0] * (u - cx) / focal + rotation[2, 1] * (v - cy) / focal + rotation[2, 2]) + shift[2]
+    valid = z > 1e-9
+    trust = np.exp(-missed / _TRUST**2) * valid
+    return (1 / np.where(valid, z, depth)).astype(np.float32), trust.astype(np.float32)
+
+
+@compiled
+def _settle(values, weights, close, out):  # type: ignore[no-untyped-def]  # compiled
+    count, height, width = values.shape
+    order = np.empty(count, np.int64)
+    for y in range(height):
+        for x in range(width):
+            total = 0.0
+            for i in range(count):
+                total += weights[i, y, x]
+                j = i
+                while j > 0 and values[order[j - 1], y, x] > values[i, y, x]:
+                    order[j] = order[j - 1]
+                    j -= 1
+                order[j] = i
+            below, middle = 0.0, values[0, y, x]
+            for i in range(count):
+                below += weights[order[i], y, x]
+                if below >= 0.5 * total:
+                    middle = values[order[i], y, x]
+                    break
+            upper, lower = 0.0, 0.0
+            for i in range(count):
+                if abs(values[i, y, x] - middle) <= close * middle:
+                    upper += weights[i, y, x] * values[i, y, x]
+                    lower += weights[i, y, x]
+            out[y, x] = upper / lower if lower > 0 else middle
+
+
+def settle(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weighted median over the first axis of [K, H, W], then the mean of what lies close to it."""
+    out = np.empty(values.shape[1:], np.float32)
+    _settle(values, weights, _CLOSE, out)
+    return out

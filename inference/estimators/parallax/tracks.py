@@ -1,0 +1,142 @@
+"""Point tracks through a shot: corners followed from frame to frame.
+
+Tracks serve three ends: the parallax test, the camera solve and the depth range. They are kept as flat arrays (16 bytes
+an observation, about 20 MB for a thousand frames), so memory stays small for any clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+POINTS = 1200
+"""How many tracks are alive in a frame; lost ones are replaced in each frame."""
+_CORNER_QUALITY = 0.002
+_CORNER_DISTANCE = 9.0  # pixels where the long side is 640, as all lengths here
+_ROUND_TRIP = 0.6  # a track ends where following it forth and back misses its start by more
+_WINDOW = (17, 17)
+_LEVELS = 4
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Observations in the order of their frames.
+
+    Attributes
+    ----------
+    starts : int64 [N + 1]
+        Frame i's observations are ``starts[i]:starts[i + 1]``.
+    ids : int32 [M]
+        The track that an observation belongs to; ascending within a frame.
+    xy : float32 [M, 2]
+        Pixels, centres at integers.
+    """
+
+    starts: NDArray[np.int64]
+    ids: NDArray[np.int32]
+    xy: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        return len(self.starts) - 1
+
+    def at(self, frame: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Ids [K] and positions [K, 2] of the tracks seen in a frame."""
+        part = slice(self.starts[frame], self.starts[frame + 1])
+        return self.ids[part], self.xy[part]
+
+    def shared(self, first: int, second: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Where, in ``at(first)`` and ``at(second)``, the tracks stand that both frames see."""
+        _, a, b = np.intersect1d(self.at(first)[0], self.at(second)[0], assume_unique=True, return_indices=True)
+        return a, b
+
+    def moved(self, first: int, second: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Positions [K, 2] of the shared tracks in both frames."""
+        a, b = self.shared(first, second)
+        return self.at(first)[1][a], self.at(second)[1][b]
+
+
+def follow(
+    picture: Callable[[int], NDArray[np.uint8]],
+    count: int,
+    *,
+    moving: Callable[[int], NDArray[np.bool_]] | None = None,
+    step: Callable[[int], None] = lambda done: None,
+) -> Tracks:
+    """Track corners through a shot with pyramidal Lucas-Kanade (Bouguet 2001).
+
+    Parameters
+    ----------
+    picture : callable
+        Frame index to an RGB picture [H, W, 3].
+    count : int
+        Number of frames.
+    moving : callable or None
+        Frame index to a mask [H, W], True where no track may lie.
+    step : callable
+        Called with the number of frames done after each frame; may raise to end the work.
+    """
+    ids: list[NDArray[np.int32]] = []
+    points: list[NDArray[np.float32]] = []
+    live_ids, live = np.empty(0, np.int32), np.empty((0, 2), np.float32)
+    before: NDArray[np.uint8] | None = None
+    fresh = 0
+    for index in range(count):
+        grey = cv2.cvtColor(picture(index), cv2.COLOR_RGB2GRAY)
+        free = ~moving(index) if moving is not None else np.ones(grey.shape, bool)
+        if before is not None:
+            kept, moved = _advance(before, grey, live)
+            kept &= _inside(moved, free)
+            live_ids, live = live_ids[kept], moved[kept]
+        born = _corners(grey, live, free)
+        live = np.concatenate([live, born])
+        live_ids = np.concatenate([live_ids, np.arange(fresh, fresh + len(born), dtype=np.int32)])
+        fresh += len(born)
+        ids.append(live_ids)
+        points.append(live)
+        before = grey
+        step(index + 1)
+    starts = np.concatenate([[0], np.cumsum([len(i) for i in ids])]).astype(np.int64)
+    return Tracks(starts, np.concatenate(ids), np.concatenate(points))
+
+
+def _advance(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], points: NDArray[np.float32]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Follow points by one frame, forth and back; which of them came through, and where they are now."""
+    if not len(points):
+        return np.zeros(0, bool), points
+    options = {"winSize": _WINDOW, "maxLevel": _LEVELS}
+    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, **options)
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)
+    missed = np.linalg.norm(back - points, axis=1)
+    limit = _ROUND_TRIP * max(before.shape) / 640
+    return (ok.ravel() == 1) & (ok_back.ravel() == 1) & (missed < limit), there
+
+
+def _inside(points: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    height, width = free.shape
+    x, y = np.rint(points).astype(np.int64).T
+    inside = (x >= 1) & (x < width - 1) & (y >= 1) & (y < height - 1)
+    inside[inside] = free[y[inside], x[inside]]
+    return inside
+
+
+def _corners(grey: NDArray[np.uint8], taken: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """New corners away from the points that are already followed."""
+    wanted = POINTS - len(taken)
+    distance = max(_CORNER_DISTANCE * max(grey.shape) / 640, 3.0)
+    if wanted <= 0:
+        return np.empty((0, 2), np.float32)
+    mask = free.astype(np.uint8) * 255
+    for x, y in np.rint(taken).astype(int):
+        cv2.circle(mask, (int(x), int(y)), round(distance), 0, -1)
+    found = cv2.goodFeaturesToTrack(grey, wanted, _CORNER_QUALITY, distance, mask=mask)
+    if found is None:
+        return np.empty((0, 2), np.float32)
+    corners = found.reshape(-1, 2)
+    return corners[_inside(corners, free)]

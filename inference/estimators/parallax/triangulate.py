@@ -1,0 +1,96 @@
+"""Static points from tracks where the camera's path is known."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .tracks import Tracks
+from .view import Views
+
+_ROUNDS = 4
+_LEAST_VIEWS = 3
+_LEAST_ANGLE = np.radians(1.0)
+_MOST_MISSED = 3.0  # pixels at 640
+
+
+def triangulate(tracks: Tracks, views: Views) -> Views:
+    """Place the tracks in space.
+
+    Each point minimises its distance to the rays of its track, weighted by 1/Z^2 so that it is the distance in the
+    picture that counts (iteratively reweighted; Hartley and Sturm, "Triangulation", 1997, section 4.2).
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Straightened.
+    views : Views
+        Its points are replaced.
+
+    Returns
+    -------
+    Views
+        With the points that at least three frames see from noticeably different directions.
+    """
+    frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
+    count = int(tracks.ids.max(initial=-1)) + 1
+    local = np.column_stack([(tracks.xy - views.centre) / views.focal, np.ones(len(tracks.xy))])
+    rays = np.einsum("nji,nj->ni", views.world_to_camera[frames, :, :3], local)
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    origins = views.positions[frames]
+    weight = np.ones(len(rays))
+    points = np.zeros((count, 3))
+    for _ in range(_ROUNDS):
+        points = _nearest(tracks.ids, rays, origins, weight, count)
+        depth = _depth(points[tracks.ids], views.world_to_camera[frames])
+        weight = 1 / np.maximum(np.abs(depth), 1e-9) ** 2
+    at = np.einsum("nij,nj->ni", views.world_to_camera[frames, :, :3], points[tracks.ids])
+    at += views.world_to_camera[frames, :, 3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        missed = np.linalg.norm(views.focal * at[:, :2] / at[:, 2:] + views.centre - tracks.xy, axis=1)
+    fits = (at[:, 2] > 0) & (missed < _MOST_MISSED * max(views.width, views.height) / 640)
+    share = np.bincount(tracks.ids[fits], minlength=count) / np.maximum(np.bincount(tracks.ids, minlength=count), 1)
+    enough = np.bincount(tracks.ids, minlength=count) >= _LEAST_VIEWS
+    good = enough & (share > 0.7) & (_angle(tracks.ids, points, origins, count) > _LEAST_ANGLE)
+    renumbered = np.cumsum(good) - 1
+    kept = good[tracks.ids] & fits
+    seen = np.stack([frames[kept], renumbered[tracks.ids[kept]]], axis=1).astype(np.int32)
+    return views.with_points(points[good], seen)
+
+
+def _nearest(
+    ids: NDArray[np.int32],
+    rays: NDArray[np.float64],
+    origins: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    count: int,
+) -> NDArray[np.float64]:
+    """The point [count, 3] nearest to its rays."""
+    matrix, right = np.empty((count, 3, 3)), np.empty((count, 3))
+    for row in range(3):
+        aside = -rays[:, row : row + 1] * rays
+        aside[:, row] += 1
+        aside *= weight[:, None]
+        for column in range(3):
+            matrix[:, row, column] = np.bincount(ids, aside[:, column], minlength=count)
+        right[:, row] = np.bincount(ids, np.sum(aside * origins, axis=1), minlength=count)
+    matrix += np.eye(3) * (1e-12 + 1e-9 * np.trace(matrix, axis1=1, axis2=2)[:, None, None])
+    return np.linalg.solve(matrix, right[..., None])[..., 0]
+
+
+def _depth(points: NDArray[np.float64], poses: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.einsum("nj,nj->n", poses[:, 2, :3], points) + poses[:, 2, 3]
+
+
+def _angle(
+    ids: NDArray[np.int32], points: NDArray[np.float64], origins: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """The greatest angle [count] between the rays of a track and its first ray."""
+    to = points[ids] - origins
+    to /= np.maximum(np.linalg.norm(to, axis=1, keepdims=True), 1e-12)
+    first = np.full(count, len(ids), np.int64)
+    np.minimum.at(first, ids, np.arange(len(ids)))
+    cosine = np.clip(np.sum(to * to[np.minimum(first[ids], len(ids) - 1)], axis=1), -1, 1)
+    lowest = np.ones(count)
+    np.minimum.at(lowest, ids, cosine)
+    return np.arccos(lowest)

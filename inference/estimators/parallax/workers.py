@@ -1,0 +1,61 @@
+"""Frames worked on in parallel threads, with cancellation that reaches into them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+_POLL = 0.1
+_MOST = 8  # each holds a cost volume of some 50 MB
+
+
+class _Stop(Exception):
+    """Ends a thread's work after the run has ended elsewhere."""
+
+
+def each(
+    work: Callable[[int, Callable[[], None]], None],
+    frames: Iterable[int],
+    *,
+    check: Callable[[], None],
+    done: Callable[[int], None],
+) -> None:
+    """Call ``work(frame, pause)`` for all frames, a few at a time.
+
+    Parameters
+    ----------
+    work : callable
+        Must not depend on the order of frames, and calls `pause` between steps of at most half a second.
+    frames : iterable of int
+    check : callable
+        Called here, in the caller's thread, every tenth of a second; may raise to end everything.
+    done : callable
+        Called here with each frame that is done.
+    """
+    stopped = threading.Event()
+
+    def pause() -> None:
+        if stopped.is_set():
+            raise _Stop
+
+    threads = max(1, min(os.cpu_count() or 1, _MOST))
+    waiting = iter(frames)
+    running: dict[Future[None], int] = {}
+    with ThreadPoolExecutor(threads, thread_name_prefix="parallax") as pool:
+        try:
+            while True:
+                while len(running) < 2 * threads and (frame := next(waiting, None)) is not None:
+                    running[pool.submit(work, frame, pause)] = frame
+                if not running:
+                    return
+                check()
+                for future in wait(running, timeout=_POLL, return_when=FIRST_COMPLETED).done:
+                    frame = running.pop(future)
+                    future.result()
+                    done(frame)
+        finally:
+            stopped.set()
+            for future in running:
+                future.cancel()
