@@ -120,7 +120,7 @@ class Distances:
 def distances(depth: Depth, shot: Shot) -> Distances:
     """Starting values that suit a shot.
 
-    For ``inverse_depth`` the far limit is four times as far as 99 % of the picture, at most a thousand times the
+    For ``inverse_depth`` the far limit is four times as far as 99 % of the picture, at most 200 times the
     distance of what is nearest, so that a sky (disparity 0) stays at hand. ``relative_disparity`` knows no distances:
     near and far are guesses for the artist to change.
 
@@ -134,7 +134,7 @@ def distances(depth: Depth, shot: Shot) -> Distances:
     if depth.sequence.quantity == "relative_disparity":
         return Distances(p1=p1, p99=max(p99, p1 + 1e-6 * max(abs(p1), 1e-6)))
     nearest = 1.0 / p99 if p99 > 0 else 1.0
-    far_limit = min(4.0 / p1, 1000.0 * nearest) if p1 > 0 else 1000.0 * nearest
+    far_limit = min(4.0 / p1, 200.0 * nearest) if p1 > 0 else 200.0 * nearest
     return Distances(p1=p1, p99=p99, near=nearest, far=far_limit / 4.0, near_limit=0.1 * nearest, far_limit=far_limit)
 
 

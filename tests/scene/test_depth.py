@@ -103,7 +103,7 @@ def test_distances_suit_the_shot(tmp_path, empty_file):
     assert found.far_limit == pytest.approx(4 / spread.p1)
     sky = depths.load(depth_maker.make(tmp_path / "b", disparity=lambda n, w, h: depth_maker.slanted(n, w, h) - 0.4))
     found = depths.distances(sky, sky.sequence.shots[0])
-    assert found.far_limit == pytest.approx(1000 / found.p99)
+    assert found.far_limit == pytest.approx(200 / found.p99)
     flat = depths.load(
         depth_maker.make(
             tmp_path / "c", disparity=lambda n, w, h: 0 * depth_maker.slanted(n, w, h), quantity="relative_disparity"

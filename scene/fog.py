@@ -1,0 +1,216 @@
+"""The fog volume: a closed body that fills the camera's frustum and ends at the surfaces that the depth shows.
+
+A volume grid would have voxels of one size everywhere, half a metre at the actor in a street of a hundred metres; a
+mesh ends exactly where the depth does. Its inside is filled by a volume material.
+"""
+
+from __future__ import annotations
+
+import bpy
+
+from ..inference.depth_sequence import Quantity, Shot
+from . import frustum, lattice, nodes, tags
+from .depth import Depth, disparity_image, distances
+from .geometry import Socket, combine, delete, named, split, store, switch, vector
+
+FOG_POINTS = 125_000
+"""Points on the far side that a new fog starts with at most: fog forgives more than a surface."""
+
+_VERSION = 1
+
+
+def build_fog(
+    depth: Depth, shot: Shot, camera: bpy.types.Object, *, detail: float | None = None, density: float | None = None
+) -> bpy.types.Object:
+    """Build the fog of a shot under its camera, or bring the one that was built before up to date.
+
+    Parameters
+    ----------
+    depth : Depth
+    shot : Shot
+        One that is done. At frames of other shots there is no fog.
+    camera : Object
+        The shot's camera: `camera.build_camera`'s, or one of the artist's own.
+    detail : float or None
+        Share of the maps' width and height that is sampled, above 0 and at most 1. None: as it is; at first what
+        gives at most `FOG_POINTS` on the far side.
+    density : float or None
+        Extinction per unit of length of the scene. None: as it is; at first such that half of the light comes through
+        from the far limit or ten times the near distance, whichever is nearer.
+
+    Returns
+    -------
+    Object
+        Where the fog starts is an input of its modifier, what it looks like are inputs of its material's group; what
+        was changed there stays.
+
+    Raises
+    ------
+    DepthError
+        The shot was refused.
+    """
+    depth.require_done(shot)
+    group = fog_group(depth.sequence.quantity)
+    fog, modifier, made = frustum.place("fog", "Fog", depth=depth, shot=shot, camera=camera, group=group)
+    material, look = _material(depth, shot)
+    start = distances(depth, shot)
+    if made:
+        nodes.set_modifier_input(modifier, "Start", 0.1 * start.near)
+        nodes.set_modifier_input(modifier, "Material", material)
+        if detail is None:
+            detail = frustum.comfortable_detail(depth, FOG_POINTS)
+    if detail is not None:
+        nodes.set_modifier_input(modifier, "Detail", detail)
+    if density is not None:
+        nodes.input_of(look, "Density").default_value = density
+    fog.display_type = "WIRE"  # a solid would hide what it is the fog of
+    return fog
+
+
+def fog_group(quantity: Quantity) -> bpy.types.NodeTree:
+    """The Geometry Nodes group of all fogs of a quantity, built if the file has none yet."""
+    return lattice.shared_group(f"fog/{quantity}", "Fathom Fog Volume", lambda tree: _build_group(tree, quantity))
+
+
+def look_group() -> bpy.types.NodeTree:
+    """The shader group of fog: density, colour, height falloff and noise, built if the file has none yet."""
+    kind = f"fog look/{_VERSION}"
+    tree = tags.find(bpy.data.node_groups, kind)
+    if tree is None:
+        tree = tags.tag(bpy.data.node_groups.new("Fathom Fog Look", "ShaderNodeTree"), kind)
+        _build_look(tree)
+        nodes.arrange(tree)
+    return tree
+
+
+# ------------------------------------------------------------------------------------------------------------ parts
+
+
+def _material(depth: Depth, shot: Shot) -> tuple[bpy.types.Material, bpy.types.Node]:
+    """The shot's fog material and the node in it that holds the inputs."""
+    image = disparity_image(depth)
+    material = tags.find(bpy.data.materials, "fog material", image=image, shot=shot.first_frame)
+    if material is None:
+        material = bpy.data.materials.new(depth.label("Fog", shot))
+        tags.tag(material, "fog material", image=image, shot=shot.first_frame)
+        nodes.material_tree(material).nodes.clear()
+    tree = material.node_tree
+    look = next((n for n in tree.nodes if n.bl_idname == "ShaderNodeGroup" and n.node_tree == look_group()), None)
+    if look is None:
+        tree.nodes.clear()
+        look = nodes.new(tree, "ShaderNodeGroup", label="Fog")
+        look.node_tree = look_group()
+        output = nodes.new(tree, "ShaderNodeOutputMaterial")
+        nodes.feed(nodes.input_of(output, "Volume"), nodes.output_of(look, "Volume"))
+        nodes.arrange(tree)
+        reach = distances(depth, shot)
+        half_at = min(reach.far_limit, 10.0 * reach.near)
+        nodes.input_of(look, "Density").default_value = 0.693 / half_at
+        nodes.input_of(look, "Noise Scale").default_value = 1.0 / reach.near
+    return material, look
+
+
+def _build_look(tree: bpy.types.NodeTree) -> None:
+    """Extinction = density * exp(-falloff * (z - base)) above the base * noise between 1 - amount and 1 + amount.
+
+    With falloff and noise at 0 the products fold to constants and Cycles renders the fog as homogeneous. Height and
+    noise go by the place in the world, so the fog stands still under a moving camera.
+    """
+    for name, kind, default, low, high, subtype, what in (
+        ("Density", "Float", 0.05, 0.0, None, None, "Extinction per unit of length: light falls to 1/e over 1/density"),
+        ("Color", "Color", (0.8, 0.85, 0.9, 1.0), None, None, None, "Share of the light that the fog scatters"),
+        ("Anisotropy", "Float", 0.0, -0.95, 0.95, "FACTOR", "Above 0 the fog glows around lights behind it"),
+        ("Height Falloff", "Float", 0.0, 0.0, None, None, "Density falls to 1/e over 1/this above the base; 0 is off"),
+        ("Height Base", "Float", 0.0, None, None, "DISTANCE", "Height in the world up to which density is full"),
+        ("Noise Amount", "Float", 0.0, 0.0, 1.0, "FACTOR", "0 is even fog, 1 goes from none to double density"),
+        ("Noise Scale", "Float", 0.2, 0.0, None, None, "Patches per unit of length"),
+        ("Noise Evolution", "Float", 0.0, None, None, None, "Animate it to let the patches change"),
+    ):
+        nodes.interface_input(
+            tree, name, kind, default=default, minimum=low, maximum=high, subtype=subtype, description=what
+        )
+    nodes.interface_output(tree, "Volume", "Shader")
+    begin, end = nodes.group_ends(tree)
+    given = begin.outputs
+
+    position = nodes.output_of(nodes.new(tree, "ShaderNodeNewGeometry"), "Position")
+    _, _, height = split(tree, position)
+    above = nodes.math(tree, "MAXIMUM", nodes.math(tree, "SUBTRACT", height, given["Height Base"]), 0.0)
+    fall = nodes.math(tree, "MULTIPLY", given["Height Falloff"], above)
+    layer = nodes.math(tree, "EXPONENT", nodes.math(tree, "MULTIPLY", fall, -1.0), label="Height")
+
+    noise = nodes.new(tree, "ShaderNodeTexNoise", noise_dimensions="4D")
+    nodes.feed(nodes.input_of(noise, "Vector"), position)
+    nodes.feed(nodes.input_of(noise, "W"), given["Noise Evolution"])
+    nodes.feed(nodes.input_of(noise, "Scale"), given["Noise Scale"])
+    nodes.feed(nodes.input_of(noise, "Detail"), 3.0)
+    # The texture lies around 0.5 and seldom beyond 0.25..0.75: stretched to -1..1.
+    swing = nodes.math(tree, "MULTIPLY_ADD", noise.outputs[0], 4.0, -2.0)
+    swing = nodes.math(tree, "MAXIMUM", nodes.math(tree, "MINIMUM", swing, 1.0), -1.0)
+    patches = nodes.math(tree, "ADD", nodes.math(tree, "MULTIPLY", given["Noise Amount"], swing), 1.0, label="Noise")
+
+    density = nodes.math(tree, "MULTIPLY", given["Density"], nodes.math(tree, "MULTIPLY", layer, patches))
+    volume = nodes.new(tree, "ShaderNodeVolumePrincipled")
+    nodes.feed(nodes.input_of(volume, "Density"), density)
+    nodes.feed(nodes.input_of(volume, "Color"), given["Color"])
+    nodes.feed(nodes.input_of(volume, "Anisotropy"), given["Anisotropy"])
+    nodes.feed(nodes.input_of(volume, "Density Attribute"), "")
+    nodes.feed(end.inputs["Volume"], nodes.output_of(volume, "Volume"))
+
+
+def _build_group(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
+    """A box of two layers, one point thick: the far layer goes to the depth, the near one to the start.
+
+    The box comes closed and with its normals outside; displacing its points keeps both.
+    """
+    tree.is_modifier = True
+    nodes.interface_input(tree, "Geometry", "Geometry")
+    nodes.interface_input(
+        tree,
+        "Start",
+        "Float",
+        default=0.1,
+        minimum=1e-4,
+        subtype="DISTANCE",
+        description="Distance from the camera at which the fog begins, in units of the camera path",
+    )
+    lattice.add_inputs(tree, quantity, detail="Share of the maps' width and height that is sampled")
+    nodes.interface_input(tree, "Material", "Material", description="The fog's look")
+    lattice.add_panels(tree, quantity)
+    nodes.interface_output(tree, "Geometry", "Geometry")
+    begin, end = nodes.group_ends(tree)
+    given = begin.outputs
+    points = lattice.add_lattice(tree, quantity)
+
+    geometry = _box(tree, points.columns, points.rows)
+    place = nodes.output_of(nodes.new(tree, "GeometryNodeInputPosition"), "Position")
+    is_far = nodes.math(tree, "LESS_THAN", split(tree, place)[2], 0.0)
+    ends = nodes.math(tree, "MAXIMUM", points.distance, given["Start"])
+    thickness = nodes.math(tree, "SUBTRACT", ends, given["Start"])
+    geometry = store(tree, geometry, "empty", nodes.math(tree, "LESS_THAN", thickness, 1e-9), kind="BOOLEAN")
+    z = nodes.math(tree, "MULTIPLY_ADD", is_far, thickness, given["Start"])
+    move = nodes.new(tree, "GeometryNodeSetPosition")
+    nodes.feed(nodes.input_of(move, "Geometry"), geometry)
+    nodes.feed(nodes.input_of(move, "Position"), vector(tree, "SCALE", points.ray, scale=z))
+    # Where both layers lie in one place there is no fog, and a ray must not have to tell them apart.
+    geometry = delete(
+        tree, nodes.output_of(move, "Geometry"), named(tree, "empty", "BOOLEAN"), domain="FACE", mode="ALL"
+    )
+    weld = nodes.new(tree, "GeometryNodeMergeByDistance")
+    nodes.feed(nodes.input_of(weld, "Geometry"), geometry)
+    nodes.feed(nodes.input_of(weld, "Selection"), named(tree, "empty", "BOOLEAN"))
+    nodes.feed(nodes.input_of(weld, "Distance"), nodes.math(tree, "MULTIPLY", given["Start"], 1e-6))
+    paint = nodes.new(tree, "GeometryNodeSetMaterial")
+    nodes.feed(nodes.input_of(paint, "Geometry"), nodes.output_of(weld, "Geometry"))
+    nodes.feed(nodes.input_of(paint, "Material"), given["Material"])
+    nodes.feed(end.inputs["Geometry"], switch(tree, points.shown, None, nodes.output_of(paint, "Geometry")))
+
+
+def _box(tree: bpy.types.NodeTree, columns: Socket, rows: Socket) -> Socket:
+    box = nodes.new(tree, "GeometryNodeMeshCube")
+    for axis, count in (("X", columns), ("Y", rows)):
+        nodes.feed(nodes.input_of(box, f"Vertices {axis}"), count)
+    nodes.feed(nodes.input_of(box, "Vertices Z"), 2)
+    size = [nodes.math(tree, "SUBTRACT", count, 1.0) for count in (columns, rows)]
+    nodes.feed(nodes.input_of(box, "Size"), combine(tree, *size, 1.0))
+    return nodes.output_of(box, "Mesh")
