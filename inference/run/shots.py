@@ -21,7 +21,6 @@ from ..media.exr import read_map, write_map
 from .files import atomic
 from .progress import Meter
 from .spread import Spread
-from .upsample import upsample
 
 _LOW = "low"
 """Folder in the scratch for maps at working size that wait for their upsampling."""
@@ -96,7 +95,7 @@ def run_shot(
     try:
         if len(numbers) < task.info.minimum_frames:
             raise Refused(
-                f"It has {len(numbers)} frames and {task.info.label} needs at least {task.info.minimum_frames}.",
+                f"It has {len(numbers)} frame{'s' if len(numbers) > 1 else ''} and {task.info.label} needs at least {task.info.minimum_frames}.",
                 "Choose a longer range, or another estimator.",
             )
         result = task.estimate(
@@ -228,6 +227,8 @@ def _count_finished(task: Task, folder: Path, numbers: list[int], spread: Spread
 
 def _upsample_all(task: Task, frames: Frames, label: str, work: float) -> Spread:
     """Bring a shot's maps to plate size, streaming through the plate once."""
+    from .upsample import upsample  # compiles: not for jobs that do without
+
     numbers = frames.numbers
     spread = Spread()
     done = [number for number in numbers if is_written(task.maps, number, task.info)]

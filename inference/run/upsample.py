@@ -55,7 +55,7 @@ def upsample(maps: tuple[NDArray[np.float32], ...], plate: NDArray[np.float32]) 
     if small.shape[1:] == (height, width):
         return maps
     plate = np.ascontiguousarray(plate, np.float32)
-    guide = cv2.resize(plate, (small.shape[2], small.shape[1]), interpolation=cv2.INTER_AREA)
+    guide = cv2.resize(plate, (small.shape[2], small.shape[1]), interpolation=cv2.INTER_AREA).astype(np.float32)
     result = np.empty((len(maps), height, width), np.float32)
     threads = min(os.cpu_count() or 1, 8)
     bounds = np.linspace(0, height, threads + 1).astype(int)

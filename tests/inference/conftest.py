@@ -1,0 +1,134 @@
+"""What tests of the worker share: small clips, and the worker with the estimators for tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+WORKER = Path(__file__).resolve().parent / "support" / "worker.py"
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Path:
+    """A folder of twelve frames, 1001 to 1012, 64x48."""
+    return write_clip(tmp_path_factory.mktemp("clip"), range(1001, 1013))
+
+
+@pytest.fixture(scope="session")
+def cut_clip(tmp_path_factory) -> Path:
+    """A folder of 30 frames from 1 on with a hard cut before 16."""
+    return write_clip(tmp_path_factory.mktemp("cut"), range(1, 31), cut=16)
+
+
+def write_clip(folder: Path, numbers: range, *, size=(64, 48), cut: int | None = None) -> Path:
+    """Pictures of a texture that moves; another texture and colour from frame `cut` on."""
+    width, height = size
+    rng = np.random.default_rng(7)
+    for number in numbers:
+        later = cut is not None and number >= cut
+        texture = np.random.default_rng(2 if later else 1).integers(0, 256, (height, width * 2, 3), np.uint8)
+        texture = cv2.GaussianBlur(texture, (0, 0), 2)
+        shift = number % width
+        picture = texture[:, shift : shift + width].astype(np.int16)
+        picture = picture // 3 + ((0, 0, 160) if later else (160, 60, 0)) + rng.integers(0, 4, picture.shape)
+        cv2.imwrite(str(folder / f"plate.{number:04d}.png"), np.clip(picture, 0, 255).astype(np.uint8))
+    return folder
+
+
+class Worker:
+    """The command line, as a process."""
+
+    def __init__(self, home: Path) -> None:
+        self.environment = {**os.environ, "FATHOM_HOME": str(home)}
+        self.started: list[subprocess.Popen] = []
+
+    def command(self, *arguments) -> list[str]:
+        return [sys.executable, "-I", "-u", str(WORKER), *map(str, arguments)]
+
+    def start(self, *arguments, **options) -> subprocess.Popen:
+        """Start it with its outputs in pipes."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        options.setdefault("env", self.environment)
+        self.started.append(subprocess.Popen(self.command(*arguments), **options))
+        return self.started[-1]
+
+    def __call__(self, *arguments, **options) -> subprocess.CompletedProcess:
+        """Run it to its end."""
+        process = self.start(*arguments, **options)
+        out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def estimate(self, clip: Path, output: Path, *arguments, **options) -> subprocess.CompletedProcess:
+        """Run an estimate by the estimator for tests."""
+        return self("estimate", clip, "--output", output, "--estimator", "running_mean", *arguments, **options)
+
+
+@pytest.fixture
+def worker(tmp_path_factory):
+    made = Worker(tmp_path_factory.getbasetemp() / "home")
+    yield made
+    for process in made.started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
+def events_of(text: str) -> list[dict]:
+    """Every line of standard output as the JSON that it must be."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """A depth sequence's files by name, ``depth.json`` without the time it took."""
+    found = {path.name: path.read_bytes() for path in folder.glob("*.exr")}
+    facts = json.loads((folder / "depth.json").read_text())
+    del facts["seconds"]
+    return {**found, "depth.json": json.dumps(facts).encode()}
+
+
+def wait_for(condition, what: str, seconds: float = 60.0):
+    """Wait until `condition` is true and return its value."""
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        time.sleep(0.01)
+    return value
+
+
+def is_gone(process: int) -> bool:
+    """Whether a process has ended (its remains may not have been collected)."""
+    try:
+        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def number_after(word: str, path: Path) -> int | None:
+    """The number that follows a word in a log, once it is there."""
+    words = path.read_text().split() if path.exists() else []
+    return int(words[words.index(word) + 1]) if word in words[:-1] else None
+
+
+@pytest.fixture
+def helpers():
+    """The functions of this file, which tests cannot import."""
+    return sys.modules[__name__]
+
+
+@pytest.fixture(autouse=True)
+def no_left_over_signal_handlers():
+    """Signals are as they were when a test has run in this process."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    assert signal.getsignal(signal.SIGINT) is before

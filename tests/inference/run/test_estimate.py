@@ -1,0 +1,150 @@
+"""An estimate from the clip to ``depth.json``, by the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from inference import camera, depth_sequence, job
+from inference.media import exr
+
+
+def test_every_frame_has_its_maps_and_the_sidecar_tells_of_them(worker, clip, tmp_path):
+    output = tmp_path / "not" / "there" / "yet"
+    done = worker.estimate(clip, output)
+    assert done.returncode == 0, done.stderr
+    assert f"Depth of 12 frames is in {output}" in done.stdout
+    sequence = depth_sequence.load(output)
+    assert (sequence.first_frame, sequence.last_frame) == (1001, 1012)
+    assert (sequence.width, sequence.height) == (64, 48)
+    assert sequence.estimator == "running_mean"
+    assert sequence.confidence == "the brightness itself"
+    assert sequence.parameters == {"pause": 0.0, "trouble": "none", "refused": 0, "fine": True, "mode": "a"}
+    assert sequence.source.path == str(clip)
+    assert (sequence.source.width, sequence.source.height, sequence.source.colorspace) == (64, 48, "sRGB")
+    assert {"numpy", "opencv-python-headless", "python", "fathom"} <= set(sequence.versions)
+    names = {path.name for path in output.iterdir()}
+    expected = {f"{kind}.{n}.exr" for kind in ("disparity", "confidence") for n in range(1001, 1013)}
+    assert names == expected | {"depth.json"}, "the scratch folder is gone and nothing else was left"
+    values = np.stack([exr.read_map(output / depth_sequence.disparity_name(n)) for n in range(1001, 1013)])
+    spread = sequence.shots[0].range
+    assert (spread.minimum, spread.maximum) == (values.min(), values.max())
+    assert spread.p1 == pytest.approx(np.percentile(values, 1), rel=1e-3)
+    assert spread.p99 == pytest.approx(np.percentile(values, 99), rel=1e-3)
+
+
+def test_a_range_of_the_clip_alone_is_estimated(worker, clip, tmp_path):
+    assert worker.estimate(clip, tmp_path, "--frames", "1003-1005").returncode == 0
+    assert sorted(path.name for path in tmp_path.glob("disparity.*")) == [
+        f"disparity.{n}.exr" for n in (1003, 1004, 1005)
+    ]
+
+
+def test_shots_are_estimated_on_their_own_and_refused_ones_are_told(worker, cut_clip, tmp_path, helpers):
+    done = worker.estimate(cut_clip, tmp_path, "--parameter", "refused=16", "--events")
+    assert done.returncode == 0, done.stderr
+    sequence = depth_sequence.load(tmp_path)
+    assert [(s.first_frame, s.last_frame, s.status) for s in sequence.shots] == [(1, 15, "done"), (16, 30, "refused")]
+    assert sequence.shots[1].reason == "It shows nothing of use. Use another estimator."
+    assert sequence.shots[1].range is None
+    assert not (tmp_path / "disparity.0016.exr").exists()
+    warnings = [event["message"] for event in helpers.events_of(done.stdout) if event["event"] == "warning"]
+    assert "Frames 16-30 were refused: It shows nothing of use. Use another estimator." in warnings
+    # the second shot knows nothing of the first
+    alone = tmp_path / "alone"
+    assert worker.estimate(cut_clip, alone, "--frames", "1-15").returncode == 0
+    assert (alone / "disparity.0015.exr").read_bytes() == (tmp_path / "disparity.0015.exr").read_bytes()
+
+
+def test_a_clip_of_which_every_shot_is_refused_leaves_no_result(worker, cut_clip, tmp_path, helpers):
+    done = worker.estimate(cut_clip, tmp_path, "--parameter", "refused=-1", "--events")
+    assert done.returncode == 3
+    assert list(tmp_path.iterdir()) == []
+    last = helpers.events_of(done.stdout)[-1]
+    assert last["event"] == "error" and last["code"] == 3
+    assert "All 2 shots" in last["what"] and "Use another estimator." in last["what"]
+
+
+def test_a_shot_that_is_too_short_is_refused(worker, clip, tmp_path):
+    done = worker.estimate(clip, tmp_path, "--frames", "1001")
+    assert done.returncode == 3
+    assert "1 frame" in done.stderr and "at least 2" in done.stderr
+
+
+def test_the_camera_comes_out_at_the_plates_size_and_the_prior_goes_in_at_the_working_size(worker, tmp_path, helpers):
+    plate = helpers.write_clip(tmp_path, range(1, 4), size=(128, 96))
+    output = tmp_path / "out"
+    assert worker.estimate(plate, output, "--focal-length", "100").returncode == 0
+    found = depth_sequence.load(output).shots[0].camera
+    assert (found.width, found.height) == (128, 96)
+    assert found.focal_length == pytest.approx(100)
+    assert found.principal_point == pytest.approx((63.5, 47.5))
+    assert [pose.frame for pose in found.poses] == [1, 2, 3]
+
+
+def test_a_focal_length_in_millimetres(worker, clip, tmp_path):
+    given = ("--focal-length", "18mm", "--sensor-width", "36")
+    assert worker.estimate(clip, tmp_path, *given).returncode == 0
+    assert depth_sequence.load(tmp_path).shots[0].camera.focal_length == pytest.approx(32)
+
+
+def test_full_size_maps_are_as_large_as_the_plate(worker, tmp_path, helpers):
+    plate = helpers.write_clip(tmp_path, range(1, 4), size=(150, 90))
+    output = tmp_path / "out"
+    done = worker.estimate(plate, output, "--full-size", "--events")
+    assert done.returncode == 0, done.stderr
+    sequence = depth_sequence.load(output)
+    assert (sequence.width, sequence.height) == (150, 90)
+    maps = np.stack([exr.read_map(output / depth_sequence.disparity_name(n)) for n in (1, 2, 3)])
+    assert maps.shape == (3, 90, 150)
+    assert (sequence.shots[0].range.minimum, sequence.shots[0].range.maximum) == (maps.min(), maps.max())
+    assert exr.read_map(output / depth_sequence.confidence_name(1)).shape == (90, 150)
+    numbers = [event["number"] for event in helpers.events_of(done.stdout) if event["event"] == "frame"]
+    assert numbers == [1, 2, 3], "only final maps are told"
+
+
+def test_a_job_file_says_it_all(worker, clip, tmp_path):
+    names = tuple(sorted(path.name for path in clip.iterdir()))
+    wanted = job.Job(
+        source=job.Source(kind="sequence", path=str(clip), files=names),
+        output=str(tmp_path / "out"),
+        first_frame=1002,
+        last_frame=1005,
+        estimator="running_mean",
+        seed=3,
+        camera=camera.Camera(width=64, height=48, focal_length=50.0, principal_point=(31.5, 23.5)),
+    )
+    job.save(wanted, tmp_path / "job.json")
+    done = worker("estimate", "--job", tmp_path / "job.json")
+    assert done.returncode == 0, done.stderr
+    sequence = depth_sequence.load(tmp_path / "out")
+    assert sequence.fingerprint == wanted.fingerprint()
+    assert sequence.seed == 3
+    assert sequence.shots[0].camera.focal_length == pytest.approx(50)
+
+
+def test_a_camera_path_with_a_gap_is_refused_before_any_work(worker, clip, tmp_path):
+    identity = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
+    poses = tuple(camera.Pose(frame=n, camera_to_world=identity) for n in range(1001, 1012))
+    prior = camera.Camera(width=64, height=48, focal_length=50.0, principal_point=(31.5, 23.5), poses=poses)
+    names = tuple(sorted(path.name for path in clip.iterdir()))
+    source = job.Source(kind="sequence", path=str(clip), files=names)
+    wanted = job.Job(source=source, output=str(tmp_path / "out"), estimator="running_mean", camera=prior)
+    job.save(wanted, tmp_path / "job.json")
+    done = worker("estimate", "--job", tmp_path / "job.json")
+    assert done.returncode == 2
+    assert "no pose for frame 1012" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_grows_to_the_end_and_frames_are_told_once(worker, clip, tmp_path, helpers):
+    events = helpers.events_of(worker.estimate(clip, tmp_path, "--events").stdout)
+    progress = [event for event in events if event["event"] == "progress"]
+    done = [event["done"] for event in progress]
+    assert done == sorted(done)
+    assert progress[-1]["done"] == pytest.approx(progress[-1]["total"])
+    assert progress[-1]["frames"] == progress[-1]["frames_total"] == 12
+    frames = [event["number"] for event in events if event["event"] == "frame"]
+    assert frames == list(range(1001, 1013))
+    assert events[-1] == {"event": "done", "folder": str(tmp_path), "frames": 12, "seconds": events[-1]["seconds"]}
+    assert json.dumps(events).count('"error"') == 0

@@ -1,0 +1,118 @@
+"""Putting a new result in an old one's place, killed at any point of it."""
+
+from pathlib import Path
+
+import pytest
+
+from inference import depth_sequence
+from inference.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name
+from inference.faults import Failure
+from inference.job import Source
+from inference.run import lock, output, state
+
+
+def _sequence(first: int, last: int, fingerprint: str, *, confidence: str | None = "c") -> DepthSequence:
+    shot = Shot(
+        first_frame=first, last_frame=last, status="done", range=Range(minimum=0.0, maximum=1.0, p1=0.1, p99=0.9)
+    )
+    return DepthSequence(
+        source=Source(kind="movie", path="/clip.mov"),
+        first_frame=first,
+        last_frame=last,
+        width=4,
+        height=4,
+        quantity="inverse_depth",
+        shots=(shot,),
+        estimator="e",
+        fingerprint=fingerprint,
+        confidence=confidence,
+    )
+
+
+def _opened(folder: Path, frames, key="k", *, overwrite=False):
+    return output.opened(folder, key=key, fingerprint=key, frames=frames, overwrite=overwrite, emit=lambda event: None)
+
+
+def _fill(out: output.Output, frames, text: str, *, confidence=True):
+    for number in range(frames[0], frames[1] + 1):
+        (out.maps / disparity_name(number)).write_text(text)
+        if confidence:
+            (out.maps / confidence_name(number)).write_text(text)
+
+
+class Killed(BaseException):
+    """Stands for a kill: no clean-up code may count on running."""
+
+
+@pytest.mark.parametrize("steps", range(14))
+def test_publishing_over_an_old_result_can_be_killed_at_any_step(tmp_path, monkeypatch, steps):
+    with _opened(tmp_path, (1, 6), "old") as out:
+        _fill(out, (1, 6), "old")
+        out.publish(_sequence(1, 6, "old"))
+    (tmp_path / "mine.exr").write_text("mine")
+
+    left = steps
+
+    def counted(function):
+        def call(*arguments, **options):
+            nonlocal left
+            if left == 0:
+                raise Killed
+            left -= 1
+            return function(*arguments, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("replace", "unlink", "rmdir"):
+            patch.setattr(Path, name, counted(getattr(Path, name)))
+        try:
+            with _opened(tmp_path, (4, 8), "new", overwrite=True) as out:
+                _fill(out, (4, 8), "new", confidence=False)
+                out.publish(_sequence(4, 8, "new", confidence=None))
+        except Killed:
+            pass
+    (tmp_path / ".fathom" / "lock").unlink(missing_ok=True)  # that of a killed run is stale
+    with _opened(tmp_path, (4, 8), "new", overwrite=True) as out:
+        if not (tmp_path / "depth.json").exists() or depth_sequence.load(tmp_path).fingerprint == "old":
+            _fill(out, (4, 8), "new", confidence=False)
+            out.publish(_sequence(4, 8, "new", confidence=None))
+    assert depth_sequence.load(tmp_path).fingerprint == "new"
+    maps = {path.name: path.read_text() for path in tmp_path.glob("*.exr")}
+    assert maps == {"mine.exr": "mine", **{disparity_name(n): "new" for n in range(4, 9)}}
+
+
+def test_a_result_that_was_finished_but_not_tidied_up_counts_as_finished(tmp_path):
+    with _opened(tmp_path, (1, 2)) as out:
+        _fill(out, (1, 2), "x")
+        depth_sequence.save(_sequence(1, 2, "k"), tmp_path)  # killed right after
+    with pytest.raises(Failure, match="this very job"), _opened(tmp_path, (1, 2)):
+        pass
+    assert not (tmp_path / ".fathom").exists()
+
+
+def test_remains_of_another_job_are_cleared_even_if_that_was_broken_off(tmp_path):
+    with _opened(tmp_path, (1, 4), "one") as out:
+        _fill(out, (1, 4), "one")
+    # killed in the middle of clearing: the state says that nothing in it can be used
+    current = state.read(tmp_path / ".fathom")
+    state.write(state.State(key="", first_frame=current.first_frame, last_frame=current.last_frame), out.scratch)
+    (tmp_path / disparity_name(1)).unlink()
+    with _opened(tmp_path, (1, 4), "one") as out:
+        assert list(tmp_path.glob("*.exr")) == []
+        assert out.state.key == "one"
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
+    with _opened(tmp_path, (1, 2)) as out:
+        (out.scratch / ".tmp-1-disparity.0001.exr").write_text("half")
+        state.write(out.state, out.scratch)
+    with _opened(tmp_path, (1, 2)) as out:
+        assert list(out.scratch.glob(".tmp-*")) == []
+
+
+def test_the_lock_is_given_back_whatever_happens(tmp_path):
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), _opened(tmp_path, (1, 2)):
+            raise ZeroDivisionError
+    assert not (tmp_path / ".fathom" / lock.NAME).exists()
