@@ -85,15 +85,20 @@ class Movie:
                 return
             held, picture = frame, None
             end = start + (frame.duration or 0)
-        while wanted <= last:
-            if held is None or not self.timeline.lasts(wanted, end):
-                raise ClipError(
-                    f"{self.path} ends before frame {wanted} although it should have {self.last_frame} frames",
-                    "the file is cut short: copy or render it again, or estimate only the frames before",
-                )
+        self._check_end(wanted, end)
+        while wanted <= last and held is not None:  # Blender shows the last picture to the end of its timeline
             picture = self._picture(held, wanted) if picture is None else picture
             yield wanted, picture
             wanted += 1
+
+    def _check_end(self, wanted: int, end: int) -> None:
+        """Refuse a movie that ran out of pictures at `end`, a frame or more before its header says that it ends."""
+        frame = 1 / (self.timeline.rate * self.timeline.tick)
+        if self.timeline.end is not None and end + frame < self.timeline.end:
+            raise ClipError(
+                f"{self.path} ends before frame {wanted} although it should have {self.last_frame} frames",
+                "the file is cut short: copy or render it again, or estimate only the frames before",
+            )
 
     def close(self) -> None:
         """Nothing stays open between reads."""
@@ -128,7 +133,7 @@ class Movie:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
                     raise ClipError(
-                        f"{self.path} is damaged about {_clock(packet)} into the clip", "copy or render the file again"
+                        f"Frame {self._number(packet)} of {self.path} is damaged", "copy or render the file again"
                     )
                 for frame in packet.decode():
                     if frame.pts is None:
@@ -138,13 +143,18 @@ class Movie:
                             f"{self.path} has frames without a time stamp",
                             "convert the movie, to an MP4 or to an image sequence",
                         )
-                    number += 1
+                    number = self.timeline.number_at(frame.pts)
                     yield frame
         except (av.FFmpegError, OSError) as error:
             raise ClipError(
-                f"{self.path} cannot be decoded after {number} frames ({_reason(error)})",
+                f"{self.path} cannot be decoded after frame {number} ({_reason(error)})",
                 "copy or render the file again",
             ) from error
+
+    def _number(self, packet: av.Packet) -> int:
+        """The frame that a packet is shown at, roughly: packets of B-frames come out of order."""
+        time = packet.pts if packet.pts is not None else packet.dts
+        return self.timeline.number_at(self.timeline.origin if time is None else time)
 
     def _picture(self, frame: av.VideoFrame, number: int) -> NDArray[np.uint8 | np.uint16]:
         if (frame.width, frame.height) != self._stored:
@@ -195,7 +205,7 @@ def _open(path: str) -> av.container.InputContainer:
         return av.open(path, metadata_errors="ignore")
     except av.InvalidDataError as error:
         raise ClipError(
-            f"{path} is no movie that can be read ({_reason(error)})", "choose a movie, a folder of frames or one frame"
+            f"{path} is no movie, or is cut short ({_reason(error)})", "choose a movie, or copy or render it again"
         ) from error
     except (av.FFmpegError, OSError) as error:
         raise ClipError(f"{path} cannot be opened ({_reason(error)})", "check the file and its permissions") from error
@@ -210,11 +220,6 @@ def _video_stream(container: av.container.InputContainer, path: str) -> av.Video
 def _ticks(frame: av.VideoFrame) -> int:
     """Where a frame starts, in units of its stream; `_frames` has made sure that it is known."""
     return frame.pts or 0
-
-
-def _clock(packet: av.Packet) -> str:
-    time = packet.pts if packet.pts is not None else packet.dts
-    return "somewhere" if time is None else f"{float(time * packet.time_base):.1f} s"
 
 
 def _reason(error: Exception) -> str:
