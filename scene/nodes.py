@@ -14,12 +14,12 @@ import bpy
 _BARE_COMPOSITOR = hasattr(bpy.types, "CompositorNodeMath")
 """Up to 4.5 the compositor has its own Math, Value, … nodes; from 5.0 it shares those of the shaders."""
 
+_OUTPUT = "CompositorNodeComposite" if _BARE_COMPOSITOR else "NodeGroupOutput"
+
 _OPTION_SOCKETS = {
     ("CompositorNodeScale", "space"): "Type",
     ("CompositorNodeScale", "frame_method"): "Frame Type",
     ("CompositorNodeScale", "interpolation"): "Interpolation",
-    ("CompositorNodeZcombine", "use_alpha"): "Use Alpha",
-    ("CompositorNodeZcombine", "use_antialias_z"): "Anti-Alias",
     ("GeometryNodePointsToVolume", "resolution_mode"): "Resolution Mode",
     ("GeometryNodeMeshToVolume", "resolution_mode"): "Resolution Mode",
 }
@@ -98,10 +98,10 @@ def math(
 
 
 def mix_color(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any, *, label: str = "") -> bpy.types.NodeSocket:
-    """Add a node for ``a (1 - factor) + b factor`` on colours, all four channels; returns its output.
+    """Add a node for ``a (1 - factor) + b factor`` on red, green and blue; returns its output.
 
-    The compositor's own node (MixRGB: Fac, Image, Image) gave way to the shared Mix node in 5.0. Mix leaves A's alpha
-    where MixRGB mixes it, and a factor outside 0..1 is clamped here in all versions.
+    The compositor's own node (MixRGB: Fac, Image, Image) gave way to the shared Mix node in 5.0. Alpha is a's up to
+    5.0 and mixed in 5.2: see `mix_pictures`.
     """
     if _BARE_COMPOSITOR and tree.bl_idname == "CompositorNodeTree":
         node = new(tree, "CompositorNodeMixRGB", label=label)
@@ -112,6 +112,27 @@ def mix_color(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any, *, label: s
     for (name, occurrence), value in zip(names, (factor, a, b)):
         feed(input_of(node, name, occurrence), value)
     return next(s for s in node.outputs if s.enabled)
+
+
+def mix_pictures(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any) -> bpy.types.NodeSocket:
+    """Add nodes for ``a (1 - factor) + b factor`` on all four channels, in the compositor; returns the result."""
+    alphas = [alpha_of(tree, socket) for socket in (a, b)]
+    alpha = math(tree, "MULTIPLY_ADD", math(tree, "SUBTRACT", alphas[1], alphas[0]), factor, alphas[0], label="Alpha")
+    return set_alpha(tree, mix_color(tree, factor, a, b), alpha, mode="REPLACE_ALPHA")
+
+
+def alpha_of(tree: bpy.types.NodeTree, picture: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
+    """Add a node of the compositor that gives a picture's alpha; returns its output."""
+    node = new(tree, "CompositorNodeSeparateColor")
+    feed(input_of(node, "Image"), picture)
+    return output_of(node, "Alpha")
+
+
+def add_color(tree: bpy.types.NodeTree, a: Any, b: Any) -> bpy.types.NodeSocket:
+    """Add a node for a + b on red, green and blue, alpha left at a's; returns its output."""
+    result = mix_color(tree, 1.0, a, b)
+    result.node.blend_type = "ADD"
+    return result
 
 
 def set_option(node: bpy.types.Node, name: str, value: Any) -> None:
@@ -286,42 +307,50 @@ def fcurve(animated: bpy.types.ID, path: str, index: int) -> bpy.types.FCurve:
 # ------------------------------------------------------------------------------------------------ a scene's compositor
 
 
-def compositor_tree(scene: bpy.types.Scene) -> tuple[bpy.types.NodeTree, bool]:
-    """The scene's compositor tree, made if it has none.
-
-    Up to 4.5 a scene owns its tree (``scene.node_tree``), which Blender fills with a Render Layers and a Composite node
-    when it makes it; from 5.0 the tree is a node group that the scene points to.
-
-    Returns
-    -------
-    tree : NodeTree
-    made : bool
-        Whether it was made by this call; then it is empty.
-    """
+def find_compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
+    """The scene's compositor tree, or None: ``scene.node_tree`` up to 4.5, a group that it points to from 5.0."""
     if hasattr(scene, "compositing_node_group"):
-        made = scene.compositing_node_group is None
-        if made:
+        return scene.compositing_node_group
+    return scene.node_tree
+
+
+def compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
+    """The scene's compositor tree, in use; made, and empty, if it has none.
+
+    Up to 4.5 Blender puts a Render Layers and a Composite node into a tree that it makes; they are taken out.
+    """
+    found = find_compositor_tree(scene)
+    if hasattr(scene, "compositing_node_group"):
+        if found is None:
             scene.compositing_node_group = bpy.data.node_groups.new(scene.name, "CompositorNodeTree")
-        return scene.compositing_node_group, made
-    made = scene.node_tree is None
+        return scene.compositing_node_group
     scene.use_nodes = True
-    if made:
+    if found is None:
         scene.node_tree.nodes.clear()
-    return scene.node_tree, made
+    return scene.node_tree
+
+
+def find_compositor_output(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket | None:
+    """The input socket whose picture is the render's result, or None.
+
+    Up to 4.5 that is the Composite node's Image, from 5.0 the first colour input of the active Group Output.
+    """
+    ends = [node for node in tree.nodes if node.bl_idname == _OUTPUT]
+    active = [node for node in ends if getattr(node, "is_active_output", False)]
+    sockets = [s for node in (active or ends)[:1] for s in node.inputs if s.type == "RGBA"]
+    return sockets[0] if sockets else None
 
 
 def compositor_output(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
-    """The input socket whose picture is the render's result, made if there is none.
-
-    Up to 4.5 that is the active Composite node's Image, from 5.0 the first colour input of the active Group Output.
-    """
-    kind = "CompositorNodeComposite" if _BARE_COMPOSITOR else "NodeGroupOutput"
-    ends = [node for node in tree.nodes if node.bl_idname == kind]
-    active = [node for node in ends if getattr(node, "is_active_output", False)]
-    node = next(iter(active or ends), None) or tree.nodes.new(kind)
-    if not _BARE_COMPOSITOR and not any(s.type == "RGBA" for s in node.inputs):
+    """As `find_compositor_output`, made if there is none."""
+    found = find_compositor_output(tree)
+    if found is not None:
+        return found
+    if not any(node.bl_idname == _OUTPUT for node in tree.nodes):
+        tree.nodes.new(_OUTPUT)
+    if not _BARE_COMPOSITOR:
         interface_output(tree, "Image", "Color", description="The render's result")
-    return next(s for s in node.inputs if s.type == "RGBA")
+    return find_compositor_output(tree)
 
 
 def has_image_coordinates() -> bool:
@@ -347,6 +376,35 @@ def map_uv(
     else:
         node.filter_type = "NEAREST"
     return output_of(node, "Image")
+
+
+def set_alpha(tree: bpy.types.NodeTree, image: Any, alpha: Any, *, mode: str) -> bpy.types.NodeSocket:
+    """Add a Set Alpha node; `mode` is 'APPLY' (multiply all channels) or 'REPLACE_ALPHA'. Returns its output."""
+    node = new(tree, "CompositorNodeSetAlpha")
+    if "Type" in node.inputs:
+        input_of(node, "Type").default_value = {"APPLY": "Apply Mask", "REPLACE_ALPHA": "Replace Alpha"}[mode]
+    else:
+        node.mode = mode
+    feed(input_of(node, "Image"), image)
+    feed(input_of(node, "Alpha"), alpha)
+    return output_of(node, "Image")
+
+
+def soften(tree: bpy.types.NodeTree, image: Any) -> bpy.types.NodeSocket:
+    """Add a Filter node that weights 3x3 pixels by 1 2 1 along each axis (its Soften); returns its output."""
+    node = new(tree, "CompositorNodeFilter")
+    if "Type" in node.inputs:
+        input_of(node, "Type").default_value = "Soften"
+    else:
+        node.filter_type = "SOFTEN"
+    feed(input_of(node, "Image"), image)
+    return output_of(node, "Image")
+
+
+def draft_defocus(node: bpy.types.Node, draft: bool) -> None:
+    """Set a Defocus node's coarse preview, which is on at first up to 4.2 and does not exist from 5.0."""
+    if hasattr(node, "use_preview"):
+        node.use_preview = draft
 
 
 def use_cpu_compositor(scenes: Iterable[bpy.types.Scene]) -> None:

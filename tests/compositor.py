@@ -1,6 +1,7 @@
 """Rendering a scene's compositor to numbers, for the tests on Blender's side."""
 
 import bpy
+import depth_maker
 import numpy as np
 import OpenEXR
 from bl_ext.dev.fathom.scene import nodes
@@ -16,6 +17,7 @@ def prepare(scene, size, *, percentage=100):
     render.image_settings.color_mode = "RGBA"
     render.engine = "CYCLES"
     scene.cycles.samples = 1
+    scene.cycles.use_denoising = False
     nodes.use_cpu_compositor([scene])
 
 
@@ -33,7 +35,7 @@ def render(scene, folder, frame=None):
 
 def show(scene, socket):
     """Let the render's result be that output socket."""
-    tree, _ = nodes.compositor_tree(scene)
+    tree = nodes.compositor_tree(scene)
     nodes.feed(nodes.compositor_output(tree), socket)
 
 
@@ -52,3 +54,19 @@ def bilinear(values, size):
     top = values[y0][:, x0] * (1 - fx) + values[y0][:, x1] * fx
     bottom = values[y1][:, x0] * (1 - fx) + values[y1][:, x1] * fx
     return top * (1 - fy) + bottom * fy
+
+
+def linear(srgb):
+    """What Blender makes of sRGB values in 0..1."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def plate(frame, size):
+    """The maker's plate [H, W, 3] as Blender reads it: sRGB brought to scene linear."""
+    return linear(depth_maker.smooth_picture(frame, *size) / 255.0)
+
+
+def distance(frame, map_size, plate_size, far_limit):
+    """Z of the maker's disparity, as `inverse_depth` with a scale of 1."""
+    d = bilinear(depth_maker.slanted(frame, *map_size).astype(np.float32), plate_size)
+    return 1.0 / np.maximum(d, 1.0 / far_limit)

@@ -1,0 +1,123 @@
+"""Fog over the plate by its depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import bpy
+
+from ...inference.depth_sequence import Shot
+from .. import nodes, tags
+from ..depth import Depth, distances
+from . import tree
+
+KIND = "comp_fog"
+
+
+def add_fog(
+    scene: bpy.types.Scene,
+    depth: Depth,
+    shot: Shot,
+    *,
+    color: Sequence[float] | None = None,
+    density: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    linear: float | None = None,
+) -> bpy.types.Node:
+    """Lay fog over the scene's result by a shot's depth, or find the fog that was added before.
+
+    With Z the distance, the share of fog is ``1 - exp(-density max(Z - start, 0))``, Beer-Lambert's law, or, where
+    *Linear* is 1, ``(Z - start) / (end - start)`` clamped to 0..1; in between it is a blend of the two. Frames without
+    depth pass unchanged. Fog reads the result of Z Merge, so a merged render lies in it, if that was added before.
+
+    Parameters
+    ----------
+    scene, depth, shot : Scene, Depth, Shot
+        The shot must be done.
+    color : 3 or 4 floats or None
+        Scene linear. As every argument: None keeps what the node has, or a start that suits the shot.
+    density : float or None
+        Per unit of distance.
+    start, end : float or None
+        Distances; `end` counts for linear fog only.
+    linear : float or None
+        0 for exponential, 1 for linear.
+
+    Returns
+    -------
+    Node
+        The group node "Fathom Fog".
+
+    Raises
+    ------
+    DepthError, PlateError
+        See `tree.open_setup`.
+    """
+    setup = tree.open_setup(scene, depth, shot)
+    node = setup.find(KIND)
+    if node is None:
+        source = tree.distance(setup)
+        before = tree.picture(setup).node
+        node = setup.mark(tree.add_group(setup, _group(), "Fog"), KIND)
+        suits = distances(depth, shot)
+        nodes.input_of(node, "Start").default_value = suits.near
+        nodes.input_of(node, "End").default_value = suits.far
+        nodes.input_of(node, "Density").default_value = 1.5 / max(suits.far - suits.near, 1e-6)
+        tree.insert(setup, nodes.input_of(node, "Image"), nodes.output_of(node, "Image"))
+        nodes.feed(nodes.input_of(node, "Z"), source.z)
+        nodes.feed(nodes.input_of(node, "Has Depth"), source.has_depth)
+        tree.place_after(setup, before, [node])
+    given = {"Density": density, "Start": start, "End": end, "Linear": linear}
+    if color is not None:
+        given["Color"] = (*color[:3], 1.0)
+    tree.set_inputs(node, given)
+    return node
+
+
+def _group() -> bpy.types.NodeTree:
+    group = tags.find(bpy.data.node_groups, KIND)
+    if group is None:
+        group = tags.tag(bpy.data.node_groups.new("Fathom Fog", "CompositorNodeTree"), KIND)
+        _build(group)
+        nodes.arrange(group)
+    return group
+
+
+def _build(group: bpy.types.NodeTree) -> None:
+    nodes.interface_output(group, "Image", "Color", description="The picture in fog")
+    nodes.interface_output(group, "Fog", "Float", description="Share of fog in each pixel, 0 to 1")
+    tree.effect_inputs(group)
+
+    def number(name: str, default: float, description: str, **limits: object) -> None:
+        nodes.interface_input(group, name, "Float", default=default, minimum=0.0, description=description, **limits)
+
+    nodes.interface_input(
+        group, "Color", "Color", default=(0.6, 0.65, 0.7, 1.0), description="Colour that the far distance takes on"
+    )
+    number("Amount", 1.0, "How much of the fog is laid over the picture", maximum=1.0, subtype="FACTOR")
+    number("Start", 1.0, "Distance at which the fog begins", subtype="DISTANCE")
+    number("Density", 0.1, "Optical density per unit of distance, for exponential fog")
+    number("End", 10.0, "Distance at which linear fog has covered everything", subtype="DISTANCE")
+    number(
+        "Linear", 0.0, "0: exponential, as fog is in nature; 1: linear from Start to End", maximum=1.0, subtype="FACTOR"
+    )
+    begin, end = nodes.group_ends(group)
+    given = {socket.name: socket for socket in begin.outputs}
+    behind = nodes.math(
+        group, "MAXIMUM", nodes.math(group, "SUBTRACT", given["Z"], given["Start"]), 0.0, label="Behind Start"
+    )
+    optical = nodes.math(group, "MULTIPLY", behind, given["Density"], label="Optical depth")
+    clear = nodes.math(group, "EXPONENT", nodes.math(group, "MULTIPLY", optical, -1.0), label="Transmittance")
+    exponential = nodes.math(group, "SUBTRACT", 1.0, clear, label="Exponential")
+    length = nodes.math(group, "MAXIMUM", nodes.math(group, "SUBTRACT", given["End"], given["Start"]), 1e-6)
+    linear = nodes.math(group, "DIVIDE", behind, length, clamp=True, label="Linear")
+    share = nodes.math(
+        group, "MULTIPLY_ADD", nodes.math(group, "SUBTRACT", linear, exponential), given["Linear"], exponential
+    )
+    laid = nodes.math(group, "MULTIPLY", share, given["Amount"])
+    fog = nodes.math(group, "MULTIPLY", laid, given["Has Depth"], label="Fog")
+    # Fog is as opaque as the picture that it lies on, whose colours are premultiplied.
+    veil = nodes.set_alpha(group, given["Color"], nodes.alpha_of(group, given["Image"]), mode="APPLY")
+    nodes.feed(nodes.input_of(end, "Image"), nodes.mix_color(group, fog, given["Image"], veil))
+    nodes.feed(nodes.input_of(end, "Fog"), fog)

@@ -1,0 +1,101 @@
+"""A matte of what lies at a certain distance."""
+
+from __future__ import annotations
+
+import bpy
+
+from ...inference.depth_sequence import Shot
+from .. import nodes, tags
+from ..depth import Depth, distances
+from . import tree
+
+KIND = "comp_matte"
+
+
+def add_depth_matte(
+    scene: bpy.types.Scene,
+    depth: Depth,
+    shot: Shot,
+    *,
+    target: float | None = None,
+    tolerance: float | None = None,
+    softness: float | None = None,
+) -> bpy.types.Node:
+    """Add a matte of what lies at a shot's target distance, or find the one that was added before.
+
+    With Z the distance, the matte is ``1 - (|Z - target| - tolerance) / softness``, clamped to 0..1; with softness 0
+    it is 1 up to the tolerance and 0 beyond. Frames without depth have matte 0. The matte stands beside the picture's
+    way to the output, which stays as it is: its output *Matte* goes into other nodes' factors, *Image* is the picture
+    cut out by it. A viewer that Fathom added shows the cut-out.
+
+    Parameters
+    ----------
+    scene, depth, shot : Scene, Depth, Shot
+        The shot must be done.
+    target, tolerance, softness : float or None
+        Distances; None keeps what the node has, or a start that suits the shot: its nearest third.
+
+    Returns
+    -------
+    Node
+        The group node "Fathom Depth Matte".
+
+    Raises
+    ------
+    DepthError, PlateError
+        See `tree.open_setup`.
+    """
+    setup = tree.open_setup(scene, depth, shot)
+    node = setup.find(KIND)
+    if node is None:
+        source = tree.distance(setup)
+        before = tree.picture(setup)
+        node = setup.mark(tree.add_group(setup, _group(), "Depth Matte"), KIND)
+        suits = distances(depth, shot)
+        reach = max(suits.far - suits.near, 1e-6)
+        tree.set_inputs(node, {"Target": suits.near, "Tolerance": reach / 3, "Softness": reach / 10})
+        nodes.feed(nodes.input_of(node, "Image"), before)
+        nodes.feed(nodes.input_of(node, "Z"), source.z)
+        nodes.feed(nodes.input_of(node, "Has Depth"), source.has_depth)
+        tree.place_after(setup, before.node, [node])
+        node.location.y -= 260
+        viewer = setup.find(tree.VIEWER_KIND)
+        if viewer is not None:
+            nodes.feed(nodes.input_of(viewer, "Image"), nodes.output_of(node, "Image"))
+    tree.set_inputs(node, {"Target": target, "Tolerance": tolerance, "Softness": softness})
+    return node
+
+
+def _group() -> bpy.types.NodeTree:
+    group = tags.find(bpy.data.node_groups, KIND)
+    if group is None:
+        group = tags.tag(bpy.data.node_groups.new("Fathom Depth Matte", "CompositorNodeTree"), KIND)
+        _build(group)
+        nodes.arrange(group)
+    return group
+
+
+def _build(group: bpy.types.NodeTree) -> None:
+    nodes.interface_output(group, "Matte", "Float", description="1 at the target distance, 0 away from it")
+    nodes.interface_output(group, "Image", "Color", description="The picture cut out by the matte, premultiplied")
+    tree.effect_inputs(group)
+    for name, default, description in (
+        ("Target", 1.0, "Distance that the matte is of"),
+        ("Tolerance", 1.0, "What lies at most this far before or behind the target is in the matte wholly"),
+        ("Softness", 0.1, "Distance over which the matte falls off beyond the tolerance"),
+    ):
+        nodes.interface_input(
+            group, name, "Float", default=default, minimum=0.0, subtype="DISTANCE", description=description
+        )
+    begin, end = nodes.group_ends(group)
+    given = {socket.name: socket for socket in begin.outputs}
+    away = nodes.math(
+        group, "ABSOLUTE", nodes.math(group, "SUBTRACT", given["Z"], given["Target"]), label="Away from the target"
+    )
+    beyond = nodes.math(group, "SUBTRACT", away, given["Tolerance"], label="Beyond the tolerance")
+    softness = nodes.math(group, "MAXIMUM", given["Softness"], 1e-6)
+    outside = nodes.math(group, "DIVIDE", beyond, softness, clamp=True)
+    inside = nodes.math(group, "SUBTRACT", 1.0, outside)
+    matte = nodes.math(group, "MULTIPLY", inside, given["Has Depth"], label="Matte")
+    nodes.feed(nodes.input_of(end, "Matte"), matte)
+    nodes.feed(nodes.input_of(end, "Image"), nodes.set_alpha(group, given["Image"], matte, mode="APPLY"))

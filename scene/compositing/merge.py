@@ -1,0 +1,160 @@
+"""A render combined with the plate by depth."""
+
+from __future__ import annotations
+
+import bpy
+
+from ...inference.depth_sequence import Shot
+from .. import nodes, tags
+from ..depth import Depth
+from . import tree
+from .tree import MERGE_KIND as KIND
+
+_NOTHING = 1e9
+"""Distances from here on are the Depth pass's way (1e10) to say that nothing was rendered."""
+
+_PICTURES = ("CompositorNodeImage", "CompositorNodeMovieClip")
+
+
+def add_z_merge(
+    scene: bpy.types.Scene, depth: Depth, shot: Shot, *, view_layer: bpy.types.ViewLayer | None = None
+) -> bpy.types.Node:
+    """Combine the scene's render with the plate by a shot's depth, or find the merge that was added before.
+
+    In each pixel the nearer of the two is on top; the render's alpha is respected, so what is transparent shows the
+    plate whatever its depth. The line where render and plate cut each other is smoothed over 3x3 pixels. Frames without
+    depth show the plate alone. For both to agree, the scene's camera should be the one built from the depth.
+
+    The scene's result so far is taken for the plate. Where it is a render instead (Render Layers feed it and no image
+    does), it is taken for the render, with what the artist does to it, and the plate is added. The view layer's Depth
+    pass and the film's transparency are switched on.
+
+    Parameters
+    ----------
+    scene, depth, shot : Scene, Depth, Shot
+        The shot must be done.
+    view_layer : ViewLayer or None
+        What is merged; None for the scene's first.
+
+    Returns
+    -------
+    Node
+        The group node "Fathom Z Merge"; its output *Z* is the distance of what is on top, which effects that are
+        added later use.
+
+    Raises
+    ------
+    CompositingError
+        The tree lays a render over pictures already, so it cannot be told which of them is the plate.
+    DepthError, PlateError
+        See `tree.open_setup`.
+    """
+    setup = tree.open_setup(scene, depth, shot)
+    node = setup.find(KIND)
+    if node is not None:
+        return node
+    layer = view_layer or scene.view_layers[0]
+    has_render, has_picture = _contents(setup)
+    if has_render and has_picture:
+        raise tree.CompositingError(
+            f"The compositor of {scene.name} lays a render over pictures already, and Z Merge would do so again: let "
+            "the plate alone feed the output, then add it."
+        )
+    plate = tree.plate(setup) if has_render else tree.picture(setup)
+    before = tree.picture(setup)
+    has_depth = nodes.output_of(tree.depth_node(setup), "Has Depth")
+    layer.use_pass_z = True
+    scene.render.film_transparent = True
+    rendered = _render_layers(setup, layer)
+    node = setup.mark(tree.add_group(setup, _group(), "Z Merge"), KIND)
+    render = before if has_render else nodes.output_of(rendered, "Image")
+    tree.insert(setup, nodes.input_of(node, "Render" if has_render else "Image"), nodes.output_of(node, "Image"))
+    for name, socket in (
+        ("Image", plate),
+        ("Z", nodes.output_of(tree.depth_node(setup), "Z")),
+        ("Has Depth", has_depth),
+        ("Render", render),
+        ("Render Z", nodes.output_of(rendered, "Depth")),
+    ):
+        nodes.feed(nodes.input_of(node, name), socket)
+    tree.place_after(setup, before.node, [node])
+    return node
+
+
+def _contents(setup: tree.Setup) -> tuple[bool, bool]:
+    """Whether renders and pictures from files feed the result so far; Fathom's own depth is neither."""
+    output = nodes.find_compositor_output(setup.tree)
+    kinds = set()
+    if output is not None and output.is_linked:
+        kinds = {node.bl_idname for node in tree.upstream(output.links[0].from_node)}
+    merged = any(n.get(tags.KIND) == KIND for n in setup.tree.nodes)  # of another shot of the clip, laid over its plate
+    return "CompositorNodeRLayers" in kinds and not merged, bool(kinds & set(_PICTURES))
+
+
+def _render_layers(setup: tree.Setup, layer: bpy.types.ViewLayer) -> bpy.types.Node:
+    for node in setup.tree.nodes:
+        if node.bl_idname == "CompositorNodeRLayers" and node.scene == setup.scene and node.layer == layer.name:
+            return node
+    node = nodes.new(setup.tree, "CompositorNodeRLayers", scene=setup.scene, layer=layer.name)
+    depth = tree.depth_node(setup)
+    node.location = (depth.location.x, depth.location.y - 400)
+    return node
+
+
+def _group() -> bpy.types.NodeTree:
+    group = tags.find(bpy.data.node_groups, KIND)
+    if group is None:
+        group = tags.tag(bpy.data.node_groups.new("Fathom Z Merge", "CompositorNodeTree"), KIND)
+        _build(group)
+        nodes.arrange(group)
+    return group
+
+
+def _build(group: bpy.types.NodeTree) -> None:
+    nodes.interface_output(group, "Image", "Color", description="Render and plate, the nearer on top")
+    nodes.interface_output(group, "Z", "Float", description="Distance of what is on top")
+    tree.effect_inputs(group)
+    nodes.interface_input(group, "Render", "Color", default=(0, 0, 0, 0), description="The render, premultiplied")
+    nodes.interface_input(
+        group, "Render Z", "Float", default=1e10, description="The render's Depth pass"
+    ).hide_value = True
+    begin, end = nodes.group_ends(group)
+    given = {socket.name: socket for socket in begin.outputs}
+    alpha = nodes.alpha_of(group, given["Render"])
+    nearer = _nearer(group, given["Render Z"], given["Z"])
+    on_top = nodes.math(group, "MULTIPLY", nearer, given["Has Depth"], label="Render on top")
+    # Premultiplied "over": render x on_top + plate x (1 - alpha x on_top).
+    laid = nodes.set_alpha(group, given["Render"], on_top, mode="APPLY")
+    cover = nodes.math(group, "MULTIPLY", alpha, on_top, label="Render covers")
+    under = nodes.math(group, "SUBTRACT", 1.0, cover)
+    rest = nodes.set_alpha(group, given["Image"], under, mode="APPLY")
+    whole = nodes.math(group, "MULTIPLY_ADD", nodes.alpha_of(group, given["Image"]), under, cover, label="Alpha")
+    summed = nodes.add_color(group, rest, laid)
+    nodes.feed(nodes.input_of(end, "Image"), nodes.set_alpha(group, summed, whole, mode="REPLACE_ALPHA"))
+    solid = nodes.math(group, "GREATER_THAN", cover, 0.5)
+    other = nodes.math(group, "MULTIPLY", given["Z"], nodes.math(group, "SUBTRACT", 1.0, solid))
+    nodes.feed(
+        nodes.input_of(end, "Z"),
+        nodes.math(group, "MULTIPLY_ADD", given["Render Z"], solid, other, label="Z on top"),
+    )
+
+
+def _nearer(
+    group: bpy.types.NodeTree, render: bpy.types.NodeSocket, plate: bpy.types.NodeSocket
+) -> bpy.types.NodeSocket:
+    """How far the render is the nearer one, 0 to 1, anti-aliased where the two cut each other.
+
+    Each pixel is either; softening that over 3x3 pixels makes the cut smooth. Only pixels where something was rendered
+    count in it: at the render's outline its own alpha does the anti-aliasing, and a soft cut there would let the plate
+    shine through. Blender's own Z Combine is not used: it multiplies a render's colour by its alpha a second time,
+    which darkens outlines.
+    """
+    rendered = nodes.math(group, "LESS_THAN", render, _NOTHING, label="Something is rendered")
+    nearer = nodes.math(group, "MULTIPLY", nodes.math(group, "LESS_THAN", render, plate), rendered)
+    both = nodes.new(group, "CompositorNodeCombineColor")
+    for name, socket in (("Red", nearer), ("Green", rendered)):
+        nodes.feed(nodes.input_of(both, name), socket)
+    soft = nodes.new(group, "CompositorNodeSeparateColor")
+    nodes.feed(nodes.input_of(soft, "Image"), nodes.soften(group, nodes.output_of(both, "Image")))
+    around = nodes.math(group, "MAXIMUM", nodes.output_of(soft, "Green"), 1e-3)
+    return nodes.math(group, "DIVIDE", nodes.output_of(soft, "Red"), around, label="Nearer")

@@ -1,0 +1,66 @@
+"""The depth matte against numpy, on rendered pixels."""
+
+import compositor
+import depth_maker
+import numpy as np
+import pytest
+from bl_ext.dev.fathom.scene import depth as depths
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import add_depth_matte
+
+
+@pytest.mark.parametrize(("map_size", "plate_size"), [((32, 18), (32, 18)), ((16, 9), (32, 18)), ((16, 9), (33, 19))])
+@pytest.mark.parametrize("softness", [0.0, 0.4])
+def test_target_tolerance_softness(tmp_path, empty_file, map_size, plate_size, softness):
+    depth = depths.load(depth_maker.make(tmp_path, size=map_size, plate_size=plate_size))
+    shot = depth.sequence.shots[0]
+    node = add_depth_matte(empty_file, depth, shot, target=2.9, tolerance=0.3, softness=softness)
+    compositor.prepare(empty_file, plate_size)
+    for frame in (1, 3, 5):
+        z = compositor.distance(frame, map_size, plate_size, depths.distances(depth, shot).far_limit)
+        beyond = np.abs(z - 2.9) - 0.3
+        matte = 1 - np.clip(beyond / max(softness, 1e-6), 0, 1)
+        clear = np.abs(beyond) > 1e-4 if softness == 0 else np.ones_like(z, bool)  # at a hard edge rounding decides
+        assert 0.05 < matte.mean() < 0.95
+        compositor.show(empty_file, nodes.output_of(node, "Matte"))
+        found = compositor.render(empty_file, tmp_path, frame)[..., 0]
+        np.testing.assert_allclose(found[clear], matte[clear], atol=2e-3)
+        compositor.show(empty_file, nodes.output_of(node, "Image"))
+        found = compositor.render(empty_file, tmp_path, frame)
+        wanted = compositor.plate(frame, plate_size) * matte[..., None]
+        np.testing.assert_allclose(found[clear][..., :3], wanted[clear], atol=2e-3)
+        np.testing.assert_allclose(found[clear][..., 3], matte[clear], atol=2e-3)
+
+
+def test_the_result_stays_as_it_was_and_the_viewer_shows_the_cutout(tmp_path, empty_file):
+    depth = depths.load(depth_maker.make(tmp_path, size=(16, 9)))
+    node = add_depth_matte(empty_file, depth, depth.sequence.shots[0], target=2.9, tolerance=0.1)
+    tree = nodes.find_compositor_tree(empty_file)
+    compositor.prepare(empty_file, (16, 9))
+    found = compositor.render(empty_file, tmp_path, 2)
+    np.testing.assert_allclose(found[..., :3], compositor.plate(2, (16, 9)), atol=3e-4)
+    viewer = next(n for n in tree.nodes if n.bl_idname == "CompositorNodeViewer")
+    assert nodes.input_of(viewer, "Image").links[0].from_node == node
+
+
+def test_no_matte_on_frames_of_other_shots(tmp_path, empty_file):
+    shots = [(1, 2, "done"), (3, 4, "refused")]
+    depth = depths.load(depth_maker.make(tmp_path, size=(16, 9), frames=range(1, 5), shots=shots))
+    node = add_depth_matte(empty_file, depth, depth.sequence.shots[0], target=1, tolerance=100)
+    compositor.prepare(empty_file, (16, 9))
+    compositor.show(empty_file, nodes.output_of(node, "Matte"))
+    for frame, value in ((0, 1), (1, 1), (2, 1), (3, 0), (4, 0), (9, 0)):
+        assert np.all(compositor.render(empty_file, tmp_path, frame)[..., 0] == value)
+
+
+def test_the_second_time_nothing_is_doubled_and_what_was_tuned_is_kept(tmp_path, empty_file):
+    depth = depths.load(depth_maker.make(tmp_path))
+    shot = depth.sequence.shots[0]
+    node = add_depth_matte(empty_file, depth, shot)
+    tree = nodes.find_compositor_tree(empty_file)
+    nodes.input_of(node, "Target").default_value = 7.5
+    before = (len(tree.nodes), len(tree.links))
+    assert add_depth_matte(empty_file, depth, shot, softness=0.75) == node
+    assert (len(tree.nodes), len(tree.links)) == before
+    values = [nodes.input_of(node, name).default_value for name in ("Target", "Softness")]
+    assert values == [7.5, 0.75]
