@@ -67,7 +67,7 @@ EMBEDDED = EstimatorFacts(
 """What can be told without an environment: the default that comes with Fathom."""
 
 
-def ask(python: Path) -> subprocess.Popen[bytes]:
+def ask(python: Path, home: Path | None = None) -> subprocess.Popen[bytes]:
     """Start the worker that tells its estimators; `answer` takes what it says.
 
     Raises
@@ -80,7 +80,7 @@ def ask(python: Path) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=clean_environment(),
+        env=clean_environment(home),
         creationflags=0x08000000 if os.name == "nt" else 0,  # CREATE_NO_WINDOW
     )
 

@@ -45,7 +45,7 @@ class WorkerError(RuntimeError):
         self.event = event
 
 
-def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False) -> Steps:
+def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: str | Path | None = None) -> Steps:
     """Run a job in the worker and hear from it.
 
     Parameters
@@ -55,6 +55,8 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False) -> Ste
         The worker's Python (`environment.find_python`).
     overwrite : bool
         Whether a finished result in the output folder may be replaced.
+    home : path or None
+        Fathom's data folder (`environment.data_folder`), where that is not the worker's own idea of it.
 
     Yields
     ------
@@ -65,7 +67,7 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False) -> Ste
     Send True to cancel: they are gone within a second, and what is finished is kept. Closing the generator ends
     them as well.
     """
-    worker = _start(wanted, python, overwrite)
+    worker = _start(wanted, python, overwrite, home)
     if isinstance(worker, events.Error):
         yield (worker,)
         return
@@ -82,7 +84,12 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False) -> Ste
 
 
 def run_blocking(
-    wanted: Job, *, python: str | Path, on_event: Callable[[Event], None] = lambda event: None, overwrite: bool = False
+    wanted: Job,
+    *,
+    python: str | Path,
+    on_event: Callable[[Event], None] = lambda event: None,
+    overwrite: bool = False,
+    home: str | Path | None = None,
 ) -> DepthSequence:
     """Run a job in the worker and wait for its result.
 
@@ -92,7 +99,7 @@ def run_blocking(
         The job ended without a result; the message is for the artist.
     """
     last: Event | None = None
-    with contextlib.closing(estimate(wanted, python=python, overwrite=overwrite)) as steps:
+    with contextlib.closing(estimate(wanted, python=python, overwrite=overwrite, home=home)) as steps:
         for heard in steps:
             for last in heard:
                 on_event(last)
@@ -199,7 +206,7 @@ class _Worker:
         )
 
 
-def _start(wanted: Job, python: str | Path, overwrite: bool) -> _Worker | events.Error:
+def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | None) -> _Worker | events.Error:
     folder = Path(wanted.output)
     log = folder / LOG
     try:
@@ -222,7 +229,7 @@ def _start(wanted: Job, python: str | Path, overwrite: bool) -> _Worker | events
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=clean_environment(),
+                env=clean_environment(home),
                 **_own_group(),
             )
         except OSError as error:
@@ -235,9 +242,13 @@ def _start(wanted: Job, python: str | Path, overwrite: bool) -> _Worker | events
     return _Worker(process, Path(name), log)
 
 
-def clean_environment() -> dict[str, str]:
-    """The environment of this process without what would lead another Python to this one's libraries."""
-    return {k: v for k, v in os.environ.items() if k not in _DROPPED and not k.upper().startswith("PYTHON")}
+def clean_environment(home: str | Path | None = None) -> dict[str, str]:
+    """The environment of this process without what would lead another Python to this one's libraries.
+
+    With `home` it also tells the worker where Fathom's data folder is.
+    """
+    kept = {k: v for k, v in os.environ.items() if k not in _DROPPED and not k.upper().startswith("PYTHON")}
+    return kept if home is None else kept | {"FATHOM_HOME": str(home)}
 
 
 def _own_group() -> dict:
