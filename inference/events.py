@@ -109,5 +109,5 @@ def decode(line: str) -> Event | None:
         data = json.loads(line)
         kind = _KINDS[data.pop("event")]
         return records.from_json(kind, data, where="event", strict=False)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

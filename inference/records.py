@@ -72,7 +72,7 @@ def loads(cls: type[Record], text: str, *, where: str, strict: bool) -> Record:
     """``from_json`` on JSON text; text that is no JSON is a `RecordError` as well."""
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{where} is not valid JSON: {error}") from error
     return from_json(cls, data, where=where, strict=strict)
 

@@ -54,7 +54,7 @@ class Meter:
         """
         self._before += self._span
         self._span = span
-        self._done = max(self._done, self._before)
+        self._done = min(max(self._done, self._before), self._total)
         self._pace.clear()
         self._counts = counts
 
@@ -66,7 +66,8 @@ class Meter:
 
     def part(self, fraction: float) -> None:
         """Tell how much of the part that was begun last is done, 0 to 1; the bar never runs backwards."""
-        self._done = max(self._done, self._before + self._span * min(max(fraction, 0.0), 1.0))
+        done = self._before + self._span * min(max(fraction, 0.0), 1.0)
+        self._done = min(max(self._done, done), self._total)
         now = self._clock()
         if now - self._last >= _EVERY:
             self._tell(now)

@@ -94,8 +94,9 @@ def run_shot(
     task.meter.begin(estimating)
     try:
         if len(numbers) < task.info.minimum_frames:
+            count = "1 frame" if len(numbers) == 1 else f"{len(numbers)} frames"
             raise Refused(
-                f"It has {len(numbers)} frame{'s' if len(numbers) > 1 else ''} and {task.info.label} needs at least {task.info.minimum_frames}.",
+                f"It has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
                 "Choose a longer range, or another estimator.",
             )
         result = task.estimate(

@@ -1,15 +1,19 @@
 """Bringing maps to the plate's size so that their edges follow the plate's.
 
 Joint bilateral upsampling (Kopf, Cohen, Lischinski, Uyttendaele, "Joint Bilateral Upsampling", ACM Transactions on
-Graphics 26(3), 2007, eq. 3) with a local plane in the place of the local mean (local linear regression; Fan and
-Gijbels, "Local Polynomial Modelling and Its Applications", 1996, section 2.3), so that slanted surfaces do not
-become staircases: for the full-size pixel p the plane a + b·(q - p) is fitted to the small map's values m(q) in a
-window around p by least squares with the weights
+Graphics 26(3), 2007, eq. 3): for the full-size pixel p, the small map's pixels q in a window around it have the
+weights
 
     w(q) = exp(-|q - p|^2 / (2 s_d^2)) exp(-|I(p) - I(q)|^2 / (2 s_r^2)),
 
-I being the plate (at q: averaged over the small pixel), and its value a at p, clamped to the values that took part,
-is the result.
+I being the plate (at q: averaged over the small pixel). Two things differ from the paper, because the maps are
+surfaces and not pictures:
+
+- A pixel lies on one side of a step, never between. Where the window holds a step of the first map, pixels q far
+  from its weighted median in w lose their weight.
+- The value is that of the local plane at p, fitted by least squares with these weights, in the place of the local
+  mean (local linear regression; Fan and Gijbels, "Local Polynomial Modelling and Its Applications", 1996, section
+  2.3), so that slanted surfaces do not become staircases. It is clamped to the values that took part.
 """
 
 from __future__ import annotations
@@ -25,14 +29,20 @@ from numpy.typing import NDArray
 
 DISTANCE = 0.9
 """s_d, in pixels of the small map."""
-COLOUR = 0.06
+COLOUR = 0.1
 """s_r, in display-referred values of 0 to 1 over the three channels."""
 _RADIUS = 2
 """Half the window, in pixels of the small map."""
+_FLOOR = 1e-3
+"""Added to the weight of a colour, for pixels whose colour is met nowhere around."""
+_STEP = 0.1
+"""Values that differ by this share of the larger one are a step."""
+_SIDE = 0.25
+"""Standard deviation of the weight around the median, as a share of the step."""
 _RIDGE = 0.02
-"""Added to the plane's normal equations, as a share of the weight: where few pixels agree in colour, their mean."""
+"""Added to the plane's normal equations: where few pixels have weight, the plane is nearly their mean."""
 _COUNTED = 0.01
-"""Share of the largest weight from which on a pixel bounds the result."""
+"""Share of the largest weight from which on a pixel counts as having taken part."""
 
 
 def upsample(maps: tuple[NDArray[np.float32], ...], plate: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -41,7 +51,7 @@ def upsample(maps: tuple[NDArray[np.float32], ...], plate: NDArray[np.float32]) 
     Parameters
     ----------
     maps : tuple of [h, w] float32
-        Maps of the same frame and size; edges of all of them follow the plate.
+        Maps of the same frame; steps of the first one decide what belongs together in all of them.
     plate : [H, W, 3] float32
         Display-referred RGB, 0 to 1, at least as large as the maps.
 
@@ -51,90 +61,112 @@ def upsample(maps: tuple[NDArray[np.float32], ...], plate: NDArray[np.float32]) 
         Every value lies within those of the map's pixels around it.
     """
     height, width = plate.shape[:2]
-    small = np.ascontiguousarray(np.stack(maps), np.float32)
+    small = np.stack(maps).astype(np.float32, copy=False)
     if small.shape[1:] == (height, width):
         return maps
-    plate = np.ascontiguousarray(plate, np.float32)
-    guide = cv2.resize(plate, (small.shape[2], small.shape[1]), interpolation=cv2.INTER_AREA).astype(np.float32)
+    plate = plate.astype(np.float32, order="C", copy=False)
+    guide = cv2.resize(plate, (small.shape[2], small.shape[1]), interpolation=cv2.INTER_AREA)
     result = np.empty((len(maps), height, width), np.float32)
     threads = min(os.cpu_count() or 1, 8)
     bounds = np.linspace(0, height, threads + 1).astype(int)
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda rows: _rows(small, guide, plate, result, rows[0], rows[1]), itertools.pairwise(bounds)))
+        list(pool.map(lambda rows: _fill(small, guide, plate, result, *rows), itertools.pairwise(bounds)))
     return tuple(result)
 
 
 @njit(cache=True, nogil=True)
-def _rows(  # noqa: PLR0915, PLR0917  compiled: one loop, plain arguments
-    small: NDArray[np.float32],
-    guide: NDArray[np.float32],
-    plate: NDArray[np.float32],
-    result: NDArray[np.float32],
-    first: int,
-    last: int,
-) -> None:
+def _fill(small, guide, plate, result, first, last):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Fill the rows `first` to `last` - 1 of `result`."""
     count, h, w = small.shape
     height, width = plate.shape[:2]
-    near = -0.5 / (DISTANCE * DISTANCE)
-    alike = -0.5 / (COLOUR * COLOUR)
-    side = 2 * _RADIUS + 1
-    weights = np.empty(side * side)
-    rhs = np.empty((count, 3))
+    size = (2 * _RADIUS + 1) ** 2
+    at, weights, values = np.empty((size, 2), np.int64), np.empty(size), np.empty(size)
+    order = np.empty(size, np.int64)
     for y in range(first, last):
         v = (y + 0.5) * h / height - 0.5  # the full-size pixel's centre on the small map
-        top = int(np.floor(v + 0.5)) - _RADIUS
         for x in range(width):
             u = (x + 0.5) * w / width - 0.5
-            left = int(np.floor(u + 0.5)) - _RADIUS
-            s0 = sx = sy = sxx = sxy = syy = 0.0
-            rhs[:] = 0.0
-            largest = 0.0
-            k = 0
-            for j in range(top, top + side):
-                for i in range(left, left + side):
-                    weights[k] = 0.0
-                    if 0 <= j < h and 0 <= i < w:
-                        dy, dx = j - v, i - u
-                        difference = 0.0
-                        for c in range(3):
-                            d = plate[y, x, c] - guide[j, i, c]
-                            difference += d * d
-                        # the floor keeps a pixel whose colour is met nowhere around from having no weight at all
-                        weight = np.exp(near * (dx * dx + dy * dy)) * (np.exp(alike * difference) + 1e-6)
-                        weights[k] = weight
-                        largest = max(largest, weight)
-                        s0 += weight
-                        sx += weight * dx
-                        sy += weight * dy
-                        sxx += weight * dx * dx
-                        sxy += weight * dx * dy
-                        syy += weight * dy * dy
-                        for m in range(count):
-                            value = weight * small[m, j, i]
-                            rhs[m, 0] += value
-                            rhs[m, 1] += value * dx
-                            rhs[m, 2] += value * dy
-                    k += 1
-            # The plane around the weighted centre, its slope held by the ridge: value at p is mean - slope . centre
-            cx, cy = sx / s0, sy / s0
-            axx = sxx / s0 - cx * cx + _RIDGE
-            axy = sxy / s0 - cx * cy
-            ayy = syy / s0 - cy * cy + _RIDGE
-            determinant = axx * ayy - axy * axy
+            taken = _weigh(guide, plate[y, x], v, u, at, weights)
+            for k in range(taken):
+                values[k] = small[0, at[k, 0], at[k, 1]]
+            low, high = _bounds(values[:taken], weights[:taken])
+            if high - low > _STEP * max(abs(low), abs(high)):
+                _choose_side(values[:taken], weights[:taken], order[:taken], _SIDE * (high - low))
             for m in range(count):
-                mean = rhs[m, 0] / s0
-                bx = rhs[m, 1] / s0 - mean * cx
-                by = rhs[m, 2] / s0 - mean * cy
-                slope_x = (ayy * bx - axy * by) / determinant
-                slope_y = (axx * by - axy * bx) / determinant
-                value = mean - slope_x * cx - slope_y * cy
-                low, high = np.inf, -np.inf
-                k = 0
-                for j in range(top, top + side):
-                    for i in range(left, left + side):
-                        if weights[k] >= _COUNTED * largest:
-                            low = min(low, small[m, j, i])
-                            high = max(high, small[m, j, i])
-                        k += 1
-                result[m, y, x] = min(max(value, low), high)
+                for k in range(taken):
+                    values[k] = small[m, at[k, 0], at[k, 1]]
+                result[m, y, x] = _plane(values[:taken], weights[:taken], at, v, u)
+
+
+@njit(cache=True, nogil=True)
+def _weigh(guide, colour, v, u, at, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Fill in the small map's pixels around (v, u) and their weights; return how many there are."""
+    h, w = guide.shape[:2]
+    near, alike = -0.5 / (DISTANCE * DISTANCE), -0.5 / (COLOUR * COLOUR)
+    top, left = int(np.floor(v + 0.5)) - _RADIUS, int(np.floor(u + 0.5)) - _RADIUS
+    taken = 0
+    for j in range(max(top, 0), min(top + 2 * _RADIUS + 1, h)):
+        for i in range(max(left, 0), min(left + 2 * _RADIUS + 1, w)):
+            difference = 0.0
+            for c in range(3):
+                difference += (colour[c] - guide[j, i, c]) ** 2
+            at[taken, 0], at[taken, 1] = j, i
+            distance = (j - v) ** 2 + (i - u) ** 2
+            weights[taken] = np.exp(near * distance) * (np.exp(alike * difference) + _FLOOR)
+            taken += 1
+    return taken
+
+
+@njit(cache=True, nogil=True)
+def _bounds(values, weights):  # type: ignore[no-untyped-def]
+    """Smallest and largest of the values that count."""
+    least = _COUNTED * weights.max()
+    low, high = np.inf, -np.inf
+    for k in range(len(values)):
+        if weights[k] >= least:
+            low, high = min(low, values[k]), max(high, values[k])
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _choose_side(values, weights, order, deviation):  # type: ignore[no-untyped-def]
+    """Take the weight from values that are not on the side of a step that the weighted median is on."""
+    for k in range(len(values)):  # by insertion: there are 25
+        j = k
+        while j > 0 and values[order[j - 1]] > values[k]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = k
+    half, below, k = weights.sum() / 2, 0.0, -1
+    while below < half and k < len(values) - 1:
+        k += 1
+        below += weights[order[k]]
+    median = values[order[k]]
+    for k in range(len(values)):
+        weights[k] *= np.exp(-0.5 * ((values[k] - median) / deviation) ** 2)
+
+
+@njit(cache=True, nogil=True)
+def _plane(values, weights, at, v, u):  # type: ignore[no-untyped-def]
+    """The value at (v, u) of the plane through the values, clamped to those that count."""
+    total = sx = sy = sv = 0.0
+    for k in range(len(values)):
+        total += weights[k]
+        sy += weights[k] * (at[k, 0] - v)
+        sx += weights[k] * (at[k, 1] - u)
+        sv += weights[k] * values[k]
+    cx, cy, mean = sx / total, sy / total, sv / total
+    axx = ayy = _RIDGE
+    axy = bx = by = 0.0
+    for k in range(len(values)):
+        weight, value = weights[k] / total, values[k] - mean
+        dy, dx = at[k, 0] - v - cy, at[k, 1] - u - cx
+        axx += weight * dx * dx
+        axy += weight * dx * dy
+        ayy += weight * dy * dy
+        bx += weight * value * dx
+        by += weight * value * dy
+    determinant = axx * ayy - axy * axy
+    value = mean - (cx * (ayy * bx - axy * by) + cy * (axx * by - axy * bx)) / determinant
+    low, high = _bounds(values, weights)
+    return min(max(value, low), high)

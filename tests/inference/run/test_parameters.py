@@ -1,0 +1,66 @@
+"""An estimator's parameters."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.estimators.base import EstimatorInfo, Parameter
+from inference.faults import Failure
+from inference.run.parameters import parse, resolve
+
+INFO = EstimatorInfo(
+    name="e",
+    label="E",
+    summary="",
+    licence="",
+    quantity="inverse_depth",
+    default_size=64,
+    parameters=(
+        Parameter(name="count", default=3, minimum=1, maximum=9, description=""),
+        Parameter(name="amount", default=0.5, minimum=0.0, description=""),
+        Parameter(name="fine", default=True, description=""),
+        Parameter(name="mode", default="a", choices=("a", "b"), description=""),
+    ),
+)
+
+
+def test_what_is_not_given_keeps_its_default():
+    assert resolve(INFO, {"count": 5}) == {"count": 5, "amount": 0.5, "fine": True, "mode": "a"}
+
+
+def test_a_whole_number_serves_where_a_number_is_wanted():
+    amount = resolve(INFO, {"amount": 2})["amount"]
+    assert (amount, type(amount)) == (2.0, float)
+
+
+@pytest.mark.parametrize(
+    ("given_", "words"),
+    [
+        ({"speed": 1}, "no parameter 'speed'; it has amount, count, fine, mode"),
+        ({"count": 0}, "at least 1 and at most 9, not 0"),
+        ({"count": 10}, "at most 9"),
+        ({"count": 2.5}, "takes a whole number, not 2.5"),
+        ({"count": True}, "takes a whole number"),
+        ({"count": "3"}, "takes a whole number"),
+        ({"amount": -0.1}, "at least 0"),
+        ({"amount": float("nan")}, "at least 0"),
+        ({"amount": None}, "takes a number"),
+        ({"fine": 1}, "takes yes or no"),
+        ({"mode": "c"}, "one of a, b, not 'c'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(given_, words):
+    with pytest.raises(Failure, match=words) as caught:
+        resolve(INFO, given_)
+    assert caught.value.code == 2
+
+
+@given(st.integers(1, 9), st.floats(0, 1e9), st.booleans(), st.sampled_from("ab"))
+def test_the_command_line_says_the_same_as_a_job(count, amount, fine, mode):
+    texts = [f"count={count}", f"amount={amount!r}", f"fine={'yes' if fine else 'No'}", f"mode={mode}"]
+    assert resolve(INFO, parse(INFO, texts)) == {"count": count, "amount": amount, "fine": fine, "mode": mode}
+
+
+def test_unknown_names_are_left_for_the_check_that_lists_the_known_ones():
+    with pytest.raises(Failure, match="it has amount"):
+        resolve(INFO, parse(INFO, ["speed=1"]))

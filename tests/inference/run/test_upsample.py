@@ -1,0 +1,98 @@
+"""Maps at the plate's size."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.run.upsample import upsample
+
+
+def _scene(width: int, height: int):
+    """A disc in front of a slanted wall: the true map and a plate in which the disc has another colour."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    disc = (x - width * 0.47) ** 2 + (y - height * 0.52) ** 2 < (height * 0.31) ** 2
+    truth = np.where(disc, 2.0, 0.5 + 0.4 * x / width).astype(np.float32)
+    noise = np.random.default_rng(3).normal(0, 0.01, (height, width, 3))
+    plate = np.where(disc[..., None], (0.7, 0.3, 0.2), (0.3, 0.4, 0.6)) + noise
+    return truth, np.clip(plate, 0, 1).astype(np.float32), disc
+
+
+def _nearest(truth, size):
+    """What an estimator gives at working size: no pixel is a mixture."""
+    return cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST)
+
+
+@pytest.mark.parametrize("size", [(80, 60), (107, 81), (53, 40)])
+def test_a_step_follows_the_plates_edge_and_nothing_lies_between_its_sides(size):
+    truth, plate, disc = _scene(320, 240)
+    small = _nearest(truth, size)
+    (found,) = upsample((small,), plate)
+    plain = cv2.resize(small, (320, 240), interpolation=cv2.INTER_LINEAR)
+    rim = cv2.dilate(disc.astype(np.uint8), np.ones((9, 9))) != cv2.erode(disc.astype(np.uint8), np.ones((9, 9)))
+    error, plain_error = (np.abs(each - truth)[rim].mean() for each in (found, plain))
+    assert error < plain_error / 5
+    between = (found > 1.0) & (found < 1.9)
+    assert between.mean() < 0.001
+    assert ((plain > 1.0) & (plain < 1.9)).mean() > 0.01
+
+
+def test_a_slanted_surface_stays_a_plane():
+    y, x = np.mgrid[:90, :160].astype(np.float32)
+    truth = 0.2 + 0.01 * x - 0.004 * y
+    small = cv2.resize(truth, (40, 30), interpolation=cv2.INTER_AREA)
+    plate = np.random.default_rng(0).random((90, 160, 3), np.float32) * 0.05 + 0.4
+    (found,) = upsample((small,), plate)
+    inside = (slice(8, -8), slice(8, -8))
+    assert np.abs(found - truth)[inside].max() < 0.002
+    steps = np.diff(found[inside], axis=1)
+    assert steps.min() > 0.005, "no staircase"
+
+
+def test_a_texture_on_a_flat_surface_leaves_no_trace():
+    plate = np.random.default_rng(1).random((60, 80, 3), np.float32)
+    (found,) = upsample((np.full((20, 27), 0.7, np.float32),), plate)
+    np.testing.assert_allclose(found, 0.7, rtol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    st.tuples(st.integers(0, 25), st.integers(0, 25)),
+    st.integers(0, 2**31),
+)
+def test_values_stay_within_those_around_them_at_any_sizes(size, more, seed):
+    rng = np.random.default_rng(seed)
+    small = rng.normal(0, 1, (2, *size)).astype(np.float32)
+    plate = rng.random((size[0] + more[0], size[1] + more[1], 3), np.float32)
+    found = upsample(tuple(small), plate)
+    for before, after in zip(small, found):
+        assert after.shape == plate.shape[:2]
+        assert np.isfinite(after).all()
+        assert before.min() <= after.min() and after.max() <= before.max()
+
+
+def test_every_map_is_cut_where_the_first_one_is():
+    truth, plate, disc = _scene(160, 120)
+    confidence = np.where(disc, 0.9, 0.1).astype(np.float32)
+    small = tuple(_nearest(each, (40, 30)) for each in (truth, confidence))
+    depth, sure = upsample(small, plate)
+    assert (sure[depth > 1.9] > 0.8).mean() > 0.99
+    assert (sure[depth < 1.0] < 0.2).mean() > 0.99
+
+
+def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
+    truth, plate, _ = _scene(90, 61)
+    small = _nearest(truth, (30, 20))
+    results = []
+    for count in (1, 2, 7):
+        monkeypatch.setattr("os.cpu_count", lambda count=count: count)
+        results.append(upsample((small,), plate)[0])
+    assert np.array_equal(results[0], results[1]) and np.array_equal(results[0], results[2])
+
+
+def test_maps_of_the_plates_size_are_passed_through():
+    small = np.random.default_rng(0).random((6, 8), np.float32)
+    (found,) = upsample((small,), np.zeros((6, 8, 3), np.float32))
+    assert np.array_equal(found, small)

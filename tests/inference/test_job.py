@@ -1,0 +1,135 @@
+"""Jobs: their way through JSON, their checks, frame numbers."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference import job
+from inference.camera import Camera, Pose
+from inference.job import Job, JobError, Source
+
+FINITE = st.floats(-1e6, 1e6)
+ROW = st.tuples(FINITE, FINITE, FINITE, FINITE)
+CAMERAS = st.builds(
+    Camera,
+    width=st.integers(1, 8192),
+    height=st.integers(1, 8192),
+    focal_length=st.floats(1, 1e5),
+    principal_point=st.tuples(FINITE, FINITE),
+    distortion=st.tuples(FINITE, FINITE),
+    poses=st.lists(
+        st.builds(Pose, frame=st.integers(0, 9999), camera_to_world=st.tuples(ROW, ROW, ROW, ROW)), max_size=2
+    ).map(tuple),
+)
+MOVIES = st.builds(
+    Source,
+    kind=st.just("movie"),
+    path=st.text(min_size=1),
+    width=st.none() | st.integers(1, 8192),
+    height=st.none() | st.integers(1, 8192),
+    rotation=st.sampled_from([None, 0, 90, 180, 270]),
+    fps=st.none() | st.floats(1, 240),
+    frame_count=st.none() | st.integers(1, 10**6),
+    colorspace=st.none() | st.text(min_size=1),
+    ocio_config=st.none() | st.text(min_size=1),
+)
+JOBS = st.builds(
+    Job,
+    source=MOVIES,
+    output=st.text(min_size=1),
+    first_frame=st.none() | st.integers(-100, 100),
+    last_frame=st.none() | st.integers(101, 999),
+    parameters=st.dictionaries(st.text(), st.booleans() | st.integers() | FINITE | st.text(), max_size=3),
+    size=st.none() | st.integers(64, 4096),
+    full_size=st.booleans(),
+    seed=st.integers(0, 2**31 - 1),
+    mattes=st.none() | st.text(min_size=1),
+    camera=st.none() | CAMERAS,
+)
+
+
+@given(JOBS)
+def test_a_job_survives_the_way_through_its_file(tmp_path_factory, wanted):
+    path = tmp_path_factory.getbasetemp() / "job.json"
+    job.save(wanted, path)
+    assert job.load(path) == wanted
+    assert job.load(path).fingerprint() == wanted.fingerprint()
+
+
+@given(JOBS, st.text(min_size=1))
+def test_the_fingerprint_tells_jobs_apart_but_not_their_output_folders(wanted, folder):
+    assert job.with_output(wanted, folder).fingerprint() == wanted.fingerprint()
+    other = dataclasses.replace(wanted, seed=wanted.seed ^ 1)
+    assert other.fingerprint() != wanted.fingerprint()
+
+
+MOVIE = Source(kind="movie", path="clip.mov")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"source": dataclasses.replace(MOVIE, path="")}, "names no clip"),
+        ({"output": ""}, "names no output folder"),
+        ({"source": dataclasses.replace(MOVIE, files=("a.png",))}, "A movie has no list of files"),
+        ({"source": Source(kind="sequence", path="f")}, "has no files"),
+        ({"source": Source(kind="sequence", path="f", files=("a.1.png", "a.3.png"))}, "Frame 2 is missing"),
+        ({"source": Source(kind="sequence", path="f", files=("a.2.png", "a.1.png"))}, "not in the order"),
+        ({"source": dataclasses.replace(MOVIE, rotation=45)}, "0, 90, 180 or 270 degrees, not 45"),
+        ({"source": dataclasses.replace(MOVIE, width=0)}, "width must be at least 1"),
+        ({"source": dataclasses.replace(MOVIE, fps=0.0)}, "frame rate must be above 0"),
+        ({"first_frame": 5, "last_frame": 4}, "5-4 is empty"),
+        ({"size": 63}, "at least 64"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**31}, "seed"),
+        ({"estimator": ""}, "no estimator"),
+        ({"schema_version": 2}, "schema 2"),
+    ],
+)
+def test_a_job_that_cannot_be_run_is_refused_in_one_sentence(changes, words):
+    wanted = dataclasses.replace(Job(source=MOVIE, output="out"), **changes)
+    with pytest.raises(JobError, match=words) as caught:
+        job.validate(wanted)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", "{}", '{"source": 1, "output": "o"}'])
+def test_a_file_that_is_no_job(tmp_path, text):
+    (tmp_path / "job.json").write_text(text)
+    with pytest.raises(JobError, match=r"job\.json is not a job"):
+        job.load(tmp_path / "job.json")
+
+
+def test_a_job_file_that_is_not_there_or_no_text(tmp_path):
+    with pytest.raises(JobError, match="cannot be read"):
+        job.load(tmp_path / "none.json")
+    (tmp_path / "job.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(JobError, match="cannot be read"):
+        job.load(tmp_path / "job.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("plate_v02.1001.exr", 1001),
+        ("0001.png", 1),
+        ("shot7.png", 7),
+        ("a.0.png", 0),
+        ("still.png", 1),
+        ("IMG_20240101_0042.jpg", 42),
+        ("frame12_left.png", 12),
+    ],
+)
+def test_the_number_of_a_file(name, number):
+    assert job.frame_number(name) == number
+
+
+@given(
+    st.integers(0, 10**7),
+    st.integers(0, 8),
+    st.text(st.characters(exclude_characters="/\\\0.", exclude_categories=["Nd", "Cs"])),
+)
+def test_the_number_comes_back_however_it_was_padded(number, padding, name):
+    assert job.frame_number(f"{name}v002.{number:0{padding}d}.exr") == number
