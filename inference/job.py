@@ -119,6 +119,19 @@ def frame_number(name: str) -> int:
     return int(match.group(1)) if match else 1
 
 
+def sequence_key(name: str) -> tuple[str, str]:
+    """A file name without its frame number: what all files of one sequence share.
+
+    >>> sequence_key("plate_v02.1001.exr")
+    ('plate_v02.', '.exr')
+    """
+    path = Path(name)
+    match = _NUMBER.search(path.stem)
+    if match is None:
+        return name, ""
+    return path.stem[: match.start()], path.stem[match.end() :] + path.suffix
+
+
 def validate(job: Job) -> Job:
     """Check everything about a job that can be checked without opening its files.
 

@@ -133,7 +133,8 @@ class Movie:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
                     raise ClipError(
-                        f"Frame {self._number(packet)} of {self.path} is damaged", "copy or render the file again"
+                        f"Frame {self._number(packet)} of {self.path} is damaged",
+                        "copy or render the file again, or leave that frame out",
                     )
                 for frame in packet.decode():
                     if frame.pts is None:
@@ -157,6 +158,10 @@ class Movie:
         return self.timeline.number_at(self.timeline.origin if time is None else time)
 
     def _picture(self, frame: av.VideoFrame, number: int) -> NDArray[np.uint8 | np.uint16]:
+        if frame.is_corrupt:
+            raise ClipError(
+                f"Frame {number} of {self.path} is damaged", "copy or render the file again, or leave that frame out"
+            )
         if (frame.width, frame.height) != self._stored:
             raise ClipError(
                 f"Frame {number} of {self.path} is {frame.width} x {frame.height} pixels and the clip is "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..job import Source, frame_number
+from ..job import Source, frame_number, sequence_key
 from . import stills
 from .errors import ClipError
 
-_DIGITS = re.compile(r"\d+(?!.*\d)")
 FPS = 24.0
 """What a sequence plays at where nobody says."""
 
 
 class Sequence:
-    """An image sequence whose files all exist.
+    """An open image sequence; files outside what is read may be missing.
 
     Parameters
     ----------
@@ -30,18 +28,21 @@ class Sequence:
     Raises
     ------
     ClipError
-        A file is missing, or the first one is no picture.
+        No file is there, or the first that is there is no picture.
     """
 
     def __init__(self, source: Source) -> None:
         folder = Path(source.path)
         self.path = source.path
         self._files = {frame_number(name): folder / name for name in source.files}
-        for number, file in self._files.items():
-            if not file.is_file():
-                raise ClipError(f"Frame {number} is missing: there is no file {file}", "render or copy it")
         self.first_frame, self.last_frame = min(self._files), max(self._files)
-        first = stills.read(self._files[self.first_frame])
+        found = next((file for file in self._files.values() if file.is_file()), None)
+        if found is None:
+            raise ClipError(
+                f"None of the {len(self._files)} files of the sequence is in {folder}",
+                "copy them there, or make the folder reachable from this machine",
+            )
+        first = stills.read(found)
         self._turns = (source.rotation or 0) // 90
         self._stored = first.shape
         self.floating = first.dtype == np.float32
@@ -56,6 +57,11 @@ class Sequence:
         ClipError
             A frame is missing, unreadable, or of another size or kind than the first.
         """
+        for number in range(first, last + 1):  # before the first is handed out: the run would stop at it anyway
+            if not self._files[number].is_file():
+                raise ClipError(
+                    f"Frame {number} is missing: there is no file {self._files[number]}", "render or copy it again"
+                )
         for number in range(first, last + 1):
             file = self._files[number]
             picture = stills.read(file)
@@ -110,7 +116,7 @@ def _of_folder(folder: Path) -> list[str]:
         raise ClipError(f"{folder} has no pictures in it", "choose a folder of numbered frames, or a movie file")
     patterns = defaultdict(list)
     for name in names:
-        patterns[_pattern(name)].append(name)
+        patterns[sequence_key(name)].append(name)
     if len(patterns) > 1:
         shown = [files[0] for files in patterns.values()]
         raise ClipError(
@@ -121,14 +127,5 @@ def _of_folder(folder: Path) -> list[str]:
 
 
 def _siblings(file: Path) -> list[str]:
-    pattern = _pattern(file.name)
-    return [name for name in pictures(file.parent) if _pattern(name) == pattern] or [file.name]
-
-
-def _pattern(name: str) -> tuple[str, str]:
-    """A file name without its frame number: what all files of a sequence share."""
-    path = Path(name)
-    match = _DIGITS.search(path.stem)
-    if match is None:
-        return name, ""
-    return path.stem[: match.start()], path.stem[match.end() :] + path.suffix
+    pattern = sequence_key(file.name)
+    return [name for name in pictures(file.parent) if sequence_key(name) == pattern] or [file.name]
