@@ -64,22 +64,24 @@ def add_depth_of_field(
     depth.require_done(shot)
     camera = _camera(scene, depth, shot)
     setup = tree.open_setup(scene, depth, shot)
+    scene.camera = camera
     suits = distances(depth, shot)
     node = setup.find(KIND)
     is_new = node is None
+    source = tree.distance(setup)
     if is_new:
-        source = tree.distance(setup)
         before = tree.picture(setup)
         node = nodes.new(setup.tree, "CompositorNodeDefocus", use_zbuffer=True, scene=scene, label="Depth of Field")
         nodes.draft_defocus(node, False)
         setup.mark(node, KIND)
         nodes.feed(nodes.input_of(node, "Image"), before)
-        nodes.feed(nodes.input_of(node, "Z"), source.z)
         choose = setup.mark(tree.add_group(setup, _where_group(), "Where There Is Depth"), MIX_KIND)
         nodes.feed(nodes.input_of(choose, "Effect"), nodes.output_of(node, "Image"))
-        nodes.feed(nodes.input_of(choose, "Has Depth"), source.has_depth)
         tree.insert(setup, nodes.input_of(choose, "Image"), nodes.output_of(choose, "Image"))
         tree.place_after(setup, before.node, [node, choose])
+    for each in (node, setup.find(MIX_KIND)):
+        if each is not None:
+            tree.connect(each, source)
     optics = camera.data.dof
     if focus_distance is None and optics.focus_object is None and optics.focus_distance == _BLENDERS_FOCUS:
         focus_distance = 2.0 / (1.0 / suits.near + 1.0 / suits.far)
@@ -114,14 +116,13 @@ def _where_group() -> bpy.types.NodeTree:
 
 
 def _camera(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> bpy.types.Object:
-    if scene.camera is None:
-        scene.camera = find_camera(depth, shot, scene)
-    if scene.camera is None or scene.camera.type != "CAMERA":
+    camera = scene.camera or find_camera(depth, shot, scene)
+    if camera is None or camera.type != "CAMERA":
         raise tree.CompositingError(
             f"{scene.name} has no camera, and Defocus takes the focus from it: build the camera of {depth.name} first, "
             "or add one."
         )
-    return scene.camera
+    return camera
 
 
 def _suitable_f_stop(lens: bpy.types.Camera, focus: float, near: float, far: float) -> float:

@@ -56,8 +56,8 @@ def add_fog(
     """
     setup = tree.open_setup(scene, depth, shot)
     node = setup.find(KIND)
+    source = tree.distance(setup)
     if node is None:
-        source = tree.distance(setup)
         before = tree.picture(setup).node
         node = setup.mark(tree.add_group(setup, _group(), "Fog"), KIND)
         suits = distances(depth, shot)
@@ -65,9 +65,8 @@ def add_fog(
         nodes.input_of(node, "End").default_value = suits.far
         nodes.input_of(node, "Density").default_value = 1.5 / max(suits.far - suits.near, 1e-6)
         tree.insert(setup, nodes.input_of(node, "Image"), nodes.output_of(node, "Image"))
-        nodes.feed(nodes.input_of(node, "Z"), source.z)
-        nodes.feed(nodes.input_of(node, "Has Depth"), source.has_depth)
         tree.place_after(setup, before, [node])
+    tree.connect(node, source)
     given = {"Density": density, "Start": start, "End": end, "Linear": linear}
     if color is not None:
         given["Color"] = (*color[:3], 1.0)

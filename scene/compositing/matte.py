@@ -47,21 +47,20 @@ def add_depth_matte(
     """
     setup = tree.open_setup(scene, depth, shot)
     node = setup.find(KIND)
+    source = tree.distance(setup)
     if node is None:
-        source = tree.distance(setup)
         before = tree.picture(setup)
         node = setup.mark(tree.add_group(setup, _group(), "Depth Matte"), KIND)
         suits = distances(depth, shot)
         reach = max(suits.far - suits.near, 1e-6)
         tree.set_inputs(node, {"Target": suits.near, "Tolerance": reach / 3, "Softness": reach / 10})
         nodes.feed(nodes.input_of(node, "Image"), before)
-        nodes.feed(nodes.input_of(node, "Z"), source.z)
-        nodes.feed(nodes.input_of(node, "Has Depth"), source.has_depth)
         tree.place_after(setup, before.node, [node])
         node.location.y -= 260
         viewer = setup.find(tree.VIEWER_KIND)
         if viewer is not None:
             nodes.feed(nodes.input_of(viewer, "Image"), nodes.output_of(node, "Image"))
+    tree.connect(node, source)
     tree.set_inputs(node, {"Target": target, "Tolerance": tolerance, "Softness": softness})
     return node
 

@@ -52,6 +52,8 @@ def add_z_merge(
     setup = tree.open_setup(scene, depth, shot)
     node = setup.find(KIND)
     if node is not None:
+        source = tree.depth_node(setup)
+        tree.connect(node, tree.Distance(nodes.output_of(source, "Z"), nodes.output_of(source, "Has Depth")))
         return node
     layer = view_layer or scene.view_layers[0]
     has_render, has_picture = _contents(setup)

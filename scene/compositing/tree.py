@@ -87,7 +87,10 @@ def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
         plate_image(depth)  # raises where it is missing
     tree = nodes.compositor_tree(scene)
     scene.render.use_compositing = True
-    return Setup(scene=scene, tree=tree, depth=depth, shot=shot)
+    setup = Setup(scene=scene, tree=tree, depth=depth, shot=shot)
+    if setup.find(PLATE_KIND) is not None:
+        plate(setup)  # brings its frames up to date
+    return setup
 
 
 def picture(setup: Setup) -> Socket:
@@ -119,9 +122,9 @@ def plate(setup: Setup) -> Socket:
         node.location = (source.location.x + source.width + GAP, source.location.y)
         for each in (source, node):
             each.parent = _frame(setup)
-    link = next(iter(nodes.input_of(node, "Image").links), None)
-    if link is not None and link.from_node.bl_idname == "CompositorNodeImage":
-        show_plate(link.from_node, setup.depth)
+    for link in nodes.input_of(node, "Image").links:
+        if link.from_node.bl_idname == "CompositorNodeImage":
+            show_plate(link.from_node, setup.depth)
     return nodes.output_of(node, "Image")
 
 
@@ -143,6 +146,13 @@ def distance(setup: Setup) -> Distance:
     node = depth_node(setup)
     merge = setup.find(MERGE_KIND)
     return Distance(nodes.output_of(merge or node, "Z"), nodes.output_of(node, "Has Depth"))
+
+
+def connect(node: bpy.types.Node, source: Distance) -> None:
+    """Link an effect's inputs for distances where nothing is linked to them."""
+    for name, socket in (("Z", source.z), ("Has Depth", source.has_depth)):
+        if name in node.inputs and not nodes.input_of(node, name).is_linked:
+            nodes.feed(nodes.input_of(node, name), socket)
 
 
 def effect_inputs(group: bpy.types.NodeTree) -> None:
