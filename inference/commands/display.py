@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from .. import events
 
+_COLUMNS = 100
+"""Width of the bar where the terminal's is unknown."""
 _PLAIN_EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -99,8 +101,13 @@ class Person:
         if self._bar is None:
             from tqdm import tqdm
 
+            known = os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not tell their width
             self._bar = tqdm(
-                total=1.0, file=sys.stderr, bar_format="{desc}: {percentage:3.0f}%|{bar}| {postfix}", dynamic_ncols=True
+                total=1.0,
+                file=sys.stderr,
+                bar_format="{desc}: {percentage:3.0f}%|{bar}| {postfix}",
+                dynamic_ncols=known,
+                ncols=None if known else _COLUMNS,
             )
         return self._bar
 
