@@ -1,20 +1,19 @@
 """Where Blender's versions differ in node trees, one function per difference; the builders know no versions.
 
+What concerns the compositor alone stands in `compositor_nodes`.
+
 Sockets are found by name because their order changed between versions, and by their order among equal names where a
 node repeats one (Math has three inputs called Value).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import bpy
 
 _BARE_COMPOSITOR = hasattr(bpy.types, "CompositorNodeMath")
 """Up to 4.5 the compositor has its own Math, Value, … nodes; from 5.0 it shares those of the shaders."""
-
-_OUTPUT = "CompositorNodeComposite" if _BARE_COMPOSITOR else "NodeGroupOutput"
 
 _OPTION_SOCKETS = {
     ("CompositorNodeScale", "space"): "Type",
@@ -95,44 +94,6 @@ def math(
     for i, value in enumerate(values):
         feed(input_of(node, "Value", i), value)
     return output_of(node, "Value")
-
-
-def mix_color(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any, *, label: str = "") -> bpy.types.NodeSocket:
-    """Add a node for ``a (1 - factor) + b factor`` on red, green and blue; returns its output.
-
-    The compositor's own node (MixRGB: Fac, Image, Image) gave way to the shared Mix node in 5.0. Alpha is a's up to
-    5.0 and mixed in 5.2: see `mix_pictures`.
-    """
-    if _BARE_COMPOSITOR and tree.bl_idname == "CompositorNodeTree":
-        node = new(tree, "CompositorNodeMixRGB", label=label)
-        names = (("Fac", 0), ("Image", 0), ("Image", 1))
-    else:
-        node = new(tree, "ShaderNodeMix", label=label, data_type="RGBA", clamp_factor=True)
-        names = (("Factor", 0), ("A", 0), ("B", 0))
-    for (name, occurrence), value in zip(names, (factor, a, b)):
-        feed(input_of(node, name, occurrence), value)
-    return next(s for s in node.outputs if s.enabled)
-
-
-def mix_pictures(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any) -> bpy.types.NodeSocket:
-    """Add nodes for ``a (1 - factor) + b factor`` on all four channels, in the compositor; returns the result."""
-    alphas = [alpha_of(tree, socket) for socket in (a, b)]
-    alpha = math(tree, "MULTIPLY_ADD", math(tree, "SUBTRACT", alphas[1], alphas[0]), factor, alphas[0], label="Alpha")
-    return set_alpha(tree, mix_color(tree, factor, a, b), alpha, mode="REPLACE_ALPHA")
-
-
-def alpha_of(tree: bpy.types.NodeTree, picture: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
-    """Add a node of the compositor that gives a picture's alpha; returns its output."""
-    node = new(tree, "CompositorNodeSeparateColor")
-    feed(input_of(node, "Image"), picture)
-    return output_of(node, "Alpha")
-
-
-def add_color(tree: bpy.types.NodeTree, a: Any, b: Any) -> bpy.types.NodeSocket:
-    """Add a node for a + b on red, green and blue, alpha left at a's; returns its output."""
-    result = mix_color(tree, 1.0, a, b)
-    result.node.blend_type = "ADD"
-    return result
 
 
 def set_option(node: bpy.types.Node, name: str, value: Any) -> None:
@@ -302,113 +263,3 @@ def fcurve(animated: bpy.types.ID, path: str, index: int) -> bpy.types.FCurve:
     if hasattr(action, "fcurve_ensure_for_datablock"):
         return action.fcurve_ensure_for_datablock(animated, path, index=index)
     return action.fcurves.find(path, index=index) or action.fcurves.new(path, index=index)
-
-
-# ------------------------------------------------------------------------------------------------ a scene's compositor
-
-
-def find_compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
-    """The scene's compositor tree, or None: ``scene.node_tree`` up to 4.5, a group that it points to from 5.0."""
-    if hasattr(scene, "compositing_node_group"):
-        return scene.compositing_node_group
-    return scene.node_tree
-
-
-def compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
-    """The scene's compositor tree, in use; made, and empty, if it has none.
-
-    Up to 4.5 Blender puts a Render Layers and a Composite node into a tree that it makes; they are taken out.
-    """
-    found = find_compositor_tree(scene)
-    if hasattr(scene, "compositing_node_group"):
-        if found is None:
-            scene.compositing_node_group = bpy.data.node_groups.new(scene.name, "CompositorNodeTree")
-        return scene.compositing_node_group
-    scene.use_nodes = True
-    if found is None:
-        scene.node_tree.nodes.clear()
-    return scene.node_tree
-
-
-def find_compositor_output(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket | None:
-    """The input socket whose picture is the render's result, or None.
-
-    Up to 4.5 that is the Composite node's Image, from 5.0 the first colour input of the active Group Output.
-    """
-    ends = [node for node in tree.nodes if node.bl_idname == _OUTPUT]
-    active = [node for node in ends if getattr(node, "is_active_output", False)]
-    sockets = [s for node in (active or ends)[:1] for s in node.inputs if s.type == "RGBA"]
-    return sockets[0] if sockets else None
-
-
-def compositor_output(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
-    """As `find_compositor_output`, made if there is none."""
-    found = find_compositor_output(tree)
-    if found is not None:
-        return found
-    if not any(node.bl_idname == _OUTPUT for node in tree.nodes):
-        tree.nodes.new(_OUTPUT)
-    if not _BARE_COMPOSITOR:
-        interface_output(tree, "Image", "Color", description="The render's result")
-    return find_compositor_output(tree)
-
-
-def has_image_coordinates() -> bool:
-    """Whether the compositor has the Image Coordinates node (from 4.5)."""
-    return hasattr(bpy.types, "CompositorNodeImageCoordinates")
-
-
-def has_bilinear_map_uv() -> bool:
-    """Whether the compositor's Map UV can look up bilinearly (from 5.0)."""
-    return not hasattr(bpy.types.CompositorNodeMapUV, "filter_type") and not _BARE_COMPOSITOR
-
-
-def map_uv(
-    tree: bpy.types.NodeTree, image: bpy.types.NodeSocket, uv: bpy.types.NodeSocket, *, bilinear: bool
-) -> bpy.types.NodeSocket:
-    """Add a Map UV node that takes the nearest pixel, or bilinearly with the borders extended (from 5.0)."""
-    node = new(tree, "CompositorNodeMapUV")
-    feed(input_of(node, "Image"), image)
-    feed(input_of(node, "UV"), uv)
-    if has_bilinear_map_uv():
-        input_of(node, "Interpolation").default_value = "Bilinear" if bilinear else "Nearest"
-        input_of(node, "Extension X").default_value = input_of(node, "Extension Y").default_value = "Extend"
-    else:
-        node.filter_type = "NEAREST"
-    return output_of(node, "Image")
-
-
-def set_alpha(tree: bpy.types.NodeTree, image: Any, alpha: Any, *, mode: str) -> bpy.types.NodeSocket:
-    """Add a Set Alpha node; `mode` is 'APPLY' (multiply all channels) or 'REPLACE_ALPHA'. Returns its output."""
-    node = new(tree, "CompositorNodeSetAlpha")
-    if "Type" in node.inputs:
-        input_of(node, "Type").default_value = {"APPLY": "Apply Mask", "REPLACE_ALPHA": "Replace Alpha"}[mode]
-    else:
-        node.mode = mode
-    feed(input_of(node, "Image"), image)
-    feed(input_of(node, "Alpha"), alpha)
-    return output_of(node, "Image")
-
-
-def soften(tree: bpy.types.NodeTree, image: Any) -> bpy.types.NodeSocket:
-    """Add a Filter node that weights 3x3 pixels by 1 2 1 along each axis (its Soften); returns its output."""
-    node = new(tree, "CompositorNodeFilter")
-    if "Type" in node.inputs:
-        input_of(node, "Type").default_value = "Soften"
-    else:
-        node.filter_type = "SOFTEN"
-    feed(input_of(node, "Image"), image)
-    return output_of(node, "Image")
-
-
-def draft_defocus(node: bpy.types.Node, draft: bool) -> None:
-    """Set a Defocus node's coarse preview, which is on at first up to 4.2 and does not exist from 5.0."""
-    if hasattr(node, "use_preview"):
-        node.use_preview = draft
-
-
-def use_cpu_compositor(scenes: Iterable[bpy.types.Scene]) -> None:
-    """Composite on the CPU: the GPU compositor, 5.2's default, needs a display's driver and aborts without one."""
-    for scene in scenes:
-        if hasattr(scene.render, "compositor_device"):
-            scene.render.compositor_device = "CPU"

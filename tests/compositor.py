@@ -4,7 +4,7 @@ import bpy
 import depth_maker
 import numpy as np
 import OpenEXR
-from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 
 
 def prepare(scene, size, *, percentage=100):
@@ -18,7 +18,7 @@ def prepare(scene, size, *, percentage=100):
     render.engine = "CYCLES"
     scene.cycles.samples = 1
     scene.cycles.use_denoising = False
-    nodes.use_cpu_compositor([scene])
+    compositor_nodes.use_cpu([scene])
 
 
 def render(scene, folder, frame=None):
@@ -35,8 +35,8 @@ def render(scene, folder, frame=None):
 
 def show(scene, socket):
     """Let the render's result be that output socket."""
-    tree = nodes.compositor_tree(scene)
-    nodes.feed(nodes.compositor_output(tree), socket)
+    tree = compositor_nodes.scene_tree(scene)
+    nodes.feed(compositor_nodes.result(tree), socket)
 
 
 def bilinear(values, size):

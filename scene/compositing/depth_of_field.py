@@ -7,7 +7,7 @@ import math
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import nodes, tags
+from .. import compositor_nodes, nodes, tags
 from ..camera import find_camera
 from ..depth import Depth, distances
 from . import tree
@@ -72,7 +72,7 @@ def add_depth_of_field(
     if is_new:
         before = tree.picture(setup)
         node = nodes.new(setup.tree, "CompositorNodeDefocus", use_zbuffer=True, scene=scene, label="Depth of Field")
-        nodes.draft_defocus(node, False)
+        compositor_nodes.draft_defocus(node, False)
         setup.mark(node, KIND)
         nodes.feed(nodes.input_of(node, "Image"), before)
         choose = setup.mark(tree.add_group(setup, _where_group(), "Where There Is Depth"), MIX_KIND)
@@ -109,7 +109,7 @@ def _where_group() -> bpy.types.NodeTree:
         nodes.interface_input(group, "Has Depth", "Float", default=1.0, description="From Fathom Depth")
         begin, end = nodes.group_ends(group)
         given = {socket.name: socket for socket in begin.outputs}
-        mixed = nodes.mix_pictures(group, given["Has Depth"], given["Image"], given["Effect"])
+        mixed = compositor_nodes.mix_pictures(group, given["Has Depth"], given["Image"], given["Effect"])
         nodes.feed(nodes.input_of(end, "Image"), mixed)
         nodes.arrange(group)
     return group

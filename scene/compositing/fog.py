@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import nodes, tags
+from .. import compositor_nodes, nodes, tags
 from ..depth import Depth, distances
 from . import tree
 
@@ -117,6 +117,8 @@ def _build(group: bpy.types.NodeTree) -> None:
     laid = nodes.math(group, "MULTIPLY", share, given["Amount"])
     fog = nodes.math(group, "MULTIPLY", laid, given["Has Depth"], label="Fog")
     # Fog is as opaque as the picture that it lies on, whose colours are premultiplied.
-    veil = nodes.set_alpha(group, given["Color"], nodes.alpha_of(group, given["Image"]), mode="APPLY")
-    nodes.feed(nodes.input_of(end, "Image"), nodes.mix_color(group, fog, given["Image"], veil))
+    veil = compositor_nodes.set_alpha(
+        group, given["Color"], compositor_nodes.alpha_of(group, given["Image"]), mode="APPLY"
+    )
+    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.mix_color(group, fog, given["Image"], veil))
     nodes.feed(nodes.input_of(end, "Fog"), fog)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import nodes, tags
+from .. import compositor_nodes, nodes, tags
 from ..depth import Depth, distances
 from . import tree
 
@@ -97,4 +97,4 @@ def _build(group: bpy.types.NodeTree) -> None:
     inside = nodes.math(group, "SUBTRACT", 1.0, outside)
     matte = nodes.math(group, "MULTIPLY", inside, given["Has Depth"], label="Matte")
     nodes.feed(nodes.input_of(end, "Matte"), matte)
-    nodes.feed(nodes.input_of(end, "Image"), nodes.set_alpha(group, given["Image"], matte, mode="APPLY"))
+    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.set_alpha(group, given["Image"], matte, mode="APPLY"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import nodes, tags
+from .. import compositor_nodes, nodes, tags
 from ..depth import Depth
 from . import tree
 from .tree import MERGE_KIND as KIND
@@ -85,7 +85,7 @@ def add_z_merge(
 
 def _contents(setup: tree.Setup) -> tuple[bool, bool]:
     """Whether renders and pictures from files feed the result so far; Fathom's own depth is neither."""
-    output = nodes.find_compositor_output(setup.tree)
+    output = compositor_nodes.find_result(setup.tree)
     kinds = set()
     if output is not None and output.is_linked:
         kinds = {node.bl_idname for node in tree.upstream(output.links[0].from_node)}
@@ -122,17 +122,19 @@ def _build(group: bpy.types.NodeTree) -> None:
     ).hide_value = True
     begin, end = nodes.group_ends(group)
     given = {socket.name: socket for socket in begin.outputs}
-    alpha = nodes.alpha_of(group, given["Render"])
+    alpha = compositor_nodes.alpha_of(group, given["Render"])
     nearer = _nearer(group, given["Render Z"], given["Z"])
     on_top = nodes.math(group, "MULTIPLY", nearer, given["Has Depth"], label="Render on top")
     # Premultiplied "over": render x on_top + plate x (1 - alpha x on_top).
-    laid = nodes.set_alpha(group, given["Render"], on_top, mode="APPLY")
+    laid = compositor_nodes.set_alpha(group, given["Render"], on_top, mode="APPLY")
     cover = nodes.math(group, "MULTIPLY", alpha, on_top, label="Render covers")
     under = nodes.math(group, "SUBTRACT", 1.0, cover)
-    rest = nodes.set_alpha(group, given["Image"], under, mode="APPLY")
-    whole = nodes.math(group, "MULTIPLY_ADD", nodes.alpha_of(group, given["Image"]), under, cover, label="Alpha")
-    summed = nodes.add_color(group, rest, laid)
-    nodes.feed(nodes.input_of(end, "Image"), nodes.set_alpha(group, summed, whole, mode="REPLACE_ALPHA"))
+    rest = compositor_nodes.set_alpha(group, given["Image"], under, mode="APPLY")
+    whole = nodes.math(
+        group, "MULTIPLY_ADD", compositor_nodes.alpha_of(group, given["Image"]), under, cover, label="Alpha"
+    )
+    summed = compositor_nodes.add_color(group, rest, laid)
+    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.set_alpha(group, summed, whole, mode="REPLACE_ALPHA"))
     solid = nodes.math(group, "GREATER_THAN", cover, 0.5)
     other = nodes.math(group, "MULTIPLY", given["Z"], nodes.math(group, "SUBTRACT", 1.0, solid))
     nodes.feed(
@@ -157,6 +159,6 @@ def _nearer(
     for name, socket in (("Red", nearer), ("Green", rendered)):
         nodes.feed(nodes.input_of(both, name), socket)
     soft = nodes.new(group, "CompositorNodeSeparateColor")
-    nodes.feed(nodes.input_of(soft, "Image"), nodes.soften(group, nodes.output_of(both, "Image")))
+    nodes.feed(nodes.input_of(soft, "Image"), compositor_nodes.soften(group, nodes.output_of(both, "Image")))
     around = nodes.math(group, "MAXIMUM", nodes.output_of(soft, "Green"), 1e-3)
     return nodes.math(group, "DIVIDE", nodes.output_of(soft, "Red"), around, label="Nearer")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .. import nodes, tags
+from .. import compositor_nodes, nodes, tags
 
 Socket = bpy.types.NodeSocket
 
@@ -38,9 +38,9 @@ def to_plate_size(
     if map_size == plate_size:
         return [_red(tree, socket) for socket in maps]
     centres = _pixel_centres(tree, plate_size)
-    if nodes.has_bilinear_map_uv():
+    if compositor_nodes.has_bilinear_map_uv():
         uv = _vector(tree, *(nodes.math(tree, "DIVIDE", c, float(n)) for c, n in zip(centres, plate_size)))
-        return [_red(tree, nodes.map_uv(tree, socket, uv, bilinear=True)) for socket in maps]
+        return [_red(tree, compositor_nodes.map_uv(tree, socket, uv, bilinear=True)) for socket in maps]
     # Map UV of 4.x knows Nearest, and an anisotropic filter that blurs: bilinear is made of four Nearest lookups.
     (u, fx), (v, fy) = (
         _neighbours(tree, c, size, plate) for c, size, plate in zip(centres, map_size, plate_size, strict=True)
@@ -49,7 +49,9 @@ def to_plate_size(
     results = []
     for socket in maps:
         rows = [
-            _blend(tree, *(_red(tree, nodes.map_uv(tree, socket, corner, bilinear=False)) for corner in row), fx)
+            _blend(
+                tree, *(_red(tree, compositor_nodes.map_uv(tree, socket, corner, bilinear=False)) for corner in row), fx
+            )
             for row in corners
         ]
         results.append(_blend(tree, *rows, fy))
@@ -73,7 +75,7 @@ def _neighbours(
 
 def _pixel_centres(tree: bpy.types.NodeTree, size: tuple[int, int]) -> tuple[Socket, Socket]:
     """Pictures of the given size that hold each pixel's x + 0.5 and y + 0.5, counted from the bottom left."""
-    if nodes.has_image_coordinates():
+    if compositor_nodes.has_image_coordinates():
         # A generated image is no more than its size in the .blend file.
         picture = _shared_image(f"{size[0]}x{size[1]}", *size)
         node = nodes.new(tree, "CompositorNodeImage", image=picture, label="Size of the plate")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import nodes, tags
+from .. import compositor_nodes, nodes, tags
 from ..camera import SCALE_PATH, find_rig
 from ..depth import Depth, disparity_image
 from ..plate import plate_image, show_plate
@@ -81,11 +81,11 @@ def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
         The tree shows nothing yet and the plate, which it is to show, is missing. Nothing is changed then.
     """
     depth.require_done(shot)
-    existing = nodes.find_compositor_tree(scene)
-    output = nodes.find_compositor_output(existing) if existing is not None else None
+    existing = compositor_nodes.find_scene_tree(scene)
+    output = compositor_nodes.find_result(existing) if existing is not None else None
     if output is None or not output.is_linked:
         plate_image(depth)  # raises where it is missing
-    tree = nodes.compositor_tree(scene)
+    tree = compositor_nodes.scene_tree(scene)
     scene.render.use_compositing = True
     setup = Setup(scene=scene, tree=tree, depth=depth, shot=shot)
     if setup.find(PLATE_KIND) is not None:
@@ -95,7 +95,7 @@ def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
 
 def picture(setup: Setup) -> Socket:
     """The output socket whose picture is the scene's result so far; an unlinked output gets the plate and a viewer."""
-    output = nodes.compositor_output(setup.tree)
+    output = compositor_nodes.result(setup.tree)
     if not output.is_linked:
         socket = plate(setup)
         setup.tree.links.new(socket, output)
@@ -192,7 +192,7 @@ def insert(setup: Setup, first: Socket, last: Socket) -> None:
         Output of the effect that becomes the result.
     """
     before = picture(setup)
-    output = nodes.compositor_output(setup.tree)
+    output = compositor_nodes.result(setup.tree)
     setup.tree.links.new(before, first)
     setup.tree.links.new(last, output)
     for viewer in setup.tree.nodes:

@@ -5,8 +5,8 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene.compositing import depth_group
 
 SIZES = [((32, 18), (32, 18)), ((16, 9), (32, 18)), ((16, 9), (33, 19)), ((9, 15), (19, 31))]
@@ -14,7 +14,7 @@ SIZES = [((32, 18), (32, 18)), ((16, 9), (32, 18)), ((16, 9), (33, 19)), ((9, 15
 
 def place(scene, depth, shot, **inputs):
     """The group as a node of the scene's tree."""
-    tree = nodes.compositor_tree(scene)
+    tree = compositor_nodes.scene_tree(scene)
     node = nodes.new(tree, "CompositorNodeGroup")
     node.node_tree = depth_group(depth, shot)
     for name, value in inputs.items():
@@ -130,7 +130,7 @@ def test_fits_a_render_of_another_size_as_the_plate_does(tmp_path, empty_file, r
     image = bpy.data.images.load(str(tmp_path / "plate.exr"))
     image.colorspace_settings.name = "Non-Color"
     node = place(empty_file, depth, depth.sequence.shots[0])
-    tree = nodes.compositor_tree(empty_file)
+    tree = compositor_nodes.scene_tree(empty_file)
     source = nodes.new(tree, "CompositorNodeImage", image=image)
     scale = nodes.new(tree, "CompositorNodeScale")
     nodes.set_option(scale, "space", "RENDER_SIZE")

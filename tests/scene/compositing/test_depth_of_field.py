@@ -7,8 +7,8 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.scene import compositor_nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene.compositing import CompositingError, add_depth_of_field
 
 SIZE = (120, 40)
@@ -91,7 +91,7 @@ def test_no_camera_is_said_in_a_sentence_and_nothing_changes(tmp_path, empty_fil
     depth = make(tmp_path)
     with pytest.raises(CompositingError, match="has no camera"):
         add_depth_of_field(empty_file, depth, depth.sequence.shots[0])
-    assert nodes.find_compositor_tree(empty_file) is None
+    assert compositor_nodes.find_scene_tree(empty_file) is None
 
 
 def test_the_second_time_nothing_is_doubled_and_what_was_tuned_is_kept(tmp_path, empty_file):
@@ -101,7 +101,7 @@ def test_the_second_time_nothing_is_doubled_and_what_was_tuned_is_kept(tmp_path,
     camera.data.dof.focus_distance = 6.0
     node = add_depth_of_field(empty_file, depth, shot)
     assert camera.data.dof.focus_distance == 6.0
-    tree = nodes.find_compositor_tree(empty_file)
+    tree = compositor_nodes.find_scene_tree(empty_file)
     node.f_stop = 1.5
     before = (len(tree.nodes), len(tree.links))
     assert add_depth_of_field(empty_file, depth, shot, focus_distance=3.0, max_blur=5) == node

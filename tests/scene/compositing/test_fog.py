@@ -4,8 +4,8 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene.compositing import add_fog
 
 COLOR = np.array([0.6, 0.2, 0.9])
@@ -51,7 +51,7 @@ def test_the_second_time_nothing_is_doubled_and_what_was_tuned_is_kept(tmp_path,
     depth = depths.load(depth_maker.make(tmp_path))
     shot = depth.sequence.shots[0]
     node = add_fog(empty_file, depth, shot)
-    tree = nodes.find_compositor_tree(empty_file)
+    tree = compositor_nodes.find_scene_tree(empty_file)
     nodes.input_of(node, "Density").default_value = 0.123
     nodes.input_of(node, "Start").default_value = 4.5
     before = (len(tree.nodes), len(tree.links))

@@ -4,8 +4,8 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene.compositing import add_depth_matte
 
 
@@ -35,7 +35,7 @@ def test_target_tolerance_softness(tmp_path, empty_file, map_size, plate_size, s
 def test_the_result_stays_as_it_was_and_the_viewer_shows_the_cutout(tmp_path, empty_file):
     depth = depths.load(depth_maker.make(tmp_path, size=(16, 9)))
     node = add_depth_matte(empty_file, depth, depth.sequence.shots[0], target=2.9, tolerance=0.1)
-    tree = nodes.find_compositor_tree(empty_file)
+    tree = compositor_nodes.find_scene_tree(empty_file)
     compositor.prepare(empty_file, (16, 9))
     found = compositor.render(empty_file, tmp_path, 2)
     np.testing.assert_allclose(found[..., :3], compositor.plate(2, (16, 9)), atol=3e-4)
@@ -57,7 +57,7 @@ def test_the_second_time_nothing_is_doubled_and_what_was_tuned_is_kept(tmp_path,
     depth = depths.load(depth_maker.make(tmp_path))
     shot = depth.sequence.shots[0]
     node = add_depth_matte(empty_file, depth, shot)
-    tree = nodes.find_compositor_tree(empty_file)
+    tree = compositor_nodes.find_scene_tree(empty_file)
     nodes.input_of(node, "Target").default_value = 7.5
     before = (len(tree.nodes), len(tree.links))
     assert add_depth_matte(empty_file, depth, shot, softness=0.75) == node

@@ -6,8 +6,8 @@ import depth_maker
 import numpy as np
 import OpenEXR
 import pytest
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene.compositing import CompositingError, add_fog, add_z_merge
 
 RED = (0.8, 0.1, 0.05)
@@ -93,7 +93,7 @@ def test_alpha_shows_the_plate_through(tmp_path, empty_file):
     OpenEXR.File(header, {**channels, "A": alpha}).write(str(tmp_path / "render.exr"))
     near = np.where(np.arange(24) < 12, 3.0, 5.0)[None].repeat(16, axis=0)
     depth_maker.write_map(tmp_path / "z.exr", near)
-    tree = nodes.find_compositor_tree(empty_file)
+    tree = compositor_nodes.find_scene_tree(empty_file)
     for name, file in (("Render", "render.exr"), ("Render Z", "z.exr")):
         image = bpy.data.images.load(str(tmp_path / file))
         image.colorspace_settings.name = "Non-Color"
@@ -142,12 +142,12 @@ def test_each_shot_of_a_clip_gets_its_merge(tmp_path, empty_file):
 def test_a_tree_that_shows_a_render_gets_the_plate_under_it(tmp_path, empty_file):
     depth = depths.load(depth_maker.make(tmp_path, size=(24, 16)))
     add_card(empty_file, distance=0.5)
-    tree = nodes.compositor_tree(empty_file)
+    tree = compositor_nodes.scene_tree(empty_file)
     layers = nodes.new(tree, "CompositorNodeRLayers", scene=empty_file)
     grade = nodes.new(tree, "CompositorNodeHueSat")
     nodes.input_of(grade, "Value").default_value = 0.5
     nodes.feed(nodes.input_of(grade, "Image"), nodes.output_of(layers, "Image"))
-    nodes.feed(nodes.compositor_output(tree), nodes.output_of(grade, "Image"))
+    nodes.feed(compositor_nodes.result(tree), nodes.output_of(grade, "Image"))
     add_z_merge(empty_file, depth, depth.sequence.shots[0])
     assert sum(n.bl_idname == "CompositorNodeRLayers" for n in tree.nodes) == 1
     compositor.prepare(empty_file, (24, 16))
@@ -158,11 +158,11 @@ def test_a_tree_that_shows_a_render_gets_the_plate_under_it(tmp_path, empty_file
 
 def test_a_render_over_a_picture_is_refused_in_a_sentence(tmp_path, empty_file):
     depth = depths.load(depth_maker.make(tmp_path, size=(24, 16)))
-    tree = nodes.compositor_tree(empty_file)
+    tree = compositor_nodes.scene_tree(empty_file)
     layers = nodes.new(tree, "CompositorNodeRLayers", scene=empty_file)
     picture = nodes.new(tree, "CompositorNodeImage")
-    both = nodes.mix_color(tree, 0.5, nodes.output_of(layers, "Image"), nodes.output_of(picture, "Image"))
-    nodes.feed(nodes.compositor_output(tree), both)
+    both = compositor_nodes.mix_color(tree, 0.5, nodes.output_of(layers, "Image"), nodes.output_of(picture, "Image"))
+    nodes.feed(compositor_nodes.result(tree), both)
     before = (len(tree.nodes), len(tree.links))
     with pytest.raises(CompositingError, match="lays a render over pictures already"):
         add_z_merge(empty_file, depth, depth.sequence.shots[0])
@@ -175,7 +175,7 @@ def test_later_fog_lies_on_the_render_too_and_nothing_is_doubled(tmp_path, empty
     add_card(empty_file, distance=0.5)
     node = add_z_merge(empty_file, depth, shot)
     add_fog(empty_file, depth, shot, color=(0, 0, 1), density=2.0, start=0.25)
-    tree = nodes.find_compositor_tree(empty_file)
+    tree = compositor_nodes.find_scene_tree(empty_file)
     before = (len(tree.nodes), len(tree.links))
     assert add_z_merge(empty_file, depth, shot) == node
     assert (len(tree.nodes), len(tree.links)) == before

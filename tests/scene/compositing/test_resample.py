@@ -5,7 +5,7 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene.compositing import resample
 
 
@@ -27,7 +27,7 @@ def test_bilinear_to_the_pixel(tmp_path, empty_file, map_size, plate_size):
     depth_maker.write_map(tmp_path / "map.exr", values)
     image = bpy.data.images.load(str(tmp_path / "map.exr"))
     image.colorspace_settings.name = "Non-Color"
-    tree = nodes.compositor_tree(empty_file)
+    tree = compositor_nodes.scene_tree(empty_file)
     source = nodes.new(tree, "CompositorNodeImage", image=image)
     both = resample.to_plate_size(
         tree, [nodes.output_of(source, "Image")] * 2, map_size=map_size, plate_size=plate_size
@@ -54,7 +54,7 @@ def test_helper_images_are_shared_and_survive_a_saved_file(tmp_path, empty_file)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
     assert helpers() == names
     scene = bpy.context.scene
-    tree = nodes.compositor_tree(scene)
+    tree = compositor_nodes.scene_tree(scene)
     x, y = resample._pixel_centres(tree, (700, 5))
     assert helpers() == names
     compositor.prepare(scene, (700, 5))

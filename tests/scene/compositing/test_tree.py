@@ -6,8 +6,8 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene import plate as plates
 from bl_ext.dev.fathom.scene.compositing import (
     add_depth_matte,
@@ -42,13 +42,13 @@ def position(node):
 
 def artist_tree(scene):
     """Two pictures, graded and mixed through a reroute, into the output and a viewer."""
-    tree = nodes.compositor_tree(scene)
+    tree = compositor_nodes.scene_tree(scene)
     image = bpy.data.images.new("mine", 16, 9)
     source = nodes.new(tree, "CompositorNodeImage", image=image)
     grade = nodes.new(tree, "CompositorNodeHueSat")
     reroute = nodes.new(tree, "NodeReroute")
     viewer = nodes.new(tree, "CompositorNodeViewer")
-    output = nodes.compositor_output(tree)
+    output = compositor_nodes.result(tree)
     nodes.feed(nodes.input_of(grade, "Image"), nodes.output_of(source, "Image"))
     nodes.feed(reroute.inputs[0], nodes.output_of(grade, "Image"))
     nodes.feed(nodes.input_of(viewer, "Image"), reroute.outputs[0])
@@ -70,7 +70,7 @@ def test_existing_links_survive_but_the_one_into_the_output(depth, add):
     replaced = before - links(tree)
     assert len(replaced) == (0 if add is add_depth_matte else 1)
     assert all(to == output.node.name for _, _, to, _ in replaced)
-    assert output.is_linked and nodes.compositor_output(tree) == output
+    assert output.is_linked and compositor_nodes.result(tree) == output
     assert not any(node.label == "Plate" for node in tree.nodes)  # it has a picture already
 
 
@@ -105,7 +105,7 @@ def test_everything_at_once_stands_in_frames_without_overlaps_and_is_added_once(
 def test_an_empty_tree_shows_the_plate_through_to_the_output_and_a_viewer(depth, tmp_path):
     scene = bpy.context.scene
     node = add_fog(scene, depth, depth.sequence.shots[0], density=0)
-    tree = nodes.find_compositor_tree(scene)
+    tree = compositor_nodes.find_scene_tree(scene)
     viewer = next(n for n in tree.nodes if n.bl_idname == "CompositorNodeViewer")
     assert nodes.input_of(viewer, "Image").links[0].from_node == node
     compositor.prepare(scene, (16, 9))
@@ -144,7 +144,7 @@ def test_scale_follows_the_rig_until_the_artist_sets_it(depth, tmp_path):
     cameras.build_camera(depth, other, scene=scene)
     add_fog(scene, depth, other)
     assert nodes.input_of(second, "Scale").default_value == 7.0
-    drivers = nodes.find_compositor_tree(scene).animation_data.drivers
+    drivers = compositor_nodes.find_scene_tree(scene).animation_data.drivers
     assert [curve.data_path for curve in drivers] == [nodes.input_of(group, "Scale").path_from_id("default_value")]
 
 
@@ -160,7 +160,7 @@ def test_a_refused_shot_or_a_missing_plate_changes_nothing(tmp_path, empty_file,
     (tmp_path / "plate" / "plate.0002.png").unlink()
     with pytest.raises(plates.PlateError, match="Frame 2 of the plate is missing"):
         add(empty_file, depth, depth.sequence.shots[0])
-    assert nodes.find_compositor_tree(empty_file) is None
+    assert compositor_nodes.find_scene_tree(empty_file) is None
     assert not empty_file.view_layers[0].use_pass_z
 
 
@@ -168,7 +168,7 @@ def test_what_was_deleted_is_added_again(depth):
     scene = bpy.context.scene
     shot = depth.sequence.shots[0]
     node = add_fog(scene, depth, shot)
-    tree = nodes.find_compositor_tree(scene)
+    tree = compositor_nodes.find_scene_tree(scene)
     group = nodes.input_of(node, "Z").links[0].from_node.node_tree
     nodes.input_of(node, "Density").default_value = 0.321
     tree.nodes.remove(nodes.input_of(node, "Z").links[0].from_node)
@@ -177,10 +177,10 @@ def test_what_was_deleted_is_added_again(depth):
     assert nodes.input_of(node, "Has Depth").is_linked
     assert nodes.input_of(node, "Density").default_value == pytest.approx(0.321)
     source = nodes.input_of(node, "Image").links[0].from_socket
-    nodes.feed(nodes.compositor_output(tree), source)
+    nodes.feed(compositor_nodes.result(tree), source)
     tree.nodes.remove(node)
     again = add_fog(scene, depth, shot)
-    assert nodes.compositor_output(tree).links[0].from_node == again
+    assert compositor_nodes.result(tree).links[0].from_node == again
 
 
 @pytest.mark.parametrize("add", EFFECTS)
@@ -191,7 +191,7 @@ def test_a_clip_that_moved_on_the_timeline_moves_plate_and_depth(depth, tmp_path
     node = add(scene, depth, shot)
     moved = depths.load(depth.folder, frame_offset=50)
     assert add(scene, moved, moved.sequence.shots[0]) == node
-    tree = nodes.find_compositor_tree(scene)
+    tree = compositor_nodes.find_scene_tree(scene)
     group = next(n for n in tree.nodes if n.label == "Fathom Depth")
     plate = next(n for n in tree.nodes if n.get("fathom_kind") == "comp_plate")
     compositor.prepare(scene, (16, 9))
@@ -214,6 +214,6 @@ def test_effects_survive_a_saved_file_with_drivers_and_frames(depth, tmp_path):
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "saved.blend"))
     scene = bpy.context.scene
     np.testing.assert_allclose(compositor.render(scene, tmp_path, 2), before, atol=1e-6)
-    count = len(nodes.find_compositor_tree(scene).nodes)
+    count = len(compositor_nodes.find_scene_tree(scene).nodes)
     add_fog(scene, depths.load(depth.folder), shot)
-    assert len(nodes.find_compositor_tree(scene).nodes) == count
+    assert len(compositor_nodes.find_scene_tree(scene).nodes) == count
