@@ -32,6 +32,12 @@ def read_png(path: Path) -> NDArray[np.uint8]:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
 
+def read_grey16(path: Path) -> NDArray[np.uint16]:
+    """Read a 16-bit grey picture as uint16 [H, W]."""
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="gray16le")
+
+
 def resize(picture: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     """The picture [H, W, 3] at another width, its aspect kept, by area or bicubic sampling."""
     height = round(picture.shape[0] * width / picture.shape[1])

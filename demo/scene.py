@@ -27,7 +27,7 @@ def build(*, frames: int) -> bpy.types.Scene:
 
     The path is the same for any number of frames; fewer frames are larger steps.
     """
-    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)  # unlike factory settings, keeps extensions
     scene = bpy.context.scene
     scene.frame_start, scene.frame_end, scene.render.fps = 1, frames, 24
     random = np.random.default_rng(7)

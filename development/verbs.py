@@ -29,12 +29,8 @@ def test(arguments: list[str]) -> int:
     """
     versions, rest = _blender_versions(arguments)
     paths = [Path(a.split("::")[0]).resolve() for a in rest if (ROOT / a.split("::")[0]).exists()]
-    worker_tests = ROOT / "tests" / "inference"
-    worker_only = bool(paths) and all(path.is_relative_to(worker_tests) for path in paths)
-    blender_only = bool(paths) and all(
-        path.parent != ROOT / "tests" and path.is_relative_to(ROOT / "tests") and not path.is_relative_to(worker_tests)
-        for path in paths
-    )
+    sides = {_side(path) for path in paths}
+    worker_only, blender_only = sides == {"worker"}, sides == {"blender"}
     worker = environments.ensure(INFERENCE)
     suites: list[tuple[str, Path]] = []
     if not versions and not blender_only:
@@ -80,6 +76,14 @@ def benchmark(arguments: list[str]) -> int:
     """Run the benchmarks in the worker's environment."""
     worker = environments.ensure(INFERENCE)
     return _run([str(worker), "-m", "benchmarks.parallax", *arguments])
+
+
+def _side(path: Path) -> str:
+    """Where the tests at a path can run: 'worker', 'blender' or 'both', as ``tests/conftest.py`` sorts them."""
+    inside = path.relative_to(ROOT / "tests").parts if path.is_relative_to(ROOT / "tests") else ()
+    if not inside or inside[0].endswith(".py"):
+        return "both"
+    return "worker" if inside[0] in ("inference", "development") else "blender"
 
 
 def _blender_versions(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -16,9 +16,10 @@ from development import in_blender
 ROOT = Path(__file__).resolve().parent.parent
 HAS_BPY = importlib.util.find_spec("bpy") is not None
 
-# tests/inference/ is the worker's side, every other folder Blender's; files beside this one run on both.
+# These folders are the worker's side, every other one Blender's; files beside this one run on both.
+_WORKERS = ("inference", "development")
 _FOLDERS = [path.name for path in sorted((ROOT / "tests").iterdir()) if path.is_dir()]
-collect_ignore_glob = ["inference/*"] if HAS_BPY else [f"{name}/*" for name in _FOLDERS if name != "inference"]
+collect_ignore_glob = [f"{name}/*" for name in _FOLDERS if (name in _WORKERS) == HAS_BPY]
 
 
 def pytest_configure():
