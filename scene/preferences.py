@@ -25,12 +25,12 @@ def worker_python() -> Path:
     MissingEnvironment
         One sentence that names the cure.
     """
-    return environment.find_python(_get("python"), home=data_folder())
+    return environment.find_python(_get("python"), home=data_folder(), requirements=environment.LIGHT)
 
 
 def own_environment() -> Path:
     """The folder of the environment that Fathom sets up."""
-    return environment.own_environment(data_folder())
+    return environment.own_environment(data_folder(), environment.LIGHT)
 
 
 def offline_reason() -> str | None:

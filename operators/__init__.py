@@ -1,0 +1,38 @@
+"""What the artist clicks and scripts call: thin operators over `scene` and the worker's client."""
+
+import atexit
+
+import bpy
+
+from ..scene import running
+from . import build, command_line, compositing, depths, environment, estimate, following
+
+CLASSES = (*estimate.CLASSES, *environment.CLASSES, *depths.CLASSES, *build.CLASSES, *compositing.CLASSES)
+
+_command = None
+
+
+@bpy.app.handlers.persistent
+def _before_load(*_arguments) -> None:
+    """Another file is opened: what goes on belonged to this one."""
+    running.end_current()
+
+
+def register() -> None:
+    """Make the operators, the command and the handlers known."""
+    global _command  # noqa: PLW0603 -- Blender's handle of the command, needed to take it back
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.app.handlers.load_pre.append(_before_load)
+    atexit.register(running.end_current)
+    _command = bpy.utils.register_cli_command("fathom", command_line.main)
+
+
+def unregister() -> None:
+    """End what goes on and take everything back."""
+    following.end()
+    bpy.utils.unregister_cli_command(_command)
+    atexit.unregister(running.end_current)
+    bpy.app.handlers.load_pre.remove(_before_load)
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,81 @@
+"""The operators that build a shot's camera, depth mesh and fog volume."""
+
+import bpy
+
+from ..scene.camera import SENSOR_WIDTH, build_camera, fit_render_size, render_size_problem
+from ..scene.fog import build_fog
+from ..scene.mesh import build_mesh
+from .on_depth import OnDepth
+
+
+class _Build(OnDepth):
+    """The camera, which everything else hangs on, is built on the way where it is not there."""
+
+    focal_length: bpy.props.FloatProperty(
+        name="Focal Length",
+        description="For a camera that does not move, in millimetres on a sensor 36 mm wide; 0: the camera that the "
+        "estimator found, else the known lens of the scene",
+        default=0.0,
+        min=0.0,
+        soft_max=300.0,
+    )
+
+    def camera(self, context, depth, shot):
+        """The shot's camera."""
+        focal_length = self.focal_length or None
+        kept = context.scene.fathom
+        if focal_length is None and shot.camera is None and kept.use_focal_length:
+            focal_length = kept.focal_length * SENSOR_WIDTH / kept.sensor_width
+        return build_camera(depth, shot, scene=context.scene, focal_length=focal_length)
+
+
+class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
+    """Build the camera that filmed the shot, moving as it did, with the clip behind it"""
+
+    bl_idname = "fathom.build_camera"
+    bl_label = "Camera"
+    bl_options = {"REGISTER", "UNDO"}
+
+    fit_render_size: bpy.props.BoolProperty(
+        name="Fit Render Size", description="Set the scene's render size to the clip's", default=False
+    )
+
+    def build(self, context, depth, shot):
+        """The camera, and the render size that it wants."""
+        camera = self.camera(context, depth, shot)
+        if self.fit_render_size:
+            fit_render_size(context.scene, depth)
+        problem = render_size_problem(context.scene, depth)
+        if problem:
+            self.report({"WARNING"}, problem)
+        return camera.name
+
+
+class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):
+    """Build the shot's surface, or its points, seen by its camera: each picture element where its depth says"""
+
+    bl_idname = "fathom.build_depth_mesh"
+    bl_label = "Depth Mesh"
+    bl_options = {"REGISTER", "UNDO"}
+
+    points: bpy.props.BoolProperty(name="Point Cloud", description="Points instead of a surface", default=False)
+
+    def build(self, context, depth, shot):
+        """The mesh under the shot's camera."""
+        points = self.points if self.properties.is_property_set("points") else None
+        return build_mesh(depth, shot, self.camera(context, depth, shot), points=points).name
+
+
+class FATHOM_OT_build_fog(_Build, bpy.types.Operator):
+    """Fill what the shot's camera sees with fog that ends at the surfaces"""
+
+    bl_idname = "fathom.build_fog"
+    bl_label = "Fog Volume"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def build(self, context, depth, shot):
+        """The fog under the shot's camera."""
+        return build_fog(depth, shot, self.camera(context, depth, shot)).name
+
+
+CLASSES = (FATHOM_OT_build_camera, FATHOM_OT_build_depth_mesh, FATHOM_OT_build_fog)

@@ -1,0 +1,161 @@
+"""``blender --command fathom …``: the main job from a shell or a farm, without a script.
+
+Blender calls `main` with what follows the command's name, in background, and ends with what it returns.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import bpy
+
+from ..inference import exit_codes
+from ..inference.client import WorkerError
+from ..inference.environment import MissingEnvironment
+from ..inference.events import Event, Progress, Stage, Warning
+from ..inference.job import JobError
+from ..scene import build, depth_list, source
+from ..scene import depth as depth_module
+from ..scene import estimate as estimate_module
+from ..scene.camera import CameraError
+from ..scene.depth import DepthError
+from ..scene.plate import PlateError
+from ..scene.settings import Settings
+from ..scene.source import SourceError
+
+_PROBLEMS: dict[type[Exception], int] = {
+    SourceError: exit_codes.BAD_CLIP,
+    JobError: exit_codes.USAGE,
+    MissingEnvironment: exit_codes.MISSING,
+    DepthError: exit_codes.FAILED,
+    CameraError: exit_codes.FAILED,
+    PlateError: exit_codes.BAD_CLIP,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one verb.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What follows ``--command fathom``.
+
+    Returns
+    -------
+    int
+        An exit code, see `inference.exit_codes`.
+    """
+    parser = _parser()
+    try:
+        options = parser.parse_args(list(arguments))
+    except SystemExit as error:  # argparse has printed why; Blender wants the code
+        return int(error.code or 0)
+    try:
+        options.run(options)
+    except WorkerError as error:
+        return _fail(error, error.event.code)
+    except tuple(_PROBLEMS) as error:
+        return _fail(error, next(code for kind, code in _PROBLEMS.items() if isinstance(error, kind)))
+    return exit_codes.OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="blender --command fathom", description="Depth for a clip, and a scene of it."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    verb = verbs.add_parser("estimate", help="estimate the depth of a clip")
+    verb.add_argument("clip", metavar="CLIP", help="a movie, a folder of frames, or one frame of a sequence")
+    verb.add_argument(
+        "--output", metavar="DIR", required=True, help="folder of depth sequences: DIR/<clip>/v001 and on"
+    )
+    verb.add_argument("--frames", metavar="A-B", help="frames to estimate (default: all)")
+    verb.add_argument("--estimator", metavar="NAME", default="parallax", help="default: parallax")
+    verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
+    verb.add_argument("--full-size", action="store_true", help="bring the depth to the clip's own size")
+    verb.add_argument("--seed", metavar="N", type=int, default=0)
+    verb.add_argument("--focal-length", metavar="MM", type=float, help="of the lens, where it is known")
+    verb.add_argument("--sensor-width", metavar="MM", type=float, default=36.0, help="default: 36")
+    verb.add_argument("--new-version", action="store_true", help="also where this depth is there already")
+    verb.set_defaults(run=_estimate)
+
+    verb = verbs.add_parser("build", help="build a .blend file from a depth sequence")
+    verb.add_argument("depth", metavar="DIR", help="the folder with the depth.json")
+    verb.add_argument("--save", metavar="FILE", required=True, help="the .blend file to write")
+    verb.add_argument("--into", metavar="FILE", help="a .blend file to start from (default: an empty one)")
+    verb.add_argument(
+        "--what", nargs="+", choices=build.BUILDERS, default=["camera", "mesh"], help="default: camera mesh"
+    )
+    verb.add_argument(
+        "--all-shots", action="store_true", help="one setup for every shot (default: the first with depth)"
+    )
+    verb.add_argument("--focal-length", metavar="MM", type=float, help="on a sensor 36 mm wide, for a still camera")
+    verb.set_defaults(run=_build)
+    return parser
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    plate = source.from_file(options.clip)
+    if options.frames:
+        plate = estimate_module.only_frames(plate, options.frames)
+    settings = Settings(
+        estimator=options.estimator,
+        size=options.size,
+        full_size=options.full_size,
+        seed=options.seed,
+        focal_length=options.focal_length,
+        sensor_width=options.sensor_width,
+    )
+    depth = estimate_module.estimate(
+        plate,
+        root=Path(options.output).absolute(),
+        settings=settings,
+        new_version=options.new_version,
+        on_event=printing(),
+    )
+    print(depth.folder)
+
+
+def _build(options: argparse.Namespace) -> None:
+    if options.into:
+        bpy.ops.wm.open_mainfile(filepath=str(Path(options.into).absolute()))
+    else:
+        bpy.ops.wm.read_homefile(use_empty=True)
+    target = str(Path(options.save).absolute())
+    bpy.ops.wm.save_as_mainfile(filepath=target)  # first, so that paths become relative to it
+    scene = bpy.context.scene
+    depth = depth_module.load(Path(options.depth).absolute())
+    depth_list.remember(scene, depth)
+    shots = depth.sequence.done_shots
+    if not shots:
+        raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
+    if not options.into:
+        build.fit_scene(scene, depth)
+    for shot in shots if options.all_shots else shots[:1]:
+        for name in build.build(options.what, depth, shot, scene=scene, focal_length=options.focal_length):
+            print(f"Fathom: built {name}")
+    bpy.ops.wm.save_as_mainfile(filepath=target)
+    print(target)
+
+
+def printing() -> Callable[[Event], None]:
+    """A listener that prints a run's stages, warnings and every tenth of its progress."""
+    told = {"tenth": 0}
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Stage):
+            print(f"Fathom: {event.label}", flush=True)
+        elif isinstance(event, Warning):
+            print(f"Fathom: {event.message}", flush=True)
+        elif isinstance(event, Progress) and int(event.fraction * 10) > told["tenth"]:
+            told["tenth"] = int(event.fraction * 10)
+            print(f"Fathom: {event.fraction:.0%}, {event.frames} of {event.frames_total} frames", flush=True)
+
+    return on_event
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"Fathom: {error}", flush=True)
+    return code

@@ -1,0 +1,66 @@
+"""The operators that put a depth effect into the scene's compositor."""
+
+import bpy
+
+from ..scene import compositing
+from ..scene.compositing.tree import CompositingError
+from .on_depth import OnDepth
+
+
+class _Add(OnDepth):
+    """One effect for each shot; adding it again finds the one that is there."""
+
+    problems = (*OnDepth.problems, CompositingError)
+
+    @classmethod
+    def poll(cls, context):
+        return context.scene is not None
+
+    def build(self, context, depth, shot):
+        """The effect's node."""
+        node = self.add(context.scene, depth, shot)
+        return f"{node.label or node.name} of {depth.label('', shot).strip()}"
+
+
+class FATHOM_OT_add_compositing_fog(_Add, bpy.types.Operator):
+    """Lay fog over the picture in the compositor, thicker with distance"""
+
+    bl_idname = "fathom.add_compositing_fog"
+    bl_label = "Fog"
+    bl_options = {"REGISTER", "UNDO"}
+    add = staticmethod(compositing.add_fog)
+
+
+class FATHOM_OT_add_compositing_dof(_Add, bpy.types.Operator):
+    """Blur the picture in the compositor in front of and behind a distance"""
+
+    bl_idname = "fathom.add_compositing_dof"
+    bl_label = "Depth of Field"
+    bl_options = {"REGISTER", "UNDO"}
+    add = staticmethod(compositing.add_depth_of_field)
+
+
+class FATHOM_OT_add_compositing_matte(_Add, bpy.types.Operator):
+    """Make a matte in the compositor of what lies at a distance"""
+
+    bl_idname = "fathom.add_compositing_matte"
+    bl_label = "Depth Matte"
+    bl_options = {"REGISTER", "UNDO"}
+    add = staticmethod(compositing.add_depth_matte)
+
+
+class FATHOM_OT_add_compositing_z_merge(_Add, bpy.types.Operator):
+    """Combine the scene's render with the clip in the compositor, the nearer in front"""
+
+    bl_idname = "fathom.add_compositing_z_merge"
+    bl_label = "Z Merge"
+    bl_options = {"REGISTER", "UNDO"}
+    add = staticmethod(compositing.add_z_merge)
+
+
+CLASSES = (
+    FATHOM_OT_add_compositing_fog,
+    FATHOM_OT_add_compositing_dof,
+    FATHOM_OT_add_compositing_matte,
+    FATHOM_OT_add_compositing_z_merge,
+)

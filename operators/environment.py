@@ -1,0 +1,71 @@
+"""The operators that set the worker's environment up, and remove it."""
+
+import bpy
+
+from ..inference import environment, environment_setup
+from ..inference.environment import MissingEnvironment
+from ..inference.environment_setup import SetupError
+from ..scene import preferences, running
+from .following import Follows, redraw
+
+
+class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
+    """Download the packages that estimating needs into Fathom's own environment; Blender itself is left alone"""
+
+    bl_idname = "fathom.set_up_environment"
+    bl_label = "Set Up"
+
+    problems = (SetupError, MissingEnvironment, OSError)
+
+    @classmethod
+    def poll(cls, context):
+        if running.current() is not None:
+            cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
+            return False
+        reason = preferences.offline_reason()
+        if reason is not None:
+            cls.poll_message_set(reason.rstrip("."))
+            return False
+        return True
+
+    def begin(self, context):
+        """The steps that make the environment with Blender's own Python."""
+        python = environment_setup.base_python()
+        folder = preferences.own_environment()
+        steps = environment_setup.create(folder, python=python, requirements=environment.LIGHT)
+        return "Setting up the inference environment", steps
+
+    def finish(self, context):
+        """The environments of earlier versions have served."""
+        environment_setup.remove_others(preferences.own_environment())
+        self.report({"INFO"}, "The inference environment is ready")
+
+
+class FATHOM_OT_remove_environment(bpy.types.Operator):
+    """Delete the environment that Fathom set up; depth that was estimated is kept"""
+
+    bl_idname = "fathom.remove_environment"
+    bl_label = "Remove"
+
+    @classmethod
+    def poll(cls, context):
+        if running.current() is not None:
+            cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
+            return False
+        return True
+
+    def invoke(self, context, event):
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context):
+        try:
+            environment_setup.remove(preferences.data_folder())
+        except OSError as error:
+            self.report({"ERROR"}, f"The environment cannot be removed: {error}. End what still runs from it.")
+            return {"CANCELLED"}
+        redraw()
+        self.report({"INFO"}, "The inference environment was removed")
+        return {"FINISHED"}
+
+
+CLASSES = (FATHOM_OT_set_up_environment, FATHOM_OT_remove_environment)

@@ -1,0 +1,174 @@
+"""The operators that estimate depth, and cancel it."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import bpy
+
+from ..inference import client
+from ..inference.environment import MissingEnvironment
+from ..inference.job import JobError
+from ..scene import depth_list, output, preferences, running, source
+from ..scene import estimate as estimate_module
+from ..scene import settings as settings_module
+from ..scene.depth import DepthError
+from ..scene.output import OutputError
+from ..scene.settings import Settings
+from ..scene.source import Plate, SourceError
+from ..scene.versions import PATH_OPTIONS, sequencer_scene, strips_of
+from .following import Follows
+
+
+class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
+    """Estimate the depth of every frame that the active strip or clip shows"""
+
+    bl_idname = "fathom.estimate_video_depth"
+    bl_label = "Estimate Video Depth"
+    bl_options = {"UNDO"}  # no REGISTER: adjusting the last operation would estimate again
+
+    problems = (SourceError, JobError, OutputError, MissingEnvironment, DepthError)
+    kept_note = "What was finished is kept: estimating again goes on from there."
+
+    filepath: bpy.props.StringProperty(
+        name="File",
+        description="A movie, or one picture of a sequence, instead of a strip or clip",
+        subtype="FILE_PATH",
+    )
+    strip: bpy.props.StringProperty(name="Strip", description="Name of a strip, instead of the active one")
+    clip: bpy.props.StringProperty(name="Clip", description="Name of a movie clip, instead of the one that is shown")
+    frames: bpy.props.StringProperty(
+        name="Frames", description="The clip's frames to estimate, such as 1001-1040; empty: all that are shown"
+    )
+    output: bpy.props.StringProperty(
+        name="Output",
+        description="Folder of the depth sequences; empty: the scene's",
+        subtype="DIR_PATH",
+        options=PATH_OPTIONS,
+    )
+    estimator: bpy.props.StringProperty(name="Estimator", description="Name of the estimator; empty: the scene's")
+    parameters: bpy.props.StringProperty(
+        name="Parameters", description="The estimator's parameters as a JSON object; empty: the scene's"
+    )
+    size: bpy.props.IntProperty(
+        name="Working Size", description="Long side in pixels, 0 for the estimator's own; not set: the scene's", min=0
+    )
+    full_size: bpy.props.BoolProperty(name="Full Size", description="Depth at the clip's size; not set: the scene's")
+    seed: bpy.props.IntProperty(name="Seed", description="Not set: the scene's", min=0)
+    new_version: bpy.props.BoolProperty(
+        name="New Version", description="Estimate into a new folder also where this depth is there already"
+    )
+
+    _plate: Plate | None = None
+    _folder: Path | None = None
+    _scene = ""
+
+    @classmethod
+    def poll(cls, context):
+        if running.current() is not None:
+            cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
+            return False
+        return context.scene is not None
+
+    @classmethod
+    def description(cls, context, properties):
+        if properties.new_version:
+            return "Estimate into a new folder, also where this depth is there already"
+        return cls.__doc__
+
+    def begin(self, context):
+        """The plate, its job and where it goes; nothing to run where the result is there already."""
+        plate = self._find_plate(context)
+        settings = self._settings(context.scene)
+        root = output.root_folder(self.output or context.scene.fathom.output)
+        job, place = estimate_module.prepare(plate, settings, root=root, new_version=self.new_version)
+        self._plate, self._folder, self._scene = plate, place.folder, context.scene.name
+        if place.standing == "finished":
+            self.finish(context)
+            return None
+        python, home = preferences.worker_python(), preferences.data_folder()
+        verb = "Finishing" if place.standing == "unfinished" else "Estimating"
+        return f"{verb} the depth of {plate.name}", client.estimate(job, python=python, home=home)
+
+    def finish(self, context):
+        """Put the depth on the list of the scene that it was asked for in."""
+        scene = bpy.data.scenes.get(self._scene) or context.scene
+        depth = estimate_module.load(self._plate, self._folder)
+        depth_list.remember(scene, depth)
+        was_there = self._run is None
+        self.report({"INFO"}, f"Depth of {self._plate.name} {'was' if was_there else 'is'} in {self._folder}")
+
+    def _find_plate(self, context) -> Plate:
+        plate = _plate_of(context, filepath=self.filepath, strip=self.strip, clip=self.clip)
+        return estimate_module.only_frames(plate, self.frames) if self.frames else plate
+
+    def _settings(self, scene) -> Settings:
+        """The scene's settings, but for what the call names."""
+        settings = settings_module.from_scene(scene)
+        if self.estimator and self.estimator != settings.estimator:
+            parameters = settings_module.parameters(scene, self.estimator)
+            settings = dataclasses.replace(settings, estimator=self.estimator, parameters=parameters)
+        if self.parameters:
+            settings = dataclasses.replace(settings, parameters=_parameters(self.parameters))
+        named = {name: getattr(self, name) for name in ("full_size", "seed") if self.properties.is_property_set(name)}
+        if self.properties.is_property_set("size"):
+            named["size"] = self.size or None
+        return dataclasses.replace(settings, **named)
+
+
+class FATHOM_OT_cancel(bpy.types.Operator):
+    """End what Fathom is doing; the frames that are finished are kept"""
+
+    bl_idname = "fathom.cancel_estimate"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context):
+        run = running.current()
+        if run is None or run.cancelling:
+            cls.poll_message_set("Nothing goes on" if run is None else "It is being cancelled")
+            return False
+        return True
+
+    def execute(self, context):
+        running.current().cancel()
+        return {"FINISHED"}
+
+
+def _plate_of(context, *, filepath: str, strip: str, clip: str) -> Plate:
+    """The plate that is named, else the one in front of the artist: the editor's clip, or the active strip."""
+    if filepath:
+        return source.from_file(bpy.path.abspath(filepath))
+    if clip:
+        if clip not in bpy.data.movieclips:
+            raise SourceError(f"There is no movie clip '{clip}' in this file: choose one of its clips.")
+        return source.from_clip(bpy.data.movieclips[clip])
+    if not strip and context.area and context.area.type == "CLIP_EDITOR":
+        if context.space_data.clip is None:
+            raise SourceError("The Movie Clip Editor shows no clip: open one in it.")
+        return source.from_clip(context.space_data.clip)
+    scene = sequencer_scene(context)
+    editor = scene.sequence_editor
+    if strip:
+        found = strips_of(editor).get(strip) if editor else None
+        if found is None:
+            raise SourceError(
+                f"There is no strip '{strip}' in the sequencer of {scene.name}: choose one of its strips."
+            )
+        return source.from_strip(found, scene)
+    if editor is None or editor.active_strip is None:
+        raise SourceError("No strip is active: select a movie, image or clip strip in the Sequencer.")
+    return source.from_strip(editor.active_strip, scene)
+
+
+def _parameters(text: str) -> dict:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise JobError(f'The parameters are not valid JSON ({error}): write them as {{"name": value}}.') from error
+    if not isinstance(found, dict):
+        raise JobError('The parameters are no JSON object: write them as {"name": value}.')
+    return found
+
+
+CLASSES = (FATHOM_OT_estimate_video_depth, FATHOM_OT_cancel)

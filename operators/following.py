@@ -1,0 +1,165 @@
+"""What operators that start something long have in common: modal with a timer in the UI, blocking in background.
+
+Both follow the same generator (`scene.running.Run`). Between ticks nothing of Blender's is kept but the timer and
+the names of what is needed at the end, so the artist may undo, delete and switch scenes meanwhile.
+"""
+
+import time
+
+import bpy
+
+from ..inference.events import Stage
+from ..scene import running
+from ..scene.running import Run
+
+_TICK = 0.2
+_PRINT_EVERY = 2.0
+_timers: list[bpy.types.Timer] = []  # at most one; kept here so that disabling the extension can remove it
+
+
+class Follows:
+    """Mix-in: the operator gives `begin` and `finish`, and inherits how it is run.
+
+    ``begin(context)`` returns a title and a generator of events, or None when there is nothing to run; it raises one
+    of `problems` with a sentence for the artist. ``finish(context)`` is called when the run is done and takes in its
+    result.
+    """
+
+    problems: tuple[type[Exception], ...] = ()
+    kept_note = ""
+    """What the artist is told when the run was cancelled."""
+
+    _run: Run | None = None
+    _editor = ""
+
+    def execute(self, context):
+        """Run to the end, printing progress."""
+        try:
+            begun = self.begin(context)
+            if begun is None:
+                return {"FINISHED"}
+            self._run = running.start(*begun)
+        except (running.Busy, *self.problems) as problem:
+            return self._refuse(problem)
+        try:
+            _follow_printing(self._run)
+        finally:
+            running.end(self._run)
+        return self._conclude(context)
+
+    def invoke(self, context, event):
+        """Run beside the artist's work."""
+        if bpy.app.background:
+            return self.execute(context)
+        try:
+            begun = self.begin(context)
+            if begun is None:
+                return {"FINISHED"}
+            self._run = running.start(*begun)
+        except (running.Busy, *self.problems) as problem:
+            return self._refuse(problem)
+        self._editor = context.area.type if context.area else ""
+        _timers.append(context.window_manager.event_timer_add(_TICK, window=context.window))
+        context.window_manager.modal_handler_add(self)
+        _show(context, self._run, self._editor)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event):
+        """Advance the run at every tick; everything else goes on to the rest of Blender."""
+        if event.type == "ESC" and event.value == "PRESS" and self._is_ours(context, event):
+            self._run.cancel()
+            _show(context, self._run, self._editor)
+            return {"RUNNING_MODAL"}
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        self._run.advance()
+        if self._run.outcome == "running":
+            _show(context, self._run, self._editor)
+            return {"PASS_THROUGH"}
+        running.end(self._run)
+        _leave()
+        return self._conclude(context)
+
+    def cancel(self, context):
+        """The window was closed, another file is opened, or Blender ends: the run ends with it."""
+        running.end(self._run)
+        _leave()
+
+    def _is_ours(self, context, event) -> bool:
+        """Whether Esc is meant for the run: over the kind of editor that it was started in, nothing playing."""
+        if context.screen.is_animation_playing:
+            return False
+        for area in context.screen.areas:
+            inside = 0 <= event.mouse_x - area.x < area.width and 0 <= event.mouse_y - area.y < area.height
+            if inside:
+                return area.type == self._editor
+        return False
+
+    def _conclude(self, context):
+        run = self._run
+        for warning in run.warnings:
+            self.report({"WARNING"}, warning)
+        if run.outcome == "failed":
+            self.report({"ERROR"}, run.message)
+            return {"CANCELLED"}
+        if run.outcome == "cancelled":
+            self.report({"WARNING"}, f"{run.title} was cancelled. {self.kept_note}".strip())
+            return {"CANCELLED"}
+        try:
+            self.finish(context)
+        except self.problems as problem:
+            return self._refuse(problem)
+        return {"FINISHED"}
+
+    def _refuse(self, problem: Exception):
+        self.report({"ERROR"}, str(problem))
+        return {"CANCELLED"}
+
+
+def _follow_printing(run: Run) -> None:
+    """Advance a run to its end and print what happens."""
+    print(f"Fathom: {run.title}", flush=True)
+    printed = time.monotonic()
+    while run.outcome == "running":
+        for event in run.advance():
+            if isinstance(event, Stage):
+                print(f"Fathom: {event.label}", flush=True)
+        if run.summary and time.monotonic() - printed > _PRINT_EVERY:
+            print(f"Fathom: {run.summary}", flush=True)
+            printed = time.monotonic()
+
+
+def _show(context, run: Run, editor: str) -> None:
+    """Progress in the status bar and the panels."""
+    parts = [part for part in (run.title, run.label if not run.cancelling else "", run.summary) if part]
+    if not run.cancelling and editor:
+        parts.append(f"Esc over the {_EDITORS.get(editor, 'editor')} cancels")
+    context.workspace.status_text_set(" | ".join(parts))
+    redraw()
+
+
+_EDITORS = {"SEQUENCE_EDITOR": "Sequencer", "CLIP_EDITOR": "Movie Clip Editor", "PREFERENCES": "Preferences"}
+
+
+def end() -> None:
+    """End what goes on, because the extension is being disabled."""
+    running.end_current()
+    _leave()
+
+
+def _leave() -> None:
+    """Remove the timer and give the status bar back, in whatever workspace we wrote into it."""
+    while _timers:
+        bpy.context.window_manager.event_timer_remove(_timers.pop())
+    for workspace in bpy.data.workspaces:
+        workspace.status_text_set_internal(None)
+    redraw()
+
+
+def redraw() -> None:
+    """Have the sidebars drawn again."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            for region in area.regions:
+                if region.type == "UI" or area.type == "PREFERENCES":
+                    region.tag_redraw()

@@ -1,0 +1,70 @@
+"""What operators that build from a depth have in common: which depth, and which of its shots."""
+
+import bpy
+
+from ..inference.depth_sequence import Shot
+from ..scene import depth as depth_module
+from ..scene import depth_list
+from ..scene.camera import CameraError
+from ..scene.depth import Depth, DepthError
+from ..scene.plate import PlateError
+from ..scene.versions import PATH_OPTIONS
+
+
+class OnDepth:
+    """Mix-in: the operator gives `build`, which is called for each shot and returns what it built for the report."""
+
+    problems: tuple[type[Exception], ...] = (DepthError, CameraError, PlateError)
+
+    depth: bpy.props.IntProperty(
+        name="Depth", description="Place in the scene's list of depths, from 0; -1: the active one", default=-1, min=-1
+    )
+    folder: bpy.props.StringProperty(
+        name="Folder",
+        description="Folder of a depth sequence, instead of one on the list",
+        subtype="DIR_PATH",
+        options={"SKIP_SAVE"} | PATH_OPTIONS,
+    )
+    all_shots: bpy.props.BoolProperty(
+        name="All Shots", description="One setup for every shot, instead of the one under the playhead", default=False
+    )
+
+    @classmethod
+    def poll(cls, context):
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Leave the edit mode first")
+            return False
+        return True
+
+    def execute(self, context):
+        """Build for the shots that are asked for."""
+        try:
+            depth = self._load(context.scene)
+            built = [self.build(context, depth, shot) for shot in self._shots(context.scene, depth)]
+        except self.problems as problem:
+            self.report({"ERROR"}, str(problem))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Built {', '.join(built)}")
+        return {"FINISHED"}
+
+    def build(self, context, depth: Depth, shot: Shot) -> str:
+        """Build one shot's setup; return its name."""
+        raise NotImplementedError
+
+    def _load(self, scene: bpy.types.Scene) -> Depth:
+        if self.folder:
+            depth = depth_module.load(self.folder)
+            return depth_list.placed(scene, depth)
+        return depth_list.load(scene, None if self.depth < 0 else self.depth)
+
+    def _shots(self, scene: bpy.types.Scene, depth: Depth) -> tuple[Shot, ...]:
+        if not self.all_shots:
+            return (depth.done_shot_at(scene.frame_current),)
+        if not depth.sequence.done_shots:
+            raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
+        return depth.sequence.done_shots
+
+
+def draw_which(layout: bpy.types.UILayout, operator: bpy.types.Operator) -> None:
+    """The choice of shots, for an operator's own panel."""
+    layout.prop(operator, "all_shots")

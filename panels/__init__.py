@@ -1,0 +1,22 @@
+"""What the artist sees: sidebars, preferences, and the properties that keep settings."""
+
+import bpy
+
+from . import build, catalogue, estimate, preferences, properties
+
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *estimate.CLASSES, *build.CLASSES)
+
+
+def register() -> None:
+    """Make the classes known and hang the settings on the scene."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    properties.register()
+
+
+def unregister() -> None:
+    """Take everything back."""
+    catalogue.forget()
+    properties.unregister()
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

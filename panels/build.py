@@ -1,0 +1,105 @@
+"""The depths that a scene knows, and what can be built from them."""
+
+import bpy
+
+from . import parts
+
+
+class FATHOM_UL_depths(bpy.types.UIList):
+    """Depths by name."""
+
+    def draw_item(self, _context, layout, _data, item, _icon, _active_data, _active_property, _index):
+        layout.prop(item, "name", text="", emboss=False, icon="IMAGE_ZDEPTH", translate=False)
+
+
+class _Depths:
+    bl_label = "Depth"
+    bl_region_type = "UI"
+    bl_category = "Fathom"
+
+    @classmethod
+    def poll(cls, context):
+        return cls.is_place(context)
+
+    @staticmethod
+    def is_place(_context):
+        """Whether this editor is one to build from."""
+        return True
+
+    def draw(self, context):
+        layout = self.layout
+        kept = context.scene.fathom
+        row = layout.row()
+        row.template_list("FATHOM_UL_depths", "", kept, "depths", kept, "active_depth", rows=2)
+        column = row.column(align=True)
+        column.operator("fathom.load_depth", text="", icon="ADD")
+        column.operator("fathom.forget_depth", text="", icon="REMOVE")
+        if not len(kept.depths):
+            parts.draw_text(layout, "Estimate a clip's depth, or load a depth sequence", width=context.region.width)
+            return
+        item = kept.depths[min(kept.active_depth, len(kept.depths) - 1)]
+        parts.draw_text(layout, item.summary, width=context.region.width)
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.prop(item, "folder")
+        column.prop(item, "frame_offset")
+
+
+class _Build:
+    bl_region_type = "UI"
+    bl_category = "Fathom"
+
+    @classmethod
+    def poll(cls, context):
+        return cls.is_place(context) and len(context.scene.fathom.depths) > 0
+
+    @staticmethod
+    def is_place(_context):
+        """Whether this editor is one to build from."""
+        return True
+
+    def draw(self, context):
+        layout = self.layout
+        layout.prop(context.scene.fathom, "all_shots")
+        column = layout.column(align=True)
+        for name, text, icon in self.buttons:
+            column.operator(f"fathom.{name}", text=text, icon=icon).all_shots = context.scene.fathom.all_shots
+
+
+def _is_compositor(context):
+    return context.space_data.tree_type == "CompositorNodeTree"
+
+
+_IN_3D = (
+    ("build_camera", "Camera", "CAMERA_DATA"),
+    ("build_depth_mesh", "Depth Mesh", "MESH_GRID"),
+    ("build_fog", "Fog Volume", "VOLUME_DATA"),
+)
+_IN_COMPOSITOR = (
+    ("add_compositing_fog", "Fog", "FILE_VOLUME"),
+    ("add_compositing_dof", "Depth of Field", "CAMERA_DATA"),
+    ("add_compositing_matte", "Depth Matte", "IMAGE_ALPHA"),
+    ("add_compositing_z_merge", "Z Merge", "SELECT_INTERSECT"),
+)
+
+
+def _panels(space: str, **buttons: tuple[tuple[str, str, str], ...]) -> tuple[type[bpy.types.Panel], ...]:
+    """The panels in one kind of editor: the list, and one for each group of buttons."""
+    shared = {"bl_space_type": space}
+    if space == "NODE_EDITOR":
+        shared |= {"is_place": staticmethod(_is_compositor)}
+    classes = [type(f"FATHOM_PT_{space.lower()}_depths", (_Depths, bpy.types.Panel), shared)]
+    for label, group in buttons.items():
+        name = f"FATHOM_PT_{space.lower()}_{label.lower()}"
+        classes.append(type(name, (_Build, bpy.types.Panel), shared | {"bl_label": label, "buttons": group}))
+    return tuple(classes)
+
+
+CLASSES = (
+    FATHOM_UL_depths,
+    *_panels("SEQUENCE_EDITOR", Build=_IN_3D, Compositing=_IN_COMPOSITOR),
+    *_panels("CLIP_EDITOR", Build=_IN_3D, Compositing=_IN_COMPOSITOR),
+    *_panels("VIEW_3D", Build=_IN_3D),
+    *_panels("NODE_EDITOR", Compositing=_IN_COMPOSITOR),
+)

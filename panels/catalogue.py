@@ -1,0 +1,92 @@
+"""The estimators to choose from, as far as this session knows them.
+
+The worker is asked once per interpreter, without waiting for it: a timer looks for the answer. Until then, and where
+there is no environment, only the default that comes with Fathom is listed.
+"""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+
+from ..inference import catalogue
+from ..inference.catalogue import EstimatorFacts
+from ..inference.records import RecordError
+from ..scene import preferences
+from . import parameters
+
+_LOOK = 0.2
+
+
+@dataclass
+class _Session:
+    known: tuple[EstimatorFacts, ...] = (catalogue.EMBEDDED,)
+    asked: Path | None = None
+    process: subprocess.Popen[bytes] | None = None
+
+
+_session = _Session()
+
+
+def estimators() -> tuple[EstimatorFacts, ...]:
+    """What is known so far; never empty."""
+    return _session.known
+
+
+def facts(name: str) -> EstimatorFacts | None:
+    """What is known of one estimator."""
+    return next((f for f in _session.known if f.name == name), None)
+
+
+def learn(found: tuple[EstimatorFacts, ...]) -> None:
+    """Take in the worker's list."""
+    _session.known = found
+    parameters.register_for(found)
+
+
+def ask(python: Path) -> None:
+    """Ask the worker of an interpreter for its estimators, unless that was done; returns at once."""
+    if python == _session.asked or bpy.app.background:
+        return
+    _end_question()
+    _session.asked = python
+    try:
+        _session.process = catalogue.ask(python, preferences.data_folder())
+    except OSError as error:
+        print(f"Fathom: the estimators cannot be listed: {error}")
+        return
+    bpy.app.timers.register(_look, first_interval=_LOOK, persistent=True)
+
+
+def forget() -> None:
+    """Know nothing but the default, and end a question that is under way."""
+    _end_question()
+    _session.known, _session.asked = (catalogue.EMBEDDED,), None
+    parameters.unregister_all()
+
+
+def _end_question() -> None:
+    if bpy.app.timers.is_registered(_look):
+        bpy.app.timers.unregister(_look)
+    if _session.process is not None:
+        _session.process.kill()
+        _session.process.communicate()
+        _session.process = None
+
+
+def _look() -> float | None:
+    """See whether the answer has come; called by a timer, so on the main thread."""
+    if _session.process is None:
+        return None
+    if _session.process.poll() is None:
+        return _LOOK
+    try:
+        learn(catalogue.answer(_session.process))
+    except RecordError as error:
+        print(f"Fathom: the estimators cannot be listed: {error}")
+    _session.process = None
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            area.tag_redraw()
+    return None

@@ -1,0 +1,115 @@
+"""The sidebar tab Fathom of the Sequencer and the Movie Clip Editor: a clip in, depth out."""
+
+import bpy
+
+from ..scene import running
+from ..scene.settings import group_name
+from ..scene.versions import sequencer_scene
+from . import catalogue, parts
+
+_STRIPS = {"MOVIE", "IMAGE", "MOVIECLIP"}
+
+
+class _Estimate:
+    bl_label = "Video Depth"
+    bl_region_type = "UI"
+    bl_category = "Fathom"
+
+    def draw(self, context):
+        layout = self.layout
+        width = context.region.width
+        kept = context.scene.fathom
+        name, icon = self.subject(context)
+        layout.label(text=name, icon=icon, translate=False)
+        run = running.current()
+        if run is not None:
+            parts.draw_run(layout, run, width=width)
+            return
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column()
+        column.prop(kept, "estimator_choice")
+        column.prop(kept, "output")
+        facts = catalogue.facts(kept.estimator)
+        for lack in facts.lacks if facts else ():
+            parts.draw_text(layout, f"{lack.what} {lack.cure}", icon="ERROR", width=width)
+        can_run = parts.draw_environment(layout, width=width)
+        row = layout.row()
+        row.scale_y = 1.4
+        row.enabled = can_run and icon != "INFO"
+        row.operator("fathom.estimate_video_depth", icon="RENDER_ANIMATION")
+        parts.draw_last(layout, width=width)
+
+
+class _Settings:
+    bl_label = "Settings"
+    bl_region_type = "UI"
+    bl_category = "Fathom"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.enabled = running.current() is None
+        kept = context.scene.fathom
+        facts = catalogue.facts(kept.estimator)
+        column = layout.column()
+        column.prop(kept, "size")
+        if not kept.size and facts and facts.default_size:
+            column.label(text=f"{facts.label} works at {facts.default_size} px")
+        column.prop(kept, "full_size")
+        column.prop(kept, "seed")
+        column = layout.column(heading="Known Lens")
+        row = column.row()
+        row.prop(kept, "use_focal_length", text="")
+        sub = row.row()
+        sub.active = kept.use_focal_length
+        sub.prop(kept, "focal_length", text="")
+        sub = column.column()
+        sub.active = kept.use_focal_length
+        sub.prop(kept, "sensor_width", text="Sensor Width")
+        group = getattr(context.scene, group_name(kept.estimator), None)
+        if group is not None and facts is not None:
+            column = layout.column()
+            column.label(text=facts.label)
+            for parameter in facts.parameters:
+                column.prop(group, parameter.name)
+        if facts and facts.licence:
+            parts.draw_text(layout, f"Licence: {facts.licence}", width=context.region.width)
+
+
+class FATHOM_PT_sequencer(_Estimate, bpy.types.Panel):
+    bl_space_type = "SEQUENCE_EDITOR"
+
+    def subject(self, context):
+        """What would be estimated, and its icon."""
+        scene = sequencer_scene(context)
+        strip = scene.sequence_editor.active_strip if scene.sequence_editor else None
+        if strip is None:
+            return "Select a movie, image or clip strip", "INFO"
+        if strip.type not in _STRIPS:
+            return f"{strip.name} shows no clip", "INFO"
+        return strip.name, "SEQUENCE"
+
+
+class FATHOM_PT_sequencer_settings(_Settings, bpy.types.Panel):
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_parent_id = "FATHOM_PT_sequencer"
+
+
+class FATHOM_PT_clip(_Estimate, bpy.types.Panel):
+    bl_space_type = "CLIP_EDITOR"
+
+    def subject(self, context):
+        """What would be estimated, and its icon."""
+        clip = context.space_data.clip
+        return (clip.name, "TRACKER") if clip else ("Open a clip", "INFO")
+
+
+class FATHOM_PT_clip_settings(_Settings, bpy.types.Panel):
+    bl_space_type = "CLIP_EDITOR"
+    bl_parent_id = "FATHOM_PT_clip"
+
+
+CLASSES = (FATHOM_PT_sequencer, FATHOM_PT_sequencer_settings, FATHOM_PT_clip, FATHOM_PT_clip_settings)

@@ -1,0 +1,60 @@
+"""Fathom in Blender's preferences: the worker's Python, the data folder, the environment."""
+
+import bpy
+
+from ..inference import environment
+from ..inference.environment import MissingEnvironment
+from ..scene import preferences, running
+from . import parts
+
+
+class FATHOM_AP_preferences(bpy.types.AddonPreferences):
+    """Settings that hold for all files."""
+
+    bl_idname = preferences.ADDON
+
+    python: bpy.props.StringProperty(
+        name="Worker Python",
+        description="A Python, or the folder of a virtual environment, to work with instead of the one that Fathom "
+        "sets up",
+        subtype="FILE_PATH",
+    )
+    data_folder: bpy.props.StringProperty(
+        name="Data Folder",
+        description="Where Fathom keeps what it downloads, for all Blender versions; empty: the system's usual place",
+        subtype="DIR_PATH",
+    )
+
+    def draw(self, context):
+        layout = self.layout
+        width = context.region.width
+        layout.use_property_split = True
+        layout.prop(self, "python")
+        layout.prop(self, "data_folder")
+        box = layout.box()
+        run = running.current()
+        if run is not None:
+            parts.draw_run(box, run, width=width)
+            return
+        parts.draw_last(box, width=width)
+        _draw_state(box, width=width)
+        row = box.row()
+        row.operator("fathom.set_up_environment", icon="IMPORT")
+        row.operator("fathom.remove_environment", icon="TRASH")
+        reason = preferences.offline_reason()
+        if reason is not None:
+            parts.draw_text(box, reason, icon="INTERNET_OFFLINE", width=width)
+
+
+def _draw_state(layout: bpy.types.UILayout, *, width: float) -> None:
+    try:
+        python = preferences.worker_python()
+    except MissingEnvironment as problem:
+        parts.draw_text(layout, str(problem), icon="ERROR", width=width)
+        return
+    own = python == environment.python_of(preferences.own_environment())
+    text = "The inference environment is ready" if own else "The worker runs in another Python than Fathom's own"
+    parts.draw_text(layout, f"{text}: {python}", icon="CHECKMARK", width=width)
+
+
+CLASSES = (FATHOM_AP_preferences,)

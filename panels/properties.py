@@ -1,0 +1,115 @@
+"""What Fathom keeps in the .blend file: its settings and the depths that a scene knows."""
+
+import bpy
+
+from ..scene.versions import PATH_OPTIONS
+from . import catalogue
+
+_choices: list[tuple[str, str, str, int]] = []  # Blender does not keep the texts of an enum's items: we must
+
+
+def _estimator_choices(self, _context: bpy.types.Context) -> list[tuple[str, str, str, int]]:
+    facts = list(catalogue.estimators())
+    _choices[:] = [(f.name, f.label, f.summary, i) for i, f in enumerate(facts)]
+    if self.estimator not in (f.name for f in facts):
+        _choices.append((self.estimator, self.estimator, "An estimator that is not installed here", len(facts)))
+    return _choices
+
+
+def _get_choice(self) -> int:
+    items = _estimator_choices(self, bpy.context)
+    return next(number for name, _, _, number in items if name == self.estimator)
+
+
+def _set_choice(self, number: int) -> None:
+    self.estimator = _estimator_choices(self, bpy.context)[number][0]
+
+
+class FATHOM_PG_depth(bpy.types.PropertyGroup):
+    """A depth sequence that the scene knows."""
+
+    folder: bpy.props.StringProperty(
+        name="Folder", description="Where the depth sequence lies", subtype="DIR_PATH", options=PATH_OPTIONS
+    )
+    frame_offset: bpy.props.IntProperty(
+        name="Frame Offset", description="What is added to the clip's frame numbers to give the scene's", default=0
+    )
+    summary: bpy.props.StringProperty(name="Summary", description="What the depth sequence holds")
+
+
+class FATHOM_PG_scene(bpy.types.PropertyGroup):
+    """Fathom's settings in a scene."""
+
+    estimator: bpy.props.StringProperty(
+        name="Estimator", description="Name of the method that estimates depth", default="parallax"
+    )
+    # Stored by name above: an enum stores a number, which changes when an estimator is added.
+    estimator_choice: bpy.props.EnumProperty(
+        name="Estimator",
+        description="How depth is estimated",
+        items=_estimator_choices,
+        get=_get_choice,
+        set=_set_choice,
+    )
+    size: bpy.props.IntProperty(
+        name="Working Size",
+        description="Long side in pixels that the estimator works at; 0 leaves the choice to the estimator",
+        default=0,
+        min=0,
+        max=16384,
+        subtype="PIXEL",
+    )
+    full_size: bpy.props.BoolProperty(
+        name="Full Size",
+        description="Bring the depth to the clip's own size, its edges following those of the picture",
+        default=False,
+    )
+    seed: bpy.props.IntProperty(
+        name="Seed", description="Start of every random choice: the same seed gives the same depth", default=0, min=0
+    )
+    use_focal_length: bpy.props.BoolProperty(
+        name="Known Lens", description="Tell the estimator the lens that the clip was filmed with", default=False
+    )
+    focal_length: bpy.props.FloatProperty(
+        name="Focal Length",
+        description="Focal length of the lens",
+        default=50.0,
+        min=1.0,
+        soft_max=500.0,
+        unit="CAMERA",
+    )
+    sensor_width: bpy.props.FloatProperty(
+        name="Sensor Width",
+        description="Width of what the clip shows on the camera's sensor",
+        default=36.0,
+        min=1.0,
+        soft_max=100.0,
+        unit="CAMERA",
+    )
+    output: bpy.props.StringProperty(
+        name="Output",
+        description="Folder of the depth sequences: each clip gets a folder in it, and each new estimate a version",
+        default="//depth",
+        subtype="DIR_PATH",
+        options=PATH_OPTIONS,
+    )
+    depths: bpy.props.CollectionProperty(type=FATHOM_PG_depth, name="Depths")
+    active_depth: bpy.props.IntProperty(name="Active Depth", default=0, min=0)
+    all_shots: bpy.props.BoolProperty(
+        name="All Shots",
+        description="Build one setup for every shot of the clip, instead of the one under the playhead",
+        default=False,
+    )
+
+
+CLASSES = (FATHOM_PG_depth, FATHOM_PG_scene)
+
+
+def register() -> None:
+    """Hang the settings on the scene; the classes are registered by then."""
+    bpy.types.Scene.fathom = bpy.props.PointerProperty(type=FATHOM_PG_scene, name="Fathom")
+
+
+def unregister() -> None:
+    """Take them off again."""
+    del bpy.types.Scene.fathom

@@ -1,0 +1,114 @@
+"""How the artist wants a clip estimated: read from the scene, turned into a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..inference import job
+from ..inference.camera import Camera
+from ..inference.job import Job, JobError
+from .source import Plate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a clip is estimated.
+
+    Attributes
+    ----------
+    estimator : str
+    parameters : dict
+        Values for what the estimator declares; the others keep their defaults.
+    size : int or None
+        Long side of the working size in pixels; None: the estimator's own.
+    full_size : bool
+        Whether maps are brought to the plate's size.
+    seed : int
+    focal_length, sensor_width : float or None, float
+        Of the lens, in millimetres, where it is known; the sensor's width is that of the picture.
+    """
+
+    estimator: str = "parallax"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    full_size: bool = False
+    seed: int = 0
+    focal_length: float | None = None
+    sensor_width: float = 36.0
+
+
+def group_name(estimator: str) -> str:
+    """Name of the scene's property group that holds an estimator's parameters."""
+    return f"fathom_{estimator}"
+
+
+def from_scene(scene: bpy.types.Scene) -> Settings:
+    """The settings that a scene keeps; parameters only where they were changed."""
+    kept = scene.fathom
+    return Settings(
+        estimator=kept.estimator,
+        parameters=parameters(scene, kept.estimator),
+        size=kept.size or None,
+        full_size=kept.full_size,
+        seed=kept.seed,
+        focal_length=kept.focal_length if kept.use_focal_length else None,
+        sensor_width=kept.sensor_width,
+    )
+
+
+def parameters(scene: bpy.types.Scene, estimator: str) -> dict[str, Any]:
+    """The parameters of an estimator that a scene sets to something else than their defaults."""
+    group = getattr(scene, group_name(estimator), None)
+    if group is None:
+        return {}
+    properties = {p.identifier: p for p in group.bl_rna.properties if p.identifier not in ("rna_type", "name")}
+    return {name: getattr(group, name) for name, p in properties.items() if getattr(group, name) != p.default}
+
+
+def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
+    """The job that estimates a plate.
+
+    Parameters
+    ----------
+    plate : Plate
+    settings : Settings
+    output : Path
+        Folder that becomes the depth sequence.
+
+    Raises
+    ------
+    JobError
+        One sentence on what is wrong.
+    """
+    return job.validate(
+        Job(
+            source=plate.source,
+            first_frame=plate.first_frame,
+            last_frame=plate.last_frame,
+            estimator=settings.estimator,
+            parameters=settings.parameters,
+            output=str(output),
+            size=settings.size,
+            full_size=settings.full_size,
+            seed=settings.seed,
+            camera=_lens(plate, settings),
+        )
+    )
+
+
+def _lens(plate: Plate, settings: Settings) -> Camera | None:
+    if settings.focal_length is None:
+        return None
+    width, height = plate.source.width, plate.source.height
+    if width is None or height is None:
+        raise JobError("The clip's size is not known, so its focal length in pixels is not either; leave the lens out.")
+    return Camera(
+        width=width,
+        height=height,
+        focal_length=settings.focal_length / settings.sensor_width * width,
+        principal_point=((width - 1) / 2, (height - 1) / 2),
+    )

@@ -1,0 +1,53 @@
+"""What tests of the operators share: a small clip, and a worker that also has the estimators for tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+WORKER = Path(__file__).resolve().parents[1] / "inference" / "support" / "worker.py"
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write a picture [H, W, 3] uint8, top row first, with Blender's own means."""
+    import bpy
+
+    height, width = picture.shape[:2]
+    image = bpy.data.images.new("picture", width, height)
+    rgba = np.ones((height, width, 4), np.float32)
+    rgba[..., :3] = picture[::-1] / 255.0
+    image.pixels.foreach_set(rgba.ravel())
+    image.file_format = "PNG"
+    image.filepath_raw = str(path)
+    image.save()
+    bpy.data.images.remove(image)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Path:
+    """A folder of six frames, 1001 to 1006, 64x48: a texture that moves."""
+    folder = tmp_path_factory.mktemp("street")
+    texture = np.random.default_rng(1).integers(30, 226, (6, 20, 3)).repeat(8, axis=0).repeat(8, axis=1)
+    for number in range(1001, 1007):
+        shift = 2 * (number - 1001)
+        write_png(folder / f"plate.{number}.png", texture[:, shift : shift + 64].astype(np.uint8))
+    return folder
+
+
+@pytest.fixture
+def worker(inference_python, monkeypatch) -> Path:
+    """Have operators start the worker for tests, in the inference environment."""
+    from bl_ext.dev.fathom.inference import client
+
+    monkeypatch.setattr(client, "MAIN", WORKER)
+    monkeypatch.setenv("FATHOM_PYTHON", str(inference_python))
+    return inference_python
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on():
+    from bl_ext.dev.fathom.scene import running  # only now: Blender enables the extension after this file is read
+
+    running.end_current()
+    yield
+    running.end_current()

@@ -1,0 +1,151 @@
+"""Building by operator is building by function, for the shots that are asked for."""
+
+import bpy
+import depth_maker
+import pytest
+from bl_ext.dev.fathom.scene import camera as cameras
+from bl_ext.dev.fathom.scene import depth as depths
+from bl_ext.dev.fathom.scene import mesh as meshes
+
+pytestmark = pytest.mark.usefixtures("empty_file")
+
+SHOTS = [(1, 2, "done"), (3, 3, "refused"), (4, 5, "done")]
+IN_3D = ["build_camera", "build_depth_mesh", "build_fog"]
+IN_COMPOSITOR = ["add_compositing_fog", "add_compositing_dof", "add_compositing_matte", "add_compositing_z_merge"]
+
+
+def filmed(frames):
+    return depth_maker.dolly(frames, width=24, height=16, focal_length=26.0)
+
+
+def call(name, **arguments):
+    return getattr(bpy.ops.fathom, name)(**arguments)
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """The scene knows the depth of three shots, the second refused."""
+    folder = depth_maker.make(tmp_path, shots=SHOTS, camera=filmed)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    return folder
+
+
+def kinds():
+    return sorted(f"{o['fathom_kind']} {o.get('fathom_shot')}" for o in bpy.data.objects if "fathom_kind" in o)
+
+
+def positions(name):
+    mesh = bpy.data.objects[name].evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    return [tuple(vertex.co) for vertex in mesh.vertices]
+
+
+def test_the_operator_equals_the_function(listed):
+    scene = bpy.context.scene
+    call("build_depth_mesh")
+    name = next(o.name for o in bpy.data.objects if o.get("fathom_kind") == "mesh")
+    by_operator = positions(name)
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scene = bpy.context.scene
+    depth = depths.load(listed)
+    shot = depth.done_shot_at(1)
+    mesh = meshes.build_mesh(depth, shot, cameras.build_camera(depth, shot, scene=scene))
+    assert mesh.name == name and positions(name) == by_operator and len(by_operator) >= 24 * 16
+
+
+@pytest.mark.parametrize("name", IN_3D + IN_COMPOSITOR)
+def test_every_builder_builds_the_shot_under_the_playhead_and_twice_doubles_nothing(listed, name):
+    bpy.context.scene.frame_set(5)
+    if name == "add_compositing_dof":
+        call("build_camera")  # the focus is the camera's
+    assert call(name) == {"FINISHED"}
+    assert {k.split()[1] for k in kinds()} <= {"4"}
+
+    def counts():
+        trees = [len(tree.nodes) for tree in bpy.data.node_groups]
+        return (kinds(), len(bpy.data.images), len(bpy.data.materials), len(bpy.data.node_groups), sorted(trees))
+
+    once = counts()
+    assert call(name) == {"FINISHED"} and counts() == once
+
+
+@pytest.mark.parametrize("name", IN_3D + IN_COMPOSITOR)
+def test_all_shots_are_built_on_request(listed, name):
+    if name == "add_compositing_dof":
+        call("build_camera")
+    assert call(name, all_shots=True) == {"FINISHED"}
+    if name in IN_3D:
+        assert {k.split()[1] for k in kinds()} == {"1", "4"}
+    else:
+        groups = [g for g in bpy.data.node_groups if g.get("fathom_kind") == "comp_depth"]
+        assert {g["fathom_shot"] for g in groups} == {1, 4}
+
+
+@pytest.mark.parametrize("name", IN_3D + IN_COMPOSITOR)
+def test_a_refused_shot_is_refused_with_its_reason(listed, name):
+    bpy.context.scene.frame_set(3)
+    with pytest.raises(RuntimeError, match="The camera stands still"):
+        call(name)
+    assert not kinds()
+
+
+@pytest.mark.parametrize("name", IN_3D + IN_COMPOSITOR)
+def test_without_depth_the_way_is_shown(name):
+    with pytest.raises(RuntimeError, match="estimate a clip's depth, or load a depth sequence"):
+        call(name)
+
+
+def test_a_script_names_the_depth_by_place_or_folder(tmp_path):
+    first = depth_maker.make(tmp_path / "a", camera=filmed)
+    second = depth_maker.make(tmp_path / "b", camera=filmed)
+    bpy.ops.fathom.load_depth(directory=str(first))
+    bpy.ops.fathom.load_depth(directory=str(second), frame_offset=100)
+    call("build_camera", depth=0)
+    assert len(kinds()) == 2  # camera and rig
+    call("build_camera", folder=str(second))
+    assert len(kinds()) == 4
+    cameras_built = [o for o in bpy.data.objects if o.get("fathom_kind") == "camera"]
+    starts = sorted(o.animation_data.action.frame_range[0] for o in cameras_built)
+    assert starts == [1.0, 101.0]  # the offset on the list holds for the folder too
+    with pytest.raises(RuntimeError, match="no depth 2"):
+        call("build_camera", depth=2)
+    with pytest.raises(RuntimeError, match=r"no depth\.json"):
+        call("build_camera", folder=str(tmp_path))
+
+
+def test_the_known_lens_serves_where_the_estimator_gave_no_camera(tmp_path):
+    bpy.ops.fathom.load_depth(directory=str(depth_maker.make(tmp_path)))
+    with pytest.raises(RuntimeError, match="give a focal length"):
+        call("build_camera")
+    kept = bpy.context.scene.fathom
+    kept.use_focal_length, kept.focal_length, kept.sensor_width = True, 24.0, 24.0
+    call("build_camera")
+    assert bpy.context.scene.camera.data.lens / bpy.context.scene.camera.data.sensor_width == pytest.approx(1.0)
+    call("build_camera", focal_length=72.0)
+    assert bpy.context.scene.camera.data.lens / bpy.context.scene.camera.data.sensor_width == pytest.approx(2.0)
+
+
+def test_the_render_size_follows_on_request(listed):
+    scene = bpy.context.scene
+    size = (scene.render.resolution_x, scene.render.resolution_y)
+    call("build_camera")
+    assert (scene.render.resolution_x, scene.render.resolution_y) == size
+    call("build_camera", fit_render_size=True)
+    assert (scene.render.resolution_x, scene.render.resolution_y) == (24, 16)
+
+
+def test_points_are_asked_for(listed):
+    call("build_depth_mesh", points=True)
+    assert any(o.get("fathom_kind") == "mesh" for o in bpy.data.objects)
+
+
+def test_a_missing_plate_is_said_and_nothing_is_built(listed):
+    (listed.parent / "plate" / "plate.0001.png").unlink()
+    with pytest.raises(RuntimeError, match="Frame 1 of the plate is missing"):
+        call("build_depth_mesh")
+    assert not kinds()
+
+
+def test_every_builder_is_one_undo_step():
+    for name in IN_3D + IN_COMPOSITOR + ["load_depth", "forget_depth"]:
+        assert {"REGISTER", "UNDO"} <= getattr(bpy.types, f"FATHOM_OT_{name}").bl_options
+    assert bpy.types.FATHOM_OT_estimate_video_depth.bl_options == {"UNDO"}

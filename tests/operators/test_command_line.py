@@ -1,0 +1,75 @@
+"""``blender --command fathom``: the function that Blender calls with the arguments."""
+
+import bpy
+import depth_maker
+import pytest
+from bl_ext.dev.fathom.inference import depth_sequence, exit_codes
+from bl_ext.dev.fathom.operators import command_line
+
+pytestmark = pytest.mark.usefixtures("empty_file")
+
+
+def filmed(frames):
+    return depth_maker.dolly(frames, width=24, height=16, focal_length=26.0)
+
+
+def test_estimate(worker, clip, tmp_path, capsys):
+    arguments = [clip / "plate.1001.png", "--output", tmp_path, "--estimator", "running_mean", "--frames", "1001-1004"]
+    assert command_line.main(["estimate", *map(str, arguments)]) == exit_codes.OK
+    folder = capsys.readouterr().out.splitlines()[-1]
+    sequence = depth_sequence.load(folder)
+    assert (sequence.first_frame, sequence.last_frame) == (1001, 1004) and folder.endswith("v001")
+
+
+def test_build(tmp_path):
+    shots = [(1, 2, "done"), (3, 3, "refused"), (4, 5, "done")]
+    folder = depth_maker.make(tmp_path, shots=shots, camera=filmed)
+    file = tmp_path / "shot.blend"
+    arguments = ["build", folder, "--save", file, "--what", "mesh", "fog", "--all-shots"]
+    assert command_line.main([str(a) for a in arguments]) == exit_codes.OK
+    bpy.ops.wm.open_mainfile(filepath=str(file))
+    scene = bpy.context.scene
+    kinds = sorted(o["fathom_kind"] for o in bpy.data.objects if "fathom_kind" in o)
+    assert kinds == sorted(["camera", "fog", "mesh", "rig"] * 2)
+    assert (scene.render.resolution_x, scene.frame_start, scene.frame_end) == (24, 1, 5)
+    assert scene.fathom.depths[0].folder == "//depth"
+    assert all(image.filepath.startswith("//") for image in bpy.data.images if image.get("fathom_kind"))
+
+
+def test_build_into_a_file_of_the_artists(tmp_path):
+    bpy.data.objects.new("Actor", None)
+    bpy.context.scene.collection.objects.link(bpy.data.objects["Actor"])
+    bpy.context.scene.frame_end = 77
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "artist.blend"))
+    folder = depth_maker.make(tmp_path / "a", camera=filmed)
+    arguments = ["build", folder, "--save", tmp_path / "built.blend", "--into", tmp_path / "artist.blend"]
+    assert command_line.main([str(a) for a in arguments]) == exit_codes.OK
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "built.blend"))
+    assert "Actor" in bpy.data.objects and bpy.context.scene.frame_end == 77
+    assert any(o.get("fathom_kind") == "mesh" for o in bpy.data.objects)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], exit_codes.USAGE),
+        (["sing"], exit_codes.USAGE),
+        (["--help"], exit_codes.OK),
+        (["estimate", "/nowhere/plate.1.png", "--output", "{tmp}"], exit_codes.BAD_CLIP),
+        (["estimate", "{clip}", "--output", "{tmp}", "--frames", "5-1"], exit_codes.USAGE),
+        (["estimate", "{clip}", "--output", "{tmp}", "--estimator", "unheard_of"], exit_codes.USAGE),
+        (["build", "{tmp}", "--save", "{tmp}/shot.blend"], exit_codes.FAILED),
+    ],
+)
+def test_exit_codes(worker, clip, tmp_path, capsys, arguments, code):
+    places = {"tmp": tmp_path, "clip": clip / "plate.1001.png"}
+    assert command_line.main([a.format(**places) for a in arguments]) == code
+    said = capsys.readouterr()
+    assert (said.out + said.err).strip()
+
+
+def test_without_an_environment(clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("FATHOM_PYTHON", raising=False)
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    code = command_line.main(["estimate", str(clip / "plate.1001.png"), "--output", str(tmp_path)])
+    assert code == exit_codes.MISSING and "press Set Up" in capsys.readouterr().out

@@ -1,0 +1,145 @@
+"""The steps that a timer takes in the window, taken here one by one: this Blender has no timers."""
+
+from types import SimpleNamespace
+
+import bpy
+import pytest
+from bl_ext.dev.fathom.inference import client
+from bl_ext.dev.fathom.inference.environment_setup import SetupError
+from bl_ext.dev.fathom.inference.events import Done, Error, Progress, Warning
+from bl_ext.dev.fathom.operators import following
+from bl_ext.dev.fathom.scene import estimate, running, source
+from bl_ext.dev.fathom.scene.settings import Settings
+
+TICK = SimpleNamespace(type="TIMER", value="NOTHING", mouse_x=50, mouse_y=50)
+ESCAPE = SimpleNamespace(type="ESC", value="PRESS", mouse_x=50, mouse_y=50)
+CLICK = SimpleNamespace(type="LEFTMOUSE", value="PRESS", mouse_x=50, mouse_y=50)
+
+
+def context(area_type="SEQUENCE_EDITOR", playing=False):
+    """A window with one editor under the mouse and another beside it."""
+    areas = [
+        SimpleNamespace(type="VIEW_3D", x=100, y=0, width=100, height=100),
+        SimpleNamespace(type=area_type, x=0, y=0, width=100, height=100),
+    ]
+    texts = []
+    workspace = SimpleNamespace(status_text_set=texts.append, texts=texts)
+    screen = SimpleNamespace(areas=areas, is_animation_playing=playing)
+    return SimpleNamespace(workspace=workspace, screen=screen)
+
+
+class Operator(following.Follows):
+    """As Blender makes one: what it reports is kept."""
+
+    problems = (SetupError,)
+    kept_note = "It is kept."
+
+    def __init__(self, steps):
+        self.reports, self.finished = [], 0
+        self._run = running.start("Estimating street", steps)
+        self._editor = "SEQUENCE_EDITOR"
+
+    def report(self, kind, text):
+        self.reports.append((*kind, text))
+
+    def finish(self, _context):
+        self.finished += 1
+
+
+def steps(*batches):
+    for batch in batches:
+        if (yield batch):
+            yield (Error(code=130, what="Cancelled."),)
+            return
+
+
+def test_ticks_lead_to_the_end_and_everything_else_passes(empty_file):
+    progress = Progress(done=1, total=2, frames=3, frames_total=6, seconds_left=4)
+    operator = Operator(
+        steps((progress, Warning(message="Shot 2 is refused.")), (Done(folder="", frames=6, seconds=1),))
+    )
+    window = context()
+    assert operator.modal(window, CLICK) == {"PASS_THROUGH"}
+    assert operator.modal(window, TICK) == {"PASS_THROUGH"}
+    assert "3 of 6 frames, 4 s left" in window.workspace.texts[-1]
+    assert "Esc over the Sequencer cancels" in window.workspace.texts[-1]
+    assert operator.modal(window, TICK) == {"PASS_THROUGH"}
+    assert operator.modal(window, TICK) == {"FINISHED"}
+    assert operator.finished == 1 and operator.reports == [("WARNING", "Shot 2 is refused.")]
+    assert running.current() is None
+
+
+def test_escape_over_the_editor_cancels(empty_file):
+    operator = Operator(steps((), (), ()))
+    operator.modal(context(), TICK)
+    assert operator.modal(context(), ESCAPE) == {"RUNNING_MODAL"}  # nobody else gets it
+    result = {"PASS_THROUGH"}
+    while result == {"PASS_THROUGH"}:
+        result = operator.modal(context(), TICK)
+    assert result == {"CANCELLED"} and not operator.finished
+    assert operator.reports == [("WARNING", "Estimating street was cancelled. It is kept.")]
+
+
+@pytest.mark.parametrize("window", [context("VIEW_3D"), context(playing=True)])
+def test_escape_elsewhere_is_not_for_us(empty_file, window):
+    operator = Operator(steps((), ()))
+    assert operator.modal(window, ESCAPE) == {"PASS_THROUGH"}
+    assert not running.current().cancelling
+
+
+def test_the_button_cancels(empty_file):
+    assert not bpy.ops.fathom.cancel_estimate.poll()
+    operator = Operator(steps((), ()))
+    operator.modal(context(), TICK)
+    assert bpy.ops.fathom.cancel_estimate() == {"FINISHED"}
+    assert not bpy.ops.fathom.cancel_estimate.poll()  # it is on its way
+    operator.modal(context(), TICK)
+    assert operator.modal(context(), TICK) == {"CANCELLED"}
+
+
+def test_an_error_is_reported(empty_file):
+    operator = Operator(steps((Error(code=1, what="It broke.", cure="Mend it."),)))
+    operator.modal(context(), TICK)
+    assert operator.modal(context(), TICK) == {"CANCELLED"}
+    assert operator.reports == [("ERROR", "It broke. Mend it.")]
+    assert running.last().message == "It broke. Mend it."
+
+
+def test_a_closed_window_ends_the_run(empty_file):
+    operator = Operator(steps((), ()))
+    operator.modal(context(), TICK)
+    operator.cancel(context())
+    assert running.current() is None
+
+
+def test_opening_another_file_ends_the_worker(worker, clip, tmp_path, empty_file):
+    settings = Settings(estimator="running_mean", parameters={"pause": 60.0})
+    job, place = estimate.prepare(source.from_file(clip / "plate.1001.png"), settings, root=tmp_path)
+    operator = Operator(client.estimate(job, python=worker))
+    while not (place.folder / "disparity.1001.exr").exists():
+        operator.modal(context(), TICK)
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert running.current() is None
+    assert not (place.folder / ".fathom" / "lock").exists()  # gone, not just left alone
+    assert operator.modal(context(), TICK) == {"CANCELLED"}
+
+
+def test_cancelled_half_way_the_next_run_goes_on_from_there(worker, clip, tmp_path, empty_file):
+    settings = Settings(estimator="running_mean", parameters={"pause": 0.3})
+    job, place = estimate.prepare(source.from_file(clip / "plate.1001.png"), settings, root=tmp_path)
+    operator = Operator(client.estimate(job, python=worker))
+    while not (place.folder / "disparity.1002.exr").exists():
+        operator.modal(context(), TICK)
+    operator.modal(context(), ESCAPE)
+    while operator.modal(context(), TICK) == {"PASS_THROUGH"}:
+        pass
+    kept = (place.folder / "disparity.1001.exr").stat().st_mtime_ns
+    assert not (place.folder / "depth.json").exists() and not operator.finished
+    bpy.ops.fathom.estimate_video_depth(
+        filepath=str(clip / "plate.1001.png"),
+        output=str(tmp_path),
+        estimator="running_mean",
+        parameters='{"pause": 0.3}',
+    )
+    assert (place.folder / "depth.json").exists()
+    assert (place.folder / "disparity.1001.exr").stat().st_mtime_ns == kept

@@ -1,0 +1,150 @@
+"""Where estimates go: the same job comes back to its folder, another one never touches it."""
+
+import os
+import string
+from dataclasses import replace
+from pathlib import Path
+
+import bpy
+import pytest
+from bl_ext.dev.fathom.inference import depth_sequence
+from bl_ext.dev.fathom.inference.depth_sequence import DepthSequence
+from bl_ext.dev.fathom.inference.job import Job, Source
+from bl_ext.dev.fathom.scene import output
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+JOB = Job(source=Source(kind="movie", path="/clips/street.mp4"), output="")
+
+
+def finish(folder: Path, job: Job) -> None:
+    """What a finished run leaves."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "disparity.0001.exr").write_bytes(b"map")
+    sequence = DepthSequence(
+        source=job.source,
+        first_frame=1,
+        last_frame=1,
+        width=64,
+        height=48,
+        quantity="inverse_depth",
+        shots=(),
+        estimator=job.estimator,
+        fingerprint=job.fingerprint(),
+    )
+    depth_sequence.save(sequence, folder)
+
+
+def leave(folder: Path, job: Job) -> None:
+    """What a run that was broken off leaves."""
+    (folder / ".fathom").mkdir(parents=True)
+    (folder / ".fathom" / "state.json").write_text(f'{{"key": "…", "fingerprint": "{job.fingerprint()}"}}')
+    (folder / "disparity.0001.exr").write_bytes(b"map")
+
+
+def test_the_first_estimate_is_version_one(tmp_path):
+    place = output.place(tmp_path, "street", JOB)
+    assert (place.folder, place.standing) == (tmp_path / "street" / "v001", "new")
+    assert not place.folder.exists()
+
+
+def test_what_is_finished_is_found_again(tmp_path):
+    finish(tmp_path / "street" / "v001", JOB)
+    finish(tmp_path / "street" / "v002", replace(JOB, seed=1))
+    assert output.place(tmp_path, "street", JOB).folder.name == "v001"
+    assert output.place(tmp_path, "street", replace(JOB, seed=1)).standing == "finished"
+    assert output.place(tmp_path, "street", replace(JOB, seed=2)).folder.name == "v003"
+    assert output.place(tmp_path, "street", JOB, new_version=True).folder.name == "v003"
+    assert output.place(tmp_path, "another", JOB).folder.name == "v001"
+
+
+def test_what_is_unfinished_goes_on_in_its_folder(tmp_path):
+    leave(tmp_path / "street" / "v001", JOB)
+    assert output.place(tmp_path, "street", JOB).standing == "unfinished"
+    other = output.place(tmp_path, "street", replace(JOB, size=512))
+    assert (other.folder.name, other.standing) == ("v002", "new")
+
+
+def test_a_clip_that_was_rendered_again_gets_a_new_version(tmp_path):
+    movie = tmp_path / "street.mp4"
+    movie.write_bytes(b"movie")
+    job = replace(JOB, source=replace(JOB.source, path=str(movie)))
+    finish(tmp_path / "street" / "v001", job)
+    assert output.place(tmp_path, "street", job).standing == "finished"
+    later = (tmp_path / "street" / "v001" / "depth.json").stat().st_mtime + 10
+    os.utime(movie, (later, later))
+    assert output.place(tmp_path, "street", job).folder.name == "v002"
+
+
+def test_a_sequence_looks_at_the_frames_of_the_job_alone(tmp_path):
+    plates = tmp_path / "plates"
+    plates.mkdir()
+    names = tuple(f"plate.{n}.png" for n in (1001, 1002, 1003))
+    for name in names:
+        (plates / name).write_bytes(b"")
+    job = replace(JOB, source=Source(kind="sequence", path=str(plates), files=names), first_frame=1001, last_frame=1002)
+    finish(tmp_path / "plates" / "v001", job)
+    later = (tmp_path / "plates" / "v001" / "depth.json").stat().st_mtime + 10
+    os.utime(plates / names[2], (later, later))
+    assert output.place(tmp_path, "plates", job).standing == "finished"
+    os.utime(plates / names[1], (later, later))
+    assert output.place(tmp_path, "plates", job).standing == "new"
+
+
+def test_a_run_that_ended_before_its_first_frame_costs_no_version(tmp_path):
+    folder = tmp_path / "street" / "v001"
+    (folder / ".fathom").mkdir(parents=True)
+    (folder / "fathom.log").write_text("no such clip")
+    (folder / ".fathom" / "lock").write_text("{}")
+    assert output.place(tmp_path, "street", JOB).folder == folder
+    (folder / "notes.txt").write_text("the artist's")
+    assert output.place(tmp_path, "street", JOB).folder.name == "v002"
+
+
+JOBS = [replace(JOB, seed=seed) for seed in range(3)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests=st.lists(st.tuples(st.sampled_from(range(3)), st.booleans(), st.booleans()), max_size=8))
+def test_nothing_finished_is_ever_given_to_another_job(tmp_path_factory, requests):
+    root = tmp_path_factory.mktemp("depth")
+    owner: dict[Path, int] = {}
+    for which, new_version, finishes in requests:
+        place = output.place(root, "street", JOBS[which], new_version=new_version)
+        if place.standing == "new":
+            assert place.folder not in owner
+        else:
+            assert owner[place.folder] == which and not new_version
+        owner[place.folder] = which
+        if place.standing == "finished":
+            continue
+        if finishes:
+            state = place.folder / ".fathom" / "state.json"
+            state.unlink(missing_ok=True)
+            finish(place.folder, JOBS[which])
+        elif place.standing == "new":
+            leave(place.folder, JOBS[which])
+    assert sorted(path.name for path in (root / "street").glob("*")) == [f"v{i + 1:03d}" for i in range(len(owner))]
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.text(max_size=150))
+def test_a_clips_name_always_makes_a_folder(name):
+    folder = output.clip_folder(name)
+    assert folder and folder == folder.strip(" .") and len(folder) <= 101
+    assert not set(folder) & set('<>:"/\\|?*') and folder not in (".", "..")
+    assert folder.split(".")[0].lower() not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
+
+
+@settings(max_examples=50, deadline=None)
+@given(name=st.text(alphabet=string.ascii_letters + string.digits + "_-", min_size=4, max_size=60))
+def test_a_plain_name_is_kept(name):
+    assert output.clip_folder(name) == name
+
+
+def test_a_relative_root_needs_a_saved_file(empty_file, tmp_path):
+    with pytest.raises(output.OutputError, match="save the file"):
+        output.root_folder("//depth")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert output.root_folder("//depth") == tmp_path / "depth"
+    assert output.root_folder(str(tmp_path)) == tmp_path
