@@ -16,6 +16,10 @@ from .geometry import Socket, combine, delete, named, split, store, switch, vect
 FOG_POINTS = 125_000
 """Points on the far side that a new fog starts with at most: fog forgives more than a surface."""
 
+GAP = 2e-4
+"""Share of Z by which the fog ends before the surface, so that a ray never meets the depth mesh and the fog's end in
+one place: Cycles cannot tell their order then and passes through the surface."""
+
 _VERSION = 1
 
 
@@ -185,7 +189,8 @@ def _build_group(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
     geometry = _box(tree, points.columns, points.rows)
     place = nodes.output_of(nodes.new(tree, "GeometryNodeInputPosition"), "Position")
     is_far = nodes.math(tree, "LESS_THAN", split(tree, place)[2], 0.0)
-    ends = nodes.math(tree, "MAXIMUM", points.distance, given["Start"])
+    surface = nodes.math(tree, "MULTIPLY", points.distance, 1.0 - GAP)
+    ends = nodes.math(tree, "MAXIMUM", surface, given["Start"])
     thickness = nodes.math(tree, "SUBTRACT", ends, given["Start"])
     geometry = store(tree, geometry, "empty", nodes.math(tree, "LESS_THAN", thickness, 1e-9), kind="BOOLEAN")
     z = nodes.math(tree, "MULTIPLY_ADD", is_far, thickness, given["Start"])

@@ -15,34 +15,31 @@ def empty(tmp_path, monkeypatch):
     monkeypatch.setattr(environments, "ROOT", tmp_path)
     monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
     (tmp_path / "empty.txt").write_text("# nothing\n")
-    return Environment(folder=".venv", python="%d.%d" % sys.version_info[:2], locks=("empty.txt",), label="nothing")
+    return Environment(
+        folder=".venv", python=f"{sys.version_info[0]}.{sys.version_info[1]}", locks=("empty.txt",), label="nothing"
+    )
 
 
 def test_what_stands_is_left_and_what_is_unfinished_or_outdated_is_made_again(empty):
-    def leave_a_mark():
-        (empty.path / "mark").touch()
-
     python = environments.ensure(empty)
     assert python.exists() and python == empty.executable
-    leave_a_mark()
+    (empty.path / "mark").touch()
     environments.ensure(empty)
     assert (empty.path / "mark").exists()
 
-    (empty.path / "fathom-stamp").unlink()  # as an interrupted set-up leaves it
-    environments.ensure(empty)
-    assert not (empty.path / "mark").exists()
-
-    leave_a_mark()
-    (environments.REQUIREMENTS / "empty.txt").write_text("# another lock\n")
-    environments.ensure(empty)
-    assert not (empty.path / "mark").exists()
-
-
-def test_a_lock_that_pip_refuses_leaves_no_stamp(empty):
-    (environments.REQUIREMENTS / "empty.txt").write_text("not a requirement\n")
+    lock = environments.REQUIREMENTS / "empty.txt"
+    good = lock.read_text()
+    lock.write_text("not a requirement\n")
     with pytest.raises(Problem, match=r"empty\.txt"):
         environments.ensure(empty)
-    assert not (empty.path / "fathom-stamp").exists()
+    assert not (empty.path / "mark").exists()  # another lock: from nothing
+    assert not (empty.path / "fathom-stamp").exists()  # and not finished
+
+    (empty.path / "mark").touch()
+    lock.write_text(good)
+    environments.ensure(empty)
+    assert not (empty.path / "mark").exists()  # unfinished: from nothing again
+    assert (empty.path / "fathom-stamp").exists()
 
 
 def test_a_python_that_is_not_there_is_named(empty):

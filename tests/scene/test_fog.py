@@ -8,6 +8,7 @@ import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import fog as fogs
+from bl_ext.dev.fathom.scene import mesh as meshes
 from bl_ext.dev.fathom.scene import nodes
 from geometry_tools import evaluated, picture_grid, rays, render, set_up_cycles, unprojected, vertices
 
@@ -74,7 +75,7 @@ def test_far_side_is_the_depth_and_near_side_the_start(tmp_path, empty_file):
     for frame in (1, 3, 5):
         found = vertices(fog, empty_file, frame)
         z = 1 / depth_maker.slanted(frame, *SIZE)[::-1].T
-        for distance in (z, np.full(SIZE, 0.5)):
+        for distance in (z * (1 - fogs.GAP), np.full(SIZE, 0.5)):
             wanted = unprojected(shot.camera, shot.camera.poses[frame - 1], u, v, distance)
             gaps = np.linalg.norm(found[:, None] - wanted[None], axis=2).min(axis=0)
             assert np.max(gaps / np.ravel(distance)) < 1e-5
@@ -141,6 +142,23 @@ def test_fog_has_no_holes_at_depth_edges_and_fills_the_frame(tmp_path, empty_fil
     set_up_cycles(empty_file, size=(96, 60), samples=4)
     empty_file.cycles.filter_width = 1.5
     assert render(empty_file, tmp_path / "seen", 2, linear=True)[..., :3].max() < np.exp(-0.5 * 1.5)
+
+
+def test_fog_and_mesh_do_not_quarrel_over_the_surface(tmp_path, empty_file):
+    """With both in one place some rays slip through the surface and bring in the world's light."""
+    depth, shot, fog = build(tmp_path / "made", empty_file, picture=lambda n, w, h: np.full((h, w, 3), 128, np.uint8))
+    set_look(fog, density=0.2, color=(0, 0, 0, 1))
+    nodes.set_modifier_input(fog.modifiers[0], "Start", 0.5)
+    mesh = meshes.build_mesh(depth, shot, fog.parent)
+    nodes.set_modifier_input(mesh.modifiers[0], "Edge Cut", 1.0)
+    white_world(empty_file)
+    set_up_cycles(empty_file, size=SIZE, samples=8)
+    empty_file.cycles.filter_width = 1.5
+    seen = render(empty_file, tmp_path / "seen", 2, linear=True)[..., 0]
+    z = 1 / depth_maker.slanted(2, *SIZE)[::-1].T
+    grey = ((128 / 255 + 0.055) / 1.055) ** 2.4
+    wanted = grey * expected_transmittance(shot.camera, 0.2, 0.5, z)
+    assert np.allclose(seen, wanted, rtol=0.05)
 
 
 def test_nothing_at_frames_of_other_shots(tmp_path, empty_file):
