@@ -7,8 +7,9 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
 
-# What Blender asks of FFmpeg's scaler: chroma at full resolution, exact rounding.
-_SCALER = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+# What comes closest to Blender's own conversion (4.5 and later to 1.5 of 255 levels, 4.2 to 3): every pixel takes the
+# colour sample next to it, and rounding happens at 16 bits.
+_SCALER = Interpolation.POINT | Interpolation.ACCURATE_RND
 
 
 def rgb(frame: av.VideoFrame) -> NDArray[np.uint8 | np.uint16]:
@@ -16,18 +17,19 @@ def rgb(frame: av.VideoFrame) -> NDArray[np.uint8 | np.uint16]:
 
     Returns
     -------
-    [H, W, 3] uint8, or uint16 where the codec has more than 8 bits
-        Full range, whatever the range of the codec's values.
+    [H, W, 3] uint8 where the codec keeps 8-bit RGB, else uint16
+        Full range, whatever the range of the codec's values. The matrix from Y'CbCr is the one that the file names,
+        BT.601 where it names none, as in Blender.
     """
-    deep = any(component.bits > 8 for component in frame.format.components)
-    full = frame.color_range == ColorRange.JPEG
+    exact = frame.format.is_rgb and all(component.bits <= 8 for component in frame.format.components)
+    full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
     converted = frame.reformat(
-        format="rgb48le" if deep else "rgb24",
+        format="rgb24" if exact else "rgb48le",
         interpolation=_SCALER,
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
     )
-    return converted.to_ndarray().astype(np.uint16 if deep else np.uint8, copy=False)
+    return converted.to_ndarray().astype(np.uint8 if exact else np.uint16, copy=False)
 
 
 def as_float(picture: NDArray) -> NDArray[np.float32]:

@@ -1,0 +1,77 @@
+"""Where Blender's versions differ in the sequencer and in properties (for node trees see `nodes`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+
+_NEW_TIMES = hasattr(bpy.types.Strip if hasattr(bpy.types, "Strip") else bpy.types.Sequence, "left_handle")
+"""From 5.1 the times of a strip have new names, and the old ones warn that they will go."""
+
+APPLIES_ROTATION = bpy.app.version >= (4, 3, 0)
+"""Whether Blender turns a movie by the rotation in its metadata."""
+
+
+PATH_OPTIONS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+"""Options of a path property that takes paths beginning with ``//``, which later versions want to be told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StripTimes:
+    """Where a strip lies on the timeline, in scene frames.
+
+    Attributes
+    ----------
+    left, right : int
+        First frame of the strip, and the frame after its last.
+    content_start, content_end : float
+        Where the first frame of its content lies, and the frame after its last, trimmed away or not.
+    trim_start, trim_end : int
+        Frames of the file that are cut off for good (Hold Offset) before the content and after it.
+    """
+
+    left: int
+    right: int
+    content_start: float
+    content_end: float
+    trim_start: int
+    trim_end: int
+
+
+def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
+    """The scene that the Sequencer shows: from 5.0 on it may be another than the window's."""
+    return getattr(context, "sequencer_scene", None) or context.scene
+
+
+def strips_of(editor: bpy.types.SequenceEditor, *, nested: bool = False) -> Any:
+    """The strips of a sequence editor; `nested`: those in meta strips as well."""
+    name = "strips" if hasattr(editor, "strips") else "sequences"
+    return getattr(editor, f"{name}_all" if nested else name)
+
+
+def times_of(strip: Any) -> StripTimes:
+    """Where a strip lies."""
+    if _NEW_TIMES:
+        return StripTimes(
+            left=strip.left_handle,
+            right=strip.right_handle,
+            content_start=strip.content_start,
+            content_end=strip.content_end,
+            trim_start=strip.content_trim_start,
+            trim_end=strip.content_trim_end,
+        )
+    return StripTimes(
+        left=strip.frame_final_start,
+        right=strip.frame_final_end,
+        content_start=strip.frame_start,
+        content_end=strip.frame_final_end + strip.frame_offset_end,
+        trim_start=strip.animation_offset_start,
+        trim_end=strip.animation_offset_end,
+    )
+
+
+def clip_of(strip: Any) -> bpy.types.MovieClip | None:
+    """The movie clip of a MOVIECLIP strip; None where Blender does not tell (4.2)."""
+    return getattr(strip, "clip", None)
