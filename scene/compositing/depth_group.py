@@ -58,20 +58,29 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
     if tree is None:
         tree = bpy.data.node_groups.new(depth.label("Fathom Depth", shot), "CompositorNodeTree")
         tags.tag(tree, KIND, image=image, shot=shot.first_frame)
-        _add_interface(tree, depth.sequence.quantity, start, has_confidence=depth.sequence.confidence is not None)
+        _add_interface(tree, depth, start, span(depth, shot))
         _build(tree, depth, start)
         nodes.arrange(tree)
     _set_frames(tree, depth, shot)
     return tree
 
 
-def _add_interface(tree: bpy.types.NodeTree, quantity: Quantity, start: Distances, *, has_confidence: bool) -> None:
+def span(depth: Depth, shot: Shot) -> tuple[float, float]:
+    """Nearest and farthest distance that effects start with: those of 98 % of the shot, at most 1 to 8.
+
+    A sky or a far horizon would otherwise leave all of an effect behind everything that can be told apart.
+    """
+    suits = distances(depth, shot)
+    return suits.near, max(min(suits.far, 8.0 * suits.near), 1.001 * suits.near)
+
+
+def _add_interface(tree: bpy.types.NodeTree, depth: Depth, start: Distances, reach: tuple[float, float]) -> None:
     for name, description in (
         ("Z", "Distance along the camera's axis; the far limit where there is no depth"),
         ("Disparity", "The maps' own values, larger is nearer; 0 where there is no depth"),
         ("Mist", "0 in front of Mist Start, 1 from Mist Depth behind it; 0 where there is no depth"),
         ("Has Depth", "1 where there is depth, 0 on frames of other shots and outside the plate"),
-        *([("Confidence", "How sure the estimator is, 0 to 1")] if has_confidence else []),
+        *([("Confidence", "How sure the estimator is, 0 to 1")] if depth.sequence.confidence else []),
     ):
         nodes.interface_output(tree, name, "Float", description=description)
     distance = nodes.panel(tree, "Distance", description="From disparity to distance")
@@ -98,13 +107,13 @@ def _add_interface(tree: bpy.types.NodeTree, quantity: Quantity, start: Distance
         description="Multiplies all distances; the same as the Scale of the camera's rig",
         parent=distance,
     )
-    if quantity == "relative_disparity":
+    if depth.sequence.quantity == "relative_disparity":
         length("Near", start.near, "Distance of the nearest 1 % of the shot, before Scale", distance)
         length("Far", start.far, "Distance of the farthest 1 % of the shot, before Scale", distance)
         length("Near Limit", start.near_limit, "Nothing is nearer than this, before Scale", distance)
     length("Far Limit", start.far_limit, "Nothing is farther than this, before Scale; a sky ends here", distance)
-    length("Mist Start", start.near, "Distance at which Mist rises from 0", mist)
-    length("Mist Depth", max(start.far - start.near, 1e-3), "Distance over which Mist rises to 1", mist)
+    length("Mist Start", reach[0], "Distance at which Mist rises from 0", mist)
+    length("Mist Depth", reach[1] - reach[0], "Distance over which Mist rises to 1", mist)
 
 
 def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances) -> None:

@@ -9,8 +9,9 @@ import bpy
 from ...inference.depth_sequence import Shot
 from .. import compositor_nodes, nodes, tags
 from ..camera import find_camera
-from ..depth import Depth, distances
+from ..depth import Depth
 from . import tree
+from .depth_group import span
 
 KIND, MIX_KIND = "comp_defocus", "comp_defocus_mix"
 
@@ -65,7 +66,7 @@ def add_depth_of_field(
     camera = _camera(scene, depth, shot)
     setup = tree.open_setup(scene, depth, shot)
     scene.camera = camera
-    suits = distances(depth, shot)
+    near, far = span(depth, shot)
     node = setup.find(KIND)
     is_new = node is None
     source = tree.distance(setup)
@@ -84,11 +85,11 @@ def add_depth_of_field(
             tree.connect(each, source)
     optics = camera.data.dof
     if focus_distance is None and optics.focus_object is None and optics.focus_distance == _BLENDERS_FOCUS:
-        focus_distance = 2.0 / (1.0 / suits.near + 1.0 / suits.far)
+        focus_distance = 2.0 / (1.0 / near + 1.0 / far)
     if focus_distance is not None:
         optics.focus_distance = focus_distance
     if f_stop is None and is_new:
-        f_stop = _suitable_f_stop(camera.data, optics.focus_distance, suits.near, suits.far)
+        f_stop = _suitable_f_stop(camera.data, optics.focus_distance, near, far)
     if max_blur is None and is_new:
         max_blur = math.ceil(0.03 * scene.render.resolution_x)
     if f_stop is not None:

@@ -8,8 +8,9 @@ import bpy
 
 from ...inference.depth_sequence import Shot
 from .. import compositor_nodes, nodes, tags
-from ..depth import Depth, distances
+from ..depth import Depth
 from . import tree
+from .depth_group import span
 
 KIND = "comp_fog"
 
@@ -60,10 +61,10 @@ def add_fog(
     if node is None:
         before = tree.picture(setup).node
         node = setup.mark(tree.add_group(setup, _group(), "Fog"), KIND)
-        suits = distances(depth, shot)
-        nodes.input_of(node, "Start").default_value = suits.near
-        nodes.input_of(node, "End").default_value = suits.far
-        nodes.input_of(node, "Density").default_value = 1.5 / max(suits.far - suits.near, 1e-6)
+        near, far = span(depth, shot)
+        nodes.input_of(node, "Start").default_value = near
+        nodes.input_of(node, "End").default_value = far
+        nodes.input_of(node, "Density").default_value = 1.5 / (far - near)
         tree.insert(setup, nodes.input_of(node, "Image"), nodes.output_of(node, "Image"))
         tree.place_after(setup, before, [node])
     tree.connect(node, source)

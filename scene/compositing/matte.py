@@ -6,8 +6,9 @@ import bpy
 
 from ...inference.depth_sequence import Shot
 from .. import compositor_nodes, nodes, tags
-from ..depth import Depth, distances
+from ..depth import Depth
 from . import tree
+from .depth_group import span
 
 KIND = "comp_matte"
 
@@ -51,9 +52,8 @@ def add_depth_matte(
     if node is None:
         before = tree.picture(setup)
         node = setup.mark(tree.add_group(setup, _group(), "Depth Matte"), KIND)
-        suits = distances(depth, shot)
-        reach = max(suits.far - suits.near, 1e-6)
-        tree.set_inputs(node, {"Target": suits.near, "Tolerance": reach / 3, "Softness": reach / 10})
+        near, far = span(depth, shot)
+        tree.set_inputs(node, {"Target": near, "Tolerance": (far - near) / 3, "Softness": (far - near) / 10})
         nodes.feed(nodes.input_of(node, "Image"), before)
         tree.place_after(setup, before.node, [node])
         node.location.y -= 260

@@ -114,7 +114,7 @@ def _group() -> bpy.types.NodeTree:
 
 def _build(group: bpy.types.NodeTree) -> None:
     nodes.interface_output(group, "Image", "Color", description="Render and plate, the nearer on top")
-    nodes.interface_output(group, "Z", "Float", description="Distance of what is on top")
+    nodes.interface_output(group, "Z", "Float", description="Distance of what is on top; at soft edges 1/Z goes over")
     tree.effect_inputs(group)
     nodes.interface_input(group, "Render", "Color", default=(0, 0, 0, 0), description="The render, premultiplied")
     nodes.interface_input(
@@ -135,12 +135,13 @@ def _build(group: bpy.types.NodeTree) -> None:
     )
     summed = compositor_nodes.add_color(group, rest, laid)
     nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.set_alpha(group, summed, whole, mode="REPLACE_ALPHA"))
-    solid = nodes.math(group, "GREATER_THAN", cover, 0.5)
-    other = nodes.math(group, "MULTIPLY", given["Z"], nodes.math(group, "SUBTRACT", 1.0, solid))
-    nodes.feed(
-        nodes.input_of(end, "Z"),
-        nodes.math(group, "MULTIPLY_ADD", given["Render Z"], solid, other, label="Z on top"),
-    )
+    # At soft edges 1/Z goes over, so that an effect on both has no jagged edge.
+    known = nodes.math(group, "LESS_THAN", given["Render Z"], _NOTHING)
+    share = nodes.math(group, "MULTIPLY", cover, known)
+    inverse = [nodes.math(group, "DIVIDE", 1.0, given[name]) for name in ("Z", "Render Z")]
+    gain = nodes.math(group, "SUBTRACT", inverse[1], inverse[0])
+    mixed = nodes.math(group, "MULTIPLY_ADD", gain, share, inverse[0], label="1 / Z")
+    nodes.feed(nodes.input_of(end, "Z"), nodes.math(group, "DIVIDE", 1.0, mixed, label="Z on top"))
 
 
 def _nearer(
