@@ -39,14 +39,15 @@ def camera_path(shot: Shot, progress: Callable[[str, float], None]) -> Views:
     kept = shot.scratch / _VIEWS
     if kept.exists():
         return load_views(kept)
-    tracks = _tracks(shot, lambda done: progress("Tracking points", _TRACK_SHARE * done))
+    tracks = tracks_of(shot, lambda done: progress("Tracking points", _TRACK_SHARE * done))
     views = _given(shot, tracks) if shot.camera and shot.camera.poses else _solved(shot, tracks, progress)
     views.save(kept)
     progress("Solving the camera", 1.0)
     return views
 
 
-def _tracks(shot: Shot, progress: Callable[[float], None]) -> Tracks:
+def tracks_of(shot: Shot, progress: Callable[[float], None] = lambda done: None) -> Tracks:
+    """The shot's tracks as it shows them (not straightened); kept in its scratch folder."""
     kept = shot.scratch / _TRACKS
     if kept.exists():
         with np.load(kept) as data:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from .smoother import edge_weights, smooth
 
-_STRENGTH = 800.0
-_SIGMA = 5.0
-_RIDGE = 2e-3  # keeps the slope of a patch that is known along one line only from running away
+_FINE = {"strength": 800.0, "sigma": 5.0, "ridge": 2e-4}
+_COARSE = {"strength": 20000.0, "sigma": 15.0, "ridge": 1e-3}
+_ENOUGH = 0.003  # smoothed confidence at which the fine fit counts as much as the coarse one
 
 
 def fill(
@@ -41,23 +41,44 @@ def fill(
         Finite everywhere.
     support : float32 [H, W]
         How much confidence stands behind each pixel: the smoothed confidence.
+
+    Notes
+    -----
+    A coarse fit, which reaches far and follows the surest places, is corrected by a fine one where that has support.
+    """
+    coarse, _ = _fit(inverse_depth, confidence**2, picture, **_COARSE)
+    coarse = np.clip(coarse, least, most)
+    fine, support = _fit(inverse_depth - coarse, confidence, picture, **_FINE)
+    share = support / (support + _ENOUGH)
+    return np.clip(coarse + share * fine, least, most).astype(np.float32), support.astype(np.float32)
+
+
+def _fit(
+    values: NDArray[np.floating],
+    confidence: NDArray[np.float32],
+    picture: NDArray[np.uint8],
+    *,
+    strength: float,
+    sigma: float,
+    ridge: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted least-squares affine functions around each pixel, evaluated there; and the weight behind each.
+
+    The normal equations' nine moments are smoothed over the picture and solved for each pixel; `ridge` keeps the slope
+    of a patch that is known along one line only from running away (pixels are counted in picture widths).
     """
     height, width = confidence.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
     x = (x - width / 2) / width
     y = (y - height / 2) / width
-    w = np.maximum(confidence, 1e-6)
-    wd = w * inverse_depth
+    w = np.maximum(confidence, np.float32(1e-6))
+    wd = w * values
     moments = np.stack([w, w * x, w * y, w * x * x, w * x * y, w * y * y, wd, wd * x, wd * y], axis=-1)
-    m = smooth(moments, edge_weights(picture, _SIGMA), strength=_STRENGTH)
-    weight = m[..., 0]
-    m = m[..., 1:].astype(np.float64) / weight[..., None]
-    mean_x, mean_y, xx, xy, yy, mean, dx, dy = np.moveaxis(m, -1, 0)
-    xx, xy, yy = xx - mean_x**2, xy - mean_x * mean_y, yy - mean_y**2
+    smoothed = smooth(moments, edge_weights(picture, sigma), strength=strength).astype(np.float64)
+    weight = smoothed[..., 0]
+    mean_x, mean_y, xx, xy, yy, mean, dx, dy = np.moveaxis(smoothed[..., 1:] / weight[..., None], -1, 0)
+    xx, xy, yy = xx - mean_x**2 + ridge, xy - mean_x * mean_y, yy - mean_y**2 + ridge
     dx, dy = dx - mean * mean_x, dy - mean * mean_y
-    xx, yy = xx + _RIDGE * 0.1, yy + _RIDGE * 0.1
     determinant = xx * yy - xy * xy
-    slope_x = (yy * dx - xy * dy) / determinant
-    slope_y = (xx * dy - xy * dx) / determinant
-    fitted = mean + slope_x * (x - mean_x) + slope_y * (y - mean_y)
-    return np.clip(fitted, least, most).astype(np.float32), weight
+    slope_x, slope_y = (yy * dx - xy * dy) / determinant, (xx * dy - xy * dx) / determinant
+    return mean + slope_x * (x - mean_x) + slope_y * (y - mean_y), weight

@@ -40,16 +40,20 @@ class Pictures:
         """Grey levels [H, W], 0..255."""
         return self._get(index)[1]
 
+    def straight(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A picture or mask at working size, straightened and made small."""
+        if self._map is not None:
+            # straightened at full size, so that the reduction that follows averages as it does without distortion
+            picture = cv2.remap(picture, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+
     def _get(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         with self._lock:
             if index in self._kept:
                 self._kept.move_to_end(index)
                 return self._kept[index]
             picture = self._frames[index]
-        if self._map is not None:
-            # straightened at full size, so that the reduction that follows averages as it does without distortion
-            picture = cv2.remap(picture, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        small = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+        small = self.straight(picture)
         made = (small, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
         with self._lock:
             self._kept[index] = made

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base import Refused, Shot, ShotResult
-from . import fill, fusion, neighbours, sgm, sweep, temporal, upsample, workers
-from .camera_path import camera_path
+from . import fill, fusion, moving, neighbours, sgm, sweep, temporal, upsample, workers
+from .camera_path import camera_path, tracks_of
 from .pictures import Pictures
 from .refusal import CURE, SHORTEST
-from .view import Views
+from .tracks import Tracks
+from .view import Views, save_arrays, straighten
 
 _LONG_SIDE = 320  # of the pictures that stereo works on
 _WEIGHTS = {"match": 0.55, "complete": 0.12, "settle": 0.2}  # shares of the time after the camera is known
@@ -35,6 +37,10 @@ class _Scene:
     nearest: float
     """Inverse depths."""
     folder: Path
+    tracks: Tracks
+    """At stereo's size, straightened."""
+    unrest: moving.Unrest
+    mattes: Any | None
 
 
 def estimate(shot: Shot) -> ShotResult:
@@ -77,7 +83,32 @@ def _scene(shot: Shot, full: Views) -> _Scene:
     for frame, own in enumerate(depths):
         shot.check()
         chosen.append(tuple(neighbours.choose(views, frame, float(np.median(own)) if len(own) else middle)))
-    return _Scene(views, Pictures(shot.frames, views), tuple(chosen), float(farthest), float(nearest), shot.scratch)
+    tracks = tracks_of(shot)
+    straight = straighten(tracks.xy, focal=full.focal, centre=full.centre, distortion=full.distortion)
+    ratio = np.array([views.width / full.width, views.height / full.height])
+    small = ((straight + 0.5) * ratio - 0.5).astype(np.float32)
+    return _Scene(
+        views,
+        Pictures(shot.frames, views),
+        tuple(chosen),
+        float(farthest),
+        float(nearest),
+        shot.scratch,
+        replace(tracks, xy=small),
+        _unrest(shot, replace(tracks, xy=straight), full),
+        shot.mattes,
+    )
+
+
+def _unrest(shot: Shot, tracks: Tracks, views: Views) -> moving.Unrest:
+    """Which tracks stand still and which move; kept, as it takes a while."""
+    kept = shot.scratch / "unrest.npz"
+    if kept.exists():
+        with np.load(kept) as data:
+            return moving.Unrest(data["still"], data["moving"])
+    found = moving.unrest(tracks, views)
+    save_arrays(kept, still=found.still, moving=found.moving)
+    return found
 
 
 def _pass(
@@ -127,7 +158,7 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     """Inverse depth everywhere and confidence [2, H, W]: fused with other frames, then completed by planes."""
     views = scene.views
     count = len(views)
-    mine, margin, _ = _load(scene, "match", frame)
+    mine, margin, match = _load(scene, "match", frame)
     sure = np.clip(margin / 0.02, 0, 1)
     others = {frame + offset * side for offset in _FUSED for side in (-1, 1)} | set(scene.neighbours[frame])
     witnesses = []
@@ -137,10 +168,23 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
         witnesses.append(fusion.Witness(theirs, trust, *views.relative(frame, other)))
     pause()
     fused, support = fusion.fuse(mine, sure + np.float32(1e-3), witnesses, focal=views.focal, centre=views.centre)
-    confidence = (support**2 * sure).astype(np.float32)
+    confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
     pause()
-    whole, _ = fill.fill(fused, confidence, scene.pictures.colour(frame), least=scene.farthest, most=scene.nearest)
-    return np.stack([whole, confidence])
+    picture = scene.pictures.colour(frame)
+    moves = _moves(scene, frame, picture)
+    confidence[moves] = 0
+    whole, _ = fill.fill(fused, confidence, picture, least=scene.farthest, most=scene.nearest)
+    return np.stack([moving.stand(whole, moves, most=scene.nearest), confidence])
+
+
+def _moves(scene: _Scene, frame: int, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a frame moves on its own."""
+    part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
+    found = moving.mask(scene.tracks.xy[part], scene.unrest.still[part], scene.unrest.moving[part], picture)
+    if scene.mattes is not None:
+        matte = np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255)
+        found |= scene.pictures.straight(matte) > 127
+    return found
 
 
 def _settle_all(shot: Shot, scene: _Scene, passed: float) -> None:

@@ -22,6 +22,9 @@ from .view import Views, straighten
 START_FOCAL = 0.9
 """First guess of an unknown focal length, as a share of the longer side."""
 _GAPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # matched key frames lie so many key frames apart
+_CELLS = 8  # a match is spread over so many cells across the picture
+_CELL = 8  # and may take so many tracks from each,
+_ABOVE_MEAN = 1.5  # or so many times the mean, but no more, lest a busy subject outweigh the scene
 _SHARED = 30  # fewest tracks that two matched key frames share
 _STEP = 0.02  # a key frame follows when tracks have moved by this share of the long side
 _SPARSEST = 8  # and after so many frames at the latest
@@ -136,7 +139,22 @@ def _fill(database: Path, tracks: Tracks, keys: list[int], lens: Lens, focal: fl
             for second in (first + gap for gap in _GAPS if first + gap < len(keys)):
                 a, b = tracks.shared(keys[first], keys[second])
                 if len(a) >= _SHARED:
+                    kept = _balanced(tracks.at(keys[first])[1][a], lens) & _balanced(
+                        tracks.at(keys[second])[1][b], lens
+                    )
+                    a, b = a[kept], b[kept]
                     db.write_matches(images[first], images[second], np.stack([a, b], axis=1).astype(np.uint32))
+
+
+def _balanced(xy: NDArray[np.float32], lens: Lens) -> NDArray[np.bool_]:
+    """Which points [K] to keep so that no part of the picture has more than its share; the older tracks come first."""
+    cell = (xy // (max(lens.width, lens.height) / _CELLS)).astype(np.int64) @ [1, 2 * _CELLS]
+    order = np.argsort(cell, kind="stable")
+    firsts = np.searchsorted(cell[order], cell[order])
+    kept = np.zeros(len(xy), bool)
+    allowed = max(_CELL, _ABOVE_MEAN * len(xy) / len(np.unique(cell)))
+    kept[order] = np.arange(len(xy)) - firsts < allowed
+    return kept
 
 
 def _verify(database: Path, seed: int) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 
-REACH = 2
+REACH = 3
 _CLOSE = 0.06  # relative to the median: what is averaged
 _TRUST = 1.0  # pixels of forward-backward difference at which trust has fallen to 1/e
 

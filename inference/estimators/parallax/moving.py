@@ -1,0 +1,182 @@
+"""What moves on its own: found by tracks that no static point explains, and put at the depth of where it stands.
+
+A point that moves while the camera does cannot be triangulated. Over a window of frames its track misses every static
+point's path; a track of something that stands still hits one. The votes of both are spread over the picture within
+what the plate shows as one surface.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import compiled
+from .smoother import edge_weights, smooth
+from .tracks import Tracks
+from .view import Views
+
+_SPAN = 8  # observations to either side
+_LEAST = 5  # fewer observations tell nothing
+_STILL, _MOVING = 1.0, 2.5  # pixels at 640: missed by less, by more
+_SHARE = 0.1  # of its own path in the picture that a moving point must miss by too: near points show a solve's faults
+_STRENGTH, _SIGMA = 300.0, 6.0
+_VOTES = 3  # fewer moving tracks make no subject
+_SMALLEST = 4e-4  # share of the picture
+
+
+@compiled
+def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, missed, path, seen):  # type: ignore[no-untyped-def]  # compiled
+    """For each observation of each track: how far its window misses the static point that fits best."""
+    for track in range(len(starts) - 1):
+        first, last = starts[track], starts[track + 1]
+        for centre in range(first, last):
+            begin, end = max(first, centre - span), min(last, centre + span + 1)
+            seen[centre] = end - begin
+            if end - begin < 3:
+                continue
+            point = np.zeros(3)
+            weights = np.ones(end - begin)
+            for _ in range(3):
+                matrix = np.eye(3) * 1e-12
+                right = np.zeros(3)
+                for i in range(begin, end):
+                    w = weights[i - begin]
+                    along = 0.0
+                    for r in range(3):
+                        along += rays[i, r] * origins[i, r]
+                    for r in range(3):
+                        right[r] += w * (origins[i, r] - rays[i, r] * along)
+                        for c in range(3):
+                            matrix[r, c] += w * ((1.0 if r == c else 0.0) - rays[i, r] * rays[i, c])
+                size = (matrix[0, 0] + matrix[1, 1] + matrix[2, 2]) * 1e-9
+                for r in range(3):
+                    matrix[r, r] += size
+                point = np.linalg.solve(matrix, right)
+                for i in range(begin, end):
+                    pose = poses[frames[i]]
+                    z = pose[2, 0] * point[0] + pose[2, 1] * point[1] + pose[2, 2] * point[2] + pose[2, 3]
+                    weights[i - begin] = 1 / max(z * z, 1e-12)
+            total = 0.0
+            widest = 0.0
+            for i in range(begin, end):
+                pose = poses[frames[i]]
+                x = pose[0, 0] * point[0] + pose[0, 1] * point[1] + pose[0, 2] * point[2] + pose[0, 3]
+                y = pose[1, 0] * point[0] + pose[1, 1] * point[1] + pose[1, 2] * point[2] + pose[1, 3]
+                z = pose[2, 0] * point[0] + pose[2, 1] * point[1] + pose[2, 2] * point[2] + pose[2, 3]
+                if z <= 1e-9:
+                    total += 2500.0
+                    continue
+                dx, dy = focal * x / z + cx - xy[i, 0], focal * y / z + cy - xy[i, 1]
+                total += min(dx * dx + dy * dy, 2500.0)
+                # where the point would be had the camera only turned since the window's first frame
+                fx = pose[0, 0] * rays[begin, 0] + pose[0, 1] * rays[begin, 1] + pose[0, 2] * rays[begin, 2]
+                fy = pose[1, 0] * rays[begin, 0] + pose[1, 1] * rays[begin, 1] + pose[1, 2] * rays[begin, 2]
+                fz = max(pose[2, 0] * rays[begin, 0] + pose[2, 1] * rays[begin, 1] + pose[2, 2] * rays[begin, 2], 1e-6)
+                dx, dy = focal * fx / fz + cx - xy[i, 0], focal * fy / fz + cy - xy[i, 1]
+                widest = max(widest, np.sqrt(dx * dx + dy * dy))
+            missed[centre] = np.sqrt(total / (end - begin))
+            path[centre] = widest
+
+
+@dataclass(frozen=True)
+class Unrest:
+    """What each observation of `Tracks` tells, in its order.
+
+    Attributes
+    ----------
+    still, moving : bool [M]
+        Neither where too little is known.
+    """
+
+    still: NDArray[np.bool_]
+    moving: NDArray[np.bool_]
+
+
+def unrest(tracks: Tracks, views: Views) -> Unrest:
+    """Tell which tracks stand still and which move.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Straightened.
+    views : Views
+        At the size of the tracks.
+    """
+    frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
+    order = np.lexsort((frames, tracks.ids))
+    count = int(tracks.ids.max(initial=-1)) + 1
+    starts = np.concatenate([[0], np.cumsum(np.bincount(tracks.ids, minlength=count))])
+    frames = frames[order]
+    xy = tracks.xy[order].astype(np.float64)
+    local = np.column_stack([(xy - views.centre) / views.focal, np.ones(len(xy))])
+    rays = np.einsum("nji,nj->ni", views.world_to_camera[frames, :, :3], local)
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    missed, path = np.zeros(len(xy)), np.zeros(len(xy))
+    seen = np.zeros(len(xy), np.int64)
+    poses = np.ascontiguousarray(views.world_to_camera)
+    lens = (float(views.focal), float(views.centre[0]), float(views.centre[1]))
+    _residuals(starts, frames, rays, views.positions[frames], poses, xy, *lens, _SPAN, missed, path, seen)
+    unit = max(views.width, views.height) / 640
+    known = seen >= _LEAST
+    still, moving = np.empty(len(xy), bool), np.empty(len(xy), bool)
+    still[order] = known & (missed < _STILL * unit)
+    moving[order] = known & (missed > _MOVING * unit) & (missed > _SHARE * path)
+    return Unrest(still, moving)
+
+
+def mask(
+    xy: NDArray[np.float32], still: NDArray[np.bool_], moving: NDArray[np.bool_], picture: NDArray[np.uint8]
+) -> NDArray[np.bool_]:
+    """Where a picture [H, W, 3] moves on its own, from the votes of points [K, 2] in its pixels."""
+    height, width = picture.shape[:2]
+    result = np.zeros((height, width), bool)
+    if moving.sum() < _VOTES:
+        return result
+    votes = np.full((height, width, 2), 1e-6, np.float32)
+    x, y = np.clip(np.rint(xy).astype(int), 0, [width - 1, height - 1]).T
+    np.add.at(votes[..., 0], (y[still], x[still]), 1)
+    np.add.at(votes[..., 1], (y[moving], x[moving]), 1)
+    votes = smooth(votes, edge_weights(picture, _SIGMA), strength=_STRENGTH)
+    inside = (votes[..., 1] > votes[..., 0]) & (votes[..., 1] > 2e-4)
+    inside = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(inside)
+    hits = np.bincount(labels[y[moving], x[moving]], minlength=count)
+    for label in range(1, count):
+        if stats[label, cv2.CC_STAT_AREA] >= _SMALLEST * height * width and hits[label] >= _VOTES:
+            result |= labels == label
+    return result
+
+
+def stand(inverse_depth: NDArray[np.float32], moves: NDArray[np.bool_], *, most: float) -> NDArray[np.float32]:
+    """Put each moving subject at the depth of the ground under it.
+
+    Parameters
+    ----------
+    inverse_depth : float32 [H, W]
+        Of the static scene, completed behind the subjects.
+    moves : bool [H, W]
+    most : float
+        Largest inverse depth.
+
+    Returns
+    -------
+    float32 [H, W]
+    """
+    height, width = moves.shape
+    result = inverse_depth.copy()
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(moves.astype(np.uint8))
+    for label in range(1, count):
+        left, top, wide, tall = stats[label, :4]
+        bottom = top + tall
+        rows, columns = np.nonzero(labels[top:bottom, left : left + wide] == label)
+        lowest = rows >= tall - max(2, round(0.08 * tall))
+        under = np.minimum(bottom + np.arange(1, max(3, round(0.02 * height))), height - 1)
+        ground = inverse_depth[np.ix_(under, np.unique(columns[lowest]) + left)]
+        value = min(float(np.median(ground)), most)
+        inside = labels[top:bottom, left : left + wide] == label
+        patch = result[top:bottom, left : left + wide]
+        patch[inside] = np.maximum(value, np.quantile(patch[inside], 0.5))
+    return result
