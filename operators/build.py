@@ -2,9 +2,10 @@
 
 import bpy
 
-from ..scene.camera import SENSOR_WIDTH, build_camera, fit_render_size, render_size_problem
+from ..scene.camera import SENSOR_WIDTH, build_camera, cut_between_cameras, fit_render_size, render_size_problem
 from ..scene.fog import build_fog
 from ..scene.mesh import build_mesh
+from ..scene.plate import PlateError, plate_image
 from .on_depth import OnDepth
 
 
@@ -21,12 +22,16 @@ class _Build(OnDepth):
     )
 
     def camera(self, context, depth, shot):
-        """The shot's camera."""
+        """The shot's camera; a missing plate is a warning, since the camera serves without it behind."""
         focal_length = self.focal_length or None
         kept = context.scene.fathom
         if focal_length is None and shot.camera is None and kept.use_focal_length:
             focal_length = kept.focal_length * SENSOR_WIDTH / kept.sensor_width
-        return build_camera(depth, shot, scene=context.scene, focal_length=focal_length)
+        try:
+            return build_camera(depth, shot, scene=context.scene, focal_length=focal_length)
+        except PlateError as problem:
+            self.report({"WARNING"}, f"{problem} The camera is built without the plate behind it.")
+            return build_camera(depth, shot, scene=context.scene, focal_length=focal_length, plate=False)
 
 
 class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
@@ -43,6 +48,8 @@ class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
     def build(self, context, depth, shot):
         """The camera, and the render size that it wants."""
         camera = self.camera(context, depth, shot)
+        if self.all_shots and len(depth.sequence.done_shots) > 1:
+            cut_between_cameras(depth, context.scene)
         if self.fit_render_size:
             fit_render_size(context.scene, depth)
         problem = render_size_problem(context.scene, depth)
@@ -62,6 +69,7 @@ class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):
 
     def build(self, context, depth, shot):
         """The mesh under the shot's camera."""
+        plate_image(depth)  # the mesh shows the plate: said before anything is built
         points = self.points if self.properties.is_property_set("points") else None
         return build_mesh(depth, shot, self.camera(context, depth, shot), points=points).name
 

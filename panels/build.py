@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..scene.camera import SCALE_PATH, rig_above
 from . import parts
 
 
@@ -65,6 +66,9 @@ class _Build:
         column = layout.column(align=True)
         for name, text, icon in self.buttons:
             column.operator(f"fathom.{name}", text=text, icon=icon).all_shots = context.scene.fathom.all_shots
+        rig = rig_above(context.object) if self.buttons is _IN_3D else None
+        if rig is not None:
+            layout.prop(rig, SCALE_PATH, text="Scale of Depth and Camera")
 
 
 def _is_compositor(context):

@@ -108,6 +108,29 @@ def find_rig(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Obje
     return tags.find(scene.objects, "rig", image=disparity_image(depth), shot=shot.first_frame)
 
 
+def rig_above(thing: bpy.types.Object | None) -> bpy.types.Object | None:
+    """The rig that an object hangs under or is, whatever it was built from; None where there is none."""
+    while thing is not None and thing.get(tags.KIND) != "rig":
+        thing = thing.parent
+    return thing
+
+
+def cut_between_cameras(depth: Depth, scene: bpy.types.Scene) -> None:
+    """Let the scene look through each shot's camera from the shot's first frame on, by markers on the timeline.
+
+    For a clip of several shots whose cameras are built. Markers of an earlier call move with the frame offset.
+    """
+    for shot in depth.sequence.done_shots:
+        camera = find_camera(depth, shot, scene)
+        if camera is None:
+            continue
+        marker = next((m for m in scene.timeline_markers if m.camera == camera), None)
+        if marker is None:
+            marker = scene.timeline_markers.new(camera.name)
+            marker.camera = camera
+        marker.frame = shot.first_frame + depth.frame_offset
+
+
 def clip_collection(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Collection:
     """The scene's collection for what is built from a clip's depth, made if it is not there."""
     image = disparity_image(depth)

@@ -84,6 +84,7 @@ def make(
     picture: Callable = smooth_picture,
     confidence: Callable | None = None,
     plate_name="plate.{:04d}.png",
+    source: Source | None = None,
 ):
     """Write a depth sequence to ``folder/depth`` and its plate to ``folder/plate``.
 
@@ -100,6 +101,8 @@ def make(
     camera : Camera, callable taking the shot's frames, or None
         None: no camera in ``depth.json``.
     disparity, picture, confidence : callable (frame, width, height) -> array
+    source : Source or None
+        The plate, where it is not the sequence of pictures that is written here.
 
     Returns
     -------
@@ -131,7 +134,8 @@ def make(
         spread = Range(minimum=float(values.min()), maximum=float(values.max()), p1=float(p1), p99=float(p99))
         records.append(Shot(first_frame=first, last_frame=last, status="done", range=spread, camera=shot_camera))
     sequence = DepthSequence(
-        source=Source(
+        source=source
+        or Source(
             kind="sequence",
             path=str(plates),
             files=tuple(plate_name.format(n) for n in frames),

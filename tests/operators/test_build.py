@@ -145,6 +145,19 @@ def test_a_missing_plate_is_said_and_nothing_is_built(listed):
     assert not kinds()
 
 
+def test_camera_and_fog_do_without_the_plate(listed, capfd):
+    (listed.parent / "plate" / "plate.0001.png").unlink()
+    assert call("build_fog") == {"FINISHED"}
+    assert kinds() == ["camera 1", "fog 1", "rig 1"]
+    assert "Frame 1 of the plate is missing" in "".join(capfd.readouterr())
+
+
+def test_cameras_of_all_shots_are_cut_between(listed):
+    call("build_camera", all_shots=True)
+    call("build_camera", all_shots=True)
+    assert sorted(marker.frame for marker in bpy.context.scene.timeline_markers) == [1, 4]
+
+
 def test_every_builder_is_one_undo_step():
     for name in IN_3D + IN_COMPOSITOR + ["load_depth", "forget_depth"]:
         assert {"REGISTER", "UNDO"} <= getattr(bpy.types, f"FATHOM_OT_{name}").bl_options

@@ -156,3 +156,29 @@ def test_another_aspect_is_told(depth, empty_file):
     assert "set it to 60x37" in cameras.render_size_problem(empty_file, depth)
     cameras.fit_render_size(empty_file, depth)
     assert cameras.render_size_problem(empty_file, depth) is None
+
+
+def test_markers_cut_between_the_shots_cameras(tmp_path, empty_file):
+    shots = [(1, 2, "done"), (3, 4, "refused"), (5, 6, "done")]
+    folder = depth_maker.make(tmp_path, frames=range(1, 7), shots=shots, camera=filmed)
+    depth = depths.load(folder)
+    first, _, last = depth.sequence.shots
+    built = [cameras.build_camera(depth, shot, scene=empty_file) for shot in (first, last)]
+    cameras.cut_between_cameras(depth, empty_file)
+    cameras.cut_between_cameras(depths.load(folder, frame_offset=10), empty_file)
+    assert sorted((m.frame, m.camera.name) for m in empty_file.timeline_markers) == [
+        (11, built[0].name),
+        (15, built[1].name),
+    ]
+    for frame, camera in ((12, built[0]), (16, built[1])):
+        empty_file.frame_set(frame)
+        assert empty_file.camera == camera
+
+
+def test_the_rig_is_found_from_what_hangs_under_it(depth, empty_file):
+    camera = cameras.build_camera(depth, depth.sequence.shots[0], scene=empty_file)
+    below = bpy.data.objects.new("below", None)
+    below.parent = camera
+    rig = cameras.find_rig(depth, depth.sequence.shots[0], empty_file)
+    assert cameras.rig_above(below) == cameras.rig_above(rig) == rig
+    assert cameras.rig_above(None) is None and cameras.rig_above(bpy.data.objects.new("other", None)) is None

@@ -1,10 +1,13 @@
 """The depth mesh: every vertex where the depth says, the plate on it, nothing where there is no depth."""
 
+import subprocess
+
 import bpy
 import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference import depth_sequence
+from bl_ext.dev.fathom.inference.job import Source
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import mesh as meshes
@@ -296,6 +299,24 @@ def test_an_artists_own_camera_serves_too(tmp_path, empty_file, fit, size):
     seen = render(empty_file, tmp_path / "seen", 2)[..., :3]
     plate = depth_maker.smooth_picture(2, *size).astype(float)
     assert psnr(seen, plate) > 45
+
+
+def test_a_movie_is_shown_in_step(tmp_path, empty_file, inference_python):
+    clip = tmp_path / "clip.mp4"
+    write = "import footage_maker, sys; footage_maker.movie(sys.argv[1], range(8))"
+    tests = depth_maker.__file__.rpartition("/")[0]
+    subprocess.run([inference_python, "-c", write, clip], cwd=tests, check=True)
+    source = Source(kind="movie", path=str(clip), width=64, height=48)
+    folder = depth_maker.make(tmp_path / "made", frames=range(2, 8), source=source, camera=still)
+    depth = depths.load(folder, frame_offset=20)
+    shot = depth.sequence.shots[0]
+    mesh = meshes.build_mesh(depth, shot, cameras.build_camera(depth, shot, scene=empty_file, focal_length=40.0))
+    nodes.set_modifier_input(mesh.modifiers[0], "Edge Cut", 1.0)
+    set_up_cycles(empty_file, size=(64, 48))
+    # Frame n of the movie is the picture with the number n - 1, eight bars of 8 pixels, the lowest bit left.
+    for scene_frame, frame in ((5, 2), (22, 2), (25, 5), (27, 7), (60, 7)):
+        seen = render(empty_file, tmp_path / "seen", scene_frame)[:24, 4::8, :3].mean(axis=(0, 2)) > 128
+        assert sum(int(bit) << i for i, bit in enumerate(seen)) == frame - 1
 
 
 def test_without_the_plate_it_is_built_only_when_asked_so(tmp_path, empty_file):
