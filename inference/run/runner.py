@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -103,6 +104,7 @@ def estimate(
                 written=clerk.written,
                 needed_bytes=clerk.needed_bytes,
             )
+            _warn_of_little_room(folder, clerk.needed_bytes() * (2 if info.gives_confidence else 1), emit)
             with clerk.guarding():
                 done = _all_shots(job, task, clerk, first=first, last=last, size=size)
                 if not any(shot.status == "done" for shot in done):
@@ -227,6 +229,18 @@ def _is_whole(shot: depth_sequence.Shot, task: shots.Task) -> bool:
     """Whether the maps of a shot that an earlier run finished are still there."""
     numbers = range(shot.first_frame, shot.last_frame + 1)
     return shot.status == "refused" or all(shots.is_written(task.maps, number, task.info) for number in numbers)
+
+
+def _warn_of_little_room(folder: Path, needed: float, emit: Emit) -> None:
+    """Say so before the work where the disk may not take its result; EXR packs maps by an unknown factor."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        emit(
+            events.Warning(
+                message=f"The disk of {folder} has {free / 1e6:.0f} MB left and the result may take up to "
+                f"{needed / 1e6:.0f} MB; if it does not fit, make room and start the same job again."
+            )
+        )
 
 
 def _all_refused(done: tuple[depth_sequence.Shot, ...]) -> Failure:

@@ -17,6 +17,7 @@ from ..estimators.base import EstimatorInfo, Frames, Refused, ReportProgress, Sh
 from ..estimators.registry import Estimate
 from ..faults import unwritable
 from ..media.clip import Clip
+from ..media.errors import ClipError
 from ..media.exr import read_map, write_map
 from .files import atomic
 from .progress import Meter
@@ -139,10 +140,12 @@ class _Keeper:
         self._task, self._folder, self._final = task, folder, final
         self._numbers, self._shape = frames.numbers, (frames.height, frames.width)
         self.spread = Spread()
-        self.finished = frozenset(i for i, n in enumerate(self._numbers) if is_written(folder, n, task.info))
-        self._there = set(self.finished)
         if final:
-            _count_finished(task, folder, [self._numbers[i] for i in sorted(self.finished)], self.spread)
+            found = _take_up(task, self._numbers, self.spread)
+        else:
+            found = {number for number in self._numbers if is_written(folder, number, task.info)}
+        self.finished = frozenset(i for i, number in enumerate(self._numbers) if number in found)
+        self._there = set(self.finished)
 
     def __call__(
         self, index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None
@@ -218,12 +221,20 @@ def write_maps(
         task.emit(events.Frame(number=number, path=str(folder / disparity_name(number))))
 
 
-def _count_finished(task: Task, folder: Path, numbers: list[int], spread: Spread) -> None:
-    """Bring in what an earlier run has finished."""
+def _take_up(task: Task, numbers: range, spread: Spread) -> set[int]:
+    """The frames whose final maps an earlier run has written, counted in; a damaged map is made again."""
+    found = set()
     for number in numbers:
-        task.check()
-        spread.add(read_map(folder / disparity_name(number)))
-    task.meter.frames_done(len(numbers))
+        if is_written(task.maps, number, task.info):
+            task.check()
+            try:
+                spread.add(read_map(task.maps / disparity_name(number)))
+            except ClipError:
+                (task.maps / disparity_name(number)).unlink()
+            else:
+                found.add(number)
+    task.meter.frames_done(len(found))
+    return found
 
 
 def _upsample_all(task: Task, frames: Frames, label: str, work: float) -> Spread:
@@ -232,17 +243,16 @@ def _upsample_all(task: Task, frames: Frames, label: str, work: float) -> Spread
 
     numbers = frames.numbers
     spread = Spread()
-    done = [number for number in numbers if is_written(task.maps, number, task.info)]
-    _count_finished(task, task.maps, done, spread)
+    done = _take_up(task, numbers, spread)
     task.meter.begin(work)
     task.meter.stage("upsample", _labelled("Bringing depth to the plate's size", label))
-    left = [number for number in numbers if number not in set(done)]
+    left = [number for number in numbers if number not in done]
     if not left:
         return spread
     low = task.scratch / _LOW
     for number, plate in task.clip.read(left[0], numbers[-1]):
         task.check()
-        if not is_written(task.maps, number, task.info):
+        if number not in done:
             maps = [read_map(low / disparity_name(number))]
             if task.info.gives_confidence:
                 maps.append(read_map(low / confidence_name(number)))

@@ -12,7 +12,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,8 @@ import psutil
 
 GRACE = 0.6
 """Seconds from the request to the end of the process by force."""
+_WORD = 0.1
+"""Seconds that each of the last words may take."""
 
 
 class Stop:
@@ -29,7 +30,7 @@ class Stop:
     Attributes
     ----------
     last_words : list of callables
-        Called, in order, by the watchdog just before it ends the process by force.
+        Called, in order, by the watchdog just before it ends the process by force; it does not wait for them long.
     """
 
     def __init__(self, exit_code: int) -> None:
@@ -50,10 +51,10 @@ class Stop:
     def _watch(self) -> None:
         time.sleep(GRACE)
         for word in self.last_words:
-            try:
-                word()
-            except Exception as error:
-                sys.stderr.write(f"{error}\n")
+            # in a thread, since a word may wait for something that the stuck work holds, or for a reader that sleeps
+            speaker = threading.Thread(target=word, daemon=True)
+            speaker.start()
+            speaker.join(_WORD)
         end(self._exit_code)
 
 

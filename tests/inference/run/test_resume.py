@@ -200,3 +200,15 @@ def test_maps_of_unknown_origin_are_not_written_over(worker, clip, tmp_path):
     assert "disparity.1003.exr" in done.stderr
     assert (tmp_path / "disparity.1003.exr").read_text() == "somebody's"
     assert worker.estimate(clip, tmp_path, "--overwrite").returncode == 0
+
+
+def test_a_map_that_was_damaged_meanwhile_is_made_again(worker, clip, tmp_path, helpers):
+    whole, output = tmp_path / "whole", tmp_path / "out"
+    assert worker.estimate(clip, whole, "--parameter", "pause=0.1").returncode == 0
+    _broken_off(worker, clip, output)
+    broken = output / "disparity.1002.exr"
+    broken.write_bytes(broken.read_bytes()[:50])
+    for path in output.glob(".fathom/shot*/*"):
+        path.unlink()
+    assert worker.estimate(clip, output, "--parameter", "pause=0.1").returncode == 0
+    assert helpers.contents(output) == helpers.contents(whole)

@@ -155,3 +155,28 @@ def test_a_reader_that_goes_away_cancels(worker, clip, tmp_path, helpers):
     process.stdout.close()
     process.stdout = None
     assert process.wait(30) == 130
+
+
+def test_a_reader_that_sleeps_does_not_keep_the_worker_from_ending(worker, cut_clip, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    if not hasattr(fcntl, "F_SETPIPE_SZ"):
+        pytest.skip("this system cannot make a pipe small")
+    mouth, ear = os.pipe()
+    fcntl.fcntl(ear, fcntl.F_SETPIPE_SZ, 4096)
+    process = _start(worker, cut_clip, tmp_path, "--events", stdout=ear)
+    os.close(ear)
+    full = lambda: _waiting_bytes(mouth) >= 3800  # noqa: E731
+    assert _soon(full), "the pipe was never full"
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert _soon(lambda: process.poll() is not None)
+    os.close(mouth)
+
+
+def _waiting_bytes(descriptor: int) -> int:
+    import fcntl
+    import struct
+    import termios
+
+    return struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0]
