@@ -1,0 +1,1 @@
+"""How good a depth sequence is, measured against the truth."""

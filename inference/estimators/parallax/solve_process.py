@@ -21,6 +21,7 @@ if __name__ == "__main__":  # run by path in isolated mode: make the folder of t
     __package__ = f"{_INFERENCE.name}.estimators.parallax"
 
 import numpy as np
+import pycolmap
 
 from ...guard import end_with_parent
 from .solve import Lens, SolveError, solve
@@ -84,6 +85,7 @@ def _child(folder: Path) -> int:
     lens = Lens(**{key: tuple(value) if isinstance(value, list) else value for key, value in task["lens"].items()})
     with np.load(folder / _TRACKS) as data:
         tracks = Tracks(data["starts"], data["ids"], data["xy"])
+    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
     try:
         views = solve(tracks, lens, seed=task["seed"], folder=folder)
     except SolveError as error:
