@@ -44,7 +44,7 @@ class Source:
         How many frames Blender counts in a movie. None: as Blender would.
     colorspace : str or None
         Name in the OCIO configuration of the space that the plate's values are in. None: Blender's default for
-        the file (sRGB for integer files and movies, linear Rec.709 for float files).
+        the file (linear Rec.709 for EXR, HDR, DPX and Cineon, else sRGB).
     ocio_config : str or None
         Path of the OCIO configuration; None: the one of the environment variable ``OCIO``, or built-in
         conversions where the colour space is one of the two defaults.

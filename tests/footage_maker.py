@@ -1,4 +1,4 @@
-"""Small clips made on the spot, for tests on both sides: only NumPy and PyAV are needed.
+"""Small clips made on the spot, for tests on both sides: only NumPy, PyAV and OpenEXR are needed.
 
 Every picture carries its own number as a row of black and white bars, so that a test can tell which picture is
 shown, however it came there.
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+import OpenEXR
+from av.video.reformatter import ColorRange
 
 BITS = 8
 SIZE = (64, 48)
@@ -53,7 +55,8 @@ def movie(
     rotation: int = 0,
     pixel_aspect: Fraction | None = None,
     pictures: Sequence[np.ndarray] | None = None,
-    last_duration: int | None = None,
+    matrix: int | None = None,
+    full_range: bool = False,
 ) -> Path:
     """Write a movie whose i-th picture has the time stamp ``times[i]`` and, by default, carries the number i.
 
@@ -65,6 +68,10 @@ def movie(
         Degrees clockwise by which players turn the picture.
     pixel_aspect : Fraction or None
         Width of a pixel over its height.
+    matrix : int or None
+        Code of the matrix to Y'CbCr (1 is BT.709, 5 BT.601, 9 BT.2020), used and written into the file.
+    full_range : bool
+        Whether Y'CbCr uses all 256 values.
     """
     times = list(times)
     with av.open(str(path), "w", options=container_options or {}) as container:
@@ -77,13 +84,58 @@ def movie(
         stream.options = {**default, **(options or {})}
         if pixel_aspect is not None:
             stream.codec_context.sample_aspect_ratio = pixel_aspect
+        if matrix is not None:
+            stream.codec_context.colorspace = matrix
+        if full_range:
+            stream.codec_context.color_range = ColorRange.JPEG
         if rotation:
             stream.set_display_rotation(-rotation)
         for index, time in enumerate(times):
             picture = numbered(index, size) if pictures is None else pictures[index]
             frame = av.VideoFrame.from_ndarray(picture, format="rgb48le" if picture.dtype == np.uint16 else "rgb24")
-            frame = frame.reformat(format=pixel_format)
+            frame = frame.reformat(
+                format=pixel_format,
+                dst_colorspace=matrix,
+                dst_color_range=(ColorRange.JPEG if full_range else ColorRange.MPEG) if "yuv" in pixel_format else None,
+            )
+            if matrix is not None:
+                frame.colorspace = matrix
             frame.pts, frame.time_base = time, time_base or 1 / Fraction(rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def stills(
+    folder: Path, numbers: Iterable[int], *, suffix: str = "png", pictures: Sequence[np.ndarray] | None = None
+) -> list[Path]:
+    """Write pictures ``plate.####.suffix``, by default those that carry 0, 1, 2, …
+
+    An ``exr`` takes float pictures as they are and has `numbered` pictures made linear.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for index, number in enumerate(numbers):
+        picture = numbered(index) if pictures is None else pictures[index]
+        file = folder / f"plate.{number:04d}.{suffix}"
+        if suffix == "exr":
+            linear = (picture / 255.0) ** 2.2 if picture.dtype == np.uint8 else picture
+            with OpenEXR.File({}, {"RGB": np.ascontiguousarray(linear, np.float32)}) as exr:
+                exr.write(str(file))
+        else:
+            _write_still(file, picture)
+        files.append(file)
+    return files
+
+
+def _write_still(file: Path, picture: np.ndarray) -> None:
+    codec, pixel_format = {"png": ("png", "rgb24"), "jpg": ("mjpeg", "yuvj444p")}[file.suffix[1:]]
+    with av.open(str(file), "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = pixel_format
+        stream.options = {"qscale": "1"} if codec == "mjpeg" else {}
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixel_format)
+        frame.pts = 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

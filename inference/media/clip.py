@@ -44,7 +44,7 @@ class Clip:
                     f"{source.path} has a {name} of {found} pixels but Blender shows {told}",
                     "reload the clip in Blender, then estimate again",
                 )
-        self.colorspace = source.colorspace or (colour.LINEAR if self._frames.floating else colour.SRGB)
+        self.colorspace = source.colorspace or (colour.LINEAR if self._frames.linear else colour.SRGB)
         self._to_display: Callable[[NDArray[np.float32]], NDArray[np.float32]] = colour.to_display(
             self.colorspace, source.ocio_config
         )

@@ -53,7 +53,8 @@ class Movie:
         The file is missing, empty, no movie, or has no picture.
     """
 
-    floating = False
+    linear = False
+    """Movies are sRGB unless Blender says otherwise."""
 
     def __init__(self, source: Source) -> None:
         self.path = source.path

@@ -45,7 +45,8 @@ class Sequence:
         first = stills.read(found)
         self._turns = (source.rotation or 0) // 90
         self._stored = first.shape
-        self.floating = first.dtype == np.float32
+        self.linear = found.suffix.lower() in stills.LINEAR
+        self._floating = first.dtype == np.float32
         self.height, self.width = first.shape[:2] if self._turns % 2 == 0 else first.shape[1::-1]
         self.fps = source.fps or FPS
 
@@ -71,7 +72,7 @@ class Sequence:
                     f"{self._stored[1]} x {self._stored[0]}",
                     "render all frames at one size",
                 )
-            if (picture.dtype == np.float32) != self.floating:
+            if (picture.dtype == np.float32) != self._floating:
                 raise ClipError(
                     f"Frame {number} ({file}) mixes float and integer pictures in one sequence",
                     "render all frames in one format",

@@ -14,6 +14,8 @@ from .errors import ClipError
 
 OPENCV = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".hdr", ".jp2"})
 FFMPEG = frozenset({".dpx", ".tga", ".sgi", ".rgb", ".cin"})
+LINEAR = frozenset({".exr", ".hdr", ".dpx", ".cin"})
+"""Formats whose values Blender takes for linear unless it is told otherwise."""
 EXTENSIONS = OPENCV | FFMPEG | {".exr"}
 
 _COPY = "render or copy the frame again"
