@@ -10,6 +10,17 @@ from . import catalogue, parts
 _STRIPS = {"MOVIE", "IMAGE", "MOVIECLIP"}
 
 
+class FATHOM_MT_estimators(bpy.types.Menu):
+    bl_label = "Estimator"
+    bl_description = "How depth is estimated"
+
+    def draw(self, context):
+        for facts in catalogue.estimators():
+            icon = "CHECKMARK" if facts.name == context.scene.fathom.estimator else "BLANK1"
+            choose = self.layout.operator("wm.context_set_string", text=facts.label or facts.name, icon=icon)
+            choose.data_path, choose.value = "scene.fathom.estimator", facts.name
+
+
 class _Estimate:
     bl_label = "Video Depth"
     bl_region_type = "UI"
@@ -28,9 +39,9 @@ class _Estimate:
         layout.use_property_split = True
         layout.use_property_decorate = False
         column = layout.column()
-        column.prop(kept, "estimator_choice")
-        column.prop(kept, "output")
         facts = catalogue.facts(kept.estimator)
+        _draw_estimator(column, kept.estimator, facts)
+        column.prop(kept, "output")
         for lack in facts.lacks if facts else ():
             parts.draw_text(layout, f"{lack.what} {lack.cure}", icon="ERROR", width=width)
         can_run = parts.draw_environment(layout, width=width)
@@ -39,6 +50,15 @@ class _Estimate:
         row.enabled = can_run and icon != "INFO"
         row.operator("fathom.estimate_video_depth", icon="RENDER_ANIMATION")
         parts.draw_last(layout, width=width)
+
+
+def _draw_estimator(layout, name, facts):
+    """The choice of the estimator, laid out as a property is, and its summary."""
+    split = layout.split(factor=0.4)
+    label = split.row()
+    label.alignment = "RIGHT"
+    label.label(text="Estimator")
+    split.menu("FATHOM_MT_estimators", text=facts.label or name if facts else f"{name} (not installed)")
 
 
 class _Settings:
@@ -112,4 +132,10 @@ class FATHOM_PT_clip_settings(_Settings, bpy.types.Panel):
     bl_parent_id = "FATHOM_PT_clip"
 
 
-CLASSES = (FATHOM_PT_sequencer, FATHOM_PT_sequencer_settings, FATHOM_PT_clip, FATHOM_PT_clip_settings)
+CLASSES = (
+    FATHOM_MT_estimators,
+    FATHOM_PT_sequencer,
+    FATHOM_PT_sequencer_settings,
+    FATHOM_PT_clip,
+    FATHOM_PT_clip_settings,
+)

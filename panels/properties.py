@@ -3,26 +3,6 @@
 import bpy
 
 from ..scene.versions import PATH_OPTIONS
-from . import catalogue
-
-_choices: list[tuple[str, str, str, int]] = []  # Blender does not keep the texts of an enum's items: we must
-
-
-def _estimator_choices(self, _context: bpy.types.Context) -> list[tuple[str, str, str, int]]:
-    facts = list(catalogue.estimators())
-    _choices[:] = [(f.name, f.label, f.summary, i) for i, f in enumerate(facts)]
-    if self.estimator not in (f.name for f in facts):
-        _choices.append((self.estimator, self.estimator, "An estimator that is not installed here", len(facts)))
-    return _choices
-
-
-def _get_choice(self) -> int:
-    items = _estimator_choices(self, bpy.context)
-    return next(number for name, _, _, number in items if name == self.estimator)
-
-
-def _set_choice(self, number: int) -> None:
-    self.estimator = _estimator_choices(self, bpy.context)[number][0]
 
 
 class FATHOM_PG_depth(bpy.types.PropertyGroup):
@@ -42,15 +22,7 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
 
     estimator: bpy.props.StringProperty(
         name="Estimator", description="Name of the method that estimates depth", default="parallax"
-    )
-    # Stored by name above: an enum stores a number, which changes when an estimator is added.
-    estimator_choice: bpy.props.EnumProperty(
-        name="Estimator",
-        description="How depth is estimated",
-        items=_estimator_choices,
-        get=_get_choice,
-        set=_set_choice,
-    )
+    )  # a string and no enum: an enum stores a number, which changes when an estimator is added
     size: bpy.props.IntProperty(
         name="Working Size",
         description="Long side in pixels that the estimator works at; 0 leaves the choice to the estimator",
