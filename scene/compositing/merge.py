@@ -99,7 +99,7 @@ def _render_layers(setup: tree.Setup, layer: bpy.types.ViewLayer) -> bpy.types.N
             return node
     node = nodes.new(setup.tree, "CompositorNodeRLayers", scene=setup.scene, layer=layer.name)
     depth = tree.depth_node(setup)
-    node.location = (depth.location.x, depth.location.y - 400)
+    tree.place_below(setup, depth, node)
     return node
 
 

@@ -118,7 +118,11 @@ def plate(setup: Setup) -> Socket:
         source = nodes.new(tree, "CompositorNodeImage", image=plate_image(setup.depth), label="Plate")
         node = fit_to_render(tree, nodes.output_of(source, "Image")).node
         setup.mark(node, PLATE_KIND, all_shots=True)
-        source.location = (min((_left(n) for n in tree.nodes), default=0.0), _below(tree))
+        others = [n for n in tree.nodes if n not in (source, node)]
+        source.location = (
+            min((_left(n) for n in others), default=0.0),
+            min((_top(n) - 400 for n in others), default=0),
+        )
         node.location = (source.location.x + source.width + GAP, source.location.y)
         for each in (source, node):
             each.parent = _frame(setup)
@@ -135,8 +139,7 @@ def depth_node(setup: Setup) -> bpy.types.Node:
     if node is None:
         before = picture(setup).node
         node = setup.mark(add_group(setup, group, "Fathom Depth"), DEPTH_KIND)
-        node.location = (_left(before), _below(setup.tree))
-        node.parent = _frame(setup)
+        place_below(setup, before, node)
     _follow_rig(setup, nodes.input_of(node, "Scale"))
     return node
 
@@ -217,6 +220,12 @@ def place_after(setup: Setup, before: bpy.types.Node, added: list[bpy.types.Node
         left += node.width + GAP
 
 
+def place_below(setup: Setup, above: bpy.types.Node, node: bpy.types.Node) -> None:
+    """Place a node below everything else, in line with another, in the shot's frame."""
+    node.location = (_left(above), _below(setup.tree, node))
+    node.parent = _frame(setup)
+
+
 def upstream(node: bpy.types.Node) -> set[bpy.types.Node]:
     """The node and everything that feeds it."""
     seen, waiting = set(), [node]
@@ -260,6 +269,6 @@ def _top(node: bpy.types.Node) -> float:
     return node.location.y + (_top(node.parent) if node.parent else 0.0)
 
 
-def _below(tree: bpy.types.NodeTree) -> float:
-    """A height below all nodes; their own heights are not known before they were drawn."""
-    return min((_top(n) - 400.0 for n in tree.nodes if n.bl_idname != "NodeFrame"), default=0.0)
+def _below(tree: bpy.types.NodeTree, new: bpy.types.Node) -> float:
+    """A height below all nodes but the new one; how high they are is not known before they were drawn."""
+    return min((_top(n) - 400.0 for n in tree.nodes if n != new and n.bl_idname != "NodeFrame"), default=0.0)
