@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +79,7 @@ def render_mesh(stage: Stage, path: Path) -> None:
     """The depth mesh from beside and above the camera that filmed it."""
     eye, axes = stage.camera.matrix_world.translation, stage.camera.matrix_world.to_3x3().normalized()
     target = eye + axes @ Vector((0.0, 0.0, -stage.middle))
-    place = eye + axes @ Vector((0.38, 0.2, -0.05)) * stage.middle
+    place = eye + axes @ Vector((0.3, 0.17, -0.1)) * stage.middle
     data = stage.camera.data.copy()
     data.shift_x = data.shift_y = 0.0
     second = bpy.data.objects.new("Second viewpoint", data)
@@ -130,6 +132,20 @@ def plate_at(stage: Stage, made: dict[str, bpy.types.Node], frame: int) -> NDArr
     return picture
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what Blender prints while it renders from the terminal."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def _plain_renders(scene: bpy.types.Scene) -> None:
     """Settings under which a plate comes out as it went in (no view transform, no filter)."""
     scene.render.engine = "CYCLES"
@@ -156,7 +172,8 @@ def _render(
     scene.cycles.samples = samples
     scene.cycles.use_denoising = samples > 1
     scene.render.filepath = str(path)
-    bpy.ops.render.render(write_still=True)
+    with quiet():
+        bpy.ops.render.render(write_still=True)
 
 
 def _middle(camera: bpy.types.Object, mesh: bpy.types.Object) -> float:
