@@ -77,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
         job = _job(options)
         sequence = estimate(job, emit=display, cancelled=asked, overwrite=options.overwrite)
     except (Exception, KeyboardInterrupt) as error:
-        told = faults.explain(error)
+        # whatever goes wrong after the request to stop (a child that the same signal ended) is the stop
+        told = faults.cancelled() if stops and stops[0]() else faults.explain(error)
         if told.code == exit_codes.FAILED:
             traceback.print_exc()
         display(told)

@@ -27,8 +27,8 @@ from .progress import Meter
 
 _PREPARING = 0.05
 """Work of reading a frame at working size, as a share of estimating it."""
-_UPSAMPLING = 0.15
-"""Work of bringing a frame's maps to plate size, likewise."""
+_UPSAMPLING = 0.4e-6
+"""Work of bringing a frame's maps to plate size, likewise, for each of the plate's pixels."""
 _KEEP_EVERY = 5.0
 """Seconds between two notes of the time spent."""
 
@@ -189,7 +189,8 @@ def _all_shots(
 ) -> tuple[depth_sequence.Shot, ...]:
     """Read the clip at working size, and run each of its shots."""
     meter, count = task.meter, last - first + 1
-    meter.plan(count * (1 + _PREPARING + (_UPSAMPLING if job.full_size else 0)))
+    upsampling = _UPSAMPLING * task.clip.width * task.clip.height if job.full_size else 0.0
+    meter.plan(count * (1 + _PREPARING + upsampling))
     meter.begin(count * _PREPARING, counts=False)
     meter.stage("prepare", "Reading the clip")
     prepared = working.prepare(
@@ -206,7 +207,7 @@ def _all_shots(
         length = end - start + 1
         shot = clerk.shot(start, end)
         if shot is not None and _is_whole(shot, task):
-            meter.begin(length * (1 + (_UPSAMPLING if job.full_size else 0)))
+            meter.begin(length * (1 + upsampling))
             meter.frames_done(length if shot.status == "done" else 0)
             done.append(shot)
             continue
@@ -216,7 +217,7 @@ def _all_shots(
             mattes(job.mattes, start, end, size) if job.mattes else None,
             label=f"shot {index + 1} of {len(prepared.shots)}" if len(prepared.shots) > 1 else "",
             estimating=length,
-            upsampling=length * _UPSAMPLING,
+            upsampling=length * upsampling,
         )
         if shot.status == "refused" and len(prepared.shots) > 1:
             task.emit(events.Warning(message=f"Frames {start}-{end} were refused: {shot.reason}"))

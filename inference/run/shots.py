@@ -115,6 +115,7 @@ def run_shot(
             )
         )
     except Refused as refused:
+        task.check()  # a child that was interrupted together with this process may have looked like a reason
         keeper.drop()
         return depth_sequence.Shot(
             first_frame=numbers[0], last_frame=numbers[-1], status="refused", reason=str(refused)

@@ -70,6 +70,19 @@ def test_children_go_with_the_worker(worker, clip, tmp_path, helpers, trouble):
     assert process.returncode == 130
 
 
+@pytest.mark.parametrize("trouble", ["refusing child", "failing child"])
+def test_a_terminals_interrupt_that_reaches_the_child_as_well_is_a_cancel(worker, clip, tmp_path, helpers, trouble):
+    with _log(tmp_path) as log:
+        process = _start(
+            worker, clip, tmp_path / "out", "--parameter", f"trouble={trouble}", stderr=log, start_new_session=True
+        )
+        helpers.wait_for(lambda: helpers.number_after("child", tmp_path / "log.txt"), "the child")
+        os.killpg(process.pid, signal.SIGINT)
+        assert _soon(lambda: process.poll() is not None)
+    assert process.returncode == 130
+    assert '"refused"' not in (tmp_path / "out" / ".fathom" / "state.json").read_text()
+
+
 def test_the_child_of_a_killed_worker_ends_by_itself(worker, clip, tmp_path, helpers):
     with _log(tmp_path) as log:
         process = _start(worker, clip, tmp_path / "out", "--parameter", "trouble=child", stderr=log)

@@ -106,6 +106,12 @@ def _misbehave(shot):
         while child.poll() is None:
             shot.check()
             time.sleep(0.1)
+    elif trouble in ("refusing child", "failing child"):  # as for a child that the terminal's Ctrl-C reaches as well
+        child = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(600)"])
+        print(f"child {child.pid}", file=sys.stderr, flush=True)
+        child.wait()
+        time.sleep(0.1)
+        raise Refused("It went away.", "Try again.") if trouble == "refusing child" else RuntimeError("it went away")
     elif trouble == "stubborn child":  # neither the estimator nor its child look after themselves
         child = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(600)"])
         print(f"child {child.pid}", file=sys.stderr, flush=True)
