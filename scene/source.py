@@ -6,11 +6,7 @@ into the `Source` for the worker to keep to.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +14,8 @@ import bpy
 
 from ..inference.job import Source, frame_number, sequence_key
 from . import versions
+from .source_files import SourceError, absolute, ocio_config, of_clip, of_movie, of_pictures
 from .versions import StripTimes
-
-
-class SourceError(ValueError):
-    """What the artist chose cannot be estimated as it is; the message is one sentence that says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +45,6 @@ class Plate:
         return self.scene_start - self.first_frame
 
 
-# ----------------------------------------------------------------------------------------------------------- strips
-
-
 def from_strip(strip: Any, scene: bpy.types.Scene) -> Plate:
     """The frames that a strip shows.
 
@@ -79,14 +69,14 @@ def from_strip(strip: Any, scene: bpy.types.Scene) -> Plate:
     _refuse_changes(strip, scene)
     offset = 0
     if strip.type == "MOVIE":
-        source = _movie(_absolute(strip.filepath, scene), strip.colorspace_settings.name)
+        source = of_movie(absolute(strip.filepath, scene), strip.colorspace_settings.name)
         first, count = 1, source.frame_count or 1
     elif strip.type == "IMAGE":
         source = _images(strip, scene)
         first, count = frame_number(source.files[0]), len(source.files)
     else:
         clip = versions.clip_of(strip) or _clip_by_name(strip)
-        source, first, count = _clip(clip)
+        source, first, count = of_clip(clip)
         offset = clip.frame_offset
     times = versions.times_of(strip)
     if round(times.content_end - times.content_start) != count - times.trim_start - times.trim_end:
@@ -138,7 +128,8 @@ def _refuse_changes(strip: Any, scene: bpy.types.Scene) -> None:
         raise SourceError(f"Strip {name} strobes; set its Strobe to 1.")
     if len(getattr(strip, "retiming_keys", ())) > 0:
         raise SourceError(f"Strip {name} is retimed; reset its retiming, or render the retimed clip and use that.")
-    for other in versions.strips_of(scene.sequence_editor, nested=True):
+    others = versions.strips_of(scene.sequence_editor, nested=True) if scene.sequence_editor else ()
+    for other in others:
         if other.type == "SPEED" and other.input_1 == strip:
             raise SourceError(
                 f"Strip {name} is changed in speed by {other.name}; remove that strip, or render the result and use it."
@@ -165,7 +156,7 @@ def _images(strip: Any, scene: bpy.types.Scene) -> Source:
     first = strip.elements[0]
     return Source(
         kind="sequence",
-        path=_absolute(strip.directory, scene),
+        path=absolute(strip.directory, scene),
         files=names,
         width=first.orig_width or None,
         height=first.orig_height or None,
@@ -188,9 +179,6 @@ def _clip_by_name(strip: Any) -> bpy.types.MovieClip:
     return found[0]
 
 
-# ------------------------------------------------------------------------------------------------- clips and files
-
-
 def from_clip(clip: bpy.types.MovieClip) -> Plate:
     """All frames of a clip of the Movie Clip Editor, with its Start Frame and Frame Offset.
 
@@ -199,8 +187,8 @@ def from_clip(clip: bpy.types.MovieClip) -> Plate:
     SourceError
         A file is missing or cannot be read.
     """
-    source, first, count = _clip(clip)
-    begin, end = max(first, first + clip.frame_offset), min(first + count - 1, first + count - 1 + clip.frame_offset)
+    source, first, count = of_clip(clip)
+    begin, end = max(first, first + clip.frame_offset), first + count - 1
     if begin > end:
         raise SourceError(f"Clip {clip.name} shows no frame; correct its Frame Offset.")
     # At its Start Frame the clip shows frame `first + frame_offset`.
@@ -216,135 +204,17 @@ def from_file(path: str | Path) -> Plate:
     SourceError
         Nothing is there, or it cannot be read, or frames of the sequence are missing.
     """
-    path = Path(_absolute(str(path), None))
+    path = Path(absolute(str(path), None))
     if not path.exists():
         raise SourceError(f"There is nothing at {path}; choose a movie, a folder of frames or one frame.")
     if path.is_dir() or path.suffix.lower() in bpy.path.extensions_image:
-        source = _numbered(path)
+        source = of_pictures(path)
         first, last = frame_number(source.files[0]), frame_number(source.files[-1])
         name = path.name if path.is_dir() else (sequence_key(path.name)[0].rstrip("._- ") or path.parent.name)
     else:
-        source = _movie(str(path), None)
+        source = of_movie(str(path), None)
         first, last, name = 1, source.frame_count or 1, path.stem
     return Plate(source=source, first_frame=first, last_frame=last, name=name, scene_start=first)
-
-
-def _clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
-    """A clip's source, the number of its first frame and how many frames Blender counts."""
-    path = Path(_absolute(clip.filepath, clip))
-    if not path.is_file():
-        raise SourceError(
-            f"The file {path} of clip {clip.name} is missing; restore it, or relink it with "
-            "File > External Data > Find Missing Files."
-        )
-    width, height = clip.size
-    count = clip.frame_duration
-    if width < 1 or height < 1 or count < 1:
-        raise SourceError(f"Blender cannot read {path}; copy or render it again, or convert it to an image sequence.")
-    shared = Source(
-        kind="movie",
-        path=str(path),
-        width=width,
-        height=height,
-        fps=clip.fps or None,
-        colorspace=clip.colorspace_settings.name,
-        ocio_config=ocio_config(),
-    )
-    if clip.source == "MOVIE":
-        rotation = None if versions.APPLIES_ROTATION else 0
-        return replace(shared, rotation=rotation, frame_count=count), 1, count
-    first = frame_number(path.name)
-    source = replace(
-        shared, kind="sequence", path=str(path.parent), files=tuple(_counted(path, first, count)), rotation=0
-    )
-    gap = first + count
-    later = [n for n in map(frame_number, _same_sequence(path)) if n > gap]
-    if later:  # Blender ends the clip at the gap without a word
-        raise SourceError(
-            f"Frame {gap} is missing from the sequence {path.parent}, which goes on with frame {min(later)}; "
-            "restore it and reload the clip, or move the later frames away."
-        )
-    return source, first, count
-
-
-def _counted(path: Path, first: int, count: int) -> Iterator[str]:
-    head, tail = sequence_key(path.name)
-    digits = len(path.name) - len(head) - len(tail)
-    if count == 1 or digits < 1:
-        yield path.name
-        return
-    for number in range(first, first + count):
-        yield f"{head}{number:0{digits}d}{tail}"
-
-
-def _movie(path: str, colorspace: str | None) -> Source:
-    """A movie file as Blender reads it."""
-    if not Path(path).is_file():
-        raise SourceError(
-            f"The movie {path} is missing; restore it, or relink it with File > External Data > Find Missing Files."
-        )
-    with _temporary_clip(path) as clip:
-        source = _clip(clip)[0]
-    return replace(source, colorspace=colorspace or source.colorspace)
-
-
-def _numbered(path: Path) -> Source:
-    """The sequence in a folder, or that a file belongs to."""
-    folder = path if path.is_dir() else path.parent
-    names = _pictures(folder) if path.is_dir() else _same_sequence(path)
-    if not names:
-        raise SourceError(f"{folder} has no pictures in it; choose a folder of numbered frames, or a movie file.")
-    kinds = sorted({sequence_key(name) for name in names})
-    if len(kinds) > 1:
-        raise SourceError(f"{folder} holds more than one sequence; choose one frame of the sequence that you mean.")
-    names.sort(key=frame_number)
-    for before, name in pairwise(names):
-        number = frame_number(before) + 1
-        if frame_number(name) != number:
-            what = f"Frame {number} is missing" if frame_number(name) > number else f"Frame {number - 1} is there twice"
-            raise SourceError(f"{what} in the sequence in {folder}; correct it and choose the sequence again.")
-    with _temporary_clip(str(folder / names[0])) as clip:
-        width, height = clip.size
-        colorspace = clip.colorspace_settings.name
-    return Source(
-        kind="sequence",
-        path=str(folder),
-        files=tuple(names),
-        width=width or None,
-        height=height or None,
-        rotation=0,
-        colorspace=colorspace,
-        ocio_config=ocio_config(),
-    )
-
-
-@contextmanager
-def _temporary_clip(path: str) -> Iterator[bpy.types.MovieClip]:
-    """Blender's view of a file, without leaving a clip behind."""
-    try:
-        clip = bpy.data.movieclips.load(path, check_existing=False)
-    except RuntimeError as error:
-        raise SourceError(f"Blender cannot open {path}; check the file and its permissions.") from error
-    try:
-        yield clip
-    finally:
-        bpy.data.movieclips.remove(clip)
-
-
-# ---------------------------------------------------------------------------------------------------------- details
-
-
-def ocio_config() -> str | None:
-    """The colour configuration that this Blender uses: the variable OCIO's, or the one that it ships."""
-    own = os.environ.get("OCIO", "")
-    if own.startswith("ocio://") or Path(own).is_file():
-        return own
-    folders = (
-        bpy.utils.user_resource("DATAFILES", path="colormanagement"),
-        bpy.utils.system_resource("DATAFILES", path="colormanagement"),
-    )
-    configs = (Path(folder) / "config.ocio" for folder in folders if folder)
-    return next((str(config) for config in configs if config.is_file()), None)
 
 
 def _require_files(source: Source, first: int, last: int, name: str) -> None:
@@ -357,23 +227,5 @@ def _require_files(source: Source, first: int, last: int, name: str) -> None:
             )
 
 
-def _pictures(folder: Path) -> list[str]:
-    try:
-        files = [entry.name for entry in folder.iterdir() if entry.is_file()]
-    except OSError as error:
-        raise SourceError(f"{folder} cannot be read ({error.strerror}); check its permissions.") from error
-    return [n for n in files if Path(n).suffix.lower() in bpy.path.extensions_image and not n.startswith(".")]
-
-
-def _same_sequence(file: Path) -> list[str]:
-    key = sequence_key(file.name)
-    return [name for name in _pictures(file.parent) if sequence_key(name) == key]
-
-
 def _scene_rate(scene: bpy.types.Scene) -> float:
     return scene.render.fps / scene.render.fps_base
-
-
-def _absolute(path: str, owner: bpy.types.ID | None) -> str:
-    library = owner.library if owner is not None else None
-    return os.path.normpath(bpy.path.abspath(path, library=library))

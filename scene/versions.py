@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-_NEW_TIMES = hasattr(bpy.types.Strip if hasattr(bpy.types, "Strip") else bpy.types.Sequence, "left_handle")
+_NEW_TIMES = bpy.app.version >= (5, 1, 0)
 """From 5.1 the times of a strip have new names, and the old ones warn that they will go."""
 
 APPLIES_ROTATION = bpy.app.version >= (4, 3, 0)

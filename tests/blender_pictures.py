@@ -24,6 +24,17 @@ def fresh_sequencer(scene: bpy.types.Scene) -> Any:
     return versions.strips_of(scene.sequence_editor_create())
 
 
+def in_sequencer(scene: bpy.types.Scene) -> Any:
+    """A context in which the sequencer's operators run, in background too."""
+    window = bpy.context.window_manager.windows[0]
+    if hasattr(window.workspace, "sequencer_scene"):
+        window.workspace.sequencer_scene = scene
+    area = window.screen.areas[0]
+    area.type = "SEQUENCE_EDITOR"
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    return bpy.context.temp_override(window=window, area=area, region=region, scene=scene)
+
+
 def rendered(scene: bpy.types.Scene, frame: int, size: tuple[int, int], folder: Path) -> np.ndarray:
     """What the sequencer shows at a frame, [H, W, 3] float, display-referred."""
     scene.render.resolution_x, scene.render.resolution_y = size
