@@ -34,7 +34,7 @@ def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", widt
 def draw_run(layout: bpy.types.UILayout, run: running.Run, *, width: float) -> None:
     """What goes on: its stage, how far it is, and a way to end it."""
     box = layout.box()
-    draw_text(box, run.title, icon="TIME", width=width)
+    draw_text(box, run.title, icon="RENDER_ANIMATION", width=width)
     column = box.column(align=True)
     column.label(text=run.label)
     column.progress(factor=run.progress.fraction, text=f"{run.progress.fraction:.0%}")
