@@ -25,7 +25,7 @@ LOG = "fathom.log"
 
 _WAIT = 0.02
 """Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
-_GRACE = 0.8
+_GRACE = 0.7
 """Seconds from cancelling to killing; the worker's own watchdog (`run.stop.GRACE`) is faster."""
 _DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "__PYVENV_LAUNCHER__")
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import psutil
 
-GRACE = 0.6
+GRACE = 0.4
 """Seconds from the request to the end of the process by force."""
 _WORD = 0.1
 """Seconds that each of the last words may take."""

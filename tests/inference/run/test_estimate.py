@@ -1,6 +1,8 @@
 """An estimate from the clip to ``depth.json``, by the command line."""
 
 import json
+import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -148,3 +150,23 @@ def test_progress_grows_to_the_end_and_frames_are_told_once(worker, clip, tmp_pa
     assert frames == list(range(1001, 1013))
     assert events[-1] == {"event": "done", "folder": str(tmp_path), "frames": 12, "seconds": events[-1]["seconds"]}
     assert json.dumps(events).count('"error"') == 0
+
+
+def test_memory_does_not_grow_with_the_clip(worker, tmp_path, helpers):
+    if not hasattr(os, "wait4"):
+        pytest.skip("this system does not tell a process's peak memory")
+    size = (320, 240)  # a frame with its maps: 0.8 MB
+    (tmp_path / "clip").mkdir()
+    clip = helpers.write_clip(tmp_path / "clip", range(1, 201), size=size)
+
+    def peak(frames: str) -> float:
+        process = worker.start(
+            "estimate", clip, "--output", tmp_path / frames, "--estimator", "running_mean", "--size", size[0],
+            "--frames", frames, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return used.ru_maxrss / 1024
+
+    assert peak("1-200") - peak("1-20") < 40, "MB; the frames and maps of 180 frames more are 150 MB"
