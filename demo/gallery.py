@@ -42,7 +42,8 @@ def make(result: Result, folder: Path, *, truth: Path | None, focal_length: floa
     shot = max(sequence.done_shots, key=lambda s: s.last_frame - s.first_frame)
     numbers = range(shot.first_frame, shot.last_frame + 1)
     middle = numbers[len(numbers) // 2]
-    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
+    bpy.context.preferences.filepaths.save_version = 0
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))  # first, so that paths become relative to it
 
     print("Building camera, depth mesh, fog and compositing, and rendering pictures of them", flush=True)
     built = stage.build(result.scene, frame=middle + depth.frame_offset, focal_length=focal_length)

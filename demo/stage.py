@@ -98,7 +98,7 @@ def render_fog(stage: Stage, path: Path) -> None:
     cut = nodes.modifier_input(modifier, "Edge Cut")
     nodes.set_modifier_input(modifier, "Edge Cut", 1.0)  # uncut: nothing but the plate is behind the fog
     with _camera(stage.scene, stage.camera), _compositing(stage.scene, on=False):
-        _render(stage.scene, path, samples=16, world=(0.75, 0.82, 0.9))
+        _render(stage.scene, path, samples=8, world=(0.75, 0.82, 0.9))
     nodes.set_modifier_input(modifier, "Edge Cut", cut)
 
 
