@@ -15,7 +15,7 @@ from mathutils import Matrix
 from ..inference.camera import Camera
 from ..inference.depth_sequence import Shot
 from . import nodes, tags
-from .depth import Depth, disparity_image, distances
+from .depth import Depth, disparity_image, distances, find_disparity_image
 from .plate import plate_image, plate_size, show_plate
 
 SENSOR_WIDTH = 36.0
@@ -100,12 +100,12 @@ def build_camera(
 
 def find_camera(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The camera that `build_camera` made for a shot in this scene, or None."""
-    return tags.find(scene.objects, "camera", image=disparity_image(depth), shot=shot.first_frame)
+    return _find("camera", depth, shot, scene)
 
 
 def find_rig(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The empty above the camera, whose custom property `SCALE` is the shot's Scale, or None."""
-    return tags.find(scene.objects, "rig", image=disparity_image(depth), shot=shot.first_frame)
+    return _find("rig", depth, shot, scene)
 
 
 def rig_above(thing: bpy.types.Object | None) -> bpy.types.Object | None:
@@ -166,6 +166,11 @@ def render_size_problem(scene: bpy.types.Scene, depth: Depth) -> str | None:
 
 
 # ------------------------------------------------------------------------------------------------------------ parts
+
+
+def _find(kind: str, depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
+    image = find_disparity_image(depth)
+    return None if image is None else tags.find(scene.objects, kind, image=image, shot=shot.first_frame)
 
 
 def _intrinsics(depth: Depth, shot: Shot, focal_length: float | None) -> Camera:

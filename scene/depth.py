@@ -222,10 +222,8 @@ def _maps(depth: Depth, file_name: Any, kind: str, label: str) -> bpy.types.Imag
         image = bpy.data.images.load(str(path))
         image.name = depth.label(label)
         tags.tag(image, kind)
-    image.colorspace_settings.name = "Non-Color"
-    image.alpha_mode = "NONE"
-    image.source = "SEQUENCE"
-    image.filepath = portable_path(path)
+    set_where_new(image.colorspace_settings, name="Non-Color")
+    set_where_new(image, alpha_mode="NONE", source="SEQUENCE", filepath=portable_path(path))
     return image
 
 
@@ -236,6 +234,13 @@ def _find(folder: Path, kind: str) -> bpy.types.Image | None:
             if os.path.realpath(path.parent) == os.path.realpath(folder):
                 return image
     return None
+
+
+def set_where_new(target: Any, **values: Any) -> None:
+    """Set properties whose value is another one: setting an image's, even to what they are, reads its files again."""
+    for name, value in values.items():
+        if getattr(target, name) != value:
+            setattr(target, name, value)
 
 
 def portable_path(path: Path) -> str:

@@ -59,6 +59,7 @@ def build_fog(
     material, look = _material(depth, shot)
     start = distances(depth, shot)
     if made:
+        fog.display_type = "WIRE"  # a solid would hide what it is the fog of
         nodes.set_modifier_input(modifier, "Start", 0.1 * start.near)
         nodes.set_modifier_input(modifier, "Material", material)
         if detail is None:
@@ -67,7 +68,6 @@ def build_fog(
         nodes.set_modifier_input(modifier, "Detail", detail)
     if density is not None:
         nodes.input_of(look, "Density").default_value = density
-    fog.display_type = "WIRE"  # a solid would hide what it is the fog of
     return fog
 
 

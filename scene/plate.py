@@ -10,7 +10,7 @@ import bpy
 
 from ..inference.job import frame_number
 from . import tags
-from .depth import Depth, portable_path, show_frames
+from .depth import Depth, portable_path, set_where_new, show_frames
 
 
 class PlateError(ValueError):
@@ -36,16 +36,15 @@ def plate_image(depth: Depth) -> bpy.types.Image:
         image = _load(path, depth)
     if source.colorspace is not None:
         try:
-            image.colorspace_settings.name = source.colorspace
+            set_where_new(image.colorspace_settings, name=source.colorspace)
         except TypeError as error:
             raise PlateError(
                 f"This Blender knows no colour space '{source.colorspace}', which {path.name} is in; start it "
                 "with the OCIO configuration that the clip was estimated with."
             ) from error
-    image.alpha_mode = "NONE"
     if source.kind == "sequence" and _is_numbered(path):
-        image.source = "SEQUENCE"
-    image.filepath = portable_path(path)
+        set_where_new(image, source="SEQUENCE")
+    set_where_new(image, alpha_mode="NONE", filepath=portable_path(path))
     return image
 
 
