@@ -69,6 +69,7 @@ def _render_from_the_side(scene: bpy.types.Scene, mesh: bpy.types.Object, pictur
     scene.camera.matrix_local = own.matrix_local @ scene.camera.matrix_basis.Translation((0.6 * near, 0.2 * near, 0))
     scene.camera.rotation_euler.y += math.radians(6)
     scene.render.engine, scene.cycles.device, scene.cycles.samples = "CYCLES", "CPU", 16
+    scene.render.use_sequencer = False
     scene.render.resolution_percentage = 50
     scene.view_settings.view_transform = "Standard"
     scene.render.filepath = str(picture)
