@@ -81,8 +81,8 @@ def from_strip(strip: Any, scene: bpy.types.Scene) -> Plate:
     times = versions.times_of(strip)
     if round(times.content_end - times.content_start) != count - times.trim_start - times.trim_end:
         raise SourceError(
-            f"Strip {strip.name} plays at another speed than one frame of the clip per frame of the scene; set the "
-            f"scene's frame rate to the clip's ({source.fps or scene.render.fps:g} fps) and add the strip again."
+            f"Strip {strip.name} plays at another speed than its clip; set the scene's frame rate to the clip's "
+            f"({source.fps or _scene_rate(scene):g} fps)."
         )
     shown = shown_frames(times, first=first, count=count, offset=offset)
     if shown is None:
