@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene.compositing import resample
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
@@ -23,19 +25,33 @@ from bl_ext.dev.fathom.scene.compositing import resample
     ],
 )
 def test_bilinear_to_the_pixel(tmp_path, empty_file, map_size, plate_size):
+    check_bilinear(tmp_path, empty_file, map_size, plate_size)
+
+
+SIDE = st.integers(1, 60)
+
+
+@given(map_size=st.tuples(SIDE, SIDE), plate_size=st.tuples(st.integers(4, 90), st.integers(4, 90)))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_size_to_any_other(tmp_path, empty_file, map_size, plate_size):
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    check_bilinear(tmp_path, bpy.context.scene, map_size, plate_size)
+
+
+def check_bilinear(tmp_path, scene, map_size, plate_size):
     values = np.random.default_rng(1).random(map_size[::-1]).astype(np.float32) * 9
     depth_maker.write_map(tmp_path / "map.exr", values)
     image = bpy.data.images.load(str(tmp_path / "map.exr"))
     image.colorspace_settings.name = "Non-Color"
-    tree = compositor_nodes.scene_tree(empty_file)
+    tree = compositor_nodes.scene_tree(scene)
     source = nodes.new(tree, "CompositorNodeImage", image=image)
     both = resample.to_plate_size(
         tree, [nodes.output_of(source, "Image")] * 2, map_size=map_size, plate_size=plate_size
     )
-    compositor.prepare(empty_file, plate_size)
+    compositor.prepare(scene, plate_size)
     for socket in both:
-        compositor.show(empty_file, socket)
-        pixels = compositor.render(empty_file, tmp_path)
+        compositor.show(scene, socket)
+        pixels = compositor.render(scene, tmp_path)
         np.testing.assert_allclose(pixels[..., 0], compositor.bilinear(values, plate_size), atol=2e-4)
         assert pixels[..., 3].min() == 1
 
