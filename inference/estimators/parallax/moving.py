@@ -21,10 +21,26 @@ from .view import Views
 _SPAN = 8  # observations to either side
 _LEAST = 5  # fewer observations tell nothing
 _STILL, _MOVING = 1.0, 2.5  # pixels at 640: missed by less, by more
-_SHARE = 0.1  # of its own path in the picture that a moving point must miss by too: near points show a solve's faults
+_SHARE = 0.2  # of its own path in the picture that a moving point must miss by too: near points show a solve's faults
 _STRENGTH, _SIGMA = 300.0, 6.0
 _VOTES = 3  # fewer moving tracks make no subject
+_FOOTING = 0.35  # of its height, to either side: how far a subject's lowest point carries it
 _SMALLEST = 4e-4  # share of the picture
+
+
+@compiled
+def _solved(m, right, out):  # type: ignore[no-untyped-def]  # compiled
+    """Solve a symmetric system of three equations by Cramer's rule."""
+    a = m[1, 1] * m[2, 2] - m[1, 2] * m[1, 2]
+    b = m[0, 2] * m[1, 2] - m[0, 1] * m[2, 2]
+    c = m[0, 1] * m[1, 2] - m[0, 2] * m[1, 1]
+    d = m[0, 0] * m[2, 2] - m[0, 2] * m[0, 2]
+    e = m[0, 1] * m[0, 2] - m[0, 0] * m[1, 2]
+    f = m[0, 0] * m[1, 1] - m[0, 1] * m[0, 1]
+    scale = 1 / (m[0, 0] * a + m[0, 1] * b + m[0, 2] * c)
+    out[0] = scale * (a * right[0] + b * right[1] + c * right[2])
+    out[1] = scale * (b * right[0] + d * right[1] + e * right[2])
+    out[2] = scale * (c * right[0] + e * right[1] + f * right[2])
 
 
 @compiled
@@ -40,7 +56,7 @@ def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, mi
             point = np.zeros(3)
             weights = np.ones(end - begin)
             for _ in range(3):
-                matrix = np.eye(3) * 1e-12
+                matrix = np.zeros((3, 3))
                 right = np.zeros(3)
                 for i in range(begin, end):
                     w = weights[i - begin]
@@ -51,10 +67,10 @@ def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, mi
                         right[r] += w * (origins[i, r] - rays[i, r] * along)
                         for c in range(3):
                             matrix[r, c] += w * ((1.0 if r == c else 0.0) - rays[i, r] * rays[i, c])
-                size = (matrix[0, 0] + matrix[1, 1] + matrix[2, 2]) * 1e-9
+                size = (matrix[0, 0] + matrix[1, 1] + matrix[2, 2]) * 1e-9 + 1e-12
                 for r in range(3):
                     matrix[r, r] += size
-                point = np.linalg.solve(matrix, right)
+                _solved(matrix, right, point)
                 for i in range(begin, end):
                     pose = poses[frames[i]]
                     z = pose[2, 0] * point[0] + pose[2, 1] * point[1] + pose[2, 2] * point[2] + pose[2, 3]
@@ -165,18 +181,19 @@ def stand(inverse_depth: NDArray[np.float32], moves: NDArray[np.bool_], *, most:
     -------
     float32 [H, W]
     """
-    height, width = moves.shape
+    height = moves.shape[0]
     result = inverse_depth.copy()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(moves.astype(np.uint8))
+    below = max(2, round(0.015 * height))
     for label in range(1, count):
-        left, top, wide, tall = stats[label, :4]
-        bottom = top + tall
-        rows, columns = np.nonzero(labels[top:bottom, left : left + wide] == label)
-        lowest = rows >= tall - max(2, round(0.08 * tall))
-        under = np.minimum(bottom + np.arange(1, max(3, round(0.02 * height))), height - 1)
-        ground = inverse_depth[np.ix_(under, np.unique(columns[lowest]) + left)]
-        value = min(float(np.median(ground)), most)
-        inside = labels[top:bottom, left : left + wide] == label
-        patch = result[top:bottom, left : left + wide]
-        patch[inside] = np.maximum(value, np.quantile(patch[inside], 0.5))
+        left, top, wide, tall = (int(v) for v in stats[label, :4])
+        inside = labels[top : top + tall, left : left + wide] == label
+        lowest = top + tall - 1 - np.argmax(inside[::-1], axis=0)
+        ground = inverse_depth[np.minimum(lowest + below, height - 1), left + np.arange(wide)]
+        # What stands on one foot stands there as a whole; how far that reaches grows with how tall it is, so that
+        # a shadow, long and flat, keeps to the ground column by column.
+        reach = 2 * max(1, round(_FOOTING * tall)) + 1
+        ground = cv2.dilate(ground.reshape(1, -1), np.ones((1, reach), np.uint8))
+        patch = result[top : top + tall, left : left + wide]
+        patch[inside] = np.minimum(np.maximum(patch, ground), most)[inside]
     return result

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 
-REACH = 3
-_CLOSE = 0.06  # relative to the median: what is averaged
+REACH = 4
+_CLOSE = 0.12  # relative to the median: what is averaged
 _TRUST = 1.0  # pixels of forward-backward difference at which trust has fallen to 1/e
 
 
