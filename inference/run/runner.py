@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from .. import depth_sequence, events, exit_codes, packages
-from ..camera import Camera
 from ..depth_sequence import DepthSequence
 from ..estimators import registry
 from ..estimators.base import Cancelled, EstimatorInfo
@@ -20,7 +18,7 @@ from ..job import Job, Source, validate
 from ..media import working
 from ..media.clip import Clip, open_clip
 from ..media.mattes import mattes
-from . import output, shots, state
+from . import checks, output, shots, state
 from .output import Output
 from .parameters import resolve
 from .progress import Meter
@@ -75,9 +73,10 @@ def estimate(
             raise Cancelled
 
     with open_clip(job.source) as clip:
-        first, last = _frames(job, clip)
-        _check_camera(job.camera, first, last)
+        first, last = checks.frames_of(job, clip)
+        checks.check_camera(job.camera, first, last)
         size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
+        checks.check_source_is_safe(job, folder, first, last)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
         key = state.key_of(job, first, last, _versions(info), _device(info))
@@ -104,7 +103,7 @@ def estimate(
                 written=clerk.written,
                 needed_bytes=clerk.needed_bytes,
             )
-            _warn_of_little_room(folder, clerk.needed_bytes() * (2 if info.gives_confidence else 1), emit)
+            checks.warn_of_little_room(folder, clerk.needed_bytes() * (2 if info.gives_confidence else 1), emit)
             with clerk.guarding():
                 done = _all_shots(job, task, clerk, first=first, last=last, size=size)
                 if not any(shot.status == "done" for shot in done):
@@ -232,51 +231,11 @@ def _is_whole(shot: depth_sequence.Shot, task: shots.Task) -> bool:
     return shot.status == "refused" or all(shots.is_written(task.maps, number, task.info) for number in numbers)
 
 
-def _warn_of_little_room(folder: Path, needed: float, emit: Emit) -> None:
-    """Say so before the work where the disk may not take its result; EXR packs maps by an unknown factor."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        emit(
-            events.Warning(
-                message=f"The disk of {folder} has {free / 1e6:.0f} MB left and the result may take up to "
-                f"{needed / 1e6:.0f} MB; if it does not fit, make room and start the same job again."
-            )
-        )
-
-
 def _all_refused(done: tuple[depth_sequence.Shot, ...]) -> Failure:
     if len(done) == 1:
         return Failure(exit_codes.REFUSED, f"The clip was refused. {done[0].reason}")
     reasons = " ".join(f"Frames {shot.first_frame}-{shot.last_frame}: {shot.reason}" for shot in done)
     return Failure(exit_codes.REFUSED, f"All {len(done)} shots of the clip were refused. {reasons}")
-
-
-def _frames(job: Job, clip: Clip) -> tuple[int, int]:
-    first = clip.first_frame if job.first_frame is None else job.first_frame
-    last = clip.last_frame if job.last_frame is None else job.last_frame
-    if first < clip.first_frame or last > clip.last_frame or first > last:
-        raise Failure(
-            exit_codes.USAGE,
-            f"The frames {first}-{last} are not all in {job.source.path}, which has the frames "
-            f"{clip.first_frame}-{clip.last_frame}.",
-            cure="Choose a range within them.",
-        )
-    return first, last
-
-
-def _check_camera(camera: Camera | None, first: int, last: int) -> None:
-    if camera is None:
-        return
-    if camera.focal_length <= 0 or camera.width < 1 or camera.height < 1:
-        raise Failure(exit_codes.USAGE, f"The camera's focal length must be above 0, not {camera.focal_length:g}.")
-    have = {pose.frame for pose in camera.poses}
-    missing = [number for number in range(first, last + 1) if number not in have]
-    if have and missing:
-        raise Failure(
-            exit_codes.USAGE,
-            f"The camera path that was given has no pose for frame {missing[0]}.",
-            cure="Give a pose for every frame, or only the focal length.",
-        )
 
 
 def _resolved(job: Job, clip: Clip) -> Source:

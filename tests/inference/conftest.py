@@ -9,9 +9,13 @@ import time
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import psutil
 import pytest
+
+hypothesis.settings.register_profile("fathom", deadline=None)  # how long an example takes is not what is tested
+hypothesis.settings.load_profile("fathom")
 
 WORKER = Path(__file__).resolve().parent / "support" / "worker.py"
 

@@ -145,6 +145,22 @@ def test_an_output_folder_that_is_a_file(worker, clip, tmp_path):
         _refused(worker.estimate(clip, output), exit_codes.BAD_OUTPUT, output, f"{tmp_path / 'file'} is a file")
 
 
+def test_a_clip_is_never_written_over(worker, tmp_path, helpers):
+    plain = helpers.write_clip(tmp_path, range(1, 5))
+    for path in sorted(plain.iterdir()):
+        path.rename(tmp_path / f"disparity.{path.stem[-4:]}.exr")  # named as ours; what is in them does not matter
+    from inference.media.exr import write_map
+
+    before = {}
+    for path in tmp_path.iterdir():
+        write_map(path, [[0.25] * 64] * 64)
+        before[path.name] = path.read_bytes()
+    done = worker.estimate(tmp_path, tmp_path, "--overwrite")
+    assert done.returncode == exit_codes.BAD_OUTPUT, done.stderr
+    assert "over the clip itself" in done.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system with room for a few maps, in its own mount name space where that can be had."""

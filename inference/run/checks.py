@@ -1,0 +1,68 @@
+"""What is checked of a job once its clip is open, before anything is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import events, exit_codes
+from ..camera import Camera
+from ..depth_sequence import confidence_name, disparity_name
+from ..faults import Failure
+from ..job import Job
+from ..media.clip import Clip
+
+
+def frames_of(job: Job, clip: Clip) -> tuple[int, int]:
+    """First and last frame of a job; a `Failure` (USAGE) where they are not all in the clip."""
+    first = clip.first_frame if job.first_frame is None else job.first_frame
+    last = clip.last_frame if job.last_frame is None else job.last_frame
+    if first < clip.first_frame or last > clip.last_frame or first > last:
+        raise Failure(
+            exit_codes.USAGE,
+            f"The frames {first}-{last} are not all in {job.source.path}, which has the frames "
+            f"{clip.first_frame}-{clip.last_frame}.",
+            cure="Choose a range within them.",
+        )
+    return first, last
+
+
+def check_camera(camera: Camera | None, first: int, last: int) -> None:
+    """Refuse (USAGE) a camera prior that is none, or whose path leaves out a frame."""
+    if camera is None:
+        return
+    if camera.focal_length <= 0 or camera.width < 1 or camera.height < 1:
+        raise Failure(exit_codes.USAGE, f"The camera's focal length must be above 0, not {camera.focal_length:g}.")
+    have = {pose.frame for pose in camera.poses}
+    missing = [number for number in range(first, last + 1) if number not in have]
+    if have and missing:
+        raise Failure(
+            exit_codes.USAGE,
+            f"The camera path that was given has no pose for frame {missing[0]}.",
+            cure="Give a pose for every frame, or only the focal length.",
+        )
+
+
+def check_source_is_safe(job: Job, folder: Path, first: int, last: int) -> None:
+    """Refuse (BAD_OUTPUT) to write maps over the very pictures that are read."""
+    ours = {disparity_name(n) for n in range(first, last + 1)}
+    ours |= {confidence_name(n) for n in range(first, last + 1)}
+    if Path(job.source.path).absolute() == folder and ours & set(job.source.files):
+        raise Failure(
+            exit_codes.BAD_OUTPUT,
+            f"The result would be written over the clip itself in {folder}.",
+            cure="Choose another output folder.",
+        )
+
+
+def warn_of_little_room(folder: Path, needed: float, emit: Callable[[events.Event], None]) -> None:
+    """Say so before the work where the disk may not take its result; EXR packs maps by an unknown factor."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        emit(
+            events.Warning(
+                message=f"The disk of {folder} has {free / 1e6:.0f} MB left and the result may take up to "
+                f"{needed / 1e6:.0f} MB; if it does not fit, make room and start the same job again."
+            )
+        )
