@@ -181,6 +181,7 @@ def _build_group(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
     lattice.add_inputs(tree, quantity, detail="Share of the maps' width and height that is sampled")
     nodes.interface_input(tree, "Material", "Material", description="The fog's look")
     lattice.add_panels(tree, quantity)
+    nodes.use_single_values(tree)
     nodes.interface_output(tree, "Geometry", "Geometry")
     begin, end = nodes.group_ends(tree)
     given = begin.outputs

@@ -125,6 +125,7 @@ def _build_material(tree: bpy.types.NodeTree) -> None:
 def _build_group(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: bool) -> None:
     tree.is_modifier = True
     _add_inputs(tree, quantity, with_confidence)
+    nodes.use_single_values(tree)
     nodes.interface_output(tree, "Geometry", "Geometry")
     begin, end = nodes.group_ends(tree)
     given = begin.outputs

@@ -194,6 +194,19 @@ def interface_output(
     return tree.interface.new_socket(name, description=description, in_out="OUTPUT", socket_type=f"NodeSocket{kind}")
 
 
+def use_single_values(tree: bpy.types.NodeTree) -> None:
+    """Let a Geometry Nodes group's numbers be numbers: no button offers an attribute in their place.
+
+    From 4.5 that is a socket's structure type, before that a switch of its own.
+    """
+    for item in tree.interface.items_tree:
+        is_input = item.item_type == "SOCKET" and item.in_out == "INPUT"
+        if is_input and item.socket_type in ("NodeSocketFloat", "NodeSocketInt", "NodeSocketBool"):
+            item.force_non_field = True
+            if hasattr(item, "structure_type"):
+                item.structure_type = "SINGLE"
+
+
 def group_ends(tree: bpy.types.NodeTree) -> tuple[bpy.types.Node, bpy.types.Node]:
     """The group's input and output nodes, added if they are not there."""
 

@@ -319,6 +319,13 @@ def test_a_movie_is_shown_in_step(tmp_path, empty_file, inference_python):
         assert sum(int(bit) << i for i, bit in enumerate(seen)) == frame - 1
 
 
+def test_inputs_are_plain_values(tmp_path, empty_file):
+    _, _, _, mesh = build(tmp_path, empty_file)
+    items = {i.name: i for i in mesh.modifiers[0].node_group.interface.items_tree}
+    assert items["Detail"].force_non_field and items["Point Cloud"].force_non_field
+    assert all(getattr(items[name], "structure_type", "SINGLE") == "SINGLE" for name in ("Detail", "Point Cloud"))
+
+
 def test_without_the_plate_it_is_built_only_when_asked_so(tmp_path, empty_file):
     depth = depths.load(depth_maker.make(tmp_path, camera=still))
     shot = depth.sequence.shots[0]
