@@ -119,8 +119,7 @@ def _scaled(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
     height, width = picture.shape[:2]
     if (width, height) == size:
         return picture
-    if not np.isfinite(picture).all():  # one bad pixel must not spread
-        picture = np.nan_to_num(picture, nan=0.0, posinf=65504.0, neginf=-65504.0)
+    picture = colour.finite(picture)  # one bad pixel must not spread
     smaller = size[0] <= width and size[1] <= height
     scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return scaled.astype(np.float32, copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,9 @@ DISPLAY_NAMES = (SRGB, "sRGB - Texture", "sRGB Encoded Rec.709 (sRGB)", "srgb_te
 """What configurations call the space of an sRGB picture; Blender's own comes first."""
 
 
+_HIGHLIGHT = 65504.0
+
+
 def to_display(colorspace: str, config: str | Path | None) -> Callable[[Picture], Picture]:
     """A function that brings pictures to display.
 
@@ -35,7 +39,7 @@ def to_display(colorspace: str, config: str | Path | None) -> Callable[[Picture]
     -------
     callable
         Takes [H, W, 3] float32 and returns the same shape, sRGB-encoded without a tone curve (Blender's view
-        transform "Standard"), clamped to [0, 1]; NaN becomes 0. It may reuse its argument's memory.
+        transform "Standard"), clamped to [0, 1]; NaN becomes 0.
 
     Raises
     ------
@@ -55,12 +59,21 @@ def to_display(colorspace: str, config: str | Path | None) -> Callable[[Picture]
     processor = _processor(colorspace, config)
 
     def convert(picture: Picture) -> Picture:
-        # An infinite highlight is a highlight: 65504 is the largest half float, far above any display white.
-        pixels = np.nan_to_num(np.ascontiguousarray(picture, np.float32), nan=0.0, posinf=65504.0, neginf=-65504.0)
-        processor.applyRGB(pixels)
-        return _clamped(pixels)
+        values = np.array(finite(picture), np.float32, order="C")  # a copy, since OCIO works in place
+        processor.applyRGB(values)
+        return _clamped(values)
 
     return convert
+
+
+def finite(picture: Picture) -> Picture:
+    """The picture without NaN (becomes 0) and infinities (become the largest half float); unchanged where it has none.
+
+    An infinite highlight is a highlight: 65504 lies far above any display white.
+    """
+    if np.isfinite(picture).all():
+        return picture
+    return np.nan_to_num(picture, nan=0.0, posinf=_HIGHLIGHT, neginf=-_HIGHLIGHT)
 
 
 def encode_srgb(linear: Picture) -> Picture:
@@ -71,16 +84,16 @@ def encode_srgb(linear: Picture) -> Picture:
 
 
 def _clamped(picture: Picture) -> Picture:
-    np.nan_to_num(picture, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return np.clip(picture, 0.0, 1.0, out=picture)
+    return np.clip(finite(picture), 0.0, 1.0)
 
 
 def _processor(colorspace: str, path: str | Path) -> PyOpenColorIO.CPUProcessor:
     config = _load(path)
     if config.getColorSpace(colorspace) is None:
+        near = difflib.get_close_matches(colorspace, _names(config), n=3, cutoff=0.4)
         raise ClipError(
             f"The colour space {colorspace} is not in the OCIO configuration {path}",
-            f"choose one of {', '.join(_names(config))}",
+            f"choose another, such as {', '.join(near or _names(config)[:3])}",
         )
     try:
         return _display_processor(config, colorspace).getDefaultCPUProcessor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,7 +44,18 @@ def write_map(path: str | Path, array: ArrayLike, metadata: Mapping[str, str | i
         with OpenEXR.File(header, {CHANNEL: values}) as file:
             file.write(str(path))
     except RuntimeError as error:
-        raise OSError(f"{path} cannot be written: {error}") from error
+        raise OSError(errno.EIO, f"cannot be written ({error})", str(path)) from error
+    _check_written(path, values)
+
+
+def _check_written(path: str | Path, values: NDArray[np.float32]) -> None:
+    """Read a file back: the library does not tell when the disk is full."""
+    try:
+        kept = read_channels(path)[CHANNEL]
+    except (ClipError, KeyError):
+        kept = None
+    if kept is None or kept.tobytes() != values.tobytes():
+        raise OSError(errno.ENOSPC, "cannot be written completely; the disk may be full", str(path))
 
 
 def read_map(path: str | Path) -> NDArray[np.float32]:
@@ -86,10 +98,12 @@ def read_channels(path: str | Path) -> dict[str, NDArray[np.floating]]:
     channels: dict[str, NDArray[np.floating]] = {}
     try:
         with OpenEXR.File(str(path), separate_channels=True) as file:
+            if not file.parts:  # the library only warns on stderr and leaves the part out
+                raise ValueError("its pixels are incomplete")
             for part in file.parts:
                 prefix = f"{part.name()}." if len(file.parts) > 1 and part.name() else ""
                 missing = {channel.name for channel in part.header["channels"]} - set(part.channels)
-                if missing:  # the library only warns on stderr and leaves the pixels out
+                if missing:
                     raise ValueError(f"the pixels of channel {min(missing)} are incomplete")
                 for name, channel in part.channels.items():
                     channels.setdefault(name if name.startswith(prefix) else prefix + name, channel.pixels)

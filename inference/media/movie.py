@@ -195,6 +195,11 @@ def _facts(source: Source) -> Facts:
             raise ClipError(
                 f"{source.path} cannot be decoded ({_reason(error)})", "copy or render the file again"
             ) from error
+        if container.format.name == "avi" and stream.frames > (stream.duration or 0) > 0:  # its header counts frames
+            raise ClipError(
+                f"{source.path} is cut short: of {stream.frames} frames {stream.duration} are there",
+                "copy or render the file again",
+            )
         counted = timeline.of_stream(container, stream, fps=source.fps, frame_count=source.frame_count)
     return Facts(width=width, height=height, rotation=rotation, timeline=counted)
 

@@ -1,0 +1,79 @@
+"""Colour; that it is Blender's is tested against Blender itself in tests/scene."""
+
+import numpy as np
+import PyOpenColorIO
+import pytest
+
+from inference.media import colour
+from inference.media.errors import ClipError
+
+VALUES = np.array([[[-0.2, 0.0, 0.18], [0.5, 1.0, 3.0], [np.nan, np.inf, -np.inf]]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """A configuration of the usual kind: the computer-graphics one that OCIO has built in."""
+    path = tmp_path_factory.mktemp("ocio") / "config.ocio"
+    path.write_text(PyOpenColorIO.Config.CreateFromBuiltinConfig("cg-config-latest").serialize(), encoding="utf-8")
+    return path
+
+
+def test_srgb_is_only_clamped(config):
+    for path in (None, config):
+        shown = colour.to_display("sRGB", path)(VALUES.copy())
+        np.testing.assert_allclose(shown.ravel(), [0, 0, 0.18, 0.5, 1, 1, 0, 1, 0], atol=1e-7)
+
+
+def test_linear_needs_no_configuration_and_is_the_same_with_one(config, monkeypatch):
+    monkeypatch.delenv("OCIO", raising=False)
+    built_in = colour.to_display("Linear Rec.709", None)(VALUES.copy())
+    np.testing.assert_allclose(built_in[0, 0], [0, 0, 0.46136], atol=1e-4)
+    by_ocio = colour.to_display("Linear Rec.709 (sRGB)", config)(VALUES.copy())
+    np.testing.assert_allclose(by_ocio, built_in, atol=2e-4)
+
+
+def test_acescg_keeps_grey_grey(config):
+    grey = np.full((2, 2, 3), 0.18, np.float32)
+    np.testing.assert_allclose(colour.to_display("ACEScg", config)(grey), 0.4614, atol=2e-3)
+
+
+def test_a_configuration_that_calls_srgb_otherwise(tmp_path):
+    config = PyOpenColorIO.Config.CreateFromBuiltinConfig("cg-config-latest")
+    renamed = config.getColorSpace("sRGB - Texture")
+    text = config.serialize()
+    for name in (renamed.getName(), *renamed.getAliases()):
+        text = text.replace(name, f"house {name}")
+    (tmp_path / "config.ocio").write_text(text, encoding="utf-8")
+    grey = np.full((2, 2, 3), 0.18, np.float32)
+    np.testing.assert_allclose(colour.to_display("ACEScg", tmp_path / "config.ocio")(grey), 0.4614, atol=2e-3)
+
+
+def test_the_environment_names_the_configuration(config, monkeypatch):
+    monkeypatch.setenv("OCIO", str(config))
+    assert colour.to_display("ACEScg", None)(VALUES.copy()).shape == VALUES.shape
+
+
+def test_a_space_without_a_configuration_says_what_to_do(monkeypatch):
+    monkeypatch.delenv("OCIO", raising=False)
+    with pytest.raises(ClipError, match=r"ACEScg needs an OCIO configuration .*; set the environment variable OCIO"):
+        colour.to_display("ACEScg", None)
+
+
+def test_an_unknown_space_says_which_are_known(config):
+    with pytest.raises(ClipError, match=r"ACEScq is not in .*config\.ocio; choose another, such as ACEScg"):
+        colour.to_display("ACEScq", config)
+
+
+def test_a_missing_and_a_broken_configuration_are_named(tmp_path):
+    with pytest.raises(ClipError, match=r"There is no OCIO configuration .*none\.ocio"):
+        colour.to_display("ACEScg", tmp_path / "none.ocio")
+    (tmp_path / "broken.ocio").write_text("no configuration", encoding="utf-8")
+    with pytest.raises(ClipError, match=r"broken\.ocio cannot be read"):
+        colour.to_display("ACEScg", tmp_path / "broken.ocio")
+
+
+def test_pictures_are_not_changed_in_place(config):
+    for space in ("sRGB", "Linear Rec.709 (sRGB)"):
+        values = VALUES[:, :2].copy()
+        colour.to_display(space, config)(values)
+        np.testing.assert_array_equal(values, VALUES[:, :2])

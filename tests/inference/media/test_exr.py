@@ -1,0 +1,64 @@
+import numpy as np
+import OpenEXR
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from inference.media import exr
+from inference.media.errors import ClipError
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    values=arrays.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(width=32)),
+    metadata=st.dictionaries(st.sampled_from(["fathom:a", "b"]), st.text("abc", min_size=1) | st.integers(0, 99)),
+)
+def test_a_map_comes_back_to_the_bit(values, metadata, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exr") / "map.exr"
+    exr.write_map(path, values, metadata)
+    np.testing.assert_array_equal(exr.read_map(path), values)
+    with OpenEXR.File(str(path)) as file:
+        header = file.header()
+        assert [channel.name for channel in header["channels"]] == ["Y"]
+        assert header["compression"] == OpenEXR.ZIP_COMPRESSION
+        assert {name: header[name] for name in metadata} == metadata
+
+
+def test_other_numbers_are_kept_as_float32(tmp_path):
+    exr.write_map(tmp_path / "map.exr", [[1, 2], [3, 4]])
+    assert exr.read_map(tmp_path / "map.exr").dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 3), (0, 4)])
+def test_what_is_no_map_is_refused(shape, tmp_path):
+    with pytest.raises(ValueError, match="two dimensions"):
+        exr.write_map(tmp_path / "map.exr", np.zeros(shape))
+
+
+def test_a_folder_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        exr.write_map(tmp_path / "nowhere" / "map.exr", np.zeros((2, 2)))
+
+
+def test_a_disk_that_is_full_is_an_os_error():
+    with pytest.raises(OSError, match="the disk may be full"):
+        exr.write_map("/dev/full", np.zeros((64, 64)))
+
+
+@pytest.mark.parametrize("keep", [0, 10, 300, -40])
+def test_a_broken_file_is_named(keep, tmp_path):
+    path = tmp_path / "map.exr"
+    exr.write_map(path, np.random.default_rng(0).random((40, 40)))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ClipError, match=r"map\.exr cannot be read as an EXR file"):
+        exr.read_map(path)
+
+
+def test_a_missing_file_and_a_missing_channel_are_named(tmp_path):
+    with pytest.raises(ClipError, match=r"There is no file .*map\.exr"):
+        exr.read_map(tmp_path / "map.exr")
+    with OpenEXR.File({}, {"Z": np.zeros((2, 2), np.float32)}) as file:
+        file.write(str(tmp_path / "map.exr"))
+    with pytest.raises(ClipError, match="has no channel Y but Z"):
+        exr.read_map(tmp_path / "map.exr")

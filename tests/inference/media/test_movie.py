@@ -1,0 +1,172 @@
+"""Movies; that their frames are Blender's is tested against Blender itself in tests/scene."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from inference.media.clip import open_clip
+from inference.media.errors import ClipError
+from inference.media.source import describe
+from tests.footage_maker import movie, number_in, numbered
+
+B_FRAMES = {"preset": "medium", "bf": "3", "x264-params": "b-adapt=0:keyint=12"}
+
+
+def numbers(path, first=None, last=None):
+    with open_clip(describe(path)) as clip:
+        return [(number, number_in(picture)) for number, picture in clip.read(first, last)]
+
+
+def test_a_movie_counts_from_one(tmp_path):
+    path = movie(tmp_path / "clip.mp4", range(10))
+    with open_clip(describe(path)) as clip:
+        assert (clip.first_frame, clip.last_frame, clip.width, clip.height) == (1, 10, 64, 48)
+        assert (clip.fps, clip.colorspace) == (25.0, "sRGB")
+        for number, picture in clip.read():
+            assert picture.dtype == np.float32
+            assert picture.shape == (48, 64, 3)
+            assert 0 <= picture.min() <= picture.max() <= 1
+            assert np.abs(picture * 255 - numbered(number - 1)).mean() < 8
+
+
+def test_a_range_is_the_same_as_that_part_of_the_whole(tmp_path):
+    path = movie(tmp_path / "clip.mp4", range(100), options=B_FRAMES)  # longer than the margin before a seek
+    for first, last in ((1, 3), (60, 64), (88, 100), (100, 100)):
+        assert numbers(path, first, last) == [(n, n - 1) for n in range(first, last + 1)]
+
+
+@pytest.mark.parametrize("start", [0, 7, 30])
+def test_where_time_starts_does_not_matter(start, tmp_path):
+    path = movie(
+        tmp_path / "clip.mp4", range(start, start + 24), options=B_FRAMES, container_options={"use_editlist": "0"}
+    )
+    assert numbers(path) == [(n, n - 1) for n in range(1, 25)]
+
+
+def test_variable_rate_is_held_on_a_constant_timeline(tmp_path):
+    times = [0, 1, 4, 5, 9]
+    path = movie(tmp_path / "clip.mp4", times)
+    shown = [picture for _, picture in numbers(path)]
+    assert shown[:9] == [sum(t <= frame for t in times) - 1 for frame in range(9)]
+
+
+def test_blenders_word_on_rate_and_count_wins(tmp_path):
+    source = replace(describe(movie(tmp_path / "clip.mp4", range(10))), fps=12.5, frame_count=6)
+    with open_clip(source) as clip:
+        assert [number_in(picture) for _, picture in clip.read()] == [0, 2, 4, 6, 8, 9]  # the last one is held
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_rotation_is_the_files_unless_it_is_given(rotation, tmp_path):
+    path = movie(tmp_path / "clip.mp4", range(1), rotation=rotation)
+    for source, turned in ((describe(path), rotation), (replace(describe(path), rotation=0), 0)):
+        with open_clip(source) as clip:
+            ((_, picture),) = clip.read()
+        upright = np.rot90(numbered(0), -turned // 90)
+        assert (clip.width, clip.height) == upright.shape[1::-1]
+        assert np.abs(picture * 255 - upright).mean() < 8
+
+
+def test_ten_bits_are_kept(tmp_path):
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16)
+    picture = np.repeat(np.repeat(ramp[None, :, None], 48, 0), 3, 2)
+    path = movie(tmp_path / "deep.mkv", range(1), codec="ffv1", pixel_format="yuv444p10le", pictures=[picture])
+    with open_clip(describe(path)) as clip:
+        ((_, read),) = clip.read()
+    assert np.abs(read[0, :, 0] - ramp / 65535).max() < 1.5 / 1023  # 8 bits would be off by twice that
+
+
+def test_odd_sizes_and_one_frame(tmp_path):
+    path = movie(tmp_path / "odd.mkv", range(1), size=(51, 77), codec="ffv1", pixel_format="yuv444p")
+    with open_clip(describe(path)) as clip:
+        assert [(n, p.shape) for n, p in clip.read()] == [(1, (77, 51, 3))]
+
+
+def cut(path, fraction):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * fraction)])
+
+
+FAST_START = {"movflags": "faststart"}
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
+def test_a_movie_that_is_cut_short_is_never_read_in_part(name, fraction, tmp_path):
+    codec = "mjpeg" if name.endswith("avi") else "libx264"
+    pixel_format = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    options = FAST_START if name.endswith("mp4") else {}
+    path = movie(tmp_path / name, range(100), codec=codec, pixel_format=pixel_format, container_options=options)
+    cut(path, fraction)
+    with pytest.raises(ClipError, match=rf"{name} (is damaged|ends before frame|is cut short)"):
+        numbers(path)
+
+
+def test_a_movie_without_its_index_is_named(tmp_path):
+    path = movie(tmp_path / "clip.mp4", range(20))
+    cut(path, 0.5)
+    with pytest.raises(ClipError, match=r"clip\.mp4 is no movie, or is cut short .*; choose a movie, or copy"):
+        describe(path)
+
+
+def test_a_damaged_movie_is_refused(tmp_path):
+    path = movie(tmp_path / "clip.mp4", range(50), options={"preset": "medium"})
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = np.random.default_rng(0).bytes(400)
+    path.write_bytes(data)
+    with pytest.raises(ClipError, match=r"clip\.mp4"):
+        numbers(path)
+
+
+def test_frames_of_another_size_are_named(tmp_path):
+    path = tmp_path / "both.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for time, size in enumerate([(64, 48)] * 3 + [(96, 48)] * 3):
+            encoder = av.CodecContext.create("mjpeg", "w")
+            encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = *size, "yuvj420p", Fraction(1, 25)
+            frame = av.VideoFrame.from_ndarray(numbered(time, size), format="rgb24").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = time, Fraction(1, 25)
+            for packet in [*encoder.encode(frame), *encoder.encode(None)]:
+                packet.stream = stream
+                container.mux(packet)
+    with pytest.raises(ClipError, match=r"Frame 4 of .*both\.mov is 96 x 48 pixels and the clip is 64 x 48"):
+        numbers(path)
+
+
+def test_a_range_outside_the_clip_is_refused(tmp_path):
+    path = movie(tmp_path / "clip.mp4", range(10))
+    with open_clip(describe(path)) as clip:
+        for first, last in ((0, 3), (3, 11), (5, 4)):
+            with pytest.raises(ClipError, match=rf"Frames {first}-{last} are not all in .* which has 1-10"):
+                clip.read(first, last)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"", r"clip\.mp4 is empty \(0 bytes\)"), (b"no movie" * 99, r"clip\.mp4 is no movie")]
+)
+def test_what_is_no_movie_is_named(content, says, tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(content)
+    with pytest.raises(ClipError, match=says):
+        describe(tmp_path / "clip.mp4")
+
+
+def test_a_path_that_does_not_exist(tmp_path):
+    with pytest.raises(ClipError, match=r"There is nothing at .*clip\.mp4; choose a movie"):
+        describe(tmp_path / "clip.mp4")
+
+
+def test_sound_alone_is_no_clip(tmp_path):
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 8000, 0, Fraction(1, 8000)
+        container.mux(stream.encode(frame))
+    with pytest.raises(ClipError, match=r"sound\.wav has no picture in it"):
+        describe(path)
