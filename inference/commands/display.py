@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from .. import events
 
+_BAR = "{desc}: {percentage:3.0f}%|{bar}|"
 _COLUMNS = 100
 """Width of the bar where the terminal's is unknown."""
 _PLAIN_EVERY = 10.0
@@ -91,8 +92,8 @@ class Person:
         text = summary(event)
         if self._terminal:
             bar = self._progress_bar()
-            bar.total, bar.n = event.total, event.done
-            bar.set_postfix_str(text)
+            bar.total, bar.n, bar.bar_format = event.total, event.done, f"{_BAR} {text}"
+            bar.refresh()
         elif time.monotonic() - self._told >= _PLAIN_EVERY:
             self._told = time.monotonic()
             self._print(f"{self._label}: {event.fraction:.0%}, {text}")
@@ -105,7 +106,8 @@ class Person:
             self._bar = tqdm(
                 total=1.0,
                 file=sys.stderr,
-                bar_format="{desc}: {percentage:3.0f}%|{bar}| {postfix}",
+                desc=self._label,
+                bar_format=_BAR,
                 dynamic_ncols=known,
                 ncols=None if known else _COLUMNS,
             )
