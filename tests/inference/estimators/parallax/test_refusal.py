@@ -40,7 +40,7 @@ def test_a_pan(make, tmp_path):
         matrix[:3, :3] = cv2.Rodrigues(np.array([0.0, 0.008 * index, 0.001 * index]))[0]
         return matrix
 
-    assert "turns" in refused(make.shot(turned(pose, make), tmp_path), "no parallax").reason
+    assert "turn" in refused(make.shot(turned(pose, make), tmp_path), "no parallax").reason
 
 
 def test_a_zoom(make, tmp_path):
@@ -50,20 +50,20 @@ def test_a_zoom(make, tmp_path):
 
 @pytest.mark.parametrize("ways", [(1, 1, 1), (1, -1, 1)], ids=["one way", "both ways"])
 def test_traffic_before_a_locked_camera(make, tmp_path, still, ways):
-    lanes = [(make.noise(20 + i)[:26, :60].astype(np.uint8), 50 + 30 * i, way) for i, way in enumerate(ways)]
+    lanes = [(make.noise(20 + i)[:26, :60].astype(np.uint8), 30 + 30 * i, way) for i, way in enumerate(ways)]
     pictures = []
     for index in range(COUNT):
         picture = still.copy()
         for car, top, way in lanes:
             for start in range(-400, 400, 85):
-                left = start + way * 5 * index
+                left = start + way * index
                 first, last = max(left, 0), min(left + 60, picture.shape[1])
                 if first < last:
                     picture[top : top + 26, first:last] = car[:, first - left : last - left]
         pictures.append(picture)
     motion = refusal.measure(follow(pictures.__getitem__, COUNT), width=192, height=144)
     assert motion.parallax > 1.0, "the traffic must fool the first measure, or this tests nothing"
-    refused(make.shot(pictures, tmp_path), "camera does not move")
+    refused(make.shot(pictures, tmp_path), "only things before it move")
 
 
 def test_a_moving_camera_is_not_refused(scene, make):
