@@ -59,7 +59,7 @@ def build_fog(
     material, look = _material(depth, shot)
     start = distances(depth, shot)
     if made:
-        fog.display_type = "WIRE"  # a solid would hide what it is the fog of
+        fog.display_type = "BOUNDS"  # a solid, and wires as dense as pixels, would hide the plate
         nodes.set_modifier_input(modifier, "Start", 0.1 * start.near)
         nodes.set_modifier_input(modifier, "Material", material)
         if detail is None:
