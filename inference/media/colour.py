@@ -109,8 +109,7 @@ def _display_processor(config: PyOpenColorIO.Config, colorspace: str) -> PyOpenC
         if config.getColorSpace(name) is not None:
             return config.getProcessor(colorspace, name)
     # A configuration that calls sRGB something else: OCIO finds the way through its own built-in configuration.
-    builtin = PyOpenColorIO.Config.CreateFromBuiltinConfig("cg-config-latest")
-    return PyOpenColorIO.Config.GetProcessorToBuiltinColorSpace(config, colorspace, builtin, "sRGB - Texture")
+    return PyOpenColorIO.Config.GetProcessorToBuiltinColorSpace(config, colorspace, "sRGB - Texture")
 
 
 def _load(path: str | Path) -> PyOpenColorIO.Config:

@@ -42,7 +42,7 @@ def test_a_configuration_that_calls_srgb_otherwise(tmp_path):
     renamed = config.getColorSpace("sRGB - Texture")
     text = config.serialize()
     for name in (renamed.getName(), *renamed.getAliases()):
-        text = text.replace(name, f"house {name}")
+        text = text.replace(name, f"house_{name}")
     (tmp_path / "config.ocio").write_text(text, encoding="utf-8")
     grey = np.full((2, 2, 3), 0.18, np.float32)
     np.testing.assert_allclose(colour.to_display("ACEScg", tmp_path / "config.ocio")(grey), 0.4614, atol=2e-3)
