@@ -5,7 +5,7 @@
     test [--blender 4.2 4.5 5.2] [...]  run the tests; other arguments go to pytest
     lint                                ruff and mypy
     build                               the extension's zip, by Blender's own tool, into build/
-    benchmark [...]                     the benchmarks; arguments go to them
+    benchmark [NAME [...]]              all benchmarks, or one of benchmarks/; arguments go to it
     lock                                resolve requirements/*.in into the pinned requirements/*.txt
 
 Every verb first makes the environments that it needs (`development/environments.py`) and, on Debian, the system

@@ -73,9 +73,18 @@ def build(arguments: list[str]) -> int:
 
 
 def benchmark(arguments: list[str]) -> int:
-    """Run the benchmarks in the worker's environment."""
+    """Run one of ``benchmarks/``, with its arguments, in the worker's environment; all of them where none is named."""
     worker = environments.ensure(INFERENCE)
-    return _run([str(worker), "-m", "benchmarks.parallax", *arguments])
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if not path.stem.startswith("_"))
+    if arguments and arguments[0] in names:
+        names, arguments = arguments[:1], arguments[1:]
+    elif arguments:
+        raise Problem(f"there is no benchmark '{arguments[0]}'; it is one of {', '.join(names)}.")
+    statuses = []
+    for name in names:
+        print(f"\n== {name}", flush=True)
+        statuses.append(_run([str(worker), str(ROOT / "benchmarks" / f"{name}.py"), *arguments]))
+    return max(statuses, default=0)
 
 
 def _side(path: Path) -> str:
