@@ -23,7 +23,7 @@ def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", widt
     width : float
         Of the region, in pixels.
     """
-    scale = bpy.context.preferences.system.ui_scale
+    scale = bpy.context.preferences.system.ui_scale or 1.0  # 0 without a window
     letters = max(16, int((width / scale - 50) / _PIXELS_PER_LETTER))
     column = layout.column(align=True)
     column.scale_y = 0.8

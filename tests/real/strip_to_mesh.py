@@ -66,8 +66,8 @@ def _render_from_the_side(scene: bpy.types.Scene, mesh: bpy.types.Object, pictur
     scene.collection.objects.link(scene.camera)
     corners = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get()).bound_box
     near = -max(corner[2] for corner in corners)
-    scene.camera.matrix_local = own.matrix_local @ scene.camera.matrix_basis.Translation((0.6 * near, 0.2 * near, 0))
-    scene.camera.rotation_euler.y += math.radians(6)
+    scene.camera.matrix_local = own.matrix_local @ scene.camera.matrix_basis.Translation((0.2 * near, 0.1 * near, 0))
+    scene.camera.rotation_euler.y += math.radians(2)
     scene.render.engine, scene.cycles.device, scene.cycles.samples = "CYCLES", "CPU", 16
     scene.render.use_sequencer = False
     scene.render.resolution_percentage = 50

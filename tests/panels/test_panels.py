@@ -1,0 +1,130 @@
+"""What the artist sees: the estimators to choose from, their knobs, and panels that fit their editors."""
+
+import json
+from types import SimpleNamespace
+
+import bpy
+import pytest
+from bl_ext.dev.fathom.inference import catalogue as contract
+from bl_ext.dev.fathom.panels import build, catalogue, estimate, parts
+from bl_ext.dev.fathom.scene import settings
+
+LISTED = [
+    {"name": "parallax", "label": "Parallax", "summary": "From motion.", "licence": "GPL", "default_size": 640,
+     "unheard_of": 1, "lacks": [], "parameters": []},
+    {"name": "other", "label": "Other", "summary": "From learning.", "default_size": 1024,
+     "lacks": [{"what": "It needs a GPU.", "cure": "Buy one."}],
+     "parameters": [
+         {"name": "steps", "default": 5, "description": "How many.", "minimum": 1, "maximum": 50, "choices": []},
+         {"name": "guidance", "default": 1.5, "description": "How much.", "minimum": 0.0, "maximum": None},
+         {"name": "fine", "default": True, "description": "A switch."},
+         {"name": "mode", "default": "fast", "description": "A choice.", "choices": ["fast", "best"]},
+         {"name": "prompt", "default": "", "description": "A text."},
+     ]},
+]  # fmt: skip
+
+
+@pytest.fixture
+def learned():
+    """The session knows two estimators."""
+    catalogue.learn(contract.read(json.dumps(LISTED)))
+    yield
+    catalogue.forget()
+
+
+def test_without_a_worker_the_default_is_listed():
+    assert [f.name for f in catalogue.estimators()] == ["parallax"]
+    assert bpy.context.scene.fathom.estimator == "parallax"
+
+
+def test_the_workers_list_is_taken_in(learned):
+    assert [f.label for f in catalogue.estimators()] == ["Parallax", "Other"]
+    assert catalogue.facts("other").lacks[0].cure == "Buy one." and catalogue.facts("nobody") is None
+
+
+def test_declared_parameters_become_properties_with_limits(learned, empty_file):
+    scene = bpy.context.scene
+    group = scene.fathom_other
+    assert (group.steps, group.guidance, group.fine, group.mode, group.prompt) == (5, 1.5, True, "fast", "")
+    group.steps = 1000
+    assert group.steps == 50
+    group.mode = "best"
+    assert group.bl_rna.properties["guidance"].description == "How much"
+    assert settings.parameters(scene, "other") == {"steps": 50, "mode": "best"}
+    assert settings.parameters(scene, "parallax") == {} and not hasattr(scene, "fathom_parallax")
+
+
+def test_what_was_set_is_kept_in_the_file(learned, empty_file, tmp_path):
+    bpy.context.scene.fathom.estimator = "other"
+    bpy.context.scene.fathom_other.steps = 7
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert settings.from_scene(bpy.context.scene).parameters == {"steps": 7}
+
+
+def test_forgetting_leaves_nothing(learned):
+    catalogue.forget()
+    assert not hasattr(bpy.types.Scene, "fathom_other") and not hasattr(bpy.types, "FATHOM_PG_other")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '[{"label": "nameless"}]', "[1]"])
+def test_a_list_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match=r"estimator"):
+        contract.read(text)
+
+
+def test_the_worker_tells_its_estimators(inference_python):
+    found = contract.answer(contract.ask(inference_python))
+    parallax = next(facts for facts in found if facts.name == "parallax")
+    assert parallax.label and parallax.summary and parallax.default_size
+
+
+def test_every_estimator_is_known_to_the_fallback_by_the_same_name(inference_python):
+    found = contract.answer(contract.ask(inference_python))
+    facts = next(facts for facts in found if facts.name == contract.EMBEDDED.name)
+    assert facts.label == contract.EMBEDDED.label
+
+
+def test_panels_stand_in_the_tab_fathom_of_their_editors():
+    panels = [c for c in (*estimate.CLASSES, *build.CLASSES) if issubclass(c, bpy.types.Panel)]
+    assert {p.bl_space_type for p in panels} == {"SEQUENCE_EDITOR", "CLIP_EDITOR", "VIEW_3D", "NODE_EDITOR"}
+    assert all(p.bl_category == "Fathom" and p.bl_region_type == "UI" for p in panels)
+
+
+def test_buttons_name_operators_that_there_are():
+    for panel in build.CLASSES:
+        for name, text, icon in getattr(panel, "buttons", ()):
+            assert hasattr(bpy.types, f"FATHOM_OT_{name}") and text
+            assert icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+
+
+class Recorder:
+    """A layout that keeps the text of what is drawn."""
+
+    def __init__(self):
+        self.texts = []
+
+    def column(self, **_options):
+        return self
+
+    def label(self, *, text, **_options):
+        self.texts.append(text)
+
+
+def test_a_long_sentence_is_broken_into_lines():
+    layout = Recorder()
+    text = "The inference environment that Fathom works in is not there yet: press Set Up in Preferences."
+    parts.draw_text(layout, text, width=240)
+    assert len(layout.texts) > 2 and " ".join(layout.texts) == text
+    assert max(map(len, layout.texts)) <= 28
+
+
+def test_nothing_selected_is_said():
+    sequencer = estimate.FATHOM_PT_sequencer.subject
+    assert sequencer(None, SimpleNamespace(scene=SimpleNamespace(sequence_editor=None)))[1] == "INFO"
+    strip = SimpleNamespace(name="blue", type="COLOR")
+    scene = SimpleNamespace(sequence_editor=SimpleNamespace(active_strip=strip))
+    assert sequencer(None, SimpleNamespace(scene=scene)) == ("blue shows no clip", "INFO")
+    strip.type = "MOVIE"
+    assert sequencer(None, SimpleNamespace(scene=scene)) == ("blue", "SEQUENCE")
