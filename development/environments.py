@@ -59,7 +59,7 @@ INFERENCE = Environment(
     folder=".venv-inference",
     python="3.11",
     locks=("light.txt", "dev-inference.txt"),
-    label="the worker's packages and the development tools, about 0.7 GB",
+    label="the worker's packages and the development tools, about 1 GB",
 )
 BLENDERS = {
     version: Environment(
