@@ -9,21 +9,20 @@ import cv2
 def test_runs_that_are_killed_end_in_the_same_bits(worker, scene, tmp_path, helpers):
     clip = tmp_path / "clip"
     clip.mkdir()
-    for index, picture in enumerate(scene.pictures.pictures, start=1):
+    for index, picture in enumerate(scene.pictures, start=1):
         cv2.imwrite(str(clip / f"plate.{index:04d}.png"), picture[..., ::-1])
 
     def arguments(output):
-        return "estimate", clip, "--output", output, "--full-size"
+        return "estimate", clip, "--output", output
 
-    assert worker(*arguments(tmp_path / "warm")).returncode == 0, "compiles what is then only read"
     began = time.monotonic()
     done = worker(*arguments(tmp_path / "whole"))
-    took = time.monotonic() - began
+    took = time.monotonic() - began  # some of it to compile what the others only read
     assert done.returncode == 0, done.stderr
     moments, killed = random.Random(3), tmp_path / "killed"
-    for _attempt in range(4):
+    for _attempt in range(3):
         process = worker.start(*arguments(killed))
-        time.sleep(moments.uniform(0.3, 0.9) * took)
+        time.sleep(moments.uniform(0.15, 0.6) * took)
         process.kill()
         process.communicate()
         if (killed / "depth.json").exists():
