@@ -29,7 +29,7 @@ class Result:
 
 
 def estimate(clip: Path, output: Path, options: argparse.Namespace) -> Result | None:
-    """Estimate a clip into a folder below `output`; print why and return None where nothing came out."""
+    """Estimate a clip into a folder below `output`; return None, after the reason was printed, where nothing came out."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
     path = next(iter(sorted(p for p in clip.iterdir() if p.is_file())), clip) if clip.is_dir() else clip
@@ -37,8 +37,7 @@ def estimate(clip: Path, output: Path, options: argparse.Namespace) -> Result | 
         bpy.ops.fathom.estimate_video_depth(
             filepath=str(path), output=str(output / "depth"), estimator=options.estimator, frames=options.frames
         )
-    except RuntimeError as error:  # Blender's way to pass on an operator's error report
-        print(str(error).removeprefix("Error: ").strip())
+    except RuntimeError:  # an operator's error report, which Blender has printed by now
         return None
     known = scene.fathom.depths[scene.fathom.active_depth]
     folder = Path(bpy.path.abspath(known.folder))
