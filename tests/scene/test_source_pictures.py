@@ -3,9 +3,10 @@
 from fractions import Fraction
 
 import bpy
+import compositor
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import source, versions
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes, source, versions
 
 from tests.blender_pictures import fresh_sequencer, rendered, worker_reads
 from tests.footage_maker import movie, number_in, numbered, stills
@@ -178,3 +179,23 @@ def test_colour_comes_to_display_as_in_blender(space, empty_file, inference_pyth
     assert plate.source.colorspace == space
     shown, read = both(plate, empty_file, inference_python, tmp_path)
     assert np.abs(shown - read).max() * 255 <= 0.5
+
+
+@pytest.mark.parametrize("kind", ["movie", "sequence"])
+@pytest.mark.parametrize(("start", "offset"), [(1, 0), (7, 2), (3, -2)])
+def test_a_clip_of_the_clip_editor_lies_where_its_frames_are_shown(kind, start, offset, empty_file, tmp_path):
+    if kind == "movie":
+        path = movie(tmp_path / "clip.mp4", range(6))
+    else:
+        path = stills(tmp_path / "plate", range(1001, 1007))[0]
+    clip = bpy.data.movieclips.load(str(path))
+    clip.frame_start, clip.frame_offset = start, offset
+    plate = source.from_clip(clip)
+    compositor.prepare(empty_file, tuple(clip.size))
+    node = nodes.new(compositor_nodes.scene_tree(empty_file), "CompositorNodeMovieClip")
+    node.clip = clip
+    compositor.show(empty_file, nodes.output_of(node, "Image"))
+    first = 1 if kind == "movie" else 1001
+    for frame in (plate.first_frame, plate.last_frame):
+        shown = compositor.render(empty_file, tmp_path, frame + plate.frame_offset)[..., :3]
+        assert number_in(shown) == frame - first
