@@ -47,13 +47,13 @@ class Scores:
     Attributes
     ----------
     absolute_relative : float
-        AbsRel: mean of \\|Z - Z*\\| / Z*.
+        AbsRel: mean of |Z - Z*| / Z*.
     delta1 : float
         Share of pixels where max(Z / Z*, Z* / Z) < 1.25.
     root_mean_square : float
         RMSE in metres.
     flicker : float or None
-        Mean \\|next frame, warped - expected\\| / expected over static pixels; None without poses.
+        Mean |next frame, warped - expected| / expected over static pixels; None without poses.
     absolute_relative_static, absolute_relative_moving : float or None
         AbsRel where nothing moves and where something does; None without such pixels.
     alignment : Alignment
@@ -86,8 +86,8 @@ def align(disparity: Disparity, truth: Truth, frames: range) -> Alignment:
         valid = _measured(depth)
         x = _fitted(disparity(frame), depth.shape)[valid]
         y = 1 / depth[valid].astype(np.float64)
-        normal += [[np.sum(x * x), np.sum(x)], [np.sum(x), len(x)]]
-        right += [np.sum(x * y), np.sum(y)]
+        normal += np.array([[np.sum(x * x), np.sum(x)], [np.sum(x), len(x)]])
+        right += np.array([np.sum(x * y), np.sum(y)])
     if not normal[1, 1]:
         raise MetricsError(f"The truth has no depth between {NEAREST} and {FARTHEST} m; check its unit (millimetres).")
     scale, shift = np.linalg.lstsq(normal, right, rcond=None)[0]

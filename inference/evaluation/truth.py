@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ class Truth:
         """Where an object moves on its own [H, W]."""
         if not self.dynamic_files:
             return np.zeros(self.depth(index).shape, bool)
-        return np.asarray(_picture(self.dynamic_files[index], cv2.IMREAD_GRAYSCALE)) > 127
+        return _picture(self.dynamic_files[index], cv2.IMREAD_GRAYSCALE) > 127
 
 
 def open_truth(folder: str | Path) -> Truth:
@@ -85,7 +86,7 @@ def open_truth(folder: str | Path) -> Truth:
     return Truth(depth_files=depth, dynamic_files=dynamic, matrix=matrix, poses=poses)
 
 
-def _picture(path: Path, flags: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _picture(path: Path, flags: int) -> NDArray[Any]:
     picture = cv2.imread(str(path), flags)
     if picture is None:
         raise TruthError(f"{path} is no readable picture; restore the file.")

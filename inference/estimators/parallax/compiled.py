@@ -13,7 +13,7 @@ from ...environment import data_folder
 
 os.environ.setdefault("NUMBA_CACHE_DIR", str(data_folder() / "compiled"))
 
-import numba  # noqa: E402  (it reads the environment when it is imported)
+import numba  # after the line above: it reads the environment when it is imported
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
 """Decorator: compile for the first arguments' types, keep the machine code, release the interpreter's lock."""

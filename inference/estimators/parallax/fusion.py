@@ -31,7 +31,7 @@ class Witness:
 
 
 @compiled
-def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolerance, total, weight, support, seen):  # type: ignore[no-untyped-def]  # compiled
+def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolerance, total, weight, support, seen):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     """Ask one witness about every pixel; ``back`` is the rotation the other way."""
     height, width = mine.shape
     for y in range(height):

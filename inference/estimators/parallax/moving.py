@@ -21,7 +21,7 @@ from .view import Views
 _SPAN = 8  # observations to either side
 _LEAST = 5  # fewer observations tell nothing
 _STILL, _MOVING = 1.0, 2.5  # pixels at 640: missed by less, by more
-_SHARE = 0.2  # of its own path in the picture that a moving point must miss by too: near points show a solve's faults
+_SHARE = 0.15  # of its own path in the picture that a moving point must miss by too: near points show a solve's faults
 _STRENGTH, _SIGMA = 300.0, 6.0
 _VOTES = 3  # fewer moving tracks make no subject
 _FOOTING = 0.35  # of its height, to either side: how far a subject's lowest point carries it
@@ -29,7 +29,7 @@ _SMALLEST = 4e-4  # share of the picture
 
 
 @compiled
-def _solved(m, right, out):  # type: ignore[no-untyped-def]  # compiled
+def _solved(m, right, out):  # type: ignore[no-untyped-def]
     """Solve a symmetric system of three equations by Cramer's rule."""
     a = m[1, 1] * m[2, 2] - m[1, 2] * m[1, 2]
     b = m[0, 2] * m[1, 2] - m[0, 1] * m[2, 2]
@@ -44,7 +44,7 @@ def _solved(m, right, out):  # type: ignore[no-untyped-def]  # compiled
 
 
 @compiled
-def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, missed, path, seen):  # type: ignore[no-untyped-def]  # compiled
+def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, missed, path, seen):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     """For each observation of each track: how far its window misses the static point that fits best."""
     for track in range(len(starts) - 1):
         first, last = starts[track], starts[track + 1]

@@ -63,8 +63,10 @@ def estimate(shot: Shot) -> ShotResult:
     cv2.setNumThreads(1)  # frames are worked on side by side; OpenCV's own threads would only get in the way
     try:
         scene = _scene(shot, full)
-        passed = _pass(shot, scene, "match", "Matching neighbouring frames", _CAMERA_SHARE, _match)
-        passed = _pass(shot, scene, "complete", "Completing surfaces", passed, _complete)
+        passed = _pass(
+            shot, scene, name="match", label="Matching neighbouring frames", passed=_CAMERA_SHARE, work=_match
+        )
+        passed = _pass(shot, scene, name="complete", label="Completing surfaces", passed=passed, work=_complete)
         _settle_all(shot, scene, passed)
     finally:
         cv2.setNumThreads(threads)
@@ -114,6 +116,7 @@ def _unrest(shot: Shot, tracks: Tracks, views: Views) -> moving.Unrest:
 def _pass(
     shot: Shot,
     scene: _Scene,
+    *,
     name: str,
     label: str,
     passed: float,
@@ -221,7 +224,7 @@ def _settled(
         their_grey = scene.pictures.grey(other).astype(np.uint8)
         forth, back = temporal.flow(grey, their_grey), temporal.flow(their_grey, grey)
         theirs = _load(scene, "complete", other)[0]
-        carried, trust = temporal.carry(theirs, forth, back, *views.relative(other, frame), views.matrix)
+        carried, trust = temporal.carry(theirs, forth, back, move=views.relative(other, frame), matrix=views.matrix)
         values.append(carried)
         weights.append(trust)
     steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), scene.farthest, scene.nearest)

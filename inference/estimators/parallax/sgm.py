@@ -18,7 +18,7 @@ _LEAST_JUMP = 1.5  # P2 is at least so many P1
 
 
 @compiled
-def _relax(cost, before, floor, jump, step, out):  # type: ignore[no-untyped-def]  # compiled
+def _relax(cost, before, floor, jump, step, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     """One step along a path: ``out`` [D] from ``before`` [D], whose minimum is ``floor``; returns out's minimum."""
     planes = cost.shape[0]
     lowest = np.float32(1e30)
@@ -36,7 +36,7 @@ def _relax(cost, before, floor, jump, step, out):  # type: ignore[no-untyped-def
 
 
 @compiled
-def _sweep_paths(cost, guide, step, jump_max, edge, jump_min, total):  # type: ignore[no-untyped-def]  # compiled
+def _sweep_paths(cost, guide, step, jump_max, edge, jump_min, total):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     """Add to ``total`` the four paths that come from the left and from above."""
     height, width, planes = cost.shape
     # Per direction (left, upper left, up, upper right) the row above and this row; a path starts with zeros outside.
@@ -91,7 +91,7 @@ def aggregate(cost: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[
 
 
 @compiled
-def _pick(total, cost, inverse_depths, chosen, margin, match):  # type: ignore[no-untyped-def]  # compiled
+def _pick(total, cost, inverse_depths, chosen, margin, match):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     height, width, planes = total.shape
     spacing = inverse_depths[1] - inverse_depths[0]
     for y in range(height):

@@ -16,7 +16,7 @@ _ATTENUATION = 4.0
 
 
 @compiled
-def _along_rows(values, weights, strength):  # type: ignore[no-untyped-def]  # compiled
+def _along_rows(values, weights, strength):  # type: ignore[no-untyped-def]  # (compiled)
     """Solve each row of ``values`` [H, W, C] in place; ``weights`` [H, W - 1] between horizontal neighbours."""
     height, width, channels = values.shape
     upper = np.empty(width, np.float32)
@@ -42,7 +42,7 @@ def _along_rows(values, weights, strength):  # type: ignore[no-untyped-def]  # c
 
 
 @compiled
-def _along_columns(values, weights, strength):  # type: ignore[no-untyped-def]  # compiled
+def _along_columns(values, weights, strength):  # type: ignore[no-untyped-def]  # (compiled)
     """As `_along_rows` for columns; ``weights`` [H - 1, W]. Rows are walked in the order that memory has them."""
     height, width, channels = values.shape
     upper = np.empty((height, width), np.float32)

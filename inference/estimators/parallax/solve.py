@@ -209,7 +209,7 @@ def _views(model: pycolmap.Reconstruction, tracks: Tracks, keys: list[int], lens
         known = np.flatnonzero(point_of[ids] >= 0)
         chosen = point_of[ids[known]]
         if np.isnan(poses[frame, 0, 0]):
-            poses[frame] = _place(xy[known], xyz[chosen], camera, frame, limit, seed)
+            poses[frame] = _place(xy[known], xyz[chosen], camera, frame=frame, limit=limit, seed=seed)
         at = xyz[chosen] @ poses[frame, :, :3].T + poses[frame, :, 3]
         with np.errstate(divide="ignore", invalid="ignore"):
             missed = np.linalg.norm(camera.focal_length * at[:, :2] / at[:, 2:] + lens.centre - xy[known], axis=1)
@@ -231,6 +231,7 @@ def _place(
     xy: NDArray[np.float32],
     points: NDArray[np.float64],
     camera: pycolmap.Camera,
+    *,
     frame: int,
     limit: float,
     seed: int,

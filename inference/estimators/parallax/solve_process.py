@@ -23,6 +23,7 @@ if __name__ == "__main__":  # run by path in isolated mode: make the folder of t
 import numpy as np
 import pycolmap
 
+from ... import records
 from ...guard import end_with_parent
 from .solve import Lens, SolveError, solve
 from .tracks import Tracks
@@ -82,7 +83,7 @@ def solve_apart(
 
 def _child(folder: Path) -> int:
     task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
-    lens = Lens(**{key: tuple(value) if isinstance(value, list) else value for key, value in task["lens"].items()})
+    lens = records.from_json(Lens, task["lens"], where="lens", strict=True)
     with np.load(folder / _TRACKS) as data:
         tracks = Tracks(data["starts"], data["ids"], data["xy"])
     pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)

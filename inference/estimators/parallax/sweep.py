@@ -91,7 +91,7 @@ def matching_cost(
     ones = np.ones((height, width), np.float32)
     for index, inverse_depth in enumerate(inverse_depths):
         check()
-        for row, neighbour in zip(each, neighbours, strict=True):
+        for number, neighbour in enumerate(neighbours):
             warp = plane_homography(matrix, neighbour.rotation, neighbour.shift, float(inverse_depth))
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             moved = cv2.warpPerspective(neighbour.grey, warp, (width, height), flags=flags)
@@ -99,9 +99,10 @@ def matching_cost(
             score = reference[0].compare(moved)
             half = reference[1].compare(_halved(moved))
             score += _HALF_WEIGHT * cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
-            np.multiply(score, -0.5 / (1 + _HALF_WEIGHT), out=row)
-            row += 0.5
-            row[inside < _LIT] = _OUTSIDE
+            score *= -0.5 / (1 + _HALF_WEIGHT)
+            score += 0.5
+            score[inside < _LIT] = _OUTSIDE
+            each[number] = score
         if kept < len(neighbours):
             each.partition(kept - 1, axis=0)
         np.mean(each[:kept], axis=0, out=cost[index])

@@ -19,15 +19,17 @@ _TRUST = 1.0  # pixels of forward-backward difference at which trust has fallen 
 
 def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Dense optical flow [H, W, 2] between two grey pictures."""
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, after, None)
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(  # type: ignore[attr-defined]
+        before, after, None
+    )
 
 
 def carry(
     inverse_depth: NDArray[np.float32],
     forth: NDArray[np.float32],
     back: NDArray[np.float32],
-    rotation: NDArray[np.float64],
-    shift: NDArray[np.float64],
+    *,
+    move: tuple[NDArray[np.float64], NDArray[np.float64]],
     matrix: NDArray[np.float64],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Another frame's depth as this frame would see it.
@@ -38,7 +40,7 @@ def carry(
         The other frame's.
     forth, back : float32 [H, W, 2]
         Flow from this frame to the other and the other way.
-    rotation, shift : float64
+    move : rotation [3, 3], shift [3]
         From the other's camera coordinates to this frame's.
     matrix : float64 [3, 3]
 
@@ -55,6 +57,7 @@ def carry(
     missed = np.sum((returned + forth) ** 2, axis=-1)
     there = cv2.remap(inverse_depth, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     depth = 1 / there
+    rotation, shift = move
     focal, cx, cy = matrix[0, 0], matrix[0, 2], matrix[1, 2]
     z = depth * (rotation[2, 0] * (u - cx) / focal + rotation[2, 1] * (v - cy) / focal + rotation[2, 2]) + shift[2]
     valid = z > 1e-9
@@ -63,7 +66,7 @@ def carry(
 
 
 @compiled
-def _settle(values, weights, close, out):  # type: ignore[no-untyped-def]  # compiled
+def _settle(values, weights, close, out):  # type: ignore[no-untyped-def]  # (compiled)
     count, height, width = values.shape
     order = np.empty(count, np.int64)
     for y in range(height):

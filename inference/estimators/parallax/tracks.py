@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -110,9 +111,10 @@ def _advance(
     """Follow points by one frame, forth and back; which of them came through, and where they are now."""
     if not len(points):
         return np.zeros(0, bool), points
-    options = {"winSize": _WINDOW, "maxLevel": _LEVELS}
-    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, **options)
-    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)
+    options: dict[str, Any] = {"winSize": _WINDOW, "maxLevel": _LEVELS}
+    lost: Any = None  # OpenCV makes the array; its stubs do not know that
+    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, points, lost, **options)
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, lost, **options)
     missed = np.linalg.norm(back - points, axis=1)
     limit = _ROUND_TRIP * max(before.shape) / 640
     return (ok.ravel() == 1) & (ok_back.ravel() == 1) & (missed < limit), there

@@ -75,7 +75,7 @@ def _nearest(
             matrix[:, row, column] = np.bincount(ids, aside[:, column], minlength=count)
         right[:, row] = np.bincount(ids, np.sum(aside * origins, axis=1), minlength=count)
     matrix += np.eye(3) * (1e-12 + 1e-9 * np.trace(matrix, axis1=1, axis2=2)[:, None, None])
-    return np.linalg.solve(matrix, right[..., None])[..., 0]
+    return np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0], np.float64)
 
 
 def _depth(points: NDArray[np.float64], poses: NDArray[np.float64]) -> NDArray[np.float64]:

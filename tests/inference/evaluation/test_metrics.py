@@ -124,7 +124,7 @@ def test_an_empty_folder_is_no_truth(tmp_path):
 def test_a_truth_without_camera_is_refused(tmp_path):
     write_truth(tmp_path, [np.ones((HEIGHT, WIDTH))], [None])
     (tmp_path / "camera.json").unlink()
-    with pytest.raises(TruthError, match="camera.json"):
+    with pytest.raises(TruthError, match=r"camera\.json"):
         open_truth(tmp_path)
 
 
@@ -136,7 +136,7 @@ def test_poses_must_match_the_depth_pictures(tmp_path):
 def test_a_broken_depth_picture_is_named(tmp_path):
     truth = write_truth(tmp_path, [np.ones((HEIGHT, WIDTH))], [None])
     (tmp_path / "depth" / "00000.png").write_bytes(b"")
-    with pytest.raises(TruthError, match="00000.png"):
+    with pytest.raises(TruthError, match=r"00000\.png"):
         truth.depth(0)
 
 

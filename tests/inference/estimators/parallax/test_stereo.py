@@ -1,0 +1,215 @@
+"""The steps of stereo against plain numpy and against geometry worked out by hand."""
+
+import numpy as np
+import pytest
+
+from inference.estimators.parallax import fill, fusion, neighbours, sgm, smoother, sweep, temporal, upsample
+from inference.estimators.parallax.view import Views, bend, straighten
+
+
+def views(count=9, *, step=0.1, points=None, width=64, height=48, distortion=(0.0, 0.0)):
+    poses = np.tile(np.eye(4)[:3], (count, 1, 1))
+    poses[:, 0, 3] = -step * np.arange(count)
+    points = np.array([[0.0, 0.0, 2.0]]) if points is None else points
+    seen = np.array([(f, p) for f in range(count) for p in range(len(points))], np.int32)
+    return Views(
+        width=width,
+        height=height,
+        focal=50.0,
+        centre=np.array([(width - 1) / 2, (height - 1) / 2]),
+        distortion=np.array(distortion),
+        world_to_camera=poses,
+        points=points,
+        seen=seen,
+    )
+
+
+def test_a_planes_homography_projects_its_points():
+    generator = np.random.default_rng(1)
+    matrix = np.array([[50.0, 0, 31], [0, 50, 23], [0, 0, 1]])
+    rotation = np.linalg.qr(generator.normal(size=(3, 3)) * 0.1 + np.eye(3))[0]
+    rotation *= np.sign(np.diag(rotation))
+    shift = np.array([0.2, -0.1, 0.05])
+    points = np.column_stack([generator.uniform(-1, 1, (20, 2)), np.full(20, 2.5)])
+    here, there = points @ matrix.T, (points @ rotation.T + shift) @ matrix.T
+    moved = (
+        np.column_stack([here[:, :2] / here[:, 2:], np.ones(20)])
+        @ sweep.plane_homography(matrix, rotation, shift, 1 / 2.5).T
+    )
+    np.testing.assert_allclose(moved[:, :2] / moved[:, 2:], there[:, :2] / there[:, 2:], atol=1e-9)
+
+
+def test_the_right_plane_matches_best():
+    generator = np.random.default_rng(2)
+    wide = generator.uniform(0, 255, (48, 96)).astype(np.float32)
+    reference, other = wide[:, 10:74], wide[:, 15:79]  # everything moves left by 5 pixels: 50 * 0.2 / Z = 5
+    neighbour = sweep.Neighbour(np.ascontiguousarray(other), np.eye(3), np.array([-0.2, 0.0, 0.0]))
+    matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
+    depths = np.array([0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    cost = sweep.matching_cost(np.ascontiguousarray(reference), [neighbour], matrix, depths)
+    inside = cost[8:-8, 12:-8]
+    assert (inside.argmin(axis=-1) == 3).all()
+    assert inside[..., 3].max() < 0.01
+    assert np.median(inside[..., 0]) > 0.3
+
+
+def test_pixels_that_no_neighbour_sees_tell_nothing():
+    picture = np.random.default_rng(3).uniform(0, 255, (48, 64)).astype(np.float32)
+    neighbour = sweep.Neighbour(picture, np.eye(3), np.array([-10.0, 0.0, 0.0]))
+    matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
+    cost = sweep.matching_cost(picture, [neighbour], matrix, np.array([0.5, 1.0]))
+    np.testing.assert_allclose(cost, 0.5)
+
+
+def plain_sgm(cost, guide):
+    """Hirschmüller's equation 12, path by path."""
+    height, width, _ = cost.shape
+    total = np.zeros_like(cost, np.float64)
+    for dy, dx in [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)]:
+        path = np.zeros_like(total)
+        for y in range(height)[:: -1 if dy < 0 or (dy == 0 and dx < 0) else 1]:
+            for x in range(width)[:: -1 if dx < 0 else 1]:
+                py, px = y - dy, x - dx
+                if not (0 <= py < height and 0 <= px < width):
+                    path[y, x] = cost[y, x]
+                    continue
+                before = path[py, px]
+                jump = max(0.5 * np.exp(-abs(guide[y, x] - guide[py, px]) / 12), 0.03)
+                padded = np.pad(before, 1, constant_values=np.inf)
+                best = np.minimum.reduce(
+                    [before, padded[:-2] + 0.02, padded[2:] + 0.02, before * 0 + before.min() + jump]
+                )
+                path[y, x] = cost[y, x] + best - before.min()
+        total += path
+    return total / 8
+
+
+def test_semi_global_matching_equals_its_definition():
+    generator = np.random.default_rng(4)
+    cost = generator.uniform(0, 1, (7, 9, 6)).astype(np.float32)
+    guide = generator.uniform(0, 255, (7, 9)).astype(np.float32)
+    np.testing.assert_allclose(sgm.aggregate(cost, guide), plain_sgm(cost, guide), rtol=2e-5, atol=2e-6)
+
+
+def test_the_winner_is_refined_between_planes():
+    depths = np.linspace(0.1, 1.0, 10)
+    true = 0.43
+    total = np.abs(depths - true)[None, None].astype(np.float32) ** 2
+    chosen, margin, match = sgm.winners(total, total, depths)
+    assert chosen[0, 0] == pytest.approx(true, abs=1e-5)
+    assert margin[0, 0] > 0
+    assert match[0, 0] == pytest.approx(total.min())
+
+
+def test_smoothing_solves_its_linear_systems():
+    generator = np.random.default_rng(5)
+    values = generator.normal(size=(4, 6, 2)).astype(np.float32)
+    weights = generator.uniform(0.1, 1, (4, 5)).astype(np.float32)
+    solved = values.copy()
+    smoother._along_rows(solved, weights, np.float32(3.0))
+    for y in range(4):
+        laplacian = np.zeros((6, 6))
+        for x in range(5):
+            laplacian[x : x + 2, x : x + 2] += 3.0 * weights[y, x] * np.array([[1, -1], [-1, 1]])
+        np.testing.assert_allclose(solved[y], np.linalg.solve(np.eye(6) + laplacian, values[y]), atol=1e-5)
+    turned = np.ascontiguousarray(values.transpose(1, 0, 2))
+    smoother._along_columns(turned, np.ascontiguousarray(weights.T), np.float32(3.0))
+    np.testing.assert_allclose(turned.transpose(1, 0, 2), solved, atol=1e-5)
+
+
+def test_smoothing_keeps_to_its_side_of_an_edge():
+    guide = np.zeros((20, 30, 3), np.uint8)
+    guide[:, 15:] = 255
+    values = np.where(np.arange(30) < 15, 1.0, 5.0)[None, :, None] * np.ones((20, 1, 1))
+    noisy = (values + np.random.default_rng(6).normal(0, 0.5, values.shape)).astype(np.float32)
+    smooth = smoother.smooth(noisy, smoother.edge_weights(guide, 5.0), strength=1000.0)
+    assert np.abs(smooth - values).max() < 0.15
+
+
+def test_a_plane_is_completed_from_a_few_places():
+    height, width = 48, 64
+    y, x = np.mgrid[:height, :width]
+    plane = (0.5 + 0.004 * x + 0.002 * y).astype(np.float32)
+    known = np.zeros((height, width), np.float32)
+    known[5:40, 5:20] = 1
+    known[10:45, 45:60] = 1
+    broken = np.where(known > 0, plane, 9.0).astype(np.float32)
+    whole, _ = fill.fill(broken, known, np.full((height, width, 3), 90, np.uint8), least=0.1, most=2.0)
+    assert np.abs(whole - plane).max() < 0.03
+
+
+def test_agreeing_frames_support_and_average_each_other():
+    two = views(2)
+    flat = np.full((48, 64), 0.5, np.float32)
+    sure = np.ones_like(flat)
+    witness = fusion.Witness(flat * np.float32(1.01), sure, *two.relative(0, 1))
+    fused, support = fusion.fuse(flat, sure, [witness, witness], focal=two.focal, centre=two.centre)
+    seen = np.s_[:, 8:]
+    assert (support[seen] > 0.8).all()
+    np.testing.assert_allclose(fused[seen], 0.5 * 1.0066, rtol=2e-3)
+    liar = fusion.Witness(flat * np.float32(1.5), sure, *two.relative(0, 1))
+    fused, support = fusion.fuse(flat, sure, [liar, liar], focal=two.focal, centre=two.centre)
+    np.testing.assert_allclose(fused, flat, rtol=1e-5)
+    assert support.max() < 1e-3
+
+
+def test_depth_is_carried_along_the_flow_into_the_next_camera():
+    two = views(2)
+    forward = two.world_to_camera.copy()
+    forward[1, :, 3] = [0, 0, -0.5]  # the camera moves forth by 0.5
+    flat = np.full((48, 64), 0.5, np.float32)  # Z = 2 there
+    still = np.zeros((48, 64, 2), np.float32)
+    move = (np.eye(3), forward[1, :, 3])
+    carried, trust = temporal.carry(flat, still, still, move=move, matrix=two.matrix)
+    np.testing.assert_allclose(carried, 1 / 1.5, rtol=1e-5)
+    np.testing.assert_allclose(trust, 1.0)
+    wrong = still + 5
+    assert temporal.carry(flat, still, wrong, move=move, matrix=two.matrix)[1].max() < 1e-6
+
+
+def test_settling_ignores_an_outlier():
+    values = np.array([1.0, 1.02, 0.98, 3.0], np.float32).reshape(4, 1, 1)
+    settled = temporal.settle(values, np.ones_like(values))
+    assert settled[0, 0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_neighbours_lie_on_both_sides_at_the_wanted_baselines():
+    many = views(41, step=0.02, points=np.array([[0.4, 0.0, 2.0], [0.4, 0.3, 2.0]]))
+    chosen = neighbours.choose(many, 20, 2.0)
+    baselines = sorted(abs(f - 20) * 0.02 / 2.0 for f in chosen)
+    assert len(chosen) == 4
+    assert sum(f < 20 for f in chosen) == 2
+    np.testing.assert_allclose(baselines, [0.04, 0.04, 0.12, 0.12], atol=0.011)
+    assert all(f > 0 for f in neighbours.choose(many, 0, 2.0))
+
+
+def test_upsampling_follows_the_plates_edge():
+    plate = np.zeros((80, 120, 3), np.uint8)
+    plate[:, 57:] = 220
+    true = np.where(np.arange(120) < 57, 1.0, 0.3) * np.ones((80, 1))
+    small = true.reshape(40, 2, 60, 2).mean(axis=(1, 3)).astype(np.float32)
+    large = upsample.upsample(small, plate)
+    assert large.shape == (80, 120) and large.dtype == np.float32
+    assert (np.abs(large - true) > 0.1).mean() < 0.005
+
+
+def test_bending_undoes_straightening():
+    lens = {"focal": 50.0, "centre": np.array([31.5, 23.5]), "distortion": np.array([0.12, -0.03])}
+    pixels = np.random.default_rng(7).uniform(0, [63, 47], (50, 2))
+    np.testing.assert_allclose(bend(straighten(pixels, **lens), **lens), pixels, atol=1e-4)
+
+
+def test_maps_of_a_straight_picture_are_bent_back():
+    bent = views(distortion=(0.2, 0.0))
+    x = np.tile(np.arange(64, dtype=np.float32), (48, 1))
+    seen = upsample.bent(x, bent)
+    where = straighten(np.array([[50.0, 30.0]]), focal=50.0, centre=bent.centre, distortion=bent.distortion)
+    assert seen[30, 50] == pytest.approx(where[0, 0], abs=0.02)
+
+
+def test_resizing_a_camera_keeps_its_rays():
+    small = views().resized(32, 24)
+    big = views()
+    ray = (np.array([10.0, 7.0]) - big.centre) / big.focal
+    half = (np.array([10.0, 7.0]) + 0.5) / 2 - 0.5
+    np.testing.assert_allclose((half - small.centre) / small.focal, ray)

@@ -1,0 +1,176 @@
+"""Tracks, the points made from them, and what they tell about moving subjects."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from inference.estimators.base import Cancelled
+from inference.estimators.parallax import moving, solve_process, workers
+from inference.estimators.parallax.solve import Lens, SolveError, key_frames
+from inference.estimators.parallax.tracks import Tracks, follow
+from inference.estimators.parallax.triangulate import triangulate
+from inference.estimators.parallax.view import Views, load_views, save_arrays
+from inference.guard import ORPHANED
+
+COUNT = 16
+
+
+def exact(*, drift=0.0, count=COUNT):
+    """A camera that moves sideways past 40 points, the last five of which move up by `drift` a frame."""
+    generator = np.random.default_rng(0)
+    points = np.column_stack([generator.uniform(-1, 1, (40, 2)), generator.uniform(2, 5, 40)])
+    poses = np.tile(np.eye(4)[:3], (count, 1, 1))
+    poses[:, 0, 3] = -0.05 * np.arange(count)
+    xy = []
+    for frame in range(count):
+        at = points + poses[frame, :, 3]
+        at[-5:, 1] -= drift * frame
+        xy.append(500 * at[:, :2] / at[:, 2:] + [319.5, 239.5])
+    tracks = Tracks(
+        np.arange(count + 1) * 40, np.tile(np.arange(40, dtype=np.int32), count), np.concatenate(xy).astype(np.float32)
+    )
+    views = Views(
+        width=640,
+        height=480,
+        focal=500.0,
+        centre=np.array([319.5, 239.5]),
+        distortion=np.zeros(2),
+        world_to_camera=poses,
+        points=np.empty((0, 3)),
+        seen=np.empty((0, 2), np.int32),
+    )
+    return tracks, views, points
+
+
+def test_tracks_follow_a_picture_that_moves(make):
+    texture = make.noise(3).astype(np.uint8)
+    pictures = [np.ascontiguousarray(texture[50 : 50 + 144, 40 + 2 * i : 40 + 2 * i + 192]) for i in range(8)]
+    tracks = follow(pictures.__getitem__, 8)
+    before, after = tracks.moved(0, 7)
+    assert len(before) > 50
+    np.testing.assert_allclose(np.median(after - before, axis=0), [-14, 0], atol=0.1)
+
+
+def test_no_track_lies_on_a_matte(make):
+    texture = make.noise(3).astype(np.uint8)
+    matte = np.zeros((144, 192), bool)
+    matte[:, 96:] = True
+    tracks = follow(lambda i: texture[50 : 50 + 144, 40 : 40 + 192], 3, moving=lambda i: matte)
+    assert len(tracks.xy) and tracks.xy[:, 0].max() < 96
+
+
+def test_points_are_triangulated_exactly():
+    tracks, views, points = exact()
+    placed = triangulate(tracks, views)
+    np.testing.assert_allclose(placed.points, points, rtol=1e-4, atol=1e-4)
+    _, local = placed.sparse(3)
+    np.testing.assert_allclose(local, points + views.world_to_camera[3, :, 3], rtol=1e-4, atol=1e-4)
+
+
+def test_views_survive_a_file(tmp_path):
+    _, views, _ = exact()
+    views.save(tmp_path / "views.npz")
+    again = load_views(tmp_path / "views.npz")
+    np.testing.assert_array_equal(again.world_to_camera, views.world_to_camera)
+    assert (again.width, again.focal) == (views.width, views.focal)
+    assert [file.name for file in tmp_path.iterdir()] == ["views.npz"]
+
+
+def test_what_moves_on_its_own_is_told_from_what_stands_still():
+    tracks, views, _ = exact(drift=0.08)
+    found = moving.unrest(tracks, views)
+    still, moves = found.still.reshape(COUNT, 40)[8], found.moving.reshape(COUNT, 40)[8]
+    assert still[:35].all() and not moves[:35].any()
+    assert moves[35:].all() and not still[35:].any()
+
+
+def test_a_subject_is_masked_within_its_outline_and_stands_on_the_ground():
+    picture = np.full((60, 80, 3), 60, np.uint8)
+    picture[15:45, 30:42] = 200
+    generator = np.random.default_rng(1)
+    inside = generator.uniform([31, 16], [41, 44], (25, 2))
+    outside = generator.uniform([0, 0], [28, 59], (60, 2))
+    others = generator.uniform([44, 0], [79, 59], (60, 2))
+    xy = np.concatenate([inside, outside, others]).astype(np.float32)
+    moves = np.arange(len(xy)) < 25
+    mask = moving.mask(xy, ~moves, moves, picture)
+    subject = np.zeros((60, 80), bool)
+    subject[15:45, 30:42] = True
+    assert (mask & subject).sum() / (mask | subject).sum() > 0.8
+    ground = np.linspace(0.1, 1.0, 60, dtype=np.float32)[:, None] * np.ones((1, 80), np.float32)
+    standing = moving.stand(ground, subject, most=2.0)
+    np.testing.assert_allclose(standing[subject], ground[45, 0], rtol=0.05)
+    np.testing.assert_array_equal(standing[~subject], ground[~subject])
+
+
+def test_key_frames_are_bounded_and_have_both_ends():
+    tracks, _, _ = exact(count=400)
+    chosen = key_frames(tracks, long_side=640)
+    assert chosen[0] == 0 and chosen[-1] == 399
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) <= 150
+
+
+def test_the_solve_ends_with_its_parents_pipe(tmp_path):
+    tracks, _, _ = exact()
+    save_arrays(tmp_path / "tracks.npz", starts=tracks.starts, ids=tracks.ids, xy=tracks.xy)
+    lens = Lens(width=640, height=480, focal=500.0, centre=(319.5, 239.5))
+    (tmp_path / "task.json").write_text(json.dumps({"lens": asdict(lens), "seed": 0}))
+    command = [sys.executable, "-I", "-B", solve_process.__file__, str(tmp_path)]
+    environment = {**os.environ}
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+    child.stdin.close()
+    assert child.wait(timeout=60) == ORPHANED
+    assert not (tmp_path / "views.npz").exists()
+
+
+def test_a_solve_that_takes_too_long_counts_as_failed(tmp_path):
+    tracks, _, _ = exact()
+    lens = Lens(width=640, height=480, focal=500.0, centre=(319.5, 239.5))
+    with pytest.raises(SolveError, match="within 0 seconds"):
+        solve_process.solve_apart(tracks, lens, seed=0, folder=tmp_path / "s", check=lambda: None, limit=0.0)
+
+
+def test_a_solve_without_an_answer_says_so(tmp_path):
+    xy = np.random.default_rng(0).uniform(0, 640, (COUNT * 20, 2)).astype(np.float32)
+    tracks = Tracks(np.arange(COUNT + 1) * 20, np.tile(np.arange(20, dtype=np.int32), COUNT), xy)  # too few to match
+    lens = Lens(width=640, height=480, focal=None, centre=(319.5, 239.5))
+    with pytest.raises(SolveError, match="No camera path"):
+        solve_process.solve_apart(tracks, lens, seed=0, folder=tmp_path / "s", check=lambda: None, limit=300.0)
+
+
+def test_parallel_work_does_every_frame_once():
+    done = []
+    workers.each(lambda frame, pause: None, range(50), check=lambda: None, done=done.append)
+    assert sorted(done) == list(range(50))
+
+
+def test_an_error_in_a_thread_comes_out():
+    def work(frame, pause):
+        if frame == 7:
+            raise ValueError("frame 7")
+
+    with pytest.raises(ValueError, match="frame 7"):
+        workers.each(work, range(50), check=lambda: None, done=lambda frame: None)
+
+
+def test_cancelling_reaches_into_running_threads():
+    started = []
+
+    def work(frame, pause):
+        started.append(frame)
+        while True:
+            pause()
+
+    def check():
+        if started:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        workers.each(work, range(50), check=check, done=lambda frame: None)
+    assert len(started) < 50
