@@ -37,24 +37,26 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
             parts.draw_run(box, run, width=width)
             return
         parts.draw_last(box, width=width)
-        _draw_state(box, width=width)
+        is_ready = _draw_state(box, width=width)
         row = box.row()
         row.operator("fathom.set_up_environment", icon="IMPORT")
         row.operator("fathom.remove_environment", icon="TRASH")
         reason = preferences.offline_reason()
-        if reason is not None:
+        if reason is not None and not is_ready:
             parts.draw_text(box, reason, icon="INTERNET_OFFLINE", width=width)
 
 
-def _draw_state(layout: bpy.types.UILayout, *, width: float) -> None:
+def _draw_state(layout: bpy.types.UILayout, *, width: float) -> bool:
+    """Say which Python the worker has; return whether it has one."""
     try:
         python = preferences.worker_python()
     except MissingEnvironment as problem:
         parts.draw_text(layout, str(problem), icon="ERROR", width=width)
-        return
+        return False
     own = python == environment.python_of(preferences.own_environment())
     text = "The inference environment is ready" if own else "The worker runs in another Python than Fathom's own"
     parts.draw_text(layout, f"{text}: {python}", icon="CHECKMARK", width=width)
+    return True
 
 
 CLASSES = (FATHOM_AP_preferences,)
