@@ -29,7 +29,7 @@ class Result:
 
 
 def estimate(clip: Path, output: Path, options: argparse.Namespace) -> Result | None:
-    """Estimate a clip into a folder below `output`; return None, after the reason was printed, where nothing came out."""
+    """Estimate a clip into a folder below `output`; None, after the reason was printed, where nothing came out."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
     path = next(iter(sorted(p for p in clip.iterdir() if p.is_file())), clip) if clip.is_dir() else clip
