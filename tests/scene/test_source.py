@@ -275,7 +275,9 @@ def test_a_strip_at_another_rate_than_the_scene_is_refused(strips, empty_file, c
             sound=False,
             use_framerate=False,
         )
-    with pytest.raises(SourceError, match=r"another speed than its clip; set the scene's frame rate to the clip's \(25 fps\)"):
+    with pytest.raises(
+        SourceError, match=r"another speed than its clip; set the scene's frame rate to the clip's \(25 fps\)"
+    ):
         source.from_strip(versions.strips_of(empty_file.sequence_editor)[0], empty_file)
 
 
