@@ -7,6 +7,7 @@ environment can run. On Blender's side the checkout is enabled as the extension 
 
 import importlib.util
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,22 @@ HAS_BPY = importlib.util.find_spec("bpy") is not None
 # These folders are the worker's side, every other one Blender's; files beside this one run on both.
 _WORKERS = ("inference", "development")
 _FOLDERS = [path.name for path in sorted((ROOT / "tests").iterdir()) if path.is_dir()]
-collect_ignore_glob = [f"{name}/*" for name in _FOLDERS if (name in _WORKERS) == HAS_BPY]
+collect_ignore = [name for name in _FOLDERS if (name in _WORKERS) == HAS_BPY]
 
 
 def pytest_configure():
     """Enable the checkout in Blender before any test module is imported."""
+    _hear_signals()
     if HAS_BPY:
         in_blender.enable_checkout()
+
+
+def _hear_signals():
+    """Let processes that tests start hear the signals that a shell's background job or nohup told this one to ignore."""
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture
