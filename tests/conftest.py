@@ -31,7 +31,7 @@ def pytest_configure():
 
 
 def _hear_signals():
-    """Let processes that tests start hear the signals that a shell's background job or nohup told this one to ignore."""
+    """Let processes that tests start hear the signals that nohup or a background job told this one to ignore."""
     for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_IGN:
