@@ -19,10 +19,12 @@ from .tracks import Tracks
 from .view import Views
 
 _SPAN = 8  # observations to either side
-_LEAST = 5  # fewer observations tell nothing
+_LEAST = 4  # fewer observations tell nothing
 _STILL, _MOVING = 1.0, 2.5  # pixels at 640: missed by less, by more
-_SHARE = 0.15  # of its own path in the picture that a moving point must miss by too: near points show a solve's faults
+_SHARE = 0.08  # of its own path in the picture that a moving point must miss by too: near points show a solve's faults
 _STRENGTH, _SIGMA = 300.0, 6.0
+_DOUBT = 1e-4  # each pixel's own vote for standing still, so that a subject does not spread over a blank sky
+_NEAR = 0.035  # of the long side: how far from a moving track its subject reaches at most
 _VOTES = 3  # fewer moving tracks make no subject
 _FOOTING = 0.35  # of its height, to either side: how far a subject's lowest point carries it
 _SMALLEST = 4e-4  # share of the picture
@@ -152,11 +154,15 @@ def mask(
     if moving.sum() < _VOTES:
         return result
     votes = np.full((height, width, 2), 1e-6, np.float32)
+    votes[..., 0] = _DOUBT
     x, y = np.clip(np.rint(xy).astype(int), 0, [width - 1, height - 1]).T
     np.add.at(votes[..., 0], (y[still], x[still]), 1)
     np.add.at(votes[..., 1], (y[moving], x[moving]), 1)
     votes = smooth(votes, edge_weights(picture, _SIGMA), strength=_STRENGTH)
-    inside = (votes[..., 1] > votes[..., 0]) & (votes[..., 1] > 2e-4)
+    far = np.ones((height, width), np.uint8)
+    far[y[moving], x[moving]] = 0
+    near = cv2.distanceTransform(far, cv2.DIST_L2, 5) < _NEAR * max(height, width)
+    inside = (votes[..., 1] > votes[..., 0]) & near
     inside = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(inside)
     hits = np.bincount(labels[y[moving], x[moving]], minlength=count)
