@@ -70,7 +70,7 @@ def install(packages: set[str], *, reason: str) -> None:
         raise Problem(f"{reason}. Install what your system calls these Debian packages: {' '.join(names)}.")
     line = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(names)}"
     if os.geteuid() != 0:
-        raise Problem(f"{reason}. Run this line, then the same command again:\n  sudo sh -c '{line}'")
+        raise Problem(f"{reason}. Run this line as root, then the same command again:\n  {line}")
     print(f"{reason}: installing {' '.join(names)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     if subprocess.run(["sh", "-c", line], env=environment, stdout=subprocess.DEVNULL, check=False).returncode:  # noqa: S607
