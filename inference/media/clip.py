@@ -74,13 +74,28 @@ class Clip:
         """
         first = self.first_frame if first is None else first
         last = self.last_frame if last is None else last
+        self._check_range(first, last)
+        return self._pictures(first, last, size)
+
+    def require(self, first: int, last: int) -> None:
+        """Check that the clip has the frames `first` to `last`, as far as that can be told without reading them.
+
+        Raises
+        ------
+        ClipError
+            The range is not in the clip, or the file of a frame is missing.
+        """
+        self._check_range(first, last)
+        if isinstance(self._frames, Sequence):
+            self._frames.require(first, last)
+
+    def _check_range(self, first: int, last: int) -> None:
         if first < self.first_frame or last > self.last_frame or last < first:
             raise ClipError(
                 f"Frames {first}-{last} are not all in {self.source.path}, "
                 f"which has {self.first_frame}-{self.last_frame}",
                 "choose a range within the clip",
             )
-        return self._pictures(first, last, size)
 
     def _pictures(
         self, first: int, last: int, size: tuple[int, int] | None

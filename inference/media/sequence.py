@@ -58,11 +58,7 @@ class Sequence:
         ClipError
             A frame is missing, unreadable, or of another size or kind than the first.
         """
-        for number in range(first, last + 1):  # before the first is handed out: the run would stop at it anyway
-            if not self._files[number].is_file():
-                raise ClipError(
-                    f"Frame {number} is missing: there is no file {self._files[number]}", "render or copy it again"
-                )
+        self.require(first, last)  # before the first is handed out: the run would stop at the missing one anyway
         for number in range(first, last + 1):
             file = self._files[number]
             picture = stills.read(file)
@@ -78,6 +74,14 @@ class Sequence:
                     "render all frames in one format",
                 )
             yield number, np.rot90(picture, -self._turns)
+
+    def require(self, first: int, last: int) -> None:
+        """Refuse (ClipError) a range of which a file is missing; the sentence names the frame and the file."""
+        for number in range(first, last + 1):
+            if not self._files[number].is_file():
+                raise ClipError(
+                    f"Frame {number} is missing: there is no file {self._files[number]}", "render or copy it again"
+                )
 
 
 def describe(path: Path) -> Source:

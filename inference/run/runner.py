@@ -74,6 +74,7 @@ def estimate(
 
     with open_clip(job.source) as clip:
         first, last = checks.frames_of(job, clip)
+        clip.require(first, last)
         checks.check_camera(job.camera, first, last)
         size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
         checks.check_source_is_safe(job, folder, first, last)

@@ -1,0 +1,280 @@
+"""Clips of every kind through the whole worker: what can be read becomes maps, the rest is refused in a sentence."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import OpenEXR
+import pytest
+
+from inference import depth_sequence, exit_codes, job
+from inference.estimators import registry
+from inference.media import colour, exr
+from inference.media.source import describe
+from tests.footage_maker import movie, numbered, stills
+
+
+@pytest.fixture
+def weights(worker, monkeypatch):
+    """The file that the estimator Brightness needs, where a download would put it."""
+    monkeypatch.setenv("FATHOM_HOME", worker.environment["FATHOM_HOME"])
+    path = registry.weights_folder() / "models--nobody--brightness" / "snapshots" / "r1" / "unet.bin"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    yield path
+    path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def bright(worker, weights):
+    """Run Brightness on a clip; gives the sequence and its maps."""
+
+    def run(clip, output, *arguments):
+        done = worker("estimate", clip, "--output", output, "--estimator", "brightness", *arguments)
+        assert done.returncode == 0, done.stderr
+        sequence = depth_sequence.load(output)
+        numbers = range(sequence.first_frame, sequence.last_frame + 1)
+        return sequence, np.stack([exr.read_map(output / depth_sequence.disparity_name(n)) for n in numbers])
+
+    return run
+
+
+# What cannot be read
+
+
+def cut(path, share):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    return path
+
+
+def missing_frame(folder):
+    stills(folder / "plate", range(1001, 1006))[2].unlink()
+    return folder / "plate"
+
+
+def other_size(folder):
+    pictures = [numbered(0), numbered(1), numbered(2, (80, 48)), numbered(3)]
+    return stills(folder / "plate", range(1001, 1005), pictures=pictures)[0]
+
+
+def broken_frame(folder):
+    files = stills(folder / "plate", range(1001, 1005))
+    cut(files[2], 0.6)
+    return files[0]
+
+
+def empty_frame(folder):
+    files = stills(folder / "plate", range(1001, 1005))
+    files[2].write_bytes(b"")
+    return files[0]
+
+
+def truncated_movie(folder):
+    return cut(movie(folder / "clip.mp4", range(60), container_options={"movflags": "faststart"}), 0.6)
+
+
+def movie_without_its_end(folder):
+    return cut(movie(folder / "clip.mp4", range(20)), 0.5)
+
+
+def file_of(name, content):
+    def make(folder):
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return make
+
+
+def empty_folder(folder):
+    (folder / "plate").mkdir()
+    return folder / "plate"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (missing_frame, ["Frame 1003 is missing", "plate.1004.png", "render or copy"]),
+        (other_size, ["Frame 1003", "plate.1003.png", "80 x 48", "64 x 48", "one size"]),
+        (broken_frame, ["plate.1003.png", "cut short", "again"]),
+        (empty_frame, ["plate.1003.png", "empty (0 bytes)", "again"]),
+        (truncated_movie, ["clip.mp4", "rame ", "again"]),
+        (movie_without_its_end, ["clip.mp4", "cut short", "again"]),
+        (file_of("clip.mp4", b""), ["clip.mp4", "empty (0 bytes)", "again"]),
+        (file_of("clip.mp4", b"a letter to the producer " * 99), ["clip.mp4", "no movie", "choose a movie"]),
+        (file_of("notes.txt", b"a letter to the producer"), ["notes.txt", "no movie", "choose a movie"]),
+        (empty_folder, ["plate", "no pictures", "choose a folder"]),
+        (lambda folder: folder / "lost.mov", ["lost.mov", "choose a movie"]),
+        (lambda folder: folder / "lost.1001.exr", ["lost.1001.exr", "choose a movie"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_clip_that_cannot_be_read_is_refused_in_one_sentence(worker, tmp_path, make, words, helpers):
+    clip, output = make(tmp_path), tmp_path / "out"
+    done = worker.estimate(clip, output, "--events")
+    assert done.returncode == exit_codes.BAD_CLIP, done.stderr
+    assert "Traceback" not in done.stderr
+    last = helpers.events_of(done.stdout)[-1]
+    assert (last["event"], last["code"], last["why"], last["cure"]) == ("error", exit_codes.BAD_CLIP, "", "")
+    for word in words:
+        assert word in last["what"]
+    assert "\n" not in last["what"] and last["what"].endswith(".")
+    assert not (output / "depth.json").exists() and not list(output.glob("*.exr"))
+
+
+@pytest.mark.parametrize("lost", [0, 2, 4])
+def test_a_frame_that_went_missing_after_the_job_was_written_is_named(worker, tmp_path, lost):
+    """Blender lists a sequence's files in the job; they may be gone when the worker looks."""
+    files = stills(tmp_path / "plate", range(1001, 1006))
+    wanted = job.Job(source=describe(files[0]), output=str(tmp_path / "out"), estimator="running_mean")
+    job.save(wanted, tmp_path / "job.json")
+    job.save(replace(wanted, first_frame=1002, last_frame=1004), tmp_path / "part.json")
+    files[lost].unlink()
+    done = worker("estimate", "--job", tmp_path / "job.json")
+    assert done.returncode == exit_codes.BAD_CLIP
+    assert f"Frame {1001 + lost} is missing: there is no file {files[lost]}" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "out" / "depth.json").exists()
+    if lost != 2:  # what is not asked for need not be there
+        assert worker("estimate", "--job", tmp_path / "part.json").returncode == 0
+
+
+# What can
+
+
+def seen(picture):
+    """Brightness 0..1 of a picture [H, W, 3] of 0..255."""
+    return picture.astype(np.float64).mean(axis=2) / 255
+
+
+def test_ten_bits_portrait_and_odd(bright, tmp_path):
+    clip = movie(
+        tmp_path / "deep.mkv", range(3), size=(51, 77), codec="ffv1", pixel_format="yuv444p10le", full_range=True
+    )
+    sequence, maps = bright(clip, tmp_path / "out")
+    assert (sequence.source.width, sequence.source.height) == (51, 77)
+    assert (sequence.width, sequence.height) == (48, 80)
+    assert (sequence.first_frame, sequence.last_frame, sequence.source.fps) == (1, 3, 25.0)
+    for index, values in enumerate(maps):
+        wanted = cv2.resize(seen(numbered(index, (51, 77))), (48, 80), interpolation=cv2.INTER_LINEAR)
+        assert np.abs(values - wanted).mean() < 0.01
+
+
+def test_a_movie_that_is_turned_comes_out_upright(bright, tmp_path):
+    sequence, maps = bright(movie(tmp_path / "phone.mp4", range(2), rotation=90), tmp_path / "out")
+    assert (sequence.width, sequence.height) == (48, 64)
+    assert np.abs(maps[1] - seen(np.rot90(numbered(1), -1))).mean() < 0.03
+
+
+@pytest.mark.parametrize("kind", ["movie", "sequence"])
+def test_one_frame_is_a_clip(bright, tmp_path, kind):
+    clip = movie(tmp_path / "one.mp4", range(1)) if kind == "movie" else stills(tmp_path / "plate", [1001])[0]
+    sequence, maps = bright(clip, tmp_path / "out")
+    number = 1 if kind == "movie" else 1001
+    assert (sequence.first_frame, sequence.last_frame) == (number, number)
+    assert [(s.first_frame, s.last_frame, s.status) for s in sequence.shots] == [(number, number, "done")]
+    assert np.abs(maps[0] - seen(numbered(0))).mean() < 0.03
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_alpha_is_ignored(bright, tmp_path, depth):
+    picture = numbered(3).astype(depth) * (np.iinfo(depth).max // 255)
+    alpha = np.zeros((48, 64, 1), depth)
+    alpha[10:20] = np.iinfo(depth).max // 2
+    (tmp_path / "plate").mkdir()
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / "plate" / f"p.{number}.png"), np.dstack([picture[..., ::-1], alpha]))
+    _, maps = bright(tmp_path / "plate", tmp_path / "out")
+    np.testing.assert_allclose(maps[0], seen(numbered(3)), atol=1 / 255)
+
+
+def test_values_beyond_display_are_clamped_and_no_numbers_do_no_harm(bright, tmp_path):
+    plane = np.linspace(-2, 5, 64 * 48, dtype=np.float32).reshape(48, 64)
+    plane[0, :3] = np.nan, np.inf, -np.inf
+    (tmp_path / "plate").mkdir()
+    for number in (1, 2):
+        with OpenEXR.File({}, dict.fromkeys("RGB", plane)) as file:
+            file.write(str(tmp_path / "plate" / f"p.{number}.exr"))
+    _, maps = bright(tmp_path / "plate", tmp_path / "out")
+    finite = np.nan_to_num(plane, nan=0.0, posinf=9.0, neginf=-9.0)
+    np.testing.assert_allclose(maps[0], colour.encode_srgb(np.clip(finite, 0, 1)), atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("plate", "size", "maps"), [((128, 96), 64, (64, 48)), ((96, 128), 64, (48, 64)), ((64, 48), 500, (64, 48))]
+)
+def test_the_working_size_is_the_long_side(bright, tmp_path, helpers, plate, size, maps):
+    (tmp_path / "plate").mkdir()
+    helpers.write_clip(tmp_path / "plate", range(1001, 1003), size=plate)
+    sequence, values = bright(tmp_path / "plate", tmp_path / "out", "--size", size)
+    assert (sequence.width, sequence.height) == maps == values.shape[:0:-1]
+    assert (sequence.source.width, sequence.source.height) == plate
+
+
+def test_full_size_where_the_working_size_was_rounded_beyond_the_plates(bright, tmp_path):
+    picture = numbered(5, (61, 43))
+    stills(tmp_path / "plate", [7, 8], pictures=[picture, picture])
+    sequence, maps = bright(tmp_path / "plate", tmp_path / "out", "--full-size")
+    assert (sequence.width, sequence.height) == (61, 43)
+    assert maps.shape == (2, 43, 61)
+    assert np.median(np.abs(maps[0] - seen(picture))) < 0.05
+
+
+# The door for estimators with weights
+
+
+def test_relative_disparity_without_camera_and_confidence_is_a_whole_result(bright, cut_clip, tmp_path):
+    sequence, maps = bright(cut_clip, tmp_path / "out", "--frames", "10-20", "--seed", "4")
+    facts = json.loads((tmp_path / "out" / "depth.json").read_text())
+    assert facts["quantity"] == "relative_disparity" and facts["confidence"] is None
+    assert facts["weights"] == [
+        {
+            "repository": "nobody/brightness",
+            "revision": "r1",
+            "file": "unet.bin",
+            "sha256": "0" * 64,
+            "licence": "CC-BY-4.0",
+        }
+    ]
+    assert [(s["first_frame"], s["last_frame"], s["camera"]) for s in facts["shots"]] == [
+        (10, 15, None),
+        (16, 20, None),
+    ]
+    for shot, values in zip(sequence.shots, (maps[:6], maps[6:])):
+        assert (shot.range.minimum, shot.range.maximum) == (values.min(), values.max())
+        assert shot.range.p1 == pytest.approx(np.percentile(values, 1), rel=2e-3)
+        assert shot.range.p99 == pytest.approx(np.percentile(values, 99), rel=2e-3)
+    assert not list((tmp_path / "out").glob("confidence.*"))
+
+
+def test_weights_that_are_missing_are_named_with_the_command_that_gets_them(worker, weights, clip, tmp_path):
+    weights.unlink()
+    done = worker("estimate", clip, "--output", tmp_path / "out", "--estimator", "brightness")
+    assert done.returncode == exit_codes.MISSING
+    assert "nobody/brightness (unet.bin) are missing" in done.stderr
+    assert "hf download nobody/brightness unet.bin --revision r1" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_depth_json_says(worker, clip, tmp_path):
+    """The layout that other programs read: every field under its name."""
+    assert worker.estimate(clip, tmp_path / "out", "--seed", "7", "--frames", "1002-1005").returncode == 0
+    facts = json.loads((tmp_path / "out" / "depth.json").read_text())
+    assert set(facts) == {
+        "schema_version", "source", "first_frame", "last_frame", "width", "height", "quantity", "confidence", "shots",
+        "estimator", "parameters", "seed", "weights", "versions", "seconds", "fingerprint",
+    }  # fmt: skip
+    assert facts["schema_version"] == 1 and facts["seed"] == 7 and facts["seconds"] > 0
+    assert (facts["first_frame"], facts["last_frame"]) == (1002, 1005)
+    assert set(facts["source"]) == {
+        "kind", "path", "files", "width", "height", "rotation", "fps", "frame_count", "colorspace", "ocio_config",
+    }  # fmt: skip
+    assert (facts["source"]["fps"], facts["source"]["colorspace"]) == (24.0, "sRGB")
+    assert not facts["source"]["path"].startswith("/"), "relative to the folder"
+    (shot,) = facts["shots"]
+    assert set(shot) == {"first_frame", "last_frame", "status", "reason", "range", "camera"}
+    assert set(shot["range"]) == {"minimum", "maximum", "p1", "p99"}
+    assert set(shot["camera"]) == {"width", "height", "focal_length", "principal_point", "distortion", "poses"}
+    assert len(shot["camera"]["principal_point"]) == len(shot["camera"]["distortion"]) == 2
+    assert [pose["frame"] for pose in shot["camera"]["poses"]] == [1002, 1003, 1004, 1005]
+    assert np.shape(shot["camera"]["poses"][0]["camera_to_world"]) == (4, 4)
+    assert all(isinstance(version, str) for version in facts["versions"].values())
