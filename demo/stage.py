@@ -27,14 +27,15 @@ class Stage:
     scene : Scene
     camera, mesh, fog : Object
         The shot's.
-    middle : float
-        Distance from the camera, in the scene's units, that half of the picture is nearer than.
+    near, middle : float
+        Distances from the camera, in the scene's units, that a sixth and half of the picture are nearer than.
     """
 
     scene: bpy.types.Scene
     camera: bpy.types.Object
     mesh: bpy.types.Object
     fog: bpy.types.Object
+    near: float
     middle: float
 
 
@@ -58,7 +59,7 @@ def build(scene: bpy.types.Scene, *, frame: int, focal_length: float) -> Stage:
     camera = next(thing for thing in made if thing.type == "CAMERA")
     mesh, fog = (next(thing for thing in made if what in thing.name) for what in ("Mesh", "Fog"))
     _plain_renders(scene)
-    return Stage(scene, camera, mesh, fog, _middle(camera, mesh))
+    return Stage(scene, camera, mesh, fog, *_distances(camera, mesh))
 
 
 def compose(stage: Stage) -> dict[str, bpy.types.Node]:
@@ -79,7 +80,7 @@ def render_mesh(stage: Stage, path: Path) -> None:
     """The depth mesh from beside and above the camera that filmed it."""
     eye, axes = stage.camera.matrix_world.translation, stage.camera.matrix_world.to_3x3().normalized()
     target = eye + axes @ Vector((0.0, 0.0, -stage.middle))
-    place = eye + axes @ Vector((0.3, 0.17, -0.1)) * stage.middle
+    place = eye + axes @ Vector((0.42, 0.24, -0.1)) * stage.near
     data = stage.camera.data.copy()
     data.shift_x = data.shift_y = 0.0
     second = bpy.data.objects.new("Second viewpoint", data)
@@ -176,7 +177,7 @@ def _render(
         bpy.ops.render.render(write_still=True)
 
 
-def _middle(camera: bpy.types.Object, mesh: bpy.types.Object) -> float:
+def _distances(camera: bpy.types.Object, mesh: bpy.types.Object) -> tuple[float, float]:
     evaluated = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
     data = evaluated.to_mesh()
     points = np.empty(3 * len(data.vertices), np.float32)
@@ -185,7 +186,8 @@ def _middle(camera: bpy.types.Object, mesh: bpy.types.Object) -> float:
     places = points.reshape(-1, 3) @ world[:3, :3].T + world[:3, 3]
     evaluated.to_mesh_clear()
     ahead = -np.array(camera.matrix_world.to_3x3().normalized())[:, 2]
-    return float(np.median((places - np.array(camera.matrix_world.translation)) @ ahead))
+    near, middle = np.percentile((places - np.array(camera.matrix_world.translation)) @ ahead, (100 / 6, 50))
+    return float(near), float(middle)
 
 
 def _nodes(scene: bpy.types.Scene) -> list[bpy.types.Node]:
