@@ -80,7 +80,7 @@ def render_mesh(stage: Stage, path: Path) -> None:
     """The depth mesh from beside and above the camera that filmed it."""
     eye, axes = stage.camera.matrix_world.translation, stage.camera.matrix_world.to_3x3().normalized()
     target = eye + axes @ Vector((0.0, 0.0, -stage.middle))
-    place = eye + axes @ Vector((0.42, 0.24, -0.1)) * stage.near
+    place = eye + axes @ Vector((0.34, 0.2, -0.1)) * stage.near
     data = stage.camera.data.copy()
     data.shift_x = data.shift_y = 0.0
     second = bpy.data.objects.new("Second viewpoint", data)

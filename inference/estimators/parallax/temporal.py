@@ -19,9 +19,7 @@ _TRUST = 1.0  # pixels of forward-backward difference at which trust has fallen 
 
 def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Dense optical flow [H, W, 2] between two grey pictures."""
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(
-        before, after, None
-    )
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, after, None)
 
 
 def carry(
