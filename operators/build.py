@@ -2,7 +2,15 @@
 
 import bpy
 
-from ..scene.camera import SENSOR_WIDTH, build_camera, cut_between_cameras, fit_render_size, render_size_problem
+from ..scene.camera import (
+    SENSOR_WIDTH,
+    build_camera,
+    cut_between_cameras,
+    find_camera,
+    fit_render_size,
+    given_focal_length,
+    render_size_problem,
+)
 from ..scene.fog import build_fog
 from ..scene.mesh import build_mesh
 from ..scene.plate import PlateError, plate_image
@@ -10,7 +18,7 @@ from .on_depth import OnDepth
 
 
 class _Build(OnDepth):
-    """The camera, which everything else hangs on, is built on the way where it is not there."""
+    """The camera, which everything else hangs on, is built or brought up to date on the way."""
 
     focal_length: bpy.props.FloatProperty(
         name="Focal Length",
@@ -19,12 +27,20 @@ class _Build(OnDepth):
         default=0.0,
         min=0.0,
         soft_max=300.0,
+        unit="CAMERA",
+        options={"SKIP_SAVE"},  # the next clip has another lens
     )
 
-    def camera(self, context, depth, shot):
-        """The shot's camera; a missing plate is a warning, since the camera serves without it behind."""
+    def camera(self, context, depth, shot, *, keep_lens=True):
+        """The shot's camera; a missing plate is a warning, since the camera serves without it behind.
+
+        `keep_lens`: a focal length that the camera was given before stays, where none is given now.
+        """
         focal_length = self.focal_length or None
         kept = context.scene.fathom
+        found = find_camera(depth, shot, context.scene) if keep_lens else None
+        if focal_length is None and found is not None:
+            focal_length = given_focal_length(found)
         if focal_length is None and shot.camera is None and kept.use_focal_length:
             focal_length = kept.focal_length * SENSOR_WIDTH / kept.sensor_width
         try:
@@ -47,7 +63,7 @@ class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
 
     def build(self, context, depth, shot):
         """The camera, and the render size that it wants."""
-        camera = self.camera(context, depth, shot)
+        camera = self.camera(context, depth, shot, keep_lens=False)
         if self.all_shots and len(depth.sequence.done_shots) > 1:
             cut_between_cameras(depth, context.scene)
         if self.fit_render_size:
@@ -65,7 +81,9 @@ class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):
     bl_label = "Depth Mesh"
     bl_options = {"REGISTER", "UNDO"}
 
-    points: bpy.props.BoolProperty(name="Point Cloud", description="Points instead of a surface", default=False)
+    points: bpy.props.BoolProperty(
+        name="Point Cloud", description="Points instead of a surface", default=False, options={"SKIP_SAVE"}
+    )
 
     def build(self, context, depth, shot):
         """The mesh under the shot's camera."""

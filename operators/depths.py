@@ -22,7 +22,10 @@ class FATHOM_OT_load_depth(bpy.types.Operator):
         options={"SKIP_SAVE"} | PATH_OPTIONS,
     )
     frame_offset: bpy.props.IntProperty(
-        name="Frame Offset", description="What is added to the clip's frame numbers to give the scene's", default=0
+        name="Frame Offset",
+        description="What is added to the clip's frame numbers to give the scene's",
+        default=0,
+        options={"SKIP_SAVE"},
     )
     filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
     filter_glob: bpy.props.StringProperty(default="depth.json", options={"HIDDEN", "SKIP_SAVE"})
@@ -53,7 +56,11 @@ class FATHOM_OT_forget_depth(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     depth: bpy.props.IntProperty(
-        name="Depth", description="Place in the list, from 0; -1: the active one", default=-1, min=-1
+        name="Depth",
+        description="Place in the list, from 0; -1: the active one",
+        default=-1,
+        min=-1,
+        options={"SKIP_SAVE"},
     )
 
     @classmethod

@@ -17,7 +17,11 @@ class OnDepth:
     problems: tuple[type[Exception], ...] = (DepthError, CameraError, PlateError)
 
     depth: bpy.props.IntProperty(
-        name="Depth", description="Place in the scene's list of depths, from 0; -1: the active one", default=-1, min=-1
+        name="Depth",
+        description="Place in the scene's list of depths, from 0; -1: the active one",
+        default=-1,
+        min=-1,
+        options={"SKIP_SAVE"},
     )
     folder: bpy.props.StringProperty(
         name="Folder",
@@ -37,12 +41,25 @@ class OnDepth:
         return True
 
     def execute(self, context):
-        """Build for the shots that are asked for."""
+        """Build for the shots that are asked for; one that cannot be built does not hold up the others.
+
+        What is built is one undo step, so CANCELLED, which is none, says that nothing was.
+        """
+        built, failed = [], []
         try:
             depth = self._load(context.scene)
-            built = [self.build(context, depth, shot) for shot in self._shots(context.scene, depth)]
+            shots = self._shots(context.scene, depth)
         except self.problems as problem:
             self.report({"ERROR"}, str(problem))
+            return {"CANCELLED"}
+        for shot in shots:
+            try:
+                built.append(self.build(context, depth, shot))
+            except self.problems as problem:
+                failed.append(str(problem))
+        for problem in dict.fromkeys(failed):
+            self.report({"WARNING" if built else "ERROR"}, problem)
+        if not built:
             return {"CANCELLED"}
         self.report({"INFO"}, f"Built {', '.join(built)}")
         return {"FINISHED"}
@@ -63,8 +80,3 @@ class OnDepth:
         if not depth.sequence.done_shots:
             raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
         return depth.sequence.done_shots
-
-
-def draw_which(layout: bpy.types.UILayout, operator: bpy.types.Operator) -> None:
-    """The choice of shots, for an operator's own panel."""
-    layout.prop(operator, "all_shots")

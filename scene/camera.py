@@ -29,6 +29,9 @@ SCALE_PATH = f'["{SCALE}"]'
 DISTORTION = "fathom_distortion"
 """Custom property of the camera's data: k1, k2 of `inference.camera.Camera`, absent where there is none."""
 
+GIVEN_LENS = "fathom_given_lens"
+"""Custom property of the camera's data: it was built from a focal length, not as the estimator found it."""
+
 _WORLD = Matrix(((1, 0, 0), (0, 0, 1), (0, -1, 0))).to_4x4()
 """OpenCV's world (y down, z ahead) in Blender's (z up, y ahead)."""
 
@@ -89,6 +92,7 @@ def build_camera(
     camera.parent = rig
     camera.matrix_parent_inverse = Matrix.Identity(4)
     _set_lens(camera.data, known)
+    camera.data[GIVEN_LENS] = focal_length is not None
     _set_clipping(camera.data, rig, depth, shot)
     _set_path(camera, known, depth.frame_offset)
     if background is not None:
@@ -101,6 +105,13 @@ def build_camera(
 def find_camera(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The camera that `build_camera` made for a shot in this scene, or None."""
     return _find("camera", depth, shot, scene)
+
+
+def given_focal_length(camera: bpy.types.Object) -> float | None:
+    """The focal length, on a sensor 36 mm wide, of a camera that was built from one; None where none was given."""
+    if camera.type != "CAMERA" or not camera.data.get(GIVEN_LENS):
+        return None
+    return camera.data.lens * SENSOR_WIDTH / camera.data.sensor_width
 
 
 def find_rig(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:

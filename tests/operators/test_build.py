@@ -124,6 +124,47 @@ def test_the_known_lens_serves_where_the_estimator_gave_no_camera(tmp_path):
     assert bpy.context.scene.camera.data.lens / bpy.context.scene.camera.data.sensor_width == pytest.approx(2.0)
 
 
+def test_the_mesh_keeps_the_focal_length_that_its_camera_was_given(tmp_path):
+    bpy.ops.fathom.load_depth(directory=str(depth_maker.make(tmp_path)))
+    call("build_camera", focal_length=72.0)
+    assert call("build_depth_mesh") == {"FINISHED"}
+    camera = bpy.context.scene.camera.data
+    assert camera.lens / camera.sensor_width == pytest.approx(2.0)
+    camera.lens, camera.sensor_width = 48.0, 24.0
+    camera.lens = 36.0  # the artist's word, since no estimator has found one
+    call("build_fog")
+    assert camera.lens / camera.sensor_width == pytest.approx(1.5)
+
+
+def test_the_camera_button_takes_the_estimators_camera_again(listed):
+    call("build_camera", focal_length=72.0)
+    call("build_depth_mesh")
+    camera = bpy.context.scene.camera
+    assert camera.data.lens == pytest.approx(72.0) and not camera.animation_data
+    call("build_camera")
+    assert camera.data.lens == pytest.approx(26.0 / 24.0 * 36.0) and camera.animation_data.action
+
+
+def test_a_shot_that_cannot_be_built_does_not_hold_up_the_others(tmp_path, capfd):
+    shots = [(1, 2, "done"), (3, 5, "done")]
+    folder = depth_maker.make(tmp_path, shots=shots, camera=lambda frames: filmed(frames) if 1 in frames else None)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    assert call("build_depth_mesh", all_shots=True) == {"FINISHED"}  # so that it can be undone
+    assert kinds() == ["camera 1", "mesh 1", "rig 1"]
+    assert "gave no camera for frames 3-5" in "".join(capfd.readouterr())
+    bpy.context.scene.frame_set(4)
+    with pytest.raises(RuntimeError, match="gave no camera for frames 3-5"):
+        call("build_depth_mesh")
+    assert len(kinds()) == 3
+
+
+def test_the_next_press_remembers_no_depth_lens_or_kind_of_mesh():
+    for name in ("build_camera", "build_depth_mesh", "load_depth", "forget_depth"):
+        properties = getattr(bpy.ops.fathom, name).get_rna_type().properties
+        for each in {"depth", "folder", "focal_length", "points", "frame_offset"} & set(properties.keys()):
+            assert properties[each].is_skip_save, f"{name}.{each}"
+
+
 def test_the_render_size_follows_on_request(listed):
     scene = bpy.context.scene
     size = (scene.render.resolution_x, scene.render.resolution_y)
