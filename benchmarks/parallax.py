@@ -23,8 +23,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from inference.camera import Camera
 from inference.estimators import parallax
 from inference.estimators.base import Shot
+
+
+FOCAL = 0.9
+"""Picture widths, of the synthetic clip; it is given to the solve, since flat walls do not determine it."""
 
 
 class Dolly:
@@ -46,13 +51,12 @@ class Dolly:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        focal = 0.9 * self.width
+        focal = FOCAL * self.width
         picture = np.empty((self.height, self.width, 3), np.uint8)
         y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
         for top, depth, texture in self._layers:
-            u = (x[top:] - self.width / 2) + 0.03 * index * focal / depth
-            v = y[top:] + 3 * np.float32(np.sin(index / 9))
-            picture[top:] = cv2.remap(texture, u % 1023, v % 1023, cv2.INTER_LINEAR)
+            u = x[top:] + 0.03 * index * focal / depth
+            picture[top:] = cv2.remap(texture, u.astype(np.float32) % 1023, y[top:] % 1023, cv2.INTER_LINEAR)
         return picture
 
 
@@ -101,6 +105,12 @@ def main() -> None:
         frames = Folder(options.pictures, options.frames)
     else:
         frames = Dolly(count=options.frames, width=options.width, height=options.height)
+    camera = None
+    if not options.pictures:
+        middle = ((frames.width - 1) / 2, (frames.height - 1) / 2)
+        camera = Camera(
+            width=frames.width, height=frames.height, focal_length=FOCAL * frames.width, principal_point=middle
+        )
     watch = Stopwatch()
     start = time.perf_counter()
     with scratch() as folder:
@@ -108,7 +118,7 @@ def main() -> None:
             frames=frames,
             parameters={},
             seed=0,
-            camera=None,
+            camera=camera,
             mattes=None,
             scratch=folder,
             finished=frozenset(),

@@ -93,11 +93,11 @@ def test_a_subject_is_masked_within_its_outline_and_stands_on_the_ground():
     picture = np.full((60, 80, 3), 60, np.uint8)
     picture[15:45, 30:42] = 200
     generator = np.random.default_rng(1)
-    inside = generator.uniform([31, 16], [41, 44], (25, 2))
+    inside = generator.uniform([31, 16], [41, 44], (60, 2))
     outside = generator.uniform([0, 0], [28, 59], (60, 2))
     others = generator.uniform([44, 0], [79, 59], (60, 2))
     xy = np.concatenate([inside, outside, others]).astype(np.float32)
-    moves = np.arange(len(xy)) < 25
+    moves = np.arange(len(xy)) < 60
     mask = moving.mask(xy, ~moves, moves, picture)
     subject = np.zeros((60, 80), bool)
     subject[15:45, 30:42] = True
