@@ -160,6 +160,8 @@ def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
         sequence = depth_sequence.load(folder)
     except DepthSequenceError as error:
         raise DepthError(str(error)) from error
+    if not sequence.shots:
+        raise DepthError(f"{folder / depth_sequence.SIDECAR} tells of no shot; estimate the clip again.")
     names = [depth_sequence.disparity_name]
     if sequence.confidence is not None:
         names.append(depth_sequence.confidence_name)

@@ -1,11 +1,13 @@
 """Loading a depth sequence, its frames on the timeline, its images."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
 import depth_maker
 import pytest
+from bl_ext.dev.fathom.inference import depth_sequence
 from bl_ext.dev.fathom.inference.depth_sequence import DepthSequence
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import plate as plates
@@ -61,6 +63,9 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(tmp_path, empty_file):
     (folder / "confidence.0002.exr").unlink()
     with pytest.raises(depths.DepthError, match=r"frame 2 \(confidence\.0002\.exr\) and 1 more is missing"):
         depths.load(folder / "depth.json")
+    depth_sequence.save(replace(depth_sequence.load(folder), shots=()), folder)
+    with pytest.raises(depths.DepthError, match=r"depth\.json tells of no shot; estimate the clip again"):
+        depths.load(folder)
 
 
 def test_disparity_image_is_a_sequence_of_data_and_made_once(tmp_path, empty_file):

@@ -68,13 +68,20 @@ def test_body_is_closed_and_turned_outwards(tmp_path, empty_file, quantity, star
     assert [w.message for w in getattr(fog.modifiers[0], "node_warnings", ())] == []
 
 
-def test_far_side_is_the_depth_and_near_side_the_start(tmp_path, empty_file):
-    _depth, shot, fog = build(tmp_path, empty_file)
+@pytest.mark.parametrize("quantity", ["inverse_depth", "relative_disparity"])
+def test_far_side_is_the_depth_and_near_side_the_start(tmp_path, empty_file, quantity):
+    _depth, shot, fog = build(tmp_path, empty_file, quantity=quantity)
     nodes.set_modifier_input(fog.modifiers[0], "Start", 0.5)
     u, v = picture_grid(*SIZE)
     for frame in (1, 3, 5):
         found = vertices(fog, empty_file, frame)
         z = 1 / depth_maker.slanted(frame, *SIZE)[::-1].T
+        if quantity == "relative_disparity":
+            near, far, least, most = (
+                nodes.modifier_input(fog.modifiers[0], name) for name in ("Near", "Far", "Near Limit", "Far Limit")
+            )
+            t = (1 / z - shot.range.p1) / (shot.range.p99 - shot.range.p1)
+            z = np.clip(1 / np.maximum(t * (1 / near - 1 / far) + 1 / far, 1 / most), least, most)
         for distance in (z * (1 - fogs.GAP), np.full(SIZE, 0.5)):
             wanted = unprojected(shot.camera, shot.camera.poses[frame - 1], u, v, distance)
             gaps = np.linalg.norm(found[:, None] - wanted[None], axis=2).min(axis=0)
