@@ -15,7 +15,7 @@ _command = None
 @bpy.app.handlers.persistent
 def _before_load(*_arguments) -> None:
     """Another file is opened: what goes on belonged to this one."""
-    running.end_current()
+    following.end()
 
 
 def register() -> None:

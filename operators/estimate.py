@@ -30,38 +30,59 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
     problems = (SourceError, JobError, OutputError, MissingEnvironment, DepthError)
     kept_note = "What was finished is kept: estimating again goes on from there."
 
+    # None is remembered for the next press, which is about another strip.
     filepath: bpy.props.StringProperty(
         name="File",
         description="A movie, or one picture of a sequence, instead of a strip or clip",
         subtype="FILE_PATH",
+        options={"SKIP_SAVE"} | PATH_OPTIONS,
     )
-    strip: bpy.props.StringProperty(name="Strip", description="Name of a strip, instead of the active one")
-    clip: bpy.props.StringProperty(name="Clip", description="Name of a movie clip, instead of the one that is shown")
+    strip: bpy.props.StringProperty(
+        name="Strip", description="Name of a strip, instead of the active one", options={"SKIP_SAVE"}
+    )
+    clip: bpy.props.StringProperty(
+        name="Clip", description="Name of a movie clip, instead of the one that is shown", options={"SKIP_SAVE"}
+    )
     frames: bpy.props.StringProperty(
-        name="Frames", description="The clip's frames to estimate, such as 1001-1040; empty: all that are shown"
+        name="Frames",
+        description="The clip's frames to estimate, such as 1001-1040; empty: all that are shown",
+        options={"SKIP_SAVE"},
     )
     output: bpy.props.StringProperty(
         name="Output",
         description="Folder of the depth sequences; empty: the scene's",
         subtype="DIR_PATH",
-        options=PATH_OPTIONS,
+        options={"SKIP_SAVE"} | PATH_OPTIONS,
     )
-    estimator: bpy.props.StringProperty(name="Estimator", description="Name of the estimator; empty: the scene's")
+    estimator: bpy.props.StringProperty(
+        name="Estimator", description="Name of the estimator; empty: the scene's", options={"SKIP_SAVE"}
+    )
     parameters: bpy.props.StringProperty(
-        name="Parameters", description="The estimator's parameters as a JSON object; empty: the scene's"
+        name="Parameters",
+        description="The estimator's parameters as a JSON object; empty: the scene's",
+        options={"SKIP_SAVE"},
     )
     size: bpy.props.IntProperty(
-        name="Working Size", description="Long side in pixels, 0 for the estimator's own; not set: the scene's", min=0
+        name="Working Size",
+        description="Long side in pixels, 0 for the estimator's own; not set: the scene's",
+        min=0,
+        subtype="PIXEL",
+        options={"SKIP_SAVE"},
     )
-    full_size: bpy.props.BoolProperty(name="Full Size", description="Depth at the clip's size; not set: the scene's")
-    seed: bpy.props.IntProperty(name="Seed", description="Not set: the scene's", min=0)
+    full_size: bpy.props.BoolProperty(
+        name="Full Size", description="Depth at the clip's size; not set: the scene's", options={"SKIP_SAVE"}
+    )
+    seed: bpy.props.IntProperty(name="Seed", description="Not set: the scene's", min=0, options={"SKIP_SAVE"})
     new_version: bpy.props.BoolProperty(
-        name="New Version", description="Estimate into a new folder also where this depth is there already"
+        name="New Version",
+        description="Estimate into a new folder also where this depth is there already",
+        options={"SKIP_SAVE"},
     )
 
     _plate: Plate | None = None
     _folder: Path | None = None
-    _scene = ""
+    _scene = 0
+    """Session number of the scene that asked: unlike its name it stays."""
 
     @classmethod
     def poll(cls, context):
@@ -82,7 +103,7 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
         settings = self._settings(context.scene)
         root = output.root_folder(self.output or context.scene.fathom.output)
         job, place = estimate_module.prepare(plate, settings, root=root, new_version=self.new_version)
-        self._plate, self._folder, self._scene = plate, place.folder, context.scene.name
+        self._plate, self._folder, self._scene = plate, place.folder, context.scene.session_uid
         if place.standing == "finished":
             self.finish(context)
             return None
@@ -92,7 +113,7 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
 
     def finish(self, context):
         """Put the depth on the list of the scene that it was asked for in."""
-        scene = bpy.data.scenes.get(self._scene) or context.scene
+        scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene), context.scene)
         depth = estimate_module.load(self._plate, self._folder)
         depth_list.remember(scene, depth)
         was_there = self._run is None

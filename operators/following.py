@@ -58,9 +58,11 @@ class Follows:
             self._run = running.start(*begun)
         except (running.Busy, *self.problems) as problem:
             return self._refuse(problem)
-        self._editor = context.area.type if context.area else ""
-        _timers.append(context.window_manager.event_timer_add(_TICK, window=context.window))
-        context.window_manager.modal_handler_add(self)
+        window = _lasting_window(context)
+        self._editor = context.area.type if context.area and window == context.window else ""
+        _timers.append(context.window_manager.event_timer_add(_TICK, window=window))
+        with context.temp_override(window=window):
+            context.window_manager.modal_handler_add(self)
         _show(context, self._run, self._editor)
         return {"RUNNING_MODAL"}
 
@@ -116,6 +118,12 @@ class Follows:
         return {"CANCELLED"}
 
 
+def _lasting_window(context) -> bpy.types.Window:
+    """The window to run in: closing it ends the run, so it is no passing one, such as that of the preferences."""
+    lasting = (w for w in context.window_manager.windows if not w.screen.is_temporary)
+    return next(lasting, context.window) if context.window.screen.is_temporary else context.window
+
+
 def _follow_printing(run: Run) -> None:
     """Advance a run to its end and print what happens."""
     print(f"Fathom: {run.title}", flush=True)
@@ -142,7 +150,7 @@ _EDITORS = {"SEQUENCE_EDITOR": "Sequencer", "CLIP_EDITOR": "Movie Clip Editor", 
 
 
 def end() -> None:
-    """End what goes on, because the extension is being disabled."""
+    """End what goes on, because the extension is being disabled or another file is opened."""
     running.end_current()
     _leave()
 

@@ -1,6 +1,7 @@
 """Estimate Video Depth: what it makes, where it puts it, and what it says when it cannot."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -136,6 +137,33 @@ def test_what_is_wrong_is_said_in_a_sentence(worker, clip, tmp_path, arguments, 
     with pytest.raises(RuntimeError, match=sentence):
         run(clip, tmp_path, **arguments)
     assert not folders(tmp_path) and not listed()
+
+
+def test_the_next_press_is_about_another_strip():
+    properties = bpy.ops.fathom.estimate_video_depth.get_rna_type().properties
+    remembered = {p.identifier for p in properties if not p.is_skip_save} - {"rna_type"}
+    assert not remembered
+
+
+def test_the_scene_that_asked_gets_the_depth_whatever_it_is_called_by_then(worker, clip, tmp_path):
+    from bl_ext.dev.fathom.operators.estimate import FATHOM_OT_estimate_video_depth as operator
+
+    asking = bpy.context.scene
+    run(clip, tmp_path)
+    plate = source.from_file(clip / "plate.1001.png")
+    kept = SimpleNamespace(
+        _scene=asking.session_uid,
+        _plate=plate,
+        _folder=Path(listed()[0].folder),
+        _run=None,
+        report=lambda *_arguments: None,
+    )
+    asking.fathom.depths.clear()
+    asking.name = "renamed meanwhile"
+    other = bpy.data.scenes.new("another")
+    with bpy.context.temp_override(scene=other):
+        operator.finish(kept, bpy.context)
+    assert len(asking.fathom.depths) == 1 and not other.fathom.depths
 
 
 def test_an_unsaved_file_needs_a_folder(worker, clip):

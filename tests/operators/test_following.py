@@ -105,6 +105,21 @@ def test_an_error_is_reported(empty_file):
     assert running.last().message == "It broke. Mend it."
 
 
+def test_it_runs_in_a_window_that_lasts():
+    """The preferences' window is closed as soon as the artist has pressed Set Up in it."""
+    main, second, passing = (
+        SimpleNamespace(screen=SimpleNamespace(is_temporary=passes)) for passes in (False, False, True)
+    )
+    manager = SimpleNamespace(windows=[passing, main, second])
+    for pressed_in, runs_in in ((main, main), (second, second), (passing, main)):
+        pressed = SimpleNamespace(window=pressed_in, window_manager=manager)
+        assert following._lasting_window(pressed) is runs_in
+    assert (
+        following._lasting_window(SimpleNamespace(window=passing, window_manager=SimpleNamespace(windows=[])))
+        is passing
+    )
+
+
 def test_a_closed_window_ends_the_run(empty_file):
     operator = Operator(steps((), ()))
     operator.modal(context(), TICK)
