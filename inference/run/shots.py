@@ -187,6 +187,8 @@ class _Keeper:
                     f"{info.name} gave a {name} of frame {number} that is not finite or not of the size "
                     f"{self._shape[1]}x{self._shape[0]}"
                 )
+        if confidence is not None and not (confidence.min() >= 0 and confidence.max() <= 1):
+            raise ValueError(f"{info.name} gave a confidence of frame {number} that is not between 0 and 1")
 
 
 def is_written(folder: Path, number: int, info: EstimatorInfo) -> bool:

@@ -53,7 +53,7 @@ def upsample(maps: tuple[NDArray[np.float32], ...], plate: NDArray[np.float32]) 
     maps : tuple of [h, w] float32
         Maps of the same frame; steps of the first one decide what belongs together in all of them.
     plate : [H, W, 3] float32
-        Display-referred RGB, 0 to 1, at least as large as the maps.
+        Display-referred RGB, 0 to 1; larger than the maps, or smaller by no more than the rounding of a working size.
 
     Returns
     -------

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inference.media import cuts
 from inference.media.clip import open_clip
@@ -49,6 +51,16 @@ def test_a_flash_is_no_cut(length):
 def test_shots_cover_the_range():
     assert cuts.shots(5, 20, ()) == ((5, 20),)
     assert cuts.shots(5, 20, (6, 20)) == ((5, 5), (6, 19), (20, 20))
+
+
+@settings(max_examples=200, deadline=None)
+@given(first=st.integers(0, 10**6), count=st.integers(1, 400), places=st.sets(st.integers(1, 399), max_size=20))
+def test_every_frame_is_in_exactly_one_shot(first, count, places):
+    last = first + count - 1
+    starts = tuple(sorted(first + place for place in places if place < count))
+    found = cuts.shots(first, last, starts)
+    assert [number for begin, end in found for number in range(begin, end + 1)] == list(range(first, last + 1))
+    assert tuple(begin for begin, _ in found) == (first, *starts)
 
 
 @pytest.mark.parametrize(

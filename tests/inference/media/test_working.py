@@ -59,6 +59,29 @@ def test_frames_by_random_access(clip, tmp_path):
         prepared.frames(2, 5)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    window=st.tuples(st.integers(1001, 1020), st.integers(1001, 1020)).map(lambda ends: tuple(sorted(ends))),
+    part=st.tuples(st.integers(0, 19), st.integers(0, 19)).map(lambda ends: tuple(sorted(ends))),
+    index=st.integers(-25, 25),
+)
+def test_any_window_of_the_cache_shows_its_own_frames(window, part, index, tmp_path_factory):
+    """Windows as estimators take them: the i-th frame is frame ``numbers[i]``, whatever part was prepared."""
+    folder = tmp_path_factory.getbasetemp() / "windows"
+    if not folder.exists():
+        stills(folder, range(1001, 1021))
+    first, last = window
+    begin, end = min(first + part[0], last), min(first + part[1], last)
+    with open_clip(describe(folder)) as clip:
+        frames = prepare(clip, first, last, (32, 24), tmp_path_factory.mktemp("cache")).frames(begin, end)
+    assert frames.numbers == range(begin, end + 1)
+    if -len(frames) <= index < len(frames):
+        assert number_in(frames[index]) == frames.numbers[index] - 1001
+    else:
+        with pytest.raises(IndexError):
+            frames[index]
+
+
 def test_scaling_is_an_area_average(clip, tmp_path):
     ((_, plate),) = clip.read(1, 1)
     average = plate.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))

@@ -53,8 +53,9 @@ def test_memory_that_runs_out(worker, clip, tmp_path):
     )  # fmt: skip
 
 
-def test_maps_that_are_not_finite_are_no_result(worker, clip, tmp_path):
-    done = worker.estimate(clip, tmp_path, "--parameter", "trouble=nan")
+@pytest.mark.parametrize("trouble", ["nan", "oversure"])
+def test_maps_that_are_not_finite_or_out_of_bounds_are_no_result(worker, clip, tmp_path, trouble):
+    done = worker.estimate(clip, tmp_path, "--parameter", f"trouble={trouble}")
     assert done.returncode == exit_codes.FAILED
     assert not (tmp_path / "disparity.1003.exr").exists()
 

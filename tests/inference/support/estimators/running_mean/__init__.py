@@ -93,6 +93,9 @@ def _misbehave(shot):
         np.empty((1 << 50,), np.uint8)
     elif trouble == "nan":
         shot.write(2, np.full((shot.frames.height, shot.frames.width), np.nan, np.float32), None)
+    elif trouble == "oversure":
+        shape = (shot.frames.height, shot.frames.width)
+        shot.write(2, np.ones(shape, np.float32), np.full(shape, 1.01, np.float32))
     elif trouble == "native":  # a native call that lets other threads run and cannot be interrupted
         print("hanging", file=sys.stderr, flush=True)
         until = time.monotonic() + 600
