@@ -20,14 +20,14 @@ from .view import Views
 
 _SPAN = 8  # observations to either side
 _LEAST = 4  # fewer observations tell nothing
-_STILL, _MOVING = 1.0, 2.5  # pixels at 640: missed by less, by more
+_STILL, _MOVING = 1.5, 3.0  # pixels at 640: missed by less, by more
 _SHARE = 0.08  # of its own path in the picture that a moving point must miss by too: near points show a solve's faults
 _STRENGTH, _SIGMA = 300.0, 6.0
 _DOUBT = 1e-4  # each pixel's own vote for standing still, so that a subject does not spread over a blank sky
 _NEAR = 0.035  # of the long side: how far from a moving track its subject reaches at most
-_VOTES = 3  # fewer moving tracks make no subject
+_VOTES = 6  # fewer moving tracks make no subject
 _FOOTING = 0.35  # of its height, to either side: how far a subject's lowest point carries it
-_SMALLEST = 4e-4  # share of the picture
+_SMALLEST = 1e-3  # share of the picture
 
 
 @compiled
@@ -172,7 +172,9 @@ def mask(
     return result
 
 
-def stand(inverse_depth: NDArray[np.float32], moves: NDArray[np.bool_], *, most: float) -> NDArray[np.float32]:
+def stand(
+    inverse_depth: NDArray[np.float32], moves: NDArray[np.bool_], *, most: float
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Put each moving subject at the depth of the ground under it.
 
     Parameters
@@ -185,7 +187,9 @@ def stand(inverse_depth: NDArray[np.float32], moves: NDArray[np.bool_], *, most:
 
     Returns
     -------
-    float32 [H, W]
+    inverse_depth : float32 [H, W]
+    subjects : int32 [H, W]
+        Their numbers from 1; 0 elsewhere.
     """
     height = moves.shape[0]
     result = inverse_depth.copy()
@@ -202,4 +206,4 @@ def stand(inverse_depth: NDArray[np.float32], moves: NDArray[np.bool_], *, most:
         ground = cv2.dilate(ground.reshape(1, -1), np.ones((1, reach), np.uint8))
         patch = result[top : top + tall, left : left + wide]
         patch[inside] = np.minimum(np.maximum(patch, ground), most)[inside]
-    return result
+    return result, labels

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import Refused, Shot, ShotResult
-from . import fill, fusion, moving, neighbours, sgm, sweep, temporal, upsample, workers
+from . import fill, footing, fusion, moving, neighbours, sgm, sweep, temporal, upsample, workers
 from .camera_path import camera_path, tracks_of
 from .pictures import Pictures
 from .refusal import CURE, SHORTEST
@@ -158,7 +158,7 @@ def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.f
 
 
 def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
-    """Inverse depth everywhere and confidence [2, H, W]: fused with other frames, then completed by planes."""
+    """Inverse depth everywhere, confidence and subjects [3, H, W]: fused with other frames and completed."""
     views = scene.views
     count = len(views)
     mine, margin, match = _load(scene, "match", frame)
@@ -177,7 +177,8 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     moves = _moves(scene, frame, picture)
     confidence[moves] = 0
     whole, _ = fill.fill(fused, confidence, picture, least=scene.farthest, most=scene.nearest)
-    return np.stack([moving.stand(whole, moves, most=scene.nearest), confidence])
+    standing, subjects = moving.stand(whole, moves, most=scene.nearest)
+    return np.stack([standing, confidence, subjects.astype(np.float32)])
 
 
 def _moves(scene: _Scene, frame: int, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -195,10 +196,13 @@ def _settle_all(shot: Shot, scene: _Scene, passed: float) -> None:
     count = len(scene.views)
     left = [frame for frame in range(count) if frame not in shot.finished]
     finished = count - len(left)
+    footings = footing.factors(
+        lambda frame: _subjects(scene, frame), scene.tracks, scene.unrest.moving, check=shot.check
+    )
     ready: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
     def settle(frame: int, pause: Callable[[], None]) -> None:
-        ready[frame] = _settled(shot, scene, frame, pause)
+        ready[frame] = _settled(shot, scene, footings, frame, pause)
 
     def done(frame: int) -> None:
         nonlocal finished
@@ -209,12 +213,23 @@ def _settle_all(shot: Shot, scene: _Scene, passed: float) -> None:
     workers.each(settle, left, check=shot.check, done=done)
 
 
+def _subjects(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    inverse_depth, _, subjects = _load(scene, "complete", frame)
+    return inverse_depth, subjects.astype(np.int32)
+
+
+def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> NDArray[np.float32]:
+    """A completed frame's inverse depth with its subjects where they stand over time."""
+    inverse_depth, subjects = _subjects(scene, frame)
+    return np.minimum(inverse_depth * footings[frame][subjects], np.float32(scene.nearest))
+
+
 def _settled(
-    shot: Shot, scene: _Scene, frame: int, pause: Callable[[], None]
+    shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], frame: int, pause: Callable[[], None]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Final inverse depth and confidence at the working size."""
     views = scene.views
-    inverse_depth, confidence = _load(scene, "complete", frame)
+    inverse_depth, confidence = _placed(scene, footings, frame), _load(scene, "complete", frame)[1]
     grey = scene.pictures.grey(frame).astype(np.uint8)
     values, weights = [inverse_depth], [np.ones_like(inverse_depth)]
     for other in range(max(0, frame - temporal.REACH), min(len(views), frame + temporal.REACH + 1)):
@@ -223,7 +238,7 @@ def _settled(
         pause()
         their_grey = scene.pictures.grey(other).astype(np.uint8)
         forth, back = temporal.flow(grey, their_grey), temporal.flow(their_grey, grey)
-        theirs = _load(scene, "complete", other)[0]
+        theirs = _placed(scene, footings, other)
         carried, trust = temporal.carry(theirs, forth, back, move=views.relative(other, frame), matrix=views.matrix)
         values.append(carried)
         weights.append(trust)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inference.estimators.base import Cancelled
-from inference.estimators.parallax import moving, solve_process, workers
+from inference.estimators.parallax import footing, moving, solve_process, workers
 from inference.estimators.parallax.solve import Lens, SolveError, key_frames
 from inference.estimators.parallax.tracks import Tracks, follow
 from inference.estimators.parallax.triangulate import triangulate
@@ -103,9 +103,31 @@ def test_a_subject_is_masked_within_its_outline_and_stands_on_the_ground():
     subject[15:45, 30:42] = True
     assert (mask & subject).sum() / (mask | subject).sum() > 0.8
     ground = np.linspace(0.1, 1.0, 60, dtype=np.float32)[:, None] * np.ones((1, 80), np.float32)
-    standing = moving.stand(ground, subject, most=2.0)
+    standing, subjects = moving.stand(ground, subject, most=2.0)
+    np.testing.assert_array_equal(subjects > 0, subject)
     np.testing.assert_allclose(standing[subject], ground[45, 0], rtol=0.05)
     np.testing.assert_array_equal(standing[~subject], ground[~subject])
+
+
+def test_a_subjects_depth_is_steadied_along_its_tracks():
+    count, generator = 15, np.random.default_rng(2)
+    xy = generator.uniform([12, 12], [18, 18], (5, 2))
+    tracks = Tracks(
+        np.arange(count + 1) * 5,
+        np.tile(np.arange(5, dtype=np.int32), count),
+        np.tile(xy, (count, 1)).astype(np.float32),
+    )
+    labels = np.zeros((30, 30), np.int32)
+    labels[10:20, 10:20] = 1
+    true, jumps = 0.5, np.exp(generator.normal(0, 0.3, count))
+
+    def load(frame):
+        return np.where(labels, true * jumps[frame], 0.1).astype(np.float32), labels
+
+    found = footing.factors(load, tracks, np.ones(len(tracks.ids), bool), check=lambda: None)
+    steady = [true * jumps[frame] * found[frame][1] for frame in range(count)]
+    assert np.ptp(np.log(steady)) < 0.3 * np.ptp(np.log(jumps))
+    assert all(factor[0] == 1 for factor in found)
 
 
 def test_key_frames_are_bounded_and_have_both_ends():
