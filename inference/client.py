@@ -93,6 +93,18 @@ def run_blocking(
 ) -> DepthSequence:
     """Run a job in the worker and wait for its result.
 
+    Parameters
+    ----------
+    wanted, python, overwrite, home
+        As for `estimate`.
+    on_event : callable
+        Hears every event, in the caller's thread.
+
+    Returns
+    -------
+    DepthSequence
+        As its ``depth.json`` says, the plate's path absolute.
+
     Raises
     ------
     WorkerError

@@ -34,6 +34,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
+        """`done` as a share of `total`, 0 to 1; 0 where there is nothing to do."""
         return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
 
 

@@ -25,6 +25,19 @@ def place(
 ) -> tuple[bpy.types.Object, bpy.types.NodesModifier, bool]:
     """The object of that kind under the camera, with the group as its modifier; made if it is not there.
 
+    Parameters
+    ----------
+    kind : str
+        What it is found by again, see `tags`.
+    label : str
+        Its name, after the clip's.
+    depth, shot : Depth, Shot
+        What is shown; the shot must be done.
+    camera : Object
+        Becomes its parent; its lens drives the group's inputs.
+    group : NodeTree
+        A Geometry Nodes group with the inputs of `lattice.add_inputs`.
+
     Returns
     -------
     object, modifier
