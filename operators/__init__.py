@@ -5,7 +5,7 @@ import atexit
 import bpy
 
 from ..scene import running
-from . import build, command_line, compositing, depths, environment, estimate, following
+from . import build, command_line, compositing, depths, environment, estimate, following, saving
 
 CLASSES = (*estimate.CLASSES, *environment.CLASSES, *depths.CLASSES, *build.CLASSES, *compositing.CLASSES)
 
@@ -24,6 +24,7 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.app.handlers.load_pre.append(_before_load)
+    saving.register()
     atexit.register(running.end_current)
     _command = bpy.utils.register_cli_command("fathom", command_line.main)
 
@@ -33,6 +34,7 @@ def unregister() -> None:
     following.end()
     bpy.utils.unregister_cli_command(_command)
     atexit.unregister(running.end_current)
+    saving.unregister()
     bpy.app.handlers.load_pre.remove(_before_load)
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

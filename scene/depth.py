@@ -245,12 +245,16 @@ def set_where_new(target: Any, **values: Any) -> None:
             setattr(target, name, value)
 
 
-def portable_path(path: Path) -> str:
-    """The path as Blender stores it: relative (``//``) where the .blend file is saved and shares a root with it."""
-    if not bpy.data.filepath:
+def portable_path(path: Path, blend: str | None = None) -> str:
+    """The path as Blender stores it: relative (``//``) where the .blend file is saved and shares a root with it.
+
+    `blend` is that file's path, empty for one that is not saved; None: the one that is open.
+    """
+    blend = bpy.data.filepath if blend is None else blend
+    if not blend:
         return str(path)
     try:
-        return bpy.path.relpath(str(path))
+        return bpy.path.relpath(str(path), start=str(Path(blend).parent))
     except ValueError:  # another drive on Windows
         return str(path)
 

@@ -64,6 +64,26 @@ def load(scene: bpy.types.Scene, index: int | None = None) -> Depth:
     return depth_module.load(item.folder, frame_offset=item.frame_offset)
 
 
+def rebase(old: str, new: str) -> None:
+    """Keep all lists' folders where they are when the .blend file goes from one path to another.
+
+    Blender does so for the paths that it knows, to which an extension's properties do not belong. What the artist
+    wrote as an absolute path stays one.
+
+    Parameters
+    ----------
+    old, new : str
+        Paths of .blend files, empty for one that is not saved.
+    """
+    before, after = str(Path(old).parent), str(Path(new).parent)
+    if before == after:
+        return
+    for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
+        if item.folder.startswith("//") or (item.folder and not old):
+            absolute = os.path.normpath(bpy.path.abspath(item.folder, start=before))
+            item.folder = portable_path(Path(absolute), new)
+
+
 def _same(stored: str, folder: Path) -> bool:
     return os.path.normpath(bpy.path.abspath(stored)) == os.path.normpath(folder)
 
