@@ -19,17 +19,25 @@ from ..scene import depth as depth_module
 from ..scene import estimate as estimate_module
 from ..scene.camera import CameraError
 from ..scene.depth import DepthError
+from ..scene.output import OutputError
 from ..scene.plate import PlateError
 from ..scene.settings import Settings
 from ..scene.source import SourceError
 
+
+class FileProblem(RuntimeError):
+    """A .blend file that cannot be opened or saved; the message is one sentence."""
+
+
 _PROBLEMS: dict[type[Exception], int] = {
     SourceError: exit_codes.BAD_CLIP,
     JobError: exit_codes.USAGE,
+    OutputError: exit_codes.BAD_OUTPUT,
     MissingEnvironment: exit_codes.MISSING,
     DepthError: exit_codes.FAILED,
     CameraError: exit_codes.FAILED,
     PlateError: exit_codes.BAD_CLIP,
+    FileProblem: exit_codes.FAILED,
 }
 
 
@@ -120,24 +128,39 @@ def _estimate(options: argparse.Namespace) -> None:
 
 def _build(options: argparse.Namespace) -> None:
     if options.into:
-        bpy.ops.wm.open_mainfile(filepath=str(Path(options.into).absolute()))
+        try:
+            bpy.ops.wm.open_mainfile(filepath=str(Path(options.into).absolute()))
+        except RuntimeError as error:
+            raise FileProblem(f"{options.into} cannot be opened: {_reason(error)}") from error
     else:
         bpy.ops.wm.read_homefile(use_empty=True)
-    target = str(Path(options.save).absolute())
-    bpy.ops.wm.save_as_mainfile(filepath=target)  # first, so that paths become relative to it
     scene = bpy.context.scene
-    depth = depth_module.load(Path(options.depth).absolute())
-    depth_list.remember(scene, depth)
+    depth = depth_list.placed(scene, depth_module.load(Path(options.depth).absolute()))
     shots = depth.sequence.done_shots
     if not shots:
         raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
+    target = str(Path(options.save).absolute())
+    _save(target)  # first, so that paths become relative to it
+    depth_list.remember(scene, depth)
     if not options.into:
         build.fit_scene(scene, depth)
     for shot in shots if options.all_shots else shots[:1]:
         for name in build.build(options.what, depth, shot, scene=scene, focal_length=options.focal_length):
             print(f"Fathom: built {name}")
-    bpy.ops.wm.save_as_mainfile(filepath=target)
+    _save(target)
     print(target)
+
+
+def _save(target: str) -> None:
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=target)
+    except RuntimeError as error:
+        raise FileProblem(f"{target} cannot be saved: {_reason(error)}") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """What an operator of Blender's reported, as the end of a sentence."""
+    return str(error).strip().removeprefix("Error: ").rstrip(".") + "."
 
 
 def printing() -> Callable[[Event], None]:

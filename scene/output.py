@@ -21,6 +21,7 @@ _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _LOG = "fathom.log"
 _LONGEST = 100
+"""Bytes, not letters: that is what file systems count, and a Chinese character is three."""
 
 Standing = Literal["new", "unfinished", "finished"]
 
@@ -67,7 +68,7 @@ def clip_folder(name: str) -> str:
     >>> clip_folder("street: take 2?")
     'street_ take 2_'
     """
-    name = _NOT_IN_NAMES.sub("_", name)[:_LONGEST].strip(" .")
+    name = _NOT_IN_NAMES.sub("_", name).encode("utf-8", "ignore")[:_LONGEST].decode("utf-8", "ignore").strip(" .")
     return f"_{name}" if not name or _RESERVED.match(name) else name
 
 
@@ -87,8 +88,25 @@ def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False) -> P
         Its own output folder does not count.
     new_version : bool
         Whether the job gets a new folder also where it has one.
+
+    Raises
+    ------
+    OutputError
+        What lies there already cannot be read.
     """
+    try:
+        return _place(root, clip, wanted, new_version)
+    except OSError as error:
+        raise OutputError(
+            f"The output folder {root} cannot be read ({error.strerror or error}): choose a folder that you may write "
+            "to."
+        ) from error
+
+
+def _place(root: Path, clip: str, wanted: Job, new_version: bool) -> Place:
     clip_root = root / clip_folder(clip)
+    if clip_root.is_file():  # the clip itself, whose strip bears its whole name, lies in the output folder
+        clip_root = clip_root.with_name(f"{clip_root.name}_depth")
     numbers = _versions(clip_root)
     fingerprint = wanted.fingerprint()
     if not new_version:

@@ -49,6 +49,36 @@ def test_build_into_a_file_of_the_artists(tmp_path):
     assert any(o.get("fathom_kind") == "mesh" for o in bpy.data.objects)
 
 
+def test_build_into_a_file_keeps_where_its_depth_lies(tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "artist.blend"))
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    bpy.ops.fathom.load_depth(directory=str(folder), frame_offset=100)
+    bpy.ops.wm.save_mainfile()
+    arguments = ["build", folder, "--save", tmp_path / "artist.blend", "--into", tmp_path / "artist.blend"]
+    assert command_line.main([str(a) for a in arguments]) == exit_codes.OK
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "artist.blend"))
+    assert [item.frame_offset for item in bpy.context.scene.fathom.depths] == [100]
+    assert bpy.context.scene.camera.animation_data.action.frame_range[0] == 101.0
+
+
+def test_a_file_is_not_written_over_where_there_is_no_depth(tmp_path):
+    target = tmp_path / "shot.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(target))
+    before = target.read_bytes()
+    assert command_line.main(["build", str(tmp_path), "--save", str(target)]) == exit_codes.FAILED
+    assert target.read_bytes() == before
+
+
+def test_a_file_that_cannot_be_opened_or_saved_is_said_in_a_sentence(tmp_path, capsys):
+    folder = str(depth_maker.make(tmp_path, camera=filmed))
+    lost = str(tmp_path / "lost" / "shot.blend")
+    assert command_line.main(["build", folder, "--save", lost]) == exit_codes.FAILED
+    assert f"Fathom: {lost} cannot be saved: " in capsys.readouterr().out
+    arguments = ["build", folder, "--into", lost, "--save", str(tmp_path / "shot.blend")]
+    assert command_line.main(arguments) == exit_codes.FAILED
+    assert f"Fathom: {lost} cannot be opened: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

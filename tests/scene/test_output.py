@@ -131,7 +131,7 @@ def test_nothing_finished_is_ever_given_to_another_job(tmp_path_factory, request
 @given(name=st.text(max_size=150))
 def test_a_clips_name_always_makes_a_folder(name):
     folder = output.clip_folder(name)
-    assert folder and folder == folder.strip(" .") and len(folder) <= 101
+    assert folder and folder == folder.strip(" .") and len(folder.encode()) <= 101
     assert not set(folder) & set('<>:"/\\|?*') and folder not in (".", "..")
     assert folder.split(".")[0].lower() not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
 
@@ -140,6 +140,30 @@ def test_a_clips_name_always_makes_a_folder(name):
 @given(name=st.text(alphabet=string.ascii_letters + string.digits + "_-", min_size=4, max_size=60))
 def test_a_plain_name_is_kept(name):
     assert output.clip_folder(name) == name
+
+
+@pytest.mark.parametrize("name", ["街" * 90, "é" * 120, "🎬" * 60, "street." * 40])
+def test_a_long_name_fits_into_the_file_system(tmp_path, name):
+    output.place(tmp_path, name, JOB).folder.mkdir(parents=True)
+
+
+def test_beside_the_clip_its_folder_gets_another_name(tmp_path):
+    (tmp_path / "street.mp4").write_bytes(b"movie")  # a strip bears its file's whole name
+    place = output.place(tmp_path, "street.mp4", JOB)
+    assert place.folder == tmp_path / "street.mp4_depth" / "v001"
+    finish(place.folder, JOB)
+    assert output.place(tmp_path, "street.mp4", JOB).standing == "finished"
+
+
+def test_a_folder_that_cannot_be_read_is_said_in_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "street").mkdir()
+
+    def forbidden(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)  # the tests may run as root, who may read anything
+    with pytest.raises(output.OutputError, match=r"cannot be read \(Permission denied\): choose a folder"):
+        output.place(tmp_path, "street", JOB)
 
 
 def test_a_relative_root_needs_a_saved_file(empty_file, tmp_path):
