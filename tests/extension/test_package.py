@@ -72,7 +72,8 @@ def test_its_whole_life(package, tmp_path, inference_python, after_use):
 
     assert there["addons"] == ["bl_ext.user_default.fathom"]
     assert "FATHOM_PT_sequencer" in there["classes"] and "estimate_video_depth" in there["operators"]
-    assert there["properties"] == ["Scene.fathom"] and len(there["handlers"]) == 1
+    assert there["properties"] == ["Scene.fathom"]
+    assert [line.split()[0] for line in there["handlers"]] == ["load_pre", "save_post", "save_post_fail", "save_pre"]
     assert report["estimate"] == report["build"] == ["FINISHED"]
     assert report["objects"] == ["camera", "mesh", "rig"]
     assert (tmp_path / "depth" / "plate" / "v001" / "depth.json").exists()
