@@ -175,8 +175,12 @@ def load(folder: str | Path) -> DepthSequence:
         raise DepthSequenceError(
             f"{folder} holds no {SIDECAR}, so it is no finished depth sequence; estimate again into it to finish it."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DepthSequenceError(f"{folder / SIDECAR} cannot be read: {error}.") from error
+    except OSError as error:
+        raise DepthSequenceError(
+            f"{folder / SIDECAR} cannot be read ({error.strerror}); check the folder and its permissions."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DepthSequenceError(f"{folder / SIDECAR} is not a depth sequence: it is no text.") from error
     try:
         sequence = records.loads(DepthSequence, text, where=SIDECAR, strict=False)
     except records.RecordError as error:

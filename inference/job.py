@@ -211,8 +211,10 @@ def load(path: str | Path) -> Job:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"The job file {path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise JobError(f"The job file {path} cannot be read ({error.strerror}); check the path.") from error
+    except UnicodeDecodeError as error:
+        raise JobError(f"The job file {path} cannot be read: it is no text.") from error
     try:
         return validate(records.loads(Job, text, where="job", strict=True))
     except records.RecordError as error:

@@ -182,7 +182,7 @@ def _camera(options: argparse.Namespace, source: Source) -> Camera | None:
         width, height = clip.width, clip.height
     focal = float(match.group(1))
     if match.group(2) == "mm":
-        if options.sensor_width is None or options.sensor_width <= 0:
+        if options.sensor_width is None or not options.sensor_width > 0:
             raise Failure(
                 exit_codes.USAGE,
                 "A focal length in millimetres means nothing without the sensor's width.",
