@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -76,16 +77,35 @@ def create(folder: Path, *, python: Path, requirements: Sequence[Path] = LIGHT, 
 
 
 def remove(home: Path) -> None:
-    """Delete every environment that Fathom made in the data folder `home`, and what their set-up left beside them."""
-    if (home / "environments").exists():
-        shutil.rmtree(home / "environments")
+    """Delete every environment that Fathom made in the data folder `home`, and what their set-up left beside them.
+
+    Anything else stays: the artist may have chosen a folder with environments of their own.
+    """
+    place = home / "environments"
+    for folder in _ours(place):
+        shutil.rmtree(folder)
+    for log in _named(place, ".log"):
+        log.unlink()
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()
 
 
 def remove_others(folder: Path) -> None:
     """Delete the environments beside `folder`, which belong to other versions of Fathom."""
-    for other in folder.parent.iterdir():
-        if other != folder and (other / "pyvenv.cfg").exists():
+    for other in _ours(folder.parent):
+        if other != folder:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _ours(place: Path) -> list[Path]:
+    """The environments in a folder that Fathom made, finished or not."""
+    return [path for path in _named(place) if (path / "pyvenv.cfg").exists()]
+
+
+def _named(place: Path, suffix: str = "") -> list[Path]:
+    """What bears a name as `environment.own_environment` gives it."""
+    names = re.compile(r"[0-9a-f]{12}" + re.escape(suffix))
+    return [path for path in place.iterdir() if names.fullmatch(path.name)] if place.is_dir() else []
 
 
 def base_python() -> Path:

@@ -127,15 +127,30 @@ def test_the_running_python_can_make_environments():
     assert environment_setup.base_python().is_file()
 
 
-def test_removing(tmp_path, lock):
+def test_removing(tmp_path):
     home = tmp_path / "home"
     environment_setup.remove(home)  # nothing there
-    one, two = home / "environments" / "one", home / "environments" / "two"
+    one, two = home / "environments" / "0123456789ab", home / "environments" / "ba9876543210"
     for folder in (one, two):
         folder.mkdir(parents=True)
         (folder / "pyvenv.cfg").write_text("")
     (home / "keep").write_text("")
+    (home / "environments" / "0123456789ab.log").write_text("")
     environment_setup.remove_others(one)
     assert one.exists() and not two.exists()
     environment_setup.remove(home)
     assert [p.name for p in home.iterdir()] == ["keep"]
+
+
+def test_environments_of_the_artists_stay(tmp_path):
+    """The data folder may be their home, with a folder of that name."""
+    mine = tmp_path / "environments" / "houdini"
+    mine.mkdir(parents=True)
+    (mine / "pyvenv.cfg").write_text("")
+    (tmp_path / "environments" / "notes.log").write_text("dear")
+    ours = environment.own_environment(tmp_path)
+    ours.mkdir()
+    (ours / "pyvenv.cfg").write_text("")
+    environment_setup.remove_others(ours)
+    environment_setup.remove(tmp_path)
+    assert sorted(p.name for p in (tmp_path / "environments").iterdir()) == ["houdini", "notes.log"]

@@ -48,7 +48,7 @@ def test_offline_the_reason_is_said(home):
 
 
 def test_it_is_set_up_found_and_removed(home, online, lock):
-    older = home / "environments" / "older"
+    older = home / "environments" / "0123456789ab"  # what an older Fathom made
     older.mkdir(parents=True)
     (older / "pyvenv.cfg").write_text("")
     assert bpy.ops.fathom.set_up_environment() == {"FINISHED"}
