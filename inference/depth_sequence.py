@@ -187,8 +187,7 @@ def load(folder: str | Path) -> DepthSequence:
         raise DepthSequenceError(f"{folder / SIDECAR} is not a depth sequence: {error}.") from error
     if sequence.schema_version > SCHEMA_VERSION:
         raise DepthSequenceError(f"{folder / SIDECAR} was written by a newer Fathom; update Fathom to read it.")
-    path = Path(os.path.normpath(folder.absolute() / sequence.source.path))
-    return replace(sequence, source=replace(sequence.source, path=str(path)))
+    return replace(sequence, source=replace(sequence.source, path=_absolute(sequence.source.path, folder)))
 
 
 def unfinished_fingerprint(folder: str | Path) -> str | None:
@@ -198,6 +197,16 @@ def unfinished_fingerprint(folder: str | Path) -> str | None:
         return state.get("fingerprint") or None
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """`path` as ``depth.json`` in `folder` means it."""
+    found = Path(os.path.normpath(folder.absolute() / path))
+    if not found.exists():  # the folder may have been reached by a link, from whose place `..` leads elsewhere
+        beyond = Path(os.path.normpath(folder.resolve() / path))
+        if beyond.exists():
+            return str(beyond)
+    return str(found)
 
 
 def _relative(path: str, folder: Path) -> str:

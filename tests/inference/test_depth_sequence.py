@@ -73,6 +73,17 @@ def test_plate_and_depth_can_move_together(tmp_path):
     assert found.source.path == str(tmp_path / "elsewhere" / "clip.mov")
 
 
+def test_the_plate_is_found_through_a_link_to_the_folder(tmp_path):
+    (tmp_path / "store" / "depth" / "v001").mkdir(parents=True)
+    clip = tmp_path / "store" / "clip.mov"
+    clip.write_bytes(b"")
+    depth_sequence.save(_sequence(str(clip)), tmp_path / "store" / "depth" / "v001")
+    (tmp_path / "link").symlink_to(tmp_path / "store" / "depth" / "v001")
+    assert depth_sequence.load(tmp_path / "link").source.path == str(clip)
+    clip.unlink()  # gone: the sentence that says so names the place that the link suggests
+    assert depth_sequence.load(tmp_path / "link").source.path == str(tmp_path.parent / "clip.mov")
+
+
 def test_the_sidecar_is_written_in_one_step(tmp_path, monkeypatch):
     depth_sequence.save(_sequence(), tmp_path)
     before = (tmp_path / "depth.json").read_text()
