@@ -296,7 +296,8 @@ def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int) -> Non
 
 
 def _set_background(data: bpy.types.Camera, image: bpy.types.Image, depth: Depth) -> None:
-    shown = next((b for b in data.background_images if b.image == image), None) or data.background_images.new()
+    ours = (b for b in data.background_images if b.image and b.image.get(tags.KIND) == "plate")  # here or elsewhere
+    shown = next(ours, None) or data.background_images.new()
     shown.source = "IMAGE"
     shown.image = image
     shown.frame_method = "FIT"

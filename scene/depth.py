@@ -190,7 +190,8 @@ def disparity_image(depth: Depth) -> bpy.types.Image:
     """The image datablock of the disparity maps: a sequence, Non-Color, one for all shots of the clip.
 
     Its frames are addressed by source frame: Geometry Nodes' Image Texture takes that number as its Frame, and
-    `show_frames` sets up everything that has an image user. One that shows the folder already is used again. The path
+    `show_frames` sets up everything that has an image user. One that shows the folder already is used again, and so is
+    one of the same job whose folder has gone: the depth was moved, and what was built from it goes with it. The path
     is relative to the .blend file where that is saved.
 
     Raises
@@ -210,7 +211,7 @@ def confidence_image(depth: Depth) -> bpy.types.Image | None:
 
 def find_disparity_image(depth: Depth) -> bpy.types.Image | None:
     """The datablock that `disparity_image` would use again, or None."""
-    return _find(depth.folder, "disparity")
+    return _find(depth, "disparity")
 
 
 def _maps(depth: Depth, file_name: Any, kind: str, label: str) -> bpy.types.Image:
@@ -218,24 +219,29 @@ def _maps(depth: Depth, file_name: Any, kind: str, label: str) -> bpy.types.Imag
         raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
     # The lowest number: Blender takes from it how many digits the numbers have at least.
     first = min(shot.first_frame for shot in depth.sequence.done_shots)
-    image = _find(depth.folder, kind)
+    image = _find(depth, kind)
     path = depth.folder / file_name(first)
     if image is None:
         image = bpy.data.images.load(str(path))
         image.name = depth.label(label)
         tags.tag(image, kind)
+    if image.get(tags.JOB) != depth.sequence.fingerprint:
+        image[tags.JOB] = depth.sequence.fingerprint
     set_where_new(image.colorspace_settings, name="Non-Color")
     set_where_new(image, alpha_mode="NONE", source="SEQUENCE", filepath=portable_path(path))
     return image
 
 
-def _find(folder: Path, kind: str) -> bpy.types.Image | None:
-    for image in bpy.data.images:
-        if image.library is None and image.get(tags.KIND) == kind:
-            path = Path(bpy.path.abspath(image.filepath))
-            if os.path.realpath(path.parent) == os.path.realpath(folder):
-                return image
-    return None
+def _find(depth: Depth, kind: str) -> bpy.types.Image | None:
+    ours = {
+        i: Path(bpy.path.abspath(i.filepath)) for i in bpy.data.images if i.library is None and i.get(tags.KIND) == kind
+    }
+    here = os.path.realpath(depth.folder)
+    shown = next((image for image, path in ours.items() if os.path.realpath(path.parent) == here), None)
+    if shown is not None:
+        return shown
+    same = (image for image in ours if image.get(tags.JOB) == depth.sequence.fingerprint)
+    return next((image for image in same if not ours[image].exists()), None)
 
 
 def set_where_new(target: Any, **values: Any) -> None:

@@ -7,6 +7,7 @@ property           value
 ``fathom_depth``   the disparity Image that it shows, a pointer; its file path is the state that Blender itself keeps
                    right when the file moves, is appended or goes to another machine
 ``fathom_shot``    first source frame of the shot, absent on what serves all shots of a clip
+``fathom_job``     on images of maps: the job's fingerprint, by which a depth that was moved is known again
 =================  ==================================================================================================
 
 Names are for the artist, who may change them; only these properties count.
@@ -21,7 +22,7 @@ import bpy
 
 Datablock = TypeVar("Datablock", bound=bpy.types.ID)
 
-KIND, DEPTH, SHOT = "fathom_kind", "fathom_depth", "fathom_shot"
+KIND, DEPTH, SHOT, JOB = "fathom_kind", "fathom_depth", "fathom_shot", "fathom_job"
 
 
 def tag(datablock: Datablock, kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None) -> Datablock:

@@ -1,5 +1,7 @@
 """Building by operator is building by function, for the shots that are asked for."""
 
+import shutil
+
 import bpy
 import depth_maker
 import pytest
@@ -191,6 +193,26 @@ def test_camera_and_fog_do_without_the_plate(listed, capfd):
     assert call("build_fog") == {"FINISHED"}
     assert kinds() == ["camera 1", "fog 1", "rig 1"]
     assert "Frame 1 of the plate is missing" in "".join(capfd.readouterr())
+
+
+def test_what_was_built_goes_with_a_depth_that_is_moved(listed, tmp_path):
+    call("build_depth_mesh")
+    call("build_fog")
+    call("add_compositing_fog")
+    before = kinds(), len(bpy.data.images) - 1, len(bpy.data.node_groups), len(bpy.data.materials)
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in (listed.name, "plate"):
+        shutil.move(tmp_path / name, project / name)
+    bpy.context.scene.fathom.depths[0].folder = str(project / listed.name)
+    call("build_depth_mesh")
+    call("build_fog")
+    call("add_compositing_fog")
+    plates = [i for i in bpy.data.images if i.get("fathom_kind") == "plate"]
+    assert before == (kinds(), len(bpy.data.images) - len(plates), len(bpy.data.node_groups), len(bpy.data.materials))
+    assert {i.get("fathom_kind") for i in bpy.data.images if str(project) in i.filepath} == {"disparity", "plate"}
+    (background,) = bpy.context.scene.camera.data.background_images
+    assert background.image.filepath.startswith(str(project))
 
 
 def test_cameras_of_all_shots_are_cut_between(listed):
