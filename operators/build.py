@@ -54,7 +54,7 @@ class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
     """Build the camera that filmed the shot, moving as it did, with the clip behind it"""
 
     bl_idname = "fathom.build_camera"
-    bl_label = "Camera"
+    bl_label = "Build Camera"
     bl_options = {"REGISTER", "UNDO"}
 
     fit_render_size: bpy.props.BoolProperty(
@@ -78,7 +78,7 @@ class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):
     """Build the shot's surface, or its points, seen by its camera: each picture element where its depth says"""
 
     bl_idname = "fathom.build_depth_mesh"
-    bl_label = "Depth Mesh"
+    bl_label = "Build Depth Mesh"
     bl_options = {"REGISTER", "UNDO"}
 
     points: bpy.props.BoolProperty(
@@ -96,7 +96,7 @@ class FATHOM_OT_build_fog(_Build, bpy.types.Operator):
     """Fill what the shot's camera sees with fog that ends at the surfaces"""
 
     bl_idname = "fathom.build_fog"
-    bl_label = "Fog Volume"
+    bl_label = "Build Fog Volume"
     bl_options = {"REGISTER", "UNDO"}
 
     def build(self, context, depth, shot):

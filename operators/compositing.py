@@ -14,7 +14,7 @@ class _Add(OnDepth):
 
     @classmethod
     def poll(cls, context):
-        return context.scene is not None
+        return context.scene is not None  # any mode will do
 
     def build(self, context, depth, shot):
         """The effect's node."""
@@ -26,7 +26,7 @@ class FATHOM_OT_add_compositing_fog(_Add, bpy.types.Operator):
     """Lay fog over the picture in the compositor, thicker with distance"""
 
     bl_idname = "fathom.add_compositing_fog"
-    bl_label = "Fog"
+    bl_label = "Add Compositing Fog"
     bl_options = {"REGISTER", "UNDO"}
     add = staticmethod(compositing.add_fog)
 
@@ -35,7 +35,7 @@ class FATHOM_OT_add_compositing_dof(_Add, bpy.types.Operator):
     """Blur the picture in the compositor in front of and behind a distance"""
 
     bl_idname = "fathom.add_compositing_dof"
-    bl_label = "Depth of Field"
+    bl_label = "Add Depth of Field"
     bl_options = {"REGISTER", "UNDO"}
     add = staticmethod(compositing.add_depth_of_field)
 
@@ -44,7 +44,7 @@ class FATHOM_OT_add_compositing_matte(_Add, bpy.types.Operator):
     """Make a matte in the compositor of what lies at a distance"""
 
     bl_idname = "fathom.add_compositing_matte"
-    bl_label = "Depth Matte"
+    bl_label = "Add Depth Matte"
     bl_options = {"REGISTER", "UNDO"}
     add = staticmethod(compositing.add_depth_matte)
 
@@ -53,7 +53,7 @@ class FATHOM_OT_add_compositing_z_merge(_Add, bpy.types.Operator):
     """Combine the scene's render with the clip in the compositor, the nearer in front"""
 
     bl_idname = "fathom.add_compositing_z_merge"
-    bl_label = "Z Merge"
+    bl_label = "Add Z Merge"
     bl_options = {"REGISTER", "UNDO"}
     add = staticmethod(compositing.add_z_merge)
 

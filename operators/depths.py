@@ -52,7 +52,7 @@ class FATHOM_OT_forget_depth(bpy.types.Operator):
     """Take the depth off the list; its files and what was built from it stay"""
 
     bl_idname = "fathom.forget_depth"
-    bl_label = "Remove from List"
+    bl_label = "Remove Depth from List"
     bl_options = {"REGISTER", "UNDO"}
 
     depth: bpy.props.IntProperty(

@@ -13,7 +13,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
     """Download the packages that estimating needs into Fathom's own environment; Blender itself is left alone"""
 
     bl_idname = "fathom.set_up_environment"
-    bl_label = "Set Up"
+    bl_label = "Set Up Inference Environment"
 
     problems = (SetupError, MissingEnvironment, OSError)
 
@@ -45,7 +45,7 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
     """Delete the environment that Fathom set up; depth that was estimated is kept"""
 
     bl_idname = "fathom.remove_environment"
-    bl_label = "Remove"
+    bl_label = "Remove Inference Environment"
 
     @classmethod
     def poll(cls, context):

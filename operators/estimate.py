@@ -141,7 +141,7 @@ class FATHOM_OT_cancel(bpy.types.Operator):
     """End what Fathom is doing; the frames that are finished are kept"""
 
     bl_idname = "fathom.cancel_estimate"
-    bl_label = "Cancel"
+    bl_label = "Cancel Run"
 
     @classmethod
     def poll(cls, context):

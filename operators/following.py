@@ -34,13 +34,9 @@ class Follows:
 
     def execute(self, context):
         """Run to the end, printing progress."""
-        try:
-            begun = self.begin(context)
-            if begun is None:
-                return {"FINISHED"}
-            self._run = running.start(*begun)
-        except (running.Busy, *self.problems) as problem:
-            return self._refuse(problem)
+        at_once = self._start(context)
+        if at_once is not None:
+            return at_once
         try:
             _follow_printing(self._run)
         finally:
@@ -51,13 +47,9 @@ class Follows:
         """Run beside the artist's work."""
         if bpy.app.background:
             return self.execute(context)
-        try:
-            begun = self.begin(context)
-            if begun is None:
-                return {"FINISHED"}
-            self._run = running.start(*begun)
-        except (running.Busy, *self.problems) as problem:
-            return self._refuse(problem)
+        at_once = self._start(context)
+        if at_once is not None:
+            return at_once
         window = _lasting_window(context)
         self._editor = context.area.type if context.area and window == context.window else ""
         _timers.append(context.window_manager.event_timer_add(_TICK, window=window))
@@ -74,7 +66,12 @@ class Follows:
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        self._run.advance()
+        try:
+            self._run.advance()
+        except Exception:  # a mistake of ours; without this nothing could be started until Blender is
+            running.end(self._run)
+            _leave()
+            raise
         if self._run.outcome == "running":
             _show(context, self._run, self._editor)
             return {"PASS_THROUGH"}
@@ -86,6 +83,17 @@ class Follows:
         """The window was closed, another file is opened, or Blender ends: the run ends with it."""
         running.end(self._run)
         _leave()
+
+    def _start(self, context):
+        """Begin the run; what the operator returns where none is needed or possible, else None."""
+        try:
+            begun = self.begin(context)
+            if begun is None:
+                return {"FINISHED"}
+            self._run = running.start(*begun)
+        except (running.Busy, *self.problems) as problem:
+            return self._refuse(problem)
+        return None
 
     def _is_ours(self, context, event) -> bool:
         """Whether Esc is meant for the run: over the kind of editor that it was started in, nothing playing."""

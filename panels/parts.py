@@ -42,7 +42,7 @@ def draw_run(layout: bpy.types.UILayout, run: running.Run, *, width: float) -> N
         column.label(text=run.summary)
     for warning in run.warnings:
         draw_text(box, warning, icon="INFO", width=width)
-    box.operator("fathom.cancel_estimate", icon="CANCEL")
+    box.operator("fathom.cancel_estimate", text="Cancel", icon="CANCEL")
 
 
 def draw_last(layout: bpy.types.UILayout, *, width: float) -> None:
@@ -70,4 +70,4 @@ def draw_set_up(layout: bpy.types.UILayout, *, width: float) -> None:
     reason = preferences.offline_reason()
     if reason is not None:
         draw_text(layout, reason, icon="INTERNET_OFFLINE", width=width)
-    layout.operator("fathom.set_up_environment", icon="IMPORT")
+    layout.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT")

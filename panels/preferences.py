@@ -39,8 +39,8 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         parts.draw_last(box, width=width)
         is_ready = _draw_state(box, width=width)
         row = box.row()
-        row.operator("fathom.set_up_environment", icon="IMPORT")
-        row.operator("fathom.remove_environment", icon="TRASH")
+        row.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT")
+        row.operator("fathom.remove_environment", text="Remove", icon="TRASH")
         reason = preferences.offline_reason()
         if reason is not None and not is_ready:
             parts.draw_text(box, reason, icon="INTERNET_OFFLINE", width=width)

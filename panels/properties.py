@@ -12,7 +12,10 @@ class FATHOM_PG_depth(bpy.types.PropertyGroup):
         name="Folder", description="Where the depth sequence lies", subtype="DIR_PATH", options=PATH_OPTIONS
     )
     frame_offset: bpy.props.IntProperty(
-        name="Frame Offset", description="What is added to the clip's frame numbers to give the scene's", default=0
+        name="Frame Offset",
+        description="What is added to the clip's frame numbers to give the scene's; what is built follows when it is "
+        "built again",
+        default=0,
     )
     summary: bpy.props.StringProperty(name="Summary", description="What the depth sequence holds")
 

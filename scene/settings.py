@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 from ..inference import job
 from ..inference.camera import Camera
@@ -55,8 +56,8 @@ def from_scene(scene: bpy.types.Scene) -> Settings:
         size=kept.size or None,
         full_size=kept.full_size,
         seed=kept.seed,
-        focal_length=kept.focal_length if kept.use_focal_length else None,
-        sensor_width=kept.sensor_width,
+        focal_length=_as_typed(kept.focal_length) if kept.use_focal_length else None,
+        sensor_width=_as_typed(kept.sensor_width),
     )
 
 
@@ -66,7 +67,13 @@ def parameters(scene: bpy.types.Scene, estimator: str) -> dict[str, Any]:
     if group is None:
         return {}
     properties = {p.identifier: p for p in group.bl_rna.properties if p.identifier not in ("rna_type", "name")}
-    return {name: getattr(group, name) for name, p in properties.items() if getattr(group, name) != p.default}
+    changed = {name: getattr(group, name) for name, p in properties.items() if getattr(group, name) != p.default}
+    return {name: _as_typed(value) if isinstance(value, float) else value for name, value in changed.items()}
+
+
+def _as_typed(value: float) -> float:
+    """The number that the artist typed: Blender keeps 0.1 as 0.10000000149, which may lie beyond a limit of 0.1."""
+    return float(str(np.float32(value)))
 
 
 def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:

@@ -87,6 +87,18 @@ def test_escape_elsewhere_is_not_for_us(empty_file, window):
     assert not running.current().cancelling
 
 
+def test_a_mistake_of_ours_does_not_block_the_next_run(empty_file):
+    def broken():
+        yield ()
+        raise KeyError("oops")
+
+    operator = Operator(broken())
+    operator.modal(context(), TICK)
+    with pytest.raises(KeyError):
+        operator.modal(context(), TICK)
+    assert running.current() is None
+
+
 def test_the_button_cancels(empty_file):
     assert not bpy.ops.fathom.cancel_estimate.poll()
     operator = Operator(steps((), ()))

@@ -49,8 +49,9 @@ def test_declared_parameters_become_properties_with_limits(learned, empty_file):
     group.steps = 1000
     assert group.steps == 50
     group.mode = "best"
+    group.guidance = 0.1
     assert group.bl_rna.properties["guidance"].description == "How much"
-    assert settings.parameters(scene, "other") == {"steps": 50, "mode": "best"}
+    assert settings.parameters(scene, "other") == {"steps": 50, "mode": "best", "guidance": 0.1}
     assert settings.parameters(scene, "parallax") == {} and not hasattr(scene, "fathom_parallax")
 
 
