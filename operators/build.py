@@ -62,8 +62,11 @@ class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
     )
 
     def build(self, context, depth, shot):
-        """The camera, and the render size that it wants."""
-        camera = self.camera(context, depth, shot, keep_lens=False)
+        """The camera alone."""
+        return self.camera(context, depth, shot, keep_lens=False).name
+
+    def complete(self, context, depth):
+        """The cuts between the cameras, and the render size that they want."""
         if self.all_shots and len(depth.sequence.done_shots) > 1:
             cut_between_cameras(depth, context.scene)
         if self.fit_render_size:
@@ -71,7 +74,6 @@ class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
         problem = render_size_problem(context.scene, depth)
         if problem:
             self.report({"WARNING"}, problem)
-        return camera.name
 
 
 class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):

@@ -43,6 +43,8 @@ class FATHOM_OT_load_depth(bpy.types.Operator):
         except DepthError as problem:
             self.report({"ERROR"}, str(problem))
             return {"CANCELLED"}
+        if not self.properties.is_property_set("frame_offset"):
+            depth = depth_list.placed(context.scene, depth)
         depth_list.remember(context.scene, depth)
         self.report({"INFO"}, f"Loaded the depth of {depth.name}")
         return {"FINISHED"}

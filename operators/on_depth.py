@@ -36,7 +36,7 @@ class OnDepth:
     @classmethod
     def poll(cls, context):
         if context.mode != "OBJECT":
-            cls.poll_message_set("Leave the edit mode first")
+            cls.poll_message_set("Switch to Object Mode first")
             return False
         return True
 
@@ -61,12 +61,16 @@ class OnDepth:
             self.report({"WARNING" if built else "ERROR"}, problem)
         if not built:
             return {"CANCELLED"}
+        self.complete(context, depth)
         self.report({"INFO"}, f"Built {', '.join(built)}")
         return {"FINISHED"}
 
     def build(self, context, depth: Depth, shot: Shot) -> str:
         """Build one shot's setup; return its name."""
         raise NotImplementedError
+
+    def complete(self, context, depth: Depth) -> None:
+        """What is to be done once, when all shots are built."""
 
     def _load(self, scene: bpy.types.Scene) -> Depth:
         if self.folder:

@@ -61,7 +61,11 @@ def load(scene: bpy.types.Scene, index: int | None = None) -> Depth:
     if not 0 <= index < len(kept.depths):
         raise DepthError(f"The scene's list has no depth {index}: it holds {len(kept.depths)}, counted from 0.")
     item = kept.depths[index]
-    return depth_module.load(item.folder, frame_offset=item.frame_offset)
+    if not item.folder.strip():
+        raise DepthError(f"The depth {item.name} has no folder: choose the one with its depth.json in the panel.")
+    depth = depth_module.load(item.folder, frame_offset=item.frame_offset)
+    item.summary = _summary(depth)  # the artist may have chosen another folder
+    return depth
 
 
 def rebase(old: str, new: str) -> None:

@@ -13,8 +13,8 @@ from typing import Literal
 import bpy
 
 from ..inference import depth_sequence, job
-from ..inference.depth_sequence import DepthSequenceError
 from ..inference.job import Job
+from . import depth
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
@@ -130,10 +130,10 @@ def _versions(clip_root: Path) -> dict[int, Path]:
 
 
 def _made_by(folder: Path) -> str | None:
-    """Fingerprint of the job whose finished result lies in a folder; None where none can be read."""
+    """Fingerprint of the job whose result lies whole in a folder; None where it cannot be read or lacks maps."""
     try:
-        return depth_sequence.load(folder).fingerprint
-    except DepthSequenceError:
+        return depth.load(folder).sequence.fingerprint
+    except depth.DepthError:
         return None
 
 

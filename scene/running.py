@@ -139,9 +139,11 @@ def start(title: str, steps: Steps) -> Run:
 def end(run: Run) -> None:
     """Close a run, and make room for the next if it is the current one."""
     global _current, _last
-    run.close()
-    if run is _current:
-        _current, _last = None, run
+    try:
+        run.close()
+    finally:
+        if run is _current:
+            _current, _last = None, run
 
 
 def end_current() -> None:

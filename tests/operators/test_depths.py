@@ -22,6 +22,19 @@ def test_loading_puts_a_depth_on_the_list(tmp_path):
     assert depth_list.load(bpy.context.scene).folder == folder
     bpy.ops.fathom.load_depth(directory=str(folder / "depth.json"), frame_offset=9)
     assert len(listed()) == 1 and listed()[0].frame_offset == 9
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    assert listed()[0].frame_offset == 9  # where the artist has put it
+
+
+def test_another_folder_chosen_in_the_list_is_what_is_built(tmp_path):
+    bpy.ops.fathom.load_depth(directory=str(depth_maker.make(tmp_path / "a")))
+    other = depth_maker.make(tmp_path / "b", frames=range(1, 3))
+    listed()[0].folder = str(other)
+    bpy.ops.fathom.build_camera(focal_length=30.0)
+    assert listed()[0].summary == "frames 1-2, 24 x 16, made"
+    listed()[0].folder = ""
+    with pytest.raises(RuntimeError, match="has no folder: choose the one with its depth.json"):
+        bpy.ops.fathom.build_camera(focal_length=30.0)
 
 
 def test_shots_are_counted(tmp_path):

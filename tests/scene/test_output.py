@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 import pytest
 from bl_ext.dev.fathom.inference import depth_sequence
-from bl_ext.dev.fathom.inference.depth_sequence import DepthSequence
+from bl_ext.dev.fathom.inference.depth_sequence import DepthSequence, Shot
 from bl_ext.dev.fathom.inference.job import Job, Source
 from bl_ext.dev.fathom.scene import output
 from hypothesis import given, settings
@@ -28,7 +28,7 @@ def finish(folder: Path, job: Job) -> None:
         width=64,
         height=48,
         quantity="inverse_depth",
-        shots=(),
+        shots=(Shot(first_frame=1, last_frame=1, status="done"),),
         estimator=job.estimator,
         fingerprint=job.fingerprint(),
     )
@@ -56,6 +56,13 @@ def test_what_is_finished_is_found_again(tmp_path):
     assert output.place(tmp_path, "street", replace(JOB, seed=2)).folder.name == "v003"
     assert output.place(tmp_path, "street", JOB, new_version=True).folder.name == "v003"
     assert output.place(tmp_path, "another", JOB).folder.name == "v001"
+
+
+def test_a_result_whose_maps_were_deleted_is_estimated_again(tmp_path):
+    finish(tmp_path / "street" / "v001", JOB)
+    (tmp_path / "street" / "v001" / "disparity.0001.exr").unlink()
+    place = output.place(tmp_path, "street", JOB)
+    assert (place.folder.name, place.standing) == ("v002", "new")
 
 
 def test_what_is_unfinished_goes_on_in_its_folder(tmp_path):
