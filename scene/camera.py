@@ -142,6 +142,18 @@ def cut_between_cameras(depth: Depth, scene: bpy.types.Scene) -> None:
         marker.frame = shot.first_frame + depth.frame_offset
 
 
+def camera_at(scene: bpy.types.Scene, frame: int) -> bpy.types.Object | None:
+    """The camera that a scene looks through at a frame: markers on the timeline may switch it; None where it has none.
+
+    As Blender: the last marker with a camera up to the frame counts, before all of them the first.
+    """
+    switches = sorted((m for m in scene.timeline_markers if m.camera is not None), key=lambda m: m.frame)
+    passed = [marker for marker in switches if marker.frame <= frame]
+    if switches:
+        return (passed[-1] if passed else switches[0]).camera
+    return scene.camera
+
+
 def clip_collection(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Collection:
     """The scene's collection for what is built from a clip's depth, made if it is not there."""
     image = disparity_image(depth)

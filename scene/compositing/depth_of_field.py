@@ -8,7 +8,7 @@ import bpy
 
 from ...inference.depth_sequence import Shot
 from .. import compositor_nodes, nodes, tags
-from ..camera import find_camera
+from ..camera import camera_at, find_camera
 from ..depth import Depth
 from . import tree
 from .depth_group import span
@@ -37,14 +37,15 @@ def add_depth_of_field(
     (which need not be switched on there; it would blur rendered objects as well), with its focal length and sensor.
     A point at distance Z is blurred to a disc of the diameter ``f^2 / N |1/focus - 1/Z|`` on the sensor, f the focal
     length, N the *f-stop* of the node; what lies at the focus distance stays as it is. Frames without depth pass
-    unchanged. The scene's camera may be any; where the scene has none, the one built from the depth is made it.
+    unchanged. The scene's camera may be any; where the scene has none, the one built from the depth is made it. Where
+    markers on the timeline switch cameras, the one that the scene looks through at the shot's first frame counts.
 
     Parameters
     ----------
     scene, depth, shot : Scene, Depth, Shot
         The shot must be done.
     focus_distance : float or None
-        Set on the scene's camera. None keeps what it has; a camera that was never focused gets the shot's middle.
+        Set on that camera. None keeps what it has; a camera that was never focused gets the shot's middle.
     f_stop : float or None
         None keeps what the node has, or starts with a blur of 1 % of the picture's width where it is strongest.
     max_blur : float or None
@@ -65,7 +66,8 @@ def add_depth_of_field(
     depth.require_done(shot)
     camera = _camera(scene, depth, shot)
     setup = tree.open_setup(scene, depth, shot)
-    scene.camera = camera
+    if scene.camera is None:
+        scene.camera = camera
     near, far = span(depth, shot)
     node = setup.find(KIND)
     is_new = node is None
@@ -117,7 +119,7 @@ def _where_group() -> bpy.types.NodeTree:
 
 
 def _camera(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> bpy.types.Object:
-    camera = scene.camera or find_camera(depth, shot, scene)
+    camera = camera_at(scene, shot.first_frame + depth.frame_offset) or find_camera(depth, shot, scene)
     if camera is None or camera.type != "CAMERA":
         raise tree.CompositingError(
             f"{scene.name} has no camera, and Defocus takes the focus from it: build the camera of {depth.name} first, "

@@ -7,6 +7,7 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
+from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import compositor_nodes
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene.compositing import CompositingError, add_depth_of_field
@@ -85,6 +86,37 @@ def test_frames_without_depth_pass_unchanged(tmp_path, empty_file):
         difference = np.abs(compositor.render(empty_file, tmp_path, frame)[..., :3] - plate).max()
         assert (difference > 0.1) == blurred
         assert blurred or difference < 3e-4
+
+
+def test_each_shot_is_focused_by_the_camera_that_the_scene_has_then(tmp_path, empty_file):
+    def much_farther_later(frame, width, height):
+        return bands(frame, width, height) * (1.0 if frame < 3 else 0.02)
+
+    depth = make(
+        tmp_path,
+        frames=range(1, 5),
+        shots=[(1, 2, "done"), (3, 4, "done")],
+        disparity=much_farther_later,
+        camera=lambda frames: depth_maker.dolly(frames, width=SIZE[0], height=SIZE[1], focal_length=140.0),
+    )
+    depth = depths.load(depth.folder, frame_offset=100)
+    built = [cameras.build_camera(depth, shot, scene=empty_file) for shot in depth.sequence.shots]
+    cameras.cut_between_cameras(depth, empty_file)
+    for frame, camera in ((1, 0), (101, 0), (102, 0), (103, 1), (900, 1)):
+        assert cameras.camera_at(empty_file, frame) == built[camera]
+    blur = [add_depth_of_field(empty_file, depth, shot) for shot in depth.sequence.shots]
+    focus = [camera.data.dof.focus_distance for camera in built]
+    for shot, distance in zip(depth.sequence.shots, focus):
+        found = depths.distances(depth, shot)
+        assert found.near < distance < found.far
+    compositor.prepare(empty_file, SIZE)
+    for frame, node in ((102, blur[0]), (103, blur[1])):
+        node.f_stop /= 2
+        plate = compositor.linear(grain(frame - 100, *SIZE) / 255)
+        found = compositor.render(empty_file, tmp_path, frame)
+        kept = [middle(found, i).std() / middle(plate, i).std() for i in range(6)]
+        nearest = int(np.argmin(np.abs(much_farther_later(frame - 100, 6, 1)[0] - 1 / focus[frame - 102])))
+        assert kept[nearest] == max(kept) and kept[0] < 0.6 < kept[nearest], kept
 
 
 def test_no_camera_is_said_in_a_sentence_and_nothing_changes(tmp_path, empty_file):
