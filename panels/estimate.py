@@ -97,6 +97,8 @@ class _Settings:
                 column.prop(group, parameter.name)
         if facts and facts.licence:
             parts.draw_text(layout, f"Licence: {facts.licence}", width=context.region.width)
+        again = layout.operator("fathom.estimate_video_depth", text="Estimate into New Version", icon="DUPLICATE")
+        again.new_version = True
 
 
 class FATHOM_PT_sequencer(_Estimate, bpy.types.Panel):

@@ -33,7 +33,7 @@ def test_another_folder_chosen_in_the_list_is_what_is_built(tmp_path):
     bpy.ops.fathom.build_camera(focal_length=30.0)
     assert listed()[0].summary == "frames 1-2, 24 x 16, made"
     listed()[0].folder = ""
-    with pytest.raises(RuntimeError, match="has no folder: choose the one with its depth.json"):
+    with pytest.raises(RuntimeError, match=r"has no folder: choose the one with its depth\.json"):
         bpy.ops.fathom.build_camera(focal_length=30.0)
 
 
