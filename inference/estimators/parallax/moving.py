@@ -25,6 +25,7 @@ _SHARE = 0.08  # of its own path in the picture that a moving point must miss by
 _STRENGTH, _SIGMA = 300.0, 6.0
 _DOUBT = 1e-4  # each pixel's own vote for standing still, so that a subject does not spread over a blank sky
 _NEAR = 0.035  # of the long side: how far from a moving track its subject reaches at most
+_GAP = 0.2  # of the height: a blank part of a subject between parts that have tracks
 _VOTES = 6  # fewer moving tracks make no subject
 _FOOTING = 0.35  # of its height, to either side: how far a subject's lowest point carries it
 _SMALLEST = 1e-3  # share of the picture
@@ -162,6 +163,9 @@ def mask(
     far = np.ones((height, width), np.uint8)
     far[y[moving], x[moving]] = 0
     near = cv2.distanceTransform(far, cv2.DIST_L2, 5) < _NEAR * max(height, width)
+    # what lies between two near parts, one above the other, belongs to the subject: a plain skirt has no tracks
+    upright = np.ones((round(_GAP * height), 1), np.uint8)
+    near = cv2.morphologyEx(near.astype(np.uint8), cv2.MORPH_CLOSE, upright) > 0
     inside = (votes[..., 1] > votes[..., 0]) & near
     inside = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(inside)
