@@ -27,7 +27,6 @@ from inference.camera import Camera
 from inference.estimators import parallax
 from inference.estimators.base import Shot
 
-
 FOCAL = 0.9
 """Picture widths, of the synthetic clip; it is given to the solve, since flat walls do not determine it."""
 
@@ -130,11 +129,16 @@ def main() -> None:
         kept = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     seconds = time.perf_counter() - start
     print(f"{len(frames)} frames of {frames.width}x{frames.height}: {seconds / len(frames):.2f} s a frame")
-    for label, spent in watch.seconds.items():
-        print(f"  {label:32s} {spent / len(frames):.3f} s a frame")
+    for label, passed in watch.seconds.items():
+        print(f"  {label:32s} {passed / len(frames):.3f} s a frame")
+    own, child = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    spent = [usage.ru_utime + usage.ru_stime for usage in (own, child)]
+    print(
+        f"  processor time            {spent[0] / len(frames):.2f} s a frame, camera solve {spent[1] / len(frames):.2f}"
+    )
     mebi = 1024 if sys.platform != "darwin" else 1024**2  # ru_maxrss counts kibibytes, on macOS bytes
-    print(f"  peak memory, estimator    {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / mebi:.0f} MiB")
-    print(f"  peak memory, camera solve {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / mebi:.0f} MiB")
+    print(f"  peak memory, estimator    {own.ru_maxrss / mebi:.0f} MiB")
+    print(f"  peak memory, camera solve {child.ru_maxrss / mebi:.0f} MiB")
     print(f"  kept on disk until the end {kept / 2**20:.0f} MiB")
     if result.camera:
         print(f"  focal length {result.camera.focal_length / frames.width:.3f} picture widths")
