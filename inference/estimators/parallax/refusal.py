@@ -182,8 +182,8 @@ def refuse_weak_solve(views: Views) -> None:
     if not _FOCAL_RANGE[0] < share < _FOCAL_RANGE[1]:
         raise Refused(
             f"The camera solve failed: it found a focal length of {share:.2f} picture widths, "
-            f"which no lens for {_FOCAL_RANGE[0]} to {_FOCAL_RANGE[1]} has.",
-            CURE,
+            f"and lenses have {_FOCAL_RANGE[0]} to {_FOCAL_RANGE[1]}.",
+            f"Give the lens's focal length if you know it. {CURE}",
         )
     refuse_weak_points(views)
 

@@ -16,6 +16,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from .mirror import right_way_round
 from .tracks import Tracks
 from .view import Views, straighten
 
@@ -108,6 +109,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     model = _map(database, folder, seed, refine_focal=lens.focal is None)
     if model is None:
         raise SolveError("No camera path explains the motion of the tracked points.")
+    model = right_way_round(model, refine_focal=lens.focal is None)
     return _views(model, straight, keys, lens, seed)
 
 

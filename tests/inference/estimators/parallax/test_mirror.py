@@ -1,0 +1,74 @@
+"""A solve that ended in the scene's mirror image is turned round, and a right one is left alone."""
+
+import numpy as np
+import pycolmap
+import pytest
+
+from inference.estimators.parallax import mirror, solve
+from inference.estimators.parallax.solve import Lens
+from inference.estimators.parallax.tracks import Tracks
+
+WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 750.0, 16, 150
+DISTANCE = 15.0
+
+
+@pytest.fixture
+def scene():
+    """Points that a long lens sees from far away, swinging past them by 20 degrees: little perspective."""
+    generator = np.random.default_rng(4)
+    points = generator.uniform([-1.5, -1.0, -1.0], [1.5, 1.0, 1.0], (POINTS, 3))
+    xy = []
+    for angle in np.linspace(-0.17, 0.17, COUNT):
+        turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+        at = points @ turn.T + [0, 0, DISTANCE]
+        xy.append(FOCAL * at[:, :2] / at[:, 2:] + [(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
+    seen = np.concatenate(xy) + generator.normal(0, 0.2, (COUNT * POINTS, 2))
+    tracks = Tracks(
+        np.arange(COUNT + 1) * POINTS,
+        np.tile(np.arange(POINTS, dtype=np.int32), COUNT),
+        seen.astype(np.float32),
+    )
+    return tracks, points
+
+
+@pytest.fixture
+def model(scene, tmp_path):
+    tracks, _ = scene
+    lens = Lens(width=WIDTH, height=HEIGHT, focal=FOCAL, centre=((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
+    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
+    database = tmp_path / "tracks.db"
+    solve._fill(database, tracks, list(range(COUNT)), lens, FOCAL)
+    solve._verify(database, 0)
+    found = solve._map(database, tmp_path, 0, refine_focal=False)
+    assert found is not None and found.num_points3D() > 100
+    return found
+
+
+def agreement(model, points):
+    """Correlation of the model's depths, as the middle camera sees them, with the true ones."""
+    middle = next(image for image in model.images.values() if int(image.name) == COUNT // 2)
+    pose = middle.cam_from_world().matrix()
+    pairs = [
+        (model.points3D[seen.point3D_id].xyz @ pose[2, :3], points[index, 2])
+        for index, seen in enumerate(middle.points2D)
+        if seen.has_point3D()
+    ]
+    return np.corrcoef(np.array(pairs).T)[0, 1]
+
+
+def test_a_reversed_solve_is_turned_round(model, scene):
+    reversed_model = mirror._mirrored(model)
+    mirror._refine(reversed_model, refine_focal=False)
+    assert agreement(reversed_model, scene[1]) < -0.8  # refining alone does not bring it back
+    assert agreement(mirror.right_way_round(reversed_model, refine_focal=False), scene[1]) > 0.99
+
+
+def test_turning_keeps_a_known_focal_length(model):
+    before = next(iter(model.cameras.values())).focal_length
+    turned = mirror.right_way_round(mirror._mirrored(model), refine_focal=False)
+    assert next(iter(turned.cameras.values())).focal_length == before
+
+
+def test_a_right_solve_is_left_as_it_is(model, scene):
+    assert agreement(model, scene[1]) > 0.99
+    assert mirror.right_way_round(model, refine_focal=False) is model
