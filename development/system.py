@@ -68,13 +68,15 @@ def install(packages: set[str], *, reason: str) -> None:
     names = sorted(packages)
     if not shutil.which("apt-get"):
         raise Problem(f"{reason}. Install what your system calls these Debian packages: {' '.join(names)}.")
-    line = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(names)}"
+    commands = (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *names])
+    line = " && ".join(map(" ".join, commands))
     if os.geteuid() != 0:
         raise Problem(f"{reason}. Run this line as root, then the same command again:\n  {line}")
     print(f"{reason}: installing {' '.join(names)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    if subprocess.run(["sh", "-c", line], env=environment, stdout=subprocess.DEVNULL, check=False).returncode:  # noqa: S607
-        raise Problem(f"apt-get failed, its message stands above. When that is mended, run: {line}")
+    for command in commands:
+        if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode:
+            raise Problem(f"apt-get failed, its message stands above. When that is mended, run: {line}")
 
 
 def _loads(library: str) -> bool:
