@@ -28,8 +28,7 @@ def test(arguments: list[str]) -> int:
     A path among pytest's arguments picks the side that it belongs to.
     """
     versions, rest = _blender_versions(arguments)
-    paths = [Path(a.split("::")[0]).resolve() for a in rest if (ROOT / a.split("::")[0]).exists()]
-    sides = {_side(path) for path in paths}
+    sides = {side for argument in rest if (side := _side_of(argument))}
     worker_only, blender_only = sides == {"worker"}, sides == {"blender"}
     worker = environments.ensure(INFERENCE)
     suites: list[tuple[str, Path]] = []
@@ -46,7 +45,9 @@ def test(arguments: list[str]) -> int:
     for name, python in suites:
         print(f"\n== Tests of {name} ({python.parent.parent.name})", flush=True)
         started = time.monotonic()
-        statuses.append(_run([str(python), "-m", "pytest", *rest], FATHOM_PYTHON=str(worker)))
+        other = "blender" if python == worker else "worker"
+        chosen = [argument for argument in rest if _side_of(argument) != other]
+        statuses.append(_run([str(python), "-m", "pytest", *chosen], FATHOM_PYTHON=str(worker)))
         print(f"== Tests of {name}: {time.monotonic() - started:.0f} s", flush=True)
     failed = [status for status in statuses if status not in (0, NO_TESTS_COLLECTED)]
     if failed:
@@ -85,6 +86,12 @@ def benchmark(arguments: list[str]) -> int:
         print(f"\n== {name}", flush=True)
         statuses.append(_run([str(worker), str(ROOT / "benchmarks" / f"{name}.py"), *arguments]))
     return max(statuses, default=0)
+
+
+def _side_of(argument: str) -> str | None:
+    """The side that one of pytest's arguments belongs to, see `_side`; None where it names no path."""
+    path = ROOT / argument.split("::", maxsplit=1)[0]
+    return _side(path.resolve()) if path.exists() else None
 
 
 def _side(path: Path) -> str:
