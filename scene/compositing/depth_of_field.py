@@ -7,7 +7,7 @@ import math
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import compositor_nodes, nodes, tags
+from .. import compositor_nodes, nodes
 from ..camera import camera_at, find_camera
 from ..depth import Depth
 from . import tree
@@ -78,7 +78,12 @@ def add_depth_of_field(
         compositor_nodes.draft_defocus(node, False)
         setup.mark(node, KIND)
         nodes.feed(nodes.input_of(node, "Image"), before)
-        choose = setup.mark(tree.add_group(setup, _where_group(), "Where There Is Depth"), MIX_KIND)
+        choose = setup.mark(
+            tree.add_group(
+                setup, tree.effect_group(MIX_KIND, "Fathom Where There Is Depth", _build), "Where There Is Depth"
+            ),
+            MIX_KIND,
+        )
         nodes.feed(nodes.input_of(choose, "Effect"), nodes.output_of(node, "Image"))
         tree.insert(setup, nodes.input_of(choose, "Image"), nodes.output_of(choose, "Image"))
         tree.place_after(setup, before.node, [node, choose])
@@ -101,21 +106,16 @@ def add_depth_of_field(
     return node
 
 
-def _where_group() -> bpy.types.NodeTree:
-    """A group that shows an effect where there is depth and the picture elsewhere."""
-    group = tags.find(bpy.data.node_groups, MIX_KIND)
-    if group is None:
-        group = tags.tag(bpy.data.node_groups.new("Fathom Where There Is Depth", "CompositorNodeTree"), MIX_KIND)
-        nodes.interface_output(group, "Image", "Color", description="The effect where there is depth")
-        nodes.interface_input(group, "Image", "Color", description="The picture without the effect")
-        nodes.interface_input(group, "Effect", "Color", description="The picture with the effect")
-        nodes.interface_input(group, "Has Depth", "Float", default=1.0, description="From Fathom Depth")
-        begin, end = nodes.group_ends(group)
-        given = {socket.name: socket for socket in begin.outputs}
-        mixed = compositor_nodes.mix_pictures(group, given["Has Depth"], given["Image"], given["Effect"])
-        nodes.feed(nodes.input_of(end, "Image"), mixed)
-        nodes.arrange(group)
-    return group
+def _build(group: bpy.types.NodeTree) -> None:
+    """An effect where there is depth, and the picture elsewhere."""
+    nodes.interface_output(group, "Image", "Color", description="The effect where there is depth")
+    nodes.interface_input(group, "Image", "Color", description="The picture without the effect")
+    nodes.interface_input(group, "Effect", "Color", description="The picture with the effect")
+    nodes.interface_input(group, "Has Depth", "Float", default=1.0, description="From Fathom Depth")
+    begin, end = nodes.group_ends(group)
+    given = {socket.name: socket for socket in begin.outputs}
+    mixed = compositor_nodes.mix_pictures(group, given["Has Depth"], given["Image"], given["Effect"])
+    nodes.feed(nodes.input_of(end, "Image"), mixed)
 
 
 def _camera(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> bpy.types.Object:

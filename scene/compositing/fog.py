@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import compositor_nodes, nodes, tags
+from .. import compositor_nodes, nodes
 from ..depth import Depth
 from . import tree
 from .depth_group import span
@@ -60,7 +60,7 @@ def add_fog(
     source = tree.distance(setup)
     if node is None:
         before = tree.picture(setup).node
-        node = setup.mark(tree.add_group(setup, _group(), "Fog"), KIND)
+        node = setup.mark(tree.add_group(setup, tree.effect_group(KIND, "Fathom Fog", _build), "Fog"), KIND)
         near, far = span(depth, shot)
         nodes.input_of(node, "Start").default_value = near
         nodes.input_of(node, "End").default_value = far
@@ -73,15 +73,6 @@ def add_fog(
         given["Color"] = (*color[:3], 1.0)
     tree.set_inputs(node, given)
     return node
-
-
-def _group() -> bpy.types.NodeTree:
-    group = tags.find(bpy.data.node_groups, KIND)
-    if group is None:
-        group = tags.tag(bpy.data.node_groups.new("Fathom Fog", "CompositorNodeTree"), KIND)
-        _build(group)
-        nodes.arrange(group)
-    return group
 
 
 def _build(group: bpy.types.NodeTree) -> None:

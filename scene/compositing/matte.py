@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import compositor_nodes, nodes, tags
+from .. import compositor_nodes, nodes
 from ..depth import Depth
 from . import tree
 from .depth_group import span
@@ -51,7 +51,9 @@ def add_depth_matte(
     source = tree.distance(setup)
     if node is None:
         before = tree.picture(setup)
-        node = setup.mark(tree.add_group(setup, _group(), "Depth Matte"), KIND)
+        node = setup.mark(
+            tree.add_group(setup, tree.effect_group(KIND, "Fathom Depth Matte", _build), "Depth Matte"), KIND
+        )
         near, far = span(depth, shot)
         tree.set_inputs(node, {"Target": near, "Tolerance": (far - near) / 3, "Softness": (far - near) / 10})
         nodes.feed(nodes.input_of(node, "Image"), before)
@@ -63,15 +65,6 @@ def add_depth_matte(
     tree.connect(node, source)
     tree.set_inputs(node, {"Target": target, "Tolerance": tolerance, "Softness": softness})
     return node
-
-
-def _group() -> bpy.types.NodeTree:
-    group = tags.find(bpy.data.node_groups, KIND)
-    if group is None:
-        group = tags.tag(bpy.data.node_groups.new("Fathom Depth Matte", "CompositorNodeTree"), KIND)
-        _build(group)
-        nodes.arrange(group)
-    return group
 
 
 def _build(group: bpy.types.NodeTree) -> None:

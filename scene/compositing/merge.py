@@ -68,7 +68,7 @@ def add_z_merge(
     layer.use_pass_z = True
     scene.render.film_transparent = True
     rendered = _render_layers(setup, layer)
-    node = setup.mark(tree.add_group(setup, _group(), "Z Merge"), KIND)
+    node = setup.mark(tree.add_group(setup, tree.effect_group(KIND, "Fathom Z Merge", _build), "Z Merge"), KIND)
     render = before if has_render else nodes.output_of(rendered, "Image")
     tree.insert(setup, nodes.input_of(node, "Render" if has_render else "Image"), nodes.output_of(node, "Image"))
     for name, socket in (
@@ -101,15 +101,6 @@ def _render_layers(setup: tree.Setup, layer: bpy.types.ViewLayer) -> bpy.types.N
     depth = tree.depth_node(setup)
     tree.place_below(setup, depth, node)
     return node
-
-
-def _group() -> bpy.types.NodeTree:
-    group = tags.find(bpy.data.node_groups, KIND)
-    if group is None:
-        group = tags.tag(bpy.data.node_groups.new("Fathom Z Merge", "CompositorNodeTree"), KIND)
-        _build(group)
-        nodes.arrange(group)
-    return group
 
 
 def _build(group: bpy.types.NodeTree) -> None:

@@ -6,6 +6,7 @@ What Fathom adds stands in one frame per shot and is found again by custom prope
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -156,6 +157,16 @@ def connect(node: bpy.types.Node, source: Distance) -> None:
     for name, socket in (("Z", source.z), ("Has Depth", source.has_depth)):
         if name in node.inputs and not nodes.input_of(node, name).is_linked:
             nodes.feed(nodes.input_of(node, name), socket)
+
+
+def effect_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], None]) -> bpy.types.NodeTree:
+    """The node group of an effect, made by `build` if the file does not have it yet."""
+    group = tags.find(bpy.data.node_groups, kind)
+    if group is None:
+        group = tags.tag(bpy.data.node_groups.new(name, "CompositorNodeTree"), kind)
+        build(group)
+        nodes.arrange(group)
+    return group
 
 
 def effect_inputs(group: bpy.types.NodeTree) -> None:
