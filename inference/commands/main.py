@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
-from .. import environment, events, exit_codes
+from .. import compiled_code, events, exit_codes
 from . import doctor, estimate, estimators, evaluate
 
 _EPILOG = f"""exit codes:
@@ -66,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         One of `inference.exit_codes`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _compile_into_data_folder()
+    compiled_code.keep_in_data_folder()
     try:
         options = build().parse_args(given)
     except _Usage as wrong:
@@ -76,15 +73,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(events.encode(events.Error(code=exit_codes.USAGE, what=what)), flush=True)
         return exit_codes.USAGE
     return int(options.run(options))
-
-
-def _compile_into_data_folder() -> None:
-    """Let numba keep what it compiles in Fathom's own folder, not in the extension's, which may be read-only."""
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return
-    folder = environment.data_folder() / "cache" / "numba"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = Path(tempfile.gettempdir()) / f"fathom-numba-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)

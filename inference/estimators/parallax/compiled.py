@@ -7,13 +7,11 @@ lock, so frames are worked on in parallel threads, and never across threads with
 
 from __future__ import annotations
 
-import os
+from ...compiled_code import keep_in_data_folder
 
-from ...environment import data_folder
+keep_in_data_folder()
 
-os.environ.setdefault("NUMBA_CACHE_DIR", str(data_folder() / "compiled"))
-
-import numba  # after the line above: it reads the environment when it is imported
+import numba  # noqa: E402 - after the line above: it reads the environment when it is imported
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
 """Decorator: compile for the first arguments' types, keep the machine code, release the interpreter's lock."""
