@@ -69,7 +69,7 @@ def _as_text(name: str, info: EstimatorInfo | None, lacks: Lacks) -> str:
 
 def _needs(info: EstimatorInfo) -> str:
     needs = [f"packages {', '.join(info.packages)}"] if info.packages else []
-    needs += [f"weights {weights.repository} ({weights.licence})" for weights in info.weights]
+    needs += [f"weights {model.repository} ({model.licence.title})" for model in info.models]
     needs += {"unused": [], "useful": ["a GPU helps"], "needed": ["an NVIDIA GPU"]}[info.gpu]
     return "; ".join(needs) or "nothing beyond Fathom's own packages"
 

@@ -7,12 +7,14 @@ to list them, so an ``__init__.py`` must not import heavy packages: ``estimate``
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..camera import Camera
-from ..depth_sequence import Quantity, Weights
+from ..depth_sequence import Quantity
+from ..models.facts import Model
 
 if TYPE_CHECKING:  # estimators are listed, and their lacks told, also where numpy itself is missing
     import numpy as np
@@ -77,8 +79,8 @@ class EstimatorInfo:
         Licence of code and weights together, as the artist must respect it.
     packages : tuple of str
         Import names of what it needs beyond the light set of packages.
-    weights : tuple of Weights
-        What must have been downloaded.
+    models : tuple of Model
+        Weights that must have been downloaded, and their licences accepted.
     gpu : 'unused', 'useful' or 'needed'
     quantity : Quantity
     default_size : int
@@ -100,7 +102,7 @@ class EstimatorInfo:
     quantity: Quantity
     default_size: int
     packages: tuple[str, ...] = ()
-    weights: tuple[Weights, ...] = ()
+    models: tuple[Model, ...] = ()
     gpu: Literal["unused", "useful", "needed"] = "unused"
     size_multiple: int = 1
     minimum_frames: int = 1
@@ -172,6 +174,8 @@ class Shot:
     progress : ReportProgress
     check : callable
         Raises `Cancelled` when the run should stop; to be called between steps of at most half a second.
+    warn : callable
+        Tells the artist, at once and in one sentence, what does not stop the work; `ShotResult.warnings` come last.
     """
 
     frames: Frames
@@ -184,6 +188,7 @@ class Shot:
     write: Writer
     progress: ReportProgress
     check: Any
+    warn: Callable[[str], None] = field(default=lambda message: None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from pathlib import Path
 
-from .. import environment, estimators, exit_codes, packages
-from ..depth_sequence import Weights
+from .. import estimators, exit_codes, packages
 from ..faults import Failure
+from ..models import store
 from .base import EstimatorInfo, Shot, ShotResult
 
 Estimate = Callable[[Shot], ShotResult]
@@ -61,9 +60,12 @@ def lacks(facts: EstimatorInfo) -> list[tuple[str, str]]:
     if absent:
         install = f"{packages.sys.executable} -m pip install {' '.join(absent)}"
         found.append((f"{facts.label} needs the packages {', '.join(absent)}.", f"Run: {install}"))
-    for weights in facts.weights:
-        if not weights_path(weights).exists():
-            found.append((f"The weights {weights.repository} ({weights.file}) are missing.", _download(weights)))
+    for model in facts.models:
+        absent = store.missing(model)
+        if absent:
+            found.append(
+                (f"The weights {model.label} are missing ({', '.join(absent)}).", store.download_command(model))
+            )
     if facts.gpu == "needed" and not _has_gpu():
         found.append((f"{facts.label} needs an NVIDIA GPU.", "Use the estimator parallax, which needs none."))
     return found
@@ -80,24 +82,6 @@ def require(facts: EstimatorInfo) -> None:
     found = lacks(facts)
     if found:
         raise Failure(exit_codes.MISSING, " ".join(what for what, _ in found), cure=" ".join(cure for _, cure in found))
-
-
-def weights_folder() -> Path:
-    """Where downloaded weights lie, in the Hugging Face cache's own layout."""
-    return environment.data_folder() / "huggingface" / "hub"
-
-
-def weights_path(weights: Weights) -> Path:
-    """Where a file of weights lies once it has been downloaded."""
-    folder = f"models--{weights.repository.replace('/', '--')}"
-    return weights_folder() / folder / "snapshots" / weights.revision / weights.file
-
-
-def _download(weights: Weights) -> str:
-    return (
-        f"Run: hf download {weights.repository} {weights.file} --revision {weights.revision} "
-        f'--cache-dir "{weights_folder()}"'
-    )
 
 
 def _has_gpu() -> bool:

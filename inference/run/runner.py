@@ -18,6 +18,7 @@ from ..job import Job, Source, validate
 from ..media import working
 from ..media.clip import Clip, open_clip
 from ..media.mattes import mattes
+from ..models import store
 from . import checks, output, shots, state
 from .output import Output
 from .parameters import resolve
@@ -123,7 +124,7 @@ def estimate(
                     confidence=info.confidence_meaning if info.gives_confidence else None,
                     parameters=parameters,
                     seed=job.seed,
-                    weights=info.weights,
+                    weights=store.records(info.models),
                     versions=_versions(info),
                     seconds=round(clerk.seconds(), 2),
                 )

@@ -112,6 +112,7 @@ def run_shot(
                 write=keeper,
                 progress=_reporter(task.meter, label),
                 check=task.check,
+                warn=lambda message: _warn(task, label, message),
             )
         )
     except Refused as refused:
@@ -122,7 +123,7 @@ def run_shot(
         )
     keeper.complete()
     for warning in result.warnings:
-        task.emit(events.Warning(message=f"{label.capitalize()}: {warning}" if label else warning))
+        _warn(task, label, warning)
     camera = _checked(result.camera, task.info, frames)
     spread = _upsample_all(task, frames, label, upsampling) if task.full_size else keeper.spread
     return depth_sequence.Shot(
@@ -132,6 +133,10 @@ def run_shot(
         range=spread.range(),
         camera=camera.scaled(task.clip.width, task.clip.height) if camera else None,
     )
+
+
+def _warn(task: Task, label: str, message: str) -> None:
+    task.emit(events.Warning(message=f"{label.capitalize()}: {message}" if label else message))
 
 
 class _Keeper:

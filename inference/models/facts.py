@@ -1,0 +1,77 @@
+"""What is known of a network's weights before they are there. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Licence:
+    """The terms of use of weights, which the user accepts once by name.
+
+    Attributes
+    ----------
+    name : str
+        How it is accepted and recorded; lower case with hyphens.
+    title : str
+        As its owner calls it.
+    summary : str
+        What it permits and forbids, one sentence.
+    url : str
+        Where its text can be read.
+    """
+
+    name: str
+    title: str
+    summary: str
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """A file of a repository that is needed.
+
+    Attributes
+    ----------
+    path : str
+        Inside the repository, with forward slashes.
+    size : int
+        Bytes, about: what is told, and asked of the disk, before the hub has been asked.
+    """
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The files of one repository that an estimator needs, at one revision.
+
+    Attributes
+    ----------
+    name : str
+        What the user types; lower case with hyphens.
+    label : str
+        What it is, for the artist.
+    repository : str
+        ``owner/name`` on the Hugging Face hub.
+    revision : str
+        Full commit hash.
+    revision_checked : bool
+        Whether that revision was looked up on the hub itself; False: it is taken from published pins of others.
+    licence : Licence
+    files : tuple of ModelFile
+    """
+
+    name: str
+    label: str
+    repository: str
+    revision: str
+    revision_checked: bool
+    licence: Licence
+    files: tuple[ModelFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, about."""
+        return sum(file.size for file in self.files)
