@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .. import environment, exit_codes, packages
+from .. import devices, environment, exit_codes, packages
 from ..estimators import registry
 
 _OLDEST_PYTHON = (3, 11)
@@ -113,10 +113,15 @@ def _device() -> Finding:
     try:
         import torch  # type: ignore[import-not-found, unused-ignore]
 
-        if not torch.cuda.is_available():
+        found = devices.find()
+        if found == "cpu":
             return Finding(topic="device", what=f"{cores} (torch {torch.__version__} finds no GPU)")
-        free, total = torch.cuda.mem_get_info()
-        what = f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free; {cores}"
+        if found == "mps":  # shares the computer's memory, of which the next line tells
+            size = torch.mps.recommended_max_memory()
+            what = f"{devices.name(found)}, up to {size / 1e9:.1f} GB of the computer's memory; {cores}"
+            return Finding(topic="device", what=what)
+        free, total = torch.cuda.mem_get_info(found)
+        what = f"{devices.name(found)}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free; {cores}"
         return Finding(topic="device", what=what)
     except Exception as error:  # whatever a broken driver or torch raises is what the artist should see
         return Finding(

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from .. import depth_sequence, events, exit_codes, packages
+from .. import depth_sequence, devices, events, exit_codes, packages
 from ..depth_sequence import DepthSequence
 from ..estimators import registry
 from ..estimators.base import Cancelled, EstimatorInfo
@@ -18,7 +19,7 @@ from ..job import Job, Source, validate
 from ..media import working
 from ..media.clip import Clip, open_clip
 from ..media.mattes import mattes
-from ..models import store
+from ..models import inspection, store
 from . import checks, output, shots, state
 from .output import Output
 from .parameters import resolve
@@ -73,6 +74,12 @@ def estimate(
         if cancelled():
             raise Cancelled
 
+    inspection.ensure(
+        info.models,
+        check=check,
+        reading=lambda label: emit(events.Stage(name="weights", label=f"Checking {label}")),
+    )
+    weights = store.records(info.models)
     with open_clip(job.source) as clip:
         first, last = checks.frames_of(job, clip)
         clip.require(first, last)
@@ -81,7 +88,7 @@ def estimate(
         checks.check_source_is_safe(job, folder, first, last)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
-        key = state.key_of(job, first, last, _versions(info), _device(info))
+        key = state.key_of(job, first, last, _versions(info), _device(info, parameters))
         with output.opened(
             folder, key=key, fingerprint=job.fingerprint(), frames=(first, last), overwrite=overwrite, emit=emit
         ) as out:
@@ -124,7 +131,7 @@ def estimate(
                     confidence=info.confidence_meaning if info.gives_confidence else None,
                     parameters=parameters,
                     seed=job.seed,
-                    weights=store.records(info.models),
+                    weights=weights,
                     versions=_versions(info),
                     seconds=round(clerk.seconds(), 2),
                 )
@@ -259,11 +266,8 @@ def _versions(info: EstimatorInfo) -> dict[str, str]:
     return packages.versions() | {name: version for name in sorted(own) if (version := packages.installed(name))}
 
 
-def _device(info: EstimatorInfo) -> str:
-    """What computes: the GPU's name where the estimator can use one."""
-    if info.gpu != "unused" and packages.importable("torch"):
-        import torch  # type: ignore[import-not-found, unused-ignore]
-
-        if torch.cuda.is_available():
-            return str(torch.cuda.get_device_name())
-    return "cpu"
+def _device(info: EstimatorInfo, parameters: dict[str, Any]) -> str:
+    """What computes: the GPU's name where the estimator can use one and the job does not say otherwise."""
+    if info.gpu == "unused":
+        return "cpu"
+    return devices.name(devices.find(str(parameters.get("device", devices.AUTO))))

@@ -1,0 +1,34 @@
+"""Which device a job is told apart by: work that a GPU began is not gone on with on another."""
+
+from dataclasses import replace
+
+import pytest
+
+from inference import devices
+from inference.estimators import registry
+from inference.faults import Failure
+from inference.run import runner
+
+INFO = replace(registry.info("parallax"), gpu="useful")
+
+
+@pytest.fixture
+def card(monkeypatch):
+    monkeypatch.setattr(devices, "_cards", lambda: 1)
+    monkeypatch.setattr(devices, "_current", lambda: 0)
+    monkeypatch.setattr(devices, "name", lambda device: "A Card" if device == "cuda:0" else device)
+
+
+def test_a_job_is_told_by_the_card_that_it_gets(card):
+    assert runner._device(INFO, {}) == "A Card"
+    assert runner._device(INFO, {"device": "auto"}) == "A Card"
+    assert runner._device(INFO, {"device": "cpu"}) == "cpu"
+
+
+def test_an_estimator_that_uses_no_gpu_runs_on_the_processor(card):
+    assert runner._device(replace(INFO, gpu="unused"), {}) == "cpu"
+
+
+def test_a_device_that_is_not_there_is_refused_before_any_work():
+    with pytest.raises(Failure, match="not here|not installed"):
+        runner._device(INFO, {"device": "cuda:99"})
