@@ -1,0 +1,190 @@
+"""DepthCrafter's four networks: read from files, checked tensor by tensor, or made up at random."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNetSpatioTemporalConditionModel
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from .state_dict import read_into
+
+CLASSES = {
+    "unet": UNetSpatioTemporalConditionModel,
+    "vae": AutoencoderKLTemporalDecoder,
+    "image_encoder": CLIPVisionModelWithProjection,
+}
+RELEASED: dict[str, dict[str, Any]] = {
+    "unet": {},  # diffusers' defaults are SVD's, but for the width of its frame count, which is not used
+    "vae": {
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "block_out_channels": [128, 256, 512, 512],
+        "layers_per_block": 2,
+    },
+    "image_encoder": {
+        "hidden_size": 1280,
+        "intermediate_size": 5120,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 16,
+        "image_size": 224,
+        "patch_size": 14,
+        "projection_dim": 1024,
+        "hidden_act": "gelu",
+    },
+    "scheduler": {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "num_train_timesteps": 1000,
+        "prediction_type": "v_prediction",
+        "interpolation_type": "linear",
+        "timestep_spacing": "leading",
+        "steps_offset": 1,
+        "timestep_type": "continuous",
+        "use_karras_sigmas": True,
+        "sigma_min": 0.002,
+        "sigma_max": 700.0,
+    },
+}
+"""Constructor arguments of the released networks."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of one run, without gradients.
+
+    Attributes
+    ----------
+    unet : UNetSpatioTemporalConditionModel
+    vae : AutoencoderKLTemporalDecoder
+        Its encoder in float32, which the released one needs; its decoder in the dtype of the run.
+    image_encoder : CLIPVisionModelWithProjection
+    scheduler : EulerDiscreteScheduler
+    """
+
+    unet: Any
+    vae: Any
+    image_encoder: Any
+    scheduler: Any
+
+    def prepared(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Networks:
+        """The same networks, brought in place to a device and the dtypes of a run, ready for inference.
+
+        Convolutions keep their weights channels last, the order in which their inputs come.
+        """
+        for network in (self.unet, self.vae, self.image_encoder):
+            network.requires_grad_(False).eval()
+            torch.nn.Module.to(network, device=device, dtype=dtype)  # diffusers' own `to` warns of nothing
+            for layer in network.modules():
+                if isinstance(layer, torch.nn.Conv2d):
+                    layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+        self.vae.encoder.float()
+        self.vae.quant_conv.float()
+        return self
+
+
+def load(
+    depthcrafter: Path, svd: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Networks:
+    """Read the networks from their folders.
+
+    Parameters
+    ----------
+    depthcrafter : Path
+        Holds ``config.json`` and ``diffusion_pytorch_model.safetensors`` of the depth UNet.
+    svd : Path
+        Holds ``image_encoder/``, ``vae/`` and ``scheduler/`` of Stable Video Diffusion.
+    device, dtype
+        See `Networks.prepared`.
+
+    Raises
+    ------
+    Failure
+        MISSING: a file is not there, is broken, or belongs to another network; it names the file and the tensor.
+    """
+    places = {
+        "unet": (depthcrafter / "config.json", depthcrafter / "diffusion_pytorch_model.safetensors"),
+        "vae": (svd / "vae" / "config.json", svd / "vae" / "diffusion_pytorch_model.fp16.safetensors"),
+        "image_encoder": (svd / "image_encoder" / "config.json", svd / "image_encoder" / "model.fp16.safetensors"),
+    }
+    found = {}
+    for part, (config, weights) in places.items():
+        network = _empty(part, read_config(config))
+        read_into(network, weights)
+        found[part] = network
+    scheduler = EulerDiscreteScheduler.from_config(read_config(svd / "scheduler" / "scheduler_config.json"))
+    return Networks(**found, scheduler=scheduler).prepared(device, dtype)
+
+
+def random_networks(
+    *,
+    seed: int = 0,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Networks:
+    """Networks with made-up weights, to measure speed and memory where the released ones are not at hand.
+
+    Parameters
+    ----------
+    seed : int
+    config : mapping or None
+        Constructor arguments by part; None: those of the released networks.
+    device : device
+        On ``meta`` nothing is allocated.
+    dtype
+        See `Networks.prepared`.
+    """
+    config = config or RELEASED
+    generator = None if str(device) == "meta" else torch.Generator(device).manual_seed(seed)
+    found = {}
+    for part in CLASSES:
+        network = _empty(part, dict(config[part]))
+        if generator is not None:
+            for name, parameter in list(network.named_parameters()):
+                _assign(network, name, _made_up(name, parameter.shape, generator, dtype))
+        found[part] = network
+    scheduler = EulerDiscreteScheduler.from_config(dict(config["scheduler"]))
+    return Networks(**found, scheduler=scheduler).prepared(device, dtype)
+
+
+def _empty(part: str, config: dict[str, Any]) -> Any:
+    """A network without weights; only buffers that no file holds are made."""
+    with init_empty_weights(include_buffers=False):
+        if part == "image_encoder":
+            return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(config))
+        return CLASSES[part].from_config(config)
+
+
+def _made_up(name: str, shape: torch.Size, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
+    """Values that keep the size of what flows through a layer about the same, so that half precision stays finite."""
+    values = torch.empty(shape, device=generator.device, dtype=dtype)
+    if len(shape) < 2:
+        return values.fill_(1.0 if name.endswith("weight") else 0.0)
+    return values.normal_(generator=generator).mul_(1 / math.sqrt(math.prod(shape[1:])))
+
+
+def _assign(network: torch.nn.Module, name: str, values: torch.Tensor) -> None:
+    owner, _, last = name.rpartition(".")
+    setattr(network.get_submodule(owner), last, torch.nn.Parameter(values, requires_grad=False))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A network's ``config.json``; a `Failure` (MISSING) where it is none."""
+    from .state_dict import damaged
+
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, str(error)) from error
+    if not isinstance(config, dict):
+        raise damaged(path, "it is no JSON object")
+    # the class name of the depth UNet is one of its authors' own; its arguments are SVD's
+    return {key: value for key, value in config.items() if not key.startswith("_")}

@@ -1,0 +1,242 @@
+"""The stages of an estimate: encode frames, denoise one segment, decode a chunk of latents.
+
+The whole clip at once (`pipeline`) and the stream of segments (`streaming`) call these same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from ... import exit_codes
+from ...faults import Failure
+from .embedding import embed
+from .execution import plain
+from .execution.plan import Plan
+from .networks import Networks
+
+FRAMES_PER_SECOND, MOTION_BUCKET = 7, 127
+"""What every video is said to be; SVD's usual values, given as they are."""
+
+Check = Callable[[], None]
+T = TypeVar("T")
+
+
+class Attempt(Protocol):
+    """Runs a function with the plan of the moment, and again with a smaller one where memory does not suffice."""
+
+    def __call__(self, work: Callable[[Plan], T], /) -> T: ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the UNet is told of frames, in the computer's memory.
+
+    Attributes
+    ----------
+    latents : Tensor [n, 4, h, w]
+        float32, the mode of the autoencoder's distribution, not scaled.
+    embeddings : Tensor [n, channels]
+        CLIP's, in the dtype of its network.
+    """
+
+    latents: Tensor
+    embeddings: Tensor
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def __getitem__(self, frames: slice) -> Encoded:
+        return Encoded(self.latents[frames], self.embeddings[frames])
+
+    def __add__(self, other: Encoded) -> Encoded:
+        return Encoded(torch.cat([self.latents, other.latents]), torch.cat([self.embeddings, other.embeddings]))
+
+
+@torch.inference_mode()
+def encode(
+    networks: Networks,
+    frames: Tensor,
+    noise: Tensor,
+    *,
+    device: torch.device,
+    attempt: Attempt,
+    check: Check = lambda: None,
+) -> Encoded:
+    """Encode frames one by one; how many are passed together changes nothing beyond rounding.
+
+    Parameters
+    ----------
+    networks : Networks
+    frames : Tensor [n, 3, H, W]
+        float32, 0 to 1.
+    noise : Tensor [n, 3, H, W]
+        What is added to the frames in [-1, 1] after CLIP has seen them and before the autoencoder does.
+    """
+
+    def work(plan: Plan) -> Encoded:
+        pixels = frames.to(device, non_blocking=True)
+        embeddings = embed(networks.image_encoder, pixels)
+        check()
+        latents = plain.encode(networks.vae, 2 * pixels - 1 + noise.to(device), plan=plan, check=check)
+        return Encoded(latents.cpu(), embeddings.cpu())
+
+    return attempt(work)
+
+
+@torch.inference_mode()
+def denoise(
+    networks: Networks,
+    latents: Tensor,
+    conditions: Encoded,
+    *,
+    steps: int,
+    guidance: float,
+    noise_augmentation: float,
+    device: torch.device,
+    attempt: Attempt,
+    check: Check = lambda: None,
+    progress: Callable[[int], None] = lambda steps_done: None,
+) -> Tensor:
+    """Denoise one segment from the first noise level to none.
+
+    Parameters
+    ----------
+    networks : Networks
+    latents : Tensor [n, 4, h, w]
+        float32, at the first noise level, see `first_sigmas`.
+    conditions : Encoded
+        Of the same frames.
+    steps : int
+    guidance : float
+        Classifier-free guidance, one factor for all frames; at most 1: none, and no second pass.
+    noise_augmentation : float
+        Strength of the noise that the frames were encoded with.
+    progress : callable
+        Hears how many steps are done.
+
+    Returns
+    -------
+    Tensor [n, 4, h, w]
+        float32, on the computer's side.
+
+    Raises
+    ------
+    Failure
+        FAILED: the values are no numbers any more.
+    """
+    scheduler = networks.scheduler
+    scheduler.set_timesteps(steps)  # for every segment anew: it also sets the count of steps back
+    added = torch.tensor([FRAMES_PER_SECOND, MOTION_BUCKET, noise_augmentation], device=device)
+    added = added.to(networks.unet.conv_in.weight.dtype)
+    video, embeddings = conditions.latents.to(device), conditions.embeddings.to(device)
+    # Kept in float32 between the steps: at the first noise level half precision would round the anchor away.
+    current = latents.to(device, torch.float32)
+    for index, timestep in enumerate(scheduler.timesteps):
+        scaled = scheduler.scale_model_input(current, timestep)
+
+        def work(plan: Plan, scaled: Tensor = scaled, timestep: Tensor = timestep) -> Tensor:
+            def velocity(video: Tensor, embeddings: Tensor) -> Tensor:
+                return plain.predict(
+                    networks.unet,
+                    scaled,
+                    video,
+                    embeddings,
+                    added_ids=added,
+                    timestep=timestep,
+                    plan=plan,
+                    check=check,
+                ).float()
+
+            given = velocity(video, embeddings)
+            if guidance <= 1:
+                return given
+            free = velocity(torch.zeros_like(video), torch.zeros_like(embeddings))
+            return free + guidance * (given - free)
+
+        current = scheduler.step(attempt(work), timestep, current).prev_sample
+        _refuse_overflow(current, networks)
+        progress(index + 1)
+        check()
+    return current.cpu()
+
+
+def first_sigmas(networks: Networks, steps: int) -> tuple[float, float]:
+    """Standard deviation of the first latents: of anchored frames, and of all others.
+
+    SVD's scheduler counts the signal's own variance in for pure noise, sqrt(sigma^2 + 1).
+    """
+    networks.scheduler.set_timesteps(steps)
+    return float(networks.scheduler.sigmas[0]), float(networks.scheduler.init_noise_sigma)
+
+
+@torch.inference_mode()
+def decode(
+    networks: Networks, latents: Tensor, *, device: torch.device, attempt: Attempt, check: Check = lambda: None
+) -> Tensor:
+    """Decode one chunk of frames, which the decoder's temporal layers see together.
+
+    Parameters
+    ----------
+    networks : Networks
+    latents : Tensor [n, 4, h, w]
+
+    Returns
+    -------
+    Tensor [n, H, W]
+        Disparity, float32, 0 to 1, on the device: the mean of the decoder's three channels. It is not stretched to
+        any range, so that all chunks and windows share one scale.
+    """
+    scaled = latents.to(device) / networks.vae.config.scaling_factor
+
+    def work(plan: Plan) -> Tensor:
+        pictures = plain.decode(networks.vae, scaled, plan=plan, check=check)
+        return (pictures.float() / 2 + 0.5).clamp(0, 1).mean(dim=1)
+
+    return attempt(work)
+
+
+@contextmanager
+def placed(
+    networks: Networks, stage: Literal["encode", "denoise", "decode"], plan: Plan, device: torch.device
+) -> Iterator[None]:
+    """Bring what a stage needs to the device for a while, where the plan keeps networks in the computer's memory."""
+    needed = {
+        "encode": [networks.image_encoder, networks.vae.encoder, networks.vae.quant_conv],
+        "denoise": [] if plan.blocks_on_host else [networks.unet],
+        "decode": [networks.vae.decoder],
+    }[stage]
+    for module in needed:
+        torch.nn.Module.to(module, device=device)
+    try:
+        yield
+    finally:
+        if plan.networks_on_host:
+            for module in needed:
+                torch.nn.Module.to(module, device="cpu")
+
+
+def _refuse_overflow(latents: Tensor, networks: Networks) -> None:
+    """Never let values that are no numbers become depth."""
+    bad = ~torch.isfinite(latents).flatten(1).all(dim=1)
+    if not bool(bad.any()):
+        return
+    dtype = str(networks.unet.conv_in.weight.dtype).removeprefix("torch.")
+    where = f"in {int(bad.sum())} of {len(bad)} frames of a window"
+    if dtype == "float32":
+        raise Failure(
+            exit_codes.FAILED,
+            f"The network's values are no numbers any more, {where}, although it runs in float32.",
+            "Its weights are damaged.",
+            "Check them with: python -m inference models verify",
+        )
+    raise Failure(
+        exit_codes.FAILED,
+        f"The network's values left the range of {dtype} {where}; nothing of it was written as depth.",
+        cure="Choose another precision (--parameter precision=bf16, or fp32, which takes twice the memory).",
+    )

@@ -1,0 +1,110 @@
+"""Long clips in overlapping segments: where they lie and how they are joined (paper, section 3.4, figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ... import exit_codes
+from ...faults import Failure
+
+
+def check_window(window: int, overlap: int) -> None:
+    """Refuse a window that its overlap fills.
+
+    Raises
+    ------
+    Failure
+        USAGE.
+    """
+    if window < 1:
+        raise Failure(exit_codes.USAGE, f"The window must be 1 frame or more, not {window}.")
+    if not 0 <= overlap < window:
+        raise Failure(
+            exit_codes.USAGE,
+            f"The overlap ({overlap} frames) must be 0 or more and smaller than the window ({window} frames).",
+            cure=f"Choose an overlap of {min(25, window // 4)}, or a longer window.",
+        )
+
+
+def segments(count: int, window: int, overlap: int) -> list[range]:
+    """The segments of a clip of `count` frames, each given as the range of its frames.
+
+    A clip that fits into the window is one segment. Otherwise each begins `window` - `overlap` frames after the one
+    before, and the last may be as short as `overlap` + 1 frames.
+    """
+    check_window(window, overlap)
+    if count <= window:
+        return [range(count)]
+    stride = window - overlap
+    return [range(start, min(start + window, count)) for start in range(0, count - overlap, stride)]
+
+
+def extended(
+    latents: Tensor,
+    index: int,
+    start: Tensor,
+    *,
+    overlap: int,
+    anchor: bool,
+    stitch: bool,
+    sigmas: tuple[float, float],
+    denoise: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Denoise the next segment and join it to what is there.
+
+    Parameters
+    ----------
+    latents : Tensor [n, 4, h, w]
+        Denoised so far; its last `overlap` frames are the segment's first. Not read for the first segment.
+    index : int
+        Of the segment, from 0.
+    start : Tensor [m, 4, h, w]
+        Standard normal noise for it, see `noise.segment_noise`.
+    overlap : int
+    anchor : bool
+        Whether overlapped frames start from what the segment before has made of them, so that both agree in scale
+        and shift; False: from pure noise of their own.
+    stitch : bool
+        See `joined`.
+    sigmas : (float, float)
+        See `stages.first_sigmas`.
+    denoise : callable
+        Takes the segment's first latents [m, 4, h, w] and returns them denoised.
+
+    Returns
+    -------
+    Tensor [n + m - overlap, 4, h, w]
+        With the overlapped frames as both segments have them.
+    """
+    sigma, pure = sigmas
+    if index == 0 or overlap == 0:
+        new = denoise(start * pure)
+        return new if index == 0 else torch.cat([latents, new])
+    before = latents[-overlap:]
+    if anchor:
+        new = denoise(torch.cat([before + start[:overlap] * sigma, start[overlap:] * pure]))
+    else:
+        new = denoise(start * pure)
+    return torch.cat([latents[:-overlap], joined(before, new[:overlap], stitch=stitch), new[overlap:]])
+
+
+def joined(before: Tensor, after: Tensor, *, stitch: bool) -> Tensor:
+    """The overlapped frames of two segments as one.
+
+    Parameters
+    ----------
+    before, after : Tensor [overlap, 4, h, w]
+        Latents of the same frames in the earlier and in the later segment.
+    stitch : bool
+        True: mortise and tenon, the later segment's weight grows linearly from 0 to 1, both included (figure 3).
+        False: the plain mean, the baseline of the paper's ablation (section 4.3).
+    """
+    overlap = len(before)
+    if stitch:
+        weight = torch.linspace(0, 1, overlap, device=before.device).reshape(-1, 1, 1, 1)
+    else:
+        weight = torch.full((overlap, 1, 1, 1), 0.5, device=before.device)
+    return weight * after + (1 - weight) * before

@@ -1,0 +1,36 @@
+"""The tiny networks that the reference outputs in ``tests/inference/golden`` were made with."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The facts of the reference cases, ``depthcrafter.json``, with the arrays under ``arrays``."""
+    facts = json.loads((GOLDEN / "depthcrafter.json").read_text())
+    with np.load(GOLDEN / "depthcrafter.npz") as arrays:
+        facts["arrays"] = {name: arrays[name] for name in arrays.files}
+    return facts
+
+
+@pytest.fixture
+def tiny_networks(golden):
+    """Fresh tiny networks, float32 on the CPU, with the reference's weights."""
+    from inference.estimators.depthcrafter.networks import random_networks
+
+    spec = importlib.util.spec_from_file_location("golden_fill", GOLDEN / "fill.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    networks = random_networks(config=golden["config"])
+    seed = golden["weight_seed"]
+    for offset, network in enumerate((networks.unet, networks.vae, networks.image_encoder)):
+        module.fill(network, seed + offset)
+    return networks
