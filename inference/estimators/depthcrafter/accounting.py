@@ -1,0 +1,196 @@
+"""What a computation needs, without doing it: peak memory and floating-point operations, by a dry run.
+
+The very code that will run is run on torch's ``meta`` device, where tensors have shapes but no values and no memory.
+``meta`` stands for the GPU; what the code moves to the computer's memory on the way (``.cpu()``, ``module.to("cpu")``)
+is no longer counted, and costs nothing here either.
+
+What is taken for granted of the real device:
+
+* Attention is fused (PyTorch's flash, memory-efficient or cuDNN kernels, and flash on the processor): the matrix of
+  scores is never in memory. Heads wider than 256, as the autoencoder's single head, go to the memory-efficient kernel,
+  which takes any width in float16, bfloat16 and float32. Only where the caller says so (Apple's GPUs) are the scores
+  counted: twice, before and after their softmax.
+* A convolution whose input is not channels last gets workspace for a copy of its input and of its output, because
+  cuDNN's tensor-core kernels and oneDNN's bring them into their own order. One that is channels last gets none.
+* GroupNorm copies an input that is channels last: PyTorch's CUDA kernel knows contiguous inputs only.
+* What is the same for every computation is not counted here: the driver's context, the workspace of matrix products
+  and what the caching allocator loses between blocks; see `memory`.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+aten: Any = torch.ops.aten
+
+BLOCK = 512
+"""Bytes that every allocation on a CUDA card is rounded up to."""
+
+_MAKERS = {aten.empty.memory_format, aten.empty_strided.default, aten.zeros.default}
+
+
+def peak_bytes(work: Callable[[], object], *, resident: Iterable[Tensor] = (), fused_attention: bool = True) -> int:
+    """The most bytes that tensors on ``meta`` occupy at any moment of `work`.
+
+    Parameters
+    ----------
+    work : callable
+        Called once. Questions to values (``bool(tensor)``) are answered with zero.
+    resident : iterable of Tensor
+        What lies on ``meta`` before, such as weights; tensors that share storage count once.
+    fused_attention : bool
+        Whether attention goes without the matrix of its scores.
+
+    Returns
+    -------
+    int
+        The peak, with resident tensors and the workspaces named above.
+    """
+    ledger = _Ledger()
+    ledger.enter_all(resident)
+    with ledger, _Attention(ledger, fused=fused_attention):
+        work()
+    return ledger.peak
+
+
+def flops(work: Callable[[], object]) -> int:
+    """The floating-point operations of `work` on ``meta``: of matrix products, convolutions and attention.
+
+    Counted by torch's own `FlopCounterMode`: a multiplication and an addition are two.
+    """
+    counter = FlopCounterMode(display=False)
+    with _Ledger(), counter, _Attention(None, fused=True):
+        work()
+    return int(counter.get_total_flops())
+
+
+def bytes_of(tensors: Iterable[Tensor]) -> int:
+    """The bytes that tensors occupy, each storage once."""
+    storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())
+
+
+def on_host(shape: Iterable[int], dtype: torch.dtype) -> Tensor:
+    """A stand-in for a tensor in the computer's memory: it has the shape, but one value for all places."""
+    return torch.zeros((), dtype=dtype, device="cpu").expand(tuple(shape))
+
+
+class _Ledger(TorchDispatchMode):
+    """Follows every storage on ``meta`` from its making to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._known: dict[int, weakref.ref] = {}
+
+    def enter_in(self, tensor: Tensor) -> None:
+        """Count a tensor's storage as long as anything refers to it."""
+        if tensor.device.type != "meta":
+            return
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, -(-storage.nbytes() // BLOCK) * BLOCK
+        if key in self._known:
+            return
+
+        def freed(_: Any) -> None:
+            self.live -= size
+            del self._known[key]
+
+        # torch keeps a storage's Python object as long as the storage itself, so the reference tells its end
+        self._known[key] = weakref.ref(storage, freed)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+
+    def enter_all(self, tensors: Iterable[Tensor]) -> None:
+        """Count many; none is kept alive by the loop."""
+        for tensor in tensors:
+            self.enter_in(tensor)
+
+    def beside(self, size: int) -> None:
+        """Count workspace that a layer needs only while it computes."""
+        self.peak = max(self.peak, self.live + size)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        stood_in = _host(func, args, kwargs)
+        if stood_in is not None:
+            return stood_in
+        if func is aten._local_scalar_dense.default and args[0].device.type == "meta":
+            return torch.zeros((), dtype=args[0].dtype).item()
+        # In inference mode whole layers arrive here; what they are made of is counted piece by piece.
+        with self:
+            result = func.decompose(*args, **kwargs)
+        if result is NotImplemented:
+            result = func(*args, **kwargs)
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self.enter_in(leaf)
+        self.beside(_workspace(func, args, result))
+        return result
+
+
+def _host(func: Any, args: Any, kwargs: Any) -> Tensor | None:
+    """The result of an operation that fills the computer's memory from the device's; None for every other."""
+    to_cpu = torch.device(kwargs.get("device") or "meta").type == "cpu"
+    if func is aten._to_copy.default and to_cpu and args[0].device.type == "meta":
+        return on_host(args[0].shape, kwargs.get("dtype") or args[0].dtype)
+    if func in _MAKERS and to_cpu and math.prod(args[0]) * 4 > 1 << 20:
+        return on_host(args[0], kwargs.get("dtype") or torch.get_default_dtype())
+    if (
+        func is aten.copy_.default
+        and args[0].device.type == "cpu"
+        and (args[1].device.type == "meta" or _hollow(args[0]))
+    ):
+        return args[0]
+    return None
+
+
+def _hollow(tensor: Tensor) -> bool:
+    return tensor.numel() > 1 and not any(tensor.stride())
+
+
+def _workspace(func: Any, args: Any, result: Any) -> int:
+    """Bytes that a layer needs beside its inputs and outputs, see the module's docstring."""
+    if func is aten.convolution.default:
+        given = args[0]
+        if given.device.type != "meta" or given.dim() < 4:
+            return 0
+        order = torch.channels_last if given.dim() == 4 else torch.channels_last_3d
+        return 0 if given.is_contiguous(memory_format=order) else given.nbytes + result.nbytes
+    if func is aten.native_group_norm.default:
+        return 0 if args[0].is_contiguous() else args[0].nbytes
+    return 0
+
+
+class _Attention(TorchFunctionMode):
+    """Sends attention to the fused kernel, which on ``meta`` torch would not choose."""
+
+    def __init__(self, ledger: _Ledger | None, *, fused: bool) -> None:
+        super().__init__()
+        self._ledger, self._fused = ledger, fused
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is not functional.scaled_dot_product_attention:
+            return func(*args, **kwargs)
+        return self._attend(*args, **kwargs)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, *_: Any, **options: Any) -> Tensor:
+        if query.device.type != "meta":
+            return functional.scaled_dot_product_attention(query, key, value, *_, **options)
+        result = aten._scaled_dot_product_flash_attention(query, key, value, 0.0, False)[0]
+        if not self._fused and self._ledger is not None:
+            scores = math.prod(query.shape[:-1]) * key.shape[-2] * query.element_size()
+            self._ledger.beside(2 * scores)
+        return result
