@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from .. import estimators, exit_codes, packages
 from ..faults import Failure
-from ..models import store
+from ..models import inspection
 from .base import EstimatorInfo, Shot, ShotResult
 
 Estimate = Callable[[Shot], ShotResult]
@@ -60,12 +60,7 @@ def lacks(facts: EstimatorInfo) -> list[tuple[str, str]]:
     if absent:
         install = f"{packages.sys.executable} -m pip install {' '.join(absent)}"
         found.append((f"{facts.label} needs the packages {', '.join(absent)}.", f"Run: {install}"))
-    for model in facts.models:
-        absent = store.missing(model)
-        if absent:
-            found.append(
-                (f"The weights {model.label} are missing ({', '.join(absent)}).", store.download_command(model))
-            )
+    found += inspection.lacks(facts.models)
     if facts.gpu == "needed" and not _has_gpu():
         found.append((f"{facts.label} needs an NVIDIA GPU.", "Use the estimator parallax, which needs none."))
     return found

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import environment
+from .. import environment, exit_codes
 from ..depth_sequence import Weights
+from ..faults import Failure
+from . import checksums
 from .facts import Model
+
+STUDIO = "FATHOM_WEIGHTS"
+"""Environment variable that names a studio's folder of weights."""
+
+_MAIN = Path(__file__).resolve().parents[1] / "__main__.py"
 
 
 def cache_folder() -> Path:
@@ -16,9 +24,66 @@ def cache_folder() -> Path:
     return environment.data_folder() / "huggingface" / "hub"
 
 
+def repository_folder(model: Model) -> Path:
+    """The folder of a model's repository in that layout: ``blobs`` with contents, ``snapshots`` with names."""
+    return cache_folder() / _cached_name(model)
+
+
+def own_folder(model: Model) -> Path:
+    """Where a model's files lie once they are downloaded."""
+    return repository_folder(model) / "snapshots" / model.revision
+
+
+def studio_folder() -> Path | None:
+    """The studio's folder of weights; None where none is named.
+
+    Raises
+    ------
+    Failure
+        USAGE: the environment variable names no folder.
+    """
+    named = os.environ.get(STUDIO)
+    if not named:
+        return None
+    folder = Path(named).expanduser().absolute()
+    if not folder.is_dir():
+        raise Failure(
+            exit_codes.USAGE, f"{folder}, named by {STUDIO}, is no folder.", cure="Correct that variable or clear it."
+        )
+    return folder
+
+
+def inside(folder: Path, model: Model) -> Path | None:
+    """The folder of a model's files in a folder that holds several models.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``owner/name/…`` with the files under their paths in the repository, or is a Hugging Face cache.
+
+    Returns
+    -------
+    Path or None
+        None where neither is there.
+    """
+    for candidate in (folder / model.repository, folder / _cached_name(model) / "snapshots" / model.revision):
+        if candidate.is_dir():
+            return candidate
+    return None
+
+
 def folder(model: Model) -> Path:
-    """The folder in which a model's files lie under their paths in the repository; it need not exist."""
-    return cache_folder() / f"models--{model.repository.replace('/', '--')}" / "snapshots" / model.revision
+    """The folder in which a model's files lie under their paths in the repository; it need not exist.
+
+    It is the studio's where that has the model, else the one that downloads fill.
+    """
+    studio = studio_folder()
+    return (inside(studio, model) if studio else None) or own_folder(model)
+
+
+def is_studios(model: Model) -> bool:
+    """Whether a model is taken from the studio's folder, which Fathom reads and never changes."""
+    return folder(model) != own_folder(model)
 
 
 def missing(model: Model) -> list[str]:
@@ -27,20 +92,54 @@ def missing(model: Model) -> list[str]:
 
 
 def records(models: Sequence[Model]) -> tuple[Weights, ...]:
-    """What ``depth.json`` says of the weights that took part."""
-    return tuple(
-        Weights(
-            repository=model.repository,
-            revision=model.revision,
-            file=file.path,
-            sha256="",
-            licence=model.licence.title,
-        )
-        for model in models
-        for file in model.files
-    )
+    """What ``depth.json`` says of the weights that took part.
+
+    Raises
+    ------
+    Failure
+        MISSING: a file's checksum is not known yet; `inspection.ensure` comes first.
+    """
+    found = []
+    for model in models:
+        lock = checksums.read_lock(model)
+        for file in model.files:
+            checksum = lock.of(file.path) if lock else None
+            if checksum is None or not checksum.sha256:
+                raise Failure(
+                    exit_codes.MISSING,
+                    f"The weights {file.path} of {model.repository} were never verified.",
+                    cure=download_command(model),
+                )
+            found.append(
+                Weights(
+                    repository=model.repository,
+                    revision=model.revision,
+                    file=file.path,
+                    sha256=checksum.sha256,
+                    licence=model.licence.title,
+                )
+            )
+    return tuple(found)
 
 
-def download_command(model: Model) -> str:
-    """The command that downloads a model."""
-    return f"Run: {sys.executable} -m inference models download {model.name}"
+def download_command(*models: Model) -> str:
+    """The command that downloads models, asks for their licences, and replaces what is damaged."""
+    return f"Run: {command('download', *(model.name for model in models))}"
+
+
+def command(*arguments: str) -> str:
+    """A command line of the verb ``models`` that works in any folder."""
+    words = [sys.executable, str(_MAIN), "models", *arguments]
+    return " ".join(f'"{word}"' if " " in word else word for word in words)
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people, such as ``3.05 GB``, ``196 MB`` or ``891 bytes``."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size:.0f} bytes"
+
+
+def _cached_name(model: Model) -> str:
+    return f"models--{model.repository.replace('/', '--')}"

@@ -88,7 +88,7 @@ def estimate(
         checks.check_source_is_safe(job, folder, first, last)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
-        key = state.key_of(job, first, last, _versions(info), _device(info, parameters))
+        key = state.key_of(job, first, last, _versions(info), _device(info, parameters), weights=weights)
         with output.opened(
             folder, key=key, fingerprint=job.fingerprint(), frames=(first, last), overwrite=overwrite, emit=emit
         ) as out:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from .. import depth_sequence, records
-from ..depth_sequence import DepthSequence, Shot
+from ..depth_sequence import DepthSequence, Shot, Weights
 from ..job import Job, frame_number
 from .files import write_text
 
@@ -70,10 +71,12 @@ def write(state: State, scratch: Path) -> None:
     write_text(scratch / NAME, records.dumps(state) + "\n")
 
 
-def key_of(job: Job, first: int, last: int, versions: dict[str, str], device: str) -> str:
+def key_of(
+    job: Job, first: int, last: int, versions: dict[str, str], device: str, *, weights: Sequence[Weights] = ()
+) -> str:
     """A hash that is equal exactly for runs whose maps are bit for bit the same.
 
-    It covers the job, the files that it reads (by size and time of change), the packages and the device.
+    It covers the job, the files that it reads (by size and time of change), the packages, the device and the weights.
 
     Parameters
     ----------
@@ -84,6 +87,8 @@ def key_of(job: Job, first: int, last: int, versions: dict[str, str], device: st
         Package name to version.
     device : str
         What computes.
+    weights : sequence of Weights
+        With the sha256 of each.
     """
     facts = {
         "job": job.fingerprint(),
@@ -91,6 +96,8 @@ def key_of(job: Job, first: int, last: int, versions: dict[str, str], device: st
         "versions": versions,
         "device": [device, platform.system(), platform.machine()],
     }
+    if weights:  # estimators without them keep the keys that earlier versions wrote
+        facts["weights"] = [[each.repository, each.file, each.sha256] for each in weights]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from inference import estimators, exit_codes
-from inference.depth_sequence import Weights
 from inference.estimators import registry
 from inference.faults import Failure
+from inference.models import store
+from tests.inference.support.stored import put_in_place
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support" / "estimators"
 
@@ -46,26 +47,32 @@ def test_only_estimators_are_imported(name):
 def test_what_an_estimator_lacks_comes_with_its_cure(running_mean, monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
     monkeypatch.setattr(registry, "_has_gpu", lambda: False)
-    weights = Weights(repository="org/model", revision="abc", file="unet.safetensors", sha256="0", licence="l")
-    facts = dataclasses.replace(running_mean, packages=("no_such_module",), weights=(weights,), gpu="needed")
+    model = registry.info("brightness").models[0]
+    facts = dataclasses.replace(running_mean, packages=("no_such_module",), models=(model,), gpu="needed")
     lacks = registry.lacks(facts)
-    assert [what.split()[0] for what, _ in lacks] == ["Running", "The", "Running"]
+    assert [what.split()[0] for what, _ in lacks] == ["Running", "Weights", "A", "Running"]
     assert "pip install no_such_module" in lacks[0][1]
-    assert "hf download org/model unet.safetensors --revision abc" in lacks[1][1]
-    assert "parallax" in lacks[2][1]
+    assert "Brightness's network (3 MB)" in lacks[1][0] and str(tmp_path) in lacks[1][0]
+    assert "models download brightness" in lacks[1][1]
+    assert "Brightness licence" in lacks[2][0] and "models download brightness" in lacks[2][1]
+    assert "parallax" in lacks[3][1]
     with pytest.raises(Failure) as caught:
         registry.require(facts)
     assert caught.value.code == exit_codes.MISSING
-    path = registry.weights_path(weights)
-    assert path.relative_to(tmp_path).as_posix() == "huggingface/hub/models--org--model/snapshots/abc/unet.safetensors"
+    path = store.folder(model) / "unet.safetensors"
+    snapshot = f"huggingface/hub/models--nobody--brightness/snapshots/{model.revision}"
+    assert path.parent.relative_to(tmp_path).as_posix() == snapshot
     path.parent.mkdir(parents=True)
-    path.write_text("")
+    path.write_bytes(b"weights")
     monkeypatch.setattr(registry, "_has_gpu", lambda: True)
-    assert registry.lacks(dataclasses.replace(facts, packages=())) == []
+    facts = dataclasses.replace(facts, packages=())
+    assert [what.split()[0] for what, _ in registry.lacks(facts)] == ["The", "A"], "never verified, not accepted"
+    put_in_place(model)
+    assert registry.lacks(facts) == []
 
 
 def test_parallax_can_run_here_and_declares_what_it_is():
     facts = registry.info("parallax")
     assert registry.lacks(facts) == []
     registry.require(facts)
-    assert (facts.quantity, facts.gpu, facts.weights, facts.gives_camera) == ("inverse_depth", "unused", (), True)
+    assert (facts.quantity, facts.gpu, facts.models, facts.gives_camera) == ("inverse_depth", "unused", (), True)

@@ -1,5 +1,6 @@
 """Clips of every kind through the whole worker: what can be read becomes maps, the rest is refused in a sentence."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -9,19 +10,20 @@ import OpenEXR
 import pytest
 
 from inference import depth_sequence, exit_codes, job
-from inference.estimators import registry
 from inference.media import colour, exr
 from inference.media.source import describe
 from tests.footage_maker import movie, numbered, stills
+from tests.inference.support.estimators.brightness import MODEL
+from tests.inference.support.stored import put_in_place
+
+CONTENT = b"the weights of Brightness"
 
 
 @pytest.fixture
 def weights(worker, monkeypatch):
-    """The file that the estimator Brightness needs, where a download would put it."""
+    """The file that the estimator Brightness needs, as a download leaves it."""
     monkeypatch.setenv("FATHOM_HOME", worker.environment["FATHOM_HOME"])
-    path = registry.weights_folder() / "models--nobody--brightness" / "snapshots" / "r1" / "unet.bin"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"")
+    path = put_in_place(MODEL, {"unet.safetensors": CONTENT}) / "unet.safetensors"
     yield path
     path.unlink(missing_ok=True)
 
@@ -229,10 +231,10 @@ def test_relative_disparity_without_camera_and_confidence_is_a_whole_result(brig
     assert facts["weights"] == [
         {
             "repository": "nobody/brightness",
-            "revision": "r1",
-            "file": "unet.bin",
-            "sha256": "0" * 64,
-            "licence": "CC-BY-4.0",
+            "revision": MODEL.revision,
+            "file": "unet.safetensors",
+            "sha256": hashlib.sha256(CONTENT).hexdigest(),
+            "licence": "Brightness licence",
         }
     ]
     assert [(s["first_frame"], s["last_frame"], s["camera"]) for s in facts["shots"]] == [
@@ -250,8 +252,8 @@ def test_weights_that_are_missing_are_named_with_the_command_that_gets_them(work
     weights.unlink()
     done = worker("estimate", clip, "--output", tmp_path / "out", "--estimator", "brightness")
     assert done.returncode == exit_codes.MISSING
-    assert "nobody/brightness (unet.bin) are missing" in done.stderr
-    assert "hf download nobody/brightness unet.bin --revision r1" in done.stderr
+    assert "Weights are missing" in done.stderr and "Brightness's network (3 MB)" in done.stderr
+    assert "models download brightness" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -4,8 +4,23 @@ any number of frames, relative disparity, and neither camera nor confidence. Dis
 
 import numpy as np
 
-from inference.depth_sequence import Weights
 from inference.estimators.base import EstimatorInfo, ShotResult
+from inference.models.facts import Licence, Model, ModelFile
+
+MODEL = Model(
+    name="brightness",
+    label="Brightness's network",
+    repository="nobody/brightness",
+    revision="0123456789abcdef0123456789abcdef01234567",
+    revision_checked=False,
+    licence=Licence(
+        name="brightness-only",
+        title="Brightness licence",
+        summary="For tests only.",
+        url="https://huggingface.co/nobody/brightness/blob/main/LICENSE",
+    ),
+    files=(ModelFile(path="unet.safetensors", size=3_000_000),),
+)
 
 INFO = EstimatorInfo(
     name="brightness",
@@ -15,9 +30,7 @@ INFO = EstimatorInfo(
     quantity="relative_disparity",
     default_size=96,
     size_multiple=8,
-    weights=(
-        Weights(repository="nobody/brightness", revision="r1", file="unet.bin", sha256="0" * 64, licence="CC-BY-4.0"),
-    ),
+    models=(MODEL,),
 )
 
 

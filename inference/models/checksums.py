@@ -1,0 +1,167 @@
+"""What is known of the content of weights: the lock file of checksums, and the stamps of what was verified.
+
+The lock is written once, at the first download, from the hub's metadata of the pinned revision (or, for a studio's
+folder that never saw the hub, from the files themselves) and never changed to fit anything later. The stamps are a
+note of which files were found to agree with it, by size and time of change. Standard library only.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .. import environment, exit_codes, records
+from ..faults import Failure
+from ..run.files import write_text
+from .facts import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checksum:
+    """The content that a file must have.
+
+    Attributes
+    ----------
+    path : str
+        In the repository.
+    size : int
+        Bytes.
+    sha256 : str
+        Of the content; empty as long as only the git id is known.
+    git_id : str
+        The file's git blob id, for files that the hub keeps in git itself and gives no sha256 of; else empty.
+    """
+
+    path: str
+    size: int
+    sha256: str = ""
+    git_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """The checksums of a model's files at its revision.
+
+    Attributes
+    ----------
+    origin : 'hub' or 'folder'
+        Whether they are the hub's, or were computed from files that came without the hub.
+    source : str
+        The hub's address, or the folder.
+    recorded : str
+        When, as an ISO date and time.
+    """
+
+    repository: str
+    revision: str
+    origin: Literal["hub", "folder"]
+    source: str
+    recorded: str
+    files: tuple[Checksum, ...]
+
+    def of(self, path: str) -> Checksum | None:
+        """The checksum of a file; None where the lock has none."""
+        return next((each for each in self.files if each.path == path), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamp:
+    """A file as it was when its content was verified."""
+
+    path: str
+    size: int
+    changed: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamps:
+    """The verified files in `folder`."""
+
+    folder: str
+    files: tuple[Stamp, ...] = ()
+
+    def of(self, path: str) -> Stamp | None:
+        """The stamp of a file; None where it was not verified."""
+        return next((each for each in self.files if each.path == path), None)
+
+
+def now() -> str:
+    """The present, as it is recorded."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def notes_folder() -> Path:
+    """Where Fathom notes checksums, stamps and accepted licences."""
+    return environment.data_folder() / "models"
+
+
+def lock_path(model: Model) -> Path:
+    """The lock file of a model at its revision."""
+    return notes_folder() / "checksums" / f"{model.name}-{model.revision[:12]}.json"
+
+
+def read_lock(model: Model) -> Lock | None:
+    """The checksums of a model; None where none were recorded yet.
+
+    Raises
+    ------
+    Failure
+        MISSING: the lock file cannot be read, or is of another revision.
+    """
+    path = lock_path(model)
+    try:
+        lock = records.loads(Lock, path.read_text(encoding="utf-8"), where=path.name, strict=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise Failure(
+            exit_codes.MISSING,
+            f"The lock file of checksums {path} cannot be read ({error}).",
+            cure=f"Remove the weights '{model.name}' (models remove {model.name}) and download them again.",
+        ) from error
+    if (lock.repository, lock.revision) != (model.repository, model.revision):
+        raise Failure(
+            exit_codes.MISSING,
+            f"The lock file of checksums {path} is of {lock.repository} at {lock.revision}, not of {model.repository} "
+            f"at {model.revision}.",
+            cure=f"Remove the weights '{model.name}' (models remove {model.name}) and download them again.",
+        )
+    return lock
+
+
+def write_lock(model: Model, lock: Lock) -> None:
+    """Keep the checksums of a model."""
+    _write(lock_path(model), records.dumps(lock))
+
+
+def read_stamps(model: Model, folder: Path) -> Stamps:
+    """What was verified of a model's files in `folder`; nothing where that cannot be told."""
+    try:
+        text = _stamps_path(model).read_text(encoding="utf-8")
+        stamps = records.loads(Stamps, text, where="stamps", strict=False)
+    except (OSError, ValueError):
+        return Stamps(folder=str(folder))
+    return stamps if stamps.folder == str(folder) else Stamps(folder=str(folder))
+
+
+def write_stamps(model: Model, stamps: Stamps) -> None:
+    """Keep what was verified."""
+    _write(_stamps_path(model), records.dumps(stamps))
+
+
+def forget(model: Model) -> None:
+    """Remove the lock and the stamps of a model."""
+    for path in (lock_path(model), _stamps_path(model)):
+        path.unlink(missing_ok=True)
+
+
+def _stamps_path(model: Model) -> Path:
+    return notes_folder() / "verified" / f"{model.name}-{model.revision[:12]}.json"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text + "\n")
