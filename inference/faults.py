@@ -12,6 +12,12 @@ from .job import JobError
 from .records import RecordError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_TORCH_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "MPS backend out of memory",
+)
+"""How torch says so where it has no exception of its own for it: on the CPU and on Apple's GPUs."""
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -80,7 +86,7 @@ def explain(error: BaseException) -> events.Error:
         return _missing(error)
     if _is_clip_error(error):
         return events.Error(code=exit_codes.BAD_CLIP, what=str(error))
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return events.Error(
             code=exit_codes.FAILED,
             what="The computer ran out of memory.",
@@ -123,10 +129,13 @@ def _is_clip_error(error: BaseException) -> bool:
     return any(cls.__name__ == "ClipError" for cls in type(error).__mro__)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that the computer's or the device's memory did not suffice."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     if any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__):  # torch's
+        return True
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in _TORCH_OUT_OF_MEMORY):
         return True
     return type(error).__module__ == "cv2" and "Insufficient memory" in str(error)
 

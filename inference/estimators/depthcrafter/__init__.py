@@ -101,6 +101,6 @@ INFO = EstimatorInfo(
 
 def estimate(shot: Shot) -> ShotResult:
     """Estimate a shot; see `estimators.base`."""
-    from .streaming import estimate_shot
+    from .estimate import estimate_shot
 
     return estimate_shot(shot)

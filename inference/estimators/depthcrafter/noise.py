@@ -7,6 +7,8 @@ always has: its sides are multiples of 64.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,9 @@ def latent_noise(generator: torch.Generator, window: int, height: int, width: in
     return torch.randn(1, window, 4, height // 8, width // 8, generator=generator)[0]
 
 
-def skipped(generator: torch.Generator, count: int, height: int, width: int) -> torch.Generator:
+def skipped(
+    generator: torch.Generator, count: int, height: int, width: int, *, check: Callable[[], None] = lambda: None
+) -> torch.Generator:
     """A generator that stands where `generator` will once it has drawn the pixel noise of `count` frames.
 
     The clip's frames need not be read for it, so that a segment can be denoised before the clip's end is known.
@@ -31,6 +35,7 @@ def skipped(generator: torch.Generator, count: int, height: int, width: int) -> 
     scratch = torch.empty(3, height, width)
     for _ in range(count):
         scratch.normal_(generator=ahead)
+        check()
     return ahead
 
 

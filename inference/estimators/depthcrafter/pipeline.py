@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from . import noise, stages, windows
 from .execution.plan import Plan
@@ -106,9 +107,7 @@ class DepthCrafterPipeline:
             chunk = torch.from_numpy(np.ascontiguousarray(frames[start : start + ENCODE_GRID])).permute(0, 3, 1, 2)
             grain = noise_aug_strength * noise.pixel_noise(generator, len(chunk), height, width)
             pieces.append(stages.encode(self.networks, chunk, grain, **common))
-        encoded = pieces[0]
-        for piece in pieces[1:]:
-            encoded = encoded + piece
+        encoded = stages.Encoded.joined(pieces)
 
         pool = noise.latent_noise(generator, min(window_size, count), height, width)
         sigmas = stages.first_sigmas(self.networks, num_inference_steps)

@@ -5,10 +5,9 @@ The whole clip at once (`pipeline`) and the stream of segments (`streaming`) cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -35,7 +34,7 @@ class Attempt(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the UNet is told of frames, in the computer's memory.
+    """What the UNet is told of frames.
 
     Attributes
     ----------
@@ -54,8 +53,12 @@ class Encoded:
     def __getitem__(self, frames: slice) -> Encoded:
         return Encoded(self.latents[frames], self.embeddings[frames])
 
-    def __add__(self, other: Encoded) -> Encoded:
-        return Encoded(torch.cat([self.latents, other.latents]), torch.cat([self.embeddings, other.embeddings]))
+    @staticmethod
+    def joined(pieces: Sequence[Encoded]) -> Encoded:
+        """Consecutive frames as one."""
+        return Encoded(
+            torch.cat([piece.latents for piece in pieces]), torch.cat([piece.embeddings for piece in pieces])
+        )
 
 
 @torch.inference_mode()
@@ -77,6 +80,11 @@ def encode(
         float32, 0 to 1.
     noise : Tensor [n, 3, H, W]
         What is added to the frames in [-1, 1] after CLIP has seen them and before the autoencoder does.
+
+    Returns
+    -------
+    Encoded
+        On the device, where it may still be in the making.
     """
 
     def work(plan: Plan) -> Encoded:
@@ -84,7 +92,8 @@ def encode(
         embeddings = embed(networks.image_encoder, pixels)
         check()
         latents = plain.encode(networks.vae, 2 * pixels - 1 + noise.to(device), plan=plan, check=check)
-        return Encoded(latents.cpu(), embeddings.cpu())
+        # in one order whatever the layers' own, since an order may change bits and a checkpoint keeps but one
+        return Encoded(latents.contiguous(), embeddings)
 
     return attempt(work)
 
@@ -163,7 +172,7 @@ def denoise(
         _refuse_overflow(current, networks)
         progress(index + 1)
         check()
-    return current.cpu()
+    return current.cpu().contiguous()
 
 
 def first_sigmas(networks: Networks, steps: int) -> tuple[float, float]:
@@ -201,41 +210,24 @@ def decode(
     return attempt(work)
 
 
-@contextmanager
-def placed(
-    networks: Networks, stage: Literal["encode", "denoise", "decode"], plan: Plan, device: torch.device
-) -> Iterator[None]:
-    """Bring what a stage needs to the device for a while, where the plan keeps networks in the computer's memory."""
-    needed = {
-        "encode": [networks.image_encoder, networks.vae.encoder, networks.vae.quant_conv],
-        "denoise": [] if plan.blocks_on_host else [networks.unet],
-        "decode": [networks.vae.decoder],
-    }[stage]
-    for module in needed:
-        torch.nn.Module.to(module, device=device)
-    try:
-        yield
-    finally:
-        if plan.networks_on_host:
-            for module in needed:
-                torch.nn.Module.to(module, device="cpu")
-
-
 def _refuse_overflow(latents: Tensor, networks: Networks) -> None:
     """Never let values that are no numbers become depth."""
     bad = ~torch.isfinite(latents).flatten(1).all(dim=1)
-    if not bool(bad.any()):
-        return
+    if bool(bad.any()):
+        raise overflow(networks, f"in {int(bad.sum())} of the {len(bad)} frames of a window")
+
+
+def overflow(networks: Networks, where: str) -> Failure:
+    """The failure of networks whose values are no numbers any more."""
     dtype = str(networks.unet.conv_in.weight.dtype).removeprefix("torch.")
-    where = f"in {int(bad.sum())} of {len(bad)} frames of a window"
     if dtype == "float32":
-        raise Failure(
+        return Failure(
             exit_codes.FAILED,
             f"The network's values are no numbers any more, {where}, although it runs in float32.",
             "Its weights are damaged.",
             "Check them with: python -m inference models verify",
         )
-    raise Failure(
+    return Failure(
         exit_codes.FAILED,
         f"The network's values left the range of {dtype} {where}; nothing of it was written as depth.",
         cure="Choose another precision (--parameter precision=bf16, or fp32, which takes twice the memory).",

@@ -12,6 +12,16 @@ import pytest
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny layers lose more by sharing out their work than they win, much more so beside other programs."""
+    torch = pytest.importorskip("torch", reason="the packages of the network estimators are not installed")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def golden():
     """The facts of the reference cases, ``depthcrafter.json``, with the arrays under ``arrays``."""

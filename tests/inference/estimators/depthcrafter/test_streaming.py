@@ -1,0 +1,235 @@
+"""Clips of any length as a stream of segments: the same bits as all at once, also after being killed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from inference.estimators.base import Cancelled, Shot
+from inference.estimators.depthcrafter import INFO, checkpoint
+from inference.estimators.depthcrafter.execution import plain
+from inference.estimators.depthcrafter.execution.plan import Plan
+from inference.estimators.depthcrafter.pipeline import DepthCrafterPipeline
+from inference.estimators.depthcrafter.placement import Placement
+from inference.estimators.depthcrafter.streaming import Settings, Stream
+from inference.faults import Failure
+
+DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
+
+
+class Memory:
+    """Frames in memory, noting which are asked for."""
+
+    def __init__(self, pictures):
+        self.pictures, self.asked = pictures, []
+        self.height, self.width = pictures.shape[1:3]
+        self.numbers = range(101, 101 + len(pictures))
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        return self.pictures[index]
+
+
+def pictures(count, width=64, height=64, seed=0):
+    """Something that moves: smooth random colours, shifted from frame to frame."""
+    rng = np.random.default_rng(seed)
+    wide = cv2.resize(rng.integers(0, 256, (6, 12, 3)).astype(np.float32), (2 * width, height))
+    return np.stack([np.roll(wide, -2 * i, axis=1)[:, :width] for i in range(count)]).clip(0, 255).astype(np.uint8)
+
+
+class Run:
+    """One run of a stream over `frames`, in `folder`; `stop_after` maps it is cancelled."""
+
+    def __init__(self, networks, frames, folder, *, finished=(), stop_after=None, plan=None, smaller=None, **changed):
+        self.maps, self.told, self.warnings = {}, [], []
+        self._stop_after = stop_after
+        shot = Shot(
+            frames=frames,
+            parameters={},
+            seed=7,
+            camera=None,
+            mattes=None,
+            scratch=folder,
+            finished=frozenset(finished),
+            write=self._write,
+            progress=lambda stage, label, done, total: self.told.append((stage, label, done, total)),
+            check=lambda: None,
+            warn=self.warnings.append,
+        )
+        placement = Placement(
+            networks,
+            torch.device("cpu"),
+            plan or Plan(),
+            smaller=smaller or (lambda plan: None),
+            warn=self.warnings.append,
+        )
+        self.stream = Stream(shot, Settings(**DEFAULTS | changed), placement)
+
+    def _write(self, index, disparity, confidence=None):
+        if self._stop_after is not None and len(self.maps) == self._stop_after:
+            raise Cancelled
+        assert index not in self.maps
+        self.maps[index] = disparity
+
+    def __call__(self):
+        self.stream.run()
+        return np.stack([self.maps[index] for index in sorted(self.maps)])
+
+
+def whole(networks, frames, **arguments):
+    pipeline = DepthCrafterPipeline(**dataclasses.asdict(networks))
+    return pipeline(
+        frames.pictures.astype(np.float32) / 255, generator=torch.Generator().manual_seed(7), **arguments
+    ).disparity
+
+
+CASES = {
+    "one frame": (1, {}),
+    "one window": (5, {"steps": 2}),
+    "segments": (13, {"window": 6, "overlap": 2, "decode_chunk": 4, "steps": 2}),
+    "barely longer than a window": (7, {"window": 6, "overlap": 2, "decode_chunk": 3, "steps": 2}),
+    "no overlap": (11, {"window": 5, "overlap": 0, "decode_chunk": 4, "steps": 1}),
+    "overlap above the stride": (9, {"window": 5, "overlap": 4, "decode_chunk": 2, "steps": 1}),
+    "neither anchored nor stitched": (10, {"window": 6, "overlap": 2, "anchor": False, "stitch": False, "steps": 2}),
+    "guided": (7, {"window": 5, "overlap": 2, "guidance": 1.5, "steps": 1}),
+}
+NAMES = {
+    "steps": "num_inference_steps",
+    "guidance": "guidance_scale",
+    "window": "window_size",
+    "decode_chunk": "decode_chunk_size",
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_stream_gives_the_bits_of_the_whole_clip(tiny_networks, tmp_path, name):
+    count, changed = CASES[name]
+    frames = Memory(pictures(count))
+    maps = Run(tiny_networks, frames, tmp_path, **changed)()
+    expected = whole(tiny_networks, frames, **{NAMES.get(key, key): value for key, value in changed.items()})
+    assert maps.shape == (count, 64, 64) and maps.dtype == np.float32
+    np.testing.assert_array_equal(maps, expected)
+    assert maps.std() > 0
+
+
+def test_frames_are_read_once_and_in_time(tiny_networks, tmp_path):
+    frames = Memory(pictures(30))
+    run = Run(tiny_networks, frames, tmp_path, window=10, overlap=2, decode_chunk=4, steps=1, stop_after=1)
+    with pytest.raises(Cancelled):
+        run()
+    assert frames.asked == list(range(16))  # the first window's, to the end of a chunk of 8, before the first map
+
+
+@pytest.mark.parametrize("stop_after", [0, 3, 4, 9, 12])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny_networks, tmp_path, stop_after):
+    frames = Memory(pictures(13))
+    settings = {"window": 6, "overlap": 2, "decode_chunk": 4, "steps": 2}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    expected = Run(tiny_networks, frames, tmp_path / "a", **settings)()
+    first = Run(tiny_networks, frames, tmp_path / "b", stop_after=stop_after, **settings)
+    with pytest.raises(Cancelled):
+        first()
+    frames.asked.clear()
+    second = Run(tiny_networks, frames, tmp_path / "b", finished=first.maps, **settings)
+    second()
+    assert set(first.maps) | set(second.maps) == set(range(13)) and not set(first.maps) & set(second.maps)
+    together = first.maps | second.maps
+    np.testing.assert_array_equal(np.stack([together[i] for i in range(13)]), expected)
+    assert 0 not in frames.asked  # the first segment is not encoded again
+
+
+def test_a_torn_checkpoint_is_passed_over(tiny_networks, tmp_path):
+    frames = Memory(pictures(8))
+    settings = {"window": 5, "overlap": 2, "steps": 1, "decode_chunk": 2}
+    expected = Run(tiny_networks, frames, tmp_path, **settings)()
+    (tmp_path / checkpoint.NAME).write_bytes(b"torn")
+    np.testing.assert_array_equal(Run(tiny_networks, frames, tmp_path, **settings)(), expected)
+
+
+def test_maps_have_the_working_size(tiny_networks, tmp_path):
+    frames = Memory(pictures(2, width=70, height=52))
+    assert Run(tiny_networks, frames, tmp_path, steps=1)().shape == (2, 52, 70)
+
+
+def test_progress_reaches_its_end_and_never_runs_backwards(tiny_networks, tmp_path):
+    run = Run(tiny_networks, Memory(pictures(13)), tmp_path, window=6, overlap=2, steps=2, decode_chunk=4)
+    run()
+    done = [entry[2] for entry in run.told]
+    assert done == sorted(done) and run.told[-1][2] == pytest.approx(run.told[-1][3], rel=0.2)
+    labels = {entry[1] for entry in run.told}
+    assert "Denoising window 2 of 3" in labels
+
+
+def _fails_once(monkeypatch, name, call, error):
+    real, calls = getattr(plain, name), []
+
+    def failing(*arguments, **named):
+        calls.append(named["plan"])
+        if len(calls) in call:
+            raise error
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(plain, name, failing)
+    return calls
+
+
+@pytest.mark.parametrize("stage", ["predict", "decode", "encode"])
+def test_lack_of_memory_steps_the_plan_down_once_and_changes_nothing(tiny_networks, tmp_path, monkeypatch, stage):
+    frames = Memory(pictures(9))
+    settings = {"window": 6, "overlap": 2, "steps": 2, "decode_chunk": 4}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    expected = Run(tiny_networks, frames, tmp_path / "a", **settings)()
+    calls = _fails_once(monkeypatch, stage, {2}, torch.OutOfMemoryError("CUDA out of memory"))
+    small = Plan(frames=2, networks_on_host=True)
+    run = Run(tiny_networks, frames, tmp_path / "b", smaller=lambda plan: small, **settings)
+    np.testing.assert_allclose(run(), expected, atol=1e-5)
+    assert len(run.warnings) == 1 and "memory" in run.warnings[0]
+    assert calls[:3] == [Plan(), Plan(), small] and set(calls[2:]) == {small}
+
+
+def test_lack_of_memory_for_the_second_time_ends_in_a_sentence(tiny_networks, tmp_path, monkeypatch):
+    _fails_once(monkeypatch, "predict", {2, 4}, torch.OutOfMemoryError("CUDA out of memory"))
+    run = Run(tiny_networks, Memory(pictures(5)), tmp_path, smaller=lambda plan: Plan(frames=1), steps=4)
+    with pytest.raises(Failure, match=r"memory ran out.*smaller working size"):
+        run()
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(tiny_networks, tmp_path, monkeypatch):
+    _fails_once(monkeypatch, "predict", {1}, RuntimeError("a bug"))
+    run = Run(tiny_networks, Memory(pictures(2)), tmp_path, smaller=lambda plan: Plan(frames=1))
+    with pytest.raises(RuntimeError, match="a bug"):
+        run()
+    assert not run.warnings
+
+
+def test_values_that_are_no_numbers_are_never_written(tiny_networks, tmp_path):
+    tiny_networks.unet.conv_out.bias.data[0] = float("nan")
+    run = Run(tiny_networks, Memory(pictures(3)), tmp_path, steps=1)
+    with pytest.raises(Failure, match=r"no numbers.*3 of the 3 frames"):
+        run()
+    assert not run.maps
+
+
+def test_a_decoder_that_overflows_is_told_by_the_frame(tiny_networks, tmp_path):
+    tiny_networks.vae.decoder.conv_out.bias.data[0] = float("inf")
+    tiny_networks.vae.decoder.conv_out.bias.data[1] = float("nan")
+    run = Run(tiny_networks, Memory(pictures(3)), tmp_path, steps=1)
+    with pytest.raises(Failure, match="frame 101"):
+        run()
+    assert not run.maps
+
+
+def test_half_precision_names_the_remedy(tiny_networks, tmp_path):
+    tiny_networks.unet.to(torch.bfloat16).conv_out.bias.data[0] = float("nan")
+    run = Run(tiny_networks, Memory(pictures(1)), tmp_path, steps=1)
+    with pytest.raises(Failure, match=r"range of bfloat16.*precision=bf16, or fp32"):
+        run()
