@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
+import torch
+
 from ...models import store
 from ..base import Shot, ShotResult
 from . import device, windows
-from .streaming import Settings
+from .execution.plan import Plan
+from .networks import Networks, load
+from .placement import Placement
+from .streaming import Settings, Stream
 from .weights import DEPTHCRAFTER, SVD
 
 

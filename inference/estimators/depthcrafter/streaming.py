@@ -187,8 +187,7 @@ class Stream:
         with self._placement.during("decode"):
             for chunk, fetched in one_behind(self._decoded(chunks)):
                 self._tell("decode", "Decoding and writing frames")
-                maps = fetched.tensor().numpy() if fetched else []
-                for index, disparity in zip(chunk, maps):
+                for index, disparity in zip(chunk, fetched.tensor().numpy() if fetched else ()):
                     if index not in self._shot.finished:
                         self._write(index, disparity)
                 self._worked(DECODING * len(chunk))
