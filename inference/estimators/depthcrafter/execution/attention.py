@@ -1,0 +1,55 @@
+"""Attention and feed-forward layers on tokens [n, tokens, channels], without a copy beyond what they compute."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from .gather import Attention, FeedForward, LayerNorm
+
+MOST_SEQUENCES = 65535
+"""Sequences times heads of one attention: what the grid of PyTorch's attention kernels holds (pytorch#142228)."""
+
+
+def normed(values: Tensor, by: LayerNorm) -> Tensor:
+    """LayerNorm over the channels."""
+    return functional.layer_norm(values, values.shape[-1:], by.weight, by.bias, by.eps)
+
+
+def attend_space(values: Tensor, by: Attention) -> Tensor:
+    """Self-attention of the places [n, P, C] of each picture."""
+    count, places, channels = values.shape
+    query, key, value = functional.linear(values, *by.joint).view(count, places, 3, by.heads, -1).unbind(2)
+    # [n, heads, P, width], as views
+    result = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+    return functional.linear(result.transpose(1, 2).reshape(count, places, channels), *by.out)
+
+
+def attend_time(values: Tensor, by: Attention, more: Tensor) -> Tensor:
+    """Self-attention over the frames of each place of [F, P, C].
+
+    Parameters
+    ----------
+    more : Tensor [C]
+        Added to every token's result.
+
+    Returns
+    -------
+    Tensor [F, P, C]
+        A view of one whose places come first.
+    """
+    frames, places, channels = values.shape
+    query, key, value = functional.linear(values, *by.joint).view(frames, places, 3, by.heads, -1).unbind(2)
+    # [P, heads, F, width], as views; the result has [P, F, heads, width] in memory
+    order = (1, 2, 0, 3)
+    result = functional.scaled_dot_product_attention(query.permute(order), key.permute(order), value.permute(order))
+    bias = more if by.out.bias is None else by.out.bias + more
+    return functional.linear(result.transpose(1, 2).reshape(places, frames, channels), by.out.weight, bias).transpose(
+        0, 1
+    )
+
+
+def feed_forward(values: Tensor, by: FeedForward) -> Tensor:
+    """Linear map, gated GELU, linear map."""
+    kept, gates = functional.linear(values, *by.up).chunk(2, dim=-1)
+    return functional.linear(functional.gelu(gates).mul_(kept), *by.down)

@@ -1,0 +1,79 @@
+"""Going over a layer's work in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+MOST_ELEMENTS = 2**31 - 1
+"""Elements that one tensor of a layer may have: beyond, libraries count with 64-bit numbers (slowly) or fail."""
+_few: ContextVar[bool] = ContextVar("few", default=False)
+
+
+def spans(total: int, size: int | None, *, elements: int = 1, most: int | None = None) -> Iterator[slice]:
+    """Cut ``range(total)`` into pieces of equal size, up to one that is shorter.
+
+    Parameters
+    ----------
+    total : int
+    size : int or None
+        The largest piece that is wanted; None: one piece.
+    elements : int
+        Elements of the largest tensor that one item takes part in; pieces stay below `MOST_ELEMENTS`.
+    most : int or None
+        A limit of the device's beside it.
+    """
+    limit = max(1, min(size or total, most or total, MOST_ELEMENTS // elements))
+    count = -(-total // limit)
+    step = -(-total // count)
+    starts: Iterable[int] = range(0, total, step)
+    if count > 3 and _few.get():
+        starts = (0, step, step * ((total - 1) // step))
+    for start in starts:
+        yield slice(start, min(start + step, total))
+
+
+@contextmanager
+def few() -> Iterator[None]:
+    """While this lasts, only the first two pieces and the last are gone over.
+
+    For dry runs, which ask how much memory the work takes: the pieces between the second and the last take the same.
+    """
+    token = _few.set(True)
+    try:
+        yield
+    finally:
+        _few.reset(token)
+
+
+class Whole:
+    """A layer's result, laid together from pieces; a piece that is all of it takes its place without a copy.
+
+    Parameters
+    ----------
+    total : int
+        Length along the axis.
+    axis : int
+        0 or 1.
+    into : Tensor or None
+        What the pieces overwrite; None: a new one.
+    """
+
+    def __init__(self, total: int, *, axis: int = 0, into: Tensor | None = None) -> None:
+        self.tensor = torch.empty(0) if into is None else into
+        self._total, self._axis = total, axis
+
+    def put(self, place: slice, piece: Tensor) -> None:
+        """Lay one piece to its place along the axis."""
+        if piece.shape[self._axis] == self._total:
+            self.tensor = piece
+            return
+        if not self.tensor.numel():
+            shape = list(piece.shape)
+            shape[self._axis] = self._total
+            self.tensor = torch.empty(shape, dtype=piece.dtype, device=piece.device)
+        self.tensor[(slice(None),) * self._axis + (place,)] = piece

@@ -1,0 +1,126 @@
+"""Convolutions on channels-last tensors [n, rows, columns, channels].
+
+A temporal convolution (3, 1, 1) is one of these too: frames are its rows, places its columns, and its kernel is
+three rows high and one column wide. No 3D convolution is needed, which Apple's GPUs lack.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .norm import Affine, normalised
+
+
+class Convolution(NamedTuple):
+    """Weights: `weight` [out, in, kernel rows, kernel columns], `bias` [out]."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+def convolve(values: Tensor, by: Convolution, *, stride: int = 1, padding: tuple[int, int] = (1, 1)) -> Tensor:
+    """Convolve [n, rows, columns, channels] with zeros around."""
+    result = functional.conv2d(values.permute(0, 3, 1, 2), by.weight, by.bias, stride, padding)
+    return result.permute(0, 2, 3, 1).contiguous()
+
+
+def convolve_rows(values: Tensor, by: Convolution, *, top: bool = True, bottom: bool = True) -> Tensor:
+    """Convolve some rows of a picture [n, rows, columns, channels].
+
+    Parameters
+    ----------
+    values : Tensor
+    by : Convolution
+    top, bottom : bool
+        Whether the picture ends there, so that a row of zeros follows; else the outermost row only serves as halo,
+        and has none in the result.
+    """
+    columns = by.weight.shape[3] // 2
+    if top == bottom:
+        return convolve(values, by, padding=(int(top), columns))
+    values = functional.pad(values, (0, 0, 0, 0, int(top), int(bottom)))
+    return convolve(values, by, padding=(0, columns))
+
+
+def convolve_normalised(
+    parts: tuple[Tensor, ...],
+    norm: Affine,
+    by: Convolution,
+    *,
+    top: bool = True,
+    bottom: bool = True,
+    in_place: bool = False,
+) -> Tensor:
+    """GroupNorm, SiLU and a convolution that keeps the size.
+
+    Parameters
+    ----------
+    parts : tensors [n, rows, columns, channels]
+        Side by side along the channels.
+    norm : Affine
+    by : Convolution
+        Three rows high, one or three columns wide.
+    top, bottom : bool
+        See `convolve_rows`.
+    in_place : bool
+        A single part may be overwritten.
+    """
+    values = normalised(parts, norm, silu=True, in_place=in_place)
+    return convolve_rows(values, by, top=top, bottom=bottom)
+
+
+def doubling(weight: Tensor, bias: Tensor) -> Convolution:
+    """A convolution of a picture doubled by repeating (3x3) as one of the picture itself (2x2).
+
+    Where a picture is doubled, the three taps of a row fall on two of its places only: with one for the even and one
+    for the odd places, the 3x3 kernel becomes four of 2x2, with fewer than half the products and without ever making
+    the doubled picture.
+
+    Returns
+    -------
+    Convolution
+        With 4 times the channels: of the result's even and odd rows, and in these of even and odd columns.
+    """
+    top, middle, bottom = weight.float().unbind(2)  # sums of taps are rounded once
+    kernels = []
+    for upper, lower in ((top, middle + bottom), (top + middle, bottom)):
+        for taps in (upper, lower):
+            left, centre, right = taps.unbind(2)
+            kernels.append((torch.stack([left, centre + right], 2), torch.stack([left + centre, right], 2)))
+    phases = []
+    for upper_taps, lower_taps in (kernels[:2], kernels[2:]):
+        phases += [torch.stack([upper_taps[side], lower_taps[side]], 2) for side in range(2)]
+    joint = torch.cat(phases).to(weight.dtype).contiguous(memory_format=torch.channels_last)
+    return Convolution(joint, bias.repeat(4))
+
+
+def double(values: Tensor, by: Convolution, *, top: bool = True, bottom: bool = True) -> Tensor:
+    """Double a picture and convolve it, see `doubling`.
+
+    Parameters
+    ----------
+    values : Tensor [n, rows, columns, channels]
+    by : Convolution
+        From `doubling`.
+    top, bottom : bool
+        See `convolve_rows`.
+
+    Returns
+    -------
+    Tensor [n, 2 rows, 2 columns, out]
+        Of the rows that are no halo.
+    """
+    halo = (not top) + (not bottom)
+    taps = convolve_rows(values, by, top=top, bottom=bottom)
+    count, rows, columns, out = len(values), values.shape[1] - halo, values.shape[2], by.weight.shape[0] // 4
+    result = torch.empty((count, rows, 2, columns, 2, out), dtype=values.dtype, device=values.device)
+    for phase in range(4):
+        down, right = divmod(phase, 2)
+        result[:, :, down, :, right] = taps[
+            :, down : down + rows, right : right + columns, phase * out : (phase + 1) * out
+        ]
+    return result.reshape(count, 2 * rows, 2 * columns, out)

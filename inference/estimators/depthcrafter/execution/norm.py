@@ -1,0 +1,152 @@
+"""GroupNorm in pieces: statistics of any part of a layer's input can be joined, and are then applied to any part.
+
+Tensors are channels last, [n, places, channels] or [n, rows, columns, channels]: PyTorch's own CUDA kernel knows
+only the other order and would copy both ways. Statistics are kept in float32 for each channel, because a channel
+belongs to one group also where a layer's input is in two tensors (a block's input and its skip connection).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+class GroupNorm(NamedTuple):
+    """Weights of a GroupNorm: `weight`, `bias` [channels]."""
+
+    weight: Tensor
+    bias: Tensor
+    groups: int
+    eps: float
+
+
+class Moments(NamedTuple):
+    """What is known of the values of each channel.
+
+    Attributes
+    ----------
+    number : int
+        Of values per channel.
+    mean : Tensor [n, channels]
+    squares : Tensor [n, channels]
+        Sum of the squared differences to the mean.
+    """
+
+    number: int
+    mean: Tensor
+    squares: Tensor
+
+
+class Affine(NamedTuple):
+    """A normalisation as one product and one sum: `scale`, `shift` [n, 1, 1, channels], float32."""
+
+    scale: Tensor
+    shift: Tensor
+
+
+def moments(values: Tensor) -> Moments:
+    """Moments over the places of [n, ..., channels], for each n and channel.
+
+    Half precision goes by plain sums in float32: its values' own rounding is a larger error than what is lost to
+    cancellation, as long as the mean is below some hundreds of standard deviations, beyond which nothing of the
+    values is left either. float32 goes by Welford's method, or on the processor, where that is slow, by sums of what
+    is left when a sample is taken off.
+    """
+    values = values.flatten(1, -2)
+    count = values.shape[1]
+    if values.dtype in (torch.float16, torch.bfloat16):
+        mean = values.sum(1, dtype=torch.float32) / count
+        raw = torch.linalg.vector_norm(values, dim=1, dtype=torch.float32).square()
+        return Moments(count, mean, (raw - count * mean.square()).clamp_min(0))
+    if values.device.type == "cpu":
+        sample = values[:, :1]
+        rest = values - sample
+        offset = rest.sum(1) / count
+        raw = torch.linalg.vector_norm(rest, dim=1).square()
+        return Moments(count, offset + sample[:, 0], (raw - count * offset.square()).clamp_min(0))
+    variance, mean = torch.var_mean(values, dim=1, correction=0)
+    return Moments(count, mean, variance * count)
+
+
+def beside(parts: Iterable[Moments]) -> Moments:
+    """Moments of tensors that lie side by side along the channels."""
+    parts = list(parts)
+    if len(parts) == 1:
+        return parts[0]
+    return Moments(
+        parts[0].number, torch.cat([part.mean for part in parts], 1), torch.cat([part.squares for part in parts], 1)
+    )
+
+
+def pooled(given: Moments) -> Moments:
+    """Moments over all n together, [1, channels]."""
+    mean = given.mean.mean(0, keepdim=True)
+    squares = given.squares.sum(0, keepdim=True) + given.number * (given.mean - mean).square().sum(0, keepdim=True)
+    return Moments(given.number * len(given.mean), mean, squares)
+
+
+def joined(parts: Iterable[Moments]) -> Moments:
+    """Moments of several sets of places together (Chan, Golub, LeVeque 1979)."""
+    return reduce(_joined, parts)
+
+
+def _joined(first: Moments, second: Moments) -> Moments:
+    number = first.number + second.number
+    apart = second.mean - first.mean
+    mean = first.mean + apart * (second.number / number)
+    squares = first.squares + second.squares + apart.square() * (first.number * second.number / number)
+    return Moments(number, mean, squares)
+
+
+def affine(given: Moments, norm: GroupNorm) -> Affine:
+    """What normalises values with these moments."""
+    shape = (len(given.mean), norm.groups, -1)
+    means, squares = given.mean.reshape(shape), given.squares.reshape(shape)
+    mean = means.mean(2, keepdim=True)
+    spread = squares.sum(2, keepdim=True) + given.number * (means - mean).square().sum(2, keepdim=True)
+    inverse = torch.rsqrt(spread / (given.number * means.shape[2]) + norm.eps)
+    weight = norm.weight.to(mean.dtype).reshape(1, norm.groups, -1)
+    scale = weight * inverse
+    shift = norm.bias.to(mean.dtype).reshape(1, norm.groups, -1) - mean * scale
+    return Affine(scale.reshape(len(given.mean), 1, 1, -1), shift.reshape(len(given.mean), 1, 1, -1))
+
+
+def normalised(parts: tuple[Tensor, ...], by: Affine, *, silu: bool, in_place: bool = False) -> Tensor:
+    """Normalise tensors that lie side by side along the channels, without bringing them together before.
+
+    Parameters
+    ----------
+    parts : tensors [n, rows, columns, channels]
+    by : Affine
+        Over all channels.
+    silu : bool
+        Whether SiLU follows.
+    in_place : bool
+        A single part may be overwritten.
+
+    Returns
+    -------
+    Tensor [n, rows, columns, all channels]
+        In the parts' dtype; computed in float32.
+    """
+    dtype, device = parts[0].dtype, parts[0].device
+    if torch.compiler.is_compiling() or device.type == "mps":
+        values = torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+        whole = (values.to(by.scale.dtype) * by.scale + by.shift).to(dtype)
+        return functional.silu(whole) if silu else whole
+    if in_place and len(parts) == 1:
+        whole = parts[0]
+    else:
+        whole = torch.empty((*parts[0].shape[:-1], by.scale.shape[-1]), dtype=dtype, device=device)
+    start = 0
+    for part in parts:
+        own = slice(start, start + part.shape[-1])
+        # one kernel: reads half precision, computes in float32, writes half precision
+        torch.addcmul(by.shift[..., own], part, by.scale[..., own], out=whole[..., own])
+        start = own.stop
+    return functional.silu(whole, inplace=True) if silu else whole
