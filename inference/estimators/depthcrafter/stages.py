@@ -15,7 +15,7 @@ from torch import Tensor
 from ... import exit_codes
 from ...faults import Failure
 from .embedding import embed
-from .execution import plain
+from .execution.forward import OWN, Forward
 from .execution.plan import Plan
 from .networks import Networks
 
@@ -70,6 +70,7 @@ def encode(
     device: torch.device,
     attempt: Attempt,
     check: Check = lambda: None,
+    forward: Forward = OWN,
 ) -> Encoded:
     """Encode frames one by one; how many are passed together changes nothing beyond rounding.
 
@@ -91,7 +92,7 @@ def encode(
         pixels = frames.to(device, non_blocking=True)
         embeddings = embed(networks.image_encoder, pixels)
         check()
-        latents = plain.encode(networks.vae, 2 * pixels - 1 + noise.to(device), plan=plan, check=check)
+        latents = forward.encode(networks.vae, 2 * pixels - 1 + noise.to(device), plan=plan, check=check)
         # in one order whatever the layers' own, since an order may change bits and a checkpoint keeps but one
         return Encoded(latents.contiguous(), embeddings)
 
@@ -110,6 +111,7 @@ def denoise(
     device: torch.device,
     attempt: Attempt,
     check: Check = lambda: None,
+    forward: Forward = OWN,
     progress: Callable[[int], None] = lambda steps_done: None,
 ) -> Tensor:
     """Denoise one segment from the first noise level to none.
@@ -151,7 +153,7 @@ def denoise(
 
         def work(plan: Plan, scaled: Tensor = scaled, timestep: Tensor = timestep) -> Tensor:
             def velocity(video: Tensor, embeddings: Tensor) -> Tensor:
-                return plain.predict(
+                return forward.predict(
                     networks.unet,
                     scaled,
                     video,
@@ -186,7 +188,13 @@ def first_sigmas(networks: Networks, steps: int) -> tuple[float, float]:
 
 @torch.inference_mode()
 def decode(
-    networks: Networks, latents: Tensor, *, device: torch.device, attempt: Attempt, check: Check = lambda: None
+    networks: Networks,
+    latents: Tensor,
+    *,
+    device: torch.device,
+    attempt: Attempt,
+    check: Check = lambda: None,
+    forward: Forward = OWN,
 ) -> Tensor:
     """Decode one chunk of frames, which the decoder's temporal layers see together.
 
@@ -204,7 +212,7 @@ def decode(
     scaled = latents.to(device) / networks.vae.config.scaling_factor
 
     def work(plan: Plan) -> Tensor:
-        pictures = plain.decode(networks.vae, scaled, plan=plan, check=check)
+        pictures = forward.decode(networks.vae, scaled, plan=plan, check=check)
         return (pictures.float() / 2 + 0.5).clamp(0, 1).mean(dim=1)
 
     return attempt(work)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..base import Shot
 from . import checkpoint, noise, resolution, stages, windows
+from .execution.forward import OWN, Forward
 from .fetching import Fetched, one_behind
 from .pipeline import ENCODE_GRID
 from .placement import Placement
@@ -52,10 +53,12 @@ class Stream:
     settings : Settings
     placement : Placement
         Holds the networks.
+    forward : Forward
+        How they are run.
     """
 
-    def __init__(self, shot: Shot, settings: Settings, placement: Placement) -> None:
-        self._shot, self._settings, self._placement = shot, settings, placement
+    def __init__(self, shot: Shot, settings: Settings, placement: Placement, forward: Forward = OWN) -> None:
+        self._shot, self._settings, self._placement, self._forward = shot, settings, placement, forward
         self._count = len(shot.frames)
         self._segments = windows.segments(self._count, settings.window, settings.overlap)
         self._working = (shot.frames.width, shot.frames.height)
@@ -124,6 +127,7 @@ class Stream:
                     device=self._placement.device,
                     attempt=self._placement.attempt,
                     check=self._shot.check,
+                    forward=self._forward,
                 )
                 pieces.append((Fetched(piece.latents), Fetched(piece.embeddings)))
                 self._worked(ENCODING * len(indices))
@@ -153,6 +157,7 @@ class Stream:
                 device=self._placement.device,
                 attempt=self._placement.attempt,
                 check=self._shot.check,
+                forward=self._forward,
                 progress=told,
             )
 
@@ -206,6 +211,7 @@ class Stream:
                 device=self._placement.device,
                 attempt=self._placement.attempt,
                 check=self._shot.check,
+                forward=self._forward,
             )
             yield chunk, Fetched(disparity)
 
