@@ -60,9 +60,23 @@ class Lines:
 
 
 class Person:
-    """A progress bar on a terminal, plain lines elsewhere; both on standard error."""
+    """A progress bar on a terminal, plain lines elsewhere; both on standard error.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    describe : callable
+        Puts a `Progress` into words; None: `summary`.
+    ending : callable
+        Puts a `Done` into words; None: that of an estimate.
+    """
+
+    def __init__(
+        self,
+        *,
+        describe: Callable[[events.Progress], str] | None = None,
+        ending: Callable[[events.Done], str] | None = None,
+    ) -> None:
+        self._describe, self._ending = describe or summary, ending or _ending
         self._bar: Any = None
         self._terminal = sys.stderr.isatty()
         self._label, self._told = "", time.monotonic()
@@ -89,7 +103,7 @@ class Person:
             self._end(event)
 
     def _progress(self, event: events.Progress) -> None:
-        text = summary(event)
+        text = self._describe(event)
         if self._terminal:
             bar = self._progress_bar()
             bar.total, bar.n, bar.bar_format = event.total, event.done, f"{_BAR} {text}"
@@ -128,8 +142,11 @@ class Person:
         if isinstance(event, events.Error):
             self._print(event.message)
         else:
-            took = duration(event.seconds)
-            print(f"Depth of {event.frames} frames is in {event.folder} ({took}).", flush=True)
+            print(self._ending(event), flush=True)
+
+
+def _ending(event: events.Done) -> str:
+    return f"Depth of {event.frames} frames is in {event.folder} ({duration(event.seconds)})."
 
 
 def summary(event: events.Progress) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import events, exit_codes, faults, packages
+from .. import events, exit_codes
 from ..camera import Camera
 from ..faults import Failure
 from ..job import Job, Source, load, with_output
-from .display import Display, Lines, Person
+from . import stoppable
+from .display import Display
 
 if TYPE_CHECKING:
     from ..run.stop import Stop
@@ -46,58 +45,24 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--mattes", metavar="DIR", help="pictures, white where the plate moves on its own")
     verb.add_argument("--overwrite", action="store_true", help="replace a finished result in the output folder")
     verb.add_argument("--job", metavar="FILE", help="a job file in the place of CLIP and the options on the clip")
-    verb.add_argument("--events", action="store_true", help="print one JSON object a line instead of progress")
-    verb.add_argument("--parent-pipe", action="store_true", help="cancel when standard input closes")
+    stoppable.add_options(verb)
     verb.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; what goes wrong becomes an event and an exit code."""
     begun = time.monotonic()
-    stops: list[Stop] = []
 
-    def stop_all() -> None:
-        for each in stops:
-            each.request()
-
-    display: Display = Lines(on_closed=stop_all) if options.events else Person()
-    try:
-        _need_packages()
-        from ..run import lock, stop
-
-        asked = stop.Stop(exit_codes.CANCELLED)
-        asked.last_words += [lock.release_all, lambda: display(faults.cancelled())]
-        stops.append(asked)
-        stop.listen_to_signals(asked)
-        if options.parent_pipe:
-            stop.listen_to_parent(asked)
-
+    def work(display: Display, asked: Stop) -> events.Done:
         from ..run.runner import estimate
 
         job = _job(options)
         sequence = estimate(job, emit=display, cancelled=asked, overwrite=options.overwrite)
-    except (Exception, KeyboardInterrupt) as error:
-        # whatever goes wrong after the request to stop (a child that the same signal ended) is the stop
-        told = faults.cancelled() if stops and stops[0]() else faults.explain(error)
-        if told.code == exit_codes.FAILED:
-            traceback.print_exc()
-        display(told)
-        if told.code == exit_codes.CANCELLED and stops:
-            stop.kill_children()
-        return told.code
-    frames = sum(shot.last_frame - shot.first_frame + 1 for shot in sequence.done_shots)
-    display(events.Done(folder=str(Path(job.output).absolute()), frames=frames, seconds=time.monotonic() - begun))
-    return exit_codes.OK
+        frames = sum(shot.last_frame - shot.first_frame + 1 for shot in sequence.done_shots)
+        folder = str(Path(job.output).absolute())
+        return events.Done(folder=folder, frames=frames, seconds=time.monotonic() - begun)
 
-
-def _need_packages() -> None:
-    absent = packages.missing()
-    if absent:
-        raise Failure(
-            exit_codes.MISSING,
-            f"These packages are not installed in {sys.executable}: {', '.join(absent)}.",
-            cure=f"Set the inference environment up in Fathom's preferences, or run: {packages.install_command()}",
-        )
+    return stoppable.run(options, work)
 
 
 def _job(options: argparse.Namespace) -> Job:

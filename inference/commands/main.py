@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import compiled_code, events, exit_codes
-from . import doctor, estimate, estimators, evaluate
+from . import doctor, estimate, estimators, evaluate, models
 
 _EPILOG = f"""exit codes:
   {exit_codes.OK:3}  the work is done
   {exit_codes.FAILED:3}  something unexpected went wrong; the log (standard error) has the details
   {exit_codes.USAGE:3}  the command line or the job is wrong
-  {exit_codes.REFUSED:3}  the estimator cannot do this clip; the message says what to do instead
+  {exit_codes.REFUSED:3}  the estimator cannot do this clip, or a licence was not accepted; the message says what to do
   {exit_codes.BAD_CLIP:3}  the clip cannot be read as it should
   {exit_codes.BAD_OUTPUT:3}  the output folder is in use, finished already, read-only or full
   {exit_codes.MISSING:3}  a package, weights or a device is missing
@@ -42,7 +43,7 @@ def build() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in (estimate, estimators, doctor, evaluate):
+    for verb in (estimate, estimators, models, doctor, evaluate):
         verb.add_to(verbs)
     for sub in verbs.choices.values():
         sub.epilog, sub.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     compiled_code.keep_in_data_folder()
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # huggingface_hub asks when it is imported, by whomever
     try:
         options = build().parse_args(given)
     except _Usage as wrong:

@@ -61,6 +61,22 @@ def _hash(path: Path, digest: hashlib._Hash, check: Check, report: ReportBytes) 
     return digest.hexdigest()
 
 
+def checksum_of(path: Path, name: str, sha256: str) -> Checksum:
+    """The checksum of a file as the hub would tell it, so that it can be compared with the hub's later.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name : str
+        Its path in the repository.
+    sha256 : str
+        Of its content.
+    """
+    in_git = not name.endswith(".safetensors")  # the hub keeps large files outside git, and has a sha256 of those alone
+    return Checksum(path=name, size=path.stat().st_size, sha256=sha256, git_id=git_id(path) if in_git else "")
+
+
 def lacks(models: Sequence[Model]) -> list[tuple[str, str]]:
     """What keeps models from being used, without reading a single weight.
 
@@ -79,7 +95,9 @@ def _files_lacking(models: Sequence[Model]) -> list[tuple[str, str]]:
     found = []
     absent = [model for model in models if store.missing(model)]
     if absent:
-        told = ", ".join(f"{model.label} ({store.size_text(_missing_size(model))})" for model in absent)
+        told = ", ".join(
+            f"{model.label} ({store.size_text(_missing_size(model))}, {model.licence.title})" for model in absent
+        )
         studio = store.studio_folder()
         where = f" in {studio} or" if studio else ""
         found.append(
@@ -100,7 +118,8 @@ def _files_lacking(models: Sequence[Model]) -> list[tuple[str, str]]:
 
 
 def _licences_lacking(models: Sequence[Model]) -> list[tuple[str, str]]:
-    open_ones = [model for model in models if not licences.accepted(model.licence)]
+    """Open licences of weights that are there; the download of the others asks for theirs."""
+    open_ones = [model for model in models if not (store.missing(model) or licences.accepted(model.licence))]
     if not open_ones:
         return []
     titles = list(dict.fromkeys(model.licence.title for model in open_ones))
@@ -210,15 +229,21 @@ def verify(
         else:
             report(status.st_size)
         kept.append(stamp)
-        sums.append(
-            replace(wanted, sha256=stamp.sha256)
-            if wanted
-            else Checksum(path=file.path, size=stamp.size, sha256=stamp.sha256)
-        )
+        sums.append(replace(wanted, sha256=stamp.sha256) if wanted else checksum_of(path, file.path, stamp.sha256))
     checksums.write_stamps(model, Stamps(folder=str(folder), files=tuple(kept)))
     if not problems:
         _keep(model, lock, tuple(sums), folder)
     return problems
+
+
+def stamp(model: Model, path: str, sha256: str) -> None:
+    """Note that a file in the data folder was found to have a content."""
+    folder = store.own_folder(model)
+    status = (folder / path).stat()
+    stamps = checksums.read_stamps(model, folder)
+    others = tuple(each for each in stamps.files if each.path != path)
+    seen = Stamp(path=path, size=status.st_size, changed=status.st_mtime_ns, sha256=sha256)
+    checksums.write_stamps(model, replace(stamps, files=(*others, seen)))
 
 
 def _keep(model: Model, lock: Lock | None, sums: tuple[Checksum, ...], folder: Path) -> None:
@@ -235,6 +260,17 @@ def _keep(model: Model, lock: Lock | None, sums: tuple[Checksum, ...], folder: P
     elif lock.files == sums:
         return
     checksums.write_lock(model, replace(lock, files=sums))
+
+
+def is_as_verified(model: Model) -> bool:
+    """Whether all files are, by size and time of change, what was verified."""
+    folder, lock = store.folder(model), checksums.read_lock(model)
+    stamps = checksums.read_stamps(model, folder)
+    for file in model.files:
+        seen, status = stamps.of(file.path), (folder / file.path).stat()
+        if seen is None or not _still(seen, status.st_size, status.st_mtime_ns, lock.of(file.path) if lock else None):
+            return False
+    return True
 
 
 def _still(stamp: Stamp, size: int, changed: int, wanted: Checksum | None) -> bool:

@@ -7,6 +7,7 @@ attributes of `Faults`, set while it serves. By hand: ``python tests/inference/s
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import re
@@ -304,10 +305,8 @@ def main():
     options = parser.parse_args()
     with Hub(options.folder, options.port, echo=True) as hub:
         print(f"HF_ENDPOINT={hub.endpoint}", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
 
 
 if __name__ == "__main__":
