@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,12 +32,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.weak import WeakIdKeyDictionary
 
 aten: Any = torch.ops.aten
 
 BLOCK = 512
 """Bytes that every allocation on a CUDA card is rounded up to."""
 
+_orders: WeakIdKeyDictionary = WeakIdKeyDictionary()
+"""Storage of a stand-in in the computer's memory -> strides on the device, to which it returns as it was."""
 _MAKERS = {aten.empty.memory_format, aten.empty_strided.default, aten.zeros.default}
 
 
@@ -93,6 +97,7 @@ class _Ledger(TorchDispatchMode):
         super().__init__()
         self.live = self.peak = 0
         self._known: dict[int, weakref.ref] = {}
+        self._made: dict[Any, tuple[torch.Size, tuple[int, ...], torch.dtype]] = {}
 
     def enter_in(self, tensor: Tensor) -> None:
         """Count a tensor's storage as long as anything refers to it."""
@@ -125,33 +130,84 @@ class _Ledger(TorchDispatchMode):
         kwargs = kwargs or {}
         stood_in = _host(func, args, kwargs)
         if stood_in is not None:
+            self.enter_in(stood_in)
             return stood_in
-        if func is aten._local_scalar_dense.default and args[0].device.type == "meta":
+        if func is aten._local_scalar_dense.default and args[0].is_meta:
             return torch.zeros((), dtype=args[0].dtype).item()
+        written = _written(func)
+        if written is not None:  # changes what is there: nothing new
+            target = kwargs[written] if isinstance(written, str) else args[written]
+            if isinstance(target, Tensor) and target.is_meta:
+                return target
         # In inference mode whole layers arrive here; what they are made of is counted piece by piece.
         with self:
             result = func.decompose(*args, **kwargs)
-        if result is NotImplemented:
-            result = func(*args, **kwargs)
+        if result is not NotImplemented:
+            return result
+        result = self._computed(func, args, kwargs)
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 self.enter_in(leaf)
         self.beside(_workspace(func, args, result))
         return result
 
+    def _computed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The result of an operation; torch needs long to find a shape, so that it is asked but once for the same."""
+        key = (func, _key(args), _key(kwargs)) if _makes_one(func) else None
+        if key is None or key not in self._made:
+            result = func(*args, **kwargs)
+            if key is not None and isinstance(result, Tensor) and result.is_meta:
+                self._made[key] = (result.shape, result.stride(), result.dtype)
+            return result
+        shape, stride, dtype = self._made[key]
+        return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+
+
+@cache
+def _written(func: Any) -> int | str | None:
+    """The one argument that an operation writes into and returns, by its place or name; None where there is none."""
+    given = func._schema.arguments
+    places = [at for at, each in enumerate(given) if each.alias_info is not None and each.alias_info.is_write]
+    if len(places) != 1 or torch.Tag.inplace_view in func.tags or len(func._schema.returns) != 1:
+        return None
+    return given[places[0]].name if given[places[0]].kwarg_only else places[0]
+
+
+@cache
+def _makes_one(func: Any) -> bool:
+    """Whether an operation makes one new tensor out of nothing but its arguments' shapes."""
+    schema = func._schema
+    one = len(schema.returns) == 1 and str(schema.returns[0].type) == "Tensor"
+    return one and all(each.alias_info is None for each in (*schema.arguments, *schema.returns))
+
+
+def _key(value: Any) -> Any:
+    """What the shape of a result depends on, of arguments."""
+    if isinstance(value, Tensor):
+        return (value.shape, value.stride(), value.dtype, value.device.type)
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_key, value))
+    if isinstance(value, dict):
+        return tuple((name, _key(each)) for name, each in value.items())
+    return (type(value), value)
+
 
 def _host(func: Any, args: Any, kwargs: Any) -> Tensor | None:
-    """The result of an operation that fills the computer's memory from the device's; None for every other."""
+    """The result of an operation between the device's and the computer's memory; None for every other."""
     to_cpu = torch.device(kwargs.get("device") or "meta").type == "cpu"
-    if func is aten._to_copy.default and to_cpu and args[0].device.type == "meta":
-        return on_host(args[0].shape, kwargs.get("dtype") or args[0].dtype)
+    if func is aten._to_copy.default:
+        dtype = kwargs.get("dtype") or args[0].dtype
+        if to_cpu and args[0].device.type == "meta":
+            parked = on_host(args[0].shape, dtype)
+            _orders[parked.untyped_storage()] = args[0].stride()
+            return parked
+        if not to_cpu and _hollow(args[0]):
+            stride = _orders.get(args[0].untyped_storage(), ())
+            if len(stride) == args[0].dim():
+                return torch.empty_strided(args[0].shape, stride, dtype=dtype, device="meta")
     if func in _MAKERS and to_cpu and math.prod(args[0]) * 4 > 1 << 20:
         return on_host(args[0], kwargs.get("dtype") or torch.get_default_dtype())
-    if (
-        func is aten.copy_.default
-        and args[0].device.type == "cpu"
-        and (args[1].device.type == "meta" or _hollow(args[0]))
-    ):
+    if func is aten.copy_.default and args[0].device.type == "cpu" and (args[1].is_meta or _hollow(args[0])):
         return args[0]
     return None
 

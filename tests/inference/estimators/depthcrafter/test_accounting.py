@@ -74,6 +74,14 @@ def test_modules_can_wait_in_the_computers_memory():
     assert accounting.peak_bytes(work, resident=layer.parameters()) == 12 * MB
 
 
+def test_what_waited_returns_in_its_own_order():
+    layer = nn.Conv2d(16, 32, 3, device="meta").to(memory_format=torch.channels_last)
+    accounting.peak_bytes(lambda: layer.to("cpu"))
+    assert layer.weight.device.type == "cpu" and not any(layer.weight.stride())
+    accounting.peak_bytes(lambda: layer.to("meta"))
+    assert layer.weight.is_contiguous(memory_format=torch.channels_last) and not layer.weight.is_contiguous()
+
+
 def test_small_tensors_take_a_whole_block():
     assert accounting.peak_bytes(lambda: [torch.empty(1, device="meta") for _ in range(10)]) == 10 * accounting.BLOCK
 
