@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from inference import events
+from inference.faults import Failure
 from inference.models import hub as asking
 from inference.models.download import Wish, download
 from tests.inference.support.hub import Hub
@@ -51,5 +52,17 @@ def get():
         run.heard = heard
         download(models, Wish(accepted=licences, **wish), emit=heard.append, check=check, ask=ask)
         return heard
+
+    return run
+
+
+@pytest.fixture
+def refused(get):
+    """Run a download that must fail; gives the failure."""
+
+    def run(*models, **wish):
+        with pytest.raises(Failure) as caught:
+            get(*models, **wish)
+        return caught.value
 
     return run

@@ -12,10 +12,8 @@ from inference import exit_codes
 from inference.estimators.base import Cancelled
 from inference.faults import Failure
 from inference.models import checksums, contents, inspection, licences, listing, placing, store, verification
-from tests.inference.support.small_models import NETWORK, OTHER, content
+from tests.inference.support.small_models import LARGE, NETWORK, OTHER, content
 from tests.inference.support.stored import put_in_place
-
-LARGE = "model.safetensors"
 
 
 @pytest.fixture

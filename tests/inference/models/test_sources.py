@@ -10,9 +10,7 @@ import pytest
 from inference import depth_sequence, exit_codes
 from inference.faults import Failure
 from inference.models import checksums, inspection, licences, store
-from tests.inference.support.small_models import LICENCE, NETWORK, OTHER, content, write_models
-
-LARGE = "model.safetensors"
+from tests.inference.support.small_models import LARGE, LICENCE, NETWORK, OTHER, content, write_models
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ import json
 
 import numpy as np
 
+from inference.models import store
 from inference.models.facts import Licence, Model, ModelFile
 
 LICENCE = Licence(name="test-only", title="Test licence", summary="For tests only.", url="https://example.org/licence")
+LARGE, SIZE = "model.safetensors", 600_000
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 NETWORK = Model(
     name="network",
@@ -18,7 +20,7 @@ NETWORK = Model(
     licence=LICENCE,
     files=(
         ModelFile(path="config.json", size=100),
-        ModelFile(path="model.safetensors", size=600_000),
+        ModelFile(path=LARGE, size=SIZE),
         ModelFile(path="deep/er/more.safetensors", size=200_000),
     ),
 )
@@ -48,3 +50,19 @@ def write_models(folder, *models, more=("README.md", "model.bin", "script.py", "
             (folder / model.repository / name).write_bytes(b"not asked for")
     (folder / "revisions.json").write_text(json.dumps({model.repository: model.revision for model in models}))
     return folder
+
+
+def expected(model=NETWORK):
+    """What a model's files hold, by their paths."""
+    return {file.path: content(model.repository + file.path, file.size) for file in model.files}
+
+
+def found(model=NETWORK):
+    """What of them is there."""
+    folder = store.folder(model)
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def partials():
+    """Sizes of the downloads that were begun."""
+    return {path.stat().st_size for path in store.cache_folder().glob("*/blobs/*.incomplete")}
