@@ -83,15 +83,11 @@ def test_a_process_that_fails_is_said(monkeypatch, script, words):
 
 
 def finding_on_the_full_set(monkeypatch, *, hidden=(), versions=None):
-    monkeypatch.setattr(
-        packages, "locked_on_top", lambda: {"torch": "2.13.0", "diffusers": "0.42.1", "PyYAML": "6.0.3"}
-    )
+    locked = {"torch": "2.13.0", "diffusers": "0.42.1", "PyYAML": "6.0.3"}
+    monkeypatch.setattr(packages, "locked_on_top", lambda: locked)
     monkeypatch.setattr(packages, "importable", lambda module: module not in hidden)
-    versions = {"torch": "2.13.0+cpu", "diffusers": "0.42.1", "PyYAML": "6.0.3", **(versions or {})}
-    monkeypatch.setattr(packages, "installed", versions.get)
+    monkeypatch.setattr(packages, "installed", (locked | {"torch": "2.13.0+cpu"} | (versions or {})).get)
     (finding,) = doctor._packages_on_top()
-    monkeypatch.setattr(packages, "importable", there)
-    monkeypatch.setattr(packages, "installed", version)
     return finding
 
 
