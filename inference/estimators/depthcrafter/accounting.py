@@ -139,15 +139,14 @@ class _Ledger(TorchDispatchMode):
             target = kwargs[written] if isinstance(written, str) else args[written]
             if isinstance(target, Tensor) and target.is_meta:
                 return target
-        # In inference mode whole layers arrive here; what they are made of is counted piece by piece.
-        with self:
-            result = func.decompose(*args, **kwargs)
-        if result is not NotImplemented:
-            return result
+        if _is_composed(func):  # in inference mode whole layers arrive here; they are counted piece by piece
+            with self:
+                return func.decompose(*args, **kwargs)
         result = self._computed(func, args, kwargs)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self.enter_in(leaf)
+        if isinstance(result, Tensor):
+            self.enter_in(result)
+        else:
+            self.enter_all(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
         self.beside(_workspace(func, args, result))
         return result
 
@@ -161,6 +160,12 @@ class _Ledger(TorchDispatchMode):
             return result
         shape, stride, dtype = self._made[key]
         return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+
+
+@cache
+def _is_composed(func: Any) -> bool:
+    """Whether an operation is made of others and has no kernel of its own."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
 
 
 @cache
@@ -194,26 +199,28 @@ def _key(value: Any) -> Any:
 
 def _host(func: Any, args: Any, kwargs: Any) -> Tensor | None:
     """The result of an operation between the device's and the computer's memory; None for every other."""
+    if func is aten.copy_.default:
+        return args[0] if args[0].is_cpu and (args[1].is_meta or _hollow(args[0])) else None
+    if func is not aten._to_copy.default and func not in _MAKERS:
+        return None
     to_cpu = torch.device(kwargs.get("device") or "meta").type == "cpu"
-    if func is aten._to_copy.default:
-        dtype = kwargs.get("dtype") or args[0].dtype
-        if to_cpu and args[0].device.type == "meta":
-            parked = on_host(args[0].shape, dtype)
-            _orders[parked.untyped_storage()] = args[0].stride()
-            return parked
-        if not to_cpu and _hollow(args[0]):
-            stride = _orders.get(args[0].untyped_storage(), ())
-            if len(stride) == args[0].dim():
-                return torch.empty_strided(args[0].shape, stride, dtype=dtype, device="meta")
-    if func in _MAKERS and to_cpu and math.prod(args[0]) * 4 > 1 << 20:
-        return on_host(args[0], kwargs.get("dtype") or torch.get_default_dtype())
-    if func is aten.copy_.default and args[0].device.type == "cpu" and (args[1].is_meta or _hollow(args[0])):
-        return args[0]
+    if func in _MAKERS:
+        dtype = kwargs.get("dtype") or torch.get_default_dtype()
+        return on_host(args[0], dtype) if to_cpu and math.prod(args[0]) > 1 << 18 else None
+    dtype = kwargs.get("dtype") or args[0].dtype
+    if to_cpu and args[0].is_meta:
+        parked = on_host(args[0].shape, dtype)
+        _orders[parked.untyped_storage()] = args[0].stride()
+        return parked
+    if not to_cpu and _hollow(args[0]):
+        stride = _orders.get(args[0].untyped_storage(), ())
+        if len(stride) == args[0].dim():
+            return torch.empty_strided(args[0].shape, stride, dtype=dtype, device="meta")
     return None
 
 
 def _hollow(tensor: Tensor) -> bool:
-    return tensor.numel() > 1 and not any(tensor.stride())
+    return tensor.is_cpu and tensor.numel() > 1 and not any(tensor.stride())
 
 
 def _workspace(func: Any, args: Any, result: Any) -> int:
