@@ -41,6 +41,9 @@ BLOCK = 512
 
 _orders: WeakIdKeyDictionary = WeakIdKeyDictionary()
 """Storage of a stand-in in the computer's memory -> strides on the device, to which it returns as it was."""
+_made: dict[Any, tuple[torch.Size, tuple[int, ...], torch.dtype]] = {}
+"""What operations make of arguments of given shapes."""
+_MOST_MADE = 50_000
 _MAKERS = {aten.empty.memory_format, aten.empty_strided.default, aten.zeros.default}
 
 
@@ -97,7 +100,6 @@ class _Ledger(TorchDispatchMode):
         super().__init__()
         self.live = self.peak = 0
         self._known: dict[int, weakref.ref] = {}
-        self._made: dict[Any, tuple[torch.Size, tuple[int, ...], torch.dtype]] = {}
 
     def enter_in(self, tensor: Tensor) -> None:
         """Count a tensor's storage as long as anything refers to it."""
@@ -153,12 +155,14 @@ class _Ledger(TorchDispatchMode):
     def _computed(self, func: Any, args: Any, kwargs: Any) -> Any:
         """The result of an operation; torch needs long to find a shape, so that it is asked but once for the same."""
         key = (func, _key(args), _key(kwargs)) if _makes_one(func) else None
-        if key is None or key not in self._made:
+        if key is None or key not in _made:
             result = func(*args, **kwargs)
             if key is not None and isinstance(result, Tensor) and result.is_meta:
-                self._made[key] = (result.shape, result.stride(), result.dtype)
+                if len(_made) > _MOST_MADE:
+                    _made.clear()
+                _made[key] = (result.shape, result.stride(), result.dtype)
             return result
-        shape, stride, dtype = self._made[key]
+        shape, stride, dtype = _made[key]
         return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
 
 
