@@ -8,8 +8,12 @@ import sys
 
 import pytest
 
-from inference import exit_codes
+from inference import events, exit_codes
+from inference.commands.models import _progress as describe
+from inference.job import Job
+from inference.media import source
 from inference.models import store
+from inference.run import state
 from tests.inference.support.estimators.brightness import MODEL
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import content, write_models
@@ -87,6 +91,12 @@ def test_the_whole_life_of_weights(models, hub, home):
     assert gone.stdout == "brightness: removed, 3 MB are free.\n"
     assert not list(home.glob("huggingface/hub/models--*"))
     assert models("remove", "brightness").stdout == "brightness: was not there.\n"
+
+
+def test_progress_has_bytes_rate_and_time_left():
+    event = events.Progress(done=1.5e9, total=4.5e9, seconds_left=150.0)
+    assert describe(event) == "1.5 GB of 4.5 GB, 20 MB/s, 2:30 left"
+    assert describe(events.Progress(done=891.0, total=1e6)) == "891 bytes of 1 MB"
 
 
 def test_events_of_a_download(models, helpers):
@@ -196,8 +206,6 @@ def test_an_estimate_says_what_it_lacks_and_notices_damage(models, worker, clip,
 
 def test_other_weights_are_another_job(models, worker, clip, tmp_path):
     """What one set of weights has begun, another does not go on with."""
-    from inference.run import state
-
     models("download", "brightness", *ACCEPT)
     before = store.records([MODEL])
     served = tmp_path / "served" / MODEL.repository / PATH
@@ -205,10 +213,7 @@ def test_other_weights_are_another_job(models, worker, clip, tmp_path):
     models("remove", "brightness")
     models("download", "brightness")
     after = store.records([MODEL])
-    from inference.job import Job
-    from inference.media.source import describe
-
-    job = Job(source=describe(clip), output=str(tmp_path / "out"), estimator="brightness")
+    job = Job(source=source.describe(clip), output=str(tmp_path / "out"), estimator="brightness")
     keys = {state.key_of(job, 1001, 1012, {}, "cpu", weights=weights) for weights in (before, after, before)}
     assert len(keys) == 2
 
