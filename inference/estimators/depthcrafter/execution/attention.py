@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from .compiling import Call
 from .gather import Attention, FeedForward, LayerNorm
 
 MOST_SEQUENCES = 65535
@@ -44,12 +45,15 @@ def attend_time(values: Tensor, by: Attention, more: Tensor) -> Tensor:
     order = (1, 2, 0, 3)
     result = functional.scaled_dot_product_attention(query.permute(order), key.permute(order), value.permute(order))
     bias = more if by.out.bias is None else by.out.bias + more
-    return functional.linear(result.transpose(1, 2).reshape(places, frames, channels), by.out.weight, bias).transpose(
-        0, 1
-    )
+    result = functional.linear(result.transpose(1, 2).reshape(places, frames, channels), by.out.weight, bias)
+    return result.transpose(0, 1)
 
 
-def feed_forward(values: Tensor, by: FeedForward) -> Tensor:
+def feed_forward(values: Tensor, by: FeedForward, call: Call) -> Tensor:
     """Linear map, gated GELU, linear map."""
-    kept, gates = functional.linear(values, *by.up).chunk(2, dim=-1)
-    return functional.linear(functional.gelu(gates).mul_(kept), *by.down)
+    return functional.linear(call(_gated, functional.linear(values, *by.up)), *by.down)
+
+
+def _gated(both: Tensor) -> Tensor:
+    kept, gates = both.chunk(2, dim=-1)
+    return functional.gelu(gates).mul_(kept)

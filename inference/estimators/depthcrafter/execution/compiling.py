@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from .plan import Plan
 
@@ -24,18 +25,22 @@ class Call(Protocol):
 def caller(plan: Plan) -> Iterator[Call]:
     """How layers are called while this lasts.
 
-    Only functions that recur for many layers and pieces are compiled, not the network's walk: a few graphs serve all
-    of its layers. One that cannot be compiled raises; it is never run as it is instead.
+    Only what lies between matrix products, convolutions and attention is compiled, so that it is read and written
+    once; those keep their own kernels. A few small graphs serve all layers, pieces and windows: one for each number
+    of channels. A function that cannot be compiled raises; it is never run as it is instead.
     """
     if not plan.compiled:
         yield _as_it_is
         return
     import torch._dynamo
 
-    # Each resolution and width of the network may want a graph of its own; with too few allowed, torch would go on
-    # without compiling.
+    # Channels are fixed in a graph, which makes it faster; frames and places are not, which makes it serve all pieces.
+    # With too few graphs allowed, torch would silently go on without compiling.
     with torch._dynamo.config.patch(
-        recompile_limit=64, accumulated_recompile_limit=512, fail_on_recompile_limit_hit=True
+        automatic_dynamic_shapes=False,
+        recompile_limit=256,
+        accumulated_recompile_limit=4096,
+        fail_on_recompile_limit_hit=True,
     ):
         yield _compiled
 
@@ -45,6 +50,9 @@ def _as_it_is(function: Callable[..., T], /, *arguments: Any, **options: Any) ->
 
 
 def _compiled(function: Callable[..., T], /, *arguments: Any, **options: Any) -> T:
+    for leaf in tree_leaves(arguments):
+        if isinstance(leaf, torch.Tensor) and leaf.dim() > 1:
+            torch._dynamo.maybe_mark_dynamic(leaf, list(range(leaf.dim() - 1)))
     return _graph(function)(*arguments, **options)
 
 
