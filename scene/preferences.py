@@ -53,8 +53,8 @@ def size_told(packages: PackageSet) -> str:
 
 
 PACKAGES = (
-    ("LIGHT", "Basic", f"What Parallax needs: {size_told('light')}"),
-    ("FULL", "All Estimators", f"That, and PyTorch for the estimators with a neural network: {size_told('full')}"),
+    ("LIGHT", "Basic", f"For Parallax alone: {size_told('light')}"),
+    ("FULL", "All Estimators", f"For every estimator, with PyTorch for neural networks: {size_told('full')}"),
 )
 """The sets to choose from, as an enum's items; the identifiers are the sets' names in capitals."""
 
