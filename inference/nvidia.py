@@ -55,8 +55,10 @@ def unused_card() -> tuple[str, str] | None:
 def cure() -> str:
     """What to do where torch cannot use a card because of how it was built."""
     wanted = packages.locked_on_top()["torch"]
+    # Windows' CUDA build brings all that it needs, and what else that index offers is not what the lock names.
+    options = "--force-reinstall --no-deps" if sys.platform == "win32" else "--force-reinstall"
     return (
         f"Install PyTorch's CUDA build as the selector on its site says (package pip, compute platform CUDA), "
-        f"torch {wanted} and with this Python: {packages.pip()} install --force-reinstall torch=={wanted} "
+        f"torch {wanted} and with this Python: {packages.pip()} install {options} torch=={wanted} "
         f"--index-url ADDRESS-FROM-THE-SELECTOR"
     )

@@ -82,6 +82,7 @@ def test_without_torch_there_is_no_cuda(monkeypatch):
 )
 def test_a_card_that_torch_was_not_built_for_is_told_with_the_line_to_run(monkeypatch, torch, cards, note, is_unused):
     torch(note)
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(nvidia, "cards", lambda: cards)
     told = nvidia.unused_card()
     assert (told is not None) is is_unused
@@ -89,3 +90,9 @@ def test_a_card_that_torch_was_not_built_for_is_told_with_the_line_to_run(monkey
         assert "NVIDIA card" in told[0] and "without CUDA" in told[0]
         wanted = packages.locked_on_top()["torch"]
         assert f"{sys.executable} -m pip install --force-reinstall torch=={wanted} --index-url " in told[1]
+
+
+@pytest.mark.parametrize(("platform", "option"), [("win32", True), ("linux", False)])
+def test_what_the_cuda_build_brings_itself_is_not_installed_again(monkeypatch, platform, option):
+    monkeypatch.setattr(sys, "platform", platform)
+    assert ("--no-deps" in nvidia.cure()) is option
