@@ -10,8 +10,9 @@ What is taken for granted of the real device:
   scores is never in memory. Heads wider than 256, as the autoencoder's single head, go to the memory-efficient kernel,
   which takes any width in float16, bfloat16 and float32. Only where the caller says so (Apple's GPUs) are the scores
   counted: twice, before and after their softmax.
-* A convolution whose input is not channels last gets workspace for a copy of its input and of its output, because
-  cuDNN's tensor-core kernels and oneDNN's bring them into their own order. One that is channels last gets none.
+* A convolution whose input or weight is channels last makes a result that is, as cuDNN's and oneDNN's do and torch's on
+  ``meta`` does not; an input that is not is copied into that order. Where neither is, there is workspace for a copy of
+  input and result, because the libraries' fast kernels bring them into their own order.
 * GroupNorm copies an input that is channels last: PyTorch's CUDA kernel knows contiguous inputs only.
 * What is the same for every computation is not counted here: the driver's context, the workspace of matrix products
   and what the caching allocator loses between blocks; see `memory`.
@@ -27,6 +28,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._prims_common import suggest_memory_format
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -96,6 +98,10 @@ def on_host(shape: Iterable[int], dtype: torch.dtype) -> Tensor:
 class _Ledger(TorchDispatchMode):
     """Follows every storage on ``meta`` from its making to its end."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled in a dry run, and not to ask each time saves a tenth of its time
+
     def __init__(self) -> None:
         super().__init__()
         self.live = self.peak = 0
@@ -145,6 +151,8 @@ class _Ledger(TorchDispatchMode):
             with self:
                 return func.decompose(*args, **kwargs)
         result = self._computed(func, args, kwargs)
+        if func is aten.convolution.default and result.is_meta:
+            result = _ordered(result, *args[:2])
         if isinstance(result, Tensor):
             self.enter_in(result)
         else:
@@ -157,7 +165,7 @@ class _Ledger(TorchDispatchMode):
         key = (func, _key(args), _key(kwargs)) if _makes_one(func) else None
         if key is None or key not in _made:
             result = func(*args, **kwargs)
-            if key is not None and isinstance(result, Tensor) and result.is_meta:
+            if key is not None and isinstance(result, Tensor) and result.is_meta and not _shares(result, args):
                 if len(_made) > _MOST_MADE:
                     _made.clear()
                 _made[key] = (result.shape, result.stride(), result.dtype)
@@ -168,7 +176,12 @@ class _Ledger(TorchDispatchMode):
 
 @cache
 def _is_composed(func: Any) -> bool:
-    """Whether an operation is made of others and has no kernel of its own."""
+    """Whether an operation is made of others and has no kernel of its own.
+
+    Resampling has one, though torch also knows how to make it of others on ``meta``, by way of many large tensors.
+    """
+    if func.name().startswith("aten::upsample_"):
+        return False
     return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
 
 
@@ -188,6 +201,12 @@ def _makes_one(func: Any) -> bool:
     schema = func._schema
     one = len(schema.returns) == 1 and str(schema.returns[0].type) == "Tensor"
     return one and all(each.alias_info is None for each in (*schema.arguments, *schema.returns))
+
+
+def _shares(result: Tensor, args: Any) -> bool:
+    """Whether a result is a view after all, as that of ``_unsafe_view``, which does not say so."""
+    storages = (leaf.untyped_storage()._cdata for leaf in tree_leaves(args) if isinstance(leaf, Tensor))
+    return result.untyped_storage()._cdata in storages
 
 
 def _key(value: Any) -> Any:
@@ -227,14 +246,21 @@ def _hollow(tensor: Tensor) -> bool:
     return tensor.is_cpu and tensor.numel() > 1 and not any(tensor.stride())
 
 
+def _ordered(result: Tensor, given: Tensor, weight: Tensor) -> Tensor:
+    """A convolution's result in the order that it has on a real device."""
+    if torch.channels_last not in (suggest_memory_format(given), suggest_memory_format(weight)):
+        return result
+    return torch.empty_like(result, memory_format=torch.channels_last)
+
+
 def _workspace(func: Any, args: Any, result: Any) -> int:
     """Bytes that a layer needs beside its inputs and outputs, see the module's docstring."""
     if func is aten.convolution.default:
         given = args[0]
-        if given.device.type != "meta" or given.dim() < 4:
+        if not given.is_meta or given.dim() < 4 or suggest_memory_format(given) != torch.contiguous_format:
             return 0
-        order = torch.channels_last if given.dim() == 4 else torch.channels_last_3d
-        return 0 if given.is_contiguous(memory_format=order) else given.nbytes + result.nbytes
+        ordered = suggest_memory_format(args[1]) != torch.contiguous_format
+        return given.nbytes if ordered else given.nbytes + result.nbytes
     if func is aten.native_group_norm.default:
         return 0 if args[0].is_contiguous() else args[0].nbytes
     return 0

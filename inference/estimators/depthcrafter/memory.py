@@ -1,90 +1,24 @@
-"""How much memory an estimate needs, and in what pieces it must be computed to fit.
-
-Every figure comes from a dry run (`accounting`) of the very stages that an estimate runs, on the networks' own sizes.
-What a dry run cannot know is added by `needed_bytes`.
-"""
+"""In what pieces an estimate must be computed to fit into memory, and what to change where it does not fit at all."""
 
 from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
-
-import torch
 
 from ... import exit_codes
 from ...faults import Failure
-from . import accounting, resolution, stages
-from .execution import chunks
+from . import resolution
+from .demand import STAGES, Case, needed_bytes, outlined, peak_bytes, stage_bytes
 from .execution.plan import Plan
-from .networks import CLASSES, Networks, random_networks
-from .pipeline import ENCODE_GRID
-from .placement import Placement, Stage
+from .placement import Stage
+
+__all__ = ["Case", "choose_plan", "needed_bytes", "outlined", "peak_bytes", "smallest", "step_down"]
 
 Settings = dict[str, Any]
-META = torch.device("meta")
-STAGES: tuple[Stage, ...] = ("encode", "denoise", "decode")
-ALLOCATOR = 1.08
-"""What the caching allocator loses between blocks of different sizes, as a factor."""
-WORKSPACE = 0.15e9
-"""Bytes for the workspace of matrix products and for what libraries keep."""
 _STEP = 0.85
 """Memory of the next smaller plan, as a share: much less than the dry run may be wrong by would not help."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Case:
-    """What is to be estimated, as far as it concerns memory.
-
-    Attributes
-    ----------
-    networks : Networks
-        On ``meta``, in the dtypes of the run; see `outlined`.
-    width, height : int
-        Size that the networks see.
-    window : int
-        Frames that are denoised together.
-    decode_chunk : int
-        Frames that are decoded together.
-    guided : bool
-        Whether there is classifier-free guidance.
-    kind : str
-        Kind of the device: ``cuda``, ``mps`` or ``cpu``. Only a card has a memory of its own, which others can relieve.
-    """
-
-    networks: Networks
-    width: int
-    height: int
-    window: int
-    decode_chunk: int = 8
-    guided: bool = False
-    kind: str = "cuda"
-    _known: dict[tuple[Stage, Plan], int] = field(default_factory=dict, init=False, repr=False)
-
-    def weights(self) -> int:
-        """Bytes of all networks."""
-        return accounting.bytes_of(tensor for network in _modules(self.networks) for tensor in network.parameters())
-
-
-def outlined(networks: Networks, dtype: torch.dtype) -> Networks:
-    """Networks of the same sizes on ``meta``, in the dtypes of a run."""
-    config: dict[str, dict[str, Any]] = {}
-    for part in (*CLASSES, "scheduler"):
-        own = getattr(networks, part).config
-        own = own.to_dict() if hasattr(own, "to_dict") else dict(own)
-        config[part] = {key: value for key, value in own.items() if not key.startswith("_")}
-    return random_networks(config=config, device="meta", dtype=dtype)
-
-
-def needed_bytes(case: Case, plan: Plan) -> dict[Stage, int]:
-    """Bytes of the device's memory that each stage needs under a plan, without CUDA's own share."""
-    return {stage: _needed(case, stage, plan) for stage in STAGES}
-
-
-def peak_bytes(case: Case, plan: Plan) -> int:
-    """Bytes of the device's memory that a plan needs, without CUDA's own share."""
-    return max(needed_bytes(case, plan).values())
 
 
 def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False) -> Plan:
@@ -128,7 +62,9 @@ def step_down(case: Case, plan: Plan, stage: Stage | None = None) -> Plan | None
     least = needed_bytes(case, smallest(case))
     wanted = {each: int(_STEP * now[each]) if stage in (None, each) else now[each] for each in STAGES}
     smaller = _fitting(case, {each: max(wanted[each], least[each]) for each in STAGES})
-    if smaller is None or not any(_needed(case, each, smaller) < now[each] for each in STAGES if stage in (None, each)):
+    if smaller is None or not any(
+        stage_bytes(case, each, smaller) < now[each] for each in STAGES if stage in (None, each)
+    ):
         return None
     return replace(smaller, compiled=plan.compiled)
 
@@ -162,10 +98,12 @@ def _first(case: Case, stage: Stage, *, away: bool, room: int) -> Settings | Non
     for family in _families(case, stage, away=away):
 
         def fits(settings: Settings) -> bool:
-            return _needed(case, stage, Plan(**settings)) <= room
+            return stage_bytes(case, stage, Plan(**settings)) <= room
 
+        if fits(family[0]):
+            return family[0]
         if fits(family[-1]):
-            return family[bisect.bisect_left(family, True, hi=len(family) - 1, key=fits)]
+            return family[bisect.bisect_left(family, True, lo=1, hi=len(family) - 1, key=fits)]
     return None
 
 
@@ -177,9 +115,9 @@ def _families(case: Case, stage: Stage, *, away: bool) -> list[list[Settings]]:
     """
     base: Settings = {"networks_on_host": away}
     if stage == "encode":
-        return [[base | {"encode_frames": frames} for frames in (8, 4, 2, 1)]]
+        return [[base | {"encode_frames": frames} for frames in (8, 2, 1)]]
     if stage == "decode":
-        rows = [None, *(rows for rows in (128, 32, 8) if rows < case.height)]
+        rows = [None, *(rows for rows in (64, 8) if rows < case.height)]
         return [[base | {"decoder_rows": each} for each in rows]]
 
     def pieces(*sizes: int | None, **more: bool) -> list[Settings]:
@@ -205,19 +143,19 @@ def _piece(case: Case, frames: int | None) -> Settings:
 def _too_little(case: Case, free_bytes: int) -> Failure:
     """Say how much is needed, how much there is, and what would fit."""
     long = max(case.width, case.height)
+    needed = needed_bytes(case, smallest(case))
     smaller = [(f"--size {size}", _resized(case, size)) for size in (896, 768, 640, 512, 384, 256, 128) if size < long]
+    windows = (80, 60, 40, 25, 10, 1) if max(needed["encode"], needed["decode"]) <= free_bytes else ()
     shorter = [
-        (f"--parameter window={window}", replace(case, window=window))
-        for window in (90, 70, 50, 40, 30, 20, 10, 1)
-        if window < case.window
+        (f"--parameter window={window}", replace(case, window=window)) for window in windows if window < case.window
     ]
     cures = [_first_cure("a smaller size", smaller, free_bytes), _first_cure("a shorter window", shorter, free_bytes)]
     choices = ", ".join(cure for cure in cures if cure)
-    needed, frames = peak_bytes(case, smallest(case)), "frame" if case.window == 1 else "frames"
+    wanted = f"{case.width}x{case.height} in windows of {case.window} frame{'s' * (case.window > 1)}"
     return Failure(
         exit_codes.REFUSED,
-        f"DepthCrafter needs about {_gb(needed)} GB at {case.width}x{case.height} in windows of {case.window} {frames}"
-        f", and {_gb(free_bytes, up=False)} GB are free.",
+        f"DepthCrafter needs about {_gb(max(needed.values()))} GB at {wanted}, "
+        f"and {_gb(free_bytes, up=False)} GB are free.",
         cure=f"Choose {choices}, or close other programs that use the memory."
         if choices
         else "Close other programs that use the memory, or choose the estimator parallax.",
@@ -246,54 +184,3 @@ def _resized(case: Case, long: int) -> Case:
 def _gb(size: int, *, up: bool = True) -> str:
     tenths = size / 1e8
     return f"{(math.ceil(tenths) if up else math.floor(tenths)) / 10:.1f}"
-
-
-def _needed(case: Case, stage: Stage, plan: Plan) -> int:
-    own = {
-        "encode": Plan(encode_frames=plan.encode_frames),
-        "denoise": replace(plan, encode_frames=8, decoder_rows=None, compiled=False),
-        "decode": Plan(decoder_rows=plan.decoder_rows),
-    }[stage]
-    key = (stage, replace(own, networks_on_host=plan.networks_on_host))
-    if key not in case._known:
-        case._known[key] = int(_peak(case, *key) * ALLOCATOR + WORKSPACE)
-    return case._known[key]
-
-
-def _peak(case: Case, stage: Stage, plan: Plan) -> int:
-    """Run a stage dry. What the device holds between the stages is what the plan says."""
-    networks = case.networks
-    where = torch.device("cpu") if plan.networks_on_host else META
-    moved = [each for each in _modules(networks) if next(each.parameters()).device != where]
-    accounting.peak_bytes(lambda: [torch.nn.Module.to(each, where) for each in moved])  # before the stage: not counted
-    placement = Placement(networks, META, plan, smaller=lambda plan: None, warn=lambda message: None)
-
-    def work() -> object:
-        with placement.during(stage), chunks.few():
-            return _stage(case, stage, placement)
-
-    resident = (tensor for each in _modules(networks) for tensor in (*each.parameters(), *each.buffers()))
-    return accounting.peak_bytes(work, resident=resident, fused_attention=case.kind != "mps")
-
-
-def _stage(case: Case, stage: Stage, placement: Placement) -> object:
-    given: dict[str, Any] = {"device": META, "attempt": placement.attempt}
-    rows, columns = case.height // 8, case.width // 8
-    if stage == "encode":
-        pictures = accounting.on_host((ENCODE_GRID, 3, case.height, case.width), torch.float32)
-        return stages.encode(case.networks, pictures, pictures, **given)
-    if stage == "decode":
-        latents = accounting.on_host((case.decode_chunk, 4, rows, columns), torch.float32)
-        return stages.decode(case.networks, latents, **given)
-    latents = accounting.on_host((case.window, 4, rows, columns), torch.float32)
-    width = case.networks.image_encoder.config.projection_dim
-    embeddings = accounting.on_host((case.window, width), torch.float16)
-    conditions = stages.Encoded(latents, embeddings)
-    # two passes one after the other need one pass's memory and what the first has given
-    given |= {"steps": 1, "guidance": 1.0, "noise_augmentation": 0.02}
-    kept = torch.empty_like(latents, device=META) if case.guided else None
-    return stages.denoise(case.networks, latents, conditions, **given), kept
-
-
-def _modules(networks: Networks) -> tuple[torch.nn.Module, ...]:
-    return (networks.unet, networks.vae, networks.image_encoder)

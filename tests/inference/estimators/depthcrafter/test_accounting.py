@@ -159,6 +159,14 @@ def test_attention_without_and_with_its_scores(inference):
     assert plain >= 6 * MB + 2 * (2 * 4 * 2048 * 1024 * 2)
 
 
+def test_resampling_needs_no_more_than_its_result():
+    def work():
+        with torch.inference_mode():
+            return functional.interpolate(block(3).reshape(1, 3, 512, 512), (1024, 512), mode="bicubic")
+
+    assert accounting.peak_bytes(work) == 9 * MB
+
+
 def test_what_was_real_stays_real():
     """The dry run touches nothing but what is on ``meta``."""
     seen = []
