@@ -71,6 +71,18 @@ def test_forgetting_leaves_nothing(learned):
     assert not hasattr(bpy.types.Scene, "fathom_other") and not hasattr(bpy.types, "FATHOM_PG_other")
 
 
+def test_the_worker_is_asked_again_only_while_something_is_lacking(learned, monkeypatch, tmp_path):
+    monkeypatch.setattr(catalogue._session, "asked", tmp_path)
+    monkeypatch.setattr(catalogue._session, "asked_at", 100.0)
+    assert catalogue._is_due(tmp_path / "another", 101.0)
+    assert not catalogue._is_due(tmp_path, 101.0) and catalogue._is_due(tmp_path, 200.0)
+    monkeypatch.setattr(catalogue._session, "process", object())
+    assert not catalogue._is_due(tmp_path, 200.0), "an answer is awaited"
+    monkeypatch.setattr(catalogue._session, "process", None)
+    monkeypatch.setattr(catalogue._session, "known", (contract.EMBEDDED,))
+    assert not catalogue._is_due(tmp_path, 200.0), "nothing is lacking"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '[{"label": "nameless"}]', "[1]"])
 def test_a_list_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match=r"estimator"):
