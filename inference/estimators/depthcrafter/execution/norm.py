@@ -58,19 +58,29 @@ def moments(values: Tensor) -> Moments:
     is left when a sample is taken off.
     """
     values = values.flatten(1, -2)
-    count = values.shape[1]
     if values.dtype in (torch.float16, torch.bfloat16):
-        mean = values.sum(1, dtype=torch.float32) / count
-        raw = torch.linalg.vector_norm(values, dim=1, dtype=torch.float32).square()
-        return Moments(count, mean, torch.addcmul(raw, mean, mean, value=-count).clamp_min_(0))
-    if values.device.type == "cpu":
-        sample = values[:, :1]
-        rest = values - sample
-        offset = rest.sum(1) / count
-        raw = torch.linalg.vector_norm(rest, dim=1).square()
-        return Moments(count, offset + sample[:, 0], torch.addcmul(raw, offset, offset, value=-count).clamp_min_(0))
+        return _plain(values)
+    return _shifted(values) if values.device.type == "cpu" else _welford(values)
+
+
+def _plain(values: Tensor) -> Moments:
+    number = values.shape[1]
+    mean = values.sum(1, dtype=torch.float32) / number
+    raw = torch.linalg.vector_norm(values, dim=1, dtype=torch.float32).square()
+    return Moments(number, mean, torch.addcmul(raw, mean, mean, value=-number).clamp_min_(0))
+
+
+def _shifted(values: Tensor) -> Moments:
+    number, sample = values.shape[1], values[:, :1]
+    rest = values - sample
+    offset = rest.sum(1) / number
+    raw = rest.square_().sum(1)
+    return Moments(number, offset + sample[:, 0], torch.addcmul(raw, offset, offset, value=-number).clamp_min_(0))
+
+
+def _welford(values: Tensor) -> Moments:
     variance, mean = torch.var_mean(values, dim=1, correction=0)
-    return Moments(count, mean, variance * count)
+    return Moments(values.shape[1], mean, variance * values.shape[1])
 
 
 def beside(parts: Iterable[Moments]) -> Moments:
