@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch.utils._pytree import tree_leaves
 
+from .... import exit_codes
+from ....faults import Failure
 from .plan import Plan
 
 T = TypeVar("T")
@@ -23,7 +25,7 @@ class Call(Protocol):
 
 @contextmanager
 def caller(plan: Plan) -> Iterator[Call]:
-    """How layers are called while this lasts.
+    """How layers are called while this lasts; compiled ones raise a `Failure` (MISSING) where there is no compiler.
 
     Only what lies between matrix products, convolutions and attention is compiled, so that it is read and written
     once; those keep their own kernels. A few small graphs serve all layers, pieces and windows: one for each number
@@ -53,7 +55,18 @@ def _compiled(function: Callable[..., T], /, *arguments: Any, **options: Any) ->
     for leaf in tree_leaves(arguments):
         if isinstance(leaf, torch.Tensor) and leaf.dim() > 1:
             torch._dynamo.maybe_mark_dynamic(leaf, list(range(leaf.dim() - 1)))
-    return _graph(function)(*arguments, **options)
+    try:
+        return _graph(function)(*arguments, **options)
+    except torch._dynamo.exc.ShortenTraceback as error:  # what may go wrong while compiling, not what runs then
+        inner = getattr(error, "inner_exception", error)
+        if isinstance(inner, torch.OutOfMemoryError):
+            raise inner from error
+        raise Failure(
+            exit_codes.MISSING,
+            "The layers could not be compiled on this machine.",
+            f"{type(inner).__name__}: {str(inner).strip().splitlines()[0]}".rstrip(".") + ".",
+            "Estimate without compiling (--parameter compile=false), which only takes longer.",
+        ) from error
 
 
 @cache

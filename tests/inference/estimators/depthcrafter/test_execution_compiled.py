@@ -8,10 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the packages of the network estimators are not installed")
 
+from inference import exit_codes  # noqa: E402
 from inference.estimators.depthcrafter.execution import unet  # noqa: E402
 from inference.estimators.depthcrafter.execution.compiling import caller  # noqa: E402
 from inference.estimators.depthcrafter.execution.plan import Plan  # noqa: E402
 from inference.estimators.depthcrafter.networks import random_networks  # noqa: E402
+from inference.faults import Failure  # noqa: E402
 
 COMPILER = (
     any(map(shutil.which, ("g++", "c++", "clang++"))) and Path(sysconfig.get_path("include"), "Python.h").exists()
@@ -76,3 +78,14 @@ def test_what_cannot_be_compiled_raises_instead_of_running_as_it_is(fresh):
         call(layer, torch.zeros(2, 3))
     with caller(Plan()) as call:
         assert torch.equal(call(layer, torch.zeros(2, 3)), torch.ones(2, 3))
+
+
+def test_a_machine_without_compiler_is_told_in_one_sentence(fresh):
+    def layer(values):
+        return torch.sin(values) + 1
+
+    without = torch._inductor.config.patch({"cpp.cxx": ("/nowhere/g++",)})
+    with without, caller(Plan(compiled=True)) as call, pytest.raises(Failure) as raised:
+        call(layer, torch.zeros(2, 3))
+    assert raised.value.code == exit_codes.MISSING
+    assert "/nowhere/g++" in raised.value.why and "compile=false" in raised.value.cure
