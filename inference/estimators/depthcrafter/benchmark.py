@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         steps=options.steps,
         guidance=options.guidance,
         window=min(options.window, options.frames),
-        overlap=overlap,
+        overlap=overlap if options.frames > options.window else 0,
         decode_chunk=min(options.decode_chunk, options.frames),
         repeats=options.repeats,
     )

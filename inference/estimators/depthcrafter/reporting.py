@@ -82,7 +82,7 @@ def described(plan: Plan) -> str:
         told.append("skip connections in the computer's memory")
     if plan.blocks_on_host:
         told.append("the UNet brought layer by layer")
-    return ", ".join(told) or "everything on the card, all at once"
+    return ", ".join(told) or "everything at once"
 
 
 def _floor(report: dict[str, Any]) -> dict[str, float]:
