@@ -11,7 +11,7 @@ are needed, a few for every frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -24,12 +24,9 @@ from ...camera import Camera, Pose
 from ...run.files import atomic
 from ..base import Refused
 from . import tree
-from .focal import focal_length
-from .pairs import Pair, PointMap, known
-from .registration import NoPoints, Similarity, register
-
-Read = Callable[[Pair, int], PointMap]
-"""Gives the view of a frame in a pair; in which of them it has to is `tree.may_join` and `tree.may_pose`'s affair."""
+from .pairs import Pair, PointMap
+from .placing import Read, Walk
+from .registration import Similarity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,31 +122,33 @@ def align(
         The pairs do not join all frames.
     """
     pairs = tree.spanning_tree(count, scores)
-    walk = _Walk(_on(read, torch.device(device)), robust, numbers or range(count))
+    numbers = range(count) if numbers is None else numbers
+    walk = Walk(_on(read, torch.device(device)), robust, numbers)
     starts = tree.strongest_starts(scores, scores) | tree.strongest_starts(scores, pairs)
     placed = max(count - 2, 0)  # each but the strongest pair's two, which need no registration
     for done, _ in enumerate(walk.place(pairs, scores), start=1):
         progress(done, placed + count)
-    worlds, focals = [], []
+    posing, focals = [], []
     for frame in range(count):
         pair = walk.used[frame] if walk.used[frame][0] == frame else starts[frame]
-        worlds.append(walk.world(pair, frame).rigid())
+        walk.place_pair(pair, frame)
+        posing.append(pair)
         focals.append(walk.focal_length(pair))
         progress(placed + frame + 1, placed + count)
     if np.isnan(focals).all():
         raise Refused(
-            f"No focal length follows from the points of frames {walk.numbers[0]} to {walk.numbers[-1]}.",
+            f"No focal length follows from the points of frames {numbers[0]} to {numbers[-1]}.",
             "Choose another estimator for this shot.",
         )
-    cameras = [walk.to_world[walk.used[frame]] for frame in range(count)]
-    cameras = [world.inverse().after(points) for world, points in zip(worlds, cameras)]
-    origin = worlds[0].inverse()
+    poses = [walk.to_world[pair].rigid() for pair in posing]
+    cameras = [pose.inverse().after(walk.to_world[walk.used[frame]]) for frame, pose in enumerate(poses)]
+    origin = poses[0].inverse()
     return Alignment(
         pairs=np.array([walk.used[frame] for frame in range(count)], np.int64),
         scales=np.array([camera.scale for camera in cameras]),
         rotations=np.stack([camera.rotation.numpy() for camera in cameras]),
         translations=np.stack([camera.translation.numpy() for camera in cameras]),
-        poses=np.stack([_matrix(origin.after(world)) for world in worlds]),
+        poses=np.stack([_matrix(origin.after(pose)) for pose in poses]),
         focal_lengths=np.array(focals),
     )
 
@@ -187,59 +186,6 @@ def depth_map(alignment: Alignment, read: Read, frame: int) -> DepthMap:
     valid = torch.isfinite(depth) & (depth > 0)
     confidence = torch.where(valid & (view.confidence >= 1), 1 - 1 / view.confidence, 0)
     return DepthMap(torch.where(valid, depth, torch.nan), valid, confidence)
-
-
-class _Walk:
-    """Pairs placed in one world, one after the other.
-
-    Attributes
-    ----------
-    to_world : dict
-        For each placed pair the similarity from its own axes and unit.
-    used : dict
-        For each placed frame the pair that placed it.
-    """
-
-    def __init__(self, read: Read, robust: bool, numbers: Sequence[int]) -> None:
-        self.read, self._robust, self.numbers = read, robust, numbers
-        self.to_world: dict[Pair, Similarity] = {}
-        self.used: dict[int, Pair] = {}
-
-    def place(self, pairs: list[Pair], scores: Mapping[Pair, float]) -> Iterator[int]:
-        """Place all frames of a tree; yields each as it is placed, but for the strongest pair's two."""
-        root = pairs[0]
-        self.to_world[root] = Similarity.identity()
-        self.used = dict.fromkeys(root, root)
-        for step in tree.placements(pairs, scores):
-            self.to_world[step.pair] = self.world(step.pair, step.anchor)
-            self.used[step.frame] = step.pair
-            yield step.frame
-
-    def world(self, pair: Pair, frame: int) -> Similarity:
-        """From a pair's own axes to the world, by a frame of it that is placed."""
-        if pair in self.to_world:
-            return self.to_world[pair]
-        used = self.used[frame]
-        source, target = self.read(pair, frame), self.read(used, frame)
-        try:
-            # Onto the view that places the frame, and then as that: the same as onto the points placed.
-            found = register(source.points, target.points, source.confidence, target.confidence, robust=self._robust)
-        except NoPoints:
-            raise self._without_points(frame) from None
-        return self.to_world[used].after(found)
-
-    def focal_length(self, pair: Pair) -> float:
-        """As the first frame of a pair implies it; NaN where it implies none."""
-        view = self.read(pair, pair[0])
-        if not (known(view.points, view.confidence) > 0).any():
-            raise self._without_points(pair[0])
-        return focal_length(view.points) or np.nan
-
-    def _without_points(self, frame: int) -> Refused:
-        return Refused(
-            f"The network found no usable points in frame {self.numbers[frame]}.",
-            "Leave this frame out, or choose another estimator for this shot.",
-        )
 
 
 def _on(read: Read, device: torch.device) -> Read:

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 REWEIGHTINGS = 10
-"""Rounds of the robust fit; five settle it where outliers have halved the scale of the first."""
+"""Rounds of the robust fit at the most; five settle it where outliers have halved the scale of the first."""
+_SETTLED = 0.01
+"""Share by which the residuals' median may still change in the last round."""
 SAMPLE = 20_000
 """Points that the robust fit's rounds look at; the last one looks at all."""
 _NEAR = 0.1
@@ -83,10 +85,10 @@ def register(
     target_weights : Tensor [...] or None
         Of the target's points, for the robust fit.
     robust : bool
-        False: weighted least squares. True: points whose residual, by their distance, stands out lose their weight
-        (Geman and McClure's function, reweighted `REWEIGHTINGS` times); a pixel counts as what two measurements of
-        those weights are worth together, whose error grows with the distance; and the scale is the ratio of both
-        clouds' spreads, so that noise, which makes the least-squares scale too small, cancels.
+        False: weighted least squares, the paper's. True: points whose residual, by their distance, stands out lose
+        their weight (Geman and McClure's function, reweighted until it settles); a pixel counts as what two
+        measurements of those weights are worth together, whose error grows with the distance; and the scale is the
+        ratio of both clouds' spreads, so that noise, which makes the least-squares scale too small, cancels.
 
     Returns
     -------
@@ -106,7 +108,9 @@ def register(
     usable = torch.isfinite(x).all(0) & torch.isfinite(y).all(0) & torch.isfinite(w) & (w > 0)
     if not usable.any():
         raise NoPoints
-    x, y, w = (values[..., usable].contiguous() for values in (x, y, w))
+    if not usable.all():
+        x, y, w = x[:, usable], y[:, usable], w[usable]
+    x, y = x.contiguous(), y.contiguous()
     return _robust(x, y, w) if robust else _fit(x, y, w, symmetric=False)
 
 
@@ -118,10 +122,13 @@ def _robust(x: Tensor, y: Tensor, w: Tensor) -> Similarity:
     w = w / apart.clamp_min(near) if near > 0 else w
     xs, ys, ws = x[:, few].contiguous(), y[:, few].contiguous(), w[few].contiguous()
     fit = _fit(xs, ys, ws, symmetric=True)
+    reach = torch.inf
     for _ in range(REWEIGHTINGS):
-        off = _residuals(fit, xs, ys)
+        before, off = reach, _residuals(fit, xs, ys)
         reach = _REACH * max(weighted_median(off, ws), _FLOOR)
         fit = _fit(xs, ys, ws * _trust(off, reach), symmetric=True)
+        if abs(before - reach) <= _SETTLED * reach:
+            break
     return _fit(x, y, w * _trust(_residuals(fit, x, y), reach), symmetric=True)
 
 
@@ -184,5 +191,4 @@ def _rotation(correlation: Tensor) -> Tensor:
     if values[1] <= _LINELIKE:
         # A slight pull towards no turn at all decides what is open, and bends the rest by a millionth at most.
         correlation = correlation + _LINELIKE * torch.eye(3, dtype=correlation.dtype)
-        return roma.special_procrustes(correlation, method="svd")
-    return roma.special_procrustes(correlation)
+    return roma.special_procrustes(correlation, method="svd")

@@ -144,7 +144,8 @@ def test_outliers_of_either_cloud_do_not_move_the_robust_fit(seed, in_target):
     spoilt = target if in_target else points
     spoilt[:40] *= 5
     assert_same(register(points, target, weights, weights, robust=True), expected, 1e-5)
-    assert abs(register(points, target, weights).scale / expected.scale - 1) > 0.05
+    missed = (register(points, target, weights)(points) - target)[40:].norm(dim=-1).median()
+    assert float(missed) > 0.01 * float(target.norm(dim=-1).median())  # there is something to stand
 
 
 def test_a_large_cloud_is_judged_by_a_sample_and_fitted_whole(monkeypatch):
