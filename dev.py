@@ -9,7 +9,8 @@
     lock                                resolve requirements/*.in into the pinned requirements/*.txt
 
 Every verb first makes the environments that it needs (`development/environments.py`) and, on Debian, the system
-packages that they need; what stands already is left alone, so a second run starts at once.
+packages that they need; what stands already is left alone, so a second run starts at once. The demo needs no torch;
+the tests and lint do, and add it to the demo's environment.
 """
 
 import sys

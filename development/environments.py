@@ -1,7 +1,8 @@
-"""The virtual environments of development: one for the worker, one for each supported Blender.
+"""The virtual environments of development: the worker's, and one for each supported Blender.
 
 Each is made from pinned files under ``requirements/`` and carries a stamp of them, written last: an environment
-whose set-up was interrupted, or whose lock has changed since, is made again from nothing.
+whose set-up was interrupted, or whose lock has changed since, is made again from nothing. The worker's is first made
+for the main job alone, and grown in place by whoever needs more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ DEFAULT_BLENDER = "5.0"
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment.
+    """A virtual environment, or a stage of one.
 
     Attributes
     ----------
@@ -36,6 +37,9 @@ class Environment:
         What it is, for the person who waits for it.
     blender : bool
         Whether it holds bpy, which needs system libraries.
+    grows_from : Environment or None
+        An earlier stage in the same folder, with some of the same locks: what this one serves as well, and what it is
+        grown from where that stands already.
     """
 
     folder: str
@@ -43,6 +47,7 @@ class Environment:
     locks: tuple[str, ...]
     label: str
     blender: bool = False
+    grows_from: Environment | None = None
 
     @property
     def path(self) -> Path:
@@ -54,12 +59,24 @@ class Environment:
         """Its interpreter."""
         return system.executable(self.path)
 
+    @property
+    def stages(self) -> tuple[Environment, ...]:
+        """The stages that it goes through, itself the last."""
+        return (*(self.grows_from.stages if self.grows_from else ()), self)
 
-INFERENCE = Environment(
+
+WORKER = Environment(
     folder=".venv-inference",
     python="3.11",
-    locks=("light.txt", "dev-inference.txt"),
-    label="the worker's packages and the development tools, about 1 GB",
+    locks=("light.txt",),
+    label="the worker's packages for the main job, 0.9 GB",
+)
+FULL_WORKER = Environment(
+    folder=WORKER.folder,
+    python=WORKER.python,
+    locks=("light.txt", "full.txt", "dev-inference.txt"),
+    label="the networks' packages and the development tools, 6 GB on Linux, 2 GB where pip finds torch without CUDA",
+    grows_from=WORKER,
 )
 BLENDERS = {
     version: Environment(
@@ -76,6 +93,9 @@ BLENDERS = {
 def ensure(environment: Environment) -> Path:
     """Make an environment unless it stands already.
 
+    A stamp names every stage that an environment went through, by the locks of each. It is taken away before anything
+    is installed: an environment whose growth was interrupted is no environment.
+
     Returns
     -------
     Path
@@ -91,8 +111,9 @@ def ensure(environment: Environment) -> Path:
     if environment.blender:
         system.need_blender_libraries()
     stamp = environment.path / "fathom-stamp"
-    wanted = _fingerprint(environment)
-    if environment.executable.exists() and stamp.exists() and stamp.read_text() == wanted:
+    wanted = [_fingerprint(stage) for stage in environment.stages]
+    there = stamp.read_text().split() if stamp.exists() and environment.executable.exists() else []
+    if wanted[-1] in there:
         return environment.executable
     python = system.find_python(environment.python)
     if python is None:
@@ -100,14 +121,18 @@ def ensure(environment: Environment) -> Path:
             f"{environment.folder} needs Python {environment.python}, which is not on PATH; "
             f"install it so that `python{environment.python}` runs."
         )
-    system.need_venv(python)
-    print(f"Setting up {environment.folder}: {environment.label} (only this once)", flush=True)
-    shutil.rmtree(environment.path, ignore_errors=True)
-    _run([python, "-m", "venv", str(environment.path)], f"{python} could not make {environment.folder}")
+    if there and there == wanted[: len(there)]:
+        print(f"Adding to {environment.folder}: {environment.label} (only this once)", flush=True)
+        stamp.unlink()
+    else:
+        system.need_venv(python)
+        print(f"Setting up {environment.folder}: {environment.label} (only this once)", flush=True)
+        shutil.rmtree(environment.path, ignore_errors=True)
+        _run([python, "-m", "venv", str(environment.path)], f"{python} could not make {environment.folder}")
     locks = [argument for lock in environment.locks for argument in ("-r", str(REQUIREMENTS / lock))]
     pip = [str(environment.executable), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *locks]
     _run(pip, f"pip could not install {' and '.join(environment.locks)} into {environment.folder}")
-    stamp.write_text(wanted)
+    stamp.write_text("\n".join(wanted))
     return environment.executable
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from . import environments
-from .environments import BLENDERS, DEFAULT_BLENDER, INFERENCE, ROOT
+from .environments import BLENDERS, DEFAULT_BLENDER, FULL_WORKER, ROOT, WORKER, Environment
 from .problems import NoInterpreter, Problem
 
 NO_TESTS_COLLECTED = 5  # pytest's exit status
@@ -17,7 +17,7 @@ NO_TESTS_COLLECTED = 5  # pytest's exit status
 
 def demo(arguments: list[str]) -> int:
     """Run the main job on the project's own clip, or on another one, and leave pictures in ``demo-output/``."""
-    worker = environments.ensure(INFERENCE)
+    worker = environments.ensure(WORKER)
     blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
     return _run([str(blender), "-m", "demo", *arguments], FATHOM_PYTHON=str(worker))
 
@@ -30,7 +30,7 @@ def test(arguments: list[str]) -> int:
     versions, rest = _blender_versions(arguments)
     sides = {side for argument in rest if (side := _side_of(argument))}
     worker_only, blender_only = sides == {"worker"}, sides == {"blender"}
-    worker = environments.ensure(INFERENCE)
+    worker = environments.ensure(FULL_WORKER)
     suites: list[tuple[str, Path]] = []
     if not versions and not blender_only:
         suites.append(("the worker", worker))
@@ -57,7 +57,7 @@ def test(arguments: list[str]) -> int:
 
 def lint(arguments: list[str]) -> int:
     """Check style, formatting and types."""
-    worker = environments.ensure(INFERENCE)
+    worker = environments.ensure(FULL_WORKER)
     commands = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
     return max(_run([str(worker), "-m", *command]) for command in commands)
 
@@ -74,8 +74,7 @@ def build(arguments: list[str]) -> int:
 
 
 def benchmark(arguments: list[str]) -> int:
-    """Run one of ``benchmarks/``, with its arguments, in the worker's environment; all of them where none is named."""
-    worker = environments.ensure(INFERENCE)
+    """Run one of ``benchmarks/``, with its arguments; all of them where none is named."""
     names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if not path.stem.startswith("_"))
     if arguments and arguments[0] in names:
         names, arguments = arguments[:1], arguments[1:]
@@ -83,9 +82,17 @@ def benchmark(arguments: list[str]) -> int:
         raise Problem(f"there is no benchmark '{arguments[0]}'; it is one of {', '.join(names)}.")
     statuses = []
     for name in names:
+        file = ROOT / "benchmarks" / f"{name}.py"
+        worker = environments.ensure(_environment_of(file))
         print(f"\n== {name}", flush=True)
-        statuses.append(_run([str(worker), str(ROOT / "benchmarks" / f"{name}.py"), *arguments]))
+        statuses.append(_run([str(worker), str(file), *arguments]))
     return max(statuses, default=0)
+
+
+def _environment_of(benchmark: Path) -> Environment:
+    """The worker's environment that a benchmark runs in: with the networks' packages where it says so."""
+    says_so = re.search(r'^PACKAGES = "full"', benchmark.read_text(encoding="utf-8"), re.MULTILINE)
+    return FULL_WORKER if says_so else WORKER
 
 
 def _side_of(argument: str) -> str | None:

@@ -30,10 +30,19 @@ class ParameterFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Lack:
-    """What is missing on this computer, and what to do about it."""
+    """What is missing on this computer, and what to do about it, one sentence each.
+
+    Attributes
+    ----------
+    what, cure : str
+    kind : str
+        ``packages`` (of the full set), ``environment`` (of the light one), ``weights`` (they or their licence),
+        ``device``; a kind that is not known here is told by its sentences.
+    """
 
     what: str
     cure: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +57,8 @@ class EstimatorFacts:
         Working size, long side in pixels, when none is asked for; None: not known here.
     lacks : tuple of Lack
         What it needs and does not find; empty where it can run.
+    notes : tuple of Lack
+        What it would be better or faster with.
     """
 
     name: str
@@ -57,6 +68,7 @@ class EstimatorFacts:
     default_size: int | None = None
     parameters: tuple[ParameterFacts, ...] = ()
     lacks: tuple[Lack, ...] = ()
+    notes: tuple[Lack, ...] = ()
 
 
 EMBEDDED = EstimatorFacts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from . import exit_codes, packages
+from . import exit_codes, nvidia, packages
 from .faults import Failure
 
 AUTO = "auto"
@@ -36,7 +36,9 @@ def find(wanted: str = AUTO) -> str:
     kind, _, index = wanted.partition(":")
     cards = _cards() if kind in ("auto", "cuda") else 0
     if kind == "cuda" and int(index or 0) >= cards:
-        raise Failure(exit_codes.MISSING, _no_card(wanted, cards), cure="Choose another device, or auto.")
+        unused = nvidia.unused_card() if not cards else None
+        cure = unused[1] if unused else "Choose another device, or auto."
+        raise Failure(exit_codes.MISSING, _no_card(wanted, cards), cure=cure)
     if kind == "mps" and not _apple():
         raise Failure(
             exit_codes.MISSING,

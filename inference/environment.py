@@ -1,8 +1,9 @@
 """Where the worker's environment lies and how its Python is found. Standard library only.
 
-The environment is a plain ``venv`` filled by pip from a shipped lock (`environment_setup` makes it). Its folder's
-name carries the lock's hash and a stamp is written into it last, so that neither a half-built environment nor one
-of another version of Fathom is taken for ours.
+The environment is a plain ``venv`` filled by pip from shipped locks (`environment_setup` makes it). There are two sets
+of packages, *light* for what needs no network and *full* for every estimator, each with an environment of its own;
+the full one serves both. A folder's name carries the locks' hash and a stamp is written into it last, so that neither
+a half-built environment nor one of another version of Fathom is taken for ours.
 """
 
 from __future__ import annotations
@@ -15,14 +16,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-LIGHT = (Path(__file__).resolve().parent.parent / "requirements" / "light.txt",)
+_REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+LIGHT = (_REQUIREMENTS / "light.txt",)
 """The lock of what every job needs."""
+FULL = (*LIGHT, _REQUIREMENTS / "full.txt")
+"""That, and the lock of what the networks need on top of it."""
 
 STAMP = "fathom-environment.json"
 WHERE = "Edit > Preferences > Add-ons > Fathom"
 """Where the artist sets the environment up."""
 
+PackageSet = Literal["light", "full"]
 State = Literal["missing", "unfinished", "outdated", "broken", "ready"]
+
+
+PROBLEMS: dict[State, str] = {
+    "missing": "The inference environment that Fathom works in is not there yet",
+    "unfinished": "Setting up the inference environment was broken off",
+    "outdated": "The inference environment belongs to another version of Fathom",
+    "broken": "The Python that the inference environment was made with has gone",
+}
+"""What is wrong with an environment that is not ready."""
 
 
 class MissingEnvironment(RuntimeError):
@@ -46,6 +60,11 @@ def data_folder(preference: str | None = None) -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "Fathom"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fathom"
+
+
+def requirements_of(packages: PackageSet) -> tuple[Path, ...]:
+    """The locks of a set of packages."""
+    return FULL if packages == "full" else LIGHT
 
 
 def own_environment(home: Path, requirements: Sequence[Path] = LIGHT) -> Path:
@@ -89,8 +108,15 @@ def fingerprint(requirements: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
+def states(home: Path) -> dict[PackageSet, State]:
+    """How the environments for both sets stand in the data folder `home`, the one that serves more first."""
+    sets: tuple[PackageSet, ...] = ("full", "light")
+    found = {name: requirements_of(name) for name in sets}
+    return {name: state(own_environment(home, locks), locks) for name, locks in found.items()}
+
+
 def find_python(
-    preference: str | None = None, *, home: Path | None = None, requirements: Sequence[Path] = LIGHT
+    preference: str | None = None, *, home: Path | None = None, requirements: Sequence[Path] | None = None
 ) -> Path:
     """The Python that runs the worker.
 
@@ -101,8 +127,8 @@ def find_python(
         variable ``FATHOM_PYTHON``, then the environment that Fathom set up.
     home : Path or None
         The data folder; None: `data_folder` without a preference.
-    requirements : paths
-        The lock that our own environment must have been made from.
+    requirements : paths or None
+        The lock that our own environment must have been made from; None: the full set's, else the light one's.
 
     Raises
     ------
@@ -121,16 +147,14 @@ def find_python(
                     f"{path}, named by {origin}, is no program that can be run; correct it in {WHERE} or clear it."
                 )
             return path
-    folder = own_environment(home or data_folder(), requirements)
-    standing = state(folder, requirements)
-    if standing == "ready":
-        return python_of(folder)
-    if standing == "missing" and not any(folder.parent.glob("*/pyvenv.cfg")):
-        problem = "The inference environment that Fathom works in is not there yet"
-    elif standing == "broken":
-        problem = "The Python that the inference environment was made with has gone"
-    elif standing == "unfinished":
-        problem = "Setting up the inference environment was broken off"
-    else:
-        problem = "The inference environment belongs to another version of Fathom"
-    raise MissingEnvironment(f"{problem}: press Set Up in {WHERE}.")
+    home = home or data_folder()
+    standing: State = "missing"
+    for locks in (FULL, LIGHT) if requirements is None else (requirements,):
+        folder = own_environment(home, locks)
+        found = state(folder, locks)
+        if found == "ready":
+            return python_of(folder)
+        standing = found if standing == "missing" else standing
+    if standing == "missing" and any((home / "environments").glob("*/pyvenv.cfg")):
+        standing = "outdated"
+    raise MissingEnvironment(f"{PROBLEMS[standing]}: press Set Up in {WHERE}.")

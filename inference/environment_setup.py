@@ -16,11 +16,17 @@ from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 
 from .client import clean_environment
-from .environment import LIGHT, STAMP, WHERE, fingerprint, python_of, state
+from .environment import LIGHT, STAMP, WHERE, PackageSet, fingerprint, python_of, state
 from .events import Event, Progress, Stage
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 """Every package of the lock is published ready-built for these and what lies between."""
+
+_SIZES: dict[PackageSet, tuple[float, float]] = {
+    "light": (0.3, 0.9),
+    "full": (3.0, 6.0) if sys.platform.startswith("linux") else (0.5, 2.0),
+}
+"""Gigabytes to download and on disk, with Python 3.11; torch's build for Linux brings CUDA's libraries."""
 
 _WAIT = 0.02
 """Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
@@ -33,7 +39,19 @@ class SetupError(RuntimeError):
     """The environment could not be made; the message says what happened and what to do."""
 
 
-def create(folder: Path, *, python: Path, requirements: Sequence[Path] = LIGHT, log: Path | None = None) -> Steps:
+def sizes(packages: PackageSet) -> tuple[float, float]:
+    """Gigabytes that a set of packages takes, about: to download, and on disk."""
+    return _SIZES[packages]
+
+
+def create(
+    folder: Path,
+    *,
+    python: Path,
+    requirements: Sequence[Path] = LIGHT,
+    log: Path | None = None,
+    needed_bytes: float = 0.0,
+) -> Steps:
     """Make a virtual environment and fill it; a whole one from the same lock is left as it is.
 
     Parameters
@@ -46,6 +64,8 @@ def create(folder: Path, *, python: Path, requirements: Sequence[Path] = LIGHT, 
         Files for ``pip install -r``; pip's own configuration (index, proxy, certificates) is the user's.
     log : Path or None
         Where the tools' output goes; None: beside the folder. It is kept only when something failed.
+    needed_bytes : float
+        Room that it will take on the disk.
 
     Yields
     ------
@@ -62,6 +82,7 @@ def create(folder: Path, *, python: Path, requirements: Sequence[Path] = LIGHT, 
         return
     version = _check_python(python)
     _clear(folder)
+    _check_room(folder, needed_bytes)
     log = log or folder.with_name(f"{folder.name}.log")
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
@@ -162,6 +183,16 @@ def _check_python(python: Path) -> str:
             f"{python} is Python {version} and the worker needs {oldest} to {newest}; choose another Python."
         )
     return version
+
+
+def _check_room(folder: Path, needed: float) -> None:
+    there = next(path for path in folder.parents if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise SetupError(
+            f"The packages take about {needed / 1e9:.1f} GB and the disk of {there} has {free / 1e9:.1f} GB left; "
+            f"make room, or choose another data folder in {WHERE}."
+        )
 
 
 def _clear(folder: Path) -> None:

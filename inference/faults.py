@@ -120,7 +120,7 @@ def _missing(error: ImportError) -> events.Error:
     return events.Error(
         code=exit_codes.MISSING,
         what=what,
-        cure=f"Set the inference environment up in Fathom's preferences, or run: {packages.install_command()}",
+        cure=packages.cure(full=packages.is_on_top(module)),
     )
 
 

@@ -1,4 +1,7 @@
-"""What packages the worker needs, from its lock, and which of them are there. Standard library only."""
+"""What packages the worker needs, from its locks, and which of them are there. Standard library only.
+
+Two sets: *light* is what every job needs; *full* adds what estimators with a network declare as their packages.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import importlib.util
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from . import environment
@@ -16,13 +20,28 @@ _IMPORTED_AS = {
     "opencv-python-headless": "cv2",
     "opencolorio": "PyOpenColorIO",
     "scenedetect-headless": "scenedetect",
+    "pillow": "PIL",
+    "PyYAML": "yaml",
+    "Jinja2": "jinja2",
+    "MarkupSafe": "markupsafe",
+    "Pygments": "pygments",
+    "markdown-it-py": "markdown_it",
 }
 
 
 def locked() -> dict[str, str]:
-    """Name and version of every package in the shipped lock that belongs to this platform."""
+    """Name and version of every package of the light set that belongs to this platform."""
+    return _pins(environment.LIGHT[-1])
+
+
+def locked_on_top() -> dict[str, str]:
+    """Likewise of what the full set has on top of it."""
+    return _pins(environment.FULL[-1])
+
+
+def _pins(lock: Path) -> dict[str, str]:
     pins = {}
-    for line in environment.LIGHT[0].read_text(encoding="utf-8").splitlines():
+    for line in lock.read_text(encoding="utf-8").splitlines():
         match = _PIN.match(line)
         if match and _applies(match.group(3)):
             pins[match.group(1)] = match.group(2)
@@ -30,7 +49,7 @@ def locked() -> dict[str, str]:
 
 
 def _applies(marker: str | None) -> bool:
-    """Whether a requirement's marker holds here; the lock uses no other than ``sys_platform == "…"``."""
+    """Whether a requirement's marker holds here; the locks use no other than ``sys_platform == "…"``."""
     match = re.fullmatch(r'\s*sys_platform\s*==\s*"(\w+)"\s*', marker or "")
     return match is None or match.group(1) == sys.platform
 
@@ -44,8 +63,13 @@ def installed(name: str) -> str | None:
 
 
 def missing() -> list[str]:
-    """The packages of the lock that cannot be found (a variant of one under another name serves as well)."""
+    """The packages of the light set that cannot be found (a variant of one under another name serves as well)."""
     return [name for name in locked() if not importable(module_of(name))]
+
+
+def missing_of(modules: Iterable[str]) -> list[str]:
+    """The packages to install for those of some modules that cannot be found."""
+    return [package_of(module) for module in modules if not importable(module)]
 
 
 def importable(module: str) -> bool:
@@ -57,8 +81,8 @@ def importable(module: str) -> bool:
 
 
 def module_of(package: str) -> str:
-    """The name under which a package of the lock is imported."""
-    return _IMPORTED_AS.get(package, package)
+    """The name under which a package of the locks is imported."""
+    return _IMPORTED_AS.get(package, package.replace("-", "_"))
 
 
 def package_of(module: str) -> str:
@@ -67,14 +91,35 @@ def package_of(module: str) -> str:
     return next((package for package, name in _IMPORTED_AS.items() if name == top), top)
 
 
-def install_command() -> str:
-    """The command that brings this Python's packages to the lock."""
-    arguments = [sys.executable, "-m", "pip", "install", "-r", os.fspath(environment.LIGHT[0])]
-    return " ".join(f'"{argument}"' if " " in argument else argument for argument in arguments)
+def install_command(*, full: bool = False) -> str:
+    """The command that brings this Python's packages to the light set, or to the full one, which includes it."""
+    lock = os.fspath((environment.FULL if full else environment.LIGHT)[-1])
+    return f"{pip()} install -r {_quoted(lock)}"
+
+
+def cure(*, full: bool = False) -> str:
+    """What to do where packages of a set are missing: one sentence with the command."""
+    what = "all estimators' packages" if full else "the inference environment"
+    return f"Set {what} up in Fathom's preferences, or run: {install_command(full=full)}"
+
+
+def pip() -> str:
+    """How a person calls this Python's pip."""
+    return f"{_quoted(sys.executable)} -m pip"
+
+
+def _quoted(argument: str) -> str:
+    return f'"{argument}"' if " " in argument else argument
+
+
+def is_on_top(module: str) -> bool:
+    """Whether a module comes with the full set alone."""
+    top = module.partition(".")[0]
+    return any(module_of(package) == top for package in locked_on_top())
 
 
 def versions() -> dict[str, str]:
-    """Name to version of what takes part in every estimate: Python, Fathom and the packages of the lock."""
+    """Name to version of what takes part in every estimate: Python, Fathom and the packages of the light set."""
     found = {"python": ".".join(map(str, sys.version_info[:3])), "fathom": fathom_version()}
     return found | {name: version for name in sorted(locked()) if (version := installed(name)) is not None}
 

@@ -17,6 +17,20 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
 
     problems = (SetupError, MissingEnvironment, OSError)
 
+    packages: bpy.props.EnumProperty(
+        name="Packages",
+        description="Which estimators to set up for",
+        items=preferences.PACKAGES,
+        default="LIGHT",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def description(cls, context, properties):
+        """The tooltip: what it takes."""
+        size = preferences.size_told(properties.packages.lower())
+        return f"{cls.__doc__}.\n{size[:1].upper()}{size[1:]}"
+
     @classmethod
     def poll(cls, context):
         if running.current() is not None:
@@ -29,15 +43,22 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
         return True
 
     def begin(self, context):
-        """The steps that make the environment with Blender's own Python."""
-        python = environment_setup.base_python()
-        folder = preferences.own_environment()
-        steps = environment_setup.create(folder, python=python, requirements=environment.LIGHT)
+        """The steps that make the environment with Blender's own Python; none where a larger one serves."""
+        packages = self.packages.lower()
+        if packages == "light" and environment.states(preferences.data_folder())["full"] == "ready":
+            self.report({"INFO"}, "The packages of all estimators are there, which serve Parallax too")
+            return None
+        steps = environment_setup.create(
+            preferences.own_environment(packages),
+            python=environment_setup.base_python(),
+            requirements=environment.requirements_of(packages),
+            needed_bytes=environment_setup.sizes(packages)[1] * 1e9,
+        )
         return "Setting up the inference environment", steps
 
     def finish(self, context):
-        """The environments of earlier versions have served."""
-        environment_setup.remove_others(preferences.own_environment())
+        """The environments of earlier versions, and of the other set of packages, have served."""
+        environment_setup.remove_others(preferences.own_environment(self.packages.lower()))
         self.report({"INFO"}, "The inference environment is ready")
 
 

@@ -1,10 +1,12 @@
 """The estimators to choose from, as far as this session knows them.
 
 The worker is asked once per interpreter, without waiting for it: a timer looks for the answer. Until then, and where
-there is no environment, only the default that comes with Fathom is listed.
+there is no environment, only the default that comes with Fathom is listed. While an estimator lacks something, which
+the artist may be getting just then (weights, another torch), the worker is asked again from time to time.
 """
 
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +19,15 @@ from ..scene import preferences
 from . import parameters
 
 _LOOK = 0.2
+_AGAIN = 10.0
+"""Seconds between two questions while something is lacking; an answer takes the worker a fraction of one."""
 
 
 @dataclass
 class _Session:
     known: tuple[EstimatorFacts, ...] = (catalogue.EMBEDDED,)
     asked: Path | None = None
+    asked_at: float = 0.0
     process: subprocess.Popen[bytes] | None = None
 
 
@@ -46,17 +51,25 @@ def learn(found: tuple[EstimatorFacts, ...]) -> None:
 
 
 def ask(python: Path) -> None:
-    """Ask the worker of an interpreter for its estimators, unless that was done; returns at once."""
-    if python == _session.asked or bpy.app.background:
+    """Ask the worker of an interpreter for its estimators, unless its answer holds; returns at once."""
+    if bpy.app.background or not _is_due(python, time.monotonic()):
         return
     _end_question()
-    _session.asked = python
+    _session.asked, _session.asked_at = python, time.monotonic()
     try:
         _session.process = catalogue.ask(python, preferences.data_folder())
     except OSError as error:
         print(f"Fathom: the estimators cannot be listed: {error}")
         return
     bpy.app.timers.register(_look, first_interval=_LOOK, persistent=True)
+
+
+def _is_due(python: Path, now: float) -> bool:
+    """Whether to ask: an interpreter that was not asked, or one that was answered and whose lacks may be gone."""
+    if python != _session.asked:
+        return True
+    is_lacking = any(facts.lacks or facts.notes for facts in _session.known)
+    return is_lacking and _session.process is None and now - _session.asked_at > _AGAIN
 
 
 def forget() -> None:
@@ -82,7 +95,9 @@ def _look() -> float | None:
     if _session.process.poll() is None:
         return _LOOK
     try:
-        learn(catalogue.answer(_session.process))
+        found = catalogue.answer(_session.process)
+        if found != _session.known:
+            learn(found)
     except RecordError as error:
         print(f"Fathom: the estimators cannot be listed: {error}")
     _session.process = None

@@ -42,9 +42,9 @@ class _Estimate:
         facts = catalogue.facts(kept.estimator)
         _draw_estimator(column, kept.estimator, facts)
         column.prop(kept, "output")
-        for lack in facts.lacks if facts else ():
-            parts.draw_text(layout, f"{lack.what} {lack.cure}", icon="ERROR", width=width)
-        can_run = parts.draw_environment(layout, width=width)
+        can_run = parts.draw_environment(layout, kept.estimator, width=width)
+        if facts and can_run:
+            parts.draw_lacks(layout, facts, width=width)
         row = layout.row()
         row.scale_y = 1.4
         row.enabled = can_run and icon != "INFO"

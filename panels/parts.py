@@ -4,7 +4,8 @@ import textwrap
 
 import bpy
 
-from ..inference.environment import MissingEnvironment
+from ..inference.catalogue import EMBEDDED, EstimatorFacts
+from ..inference.environment import MissingEnvironment, PackageSet
 from ..scene import preferences, running
 from . import catalogue
 
@@ -52,22 +53,55 @@ def draw_last(layout: bpy.types.UILayout, *, width: float) -> None:
         draw_text(layout.box(), run.message, icon="ERROR", width=width)
 
 
-def draw_environment(layout: bpy.types.UILayout, *, width: float) -> bool:
-    """Whether the worker can be started; where it cannot, what is missing and the button that helps."""
+def draw_environment(layout: bpy.types.UILayout, estimator: str, *, width: float) -> bool:
+    """Whether the worker can be started; where it cannot, what is missing and the button that helps.
+
+    Parameters
+    ----------
+    layout : UILayout
+    estimator : str
+        Name of the one that is chosen, which decides what to set up.
+    width : float
+        Of the region, in pixels.
+    """
     try:
         python = preferences.worker_python()
     except MissingEnvironment as problem:
         box = layout.box()
         draw_text(box, str(problem), icon="ERROR", width=width)
-        draw_set_up(box, width=width)
+        is_embedded = estimator == EMBEDDED.name
+        draw_set_up(box, preferences.chosen_packages() if is_embedded else "full", width=width)
         return False
     catalogue.ask(python)
     return True
 
 
-def draw_set_up(layout: bpy.types.UILayout, *, width: float) -> None:
-    """The button that makes the environment, or why nothing may be downloaded."""
+def draw_lacks(layout: bpy.types.UILayout, facts: EstimatorFacts, *, width: float) -> None:
+    """What an estimator lacks and how to get it: by a button, where our own environment has too few packages."""
+    for lack in facts.lacks:
+        if lack.kind == "packages" and _is_worker_our_own():
+            box = layout.box()
+            draw_text(box, lack.what, icon="ERROR", width=width)
+            draw_set_up(box, "full", width=width)
+        else:
+            draw_text(layout, f"{lack.what} {lack.cure}", icon="ERROR", width=width)
+    for note in facts.notes:
+        draw_text(layout, f"{note.what} {note.cure}", icon="INFO", width=width)
+
+
+def draw_set_up(layout: bpy.types.UILayout, packages: PackageSet, *, width: float) -> None:
+    """The button that sets a set of packages up and what that takes, or why nothing may be downloaded."""
     reason = preferences.offline_reason()
     if reason is not None:
         draw_text(layout, reason, icon="INTERNET_OFFLINE", width=width)
-    layout.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT")
+    text = "Set Up All Estimators" if packages == "full" else "Set Up"
+    layout.operator("fathom.set_up_environment", text=text, icon="IMPORT").packages = packages.upper()
+    size = preferences.size_told(packages)
+    draw_text(layout, f"{size[:1].upper()}{size[1:]}", width=width)
+
+
+def _is_worker_our_own() -> bool:
+    try:
+        return preferences.own_packages(preferences.worker_python()) is not None
+    except MissingEnvironment:
+        return False

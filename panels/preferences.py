@@ -25,6 +25,13 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         subtype="DIR_PATH",
     )
 
+    packages: bpy.props.EnumProperty(
+        name="Packages",
+        description="Which estimators Set Up is for",
+        items=preferences.PACKAGES,
+        default="LIGHT",
+    )
+
     def draw(self, context):
         layout = self.layout
         width = context.region.width
@@ -38,8 +45,11 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
             return
         parts.draw_last(box, width=width)
         is_ready = _draw_state(box, width=width)
+        box.row().prop(self, "packages", expand=True)
+        chosen = next(text for name, _label, text in preferences.PACKAGES if name == self.packages)
+        parts.draw_text(box, chosen, icon="INFO", width=width)
         row = box.row()
-        row.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT")
+        row.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT").packages = self.packages
         row.operator("fathom.remove_environment", text="Remove", icon="TRASH")
         reason = preferences.offline_reason()
         if reason is not None and not is_ready:
@@ -53,10 +63,20 @@ def _draw_state(layout: bpy.types.UILayout, *, width: float) -> bool:
     except MissingEnvironment as problem:
         parts.draw_text(layout, str(problem), icon="ERROR", width=width)
         return False
-    own = python == environment.python_of(preferences.own_environment())
-    text = "The inference environment is ready" if own else "The worker runs in another Python than Fathom's own"
-    parts.draw_text(layout, f"{text}: {python}", icon="CHECKMARK", width=width)
+    own = preferences.own_packages(python)
+    parts.draw_text(layout, f"{_READY[own]}: {python}", icon="CHECKMARK", width=width)
+    if own == "light":
+        standing = environment.states(preferences.data_folder())["full"]
+        if standing != "missing":
+            problem = f"{environment.PROBLEMS[standing]}, with the packages of all estimators: press Set Up"
+            parts.draw_text(layout, problem, icon="ERROR", width=width)
     return True
 
+
+_READY = {
+    "full": "The inference environment is ready for all estimators",
+    "light": "The inference environment is ready, with the basic packages",
+    None: "The worker runs in another Python than Fathom's own",
+}
 
 CLASSES = (FATHOM_AP_preferences,)

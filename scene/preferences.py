@@ -1,12 +1,14 @@
-"""What the artist set for Fathom as a whole: where the worker's Python and Fathom's own data lie."""
+"""What the artist set for Fathom as a whole: the worker's Python and its packages, and where Fathom's own data lie."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 
-from ..inference import environment
+from ..inference import environment, environment_setup
+from ..inference.environment import PackageSet
 
 ADDON = __package__.rpartition(".")[0]
 """Name under which Blender knows the extension, such as ``bl_ext.user_default.fathom``."""
@@ -18,19 +20,43 @@ def data_folder() -> Path:
 
 
 def worker_python() -> Path:
-    """The Python that runs the worker.
+    """The Python that runs the worker; of our own environments the one that serves every estimator, if it is there.
 
     Raises
     ------
     MissingEnvironment
         One sentence that names the cure.
     """
-    return environment.find_python(_get("python"), home=data_folder(), requirements=environment.LIGHT)
+    return environment.find_python(_get("python"), home=data_folder())
 
 
-def own_environment() -> Path:
-    """The folder of the environment that Fathom sets up."""
-    return environment.own_environment(data_folder(), environment.LIGHT)
+def own_environment(packages: PackageSet = "light") -> Path:
+    """The folder of the environment that Fathom sets up for a set of packages."""
+    return environment.own_environment(data_folder(), environment.requirements_of(packages))
+
+
+def own_packages(python: Path) -> PackageSet | None:
+    """The set of packages that one of our own environments has, by its interpreter; None for any other Python."""
+    sets: tuple[PackageSet, ...] = ("full", "light")
+    return next((name for name in sets if python == environment.python_of(own_environment(name))), None)
+
+
+def chosen_packages() -> PackageSet:
+    """The set of packages that the artist wants to have set up."""
+    return "full" if _value("packages") == "FULL" else "light"
+
+
+def size_told(packages: PackageSet) -> str:
+    """What setting a set of packages up takes, for the artist."""
+    download, disk = environment_setup.sizes(packages)
+    return f"about {download:g} GB to download, {disk:g} GB on disk"
+
+
+PACKAGES = (
+    ("LIGHT", "Basic", f"For Parallax alone: {size_told('light')}"),
+    ("FULL", "All Estimators", f"For every estimator, with PyTorch for neural networks: {size_told('full')}"),
+)
+"""The sets to choose from, as an enum's items; the identifiers are the sets' names in capitals."""
 
 
 def offline_reason() -> str | None:
@@ -45,8 +71,13 @@ def offline_reason() -> str | None:
     )
 
 
-def _get(name: str) -> str | None:
-    """A preference that is a path; None where it is empty or the extension is not enabled as an add-on."""
+def _value(name: str) -> Any:
+    """A preference; None where the extension is not enabled as an add-on."""
     addon = bpy.context.preferences.addons.get(ADDON)
-    value = getattr(addon.preferences, name, "") if addon and addon.preferences else ""
+    return getattr(addon.preferences, name, None) if addon and addon.preferences else None
+
+
+def _get(name: str) -> str | None:
+    """A preference that is a path; None where it is empty."""
+    value = _value(name)
     return bpy.path.abspath(value) if value else None

@@ -52,6 +52,11 @@ BLENDERS_OWN = {
     "addon_utils",
 }
 BLENDER_ONLY = BLENDERS_OWN - {"numpy"}
+# What the full set of packages is for, and who may import it: at once, or only in a function that is called when the
+# job is one of these estimators', or asks for what they need.
+NETWORKS = {"torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"}
+NETWORK_ESTIMATORS = ("inference/estimators/depthcrafter", "inference/estimators/stereodiff")
+MAY_IMPORT_NETWORKS_LATE = (*NETWORK_ESTIMATORS, "inference/commands", "inference/models", "inference/devices.py")
 LONGEST_FILE = 400
 
 PACKAGE = ("operators", "panels", "scene", "inference")
@@ -162,6 +167,39 @@ def test_blenders_side_needs_only_what_blender_has():
     assert not wrong
 
 
+def late(path: Path) -> set[int]:
+    """The lines of a file that are not run when it is imported: in functions, or for type checkers."""
+    lines = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if is_for_types or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            lines |= {child.lineno for part in node.body for child in ast.walk(part) if hasattr(child, "lineno")}
+    return lines
+
+
+def test_the_main_job_works_without_the_networks_packages():
+    wrong = []
+    for path in [*PACKAGE_FILES, *files("demo", "development")]:
+        place = path.relative_to(ROOT).as_posix()
+        is_networks = any(place.startswith(f"{folder}/") for folder in NETWORK_ESTIMATORS)
+        is_listed = any(place == f"{folder}/__init__.py" for folder in NETWORK_ESTIMATORS)
+        allowed = late(path) if place.startswith(MAY_IMPORT_NETWORKS_LATE) else set()
+        for each in imports(path):
+            of_networks = not each.relative and each.module[0] in NETWORKS
+            if of_networks and each.line not in allowed and (is_listed or not is_networks):
+                wrong.append(str(each))
+    assert not wrong
+
+
+def test_late_imports_are_told_from_those_at_once(tmp_path):
+    file = tmp_path / "file.py"
+    file.write_text(
+        "import one\nif TYPE_CHECKING:\n    import two\n\ndef call():\n    import three\n\n"
+        "class C:\n    import four\n    def method(self):\n        import five\n"
+    )
+    assert late(file) & {1, 3, 6, 9, 11} == {3, 6, 11}
+
+
 def test_setting_up_needs_only_the_standard_library():
     wrong = [
         str(i)
@@ -247,18 +285,19 @@ def test_requirements_are_pinned_to_the_last_package():
 
 def test_listing_the_estimators_needs_no_torch():
     # A machine with the light packages alone must list every estimator, those that want more included.
+    blocked = NETWORKS | {"numpy", "cv2", "pycolmap", "numba", "scipy", "av"}
     code = """
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "diffusers", "transformers", "cv2", "pycolmap", "numba", "scipy", "av"}:
+        if name.split(".")[0] in sys.argv[1:]:
             raise ImportError(name + " must not be imported to list the estimators")
 sys.meta_path.insert(0, Blocked())
 from inference.estimators import registry
 print(*(registry.info(name).name for name in registry.names()))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *sorted(blocked)],
         cwd=ROOT,
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -266,4 +305,4 @@ print(*(registry.info(name).name for name in registry.names()))
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "parallax" in done.stdout.split()
+    assert {"parallax", "depthcrafter"} <= set(done.stdout.split())

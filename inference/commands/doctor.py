@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .. import devices, environment, exit_codes, packages
+from .. import environment, exit_codes, nvidia, packages
 from ..estimators import registry
+from . import torch_device
 
 _OLDEST_PYTHON = (3, 11)
 _LITTLE_MEMORY = 2e9
@@ -82,21 +83,9 @@ def _python() -> Finding:
 def _packages() -> Iterator[Finding]:
     differ = False
     for name, wanted in packages.locked().items():
-        found = packages.installed(name)
-        if not packages.importable(packages.module_of(name)):
-            yield Finding(
-                topic=name,
-                what=f"missing ({wanted} wanted)",
-                standing="lack",
-                cure=f"Run: {packages.install_command()}",
-            )
-        elif found is None:
-            yield Finding(topic=name, what=f"installed under another name ({wanted} wanted)", standing="note")
-        elif found != wanted:
-            differ = True
-            yield Finding(topic=name, what=f"{found} ({wanted} was tested)", standing="note")
-        else:
-            yield Finding(topic=name, what=found)
+        finding = _package(name, wanted)
+        differ = differ or _differs(name, wanted)
+        yield finding
     if differ:
         yield Finding(
             topic="packages",
@@ -104,6 +93,46 @@ def _packages() -> Iterator[Finding]:
             standing="note",
             cure=f"Run: {packages.install_command()}",
         )
+    yield from _packages_on_top()
+
+
+def _package(name: str, wanted: str) -> Finding:
+    """A package of the light set."""
+    found = packages.installed(name)
+    if not packages.importable(packages.module_of(name)):
+        cure = f"Run: {packages.install_command()}"
+        return Finding(topic=name, what=f"missing ({wanted} wanted)", standing="lack", cure=cure)
+    if found is None:
+        return Finding(topic=name, what=f"installed under another name ({wanted} wanted)", standing="note")
+    if _differs(name, wanted):
+        return Finding(topic=name, what=f"{found} ({wanted} was tested)", standing="note")
+    return Finding(topic=name, what=found)
+
+
+def _packages_on_top() -> Iterator[Finding]:
+    """What the full set has on top of the light one, together: nothing of it is needed by parallax."""
+    topic, cure = "full set", packages.cure(full=True)
+    wanted = packages.locked_on_top()
+    missing = [name for name in wanted if not packages.importable(packages.module_of(name))]
+    differing = [
+        f"{name} {packages.installed(name)} ({wanted[name]})" for name in wanted if _differs(name, wanted[name])
+    ]
+    if "torch" in missing:
+        what = "the packages of the estimators with a network are not installed; parallax needs none of them"
+        yield Finding(topic=topic, what=what, standing="note", cure=cure)
+    elif missing:
+        yield Finding(topic=topic, what=f"missing: {', '.join(missing)}", standing="note", cure=cure)
+    elif differing:
+        what = f"not in the versions that Fathom was tested with: {', '.join(differing)}"
+        yield Finding(topic=topic, what=what, standing="note", cure=cure)
+    else:
+        yield Finding(topic=topic, what=f"all {len(wanted)} packages, among them torch {packages.installed('torch')}")
+
+
+def _differs(name: str, wanted: str) -> bool:
+    """Whether a package is there in another version; how it was built (``+cpu``, ``+cu130``) makes no other version."""
+    found = packages.installed(name)
+    return found is not None and found.partition("+")[0] != wanted
 
 
 def _device() -> Finding:
@@ -111,22 +140,21 @@ def _device() -> Finding:
     if not packages.importable("torch"):
         return Finding(topic="device", what=f"{cores} (no torch, which parallax does not need)")
     try:
-        import torch  # type: ignore[import-not-found, unused-ignore]
-
-        found = devices.find()
-        if found == "cpu":
-            return Finding(topic="device", what=f"{cores} (torch {torch.__version__} finds no GPU)")
-        if found == "mps":  # shares the computer's memory, of which the next line tells
-            size = torch.mps.recommended_max_memory()
-            what = f"{devices.name(found)}, up to {size / 1e9:.1f} GB of the computer's memory; {cores}"
-            return Finding(topic="device", what=what)
-        free, total = torch.cuda.mem_get_info(found)
-        what = f"{devices.name(found)}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free; {cores}"
+        found = torch_device.ask()
+    except torch_device.TorchUnusable as error:
+        cure = packages.cure(full=True)
+        return Finding(topic="device", what=f"{cores}; torch cannot be used: {error}", standing="note", cure=cure)
+    if found.device == "mps":  # shares the computer's memory, of which the next line tells
+        what = f"{found.name}, up to {found.total / 1e9:.1f} GB of the computer's memory; {cores}"
         return Finding(topic="device", what=what)
-    except Exception as error:  # whatever a broken driver or torch raises is what the artist should see
-        return Finding(
-            topic="device", what=f"{cores}; torch cannot be used: {error}", standing="note", cure="Install torch again."
-        )
+    if found.device != "cpu":
+        what = f"{found.name}, {found.free / 1e9:.1f} of {found.total / 1e9:.1f} GB free; {cores}"
+        return Finding(topic="device", what=what)
+    if not nvidia.cards():
+        return Finding(topic="device", what=f"{cores} (torch {found.torch} finds no GPU)")
+    what = f"{cores}: torch {found.torch} finds no GPU although an NVIDIA driver is there"
+    cure = "Bring the NVIDIA driver up to date." if nvidia.torch_has_cuda() else nvidia.cure()
+    return Finding(topic="device", what=what, standing="note", cure=cure)
 
 
 def _memory() -> Finding:
@@ -174,7 +202,7 @@ def _estimators() -> Iterator[Finding]:
             yield Finding(topic=name, what=f"cannot be loaded: {error}", standing="lack", cure="Install Fathom again.")
             continue
         if lacks:
-            what, cure = (" ".join(part) for part in zip(*lacks))
+            what, cure = registry.told(lacks)
             yield Finding(topic=name, what=f"cannot run: {what}", standing="note", cure=cure)
         else:
             ready.append(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import time
 from dataclasses import replace
@@ -52,6 +53,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the verb; what goes wrong becomes an event and an exit code."""
     begun = time.monotonic()
+    os.environ["HF_HUB_OFFLINE"] = "1"  # weights are there or are named as missing; no library goes and looks for any
 
     def work(display: Display, asked: Stop) -> events.Done:
         from ..run.runner import estimate

@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 from .. import exit_codes, records
+from ..catalogue import Lack
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo, Parameter
 
-Lacks = list[tuple[str, str]]
+
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """An estimator, what it lacks here, and what it would be better with; without facts where it is broken."""
+
+    name: str
+    facts: EstimatorInfo | None
+    lacks: list[Lack]
+    notes: list[Lack]
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -25,46 +35,48 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
-    listed = [(name, *_facts(name)) for name in registry.names()]
+    listed = [_look(name) for name in registry.names()]
     if options.json:
-        print(json.dumps([_as_json(*entry) for entry in listed], indent=2, ensure_ascii=False))
+        print(json.dumps([_as_json(entry) for entry in listed], indent=2, ensure_ascii=False))
     else:
-        print("\n\n".join(_as_text(*entry) for entry in listed))
+        print("\n\n".join(_as_text(entry) for entry in listed))
     return exit_codes.OK
 
 
-def _facts(name: str) -> tuple[EstimatorInfo | None, Lacks]:
-    """The facts of an estimator and what it lacks; a broken one does not hide the others."""
+def _look(name: str) -> _Listed:
+    """An estimator as it stands here; a broken one does not hide the others."""
     try:
         info = registry.info(name)
     except Exception as error:
         traceback.print_exc()
-        return None, [(f"It cannot be loaded ({type(error).__name__}: {error}).", "Install Fathom again.")]
-    return info, registry.lacks(info)
+        lack = Lack(what=f"It cannot be loaded ({type(error).__name__}: {error}).", cure="Install Fathom again.")
+        return _Listed(name=name, facts=None, lacks=[lack], notes=[])
+    return _Listed(name=name, facts=info, lacks=registry.lacks(info), notes=registry.notes(info))
 
 
-def _as_json(name: str, info: EstimatorInfo | None, lacks: Lacks) -> dict[str, Any]:
-    facts = records.to_json(info) if info else {"name": name}
-    return facts | {"can_run": not lacks, "lacks": [{"what": what, "cure": cure} for what, cure in lacks]}
+def _as_json(entry: _Listed) -> dict[str, Any]:
+    facts = records.to_json(entry.facts) if entry.facts else {"name": entry.name}
+    told = {"lacks": records.to_json(entry.lacks), "notes": records.to_json(entry.notes)}
+    return facts | {"can_run": not entry.lacks} | told
 
 
-def _as_text(name: str, info: EstimatorInfo | None, lacks: Lacks) -> str:
-    lines = [name]
+def _as_text(entry: _Listed) -> str:
+    lines = [entry.name]
+    info = entry.facts
     if info:
         gives = [info.quantity.replace("_", " ")]
         gives += ["camera"] if info.gives_camera else []
         gives += ["confidence"] if info.gives_confidence else []
         lines = [
-            f"{name} - {info.label}: {info.summary}",
+            f"{entry.name} - {info.label}: {info.summary}",
             f"  licence     {info.licence}",
             f"  needs       {_needs(info)}",
             f"  gives       {', '.join(gives)}",
             f"  works at    {info.default_size} pixels on the long side, {info.minimum_frames} frames or more",
         ]
         lines += [f"  parameter   {_parameter(parameter)}" for parameter in info.parameters]
-    if not lacks:
-        return "\n".join([*lines, "  can run     yes"])
-    return "\n".join([*lines, *(f"  can run     no: {what} {cure}" for what, cure in lacks)])
+    lines += [f"  can run     no: {lack.what} {lack.cure}" for lack in entry.lacks] or ["  can run     yes"]
+    return "\n".join([*lines, *(f"  note        {note.what} {note.cure}" for note in entry.notes)])
 
 
 def _needs(info: EstimatorInfo) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import compiled_code, events, exit_codes
-from . import doctor, estimate, estimators, evaluate, models
+from . import benchmark, doctor, estimate, estimators, evaluate, models
 
 _EPILOG = f"""exit codes:
   {exit_codes.OK:3}  the work is done
@@ -43,7 +43,7 @@ def build() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in (estimate, estimators, models, doctor, evaluate):
+    for verb in (estimate, estimators, models, doctor, evaluate, benchmark):
         verb.add_to(verbs)
     for sub in verbs.choices.values():
         sub.epilog, sub.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter

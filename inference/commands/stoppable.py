@@ -73,5 +73,5 @@ def _need_packages() -> None:
         raise Failure(
             exit_codes.MISSING,
             f"These packages are not installed in {sys.executable}: {', '.join(absent)}.",
-            cure=f"Set the inference environment up in Fathom's preferences, or run: {packages.install_command()}",
+            cure=packages.cure(),
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from .. import estimators, exit_codes, packages
+from .. import estimators, exit_codes, nvidia, packages
+from ..catalogue import Lack
 from ..faults import Failure
 from ..models import inspection
 from .base import EstimatorInfo, Shot, ShotResult
@@ -44,26 +45,37 @@ def _module(name: str) -> tuple[EstimatorInfo, Estimate]:
     return module.INFO, module.estimate
 
 
-def lacks(facts: EstimatorInfo) -> list[tuple[str, str]]:
-    """What an estimator needs and does not find on this computer.
-
-    Returns
-    -------
-    list of (str, str)
-        What is missing and what to do about it, one sentence each; empty where the estimator can run.
-    """
+def lacks(facts: EstimatorInfo) -> list[Lack]:
+    """What an estimator needs and does not find on this computer; empty where it can run."""
     found = []
-    absent = packages.missing()
-    if absent:
-        found.append((f"Packages are missing: {', '.join(absent)}.", f"Run: {packages.install_command()}"))
-    absent = [packages.package_of(module) for module in facts.packages if not packages.importable(module)]
-    if absent:
-        install = f"{packages.sys.executable} -m pip install {' '.join(absent)}"
-        found.append((f"{facts.label} needs the packages {', '.join(absent)}.", f"Run: {install}"))
-    found += inspection.lacks(facts.models)
-    if facts.gpu == "needed" and not _has_gpu():
-        found.append((f"{facts.label} needs an NVIDIA GPU.", "Use the estimator parallax, which needs none."))
+    missing = packages.missing()
+    on_top = packages.missing_of(facts.packages)
+    if on_top:  # what installs these installs the light set with them
+        what = f"{facts.label} needs packages that are not installed: {', '.join(on_top + missing)}."
+        found.append(Lack(what=what, cure=packages.cure(full=True), kind="packages"))
+    elif missing:
+        what = f"Packages are missing: {', '.join(missing)}."
+        found.append(Lack(what=what, cure=packages.cure(), kind="environment"))
+    found += [Lack(what=what, cure=cure, kind="weights") for what, cure in inspection.lacks(facts.models)]
+    if facts.gpu == "needed" and not nvidia.cards():
+        what = f"{facts.label} needs an NVIDIA GPU."
+        found.append(Lack(what=what, cure="Use the estimator parallax, which needs none.", kind="device"))
     return found
+
+
+def told(lacks: Sequence[Lack]) -> tuple[str, str]:
+    """Several lacks for people: what they are, and each cure once, in the order in which to follow them."""
+    first, *others = dict.fromkeys(lack.cure for lack in lacks)
+    cures = [first, *(cure[:1].lower() + cure[1:] for cure in others)]
+    return " ".join(lack.what for lack in lacks), "; then ".join(
+        [*(cure.rstrip(".") for cure in cures[:-1]), cures[-1]]
+    )
+
+
+def notes(facts: EstimatorInfo) -> list[Lack]:
+    """What an estimator can run without and would be better with on this computer."""
+    unused = nvidia.unused_card() if facts.gpu != "unused" else None
+    return [Lack(what=unused[0], cure=unused[1], kind="device")] if unused else []
 
 
 def require(facts: EstimatorInfo) -> None:
@@ -76,12 +88,5 @@ def require(facts: EstimatorInfo) -> None:
     """
     found = lacks(facts)
     if found:
-        raise Failure(exit_codes.MISSING, " ".join(what for what, _ in found), cure=" ".join(cure for _, cure in found))
-
-
-def _has_gpu() -> bool:
-    if not packages.importable("torch"):
-        return False
-    import torch  # type: ignore[import-not-found, unused-ignore]
-
-    return bool(torch.cuda.is_available())
+        what, cure = told(found)
+        raise Failure(exit_codes.MISSING, what, cure=cure)

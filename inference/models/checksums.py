@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from .. import environment, exit_codes, records
-from ..faults import Failure
+from ..faults import Failure, unwritable
 from ..run.files import write_text
 from .facts import Model
 
@@ -134,7 +134,7 @@ def read_lock(model: Model) -> Lock | None:
 
 def write_lock(model: Model, lock: Lock) -> None:
     """Keep the checksums of a model."""
-    _write(lock_path(model), records.dumps(lock))
+    write_note(lock_path(model), records.dumps(lock))
 
 
 def read_stamps(model: Model, folder: Path) -> Stamps:
@@ -149,7 +149,7 @@ def read_stamps(model: Model, folder: Path) -> Stamps:
 
 def write_stamps(model: Model, stamps: Stamps) -> None:
     """Keep what was verified."""
-    _write(_stamps_path(model), records.dumps(stamps))
+    write_note(_stamps_path(model), records.dumps(stamps))
 
 
 def forget(model: Model) -> None:
@@ -162,6 +162,16 @@ def _stamps_path(model: Model) -> Path:
     return notes_folder() / "verified" / f"{model.name}-{model.revision[:12]}.json"
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text + "\n")
+def write_note(path: Path, text: str) -> None:
+    """Write a file among Fathom's notes, in one step.
+
+    Raises
+    ------
+    Failure
+        BAD_OUTPUT: the data folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text + "\n")
+    except OSError as error:
+        raise unwritable(error, path) from error

@@ -14,8 +14,8 @@ from ..run import lock as running
 from ..run.progress import Meter
 from . import checksums, getting, inspection, licences, placing, store
 from .checksums import Checksum, Lock
+from .contents import Problem
 from .facts import Model
-from .inspection import Problem
 
 _SPARE = 64e6
 """Bytes that must stay free on the disk."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import exit_codes
 from ..faults import Failure
 from ..run import files
-from . import checksums, inspection, placing, store
+from . import checksums, contents, inspection, placing, store
 from .checksums import Checksum, Lock
 from .facts import Model
 
@@ -61,8 +61,8 @@ def fetch(model: Model, wanted: Checksum, token: str | None, steps: Steps) -> No
     from . import hub
 
     partial, begun = placing.partial_path(model, wanted), had(model, wanted)
-    if not begun:
-        partial.unlink(missing_ok=True)
+    if partial.is_file() and not begun:  # longer than the file ever was
+        partial.unlink()
     steps.report(begun)
     for fresh in (not begun, True):
         hub.fetch(model, wanted, partial, token=token, check=steps.check, report=steps.report, warn=steps.warn)
@@ -107,11 +107,11 @@ def copy(model: Model, wanted: Checksum, source: Path, steps: Steps) -> None:
                 writer.write(piece)
                 steps.report(len(piece))
         if not (wanted.sha256 or wanted.git_id):
-            sha256 = inspection.digest(origin, check=steps.check)
-            problem = inspection.content_problem(origin, wanted.path, sha256, None)
+            sha256 = contents.digest(origin, check=steps.check)
+            problem = contents.content_problem(origin, wanted.path, sha256, None)
             if problem:
                 raise _bad_origin(problem.what)
-            wanted = inspection.checksum_of(origin, wanted.path, sha256)
+            wanted = contents.checksum_of(origin, wanted.path, sha256)
             _record(model, wanted, source)
         if not _take(model, wanted, temporary, steps):
             raise _bad_origin(f"{origin} is not what the checksum says that was recorded for {wanted.path}.")
@@ -123,8 +123,8 @@ def _take(model: Model, wanted: Checksum, partial: Path, steps: Steps) -> bool:
     """Give a file its name if its content is the wanted one, and note that it was verified."""
     files.sync(partial)
     steps.reading()
-    sha256 = inspection.digest(partial, check=steps.check)
-    if inspection.content_problem(partial, wanted.path, sha256, wanted):
+    sha256 = contents.digest(partial, check=steps.check)
+    if contents.content_problem(partial, wanted.path, sha256, wanted):
         return False
     placing.place(model, wanted, partial)
     inspection.stamp(model, wanted.path, sha256)

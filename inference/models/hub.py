@@ -20,7 +20,7 @@ from . import refusals
 from .checksums import Checksum, Lock, now
 from .facts import Model
 
-_ATTEMPTS = 6
+_ATTEMPTS = 5
 """How often the same thing is asked for until the hub is given up; anything that comes begins the count anew."""
 _FIRST_PAUSE = 0.5
 """Seconds before the second attempt; they double from attempt to attempt."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import packages, records
-from ..run.files import write_text
 from . import checksums
 from .facts import Licence, Model
 
@@ -49,8 +48,6 @@ def accept(model: Model) -> None:
     licence = model.licence
     if accepted(licence):
         return
-    path = _path(licence)
-    path.parent.mkdir(parents=True, exist_ok=True)
     acceptance = Acceptance(
         name=licence.name,
         title=licence.title,
@@ -60,7 +57,7 @@ def accept(model: Model) -> None:
         repository=model.repository,
         revision=model.revision,
     )
-    write_text(path, records.dumps(acceptance) + "\n")
+    checksums.write_note(_path(licence), records.dumps(acceptance))
 
 
 def _path(licence: Licence) -> Path:

@@ -97,7 +97,7 @@ def explain(error: Exception, model: Model, hub: str, *, has_token: bool) -> Fai
             f"The proxy on the way to {hub} refuses ({_first_line(error)}).",
             f"Correct HTTPS_PROXY or NO_PROXY, {_ELSEWHERE}.",
         )
-    if any(isinstance(each, ssl.SSLError) for each in _chain(error)) or "CERTIFICATE_VERIFY" in str(error):
+    if _is_certificate(error):
         return _failure(
             f"The certificate of {hub} cannot be verified ({_first_line(error)}).",
             f"Where a studio's proxy reads along, name its certificates in SSL_CERT_FILE, {_ELSEWHERE}.",
@@ -126,7 +126,7 @@ def is_passing(error: Exception) -> bool:
     status = _status(error)
     if status:
         return status in _PASSING
-    if names & {"ProxyError", "UnsupportedProtocol", "InvalidURL"} or "CERTIFICATE_VERIFY" in str(error):
+    if names & {"ProxyError", "UnsupportedProtocol", "InvalidURL"} or _is_certificate(error):
         return False
     return bool(names & {"TransportError", "_Short"})
 
@@ -164,6 +164,10 @@ def _bad_status(model: Model, hub: str, status: int) -> Failure:
         return _failure(what, f"Write them into HTTPS_PROXY, {_ELSEWHERE}.")
     what = f"{hub} answers with an error ({status})."
     return _failure(what, "Start the same command again later; it goes on from what has come.")
+
+
+def _is_certificate(error: Exception) -> bool:
+    return any(isinstance(each, ssl.SSLCertVerificationError) for each in _chain(error))
 
 
 def _status(error: Exception) -> int | None:

@@ -6,10 +6,13 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from .. import events, exit_codes
+from .. import devices, events, exit_codes
 from ..camera import Camera
 from ..depth_sequence import confidence_name, disparity_name
+from ..estimators import registry
+from ..estimators.base import EstimatorInfo
 from ..faults import Failure
 from ..job import Job
 from ..media.clip import Clip
@@ -59,6 +62,13 @@ def check_source_is_safe(job: Job, folder: Path, first: int, last: int) -> None:
             f"The result would be written over the clip itself in {folder}.",
             cure="Choose another output folder.",
         )
+
+
+def warn_of_idle_card(info: EstimatorInfo, parameters: dict[str, Any], emit: Callable[[events.Event], None]) -> None:
+    """Say so before the work where a card would do it and torch cannot use it, unless the job wants it that way."""
+    if parameters.get("device", devices.AUTO) == devices.AUTO:
+        for note in registry.notes(info):
+            emit(events.Warning(message=f"{note.what} {note.cure}"))
 
 
 def warn_of_little_room(folder: Path, needed: float, emit: Callable[[events.Event], None]) -> None:

@@ -68,6 +68,7 @@ def estimate(
     info = registry.info(job.estimator)
     registry.require(info)
     parameters = resolve(info, job.parameters)
+    checks.warn_of_idle_card(info, parameters, emit)
     folder = Path(job.output).absolute()
 
     def check() -> None:

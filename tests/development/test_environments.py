@@ -1,5 +1,6 @@
 """Setting up an environment, with an empty lock so that nothing is downloaded."""
 
+import dataclasses
 import sys
 
 import pytest
@@ -40,6 +41,90 @@ def test_what_stands_is_left_and_what_is_unfinished_or_outdated_is_made_again(em
     environments.ensure(empty)
     assert not (empty.path / "mark").exists()  # unfinished: from nothing again
     assert (empty.path / "fathom-stamp").exists()
+
+
+@pytest.fixture
+def stages(empty, tmp_path, monkeypatch):
+    """The same in two stages, of which the second adds a lock; with a hand at making them that is quicker than venv."""
+    (tmp_path / "more.txt").write_text("# nothing more\n")
+
+    def run(command, failure):
+        if "venv" in command:
+            empty.executable.parent.mkdir(parents=True)
+            empty.executable.symlink_to(sys.executable)
+
+    monkeypatch.setattr(environments, "_run", run)
+    return empty, dataclasses.replace(empty, locks=("empty.txt", "more.txt"), grows_from=empty)
+
+
+def test_a_light_environment_is_grown_in_place_and_the_full_one_serves_both(stages, capsys):
+    light, full = stages
+    environments.ensure(light)
+    (light.path / "mark").touch()
+    assert environments.ensure(full) == light.executable
+    assert (light.path / "mark").exists(), "grown, not made again"
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Adding to .venv: ")
+    environments.ensure(full)
+    environments.ensure(light)
+    assert (light.path / "mark").exists() and not capsys.readouterr().out, "nothing is left to do"
+
+
+def test_a_full_environment_is_made_at_once_where_there_is_none(stages):
+    light, full = stages
+    environments.ensure(full)
+    (full.path / "mark").touch()
+    environments.ensure(light)
+    assert (full.path / "mark").exists()
+
+
+@pytest.mark.parametrize("interruption", [Problem("pip failed"), KeyboardInterrupt()], ids=["failed", "interrupted"])
+def test_a_growth_that_was_broken_off_is_made_again_from_nothing(stages, monkeypatch, interruption):
+    light, full = stages
+    environments.ensure(light)
+    (light.path / "mark").touch()
+    run = environments._run
+
+    def break_off(command, failure):
+        raise interruption
+
+    monkeypatch.setattr(environments, "_run", break_off)
+    with pytest.raises(type(interruption)):
+        environments.ensure(full)
+    monkeypatch.setattr(environments, "_run", run)
+    assert not (light.path / "fathom-stamp").exists(), "half of it is neither"
+    environments.ensure(light)
+    assert not (light.path / "mark").exists()
+
+
+@pytest.mark.parametrize(("changed", "stands"), [("empty.txt", False), ("more.txt", True)])
+def test_a_changed_lock_spares_only_the_stage_that_it_does_not_concern(stages, tmp_path, changed, stands):
+    light, full = stages
+    environments.ensure(full)
+    (full.path / "mark").touch()
+    (tmp_path / changed).write_text("# changed\n")
+    environments.ensure(light)
+    assert (light.path / "mark").exists() is stands
+    (full.path / "mark").touch()
+    environments.ensure(full)
+    assert (full.path / "mark").exists() is not stands, "an outdated stage is not grown over"
+
+
+def test_the_demo_needs_no_torch_and_the_tests_grow_from_its_environment():
+    assert environments.FULL_WORKER.grows_from is environments.WORKER
+    assert environments.FULL_WORKER.path == environments.WORKER.path
+    assert set(environments.WORKER.locks) < set(environments.FULL_WORKER.locks)
+    assert environments.WORKER.locks == ("light.txt",)
+
+
+def test_growing_installs_every_lock_and_makes_no_environment(stages, monkeypatch, tmp_path):
+    light, full = stages
+    environments.ensure(light)
+    commands = []
+    monkeypatch.setattr(environments, "_run", lambda command, failure: commands.append(command))
+    environments.ensure(full)
+    (pip,) = commands
+    assert pip[0] == str(light.executable)
+    assert pip[-4:] == ["-r", str(tmp_path / "empty.txt"), "-r", str(tmp_path / "more.txt")]
 
 
 def test_a_python_that_is_not_there_is_named(empty):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from development import verbs
+from development import environments, verbs
 from development.environments import ROOT
 from development.problems import Problem
 
@@ -29,6 +29,44 @@ def test_a_path_goes_to_the_side_that_can_run_it():
     assert verbs._side(ROOT / "tests/scene/test_mesh.py") == "blender"
     assert verbs._side(ROOT / "tests/test_architecture.py") == "both"
     assert verbs._side(ROOT / "tests") == "both"
+
+
+@pytest.fixture
+def ensured(monkeypatch):
+    """The environments that a verb asks for; nothing is made, and nothing run."""
+    asked = []
+
+    def ensure(environment):
+        asked.append(environment)
+        return environment.executable
+
+    monkeypatch.setattr(environments, "ensure", ensure)
+    monkeypatch.setattr(verbs, "_run", lambda command, **variables: 0)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "worker"),
+    [
+        (verbs.demo, [], environments.WORKER),
+        (verbs.test, ["tests/inference"], environments.FULL_WORKER),
+        (verbs.test, ["--blender", "4.2"], environments.FULL_WORKER),
+        (verbs.lint, [], environments.FULL_WORKER),
+        (verbs.benchmark, ["parallax"], environments.WORKER),
+    ],
+)
+def test_each_verb_sets_up_what_it_needs_and_no_more(ensured, verb, arguments, worker):
+    assert verb(arguments) == 0
+    assert [environment for environment in ensured if not environment.blender] == [worker]
+
+
+def test_a_benchmark_says_whether_it_needs_the_networks_packages(ensured, tmp_path, monkeypatch):
+    monkeypatch.setattr(verbs, "ROOT", tmp_path)
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "light.py").write_text('"""Needs little."""\n')
+    (tmp_path / "benchmarks" / "network.py").write_text('"""Needs torch."""\n\nPACKAGES = "full"\n')
+    assert verbs.benchmark([]) == 0
+    assert ensured == [environments.WORKER, environments.FULL_WORKER]
 
 
 def run(*arguments):

@@ -1,5 +1,6 @@
 """What tests of the worker share: small clips, and the worker with the estimators for tests."""
 
+import importlib.metadata
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ import hypothesis
 import numpy as np
 import psutil
 import pytest
+
+from inference import packages
 
 hypothesis.settings.register_profile("fathom", deadline=None)  # how long an example takes is not what is tested
 hypothesis.settings.load_profile("fathom")
@@ -86,6 +89,22 @@ def worker(tmp_path_factory):
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
                 stream.close()
+
+
+@pytest.fixture(scope="session")
+def light_python(tmp_path_factory) -> Path:
+    """A Python that has the light set of packages and nothing else, by links to those of this one."""
+    if os.name == "nt":
+        pytest.skip("links to packages need privileges on Windows")
+    folder = tmp_path_factory.mktemp("light")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (packages_folder,) = folder.glob("lib/python*/site-packages")
+    for name in packages.locked():
+        distribution = importlib.metadata.distribution(name)
+        tops = {path.parts[0] for path in distribution.files or ()} - {"..", "__pycache__"}
+        for top in tops:
+            (packages_folder / top).symlink_to(distribution.locate_file(top))
+    return folder / "bin" / "python"
 
 
 def events_of(text: str) -> list[dict]:

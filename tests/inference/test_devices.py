@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference import devices, exit_codes, packages
+from inference import devices, exit_codes, nvidia, packages
 from inference.faults import Failure
 
 
@@ -65,3 +65,11 @@ def test_without_torch_there_is_the_processor(monkeypatch):
     assert devices.find() == "cpu"
     with pytest.raises(Failure, match="torch is not installed"):
         devices.find("cuda")
+
+
+def test_a_card_that_torch_was_not_built_for_comes_with_its_cure(computer, monkeypatch):
+    computer()
+    monkeypatch.setattr(nvidia, "unused_card", lambda: ("A card is idle.", "Install PyTorch's CUDA build."))
+    with pytest.raises(Failure) as refused:
+        devices.find("cuda")
+    assert refused.value.cure == "Install PyTorch's CUDA build."

@@ -111,6 +111,60 @@ def test_each_fault_has_its_own_sentence(home, lock, tmp_path, monkeypatch):
         environment.find_python(None, requirements=lock)
 
 
+@pytest.fixture
+def two_sets(lock, tmp_path, monkeypatch):
+    """A light lock and a full one, in the place of the shipped ones."""
+    more = tmp_path / "more.txt"
+    more.write_text("-r lock.txt\ntorch==2.0\n")
+    monkeypatch.setattr(environment, "LIGHT", tuple(lock))
+    monkeypatch.setattr(environment, "FULL", (*lock, more))
+    return {"light": environment.LIGHT, "full": environment.FULL}
+
+
+def test_the_full_set_is_preferred_and_the_light_one_serves(home, two_sets):
+    folders = {name: environment.own_environment(home, locks) for name, locks in two_sets.items()}
+    assert folders["light"] != folders["full"]
+    make(folders["light"], stamp=stamp(two_sets["light"]))
+    assert environment.find_python() == environment.python_of(folders["light"])
+    make(folders["full"], stamp=None)
+    assert environment.states(home) == {"full": "unfinished", "light": "ready"}
+    assert environment.find_python() == environment.python_of(folders["light"])
+    (folders["full"] / environment.STAMP).write_text(stamp(two_sets["full"]))
+    assert environment.find_python() == environment.python_of(folders["full"])
+    environment.python_of(folders["full"]).unlink()
+    assert environment.find_python() == environment.python_of(folders["light"])
+
+
+@pytest.mark.parametrize("name", ["light", "full"])
+@pytest.mark.parametrize(
+    ("stamped", "python", "words"),
+    [
+        (None, True, "Setting up the inference environment was broken off"),
+        ("ours", False, "has gone"),
+        ('{"requirements": "another"}', True, "another version of Fathom"),
+    ],
+)
+def test_what_is_wrong_with_the_only_environment_is_told_whichever_it_is(home, two_sets, name, stamped, python, words):
+    folder = environment.own_environment(home, two_sets[name])
+    make(folder, stamp=stamp(two_sets[name]) if stamped == "ours" else stamped, python=python)
+    with pytest.raises(environment.MissingEnvironment, match=words):
+        environment.find_python()
+
+
+def test_a_changed_full_lock_outdates_the_full_environment_alone(home, two_sets):
+    make(environment.own_environment(home, two_sets["full"]), stamp=stamp(two_sets["full"]))
+    two_sets["full"][-1].write_text("-r lock.txt\ntorch==3.0\n")
+    with pytest.raises(environment.MissingEnvironment, match="another version of Fathom"):
+        environment.find_python()
+    make(environment.own_environment(home, two_sets["light"]), stamp=stamp(two_sets["light"]))
+    assert environment.find_python() == environment.python_of(environment.own_environment(home, two_sets["light"]))
+
+
+def test_the_full_locks_include_the_light_ones():
+    assert environment.requirements_of("light") == environment.LIGHT
+    assert environment.requirements_of("full")[: len(environment.LIGHT)] == environment.LIGHT
+
+
 def test_the_hash_ignores_how_lines_end(tmp_path):
     unix, windows = tmp_path / "unix.txt", tmp_path / "windows.txt"
     unix.write_bytes(b"a==1\nb==2\n")

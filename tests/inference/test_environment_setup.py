@@ -67,6 +67,18 @@ def test_a_package_that_is_not_to_be_had_fails_in_a_sentence_and_leaves_nothing(
     assert "plumbline==2.0" in (tmp_path / "one.log").read_text()
 
 
+def test_a_disk_without_room_is_told_before_anything_is_made(tmp_path, lock):
+    with pytest.raises(environment_setup.SetupError, match=r"about 1000000000\.0 GB and the disk of .* GB left; make"):
+        create(tmp_path / "environments" / "one", lock, needed_bytes=1e18)
+    assert not (tmp_path / "environments").exists()
+
+
+def test_both_sets_tell_what_they_take():
+    for packages in ("light", "full"):
+        download, disk = environment_setup.sizes(packages)
+        assert 0 < download < disk
+
+
 @pytest.mark.parametrize("at", [1, 8])
 def test_cancelled_it_leaves_nothing(tmp_path, lock, at):
     folder = tmp_path / "one"

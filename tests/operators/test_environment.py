@@ -1,10 +1,11 @@
 """Setting the environment up and removing it, from a package made here, without a network."""
 
+import subprocess
 import zipfile
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference import environment
+from bl_ext.dev.fathom.inference import environment, environment_setup
 from bl_ext.dev.fathom.scene import preferences
 
 
@@ -26,19 +27,28 @@ def online():
 
 
 @pytest.fixture
-def lock(tmp_path, monkeypatch):
-    """A lock of one package, which lies beside it, in the place of the shipped one."""
-    with zipfile.ZipFile(tmp_path / "plumbline-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("plumbline.py", "DEPTH = 7\n")
-        wheel.writestr("plumbline-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: plumbline\nVersion: 1.0\n")
-        wheel.writestr(
-            "plumbline-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr("plumbline-1.0.dist-info/RECORD", "plumbline.py,,\n")
-    path = tmp_path / "lock.txt"
-    path.write_text(f"--no-index\n--find-links {tmp_path}\nplumbline==1.0\n")
-    monkeypatch.setattr(environment, "LIGHT", (path,))
-    return path
+def locks(tmp_path, monkeypatch):
+    """Locks of one package each, which lie beside them, in the place of the shipped ones: light, and full on top."""
+    found = []
+    for name in ("plumbline", "leadline"):
+        with zipfile.ZipFile(tmp_path / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}.py", "DEPTH = 7\n")
+            wheel.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            wheel.writestr(
+                f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            )
+            wheel.writestr(f"{name}-1.0.dist-info/RECORD", f"{name}.py,,\n")
+        found.append(tmp_path / f"{name}.txt")
+        found[-1].write_text(f"--no-index\n--find-links {tmp_path}\n{name}==1.0\n")
+    monkeypatch.setattr(environment, "LIGHT", (found[0],))
+    monkeypatch.setattr(environment, "FULL", tuple(found))
+    monkeypatch.setattr(environment_setup, "_SIZES", {"light": (0.0, 0.01), "full": (0.0, 0.02)})
+    return found
+
+
+def has(python, module) -> bool:
+    """Whether a Python can import a module."""
+    return subprocess.run([python, "-I", "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
 
 
 def test_offline_the_reason_is_said(home):
@@ -47,12 +57,13 @@ def test_offline_the_reason_is_said(home):
     assert not home.exists()
 
 
-def test_it_is_set_up_found_and_removed(home, online, lock):
+def test_it_is_set_up_found_and_removed(home, online, locks):
     older = home / "environments" / "0123456789ab"  # what an older Fathom made
     older.mkdir(parents=True)
     (older / "pyvenv.cfg").write_text("")
     assert bpy.ops.fathom.set_up_environment() == {"FINISHED"}
     assert preferences.worker_python() == environment.python_of(preferences.own_environment())
+    assert has(preferences.worker_python(), "plumbline") and not has(preferences.worker_python(), "leadline")
     assert not older.exists()
     assert bpy.ops.fathom.remove_environment() == {"FINISHED"}
     assert not (home / "environments").exists()
@@ -60,11 +71,60 @@ def test_it_is_set_up_found_and_removed(home, online, lock):
         preferences.worker_python()
 
 
-def test_what_fails_is_said_and_leaves_no_environment(home, online, lock):
-    lock.write_text(lock.read_text().replace("plumbline==1.0", "plumbline==2.0"))
+def test_it_grows_to_all_estimators_which_then_serves_for_everything(home, online, locks):
+    assert bpy.ops.fathom.set_up_environment(packages="LIGHT") == {"FINISHED"}
+    light = preferences.own_environment("light")
+    assert bpy.ops.fathom.set_up_environment(packages="FULL") == {"FINISHED"}
+    python = preferences.worker_python()
+    assert python == environment.python_of(preferences.own_environment("full"))
+    assert has(python, "plumbline") and has(python, "leadline")
+    assert not light.exists(), "the smaller one has served"
+    assert preferences.own_packages(python) == "full"
+    assert bpy.ops.fathom.set_up_environment() == {"FINISHED"}
+    assert preferences.worker_python() == python and not light.exists(), "asking for less takes nothing away"
+
+
+def test_a_growth_that_fails_leaves_the_smaller_environment_at_work(home, online, locks):
+    bpy.ops.fathom.set_up_environment()
+    locks[1].write_text(locks[1].read_text().replace("leadline==1.0", "leadline==2.0"))
+    with pytest.raises(RuntimeError, match=r"Installing the packages failed: .*leadline==2\.0"):
+        bpy.ops.fathom.set_up_environment(packages="FULL")
+    assert preferences.worker_python() == environment.python_of(preferences.own_environment("light"))
+    assert not preferences.own_environment("full").exists()
+
+
+def test_what_fails_is_said_and_leaves_no_environment(home, online, locks):
+    locks[0].write_text(locks[0].read_text().replace("plumbline==1.0", "plumbline==2.0"))
     with pytest.raises(RuntimeError, match=r"Installing the packages failed: .*plumbline==2\.0"):
         bpy.ops.fathom.set_up_environment()
     assert not preferences.own_environment().exists()
+
+
+def test_a_disk_without_room_is_told_before(home, online, locks, monkeypatch):
+    monkeypatch.setattr(environment_setup, "_SIZES", {"light": (0.0, 0.01), "full": (0.0, 1e9)})
+    with pytest.raises(RuntimeError, match=r"take about 1000000000\.0 GB and the disk of .* left; make room"):
+        bpy.ops.fathom.set_up_environment(packages="FULL")
+    assert not preferences.own_environment("full").exists()
+
+
+def test_what_it_takes_is_told_before():
+    (_, light, told), (_, full, told_full) = preferences.PACKAGES
+    assert (light, full) == ("Basic", "All Estimators")
+    assert preferences.size_told("light") in told and preferences.size_told("full") in told_full
+    sizes = [environment_setup.sizes(name) for name in ("light", "full")]
+    assert sizes[0] < sizes[1] and all(f"{size:g} GB" in told_full for size in sizes[1])
+    operator = bpy.ops.fathom.set_up_environment.get_rna_type()
+    assert [item.identifier for item in operator.properties["packages"].enum_items] == ["LIGHT", "FULL"]
+
+
+def test_the_choice_is_a_preference():
+    kept = bpy.context.preferences.addons[preferences.ADDON].preferences
+    assert preferences.chosen_packages() == "light"
+    kept.packages = "FULL"
+    try:
+        assert preferences.chosen_packages() == "full"
+    finally:
+        kept.packages = "LIGHT"
 
 
 def test_the_preferences_come_first(home, tmp_path):

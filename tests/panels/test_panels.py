@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import bpy
 import pytest
 from bl_ext.dev.fathom.inference import catalogue as contract
+from bl_ext.dev.fathom.inference import environment
 from bl_ext.dev.fathom.panels import build, catalogue, estimate, parts
-from bl_ext.dev.fathom.scene import settings
+from bl_ext.dev.fathom.panels import preferences as panels_preferences
+from bl_ext.dev.fathom.scene import preferences, settings
 
 LISTED = [
     {"name": "parallax", "label": "Parallax", "summary": "From motion.", "licence": "GPL", "default_size": 640,
@@ -69,6 +71,18 @@ def test_forgetting_leaves_nothing(learned):
     assert not hasattr(bpy.types.Scene, "fathom_other") and not hasattr(bpy.types, "FATHOM_PG_other")
 
 
+def test_the_worker_is_asked_again_only_while_something_is_lacking(learned, monkeypatch, tmp_path):
+    monkeypatch.setattr(catalogue._session, "asked", tmp_path)
+    monkeypatch.setattr(catalogue._session, "asked_at", 100.0)
+    assert catalogue._is_due(tmp_path / "another", 101.0)
+    assert not catalogue._is_due(tmp_path, 101.0) and catalogue._is_due(tmp_path, 200.0)
+    monkeypatch.setattr(catalogue._session, "process", object())
+    assert not catalogue._is_due(tmp_path, 200.0), "an answer is awaited"
+    monkeypatch.setattr(catalogue._session, "process", None)
+    monkeypatch.setattr(catalogue._session, "known", (contract.EMBEDDED,))
+    assert not catalogue._is_due(tmp_path, 200.0), "nothing is lacking"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '[{"label": "nameless"}]', "[1]"])
 def test_a_list_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match=r"estimator"):
@@ -101,16 +115,29 @@ def test_buttons_name_operators_that_there_are():
 
 
 class Recorder:
-    """A layout that keeps the text of what is drawn."""
+    """A layout that keeps the text of what is drawn, and the buttons."""
 
     def __init__(self):
-        self.texts = []
+        self.texts, self.buttons = [], []
 
     def column(self, **_options):
         return self
 
+    def row(self, **_options):
+        return self
+
+    def box(self):
+        return self
+
     def label(self, *, text, **_options):
         self.texts.append(text)
+
+    def operator(self, name, *, text="", **_options):
+        self.buttons.append(SimpleNamespace(name=name, text=text))
+        return self.buttons[-1]
+
+    def prop(self, _owner, name, **options):
+        self.texts.append(f"<{name}{' expanded' if options.get('expand') else ''}>")
 
 
 def test_a_long_sentence_is_broken_into_lines():
@@ -129,3 +156,100 @@ def test_nothing_selected_is_said():
     assert sequencer(None, SimpleNamespace(scene=scene)) == ("blue shows no clip", "INFO")
     strip.type = "MOVIE"
     assert sequencer(None, SimpleNamespace(scene=scene)) == ("blue", "SEQUENCE")
+
+
+LACKING = contract.EstimatorFacts(
+    name="other",
+    label="Other",
+    lacks=(
+        contract.Lack(what="Other needs packages.", cure="Run: pip", kind="packages"),
+        contract.Lack(what="Weights are missing.", cure="Download them.", kind="weights"),
+    ),
+    notes=(contract.Lack(what="A card is idle.", cure="Wake it.", kind="device"),),
+)
+
+
+def ready(home, packages):
+    """What an environment that was set up looks like from outside."""
+    folder = preferences.own_environment(packages)
+    python = environment.python_of(folder)
+    python.parent.mkdir(parents=True)
+    python.write_text("")
+    python.chmod(0o755)
+    (folder / "pyvenv.cfg").write_text("")
+    stamp = {"requirements": environment.fingerprint(environment.requirements_of(packages))}
+    (folder / environment.STAMP).write_text(json.dumps(stamp))
+    return python
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A data folder of the test's own."""
+    monkeypatch.delenv("FATHOM_PYTHON", raising=False)
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_an_estimator_that_lacks_packages_shows_the_sentence_and_the_button_that_cures_it(home):
+    ready(home, "light")
+    layout = Recorder()
+    parts.draw_lacks(layout, LACKING, width=2000)
+    (button,) = layout.buttons
+    assert (button.name, button.packages) == ("fathom.set_up_environment", "FULL")
+    assert layout.texts[0] == "Other needs packages." and "Run: pip" not in " ".join(layout.texts)
+    assert any(preferences.size_told("full")[1:] in text for text in layout.texts)
+    assert "Weights are missing. Download them." in layout.texts and layout.texts[-1] == "A card is idle. Wake it."
+
+
+def test_in_another_python_the_command_is_shown_for_no_button_would_help(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("FATHOM_PYTHON", str(ready(home, "light")))
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "elsewhere"))
+    layout = Recorder()
+    parts.draw_lacks(layout, LACKING, width=2000)
+    assert not layout.buttons and layout.texts[0] == "Other needs packages. Run: pip"
+
+
+@pytest.mark.parametrize(("estimator", "packages"), [("parallax", "LIGHT"), ("depthcrafter", "FULL")])
+def test_without_an_environment_the_button_sets_up_what_the_estimator_needs(home, estimator, packages):
+    layout = Recorder()
+    assert parts.draw_environment(layout, estimator, width=2000) is False
+    (button,) = layout.buttons
+    assert button.packages == packages
+    assert any(text.startswith("About ") and "GB to download" in text for text in layout.texts)
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ((), "press Set Up"),
+        (("light",), "ready, with the basic packages"),
+        (("full",), "ready for all estimators"),
+        (("light", "full"), "ready for all estimators"),
+    ],
+)
+def test_the_preferences_say_what_is_there_and_offer_the_choice(home, sets, words):
+    for packages in sets:
+        ready(home, packages)
+    layout = Recorder()
+    panel = preferences_panel(layout, packages="FULL")
+    panels_preferences.FATHOM_AP_preferences.draw(panel, SimpleNamespace(region=SimpleNamespace(width=4000)))
+    assert any(words in text for text in layout.texts)
+    assert "<packages expanded>" in layout.texts
+    assert any(preferences.size_told("full") in text for text in layout.texts)
+    set_up, remove = layout.buttons
+    assert (set_up.packages, remove.text) == ("FULL", "Remove")
+
+
+def test_a_growth_that_was_broken_off_is_told_beside_what_is_ready(home):
+    ready(home, "light")
+    folder = preferences.own_environment("full")
+    folder.mkdir(parents=True)
+    (folder / "pyvenv.cfg").write_text("")
+    layout = Recorder()
+    panel = preferences_panel(layout, packages="LIGHT")
+    panels_preferences.FATHOM_AP_preferences.draw(panel, SimpleNamespace(region=SimpleNamespace(width=4000)))
+    assert any("was broken off, with the packages of all estimators: press Set Up" in text for text in layout.texts)
+
+
+def preferences_panel(layout, **values):
+    return SimpleNamespace(layout=layout, **values)

@@ -10,8 +10,9 @@ What is taken for granted of the real device:
   scores is never in memory. Heads wider than 256, as the autoencoder's single head, go to the memory-efficient kernel,
   which takes any width in float16, bfloat16 and float32. Only where the caller says so (Apple's GPUs) are the scores
   counted: twice, before and after their softmax.
-* A convolution whose input is not channels last gets workspace for a copy of its input and of its output, because
-  cuDNN's tensor-core kernels and oneDNN's bring them into their own order. One that is channels last gets none.
+* A convolution whose input or weight is channels last makes a result that is, as cuDNN's and oneDNN's do and torch's on
+  ``meta`` does not; an input that is not is copied into that order. Where neither is, there is workspace for a copy of
+  input and result, because the libraries' fast kernels bring them into their own order.
 * GroupNorm copies an input that is channels last: PyTorch's CUDA kernel knows contiguous inputs only.
 * What is the same for every computation is not counted here: the driver's context, the workspace of matrix products
   and what the caching allocator loses between blocks; see `memory`.
@@ -22,21 +23,29 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._prims_common import suggest_memory_format
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.weak import WeakIdKeyDictionary
 
 aten: Any = torch.ops.aten
 
 BLOCK = 512
 """Bytes that every allocation on a CUDA card is rounded up to."""
 
+_orders: WeakIdKeyDictionary = WeakIdKeyDictionary()
+"""Storage of a stand-in in the computer's memory -> strides on the device, to which it returns as it was."""
+_made: dict[Any, tuple[torch.Size, tuple[int, ...], torch.dtype]] = {}
+"""What operations make of arguments of given shapes."""
+_MOST_MADE = 50_000
 _MAKERS = {aten.empty.memory_format, aten.empty_strided.default, aten.zeros.default}
 
 
@@ -89,6 +98,10 @@ def on_host(shape: Iterable[int], dtype: torch.dtype) -> Tensor:
 class _Ledger(TorchDispatchMode):
     """Follows every storage on ``meta`` from its making to its end."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled in a dry run, and not to ask each time saves a tenth of its time
+
     def __init__(self) -> None:
         super().__init__()
         self.live = self.peak = 0
@@ -125,49 +138,129 @@ class _Ledger(TorchDispatchMode):
         kwargs = kwargs or {}
         stood_in = _host(func, args, kwargs)
         if stood_in is not None:
+            self.enter_in(stood_in)
             return stood_in
-        if func is aten._local_scalar_dense.default and args[0].device.type == "meta":
+        if func is aten._local_scalar_dense.default and args[0].is_meta:
             return torch.zeros((), dtype=args[0].dtype).item()
-        # In inference mode whole layers arrive here; what they are made of is counted piece by piece.
-        with self:
-            result = func.decompose(*args, **kwargs)
-        if result is NotImplemented:
-            result = func(*args, **kwargs)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self.enter_in(leaf)
+        written = _written(func)
+        if written is not None:  # changes what is there: nothing new
+            target = kwargs[written] if isinstance(written, str) else args[written]
+            if isinstance(target, Tensor) and target.is_meta:
+                return target
+        if _is_composed(func):  # in inference mode whole layers arrive here; they are counted piece by piece
+            with self:
+                return func.decompose(*args, **kwargs)
+        result = self._computed(func, args, kwargs)
+        if func is aten.convolution.default and result.is_meta:
+            result = _ordered(result, *args[:2])
+        if isinstance(result, Tensor):
+            self.enter_in(result)
+        else:
+            self.enter_all(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
         self.beside(_workspace(func, args, result))
         return result
 
+    def _computed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The result of an operation; torch needs long to find a shape, so that it is asked but once for the same."""
+        key = (func, _key(args), _key(kwargs)) if _makes_one(func) else None
+        if key is None or key not in _made:
+            result = func(*args, **kwargs)
+            if key is not None and isinstance(result, Tensor) and result.is_meta and not _shares(result, args):
+                if len(_made) > _MOST_MADE:
+                    _made.clear()
+                _made[key] = (result.shape, result.stride(), result.dtype)
+            return result
+        shape, stride, dtype = _made[key]
+        return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+
+
+@cache
+def _is_composed(func: Any) -> bool:
+    """Whether an operation is made of others and has no kernel of its own.
+
+    Resampling has one, though torch also knows how to make it of others on ``meta``, by way of many large tensors.
+    """
+    if func.name().startswith("aten::upsample_"):
+        return False
+    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+
+
+@cache
+def _written(func: Any) -> int | str | None:
+    """The one argument that an operation writes into and returns, by its place or name; None where there is none."""
+    given = func._schema.arguments
+    places = [at for at, each in enumerate(given) if each.alias_info is not None and each.alias_info.is_write]
+    if len(places) != 1 or torch.Tag.inplace_view in func.tags or len(func._schema.returns) != 1:
+        return None
+    return given[places[0]].name if given[places[0]].kwarg_only else places[0]
+
+
+@cache
+def _makes_one(func: Any) -> bool:
+    """Whether an operation makes one new tensor out of nothing but its arguments' shapes."""
+    schema = func._schema
+    one = len(schema.returns) == 1 and str(schema.returns[0].type) == "Tensor"
+    return one and all(each.alias_info is None for each in (*schema.arguments, *schema.returns))
+
+
+def _shares(result: Tensor, args: Any) -> bool:
+    """Whether a result is a view after all, as that of ``_unsafe_view``, which does not say so."""
+    storages = (leaf.untyped_storage()._cdata for leaf in tree_leaves(args) if isinstance(leaf, Tensor))
+    return result.untyped_storage()._cdata in storages
+
+
+def _key(value: Any) -> Any:
+    """What the shape of a result depends on, of arguments."""
+    if isinstance(value, Tensor):
+        return (value.shape, value.stride(), value.dtype, value.device.type)
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_key, value))
+    if isinstance(value, dict):
+        return tuple((name, _key(each)) for name, each in value.items())
+    return (type(value), value)
+
 
 def _host(func: Any, args: Any, kwargs: Any) -> Tensor | None:
-    """The result of an operation that fills the computer's memory from the device's; None for every other."""
+    """The result of an operation between the device's and the computer's memory; None for every other."""
+    if func is aten.copy_.default:
+        return args[0] if args[0].is_cpu and (args[1].is_meta or _hollow(args[0])) else None
+    if func is not aten._to_copy.default and func not in _MAKERS:
+        return None
     to_cpu = torch.device(kwargs.get("device") or "meta").type == "cpu"
-    if func is aten._to_copy.default and to_cpu and args[0].device.type == "meta":
-        return on_host(args[0].shape, kwargs.get("dtype") or args[0].dtype)
-    if func in _MAKERS and to_cpu and math.prod(args[0]) * 4 > 1 << 20:
-        return on_host(args[0], kwargs.get("dtype") or torch.get_default_dtype())
-    if (
-        func is aten.copy_.default
-        and args[0].device.type == "cpu"
-        and (args[1].device.type == "meta" or _hollow(args[0]))
-    ):
-        return args[0]
+    if func in _MAKERS:
+        dtype = kwargs.get("dtype") or torch.get_default_dtype()
+        return on_host(args[0], dtype) if to_cpu and math.prod(args[0]) > 1 << 18 else None
+    dtype = kwargs.get("dtype") or args[0].dtype
+    if to_cpu and args[0].is_meta:
+        parked = on_host(args[0].shape, dtype)
+        _orders[parked.untyped_storage()] = args[0].stride()
+        return parked
+    if not to_cpu and _hollow(args[0]):
+        stride = _orders.get(args[0].untyped_storage(), ())
+        if len(stride) == args[0].dim():
+            return torch.empty_strided(args[0].shape, stride, dtype=dtype, device="meta")
     return None
 
 
 def _hollow(tensor: Tensor) -> bool:
-    return tensor.numel() > 1 and not any(tensor.stride())
+    return tensor.is_cpu and tensor.numel() > 1 and not any(tensor.stride())
+
+
+def _ordered(result: Tensor, given: Tensor, weight: Tensor) -> Tensor:
+    """A convolution's result in the order that it has on a real device."""
+    if torch.channels_last not in (suggest_memory_format(given), suggest_memory_format(weight)):
+        return result
+    return torch.empty_like(result, memory_format=torch.channels_last)
 
 
 def _workspace(func: Any, args: Any, result: Any) -> int:
     """Bytes that a layer needs beside its inputs and outputs, see the module's docstring."""
     if func is aten.convolution.default:
         given = args[0]
-        if given.device.type != "meta" or given.dim() < 4:
+        if not given.is_meta or given.dim() < 4 or suggest_memory_format(given) != torch.contiguous_format:
             return 0
-        order = torch.channels_last if given.dim() == 4 else torch.channels_last_3d
-        return 0 if given.is_contiguous(memory_format=order) else given.nbytes + result.nbytes
+        ordered = suggest_memory_format(args[1]) != torch.contiguous_format
+        return given.nbytes if ordered else given.nbytes + result.nbytes
     if func is aten.native_group_norm.default:
         return 0 if args[0].is_contiguous() else args[0].nbytes
     return 0

@@ -106,17 +106,6 @@ def name(device: torch.device) -> str:
     return devices.name(str(device))
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device, or the computer, has too little memory."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # MPS, the processor's allocator and cuDNN have no class of their own for it.
-    told = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        words in told for words in ("out of memory", "can't allocate memory", "cudnn_status_alloc_failed")
-    )
-
-
 def synchronise(device: torch.device) -> None:
     """Wait until the device has done what it was given."""
     if device.type == "cuda":

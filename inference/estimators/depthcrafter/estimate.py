@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 
 import torch
 
 from ...models import store
 from ..base import Shot, ShotResult
-from . import device, windows
+from . import checkpoint, device, memory, resolution, windows
 from .execution.plan import Plan
 from .networks import Networks, load
 from .placement import Placement
@@ -33,9 +34,55 @@ def estimate_shot(shot: Shot) -> ShotResult:
     shot.progress("load", "Loading the networks", 0, 1)
     networks = _networks(store.folder(DEPTHCRAFTER), store.folder(SVD), dtype)
     shot.check()
-    placement = Placement(networks, place, Plan(), smaller=lambda plan: None, warn=shot.warn)
+    case = _case(shot, settings, networks, place, dtype)
+    plan = _plan(shot, settings, case, networks, place)
+    shot.check()
+
+    def smaller(plan: Plan) -> Plan | None:
+        return memory.step_down(case, plan, placement.stage)
+
+    placement = Placement(networks, place, plan, smaller=smaller, warn=shot.warn)
     Stream(shot, settings, placement).run()
     return ShotResult()
+
+
+def _plan(shot: Shot, settings: Settings, case: memory.Case, networks: Networks, place: torch.device) -> Plan:
+    """The plan that an earlier run of the same job began with, or the fastest that fits into the memory.
+
+    Another plan would round otherwise, and what was written would not be what is still to be written.
+    """
+    kept = checkpoint.load(shot.scratch)
+    if kept is not None:
+        return kept.plan
+    shot.progress("plan", "Planning the use of memory", 0, 1)
+    free = device.free_bytes(place, memory_limit=settings.memory_limit, held=_held(networks, place))
+    plan = memory.choose_plan(case, free, compiled=settings.compile)
+    print(
+        f"DepthCrafter at {case.width}x{case.height} needs about {memory.peak_bytes(case, plan) / 1e9:.1f} of "
+        f"{free / 1e9:.1f} GB that are free on {device.name(place)}: {plan}",
+        file=sys.stderr,
+    )
+    return plan
+
+
+def _held(networks: Networks, place: torch.device) -> int:
+    """Bytes that the networks take of the device's memory already: an earlier shot has left them there."""
+    modules = (networks.unet, networks.vae, networks.image_encoder)
+    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    return sum(tensor.nbytes for tensor in tensors if tensor.device.type == place.type)
+
+
+def _case(shot: Shot, settings: Settings, networks: Networks, place: torch.device, dtype: torch.dtype) -> memory.Case:
+    width, height = resolution.network_size(shot.frames.width, shot.frames.height)
+    return memory.Case(
+        networks=memory.outlined(networks, dtype),
+        width=width,
+        height=height,
+        window=min(settings.window, len(shot.frames)),
+        decode_chunk=min(settings.decode_chunk, len(shot.frames)),
+        guided=settings.guidance > 1,
+        kind=place.type,
+    )
 
 
 @functools.lru_cache(maxsize=1)

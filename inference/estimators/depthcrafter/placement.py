@@ -11,6 +11,7 @@ import torch
 
 from ... import exit_codes
 from ...faults import Failure, is_out_of_memory
+from . import device
 from .execution.plan import Plan
 from .networks import Networks
 
@@ -44,17 +45,18 @@ class Placement:
         self.networks, self.device, self.plan = networks, device, plan
         self._smaller, self._warn = smaller, warn
         self._shrunk = False
-        self._stage: Stage | None = None
+        self.stage: Stage | None = None
+        """The stage that is under way."""
 
     @contextmanager
     def during(self, stage: Stage) -> Iterator[None]:
         """Have what a stage needs on the device; the rest may stay there too, if the plan says so."""
-        self._stage = stage
+        self.stage = stage
         self._bring()
         try:
             yield
         finally:
-            self._stage = None
+            self.stage = None
             if self.plan.networks_on_host:
                 self._send_away()
 
@@ -88,10 +90,7 @@ class Placement:
         self.plan = smaller
         self._send_away()
         gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self.device.type == "mps":
-            torch.mps.empty_cache()
+        device.release(self.device)
         self._bring()
         self._warn(
             "The memory ran out, so the work goes on in smaller pieces, which is slower; nothing that was finished is "
@@ -100,11 +99,11 @@ class Placement:
 
     def _needed(self) -> list[torch.nn.Module]:
         networks, plan = self.networks, self.plan
-        if self._stage == "encode":
+        if self.stage == "encode":
             return [networks.image_encoder, networks.vae.encoder, networks.vae.quant_conv]
-        if self._stage == "denoise":
+        if self.stage == "denoise":
             return [] if plan.blocks_on_host else [networks.unet]
-        return [networks.vae.decoder] if self._stage == "decode" else []
+        return [networks.vae.decoder] if self.stage == "decode" else []
 
     def _bring(self) -> None:
         for module in self._needed():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inference import estimators, exit_codes
+from inference import environment, estimators, exit_codes, nvidia, packages
 from inference.estimators import registry
 from inference.faults import Failure
 from inference.models import store
@@ -46,28 +46,51 @@ def test_only_estimators_are_imported(name):
 
 def test_what_an_estimator_lacks_comes_with_its_cure(running_mean, monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
-    monkeypatch.setattr(registry, "_has_gpu", lambda: False)
+    monkeypatch.setattr(nvidia, "cards", lambda: 0)
     model = registry.info("brightness").models[0]
     facts = dataclasses.replace(running_mean, packages=("no_such_module",), models=(model,), gpu="needed")
     lacks = registry.lacks(facts)
-    assert [what.split()[0] for what, _ in lacks] == ["Running", "Weights", "Running"]
-    assert "pip install no_such_module" in lacks[0][1]
-    assert "Brightness's network (3 MB, Brightness licence)" in lacks[1][0] and str(tmp_path) in lacks[1][0]
-    assert "models download brightness" in lacks[1][1]
-    assert "parallax" in lacks[2][1]
+    assert [lack.kind for lack in lacks] == ["packages", "weights", "device"]
+    assert lacks[0].what == "Running Mean needs packages that are not installed: no_such_module."
+    assert "Brightness's network (3 MB, Brightness licence)" in lacks[1].what and str(tmp_path) in lacks[1].what
+    assert "models download brightness" in lacks[1].cure
+    assert "parallax" in lacks[2].cure
     with pytest.raises(Failure) as caught:
         registry.require(facts)
     assert caught.value.code == exit_codes.MISSING
+    assert all(lack.what in caught.value.what for lack in lacks)
+    assert caught.value.cure.count("models download brightness") == 1, "a cure is told once"
     path = store.folder(model) / "unet.safetensors"
     snapshot = f"huggingface/hub/models--nobody--brightness/snapshots/{model.revision}"
     assert path.parent.relative_to(tmp_path).as_posix() == snapshot
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
-    monkeypatch.setattr(registry, "_has_gpu", lambda: True)
+    monkeypatch.setattr(nvidia, "cards", lambda: 1)
     facts = dataclasses.replace(facts, packages=())
-    assert [what.split()[0] for what, _ in registry.lacks(facts)] == ["The", "A"], "never verified, not accepted"
+    assert [lack.what.split()[0] for lack in registry.lacks(facts)] == ["The", "A"], "never verified, not accepted"
     put_in_place(model)
     assert registry.lacks(facts) == []
+
+
+def test_packages_of_both_sets_that_are_missing_are_told_in_one_sentence_with_one_command(running_mean, monkeypatch):
+    hidden = {"torch", "diffusers", "numpy"}
+    there = packages.importable
+    monkeypatch.setattr(packages, "importable", lambda module: module not in hidden and there(module))
+    facts = dataclasses.replace(running_mean, packages=("torch", "diffusers"))
+    (lack,) = registry.lacks(facts)
+    assert lack.what == "Running Mean needs packages that are not installed: torch, diffusers, numpy."
+    assert lack.cure.count("-m pip install") == 1
+    assert lack.cure.endswith(f"-m pip install -r {environment.FULL[-1]}")
+    (lack,) = registry.lacks(running_mean)
+    assert (lack.what, lack.kind) == ("Packages are missing: numpy.", "environment")
+    assert lack.cure.endswith(f"-m pip install -r {environment.LIGHT[-1]}")
+
+
+def test_a_card_that_torch_was_not_built_for_is_noted_where_it_would_help(running_mean, monkeypatch):
+    monkeypatch.setattr(nvidia, "unused_card", lambda: ("A card is idle.", "Install another torch."))
+    assert registry.notes(running_mean) == []
+    (note,) = registry.notes(dataclasses.replace(running_mean, gpu="useful"))
+    assert (note.what, note.cure) == ("A card is idle.", "Install another torch.")
 
 
 def test_parallax_can_run_here_and_declares_what_it_is():

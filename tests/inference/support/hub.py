@@ -88,6 +88,11 @@ class Hub:
         """What HF_ENDPOINT is set to."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def content(self):
+        """The content server's address, which is another host."""
+        return f"http://localhost:{self.port}"
+
     def __enter__(self):
         self.thread.start()
         return self
@@ -236,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._reply(
             302,
             headers={
-                "Location": f"http://localhost:{self.hub.port}/content/{repository}/{name}",
+                "Location": f"{self.hub.content}/content/{repository}/{name}",
                 "X-Repo-Commit": revision,
                 "X-Linked-Size": str(size),
                 "X-Linked-ETag": f'"{sha256}"',

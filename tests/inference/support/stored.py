@@ -1,20 +1,20 @@
 """Weights as a finished download leaves them, without a download."""
 
-from inference.models import checksums, inspection, licences, store
+from inference.models import checksums, contents, licences, store
 
 
-def put_in_place(model, contents=None, *, accept=True):
+def put_in_place(model, files=None, *, accept=True):
     """Make a model usable in the data folder that FATHOM_HOME names.
 
-    `contents` maps a file's path in the repository to bytes; None: the files that lie there already.
+    `files` maps a file's path in the repository to bytes; None: the files that lie there already.
     """
     folder = store.own_folder(model)
-    for path, content in (contents or {}).items():
+    for path, content in (files or {}).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     sums = tuple(
         checksums.Checksum(
-            path=file.path, size=(folder / file.path).stat().st_size, sha256=inspection.digest(folder / file.path)
+            path=file.path, size=(folder / file.path).stat().st_size, sha256=contents.digest(folder / file.path)
         )
         for file in model.files
     )

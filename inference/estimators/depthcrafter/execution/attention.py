@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from .compiling import Call
 from .gather import Attention, FeedForward, LayerNorm
 
 MOST_SEQUENCES = 65535
@@ -36,20 +37,32 @@ def attend_time(values: Tensor, by: Attention, more: Tensor) -> Tensor:
     Returns
     -------
     Tensor [F, P, C]
-        A view of one whose places come first.
+        Perhaps a view of one whose places come first.
     """
-    frames, places, channels = values.shape
+    frames, places, _ = values.shape
     query, key, value = functional.linear(values, *by.joint).view(frames, places, 3, by.heads, -1).unbind(2)
-    # [P, heads, F, width], as views; the result has [P, F, heads, width] in memory
-    order = (1, 2, 0, 3)
+    order = (1, 2, 0, 3)  # [P, heads, F, width], as views
     result = functional.scaled_dot_product_attention(query.permute(order), key.permute(order), value.permute(order))
     bias = more if by.out.bias is None else by.out.bias + more
-    return functional.linear(result.transpose(1, 2).reshape(places, frames, channels), by.out.weight, bias).transpose(
-        0, 1
-    )
+    return projected(result, by.out.weight, bias)
 
 
-def feed_forward(values: Tensor, by: FeedForward) -> Tensor:
+def projected(result: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Map attention's result [P, heads, F, width] to [F, P, C] in the order that its kernel has left it in memory.
+
+    Some kernels lay it out as the query was, frames first, others with the sequence inside.
+    """
+    first = result.permute(2, 0, 1, 3)
+    if first.is_contiguous():
+        return functional.linear(first.flatten(2), weight, bias)
+    return functional.linear(result.transpose(1, 2).flatten(2), weight, bias).transpose(0, 1)
+
+
+def feed_forward(values: Tensor, by: FeedForward, call: Call) -> Tensor:
     """Linear map, gated GELU, linear map."""
-    kept, gates = functional.linear(values, *by.up).chunk(2, dim=-1)
-    return functional.linear(functional.gelu(gates).mul_(kept), *by.down)
+    return functional.linear(call(_gated, functional.linear(values, *by.up)), *by.down)
+
+
+def _gated(both: Tensor) -> Tensor:
+    kept, gates = both.chunk(2, dim=-1)
+    return functional.gelu(gates).mul_(kept)

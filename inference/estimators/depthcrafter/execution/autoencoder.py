@@ -101,18 +101,19 @@ def _encode(vae: Any, hidden: Tensor, where: Where, call: Call, check: Check) ->
     hidden = block(first, hidden)
     for module, other in zip(encoder.mid_block.attentions, others, strict=True):
         check()
-        hidden = attended(hidden, gather.group_norm(module.group_norm, where), gather.attention(module, where))
+        hidden = attended(hidden, gather.group_norm(module.group_norm, where), gather.attention(module, where), call)
         hidden = block(other, hidden)
-    norm = affine(moments(hidden), gather.group_norm(encoder.conv_norm_out, where))
-    hidden = convolve_normalised((hidden,), norm, gather.convolution(encoder.conv_out, where), in_place=True)
-    last = gather.convolution(vae.quant_conv, where)
-    means = len(last.bias) // 2  # the other half would be the logarithms of the variances
-    return functional.linear(hidden, last.weight[:means].flatten(1), last.bias[:means])
+    norm = affine(call(moments, hidden), gather.group_norm(encoder.conv_norm_out, where))
+    by = gather.convolution(encoder.conv_out, where)
+    hidden = convolve_normalised((hidden,), norm, by, call=call, in_place=True)
+    last = gather.linear(vae.quant_conv, where)
+    means = len(last.weight) // 2  # the other half would make the logarithms of the variances
+    return functional.linear(hidden, last.weight[:means].flatten(1), where(vae.quant_conv.bias)[:means])
 
 
-def attended(hidden: Tensor, norm: GroupNorm, by: Attention) -> Tensor:
+def attended(hidden: Tensor, norm: GroupNorm, by: Attention, call: Call) -> Tensor:
     """The autoencoder's attention among the places of each frame [n, H, W, C], and what came in."""
-    values = normalised((hidden,), affine(moments(hidden), norm), silu=False).flatten(1, 2)
+    values = call(normalised, (hidden,), *affine(call(moments, hidden), norm), silu=False).flatten(1, 2)
     return attend_space(values, by).view(hidden.shape).add_(hidden)
 
 
@@ -162,7 +163,7 @@ class _Decoder:
         whole = Whole(len(self.hidden))
         for some in spans(len(self.hidden), None if self._rows is None else 1):
             self._check()
-            whole.put(some, attended(self.hidden[some], norm, by))
+            whole.put(some, attended(self.hidden[some], norm, by, self._call))
         self.hidden = whole.tensor
 
     def _tiles(self, channels: int, times: int = 1) -> list[slice]:
@@ -172,7 +173,7 @@ class _Decoder:
         return list(spans(height, rows, elements=len(self.hidden) * width * times**2 * max(given, channels)))
 
     def _by_rows(self, layer: Callable[..., Tensor], by: Convolution, *, times: int = 1) -> None:
-        out = len(by.bias) // times**2
+        out = len(by.weight) // times**2
         whole = Whole(self.hidden.shape[1] * times, axis=1)
         for tile in self._tiles(out, times):
             self._check()
@@ -192,7 +193,7 @@ class _Decoder:
         for tile in tiles:
             self._check()
             source, edges = resnet.haloed(self.hidden, tile)
-            piece = _picture(self._call(convolve_normalised, (source,), by, space, **edges), time)
+            piece = _picture(convolve_normalised((source,), by, space, call=self._call, **edges), time)
             whole.put(tile, piece)
         self.hidden = whole.tensor
 

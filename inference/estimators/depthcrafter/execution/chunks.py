@@ -31,17 +31,17 @@ def spans(total: int, size: int | None, *, elements: int = 1, most: int | None =
     count = -(-total // limit)
     step = -(-total // count)
     starts: Iterable[int] = range(0, total, step)
-    if count > 3 and _few.get():
-        starts = (0, step, step * ((total - 1) // step))
+    if _few.get():
+        starts = range(0, min(total, 2 * step), step)
     for start in starts:
         yield slice(start, min(start + step, total))
 
 
 @contextmanager
 def few() -> Iterator[None]:
-    """While this lasts, only the first two pieces and the last are gone over.
+    """While this lasts, only the first two pieces are gone over.
 
-    For dry runs, which ask how much memory the work takes: the pieces between the second and the last take the same.
+    For dry runs, which ask how much memory the work takes: no later piece takes more than the second.
     """
     token = _few.set(True)
     try:

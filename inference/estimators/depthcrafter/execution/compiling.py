@@ -8,7 +8,10 @@ from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import torch
+from torch.utils._pytree import tree_leaves
 
+from .... import exit_codes
+from ....faults import Failure
 from .plan import Plan
 
 T = TypeVar("T")
@@ -22,20 +25,24 @@ class Call(Protocol):
 
 @contextmanager
 def caller(plan: Plan) -> Iterator[Call]:
-    """How layers are called while this lasts.
+    """How layers are called while this lasts; compiled ones raise a `Failure` (MISSING) where there is no compiler.
 
-    Only functions that recur for many layers and pieces are compiled, not the network's walk: a few graphs serve all
-    of its layers. One that cannot be compiled raises; it is never run as it is instead.
+    Only what lies between matrix products, convolutions and attention is compiled, so that it is read and written
+    once; those keep their own kernels. A few small graphs serve all layers, pieces and windows: one for each number
+    of channels. A function that cannot be compiled raises; it is never run as it is instead.
     """
     if not plan.compiled:
         yield _as_it_is
         return
     import torch._dynamo
 
-    # Each resolution and width of the network may want a graph of its own; with too few allowed, torch would go on
-    # without compiling.
+    # Channels are fixed in a graph, which makes it faster; frames and places are not, which makes it serve all pieces.
+    # With too few graphs allowed, torch would silently go on without compiling.
     with torch._dynamo.config.patch(
-        recompile_limit=64, accumulated_recompile_limit=512, fail_on_recompile_limit_hit=True
+        automatic_dynamic_shapes=False,
+        recompile_limit=256,
+        accumulated_recompile_limit=4096,
+        fail_on_recompile_limit_hit=True,
     ):
         yield _compiled
 
@@ -45,7 +52,21 @@ def _as_it_is(function: Callable[..., T], /, *arguments: Any, **options: Any) ->
 
 
 def _compiled(function: Callable[..., T], /, *arguments: Any, **options: Any) -> T:
-    return _graph(function)(*arguments, **options)
+    for leaf in tree_leaves(arguments):
+        if isinstance(leaf, torch.Tensor) and leaf.dim() > 1:
+            torch._dynamo.maybe_mark_dynamic(leaf, list(range(leaf.dim() - 1)))
+    try:
+        return _graph(function)(*arguments, **options)
+    except torch._dynamo.exc.ShortenTraceback as error:  # what may go wrong while compiling, not what runs then
+        inner = getattr(error, "inner_exception", error)
+        if isinstance(inner, torch.OutOfMemoryError):
+            raise inner from error
+        raise Failure(
+            exit_codes.MISSING,
+            "The layers could not be compiled on this machine.",
+            f"{type(inner).__name__}: {str(inner).strip().splitlines()[0]}".rstrip(".") + ".",
+            "Estimate without compiling (--parameter compile=false), which only takes longer.",
+        ) from error
 
 
 @cache

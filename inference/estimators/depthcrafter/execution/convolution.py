@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .compiling import Call
 from .norm import Affine, normalised
 
 
 class Convolution(NamedTuple):
-    """Weights: `weight` [out, in, kernel rows, kernel columns], `bias` [out]."""
+    """Weights: `weight` [out, in, kernel rows, kernel columns], `bias` [out] or None where it is added later."""
 
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
 
 
 def convolve(values: Tensor, by: Convolution, *, stride: int = 1, padding: tuple[int, int] = (1, 1)) -> Tensor:
@@ -51,6 +52,7 @@ def convolve_normalised(
     norm: Affine,
     by: Convolution,
     *,
+    call: Call,
     top: bool = True,
     bottom: bool = True,
     in_place: bool = False,
@@ -64,12 +66,14 @@ def convolve_normalised(
     norm : Affine
     by : Convolution
         Three rows high, one or three columns wide.
+    call : Call
+        How the norm is called.
     top, bottom : bool
         See `convolve_rows`.
     in_place : bool
         A single part may be overwritten.
     """
-    values = normalised(parts, norm, silu=True, in_place=in_place)
+    values = call(normalised, parts, *norm, silu=True, in_place=in_place)
     return convolve_rows(values, by, top=top, bottom=bottom)
 
 

@@ -25,7 +25,8 @@ class Where(NamedTuple):
     dtype: torch.dtype
 
     def __call__(self, tensor: Tensor) -> Tensor:
-        return bring(tensor, self.device, self.dtype)
+        # detached: torch.compile makes graphs of their own for what is a module's parameter
+        return bring(tensor.detach(), self.device, self.dtype)
 
     def maybe(self, tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else self(tensor)
@@ -47,12 +48,17 @@ class LayerNorm(NamedTuple):
 
 
 class Residual(NamedTuple):
-    """Half of a residual block: norm, convolution, norm, convolution; and what leads past them."""
+    """Half of a residual block: norm, convolution, norm, convolution; and what leads past them.
+
+    The convolutions come without their biases, which are added where that is free. `bias2` is the shortcut's, too.
+    """
 
     norm1: GroupNorm
     conv1: Convolution
+    bias1: Tensor
     norm2: GroupNorm
     conv2: Convolution
+    bias2: Tensor
     shortcut: Tensor | None
 
 
@@ -81,12 +87,13 @@ class TransformerBlock(NamedTuple):
     feed_forward: FeedForward
 
 
-def convolution(module: Any, where: Where) -> Convolution:
+def convolution(module: Any, where: Where, *, biased: bool = True) -> Convolution:
     """A Conv2d, or a Conv3d over time only, see `convolution`."""
     weight = where(module.weight)
     if weight.dim() == 5:
         weight = weight.squeeze(4)
-    return Convolution(weight.contiguous(memory_format=torch.channels_last), where(module.bias))
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    return Convolution(weight, where(module.bias) if biased else None)
 
 
 def doubled(module: Any, where: Where) -> Convolution:
@@ -96,7 +103,8 @@ def doubled(module: Any, where: Where) -> Convolution:
 
 def group_norm(module: Any, where: Where) -> GroupNorm:
     """A GroupNorm."""
-    return GroupNorm(where(module.weight), where(module.bias), module.num_groups, module.eps)
+    single = Where(where.device, torch.float32)
+    return GroupNorm(single(module.weight), single(module.bias), module.num_groups, module.eps)
 
 
 def layer_norm(module: Any, where: Where) -> LayerNorm:
@@ -120,14 +128,22 @@ def residual(block: Any, where: Where, embedding: Tensor | None = None) -> Resid
         Of the noise level, after SiLU. It is the same for all frames, so that what the block makes of it is part of
         the first convolution's bias.
     """
-    first, second = convolution(block.conv1, where), convolution(block.conv2, where)
+    first, second = where(block.conv1.bias), where(block.conv2.bias)
     if embedding is not None:
-        first = first._replace(bias=first.bias + functional.linear(embedding, *linear(block.time_emb_proj, where))[0])
+        first = first + functional.linear(embedding, *linear(block.time_emb_proj, where))[0]
     shortcut = None
     if block.conv_shortcut is not None:
         shortcut = where(block.conv_shortcut.weight).flatten(1)
-        second = second._replace(bias=second.bias + where(block.conv_shortcut.bias))
-    return Residual(group_norm(block.norm1, where), first, group_norm(block.norm2, where), second, shortcut)
+        second = second + where(block.conv_shortcut.bias)
+    return Residual(
+        group_norm(block.norm1, where),
+        convolution(block.conv1, where, biased=False),
+        first,
+        group_norm(block.norm2, where),
+        convolution(block.conv2, where, biased=False),
+        second,
+        shortcut,
+    )
 
 
 def spatial_share(mixer: Any, where: Where) -> Tensor:

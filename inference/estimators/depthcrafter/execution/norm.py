@@ -17,7 +17,7 @@ from torch.nn import functional
 
 
 class GroupNorm(NamedTuple):
-    """Weights of a GroupNorm: `weight`, `bias` [channels]."""
+    """Weights of a GroupNorm: `weight`, `bias` [channels], float32."""
 
     weight: Tensor
     bias: Tensor
@@ -58,19 +58,29 @@ def moments(values: Tensor) -> Moments:
     is left when a sample is taken off.
     """
     values = values.flatten(1, -2)
-    count = values.shape[1]
     if values.dtype in (torch.float16, torch.bfloat16):
-        mean = values.sum(1, dtype=torch.float32) / count
-        raw = torch.linalg.vector_norm(values, dim=1, dtype=torch.float32).square()
-        return Moments(count, mean, (raw - count * mean.square()).clamp_min(0))
-    if values.device.type == "cpu":
-        sample = values[:, :1]
-        rest = values - sample
-        offset = rest.sum(1) / count
-        raw = torch.linalg.vector_norm(rest, dim=1).square()
-        return Moments(count, offset + sample[:, 0], (raw - count * offset.square()).clamp_min(0))
+        return _plain(values)
+    return _shifted(values) if values.device.type == "cpu" else _welford(values)
+
+
+def _plain(values: Tensor) -> Moments:
+    number = values.shape[1]
+    mean = values.sum(1, dtype=torch.float32) / number
+    raw = torch.linalg.vector_norm(values, dim=1, dtype=torch.float32).square()
+    return Moments(number, mean, torch.addcmul(raw, mean, mean, value=-number).clamp_min_(0))
+
+
+def _shifted(values: Tensor) -> Moments:
+    number, sample = values.shape[1], values[:, :1]
+    rest = values - sample
+    offset = rest.sum(1) / number
+    raw = rest.square_().sum(1)
+    return Moments(number, offset + sample[:, 0], torch.addcmul(raw, offset, offset, value=-number).clamp_min_(0))
+
+
+def _welford(values: Tensor) -> Moments:
     variance, mean = torch.var_mean(values, dim=1, correction=0)
-    return Moments(count, mean, variance * count)
+    return Moments(values.shape[1], mean, variance * values.shape[1])
 
 
 def beside(parts: Iterable[Moments]) -> Moments:
@@ -103,27 +113,40 @@ def _joined(first: Moments, second: Moments) -> Moments:
     return Moments(number, mean, squares)
 
 
-def affine(given: Moments, norm: GroupNorm) -> Affine:
-    """What normalises values with these moments."""
-    shape = (len(given.mean), norm.groups, -1)
-    means, squares = given.mean.reshape(shape), given.squares.reshape(shape)
-    mean = means.mean(2, keepdim=True)
-    spread = squares.sum(2, keepdim=True) + given.number * (means - mean).square().sum(2, keepdim=True)
-    inverse = torch.rsqrt(spread / (given.number * means.shape[2]) + norm.eps)
-    weight = norm.weight.to(mean.dtype).reshape(1, norm.groups, -1)
-    scale = weight * inverse
-    shift = norm.bias.to(mean.dtype).reshape(1, norm.groups, -1) - mean * scale
-    return Affine(scale.reshape(len(given.mean), 1, 1, -1), shift.reshape(len(given.mean), 1, 1, -1))
+def affine(given: Moments, norm: GroupNorm, bias: Tensor | None = None) -> Affine:
+    """What normalises values with these moments.
+
+    Parameters
+    ----------
+    given : Moments
+    norm : GroupNorm
+    bias : Tensor [channels] or None
+        Still to be added to the values, before they are normalised; doing so here costs nothing.
+    """
+    count = len(given.mean)
+    means = given.mean if bias is None else given.mean + bias
+    grouped = means.reshape(count, norm.groups, -1)
+    between, mean = torch.var_mean(grouped, 2, correction=0, keepdim=True)
+    within = given.squares.reshape(grouped.shape).mean(2, keepdim=True)
+    inverse = torch.add(between, within, alpha=1 / given.number).add_(norm.eps).rsqrt_()
+    scale = (norm.weight.reshape(1, norm.groups, -1) * inverse).reshape(means.shape)
+    centre = mean.expand_as(grouped).reshape(means.shape)
+    if bias is not None:
+        centre = centre - bias
+    shift = torch.addcmul(norm.bias, centre, scale, value=-1)
+    return Affine(scale[:, None, None], shift[:, None, None])
 
 
-def normalised(parts: tuple[Tensor, ...], by: Affine, *, silu: bool, in_place: bool = False) -> Tensor:
+def normalised(
+    parts: tuple[Tensor, ...], scale: Tensor, shift: Tensor, *, silu: bool, in_place: bool = False
+) -> Tensor:
     """Normalise tensors that lie side by side along the channels, without bringing them together before.
 
     Parameters
     ----------
     parts : tensors [n, rows, columns, channels]
-    by : Affine
-        Over all channels.
+    scale, shift : Tensor [n, 1, 1, all channels]
+        See `Affine`.
     silu : bool
         Whether SiLU follows.
     in_place : bool
@@ -137,16 +160,16 @@ def normalised(parts: tuple[Tensor, ...], by: Affine, *, silu: bool, in_place: b
     dtype, device = parts[0].dtype, parts[0].device
     if torch.compiler.is_compiling() or device.type == "mps":
         values = torch.cat(parts, -1) if len(parts) > 1 else parts[0]
-        whole = (values.to(by.scale.dtype) * by.scale + by.shift).to(dtype)
+        whole = (values.to(scale.dtype) * scale + shift).to(dtype)
         return functional.silu(whole) if silu else whole
     if in_place and len(parts) == 1:
         whole = parts[0]
     else:
-        whole = torch.empty((*parts[0].shape[:-1], by.scale.shape[-1]), dtype=dtype, device=device)
+        whole = torch.empty((*parts[0].shape[:-1], scale.shape[-1]), dtype=dtype, device=device)
     start = 0
     for part in parts:
         own = slice(start, start + part.shape[-1])
         # one kernel: reads half precision, computes in float32, writes half precision
-        torch.addcmul(by.shift[..., own], part, by.scale[..., own], out=whole[..., own])
+        torch.addcmul(shift[..., own], part, scale[..., own], out=whole[..., own])
         start = own.stop
     return functional.silu(whole, inplace=True) if silu else whole

@@ -14,9 +14,11 @@ class Plan:
     encode_frames : int
         Frames that the autoencoder's encoder and CLIP take at once (both know single frames only).
     frames : int or None
-        Frames that a spatial layer takes at once; None: all of the window.
+        Frames that a spatial layer of the UNet takes at once where frames are largest; coarser layers, whose frames
+        are smaller, take as many more. None: all of the window.
     pixels : int or None
-        Places of the picture that a temporal layer takes at once; None: all.
+        Places of the picture that a temporal layer of the UNet takes at once where it has fewest channels; wider
+        layers take as many fewer. None: all.
     decoder_rows : int or None
         Rows of the picture, at the layer's own resolution, that a decoder's layer computes at once, its halo beside
         them; None: all. The decoder's chunk of frames is no such knob: its temporal layers see only the chunk.

@@ -14,7 +14,7 @@ from .chunks import Whole, spans
 from .compiling import Call
 from .convolution import convolve_normalised
 from .gather import Residual
-from .norm import Affine, Moments, affine, beside, joined, moments, pooled
+from .norm import Moments, affine, beside, joined, moments, pooled
 from .offload import bring
 
 Check = Callable[[], None]
@@ -48,38 +48,44 @@ def spatial(
         Of it, for the temporal block that follows.
     """
     total, height, width, channels = hidden.shape
-    widest = max(channels + (0 if skip is None else skip.shape[3]), len(weights.conv1.bias))
+    widest = max(channels + (0 if skip is None else skip.shape[3]), len(weights.bias1))
     whole, known = Whole(total), []
     for some in spans(total, frames, elements=height * width * widest):
         check()
         parts = (hidden[some],) if skip is None else (hidden[some], bring(skip[some], hidden.device))
-        piece, found = call(residual, parts, weights)
+        piece, found = residual(parts, weights, call)
         known.append(found)
         whole.put(some, piece)
         del piece
     return whole.tensor, joined(known)
 
 
-def residual(parts: tuple[Tensor, ...], weights: Residual) -> tuple[Tensor, Moments]:
+def residual(parts: tuple[Tensor, ...], weights: Residual, call: Call) -> tuple[Tensor, Moments]:
     """A spatial residual block of whole frames at once, and the moments of its result over all of them."""
-    before = affine(beside([moments(part) for part in parts]), weights.norm1)
-    inner = convolve_normalised(parts, before, weights.conv1)
-    result = convolve_normalised((inner,), affine(moments(inner), weights.norm2), weights.conv2, in_place=True)
-    result = add_past(result, parts, weights.shortcut)
-    return result, pooled(moments(result))
+    before = affine(beside([call(moments, part) for part in parts]), weights.norm1)
+    inner = convolve_normalised(parts, before, weights.conv1, call=call)
+    between = affine(call(moments, inner), weights.norm2, weights.bias1)
+    result = convolve_normalised((inner,), between, weights.conv2, call=call, in_place=True)
+    del inner
+    result = add_past(result, parts, weights, call)
+    return result, pooled(call(moments, result))
 
 
-def add_past(result: Tensor, parts: tuple[Tensor, ...], shortcut: Tensor | None) -> Tensor:
-    """Add to a block's `result`, in place, its input, by way of the `shortcut` [out, in] where channels change."""
-    if shortcut is None:
-        return result.add_(parts[0])
+def add_past(result: Tensor, parts: tuple[Tensor, ...], weights: Residual, call: Call) -> Tensor:
+    """Add to a block's `result`, in place, its bias and its input, by way of the shortcut where channels change."""
+    if weights.shortcut is None:
+        return call(_summed, result, parts[0], weights.bias2)
     start = 0
     flat = result.view(-1, result.shape[-1])
     for part in parts:
         own = slice(start, start + part.shape[-1])
-        flat.addmm_(part.reshape(-1, part.shape[-1]), shortcut[:, own].t())
+        flat.addmm_(part.reshape(-1, part.shape[-1]), weights.shortcut[:, own].t())
         start = own.stop
-    return result
+    return result.add_(weights.bias2)
+
+
+def _summed(result: Tensor, given: Tensor, bias: Tensor) -> Tensor:
+    return result.add_(bias).add_(given)
 
 
 def temporal(
@@ -119,27 +125,22 @@ def temporal(
     before = affine(known, weights.norm1)
     for some in spans(total, pixels, elements=frames * channels):
         check()
-        piece, measured = call(first_half, places[:, some], before, weights)
-        known_inner.append(measured)
-        inner.put(some, piece)
+        piece = convolve_normalised((places[None, :, some],), before, weights.conv1, call=call)
+        known_inner.append(call(moments, piece))
+        inner.put(some, piece[0])
         del piece
-    between = affine(joined(known_inner), weights.norm2)
+    between = affine(joined(known_inner), weights.norm2, weights.bias1)
     for some in spans(total, pixels, elements=frames * channels):
         check()
-        call(second_half, inner.tensor[:, some], places[:, some], between, weights, 1.0 - spatial_share)
+        source = inner.tensor[None, :, some]
+        piece = convolve_normalised((source,), between, weights.conv2, call=call, in_place=source.is_contiguous())
+        call(_mixed_in, places[:, some], piece[0], weights.bias2, 1.0 - spatial_share)
+        del piece
     return hidden
 
 
-def first_half(values: Tensor, before: Affine, weights: Residual) -> tuple[Tensor, Moments]:
-    """Norm and first convolution over time of [F, P, C], and the moments [1, C] of the result."""
-    result = convolve_normalised((values[None],), before, weights.conv1)
-    return result[0], moments(result)
-
-
-def second_half(inner: Tensor, values: Tensor, between: Affine, weights: Residual, share: Tensor) -> None:
-    """Second convolution over time of [F, P, C]; its result is added to `values` in place, `share` [1] of it."""
-    result = convolve_normalised((inner[None],), between, weights.conv2, in_place=inner.is_contiguous())
-    values.addcmul_(result[0], share)
+def _mixed_in(values: Tensor, result: Tensor, bias: Tensor, share: Tensor) -> None:
+    values.addcmul_(result.add_(bias), share)
 
 
 def spatial_by_rows(
@@ -162,26 +163,26 @@ def spatial_by_rows(
     As `spatial`.
     """
     frames, height, width, channels = hidden.shape
-    out = len(weights.conv1.bias)
+    out = len(weights.bias1)
     inner = torch.empty((1, height, width, out), dtype=hidden.dtype, device=hidden.device)
     result = hidden if weights.shortcut is None else hidden.new_empty((frames, height, width, out))
     tiles = list(spans(height, rows, elements=width * max(channels, out)))
     known = []
-    for frame in range(frames):
-        given, made = hidden[frame : frame + 1], result[frame : frame + 1]
+    for frame in spans(frames, 1):
+        given, made = hidden[frame], result[frame]
         before = affine(joined(call(moments, given[:, tile]) for tile in tiles), weights.norm1)
         between = []
         for tile in tiles:
             check()
             source, edges = haloed(given, tile)
-            inner[:, tile] = call(convolve_normalised, (source,), before, weights.conv1, **edges)
+            inner[:, tile] = convolve_normalised((source,), before, weights.conv1, call=call, **edges)
             between.append(call(moments, inner[:, tile]))
-        after = affine(joined(between), weights.norm2)
+        after = affine(joined(between), weights.norm2, weights.bias1)
         for tile in tiles:
             check()
             source, edges = haloed(inner, tile)
-            piece = call(convolve_normalised, (source,), after, weights.conv2, **edges)
-            made[:, tile] = add_past(piece, (given[:, tile],), weights.shortcut)
+            piece = convolve_normalised((source,), after, weights.conv2, call=call, **edges)
+            made[:, tile] = add_past(piece, (given[:, tile],), weights, call)
             known.append(call(moments, made[:, tile]))
     return result, joined(known)
 

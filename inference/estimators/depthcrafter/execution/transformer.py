@@ -13,9 +13,8 @@ from . import gather
 from .attention import MOST_SEQUENCES, attend_space, attend_time, feed_forward, normed
 from .chunks import Whole, spans
 from .compiling import Call
-from .gather import Linear, TransformerBlock, Where
+from .gather import LayerNorm, Linear, TransformerBlock, Where
 from .norm import GroupNorm, affine, moments, normalised
-from .plan import Plan
 
 
 def transformer(
@@ -24,7 +23,8 @@ def transformer(
     tokens: Tensor,
     *,
     where: Where,
-    plan: Plan,
+    frames: int | None,
+    pixels: int | None,
     call: Call,
     check: Callable[[], None],
 ) -> Tensor:
@@ -36,62 +36,68 @@ def transformer(
     hidden : Tensor [F, H, W, C]
     tokens : Tensor [F, E]
         CLIP's, one a frame. The temporal blocks see only the first of the window.
+    frames, pixels : int or None
+        Frames that a spatial block takes at a time, and places that a temporal one does.
 
     Returns
     -------
     Tensor [F, H, W, C]
         A new one.
     """
-    frames, height, width, channels = hidden.shape
-    given = hidden.view(frames, height * width, channels)
+    length, height, width, channels = hidden.shape
+    given = hidden.view(length, height * width, channels)
     total = height * width
     heads = module.num_attention_heads
     enter = (gather.group_norm(module.norm, where), gather.linear(module.proj_in, where))
     leave = gather.linear(module.proj_out, where)
     share = gather.spatial_share(module.time_mixer, where)
-    sinusoids = module.time_proj(torch.arange(frames, device=where.device)).to(where.dtype)
+    sinusoids = module.time_proj(torch.arange(length, device=where.device)).to(where.dtype)
     position = gather.mlp(module.time_pos_embed, sinusoids, where)[:, None]
 
-    states = Whole(frames)
+    states = Whole(length)
     pairs = list(zip(module.transformer_blocks, module.temporal_transformer_blocks, strict=True))
     for index, (spatial_module, temporal_module) in enumerate(pairs):
         block = gather.transformer_block(spatial_module, where)
         seen = gather.attended_token(spatial_module.attn2, tokens, where)[:, None]
         widest = len(block.feed_forward.up.weight)
-        for some in spans(frames, plan.frames, elements=total * widest, most=MOST_SEQUENCES // heads):
+        for some in spans(length, frames, elements=total * widest, most=MOST_SEQUENCES // heads):
             check()
-            piece = states.tensor[some] if index else call(entered, given[some], *enter)
-            piece = call(spatial_block, piece, seen[some], block)
+            piece = states.tensor[some] if index else entered(given[some], *enter, call)
+            piece = spatial_block(piece, seen[some], block, call)
             states.put(some, piece)
             del piece
         block = gather.transformer_block(temporal_module, where)
         seen = gather.attended_token(temporal_module.attn2, tokens[:1], where)[0]
         mixed = Whole(total, axis=1, into=states.tensor)
-        for some in spans(total, plan.pixels, elements=frames * widest, most=MOST_SEQUENCES // heads):
+        for some in spans(total, pixels, elements=length * widest, most=MOST_SEQUENCES // heads):
             check()
-            piece = call(temporal_block, states.tensor[:, some], position, seen, block, share)
+            piece = temporal_block(states.tensor[:, some], position, seen, block, share=share, call=call)
             if index == len(pairs) - 1:
-                piece = call(left, piece, given[:, some], leave)
+                piece = functional.linear(piece, *leave).add_(given[:, some])
             mixed.put(some, piece)
             del piece
-        states = Whole(frames, into=mixed.tensor)
+        states = Whole(length, into=mixed.tensor)
         del mixed
     return states.tensor.view(hidden.shape)
 
 
-def entered(values: Tensor, norm: GroupNorm, by: Linear) -> Tensor:
+def entered(values: Tensor, norm: GroupNorm, by: Linear, call: Call) -> Tensor:
     """GroupNorm of each frame of [n, P, C], and the map into the transformer."""
-    whole = normalised((values[:, None],), affine(moments(values), norm), silu=False)
+    values = values[:, None]
+    whole = call(normalised, (values,), *affine(call(moments, values), norm), silu=False)
     return functional.linear(whole[:, 0], *by)
 
 
-def spatial_block(values: Tensor, seen: Tensor, by: TransformerBlock) -> Tensor:
+def spatial_block(values: Tensor, seen: Tensor, by: TransformerBlock, call: Call) -> Tensor:
     """Attention among the places of each frame of [n, P, C], what is seen of CLIP's token [n, 1, C], feed-forward."""
-    values = attend_space(normed(values, by.norm1), by.attention).add_(values).add_(seen)
-    return feed_forward(normed(values, by.norm3), by.feed_forward).add_(values)
+    result = attend_space(normed(values, by.norm1), by.attention)
+    result, rest = call(_added_and_normed, result, values, seen, by.norm3)
+    return feed_forward(rest, by.feed_forward, call).add_(result)
 
 
-def temporal_block(values: Tensor, position: Tensor, seen: Tensor, by: TransformerBlock, share: Tensor) -> Tensor:
+def temporal_block(
+    values: Tensor, position: Tensor, seen: Tensor, by: TransformerBlock, *, share: Tensor, call: Call
+) -> Tensor:
     """Attention over the frames of each place of [F, P, C], and the mix with what came in.
 
     Parameters
@@ -106,13 +112,20 @@ def temporal_block(values: Tensor, position: Tensor, seen: Tensor, by: Transform
     """
     norm, entrance = by.entrance
     placed = values + position
-    states = feed_forward(normed(placed, norm), entrance).add_(placed)
+    states = feed_forward(normed(placed, norm), entrance, call)
+    states, rest = call(_added_and_normed, states, placed, None, by.norm1)
     del placed
-    states.add_(attend_time(normed(states, by.norm1), by.attention, seen))
-    states = feed_forward(normed(states, by.norm3), by.feed_forward).add_(states)
-    return torch.lerp(states, values, share)
+    states, rest = call(_added_and_normed, states, attend_time(rest, by.attention, seen), None, by.norm3)
+    return call(_mixed, feed_forward(rest, by.feed_forward, call), states, values, share)
 
 
-def left(values: Tensor, given: Tensor, by: Linear) -> Tensor:
-    """The map out of the transformer, and what came into it."""
-    return functional.linear(values, *by).add_(given)
+def _added_and_normed(result: Tensor, given: Tensor, seen: Tensor | None, by: LayerNorm) -> tuple[Tensor, Tensor]:
+    """A layer's result, added in place to what it was made of, and the LayerNorm of the sum."""
+    result.add_(given)
+    if seen is not None:
+        result.add_(seen)
+    return result, normed(result, by)
+
+
+def _mixed(result: Tensor, states: Tensor, values: Tensor, share: Tensor) -> Tensor:
+    return torch.lerp(result.add_(states), values, share)

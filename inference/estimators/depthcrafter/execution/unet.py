@@ -77,6 +77,7 @@ def predict(
     where = Where(latents.device, unet.conv_in.weight.dtype)
     embedding = functional.silu(where(time_embedding(unet, timestep, added_ids)))
     sample = torch.cat([where(latents), where(video_latents)], 1).permute(0, 2, 3, 1).contiguous()
+    narrowest = unet.conv_in.weight.shape[0]
     with caller(plan) as call:
         walk = _Walk(
             hidden=sample,
@@ -86,6 +87,8 @@ def predict(
             plan=plan,
             call=call,
             check=check,
+            narrowest=narrowest,
+            largest=narrowest * latents.shape[2] * latents.shape[3],
         )
         del sample
         walk.through(unet)
@@ -103,6 +106,11 @@ class _Walk:
         CLIP's.
     embedding : Tensor [1, channels]
         Of the noise level, after SiLU.
+    narrowest : int
+        Channels of the network's first layer.
+    largest : int
+        Numbers in a frame of that layer. What the plan says of it holds for smaller layers in proportion, so that
+        all of them compute about as much at a time.
     skips : list of Tensor
         Of the way down, for the way up.
     """
@@ -114,6 +122,8 @@ class _Walk:
     plan: Plan
     call: Call
     check: Callable[[], None]
+    narrowest: int
+    largest: int
     skips: list[Tensor] = field(default_factory=list)
 
     def through(self, unet: Any) -> None:
@@ -140,7 +150,7 @@ class _Walk:
                 self._by_frames(partial(double, by=by), width=len(by.weight))
         norm = gather.group_norm(unet.conv_norm_out, self.where)
         by = gather.convolution(unet.conv_out, self.where)
-        self._by_frames(partial(self.call, _last, norm=norm, by=by), width=len(by.weight))
+        self._by_frames(partial(_last, norm=norm, by=by, call=self.call), width=len(by.weight))
 
     def _keep(self) -> None:
         self.skips.append(park(self.hidden, on_host=self.plan.skips_on_host))
@@ -150,11 +160,11 @@ class _Walk:
         common: dict[str, Any] = {"call": self.call, "check": self.check}
         weights = gather.residual(block.spatial_res_block, self.where, self.embedding)
         self.hidden, known = resnet.spatial(
-            self.hidden, self.skips.pop() if skip else None, weights, frames=self.plan.frames, **common
+            self.hidden, self.skips.pop() if skip else None, weights, frames=self._frames(len(weights.bias1)), **common
         )
         weights = gather.residual(block.temporal_res_block, self.where, self.embedding)
         share = gather.spatial_share(block.time_mixer, self.where)
-        self.hidden = resnet.temporal(self.hidden, known, weights, share, pixels=self.plan.pixels, **common)
+        self.hidden = resnet.temporal(self.hidden, known, weights, share, pixels=self._pixels(), **common)
         del weights
         if attention is not None:
             self._transform(attention)
@@ -165,7 +175,8 @@ class _Walk:
             self.hidden,
             self.tokens,
             where=self.where,
-            plan=self.plan,
+            frames=self._frames(),
+            pixels=self._pixels(),
             call=self.call,
             check=self.check,
         )
@@ -175,15 +186,29 @@ class _Walk:
 
     def _by_frames(self, layer: Callable[[Tensor], Tensor], *, width: int) -> None:
         frames, height, columns, channels = self.hidden.shape
+        widest = max(channels, width)
         whole = Whole(frames)
-        for some in spans(frames, self.plan.frames, elements=height * columns * max(channels, width)):
+        for some in spans(frames, self._frames(widest), elements=height * columns * widest):
             self.check()
             whole.put(some, layer(self.hidden[some]))
         self.hidden = whole.tensor
 
+    def _frames(self, channels: int | None = None) -> int | None:
+        """Frames at a time in a layer of the size of `hidden`, with the channels that it makes."""
+        if self.plan.frames is None:
+            return None
+        _, height, width, own = self.hidden.shape
+        return max(1, self.plan.frames * self.largest // (height * width * (channels or own)))
 
-def _last(piece: Tensor, norm: GroupNorm, by: Convolution) -> Tensor:
-    return convolve_normalised((piece,), affine(moments(piece), norm), by)
+    def _pixels(self) -> int | None:
+        """Places at a time in a layer of the size of `hidden`."""
+        if self.plan.pixels is None:
+            return None
+        return max(1, self.plan.pixels * self.narrowest // self.hidden.shape[3])
+
+
+def _last(piece: Tensor, norm: GroupNorm, by: Convolution, call: Call) -> Tensor:
+    return convolve_normalised((piece,), affine(call(moments, piece), norm), by, call=call)
 
 
 def _attentions(block: Any) -> Any:

@@ -31,16 +31,22 @@ def golden():
     return facts
 
 
-@pytest.fixture
-def tiny_networks(golden):
-    """Fresh tiny networks, float32 on the CPU, with the reference's weights."""
-    from inference.estimators.depthcrafter.networks import random_networks
-
+@pytest.fixture(scope="session")
+def fill():
+    """``fill(module, seed)`` gives a network the reference's weights, from their names, and returns it."""
     spec = importlib.util.spec_from_file_location("golden_fill", GOLDEN / "fill.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module.fill
+
+
+@pytest.fixture
+def tiny_networks(golden, fill):
+    """Fresh tiny networks, float32 on the CPU, with the reference's weights."""
+    from inference.estimators.depthcrafter.networks import random_networks
+
     networks = random_networks(config=golden["config"])
     seed = golden["weight_seed"]
     for offset, network in enumerate((networks.unet, networks.vae, networks.image_encoder)):
-        module.fill(network, seed + offset)
+        fill(network, seed + offset)
     return networks

@@ -102,13 +102,3 @@ def test_the_processor_has_what_other_programs_leave(monkeypatch):
     cpu = torch.device("cpu")
     assert devices_.free_bytes(cpu) == 5 * GB
     assert devices_.free_bytes(cpu, 2.0, held=GB) == 2 * GB
-
-
-def test_lack_of_memory_is_known_by_its_many_names():
-    assert devices_.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
-    assert devices_.is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)"))
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(10**15, dtype=torch.uint8)
-    assert devices_.is_out_of_memory(caught.value)
-    assert not devices_.is_out_of_memory(RuntimeError("shape mismatch"))
-    assert not devices_.is_out_of_memory(ValueError("out of memory"))

@@ -1,0 +1,86 @@
+"""What torch would compute with, asked of a process of its own.
+
+Importing torch takes seconds, and one whose driver is broken can end the process that imports it: the doctor has to
+outlive that.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":  # run by its path in isolated mode: make the package importable
+    _INFERENCE = Path(__file__).resolve().parents[1]
+    sys.path[0:1] = [str(_INFERENCE.parent)]
+    __package__ = f"{_INFERENCE.name}.commands"
+
+from .. import devices, records
+
+_LIMIT = 120.0
+"""Seconds that the first import of torch may take on a slow disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchDevice:
+    """What torch would compute with.
+
+    Attributes
+    ----------
+    torch : str
+        Version.
+    device : str
+        As `devices.find` gives it.
+    name : str
+        The card's own name.
+    free, total : float
+        Bytes of its memory; for Apple's GPUs what Metal would grant of the computer's, 0 for the processor.
+    """
+
+    torch: str
+    device: str
+    name: str
+    free: float = 0.0
+    total: float = 0.0
+
+
+class TorchUnusable(Exception):
+    """Torch is installed and cannot be used; the message says why in a few words."""
+
+
+def ask() -> TorchDevice:
+    """Ask a process of its own.
+
+    Raises
+    ------
+    TorchUnusable
+    """
+    command = [sys.executable, "-I", "-B", __file__]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LIMIT)
+    except subprocess.TimeoutExpired as error:
+        raise TorchUnusable(f"it did not answer within {_LIMIT:.0f} seconds") from error
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not lines:
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        raise TorchUnusable(said[-1] if said else f"its process ended with exit code {done.returncode}")
+    return records.from_json(TorchDevice, json.loads(lines[-1]), where="device", strict=True)
+
+
+def look() -> TorchDevice:
+    """Look in this process, which imports torch."""
+    import torch
+
+    found = devices.find()
+    free = total = 0.0
+    if found.startswith("cuda"):
+        free, total = map(float, torch.cuda.mem_get_info(found))
+    elif found == "mps":
+        free = total = float(torch.mps.recommended_max_memory())
+    return TorchDevice(torch=str(torch.__version__), device=found, name=devices.name(found), free=free, total=total)
+
+
+if __name__ == "__main__":
+    print(records.dumps(look(), indent=None))

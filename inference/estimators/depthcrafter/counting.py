@@ -1,0 +1,127 @@
+"""The work of an estimate, and the plans for cards of common sizes, without running it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...faults import Failure
+from . import accounting, demand, device, memory, stages, windows
+from .embedding import embed
+from .execution.forward import OWN, PLAIN, Forward
+from .execution.plan import Plan
+from .measuring import Task
+from .networks import Networks
+from .pipeline import ENCODE_GRID
+
+CARDS = (4, 6, 8, 12, 16, 24)
+"""Gigabytes of common cards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Floating-point operations for each frame of the clip, a multiplication and an addition being two.
+
+    Attributes
+    ----------
+    clip, encode, decode : float
+        CLIP's embedding, the autoencoder's encoder and decoder.
+    step : float
+        One pass through the UNet.
+    denoise : float
+        All passes of all steps, those of frames that two windows share included.
+    own : dict
+        The same five as our own forward passes do them, which leave out what does not change the result.
+    """
+
+    clip: float
+    encode: float
+    step: float
+    denoise: float
+    decode: float
+    own: dict[str, float]
+
+    def per_frame(self) -> float:
+        """All stages together."""
+        return self.clip + self.encode + self.denoise + self.decode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a card of so many gigabytes (1e9 bytes) would do; `plan` is None where nothing fits, which `refusal` tells.
+
+    `needed_bytes` are those of the largest stage, with CUDA's own share.
+    """
+
+    gigabytes: int
+    plan: Plan | None
+    needed_bytes: int
+    refusal: str = ""
+
+
+def work(networks: Networks, task: Task) -> Work:
+    """Count the work of diffusers' stock modules, by which all are measured, and of ours; `networks` on ``meta``."""
+    return Work(**_count(networks, task, PLAIN), own=_count(networks, task, OWN))
+
+
+def cards(networks: Networks, task: Task) -> list[Card]:
+    """The plans for cards of common sizes of which nothing else takes any memory."""
+    case = demand.Case(
+        networks=networks,
+        width=task.width,
+        height=task.height,
+        window=task.window,
+        decode_chunk=task.decode_chunk,
+        guided=task.guidance > 1,
+    )
+    found = []
+    for size in CARDS:
+        try:
+            plan = memory.choose_plan(case, int(size * 1e9 - device.CUDA_CONTEXT))
+        except Failure as failure:
+            least = memory.peak_bytes(case, memory.smallest(case)) + int(device.CUDA_CONTEXT)
+            found.append(Card(gigabytes=size, plan=None, needed_bytes=least, refusal=str(failure)))
+        else:
+            needed = memory.peak_bytes(case, plan) + int(device.CUDA_CONTEXT)
+            found.append(Card(gigabytes=size, plan=plan, needed_bytes=needed))
+    return found
+
+
+def _count(networks: Networks, task: Task, forward: Forward) -> dict[str, float]:
+    rows, columns = task.height // 8, task.width // 8
+    common: dict[str, Any] = {"device": demand.META, "attempt": lambda work: work(Plan())}
+
+    def on_meta(*shape: int) -> torch.Tensor:
+        return torch.empty(shape, device=demand.META)
+
+    def denoise() -> object:
+        latents = on_meta(task.window, 4, rows, columns)
+        tokens = on_meta(task.window, networks.image_encoder.config.projection_dim)
+        return stages.denoise(
+            networks,
+            latents,
+            stages.Encoded(latents, tokens),
+            steps=1,
+            guidance=1.0,
+            noise_augmentation=0.0,
+            forward=forward,
+            **common,
+        )
+
+    pictures = on_meta(ENCODE_GRID, 3, task.height, task.width)
+    clip = accounting.flops(lambda: embed(networks.image_encoder, pictures)) / ENCODE_GRID
+    encode = accounting.flops(lambda: stages.encode(networks, pictures, pictures, forward=forward, **common))
+    step = accounting.flops(denoise) / task.window
+    latents = on_meta(task.decode_chunk, 4, rows, columns)
+    decode = accounting.flops(lambda: stages.decode(networks, latents, forward=forward, **common))
+    denoised = sum(map(len, windows.segments(task.frames, task.window, task.overlap)))
+    passes = task.steps * (2 if task.guidance > 1 else 1) * denoised / task.frames
+    return {
+        "clip": clip,
+        "encode": encode / ENCODE_GRID - clip,
+        "step": step,
+        "denoise": step * passes,
+        "decode": decode / task.decode_chunk,
+    }

@@ -1,0 +1,259 @@
+"""The verb ``models`` as a process, against a stand-in for the hub."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from inference import events, exit_codes
+from inference.commands.models import _progress as describe
+from inference.job import Job
+from inference.media import source
+from inference.models import store
+from inference.run import state
+from tests.inference.support.estimators.brightness import MODEL
+from tests.inference.support.hub import Hub
+from tests.inference.support.small_models import content, write_models
+
+ACCEPT = ("--accept-licence", "brightness-only")
+PATH = "unet.safetensors"
+SIZE = MODEL.files[0].size
+
+
+@pytest.fixture
+def hub(tmp_path):
+    with Hub(write_models(tmp_path / "served", MODEL)) as serving:
+        yield serving
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def models(worker, hub, home):
+    """Run the verb with a data folder of its own."""
+    worker.environment = {
+        name: value for name, value in worker.environment.items() if not name.startswith(("HF_", "FATHOM_"))
+    } | {"FATHOM_HOME": str(home), "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home.parent / "hf")}
+
+    def run(*arguments, **options):
+        return worker("models", *arguments, **{"stdin": subprocess.DEVNULL, **options})
+
+    run.start = lambda *arguments, **options: worker.start("models", *arguments, **options)
+    return run
+
+
+def partial(home):
+    """The bytes of the file that have come."""
+    return next((path.stat().st_size for path in home.glob("huggingface/hub/*/blobs/*.incomplete")), 0)
+
+
+def test_the_whole_life_of_weights(models, hub, home):
+    listed = {each["name"]: each for each in json.loads(models("list", "--json").stdout)}
+    assert set(listed) == {"brightness", "depthcrafter", "svd-xt"}
+    entry = listed["brightness"]
+    assert (entry["state"], entry["can_run"], entry["missing_size"]) == ("missing", False, SIZE)
+    assert (entry["estimators"], entry["accepted"], entry["checksums"]) == (["brightness"], None, None)
+    assert entry["licence"]["summary"] == "For tests only." and "models download brightness" in entry["download"]
+    nothing = models("path", "brightness")
+    assert nothing.returncode == exit_codes.MISSING and "models download brightness" in nothing.stderr
+    assert nothing.stdout == "" and models("verify", "brightness").returncode == exit_codes.MISSING
+
+    done = models("download", "brightness", *ACCEPT)
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert said[0].startswith("Brightness's network: 3 MB of nobody/brightness to get. Licence 'brightness-only'")
+    assert "Downloading Brightness's network (3 MB)" in said
+    assert done.stdout.startswith("The weights are there and verified (0:0")
+
+    shown = models("list", "brightness").stdout
+    for words in ("brightness - Brightness's network, for brightness", "(which the hub knows)", "there and verified"):
+        assert words in shown
+    place = models("path", "brightness").stdout.strip()
+    assert place == str(store.folder(MODEL)) and os.listdir(place) == [PATH]
+    assert models("verify", "brightness").returncode == 0
+
+    with open(os.path.join(place, PATH), "r+b") as file:
+        file.write(b"?")
+    bad = models("verify", "brightness")
+    assert bad.returncode == exit_codes.MISSING
+    assert f"{place}/{PATH} are damaged" in bad.stderr and "models download brightness" in bad.stderr
+    assert models("download", "brightness").returncode == 0, "the licence is not asked for again"
+    assert models("verify", "brightness").returncode == 0
+
+    gone = models("remove", "brightness")
+    assert gone.stdout == "brightness: removed, 3 MB are free.\n"
+    assert not list(home.glob("huggingface/hub/models--*"))
+    assert models("remove", "brightness").stdout == "brightness: was not there.\n"
+
+
+def test_progress_has_bytes_rate_and_time_left():
+    event = events.Progress(done=1.5e9, total=4.5e9, seconds_left=150.0)
+    assert describe(event) == "1.5 GB of 4.5 GB, 20 MB/s, 2:30 left"
+    assert describe(events.Progress(done=891.0, total=1e6)) == "891 bytes of 1 MB"
+
+
+def test_events_of_a_download(models, helpers):
+    done = models("download", "brightness", *ACCEPT, "--events")
+    heard = helpers.events_of(done.stdout)
+    assert [each["event"] for each in heard if each["event"] != "progress"] == ["stage", "stage", "done"]
+    last = [each for each in heard if each["event"] == "progress"][-1]
+    assert last["done"] == last["total"] == SIZE
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("how", ["killed", "interrupted", "parent gone"])
+def test_a_download_goes_on_after_its_end(models, hub, home, helpers, how):
+    hub.faults.pause = 0.005
+    options = ["--parent-pipe"] if how == "parent gone" else []
+    process = models.start("download", "brightness", *ACCEPT, "--events", *options, stdin=subprocess.PIPE)
+    helpers.wait_for(lambda: partial(home) > 300_000, "the first bytes")
+    if how == "killed":
+        process.kill()
+    elif how == "interrupted":
+        process.send_signal(signal.SIGINT)
+    else:
+        process.stdin.close()
+        process.stdin = None
+    out, err = process.communicate(timeout=20)
+    if how != "killed":
+        assert process.returncode == exit_codes.CANCELLED, err
+        assert helpers.events_of(out)[-1]["code"] == exit_codes.CANCELLED
+    had = partial(home)
+    assert had > 300_000
+    hub.faults.pause = 0.0
+    hub.log.clear()
+    done = models("download", "brightness")
+    assert done.returncode == 0, done.stderr
+    (request,) = [each for each in hub.log if "/content/" in each.path]
+    assert request.range == f"bytes={had}-" and request.sent == SIZE - had, "no byte came twice"
+    assert (store.folder(MODEL) / PATH).read_bytes() == content(MODEL.repository + PATH, SIZE)
+
+
+def test_a_licence_that_is_not_accepted(models, hub, helpers):
+    refused = models("download", "brightness", "--events")
+    assert refused.returncode == exit_codes.REFUSED and hub.log == []
+    (error,) = helpers.events_of(refused.stdout)
+    assert "Brightness licence" in error["what"] and "--accept-licence brightness-only" in error["cure"]
+    wrong = models("download", "brightness", "--accept-licence", "brightness")
+    assert wrong.returncode == exit_codes.USAGE and "There is no licence 'brightness'" in wrong.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
+@pytest.mark.parametrize(("answer", "code"), [("brightness-only", exit_codes.OK), ("yes", exit_codes.REFUSED)])
+def test_a_terminal_is_asked_for_the_licence(models, hub, answer, code):
+    import pty
+
+    leader, follower = pty.openpty()
+    process = models.start("download", "brightness", stdin=follower)
+    os.close(follower)
+    os.write(leader, f"{answer}\n".encode())
+    _, err = process.communicate(timeout=60)
+    os.close(leader)
+    assert process.returncode == code, err
+    assert "Type its name, brightness-only, to accept it" in err
+    assert bool(hub.log) == (code == exit_codes.OK)
+
+
+def test_offline_is_offline(models, hub, worker):
+    for arguments, extra in (((), {"HF_HUB_OFFLINE": "1"}), (("--offline",), {})):
+        done = models("download", "brightness", *ACCEPT, *arguments, env=worker.environment | extra)
+        assert done.returncode == exit_codes.MISSING and "offline" in done.stderr
+    assert hub.log == []
+
+
+def test_a_folder_in_the_place_of_the_hub(models, hub, tmp_path):
+    done = models("download", "brightness", *ACCEPT, "--from", tmp_path / "served")
+    assert done.returncode == 0 and hub.log == [], done.stderr
+    assert "never compared with the hub's" in models("list", "brightness").stdout
+    wrong = models("download", "brightness", "--from", tmp_path / "nowhere")
+    assert wrong.returncode == exit_codes.USAGE and "is no folder" in wrong.stderr
+
+
+def test_names_are_checked(models):
+    for action in ("list", "download", "verify", "path", "remove"):
+        done = models(action, "brightnes")
+        assert done.returncode == exit_codes.USAGE and "there are brightness, depthcrafter, svd-xt" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert models("remove").returncode == exit_codes.USAGE, "everything is not removed by leaving out the names"
+
+
+def test_an_estimate_says_what_it_lacks_and_notices_damage(models, worker, clip, tmp_path):
+    def estimate():
+        return worker("estimate", clip, "--output", tmp_path / "out", "--estimator", "brightness")
+
+    lacking = estimate()
+    assert lacking.returncode == exit_codes.MISSING
+    assert "Brightness's network (3 MB, Brightness licence)" in lacking.stderr
+    models("download", "brightness", *ACCEPT)
+    with open(store.folder(MODEL) / PATH, "r+b") as file:
+        file.write(b"?")
+    damaged = estimate()
+    assert damaged.returncode == exit_codes.MISSING and "Checking Brightness's network" in damaged.stderr
+    assert f"{PATH} are damaged" in damaged.stderr and "models download brightness" in damaged.stderr
+    models("download", "brightness")
+    assert estimate().returncode == 0
+    (weights,) = json.loads((tmp_path / "out" / "depth.json").read_text())["weights"]
+    assert (weights["licence"], weights["revision"]) == ("Brightness licence", MODEL.revision)
+    assert len(weights["sha256"]) == 64
+
+
+def test_other_weights_are_another_job(models, worker, clip, tmp_path):
+    """What one set of weights has begun, another does not go on with."""
+    models("download", "brightness", *ACCEPT)
+    before = store.records([MODEL])
+    served = tmp_path / "served" / MODEL.repository / PATH
+    served.write_bytes(bytes(SIZE))
+    models("remove", "brightness")
+    models("download", "brightness")
+    after = store.records([MODEL])
+    job = Job(source=source.describe(clip), output=str(tmp_path / "out"), estimator="brightness")
+    keys = {state.key_of(job, 1001, 1012, {}, "cpu", weights=weights) for weights in (before, after, before)}
+    assert len(keys) == 2
+
+
+def test_without_the_library_it_says_how_to_get_it(models, worker, tmp_path):
+    hidden = "import sys, runpy; sys.modules['huggingface_hub'] = None; sys.argv = sys.argv[1:]; "
+    command = [*worker.command()[:3], "-c", hidden + "runpy.run_path(sys.argv[0], run_name='__main__')"]
+    done = subprocess.run(
+        [*command, worker.command()[3], "models", "download", "brightness", *ACCEPT],
+        capture_output=True,
+        text=True,
+        env=worker.environment,
+        check=False,
+    )
+    assert done.returncode == exit_codes.MISSING and "Traceback" not in done.stderr
+    assert "huggingface_hub is not installed" in done.stderr and "full" in done.stderr
+
+
+def test_without_any_package_they_are_listed_all_the_same(models, worker, tmp_path):
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    python = bare / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    def run(*arguments):
+        command = [
+            python,
+            "-I",
+            worker.command()[3].replace("tests/inference/support/worker.py", "inference/__main__.py"),
+        ]
+        return subprocess.run(
+            [*command, "models", *arguments], capture_output=True, text=True, env=worker.environment, check=False
+        )
+
+    assert {each["name"] for each in json.loads(run("list", "--json").stdout)} == {"depthcrafter", "svd-xt"}
+    assert run("path").returncode == exit_codes.MISSING and run("remove", "svd-xt").returncode == 0
+    lacking = run("download")
+    assert lacking.returncode == exit_codes.MISSING and "-m pip install" in lacking.stderr
+
+
+def test_help_says_what_there_is(models):
+    shown = models("--help").stdout + models("download", "--help").stdout
+    for word in ("list", "download", "verify", "path", "remove", "--accept-licence", "--from", "--offline", "--token"):
+        assert word in shown

@@ -1,0 +1,68 @@
+"""A hub that serves small models, and a data folder to download them into."""
+
+from pathlib import Path
+
+import pytest
+
+from inference import events
+from inference.faults import Failure
+from inference.models import hub as asking
+from inference.models.download import Wish, download
+from tests.inference.support.hub import Hub
+from tests.inference.support.small_models import NETWORK, OTHER, write_models
+
+
+@pytest.fixture
+def served(tmp_path) -> Path:
+    """The folder that the hub serves."""
+    return write_models(tmp_path / "served", NETWORK, OTHER)
+
+
+@pytest.fixture
+def hub(served, monkeypatch):
+    """The hub, which HF_ENDPOINT names; what fails is tried again at once."""
+    from huggingface_hub import close_session
+
+    monkeypatch.setattr(asking, "_FIRST_PAUSE", 0.001)
+    close_session()
+    with Hub(served) as serving:
+        monkeypatch.setenv("HF_ENDPOINT", serving.endpoint)
+        yield serving
+    close_session()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch) -> Path:
+    """The data folder; nothing in the environment of whoever runs the tests shines through."""
+    for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "FATHOM_WEIGHTS", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def get():
+    """Download models; gives the events."""
+
+    def run(*models, accept=True, check=lambda: None, ask=lambda model: False, **wish):
+        heard: list[events.Event] = []
+        licences = tuple(model.licence.name for model in models) if accept else ()
+        run.heard = heard
+        download(models, Wish(accepted=licences, **wish), emit=heard.append, check=check, ask=ask)
+        return heard
+
+    return run
+
+
+@pytest.fixture
+def refused(get):
+    """Run a download that must fail; gives the failure."""
+
+    def run(*models, **wish):
+        with pytest.raises(Failure) as caught:
+            get(*models, **wish)
+        return caught.value
+
+    return run

@@ -1,0 +1,233 @@
+"""Weights from a folder in the place of the hub, and without any network."""
+
+import dataclasses
+import hashlib
+import shutil
+import socket
+
+import pytest
+
+from inference import depth_sequence, exit_codes
+from inference.faults import Failure
+from inference.models import checksums, inspection, licences, store
+from tests.inference.support.small_models import LARGE, LICENCE, NETWORK, OTHER, content, write_models
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Whoever opens a connection fails the test."""
+
+    def refuse(*_):
+        raise AssertionError("the network was touched")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture
+def studio(tmp_path, monkeypatch):
+    """A studio's folder with one of the two models."""
+    folder = write_models(tmp_path / "studio", NETWORK)
+    monkeypatch.setenv("FATHOM_WEIGHTS", str(folder))
+    return folder
+
+
+def as_cache(folder, model):
+    """The same files as a Hugging Face cache has them."""
+    repository = folder / f"models--{model.repository.replace('/', '--')}"
+    for file in model.files:
+        data = content(model.repository + file.path, file.size)
+        git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        blob = repository / "blobs" / (hashlib.sha256(data).hexdigest() if file.path.endswith("safetensors") else git)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(data)
+        pointer = repository / "snapshots" / model.revision / file.path
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.symlink_to(blob)
+    return folder
+
+
+# Offline
+
+
+@pytest.mark.parametrize("where", ["option", "environment"])
+def test_offline_takes_what_is_there_and_asks_nobody(hub, get, no_network, monkeypatch, where, tmp_path):
+    from inference.models import download
+
+    if where == "environment":
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        assert download.offline_is_set()
+    with pytest.raises(Failure) as caught:
+        get(NETWORK, offline=True)
+    assert caught.value.code == exit_codes.MISSING
+    assert "offline mode forbids" in caught.value.what and "--from DIR" in caught.value.cure
+    get(NETWORK, source=write_models(tmp_path / "disk", NETWORK), offline=True)
+    get(NETWORK, offline=True)
+    assert hub.log == [] and inspection.lacks([NETWORK]) == []
+
+
+def test_an_estimate_asks_nobody(studio, no_network):
+    licences.accept(NETWORK)
+    assert inspection.lacks([NETWORK]) == []
+    inspection.ensure([NETWORK])
+    assert len(store.records([NETWORK])) == 3
+
+
+# Copying from a folder
+
+
+@pytest.mark.parametrize("layout", ["plain", "cache"])
+def test_a_folder_is_copied_and_recorded_as_one(get, no_network, tmp_path, layout):
+    folder = tmp_path / "disk"
+    write_models(folder, NETWORK) if layout == "plain" else as_cache(folder, NETWORK)
+    get(NETWORK, source=folder)
+    shutil.rmtree(folder)
+    for file in NETWORK.files:
+        data = (store.folder(NETWORK) / file.path).read_bytes()
+        assert data == content(NETWORK.repository + file.path, file.size)
+    lock = checksums.read_lock(NETWORK)
+    assert (lock.origin, lock.source, len(lock.files)) == ("folder", str(folder), 3)
+    assert inspection.verify(NETWORK) == []
+
+
+def test_the_copies_names_are_those_of_a_download(hub, get, tmp_path):
+    get(NETWORK)
+    downloaded = {path.name for path in store.repository_folder(NETWORK).glob("blobs/*")}
+    shutil.rmtree(store.cache_folder())
+    checksums.forget(NETWORK)
+    get(NETWORK, source=write_models(tmp_path / "disk", NETWORK))
+    assert {path.name for path in store.repository_folder(NETWORK).glob("blobs/*")} == downloaded
+
+
+def test_a_copy_must_agree_with_what_the_hub_said_before(hub, get, tmp_path):
+    get(NETWORK)
+    folder = write_models(tmp_path / "disk", NETWORK)
+    (store.folder(NETWORK) / LARGE).unlink()
+    get(NETWORK, source=folder)
+    assert checksums.read_lock(NETWORK).origin == "hub"
+    (store.folder(NETWORK) / LARGE).unlink()
+    (folder / NETWORK.repository / LARGE).write_bytes(bytes(600_000))
+    with pytest.raises(Failure, match=r"model.safetensors is not what the checksum says") as caught:
+        get(NETWORK, source=folder)
+    assert caught.value.code == exit_codes.MISSING
+    assert store.missing(NETWORK) == [LARGE]
+    assert not list(store.repository_folder(NETWORK).glob("blobs/*.incomplete"))
+
+
+def test_a_cache_whose_content_is_not_what_its_name_says_is_refused(get, tmp_path):
+    folder = as_cache(tmp_path / "disk", NETWORK)
+    (folder / "models--somebody--network" / "snapshots" / NETWORK.revision / LARGE).resolve().write_bytes(
+        bytes(600_000)
+    )
+    with pytest.raises(Failure, match=r"model.safetensors are damaged: their sha256 is"):
+        get(NETWORK, source=folder)
+
+
+def test_copied_weights_that_the_hub_contradicts_later_are_an_error(hub, get, tmp_path):
+    folder = write_models(tmp_path / "disk", NETWORK)
+    (folder / NETWORK.repository / LARGE).write_bytes(bytes(600_000))
+    get(NETWORK, source=folder)
+    (store.folder(NETWORK) / "config.json").unlink()
+    with pytest.raises(Failure, match=r"another checksum of model.safetensors"):
+        get(NETWORK)
+    assert checksums.read_lock(NETWORK).origin == "folder"
+
+
+def test_copied_weights_that_the_hub_confirms_later_are_the_hubs(hub, get, tmp_path):
+    get(NETWORK, source=write_models(tmp_path / "disk", NETWORK))
+    (store.folder(NETWORK) / "config.json").unlink()
+    get(NETWORK)
+    assert checksums.read_lock(NETWORK).origin == "hub"
+    assert hub.sent() == hub.sent("config.json") == 100, "what was copied is kept"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: shutil.rmtree(folder / "somebody"), ["holds no somebody/network", "Choose the folder"]),
+        (lambda folder: (folder / NETWORK.repository / LARGE).unlink(), [LARGE, "is missing"]),
+    ],
+)
+def test_a_folder_that_lacks_something_is_named(get, tmp_path, spoil, words):
+    folder = write_models(tmp_path / "disk", NETWORK)
+    spoil(folder)
+    with pytest.raises(Failure) as caught:
+        get(NETWORK, source=folder)
+    assert caught.value.code == exit_codes.MISSING and str(folder) in caught.value.what
+    for word in words:
+        assert word in str(caught.value)
+
+
+# A studio's folder
+
+
+@pytest.mark.parametrize("layout", ["plain", "cache"])
+def test_a_studios_folder_is_used_as_it_lies(tmp_path, monkeypatch, home, layout):
+    folder = tmp_path / "studio"
+    write_models(folder, NETWORK) if layout == "plain" else as_cache(folder, NETWORK)
+    monkeypatch.setenv("FATHOM_WEIGHTS", str(folder))
+    place = folder / NETWORK.repository if layout == "plain" else next(folder.glob("models--*/snapshots/*"))
+    assert store.folder(NETWORK) == place and store.is_studios(NETWORK)
+    assert store.folder(OTHER) == store.own_folder(OTHER), "what the studio lacks is downloaded"
+    licences.accept(NETWORK)
+    assert inspection.lacks([NETWORK]) == []
+    read = []
+    inspection.ensure([NETWORK], reading=read.append)
+    inspection.ensure([NETWORK], reading=read.append)
+    assert read == ["The network"], "in full once, then by size and time"
+    recorded = {weights.file: weights.sha256 for weights in store.records([NETWORK])}
+    assert recorded[LARGE] == hashlib.sha256((place / LARGE).read_bytes()).hexdigest()
+    assert isinstance(store.records([NETWORK])[0], depth_sequence.Weights)
+    assert not (home / "huggingface").exists()
+
+
+def test_a_studios_licence_is_asked_for_as_well(studio, get, no_network):
+    assert inspection.lacks([NETWORK])[0][0] == "A licence was not accepted yet: Test licence."
+    get(NETWORK)
+    assert inspection.lacks([NETWORK]) == [] and licences.accepted(LICENCE)
+
+
+def test_a_studios_damaged_file_is_said_and_left_alone(studio, get):
+    licences.accept(NETWORK)
+    inspection.ensure([NETWORK])
+    path = studio / NETWORK.repository / LARGE
+    path.write_bytes(bytes(600_000))
+    with pytest.raises(Failure) as caught:
+        inspection.ensure([NETWORK])
+    assert str(path) in caught.value.what and "FATHOM_WEIGHTS" in caught.value.cure
+    with pytest.raises(Failure):
+        get(NETWORK)
+    assert path.read_bytes() == bytes(600_000)
+    path.unlink()
+    assert "The network (600 kB, Test licence)" in inspection.lacks([NETWORK])[0][0]
+
+
+def test_a_clone_without_its_large_files_is_recognised(studio):
+    path = studio / NETWORK.repository / LARGE
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 600000\n")
+    licences.accept(NETWORK)
+    (what, _), *_ = inspection.lacks([NETWORK])
+    assert str(path) in what and "git lfs pull" in what
+
+
+def test_a_studios_folder_that_is_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("FATHOM_WEIGHTS", str(tmp_path / "gone"))
+    ((what, cure),) = inspection.lacks([NETWORK])
+    assert "gone, named by FATHOM_WEIGHTS, is no folder" in what and "clear it" in cure
+
+
+def test_two_models_of_one_repository_share_what_they_have_in_common(hub, get):
+    from inference.models import placing
+
+    part = dataclasses.replace(NETWORK, name="part", files=NETWORK.files[:2])
+    get(NETWORK)
+    hub.log.clear()
+    get(part)
+    assert hub.sent() == 0, "the files are there; only their checksums are asked for"
+    placing.remove(NETWORK, [part])
+    assert inspection.verify(part) == [] and store.missing(NETWORK) == ["deep/er/more.safetensors"]
+    freed = placing.remove(part, [NETWORK])
+    assert freed == 0, "the other model still names them"
+    assert placing.remove(part, []) == 600_100
+    assert not store.repository_folder(NETWORK).exists()
