@@ -101,6 +101,7 @@ def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     from .networks import random_networks
 
     place, dtype = device.choose(options.device, options.precision)
+    free, program = device.free_bytes(place, options.memory_limit), meter.program_bytes(place)
     config = _config(options)
     made_up = options.random_weights or config is not None
     real = None if made_up else _released(dtype)
@@ -114,10 +115,8 @@ def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
         guided=task.guidance > 1,
         kind=place.type,
     )
-    free = device.free_bytes(place, options.memory_limit)
     plan = memory.choose_plan(case, free, compiled=options.compile)
     work: Work = counting.work(outline, task)
-    program = meter.program_bytes(place)
     _tell("Making up the networks' weights" if made_up else "Loading the networks")
     where: torch.device | str = "cpu" if plan.networks_on_host else place
     networks: Networks = real or random_networks(config=config, device=where, dtype=dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -224,8 +225,11 @@ class _Runner:
         )
 
 
-def compare(own: Result, plain: Result) -> dict[str, float]:
-    """Peak signal-to-noise ratio of our result to the stock modules', in decibels: of latents and of disparity."""
+def compare(own: Result, plain: Result) -> dict[str, float | None]:
+    """Peak signal-to-noise ratio of our result to the stock modules', in decibels: of latents and of disparity.
+
+    None where they are equal to the bit, or are no numbers.
+    """
     span = float(plain.latents.max() - plain.latents.min())
     return {
         "latents": _decibels(own.latents, plain.latents, span),
@@ -233,6 +237,6 @@ def compare(own: Result, plain: Result) -> dict[str, float]:
     }
 
 
-def _decibels(first: Tensor, second: Tensor, peak: float) -> float:
+def _decibels(first: Tensor, second: Tensor, peak: float) -> float | None:
     error = float((first.double() - second.double()).square().mean())
-    return float("inf") if error == 0 else 10 * float(torch.tensor(peak**2 / error).log10())
+    return 10 * math.log10(peak**2 / error) if math.isfinite(error) and error and peak else None

@@ -36,7 +36,7 @@ def measured(report: dict[str, Any]) -> str:
     if plain is None:
         return "\n".join(lines)
     ratio = plain["ms_per_frame"]["all"] / report["own"]["ms_per_frame"]["all"]
-    psnr = ", ".join(f"{what} {value:.1f} dB" for what, value in report["psnr"].items())
+    psnr = ", ".join(f"{what} {f'{value:.1f} dB' if value else 'none'}" for what, value in report["psnr"].items())
     return "\n".join(
         [
             *lines,
