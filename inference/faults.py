@@ -16,8 +16,12 @@ _TORCH_OUT_OF_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "MPS backend out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
 )
-"""How torch says so where it has no exception of its own for it: on the CPU and on Apple's GPUs."""
+"""How torch says so where it has no exception of its own for it: on the CPU, on Apple's GPUs, and where CUDA's own
+libraries, or pinned memory, ran short."""
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 

@@ -20,7 +20,7 @@ class Fetched:
             self._host = torch.empty(source.shape, dtype=source.dtype, pin_memory=True)
             self._host.copy_(source, non_blocking=True)
             self._event = torch.cuda.Event()
-            self._event.record()
+            self._event.record(torch.cuda.current_stream(source.device))
         else:
             self._host = source.cpu()
 

@@ -81,12 +81,15 @@ class Networks:
         """
         for network in (self.unet, self.vae, self.image_encoder):
             network.requires_grad_(False).eval()
-            torch.nn.Module.to(network, device=device, dtype=dtype)  # diffusers' own `to` warns of nothing
+        # the encoder straight to float32: bfloat16 on the way would round what the file has
+        for part in (self.vae.encoder, self.vae.quant_conv):
+            part.to(device=device, dtype=torch.float32)
+        for part in (self.unet, self.vae.decoder, self.image_encoder):
+            torch.nn.Module.to(part, device=device, dtype=dtype)  # diffusers' own `to` warns of nothing
+        for network in (self.unet, self.vae, self.image_encoder):
             for layer in network.modules():
                 if isinstance(layer, torch.nn.Conv2d):
                     layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-        self.vae.encoder.float()
-        self.vae.quant_conv.float()
         return self
 
 

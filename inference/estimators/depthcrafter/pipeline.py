@@ -92,7 +92,7 @@ class DepthCrafterPipeline:
         ValueError
             The frames' shape or a setting makes no sense.
         Failure
-            See `windows.check_window` and `stages.denoise`.
+            See `windows.check_window` and `stages.denoise`; or the decoder's values are no numbers any more.
         """
         count, height, width = _check(frames, num_inference_steps, decode_chunk_size)
         device = self.networks.unet.conv_in.weight.device
@@ -140,7 +140,10 @@ class DepthCrafterPipeline:
             stages.decode(self.networks, latents[start : start + decode_chunk_size], **common).cpu()
             for start in range(0, count, decode_chunk_size)
         ]
-        return Output(disparity=torch.cat(disparity).numpy(), latents=latents.numpy())
+        maps = torch.cat(disparity)
+        if not bool(torch.isfinite(maps).all()):
+            raise stages.overflow(self.networks, "while the clip was decoded")
+        return Output(disparity=maps.numpy(), latents=latents.numpy())
 
 
 def _check(frames: NDArray[np.float32], steps: int, decode_chunk: int) -> tuple[int, int, int]:

@@ -47,13 +47,15 @@ class Placement:
         self._shrunk = False
         self.stage: Stage | None = None
         """The stage that is under way."""
+        if plan.networks_on_host:  # an earlier shot of the job may have left them on the device
+            self._send_away()
 
     @contextmanager
     def during(self, stage: Stage) -> Iterator[None]:
         """Have what a stage needs on the device; the rest may stay there too, if the plan says so."""
         self.stage = stage
-        self._bring()
         try:
+            self.attempt(lambda plan: self._bring())
             yield
         finally:
             self.stage = None
@@ -77,8 +79,8 @@ class Placement:
             if smaller is None:
                 raise self._exhausted() from error
         # outside of the handler: while that runs, the traceback keeps the tensors of the failed attempt alive
-        self._shrink(smaller)
         try:
+            self._shrink(smaller)
             return work(self.plan)
         except Exception as error:
             if not is_out_of_memory(error):

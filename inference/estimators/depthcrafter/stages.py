@@ -89,7 +89,8 @@ def encode(
     """
 
     def work(plan: Plan) -> Encoded:
-        pixels = frames.to(device, non_blocking=True)
+        # Apple's GPUs read the frames later than the computer may let them go
+        pixels = frames.to(device, non_blocking=device.type == "cuda")
         embeddings = embed(networks.image_encoder, pixels)
         check()
         latents = forward.encode(networks.vae, 2 * pixels - 1 + noise.to(device), plan=plan, check=check)
@@ -207,13 +208,16 @@ def decode(
     -------
     Tensor [n, H, W]
         Disparity, float32, 0 to 1, on the device: the mean of the decoder's three channels. It is not stretched to
-        any range, so that all chunks and windows share one scale.
+        any range, so that all chunks and windows share one scale. NaN where the decoder's values left the range of
+        their dtype; whoever reads it refuses that (`overflow`), since to ask here would keep the device waiting.
     """
     scaled = latents.to(device) / networks.vae.config.scaling_factor
 
     def work(plan: Plan) -> Tensor:
         pictures = forward.decode(networks.vae, scaled, plan=plan, check=check)
-        return (pictures.float() / 2 + 0.5).clamp(0, 1).mean(dim=1)
+        disparity = (pictures.float() / 2 + 0.5).clamp(0, 1).mean(dim=1)
+        # infinity would pass for the nearest or the farthest that there is
+        return disparity.masked_fill_(~torch.isfinite(pictures).all(dim=1), torch.nan)
 
     return attempt(work)
 

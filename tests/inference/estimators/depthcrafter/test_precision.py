@@ -25,3 +25,12 @@ def test_half_precision_stays_close_to_float32(golden, tiny_networks, dtype, lea
     error = np.mean((run() - exact) ** 2)
     psnr = 10 * np.log10(1 / error)
     assert psnr > least
+
+
+def test_the_autoencoders_encoder_never_passes_through_half_precision(tiny_networks):
+    before = {name: value.clone() for name, value in tiny_networks.vae.encoder.state_dict().items()}
+    tiny_networks.prepared(dtype=torch.bfloat16)
+    assert tiny_networks.vae.decoder.conv_in.weight.dtype == torch.bfloat16
+    assert tiny_networks.vae.quant_conv.weight.dtype == torch.float32
+    for name, value in tiny_networks.vae.encoder.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)

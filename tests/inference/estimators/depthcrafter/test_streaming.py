@@ -220,9 +220,10 @@ def test_values_that_are_no_numbers_are_never_written(tiny_networks, tmp_path):
     assert not run.maps
 
 
-def test_a_decoder_that_overflows_is_told_by_the_frame(tiny_networks, tmp_path):
-    tiny_networks.vae.decoder.conv_out.bias.data[0] = float("inf")
-    tiny_networks.vae.decoder.conv_out.bias.data[1] = float("nan")
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_a_decoder_that_overflows_is_told_by_the_frame(tiny_networks, tmp_path, value):
+    """Infinity must not pass for the nearest or the farthest depth that there is."""
+    tiny_networks.vae.decoder.time_conv_out.bias.data[0] = float(value)
     run = Run(tiny_networks, Memory(pictures(3)), tmp_path, steps=1)
     with pytest.raises(Failure, match="frame 101"):
         run()
