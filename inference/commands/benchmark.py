@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import sys
 import traceback
+from pathlib import Path
 
 from .. import estimators, exit_codes, faults
 from ..estimators import registry
@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
 
 def offered() -> list[str]:
     """The estimators that can be benchmarked; found without importing them."""
-    return [name for name in registry.names() if importlib.util.find_spec(f"{estimators.__name__}.{name}.benchmark")]
+    folders = [Path(folder) for folder in estimators.__path__]
+    return [name for name in registry.names() if any((folder / name / "benchmark.py").is_file() for folder in folders)]
 
 
 def _not_offered(name: str) -> Failure:
