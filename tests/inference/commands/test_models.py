@@ -121,7 +121,7 @@ def test_a_download_goes_on_after_its_end(models, hub, home, helpers, how):
     else:
         process.stdin.close()
         process.stdin = None
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     if how != "killed":
         assert process.returncode == exit_codes.CANCELLED, err
         assert helpers.events_of(out)[-1]["code"] == exit_codes.CANCELLED
