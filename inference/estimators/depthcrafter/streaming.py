@@ -91,6 +91,7 @@ class Stream:
         if kept is None:
             self._generator.manual_seed(self._shot.seed)
             # The pool's noise comes after all pixel noise, which is drawn only as frames are read.
+            self._tell("noise", "Drawing noise")
             width, height = self._size
             ahead = noise.skipped(self._generator, self._count, height, width, check=self._shot.check)
             self._pool = noise.latent_noise(ahead, min(self._settings.window, self._count), height, width)
