@@ -21,10 +21,10 @@ from .placement import Placement, Stage
 META = torch.device("meta")
 STAGES: tuple[Stage, ...] = ("denoise", "decode", "encode")
 """Those first that are the first not to fit."""
-ALLOCATOR = {"cuda": 1.08, "cpu": 1.25, "mps": 1.3}
+ALLOCATOR = {"cuda": 1.08, "cpu": 1.3, "mps": 1.3}
 """By kind of device, what memory is lost to, as a factor: the caching allocator, between blocks of different sizes; on
-the processor oneDNN's reordered weights and copies in float32 that half-precision sums make (measured: a tenth over
-the dry run); on Apple's GPUs norms computed in float32."""
+the processor oneDNN's reordered weights, and copies in float32 that half-precision sums make (measured: up to three
+tenths over the dry run); on Apple's GPUs norms computed in float32. That of cards was not measured on one yet."""
 WORKSPACE = 0.15e9
 """Bytes for the workspace of matrix products and for what libraries keep."""
 
