@@ -1,5 +1,6 @@
 """The benchmark: what it counts, and what it prints, on tiny networks."""
 
+import gc
 import json
 import re
 from dataclasses import replace
@@ -126,11 +127,12 @@ def test_the_ratio_of_signal_to_noise_is_known():
 
 def test_the_peak_of_memory_is_seen():
     cpu = torch.device("cpu")
+    gc.collect()  # so that nothing of earlier tests goes away meanwhile
     before = meter.program_bytes(cpu)
     with meter.Meter(cpu) as measured:
-        block = torch.ones(64 << 20, dtype=torch.uint8)
-        for _ in range(20):  # long enough to be looked at
+        block = torch.ones(400 << 20, dtype=torch.uint8)
+        for _ in range(5):  # long enough to be looked at
             block.add_(1)
         del block
     assert measured.peak().allocated is None
-    assert measured.peak().reserved >= before + (50 << 20)
+    assert measured.peak().reserved >= before + (200 << 20)
