@@ -46,11 +46,17 @@ def wanted_z(disparity, inputs):
     return 1 / np.clip(inverse, 1 / inputs["Far Limit"], 1 / inputs["Near Limit"])
 
 
+def _put_weights_in_place():
+    """What the estimator for tests needs, as a finished download leaves it."""
+    from tests.inference.support.estimators.brightness import MODEL
+    from tests.inference.support.stored import put_in_place
+
+    put_in_place(MODEL, {"unet.safetensors": b"the weights of Brightness"})
+
+
 def test_a_worker_that_gives_relative_disparity_alone_leads_to_a_mesh(worker, clip, tmp_path, monkeypatch):
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
-    weights = tmp_path / "home/huggingface/hub/models--nobody--brightness/snapshots/r1/unet.bin"
-    weights.parent.mkdir(parents=True)
-    weights.write_bytes(b"")
+    _put_weights_in_place()
     arguments = {"filepath": str(clip / "plate.1001.png"), "output": str(tmp_path / "depth")}
     assert bpy.ops.fathom.estimate_video_depth(estimator="brightness", **arguments) == {"FINISHED"}
     depth = depth_list.load(bpy.context.scene)
