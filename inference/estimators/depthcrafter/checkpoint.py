@@ -89,3 +89,12 @@ def load(folder: Path) -> Checkpoint | None:
         generator=tensors["generator"].to(torch.uint8),
         plan=Plan(**facts["plan"]),
     )
+
+
+def plan(folder: Path) -> Plan | None:
+    """The plan alone of the checkpoint in a folder, without its tensors; None where there is none that can be read."""
+    try:
+        with safe_open(folder / NAME, framework="pt") as file:
+            return Plan(**json.loads(file.metadata()["facts"])["plan"])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return None

@@ -60,7 +60,7 @@ class Case:
 
     def weights(self) -> int:
         """Bytes of all networks."""
-        return accounting.bytes_of(tensor for network in _modules(self.networks) for tensor in network.parameters())
+        return accounting.bytes_of(tensor for network in self.networks.modules for tensor in network.parameters())
 
 
 def outlined(networks: Networks, dtype: torch.dtype) -> Networks:
@@ -100,7 +100,7 @@ def _peak(case: Case, stage: Stage, plan: Plan) -> int:
     """Run a stage dry. What the device holds between the stages is what the plan says."""
     networks = case.networks
     where = torch.device("cpu") if plan.networks_on_host else META
-    moved = [each for each in _modules(networks) if next(each.parameters()).device != where]
+    moved = [each for each in networks.modules if next(each.parameters()).device != where]
     accounting.peak_bytes(lambda: [torch.nn.Module.to(each, where) for each in moved])  # before the stage: not counted
     placement = Placement(networks, META, plan, smaller=lambda plan: None, warn=lambda message: None)
 
@@ -108,7 +108,7 @@ def _peak(case: Case, stage: Stage, plan: Plan) -> int:
         with placement.during(stage), chunks.few():
             return _stage(case, stage, placement)
 
-    resident = (tensor for each in _modules(networks) for tensor in (*each.parameters(), *each.buffers()))
+    resident = (tensor for each in networks.modules for tensor in (*each.parameters(), *each.buffers()))
     return accounting.peak_bytes(work, resident=resident, fused_attention=case.kind != "mps")
 
 
@@ -129,7 +129,3 @@ def _stage(case: Case, stage: Stage, placement: Placement) -> object:
     given |= {"steps": 1, "guidance": 1.0, "noise_augmentation": 0.02}
     kept = torch.empty_like(latents, device=META) if case.guided else None
     return stages.denoise(case.networks, latents, conditions, **given), kept
-
-
-def _modules(networks: Networks) -> tuple[torch.nn.Module, ...]:
-    return (networks.unet, networks.vae, networks.image_encoder)

@@ -51,9 +51,9 @@ def _plan(shot: Shot, settings: Settings, case: memory.Case, networks: Networks,
 
     Another plan would round otherwise, and what was written would not be what is still to be written.
     """
-    kept = checkpoint.load(shot.scratch)
+    kept = checkpoint.plan(shot.scratch)
     if kept is not None:
-        return kept.plan
+        return kept
     shot.progress("plan", "Planning the use of memory", 0, 1)
     free = device.free_bytes(place, memory_limit=settings.memory_limit, held=_held(networks, place))
     plan = memory.choose_plan(case, free, compiled=settings.compile)
@@ -67,8 +67,7 @@ def _plan(shot: Shot, settings: Settings, case: memory.Case, networks: Networks,
 
 def _held(networks: Networks, place: torch.device) -> int:
     """Bytes that the networks take of the device's memory already: an earlier shot has left them there."""
-    modules = (networks.unet, networks.vae, networks.image_encoder)
-    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    tensors = [tensor for module in networks.modules for tensor in (*module.parameters(), *module.buffers())]
     return sum(tensor.nbytes for tensor in tensors if tensor.device.type == place.type)
 
 

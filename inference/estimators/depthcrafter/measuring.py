@@ -111,7 +111,7 @@ def measure_plain(networks: Networks, task: Task, place: torch.device, *, tell: 
         None where the memory does not suffice for it.
     """
     release(place)
-    for network in (networks.unet, networks.vae, networks.image_encoder):
+    for network in networks.modules:
         for weight in network.parameters():  # as diffusers loads them
             weight.data = weight.data.contiguous()
     try:

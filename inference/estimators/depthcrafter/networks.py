@@ -74,19 +74,24 @@ class Networks:
     image_encoder: Any
     scheduler: Any
 
+    @property
+    def modules(self) -> tuple[torch.nn.Module, ...]:
+        """All that holds weights."""
+        return self.unet, self.vae, self.image_encoder
+
     def prepared(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Networks:
         """The same networks, brought in place to a device and the dtypes of a run, ready for inference.
 
         Convolutions keep their weights channels last, the order in which their inputs come.
         """
-        for network in (self.unet, self.vae, self.image_encoder):
+        for network in self.modules:
             network.requires_grad_(False).eval()
         # the encoder straight to float32: bfloat16 on the way would round what the file has
         for part in (self.vae.encoder, self.vae.quant_conv):
             part.to(device=device, dtype=torch.float32)
         for part in (self.unet, self.vae.decoder, self.image_encoder):
             torch.nn.Module.to(part, device=device, dtype=dtype)  # diffusers' own `to` warns of nothing
-        for network in (self.unet, self.vae, self.image_encoder):
+        for network in self.modules:
             for layer in network.modules():
                 if isinstance(layer, torch.nn.Conv2d):
                     layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)

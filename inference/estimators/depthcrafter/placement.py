@@ -112,7 +112,7 @@ class Placement:
             torch.nn.Module.to(module, device=self.device)
 
     def _send_away(self) -> None:
-        for module in (self.networks.image_encoder, self.networks.unet, self.networks.vae):
+        for module in self.networks.modules:
             torch.nn.Module.to(module, device="cpu")
 
     def _exhausted(self) -> Failure:

@@ -144,8 +144,7 @@ def denoise(
     """
     scheduler = networks.scheduler
     scheduler.set_timesteps(steps)  # for every segment anew: it also sets the count of steps back
-    added = torch.tensor([FRAMES_PER_SECOND, MOTION_BUCKET, noise_augmentation], device=device)
-    added = added.to(networks.unet.conv_in.weight.dtype)
+    added = added_ids(networks, noise_augmentation, device)
     video, embeddings = conditions.latents.to(device), conditions.embeddings.to(device)
     # Kept in float32 between the steps: at the first noise level half precision would round the anchor away.
     current = latents.to(device, torch.float32)
@@ -176,6 +175,12 @@ def denoise(
         progress(index + 1)
         check()
     return current.cpu().contiguous()
+
+
+def added_ids(networks: Networks, noise_augmentation: float, device: torch.device) -> Tensor:
+    """What the UNet is told of how the video was made, [3], in its own dtype."""
+    ids = torch.tensor([FRAMES_PER_SECOND, MOTION_BUCKET, noise_augmentation], device=device)
+    return ids.to(networks.unet.conv_in.weight.dtype)
 
 
 def first_sigmas(networks: Networks, steps: int) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..depthcrafter.execution.forward import OWN, Forward
 from ..depthcrafter.execution.plan import Plan
 from ..depthcrafter.networks import Networks
-from ..depthcrafter.stages import FRAMES_PER_SECOND, MOTION_BUCKET, Attempt, Check, Encoded
+from ..depthcrafter.stages import Attempt, Check, Encoded, added_ids
 
 REFINE_SIGMA = 2.269116
 """Noise level of the step: "t = 2 of T = 4" in the released scheduler's sigmas (700, 70.5, 2.27, 0.002)."""
@@ -149,7 +149,7 @@ def refine(
     """
     step = Step.at(sigma)
     noisy = prior.to(device) + sigma * noise.to(device)
-    added = torch.tensor([FRAMES_PER_SECOND, MOTION_BUCKET, noise_augmentation], device=device)
+    added = added_ids(networks, noise_augmentation, device)
 
     def work(plan: Plan) -> Tensor:
         return forward.predict(
@@ -157,7 +157,7 @@ def refine(
             step.given * noisy,
             conditions.latents.to(device),
             conditions.embeddings.to(device),
-            added_ids=added.to(networks.unet.conv_in.weight.dtype),
+            added_ids=added,
             timestep=torch.tensor(step.timestep, device=device),
             plan=plan,
             check=check,
