@@ -5,7 +5,6 @@
 """
 
 import argparse
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -26,6 +25,7 @@ def write(folder, *, dtype="float16"):
 
     from inference.estimators.depthcrafter.networks import random_networks
     from inference.estimators.depthcrafter.weights import DEPTHCRAFTER, SVD
+    from tests.inference.golden.fill import fill
 
     golden = json.loads((GOLDEN / "depthcrafter.json").read_text())
     networks = random_networks(config=golden["config"])
@@ -36,7 +36,7 @@ def write(folder, *, dtype="float16"):
     }
     folder = Path(folder)
     for offset, (part, (model, config, weights)) in enumerate(parts.items()):
-        network = _fill(getattr(networks, part), golden["weight_seed"] + offset)
+        network = fill(getattr(networks, part), golden["weight_seed"] + offset)
         place = folder / model.repository
         (place / weights).parent.mkdir(parents=True, exist_ok=True)
         tensors = {name: t.to(getattr(torch, dtype)).contiguous() for name, t in network.state_dict().items()}
@@ -52,13 +52,6 @@ def write(folder, *, dtype="float16"):
     (folder / SVD.repository / "vae" / "diffusion_pytorch_model.bin").write_bytes(b"never wanted")
     (folder / "revisions.json").write_text(json.dumps({m.repository: m.revision for m in (DEPTHCRAFTER, SVD)}))
     return folder
-
-
-def _fill(network, seed):
-    spec = importlib.util.spec_from_file_location("golden_fill", GOLDEN / "fill.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fill(network, seed)
 
 
 def _config(part, network):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -34,10 +33,9 @@ def golden():
 @pytest.fixture(scope="session")
 def fill():
     """``fill(module, seed)`` gives a network the reference's weights, from their names, and returns it."""
-    spec = importlib.util.spec_from_file_location("golden_fill", GOLDEN / "fill.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fill
+    from tests.inference.golden import fill
+
+    return fill.fill
 
 
 @pytest.fixture

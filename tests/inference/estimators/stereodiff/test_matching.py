@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -15,20 +12,17 @@ from inference.estimators.stereodiff.alignment import align
 from inference.estimators.stereodiff.pair_network import PairNetwork
 from inference.estimators.stereodiff.pair_store import PairStore
 from inference.estimators.stereodiff.pairs import pairs
+from tests.inference.golden.fill import fill
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 SIZE = (64, 48)
 
 
 @pytest.fixture(scope="module")
 def network():
-    spec = importlib.util.spec_from_file_location("golden_fill", GOLDEN / "fill.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     made = PairNetwork(
         encoder_dim=64, encoder_depth=3, encoder_heads=4, decoder_dim=48, decoder_depth=12, decoder_heads=4
     )
-    return module.fill(made.eval(), 13, gain=0.5)
+    return fill(made.eval(), 13, gain=0.5)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 
 from inference.estimators.stereodiff.checkpoint_names import current
 from inference.estimators.stereodiff.pair_network import PairNetwork
+from tests.inference.golden.fill import fill
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -32,10 +32,7 @@ def network(golden):
         decoder_depth=config["dec_depth"],
         decoder_heads=config["dec_num_heads"],
     ).eval()
-    spec = importlib.util.spec_from_file_location("golden_fill", GOLDEN / "fill.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fill(made, golden[0]["weight_seed"], gain=0.5)
+    return fill(made, golden[0]["weight_seed"], gain=0.5)
 
 
 def test_the_golden_pairs(golden, network):
