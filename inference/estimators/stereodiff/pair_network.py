@@ -4,6 +4,8 @@ Zhang et al. 2024, is the same network with other weights).
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -105,10 +107,15 @@ class PairNetwork(nn.Module):
                 seen1.append(self.dec_norm(first) if last else first)
                 seen2.append(self.dec_norm(second) if last else second)
         # exponentials: in half precision far points would overflow
-        with torch.autocast(states1.device.type, enabled=False):
+        with _without_autocast(states1.device):
             points1, confidences1 = self.downstream_head1([state.float() for state in seen1], rows, columns)
             points2, confidences2 = self.downstream_head2([state.float() for state in seen2], rows, columns)
         return points1, confidences1, points2, confidences2
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Have layers compute in the dtype of their inputs; dry runs on ``meta`` know no autocast."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 class _Patches(nn.Module):
