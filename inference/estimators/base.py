@@ -1,8 +1,10 @@
 """What an estimator is: facts as data, and one function from a shot's frames to its maps.
 
 A folder under ``inference/estimators/`` is an estimator when its ``__init__.py`` offers ``INFO``, an `EstimatorInfo`,
-and ``estimate``, called with a `Shot` and returning a `ShotResult`. The registry imports ``INFO`` of every estimator
-to list them, so an ``__init__.py`` must not import heavy packages: ``estimate`` does that when it is called.
+and ``estimate``, called with a `Shot` and returning a `ShotResult`. Where the facts depend on the parameters, it offers
+``info_for`` as well, called with all of them and returning the `EstimatorInfo` of such a run; a `Failure` that it
+raises says that they cannot go together. The registry imports every estimator to list them, so an ``__init__.py`` must
+not import heavy packages: ``estimate`` does that when it is called.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ class Parameter:
         Both included.
     choices : tuple of str
         What a str may be; empty for any.
+    depth_sequence : bool
+        Whether the text names the folder of another depth sequence; empty: none.
     description : str
         One sentence for the artist.
     """
@@ -65,6 +69,7 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    depth_sequence: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

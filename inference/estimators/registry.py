@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from .. import estimators, exit_codes, nvidia, packages
 from ..catalogue import Lack
@@ -28,21 +29,39 @@ def info(name: str) -> EstimatorInfo:
     Failure
         USAGE: there is no estimator of that name; the sentence lists those that there are.
     """
-    return _module(name)[0]
+    return _module(name).INFO
+
+
+def info_for(name: str, parameters: dict[str, Any]) -> EstimatorInfo:
+    """The facts of a run of an estimator with these parameters.
+
+    Parameters
+    ----------
+    name : str
+    parameters : dict
+        Every declared one, with its value.
+
+    Raises
+    ------
+    Failure
+        As for `info`; or the parameters cannot go together.
+    """
+    module = _module(name)
+    own = getattr(module, "info_for", None)
+    return own(parameters) if own else module.INFO
 
 
 def function(name: str) -> Estimate:
     """The function that estimates a shot; errors as for `info`."""
-    return _module(name)[1]
+    return _module(name).estimate
 
 
-def _module(name: str) -> tuple[EstimatorInfo, Estimate]:
+def _module(name: str) -> Any:
     if name not in names():
         raise Failure(
             exit_codes.USAGE, f"There is no estimator '{name}'.", cure=f"Choose one of these: {', '.join(names())}."
         )
-    module = importlib.import_module(f"{estimators.__name__}.{name}")
-    return module.INFO, module.estimate
+    return importlib.import_module(f"{estimators.__name__}.{name}")
 
 
 def lacks(facts: EstimatorInfo) -> list[Lack]:

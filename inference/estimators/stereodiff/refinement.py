@@ -19,9 +19,7 @@ from ..depthcrafter.execution.forward import OWN, Forward
 from ..depthcrafter.execution.plan import Plan
 from ..depthcrafter.networks import Networks
 from ..depthcrafter.stages import Attempt, Check, Encoded, added_ids
-
-REFINE_SIGMA = 2.269116
-"""Noise level of the step: "t = 2 of T = 4" in the released scheduler's sigmas (700, 70.5, 2.27, 0.002)."""
+from .settings import REFINE_SIGMA
 
 
 @dataclass(frozen=True)

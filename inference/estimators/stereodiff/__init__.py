@@ -1,0 +1,155 @@
+"""StereoDiff: stereo matching for what is static, one diffusion step for what moves (Li et al. 2025)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..base import EstimatorInfo, Parameter, Shot, ShotResult
+from ..depthcrafter.weights import DEPTHCRAFTER, SVD
+from .settings import REFINE_SIGMA
+from .weights import MONST3R
+
+INFO = EstimatorInfo(
+    name="stereodiff",
+    label="StereoDiff",
+    summary="Depth with camera that holds over long shots: stereo matching for what is static, one diffusion step "
+    "for what moves; for research and education only, and for a strong GPU.",
+    licence="Weights: MonST3R's for non-commercial use (CC BY-NC-SA 4.0); DepthCrafter's for academic, research and "
+    "education use only; Stable Video Diffusion's under its community licence",
+    quantity="inverse_depth",
+    default_size=1024,
+    packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "roma"),
+    models=(MONST3R, DEPTHCRAFTER, SVD),
+    gpu="useful",
+    gives_camera=True,
+    gives_confidence=True,
+    confidence_meaning="1 - 1/C, with C the largest confidence (1 or more) that MonST3R's network has of the pixel in "
+    "any pair of frames",
+    parameters=(
+        Parameter(
+            name="stage",
+            default="both",
+            choices=("both", "1"),
+            description="What is done: stereo matching and its refinement by diffusion, or stereo matching alone.",
+        ),
+        Parameter(
+            name="stage1_from",
+            default="",
+            depth_sequence=True,
+            description="Folder of another depth sequence of the same frames, which is refined in the place of stereo "
+            "matching's.",
+        ),
+        Parameter(
+            name="reach",
+            default=2,
+            minimum=1,
+            maximum=10,
+            description="How many of the following frames each frame is matched with; more takes longer and drifts "
+            "less.",
+        ),
+        Parameter(
+            name="robust",
+            default=True,
+            description="Weigh points that do not fit down when frames are joined; off: as published.",
+        ),
+        Parameter(
+            name="refine_sigma",
+            default=REFINE_SIGMA,
+            minimum=0.05,
+            maximum=700.0,
+            description="Noise that the one diffusion step takes away: the more, the more is painted anew; 0.7 to 3 is "
+            "useful.",
+        ),
+        Parameter(
+            name="spacing",
+            default="karras",
+            choices=("karras", "leading", "trailing"),
+            description="Scheduler that the noise is chosen by; leading and trailing (0.698 and 1.613) are for "
+            "comparisons and take the place of refine_sigma.",
+        ),
+        Parameter(
+            name="latent_sharing",
+            default=False,
+            description="Share latents between windows as DepthCrafter does; for comparisons, since it does harm here.",
+        ),
+        Parameter(
+            name="resize",
+            default="nearest",
+            choices=("nearest", "bilinear"),
+            description="How stereo matching's depth is brought to the diffusion's size; nearest is as published.",
+        ),
+        Parameter(
+            name="range_quantile",
+            default=0.01,
+            minimum=0.0,
+            maximum=0.25,
+            description="Share of the nearest and of the farthest values that the shot's range leaves out; 0: none.",
+        ),
+        Parameter(
+            name="window",
+            default=110,
+            minimum=1,
+            maximum=110,
+            description="Frames that are refined together; the network was trained with up to 110, and fewer take "
+            "less memory.",
+        ),
+        Parameter(
+            name="overlap",
+            default=25,
+            minimum=0,
+            maximum=109,
+            description="Frames that two windows share; more joins them better and takes longer.",
+        ),
+        Parameter(
+            name="noise_augmentation",
+            default=0.02,
+            minimum=0.0,
+            maximum=1.0,
+            description="Strength of the noise that is added to the plate before it is encoded.",
+        ),
+        Parameter(
+            name="decode_chunk",
+            default=8,
+            minimum=1,
+            maximum=110,
+            description="Frames that are decoded together; more look smoother over time and take more memory.",
+        ),
+        Parameter(
+            name="device",
+            default="auto",
+            choices=("auto", "cuda", "mps", "cpu"),
+            description="What computes; auto takes the GPU where there is one.",
+        ),
+        Parameter(
+            name="precision",
+            default="auto",
+            choices=("auto", "fp16", "bf16", "fp32"),
+            description="Of the networks' numbers; auto chooses by the device.",
+        ),
+        Parameter(
+            name="memory_limit",
+            default=0.0,
+            minimum=0.0,
+            description="Gigabytes of the device's memory to keep within; 0: all that is free.",
+        ),
+        Parameter(
+            name="compile",
+            default=False,
+            description="Compile the networks first, a minute or more, which pays for itself on long clips.",
+        ),
+    ),
+)
+
+
+def info_for(parameters: dict[str, Any]) -> EstimatorInfo:
+    """The facts of a run with these parameters; see `estimators.base`."""
+    from .facts import facts_for
+
+    return facts_for(INFO, parameters)
+
+
+def estimate(shot: Shot) -> ShotResult:
+    """Estimate a shot; see `estimators.base`."""
+    from .estimate import estimate_shot
+
+    return estimate_shot(shot)
