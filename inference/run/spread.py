@@ -41,11 +41,21 @@ class Spread:
         ValueError
             Nothing was counted.
         """
+        p1, p99 = self.quantile(0.01), self.quantile(0.99)
+        return Range(minimum=self._minimum, maximum=self._maximum, p1=p1, p99=p99)
+
+    def quantile(self, fraction: float) -> float:
+        """The value below which this share of what was counted lies; 0 and 1 give minimum and maximum exactly.
+
+        Raises
+        ------
+        ValueError
+            Nothing was counted.
+        """
         if not np.isfinite(self._minimum):
             raise ValueError("no map was counted")
-        return Range(minimum=self._minimum, maximum=self._maximum, p1=self._at(0.01), p99=self._at(0.99))
-
-    def _at(self, fraction: float) -> float:
+        if fraction in (0, 1):
+            return self._maximum if fraction else self._minimum
         cumulative = np.cumsum(self._counts)
         target = fraction * cumulative[-1]
         index = int(np.searchsorted(cumulative, target))
