@@ -101,7 +101,7 @@ def match(
         check()
         if not store.done.issuperset(chosen):
             # batches come by later frame, so what lies further back is not asked for again
-            oldest = min(frame for pair in chosen for frame in pair)
+            oldest = min(max(pair) for pair in chosen) - reach
             encoded = {frame: states for frame, states in encoded.items() if frame >= oldest}
             for frame in sorted({frame for pair in chosen for frame in pair} - encoded.keys()):
                 picture = to_pictures([frames[frame]], size).to(device, dtype)

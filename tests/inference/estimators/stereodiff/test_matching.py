@@ -33,7 +33,7 @@ def frames():
 
 
 def _match(network, frames, folder, **changed):
-    store = PairStore(folder, 2)
+    store = PairStore(folder, changed.get("reach", 2))
     given = {"reach": 2, "batch": 4, "device": torch.device("cpu"), "size": SIZE} | changed
     matching.match(network, frames, store, **given)
     return store
@@ -84,12 +84,13 @@ def test_every_pair_is_what_the_network_says_of_it(network, frames, tmp_path):
     assert kept >= 2 * 6
 
 
-def test_a_frame_is_encoded_once(network, frames, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("reach", "batch"), [(2, 4), (3, 2)])
+def test_a_frame_is_encoded_once(network, frames, tmp_path, monkeypatch, reach, batch):
     seen = []
     real = network.encode
     monkeypatch.setattr(network, "encode", lambda picture: seen.append(len(picture)) or real(picture))
-    _match(network, frames, tmp_path)
-    assert sum(seen) == len(frames)
+    _match(network, frames[:5], tmp_path, reach=reach, batch=batch)
+    assert sum(seen) == 5
 
 
 @pytest.mark.parametrize("after", [0, 2, 4])
