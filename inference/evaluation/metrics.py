@@ -123,7 +123,7 @@ def score(disparity: Disparity, truth: Truth, frames: range | None = None) -> Sc
         relative = np.abs(z - reference) / reference
         close = np.maximum(z / reference, reference / z) < 1.25
         sums += [relative.sum(), close.sum(), np.sum((z - reference) ** 2)]
-        moving = truth.moving(frame)[valid]
+        moving = _moving(truth, frame, true.shape)[valid]
         for state in (True, False):
             chosen = moving == state
             parts[state] += [relative[chosen].sum(), chosen.sum()]
@@ -152,7 +152,7 @@ def _flicker(truth: Truth, frame: int, depth: NDArray[np.float64], after: NDArra
     the estimate itself, moved by the poses, tells the depth to expect.
     """
     first, second = truth.poses[frame], truth.poses[frame + 1]
-    if first is None or second is None:
+    if first is None or second is None or truth.matrix is None:
         return None
     move = np.linalg.inv(second) @ first
     true, true_after = truth.depth(frame), truth.depth(frame + 1)
@@ -167,7 +167,7 @@ def _flicker(truth: Truth, frame: int, depth: NDArray[np.float64], after: NDArra
     shown = cv2.remap(true_after, u, v, cv2.INTER_NEAREST, borderValue=0)
     warped = 1 / np.maximum(cv2.remap(1 / after, u, v, cv2.INTER_LINEAR, borderValue=0), 1e-9)
     expected = ((rays * depth[..., None]) @ move[:3, :3].T + move[:3, 3])[..., 2]
-    static = _measured(true) & ~truth.moving(frame) & _measured(shown) & (expected > 0)
+    static = _measured(true) & ~_moving(truth, frame, true.shape) & _measured(shown) & (expected > 0)
     static &= (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
     static &= np.abs(shown - there[..., 2]) < _OCCLUDED * there[..., 2]
     if not static.any():
@@ -177,6 +177,11 @@ def _flicker(truth: Truth, frame: int, depth: NDArray[np.float64], after: NDArra
 
 def _measured(depth: NDArray[np.floating]) -> NDArray[np.bool_]:
     return (depth > NEAREST) & (depth < FARTHEST)
+
+
+def _moving(truth: Truth, frame: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    moving = truth.moving(frame)
+    return np.zeros(shape, bool) if moving is None else moving
 
 
 def _fitted(disparity: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -1,21 +1,23 @@
-"""Ground truth on disk: depth, camera path and masks of moving objects.
+"""Ground truth of a clip, wherever it was read from: depth, camera path, masks of moving objects, flow.
 
-The layout is a folder with ``depth/%05d.png`` (16 bits, planar Z in millimetres, 0 where there is no measurement),
-``camera.json`` (``width``, ``height``, ``fx``, ``fy``, ``cx``, ``cy`` with pixel centres at integers, and ``frames``,
-each with ``c2w_opencv``, the camera-to-world matrix in metres with OpenCV's axes, or null) and, where something moves,
-``dynamic/%05d.png`` (above 127: moving).
+`layouts` opens the folders in which truth lies, each kind to the `Truth` of this module.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+DepthReader = Callable[[int], NDArray[np.float32]]
+MaskReader = Callable[[int], NDArray[np.bool_]]
+FlowReader = Callable[[int], "NDArray[np.float32] | None"]
 
 
 class TruthError(ValueError):
@@ -28,65 +30,99 @@ class Truth:
 
     Attributes
     ----------
-    depth_files : tuple of Path
-    dynamic_files : tuple of Path
-        As many, or none where nothing moves.
-    matrix : float64 [3, 3]
-        Calibration in the depth pictures' pixels.
+    name : str
+        Of the clip, as tables show it.
+    frame_numbers : tuple of int
+        Which picture of the clip each frame of the truth belongs to, counted from 0. Not every picture need have one.
+    read_depth : callable
+        Frame of the truth to Z [H, W] in metres, float32, 0 where it is not known.
+    read_moving : callable or None
+        Frame to bool [H, W], True where an object moves on its own; None where nobody says.
+    read_flow : callable or None
+        Frame to flow to the next frame of the truth, float32 [H, W, 2], pixels to the right and downward, NaN where it
+        is not known; or to None, as for the last.
+    matrix : float64 [3, 3] or None
+        Calibration in the depth pictures' pixels, whose centres are at integers.
     poses : tuple of float64 [4, 4] or None
-        Camera-to-world per frame.
+        Camera-to-world per frame, OpenCV's axes, metres; None where it is not known.
+    rgb_files : tuple of Path
+        The picture of each frame, or empty where there are none.
     """
 
-    depth_files: tuple[Path, ...]
-    dynamic_files: tuple[Path, ...]
-    matrix: NDArray[np.float64]
-    poses: tuple[NDArray[np.float64] | None, ...]
+    name: str
+    frame_numbers: tuple[int, ...]
+    read_depth: DepthReader
+    read_moving: MaskReader | None = None
+    read_flow: FlowReader | None = None
+    matrix: NDArray[np.float64] | None = None
+    poses: tuple[NDArray[np.float64] | None, ...] = ()
+    rgb_files: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Fill in poses that nobody knows."""
+        if not self.poses:
+            object.__setattr__(self, "poses", (None,) * len(self.frame_numbers))
 
     def __len__(self) -> int:
         """How many frames there are."""
-        return len(self.depth_files)
+        return len(self.frame_numbers)
 
     def depth(self, index: int) -> NDArray[np.float32]:
         """Z [H, W] in metres, 0 where it is not known."""
-        return np.asarray(_picture(self.depth_files[index], cv2.IMREAD_UNCHANGED), np.float32) / np.float32(1000)
+        return self.read_depth(index)
 
-    def moving(self, index: int) -> NDArray[np.bool_]:
-        """Where an object moves on its own [H, W]."""
-        if not self.dynamic_files:
-            return np.zeros(self.depth(index).shape, bool)
-        return _picture(self.dynamic_files[index], cv2.IMREAD_GRAYSCALE) > 127
+    def moving(self, index: int) -> NDArray[np.bool_] | None:
+        """Where an object moves on its own [H, W]; None where nobody says."""
+        return None if self.read_moving is None else self.read_moving(index)
+
+    def flow(self, index: int) -> NDArray[np.float32] | None:
+        """Flow [H, W, 2] in pixels to the truth's next frame; None where it is not known."""
+        return None if self.read_flow is None else self.read_flow(index)
+
+    def rgb(self, index: int) -> Path | None:
+        """The frame's picture."""
+        return self.rgb_files[index] if self.rgb_files else None
+
+    def selected(self, frames: Sequence[int]) -> Truth:
+        """The truth of some frames only, in this order; flow stays where the next frame is the next one kept."""
+        chosen = tuple(frames)
+        follows = [after == before + 1 for before, after in itertools.pairwise(chosen)] + [False]
+
+        def flow(index: int) -> NDArray[np.float32] | None:
+            return self.flow(chosen[index]) if follows[index] else None
+
+        moving = self.read_moving
+        return replace(
+            self,
+            frame_numbers=tuple(self.frame_numbers[index] for index in chosen),
+            read_depth=lambda index: self.read_depth(chosen[index]),
+            read_moving=None if moving is None else lambda index: moving(chosen[index]),
+            read_flow=None if self.read_flow is None else flow,
+            poses=tuple(self.poses[index] for index in chosen),
+            rgb_files=tuple(self.rgb_files[index] for index in chosen) if self.rgb_files else (),
+        )
 
 
 def open_truth(folder: str | Path) -> Truth:
-    """Open a folder of ground truth.
+    """Open a folder of ground truth in the layout ``folder``; see `layouts.folder`.
 
     Raises
     ------
     TruthError
     """
-    folder = Path(folder)
-    depth = tuple(sorted((folder / "depth").glob("*.png")))
-    if not depth:
-        raise TruthError(f"{folder} has no depth/*.png; give a folder with 16-bit depth pictures in millimetres.")
-    dynamic = tuple(sorted((folder / "dynamic").glob("*.png")))
-    if dynamic and len(dynamic) != len(depth):
-        raise TruthError(f"{folder} has {len(depth)} depth pictures and {len(dynamic)} dynamic masks; make them match.")
-    file = folder / "camera.json"
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        matrix = np.array([[data["fx"], 0, data["cx"]], [0, data["fy"], data["cy"]], [0, 0, 1]], np.float64)
-        poses = tuple(
-            None if frame["c2w_opencv"] is None else np.array(frame["c2w_opencv"], np.float64).reshape(4, 4)
-            for frame in data["frames"]
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TruthError(f"{file} cannot be read ({error!r}); see the layout in docs/parallax.md.") from error
-    if len(poses) != len(depth):
-        raise TruthError(f"{folder} has {len(depth)} depth pictures and {len(poses)} poses; make them match.")
-    return Truth(depth_files=depth, dynamic_files=dynamic, matrix=matrix, poses=poses)
+    from .layouts import folder as layout
+
+    return layout.open_clip(Path(folder))
 
 
-def _picture(path: Path, flags: int) -> NDArray[Any]:
+def read_picture(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
+    """A picture of the truth as OpenCV reads it.
+
+    Raises
+    ------
+    TruthError
+        It is missing or broken.
+    """
     picture = cv2.imread(str(path), flags)
     if picture is None:
         raise TruthError(f"{path} is no readable picture; restore the file.")

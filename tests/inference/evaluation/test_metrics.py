@@ -1,29 +1,12 @@
 """Metrics against truth made by hand, and against real poses where footage is there."""
 
-import json
-
 import cv2
 import numpy as np
 import pytest
+from truth_maker import HEIGHT, WIDTH, write_truth
 
 from inference.evaluation.metrics import MetricsError, align, score
 from inference.evaluation.truth import TruthError, open_truth
-
-HEIGHT, WIDTH, FOCAL = 24, 32, 30.0
-
-
-def write_truth(folder, depths, poses, *, moving=None):
-    (folder / "depth").mkdir()
-    for index, depth in enumerate(depths):
-        cv2.imwrite(str(folder / "depth" / f"{index:05d}.png"), np.round(depth * 1000).astype(np.uint16))
-    if moving is not None:
-        (folder / "dynamic").mkdir()
-        for index, mask in enumerate(moving):
-            cv2.imwrite(str(folder / "dynamic" / f"{index:05d}.png"), mask.astype(np.uint8) * 255)
-    camera = {"width": WIDTH, "height": HEIGHT, "fx": FOCAL, "fy": FOCAL, "cx": 15.5, "cy": 11.5, "fps": 24}
-    camera["frames"] = [{"c2w_opencv": None if pose is None else pose.tolist()} for pose in poses]
-    (folder / "camera.json").write_text(json.dumps(camera))
-    return open_truth(folder)
 
 
 def forward(z):

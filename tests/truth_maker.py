@@ -1,0 +1,47 @@
+"""Truth made by hand, for every test of the evaluation."""
+
+import json
+
+import cv2
+import numpy as np
+
+from inference.evaluation.flow_file import write_flow
+from inference.evaluation.truth import Truth, open_truth
+
+HEIGHT, WIDTH, FOCAL = 24, 32, 30.0
+
+
+def write_truth(folder, depths, poses, *, moving=None, flows=None, rgb=False):
+    """A folder in the layout `folder`, opened."""
+    (folder / "depth").mkdir(parents=True)
+    for index, depth in enumerate(depths):
+        cv2.imwrite(str(folder / "depth" / f"{index:05d}.png"), np.round(depth * 1000).astype(np.uint16))
+    if moving is not None:
+        (folder / "dynamic").mkdir()
+        for index, mask in enumerate(moving):
+            cv2.imwrite(str(folder / "dynamic" / f"{index:05d}.png"), mask.astype(np.uint8) * 255)
+    if flows is not None:
+        (folder / "flow").mkdir()
+        for index, flow in enumerate(flows):
+            write_flow(folder / "flow" / f"{index:05d}.exr", flow)
+    if rgb:
+        (folder / "rgb").mkdir()
+        for index, depth in enumerate(depths):
+            picture = np.random.default_rng(index).integers(0, 255, (*np.shape(depth), 3), np.uint8)
+            cv2.imwrite(str(folder / "rgb" / f"{index:05d}.png"), picture)
+    height, width = np.shape(depths[0])
+    camera = {"width": width, "height": height, "fx": FOCAL, "fy": FOCAL, "cx": 15.5, "cy": 11.5, "fps": 24}
+    camera["frames"] = [{"c2w_opencv": None if pose is None else pose.tolist()} for pose in poses]
+    (folder / "camera.json").write_text(json.dumps(camera))
+    return open_truth(folder)
+
+
+def truth_of(depths, *, moving=None, name="clip"):
+    """Truth in memory."""
+    depths = np.asarray(depths, np.float32)
+    return Truth(
+        name=name,
+        frame_numbers=tuple(range(len(depths))),
+        read_depth=depths.__getitem__,
+        read_moving=None if moving is None else np.asarray(moving, bool).__getitem__,
+    )
