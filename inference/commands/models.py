@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .. import events, exit_codes, faults, records
 from ..estimators.base import Cancelled
 from ..faults import Failure
-from ..models import catalogue, listing, placing, store
+from ..models import catalogue, listing, pins, placing, store
 from ..models.facts import Model
 from ..models.listing import Listed
 from . import stoppable
@@ -53,6 +53,13 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     download.add_argument("--from", metavar="DIR", dest="source", help="copy from this folder in the place of the hub")
     download.add_argument("--offline", action="store_true", help="never touch the network")
     download.add_argument(
+        "--revision",
+        metavar="NAME=HASH",
+        action="append",
+        default=[],
+        help="the commit to take of weights that Fathom fixes none of; repeatable",
+    )
+    download.add_argument(
         "--token", metavar="TOKEN", help="of a hub account (default: $HF_TOKEN, or the hub's own file)"
     )
     stoppable.add_options(download)
@@ -80,10 +87,6 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _as_text(each: Listed) -> str:
-    origin = (
-        "" if each.revision_checked or each.checksums == "hub" else " (from others' pins; not asked of the hub yet)"
-    )
-    origin = " (which the hub knows)" if each.checksums == "hub" else origin
     checksums = {
         "hub": "the hub's",
         "folder": "of the files themselves, never compared with the hub's",
@@ -94,7 +97,7 @@ def _as_text(each: Listed) -> str:
         state += f": {store.size_text(each.missing_size)} to get"
     lines = [
         f"{each.name} - {each.label}, for {', '.join(each.estimators)}",
-        f"  repository  {each.repository} at {each.revision[:12]}{origin}",
+        f"  repository  {each.repository} at {_revision(each)}",
         f"  size        {store.size_text(each.size)} in {len(each.files)} files",
         f"  licence     {each.licence.name}: {each.licence.title}. {each.licence.summary}",
         f"              {each.licence.url}",
@@ -106,6 +109,21 @@ def _as_text(each: Listed) -> str:
     if not each.can_run:
         lines.append(f"  get it      {each.download}")
     return "\n".join(lines)
+
+
+def _revision(each: Listed) -> str:
+    """Which revision it is, and by whose word."""
+    told = "an unknown revision" if each.revision == pins.UNKNOWN else each.revision[:12]
+    if each.pin:
+        where = f" from {each.pin.source}" if each.pin.chosen == "folder" else ""
+        return f"{told} (chosen on {each.pin.recorded[:10]}{where}, for Fathom fixes none)"
+    if each.studio and each.revision_open:
+        return f"{told} (as the studio’s folder has it, for Fathom fixes none)"
+    if each.revision_open:
+        return "a revision that you choose with the first download, for Fathom fixes none"
+    if each.checksums == "hub":
+        return f"{told} (which the hub knows)"
+    return told if each.revision_checked else f"{told} (from others' pins; not asked of the hub yet)"
 
 
 def _download(options: argparse.Namespace) -> int:
@@ -121,17 +139,20 @@ def _download(options: argparse.Namespace) -> int:
             source=_folder(options.source),
             offline=options.offline or download.offline_is_set(),
             token=options.token,
+            revisions=_revisions(options.revision),
         )
         person = not options.events
         if person:
             for model in models:
                 _tell(model)
+        answers = person and not options.parent_pipe and sys.stdin.isatty()
         download.download(
             models,
             wish,
             emit=display,
             check=_checking(asked),
-            ask=_ask if person and not options.parent_pipe and sys.stdin.isatty() else lambda model: False,
+            ask=_ask if answers else lambda model: False,
+            ask_revision=_ask_revision if answers else lambda model, revision, day: False,
         )
         return events.Done(folder=str(store.cache_folder()), frames=0, seconds=time.monotonic() - begun)
 
@@ -150,6 +171,16 @@ def _check_licence_names(names: list[str]) -> None:
             raise Failure(
                 exit_codes.USAGE, f"There is no licence '{name}'; there are {', '.join(sorted(known)) or 'none'}."
             )
+
+
+def _revisions(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, equals, revision = text.partition("=")
+        if not equals:
+            raise Failure(exit_codes.USAGE, f"--revision takes NAME=HASH, not '{text}'.")
+        found[name.strip()] = revision.strip().lower()
+    return found
 
 
 def _folder(source: str | None) -> Path | None:
@@ -180,6 +211,16 @@ def _ask(model: Model) -> bool:
     )
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() == licence.name
+
+
+def _ask_revision(model: Model, revision: str, day: str) -> bool:
+    """Ask on the terminal whether the newest revision of a model may be taken."""
+    sys.stderr.write(
+        f"\nFathom fixes no revision of {model.label}. The newest of {model.repository} is\n{revision} of {day}.\n"
+        "Type yes to take it, and to stay with it, or anything else to leave: "
+    )
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() == "yes"
 
 
 def _progress(event: events.Progress) -> str:

@@ -7,14 +7,13 @@ note of which files were found to agree with it, by size and time of change. Sta
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .. import environment, exit_codes, records
-from ..faults import Failure, unwritable
-from ..run.files import write_text
+from .. import exit_codes, records
+from ..faults import Failure
+from . import notes, pins
 from .facts import Model
 
 
@@ -88,19 +87,9 @@ class Stamps:
         return next((each for each in self.files if each.path == path), None)
 
 
-def now() -> str:
-    """The present, as it is recorded."""
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def notes_folder() -> Path:
-    """Where Fathom notes checksums, stamps and accepted licences."""
-    return environment.data_folder() / "models"
-
-
 def lock_path(model: Model) -> Path:
     """The lock file of a model at its revision."""
-    return notes_folder() / "checksums" / f"{model.name}-{model.revision[:12]}.json"
+    return notes.folder() / "checksums" / f"{model.name}-{pins.revision(model)[:12]}.json"
 
 
 def read_lock(model: Model) -> Lock | None:
@@ -122,11 +111,12 @@ def read_lock(model: Model) -> Lock | None:
             f"The lock file of checksums {path} cannot be read ({error}).",
             cure=f"Remove the weights '{model.name}' (models remove {model.name}) and download them again.",
         ) from error
-    if (lock.repository, lock.revision) != (model.repository, model.revision):
+    revision = pins.revision(model)
+    if (lock.repository, lock.revision) != (model.repository, revision):
         raise Failure(
             exit_codes.MISSING,
             f"The lock file of checksums {path} is of {lock.repository} at {lock.revision}, not of {model.repository} "
-            f"at {model.revision}.",
+            f"at {revision}.",
             cure=f"Remove the weights '{model.name}' (models remove {model.name}) and download them again.",
         )
     return lock
@@ -134,7 +124,7 @@ def read_lock(model: Model) -> Lock | None:
 
 def write_lock(model: Model, lock: Lock) -> None:
     """Keep the checksums of a model."""
-    write_note(lock_path(model), records.dumps(lock))
+    notes.write(lock_path(model), records.dumps(lock))
 
 
 def read_stamps(model: Model, folder: Path) -> Stamps:
@@ -149,29 +139,15 @@ def read_stamps(model: Model, folder: Path) -> Stamps:
 
 def write_stamps(model: Model, stamps: Stamps) -> None:
     """Keep what was verified."""
-    write_note(_stamps_path(model), records.dumps(stamps))
+    notes.write(_stamps_path(model), records.dumps(stamps))
 
 
 def forget(model: Model) -> None:
-    """Remove the lock and the stamps of a model."""
+    """Remove the lock and the stamps of a model, and what was chosen of it."""
     for path in (lock_path(model), _stamps_path(model)):
         path.unlink(missing_ok=True)
+    pins.forget(model)
 
 
 def _stamps_path(model: Model) -> Path:
-    return notes_folder() / "verified" / f"{model.name}-{model.revision[:12]}.json"
-
-
-def write_note(path: Path, text: str) -> None:
-    """Write a file among Fathom's notes, in one step.
-
-    Raises
-    ------
-    Failure
-        BAD_OUTPUT: the data folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text + "\n")
-    except OSError as error:
-        raise unwritable(error, path) from error
+    return notes.folder() / "verified" / f"{model.name}-{pins.revision(model)[:12]}.json"

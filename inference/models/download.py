@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from .. import events, exit_codes
 from ..faults import Failure, unwritable
 from ..run import lock as running
 from ..run.progress import Meter
-from . import checksums, getting, inspection, licences, placing, store
+from . import checksums, choosing, getting, inspection, licences, notes, pins, placing, store
 from .checksums import Checksum, Lock
 from .contents import Problem
 from .facts import Model
@@ -39,17 +40,20 @@ class Wish:
         Whether the network must not be touched.
     token : str or None
         For the hub; never written anywhere.
+    revisions : mapping
+        Name of a model to its revision, for those that Fathom fixes none of.
     """
 
     accepted: tuple[str, ...] = ()
     source: Path | None = None
     offline: bool = False
     token: str | None = None
+    revisions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Todo:
-    """A model, its checksums, and those of its files that are to be got."""
+    """A model at its revision, its checksums, and those of its files that are to be got."""
 
     model: Model
     lock: Lock | None
@@ -68,6 +72,7 @@ def download(
     emit: Callable[[events.Event], None],
     check: Check = lambda: None,
     ask: Callable[[Model], bool] = lambda model: False,
+    ask_revision: Callable[[Model, str, str], bool] = lambda model, revision, day: False,
 ) -> int:
     """Get models, or what is missing or damaged of them; interrupted downloads go on where they were.
 
@@ -81,6 +86,8 @@ def download(
         Called between steps of at most half a second; raises to cancel, and what has come is kept.
     ask : callable
         Asks the user to accept the licence of a model.
+    ask_revision : callable
+        Asks the user to take the newest revision of a model, given with its day, where Fathom fixes none.
 
     Returns
     -------
@@ -90,10 +97,12 @@ def download(
     Raises
     ------
     Failure
-        REFUSED: a licence was not accepted. MISSING: weights could not be got, or are not what they should be.
-        BAD_OUTPUT: the disk is full or closed, or another download is at work.
+        REFUSED: a licence was not accepted, or a revision not chosen. MISSING: weights could not be got, or are not
+        what they should be. BAD_OUTPUT: the disk is full or closed, or another download is at work. USAGE: a revision
+        is named that cannot be meant.
     """
-    folder = checksums.notes_folder()
+    choosing.check_named(models, wish.revisions)
+    folder = notes.folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -101,7 +110,9 @@ def download(
     held = running.acquire(folder / ".downloading")
     try:
         _need_licences(models, wish, ask)
-        work = [_plan(model, wish, emit, check) for model in models]
+        work = [_plan(model, wish, emit, check, ask_revision) for model in models]
+        for todo in work:
+            licences.accept(todo.model)
         _need_room(work, wish)
         meter = Meter(emit, frames=0)
         meter.plan(sum(file.size for todo in work for file in todo.files))
@@ -121,7 +132,8 @@ def _need_licences(models: Sequence[Model], wish: Wish, ask: Callable[[Model], b
     for model in models:
         if not licences.accepted(model.licence):
             if model.licence.name in wish.accepted or ask(model):
-                licences.accept(model)
+                if not pins.is_open(model):  # else once it is known at which revision
+                    licences.accept(model)
             elif model.licence not in refused:
                 refused.append(model.licence)
     if refused:
@@ -133,7 +145,13 @@ def _need_licences(models: Sequence[Model], wish: Wish, ask: Callable[[Model], b
         )
 
 
-def _plan(model: Model, wish: Wish, emit: Callable[[events.Event], None], check: Check) -> _Todo:
+def _plan(
+    model: Model,
+    wish: Wish,
+    emit: Callable[[events.Event], None],
+    check: Check,
+    ask_revision: Callable[[Model, str, str], bool],
+) -> _Todo:
     """Find out what is to be got of a model; damaged files are removed."""
 
     def reading() -> None:
@@ -145,8 +163,13 @@ def _plan(model: Model, wish: Wish, emit: Callable[[events.Event], None], check:
         return _Todo(model=model, lock=lock, files=())
     if store.is_studios(model):
         raise _broken(model, problems)
+    is_open, named = pins.is_open(model), wish.revisions.get(model.name)
     if wish.source is not None:
-        return _Todo(model=model, lock=lock, files=_in_source(model, lock, wish.source, problems))
+        model = choosing.of_folder(model, wish.source, named) if is_open else model
+        found = _in_source(model, lock, wish.source, problems)
+        if is_open:
+            pins.write(model, chosen="user" if named else "folder", source=str(wish.source))
+        return _Todo(model=model, lock=lock, files=found)
     if wish.offline:
         what = f"{model.label} is not whole on this computer, and offline mode forbids to download it."
         raise Failure(
@@ -154,8 +177,18 @@ def _plan(model: Model, wish: Wish, emit: Callable[[events.Event], None], check:
         )
     from . import hub
 
+    def warn(text: str) -> None:
+        emit(events.Warning(message=text))
+
     emit(events.Stage(name="lookup", label=f"Asking {hub.endpoint()} for {model.label}"))
-    told = hub.lookup(model, token=wish.token, check=check, warn=lambda text: emit(events.Warning(message=text)))
+    if is_open:
+        newest = partial(hub.newest, model, token=wish.token, check=check, warn=warn)
+        model = choosing.of_hub(model, named, newest=newest, confirm=partial(ask_revision, model))
+    else:
+        model = choosing.fixed(model)
+    told = hub.lookup(model, token=wish.token, check=check, warn=warn)
+    if is_open:
+        pins.write(model, chosen="user", source=hub.endpoint())
     lock = _agreed(model, lock, told)
     checksums.write_lock(model, lock)
     problems = inspection.verify(model, trust_stamps=True, check=check, before_reading=reading)

@@ -56,7 +56,7 @@ class Model:
     repository : str
         ``owner/name`` on the Hugging Face hub.
     revision : str
-        Full commit hash.
+        Full commit hash; empty: Fathom fixes none, and it is chosen once on each computer (`pins`).
     revision_checked : bool
         Whether that revision was looked up on the hub itself; False: it is taken from published pins of others.
     licence : Licence

@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import exit_codes
 from ..faults import Failure
 from ..run import files
-from . import checksums, contents, inspection, placing, store
+from . import checksums, contents, inspection, notes, pins, placing, store
 from .checksums import Checksum, Lock
 from .facts import Model
 
@@ -135,10 +135,10 @@ def _record(model: Model, found: Checksum, source: Path) -> None:
     """Record the checksum of a file that came without the hub."""
     lock = checksums.read_lock(model) or Lock(
         repository=model.repository,
-        revision=model.revision,
+        revision=pins.revision(model),
         origin="folder",
         source=str(source),
-        recorded=checksums.now(),
+        recorded=notes.now(),
         files=(),
     )
     checksums.write_lock(model, replace(lock, files=(*lock.files, found)))

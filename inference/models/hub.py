@@ -17,8 +17,9 @@ from typing import Any
 
 from .. import packages
 from . import refusals
-from .checksums import Checksum, Lock, now
+from .checksums import Checksum, Lock
 from .facts import Model
+from .notes import now
 
 _ATTEMPTS = 5
 """How often the same thing is asked for until the hub is given up; anything that comes begins the count anew."""
@@ -59,16 +60,7 @@ def lookup(model: Model, *, token: str | None, check: Check, warn: Warn) -> Lock
     Failure
         MISSING: the hub cannot be reached, does not know the revision or a file, or wants a token.
     """
-    library = _library()
-
-    def ask() -> Any:
-        api = library.HfApi(endpoint=endpoint(), **_who(token))
-        try:
-            return api.model_info(model.repository, revision=model.revision, files_metadata=True, timeout=_TIMEOUT)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # an answer that is none of the hub's
-            raise refusals.not_a_hub(endpoint(), f"{type(error).__name__}: {error}") from error
-
-    info = _patiently(ask, model, token, check, warn)
+    info = _patiently(lambda: _info(model, model.revision, token), model, token, check, warn)
     if info.sha != model.revision:
         raise refusals.other_revision(model, endpoint(), info.sha)
     siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
@@ -91,6 +83,30 @@ def lookup(model: Model, *, token: str | None, check: Check, warn: Warn) -> Lock
         recorded=now(),
         files=tuple(files),
     )
+
+
+def newest(model: Model, *, token: str | None, check: Check, warn: Warn) -> tuple[str, str]:
+    """Ask the hub for the newest revision of a model's repository, which only a person may choose to take.
+
+    Parameters
+    ----------
+    model, token, check, warn
+        As for `lookup`.
+
+    Returns
+    -------
+    (str, str)
+        Full commit hash, and the day of it as an ISO date.
+
+    Raises
+    ------
+    Failure
+        MISSING: as for `lookup`.
+    """
+    info = _patiently(lambda: _info(model, None, token), model, token, check, warn)
+    if not info.sha:
+        raise refusals.not_a_hub(endpoint(), f"it tells no revision of {model.repository}")
+    return info.sha, info.last_modified.date().isoformat() if info.last_modified else "a day that it does not tell"
 
 
 def fetch(
@@ -146,6 +162,15 @@ def fetch(
 
         if have < wanted.size:
             _patiently(receive, model, token, check, warn, progress=lambda: have)
+
+
+def _info(model: Model, revision: str | None, token: str | None) -> Any:
+    """What the hub tells of a repository at a revision, and of its files; None: at its newest."""
+    api = _library().HfApi(endpoint=endpoint(), **_who(token))
+    try:
+        return api.model_info(model.repository, revision=revision, files_metadata=bool(revision), timeout=_TIMEOUT)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # an answer that is none of the hub's
+        raise refusals.not_a_hub(endpoint(), f"{type(error).__name__}: {error}") from error
 
 
 class _Short(Exception):

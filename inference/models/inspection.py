@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import exit_codes
 from ..faults import Failure
-from . import checksums, licences, store
+from . import checksums, licences, notes, pins, store
 from .checksums import Checksum, Lock, Stamp, Stamps
 from .contents import Check, Problem, ReportBytes, checksum_of, content_problem, digest, nothing, size_problem
 from .facts import Model
@@ -187,10 +187,10 @@ def _keep(model: Model, lock: Lock | None, sums: tuple[Checksum, ...], folder: P
     if lock is None:
         lock = Lock(
             repository=model.repository,
-            revision=model.revision,
+            revision=pins.revision(model),
             origin="folder",
             source=str(folder),
-            recorded=checksums.now(),
+            recorded=notes.now(),
             files=sums,
         )
     elif lock.files == sums:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import packages, records
-from . import checksums
+from . import notes, pins
 from .facts import Licence, Model
 
 
@@ -52,13 +52,13 @@ def accept(model: Model) -> None:
         name=licence.name,
         title=licence.title,
         url=licence.url,
-        accepted=checksums.now(),
+        accepted=notes.now(),
         fathom=packages.fathom_version(),
         repository=model.repository,
-        revision=model.revision,
+        revision=pins.revision(model),
     )
-    checksums.write_note(_path(licence), records.dumps(acceptance))
+    notes.write(_path(licence), records.dumps(acceptance))
 
 
 def _path(licence: Licence) -> Path:
-    return checksums.notes_folder() / "licences" / f"{licence.name}.json"
+    return notes.folder() / "licences" / f"{licence.name}.json"

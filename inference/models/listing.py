@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from . import checksums, inspection, licences, store
+from . import checksums, inspection, licences, pins, store
 from .facts import Licence, Model
+from .pins import Pin
 
 State = Literal["missing", "incomplete", "unverified", "changed", "ready"]
 
@@ -27,8 +28,14 @@ class Listed:
 
     Attributes
     ----------
-    name, label, repository, revision, revision_checked, licence
+    name, label, repository, revision_checked, licence
         As in `facts.Model`.
+    revision : str
+        Full commit hash, or `pins.UNKNOWN`.
+    revision_open : bool
+        Whether Fathom fixes none, and none was chosen on this computer.
+    pin : Pin or None
+        How it was chosen, where Fathom fixes none.
     estimators : tuple of str
         That need it.
     files : tuple of ListedFile
@@ -56,6 +63,8 @@ class Listed:
     repository: str
     revision: str
     revision_checked: bool
+    revision_open: bool
+    pin: Pin | None
     licence: Licence
     estimators: tuple[str, ...]
     files: tuple[ListedFile, ...]
@@ -94,7 +103,9 @@ def describe(model: Model, estimators: tuple[str, ...]) -> Listed:
         name=model.name,
         label=model.label,
         repository=model.repository,
-        revision=model.revision,
+        revision=store.used_revision(model),
+        revision_open=pins.is_open(model),
+        pin=pins.read(model),
         revision_checked=model.revision_checked,
         licence=model.licence,
         estimators=estimators,

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import checksums, store
+from . import checksums, pins, store
 from .checksums import Checksum
 from .facts import Model
 
@@ -77,7 +77,7 @@ def remove(model: Model, others: Iterable[Model]) -> int:
 
 
 def _same(one: Model, other: Model) -> bool:
-    return (one.repository, one.revision) == (other.repository, other.revision)
+    return (one.repository, pins.revision(one)) == (other.repository, pins.revision(other))
 
 
 def _blob(model: Model, wanted: Checksum) -> Path:

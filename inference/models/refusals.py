@@ -21,11 +21,12 @@ def _failure(what: str, cure: str) -> Failure:
 
 
 def unknown_revision(model: Model, hub: str) -> Failure:
-    """The hub does not know the pinned revision."""
+    """The hub does not know the revision that is fixed or was chosen."""
     origin = "" if model.revision_checked else ", which Fathom has from others' published pins"
+    look = f"Compare it with {hub}/{model.repository}/commits" if model.revision_checked else "Look for a newer Fathom"
     return _failure(
         f"{hub} does not know the revision {model.revision} of {model.repository}{origin}; nothing else is taken.",
-        f"Look for a newer Fathom, {_ELSEWHERE}.",
+        f"{look}, {_ELSEWHERE}.",
     )
 
 

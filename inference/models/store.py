@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import environment, exit_codes
 from ..depth_sequence import Weights
 from ..faults import Failure
-from . import checksums
+from . import checksums, pins
 from .facts import Model
 
 STUDIO = "FATHOM_WEIGHTS"
@@ -31,7 +31,7 @@ def repository_folder(model: Model) -> Path:
 
 def own_folder(model: Model) -> Path:
     """Where a model's files lie once they are downloaded."""
-    return repository_folder(model) / "snapshots" / model.revision
+    return repository_folder(model) / "snapshots" / pins.revision(model)
 
 
 def studio_folder() -> Path | None:
@@ -66,10 +66,19 @@ def inside(folder: Path, model: Model) -> Path | None:
     Path or None
         None where neither is there.
     """
-    for candidate in (folder / model.repository, folder / _cached_name(model) / "snapshots" / model.revision):
+    revision = pins.revision(model)
+    if revision == pins.UNKNOWN:
+        revision = only_snapshot(folder, model) or revision
+    for candidate in (folder / model.repository, folder / _cached_name(model) / "snapshots" / revision):
         if candidate.is_dir():
             return candidate
     return None
+
+
+def only_snapshot(folder: Path, model: Model) -> str | None:
+    """The one revision that a Hugging Face cache has of a model; None where it has none, several, or is no cache."""
+    found = [path.name for path in (folder / _cached_name(model) / "snapshots").glob("*") if path.is_dir()]
+    return found[0] if len(found) == 1 and not (folder / model.repository).is_dir() else None
 
 
 def folder(model: Model) -> Path:
@@ -113,13 +122,19 @@ def records(models: Sequence[Model]) -> tuple[Weights, ...]:
             found.append(
                 Weights(
                     repository=model.repository,
-                    revision=model.revision,
+                    revision=used_revision(model),
                     file=file.path,
                     sha256=checksum.sha256,
                     licence=model.licence.title,
                 )
             )
     return tuple(found)
+
+
+def used_revision(model: Model) -> str:
+    """The revision of what is used, which a studio's cache may tell where nothing was chosen; or `pins.UNKNOWN`."""
+    revision, studio = pins.revision(model), studio_folder()
+    return (only_snapshot(studio, model) if studio and revision == pins.UNKNOWN else None) or revision
 
 
 def download_command(*models: Model) -> str:

@@ -1,5 +1,6 @@
 """The verb ``models`` as a process, against a stand-in for the hub."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,13 +11,14 @@ import pytest
 
 from inference import events, exit_codes
 from inference.commands.models import _progress as describe
+from inference.estimators.stereodiff import weights
 from inference.job import Job
 from inference.media import source
 from inference.models import store
 from inference.run import state
 from tests.inference.support.estimators.brightness import MODEL
 from tests.inference.support.hub import Hub
-from tests.inference.support.small_models import content, write_models
+from tests.inference.support.small_models import HEAD, content, write_models
 
 ACCEPT = ("--accept-licence", "brightness-only")
 PATH = "unet.safetensors"
@@ -56,7 +58,7 @@ def partial(home):
 
 def test_the_whole_life_of_weights(models, hub, home):
     listed = {each["name"]: each for each in json.loads(models("list", "--json").stdout)}
-    assert set(listed) == {"brightness", "depthcrafter", "svd-xt"}
+    assert set(listed) == {"brightness", "depthcrafter", "svd-xt", "monst3r"}
     entry = listed["brightness"]
     assert (entry["state"], entry["can_run"], entry["missing_size"]) == ("missing", False, SIZE)
     assert (entry["estimators"], entry["accepted"], entry["checksums"]) == (["brightness"], None, None)
@@ -179,7 +181,9 @@ def test_a_folder_in_the_place_of_the_hub(models, hub, tmp_path):
 def test_names_are_checked(models):
     for action in ("list", "download", "verify", "path", "remove"):
         done = models(action, "brightnes")
-        assert done.returncode == exit_codes.USAGE and "there are brightness, depthcrafter, svd-xt" in done.stderr
+        assert (
+            done.returncode == exit_codes.USAGE and "there are brightness, depthcrafter, svd-xt, monst3r" in done.stderr
+        )
         assert "Traceback" not in done.stderr
     assert models("remove").returncode == exit_codes.USAGE, "everything is not removed by leaving out the names"
 
@@ -247,7 +251,7 @@ def test_without_any_package_they_are_listed_all_the_same(models, worker, tmp_pa
             [*command, "models", *arguments], capture_output=True, text=True, env=worker.environment, check=False
         )
 
-    assert {each["name"] for each in json.loads(run("list", "--json").stdout)} == {"depthcrafter", "svd-xt"}
+    assert {each["name"] for each in json.loads(run("list", "--json").stdout)} == {"depthcrafter", "svd-xt", "monst3r"}
     assert run("path").returncode == exit_codes.MISSING and run("remove", "svd-xt").returncode == 0
     lacking = run("download")
     assert lacking.returncode == exit_codes.MISSING and "-m pip install" in lacking.stderr
@@ -257,3 +261,19 @@ def test_help_says_what_there_is(models):
     shown = models("--help").stdout + models("download", "--help").stdout
     for word in ("list", "download", "verify", "path", "remove", "--accept-licence", "--from", "--offline", "--token"):
         assert word in shown
+
+
+def test_a_revision_that_fathom_does_not_fix_is_named_on_the_command_line(models, worker, tmp_path):
+    small = tuple(dataclasses.replace(file, size=1000) for file in weights.MONST3R.files)
+    served = write_models(tmp_path / "other", dataclasses.replace(weights.MONST3R, files=small))
+    with Hub(served) as hub:
+        worker.environment |= {"HF_ENDPOINT": hub.endpoint}
+        accept = ("--accept-licence", "cc-by-nc-sa-4.0")
+        assert "a revision that you choose with the first download" in models("list", "monst3r").stdout
+        first = models("download", "monst3r", *accept)
+        assert first.returncode == exit_codes.REFUSED and f"--revision monst3r={HEAD}" in first.stderr
+        assert models("download", "monst3r", *accept, "--revision", "monst3r").returncode == exit_codes.USAGE
+        second = models("download", "monst3r", *accept, "--revision", f"monst3r={HEAD}")
+        assert second.returncode == 0, second.stderr
+    shown = models("list", "monst3r").stdout
+    assert f"{HEAD[:12]} (chosen on 2" in shown and "monst3r - MonST3R's network, for stereodiff" in shown

@@ -46,11 +46,12 @@ def home(tmp_path, monkeypatch) -> Path:
 def get():
     """Download models; gives the events."""
 
-    def run(*models, accept=True, check=lambda: None, ask=lambda model: False, **wish):
+    def run(*models, accept=True, check=lambda: None, ask=lambda model: False, ask_revision=None, **wish):
         heard: list[events.Event] = []
         licences = tuple(model.licence.name for model in models) if accept else ()
         run.heard = heard
-        download(models, Wish(accepted=licences, **wish), emit=heard.append, check=check, ask=ask)
+        asks = {"ask": ask} | ({"ask_revision": ask_revision} if ask_revision else {})
+        download(models, Wish(accepted=licences, **wish), emit=heard.append, check=check, **asks)
         return heard
 
     return run

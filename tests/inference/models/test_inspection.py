@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from inference import exit_codes
 from inference.estimators.base import Cancelled
 from inference.faults import Failure
-from inference.models import checksums, contents, inspection, licences, listing, placing, store, verification
+from inference.models import (
+    checksums,
+    contents,
+    inspection,
+    licences,
+    listing,
+    notes,
+    placing,
+    store,
+    verification,
+)
 from tests.inference.support.small_models import LARGE, NETWORK, OTHER, content
 from tests.inference.support.stored import put_in_place
 
@@ -130,7 +140,7 @@ def cancel():
 
 
 def test_a_data_folder_that_cannot_be_written_serves_estimates(placed):
-    (stamps,) = (checksums.notes_folder() / "verified").glob("*")
+    (stamps,) = (notes.folder() / "verified").glob("*")
     stamps.unlink()
     stamps.mkdir()
     for _ in range(2):

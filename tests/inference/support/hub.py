@@ -52,6 +52,8 @@ class Faults:
     """Whether a content always comes from its start."""
     silent: bool = False
     """Whether contents never come."""
+    newest: str | None = None
+    """Another revision that the repositories' heads have moved on to."""
     other_commit: bool = False
     """Whether the hub answers with another revision than it was asked for."""
 
@@ -169,6 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
             if part in path and faults.failures > 0:
                 faults.failures -= 1
                 return self._error(status, "Something is wrong with the hub")
+        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)", path):
+            return self._head_info(match[1])
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", path):
             return self._info(*match.groups())
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/paths-info/([^/]+)", path):
@@ -192,6 +196,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             return True
         return False
+
+    def _head_info(self, repository):
+        known = self.hub.revision(repository)
+        if self._may_read(repository, known):
+            told = {"sha": self.hub.faults.newest or known, "lastModified": "2025-01-31T12:00:00.000Z"}
+            self._json({"_id": "0", "id": repository, "modelId": repository, "private": False, "tags": [], **told})
 
     def _info(self, repository, revision):
         if not self._may_read(repository, revision):

@@ -11,6 +11,8 @@ from inference.models.facts import Licence, Model, ModelFile
 LICENCE = Licence(name="test-only", title="Test licence", summary="For tests only.", url="https://example.org/licence")
 LARGE, SIZE = "model.safetensors", 600_000
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+HEAD = "89abcdef0123456789abcdef0123456789abcdef"
+"""Revision at which the hub has what Fathom fixes none of."""
 NETWORK = Model(
     name="network",
     label="The network",
@@ -48,7 +50,7 @@ def write_models(folder, *models, more=("README.md", "model.bin", "script.py", "
             path.write_bytes(content(model.repository + file.path, file.size))
         for name in more:
             (folder / model.repository / name).write_bytes(b"not asked for")
-    (folder / "revisions.json").write_text(json.dumps({model.repository: model.revision for model in models}))
+    (folder / "revisions.json").write_text(json.dumps({model.repository: model.revision or HEAD for model in models}))
     return folder
 
 

@@ -1,6 +1,6 @@
 """Weights as a finished download leaves them, without a download."""
 
-from inference.models import checksums, contents, licences, store
+from inference.models import checksums, contents, licences, notes, pins, store
 
 
 def put_in_place(model, files=None, *, accept=True):
@@ -8,6 +8,9 @@ def put_in_place(model, files=None, *, accept=True):
 
     `files` maps a file's path in the repository to bytes; None: the files that lie there already.
     """
+    if pins.is_open(model):
+        model = pins.at(model, "89abcdef0123456789abcdef0123456789abcdef")
+        pins.write(model, chosen="user", source="https://huggingface.co")
     folder = store.own_folder(model)
     for path, content in (files or {}).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -20,10 +23,10 @@ def put_in_place(model, files=None, *, accept=True):
     )
     lock = checksums.Lock(
         repository=model.repository,
-        revision=model.revision,
+        revision=pins.revision(model),
         origin="hub",
         source="https://huggingface.co",
-        recorded=checksums.now(),
+        recorded=notes.now(),
         files=sums,
     )
     checksums.write_lock(model, lock)

@@ -1,0 +1,98 @@
+"""Which revision of a model is used, where Fathom itself fixes none. Standard library only.
+
+It is chosen once, before the first file is taken, noted here, and never another one until the weights are removed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from .. import exit_codes, records
+from ..faults import Failure
+from . import notes
+from .facts import Model
+
+UNKNOWN = "unknown"
+"""In the place of a commit hash, for files from a folder that does not tell any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """The revision that was chosen for a model.
+
+    Attributes
+    ----------
+    revision : str
+        Full commit hash, or `UNKNOWN`.
+    chosen : 'user' or 'folder'
+        Whether the user named or confirmed it, or the folder that the files were copied from told it.
+    source : str
+        The hub's address, or that folder.
+    recorded : str
+        When, as an ISO date and time.
+    """
+
+    repository: str
+    revision: str
+    chosen: Literal["user", "folder"]
+    source: str
+    recorded: str
+
+
+def revision(model: Model) -> str:
+    """The commit hash that Fathom fixes, or that was chosen on this computer; else `UNKNOWN`.
+
+    Raises
+    ------
+    Failure
+        MISSING: the note of what was chosen cannot be read.
+    """
+    if model.revision:
+        return model.revision
+    pin = read(model)
+    return pin.revision if pin else UNKNOWN
+
+
+def is_open(model: Model) -> bool:
+    """Whether the revision of a model is still to be chosen."""
+    return not model.revision and read(model) is None
+
+
+def at(model: Model, revision: str) -> Model:
+    """The model at a revision that is about to be chosen, which is nobody else's pin."""
+    return replace(model, revision=revision, revision_checked=True)
+
+
+def read(model: Model) -> Pin | None:
+    """What was chosen for a model; None where nothing was, or where there is nothing to choose."""
+    if model.revision:
+        return None
+    path = _path(model)
+    try:
+        pin = records.loads(Pin, path.read_text(encoding="utf-8"), where=path.name, strict=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise Failure(
+            exit_codes.MISSING,
+            f"The note {path} of the chosen revision cannot be read ({error}).",
+            cure="Delete that file and download the weights again.",
+        ) from error
+    return pin if pin.repository == model.repository else None
+
+
+def write(model: Model, *, chosen: Literal["user", "folder"], source: str) -> None:
+    """Note that a model is used at its revision (see `at`) from now on."""
+    pin = Pin(repository=model.repository, revision=model.revision, chosen=chosen, source=source, recorded=notes.now())
+    notes.write(_path(model), records.dumps(pin))
+
+
+def forget(model: Model) -> None:
+    """Leave the revision open again."""
+    _path(model).unlink(missing_ok=True)
+
+
+def _path(model: Model) -> Path:
+    return notes.folder() / "revisions" / f"{model.name}.json"
