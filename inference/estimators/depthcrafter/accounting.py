@@ -15,7 +15,7 @@ What is taken for granted of the real device:
   input and result, because the libraries' fast kernels bring them into their own order.
 * GroupNorm copies an input that is channels last: PyTorch's CUDA kernel knows contiguous inputs only.
 * What is the same for every computation is not counted here: the driver's context, the workspace of matrix products
-  and what the caching allocator loses between blocks; see `memory`.
+  and what the caching allocator loses between blocks; see `margin`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How much memory an estimate needs under a plan.
 
 Every figure comes from a dry run (`accounting`) of the very stages that an estimate runs, on the networks' own sizes.
-What a dry run cannot know is added by `needed_bytes`.
+What a dry run cannot know is added (`margin`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from . import accounting, stages
+from . import accounting, margin, stages
 from .execution import chunks
 from .execution.plan import Plan
 from .networks import CLASSES, Networks, random_networks
@@ -21,12 +21,6 @@ from .placement import Placement, Stage
 META = torch.device("meta")
 STAGES: tuple[Stage, ...] = ("denoise", "decode", "encode")
 """Those first that are the first not to fit."""
-ALLOCATOR = {"cuda": 1.08, "cpu": 1.3, "mps": 1.3}
-"""By kind of device, what memory is lost to, as a factor: the caching allocator, between blocks of different sizes; on
-the processor oneDNN's reordered weights, and copies in float32 that half-precision sums make (measured: up to three
-tenths over the dry run); on Apple's GPUs norms computed in float32. That of cards was not measured on one yet."""
-WORKSPACE = 0.15e9
-"""Bytes for the workspace of matrix products and for what libraries keep."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,7 +86,7 @@ def stage_bytes(case: Case, stage: Stage, plan: Plan) -> int:
     }[stage]
     key = (stage, replace(own, networks_on_host=plan.networks_on_host))
     if key not in case._known:
-        case._known[key] = int(_peak(case, *key) * ALLOCATOR[case.kind] + WORKSPACE)
+        case._known[key] = margin.with_margin(_peak(case, *key), case.kind)
     return case._known[key]
 
 

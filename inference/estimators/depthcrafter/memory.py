@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ from ...faults import Failure
 from . import resolution
 from .demand import STAGES, Case, needed_bytes, outlined, peak_bytes, stage_bytes
 from .execution.plan import Plan
+from .margin import gigabytes
 from .placement import Stage
 
 __all__ = ["Case", "choose_plan", "needed_bytes", "outlined", "peak_bytes", "smallest", "step_down"]
@@ -154,8 +154,8 @@ def _too_little(case: Case, free_bytes: int) -> Failure:
     wanted = f"{case.width}x{case.height} in windows of {case.window} frame{'s' * (case.window > 1)}"
     return Failure(
         exit_codes.REFUSED,
-        f"DepthCrafter needs about {_gb(max(needed.values()))} GB at {wanted}, "
-        f"and {_gb(free_bytes, up=False)} GB are free.",
+        f"DepthCrafter needs about {gigabytes(max(needed.values()))} GB at {wanted}, "
+        f"and {gigabytes(free_bytes, up=False)} GB are free.",
         cure=f"Choose {choices}, or close other programs that use the memory."
         if choices
         else "Close other programs that use the memory, or choose the estimator parallax.",
@@ -172,15 +172,10 @@ def _first_cure(what: str, ways: list[tuple[str, Case]], free_bytes: int) -> str
     if at == len(ways):
         return ""
     option, case = ways[at]
-    return f"{what} ({option} needs about {_gb(peak_bytes(case, smallest(case)))} GB)"
+    return f"{what} ({option} needs about {gigabytes(peak_bytes(case, smallest(case)))} GB)"
 
 
 def _resized(case: Case, long: int) -> Case:
     factor = long / max(case.width, case.height)
     width, height = resolution.network_size(round(case.width * factor), round(case.height * factor))
     return replace(case, width=width, height=height)
-
-
-def _gb(size: int, *, up: bool = True) -> str:
-    tenths = size / 1e8
-    return f"{(math.ceil(tenths) if up else math.floor(tenths)) / 10:.1f}"

@@ -1,7 +1,6 @@
 """Plans: what fits, what is the next smaller, and what is said where nothing does."""
 
 import re
-import weakref
 from dataclasses import replace
 
 import pytest
@@ -10,14 +9,13 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from torch.utils._pytree import tree_leaves  # noqa: E402
-
 from inference import exit_codes  # noqa: E402
-from inference.estimators.depthcrafter import accounting, demand, device, memory, stages  # noqa: E402
+from inference.estimators.depthcrafter import demand, device, margin, memory, stages  # noqa: E402
 from inference.estimators.depthcrafter.execution import chunks  # noqa: E402
 from inference.estimators.depthcrafter.execution.plan import Plan  # noqa: E402
 from inference.estimators.depthcrafter.networks import random_networks  # noqa: E402
 from inference.faults import Failure  # noqa: E402
+from tests.inference.support.real_ledger import RealLedger  # noqa: E402
 
 _cases = {}
 
@@ -43,7 +41,7 @@ def tiny(golden, *, size=(128, 64), window=12, kind="cuda", unet=(), **more):
 def only_what_grows(request, monkeypatch):
     """Tiny networks are counted without the bytes that no network is too small for."""
     if "released" not in request.fixturenames:
-        monkeypatch.setattr(demand, "WORKSPACE", 0)
+        monkeypatch.setattr(margin, "WORKSPACE", 0)
 
 
 def test_a_card_of_12_gb_takes_the_full_window(released):
@@ -58,7 +56,7 @@ def test_the_margin_is_on_top_of_the_dry_run(released):
     case = memory.Case(networks=released, width=256, height=128, window=2)
     live = demand._peak(case, "decode", Plan())
     assert case.weights() < live
-    assert memory.needed_bytes(case, Plan())["decode"] == int(live * demand.ALLOCATOR["cuda"] + demand.WORKSPACE)
+    assert memory.needed_bytes(case, Plan())["decode"] == int(live * margin.ALLOCATOR["cuda"] + margin.WORKSPACE)
     assert case.weights() == pytest.approx(2 * (1_524_623_082 + 97_742_847 + 632_076_800) + 2 * 34.2e6, rel=1e-3)
 
 
@@ -140,32 +138,6 @@ def test_pieces_that_are_left_out_of_a_dry_run_need_no_more(golden, monkeypatch)
     monkeypatch.setattr(chunks, "few", torch.no_grad)
     whole = memory.needed_bytes(replace(tiny(golden)), plan)
     assert whole == {stage: pytest.approx(size, rel=0.02) for stage, size in quick.items()}
-
-
-class RealLedger(accounting._Ledger):
-    """The same count of tensors that have values, on the processor, and without any shortcut."""
-
-    def enter_in(self, tensor):
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, -(-storage.nbytes() // accounting.BLOCK) * accounting.BLOCK
-        if key in self._known:
-            return
-
-        def freed(_):
-            self.live -= size
-            del self._known[key]
-
-        self._known[key] = weakref.ref(storage, freed)
-        self.live += size
-        self.peak = max(self.peak, self.live)
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if accounting._is_composed(func):
-            with self:
-                return func.decompose(*args, **(kwargs or {}))
-        result = func(*args, **(kwargs or {}))
-        self.enter_all(leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor))
-        return result
 
 
 @pytest.mark.parametrize("stage", ["encode", "denoise", "decode"])

@@ -1,0 +1,100 @@
+"""How much memory matching needs, and how many pairs fit at once.
+
+Every figure comes from a dry run (`depthcrafter.accounting`) of the network's own code on its own sizes.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from ... import exit_codes
+from ...faults import Failure
+from ..depthcrafter import accounting
+from ..depthcrafter.margin import gigabytes, with_margin
+from .pair_network import PairNetwork
+
+BATCHES = (16, 8, 4, 2, 1)
+"""Pairs that are decoded together, those that keep a large card busy first."""
+_ENCODED = 12
+"""Encoded frames that `matching.match` holds at most: reach + batch / (2 reach) + 1, for any reach up to 10."""
+
+
+def choose_batch(network: PairNetwork, size: tuple[int, int], *, dtype: torch.dtype, free_bytes: int, kind: str) -> int:
+    """The most pairs that fit into memory together.
+
+    Parameters
+    ----------
+    network : PairNetwork
+        On any device; nothing but its sizes is read.
+    size : (width, height)
+        Of its pictures, see `matching.picture_size`.
+    dtype : torch.dtype
+        In which it will compute; the heads are always in float32.
+    free_bytes : int
+        Of the device's memory, for the network and its work; see `depthcrafter.device.free_bytes`.
+    kind : str
+        Of the device: ``cuda``, ``mps`` or ``cpu``.
+
+    Returns
+    -------
+    int
+        One of `BATCHES`.
+
+    Raises
+    ------
+    Failure
+        REFUSED: not even a single pair fits; the sentence has the numbers and what to do.
+    """
+    outline = _outlined(network, dtype)
+    for batch in BATCHES:
+        needed = _needed(outline, size, batch, kind)
+        if needed <= free_bytes:
+            return batch
+    elsewhere = "" if kind == "cpu" else "have the processor do it (--parameter device=cpu), "
+    raise Failure(
+        exit_codes.REFUSED,
+        f"Matching needs about {gigabytes(needed)} GB for pictures of {size[0]}x{size[1]}, "
+        f"and {gigabytes(free_bytes, up=False)} GB are free.",
+        cure=f"Close other programs that use the memory, {elsewhere}or choose the estimator parallax.",
+    )
+
+
+def needed_bytes(network: PairNetwork, size: tuple[int, int], batch: int, *, dtype: torch.dtype, kind: str) -> int:
+    """Bytes of the device's memory that matching needs when so many pairs are decoded together.
+
+    CUDA's own share is not in it. For the parameters see `choose_batch`.
+    """
+    return _needed(_outlined(network, dtype), size, batch, kind)
+
+
+def _needed(outline: PairNetwork, size: tuple[int, int], batch: int, kind: str) -> int:
+    return with_margin(_peak(outline, size, batch, kind), kind)
+
+
+def _peak(outline: PairNetwork, size: tuple[int, int], batch: int, kind: str) -> int:
+    """The most that lives at once while a frame is encoded and a batch decoded, as `matching.match` does it."""
+    width, height = size
+    dtype = next(outline.parameters()).dtype
+
+    def work() -> object:
+        with torch.inference_mode():
+            picture = torch.empty(1, 3, height, width, dtype=dtype, device="meta")
+            states = outline.encode(picture)
+            held = [states, *(torch.empty_like(states) for _ in range(_ENCODED - 1))]
+            first, second = (torch.cat([held[row % _ENCODED] for row in range(batch)]) for _ in range(2))
+            return outline.decode(first, second, height, width)
+
+    return accounting.peak_bytes(work, resident=outline.parameters(), fused_attention=kind != "mps")
+
+
+def _outlined(network: PairNetwork, dtype: torch.dtype) -> PairNetwork:
+    """The same network on ``meta``, in the dtypes of a run."""
+    drawn: dict[int, Any] = {}
+    for name, weight in network.named_parameters():
+        own = torch.float32 if name.startswith("downstream_head") else dtype
+        drawn[id(weight)] = nn.Parameter(torch.empty_like(weight, device="meta", dtype=own), requires_grad=False)
+    return copy.deepcopy(network, drawn)  # takes what is drawn for the weights, so that none is copied
