@@ -69,7 +69,7 @@ WORKER = Environment(
     folder=".venv-inference",
     python="3.11",
     locks=("light.txt",),
-    label="the worker's packages for the main job, 0.9 GB",
+    label="the worker's packages for the main job, 1.0 GB",
 )
 FULL_WORKER = Environment(
     folder=WORKER.folder,

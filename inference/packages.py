@@ -26,6 +26,8 @@ _IMPORTED_AS = {
     "MarkupSafe": "markupsafe",
     "Pygments": "pygments",
     "markdown-it-py": "markdown_it",
+    "fonttools": "fontTools",
+    "python-dateutil": "dateutil",
 }
 
 
