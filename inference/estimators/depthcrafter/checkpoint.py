@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ...run.files import atomic
+from . import kept
 from .execution.plan import Plan
 from .stages import Encoded
 
@@ -66,19 +63,15 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         "encoded_from": checkpoint.encoded_from,
         "plan": dataclasses.asdict(checkpoint.plan),
     }
-    with atomic(folder / NAME) as temporary:
-        # cloned: a view of a larger tensor would take all of it along
-        save_file({name: tensor.clone() for name, tensor in tensors.items()}, temporary, {"facts": json.dumps(facts)})
+    kept.save(folder / NAME, tensors, facts)
 
 
 def load(folder: Path) -> Checkpoint | None:
     """The checkpoint that an earlier run left; None where there is none that can be read."""
-    try:
-        with safe_open(folder / NAME, framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+    found = kept.load(folder / NAME)
+    if found is None:
         return None
+    tensors, facts = found
     return Checkpoint(
         segments_done=facts["segments_done"],
         latents=tensors["latents"],
@@ -93,8 +86,5 @@ def load(folder: Path) -> Checkpoint | None:
 
 def plan(folder: Path) -> Plan | None:
     """The plan alone of the checkpoint in a folder, without its tensors; None where there is none that can be read."""
-    try:
-        with safe_open(folder / NAME, framework="pt") as file:
-            return Plan(**json.loads(file.metadata()["facts"])["plan"])
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-        return None
+    facts = kept.facts(folder / NAME)
+    return Plan(**facts["plan"]) if facts else None

@@ -87,12 +87,16 @@ class Placement:
                 raise
             raise self._exhausted() from error
 
-    def _shrink(self, smaller: Plan) -> None:
-        self._shrunk = True
-        self.plan = smaller
+    def leave(self) -> None:
+        """Leave the device to others."""
         self._send_away()
         gc.collect()
         device.release(self.device)
+
+    def _shrink(self, smaller: Plan) -> None:
+        self._shrunk = True
+        self.plan = smaller
+        self.leave()
         self._bring()
         self._warn(
             "The memory ran out, so the work goes on in smaller pieces, which is slower; nothing that was finished is "

@@ -171,7 +171,7 @@ def denoise(
             return free + guidance * (given - free)
 
         current = scheduler.step(attempt(work), timestep, current).prev_sample
-        _refuse_overflow(current, networks)
+        refuse_overflow(current, networks)
         progress(index + 1)
         check()
     return current.cpu().contiguous()
@@ -227,8 +227,14 @@ def decode(
     return attempt(work)
 
 
-def _refuse_overflow(latents: Tensor, networks: Networks) -> None:
-    """Never let values that are no numbers become depth."""
+def refuse_overflow(latents: Tensor, networks: Networks) -> None:
+    """Never let a window's latents [n, 4, h, w] become depth where they are no numbers.
+
+    Raises
+    ------
+    Failure
+        FAILED, see `overflow`.
+    """
     bad = ~torch.isfinite(latents).flatten(1).all(dim=1)
     if bool(bad.any()):
         raise overflow(networks, f"in {int(bad.sum())} of the {len(bad)} frames of a window")
