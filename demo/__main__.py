@@ -34,14 +34,16 @@ def main() -> int:
     if options.clip and not Path(options.clip).exists():
         parser.error(f"there is no {options.clip}")
     in_blender.enable_checkout()
-    from . import estimate, gallery, render
+    from benchmark_scenes import clips, render
+
+    from . import estimate, gallery
 
     started = time.monotonic()
     truth = None
     if options.clip:
         clip = Path(options.clip).absolute()
     else:
-        truth = render.rendered(render.DEMO)
+        truth = render.rendered(clips.CLIPS["courtyard"], render.OUTPUT)
         clip = truth / "rgb"
     folder = OUTPUT / ("courtyard" if truth else clip.stem)
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,9 +9,11 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
-from . import pictures, sheet, stage
+from benchmark_scenes import pictures, sheet
+from benchmark_scenes.sheet import Cell
+
+from . import stage
 from .estimate import Result
-from .sheet import Cell
 
 _ROW = 0.62  # of the picture's height: where the profile over time is taken
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +13,8 @@ import numpy as np
 from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
-from . import pictures
+from benchmark_scenes import pictures
+from benchmark_scenes.render import quiet
 
 
 @dataclass(frozen=True)
@@ -131,20 +130,6 @@ def plate_at(stage: Stage, made: dict[str, bpy.types.Node], frame: int) -> NDArr
         picture = pictures.read_png(Path(folder) / "plate.png")
     stage.scene.frame_set(kept)
     return picture
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what Blender prints while it renders from the terminal."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def _plain_renders(scene: bpy.types.Scene) -> None:

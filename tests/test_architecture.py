@@ -60,7 +60,7 @@ MAY_IMPORT_NETWORKS_LATE = (*NETWORK_ESTIMATORS, "inference/commands", "inferenc
 LONGEST_FILE = 400
 
 PACKAGE = ("operators", "panels", "scene", "inference")
-OURS = (*PACKAGE, "development", "demo", "benchmarks", "tests")
+OURS = (*PACKAGE, "development", "demo", "benchmark_scenes", "benchmarks", "tests")
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def late(path: Path) -> set[int]:
 
 def test_the_main_job_works_without_the_networks_packages():
     wrong = []
-    for path in [*PACKAGE_FILES, *files("demo", "development")]:
+    for path in [*PACKAGE_FILES, *files("demo", "benchmark_scenes", "development")]:
         place = path.relative_to(ROOT).as_posix()
         is_networks = any(place.startswith(f"{folder}/") for folder in NETWORK_ESTIMATORS)
         is_listed = any(place == f"{folder}/__init__.py" for folder in NETWORK_ESTIMATORS)
@@ -225,7 +225,7 @@ def test_a_file_is_a_small_room(path):
 
 def test_public_names_say_what_they_are():
     bare = []
-    for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development", "demo")]:
+    for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development", "demo", "benchmark_scenes")]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if path.name != "__init__.py" and not ast.get_docstring(tree):
             bare.append(f"{path.relative_to(ROOT)} has no docstring")

@@ -11,7 +11,8 @@ from bl_ext.dev.fathom.inference import client
 from bl_ext.dev.fathom.inference.job import Job
 from bl_ext.dev.fathom.scene import source
 
-from demo import render
+from benchmark_scenes import clips, render
+from benchmark_scenes.pictures import read_grey16
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def clip():
     """The courtyard, filmed in few and small frames; a render of the same scene that lies in build/ is used again."""
-    folder = render.rendered(render.SMALL)
+    folder = render.rendered(clips.QUICK["courtyard"], render.OUTPUT_QUICK)
     yield folder
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
 
@@ -52,8 +53,6 @@ def test_parallax_keeps_its_accuracy_on_the_courtyard(clip, inference_python, tm
 def test_the_truth_is_where_the_picture_is(clip):
     """The pavement in the rendered depth, brought into the world by the camera, lies at height 0 in every frame."""
     camera = json.loads((clip / "camera.json").read_text())
-    from demo.pictures import read_grey16
-
     for frame in (1, 24):
         depth = read_grey16(clip / "depth" / f"{frame:05d}.png") / 1000.0
         x, y = camera["width"] // 2, camera["height"] - 8

@@ -1,4 +1,4 @@
-"""The demo's scene: a walled courtyard, a camera that moves through it, and a ball that bounces across.
+"""A walled courtyard, a camera that moves through it, and a ball that bounces across.
 
 Everything is made from numbers with a fixed seed, in metres, z up; the camera looks along y. Depths run from 1.5 m
 to 60 m and the sky. The camera's path has no stretch without parallax, which `parallax` needs.
@@ -13,12 +13,8 @@ import bpy
 import numpy as np
 from mathutils import Euler, Vector
 
-from . import materials, shapes
+from . import light, materials, rigs, shapes
 
-BALL = "Ball"
-"""Name of the object that moves on its own."""
-LENS, SENSOR = 28.0, 36.0
-"""Focal length and sensor width in millimetres."""
 _HALF_WIDTH = 4.2
 
 
@@ -27,9 +23,7 @@ def build(*, frames: int) -> bpy.types.Scene:
 
     The path is the same for any number of frames; fewer frames are larger steps.
     """
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)  # unlike factory settings, keeps extensions
-    scene = bpy.context.scene
-    scene.frame_start, scene.frame_end, scene.render.fps = 1, frames, 24
+    scene = rigs.begin(frames)
     random = np.random.default_rng(7)
     _ground_and_walls()
     _far_view()
@@ -38,7 +32,7 @@ def build(*, frames: int) -> bpy.types.Scene:
     _bunting()
     _sky_and_sun(scene)
     _bouncing_ball(frames)
-    _camera(scene, frames)
+    rigs.camera(scene, frames, _path, lens=28.0)
     return scene
 
 
@@ -175,47 +169,15 @@ def _bunting() -> None:
 
 
 def _sky_and_sun(scene: bpy.types.Scene) -> None:
-    world = scene.world = bpy.data.worlds.new("Sky")
-    world.use_nodes = True
-    tree = world.node_tree
-    coordinates, split = tree.nodes.new("ShaderNodeTexCoord"), tree.nodes.new("ShaderNodeSeparateXYZ")
-    ramp = tree.nodes.new("ShaderNodeValToRGB")
-    stops = [(0.0, (0.95, 0.78, 0.58)), (0.12, (0.62, 0.72, 0.85)), (0.5, (0.16, 0.32, 0.62))]
-    ramp.color_ramp.elements.new(0.5)
-    for element, (position, colour) in zip(ramp.color_ramp.elements, stops, strict=True):
-        element.position, element.color = position, (*colour, 1.0)
-    clouds, cover, mix = (tree.nodes.new(f"ShaderNode{kind}") for kind in ("TexNoise", "MapRange", "Mix"))
-    stretch = tree.nodes.new("ShaderNodeMapping")
-    stretch.inputs["Scale"].default_value = (1.0, 1.0, 3.0)
-    clouds.inputs["Scale"].default_value, clouds.inputs["Detail"].default_value = 3.2, 8.0
-    cover.inputs["From Min"].default_value, cover.inputs["From Max"].default_value = 0.52, 0.72
-    mix.data_type = "RGBA"
-    colours = [socket for socket in mix.inputs if socket.type == "RGBA"]
-    colours[1].default_value = (0.98, 0.93, 0.86, 1.0)
-    link = tree.links.new
-    link(coordinates.outputs["Generated"], split.inputs["Vector"])
-    link(coordinates.outputs["Generated"], stretch.inputs["Vector"])
-    link(stretch.outputs["Vector"], clouds.inputs["Vector"])
-    link(clouds.outputs["Fac"], cover.inputs["Value"])
-    link(cover.outputs["Result"], mix.inputs["Factor"])
-    link(split.outputs["Z"], ramp.inputs["Fac"])
-    link(ramp.outputs["Color"], colours[0])
-    background = tree.nodes["Background"]
-    background.inputs["Strength"].default_value = 0.9
-    link(next(socket for socket in mix.outputs if socket.type == "RGBA"), background.inputs["Color"])
-    light = bpy.data.lights.new("Sun", "SUN")
-    light.energy, light.color, light.angle = 4.2, (1.0, 0.86, 0.68), math.radians(1.0)
-    sun = bpy.data.objects.new("Sun", light)
-    sun.rotation_euler = (math.radians(50), math.radians(8), math.radians(-38))
-    scene.collection.objects.link(sun)
+    light.sky(scene, [(0.0, (0.95, 0.78, 0.58)), (0.12, (0.62, 0.72, 0.85)), (0.5, (0.16, 0.32, 0.62))])
+    light.sun(scene, turn=(50, 8, -38), energy=4.2, colour=(1.0, 0.86, 0.68))
+    scene.view_settings.exposure = 0.55
 
 
 def _bouncing_ball(frames: int) -> None:
     radius = 0.36
-    ball = shapes.ball(BALL, materials.beach_ball("Beach ball"), centre=(0.0, 0.0, radius), radius=radius)
-    ball.pass_index = 1
-    for frame in range(1, frames + 1):
-        t = (frame - 1) / (frames - 1)
+    ball = shapes.ball("Ball", materials.beach_ball("Beach ball"), centre=(0.0, 0.0, radius), radius=radius)
+    for frame, t in rigs.times(frames):
         hop = abs(math.sin(2.5 * math.pi * t + 0.6))
         ball.location = (-2.0 + 3.6 * t, 1.6 - 1.2 * t, radius + 0.75 * hop * (1.0 - 0.4 * t))
         ball.rotation_euler = (0.4, 3.6 * t / radius, 0.3)
@@ -223,18 +185,6 @@ def _bouncing_ball(frames: int) -> None:
         ball.keyframe_insert("rotation_euler", frame=frame)
 
 
-def _camera(scene: bpy.types.Scene, frames: int) -> None:
-    data = bpy.data.cameras.new("Camera")
-    data.lens, data.sensor_width, data.clip_end = LENS, SENSOR, 500.0
-    camera = bpy.data.objects.new("Camera", data)
-    camera.rotation_mode = "QUATERNION"
-    scene.collection.objects.link(camera)
-    scene.camera = camera
-    for frame in range(1, frames + 1):
-        t = (frame - 1) / (frames - 1)
-        place = Vector((-0.85 + 1.7 * t, -5.2 + 1.3 * t, 1.55 + 0.05 * math.sin(9.0 * t) + 0.12 * t))
-        camera.location = place
-        aim = Vector((0.1 + 0.25 * t, 6.0, 1.72))
-        camera.rotation_quaternion = (aim - place).to_track_quat("-Z", "Y")
-        camera.keyframe_insert("location", frame=frame)
-        camera.keyframe_insert("rotation_quaternion", frame=frame)
+def _path(t: float) -> tuple[Vector, Vector]:
+    place = Vector((-0.85 + 1.7 * t, -5.2 + 1.3 * t, 1.55 + 0.05 * math.sin(9.0 * t) + 0.12 * t))
+    return place, Vector((0.1 + 0.25 * t, 6.0, 1.72))

@@ -1,0 +1,251 @@
+"""Rendering the benchmark's clips with Cycles, each with its truth beside it.
+
+A clip's folder has the layout `folder` of evaluation sets, and more than that layout asks for:
+
+``rgb/%05d.png``
+    The pictures, numbered from 1.
+``depth/%05d.png``
+    16 bits, planar Z in millimetres; 0 where there is none, which is the sky.
+``depth_exact/%05d.exr``
+    The same unrounded: channel ``Z``, float32, metres; infinite in the sky.
+``flow/%05d.exr``
+    Channels ``X`` and ``Y``, float32: pixels to the right and down from this frame to the next, see `motion.flow`.
+    None for the last frame of a shot.
+``dynamic/%05d.png``
+    255 on objects that move on their own at some time in the shot. Their shadows are no part of them.
+``camera.json``
+    ``width``, ``height``, ``fx``, ``fy``, ``cx``, ``cy`` (pixel centres at integers), ``fps``; ``frames``, each with
+    ``frame`` and ``c2w_opencv``, the camera-to-world matrix in metres, OpenCV axes; ``shots``, the first and last frame
+    of each. After a cut the world may be another one.
+
+The picture averages over each pixel; the truth is what the ray through the pixel's centre meets. There is no motion
+blur, which would blur the truth as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+import OpenEXR
+from mathutils import Matrix
+from numpy.typing import NDArray
+
+from . import motion
+from .clips import Clip, Shot
+from .pictures import write_png
+
+OUTPUT = Path(__file__).resolve().parent.parent / "build" / "benchmark"
+OUTPUT_QUICK = OUTPUT.with_name("benchmark-quick")
+FARTHEST = 65.535
+"""What 16 bits of millimetres hold, in metres."""
+_SHARED = ("clips", "light", "materials", "motion", "pictures", "render", "rigs", "shapes")
+
+
+def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print) -> Path:
+    """Folder of the rendered clip below `folder`, which is rendered unless an earlier run did so from the same scene.
+
+    Parameters
+    ----------
+    clip : Clip
+    folder : Path
+    report : callable
+        Takes a line about the progress now and then.
+    """
+    place, fingerprint = folder / clip.name, _fingerprint(clip)
+    if _is_finished(place, fingerprint):
+        return place
+    unfinished = folder / f".{clip.name}.{os.getpid()}.tmp"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _render(clip, unfinished, report)
+    (unfinished / "fingerprint.txt").write_text(fingerprint, encoding="utf-8")
+    if _is_finished(place, fingerprint):  # another process was faster
+        shutil.rmtree(unfinished)
+        return place
+    shutil.rmtree(place, ignore_errors=True)
+    unfinished.rename(place)
+    return place
+
+
+def _is_finished(place: Path, fingerprint: str) -> bool:
+    file = place / "fingerprint.txt"
+    return file.exists() and file.read_text(encoding="utf-8") == fingerprint
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """What is left of a clip, told every few frames; a frame is a picture and its truth."""
+
+    clip: Clip
+    report: Callable[[str], None]
+    started: float
+
+    def __call__(self, frame: int) -> None:
+        step = max(1, self.clip.frames // 10)
+        if frame % step == 0 or frame == self.clip.frames:
+            left = (time.monotonic() - self.started) / frame * (self.clip.frames - frame)
+            self.report(f"rendering {self.clip.name}: frame {frame} of {self.clip.frames}, {left:.0f} s left")
+
+
+def _render(clip: Clip, folder: Path, report: Callable[[str], None]) -> None:
+    for name in ("rgb", "depth", "depth_exact", "flow", "dynamic"):
+        (folder / name).mkdir(parents=True)
+    progress = _Progress(clip, report, time.monotonic())
+    frames, shots, matrices, first = [], [], [], 1
+    for shot in clip.shots:
+        scene = shot.build(frames=shot.frames)
+        _cycles(scene, clip)
+        matrices.append(calibration(scene.camera.data, clip.width, clip.height))
+        poses = _film(scene, shot, folder, first=first, matrix=matrices[-1], progress=progress)
+        frames += [{"frame": first + i, "c2w_opencv": pose.tolist()} for i, pose in enumerate(poses)]
+        shots.append([first, first + shot.frames - 1])
+        first += shot.frames
+    if any(not np.array_equal(matrix, matrices[0]) for matrix in matrices):
+        raise ValueError(f"the shots of {clip.name} have different lenses; a clip has one")
+    focal, (cx, cy) = matrices[0][0, 0], matrices[0][:2, 2]
+    camera = {"width": clip.width, "height": clip.height, "fx": focal, "fy": focal, "cx": cx, "cy": cy}
+    camera |= {"fps": scene.render.fps, "shots": shots, "frames": frames}
+    (folder / "camera.json").write_text(json.dumps(camera), encoding="utf-8")
+
+
+def _film(
+    scene: bpy.types.Scene, shot: Shot, folder: Path, *, first: int, matrix: motion.Matrix, progress: _Progress
+) -> list[motion.Matrix]:
+    """Render a shot, whose first frame is the clip's `first`; return the camera's poses."""
+    poses, moving = _movements(scene, shot.frames)
+    raw = folder / "raw.exr"
+    for i in range(shot.frames):
+        name = f"{first + i:05d}"
+        scene.frame_set(i + 1)
+        depth, index = _picture(scene, folder / "rgb" / f"{name}.png", raw)
+        write_png(folder / "depth" / f"{name}.png", _millimetres(depth))
+        _write_exr(folder / "depth_exact" / f"{name}.exr", Z=depth)
+        write_png(folder / "dynamic" / f"{name}.png", np.where(index > 0, 255, 0).astype(np.uint8))
+        if i + 1 < shot.frames:
+            moves = {n: path[i + 1] @ np.linalg.inv(path[i]) for n, path in moving.items()}
+            flow = motion.flow(depth, index, calibration=matrix, camera=poses[i], next_camera=poses[i + 1], moves=moves)
+            _write_exr(folder / "flow" / f"{name}.exr", X=flow[..., 0], Y=flow[..., 1])
+        progress(first + i)
+    raw.unlink()
+    return poses
+
+
+def camera_to_world(camera: bpy.types.Object) -> motion.Matrix:
+    """Camera-to-world matrix [4, 4] with OpenCV axes (x right, y down, z into the scene) of a Blender camera."""
+    return np.array(camera.matrix_world @ Matrix.Diagonal((1.0, -1.0, -1.0, 1.0)), np.float64)
+
+
+def calibration(camera: bpy.types.Camera, width: int, height: int) -> motion.Matrix:
+    """Pinhole calibration [3, 3] in pixels of a landscape picture, pixel centres at integers."""
+    focal = camera.lens / camera.sensor_width * width
+    return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
+
+
+def _movements(scene: bpy.types.Scene, frames: int) -> tuple[list[motion.Matrix], dict[int, list[motion.Matrix]]]:
+    """The camera's poses, and by number the places of all objects that move; renders know them by that number."""
+    things = [thing for thing in scene.objects if thing.type == "MESH"]
+    poses, places = [], {thing.name: [] for thing in things}
+    for frame in range(1, frames + 1):
+        scene.frame_set(frame)
+        poses.append(camera_to_world(scene.camera))
+        for thing in things:
+            places[thing.name].append(np.array(thing.matrix_world, np.float64))
+    moving = {}
+    for thing in things:
+        path = places[thing.name]
+        thing.pass_index = 0
+        if any(not np.array_equal(place, path[0]) for place in path):
+            thing.pass_index = len(moving) + 1
+            moving[thing.pass_index] = path
+    return poses, moving
+
+
+def _cycles(scene: bpy.types.Scene, clip: Clip) -> None:
+    """A clean picture from few samples: short paths, and the denoiser guided by colour and normals."""
+    render = scene.render
+    render.engine = "CYCLES"
+    render.resolution_x, render.resolution_y, render.resolution_percentage = clip.width, clip.height, 100
+    render.use_persistent_data = True
+    for name in dir(render):  # a date in a picture's file would make each render another
+        if name.startswith("use_stamp"):
+            setattr(render, name, False)
+    scene.cycles.device = "CPU"
+    scene.cycles.samples, scene.cycles.max_bounces = clip.samples, 2
+    scene.cycles.use_denoising = True
+    scene.cycles.use_adaptive_sampling = False
+    scene.cycles.use_animated_seed = True
+    scene.cycles.denoising_prefilter = "FAST"
+    scene.cycles.denoising_quality = "BALANCED"
+    scene.view_settings.view_transform = "AgX"
+    scene.view_settings.look = "AgX - Medium High Contrast"
+    layer = scene.view_layers[0]
+    layer.use_pass_z = layer.use_pass_object_index = True
+
+
+def _picture(scene: bpy.types.Scene, path: Path, raw: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Render a frame; planar Z in metres [H, W], infinite in the sky, and the number of the moving object [H, W].
+
+    Cycles takes both passes from a pixel's first sample, which goes through the pixel's centre.
+    """
+    settings = scene.render.image_settings
+    with quiet():
+        bpy.ops.render.render()
+        result = bpy.data.images["Render Result"]
+        settings.media_type, settings.file_format = "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER"
+        settings.color_depth = "32"
+        result.save_render(str(raw), scene=scene)
+        settings.media_type, settings.file_format, settings.color_mode = "IMAGE", "PNG", "RGB"
+        settings.color_depth = "8"
+        result.save_render(str(path), scene=scene)
+    with OpenEXR.File(str(raw), separate_channels=True) as file:
+        channels = {name: channel.pixels for part in file.parts for name, channel in part.channels.items()}
+        depth = next(pixels for name, pixels in channels.items() if name.endswith("Depth.Z"))
+        index = next(pixels for name, pixels in channels.items() if name.endswith("Object Index.X"))
+        return np.where(depth > 1e9, np.float32(np.inf), depth), np.round(index).astype(np.int32)
+
+
+def _millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    near = np.isfinite(depth)
+    if np.any(depth[near] > FARTHEST):
+        raise ValueError(f"a surface is {depth[near].max():.1f} m away; 16 bits of millimetres hold {FARTHEST} m")
+    return np.where(near, np.round(np.where(near, depth, 0.0) * 1000.0), 0).astype(np.uint16)
+
+
+def _write_exr(path: Path, **channels: NDArray[np.float32]) -> None:
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with OpenEXR.File(header, {name: np.ascontiguousarray(values) for name, values in channels.items()}) as file:
+        file.write(str(path))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what Blender prints while it renders from the terminal."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _fingerprint(clip: Clip) -> str:
+    """Hash of everything that the files depend on."""
+    takes = [(shot.build.__module__, shot.build.__qualname__, shot.frames) for shot in clip.shots]
+    digest = hashlib.sha256(repr((clip.width, clip.height, clip.samples, takes, bpy.app.version_string)).encode())
+    modules = {Path(sys.modules[module].__file__) for module, _, _ in takes}
+    for file in sorted(modules | {Path(__file__).parent / f"{name}.py" for name in _SHARED}):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
