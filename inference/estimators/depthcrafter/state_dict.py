@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,7 +17,17 @@ _NOT_NEEDED = ("position_ids",)
 """Ends of names of tensors that older files carry and today's networks compute."""
 
 
-def read_into(network: torch.nn.Module, path: Path) -> None:
+Naming = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
+"""Called with the names that a file holds, gives the file's names of each of the network's tensors. Where there are
+several, they must hold the same; what is not mentioned is not used."""
+
+
+def todays_names(held: Sequence[str]) -> dict[str, list[str]]:
+    """The `Naming` of what diffusers and transformers have written, now or formerly."""
+    return {_current(name): [name] for name in held if not name.endswith(_NOT_NEEDED)}
+
+
+def read_into(network: torch.nn.Module, path: Path, *, naming: Naming = todays_names) -> None:
     """Fill a network, whose parameters may be on the meta device, from a file; the dtype becomes the file's.
 
     Raises
@@ -26,13 +36,18 @@ def read_into(network: torch.nn.Module, path: Path) -> None:
         MISSING: the file is not there, is broken, or holds other tensors than the network has; the sentence names
         the first of them.
     """
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    tensors = {}
     try:
         with safe_open(path, framework="pt") as file:
-            held = list(file.keys())
-            names = {_current(name): name for name in held if not name.endswith(_NOT_NEEDED)}
-            _compare(wanted, {name: tuple(file.get_slice(old).get_shape()) for name, old in names.items()}, path)
-            tensors = {name: file.get_tensor(old) for name, old in names.items()}
+            names = naming(list(file.keys()))
+            found = {name: {old: file.get_slice(old).get_shape() for old in olds} for name, olds in names.items()}
+            _compare(wanted, found, path)
+            for name, (old, *others) in names.items():
+                tensors[name] = file.get_tensor(old)
+                for other in others:
+                    if not torch.equal(tensors[name], file.get_tensor(other)):
+                        raise damaged(path, f"its tensors {old} and {other} should be the same and are not")
     except (OSError, SafetensorError) as error:
         raise damaged(path, str(error)) from error
     network.load_state_dict(tensors, assign=True)
@@ -47,20 +62,21 @@ def damaged(path: Path, reason: str) -> Failure:
     )
 
 
-def _compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
-    """Refuse a file whose tensors are not exactly the network's."""
+def _compare(wanted: Mapping[str, list[int]], found: Mapping[str, Mapping[str, list[int]]], path: Path) -> None:
+    """Refuse a file whose tensors are not exactly the network's; `found` has shapes by the file's own names."""
     for name, shape in wanted.items():
         if name not in found:
             raise damaged(path, f"it lacks the tensor {name}, so it belongs to another network")
-        if found[name] != shape:
-            raise damaged(
-                path,
-                f"its tensor {name} has the shape {list(found[name])} and the network's has {list(shape)}, so it "
-                "belongs to another network",
-            )
-    for name in found:
+        for old, other in found[name].items():
+            if other != shape:
+                raise damaged(
+                    path,
+                    f"its tensor {old} has the shape {other} and the network's has {shape}, so it belongs to another "
+                    "network",
+                )
+    for name, olds in found.items():
         if name not in wanted:
-            raise damaged(path, f"it holds the tensor {name}, which the network does not have")
+            raise damaged(path, f"it holds the tensor {next(iter(olds))}, which the network does not have")
 
 
 def _current(name: str) -> str:

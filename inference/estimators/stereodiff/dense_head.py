@@ -13,7 +13,8 @@ from torch.nn import functional
 
 LEVELS = (96, 192, 384, 768)
 """Channels of the four levels, from 4 times the patches' resolution to half of it."""
-_WIDTH, _NARROW = 256, 128
+WIDTH = 256
+"""Channels in which they are joined."""
 
 
 class DenseHead(nn.Module):
@@ -23,11 +24,15 @@ class DenseHead(nn.Module):
     ----------
     widths : sequence of int
         Channels of the four states that it takes.
+    levels : sequence of int
+        Of the four levels, see `LEVELS`.
+    width : int
+        See `WIDTH`.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], *, levels: Sequence[int] = LEVELS, width: int = WIDTH) -> None:
         super().__init__()
-        self.dpt = _Pyramid(widths)
+        self.dpt = _Pyramid(widths, levels, width)
 
     def forward(self, states: Sequence[Tensor], rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """Points and confidences.
@@ -52,24 +57,25 @@ class DenseHead(nn.Module):
 
 
 class _Pyramid(nn.Module):
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], levels: Sequence[int], width: int) -> None:
         super().__init__()
-        first, second, third, fourth = (nn.Conv2d(width, level, 1) for width, level in zip(widths, LEVELS))
+        narrow = width // 2
+        first, second, third, fourth = (nn.Conv2d(given, level, 1) for given, level in zip(widths, levels))
         self.act_postprocess = nn.ModuleList(
             [
-                nn.Sequential(first, nn.ConvTranspose2d(LEVELS[0], LEVELS[0], 4, stride=4)),
-                nn.Sequential(second, nn.ConvTranspose2d(LEVELS[1], LEVELS[1], 2, stride=2)),
+                nn.Sequential(first, nn.ConvTranspose2d(levels[0], levels[0], 4, stride=4)),
+                nn.Sequential(second, nn.ConvTranspose2d(levels[1], levels[1], 2, stride=2)),
                 nn.Sequential(third),
-                nn.Sequential(fourth, nn.Conv2d(LEVELS[3], LEVELS[3], 3, stride=2, padding=1)),
+                nn.Sequential(fourth, nn.Conv2d(levels[3], levels[3], 3, stride=2, padding=1)),
             ]
         )
-        self.scratch = _Fusions()
+        self.scratch = _Fusions(levels, width)
         self.head = nn.Sequential(
-            nn.Conv2d(_WIDTH, _NARROW, 3, padding=1),
+            nn.Conv2d(width, narrow, 3, padding=1),
             _Doubling(),
-            nn.Conv2d(_NARROW, _NARROW, 3, padding=1),
+            nn.Conv2d(narrow, narrow, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(_NARROW, 4, 1),
+            nn.Conv2d(narrow, 4, 1),
         )
 
     def forward(self, states: Sequence[Tensor], rows: int, columns: int) -> Tensor:
@@ -85,23 +91,23 @@ class _Pyramid(nn.Module):
 
 
 class _Fusions(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, levels: Sequence[int], width: int) -> None:
         super().__init__()
-        self.layer_rn = nn.ModuleList([nn.Conv2d(level, _WIDTH, 3, padding=1, bias=False) for level in LEVELS])
-        self.refinenet1 = _Fusion()
-        self.refinenet2 = _Fusion()
-        self.refinenet3 = _Fusion()
-        self.refinenet4 = _Fusion()
+        self.layer_rn = nn.ModuleList([nn.Conv2d(level, width, 3, padding=1, bias=False) for level in levels])
+        self.refinenet1 = _Fusion(width)
+        self.refinenet2 = _Fusion(width)
+        self.refinenet3 = _Fusion(width)
+        self.refinenet4 = _Fusion(width)
 
 
 class _Fusion(nn.Module):
     """Joins a coarser level, made finer, with the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.resConfUnit1 = _Residual()
-        self.resConfUnit2 = _Residual()
-        self.out_conv = nn.Conv2d(_WIDTH, _WIDTH, 1)
+        self.resConfUnit1 = _Residual(width)
+        self.resConfUnit2 = _Residual(width)
+        self.out_conv = nn.Conv2d(width, width, 1)
 
     def forward(self, coarse: Tensor, fine: Tensor | None = None) -> Tensor:
         joined = coarse if fine is None else coarse + self.resConfUnit1(fine)
@@ -109,10 +115,10 @@ class _Fusion(nn.Module):
 
 
 class _Residual(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
-        self.conv2 = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, given: Tensor) -> Tensor:
         return given + self.conv2(functional.relu(self.conv1(functional.relu(given))))

@@ -4,12 +4,13 @@ Zhang et al. 2024, is the same network with other weights).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from .dense_head import DenseHead
+from .dense_head import LEVELS, WIDTH, DenseHead
 from .transformer_blocks import DecoderBlock, EncoderBlock, Rotation, norm
 
 PATCH = 16
@@ -17,6 +18,11 @@ _HOOKS = (6, 9, 12)
 """The layers of a decoder that its head sees, beside the encoder's result."""
 
 Points = tuple[Tensor, Tensor, Tensor, Tensor]
+Check = Callable[[], None]
+
+
+def _never() -> None:
+    """Does not stop."""
 
 
 class PairNetwork(nn.Module):
@@ -27,7 +33,9 @@ class PairNetwork(nn.Module):
     encoder_dim, encoder_depth, encoder_heads : int
         Width, blocks and attention heads of the encoder.
     decoder_dim, decoder_depth, decoder_heads : int
-        Of each of the two decoders; 12 blocks or more, for the head looks at the 12th.
+        Of each of the two decoders; 12 blocks, for the head looks at the 12th.
+    head_levels, head_width
+        See `DenseHead`.
     """
 
     def __init__(
@@ -39,6 +47,8 @@ class PairNetwork(nn.Module):
         decoder_dim: int = 768,
         decoder_depth: int = 12,
         decoder_heads: int = 12,
+        head_levels: Sequence[int] = LEVELS,
+        head_width: int = WIDTH,
     ) -> None:
         super().__init__()
         if decoder_depth != _HOOKS[-1]:
@@ -52,8 +62,8 @@ class PairNetwork(nn.Module):
         self.dec_blocks2 = nn.ModuleList([DecoderBlock(decoder_dim, decoder_heads) for _ in range(decoder_depth)])
         self.dec_norm = norm(decoder_dim)
         widths = (encoder_dim, *(decoder_dim for _ in _HOOKS))
-        self.downstream_head1 = DenseHead(widths)
-        self.downstream_head2 = DenseHead(widths)
+        self.downstream_head1 = DenseHead(widths, levels=head_levels, width=head_width)
+        self.downstream_head2 = DenseHead(widths, levels=head_levels, width=head_width)
 
     def forward(self, image1: Tensor, image2: Tensor) -> Points:
         """Points of two pictures.
@@ -74,10 +84,11 @@ class PairNetwork(nn.Module):
         """
         return self.decode(self.encode(image1), self.encode(image2), image1.shape[-2], image1.shape[-1])
 
-    def encode(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor, check: Check = _never) -> Tensor:
         """What the encoder sees in pictures [B, 3, H, W], [B, H / 16 * W / 16, encoder_dim].
 
-        It sees each picture alone, so a frame is encoded once for all pairs that it is in.
+        It sees each picture alone, so a frame is encoded once for all pairs that it is in. `check` is called between
+        layers and may raise to stop.
 
         Raises
         ------
@@ -90,16 +101,18 @@ class PairNetwork(nn.Module):
         rotation = Rotation(height // PATCH, width // PATCH, self._head_dims[0], image.device)
         states = self.patch_embed(image)
         for block in self.enc_blocks:
+            check()
             states = block(states, rotation)
         return self.enc_norm(states)
 
-    def decode(self, states1: Tensor, states2: Tensor, height: int, width: int) -> Points:
+    def decode(self, states1: Tensor, states2: Tensor, height: int, width: int, check: Check = _never) -> Points:
         """Points of pairs of encoded pictures; see `forward` and `encode`."""
         rows, columns = height // PATCH, width // PATCH
         rotation = Rotation(rows, columns, self._head_dims[1], states1.device)
         first, second = self.decoder_embed(states1), self.decoder_embed(states2)
         seen1, seen2 = [states1], [states2]
         for index, (block1, block2) in enumerate(zip(self.dec_blocks, self.dec_blocks2), start=1):
+            check()
             # both from the layer before: the two decoders run side by side
             first, second = block1(first, second, rotation), block2(second, first, rotation)
             if index in _HOOKS:
@@ -108,7 +121,9 @@ class PairNetwork(nn.Module):
                 seen2.append(self.dec_norm(second) if last else second)
         # exponentials: in half precision far points would overflow
         with _without_autocast(states1.device):
+            check()
             points1, confidences1 = self.downstream_head1([state.float() for state in seen1], rows, columns)
+            check()
             points2, confidences2 = self.downstream_head2([state.float() for state in seen2], rows, columns)
         return points1, confidences1, points2, confidences2
 
