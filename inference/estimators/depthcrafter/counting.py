@@ -66,16 +66,21 @@ def work(networks: Networks, task: Task) -> Work:
     return Work(**_count(networks, task, PLAIN), own=_count(networks, task, OWN))
 
 
-def cards(networks: Networks, task: Task) -> list[Card]:
-    """The plans for cards of common sizes of which nothing else takes any memory."""
-    case = demand.Case(
+def case(networks: Networks, task: Task, kind: str = "cuda") -> demand.Case:
+    """What a task is for the plan of memory; `networks` on ``meta``."""
+    return demand.Case(
         networks=networks,
         width=task.width,
         height=task.height,
         window=task.window,
         decode_chunk=task.decode_chunk,
         guided=task.guidance > 1,
+        kind=kind,
     )
+
+
+def cards(case: demand.Case) -> list[Card]:
+    """The plans for cards of common sizes of which nothing else takes any memory."""
     found = []
     for size in CARDS:
         try:
@@ -89,39 +94,46 @@ def cards(networks: Networks, task: Task) -> list[Card]:
     return found
 
 
-def _count(networks: Networks, task: Task, forward: Forward) -> dict[str, float]:
-    rows, columns = task.height // 8, task.width // 8
-    common: dict[str, Any] = {"device": demand.META, "attempt": lambda work: work(Plan())}
+def parts(
+    networks: Networks, *, width: int, height: int, window: int, decode_chunk: int, forward: Forward = OWN
+) -> dict[str, float]:
+    """Operations for each frame of the stages; `networks` on ``meta``.
+
+    Returns
+    -------
+    dict
+        ``clip``, ``encode`` (without CLIP), ``step`` (one pass through the UNet) and ``decode``.
+    """
+    rows, columns = height // 8, width // 8
+    common: dict[str, Any] = {"device": demand.META, "attempt": lambda work: work(Plan()), "forward": forward}
 
     def on_meta(*shape: int) -> torch.Tensor:
         return torch.empty(shape, device=demand.META)
 
     def denoise() -> object:
-        latents = on_meta(task.window, 4, rows, columns)
-        tokens = on_meta(task.window, networks.image_encoder.config.projection_dim)
-        return stages.denoise(
-            networks,
-            latents,
-            stages.Encoded(latents, tokens),
-            steps=1,
-            guidance=1.0,
-            noise_augmentation=0.0,
-            forward=forward,
-            **common,
-        )
+        latents = on_meta(window, 4, rows, columns)
+        tokens = on_meta(window, networks.image_encoder.config.projection_dim)
+        told = stages.Encoded(latents, tokens)
+        return stages.denoise(networks, latents, told, steps=1, guidance=1.0, noise_augmentation=0.0, **common)
 
-    pictures = on_meta(ENCODE_GRID, 3, task.height, task.width)
+    pictures = on_meta(ENCODE_GRID, 3, height, width)
     clip = accounting.flops(lambda: embed(networks.image_encoder, pictures)) / ENCODE_GRID
-    encode = accounting.flops(lambda: stages.encode(networks, pictures, pictures, forward=forward, **common))
-    step = accounting.flops(denoise) / task.window
-    latents = on_meta(task.decode_chunk, 4, rows, columns)
-    decode = accounting.flops(lambda: stages.decode(networks, latents, forward=forward, **common))
+    encode = accounting.flops(lambda: stages.encode(networks, pictures, pictures, **common)) / ENCODE_GRID
+    step = accounting.flops(denoise) / window
+    latents = on_meta(decode_chunk, 4, rows, columns)
+    decode = accounting.flops(lambda: stages.decode(networks, latents, **common)) / decode_chunk
+    return {"clip": clip, "encode": encode - clip, "step": step, "decode": decode}
+
+
+def _count(networks: Networks, task: Task, forward: Forward) -> dict[str, float]:
+    each = parts(
+        networks,
+        width=task.width,
+        height=task.height,
+        window=task.window,
+        decode_chunk=task.decode_chunk,
+        forward=forward,
+    )
     denoised = sum(map(len, windows.segments(task.frames, task.window, task.overlap)))
     passes = task.steps * (2 if task.guidance > 1 else 1) * denoised / task.frames
-    return {
-        "clip": clip,
-        "encode": encode / ENCODE_GRID - clip,
-        "step": step,
-        "denoise": step * passes,
-        "decode": decode / task.decode_chunk,
-    }
+    return each | {"denoise": each["step"] * passes}

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...faults import Failure
 from . import noise, stages, windows
+from .benchmark_clip import NOISE, Clip
 from .device import release, synchronise
-from .embedding import embed
 from .execution.forward import OWN, PLAIN, Forward
 from .execution.plan import Plan
-from .meter import Meter, Peak
+from .meter import Peak, figures, repeated
 from .networks import Networks
-from .pipeline import ENCODE_GRID
-from .placement import Placement
 
-NOISE = 0.02
-T = TypeVar("T")
 Tell = Callable[[str], None]
 
 
@@ -68,14 +63,14 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """The numbers, per frame where they are."""
-        frames = len(self.disparity)
-        each = {stage: 1000 * seconds / frames for stage, seconds in self.seconds.items()}
-        return {
-            "ms_per_frame": each | {"all": sum(each.values())},
-            "first_seconds": self.first_seconds,
-            "peak_bytes": {stage: vars(peak) for stage, peak in self.peaks.items()},
-            "finite": bool(torch.isfinite(self.latents).all() and torch.isfinite(self.disparity).all()),
-        }
+        finite = bool(torch.isfinite(self.latents).all() and torch.isfinite(self.disparity).all())
+        return figures(
+            self.seconds,
+            self.peaks,
+            frames=len(self.disparity),
+            first_seconds=self.first_seconds,
+            finite=finite,
+        )
 
 
 def measure(
@@ -90,15 +85,14 @@ def measure(
     first = time.perf_counter() - first
     seconds, peaks = {}, {}
     tell("CLIP")
-    seconds["clip"], peaks["clip"], _ = runner.repeated(runner.clip)
+    seconds["clip"], _, _ = repeated(runner.clip, task.repeats, place)
     tell("Encoding")
-    both, peaks["encode"], encoded = runner.repeated(runner.encode)
+    both, peaks["encode"], encoded = repeated(runner.encode, task.repeats, place)
     seconds["encode"] = max(both - seconds["clip"], 0.0)
     tell("Denoising")
-    seconds["denoise"], peaks["denoise"], latents = runner.repeated(lambda: runner.denoise(encoded))
+    seconds["denoise"], peaks["denoise"], latents = repeated(lambda: runner.denoise(encoded), task.repeats, place)
     tell("Decoding")
-    seconds["decode"], peaks["decode"], disparity = runner.repeated(lambda: runner.decode(latents))
-    del peaks["clip"]
+    seconds["decode"], peaks["decode"], disparity = repeated(lambda: runner.decode(latents), task.repeats, place)
     return Result(seconds=seconds, first_seconds=first, peaks=peaks, latents=latents, disparity=disparity)
 
 
@@ -121,61 +115,35 @@ def measure_plain(networks: Networks, task: Task, place: torch.device, *, tell: 
         return None
 
 
-class _Runner:
+class _Runner(Clip):
     """The stages over a whole clip, as `pipeline` runs them, with random pictures."""
 
     def __init__(self, networks: Networks, task: Task, place: torch.device, plan: Plan, forward: Forward) -> None:
-        self._networks, self._task, self._place, self._forward = networks, task, place, forward
-        self._placement = Placement(networks, place, plan, smaller=lambda plan: None, warn=lambda message: None)
-        generator = torch.Generator().manual_seed(0)
-        coarse = torch.rand(ENCODE_GRID, 3, task.height // 64, task.width // 64, generator=generator)
-        self._pictures = torch.nn.functional.interpolate(coarse, (task.height, task.width), mode="bilinear")
-        self._grain = NOISE * noise.pixel_noise(generator, ENCODE_GRID, task.height, task.width)
-        self._pool = noise.latent_noise(generator, task.window, task.height, task.width)
+        super().__init__(
+            networks,
+            place,
+            plan,
+            width=task.width,
+            height=task.height,
+            frames=task.frames,
+            decode_chunk=task.decode_chunk,
+            forward=forward,
+        )
+        self._task = task
+        self._pool = noise.latent_noise(self.generator, task.window, task.height, task.width)
         self._segments = windows.segments(task.frames, task.window, task.overlap)
-        self._common: dict[str, Any] = {"device": place, "attempt": self._placement.attempt}
 
     def first(self) -> None:
         """One chunk or window through each stage."""
-        with self._placement.during("encode"):
-            piece = self._encoded(min(ENCODE_GRID, self._task.frames))
-        repeat = -(-self._task.window // len(piece))
-        conditions = stages.Encoded.joined([piece] * repeat)[: self._task.window]
-        with self._placement.during("denoise"):
+        conditions = self.encode_window(self._task.window)
+        with self.placement.during("denoise"):
             latents = self._denoised(self._pool, conditions, steps=1)
-        with self._placement.during("decode"):
-            stages.decode(
-                self._networks, latents[: self._task.decode_chunk], forward=self._forward, **self._common
-            ).cpu()
-
-    def repeated(self, work: Callable[[], T]) -> tuple[float, Peak, T]:
-        """Median seconds, the peak of memory, and the result."""
-        seconds: list[float] = []
-        with Meter(self._place) as meter:
-            for _ in range(self._task.repeats):
-                synchronise(self._place)
-                start = time.perf_counter()
-                result = work()
-                synchronise(self._place)
-                seconds.append(time.perf_counter() - start)
-        return statistics.median(seconds), meter.peak(), result
-
-    def clip(self) -> None:
-        """CLIP's embeddings of all frames."""
-        with self._placement.during("encode"):
-            for count in self._batches(ENCODE_GRID):
-                embed(self._networks.image_encoder, self._pictures[:count].to(self._place))
-
-    def encode(self) -> stages.Encoded:
-        """Everything that is told of the frames."""
-        with self._placement.during("encode"):
-            pieces = [self._encoded(count) for count in self._batches(ENCODE_GRID)]
-        return stages.Encoded.joined(pieces)
+        self.decode(latents, most=1)
 
     def denoise(self, encoded: stages.Encoded) -> Tensor:
         """All segments, joined."""
         task, latents = self._task, torch.empty(0)
-        with self._placement.during("denoise"):
+        with self.placement.during("denoise"):
             for index, segment in enumerate(self._segments):
                 conditions = encoded[segment.start : segment.stop]
                 latents = windows.extended(
@@ -185,43 +153,20 @@ class _Runner:
                     overlap=task.overlap,
                     anchor=True,
                     stitch=True,
-                    sigmas=stages.first_sigmas(self._networks, task.steps),
+                    sigmas=stages.first_sigmas(self.networks, task.steps),
                     denoise=partial(self._denoised, conditions=conditions, steps=task.steps),
                 )
         return latents
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """All chunks."""
-        chunk = self._task.decode_chunk
-        with self._placement.during("decode"):
-            return torch.cat(
-                [
-                    stages.decode(
-                        self._networks, latents[start : start + chunk], forward=self._forward, **self._common
-                    ).cpu()
-                    for start in range(0, self._task.frames, chunk)
-                ]
-            )
-
-    def _batches(self, size: int) -> list[int]:
-        return [min(size, self._task.frames - start) for start in range(0, self._task.frames, size)]
-
-    def _encoded(self, count: int) -> stages.Encoded:
-        piece = stages.encode(
-            self._networks, self._pictures[:count], self._grain[:count], forward=self._forward, **self._common
-        )
-        return stages.Encoded(piece.latents.cpu(), piece.embeddings.cpu())
-
     def _denoised(self, first: Tensor, conditions: stages.Encoded, *, steps: int) -> Tensor:
         return stages.denoise(
-            self._networks,
+            self.networks,
             first,
             conditions,
             steps=steps,
             guidance=self._task.guidance,
             noise_augmentation=NOISE,
-            forward=self._forward,
-            **self._common,
+            **self.common,
         )
 
 

@@ -6,14 +6,16 @@ import os
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import torch
 
 from .device import name, synchronise
 
+T = TypeVar("T")
 _EVERY = 0.02
 """Seconds between two looks at the process' memory."""
 
@@ -32,6 +34,10 @@ class Peak:
 
     allocated: int | None
     reserved: int
+
+    def held(self, program: int) -> int:
+        """What the work itself took, `program` being what the process had before."""
+        return self.allocated or self.reserved - program
 
 
 class Meter:
@@ -71,6 +77,32 @@ class Meter:
             self._most = max(self._most, _held(self._place))
             if self._ended.wait(_EVERY):
                 return
+
+
+def repeated(work: Callable[[], T], repeats: int, place: torch.device) -> tuple[float, Peak, T]:
+    """Do something several times: the median of the seconds, the peak of memory, and the last result."""
+    seconds: list[float] = []
+    with Meter(place) as meter:
+        for _ in range(repeats):
+            synchronise(place)
+            start = time.perf_counter()
+            result = work()
+            synchronise(place)
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), meter.peak(), result
+
+
+def figures(
+    seconds: dict[str, float], peaks: dict[str, Peak], *, frames: int, first_seconds: float, finite: bool
+) -> dict[str, Any]:
+    """What was measured of stages over a clip of so many frames, per frame where it is time, as JSON has it."""
+    each = {stage: 1000 * took / frames for stage, took in seconds.items()}
+    return {
+        "ms_per_frame": each | {"all": sum(each.values())},
+        "first_seconds": first_seconds,
+        "peak_bytes": {stage: vars(peak) for stage, peak in peaks.items()},
+        "finite": finite,
+    }
 
 
 def program_bytes(place: torch.device) -> int:

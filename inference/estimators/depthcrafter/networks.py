@@ -156,8 +156,7 @@ def random_networks(
     for part in CLASSES:
         network = _empty(part, dict(config[part]))
         if generator is not None:
-            for name, parameter in list(network.named_parameters()):
-                _assign(network, name, _made_up(name, parameter.shape, generator, dtype))
+            make_up(network, generator, dtype)
         found[part] = network
     scheduler = EulerDiscreteScheduler.from_config(dict(config["scheduler"]))
     return Networks(**found, scheduler=scheduler).prepared(device, dtype)
@@ -171,17 +170,22 @@ def _empty(part: str, config: dict[str, Any]) -> Any:
         return CLASSES[part].from_config(config)
 
 
+def make_up(network: torch.nn.Module, generator: torch.Generator, dtype: torch.dtype) -> None:
+    """Give a network without weights random ones, on the generator's device.
+
+    They keep the size of what flows through a layer about the same, so that half precision stays finite.
+    """
+    for name, parameter in list(network.named_parameters()):
+        owner, _, last = name.rpartition(".")
+        values = _made_up(last, parameter.shape, generator, dtype)
+        setattr(network.get_submodule(owner), last, torch.nn.Parameter(values, requires_grad=False))
+
+
 def _made_up(name: str, shape: torch.Size, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
-    """Values that keep the size of what flows through a layer about the same, so that half precision stays finite."""
     values = torch.empty(shape, device=generator.device, dtype=dtype)
     if len(shape) < 2:
-        return values.fill_(1.0 if name.endswith("weight") else 0.0)
+        return values.fill_(1.0 if name == "weight" else 0.0)
     return values.normal_(generator=generator).mul_(1 / math.sqrt(math.prod(shape[1:])))
-
-
-def _assign(network: torch.nn.Module, name: str, values: torch.Tensor) -> None:
-    owner, _, last = name.rpartition(".")
-    setattr(network.get_submodule(owner), last, torch.nn.Parameter(values, requires_grad=False))
 
 
 def read_config(path: Path) -> dict[str, Any]:
