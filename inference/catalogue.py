@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class ParameterFacts:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    depth_sequence: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,26 @@ class Lack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VariantFacts:
+    """A way of running an estimator that needs less, chosen by one parameter.
+
+    Attributes
+    ----------
+    parameter : str
+    value : Any
+        What it must be; None: anything but its default.
+    default_size : int or None
+        None: the estimator's.
+    lacks : tuple of Lack
+    """
+
+    parameter: str
+    value: Any = None
+    default_size: int | None = None
+    lacks: tuple[Lack, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class EstimatorFacts:
     """An estimator for the artist to choose.
 
@@ -59,6 +81,8 @@ class EstimatorFacts:
         What it needs and does not find; empty where it can run.
     notes : tuple of Lack
         What it would be better or faster with.
+    variants : tuple of VariantFacts
+        The first that the parameters choose holds.
     """
 
     name: str
@@ -69,6 +93,17 @@ class EstimatorFacts:
     parameters: tuple[ParameterFacts, ...] = ()
     lacks: tuple[Lack, ...] = ()
     notes: tuple[Lack, ...] = ()
+    variants: tuple[VariantFacts, ...] = ()
+
+    def chosen(self, parameters: Mapping[str, Any]) -> EstimatorFacts:
+        """The facts as parameters make them; what is not named has its default."""
+        defaults = {parameter.name: parameter.default for parameter in self.parameters}
+        for variant in self.variants:
+            default = defaults.get(variant.parameter)
+            value = parameters.get(variant.parameter, default)
+            if value == variant.value if variant.value is not None else value != default:
+                return replace(self, lacks=variant.lacks, default_size=variant.default_size or self.default_size)
+        return self
 
 
 EMBEDDED = EstimatorFacts(

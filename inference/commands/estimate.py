@@ -8,7 +8,7 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import events, exit_codes
 from ..camera import Camera
@@ -18,6 +18,7 @@ from . import stoppable
 from .display import Display
 
 if TYPE_CHECKING:
+    from ..estimators.base import EstimatorInfo
     from ..run.stop import Stop
 
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
@@ -36,6 +37,10 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--seed", metavar="N", type=int, help="for what is random in the estimator (default: 0)")
     verb.add_argument(
         "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
+    )
+    verb.add_argument("--stage", metavar="NAME", help="for stereodiff: 1 for stereo matching alone (default: both)")
+    verb.add_argument(
+        "--stage1-from", metavar="DIR", help="for stereodiff: refine this depth sequence in the place of stage 1"
     )
     verb.add_argument(
         "--focal-length", metavar="LENGTH", help="in pixels of the plate (850), or in millimetres (35mm) with a sensor"
@@ -74,7 +79,6 @@ def _job(options: argparse.Namespace) -> Job:
         raise Failure(exit_codes.USAGE, "The verb estimate takes a CLIP and --output DIR, or --job FILE.")
     from ..estimators import registry
     from ..media.source import describe
-    from ..run.parameters import parse
 
     estimator = options.estimator or "parallax"
     source = describe(options.clip)
@@ -91,7 +95,7 @@ def _job(options: argparse.Namespace) -> Job:
         first_frame=first,
         last_frame=last,
         estimator=estimator,
-        parameters=parse(registry.info(estimator), options.parameter),
+        parameters=_parameters(options, registry.info(estimator)),
         size=options.size,
         full_size=options.full_size,
         seed=options.seed or 0,
@@ -109,6 +113,8 @@ def _job_of_file(options: argparse.Namespace) -> Job:
         "--full-size": options.full_size,
         "--seed": options.seed,
         "--parameter": options.parameter,
+        "--stage": options.stage,
+        "--stage1-from": options.stage1_from,
         "--focal-length": options.focal_length,
         "--sensor-width": options.sensor_width,
         "--colorspace": options.colorspace,
@@ -120,6 +126,28 @@ def _job_of_file(options: argparse.Namespace) -> Job:
         raise Failure(exit_codes.USAGE, f"A job file says everything about the clip, so {both[0]} has no place here.")
     job = load(options.job)
     return with_output(job, str(Path(options.output).absolute())) if options.output else job
+
+
+def _parameters(options: argparse.Namespace, info: EstimatorInfo) -> dict[str, Any]:
+    """The parameters that are named, also by options of their own."""
+    from ..run.parameters import parse
+
+    named = {"--stage": ("stage", options.stage), "--stage1-from": ("stage1_from", options.stage1_from)}
+    texts = list(options.parameter)
+    given = {text.partition("=")[0].strip() for text in texts}
+    for option, (name, value) in named.items():
+        if value is None:
+            continue
+        if name not in {parameter.name for parameter in info.parameters}:
+            raise Failure(
+                exit_codes.USAGE,
+                f"{option} has no place here, for the estimator {info.name} has no such stages.",
+                cure="Leave it out, or choose the estimator stereodiff.",
+            )
+        if name in given:
+            raise Failure(exit_codes.USAGE, f"{option} and --parameter {name} say the same; leave out either.")
+        texts.append(f"{name}={value}")
+    return parse(info, texts)
 
 
 def _range(text: str | None) -> tuple[int | None, int | None]:

@@ -16,12 +16,16 @@ from ..estimators.base import EstimatorInfo, Parameter
 
 @dataclass(frozen=True, kw_only=True)
 class _Listed:
-    """An estimator, what it lacks here, and what it would be better with; without facts where it is broken."""
+    """An estimator, what it lacks here, and what it would be better with; without facts where it is broken.
+
+    `variants` has what each of the facts' variants lacks.
+    """
 
     name: str
     facts: EstimatorInfo | None
     lacks: list[Lack]
     notes: list[Lack]
+    variants: tuple[list[Lack], ...] = ()
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -51,11 +55,14 @@ def _look(name: str) -> _Listed:
         traceback.print_exc()
         lack = Lack(what=f"It cannot be loaded ({type(error).__name__}: {error}).", cure="Install Fathom again.")
         return _Listed(name=name, facts=None, lacks=[lack], notes=[])
-    return _Listed(name=name, facts=info, lacks=registry.lacks(info), notes=registry.notes(info))
+    variants = tuple(registry.lacks(info.used(variant)) for variant in info.variants)
+    return _Listed(name=name, facts=info, lacks=registry.lacks(info), notes=registry.notes(info), variants=variants)
 
 
 def _as_json(entry: _Listed) -> dict[str, Any]:
     facts = records.to_json(entry.facts) if entry.facts else {"name": entry.name}
+    for variant, lacks in zip(facts.get("variants", ()), entry.variants):
+        variant["lacks"] = records.to_json(lacks)
     told = {"lacks": records.to_json(entry.lacks), "notes": records.to_json(entry.notes)}
     return facts | {"can_run": not entry.lacks} | told
 
@@ -76,6 +83,12 @@ def _as_text(entry: _Listed) -> str:
         ]
         lines += [f"  parameter   {_parameter(parameter)}" for parameter in info.parameters]
     lines += [f"  can run     no: {lack.what} {lack.cure}" for lack in entry.lacks] or ["  can run     yes"]
+    if info and entry.lacks:
+        for variant, lacks in zip(info.variants, entry.variants):
+            told = f"with {variant.parameter}={'DIR' if variant.value is None else variant.value}"
+            lines += [f"              {told}: no: {lack.what} {lack.cure}" for lack in lacks] or [
+                f"              {told}: yes"
+            ]
     return "\n".join([*lines, *(f"  note        {note.what} {note.cure}" for note in entry.notes)])
 
 
@@ -88,6 +101,8 @@ def _needs(info: EstimatorInfo) -> str:
 
 def _parameter(parameter: Parameter) -> str:
     text = f"{parameter.name}={parameter.default}: {parameter.description}"
+    if parameter.depth_sequence:
+        return f"{parameter.name}=DIR: {parameter.description}"
     if parameter.choices:
         return f"{text} One of {', '.join(parameter.choices)}."
     bounds = [f"{parameter.minimum:g} or more"] if parameter.minimum is not None else []

@@ -1,16 +1,16 @@
 """What an estimator is: facts as data, and one function from a shot's frames to its maps.
 
 A folder under ``inference/estimators/`` is an estimator when its ``__init__.py`` offers ``INFO``, an `EstimatorInfo`,
-and ``estimate``, called with a `Shot` and returning a `ShotResult`. Where the facts depend on the parameters, it offers
-``info_for`` as well, called with all of them and returning the `EstimatorInfo` of such a run; a `Failure` that it
-raises says that they cannot go together. The registry imports every estimator to list them, so an ``__init__.py`` must
-not import heavy packages: ``estimate`` does that when it is called.
+and ``estimate``, called with a `Shot` and returning a `ShotResult`. Where more of the facts depends on the parameters
+than a `Variant` can say, it offers ``info_for`` as well, called with all of them and returning the `EstimatorInfo` of
+such a run; a `Failure` that it raises says why they cannot go together. The registry imports every estimator to list
+them, so an ``__init__.py`` must not import heavy packages: ``estimate`` does that when it is called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -73,6 +73,28 @@ class Parameter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A way of running an estimator that needs less than the others, chosen by one parameter.
+
+    Attributes
+    ----------
+    parameter : str
+        Its name.
+    value : int, float, bool, str or None
+        What it must be; None: anything but its default.
+    models : tuple of Model
+        The weights that are needed then.
+    default_size : int or None
+        As in `EstimatorInfo`; None: the same.
+    """
+
+    parameter: str
+    value: int | float | bool | str | None = None
+    models: tuple[Model, ...] = ()
+    default_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EstimatorInfo:
     """The facts of an estimator.
 
@@ -98,6 +120,8 @@ class EstimatorInfo:
     confidence_meaning : str or None
         How confidence was brought to 0..1, for ``depth.json``.
     parameters : tuple of Parameter
+    variants : tuple of Variant
+        The first that the parameters choose holds; it needs no packages or device but these.
     """
 
     name: str
@@ -115,6 +139,20 @@ class EstimatorInfo:
     gives_confidence: bool = False
     confidence_meaning: str | None = None
     parameters: tuple[Parameter, ...] = ()
+    variants: tuple[Variant, ...] = ()
+
+    def used(self, variant: Variant) -> EstimatorInfo:
+        """The facts of that way of running it."""
+        return replace(self, models=variant.models, default_size=variant.default_size or self.default_size)
+
+    def chosen(self, parameters: Mapping[str, Any]) -> EstimatorInfo:
+        """The facts of the variant that parameters choose, if any; all of them must be given."""
+        defaults = {parameter.name: parameter.default for parameter in self.parameters}
+        for variant in self.variants:
+            value = parameters[variant.parameter]
+            if value == variant.value if variant.value is not None else value != defaults[variant.parameter]:
+                return self.used(variant)
+        return self
 
 
 class Frames(Protocol):

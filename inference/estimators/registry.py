@@ -48,7 +48,7 @@ def info_for(name: str, parameters: dict[str, Any]) -> EstimatorInfo:
     """
     module = _module(name)
     own = getattr(module, "info_for", None)
-    return own(parameters) if own else module.INFO
+    return own(parameters) if own else module.INFO.chosen(parameters)
 
 
 def function(name: str) -> Estimate:

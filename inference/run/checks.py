@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import devices, events, exit_codes
+from .. import depth_sequence, devices, events, exit_codes
 from ..camera import Camera
-from ..depth_sequence import confidence_name, disparity_name
+from ..depth_sequence import DepthSequenceError, confidence_name, disparity_name
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo
 from ..faults import Failure
@@ -62,6 +63,46 @@ def check_source_is_safe(job: Job, folder: Path, first: int, last: int) -> None:
             f"The result would be written over the clip itself in {folder}.",
             cure="Choose another output folder.",
         )
+
+
+def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Path) -> dict[str, str]:
+    """What identifies the depth sequences that parameters name.
+
+    Parameters
+    ----------
+    info : EstimatorInfo
+    parameters : dict
+        Every declared one.
+    folder : Path
+        Of the result.
+
+    Returns
+    -------
+    dict
+        Name of the parameter to the sha256 of the sequence's ``depth.json``, which a new estimate changes.
+
+    Raises
+    ------
+    Failure
+        USAGE: it is no finished depth sequence. BAD_OUTPUT: the result would be written over it.
+    """
+    found = {}
+    for parameter in info.parameters:
+        named = parameters[parameter.name] if parameter.depth_sequence else ""
+        if not named:
+            continue
+        try:
+            depth_sequence.load(named)
+            found[parameter.name] = hashlib.sha256((Path(named) / depth_sequence.SIDECAR).read_bytes()).hexdigest()
+        except DepthSequenceError as error:
+            raise Failure(exit_codes.USAGE, f"{parameter.name} names no depth sequence: {error}") from error
+        if Path(named).resolve() == folder.resolve():
+            raise Failure(
+                exit_codes.BAD_OUTPUT,
+                f"The result would be written over the depth sequence {named} that {parameter.name} takes up.",
+                cure="Choose another output folder.",
+            )
+    return found
 
 
 def warn_of_idle_card(info: EstimatorInfo, parameters: dict[str, Any], emit: Callable[[events.Event], None]) -> None:

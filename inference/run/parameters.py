@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from .. import exit_codes
+from .. import depth_sequence, exit_codes
 from ..estimators.base import EstimatorInfo, Parameter
 from ..faults import Failure
 
@@ -45,7 +46,7 @@ def _typed(text: str, parameter: Parameter) -> Any:
         if text.lower() in _TRUE + _FALSE:
             return text.lower() in _TRUE
     elif kind is str:
-        return text
+        return _folder(text) if parameter.depth_sequence else text
     else:
         try:
             return kind(text)
@@ -69,10 +70,18 @@ def _checked(value: object, parameter: Parameter, info: EstimatorInfo) -> object
         bounds = [f"at least {parameter.minimum:g}"] if parameter.minimum is not None else []
         bounds += [f"at most {parameter.maximum:g}"] if parameter.maximum is not None else []
         raise Failure(exit_codes.USAGE, f"{name} must be {' and '.join(bounds)}, not {value}.")
-    return value
+    return _folder(value) if parameter.depth_sequence and isinstance(value, str) else value
+
+
+def _folder(text: str) -> str:
+    """The folder of a depth sequence, absolute; empty for none."""
+    path = Path(text).absolute()
+    return str(path.parent if path.name == depth_sequence.SIDECAR else path) if text else ""
 
 
 def _kind(parameter: Parameter) -> str:
     if parameter.choices:
         return f"one of {', '.join(parameter.choices)}"
+    if parameter.depth_sequence:
+        return "a folder"
     return {bool: "yes or no", int: "a whole number", float: "a number", str: "a text"}[type(parameter.default)]

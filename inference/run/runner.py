@@ -65,11 +65,13 @@ def estimate(
     """
     started = time.monotonic()
     validate(job)
-    info = registry.info(job.estimator)
-    registry.require(info)
-    parameters = resolve(info, job.parameters)
-    checks.warn_of_idle_card(info, parameters, emit)
     folder = Path(job.output).absolute()
+    declared = registry.info(job.estimator)
+    parameters = resolve(declared, job.parameters)
+    given = checks.given_sequences(declared, parameters, folder)
+    info = registry.info_for(job.estimator, parameters)
+    registry.require(info)
+    checks.warn_of_idle_card(info, parameters, emit)
 
     def check() -> None:
         if cancelled():
@@ -89,7 +91,7 @@ def estimate(
         checks.check_source_is_safe(job, folder, first, last)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
-        key = state.key_of(job, first, last, _versions(info), _device(info, parameters), weights=weights)
+        key = state.key_of(job, first, last, _versions(info), _device(info, parameters), weights=weights, given=given)
         with output.opened(
             folder, key=key, fingerprint=job.fingerprint(), frames=(first, last), overwrite=overwrite, emit=emit
         ) as out:

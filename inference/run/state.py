@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,11 +72,19 @@ def write(state: State, scratch: Path) -> None:
 
 
 def key_of(
-    job: Job, first: int, last: int, versions: dict[str, str], device: str, *, weights: Sequence[Weights] = ()
+    job: Job,
+    first: int,
+    last: int,
+    versions: dict[str, str],
+    device: str,
+    *,
+    weights: Sequence[Weights] = (),
+    given: Mapping[str, str] | None = None,
 ) -> str:
     """A hash that is equal exactly for runs whose maps are bit for bit the same.
 
-    It covers the job, the files that it reads (by size and time of change), the packages, the device and the weights.
+    It covers the job, the files that it reads (by size and time of change), the packages, the device, the weights and
+    the depth sequences that are taken up.
 
     Parameters
     ----------
@@ -89,6 +97,8 @@ def key_of(
         What computes.
     weights : sequence of Weights
         With the sha256 of each.
+    given : mapping
+        Name of a parameter that names another depth sequence to the sha256 of its ``depth.json``.
     """
     facts = {
         "job": job.fingerprint(),
@@ -98,6 +108,8 @@ def key_of(
     }
     if weights:  # estimators without them keep the keys that earlier versions wrote
         facts["weights"] = [[each.repository, each.file, each.sha256] for each in weights]
+    if given:
+        facts["given"] = dict(given)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

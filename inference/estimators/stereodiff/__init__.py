@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..base import EstimatorInfo, Parameter, Shot, ShotResult
+from ..base import EstimatorInfo, Parameter, Shot, ShotResult, Variant
 from ..depthcrafter.weights import DEPTHCRAFTER, SVD
 from .settings import REFINE_SIGMA
 from .weights import MONST3R
@@ -25,6 +25,11 @@ INFO = EstimatorInfo(
     gives_confidence=True,
     confidence_meaning="1 - 1/C, with C the largest confidence (1 or more) that MonST3R's network has of the pixel in "
     "any pair of frames",
+    variants=(
+        # the pair network sees 512 pixels: nothing is gained by larger maps of it alone
+        Variant(parameter="stage", value="1", models=(MONST3R,), default_size=512),
+        Variant(parameter="stage1_from", models=(DEPTHCRAFTER, SVD)),
+    ),
     parameters=(
         Parameter(
             name="stage",

@@ -1,0 +1,131 @@
+"""Estimators in stages: what a run with given parameters needs, and depth sequences that it takes up."""
+
+import json
+
+import numpy as np
+import pytest
+
+from inference import depth_sequence, exit_codes
+from inference.media.exr import read_map
+
+
+@pytest.fixture
+def weights(worker, monkeypatch):
+    """The second stage's weights lie there, and the worker finds them."""
+    from tests.inference.support.estimators.brightness import MODEL
+    from tests.inference.support.stored import put_in_place
+
+    monkeypatch.setenv("FATHOM_HOME", worker.environment["FATHOM_HOME"])
+    put_in_place(MODEL, {"unet.safetensors": bytes(1000)})
+
+
+@pytest.fixture
+def staged(worker):
+    """Run the estimator in stages."""
+
+    def run(clip, output, *arguments):
+        return worker("estimate", clip, "--output", output, "--estimator", "staged", *arguments)
+
+    return run
+
+
+@pytest.fixture
+def given(worker, clip, tmp_path):
+    """A depth sequence of the clip."""
+    assert worker.estimate(clip, tmp_path / "given").returncode == 0
+    return tmp_path / "given"
+
+
+def maps(folder):
+    return np.stack([read_map(folder / depth_sequence.disparity_name(n)) for n in range(1001, 1013)])
+
+
+def test_the_first_stage_alone_needs_no_weights_of_the_second(worker, staged, clip, tmp_path):
+    worker.environment |= {"FATHOM_HOME": str(tmp_path / "nowhere")}
+    done = staged(clip, tmp_path / "out")
+    assert done.returncode == exit_codes.MISSING and "Brightness's network" in done.stderr
+    done = staged(clip, tmp_path / "out", "--stage", "1")
+    assert done.returncode == 0, done.stderr
+    sequence = depth_sequence.load(tmp_path / "out")
+    assert (sequence.weights, sequence.parameters["stage"], sequence.width) == ((), "1", 32)
+
+
+def test_a_depth_sequence_is_taken_up_and_recorded(weights, staged, given, clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert staged(clip, tmp_path / "out", "--stage1-from", "given").returncode == 0
+    sequence = depth_sequence.load(tmp_path / "out")
+    assert sequence.parameters["stage1_from"] == str(given) and len(sequence.weights) == 1
+    assert sequence.quantity == "inverse_depth", "the taken up sequence's own"
+    assert np.allclose(maps(tmp_path / "out"), maps(given).mean((1, 2))[:, None, None] + 1, atol=1e-6)
+    again = staged(clip, tmp_path / "again", "--parameter", f"stage1_from={given / 'depth.json'}")
+    assert again.returncode == 0 and depth_sequence.load(tmp_path / "again").fingerprint == sequence.fingerprint
+
+
+def test_a_job_file_may_name_the_folder_from_where_it_is_run(
+    weights, worker, staged, given, clip, tmp_path, monkeypatch
+):
+    from inference import job
+    from inference.media.source import describe
+
+    asked = job.Job(
+        source=describe(clip),
+        output=str(tmp_path / "out"),
+        estimator="staged",
+        parameters={"stage1_from": "given"},
+    )
+    job.save(asked, tmp_path / "job.json")
+    monkeypatch.chdir(tmp_path)
+    assert worker("estimate", "--job", tmp_path / "job.json").returncode == 0
+    assert depth_sequence.load(tmp_path / "out").parameters["stage1_from"] == str(given)
+    both = worker("estimate", "--job", tmp_path / "job.json", "--stage", "1")
+    assert both.returncode == exit_codes.USAGE and "--stage has no place here" in both.stderr
+
+
+def test_a_run_goes_on_only_with_the_same_depth_sequence(weights, worker, staged, given, clip, tmp_path, helpers):
+    arguments = ("--stage1-from", given, "--parameter", "pause=0.3")
+    output = tmp_path / "out"
+
+    def broken_off():
+        process = worker.start("estimate", clip, "--output", output, "--estimator", "staged", *arguments, "--events")
+        helpers.wait_for(lambda: len(list(output.glob("*.exr"))) >= 3, "three maps")
+        process.kill()
+        return process.communicate()[0]
+
+    broken_off()
+    assert "afresh" not in broken_off(), "the same sequence"
+    assert worker.estimate(clip, given, "--seed", "5", "--overwrite").returncode == 0
+    done = staged(clip, output, "--stage1-from", given, "--parameter", "pause=0.3", "--events")
+    assert done.returncode == 0 and "afresh" in done.stdout
+    assert np.allclose(maps(output), maps(given).mean((1, 2))[:, None, None] + 1, atol=1e-6)
+
+
+def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given, clip, tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        done = staged(clip, tmp_path / "out", "--stage1-from", folder)
+        assert done.returncode == exit_codes.USAGE, done.stderr
+        assert f"stage1_from names no depth sequence: {folder} holds no depth.json" in done.stderr
+    (given / "depth.json").write_text(json.dumps({"width": 1}))
+    done = staged(clip, tmp_path / "out", "--stage1-from", given)
+    assert done.returncode == exit_codes.USAGE and "is not a depth sequence" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_result_is_never_written_over_what_it_is_made_from(weights, staged, given, clip):
+    done = staged(clip, given, "--stage1-from", given, "--overwrite")
+    assert done.returncode == exit_codes.BAD_OUTPUT
+    assert f"would be written over the depth sequence {given} that stage1_from takes up" in done.stderr
+
+
+@pytest.mark.parametrize("option", [("--stage", "1"), ("--stage1-from", "somewhere")])
+def test_an_estimator_without_stages_refuses_the_options_in_one_sentence(worker, clip, tmp_path, option):
+    done = worker("estimate", clip, "--output", tmp_path / "out", *option)
+    assert done.returncode == exit_codes.USAGE
+    (line,) = done.stderr.splitlines()
+    assert f"{option[0]} has no place here, for the estimator parallax has no such stages" in line
+
+
+def test_the_same_said_twice_is_refused(staged, clip, tmp_path):
+    done = staged(clip, tmp_path / "out", "--stage", "1", "--parameter", "stage=both")
+    assert done.returncode == exit_codes.USAGE and "leave out either" in done.stderr
+    done = staged(clip, tmp_path / "out", "--stage", "2")
+    assert done.returncode == exit_codes.USAGE and "one of both, 1, not '2'" in done.stderr
