@@ -1,43 +1,183 @@
-"""Accuracy and steadiness of a depth sequence.
+"""Accuracy of a depth sequence, frame by frame and over whole clips.
 
-One scale and one shift for a whole clip bring disparity to the truth's inverse depth (least squares); errors are then
-taken in depth, as in the evaluation of MiDaS (Ranftl et al., PAMI 2022, section 4) and DepthCrafter.
+Errors are taken in depth, over the pixels whose true depth is known and inside the protocol's limits, after one scale
+and shift (see `alignment`); Z is the aligned estimate, Z* the truth:
+
+* AbsRel: mean of |Z - Z*| / Z*
+* RMSE: root of the mean of (Z - Z*)^2, in metres
+* delta1, delta2, delta3: share of pixels where max(Z / Z*, Z* / Z) is below 1.25, 1.25^2 and 1.25^3
+
+(Eigen et al. 2014, as in DepthCrafter, section 4.2, and StereoDiff, section 4.1.3.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from . import flicker as flickering
+from .alignment import Alignment, Disparity, MetricsError, align, fitted, measured
+from .protocols import PLAIN, Protocol
 from .truth import Truth
 
-NEAREST, FARTHEST = 1e-3, 80.0
-"""Metres; truth outside is not measured, estimates are clipped to it."""
-_OCCLUDED = 0.05  # relative difference of true depth beyond which a warped pixel shows something else
+__all__ = ["Alignment", "Disparity", "MetricsError", "align", "frame_scores", "score", "summary"]
 
-Disparity = Callable[[int], NDArray[np.floating]]
-"""Frame index, from 0, to the estimated disparity [H, W] of any size."""
-
-
-class MetricsError(ValueError):
-    """Nothing can be measured; the message is one sentence with the cure."""
+FARTHEST, NEAREST = PLAIN.farthest, PLAIN.nearest
+REGIONS = ("all", "static", "moving")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alignment:
-    """What brings disparity to inverse depth in 1/metres: ``scale * disparity + shift``."""
+class Metric:
+    """What is measured: `label` and `unit` for people, and which values are better."""
 
-    scale: float
-    shift: float
+    name: str
+    label: str
+    better: Literal["lower", "higher"]
+    unit: str = ""
 
-    def depth(self, disparity: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Z in metres, clipped to what is measured."""
-        inverse = self.scale * np.asarray(disparity, np.float64) + self.shift
-        return np.clip(1 / np.maximum(inverse, 1 / FARTHEST), NEAREST, FARTHEST)
+
+METRICS = (
+    Metric(name="absolute_relative", label="AbsRel", better="lower"),
+    Metric(name="root_mean_square", label="RMSE", better="lower", unit="m"),
+    Metric(name="delta1", label="delta1", better="higher"),
+    Metric(name="delta2", label="delta2", better="higher"),
+    Metric(name="delta3", label="delta3", better="higher"),
+)
+NAMES = tuple(metric.name for metric in METRICS)
+METRIC = {metric.name: metric for metric in METRICS}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameScores:
+    """Errors of each frame.
+
+    Attributes
+    ----------
+    frames : tuple of int
+        Frames of the truth, in their order.
+    values : dict of dict of float64 [T]
+        By region and name of the metric: one value a frame, NaN where it has no pixel to measure.
+    pixels : dict of int64 [T]
+        By region: how many pixels were measured.
+    without_estimate : int64 [T]
+        Pixels with true depth whose estimate is no number, and which are left out therefore.
+    missing : tuple of int
+        Those of the frames that have no estimate at all.
+    alignment : Alignment
+    sizes : tuple of ((width, height), (width, height)), or None
+        Of estimate and truth, where they differ: the estimate was brought to the truth's.
+    """
+
+    frames: tuple[int, ...]
+    values: dict[str, dict[str, NDArray[np.float64]]]
+    pixels: dict[str, NDArray[np.int64]]
+    without_estimate: NDArray[np.int64]
+    missing: tuple[int, ...]
+    alignment: Alignment
+    sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+
+def frame_scores(
+    disparity: Disparity,
+    truth: Truth,
+    protocol: Protocol = PLAIN,
+    *,
+    frames: Iterable[int] | None = None,
+    alignment: Alignment | None = None,
+) -> FrameScores:
+    """Measure each frame, with one scale and shift for all of them.
+
+    Parameters
+    ----------
+    disparity : callable
+        Frame of the truth to disparity [H, W] of any size, larger is nearer; None where there is no estimate.
+    truth : Truth
+        With the protocol's frames and crop already (see `protocols.applied`).
+    protocol : Protocol
+    frames : iterable of int or None
+        Frames of the truth to measure; None: all.
+    alignment : Alignment or None
+        None: found here.
+
+    Raises
+    ------
+    MetricsError
+        No pixel can be measured, or the estimate is of another picture.
+    """
+    chosen = tuple(range(len(truth)) if frames is None else frames)
+    alignment = alignment or align(disparity, truth, chosen, protocol)
+    values = {region: {name: np.full(len(chosen), np.nan) for name in NAMES} for region in REGIONS}
+    pixels = {region: np.zeros(len(chosen), np.int64) for region in REGIONS}
+    without, missing, sizes = np.zeros(len(chosen), np.int64), [], None
+    for place, frame in enumerate(chosen):
+        true = truth.depth(frame)
+        valid = measured(true, protocol)
+        estimate = disparity(frame)
+        if estimate is None:
+            missing.append(frame)
+            continue
+        if estimate.shape != true.shape:
+            sizes = (estimate.shape[1], estimate.shape[0]), (true.shape[1], true.shape[0])
+        known = valid & np.isfinite(fitted_estimate := fitted(estimate, true.shape, protocol))
+        without[place] = np.count_nonzero(valid) - np.count_nonzero(known)
+        errors = pixel_errors(alignment.depth(fitted_estimate[known]), true[known].astype(np.float64))
+        moving = truth.moving(frame)
+        for region in REGIONS:
+            if region == "all":
+                own = errors
+            elif moving is None:
+                continue
+            else:
+                own = errors[:, moving[known] == (region == "moving")]
+            pixels[region][place] = own.shape[1]
+            if own.shape[1]:
+                for name, value in zip(NAMES, own.mean(axis=1), strict=True):
+                    values[region][name][place] = np.sqrt(value) if name == "root_mean_square" else value
+    return FrameScores(
+        frames=chosen,
+        values=values,
+        pixels=pixels,
+        without_estimate=without,
+        missing=tuple(missing),
+        alignment=alignment,
+        sizes=sizes,
+    )
+
+
+def pixel_errors(depth: NDArray[np.float64], true: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the metrics are the means of, in the order of `NAMES` [5, N]; the squares of RMSE are in m^2."""
+    ratio = np.maximum(depth / true, true / depth)
+    return np.stack([np.abs(depth - true) / true, (depth - true) ** 2, *(ratio < 1.25**power for power in (1, 2, 3))])
+
+
+def summary(
+    parts: Sequence[FrameScores], average: Literal["frames", "pixels"] = "pixels"
+) -> dict[str, dict[str, float | None]]:
+    """By region and metric, the value over all frames together; None where nothing could be measured.
+
+    Parameters
+    ----------
+    parts : sequence of FrameScores
+        The shots of a clip, each with its own alignment.
+    average : 'frames' or 'pixels'
+        Whether each frame counts alike (the mean of the frames' values), or each pixel.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for region in REGIONS:
+        pixels = np.concatenate([part.pixels[region] for part in parts])
+        weight = pixels if average == "pixels" else (pixels > 0).astype(np.int64)
+        found[region] = {}
+        for name in NAMES:
+            values = np.concatenate([part.values[region][name] for part in parts])
+            squared = average == "pixels" and name == "root_mean_square"
+            kept = np.where(weight > 0, values**2 if squared else values, 0.0)
+            mean = float(np.sum(kept * weight) / weight.sum()) if weight.any() else None
+            found[region][name] = mean if mean is None or not squared else float(np.sqrt(mean))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +188,8 @@ class Scores:
     ----------
     absolute_relative : float
         AbsRel: mean of |Z - Z*| / Z*.
-    delta1 : float
-        Share of pixels where max(Z / Z*, Z* / Z) < 1.25.
+    delta1, delta2, delta3 : float
+        Share of pixels where max(Z / Z*, Z* / Z) is below 1.25 and its second and third power.
     root_mean_square : float
         RMSE in metres.
     flicker : float or None
@@ -59,6 +199,8 @@ class Scores:
     alignment : Alignment
     pixels, frames : int
         How much was measured.
+    pixels_without_estimate : int
+        Pixels with true depth whose estimate is no number: left out.
     """
 
     absolute_relative: float
@@ -70,31 +212,12 @@ class Scores:
     alignment: Alignment
     pixels: int
     frames: int
+    delta2: float
+    delta3: float
+    pixels_without_estimate: int
 
 
-def align(disparity: Disparity, truth: Truth, frames: range) -> Alignment:
-    """One scale and shift for a clip: least squares of disparity against true inverse depth, in float64.
-
-    Raises
-    ------
-    MetricsError
-        Where no pixel has a true depth.
-    """
-    normal, right = np.zeros((2, 2)), np.zeros(2)
-    for frame in frames:
-        depth = truth.depth(frame)
-        valid = _measured(depth)
-        x = _fitted(disparity(frame), depth.shape)[valid]
-        y = 1 / depth[valid].astype(np.float64)
-        normal += np.array([[np.sum(x * x), np.sum(x)], [np.sum(x), len(x)]])
-        right += np.array([np.sum(x * y), np.sum(y)])
-    if not normal[1, 1]:
-        raise MetricsError(f"The truth has no depth between {NEAREST} and {FARTHEST} m; check its unit (millimetres).")
-    scale, shift = np.linalg.lstsq(normal, right, rcond=None)[0]
-    return Alignment(scale=float(scale), shift=float(shift))
-
-
-def score(disparity: Disparity, truth: Truth, frames: range | None = None) -> Scores:
+def score(disparity: Disparity, truth: Truth, frames: range | None = None, protocol: Protocol = PLAIN) -> Scores:
     """Measure a clip, a frame or two in memory at a time.
 
     Parameters
@@ -104,92 +227,26 @@ def score(disparity: Disparity, truth: Truth, frames: range | None = None) -> Sc
     truth : Truth
     frames : range or None
         Frames of the truth to measure; None: all.
+    protocol : Protocol
 
     Raises
     ------
     MetricsError
     """
-    frames = range(len(truth)) if frames is None else frames
-    alignment = align(disparity, truth, frames)
-    sums = np.zeros(3)
-    parts = {True: np.zeros(2), False: np.zeros(2)}
-    flicker: list[float] = []
-    before: NDArray[np.float64] | None = None
-    for frame in frames:
-        true = truth.depth(frame)
-        valid = _measured(true)
-        depth = alignment.depth(_fitted(disparity(frame), true.shape))
-        z, reference = depth[valid], true[valid].astype(np.float64)
-        relative = np.abs(z - reference) / reference
-        close = np.maximum(z / reference, reference / z) < 1.25
-        sums += [relative.sum(), close.sum(), np.sum((z - reference) ** 2)]
-        moving = _moving(truth, frame, true.shape)[valid]
-        for state in (True, False):
-            chosen = moving == state
-            parts[state] += [relative[chosen].sum(), chosen.sum()]
-        if before is not None:
-            change = _flicker(truth, frame - 1, before, depth)
-            flicker += [] if change is None else [change]
-        before = depth
-    pixels = int(parts[True][1] + parts[False][1])
+    return scores_of(frame_scores(disparity, truth, protocol, frames=frames), disparity, truth, protocol)
+
+
+def scores_of(each: FrameScores, disparity: Disparity, truth: Truth, protocol: Protocol = PLAIN) -> Scores:
+    """The figures of a clip from those of its frames, and its flicker."""
+    over = summary([each], protocol.average)
+    every = {name: value for name, value in over["all"].items() if value is not None}
     return Scores(
-        absolute_relative=float(sums[0] / pixels),
-        delta1=float(sums[1] / pixels),
-        root_mean_square=float(np.sqrt(sums[2] / pixels)),
-        flicker=float(np.mean(flicker)) if flicker else None,
-        absolute_relative_static=_mean(parts[False]),
-        absolute_relative_moving=_mean(parts[True]),
-        alignment=alignment,
-        pixels=pixels,
-        frames=len(frames),
+        **every,
+        flicker=flickering.flicker(disparity, truth, each.frames, each.alignment, protocol),
+        absolute_relative_static=over["static"]["absolute_relative"],
+        absolute_relative_moving=over["moving"]["absolute_relative"],
+        alignment=each.alignment,
+        pixels=int(each.pixels["all"].sum()),
+        frames=len(each.frames) - len(each.missing),
+        pixels_without_estimate=int(each.without_estimate.sum()),
     )
-
-
-def _flicker(truth: Truth, frame: int, depth: NDArray[np.float64], after: NDArray[np.float64]) -> float | None:
-    """How much the estimate after `frame` differs from what the estimate at `frame` lets expect there.
-
-    The true depth and poses tell which pixel of the next frame shows a pixel's place, and whether it is hidden there;
-    the estimate itself, moved by the poses, tells the depth to expect.
-    """
-    first, second = truth.poses[frame], truth.poses[frame + 1]
-    if first is None or second is None or truth.matrix is None:
-        return None
-    move = np.linalg.inv(second) @ first
-    true, true_after = truth.depth(frame), truth.depth(frame + 1)
-    height, width = true.shape
-    (fx, _, cx), (_, fy, cy) = truth.matrix[0], truth.matrix[1]
-    y, x = np.mgrid[:height, :width]
-    rays = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones((height, width))], axis=-1)
-    there = (rays * true[..., None]) @ move[:3, :3].T + move[:3, 3]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u = np.nan_to_num(fx * there[..., 0] / there[..., 2] + cx, nan=-9, posinf=-9, neginf=-9).astype(np.float32)
-        v = np.nan_to_num(fy * there[..., 1] / there[..., 2] + cy, nan=-9, posinf=-9, neginf=-9).astype(np.float32)
-    shown = cv2.remap(true_after, u, v, cv2.INTER_NEAREST, borderValue=0)
-    warped = 1 / np.maximum(cv2.remap(1 / after, u, v, cv2.INTER_LINEAR, borderValue=0), 1e-9)
-    expected = ((rays * depth[..., None]) @ move[:3, :3].T + move[:3, 3])[..., 2]
-    static = _measured(true) & ~_moving(truth, frame, true.shape) & _measured(shown) & (expected > 0)
-    static &= (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
-    static &= np.abs(shown - there[..., 2]) < _OCCLUDED * there[..., 2]
-    if not static.any():
-        return None
-    return float(np.mean(np.abs(warped[static] - expected[static]) / expected[static]))
-
-
-def _measured(depth: NDArray[np.floating]) -> NDArray[np.bool_]:
-    return (depth > NEAREST) & (depth < FARTHEST)
-
-
-def _moving(truth: Truth, frame: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    moving = truth.moving(frame)
-    return np.zeros(shape, bool) if moving is None else moving
-
-
-def _fitted(disparity: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Disparity at the truth's size."""
-    if disparity.shape == shape:
-        return np.asarray(disparity, np.float64)
-    return cv2.resize(np.asarray(disparity, np.float64), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
-
-
-def _mean(part: NDArray[np.float64]) -> float | None:
-    return float(part[0] / part[1]) if part[1] else None

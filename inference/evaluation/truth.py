@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 DepthReader = Callable[[int], NDArray[np.float32]]
 MaskReader = Callable[[int], NDArray[np.bool_]]
+PictureReader = Callable[[int], "NDArray[np.uint8] | None"]
 FlowReader = Callable[[int], "NDArray[np.float32] | None"]
 
 
@@ -47,6 +48,8 @@ class Truth:
         Camera-to-world per frame, OpenCV's axes, metres; None where it is not known.
     rgb_files : tuple of Path
         The picture of each frame, or empty where there are none.
+    read_picture : callable or None
+        Frame to its picture, where that is not simply what the file holds; see `picture`.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Truth:
     matrix: NDArray[np.float64] | None = None
     poses: tuple[NDArray[np.float64] | None, ...] = ()
     rgb_files: tuple[Path, ...] = ()
+    read_picture: PictureReader | None = None
 
     def __post_init__(self) -> None:
         """Fill in poses that nobody knows."""
@@ -83,6 +87,14 @@ class Truth:
         """The frame's picture."""
         return self.rgb_files[index] if self.rgb_files else None
 
+    def picture(self, index: int) -> NDArray[np.uint8] | None:
+        """The frame's picture itself, RGB [H, W, 3]; None where there is none."""
+        if self.read_picture is not None:
+            return self.read_picture(index)
+        if not self.rgb_files:
+            return None
+        return np.ascontiguousarray(read_image(self.rgb_files[index], cv2.IMREAD_COLOR)[..., ::-1])
+
     def selected(self, frames: Sequence[int]) -> Truth:
         """The truth of some frames only, in this order; flow stays where the next frame is the next one kept."""
         chosen = tuple(frames)
@@ -91,7 +103,7 @@ class Truth:
         def flow(index: int) -> NDArray[np.float32] | None:
             return self.flow(chosen[index]) if follows[index] else None
 
-        moving = self.read_moving
+        moving, picture = self.read_moving, self.read_picture
         return replace(
             self,
             frame_numbers=tuple(self.frame_numbers[index] for index in chosen),
@@ -100,6 +112,7 @@ class Truth:
             read_flow=None if self.read_flow is None else flow,
             poses=tuple(self.poses[index] for index in chosen),
             rgb_files=tuple(self.rgb_files[index] for index in chosen) if self.rgb_files else (),
+            read_picture=None if picture is None else lambda index: picture(chosen[index]),
         )
 
 
@@ -115,7 +128,7 @@ def open_truth(folder: str | Path) -> Truth:
     return layout.open_clip(Path(folder))
 
 
-def read_picture(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
+def read_image(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
     """A picture of the truth as OpenCV reads it.
 
     Raises

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..flow_file import read_flow
-from ..truth import Truth, TruthError, read_picture
+from ..truth import Truth, TruthError, read_image
 
 _PICTURES = (".jpg", ".jpeg", ".png")
 
@@ -54,7 +54,7 @@ def open_clip(folder: Path) -> Truth:
     def moving(index: int) -> NDArray[np.bool_]:
         if not dynamic:
             return np.zeros(_millimetres(depth[index]).shape, bool)
-        return read_picture(dynamic[index], cv2.IMREAD_GRAYSCALE) > 127
+        return read_image(dynamic[index], cv2.IMREAD_GRAYSCALE) > 127
 
     def flow(index: int) -> NDArray[np.float32] | None:
         file = folder / "flow" / f"{depth[index].stem}.exr"
@@ -73,7 +73,7 @@ def open_clip(folder: Path) -> Truth:
 
 
 def _millimetres(path: Path) -> NDArray[np.float32]:
-    return np.asarray(read_picture(path), np.float32) / np.float32(1000)
+    return np.asarray(read_image(path), np.float32) / np.float32(1000)
 
 
 def _match(folder: Path, depth: int, *, dynamic: int, rgb: int) -> None:

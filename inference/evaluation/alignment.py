@@ -1,0 +1,131 @@
+"""One scale and one shift that bring a relative disparity to the truth's inverse depth.
+
+Least squares of disparity against 1/Z over all measured pixels of all frames, as in the evaluation of MiDaS (Ranftl et
+al., PAMI 2022, section 4), DepthCrafter (section 4.2: "a shared scale and shift across the entire video") and
+StereoDiff (section 4.1.3). The sums are of differences from the mean, so that neither an offset nor a scale of the
+disparity costs digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .protocols import PLAIN, Protocol
+from .truth import Truth
+
+Disparity = Callable[[int], "NDArray[np.floating] | None"]
+"""Frame of the truth, from 0, to the estimated disparity [H, W] of any size; None where there is no estimate."""
+
+_CONSTANT = 1e-12
+"""Spread of a disparity, relative to its largest value, below which it is taken for constant."""
+_ASPECT = 0.1
+"""How far the aspect ratios of estimate and truth may differ: working sizes are multiples of up to 64 pixels."""
+
+
+class MetricsError(ValueError):
+    """Nothing can be measured; the message is one sentence with the cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """What brings disparity to inverse depth in 1/metres: ``scale * disparity + shift``.
+
+    `nearest` and `farthest` are metres that depth is clipped to.
+    """
+
+    scale: float
+    shift: float
+    nearest: float = PLAIN.nearest
+    farthest: float = PLAIN.farthest
+
+    def depth(self, disparity: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Z in metres, clipped to what is measured; NaN where the disparity is no number."""
+        inverse = self.scale * np.asarray(disparity, np.float64) + self.shift
+        return np.clip(1 / np.maximum(inverse, 1 / self.farthest), self.nearest, self.farthest)
+
+
+def align(disparity: Disparity, truth: Truth, frames: Iterable[int], protocol: Protocol = PLAIN) -> Alignment:
+    """One scale and shift for several frames together, in float64.
+
+    Pixels whose estimate is no number, and frames without one, take no part. A constant disparity tells nothing of
+    depth: its scale is 0.
+
+    Parameters
+    ----------
+    disparity : callable
+    truth : Truth
+    frames : iterable of int
+        Of the truth.
+    protocol : Protocol
+        What depth counts, and how maps of another size are brought to the truth's.
+
+    Raises
+    ------
+    MetricsError
+        No pixel has a true depth, or none of those an estimate.
+    """
+    count, means, spread, joint, largest, has_truth = 0, np.zeros(2), 0.0, 0.0, 0.0, False
+    for frame in frames:
+        depth = truth.depth(frame)
+        valid = measured(depth, protocol)
+        has_truth |= bool(valid.any())
+        estimate = disparity(frame)
+        if estimate is None:
+            continue
+        fitted_estimate = fitted(estimate, depth.shape, protocol)
+        valid &= np.isfinite(fitted_estimate)
+        x = fitted_estimate[valid]
+        if not len(x):
+            continue
+        y = 1 / depth[valid].astype(np.float64)
+        own = np.array([x.mean(), y.mean()])
+        away, total = own - means, count + len(x)
+        weight = count * len(x) / total  # sums of two sets around their common mean (Chan et al. 1979)
+        spread += float(np.sum((x - own[0]) ** 2) + away[0] ** 2 * weight)
+        joint += float(np.sum((x - own[0]) * (y - own[1])) + away[0] * away[1] * weight)
+        largest = max(largest, float(np.abs(x).max()))
+        means, count = means + away * (len(x) / total), total
+    if not has_truth:
+        raise MetricsError(
+            f"The truth of {truth.name} has no depth between {protocol.nearest} and {protocol.farthest} m; check its "
+            "unit (millimetres)."
+        )
+    if not count:
+        raise MetricsError(
+            f"The estimate of {truth.name} has no number at any pixel with true depth; estimate the clip again."
+        )
+    scale = joint / spread if spread > count * (_CONSTANT * largest) ** 2 else 0.0
+    return Alignment(
+        scale=scale, shift=float(means[1] - scale * means[0]), nearest=protocol.nearest, farthest=protocol.farthest
+    )
+
+
+def measured(depth: NDArray[np.floating], protocol: Protocol = PLAIN) -> NDArray[np.bool_]:
+    """Where true depth counts [H, W]."""
+    return (depth > protocol.nearest) & (depth < protocol.farthest)
+
+
+def fitted(disparity: NDArray[np.floating], shape: tuple[int, ...], protocol: Protocol = PLAIN) -> NDArray[np.float64]:
+    """Disparity at the truth's size, float64 [H, W].
+
+    Raises
+    ------
+    MetricsError
+        The aspect ratio is so different that the estimate must be of another picture.
+    """
+    values = np.asarray(disparity, np.float64)
+    if values.shape == shape:
+        return values
+    ours, theirs = values.shape[1] / values.shape[0], shape[1] / shape[0]
+    if abs(ours / theirs - 1) > _ASPECT:
+        raise MetricsError(
+            f"The estimate is {values.shape[1]} x {values.shape[0]} pixels and the truth {shape[1]} x {shape[0]}, "
+            "which is another picture; give the truth of this very clip."
+        )
+    how = cv2.INTER_NEAREST if protocol.resize == "nearest" else cv2.INTER_LINEAR
+    return cv2.resize(values, (shape[1], shape[0]), interpolation=how)
