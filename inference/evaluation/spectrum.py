@@ -17,7 +17,7 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .metrics import MetricsError
+from .alignment import MetricsError
 
 _NOTHING = 1e-12
 """Of the greatest amplitude: what rounding leaves where there is nothing."""

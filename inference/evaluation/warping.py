@@ -1,0 +1,56 @@
+"""From pixels to points in space and back, and pictures sampled between their pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def lift(
+    depth: NDArray[np.floating],
+    u: NDArray[np.floating],
+    v: NDArray[np.floating],
+    matrix: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Points [..., 3] in camera coordinates that pixels at columns `u` and rows `v` show at Z = `depth`."""
+    x, y = (u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]
+    return np.stack([x * depth, y * depth, np.asarray(depth, np.float64)], axis=-1)
+
+
+def moved(points: NDArray[np.float64], motion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points [..., 3] under a rigid motion [4, 4]."""
+    flat = points.reshape(-1, 3)  # NumPy multiplies one large matrix far faster than many small ones
+    return (flat @ motion[:3, :3].T + motion[:3, 3]).reshape(points.shape)
+
+
+def projected(points: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Column and row [..., 2] of points in camera coordinates; NaN for what is behind the camera."""
+    z = np.where(points[..., 2] > 0, points[..., 2], np.nan)
+    u, v = (matrix[axis, axis] * points[..., axis] / z + matrix[axis, 2] for axis in (0, 1))
+    return np.stack([u, v], axis=-1)
+
+
+def sampled(values: NDArray[np.floating], u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float64]:
+    """A map at columns `u` and rows `v`, bilinear in float64; NaN where one of the pixels around is NaN or outside."""
+    height, width = values.shape
+    inside = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)  # False for NaN
+    x, y = np.where(inside, u, 0.0).astype(np.float64), np.where(inside, v, 0.0).astype(np.float64)
+    column, row = np.minimum(x.astype(np.intp), max(width - 2, 0)), np.minimum(y.astype(np.intp), max(height - 2, 0))
+    x, y = x - column, y - row
+    found = np.zeros(np.shape(u), np.float64)
+    for rows, across in ((0, 1 - y), (1, y)):
+        for columns, along in ((0, 1 - x), (1, x)):
+            weight = across * along
+            corner = values[np.minimum(row + rows, height - 1), np.minimum(column + columns, width - 1)]
+            with np.errstate(invalid="ignore"):  # a pixel without weight may be infinite, or NaN
+                found += np.where(weight > 0, weight * corner, 0.0)
+    return np.where(inside, found, np.nan)
+
+
+def bounds(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Least and greatest value of each pixel and the eight around it, without those that are 0 (not known)."""
+    kernel = np.ones((3, 3), np.uint8)
+    low = cv2.erode(np.where(values > 0, values, np.inf).astype(np.float32), kernel)
+    high = cv2.dilate(np.where(values > 0, values, 0).astype(np.float32), kernel)
+    return low, high
