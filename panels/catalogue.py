@@ -15,7 +15,7 @@ import bpy
 from ..inference import catalogue
 from ..inference.catalogue import EstimatorFacts
 from ..inference.records import RecordError
-from ..scene import preferences
+from ..scene import preferences, settings
 from . import parameters
 
 _LOOK = 0.2
@@ -42,6 +42,13 @@ def estimators() -> tuple[EstimatorFacts, ...]:
 def facts(name: str) -> EstimatorFacts | None:
     """What is known of one estimator."""
     return next((f for f in _session.known if f.name == name), None)
+
+
+def facts_in(scene: bpy.types.Scene) -> EstimatorFacts | None:
+    """What is known of the estimator that a scene has chosen, as the scene's parameters make it."""
+    name = scene.fathom.estimator
+    found = facts(name)
+    return found.chosen(settings.parameters(scene, name)) if found else None
 
 
 def learn(found: tuple[EstimatorFacts, ...]) -> None:

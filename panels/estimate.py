@@ -39,7 +39,7 @@ class _Estimate:
         layout.use_property_split = True
         layout.use_property_decorate = False
         column = layout.column()
-        facts = catalogue.facts(kept.estimator)
+        facts = catalogue.facts_in(context.scene)
         _draw_estimator(column, kept.estimator, facts)
         column.prop(kept, "output")
         can_run = parts.draw_environment(layout, kept.estimator, width=width)
@@ -73,7 +73,7 @@ class _Settings:
         layout.use_property_decorate = False
         layout.enabled = running.current() is None
         kept = context.scene.fathom
-        facts = catalogue.facts(kept.estimator)
+        facts = catalogue.facts_in(context.scene)
         column = layout.column()
         column.prop(kept, "size")
         if not kept.size and facts and facts.default_size:

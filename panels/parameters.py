@@ -11,6 +11,7 @@ import bpy
 
 from ..inference.catalogue import EstimatorFacts, ParameterFacts
 from ..scene.settings import group_name
+from ..scene.versions import PATH_OPTIONS
 
 _groups: dict[str, type[bpy.types.PropertyGroup]] = {}
 
@@ -53,4 +54,6 @@ def _property(parameter: ParameterFacts) -> Any:
     if parameter.choices:
         items = [(choice, choice.replace("_", " ").title(), "") for choice in parameter.choices]
         return bpy.props.EnumProperty(items=items, default=default, **texts)
+    if parameter.depth_sequence:
+        return bpy.props.StringProperty(default=default, subtype="DIR_PATH", options=PATH_OPTIONS, **texts)
     return bpy.props.StringProperty(default=default, **texts)

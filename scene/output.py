@@ -76,8 +76,8 @@ def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False) -> P
     """Find the folder for a job under ``<root>/<clip>``.
 
     The newest version that holds the same job, finished or not, is the job's own, so that the same request goes on
-    with what is there. Any other job gets the version after the last. A finished result is passed over when the
-    clip's file is newer than it.
+    with what is there. Any other job gets the version after the last. A finished result is passed over when a
+    file that the job reads is newer than it.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def _place(root: Path, clip: str, wanted: Job, new_version: bool) -> Place:
     fingerprint = wanted.fingerprint()
     if not new_version:
         for _, folder in sorted(numbers.items(), reverse=True):
-            if _made_by(folder) == fingerprint and not _clip_changed(wanted, folder):
+            if _made_by(folder) == fingerprint and not _input_changed(wanted, folder):
                 return Place(folder=folder, standing="finished")
             if depth_sequence.unfinished_fingerprint(folder) == fingerprint:
                 return Place(folder=folder, standing="unfinished")
@@ -137,8 +137,8 @@ def _made_by(folder: Path) -> str | None:
         return None
 
 
-def _clip_changed(wanted: Job, folder: Path) -> bool:
-    """Whether a file of the clip was written after the result."""
+def _input_changed(wanted: Job, folder: Path) -> bool:
+    """Whether a file that the job reads was written after the result: the clip's, or a depth sequence it takes up."""
     source = wanted.source
     first, last = wanted.first_frame, wanted.last_frame
     files = [Path(source.path)]
@@ -148,8 +148,14 @@ def _clip_changed(wanted: Job, folder: Path) -> bool:
             for name in source.files
             if (first is None or job.frame_number(name) >= first) and (last is None or job.frame_number(name) <= last)
         ]
+    given = (Path(value) / depth_sequence.SIDECAR for value in wanted.parameters.values() if _is_path(value))
+    files += [path for path in given if path.is_file()]
     made = (folder / depth_sequence.SIDECAR).stat().st_mtime_ns
     return any(path.stat().st_mtime_ns > made for path in files if path.exists())
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and Path(value).is_absolute()
 
 
 def _is_free(folder: Path) -> bool:

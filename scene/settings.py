@@ -23,7 +23,7 @@ class Settings:
     ----------
     estimator : str
     parameters : dict
-        Values for what the estimator declares; the others keep their defaults.
+        Values for what the estimator declares; the others keep their defaults. Folders may begin with ``//``.
     size : int or None
         Long side of the working size in pixels; None: the estimator's own.
     full_size : bool
@@ -97,7 +97,7 @@ def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
             first_frame=plate.first_frame,
             last_frame=plate.last_frame,
             estimator=settings.estimator,
-            parameters=settings.parameters,
+            parameters={name: _resolved(value) for name, value in settings.parameters.items()},
             output=str(output),
             size=settings.size,
             full_size=settings.full_size,
@@ -105,6 +105,17 @@ def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
             camera=_lens(plate, settings),
         )
     )
+
+
+def _resolved(value: Any) -> Any:
+    """A parameter's value, a folder that begins with ``//`` made absolute; no other text begins like that."""
+    if not (isinstance(value, str) and value.startswith("//")):
+        return value
+    if not bpy.data.filepath:
+        raise JobError(
+            f"This file is not saved, so there is no folder for {value}: save the file, or choose another folder."
+        )
+    return str(Path(bpy.path.abspath(value)).absolute())
 
 
 def _lens(plate: Plate, settings: Settings) -> Camera | None:

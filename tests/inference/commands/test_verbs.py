@@ -92,6 +92,23 @@ def test_estimators_are_listed_with_what_an_artist_must_know(worker):
     assert facts["running_mean"]["parameters"][0]["name"] == "pause"
 
 
+def test_an_estimator_that_can_do_less_without_its_weights_says_so(worker, tmp_path):
+    worker.environment |= {"FATHOM_HOME": str(tmp_path)}
+    told = worker("estimators").stdout
+    staged = told[told.index("staged - ") :].split("\n\n")[0]
+    assert "can run     no: Weights are missing" in staged and "with stage=1: yes" in staged
+    stereodiff = told[told.index("stereodiff - ") :].split("\n\n")[0].splitlines()
+    (alone,) = (line for line in stereodiff if "with stage=1: no: " in line)
+    (refining,) = (line for line in stereodiff if "with stage1_from=DIR: no: " in line)
+    assert "MonST3R" in alone and "DepthCrafter" not in alone and alone.endswith("download monst3r")
+    assert "MonST3R" not in refining and refining.endswith("download depthcrafter svd-xt")
+    facts = {each["name"]: each for each in json.loads(worker("estimators", "--json").stdout)}
+    (variant,) = facts["staged"]["variants"]
+    assert (variant["parameter"], variant["value"], variant["default_size"], variant["lacks"]) == ("stage", "1", 32, [])
+    assert facts["staged"]["lacks"] and not facts["staged"]["can_run"]
+    assert facts["staged"]["parameters"][1]["depth_sequence"] is True
+
+
 def test_the_doctor_finds_nothing_wrong_here(worker):
     done = worker("doctor")
     assert done.returncode == 0, done.stdout

@@ -1,5 +1,7 @@
 """An estimator's parameters."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ INFO = EstimatorInfo(
         Parameter(name="mode", default="a", choices=("a", "b"), description=""),
     ),
 )
+GIVEN = replace(INFO, parameters=(Parameter(name="given", default="", depth_sequence=True, description=""),))
 
 
 def test_what_is_not_given_keeps_its_default():
@@ -64,3 +67,13 @@ def test_the_command_line_says_the_same_as_a_job(count, amount, fine, mode):
 def test_unknown_names_are_left_for_the_check_that_lists_the_known_ones():
     with pytest.raises(Failure, match="it has amount"):
         resolve(INFO, parse(INFO, ["speed=1"]))
+
+
+@pytest.mark.parametrize("text", ["depth/v001", "./depth/v001/", "depth/v001/depth.json"])
+def test_the_folder_of_a_depth_sequence_becomes_absolute(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = {"given": str(tmp_path / "depth" / "v001")}
+    assert resolve(GIVEN, {"given": text}) == parse(GIVEN, [f"given={text}"]) == wanted
+    assert resolve(GIVEN, wanted) == wanted and resolve(GIVEN, {}) == {"given": ""}
+    with pytest.raises(Failure, match="takes a folder, not 1"):
+        resolve(GIVEN, {"given": 1})
