@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import gc
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import cv2
@@ -11,8 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .pair_network import PATCH, PairNetwork
-from .pair_store import PairStore
+from ...faults import is_out_of_memory
+from ..depthcrafter import device as devices
+from ..depthcrafter.fetching import Fetched
+from .batching import Batching, group
+from .pair_network import PATCH, Check, PairNetwork
+from .pair_store import PairStore, packed
 from .pairs import Pair, pairs
 
 LONG_SIDE = 512
@@ -30,14 +35,15 @@ class Frames(Protocol):
 def picture_size(width: int, height: int) -> tuple[int, int]:
     """The size at which the network sees a picture.
 
-    The long side becomes 512, then both sides the multiple of 16 below, by resizing: nothing is cut off, so that there
-    is depth for every pixel. A square is taken as it is.
+    A long side above 512 becomes 512, then both sides the multiple of 16 below, by resizing: nothing is cut off, so
+    that there is depth for every pixel. A square is taken as it is. Smaller pictures are not enlarged: who works small
+    wants it fast.
 
     Returns
     -------
     (width, height)
     """
-    scale = LONG_SIDE / max(width, height)
+    scale = min(1.0, LONG_SIDE / max(width, height))
     fitted = (max(PATCH, round(side * scale) // PATCH * PATCH) for side in (width, height))
     return next(fitted), next(fitted)
 
@@ -51,23 +57,16 @@ def to_pictures(frames: list[NDArray[np.uint8]], size: tuple[int, int]) -> Tenso
     return torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def batches(count: int, reach: int, size: int) -> Iterator[list[Pair]]:
-    """A shot's pairs in batches that depend on nothing else, so that every run asks the network for the same."""
-    all_pairs = pairs(count, reach)
-    for start in range(0, len(all_pairs), size):
-        yield all_pairs[start : start + size]
-
-
-@torch.inference_mode()
 def match(
     network: PairNetwork,
     frames: Frames,
     store: PairStore,
     *,
     reach: int,
-    batch: int,
+    batching: Batching,
     device: torch.device,
     size: tuple[int, int],
+    smaller: Callable[[Batching, int], Batching],
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
@@ -82,31 +81,96 @@ def match(
         Takes the results.
     reach : int
         The paper's n.
-    batch : int
-        Pairs that are decoded together.
+    batching : Batching
     device : torch.device
     size : (width, height)
         See `picture_size`.
+    smaller : callable
+        Called with the batching and the place of a batch for which memory did not suffice; gives the one to go on with
+        from there, or raises.
     check : callable
-        Raises to stop; called before each batch.
+        Raises to stop; called between layers.
     progress : callable
         Hears how many pairs of how many are done.
     """
-    width, height = size
-    dtype = next(network.parameters()).dtype
-    total = len(pairs(len(frames), reach))
-    encoded: dict[int, Tensor] = {}
+    everything = pairs(len(frames), reach)
+    known = store.done
+    look = _Look(network, frames, size, device, check)
+    waiting: tuple[Sequence[Pair], list[Fetched]] | None = None
     done = 0
-    for chosen in batches(len(frames), reach, batch):
+
+    def keep() -> None:
+        # one behind: what was fetched is written while the device computes the next
+        nonlocal waiting, done
+        if waiting is not None:
+            chosen, fetched = waiting
+            store.add_views(chosen, *(each.tensor() for each in fetched))
+            waiting, done = None, done + len(chosen)
+            progress(done, len(everything))
+
+    place = 0
+    while place < len(everything):
         check()
-        if not store.done.issuperset(chosen):
-            # batches come by later frame, so what lies further back is not asked for again
-            oldest = min(max(pair) for pair in chosen) - reach
-            encoded = {frame: states for frame, states in encoded.items() if frame >= oldest}
-            for frame in sorted({frame for pair in chosen for frame in pair} - encoded.keys()):
-                picture = to_pictures([frames[frame]], size).to(device, dtype)
-                encoded[frame] = network.encode(picture)
-            first, second = (torch.cat([encoded[pair[side]] for pair in chosen]) for side in (0, 1))
-            store.add(chosen, *network.decode(first, second, height, width))
-        done += len(chosen)
-        progress(done, total)
+        together, chosen = batching.batch(everything, place)
+        if known.issuperset(chosen):
+            done += len(chosen)
+            progress(done, len(everything))
+        else:
+            fetched = look.attempted(chosen, together, oldest=min(max(pair) for pair in chosen) - reach)
+            keep()
+            if fetched is None:
+                look.forget()
+                batching = smaller(batching, place)
+                continue
+            waiting = chosen, fetched
+        place += len(chosen)
+    keep()
+
+
+class _Look:
+    """The network, and what it has encoded."""
+
+    def __init__(
+        self, network: PairNetwork, frames: Frames, size: tuple[int, int], device: torch.device, check: Check
+    ) -> None:
+        self._network, self._frames, self._size, self._device, self._check = network, frames, size, device, check
+        self._dtype = next(network.parameters()).dtype
+        self._encoded: dict[int, Tensor] = {}
+
+    def forget(self) -> None:
+        """Let what is encoded go, with the memory that it took."""
+        self._encoded = {}
+        gc.collect()
+        devices.release(self._device)
+
+    def attempted(self, chosen: Sequence[Pair], together: int, *, oldest: int) -> list[Fetched] | None:
+        """What the network says of a batch, on its way from the device; None where memory does not suffice.
+
+        Parameters
+        ----------
+        chosen : sequence of Pair
+        together : int
+            Size of the batches now.
+        oldest : int
+            Frames before it are not asked for again.
+        """
+        try:
+            return self._pairs(chosen, together, oldest)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    @torch.inference_mode()
+    def _pairs(self, chosen: Sequence[Pair], together: int, oldest: int) -> list[Fetched]:
+        width, height = self._size
+        self._encoded = {frame: states for frame, states in self._encoded.items() if frame >= oldest}
+        for frame in sorted({frame for pair in chosen for frame in pair}):
+            if frame not in self._encoded:
+                frames = group(frame, together, len(self._frames))
+                pictures = to_pictures([self._frames[each] for each in frames], self._size)
+                states = self._network.encode(pictures.to(self._device, self._dtype), self._check)
+                self._encoded |= {each: states[row : row + 1] for row, each in enumerate(frames)}
+        first, second = (torch.cat([self._encoded[pair[side]] for pair in chosen]) for side in (0, 1))
+        views = packed(*self._network.decode(first, second, height, width, self._check))
+        return [Fetched(each) for each in views]

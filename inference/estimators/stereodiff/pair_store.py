@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,41 @@ from torch import Tensor
 
 from ...run.files import atomic, write_text
 from . import tree
-from .pairs import Pair, PointMap, known, score
+from .pairs import Pair, PointMap, known, scores
 
 _SCORES = "scores.jsonl"
+_WRITERS = 4
+"""Files that are written at once: each waits for the disk."""
 View = tuple[Pair, int]
 """A frame in a pair."""
+
+
+def packed(
+    points1: Tensor, confidences1: Tensor, points2: Tensor, confidences2: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the network says of B pairs as it is kept, made where it is, for a device does so in no time.
+
+    Parameters
+    ----------
+    points1, confidences1, points2, confidences2
+        See `PairStore.add`.
+
+    Returns
+    -------
+    views1, views2 : Tensor [B, H, W, 4]
+        float32: points and confidences, these 0 where they or the points are not finite.
+    scores : Tensor [B]
+        float64, see `pairs.score`.
+    """
+    given = (points1, confidences1, points2, confidences2)
+    if points1.device.type == "mps":  # which does not know float64
+        points1, confidences1, points2, confidences2 = (each.cpu() for each in given)
+    confidences1, confidences2 = known(points1, confidences1), known(points2, confidences2)
+    views = (
+        torch.cat([points, confidences[..., None]], dim=-1).float()
+        for points, confidences in ((points1, confidences1), (points2, confidences2))
+    )
+    return next(views), next(views), scores(confidences1, confidences2)
 
 
 class PairStore:
@@ -37,10 +68,14 @@ class PairStore:
         Of its own; made where it is missing. What an earlier run left there is taken up.
     reach : int
         The pairs', see `pairs.pairs`.
+
+    Attributes
+    ----------
+    folder : Path
     """
 
     def __init__(self, folder: Path, reach: int) -> None:
-        self._folder, self._reach = folder, reach
+        self.folder, self._reach = folder, reach
         folder.mkdir(parents=True, exist_ok=True)
         self._scores = self._read_scores()
         wanted = {view for pair in self._scores for view in self._wanted(pair)}
@@ -79,15 +114,22 @@ class PairStore:
         OSError
             The disk is full, for instance.
         """
-        confidences1, confidences2 = known(points1, confidences1), known(points2, confidences2)
-        for row, pair in enumerate(pairs):
-            self._scores[pair] = score(confidences1[row], confidences2[row])
+        self.add_views(pairs, *packed(points1, confidences1, points2, confidences2))
+
+    def add_views(self, pairs: Sequence[Pair], views1: Tensor, views2: Tensor, scores: Tensor) -> None:
+        """The same, of what `packed` made; fastest where that is in the computer's memory already."""
+        views1, views2 = views1.cpu(), views2.cpu()
+        self._scores |= zip(pairs, scores.tolist(), strict=True)
         self._lost.difference_update(pairs)
-        for row, pair in enumerate(pairs):
-            for view in self._wanted(pair):
-                first = view[1] == pair[0]
-                points, confidences = (points1, confidences1) if first else (points2, confidences2)
-                self._write(view, points[row], confidences[row])
+        wanted = [(row, view) for row, pair in enumerate(pairs) for view in self._wanted(pair)]
+
+        def write(each: tuple[int, View]) -> None:
+            row, view = each
+            self._write(view, (views1 if view[1] == view[0][0] else views2)[row])
+
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            list(writers.map(write, wanted))
+        self._kept.update(view for _, view in wanted)
         self._note(pairs)
         self._clean_up(pairs)
 
@@ -101,13 +143,13 @@ class PairStore:
         """
         if (pair, frame) not in self._kept:
             raise KeyError(f"frame {frame} of the pair {pair} is not kept")
-        planes = torch.from_numpy(np.load(self._folder / _name((pair, frame))))
+        planes = torch.from_numpy(np.load(self.folder / _name((pair, frame))))
         return PointMap(planes[..., :3], planes[..., 3])
 
     def clear(self) -> None:
         """Delete everything."""
-        (self._folder / _SCORES).unlink(missing_ok=True)  # first: without it, what is left is nothing that was done
-        for path in self._folder.glob("*.npy"):
+        (self.folder / _SCORES).unlink(missing_ok=True)  # first: without it, what is left is nothing that was done
+        for path in self.folder.glob("*.npy"):
             path.unlink()
         self._scores, self._kept, self._lost = {}, set(), set()
 
@@ -117,14 +159,12 @@ class PairStore:
             return [(pair, frame) for frame in dict.fromkeys(pair)]
         return [(pair, pair[0])] if tree.may_pose(self._scores, pair, self._reach) else []
 
-    def _write(self, view: View, points: Tensor, confidence: Tensor) -> None:
-        planes = torch.cat([points, confidence[..., None]], dim=-1).float().cpu().numpy()
-        with atomic(self._folder / _name(view)) as temporary:
-            np.save(temporary, planes)
-        self._kept.add(view)
+    def _write(self, view: View, planes: Tensor) -> None:
+        with atomic(self.folder / _name(view)) as temporary:
+            np.save(temporary, planes.numpy())
 
     def _note(self, pairs: Iterable[Pair]) -> None:
-        with open(self._folder / _SCORES, "a", encoding="utf-8") as file:
+        with open(self.folder / _SCORES, "a", encoding="utf-8") as file:
             file.write("".join(_line(pair, self._scores[pair]) for pair in pairs))
             file.flush()
             os.fsync(file.fileno())
@@ -139,11 +179,11 @@ class PairStore:
                 if pair in self._scores:
                     kept = {(pair, first), (pair, second)} & self._kept
                     for view in kept.difference(self._wanted(pair)):
-                        (self._folder / _name(view)).unlink()
+                        (self.folder / _name(view)).unlink()
                         self._kept.remove(view)
 
     def _read_scores(self) -> dict[Pair, float]:
-        path = self._folder / _SCORES
+        path = self.folder / _SCORES
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         scores: dict[Pair, float] = {}
         for line in text.splitlines():

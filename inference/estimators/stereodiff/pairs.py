@@ -58,15 +58,26 @@ def pairs(count: int, reach: int) -> list[Pair]:
     ]
 
 
-def score(first: Tensor, second: Tensor) -> float:
-    """How far a pair is to be trusted: the product of its frames' mean confidences (DUSt3R, "mst" initialisation).
+def scores(first: Tensor, second: Tensor) -> Tensor:
+    """How far pairs are to be trusted: the product of both frames' mean confidences (DUSt3R, "mst" initialisation).
 
     Parameters
     ----------
-    first, second : Tensor [H, W]
+    first, second : Tensor [..., H, W]
         Confidences of both frames; 0 where there is no point, see `known`.
+
+    Returns
+    -------
+    Tensor [...]
+        float64.
     """
-    return float(first.mean(dtype=torch.float64) * second.mean(dtype=torch.float64))
+    means = (each.mean(dim=(-2, -1), dtype=torch.float64) for each in (first, second))
+    return next(means) * next(means)
+
+
+def score(first: Tensor, second: Tensor) -> float:
+    """The same of one pair."""
+    return float(scores(first, second))
 
 
 def known(points: Tensor, confidence: Tensor) -> Tensor:

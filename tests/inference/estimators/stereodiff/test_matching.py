@@ -6,23 +6,23 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from inference.estimators.stereodiff import batching as batching_of
 from inference.estimators.stereodiff import matching
 from inference.estimators.stereodiff.alignment import align
-from inference.estimators.stereodiff.pair_network import PairNetwork
+from inference.estimators.stereodiff.batching import Batching
 from inference.estimators.stereodiff.pair_store import PairStore
 from inference.estimators.stereodiff.pairs import pairs
-from tests.inference.golden.fill import fill
+from tests.inference.support import tiny_models
 
 SIZE = (64, 48)
 
 
 @pytest.fixture(scope="module")
 def network():
-    made = PairNetwork(
-        encoder_dim=64, encoder_depth=3, encoder_heads=4, decoder_dim=48, decoder_depth=12, decoder_heads=4
-    )
-    return fill(made.eval(), 13, gain=0.5)
+    return tiny_models.pair_network()
 
 
 @pytest.fixture
@@ -32,10 +32,21 @@ def frames():
     return [wide[:, 3 * i : 3 * i + 64] for i in range(7)]
 
 
+def never(batching, place):
+    raise AssertionError("memory did not run out")
+
+
 def _match(network, frames, folder, **changed):
     store = PairStore(folder, changed.get("reach", 2))
-    given = {"reach": 2, "batch": 4, "device": torch.device("cpu"), "size": SIZE} | changed
-    matching.match(network, frames, store, **given)
+    batching = changed.pop("batching", Batching.of(4))
+    options = {
+        "reach": 2,
+        "batching": batching,
+        "device": torch.device("cpu"),
+        "size": SIZE,
+        "smaller": never,
+    } | changed
+    matching.match(network, frames, store, **options)
     return store
 
 
@@ -50,6 +61,9 @@ def _match(network, frames, folder, **changed):
         ((1080, 1920), (288, 512)),
         ((600, 600), (512, 512)),
         ((4000, 40), (512, 16)),
+        ((320, 240), (320, 240)),
+        ((100, 60), (96, 48)),
+        ((9, 300), (16, 288)),
     ],
 )
 def test_the_network_s_size(plate, expected):
@@ -84,18 +98,17 @@ def test_every_pair_is_what_the_network_says_of_it(network, frames, tmp_path):
     assert kept >= 2 * 6
 
 
-@pytest.mark.parametrize(("reach", "batch"), [(2, 4), (3, 2)])
+@pytest.mark.parametrize(("reach", "batch"), [(2, 4), (3, 2), (1, 1), (2, 16)])
 def test_a_frame_is_encoded_once(network, frames, tmp_path, monkeypatch, reach, batch):
     seen = []
     real = network.encode
-    monkeypatch.setattr(network, "encode", lambda picture: seen.append(len(picture)) or real(picture))
-    _match(network, frames[:5], tmp_path, reach=reach, batch=batch)
-    assert sum(seen) == 5
+    monkeypatch.setattr(network, "encode", lambda pictures, check: seen.append(len(pictures)) or real(pictures, check))
+    _match(network, frames[:5], tmp_path, reach=reach, batching=Batching.of(batch))
+    assert sum(seen) == 5 and max(seen) == min(5, max(1, batch // 2))
 
 
-@pytest.mark.parametrize("after", [0, 2, 4])
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(network, frames, tmp_path, after):
-    whole = _match(network, frames, tmp_path / "whole")
+def stopping(after):
+    """A check that stops on its call after so many."""
     calls = []
 
     def stop():
@@ -103,12 +116,102 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(network, frames, tmp_pa
         if len(calls) > after:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        _match(network, frames, tmp_path / "cut", check=stop)
-    resumed = _match(network, frames, tmp_path / "cut")
-    assert resumed.scores == whole.scores
-    contents = [{path.name: path.read_bytes() for path in folder.glob("*.npy")} for folder in tmp_path.iterdir()]
+    return stop
+
+
+def assert_same(one, other):
+    assert one.scores == other.scores
+    contents = [{path.name: path.read_bytes() for path in store.folder.glob("*.npy")} for store in (one, other)]
     assert contents[0] == contents[1] and contents[0]
+
+
+@pytest.mark.parametrize("after", [0, 40, 80])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(network, frames, tmp_path, after):
+    whole = _match(network, frames, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        _match(network, frames, tmp_path / "cut", check=stopping(after))
+    assert len(PairStore(tmp_path / "cut", 2).done) < 22
+    assert_same(_match(network, frames, tmp_path / "cut"), whole)
+
+
+class Crowded:
+    """The network on a device that finds no room for more than so many pairs, from a number of calls on."""
+
+    def __init__(self, network, *, room, after=0):
+        self._network, self._room, self._left = network, room, after
+        self.parameters, self.encode = network.parameters, network.encode
+
+    def decode(self, first, *more):
+        self._left -= 1
+        if self._left < 0 and len(first) > self._room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self._network.decode(first, *more)
+
+
+@pytest.mark.parametrize("stop_after", [85, 120])
+def test_what_ran_out_of_memory_goes_on_in_smaller_batches_and_is_taken_up_in_the_same(
+    network, frames, tmp_path, stop_after
+):
+    asked = []
+
+    def smaller(batching, place):
+        asked.append((batching, place))
+        return batching.smaller_from(place)
+
+    crowded = Crowded(network, room=2, after=2)
+    whole = _match(crowded, frames, tmp_path / "whole", smaller=smaller)
+    assert asked == [(Batching.of(4), 8)] and whole.done == set(pairs(7, 2))
+    kept = Batching(((0, 4), (8, 2)))
+    with pytest.raises(KeyboardInterrupt):
+        _match(network, frames, tmp_path / "cut", batching=kept, check=stopping(stop_after))
+    assert 8 < len(PairStore(tmp_path / "cut", 2).done) < 22
+    assert_same(_match(network, frames, tmp_path / "cut", batching=kept), whole)
+
+
+def test_what_is_no_lack_of_memory_is_passed_on(network, frames, tmp_path):
+    class Broken(Crowded):
+        def decode(self, *given):
+            raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        _match(Broken(network, room=0), frames, tmp_path)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 60), st.integers(1, 16), st.lists(st.integers(0, 60), max_size=3))
+def test_batches_are_the_pairs_in_order_whatever_the_steps(count, size, drops):
+    batching, everything = Batching.of(size), list(range(count))
+    place, taken = 0, []
+    while place < count:
+        if drops and place >= drops[0]:
+            drops = drops[1:]
+            batching = batching.smaller_from(place) or batching
+        together, chosen = batching.batch(everything, place)
+        assert len(chosen) == min(together, count - place)
+        taken += chosen
+        place += len(chosen)
+    assert taken == everything
+    place, again = 0, []  # as a later run takes them up
+    while place < count:
+        chosen = batching.batch(everything, place)[1]
+        again += chosen
+        place += len(chosen)
+    assert again == everything
+
+
+def test_a_batching_is_kept(tmp_path):
+    path = tmp_path / "batches.json"
+    assert batching_of.load(path) is None
+    batching_of.save(Batching(((0, 16), (48, 8))), path)
+    assert batching_of.load(path) == Batching(((0, 16), (48, 8)))
+    for broken in ("", "{}", '{"steps": [[1]]}', "[]"):
+        path.write_text(broken)
+        assert batching_of.load(path) is None
+
+
+def test_the_smallest_batch_has_no_smaller_one():
+    assert Batching.of(1).smaller_from(5) is None
+    assert Batching.of(8).smaller_from(16).smaller_from(16) == Batching(((0, 8), (16, 2)))
 
 
 @pytest.mark.parametrize("count", [1, 2])
