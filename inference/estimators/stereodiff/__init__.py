@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..base import EstimatorInfo, Parameter, Shot, ShotResult, Variant
+from ..depthcrafter import parameters as shared
 from ..depthcrafter.weights import DEPTHCRAFTER, SVD
 from .settings import REFINE_SIGMA
 from .weights import MONST3R
@@ -90,58 +91,8 @@ INFO = EstimatorInfo(
             maximum=0.25,
             description="Share of the nearest and of the farthest values that the shot's range leaves out; 0: none.",
         ),
-        Parameter(
-            name="window",
-            default=110,
-            minimum=1,
-            maximum=110,
-            description="Frames that are refined together; the network was trained with up to 110, and fewer take "
-            "less memory.",
-        ),
-        Parameter(
-            name="overlap",
-            default=25,
-            minimum=0,
-            maximum=109,
-            description="Frames that two windows share; more joins them better and takes longer.",
-        ),
-        Parameter(
-            name="noise_augmentation",
-            default=0.02,
-            minimum=0.0,
-            maximum=1.0,
-            description="Strength of the noise that is added to the plate before it is encoded.",
-        ),
-        Parameter(
-            name="decode_chunk",
-            default=8,
-            minimum=1,
-            maximum=110,
-            description="Frames that are decoded together; more look smoother over time and take more memory.",
-        ),
-        Parameter(
-            name="device",
-            default="auto",
-            choices=("auto", "cuda", "mps", "cpu"),
-            description="What computes; auto takes the GPU where there is one.",
-        ),
-        Parameter(
-            name="precision",
-            default="auto",
-            choices=("auto", "fp16", "bf16", "fp32"),
-            description="Of the networks' numbers; auto chooses by the device.",
-        ),
-        Parameter(
-            name="memory_limit",
-            default=0.0,
-            minimum=0.0,
-            description="Gigabytes of the device's memory to keep within; 0: all that is free.",
-        ),
-        Parameter(
-            name="compile",
-            default=False,
-            description="Compile the networks first, a minute or more, which pays for itself on long clips.",
-        ),
+        *shared.WINDOWS,
+        *shared.COMPUTING,
     ),
 )
 
