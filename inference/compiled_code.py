@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-
-from .environment import data_folder
+from . import caches
 
 
 def keep_in_data_folder() -> None:
@@ -14,11 +10,4 @@ def keep_in_data_folder() -> None:
 
     What the environment says already (``NUMBA_CACHE_DIR``) stands.
     """
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return
-    folder = data_folder() / "cache" / "numba"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = Path(tempfile.gettempdir()) / f"fathom-numba-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    caches.keep_in_data_folder("NUMBA_CACHE_DIR", "numba")

@@ -1,0 +1,111 @@
+"""Numbers over a shot's time: mean disparity, errors by frame, and whatever else was measured by frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from . import style
+from .data import Estimate, Series, Shot
+from .gather import Gathered
+from .scale import Scale
+
+MEAN = (
+    "The mean of each frame. Where there is truth, all means are taken over the same pixels, those with a true depth, "
+    "and the dashed black line is what they should be. A camera that moves changes the mean slowly; a saw-tooth is "
+    "flicker, and a step where nothing happens in the picture is a jump. Dashed vertical lines mark where an "
+    "estimator's window begins, dotted ones where its depth was found to jump."
+)
+BY_FRAME = (
+    "The measures of the table, frame by frame, after one alignment for the whole shot. High all along: wrong; "
+    "slowly rising or falling: drift; jagged: flicker. Gaps are frames that could not be measured."
+)
+
+
+def mean_disparity(shot: Shot, gathered: Gathered, scale: Scale) -> Figure:
+    """The mean of every estimate over time, and the truth's (StereoDiff, figure 4)."""
+    figure = style.new_figure(3.4)
+    axes = figure.subplots()
+    if gathered.truth is not None:
+        means = scale.of(gathered.truth)(gathered.truth.means)
+        axes.plot(shot.frames, means, color=style.TRUTH, linestyle="--", label="Truth")
+    for index, (track, estimate) in enumerate(zip(gathered.estimates, shot.estimates, strict=True)):
+        means = scale.of(track)(track.means)
+        if gathered.truth is not None:
+            means = np.where(np.isnan(gathered.truth.means), np.nan, means)
+        axes.plot(shot.frames, means, label=track.name, **_line(means, index))
+        _marks(axes, estimate, index)
+    _finish(axes, f"mean {scale.label}")
+    return figure
+
+
+def errors(shot: Shot) -> Figure:
+    """Every measure by frame: one axis a measure."""
+    names = measures(shot)
+    figure = style.new_figure(2.3 * len(names) + 0.4)
+    for axes, name in zip(figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0], names, strict=True):
+        for index, estimate in enumerate(shot.estimates):
+            if name in estimate.errors:
+                values = np.asarray(estimate.errors[name], np.float64)
+                axes.plot(shot.frames, values, label=estimate.name, **_line(values, index))
+                _marks(axes, estimate, index)
+        _finish(axes, name)
+        axes.label_outer()
+    return figure
+
+
+def series(shot: Shot) -> Figure:
+    """Everything else that was measured by frame: one axis a quantity."""
+    labels = list(dict.fromkeys(each.label for estimate in shot.estimates for each in estimate.series))
+    figure = style.new_figure(2.3 * len(labels) + 0.4)
+    for axes, label in zip(figure.subplots(len(labels), 1, squeeze=False)[:, 0], labels, strict=True):
+        for index, estimate in enumerate(shot.estimates):
+            for each in _of(estimate, label):
+                axes.plot(each.frames, each.values, label=estimate.name, **_line(each.values, index))
+                _marks(axes, estimate, index)
+                _finish(axes, f"{label} [{each.unit}]" if each.unit else label)
+        axes.set_xlim(shot.frames[0] - 0.5, shot.frames[-1] + 0.5)
+    return figure
+
+
+def series_reading(shot: Shot) -> str:
+    """What the series say of themselves."""
+    readings = {each.label: each.reading for estimate in shot.estimates for each in estimate.series}
+    return " ".join(f"{label}: {reading}" for label, reading in readings.items())
+
+
+def measures(shot: Shot) -> list[str]:
+    """The measures that any estimate has by frame."""
+    return list(dict.fromkeys(name for estimate in shot.estimates for name in estimate.errors))
+
+
+def _of(estimate: Estimate, label: str) -> list[Series]:
+    return [each for each in estimate.series if each.label == label]
+
+
+def _line(values: ArrayLike, index: int) -> dict[str, Any]:
+    """Style of an estimate's line; with points where single values stand between gaps or the shot is short."""
+    known = np.isfinite(np.asarray(values, np.float64))
+    alone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]
+    return {**style.line_style(index), "linewidth": 1.3, "marker": "o" if alone.any() else "", "markersize": 3}
+
+
+def _marks(axes: Axes, estimate: Estimate, index: int) -> None:
+    """Where an estimate's windows begin, and where it jumps."""
+    colour = style.line_style(index)["color"]
+    for frame in estimate.borders:
+        axes.axvline(frame - 0.5, color=colour, linestyle="--", linewidth=0.8, alpha=0.6)
+    for frame in estimate.jumps:
+        axes.axvline(frame - 0.5, color=colour, linestyle=":", linewidth=1.6)
+
+
+def _finish(axes: Axes, label: str) -> None:
+    axes.set_ylabel(label)
+    axes.set_xlabel("source frame")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

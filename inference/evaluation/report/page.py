@@ -1,0 +1,51 @@
+"""The report as one HTML page: figures embedded, everything escaped, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from ... import packages
+from .data import Report, Table
+from .style import Drawn
+
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotPage:
+    """A shot as the page shows it."""
+
+    title: str
+    notes: tuple[str, ...]
+    facts: Table
+    figures: tuple[Drawn, ...]
+    bands: tuple[Table, ...]
+
+
+def render(report: Report, shots: list[ShotPage]) -> str:
+    """The page's HTML."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        report=report,
+        shots=shots,
+        version=packages.fathom_version(),
+        embedded=lambda png: base64.b64encode(png).decode("ascii"),
+        is_best=_is_best,
+        number=_number,
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _is_best(table: Table, column: int, value: float | None) -> bool:
+    """Whether a value, as rounded for show, is the best of its column."""
+    best = table.best(column)
+    return best is not None and value is not None and round(value, table.columns[column].digits) == best

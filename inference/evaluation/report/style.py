@@ -1,0 +1,142 @@
+"""How figures look: colours that are perceptually uniform, axes with units, and the same picture on every machine.
+
+matplotlib is used without pyplot: nothing is kept between figures, and no window system is asked for. Its defaults
+hold whatever the user's own ``matplotlibrc`` says.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ... import caches
+
+caches.keep_in_data_folder("MPLCONFIGDIR", "matplotlib")  # its index of fonts; to be settled before it is imported
+
+import matplotlib as mpl  # noqa: E402
+import matplotlib.style  # noqa: E402
+import numpy as np  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.cm import ScalarMappable  # noqa: E402
+from matplotlib.colors import Colormap, Normalize  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.patches import Patch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+DEPTH, ERROR = "inferno", "viridis"
+"""Perceptually uniform: equal steps in value look equal, and grey prints keep their order."""
+MISSING = "#bdbdbd"
+"""A neutral grey, which neither map has: where there is no value."""
+TRUTH = "#000000"
+MARK = "#e6194b"
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito's colours, which people with colour-deficient sight tell apart; dashes tell further ones."""
+DASHES = ("-", "--", "-.", ":")
+WIDTH = 12.0  # inches
+DPI = 110
+
+_STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "figure.facecolor": "white",
+    "image.interpolation": "nearest",
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A finished figure.
+
+    Attributes
+    ----------
+    name : str
+        For its file.
+    title : str
+    reading : str
+        What it shows and how to read it.
+    alternative : str
+        What it shows, for those who do not see it.
+    png : bytes
+    """
+
+    name: str
+    title: str
+    reading: str
+    alternative: str
+    png: bytes
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the house's style; figures must be made and rendered inside."""
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
+
+
+def new_figure(
+    height: float, *, width: float = WIDTH, layout: Literal["constrained", "compressed"] = "constrained"
+) -> Figure:
+    """An empty figure, its size in inches."""
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout)
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG: the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def colours(name: str) -> Colormap:
+    """A colour map, with its colour for what has no value."""
+    found = mpl.colormaps[name].copy()
+    found.set_bad(MISSING)
+    return found
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """Colour and dashes of the estimate of this index."""
+    return {"color": LINES[index % len(LINES)], "linestyle": DASHES[index // len(LINES) % len(DASHES)]}
+
+
+def show(axes: Axes, values: NDArray[np.floating], norm: Normalize, colormap: str) -> None:
+    """Show a map by colour, or a picture as it is, without ticks."""
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if values.ndim == 3:
+        axes.imshow(picture(values), interpolation="antialiased")
+    else:
+        axes.imshow(values, cmap=colours(colormap), norm=norm)
+
+
+def picture(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """A plate's picture as matplotlib shows it, in the colour of missing values where there is none."""
+    return np.clip(np.where(np.isfinite(values), values, mpl.colors.to_rgb(MISSING)), 0, 1)
+
+
+def colour_bar(figure: Figure, axes: Any, norm: Normalize, colormap: str, *, label: str, extend: str = "both") -> None:
+    """Add the scale that all of some axes share, and what has no value."""
+    bar = figure.colorbar(
+        ScalarMappable(norm=norm, cmap=colours(colormap)),
+        ax=axes,
+        label=label,
+        extend=extend,
+        fraction=0.025,
+        pad=0.01,
+        aspect=30,
+    )
+    bar.ax.grid(visible=False)
+
+
+def missing_key(figure: Figure) -> None:
+    """Say what the colour of missing values means."""
+    figure.legend(handles=[Patch(facecolor=MISSING, label="no value")], loc="outside lower right")
