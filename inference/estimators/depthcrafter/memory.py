@@ -21,7 +21,7 @@ _STEP = 0.85
 """Memory of the next smaller plan, as a share: much less than the dry run may be wrong by would not help."""
 
 
-def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False) -> Plan:
+def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False, who: str = "DepthCrafter") -> Plan:
     """The fastest plan that fits.
 
     Parameters
@@ -31,6 +31,8 @@ def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False) -> Plan:
         See `device.free_bytes`.
     compiled : bool
         Taken over into the plan.
+    who : str
+        Needs the memory, for the sentence.
 
     Raises
     ------
@@ -39,7 +41,7 @@ def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False) -> Plan:
     """
     plan = _fitting(case, dict.fromkeys(STAGES, free_bytes))
     if plan is None:
-        raise _too_little(case, free_bytes)
+        raise _too_little(case, free_bytes, who)
     return replace(plan, compiled=compiled)
 
 
@@ -140,7 +142,7 @@ def _piece(case: Case, frames: int | None) -> Settings:
     return {"frames": frames, "pixels": frames and max(1, -(-frames * places // case.window))}
 
 
-def _too_little(case: Case, free_bytes: int) -> Failure:
+def _too_little(case: Case, free_bytes: int, who: str) -> Failure:
     """Say how much is needed, how much there is, and what would fit."""
     long = max(case.width, case.height)
     needed = needed_bytes(case, smallest(case))
@@ -154,7 +156,7 @@ def _too_little(case: Case, free_bytes: int) -> Failure:
     wanted = f"{case.width}x{case.height} in windows of {case.window} frame{'s' * (case.window > 1)}"
     return Failure(
         exit_codes.REFUSED,
-        f"DepthCrafter needs about {gigabytes(max(needed.values()))} GB at {wanted}, "
+        f"{who} needs about {gigabytes(max(needed.values()))} GB at {wanted}, "
         f"and {gigabytes(free_bytes, up=False)} GB are free.",
         cure=f"Choose {choices}, or close other programs that use the memory."
         if choices

@@ -88,7 +88,7 @@ class Stream:
     def _take_up(self) -> int:
         """Go on from an earlier run's checkpoint, or begin; returns the first segment to do."""
         kept = checkpoint.load(self._shot.scratch)
-        if kept is None:
+        if kept is None or not self._shot.finished.issuperset(range(kept.latents_from)):  # a map was lost since then
             self._generator.manual_seed(self._shot.seed)
             # The pool's noise comes after all pixel noise, which is drawn only as frames are read.
             self._tell("noise", "Drawing noise")

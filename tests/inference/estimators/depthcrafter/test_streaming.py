@@ -154,6 +154,14 @@ def test_a_torn_checkpoint_is_passed_over(tiny_networks, tmp_path):
     np.testing.assert_array_equal(Run(tiny_networks, frames, tmp_path, **settings)(), expected)
 
 
+def test_a_map_that_was_lost_is_made_again(tiny_networks, tmp_path):
+    frames = Memory(pictures(13))
+    settings = {"window": 6, "overlap": 2, "steps": 1, "decode_chunk": 2}
+    expected = Run(tiny_networks, frames, tmp_path, **settings)()
+    again = Run(tiny_networks, frames, tmp_path, finished=set(range(13)) - {1}, **settings)
+    np.testing.assert_array_equal(again(), expected[[1]])
+
+
 def test_maps_have_the_working_size(tiny_networks, tmp_path):
     frames = Memory(pictures(2, width=70, height=52))
     assert Run(tiny_networks, frames, tmp_path, steps=1)().shape == (2, 52, 70)
