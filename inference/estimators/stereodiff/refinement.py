@@ -6,9 +6,8 @@ Everything happens in disparity, stretched to 0..1 by one range for the whole sh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +18,10 @@ from ..depthcrafter.execution.forward import OWN, Forward
 from ..depthcrafter.execution.plan import Plan
 from ..depthcrafter.networks import Networks
 from ..depthcrafter.stages import Attempt, Check, Encoded, added_ids
-from .settings import REFINE_SIGMA
+from .settings import REFINE_SIGMA, Settings
+
+_LATENTS, _PIXELS = 0, 1
+"""Tell apart the noise that a frame is given twice: on its depth's latents, and on its picture."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,35 @@ class Step:
         return Step(given=1 / size, kept=1 / size**2, predicted=sigma / size, timestep=0.25 * math.log(sigma))
 
 
+def noise_level(scheduler: Any, settings: Settings) -> float:
+    """The noise level that the step starts from.
+
+    With Karras' levels, as the weights are released, a spacing of time steps changes nothing. Without them, the level
+    is the one that the scheduler's own sigmas have at t = 2 of T = 4: 0.698 (leading) or 1.613 (trailing).
+    """
+    if settings.spacing == "karras":
+        return settings.refine_sigma
+    plain = scheduler.from_config(scheduler.config, use_karras_sigmas=False, timestep_spacing=settings.spacing)
+    plain.set_timesteps(4)
+    return float(plain.sigmas[2])
+
+
 def frame_noise(seed: int, frame: int, height: int, width: int) -> Tensor:
-    """Standard normal noise [4, height / 8, width / 8] of one frame, by its absolute number.
+    """Standard normal noise [4, height / 8, width / 8] on one frame's depth, by its absolute number.
 
     Whatever windows a frame is in, its noise is the same.
     """
-    state = np.random.SeedSequence([seed, frame]).generate_state(1, np.uint64)[0]
-    generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
-    return torch.randn(4, height // 8, width // 8, generator=generator)
+    return torch.randn(4, height // 8, width // 8, generator=_generator(seed, frame, _LATENTS))
+
+
+def pixel_noise(seed: int, frame: int, height: int, width: int) -> Tensor:
+    """Standard normal noise [3, height, width] on one frame's picture, likewise."""
+    return torch.randn(3, height, width, generator=_generator(seed, frame, _PIXELS))
+
+
+def _generator(*key: int) -> torch.Generator:
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 def stretched(disparity: Tensor, low: float, high: float) -> Tensor:
@@ -162,46 +185,3 @@ def refine(
         ).float()
 
     return (step.kept * noisy - step.predicted * attempt(work)).contiguous()
-
-
-def blended(windows: Iterable[tuple[range, Callable[[int], Tensor]]], overlap: int) -> Iterator[tuple[int, Tensor]]:
-    """Frames from overlapping windows, faded from one to the next after decoding.
-
-    The paper shares no latents between windows: at this noise level that harms (table 6).
-
-    Parameters
-    ----------
-    windows : iterable of (range, callable)
-        Each window's frames, and what gives the map of one of them by its index in the clip.
-    overlap : int
-        Frames that consecutive windows share.
-
-    Yields
-    ------
-    (int, Tensor)
-        Each frame's index, in order, and its map.
-    """
-    waiting: list[Tensor] = []
-    weights = torch.linspace(0, 1, overlap).tolist() if overlap > 1 else [0.5] * overlap
-    held: list[tuple[range, Callable[[int], Tensor]]] = []
-    for window, read in windows:
-        if held:
-            yield from _body(*held.pop(), waiting, weights, keep=overlap)
-        held.append((window, read))
-    for window, read in held:
-        yield from _body(window, read, waiting, weights, keep=0)
-
-
-def _body(
-    window: range, read: Callable[[int], Tensor], waiting: list[Tensor], weights: list[float], *, keep: int
-) -> Iterator[tuple[int, Tensor]]:
-    """A window's frames but the last `keep`, which wait for the next window; its first meet those that waited."""
-    before, waiting[:] = list(waiting), []
-    for place, index in enumerate(window):
-        map_ = read(index)
-        if place < len(before):
-            map_ = torch.lerp(before[place], map_, weights[place])
-        if place >= len(window) - keep:
-            waiting.append(map_)
-        else:
-            yield index, map_

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +10,6 @@ from ...faults import Failure
 
 REFINE_SIGMA = 2.269116
 """Noise level of the step: "t = 2 of T = 4" in the released scheduler's sigmas (700, 70.5, 2.27, 0.002)."""
-
-_STEPS, _TRAINED = 4, 1000
-_BETA_FIRST, _BETA_LAST = 0.00085, 0.012
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +27,7 @@ class Settings:
     robust : bool
         Stage 1: whether registrations are weighted anew so that outliers fall silent; the paper does not.
     refine_sigma, spacing
-        Stage 2: see `noise_level`.
+        Stage 2: see `refinement.noise_level`.
     latent_sharing : bool
         Stage 2: whether windows share latents, as DepthCrafter's do (the paper's ablation, table 6).
     resize : str
@@ -70,11 +66,6 @@ class Settings:
         """Whether stage 2 runs."""
         return self.stage != "1"
 
-    @property
-    def noise_level(self) -> float:
-        """The noise level at which the one step starts."""
-        return self.refine_sigma if self.spacing == "karras" else spaced_sigma(self.spacing)
-
     def check(self) -> None:
         """Refuse parameters that contradict each other.
 
@@ -96,26 +87,3 @@ class Settings:
                 f"spacing={self.spacing}.",
                 cure="Leave out either of the two.",
             )
-
-
-def spaced_sigma(spacing: Literal["leading", "trailing"]) -> float:
-    """The noise level at t = 2 of T = 4 where the scheduler does without Karras' levels.
-
-    SVD's 1000 training steps have the noise variances of a scaled-linear schedule (Ho et al. 2020, section 2, for
-    how they add up). Four of them are taken: counted from the first, and then one further (*leading*: 751, 501, 251,
-    1), or from the last backwards (*trailing*: 999, 749, 499, 249; Lin et al. 2024, table 2).
-
-    Parameters
-    ----------
-    spacing : 'leading' or 'trailing'
-
-    Returns
-    -------
-    float
-        0.698 or 1.613.
-    """
-    stride = _TRAINED // _STEPS
-    chosen = stride + 1 if spacing == "leading" else 2 * stride - 1
-    first, last = math.sqrt(_BETA_FIRST), math.sqrt(_BETA_LAST)
-    kept = math.prod(1 - (first + (last - first) * t / (_TRAINED - 1)) ** 2 for t in range(chosen + 1))
-    return math.sqrt((1 - kept) / kept)

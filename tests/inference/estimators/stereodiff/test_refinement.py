@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from inference.estimators.depthcrafter.execution.plan import Plan
 from inference.estimators.depthcrafter.networks import random_networks
 from inference.estimators.depthcrafter.stages import Encoded
-from inference.estimators.depthcrafter.windows import segments
-from inference.estimators.stereodiff import refinement
+from inference.estimators.stereodiff import INFO, refinement
+from inference.estimators.stereodiff.settings import Settings
 
 CPU = torch.device("cpu")
 CONFIG = json.loads((Path(__file__).parents[2] / "golden" / "depthcrafter.json").read_text())["config"]
@@ -76,11 +74,27 @@ def test_maps_go_through_the_networks(networks):
     assert (nearly - prior).norm() < (refined - prior).norm()
 
 
+@pytest.mark.parametrize(("spacing", "level"), [("karras", 2.269116), ("leading", 0.698), ("trailing", 1.613)], ids=str)
+def test_the_level_is_the_scheduler_s_third_of_four(networks, spacing, level):
+    parameters = {parameter.name: parameter.default for parameter in INFO.parameters} | {"spacing": spacing}
+    assert refinement.noise_level(networks.scheduler, Settings(**parameters)) == pytest.approx(level, abs=5e-4)
+
+
+def test_with_karras_levels_a_spacing_changes_nothing(networks):
+    scheduler = networks.scheduler.from_config(networks.scheduler.config, timestep_spacing="trailing")
+    scheduler.set_timesteps(4)
+    assert scheduler.sigmas[2].item() == pytest.approx(refinement.REFINE_SIGMA, rel=1e-6)
+
+
 def test_noise_belongs_to_a_frame():
     noise = refinement.frame_noise(1, 42, 64, 128)
     assert noise.shape == (4, 8, 16) and abs(noise.std() - 1) < 0.15
     assert torch.equal(noise, refinement.frame_noise(1, 42, 64, 128))
-    for other in (refinement.frame_noise(1, 43, 64, 128), refinement.frame_noise(2, 42, 64, 128)):
+    grain = refinement.pixel_noise(1, 42, 64, 128)
+    assert grain.shape == (3, 64, 128) and abs(grain.std() - 1) < 0.05
+    # what a frame's picture is given says nothing of what its depth is given
+    small = grain.reshape(-1)[: noise.numel()].reshape(noise.shape)
+    for other in (refinement.frame_noise(1, 43, 64, 128), refinement.frame_noise(2, 42, 64, 128), small):
         assert (noise - other).abs().max() > 0.1
 
 
@@ -91,20 +105,3 @@ def test_the_way_to_the_range_and_back(low, high):
     assert there.min() >= 0 and there.max() <= 1
     torch.testing.assert_close(refinement.unstretched(there, low, high), inside)
     assert refinement.stretched(torch.tensor([-9.0, 9.0]), 0.0, 1.0).tolist() == [0, 1]
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.data())
-def test_windows_are_blended_into_the_clip(data):
-    window = data.draw(st.integers(1, 12))
-    overlap, count = data.draw(st.integers(0, window - 1)), data.draw(st.integers(1, 40))
-    truth = torch.arange(count, dtype=torch.float64)
-    reading = [(segment, lambda index: truth[index]) for segment in segments(count, window, overlap)]
-    found = list(refinement.blended(reading, overlap))
-    assert [index for index, _ in found] == list(range(count))
-    torch.testing.assert_close(torch.stack([value for _, value in found]), truth)
-
-
-def test_overlaps_fade_from_one_window_to_the_next():
-    windows = [(range(0, 6), lambda index: torch.tensor(0.0)), (range(3, 9), lambda index: torch.tensor(1.0))]
-    assert [value.item() for _, value in refinement.blended(windows, 3)] == [0, 0, 0, 0, 0.5, 1, 1, 1, 1]
