@@ -130,11 +130,11 @@ def _download(options: argparse.Namespace) -> int:
     begun = time.monotonic()
 
     def work(display: Display, asked: Stop) -> events.Done:
-        from ..models import download
+        from ..models import download, planning
 
         models = catalogue.named(options.names)
         _check_licence_names(options.accept_licence)
-        wish = download.Wish(
+        wish = planning.Wish(
             accepted=tuple(options.accept_licence),
             source=_folder(options.source),
             offline=options.offline or download.offline_is_set(),

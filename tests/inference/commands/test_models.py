@@ -61,7 +61,7 @@ def test_the_whole_life_of_weights(models, hub, home):
     assert set(listed) == {"brightness", "depthcrafter", "svd-xt", "monst3r"}
     entry = listed["brightness"]
     assert (entry["state"], entry["can_run"], entry["missing_size"]) == ("missing", False, SIZE)
-    assert (entry["estimators"], entry["accepted"], entry["checksums"]) == (["brightness"], None, None)
+    assert (entry["estimators"], entry["accepted"], entry["checksums"]) == (["brightness", "staged"], None, None)
     assert entry["licence"]["summary"] == "For tests only." and "models download brightness" in entry["download"]
     nothing = models("path", "brightness")
     assert nothing.returncode == exit_codes.MISSING and "models download brightness" in nothing.stderr
@@ -75,7 +75,7 @@ def test_the_whole_life_of_weights(models, hub, home):
     assert done.stdout.startswith("The weights are there and verified (0:0")
 
     shown = models("list", "brightness").stdout
-    for words in ("brightness - Brightness's network, for brightness", "(which the hub knows)", "there and verified"):
+    for words in ("brightness - Brightness's network, for brightness, staged", "(which the hub knows)", "there and verified"):
         assert words in shown
     place = models("path", "brightness").stdout.strip()
     assert place == str(store.folder(MODEL)) and os.listdir(place) == [PATH]

@@ -7,7 +7,8 @@ import pytest
 from inference import events
 from inference.faults import Failure
 from inference.models import hub as asking
-from inference.models.download import Wish, download
+from inference.models.download import download
+from inference.models.planning import Wish
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import NETWORK, OTHER, write_models
 

@@ -155,3 +155,13 @@ def test_two_revisions_in_a_studios_cache_are_none(tmp_path, monkeypatch):
     cache = as_cache(as_cache(tmp_path / "cache", pins.at(OPEN, LATER)), pins.at(OPEN, HEAD))
     monkeypatch.setenv("FATHOM_WEIGHTS", str(cache))
     assert not store.is_studios(OPEN)
+
+
+def test_what_a_studios_folder_held_says_nothing_of_a_download(hub, get, tmp_path, monkeypatch):
+    other = write_models(tmp_path / "studio", OPEN)
+    (other / OPEN.repository / LARGE).write_bytes(b"another revision's weights")
+    monkeypatch.setenv("FATHOM_WEIGHTS", str(other))
+    inspection.ensure([OPEN])
+    monkeypatch.delenv("FATHOM_WEIGHTS")
+    get(OPEN, revisions={"network": HEAD})
+    assert found(OPEN) == expected(OPEN)
