@@ -15,12 +15,15 @@ from ... import exit_codes
 from ...faults import Failure
 from ..depthcrafter import accounting
 from ..depthcrafter.margin import gigabytes, with_margin
+from .batching import group
 from .pair_network import PairNetwork
+from .pair_store import packed
+from .pair_weights import prepared
 
 BATCHES = (16, 8, 4, 2, 1)
 """Pairs that are decoded together, those that keep a large card busy first."""
 _ENCODED = 12
-"""Encoded frames that `matching.match` holds at most: reach + batch / (2 reach) + 1, for any reach up to 10."""
+"""Encoded frames that a batch or a later one may ask for, at most: reach + batch / (2 reach) + 1, for any reach."""
 
 
 def choose_batch(network: PairNetwork, size: tuple[int, int], *, dtype: torch.dtype, free_bytes: int, kind: str) -> int:
@@ -33,7 +36,7 @@ def choose_batch(network: PairNetwork, size: tuple[int, int], *, dtype: torch.dt
     size : (width, height)
         Of its pictures, see `matching.picture_size`.
     dtype : torch.dtype
-        In which it will compute; the heads are always in float32.
+        In which it will compute, see `pair_weights.prepared`.
     free_bytes : int
         Of the device's memory, for the network and its work; see `depthcrafter.device.free_bytes`.
     kind : str
@@ -76,25 +79,32 @@ def _needed(outline: PairNetwork, size: tuple[int, int], batch: int, kind: str) 
 
 
 def _peak(outline: PairNetwork, size: tuple[int, int], batch: int, kind: str) -> int:
-    """The most that lives at once while a frame is encoded and a batch decoded, as `matching.match` does it."""
+    """The most that lives at once while frames are encoded and a batch decoded, as `matching.match` does it."""
     width, height = size
     dtype = next(outline.parameters()).dtype
+    together = len(group(0, batch, count=batch))
 
     def work() -> object:
         with torch.inference_mode():
-            picture = torch.empty(1, 3, height, width, dtype=dtype, device="meta")
-            states = outline.encode(picture)
-            held = [states, *(torch.empty_like(states) for _ in range(_ENCODED - 1))]
-            first, second = (torch.cat([held[row % _ENCODED] for row in range(batch)]) for _ in range(2))
-            return outline.decode(first, second, height, width)
+            pictures = torch.empty(together, 3, height, width, dtype=dtype, device="meta")
+            states = outline.encode(pictures)[:1]
+            # the first and the last groups may be held for one of their frames
+            held = [torch.empty_like(states) for _ in range(_ENCODED + together - 2)]
+            waiting = _views(batch, height, width) if kind != "cuda" else None  # on the way to the disk
+            first, second = (torch.cat([states] * batch) for _ in range(2))
+            return packed(*outline.decode(first, second, height, width)), held, waiting
 
     return accounting.peak_bytes(work, resident=outline.parameters(), fused_attention=kind != "mps")
 
 
+def _views(batch: int, height: int, width: int) -> torch.Tensor:
+    return torch.empty(2 * batch, height, width, 4, device="meta")
+
+
 def _outlined(network: PairNetwork, dtype: torch.dtype) -> PairNetwork:
     """The same network on ``meta``, in the dtypes of a run."""
-    drawn: dict[int, Any] = {}
-    for name, weight in network.named_parameters():
-        own = torch.float32 if name.startswith("downstream_head") else dtype
-        drawn[id(weight)] = nn.Parameter(torch.empty_like(weight, device="meta", dtype=own), requires_grad=False)
-    return copy.deepcopy(network, drawn)  # takes what is drawn for the weights, so that none is copied
+    drawn: dict[int, Any] = {
+        id(weight): nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=False)
+        for weight in network.parameters()
+    }
+    return prepared(copy.deepcopy(network, drawn), dtype)  # takes what is drawn for the weights, so none is copied
