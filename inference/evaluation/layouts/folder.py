@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from ..flow_file import read_flow
 from ..truth import Truth, TruthError, read_image
-
-_PICTURES = (".jpg", ".jpeg", ".png")
+from .files import PICTURES, depth_png
 
 
 def open_clips(root: Path) -> list[Truth]:
@@ -47,13 +46,13 @@ def open_clip(folder: Path) -> Truth:
     if not depth:
         raise TruthError(f"{folder} has no depth/*.png; give a folder with 16-bit depth pictures in millimetres.")
     dynamic = tuple(sorted((folder / "dynamic").glob("*.png")))
-    rgb = tuple(path for path in sorted((folder / "rgb").glob("*")) if path.suffix.lower() in _PICTURES)
+    rgb = tuple(path for path in sorted((folder / "rgb").glob("*")) if path.suffix.lower() in PICTURES)
     _match(folder, len(depth), dynamic=len(dynamic), rgb=len(rgb))
     matrix, poses = _camera(folder, len(depth))
 
     def moving(index: int) -> NDArray[np.bool_]:
         if not dynamic:
-            return np.zeros(_millimetres(depth[index]).shape, bool)
+            return np.zeros(depth_png(depth[index], 1000).shape, bool)
         return read_image(dynamic[index], cv2.IMREAD_GRAYSCALE) > 127
 
     def flow(index: int) -> NDArray[np.float32] | None:
@@ -63,17 +62,13 @@ def open_clip(folder: Path) -> Truth:
     return Truth(
         name=folder.resolve().name,
         frame_numbers=tuple(range(len(depth))),
-        read_depth=lambda index: _millimetres(depth[index]),
+        read_depth=lambda index: depth_png(depth[index], 1000),
         read_moving=moving,
         read_flow=flow if (folder / "flow").is_dir() else None,
         matrix=matrix,
         poses=poses,
         rgb_files=rgb,
     )
-
-
-def _millimetres(path: Path) -> NDArray[np.float32]:
-    return np.asarray(read_image(path), np.float32) / np.float32(1000)
 
 
 def _match(folder: Path, depth: int, *, dynamic: int, rgb: int) -> None:
