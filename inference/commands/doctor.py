@@ -197,13 +197,16 @@ def _estimators() -> Iterator[Finding]:
     ready = []
     for name in registry.names():
         try:
-            lacks = registry.lacks(registry.info(name))
+            info = registry.info(name)
+            lacks = registry.lacks(info)
+            less = [each.told for each in info.variants if lacks and not registry.lacks(info.used(each))]
         except Exception as error:
             yield Finding(topic=name, what=f"cannot be loaded: {error}", standing="lack", cure="Install Fathom again.")
             continue
         if lacks:
             what, cure = registry.told(lacks)
-            yield Finding(topic=name, what=f"cannot run: {what}", standing="note", cure=cure)
+            can = f"can run with {' or '.join(less)} alone" if less else "cannot run"
+            yield Finding(topic=name, what=f"{can}: {what}", standing="note", cure=cure)
         else:
             ready.append(name)
     if ready:

@@ -85,9 +85,8 @@ def _as_text(entry: _Listed) -> str:
     lines += [f"  can run     no: {lack.what} {lack.cure}" for lack in entry.lacks] or ["  can run     yes"]
     if info and entry.lacks:
         for variant, lacks in zip(info.variants, entry.variants):
-            told = f"with {variant.parameter}={'DIR' if variant.value is None else variant.value}"
-            lines += [f"              {told}: no: {lack.what} {lack.cure}" for lack in lacks] or [
-                f"              {told}: yes"
+            lines += [f"              with {variant.told}: no: {lack.what} {lack.cure}" for lack in lacks] or [
+                f"              with {variant.told}: yes"
             ]
     return "\n".join([*lines, *(f"  note        {note.what} {note.cure}" for note in entry.notes)])
 

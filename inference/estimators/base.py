@@ -93,6 +93,11 @@ class Variant:
     models: tuple[Model, ...] = ()
     default_size: int | None = None
 
+    @property
+    def told(self) -> str:
+        """How it is asked for, for people."""
+        return f"{self.parameter}={'DIR' if self.value is None else self.value}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EstimatorInfo:

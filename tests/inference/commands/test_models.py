@@ -51,6 +51,15 @@ def models(worker, hub, home):
     return run
 
 
+@pytest.fixture
+def monst3r(worker, models, tmp_path):
+    """A hub that has a small MonST3R, of which Fathom fixes no revision."""
+    small = tuple(dataclasses.replace(file, size=1000) for file in weights.MONST3R.files)
+    with Hub(write_models(tmp_path / "other", dataclasses.replace(weights.MONST3R, files=small))) as serving:
+        worker.environment |= {"HF_ENDPOINT": serving.endpoint}
+        yield serving
+
+
 def partial(home):
     """The bytes of the file that have come."""
     return next((path.stat().st_size for path in home.glob("huggingface/hub/*/blobs/*.incomplete")), 0)
@@ -75,7 +84,11 @@ def test_the_whole_life_of_weights(models, hub, home):
     assert done.stdout.startswith("The weights are there and verified (0:0")
 
     shown = models("list", "brightness").stdout
-    for words in ("brightness - Brightness's network, for brightness, staged", "(which the hub knows)", "there and verified"):
+    for words in (
+        "brightness - Brightness's network, for brightness, staged",
+        "(which the hub knows)",
+        "there and verified",
+    ):
         assert words in shown
     place = models("path", "brightness").stdout.strip()
     assert place == str(store.folder(MODEL)) and os.listdir(place) == [PATH]
@@ -161,6 +174,22 @@ def test_a_terminal_is_asked_for_the_licence(models, hub, answer, code):
     assert process.returncode == code, err
     assert "Type its name, brightness-only, to accept it" in err
     assert bool(hub.log) == (code == exit_codes.OK)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
+@pytest.mark.parametrize(("answer", "code"), [("yes", exit_codes.OK), ("", exit_codes.REFUSED)])
+def test_on_a_terminal_the_newest_revision_is_offered(models, monst3r, answer, code):
+    import pty
+
+    leader, follower = pty.openpty()
+    process = models.start("download", "monst3r", "--accept-licence", "cc-by-nc-sa-4.0", stdin=follower)
+    os.close(follower)
+    os.write(leader, f"{answer}\n".encode())
+    _, err = process.communicate(timeout=60)
+    os.close(leader)
+    assert process.returncode == code, err
+    assert f"{HEAD} of 2025-01-31" in err and "Type yes to take it" in err
+    assert bool(monst3r.sent()) == (code == exit_codes.OK)
 
 
 def test_offline_is_offline(models, hub, worker):
@@ -263,17 +292,13 @@ def test_help_says_what_there_is(models):
         assert word in shown
 
 
-def test_a_revision_that_fathom_does_not_fix_is_named_on_the_command_line(models, worker, tmp_path):
-    small = tuple(dataclasses.replace(file, size=1000) for file in weights.MONST3R.files)
-    served = write_models(tmp_path / "other", dataclasses.replace(weights.MONST3R, files=small))
-    with Hub(served) as hub:
-        worker.environment |= {"HF_ENDPOINT": hub.endpoint}
-        accept = ("--accept-licence", "cc-by-nc-sa-4.0")
-        assert "a revision that you choose with the first download" in models("list", "monst3r").stdout
-        first = models("download", "monst3r", *accept)
-        assert first.returncode == exit_codes.REFUSED and f"--revision monst3r={HEAD}" in first.stderr
-        assert models("download", "monst3r", *accept, "--revision", "monst3r").returncode == exit_codes.USAGE
-        second = models("download", "monst3r", *accept, "--revision", f"monst3r={HEAD}")
-        assert second.returncode == 0, second.stderr
+def test_a_revision_that_fathom_does_not_fix_is_named_on_the_command_line(models, monst3r):
+    accept = ("--accept-licence", "cc-by-nc-sa-4.0")
+    assert "a revision that you choose with the first download" in models("list", "monst3r").stdout
+    first = models("download", "monst3r", *accept)
+    assert first.returncode == exit_codes.REFUSED and f"--revision monst3r={HEAD}" in first.stderr
+    assert models("download", "monst3r", *accept, "--revision", "monst3r").returncode == exit_codes.USAGE
+    second = models("download", "monst3r", *accept, "--revision", f"monst3r={HEAD}")
+    assert second.returncode == 0, second.stderr
     shown = models("list", "monst3r").stdout
     assert f"{HEAD[:12]} (chosen on 2" in shown and "monst3r - MonST3R's network, for stereodiff" in shown

@@ -102,6 +102,7 @@ def test_an_estimator_that_can_do_less_without_its_weights_says_so(worker, tmp_p
     (refining,) = (line for line in stereodiff if "with stage1_from=DIR: no: " in line)
     assert "MonST3R" in alone and "DepthCrafter" not in alone and alone.endswith("download monst3r")
     assert "MonST3R" not in refining and refining.endswith("download depthcrafter svd-xt")
+    assert "can run with stage=1 alone: Weights are missing" in worker("doctor").stdout
     facts = {each["name"]: each for each in json.loads(worker("estimators", "--json").stdout)}
     (variant,) = facts["staged"]["variants"]
     assert (variant["parameter"], variant["value"], variant["default_size"], variant["lacks"]) == ("stage", "1", 32, [])
