@@ -102,3 +102,10 @@ def test_the_processor_has_what_other_programs_leave(monkeypatch):
     cpu = torch.device("cpu")
     assert devices_.free_bytes(cpu) == 5 * GB
     assert devices_.free_bytes(cpu, 2.0, held=GB) == 2 * GB
+
+
+def test_tf32_is_allowed_for_a_while():
+    before = torch.backends.cuda.matmul.allow_tf32
+    with devices_.tensor_float():
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cuda.matmul.allow_tf32 == before
