@@ -6,6 +6,7 @@
     lint                                ruff and mypy
     build                               the extension's zip, by Blender's own tool, into build/
     benchmark [NAME [...]]              all benchmarks, or one of benchmarks/; arguments go to it
+    render-benchmark [--scene NAME]     clips with true depth, camera, flow and moving objects, into build/benchmark/
     lock                                resolve requirements/*.in into the pinned requirements/*.txt
 
 Every verb first makes the environments that it needs (`development/environments.py`) and, on Debian, the system
@@ -27,6 +28,7 @@ VERBS = {
     "lint": verbs.lint,
     "build": verbs.build,
     "benchmark": verbs.benchmark,
+    "render-benchmark": verbs.render_benchmark,
     "lock": locks.lock,
 }
 

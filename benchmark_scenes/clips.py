@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import bpy
 
-from . import courtyard
+from . import avenue, courtyard, edit, railings, toys, villa
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +23,24 @@ class Shot:
     build : callable
         Takes `frames`, builds the scene in an empty file, animated over frames 1 to `frames`, and returns it.
     frames : int
+        That are filmed.
+    span : pair of floats
+        The part of the scene's time, which goes from 0 to 1, that is filmed.
     """
 
     build: Callable[..., bpy.types.Scene]
     frames: int
+    span: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def length(self) -> int:
+        """Frames over which the scene is built."""
+        return round((self.frames - 1) / (self.span[1] - self.span[0])) + 1
+
+    @property
+    def first(self) -> int:
+        """The scene's frame that is the shot's first."""
+        return 1 + round(self.span[0] * (self.length - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,24 +74,77 @@ class Clip:
         return sum(shot.frames for shot in self.shots)
 
 
-_COURTYARD = Clip(
-    name="courtyard",
-    about="moving camera, a bouncing ball",
-    shots=(Shot(build=courtyard.build, frames=40),),
-    width=512,
-    height=288,
-    samples=5,
-)
-
-
-def _quick(clip: Clip, *, frames: int, width: int, height: int, samples: int) -> Clip:
-    """A clip in fewer frames a shot, and in small ones."""
-    shots = tuple(replace(shot, frames=frames) for shot in clip.shots)
-    return replace(clip, shots=shots, width=width, height=height, samples=samples)
-
-
-CLIPS = {clip.name: clip for clip in (_COURTYARD,)}
+CLIPS = {
+    clip.name: clip
+    for clip in (
+        Clip(
+            name="courtyard",
+            about="moving camera, moving ball",
+            shots=(Shot(build=courtyard.build, frames=40),),
+            width=512,
+            height=288,
+            samples=5,
+        ),
+        Clip(
+            name="toys",
+            about="locked camera, moving train",
+            shots=(Shot(build=toys.build, frames=40),),
+            width=384,
+            height=216,
+            samples=5,
+        ),
+        Clip(
+            name="railings",
+            about="thin structures: fence, wires, branches",
+            shots=(Shot(build=railings.build, frames=40),),
+            width=480,
+            height=270,
+            samples=5,
+        ),
+        Clip(
+            name="villa",
+            about="sky and blank walls",
+            shots=(Shot(build=villa.build, frames=40),),
+            width=384,
+            height=216,
+            samples=5,
+        ),
+        Clip(
+            name="edit",
+            about="cuts between four shots",
+            shots=(
+                Shot(build=edit.fountain, frames=16, span=(0.25, 0.65)),
+                Shot(build=edit.train, frames=14, span=(0.3, 0.65)),
+                Shot(build=edit.passers, frames=16, span=(0.2, 0.28)),
+                Shot(build=edit.stairs, frames=14, span=(0.4, 0.75)),
+            ),
+            width=384,
+            height=216,
+            samples=4,
+        ),
+        Clip(
+            name="avenue",
+            about="long walk behind someone",
+            shots=(Shot(build=avenue.build, frames=208),),
+            width=256,
+            height=144,
+            samples=4,
+        ),
+    )
+}
 """The benchmark, by name."""
 
-QUICK = {clip.name: _quick(clip, frames=24, width=320, height=180, samples=4) for clip in (_COURTYARD,)}
-"""The same clips in fewer and smaller frames, for tests."""
+
+def _quick(clip: Clip, *, frames: int, width: int, samples: int) -> Clip:
+    """A clip in `frames` a shot, and in small ones."""
+    shots = tuple(replace(shot, frames=frames) for shot in clip.shots)
+    return replace(clip, shots=shots, width=width, height=width * 9 // 16, samples=samples)
+
+
+QUICK = {
+    name: _quick(clip, frames=24, width=320, samples=4)
+    if name == "courtyard"
+    else _quick(clip, frames=12 if len(clip.shots) == 1 else 4, width=128, samples=2)
+    for name, clip in CLIPS.items()
+}
+"""The same clips in fewer and smaller frames, for tests; the courtyard large enough for a depth that can be judged."""

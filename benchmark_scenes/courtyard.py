@@ -18,11 +18,8 @@ from . import light, materials, rigs, shapes
 _HALF_WIDTH = 4.2
 
 
-def build(*, frames: int) -> bpy.types.Scene:
-    """Empty Blender's file and build the scene in it, animated over frames 1 to `frames`.
-
-    The path is the same for any number of frames; fewer frames are larger steps.
-    """
+def build(*, frames: int, path: rigs.CameraPath | None = None) -> bpy.types.Scene:
+    """Empty Blender's file and build the scene in it, animated over frames 1 to `frames`; see `rigs.camera`."""
     scene = rigs.begin(frames)
     random = np.random.default_rng(7)
     _ground_and_walls()
@@ -32,7 +29,7 @@ def build(*, frames: int) -> bpy.types.Scene:
     _bunting()
     _sky_and_sun(scene)
     _bouncing_ball(frames)
-    rigs.camera(scene, frames, _path, lens=28.0)
+    rigs.camera(scene, frames, path or _moving, lens=28.0)
     return scene
 
 
@@ -185,6 +182,6 @@ def _bouncing_ball(frames: int) -> None:
         ball.keyframe_insert("rotation_euler", frame=frame)
 
 
-def _path(t: float) -> tuple[Vector, Vector]:
+def _moving(t: float) -> tuple[Vector, Vector]:
     place = Vector((-0.85 + 1.7 * t, -5.2 + 1.3 * t, 1.55 + 0.05 * math.sin(9.0 * t) + 0.12 * t))
     return place, Vector((0.1 + 0.25 * t, 6.0, 1.72))

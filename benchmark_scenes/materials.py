@@ -166,3 +166,41 @@ def beach_ball(name: str) -> bpy.types.Material:
     gores.node.color_ramp.interpolation = "CONSTANT"
     scuffs = nodes.ramp(nodes.noise(9.0), [(0.3, (0.55, 0.55, 0.55)), (0.6, (1.0, 1.0, 1.0))])
     return nodes.finish(nodes.blend(gores, scuffs, mode="MULTIPLY", amount=0.8), Roughness=0.4)
+
+
+def plain(name: str, colour: Colour, *, roughness: float = 0.6, metallic: float = 0.0) -> bpy.types.Material:
+    """One colour with no detail at all: lacquer, whitewash, metal."""
+    nodes = _begin(name)
+    principled = nodes.material.node_tree.nodes["Principled BSDF"]
+    principled.inputs["Base Color"].default_value = (*colour, 1.0)
+    principled.inputs["Roughness"].default_value, principled.inputs["Metallic"].default_value = roughness, metallic
+    return nodes.material
+
+
+def mottled(
+    name: str, dark: Colour, light: Colour, *, scale: float, stretch: Colour = (1.0, 1.0, 1.0), roughness: float = 0.8
+) -> bpy.types.Material:
+    """Two colours by one noise, which `stretch` compresses along the object's axes: grass, bark, cloth, gravel."""
+    nodes = _begin(name)
+    coordinates, mapping = nodes.add("TexCoord"), nodes.add("Mapping", Scale=stretch)
+    noise = nodes.add("TexNoise", Scale=scale, Detail=4.0, Roughness=0.7)
+    nodes.link(coordinates.outputs["Object"], mapping.inputs["Vector"])
+    nodes.link(mapping.outputs["Vector"], noise.inputs["Vector"])
+    return nodes.finish(nodes.ramp(noise.outputs["Fac"], [(0.36, dark), (0.64, light)]), Roughness=roughness)
+
+
+def planks(name: str, dark: Colour, light: Colour, *, width: float, gap: float = 0.03) -> bpy.types.Material:
+    """Boards side by side along the object's x axis, each of its own shade, on a level top."""
+    nodes = _begin(name)
+    coordinates = nodes.add("TexCoord")
+    boards = nodes.add("TexBrick", Scale=1.0, offset=0.37)
+    for socket, value in (("Mortar Size", gap * width), ("Brick Width", 14.0 * width), ("Row Height", width)):
+        boards.inputs[socket].default_value = value
+    boards.inputs["Color1"].default_value, boards.inputs["Color2"].default_value = (*dark, 1.0), (*light, 1.0)
+    boards.inputs["Mortar"].default_value = (*(0.25 * value for value in dark), 1.0)
+    nodes.link(coordinates.outputs["Object"], boards.inputs["Vector"])
+    stretch, noise = nodes.add("Mapping", Scale=(1.0, 14.0, 14.0)), nodes.add("TexNoise", Scale=2.5, Detail=4.0)
+    nodes.link(coordinates.outputs["Object"], stretch.inputs["Vector"])
+    nodes.link(stretch.outputs["Vector"], noise.inputs["Vector"])
+    grain = nodes.ramp(noise.outputs["Fac"], [(0.3, (0.5, 0.47, 0.44)), (0.62, (1.0, 1.0, 1.0))])
+    return nodes.finish(nodes.blend(boards.outputs["Color"], grain, mode="MULTIPLY", amount=0.8), Roughness=0.5)

@@ -9,8 +9,8 @@ A clip's folder has the layout `folder` of evaluation sets, and more than that l
 ``depth_exact/%05d.exr``
     The same unrounded: channel ``Z``, float32, metres; infinite in the sky.
 ``flow/%05d.exr``
-    Channels ``X`` and ``Y``, float32: pixels to the right and down from this frame to the next, see `motion.flow`.
-    None for the last frame of a shot.
+    Channels ``X`` and ``Y``, float32: pixels to the right and down from this frame to the next, see `motion.flow`; NaN
+    before a cut. None for the last frame.
 ``dynamic/%05d.png``
     255 on objects that move on their own at some time in the shot. Their shadows are no part of them.
 ``camera.json``
@@ -41,6 +41,8 @@ import OpenEXR
 from mathutils import Matrix
 from numpy.typing import NDArray
 
+from inference.evaluation.flow_file import write_flow
+
 from . import motion
 from .clips import Clip, Shot
 from .pictures import write_png
@@ -49,10 +51,10 @@ OUTPUT = Path(__file__).resolve().parent.parent / "build" / "benchmark"
 OUTPUT_QUICK = OUTPUT.with_name("benchmark-quick")
 FARTHEST = 65.535
 """What 16 bits of millimetres hold, in metres."""
-_SHARED = ("clips", "light", "materials", "motion", "pictures", "render", "rigs", "shapes")
+_NO_PART = ("__init__", "__main__", "overview", "sheet")  # of what the files depend on
 
 
-def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print) -> Path:
+def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print, *, threads: int = 0) -> Path:
     """Folder of the rendered clip below `folder`, which is rendered unless an earlier run did so from the same scene.
 
     Parameters
@@ -61,13 +63,15 @@ def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print) ->
     folder : Path
     report : callable
         Takes a line about the progress now and then.
+    threads : int
+        Of the processor; 0: all. The files do not depend on it.
     """
     place, fingerprint = folder / clip.name, _fingerprint(clip)
     if _is_finished(place, fingerprint):
         return place
     unfinished = folder / f".{clip.name}.{os.getpid()}.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
-    _render(clip, unfinished, report)
+    _render(clip, unfinished, report, threads)
     (unfinished / "fingerprint.txt").write_text(fingerprint, encoding="utf-8")
     if _is_finished(place, fingerprint):  # another process was faster
         shutil.rmtree(unfinished)
@@ -97,14 +101,14 @@ class _Progress:
             self.report(f"rendering {self.clip.name}: frame {frame} of {self.clip.frames}, {left:.0f} s left")
 
 
-def _render(clip: Clip, folder: Path, report: Callable[[str], None]) -> None:
+def _render(clip: Clip, folder: Path, report: Callable[[str], None], threads: int) -> None:
     for name in ("rgb", "depth", "depth_exact", "flow", "dynamic"):
         (folder / name).mkdir(parents=True)
     progress = _Progress(clip, report, time.monotonic())
     frames, shots, matrices, first = [], [], [], 1
     for shot in clip.shots:
-        scene = shot.build(frames=shot.frames)
-        _cycles(scene, clip)
+        scene = shot.build(frames=shot.length)
+        _cycles(scene, clip, threads)
         matrices.append(calibration(scene.camera.data, clip.width, clip.height))
         poses = _film(scene, shot, folder, first=first, matrix=matrices[-1], progress=progress)
         frames += [{"frame": first + i, "c2w_opencv": pose.tolist()} for i, pose in enumerate(poses)]
@@ -122,19 +126,22 @@ def _film(
     scene: bpy.types.Scene, shot: Shot, folder: Path, *, first: int, matrix: motion.Matrix, progress: _Progress
 ) -> list[motion.Matrix]:
     """Render a shot, whose first frame is the clip's `first`; return the camera's poses."""
-    poses, moving = _movements(scene, shot.frames)
+    poses, moving = _movements(scene, shot)
     raw = folder / "raw.exr"
     for i in range(shot.frames):
         name = f"{first + i:05d}"
-        scene.frame_set(i + 1)
+        scene.frame_set(shot.first + i)
         depth, index = _picture(scene, folder / "rgb" / f"{name}.png", raw)
         write_png(folder / "depth" / f"{name}.png", _millimetres(depth))
-        _write_exr(folder / "depth_exact" / f"{name}.exr", Z=depth)
+        _write_depth(folder / "depth_exact" / f"{name}.exr", depth)
         write_png(folder / "dynamic" / f"{name}.png", np.where(index > 0, 255, 0).astype(np.uint8))
-        if i + 1 < shot.frames:
-            moves = {n: path[i + 1] @ np.linalg.inv(path[i]) for n, path in moving.items()}
-            flow = motion.flow(depth, index, calibration=matrix, camera=poses[i], next_camera=poses[i + 1], moves=moves)
-            _write_exr(folder / "flow" / f"{name}.exr", X=flow[..., 0], Y=flow[..., 1])
+        if first + i < progress.clip.frames:
+            flow = np.full((*depth.shape, 2), np.nan)
+            if i + 1 < shot.frames:
+                moves = {n: path[i + 1] @ np.linalg.inv(path[i]) for n, path in moving.items()}
+                cameras = {"camera": poses[i], "next_camera": poses[i + 1]}
+                flow = motion.flow(depth, index, calibration=matrix, moves=moves, **cameras)
+            write_flow(folder / "flow" / f"{name}.exr", flow)
         progress(first + i)
     raw.unlink()
     return poses
@@ -151,11 +158,11 @@ def calibration(camera: bpy.types.Camera, width: int, height: int) -> motion.Mat
     return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
 
 
-def _movements(scene: bpy.types.Scene, frames: int) -> tuple[list[motion.Matrix], dict[int, list[motion.Matrix]]]:
+def _movements(scene: bpy.types.Scene, shot: Shot) -> tuple[list[motion.Matrix], dict[int, list[motion.Matrix]]]:
     """The camera's poses, and by number the places of all objects that move; renders know them by that number."""
     things = [thing for thing in scene.objects if thing.type == "MESH"]
     poses, places = [], {thing.name: [] for thing in things}
-    for frame in range(1, frames + 1):
+    for frame in range(shot.first, shot.first + shot.frames):
         scene.frame_set(frame)
         poses.append(camera_to_world(scene.camera))
         for thing in things:
@@ -170,12 +177,13 @@ def _movements(scene: bpy.types.Scene, frames: int) -> tuple[list[motion.Matrix]
     return poses, moving
 
 
-def _cycles(scene: bpy.types.Scene, clip: Clip) -> None:
+def _cycles(scene: bpy.types.Scene, clip: Clip, threads: int) -> None:
     """A clean picture from few samples: short paths, and the denoiser guided by colour and normals."""
     render = scene.render
     render.engine = "CYCLES"
     render.resolution_x, render.resolution_y, render.resolution_percentage = clip.width, clip.height, 100
     render.use_persistent_data = True
+    render.threads_mode, render.threads = ("FIXED", threads) if threads else ("AUTO", 1)
     for name in dir(render):  # a date in a picture's file would make each render another
         if name.startswith("use_stamp"):
             setattr(render, name, False)
@@ -221,9 +229,9 @@ def _millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.where(near, np.round(np.where(near, depth, 0.0) * 1000.0), 0).astype(np.uint16)
 
 
-def _write_exr(path: Path, **channels: NDArray[np.float32]) -> None:
+def _write_depth(path: Path, depth: NDArray[np.float32]) -> None:
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    with OpenEXR.File(header, {name: np.ascontiguousarray(values) for name, values in channels.items()}) as file:
+    with OpenEXR.File(header, {"Z": np.ascontiguousarray(depth)}) as file:
         file.write(str(path))
 
 
@@ -243,9 +251,9 @@ def quiet() -> Iterator[None]:
 
 def _fingerprint(clip: Clip) -> str:
     """Hash of everything that the files depend on."""
-    takes = [(shot.build.__module__, shot.build.__qualname__, shot.frames) for shot in clip.shots]
+    takes = [(shot.build.__qualname__, shot.frames, shot.span) for shot in clip.shots]
     digest = hashlib.sha256(repr((clip.width, clip.height, clip.samples, takes, bpy.app.version_string)).encode())
-    modules = {Path(sys.modules[module].__file__) for module, _, _ in takes}
-    for file in sorted(modules | {Path(__file__).parent / f"{name}.py" for name in _SHARED}):
-        digest.update(file.read_bytes())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        if file.stem not in _NO_PART:
+            digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

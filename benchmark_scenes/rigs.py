@@ -7,6 +7,8 @@ from collections.abc import Callable
 import bpy
 from mathutils import Matrix, Vector
 
+CameraPath = Callable[[float], tuple[Vector, Vector]]
+"""From a time of 0 to 1, the camera's place and what it looks at."""
 SENSOR = 36.0
 """Width of all cameras' sensors in millimetres."""
 
@@ -24,10 +26,8 @@ def times(frames: int) -> list[tuple[int, float]]:
     return [(frame, (frame - 1) / max(1, frames - 1)) for frame in range(1, frames + 1)]
 
 
-def camera(
-    scene: bpy.types.Scene, frames: int, path: Callable[[float], tuple[Vector, Vector]], *, lens: float
-) -> bpy.types.Object:
-    """A camera of a lens in millimetres; `path` gives its place and what it looks at, at a time from 0 to 1."""
+def camera(scene: bpy.types.Scene, frames: int, path: CameraPath, *, lens: float) -> bpy.types.Object:
+    """A camera of a lens in millimetres on a path."""
     data = bpy.data.cameras.new("Camera")
     data.lens, data.sensor_width, data.clip_end = lens, SENSOR, 500.0
     thing = bpy.data.objects.new("Camera", data)

@@ -143,3 +143,38 @@ def hills(
             i = r * columns + c
             mesh.faces.new((grid[i], grid[i + 1], grid[i + columns + 1], grid[i + columns]))
     return from_bmesh(name, mesh, material, smooth=True)
+
+
+def tube(
+    name: str,
+    material: bpy.types.Material,
+    lines: Sequence[Sequence[tuple[Point, float]]],
+    *,
+    sides: int = 6,
+) -> bpy.types.Object:
+    """Round bars along lines of (point, radius), all in one mesh: wires, rails, branches."""
+    mesh = bmesh.new()
+    for line in lines:
+        points = [Vector(point) for point, _ in line]
+        rings = []
+        across = None
+        for i, (_, radius) in enumerate(line):
+            along = (points[min(i + 1, len(points) - 1)] - points[max(i - 1, 0)]).normalized()
+            side = along.orthogonal() if across is None else across - along * across.dot(along)
+            across = side.normalized()
+            other = along.cross(across)
+            turns = (2.0 * math.pi * k / sides for k in range(sides))
+            outline = [points[i] + radius * (math.cos(a) * across + math.sin(a) * other) for a in turns]
+            rings.append([mesh.verts.new(point) for point in outline])
+        for low, high in itertools.pairwise(rings):
+            for k in range(sides):
+                mesh.faces.new((low[k], low[(k + 1) % sides], high[(k + 1) % sides], high[k]))
+        mesh.faces.new(rings[0][::-1])
+        mesh.faces.new(rings[-1])
+    return from_bmesh(name, mesh, material, smooth=True)
+
+
+def ring(radius: float, *, thickness: float, steps: int = 40) -> list[tuple[Vector, float]]:
+    """A closed hoop about y for `tube`, round the origin."""
+    angles = np.linspace(0.0, 2.0 * math.pi, steps + 1)
+    return [(Vector((radius * math.cos(a), 0.0, radius * math.sin(a))), thickness) for a in angles]

@@ -22,6 +22,12 @@ def demo(arguments: list[str]) -> int:
     return _run([str(blender), "-m", "demo", *arguments], FATHOM_PYTHON=str(worker))
 
 
+def render_benchmark(arguments: list[str]) -> int:
+    """Render the project's own clips with their truth, by which estimators are judged."""
+    blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
+    return _run([str(blender), "-m", "benchmark_scenes", *arguments])
+
+
 def test(arguments: list[str]) -> int:
     """Run the tests: the worker's and, on Blender 5.0, Blender's; or Blender's alone on the versions named.
 

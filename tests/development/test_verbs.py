@@ -60,6 +60,11 @@ def test_each_verb_sets_up_what_it_needs_and_no_more(ensured, verb, arguments, w
     assert [environment for environment in ensured if not environment.blender] == [worker]
 
 
+def test_rendering_the_benchmark_needs_blender_alone(ensured):
+    assert verbs.render_benchmark(["--quick"]) == 0
+    assert ensured == [environments.BLENDERS[environments.DEFAULT_BLENDER]]
+
+
 def test_a_benchmark_says_whether_it_needs_the_networks_packages(ensured, tmp_path, monkeypatch):
     monkeypatch.setattr(verbs, "ROOT", tmp_path)
     (tmp_path / "benchmarks").mkdir()
@@ -78,7 +83,7 @@ def run(*arguments):
 def test_without_a_verb_it_tells_what_there_is():
     told = run()
     assert told.returncode == 0
-    assert all(verb in told.stdout for verb in ("demo", "test", "lint", "build", "benchmark", "lock"))
+    assert all(verb in told.stdout for verb in ("demo", "test", "lint", "build", "benchmark", "render-benchmark", "lock"))
 
 
 def test_an_unknown_verb_is_named():
