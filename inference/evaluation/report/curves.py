@@ -40,7 +40,7 @@ def mean_disparity(shot: Shot, gathered: Gathered, scale: Scale) -> Figure:
             means = np.where(np.isnan(gathered.truth.means), np.nan, means)
         axes.plot(shot.frames, means, label=track.name, **_line(means, index))
         _marks(axes, estimate, index)
-    _finish(axes, f"mean {scale.label}")
+    _finish(axes, f"mean {scale.label}".replace(" [", "\n["))
     return figure
 
 

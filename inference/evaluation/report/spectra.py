@@ -110,6 +110,7 @@ def _magnitudes(axes: Axes, shot: Shot, name: str) -> None:
         axes.plot(_cycles(errors), np.where(magnitude > 0, magnitude, np.nan), label=estimate.name, **style_of)
     axes.set_title(_error_name(name))
     axes.set_ylabel("magnitude |F(k)|")
+    _plain(axes)
 
 
 def _ratios(axes: Axes, shot: Shot, name: str) -> None:
@@ -121,8 +122,7 @@ def _ratios(axes: Axes, shot: Shot, name: str) -> None:
         style_of = style.line_style(shot.estimates.index(estimate))
         axes.plot(_cycles(errors), np.where(ratio > 0, ratio, np.nan), label=estimate.name, **style_of)
     axes.set_ylabel(f"ratio to {reference.name}")
-    axes.yaxis.set_major_formatter(_PLAIN)
-    axes.yaxis.set_minor_formatter(_PLAIN if _decades(axes) < 1.5 else NullFormatter())
+    _plain(axes)
 
 
 def _prepare(axes: Axes, shot: Shot) -> None:
@@ -146,10 +146,11 @@ def _prepare(axes: Axes, shot: Shot) -> None:
         top.tick_params(labelsize=7, pad=1)
 
 
-def _decades(axes: Axes) -> float:
-    """How many powers of ten the vertical axis spans."""
+def _plain(axes: Axes) -> None:
+    """Write the vertical axis's numbers out; where it spans little more than a power of ten, those between as well."""
     low, high = axes.get_ylim()
-    return float(np.log10(high / low))
+    axes.yaxis.set_major_formatter(_PLAIN)
+    axes.yaxis.set_minor_formatter(_PLAIN if high < 15 * low else NullFormatter())
 
 
 def _cycles(errors: NDArray[np.float64]) -> NDArray[np.int_]:

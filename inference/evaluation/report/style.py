@@ -97,9 +97,7 @@ def png(figure: Figure) -> bytes:
 
 def colours(name: str) -> Colormap:
     """A colour map, with its colour for what has no value."""
-    found = mpl.colormaps[name].copy()
-    found.set_bad(MISSING)
-    return found
+    return mpl.colormaps[name].with_extremes(bad=MISSING)
 
 
 def line_style(index: int) -> dict[str, Any]:

@@ -1,0 +1,29 @@
+"""The page in a real browser, where there is one: it shows itself, its pictures included, in light and in dark."""
+
+import shutil
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.evaluation.report import write
+from inference.evaluation.report.data import Report
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on PATH to open a page in")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "ground"), [(1, (0xF6, 0xF6, 0xF4)), (0, (0x17, 0x18, 0x1B))], ids=["light", "dark"]
+)
+def test_a_page_shows_its_pictures_in_light_and_dark(make, tmp_path, scheme, ground):
+    file = write.write(Report(title="t", shots=(make(count=1, truth=False),)), tmp_path / "report")
+    shot = tmp_path / "shot.png"
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1400,1600"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--blink-settings=preferredColorScheme={scheme}"]
+    subprocess.run([*command, f"--screenshot={shot}", file.as_uri()], check=True, capture_output=True, timeout=120)
+    seen = cv2.imread(str(shot))[..., ::-1].astype(int)
+    assert np.abs(seen[2, 2] - ground).max() <= 2, "the ground is the scheme's"
+    colourful = np.ptp(seen, axis=-1) > 60
+    assert colourful.mean() > 0.02, "the depth is there, in colour"
