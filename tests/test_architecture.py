@@ -305,4 +305,4 @@ print(*(registry.info(name).name for name in registry.names()))
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert {"parallax", "depthcrafter"} <= set(done.stdout.split())
+    assert {"parallax", "depthcrafter", "stereodiff"} <= set(done.stdout.split())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..base import Shot, ShotResult
-from . import checkpoint, readiness, windows
+from . import checkpoint, readiness
+from .parameters import check_window
 from .streaming import Settings, Stream
 
 
@@ -16,7 +17,7 @@ def estimate_shot(shot: Shot) -> ShotResult:
         The parameters contradict each other; the device lacks memory; weights are damaged; values overflowed.
     """
     settings = Settings(**shot.parameters)
-    windows.check_window(settings.window, settings.overlap)
+    check_window(settings.window, settings.overlap)
     if len(shot.finished) == len(shot.frames):
         return ShotResult()
     wanted = readiness.Wanted(

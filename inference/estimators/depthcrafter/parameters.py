@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ... import exit_codes
+from ...faults import Failure
 from ..base import Parameter
 
 WINDOWS = (
@@ -63,3 +65,21 @@ COMPUTING = (
     ),
 )
 """On what, in which numbers and within which memory."""
+
+
+def check_window(window: int, overlap: int) -> None:
+    """Refuse a window that its overlap fills.
+
+    Raises
+    ------
+    Failure
+        USAGE.
+    """
+    if window < 1:
+        raise Failure(exit_codes.USAGE, f"The window must be 1 frame or more, not {window}.")
+    if not 0 <= overlap < window:
+        raise Failure(
+            exit_codes.USAGE,
+            f"The overlap ({overlap} frames) must be 0 or more and smaller than the window ({window} frames).",
+            cure=f"Choose an overlap of {min(25, window // 4)}, or a longer window.",
+        )

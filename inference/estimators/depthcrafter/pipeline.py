@@ -92,7 +92,7 @@ class DepthCrafterPipeline:
         ValueError
             The frames' shape or a setting makes no sense.
         Failure
-            See `windows.check_window` and `stages.denoise`; or the decoder's values are no numbers any more.
+            See `parameters.check_window` and `stages.denoise`; or the decoder's values are no numbers any more.
         """
         count, height, width = _check(frames, num_inference_steps, decode_chunk_size)
         device = self.networks.unet.conv_in.weight.device

@@ -7,26 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ... import exit_codes
-from ...faults import Failure
-
-
-def check_window(window: int, overlap: int) -> None:
-    """Refuse a window that its overlap fills.
-
-    Raises
-    ------
-    Failure
-        USAGE.
-    """
-    if window < 1:
-        raise Failure(exit_codes.USAGE, f"The window must be 1 frame or more, not {window}.")
-    if not 0 <= overlap < window:
-        raise Failure(
-            exit_codes.USAGE,
-            f"The overlap ({overlap} frames) must be 0 or more and smaller than the window ({window} frames).",
-            cure=f"Choose an overlap of {min(25, window // 4)}, or a longer window.",
-        )
+from .parameters import check_window
 
 
 def segments(count: int, window: int, overlap: int) -> list[range]:

@@ -24,8 +24,8 @@ INFO = EstimatorInfo(
     gpu="useful",
     gives_camera=True,
     gives_confidence=True,
-    confidence_meaning="1 - 1/C, with C the largest confidence (1 or more) that MonST3R's network has of the pixel in "
-    "any pair of frames",
+    confidence_meaning="1 - 1/C of stereo matching, with C the confidence (1 or more) that MonST3R's network has in "
+    "the very points that the depth is read from; 0 where there were none and the depth is that of their neighbours",
     variants=(
         # the pair network sees 512 pixels: nothing is gained by larger maps of it alone
         Variant(parameter="stage", value="1", models=(MONST3R,), default_size=512),

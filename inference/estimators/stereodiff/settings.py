@@ -7,6 +7,7 @@ from typing import Literal
 
 from ... import exit_codes
 from ...faults import Failure
+from ..depthcrafter.parameters import check_window
 
 REFINE_SIGMA = 2.269116
 """Noise level of the step: "t = 2 of T = 4" in the released scheduler's sigmas (700, 70.5, 2.27, 0.002)."""
@@ -87,3 +88,5 @@ class Settings:
                 f"spacing={self.spacing}.",
                 cure="Leave out either of the two.",
             )
+        if self.refines:
+            check_window(self.window, self.overlap)

@@ -60,6 +60,7 @@ def test_stage_1_alone_needs_its_own_weights_and_works_at_its_own_size():
     alone = facts(stage="1")
     assert (alone.models, alone.default_size) == ((MONST3R,), 512)
     assert alone.gives_camera and alone.gives_confidence
+    assert facts(stage="1", window=20, overlap=20) == alone, "there are no windows"
 
 
 def test_another_depth_sequence_passes_on_what_it_has(given):
@@ -82,6 +83,7 @@ def test_what_is_no_depth_sequence_is_named(tmp_path):
     ("parameters", "words"),
     [
         ({"stage": "1", "stage1_from": "/somewhere"}, "nothing to do"),
+        ({"window": 20, "overlap": 20}, "smaller than the window"),
         ({"spacing": "trailing", "refine_sigma": 1.0}, "refine_sigma=1 and the one of spacing=trailing"),
     ],
 )
