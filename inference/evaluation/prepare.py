@@ -1,0 +1,62 @@
+"""A set's clips as estimators are given them: the protocol's frames, cropped, as a numbered sequence of pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .protocols import Protocol
+from .truth import Truth, TruthError
+
+_NOTE = "clip.json"
+
+
+def clip(truth: Truth, protocol: Protocol, folder: Path) -> Path:
+    """Write a clip's pictures, unless they are there from an earlier run; returns the folder.
+
+    Pictures are written without loss, as ``00000.png`` and so on.
+
+    Parameters
+    ----------
+    truth : Truth
+        With the protocol's frames and crop already (see `protocols.applied`).
+    protocol : Protocol
+    folder : Path
+        Made, or made anew, if need be.
+
+    Raises
+    ------
+    TruthError
+        The truth has no pictures, or one cannot be read.
+    """
+    note = json.dumps(
+        {
+            "clip": truth.name,
+            "protocol": protocol.name,
+            "frames": truth.frame_numbers,
+            "pictures": [[str(path), path.stat().st_mtime_ns] for path in truth.rgb_files if path.is_file()],
+        }
+    )
+    frames = folder / "rgb"
+    try:
+        if (folder / _NOTE).read_text(encoding="utf-8") == note and len(list(frames.glob("*.png"))) == len(truth):
+            return frames
+    except OSError:
+        pass  # not there yet, or broken off before it was complete
+    shutil.rmtree(folder, ignore_errors=True)
+    frames.mkdir(parents=True)
+    for index in range(len(truth)):
+        picture = truth.picture(index)
+        if picture is None:
+            raise TruthError(
+                f"{truth.name} has truth and no pictures to estimate it from; put them where its layout has them."
+            )
+        path = frames / f"{index:05d}.png"
+        if not cv2.imwrite(str(path), np.ascontiguousarray(picture[..., ::-1])):
+            raise OSError(f"{path} could not be written; check the folder and its disk.")
+    (folder / _NOTE).write_text(note, encoding="utf-8")
+    return frames
