@@ -11,15 +11,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ... import exit_codes, records
-from . import benchmark_options
+from . import INFO, benchmark_options
 from .benchmark_options import networks_config, tell
 
 if TYPE_CHECKING:  # so that --help needs no torch
     import torch
 
-    from .counting import Work
     from .measuring import Task
-    from .networks import Networks
 
 _SIDE = 64
 
@@ -73,29 +71,32 @@ def _counted(options: argparse.Namespace, task: Task) -> dict[str, Any]:
 
 
 def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
-    from . import counting, demand, device, measuring, memory, meter
-    from .networks import random_networks
+    from . import counting, demand, device, measuring, meter
+    from .benchmark_networks import ready
 
     place, dtype = device.choose(options.device, options.precision)
     free, program = device.free_bytes(place, options.memory_limit), meter.program_bytes(place)
     config = networks_config(options)
-    made_up = options.random_weights or config is not None
-    real = None if made_up else released(dtype)
-    outline = memory.outlined(real, dtype) if real else random_networks(config=config, device="meta", dtype=dtype)
-    case = counting.case(outline, task, place.type)
-    plan = memory.choose_plan(case, free, compiled=options.compile)
-    work: Work = counting.work(outline, task)
+    made_up = benchmark_options.are_made_up(options, INFO)
     tell("Making up the networks' weights" if made_up else "Loading the networks")
-    where: torch.device | str = "cpu" if plan.networks_on_host else place
-    networks: Networks = real or random_networks(config=config, device=where, dtype=dtype)
-    own = measuring.measure(networks, task, place, plan, tell=tell)
-    plain = measuring.measure_plain(networks, task, place, tell=tell) if options.plain else None
+    given = ready(
+        lambda outline: counting.case(outline, task, place.type),
+        made_up=made_up,
+        config=config,
+        place=place,
+        dtype=dtype,
+        free_bytes=free,
+        compiled=options.compile,
+    )
+    work = counting.work(given.outline, task)
+    own = measuring.measure(given.networks, task, place, given.plan, tell=tell)
+    plain = measuring.measure_plain(given.networks, task, place, tell=tell) if options.plain else None
     return _facts(task, meter.label(place), dtype) | {
         "weights": "random" if made_up else "released",
         "free_bytes": free,
         "program_bytes": program,
-        "plan": records.to_json(plan),
-        "planned_bytes": demand.needed_bytes(case, plan),
+        "plan": records.to_json(given.plan),
+        "planned_bytes": demand.needed_bytes(given.case, given.plan),
         "product_flops": meter.product_flops(place, dtype),
         "work": records.to_json(work),
         "own": own.as_json(),
@@ -109,14 +110,3 @@ def _facts(task: Task, device: str, dtype: torch.dtype) -> dict[str, Any]:
 
     facts = {"estimator": "depthcrafter", "device": device, "precision": str(dtype).removeprefix("torch.")}
     return facts | {"torch": torch.__version__, **records.to_json(task)}
-
-
-def released(dtype: torch.dtype) -> Networks:
-    """The downloaded networks, in the computer's memory."""
-    from ...models import store
-    from .. import registry
-    from . import INFO, networks
-    from .weights import DEPTHCRAFTER, SVD
-
-    registry.require(INFO)
-    return networks.load(store.folder(DEPTHCRAFTER), store.folder(SVD), dtype=dtype)

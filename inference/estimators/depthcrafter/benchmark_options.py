@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ... import exit_codes
 from ...faults import Failure
+from .. import registry
+from ..base import EstimatorInfo
 
 if TYPE_CHECKING:  # so that --help needs no torch
     import torch
@@ -54,17 +56,30 @@ def size(text: str, *, multiple_of: int = 1) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
+def overlap(options: argparse.Namespace) -> int:
+    """Frames that the windows of a long clip share."""
+    from .parameters import check_window
+
+    found: int = min(25, options.window // 4) if options.overlap is None else options.overlap
+    check_window(options.window, found)
+    return found
+
+
 def windowing(options: argparse.Namespace) -> dict[str, int]:
     """Frames of a window, of its overlap and of a decoder's chunk, as the clip's length leaves them."""
-    from .windows import check_window
-
-    overlap = min(25, options.window // 4) if options.overlap is None else options.overlap
-    check_window(options.window, overlap)
     return {
         "window": min(options.window, options.frames),
-        "overlap": overlap if options.frames > options.window else 0,
+        "overlap": overlap(options) if options.frames > options.window else 0,
         "decode_chunk": min(options.decode_chunk, options.frames),
     }
+
+
+def are_made_up(options: argparse.Namespace, info: EstimatorInfo) -> bool:
+    """Whether the networks are made up; a `Failure` (MISSING) where they are not, and an estimator cannot run."""
+    if options.random_weights or options.networks is not None:
+        return True
+    registry.require(info)
+    return False
 
 
 def networks_config(options: argparse.Namespace, *more: str) -> dict[str, Any] | None:

@@ -59,7 +59,7 @@ def rows(
     result: dict[str, Any],
     *,
     work: Mapping[str, float],
-    product_flops: float,
+    product_flops: Mapping[str, float],
     program_bytes: int,
     planned: Mapping[str, int],
 ) -> list[Row]:
@@ -73,8 +73,8 @@ def rows(
         See `meter.figures`.
     work : mapping
         Floating-point operations of each stage for a frame; those of stages that are left out are not known.
-    product_flops : float
-        See `Row`.
+    product_flops : mapping
+        For each stage, see `Row`.
     program_bytes : int
         What the program itself takes of the memory, see `meter.program_bytes`.
     planned : mapping
@@ -88,7 +88,7 @@ def rows(
                 title=title,
                 ms=result["ms_per_frame"][stage],
                 flops=work.get(stage, 0.0),
-                product_flops=product_flops,
+                product_flops=product_flops[stage],
                 held=Peak(**peak).held(program_bytes) if peak else None,
                 planned=planned.get(stage),
             )

@@ -98,7 +98,7 @@ def _rows(result: dict[str, Any], report: dict[str, Any], planned: dict[str, int
         _ROWS,
         result,
         work=report["work"],
-        product_flops=report["product_flops"],
+        product_flops=dict.fromkeys(_ROWS, report["product_flops"]),
         program_bytes=report["program_bytes"],
         planned=planned,
     )

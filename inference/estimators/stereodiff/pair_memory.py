@@ -52,7 +52,7 @@ def choose_batch(network: PairNetwork, size: tuple[int, int], *, dtype: torch.dt
     Failure
         REFUSED: not even a single pair fits; the sentence has the numbers and what to do.
     """
-    outline = _outlined(network, dtype)
+    outline = outlined(network, dtype)
     # the processor gains nothing by more than one pair, and hears sooner that it should stop
     for batch in BATCHES if kind != "cpu" else BATCHES[-1:]:
         needed = _needed(outline, size, batch, kind)
@@ -72,7 +72,7 @@ def needed_bytes(network: PairNetwork, size: tuple[int, int], batch: int, *, dty
 
     CUDA's own share is not in it. For the parameters see `choose_batch`.
     """
-    return _needed(_outlined(network, dtype), size, batch, kind)
+    return _needed(outlined(network, dtype), size, batch, kind)
 
 
 def _needed(outline: PairNetwork, size: tuple[int, int], batch: int, kind: str) -> int:
@@ -102,8 +102,8 @@ def _views(batch: int, height: int, width: int) -> torch.Tensor:
     return torch.empty(2 * batch, height, width, 4, device="meta")
 
 
-def _outlined(network: PairNetwork, dtype: torch.dtype) -> PairNetwork:
-    """The same network on ``meta``, in the dtypes of a run."""
+def outlined(network: PairNetwork, dtype: torch.dtype) -> PairNetwork:
+    """The same network on ``meta``, in the dtypes of a run; no weight is copied."""
     drawn: dict[int, Any] = {
         id(weight): nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=False)
         for weight in network.parameters()

@@ -39,7 +39,7 @@ def released():
 def test_what_the_dry_run_says_lives_does_live(tmp_path):
     network = PairNetwork(**SMALL).requires_grad_(False).eval()
     size, batch = (128, 96), 4
-    dry = pair_memory._peak(pair_memory._outlined(network, torch.float32), size, batch, "cpu")
+    dry = pair_memory._peak(pair_memory.outlined(network, torch.float32), size, batch, "cpu")
     frames = list(np.random.default_rng(0).integers(0, 256, (7, 96, 128, 3), np.uint8))
     ledger = RealLedger()
     ledger.enter_all(network.parameters())
@@ -69,7 +69,7 @@ def test_the_released_network(released):
 
 
 def test_the_heads_stay_in_float32(released):
-    outline = pair_memory._outlined(released, torch.float16)
+    outline = pair_memory.outlined(released, torch.float16)
     assert outline.enc_blocks[0].attn.qkv.weight.dtype == torch.float16
     assert {weight.dtype for weight in outline.downstream_head2.parameters()} == {torch.float32}
     half, single = (
@@ -82,7 +82,7 @@ def test_the_heads_stay_in_float32(released):
 def test_an_outline_copies_no_weight():
     network = PairNetwork(**SMALL)
     before = {name: weight.clone() for name, weight in network.named_parameters()}
-    outline = pair_memory._outlined(network, torch.float32)
+    outline = pair_memory.outlined(network, torch.float32)
     assert all(weight.is_meta for weight in outline.parameters())
     assert [tuple(w.shape) for w in outline.parameters()] == [tuple(w.shape) for w in network.parameters()]
     for name, weight in network.named_parameters():
