@@ -13,7 +13,7 @@ from ..depth_sequence import DepthSequence, disparity_name
 from ..job import frame_number
 from ..media.exr import read_map
 from . import protocols
-from .metrics import Disparity, FrameScores, MetricsError, frame_scores, summary
+from .metrics import Disparity, FrameScores, MetricsError, Scores, frame_scores, scores_of, summary
 from .protocols import PLAIN, Protocol
 from .truth import Truth
 
@@ -47,6 +47,8 @@ class Comparison:
     protocol : Protocol
     origin : int
         Source frame of the clip's first picture.
+    numbers : tuple of int
+        Source frame of each frame of `truth`.
     disparity : callable
         Frame of `truth` to disparity; None where there is no estimate.
     parts : tuple of Part
@@ -61,10 +63,15 @@ class Comparison:
     truth: Truth
     protocol: Protocol
     origin: int
+    numbers: tuple[int, ...]
     disparity: Disparity
     parts: tuple[Part, ...]
     without_estimate: tuple[int, ...]
     without_truth: int
+
+    def figures(self, part: Part) -> Scores:
+        """A part's figures by themselves, over all its pixels or frames, and its flicker."""
+        return scores_of(part.scores, self.disparity, self.truth, self.protocol)
 
     def values(self) -> dict[str, dict[str, float | None]]:
         """By region and metric, as the protocol averages."""
@@ -130,7 +137,7 @@ def compare(
     sequence = sequence or depth_sequence.load(folder)
     part = protocols.applied(truth, protocol)
     numbers = tuple(range(len(part))) if prepared else part.frame_numbers
-    origin = _origin(sequence, truth, prepared=prepared)
+    origin = origin_of(sequence, truth, prepared=prepared)
     places = {origin + number: index for index, number in enumerate(numbers)}
     shots = [range(shot.first_frame, shot.last_frame + 1) for shot in sequence.done_shots]
     estimated = {frame for shot in shots for frame in shot if frame in places}
@@ -160,6 +167,7 @@ def compare(
         truth=part,
         protocol=protocol,
         origin=origin,
+        numbers=tuple(places),
         disparity=disparity,
         parts=tuple(parts),
         without_estimate=tuple(sorted(set(places) - estimated)),
@@ -167,7 +175,7 @@ def compare(
     )
 
 
-def _origin(sequence: DepthSequence, truth: Truth, *, prepared: bool) -> int:
+def origin_of(sequence: DepthSequence, truth: Truth, *, prepared: bool = False) -> int:
     """The source frame of the clip's first picture; a sequence's file that the truth names says it best."""
     source = sequence.source
     if source.kind != "sequence":

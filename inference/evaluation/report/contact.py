@@ -22,6 +22,10 @@ SHEET = (
     "Frames of the shot in order, all in one colour scale: bright is near, dark is far, grey has no value. A thing "
     "that keeps its distance keeps its colour from tile to tile; a background that changes colour drifts."
 )
+BESIDE = (
+    "Some frames beside their depth, in one colour scale for the whole shot: bright is near, dark is far, grey has no "
+    "value. Edges of the depth should lie on those of the picture, and what keeps its distance should keep its colour."
+)
 COMPARISON = (
     "The same frames by every estimator, in one colour scale for all of them. Each estimator's disparity is brought to "
     "the scale by one factor and one offset for the whole shot, so what differs from frame to frame is its own doing."

@@ -143,7 +143,7 @@ def against_truth(
     estimates: Sequence[Measured],
     *,
     protocol: Protocol = PLAIN,
-    origin: int = 1,
+    numbers: Sequence[int] | None = None,
     source: Source | None = None,
     title: str = "",
     slices: tuple[Slice, ...] = MIDDLE,
@@ -156,10 +156,10 @@ def against_truth(
         As measured: with the protocol's frames and crop.
     estimates : sequence of Measured
     protocol : Protocol
-    origin : int
-        The source frame that the clip's first picture is.
+    numbers : sequence of int or None
+        Source frame of every frame of the truth; None: its place in the clip.
     source : Source or None
-        The plate, for a truth that comes without pictures and is not cropped.
+        The plate, for its rate, and for its pictures where the truth comes without and is not cropped.
     title : str
         Empty: made of the truth's name and the frames.
     slices : tuple of Slice
@@ -170,7 +170,8 @@ def against_truth(
         Names are not different.
     """
     places = sorted({place for each in estimates for place in each.scores.frames})
-    at = {origin + truth.frame_numbers[place]: place for place in places}
+    numbers = truth.frame_numbers if numbers is None else numbers
+    at = {numbers[place]: place for place in places}
     frames = tuple(at)
     steps = set(np.diff(frames).tolist())
     plate, fps = _truths_plate(truth, at), None
@@ -193,7 +194,7 @@ def against_truth(
         truth=true_depth,
         slices=slices,
         fps=fps,
-        notes=(*notes, *(note for each in estimates for note in _sizes(each))),
+        notes=notes,
     )
 
 
@@ -244,12 +245,12 @@ def metrics_table(
 def metrics_tables(
     rows: Sequence[tuple[str, Mapping[str, Mapping[str, float | None]]]], *, reading: str = ""
 ) -> tuple[Table, ...]:
-    """Likewise for every region that was measured, from the values of `metrics.summary`."""
+    """Likewise from all values of `metrics.summary`; what stands still and what moves apart, if anything does."""
     made = []
-    for region in REGIONS:
+    moves = any(value is not None for _, values in rows for value in values.get("moving", {}).values())
+    for region in REGIONS if moves else REGIONS[:1]:  # where nothing moves, what stands still is everything
         own = [(label, values.get(region, {})) for label, values in rows]
-        if any(value is not None for _, values in own for value in values.values()):
-            made.append(metrics_table(own, region=region, reading=reading))
+        made.append(metrics_table(own, region=region, reading=reading))
     return tuple(made)
 
 
@@ -295,12 +296,3 @@ def _truths_plate(truth: Truth, at: Mapping[int, int]) -> Pictures | None:
                 yield frame, picture.astype(np.float32) / 255
 
     return pictures
-
-
-def _sizes(each: Measured) -> Iterator[str]:
-    if each.scores.sizes:
-        (width, height), (truths_width, truths_height) = each.scores.sizes
-        yield (
-            f"{each.name} is {width}x{height} pixels and the truth {truths_width}x{truths_height}: it was brought to "
-            "the truth's size to be measured."
-        )

@@ -92,7 +92,8 @@ def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> 
 
     several = len(shot.estimates) > 1
     if several or gathered.plate or gathered.truth:
-        add("side_by_side", "Side by side", contact.COMPARISON, lambda: contact.side_by_side(gathered, scale))
+        reading = contact.COMPARISON if several else contact.BESIDE
+        add("side_by_side", "Side by side", reading, lambda: contact.side_by_side(gathered, scale))
     if any(track.errors for track in gathered.estimates):
         add("errors", "Where the errors are", contact.ERRORS, lambda: contact.error_maps(gathered))
     if len(shot.frames) > 1:

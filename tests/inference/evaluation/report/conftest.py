@@ -1,9 +1,15 @@
 """Made-up shots, so small that a whole report takes a second or two."""
 
+import cv2
 import numpy as np
 import pytest
 
+from inference import depth_sequence
+from inference.depth_sequence import DepthSequence, Range, disparity_name
+from inference.evaluation.report import sources
 from inference.evaluation.report.data import Estimate, Shot
+from inference.job import Source
+from inference.media.exr import write_map
 
 HEIGHT, WIDTH, COUNT = 18, 32, 8
 
@@ -74,3 +80,52 @@ def make():
 
     shot.wall, shot.right, shot.compared = wall, right, compared
     return shot
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """A depth sequence of eight frames, 1001 to 1008, of a plate of numbered pictures; by default one shot of it."""
+    return sequence_of(tmp_path, "parallax")
+
+
+@pytest.fixture
+def another(tmp_path):
+    """Makes further depth sequences of that plate, by name, shots (first and last frame, status) and factors."""
+    return lambda name, **more: sequence_of(tmp_path, name, **more)
+
+
+def sequence_of(root, name, *, shots=((1001, 1008, "done"),), factor=1.0):
+    plate, folder = root / "plate", root / name
+    plate.mkdir(exist_ok=True)
+    folder.mkdir()
+    numbers = range(1001, 1009)
+    for number in numbers:
+        cv2.imwrite(str(plate / f"p.{number}.png"), np.full((36, 64, 3), number - 1000, np.uint8))
+    for first, last, status in shots:
+        for number in range(first, last + 1) if status == "done" else ():
+            write_map(folder / disparity_name(number), right(number - 1000) * factor ** (number % 2))
+    spread = Range(minimum=0, maximum=2, p1=0, p99=2)
+    depth_sequence.save(
+        DepthSequence(
+            source=Source(kind="sequence", path=str(plate), files=tuple(f"p.{n}.png" for n in numbers), fps=24.0),
+            first_frame=1001,
+            last_frame=1008,
+            width=32,
+            height=18,
+            quantity="relative_disparity",
+            shots=tuple(
+                depth_sequence.Shot(
+                    first_frame=first,
+                    last_frame=last,
+                    status=status,
+                    range=spread if status == "done" else None,
+                    reason=None if status == "done" else "The camera stands.",
+                )
+                for first, last, status in shots
+            ),
+            estimator="e",
+            fingerprint="f",
+        ),
+        folder,
+    )
+    return sources.OnDisk(name=name, folder=folder, sequence=depth_sequence.load(folder))

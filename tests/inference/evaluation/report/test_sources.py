@@ -1,47 +1,14 @@
 """Shots for a report from folders on disk, with truth and without."""
 
-import cv2
 import numpy as np
 import pytest
 
-from inference import depth_sequence
-from inference.depth_sequence import DepthSequence, Range, Shot, disparity_name
+from inference.depth_sequence import disparity_name
 from inference.evaluation import metrics
 from inference.evaluation.protocols import PLAIN, Crop, Protocol, applied
 from inference.evaluation.report import sources
 from inference.evaluation.report.gather import gather
 from inference.evaluation.truth import Truth
-from inference.job import Source
-from inference.media.exr import write_map
-
-
-@pytest.fixture
-def on_disk(make, tmp_path):
-    """A depth sequence of eight frames, 1001 to 1008, of a plate of numbered pictures."""
-    plate, folder = tmp_path / "plate", tmp_path / "depth"
-    plate.mkdir()
-    folder.mkdir()
-    numbers = range(1001, 1009)
-    for number in numbers:
-        cv2.imwrite(str(plate / f"p.{number}.png"), np.full((36, 64, 3), number - 1000, np.uint8))
-        write_map(folder / disparity_name(number), make.right(number - 1000))
-    depth_sequence.save(
-        DepthSequence(
-            source=Source(kind="sequence", path=str(plate), files=tuple(f"p.{n}.png" for n in numbers), fps=24.0),
-            first_frame=1001,
-            last_frame=1008,
-            width=32,
-            height=18,
-            quantity="relative_disparity",
-            shots=(
-                Shot(first_frame=1001, last_frame=1008, status="done", range=Range(minimum=0, maximum=2, p1=0, p99=2)),
-            ),
-            estimator="parallax",
-            fingerprint="f",
-        ),
-        folder,
-    )
-    return sources.OnDisk(name="parallax", folder=folder, sequence=depth_sequence.load(folder))
 
 
 def truth_of(make, count=8, **more):
@@ -90,7 +57,7 @@ def test_a_map_that_is_not_there_is_a_gap(on_disk):
 def test_an_exact_estimate_is_exact_in_every_figures_data(on_disk, make):
     truth = truth_of(make)
     each = measured(on_disk, truth)
-    shot = sources.against_truth(truth, [each], origin=1001, source=on_disk.sequence.source)
+    shot = sources.against_truth(truth, [each], numbers=range(1001, 1009), source=on_disk.sequence.source)
     assert shot.frames == tuple(range(1001, 1009)) and shot.fps == 24
     (estimate,) = shot.estimates
     assert set(estimate.errors) == {"AbsRel", "RMSE [m]", "delta1"}
@@ -104,7 +71,11 @@ def test_only_the_frames_and_the_part_that_were_measured_are_shown(on_disk, make
     protocol = Protocol(first=1, every=3, crop=Crop(top=4, left=2, right=2))
     truth = applied(truth_of(make), protocol)
     shot = sources.against_truth(
-        truth, [measured(on_disk, truth, protocol)], protocol=protocol, origin=1001, source=on_disk.sequence.source
+        truth,
+        [measured(on_disk, truth, protocol)],
+        protocol=protocol,
+        numbers=(1002, 1005, 1008),
+        source=on_disk.sequence.source,
     )
     assert shot.frames == (1002, 1005, 1008) and shot.fps == 8, "a third of the plate's rate"
     gathered = gather(shot)
@@ -119,21 +90,15 @@ def test_estimates_that_were_measured_on_other_frames_have_gaps(on_disk, make):
     part = sources.Measured(
         name="part", disparity=whole.disparity, scores=metrics.frame_scores(whole.disparity, truth, frames=range(2, 5))
     )
-    shot = sources.against_truth(truth, [whole, part], origin=1)
+    shot = sources.against_truth(truth, [whole, part])
     np.testing.assert_array_equal(np.isnan(shot.estimates[1].errors["AbsRel"]), [1, 1, 0, 0, 0, 1, 1, 1])
 
 
-def test_the_truths_own_pictures_are_the_plate_and_sizes_that_differ_are_said(make):
+def test_the_truths_own_pictures_are_the_plate_of_frames_counted_from_0(on_disk, make):
     picture = np.full((18, 32, 3), 51, np.uint8)
     truth = truth_of(make, read_picture=lambda index: picture)
-
-    def large(index):
-        return cv2.resize(make.right(index + 1), (64, 36))
-
-    scores = metrics.frame_scores(large, truth)
-    shot = sources.against_truth(truth, [sources.Measured(name="large", disparity=large, scores=scores)])
-    (note,) = shot.notes
-    assert note.startswith("large is 64x36 pixels and the truth 32x18: it was brought to the truth's size")
+    shot = sources.against_truth(truth, [measured(on_disk, truth)])
+    assert shot.frames == tuple(range(8)) and shot.fps is None
     np.testing.assert_allclose(gather(shot).plate.tiles[1], 0.2, atol=1e-6)
 
 

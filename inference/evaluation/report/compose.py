@@ -1,0 +1,194 @@
+"""A whole report from what was measured: shots of several estimates put together, with their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..comparison import Comparison, Part
+from ..metrics import METRIC
+from ..ranking import average_ranks
+from . import sources
+from .data import Column, Report, Shot, Slice, Table
+from .sources import MIDDLE, NOTHING_ELSE, Extras, Measured, OnDisk
+
+More = Mapping[tuple[str, int], Extras]
+"""Name of an estimate and first source frame of a shot to what else is known of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A comparison with truth, and the name that it goes by."""
+
+    name: str
+    comparison: Comparison
+
+
+def of_comparisons(
+    title: str,
+    clips: Sequence[Sequence[Compared]],
+    *,
+    more: Mapping[str, More] | None = None,
+    slices: tuple[Slice, ...] = MIDDLE,
+    tables: tuple[Table, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Report:
+    """A report on clips that were compared with truth.
+
+    Parameters
+    ----------
+    title : str
+    clips : sequence of sequences of Compared
+        For each clip, one or several estimates of it, all measured by the same truth and protocol.
+    more : mapping or None
+        By the clip's name (that of its truth): see `More`.
+    slices : tuple of Slice
+    tables : tuple of Table
+        Further ones, after those of the metrics.
+    notes : tuple of str
+
+    Raises
+    ------
+    ReportError
+        Two estimates of a clip have one name.
+    """
+    made: list[Table] = []
+    shots: list[Shot] = []
+    said = list(notes)
+    for clip in clips:
+        name = clip[0].comparison.truth.name
+        average = clip[0].comparison.protocol.average
+        reading = f"Clip {name}; {'frames count' if average == 'frames' else 'pixels count'} alike."
+        made += sources.metrics_tables([(e.name, e.comparison.values()) for e in clip], reading=reading)
+        said += [f"{each.name}: {note}" for each in clip for note in each.comparison.notes()]
+        shots += _shots(clip, (more or {}).get(name, {}), slices)
+    return Report(title=title, shots=tuple(shots), tables=(*made, *tables), notes=tuple(said))
+
+
+def of_sequences(
+    title: str,
+    estimates: Sequence[OnDisk],
+    *,
+    more: More | None = None,
+    slices: tuple[Slice, ...] = MIDDLE,
+    tables: tuple[Table, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Report:
+    """A report on depth sequences of one plate, without truth.
+
+    Parameters
+    ----------
+    title : str
+    estimates : sequence of OnDisk
+        The first says where the shots are.
+    more : mapping or None
+        See `More`.
+    slices : tuple of Slice
+    tables : tuple of Table
+    notes : tuple of str
+
+    Raises
+    ------
+    ReportError
+        Two have one name.
+    """
+    first, shots, said = estimates[0], [], list(notes)
+    for shot in first.sequence.shots:
+        if shot.status == "refused":
+            said.append(f"{first.name} refused the frames {shot.first_frame}-{shot.last_frame}: {shot.reason}")
+    for shot in first.sequence.done_shots:
+        frames = range(shot.first_frame, shot.last_frame + 1)
+        here = [each for each in estimates if _has_a_frame(each, frames)]
+        absent = [each.name for each in estimates if each not in here]
+        known = [replace(each, extras=(more or {}).get((each.name, shot.first_frame), each.extras)) for each in here]
+        found = sources.without_truth(shot, known, slices=slices)
+        shots.append(_with_absent(found, absent))
+    return Report(title=title, shots=tuple(shots), tables=tables, notes=tuple(said))
+
+
+def ranked_table(title: str, rows: Mapping[str, Sequence[float | None]], columns: Sequence[tuple[str, str]]) -> Table:
+    """Values of several sets side by side, such as a suite's, with the average rank last.
+
+    Parameters
+    ----------
+    title : str
+    rows : mapping
+        Name of an estimator to its values.
+    columns : sequence of (set, metric)
+        The metric by its name in `metrics.METRICS`.
+    """
+    own = [METRIC[name] for _, name in columns]
+    average = average_ranks(rows, [each.better for each in own])
+    heads = [
+        Column(name=f"{place} {each.label}", unit=each.unit, better=each.better)
+        for (place, _), each in zip(columns, own, strict=True)
+    ]
+    return Table(
+        title=title,
+        reading="One column for each set and measure; the rank is the mean over the columns of the place that an "
+        "estimator takes in them.",
+        columns=(*heads, Column(name="average rank", better="lower", digits=2)),
+        rows=tuple((name, (*values, average[name])) for name, values in rows.items()),
+    )
+
+
+def _shots(clip: Sequence[Compared], more: More, slices: tuple[Slice, ...]) -> list[Shot]:
+    """The shots of a clip, each with the parts of all estimates that belong to it."""
+    found = []
+    for group in _grouped(clip):
+        here = [each for each in clip if each.name in group]
+        first = here[0].comparison
+        shot = sources.against_truth(
+            first.truth,
+            [
+                Measured(
+                    name=each.name,
+                    disparity=each.comparison.disparity,
+                    scores=group[each.name].scores,
+                    extras=more.get((each.name, group[each.name].first_frame), NOTHING_ELSE),
+                )
+                for each in here
+            ],
+            protocol=first.protocol,
+            numbers=first.numbers,
+            source=first.sequence.source,
+            slices=slices,
+        )
+        found.append(_with_absent(shot, [each.name for each in clip if each.name not in group]))
+    return found
+
+
+def _grouped(clip: Sequence[Compared]) -> list[dict[str, Part]]:
+    """Parts of different estimates that overlap most, by the estimates' names; in order of time."""
+    groups: list[dict[str, Part]] = []
+    for each in clip:
+        for part in each.comparison.parts:
+            free = [group for group in groups if each.name not in group and _overlap(group, part)]
+            if free:
+                max(free, key=lambda group: _overlap(group, part))[each.name] = part
+            else:
+                groups.append({each.name: part})
+    return sorted(groups, key=lambda group: min(part.first_frame for part in group.values()))
+
+
+def _overlap(group: Mapping[str, Part], part: Part) -> int:
+    first = next(iter(group.values()))
+    return max(0, min(first.last_frame, part.last_frame) - max(first.first_frame, part.first_frame) + 1)
+
+
+def _has_a_frame(each: OnDisk, frames: range) -> bool:
+    return any(s.first_frame < frames.stop and s.last_frame >= frames.start for s in each.sequence.done_shots)
+
+
+def _with_absent(shot: Shot, absent: Sequence[str]) -> Shot:
+    if not absent:
+        return shot
+    said = f"There is no depth of this shot by {', '.join(absent)}."
+    return replace(shot, notes=(*shot.notes, said))
+
+
+def name_of(folder: str | Path) -> str:
+    """What a depth sequence's folder is called in a report: its own name, and its parent's where that is a version."""
+    folder = Path(folder).absolute()
+    return folder.name if not folder.name.lstrip("v").isdigit() else f"{folder.parent.name}/{folder.name}"

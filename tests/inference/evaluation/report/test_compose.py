@@ -1,0 +1,95 @@
+"""Reports put together from comparisons with truth, and from depth sequences alone."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.evaluation.comparison import compare
+from inference.evaluation.protocols import of
+from inference.evaluation.report import compose
+from inference.evaluation.report.data import Series
+from inference.evaluation.report.sources import Extras
+from inference.evaluation.truth import open_truth
+
+TWO_SHOTS = ((1001, 1004, "done"), (1005, 1008, "done"))
+
+
+@pytest.fixture
+def truth(make, tmp_path):
+    """The wall as a folder of truth."""
+    folder = tmp_path / "wall"
+    (folder / "depth").mkdir(parents=True)
+    for place in range(8):
+        cv2.imwrite(str(folder / "depth" / f"{place:05d}.png"), np.round(make.wall(place + 1) * 1000).astype(np.uint16))
+    frames = [{"frame": place, "c2w_opencv": None} for place in range(8)]
+    camera = {"width": 32, "height": 18, "fx": 30.0, "fy": 30.0, "cx": 15.5, "cy": 8.5, "fps": 24, "frames": frames}
+    (folder / "camera.json").write_text(json.dumps(camera))
+    return open_truth(folder)
+
+
+def compared(on_disk, truth, protocol="plain"):
+    found = compare(on_disk.folder, truth, of(protocol, "folder"))
+    return compose.Compared(name=on_disk.name, comparison=found)
+
+
+def test_estimates_of_a_clip_share_its_shots_and_its_table(on_disk, another, truth):
+    clip = [compared(on_disk, truth), compared(another("flickering", factor=1.2), truth)]
+    series = Series(label="drift", unit="", frames=(1002,), values=np.ones(1), reading="r")
+    more = {"wall": {("flickering", 1001): Extras(series=(series,), borders=(1004,))}}
+    report = compose.of_comparisons("t", [clip], more=more, notes=("First.",))
+    (shot,) = report.shots
+    assert [estimate.name for estimate in shot.estimates] == ["parallax", "flickering"]
+    assert shot.frames == tuple(range(1001, 1009)) and shot.title == "wall, frames 1001-1008" and shot.fps == 24
+    assert shot.estimates[0].series == () and shot.estimates[1].series == (series,)
+    (table,) = report.tables
+    assert table.rows[0][1][0] < 1e-3 < table.rows[1][1][0] and table.best(0) == round(table.rows[0][1][0], 4)
+    assert "Clip wall; pixels count alike." in table.reading and report.notes == ("First.",)
+
+
+def test_parts_are_put_to_those_that_they_overlap_most(on_disk, another, truth):
+    clip = [compared(another("cut", shots=TWO_SHOTS), truth), compared(on_disk, truth)]
+    first, second = compose.of_comparisons("t", [clip]).shots
+    assert first.frames == tuple(range(1001, 1009)), "the uncut estimate goes on over the cut"
+    assert [estimate.name for estimate in first.estimates] == ["cut", "parallax"]
+    assert second.frames == (1005, 1006, 1007, 1008) and [e.name for e in second.estimates] == ["cut"]
+    assert second.notes == ("There is no depth of this shot by parallax.",)
+
+
+def test_a_protocol_for_whole_clips_makes_one_shot_of_them(another, truth):
+    report = compose.of_comparisons("t", [[compared(another("cut", shots=TWO_SHOTS), truth, "depthcrafter")]])
+    (shot,) = report.shots
+    assert shot.frames == tuple(range(1001, 1009)) and "frames count alike" in report.tables[0].reading
+
+
+def test_frames_without_an_estimate_are_told_by_its_name(another, truth):
+    half = another("half", shots=((1001, 1004, "done"), (1005, 1008, "refused")))
+    report = compose.of_comparisons("t", [[compared(half, truth)]])
+    assert report.notes[0].startswith("half: wall: 4 frames with truth")
+
+
+def test_sequences_without_truth_are_shown_shot_by_shot(on_disk, another):
+    refused = another("refusing", shots=((1001, 1004, "done"), (1005, 1008, "refused")))
+    report = compose.of_sequences("t", [refused, on_disk], more={("parallax", 1001): Extras(jumps=(1003,))})
+    (shot,) = report.shots
+    assert shot.frames == (1001, 1002, 1003, 1004) and shot.estimates[1].jumps == (1003,)
+    assert report.notes == ("refusing refused the frames 1005-1008: The camera stands.",) and report.tables == ()
+    first, second = compose.of_sequences("t", [another("cut", shots=TWO_SHOTS), refused]).shots
+    assert first.notes == () and second.notes == ("There is no depth of this shot by refusing.",)
+
+
+def test_a_ranked_table_ends_with_the_mean_of_the_places():
+    rows = {"one": (0.1, 0.9, 0.3), "two": (0.2, 0.8, None), "three": (0.3, 0.85, 0.1)}
+    columns = (("Bonn", "absolute_relative"), ("Bonn", "delta1"), ("KITTI", "root_mean_square"))
+    table = compose.ranked_table("Table 1", rows, columns)
+    assert [column.name for column in table.columns] == ["Bonn AbsRel", "Bonn delta1", "KITTI RMSE", "average rank"]
+    assert [values[-1] for _, values in table.rows] == [pytest.approx(4 / 3), pytest.approx(2.5), pytest.approx(2)]
+    assert table.columns[2].unit == "m" and table.best(3) == 1.33
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("x/depth", "depth"), ("x/tokyo/v001", "tokyo/v001"), ("x/2024", "x/2024"), ("x/view", "view")]
+)
+def test_a_folder_that_is_only_a_version_is_told_with_its_parent(tmp_path, path, name):
+    assert compose.name_of(tmp_path / path) == name
