@@ -179,9 +179,10 @@ def refine(
             conditions.latents.to(device),
             conditions.embeddings.to(device),
             added_ids=added,
-            timestep=torch.tensor(step.timestep, device=device),
+            timestep=torch.tensor(step.timestep),
             plan=plan,
             check=check,
         ).float()
 
-    return (step.kept * noisy - step.predicted * attempt(work)).contiguous()
+    velocity = attempt(work)  # before all else, while nothing more than it needs is on the device
+    return (step.kept * noisy - step.predicted * velocity).contiguous()
