@@ -202,7 +202,7 @@ def _cartwheel(frames: int) -> None:
     hub.rotation_euler, hub.parent = (math.pi / 2, 0.0, 0.0), wheel
 
     def place(t: float) -> Matrix:
-        x = 2.9 - 3.2 * t
+        x = 2.5 - 1.4 * t
         where = Matrix.Translation((x, 2.9 + 0.2 * t, radius)) @ Matrix.Rotation(math.radians(-4.0), 4, "Z")
         return where @ Matrix.Rotation(x / radius, 4, "Y")
 

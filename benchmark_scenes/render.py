@@ -45,7 +45,7 @@ from inference.evaluation.flow_file import write_flow
 
 from . import motion
 from .clips import Clip, Shot
-from .pictures import write_png
+from .pictures import read_png, write_png
 
 OUTPUT = Path(__file__).resolve().parent.parent / "build" / "benchmark"
 OUTPUT_QUICK = OUTPUT.with_name("benchmark-quick")
@@ -105,18 +105,19 @@ def _render(clip: Clip, folder: Path, report: Callable[[str], None], threads: in
     for name in ("rgb", "depth", "depth_exact", "flow", "dynamic"):
         (folder / name).mkdir(parents=True)
     progress = _Progress(clip, report, time.monotonic())
-    frames, shots, matrices, first = [], [], [], 1
+    frames, shots, matrix, first = [], [], None, 1
     for shot in clip.shots:
         scene = shot.build(frames=shot.length)
         _cycles(scene, clip, threads)
-        matrices.append(calibration(scene.camera.data, clip.width, clip.height))
-        poses = _film(scene, shot, folder, first=first, matrix=matrices[-1], progress=progress)
+        lens = calibration(scene.camera.data, clip.width, clip.height)
+        if matrix is not None and not np.array_equal(matrix, lens):
+            raise ValueError(f"the shot of {clip.name} that begins at frame {first} has another lens; a clip has one")
+        matrix = lens
+        poses = _film(scene, shot, folder, first=first, matrix=matrix, progress=progress)
         frames += [{"frame": first + i, "c2w_opencv": pose.tolist()} for i, pose in enumerate(poses)]
         shots.append([first, first + shot.frames - 1])
         first += shot.frames
-    if any(not np.array_equal(matrix, matrices[0]) for matrix in matrices):
-        raise ValueError(f"the shots of {clip.name} have different lenses; a clip has one")
-    focal, (cx, cy) = matrices[0][0, 0], matrices[0][:2, 2]
+    focal, (cx, cy) = matrix[0, 0], matrix[:2, 2]
     camera = {"width": clip.width, "height": clip.height, "fx": focal, "fy": focal, "cx": cx, "cy": cy}
     camera |= {"fps": scene.render.fps, "shots": shots, "frames": frames}
     (folder / "camera.json").write_text(json.dumps(camera), encoding="utf-8")
@@ -127,11 +128,13 @@ def _film(
 ) -> list[motion.Matrix]:
     """Render a shot, whose first frame is the clip's `first`; return the camera's poses."""
     poses, moving = _movements(scene, shot)
-    raw = folder / "raw.exr"
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
     for i in range(shot.frames):
         name = f"{first + i:05d}"
         scene.frame_set(shot.first + i)
-        depth, index = _picture(scene, folder / "rgb" / f"{name}.png", raw)
+        picture, depth, index = _picture(scene, scratch)
+        write_png(folder / "rgb" / f"{name}.png", picture)  # anew: Blender's own files hold the time that they took
         write_png(folder / "depth" / f"{name}.png", _millimetres(depth))
         _write_depth(folder / "depth_exact" / f"{name}.exr", depth)
         write_png(folder / "dynamic" / f"{name}.png", np.where(index > 0, 255, 0).astype(np.uint8))
@@ -143,7 +146,7 @@ def _film(
                 flow = motion.flow(depth, index, calibration=matrix, moves=moves, **cameras)
             write_flow(folder / "flow" / f"{name}.exr", flow)
         progress(first + i)
-    raw.unlink()
+    shutil.rmtree(scratch)
     return poses
 
 
@@ -184,9 +187,6 @@ def _cycles(scene: bpy.types.Scene, clip: Clip, threads: int) -> None:
     render.resolution_x, render.resolution_y, render.resolution_percentage = clip.width, clip.height, 100
     render.use_persistent_data = True
     render.threads_mode, render.threads = ("FIXED", threads) if threads else ("AUTO", 1)
-    for name in dir(render):  # a date in a picture's file would make each render another
-        if name.startswith("use_stamp"):
-            setattr(render, name, False)
     scene.cycles.device = "CPU"
     scene.cycles.samples, scene.cycles.max_bounces = clip.samples, 2
     scene.cycles.use_denoising = True
@@ -200,10 +200,18 @@ def _cycles(scene: bpy.types.Scene, clip: Clip, threads: int) -> None:
     layer.use_pass_z = layer.use_pass_object_index = True
 
 
-def _picture(scene: bpy.types.Scene, path: Path, raw: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Render a frame; planar Z in metres [H, W], infinite in the sky, and the number of the moving object [H, W].
+def _picture(scene: bpy.types.Scene, scratch: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
+    """Render the scene's frame, by way of files in a folder.
 
-    Cycles takes both passes from a pixel's first sample, which goes through the pixel's centre.
+    Cycles takes depth and object from a pixel's first sample, which goes through the pixel's centre.
+
+    Returns
+    -------
+    picture : uint8 [H, W, 3]
+    depth : float32 [H, W]
+        Planar Z in metres, infinite in the sky.
+    index : int32 [H, W]
+        Number of the moving object.
     """
     settings = scene.render.image_settings
     with quiet():
@@ -211,15 +219,16 @@ def _picture(scene: bpy.types.Scene, path: Path, raw: Path) -> tuple[NDArray[np.
         result = bpy.data.images["Render Result"]
         settings.media_type, settings.file_format = "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER"
         settings.color_depth = "32"
-        result.save_render(str(raw), scene=scene)
+        result.save_render(str(scratch / "passes.exr"), scene=scene)
         settings.media_type, settings.file_format, settings.color_mode = "IMAGE", "PNG", "RGB"
         settings.color_depth = "8"
-        result.save_render(str(path), scene=scene)
-    with OpenEXR.File(str(raw), separate_channels=True) as file:
+        result.save_render(str(scratch / "picture.png"), scene=scene)
+    with OpenEXR.File(str(scratch / "passes.exr"), separate_channels=True) as file:
         channels = {name: channel.pixels for part in file.parts for name, channel in part.channels.items()}
         depth = next(pixels for name, pixels in channels.items() if name.endswith("Depth.Z"))
         index = next(pixels for name, pixels in channels.items() if name.endswith("Object Index.X"))
-        return np.where(depth > 1e9, np.float32(np.inf), depth), np.round(index).astype(np.int32)
+        depth = np.where(depth > 1e9, np.float32(np.inf), depth)
+        return read_png(scratch / "picture.png"), depth, np.round(index).astype(np.int32)
 
 
 def _millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:

@@ -83,7 +83,9 @@ def run(*arguments):
 def test_without_a_verb_it_tells_what_there_is():
     told = run()
     assert told.returncode == 0
-    assert all(verb in told.stdout for verb in ("demo", "test", "lint", "build", "benchmark", "render-benchmark", "lock"))
+    assert all(
+        verb in told.stdout for verb in ("demo", "test", "lint", "build", "benchmark", "render-benchmark", "lock")
+    )
 
 
 def test_an_unknown_verb_is_named():
