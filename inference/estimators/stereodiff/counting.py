@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from ...faults import Failure
 from ..depthcrafter import accounting, counting, demand
 from ..depthcrafter.device import CUDA_CONTEXT
 from ..depthcrafter.execution.plan import Plan
@@ -159,17 +158,14 @@ def case(networks: Networks, task: Task, kind: str = "cuda") -> demand.Case:
 def cards(outline: PairNetwork, networks: Networks, task: Task) -> list[dict[str, Any]]:
     """For cards of common sizes of which nothing else takes any memory, what each stage would do."""
     dtype = next(outline.parameters()).dtype
+    needed = {
+        batch: pair_memory.needed_bytes(outline, task.picture, batch, dtype=dtype, kind="cuda") + int(CUDA_CONTEXT)
+        for batch in pair_memory.BATCHES
+    }
     found: list[dict[str, Any]] = []
     for card in counting.cards(case(networks, task)):
-        found.append({"stage1": _matching_card(outline, task, card.gigabytes, dtype), "stage2": card})
+        fitting = [batch for batch in pair_memory.BATCHES if needed[batch] <= card.gigabytes * 1e9]
+        size = needed[fitting[0] if fitting else pair_memory.BATCHES[-1]]
+        first = MatchingCard(gigabytes=card.gigabytes, pairs=fitting[0] if fitting else None, needed_bytes=size)
+        found.append({"stage1": first, "stage2": card})
     return found
-
-
-def _matching_card(outline: PairNetwork, task: Task, gigabytes: int, dtype: torch.dtype) -> MatchingCard:
-    given: dict[str, Any] = {"dtype": dtype, "kind": "cuda"}
-    try:
-        batch = pair_memory.choose_batch(outline, task.picture, free_bytes=int(gigabytes * 1e9 - CUDA_CONTEXT), **given)
-    except Failure:
-        batch = None
-    needed = pair_memory.needed_bytes(outline, task.picture, batch or 1, **given)
-    return MatchingCard(gigabytes=gigabytes, pairs=batch, needed_bytes=needed + int(CUDA_CONTEXT))

@@ -146,13 +146,14 @@ class _Matching:
                 store.add([pair], *_wall(self._task.picture, pair[1] - pair[0], generator))
             yield store.scores, store
 
-    def align(self, scores: dict[Pair, float], store: PairStore) -> None:
-        """Where all frames are, and the depth of each."""
+    def align(self, scores: dict[Pair, float], store: PairStore) -> MatchedPrior:
+        """Where all frames are, and the depth of each, which is asked for once."""
         count = self._task.frames
         found = joining.join(count, scores, store.read, robust=True, device=self._place, numbers=range(count))
         prior = MatchedPrior(store, *found, size=self._task.picture, numbers=range(count))
         for frame in range(count):
             prior.disparity(frame)
+        return prior
 
 
 def _wall(size: tuple[int, int], steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:

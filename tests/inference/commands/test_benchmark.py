@@ -9,7 +9,7 @@ from inference.commands import benchmark
 
 
 def test_estimators_with_a_benchmark_are_offered():
-    assert "depthcrafter" in benchmark.offered()
+    assert {"depthcrafter", "stereodiff"} <= set(benchmark.offered())
     assert "parallax" not in benchmark.offered()
 
 
