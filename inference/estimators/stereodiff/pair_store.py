@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -145,6 +145,18 @@ class PairStore:
             raise KeyError(f"frame {frame} of the pair {pair} is not kept")
         planes = torch.from_numpy(np.load(self.folder / _name((pair, frame))))
         return PointMap(planes[..., :3], planes[..., 3])
+
+    @property
+    def kept(self) -> frozenset[View]:
+        """The views that can be read."""
+        return frozenset(self._kept)
+
+    def keep(self, views: Set[View]) -> None:
+        """Delete all but some views; pairs of which this takes what could still matter are not done any more."""
+        for view in self._kept - views:
+            self._lost.add(view[0])
+            (self.folder / _name(view)).unlink()
+        self._kept &= views
 
     def clear(self) -> None:
         """Delete everything."""

@@ -1,0 +1,164 @@
+"""The pair network on a device: read once for a job, planned by the memory that is free, one step smaller at need."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from ... import exit_codes
+from ...faults import Failure, is_out_of_memory
+from ...models import store as models
+from ..base import Shot
+from ..depthcrafter import device
+from . import batching, pair_memory, pair_weights
+from .batching import Batching
+from .matching import match, picture_size
+from .pair_network import PairNetwork
+from .pair_store import PairStore
+from .settings import Settings
+from .weights import MONST3R
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """The dtype of the pair network, but for its heads.
+
+    Parameters
+    ----------
+    precision : str
+        A job's, which `depthcrafter.device.choose` has found possible. ``auto`` is float32, as in the reference: the
+        weights are, and an error in the points of one pair is passed on to all frames that are laid onto it.
+    """
+    return torch.float32 if precision == "auto" else device.PRECISIONS[precision]
+
+
+def load(settings: Settings) -> PairNetwork:
+    """The downloaded network, in the computer's memory; errors as for `pair_weights.load`."""
+    return _network(models.folder(MONST3R), dtype_of(settings.precision))
+
+
+def forget() -> None:
+    """Let the network go that waits in the computer's memory for the job's next shot."""
+    _network.cache_clear()
+    gc.collect()
+
+
+def run(
+    network: PairNetwork,
+    shot: Shot,
+    settings: Settings,
+    place: torch.device,
+    *,
+    pair_store: PairStore,
+    batches: Path,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Have the network look at the pairs that are not done; on return the device is free.
+
+    Parameters
+    ----------
+    network : PairNetwork
+        In the computer's memory.
+    shot, settings, place
+        See `first_stage.match_shot`.
+    pair_store : PairStore
+    batches : Path
+        Where the sizes of batches are kept from run to run.
+    progress : callable
+        Hears how many pairs of how many are done.
+
+    Raises
+    ------
+    Failure
+        REFUSED: the memory does not suffice.
+    """
+    size = picture_size(shot.frames.width, shot.frames.height)
+    chosen = batching.load(batches)
+    if chosen is None:
+        chosen = _planned(network, settings, place, size)
+        batching.save(chosen, batches)
+    shrunk = False
+
+    def smaller(now: Batching, first: int) -> Batching:
+        nonlocal shrunk
+        found = None if shrunk else now.smaller_from(first)
+        if found is None:
+            raise _exhausted(place)
+        shrunk = True
+        batching.save(found, batches)
+        shot.warn(
+            "The memory ran out while frames were matched, so the work goes on in smaller pieces, which is slower; "
+            "nothing that was finished is lost."
+        )
+        return found
+
+    # the reference allows TF32 as well; who asks for float32 by name gets it
+    rounding = contextlib.nullcontext() if settings.precision == "fp32" else device.tensor_float()
+    with rounding, _on_device(network, place):
+        match(
+            network,
+            shot.frames,
+            pair_store,
+            reach=settings.reach,
+            batching=chosen,
+            device=place,
+            size=size,
+            smaller=smaller,
+            check=shot.check,
+            progress=progress,
+        )
+
+
+def _planned(network: PairNetwork, settings: Settings, place: torch.device, size: tuple[int, int]) -> Batching:
+    """The largest batches that fit into the memory."""
+    dtype = dtype_of(settings.precision)
+    held = sum(weight.nbytes for weight in network.parameters() if weight.device.type == place.type)
+    free = device.free_bytes(place, memory_limit=settings.memory_limit, held=held)
+    batch = pair_memory.choose_batch(network, size, dtype=dtype, free_bytes=free, kind=place.type)
+    print(
+        f"Matching {batch} pair{'s' * (batch > 1)} at once at {size[0]}x{size[1]}; {free / 1e9:.1f} GB are free on "
+        f"{device.name(place)}",
+        file=sys.stderr,
+    )
+    return Batching.of(batch)
+
+
+@contextlib.contextmanager
+def _on_device(network: PairNetwork, place: torch.device) -> Iterator[None]:
+    """Have the network on the device, and nothing of it left there afterwards."""
+    if place.type == "cpu":
+        yield
+        return
+    try:
+        try:
+            network.to(place)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise _exhausted(place) from error
+        yield
+    finally:
+        network.to("cpu")
+        gc.collect()
+        device.release(place)
+
+
+def _exhausted(place: torch.device) -> Failure:
+    elsewhere = "" if place.type == "cpu" else ", or have the processor do it (--parameter device=cpu)"
+    return Failure(
+        exit_codes.REFUSED,
+        "The memory ran out while frames were matched, also in the smallest pieces that were left to try.",
+        cure=f"Close other programs that use the device and start the same job again, which goes on from what is "
+        f"finished; or choose a smaller working size (--size 384){elsewhere}.",
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _network(folder: Path, dtype: torch.dtype) -> PairNetwork:
+    """The network in the computer's memory, read once for all shots of a job."""
+    return pair_weights.load(folder, dtype=dtype)

@@ -1,0 +1,406 @@
+"""Stage 1 from frames to maps with camera, by a tiny network, stopped and taken up; and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inference import exit_codes
+from inference.estimators.base import Refused, Shot
+from inference.estimators.stereodiff import INFO, first_stage, matching, pair_memory, pair_run
+from inference.estimators.stereodiff.pair_network import PairNetwork
+from inference.estimators.stereodiff.pair_store import PairStore
+from inference.estimators.stereodiff.prior import Prior, spread_of
+from inference.estimators.stereodiff.settings import Settings
+from inference.estimators.stereodiff.weights import MONST3R
+from inference.faults import Failure
+from inference.models import store as models
+from tests.inference.support import pair_scene, tiny_models
+from tests.inference.support.shots import Frames, panned
+
+CPU = torch.device("cpu")
+SETTINGS = Settings(**{parameter.name: parameter.default for parameter in INFO.parameters})
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    yield tiny_models.write(tmp_path_factory.mktemp("studio"))
+    pair_run.forget()
+
+
+@pytest.fixture(autouse=True)
+def weights(studio, monkeypatch):
+    """The tiny network's, in a studio's folder."""
+    monkeypatch.setenv(models.STUDIO, str(studio))
+
+
+@pytest.fixture
+def shot_of(tmp_path):
+    """``shot_of(pictures, scratch="a")`` is a shot whose warnings and progress are in lists on its frames.
+
+    An earlier run has planned `batch` pairs at once for it; 0: it is still to be planned, which takes its time.
+    """
+
+    def make(pictures, scratch="scratch", *, batch=4, **changed):
+        folder = tmp_path / scratch
+        (folder / "stage1").mkdir(parents=True, exist_ok=True)
+        if batch and not batches_of(folder).exists():
+            batches_of(folder).write_text(json.dumps({"steps": [[0, batch]]}))
+        frames = Frames(pictures)
+        frames.warned, frames.told = [], []
+        facts = {
+            "frames": frames,
+            "parameters": {},
+            "seed": 0,
+            "camera": None,
+            "mattes": None,
+            "scratch": folder,
+            "finished": frozenset(),
+            "write": None,
+            "progress": lambda stage, label, done, total: frames.told.append((stage, done, total)),
+            "check": lambda: None,
+            "warn": frames.warned.append,
+        }
+        return Shot(**(facts | changed))
+
+    return make
+
+
+def batches_of(scratch):
+    return scratch / "stage1" / "batches.json"
+
+
+def run(shot, settings=SETTINGS):
+    return first_stage.match_shot(shot, settings, CPU, progress=shot.progress)
+
+
+def contents(prior, count):
+    """All that a prior says, as bytes and numbers."""
+    maps = [(prior.disparity(index).tobytes(), prior.confidence(index).tobytes()) for index in range(count)]
+    return maps, prior.camera
+
+
+def stopping(after):
+    calls = []
+
+    def check():
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+
+    check.calls = calls
+    return check
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(1, (64, 48)), (2, (64, 48)), (1, (48, 64)), (3, (48, 64)), (8, (70, 41)), (2, (16, 90))]
+)
+def test_a_shot_gets_depth_confidence_and_a_camera(shot_of, count, size):
+    shot = shot_of(panned(count, size))
+    prior: Prior = run(shot)
+    width, height = prior.size
+    assert (width, height) == matching.picture_size(*size) and prior.has_confidence
+    for index in reversed(range(count)):
+        disparity, confidence = prior.disparity(index), prior.confidence(index)
+        assert disparity.shape == confidence.shape == (height, width)
+        assert disparity.dtype == confidence.dtype == np.float32
+        assert np.isfinite(disparity).all() and disparity.min() > 0
+        assert confidence.min() >= 0 and 0.2 < confidence.max() <= 1
+    camera = prior.camera
+    assert (camera.width, camera.height) == prior.size and camera.focal_length > 0
+    assert [pose.frame for pose in camera.poses] == list(range(1001, 1001 + count))
+    np.testing.assert_allclose(camera.poses[0].camera_to_world, np.eye(4), atol=1e-12)
+    assert np.isfinite([pose.camera_to_world for pose in camera.poses]).all()
+    low, high = spread_of(prior, count, 0.01)
+    assert 0 < low < high and shot.frames.warned == []
+
+
+def test_progress_never_runs_back_and_ends_at_the_stages_work(shot_of):
+    shot = shot_of(panned(6))
+    run(shot)
+    done = [done for stage, done, _ in shot.frames.told if stage in ("match", "align")]
+    assert done == sorted(done)
+    totals = {total for _, _, total in shot.frames.told}
+    assert totals == {first_stage.work_of(6, SETTINGS, (64, 48))} and done[-1] == pytest.approx(totals.pop())
+    assert list(dict.fromkeys(stage for stage, _, _ in shot.frames.told)) == ["load", "plan", "match", "align"]
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits_wherever_it_stopped(shot_of):
+    pictures = panned(6)
+    check = stopping(10**9)
+    expected = contents(run(shot_of(pictures, "whole", check=check)), 6)
+    number = len(check.calls)
+    for after in np.linspace(0, number - 1, 5).astype(int):
+        with pytest.raises(KeyboardInterrupt):
+            run(shot_of(pictures, f"cut{after}", check=stopping(after)))
+        assert contents(run(shot_of(pictures, f"cut{after}")), 6) == expected
+
+
+def test_what_is_done_needs_no_network_any_more(shot_of, monkeypatch):
+    expected = contents(run(shot_of(panned(5))), 5)
+    monkeypatch.setattr(pair_run, "_network", lambda *given: pytest.fail("the network was loaded"))
+    assert contents(run(shot_of(panned(5))), 5) == expected
+
+
+def test_once_all_maps_are_written_the_disk_is_free_and_the_camera_still_known(shot_of, tmp_path):
+    prior = run(shot_of(panned(5)))
+    expected = contents(prior, 5)
+    assert len(list((tmp_path / "scratch").rglob("*.npy"))) == 5, "only what the maps are read from is kept"
+    prior.clear()
+    assert not list((tmp_path / "scratch").rglob("*.npy")) and prior.camera == expected[1]
+    finished = shot_of(panned(5), finished=frozenset(range(5)))
+    assert run(finished).camera == expected[1] and finished.frames.told == []
+    # a map got lost: everything is computed again, to the same bits
+    assert contents(run(shot_of(panned(5), finished=frozenset(range(4)))), 5) == expected
+
+
+def test_a_view_that_got_lost_is_computed_again(shot_of, tmp_path):
+    expected = contents(run(shot_of(panned(5))), 5)
+    next((tmp_path / "scratch").rglob("*.npy")).unlink()
+    assert contents(run(shot_of(panned(5))), 5) == expected
+
+
+def test_what_was_planned_is_kept_whatever_memory_there_is_later(shot_of, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        run(shot_of(panned(6), batch=0, check=stopping(40)))
+    assert json.loads(batches_of(tmp_path / "scratch").read_text()) == {"steps": [[0, 1]]}
+    monkeypatch.setattr(pair_memory, "choose_batch", lambda *given, **more: pytest.fail("planned anew"))
+    run(shot_of(panned(6)))
+    seen = []
+    real = PairNetwork.decode
+    monkeypatch.setattr(PairNetwork, "decode", lambda *given: seen.append(len(given[1])) or real(*given))
+    run(shot_of(panned(6), "other", batch=8))
+    assert seen == [8, 8, 2]
+
+
+def crowd(monkeypatch, room):
+    """Have memory suffice for so many pairs at once."""
+    real = PairNetwork.decode
+
+    def decode(network, first, *more):
+        if len(first) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(network, first, *more)
+
+    monkeypatch.setattr(PairNetwork, "decode", decode)
+
+
+def test_where_memory_runs_out_the_batches_are_halved_once_with_a_warning(shot_of, monkeypatch):
+    shot = shot_of(panned(6))
+    crowd(monkeypatch, 2)
+    prior = run(shot)
+    assert len(shot.frames.warned) == 1 and "memory ran out while frames were matched" in shot.frames.warned[0]
+    assert json.loads(batches_of(shot.scratch).read_text()) == {"steps": [[0, 2]]}
+    monkeypatch.undo()
+    assert prior.disparity(0).min() > 0
+
+
+@pytest.mark.parametrize(("room", "batch"), [(1, 4), (0, 1)])
+def test_where_memory_runs_out_again_it_is_said_what_to_do(shot_of, monkeypatch, room, batch):
+    crowd(monkeypatch, room)
+    with pytest.raises(Failure, match="memory ran out while frames were matched") as failure:
+        run(shot_of(panned(4), batch=batch))
+    assert failure.value.code == exit_codes.REFUSED and "--size" in failure.value.cure
+
+
+def test_too_little_memory_is_refused_before_anything_is_matched(shot_of):
+    with pytest.raises(Failure, match=r"Matching needs about .* GB are free") as failure:
+        run(shot_of(panned(3), batch=0), replace(SETTINGS, memory_limit=1e-6))
+    assert failure.value.code == exit_codes.REFUSED
+
+
+def test_the_alignment_goes_to_the_processor_where_the_card_is_full(shot_of, monkeypatch):
+    asked = []
+    real = first_stage.joining.join
+
+    def join(*given, device, **more):
+        asked.append(device.type)
+        if device.type == "meta":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(*given, device=device, **more)
+
+    shot = shot_of(panned(4))
+    expected = contents(run(shot), 4)
+    (shot.scratch / "stage1" / "frames.json").unlink()
+    again = shot_of(panned(4), "other")
+    filled_from(shot, again)
+    monkeypatch.setattr(first_stage.joining, "join", join)
+    prior = first_stage.match_shot(again, SETTINGS, torch.device("meta"), progress=again.progress)
+    assert asked == ["meta", "cpu"] and contents(prior, 4) == expected
+    assert len(again.frames.warned) == 1 and "so the processor does it" in again.frames.warned[0]
+
+
+def filled_from(shot, other):
+    """Have the pairs of a shot done for another, by the network itself."""
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(other, progress=stop_at_alignment))
+    assert PairStore(other.scratch / "stage1" / "pairs", 2).scores == (
+        PairStore(shot.scratch / "stage1" / "pairs", 2).scores
+    )
+
+
+def stop_at_alignment(stage, label, done, total):
+    if stage == "align":
+        raise KeyboardInterrupt
+
+
+class Card(PairNetwork):
+    """A network that notes where it was sent, and that finds no room on a card for `crowded` times."""
+
+    def __init__(self, *, crowded=0):
+        torch.nn.Module.__init__(self)
+        self.crowded, self.sent = crowded, []
+
+    def to(self, place):
+        self.sent.append(str(place))
+        if str(place) != "cpu" and self.crowded:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self
+
+
+def test_the_network_leaves_the_device_also_where_something_goes_wrong():
+    card = Card()
+    with pytest.raises(KeyboardInterrupt), pair_run._on_device(card, torch.device("meta")):
+        raise KeyboardInterrupt
+    assert card.sent == ["meta", "cpu"]
+    crowded = Card(crowded=1)
+    with (
+        pytest.raises(Failure, match="memory ran out") as failure,
+        pair_run._on_device(crowded, torch.device("meta")),
+    ):
+        pass
+    assert crowded.sent == ["meta", "cpu"] and "--parameter device=cpu" in failure.value.cure
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("auto", True), ("fp32", False), ("bf16", True)])
+def test_float32_is_rounded_as_in_the_reference_unless_it_is_asked_for(shot_of, monkeypatch, precision, allowed):
+    seen = set()
+    real = PairNetwork.decode
+    monkeypatch.setattr(
+        PairNetwork,
+        "decode",
+        lambda *given: seen.add((torch.backends.cuda.matmul.allow_tf32, given[1].dtype)) or real(*given),
+    )
+    before = torch.backends.cuda.matmul.allow_tf32
+    prior = run(shot_of(panned(4)), replace(SETTINGS, precision=precision))
+    assert seen == {(allowed, torch.bfloat16 if precision == "bf16" else torch.float32)}
+    assert torch.backends.cuda.matmul.allow_tf32 == before
+    assert np.isfinite(prior.disparity(3)).all()
+
+
+def test_a_job_reads_the_network_once_for_all_its_shots(shot_of, monkeypatch):
+    read = []
+    real = pair_run.pair_weights.load
+    monkeypatch.setattr(pair_run.pair_weights, "load", lambda *given, **more: read.append(1) or real(*given, **more))
+    pair_run.forget()
+    run(shot_of(panned(3), "first"))
+    run(shot_of(panned(4), "second"))
+    assert len(read) == 1
+    pair_run.forget()
+    run(shot_of(panned(4), "third"))
+    assert len(read) == 2
+
+
+def test_damaged_weights_are_named(shot_of, studio, tmp_path, monkeypatch):
+    place = tmp_path / "other" / MONST3R.repository
+    place.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (place / name).write_bytes((studio / MONST3R.repository / name).read_bytes()[:50])
+    monkeypatch.setenv(models.STUDIO, str(tmp_path / "other"))
+    with pytest.raises(Failure, match=r"config\.json cannot be used"):
+        run(shot_of(panned(3)))
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_frames_without_any_texture_end_in_depth_or_a_sentence(shot_of, grey, count):
+    shot = shot_of([np.full((48, 64, 3), grey, np.uint8)] * count)
+    try:
+        prior = run(shot)
+    except Refused as refused:
+        assert str(refused).count(". ") == 1 and refused.cure
+        return
+    for index in range(count):
+        assert np.isfinite(prior.disparity(index)).all() and prior.disparity(index).min() > 0
+    assert len(prior.camera.poses) == count
+
+
+def made_up(shot, change, *, still=False, reach=2):
+    """Put into a shot's scratch what a network might have said, as `change` of a true scene."""
+    count = len(shot.frames)
+    width, height = matching.picture_size(shot.frames.width, shot.frames.height)
+    truth = pair_scene.shot(count, height=height, width=width, focal=60.0)
+    if still:  # all pairs have the same axes
+        truth.poses[:] = torch.eye(4)
+    network = pair_scene.network(truth, reach, seed=3)
+    store = PairStore(shot.scratch / "stage1" / "pairs", reach)
+    for pair in network.scores:
+        views = [network.views[pair, frame] for frame in pair]
+        for view, frame in zip(views, pair):
+            change(view, pair, frame)
+        store.add([pair], *(each[None].float() for view in views for each in (view.points, view.confidence)))
+    return truth
+
+
+def test_a_frame_that_the_network_answers_with_no_numbers_shows_its_neighbour(shot_of):
+    shot = shot_of(panned(6))
+
+    def lose(view, pair, frame):
+        if 2 in pair:
+            view.points[:] = torch.nan
+            view.confidence[:] = torch.nan
+
+    truth = made_up(shot, lose)
+    prior = run(shot)
+    assert (prior.disparity(2) == prior.disparity(1)).all() and not prior.confidence(2).any()
+    assert prior.confidence(1).max() > 0.5
+    poses = [np.array(pose.camera_to_world) for pose in prior.camera.poses]
+    assert prior.camera.poses[2].frame == 1003 and (poses[2] == poses[1]).all() and (poses[3] != poses[1]).any()
+    for frame in (0, 1, 3, 4, 5):
+        ratio = prior.disparity(frame) * truth.depths[frame].numpy()
+        assert ratio == pytest.approx(float(np.median(prior.disparity(0) * truth.depths[0].numpy())), rel=1e-4)
+    assert len(shot.frames.warned) == 1 and "frame 1003;" in shot.frames.warned[0]
+    again = shot_of(panned(6))
+    assert contents(run(again), 6) == contents(prior, 6) and again.frames.warned == shot.frames.warned
+
+
+def test_holes_are_filled_and_trusted_by_nobody(shot_of):
+    shot = shot_of(panned(4))
+
+    def spoil(view, pair, frame):
+        view.points[3, 4] = torch.nan
+        view.points[10, 20] *= 1e-6
+        view.points[30, 40] *= -1
+
+    made_up(shot, spoil, still=True)
+    prior = run(shot)
+    for index in range(4):
+        disparity, confidence = prior.disparity(index), prior.confidence(index)
+        for row, column in ((3, 4), (10, 20), (30, 40)):
+            assert confidence[row, column] == 0
+            around = [disparity[row - 1, column], disparity[row + 1, column]]
+            around += [disparity[row, column - 1], disparity[row, column + 1]]
+            assert disparity[row, column] in around
+        assert (confidence > 0).sum() >= confidence.size - 3 - 5  # the scene's own confidences touch 1 at places
+
+
+def test_a_network_of_nothing_but_no_numbers_is_refused(shot_of):
+    def lose(view, pair, frame):
+        view.points[:] = torch.nan
+
+    shot = shot_of(panned(4))
+    made_up(shot, lose)
+    with pytest.raises(Refused, match="no usable points in frames 1001 to 1004"):
+        run(shot)
+
+
+def test_maps_are_the_same_in_whatever_order_they_are_asked_for(shot_of):
+    prior = run(shot_of(panned(4)))
+    expected = contents(prior, 4)[0]
+    rng = np.random.default_rng(0)
+    for index, which in zip(rng.integers(0, 4, 60).tolist(), rng.integers(0, 2, 60)):
+        assert (prior.disparity, prior.confidence)[which](index).tobytes() == expected[index][which]
