@@ -1,0 +1,105 @@
+"""StereoDiff as an estimator: both stages of a shot one after the other, each of which finds the device free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..base import ReportProgress, Shot, ShotResult
+from ..depthcrafter import device, readiness, resolution
+from . import checkpoint, first_stage, pair_run, second_stage
+from .given import GivenPrior
+from .matched import MatchedPrior
+from .matching import picture_size
+from .prior import Prior
+from .second_stage import Refinement
+from .settings import Settings
+from .writing import write
+
+
+def estimate_shot(shot: Shot) -> ShotResult:
+    """Estimate a shot with the downloaded networks; see `estimators.base`.
+
+    Raises
+    ------
+    Failure
+        The parameters contradict each other; the device lacks memory; weights are damaged; values overflowed.
+    Refused
+        There is no depth in the shot, or the depth sequence that is to be refined has none for it.
+    """
+    settings = Settings(**shot.parameters)
+    settings.check()
+    place, _ = device.choose(settings.device, settings.precision)
+    first, second = _works(shot, settings)
+    matched: MatchedPrior | None = None
+    prior: Prior
+    if settings.matches:
+        if _has_one_memory(place):  # an earlier shot has left the others
+            readiness.forget()
+        prior = matched = first_stage.match_shot(shot, settings, place, progress=_part(shot, 0, first, first + second))
+    else:
+        prior = _given(shot, settings)
+    if len(shot.finished) < len(shot.frames):
+        if settings.refines:
+            if _has_one_memory(place):
+                pair_run.forget()
+            _refine(replace(shot, progress=_part(shot, first, second, first + second)), settings, prior)
+        else:
+            _write_all(shot, prior, first)
+    if matched is not None:
+        matched.clear()
+    camera = prior.camera
+    return ShotResult(camera=camera.scaled(shot.frames.width, shot.frames.height) if camera else None)
+
+
+def _works(shot: Shot, settings: Settings) -> tuple[float, float]:
+    """Work of both stages, in TFLOP; 0 for one that does not take place."""
+    count, working = len(shot.frames), (shot.frames.width, shot.frames.height)
+    matching = first_stage.work_of(count, settings, picture_size(*working)) if settings.matches else 0.0
+    refining = second_stage.work_of(count, settings, resolution.network_size(*working)) if settings.refines else 0.0
+    return matching, refining
+
+
+def _part(shot: Shot, before: float, own: float, whole: float) -> ReportProgress:
+    """Hears of a stage's progress and tells of it as a part of the whole work."""
+
+    def report(stage: str, label: str, done: float, total: float) -> None:
+        shot.progress(stage, label, before + own * (done / total if total > 0 else 0.0), whole)
+
+    return report
+
+
+def _has_one_memory(place: torch.device) -> bool:
+    """Whether the networks of one stage take memory from the other's wherever they wait; a card has its own."""
+    return place.type != "cuda"
+
+
+def _given(shot: Shot, settings: Settings) -> GivenPrior:
+    prior = GivenPrior(Path(settings.stage1_from), shot.frames.numbers)
+    prior.check_aspect(shot.frames.width, shot.frames.height)
+    return prior
+
+
+def _refine(shot: Shot, settings: Settings, prior: Prior) -> None:
+    wanted = readiness.Wanted(
+        who="StereoDiff's second stage",
+        window=settings.window,
+        decode_chunk=settings.decode_chunk,
+        device=settings.device,
+        precision=settings.precision,
+        memory_limit=settings.memory_limit,
+        compile=settings.compile,
+    )
+    placement = readiness.placement(shot, wanted, checkpoint.plan(shot.scratch))
+    Refinement(shot, settings, prior, placement).run()
+    if settings.matches:  # the next shot begins with the pair network
+        placement.leave()
+
+
+def _write_all(shot: Shot, prior: Prior, work: float) -> None:
+    """Write stage 1's own maps."""
+    for frame in sorted(set(range(len(shot.frames))) - shot.finished):
+        shot.progress("write", "Writing frames", work, work)
+        write(shot, prior, frame, prior.disparity(frame))
