@@ -1,0 +1,176 @@
+"""Another depth sequence in the place of stage 1: what is read of it, and what is told where it does not do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference import depth_sequence, exit_codes
+from inference.camera import Camera, Pose
+from inference.depth_sequence import DepthSequence, Range, confidence_name, disparity_name
+from inference.estimators.base import Refused
+from inference.estimators.stereodiff.given import GivenPrior
+from inference.estimators.stereodiff.prior import Prior
+from inference.faults import Failure
+from inference.job import Source
+from inference.media.exr import write_map
+
+FRAMES = range(11, 17)
+WIDTH, HEIGHT = 8, 6
+
+
+def maps(number):
+    """Disparity and confidence of a frame."""
+    rng = np.random.default_rng(number)
+    return rng.uniform(0.5, 2, (HEIGHT, WIDTH)).astype(np.float32), rng.uniform(0, 1, (HEIGHT, WIDTH)).astype("f4")
+
+
+def _pose(number):
+    rows = np.eye(4)
+    rows[0, 3] = number
+    return Pose(frame=number, camera_to_world=tuple(map(tuple, rows.tolist())))
+
+
+def camera(numbers=FRAMES):
+    return Camera(
+        width=80,
+        height=60,
+        focal_length=70.0,
+        principal_point=(39.5, 29.5),
+        poses=tuple(_pose(number) for number in numbers),
+    )
+
+
+def made(folder, *, shots=None, with_maps=FRAMES, confidence="how sure it is", quantity="inverse_depth"):
+    """A depth sequence in a folder."""
+    Path(folder).mkdir(exist_ok=True)
+    for number in with_maps:
+        disparity, sure = maps(number)
+        write_map(folder / disparity_name(number), disparity)
+        write_map(folder / confidence_name(number), sure)
+    sequence = DepthSequence(
+        source=Source(path=str(folder / "plate.mp4"), kind="movie"),
+        first_frame=FRAMES[0],
+        last_frame=FRAMES[-1],
+        width=WIDTH,
+        height=HEIGHT,
+        quantity=quantity,
+        shots=shots or (shot(),),
+        estimator="another",
+        fingerprint="f",
+        confidence=confidence,
+    )
+    depth_sequence.save(sequence, folder)
+    return folder
+
+
+def shot(first=FRAMES[0], last=FRAMES[-1], **changed):
+    facts = {
+        "first_frame": first,
+        "last_frame": last,
+        "status": "done",
+        "range": Range(minimum=0.5, maximum=2.0, p1=0.5, p99=2.0),
+        "camera": camera(range(first, last + 1)),
+    }
+    return depth_sequence.Shot(**facts | changed)
+
+
+def test_maps_confidence_and_camera_are_the_sequence_s(tmp_path):
+    prior: Prior = GivenPrior(made(tmp_path), range(12, 15))
+    assert prior.size == (WIDTH, HEIGHT) and prior.has_confidence
+    for index in (2, 0, 2):
+        disparity, sure = maps(12 + index)
+        np.testing.assert_array_equal(prior.disparity(index), disparity)
+        np.testing.assert_array_equal(prior.confidence(index), sure)
+    found = prior.camera
+    assert (found.width, found.height, found.focal_length) == (WIDTH, HEIGHT, 7.0)
+    assert [pose.frame for pose in found.poses] == [12, 13, 14]
+
+
+def test_the_sidecar_may_be_named_itself(tmp_path):
+    prior = GivenPrior(made(tmp_path) / depth_sequence.SIDECAR, FRAMES)
+    np.testing.assert_array_equal(prior.disparity(0), maps(11)[0])
+
+
+def test_what_a_sequence_does_not_have_is_not_made_up(tmp_path):
+    folder = made(tmp_path, confidence=None, shots=(shot(camera=None),))
+    for number in FRAMES:
+        (folder / confidence_name(number)).unlink()
+    prior = GivenPrior(folder, FRAMES)
+    assert prior.camera is None and not prior.has_confidence
+    lens_only = GivenPrior(made(tmp_path, shots=(shot(camera=camera(())),)), FRAMES)
+    assert lens_only.camera is None
+
+
+def test_holes_are_filled_and_infinity_is_far_away(tmp_path):
+    folder = made(tmp_path)
+    values = np.full((HEIGHT, WIDTH), 1.5, np.float32)
+    values[0, 0], values[3], values[5, 3] = np.nan, 0.0, -0.1
+    write_map(folder / disparity_name(11), values)
+    prior = GivenPrior(folder, FRAMES)
+    found = prior.disparity(0)
+    assert found[0, 0] == 1.5 and prior.confidence(0)[0, 0] == 0 < prior.confidence(0)[0, 1]
+    np.testing.assert_allclose(found[3], 2e-4)
+    assert found.min() > 0
+    relative = GivenPrior(made(tmp_path / "relative", quantity="relative_disparity"), FRAMES)
+    write_map(tmp_path / "relative" / disparity_name(11), values)
+    assert relative.disparity(0).min() == np.float32(-0.1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "numbers", "said"),
+    [
+        ({}, range(9, 14), "has depth of the frames 11 to 16 only, not of all from 9 to 13"),
+        ({}, range(14, 18), "11 to 16 only"),
+        ({"shots": (shot(11, 13), shot(14, 16))}, range(12, 16), "ends at frame 13, within the frames 12 to 15"),
+        (
+            {"shots": (shot(status="refused", reason="It shook too much.", range=None, camera=None),)},
+            range(12, 14),
+            r"its estimator refused them \(It shook too much\)\.",
+        ),
+        ({"with_maps": range(11, 14)}, range(12, 16), "lacks disparity.0014.exr"),
+        ({"shots": (shot(camera=camera(range(11, 13))),)}, range(11, 14), "no pose for every frame from 11 to 13"),
+        (
+            {"shots": (shot(range=Range(minimum=-1, maximum=0, p1=-1, p99=0)),)},
+            range(11, 14),
+            "nothing of the frames 11 to 16 is at a finite distance",
+        ),
+    ],
+    ids=["before", "after", "cut", "refused", "map", "pose", "infinite"],
+)
+def test_what_does_not_do_is_told_in_a_sentence(tmp_path, facts, numbers, said):
+    with pytest.raises(Refused, match=said) as caught:
+        GivenPrior(made(tmp_path, **facts), numbers)
+    assert str(tmp_path) in caught.value.reason and caught.value.cure.endswith(".")
+
+
+def test_a_folder_without_a_depth_sequence_is_named(tmp_path):
+    with pytest.raises(Failure, match=f"stage1_from names no depth sequence.*{tmp_path.name}") as caught:
+        GivenPrior(tmp_path, FRAMES)
+    assert caught.value.code == exit_codes.USAGE
+
+
+def test_damaged_maps_are_named(tmp_path):
+    folder = made(tmp_path)
+    write_map(folder / disparity_name(11), np.full((HEIGHT, WIDTH), np.nan, np.float32))
+    write_map(folder / disparity_name(12), np.ones((3, 4), np.float32))
+    prior = GivenPrior(folder, FRAMES)
+    with pytest.raises(Refused, match=r"frame 11 .* no finite value"):
+        prior.disparity(0)
+    with pytest.raises(Refused, match=r"disparity\.0012\.exr is 4x3 and not 8x6"):
+        prior.disparity(1)
+
+
+def test_pictures_of_another_aspect_are_refused(tmp_path):
+    prior = GivenPrior(made(tmp_path), FRAMES)
+    prior.check_aspect(640, 478)
+    with pytest.raises(Refused, match="another aspect"):
+        prior.check_aspect(480, 640)
+
+
+def test_shots_of_the_sequence_may_be_cut_further(tmp_path):
+    prior = GivenPrior(made(tmp_path, shots=(shot(11, 13), replace(shot(14, 16)))), range(14, 17))
+    assert [pose.frame for pose in prior.camera.poses] == [14, 15, 16]
