@@ -40,7 +40,7 @@ def mean_disparity(shot: Shot, gathered: Gathered, scale: Scale) -> Figure:
             means = np.where(np.isnan(gathered.truth.means), np.nan, means)
         axes.plot(shot.frames, means, label=track.name, **_line(means, index))
         _marks(axes, estimate, index)
-    _finish(axes, f"mean {scale.label}".replace(" [", "\n["))
+    _finish(axes, f"mean {scale.label}")
     return figure
 
 
@@ -105,7 +105,7 @@ def _marks(axes: Axes, estimate: Estimate, index: int) -> None:
 
 
 def _finish(axes: Axes, label: str) -> None:
-    axes.set_ylabel(label)
+    axes.set_ylabel(label.replace(" [", "\n["))
     axes.set_xlabel("source frame")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -13,6 +13,8 @@ Maps = Callable[[int], "NDArray[np.floating] | None"]
 """Source frame to a map [H, W], or None where the frame has none."""
 Pictures = Callable[[], Iterator[tuple[int, NDArray[np.floating]]]]
 """Starts reading a plate: source frame and picture [H, W, 3] in 0..1 (sRGB), frames rising."""
+Value = float | str | None
+"""Of a table."""
 
 
 class ReportError(ValueError):
@@ -206,13 +208,13 @@ class Table:
         What the numbers are and how they were taken.
     columns : tuple of Column
     rows : tuple of (label, values)
-        As many values as columns; None where there is none.
+        As many values as columns: numbers, or words; None where there is none.
     """
 
     title: str
     reading: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
+    rows: tuple[tuple[str, tuple[Value, ...]], ...]
 
     def __post_init__(self) -> None:
         """Refuse rows that do not fit."""
@@ -226,7 +228,7 @@ class Table:
         """The best value of a column, as rounded for show; None where there is nothing to compare."""
         kind, digits = self.columns[column].better, self.columns[column].digits
         values = (values[column] for _, values in self.rows)
-        shown = [round(value, digits) for value in values if value is not None and np.isfinite(value)]
+        shown = [round(value, digits) for value in values if isinstance(value, (int, float)) and np.isfinite(value)]
         if kind is None or len(shown) < 2:
             return None
         return min(shown) if kind == "lower" else max(shown)

@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 
 from ... import packages
-from .data import Report, Table
+from .data import Report, Table, Value
 from .style import Drawn
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -41,11 +41,13 @@ def render(report: Report, shots: list[ShotPage]) -> str:
     )
 
 
-def _number(value: float | None, digits: int) -> str:
+def _number(value: Value, digits: int) -> str:
+    if isinstance(value, str):
+        return value
     return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
 
 
-def _is_best(table: Table, column: int, value: float | None) -> bool:
+def _is_best(table: Table, column: int, value: Value) -> bool:
     """Whether a value, as rounded for show, is the best of its column."""
     best = table.best(column)
-    return best is not None and value is not None and round(value, table.columns[column].digits) == best
+    return best is not None and isinstance(value, (int, float)) and round(value, table.columns[column].digits) == best

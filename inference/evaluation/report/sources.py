@@ -44,6 +44,14 @@ class Extras:
     borders: tuple[int, ...] = ()
     jumps: tuple[int, ...] = ()
 
+    def __add__(self, other: Extras) -> Extras:
+        """Both together."""
+        return Extras(
+            series=self.series + other.series,
+            borders=tuple(sorted({*self.borders, *other.borders})),
+            jumps=tuple(sorted({*self.jumps, *other.jumps})),
+        )
+
 
 NOTHING_ELSE = Extras()
 
@@ -232,11 +240,16 @@ def metrics_table(
         How the numbers were averaged.
     """
     where = {"all": "", "static": " where nothing moves", "moving": " where something moves"}[region]
+    what = (
+        f"The same measures{where} alone."
+        if where
+        else "Errors of depth after one scale and one shift, over all measured pixels. AbsRel: mean of |Z - Z*| / Z*; "
+        "RMSE: root of the mean squared error; delta: share of pixels within a factor of 1.25, its square and its "
+        "third power."
+    )
     return Table(
         title=f"Against truth{where}",
-        reading="Errors of depth after one scale and one shift, over all measured pixels. AbsRel: mean of |Z - Z*| / "
-        f"Z*; RMSE: root of the mean squared error; delta: share of pixels within a factor of 1.25, its square and its "
-        f"third power. {reading}".strip(),
+        reading=f"{what} {reading}".strip(),
         columns=tuple(Column(name=metric.label, unit=metric.unit, better=metric.better) for metric in METRICS),
         rows=tuple((label, tuple(values.get(metric.name) for metric in METRICS)) for label, values in rows),
     )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ... import faults
 from . import contact, curves, page, profile, spectra, style
-from .data import Column, Report, Shot, Table
+from .data import Column, Report, Shot, Table, Value
 from .gather import Gathered, gather, told_count
 from .scale import Scale, scale_of
 
@@ -128,7 +128,7 @@ def _facts(shot: Shot, gathered: Gathered) -> Table:
         low, high = np.percentile(track.samples, [1, 99]) if len(track.samples) else (None, None)
         scale, shift = track.alignment or (None, None)
         missing = 100 * float(track.missing[there].mean())
-        values: tuple[float | None, ...] = (int(there.sum()), missing, low, high, scale, shift)
+        values: tuple[Value, ...] = (int(there.sum()), missing, low, high, scale, shift)
         rows.append((track.name, values if gathered.truth else values[:4]))
     columns = (
         Column(name="frames", digits=0),

@@ -130,7 +130,7 @@ def test_errors_and_series_stand_over_their_frames_with_units(make):
     assert [axes.get_ylabel() for axes in figure.axes] == ["AbsRel", "delta1"]
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), shot.frames)
     (axes,) = curves.series(shot).axes
-    assert axes.get_ylabel() == "drift [1/m]" and axes.lines[0].get_marker() == "o", "points that stand alone are seen"
+    assert axes.get_ylabel() == "drift\n[1/m]" and axes.lines[0].get_marker() == "o", "points that stand alone are seen"
     assert curves.series_reading(shot) == "drift: Is."
 
 
