@@ -37,15 +37,20 @@ def sampled(values: NDArray[np.floating], u: NDArray[np.floating], v: NDArray[np
     inside = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)  # False for NaN
     x, y = np.where(inside, u, 0.0).astype(np.float64), np.where(inside, v, 0.0).astype(np.float64)
     column, row = np.minimum(x.astype(np.intp), max(width - 2, 0)), np.minimum(y.astype(np.intp), max(height - 2, 0))
-    x, y = x - column, y - row
-    found = np.zeros(np.shape(u), np.float64)
-    for rows, across in ((0, 1 - y), (1, y)):
-        for columns, along in ((0, 1 - x), (1, x)):
-            weight = across * along
-            corner = values[np.minimum(row + rows, height - 1), np.minimum(column + columns, width - 1)]
-            with np.errstate(invalid="ignore"):  # a pixel without weight may be infinite, or NaN
-                found += np.where(weight > 0, weight * corner, 0.0)
-    return np.where(inside, found, np.nan)
+    along, down = x - column, y - row
+    flat, clean = values.ravel(), bool(np.isfinite(values).all())
+    corner, right, below = row * width + column, min(1, width - 1), width * min(1, height - 1)
+    found = np.zeros(np.shape(inside), np.float64)
+    for step, weight in (
+        (0, (1 - along) * (1 - down)),
+        (right, along * (1 - down)),
+        (below, (1 - along) * down),
+        (right + below, along * down),
+    ):
+        value = flat.take(corner + step)
+        found += weight * (value if clean else np.where(weight > 0, value, 0.0))  # without weight, NaN does not count
+    found[~inside] = np.nan
+    return found
 
 
 def bounds(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
