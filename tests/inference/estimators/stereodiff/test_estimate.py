@@ -1,0 +1,159 @@
+"""Both stages of a shot in one process, with tiny weights: stopped anywhere, resumed, alone, or on given depth."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inference.estimators.base import Cancelled
+from inference.estimators.depthcrafter import readiness
+from inference.estimators.depthcrafter.execution.plan import Plan
+from inference.estimators.stereodiff import INFO, first_stage, pair_run, second_stage
+from inference.estimators.stereodiff.estimate import estimate_shot
+from inference.models import store
+from tests.inference.support import tiny_models
+from tests.inference.support.stoppable import Frames, Run, moving_pictures
+
+DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
+SETTINGS = {"device": "cpu", "window": 4, "overlap": 1, "decode_chunk": 3, "noise_augmentation": 0.02}
+COUNT, WIDTH, HEIGHT = 6, 64, 48
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights(tmp_path_factory):
+    """The tiny networks', in a studio's folder; the plan of their memory is not tried out again for every run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readiness, "_fitting", lambda *arguments: Plan())
+        patch.setenv(store.STUDIO, str(tiny_models.write(tmp_path_factory.mktemp("studio"))))
+        yield
+    pair_run.forget()
+    readiness.forget()
+
+
+class Estimate(Run):
+    """One run of the estimator."""
+
+    def __init__(self, folder, *, frames=None, **changed):
+        run = {name: changed.pop(name) for name in ("finished", "stop_at", "stop_after") if name in changed}
+        frames = frames or Frames(moving_pictures(COUNT, WIDTH, HEIGHT))
+        folder.mkdir(exist_ok=True)
+        stage1 = folder / "stage1"
+        if not stage1.exists():
+            stage1.mkdir()
+            (stage1 / "batches.json").write_text(json.dumps({"steps": [[0, 4]]}))
+        super().__init__(frames, folder, parameters=DEFAULTS | SETTINGS | changed, **run)
+
+    def __call__(self):
+        self.result = estimate_shot(self.shot)
+        return self
+
+
+@pytest.fixture(scope="module")
+def whole(weights, tmp_path_factory):
+    """An uninterrupted run."""
+    torch.set_num_threads(1)  # as the tests; other shares of the work round otherwise
+    return Estimate(tmp_path_factory.mktemp("whole"))()
+
+
+def test_depth_confidence_and_camera_come_out(whole):
+    assert whole.clip.shape == (COUNT, HEIGHT, WIDTH) and whole.clip.min() > 0 and whole.clip.std() > 0
+    sure = np.stack([whole.confidences[index] for index in range(COUNT)])
+    assert sure.shape == whole.clip.shape and sure.min() >= 0 and sure.max() <= 1 and sure.std() > 0
+    camera = whole.result.camera
+    assert (camera.width, camera.height) == (WIDTH, HEIGHT) and camera.focal_length > 0
+    assert camera.principal_point == pytest.approx(((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
+    assert [pose.frame for pose in camera.poses] == list(whole.shot.frames.numbers)
+
+
+def test_progress_goes_through_both_stages(whole):
+    done = [entry[2] for entry in whole.told]
+    assert done == sorted(done) and done[-1] == pytest.approx(whole.told[-1][3], rel=0.2)
+    assert len({entry[3] for entry in whole.told}) == 1
+    stages = list(dict.fromkeys(entry[0] for entry in whole.told))
+    assert [stages.index(name) for name in ("match", "align", "encode", "refine", "decode")] == sorted(
+        stages.index(name) for name in ("match", "align", "encode", "refine", "decode")
+    )
+
+
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(whole, tmp_path_factory, one_thread, data):
+    stops = data.draw(st.lists(st.integers(1, whole.calls), min_size=1, max_size=2))
+    folder, maps, sure = tmp_path_factory.mktemp("cut"), {}, {}
+    for stop_at in (*stops, None):
+        run = Estimate(folder, finished=maps, stop_at=stop_at)
+        with contextlib.suppress(Cancelled):
+            run()
+        maps, sure = maps | run.maps, sure | run.confidences
+    for index in range(COUNT):
+        np.testing.assert_array_equal(maps[index], whole.maps[index])
+        np.testing.assert_array_equal(sure[index], whole.confidences[index])
+    assert run.result.camera == whole.result.camera
+
+
+def test_where_all_frames_are_written_the_camera_still_comes_out(whole, tmp_path, monkeypatch):
+    """A run may be killed when all is written and the pairs are cleared, but the shot is not noted yet."""
+    run = Estimate(tmp_path)()
+    assert not list((tmp_path / "stage1").glob("pairs/*.npy"))
+
+    def load(*arguments):
+        raise AssertionError("no network is needed")
+
+    monkeypatch.setattr(pair_run, "load", load)
+    monkeypatch.setattr(readiness, "placement", load)
+    again = Estimate(tmp_path, finished=run.maps)()
+    assert again.result.camera == whole.result.camera and not again.maps
+
+
+def test_pairs_are_kept_until_all_maps_are_written(tmp_path):
+    run = Estimate(tmp_path, stop_after=COUNT - 1)
+    with pytest.raises(Cancelled):
+        run()
+    assert list((tmp_path / "stage1").glob("pairs/*.npy"))
+
+
+def test_stage_1_alone_writes_its_own_maps(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(readiness, "placement", None)
+    run = Estimate(tmp_path, stage="1")()
+    assert run.clip.shape == whole.clip.shape and run.clip.min() > 0
+    assert run.result.camera == whole.result.camera
+    np.testing.assert_array_equal(run.confidences[2], whole.confidences[2])
+    assert run.told[-1][2:] == pytest.approx((run.told[-1][3], run.told[-1][3]))
+    # refined maps keep what stage 1 says in the large, as far as a network of random weights can
+    assert abs(np.log(np.median(run.clip) / np.median(whole.clip))) < 1
+
+
+def test_on_the_processor_only_one_stage_s_networks_are_in_memory(tmp_path, monkeypatch):
+    held = []
+    match, run = first_stage.match_shot, second_stage.Refinement.run
+
+    def sizes():
+        return pair_run._network.cache_info().currsize, readiness._networks.cache_info().currsize
+
+    def matching(*arguments, **named):
+        held.append(sizes())
+        return match(*arguments, **named)
+
+    def refining(self):
+        held.append(sizes())
+        run(self)
+
+    monkeypatch.setattr(first_stage, "match_shot", matching)
+    monkeypatch.setattr(second_stage.Refinement, "run", refining)
+    pair_run.forget()
+    Estimate(tmp_path / "a")()
+    Estimate(tmp_path / "b")()
+    assert held == [(0, 0), (0, 1), (0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_shortest_clips(tmp_path, count):
+    run = Estimate(tmp_path, frames=Frames(moving_pictures(count, HEIGHT, WIDTH)))()
+    assert run.clip.shape == (count, WIDTH, HEIGHT) and run.clip.min() > 0
+    assert len(run.result.camera.poses) == count
