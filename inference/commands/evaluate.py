@@ -1,96 +1,259 @@
-"""``evaluate``: how close a depth sequence is to the truth."""
+"""``evaluate``: how close depth sequences are to the truth, and suites of such measurements."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import depth_sequence, exit_codes, faults, records
-from ..depth_sequence import DepthSequence, DepthSequenceError, Shot, disparity_name
+from .. import depth_sequence, events, exit_codes, faults, records
+from ..depth_sequence import DepthSequence, DepthSequenceError
 from ..faults import Failure
-from ..job import frame_number
+from . import stoppable
+from .display import Display, Person
 
 if TYPE_CHECKING:
-    from ..evaluation.metrics import Scores
+    from ..evaluation.comparison import Comparison
+    from ..evaluation.suite import Suite
+    from ..evaluation.table import Outcome
     from ..evaluation.truth import Truth
+    from ..run.stop import Stop
+
+_LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu")
+_PROTOCOLS = ("depthcrafter", "stereodiff")
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
     verb = verbs.add_parser(
         "evaluate",
-        help="compare a depth sequence with the truth",
-        description="Print AbsRel, delta1 and flicker of every shot, with one scale and shift a shot.",
+        help="compare depth sequences with the truth, or run a suite of such comparisons",
+        description="Print AbsRel, delta1 and flicker of every shot, with one scale and shift a shot; of several depth "
+        "sequences, or by a published protocol, the table with average rank.",
     )
-    verb.add_argument("depth", metavar="DEPTH_DIR", help="folder with a depth.json")
+    verb.add_argument("depth", metavar="DEPTH_DIR", nargs="*", help="folder with a depth.json; several are compared")
+    verb.add_argument("--truth", metavar="DIR", help="folder with the truth of the very clip, in the layout named")
+    verb.add_argument("--layout", choices=_LAYOUTS, default="folder", help="how truth lies there (default: folder)")
+    verb.add_argument("--protocol", choices=_PROTOCOLS, help="a published one (default: all frames of each shot)")
+    verb.add_argument("--clip", metavar="NAME", help="which clip, where the folder with truth has several")
+    verb.add_argument("--rendering", choices=("clean", "final"), default="clean", help="which pictures of Sintel")
+    verb.add_argument("--masks", metavar="DIR", help="pictures, white where something moves on its own")
     verb.add_argument(
-        "--truth",
-        metavar="DIR",
-        required=True,
-        help="folder with depth/00000.png … (16 bits, millimetres) and camera.json, for the clip's frames in order",
+        "--prepared", action="store_true", help="the depth was made of the protocol's own frames, chosen and cropped"
     )
-    verb.add_argument("--json", action="store_true", help="print every number as JSON")
-    verb.set_defaults(run=run)
+    verb.add_argument("--suite", metavar="FILE", help="a YAML file, or the name of a suite that comes with Fathom")
+    verb.add_argument(
+        "--data", metavar="NAME=DIR", action="append", default=[], help="where a suite's set lies; repeatable"
+    )
+    verb.add_argument("--work", metavar="DIR", help="where a suite keeps clips and estimates")
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print every number as JSON")
+    form.add_argument("--csv", action="store_true", help="print every figure as CSV")
+    form.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    verb.set_defaults(run=run, events=False, parent_pipe=False)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
+    if options.suite:
+        return _run_suite(options)
     try:
-        rows = _measure(Path(options.depth), Path(options.truth))
+        _check(options)
+        with _sentences():
+            _print(options, _compared(options))
     except (Failure, DepthSequenceError, ImportError) as error:
         told = faults.explain(error)
         sys.stderr.write(told.message + "\n")
         return told.code
-    if options.json:
-        print(json.dumps([_as_json(shot, scores) for shot, scores in rows], indent=2))
-    else:
-        print("frames          AbsRel  delta1  flicker")
-        for shot, scores in rows:
-            flicker = "-" if scores.flicker is None else f"{scores.flicker:.4f}"
-            frames = f"{shot.first_frame}-{shot.last_frame}"
-            print(f"{frames:14}  {scores.absolute_relative:.4f}  {scores.delta1:.4f}  {flicker}")
     return exit_codes.OK
 
 
-def _measure(folder: Path, truth_folder: Path) -> list[tuple[Shot, Scores]]:
+def _check(options: argparse.Namespace) -> None:
+    if not options.depth:
+        raise Failure(exit_codes.USAGE, "The verb evaluate takes DEPTH_DIR and --truth DIR, or --suite FILE.")
+    if not options.truth:
+        raise Failure(exit_codes.USAGE, "There is nothing to compare with.", cure="Add --truth DIR.")
+    for name in ("data", "work"):
+        if getattr(options, name):
+            raise Failure(exit_codes.USAGE, f"--{name} goes with a --suite.")
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    """What goes wrong with truth, maps and suites, as what the command line ends with."""
     from ..evaluation.metrics import MetricsError
-    from ..evaluation.truth import TruthError, open_truth
+    from ..evaluation.suite import SuiteError
+    from ..evaluation.truth import TruthError
     from ..media.errors import ClipError
 
-    sequence = depth_sequence.load(folder)
     try:
-        truth = open_truth(truth_folder)
-        return [(shot, _scores(folder, sequence, shot, truth)) for shot in sequence.done_shots]
-    except (TruthError, MetricsError) as error:
+        yield
+    except (TruthError, MetricsError, SuiteError) as error:
         raise Failure(exit_codes.USAGE, str(error)) from error
     except ClipError as error:
         raise Failure(exit_codes.BAD_CLIP, str(error)) from error
 
 
-def _scores(folder: Path, sequence: DepthSequence, shot: Shot, truth: Truth) -> Scores:
-    from ..evaluation.metrics import score
-    from ..media.exr import read_map
+def _compared(options: argparse.Namespace) -> dict[str, Comparison]:
+    """Every depth sequence, measured, by the name that it goes by."""
+    from ..evaluation import masks, protocols
+    from ..evaluation.comparison import compare
 
-    origin = _first_frame_of_clip(sequence)
-    if shot.last_frame - origin >= len(truth):
+    protocol = protocols.of(options.protocol or "plain", options.layout)
+    sequences = [(Path(folder), depth_sequence.load(folder)) for folder in options.depth]
+    truth = _truth(options)
+    if options.masks:
+        truth = masks.with_masks(truth, Path(options.masks))
+    found: dict[str, Comparison] = {}
+    for folder, sequence in sequences:
+        if protocol == protocols.PLAIN and options.layout == "folder":
+            _check_length(sequence, truth)
+        twice = sum(each.estimator == sequence.estimator for _, each in sequences) > 1
+        name = str(folder) if twice else sequence.estimator
+        found[name] = compare(folder, truth, protocol, prepared=options.prepared, sequence=sequence)
+    return found
+
+
+def _truth(options: argparse.Namespace) -> Truth:
+    from ..evaluation import layouts
+
+    clips = layouts.open_clips(options.truth, options.layout, rendering=options.rendering)
+    if options.clip:
+        clips = [clip for clip in clips if clip.name == options.clip] or clips
+    if len(clips) == 1 and options.clip in {None, clips[0].name}:
+        return clips[0]
+    shown = ", ".join(clip.name for clip in clips[:8]) + (", …" if len(clips) > 8 else "")
+    what = f"there is no clip {options.clip}" if options.clip else f"there are {len(clips)} clips"
+    raise Failure(exit_codes.USAGE, f"In {options.truth} {what}: {shown}.", cure="Name one with --clip NAME.")
+
+
+def _check_length(sequence: DepthSequence, truth: Truth) -> None:
+    """Refuse truth that ends before the depth does: it would be that of another clip."""
+    from ..evaluation.comparison import origin_of
+
+    origin = origin_of(sequence, truth)
+    last = max(shot.last_frame for shot in sequence.done_shots) if sequence.done_shots else origin
+    if last - origin >= len(truth):
         raise Failure(
             exit_codes.USAGE,
-            f"The truth has {len(truth)} frames and the depth goes on to frame {shot.last_frame} of a clip that begins "
+            f"The truth has {len(truth)} frames and the depth goes on to frame {last} of a clip that begins "
             f"at {origin}.",
             cure="Give the truth of this very clip.",
         )
-    frames = range(shot.first_frame - origin, shot.last_frame - origin + 1)
-    return score(lambda index: read_map(folder / disparity_name(index + origin)), truth, frames)
 
 
-def _first_frame_of_clip(sequence: DepthSequence) -> int:
-    """The frame that the truth's first picture belongs to."""
-    source = sequence.source
-    return frame_number(source.files[0]) if source.kind == "sequence" else 1
+def _print(options: argparse.Namespace, comparisons: dict[str, Comparison]) -> None:
+    from ..evaluation import table
+    from ..evaluation.metrics import NAMES
+
+    for name, comparison in comparisons.items():
+        for note in comparison.notes():
+            sys.stderr.write(f"{name if len(comparisons) > 1 else 'Note'}: {note}\n")
+    outcomes = [_outcome(name, comparison) for name, comparison in comparisons.items()]
+    plain = len(comparisons) == 1 and not options.protocol
+    if options.json and plain:
+        (comparison,) = comparisons.values()
+        print(json.dumps(_shots_as_json(comparison), indent=2, allow_nan=False))
+    elif options.json:
+        print(json.dumps(table.as_json(outcomes, NAMES), indent=2, allow_nan=False))
+    elif options.csv:
+        print(table.as_csv(outcomes), end="")
+    elif options.markdown or not plain:
+        print(table.markdown(outcomes, NAMES), end="")
+    else:
+        (comparison,) = comparisons.values()
+        _print_shots(comparison)
 
 
-def _as_json(shot: Shot, scores: Scores) -> dict[str, object]:
-    return {"first_frame": shot.first_frame, "last_frame": shot.last_frame, **records.to_json(scores)}
+def _outcome(name: str, comparison: Comparison) -> Outcome:
+    from ..evaluation.table import Outcome, by_frame
+
+    return Outcome(
+        estimator=name,
+        set=comparison.truth.name,
+        clip=comparison.truth.name,
+        values=comparison.values(),
+        notes=tuple(comparison.notes()),
+        facts={"folder": str(comparison.folder), "parts": by_frame(comparison.parts)},
+    )
+
+
+def _print_shots(comparison: Comparison) -> None:
+    print("frames          AbsRel  delta1  flicker")
+    for part in comparison.parts:
+        scores = comparison.figures(part)
+        flicker = "-" if scores.flicker is None else f"{scores.flicker:.4f}"
+        frames = f"{part.first_frame}-{part.last_frame}"
+        print(f"{frames:14}  {scores.absolute_relative:.4f}  {scores.delta1:.4f}  {flicker}")
+
+
+def _shots_as_json(comparison: Comparison) -> list[dict[str, object]]:
+    from ..evaluation.table import by_frame
+
+    errors = by_frame(comparison.parts)
+    return [
+        {
+            "first_frame": part.first_frame,
+            "last_frame": part.last_frame,
+            **records.to_json(comparison.figures(part)),
+            "by_frame": sequence,
+        }
+        for part, sequence in zip(comparison.parts, errors, strict=True)
+    ]
+
+
+def _run_suite(options: argparse.Namespace) -> int:
+    """Run a suite; its table is what it ends with."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # weights are there or are named as missing; no library goes and looks for any
+    begun, printed = time.monotonic(), []
+
+    def work(display: Display, asked: Stop) -> events.Done:
+        from ..evaluation import suite as suites
+        from ..evaluation import suite_run
+
+        if options.depth or options.truth or options.protocol or options.masks or options.clip:
+            raise Failure(
+                exit_codes.USAGE, "A suite says what is compared with what, so nothing else has a place here."
+            )
+        with _sentences():
+            suite = suites.load(options.suite, data=_data(options.data), work=options.work or "")
+            measured = suite_run.run(
+                suite,
+                emit=display,
+                cancelled=asked,
+                tell=lambda text: display(events.Stage(name="suite", label=text)),
+            )
+            printed.append(_as_text(options, suite, [each.outcome for each in measured]))
+        for each in (each.outcome for each in measured):
+            for note in (each.failure, *each.notes):
+                if note:
+                    display(events.Warning(message=f"{each.estimator} on {each.set}, {each.clip}: {note}"))
+        return events.Done(folder=str(suite.work_folder), frames=0, seconds=time.monotonic() - begun)
+
+    return stoppable.run(options, work, person=lambda: Person(ending=lambda done: printed[0]))
+
+
+def _data(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not equals:
+            raise Failure(exit_codes.USAGE, f"--data takes NAME=DIR, not '{text}'.")
+        found[name.strip()] = folder.strip()
+    return found
+
+
+def _as_text(options: argparse.Namespace, suite: Suite, outcomes: list[Outcome]) -> str:
+    from ..evaluation import table
+
+    if options.json:
+        return json.dumps(table.as_json(outcomes, suite.metrics), indent=2, allow_nan=False)
+    if options.csv:
+        return table.as_csv(outcomes).rstrip("\n")
+    return table.markdown(outcomes, suite.metrics, title=suite.title, reference=suite.reference).rstrip("\n")

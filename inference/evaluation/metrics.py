@@ -47,8 +47,15 @@ METRICS = (
     Metric(name="delta2", label="delta2", better="higher"),
     Metric(name="delta3", label="delta3", better="higher"),
 )
+"""What each frame is measured by."""
+EXTRA = (
+    Metric(name="distance", label="distance at 10 frames", better="lower", unit="m"),
+    Metric(name="warp_error", label="warp error", better="lower"),
+    Metric(name="flicker", label="flicker", better="lower"),
+)
+"""What clips are measured by where the truth has a camera path; see `steady_measures`."""
 NAMES = tuple(metric.name for metric in METRICS)
-METRIC = {metric.name: metric for metric in METRICS}
+METRIC = {metric.name: metric for metric in (*METRICS, *EXTRA)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

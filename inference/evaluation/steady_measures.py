@@ -1,0 +1,90 @@
+"""What a comparison says of a clip over time: distances in space, flicker, and errors by frequency.
+
+Distances are those of `consistency` (StereoDiff, Table 8), flicker that of `flicker`, and bands those of `spectrum`
+(StereoDiff, Tables 2 and 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .alignment import fitted
+from .comparison import Comparison, Part
+from .consistency import Consistency, Distances, consistency
+from .flicker import flicker
+from .metrics import MetricsError
+from .spectrum import band_values
+
+BY_BAND = {"absolute_relative": "AbsRel", "root_mean_square": "RMSE [m]", "delta1": "1 - delta1"}
+"""What is taken apart by frequency, as the papers' tables call it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steady:
+    """Values by the names of `metrics.EXTRA`, None where they cannot be measured, and the reasons."""
+
+    values: dict[str, float | None]
+    notes: tuple[str, ...] = ()
+
+
+def measure(comparison: Comparison, names: Sequence[str]) -> Steady:
+    """Those of `metrics.EXTRA` that are named; over the parts of a clip, each as much as was compared in it."""
+    values: dict[str, float | None] = {}
+    notes: tuple[str, ...] = ()
+    if {"distance", "warp_error"} & set(names):
+        spaced, near = [], []
+        try:
+            for part in comparison.parts:
+                found = _consistency(comparison, part)
+                spaced.append(found.spaced)
+                near.append(found.neighbours)
+        except MetricsError as error:
+            notes = (str(error),)
+            spaced, near = [], []
+        values |= {"distance": _mean(spaced, "distance"), "warp_error": _mean(near, "relative")}
+    if "flicker" in names:
+        known = []
+        for part in comparison.parts:
+            scores = part.scores
+            value = flicker(
+                comparison.disparity, comparison.truth, scores.frames, scores.alignment, comparison.protocol
+            )
+            known += [] if value is None else [(value, len(scores.frames))]
+        values["flicker"] = _weighted(known)
+    return Steady(values={name: values[name] for name in names if name in values}, notes=notes)
+
+
+def _consistency(comparison: Comparison, part: Part) -> Consistency:
+    truth, protocol, alignment = comparison.truth, comparison.protocol, part.scores.alignment
+
+    def depth(index: int) -> NDArray[np.float64] | None:
+        estimate = comparison.disparity(index)
+        return None if estimate is None else alignment.depth(fitted(estimate, truth.depth(index).shape, protocol))
+
+    frames = range(min(part.scores.frames), max(part.scores.frames) + 1)
+    return consistency(depth, truth, frames, protocol=protocol)
+
+
+def _mean(distances: Sequence[Distances], name: str) -> float | None:
+    known = [(getattr(each, name), each.points) for each in distances if getattr(each, name) is not None]
+    return _weighted(known)
+
+
+def _weighted(values: Sequence[tuple[float, int]]) -> float | None:
+    return float(np.average([value for value, _ in values], weights=[n for _, n in values])) if values else None
+
+
+def bands(comparison: Comparison) -> dict[str, list[list[float]]]:
+    """Band values of each part's error sequences, by metric; a part without any value has none."""
+    found: dict[str, list[list[float]]] = {}
+    for name in BY_BAND:
+        found[name] = []
+        for part in comparison.parts:
+            errors = part.scores.values["all"][name]
+            if np.isfinite(errors).any():
+                found[name].append(band_values(1 - errors if name == "delta1" else errors))
+    return found

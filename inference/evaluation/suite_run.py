@@ -1,0 +1,181 @@
+"""Running a suite: clips are prepared, estimated where that was not done before, and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import depth_sequence, events, exit_codes
+from ..depth_sequence import DepthSequence, DepthSequenceError
+from ..estimators import registry
+from ..faults import Failure
+from ..job import Job
+from ..media.source import describe
+from ..run.parameters import resolve
+from . import layouts, prepare, protocols, steady_measures
+from .comparison import Comparison, compare
+from .masks import with_masks
+from .metrics import MetricsError
+from .protocols import Protocol
+from .suite import Contender, DataSet, Suite, SuiteError, slug
+from .table import Outcome, by_frame
+from .truth import Truth
+
+Emit = Callable[[events.Event], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """An outcome, and what it was taken from; None where nothing could be measured."""
+
+    outcome: Outcome
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What every estimate of a suite is given."""
+
+    suite: Suite
+    emit: Emit
+    cancelled: Callable[[], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Clip:
+    """A clip of a set: its truth, and where its pictures lie for the estimators."""
+
+    truth: Truth
+    protocol: Protocol
+    set: DataSet
+    pictures: Path
+
+
+def run(
+    suite: Suite,
+    *,
+    emit: Emit,
+    cancelled: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[Measured]:
+    """Measure every estimator of a suite on every clip.
+
+    Estimators that refuse a clip, or find too little memory for it, are left without a figure there; the outcome says
+    why.
+
+    Parameters
+    ----------
+    suite : Suite
+    emit : callable
+        Takes the events of each estimate.
+    cancelled : callable
+        Asked between steps whether to stop.
+    tell : callable
+        Takes one line for people before each step, and sentences on what is missing.
+
+    Raises
+    ------
+    SuiteError, TruthError
+        A set cannot be read, or has none of the clips.
+    Failure
+        An estimator lacks something (weights, packages), or has no such parameter.
+    Cancelled
+    """
+    for contender in suite.estimators:
+        if contender.estimator:
+            parameters = resolve(registry.info(contender.estimator), contender.parameters)
+            registry.require(registry.info_for(contender.estimator, parameters))
+    task = _Run(suite=suite, emit=emit, cancelled=cancelled)
+    measured = []
+    clips = [clip for each in suite.sets for clip in _clips(suite, each, tell)]
+    for contender in suite.estimators:  # the outer loop, so that an estimator's networks are read once
+        for number in range(suite.runs):
+            for clip in clips:
+                again = f", run {number + 1} of {suite.runs}" if suite.runs > 1 else ""
+                tell(f"{contender.name} on {clip.set.name}, {clip.truth.name}{again}")
+                measured.append(_measured(task, contender, clip, number))
+    return measured
+
+
+def _clips(suite: Suite, each: DataSet, tell: Callable[[str], None]) -> Iterator[_Clip]:
+    protocol = protocols.of(each.protocol or suite.protocol, each.layout)
+    found = layouts.open_clips(suite.path(each.truth), each.layout, rendering=each.rendering)
+    if each.only:
+        absent = sorted(set(each.only) - {truth.name for truth in found})
+        if absent:
+            raise SuiteError(
+                f"{suite.path(each.truth)} has no clip {absent[0]}; it has {', '.join(truth.name for truth in found)}."
+            )
+        found = [truth for truth in found if truth.name in each.only]
+    else:
+        found, missing = protocols.chosen(found, protocol)
+        if missing:
+            tell(f"{each.name} lacks clips that the protocol {protocol.name} measures: {', '.join(missing)}.")
+    for truth in found:
+        own = with_masks(truth, suite.path(each.masks)) if each.masks else truth
+        place = suite.work_folder / "clips" / slug(each.name) / slug(truth.name)
+        tell(f"Preparing {each.name}, {truth.name}")
+        pictures = prepare.clip(protocols.applied(own, protocol), protocol, place)
+        yield _Clip(truth=own, protocol=protocol, set=each, pictures=pictures)
+
+
+def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Measured:
+    names: dict[str, Any] = {
+        "estimator": contender.name,
+        "set": clip.set.name,
+        "clip": clip.truth.name,
+        "run": number,
+    }
+    try:
+        folder, sequence = _estimated(task, contender, clip, number)
+        found = compare(folder, clip.truth, clip.protocol, prepared=True, sequence=sequence)
+    except Failure as error:
+        if error.code not in {exit_codes.REFUSED, exit_codes.FAILED}:
+            raise
+        return Measured(outcome=Outcome(**names, failure=str(error)), comparison=None)
+    except MetricsError as error:
+        return Measured(outcome=Outcome(**names, failure=str(error)), comparison=None)
+    steady = steady_measures.measure(found, task.suite.metrics)
+    values = found.values()
+    values["all"] |= steady.values
+    facts = {
+        "protocol": clip.protocol.name,
+        "folder": str(folder),
+        "frames": sum(len(part.scores.frames) - len(part.scores.missing) for part in found.parts),
+        "seconds_of_estimate": sequence.seconds,
+        "parts": by_frame(found.parts),
+        "bands": steady_measures.bands(found) if task.suite.bands else None,
+    }
+    refused = [f"Frames {s.first_frame}-{s.last_frame}: {s.reason}" for s in sequence.shots if s.status == "refused"]
+    notes = (*found.notes(), *refused, *steady.notes)
+    return Measured(outcome=Outcome(**names, values=values, notes=notes, facts=facts), comparison=found)
+
+
+def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tuple[Path, DepthSequence]:
+    suite = task.suite
+    if contender.depth:
+        told = contender.depth.replace("{set}", clip.set.name).replace("{clip}", clip.truth.name)
+        folder = suite.path(told.replace("{run}", str(number)))
+        return folder, depth_sequence.load(folder)
+    from ..run.runner import estimate
+
+    folder = suite.work_folder / "estimates" / slug(contender.name) / f"run{number}"
+    folder = folder / slug(clip.set.name) / slug(clip.truth.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    job = Job(
+        source=describe(clip.pictures),
+        output=str(folder.absolute()),
+        estimator=contender.estimator,
+        parameters=contender.parameters,
+        size=contender.size or clip.set.size,
+        seed=number,
+    )
+    try:
+        kept = depth_sequence.load(folder)
+        if kept.fingerprint == job.fingerprint():
+            return folder, kept
+    except DepthSequenceError:
+        pass  # not there yet, or not complete: the job goes on
+    return folder, estimate(job, emit=task.emit, cancelled=task.cancelled, overwrite=True)

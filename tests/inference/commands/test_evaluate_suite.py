@@ -1,0 +1,118 @@
+"""Suites through the command line: clips prepared, estimates made once, tables printed."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from truth_maker import write_truth
+
+DEPTHS = [2 + np.mgrid[:48, :64][1] / 8 + index for index in range(4)]
+
+
+@pytest.fixture
+def benchmark(tmp_path):
+    """Two clips whose brightness is their inverse depth, so that the estimator for tests is right but for rounding."""
+    for name, factor in (("near", 1.0), ("far", 2.0)):
+        depths = [depth * factor for depth in DEPTHS]
+        moving = [depth > 6 * factor for depth in DEPTHS]
+        write_truth(tmp_path / "truth" / name, depths, [np.eye(4)] * 4, moving=moving, rgb=True)
+        for index, depth in enumerate(depths):
+            picture = np.repeat((np.round(250 * 2 * factor / depth)).astype(np.uint8)[..., None], 3, axis=2)
+            cv2.imwrite(str(tmp_path / "truth" / name / "rgb" / f"{index:05d}.png"), picture)
+    return tmp_path
+
+
+def write_suite(folder, more="", *, parameters="{refused: -2}"):
+    (folder / "suite.yaml").write_text(
+        f"""
+title: Test
+sets:
+  - {{name: ours, truth: truth}}
+estimators:
+  - {{name: means, estimator: running_mean, parameters: {parameters}}}
+  - {{name: other, estimator: running_mean, parameters: {{mode: b, refused: -2}}}}
+{more}"""
+    )
+    return folder / "suite.yaml"
+
+
+def test_a_suite_prints_its_table_and_is_not_estimated_twice(worker, benchmark):
+    suite = write_suite(benchmark, "metrics: [absolute_relative, delta1, flicker]\nreference: means\nbands: true\n")
+    done = worker("evaluate", "--suite", suite)
+    assert done.returncode == 0, done.stderr
+    assert "| Estimator | ours AbsRel ↓ | ours delta1 ↑ | ours flicker ↓ | Average rank ↓ |" in done.stdout
+    assert "### means minus other" in done.stdout and "AbsRel by band of frequency" in done.stdout
+    assert "means on ours, far" in done.stderr
+    made = {path: path.stat().st_mtime_ns for path in (benchmark / "suite-work").rglob("*") if path.is_file()}
+    assert len([path for path in made if path.name == "depth.json"]) == 4
+    again = worker("evaluate", "--suite", suite, "--json")
+    assert {path: path.stat().st_mtime_ns for path in made} == made, "nothing was made again"
+    facts = json.loads(again.stdout)
+    assert [row["estimator"] for row in facts["table"]] == ["means", "other"]
+    assert {(clip["clip"], clip["frames"]) for clip in facts["clips"]} == {("far", 4), ("near", 4)}
+    assert len(facts["clips"][0]["parts"][0]["all"]["absolute_relative"]) == 4
+    assert len(facts["clips"][0]["bands"]["delta1"][0]) == 3  # F0, F1 and F2 of four frames
+
+
+def test_runs_have_seeds_of_their_own(worker, benchmark):
+    done = worker("evaluate", "--suite", write_suite(benchmark, "runs: 2\n"), "--work", benchmark / "work")
+    assert done.returncode == 0, done.stderr
+    assert "±" in done.stdout
+    seeds = {json.loads(path.read_text())["seed"] for path in (benchmark / "work").rglob("depth.json")}
+    assert seeds == {0, 1}
+
+
+def test_a_protocols_frames_are_what_estimators_see(worker, benchmark):
+    suite = write_suite(benchmark, "protocol: depthcrafter\n")
+    text = suite.read_text().replace("truth: truth", "truth: truth, only: [near]")
+    suite.write_text(text)
+    done = worker("evaluate", "--suite", suite, "--csv")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("estimator,set,region,metric,mean,spread,average_rank_of_region\n")
+    pictures = sorted(path.name for path in (benchmark / "suite-work" / "clips").rglob("*.png"))
+    assert pictures == [f"{n:05d}.png" for n in range(4)]
+
+
+def test_a_refused_clip_leaves_a_gap_and_a_sentence(worker, benchmark):
+    done = worker("evaluate", "--suite", write_suite(benchmark, parameters="{refused: -1}"))
+    assert done.returncode == 0, done.stderr
+    assert "| means | – | – | – | – |" in done.stdout and "| other | **" not in done.stdout
+    assert "means on ours, near: The clip was refused. It shows nothing of use." in done.stderr
+
+
+def test_depth_that_is_there_is_measured_as_it_is(worker, benchmark):
+    assert worker("evaluate", "--suite", write_suite(benchmark)).returncode == 0
+    suite = benchmark / "again.yaml"
+    suite.write_text(
+        "sets:\n  - {name: ours, truth: truth}\nestimators:\n"
+        "  - {name: kept, depth: 'suite-work/estimates/means/run0/{set}/{clip}'}\n"
+        "  - {name: other, depth: 'suite-work/estimates/other/run0/{set}/{clip}'}\n"
+    )
+    done = worker("evaluate", "--suite", suite)
+    assert done.returncode == 0, done.stderr
+    assert "| kept | " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--suite", "nothing.yaml"], "There is no suite nothing.yaml"),
+        (["--suite", "depthcrafter-figure-6"], "add --data long=DIR"),
+        (["--suite", "depthcrafter-figure-6", "--data", "long"], "--data takes NAME=DIR"),
+        (["--suite", "depthcrafter-figure-6", "--truth", "x"], "nothing else has a place here"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_a_sentence(worker, arguments, words):
+    done = worker("evaluate", *arguments)
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_missing_clips_and_parameters_are_said_before_any_work(worker, benchmark):
+    suite = write_suite(benchmark)
+    suite.write_text(suite.read_text().replace("truth: truth", "truth: truth, only: [middle]"))
+    done = worker("evaluate", "--suite", suite)
+    assert done.returncode == 2 and "has no clip middle; it has far, near" in done.stderr
+    done = worker("evaluate", "--suite", write_suite(benchmark, parameters="{colour: red}"))
+    assert done.returncode == 2 and "has no parameter 'colour'" in done.stderr
+    assert not list(benchmark.rglob("depth.json"))
