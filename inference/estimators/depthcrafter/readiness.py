@@ -69,21 +69,26 @@ def placement(shot: Shot, wanted: Wanted, kept: Plan | None) -> Placement:
     shot.progress("load", "Loading the networks", 0, 1)
     networks = _networks(store.folder(DEPTHCRAFTER), store.folder(SVD), dtype)
     shot.check()
-    case = _case(shot, wanted, networks, place, dtype)
-    plan = kept or _fitting(shot, wanted, case, networks, place)
+
+    @functools.cache
+    def case() -> memory.Case:
+        return _case(shot, wanted, networks, place, dtype)
+
+    plan = kept or _fitting(shot, wanted, case(), networks, place)
     shot.check()
 
     def smaller(plan: Plan) -> Plan | None:
-        return memory.step_down(case, plan, made.stage)
+        return memory.step_down(case(), plan, made.stage)
 
     made = Placement(networks, place, plan, smaller=smaller, warn=shot.warn)
     return made
 
 
 def forget() -> None:
-    """Let the networks go from the computer's memory."""
-    _networks.cache_clear()
-    gc.collect()
+    """Let the networks go that wait in the computer's memory for the job's next shot."""
+    if _networks.cache_info().currsize:
+        _networks.cache_clear()
+        gc.collect()
 
 
 @functools.lru_cache(maxsize=1)

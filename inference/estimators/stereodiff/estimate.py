@@ -94,7 +94,7 @@ def _refine(shot: Shot, settings: Settings, prior: Prior) -> None:
     )
     placement = readiness.placement(shot, wanted, checkpoint.plan(shot.scratch))
     Refinement(shot, settings, prior, placement).run()
-    if settings.matches:  # the next shot begins with the pair network
+    if settings.matches and placement.device.type != "cpu":  # the next shot begins with the pair network
         placement.leave()
 
 

@@ -44,8 +44,9 @@ def load(settings: Settings) -> PairNetwork:
 
 def forget() -> None:
     """Let the network go that waits in the computer's memory for the job's next shot."""
-    _network.cache_clear()
-    gc.collect()
+    if _network.cache_info().currsize:
+        _network.cache_clear()
+        gc.collect()
 
 
 def run(

@@ -86,11 +86,14 @@ def test_progress_goes_through_both_stages(whole):
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(whole, tmp_path_factory, one_thread, data):
     stops = data.draw(st.lists(st.integers(1, whole.calls), min_size=1, max_size=2))
     folder, maps, sure = tmp_path_factory.mktemp("cut"), {}, {}
-    for stop_at in (*stops, None):
-        run = Estimate(folder, finished=maps, stop_at=stop_at)
-        with contextlib.suppress(Cancelled):
-            run()
-        maps, sure = maps | run.maps, sure | run.confidences
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair_run, "forget", lambda: None)  # to save the time of reading the networks again
+        patch.setattr(readiness, "forget", lambda: None)
+        for stop_at in (*stops, None):
+            run = Estimate(folder, finished=maps, stop_at=stop_at)
+            with contextlib.suppress(Cancelled):
+                run()
+            maps, sure = maps | run.maps, sure | run.confidences
     for index in range(COUNT):
         np.testing.assert_array_equal(maps[index], whole.maps[index])
         np.testing.assert_array_equal(sure[index], whole.confidences[index])
