@@ -16,12 +16,15 @@ from ...faults import Failure
 from ..depthcrafter import accounting
 from ..depthcrafter.margin import gigabytes, with_margin
 from .batching import group
+from .matching import picture_size
 from .pair_network import PairNetwork
 from .pair_store import packed
 from .pair_weights import prepared
 
 BATCHES = (16, 8, 4, 2, 1)
 """Pairs that are decoded together, those that keep a large card busy first."""
+_SIZES = (384, 256, 128)
+"""Long sides that are offered where memory does not suffice."""
 _ENCODED = 12
 """Encoded frames that a batch or a later one may ask for, at most: reach + batch / (2 reach) + 1, for any reach."""
 
@@ -58,12 +61,16 @@ def choose_batch(network: PairNetwork, size: tuple[int, int], *, dtype: torch.dt
         needed = _needed(outline, size, batch, kind)
         if needed <= free_bytes:
             return batch
-    elsewhere = "" if kind == "cpu" else "have the processor do it (--parameter device=cpu), "
+    choices = [
+        "Close other programs that use the memory",
+        *_smaller(outline, size, free_bytes, kind),
+        *(["have the processor do it (--parameter device=cpu)"] if kind != "cpu" else []),
+    ]
     raise Failure(
         exit_codes.REFUSED,
         f"Matching needs about {gigabytes(needed)} GB for pictures of {size[0]}x{size[1]}, "
         f"and {gigabytes(free_bytes, up=False)} GB are free.",
-        cure=f"Close other programs that use the memory, {elsewhere}or choose the estimator parallax.",
+        cure=f"{', '.join(choices)}, or choose the estimator parallax.",
     )
 
 
@@ -77,6 +84,15 @@ def needed_bytes(network: PairNetwork, size: tuple[int, int], batch: int, *, dty
 
 def _needed(outline: PairNetwork, size: tuple[int, int], batch: int, kind: str) -> int:
     return with_margin(_peak(outline, size, batch, kind), kind)
+
+
+def _smaller(outline: PairNetwork, size: tuple[int, int], free_bytes: int, kind: str) -> list[str]:
+    """The largest of some smaller sizes that fits, as words; none where none does."""
+    for long in _SIZES:
+        scaled = picture_size(*(side * long // max(size) for side in size))
+        if long < max(size) and (needed := _needed(outline, scaled, 1, kind)) <= free_bytes:
+            return [f"choose a smaller size (--size {long} needs about {gigabytes(needed)} GB)"]
+    return []
 
 
 def _peak(outline: PairNetwork, size: tuple[int, int], batch: int, kind: str) -> int:
