@@ -36,12 +36,12 @@ def main() -> int:
         parser.error(f"--threads {options.threads} is no number of threads; give 1 or more, or leave it out")
     clips = QUICK if options.quick else CLIPS
     folder = options.output or (render.OUTPUT_QUICK if options.quick else render.OUTPUT)
-    started, done = time.monotonic(), []
+    started = time.monotonic()
     for name in options.scene or clips:
         begun = time.monotonic()
         place = render.rendered(clips[name], folder, threads=options.threads)
         print(f"{os.path.relpath(place)}: {clips[name].frames} frames, {time.monotonic() - begun:.0f} s", flush=True)
-        done.append((clips[name], place))
+    done = [(clip, folder / name) for name, clip in clips.items() if render.is_rendered(clip, folder)]
     overview.write(folder / "contact_sheet.png", done)
     print(f"All of it took {time.monotonic() - started:.0f} s; see {os.path.relpath(folder / 'contact_sheet.png')}.")
     return 0

@@ -91,7 +91,7 @@ CLIPS = {
             shots=(Shot(build=toys.build, frames=40),),
             width=384,
             height=216,
-            samples=5,
+            samples=4,
         ),
         Clip(
             name="railings",
@@ -99,7 +99,7 @@ CLIPS = {
             shots=(Shot(build=railings.build, frames=40),),
             width=480,
             height=270,
-            samples=5,
+            samples=4,
         ),
         Clip(
             name="villa",
@@ -107,7 +107,7 @@ CLIPS = {
             shots=(Shot(build=villa.build, frames=40),),
             width=384,
             height=216,
-            samples=5,
+            samples=4,
         ),
         Clip(
             name="edit",
@@ -128,7 +128,7 @@ CLIPS = {
             shots=(Shot(build=avenue.build, frames=208),),
             width=256,
             height=144,
-            samples=4,
+            samples=3,
         ),
     )
 }

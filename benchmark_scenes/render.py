@@ -24,6 +24,7 @@ blur, which would blur the truth as well.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -51,7 +52,7 @@ OUTPUT = Path(__file__).resolve().parent.parent / "build" / "benchmark"
 OUTPUT_QUICK = OUTPUT.with_name("benchmark-quick")
 FARTHEST = 65.535
 """What 16 bits of millimetres hold, in metres."""
-_NO_PART = ("__init__", "__main__", "overview", "sheet")  # of what the files depend on
+_MADE_FROM = "fingerprint.txt"
 
 
 def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print, *, threads: int = 0) -> Path:
@@ -66,24 +67,27 @@ def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print, *,
     threads : int
         Of the processor; 0: all. The files do not depend on it.
     """
-    place, fingerprint = folder / clip.name, _fingerprint(clip)
-    if _is_finished(place, fingerprint):
+    place = folder / clip.name
+    if is_rendered(clip, folder):
         return place
+    fingerprint = _fingerprint(clip)  # of the sources that are run, whatever becomes of them meanwhile
     unfinished = folder / f".{clip.name}.{os.getpid()}.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
-    _render(clip, unfinished, report, threads)
-    (unfinished / "fingerprint.txt").write_text(fingerprint, encoding="utf-8")
-    if _is_finished(place, fingerprint):  # another process was faster
-        shutil.rmtree(unfinished)
-        return place
-    shutil.rmtree(place, ignore_errors=True)
-    unfinished.rename(place)
+    try:
+        _render(clip, unfinished, report, threads)
+        (unfinished / _MADE_FROM).write_text(fingerprint, encoding="utf-8")
+        if not is_rendered(clip, folder):  # by another process that was faster
+            shutil.rmtree(place, ignore_errors=True)
+            unfinished.rename(place)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return place
 
 
-def _is_finished(place: Path, fingerprint: str) -> bool:
-    file = place / "fingerprint.txt"
-    return file.exists() and file.read_text(encoding="utf-8") == fingerprint
+def is_rendered(clip: Clip, folder: Path) -> bool:
+    """Whether a clip lies below `folder`, rendered from the scenes as they are now."""
+    file = folder / clip.name / _MADE_FROM
+    return file.exists() and file.read_text(encoding="utf-8") == _fingerprint(clip)
 
 
 @dataclass(frozen=True)
@@ -259,10 +263,25 @@ def quiet() -> Iterator[None]:
 
 
 def _fingerprint(clip: Clip) -> str:
-    """Hash of everything that the files depend on."""
+    """Hash of everything that the files depend on; comments and layout of the sources are no part of it."""
     takes = [(shot.build.__qualname__, shot.frames, shot.span) for shot in clip.shots]
     digest = hashlib.sha256(repr((clip.width, clip.height, clip.samples, takes, bpy.app.version_string)).encode())
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        if file.stem not in _NO_PART:
-            digest.update(file.read_bytes())
+    files = _sources(Path(__file__))
+    for shot in clip.shots:
+        files |= _sources(Path(sys.modules[shot.build.__module__].__file__))
+    for file in sorted(files):
+        digest.update(ast.dump(ast.parse(file.read_bytes())).encode())
     return digest.hexdigest()[:12]
+
+
+def _sources(file: Path) -> set[Path]:
+    """A source of this package and those that it imports of it, but for the list of clips."""
+    found, waiting = set(), {file}
+    while waiting:
+        here = waiting.pop()
+        found.add(here)
+        for node in ast.walk(ast.parse(here.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                names = [node.module] if node.module else [alias.name for alias in node.names]
+                waiting |= {here.with_name(f"{name}.py") for name in names if name != "clips"} - found
+    return found

@@ -241,6 +241,14 @@ def test_what_is_rendered_is_left_alone_until_the_clip_is_another(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["spheres"]
 
 
+def test_a_clip_is_rendered_anew_for_changes_of_its_own_scenes_alone():
+    sources = {Path(sys.modules[module].__file__) for module in ("benchmark_scenes.toys", "benchmark_scenes.edit")}
+    toys, edit = (render._sources(file) for file in sorted(sources, reverse=True))
+    assert {"toys", "rigs", "materials", "light", "shapes"} == {file.stem for file in toys}
+    assert {"edit", "toys", "avenue", "trees", "figures", "courtyard", "villa"} <= {file.stem for file in edit}
+    assert "railings" not in {file.stem for file in edit}
+
+
 def test_a_surface_too_far_for_16_bits_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"79\.5 m away.*65\.535 m"):
         render.rendered(clip(clips.Shot(build=far, frames=2), width=32, height=18), tmp_path, quietly, threads=1)
