@@ -52,6 +52,6 @@ INFO = EstimatorInfo(
 
 def estimate(shot: Shot) -> ShotResult:
     """Estimate a shot; see `estimators.base`."""
-    from .estimate import estimate_shot
+    from .estimating import estimate_shot
 
     return estimate_shot(shot)

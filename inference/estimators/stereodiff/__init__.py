@@ -106,6 +106,6 @@ def info_for(parameters: dict[str, Any]) -> EstimatorInfo:
 
 def estimate(shot: Shot) -> ShotResult:
     """Estimate a shot; see `estimators.base`."""
-    from .estimate import estimate_shot
+    from .estimating import estimate_shot
 
     return estimate_shot(shot)

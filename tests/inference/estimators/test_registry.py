@@ -44,6 +44,14 @@ def test_only_estimators_are_imported(name):
         registry.info(name)
 
 
+@pytest.mark.parametrize("name", registry.names())
+def test_no_module_of_an_estimator_is_named_as_what_it_offers(name):
+    """Once imported, it would take that one's place in the package: the next job's estimate would be a module."""
+    (package,) = estimators.__path__[:1]
+    modules = {path.stem for path in (Path(package) / name).iterdir()}
+    assert not modules & {"INFO", "info_for", "estimate"}
+
+
 def test_what_an_estimator_lacks_comes_with_its_cure(running_mean, monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
     monkeypatch.setattr(nvidia, "cards", lambda: 0)

@@ -15,7 +15,7 @@ from inference.estimators.base import Cancelled
 from inference.estimators.depthcrafter import readiness
 from inference.estimators.depthcrafter.execution.plan import Plan
 from inference.estimators.stereodiff import INFO, first_stage, pair_run, second_stage
-from inference.estimators.stereodiff.estimate import estimate_shot
+from inference.estimators.stereodiff.estimating import estimate_shot
 from inference.models import store
 from tests.inference.support import tiny_models
 from tests.inference.support.stoppable import Frames, Run, moving_pictures
