@@ -59,6 +59,8 @@ class Clip:
         Pixels.
     samples : int
         Of the picture, a pixel.
+    grain : float
+        See `film.with_grain`.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Clip:
     width: int
     height: int
     samples: int
+    grain: float = 1.5
 
     @property
     def frames(self) -> int:
@@ -84,6 +87,7 @@ CLIPS = {
             width=512,
             height=288,
             samples=5,
+            grain=0.0,
         ),
         Clip(
             name="toys",

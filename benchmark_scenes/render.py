@@ -46,6 +46,7 @@ from inference.evaluation.flow_file import write_flow
 
 from . import motion
 from .clips import Clip, Shot
+from .film import with_grain
 from .pictures import read_png, write_png
 
 OUTPUT = Path(__file__).resolve().parent.parent / "build" / "benchmark"
@@ -132,12 +133,15 @@ def _film(
 ) -> list[motion.Matrix]:
     """Render a shot, whose first frame is the clip's `first`; return the camera's poses."""
     poses, moving = _movements(scene, shot)
+    is_locked = all(np.array_equal(pose, poses[0]) for pose in poses)
+    scene.cycles.use_animated_seed = not is_locked  # edges that stand still must not shimmer
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     for i in range(shot.frames):
         name = f"{first + i:05d}"
         scene.frame_set(shot.first + i)
         picture, depth, index = _picture(scene, scratch)
+        picture = with_grain(picture, strength=progress.clip.grain, seed=first + i)
         write_png(folder / "rgb" / f"{name}.png", picture)  # anew: Blender's own files hold the time that they took
         write_png(folder / "depth" / f"{name}.png", _millimetres(depth))
         _write_depth(folder / "depth_exact" / f"{name}.exr", depth)
@@ -195,7 +199,6 @@ def _cycles(scene: bpy.types.Scene, clip: Clip, threads: int) -> None:
     scene.cycles.samples, scene.cycles.max_bounces = clip.samples, 2
     scene.cycles.use_denoising = True
     scene.cycles.use_adaptive_sampling = False
-    scene.cycles.use_animated_seed = True
     scene.cycles.denoising_prefilter = "FAST"
     scene.cycles.denoising_quality = "BALANCED"
     scene.view_settings.view_transform = "AgX"
@@ -265,7 +268,9 @@ def quiet() -> Iterator[None]:
 def _fingerprint(clip: Clip) -> str:
     """Hash of everything that the files depend on; comments and layout of the sources are no part of it."""
     takes = [(shot.build.__qualname__, shot.frames, shot.span) for shot in clip.shots]
-    digest = hashlib.sha256(repr((clip.width, clip.height, clip.samples, takes, bpy.app.version_string)).encode())
+    digest = hashlib.sha256(
+        repr((clip.width, clip.height, clip.samples, clip.grain, takes, bpy.app.version_string)).encode()
+    )
     files = _sources(Path(__file__))
     for shot in clip.shots:
         files |= _sources(Path(sys.modules[shot.build.__module__].__file__))

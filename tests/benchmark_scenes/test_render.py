@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -239,6 +240,23 @@ def test_what_is_rendered_is_left_alone_until_the_clip_is_another(tmp_path):
     assert render.rendered(clip(*shots, width=48, height=27), tmp_path, told.append, threads=1) == place
     assert json.loads((place / "camera.json").read_text())["width"] == 48
     assert [path.name for path in tmp_path.iterdir()] == ["spheres"]
+
+
+def held(*, frames):
+    """The same before a locked camera."""
+    scene = spheres(frames=frames)
+    scene.camera.animation_data_clear()
+    return scene
+
+
+def test_before_a_locked_camera_what_stands_still_does_not_shimmer(tmp_path):
+    small = replace(clip(clips.Shot(build=held, frames=2), width=64, height=36), grain=0.0)
+    place = render.rendered(small, tmp_path, quietly, threads=1)
+    first, second = (pictures.read_png(place / "rgb" / f"{n:05d}.png").astype(int) for n in (1, 2))
+    touched = moving(place, 1) | moving(place, 2)
+    assert not touched[:, :20].any()
+    assert np.abs(first - second)[:, :20].max() <= 2  # the denoiser looks at the whole picture
+    assert np.abs(first - second)[touched].mean() > 4.0
 
 
 def test_a_clip_is_rendered_anew_for_changes_of_its_own_scenes_alone():
