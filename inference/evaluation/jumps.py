@@ -79,7 +79,6 @@ def remarkable(
 
 def _judged(values: np.ndarray, index: int) -> tuple[float | None, bool]:
     """What is typical around a step, and whether it is a jump."""
-    beside = np.delete(values[max(index - _BESIDE, 0) : index + _BESIDE + 1], min(index, _BESIDE))
     around = np.concatenate(
         [values[max(index - _AROUND, 0) : max(index - _BESIDE, 0)], values[index + _BESIDE + 1 : index + _AROUND + 1]]
     )
@@ -87,6 +86,8 @@ def _judged(values: np.ndarray, index: int) -> tuple[float | None, bool]:
     if not len(around) or not np.isfinite(values[index]):
         return (float(np.median(around)) if len(around) else None), False
     typical = float(np.median(around))
-    greatest = max([0.0, *beside[np.isfinite(beside)]]) * (_AT_ENDS if len(beside) < 2 * _BESIDE else 1)
     usual = _OUTLIER * _TO_DEVIATION * float(np.median(np.abs(around - typical)))
-    return typical, bool(values[index] > typical + max(usual, _VISIBLE) and values[index] >= greatest)
+    rivals = values.copy()
+    rivals[[0, -1]] /= _AT_ENDS
+    largest = np.nanmax(rivals[max(index - _BESIDE, 0) : index + _BESIDE + 1])
+    return typical, bool(values[index] > typical + max(usual, _VISIBLE) and rivals[index] >= largest)

@@ -36,6 +36,13 @@ def test_a_frame_that_is_off_is_a_jump_there_and_back():
     assert [step.frame for step in told(sizes)] == [118, 119]
 
 
+@pytest.mark.parametrize(("ends", "frame"), [((0.05, 0.025), 101), ((0.05, 0.05), 102), ((0.05, 0.04), 102)])
+def test_at_an_end_of_the_shot_one_step_is_the_jump(ends, frame):
+    first, second = ends
+    assert [step.frame for step in told([first, second, *rough(30)])] == [frame]
+    assert [step.frame for step in told([*rough(30), second, first])] == [{101: 132, 102: 131}[frame]]
+
+
 def test_steps_that_cannot_be_seen_are_no_jumps():
     assert told([0.0] * 20 + [0.003] + [0.0] * 20) == ()
     assert [step.frame for step in told([0.0] * 20 + [0.005] + [0.0] * 20)] == [121]
