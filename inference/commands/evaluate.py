@@ -1,4 +1,4 @@
-"""``evaluate``: how close depth sequences are to the truth, and suites of such measurements."""
+"""``evaluate``: how close depth is to the truth, how steady it is without any, and suites of such measurements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .. import depth_sequence, events, exit_codes, faults, records
 from ..depth_sequence import DepthSequence, DepthSequenceError
 from ..faults import Failure
-from . import stoppable
+from . import evaluate_report, stoppable
 from .display import Display, Person
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
     verb = verbs.add_parser(
         "evaluate",
-        help="compare depth sequences with the truth, or run a suite of such comparisons",
-        description="Print AbsRel, delta1 and flicker of every shot, with one scale and shift a shot; of several depth "
-        "sequences, or by a published protocol, the table with average rank.",
+        help="compare depth sequences with the truth, see how steady they are, or run a suite of such comparisons",
+        description="With truth: print AbsRel, delta1 and flicker of every shot, with one scale and shift a shot; of "
+        "several depth sequences, or by a published protocol, the table with average rank. Without: print flicker and "
+        "drift of what stands still, in percent of the shot's spread of disparity, and the frames at which it jumps.",
     )
     verb.add_argument("depth", metavar="DEPTH_DIR", nargs="*", help="folder with a depth.json; several are compared")
     verb.add_argument("--truth", metavar="DIR", help="folder with the truth of the very clip, in the layout named")
@@ -52,6 +53,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         "--data", metavar="NAME=DIR", action="append", default=[], help="where a suite's set lies; repeatable"
     )
     verb.add_argument("--work", metavar="DIR", help="where a suite keeps clips and estimates")
+    evaluate_report.add_options(verb)
     form = verb.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print every number as JSON")
     form.add_argument("--csv", action="store_true", help="print every figure as CSV")
@@ -64,9 +66,14 @@ def run(options: argparse.Namespace) -> int:
     if options.suite:
         return _run_suite(options)
     try:
-        _check(options)
         with _sentences():
-            _print(options, _compared(options))
+            _check(options)
+            if options.truth:
+                comparisons = _compared(options)
+                _print(options, comparisons)
+                evaluate_report.against_truth(options, comparisons)
+            else:
+                evaluate_report.steadiness(options)
     except (Failure, DepthSequenceError, ImportError) as error:
         told = faults.explain(error)
         sys.stderr.write(told.message + "\n")
@@ -76,9 +83,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     if not options.depth:
-        raise Failure(exit_codes.USAGE, "The verb evaluate takes DEPTH_DIR and --truth DIR, or --suite FILE.")
-    if not options.truth:
-        raise Failure(exit_codes.USAGE, "There is nothing to compare with.", cure="Add --truth DIR.")
+        raise Failure(exit_codes.USAGE, "The verb evaluate takes DEPTH_DIR, with --truth DIR or not, or --suite FILE.")
+    evaluate_report.check(options)
+    for name in ("protocol", "clip", "prepared", "csv", "markdown"):
+        if getattr(options, name) and not options.truth:
+            raise Failure(exit_codes.USAGE, f"--{name} goes with truth.", cure="Add --truth DIR.")
     for name in ("data", "work"):
         if getattr(options, name):
             raise Failure(exit_codes.USAGE, f"--{name} goes with a --suite.")
@@ -88,13 +97,14 @@ def _check(options: argparse.Namespace) -> None:
 def _sentences() -> Iterator[None]:
     """What goes wrong with truth, maps and suites, as what the command line ends with."""
     from ..evaluation.metrics import MetricsError
+    from ..evaluation.report.data import ReportError
     from ..evaluation.suite import SuiteError
     from ..evaluation.truth import TruthError
     from ..media.errors import ClipError
 
     try:
         yield
-    except (TruthError, MetricsError, SuiteError) as error:
+    except (TruthError, MetricsError, SuiteError, ReportError) as error:
         raise Failure(exit_codes.USAGE, str(error)) from error
     except ClipError as error:
         raise Failure(exit_codes.BAD_CLIP, str(error)) from error
@@ -106,16 +116,15 @@ def _compared(options: argparse.Namespace) -> dict[str, Comparison]:
     from ..evaluation.comparison import compare
 
     protocol = protocols.of(options.protocol or "plain", options.layout)
-    sequences = [(Path(folder), depth_sequence.load(folder)) for folder in options.depth]
+    folders = evaluate_report.named(options.depth)
     truth = _truth(options)
     if options.masks:
         truth = masks.with_masks(truth, Path(options.masks))
     found: dict[str, Comparison] = {}
-    for folder, sequence in sequences:
+    for name, folder in folders.items():
+        sequence = depth_sequence.load(folder)
         if protocol == protocols.PLAIN and options.layout == "folder":
             _check_length(sequence, truth)
-        twice = sum(each.estimator == sequence.estimator for _, each in sequences) > 1
-        name = str(folder) if twice else sequence.estimator
         found[name] = compare(folder, truth, protocol, prepared=options.prepared, sequence=sequence)
     return found
 
@@ -222,6 +231,7 @@ def _run_suite(options: argparse.Namespace) -> int:
                 exit_codes.USAGE, "A suite says what is compared with what, so nothing else has a place here."
             )
         with _sentences():
+            evaluate_report.check(options)
             suite = suites.load(options.suite, data=_data(options.data), work=options.work or "")
             measured = suite_run.run(
                 suite,
@@ -230,6 +240,9 @@ def _run_suite(options: argparse.Namespace) -> int:
                 tell=lambda text: display(events.Stage(name="suite", label=text)),
             )
             printed.append(_as_text(options, suite, [each.outcome for each in measured]))
+            evaluate_report.suite(
+                options, suite, measured, lambda text: display(events.Stage(name="report", label=text))
+            )
         for each in (each.outcome for each in measured):
             for note in (each.failure, *each.notes):
                 if note:

@@ -39,7 +39,7 @@ def measure(comparison: Comparison, names: Sequence[str]) -> Steady:
         spaced, near = [], []
         try:
             for part in comparison.parts:
-                found = _consistency(comparison, part)
+                found = consistency_of(comparison, part)
                 spaced.append(found.spaced)
                 near.append(found.neighbours)
         except MetricsError as error:
@@ -58,7 +58,14 @@ def measure(comparison: Comparison, names: Sequence[str]) -> Steady:
     return Steady(values={name: values[name] for name in names if name in values}, notes=notes)
 
 
-def _consistency(comparison: Comparison, part: Part) -> Consistency:
+def consistency_of(comparison: Comparison, part: Part) -> Consistency:
+    """Distances in space of a part, by its own alignment.
+
+    Raises
+    ------
+    MetricsError
+        The truth has no camera path, or neither flow nor pictures.
+    """
     truth, protocol, alignment = comparison.truth, comparison.protocol, part.scores.alignment
 
     def depth(index: int) -> NDArray[np.float64] | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ..comparison import Comparison, Part
 from ..metrics import METRIC
-from ..ranking import average_ranks
+from ..table import Grid
 from . import sources
 from .data import Column, Report, Shot, Slice, Table
 from .sources import MIDDLE, NOTHING_ELSE, Extras, Measured, OnDisk
@@ -107,29 +106,21 @@ def of_sequences(
     return Report(title=title, shots=tuple(shots), tables=tables, notes=tuple(said))
 
 
-def ranked_table(title: str, rows: Mapping[str, Sequence[float | None]], columns: Sequence[tuple[str, str]]) -> Table:
-    """Values of several sets side by side, such as a suite's, with the average rank last.
-
-    Parameters
-    ----------
-    title : str
-    rows : mapping
-        Name of an estimator to its values.
-    columns : sequence of (set, metric)
-        The metric by its name in `metrics.METRICS`.
-    """
-    own = [METRIC[name] for _, name in columns]
-    average = average_ranks(rows, [each.better for each in own])
+def ranked_table(title: str, found: Grid) -> Table:
+    """A suite's figures: a row an estimator, a column for each set and measure, the average rank last."""
     heads = [
-        Column(name=f"{place} {each.label}", unit=each.unit, better=each.better)
-        for (place, _), each in zip(columns, own, strict=True)
+        Column(name=f"{place} {METRIC[name].label}", unit=METRIC[name].unit, better=METRIC[name].better)
+        for place, name in found.columns
     ]
     return Table(
         title=title,
         reading="One column for each set and measure; the rank is the mean over the columns of the place that an "
-        "estimator takes in them.",
-        columns=(*heads, Column(name="average rank", better="lower", digits=2)),
-        rows=tuple((name, (*values, average[name])) for name, values in rows.items()),
+        "estimator takes in them. A dash: not every clip of the set could be measured.",
+        columns=(*heads, Column(name="average rank", better="lower", digits=1)),
+        rows=tuple(
+            (name, (*(None if cell is None else cell.mean for cell in row), found.rank[name]))
+            for name, row in found.rows.items()
+        ),
     )
 
 
@@ -186,9 +177,3 @@ def _with_absent(shot: Shot, absent: Sequence[str]) -> Shot:
         return shot
     said = f"There is no depth of this shot by {', '.join(absent)}."
     return replace(shot, notes=(*shot.notes, said))
-
-
-def name_of(folder: str | Path) -> str:
-    """What a depth sequence's folder is called in a report: its own name, and its parent's where that is a version."""
-    folder = Path(folder).absolute()
-    return folder.name if not folder.name.lstrip("v").isdigit() else f"{folder.parent.name}/{folder.name}"

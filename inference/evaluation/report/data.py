@@ -244,6 +244,8 @@ class Report:
     shots : tuple of Shot
     tables : tuple of Table
         Numbers over everything, before the shots.
+    pages : tuple of (title, path)
+        Further pages, from this one's folder, such as one for each clip of a suite.
     notes : tuple of str
         What was left out, and how things were measured.
     """
@@ -251,4 +253,5 @@ class Report:
     title: str
     shots: tuple[Shot, ...]
     tables: tuple[Table, ...] = ()
+    pages: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()

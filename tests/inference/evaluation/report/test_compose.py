@@ -11,6 +11,7 @@ from inference.evaluation.protocols import of
 from inference.evaluation.report import compose
 from inference.evaluation.report.data import Series
 from inference.evaluation.report.sources import Extras
+from inference.evaluation.table import Outcome, grid
 from inference.evaluation.truth import open_truth
 
 TWO_SHOTS = ((1001, 1004, "done"), (1005, 1008, "done"))
@@ -80,16 +81,12 @@ def test_sequences_without_truth_are_shown_shot_by_shot(on_disk, another):
 
 
 def test_a_ranked_table_ends_with_the_mean_of_the_places():
-    rows = {"one": (0.1, 0.9, 0.3), "two": (0.2, 0.8, None), "three": (0.3, 0.85, 0.1)}
-    columns = (("Bonn", "absolute_relative"), ("Bonn", "delta1"), ("KITTI", "root_mean_square"))
-    table = compose.ranked_table("Table 1", rows, columns)
-    assert [column.name for column in table.columns] == ["Bonn AbsRel", "Bonn delta1", "KITTI RMSE", "average rank"]
-    assert [values[-1] for _, values in table.rows] == [pytest.approx(4 / 3), pytest.approx(2.5), pytest.approx(2)]
-    assert table.columns[2].unit == "m" and table.best(3) == 1.33
+    def outcome(name, values):
+        known = {"all": dict(zip(("absolute_relative", "root_mean_square"), values, strict=True))}
+        return Outcome(estimator=name, set="Bonn", clip="balloon", values={**known, "static": {}, "moving": {}})
 
-
-@pytest.mark.parametrize(
-    ("path", "name"), [("x/depth", "depth"), ("x/tokyo/v001", "tokyo/v001"), ("x/2024", "x/2024"), ("x/view", "view")]
-)
-def test_a_folder_that_is_only_a_version_is_told_with_its_parent(tmp_path, path, name):
-    assert compose.name_of(tmp_path / path) == name
+    outcomes = [outcome("one", (0.1, 0.4)), outcome("two", (0.2, 0.3)), outcome("three", (0.3, None))]
+    table = compose.ranked_table("Table 1", grid(outcomes, ("absolute_relative", "root_mean_square")))
+    assert [column.name for column in table.columns] == ["Bonn AbsRel", "Bonn RMSE", "average rank"]
+    assert table.columns[1].unit == "m" and table.best(2) == 1.5
+    assert table.rows == (("one", (0.1, 0.4, 1.5)), ("two", (0.2, 0.3, 1.5)), ("three", (0.3, None, 3.0)))

@@ -1,0 +1,182 @@
+"""The part of ``evaluate`` that needs no truth, and its reports to look at."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import depth_sequence, exit_codes, records
+from ..depth_sequence import DepthSequence
+from ..faults import Failure
+
+if TYPE_CHECKING:
+    from ..evaluation.comparison import Comparison
+    from ..evaluation.report.data import Slice
+    from ..evaluation.steadiness import Steadiness
+    from ..evaluation.suite import Suite
+    from ..evaluation.suite_run import Measured
+
+
+def add_options(verb: argparse.ArgumentParser) -> None:
+    """Add the options of reports."""
+    verb.add_argument(
+        "--report", metavar="DIR", help="also write figures and numbers, as a page to open in a browser, into DIR"
+    )
+    for kind, size in (("column", "width"), ("row", "height")):
+        verb.add_argument(
+            f"--{kind}",
+            metavar="PIXEL",
+            type=int,
+            action="append",
+            default=[],
+            help=f"{kind} of the plate (0 to its {size} less 1) that the report shows over time; repeatable "
+            "(default: the middle column and row)",
+        )
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse what cannot be reported before anything is measured.
+
+    Raises
+    ------
+    Failure, DepthSequenceError, ReportError
+    """
+    for name in ("column", "row"):
+        if getattr(options, name) and not options.report:
+            raise Failure(exit_codes.USAGE, f"--{name} says what a report shows.", cure="Add --report DIR.")
+        if getattr(options, name) and options.suite:
+            raise Failure(exit_codes.USAGE, f"The clips of a suite differ in size, so --{name} has no place with it.")
+    if options.report:
+        from ..evaluation.report import write  # noqa: F401 -- a package that is missing is told now, not after the work
+
+        if not options.suite:
+            _slices(options)
+
+
+def named(folders: Sequence[str]) -> dict[str, Path]:
+    """Depth sequences by the names that people see: the estimator, or where two have the same, the folder.
+
+    Of folders the ends of their paths, as long as it takes to tell them apart.
+
+    Raises
+    ------
+    Failure, DepthSequenceError
+    """
+    names = [depth_sequence.load(folder).estimator for folder in folders]
+    paths = [Path(folder).absolute() for folder in folders]
+    if len(set(paths)) < len(paths):
+        raise Failure(exit_codes.USAGE, "The same depth sequence is named twice.", cure="Name each once.")
+    parts = 0
+    while len(set(names)) < len(names):
+        parts += 1
+        names = ["/".join(path.parts[-parts:]) for path in paths]
+    return dict(zip(names, map(Path, folders), strict=True))
+
+
+def steadiness(options: argparse.Namespace) -> None:
+    """Print how steady depth is, without any truth; write the report if one is asked for.
+
+    Raises
+    ------
+    Failure, DepthSequenceError, MetricsError, ClipError, ReportError
+    """
+    from ..evaluation.steadiness import steadiness_of
+
+    folders = named(options.depth)
+    rows = []
+    for name, folder in folders.items():
+        sequence = depth_sequence.load(folder)
+        rows += [(name, each) for each in steadiness_of(folder, sequence, mattes=options.masks)]
+    if options.json:
+        print(json.dumps([{"name": name, **_plain(records.to_json(each))} for name, each in rows], indent=2))
+    else:
+        _print(rows, several=len(folders) > 1)
+    if options.report:
+        from ..evaluation.report import full, write
+
+        report = full.alone(_title(options.depth), folders, slices=_slices(options), mattes=options.masks, tell=_tell)
+        _told(write.write(report, options.report))
+
+
+def against_truth(options: argparse.Namespace, comparisons: Mapping[str, Comparison]) -> None:
+    """Write the report of a comparison, if one is asked for."""
+    if options.report:
+        from ..evaluation.report import full, write
+
+        report = full.against_truth(_title(options.depth), comparisons, slices=_slices(options), tell=_tell)
+        _told(write.write(report, options.report))
+
+
+def suite(options: argparse.Namespace, what: Suite, measured: Sequence[Measured], tell: Any) -> None:
+    """Write the report of a suite, if one is asked for."""
+    if options.report:
+        from ..evaluation.report import full
+
+        title = what.title or Path(what.file).stem
+        full.write_suite(title, measured, what.metrics, options.report, tell=tell)
+
+
+def _print(rows: Sequence[tuple[str, Steadiness]], *, several: bool) -> None:
+    print("frames          flicker   drift  across windows  jumps at frames")
+    for name, each in rows:
+        within = [d.size for d in each.drift if not d.border and d.size is not None]
+        across = [d.size for d in each.drift if d.border and d.size is not None]
+        jumps = ", ".join(f"{step.frame} ({100 * (step.size or 0):.1f}%)" for step in each.jumps) or "none"
+        values = [each.flicker, _mean(within), _mean(across)]
+        flicker, inside, beyond = ("-" if value is None else f"{100 * value:.2f}%" for value in values)
+        who = f"  {name}" if several else ""
+        print(f"{each.first_frame}-{each.last_frame}".ljust(14), f"{flicker:>8}{inside:>8}{beyond:>16}  {jumps}{who}")
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _plain(value: Any) -> Any:
+    """A value with null for what could not be measured, since JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _slices(options: argparse.Namespace) -> tuple[Slice, ...]:
+    from ..evaluation.report.data import Slice
+    from ..evaluation.report.sources import MIDDLE
+
+    if not options.column and not options.row:
+        return MIDDLE
+    width, height = _size(depth_sequence.load(options.depth[0]))
+    columns = tuple(Slice.of_pixel("column", pixel, size=width) for pixel in options.column)
+    return columns + tuple(Slice.of_pixel("row", pixel, size=height) for pixel in options.row)
+
+
+def _size(sequence: DepthSequence) -> tuple[int, int]:
+    """Of the plate, as far as it is known; else of the maps."""
+    from ..media.clip import open_clip
+    from ..media.errors import ClipError
+
+    try:
+        with open_clip(sequence.source) as clip:
+            return clip.width, clip.height
+    except ClipError:
+        return sequence.source.width or sequence.width, sequence.source.height or sequence.height
+
+
+def _title(folders: Sequence[str]) -> str:
+    names = dict.fromkeys(Path(depth_sequence.load(folder).source.path).name for folder in folders)
+    return f"Depth of {' and '.join(names)}"
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _told(page: Path) -> None:
+    sys.stderr.write(f"The report is {page}.\n")

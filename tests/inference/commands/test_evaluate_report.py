@@ -1,0 +1,199 @@
+"""The verb without truth, and the reports that it writes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inference import depth_sequence, exit_codes
+from inference.depth_sequence import DepthSequence, Range, Shot, disparity_name
+from inference.job import Source
+from inference.media.exr import write_map
+
+ROOT = Path(__file__).resolve().parents[3]
+WIDTH, HEIGHT, FRAMES = 96, 64, range(1001, 1006)
+
+
+def texture():
+    """A picture whose motion can be told."""
+    noise = np.random.default_rng(4).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 1.2)
+    return np.clip(128 + 4 * (smooth - smooth.mean()), 0, 255).astype(np.uint8)
+
+
+def make(root, name, *, estimator="e", noise=0.0):
+    """A depth sequence of a still, textured plate: a slanted wall, with noise of its own in every frame."""
+    plate, folder = root / "plate", root / name
+    plate.mkdir(exist_ok=True)
+    folder.mkdir()
+    generator = np.random.default_rng(5)
+    wall = 1 + np.mgrid[:HEIGHT, :WIDTH][1] / WIDTH
+    for number in FRAMES:
+        cv2.imwrite(str(plate / f"p.{number}.png"), texture())
+        write_map(folder / disparity_name(number), wall + noise * generator.standard_normal(wall.shape))
+    depth_sequence.save(
+        DepthSequence(
+            source=Source(kind="sequence", path=str(plate), files=tuple(f"p.{number}.png" for number in FRAMES)),
+            first_frame=FRAMES[0],
+            last_frame=FRAMES[-1],
+            width=WIDTH,
+            height=HEIGHT,
+            quantity="relative_disparity",
+            shots=(
+                Shot(
+                    first_frame=FRAMES[0],
+                    last_frame=FRAMES[-1],
+                    status="done",
+                    range=Range(minimum=1.0, maximum=2.0, p1=1.0, p99=2.0),
+                ),
+            ),
+            estimator=estimator,
+            fingerprint="f",
+        ),
+        folder,
+    )
+    return folder
+
+
+@pytest.fixture
+def still(tmp_path):
+    return make(tmp_path, "still")
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """The wall as a folder of truth, seen by a camera that stands still."""
+    folder = tmp_path / "truth"
+    (folder / "depth").mkdir(parents=True)
+    (folder / "rgb").mkdir()
+    depth = np.round(1000 / (1 + np.mgrid[:HEIGHT, :WIDTH][1] / WIDTH)).astype(np.uint16)
+    for place in range(len(FRAMES)):
+        cv2.imwrite(str(folder / "depth" / f"{place:05d}.png"), depth)
+        cv2.imwrite(str(folder / "rgb" / f"{place:05d}.png"), texture())
+    camera = {"width": WIDTH, "height": HEIGHT, "fx": 90.0, "fy": 90.0, "cx": 47.5, "cy": 31.5, "fps": 24}
+    frames = [{"frame": place, "c2w_opencv": np.eye(4).tolist()} for place in range(len(FRAMES))]
+    (folder / "camera.json").write_text(json.dumps({**camera, "frames": frames}))
+    return folder
+
+
+def page(folder):
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_without_truth_steadiness_is_printed(worker, still, tmp_path):
+    done = worker("evaluate", still)
+    assert done.returncode == 0, done.stderr
+    head, row = done.stdout.splitlines()
+    assert head.split() == ["frames", "flicker", "drift", "across", "windows", "jumps", "at", "frames"]
+    assert row.split() == ["1001-1005", "0.00%", "-", "-", "none"]
+    noisy = worker("evaluate", still, make(tmp_path, "noisy", estimator="other", noise=0.02))
+    still_row, noisy_row = (line.split() for line in noisy.stdout.splitlines()[1:])
+    assert still_row[-1] == "e" and noisy_row[-1] == "other"
+    assert 1.0 < float(noisy_row[1].rstrip("%")) < 3.0, "0.98 of the noise's deviation, which is 2 %"
+
+
+def test_steadiness_as_json_has_no_nan(worker, still):
+    (facts,) = json.loads(worker("evaluate", still, "--json").stdout, parse_constant=pytest.fail)
+    assert facts["name"] == "e" and facts["first_frame"] == 1001 and facts["flicker"] == pytest.approx(0, abs=1e-6)
+    assert facts["flicker_by_frame"][0] is None and len(facts["flicker_by_frame"]) == len(FRAMES)
+
+
+def test_a_report_without_truth_has_profiles_at_the_lines_asked_for(worker, still, tmp_path):
+    out = tmp_path / "report"
+    done = worker("evaluate", still, "--report", out, "--column", 10, "--column", 90, "--row", 5)
+    assert done.returncode == 0, done.stderr
+    assert f"The report is {out / 'index.html'}." in done.stderr
+    names = {path.name for path in (out / "figures").iterdir()}
+    assert {"shot1_profile_column1.png", "shot1_profile_column2.png", "shot1_profile_row.png"} < names
+    assert "shot1_steadiness.png" in names and "shot1_errors.png" not in names
+    assert "Steadiness of what stands still" in page(out)
+
+
+def test_a_report_with_truth_has_everything(worker, still, truth, tmp_path):
+    out = tmp_path / "report"
+    other = make(tmp_path, "other", noise=0.01)
+    done = worker("evaluate", still, other, "--truth", truth, "--report", out)
+    assert done.returncode == 0, done.stderr
+    assert "| still |" in done.stdout and "| other |" in done.stdout, "the same estimator twice, by their folders"
+    text = page(out)
+    for words in (
+        "Against truth",
+        "Steadiness of what stands still",
+        "Consistency in space",
+        "truth, frames 1001-1005",
+    ):
+        assert words in text
+    names = {path.name.removeprefix("shot1_") for path in (out / "figures").iterdir()}
+    assert names == {
+        "side_by_side.png",
+        "errors.png",
+        "profile_column.png",
+        "profile_row.png",
+        "mean.png",
+        "errors_by_frame.png",
+        "steadiness.png",
+        "spectra.png",
+        "sheet1_still.png",
+        "sheet2_other.png",
+    }
+
+
+def test_a_plate_that_is_gone_costs_the_steadiness_and_nothing_else(worker, still, truth, tmp_path):
+    for path in (tmp_path / "plate").iterdir():
+        path.unlink()
+    out = tmp_path / "report"
+    done = worker("evaluate", still, "--truth", truth, "--report", out)
+    assert done.returncode == 0, done.stderr
+    text = page(out)
+    assert "e, steadiness:" in text and "Steadiness of what stands still" not in text
+    assert "Consistency in space" in text, "by the truth's own pictures"
+    alone = worker("evaluate", still)
+    assert alone.returncode == exit_codes.BAD_CLIP and "None of the 5 files of the sequence" in alone.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--column", "96", "--report", "out"), "There is no column 96 in a picture of 96; choose one from 0 to 95"),
+        (("--row", "3"), "--row says what a report shows. Add --report DIR."),
+        (("--protocol", "depthcrafter"), "--protocol goes with truth. Add --truth DIR."),
+        (("--markdown",), "--markdown goes with truth."),
+        (("--work", "x"), "--work goes with a --suite."),
+    ],
+)
+def test_what_makes_no_sense_is_said_before_anything_is_measured(worker, still, arguments, words):
+    done = worker("evaluate", still, *arguments)
+    assert done.returncode == exit_codes.USAGE and words in done.stderr and not done.stdout
+
+
+def test_the_same_sequence_twice_is_refused(worker, still):
+    done = worker("evaluate", still, still)
+    assert done.returncode == exit_codes.USAGE and "named twice" in done.stderr
+
+
+def test_evaluating_without_a_report_needs_no_package_of_reports(still, truth, tmp_path):
+    code = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("matplotlib", "jinja2", "PIL"):
+            raise ModuleNotFoundError("No module named " + name, name=name)
+sys.meta_path.insert(0, Blocked())
+from inference.commands.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+    def run(*arguments):
+        command = [sys.executable, "-c", code, "evaluate", *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "FATHOM_HOME": str(tmp_path / "home")}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert run(still, "--truth", truth).returncode == run(still).returncode == 0
+    lacking = run(still, "--report", tmp_path / "report")
+    assert lacking.returncode == exit_codes.MISSING and "pip install" in lacking.stderr
+    assert "Traceback" not in lacking.stderr and not lacking.stdout, "said before anything is measured"
