@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from inference.estimators.stereodiff import pair_run
+from inference.models import store
+from tests.inference.support import matched_shots, tiny_models
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -13,3 +17,21 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory):
+    """A studio's folder with tiny weights of all networks."""
+    yield tiny_models.write(tmp_path_factory.mktemp("studio"))
+    pair_run.forget()
+
+
+@pytest.fixture
+def shot_of(studio, tmp_path, monkeypatch):
+    """``shot_of(pictures, scratch="a")`` is a shot, see `matched_shots.made`, and the tiny weights are in place."""
+    monkeypatch.setenv(store.STUDIO, str(studio))
+
+    def make(pictures, scratch="scratch", **changed):
+        return matched_shots.made(pictures, tmp_path / scratch, **changed)
+
+    return make
