@@ -22,7 +22,7 @@ from typing import Literal
 from . import optical_flow
 from .alignment import MetricsError
 from .optical_flow import Link
-from .point_pairs import Depth, Pair, Reader, Reason, chained, compare, finite
+from .point_pairs import Depth, Pair, Reader, Reason, chained, compare, finite, sharp
 from .protocols import PLAIN, Protocol
 from .truth import Truth
 
@@ -132,10 +132,14 @@ def consistency(
         after = reader.read(index)
         step = reader.given(before.index) if given else optical_flow.link(before.grey, after.grey)
         neighbours.add(before.index, compare(before, after, step, poses=truth.poses, matrix=truth.matrix))
-        way = step if way is None else chained(way, step)
+        onward = sharp(step) if given else step
+        way = onward if way is None else chained(way, onward)
         if index - start.index == spacing:
-            refined = way if given or spacing == 1 else optical_flow.link(start.grey, after.grey, start=finite(way))
-            spaced.add(start.index, compare(start, after, refined, poses=truth.poses, matrix=truth.matrix))
+            if spacing == 1:
+                way = step
+            elif not given:
+                way = optical_flow.link(start.grey, after.grey, start=finite(way))
+            spaced.add(start.index, compare(start, after, way, poses=truth.poses, matrix=truth.matrix))
             start, way = after, None
         before = after
     return Consistency(

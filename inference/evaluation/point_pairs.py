@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -122,7 +122,7 @@ class Reader:
         )
 
     def given(self, index: int) -> Link:
-        """The truth's own flow from a frame to the next, without a way back; nothing at edges of motion.
+        """The truth's own flow from a frame to the next, without a way back.
 
         Raises
         ------
@@ -135,9 +135,8 @@ class Reader:
                 f"The truth of {self.truth.name} has flow for some frames and none for frame {index}; give it for all "
                 "but the last, or remove it to have it measured."
             )
-        known = np.isfinite(flow).all(axis=-1) & ~optical_flow.edges(flow)
-        forth = np.where(known[..., None], flow, np.nan)
-        return Link(forth=forth, back=np.full_like(flow, np.nan), seen=known, seen_back=np.zeros_like(known))
+        known = np.asarray(np.isfinite(flow).all(axis=-1), bool)
+        return Link(forth=flow, back=np.full_like(flow, np.nan), seen=known, seen_back=np.zeros_like(known))
 
     def _grey(self, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         picture = self.truth.picture(index)
@@ -225,6 +224,12 @@ def chained(way: Link, step: Link) -> Link:
     return Link(forth=forth, back=optical_flow.chained(step.back, way.back), seen=seen, seen_back=step.seen_back)
 
 
+def sharp(step: Link) -> Link:
+    """True flow as it may be chained: not sampled across edges of motion, between which nothing moves."""
+    forth = np.where(optical_flow.edges(step.forth)[..., None], np.nan, step.forth)
+    return replace(step, forth=forth, seen=step.seen & np.isfinite(forth).all(axis=-1))
+
+
 def finite(way: Link) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Flow forth and back, zero where it is not known."""
     return np.nan_to_num(way.forth).astype(np.float32), np.nan_to_num(way.back).astype(np.float32)
@@ -250,24 +255,23 @@ def _comparable(
 def _same_surface(
     true: NDArray[np.float32], z: NDArray[np.float64], u: NDArray[np.float32], v: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
-    """Where all truth in the 3x3 pixels around (u, v) is close to Z, and there is some; False where Z is NaN.
+    """Where the truth around (u, v) is close to Z; False where Z is NaN.
 
-    Where truth is dense, such as a rendering's or a depth camera's, all of the pixels that are sampled must have it,
-    since the edge of what has none (the sky) is an edge of things; a laser's single points are no such edge.
+    Where truth is dense, such as a rendering's or a depth camera's, all pixels that are sampled there must have it,
+    since the edge of what has none (the sky) is an edge of things. A laser's single points are no such edge: there, one
+    of the 3x3 pixels around is enough.
     """
-    low, high = warping.bounds(true)
     known = np.isfinite(true)
     if np.count_nonzero(cv2.erode(known.astype(np.uint8), np.ones((3, 3)))) > _DENSE * np.count_nonzero(known):
-        inside = np.isfinite(warping.sampled(true, u, v))
+        low, high = warping.bounds_of_sampled(true, u, v)
     else:
-        inside = np.ones(true.shape, bool)
-    lowest, highest = (
-        cv2.remap(bound, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
-        for bound in (low, high)
-    )
+        low, high = (
+            cv2.remap(bound, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
+            for bound in warping.bounds_around(true)
+        )
     with np.errstate(invalid="ignore"):
-        found = (highest > 0) & (lowest > (1 - _SAME_SURFACE) * z) & (highest < (1 + _SAME_SURFACE) * z)
-    return np.asarray(found & inside, bool)
+        found = np.isfinite(low) & (low > (1 - _SAME_SURFACE) * z) & (high < (1 + _SAME_SURFACE) * z)
+    return np.asarray(found, bool)
 
 
 def _usable(depth: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -31,31 +31,57 @@ def projected(points: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArr
     return np.stack([u, v], axis=-1)
 
 
+Corner = tuple[NDArray[np.intp], NDArray[np.float64]]
+"""One of the four pixels around each place: its index in the flattened map, and its weight."""
+_NO_WEIGHT = 1e-3  # of a pixel, below which it need not be looked at
+
+
 def sampled(values: NDArray[np.floating], u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float64]:
     """A map at columns `u` and rows `v`, bilinear in float64; NaN where one of the pixels around is NaN or outside."""
-    height, width = values.shape
-    inside = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)  # False for NaN
-    x, y = np.where(inside, u, 0.0).astype(np.float64), np.where(inside, v, 0.0).astype(np.float64)
-    column, row = np.minimum(x.astype(np.intp), max(width - 2, 0)), np.minimum(y.astype(np.intp), max(height - 2, 0))
-    along, down = x - column, y - row
+    inside, corners = _corners(values.shape, u, v)
     flat, clean = values.ravel(), bool(np.isfinite(values).all())
-    corner, right, below = row * width + column, min(1, width - 1), width * min(1, height - 1)
     found = np.zeros(np.shape(inside), np.float64)
-    for step, weight in (
-        (0, (1 - along) * (1 - down)),
-        (right, along * (1 - down)),
-        (below, (1 - along) * down),
-        (right + below, along * down),
-    ):
-        value = flat.take(corner + step)
+    for index, weight in corners:
+        value = flat.take(index)
         found += weight * (value if clean else np.where(weight > 0, value, 0.0))  # without weight, NaN does not count
     found[~inside] = np.nan
     return found
 
 
-def bounds(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Least and greatest value of each pixel and the eight around it, without those that are 0 (not known)."""
-    kernel = np.ones((3, 3), np.uint8)
-    low = cv2.erode(np.where(values > 0, values, np.inf).astype(np.float32), kernel)
-    high = cv2.dilate(np.where(values > 0, values, 0).astype(np.float32), kernel)
+def bounds_of_sampled(
+    values: NDArray[np.floating], u: NDArray[np.floating], v: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and greatest of the pixels that `sampled` averages; NaN where it is NaN, too."""
+    inside, corners = _corners(values.shape, u, v)
+    flat = values.ravel()
+    low, high = np.full(np.shape(inside), np.inf), np.full(np.shape(inside), -np.inf)
+    for index, weight in corners:
+        value, counts = flat.take(index), weight > _NO_WEIGHT
+        low, high = np.where(counts, np.minimum(low, value), low), np.where(counts, np.maximum(high, value), high)
+    return np.where(inside, low, np.nan), np.where(inside, high, np.nan)
+
+
+def bounds_around(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Least and greatest value of each pixel and the eight around it, of those that are known: inf, -inf if none is."""
+    kernel, known = np.ones((3, 3), np.uint8), np.isfinite(values)
+    low = cv2.erode(np.where(known, values, np.inf).astype(np.float32), kernel)
+    high = cv2.dilate(np.where(known, values, -np.inf).astype(np.float32), kernel)
     return low, high
+
+
+def _corners(
+    shape: tuple[int, ...], u: NDArray[np.floating], v: NDArray[np.floating]
+) -> tuple[NDArray[np.bool_], list[Corner]]:
+    """Where a place is in the picture, and the four pixels around it."""
+    height, width = shape
+    inside = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)  # False for NaN
+    x, y = np.where(inside, u, 0.0).astype(np.float64), np.where(inside, v, 0.0).astype(np.float64)
+    column, row = np.minimum(x.astype(np.intp), max(width - 2, 0)), np.minimum(y.astype(np.intp), max(height - 2, 0))
+    along, down = x - column, y - row
+    corner, right, below = row * width + column, min(1, width - 1), width * min(1, height - 1)
+    return np.asarray(inside, bool), [
+        (corner, (1 - along) * (1 - down)),
+        (corner + right, along * (1 - down)),
+        (corner + below, (1 - along) * down),
+        (corner + right + below, along * down),
+    ]
