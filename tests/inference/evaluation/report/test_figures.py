@@ -180,7 +180,7 @@ def test_what_cannot_be_analysed_is_left_out(make):
 
 def test_a_png_is_the_same_every_time_and_as_large_as_told(make):
     _, gathered, scale = drawn(make)
-    first, second = (style.png(contact.side_by_side(gathered, scale)) for _ in range(2))
+    first, second = (style.png(contact.sheet(gathered.estimates[0], scale)) for _ in range(2))
     assert first == second
     height, width = cv2.imdecode(np.frombuffer(first, np.uint8), cv2.IMREAD_COLOR).shape[:2]
     assert 500 < width <= style.WIDTH * style.DPI * 1.15 and 200 < height < 1500

@@ -171,7 +171,8 @@ def test_names_of_estimates_never_leave_the_folder(make, tmp_path):
 
 
 def test_a_second_report_takes_the_place_of_the_first(make, tmp_path):
-    one, two = make(count=1, plate=False), make(count=1, plate=False, truth=False)
+    one = make(count=1, plate=False, estimates=(make.compared("a", make.right, 1),))
+    two = make(count=1, plate=False, truth=False, estimates=(Estimate(name="a", disparity=make.right),))
     write.write(Report(title="first", shots=(one, one)), tmp_path)
     (tmp_path / "figures" / "mine.png").write_bytes(b"kept")
     file = write.write(Report(title="second", shots=(two,)), tmp_path)
