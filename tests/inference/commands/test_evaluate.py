@@ -1,6 +1,7 @@
 """The verb that compares with the truth."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -84,3 +85,116 @@ def _shorten(truth):
     (truth / "camera.json").write_text(json.dumps({**facts, "frames": facts["frames"][:2]}))
     for index in (2, 3):
         (truth / "depth" / f"{index:05d}.png").unlink()
+
+
+@pytest.fixture
+def noisy(folders):
+    """A second estimate of the same clip, not as good."""
+    depth, _ = folders
+    other = depth.parent / "other"
+    other.mkdir()
+    random = np.random.default_rng(0)
+    for path in depth.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    for number in (1002, 1003):
+        noise = 1 + 0.3 * random.random((24, 32))
+        write_map(other / disparity_name(number), (3 / (1.0 + np.mgrid[:24, :32][1] / 8) + 0.5) * noise)
+    return other
+
+
+def test_several_estimates_are_ranked(worker, folders, noisy):
+    depth, truth = folders
+    done = worker("evaluate", depth, noisy, "--truth", truth)
+    assert done.returncode == 0, done.stderr
+    head, _, exact, other = done.stdout.splitlines()
+    assert head.startswith("| Estimator | truth AbsRel ↓ |") and head.endswith("| Average rank ↓ |")
+    assert exact.startswith("| depth |") and "**1.0000**" in exact and exact.endswith("| 1.0 |")
+    assert other.startswith("| other |") and not other.endswith("| 1.0 |")
+    facts = json.loads(worker("evaluate", depth, noisy, "--truth", truth, "--json").stdout)
+    assert [row["estimator"] for row in facts["table"]] == ["depth", "other"]
+    lines = worker("evaluate", depth, noisy, "--truth", truth, "--csv").stdout.splitlines()
+    assert lines[0].startswith("estimator,set,region,metric,mean") and len(lines) > 10
+
+
+def test_masks_tell_what_moves(worker, folders):
+    depth, truth = folders
+    masks = truth.parent / "masks"
+    masks.mkdir()
+    for index in range(4):
+        mask = np.zeros((24, 32), np.uint8)
+        mask[:, :8] = 255
+        cv2.imwrite(str(masks / f"{index}.png"), mask)
+    done = worker("evaluate", depth, "--truth", truth, "--masks", masks, "--markdown")
+    assert done.returncode == 0, done.stderr
+    assert "### Where something moves" in done.stdout
+
+
+def test_a_data_sets_layout_and_protocol(worker, folders):
+    """Bonn's, of which the published protocol takes frames 30 to 139."""
+    depth, truth = folders
+    bonn = truth.parent / "rgbd_bonn_made_up"
+    for part in ("rgb", "depth"):
+        (bonn / part).mkdir(parents=True)
+        (bonn / f"{part}.txt").write_text("".join(f"{index / 30:.4f} {part}/{index}.png\n" for index in range(40)))
+    z = 1.0 + np.mgrid[:24, :32][1] / 8
+    for index in range(40):
+        cv2.imwrite(str(bonn / "rgb" / f"{index}.png"), np.zeros((24, 32, 3), np.uint8))
+        cv2.imwrite(str(bonn / "depth" / f"{index}.png"), np.round(z * 5000).astype(np.uint16))
+    bonns = ("--truth", bonn, "--layout", "bonn")
+    plain = worker("evaluate", depth, *bonns)
+    assert plain.returncode == 0 and plain.stdout.splitlines()[1].split()[0] == "1002-1003"
+    none = worker("evaluate", depth, *bonns, "--protocol", "depthcrafter")
+    assert none.returncode == exit_codes.USAGE
+    assert "the frames 1002 to 1003 and the truth 1031 to 1040" in none.stderr
+    prepared = worker("evaluate", depth, *bonns, "--protocol", "depthcrafter", "--prepared")
+    assert prepared.returncode == 0, prepared.stderr
+    assert "| e | 0.0" in prepared.stdout and "8 frames with truth" in prepared.stderr
+
+
+def test_what_was_left_out_is_told_beside_the_figures(worker, folders):
+    depth, truth = folders
+    holes = 3 / (1.0 + np.mgrid[:24, :32][1] / 8)
+    holes[:4] = np.nan
+    write_map(depth / disparity_name(1003), holes)
+    done = worker("evaluate", depth, "--truth", truth)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
+    assert "128 pixels with truth (8.3%) had no number in the estimate" in done.stderr
+    assert "2 frames with truth, of 1001 to 1004, had no estimate" in done.stderr
+    (facts,) = json.loads(worker("evaluate", depth, "--truth", truth, "--json").stdout)
+    assert facts["pixels_without_estimate"] == 128
+    assert len(facts["by_frame"]["all"]["absolute_relative"]) == 2
+
+
+def _resize(truth, size):
+    for path in (truth / "depth").iterdir():
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path), -1), size, interpolation=cv2.INTER_NEAREST))
+
+
+def _blank(truth):
+    for path in (truth / "depth").iterdir():
+        cv2.imwrite(str(path), np.zeros((24, 32), np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda truth: _resize(truth, (24, 32)), "32 x 24 pixels and the truth 24 x 32"),
+        (_blank, "has no depth between 0.001 and 80.0 m"),
+    ],
+)
+def test_truth_that_cannot_serve_is_a_sentence(worker, folders, spoil, words):
+    depth, truth = folders
+    spoil(truth)
+    done = worker("evaluate", depth, "--truth", truth)
+    assert done.returncode == exit_codes.USAGE and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_one_of_several_clips_is_named(worker, folders):
+    depth, truth = folders
+    for name in ("one", "two"):
+        shutil.copytree(truth, truth.parent / "clips" / name)
+    asked = worker("evaluate", depth, "--truth", truth.parent / "clips")
+    assert asked.returncode == exit_codes.USAGE and "there are 2 clips: one, two. Name one with --clip" in asked.stderr
+    wrong = worker("evaluate", depth, "--truth", truth.parent / "clips", "--clip", "three")
+    assert wrong.returncode == exit_codes.USAGE and "there is no clip three: one, two" in wrong.stderr
+    assert worker("evaluate", depth, "--truth", truth.parent / "clips", "--clip", "two").returncode == 0
