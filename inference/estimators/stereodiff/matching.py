@@ -136,6 +136,7 @@ class _Look:
         self._network, self._frames, self._size, self._device, self._check = network, frames, size, device, check
         self._dtype = next(network.parameters()).dtype
         self._encoded: dict[int, Tensor] = {}
+        self._together = 0
 
     def forget(self) -> None:
         """Let what is encoded go, with the memory that it took."""
@@ -164,7 +165,10 @@ class _Look:
     @torch.inference_mode()
     def _pairs(self, chosen: Sequence[Pair], together: int, oldest: int) -> list[Fetched]:
         width, height = self._size
-        self._encoded = {frame: states for frame, states in self._encoded.items() if frame >= oldest}
+        # what was encoded in other groups differs by rounding from what a run that began here would encode
+        still = together == self._together
+        self._encoded = {frame: states for frame, states in self._encoded.items() if still and frame >= oldest}
+        self._together = together
         for frame in sorted({frame for pair in chosen for frame in pair}):
             if frame not in self._encoded:
                 frames = group(frame, together, len(self._frames))

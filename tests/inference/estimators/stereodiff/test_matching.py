@@ -168,6 +168,24 @@ def test_what_ran_out_of_memory_goes_on_in_smaller_batches_and_is_taken_up_in_th
     assert_same(_match(network, frames, tmp_path / "cut", batching=kept), whole)
 
 
+class Grouped:
+    """The network on a device whose rounding depends on how many frames are encoded together, by far."""
+
+    def __init__(self, network):
+        self._network, self.parameters, self.decode = network, network.parameters, network.decode
+
+    def encode(self, image, *more):
+        return self._network.encode(image, *more) * (1 + 0.01 * len(image))
+
+
+def test_smaller_batches_take_nothing_over_from_larger_ones(network, frames, tmp_path):
+    grouped = Grouped(network)
+    kept = Batching(((0, 4), (8, 2)))
+    crowded = Crowded(grouped, room=2, after=2)
+    ran_out = _match(crowded, frames, tmp_path / "whole", smaller=lambda batching, place: batching.smaller_from(place))
+    assert_same(_match(grouped, frames, tmp_path / "again", batching=kept), ran_out)
+
+
 def test_what_is_no_lack_of_memory_is_passed_on(network, frames, tmp_path):
     class Broken(Crowded):
         def decode(self, *given):
