@@ -17,8 +17,8 @@ from ..base import Refused
 from .prior import filled
 
 _FARTHEST = 1e-4
-"""Inverse depth of what lies infinitely far away, as a share of the shot's nearest: the range from 0 to 1 that the
-refinement knows must end somewhere above 0."""
+"""Inverse depth of what lies infinitely far away, as a share of what only a hundredth of the shot is nearer than (single
+wild points are): the range from 0 to 1 that the refinement knows must end somewhere above 0."""
 _ASPECT = 1.05
 """By how much the pictures' aspects may differ: sizes are rounded to whole pixels."""
 
@@ -125,7 +125,7 @@ class GivenPrior:
                 "distance.",
                 "Take another depth sequence, or let stereo matching do it (leave stage1_from out).",
             )
-        return _FARTHEST * shot.range.maximum
+        return _FARTHEST * (shot.range.p99 if shot.range.p99 > 0 else shot.range.maximum)
 
     def _require_maps(self) -> None:
         for number in self._numbers:

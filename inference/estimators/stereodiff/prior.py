@@ -12,6 +12,9 @@ from scipy.ndimage import distance_transform_edt
 from ...camera import Camera
 from ...run.spread import Spread
 
+_NARROW = 1e-3
+"""Share of a value that two quantiles must be apart: `Spread` knows them to 0.05 % only."""
+
 
 class Prior(Protocol):
     """Maps by random access; the same bits however often and in whatever order they are asked for.
@@ -67,6 +70,8 @@ def spread_of(
 ) -> tuple[float, float]:
     """Between which values a shot's disparity lies, but for a share of it at each end.
 
+    Where nearly all values are the same, as those of a sky behind something small, it is minimum and maximum.
+
     Parameters
     ----------
     prior : Prior
@@ -89,4 +94,7 @@ def spread_of(
         check()
         spread.add(prior.disparity(index))
         progress(index + 1, count)
-    return spread.quantile(quantile), spread.quantile(1 - quantile)
+    low, high = spread.quantile(quantile), spread.quantile(1 - quantile)
+    if high - low <= _NARROW * max(abs(low), abs(high)):
+        return spread.quantile(0), spread.quantile(1)
+    return low, high

@@ -120,6 +120,13 @@ def test_holes_are_filled_and_infinity_is_far_away(tmp_path):
     assert relative.disparity(0).min() == np.float32(-0.1)
 
 
+@pytest.mark.parametrize(("p99", "farthest"), [(2.0, 2e-4), (0.0, 100.0)])
+def test_a_wild_point_does_not_bring_infinity_near(tmp_path, p99, farthest):
+    folder = made(tmp_path, shots=(shot(range=Range(minimum=0, maximum=1e6, p1=0, p99=p99)),))
+    write_map(folder / disparity_name(11), np.zeros((HEIGHT, WIDTH), np.float32))
+    np.testing.assert_allclose(GivenPrior(folder, FRAMES).disparity(0), farthest, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("facts", "numbers", "said"),
     [

@@ -53,6 +53,13 @@ def test_the_range_covers_the_whole_shot():
     assert spread_of(Maps([np.full((2, 2), 0.25, np.float32)]), 1, 0.01) == (0.25, 0.25)
 
 
+@pytest.mark.parametrize(("behind", "before"), [(1e-4, 0.5), (0.3, 0.5), (0.0, 1.0), (0.5, 0.1)])
+def test_something_small_before_a_sky_is_not_lost(behind, before):
+    map_ = np.full((50, 100), behind, np.float32)
+    map_[20:24, 30:40] = before
+    assert spread_of(Maps([map_]), 1, 0.01) == (map_.min(), map_.max())
+
+
 def test_the_range_can_be_stopped():
     def stop():
         raise KeyboardInterrupt
