@@ -12,8 +12,8 @@ from scipy.ndimage import distance_transform_edt
 from ...camera import Camera
 from ...run.spread import Spread
 
-_NARROW = 1e-3
-"""Share of a value that two quantiles must be apart: `Spread` knows them to 0.05 % only."""
+_NARROW, _TINY = 1e-3, 1e-37
+"""Two quantiles must be further apart than this share of their value, and than this: `Spread` knows no better."""
 
 
 class Prior(Protocol):
@@ -95,6 +95,6 @@ def spread_of(
         spread.add(prior.disparity(index))
         progress(index + 1, count)
     low, high = spread.quantile(quantile), spread.quantile(1 - quantile)
-    if high - low <= _NARROW * max(abs(low), abs(high)):
+    if high - low <= max(_NARROW * abs(low), _NARROW * abs(high), _TINY):
         return spread.quantile(0), spread.quantile(1)
     return low, high
