@@ -195,11 +195,10 @@ def _given(folder, *, first=1001, last=1012, size=(32, 24), camera=True, quantit
 
 
 @pytest.mark.parametrize(("quantity", "with_camera"), [("inverse_depth", True), ("relative_disparity", False)])
-def test_any_depth_sequence_is_refined(diff, worker, clip, tmp_path, helpers, quantity, with_camera):
+def test_any_depth_sequence_is_refined(diff, clip, tmp_path, quantity, with_camera):
     diff.use("refining")
     given, camera = _given(tmp_path / "given", camera=with_camera, quantity=quantity)
-    more = ("--stage1-from", given, *WINDOWS)
-    done = diff(clip, tmp_path / "depth", *more)
+    done = diff(clip, tmp_path / "depth", "--stage1-from", given, *WINDOWS)
     assert done.returncode == 0, done.stdout + done.stderr
     sequence = load(tmp_path / "depth")
     assert sequence.quantity == quantity and "made up" in sequence.confidence
@@ -209,29 +208,13 @@ def test_any_depth_sequence_is_refined(diff, worker, clip, tmp_path, helpers, qu
     assert maps.shape == (12, 48, 64) and maps.min() >= 0.49 and maps.max() <= 1.51 and maps.std() > 0
     sure = read_map(tmp_path / "depth" / confidence_name(1005))
     np.testing.assert_allclose(sure[0], cv2.resize(np.linspace(0.25, 0.75, 32)[None], (64, 1))[0], atol=1e-6)
-    if with_camera:  # the other case is resumed by the same code
-        cut = tmp_path / "cut"
-        for _ in range(5):
-            reached = (cut / disparity_name(1003)).exists
-            if _killed(worker, helpers, diff.arguments(clip, cut, *more), cut, reached):
-                break
-            shutil.rmtree(cut)
-        assert diff(clip, cut, *more).returncode == 0
-        assert helpers.contents(cut) == helpers.contents(tmp_path / "depth")
 
 
-@pytest.mark.parametrize(
-    ("facts", "said"),
-    [
-        ({"last": 1008}, "has depth of the frames 1001 to 1008 only, not of all from 1001 to 1012"),
-        ({"size": (24, 32)}, "another aspect"),
-    ],
-    ids=["too short", "portrait"],
-)
-def test_a_depth_sequence_that_does_not_do_is_told_in_a_sentence(diff, clip, tmp_path, facts, said):
+def test_a_depth_sequence_that_does_not_do_is_told_in_a_sentence(diff, clip, tmp_path):
     diff.use("refining")
-    given, _ = _given(tmp_path / "given", **facts)
+    given, _ = _given(tmp_path / "given", last=1008)
     done = diff(clip, tmp_path / "depth", "--stage1-from", given)
+    said = "has depth of the frames 1001 to 1008 only, not of all from 1001 to 1012"
     assert done.returncode == exit_codes.REFUSED and said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "depth" / "depth.json").exists()
 
