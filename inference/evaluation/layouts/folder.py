@@ -23,7 +23,7 @@ from .files import PICTURES, depth_png
 
 
 def open_clips(root: Path) -> list[Truth]:
-    """The clip that a folder is, or the clips in its folders, by name.
+    """The clip that a folder is, or the clips in its folders, by name; hidden ones are not finished.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def open_clips(root: Path) -> list[Truth]:
     """
     if (root / "depth").is_dir() or (root / "camera.json").exists() or not root.is_dir():
         return [open_clip(root)]
-    folders = sorted(path for path in root.iterdir() if (path / "depth").is_dir())
+    folders = sorted(path for path in root.iterdir() if (path / "depth").is_dir() and not path.name.startswith("."))
     return [open_clip(folder) for folder in folders] or [open_clip(root)]
 
 

@@ -50,6 +50,7 @@ def test_a_folder_of_clips_opens_to_all_of_them_by_name(tmp_path):
     for name in ("b", "a"):
         write_truth(tmp_path / name, WALLS[:1], [None])
     (tmp_path / "notes").mkdir()
+    (tmp_path / ".c.1.tmp" / "depth").mkdir(parents=True)  # a clip that is still being rendered
     assert [clip.name for clip in layout.open_clips(tmp_path)] == ["a", "b"]
     assert [clip.name for clip in layout.open_clips(tmp_path / "a")] == ["a"]
 
