@@ -110,14 +110,15 @@ def name(device: torch.device) -> str:
 
 
 @contextmanager
-def tensor_float() -> Iterator[None]:
-    """Let cards multiply float32 matrices in TF32, many times as fast, as cuDNN's convolutions do in any case."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = True
+def tensor_float(allowed: bool) -> Iterator[None]:
+    """Let cards compute float32 in TF32 for a while, many times as fast, or not; torch allows it to convolutions."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = allowed
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def synchronise(device: torch.device) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ... import exit_codes, records
@@ -121,7 +120,7 @@ def _stage1(options: argparse.Namespace, task: Task, place: torch.device, *, mad
     batch = pair_memory.choose_batch(outline, task.picture, free_bytes=free, **given)
     network = real.to(place) if real else measuring.made_up_network(config, place, dtype)
     rounded = options.precision != "fp32"
-    with _rounding(rounded):
+    with device.tensor_float(rounded):
         found = measuring.measure_matching(network, task, place, batch, tell=tell)
     name = _name(dtype, place, rounded=rounded)
     return found | {
@@ -174,20 +173,13 @@ def _name(dtype: torch.dtype, place: torch.device | None = None, *, rounded: boo
     return f"{name} ({_TF32})" if rounded and name == "float32" and place is not None and place.type == "cuda" else name
 
 
-def _rounding(rounded: bool) -> AbstractContextManager[None]:
-    """Has cards multiply float32 as TF32, or leaves it as it is."""
-    from ..depthcrafter.device import tensor_float
-
-    return tensor_float() if rounded else nullcontext()
-
-
 def _pace(place: torch.device, name: str) -> float:
     """Operations a second of a plain matrix product in a precision, by `_name`."""
     import torch
 
-    from ..depthcrafter import meter
+    from ..depthcrafter import device, meter
 
-    with _rounding(_TF32 in name):
+    with device.tensor_float(_TF32 in name):
         return meter.product_flops(place, getattr(torch, name.split(maxsplit=1)[0]))
 
 

@@ -17,8 +17,8 @@ from ..base import Refused
 from .prior import filled
 
 _FARTHEST = 1e-4
-"""Inverse depth of what lies infinitely far away, as a share of the shot's 99 % quantile, which wild points leave alone:
-the range from 0 to 1 that the refinement knows must end somewhere above 0."""
+"""Inverse depth of what lies infinitely far away, as a share of the shot's 99 % quantile, which wild points do not
+move: the range from 0 to 1 that the refinement knows must end somewhere above 0."""
 _ASPECT = 1.05
 """By how much the pictures' aspects may differ: sizes are rounded to whole pixels."""
 

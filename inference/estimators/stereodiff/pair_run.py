@@ -1,4 +1,4 @@
-"""The pair network on a device: read once for a job, planned by the memory that is free, one step smaller at need."""
+"""The pair network on a device: read once for a job, planned by the memory that is free, smaller at need."""
 
 from __future__ import annotations
 
@@ -83,24 +83,24 @@ def run(
     if chosen is None:
         chosen = _planned(network, settings, place, size)
         batching.save(chosen, batches)
-    shrunk = False
+    warned = False
 
     def smaller(now: Batching, first: int) -> Batching:
-        nonlocal shrunk
-        found = None if shrunk else now.smaller_from(first)
+        nonlocal warned
+        found = now.smaller_from(first)
         if found is None:
             raise _exhausted(place)
-        shrunk = True
         batching.save(found, batches)
-        shot.warn(
-            "The memory ran out while frames were matched, so the work goes on in smaller pieces, which is slower; "
-            "nothing that was finished is lost."
-        )
+        if not warned:
+            warned = True
+            shot.warn(
+                "The memory ran out while frames were matched, so the work goes on in smaller pieces, which is slower; "
+                "nothing that was finished is lost."
+            )
         return found
 
     # the reference allows TF32 as well; who asks for float32 by name gets it
-    rounding = contextlib.nullcontext() if settings.precision == "fp32" else device.tensor_float()
-    with rounding, _on_device(network, place):
+    with device.tensor_float(settings.precision != "fp32"), _on_device(network, place):
         match(
             network,
             shot.frames,
@@ -153,7 +153,7 @@ def _exhausted(place: torch.device) -> Failure:
     elsewhere = "" if place.type == "cpu" else ", or have the processor do it (--parameter device=cpu)"
     return Failure(
         exit_codes.REFUSED,
-        "The memory ran out while frames were matched, also in the smallest pieces that were left to try.",
+        "The memory does not suffice for matching even a single pair of frames.",
         cure=f"Close other programs that use the device and start the same job again, which goes on from what is "
         f"finished; or choose a smaller working size (--size 384){elsewhere}.",
     )

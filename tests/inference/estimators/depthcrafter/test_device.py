@@ -104,8 +104,13 @@ def test_the_processor_has_what_other_programs_leave(monkeypatch):
     assert devices_.free_bytes(cpu, 2.0, held=GB) == 2 * GB
 
 
-def test_tf32_is_allowed_for_a_while():
-    before = torch.backends.cuda.matmul.allow_tf32
-    with devices_.tensor_float():
-        assert torch.backends.cuda.matmul.allow_tf32
-    assert torch.backends.cuda.matmul.allow_tf32 == before
+@pytest.mark.parametrize("allowed", [True, False])
+def test_tf32_is_allowed_or_not_for_a_while(allowed):
+    def now():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before = now()
+    with pytest.raises(KeyboardInterrupt), devices_.tensor_float(allowed):
+        assert now() == (allowed, allowed)
+        raise KeyboardInterrupt
+    assert now() == before

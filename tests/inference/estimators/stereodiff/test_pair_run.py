@@ -43,20 +43,21 @@ def crowd(monkeypatch, room):
     monkeypatch.setattr(PairNetwork, "decode", decode)
 
 
-def test_where_memory_runs_out_the_batches_are_halved_once_with_a_warning(shot_of, monkeypatch):
+@pytest.mark.parametrize("room", [1, 2])
+def test_where_memory_runs_out_the_batches_are_halved_with_one_warning(shot_of, monkeypatch, room):
     shot = shot_of(panned(6))
-    crowd(monkeypatch, 2)
+    crowd(monkeypatch, room)
     prior = run(shot)
     assert len(shot.frames.warned) == 1 and "memory ran out while frames were matched" in shot.frames.warned[0]
-    assert json.loads(batches_of(shot.scratch).read_text()) == {"steps": [[0, 2]]}
+    assert json.loads(batches_of(shot.scratch).read_text()) == {"steps": [[0, room]]}
     monkeypatch.undo()
     assert prior.disparity(0).min() > 0
 
 
-@pytest.mark.parametrize(("room", "batch"), [(1, 4), (0, 1)])
-def test_where_memory_runs_out_again_it_is_said_what_to_do(shot_of, monkeypatch, room, batch):
-    crowd(monkeypatch, room)
-    with pytest.raises(Failure, match="memory ran out while frames were matched") as failure:
+@pytest.mark.parametrize("batch", [4, 1])
+def test_where_memory_suffices_for_no_pair_it_is_said_what_to_do(shot_of, monkeypatch, batch):
+    crowd(monkeypatch, 0)
+    with pytest.raises(Failure, match="not suffice for matching even a single pair") as failure:
         run(shot_of(panned(4), batch=batch))
     assert failure.value.code == exit_codes.REFUSED and "--size" in failure.value.cure
 
@@ -113,11 +114,16 @@ def test_the_network_leaves_the_device_also_where_something_goes_wrong():
     assert card.sent == ["meta", "cpu"]
     crowded = Card(crowded=1)
     with (
-        pytest.raises(Failure, match="memory ran out") as failure,
+        pytest.raises(Failure, match="memory does not suffice") as failure,
         pair_run._on_device(crowded, torch.device("meta")),
     ):
         pass
     assert crowded.sent == ["meta", "cpu"] and "--parameter device=cpu" in failure.value.cure
+
+
+def rounding():
+    """Whether matrix products and convolutions may be computed in TF32."""
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize(("precision", "allowed"), [("auto", True), ("fp32", False), ("bf16", True)])
@@ -127,12 +133,12 @@ def test_float32_is_rounded_as_in_the_reference_unless_it_is_asked_for(shot_of, 
     monkeypatch.setattr(
         PairNetwork,
         "decode",
-        lambda *given: seen.add((torch.backends.cuda.matmul.allow_tf32, given[1].dtype)) or real(*given),
+        lambda *given: seen.add((*rounding(), given[1].dtype)) or real(*given),
     )
-    before = torch.backends.cuda.matmul.allow_tf32
+    before = rounding()
     prior = run(shot_of(panned(4)), replace(SETTINGS, precision=precision))
-    assert seen == {(allowed, torch.bfloat16 if precision == "bf16" else torch.float32)}
-    assert torch.backends.cuda.matmul.allow_tf32 == before
+    assert seen == {(allowed, allowed, torch.bfloat16 if precision == "bf16" else torch.float32)}
+    assert rounding() == before
     assert np.isfinite(prior.disparity(3)).all()
 
 
