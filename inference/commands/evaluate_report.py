@@ -85,21 +85,31 @@ def steadiness(options: argparse.Namespace) -> None:
     ------
     Failure, DepthSequenceError, MetricsError, ClipError, ReportError
     """
-    from ..evaluation.steadiness import steadiness_of
+    from ..evaluation.steadiness import Steadiness
+    from ..evaluation.steady_shots import steadiness_by_shot
 
-    folders = named(options.depth)
-    rows = []
-    for name, folder in folders.items():
-        sequence = depth_sequence.load(folder)
-        rows += [(name, each) for each in steadiness_of(folder, sequence, mattes=options.masks)]
+    sequences = {name: (folder, depth_sequence.load(folder)) for name, folder in named(options.depth).items()}
+    found = {}
+    for name, (folder, sequence) in sequences.items():
+        if options.report:
+            _tell(f"Measuring the steadiness of {name}")
+        found[name] = steadiness_by_shot(folder, sequence, mattes=options.masks)
+    rows = [(name, each) for name, shots in found.items() for _, each in shots if isinstance(each, Steadiness)]
+    errors = [(name, shot, e) for name, shots in found.items() for shot, e in shots if not isinstance(e, Steadiness)]
+    if errors and not rows and not options.report:
+        raise errors[0][2]
+    for name, shot, error in errors:
+        _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame}: {error}")
     if options.json:
         print(json.dumps([{"name": name, **_plain(records.to_json(each))} for name, each in rows], indent=2))
     else:
-        _print(rows, several=len(folders) > 1)
+        _print(rows, several=len(found) > 1)
     if options.report:
         from ..evaluation.report import full, write
+        from ..evaluation.report.sources import OnDisk
 
-        report = full.alone(_title(options.depth), folders, slices=_slices(options), mattes=options.masks, tell=_tell)
+        estimates = [OnDisk(name=name, folder=folder, sequence=each) for name, (folder, each) in sequences.items()]
+        report = full.alone(_title(options.depth), estimates, found, slices=_slices(options))
         _told(write.write(report, options.report))
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ... import depth_sequence
-from ...depth_sequence import DepthSequence
-from ...media.errors import ClipError
-from .. import steadiness
 from ..comparison import Comparison, Part
 from ..consistency import Consistency
 from ..metrics import MetricsError
 from ..steadiness import Steadiness
 from ..steady_measures import consistency_of
+from ..steady_shots import ShotSteadiness, steadiness_by_shot
 from ..suite import slug
 from ..suite_run import Measured
 from ..table import grid
@@ -77,9 +75,11 @@ def against_truth(
         for part in comparison.parts:
             _space(found, each.name, comparison, part)
         tell(f"Measuring the steadiness of {each.name}")
-        for shot, steady in _steady(found, each.name, comparison.folder, comparison.sequence, None):
+        shots = steadiness_by_shot(comparison.folder, comparison.sequence)
+        _note_steady(found, each.name, shots)
+        for shot, steady in shots:
             part = max(comparison.parts, key=lambda part: _shared(part, shot))
-            if _shared(part, shot) > 0:
+            if isinstance(steady, Steadiness) and _shared(part, shot) > 0:
                 found.add(each.name, part.first_frame, stability.of_steadiness(steady))
     names = {each.comparison.truth.name for each in clip}
     return compose.of_comparisons(
@@ -94,38 +94,31 @@ def against_truth(
 
 def alone(
     title: str,
-    folders: Mapping[str, Path],
+    estimates: Sequence[OnDisk],
+    steady: Mapping[str, Sequence[ShotSteadiness]],
     *,
     slices: tuple[Slice, ...] = MIDDLE,
-    mattes: str | Path | None = None,
-    tell: Tell = lambda text: None,
 ) -> Report:
     """A report on depth sequences of one plate, without any truth.
 
     Parameters
     ----------
     title : str
-    folders : mapping
-        By the estimates' names.
+    estimates : sequence of OnDisk
+    steady : mapping
+        By the estimates' names, what `steady_shots.steadiness_by_shot` found of each.
     slices : tuple of Slice
-    mattes : path or None
-        See `steadiness.steadiness_of`.
-    tell : callable
-
-    Raises
-    ------
-    DepthSequenceError
-        A folder is no finished depth sequence.
+        Lines for temporal profiles.
     """
     found = _Found()
-    sequences = {name: depth_sequence.load(folder) for name, folder in folders.items()}
-    for name, sequence in sequences.items():
-        tell(f"Measuring the steadiness of {name}")
-        for shot, steady in _steady(found, name, folders[name], sequence, mattes):
-            found.add(name, shot.first_frame, stability.of_steadiness(steady))
+    for each in estimates:
+        _note_steady(found, each.name, steady[each.name])
+        for shot, measured in steady[each.name]:
+            if isinstance(measured, Steadiness):
+                found.add(each.name, shot.first_frame, stability.of_steadiness(measured))
     return compose.of_sequences(
         title,
-        [OnDisk(name=name, folder=folders[name], sequence=sequence) for name, sequence in sequences.items()],
+        estimates,
         more=found.more,
         slices=slices,
         tables=tuple(found.tables()),
@@ -204,20 +197,14 @@ def _space(found: _Found, name: str, comparison: Comparison, part: Part) -> None
     found.add(name, part.first_frame, stability.of_consistency(measured, numbers=comparison.numbers))
 
 
-def _steady(
-    found: _Found, name: str, folder: Path, sequence: DepthSequence, mattes: str | Path | None
-) -> Iterator[tuple[depth_sequence.Shot, Steadiness]]:
-    """Every shot whose steadiness can be measured; a note for each that cannot."""
-    several = len(sequence.done_shots) > 1
-    for shot in sequence.done_shots:
-        label = f"{name}, frames {shot.first_frame}-{shot.last_frame}" if several else name
-        try:
-            (measured,) = steadiness.steadiness_of(folder, replace(sequence, shots=(shot,)), mattes=mattes)
-        except (MetricsError, ClipError) as error:
-            found.notes.append(f"{label}, steadiness: {error}")
-            continue
-        found.steady.append((label, measured))
-        yield shot, measured
+def _note_steady(found: _Found, name: str, shots: Sequence[ShotSteadiness]) -> None:
+    """Take what was measured into the tables; a note for each shot that could not be."""
+    for shot, measured in shots:
+        label = f"{name}, frames {shot.first_frame}-{shot.last_frame}" if len(shots) > 1 else name
+        if isinstance(measured, Steadiness):
+            found.steady.append((label, measured))
+        else:
+            found.notes.append(f"{label}, steadiness: {measured}")
 
 
 def _shared(part: Part, shot: depth_sequence.Shot) -> int:

@@ -241,7 +241,7 @@ def metrics_table(
     """
     where = {"all": "", "static": " where nothing moves", "moving": " where something moves"}[region]
     what = (
-        f"The same measures{where} alone."
+        f"The same measures, only{where}."
         if where
         else "Errors of depth after one scale and one shift, over all measured pixels. AbsRel: mean of |Z - Z*| / Z*; "
         "RMSE: root of the mean squared error; delta: share of pixels within a factor of 1.25, its square and its "

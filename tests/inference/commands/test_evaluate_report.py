@@ -1,5 +1,6 @@
 """The verb without truth, and the reports that it writes."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -101,6 +102,20 @@ def test_steadiness_as_json_has_no_nan(worker, still):
     (facts,) = json.loads(worker("evaluate", still, "--json").stdout, parse_constant=pytest.fail)
     assert facts["name"] == "e" and facts["first_frame"] == 1001 and facts["flicker"] == pytest.approx(0, abs=1e-6)
     assert facts["flicker_by_frame"][0] is None and len(facts["flicker_by_frame"]) == len(FRAMES)
+
+
+def test_a_shot_that_cannot_be_measured_leaves_the_others(worker, still, tmp_path):
+    whole = depth_sequence.load(still)
+    (shot,) = whole.shots
+    first, rest = dataclasses.replace(shot, last_frame=1001), dataclasses.replace(shot, first_frame=1002)
+    flat = dataclasses.replace(first, range=Range(minimum=1.0, maximum=1.0, p1=1.0, p99=1.0))
+    depth_sequence.save(dataclasses.replace(whole, shots=(flat, rest)), still)
+    done = worker("evaluate", still)
+    assert done.returncode == 0 and "e, frames 1001-1001: The disparity of the frames" in done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["1002-1005"]
+    depth_sequence.save(dataclasses.replace(whole, shots=(flat,)), still)
+    nothing = worker("evaluate", still)
+    assert nothing.returncode == exit_codes.USAGE and "is the same everywhere" in nothing.stderr and not nothing.stdout
 
 
 def test_a_report_without_truth_has_profiles_at_the_lines_asked_for(worker, still, tmp_path):

@@ -1,10 +1,10 @@
 """The report of a suite: a table, and a page for each clip."""
 
-import dataclasses
 import re
 
 from inference.evaluation.comparison import compare
 from inference.evaluation.report import full
+from inference.evaluation.steady_shots import steadiness_by_shot
 from inference.evaluation.suite_run import Measured
 from inference.evaluation.table import Outcome
 from inference.evaluation.truth import Truth
@@ -59,9 +59,15 @@ def test_what_cannot_be_measured_is_a_note_in_the_report(make, on_disk):
     assert [table.title for table in report.tables] == ["Against truth"]
 
 
-def test_sequences_alone_are_seen_by_their_names(make, on_disk, another):
-    told = []
-    other = dataclasses.replace(another("other"), name="second")
-    report = full.alone("t", {"first": on_disk.folder, "second": other.folder}, tell=told.append)
-    assert told == ["Measuring the steadiness of first", "Measuring the steadiness of second"]
-    assert [estimate.name for estimate in report.shots[0].estimates] == ["first", "second"]
+def test_sequences_alone_are_seen_by_their_names_whatever_could_be_measured(on_disk, another):
+    estimates = [on_disk, another("other", shots=((1001, 1004, "done"), (1005, 1008, "done")))]
+    steady = {each.name: steadiness_by_shot(each.folder, each.sequence) for each in estimates}
+    report = full.alone("t", estimates, steady)
+    assert [estimate.name for estimate in report.shots[0].estimates] == ["parallax", "other"]
+    said = [note.partition(": ")[0] for note in report.notes]
+    assert said == [
+        "parallax, steadiness",
+        "other, frames 1001-1004, steadiness",
+        "other, frames 1005-1008, steadiness",
+    ]
+    assert report.tables == ()

@@ -1,0 +1,39 @@
+"""How steady each shot of a depth sequence is, where one that cannot be measured does not stand in the others' way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from .. import depth_sequence
+from ..depth_sequence import DepthSequence
+from ..media.errors import ClipError
+from .metrics import MetricsError
+from .steadiness import Steadiness, steadiness_of
+
+ShotSteadiness = tuple[depth_sequence.Shot, "Steadiness | MetricsError | ClipError"]
+"""A shot with how steady it is, or why that cannot be told."""
+
+
+def steadiness_by_shot(
+    folder: Path, sequence: DepthSequence, *, mattes: str | Path | None = None
+) -> list[ShotSteadiness]:
+    """Measure every shot that was estimated.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the maps lie.
+    sequence : DepthSequence
+        What its ``depth.json`` says.
+    mattes : path or None
+        See `steadiness.steadiness_of`.
+    """
+    found: list[ShotSteadiness] = []
+    for shot in sequence.done_shots:
+        try:
+            (measured,) = steadiness_of(folder, replace(sequence, shots=(shot,)), mattes=mattes)
+            found.append((shot, measured))
+        except (MetricsError, ClipError) as error:
+            found.append((shot, error))
+    return found
