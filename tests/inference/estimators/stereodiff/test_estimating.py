@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +13,15 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.estimators.base import Cancelled
+from inference import depth_sequence
+from inference.depth_sequence import DepthSequence, Range, Shot, disparity_name
+from inference.estimators.base import Cancelled, Refused
 from inference.estimators.depthcrafter import readiness
 from inference.estimators.depthcrafter.execution.plan import Plan
-from inference.estimators.stereodiff import INFO, first_stage, pair_run, second_stage
+from inference.estimators.stereodiff import INFO, checkpoint, first_stage, pair_run, second_stage
 from inference.estimators.stereodiff.estimating import estimate_shot
+from inference.job import Source
+from inference.media.exr import write_map
 from inference.models import store
 from tests.inference.support import tiny_models
 from tests.inference.support.stoppable import Frames, Run, moving_pictures
@@ -153,6 +159,60 @@ def test_on_the_processor_only_one_stage_s_networks_are_in_memory(tmp_path, monk
     Estimate(tmp_path / "a")()
     Estimate(tmp_path / "b")()
     assert held == [(0, 0), (0, 1), (0, 0), (0, 1)]
+
+
+def test_the_second_stage_gets_the_networks_that_are_asked_for_and_the_plan_of_before(tmp_path, monkeypatch):
+    asked = []
+    real = readiness.placement
+
+    def placement(shot, wanted, kept):
+        asked.append((wanted, kept))
+        return real(shot, wanted, kept)
+
+    monkeypatch.setattr(readiness, "placement", placement)
+    with pytest.raises(Cancelled):
+        Estimate(tmp_path, stop_after=2)()
+    kept = checkpoint.load(tmp_path)
+    small = Plan(frames=2)
+    checkpoint.save(dataclasses.replace(kept, plan=small), tmp_path)
+    Estimate(tmp_path, finished={0, 1}, memory_limit=0.0, precision="fp32")()
+    (first, none), (second, plan) = asked
+    assert (none, plan) == (None, small)
+    assert (first.window, first.decode_chunk, first.device, first.precision) == (4, 3, "cpu", "auto")
+    assert second == dataclasses.replace(first, precision="fp32")
+
+
+@pytest.mark.parametrize(("kind", "left"), [("meta", 1), ("cpu", 0)])
+def test_a_card_is_free_again_for_the_next_shot_s_first_stage(tmp_path, monkeypatch, kind, left):
+    leaving = []
+    made = SimpleNamespace(device=torch.device(kind), leave=lambda: leaving.append(1))
+    monkeypatch.setattr(readiness, "placement", lambda *arguments: made)
+    monkeypatch.setattr(second_stage.Refinement, "__init__", lambda self, *arguments: None)
+    monkeypatch.setattr(second_stage.Refinement, "run", lambda self: None)
+    Estimate(tmp_path)()
+    assert len(leaving) == left
+
+
+def test_depth_of_another_aspect_is_not_refined(tmp_path):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    write_map(folder / disparity_name(101), np.ones((WIDTH, HEIGHT), np.float32))
+    spread = Range(minimum=1.0, maximum=1.0, p1=1.0, p99=1.0)
+    sequence = DepthSequence(
+        source=Source(path="plate.mp4", kind="movie"),
+        first_frame=101,
+        last_frame=101,
+        width=HEIGHT,
+        height=WIDTH,
+        quantity="inverse_depth",
+        shots=(Shot(first_frame=101, last_frame=101, status="done", range=spread),),
+        estimator="another",
+        fingerprint="f",
+    )
+    depth_sequence.save(sequence, folder)
+    run = Estimate(tmp_path / "run", frames=Frames(moving_pictures(1, WIDTH, HEIGHT)), stage1_from=str(folder))
+    with pytest.raises(Refused, match="48x64 and have another aspect"):
+        run()
 
 
 @pytest.mark.parametrize("count", [1, 2])

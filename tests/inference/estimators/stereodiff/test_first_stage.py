@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,10 @@ import torch
 from inference.estimators.base import Refused
 from inference.estimators.stereodiff import first_stage, matching, pair_run
 from inference.estimators.stereodiff.pair_store import PairStore
+from inference.estimators.stereodiff.pairs import pairs
 from inference.estimators.stereodiff.prior import Prior, spread_of
 from tests.inference.support import pair_scene
-from tests.inference.support.matched_shots import SETTINGS, contents, panned, run, stopping
+from tests.inference.support.matched_shots import CPU, SETTINGS, contents, panned, run, stopping
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,18 @@ def test_a_stopped_run_goes_on_to_the_same_bits_wherever_it_stopped(shot_of):
         with pytest.raises(KeyboardInterrupt):
             run(shot_of(pictures, f"cut{after}", check=stopping(after)))
         assert contents(run(shot_of(pictures, f"cut{after}")), 6) == expected
+
+
+@pytest.mark.parametrize("robust", [True, False])
+def test_the_settings_reach_matching_and_alignment(shot_of, monkeypatch, tmp_path, robust):
+    asked = []
+    real = first_stage.joining.join
+    monkeypatch.setattr(first_stage.joining, "join", lambda *given, **more: asked.append(more) or real(*given, **more))
+    shot = shot_of(panned(6))
+    first_stage.match_shot(shot, replace(SETTINGS, robust=robust, reach=3), CPU, progress=shot.progress)
+    assert [more["robust"] for more in asked] == [robust]
+    scores = next((tmp_path / "scratch").rglob("scores.jsonl")).read_text().splitlines()
+    assert len(scores) == len(pairs(6, 3))
 
 
 def test_what_is_done_needs_no_network_any_more(shot_of, monkeypatch):

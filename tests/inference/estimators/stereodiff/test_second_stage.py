@@ -100,7 +100,8 @@ def by_hand(networks, frames, prior, settings, seed=7):
     """The same from the functions, the whole clip at once."""
     common = {"device": CPU, "attempt": lambda work: work(Plan())}
     numbers, count = frames.numbers, len(frames)
-    low, high = spread_of(prior, count, 0.01)
+    low, high = spread_of(prior, count, settings.range_quantile)
+    sigma = refinement.noise_level(networks.scheduler, settings)
     plate, latents = [], []
     for start in range(0, count, 8):
         some = range(start, min(start + 8, count))
@@ -115,9 +116,8 @@ def by_hand(networks, frames, prior, settings, seed=7):
     for window in windows:
         noise = torch.stack([refinement.frame_noise(seed, numbers[i], 64, 64) for i in window])
         some = slice(window.start, window.stop)
-        refined = refinement.refine(
-            networks, latents[some], plate[some], noise, noise_augmentation=settings.noise_augmentation, **common
-        )
+        given = {"sigma": sigma, "noise_augmentation": settings.noise_augmentation} | common
+        refined = refinement.refine(networks, latents[some], plate[some], noise, **given)
         maps = torch.cat(
             [
                 stages.decode(networks, refined[start : start + settings.decode_chunk], **common)
@@ -134,6 +134,8 @@ def by_hand(networks, frames, prior, settings, seed=7):
         (1, {}),
         (2, {"resize": "bilinear"}),
         (5, {"noise_augmentation": 0.0}),
+        (2, {"refine_sigma": 0.9, "range_quantile": 0.2}),
+        (2, {"spacing": "trailing", "range_quantile": 0.0}),
         (COUNT, WINDOWS),
         (9, {"window": 5, "overlap": 4, "decode_chunk": 2}),
         (7, {"window": 3, "overlap": 0}),
