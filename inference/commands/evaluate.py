@@ -246,7 +246,8 @@ def _run_suite(options: argparse.Namespace) -> int:
         for each in (each.outcome for each in measured):
             for note in (each.failure, *each.notes):
                 if note:
-                    display(events.Warning(message=f"{each.estimator} on {each.set}, {each.clip}: {note}"))
+                    said = note.removeprefix(f"{each.clip}: ")
+                    display(events.Warning(message=f"{each.estimator} on {each.set}, {each.clip}: {said}"))
         return events.Done(folder=str(suite.work_folder), frames=0, seconds=time.monotonic() - begun)
 
     return stoppable.run(options, work, person=lambda: Person(ending=lambda done: printed[0]))
@@ -269,4 +270,6 @@ def _as_text(options: argparse.Namespace, suite: Suite, outcomes: list[Outcome])
         return json.dumps(table.as_json(outcomes, suite.metrics), indent=2, allow_nan=False)
     if options.csv:
         return table.as_csv(outcomes).rstrip("\n")
-    return table.markdown(outcomes, suite.metrics, title=suite.title, reference=suite.reference).rstrip("\n")
+    return table.markdown(
+        outcomes, suite.metrics, title=suite.title, reference=suite.reference, by_clip=suite.by_clip
+    ).rstrip("\n")

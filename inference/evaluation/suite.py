@@ -9,6 +9,7 @@
                                   # also delta2, delta3, and of truth with a camera path distance, warp_error, flicker
     reference: StereoDiff         # also tables of its lead over each other, by region
     bands: true                   # also tables of the errors by frequency
+    by_clip: true                 # also a table of all clips (there is one anyway where a figure is missing)
     work: somewhere               # clips and estimates are kept here (default: the suite's name, beside it)
     sets:
       - name: Bonn
@@ -87,6 +88,7 @@ class Suite:
     metrics: tuple[str, ...] = ("absolute_relative", "root_mean_square", "delta1")
     reference: str = ""
     bands: bool = False
+    by_clip: bool = False
     work: str = ""
     file: str = ""
 

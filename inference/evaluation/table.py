@@ -106,7 +106,14 @@ def _value(outcome: Outcome, metric: str, region: str) -> float | None:
     return None if outcome.values is None else outcome.values[region].get(metric)
 
 
-def markdown(outcomes: Sequence[Outcome], metrics: Sequence[str], *, title: str = "", reference: str = "") -> str:
+def markdown(
+    outcomes: Sequence[Outcome],
+    metrics: Sequence[str],
+    *,
+    title: str = "",
+    reference: str = "",
+    by_clip: bool = False,
+) -> str:
     """The table with average rank, best in bold and second best underlined; then the regions, where masks tell them.
 
     Parameters
@@ -116,6 +123,8 @@ def markdown(outcomes: Sequence[Outcome], metrics: Sequence[str], *, title: str 
     title : str
     reference : str
         Name of a row: its differences to each other row, by region, as in StereoDiff's Tables 4 and 5.
+    by_clip : bool
+        Whether a table of all clips follows; it does in any case where some estimator has no figure for one.
     """
     parts = [f"## {title}"] if title else []
     parts.append(_as_markdown(grid(outcomes, metrics)))
@@ -125,9 +134,27 @@ def markdown(outcomes: Sequence[Outcome], metrics: Sequence[str], *, title: str 
             parts += [f"### {heading}", _as_markdown(grid(outcomes, own, region))]
         if reference:
             parts += _leads(outcomes, own, reference)
+    if any(each.failure for each in outcomes) or by_clip:
+        parts += ["### By clip", clips_as_markdown(outcomes, metrics)]
     by_band = bands_as_markdown(outcomes)
     parts += [by_band] if by_band else []
     return "\n\n".join(parts) + "\n"
+
+
+def clips_as_markdown(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> str:
+    """Every clip's figures, a line an estimator: means over the runs that were measured."""
+    lines = [["Set", "Clip", "Estimator", *(METRIC[metric].label for metric in metrics)]]
+    lines.append(["---"] * 3 + ["---:"] * len(metrics))
+    for name, clip, estimator in sorted(
+        {(each.set, each.clip, each.estimator): None for each in outcomes}, key=lambda key: key[:2]
+    ):
+        own = [each for each in outcomes if (each.set, each.clip, each.estimator) == (name, clip, estimator)]
+        words = []
+        for metric in metrics:
+            known = [value for each in own if (value := _value(each, metric, "all")) is not None]
+            words.append(f"{np.mean(known):.4f}" if known else "–")
+        lines.append([name, clip, estimator, *words])
+    return _lines(lines)
 
 
 def bands_as_markdown(outcomes: Sequence[Outcome]) -> str:

@@ -10,6 +10,7 @@ from inference.evaluation.metrics import NAMES, REGIONS
 from inference.evaluation.table import Outcome, as_csv, as_json, grid, markdown
 
 SHOWN = ("absolute_relative", "delta1")
+THREE = "| A | a | three | 0.0000 | 1.0000 |"
 
 
 def outcome(estimator, name, clip, error, *, run=0, moving=None, bands=None):
@@ -49,7 +50,10 @@ def test_markdown_has_the_best_in_bold_and_the_second_underlined():
     assert lines[4] == "| one | **0.2000** | **0.8000** | 0.5000 | 0.5000 | 2.0 |"
     assert lines[5] == "| two | <u>0.4000</u> | <u>0.6000</u> | **0.1000** | **0.9000** | 1.5 |"
     assert lines[6] == "| three | – | – | <u>0.3000</u> | <u>0.7000</u> | 2.0 |"
-    assert len(lines) == 7
+    assert lines[8] == "### By clip", "one of them has no figure for a clip"
+    assert lines[12:15] == ["| A | a | one | 0.1000 | 0.9000 |", "| A | a | two | 0.3000 | 0.7000 |", THREE]
+    assert "| A | b | three | – | – |" in lines
+    assert "By clip" not in markdown(TWO[:6], SHOWN) and "By clip" in markdown(TWO[:6], SHOWN, by_clip=True)
 
 
 def test_several_runs_have_a_mean_and_a_spread():
