@@ -5,9 +5,16 @@ import atexit
 import bpy
 
 from ..scene import running
-from . import build, command_line, compositing, depths, environment, estimate, following, saving
+from . import build, command_line, compositing, copying, depths, environment, estimate, following, saving
 
-CLASSES = (*estimate.CLASSES, *environment.CLASSES, *depths.CLASSES, *build.CLASSES, *compositing.CLASSES)
+CLASSES = (
+    *estimate.CLASSES,
+    *environment.CLASSES,
+    *depths.CLASSES,
+    *build.CLASSES,
+    *compositing.CLASSES,
+    *copying.CLASSES,
+)
 
 _command = None
 

@@ -53,7 +53,7 @@ class _Estimate:
 
 
 def _draw_estimator(layout, name, facts):
-    """The choice of the estimator, laid out as a property is, and its summary."""
+    """The choice of the estimator, laid out as a property is."""
     split = layout.split(factor=0.4)
     label = split.row()
     label.alignment = "RIGHT"

@@ -4,6 +4,7 @@ They become a property group of their own, so that the artist gets sliders with 
 file keeps their values: ``scene.fathom_parallax.…`` for the estimator ``parallax``.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,7 +41,8 @@ def unregister_all() -> None:
 
 def _property(parameter: ParameterFacts) -> Any:
     """The property that suits a parameter's type."""
-    texts = {"name": parameter.name.replace("_", " ").title(), "description": parameter.description.rstrip(".")}
+    words = re.sub(r"_|(?<=[a-z])(?=\d)", " ", parameter.name)  # stage1_from: Stage 1 From
+    texts = {"name": words.title(), "description": parameter.description.rstrip(".")}
     default = parameter.default
     if isinstance(default, bool):
         return bpy.props.BoolProperty(default=default, **texts)

@@ -1,5 +1,6 @@
 """Pieces that several panels draw."""
 
+import re
 import textwrap
 
 import bpy
@@ -10,6 +11,10 @@ from ..scene import preferences, running
 from . import catalogue
 
 _PIXELS_PER_LETTER = 7.0
+_BETWEEN_PIECES = re.compile(r"(\s+|(?<=[/\\])(?=\w))")
+"""Where a line may end: at spaces, and after the separators of a path."""
+_COMMAND = re.compile(r"\b([Rr])un: (\S.*)$")
+"""How a sentence of the worker's ends that tells what to run."""
 
 
 def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", width: float = 220.0) -> None:
@@ -28,8 +33,21 @@ def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", widt
     letters = max(16, int((width / scale - 50) / _PIXELS_PER_LETTER))
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for number, line in enumerate(textwrap.wrap(text, letters, break_long_words=True)):
+    wrapper = textwrap.TextWrapper(letters, break_on_hyphens=False)
+    wrapper.wordsep_simple_re = _BETWEEN_PIECES
+    for number, line in enumerate(wrapper.wrap(text)):
         column.label(text=line, icon=icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
+
+
+def draw_advice(layout: bpy.types.UILayout, text: str, *, icon: str, width: float) -> None:
+    """What is wrong and what to do about it; a command that it ends with becomes a button that copies it.
+
+    A command has two long paths in it, and nothing can be copied from a panel.
+    """
+    command = _COMMAND.search(text)
+    draw_text(layout, _COMMAND.sub(r"\1un this in a terminal:", text), icon=icon, width=width)
+    if command:
+        layout.operator("fathom.copy_command", icon="COPYDOWN").command = command[2]
 
 
 def draw_run(layout: bpy.types.UILayout, run: running.Run, *, width: float) -> None:
@@ -50,7 +68,7 @@ def draw_last(layout: bpy.types.UILayout, *, width: float) -> None:
     """Why the last run failed, until the next one begins."""
     run = running.last()
     if run is not None and run.outcome == "failed":
-        draw_text(layout.box(), run.message, icon="ERROR", width=width)
+        draw_advice(layout.box(), run.message, icon="ERROR", width=width)
 
 
 def draw_environment(layout: bpy.types.UILayout, estimator: str, *, width: float) -> bool:
@@ -84,9 +102,11 @@ def draw_lacks(layout: bpy.types.UILayout, facts: EstimatorFacts, *, width: floa
             draw_text(box, lack.what, icon="ERROR", width=width)
             draw_set_up(box, "full", width=width)
         else:
-            draw_text(layout, f"{lack.what} {lack.cure}", icon="ERROR", width=width)
+            draw_advice(layout, f"{lack.what} {lack.cure}", icon="ERROR", width=width)
+    if facts.licence and any(lack.kind == "weights" for lack in facts.lacks):  # to be known before they are downloaded
+        draw_text(layout, facts.licence, icon="INFO", width=width)
     for note in facts.notes:
-        draw_text(layout, f"{note.what} {note.cure}", icon="INFO", width=width)
+        draw_advice(layout, f"{note.what} {note.cure}", icon="INFO", width=width)
 
 
 def draw_set_up(layout: bpy.types.UILayout, packages: PackageSet, *, width: float) -> None:

@@ -32,7 +32,7 @@ class Texts:
     """A layout that keeps the text of what is drawn."""
 
     def __init__(self):
-        self.texts = []
+        self.texts, self.buttons = [], []
 
     def __getattr__(self, name):
         return lambda *_, **__: self
@@ -40,15 +40,16 @@ class Texts:
     def label(self, *, text, **_):
         self.texts.append(text)
 
-    def operator(self, *_, **__):
-        return SimpleNamespace()
+    def operator(self, name, **_):
+        self.buttons.append(SimpleNamespace(name=name))
+        return self.buttons[-1]
 
 
 def plate(clip):
     return source.from_file(clip / "plate.1001.png")
 
 
-def test_what_is_lacking_is_told_for_what_is_asked(learned):
+def test_what_is_lacking_is_told_for_what_is_asked(learned, inference_python):
     scene = bpy.context.scene
     scene.fathom.estimator = "stereodiff"
 
@@ -69,7 +70,11 @@ def test_what_is_lacking_is_told_for_what_is_asked(learned):
     assert lacking() == {"monst3r"} and "StereoDiff works at 512 px" in shown()
     layout = Texts()
     parts.draw_lacks(layout, catalogue.facts_in(scene), width=9999)
-    assert len(layout.texts) == 1 and layout.texts[0].endswith("models download monst3r")
+    assert len(layout.texts) == 2 and layout.texts[0].endswith("(MonST3R)). Run this in a terminal:")
+    assert layout.texts[1] == catalogue.facts("stereodiff").licence
+    (button,) = layout.buttons
+    assert button.name == "fathom.copy_command" and button.command.endswith("models download monst3r")
+    assert button.command.startswith(str(inference_python))
     scene.fathom_stereodiff.stage = "both"
     scene.fathom_stereodiff.stage1_from = "//depth/v001"
     assert lacking() == {"depthcrafter"}
@@ -79,7 +84,8 @@ def test_what_is_lacking_is_told_for_what_is_asked(learned):
 
 def test_a_depth_sequence_is_chosen_as_a_folder(learned):
     group = bpy.context.scene.fathom_stereodiff
-    assert group.bl_rna.properties["stage1_from"].subtype == "DIR_PATH"
+    folder = group.bl_rna.properties["stage1_from"]
+    assert (folder.name, folder.subtype) == ("Stage 1 From", "DIR_PATH")
     assert group.bl_rna.properties["stage"].type == "ENUM" and group.stage == "both"
 
 

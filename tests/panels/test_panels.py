@@ -1,12 +1,14 @@
 """What the artist sees: the estimators to choose from, their knobs, and panels that fit their editors."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
 import pytest
 from bl_ext.dev.fathom.inference import catalogue as contract
 from bl_ext.dev.fathom.inference import environment
+from bl_ext.dev.fathom.operators import copying
 from bl_ext.dev.fathom.panels import build, catalogue, estimate, parts
 from bl_ext.dev.fathom.panels import preferences as panels_preferences
 from bl_ext.dev.fathom.scene import preferences, settings
@@ -201,12 +203,52 @@ def test_an_estimator_that_lacks_packages_shows_the_sentence_and_the_button_that
     assert "Weights are missing. Download them." in layout.texts and layout.texts[-1] == "A card is idle. Wake it."
 
 
-def test_in_another_python_the_command_is_shown_for_no_button_would_help(home, tmp_path, monkeypatch):
+def test_in_another_python_the_command_is_offered_for_setting_up_would_not_help(home, tmp_path, monkeypatch):
     monkeypatch.setenv("FATHOM_PYTHON", str(ready(home, "light")))
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "elsewhere"))
     layout = Recorder()
     parts.draw_lacks(layout, LACKING, width=2000)
-    assert not layout.buttons and layout.texts[0] == "Other needs packages. Run: pip"
+    (button,) = layout.buttons
+    assert (button.name, button.command) == ("fathom.copy_command", "pip")
+    assert layout.texts[0] == "Other needs packages. Run this in a terminal:"
+
+
+def test_a_command_that_ends_a_sentence_becomes_a_button_that_copies_it():
+    layout = Recorder()
+    command = '"/home/an artist/python" -m pip install -r full.txt'
+    parts.draw_advice(layout, f"It lacks torch. Set it up, or run: {command}", icon="ERROR", width=2000)
+    assert layout.texts == ["It lacks torch. Set it up, or run this in a terminal:"]
+    assert [button.command for button in layout.buttons] == [command]
+    parts.draw_advice(layout, "The clip ends before frame 8: run a shorter one.", icon="ERROR", width=2000)
+    assert len(layout.buttons) == 1, "no command, no button"
+
+
+def test_the_command_is_copied_and_told_in_the_tooltip():
+    window_manager, told = SimpleNamespace(clipboard=""), []
+    button = SimpleNamespace(command="python -m inference models download", report=lambda *words: told.append(words))
+    operator = copying.FATHOM_OT_copy_command
+    assert operator.execute(button, SimpleNamespace(window_manager=window_manager)) == {"FINISHED"}
+    assert window_manager.clipboard == button.command and told[0][0] == {"INFO"}
+    assert button.command in operator.description(None, button)
+
+
+def test_the_licence_is_told_while_weights_are_missing(home):
+    licensed = replace(LACKING, licence="Weights: for research only")
+    layout = Recorder()
+    parts.draw_lacks(layout, licensed, width=2000)
+    assert "Weights: for research only" in layout.texts
+    parts.draw_lacks(layout := Recorder(), replace(licensed, lacks=()), width=2000)
+    assert "Weights: for research only" not in layout.texts
+
+
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_a_path_is_broken_between_its_folders(separator):
+    layout = Recorder()
+    path = separator.join(["", "home", "artist", ".local", "share", "fathom", "huggingface", "hub", "models"])
+    parts.draw_text(layout, f"Weights are missing in {path}: all.", width=300)
+    ends = [line for line in layout.texts[:-1] if not line.endswith(separator)]
+    assert "".join(layout.texts).replace(" ", "") == f"Weights are missing in {path}: all.".replace(" ", "")
+    assert ends in ([], ["Weights are missing in"]) and len(layout.texts) > 1
 
 
 @pytest.mark.parametrize(("estimator", "packages"), [("parallax", "LIGHT"), ("depthcrafter", "FULL")])
