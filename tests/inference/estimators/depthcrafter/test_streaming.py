@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
-from inference.estimators.base import Cancelled, Shot
+from inference.estimators.base import Cancelled
 from inference.estimators.depthcrafter import INFO, checkpoint
 from inference.estimators.depthcrafter.execution.forward import OWN
 from inference.estimators.depthcrafter.execution.plan import Plan
@@ -17,52 +16,17 @@ from inference.estimators.depthcrafter.pipeline import DepthCrafterPipeline
 from inference.estimators.depthcrafter.placement import Placement
 from inference.estimators.depthcrafter.streaming import Settings, Stream
 from inference.faults import Failure
+from tests.inference.support import stoppable
+from tests.inference.support.stoppable import Frames, moving_pictures
 
 DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
 
 
-class Memory:
-    """Frames in memory, noting which are asked for."""
-
-    def __init__(self, pictures):
-        self.pictures, self.asked = pictures, []
-        self.height, self.width = pictures.shape[1:3]
-        self.numbers = range(101, 101 + len(pictures))
-
-    def __len__(self):
-        return len(self.pictures)
-
-    def __getitem__(self, index):
-        self.asked.append(index)
-        return self.pictures[index]
-
-
-def pictures(count, width=64, height=64, seed=0):
-    """Something that moves: smooth random colours, shifted from frame to frame."""
-    rng = np.random.default_rng(seed)
-    wide = cv2.resize(rng.integers(0, 256, (6, 12, 3)).astype(np.float32), (2 * width, height))
-    return np.stack([np.roll(wide, -2 * i, axis=1)[:, :width] for i in range(count)]).clip(0, 255).astype(np.uint8)
-
-
-class Run:
+class Run(stoppable.Run):
     """One run of a stream over `frames`, in `folder`; `stop_after` maps it is cancelled."""
 
     def __init__(self, networks, frames, folder, *, finished=(), stop_after=None, smaller=None, forward=OWN, **changed):
-        self.maps, self.told, self.warnings = {}, [], []
-        self._stop_after = stop_after
-        shot = Shot(
-            frames=frames,
-            parameters={},
-            seed=7,
-            camera=None,
-            mattes=None,
-            scratch=folder,
-            finished=frozenset(finished),
-            write=self._write,
-            progress=lambda stage, label, done, total: self.told.append((stage, label, done, total)),
-            check=lambda: None,
-            warn=self.warnings.append,
-        )
+        super().__init__(frames, folder, finished=finished, stop_after=stop_after)
         placement = Placement(
             networks,
             torch.device("cpu"),
@@ -70,17 +34,11 @@ class Run:
             smaller=smaller or (lambda plan: None),
             warn=self.warnings.append,
         )
-        self.stream = Stream(shot, Settings(**DEFAULTS | changed), placement, forward)
-
-    def _write(self, index, disparity, confidence=None):
-        if self._stop_after is not None and len(self.maps) == self._stop_after:
-            raise Cancelled
-        assert index not in self.maps
-        self.maps[index] = disparity
+        self.stream = Stream(self.shot, Settings(**DEFAULTS | changed), placement, forward)
 
     def __call__(self):
         self.stream.run()
-        return np.stack([self.maps[index] for index in sorted(self.maps)])
+        return self.clip
 
 
 def whole(networks, frames, **arguments):
@@ -111,7 +69,7 @@ NAMES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_stream_gives_the_bits_of_the_whole_clip(tiny_networks, tmp_path, name):
     count, changed = CASES[name]
-    frames = Memory(pictures(count))
+    frames = Frames(moving_pictures(count))
     maps = Run(tiny_networks, frames, tmp_path, **changed)()
     expected = whole(tiny_networks, frames, **{NAMES.get(key, key): value for key, value in changed.items()})
     assert maps.shape == (count, 64, 64) and maps.dtype == np.float32
@@ -120,7 +78,7 @@ def test_a_stream_gives_the_bits_of_the_whole_clip(tiny_networks, tmp_path, name
 
 
 def test_frames_are_read_once_and_in_time(tiny_networks, tmp_path):
-    frames = Memory(pictures(30))
+    frames = Frames(moving_pictures(30))
     run = Run(tiny_networks, frames, tmp_path, window=10, overlap=2, decode_chunk=4, steps=1, stop_after=1)
     with pytest.raises(Cancelled):
         run()
@@ -129,7 +87,7 @@ def test_frames_are_read_once_and_in_time(tiny_networks, tmp_path):
 
 @pytest.mark.parametrize("stop_after", [0, 3, 4, 9, 12])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny_networks, tmp_path, stop_after):
-    frames = Memory(pictures(13))
+    frames = Frames(moving_pictures(13))
     settings = {"window": 6, "overlap": 2, "decode_chunk": 4, "steps": 2}
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -147,7 +105,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny_networks, tmp_path
 
 
 def test_a_torn_checkpoint_is_passed_over(tiny_networks, tmp_path):
-    frames = Memory(pictures(8))
+    frames = Frames(moving_pictures(8))
     settings = {"window": 5, "overlap": 2, "steps": 1, "decode_chunk": 2}
     expected = Run(tiny_networks, frames, tmp_path, **settings)()
     (tmp_path / checkpoint.NAME).write_bytes(b"torn")
@@ -155,7 +113,7 @@ def test_a_torn_checkpoint_is_passed_over(tiny_networks, tmp_path):
 
 
 def test_a_map_that_was_lost_is_made_again(tiny_networks, tmp_path):
-    frames = Memory(pictures(13))
+    frames = Frames(moving_pictures(13))
     settings = {"window": 6, "overlap": 2, "steps": 1, "decode_chunk": 2}
     expected = Run(tiny_networks, frames, tmp_path, **settings)()
     again = Run(tiny_networks, frames, tmp_path, finished=set(range(13)) - {1}, **settings)
@@ -163,12 +121,12 @@ def test_a_map_that_was_lost_is_made_again(tiny_networks, tmp_path):
 
 
 def test_maps_have_the_working_size(tiny_networks, tmp_path):
-    frames = Memory(pictures(2, width=70, height=52))
+    frames = Frames(moving_pictures(2, width=70, height=52))
     assert Run(tiny_networks, frames, tmp_path, steps=1)().shape == (2, 52, 70)
 
 
 def test_progress_reaches_its_end_and_never_runs_backwards(tiny_networks, tmp_path):
-    run = Run(tiny_networks, Memory(pictures(13)), tmp_path, window=6, overlap=2, steps=2, decode_chunk=4)
+    run = Run(tiny_networks, Frames(moving_pictures(13)), tmp_path, window=6, overlap=2, steps=2, decode_chunk=4)
     run()
     done = [entry[2] for entry in run.told]
     assert done == sorted(done) and run.told[-1][2] == pytest.approx(run.told[-1][3], rel=0.2)
@@ -191,7 +149,7 @@ def _failing(name, at, error):
 
 @pytest.mark.parametrize("stage", ["predict", "decode", "encode"])
 def test_lack_of_memory_steps_the_plan_down_once_and_changes_nothing(tiny_networks, tmp_path, stage):
-    frames = Memory(pictures(9))
+    frames = Frames(moving_pictures(9))
     settings = {"window": 6, "overlap": 2, "steps": 2, "decode_chunk": 4}
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -206,7 +164,7 @@ def test_lack_of_memory_steps_the_plan_down_once_and_changes_nothing(tiny_networ
 
 def test_lack_of_memory_for_the_second_time_ends_in_a_sentence(tiny_networks, tmp_path):
     forward, _ = _failing("predict", {2, 4}, torch.OutOfMemoryError("CUDA out of memory"))
-    frames, smaller = Memory(pictures(5)), Plan(frames=1)
+    frames, smaller = Frames(moving_pictures(5)), Plan(frames=1)
     run = Run(tiny_networks, frames, tmp_path, forward=forward, smaller=lambda plan: smaller, steps=4)
     with pytest.raises(Failure, match=r"memory ran out.*smaller working size"):
         run()
@@ -214,7 +172,7 @@ def test_lack_of_memory_for_the_second_time_ends_in_a_sentence(tiny_networks, tm
 
 def test_other_errors_are_not_taken_for_lack_of_memory(tiny_networks, tmp_path):
     forward, _ = _failing("predict", {1}, RuntimeError("a bug"))
-    run = Run(tiny_networks, Memory(pictures(2)), tmp_path, forward=forward, smaller=lambda plan: Plan(frames=1))
+    run = Run(tiny_networks, Frames(moving_pictures(2)), tmp_path, forward=forward, smaller=lambda plan: Plan(frames=1))
     with pytest.raises(RuntimeError, match="a bug"):
         run()
     assert not run.warnings
@@ -222,7 +180,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(tiny_networks, tmp_path):
 
 def test_values_that_are_no_numbers_are_never_written(tiny_networks, tmp_path):
     tiny_networks.unet.conv_out.bias.data[0] = float("nan")
-    run = Run(tiny_networks, Memory(pictures(3)), tmp_path, steps=1)
+    run = Run(tiny_networks, Frames(moving_pictures(3)), tmp_path, steps=1)
     with pytest.raises(Failure, match=r"no numbers.*3 of the 3 frames"):
         run()
     assert not run.maps
@@ -232,7 +190,7 @@ def test_values_that_are_no_numbers_are_never_written(tiny_networks, tmp_path):
 def test_a_decoder_that_overflows_is_told_by_the_frame(tiny_networks, tmp_path, value):
     """Infinity must not pass for the nearest or the farthest depth that there is."""
     tiny_networks.vae.decoder.time_conv_out.bias.data[0] = float(value)
-    run = Run(tiny_networks, Memory(pictures(3)), tmp_path, steps=1)
+    run = Run(tiny_networks, Frames(moving_pictures(3)), tmp_path, steps=1)
     with pytest.raises(Failure, match="frame 101"):
         run()
     assert not run.maps
@@ -240,6 +198,6 @@ def test_a_decoder_that_overflows_is_told_by_the_frame(tiny_networks, tmp_path, 
 
 def test_half_precision_names_the_remedy(tiny_networks, tmp_path):
     tiny_networks.unet.to(torch.bfloat16).conv_out.bias.data[0] = float("nan")
-    run = Run(tiny_networks, Memory(pictures(1)), tmp_path, steps=1)
+    run = Run(tiny_networks, Frames(moving_pictures(1)), tmp_path, steps=1)
     with pytest.raises(Failure, match=r"range of bfloat16.*precision=bf16, or fp32"):
         run()
