@@ -89,7 +89,6 @@ def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     from ..depthcrafter import device, meter
 
     place, dtype = device.choose(options.device, options.precision)
-    program = meter.program_bytes(place)
     made_up = benchmark_options.are_made_up(options, INFO)
     first = _stage1(options, task, place, made_up=made_up)
     device.release(place)
@@ -97,7 +96,6 @@ def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     names = {name for stage in (first, second) for name in stage["precisions"].values()}
     return _facts(task, meter.label(place)) | {
         "weights": "random" if made_up else "released",
-        "program_bytes": program,
         "stage1": first,
         "stage2": second,
         "product_flops": {name: _pace(place, name) for name in sorted(names)},
@@ -106,10 +104,11 @@ def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
 
 def _stage1(options: argparse.Namespace, task: Task, place: torch.device, *, made_up: bool) -> dict[str, Any]:
     from ...models import store
-    from ..depthcrafter import device
+    from ..depthcrafter import device, meter
     from . import counting, measuring, pair_memory, pair_run, pair_weights
     from .weights import MONST3R
 
+    program = meter.program_bytes(place)
     dtype = pair_run.dtype_of(options.precision)
     config = (networks_config(options, _PAIR) or {}).get(_PAIR, {})
     tell("Stage 1: making up the network's weights" if made_up else "Stage 1: loading the network")
@@ -126,6 +125,7 @@ def _stage1(options: argparse.Namespace, task: Task, place: torch.device, *, mad
     return found | {
         "precision": name,
         "precisions": dict.fromkeys(found["ms_per_frame"], name),
+        "program_bytes": program,
         "free_bytes": free,
         "batch": batch,
         "planned_bytes": {"pairs": pair_memory.needed_bytes(outline, task.picture, batch, **given)},
@@ -138,10 +138,11 @@ def _stage2(
 ) -> dict[str, Any]:
     import torch
 
-    from ..depthcrafter import demand, device
+    from ..depthcrafter import demand, device, meter
     from ..depthcrafter.benchmark_networks import ready
     from . import counting, measuring
 
+    program = meter.program_bytes(place)  # with what the first stage has left of itself
     free = device.free_bytes(place, options.memory_limit)
     tell("Stage 2: making up the networks' weights" if made_up else "Stage 2: loading the networks")
     given = ready(
@@ -160,6 +161,7 @@ def _stage2(
     return found | {
         "precision": _name(dtype, place),
         "precisions": names,
+        "program_bytes": program,
         "free_bytes": free,
         "plan": records.to_json(given.plan),
         "planned_bytes": {"encode": planned["encode"], "refine": planned["denoise"], "decode": planned["decode"]},

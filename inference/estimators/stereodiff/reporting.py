@@ -22,7 +22,7 @@ STAGE2 = {
 
 def measured(report: dict[str, Any]) -> str:
     """The text of a measurement; the work is what our own forward passes do."""
-    first, second, program = report["stage1"], report["stage2"], report["program_bytes"]
+    first, second = report["stage1"], report["stage2"]
     tables = []
     floor = 0.0
     for stage, titles in ((first, STAGE1), (second, _passed(STAGE2, report))):
@@ -31,7 +31,7 @@ def measured(report: dict[str, Any]) -> str:
             stage,
             work=stage["work"],
             product_flops={row: report["product_flops"][stage["precisions"][row]] for row in titles},
-            program_bytes=program,
+            program_bytes=stage["program_bytes"],
             planned=stage["planned_bytes"],
         )
         floor += floor_ms(found)
@@ -41,11 +41,11 @@ def measured(report: dict[str, Any]) -> str:
         _task(report),
         "",
         f"stage 1, {first['precision']}, {_pairs(first['batch'])}",
-        *told("Fathom", *tables[0], program),
+        *told("Fathom", *tables[0], first["program_bytes"]),
         "",
         f"stage 2, {second['precision']}, {described(Plan(**second['plan']))}"
         + (", compiled" if second["plan"]["compiled"] else ""),
-        *told("Fathom", *tables[1], program),
+        *told("Fathom", *tables[1], second["program_bytes"]),
         "",
         *(
             f"a plain matrix product reaches {pace / 1e12:.2f} TFLOP/s in {precision}"

@@ -93,7 +93,7 @@ def test_every_part_of_both_stages_is_measured(tiny_file, capsys):
         assert stage["finite"] and set(stage["precisions"].values()) == {"float32"}
         assert set(stage["work"]) == set(titles) - {"align"}
         assert max(stage["planned_bytes"].values()) <= stage["free_bytes"]
-        assert all(peak["reserved"] > report["program_bytes"] for peak in stage["peak_bytes"].values())
+        assert all(peak["reserved"] > stage["program_bytes"] for peak in stage["peak_bytes"].values())
     told = reporting.measured(report)
     for words in (
         "5 frames of 96x64; stage 1 at 96x64 with n = 1; stage 2 at 128x64 in windows of 4 with 1 shared",
