@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from .. import compiled_code, events, exit_codes
+from .. import compiled_code, environment, events, exit_codes
 from . import benchmark, doctor, estimate, estimators, evaluate, models
 
 _EPILOG = f"""exit codes:
@@ -42,6 +42,11 @@ def build() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--data-folder",
+        metavar="DIR",
+        help="where Fathom keeps what it downloads (default: $FATHOM_HOME, or the system's usual place)",
+    )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for verb in (estimate, estimators, models, doctor, evaluate, benchmark):
         verb.add_to(verbs)
@@ -64,7 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         One of `inference.exit_codes`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    compiled_code.keep_in_data_folder()
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # huggingface_hub asks when it is imported, by whomever
     try:
         options = build().parse_args(given)
@@ -74,4 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--events" in given:
             print(events.encode(events.Error(code=exit_codes.USAGE, what=what)), flush=True)
         return exit_codes.USAGE
+    if options.data_folder:
+        # in the environment, so that processes that are started have it as well
+        os.environ["FATHOM_HOME"] = str(environment.data_folder(options.data_folder))
+    compiled_code.keep_in_data_folder()
     return int(options.run(options))

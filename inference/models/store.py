@@ -143,8 +143,9 @@ def download_command(*models: Model) -> str:
 
 
 def command(*arguments: str) -> str:
-    """A command line of the verb ``models`` that works in any folder."""
-    words = [sys.executable, str(_MAIN), "models", *arguments]
+    """A command line of the verb ``models`` that works in any folder, with this process's data folder."""
+    home = ["--data-folder", str(environment.data_folder())] if os.environ.get("FATHOM_HOME") else []
+    words = [sys.executable, str(_MAIN), *home, "models", *arguments]
     return " ".join(f'"{word}"' if " " in word else word for word in words)
 
 

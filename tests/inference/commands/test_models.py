@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -63,6 +64,17 @@ def monst3r(worker, models, tmp_path):
 def partial(home):
     """The bytes of the file that have come."""
     return next((path.stat().st_size for path in home.glob("huggingface/hub/*/blobs/*.incomplete")), 0)
+
+
+def test_the_command_that_is_told_keeps_to_the_data_folder(models, worker, home):
+    (told,) = json.loads(models("list", "--json", "depthcrafter").stdout)
+    command = shlex.split(told["download"])
+    assert command[-5:] == ["--data-folder", str(home), "models", "download", "depthcrafter"]
+    del worker.environment["FATHOM_HOME"]
+    listing = [*command[:-2], "list", "--json", "depthcrafter"]
+    done = subprocess.run(listing, env=worker.environment, capture_output=True, text=True, check=True)
+    (there,) = json.loads(done.stdout)
+    assert there["folder"] == told["folder"] and there["folder"].startswith(str(home))
 
 
 def test_the_whole_life_of_weights(models, hub, home):
