@@ -7,7 +7,6 @@ weights' values. With --count nothing is run: the work and the plans for common 
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from ... import exit_codes, records
@@ -53,8 +52,7 @@ def run(options: argparse.Namespace) -> int:
         **benchmark_options.windowing(options),
     )
     report = _counted(options, task) if options.count else _measured(options, task)
-    told = reporting.counted if options.count else reporting.measured
-    print(json.dumps(report, indent=2) if options.json else told(report))
+    benchmark_options.show(report, options, reporting.counted if options.count else reporting.measured)
     return exit_codes.OK
 
 
@@ -66,7 +64,9 @@ def _counted(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     outline = random_networks(config=networks_config(options), device="meta", dtype=dtype)
     return _facts(task, "none: a dry run", dtype) | {
         "work": records.to_json(counting.work(outline, task)),
-        "plans": [records.to_json(card) for card in counting.cards(counting.case(outline, task))],
+        "plans": [
+            records.to_json(card) for card in counting.cards(counting.case(outline, task, guided=task.guidance > 1))
+        ],
     }
 
 
@@ -80,7 +80,7 @@ def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     made_up = benchmark_options.are_made_up(options, INFO)
     tell("Making up the networks' weights" if made_up else "Loading the networks")
     given = ready(
-        lambda outline: counting.case(outline, task, place.type),
+        lambda outline: counting.case(outline, task, place.type, guided=task.guidance > 1),
         made_up=made_up,
         config=config,
         place=place,

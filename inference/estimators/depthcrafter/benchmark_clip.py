@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,35 +19,41 @@ from .placement import Placement
 NOISE = 0.02
 
 
+class Task(Protocol):
+    """How a clip is cut up; see the options of the benchmarks."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def window(self) -> int: ...
+
+    @property
+    def decode_chunk(self) -> int: ...
+
+
 class Clip:
     """Random pictures, and the stages over them.
 
     Parameters
     ----------
     networks : Networks
+    task : Task
     place : torch.device
     plan : Plan
-    width, height : int
-        Size that the networks see.
-    frames : int
-        Length of the clip.
-    decode_chunk : int
     forward : Forward
     """
 
-    def __init__(
-        self,
-        networks: Networks,
-        place: torch.device,
-        plan: Plan,
-        *,
-        width: int,
-        height: int,
-        frames: int,
-        decode_chunk: int,
-        forward: Forward = OWN,
-    ) -> None:
-        self.networks, self.frames, self._place, self._chunk = networks, frames, place, decode_chunk
+    def __init__(self, networks: Networks, task: Task, place: torch.device, plan: Plan, forward: Forward = OWN) -> None:
+        width, height = task.width, task.height
+        self.networks, self.frames, self._place, self._chunk = networks, task.frames, place, task.decode_chunk
+        self._forward = forward
         self.placement = Placement(networks, place, plan, smaller=lambda plan: None, warn=lambda message: None)
         self.generator = torch.Generator().manual_seed(0)
         coarse = torch.rand(ENCODE_GRID, 3, height // 64, width // 64, generator=self.generator)
@@ -59,6 +66,13 @@ class Clip:
         with self.placement.during("encode"):
             for count in self.batches():
                 embed(self.networks.image_encoder, self.pictures[:count].to(self._place))
+
+    def autoencode(self) -> None:
+        """The autoencoder's latents of all frames, without what CLIP sees in them."""
+        with self.placement.during("encode"):
+            for count in self.batches():
+                pixels = (2 * self.pictures[:count] - 1 + self._grain[:count]).to(self._place)
+                self.placement.attempt(partial(self._latents, pixels)).cpu()
 
     def encode(self) -> stages.Encoded:
         """Everything that is told of the frames."""
@@ -85,6 +99,10 @@ class Clip:
     def batches(self) -> list[int]:
         """Frames of the chunks that are encoded together."""
         return [min(ENCODE_GRID, self.frames - start) for start in range(0, self.frames, ENCODE_GRID)]
+
+    @torch.inference_mode()
+    def _latents(self, pixels: Tensor, plan: Plan) -> Tensor:
+        return self._forward.encode(self.networks.vae, pixels, plan=plan, check=lambda: None)
 
     def _encoded(self, count: int) -> stages.Encoded:
         piece = stages.encode(self.networks, self.pictures[:count], self._grain[:count], **self.common)

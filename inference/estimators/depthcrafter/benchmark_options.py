@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,3 +115,8 @@ def wrong(what: str) -> Failure:
 def tell(text: str) -> None:
     """Say what is under way."""
     print(text, file=sys.stderr, flush=True)
+
+
+def show(report: dict[str, Any], options: argparse.Namespace, told: Callable[[dict[str, Any]], str]) -> None:
+    """Print a report as JSON, or as `told` words it."""
+    print(json.dumps(report, indent=2) if options.json else told(report))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ...faults import Failure
-from . import accounting, demand, device, memory, stages, windows
+from . import accounting, benchmark_clip, demand, device, memory, stages, windows
 from .embedding import embed
 from .execution.forward import OWN, PLAIN, Forward
 from .execution.plan import Plan
@@ -66,7 +66,7 @@ def work(networks: Networks, task: Task) -> Work:
     return Work(**_count(networks, task, PLAIN), own=_count(networks, task, OWN))
 
 
-def case(networks: Networks, task: Task, kind: str = "cuda") -> demand.Case:
+def case(networks: Networks, task: benchmark_clip.Task, kind: str = "cuda", *, guided: bool = False) -> demand.Case:
     """What a task is for the plan of memory; `networks` on ``meta``."""
     return demand.Case(
         networks=networks,
@@ -74,7 +74,7 @@ def case(networks: Networks, task: Task, kind: str = "cuda") -> demand.Case:
         height=task.height,
         window=task.window,
         decode_chunk=task.decode_chunk,
-        guided=task.guidance > 1,
+        guided=guided,
         kind=kind,
     )
 
@@ -94,9 +94,7 @@ def cards(case: demand.Case) -> list[Card]:
     return found
 
 
-def parts(
-    networks: Networks, *, width: int, height: int, window: int, decode_chunk: int, forward: Forward = OWN
-) -> dict[str, float]:
+def parts(networks: Networks, task: benchmark_clip.Task, *, forward: Forward = OWN) -> dict[str, float]:
     """Operations for each frame of the stages; `networks` on ``meta``.
 
     Returns
@@ -104,36 +102,29 @@ def parts(
     dict
         ``clip``, ``encode`` (without CLIP), ``step`` (one pass through the UNet) and ``decode``.
     """
-    rows, columns = height // 8, width // 8
+    rows, columns = task.height // 8, task.width // 8
     common: dict[str, Any] = {"device": demand.META, "attempt": lambda work: work(Plan()), "forward": forward}
 
     def on_meta(*shape: int) -> torch.Tensor:
         return torch.empty(shape, device=demand.META)
 
     def denoise() -> object:
-        latents = on_meta(window, 4, rows, columns)
-        tokens = on_meta(window, networks.image_encoder.config.projection_dim)
+        latents = on_meta(task.window, 4, rows, columns)
+        tokens = on_meta(task.window, networks.image_encoder.config.projection_dim)
         told = stages.Encoded(latents, tokens)
         return stages.denoise(networks, latents, told, steps=1, guidance=1.0, noise_augmentation=0.0, **common)
 
-    pictures = on_meta(ENCODE_GRID, 3, height, width)
+    pictures = on_meta(ENCODE_GRID, 3, task.height, task.width)
     clip = accounting.flops(lambda: embed(networks.image_encoder, pictures)) / ENCODE_GRID
     encode = accounting.flops(lambda: stages.encode(networks, pictures, pictures, **common)) / ENCODE_GRID
-    step = accounting.flops(denoise) / window
-    latents = on_meta(decode_chunk, 4, rows, columns)
-    decode = accounting.flops(lambda: stages.decode(networks, latents, **common)) / decode_chunk
+    step = accounting.flops(denoise) / task.window
+    latents = on_meta(task.decode_chunk, 4, rows, columns)
+    decode = accounting.flops(lambda: stages.decode(networks, latents, **common)) / task.decode_chunk
     return {"clip": clip, "encode": encode - clip, "step": step, "decode": decode}
 
 
 def _count(networks: Networks, task: Task, forward: Forward) -> dict[str, float]:
-    each = parts(
-        networks,
-        width=task.width,
-        height=task.height,
-        window=task.window,
-        decode_chunk=task.decode_chunk,
-        forward=forward,
-    )
+    each = parts(networks, task, forward=forward)
     denoised = sum(map(len, windows.segments(task.frames, task.window, task.overlap)))
     passes = task.steps * (2 if task.guidance > 1 else 1) * denoised / task.frames
     return each | {"denoise": each["step"] * passes}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +14,10 @@ from torch import Tensor
 from ...faults import Failure
 from . import noise, stages, windows
 from .benchmark_clip import NOISE, Clip
-from .device import release, synchronise
+from .device import release
 from .execution.forward import OWN, PLAIN, Forward
 from .execution.plan import Plan
-from .meter import Peak, figures, repeated
+from .meter import Peak, figures, repeated, seconds_of
 from .networks import Networks
 
 Tell = Callable[[str], None]
@@ -79,16 +78,13 @@ def measure(
     """Run every stage over a clip and measure it."""
     runner = _Runner(networks, task, place, plan, forward)
     tell("First pass" + (", which compiles" if plan.compiled else ""))
-    first = time.perf_counter()
-    runner.first()
-    synchronise(place)
-    first = time.perf_counter() - first
+    first = seconds_of(runner.first, place)
     seconds, peaks = {}, {}
     tell("CLIP")
     seconds["clip"], _, _ = repeated(runner.clip, task.repeats, place)
     tell("Encoding")
-    both, peaks["encode"], encoded = repeated(runner.encode, task.repeats, place)
-    seconds["encode"] = max(both - seconds["clip"], 0.0)
+    seconds["encode"], _, _ = repeated(runner.autoencode, task.repeats, place)
+    _, peaks["encode"], encoded = repeated(runner.encode, 1, place)
     tell("Denoising")
     seconds["denoise"], peaks["denoise"], latents = repeated(lambda: runner.denoise(encoded), task.repeats, place)
     tell("Decoding")
@@ -119,16 +115,7 @@ class _Runner(Clip):
     """The stages over a whole clip, as `pipeline` runs them, with random pictures."""
 
     def __init__(self, networks: Networks, task: Task, place: torch.device, plan: Plan, forward: Forward) -> None:
-        super().__init__(
-            networks,
-            place,
-            plan,
-            width=task.width,
-            height=task.height,
-            frames=task.frames,
-            decode_chunk=task.decode_chunk,
-            forward=forward,
-        )
+        super().__init__(networks, task, place, plan, forward)
         self._task = task
         self._pool = noise.latent_noise(self.generator, task.window, task.height, task.width)
         self._segments = windows.segments(task.frames, task.window, task.overlap)

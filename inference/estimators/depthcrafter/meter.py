@@ -79,6 +79,15 @@ class Meter:
                 return
 
 
+def seconds_of(work: Callable[[], object], place: torch.device) -> float:
+    """How long something takes once, until the device has done it."""
+    synchronise(place)
+    start = time.perf_counter()
+    work()
+    synchronise(place)
+    return time.perf_counter() - start
+
+
 def repeated(work: Callable[[], T], repeats: int, place: torch.device) -> tuple[float, Peak, T]:
     """Do something several times: the median of the seconds, the peak of memory, and the last result."""
     seconds: list[float] = []

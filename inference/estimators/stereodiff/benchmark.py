@@ -7,7 +7,6 @@ weights' values. With --count nothing is run: the work and the plans for common 
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from ... import exit_codes, records
@@ -64,8 +63,7 @@ def run(options: argparse.Namespace) -> int:
         **benchmark_options.windowing(options),
     )
     report = _counted(options, task) if options.count else _measured(options, task)
-    told = reporting.counted if options.count else reporting.measured
-    print(json.dumps(report, indent=2) if options.json else told(report))
+    benchmark_options.show(report, options, reporting.counted if options.count else reporting.measured)
     return exit_codes.OK
 
 
@@ -138,6 +136,7 @@ def _stage2(
 ) -> dict[str, Any]:
     import torch
 
+    from ..depthcrafter import counting as shared
     from ..depthcrafter import demand, device, meter
     from ..depthcrafter.benchmark_networks import ready
     from . import counting, measuring
@@ -146,7 +145,7 @@ def _stage2(
     free = device.free_bytes(place, options.memory_limit)
     tell("Stage 2: making up the networks' weights" if made_up else "Stage 2: loading the networks")
     given = ready(
-        lambda outline: counting.case(outline, task, place.type),
+        lambda outline: shared.case(outline, task, place.type),
         made_up=made_up,
         config=networks_config(options, _PAIR),
         place=place,

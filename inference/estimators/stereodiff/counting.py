@@ -117,9 +117,7 @@ def refining(networks: Networks, task: Task) -> dict[str, float]:
     dict
         ``clip``, ``encode`` (the plate, without CLIP), ``prior``, ``refine`` and ``decode``.
     """
-    found = counting.parts(
-        networks, width=task.width, height=task.height, window=task.window, decode_chunk=task.decode_chunk
-    )
+    found = counting.parts(networks, task)
     return {
         "clip": found["clip"],
         "encode": found["encode"],
@@ -143,18 +141,6 @@ def _encode_prior(networks: Networks, task: Task) -> Callable[[], object]:
     return work
 
 
-def case(networks: Networks, task: Task, kind: str = "cuda") -> demand.Case:
-    """What stage 2 is for the plan of memory; `networks` on ``meta``."""
-    return demand.Case(
-        networks=networks,
-        width=task.width,
-        height=task.height,
-        window=task.window,
-        decode_chunk=task.decode_chunk,
-        kind=kind,
-    )
-
-
 def cards(outline: PairNetwork, networks: Networks, task: Task) -> list[dict[str, Any]]:
     """For cards of common sizes of which nothing else takes any memory, what each stage would do."""
     dtype = next(outline.parameters()).dtype
@@ -163,7 +149,7 @@ def cards(outline: PairNetwork, networks: Networks, task: Task) -> list[dict[str
         for batch in pair_memory.BATCHES
     }
     found: list[dict[str, Any]] = []
-    for card in counting.cards(case(networks, task)):
+    for card in counting.cards(counting.case(networks, task)):
         fitting = [batch for batch in pair_memory.BATCHES if needed[batch] <= card.gigabytes * 1e9]
         size = needed[fitting[0] if fitting else pair_memory.BATCHES[-1]]
         first = MatchingCard(gigabytes=card.gigabytes, pairs=fitting[0] if fitting else None, needed_bytes=size)

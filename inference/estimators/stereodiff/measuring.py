@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from ..depthcrafter import meter, windows
 from ..depthcrafter.benchmark_clip import NOISE, Clip
-from ..depthcrafter.device import synchronise
 from ..depthcrafter.execution.plan import Plan
 from ..depthcrafter.meter import repeated
 from ..depthcrafter.networks import Networks, make_up
@@ -53,10 +51,7 @@ def measure_matching(
     """
     clip = _Matching(network, task, place, batch)
     tell("Stage 1: first pass")
-    start = time.perf_counter()
-    clip.first()
-    synchronise(place)
-    first = time.perf_counter() - start
+    first = meter.seconds_of(clip.first, place)
     seconds, peaks = {}, {}
     tell("Stage 1: encoding frames")
     seconds["encode"], peaks["encode"], states = repeated(clip.encode, task.repeats, place)
@@ -74,16 +69,13 @@ def measure_refining(networks: Networks, task: Task, place: torch.device, plan: 
     """Run stage 2 over a clip and measure it: `meter.figures` of the stages that `counting.refining` counts."""
     clip = _Refining(networks, task, place, plan)
     tell("Stage 2: first pass" + (", which compiles" if plan.compiled else ""))
-    start = time.perf_counter()
-    clip.first()
-    synchronise(place)
-    first = time.perf_counter() - start
+    first = meter.seconds_of(clip.first, place)
     seconds, peaks = {}, {}
     tell("Stage 2: CLIP")
     seconds["clip"], _, _ = repeated(clip.clip, task.repeats, place)
     tell("Stage 2: encoding the plate")
-    both, peaks["encode"], plate = repeated(clip.encode, task.repeats, place)
-    seconds["encode"] = max(both - seconds["clip"], 0.0)
+    seconds["encode"], _, _ = repeated(clip.autoencode, task.repeats, place)
+    _, peaks["encode"], plate = repeated(clip.encode, 1, place)
     tell("Stage 2: encoding the prior")
     seconds["prior"], peaks["prior"], prior = repeated(clip.encode_prior, task.repeats, place)
     tell("Stage 2: one step")
@@ -179,15 +171,7 @@ class _Refining(Clip):
     """Stage 2 over a clip, with random pictures and a random prior."""
 
     def __init__(self, networks: Networks, task: Task, place: torch.device, plan: Plan) -> None:
-        super().__init__(
-            networks,
-            place,
-            plan,
-            width=task.width,
-            height=task.height,
-            frames=task.frames,
-            decode_chunk=task.decode_chunk,
-        )
+        super().__init__(networks, task, place, plan)
         self._task = task
         self._maps = torch.rand(ENCODE_GRID, *task.picture[::-1], generator=self.generator)
         self._windows = windows.segments(task.frames, task.window, task.overlap)

@@ -72,7 +72,7 @@ def test_every_stage_is_measured_beside_the_stock_modules(tiny_file, capsys):
         took = report[who]["ms_per_frame"]
         assert list(took) == ["clip", "encode", "denoise", "decode", "all"]
         assert took["all"] == pytest.approx(sum(list(took.values())[:-1]))
-        assert min(took["clip"], took["denoise"], took["decode"]) > 0
+        assert min(took.values()) > 0
         assert report[who]["finite"]
         assert set(report[who]["peak_bytes"]) == {"encode", "denoise", "decode"}
         assert all(peak["reserved"] > report["program_bytes"] for peak in report[who]["peak_bytes"].values())

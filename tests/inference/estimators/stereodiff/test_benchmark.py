@@ -90,6 +90,7 @@ def test_every_part_of_both_stages_is_measured(tiny_file, capsys):
         took = stage["ms_per_frame"]
         assert set(took) == {*titles, "all"}
         assert took["all"] == pytest.approx(sum(took[row] for row in titles))
+        assert all(took[row] > 0 for row in titles if row != "pairs"), "which is what is left of two figures"
         assert stage["finite"] and set(stage["precisions"].values()) == {"float32"}
         assert set(stage["work"]) == set(titles) - {"align"}
         assert max(stage["planned_bytes"].values()) <= stage["free_bytes"]
