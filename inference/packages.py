@@ -30,6 +30,13 @@ _IMPORTED_AS = {
     "python-dateutil": "dateutil",
 }
 
+# What comes with figures and reports alone (PyYAML, Jinja2, matplotlib and what that needs): another version of these
+# makes no other depth.
+_NOT_OF_ESTIMATES = {
+    "contourpy", "cycler", "fonttools", "Jinja2", "kiwisolver", "MarkupSafe", "matplotlib", "pillow", "pyparsing",
+    "python-dateutil", "PyYAML",
+}  # fmt: skip
+
 
 def locked() -> dict[str, str]:
     """Name and version of every package of the light set that belongs to this platform."""
@@ -121,9 +128,10 @@ def is_on_top(module: str) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Name to version of what takes part in every estimate: Python, Fathom and the packages of the light set."""
+    """Name to version of what takes part in every estimate: Python, Fathom and packages of the light set."""
     found = {"python": ".".join(map(str, sys.version_info[:3])), "fathom": fathom_version()}
-    return found | {name: version for name in sorted(locked()) if (version := installed(name)) is not None}
+    names = sorted(set(locked()) - _NOT_OF_ESTIMATES)
+    return found | {name: version for name in names if (version := installed(name)) is not None}
 
 
 def fathom_version() -> str:

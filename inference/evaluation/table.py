@@ -15,6 +15,8 @@ from .ranking import average_ranks, ranks
 from .spectrum import mean_bands
 from .steady_measures import BY_BAND
 
+_APART = {"static": "Where nothing moves", "moving": "Where something moves"}
+
 Values = Mapping[str, Mapping[str, float | None]]
 """By region and metric, as `metrics.summary` gives them."""
 
@@ -128,20 +130,22 @@ def markdown(
     """
     parts = [f"## {title}"] if title else []
     parts.append(_as_markdown(grid(outcomes, metrics)))
-    if any(_value(each, name, "moving") is not None for each in outcomes for name in metrics):
-        own = [name for name in metrics if any(_value(each, name, "moving") is not None for each in outcomes)]
-        for region, heading in (("static", "Where nothing moves"), ("moving", "Where something moves")):
+    own = [name for name in metrics if any(_value(each, name, "moving") is not None for each in outcomes)]
+    if own:
+        for region, heading in _APART.items():
             parts += [f"### {heading}", _as_markdown(grid(outcomes, own, region))]
         if reference:
             parts += _leads(outcomes, own, reference)
     if any(each.failure for each in outcomes) or by_clip:
         parts += ["### By clip", clips_as_markdown(outcomes, metrics)]
+        for region, heading in _APART.items() if own else ():
+            parts += [f"### {heading}, by clip", clips_as_markdown(outcomes, own, region)]
     by_band = bands_as_markdown(outcomes)
     parts += [by_band] if by_band else []
     return "\n\n".join(parts) + "\n"
 
 
-def clips_as_markdown(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> str:
+def clips_as_markdown(outcomes: Sequence[Outcome], metrics: Sequence[str], region: str = "all") -> str:
     """Every clip's figures, a line an estimator: means over the runs that were measured."""
     lines = [["Set", "Clip", "Estimator", *(METRIC[metric].label for metric in metrics)]]
     lines.append(["---"] * 3 + ["---:"] * len(metrics))
@@ -151,7 +155,7 @@ def clips_as_markdown(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> st
         own = [each for each in outcomes if (each.set, each.clip, each.estimator) == (name, clip, estimator)]
         words = []
         for metric in metrics:
-            known = [value for each in own if (value := _value(each, metric, "all")) is not None]
+            known = [value for each in own if (value := _value(each, metric, region)) is not None]
             words.append(f"{np.mean(known):.4f}" if known else "–")
         lines.append([name, clip, estimator, *words])
     return _lines(lines)

@@ -73,7 +73,7 @@ def test_what_makes_no_sense_is_a_sentence(written, text, words):
 
 def test_an_unknown_suite_or_set_is_a_sentence(tmp_path):
     with pytest.raises(
-        SuiteError, match="There is no suite nothing; give a YAML file, or one of depthcrafter-figure-6"
+        SuiteError, match="There is no suite nothing; give a YAML file, or one of benchmark, depthcrafter-figure-6"
     ):
         load("nothing")
     with pytest.raises(SuiteError, match="has no set Bonn; it has long"):

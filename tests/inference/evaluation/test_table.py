@@ -72,6 +72,9 @@ def test_regions_have_tables_where_something_moves_and_leads_by_region():
         outcome("two", "A", "still", 0.2),
     ]
     assert grid(own, SHOWN, "moving").rows["one"][0].mean == 0.4, "a clip in which nothing moves does not count"
+    by_clip = markdown(own, SHOWN, by_clip=True)
+    lines = by_clip[by_clip.index("### Where something moves, by clip") :].splitlines()
+    assert "| A | a | one | 0.4000 | 0.6000 |" in lines and "| A | still | one | – | – |" in lines
     text = markdown(own, SHOWN, reference="one")
     assert "### Where something moves" in text and "### one minus two" in text
     assert "| A | moving | -0.2000 | +0.2000 |" in text and "| A | overall | -0.0500 | +0.0500 |" in text
