@@ -10,6 +10,7 @@
     reference: StereoDiff         # also tables of its lead over each other, by region
     bands: true                   # also tables of the errors by frequency
     by_clip: true                 # also a table of all clips (there is one anyway where a figure is missing)
+    flat: true                    # also a row of what one depth for all of a shot would score: knowing nothing
     work: somewhere               # clips and estimates are kept here (default: the suite's name, beside it)
     sets:
       - name: Bonn
@@ -44,6 +45,8 @@ from typing import Any
 from .. import records
 from . import metrics, protocols
 
+FLAT = "one depth for a shot"
+"""How tables call the row of `Suite.flat`."""
 SHIPPED = Path(__file__).resolve().parent / "suites"
 
 
@@ -89,6 +92,7 @@ class Suite:
     reference: str = ""
     bands: bool = False
     by_clip: bool = False
+    flat: bool = False
     work: str = ""
     file: str = ""
 
@@ -167,7 +171,7 @@ def _checked(suite: Suite) -> Suite:
         raise SuiteError(f"{where} asks for {suite.runs} runs; ask for 1 or more.")
     for what, names in (
         ("set", [each.name for each in suite.sets]),
-        ("estimator", [each.name for each in suite.estimators]),
+        ("estimator", [each.name for each in suite.estimators] + [FLAT] * suite.flat),
     ):
         _check_names(where, what, names)
     _one_of(where, "protocol", suite.protocol, protocols.NAMES)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .. import depth_sequence, events, exit_codes
 from ..depth_sequence import DepthSequence, DepthSequenceError
@@ -17,9 +21,9 @@ from ..run.parameters import resolve
 from . import layouts, prepare, protocols, steady_measures
 from .comparison import Comparison, compare
 from .masks import with_masks
-from .metrics import MetricsError
+from .metrics import MetricsError, frame_scores, summary
 from .protocols import Protocol
-from .suite import Contender, DataSet, Suite, SuiteError, slug
+from .suite import FLAT, Contender, DataSet, Suite, SuiteError, slug
 from .table import Outcome, by_frame
 from .truth import Truth
 
@@ -96,7 +100,29 @@ def run(
                 again = f", run {number + 1} of {suite.runs}" if suite.runs > 1 else ""
                 tell(f"{contender.name} on {clip.set.name}, {clip.truth.name}{again}")
                 measured.append(_measured(task, contender, clip, number))
-    return measured
+    return measured + (_flat(measured) if suite.flat else [])
+
+
+def _flat(measured: list[Measured]) -> list[Measured]:
+    """What one depth for all of a shot scores, on each clip that was measured and in the same shots and frames."""
+    widest: dict[tuple[str, str], Comparison] = {}
+    for each in measured:
+        key, own = (each.outcome.set, each.outcome.clip), each.comparison
+        if own is not None and (key not in widest or len(own.without_estimate) < len(widest[key].without_estimate)):
+            widest[key] = own
+    rows = []
+    for (name, clip), like in widest.items():
+        found = [
+            frame_scores(partial(_same, like.truth), like.truth, like.protocol, frames=part.scores.frames)
+            for part in like.parts
+        ]
+        outcome = Outcome(estimator=FLAT, set=name, clip=clip, values=summary(found, like.protocol.average))
+        rows.append(Measured(outcome=outcome, comparison=None))
+    return rows
+
+
+def _same(truth: Truth, index: int) -> NDArray[np.floating]:
+    return np.ones(truth.depth(index).shape)
 
 
 def _clips(suite: Suite, each: DataSet, tell: Callable[[str], None]) -> Iterator[_Clip]:

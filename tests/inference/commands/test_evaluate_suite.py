@@ -116,3 +116,19 @@ def test_missing_clips_and_parameters_are_said_before_any_work(worker, benchmark
     done = worker("evaluate", "--suite", write_suite(benchmark, parameters="{colour: red}"))
     assert done.returncode == 2 and "has no parameter 'colour'" in done.stderr
     assert not list(benchmark.rglob("depth.json"))
+
+
+def test_a_row_says_what_one_depth_for_all_of_a_shot_would_score(worker, benchmark):
+    suite = write_suite(benchmark, "flat: true\nmetrics: [absolute_relative, delta1, flicker]\n")
+    done = worker("evaluate", "--suite", suite, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["estimator"]: row["values"] for row in json.loads(done.stdout)["table"]}
+    depth = 1 / np.mean(1 / np.stack(DEPTHS))  # least squares of inverse depth; both clips differ by a scale alone
+    expected = np.mean(np.abs(depth - np.stack(DEPTHS)) / np.stack(DEPTHS))
+    error, _, flicker = (value["mean"] for value in rows["one depth for a shot"])
+    assert error == pytest.approx(expected, rel=1e-3) and flicker is None
+    assert rows["means"][0]["mean"] < error
+    refused = write_suite(benchmark, "flat: true\n", parameters="{refused: -1}")
+    refused.write_text(refused.read_text().replace("mode: b, refused: -2", "mode: b, refused: -1"))
+    done = worker("evaluate", "--suite", refused)
+    assert "one depth" not in done.stdout, "what nothing was measured on has nothing to be compared with"
