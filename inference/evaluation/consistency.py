@@ -1,6 +1,6 @@
 """Whether a place that stands still has one position in space, seen from frame after frame.
 
-As StereoDiff measures it (Liang et al., section 4.6, after Luo et al., Consistent Video Depth Estimation): the
+As StereoDiff measures it (Li et al., section 4.6, after Luo et al., Consistent Video Depth Estimation): the
 estimated depth of a frame is lifted to points by the true calibration, carried by the true camera path to a later
 frame, and compared with the points lifted there, along optical flow and only where nothing moves. The mean Euclidean
 distance between frames 10 apart is its table 8; the mean relative difference of Z between neighbours is the warp

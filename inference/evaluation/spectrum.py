@@ -1,6 +1,6 @@
 """Errors over time by frequency: which part of them lasts through a shot, and which flickers.
 
-The discrete Fourier transform of a sequence of one error a frame (Liang et al., StereoDiff, equations 2 and 3), grouped
+The discrete Fourier transform of a sequence of one error a frame (Li et al., StereoDiff, equations 2 and 3), grouped
 into bands that double in width (its tables 2 and 3 have 11 of them for shots of up to 580 frames and 9 for up to 251).
 The paper does not say where the bands end; F0 = {0}, F1 = {1} and Fm = {k : 2^(m-2) < k <= 2^(m-1)} for k <= T/2, with
 both signs of a frequency in its band, give these very numbers and are what is used here. A band's value is that of the
