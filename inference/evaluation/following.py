@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import optical_flow
+from . import loops, optical_flow
 from .alignment import MetricsError
 from .optical_flow import Link, at, positions
 from .still_parts import Lacking, still_part
@@ -152,8 +152,8 @@ def _elsewhere(here: Frame, there: Frame, flow: NDArray[np.floating]) -> NDArray
     """Disparity of another frame where flow leads from this one's pixels; NaN at edges, unless nothing moves."""
     y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float64)
     values = sampled(_own(there), x + flow[..., 0], y + flow[..., 1])
-    smooth = here.smooth & at(there.smooth, *positions(flow))
-    return np.where(smooth | (np.hypot(flow[..., 0], flow[..., 1]) <= _MOVES), values, np.nan)
+    loops.keep_smooth(here.smooth, there.smooth, flow, _MOVES, values)
+    return values
 
 
 def _mean(values: NDArray[np.float64], chosen: NDArray[np.bool_]) -> Change:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from . import loops
 from .warping import sampled
 
 SMALLEST = 12
@@ -72,17 +73,17 @@ def agreeing(forth: NDArray[np.float32], back: NDArray[np.float32]) -> NDArray[n
     """Where following `forth` and then `back` leads to where it began [H, W]."""
     u, v = positions(forth)
     returned = cv2.remap(back, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=_OUTSIDE)
-    missed = np.sum((forth + returned) ** 2, axis=-1)
-    return missed < _RELATIVE * np.sum(forth**2 + returned**2, axis=-1) + _ABSOLUTE
+    found = np.empty(forth.shape[:2], bool)
+    loops.agreeing(forth, returned, _RELATIVE, _ABSOLUTE, found)
+    return found
 
 
 def positions(flow: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Column and row [H, W] to which flow leads from each pixel; far outside where it is not finite."""
     height, width = flow.shape[:2]
-    y, x = np.mgrid[:height, :width]
-    known = np.isfinite(flow).all(axis=-1)
-    u, v = (np.where(known, at + flow[..., axis], -_OUTSIDE[0]) for axis, at in enumerate((x, y)))
-    return u.astype(np.float32), v.astype(np.float32)
+    u, v = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    loops.followed(np.ascontiguousarray(flow), u, v)
+    return u, v
 
 
 def at(mask: NDArray[np.bool_], u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.bool_]:

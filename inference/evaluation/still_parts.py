@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from . import loops
 from .optical_flow import Link, at, positions
 
 _CLOSE = 0.5  # pixels; measured flow is seldom better, and what moves slowly is seldom farther
@@ -89,14 +90,9 @@ def _off_lines(
     matrix: NDArray[np.float64], points: NDArray[np.float64], onward: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Sampson distance in pixels of pairs of points [N, 2] from a fundamental matrix."""
-    ahead, behind = _homogeneous(points) @ matrix.T, _homogeneous(onward) @ matrix
-    product = np.einsum("ij,ij->i", _homogeneous(onward), ahead)
-    slope = ahead[:, 0] ** 2 + ahead[:, 1] ** 2 + behind[:, 0] ** 2 + behind[:, 1] ** 2
-    return np.abs(product) / np.sqrt(np.maximum(slope, 1e-30))
-
-
-def _homogeneous(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.column_stack([points, np.ones(len(points))])
+    found = np.empty(len(points), np.float64)
+    loops.off_lines(np.ascontiguousarray(matrix), points, onward, found)
+    return found
 
 
 def _textured(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:

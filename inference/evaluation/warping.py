@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from . import loops
+
 
 def lift(
     depth: NDArray[np.floating],
@@ -38,14 +40,11 @@ _NO_WEIGHT = 1e-3  # of a pixel, below which it need not be looked at
 
 def sampled(values: NDArray[np.floating], u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float64]:
     """A map at columns `u` and rows `v`, bilinear in float64; NaN where one of the pixels around is NaN or outside."""
-    inside, corners = _corners(values.shape, u, v)
-    flat, clean = values.ravel(), bool(np.isfinite(values).all())
-    found = np.zeros(np.shape(inside), np.float64)
-    for index, weight in corners:
-        value = flat.take(index)
-        found += weight * (value if clean else np.where(weight > 0, value, 0.0))  # without weight, NaN does not count
-    found[~inside] = np.nan
-    return found
+    known = np.ascontiguousarray(values, None if values.dtype in (np.float32, np.float64) else np.float64)
+    columns, rows = (np.ascontiguousarray(at, np.float64) for at in np.broadcast_arrays(u, v))
+    found = np.empty(columns.size, np.float64)
+    loops.bilinear(known, columns.ravel(), rows.ravel(), found)
+    return found.reshape(np.shape(u))
 
 
 def bounds_of_sampled(
