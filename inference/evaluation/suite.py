@@ -26,6 +26,7 @@
         estimator: stereodiff
         parameters: {reach: 3}
         size: 768                 # another than the set's
+        camera: lens              # it is told the true lens, or the whole "path" (default: unknown)
       - name: elsewhere           # depth sequences that are there already, made of the prepared clips
         depth: /made/{set}/{clip}
 
@@ -43,7 +44,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import records
-from . import metrics, protocols
+from . import known_camera, metrics, protocols
 
 FLAT = "one depth for a shot"
 """How tables call the row of `Suite.flat`."""
@@ -76,6 +77,7 @@ class Contender:
     estimator: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     size: int | None = None
+    camera: str = "unknown"
     depth: str = ""
 
 
@@ -190,6 +192,9 @@ def _checked(suite: Suite) -> Suite:
             raise SuiteError(
                 f"{where} must give {contender.name} either an estimator or depth sequences; give one of them."
             )
+        _one_of(where, f"camera of {contender.name}", contender.camera, known_camera.KINDS)
+        if contender.depth and contender.camera != "unknown":
+            raise SuiteError(f"{where}: {contender.name} is depth that was made before; leave its camera out.")
     return suite
 
 

@@ -15,11 +15,12 @@ from .. import depth_sequence, events, exit_codes
 from ..depth_sequence import DepthSequence, DepthSequenceError
 from ..estimators import registry
 from ..faults import Failure
-from ..job import Job
+from ..job import Job, frame_number
 from ..media.source import describe
 from ..run.parameters import resolve
 from . import layouts, prepare, protocols, steady_measures
 from .comparison import Comparison, compare
+from .known_camera import known_camera
 from .masks import with_masks
 from .metrics import MetricsError, frame_scores, summary
 from .protocols import Protocol
@@ -190,12 +191,15 @@ def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tu
     folder = suite.work_folder / "estimates" / slug(contender.name) / f"run{number}"
     folder = folder / slug(clip.set.name) / slug(clip.truth.name)
     folder.mkdir(parents=True, exist_ok=True)
+    source = describe(clip.pictures)
+    applied = protocols.applied(clip.truth, clip.protocol)
     job = Job(
-        source=describe(clip.pictures),
+        source=source,
         output=str(folder.absolute()),
         estimator=contender.estimator,
         parameters=contender.parameters,
         size=contender.size or clip.set.size,
+        camera=known_camera(applied, contender.camera, first_frame=frame_number(source.files[0])),
         seed=number,
     )
     try:

@@ -132,3 +132,19 @@ def test_a_row_says_what_one_depth_for_all_of_a_shot_would_score(worker, benchma
     refused.write_text(refused.read_text().replace("mode: b, refused: -2", "mode: b, refused: -1"))
     done = worker("evaluate", "--suite", refused)
     assert "one depth" not in done.stdout, "what nothing was measured on has nothing to be compared with"
+
+
+def test_estimators_are_told_the_true_camera_where_the_suite_says_so(worker, benchmark):
+    """As known to the job: another camera is another job, and what the truth lacks cannot be told."""
+    suite = write_suite(benchmark)
+    assert worker("evaluate", "--suite", suite).returncode == 0
+    made = {path: path.stat().st_mtime_ns for path in (benchmark / "suite-work").rglob("depth.json")}
+    suite.write_text(suite.read_text().replace("refused: -2}}", "refused: -2}, camera: path}"))
+    assert worker("evaluate", "--suite", suite).returncode == 0
+    assert len(made) == 4 and all(path.stat().st_mtime_ns > before for path, before in made.items())
+    camera = benchmark / "truth" / "near" / "camera.json"
+    facts = json.loads(camera.read_text())
+    facts["frames"][2]["c2w_opencv"] = None
+    camera.write_text(json.dumps(facts))
+    done = worker("evaluate", "--suite", suite)
+    assert done.returncode == 0 and "has no pose at 1 of its frames; ask for the lens alone" in done.stderr

@@ -62,6 +62,8 @@ def test_the_command_line_says_where_sets_lie_and_where_work_is_kept(tmp_path, m
         (GOOD.replace("truth: truth", "truth: t, layout: tum"), "layout of mine must be one of folder, sintel"),
         (GOOD.replace("estimator: parallax}", "estimator: parallax, depth: x}"), "either an estimator or depth"),
         (GOOD.replace("name: parallax, estimator: parallax", "name: parallax"), "either an estimator or depth"),
+        (GOOD.replace("estimator: parallax}", "estimator: parallax, camera: red}"), "one of unknown, lens, path"),
+        (GOOD.replace("estimator: parallax}", "depth: x, camera: lens}"), "leave its camera out"),
         (GOOD + "  - {name: parallax, estimator: parallax}", "names the estimator parallax twice"),
         (GOOD + "  - {name: 'parallax?', estimator: parallax}", "parallax and parallax\\? would be kept in one folder"),
     ],
