@@ -1,8 +1,8 @@
 """The main job from a clip to pictures: ``python3 dev.py demo [--clip CLIP]``.
 
-Estimates the clip's depth by the operator that an artist clicks, builds camera, depth mesh, fog and compositing by
-theirs, and leaves pictures of all in ``demo-output/``. The clip is by default one that the project renders itself,
-whose true depth is known.
+Estimates the clip's depth by the operator that an artist clicks, measures it, builds camera, depth mesh, fog and
+compositing by the operators for those, and leaves pictures of all in ``demo-output/``. The clip is by default one that
+the project renders itself, whose true depth is known; of any other it is measured how still the depth holds.
 """
 
 from __future__ import annotations
@@ -51,19 +51,22 @@ def main() -> int:
     result = estimate.estimate(clip, folder, options)
     if result is None:
         return 1
-    figures = _evaluate(result.folder, truth) if truth else None
     sheet = gallery.make(result, folder, truth=truth, focal_length=options.focal_length)
-    if figures:
-        (folder / "accuracy.txt").write_text(figures, encoding="utf-8")
-        print(f"\nAgainst the true depth:\n{figures}")
-    print(f"\nThe whole demo took {time.monotonic() - started:.0f} s.")
-    print(f"Look at {os.path.relpath(sheet)}; everything else is beside it, scene.blend to open in Blender included.")
+    figures = _evaluate(result.folder, truth, folder / "report")
+    (folder / ("accuracy.txt" if truth else "steadiness.txt")).write_text(figures, encoding="utf-8")
+    print("\nAgainst the true depth:" if truth else "\nHow still the depth holds, in percent of its spread:")
+    print(figures)
+    print(f"The whole demo took {time.monotonic() - started:.0f} s.")
+    print(f"Look at {os.path.relpath(sheet)}, and at report/index.html beside it for how good the depth is; there is")
+    print("scene.blend as well, to open in Blender.")
     return 0
 
 
-def _evaluate(depth: Path, truth: Path) -> str:
-    """What the worker's own evaluation says."""
-    command = [os.environ["FATHOM_PYTHON"], "-m", "inference", "evaluate", str(depth), "--truth", str(truth)]
+def _evaluate(depth: Path, truth: Path | None, report: Path) -> str:
+    """What the worker's own evaluation prints; its report comes into a folder."""
+    print("Measuring the depth", flush=True)
+    command = [os.environ["FATHOM_PYTHON"], "-m", "inference", "evaluate", str(depth), "--report", str(report)]
+    command += ["--truth", str(truth)] if truth else []
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"the evaluation failed: {done.stderr.strip()}")
