@@ -44,8 +44,9 @@ class Alignment:
     farthest: float = PLAIN.farthest
 
     def depth(self, disparity: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Z in metres, clipped to what is measured; NaN where the disparity is no number."""
-        inverse = self.scale * np.asarray(disparity, np.float64) + self.shift
+        """Z in metres, clipped to what is measured; NaN where the disparity is no finite number."""
+        values = np.asarray(disparity, np.float64)
+        inverse = self.scale * np.where(np.isfinite(values), values, np.nan) + self.shift
         return np.clip(1 / np.maximum(inverse, 1 / self.farthest), self.nearest, self.farthest)
 
 

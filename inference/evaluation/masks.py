@@ -1,8 +1,9 @@
 """Masks of what moves, for truth that comes without: static and dynamic regions apart (StereoDiff, Tables 4 and 5).
 
 A folder with one folder a clip, of the clip's name, or for a single clip the pictures themselves. The pictures are
-white (above 127) where something moves on its own. They belong to the clip's pictures of the same name, or, where
-names differ, in their order: either one for each frame with truth, or one for each picture of the clip.
+white where something moves on its own, of any size, and black or transparent elsewhere. They belong to the clip's
+pictures of the same name, or, where names differ, in their order: either one for each frame with truth, or one for each
+picture of the clip.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..media.mattes import matte
 from .layouts.files import by_stem, pictures
-from .truth import Truth, TruthError, read_image
+from .truth import Truth, TruthError
 
 
 def with_masks(truth: Truth, folder: Path) -> Truth:
@@ -35,11 +36,8 @@ def with_masks(truth: Truth, folder: Path) -> Truth:
     chosen = _matched(truth, files)
 
     def moving(index: int) -> NDArray[np.bool_]:
-        mask = read_image(chosen[index], cv2.IMREAD_GRAYSCALE) > 127
         height, width = truth.depth(index).shape
-        if mask.shape == (height, width):
-            return mask
-        return cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+        return matte(chosen[index], (width, height))
 
     return replace(truth, read_moving=moving)
 

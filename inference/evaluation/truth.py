@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..media.stills import cut_short
+
 DepthReader = Callable[[int], NDArray[np.float32]]
 MaskReader = Callable[[int], NDArray[np.bool_]]
 PictureReader = Callable[[int], "NDArray[np.uint8] | None"]
@@ -136,7 +138,13 @@ def read_image(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
     TruthError
         It is missing or broken.
     """
-    picture = cv2.imread(str(path), flags)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TruthError(f"{path} cannot be read ({error.strerror}); restore the file.") from error
+    if cut_short(data):
+        raise TruthError(f"{path} is cut short; restore the file.")
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if picture is None:
         raise TruthError(f"{path} is no readable picture; restore the file.")
     return picture

@@ -34,8 +34,21 @@ class Mattes:
         ClipError
             The picture cannot be read.
         """
-        picture = pixels.as_float(stills.read(self.files[index])).mean(axis=2)
-        return cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA) >= 0.5
+        return matte(self.files[index], (self.width, self.height))
+
+
+def matte(path: str | Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """One matte at a size (width, height): bool [H, W], True where at least half of the pixel is white.
+
+    What is transparent is black.
+
+    Raises
+    ------
+    ClipError
+        The picture cannot be read.
+    """
+    picture = pixels.as_float(stills.read(path, over_black=True)).mean(axis=2)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA) >= 0.5, bool)
 
 
 def mattes(folder: str | Path, first: int, last: int, size: tuple[int, int]) -> Mattes:

@@ -21,13 +21,20 @@ EXTENSIONS = OPENCV | FFMPEG | {".exr"}
 _COPY = "render or copy the frame again"
 
 
-def read(path: str | Path) -> NDArray[np.float32 | np.uint8 | np.uint16]:
+def read(path: str | Path, *, over_black: bool = False) -> NDArray[np.float32 | np.uint8 | np.uint16]:
     """Read a picture.
+
+    Parameters
+    ----------
+    path : path
+    over_black : bool
+        Whether what a PNG or TIFF of 8 or 16 bits has transparent is shown before black, as a matte is to be taken.
+        False: alpha is left out.
 
     Returns
     -------
     [H, W, 3] uint8, uint16 or float32
-        RGB as stored, in the file's own encoding; alpha is left out, grey is repeated.
+        RGB as stored, in the file's own encoding; grey is repeated.
 
     Raises
     ------
@@ -41,7 +48,7 @@ def read(path: str | Path) -> NDArray[np.float32 | np.uint8 | np.uint16]:
         return _exr(path)
     if suffix in FFMPEG:
         return _ffmpeg(path)
-    if _cut_short(data):
+    if cut_short(data):
         raise ClipError(f"{path} is cut short", _COPY)
     # Decoding from memory, since OpenCV cannot open every file name on every platform.
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -55,6 +62,9 @@ def read(path: str | Path) -> NDArray[np.float32 | np.uint8 | np.uint16]:
         )
     if picture.ndim == 2 or picture.shape[2] == 1:
         return np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
+    if over_black and picture.shape[2] in {2, 4} and picture.dtype != np.float32:
+        covered = picture[..., -1:].astype(np.float32) / np.iinfo(picture.dtype).max
+        picture = np.round(picture * covered).astype(picture.dtype)
     if picture.shape[2] == 2:  # grey and alpha
         return np.repeat(picture[..., :1], 3, axis=2)
     return np.ascontiguousarray(picture[..., 2::-1])
@@ -72,7 +82,7 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-def _cut_short(data: bytes) -> bool:
+def cut_short(data: bytes) -> bool:
     """Whether a PNG or JPEG lacks its end; their libraries fill in what is missing without an error."""
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data[-4096:]

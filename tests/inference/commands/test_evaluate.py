@@ -165,7 +165,10 @@ def test_what_was_left_out_is_told_beside_the_figures(worker, folders):
     assert len(facts["by_frame"]["all"]["absolute_relative"]) == 2
 
 
-def _resize(truth, size):
+def _resize(truth, size, *, camera=True):
+    if camera:
+        facts = json.loads((truth / "camera.json").read_text())
+        (truth / "camera.json").write_text(json.dumps({**facts, "width": size[0], "height": size[1]}))
     for path in (truth / "depth").iterdir():
         cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path), -1), size, interpolation=cv2.INTER_NEAREST))
 
@@ -179,6 +182,7 @@ def _blank(truth):
     ("spoil", "words"),
     [
         (lambda truth: _resize(truth, (24, 32)), "32 x 24 pixels and the truth 24 x 32"),
+        (lambda truth: _resize(truth, (64, 48), camera=False), "is 64 x 48 pixels and the clip's depth 32 x 24"),
         (_blank, "has no depth between 0.001 and 80.0 m"),
     ],
 )

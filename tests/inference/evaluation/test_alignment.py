@@ -66,8 +66,8 @@ def test_limits_are_the_protocols():
 
 def test_depth_stays_inside_the_limits():
     found = align(lambda i: 1 / DEPTHS[i], truth_of(DEPTHS), range(3), Protocol(farthest=5.0))
-    depth = found.depth(np.array([-1.0, 0.0, 1 / 3, 1e9, np.nan]))
-    np.testing.assert_allclose(depth, [5, 5, 3, 1e-3, np.nan], rtol=1e-6)
+    depth = found.depth(np.array([-1.0, 0.0, 1 / 3, 1e9, np.nan, np.inf, -np.inf]))
+    np.testing.assert_allclose(depth, [5, 5, 3, 1e-3, np.nan, np.nan, np.nan], rtol=1e-6)
 
 
 def test_maps_are_brought_to_the_truths_size_as_the_protocol_says():

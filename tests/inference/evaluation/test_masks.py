@@ -11,6 +11,7 @@ from truth_maker import truth_of
 from inference.evaluation.masks import with_masks
 from inference.evaluation.protocols import Protocol, applied
 from inference.evaluation.truth import TruthError
+from inference.media.errors import ClipError
 
 DEPTHS = np.ones((3, 4, 6))
 
@@ -50,6 +51,32 @@ def test_masks_of_another_size_are_brought_to_the_depths(tmp_path):
     write(tmp_path / "clip", ["0", "1", "2"], size=(12, 8))
     truth = with_masks(truth_of(DEPTHS), tmp_path)
     assert truth.moving(2).shape == (4, 6) and columns(truth) == [0, 1, 2]
+
+
+def test_what_is_transparent_does_not_move(tmp_path):
+    (tmp_path / "clip").mkdir()
+    for index in range(3):
+        mask = np.full((4, 6, 4), 255, np.uint8)
+        mask[:, index:, 3] = 100  # less than half
+        cv2.imwrite(str(tmp_path / "clip" / f"{index}.png"), mask)
+    assert columns(with_masks(truth_of(DEPTHS), tmp_path)) == [0, 1, 2]
+
+
+def test_masks_of_16_bits_are_white_from_the_middle_on(tmp_path):
+    (tmp_path / "clip").mkdir()
+    for index in range(3):
+        cv2.imwrite(
+            str(tmp_path / "clip" / f"{index}.png"), np.array([[40000] * index + [30000] * (6 - index)] * 4, "u2")
+        )
+    assert columns(with_masks(truth_of(DEPTHS), tmp_path)) == [0, 1, 2]
+
+
+def test_a_mask_that_is_cut_short_is_a_sentence(tmp_path):
+    write(tmp_path / "clip", ["0", "1", "2"])
+    path = tmp_path / "clip" / "1.png"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ClipError, match=r"1\.png is cut short"):
+        with_masks(truth_of(DEPTHS), tmp_path).moving(1)
 
 
 def test_a_protocol_takes_their_frames_too(tmp_path):

@@ -78,6 +78,9 @@ def test_flicker_is_zero_for_the_truth_and_the_change_for_a_jump(tmp_path):
     jump = [exact[0], exact[1] / 1.1, exact[2]]
     scores = score(lambda i: jump[i], truth)
     assert 0.05 < scores.flicker < 0.15
+    holes = [frame.copy() for frame in exact]
+    holes[1][10], holes[1][11], holes[1][12, 3] = np.inf, -np.inf, np.nan
+    assert score(lambda i: holes[i], truth).flicker < 1e-3, "what is no number is left out"
 
 
 def test_moving_pixels_are_told_apart_and_left_out_of_flicker(tmp_path):

@@ -1,5 +1,8 @@
 """The project's own layout: rgb, depth, dynamic, flow and camera.json."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 from truth_maker import HEIGHT, WIDTH, write_truth
@@ -76,3 +79,64 @@ def test_a_missing_flow_file_is_named(tmp_path):
     (tmp_path / "flow" / "00001.exr").unlink()
     with pytest.raises(ClipError, match=r"00001\.exr"):
         truth.flow(1)
+
+
+def test_masks_of_another_size_are_brought_to_the_depths(tmp_path):
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[:, :8] = True
+    truth = write_truth(tmp_path, WALLS, [None] * 3, moving=[np.kron(mask, np.ones((2, 2), bool))] * 3)
+    np.testing.assert_array_equal(truth.moving(1), mask)
+
+
+def test_numbers_that_say_that_files_belong_to_other_frames_are_refused(tmp_path):
+    write_truth(tmp_path, WALLS, [None] * 3, rgb=True)
+    for index in (2, 1, 0):  # counted from 1: that is no mistake
+        (tmp_path / "rgb" / f"{index:05d}.png").rename(tmp_path / "rgb" / f"{index + 1:05d}.png")
+    assert open_truth(tmp_path).rgb(0).name == "00001.png"
+    (tmp_path / "rgb" / "00003.png").rename(tmp_path / "rgb" / "00004.png")  # one lacks a picture, another its depth
+    with pytest.raises(TruthError, match=r"rgb/00004\.png where depth/00002\.png is"):
+        open_truth(tmp_path)
+
+
+def test_depth_and_flow_of_another_size_than_the_cameras_are_named(tmp_path):
+    flows = [np.zeros((HEIGHT, WIDTH, 2)), np.zeros((HEIGHT // 2, WIDTH // 2, 2))]
+    truth = write_truth(tmp_path, WALLS, [None] * 3, flows=flows)
+    assert truth.flow(0).shape == (HEIGHT, WIDTH, 2)
+    with pytest.raises(TruthError, match=rf"00001\.exr is 16 x 12 pixels and the clip's depth {WIDTH} x {HEIGHT}"):
+        truth.flow(1)
+    cv2.imwrite(str(tmp_path / "depth" / "00001.png"), np.full((HEIGHT, 2 * WIDTH), 2000, np.uint16))
+    with pytest.raises(TruthError, match=r"00001\.png is 64 x 24 pixels"):
+        truth.depth(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda camera: camera.pop("fx"), "lacks 'fx'"),
+        (lambda camera: camera.update(fx=0), "calibration that is 0 or no number"),
+        (lambda camera: camera.update(cy=float("nan")), "calibration that is 0 or no number"),
+        (lambda camera: camera["frames"][1].update(c2w_opencv=[[0.0] * 4] * 4), "matrix for frame 1; write null"),
+        (lambda camera: camera["frames"][1].update(c2w_opencv=[[float("inf")] * 4] * 4), "matrix for frame 1"),
+        (lambda camera: camera["frames"][1].update(c2w_opencv=[[1, 2], [3, 4]]), "something else than a camera"),
+        (lambda camera: camera.update(frames=3), "something else than a camera"),
+    ],
+)
+def test_a_camera_that_cannot_be_one_is_a_sentence(tmp_path, change, words):
+    write_truth(tmp_path, WALLS, [np.eye(4)] * 3)
+    camera = json.loads((tmp_path / "camera.json").read_text())
+    change(camera)
+    (tmp_path / "camera.json").write_text(json.dumps(camera))
+    with pytest.raises(TruthError, match=words):
+        open_truth(tmp_path)
+
+
+def test_a_picture_that_is_cut_short_is_named_and_not_filled_in(tmp_path):
+    truth = write_truth(tmp_path, WALLS, [None] * 3, rgb=True)
+    path = tmp_path / "rgb" / "00001.jpg"
+    (tmp_path / "rgb" / "00001.png").unlink()
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
+    path.write_bytes(path.read_bytes()[:-100])
+    truth = open_truth(tmp_path)
+    with pytest.raises(TruthError, match=r"00001\.jpg is cut short"):
+        truth.picture(1)
+    assert truth.picture(0).shape == (HEIGHT, WIDTH, 3)
