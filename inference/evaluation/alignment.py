@@ -31,6 +31,10 @@ class MetricsError(ValueError):
     """Nothing can be measured; the message is one sentence with the cure."""
 
 
+class NothingMeasuredError(MetricsError):
+    """These frames have no pixel with both truth and an estimate; others may have."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
     """What brings disparity to inverse depth in 1/metres: ``scale * disparity + shift``.
@@ -67,8 +71,10 @@ def align(disparity: Disparity, truth: Truth, frames: Iterable[int], protocol: P
 
     Raises
     ------
-    MetricsError
+    NothingMeasuredError
         No pixel has a true depth, or none of those an estimate.
+    MetricsError
+        The estimate is of another picture.
     """
     count, means, spread, joint, largest, has_truth = 0, np.zeros(2), 0.0, 0.0, 0.0, False
     for frame in frames:
@@ -92,12 +98,12 @@ def align(disparity: Disparity, truth: Truth, frames: Iterable[int], protocol: P
         largest = max(largest, float(np.abs(x).max()))
         means, count = means + away * (len(x) / total), total
     if not has_truth:
-        raise MetricsError(
+        raise NothingMeasuredError(
             f"The truth of {truth.name} has no depth between {protocol.nearest} and {protocol.farthest} m; check its "
             "unit (millimetres)."
         )
     if not count:
-        raise MetricsError(
+        raise NothingMeasuredError(
             f"The estimate of {truth.name} has no number at any pixel with true depth; estimate the clip again."
         )
     scale = joint / spread if spread > count * (_CONSTANT * largest) ** 2 else 0.0

@@ -13,6 +13,7 @@ from ..depth_sequence import DepthSequence, disparity_name
 from ..job import frame_number
 from ..media.exr import read_map
 from . import protocols
+from .alignment import NothingMeasuredError
 from .metrics import Disparity, FrameScores, MetricsError, Scores, frame_scores, scores_of, summary
 from .protocols import PLAIN, Protocol
 from .truth import Truth
@@ -56,6 +57,8 @@ class Comparison:
         Source frames of the protocol that have truth and no estimate: not asked for, or refused.
     without_truth : int
         How many frames were estimated and have no truth to be measured by.
+    unmeasured : tuple of str
+        One sentence for each shot in which no pixel could be measured, beside others in which some could.
     """
 
     folder: Path
@@ -68,6 +71,7 @@ class Comparison:
     parts: tuple[Part, ...]
     without_estimate: tuple[int, ...]
     without_truth: int
+    unmeasured: tuple[str, ...] = ()
 
     def figures(self, part: Part) -> Scores:
         """A part's figures by themselves, over all its pixels or frames, and its flicker."""
@@ -87,6 +91,7 @@ class Comparison:
             )
         if self.without_truth:
             said.append(f"{_count(self.without_truth, 'frame')} of the estimate had no truth to be measured by.")
+        said += self.unmeasured
         scores = [part.scores for part in self.parts]
         holes = sum(int(each.without_estimate.sum()) for each in scores)
         if holes:
@@ -155,12 +160,19 @@ def compare(
         found = read_map(folder / disparity_name(frame))
         return found if whole is None else protocols.of_whole_picture(found, whole, protocol)
 
-    parts = []
+    parts: list[Part] = []
+    unmeasured: dict[str, NothingMeasuredError] = {}
     for shot in shots if protocol.align == "shot" else [range(min(places), max(places) + 1)]:
         own = [frame for frame in shot if frame in places]
-        if own:
+        if not own:
+            continue
+        try:
             scores = frame_scores(disparity, part, protocol, frames=[places[frame] for frame in own])
             parts.append(Part(first_frame=own[0], last_frame=own[-1], scores=scores))
+        except NothingMeasuredError as error:
+            unmeasured[f"Frames {own[0]}-{own[-1]} could not be measured: {error}"] = error
+    if unmeasured and not parts:
+        raise next(iter(unmeasured.values()))
     return Comparison(
         folder=folder,
         sequence=sequence,
@@ -172,6 +184,7 @@ def compare(
         parts=tuple(parts),
         without_estimate=tuple(sorted(set(places) - estimated)),
         without_truth=sum(len(shot) for shot in shots) - len(estimated),
+        unmeasured=tuple(unmeasured),
     )
 
 

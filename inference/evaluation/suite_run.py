@@ -16,6 +16,7 @@ from ..depth_sequence import DepthSequence, DepthSequenceError
 from ..estimators import registry
 from ..faults import Failure
 from ..job import Job, frame_number
+from ..media.errors import ClipError
 from ..media.source import describe
 from ..run.parameters import resolve
 from . import layouts, prepare, protocols, steady_measures
@@ -26,7 +27,7 @@ from .metrics import MetricsError, frame_scores, summary
 from .protocols import Protocol
 from .suite import FLAT, Contender, DataSet, Suite, SuiteError, slug
 from .table import Outcome, by_frame
-from .truth import Truth
+from .truth import Truth, TruthError
 
 Emit = Callable[[events.Event], None]
 
@@ -67,8 +68,8 @@ def run(
 ) -> list[Measured]:
     """Measure every estimator of a suite on every clip.
 
-    Estimators that refuse a clip, or find too little memory for it, are left without a figure there; the outcome says
-    why.
+    Estimators that refuse a clip, or find too little memory for it, are left without a figure there, and so are depth
+    and truth that cannot be read or measured; the outcome says why.
 
     Parameters
     ----------
@@ -158,13 +159,13 @@ def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Mea
     try:
         folder, sequence = _estimated(task, contender, clip, number)
         found = compare(folder, clip.truth, clip.protocol, prepared=True, sequence=sequence)
+        steady = steady_measures.measure(found, task.suite.metrics)
     except Failure as error:
         if error.code not in {exit_codes.REFUSED, exit_codes.FAILED}:
             raise
         return Measured(outcome=Outcome(**names, failure=str(error)), comparison=None)
-    except MetricsError as error:
+    except (MetricsError, TruthError, ClipError, DepthSequenceError) as error:  # the other clips are worth their table
         return Measured(outcome=Outcome(**names, failure=str(error)), comparison=None)
-    steady = steady_measures.measure(found, task.suite.metrics)
     values = found.values()
     values["all"] |= steady.values
     facts = {

@@ -1,6 +1,7 @@
 """Suites through the command line: clips prepared, estimates made once, tables printed."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -148,3 +149,29 @@ def test_estimators_are_told_the_true_camera_where_the_suite_says_so(worker, ben
     camera.write_text(json.dumps(facts))
     done = worker("evaluate", "--suite", suite)
     assert done.returncode == 0 and "has no pose at 1 of its frames; ask for the lens alone" in done.stderr
+
+
+def test_what_cannot_be_read_of_one_clip_leaves_the_others_figures(worker, benchmark):
+    """An estimate's broken map, depth that nobody made, and truth that is cut short."""
+    assert worker("evaluate", "--suite", write_suite(benchmark)).returncode == 0
+    estimates = benchmark / "suite-work" / "estimates"
+    map_ = estimates / "means" / "run0" / "ours" / "far" / "disparity.0002.exr"
+    map_.write_bytes(map_.read_bytes()[:200])
+    shutil.rmtree(estimates / "other" / "run0" / "ours" / "near")
+    told = (benchmark / "suite.yaml").read_text().split("estimators:")[0]
+    (benchmark / "made.yaml").write_text(
+        f"{told}estimators:\n"
+        '  - {name: means, depth: "suite-work/estimates/means/run{run}/{set}/{clip}"}\n'
+        '  - {name: other, depth: "suite-work/estimates/other/run{run}/{set}/{clip}"}\n'
+    )
+    done = worker("evaluate", "--suite", benchmark / "made.yaml", "--json")
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    clips = {(each["estimator"], each["clip"]): each for each in json.loads(done.stdout)["clips"]}
+    assert "disparity.0002.exr" in clips["means", "far"]["failure"]
+    assert "near holds no depth.json" in clips["other", "near"]["failure"]
+    assert clips["means", "near"]["values"] and clips["other", "far"]["values"]
+    depth = benchmark / "truth" / "far" / "depth" / "00003.png"
+    depth.write_bytes(depth.read_bytes()[:60])
+    done = worker("evaluate", "--suite", benchmark / "made.yaml", "--markdown")
+    assert done.returncode == 0 and "00003.png is cut short" in done.stderr
+    assert "| ours | far | other | – | – | – |" in done.stdout and "| ours | near | means | 0." in done.stdout

@@ -71,6 +71,23 @@ def test_a_refused_shot_has_no_estimate(tmp_path):
     assert by_clip.parts[0].scores.missing == (3, 4, 5)
 
 
+def test_a_shot_without_anything_to_measure_leaves_the_others(tmp_path):
+    """As one that shows nothing but sky."""
+    depths = DEPTHS.copy()
+    depths[3:] = 0
+    write_depth(tmp_path, {n: inverse(n) for n in range(6)}, files=names(range(6)), shots=[(0, 2), (3, 5)])
+    found = compare(tmp_path, truth_of(depths))
+    assert [(part.first_frame, part.last_frame) for part in found.parts] == [(0, 2)] and error(found) < 1e-6
+    assert found.notes() == [
+        "clip: Frames 3-5 could not be measured: The truth of clip has no depth between 0.001 and 80.0 m; check its "
+        "unit (millimetres)."
+    ]
+    with pytest.raises(MetricsError, match="has no depth between"):
+        compare(tmp_path, truth_of(DEPTHS * 0))
+    with pytest.raises(MetricsError, match="which is another picture"):  # that is no matter of one shot
+        compare(tmp_path, truth_of(DEPTHS[:, :, :8]))
+
+
 def test_a_protocols_frames_and_crop(tmp_path):
     protocol = replace(FRAMES, first=1, every=2, crop=Crop(top=2, left=4))
     write_depth(tmp_path / "whole", {n: inverse(n) for n in range(6)}, files=names(range(6)))
