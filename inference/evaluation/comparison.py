@@ -145,7 +145,13 @@ def compare(
     origin = origin_of(sequence, truth, prepared=prepared)
     places = {origin + number: index for index, number in enumerate(numbers)}
     shots = [range(shot.first_frame, shot.last_frame + 1) for shot in sequence.done_shots]
-    estimated = {frame for shot in shots for frame in shot if frame in places}
+    with_truth = {frame for shot in shots for frame in shot if frame in places}
+    estimated = {frame for frame in with_truth if (folder / disparity_name(frame)).exists()}
+    if with_truth and not estimated:
+        raise MetricsError(
+            f"{folder} has none of the maps that its depth.json names, such as {disparity_name(min(with_truth))}; "
+            "estimate the clip again."
+        )
     if not estimated:
         raise MetricsError(
             f"No frame of {folder} has truth in {truth.name}: the estimate has the frames "
@@ -183,7 +189,7 @@ def compare(
         disparity=disparity,
         parts=tuple(parts),
         without_estimate=tuple(sorted(set(places) - estimated)),
-        without_truth=sum(len(shot) for shot in shots) - len(estimated),
+        without_truth=sum(len(shot) for shot in shots) - len(with_truth),
         unmeasured=tuple(unmeasured),
     )
 

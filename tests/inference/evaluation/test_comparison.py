@@ -8,7 +8,7 @@ import pytest
 from depth_writer import write_depth
 from truth_maker import truth_of
 
-from inference.depth_sequence import DepthSequenceError
+from inference.depth_sequence import DepthSequenceError, disparity_name
 from inference.evaluation.comparison import compare
 from inference.evaluation.metrics import MetricsError
 from inference.evaluation.protocols import Crop, Protocol
@@ -69,6 +69,18 @@ def test_a_refused_shot_has_no_estimate(tmp_path):
     for found in (by_shot, by_clip):
         assert error(found) < 1e-6 and found.without_estimate == (3, 4, 5)
     assert by_clip.parts[0].scores.missing == (3, 4, 5)
+
+
+def test_a_map_that_was_deleted_is_a_frame_without_an_estimate(tmp_path):
+    write_depth(tmp_path, {n: inverse(n) for n in range(6)}, files=names(range(6)))
+    (tmp_path / disparity_name(2)).unlink()
+    found = compare(tmp_path, truth_of(DEPTHS))
+    assert error(found) < 1e-6 and found.without_estimate == (2,) and found.without_truth == 0
+    assert found.notes() == ["clip: 1 frame with truth, of 2 to 2, had no estimate."]
+    for n in (0, 1, 3, 4, 5):
+        (tmp_path / disparity_name(n)).unlink()
+    with pytest.raises(MetricsError, match=r"none of the maps that its depth\.json names, such as .*estimate"):
+        compare(tmp_path, truth_of(DEPTHS))
 
 
 def test_a_shot_without_anything_to_measure_leaves_the_others(tmp_path):
