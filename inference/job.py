@@ -15,6 +15,8 @@ from . import records
 from .camera import Camera
 
 SCHEMA_VERSION = 1
+SMALLEST_SIZE = 64
+"""Pixels of the long side that estimators work at."""
 _NUMBER = re.compile(r"(\d+)(?!.*\d)")
 
 
@@ -174,8 +176,8 @@ def _problems(job: Job) -> Iterator[str]:
         yield f"The clip's frame rate must be above 0, not {source.fps:g}."
     if job.first_frame is not None and job.last_frame is not None and job.last_frame < job.first_frame:
         yield f"The frame range {job.first_frame}-{job.last_frame} is empty; its end must not lie before its start."
-    if job.size is not None and job.size < 64:
-        yield f"The working size must be at least 64 pixels on the long side, not {job.size}."
+    if job.size is not None and job.size < SMALLEST_SIZE:
+        yield f"The working size must be at least {SMALLEST_SIZE} pixels on the long side, not {job.size}."
     if not 0 <= job.seed < 2**31:
         yield f"The seed must lie between 0 and 2147483647, not {job.seed}."
     if not job.estimator:

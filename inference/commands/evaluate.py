@@ -239,15 +239,19 @@ def _run_suite(options: argparse.Namespace) -> int:
                 cancelled=asked,
                 tell=lambda text: display(events.Stage(name="suite", label=text)),
             )
+            for each in (each.outcome for each in measured):
+                for note in (each.failure, *each.notes):
+                    if note:
+                        said = note.removeprefix(f"{each.clip}: ")
+                        display(events.Warning(message=f"{each.estimator} on {each.set}, {each.clip}: {said}"))
             printed.append(_as_text(options, suite, [each.outcome for each in measured]))
-            evaluate_report.suite(
-                options, suite, measured, lambda text: display(events.Stage(name="report", label=text))
-            )
-        for each in (each.outcome for each in measured):
-            for note in (each.failure, *each.notes):
-                if note:
-                    said = note.removeprefix(f"{each.clip}: ")
-                    display(events.Warning(message=f"{each.estimator} on {each.set}, {each.clip}: {said}"))
+            try:
+                evaluate_report.suite(
+                    options, suite, measured, lambda text: display(events.Stage(name="report", label=text))
+                )
+            except Exception:
+                print(printed[0])  # a page that cannot be written does not take the figures with it
+                raise
         return events.Done(folder=str(suite.work_folder), frames=0, seconds=time.monotonic() - begun)
 
     return stoppable.run(options, work, person=lambda: Person(ending=lambda done: printed[0]))
@@ -257,7 +261,7 @@ def _data(texts: list[str]) -> dict[str, str]:
     found = {}
     for text in texts:
         name, equals, folder = text.partition("=")
-        if not equals:
+        if not (equals and name.strip() and folder.strip()):
             raise Failure(exit_codes.USAGE, f"--data takes NAME=DIR, not '{text}'.")
         found[name.strip()] = folder.strip()
     return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import depth_sequence, exit_codes, records
 from ..depth_sequence import DepthSequence
 from ..faults import Failure
+from ..run.output import make_folder
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison
@@ -56,6 +57,7 @@ def check(options: argparse.Namespace) -> None:
 
         if not options.suite:
             _slices(options)
+        make_folder(Path(options.report))  # one that cannot be written is told now as well
 
 
 def named(folders: Sequence[str]) -> dict[str, Path]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..faults import unwritable
+from ..run.output import make_folder
 from .protocols import Protocol
 from .truth import Truth, TruthError
 
@@ -32,6 +34,8 @@ def clip(truth: Truth, protocol: Protocol, folder: Path) -> Path:
     ------
     TruthError
         The truth has no pictures, or one cannot be read.
+    Failure
+        The folder cannot be written.
     """
     note = json.dumps(
         {
@@ -48,15 +52,20 @@ def clip(truth: Truth, protocol: Protocol, folder: Path) -> Path:
     except OSError:
         pass  # not there yet, or broken off before it was complete
     shutil.rmtree(folder, ignore_errors=True)
-    frames.mkdir(parents=True)
-    for index in range(len(truth)):
-        picture = truth.picture(index)
-        if picture is None:
-            raise TruthError(
-                f"{truth.name} has truth and no pictures to estimate it from; put them where its layout has them."
-            )
-        path = frames / f"{index:05d}.png"
-        if not cv2.imwrite(str(path), np.ascontiguousarray(picture[..., ::-1])):
-            raise OSError(f"{path} could not be written; check the folder and its disk.")
-    (folder / _NOTE).write_text(note, encoding="utf-8")
+    make_folder(frames)
+    try:
+        for index in range(len(truth)):
+            (frames / f"{index:05d}.png").write_bytes(_png(truth, index))
+        (folder / _NOTE).write_text(note, encoding="utf-8")
+    except OSError as error:
+        raise unwritable(error, error.filename or folder) from error
     return frames
+
+
+def _png(truth: Truth, index: int) -> bytes:
+    picture = truth.picture(index)
+    if picture is None:
+        raise TruthError(
+            f"{truth.name} has truth and no pictures to estimate it from; put them where its layout has them."
+        )
+    return cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes()

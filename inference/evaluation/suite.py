@@ -44,6 +44,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import records
+from ..job import SMALLEST_SIZE
 from . import known_camera, metrics, protocols
 
 FLAT = "one depth for a shot"
@@ -171,6 +172,8 @@ def _checked(suite: Suite) -> Suite:
         raise SuiteError(f"{where} needs at least one set and one estimator; add them.")
     if suite.runs < 1:
         raise SuiteError(f"{where} asks for {suite.runs} runs; ask for 1 or more.")
+    if not suite.metrics:
+        raise SuiteError(f"{where} names no metrics; name some, or leave them out for AbsRel, RMSE and delta1.")
     for what, names in (
         ("set", [each.name for each in suite.sets]),
         ("estimator", [each.name for each in suite.estimators] + [FLAT] * suite.flat),
@@ -185,9 +188,11 @@ def _checked(suite: Suite) -> Suite:
         _one_of(where, f"layout of {each.name}", each.layout, protocols.LAYOUTS)
         _one_of(where, f"protocol of {each.name}", each.protocol or suite.protocol, protocols.NAMES)
         _one_of(where, f"rendering of {each.name}", each.rendering, ("clean", "final"))
+        _check_size(where, each.name, each.size)
         if not each.truth:
             raise SuiteError(f"{where} does not say where {each.name} lies; add --data {each.name}=DIR.")
     for contender in suite.estimators:
+        _check_size(where, contender.name, contender.size)
         if bool(contender.estimator) == bool(contender.depth):
             raise SuiteError(
                 f"{where} must give {contender.name} either an estimator or depth sequences; give one of them."
@@ -211,6 +216,11 @@ def _check_names(where: str, what: str, names: list[str]) -> None:
 def slug(name: str) -> str:
     """A name as a folder is called."""
     return re.sub(r"[^\w.+-]+", "_", name).strip("_.") or "_"
+
+
+def _check_size(where: str, name: str, size: int | None) -> None:
+    if size is not None and size < SMALLEST_SIZE:
+        raise SuiteError(f"{where}: the size of {name} must be at least {SMALLEST_SIZE} pixels, not {size}.")
 
 
 def _one_of(where: str, what: str, value: str, choices: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from ..faults import Failure
 from ..job import Job, frame_number
 from ..media.errors import ClipError
 from ..media.source import describe
+from ..run.output import make_folder
 from ..run.parameters import resolve
 from . import layouts, prepare, protocols, steady_measures
 from .comparison import Comparison, compare
@@ -191,7 +192,7 @@ def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tu
 
     folder = suite.work_folder / "estimates" / slug(contender.name) / f"run{number}"
     folder = folder / slug(clip.set.name) / slug(clip.truth.name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     source = describe(clip.pictures)
     applied = protocols.applied(clip.truth, clip.protocol)
     job = Job(

@@ -88,7 +88,7 @@ def opened(
     Failure
         BAD_OUTPUT: it is no folder, cannot be written, is in use, or holds a result that is not to be overwritten.
     """
-    _make(folder)
+    make_folder(folder)
     held = lock.acquire(folder / SCRATCH)
     try:
         try:
@@ -105,7 +105,14 @@ def is_finished(folder: Path) -> bool:
     return (folder / depth_sequence.SIDECAR).exists()
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it, where it is not there yet.
+
+    Raises
+    ------
+    Failure
+        BAD_OUTPUT: a file is in the way, or nothing may be written there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

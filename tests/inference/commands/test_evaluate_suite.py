@@ -1,12 +1,16 @@
 """Suites through the command line: clips prepared, estimates made once, tables printed."""
 
 import json
+import os
 import shutil
+import signal
 
 import cv2
 import numpy as np
 import pytest
 from truth_maker import write_truth
+
+from inference import exit_codes
 
 DEPTHS = [2 + np.mgrid[:48, :64][1] / 8 + index for index in range(4)]
 
@@ -101,6 +105,7 @@ def test_depth_that_is_there_is_measured_as_it_is(worker, benchmark):
         (["--suite", "nothing.yaml"], "There is no suite nothing.yaml"),
         (["--suite", "depthcrafter-figure-6"], "add --data long=DIR"),
         (["--suite", "depthcrafter-figure-6", "--data", "long"], "--data takes NAME=DIR"),
+        (["--suite", "depthcrafter-figure-6", "--data", "long="], "--data takes NAME=DIR"),
         (["--suite", "depthcrafter-figure-6", "--truth", "x"], "nothing else has a place here"),
     ],
 )
@@ -175,3 +180,36 @@ def test_what_cannot_be_read_of_one_clip_leaves_the_others_figures(worker, bench
     done = worker("evaluate", "--suite", benchmark / "made.yaml", "--markdown")
     assert done.returncode == 0 and "00003.png is cut short" in done.stderr
     assert "| ours | far | other | – | – | – |" in done.stdout and "| ours | near | means | 0." in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--work", "--report"])
+def test_a_folder_that_cannot_be_written_is_said_before_any_work(worker, benchmark, option):
+    (benchmark / "file").write_text("in the way")
+    done = worker("evaluate", "--suite", write_suite(benchmark), option, benchmark / "file" / "deep")
+    assert done.returncode == exit_codes.BAD_OUTPUT and "Traceback" not in done.stderr
+    assert f"{benchmark / 'file'} is a file. Choose another folder." in done.stderr
+    assert not list(benchmark.rglob("depth.json"))
+
+
+def test_figures_are_printed_where_their_report_cannot_be_written(worker, benchmark):
+    (benchmark / "report" / "index.html" / "in the way").mkdir(parents=True)
+    done = worker("evaluate", "--suite", write_suite(benchmark), "--report", benchmark / "report")
+    assert done.returncode == exit_codes.BAD_OUTPUT and "index.html cannot be written" in done.stderr
+    assert "| means | " in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
+def test_a_suite_that_was_stopped_goes_on_from_what_is_finished(worker, benchmark):
+    suite = write_suite(benchmark, parameters="{refused: -2, pause: 0.4}")
+    process = worker.start("evaluate", "--suite", suite)
+    for line in process.stderr:
+        if "means on ours, near" in line:  # its second clip
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == exit_codes.CANCELLED and "Traceback" not in err and not out
+    (kept,) = benchmark.rglob("depth.json")
+    before = kept.stat().st_mtime_ns
+    done = worker("evaluate", "--suite", suite)
+    assert done.returncode == 0 and kept.stat().st_mtime_ns == before
+    assert len(list(benchmark.rglob("depth.json"))) == 4

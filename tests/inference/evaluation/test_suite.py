@@ -56,6 +56,12 @@ def test_the_command_line_says_where_sets_lie_and_where_work_is_kept(tmp_path, m
         (GOOD + "runs: many", r"runs must be of type int"),
         (GOOD + "runs: 0", "asks for 0 runs"),
         (GOOD + "protocol: ours", "protocol must be one of plain, depthcrafter, stereodiff, not 'ours'"),
+        (GOOD + "metrics: []", "names no metrics"),
+        (GOOD.replace("truth: truth", "truth: truth, size: 0"), "size of mine must be at least 64 pixels, not 0"),
+        (
+            GOOD.replace("estimator: parallax}", "estimator: parallax, size: 63}"),
+            "size of parallax must be at least 64",
+        ),
         (GOOD + "metrics: [loss]", "metric must be one of absolute_relative"),
         (GOOD + "reference: nobody", "reference must be one of parallax"),
         (GOOD.replace("truth: truth", "layout: folder"), "does not say where mine lies; add --data mine=DIR"),
