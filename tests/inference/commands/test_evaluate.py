@@ -64,11 +64,23 @@ def test_a_wrong_estimate_scores_worse_and_json_has_every_number(worker, folders
     assert facts["absolute_relative"] > 0.05 and facts["delta1"] < 1 and facts["flicker"] > 0.05
 
 
+def test_a_map_that_is_lost_is_counted(worker, folders):
+    (folders[0] / "disparity.1003.exr").unlink()
+    done = worker("evaluate", folders[0], "--truth", folders[1])
+    assert done.returncode == 0
+    assert "had no estimate" in done.stderr
+    assert "0.0000  1.0000" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [
         (lambda depth, truth: (depth / "depth.json").unlink(), exit_codes.USAGE, "no finished depth sequence"),
-        (lambda depth, truth: (depth / "disparity.1003.exr").unlink(), exit_codes.BAD_CLIP, "disparity.1003.exr"),
+        (
+            lambda depth, truth: (depth / "disparity.1003.exr").write_bytes(b""),
+            exit_codes.BAD_CLIP,
+            "disparity.1003.exr",
+        ),
         (lambda depth, truth: (truth / "camera.json").unlink(), exit_codes.USAGE, "camera.json"),
         (lambda depth, truth: _shorten(truth), exit_codes.USAGE, "The truth has 2 frames"),
     ],
