@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .alignment import Alignment, Disparity, fitted, measured
 from .protocols import PLAIN, Protocol
 from .truth import Truth
+from .warping import moved
 
 _OCCLUDED = 0.05  # relative difference of true depth beyond which a warped pixel shows something else
 
@@ -58,13 +59,13 @@ def _change(
     (fx, _, cx), (_, fy, cy) = truth.matrix[0], truth.matrix[1]
     y, x = np.mgrid[:height, :width]
     rays = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones((height, width))], axis=-1)
-    there = (rays * true[..., None]) @ move[:3, :3].T + move[:3, 3]
+    there = moved(rays * true[..., None], move)
     with np.errstate(divide="ignore", invalid="ignore"):
         u = np.nan_to_num(fx * there[..., 0] / there[..., 2] + cx, nan=-9, posinf=-9, neginf=-9).astype(np.float32)
         v = np.nan_to_num(fy * there[..., 1] / there[..., 2] + cy, nan=-9, posinf=-9, neginf=-9).astype(np.float32)
     shown = cv2.remap(true_after, u, v, cv2.INTER_NEAREST, borderValue=0)
     warped = 1 / np.maximum(cv2.remap(1 / after, u, v, cv2.INTER_LINEAR, borderValue=0), 1e-9)
-    expected = ((rays * depth[..., None]) @ move[:3, :3].T + move[:3, 3])[..., 2]
+    expected = moved(rays * depth[..., None], move)[..., 2]
     moving = truth.moving(frame)
     static = measured(true, protocol) & measured(shown, protocol) & (expected > 0) & np.isfinite(warped)
     static &= (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
