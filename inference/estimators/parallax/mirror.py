@@ -36,8 +36,10 @@ def right_way_round(model: pycolmap.Reconstruction, *, refine_focal: bool) -> py
     # Both are refined in the same way, or the one that was refined last would be at an advantage.
     straight, turned = copy.deepcopy(model), _mirrored(model)
     for candidate in (straight, turned):
-        _refine(candidate, refine_focal=refine_focal)
-    return turned if _misfit(turned) < _misfit(straight) else model
+        refine(candidate, refine_focal=refine_focal)
+    # Refining drops what has come to lie behind a camera; had a model only to explain what it kept, dropping would pay.
+    count = observations(model)
+    return turned if misfit(turned, count) < misfit(straight, count) else model
 
 
 def _mirrored(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
@@ -64,7 +66,7 @@ def _mirrored(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     return mirror
 
 
-def _refine(model: pycolmap.Reconstruction, *, refine_focal: bool) -> None:
+def refine(model: pycolmap.Reconstruction, *, refine_focal: bool) -> None:
     """Bundle adjustment on one thread, bearing with outliers."""
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
@@ -77,8 +79,20 @@ def _refine(model: pycolmap.Reconstruction, *, refine_focal: bool) -> None:
     pycolmap.bundle_adjustment(model, options)
 
 
-def _misfit(model: pycolmap.Reconstruction) -> float:
-    """Mean squared distance, truncated, between where points are seen and where the model puts them."""
+def observations(model: pycolmap.Reconstruction) -> int:
+    """How many times the model's points are seen in its pictures."""
+    return sum(image.num_points3D for image in model.images.values() if image.has_pose)
+
+
+def misfit(model: pycolmap.Reconstruction, count: int) -> float:
+    """Mean squared distance, truncated, between where points are seen and where the model puts them.
+
+    Parameters
+    ----------
+    model : Reconstruction
+    count : int
+        How many observations there are to explain; those that the model no longer has count as missed.
+    """
     camera = next(iter(model.cameras.values()))
     limit = _TRUNCATED * max(camera.width, camera.height) / 640
     missed: list[NDArray[np.float64]] = []
@@ -94,4 +108,5 @@ def _misfit(model: pycolmap.Reconstruction) -> float:
             there = camera.focal_length * at[:, :2] / at[:, 2:] + [camera.principal_point_x, camera.principal_point_y]
             distance = np.linalg.norm(there - np.array([point.xy for point in seen]), axis=1)
         missed.append(np.where((at[:, 2] > 0) & (distance < limit), distance, limit))
-    return float(np.mean(np.concatenate(missed) ** 2)) if missed else np.inf
+    lost = count - sum(len(distance) for distance in missed)
+    return float((sum(np.sum(distance**2) for distance in missed) + lost * limit**2) / count)

@@ -25,7 +25,8 @@ _ASIDE, _UNDER = 40.0, 10.0  # pixels at 640: what counts as below a point
 _LEAST_TRACKS = 40
 _LEAST_OBSERVATIONS = 60
 _LEAST_BASELINE = 0.03
-_FOCAL_RANGE = (0.4, 2.5)  # shares of the longer side
+FOCAL_RANGE = (0.4, 2.5)
+"""Of lenses, as shares of the longer side."""
 _CELLS = 8
 
 
@@ -179,10 +180,10 @@ def _behaviour(motion: Motion) -> str:
 def refuse_weak_solve(views: Views) -> None:
     """Raise `Refused` where the solved camera is not to be trusted."""
     share = views.focal / max(views.width, views.height)
-    if not _FOCAL_RANGE[0] < share < _FOCAL_RANGE[1]:
+    if not FOCAL_RANGE[0] < share < FOCAL_RANGE[1]:
         raise Refused(
             f"The camera solve failed: it found a focal length of {share:.2f} picture widths, "
-            f"and lenses have {_FOCAL_RANGE[0]} to {_FOCAL_RANGE[1]}.",
+            f"and lenses have {FOCAL_RANGE[0]} to {FOCAL_RANGE[1]}.",
             f"Give the lens's focal length if you know it. {CURE}",
         )
     refuse_weak_points(views)

@@ -16,6 +16,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from .focal_length import likely
 from .mirror import right_way_round
 from .tracks import Tracks
 from .view import Views, straighten
@@ -110,6 +111,8 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     if model is None:
         raise SolveError("No camera path explains the motion of the tracked points.")
     model = right_way_round(model, refine_focal=lens.focal is None)
+    if lens.focal is None:
+        model = likely(model, usual=focal)
     return _views(model, straight, keys, lens, seed)
 
 

@@ -58,7 +58,7 @@ def agreement(model, points):
 
 def test_a_reversed_solve_is_turned_round(model, scene):
     reversed_model = mirror._mirrored(model)
-    mirror._refine(reversed_model, refine_focal=False)
+    mirror.refine(reversed_model, refine_focal=False)
     assert agreement(reversed_model, scene[1]) < -0.8  # refining alone does not bring it back
     assert agreement(mirror.right_way_round(reversed_model, refine_focal=False), scene[1]) > 0.99
 
@@ -72,3 +72,14 @@ def test_turning_keeps_a_known_focal_length(model):
 def test_a_right_solve_is_left_as_it_is(model, scene):
     assert agreement(model, scene[1]) > 0.99
     assert mirror.right_way_round(model, refine_focal=False) is model
+
+
+def test_a_model_gains_nothing_by_losing_what_it_misses(model):
+    count = mirror.observations(model)
+    whole = mirror.misfit(model, count)
+    for point in sorted(model.points3D)[:40]:
+        model.delete_point3D(point)
+    lost = 1 - mirror.observations(model) / count
+    assert lost > 0.1
+    limit = WIDTH / 640
+    assert mirror.misfit(model, count) > whole + 0.5 * lost * limit**2
