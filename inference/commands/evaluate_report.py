@@ -103,7 +103,7 @@ def steadiness(options: argparse.Namespace) -> None:
     for name, shot, error in errors:
         _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame}: {error}")
     if options.json:
-        print(json.dumps([{"name": name, **_plain(records.to_json(each))} for name, each in rows], indent=2))
+        print(json.dumps([{"name": name, **without_nan(records.to_json(each))} for name, each in rows], indent=2))
     else:
         _print(rows, several=len(found) > 1)
     if options.report:
@@ -149,12 +149,12 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _plain(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """A value with null for what could not be measured, since JSON has no NaN."""
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: without_nan(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [without_nan(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -182,7 +182,9 @@ def _size(sequence: DepthSequence) -> tuple[int, int]:
 
 
 def _title(folders: Sequence[str]) -> str:
-    names = dict.fromkeys(Path(depth_sequence.load(folder).source.path).name for folder in folders)
+    from ..evaluation.report.sources import plate_name
+
+    names = dict.fromkeys(plate_name(depth_sequence.load(folder).source) for folder in folders)
     return f"Depth of {' and '.join(names)}"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ..comparison import Comparison, Part
 from ..metrics import METRIC
 from ..table import Grid
-from . import sources
+from . import cuts, sources
 from .data import Column, Report, Shot, Slice, Table
 from .sources import MIDDLE, NOTHING_ELSE, Extras, Measured, OnDisk
 
@@ -58,9 +58,13 @@ def of_comparisons(
     for clip in clips:
         name = clip[0].comparison.truth.name
         average = clip[0].comparison.protocol.average
-        reading = f"Clip {name}; {'frames count' if average == 'frames' else 'pixels count'} alike."
+        reading = f"Clip {name}; in the means every {'frame' if average == 'frames' else 'pixel'} counts alike."
+        sequences = [(each.name, each.comparison.sequence) for each in clip]
+        found = cuts.shots_table(sequences, apart=clip[0].comparison.protocol.align == "shot")
+        made += [] if found is None else [found]
         made += sources.metrics_tables([(e.name, e.comparison.values()) for e in clip], reading=reading)
         said += [f"{each.name}: {note}" for each in clip for note in each.comparison.notes()]
+        said += [note for each in clip for note in cuts.refusals(each.name, each.comparison.sequence)]
         shots += _shots(clip, (more or {}).get(name, {}), slices)
     return Report(title=title, shots=tuple(shots), tables=(*made, *tables), notes=tuple(said))
 
@@ -93,16 +97,15 @@ def of_sequences(
         Two have one name.
     """
     first, shots, said = estimates[0], [], list(notes)
-    for shot in first.sequence.shots:
-        if shot.status == "refused":
-            said.append(f"{first.name} refused the frames {shot.first_frame}-{shot.last_frame}: {shot.reason}")
+    said += [note for each in estimates for note in cuts.refusals(each.name, each.sequence)]
+    found = cuts.shots_table([(each.name, each.sequence) for each in estimates])
+    tables = tables if found is None else (found, *tables)
     for shot in first.sequence.done_shots:
         frames = range(shot.first_frame, shot.last_frame + 1)
         here = [each for each in estimates if _has_a_frame(each, frames)]
         absent = [each.name for each in estimates if each not in here]
         known = [replace(each, extras=(more or {}).get((each.name, shot.first_frame), each.extras)) for each in here]
-        found = sources.without_truth(shot, known, slices=slices)
-        shots.append(_with_absent(found, absent))
+        shots.append(_with_absent(sources.without_truth(shot, known, slices=slices), absent))
     return Report(title=title, shots=tuple(shots), tables=tables, notes=tuple(said))
 
 

@@ -16,11 +16,16 @@ from .gather import Gathered
 from .scale import Scale
 
 MEAN = (
-    "The mean of each frame. Where there is truth, all means are taken over the same pixels, those with a true depth, "
-    "and the dashed black line is what they should be. A camera that moves changes the mean slowly; a saw-tooth is "
-    "flicker, and a step where nothing happens in the picture is a jump. Dashed vertical lines mark where an "
-    "estimator's window begins, dotted ones where its depth was found to jump."
+    "The mean of each frame. A camera that moves changes it slowly, and so does what comes in or goes out; a saw-tooth "
+    "is flicker, and a step where nothing happens in the picture is a jump."
 )
+MEAN_OF_TRUTH = (
+    " All means are taken over the same pixels, those with a true depth, and the dashed black line is what they should "
+    "be."
+)
+BORDERS = " Dashed vertical lines mark where an estimator's window begins or ends."
+JUMPS = " Dotted vertical lines mark where depth was found to jump."
+_LEAST_SPAN = 0.1  # of the colour scale, that the axis of the means spans at least
 BY_FRAME = (
     "The measures of the table, frame by frame, after one alignment for the whole shot. High all along: wrong; "
     "slowly rising or falling: drift; jagged: flicker. Gaps are frames that could not be measured."
@@ -40,8 +45,28 @@ def mean_disparity(shot: Shot, gathered: Gathered, scale: Scale) -> Figure:
             means = np.where(np.isnan(gathered.truth.means), np.nan, means)
         axes.plot(shot.frames, means, label=track.name, **_line(means, index))
         _marks(axes, estimate, index)
-    _finish(axes, f"mean {scale.label}")
+    _finish(axes, shot, f"mean {scale.label}")
+    low, high = axes.get_ylim()
+    least = _LEAST_SPAN * (scale.high - scale.low)
+    if high - low < least:  # what is not seen in the pictures is not to look like much here
+        axes.set_ylim((low + high - least) / 2, (low + high + least) / 2)
     return figure
+
+
+def mean_reading(shot: Shot) -> str:
+    """What the figure of means shows in this shot."""
+    return MEAN + (MEAN_OF_TRUTH if shot.truth is not None else "") + marks_reading(shot)
+
+
+def by_frame_reading(shot: Shot) -> str:
+    """What the figure of errors by frame shows in this shot."""
+    return BY_FRAME + marks_reading(shot)
+
+
+def marks_reading(shot: Shot) -> str:
+    """What the vertical lines mean, where there are any."""
+    borders, jumps = (any(getattr(each, name) for each in shot.estimates) for name in ("borders", "jumps"))
+    return (BORDERS if borders else "") + (JUMPS if jumps else "")
 
 
 def errors(shot: Shot) -> Figure:
@@ -54,7 +79,7 @@ def errors(shot: Shot) -> Figure:
                 values = np.asarray(estimate.errors[name], np.float64)
                 axes.plot(shot.frames, values, label=estimate.name, **_line(values, index))
                 _marks(axes, estimate, index)
-        _finish(axes, name)
+        _finish(axes, shot, name)
         axes.label_outer()
     return figure
 
@@ -68,15 +93,15 @@ def series(shot: Shot) -> Figure:
             for each in _of(estimate, label):
                 axes.plot(each.frames, each.values, label=estimate.name, **_line(each.values, index))
                 _marks(axes, estimate, index)
-                _finish(axes, f"{label} [{each.unit}]" if each.unit else label)
-        axes.set_xlim(shot.frames[0] - 0.5, shot.frames[-1] + 0.5)
+                _finish(axes, shot, f"{label} [{each.unit}]" if each.unit else label)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if axes.dataLim.y0 < 0 else 0.0)  # sizes, so 0 is perfect
     return figure
 
 
 def series_reading(shot: Shot) -> str:
     """What the series say of themselves."""
     readings = {each.label: each.reading for estimate in shot.estimates for each in estimate.series}
-    return " ".join(f"{label}: {reading}" for label, reading in readings.items())
+    return " ".join(f"{label.capitalize()}: {reading}" for label, reading in readings.items()) + marks_reading(shot)
 
 
 def measures(shot: Shot) -> list[str]:
@@ -104,7 +129,8 @@ def _marks(axes: Axes, estimate: Estimate, index: int) -> None:
         axes.axvline(frame - 0.5, color=colour, linestyle=":", linewidth=1.6)
 
 
-def _finish(axes: Axes, label: str) -> None:
+def _finish(axes: Axes, shot: Shot, label: str) -> None:
+    axes.set_xlim(shot.frames[0] - 0.5, shot.frames[-1] + 0.5)
     axes.set_ylabel(label.replace(" [", "\n["))
     axes.set_xlabel("source frame")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -199,7 +199,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Numbers, one row an estimate.
+    """Numbers, mostly one row an estimate.
 
     Attributes
     ----------
@@ -209,25 +209,40 @@ class Table:
     columns : tuple of Column
     rows : tuple of (label, values)
         As many values as columns: numbers, or words; None where there is none.
+    groups : tuple of str
+        What each row is about, such as a shot, where the best is to be told only among rows that are about the same;
+        empty: all rows are.
+    head : str
+        What the labels of the rows are.
     """
 
     title: str
     reading: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, tuple[Value, ...]], ...]
+    groups: tuple[str, ...] = ()
+    head: str = "Estimate"
 
     def __post_init__(self) -> None:
         """Refuse rows that do not fit."""
+        if self.groups and len(self.groups) != len(self.rows):
+            raise ReportError(
+                f"{self.title}: {len(self.groups)} groups for {len(self.rows)} rows; give one for each, or none."
+            )
         for label, values in self.rows:
             if len(values) != len(self.columns):
                 raise ReportError(
                     f"{self.title}: row {label} has {len(values)} values for {len(self.columns)} columns; give as many."
                 )
 
-    def best(self, column: int) -> float | None:
-        """The best value of a column, as rounded for show; None where there is nothing to compare."""
+    def group(self, row: int) -> str:
+        """What a row is about; empty where all are about the same."""
+        return self.groups[row] if self.groups else ""
+
+    def best(self, column: int, group: str = "") -> float | None:
+        """The best value of a column within a group, as rounded for show; None where there is nothing to compare."""
         kind, digits = self.columns[column].better, self.columns[column].digits
-        values = (values[column] for _, values in self.rows)
+        values = (values[column] for row, (_, values) in enumerate(self.rows) if self.group(row) == group)
         shown = [round(value, digits) for value in values if isinstance(value, (int, float)) and np.isfinite(value)]
         if kind is None or len(shown) < 2:
             return None

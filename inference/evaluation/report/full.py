@@ -29,7 +29,7 @@ class _Found:
 
     more: dict[tuple[str, int], Extras] = field(default_factory=dict)
     steady: list[tuple[str, Steadiness]] = field(default_factory=list)
-    space: list[tuple[str, Consistency]] = field(default_factory=list)
+    space: list[tuple[str, Part, Consistency]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, first_frame: int, extras: Extras) -> None:
@@ -37,13 +37,18 @@ class _Found:
         self.more[key] = self.more.get(key, NOTHING_ELSE) + extras
 
     def tables(self) -> Iterator[Table]:
+        """Estimates of one shot below each other, so that the best of them can be told."""
         if self.steady:
-            yield stability.steadiness_table(self.steady)
-            jumps = stability.jumps_table(self.steady)
+            steady = sorted(self.steady, key=lambda row: row[1].first_frame)
+            groups = tuple(f"{each.first_frame}-{each.last_frame}" for _, each in steady)
+            yield stability.steadiness_table(steady, groups=groups)
+            jumps = stability.jumps_table(steady)
             if jumps is not None:
                 yield jumps
         if self.space:
-            yield stability.consistency_table(self.space)
+            space = sorted(self.space, key=lambda row: row[1].first_frame)
+            groups = tuple(f"{part.first_frame}-{part.last_frame}" for _, part, _ in space)
+            yield stability.consistency_table([(label, each) for label, _, each in space], groups=groups)
 
 
 def against_truth(
@@ -193,7 +198,7 @@ def _space(found: _Found, name: str, comparison: Comparison, part: Part) -> None
     except MetricsError as error:
         found.notes.append(f"{label}: {error}")
         return
-    found.space.append((label, measured))
+    found.space.append((label, part, measured))
     found.add(name, part.first_frame, stability.of_consistency(measured, numbers=comparison.numbers))
 
 

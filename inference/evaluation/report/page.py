@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 
 from ... import packages
+from . import style
 from .data import Report, Table, Value
 from .style import Drawn
 
@@ -35,7 +36,7 @@ def render(report: Report, shots: list[ShotPage]) -> str:
         report=report,
         shots=shots,
         version=packages.fathom_version(),
-        embedded=lambda png: base64.b64encode(png).decode("ascii"),
+        embedded=lambda png: base64.b64encode(style.for_page(png)).decode("ascii"),
         is_best=_is_best,
         number=_number,
     )
@@ -47,7 +48,7 @@ def _number(value: Value, digits: int) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
 
 
-def _is_best(table: Table, column: int, value: Value) -> bool:
-    """Whether a value, as rounded for show, is the best of its column."""
-    best = table.best(column)
+def _is_best(table: Table, row: int, column: int) -> bool:
+    """Whether a value, as rounded for show, is the best of its column and group."""
+    value, best = table.rows[row][1][column], table.best(column, table.group(row))
     return best is not None and isinstance(value, (int, float)) and round(value, table.columns[column].digits) == best

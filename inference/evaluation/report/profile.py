@@ -21,9 +21,9 @@ from .scale import Scale
 READING = (
     "Left, a frame with a line through it; right, what lies on that line in every frame, time running to the right. "
     "Compare with the plate's own stripes: depth that is steady follows them smoothly. Vertical streaks are flicker of "
-    "single frames, steps are jumps of the whole picture, and slow changes of colour along a still thing are drift. "
-    "Dashed lines mark where an estimator's window begins, if it works in windows."
+    "single frames, steps are jumps of the whole picture, and slow changes of colour along a still thing are drift."
 )
+BORDERS = " Dashed lines mark where an estimator's window begins or ends."
 
 
 def profile(shot: Shot, gathered: Gathered, scale: Scale, index: int) -> Figure:
@@ -35,7 +35,7 @@ def profile(shot: Shot, gathered: Gathered, scale: Scale, index: int) -> Figure:
     row = 0.85 * style.WIDTH * left * height / width + 0.45
     figure = style.new_figure(max(1.6, row) * len(tracks) + 0.5)
     grid = figure.subplots(len(tracks), 2, squeeze=False, width_ratios=[left, 1 - left])
-    middle = gathered.chosen[len(gathered.chosen) // 2]
+    middle = _middle(gathered.chosen, tracks)
     borders = {e.name: e.borders for e in shot.estimates}
     for (picture, slices), track in zip(grid, tracks, strict=True):
         _frame(picture, track, scale, each, middle)
@@ -47,6 +47,18 @@ def profile(shot: Shot, gathered: Gathered, scale: Scale, index: int) -> Figure:
     if any(np.isnan(track.profiles[index]).any() for track in tracks):
         style.missing_key(figure)
     return figure
+
+
+def reading(shot: Shot) -> str:
+    """What a profile shows in this shot."""
+    return READING + (BORDERS if any(each.borders for each in shot.estimates) else "")
+
+
+def _middle(chosen: tuple[int, ...], tracks: list[Track]) -> int:
+    """The frame nearest to the middle that all have; where there is none, the middle one."""
+    middle = chosen[len(chosen) // 2]
+    shared = [frame for frame in chosen if all(frame in track.tiles for track in tracks)]
+    return min(shared, key=lambda frame: abs(frame - middle), default=middle)
 
 
 def _frame(axes: Axes, track: Track, scale: Scale, each: Slice, frame: int) -> None:

@@ -127,7 +127,7 @@ def without_truth(
     frames = tuple(range(shot.first_frame, shot.last_frame + 1))
     plate, fps, notes = plate_of(estimates[0].sequence.source, frames)
     return Shot(
-        title=title or f"{Path(estimates[0].sequence.source.path).name}, frames {frames[0]}-{frames[-1]}",
+        title=title or f"{plate_name(estimates[0].sequence.source)}, frames {frames[0]}-{frames[-1]}",
         frames=frames,
         estimates=tuple(
             Estimate(
@@ -204,6 +204,12 @@ def against_truth(
         fps=fps,
         notes=notes,
     )
+
+
+def plate_name(source: Source) -> str:
+    """A plate's name: a movie's file, or a folder of pictures with the one around it, since many are called alike."""
+    path = Path(source.path)
+    return "/".join(part for part in path.parts[-2:] if part != path.anchor) if source.kind == "sequence" else path.name
 
 
 def plate_of(source: Source, frames: Sequence[int]) -> tuple[Pictures | None, float | None, tuple[str, ...]]:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from .. import spectrum
@@ -29,6 +29,7 @@ RATIO = (
     "its errors than the first has."
 )
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+_NARROW, _WIDE = 5, 150  # highest over lowest value of an axis, from which on fewer of the numbers are written
 SHORTEST = 4
 """Frames from which on a spectrum has more than one point."""
 
@@ -132,7 +133,9 @@ def _prepare(axes: Axes, shot: Shot) -> None:
     axes.set_yscale("log")
     count = len(shot.frames)
     axes.set_xlabel(f"cycles per shot ({count} frames)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(_PLAIN)
+    axes.xaxis.set_minor_formatter(NullFormatter())
     for place, band in enumerate(spectrum.bands(count)[1:]):
         if place % 2:
             axes.axvspan(band.start - 0.5, band.stop - 0.5, color="#f3f3f3", zorder=0)
@@ -141,16 +144,24 @@ def _prepare(axes: Axes, shot: Shot) -> None:
         top = axes.secondary_xaxis(
             "top", functions=(lambda k: np.asarray(k) / seconds, lambda f: np.asarray(f) * seconds)
         )
+        top.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         top.xaxis.set_major_formatter(_PLAIN)
+        top.xaxis.set_minor_formatter(NullFormatter())
         top.set_xlabel("Hz", fontsize=7, labelpad=1)
         top.tick_params(labelsize=7, pad=1)
 
 
 def _plain(axes: Axes) -> None:
-    """Write the vertical axis's numbers out; where it spans little more than a power of ten, those between as well."""
+    """Write the vertical axis's numbers out: as many as there is room for, whether it spans little or much."""
     low, high = axes.get_ylim()
+    locator: Locator = LogLocator(subs=(1,))
+    if high < _NARROW * low:
+        locator = MaxNLocator(5)
+    elif high < _WIDE * low:
+        locator = LogLocator(subs=(1, 2, 5))
+    axes.yaxis.set_major_locator(locator)
     axes.yaxis.set_major_formatter(_PLAIN)
-    axes.yaxis.set_minor_formatter(_PLAIN if high < 15 * low else NullFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _cycles(errors: NDArray[np.float64]) -> NDArray[np.int_]:

@@ -13,6 +13,7 @@ from .data import Column, Series, Table, Value
 from .sources import Extras
 
 _SHARE = "% of the shot's spread"
+_FLOW = {"given": "the optical flow that comes with the truth", "measured": "optical flow measured in the plate"}
 FLICKER = (
     "how far a still thing's disparity is from what the frames before and after let expect, in percent of the shot's "
     "spread of disparity, along the plate's own motion. Steady depth stays low; a level of 8 bits is 0.4 %."
@@ -57,13 +58,15 @@ def of_consistency(found: Consistency, *, numbers: Sequence[int]) -> Extras:
     return Extras(series=(series,))
 
 
-def steadiness_table(rows: Sequence[tuple[str, Steadiness]]) -> Table:
-    """How steady shots are, a row an estimate's shot."""
+def steadiness_table(rows: Sequence[tuple[str, Steadiness]], *, groups: tuple[str, ...] = ()) -> Table:
+    """How steady shots are, a row an estimate's shot; `groups` as of `Table`."""
     return Table(
         title="Steadiness of what stands still",
         reading="Measured without any truth, in percent of the shot's spread of disparity (between its 1 % and 99 % "
         "percentile). Drift is how far the still background moves away from where it should be: across the borders of "
-        "windows, and for comparison within them, over as many frames. Jumps are steps far beyond those around them.",
+        "windows, and for comparison within them, over as many frames. Jumps are steps far beyond those around them. A "
+        "dash: there is none, or it cannot be told, such as drift where the camera moves and there are no windows.",
+        groups=groups,
         columns=(
             Column(name="flicker", unit="%", better="lower", digits=3),
             Column(name="jumps", better="lower", digits=0),
@@ -108,16 +111,17 @@ def jumps_table(rows: Sequence[tuple[str, Steadiness]]) -> Table | None:
     )
 
 
-def consistency_table(rows: Sequence[tuple[str, Consistency]]) -> Table:
-    """Distances in space, as StereoDiff's table 8, and the warp error between neighbours; a row an estimate."""
+def consistency_table(rows: Sequence[tuple[str, Consistency]], *, groups: tuple[str, ...] = ()) -> Table:
+    """Distances in space, as StereoDiff's table 8, and the warp error between neighbours; a row an estimate's shot."""
     spacings = sorted({found.spacing for _, found in rows})
     apart = " or ".join(map(str, spacings))
-    ways = " and ".join(sorted({found.correspondences for _, found in rows}))
+    ways = " and ".join(sorted({_FLOW[found.correspondences] for _, found in rows}))
     return Table(
         title="Consistency in space",
         reading=f"Mean distance between points that should be one, seen from two frames {apart} apart and from "
         "neighbours, where nothing moves; the part in Z is relative. The floor is what the true depth itself gets on "
-        f"the same points: nothing can be told below it. Correspondences: {ways}.",
+        f"the same points: nothing can be told below it. Points are followed by {ways}.",
+        groups=groups,
         columns=(
             Column(name=f"{apart} frames apart", unit="m", better="lower"),
             Column(name="its floor", unit="m"),

@@ -98,12 +98,12 @@ def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> 
         add("errors", "Where the errors are", contact.ERRORS, lambda: contact.error_maps(gathered))
     if len(shot.frames) > 1:
         for index, each in enumerate(shot.slices):
-            title = f"Temporal profile of a {each.kind} ({each.at:.0%} of the way {_across(each.kind)})"
+            title = f"Temporal profile of a {each.kind} ({100 * each.at:.0f} % of the way {_across(each.kind)})"
             name = f"profile_{_unique(each.kind, index, [s.kind for s in shot.slices])}"
-            add(name, title, profile.READING, lambda i=index: profile.profile(shot, gathered, scale, i))  # type: ignore[misc]
-        add("mean", "Mean over time", curves.MEAN, lambda: curves.mean_disparity(shot, gathered, scale))
+            add(name, title, profile.reading(shot), lambda i=index: profile.profile(shot, gathered, scale, i))  # type: ignore[misc]
+        add("mean", "Mean over time", curves.mean_reading(shot), lambda: curves.mean_disparity(shot, gathered, scale))
         if curves.measures(shot):
-            add("errors_by_frame", "Errors by frame", curves.BY_FRAME, lambda: curves.errors(shot))
+            add("errors_by_frame", "Errors by frame", curves.by_frame_reading(shot), lambda: curves.errors(shot))
         if any(estimate.series for estimate in shot.estimates):
             add("steadiness", "Steadiness by frame", curves.series_reading(shot), lambda: curves.series(shot))
     else:

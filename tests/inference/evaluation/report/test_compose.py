@@ -46,7 +46,7 @@ def test_estimates_of_a_clip_share_its_shots_and_its_table(on_disk, another, tru
     assert shot.estimates[0].series == () and shot.estimates[1].series == (series,)
     (table,) = report.tables
     assert table.rows[0][1][0] < 1e-3 < table.rows[1][1][0] and table.best(0) == round(table.rows[0][1][0], 4)
-    assert "Clip wall; pixels count alike." in table.reading and report.notes == ("First.",)
+    assert "Clip wall; in the means every pixel counts alike." in table.reading and report.notes == ("First.",)
 
 
 def test_parts_are_put_to_those_that_they_overlap_most(on_disk, another, truth):
@@ -61,13 +61,14 @@ def test_parts_are_put_to_those_that_they_overlap_most(on_disk, another, truth):
 def test_a_protocol_for_whole_clips_makes_one_shot_of_them(another, truth):
     report = compose.of_comparisons("t", [[compared(another("cut", shots=TWO_SHOTS), truth, "depthcrafter")]])
     (shot,) = report.shots
-    assert shot.frames == tuple(range(1001, 1009)) and "frames count alike" in report.tables[0].reading
+    assert shot.frames == tuple(range(1001, 1009)) and "every frame counts alike" in report.tables[1].reading
 
 
 def test_frames_without_an_estimate_are_told_by_its_name(another, truth):
     half = another("half", shots=((1001, 1004, "done"), (1005, 1008, "refused")))
     report = compose.of_comparisons("t", [[compared(half, truth)]])
     assert report.notes[0].startswith("half: wall: 4 frames with truth")
+    assert report.notes[1] == "half refused the frames 1005-1008: The camera stands."
 
 
 def test_sequences_without_truth_are_shown_shot_by_shot(on_disk, another):
@@ -75,7 +76,8 @@ def test_sequences_without_truth_are_shown_shot_by_shot(on_disk, another):
     report = compose.of_sequences("t", [refused, on_disk], more={("parallax", 1001): Extras(jumps=(1003,))})
     (shot,) = report.shots
     assert shot.frames == (1001, 1002, 1003, 1004) and shot.estimates[1].jumps == (1003,)
-    assert report.notes == ("refusing refused the frames 1005-1008: The camera stands.",) and report.tables == ()
+    assert report.notes == ("refusing refused the frames 1005-1008: The camera stands.",)
+    assert [table.title for table in report.tables] == ["Shots and cuts"]
     first, second = compose.of_sequences("t", [another("cut", shots=TWO_SHOTS), refused]).shots
     assert first.notes == () and second.notes == ("There is no depth of this shot by refusing.",)
 

@@ -67,6 +67,20 @@ def test_the_best_of_a_column_is_that_of_the_numbers_shown(values, better, best)
     assert table(values, better).best(0) == best
 
 
+def test_the_best_is_told_among_rows_about_the_same_only():
+    rows = (("a", (1.0,)), ("b", (2.0,)), ("a", (3.0,)), ("b", (2.5,)))
+    found = Table(
+        title="t",
+        reading="r",
+        columns=(Column(name="c", better="lower"),),
+        rows=rows,
+        groups=("first", "first", "second", "second"),
+    )
+    assert [found.best(0, found.group(row)) for row in range(4)] == [1.0, 1.0, 2.5, 2.5]
+    with pytest.raises(ReportError, match="1 groups for 4 rows"):
+        Table(title="t", reading="r", columns=found.columns, rows=rows, groups=("first",))
+
+
 def test_a_row_that_does_not_fit_its_columns_is_refused():
     with pytest.raises(ReportError, match="row a has 2 values for 1 columns"):
         Table(title="t", reading="r", columns=(Column(name="c"),), rows=(("a", (1.0, 2.0)),))

@@ -131,7 +131,7 @@ def test_errors_and_series_stand_over_their_frames_with_units(make):
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), shot.frames)
     (axes,) = curves.series(shot).axes
     assert axes.get_ylabel() == "drift\n[1/m]" and axes.lines[0].get_marker() == "o", "points that stand alone are seen"
-    assert curves.series_reading(shot) == "drift: Is."
+    assert curves.series_reading(shot).startswith("Drift: Is. Dashed") and axes.get_ylim()[0] == 0
 
 
 def wave(cycles, count=32):

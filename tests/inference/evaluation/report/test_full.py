@@ -70,4 +70,4 @@ def test_sequences_alone_are_seen_by_their_names_whatever_could_be_measured(on_d
         "other, frames 1001-1004, steadiness",
         "other, frames 1005-1008, steadiness",
     ]
-    assert report.tables == ()
+    assert [table.title for table in report.tables] == ["Shots and cuts"]

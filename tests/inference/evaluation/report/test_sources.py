@@ -34,7 +34,7 @@ def measured(on_disk, truth, protocol=PLAIN):
 
 def test_a_sequence_is_seen_beside_its_plate(on_disk, make):
     shot = sources.without_truth(on_disk.sequence.done_shots[0], [on_disk])
-    assert shot.title == "plate, frames 1001-1008" and shot.fps == 24 and shot.notes == ()
+    assert shot.title.endswith("/plate, frames 1001-1008") and shot.fps == 24 and shot.notes == ()
     gathered = gather(shot)
     np.testing.assert_allclose(gathered.estimates[0].tiles[1003], make.right(3))
     assert gathered.plate.tiles[1003].shape == (36, 64, 3)
