@@ -9,20 +9,17 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import depth_sequence, events, exit_codes, faults, records
-from ..depth_sequence import DepthSequence, DepthSequenceError
+from .. import events, exit_codes, faults
+from ..depth_sequence import DepthSequenceError
 from ..faults import Failure
-from . import evaluate_report, stoppable
+from . import evaluate_report, evaluate_truth, stoppable
 from .display import Display, Person
 
 if TYPE_CHECKING:
-    from ..evaluation.comparison import Comparison
     from ..evaluation.suite import Suite
     from ..evaluation.table import Outcome
-    from ..evaluation.truth import Truth
     from ..run.stop import Stop
 
 _LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu")
@@ -34,9 +31,10 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb = verbs.add_parser(
         "evaluate",
         help="compare depth sequences with the truth, see how steady they are, or run a suite of such comparisons",
-        description="With truth: print AbsRel, delta1 and flicker of every shot, with one scale and shift a shot; of "
-        "several depth sequences, or by a published protocol, the table with average rank. Without: print flicker and "
-        "drift of what stands still, in percent of the shot's spread of disparity, and the frames at which it jumps.",
+        description="With truth: print AbsRel, RMSE, delta1 to delta3 and flicker of every shot, with one scale and "
+        "shift a shot, over static and moving parts apart where the truth tells them; of several depth sequences, or "
+        "by a published protocol, the table with average rank. Without: print flicker and drift of what stands still, "
+        "in percent of the shot's spread of disparity, and the frames at which it jumps.",
     )
     verb.add_argument("depth", metavar="DEPTH_DIR", nargs="*", help="folder with a depth.json; several are compared")
     verb.add_argument("--truth", metavar="DIR", help="folder with the truth of the very clip, in the layout named")
@@ -47,6 +45,12 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--masks", metavar="DIR", help="pictures, white where something moves on its own")
     verb.add_argument(
         "--prepared", action="store_true", help="the depth was made of the protocol's own frames, chosen and cropped"
+    )
+    verb.add_argument(
+        "--consistency",
+        action="store_true",
+        help="also measure, by the truth's camera path, how far apart in space what stands still lies 10 frames later, "
+        "and the warp error to the next frame",
     )
     verb.add_argument("--suite", metavar="FILE", help="a YAML file, or the name of a suite that comes with Fathom")
     verb.add_argument(
@@ -69,8 +73,8 @@ def run(options: argparse.Namespace) -> int:
         with _sentences():
             _check(options)
             if options.truth:
-                comparisons = _compared(options)
-                _print(options, comparisons)
+                comparisons = evaluate_truth.compared(options)
+                evaluate_truth.show(options, comparisons)
                 evaluate_report.against_truth(options, comparisons)
             else:
                 evaluate_report.steadiness(options)
@@ -85,7 +89,7 @@ def _check(options: argparse.Namespace) -> None:
     if not options.depth:
         raise Failure(exit_codes.USAGE, "The verb evaluate takes DEPTH_DIR, with --truth DIR or not, or --suite FILE.")
     evaluate_report.check(options)
-    for name in ("protocol", "clip", "prepared", "csv", "markdown"):
+    for name in ("protocol", "clip", "prepared", "consistency", "csv", "markdown"):
         if getattr(options, name) and not options.truth:
             raise Failure(exit_codes.USAGE, f"--{name} goes with truth.", cure="Add --truth DIR.")
     for name in ("data", "work"):
@@ -110,113 +114,6 @@ def _sentences() -> Iterator[None]:
         raise Failure(exit_codes.BAD_CLIP, str(error)) from error
 
 
-def _compared(options: argparse.Namespace) -> dict[str, Comparison]:
-    """Every depth sequence, measured, by the name that it goes by."""
-    from ..evaluation import masks, protocols
-    from ..evaluation.comparison import compare
-
-    protocol = protocols.of(options.protocol or "plain", options.layout)
-    folders = evaluate_report.named(options.depth)
-    truth = _truth(options)
-    if options.masks:
-        truth = masks.with_masks(truth, Path(options.masks))
-    found: dict[str, Comparison] = {}
-    for name, folder in folders.items():
-        sequence = depth_sequence.load(folder)
-        if protocol == protocols.PLAIN and options.layout == "folder":
-            _check_length(sequence, truth)
-        found[name] = compare(folder, truth, protocol, prepared=options.prepared, sequence=sequence)
-    return found
-
-
-def _truth(options: argparse.Namespace) -> Truth:
-    from ..evaluation import layouts
-
-    clips = layouts.open_clips(options.truth, options.layout, rendering=options.rendering)
-    if options.clip:
-        clips = [clip for clip in clips if clip.name == options.clip] or clips
-    if len(clips) == 1 and options.clip in {None, clips[0].name}:
-        return clips[0]
-    shown = ", ".join(clip.name for clip in clips[:8]) + (", …" if len(clips) > 8 else "")
-    what = f"there is no clip {options.clip}" if options.clip else f"there are {len(clips)} clips"
-    raise Failure(exit_codes.USAGE, f"In {options.truth} {what}: {shown}.", cure="Name one with --clip NAME.")
-
-
-def _check_length(sequence: DepthSequence, truth: Truth) -> None:
-    """Refuse truth that ends before the depth does: it would be that of another clip."""
-    from ..evaluation.comparison import origin_of
-
-    origin = origin_of(sequence, truth)
-    last = max(shot.last_frame for shot in sequence.done_shots) if sequence.done_shots else origin
-    if last - origin >= len(truth):
-        raise Failure(
-            exit_codes.USAGE,
-            f"The truth has {len(truth)} frames and the depth goes on to frame {last} of a clip that begins "
-            f"at {origin}.",
-            cure="Give the truth of this very clip.",
-        )
-
-
-def _print(options: argparse.Namespace, comparisons: dict[str, Comparison]) -> None:
-    from ..evaluation import table
-    from ..evaluation.metrics import NAMES
-
-    for name, comparison in comparisons.items():
-        for note in comparison.notes():
-            sys.stderr.write(f"{name if len(comparisons) > 1 else 'Note'}: {note}\n")
-    outcomes = [_outcome(name, comparison) for name, comparison in comparisons.items()]
-    plain = len(comparisons) == 1 and not options.protocol
-    if options.json and plain:
-        (comparison,) = comparisons.values()
-        print(json.dumps(_shots_as_json(comparison), indent=2, allow_nan=False))
-    elif options.json:
-        print(json.dumps(table.as_json(outcomes, NAMES), indent=2, allow_nan=False))
-    elif options.csv:
-        print(table.as_csv(outcomes), end="")
-    elif options.markdown or not plain:
-        print(table.markdown(outcomes, NAMES), end="")
-    else:
-        (comparison,) = comparisons.values()
-        _print_shots(comparison)
-
-
-def _outcome(name: str, comparison: Comparison) -> Outcome:
-    from ..evaluation.table import Outcome, by_frame
-
-    return Outcome(
-        estimator=name,
-        set=comparison.truth.name,
-        clip=comparison.truth.name,
-        values=comparison.values(),
-        notes=tuple(comparison.notes()),
-        facts={"folder": str(comparison.folder), "parts": by_frame(comparison.parts)},
-    )
-
-
-def _print_shots(comparison: Comparison) -> None:
-    print("frames          AbsRel  delta1  flicker")
-    for part in comparison.parts:
-        scores = comparison.figures(part)
-        flicker = "-" if scores.flicker is None else f"{scores.flicker:.4f}"
-        frames = f"{part.first_frame}-{part.last_frame}"
-        print(f"{frames:14}  {scores.absolute_relative:.4f}  {scores.delta1:.4f}  {flicker}")
-
-
-def _shots_as_json(comparison: Comparison) -> list[dict[str, object]]:
-    from ..evaluation.table import by_frame
-
-    errors = by_frame(comparison.parts)
-    return [
-        {
-            "first_frame": part.first_frame,
-            "last_frame": part.last_frame,
-            **records.to_json(comparison.figures(part)),
-            "by_frame": sequence,
-        }
-        for part, sequence in zip(comparison.parts, errors, strict=True)
-    ]
-
-
 def _run_suite(options: argparse.Namespace) -> int:
     """Run a suite; its table is what it ends with."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # weights are there or are named as missing; no library goes and looks for any
@@ -226,7 +123,8 @@ def _run_suite(options: argparse.Namespace) -> int:
         from ..evaluation import suite as suites
         from ..evaluation import suite_run
 
-        if options.depth or options.truth or options.protocol or options.masks or options.clip:
+        own = (options.depth, options.truth, options.protocol, options.masks, options.clip, options.prepared)
+        if any((*own, options.consistency, options.layout != "folder", options.rendering != "clean")):
             raise Failure(
                 exit_codes.USAGE, "A suite says what is compared with what, so nothing else has a place here."
             )

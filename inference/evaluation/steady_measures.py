@@ -36,15 +36,13 @@ def measure(comparison: Comparison, names: Sequence[str]) -> Steady:
     values: dict[str, float | None] = {}
     notes: tuple[str, ...] = ()
     if {"distance", "warp_error"} & set(names):
-        spaced, near = [], []
+        found: list[Consistency] = []
         try:
-            for part in comparison.parts:
-                found = consistency_of(comparison, part)
-                spaced.append(found.spaced)
-                near.append(found.neighbours)
+            found = [consistency_of(comparison, part) for part in comparison.parts]
+            notes = tuple(consistency_notes(found))
         except MetricsError as error:
             notes = (str(error),)
-            spaced, near = [], []
+        spaced, near = [each.spaced for each in found], [each.neighbours for each in found]
         values |= {"distance": _mean(spaced, "distance"), "warp_error": _mean(near, "relative")}
     if "flicker" in names:
         known = []
@@ -74,6 +72,34 @@ def consistency_of(comparison: Comparison, part: Part) -> Consistency:
 
     frames = range(min(part.scores.frames), max(part.scores.frames) + 1)
     return consistency(depth, truth, frames, protocol=protocol)
+
+
+def consistency_notes(found: Sequence[Consistency]) -> list[str]:
+    """One sentence for each kind of what could not be compared in space, and for what a distance has in it anyway."""
+    said = []
+    apart = f"frames {found[0].spacing} apart" if found else ""
+    for kind, each in (
+        (apart, [one.spaced for one in found]),
+        ("neighbouring frames", [one.neighbours for one in found]),
+    ):
+        reasons = {
+            "no true pose": sum(one.without_pose for one in each),
+            "no estimate": sum(one.without_depth for one in each),
+            "nothing that stands still in both": sum(one.without_points for one in each),
+        }
+        lacking = ", ".join(f"{count} with {reason}" for reason, count in reasons.items() if count)
+        if lacking:
+            pairs = sum(len(one.frames) for one in each)
+            said.append(
+                f"{sum(reasons.values())} of {pairs} pairs of {kind} could not be compared in space: {lacking}."
+            )
+    floor = _mean([one.spaced for one in found], "floor"), _mean([one.neighbours for one in found], "relative_floor")
+    if any(one.correspondences == "measured" for one in found) and None not in floor:
+        said.append(
+            f"Points were followed by measured flow, by which the true depth itself has a distance of {floor[0]:.4f} m "
+            f"and a warp error of {floor[1]:.4f}."
+        )
+    return said
 
 
 def _mean(distances: Sequence[Distances], name: str) -> float | None:

@@ -9,6 +9,7 @@ import pytest
 
 from inference import depth_sequence, exit_codes
 from inference.depth_sequence import DepthSequence, Range, Shot, disparity_name
+from inference.evaluation.flow_file import write_flow
 from inference.job import Source
 from inference.media.exr import write_map
 
@@ -50,10 +51,10 @@ def test_an_exact_estimate_scores_as_one(worker, folders):
     done = worker("evaluate", depth, "--truth", truth)
     assert done.returncode == 0, done.stderr
     head, row = done.stdout.splitlines()
-    assert head.split() == ["frames", "AbsRel", "delta1", "flicker"]
-    assert row.split()[0] == "1002-1003"
-    absolute_relative, delta1, flicker = map(float, row.split()[1:])
-    assert absolute_relative < 0.001 and delta1 == 1.0 and flicker < 0.001
+    assert head.split() == ["frames", "region", "AbsRel", "RMSE", "[m]", "delta1", "delta2", "delta3", "flicker"]
+    assert row.split()[:2] == ["1002-1003", "all"]
+    absolute_relative, error, *deltas, flicker = map(float, row.split()[2:])
+    assert absolute_relative < 0.001 and error < 0.003 and deltas == [1.0, 1.0, 1.0] and flicker < 0.001
 
 
 def test_a_wrong_estimate_scores_worse_and_json_has_every_number(worker, folders):
@@ -139,6 +140,41 @@ def test_masks_tell_what_moves(worker, folders):
     done = worker("evaluate", depth, "--truth", truth, "--masks", masks, "--markdown")
     assert done.returncode == 0, done.stderr
     assert "### Where something moves" in done.stdout
+
+
+def test_regions_and_distances_in_space_are_printed_where_the_truth_has_them(worker, folders):
+    depth, truth = folders
+    (truth / "dynamic").mkdir()
+    (truth / "flow").mkdir()
+    for index in range(4):
+        mask = np.zeros((24, 32), np.uint8)
+        mask[:, :8] = 255
+        cv2.imwrite(str(truth / "dynamic" / f"{index:05d}.png"), mask)
+        write_flow(truth / "flow" / f"{index:05d}.exr", np.zeros((24, 32, 2)))
+    wrong = 3 / (1.0 + np.mgrid[:24, :32][1] / 8) + 0.5
+    wrong[:, :8] *= 1.5
+    write_map(depth / disparity_name(1003), wrong)
+    done = worker("evaluate", depth, "--truth", truth, "--consistency")
+    assert done.returncode == 0, done.stderr
+    head, *rows = [line.split() for line in done.stdout.splitlines()]
+    assert head[-4:] == ["distance", "[m]", "warp", "error"]
+    assert [row[1] for row in rows] == ["all", "static", "moving"] and len(rows[1]) == len(rows[2]) == 7
+    assert float(rows[2][2]) > 2 * float(rows[1][2]), "what moves is what is wrong"
+    assert rows[0][-2] == "-" and float(rows[0][-1]) < 0.001, "no frames are 10 apart, and what stands still is right"
+    (facts,) = json.loads(worker("evaluate", depth, "--truth", truth, "--consistency", "--json").stdout)
+    assert facts["regions"]["moving"]["delta1"] < facts["regions"]["static"]["delta1"]
+    assert facts["consistency"]["neighbours"]["points"] > 400 and facts["consistency"]["spaced"]["distance"] is None
+    table = worker("evaluate", depth, "--truth", truth, "--consistency", "--markdown").stdout
+    assert "truth warp error ↓" in table and "### Where something moves" in table
+
+
+def test_consistency_without_a_camera_path_is_a_sentence_beside_the_figures(worker, folders):
+    depth, truth = folders
+    camera = json.loads((truth / "camera.json").read_text())
+    (truth / "camera.json").write_text(json.dumps({**camera, "frames": [{"c2w_opencv": None}] * 4}))
+    done = worker("evaluate", depth, "--truth", truth, "--consistency")
+    assert done.returncode == 0 and "truth has no camera path" in done.stderr
+    assert done.stdout.splitlines()[1].split()[-3:] == ["-", "-", "-"]
 
 
 def test_a_data_sets_layout_and_protocol(worker, folders):

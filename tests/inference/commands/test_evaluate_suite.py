@@ -106,6 +106,7 @@ def test_depth_that_is_there_is_measured_as_it_is(worker, benchmark):
         (["--suite", "depthcrafter-figure-6"], "add --data long=DIR"),
         (["--suite", "depthcrafter-figure-6", "--data", "long"], "--data takes NAME=DIR"),
         (["--suite", "depthcrafter-figure-6", "--data", "long="], "--data takes NAME=DIR"),
+        (["--suite", "depthcrafter-figure-6", "--rendering", "final"], "nothing else has a place here"),
         (["--suite", "depthcrafter-figure-6", "--truth", "x"], "nothing else has a place here"),
     ],
 )

@@ -55,6 +55,26 @@ def test_truth_without_a_camera_is_said(tmp_path):
     assert "no camera path" in found.notes[0]
 
 
+def test_pairs_that_could_not_be_compared_are_counted(tmp_path):
+    truth = still_camera()
+    poses = (None, None, *truth.poses[2:])
+    comparison = of(tmp_path, replace(truth, poses=poses))
+    (tmp_path / "disparity.0006.exr").unlink()
+    found = measure(compare(tmp_path, replace(truth, poses=poses)), NAMES)
+    assert found.notes == (
+        "1 of 1 pairs of frames 10 apart could not be compared in space: 1 with no true pose.",
+        "4 of 11 pairs of neighbouring frames could not be compared in space: 2 with no true pose, 2 with no estimate.",
+    )
+    assert found.values["distance"] is None and comparison.without_estimate == ()
+
+
+def test_measured_flow_says_what_the_truth_itself_would_score(tmp_path):
+    random = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    truth = replace(still_camera(), read_flow=None, read_picture=lambda index: random)
+    (said,) = measure(of(tmp_path, truth), NAMES).notes
+    assert "by which the true depth itself has a distance of 0.0000 m and a warp error of 0.0000" in said
+
+
 def test_bands_are_those_of_the_error_sequences(tmp_path):
     comparison = of(tmp_path, still_camera(), lambda index: 1 + 0.05 * (-1) ** index)
     found, scores = bands(comparison), comparison.parts[0].scores.values["all"]
