@@ -10,6 +10,7 @@ import numpy as np
 from ...camera import Camera
 from ..base import Refused, Shot
 from . import refusal
+from .explained import explained, refuse_unexplained
 from .solve import Lens, SolveError
 from .solve_process import solve_apart
 from .tracks import Tracks, follow
@@ -65,6 +66,12 @@ def tracks_of(shot: Shot, progress: Callable[[float], None] = lambda done: None)
     return tracks
 
 
+def straight_tracks(tracks: Tracks, views: Views) -> Tracks:
+    """Tracks as a lens without distortion would have shown them."""
+    straight = straighten(tracks.xy, focal=views.focal, centre=views.centre, distortion=views.distortion)
+    return replace(tracks, xy=straight)
+
+
 def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) -> Views:
     frames = shot.frames
     motion = refusal.measure(tracks, width=frames.width, height=frames.height)
@@ -83,6 +90,7 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     except SolveError as error:
         raise Refused(str(error), refusal.CURE) from error
     refusal.refuse_weak_solve(views)
+    refuse_unexplained(explained(views, straight_tracks(tracks, views)), frames.numbers)
     depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
     return views.scaled(1 / float(np.median(depths)))
 
@@ -122,8 +130,7 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
         points=np.empty((0, 3)),
         seen=np.empty((0, 2), np.int32),
     )
-    straight = straighten(tracks.xy, focal=views.focal, centre=views.centre, distortion=views.distortion)
-    placed = triangulate(replace(tracks, xy=straight), views)
+    placed = triangulate(straight_tracks(tracks, views), views)
     try:
         refusal.refuse_weak_points(placed)
     except Refused as refused:

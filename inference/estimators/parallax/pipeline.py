@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from ..base import Refused, Shot, ShotResult
 from . import fill, footing, fusion, moving, neighbours, sgm, sweep, temporal, upsample, workers
-from .camera_path import camera_path, tracks_of
+from .camera_path import camera_path, straight_tracks, tracks_of
+from .explained import doubts, explained
 from .pictures import Pictures
 from .refusal import CURE, SHORTEST
 from .tracks import Tracks
-from .view import Views, save_arrays, straighten
+from .view import Views, save_arrays
 
 _LONG_SIDE = 320  # of the pictures that stereo works on
 _WEIGHTS = {"match": 0.55, "complete": 0.12, "settle": 0.2}  # shares of the time after the camera is known
@@ -70,7 +71,10 @@ def estimate(shot: Shot) -> ShotResult:
         _settle_all(shot, scene, passed)
     finally:
         cv2.setNumThreads(threads)
-    return ShotResult(camera=full.camera(shot.frames.numbers))
+    numbers = shot.frames.numbers
+    solved = shot.camera is None or not shot.camera.poses
+    warnings = doubts(explained(full, straight_tracks(tracks_of(shot), full)), numbers) if solved else ()
+    return ShotResult(camera=full.camera(numbers), warnings=warnings)
 
 
 def _scene(shot: Shot, full: Views) -> _Scene:
@@ -85,10 +89,9 @@ def _scene(shot: Shot, full: Views) -> _Scene:
     for frame, own in enumerate(depths):
         shot.check()
         chosen.append(tuple(neighbours.choose(views, frame, float(np.median(own)) if len(own) else middle)))
-    tracks = tracks_of(shot)
-    straight = straighten(tracks.xy, focal=full.focal, centre=full.centre, distortion=full.distortion)
+    tracks = straight_tracks(tracks_of(shot), full)
     ratio = np.array([views.width / full.width, views.height / full.height])
-    small = ((straight + 0.5) * ratio - 0.5).astype(np.float32)
+    small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
     return _Scene(
         views,
         Pictures(shot.frames, views),
@@ -97,7 +100,7 @@ def _scene(shot: Shot, full: Views) -> _Scene:
         float(nearest),
         shot.scratch,
         replace(tracks, xy=small),
-        _unrest(shot, replace(tracks, xy=straight), full),
+        _unrest(shot, tracks, full),
         shot.mattes,
     )
 

@@ -51,6 +51,7 @@ def test_maps_are_finite_float32_at_the_working_size_for_every_frame(scene, solv
         assert confidence.shape == maps.shape[1:] and confidence.dtype == np.float32
         assert confidence.min() >= 0 and confidence.max() <= 1
     assert [pose.frame for pose in result.camera.poses] == list(run.shot.frames.numbers)
+    assert result.warnings == ()
 
 
 def test_an_unknown_camera_is_solved_up_to_a_similarity(scene, solved):

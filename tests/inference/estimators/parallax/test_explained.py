@@ -1,0 +1,80 @@
+"""A camera solve that follows a subject instead of the scene is refused."""
+
+import numpy as np
+import pytest
+
+from inference.estimators.base import Refused
+from inference.estimators.parallax.explained import doubts, explained, refuse_unexplained
+from inference.estimators.parallax.tracks import Tracks
+from inference.estimators.parallax.view import Views
+
+WIDTH, HEIGHT, COUNT = 320, 240, 40
+NUMBERS = range(101, 101 + COUNT)
+
+
+def followed(static_of, *, lasting=COUNT):
+    """Views and tracks of points all over the picture; static are those that ``static_of(frame, xy)`` names."""
+    x, y = np.meshgrid(np.arange(8, WIDTH, 16), np.arange(8, HEIGHT, 16))
+    xy = np.column_stack([x.ravel(), y.ravel()]).astype(np.float32)
+    each = len(xy)
+    seen = [
+        np.column_stack([np.full(each, frame), np.arange(each)])[static_of(frame, xy)].astype(np.int32)
+        for frame in range(COUNT)
+    ]
+    centre = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
+    views = Views(
+        width=WIDTH,
+        height=HEIGHT,
+        focal=280.0,
+        centre=centre,
+        distortion=np.zeros(2),
+        world_to_camera=np.repeat(np.eye(4)[None, :3], COUNT, axis=0),
+        points=np.column_stack([(xy - centre) / 280.0, np.ones(each)]),
+        seen=np.concatenate(seen),
+    )
+    ids = np.concatenate([np.arange(each) + each * (frame // lasting) for frame in range(COUNT)])
+    return views, Tracks(np.arange(COUNT + 1) * each, ids.astype(np.int32), np.tile(xy, (COUNT, 1)))
+
+
+def on_subject(xy):
+    return (xy[:, 0] > 120) & (xy[:, 0] < 200)
+
+
+def everywhere(frame, xy):
+    return np.ones(len(xy), bool)
+
+
+def test_a_solve_of_the_whole_picture_passes():
+    shares = explained(*followed(everywhere))
+    np.testing.assert_array_equal(shares, 1)
+    refuse_unexplained(shares, NUMBERS)
+    assert doubts(shares, NUMBERS) == ()
+
+
+def test_a_moving_subject_before_an_explained_scene_passes():
+    shares = explained(*followed(lambda frame, xy: ~on_subject(xy)))
+    assert 0.6 < shares.max() < 1
+    refuse_unexplained(shares, NUMBERS)
+    assert doubts(shares, NUMBERS) == ()
+
+
+def test_a_solve_that_follows_the_subject_for_a_while_is_refused_and_says_where_and_what_to_do():
+    shares = explained(*followed(lambda frame, xy: on_subject(xy) | (frame >= 10)))
+    assert shares[0] < 0.4 and shares[10] == 1
+    with pytest.raises(Refused, match=r"10 frames \(101-110\)") as caught:
+        refuse_unexplained(shares, NUMBERS)
+    for cure in ("mattes", "leave these frames out", "DepthCrafter", "StereoDiff"):
+        assert cure in caught.value.cure
+
+
+def test_a_moment_is_told_but_not_refused():
+    shares = explained(*followed(lambda frame, xy: on_subject(xy) | (frame not in {4, 17})))
+    refuse_unexplained(shares, NUMBERS)
+    (warning,) = doubts(shares, NUMBERS)
+    assert "105, 118" in warning and "mattes" in warning
+
+
+def test_tracks_too_short_to_be_explained_do_not_count():
+    shares = explained(*followed(lambda frame, xy: np.zeros(len(xy), bool), lasting=3))
+    np.testing.assert_array_equal(shares, 1)
+    np.testing.assert_array_equal(explained(*followed(lambda frame, xy: np.zeros(len(xy), bool), lasting=4)), 0)
