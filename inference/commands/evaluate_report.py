@@ -88,7 +88,7 @@ def steadiness(options: argparse.Namespace) -> None:
     Failure, DepthSequenceError, MetricsError, ClipError, ReportError
     """
     from ..evaluation.steadiness import Steadiness
-    from ..evaluation.steady_shots import steadiness_by_shot
+    from ..evaluation.steady_shots import notes, steadiness_by_shot
 
     sequences = {name: (folder, depth_sequence.load(folder)) for name, folder in named(options.depth).items()}
     found = {}
@@ -102,6 +102,13 @@ def steadiness(options: argparse.Namespace) -> None:
         raise errors[0][2]
     for name, shot, error in errors:
         _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame}: {error}")
+    for name, (_, sequence) in sequences.items():
+        for shot in sequence.shots:
+            if shot.status == "refused":
+                _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame} have no depth: {shot.reason}")
+    for name, each in rows:
+        for note in notes(each):
+            _tell(f"{name}, frames {each.first_frame}-{each.last_frame}: {note}")
     if options.json:
         print(json.dumps([{"name": name, **without_nan(records.to_json(each))} for name, each in rows], indent=2))
     else:

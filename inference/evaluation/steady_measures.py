@@ -93,12 +93,13 @@ def consistency_notes(found: Sequence[Consistency]) -> list[str]:
             said.append(
                 f"{sum(reasons.values())} of {pairs} pairs of {kind} could not be compared in space: {lacking}."
             )
-    floor = _mean([one.spaced for one in found], "floor"), _mean([one.neighbours for one in found], "relative_floor")
-    if any(one.correspondences == "measured" for one in found) and None not in floor:
-        said.append(
-            f"Points were followed by measured flow, by which the true depth itself has a distance of {floor[0]:.4f} m "
-            f"and a warp error of {floor[1]:.4f}."
-        )
+    floors = {
+        "a distance of {:.4f} m": _mean([one.spaced for one in found], "floor"),
+        "a warp error of {:.4f}": _mean([one.neighbours for one in found], "relative_floor"),
+    }
+    known = " and ".join(words.format(value) for words, value in floors.items() if value is not None)
+    if known and any(one.correspondences == "measured" for one in found):
+        said.append(f"Points were followed by measured flow, by which the true depth itself has {known}.")
     return said
 
 

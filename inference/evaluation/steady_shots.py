@@ -37,3 +37,17 @@ def steadiness_by_shot(
         except (MetricsError, ClipError) as error:
             found.append((shot, error))
     return found
+
+
+def notes(found: Steadiness) -> list[str]:
+    """One sentence for each kind of what could not be measured in a shot that could be."""
+    reasons = {
+        "without an estimate in one of the two": found.without_depth,
+        "with too little texture": found.without_texture,
+        "without a motion that much of the picture shares": found.without_still,
+    }
+    lacking = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+    said = [f"Of {found.pairs} pairs of neighbouring frames, these were not measured: {lacking}."] if lacking else []
+    if found.unusable:
+        said.append(f"{found.unusable} pixels have no number as their disparity and were left out.")
+    return said

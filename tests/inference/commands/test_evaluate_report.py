@@ -14,7 +14,7 @@ import pytest
 from inference import depth_sequence, exit_codes
 from inference.depth_sequence import DepthSequence, Range, Shot, disparity_name
 from inference.job import Source
-from inference.media.exr import write_map
+from inference.media.exr import read_map, write_map
 
 ROOT = Path(__file__).resolve().parents[3]
 WIDTH, HEIGHT, FRAMES = 96, 64, range(1001, 1006)
@@ -116,6 +116,24 @@ def test_a_shot_that_cannot_be_measured_leaves_the_others(worker, still, tmp_pat
     depth_sequence.save(dataclasses.replace(whole, shots=(flat,)), still)
     nothing = worker("evaluate", still)
     assert nothing.returncode == exit_codes.USAGE and "is the same everywhere" in nothing.stderr and not nothing.stdout
+
+
+def test_what_was_left_out_is_told_beside_the_steadiness(worker, still):
+    broken = read_map(still / disparity_name(1003)).copy()
+    broken[:4, :4] = np.nan, np.inf, -np.inf, np.nan
+    write_map(still / disparity_name(1003), broken)
+    (still / disparity_name(1005)).unlink()
+    whole = depth_sequence.load(still)
+    refused = Shot(first_frame=1006, last_frame=1009, status="refused", reason="It shows nothing.")
+    depth_sequence.save(dataclasses.replace(whole, shots=(*whole.shots, refused)), still)
+    done = worker("evaluate", still)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
+        "e, frames 1006-1009 have no depth: It shows nothing.",
+        "e, frames 1001-1005: Of 4 pairs of neighbouring frames, these were not measured: 1 without an estimate in one "
+        "of the two.",
+        "e, frames 1001-1005: 16 pixels have no number as their disparity and were left out.",
+    ]
 
 
 def test_a_report_without_truth_has_profiles_at_the_lines_asked_for(worker, still, tmp_path):
