@@ -12,7 +12,7 @@ from .. import depth_sequence
 from ..depth_sequence import DepthSequence, disparity_name
 from ..job import frame_number
 from ..media.exr import read_map
-from . import protocols
+from . import prepare, protocols
 from .alignment import NothingMeasuredError
 from .metrics import Disparity, FrameScores, MetricsError, Scores, frame_scores, scores_of, summary
 from .protocols import PLAIN, Protocol
@@ -127,7 +127,7 @@ def compare(
     protocol : Protocol
     prepared : bool
         Whether the depth was estimated from the protocol's own frames, chosen and cropped as `prepare` writes them.
-        False: from the clip's pictures as the set has them.
+        False: from the clip's pictures as the set has them, unless its source is such a folder.
     sequence : DepthSequence or None
         What the folder's ``depth.json`` says, where that is known already.
 
@@ -140,6 +140,12 @@ def compare(
     """
     folder = Path(folder)
     sequence = sequence or depth_sequence.load(folder)
+    made_for = prepare.protocol_of(sequence.source.path)
+    if made_for not in {None, protocol.name}:
+        raise MetricsError(
+            f"{folder} was estimated from the frames that the protocol {made_for} measures; measure it by that one."
+        )
+    prepared = prepared or made_for is not None
     part = protocols.applied(truth, protocol)
     numbers = tuple(range(len(part))) if prepared else part.frame_numbers
     origin = origin_of(sequence, truth, prepared=prepared)

@@ -14,7 +14,7 @@ from ..run.output import make_folder
 from .protocols import Protocol
 from .truth import Truth, TruthError
 
-_NOTE = "clip.json"
+_NOTE, _FRAMES = "clip.json", "rgb"
 
 
 def clip(truth: Truth, protocol: Protocol, folder: Path) -> Path:
@@ -45,7 +45,7 @@ def clip(truth: Truth, protocol: Protocol, folder: Path) -> Path:
             "pictures": [[str(path), path.stat().st_mtime_ns] for path in truth.rgb_files if path.is_file()],
         }
     )
-    frames = folder / "rgb"
+    frames = folder / _FRAMES
     try:
         if (folder / _NOTE).read_text(encoding="utf-8") == note and len(list(frames.glob("*.png"))) == len(truth):
             return frames
@@ -60,6 +60,17 @@ def clip(truth: Truth, protocol: Protocol, folder: Path) -> Path:
     except OSError as error:
         raise unwritable(error, error.filename or folder) from error
     return frames
+
+
+def protocol_of(pictures: str | Path) -> str | None:
+    """Name of the protocol that a folder of pictures was written for by `clip`; None where it was not."""
+    folder = Path(pictures)
+    try:
+        told = json.loads((folder.parent / _NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    known = folder.name == _FRAMES and isinstance(told, dict) and isinstance(told.get("protocol"), str)
+    return told["protocol"] if known else None
 
 
 def _png(truth: Truth, index: int) -> bytes:

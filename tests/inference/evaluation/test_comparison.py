@@ -3,15 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from depth_writer import write_depth
 from truth_maker import truth_of
 
 from inference.depth_sequence import DepthSequenceError, disparity_name
+from inference.evaluation import prepare
 from inference.evaluation.comparison import compare
 from inference.evaluation.metrics import MetricsError
-from inference.evaluation.protocols import Crop, Protocol
+from inference.evaluation.protocols import PLAIN, Crop, Protocol
 
 DEPTHS = 2 + 6 * np.random.default_rng(3).random((6, 12, 16)).astype(np.float32)
 FRAMES = Protocol(average="frames", align="clip")
@@ -110,6 +112,21 @@ def test_a_protocols_frames_and_crop(tmp_path):
     prepared = compare(tmp_path / "own", truth_of(DEPTHS), protocol, prepared=True)
     assert prepared.numbers == (0, 1, 2) and error(prepared) < 1e-6
     assert prepared.values()["all"] == pytest.approx(whole.values()["all"])
+
+
+def test_depth_of_a_suites_own_pictures_is_known_by_them(tmp_path):
+    """They are counted from 0, whatever the clip's files are called."""
+    (tmp_path / "set").mkdir()
+    files = tuple(tmp_path / "set" / f"{n:05d}.png" for n in range(1, 7))
+    for file in files:
+        cv2.imwrite(str(file), np.zeros((12, 16, 3), np.uint8))
+    truth = replace(truth_of(DEPTHS), rgb_files=files)
+    pictures = prepare.clip(truth, PLAIN, tmp_path / "clip")
+    own = [path.name for path in sorted(pictures.iterdir())]
+    write_depth(tmp_path / "depth", {n: inverse(n) for n in range(6)}, files=own, source=pictures)
+    assert error(compare(tmp_path / "depth", truth)) < 1e-6
+    with pytest.raises(MetricsError, match="the protocol plain measures; measure it by that one"):
+        compare(tmp_path / "depth", truth, replace(FRAMES, name="depthcrafter"))
 
 
 def test_everything_that_was_left_out_is_said(tmp_path):
