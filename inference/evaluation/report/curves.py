@@ -21,14 +21,15 @@ MEAN = (
 )
 MEAN_OF_TRUTH = (
     " All means are taken over the same pixels, those with a true depth, and the dashed black line is what they should "
-    "be."
+    "be; pixels without an estimate are left out, so a frame with many of them may stand out."
 )
 BORDERS = " Dashed vertical lines mark where an estimator's window begins or ends."
 JUMPS = " Dotted vertical lines mark where depth was found to jump."
 _LEAST_SPAN = 0.1  # of the colour scale, that the axis of the means spans at least
 BY_FRAME = (
     "The measures of the table, frame by frame, after one alignment for the whole shot. High all along: wrong; "
-    "slowly rising or falling: drift; jagged: flicker. Gaps are frames that could not be measured."
+    "slowly rising or falling: drift; jagged: flicker. Gaps are frames that could not be measured. The axes need not "
+    "begin at 0."
 )
 
 

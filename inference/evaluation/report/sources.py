@@ -127,7 +127,7 @@ def without_truth(
     frames = tuple(range(shot.first_frame, shot.last_frame + 1))
     plate, fps, notes = plate_of(estimates[0].sequence.source, frames)
     return Shot(
-        title=title or f"{plate_name(estimates[0].sequence.source)}, frames {frames[0]}-{frames[-1]}",
+        title=title or f"{plate_name(estimates[0].sequence.source)}, {_ends(frames)}",
         frames=frames,
         estimates=tuple(
             Estimate(
@@ -195,7 +195,7 @@ def against_truth(
         return np.where(measured(depth, protocol), depth, 0)
 
     return Shot(
-        title=title or f"{truth.name}, frames {frames[0]}-{frames[-1]}",
+        title=title or f"{truth.name}, {_ends(frames)}",
         frames=frames,
         estimates=tuple(_estimate(each, truth, protocol, at) for each in estimates),
         plate=plate,
@@ -204,6 +204,10 @@ def against_truth(
         fps=fps,
         notes=notes,
     )
+
+
+def _ends(frames: Sequence[int]) -> str:
+    return f"frame {frames[0]}" if len(frames) == 1 else f"frames {frames[0]}-{frames[-1]}"
 
 
 def plate_name(source: Source) -> str:

@@ -157,7 +157,7 @@ def _steadiness_row(found: Steadiness) -> tuple[Value, ...]:
         _percent(max(sizes, default=None)),
         _percent(float(np.mean(across)) if across else None),
         _percent(float(np.mean(within)) if within else None),
-        _percent(found.still),
+        _percent(found.still if found.pairs else None),
     )
 
 

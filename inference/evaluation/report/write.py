@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ... import faults
 from . import contact, curves, page, profile, spectra, style
 from .data import Column, Report, Shot, Table, Value
-from .gather import Gathered, gather, told_count
+from .gather import Gathered, gather
 from .scale import Scale, scale_of
 
 PAGE = "index.html"
@@ -140,12 +140,16 @@ def _facts(shot: Shot, gathered: Gathered) -> Table:
     )
     return Table(
         title="What was looked at",
-        reading=f"{told_count(len(shot.frames), 'frame')} from {shot.frames[0]} to {shot.frames[-1]}. The percentiles "
+        reading=f"{_told_frames(shot.frames)}. The percentiles "
         "are of the whole shot, in the estimator's own unit (larger is nearer)"
         + ("; scale and shift bring it to true inverse depth." if gathered.truth else "."),
         columns=columns if gathered.truth else columns[:4],
         rows=tuple(rows),
     )
+
+
+def _told_frames(frames: tuple[int, ...]) -> str:
+    return f"{len(frames)} frames from {frames[0]} to {frames[-1]}" if len(frames) > 1 else f"Frame {frames[0]} alone"
 
 
 def _across(kind: str) -> str:
