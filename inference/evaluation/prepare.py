@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from .truth import Truth, TruthError
 _NOTE, _FRAMES = "clip.json", "rgb"
 
 
-def clip(truth: Truth, protocol: Protocol, folder: Path) -> Path:
+def clip(truth: Truth, protocol: Protocol, folder: Path, *, anew: Callable[[], None] = lambda: None) -> Path:
     """Write a clip's pictures, unless they are there from an earlier run; returns the folder.
 
     Pictures are written without loss, as ``00000.png`` and so on.
@@ -29,6 +30,8 @@ def clip(truth: Truth, protocol: Protocol, folder: Path) -> Path:
     protocol : Protocol
     folder : Path
         Made, or made anew, if need be.
+    anew : callable
+        Called before pictures are written: what was made of others that lay there is of no more use.
 
     Raises
     ------
@@ -53,6 +56,7 @@ def clip(truth: Truth, protocol: Protocol, folder: Path) -> Path:
         pass  # not there yet, or broken off before it was complete
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(frames)
+    anew()
     try:
         for index in range(len(truth)):
             (frames / f"{index:05d}.png").write_bytes(_png(truth, index))

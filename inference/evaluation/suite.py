@@ -28,10 +28,10 @@
         size: 768                 # another than the set's
         camera: lens              # it is told the true lens, or the whole "path" (default: unknown)
       - name: elsewhere           # depth sequences that are there already, made of the prepared clips
-        depth: /made/{set}/{clip}
+        depth: /made/{set}/{clip} # and {run}
 
 Paths are relative to the suite's file. Estimates that are there from an earlier run of the same suite are not made
-again.
+again, unless the clip's own pictures have changed since.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from .. import depth_sequence, events, exit_codes
 from ..depth_sequence import DepthSequence, DepthSequenceError
 from ..estimators import registry
-from ..faults import Failure
+from ..faults import Failure, unwritable
 from ..job import Job, frame_number
 from ..media.errors import ClipError
 from ..media.source import describe
@@ -146,8 +147,21 @@ def _clips(suite: Suite, each: DataSet, tell: Callable[[str], None]) -> Iterator
         own = with_masks(truth, suite.path(each.masks)) if each.masks else truth
         place = suite.work_folder / "clips" / slug(each.name) / slug(truth.name)
         tell(f"Preparing {each.name}, {truth.name}")
-        pictures = prepare.clip(protocols.applied(own, protocol), protocol, place)
+        forget = partial(_forget, suite, each, truth, tell)
+        pictures = prepare.clip(protocols.applied(own, protocol), protocol, place, anew=forget)
         yield _Clip(truth=own, protocol=protocol, set=each, pictures=pictures)
+
+
+def _forget(suite: Suite, each: DataSet, truth: Truth, tell: Callable[[str], None]) -> None:
+    """Remove what was estimated from other pictures of a clip: a job does not know what its files hold."""
+    made = sorted(suite.work_folder.glob(f"estimates/*/run*/{slug(each.name)}/{slug(truth.name)}"))
+    if made:
+        tell(f"{each.name}, {truth.name} is another clip now, so it is estimated again.")
+    for folder in made:
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise unwritable(error, folder) from error
 
 
 def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Measured:

@@ -55,6 +55,10 @@ def _open(folder: Path, base: Path, rendering: str) -> Truth:
         )
     views = [_camera(cameras[stem]) if stem in cameras else None for stem in stems]
     first = next((view for view in views if view is not None), None)
+    # a frame by another lens has no place in what is measured with the first one's
+    views = [
+        view if view is not None and first is not None and np.allclose(view[0], first[0]) else None for view in views
+    ]
 
     def flow(index: int) -> NDArray[np.float32] | None:
         return read_flo(flows[stems[index]]) if stems[index] in flows and index + 1 < len(stems) else None

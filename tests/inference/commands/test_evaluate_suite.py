@@ -214,3 +214,18 @@ def test_a_suite_that_was_stopped_goes_on_from_what_is_finished(worker, benchmar
     done = worker("evaluate", "--suite", suite)
     assert done.returncode == 0 and kept.stat().st_mtime_ns == before
     assert len(list(benchmark.rglob("depth.json"))) == 4
+
+
+def test_a_clip_whose_pictures_have_changed_is_estimated_again(worker, benchmark):
+    """As one that was rendered anew: its old depth would be measured against its new truth."""
+    suite = write_suite(benchmark)
+    assert worker("evaluate", "--suite", suite).returncode == 0
+    estimates = benchmark / "suite-work" / "estimates"
+    before = {path: path.read_bytes() for path in estimates.rglob("disparity.0002.exr")}
+    for path in (benchmark / "truth" / "near" / "rgb").iterdir():
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    done = worker("evaluate", "--suite", suite)
+    assert done.returncode == 0 and "ours, near is another clip now" in done.stderr
+    assert "far is another clip" not in done.stderr
+    same = {path.parent.name: path.read_bytes() == held for path, held in before.items()}
+    assert len(before) == 4 and same == {"near": False, "far": True}

@@ -102,6 +102,15 @@ def test_a_missing_picture_is_named(sintel):
         open_clips(sintel, "sintel")
 
 
+def test_a_frame_by_another_lens_has_no_pose(sintel):
+    file = sintel / "training" / "camdata_left" / "alley_1" / "frame_0002.cam"
+    wide = MATRIX * [[0.5], [0.5], [1]]
+    file.write_bytes(struct.pack("<f", 202021.25) + wide.tobytes() + np.eye(3, 4).tobytes())
+    clip = open_clips(sintel, "sintel")[0]
+    assert [pose is None for pose in clip.poses] == [False, True, False]
+    np.testing.assert_array_equal(clip.matrix, MATRIX)
+
+
 def test_a_broken_camera_is_named(sintel):
     file = sintel / "training" / "camdata_left" / "alley_1" / "frame_0002.cam"
     file.write_bytes(file.read_bytes()[:50])
