@@ -81,16 +81,18 @@ def matching_cost(
     Returns
     -------
     float32 [H, W, D]
-        (1 - ZNCC) / 2, averaged over the better half of the neighbours, so that one that is occluded does not count.
+        (1 - ZNCC) / 2, averaged over the better half of the neighbours that see the place, so that one in which it is
+        occluded does not count. One in which it lies outside the picture says nothing at all: at a shot's ends only
+        the nearest neighbour may see what the camera is about to pass.
     """
     height, width = grey.shape
     cost = np.empty((len(inverse_depths), height, width), np.float32)
     reference = [_Scale(grey), _Scale(_halved(grey))]
-    kept = max(1, (len(neighbours) + 1) // 2)
     each = np.empty((len(neighbours), height, width), np.float32)
     ones = np.ones((height, width), np.float32)
     for index, inverse_depth in enumerate(inverse_depths):
         check()
+        seeing = np.zeros((height, width), np.int32)
         for number, neighbour in enumerate(neighbours):
             warp = plane_homography(matrix, neighbour.rotation, neighbour.shift, float(inverse_depth))
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -101,12 +103,25 @@ def matching_cost(
             score += _HALF_WEIGHT * cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
             score *= -0.5 / (1 + _HALF_WEIGHT)
             score += 0.5
-            score[inside < _LIT] = _OUTSIDE
-            each[number] = score
-        if kept < len(neighbours):
-            each.partition(kept - 1, axis=0)
-        np.mean(each[:kept], axis=0, out=cost[index])
+            lit = inside >= _LIT
+            seeing += lit
+            each[number] = np.where(lit, score, np.inf)
+        cost[index] = _better_half(each, seeing)
     return np.ascontiguousarray(cost.transpose(1, 2, 0))
+
+
+def _better_half(scores: NDArray[np.float32], seeing: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Mean [H, W] of the lower half of scores [N, H, W], infinite where a neighbour does not see the pixel; sorts them.
+
+    `seeing` [H, W] counts those that do.
+    """
+    scores.sort(axis=0)
+    counted = (seeing + 1) // 2
+    total = np.zeros(seeing.shape, np.float32)
+    for number in range((len(scores) + 1) // 2):
+        total += np.where(number < counted, scores[number], np.float32(0))
+    mean = total / np.maximum(counted, 1).astype(np.float32)
+    return np.where(seeing > 0, mean, np.float32(_OUTSIDE))
 
 
 class _Scale:

@@ -61,6 +61,17 @@ def test_pixels_that_no_neighbour_sees_tell_nothing():
     np.testing.assert_allclose(cost, 0.5)
 
 
+def test_a_pixel_that_one_neighbour_alone_sees_is_judged_by_that_one():
+    picture = np.random.default_rng(3).uniform(0, 255, (48, 64)).astype(np.float32)
+    matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
+    depths = np.array([0.2, 0.5])
+    near = sweep.Neighbour(np.roll(picture, 5, axis=1), np.eye(3), np.array([0.2, 0.0, 0.0]))
+    far = [sweep.Neighbour(picture, np.eye(3), np.array([side * 20.0, 0.0, 0.0])) for side in (-1, 1, 2)]
+    alone = sweep.matching_cost(picture, [near], matrix, depths)
+    np.testing.assert_allclose(sweep.matching_cost(picture, [near, *far], matrix, depths), alone, atol=1e-6)
+    assert (alone != 0.5).mean() > 0.8
+
+
 def plain_sgm(cost, guide):
     """Hirschmüller's equation 12, path by path."""
     height, width, _ = cost.shape
