@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from ..comparison import Comparison, Part
 from ..metrics import METRIC
-from ..table import Grid
+from ..table import Grid, Outcome
 from . import cuts, sources
-from .data import Column, Report, Shot, Slice, Table
+from .data import Column, Report, Shot, Slice, Table, Value
 from .sources import MIDDLE, NOTHING_ELSE, Extras, Measured, OnDisk
 
 More = Mapping[tuple[str, int], Extras]
@@ -118,13 +118,42 @@ def ranked_table(title: str, found: Grid) -> Table:
     return Table(
         title=title,
         reading="One column for each set and measure; the rank is the mean over the columns of the place that an "
-        "estimator takes in them. A dash: not every clip of the set could be measured.",
+        "estimator takes in them. A figure is the mean over the set's clips; one that no estimator could be measured "
+        "on does not count, and an estimator that lacks one that another has gets a dash. The notes say what failed.",
         columns=(*heads, Column(name="average rank", better="lower", digits=1)),
         rows=tuple(
             (name, (*(None if cell is None else cell.mean for cell in row), found.rank[name]))
             for name, row in found.rows.items()
         ),
     )
+
+
+def clips_table(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> Table:
+    """A suite's figures clip by clip, means over the runs that were measured; the best is told within each clip."""
+    clips = dict.fromkeys((each.set, each.clip) for each in outcomes)
+    rows: list[tuple[str, tuple[Value, ...]]] = []
+    groups: list[str] = []
+    for place, clip in clips:
+        here = [each for each in outcomes if (each.set, each.clip) == (place, clip)]
+        for name in dict.fromkeys(each.estimator for each in here):
+            values = [each.values["all"] for each in here if each.estimator == name and each.values is not None]
+            rows.append((f"{place}, {clip}: {name}", tuple(_mean(values, metric) for metric in metrics)))
+            groups.append(f"{place}, {clip}")
+    return Table(
+        title="Clip by clip",
+        reading="Means over the runs. A dash: it could not be measured, and the notes say why.",
+        head="Set, clip: estimate",
+        columns=tuple(
+            Column(name=METRIC[name].label, unit=METRIC[name].unit, better=METRIC[name].better) for name in metrics
+        ),
+        rows=tuple(rows),
+        groups=tuple(groups),
+    )
+
+
+def _mean(values: Sequence[Mapping[str, float | None]], metric: str) -> float | None:
+    known = [value for each in values if (value := each.get(metric)) is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _shots(clip: Sequence[Compared], more: More, slices: tuple[Slice, ...]) -> list[Shot]:

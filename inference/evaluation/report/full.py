@@ -183,9 +183,12 @@ def write_suite(
         if note
     ]
     tables = [compose.ranked_table("All sets", grid(outcomes, metrics))]
-    if any(cell is not None for row in grid(outcomes, metrics, "moving").rows.values() for cell in row):
+    apart = [name for name in metrics if any(e.values and e.values["moving"].get(name) is not None for e in outcomes)]
+    if apart:
         for region, where in (("static", "Where nothing moves"), ("moving", "Where something moves")):
-            tables.append(compose.ranked_table(where, grid(outcomes, metrics, region)))
+            tables.append(compose.ranked_table(where, grid(outcomes, apart, region)))
+    if len({(each.set, each.clip) for each in outcomes}) > 1:
+        tables.append(compose.clips_table(outcomes, metrics))
     return write.write(
         Report(title=title, shots=(), tables=tuple(tables), notes=tuple(said), pages=tuple(pages)), folder
     )

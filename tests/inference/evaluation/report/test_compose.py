@@ -92,3 +92,16 @@ def test_a_ranked_table_ends_with_the_mean_of_the_places():
     assert [column.name for column in table.columns] == ["Bonn AbsRel", "Bonn RMSE", "average rank"]
     assert table.columns[1].unit == "m" and table.best(2) == 1.5
     assert table.rows == (("one", (0.1, 0.4, 1.5)), ("two", (0.2, 0.3, 1.5)), ("three", (0.3, None, 3.0)))
+
+
+def test_clips_stand_below_each_other_and_the_best_is_told_within_each():
+    def outcome(clip, name, value, run=0):
+        values = {"all": {"delta1": value}, "static": {}, "moving": {}}
+        return Outcome(estimator=name, set="s", clip=clip, run=run, values=None if value is None else values)
+
+    outcomes = [outcome("a", "one", 0.2), outcome("b", "one", 0.5), outcome("a", "two", 0.8)]
+    outcomes += [outcome("b", "two", None), outcome("a", "one", 0.4, run=1)]
+    table = compose.clips_table(outcomes, ("delta1",))
+    assert [label for label, _ in table.rows] == ["s, a: one", "s, a: two", "s, b: one", "s, b: two"]
+    assert [values[0] for _, values in table.rows] == [pytest.approx(0.3), 0.8, 0.5, None]
+    assert [table.best(0, table.group(row)) for row in range(4)] == [0.8, 0.8, None, None]
