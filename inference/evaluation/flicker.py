@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .alignment import Alignment, Disparity, fitted, measured
+from .point_pairs import away_from, same_surface
 from .protocols import PLAIN, Protocol
 from .truth import Truth
-from .warping import moved
-
-_OCCLUDED = 0.05  # relative difference of true depth beyond which a warped pixel shows something else
+from .warping import moved, projected, sampled
 
 
 def flicker(
@@ -47,8 +45,9 @@ def _change(
 ) -> float | None:
     """How much the estimate after `frame` differs from what the estimate at `frame` lets expect there.
 
-    The true depth and poses tell which pixel of the next frame shows a pixel's place, and whether it is hidden there;
-    the estimate itself, moved by the poses, tells the depth to expect.
+    The true depth and poses tell where the next frame shows a pixel's place, and whether it is hidden there or lies at
+    the edge of something else, whose depth would be mixed with its own; the estimate itself, moved by the poses, tells
+    the depth to expect.
     """
     first, second = truth.poses[frame], truth.poses[frame + 1]
     if first is None or second is None or truth.matrix is None:
@@ -60,18 +59,18 @@ def _change(
     y, x = np.mgrid[:height, :width]
     rays = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones((height, width))], axis=-1)
     there = moved(rays * true[..., None], move)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u = np.nan_to_num(fx * there[..., 0] / there[..., 2] + cx, nan=-9, posinf=-9, neginf=-9).astype(np.float32)
-        v = np.nan_to_num(fy * there[..., 1] / there[..., 2] + cy, nan=-9, posinf=-9, neginf=-9).astype(np.float32)
-    shown = cv2.remap(true_after, u, v, cv2.INTER_NEAREST, borderValue=0)
-    warped = 1 / np.maximum(cv2.remap(1 / after, u, v, cv2.INTER_LINEAR, borderValue=0), 1e-9)
+    place = projected(there, truth.matrix)
+    u, v = place[..., 0], place[..., 1]
+    warped = 1 / sampled(1 / after, u, v)
     expected = moved(rays * depth[..., None], move)[..., 2]
-    moving = truth.moving(frame)
-    static = measured(true, protocol) & measured(shown, protocol) & (expected > 0) & np.isfinite(warped)
-    static &= (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
-    static &= np.abs(shown - there[..., 2]) < _OCCLUDED * there[..., 2]
-    if moving is not None:
-        static &= ~moving
+    moving, moving_after = truth.moving(frame), truth.moving(frame + 1)
+    known = np.where(measured(true_after, protocol), true_after, np.float32(np.nan))
+    with np.errstate(invalid="ignore"):
+        static = measured(true, protocol) & (expected > 0) & np.isfinite(warped)
+    column, row = (np.nan_to_num(at, nan=-9).astype(np.float32) for at in (u, v))
+    static &= same_surface(known, there[..., 2], column, row)
+    if moving is not None and moving_after is not None:
+        static &= ~moving & away_from(moving_after, column, row)
     if not static.any():
         return None
     return float(np.mean(np.abs(warped[static] - expected[static]) / expected[static]))

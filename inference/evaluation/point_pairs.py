@@ -242,24 +242,23 @@ def _comparable(
     y, x = np.mgrid[: before.true.shape[0], : before.true.shape[1]].astype(np.float64)
     there = warping.moved(warping.lift(before.true, x, y, matrix), motion)
     u, v = optical_flow.positions(way.forth)
-    chosen = way.seen & _same_surface(after.true, there[..., 2], u, v)
+    chosen = way.seen & same_surface(after.true, there[..., 2], u, v)
     if before.moving is not None and after.moving is not None:
-        near = cv2.dilate(after.moving.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # what is sampled there
-        return chosen & ~before.moving & optical_flow.at(~near, u, v)
+        return chosen & ~before.moving & away_from(after.moving, u, v)
     still = warping.projected(there, matrix) - np.stack([x, y], axis=-1)
     with np.errstate(invalid="ignore"):
         missed = np.linalg.norm(way.forth - still, axis=-1)
         return chosen & (missed < _STILL_PIXELS + _STILL_SHARE * np.linalg.norm(still, axis=-1))
 
 
-def _same_surface(
+def same_surface(
     true: NDArray[np.float32], z: NDArray[np.float64], u: NDArray[np.float32], v: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
-    """Where the truth around (u, v) is close to Z; False where Z is NaN.
+    """Where the truth around columns `u` and rows `v` is close to Z; False where Z is NaN.
 
-    Where truth is dense, such as a rendering's or a depth camera's, all pixels that are sampled there must have it,
-    since the edge of what has none (the sky) is an edge of things. A laser's single points are no such edge: there, one
-    of the 3x3 pixels around is enough.
+    `true` is NaN where it is not measured. Where truth is dense, such as a rendering's or a depth camera's, all pixels
+    that are sampled there must have it, since the edge of what has none (the sky) is an edge of things. A laser's
+    single points are no such edge: there, one of the 3x3 pixels around is enough.
     """
     known = np.isfinite(true)
     if np.count_nonzero(cv2.erode(known.astype(np.uint8), np.ones((3, 3)))) > _DENSE * np.count_nonzero(known):
@@ -272,6 +271,12 @@ def _same_surface(
     with np.errstate(invalid="ignore"):
         found = np.isfinite(low) & (low > (1 - _SAME_SURFACE) * z) & (high < (1 + _SAME_SURFACE) * z)
     return np.asarray(found, bool)
+
+
+def away_from(moving: NDArray[np.bool_], u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where nothing that moves is among the pixels that are sampled at columns `u` and rows `v`."""
+    near = cv2.dilate(moving.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return optical_flow.at(~near, u, v)
 
 
 def _usable(depth: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -83,6 +83,29 @@ def test_flicker_is_zero_for_the_truth_and_the_change_for_a_jump(tmp_path):
     assert score(lambda i: holes[i], truth).flicker < 1e-3, "what is no number is left out"
 
 
+def test_exact_depth_does_not_flicker_at_edges(tmp_path):
+    """Where a sample lies between two surfaces there is no depth to compare; the camera goes a third of a pixel."""
+    random = np.random.default_rng(2)
+    depths = [np.where(random.random((HEIGHT, WIDTH)) < 0.02, 3.0, 9.0) for _ in range(2)]
+    depths[1][:, :] = depths[0]
+    aside = np.eye(4)
+    aside[0, 3] = 0.1
+    truth = write_truth(tmp_path, depths, [np.eye(4), aside])
+    exact = [1 / truth.depth(i).astype(np.float64) for i in range(2)]
+    assert score(lambda i: exact[i], truth).flicker < 1e-9
+
+
+def test_flicker_is_measured_at_the_single_points_of_a_laser(tmp_path):
+    depths = [np.zeros((HEIGHT, WIDTH)), np.zeros((HEIGHT, WIDTH))]
+    for depth in depths:
+        depth[::3, ::5], depth[1::6, ::5] = 4.0, 8.0
+    truth = write_truth(tmp_path, depths, [np.eye(4), np.eye(4)])
+    estimates = [1 / np.where(depths[0] > 0, depths[0], 4.0)] * 2
+    estimates[1] = estimates[1] / 1.1
+    assert score(lambda i: estimates[0], truth).flicker < 1e-9
+    assert 0.05 < score(lambda i: estimates[i], truth).flicker < 0.15
+
+
 def test_moving_pixels_are_told_apart_and_left_out_of_flicker(tmp_path):
     depth = np.full((HEIGHT, WIDTH), 4.0)
     depth[:, ::2] = 5.0
