@@ -177,7 +177,7 @@ def write_suite(
         page = write.write(against_truth(f"{set_name}: {clip}", shown, slices=slices), folder / place)
         pages.append((f"{set_name}: {clip}", page.relative_to(folder).as_posix()))
     said = [
-        f"{each.estimator} on {each.set}, {each.clip}: {note}"
+        f"{each.estimator} on {each.set}, {each.clip}: {note.removeprefix(f'{each.clip}: ')}"
         for each in outcomes
         for note in (each.failure, *each.notes)
         if note
