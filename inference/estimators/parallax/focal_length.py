@@ -26,7 +26,7 @@ from .refusal import FOCAL_RANGE
 WEIGHT = 100.0
 SPREAD = 0.3
 _STEPS = (0.25, 0.5, 0.75, 1.0)  # of the way, in log f, from the solve's answer to the usual focal length
-_NEAR = 0.05  # of a difference in log f is left alone
+_NEAR = 0.12  # of a difference in log f is left alone: the prior has nothing to say about so little
 
 
 def likely(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstruction:
@@ -59,8 +59,9 @@ def likely(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstr
         adjusted = with_focal_length(adjusted, found * float(np.exp(step * away)))
         refine(adjusted, refine_focal=False)
         unlikely = _unlikely(adjusted, count, usual)
-        if unlikely < least:
-            best, least = adjusted, unlikely
+        if unlikely > least:
+            break  # the misfit grows faster than the prior falls, and will from here on
+        best, least = adjusted, unlikely
     return best
 
 
