@@ -134,6 +134,8 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
     try:
         refusal.refuse_weak_points(placed)
     except Refused as refused:
+        motion = refusal.measure(tracks, width=shot.frames.width, height=shot.frames.height)
+        refusal.refuse_without_parallax(motion, frames=len(shot.frames))  # which no other path would cure
         raise Refused(
             refused.reason, "Check that the given camera belongs to this shot, or leave it to be solved."
         ) from refused

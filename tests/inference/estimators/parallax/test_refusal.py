@@ -89,6 +89,14 @@ def test_a_given_camera_that_stands_still(scene, make, tmp_path):
     assert "given camera" in caught.value.cure
 
 
+def test_the_true_camera_of_a_locked_shot(make, tmp_path, still):
+    """The path is right, so the plate is told to be what is amiss."""
+    generator = np.random.default_rng(0)
+    grain = [np.clip(still + generator.normal(0, 2, still.shape), 0, 255).astype(np.uint8) for _ in range(COUNT)]
+    camera = make.camera([np.eye(4)] * COUNT)
+    assert "stands still" in refused(make.shot(grain, tmp_path, camera=camera), "no parallax").reason
+
+
 @pytest.mark.parametrize("clip", ["bigbuckbunny_static-camera.mp4", "bear_davis.mp4"])
 def test_real_shots_without_parallax(footage, clip):
     pictures = frames_of(footage / "clips" / clip, 50)
