@@ -92,6 +92,10 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("protocol", "clip", "prepared", "consistency", "csv", "markdown"):
         if getattr(options, name) and not options.truth:
             raise Failure(exit_codes.USAGE, f"--{name} goes with truth.", cure="Add --truth DIR.")
+    if options.layout != "folder" and not options.truth:
+        raise Failure(exit_codes.USAGE, "--layout says how truth lies.", cure="Add --truth DIR.")
+    if options.rendering != "clean" and options.layout != "sintel":
+        raise Failure(exit_codes.USAGE, "--rendering says which pictures of Sintel.", cure="Add --layout sintel.")
     for name in ("data", "work"):
         if getattr(options, name):
             raise Failure(exit_codes.USAGE, f"--{name} goes with a --suite.")

@@ -49,5 +49,5 @@ def notes(found: Steadiness) -> list[str]:
     lacking = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
     said = [f"Of {found.pairs} pairs of neighbouring frames, these were not measured: {lacking}."] if lacking else []
     if found.unusable:
-        said.append(f"{found.unusable} pixels have no number as their disparity and were left out.")
+        said.append(f"Pixels without a number as their disparity were left out: {found.unusable}.")
     return said

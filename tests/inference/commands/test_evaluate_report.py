@@ -132,7 +132,7 @@ def test_what_was_left_out_is_told_beside_the_steadiness(worker, still):
         "e, frames 1006-1009 have no depth: It shows nothing.",
         "e, frames 1001-1005: Of 4 pairs of neighbouring frames, these were not measured: 1 without an estimate in one "
         "of the two.",
-        "e, frames 1001-1005: 16 pixels have no number as their disparity and were left out.",
+        "e, frames 1001-1005: Pixels without a number as their disparity were left out: 16.",
     ]
 
 
@@ -196,6 +196,8 @@ def test_a_plate_that_is_gone_costs_the_steadiness_and_nothing_else(worker, stil
         (("--row", "3"), "--row says what a report shows. Add --report DIR."),
         (("--protocol", "depthcrafter"), "--protocol goes with truth. Add --truth DIR."),
         (("--markdown",), "--markdown goes with truth."),
+        (("--layout", "bonn"), "--layout says how truth lies. Add --truth DIR."),
+        (("--rendering", "final"), "--rendering says which pictures of Sintel. Add --layout sintel."),
         (("--work", "x"), "--work goes with a --suite."),
     ],
 )
