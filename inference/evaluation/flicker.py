@@ -53,7 +53,7 @@ def _change(
     if first is None or second is None or truth.matrix is None:
         return None
     move = np.linalg.inv(second) @ first
-    true, true_after = truth.depth(frame), truth.depth(frame + 1)
+    true, true_after = (_known(truth.depth(each), protocol) for each in (frame, frame + 1))
     height, width = true.shape
     (fx, _, cx), (_, fy, cy) = truth.matrix[0], truth.matrix[1]
     y, x = np.mgrid[:height, :width]
@@ -64,13 +64,17 @@ def _change(
     warped = 1 / sampled(1 / after, u, v)
     expected = moved(rays * depth[..., None], move)[..., 2]
     moving, moving_after = truth.moving(frame), truth.moving(frame + 1)
-    known = np.where(measured(true_after, protocol), true_after, np.float32(np.nan))
     with np.errstate(invalid="ignore"):
-        static = measured(true, protocol) & (expected > 0) & np.isfinite(warped)
+        static = np.isfinite(true) & (expected > 0) & np.isfinite(warped)
     column, row = (np.nan_to_num(at, nan=-9).astype(np.float32) for at in (u, v))
-    static &= same_surface(known, there[..., 2], column, row)
+    static &= same_surface(true_after, there[..., 2], column, row)
     if moving is not None and moving_after is not None:
         static &= ~moving & away_from(moving_after, column, row)
     if not static.any():
         return None
     return float(np.mean(np.abs(warped[static] - expected[static]) / expected[static]))
+
+
+def _known(true: NDArray[np.float32], protocol: Protocol) -> NDArray[np.float32]:
+    """True depth, NaN where it is not measured."""
+    return np.where(measured(true, protocol), true, np.float32(np.nan))

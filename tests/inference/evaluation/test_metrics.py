@@ -1,5 +1,7 @@
 """Metrics against truth made by hand, and against real poses where footage is there."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -93,6 +95,22 @@ def test_exact_depth_does_not_flicker_at_edges(tmp_path):
     truth = write_truth(tmp_path, depths, [np.eye(4), aside])
     exact = [1 / truth.depth(i).astype(np.float64) for i in range(2)]
     assert score(lambda i: exact[i], truth).flicker < 1e-9
+
+
+@pytest.mark.filterwarnings("error")
+def test_true_depth_without_an_end_is_left_out_of_flicker(tmp_path):
+    """As a renderer writes the sky."""
+    near = np.full((HEIGHT, WIDTH), 4.0)
+    near[:, : WIDTH // 2] = 3.0
+    truth = write_truth(tmp_path, [near, near], [np.eye(4), forward(0.0)])
+    endless = near.astype(np.float32)
+    endless[: HEIGHT // 2] = np.inf
+    exact = 1 / near
+    sky = replace(truth, read_depth=lambda index: endless)
+    assert score(lambda i: exact, sky).flicker < 1e-9
+    wrong = exact.copy()
+    wrong[: HEIGHT // 2 - 1] *= 2  # all of it in the sky
+    assert score(lambda i: (exact, wrong)[i], sky).flicker < 1e-9
 
 
 def test_flicker_is_measured_at_the_single_points_of_a_laser(tmp_path):
