@@ -86,9 +86,8 @@ class Comparison:
         said = []
         if self.without_estimate:
             first, last = self.without_estimate[0], self.without_estimate[-1]
-            said.append(
-                f"{_count(len(self.without_estimate), 'frame')} with truth, of {first} to {last}, had no estimate."
-            )
+            which = f"of {first} to {last}" if last > first else f"number {first}"
+            said.append(f"{_count(len(self.without_estimate), 'frame')} with truth, {which}, had no estimate.")
         if self.without_truth:
             said.append(f"{_count(self.without_truth, 'frame')} of the estimate had no truth to be measured by.")
         said += self.unmeasured

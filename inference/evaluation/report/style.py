@@ -38,11 +38,8 @@ LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("-", "--", "-.", ":")
 WIDTH = 12.0  # inches
 DPI = 110
-_LARGE, _QUALITY, _LOSSLESS = (
-    150_000,
-    92,
-    101,
-)  # bytes of PNG from which on some loss is worth it; above 100 there is none
+_LARGE = 150_000  # bytes of PNG from which on some loss is worth it
+_QUALITY, _LOSSLESS = 92, 101  # of WebP; above 100 there is no loss
 
 _STYLE = {
     "font.size": 9,

@@ -78,7 +78,7 @@ def test_a_map_that_was_deleted_is_a_frame_without_an_estimate(tmp_path):
     (tmp_path / disparity_name(2)).unlink()
     found = compare(tmp_path, truth_of(DEPTHS))
     assert error(found) < 1e-6 and found.without_estimate == (2,) and found.without_truth == 0
-    assert found.notes() == ["clip: 1 frame with truth, of 2 to 2, had no estimate."]
+    assert found.notes() == ["clip: 1 frame with truth, number 2, had no estimate."]
     for n in (0, 1, 3, 4, 5):
         (tmp_path / disparity_name(n)).unlink()
     with pytest.raises(MetricsError, match=r"none of the maps that its depth\.json names, such as .*estimate"):
