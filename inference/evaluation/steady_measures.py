@@ -75,7 +75,20 @@ def consistency_of(comparison: Comparison, part: Part) -> Consistency:
 
 
 def consistency_notes(found: Sequence[Consistency]) -> list[str]:
-    """One sentence for each kind of what could not be compared in space, and for what a distance has in it anyway."""
+    """What `left_out` says, and a sentence for what a distance has in it anyway."""
+    said = left_out(found)
+    floors = {
+        "a distance of {:.4f} m": _mean([one.spaced for one in found], "floor"),
+        "a warp error of {:.4f}": _mean([one.neighbours for one in found], "relative_floor"),
+    }
+    known = " and ".join(words.format(value) for words, value in floors.items() if value is not None)
+    if known and any(one.correspondences == "measured" for one in found):
+        said.append(f"Points were followed by measured flow, by which the true depth itself has {known}.")
+    return said
+
+
+def left_out(found: Sequence[Consistency]) -> list[str]:
+    """One sentence for each kind of pairs of frames that could not be compared in space."""
     said = []
     apart = f"frames {found[0].spacing} apart" if found else ""
     for kind, each in (
@@ -93,13 +106,6 @@ def consistency_notes(found: Sequence[Consistency]) -> list[str]:
             said.append(
                 f"{sum(reasons.values())} of {pairs} pairs of {kind} could not be compared in space: {lacking}."
             )
-    floors = {
-        "a distance of {:.4f} m": _mean([one.spaced for one in found], "floor"),
-        "a warp error of {:.4f}": _mean([one.neighbours for one in found], "relative_floor"),
-    }
-    known = " and ".join(words.format(value) for words, value in floors.items() if value is not None)
-    if known and any(one.correspondences == "measured" for one in found):
-        said.append(f"Points were followed by measured flow, by which the true depth itself has {known}.")
     return said
 
 

@@ -48,6 +48,8 @@ def notes(found: Steadiness) -> list[str]:
     }
     lacking = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
     said = [f"Of {found.pairs} pairs of neighbouring frames, these were not measured: {lacking}."] if lacking else []
+    if not found.pairs:
+        said.append("A frame alone holds still; steadiness takes 2 frames, and flicker 3.")
     if found.unusable:
         said.append(f"Pixels without a number as their disparity were left out: {found.unusable}.")
     return said

@@ -11,8 +11,8 @@ from ..comparison import Comparison, Part
 from ..consistency import Consistency
 from ..metrics import MetricsError
 from ..steadiness import Steadiness
-from ..steady_measures import consistency_of
-from ..steady_shots import ShotSteadiness, steadiness_by_shot
+from ..steady_measures import consistency_of, left_out
+from ..steady_shots import ShotSteadiness, notes, steadiness_by_shot
 from ..suite import slug
 from ..suite_run import Measured
 from ..table import grid
@@ -202,15 +202,17 @@ def _space(found: _Found, name: str, comparison: Comparison, part: Part) -> None
         found.notes.append(f"{label}: {error}")
         return
     found.space.append((label, part, measured))
+    found.notes += [f"{label}: {note}" for note in left_out([measured])]
     found.add(name, part.first_frame, stability.of_consistency(measured, numbers=comparison.numbers))
 
 
 def _note_steady(found: _Found, name: str, shots: Sequence[ShotSteadiness]) -> None:
-    """Take what was measured into the tables; a note for each shot that could not be."""
+    """Take what was measured into the tables; notes for what was left out, and for each shot that could not be."""
     for shot, measured in shots:
         label = f"{name}, frames {shot.first_frame}-{shot.last_frame}" if len(shots) > 1 else name
         if isinstance(measured, Steadiness):
             found.steady.append((label, measured))
+            found.notes += [f"{label}, steadiness: {note}" for note in notes(measured)]
         else:
             found.notes.append(f"{label}, steadiness: {measured}")
 

@@ -136,6 +136,24 @@ def test_what_was_left_out_is_told_beside_the_steadiness(worker, still):
     ]
 
 
+def test_a_report_says_what_was_left_out_of_its_tables(worker, still, truth, tmp_path):
+    (still / disparity_name(1005)).unlink()
+    done = worker("evaluate", still, "--truth", truth, "--report", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    text = page(tmp_path / "report")
+    assert "e: 1 of 4 pairs of neighbouring frames could not be compared in space: 1 with no estimate." in text
+    assert "e, steadiness: Of 4 pairs of neighbouring frames, these were not measured: 1 without an estimate" in text
+
+
+def test_a_frame_alone_is_said_to_be_too_little_for_steadiness(worker, still):
+    whole = depth_sequence.load(still)
+    (one,) = whole.shots
+    alone = dataclasses.replace(one, last_frame=1001)
+    depth_sequence.save(dataclasses.replace(whole, last_frame=1001, shots=(alone,)), still)
+    done = worker("evaluate", still)
+    assert done.returncode == 0 and "A frame alone holds still; steadiness takes 2 frames" in done.stderr
+
+
 def test_a_report_without_truth_has_profiles_at_the_lines_asked_for(worker, still, tmp_path):
     out = tmp_path / "report"
     done = worker("evaluate", still, "--report", out, "--column", 10, "--column", 90, "--row", 5)
