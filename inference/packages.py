@@ -43,6 +43,11 @@ def locked() -> dict[str, str]:
     return _pins(environment.LIGHT[-1])
 
 
+def of_estimates() -> set[str]:
+    """Those of the light set that estimates are made with, and not only figures of them."""
+    return set(locked()) - _NOT_OF_ESTIMATES
+
+
 def locked_on_top() -> dict[str, str]:
     """Likewise of what the full set has on top of it."""
     return _pins(environment.FULL[-1])
@@ -130,8 +135,7 @@ def is_on_top(module: str) -> bool:
 def versions() -> dict[str, str]:
     """Name to version of what takes part in every estimate: Python, Fathom and packages of the light set."""
     found = {"python": ".".join(map(str, sys.version_info[:3])), "fathom": fathom_version()}
-    names = sorted(set(locked()) - _NOT_OF_ESTIMATES)
-    return found | {name: version for name in names if (version := installed(name)) is not None}
+    return found | {name: version for name in sorted(of_estimates()) if (version := installed(name)) is not None}
 
 
 def fathom_version() -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import depth_sequence, exit_codes, records
 from ..depth_sequence import DepthSequence
 from ..faults import Failure
-from ..run.output import make_folder
+from ..run.folders import make_folder
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..faults import unwritable
-from ..run.output import make_folder
+from ..run.folders import make_folder
 from .protocols import Protocol
 from .truth import Truth, TruthError
 

@@ -19,7 +19,7 @@ from ..faults import Failure, unwritable
 from ..job import Job, frame_number
 from ..media.errors import ClipError
 from ..media.source import describe
-from ..run.output import make_folder
+from ..run.folders import make_folder
 from ..run.parameters import resolve
 from . import layouts, prepare, protocols, steady_measures
 from .comparison import Comparison, compare

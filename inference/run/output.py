@@ -19,6 +19,7 @@ from ..depth_sequence import SCRATCH, DepthSequence, DepthSequenceError, confide
 from ..faults import Failure, unwritable
 from . import lock, state
 from .files import sync_folder
+from .folders import make_folder
 from .state import State
 
 _STAGED = "new"
@@ -103,27 +104,6 @@ def opened(
 def is_finished(folder: Path) -> bool:
     """Whether a folder holds a ``depth.json``, readable or not."""
     return (folder / depth_sequence.SIDECAR).exists()
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder, with those above it, where it is not there yet.
-
-    Raises
-    ------
-    Failure
-        BAD_OUTPUT: a file is in the way, or nothing may be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        blocking = next(path for path in (folder, *folder.parents) if path.exists())
-        raise Failure(
-            exit_codes.BAD_OUTPUT,
-            f"{folder} cannot be the output folder: {blocking} is a file.",
-            cure="Choose another folder.",
-        ) from error
-    except OSError as error:
-        raise unwritable(error, folder) from error
 
 
 def _current(
