@@ -144,9 +144,15 @@ def test_a_clips_name_always_makes_a_folder(name):
 
 
 @settings(max_examples=50, deadline=None)
-@given(name=st.text(alphabet=string.ascii_letters + string.digits + "_-", min_size=4, max_size=60))
+@given(name=st.text(alphabet=string.ascii_letters + string.digits + "_-", min_size=5, max_size=60))
 def test_a_plain_name_is_kept(name):
+    """One that is longer than the names of Windows' devices."""
     assert output.clip_folder(name) == name
+
+
+@pytest.mark.parametrize("name", ["con", "LPT0", "com7", "Nul.mov"])
+def test_the_name_of_one_of_windows_devices_is_made_another(name):
+    assert output.clip_folder(name) == f"_{name}"
 
 
 @pytest.mark.parametrize("name", ["街" * 90, "é" * 120, "🎬" * 60, "street." * 40])
