@@ -122,6 +122,11 @@ class DepthSequence:
         """The shots that have maps."""
         return tuple(shot for shot in self.shots if shot.status == "done")
 
+    @property
+    def refused_shots(self) -> tuple[Shot, ...]:
+        """The shots that the estimator could not do; `Shot.reason` says why."""
+        return tuple(shot for shot in self.shots if shot.status == "refused")
+
 
 def disparity_name(frame: int) -> str:
     """File name of a frame's disparity, such as ``disparity.0042.exr``."""

@@ -103,9 +103,8 @@ def steadiness(options: argparse.Namespace) -> None:
     for name, shot, error in errors:
         _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame}: {error}")
     for name, (_, sequence) in sequences.items():
-        for shot in sequence.shots:
-            if shot.status == "refused":
-                _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame} have no depth: {shot.reason}")
+        for shot in sequence.refused_shots:
+            _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame} have no depth: {shot.reason}")
     for name, each in rows:
         for note in notes(each):
             _tell(f"{name}, frames {each.first_frame}-{each.last_frame}: {note}")

@@ -117,6 +117,11 @@ def measured(depth: NDArray[np.floating], protocol: Protocol = PLAIN) -> NDArray
     return (depth > protocol.nearest) & (depth < protocol.farthest)
 
 
+def known(depth: NDArray[np.floating], protocol: Protocol = PLAIN) -> NDArray[np.float32]:
+    """True depth [H, W], NaN where it does not count."""
+    return np.where(measured(depth, protocol), depth, np.float32(np.nan))
+
+
 def fitted(disparity: NDArray[np.floating], shape: tuple[int, ...], protocol: Protocol = PLAIN) -> NDArray[np.float64]:
     """Disparity at the truth's size, float64 [H, W].
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .alignment import Alignment, Disparity, fitted, measured
+from .alignment import Alignment, Disparity, fitted, known
 from .point_pairs import away_from, same_surface
 from .protocols import PLAIN, Protocol
 from .truth import Truth
-from .warping import moved, projected, sampled
+from .warping import lift, moved, projected, sampled
 
 
 def flicker(
@@ -53,16 +53,13 @@ def _change(
     if first is None or second is None or truth.matrix is None:
         return None
     move = np.linalg.inv(second) @ first
-    true, true_after = (_known(truth.depth(each), protocol) for each in (frame, frame + 1))
-    height, width = true.shape
-    (fx, _, cx), (_, fy, cy) = truth.matrix[0], truth.matrix[1]
-    y, x = np.mgrid[:height, :width]
-    rays = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones((height, width))], axis=-1)
-    there = moved(rays * true[..., None], move)
+    true, true_after = (known(truth.depth(each), protocol) for each in (frame, frame + 1))
+    y, x = np.mgrid[: true.shape[0], : true.shape[1]]
+    there = moved(lift(true, x, y, truth.matrix), move)
     place = projected(there, truth.matrix)
     u, v = place[..., 0], place[..., 1]
     warped = 1 / sampled(1 / after, u, v)
-    expected = moved(rays * depth[..., None], move)[..., 2]
+    expected = moved(lift(depth, x, y, truth.matrix), move)[..., 2]
     moving, moving_after = truth.moving(frame), truth.moving(frame + 1)
     with np.errstate(invalid="ignore"):
         static = np.isfinite(true) & (expected > 0) & np.isfinite(warped)
@@ -73,8 +70,3 @@ def _change(
     if not static.any():
         return None
     return float(np.mean(np.abs(warped[static] - expected[static]) / expected[static]))
-
-
-def _known(true: NDArray[np.float32], protocol: Protocol) -> NDArray[np.float32]:
-    """True depth, NaN where it is not measured."""
-    return np.where(measured(true, protocol), true, np.float32(np.nan))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import optical_flow, warping
-from .alignment import MetricsError, measured
+from .alignment import MetricsError, known
 from .optical_flow import Link
 from .protocols import Protocol
 from .truth import Truth
@@ -116,7 +116,7 @@ class Reader:
         return Frame(
             index=index,
             depth=None if estimate is None else _usable(estimate),
-            true=np.where(measured(true, self.protocol), true, np.float32(np.nan)),
+            true=known(true, self.protocol),
             moving=self.truth.moving(index),
             grey=self._grey(index, true.shape) if self.pictures else np.zeros((0, 0), np.uint8),
         )

@@ -116,17 +116,15 @@ def _flat(measured: list[Measured]) -> list[Measured]:
             widest[key] = own
     rows = []
     for (name, clip), like in widest.items():
-        found = [
-            frame_scores(partial(_same, like.truth), like.truth, like.protocol, frames=part.scores.frames)
-            for part in like.parts
-        ]
+        same = partial(_same, np.ones(like.truth.depth(0).shape))
+        found = [frame_scores(same, like.truth, like.protocol, frames=part.scores.frames) for part in like.parts]
         outcome = Outcome(estimator=FLAT, set=name, clip=clip, values=summary(found, like.protocol.average))
         rows.append(Measured(outcome=outcome, comparison=None))
     return rows
 
 
-def _same(truth: Truth, index: int) -> NDArray[np.floating]:
-    return np.ones(truth.depth(index).shape)
+def _same(disparity: NDArray[np.floating], index: int) -> NDArray[np.floating]:
+    return disparity
 
 
 def _clips(suite: Suite, each: DataSet, tell: Callable[[str], None]) -> Iterator[_Clip]:
@@ -191,7 +189,7 @@ def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Mea
         "parts": by_frame(found.parts),
         "bands": steady_measures.bands(found) if task.suite.bands else None,
     }
-    refused = [f"Frames {s.first_frame}-{s.last_frame}: {s.reason}" for s in sequence.shots if s.status == "refused"]
+    refused = [f"Frames {s.first_frame}-{s.last_frame}: {s.reason}" for s in sequence.refused_shots]
     notes = (*found.notes(), *refused, *steady.notes)
     return Measured(outcome=Outcome(**names, values=values, notes=notes, facts=facts), comparison=found)
 

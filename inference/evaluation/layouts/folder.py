@@ -59,16 +59,21 @@ def open_clip(folder: Path) -> Truth:
         values = depth_png(depth[index], 1000)
         return values if size is None else _of_size(values, size, depth[index])
 
-    def moving(index: int) -> NDArray[np.bool_]:
+    def size_of(index: int) -> tuple[int, int]:
+        """Width and height; the depth is read for it only where the camera does not say."""
+        if size is not None:
+            return size
         height, width = read_depth(index).shape
-        return matte(dynamic[index], (width, height)) if dynamic else np.zeros((height, width), bool)
+        return width, height
+
+    def moving(index: int) -> NDArray[np.bool_]:
+        return matte(dynamic[index], size_of(index)) if dynamic else np.zeros(size_of(index)[::-1], bool)
 
     def flow(index: int) -> NDArray[np.float32] | None:
         file = folder / "flow" / f"{depth[index].stem}.exr"
         if index + 1 >= len(depth):
             return None
-        height, width = read_depth(index).shape
-        return _of_size(read_flow(file), (width, height), file)
+        return _of_size(read_flow(file), size_of(index), file)
 
     return Truth(
         name=folder.resolve().name,

@@ -44,9 +44,8 @@ def shots_table(sequences: Sequence[tuple[str, DepthSequence]], *, apart: bool =
 
 def refusals(name: str, sequence: DepthSequence) -> Iterator[str]:
     """A sentence for every shot that an estimator refused."""
-    for shot in sequence.shots:
-        if shot.status == "refused":
-            yield f"{name} refused the frames {shot.first_frame}-{shot.last_frame}: {shot.reason}"
+    for shot in sequence.refused_shots:
+        yield f"{name} refused the frames {shot.first_frame}-{shot.last_frame}: {shot.reason}"
 
 
 def _told(status: str | None) -> str:
