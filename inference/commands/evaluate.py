@@ -141,12 +141,10 @@ def _run_suite(options: argparse.Namespace) -> int:
                 cancelled=asked,
                 tell=lambda text: display(events.Stage(name="suite", label=text)),
             )
-            for each in (each.outcome for each in measured):
-                for note in (each.failure, *each.notes):
-                    if note:
-                        said = note.removeprefix(f"{each.clip}: ")
-                        display(events.Warning(message=f"{each.estimator} on {each.set}, {each.clip}: {said}"))
-            printed.append(_as_text(options, suite, [each.outcome for each in measured]))
+            outcomes = [each.outcome for each in measured]
+            for remark in (remark for each in outcomes for remark in each.remarks()):
+                display(events.Warning(message=remark))
+            printed.append(_as_text(options, suite, outcomes))
             try:
                 evaluate_report.suite(
                     options, suite, measured, lambda text: display(events.Stage(name="report", label=text))

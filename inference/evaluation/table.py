@@ -15,7 +15,8 @@ from .ranking import average_ranks, ranks
 from .spectrum import mean_bands
 from .steady_measures import BY_BAND
 
-_APART = {"static": "Where nothing moves", "moving": "Where something moves"}
+APART = {"static": "Where nothing moves", "moving": "Where something moves"}
+"""The regions that have tables of their own, and what those are called."""
 
 Values = Mapping[str, Mapping[str, float | None]]
 """By region and metric, as `metrics.summary` gives them."""
@@ -48,6 +49,11 @@ class Outcome:
     failure: str = ""
     notes: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def remarks(self) -> list[str]:
+        """The failure and the notes, each a sentence that says of what."""
+        about = f"{self.estimator} on {self.set}, {self.clip}"
+        return [f"{about}: {said.removeprefix(f'{self.clip}: ')}" for said in (self.failure, *self.notes) if said]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,11 @@ def _cell(outcomes: Sequence[Outcome], name: str, column: tuple[str, str], regio
     return Cell(mean=float(np.mean(means)), spread=spread)
 
 
+def told_apart(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> list[str]:
+    """Those of the metrics that somewhere have a figure of what moves."""
+    return [name for name in metrics if any(_value(each, name, "moving") is not None for each in outcomes)]
+
+
 def _value(outcome: Outcome, metric: str, region: str) -> float | None:
     return None if outcome.values is None else outcome.values[region].get(metric)
 
@@ -130,15 +141,15 @@ def markdown(
     """
     parts = [f"## {title}"] if title else []
     parts.append(_as_markdown(grid(outcomes, metrics)))
-    own = [name for name in metrics if any(_value(each, name, "moving") is not None for each in outcomes)]
+    own = told_apart(outcomes, metrics)
     if own:
-        for region, heading in _APART.items():
+        for region, heading in APART.items():
             parts += [f"### {heading}", _as_markdown(grid(outcomes, own, region))]
         if reference:
             parts += _leads(outcomes, own, reference)
     if any(each.failure for each in outcomes) or by_clip:
         parts += ["### By clip", clips_as_markdown(outcomes, metrics)]
-        for region, heading in _APART.items() if own else ():
+        for region, heading in APART.items() if own else ():
             parts += [f"### {heading}, by clip", clips_as_markdown(outcomes, own, region)]
     by_band = bands_as_markdown(outcomes)
     parts += [by_band] if by_band else []
@@ -149,16 +160,27 @@ def clips_as_markdown(outcomes: Sequence[Outcome], metrics: Sequence[str], regio
     """Every clip's figures, a line an estimator: means over the runs that were measured."""
     lines = [["Set", "Clip", "Estimator", *(METRIC[metric].label for metric in metrics)]]
     lines.append(["---"] * 3 + ["---:"] * len(metrics))
-    for name, clip, estimator in sorted(
-        {(each.set, each.clip, each.estimator): None for each in outcomes}, key=lambda key: key[:2]
-    ):
-        own = [each for each in outcomes if (each.set, each.clip, each.estimator) == (name, clip, estimator)]
-        words = []
-        for metric in metrics:
-            known = [value for each in own if (value := _value(each, metric, region)) is not None]
-            words.append(f"{np.mean(known):.4f}" if known else "–")
-        lines.append([name, clip, estimator, *words])
+    for name, clip, estimator, means in sorted(clip_means(outcomes, metrics, region), key=lambda row: row[:2]):
+        lines.append([name, clip, estimator, *("–" if mean is None else f"{mean:.4f}" for mean in means)])
     return _lines(lines)
+
+
+def clip_means(
+    outcomes: Sequence[Outcome], metrics: Sequence[str], region: str = "all"
+) -> list[tuple[str, str, str, tuple[float | None, ...]]]:
+    """Set, clip, estimator and the means over the runs that were measured; a clip's estimators follow each other."""
+    rows = []
+    for place in dict.fromkeys((each.set, each.clip) for each in outcomes):
+        here = [each for each in outcomes if (each.set, each.clip) == place]
+        for estimator in dict.fromkeys(each.estimator for each in here):
+            own = [each for each in here if each.estimator == estimator]
+            rows.append((*place, estimator, tuple(_mean(own, metric, region) for metric in metrics)))
+    return rows
+
+
+def _mean(runs: Sequence[Outcome], metric: str, region: str) -> float | None:
+    known = [value for each in runs if (value := _value(each, metric, region)) is not None]
+    return float(np.mean(known)) if known else None
 
 
 def bands_as_markdown(outcomes: Sequence[Outcome]) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from ..comparison import Comparison, Part
 from ..metrics import METRIC
-from ..table import Grid, Outcome
+from ..table import Grid, Outcome, clip_means
 from . import cuts, sources
-from .data import Column, Report, Shot, Slice, Table, Value
+from .data import Column, Report, Shot, Slice, Table
 from .sources import MIDDLE, NOTHING_ELSE, Extras, Measured, OnDisk
 
 More = Mapping[tuple[str, int], Extras]
@@ -130,15 +130,7 @@ def ranked_table(title: str, found: Grid) -> Table:
 
 def clips_table(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> Table:
     """A suite's figures clip by clip, means over the runs that were measured; the best is told within each clip."""
-    clips = dict.fromkeys((each.set, each.clip) for each in outcomes)
-    rows: list[tuple[str, tuple[Value, ...]]] = []
-    groups: list[str] = []
-    for place, clip in clips:
-        here = [each for each in outcomes if (each.set, each.clip) == (place, clip)]
-        for name in dict.fromkeys(each.estimator for each in here):
-            values = [each.values["all"] for each in here if each.estimator == name and each.values is not None]
-            rows.append((f"{place}, {clip}: {name}", tuple(_mean(values, metric) for metric in metrics)))
-            groups.append(f"{place}, {clip}")
+    means = clip_means(outcomes, metrics)
     return Table(
         title="Clip by clip",
         reading="Means over the runs. A dash: it could not be measured, and the notes say why.",
@@ -146,14 +138,9 @@ def clips_table(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> Table:
         columns=tuple(
             Column(name=METRIC[name].label, unit=METRIC[name].unit, better=METRIC[name].better) for name in metrics
         ),
-        rows=tuple(rows),
-        groups=tuple(groups),
+        rows=tuple((f"{place}, {clip}: {name}", values) for place, clip, name, values in means),
+        groups=tuple(f"{place}, {clip}" for place, clip, _, _ in means),
     )
-
-
-def _mean(values: Sequence[Mapping[str, float | None]], metric: str) -> float | None:
-    known = [value for each in values if (value := each.get(metric)) is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _shots(clip: Sequence[Compared], more: More, slices: tuple[Slice, ...]) -> list[Shot]:

@@ -15,7 +15,7 @@ from ..steady_measures import consistency_of, left_out
 from ..steady_shots import ShotSteadiness, notes, steadiness_by_shot
 from ..suite import slug
 from ..suite_run import Measured
-from ..table import grid
+from ..table import APART, grid, told_apart
 from . import compose, stability, write
 from .data import Report, Slice, Table
 from .sources import MIDDLE, NOTHING_ELSE, Extras, OnDisk
@@ -176,16 +176,11 @@ def write_suite(
         taken.add(place)
         page = write.write(against_truth(f"{set_name}: {clip}", shown, slices=slices), folder / place)
         pages.append((f"{set_name}: {clip}", page.relative_to(folder).as_posix()))
-    said = [
-        f"{each.estimator} on {each.set}, {each.clip}: {note.removeprefix(f'{each.clip}: ')}"
-        for each in outcomes
-        for note in (each.failure, *each.notes)
-        if note
-    ]
+    said = [remark for each in outcomes for remark in each.remarks()]
     tables = [compose.ranked_table("All sets", grid(outcomes, metrics))]
-    apart = [name for name in metrics if any(e.values and e.values["moving"].get(name) is not None for e in outcomes)]
+    apart = told_apart(outcomes, metrics)
     if apart:
-        for region, where in (("static", "Where nothing moves"), ("moving", "Where something moves")):
+        for region, where in APART.items():
             tables.append(compose.ranked_table(where, grid(outcomes, apart, region)))
     if len({(each.set, each.clip) for each in outcomes}) > 1:
         tables.append(compose.clips_table(outcomes, metrics))
