@@ -20,7 +20,7 @@ import copy
 import numpy as np
 import pycolmap
 
-from .mirror import misfit, observations, refine
+from .bundle import misfit, observations, refine
 from .refusal import FOCAL_RANGE
 
 WEIGHT = 100.0

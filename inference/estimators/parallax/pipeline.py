@@ -60,10 +60,11 @@ def estimate(shot: Shot) -> ShotResult:
     full = camera_path(
         shot, lambda label, done: shot.progress("camera", label, _CAMERA_SHARE * done * count, float(count))
     )
+    tracks = straight_tracks(tracks_of(shot), full)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # frames are worked on side by side; OpenCV's own threads would only get in the way
     try:
-        scene = _scene(shot, full)
+        scene = _scene(shot, full, tracks)
         passed = _pass(
             shot, scene, name="match", label="Matching neighbouring frames", passed=_CAMERA_SHARE, work=_match
         )
@@ -73,12 +74,12 @@ def estimate(shot: Shot) -> ShotResult:
         cv2.setNumThreads(threads)
     numbers = shot.frames.numbers
     solved = shot.camera is None or not shot.camera.poses
-    warnings = doubts(explained(full, straight_tracks(tracks_of(shot), full)), numbers) if solved else ()
+    warnings = doubts(explained(full, tracks), numbers) if solved else ()
     return ShotResult(camera=full.camera(numbers), warnings=warnings)
 
 
-def _scene(shot: Shot, full: Views) -> _Scene:
-    """Everything about the shot that the passes need, at stereo's size."""
+def _scene(shot: Shot, full: Views, tracks: Tracks) -> _Scene:
+    """Everything about the shot that the passes need, at stereo's size; `full` and `tracks` are at the working size."""
     scale = min(1.0, _LONG_SIDE / max(full.width, full.height))
     views = full.resized(max(1, round(full.width * scale)), max(1, round(full.height * scale)))
     depths = [views.sparse(frame)[1][:, 2] for frame in range(len(views))]
@@ -89,7 +90,6 @@ def _scene(shot: Shot, full: Views) -> _Scene:
     for frame, own in enumerate(depths):
         shot.check()
         chosen.append(tuple(neighbours.choose(views, frame, float(np.median(own)) if len(own) else middle)))
-    tracks = straight_tracks(tracks_of(shot), full)
     ratio = np.array([views.width / full.width, views.height / full.height])
     small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
     return _Scene(

@@ -92,7 +92,6 @@ def matching_cost(
     ones = np.ones((height, width), np.float32)
     for index, inverse_depth in enumerate(inverse_depths):
         check()
-        seeing = np.zeros((height, width), np.int32)
         for number, neighbour in enumerate(neighbours):
             warp = plane_homography(matrix, neighbour.rotation, neighbour.shift, float(inverse_depth))
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -103,19 +102,15 @@ def matching_cost(
             score += _HALF_WEIGHT * cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
             score *= -0.5 / (1 + _HALF_WEIGHT)
             score += 0.5
-            lit = inside >= _LIT
-            seeing += lit
-            each[number] = np.where(lit, score, np.inf)
-        cost[index] = _better_half(each, seeing)
+            each[number] = np.where(inside >= _LIT, score, np.inf)
+        cost[index] = _better_half(each)
     return np.ascontiguousarray(cost.transpose(1, 2, 0))
 
 
-def _better_half(scores: NDArray[np.float32], seeing: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Mean [H, W] of the lower half of scores [N, H, W], infinite where a neighbour does not see the pixel; sorts them.
-
-    `seeing` [H, W] counts those that do.
-    """
+def _better_half(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean [H, W] of the lower half of scores [N, H, W], infinite where a pixel is not seen; sorts them."""
     scores.sort(axis=0)
+    seeing = np.count_nonzero(np.isfinite(scores), axis=0)
     counted = (seeing + 1) // 2
     total = np.zeros(seeing.shape, np.float32)
     for number in range((len(scores) + 1) // 2):

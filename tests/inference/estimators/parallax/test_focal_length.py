@@ -1,12 +1,11 @@
 """An unknown focal length that the tracks do not tell is what lenses usually have; one that they tell stays."""
 
 import numpy as np
-import pycolmap
 import pytest
+from mapped_model import everywhere_tracks, mapped
 
-from inference.estimators.parallax import focal_length, mirror, solve
+from inference.estimators.parallax import bundle, focal_length
 from inference.estimators.parallax.solve import Lens
-from inference.estimators.parallax.tracks import Tracks
 
 WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 256.0, 12, 150
 USUAL = 288.0
@@ -24,18 +23,9 @@ def solved(poses, folder, *, start):
     for rotation, shift in poses:
         at = points @ rotation.T + shift
         xy.append(FOCAL * at[:, :2] / at[:, 2:] + [(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
-    seen = np.concatenate(xy) + generator.normal(0, 0.15, (COUNT * POINTS, 2))
-    tracks = Tracks(
-        np.arange(COUNT + 1) * POINTS, np.tile(np.arange(POINTS, dtype=np.int32), COUNT), seen.astype(np.float32)
-    )
-    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
+    tracks = everywhere_tracks(np.stack(xy) + generator.normal(0, 0.15, (COUNT, POINTS, 2)))
     lens = Lens(width=WIDTH, height=HEIGHT, focal=None, centre=((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
-    database = folder / "tracks.db"
-    solve._fill(database, tracks, list(range(COUNT)), lens, start)
-    solve._verify(database, 0)
-    model = solve._map(database, folder, 0, refine_focal=False)
-    assert model is not None and model.num_points3D() > 100
-    return model
+    return mapped(tracks, lens, folder, start=start)
 
 
 def focal_of(model):
@@ -53,8 +43,8 @@ def test_where_any_focal_length_fits_the_usual_one_is_taken(gliding):
     assert focal_of(gliding) == pytest.approx(150.0)
     found = focal_length.likely(gliding, usual=USUAL)
     assert focal_of(found) == pytest.approx(USUAL, rel=0.1)
-    count = mirror.observations(gliding)
-    assert mirror.misfit(found, count) < 1.02 * mirror.misfit(gliding, count)
+    count = bundle.observations(gliding)
+    assert bundle.misfit(found, count) < 1.02 * bundle.misfit(gliding, count)
 
 
 def test_a_focal_length_that_the_shot_tells_stays(tmp_path):

@@ -1,12 +1,11 @@
 """A solve that ended in the scene's mirror image is turned round, and a right one is left alone."""
 
 import numpy as np
-import pycolmap
 import pytest
+from mapped_model import everywhere_tracks, mapped
 
-from inference.estimators.parallax import mirror, solve
+from inference.estimators.parallax import bundle, mirror
 from inference.estimators.parallax.solve import Lens
-from inference.estimators.parallax.tracks import Tracks
 
 WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 750.0, 16, 150
 DISTANCE = 15.0
@@ -22,26 +21,14 @@ def scene():
         turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
         at = points @ turn.T + [0, 0, DISTANCE]
         xy.append(FOCAL * at[:, :2] / at[:, 2:] + [(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
-    seen = np.concatenate(xy) + generator.normal(0, 0.2, (COUNT * POINTS, 2))
-    tracks = Tracks(
-        np.arange(COUNT + 1) * POINTS,
-        np.tile(np.arange(POINTS, dtype=np.int32), COUNT),
-        seen.astype(np.float32),
-    )
-    return tracks, points
+    return everywhere_tracks(np.stack(xy) + generator.normal(0, 0.2, (COUNT, POINTS, 2))), points
 
 
 @pytest.fixture
 def model(scene, tmp_path):
     tracks, _ = scene
     lens = Lens(width=WIDTH, height=HEIGHT, focal=FOCAL, centre=((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
-    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
-    database = tmp_path / "tracks.db"
-    solve._fill(database, tracks, list(range(COUNT)), lens, FOCAL)
-    solve._verify(database, 0)
-    found = solve._map(database, tmp_path, 0, refine_focal=False)
-    assert found is not None and found.num_points3D() > 100
-    return found
+    return mapped(tracks, lens, tmp_path, start=FOCAL)
 
 
 def agreement(model, points):
@@ -58,7 +45,7 @@ def agreement(model, points):
 
 def test_a_reversed_solve_is_turned_round(model, scene):
     reversed_model = mirror._mirrored(model)
-    mirror.refine(reversed_model, refine_focal=False)
+    bundle.refine(reversed_model, refine_focal=False)
     assert agreement(reversed_model, scene[1]) < -0.8  # refining alone does not bring it back
     assert agreement(mirror.right_way_round(reversed_model, refine_focal=False), scene[1]) > 0.99
 
@@ -75,11 +62,11 @@ def test_a_right_solve_is_left_as_it_is(model, scene):
 
 
 def test_a_model_gains_nothing_by_losing_what_it_misses(model):
-    count = mirror.observations(model)
-    whole = mirror.misfit(model, count)
+    count = bundle.observations(model)
+    whole = bundle.misfit(model, count)
     for point in sorted(model.points3D)[:40]:
         model.delete_point3D(point)
-    lost = 1 - mirror.observations(model) / count
+    lost = 1 - bundle.observations(model) / count
     assert lost > 0.1
     limit = WIDTH / 640
-    assert mirror.misfit(model, count) > whole + 0.5 * lost * limit**2
+    assert bundle.misfit(model, count) > whole + 0.5 * lost * limit**2
