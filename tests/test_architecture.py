@@ -38,6 +38,8 @@ MAY_IMPORT = {
     "inference": {"inference", "contract"},
     "contract": {"contract"},
 }
+# Rooms of inference/ that may import these other rooms of it and no more, besides the modules at its root.
+MAY_IMPORT_ROOMS = {"depth_maps": {"media"}}
 BLENDERS_OWN = {
     "bpy",
     "mathutils",
@@ -129,6 +131,19 @@ def test_imports_inside_the_package_run_downward():
         allowed = MAY_IMPORT[part_of(module_of(path))]
         wrong += [str(i) for i in imports(path) if i.relative and i.module and part_of(i.module) not in allowed | {""}]
         wrong += [str(i) for i in imports(path) if i.relative and i.module == () and module_of(path) != ("__init__",)]
+    assert not wrong
+
+
+def test_imports_of_the_workers_rooms_run_downward():
+    rooms = {path.name for path in (ROOT / "inference").iterdir() if (path / "__init__.py").exists()}
+    wrong = [
+        str(i)
+        for room, allowed in MAY_IMPORT_ROOMS.items()
+        for path in files(f"inference/{room}")
+        for i in imports(path)
+        if i.relative and len(i.module) > 1 and i.module[1] in rooms - allowed - {room}
+    ]
+    assert set(MAY_IMPORT_ROOMS) <= rooms
     assert not wrong
 
 

@@ -247,7 +247,7 @@ def _take_up(task: Task, numbers: range, spread: Spread) -> set[int]:
 
 def _upsample_all(task: Task, frames: Frames, label: str, work: float) -> Spread:
     """Bring a shot's maps to plate size, streaming through the plate once."""
-    from .upsample import upsample  # compiles: not for jobs that do without
+    from ..depth_maps.joint_upsampling import upsample  # compiles: not for jobs that do without
 
     numbers = frames.numbers
     spread = Spread()

@@ -1,7 +1,7 @@
 """Complete depth from where it is known: planes fitted locally, within what the plate shows as one surface.
 
 In a pinhole picture a plane in space is an affine function of the pixel in inverse depth. So around each pixel one
-such function is fitted to what is known, weighted by confidence and by an edge-aware kernel (`smoother`).
+such function is fitted to what is known, weighted by confidence and by an edge-aware kernel (`edge_smoothing`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .smoother import edge_weights, smooth
+from ...depth_maps.edge_smoothing import edge_weights, smooth
 
 _FINE = {"strength": 800.0, "sigma": 5.0, "ridge": 2e-4}
 _COARSE = {"strength": 20000.0, "sigma": 15.0, "ridge": 1e-3}

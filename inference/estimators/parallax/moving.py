@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
-from .smoother import edge_weights, smooth
+from ...compiled import compiled
+from ...depth_maps.edge_smoothing import edge_weights, smooth
 from .tracks import Tracks
 from .view import Views
 

@@ -12,14 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...depth_maps import temporal
+from ...depth_maps.edge_upsampling import upsample
 from ..base import Refused, Shot, ShotResult
-from . import fill, footing, fusion, moving, neighbours, sgm, sweep, temporal, upsample, workers
+from . import fill, footing, fusion, moving, neighbours, sgm, sweep, workers
 from .camera_path import camera_path, straight_tracks, tracks_of
 from .explained import doubts, explained
 from .pictures import Pictures
 from .refusal import CURE, SHORTEST
 from .tracks import Tracks
-from .view import Views, save_arrays
+from .view import Views, bent, save_arrays
 
 _LONG_SIDE = 320  # of the pictures that stereo works on
 _WEIGHTS = {"match": 0.55, "complete": 0.12, "settle": 0.2}  # shares of the time after the camera is known
@@ -248,9 +250,9 @@ def _settled(
     steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), scene.farthest, scene.nearest)
     pause()
     picture = shot.frames[frame]
-    disparity = upsample.upsample(upsample.bent(steady, views), picture)
+    disparity = upsample(bent(steady, views), picture)
     height, width = disparity.shape
-    sure = cv2.resize(upsample.bent(confidence, views), (width, height), interpolation=cv2.INTER_LINEAR)
+    sure = cv2.resize(bent(confidence, views), (width, height), interpolation=cv2.INTER_LINEAR)
     return disparity, np.clip(sure, 0, 1)
 
 

@@ -159,3 +159,14 @@ def bend(
     ray = (np.asarray(xy, np.float64) - centre) / focal
     square = np.sum(ray**2, axis=-1, keepdims=True)
     return focal * ray * (1 + distortion[0] * square + distortion[1] * square**2) + centre
+
+
+def bent(small: NDArray[np.float32], views: Views) -> NDArray[np.float32]:
+    """A map [H, W] of the straight picture as the distorted picture's pixels see it."""
+    if not np.any(views.distortion):
+        return small
+    y, x = np.mgrid[: views.height, : views.width]
+    pixels = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float64)
+    at = straighten(pixels, focal=views.focal, centre=views.centre, distortion=views.distortion)
+    at = at.reshape(views.height, views.width, 2)
+    return cv2.remap(small, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

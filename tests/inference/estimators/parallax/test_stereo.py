@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from inference.estimators.parallax import fill, fusion, neighbours, sgm, smoother, sweep, temporal, upsample
-from inference.estimators.parallax.view import Views, bend, straighten
+from inference.estimators.parallax import fill, fusion, neighbours, sgm, sweep
+from inference.estimators.parallax.view import Views, bend, bent, straighten
 
 
 def views(count=9, *, step=0.1, points=None, width=64, height=48, distortion=(0.0, 0.0)):
@@ -112,31 +112,6 @@ def test_the_winner_is_refined_between_planes():
     assert match[0, 0] == pytest.approx(total.min())
 
 
-def test_smoothing_solves_its_linear_systems():
-    generator = np.random.default_rng(5)
-    values = generator.normal(size=(4, 6, 2)).astype(np.float32)
-    weights = generator.uniform(0.1, 1, (4, 5)).astype(np.float32)
-    solved = values.copy()
-    smoother._along_rows(solved, weights, np.float32(3.0))
-    for y in range(4):
-        laplacian = np.zeros((6, 6))
-        for x in range(5):
-            laplacian[x : x + 2, x : x + 2] += 3.0 * weights[y, x] * np.array([[1, -1], [-1, 1]])
-        np.testing.assert_allclose(solved[y], np.linalg.solve(np.eye(6) + laplacian, values[y]), atol=1e-5)
-    turned = np.ascontiguousarray(values.transpose(1, 0, 2))
-    smoother._along_columns(turned, np.ascontiguousarray(weights.T), np.float32(3.0))
-    np.testing.assert_allclose(turned.transpose(1, 0, 2), solved, atol=1e-5)
-
-
-def test_smoothing_keeps_to_its_side_of_an_edge():
-    guide = np.zeros((20, 30, 3), np.uint8)
-    guide[:, 15:] = 255
-    values = np.where(np.arange(30) < 15, 1.0, 5.0)[None, :, None] * np.ones((20, 1, 1))
-    noisy = (values + np.random.default_rng(6).normal(0, 0.5, values.shape)).astype(np.float32)
-    smooth = smoother.smooth(noisy, smoother.edge_weights(guide, 5.0), strength=1000.0)
-    assert np.abs(smooth - values).max() < 0.15
-
-
 def test_a_plane_is_completed_from_a_few_places():
     height, width = 48, 64
     y, x = np.mgrid[:height, :width]
@@ -164,26 +139,6 @@ def test_agreeing_frames_support_and_average_each_other():
     assert support.max() < 1e-3
 
 
-def test_depth_is_carried_along_the_flow_into_the_next_camera():
-    two = views(2)
-    forward = two.world_to_camera.copy()
-    forward[1, :, 3] = [0, 0, -0.5]  # the camera moves forth by 0.5
-    flat = np.full((48, 64), 0.5, np.float32)  # Z = 2 there
-    still = np.zeros((48, 64, 2), np.float32)
-    move = (np.eye(3), forward[1, :, 3])
-    carried, trust = temporal.carry(flat, still, still, move=move, matrix=two.matrix)
-    np.testing.assert_allclose(carried, 1 / 1.5, rtol=1e-5)
-    np.testing.assert_allclose(trust, 1.0)
-    wrong = still + 5
-    assert temporal.carry(flat, still, wrong, move=move, matrix=two.matrix)[1].max() < 1e-6
-
-
-def test_settling_ignores_an_outlier():
-    values = np.array([1.0, 1.02, 0.98, 3.0], np.float32).reshape(4, 1, 1)
-    settled = temporal.settle(values, np.ones_like(values))
-    assert settled[0, 0] == pytest.approx(1.0, abs=1e-6)
-
-
 def test_neighbours_lie_on_both_sides_at_the_wanted_baselines():
     many = views(41, step=0.02, points=np.array([[0.4, 0.0, 2.0], [0.4, 0.3, 2.0]]))
     chosen = neighbours.choose(many, 20, 2.0)
@@ -194,16 +149,6 @@ def test_neighbours_lie_on_both_sides_at_the_wanted_baselines():
     assert all(f > 0 for f in neighbours.choose(many, 0, 2.0))
 
 
-def test_upsampling_follows_the_plates_edge():
-    plate = np.zeros((80, 120, 3), np.uint8)
-    plate[:, 57:] = 220
-    true = np.where(np.arange(120) < 57, 1.0, 0.3) * np.ones((80, 1))
-    small = true.reshape(40, 2, 60, 2).mean(axis=(1, 3)).astype(np.float32)
-    large = upsample.upsample(small, plate)
-    assert large.shape == (80, 120) and large.dtype == np.float32
-    assert (np.abs(large - true) > 0.1).mean() < 0.005
-
-
 def test_bending_undoes_straightening():
     lens = {"focal": 50.0, "centre": np.array([31.5, 23.5]), "distortion": np.array([0.12, -0.03])}
     pixels = np.random.default_rng(7).uniform(0, [63, 47], (50, 2))
@@ -211,10 +156,10 @@ def test_bending_undoes_straightening():
 
 
 def test_maps_of_a_straight_picture_are_bent_back():
-    bent = views(distortion=(0.2, 0.0))
+    lens = views(distortion=(0.2, 0.0))
     x = np.tile(np.arange(64, dtype=np.float32), (48, 1))
-    seen = upsample.bent(x, bent)
-    where = straighten(np.array([[50.0, 30.0]]), focal=50.0, centre=bent.centre, distortion=bent.distortion)
+    seen = bent(x, lens)
+    where = straighten(np.array([[50.0, 30.0]]), focal=50.0, centre=lens.centre, distortion=lens.distortion)
     assert seen[30, 50] == pytest.approx(where[0, 0], abs=0.02)
 
 

@@ -7,7 +7,7 @@ lock, so frames are worked on in parallel threads, and never across threads with
 
 from __future__ import annotations
 
-from ...compiled_code import keep_in_data_folder
+from .compiled_code import keep_in_data_folder
 
 keep_in_data_folder()
 

@@ -6,23 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .smoother import edge_weights, smooth
-from .view import Views, straighten
+from .edge_smoothing import edge_weights, smooth
 
 _STRENGTH = 30.0
 _SIGMA = 8.0
 _EDGE = 0.05  # relative change of inverse depth within a small pixel's surroundings at which a map counts as an edge
-
-
-def bent(small: NDArray[np.float32], views: Views) -> NDArray[np.float32]:
-    """A map [H, W] of the straight picture as the distorted picture's pixels see it."""
-    if not np.any(views.distortion):
-        return small
-    y, x = np.mgrid[: views.height, : views.width]
-    pixels = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float64)
-    at = straighten(pixels, focal=views.focal, centre=views.centre, distortion=views.distortion)
-    at = at.reshape(views.height, views.width, 2)
-    return cv2.remap(small, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def upsample(inverse_depth: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.run.upsample import upsample
+from inference.depth_maps.joint_upsampling import upsample
 
 
 def _scene(width: int, height: int):
