@@ -21,6 +21,9 @@ _CORNER_DISTANCE = 9.0  # pixels where the long side is 640, as all lengths here
 _ROUND_TRIP = 0.6  # a track ends where following it forth and back misses its start by more
 _WINDOW = (17, 17)
 _LEVELS = 4
+_LIT = 1.0, 4.0  # grey levels by which most of a picture, and its mean, change where the light did; motion does not
+_AROUND = 40.0  # of the surroundings that a pixel is compared with under changing light
+_CONTRAST, _FLOOR = 36.0, 2.0  # grey levels of the levelled picture, and of what counts as grain in the original
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ def _advance(
     """Follow points by one frame, forth and back; which of them came through, and where they are now."""
     if not len(points):
         return np.zeros(0, bool), points
+    if _light_changes(before, after):
+        before, after = _levelled(before), _levelled(after)
     options: dict[str, Any] = {"winSize": _WINDOW, "maxLevel": _LEVELS}
     lost: Any = None  # OpenCV makes the array; its stubs do not know that
     there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, points, lost, **options)
@@ -118,6 +123,32 @@ def _advance(
     missed = np.linalg.norm(back - points, axis=1)
     limit = _ROUND_TRIP * max(before.shape) / 640
     return (ok.ravel() == 1) & (ok_back.ravel() == 1) & (missed < limit), there
+
+
+def _light_changes(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
+    change = cv2.subtract(after, before, dtype=cv2.CV_16S)
+    return bool(abs(np.median(change)) > _LIT[0] or abs(float(change.mean())) > _LIT[1])
+
+
+def _levelled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture without its light: each pixel against the mean and the contrast around it.
+
+    Lucas-Kanade takes a point's brightness as constant, so a fade or an exposure that adapts ends or, worse, shifts
+    tracks, the same way forth and back. What is left here looks alike under any light.
+    """
+    values = grey.astype(np.float32)
+    detail = values - _around(values)
+    contrast = np.sqrt(_around(detail * detail))
+    return np.clip(np.rint(128 + _CONTRAST * detail / (contrast + _FLOOR)), 0, 255).astype(np.uint8)
+
+
+def _around(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean around each pixel of [H, W], Gaussian; made small for it, as it has no detail."""
+    height, width = values.shape
+    reach = _AROUND * max(height, width) / 640
+    small = max(1, round(width * 4 / reach)), max(1, round(height * 4 / reach))
+    blurred = cv2.GaussianBlur(cv2.resize(values, small, interpolation=cv2.INTER_AREA), (0, 0), 4.0)
+    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _inside(points: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.bool_]:

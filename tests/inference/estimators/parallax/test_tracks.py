@@ -56,6 +56,28 @@ def test_tracks_follow_a_picture_that_moves(make):
     np.testing.assert_allclose(np.median(after - before, axis=0), [-14, 0], atol=0.1)
 
 
+@pytest.mark.parametrize(
+    "light",
+    [
+        [1, 1, 1, 1.3, 1, 1, 1, 1],
+        [0.2, 0.35, 0.5, 0.65, 0.8, 1, 1.1, 1.2],
+        [1, 0.9, 0.8, 0.7, 0.6, 0.4, 0.2, 0.1],
+        [1, 0.6, 1, 0.6, 1, 0.6, 1, 0.6],
+    ],
+    ids=["one frame is brighter", "fade in", "fade out", "flicker"],
+)
+def test_tracks_outlive_a_change_of_light_and_stay_in_place(make, light):
+    texture = make.noise(3)
+    pictures = [
+        np.clip(texture[50 : 50 + 144, 40 + 2 * i : 40 + 2 * i + 192] * 0.75 * gain, 0, 255).astype(np.uint8)
+        for i, gain in enumerate(light)
+    ]
+    before, after = follow(pictures.__getitem__, 8).moved(0, 7)
+    assert len(before) > 200
+    missed = np.abs(after - before - [-14, 0])
+    assert np.median(missed) < 0.1 and np.percentile(missed, 90) < 0.5
+
+
 def test_no_track_lies_on_a_matte(make):
     texture = make.noise(3).astype(np.uint8)
     matte = np.zeros((144, 192), bool)
