@@ -35,13 +35,15 @@ Steps = Generator[tuple[Event, ...], bool | None, None]
 class WorkerError(RuntimeError):
     """A job that ended without a result.
 
-    Attributes
+    Parameters
     ----------
     event : events.Error
+    message : str or None
+        The event's message in the words of who reads it; None: as it is.
     """
 
-    def __init__(self, event: events.Error) -> None:
-        super().__init__(event.message)
+    def __init__(self, event: events.Error, message: str | None = None) -> None:
+        super().__init__(message or event.message)
         self.event = event
 
 

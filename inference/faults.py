@@ -8,6 +8,7 @@ from pathlib import Path
 from . import events, exit_codes, packages
 from .depth_sequence import DepthSequenceError
 from .estimators.base import Cancelled, Refused
+from .hints import setting
 from .job import JobError
 from .records import RecordError
 
@@ -94,7 +95,7 @@ def explain(error: BaseException) -> events.Error:
         return events.Error(
             code=exit_codes.FAILED,
             what="The computer ran out of memory.",
-            cure="Choose a smaller working size (--size) or close other programs, and start the same job again.",
+            cure=f"Choose a smaller {setting('size')} or close other programs, and start the same job again.",
         )
     if isinstance(error, OSError) and error.errno in _FULL:
         failure = unwritable(error, error.filename or "a file")

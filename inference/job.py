@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from . import records
 from .camera import Camera
+from .hints import setting
 
 SCHEMA_VERSION = 1
 SMALLEST_SIZE = 64
@@ -181,7 +182,7 @@ def _problems(job: Job) -> Iterator[str]:
     if not 0 <= job.seed < 2**31:
         yield f"The seed must lie between 0 and 2147483647, not {job.seed}."
     if not job.estimator:
-        yield "The job names no estimator; choose one that `python -m inference estimators` lists."
+        yield f"The job names no estimator; choose one ({setting('estimator')})."
 
 
 def _sequence_problems(source: Source) -> Iterator[str]:

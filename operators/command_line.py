@@ -4,12 +4,14 @@ Blender calls `main` with what follows the command's name, in background, and en
 """
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import bpy
 
-from ..inference import exit_codes
+from ..inference import exit_codes, hints
 from ..inference.client import WorkerError
 from ..inference.environment import MissingEnvironment
 from ..inference.events import Event, Progress, Stage, Warning
@@ -40,6 +42,9 @@ _PROBLEMS: dict[type[Exception], int] = {
     FileProblem: exit_codes.FAILED,
 }
 
+_OPTIONS = {"estimator", "focal_length", "frames", "full_size", "new_version", "output", "seed", "sensor_width", "size"}
+"""The settings that the verb estimate has options of their own for."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb.
@@ -62,9 +67,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options.run(options)
     except WorkerError as error:
-        return _fail(error, error.event.code)
+        return _fail(error.event.message, error.event.code)
     except tuple(_PROBLEMS) as error:
-        return _fail(error, next(code for kind, code in _PROBLEMS.items() if isinstance(error, kind)))
+        return _fail(str(error), next(code for kind, code in _PROBLEMS.items() if isinstance(error, kind)))
     return exit_codes.OK
 
 
@@ -86,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--seed", metavar="N", type=int, default=0)
     verb.add_argument("--focal-length", metavar="MM", type=float, help="of the lens, where it is known")
     verb.add_argument("--sensor-width", metavar="MM", type=float, default=36.0, help="default: 36")
+    verb.add_argument(
+        "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
+    )
     verb.add_argument("--new-version", action="store_true", help="also where this depth is there already")
     verb.set_defaults(run=_estimate)
 
@@ -110,6 +118,7 @@ def _estimate(options: argparse.Namespace) -> None:
         plate = estimate_module.only_frames(plate, options.frames)
     settings = Settings(
         estimator=options.estimator,
+        parameters=dict(map(_parameter, options.parameter)),
         size=options.size,
         full_size=options.full_size,
         seed=options.seed,
@@ -124,6 +133,17 @@ def _estimate(options: argparse.Namespace) -> None:
         on_event=printing(),
     )
     print(depth.folder)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    """Name and value of a ``NAME=VALUE``; the worker checks both."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise JobError(f"--parameter takes NAME=VALUE, not '{text}'.")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value.strip()
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -171,7 +191,7 @@ def printing() -> Callable[[Event], None]:
         if isinstance(event, Stage):
             print(f"Fathom: {event.label}", flush=True)
         elif isinstance(event, Warning):
-            print(f"Fathom: {event.message}", flush=True)
+            print(f"Fathom: {_worded(event.message)}", flush=True)
         elif isinstance(event, Progress) and int(event.fraction * 10) > told["tenth"]:
             told["tenth"] = int(event.fraction * 10)
             print(f"Fathom: {event.fraction:.0%}, {event.frames} of {event.frames_total} frames", flush=True)
@@ -179,6 +199,11 @@ def printing() -> Callable[[Event], None]:
     return on_event
 
 
-def _fail(error: Exception, code: int) -> int:
-    print(f"Fathom: {error}", flush=True)
+def _fail(message: str, code: int) -> int:
+    print(f"Fathom: {_worded(message)}", flush=True)
     return code
+
+
+def _worded(message: str) -> str:
+    """A message with its settings as the options of these verbs."""
+    return hints.as_options(message.replace(hints.setting("overwrite"), hints.setting("new_version")), _OPTIONS)

@@ -11,6 +11,7 @@ import bpy
 from ..inference.events import Stage
 from ..scene import running
 from ..scene.running import Run
+from ..scene.wording import worded
 
 _TICK = 0.2
 _PRINT_EVERY = 2.0
@@ -122,7 +123,7 @@ class Follows:
         return {"FINISHED"}
 
     def _refuse(self, problem: Exception):
-        self.report({"ERROR"}, str(problem))
+        self.report({"ERROR"}, worded(str(problem)))
         return {"CANCELLED"}
 
 

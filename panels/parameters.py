@@ -4,12 +4,12 @@ They become a property group of their own, so that the artist gets sliders with 
 file keeps their values: ``scene.fathom_parallax.…`` for the estimator ``parallax``.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import bpy
 
+from ..inference import hints
 from ..inference.catalogue import EstimatorFacts, ParameterFacts
 from ..scene.settings import group_name
 from ..scene.versions import PATH_OPTIONS
@@ -41,8 +41,7 @@ def unregister_all() -> None:
 
 def _property(parameter: ParameterFacts) -> Any:
     """The property that suits a parameter's type."""
-    words = re.sub(r"_|(?<=[a-z])(?=\d)", " ", parameter.name)  # stage1_from: Stage 1 From
-    texts = {"name": words.title(), "description": parameter.description.rstrip(".")}
+    texts = {"name": hints.label(parameter.name), "description": parameter.description.rstrip(".")}
     default = parameter.default
     if isinstance(default, bool):
         return bpy.props.BoolProperty(default=default, **texts)
@@ -54,7 +53,7 @@ def _property(parameter: ParameterFacts) -> Any:
             return bpy.props.IntProperty(default=default, **given, **texts)
         return bpy.props.FloatProperty(default=default, precision=4, **given, **texts)
     if parameter.choices:
-        items = [(choice, choice.replace("_", " ").title(), "") for choice in parameter.choices]
+        items = [(choice, hints.choice_label(choice), "") for choice in parameter.choices]
         return bpy.props.EnumProperty(items=items, default=default, **texts)
     if parameter.depth_sequence:
         return bpy.props.StringProperty(default=default, subtype="DIR_PATH", options=PATH_OPTIONS, **texts)

@@ -8,6 +8,7 @@ import bpy
 from ..inference.catalogue import EMBEDDED, EstimatorFacts
 from ..inference.environment import MissingEnvironment, PackageSet
 from ..scene import preferences, running
+from ..scene.wording import worded
 from . import catalogue
 
 _PIXELS_PER_LETTER = 7.0
@@ -44,6 +45,7 @@ def draw_advice(layout: bpy.types.UILayout, text: str, *, icon: str, width: floa
 
     A command has two long paths in it, and nothing can be copied from a panel.
     """
+    text = worded(text)
     command = _COMMAND.search(text)
     draw_text(layout, _COMMAND.sub(r"\1un this in a terminal:", text), icon=icon, width=width)
     if command:

@@ -13,6 +13,7 @@ import bpy
 from ..inference import depth_sequence
 from ..inference.depth_sequence import DepthSequence, DepthSequenceError, Shot
 from . import tags
+from .wording import worded
 
 
 class DepthError(ValueError):
@@ -74,7 +75,7 @@ class Depth:
         """The shot itself, or DepthError with the estimator's reason where it has no depth."""
         if shot.status == "done" and shot.range is not None:
             return shot
-        why = (shot.reason or "the estimator gave no reason").rstrip(".")
+        why = worded(shot.reason or "the estimator gave no reason").rstrip(".")
         raise DepthError(
             f"Frames {shot.first_frame}-{shot.last_frame} of {self.name} have no depth: {why}; estimate them in "
             "another way, or go to a frame of another shot."

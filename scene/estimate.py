@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..inference import client
+from ..inference.client import WorkerError
 from ..inference.events import Event
 from ..inference.job import Job, JobError
 from . import depth as depth_module
@@ -17,6 +18,7 @@ from .depth import Depth
 from .output import Place
 from .settings import Settings
 from .source import Plate
+from .wording import worded
 
 _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 
@@ -109,5 +111,8 @@ def estimate(
     if place.standing != "finished":
         python = python or preferences.worker_python()
         home = preferences.data_folder()
-        client.run_blocking(job, python=python, home=home, on_event=on_event or (lambda _event: None))
+        try:
+            client.run_blocking(job, python=python, home=home, on_event=on_event or (lambda _event: None))
+        except WorkerError as error:
+            raise WorkerError(error.event, worded(error.event.message)) from error
     return load(plate, place.folder)

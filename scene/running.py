@@ -13,6 +13,7 @@ from typing import Literal
 from ..inference.environment import MissingEnvironment
 from ..inference.environment_setup import SetupError
 from ..inference.events import Done, Error, Event, Progress, Stage, Warning
+from .wording import worded
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
 Outcome = Literal["running", "done", "failed", "cancelled"]
@@ -88,9 +89,9 @@ class Run:
         elif isinstance(event, Progress):
             self.progress = event
         elif isinstance(event, Warning):
-            self.warnings.append(event.message)
+            self.warnings.append(worded(event.message))
         elif isinstance(event, Error) and not self.cancelling:
-            self._verdict, self.message = "failed", event.message
+            self._verdict, self.message = "failed", worded(event.message)
         elif isinstance(event, Done):
             self._verdict = "done"
 

@@ -27,6 +27,7 @@ CONTRACT = {
     "environment",
     "environment_setup",
     "catalogue",
+    "hints",
     "packages",
 }
 # Who may import whom inside the package; "" is the root's __init__.py.

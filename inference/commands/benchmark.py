@@ -12,7 +12,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from .. import estimators, exit_codes, faults
+from .. import estimators, exit_codes, faults, hints
 from ..estimators import registry
 from ..faults import Failure
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         if not isinstance(error, (Failure, ImportError, KeyboardInterrupt)):
             traceback.print_exc()
         told = faults.explain(error)
-        sys.stderr.write(told.message + "\n")
+        sys.stderr.write(hints.as_options(told.message) + "\n")
         return told.code
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from .. import events
+from ..hints import as_options
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}|"
 _COLUMNS = 100
@@ -98,7 +99,7 @@ class Person:
         elif isinstance(event, events.Progress):
             self._progress(event)
         elif isinstance(event, events.Warning):
-            self._print(f"Warning: {event.message}")
+            self._print(f"Warning: {as_options(event.message)}")
         elif isinstance(event, (events.Error, events.Done)):
             self._end(event)
 
@@ -140,7 +141,7 @@ class Person:
             self._bar.close()
             self._bar = None
         if isinstance(event, events.Error):
-            self._print(event.message)
+            self._print(as_options(event.message))
         else:
             print(self._ending(event), flush=True)
 

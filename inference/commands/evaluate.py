@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .. import events, exit_codes, faults
+from .. import events, exit_codes, faults, hints
 from ..depth_sequence import DepthSequenceError
 from ..faults import Failure
 from . import evaluate_report, evaluate_truth, stoppable
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
                 evaluate_report.steadiness(options)
     except (Failure, DepthSequenceError, ImportError) as error:
         told = faults.explain(error)
-        sys.stderr.write(told.message + "\n")
+        sys.stderr.write(hints.as_options(told.message) + "\n")
         return told.code
     return exit_codes.OK
 

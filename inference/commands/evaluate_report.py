@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import depth_sequence, exit_codes, records
 from ..depth_sequence import DepthSequence
 from ..faults import Failure
+from ..hints import as_options
 from ..run.folders import make_folder
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def steadiness(options: argparse.Namespace) -> None:
         _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame}: {error}")
     for name, (_, sequence) in sequences.items():
         for shot in sequence.refused_shots:
-            _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame} have no depth: {shot.reason}")
+            _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame} have no depth: {as_options(shot.reason or '')}")
     for name, each in rows:
         for note in notes(each):
             _tell(f"{name}, frames {each.first_frame}-{each.last_frame}: {note}")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import events, exit_codes, faults, records
+from .. import events, exit_codes, faults, hints, records
 from ..estimators.base import Cancelled
 from ..faults import Failure
 from ..models import catalogue, listing, pins, placing, store
@@ -292,5 +292,5 @@ def _answering(work: Callable[[], int]) -> int:
         return work()
     except (Failure, OSError) as error:
         told = faults.explain(error)
-        sys.stderr.write(f"{told.message}\n")
+        sys.stderr.write(f"{hints.as_options(told.message)}\n")
         return told.code

@@ -16,6 +16,7 @@ from .. import depth_sequence, events, exit_codes
 from ..depth_sequence import DepthSequence, DepthSequenceError
 from ..estimators import registry
 from ..faults import Failure, unwritable
+from ..hints import as_options
 from ..job import Job, frame_number
 from ..media.errors import ClipError
 from ..media.source import describe
@@ -189,7 +190,7 @@ def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Mea
         "parts": by_frame(found.parts),
         "bands": steady_measures.bands(found) if task.suite.bands else None,
     }
-    refused = [f"Frames {s.first_frame}-{s.last_frame}: {s.reason}" for s in sequence.refused_shots]
+    refused = [f"Frames {s.first_frame}-{s.last_frame}: {as_options(s.reason or '')}" for s in sequence.refused_shots]
     notes = (*found.notes(), *refused, *steady.notes)
     return Measured(outcome=Outcome(**names, values=values, notes=notes, facts=facts), comparison=found)
 

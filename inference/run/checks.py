@@ -15,6 +15,7 @@ from ..depth_sequence import DepthSequenceError, confidence_name, disparity_name
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo
 from ..faults import Failure
+from ..hints import setting
 from ..job import Job
 from ..media.clip import Clip
 
@@ -95,11 +96,11 @@ def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
             depth_sequence.load(named)
             found[parameter.name] = hashlib.sha256((Path(named) / depth_sequence.SIDECAR).read_bytes()).hexdigest()
         except DepthSequenceError as error:
-            raise Failure(exit_codes.USAGE, f"{parameter.name} names no depth sequence: {error}") from error
+            raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} names no depth sequence: {error}") from error
         if Path(named).resolve() == folder.resolve():
             raise Failure(
                 exit_codes.BAD_OUTPUT,
-                f"The result would be written over the depth sequence {named} that {parameter.name} takes up.",
+                f"The result would be written over the depth sequence {named} that {setting(parameter.name)} names.",
                 cure="Choose another output folder.",
             )
     return found

@@ -17,6 +17,7 @@ from pathlib import Path
 from .. import depth_sequence, events, exit_codes
 from ..depth_sequence import SCRATCH, DepthSequence, DepthSequenceError, confidence_name, disparity_name
 from ..faults import Failure, unwritable
+from ..hints import setting
 from . import lock, state
 from .files import sync_folder
 from .folders import make_folder
@@ -140,7 +141,7 @@ def _current(
         raise Failure(
             exit_codes.BAD_OUTPUT,
             f"{strange} is there already, and Fathom does not know where it comes from.",
-            cure="Choose another folder, or ask for it to be overwritten (--overwrite).",
+            cure=f"Choose another folder, or use {setting('overwrite')}.",
         )
     staged = finished or strange is not None
     current = State(key=key, fingerprint=fingerprint, first_frame=frames[0], last_frame=frames[1], staged=staged)
@@ -156,7 +157,7 @@ def _finished_already(folder: Path, fingerprint: str) -> Failure:
     except DepthSequenceError:
         same = False
     what = f"{folder} holds the finished result of {'this very' if same else 'another'} job."
-    cure = "Choose another folder, or ask for it to be overwritten (--overwrite)."
+    cure = f"Choose another folder, or use {setting('overwrite')}."
     return Failure(exit_codes.BAD_OUTPUT, what, cure=f"Use it as it is. {cure}" if same else cure)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from .. import depth_sequence, exit_codes
 from ..estimators.base import EstimatorInfo, Parameter
 from ..faults import Failure
+from ..hints import setting
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -52,14 +53,16 @@ def _typed(text: str, parameter: Parameter) -> Any:
             return kind(text)
         except ValueError:
             pass
-    raise Failure(exit_codes.USAGE, f"The parameter {parameter.name} takes {_kind(parameter)}, not '{text}'.")
+    raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} takes {_kind(parameter)}, not '{text}'.")
 
 
 def _checked(value: object, parameter: Parameter, info: EstimatorInfo) -> object:
     kind = type(parameter.default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    name = f"The parameter {parameter.name} of {info.name}"
+    if parameter.choices and type(value) is int:  # a choice such as "1" that was read as JSON
+        value = str(value)
+    name = f"{setting(parameter.name)} of {info.label}"
     if type(value) is not kind:
         raise Failure(exit_codes.USAGE, f"{name} takes {_kind(parameter)}, not {value!r}.")
     if parameter.choices and value not in parameter.choices:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ... import exit_codes
 from ...faults import Failure
+from ...hints import setting
 from . import resolution
 from .demand import STAGES, Case, needed_bytes, outlined, peak_bytes, stage_bytes
 from .execution.plan import Plan
@@ -146,11 +147,10 @@ def _too_little(case: Case, free_bytes: int, who: str) -> Failure:
     """Say how much is needed, how much there is, and what would fit."""
     long = max(case.width, case.height)
     needed = needed_bytes(case, smallest(case))
-    smaller = [(f"--size {size}", _resized(case, size)) for size in (896, 768, 640, 512, 384, 256, 128) if size < long]
+    sizes = (896, 768, 640, 512, 384, 256, 128)
+    smaller = [(setting("size", size), _resized(case, size)) for size in sizes if size < long]
     windows = (80, 60, 40, 25, 10, 1) if max(needed["encode"], needed["decode"]) <= free_bytes else ()
-    shorter = [
-        (f"--parameter window={window}", replace(case, window=window)) for window in windows if window < case.window
-    ]
+    shorter = [(setting("window", window), replace(case, window=window)) for window in windows if window < case.window]
     cures = [_first_cure("a smaller size", smaller, free_bytes), _first_cure("a shorter window", shorter, free_bytes)]
     choices = ", ".join(cure for cure in cures if cure)
     wanted = f"{case.width}x{case.height} in windows of {case.window} frame{'s' * (case.window > 1)}"
@@ -173,8 +173,8 @@ def _first_cure(what: str, ways: list[tuple[str, Case]], free_bytes: int) -> str
     at = bisect.bisect_left(ways, True, key=fits)
     if at == len(ways):
         return ""
-    option, case = ways[at]
-    return f"{what} ({option} needs about {gigabytes(peak_bytes(case, smallest(case)))} GB)"
+    way, case = ways[at]
+    return f"{what} ({way} needs about {gigabytes(peak_bytes(case, smallest(case)))} GB)"
 
 
 def _resized(case: Case, long: int) -> Case:

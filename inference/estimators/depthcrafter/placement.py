@@ -11,6 +11,7 @@ import torch
 
 from ... import exit_codes
 from ...faults import Failure, is_out_of_memory
+from ...hints import setting
 from . import device
 from .execution.plan import Plan
 from .networks import Networks
@@ -123,6 +124,7 @@ class Placement:
         return Failure(
             exit_codes.REFUSED,
             "The memory ran out, also in the smallest pieces that were left to try.",
-            cure="Choose a smaller working size (--size) or a shorter window (--parameter window=60), or close other "
-            "programs that use the device, and start the job again; an unchanged job goes on from what is finished.",
+            cure=f"Choose a smaller {setting('size')} or fewer frames at a time ({setting('window', 60)}), or close "
+            "other programs that use the device, and start the job again; an unchanged job goes on from what is "
+            "finished.",
         )

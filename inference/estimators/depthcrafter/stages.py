@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ... import exit_codes
 from ...faults import Failure
+from ...hints import setting
+from ...models import store
 from .embedding import embed
 from .execution.forward import OWN, Forward
 from .execution.plan import Plan
@@ -248,10 +250,11 @@ def overflow(networks: Networks, where: str) -> Failure:
             exit_codes.FAILED,
             f"The network's values are no numbers any more, {where}, although it runs in float32.",
             "Its weights are damaged.",
-            "Check them with: python -m inference models verify",
+            f"Check them. Run: {store.command('verify')}",
         )
     return Failure(
         exit_codes.FAILED,
         f"The network's values left the range of {dtype} {where}; nothing of it was written as depth.",
-        cure="Choose another precision (--parameter precision=bf16, or fp32, which takes twice the memory).",
+        cure=f"Choose another precision ({setting('precision', 'bf16')}, or {setting('precision', 'fp32')}, which "
+        "takes twice the memory).",
     )

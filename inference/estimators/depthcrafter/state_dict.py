@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from ... import exit_codes
 from ...faults import Failure
+from ...models import store
 
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """How attention in autoencoders was named before diffusers 0.17."""
@@ -58,7 +59,7 @@ def damaged(path: Path, reason: str) -> Failure:
     return Failure(
         exit_codes.MISSING,
         f"The file of weights {path} cannot be used: {reason.rstrip('.')}.",
-        cure="Check what was downloaded with: python -m inference models verify",
+        cure=f"Check what was downloaded. Run: {store.command('verify')}",
     )
 
 

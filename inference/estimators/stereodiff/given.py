@@ -12,6 +12,7 @@ from ... import depth_sequence, exit_codes
 from ...camera import Camera
 from ...depth_sequence import DepthSequence, DepthSequenceError, confidence_name, disparity_name
 from ...faults import Failure
+from ...hints import setting
 from ...media.exr import read_map
 from ..base import Refused
 from .prior import filled
@@ -56,7 +57,9 @@ class GivenPrior:
         try:
             self.sequence: DepthSequence = depth_sequence.load(folder)
         except DepthSequenceError as error:
-            raise Failure(exit_codes.USAGE, f"stage1_from names no depth sequence to refine: {error}") from error
+            raise Failure(
+                exit_codes.USAGE, f"{setting('stage1_from')} names no depth sequence to refine: {error}"
+            ) from error
         self.size = (self.sequence.width, self.sequence.height)
         self.has_confidence = self.sequence.confidence is not None
         shot = self._shot()
@@ -105,7 +108,7 @@ class GivenPrior:
             raise Refused(
                 f"{self._folder} has no depth of the frames {shot.first_frame} to {shot.last_frame}: its estimator "
                 f"refused them ({(shot.reason or 'it did not say why').rstrip('.')}).",
-                "Take another depth sequence, or let stereo matching do it (leave stage1_from out).",
+                f"Take another depth sequence, or let stereo matching do it (leave {setting('stage1_from')} out).",
             )
         if not shot.first_frame <= first <= last <= shot.last_frame:
             raise Refused(
@@ -123,7 +126,7 @@ class GivenPrior:
             raise Refused(
                 f"In {self._folder} nothing of the frames {shot.first_frame} to {shot.last_frame} is at a finite "
                 "distance.",
-                "Take another depth sequence, or let stereo matching do it (leave stage1_from out).",
+                f"Take another depth sequence, or let stereo matching do it (leave {setting('stage1_from')} out).",
             )
         return _FARTHEST * (shot.range.p99 if shot.range.p99 > 0 else shot.range.maximum)
 

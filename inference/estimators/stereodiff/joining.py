@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ...hints import setting
 from ...run.files import write_text
 from ..base import Refused
 from . import alignment
@@ -175,7 +176,8 @@ def _check(seen: Sequence[int], useful: Mapping[Pair, float], numbers: Sequence[
         which = spans(list(numbers)) if len(numbers) < 3 else f"frames {numbers[0]} to {numbers[-1]}"
         raise Refused(
             f"The network found no usable points in {which}.",
-            "Choose another estimator for this shot, or, if the precision is fp16 or bf16, precision=fp32.",
+            "Choose another estimator for this shot, or, if the precision is fp16 or bf16, "
+            f"{setting('precision', 'fp32')}.",
         )
     beside: dict[int, list[int]] = {}
     for first, second in useful:
@@ -191,5 +193,6 @@ def _check(seen: Sequence[int], useful: Mapping[Pair, float], numbers: Sequence[
     if apart:
         raise Refused(
             f"Nothing that the network found joins {spans(apart)} with the frames before.",
-            "Estimate them as a clip of their own (--frames), or choose a larger reach (--parameter reach=5).",
+            f"Estimate them as a clip of their own ({setting('frames')}), or choose a larger reach "
+            f"({setting('reach', 5)}).",
         )

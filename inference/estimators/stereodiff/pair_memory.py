@@ -13,6 +13,7 @@ from torch import nn
 
 from ... import exit_codes
 from ...faults import Failure
+from ...hints import setting
 from ..depthcrafter import accounting
 from ..depthcrafter.margin import gigabytes, with_margin
 from .batching import group
@@ -64,7 +65,7 @@ def choose_batch(network: PairNetwork, size: tuple[int, int], *, dtype: torch.dt
     choices = [
         "Close other programs that use the memory",
         *_smaller(outline, size, free_bytes, kind),
-        *(["have the processor do it (--parameter device=cpu)"] if kind != "cpu" else []),
+        *([f"have the processor do it ({setting('device', 'cpu')})"] if kind != "cpu" else []),
     ]
     raise Failure(
         exit_codes.REFUSED,
@@ -91,7 +92,7 @@ def _smaller(outline: PairNetwork, size: tuple[int, int], free_bytes: int, kind:
     for long in _SIZES:
         scaled = picture_size(*(side * long // max(size) for side in size))
         if long < max(size) and (needed := _needed(outline, scaled, 1, kind)) <= free_bytes:
-            return [f"choose a smaller size (--size {long} needs about {gigabytes(needed)} GB)"]
+            return [f"choose a smaller size ({setting('size', long)} needs about {gigabytes(needed)} GB)"]
     return []
 
 

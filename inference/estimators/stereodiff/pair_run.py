@@ -13,6 +13,7 @@ import torch
 
 from ... import exit_codes
 from ...faults import Failure, is_out_of_memory
+from ...hints import setting
 from ...models import store as models
 from ..base import Shot
 from ..depthcrafter import device
@@ -150,12 +151,12 @@ def _on_device(network: PairNetwork, place: torch.device) -> Iterator[None]:
 
 
 def _exhausted(place: torch.device) -> Failure:
-    elsewhere = "" if place.type == "cpu" else ", or have the processor do it (--parameter device=cpu)"
+    elsewhere = "" if place.type == "cpu" else f", or have the processor do it ({setting('device', 'cpu')})"
     return Failure(
         exit_codes.REFUSED,
         "The memory does not suffice for matching even a single pair of frames.",
         cure=f"Close other programs that use the device and start the same job again, which goes on from what is "
-        f"finished; or choose a smaller working size (--size 384){elsewhere}.",
+        f"finished; or choose a smaller size ({setting('size', 384)}){elsewhere}.",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ... import exit_codes
 from ...faults import Failure
+from ...hints import setting
 from ..depthcrafter.parameters import check_window
 
 REFINE_SIGMA = 2.269116
@@ -79,13 +80,13 @@ class Settings:
             raise Failure(
                 exit_codes.USAGE,
                 "Stage 1 alone has nothing to do where its depth is taken from another depth sequence.",
-                cure="Leave out either stage=1 or stage1_from.",
+                cure=f"Leave out either {setting('stage', 1)} or {setting('stage1_from')}.",
             )
         if self.spacing != "karras" and self.refine_sigma != REFINE_SIGMA:
             raise Failure(
                 exit_codes.USAGE,
-                f"The noise level of the step cannot be both refine_sigma={self.refine_sigma:g} and the one of "
-                f"spacing={self.spacing}.",
+                f"The noise level of the step cannot be both {setting('refine_sigma', f'{self.refine_sigma:g}')} and "
+                f"the one of {setting('spacing', self.spacing)}.",
                 cure="Leave out either of the two.",
             )
         if self.refines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...depth_sequence import DepthSequence
+from ...hints import as_options
 from .data import Column, Table, Value
 
 _APART = (
@@ -45,7 +46,7 @@ def shots_table(sequences: Sequence[tuple[str, DepthSequence]], *, apart: bool =
 def refusals(name: str, sequence: DepthSequence) -> Iterator[str]:
     """A sentence for every shot that an estimator refused."""
     for shot in sequence.refused_shots:
-        yield f"{name} refused the frames {shot.first_frame}-{shot.last_frame}: {shot.reason}"
+        yield f"{name} refused the frames {shot.first_frame}-{shot.last_frame}: {as_options(shot.reason or '')}"
 
 
 def _told(status: str | None) -> str:

@@ -103,7 +103,7 @@ def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given
     for folder in (tmp_path, tmp_path / "nowhere"):
         done = staged(clip, tmp_path / "out", "--stage1-from", folder)
         assert done.returncode == exit_codes.USAGE, done.stderr
-        assert f"stage1_from names no depth sequence: {folder} holds no depth.json" in done.stderr
+        assert f"--stage1-from names no depth sequence: {folder} holds no depth.json" in done.stderr
     (given / "depth.json").write_text(json.dumps({"width": 1}))
     done = staged(clip, tmp_path / "out", "--stage1-from", given)
     assert done.returncode == exit_codes.USAGE and "is not a depth sequence" in done.stderr
@@ -113,7 +113,7 @@ def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given
 def test_a_result_is_never_written_over_what_it_is_made_from(weights, staged, given, clip):
     done = staged(clip, given, "--stage1-from", given, "--overwrite")
     assert done.returncode == exit_codes.BAD_OUTPUT
-    assert f"would be written over the depth sequence {given} that stage1_from takes up" in done.stderr
+    assert f"would be written over the depth sequence {given} that --stage1-from names" in done.stderr
 
 
 @pytest.mark.parametrize("option", [("--stage", "1"), ("--stage1-from", "somewhere")])

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from .... import exit_codes
 from ....faults import Failure
+from ....hints import setting
 from .plan import Plan
 
 T = TypeVar("T")
@@ -65,7 +66,7 @@ def _compiled(function: Callable[..., T], /, *arguments: Any, **options: Any) ->
             exit_codes.MISSING,
             "The layers could not be compiled on this machine.",
             f"{type(inner).__name__}: {str(inner).strip().splitlines()[0]}".rstrip(".") + ".",
-            "Estimate without compiling (--parameter compile=false), which only takes longer.",
+            f"Estimate without compiling ({setting('compile', False)}), which only takes longer.",
         ) from error
 
 

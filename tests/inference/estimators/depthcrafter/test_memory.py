@@ -177,7 +177,7 @@ def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released):
         refused.value.what,
     )
     cure = re.fullmatch(
-        r"Choose a smaller size \(--size (\d+) needs about (\d+\.\d) GB\), "
+        r"Choose a smaller size \(\[\[size=(\d+)\]\] needs about (\d+\.\d) GB\), "
         r"or close other programs that use the memory\.",
         refused.value.cure,
     )
@@ -193,7 +193,7 @@ def test_a_shorter_window_is_a_cure_where_it_helps(golden):
     assert others < needed["denoise"]
     with pytest.raises(Failure) as refused:
         memory.choose_plan(case, (others + needed["denoise"]) // 2)
-    assert "a shorter window (--parameter window=" in refused.value.cure
+    assert "a shorter window ([[window=" in refused.value.cure
 
 
 def test_where_not_even_one_small_frame_fits_the_sentence_says_so(golden):

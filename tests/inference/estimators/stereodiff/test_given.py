@@ -155,7 +155,7 @@ def test_what_does_not_do_is_told_in_a_sentence(tmp_path, facts, numbers, said):
 
 
 def test_a_folder_without_a_depth_sequence_is_named(tmp_path):
-    with pytest.raises(Failure, match=f"stage1_from names no depth sequence.*{tmp_path.name}") as caught:
+    with pytest.raises(Failure, match=rf"\[\[stage1_from\]\] names no depth sequence.*{tmp_path.name}") as caught:
         GivenPrior(tmp_path, FRAMES)
     assert caught.value.code == exit_codes.USAGE
 

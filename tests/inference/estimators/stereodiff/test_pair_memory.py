@@ -109,8 +109,8 @@ def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released, 
     assert re.fullmatch(
         r"Matching needs about \d+\.\d GB for pictures of 512x384, and 1\.9 GB are free\.", refused.value.what
     )
-    assert ("--parameter device=cpu" in refused.value.cure) == elsewhere
-    assert "--size" not in refused.value.cure, "the weights alone are more"
+    assert ("[[device=cpu]]" in refused.value.cure) == elsewhere
+    assert "[[size" not in refused.value.cure, "the weights alone are more"
 
 
 def test_a_smaller_size_is_a_cure_where_it_helps():
@@ -118,7 +118,7 @@ def test_a_smaller_size_is_a_cure_where_it_helps():
     small = pair_memory.needed_bytes(network, (256, 192), 1, **given)
     with pytest.raises(Failure) as refused:
         pair_memory.choose_batch(network, FULL, free_bytes=small, **given)
-    told = re.search(r"choose a smaller size \(--size 256 needs about (\d\.\d) GB\)", refused.value.cure)
+    told = re.search(r"choose a smaller size \(\[\[size=256\]\] needs about (\d\.\d) GB\)", refused.value.cure)
     assert told and float(told[1]) == pytest.approx(small / 1e9, abs=0.1)
 
 

@@ -59,7 +59,7 @@ def test_where_memory_suffices_for_no_pair_it_is_said_what_to_do(shot_of, monkey
     crowd(monkeypatch, 0)
     with pytest.raises(Failure, match="not suffice for matching even a single pair") as failure:
         run(shot_of(panned(4), batch=batch))
-    assert failure.value.code == exit_codes.REFUSED and "--size" in failure.value.cure
+    assert failure.value.code == exit_codes.REFUSED and "[[size=384]]" in failure.value.cure
 
 
 def test_too_little_memory_is_refused_before_anything_is_matched(shot_of):
@@ -118,7 +118,7 @@ def test_the_network_leaves_the_device_also_where_something_goes_wrong():
         pair_run._on_device(crowded, torch.device("meta")),
     ):
         pass
-    assert crowded.sent == ["meta", "cpu"] and "--parameter device=cpu" in failure.value.cure
+    assert crowded.sent == ["meta", "cpu"] and "[[device=cpu]]" in failure.value.cure
 
 
 def rounding():

@@ -1,0 +1,116 @@
+"""Settings in messages: a sentence names a setting, and each front end says how it is set there.
+
+A message that proposes to change something holds ``[[size]]``, or ``[[window=60]]`` with a value to try. The command
+line makes options of them (``--size``, ``--parameter window=60``), Blender the names on its panels (*Working Size*,
+*Window 60*). Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+
+_SETTING = re.compile(r"\[\[([a-z][a-z0-9_]*)(?:=([^\[\]]*))?\]\]")
+_ABBREVIATIONS = {"bf16", "cpu", "cuda", "fp16", "fp32", "mps"}
+
+OF_A_JOB = frozenset(
+    {
+        "colorspace",
+        "estimator",
+        "focal_length",
+        "frames",
+        "full_size",
+        "mattes",
+        "ocio_config",
+        "output",
+        "overwrite",
+        "seed",
+        "sensor_width",
+        "size",
+        "stage",
+        "stage1_from",
+    }
+)
+"""Settings that the command line has an option of their own for; any other is a parameter of the estimator."""
+
+
+def setting(name: str, value: object = None) -> str:
+    """A setting as a message names it.
+
+    Parameters
+    ----------
+    name : str
+        A field of the job, a parameter of the estimator, ``frames`` or ``overwrite``.
+    value : object
+        What to set it to; None: no value is proposed.
+
+    >>> setting("size"), setting("window", 60), setting("compile", False)
+    ('[[size]]', '[[window=60]]', '[[compile=false]]')
+    """
+    if value is None:
+        return f"[[{name}]]"
+    return f"[[{name}={str(value).lower() if isinstance(value, bool) else value}]]"
+
+
+def worded(text: str, word: Callable[[str, str | None], str]) -> str:
+    """A message with its settings in the words of a front end.
+
+    Parameters
+    ----------
+    text : str
+    word : callable
+        Given a setting's name, and the value as text or None; returns its words.
+    """
+    return _SETTING.sub(lambda found: word(found[1], found[2]), text)
+
+
+def as_options(text: str, options: Collection[str] = OF_A_JOB) -> str:
+    """A message for a command line.
+
+    Parameters
+    ----------
+    text : str
+    options : collection of str
+        The settings that it has options for; others are parameters.
+
+    >>> as_options("Choose a smaller [[size]], or [[window=60]].")
+    'Choose a smaller --size, or --parameter window=60.'
+    """
+
+    def option(name: str, value: str | None) -> str:
+        if name not in options:
+            return f"--parameter {name}" if value is None else f"--parameter {name}={value}"
+        own = f"--{name.replace('_', '-')}"
+        return own if value in (None, "true") else f"{own} {value}"
+
+    return worded(text, option)
+
+
+def label(name: str) -> str:
+    """A setting's name as Blender's panels write it.
+
+    >>> label("stage1_from"), label("memory_limit")
+    ('Stage 1 From', 'Memory Limit')
+    """
+    return re.sub(r"_|(?<=[a-z])(?=\d)", " ", name).title()
+
+
+def choice_label(choice: str) -> str:
+    """One of a setting's choices, likewise.
+
+    >>> choice_label("both"), choice_label("fp16")
+    ('Both', 'FP16')
+    """
+    return choice.upper() if choice in _ABBREVIATIONS else choice.replace("_", " ").title()
+
+
+def labelled(name: str, value: str | None) -> str:
+    """A setting with the value to try, as Blender's panels write both.
+
+    >>> labelled("Window", "60"), labelled("Compile", "false"), labelled("Seed", None)
+    ('Window 60', 'Compile off', 'Seed')
+    """
+    if value is None:
+        return name
+    switch = {"true": "on", "false": "off"}.get(value)
+    return f"{name} {switch or choice_label(value)}"

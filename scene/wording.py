@@ -1,0 +1,28 @@
+"""Messages of the worker and of the contract in the words of Blender's panels."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..inference import hints
+
+_ELSEWHERE = {
+    "colorspace": "the Color Space of the strip or clip",
+    "frames": "trim the strip",
+    "ocio_config": "Blender's color configuration",
+    "overwrite": "Estimate into New Version",
+}
+"""How is set in Blender what is no setting of the panel's."""
+
+
+def worded(text: str) -> str:
+    """A message with its settings named as the panels name them, see `inference.hints`."""
+    return hints.worded(text, _words)
+
+
+def _words(name: str, value: str | None) -> str:
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    group = bpy.types.Scene.bl_rna.properties.get("fathom")
+    kept = group.fixed_type.properties.get(name) if group else None
+    return hints.labelled(kept.name if kept else hints.label(name), value)
