@@ -31,16 +31,26 @@ class Stop:
     ----------
     last_words : list of callables
         Called, in order, by the watchdog just before it ends the process by force; it does not wait for them long.
+    heard : tuple of int
+        Signals that request the stop.
     """
 
     def __init__(self, exit_code: int) -> None:
         self._exit_code = exit_code
         self._requested = threading.Event()
         self.last_words: list[Callable[[], None]] = []
+        self.heard: tuple[int, ...] = ()
 
     def __call__(self) -> bool:
         """Whether the run should stop."""
+        self.listen()
         return self._requested.is_set()
+
+    def listen(self) -> None:
+        """Have the signals of `heard`, also where a library that was loaded has taken them for itself."""
+        if threading.current_thread() is threading.main_thread():
+            for number in self.heard:
+                signal.signal(number, lambda *_: self.request())
 
     def request(self) -> None:
         """Ask the run to stop; from now on the watchdog's time runs."""
@@ -66,9 +76,8 @@ def listen_to_signals(stop: Stop) -> None:
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    heard = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
-    for number in heard:
-        signal.signal(number, lambda *_: stop.request())
+    heard = stop.heard = tuple(number for number in signals if signal.getsignal(number) is not signal.SIG_IGN)
+    stop.listen()
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)

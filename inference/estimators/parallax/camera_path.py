@@ -11,7 +11,7 @@ from ...camera import Camera
 from ..base import Refused, Shot
 from . import refusal
 from .explained import explained, refuse_unexplained
-from .solve import Lens, SolveError
+from .lens import Lens, SolveError
 from .solve_process import solve_apart
 from .tracks import Tracks, follow
 from .triangulate import triangulate

@@ -9,7 +9,6 @@ This module runs in a process of its own (`solve_process`), because COLMAP canno
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from .focal_length import likely
+from .lens import Lens, SolveError
 from .mirror import right_way_round
 from .tracks import Tracks
 from .view import Views, straighten
@@ -33,21 +33,6 @@ _SPARSEST = 8  # and after so many frames at the latest
 _MOST = 150  # key frames in a shot; the mapper's time grows faster than their number
 _FEWEST = 16  # key frames wanted of a short shot
 _INLIER = 4.0  # pixels at 640, for placing frames between key frames
-
-
-class SolveError(Exception):
-    """The camera could not be solved; the message is a reason in one sentence."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lens:
-    """What is known of the lens, at working size: see `Views` for units."""
-
-    width: int
-    height: int
-    focal: float | None
-    centre: tuple[float, float]
-    distortion: tuple[float, float] = (0.0, 0.0)
 
 
 def key_frames(tracks: Tracks, *, long_side: int) -> list[int]:

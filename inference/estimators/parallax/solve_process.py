@@ -1,7 +1,8 @@
 """The camera solve in a process of its own, so that it can be ended at any moment.
 
 COLMAP's calls cannot be interrupted. The parent waits with `solve_apart`, which looks every tenth of a second whether
-the run was cancelled; the child (this file run as a program) ends by itself when its parent is gone.
+the run was cancelled; the child (this file run as a program) ends by itself when its parent is gone. What COLMAP prints
+goes to a file, so that it does not run through the progress, and from there to the log where the child breaks off.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ if __name__ == "__main__":  # run by path in isolated mode: make the folder of t
     __package__ = f"{_INFERENCE.name}.estimators.parallax"
 
 import numpy as np
-import pycolmap
+from tqdm import tqdm
 
 from ... import records
 from ...guard import end_with_parent
-from .solve import Lens, SolveError, solve
+from .lens import Lens, SolveError
 from .tracks import Tracks
 from .view import Views, load_views, save_arrays
 
 _POLL = 0.1
 _UNSOLVED = 20  # exit code: the reason stands in the folder
-_ANSWER, _REASON, _TASK, _TRACKS = "views.npz", "reason.txt", "task.json", "tracks.npz"
+_ANSWER, _REASON, _TASK, _TRACKS, _LOG = "views.npz", "reason.txt", "task.json", "tracks.npz", "log.txt"
 
 
 def solve_apart(
@@ -59,7 +60,8 @@ def solve_apart(
     save_arrays(folder / _TRACKS, starts=tracks.starts, ids=tracks.ids, xy=tracks.xy)
     (folder / _TASK).write_text(json.dumps({"lens": asdict(lens), "seed": seed}), encoding="utf-8")
     command = [sys.executable, "-I", "-B", "-u", __file__, str(folder)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr)
+    with open(folder / _LOG, "wb") as log:
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
     start = time.monotonic()
     try:
         while child.poll() is None:
@@ -75,6 +77,8 @@ def solve_apart(
     if child.returncode == _UNSOLVED:
         raise SolveError((folder / _REASON).read_text(encoding="utf-8"))
     if child.returncode != 0:
+        check()  # a signal that reached the child as well is the request to stop, and no failure
+        tqdm.write((folder / _LOG).read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
         raise SolveError(f"The camera solve broke off (exit code {child.returncode}); the log has the details.")
     views = load_views(folder / _ANSWER)
     shutil.rmtree(folder, ignore_errors=True)
@@ -82,6 +86,10 @@ def solve_apart(
 
 
 def _child(folder: Path) -> int:
+    import pycolmap  # here and not above: see `lens`
+
+    from .solve import solve
+
     task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
     lens = records.from_json(Lens, task["lens"], where="lens", strict=True)
     with np.load(folder / _TRACKS) as data:

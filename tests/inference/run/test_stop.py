@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from inference.client import MAIN
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
 LIMIT = 15.0
@@ -57,6 +59,29 @@ def test_a_native_call_that_cannot_be_interrupted_is_ended_by_the_watchdog(worke
     assert process.returncode == 130
     assert helpers.events_of(process.stdout.read())[-1]["code"] == 130, "the last word was still said"
     assert not (tmp_path / "out" / ".fathom" / "lock").exists(), "and the lock given back"
+
+
+def test_a_library_that_takes_the_signals_does_not_keep_them(worker, clip, tmp_path, helpers):
+    with _log(tmp_path) as log:
+        process = _start(worker, clip, tmp_path / "out", "--parameter", "trouble=signals", "--events", stderr=log)
+        helpers.wait_for(lambda: "taken" in (tmp_path / "log.txt").read_text(), "the library")
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert _soon(lambda: process.poll() is not None)
+    assert process.returncode == 130
+    assert helpers.events_of(process.stdout.read())[-1]["code"] == 130
+    assert not (tmp_path / "out" / ".fathom" / "lock").exists()
+
+
+@pytest.mark.parametrize("after", [0.05, 0.1, 0.15])
+def test_a_signal_while_the_worker_starts_is_a_cancel(clip, tmp_path, after):
+    command = [sys.executable, "-I", "-u", str(MAIN), "estimate", str(clip), "--output", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(after)
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGTERM), log  # the latter before the worker's first line is read
+    assert process.returncode != 130 or ("ancelled" in log and "Traceback" not in log), log
 
 
 @pytest.mark.parametrize("trouble", ["child", "stubborn child"])

@@ -5,7 +5,7 @@ import pytest
 from mapped_model import everywhere_tracks, mapped
 
 from inference.estimators.parallax import bundle, focal_length
-from inference.estimators.parallax.solve import Lens
+from inference.estimators.parallax.lens import Lens
 
 WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 256.0, 12, 150
 USUAL = 288.0

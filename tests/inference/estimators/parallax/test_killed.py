@@ -1,17 +1,25 @@
-"""The command line with parallax, killed at random moments and started again."""
+"""The command line with parallax, killed at random moments and started again, or cancelled at any."""
 
+import json
+import os
 import random
+import signal
 import time
 
 import cv2
+import pytest
 
 
-def test_runs_that_are_killed_end_in_the_same_bits(worker, scene, tmp_path, helpers):
-    clip = tmp_path / "clip"
-    clip.mkdir()
+@pytest.fixture
+def clip(scene, tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
     for index, picture in enumerate(scene.pictures, start=1):
-        cv2.imwrite(str(clip / f"plate.{index:04d}.png"), picture[..., ::-1])
+        cv2.imwrite(str(folder / f"plate.{index:04d}.png"), picture[..., ::-1])
+    return folder
 
+
+def test_runs_that_are_killed_end_in_the_same_bits(worker, clip, tmp_path, helpers):
     def arguments(output):
         return "estimate", clip, "--output", output
 
@@ -30,3 +38,22 @@ def test_runs_that_are_killed_end_in_the_same_bits(worker, scene, tmp_path, help
     last = worker(*arguments(killed))
     assert last.returncode == 0 or "this very job" in last.stderr, last.stderr
     assert helpers.contents(killed) == helpers.contents(tmp_path / "whole")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+@pytest.mark.parametrize("label", ["Tracking points", "Solving the camera", "Matching neighbouring frames"])
+@pytest.mark.parametrize("whom", ["the worker", "its whole group"])
+def test_a_termination_is_a_cancel_at_any_stage(worker, clip, tmp_path, label, whom):
+    out, log = tmp_path / "out", tmp_path / "log.txt"
+    with open(log, "w") as stderr:
+        process = worker.start("estimate", clip, "--output", out, "--events", stderr=stderr, start_new_session=True)
+        for line in process.stdout:
+            if label in line:
+                break
+        time.sleep(0.2)
+        (os.kill if whom == "the worker" else os.killpg)(process.pid, signal.SIGTERM)
+        lines = process.stdout.read().splitlines()
+        assert process.wait(60) == 130
+    assert json.loads(lines[-1])["code"] == 130
+    assert not (out / ".fathom" / "lock").exists() and not (out / "depth.json").exists()
+    assert "PC:" not in log.read_text() and "@ " not in log.read_text(), "no addresses"

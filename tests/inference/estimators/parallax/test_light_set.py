@@ -14,14 +14,14 @@ ROOT = Path(__file__).resolve().parents[4]
 MAIN = ROOT / "inference" / "__main__.py"
 SMALL = ("--frames", "1-12", "--size", "96")
 
-# Runs as the worker, and fails where that has imported what belongs to the networks.
+# Runs as the worker, and fails where that has imported what belongs to the networks, or to the camera solve's process.
 WATCHING = """
 import runpy, sys
 sys.argv = sys.argv[1:]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 finally:
-    packages = {"torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"}
+    packages = {"torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "pycolmap"}
     if packages & set(sys.modules):
         raise AssertionError(f"{packages & set(sys.modules)} were imported")
 """

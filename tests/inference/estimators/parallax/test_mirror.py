@@ -5,7 +5,7 @@ import pytest
 from mapped_model import everywhere_tracks, mapped
 
 from inference.estimators.parallax import bundle, mirror
-from inference.estimators.parallax.solve import Lens
+from inference.estimators.parallax.lens import Lens
 
 WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 750.0, 16, 150
 DISTANCE = 15.0

@@ -11,7 +11,8 @@ import pytest
 
 from inference.estimators.base import Cancelled
 from inference.estimators.parallax import footing, moving, solve_process, workers
-from inference.estimators.parallax.solve import Lens, SolveError, key_frames
+from inference.estimators.parallax.lens import Lens, SolveError
+from inference.estimators.parallax.solve import key_frames
 from inference.estimators.parallax.tracks import Tracks, follow
 from inference.estimators.parallax.triangulate import triangulate
 from inference.estimators.parallax.view import Views, load_views, save_arrays

@@ -6,6 +6,7 @@ Its parameters make it misbehave in the ways that tests need.
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -101,6 +102,13 @@ def _misbehave(shot):
         until = time.monotonic() + 600
         while time.monotonic() < until:
             ctypes.CDLL(None).sleep(600)
+    elif trouble == "signals":  # as a library does whose loading puts its own handlers in place of Python's
+        ctypes.CDLL(None).signal(signal.SIGTERM, ctypes.c_void_p(None))
+        print("taken", file=sys.stderr, flush=True)
+        until = time.monotonic() + 600
+        while time.monotonic() < until:
+            shot.check()
+            time.sleep(0.01)
     elif trouble == "child":
         root = next(path for path in sys.path if os.path.isdir(os.path.join(path, "inference")))
         command = [sys.executable, "-I", "-c", CHILD, root]
