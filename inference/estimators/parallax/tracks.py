@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 POINTS = 1200
 """How many tracks are alive in a frame; lost ones are replaced in each frame."""
@@ -21,6 +22,13 @@ _CORNER_DISTANCE = 9.0  # pixels where the long side is 640, as all lengths here
 _ROUND_TRIP = 0.6  # a track ends where following it forth and back misses its start by more
 _WINDOW = (17, 17)
 _LEVELS = 4
+_LEAPS = 0.75  # where flow follows fewer of the points, the step may be too large for it
+_LEVELS_GUESSED = 1
+_FEATURE = 5e-4
+_DISTINCT = 0.8  # of a match's distance to the second best one (Lowe 2004, section 7.1)
+_MATCHED = 2.0  # pixels from the epipolar line
+_LEAST_MATCHES = 30
+_AROUND_POINT = 5  # matches that tell where a point is
 _LIT = 1.0, 4.0  # grey levels by which most of a picture, and its mean, change where the light did; motion does not
 _AROUND = 40.0  # of the surroundings that a pixel is compared with under changing light
 _CONTRAST, _FLOOR = 36.0, 2.0  # grey levels of the levelled picture, and of what counts as grain in the original
@@ -71,7 +79,7 @@ def follow(
     moving: Callable[[int], NDArray[np.bool_]] | None = None,
     step: Callable[[int], None] = lambda done: None,
 ) -> Tracks:
-    """Track corners through a shot with pyramidal Lucas-Kanade (Bouguet 2001).
+    """Track corners through a shot with pyramidal Lucas-Kanade (Bouguet 2001), led by features where it loses many.
 
     Parameters
     ----------
@@ -116,13 +124,57 @@ def _advance(
         return np.zeros(0, bool), points
     if _light_changes(before, after):
         before, after = _levelled(before), _levelled(after)
-    options: dict[str, Any] = {"winSize": _WINDOW, "maxLevel": _LEVELS}
-    lost: Any = None  # OpenCV makes the array; its stubs do not know that
-    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, points, lost, **options)
-    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, lost, **options)
+    kept, there = _flow(before, after, points)
+    if kept.mean() < _LEAPS:
+        lost = np.flatnonzero(~kept)
+        guess = _leap(before, after, points[lost])
+        if guess is not None:
+            kept[lost], there[lost] = _flow(before, after, points[lost], guess)
+    return kept, there
+
+
+def _flow(
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    guess: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """`_advance` by Lucas-Kanade, from where the points are guessed to be or else from where they were."""
+    start: Any = points if guess is None else guess  # (OpenCV's stubs do not know that it makes what is not given)
+    flags = cv2.OPTFLOW_USE_INITIAL_FLOW
+    options: dict[str, Any] = {"winSize": _WINDOW, "maxLevel": _LEVELS if guess is None else _LEVELS_GUESSED}
+    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, points, start.copy(), flags=flags, **options)
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, there - (start - points), flags=flags, **options)
     missed = np.linalg.norm(back - points, axis=1)
     limit = _ROUND_TRIP * max(before.shape) / 640
     return (ok.ravel() == 1) & (ok_back.ravel() == 1) & (missed < limit), there
+
+
+def _leap(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], points: NDArray[np.float32]
+) -> NDArray[np.float32] | None:
+    """Where points are after a step that is too large for flow; None where the pictures tell too little.
+
+    Features (AKAZE; Alcantarilla et al., BMVC 2013) are found in the whole picture however far they have moved. Those
+    whose matches agree on one fundamental matrix tell how the picture moves around each point.
+    """
+    detector = cv2.AKAZE_create(threshold=_FEATURE, max_points=POINTS)
+    (here, described), (there, described_there) = (detector.detectAndCompute(p, None) for p in (before, after))
+    if min(len(here), len(there)) < _LEAST_MATCHES:
+        return None
+    pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(described, described_there, k=2)
+    good = [best for best, second in pairs if best.distance < _DISTINCT * second.distance]
+    if len(good) < _LEAST_MATCHES:
+        return None
+    first = np.array([here[match.queryIdx].pt for match in good], np.float32)
+    second = np.array([there[match.trainIdx].pt for match in good], np.float32)
+    limit = _MATCHED * max(before.shape) / 640
+    _, agree = cv2.findFundamentalMat(first, second, cv2.FM_RANSAC, limit, 0.999)
+    if agree is None or np.count_nonzero(agree) < _LEAST_MATCHES:
+        return None
+    agree = agree.ravel() == 1
+    nearest = cKDTree(first[agree]).query(points, k=_AROUND_POINT)[1]
+    return points + np.median((second - first)[agree][nearest], axis=1).astype(np.float32)
 
 
 def _light_changes(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:

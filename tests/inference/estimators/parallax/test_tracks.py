@@ -11,9 +11,10 @@ import pytest
 
 from inference.estimators.base import Cancelled
 from inference.estimators.parallax import footing, moving, solve_process, workers
+from inference.estimators.parallax import tracks as tracks_module
 from inference.estimators.parallax.lens import Lens, SolveError
 from inference.estimators.parallax.solve import key_frames
-from inference.estimators.parallax.tracks import Tracks, follow
+from inference.estimators.parallax.tracks import POINTS, Tracks, follow
 from inference.estimators.parallax.triangulate import triangulate
 from inference.estimators.parallax.view import Views, load_views, save_arrays
 from inference.guard import ORPHANED
@@ -77,6 +78,33 @@ def test_tracks_outlive_a_change_of_light_and_stay_in_place(make, light):
     assert len(before) > 200
     missed = np.abs(after - before - [-14, 0])
     assert np.median(missed) < 0.1 and np.percentile(missed, 90) < 0.5
+
+
+def layers(make, *, steps, count):
+    """A near strip before a far one, which move to the left by `steps` [2] pixels a frame, at 384 by 216."""
+    far, near = (np.tile(make.noise(seed).astype(np.uint8), (1, 4, 1)) for seed in (3, 5))
+    pictures = []
+    for index in range(count):
+        picture = far[50:266, steps[0] * index : steps[0] * index + 384].copy()
+        picture[130:] = near[50:136, steps[1] * index : steps[1] * index + 384]
+        pictures.append(picture)
+    return pictures
+
+
+def test_steps_of_a_tenth_of_the_picture_are_followed(make, monkeypatch):
+    steps = np.array([31, 42])
+    pictures = layers(make, steps=steps, count=2)
+
+    def followed():
+        """How many points are found in the second frame, and the share of them that are where they should be."""
+        before, after = follow(pictures.__getitem__, 2).moved(0, 1)
+        moved = -steps[(before[:, 1] >= 130).astype(int)]
+        return len(before), np.mean(np.linalg.norm(after - before - np.column_stack([moved, 0 * moved]), axis=1) < 1)
+
+    count, right = followed()
+    assert count > 0.8 * POINTS and right > 0.97
+    monkeypatch.setattr(tracks_module, "_LEAPS", 0.0)
+    assert followed()[0] < 0.5 * POINTS, "flow alone must fail, or this tests nothing"
 
 
 def test_no_track_lies_on_a_matte(make):
