@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from . import records
@@ -79,7 +79,8 @@ class DepthSequence:
     Attributes
     ----------
     source : Source
-        The plate. In the file its path is relative to the folder where that is possible.
+        The plate. In the file its path is relative to the folder where that is possible. Absolute once it is loaded,
+        or, where another kind of system wrote an absolute one, as it is written: see `is_foreign`.
     first_frame, last_frame : int
         Source frames that were asked for.
     width, height : int
@@ -164,22 +165,21 @@ def load(folder: str | Path) -> DepthSequence:
     Returns
     -------
     DepthSequence
-        With the plate's path made absolute, relative to where the folder lies now.
+        With the plate's path made absolute, relative to where the folder lies now; a path of another kind of system
+        stays as it is written.
 
     Raises
     ------
     DepthSequenceError
-        One sentence: there is no ``depth.json``, it is broken, or a newer Fathom wrote it.
+        One sentence: the folder has gone, there is no ``depth.json``, it is broken, or a newer Fathom wrote it.
     """
     folder = Path(folder)
     if folder.name == SIDECAR:
         folder = folder.parent
     try:
         text = (folder / SIDECAR).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DepthSequenceError(
-            f"{folder} holds no {SIDECAR}, so it is no finished depth sequence; estimate again into it to finish it."
-        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DepthSequenceError(_absence(folder)) from error
     except OSError as error:
         raise DepthSequenceError(
             f"{folder / SIDECAR} cannot be read ({error.strerror}); check the folder and its permissions."
@@ -204,8 +204,40 @@ def unfinished_fingerprint(folder: str | Path) -> str | None:
         return None
 
 
+def is_foreign(path: str) -> bool:
+    """Whether an absolute path is one of another kind of system: of Windows (a drive, a server) elsewhere, or there of
+    a system without drives.
+
+    What it names cannot be here, and here it may name something else, so it is not even looked at. ``depth.json``
+    holds an absolute path only where Windows found the plate on another drive than the depth.
+    """
+    if os.name == "nt":
+        return path.startswith("/") and not path.startswith("//")
+    return path.startswith(("//", "\\")) or PureWindowsPath(path).is_absolute()
+
+
+def pure_path(path: str) -> PurePath:
+    """A plate's path for taking names from it, by the rules of the system that it is of."""
+    if is_foreign(path):
+        return PurePosixPath(path) if os.name == "nt" else PureWindowsPath(path)
+    return PurePath(path)
+
+
+def _absence(folder: Path) -> str:
+    """Why a folder without a ``depth.json`` is no depth sequence."""
+    if not folder.is_dir():
+        return f"{folder} is not there: the folder was moved, renamed or deleted; say where the depth lies now."
+    if unfinished_fingerprint(folder) is not None:
+        return f"{folder} holds no {SIDECAR} yet, because its estimate is unfinished; estimate again to finish it."
+    return f"{folder} holds no {SIDECAR}, so it is no depth sequence; choose the folder that a {SIDECAR} lies in."
+
+
 def _absolute(path: str, folder: Path) -> str:
-    """`path` as ``depth.json`` in `folder` means it."""
+    """`path` as ``depth.json`` in `folder` means it; backslashes part folders where the path as it stands is none."""
+    if is_foreign(path):
+        return path
+    if "\\" in path and os.name != "nt" and not (folder / path).exists():
+        path = path.replace("\\", "/")
     found = Path(os.path.normpath(folder.absolute() / path))
     if not found.exists():  # the folder may have been reached by a link, from whose place `..` leads elsewhere
         beyond = Path(os.path.normpath(folder.resolve() / path))
@@ -215,7 +247,11 @@ def _absolute(path: str, folder: Path) -> str:
 
 
 def _relative(path: str, folder: Path) -> str:
-    """`path` as seen from `folder`, with forward slashes; absolute where they share no root (Windows drives)."""
+    """`path` as seen from `folder`, with forward slashes; absolute where they share no root (Windows drives), as it is
+    where another kind of system wrote it.
+    """
+    if is_foreign(path):
+        return path
     try:
         return PurePath(os.path.relpath(path, folder.absolute())).as_posix()
     except ValueError:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -99,8 +100,56 @@ def test_the_sidecar_is_written_in_one_step(tmp_path, monkeypatch):
 
 
 def test_a_folder_without_it_is_unfinished(tmp_path):
-    with pytest.raises(DepthSequenceError, match="no finished depth sequence"):
+    with pytest.raises(DepthSequenceError, match=r"holds no depth\.json, so it is no depth sequence"):
         depth_sequence.load(tmp_path)
+    (tmp_path / depth_sequence.SCRATCH).mkdir()
+    (tmp_path / depth_sequence.SCRATCH / depth_sequence.STATE).write_text('{"fingerprint": "abc"}')
+    with pytest.raises(DepthSequenceError, match="its estimate is unfinished; estimate again"):
+        depth_sequence.load(tmp_path)
+
+
+def test_a_folder_that_is_gone_is_not_called_unfinished(tmp_path):
+    for place in (tmp_path / "moved" / "v001", tmp_path / "moved" / "v001" / "depth.json"):
+        with pytest.raises(DepthSequenceError, match=r"v001 is not there: the folder was moved, renamed or deleted"):
+            depth_sequence.load(place)
+
+
+WINDOWS = [
+    "D:/plates/shot.mov",
+    "D:\\plates\\shot.mov",
+    "//server/plates/shot.mov",
+    "\\\\server\\plates\\shot.mov",
+    "\\plates\\shot.mov",
+]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="those are paths of this system there")
+@pytest.mark.parametrize("written", WINDOWS)
+def test_an_absolute_path_of_windows_stays_as_it_is_written(tmp_path, monkeypatch, written):
+    depth_sequence.save(_sequence(written), tmp_path)
+    assert json.loads((tmp_path / "depth.json").read_text())["source"]["path"] == written
+    looked_at = []
+    monkeypatch.setattr(Path, "exists", lambda self: looked_at.append(str(self)) or False)
+    found = depth_sequence.load(tmp_path)
+    assert found.source.path == written and not looked_at
+    assert depth_sequence.is_foreign(written) and depth_sequence.pure_path(written).stem == "shot"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="backslashes part folders there in any case")
+def test_backslashes_part_folders_where_the_path_as_it_stands_is_none(tmp_path):
+    (tmp_path / "depth" / "v001").mkdir(parents=True)
+    depth_sequence.save(_sequence(str(tmp_path / "plates" / "shot.mov")), tmp_path / "depth" / "v001")
+    sidecar = tmp_path / "depth" / "v001" / "depth.json"
+    sidecar.write_text(sidecar.read_text().replace("../../plates/shot.mov", "..\\\\..\\\\plates\\\\shot.mov"))
+    assert depth_sequence.load(sidecar).source.path == str(tmp_path / "plates" / "shot.mov")
+    odd = tmp_path / "depth" / "v001" / "..\\..\\plates\\shot.mov"
+    odd.write_bytes(b"")  # a name that is one here
+    assert depth_sequence.load(sidecar).source.path == str(odd)
+
+
+@pytest.mark.parametrize("path", ["/shots/shot.mov", "../shot.mov", "shot.mov", "d:shot.mov"])
+def test_paths_of_this_system_are_no_foreign_ones(path):
+    assert os.name == "nt" or not depth_sequence.is_foreign(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"source": {}}'])

@@ -100,10 +100,10 @@ def test_a_run_goes_on_only_with_the_same_depth_sequence(weights, worker, staged
 
 
 def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given, clip, tmp_path):
-    for folder in (tmp_path, tmp_path / "nowhere"):
+    for folder, why in ((tmp_path, "holds no depth.json"), (tmp_path / "nowhere", "is not there")):
         done = staged(clip, tmp_path / "out", "--stage1-from", folder)
         assert done.returncode == exit_codes.USAGE, done.stderr
-        assert f"--stage1-from names no depth sequence: {folder} holds no depth.json" in done.stderr
+        assert f"--stage1-from names no depth sequence: {folder} {why}" in done.stderr
     (given / "depth.json").write_text(json.dumps({"width": 1}))
     done = staged(clip, tmp_path / "out", "--stage1-from", given)
     assert done.returncode == exit_codes.USAGE and "is not a depth sequence" in done.stderr
