@@ -5,7 +5,7 @@ import atexit
 import bpy
 
 from ..scene import running
-from . import build, command_line, compositing, copying, depths, environment, estimate, following, saving
+from . import build, command_line, compositing, copying, depths, environment, estimate, files, following
 
 CLASSES = (
     *estimate.CLASSES,
@@ -31,7 +31,7 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.app.handlers.load_pre.append(_before_load)
-    saving.register()
+    files.register()
     atexit.register(running.end_current)
     _command = bpy.utils.register_cli_command("fathom", command_line.main)
 
@@ -41,7 +41,7 @@ def unregister() -> None:
     following.end()
     bpy.utils.unregister_cli_command(_command)
     atexit.unregister(running.end_current)
-    saving.unregister()
+    files.unregister()
     bpy.app.handlers.load_pre.remove(_before_load)
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -2,15 +2,16 @@
 
 import bpy
 
+from ..scene.build import fit_scene, look_through
 from ..scene.camera import (
     SENSOR_WIDTH,
     build_camera,
     cut_between_cameras,
     find_camera,
-    fit_render_size,
     given_focal_length,
     render_size_problem,
 )
+from ..scene.depth import DepthError
 from ..scene.fog import build_fog
 from ..scene.mesh import build_mesh
 from ..scene.plate import PlateError, plate_image
@@ -30,6 +31,52 @@ class _Build(OnDepth):
         unit="CAMERA",
         options={"SKIP_SAVE"},  # the next clip has another lens
     )
+    scene_camera: bpy.props.BoolProperty(
+        name="Scene Camera",
+        description="Let the scene look through the shot's camera; from the panel, on when that is built for the first "
+        "time",
+        default=True,
+        options={"SKIP_SAVE"},
+    )
+    fit_render_size: bpy.props.BoolProperty(
+        name="Fit Render Size",
+        description="Set the scene's render size to the clip's",
+        default=False,
+        options={"SKIP_SAVE"},
+    )
+    fit_frame_range: bpy.props.BoolProperty(
+        name="Fit Frame Range",
+        description="Set the scene's start and end to those of the clip",
+        default=False,
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context, event):
+        """From a panel: a camera that was built before is the scene's only if the artist has left it so."""
+        if not self.properties.is_property_set("scene_camera"):
+            self.scene_camera = not self._was_built(context)
+        return self.execute(context)
+
+    def _was_built(self, context):
+        try:
+            depth = self._load(context.scene)
+            return any(find_camera(depth, shot, context.scene) for shot in self._shots(context.scene, depth))
+        except DepthError:
+            return False  # `execute` reports it
+
+    def complete(self, context, depth):
+        """What the scene looks through, its render size and frames."""
+        scene = context.scene
+        fit_scene(scene, depth, frame_range=self.fit_frame_range, render_size=self.fit_render_size, frame_rate=False)
+        if self.scene_camera:
+            problem = look_through(scene, depth)
+            if problem:
+                self.report({"WARNING"}, problem)
+        elif self.all_shots:
+            cut_between_cameras(depth, scene)
+        problem = render_size_problem(scene, depth)
+        if problem:
+            self.report({"WARNING"}, problem)
 
     def camera(self, context, depth, shot, *, keep_lens=True):
         """The shot's camera; a missing plate is a warning, since the camera serves without it behind.
@@ -43,11 +90,12 @@ class _Build(OnDepth):
             focal_length = given_focal_length(found)
         if focal_length is None and shot.camera is None and kept.use_focal_length:
             focal_length = kept.focal_length * SENSOR_WIDTH / kept.sensor_width
+        how = {"scene": context.scene, "focal_length": focal_length, "scene_camera": self.scene_camera}
         try:
-            return build_camera(depth, shot, scene=context.scene, focal_length=focal_length)
+            return build_camera(depth, shot, **how)
         except PlateError as problem:
             self.report({"WARNING"}, f"{problem} The camera is built without the plate behind it.")
-            return build_camera(depth, shot, scene=context.scene, focal_length=focal_length, plate=False)
+            return build_camera(depth, shot, **how, plate=False)
 
 
 class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
@@ -57,23 +105,9 @@ class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
     bl_label = "Build Camera"
     bl_options = {"REGISTER", "UNDO"}
 
-    fit_render_size: bpy.props.BoolProperty(
-        name="Fit Render Size", description="Set the scene's render size to the clip's", default=False
-    )
-
     def build(self, context, depth, shot):
         """The camera alone."""
         return self.camera(context, depth, shot, keep_lens=False).name
-
-    def complete(self, context, depth):
-        """The cuts between the cameras, and the render size that they want."""
-        if self.all_shots and len(depth.sequence.done_shots) > 1:
-            cut_between_cameras(depth, context.scene)
-        if self.fit_render_size:
-            fit_render_size(context.scene, depth)
-        problem = render_size_problem(context.scene, depth)
-        if problem:
-            self.report({"WARNING"}, problem)
 
 
 class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):

@@ -22,7 +22,7 @@ from ..scene import estimate as estimate_module
 from ..scene.camera import CameraError
 from ..scene.depth import DepthError
 from ..scene.output import OutputError
-from ..scene.plate import PlateError
+from ..scene.plate import PlateError, with_plate
 from ..scene.settings import Settings
 from ..scene.source import SourceError
 
@@ -108,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         "--all-shots", action="store_true", help="one setup for every shot (default: the first with depth)"
     )
     verb.add_argument("--focal-length", metavar="MM", type=float, help="on a sensor 36 mm wide, for a still camera")
+    verb.add_argument("--plate", metavar="CLIP", help="where the plate lies, if not where depth.json says")
+    verb.add_argument("--keep-camera", action="store_true", help="leave the scene's camera as it is in FILE of --into")
+    verb.add_argument(
+        "--fit-scene", action="store_true", help="give a scene of --into the clip's frames, size and rate, as a new one"
+    )
     verb.set_defaults(run=_build)
     return parser
 
@@ -159,14 +164,30 @@ def _build(options: argparse.Namespace) -> None:
     shots = depth.sequence.done_shots
     if not shots:
         raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
+    if options.plate:
+        with_plate(depth, Path(options.plate).absolute())  # said before a file is written
     target = str(Path(options.save).absolute())
     _save(target)  # first, so that paths become relative to it
     depth_list.remember(scene, depth)
-    if not options.into:
+    if options.plate:
+        depth = depth_list.find_plate(scene, Path(options.plate).absolute())
+    if options.fit_scene or not options.into:
         build.fit_scene(scene, depth)
+    if not options.into:
+        scene.view_settings.view_transform = "Standard"  # shows the plate as it is
     for shot in shots if options.all_shots else shots[:1]:
-        for name in build.build(options.what, depth, shot, scene=scene, focal_length=options.focal_length):
+        for name in build.build(
+            options.what,
+            depth,
+            shot,
+            scene=scene,
+            focal_length=options.focal_length,
+            scene_camera=not options.keep_camera,
+        ):
             print(f"Fathom: built {name}")
+    problem = None if options.keep_camera else build.look_through(scene, depth)
+    if problem:
+        print(f"Fathom: {problem}")
     _save(target)
     print(target)
 

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import build, catalogue, estimate, preferences, properties
+from . import build, catalogue, estimate, preferences, properties, status
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *estimate.CLASSES, *build.CLASSES)
 
@@ -12,11 +12,13 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     properties.register()
+    status.register()
 
 
 def unregister() -> None:
     """Take everything back."""
     catalogue.forget()
+    status.unregister()
     properties.unregister()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..scene import missing
 from ..scene.camera import SCALE_PATH, rig_above
 from . import parts
 
@@ -40,11 +41,27 @@ class _Depths:
             return
         item = kept.depths[min(kept.active_depth, len(kept.depths) - 1)]
         parts.draw_text(layout, item.summary, width=context.region.width)
+        lacks = missing.of_entry(item)
+        _draw_missing(layout, lacks.depth, "fathom.relink_depth", width=context.region.width)
+        _draw_missing(layout, lacks.plate, "fathom.find_plate", width=context.region.width)
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False
         column.prop(item, "folder")
         column.prop(item, "frame_offset")
+        if item.plate:
+            column.prop(item, "plate")
+
+
+def _draw_missing(layout, sentence, operator, *, width):
+    """In red what is missing, and the button that says where it lies now."""
+    if sentence is None:
+        return
+    box = layout.box()
+    text = box.column()
+    text.alert = True
+    parts.draw_text(text, sentence, icon="ERROR", width=width)
+    box.operator(operator, icon="FILE_FOLDER")
 
 
 class _Build:
@@ -66,6 +83,8 @@ class _Build:
         column = layout.column(align=True)
         for name, text, icon in self.buttons:
             column.operator(f"fathom.{name}", text=text, icon=icon).all_shots = context.scene.fathom.all_shots
+        if self.buttons is _IN_3D:
+            layout.operator("fathom.fit_scene", icon="RENDER_RESULT")
         rig = rig_above(context.object) if self.buttons is _IN_3D else None
         if rig is not None:
             layout.prop(rig, SCALE_PATH, text="Scale of Depth and Camera")

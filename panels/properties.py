@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..scene import depth_list
 from ..scene.versions import PATH_OPTIONS
 
 
@@ -9,7 +10,27 @@ class FATHOM_PG_depth(bpy.types.PropertyGroup):
     """A depth sequence that the scene knows."""
 
     folder: bpy.props.StringProperty(
-        name="Folder", description="Where the depth sequence lies", subtype="DIR_PATH", options=PATH_OPTIONS
+        name="Folder",
+        description="Where the depth sequence lies. When it was moved, choose its new place: what was built goes with "
+        "it",
+        subtype="DIR_PATH",
+        options=PATH_OPTIONS,
+        update=lambda self, _context: depth_list.folder_chosen(self),
+    )
+    linked: bpy.props.StringProperty(
+        name="Linked Folder", description="The folder that what was built shows", options={"HIDDEN"}
+    )
+    job: bpy.props.StringProperty(
+        name="Job", description="Fingerprint of the job that the depth is of", options={"HIDDEN"}
+    )
+    plate: bpy.props.StringProperty(
+        name="Plate",
+        description="The movie, or the first frame, where the clip does not lie where its depth.json says",
+        subtype="FILE_PATH",
+        options=PATH_OPTIONS,
+    )
+    plate_colorspace: bpy.props.StringProperty(
+        name="Plate Color Space", description="Color space of the plate, where it was found", options={"HIDDEN"}
     )
     frame_offset: bpy.props.IntProperty(
         name="Frame Offset",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import bpy
 
 from ..inference.depth_sequence import Shot
-from .camera import build_camera, fit_render_size
+from .camera import build_camera, camera_at, cut_between_cameras, find_camera, fit_render_size
 from .depth import Depth
 from .fog import build_fog
 from .mesh import build_mesh
@@ -17,7 +17,13 @@ BUILDERS = ("camera", "mesh", "points", "fog")
 
 
 def build(
-    what: Iterable[str], depth: Depth, shot: Shot, *, scene: bpy.types.Scene, focal_length: float | None = None
+    what: Iterable[str],
+    depth: Depth,
+    shot: Shot,
+    *,
+    scene: bpy.types.Scene,
+    focal_length: float | None = None,
+    scene_camera: bool = True,
 ) -> list[str]:
     """Build some of `BUILDERS`; the camera always, because everything hangs on it.
 
@@ -27,8 +33,8 @@ def build(
     depth : Depth
     shot : Shot
     scene : Scene
-    focal_length : float or None
-        As for `camera.build_camera`.
+    focal_length, scene_camera
+        As for `camera.build_camera`; see `look_through` for several shots.
 
     Returns
     -------
@@ -36,7 +42,7 @@ def build(
         Names of the objects.
     """
     what = set(what)
-    camera = build_camera(depth, shot, scene=scene, focal_length=focal_length)
+    camera = build_camera(depth, shot, scene=scene, focal_length=focal_length, scene_camera=scene_camera)
     built = [camera.name]
     if what & {"mesh", "points"}:
         built.append(build_mesh(depth, shot, camera, points="points" in what).name)
@@ -45,14 +51,60 @@ def build(
     return built
 
 
-def fit_scene(scene: bpy.types.Scene, depth: Depth) -> None:
-    """Give a new scene the clip's size, rate and frames, and a view that shows the plate as it is."""
-    fit_render_size(scene, depth)
+def look_through(scene: bpy.types.Scene, depth: Depth) -> str | None:
+    """Let the scene look through the cameras of a clip's shots; where several are built, markers cut between them.
+
+    Returns
+    -------
+    str or None
+        One sentence where markers of the artist's have the scene look through another camera all the same.
+    """
+    cameras = {shot: find_camera(depth, shot, scene) for shot in depth.sequence.done_shots}
+    built = [camera for camera in cameras.values() if camera is not None]
+    if not built:
+        return None
+    if len(built) > 1:
+        cut_between_cameras(depth, scene)
+    wanted = cameras.get(depth.shot_at(scene.frame_current)) or built[0]
+    scene.camera = wanted
+    seen = camera_at(scene, scene.frame_current)
+    if seen == wanted or seen in built:
+        return None
+    return (
+        f"Markers on the timeline switch to {seen.name} here, so the scene does not look through {wanted.name}: move "
+        "or delete them."
+    )
+
+
+def fit_scene(
+    scene: bpy.types.Scene,
+    depth: Depth,
+    *,
+    frame_range: bool = True,
+    render_size: bool = True,
+    frame_rate: bool = True,
+) -> None:
+    """Give a scene the clip's frames, size and rate.
+
+    Parameters
+    ----------
+    scene : Scene
+    depth : Depth
+    frame_range : bool
+        Start and end, the playhead among them.
+    render_size : bool
+        See `camera.fit_render_size`.
+    frame_rate : bool
+        Where ``depth.json`` tells it.
+    """
+    if render_size:
+        fit_render_size(scene, depth)
     sequence = depth.sequence
-    scene.frame_start = sequence.first_frame + depth.frame_offset
-    scene.frame_end = sequence.last_frame + depth.frame_offset
-    scene.frame_set(scene.frame_start)
-    if sequence.source.fps:
+    if frame_range:
+        scene.frame_start = sequence.first_frame + depth.frame_offset
+        scene.frame_end = sequence.last_frame + depth.frame_offset
+        if not scene.frame_start <= scene.frame_current <= scene.frame_end:
+            scene.frame_set(scene.frame_start)
+    if frame_rate and sequence.source.fps:
         scene.render.fps = max(1, round(sequence.source.fps))
         scene.render.fps_base = scene.render.fps / sequence.source.fps
-    scene.view_settings.view_transform = "Standard"

@@ -44,7 +44,13 @@ class CameraError(ValueError):
 
 
 def build_camera(
-    depth: Depth, shot: Shot, *, scene: bpy.types.Scene, focal_length: float | None = None, plate: bool = True
+    depth: Depth,
+    shot: Shot,
+    *,
+    scene: bpy.types.Scene,
+    focal_length: float | None = None,
+    plate: bool = True,
+    scene_camera: bool = True,
 ) -> bpy.types.Object:
     """Build the camera of a shot, or bring the one that was built before up to date.
 
@@ -54,18 +60,20 @@ def build_camera(
     shot : Shot
         One that is done.
     scene : Scene
-        Where it goes: into the collection of the clip. It becomes the scene's camera where that has none; the
-        render size stays as it is, see `fit_render_size`.
+        Where it goes: into the collection of the clip. The render size stays as it is, see `fit_render_size`.
     focal_length : float or None
         Millimetres on a sensor 36 mm wide: a locked camera at the rig's origin, whatever the estimator found.
         None: the estimator's camera, its path keyed on every frame (linear in between, held before and after).
     plate : bool
         Whether the plate is shown behind the camera view.
+    scene_camera : bool
+        Whether the scene looks through it from now on; a scene without a camera does so in any case.
 
     Returns
     -------
     Object
-        The camera; its parent is the rig. A rig that is there keeps its place, rotation and Scale.
+        The camera; its parent is the rig. A rig that is there keeps its place, rotation and Scale. Mesh and fog of the
+        shot whose camera was deleted hang under the new one.
 
     Raises
     ------
@@ -97,7 +105,8 @@ def build_camera(
     _set_path(camera, known, depth.frame_offset)
     if background is not None:
         _set_background(camera.data, background, depth)
-    if scene.camera is None:
+    _adopt(camera, depth, shot, scene)
+    if scene_camera or scene.camera is None:
         scene.camera = camera
     return camera
 
@@ -112,6 +121,43 @@ def given_focal_length(camera: bpy.types.Object) -> float | None:
     if camera.type != "CAMERA" or not camera.data.get(GIVEN_LENS):
         return None
     return camera.data.lens * SENSOR_WIDTH / camera.data.sensor_width
+
+
+def is_lost(thing: bpy.types.Object, scene: bpy.types.Scene) -> bool:
+    """Whether an object that was built under a camera hangs under nothing of the scene any more."""
+    return thing.parent is None or scene.objects.get(thing.parent.name) != thing.parent
+
+
+def hang(thing: bpy.types.Object, camera: bpy.types.Object) -> None:
+    """Hang an object under a camera, in the camera's own space."""
+    thing.parent = camera
+    thing.matrix_parent_inverse = Matrix.Identity(4)
+    thing.matrix_basis = Matrix.Identity(4)
+
+
+def follow_lens(modifier: bpy.types.NodesModifier, camera: bpy.types.Object, depth: Depth) -> None:
+    """Drive a group's focal length and shifts by the camera's, so that changing its lens changes the frustum at once.
+
+    Blender's numbers refer to the side that the sensor is fitted to; the group's to the picture's width.
+    """
+    width, height = plate_size(depth)
+    data = camera.data
+    fitted_to_height = data.sensor_fit == "VERTICAL" or (data.sensor_fit == "AUTO" and height > width)
+    sensor = "sensor_height" if data.sensor_fit == "VERTICAL" else "sensor_width"
+    aspect = height / width
+    share = aspect if fitted_to_height else 1.0
+    nodes.set_modifier_input(modifier, "Aspect", aspect)
+    for name, expression, properties in (
+        ("Focal Length", f"lens / sensor * {share:.9g}", {"lens": "lens", "sensor": sensor}),
+        ("Shift X", f"shift * {share:.9g}", {"shift": "shift_x"}),
+        ("Shift Y", f"shift * {share:.9g}", {"shift": "shift_y"}),
+    ):
+        path = nodes.modifier_input_path(modifier, name)
+        modifier.id_data.driver_remove(path)
+        driver = modifier.id_data.driver_add(path).driver
+        driver.expression = expression  # simple enough to need no permission to run scripts
+        for variable, property_name in properties.items():
+            _variable(driver, variable, data, property_name)
 
 
 def find_rig(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
@@ -129,16 +175,20 @@ def rig_above(thing: bpy.types.Object | None) -> bpy.types.Object | None:
 def cut_between_cameras(depth: Depth, scene: bpy.types.Scene) -> None:
     """Let the scene look through each shot's camera from the shot's first frame on, by markers on the timeline.
 
-    For a clip of several shots whose cameras are built. Markers of an earlier call move with the frame offset.
+    For a clip of several shots whose cameras are built; with one shot there is nothing to cut. Markers of an earlier
+    call move with the frame offset.
     """
+    if len(depth.sequence.done_shots) < 2:
+        return
     for shot in depth.sequence.done_shots:
         camera = find_camera(depth, shot, scene)
         if camera is None:
             continue
-        marker = next((m for m in scene.timeline_markers if m.camera == camera), None)
+        named = [m for m in scene.timeline_markers if m.camera is None and m.name == camera.name]  # of a deleted one
+        marker = next((m for m in scene.timeline_markers if m.camera == camera), next(iter(named), None))
         if marker is None:
             marker = scene.timeline_markers.new(camera.name)
-            marker.camera = camera
+        marker.camera = camera
         marker.frame = shot.first_frame + depth.frame_offset
 
 
@@ -184,7 +234,7 @@ def render_size_problem(scene: bpy.types.Scene, depth: Depth) -> str | None:
         return None
     return (
         f"The render size {render.resolution_x}x{render.resolution_y} has another aspect than the plate; set it to "
-        f"{width}x{height} so that plate and depth fill the camera view alike."
+        f"{width}x{height} (Fit Scene to Clip) so that plate and depth fill the camera view alike."
     )
 
 
@@ -218,22 +268,37 @@ def _intrinsics(depth: Depth, shot: Shot, focal_length: float | None) -> Camera:
 def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, collection: bpy.types.Collection) -> bpy.types.Object:
     image = disparity_image(depth)
     rig = tags.find(scene.objects, "rig", image=image, shot=shot.first_frame)
-    if rig is not None:
-        return rig
-    rig = tags.tag(bpy.data.objects.new(depth.label("Rig", shot), None), "rig", image=image, shot=shot.first_frame)
-    rig.empty_display_type = "ARROWS"
-    rig.empty_display_size = distances(depth, shot).near
-    collection.objects.link(rig)
-    rig[SCALE] = 1.0
-    rig.id_properties_ui(SCALE).update(
-        default=1.0, min=1e-6, soft_min=0.01, soft_max=100.0, description="Multiplies depth and camera path alike"
-    )
+    if rig is None:
+        rig = tags.tag(bpy.data.objects.new(depth.label("Rig", shot), None), "rig", image=image, shot=shot.first_frame)
+        rig.empty_display_type = "ARROWS"
+        rig.empty_display_size = distances(depth, shot).near
+        collection.objects.link(rig)
+    if SCALE not in rig:
+        rig[SCALE] = 1.0
+        rig.id_properties_ui(SCALE).update(
+            default=1.0, min=1e-6, soft_min=0.01, soft_max=100.0, description="Multiplies depth and camera path alike"
+        )
     rig.lock_scale = (True, True, True)
-    for axis in range(3):
+    driven = {
+        d.array_index for d in (rig.animation_data.drivers if rig.animation_data else ()) if d.data_path == "scale"
+    }
+    for axis in {0, 1, 2} - driven:
         driver = rig.driver_add("scale", axis).driver
         driver.type = "SUM"  # no expression, so no permission to run scripts is needed
         _variable(driver, "scale", rig, SCALE_PATH)
     return rig
+
+
+def _adopt(camera: bpy.types.Object, depth: Depth, shot: Shot, scene: bpy.types.Scene) -> None:
+    """Hang what was built from the shot's depth under a camera, where the one that it hung under was deleted."""
+    image = disparity_image(depth)
+    for thing in scene.objects:
+        is_ours = thing.library is None and (thing.get(tags.DEPTH), thing.get(tags.SHOT)) == (image, shot.first_frame)
+        if is_ours and thing.get(tags.KIND) not in ("camera", "rig") and is_lost(thing, scene):
+            hang(thing, camera)
+            for modifier in thing.modifiers:
+                if modifier.type == "NODES" and tags.KIND in (modifier.node_group or {}):
+                    follow_lens(modifier, camera, depth)
 
 
 def _set_lens(data: bpy.types.Camera, known: Camera) -> None:
@@ -269,6 +334,7 @@ def _set_clipping(data: bpy.types.Camera, rig: bpy.types.Object, depth: Depth, s
 def _variable(driver: bpy.types.Driver, name: str, target: bpy.types.ID, path: str) -> None:
     variable = driver.variables.new()
     variable.name = name
+    variable.targets[0].id_type = target.id_type
     variable.targets[0].id = target
     variable.targets[0].data_path = path
 

@@ -12,6 +12,7 @@ import bpy
 
 from ..inference import depth_sequence
 from ..inference.depth_sequence import DepthSequence, DepthSequenceError, Shot
+from ..inference.job import Source
 from . import tags
 from .wording import worded
 
@@ -32,20 +33,29 @@ class Depth:
         What ``depth.json`` says; the plate's path in it is absolute.
     frame_offset : int
         Scene frame = source frame + frame_offset.
+    plate : Source or None
+        Where the plate lies now; None: where ``depth.json`` says. See `plate.with_plate`.
     """
 
     folder: Path
     sequence: DepthSequence
     frame_offset: int = 0
+    plate: Source | None = None
+
+    @property
+    def source(self) -> Source:
+        """The plate: where it was found, else as ``depth.json`` says."""
+        return self.plate or self.sequence.source
 
     @property
     def name(self) -> str:
         """The clip's name for labels: a movie's file name, or what a sequence's files have in common."""
         source = self.sequence.source
+        path = depth_sequence.pure_path(source.path)
         if source.kind == "movie":
-            return Path(source.path).stem
+            return path.stem
         stem = Path(source.files[0]).stem if source.files else ""
-        return re.sub(r"[\s._-]*\d+\D*$", "", stem) or Path(source.path).name
+        return re.sub(r"[\s._-]*\d+\D*$", "", stem) or path.name
 
     def label(self, what: str, shot: Shot | None = None) -> str:
         """A datablock's name, such as 'tokyo-walk Camera'; with the shot's frames where the clip has several."""
@@ -154,7 +164,7 @@ def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
     DepthError
         There is no readable ``depth.json``, or maps that it promises are missing; names the folder and the frame.
     """
-    folder = Path(os.path.normpath(Path(bpy.path.abspath(str(folder))).absolute()))
+    folder = absolute(folder)
     if folder.name == depth_sequence.SIDECAR:
         folder = folder.parent
     try:
@@ -184,6 +194,30 @@ def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
     return Depth(folder=folder, sequence=sequence, frame_offset=frame_offset)
 
 
+def absolute(path: str | Path) -> Path:
+    """A path of Blender's on this machine: ``//`` stands for the folder of the .blend file.
+
+    Raises
+    ------
+    DepthError
+        It is an absolute path of another kind of system.
+    """
+    text = str(path)
+    if not text.startswith("//") and depth_sequence.is_foreign(text):
+        raise DepthError(f"{text} is a place on another computer: choose where it lies on this one.")
+    if "\\" in text and os.name != "nt" and not os.path.lexists(bpy.path.abspath(text)):
+        text = text.replace("\\", "/")  # the .blend file was saved on Windows
+    return Path(os.path.normpath(Path(bpy.path.abspath(text)).absolute()))
+
+
+def is_same_place(stored: str, path: Path) -> bool:
+    """Whether a path that is stored as Blender does is that place."""
+    try:
+        return bool(stored) and os.path.normpath(absolute(stored)) == os.path.normpath(path)
+    except DepthError:
+        return False
+
+
 # ---------------------------------------------------------------------------------------------------------- images
 
 
@@ -210,17 +244,35 @@ def confidence_image(depth: Depth) -> bpy.types.Image | None:
     return _maps(depth, depth_sequence.confidence_name, "confidence", "Confidence")
 
 
+def repoint(depth: Depth, *, moved_from: Path | None = None) -> None:
+    """Let the images of the maps that this file has show the depth's folder: what was built goes with them.
+
+    Parameters
+    ----------
+    depth : Depth
+        Where it lies now.
+    moved_from : Path or None
+        Where it lay: images of this job that show that place go with it, also where the files there still are.
+    """
+    kinds = [(depth_sequence.disparity_name, "disparity", "Depth")]
+    if depth.sequence.confidence is not None:
+        kinds.append((depth_sequence.confidence_name, "confidence", "Confidence"))
+    for file_name, kind, label in kinds:
+        if depth.sequence.done_shots and _find(depth, kind, moved_from) is not None:
+            _maps(depth, file_name, kind, label, moved_from).reload()  # Blender remembers files that were missing
+
+
 def find_disparity_image(depth: Depth) -> bpy.types.Image | None:
     """The datablock that `disparity_image` would use again, or None."""
     return _find(depth, "disparity")
 
 
-def _maps(depth: Depth, file_name: Any, kind: str, label: str) -> bpy.types.Image:
+def _maps(depth: Depth, file_name: Any, kind: str, label: str, moved_from: Path | None = None) -> bpy.types.Image:
     if not depth.sequence.done_shots:
         raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
     # The lowest number: Blender takes from it how many digits the numbers have at least.
     first = min(shot.first_frame for shot in depth.sequence.done_shots)
-    image = _find(depth, kind)
+    image = _find(depth, kind, moved_from)
     path = depth.folder / file_name(first)
     if image is None:
         image = bpy.data.images.load(str(path))
@@ -233,16 +285,17 @@ def _maps(depth: Depth, file_name: Any, kind: str, label: str) -> bpy.types.Imag
     return image
 
 
-def _find(depth: Depth, kind: str) -> bpy.types.Image | None:
+def _find(depth: Depth, kind: str, moved_from: Path | None = None) -> bpy.types.Image | None:
     ours = {
         i: Path(bpy.path.abspath(i.filepath)) for i in bpy.data.images if i.library is None and i.get(tags.KIND) == kind
     }
-    here = os.path.realpath(depth.folder)
-    shown = next((image for image, path in ours.items() if os.path.realpath(path.parent) == here), None)
-    if shown is not None:
-        return shown
-    same = (image for image in ours if image.get(tags.JOB) == depth.sequence.fingerprint)
-    return next((image for image in same if not ours[image].exists()), None)
+
+    def showing(folder: Path) -> list[bpy.types.Image]:
+        return [image for image, path in ours.items() if os.path.realpath(path.parent) == os.path.realpath(folder)]
+
+    same = [image for image in ours if image.get(tags.JOB) == depth.sequence.fingerprint]
+    moved = [image for image in showing(moved_from) if image in same] if moved_from is not None else []
+    return next(iter([*showing(depth.folder), *moved, *(i for i in same if not ours[i].exists())]), None)
 
 
 def set_where_new(target: Any, **values: Any) -> None:
@@ -261,7 +314,7 @@ def portable_path(path: Path, blend: str | None = None) -> str:
     if not blend:
         return str(path)
     try:
-        return bpy.path.relpath(str(path), start=str(Path(blend).parent))
+        return bpy.path.relpath(str(path), start=str(Path(blend).parent)).replace(os.sep, "/")
     except ValueError:  # another drive on Windows
         return str(path)
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import bpy
 
 from . import depth as depth_module
-from .depth import Depth, DepthError, portable_path
+from .depth import Depth, DepthError, absolute, is_same_place, portable_path
+from .plate import PlateError, known_plate, repoint_plate, require_plate, with_plate
+
+_state = {"hears": True}
 
 
 def remember(scene: bpy.types.Scene, depth: Depth) -> int:
     """Put a depth on the scene's list and make it the active one; one that is there already is brought up to date.
+
+    One of the same job whose folder has gone is that one: it was moved, and what was built from it goes with it.
 
     Returns
     -------
@@ -21,23 +29,25 @@ def remember(scene: bpy.types.Scene, depth: Depth) -> int:
         Its place in the list.
     """
     kept = scene.fathom
-    index = next((i for i, item in enumerate(kept.depths) if _same(item.folder, depth.folder)), None)
+    index = _place(scene, depth)
     if index is None:
         kept.depths.add()
         index = len(kept.depths) - 1
     item = kept.depths[index]
     item.name = f"{depth.name} {depth.folder.name}"
-    item.folder = portable_path(depth.folder)
     item.frame_offset = depth.frame_offset
-    item.summary = _summary(depth)
     kept.active_depth = index
+    _link(item, depth)
     return index
 
 
 def placed(scene: bpy.types.Scene, depth: Depth) -> Depth:
-    """A depth with the frame offset that it has on the scene's list; as it is where it is not on it."""
-    item = next((item for item in scene.fathom.depths if _same(item.folder, depth.folder)), None)
-    return depth if item is None else replace(depth, frame_offset=item.frame_offset)
+    """A depth with the frame offset and the plate that it has on the scene's list; as it is where it is not on it."""
+    index = _place(scene, depth)
+    if index is None:
+        return depth
+    item = scene.fathom.depths[index]
+    return _with_plate(item, replace(depth, frame_offset=item.frame_offset))
 
 
 def load(scene: bpy.types.Scene, index: int | None = None) -> Depth:
@@ -54,18 +64,100 @@ def load(scene: bpy.types.Scene, index: int | None = None) -> Depth:
     DepthError
         There is none at that place, or its folder cannot be loaded.
     """
-    kept = scene.fathom
-    if not len(kept.depths):
-        raise DepthError("This scene has no depth yet: estimate a clip's depth, or load a depth sequence.")
-    index = kept.active_depth if index is None else index
-    if not 0 <= index < len(kept.depths):
-        raise DepthError(f"The scene's list has no depth {index}: it holds {len(kept.depths)}, counted from 0.")
-    item = kept.depths[index]
-    if not item.folder.strip():
-        raise DepthError(f"The depth {item.name} has no folder: choose the one with its depth.json in the panel.")
-    depth = depth_module.load(item.folder, frame_offset=item.frame_offset)
-    item.summary = _summary(depth)  # the artist may have chosen another folder
+    item = _item(scene, index)
+    depth = read(item)
+    _link(item, depth)  # the artist may have chosen another folder
     return depth
+
+
+def read(item: bpy.types.PropertyGroup) -> Depth:
+    """As `load`, for an entry of a list, and without writing anything: panels may ask.
+
+    Raises
+    ------
+    DepthError
+        As `load`. A folder that was moved is named; so is one that holds another job's depth than what was built from
+        the entry.
+    """
+    name = item.name or "this entry"
+    if not item.folder.strip():
+        raise DepthError(f"The depth {name} has no folder: choose the one with its depth.json in the panel.")
+    if not _has_folder(item):
+        raise DepthError(
+            f"The depth {name} is not where it was: there is no {_named(item.folder)}; what was built from it shows "
+            "nothing until you choose its new folder."
+        )
+    folder = absolute(item.folder)
+    depth = depth_module.load(folder, frame_offset=item.frame_offset)
+    return _with_plate(item, _same_job(item, depth))
+
+
+def relink(scene: bpy.types.Scene, folder: str | Path, index: int | None = None) -> Depth:
+    """Tell where a depth of the scene's list lies now: everything that was built from it shows that place at once.
+
+    Parameters
+    ----------
+    scene : Scene
+    folder : path
+        Where the depth sequence lies now.
+    index : int or None
+        As for `load`.
+
+    Raises
+    ------
+    DepthError
+        As `load`; or the folder holds the depth of another job. Nothing is changed then.
+    """
+    item = _item(scene, index)
+    found = depth_module.load(folder, frame_offset=item.frame_offset)
+    depth = _with_plate(item, _same_job(item, found))
+    _link(item, depth)
+    return depth
+
+
+def find_plate(scene: bpy.types.Scene, path: str | Path, index: int | None = None) -> Depth:
+    """Tell where the plate of a depth lies now; what shows it does so at once, and what is built later as well.
+
+    It is kept on the list, with every depth of it whose plate is missing at the same place.
+
+    Parameters
+    ----------
+    scene : Scene
+    path : path
+        As for `plate.with_plate`.
+    index : int or None
+        As for `load`.
+
+    Raises
+    ------
+    DepthError, PlateError
+        As `load` and `plate.with_plate`. Nothing is changed then.
+    """
+    item = _item(scene, index)
+    depth = load(scene, index)
+    before = depth.source
+    found = with_plate(depth, path)
+    first = require_plate(found)
+    for each in scene.fathom.depths:
+        if each != item and not _lacks(each, before.path):
+            continue
+        each.plate = portable_path(first)
+        each.plate_colorspace = found.source.colorspace or ""
+        was = Path(before.path) / before.files[0] if before.files else before.path
+        repoint_plate(read(each), moved_from=str(was))
+    return found
+
+
+def folder_chosen(item: bpy.types.PropertyGroup) -> None:
+    """Another folder was written into an entry of a list: relink what was built, where it is the same depth.
+
+    Where it is not, the entry keeps what was chosen and `read` says what is wrong.
+    """
+    if _state["hears"]:
+        try:
+            _link(item, read(item))
+        except DepthError:
+            return
 
 
 def rebase(old: str, new: str) -> None:
@@ -83,13 +175,107 @@ def rebase(old: str, new: str) -> None:
     if before == after:
         return
     for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
-        if item.folder.startswith("//") or (item.folder and not old):
-            absolute = os.path.normpath(bpy.path.abspath(item.folder, start=before))
-            item.folder = portable_path(Path(absolute), new)
+        for name in ("folder", "linked", "plate"):
+            stored = getattr(item, name)
+            if stored.startswith("//") or (stored and not old):
+                meant = os.path.normpath(bpy.path.abspath(stored, start=before))
+                with _unheard():
+                    setattr(item, name, portable_path(Path(meant), new))
 
 
-def _same(stored: str, folder: Path) -> bool:
-    return os.path.normpath(bpy.path.abspath(stored)) == os.path.normpath(folder)
+def _place(scene: bpy.types.Scene, depth: Depth) -> int | None:
+    """Where a depth stands in the scene's list: the entry of its folder, else one of its job whose folder has gone."""
+    entries = list(enumerate(scene.fathom.depths))
+    here = (i for i, item in entries if is_same_place(item.folder, depth.folder))
+    moved = (i for i, item in entries if item.job == depth.sequence.fingerprint and not _has_folder(item))
+    return next(chain(here, moved), None)
+
+
+def _named(stored: str) -> str:
+    """A stored path for a sentence: where it leads on this machine, or as it is where that is another's."""
+    try:
+        return str(absolute(stored))
+    except DepthError:
+        return stored
+
+
+def _has_folder(item: bpy.types.PropertyGroup) -> bool:
+    try:
+        return os.path.lexists(absolute(item.folder))
+    except DepthError:
+        return False
+
+
+def _item(scene: bpy.types.Scene, index: int | None) -> bpy.types.PropertyGroup:
+    """An entry of the scene's list; None: the active one. DepthError where there is none."""
+    kept = scene.fathom
+    if not len(kept.depths):
+        raise DepthError("This scene has no depth yet: estimate a clip's depth, or load a depth sequence.")
+    index = kept.active_depth if index is None else index
+    if not 0 <= index < len(kept.depths):
+        raise DepthError(f"The scene's list has no depth {index}: it holds {len(kept.depths)}, counted from 0.")
+    return kept.depths[index]
+
+
+def _same_job(item: bpy.types.PropertyGroup, depth: Depth) -> Depth:
+    """The depth, or DepthError where it lies elsewhere than the entry's did and is of another job."""
+    if item.job and depth.sequence.fingerprint != item.job and not is_same_place(item.linked, depth.folder):
+        raise DepthError(
+            f"{depth.folder} holds another estimate than {item.name}: choose the folder that this one was moved to, "
+            "or load the other as a depth of its own."
+        )
+    return depth
+
+
+def _link(item: bpy.types.PropertyGroup, depth: Depth) -> None:
+    """Write into an entry what a depth is, and let what was built from it show where it lies now."""
+    stored = portable_path(depth.folder)
+    if not is_same_place(item.folder, depth.folder):
+        with _unheard():
+            item.folder = stored
+    if not is_same_place(item.linked, depth.folder):
+        try:
+            moved_from = absolute(item.linked) if item.linked and item.job == depth.sequence.fingerprint else None
+        except DepthError:
+            moved_from = None
+        depth_module.repoint(depth, moved_from=moved_from)
+        repoint_plate(depth)
+        item.linked = stored
+    item.job = depth.sequence.fingerprint
+    item.summary = _summary(depth)
+
+
+def _with_plate(item: bpy.types.PropertyGroup, depth: Depth) -> Depth:
+    """The depth with the plate that the entry knows; as it is where that is on another computer."""
+    if not item.plate:
+        return depth
+    try:
+        return known_plate(depth, absolute(item.plate), item.plate_colorspace or None)
+    except DepthError:
+        return depth
+
+
+def _lacks(item: bpy.types.PropertyGroup, path: str) -> bool:
+    """Whether an entry's plate is missing at that place."""
+    try:
+        depth = read(item)
+    except DepthError:
+        return False
+    try:
+        require_plate(depth)
+    except PlateError:
+        return depth.source.path == path
+    return False
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Write folders without `folder_chosen` hearing of it."""
+    _state["hears"] = False
+    try:
+        yield
+    finally:
+        _state["hears"] = True
 
 
 def _summary(depth: Depth) -> str:

@@ -61,9 +61,10 @@ def build_fog(
     if made:
         fog.display_type = "BOUNDS"  # a solid, and wires as dense as pixels, would hide the plate
         nodes.set_modifier_input(modifier, "Start", 0.1 * start.near)
-        nodes.set_modifier_input(modifier, "Material", material)
         if detail is None:
             detail = frustum.comfortable_detail(depth, FOG_POINTS)
+    if nodes.modifier_input(modifier, "Material") is None:
+        nodes.set_modifier_input(modifier, "Material", material)
     if detail is not None:
         nodes.set_modifier_input(modifier, "Detail", detail)
     if density is not None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from mathutils import Matrix
 
 from ..inference.depth_sequence import Shot
 from . import nodes, tags
-from .camera import DISTORTION
+from .camera import DISTORTION, follow_lens, hang, is_lost
 from .depth import Depth, disparity_image, distances
-from .plate import plate_size
 
 _OPEN = 2**24
 """A frame number beyond any timeline that a node can still tell from its neighbours."""
+
+_NAME = "Fathom"
+"""What modifiers are called at first."""
 
 COMFORTABLE_POINTS = 500_000
 """Points that a two-core machine displaces in about a quarter of a second."""
@@ -45,7 +46,8 @@ def place(
         Whether the modifier is new, so that its inputs want starting values.
     """
     image = disparity_image(depth)
-    placed = tags.find(camera.children, kind, image=image, shot=shot.first_frame)
+    orphans = [thing for scene in camera.users_scene for thing in scene.objects if is_lost(thing, scene)]
+    placed = tags.find((*camera.children, *orphans), kind, image=image, shot=shot.first_frame)
     if placed is None:
         name = depth.label(label, shot)
         placed = tags.tag(
@@ -53,20 +55,37 @@ def place(
         )
         for collection in camera.users_collection:
             collection.objects.link(placed)
-        placed.parent = camera
-    placed.matrix_parent_inverse = Matrix.Identity(4)
-    placed.matrix_basis = Matrix.Identity(4)
+    hang(placed, camera)
     modifier = next((m for m in placed.modifiers if m.type == "NODES" and m.node_group == group), None)
     made = modifier is None
+    kept: dict[str, Any] = {}
     if modifier is None:
-        for old in [m for m in placed.modifiers if m.type == "NODES" and tags.KIND in (m.node_group or {})]:
-            placed.modifiers.remove(old)  # another group of Fathom's, for other depth or from an older version
-        modifier = placed.modifiers.new("Fathom", "NODES")
+        for old in [m for m in placed.modifiers if m.type == "NODES" and _is_ours(m)]:
+            kept |= _inputs_for(group, old)
+            placed.modifiers.remove(old)
+        modifier = placed.modifiers.new(_NAME, "NODES")
         modifier.node_group = group
-    _fill_in(modifier, depth, shot, camera)
     if made:
         _set_distances(modifier, depth, shot)
-    return placed, modifier, made
+    for name, value in kept.items():
+        nodes.set_modifier_input(modifier, name, value)
+    _fill_in(modifier, depth, shot, camera)
+    return placed, modifier, made and not kept
+
+
+def _is_ours(modifier: bpy.types.NodesModifier) -> bool:
+    """Whether a modifier holds a group of Fathom's, or did before that was deleted."""
+    if modifier.node_group is None:
+        return modifier.name.startswith(_NAME)
+    return tags.KIND in modifier.node_group
+
+
+def _inputs_for(group: bpy.types.NodeTree, old: bpy.types.NodesModifier) -> dict[str, Any]:
+    """What the artist set in a modifier that has an earlier version of a group."""
+    if old.node_group is None or old.node_group[tags.KIND].rpartition("/")[0] != group[tags.KIND].rpartition("/")[0]:
+        return {}  # for depth of another kind, whose distances would mean something else here
+    names = nodes.interface_identifiers(old.node_group).keys() & nodes.interface_identifiers(group).keys()
+    return {name: nodes.modifier_input(old, name) for name in names - {"Geometry"}}
 
 
 def comfortable_detail(depth: Depth, points: int = COMFORTABLE_POINTS) -> float:
@@ -93,7 +112,7 @@ def _fill_in(modifier: bpy.types.NodesModifier, depth: Depth, shot: Shot, camera
     values["K1"], values["K2"] = camera.data.get(DISTORTION, (0.0, 0.0))
     for name, value in values.items():
         nodes.set_modifier_input(modifier, name, value)
-    _follow_lens(modifier, camera, *plate_size(depth))
+    follow_lens(modifier, camera, depth)
 
 
 def _set_distances(modifier: bpy.types.NodesModifier, depth: Depth, shot: Shot) -> None:
@@ -107,31 +126,3 @@ def _set_distances(modifier: bpy.types.NodesModifier, depth: Depth, shot: Shot) 
     ):
         if name in inputs:
             nodes.set_modifier_input(modifier, name, value)
-
-
-def _follow_lens(modifier: bpy.types.NodesModifier, camera: bpy.types.Object, width: int, height: int) -> None:
-    """Drive focal length and shifts by the camera's, so that changing its lens changes the frustum at once.
-
-    Blender's numbers refer to the side that the sensor is fitted to; the group's to the picture's width.
-    """
-    data = camera.data
-    fitted_to_height = data.sensor_fit == "VERTICAL" or (data.sensor_fit == "AUTO" and height > width)
-    sensor = "sensor_height" if data.sensor_fit == "VERTICAL" else "sensor_width"
-    aspect = height / width
-    share = aspect if fitted_to_height else 1.0
-    nodes.set_modifier_input(modifier, "Aspect", aspect)
-    for name, expression, sources in (
-        ("Focal Length", f"lens / sensor * {share:.9g}", {"lens": "lens", "sensor": sensor}),
-        ("Shift X", f"shift * {share:.9g}", {"shift": "shift_x"}),
-        ("Shift Y", f"shift * {share:.9g}", {"shift": "shift_y"}),
-    ):
-        path = nodes.modifier_input_path(modifier, name)
-        modifier.id_data.driver_remove(path)
-        driver = modifier.id_data.driver_add(path).driver
-        driver.expression = expression  # simple enough to need no permission to run scripts
-        for variable_name, property_name in sources.items():
-            variable = driver.variables.new()
-            variable.name = variable_name
-            variable.targets[0].id_type = "CAMERA"
-            variable.targets[0].id = data
-            variable.targets[0].data_path = property_name

@@ -23,7 +23,7 @@ from .geometry import Socket, combine, sample, split, vector
 UNDISTORT_STEPS = 20
 """Fixed-point steps; distortion of a common lens (|k1| r^2 < 0.2) is then undone to float precision."""
 
-_VERSION = 1
+_VERSION = 2
 """Goes up when a group changes, so that files with an older one get the new one when they are built again."""
 
 
@@ -36,7 +36,8 @@ class Lattice:
     columns, rows : Socket
         Number of points along x and y, border included.
     shown : Socket
-        Whether the scene frame belongs to the shot.
+        Whether the scene frame belongs to the shot and its map is there: where the file is missing, Blender would give
+        disparity 0, a card at the far limit.
     distance : Socket
         Z of each point, along the camera's axis.
     ray : Socket
@@ -137,12 +138,13 @@ def add_lattice(tree: bpy.types.NodeTree, quantity: Quantity) -> Lattice:
     disparity = sample(tree, given.outputs["Disparity"], grid.outputs["Pixel"], timing.outputs["Frame"])
     nodes.feed(distance.inputs["Disparity"], disparity)
     nodes.feed(rays.inputs["Picture"], grid.outputs["Picture"])
+    shown = nodes.math(tree, "MULTIPLY", timing.outputs["Shown"], _is_there(tree, timing.outputs["Frame"]))
     points = nodes.math(tree, "SUBTRACT", grid.outputs["Columns"], 2.0)
     size = nodes.math(tree, "MULTIPLY", points, given.outputs["Focal Length"])
     return Lattice(
         columns=grid.outputs["Columns"],
         rows=grid.outputs["Rows"],
-        shown=timing.outputs["Shown"],
+        shown=shown,
         distance=distance.outputs["Z"],
         ray=rays.outputs["Ray"],
         picture=grid.outputs["Picture"],
@@ -152,6 +154,23 @@ def add_lattice(tree: bpy.types.NodeTree, quantity: Quantity) -> Lattice:
 
 
 # ------------------------------------------------------------------------------------------------------ the groups
+
+
+def _is_there(tree: bpy.types.NodeTree, frame: Socket) -> Socket:
+    """1 where the frame's map can be read and has the size that it should have, else 0.
+
+    Blender tells 0 x 0 of a file that it does not find. That needs no Python, so it holds on a farm without the
+    extension too, and for one missing frame amid the others.
+    """
+    given, _ = nodes.group_ends(tree)
+    info = nodes.new(tree, "GeometryNodeImageInfo", label="The map's own size")
+    nodes.feed(nodes.input_of(info, "Image"), given.outputs["Disparity"])
+    nodes.feed(nodes.input_of(info, "Frame"), frame)
+    agree = (
+        nodes.math(tree, "COMPARE", nodes.output_of(info, side), given.outputs[f"Map {side}"], 0.5)
+        for side in ("Width", "Height")
+    )
+    return nodes.math(tree, "MULTIPLY", *agree, label="The map is there")
 
 
 def _group(tree: bpy.types.NodeTree, kind: str, name: str, build: Any) -> bpy.types.Node:

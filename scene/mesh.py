@@ -67,6 +67,9 @@ def build_mesh(
     mesh, modifier, made = frustum.place("mesh", "Mesh", depth=depth, shot=shot, camera=camera, group=group)
     if made and detail is None:
         detail = frustum.comfortable_detail(depth)
+    shown = nodes.modifier_input(modifier, "Material")
+    if shown is not None and shown.get(tags.KIND) != "plate material":
+        material = None  # the artist's own stays
     for name, value in (
         ("Point Cloud", points),
         ("Detail", detail),

@@ -16,6 +16,7 @@ _BARE_COMPOSITOR = hasattr(bpy.types, "CompositorNodeMath")
 """Up to 4.5 the compositor has its own Math, Value, … nodes; from 5.0 it shares those of the shaders."""
 
 _OPTION_SOCKETS = {
+    ("CompositorNodeLevels", "channel"): "Channel",
     ("CompositorNodeScale", "space"): "Type",
     ("CompositorNodeScale", "frame_method"): "Frame Type",
     ("CompositorNodeScale", "interpolation"): "Interpolation",

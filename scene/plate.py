@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
 
-from ..inference.job import frame_number
+from ..inference.depth_sequence import is_foreign
+from ..inference.job import Source, frame_number
+from . import source as sources
 from . import tags
-from .depth import Depth, portable_path, set_where_new, show_frames
+from .depth import Depth, DepthError, absolute, portable_path, set_where_new, show_frames
+from .source_files import SourceError, same_sequence
 
 
 class PlateError(ValueError):
@@ -29,23 +33,119 @@ def plate_image(depth: Depth) -> bpy.types.Image:
         The movie or a frame of the sequence is not where ``depth.json`` says, or this Blender does not know the
         clip's colour space.
     """
-    source = depth.sequence.source
-    path = _first_file(depth)
-    image = next((i for i in bpy.data.images if i.get(tags.KIND) == "plate" and _shows(i, path)), None)
+    path = require_plate(depth)
+    image = next((i for i in _plates(depth) if _shows(i, path)), None)
     if image is None:
-        image = _load(path, depth)
-    if source.colorspace is not None:
-        try:
-            set_where_new(image.colorspace_settings, name=source.colorspace)
-        except TypeError as error:
-            raise PlateError(
-                f"This Blender knows no colour space '{source.colorspace}', which {path.name} is in; start it "
-                "with the OCIO configuration that the clip was estimated with."
-            ) from error
-    if source.kind == "sequence" and _is_numbered(path):
-        set_where_new(image, source="SEQUENCE")
-    set_where_new(image, alpha_mode="NONE", filepath=portable_path(path))
+        image = next((i for i in _plates(depth, of_job=True) if not _is_there(i)), None) or _load(path, depth)
+    _set_up(image, path, depth)
     return image
+
+
+def require_plate(depth: Depth) -> Path:
+    """The movie, or the sequence's first file that has depth, after checking that all files are there.
+
+    Raises
+    ------
+    PlateError
+        One is missing, or the path is another kind of system's, which is not looked at then; names what is written in
+        ``depth.json``.
+    """
+    sequence, source = depth.sequence, depth.source
+    if is_foreign(source.path):
+        raise PlateError(
+            f"The plate {source.path} lies on another computer than this one; show with Find Plate where it lies here."
+        )
+    path = Path(source.path)
+    if source.kind == "movie":
+        if not path.is_file():
+            raise PlateError(f"The plate {path} is missing; put the movie there, or show with Find Plate where it is.")
+        return path
+    wanted = [name for name in source.files if sequence.first_frame <= frame_number(name) <= sequence.last_frame]
+    present = {entry.name for entry in os.scandir(path)} if path.is_dir() else set()
+    for name in wanted:
+        if name not in present:
+            raise PlateError(
+                f"Frame {frame_number(name)} of the plate is missing ({path / name}); put the sequence there, or show "
+                "with Find Plate where it is."
+            )
+    if not wanted:
+        raise PlateError(f"{path} holds no frames {sequence.first_frame}-{sequence.last_frame} of the plate.")
+    return path / wanted[0]
+
+
+def with_plate(depth: Depth, path: str | Path) -> Depth:
+    """The depth with its plate at another place than ``depth.json`` says, after a look whether it is that plate.
+
+    Parameters
+    ----------
+    depth : Depth
+    path : path
+        The movie, a frame of the sequence or the folder that holds it; also frames of what was a movie, and the other
+        way round.
+
+    Raises
+    ------
+    PlateError
+        It cannot be read, has not the plate's size, or not the frames that the depth was made of.
+    """
+    sequence, written = depth.sequence, depth.sequence.source
+    try:
+        found = sources.from_file(absolute(path))
+    except (SourceError, DepthError) as error:
+        raise PlateError(str(error)) from error
+    source, count = found.source, found.last_frame  # Blender's versions count a movie's frames to within one
+    other = None
+    if found.first_frame > sequence.first_frame or found.last_frame < sequence.last_frame:
+        other = (
+            f"it has the frames {found.first_frame}-{found.last_frame}, and the depth is of frames "
+            f"{sequence.first_frame}-{sequence.last_frame}"
+        )
+    elif written.kind == source.kind == "movie" and abs((written.frame_count or count) - count) > 1:
+        other = f"it has {count} frames, and the clip of the depth had {written.frame_count}"
+    elif written.width and source.width and (written.width, written.height) != (source.width, source.height):
+        other = f"it is {source.width}x{source.height}, and the clip of the depth was {written.width}x{written.height}"
+    if other is not None:
+        raise PlateError(f"{path} is not the plate of {depth.name}: {other}; choose the clip that was estimated.")
+    if written.colorspace is not None and _suffix(written) == _suffix(source):
+        source = replace(source, colorspace=written.colorspace)
+    return replace(depth, plate=replace(source, fps=written.fps or source.fps))
+
+
+def known_plate(depth: Depth, path: Path, colorspace: str | None) -> Depth:
+    """As `with_plate`, for a place that it was found at before: no file is opened.
+
+    Parameters
+    ----------
+    depth : Depth
+    path : Path
+        The movie or the sequence's first file.
+    colorspace : str or None
+    """
+    source = replace(depth.sequence.source, kind="movie", path=str(path), files=(), colorspace=colorspace)
+    if path.suffix.lower() in bpy.path.extensions_image:
+        files = sorted(same_sequence(path), key=frame_number) if path.parent.is_dir() else []
+        source = replace(source, kind="sequence", path=str(path.parent), files=tuple(files) or (path.name,))
+    return replace(depth, plate=source)
+
+
+def repoint_plate(depth: Depth, *, moved_from: str = "") -> None:
+    """Let the images of the plate that this file has show the plate where it lies now: what was built goes with them.
+
+    Parameters
+    ----------
+    depth : Depth
+        Nothing is done where its plate is missing or cannot be shown.
+    moved_from : str
+        The movie or the first file where it lay: images that show that go with it, also where it still is.
+    """
+    try:
+        path = require_plate(depth)
+        for image in _plates(depth, of_job=True):
+            if _shows(image, path) or not _is_there(image) or (moved_from and _shows(image, Path(moved_from))):
+                _set_up(image, path, depth)
+                image.reload()  # Blender remembers files that were missing
+    except PlateError:
+        return
 
 
 def show_plate(user: bpy.types.ImageUser, depth: Depth) -> None:
@@ -70,7 +170,7 @@ def _load(path: Path, depth: Depth) -> bpy.types.Image:
         image = bpy.data.images.load(str(path))
     except RuntimeError as error:
         raise PlateError(f"Blender cannot read the plate {path}: {str(error).strip().rstrip('.')}.") from error
-    is_movie = depth.sequence.source.kind == "movie"
+    is_movie = depth.source.kind == "movie"
     if 0 in image.size or is_movie != (image.source == "MOVIE"):  # an unreadable file does load, without pixels
         bpy.data.images.remove(image)
         raise PlateError(f"Blender cannot read the plate {path}; export the clip again in a format that Blender plays.")
@@ -78,27 +178,38 @@ def _load(path: Path, depth: Depth) -> bpy.types.Image:
     return tags.tag(image, "plate")
 
 
-def _first_file(depth: Depth) -> Path:
-    """The movie, or the sequence's first file that has depth, after checking that all files are there."""
-    sequence = depth.sequence
-    path = Path(sequence.source.path)
-    if sequence.source.kind == "movie":
-        if not path.is_file():
-            raise PlateError(f"The plate {path} is missing; put the movie there, where it was beside the depth.")
-        return path
-    wanted = [
-        name for name in sequence.source.files if sequence.first_frame <= frame_number(name) <= sequence.last_frame
-    ]
-    present = {entry.name for entry in os.scandir(path)} if path.is_dir() else set()
-    for name in wanted:
-        if name not in present:
+def _set_up(image: bpy.types.Image, path: Path, depth: Depth) -> None:
+    source = depth.source
+    if source.kind == "sequence" and not _is_numbered(path):
+        kind = "FILE"
+    else:
+        kind = source.kind.upper()
+    set_where_new(image, source=kind, alpha_mode="NONE", filepath=portable_path(path))
+    if source.colorspace is not None:
+        try:
+            set_where_new(image.colorspace_settings, name=source.colorspace)
+        except TypeError as error:
             raise PlateError(
-                f"Frame {frame_number(name)} of the plate is missing ({path / name}); put the sequence there, where it "
-                "was beside the depth."
-            )
-    if not wanted:
-        raise PlateError(f"{path} holds no frames {sequence.first_frame}-{sequence.last_frame} of the plate.")
-    return path / wanted[0]
+                f"This Blender knows no colour space '{source.colorspace}', which {path.name} is in; start it "
+                "with the OCIO configuration that the clip was estimated with."
+            ) from error
+    jobs = image.get(tags.JOB, "").split()
+    if depth.sequence.fingerprint not in jobs:
+        image[tags.JOB] = " ".join([*jobs, depth.sequence.fingerprint])
+
+
+def _plates(depth: Depth, *, of_job: bool = False) -> list[bpy.types.Image]:
+    """Images of plates that Fathom made; `of_job`: only those that show the plate of this depth."""
+    ours = [i for i in bpy.data.images if i.library is None and i.get(tags.KIND) == "plate"]
+    return [i for i in ours if not of_job or depth.sequence.fingerprint in i.get(tags.JOB, "").split()]
+
+
+def _is_there(image: bpy.types.Image) -> bool:
+    return Path(bpy.path.abspath(image.filepath, library=image.library)).exists()
+
+
+def _suffix(source: Source) -> str:
+    return Path(source.files[0] if source.files else source.path).suffix.lower()
 
 
 def _is_numbered(path: Path) -> bool:

@@ -54,7 +54,7 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
         shared, kind="sequence", path=str(path.parent), files=tuple(_counted(path, first, count)), rotation=0
     )
     gap = first + count
-    later = [n for n in map(frame_number, _same_sequence(path)) if n > gap]
+    later = [n for n in map(frame_number, same_sequence(path)) if n > gap]
     if count > 1 and later:  # Blender ends the clip at the gap without a word
         raise SourceError(
             f"Frame {gap} is missing from the sequence {path.parent}, which goes on with frame {min(later)}; "
@@ -89,7 +89,7 @@ def of_pictures(path: Path) -> Source:
         There are no pictures, more than one sequence, a frame is missing or there twice.
     """
     folder = path if path.is_dir() else path.parent
-    names = _pictures(folder) if path.is_dir() else _same_sequence(path)
+    names = _pictures(folder) if path.is_dir() else same_sequence(path)
     if not names:
         raise SourceError(f"{folder} has no pictures in it; choose a folder of numbered frames, or a movie file.")
     kinds = sorted({sequence_key(name) for name in names})
@@ -166,6 +166,13 @@ def _pictures(folder: Path) -> list[str]:
     return [n for n in files if Path(n).suffix.lower() in bpy.path.extensions_image and not n.startswith(".")]
 
 
-def _same_sequence(file: Path) -> list[str]:
+def same_sequence(file: Path) -> list[str]:
+    """Names of the files beside a file that are frames of its sequence, itself among them, in no order.
+
+    Raises
+    ------
+    SourceError
+        The folder cannot be read.
+    """
     key = sequence_key(file.name)
     return [name for name in _pictures(file.parent) if sequence_key(name) == key]

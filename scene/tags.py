@@ -7,7 +7,8 @@ property           value
 ``fathom_depth``   the disparity Image that it shows, a pointer; its file path is the state that Blender itself keeps
                    right when the file moves, is appended or goes to another machine
 ``fathom_shot``    first source frame of the shot, absent on what serves all shots of a clip
-``fathom_job``     on images of maps: the job's fingerprint, by which a depth that was moved is known again
+``fathom_job``     on images of maps: the job's fingerprint, by which a depth that was moved is known again; on plates:
+                   those of all jobs whose plate it is, with spaces between
 =================  ==================================================================================================
 
 Names are for the artist, who may change them; only these properties count.

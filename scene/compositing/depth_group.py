@@ -29,7 +29,8 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
     Z              distance along the camera's axis; the far limit where there is no depth
     Disparity      the maps' own values, larger is nearer; 0 where there is no depth
     Mist           0 up to *Mist Start*, rising evenly to 1 over *Mist Depth*; 0 where there is no depth
-    Has Depth      1 where there is depth; 0 on frames of other shots, refused ones among them, and outside the plate
+    Has Depth      1 where there is depth; 0 on frames of other shots, refused ones among them, outside the plate, and
+                   where the map's file is missing
     Confidence     0..1, only where the estimator gave one
     =============  ====================================================================================================
 
@@ -79,7 +80,10 @@ def _add_interface(tree: bpy.types.NodeTree, depth: Depth, start: Distances, rea
         ("Z", "Distance along the camera's axis; the far limit where there is no depth"),
         ("Disparity", "The maps' own values, larger is nearer; 0 where there is no depth"),
         ("Mist", "0 in front of Mist Start, 1 from Mist Depth behind it; 0 where there is no depth"),
-        ("Has Depth", "1 where there is depth, 0 on frames of other shots and outside the plate"),
+        (
+            "Has Depth",
+            "1 where there is depth, 0 on frames of other shots, outside the plate and where the map is missing",
+        ),
         *([("Confidence", "How sure the estimator is, 0 to 1")] if depth.sequence.confidence else []),
     ):
         nodes.interface_output(tree, name, "Float", description=description)
@@ -132,7 +136,7 @@ def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances) -> None:
     )
     fitted = [fit_to_render(tree, socket) for socket in maps]
     disparity, inside = _unfaded(tree, fitted[0])
-    shown = _shown(tree)
+    shown = nodes.math(tree, "MULTIPLY", _shown(tree), _is_there(tree, sources[0]))
     has_depth = nodes.math(tree, "MULTIPLY", inside, shown, label="Has Depth")
     given = {socket.name: socket for socket in begin.outputs}
     scaled_limit = nodes.math(tree, "MULTIPLY", given["Far Limit"], given["Scale"])
@@ -181,6 +185,14 @@ def _shown(tree: bpy.types.NodeTree) -> Socket:
     late_enough = nodes.math(tree, "GREATER_THAN", frame, nodes.output_of(first, "Value"))
     early_enough = nodes.math(tree, "LESS_THAN", frame, nodes.output_of(last, "Value"))
     return nodes.math(tree, "MULTIPLY", late_enough, early_enough, label="In the shot")
+
+
+def _is_there(tree: bpy.types.NodeTree, source: bpy.types.Node) -> Socket:
+    """1 where the frame's map can be read, else 0: a file that is missing has alpha 0 everywhere, a map has 1."""
+    levels = nodes.new(tree, "CompositorNodeLevels", label="The map's alpha")
+    nodes.set_option(levels, "channel", "RED")
+    nodes.feed(nodes.input_of(levels, "Image"), nodes.output_of(source, "Alpha"))
+    return nodes.math(tree, "GREATER_THAN", nodes.output_of(levels, "Mean"), 0.5, label="The map is there")
 
 
 def _distance(

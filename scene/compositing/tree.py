@@ -251,11 +251,17 @@ def upstream(node: bpy.types.Node) -> set[bpy.types.Node]:
 def _follow_rig(setup: Setup, scale: Socket) -> None:
     """Drive Scale by the rig's, unless the artist has set or driven it."""
     rig = find_rig(setup.depth, setup.shot, setup.scene)
-    if rig is None or scale.default_value != 1.0:
+    if rig is None:
         return
     path = scale.path_from_id("default_value")
     driven = setup.tree.animation_data.drivers if setup.tree.animation_data else ()
-    if any(curve.data_path == path for curve in driven):
+    curve = next((curve for curve in driven if curve.data_path == path), None)
+    if curve is not None:
+        for variable in curve.driver.variables:
+            if variable.targets[0].id is None and variable.targets[0].data_path == SCALE_PATH:
+                variable.targets[0].id = rig  # the one that it followed was deleted
+        return
+    if scale.default_value != 1.0:
         return
     driver = scale.driver_add("default_value").driver
     driver.type = "SUM"  # no expression, so no permission to run scripts is needed

@@ -26,6 +26,11 @@ def traces() -> dict:
             for name in dir(getattr(bpy.types, kind))
             if "fathom" in name
         ),
+        "drawn": [
+            function.__module__
+            for function in getattr(bpy.types.STATUSBAR_HT_header.draw, "_draw_funcs", ())
+            if "fathom" in function.__module__
+        ],
         "handlers": sorted(
             f"{name} {function.__module__}"
             for name, functions in handlers.items()

@@ -74,13 +74,14 @@ def test_its_whole_life(package, tmp_path, inference_python, after_use):
     assert there["addons"] == ["bl_ext.user_default.fathom"]
     assert "FATHOM_PT_sequencer" in there["classes"] and "estimate_video_depth" in there["operators"]
     assert there["properties"] == ["Scene.fathom"]
-    assert [line.split()[0] for line in there["handlers"]] == ["load_pre", "save_post", "save_post_fail", "save_pre"]
+    files = ["load_post", "load_pre", "render_init", "save_post", "save_post_fail", "save_pre"]
+    assert [line.split()[0] for line in there["handlers"]] == files and len(there["drawn"]) == 1
     assert report["estimate"] == report["build"] == ["FINISHED"]
     assert report["objects"] == ["camera", "mesh", "rig"]
     assert (tmp_path / "depth" / "plate" / "v001" / "depth.json").exists()
 
     assert report["disable"] == report["uninstall"] == ["FINISHED"]
-    gone = ("classes", "operators", "properties", "handlers", "keymaps")
+    gone = ("classes", "operators", "properties", "handlers", "keymaps", "drawn")
     for key in gone:
         assert disabled[key] == before[key], key
         assert after[key] == before[key], key

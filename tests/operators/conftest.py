@@ -35,6 +35,21 @@ def clip(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def listed(tmp_path) -> Path:
+    """The scene knows the depth of three shots, frames 1-2, 3 and 4-5, the second refused; this is its folder."""
+    import bpy
+    import depth_maker  # only now: Blender enables the extension after this file is read
+
+    folder = depth_maker.make(
+        tmp_path,
+        shots=[(1, 2, "done"), (3, 3, "refused"), (4, 5, "done")],
+        camera=lambda frames: depth_maker.dolly(frames, width=24, height=16, focal_length=26.0),
+    )
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    return folder
+
+
+@pytest.fixture
 def worker(inference_python, monkeypatch) -> Path:
     """Have operators start the worker for tests, in the inference environment."""
     from bl_ext.dev.fathom.inference import client

@@ -11,7 +11,6 @@ from bl_ext.dev.fathom.scene import mesh as meshes
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 
-SHOTS = [(1, 2, "done"), (3, 3, "refused"), (4, 5, "done")]
 IN_3D = ["build_camera", "build_depth_mesh", "build_fog"]
 IN_COMPOSITOR = ["add_compositing_fog", "add_compositing_dof", "add_compositing_matte", "add_compositing_z_merge"]
 
@@ -22,14 +21,6 @@ def filmed(frames):
 
 def call(name, **arguments):
     return getattr(bpy.ops.fathom, name)(**arguments)
-
-
-@pytest.fixture
-def listed(tmp_path):
-    """The scene knows the depth of three shots, the second refused."""
-    folder = depth_maker.make(tmp_path, shots=SHOTS, camera=filmed)
-    bpy.ops.fathom.load_depth(directory=str(folder))
-    return folder
 
 
 def kinds():

@@ -61,6 +61,42 @@ def test_build_into_a_file_keeps_where_its_depth_lies(tmp_path):
     assert bpy.context.scene.camera.animation_data.action.frame_range[0] == 101.0
 
 
+def test_the_scene_looks_through_the_shots_camera_and_fits_the_clip_on_request(tmp_path):
+    own = bpy.data.objects.new("Own", bpy.data.cameras.new("Own"))
+    bpy.context.scene.collection.objects.link(own)
+    bpy.context.scene.camera = own
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "artist.blend"))
+    shots = [(1, 2, "done"), (3, 5, "done")]
+    folder = depth_maker.make(tmp_path / "a", shots=shots, camera=filmed)
+    arguments = ["build", folder, "--save", tmp_path / "built.blend", "--into", tmp_path / "artist.blend"]
+
+    def built(*more):
+        assert command_line.main([str(a) for a in (*arguments, *more)]) == exit_codes.OK
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "built.blend"))
+        return bpy.context.scene
+
+    scene = built("--all-shots", "--fit-scene")
+    assert (scene.render.resolution_x, scene.frame_start, scene.frame_end) == (24, 1, 5)
+    for frame, shot in ((1, 1), (4, 3)):
+        scene.frame_set(frame)
+        assert scene.camera["fathom_shot"] == shot
+    scene = built("--all-shots", "--keep-camera")
+    assert scene.camera.name == "Own" and scene.frame_end == 250 and not scene.timeline_markers
+
+
+def test_the_plate_is_told_where_it_lies_elsewhere(tmp_path, capsys):
+    folder = depth_maker.make(tmp_path / "a", camera=filmed)
+    (tmp_path / "a" / "plate").rename(tmp_path / "elsewhere")
+    arguments = ["build", str(folder), "--save", str(tmp_path / "built.blend")]
+    assert command_line.main([*arguments, "--plate", str(tmp_path / "nowhere")]) == exit_codes.BAD_CLIP
+    assert "There is nothing at" in capsys.readouterr().out and not (tmp_path / "built.blend").exists()
+    assert command_line.main([*arguments, "--plate", str(tmp_path / "elsewhere")]) == exit_codes.OK
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "built.blend"))
+    assert bpy.context.scene.fathom.depths[0].plate == "//elsewhere/plate.0001.png"
+    (plate,) = [i for i in bpy.data.images if i.get("fathom_kind") == "plate"]
+    assert plate.filepath == "//elsewhere/plate.0001.png"
+
+
 def test_a_file_is_not_written_over_where_there_is_no_depth(tmp_path):
     target = tmp_path / "shot.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(target))

@@ -54,8 +54,10 @@ def test_a_setup_shows_exactly_the_frames_of_its_shot(lengths, start, offset, sc
 
 
 def test_what_cannot_be_loaded_is_said_in_a_sentence(tmp_path, empty_file):
-    with pytest.raises(depths.DepthError, match=r"nothing holds no depth\.json"):
+    with pytest.raises(depths.DepthError, match=r"nothing is not there: the folder was moved"):
         depths.load(tmp_path / "nothing")
+    with pytest.raises(depths.DepthError, match=r"holds no depth\.json, so it is no depth sequence"):
+        depths.load(tmp_path)
     folder = depth_maker.make(tmp_path, confidence=depth_maker.slanted)
     (folder / "disparity.0003.exr").unlink()
     with pytest.raises(depths.DepthError, match=r"frame 3 \(disparity\.0003\.exr\) is missing"):

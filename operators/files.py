@@ -1,0 +1,58 @@
+"""What Fathom does when Blender saves, opens or renders a file: its paths stay right, and what is missing is said."""
+
+import bpy
+
+from ..scene import depth_list, missing
+
+
+@bpy.app.handlers.persistent
+def _before_save(path: str, *_arguments) -> None:
+    """What is written is read beside the new file."""
+    depth_list.rebase(bpy.data.filepath, path)
+
+
+@bpy.app.handlers.persistent
+def _after_save(path: str, *_arguments) -> None:
+    """Where only a copy was written, or saving failed, the open file is still the old one."""
+    depth_list.rebase(path, bpy.data.filepath)
+
+
+@bpy.app.handlers.persistent
+def _after_load(*_arguments) -> None:
+    """Another file: what was seen of the last one's is of no use."""
+    missing.forget()
+    _warn(missing.of_file())
+
+
+@bpy.app.handlers.persistent
+def _before_render(*_arguments) -> None:
+    """Once a render, not once a frame."""
+    _warn(missing.of_file(only_built=True))
+
+
+def _warn(sentences: list[str]) -> None:
+    for sentence in sentences:
+        print(f"Fathom: Warning: {sentence}", flush=True)
+
+
+_HANDLERS = (
+    ("save_pre", _before_save),
+    ("save_post", _after_save),
+    ("save_post_fail", _after_save),
+    ("load_post", _after_load),
+    ("render_init", _before_render),
+)
+
+
+def register() -> None:
+    """Hear of every file that is saved, opened or rendered."""
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+
+
+def unregister() -> None:
+    """Hear of none any more."""
+    if bpy.app.timers.is_registered(missing.reload):
+        bpy.app.timers.unregister(missing.reload)
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)

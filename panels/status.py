@@ -1,0 +1,24 @@
+"""In the status bar, wherever the artist is: that depth or plate of the file is missing."""
+
+import bpy
+
+from ..scene import missing
+
+
+def draw(self, context):
+    """In red, for the scene's depths; the sidebars say more."""
+    lacking = [item.name for item in context.scene.fathom.depths if list(missing.of_entry(item))]
+    if lacking:
+        row = self.layout.row()
+        row.alert = True
+        row.label(text=f"Fathom: files of {', '.join(lacking)} are missing", icon="ERROR", translate=False)
+
+
+def register() -> None:
+    """Add it to Blender's status bar."""
+    bpy.types.STATUSBAR_HT_header.append(draw)
+
+
+def unregister() -> None:
+    """Take it off again."""
+    bpy.types.STATUSBAR_HT_header.remove(draw)

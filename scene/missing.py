@@ -1,0 +1,129 @@
+"""Which files of Fathom's a .blend file lacks: depth that was moved, plates that are elsewhere.
+
+What was built shows nothing then, by its own nodes and on every machine; here is what the artist is told about it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+
+from . import depth as depth_module
+from . import depth_list, tags
+from .depth import DepthError
+from .plate import PlateError, require_plate
+
+_LEAST_WAIT = 2.0
+_SHARE = 0.02
+"""Panels ask whenever they are drawn: what was found holds for two seconds, longer where looking takes long."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a depth of a list lacks: one sentence each, None where nothing is missing."""
+
+    depth: str | None = None
+    plate: str | None = None
+
+    def __iter__(self):
+        return (sentence for sentence in (self.depth, self.plate) if sentence is not None)
+
+
+@dataclass
+class _Seen:
+    found: Missing
+    until: float
+
+
+_seen: dict[tuple[str, ...], _Seen] = {}
+_state = {"lacked": False}
+
+
+def of_entry(item: bpy.types.PropertyGroup) -> Missing:
+    """What an entry of a scene's list of depths lacks; cheap enough to be asked while a panel is drawn."""
+    key = (bpy.data.filepath, item.folder, item.linked, item.job, item.plate)
+    kept = _seen.get(key)
+    if kept is None or time.monotonic() > kept.until:
+        begun = time.monotonic()
+        found = _look(item)
+        if kept is not None and list(kept.found) and not list(found) and not bpy.app.background:
+            bpy.app.timers.register(reload)  # drawing must change nothing
+        now = time.monotonic()
+        _seen[key] = kept = _Seen(found, now + max(_LEAST_WAIT, (now - begun) / _SHARE))
+    return kept.found
+
+
+def of_file(*, only_built: bool = False) -> list[str]:
+    """What the file lacks, as sentences: for the depths of all scenes' lists, and for what was built from others.
+
+    Where it lacked something the last time and does not any more, Blender reads it again.
+
+    Parameters
+    ----------
+    only_built : bool
+        Leave out depths that nothing was built from.
+    """
+    built = _built()
+    sentences: dict[str, None] = {}
+    for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
+        its_own = [image for image in built if item.job and item.job in image.get(tags.JOB, "").split()]
+        found = Missing() if only_built and not its_own else _look(item)
+        sentences.update(dict.fromkeys(found))
+        if found.depth or found.plate:
+            built = [image for image in built if image not in its_own]
+    for image in built:
+        sentences.update(dict.fromkeys(_of_image(image)))
+    if _state["lacked"] and not sentences:
+        reload()
+    _state["lacked"] = bool(sentences)
+    return list(sentences)
+
+
+def forget() -> None:
+    """Look anew the next time: files or lists have changed."""
+    _seen.clear()
+
+
+def reload() -> None:
+    """Have Blender read again what it did not find before: it remembers which files were missing until then."""
+    for image in _built():
+        image.reload()
+    forget()
+
+
+def _built() -> list[bpy.types.Image]:
+    """Images of Fathom's that something shows."""
+    kinds = ("disparity", "confidence", "plate")
+    return [i for i in bpy.data.images if i.library is None and i.users and i.get(tags.KIND) in kinds]
+
+
+def _look(item: bpy.types.PropertyGroup) -> Missing:
+    try:
+        depth = depth_list.read(item)
+    except DepthError as problem:
+        return Missing(depth=str(problem))
+    try:
+        require_plate(depth)
+    except PlateError as problem:
+        return Missing(plate=str(problem))
+    return Missing()
+
+
+def _of_image(image: bpy.types.Image) -> list[str]:
+    """What an image lacks that belongs to no depth of a list."""
+    path = Path(bpy.path.abspath(image.filepath))
+    if image.get(tags.KIND) == "plate":
+        return [] if path.exists() else [f"The plate {path} is missing; what shows it shows nothing of it."]
+    if not path.parent.is_dir():
+        return [
+            f"There is no folder {path.parent} any more: what was built from its depth shows nothing until you load "
+            "the depth from where it lies now."
+        ]
+    try:
+        depth_module.load(path.parent)
+    except DepthError as problem:
+        return [str(problem)]
+    return []

@@ -1,0 +1,125 @@
+"""Building again brings back what was deleted, and takes in what was left."""
+
+import bpy
+import pytest
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes
+
+pytestmark = pytest.mark.usefixtures("empty_file")
+
+
+def call(name, **arguments):
+    return getattr(bpy.ops.fathom, name)(**arguments)
+
+
+def kinds():
+    return sorted(f"{o['fathom_kind']} {o.get('fathom_shot')}" for o in bpy.data.objects if "fathom_kind" in o)
+
+
+def positions(name):
+    mesh = bpy.data.objects[name].evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    return [tuple(vertex.co) for vertex in mesh.vertices]
+
+
+def whole():
+    """What there is of each kind, whether mesh and fog hang under the shot's camera and show something in its lens."""
+    scene = bpy.context.scene
+    scene.frame_set(1)
+    bpy.context.view_layer.update()
+    camera = next(o for o in scene.objects if o.get("fathom_kind") == "camera")
+    things = [o for o in scene.objects if o.get("fathom_kind") in ("mesh", "fog")]
+    assert len(things) == 2 and all(o.parent == camera and len(o.modifiers) == 1 for o in things)
+    assert camera.parent["fathom_kind"] == "rig" and scene.camera == camera
+    camera.data.lens *= 2
+    half = {o.name: max(abs(x) for x, _y, _z in positions(o.name)) for o in things}
+    camera.data.lens /= 2
+    assert all(max(abs(x) for x, _y, _z in positions(name)) > 1.5 * half[name] for name in half)
+    materials = {o["fathom_kind"]: nodes.modifier_input(o.modifiers[0], "Material").get("fathom_kind") for o in things}
+    assert materials == {"mesh": "plate material", "fog": "fog material"}
+    points = {o["fathom_kind"]: len(positions(o.name)) for o in things}
+    return kinds(), points, len(bpy.data.materials), len(bpy.data.node_groups)
+
+
+def delete(kind):
+    bpy.data.objects.remove(next(o for o in bpy.data.objects if o.get("fathom_kind") == kind))
+
+
+def as_the_artist_does(kind):
+    thing = next(o for o in bpy.data.objects if o.get("fathom_kind") == kind)
+    with bpy.context.temp_override(selected_objects=[thing], active_object=thing):
+        bpy.ops.object.delete()
+
+
+@pytest.mark.parametrize("remove", [delete, as_the_artist_does])
+@pytest.mark.parametrize("gone", [["camera"], ["rig"], ["camera", "rig"], ["mesh"], ["camera", "fog"]])
+def test_what_was_deleted_is_built_again_and_takes_in_the_rest(listed, gone, remove):
+    for name in ("build_depth_mesh", "build_fog"):
+        call(name)
+    before = whole()
+    for kind in gone:
+        remove(kind)
+    call("build_camera")  # alone: mesh and fog that are there hang under it again
+    camera = next(o for o in bpy.data.objects if o.get("fathom_kind") == "camera")
+    for thing in bpy.data.objects:
+        assert thing.get("fathom_kind") not in ("mesh", "fog") or thing.parent == camera
+    for name in ("build_depth_mesh", "build_fog"):
+        call(name)
+    assert whole() == before
+
+
+def test_a_deleted_material_modifier_or_group_is_built_again(listed):
+    for name in ("build_depth_mesh", "build_fog"):
+        call(name)
+    before = whole()
+
+    def again():
+        for name in ("build_depth_mesh", "build_fog"):
+            call(name)
+        return whole()
+
+    for material in list(bpy.data.materials):
+        bpy.data.materials.remove(material)
+    assert again() == before
+    for thing in bpy.data.objects:
+        thing.modifiers.clear()
+    assert again() == before
+    for group in list(bpy.data.node_groups):
+        bpy.data.node_groups.remove(group)
+    assert again() == before
+
+
+def test_markers_of_a_deleted_camera_are_its_successors(listed):
+    call("build_camera", all_shots=True)
+    delete("camera")
+    call("build_camera", all_shots=True)
+    assert sorted(m.frame for m in bpy.context.scene.timeline_markers) == [1, 4]
+    assert all(m.camera is not None for m in bpy.context.scene.timeline_markers)
+
+
+def test_the_artists_own_material_stays(listed):
+    call("build_depth_mesh")
+    mesh = next(o for o in bpy.data.objects if o.get("fathom_kind") == "mesh")
+    nodes.set_modifier_input(mesh.modifiers[0], "Material", bpy.data.materials.new("Shadow Catcher"))
+    call("build_depth_mesh")
+    assert nodes.modifier_input(mesh.modifiers[0], "Material").name == "Shadow Catcher"
+
+
+def test_a_group_of_an_earlier_version_gives_way_and_what_was_set_stays(listed):
+    call("build_depth_mesh")
+    mesh = next(o for o in bpy.data.objects if o.get("fathom_kind") == "mesh")
+    nodes.set_modifier_input(mesh.modifiers[0], "Edge Cut", 0.4)
+    group = mesh.modifiers[0].node_group
+    group["fathom_kind"] = group["fathom_kind"].rpartition("/")[0] + "/0"
+    call("build_depth_mesh")
+    (modifier,) = mesh.modifiers
+    assert modifier.node_group != group and nodes.modifier_input(modifier, "Edge Cut") == pytest.approx(0.4)
+
+
+def test_the_compositors_scale_follows_the_next_rig(listed):
+    call("build_camera")
+    call("add_compositing_fog")
+    delete("rig")
+    call("build_camera")
+    call("add_compositing_fog")
+    tree = compositor_nodes.find_scene_tree(bpy.context.scene)
+    (curve,) = tree.animation_data.drivers
+    assert curve.driver.variables[0].targets[0].id["fathom_kind"] == "rig"

@@ -1,0 +1,211 @@
+"""Depth whose files are missing shows nothing, on every frame that lacks them, and says so."""
+
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import bpy
+import compositor
+import depth_maker
+import numpy as np
+import pytest
+from bl_ext.dev.fathom.scene import camera as cameras
+from bl_ext.dev.fathom.scene import compositing, depth_list, missing
+from bl_ext.dev.fathom.scene import depth as depths
+from bl_ext.dev.fathom.scene import fog as fogs
+from bl_ext.dev.fathom.scene import mesh as meshes
+from geometry_tools import evaluated
+
+SIZE = (24, 16)
+
+
+def filmed(frames):
+    return depth_maker.dolly(frames, width=24, height=16, focal_length=26.0)
+
+
+def built(scene, folder):
+    """Camera, mesh and fog of a folder's first shot; gives what shows geometry."""
+    depth = depths.load(folder)
+    shot = depth.sequence.shots[0]
+    eye = cameras.build_camera(depth, shot, scene=scene)
+    return meshes.build_mesh(depth, shot, eye), fogs.build_fog(depth, shot, eye)
+
+
+def shown(scene, things, frame):
+    return [len(evaluated(thing, scene, frame).data.polygons) for thing in things]
+
+
+def reread():
+    for image in bpy.data.images:
+        if image.get("fathom_kind") == "disparity":
+            image.reload()
+
+
+@pytest.mark.parametrize("quantity", ["inverse_depth", "relative_disparity"])
+def test_mesh_and_fog_are_empty_on_exactly_the_frames_that_are_missing(tmp_path, empty_file, quantity):
+    folder = depth_maker.make(tmp_path, camera=filmed, quantity=quantity)
+    things = built(empty_file, folder)
+    whole = shown(empty_file, things, 1)
+    assert min(whole) > 24 * 16
+    (folder / "disparity.0002.exr").unlink()
+    (folder / "disparity.0003.exr").write_bytes(b"broken off")
+    reread()
+    assert [shown(empty_file, things, frame) == [0, 0] for frame in range(1, 6)] == [False, True, True, False, False]
+    shutil.move(folder, tmp_path / "gone")
+    reread()
+    assert [shown(empty_file, things, frame) for frame in range(0, 7)] == [[0, 0]] * 7
+    assert not getattr(things[0].modifiers[0], "node_warnings", ())
+
+
+def test_a_map_of_another_size_is_not_shown_either(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    things = built(empty_file, folder)
+    depth_maker.write_map(folder / "disparity.0002.exr", depth_maker.slanted(2, 12, 8))
+    reread()
+    assert shown(empty_file, things, 2) == [0, 0] and min(shown(empty_file, things, 1)) > 0
+
+
+def test_a_sky_is_not_taken_for_missing(tmp_path, empty_file):
+    folder = depth_maker.make(
+        tmp_path, camera=filmed, disparity=lambda n, w, h: depth_maker.slanted(n, w, h) if n < 3 else np.zeros((h, w))
+    )
+    mesh, fog = built(empty_file, folder)
+    assert shown(empty_file, [mesh], 4) == [25 * 17] and shown(empty_file, [fog], 4)[0] > 0
+
+
+@pytest.mark.parametrize("plate_size", [SIZE, (48, 32)])
+def test_compositing_passes_the_plate_where_maps_are_missing(tmp_path, empty_file, plate_size):
+    folder = depth_maker.make(tmp_path, size=SIZE, plate_size=plate_size)
+    depth = depths.load(folder)
+    shot = depth.sequence.shots[0]
+    compositing.add_fog(empty_file, depth, shot, color=(1, 0, 0), density=50, start=0)
+    compositor.prepare(empty_file, plate_size)
+    (folder / "disparity.0002.exr").unlink()
+    reread()
+    for frame in (1, 2, 3):
+        pixels = compositor.render(empty_file, tmp_path, frame)[..., :3]
+        wanted = compositor.plate(frame, plate_size) if frame == 2 else (1.0, 0.0, 0.0)
+        np.testing.assert_allclose(pixels, np.broadcast_to(wanted, pixels.shape), atol=3e-4, err_msg=str(frame))
+
+
+def test_z_merge_shows_the_plate_alone(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path)
+    depth = depths.load(folder)
+    bpy.ops.mesh.primitive_plane_add(size=50, location=(0, 0, -0.5))
+    bpy.ops.object.camera_add()
+    empty_file.camera = bpy.context.object
+    compositing.add_z_merge(empty_file, depth, depth.sequence.shots[0])
+    compositor.prepare(empty_file, SIZE)
+    assert np.abs(compositor.render(empty_file, tmp_path, 2)[..., :3] - compositor.plate(2, SIZE)).max() > 0.1
+    (folder / "disparity.0002.exr").unlink()
+    reread()
+    pixels = compositor.render(empty_file, tmp_path, 2)[..., :3]
+    np.testing.assert_allclose(pixels, compositor.plate(2, SIZE), atol=3e-4)
+
+
+def test_without_the_extension_a_moved_depth_shows_nothing(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    built(empty_file, folder)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    script = textwrap.dedent("""
+        import sys, bpy
+        bpy.ops.wm.open_mainfile(filepath=sys.argv[1])
+        assert not hasattr(bpy.types.Scene, "fathom")
+        graph = bpy.context.evaluated_depsgraph_get()
+        print("shown", *(len(o.evaluated_get(graph).data.polygons) for o in bpy.data.objects if o.type == "MESH"))
+    """)
+
+    def faces():
+        command = [sys.executable, "-c", script, str(tmp_path / "shot.blend")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "shown" in done.stdout, done.stderr
+        return [int(word) for line in done.stdout.splitlines() if line.startswith("shown") for word in line.split()[1:]]
+
+    assert min(faces()) > 0
+    shutil.move(folder, tmp_path / "elsewhere")
+    assert faces() == [0, 0]
+
+
+def listed(folder):
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    bpy.ops.fathom.build_depth_mesh()
+    return bpy.context.scene
+
+
+def render(scene, tmp_path, *, animation=False):
+    compositor.prepare(scene, (4, 4))
+    scene.frame_end = 3
+    scene.render.filepath = str(tmp_path / "rendered")
+    bpy.ops.render.render(animation=animation, write_still=not animation)
+
+
+def test_it_is_said_when_the_file_is_opened_and_once_when_it_is_rendered(tmp_path, empty_file, capfd):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    listed(folder)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    render(bpy.context.scene, tmp_path)
+    assert "Fathom: Warning" not in capfd.readouterr().out
+    shutil.move(folder, tmp_path / "elsewhere")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    said = capfd.readouterr().out
+    assert said.count("Fathom: Warning") == 1 and f"there is no {folder}; what was built from it shows nothing" in said
+    render(bpy.context.scene, tmp_path, animation=True)
+    assert capfd.readouterr().out.count(f"there is no {folder};") == 1
+    bpy.ops.fathom.forget_depth()  # what was built stays, and is still watched
+    render(bpy.context.scene, tmp_path)
+    assert capfd.readouterr().out.count(f"There is no folder {folder} any more") == 1
+
+
+@pytest.mark.parametrize(
+    ("lost", "sentence"),
+    [
+        ("depth/disparity.0003.exr", r"frame 3 (disparity.0003.exr) is missing"),
+        ("depth/depth.json", "holds no depth.json"),
+        ("plate/plate.0004.png", "Frame 4 of the plate is missing"),
+    ],
+)
+def test_single_files_are_missed_too(tmp_path, empty_file, capfd, lost, sentence):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    scene = listed(folder)
+    (tmp_path / lost).unlink()
+    missing.forget()
+    (found,) = missing.of_file()
+    assert sentence in found
+    assert list(missing.of_entry(scene.fathom.depths[0])) == [found]
+    capfd.readouterr()
+    render(scene, tmp_path)
+    assert capfd.readouterr().out.count(sentence) == 1
+
+
+def test_a_depth_that_nothing_was_built_from_holds_up_no_render(tmp_path, empty_file, capfd):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    shutil.rmtree(folder)
+    assert missing.of_file(only_built=True) == [] and len(missing.of_file()) == 1
+
+
+def test_files_that_come_back_are_read_again(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    scene = listed(folder)
+    mesh = next(o for o in scene.objects if o.get("fathom_kind") == "mesh")
+    shutil.move(folder, tmp_path / "elsewhere")
+    reread()
+    assert missing.of_file() and shown(scene, [mesh], 2) == [0]
+    shutil.move(tmp_path / "elsewhere", folder)
+    assert missing.of_file() == []
+    assert shown(scene, [mesh], 2)[0] > 0
+
+
+def test_asking_for_every_drawing_looks_seldom(tmp_path, empty_file, monkeypatch):
+    folder = depth_maker.make(tmp_path)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    (item,) = empty_file.fathom.depths
+    looks = []
+    read = depth_list.read
+    monkeypatch.setattr(depth_list, "read", lambda item: looks.append(1) or read(item))
+    missing.forget()
+    assert [list(missing.of_entry(item)) for _ in range(5)] == [[]] * 5 and len(looks) == 1
+    shutil.rmtree(folder)
+    missing.forget()
+    assert "what was built from it shows nothing" in missing.of_entry(item).depth
