@@ -28,6 +28,7 @@ class ParameterFacts:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     depth_sequence: bool = False
+    advanced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

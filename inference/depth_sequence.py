@@ -197,11 +197,22 @@ def load(folder: str | Path) -> DepthSequence:
 
 def unfinished_fingerprint(folder: str | Path) -> str | None:
     """`Job.fingerprint` of the unfinished job whose work a folder keeps; None where it keeps none."""
+    return _state(folder).get("fingerprint") or None
+
+
+def unfinished_share(folder: str | Path) -> float:
+    """How much of that job is done, 0 to 1; 0 where nothing tells."""
+    share = _state(folder).get("share")
+    return min(max(float(share), 0.0), 1.0) if isinstance(share, (int, float)) else 0.0
+
+
+def _state(folder: str | Path) -> dict[str, Any]:
+    """What the unfinished job in a folder says of itself; empty where there is none."""
     try:
         state = json.loads((Path(folder) / SCRATCH / STATE).read_text(encoding="utf-8"))
-        return state.get("fingerprint") or None
-    except (OSError, ValueError, AttributeError):
-        return None
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
 
 
 def is_foreign(path: str) -> bool:

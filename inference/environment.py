@@ -40,7 +40,17 @@ PROBLEMS: dict[State, str] = {
 
 
 class MissingEnvironment(RuntimeError):
-    """There is no Python that can run the worker; the message is one sentence that names the cure."""
+    """There is no Python that can run the worker; the message is one sentence that names the cure.
+
+    Attributes
+    ----------
+    by_setup : bool
+        Whether setting an environment up solves it.
+    """
+
+    def __init__(self, message: str, *, by_setup: bool = False) -> None:
+        super().__init__(message)
+        self.by_setup = by_setup
 
 
 def data_folder(preference: str | None = None) -> Path:
@@ -157,4 +167,4 @@ def find_python(
         standing = found if standing == "missing" else standing
     if standing == "missing" and any((home / "environments").glob("*/pyvenv.cfg")):
         standing = "outdated"
-    raise MissingEnvironment(f"{PROBLEMS[standing]}: press Set Up in {WHERE}.")
+    raise MissingEnvironment(f"{PROBLEMS[standing]}: press Set Up in {WHERE}.", by_setup=True)

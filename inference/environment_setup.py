@@ -111,6 +111,11 @@ def remove(home: Path) -> None:
         place.rmdir()
 
 
+def are_there(home: Path) -> bool:
+    """Whether the data folder `home` holds an environment that Fathom made, finished or not."""
+    return bool(_ours(home / "environments"))
+
+
 def remove_others(folder: Path) -> None:
     """Delete the environments beside `folder`, which belong to other versions of Fathom."""
     for other in _ours(folder.parent):

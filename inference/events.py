@@ -48,11 +48,28 @@ class Frame:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShotNote:
+    """Why the shot of these source frames, both included, has no depth."""
+
+    first_frame: int
+    last_frame: int
+    reason: str
+
+    @property
+    def frames(self) -> str:
+        """Which frames they are, such as 'Frames 1-20'."""
+        if self.first_frame == self.last_frame:
+            return f"Frame {self.first_frame}"
+        return f"Frames {self.first_frame}-{self.last_frame}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Warning:
-    """Something the artist should know that does not stop the work, such as a refused shot."""
+    """Something the artist should know that does not stop the work, such as a shot without depth (`shot`)."""
 
     event: ClassVar[str] = "warning"
     message: str
+    shot: ShotNote | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +82,8 @@ class Error:
         The worker's exit code (`inference.exit_codes`).
     what, why, cure : str
         What happened, the reason, and what to try; each may be empty but `what`.
+    shots : tuple of ShotNote
+        Where the clip's shots have reasons of their own.
     """
 
     event: ClassVar[str] = "error"
@@ -72,11 +91,17 @@ class Error:
     what: str
     why: str = ""
     cure: str = ""
+    shots: tuple[ShotNote, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The parts joined to one text, without the shots."""
+        return " ".join(part for part in (self.what, self.why, self.cure) if part)
 
     @property
     def message(self) -> str:
-        """The parts joined to one text."""
-        return " ".join(part for part in (self.what, self.why, self.cure) if part)
+        """That, and a line for each shot."""
+        return "\n".join([self.headline, *(f"{shot.frames}: {shot.reason}" for shot in self.shots)])
 
 
 @dataclass(frozen=True, kw_only=True)

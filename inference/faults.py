@@ -35,11 +35,19 @@ class Failure(Exception):
         One of `inference.exit_codes`.
     what, why, cure : str
         Sentences: what happened, the reason, what to try.
+    shots : tuple of ShotNote
+        Where the clip's shots have reasons of their own.
     """
 
-    def __init__(self, code: int, what: str, why: str = "", cure: str = "") -> None:
-        self.code, self.what, self.why, self.cure = code, what, why, cure
-        super().__init__(" ".join(part for part in (what, why, cure) if part))
+    def __init__(
+        self, code: int, what: str, why: str = "", cure: str = "", *, shots: tuple[events.ShotNote, ...] = ()
+    ) -> None:
+        self.code, self.what, self.why, self.cure, self.shots = code, what, why, cure, shots
+        super().__init__(self.event().message)
+
+    def event(self) -> events.Error:
+        """What tells the artist."""
+        return events.Error(code=self.code, what=self.what, why=self.why, cure=self.cure, shots=self.shots)
 
 
 def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None = None) -> Failure:
@@ -78,7 +86,7 @@ def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None =
 def explain(error: BaseException) -> events.Error:
     """Turn any exception that ends a run into the event that tells the artist."""
     if isinstance(error, Failure):
-        return events.Error(code=error.code, what=error.what, why=error.why, cure=error.cure)
+        return error.event()
     if isinstance(error, (Cancelled, KeyboardInterrupt)):
         return cancelled()
     if isinstance(error, Refused):
@@ -98,8 +106,7 @@ def explain(error: BaseException) -> events.Error:
             cure=f"Choose a smaller {setting('size')} or close other programs, and start the same job again.",
         )
     if isinstance(error, OSError) and error.errno in _FULL:
-        failure = unwritable(error, error.filename or "a file")
-        return events.Error(code=failure.code, what=failure.what, why=failure.why, cure=failure.cure)
+        return unwritable(error, error.filename or "a file").event()
     return events.Error(
         code=exit_codes.FAILED,
         what=f"Something unexpected went wrong ({type(error).__name__}: {_first_line(error)}).",

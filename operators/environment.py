@@ -6,7 +6,8 @@ from ..inference import environment, environment_setup
 from ..inference.environment import MissingEnvironment
 from ..inference.environment_setup import SetupError
 from ..scene import preferences, running
-from .following import Follows, redraw
+from ..scene.windows import redraw
+from .following import Follows
 
 
 class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
@@ -45,8 +46,8 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
     def begin(self, context):
         """The steps that make the environment with Blender's own Python; none where a larger one serves."""
         packages = self.packages.lower()
-        if packages == "light" and environment.states(preferences.data_folder())["full"] == "ready":
-            self.report({"INFO"}, "The packages of all estimators are there, which serve Parallax too")
+        if preferences.is_set_up(packages):
+            self.report({"INFO"}, preferences.SET_UP)
             return None
         steps = environment_setup.create(
             preferences.own_environment(packages),
@@ -54,7 +55,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
             requirements=environment.requirements_of(packages),
             needed_bytes=environment_setup.sizes(packages)[1] * 1e9,
         )
-        return "Setting up the inference environment", steps
+        return "Setting up the inference environment", steps, packages
 
     def finish(self, context):
         """The environments of earlier versions, and of the other set of packages, have served."""
@@ -72,6 +73,9 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
     def poll(cls, context):
         if running.current() is not None:
             cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
+            return False
+        if not environment_setup.are_there(preferences.data_folder()):
+            cls.poll_message_set("Fathom has set up no environment that could be removed")
             return False
         return True
 

@@ -9,13 +9,14 @@ import bpy
 from ..inference import client
 from ..inference.environment import MissingEnvironment
 from ..inference.job import JobError
-from ..scene import depth_list, output, preferences, running, source
+from ..scene import depth_list, output, preferences, running, source, subject
 from ..scene import estimate as estimate_module
 from ..scene import settings as settings_module
 from ..scene.depth import DepthError
 from ..scene.output import OutputError
 from ..scene.settings import Settings
 from ..scene.source import Plate, SourceError
+from ..scene.subject import Subject
 from ..scene.versions import PATH_OPTIONS, sequencer_scene, strips_of
 from .following import Follows
 
@@ -28,7 +29,7 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
     bl_options = {"UNDO"}  # no REGISTER: adjusting the last operation would estimate again
 
     problems = (SourceError, JobError, OutputError, MissingEnvironment, DepthError)
-    kept_note = "What was finished is kept: estimating again goes on from there."
+    kept_note = "What was finished is kept: Resume goes on from there."
 
     # None is remembered for the next press, which is about another strip.
     filepath: bpy.props.StringProperty(
@@ -104,12 +105,13 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
         root = output.root_folder(self.output or context.scene.fathom.output)
         job, place = estimate_module.prepare(plate, settings, root=root, new_version=self.new_version)
         self._plate, self._folder, self._scene = plate, place.folder, context.scene.session_uid
+        about = None if self.filepath or self.frames else self._subject(context, settings, str(root))
         if place.standing == "finished":
             self.finish(context)
             return None
         python, home = preferences.worker_python(), preferences.data_folder()
         verb = "Finishing" if place.standing == "unfinished" else "Estimating"
-        return f"{verb} the depth of {plate.name}", client.estimate(job, python=python, home=home)
+        return f"{verb} the depth of {plate.name}", client.estimate(job, python=python, home=home), about
 
     def finish(self, context):
         """Put the depth on the list of the scene that it was asked for in."""
@@ -120,8 +122,17 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
         self.report({"INFO"}, f"Depth of {self._plate.name} {'was' if was_there else 'is'} in {self._folder}")
 
     def _find_plate(self, context) -> Plate:
-        plate = _plate_of(context, filepath=self.filepath, strip=self.strip, clip=self.clip)
+        if self.filepath:
+            plate = source.from_file(bpy.path.abspath(self.filepath))
+        else:
+            plate = _plate(*_in_front(context, strip=self.strip, clip=self.clip))
         return estimate_module.only_frames(plate, self.frames) if self.frames else plate
+
+    def _subject(self, context, settings: Settings, root: str) -> Subject | None:
+        shown, scene = _in_front(context, strip=self.strip, clip=self.clip)
+        if isinstance(shown, bpy.types.MovieClip):
+            return subject.of_clip(shown, settings, root, scene=context.scene.name)
+        return subject.of_strip(shown, scene, settings, root, scene=context.scene.name)
 
     def _settings(self, scene) -> Settings:
         """The scene's settings, but for what the call names."""
@@ -156,18 +167,52 @@ class FATHOM_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _plate_of(context, *, filepath: str, strip: str, clip: str) -> Plate:
-    """The plate that is named, else the one in front of the artist: the editor's clip, or the active strip."""
-    if filepath:
-        return source.from_file(bpy.path.abspath(filepath))
+class FATHOM_OT_show_frame(bpy.types.Operator):
+    """Go to the frame of the timeline that shows this frame of the clip"""
+
+    bl_idname = "fathom.show_frame"
+    bl_label = "Go to Frame"
+    bl_options = {"REGISTER", "UNDO"}
+
+    frame: bpy.props.IntProperty(name="Frame", description="A frame of the clip", options={"SKIP_SAVE"})
+    strip: bpy.props.StringProperty(
+        name="Strip", description="Name of a strip, instead of the active one", options={"SKIP_SAVE"}
+    )
+    clip: bpy.props.StringProperty(
+        name="Clip", description="Name of a movie clip, instead of the one that is shown", options={"SKIP_SAVE"}
+    )
+
+    def execute(self, context):
+        try:
+            shown, scene = _in_front(context, strip=self.strip, clip=self.clip)
+            plate = _plate(shown, scene)
+        except SourceError as problem:
+            self.report({"ERROR"}, str(problem))
+            return {"CANCELLED"}
+        scene.frame_set(self.frame + plate.frame_offset)
+        return {"FINISHED"}
+
+
+def _plate(shown, scene: bpy.types.Scene) -> Plate:
+    return source.from_clip(shown) if isinstance(shown, bpy.types.MovieClip) else source.from_strip(shown, scene)
+
+
+def _in_front(context, *, strip: str, clip: str):
+    """The strip or clip that is named, else the one in front of the artist: the editor's clip, or the active strip.
+
+    Returns
+    -------
+    (Strip or MovieClip, Scene)
+        And the scene whose timeline it lies on.
+    """
     if clip:
         if clip not in bpy.data.movieclips:
             raise SourceError(f"There is no movie clip '{clip}' in this file: choose one of its clips.")
-        return source.from_clip(bpy.data.movieclips[clip])
+        return bpy.data.movieclips[clip], context.scene
     if not strip and context.area and context.area.type == "CLIP_EDITOR":
         if context.space_data.clip is None:
             raise SourceError("The Movie Clip Editor shows no clip: open one in it.")
-        return source.from_clip(context.space_data.clip)
+        return context.space_data.clip, context.scene
     scene = sequencer_scene(context)
     editor = scene.sequence_editor
     if strip:
@@ -176,10 +221,10 @@ def _plate_of(context, *, filepath: str, strip: str, clip: str) -> Plate:
             raise SourceError(
                 f"There is no strip '{strip}' in the sequencer of {scene.name}: choose one of its strips."
             )
-        return source.from_strip(found, scene)
+        return found, scene
     if editor is None or editor.active_strip is None:
         raise SourceError("No strip is active: select a movie, image or clip strip in the Sequencer.")
-    return source.from_strip(editor.active_strip, scene)
+    return editor.active_strip, scene
 
 
 def _parameters(text: str) -> dict:
@@ -192,4 +237,4 @@ def _parameters(text: str) -> dict:
     return found
 
 
-CLASSES = (FATHOM_OT_estimate_video_depth, FATHOM_OT_cancel)
+CLASSES = (FATHOM_OT_estimate_video_depth, FATHOM_OT_cancel, FATHOM_OT_show_frame)

@@ -11,18 +11,22 @@ import bpy
 from ..inference.events import Stage
 from ..scene import running
 from ..scene.running import Run
-from ..scene.wording import worded
+from ..scene.windows import redraw
+from ..scene.wording import worded, wrapped
 
 _TICK = 0.2
 _PRINT_EVERY = 2.0
+_LETTERS = 80
+"""In a line of an error that pops up."""
+_REASONS = "The tab Fathom has the reason of each."
 _timers: list[bpy.types.Timer] = []  # at most one; kept here so that disabling the extension can remove it
 
 
 class Follows:
     """Mix-in: the operator gives `begin` and `finish`, and inherits how it is run.
 
-    ``begin(context)`` returns a title and a generator of events, or None when there is nothing to run; it raises one
-    of `problems` with a sentence for the artist. ``finish(context)`` is called when the run is done and takes in its
+    ``begin(context)`` returns the arguments of `running.start`, or None when there is nothing to run; it raises one of
+    `problems` with a sentence for the artist. ``finish(context)`` is called when the run is done and takes in its
     result.
     """
 
@@ -32,6 +36,8 @@ class Follows:
 
     _run: Run | None = None
     _editor = ""
+    _pops_up = False
+    """Whether errors pop up, which does not break lines, instead of going to a script."""
 
     def execute(self, context):
         """Run to the end, printing progress."""
@@ -48,6 +54,7 @@ class Follows:
         """Run beside the artist's work."""
         if bpy.app.background:
             return self.execute(context)
+        self._pops_up = True
         at_once = self._start(context)
         if at_once is not None:
             return at_once
@@ -111,8 +118,11 @@ class Follows:
         for warning in run.warnings:
             self.report({"WARNING"}, warning)
         if run.outcome == "failed":
-            self.report({"ERROR"}, run.message)
+            in_panel = self._pops_up and run.subject is not None and len(run.shots) > 1
+            self._report_error(f"{run.headline}\n{_REASONS}" if in_panel else run.message)
             return {"CANCELLED"}
+        for shot in run.shots:
+            self.report({"WARNING"}, f"{shot.frames} have no depth: {shot.reason}")
         if run.outcome == "cancelled":
             self.report({"WARNING"}, f"{run.title} was cancelled. {self.kept_note}".strip())
             return {"CANCELLED"}
@@ -123,8 +133,11 @@ class Follows:
         return {"FINISHED"}
 
     def _refuse(self, problem: Exception):
-        self.report({"ERROR"}, worded(str(problem)))
+        self._report_error(worded(str(problem)))
         return {"CANCELLED"}
+
+    def _report_error(self, message: str) -> None:
+        self.report({"ERROR"}, "\n".join(wrapped(message, _LETTERS)) if self._pops_up else message)
 
 
 def _lasting_window(context) -> bpy.types.Window:
@@ -171,12 +184,3 @@ def _leave() -> None:
     for workspace in bpy.data.workspaces:
         workspace.status_text_set_internal(None)
     redraw()
-
-
-def redraw() -> None:
-    """Have the sidebars drawn again."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            for region in area.regions:
-                if region.type == "UI" or area.type == "PREFERENCES":
-                    region.tag_redraw()

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import build, catalogue, estimate, preferences, properties, status
+from . import build, catalogue, estimate, preferences, properties, standing, status
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *estimate.CLASSES, *build.CLASSES)
 
@@ -18,6 +18,7 @@ def register() -> None:
 def unregister() -> None:
     """Take everything back."""
     catalogue.forget()
+    standing.forget()
     status.unregister()
     properties.unregister()
     for cls in reversed(CLASSES):

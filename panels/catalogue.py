@@ -12,10 +12,11 @@ from pathlib import Path
 
 import bpy
 
-from ..inference import catalogue
+from ..inference import catalogue, exit_codes
 from ..inference.catalogue import EstimatorFacts
 from ..inference.records import RecordError
-from ..scene import preferences, settings
+from ..scene import preferences, running, settings
+from ..scene.windows import redraw
 from . import parameters
 
 _LOOK = 0.2
@@ -28,6 +29,8 @@ class _Session:
     known: tuple[EstimatorFacts, ...] = (catalogue.EMBEDDED,)
     asked: Path | None = None
     asked_at: float = 0.0
+    ended: int = 0
+    """How many runs had ended by then."""
     process: subprocess.Popen[bytes] | None = None
 
 
@@ -55,6 +58,9 @@ def learn(found: tuple[EstimatorFacts, ...]) -> None:
     """Take in the worker's list."""
     _session.known = found
     parameters.register_for(found)
+    run = running.last()
+    if run is not None and run.code == exit_codes.MISSING and any(facts.lacks for facts in found):
+        running.forget_last()  # what is lacking stands in the panel now, until it is there
 
 
 def ask(python: Path) -> None:
@@ -62,7 +68,7 @@ def ask(python: Path) -> None:
     if bpy.app.background or not _is_due(python, time.monotonic()):
         return
     _end_question()
-    _session.asked, _session.asked_at = python, time.monotonic()
+    _session.asked, _session.asked_at, _session.ended = python, time.monotonic(), running.count_ended()
     try:
         _session.process = catalogue.ask(python, preferences.data_folder())
     except OSError as error:
@@ -72,9 +78,12 @@ def ask(python: Path) -> None:
 
 
 def _is_due(python: Path, now: float) -> bool:
-    """Whether to ask: an interpreter that was not asked, or one that was answered and whose lacks may be gone."""
+    """Whether to ask: an interpreter that was not asked, or one whose answer may not hold any more."""
     if python != _session.asked:
         return True
+    run = running.last()
+    if run is not None and run.code == exit_codes.MISSING and _session.ended != running.count_ended():
+        return True  # a run missed what the answer did not know of
     is_lacking = any(facts.lacks or facts.notes for facts in _session.known)
     return is_lacking and _session.process is None and now - _session.asked_at > _AGAIN
 
@@ -108,7 +117,5 @@ def _look() -> float | None:
     except RecordError as error:
         print(f"Fathom: the estimators cannot be listed: {error}")
     _session.process = None
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            area.tag_redraw()
+    redraw()
     return None

@@ -2,10 +2,10 @@
 
 import bpy
 
-from ..scene import running
+from ..scene import running, subject
 from ..scene.settings import group_name
 from ..scene.versions import sequencer_scene
-from . import catalogue, parts
+from . import catalogue, parts, standing
 
 _STRIPS = {"MOVIE", "IMAGE", "MOVIECLIP"}
 
@@ -45,11 +45,20 @@ class _Estimate:
         can_run = parts.draw_environment(layout, kept.estimator, width=width)
         if facts and can_run:
             parts.draw_lacks(layout, facts, width=width)
+        about = subject.in_front(context)
         row = layout.row()
         row.scale_y = 1.4
         row.enabled = can_run and icon != "INFO"
-        row.operator("fathom.estimate_video_depth", icon="RENDER_ANIMATION")
-        parts.draw_last(layout, width=width)
+        row.operator("fathom.estimate_video_depth", text=_verb(standing.of(about)), icon="RENDER_ANIMATION")
+        parts.draw_last(layout, about, facts, width=width)
+
+
+def _verb(found):
+    """What the button does, as things stand on the disk."""
+    if found is None or found.standing != "unfinished":
+        return "Estimate Video Depth"
+    share = int(100 * found.share)  # never 100 % before it is
+    return f"Resume ({share} %)" if share else "Resume"
 
 
 def _draw_estimator(layout, name, facts):
@@ -77,7 +86,7 @@ class _Settings:
         column = layout.column()
         column.prop(kept, "size")
         if not kept.size and facts and facts.default_size:
-            column.label(text=f"{facts.label} works at {facts.default_size} px")
+            parts.draw_text(column, f"{facts.label} works at {facts.default_size} px", width=context.region.width)
         column.prop(kept, "full_size")
         column.prop(kept, "seed")
         column = layout.column(heading="Known Lens")
@@ -89,16 +98,46 @@ class _Settings:
         sub = column.column()
         sub.active = kept.use_focal_length
         sub.prop(kept, "sensor_width", text="Sensor Width")
-        group = getattr(context.scene, group_name(kept.estimator), None)
-        if group is not None and facts is not None:
+        group, parameters = _parameters(context)
+        if parameters:
             column = layout.column()
             column.label(text=facts.label)
-            for parameter in facts.parameters:
-                column.prop(group, parameter.name)
+            for parameter in parameters:
+                if not parameter.advanced:
+                    column.prop(group, parameter.name)
         if facts and facts.licence:
             parts.draw_text(layout, f"Licence: {facts.licence}", width=context.region.width)
         again = layout.operator("fathom.estimate_video_depth", text="Estimate into New Version", icon="DUPLICATE")
         again.new_version = True
+
+
+class _Advanced:
+    bl_label = "Advanced"
+    bl_region_type = "UI"
+    bl_category = "Fathom"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context):
+        return any(parameter.advanced for parameter in _parameters(context)[1])
+
+    def draw(self, context):
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.enabled = running.current() is None
+        group, parameters = _parameters(context)
+        column = layout.column()
+        for parameter in parameters:
+            if parameter.advanced:
+                column.prop(group, parameter.name)
+
+
+def _parameters(context):
+    """The property group of the chosen estimator's parameters, and the parameters; None and nothing without any."""
+    facts = catalogue.facts(context.scene.fathom.estimator)
+    group = getattr(context.scene, group_name(context.scene.fathom.estimator), None)
+    return (group, facts.parameters) if group is not None and facts is not None else (None, ())
 
 
 class FATHOM_PT_sequencer(_Estimate, bpy.types.Panel):
@@ -120,6 +159,11 @@ class FATHOM_PT_sequencer_settings(_Settings, bpy.types.Panel):
     bl_parent_id = "FATHOM_PT_sequencer"
 
 
+class FATHOM_PT_sequencer_advanced(_Advanced, bpy.types.Panel):
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_parent_id = "FATHOM_PT_sequencer_settings"
+
+
 class FATHOM_PT_clip(_Estimate, bpy.types.Panel):
     bl_space_type = "CLIP_EDITOR"
 
@@ -134,10 +178,17 @@ class FATHOM_PT_clip_settings(_Settings, bpy.types.Panel):
     bl_parent_id = "FATHOM_PT_clip"
 
 
+class FATHOM_PT_clip_advanced(_Advanced, bpy.types.Panel):
+    bl_space_type = "CLIP_EDITOR"
+    bl_parent_id = "FATHOM_PT_clip_settings"
+
+
 CLASSES = (
     FATHOM_MT_estimators,
     FATHOM_PT_sequencer,
     FATHOM_PT_sequencer_settings,
+    FATHOM_PT_sequencer_advanced,
     FATHOM_PT_clip,
     FATHOM_PT_clip_settings,
+    FATHOM_PT_clip_advanced,
 )

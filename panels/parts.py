@@ -1,19 +1,24 @@
 """Pieces that several panels draw."""
 
 import re
-import textwrap
+from collections.abc import Sequence
+from typing import get_args
 
 import bpy
 
+from ..inference import exit_codes
 from ..inference.catalogue import EMBEDDED, EstimatorFacts
 from ..inference.environment import MissingEnvironment, PackageSet
+from ..inference.events import ShotNote
 from ..scene import preferences, running
-from ..scene.wording import worded
+from ..scene.subject import Subject
+from ..scene.wording import worded, wrapped
 from . import catalogue
 
 _PIXELS_PER_LETTER = 7.0
-_BETWEEN_PIECES = re.compile(r"(\s+|(?<=[/\\])(?=\w))")
-"""Where a line may end: at spaces, and after the separators of a path."""
+_MOST_SHOTS, _MOST_REASONS = 6, 6
+"""That are listed; a sidebar is no place to read more, and the log has them all."""
+_SETS = get_args(PackageSet)
 _COMMAND = re.compile(r"\b([Rr])un: (\S.*)$")
 """How a sentence of the worker's ends that tells what to run."""
 
@@ -34,9 +39,7 @@ def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", widt
     letters = max(16, int((width / scale - 50) / _PIXELS_PER_LETTER))
     column = layout.column(align=True)
     column.scale_y = 0.8
-    wrapper = textwrap.TextWrapper(letters, break_on_hyphens=False)
-    wrapper.wordsep_simple_re = _BETWEEN_PIECES
-    for number, line in enumerate(wrapper.wrap(text)):
+    for number, line in enumerate(wrapped(text, letters)):
         column.label(text=line, icon=icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 
 
@@ -57,20 +60,56 @@ def draw_run(layout: bpy.types.UILayout, run: running.Run, *, width: float) -> N
     box = layout.box()
     draw_text(box, run.title, icon="RENDER_ANIMATION", width=width)
     column = box.column(align=True)
-    column.label(text=run.label)
+    draw_text(column, run.label, width=width)
     column.progress(factor=run.progress.fraction, text=f"{run.progress.fraction:.0%}")
     if run.summary:
-        column.label(text=run.summary)
+        draw_text(column, run.summary, width=width)
     for warning in run.warnings:
         draw_text(box, warning, icon="INFO", width=width)
+    draw_shots(box, run.shots, width=width)
     box.operator("fathom.cancel_estimate", text="Cancel", icon="CANCEL")
 
 
-def draw_last(layout: bpy.types.UILayout, *, width: float) -> None:
-    """Why the last run failed, until the next one begins."""
+def draw_last(layout: bpy.types.UILayout, about: Subject | None, facts: EstimatorFacts | None, *, width: float) -> None:
+    """Why the last estimate failed, or which shots it left out: for its own clip and settings alone.
+
+    Where something was missing to run at all, that is said of any clip, until it is there.
+    """
     run = running.last()
-    if run is not None and run.outcome == "failed":
-        draw_advice(layout.box(), run.message, icon="ERROR", width=width)
+    if run is None or about is None or not isinstance(run.subject, Subject):
+        return
+    if run.code == exit_codes.MISSING:
+        is_concerned = run.subject.settings == about.settings and not (facts and facts.lacks)
+    else:
+        is_concerned = run.subject == about
+    if not is_concerned:
+        return
+    if run.outcome == "failed":
+        box = layout.box()
+        draw_advice(box, run.headline, icon="ERROR", width=width)
+        draw_shots(box, run.shots, width=width)
+    elif run.outcome == "done" and run.shots:
+        box = layout.box()
+        count = "1 shot has" if len(run.shots) == 1 else f"{len(run.shots)} shots have"
+        draw_text(box, f"{count} no depth", icon="INFO", width=width)
+        draw_shots(box, run.shots, width=width)
+
+
+def draw_shots(layout: bpy.types.UILayout, shots: Sequence[ShotNote], *, width: float) -> None:
+    """Why shots have no depth: each reason once, under buttons that go to the frames it holds for."""
+    reasons: dict[str, list[ShotNote]] = {}
+    for shot in shots:
+        reasons.setdefault(shot.reason, []).append(shot)
+    for reason, those in list(reasons.items())[:_MOST_REASONS]:
+        column = layout.column(align=True)
+        for shot in those[:_MOST_SHOTS]:
+            go = column.operator("fathom.show_frame", text=shot.frames, icon="TIME")
+            go.frame = shot.first_frame
+        if len(those) > _MOST_SHOTS:
+            column.label(text=f"and {len(those) - _MOST_SHOTS} more shots")
+        draw_advice(layout, reason, icon="NONE", width=width)
+    if len(reasons) > _MOST_REASONS:
+        draw_text(layout, f"and {len(reasons) - _MOST_REASONS} other reasons", width=width)
 
 
 def draw_environment(layout: bpy.types.UILayout, estimator: str, *, width: float) -> bool:
@@ -88,9 +127,15 @@ def draw_environment(layout: bpy.types.UILayout, estimator: str, *, width: float
         python = preferences.worker_python()
     except MissingEnvironment as problem:
         box = layout.box()
-        draw_text(box, str(problem), icon="ERROR", width=width)
-        is_embedded = estimator == EMBEDDED.name
-        draw_set_up(box, preferences.chosen_packages() if is_embedded else "full", width=width)
+        box.alert = True
+        text = preferences.here(str(problem)) if problem.by_setup else str(problem)
+        draw_text(box, text, icon="ERROR", width=width)
+        box.alert = False
+        if problem.by_setup:
+            is_embedded = estimator == EMBEDDED.name
+            draw_set_up(box, preferences.chosen_packages() if is_embedded else "full", width=width)
+        else:
+            box.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = preferences.ADDON
         return False
     catalogue.ask(python)
     return True
@@ -112,14 +157,37 @@ def draw_lacks(layout: bpy.types.UILayout, facts: EstimatorFacts, *, width: floa
 
 
 def draw_set_up(layout: bpy.types.UILayout, packages: PackageSet, *, width: float) -> None:
-    """The button that sets a set of packages up and what that takes, or why nothing may be downloaded."""
-    reason = preferences.offline_reason()
-    if reason is not None:
-        draw_text(layout, reason, icon="INTERNET_OFFLINE", width=width)
+    """The button that sets a set of packages up, what that takes, and what stands in its way."""
+    draw_failed_set_up(layout, width=width)
+    draw_offline(layout, width=width)
     text = "Set Up All Estimators" if packages == "full" else "Set Up"
     layout.operator("fathom.set_up_environment", text=text, icon="IMPORT").packages = packages.upper()
     size = preferences.size_told(packages)
     draw_text(layout, f"{size[:1].upper()}{size[1:]}", width=width)
+
+
+def draw_failed_set_up(layout: bpy.types.UILayout, *, width: float) -> None:
+    """Why setting packages up failed, until they are there."""
+    run = running.last()
+    if run is None or run.outcome != "failed" or run.subject not in _SETS or preferences.is_set_up(run.subject):
+        return
+    draw_advice(layout, preferences.here(run.message), icon="ERROR", width=width)
+
+
+def draw_offline(layout: bpy.types.UILayout, *, width: float) -> None:
+    """That Blender may not go online, and the button that allows it, as in Blender's own preferences."""
+    reason = preferences.offline_reason()
+    if reason is None:
+        return
+    if preferences.is_kept_offline():
+        draw_text(layout, reason, icon="INTERNET_OFFLINE", width=width)
+        return
+    draw_text(layout, preferences.OFFLINE, icon="INTERNET_OFFLINE", width=width)
+    if hasattr(bpy.types, "EXTENSIONS_OT_userpref_allow_online"):
+        layout.operator("extensions.userpref_allow_online", text="Allow Online Access", icon="CHECKMARK")
+    else:
+        system = bpy.context.preferences.system
+        layout.prop(system, "use_online_access", text="Allow Online Access", toggle=True)
 
 
 def _is_worker_our_own() -> bool:

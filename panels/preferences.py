@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..inference import environment
+from ..inference import environment, environment_setup
 from ..inference.environment import MissingEnvironment
 from ..scene import preferences, running
 from . import parts
@@ -43,34 +43,37 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         if run is not None:
             parts.draw_run(box, run, width=width)
             return
-        parts.draw_last(box, width=width)
-        is_ready = _draw_state(box, width=width)
+        _draw_state(box, width=width)
+        parts.draw_failed_set_up(box, width=width)
         box.row().prop(self, "packages", expand=True)
         chosen = next(text for name, _label, text in preferences.PACKAGES if name == self.packages)
         parts.draw_text(box, chosen, icon="INFO", width=width)
-        row = box.row()
-        row.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT").packages = self.packages
-        row.operator("fathom.remove_environment", text="Remove", icon="TRASH")
-        reason = preferences.offline_reason()
-        if reason is not None and not is_ready:
-            parts.draw_text(box, reason, icon="INTERNET_OFFLINE", width=width)
+        if not preferences.is_set_up(self.packages.lower()):
+            parts.draw_offline(box, width=width)
+            box.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT").packages = self.packages
+        else:
+            parts.draw_text(box, preferences.SET_UP, icon="CHECKMARK", width=width)
+        if environment_setup.are_there(preferences.data_folder()):
+            box.operator("fathom.remove_environment", text="Remove", icon="TRASH")
+        pages = preferences.documentation()
+        if pages.is_file():
+            layout.operator("wm.path_open", text="Documentation", icon="HELP").filepath = str(pages)
 
 
-def _draw_state(layout: bpy.types.UILayout, *, width: float) -> bool:
-    """Say which Python the worker has; return whether it has one."""
+def _draw_state(layout: bpy.types.UILayout, *, width: float) -> None:
+    """Say which Python the worker has."""
     try:
         python = preferences.worker_python()
     except MissingEnvironment as problem:
-        parts.draw_text(layout, str(problem), icon="ERROR", width=width)
-        return False
+        parts.draw_text(layout, preferences.here(str(problem)), icon="ERROR", width=width)
+        return
     own = preferences.own_packages(python)
     parts.draw_text(layout, f"{_READY[own]}: {python}", icon="CHECKMARK", width=width)
     if own == "light":
-        standing = environment.states(preferences.data_folder())["full"]
-        if standing != "missing":
-            problem = f"{environment.PROBLEMS[standing]}, with the packages of all estimators: press Set Up"
+        state = environment.states(preferences.data_folder())["full"]
+        if state != "missing":
+            problem = f"{environment.PROBLEMS[state]}, with the packages of all estimators: press Set Up"
             parts.draw_text(layout, problem, icon="ERROR", width=width)
-    return True
 
 
 _READY = {

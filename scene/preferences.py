@@ -59,16 +59,40 @@ PACKAGES = (
 """The sets to choose from, as an enum's items; the identifiers are the sets' names in capitals."""
 
 
+SET_UP = "Everything that these packages are for is set up"
+
+
+def is_set_up(packages: PackageSet) -> bool:
+    """Whether our own environments have a set of packages; those of all estimators serve for less, too."""
+    states = environment.states(data_folder())
+    return states["full"] == "ready" or states[packages] == "ready"
+
+
+def here(sentence: str) -> str:
+    """A sentence that sends the artist to Fathom's preferences, or says to set up, as it stands beside those."""
+    return sentence.replace(f" in {environment.WHERE}", "")
+
+
+def documentation() -> Path:
+    """The page to begin with of the documentation that comes with the extension."""
+    return Path(__file__).resolve().parent.parent / "docs" / "README.md"
+
+
+OFFLINE = "Packages are downloaded from the Internet, and Blender's online access is off"
+
+
 def offline_reason() -> str | None:
     """Why nothing may be downloaded, in one sentence; None where it may."""
     if bpy.app.online_access:
         return None
-    if getattr(bpy.app, "online_access_override", False):
+    if is_kept_offline():
         return "Blender was started offline, so packages cannot be downloaded: start it without --offline-mode."
-    return (
-        "Packages are downloaded from the Internet, and Blender's online access is off: switch on "
-        "Preferences > System > Network > Allow Online Access."
-    )
+    return f"{OFFLINE}: switch on Preferences > System > Network > Allow Online Access."
+
+
+def is_kept_offline() -> bool:
+    """Whether Blender was started so that online access cannot be allowed."""
+    return bool(getattr(bpy.app, "online_access_override", False))
 
 
 def _value(name: str) -> Any:

@@ -7,12 +7,12 @@ give. It holds nothing of Blender's, so it outlives undo and whatever the artist
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..inference.environment import MissingEnvironment
 from ..inference.environment_setup import SetupError
-from ..inference.events import Done, Error, Event, Progress, Stage, Warning
+from ..inference.events import Done, Error, Event, Progress, ShotNote, Stage, Warning
 from .wording import worded
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
@@ -33,7 +33,14 @@ class Run:
         What is done, for the artist.
     outcome : 'running', 'done', 'failed' or 'cancelled'
     message : str
-        Why it failed.
+        Why it failed, in full; `headline` without what is about single shots.
+    code : int or None
+        Exit code of a failed estimate (`inference.exit_codes`).
+    shots : list of ShotNote
+        Why shots have no depth.
+    subject : object
+        What the run is about: `scene.subject.Subject` of an estimate, the set of packages that is set up; None:
+        nothing that the panels could show it with.
     label : str
         The stage that it is in.
     progress : Progress
@@ -44,8 +51,12 @@ class Run:
 
     title: str
     steps: Steps
+    subject: object = None
     outcome: Outcome = "running"
     message: str = ""
+    headline: str = ""
+    code: int | None = None
+    shots: list[ShotNote] = field(default_factory=list)
     label: str = "Starting"
     progress: Progress = field(default_factory=lambda: Progress(done=0, total=0))
     warnings: list[str] = field(default_factory=list)
@@ -67,7 +78,7 @@ class Run:
             self.outcome = self._verdict or ("cancelled" if self.cancelling else "done")
             return ()
         except (SetupError, MissingEnvironment, OSError) as error:
-            self.outcome, self.message = "failed", str(error)
+            self.outcome, self.message, self.headline = "failed", str(error), str(error)
             return ()
         for event in events:
             self._take(event)
@@ -88,10 +99,14 @@ class Run:
             self.label = event.label
         elif isinstance(event, Progress):
             self.progress = event
+        elif isinstance(event, Warning) and event.shot is not None:
+            self.shots.append(_worded(event.shot))
         elif isinstance(event, Warning):
             self.warnings.append(worded(event.message))
         elif isinstance(event, Error) and not self.cancelling:
-            self._verdict, self.message = "failed", worded(event.message)
+            self._verdict, self.code = "failed", event.code
+            self.message, self.headline = worded(event.message), worded(event.headline)
+            self.shots = [_worded(shot) for shot in event.shots] or self.shots
         elif isinstance(event, Done):
             self._verdict = "done"
 
@@ -108,8 +123,13 @@ class Run:
         return ", ".join(parts)
 
 
+def _worded(shot: ShotNote) -> ShotNote:
+    return replace(shot, reason=worded(shot.reason))
+
+
 _current: Run | None = None
 _last: Run | None = None
+_ended = 0
 
 
 def current() -> Run | None:
@@ -122,7 +142,18 @@ def last() -> Run | None:
     return _last
 
 
-def start(title: str, steps: Steps) -> Run:
+def count_ended() -> int:
+    """How many runs have ended: with each, what lies on the disk may be another."""
+    return _ended
+
+
+def forget_last() -> None:
+    """Have nothing said of the last run any more: what it failed for is told elsewhere, or solved."""
+    global _last  # noqa: PLW0603 -- as above
+    _last = None
+
+
+def start(title: str, steps: Steps, subject: object = None) -> Run:
     """Make a run the current one.
 
     Raises
@@ -133,18 +164,18 @@ def start(title: str, steps: Steps) -> Run:
     global _current, _last
     if _current is not None:
         raise Busy(f"{_current.title} goes on already: wait for it, or cancel it first.")
-    _current, _last = Run(title, steps), None
+    _current, _last = Run(title, steps, subject), None
     return _current
 
 
 def end(run: Run) -> None:
     """Close a run, and make room for the next if it is the current one."""
-    global _current, _last
+    global _current, _last, _ended
     try:
         run.close()
     finally:
         if run is _current:
-            _current, _last = None, run
+            _current, _last, _ended = None, run, _ended + 1
 
 
 def end_current() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+
 import bpy
 
 from ..inference import hints
@@ -13,11 +16,22 @@ _ELSEWHERE = {
     "overwrite": "Estimate into New Version",
 }
 """How is set in Blender what is no setting of the panel's."""
+_BETWEEN_PIECES = re.compile(r"(\s+|(?<=[/\\])(?=\w))")
 
 
 def worded(text: str) -> str:
     """A message with its settings named as the panels name them, see `inference.hints`."""
     return hints.worded(text, _words)
+
+
+def wrapped(text: str, letters: int) -> list[str]:
+    """A text in lines of so many letters; its own line breaks are kept.
+
+    A line may end at spaces, and after the separators of a path.
+    """
+    wrapper = textwrap.TextWrapper(letters, break_on_hyphens=False)
+    wrapper.wordsep_simple_re = _BETWEEN_PIECES
+    return [line for part in text.splitlines() for line in wrapper.wrap(part)]
 
 
 def _words(name: str, value: str | None) -> str:

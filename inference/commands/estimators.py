@@ -81,7 +81,9 @@ def _as_text(entry: _Listed) -> str:
             f"  gives       {', '.join(gives)}",
             f"  works at    {info.default_size} pixels on the long side, {info.minimum_frames} frames or more",
         ]
-        lines += [f"  parameter   {_parameter(parameter)}" for parameter in info.parameters]
+        for heading, advanced in (("parameter", False), ("advanced", True)):
+            wanted = [parameter for parameter in info.parameters if parameter.advanced == advanced]
+            lines += [f"  {heading:<11} {_parameter(parameter)}" for parameter in wanted]
     lines += [f"  can run     no: {lack.what} {lack.cure}" for lack in entry.lacks] or ["  can run     yes"]
     if info and entry.lacks:
         for variant, lacks in zip(info.variants, entry.variants):

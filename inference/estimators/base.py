@@ -59,6 +59,8 @@ class Parameter:
         What a str may be; empty for any.
     depth_sequence : bool
         Whether the text names the folder of another depth sequence; empty: none.
+    advanced : bool
+        Whether artists do without it: it is for research, or for what the defaults do by themselves.
     description : str
         One sentence for the artist.
     """
@@ -70,6 +72,7 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     depth_sequence: bool = False
+    advanced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

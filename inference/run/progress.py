@@ -27,12 +27,18 @@ class Meter:
         How many frames the job has.
     clock : callable
         Seconds that only grow.
+    notice : callable or None
+        Told, with every progress event, how much of the job is done, 0 to 1.
     """
 
     def __init__(
-        self, emit: Callable[[events.Event], None], frames: int, clock: Callable[[], float] = time.monotonic
+        self,
+        emit: Callable[[events.Event], None],
+        frames: int,
+        clock: Callable[[], float] = time.monotonic,
+        notice: Callable[[float], None] | None = None,
     ) -> None:
-        self._emit, self._clock, self._frames = emit, clock, frames
+        self._emit, self._clock, self._frames, self._notice = emit, clock, frames, notice
         self._total, self._before, self._span = 0.0, 0.0, 0.0
         self._done, self._written = 0.0, 0
         self._stage: tuple[str, str] | None = None
@@ -83,15 +89,16 @@ class Meter:
 
     def _tell(self, now: float) -> None:
         self._last = now
-        self._emit(
-            events.Progress(
-                done=self._done,
-                total=self._total,
-                frames=self._written,
-                frames_total=self._frames,
-                seconds_left=self._seconds_left(now),
-            )
+        progress = events.Progress(
+            done=self._done,
+            total=self._total,
+            frames=self._written,
+            frames_total=self._frames,
+            seconds_left=self._seconds_left(now),
         )
+        self._emit(progress)
+        if self._notice is not None:
+            self._notice(progress.fraction)
 
     def _seconds_left(self, now: float) -> float | None:
         left = self._total - self._done

@@ -30,7 +30,7 @@ _PREPARING = 0.05
 _UPSAMPLING = 0.4e-6
 """Work of bringing a frame's maps to plate size, likewise, for each of the plate's pixels."""
 _KEEP_EVERY = 5.0
-"""Seconds between two notes of the time spent."""
+"""Seconds between two notes of the time spent and of how far the job is."""
 
 Emit = Callable[[events.Event], None]
 
@@ -96,9 +96,9 @@ def estimate(
             folder, key=key, fingerprint=job.fingerprint(), frames=(first, last), overwrite=overwrite, emit=emit
         ) as out:
             check()
-            meter = Meter(emit, last - first + 1)
             large = (clip.width, clip.height)
             clerk = _Clerk(out, started, frames=last - first + 1, pixels=math.prod(large if job.full_size else size))
+            meter = Meter(emit, last - first + 1, notice=clerk.noticed)
             task = shots.Task(
                 info=info,
                 estimate=registry.function(job.estimator),
@@ -145,11 +145,11 @@ def estimate(
 
 
 class _Clerk:
-    """Keeps the state of a run: the finished shots, and the time spent over all runs."""
+    """Keeps the state of a run: the finished shots, and the time spent and the work done over all runs."""
 
     def __init__(self, out: Output, started: float, *, frames: int, pixels: int) -> None:
         self._out, self._started, self._frames, self._pixels = out, started, frames, pixels
-        self._before = out.state.seconds
+        self._before, self._share = out.state.seconds, out.state.share
         self._kept = time.monotonic()
         self._written, self._bytes = 0, 0
 
@@ -164,7 +164,7 @@ class _Clerk:
     def keep(self, shot: depth_sequence.Shot) -> None:
         """Note a finished shot."""
         current = self._out.state
-        self._out.keep(replace(current, shots=(*current.shots, shot), seconds=self.seconds()))
+        self._out.keep(replace(current, shots=(*current.shots, shot), seconds=self.seconds(), share=self._share))
 
     def written(self, size: int) -> None:
         """Note that a frame of `size` bytes was written."""
@@ -178,9 +178,15 @@ class _Clerk:
         a_frame = self._bytes / self._written if self._written else 4.0 * self._pixels
         return a_frame * (self._frames - self._written)
 
+    def noticed(self, fraction: float) -> None:
+        """Note how much of the job is done: an earlier run may have been further already."""
+        self._share = max(self._share, fraction)
+        if time.monotonic() - self._kept > _KEEP_EVERY:
+            self._note_time()
+
     def _note_time(self) -> None:
         self._kept = time.monotonic()
-        self._out.keep(replace(self._out.state, seconds=self.seconds()))
+        self._out.keep(replace(self._out.state, seconds=self.seconds(), share=self._share))
 
     @contextlib.contextmanager
     def guarding(self) -> Iterator[None]:
@@ -231,7 +237,8 @@ def _all_shots(
             upsampling=length * upsampling,
         )
         if shot.status == "refused" and len(prepared.shots) > 1:
-            task.emit(events.Warning(message=f"Frames {start}-{end} were refused: {shot.reason}"))
+            note = _note(shot)
+            task.emit(events.Warning(message=f"{note.frames} were refused: {note.reason}", shot=note))
         clerk.keep(shot)
         done.append(shot)
     return tuple(done)
@@ -246,8 +253,12 @@ def _is_whole(shot: depth_sequence.Shot, task: shots.Task) -> bool:
 def _all_refused(done: tuple[depth_sequence.Shot, ...]) -> Failure:
     if len(done) == 1:
         return Failure(exit_codes.REFUSED, f"The clip was refused. {done[0].reason}")
-    reasons = " ".join(f"Frames {shot.first_frame}-{shot.last_frame}: {shot.reason}" for shot in done)
-    return Failure(exit_codes.REFUSED, f"All {len(done)} shots of the clip were refused. {reasons}")
+    what = f"All {len(done)} shots of the clip were refused."
+    return Failure(exit_codes.REFUSED, what, shots=tuple(map(_note, done)))
+
+
+def _note(shot: depth_sequence.Shot) -> events.ShotNote:
+    return events.ShotNote(first_frame=shot.first_frame, last_frame=shot.last_frame, reason=shot.reason or "")
 
 
 def _resolved(job: Job, clip: Clip) -> Source:

@@ -43,6 +43,8 @@ class State:
         While publishing: the frames of the old result.
     seconds : float
         Time spent so far, over all runs.
+    share : float
+        How much of the job's work is done, 0 to 1 (`depth_sequence.unfinished_share`).
     """
 
     key: str
@@ -55,6 +57,7 @@ class State:
     sequence: DepthSequence | None = None
     replaced: tuple[int, int] | None = None
     seconds: float = 0.0
+    share: float = 0.0
 
 
 def read(scratch: Path) -> State | None:

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference import client
+from bl_ext.dev.fathom.inference import client, depth_sequence
 from bl_ext.dev.fathom.inference.environment_setup import SetupError
-from bl_ext.dev.fathom.inference.events import Done, Error, Progress, Warning
+from bl_ext.dev.fathom.inference.events import Done, Error, Progress, ShotNote, Warning
 from bl_ext.dev.fathom.operators import following
 from bl_ext.dev.fathom.scene import estimate, running, source
 from bl_ext.dev.fathom.scene.settings import Settings
@@ -117,6 +117,43 @@ def test_an_error_is_reported(empty_file):
     assert running.last().message == "It broke. Mend it."
 
 
+LONG = "Nothing that the network found joins the frames 1 to 20 with those before, and this goes on and on. " * 4
+SHOTS = tuple(ShotNote(first_frame=n, last_frame=n + 9, reason=LONG) for n in (1, 11, 21))
+
+
+@pytest.mark.parametrize("about", [None, "a clip"])
+def test_an_error_that_pops_up_is_broken_into_lines(empty_file, about):
+    operator = Operator(steps((Error(code=3, what="All 3 shots were refused.", shots=SHOTS),)))
+    operator._pops_up, running.current().subject = True, about
+    while operator.modal(context(), TICK) == {"PASS_THROUGH"}:
+        pass
+    ((kind, text),) = operator.reports
+    assert kind == "ERROR" and max(map(len, text.splitlines())) <= 80
+    if about:  # the panel shows the shots, of this clip
+        assert text.splitlines() == ["All 3 shots were refused.", "The tab Fathom has the reason of each."]
+    else:
+        assert text.count("Frames 11-20: Nothing") == 1 and " ".join(text.split()).count(" ".join(LONG.split())) == 3
+
+
+def test_a_script_gets_an_error_as_it_is(empty_file):
+    operator = Operator(steps((Error(code=3, what="All 3 shots were refused.", shots=SHOTS),)))
+    while operator.modal(context(), TICK) == {"PASS_THROUGH"}:
+        pass
+    assert operator.reports == [
+        ("ERROR", "\n".join(["All 3 shots were refused.", *(f"{shot.frames}: {LONG}" for shot in SHOTS)]))
+    ]
+
+
+def test_shots_without_depth_are_reported_beside_the_others(empty_file):
+    warning = Warning(
+        message="Frames 1-10 were refused: No.", shot=ShotNote(first_frame=1, last_frame=10, reason="No.")
+    )
+    operator = Operator(steps((warning, Done(folder="", frames=5, seconds=1.0))))
+    while operator.modal(context(), TICK) == {"PASS_THROUGH"}:
+        pass
+    assert operator.reports == [("WARNING", "Frames 1-10 have no depth: No.")] and operator.finished == 1
+
+
 def test_it_runs_in_a_window_that_lasts():
     """The preferences' window is closed as soon as the artist has pressed Set Up in it."""
     main, second, passing = (
@@ -162,6 +199,7 @@ def test_cancelled_half_way_the_next_run_goes_on_from_there(worker, clip, tmp_pa
         pass
     kept = (place.folder / "disparity.1001.exr").stat().st_mtime_ns
     assert not (place.folder / "depth.json").exists() and not operator.finished
+    assert 0.1 < depth_sequence.unfinished_share(place.folder) < 0.9, "for the button that resumes"
     bpy.ops.fathom.estimate_video_depth(
         filepath=str(clip / "plate.1001.png"),
         output=str(tmp_path),

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import bpy
 import pytest
 from bl_ext.dev.fathom.inference import catalogue as contract
-from bl_ext.dev.fathom.inference import environment
+from bl_ext.dev.fathom.inference import environment, environment_setup
 from bl_ext.dev.fathom.operators import copying
 from bl_ext.dev.fathom.panels import build, catalogue, estimate, parts
 from bl_ext.dev.fathom.panels import preferences as panels_preferences
-from bl_ext.dev.fathom.scene import preferences, settings
+from bl_ext.dev.fathom.scene import preferences, running, settings
+from drawing import Recorder
 
 LISTED = [
     {"name": "parallax", "label": "Parallax", "summary": "From motion.", "licence": "GPL", "default_size": 640,
@@ -24,6 +25,7 @@ LISTED = [
          {"name": "fine", "default": True, "description": "A switch."},
          {"name": "mode", "default": "fast", "description": "A choice.", "choices": ["fast", "best"]},
          {"name": "prompt", "default": "", "description": "A text."},
+         {"name": "fp16_loss", "default": False, "description": "For research.", "advanced": True},
      ]},
 ]  # fmt: skip
 
@@ -66,6 +68,24 @@ def test_what_was_set_is_kept_in_the_file(learned, empty_file, tmp_path):
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     assert settings.from_scene(bpy.context.scene).parameters == {"steps": 7}
+
+
+def test_what_is_for_research_stands_in_a_panel_of_its_own_that_is_closed(learned, empty_file):
+    scene = bpy.context.scene
+    scene.fathom.estimator = "other"
+    context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=4000), area=None)
+    for settings_panel, advanced in (
+        (estimate.FATHOM_PT_sequencer_settings, estimate.FATHOM_PT_sequencer_advanced),
+        (estimate.FATHOM_PT_clip_settings, estimate.FATHOM_PT_clip_advanced),
+    ):
+        assert advanced.bl_options == {"DEFAULT_CLOSED"} and advanced.bl_parent_id == settings_panel.__name__
+        settings_panel.draw(SimpleNamespace(layout=(usual := Recorder())), context)
+        advanced.draw(SimpleNamespace(layout=(rare := Recorder())), context)
+        assert "<steps>" in usual.texts and "<fp16_loss>" not in usual.texts and rare.texts == ["<fp16_loss>"]
+        assert advanced.poll(context)
+        scene.fathom.estimator = "parallax"
+        assert not advanced.poll(context)
+        scene.fathom.estimator = "other"
 
 
 def test_forgetting_leaves_nothing(learned):
@@ -114,32 +134,6 @@ def test_buttons_name_operators_that_there_are():
         for name, text, icon in getattr(panel, "buttons", ()):
             assert hasattr(bpy.types, f"FATHOM_OT_{name}") and text
             assert icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
-
-
-class Recorder:
-    """A layout that keeps the text of what is drawn, and the buttons."""
-
-    def __init__(self):
-        self.texts, self.buttons = [], []
-
-    def column(self, **_options):
-        return self
-
-    def row(self, **_options):
-        return self
-
-    def box(self):
-        return self
-
-    def label(self, *, text, **_options):
-        self.texts.append(text)
-
-    def operator(self, name, *, text="", **_options):
-        self.buttons.append(SimpleNamespace(name=name, text=text))
-        return self.buttons[-1]
-
-    def prop(self, _owner, name, **options):
-        self.texts.append(f"<{name}{' expanded' if options.get('expand') else ''}>")
 
 
 def test_a_long_sentence_is_broken_into_lines():
@@ -196,7 +190,8 @@ def test_an_estimator_that_lacks_packages_shows_the_sentence_and_the_button_that
     ready(home, "light")
     layout = Recorder()
     parts.draw_lacks(layout, LACKING, width=2000)
-    (button,) = layout.buttons
+    allow, button = layout.buttons
+    assert allow.text == "Allow Online Access"
     assert (button.name, button.packages) == ("fathom.set_up_environment", "FULL")
     assert layout.texts[0] == "Other needs packages." and "Run: pip" not in " ".join(layout.texts)
     assert any(preferences.size_told("full")[1:] in text for text in layout.texts)
@@ -255,15 +250,16 @@ def test_a_path_is_broken_between_its_folders(separator):
 def test_without_an_environment_the_button_sets_up_what_the_estimator_needs(home, estimator, packages):
     layout = Recorder()
     assert parts.draw_environment(layout, estimator, width=2000) is False
-    (button,) = layout.buttons
+    _, button = layout.buttons
     assert button.packages == packages
+    assert layout.texts[0].endswith("is not there yet: press Set Up."), "the button stands right there"
     assert any(text.startswith("About ") and "GB to download" in text for text in layout.texts)
 
 
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
-        ((), "press Set Up"),
+        ((), "is not there yet: press Set Up."),
         (("light",), "ready, with the basic packages"),
         (("full",), "ready for all estimators"),
         (("light", "full"), "ready for all estimators"),
@@ -272,14 +268,81 @@ def test_without_an_environment_the_button_sets_up_what_the_estimator_needs(home
 def test_the_preferences_say_what_is_there_and_offer_the_choice(home, sets, words):
     for packages in sets:
         ready(home, packages)
-    layout = Recorder()
-    panel = preferences_panel(layout, packages="FULL")
-    panels_preferences.FATHOM_AP_preferences.draw(panel, SimpleNamespace(region=SimpleNamespace(width=4000)))
+    layout = drawn_preferences(packages="FULL")
     assert any(words in text for text in layout.texts)
+    assert not any(environment.WHERE in text for text in layout.texts), "they are the very place"
     assert "<packages expanded>" in layout.texts
     assert any(preferences.size_told("full") in text for text in layout.texts)
-    set_up, remove = layout.buttons
-    assert (set_up.packages, remove.text) == ("FULL", "Remove")
+    by_name = {button.name: button for button in layout.buttons}
+    assert ("fathom.remove_environment" in by_name) == bool(sets)
+    if "full" in sets:
+        assert "fathom.set_up_environment" not in by_name and preferences.SET_UP in layout.texts
+    else:
+        assert by_name["fathom.set_up_environment"].packages == "FULL"
+        assert by_name["extensions.userpref_allow_online"].text == "Allow Online Access"
+
+
+def test_the_packages_of_all_estimators_serve_for_the_basic_ones(home):
+    ready(home, "light")
+    assert preferences.SET_UP not in drawn_preferences(packages="FULL").texts
+    ready(home, "full")
+    assert preferences.SET_UP in drawn_preferences(packages="LIGHT").texts
+
+
+def test_the_documentation_is_a_click_away(home):
+    (button,) = (button for button in drawn_preferences().buttons if button.text == "Documentation")
+    assert button.name == "wm.path_open" and button.filepath.endswith("docs/README.md")
+
+
+def test_online_nothing_is_said_of_it(home):
+    system = bpy.context.preferences.system
+    system.use_online_access = True
+    try:
+        names = [button.name for button in drawn_preferences().buttons]
+    finally:
+        system.use_online_access = False
+    assert "fathom.set_up_environment" in names and "extensions.userpref_allow_online" not in names
+
+
+def test_blenders_own_button_allows_online_access():
+    system = bpy.context.preferences.system
+    assert not system.use_online_access
+    try:
+        assert bpy.ops.extensions.userpref_allow_online() == {"FINISHED"}
+        assert system.use_online_access
+    finally:
+        system.use_online_access = False
+
+
+@pytest.mark.parametrize("sets", [(), ("light",)])
+def test_a_worker_that_cannot_be_run_is_told_where_to_correct(home, monkeypatch, sets):
+    for packages in sets:
+        ready(home, packages)
+    monkeypatch.setenv("FATHOM_PYTHON", "/nowhere/python")
+    layout = Recorder()
+    assert not parts.draw_environment(layout, "parallax", width=4000)
+    assert environment.WHERE in layout.texts[0]
+    (button,) = layout.buttons
+    assert (button.name, button.module) == ("preferences.addon_show", preferences.ADDON), "setting up would not help"
+    assert not any(environment.WHERE in text for text in drawn_preferences().texts)
+
+
+def test_a_set_up_that_failed_is_told_until_it_is_there(home):
+    def broken():
+        yield ()
+        raise environment_setup.SetupError(f"No network; choose another data folder in {environment.WHERE}.")
+
+    run = running.start("Setting up", broken(), "light")
+    while run.outcome == "running":
+        run.advance()
+    running.end(run)
+    told = "No network; choose another data folder."
+    assert told in drawn_preferences().texts
+    parts.draw_environment(sidebar := Recorder(), "parallax", width=4000)
+    assert told in sidebar.texts
+    ready(home, "light")
+    assert told not in drawn_preferences().texts
+    running.forget_last()
 
 
 def test_a_growth_that_was_broken_off_is_told_beside_what_is_ready(home):
@@ -287,11 +350,13 @@ def test_a_growth_that_was_broken_off_is_told_beside_what_is_ready(home):
     folder = preferences.own_environment("full")
     folder.mkdir(parents=True)
     (folder / "pyvenv.cfg").write_text("")
-    layout = Recorder()
-    panel = preferences_panel(layout, packages="LIGHT")
-    panels_preferences.FATHOM_AP_preferences.draw(panel, SimpleNamespace(region=SimpleNamespace(width=4000)))
+    layout = drawn_preferences(packages="LIGHT")
     assert any("was broken off, with the packages of all estimators: press Set Up" in text for text in layout.texts)
 
 
-def preferences_panel(layout, **values):
-    return SimpleNamespace(layout=layout, **values)
+def drawn_preferences(packages="LIGHT"):
+    """The layout that the preferences were drawn into."""
+    layout = Recorder()
+    panel = SimpleNamespace(layout=layout, packages=packages)
+    panels_preferences.FATHOM_AP_preferences.draw(panel, SimpleNamespace(region=SimpleNamespace(width=4000)))
+    return layout

@@ -31,6 +31,7 @@ INFO = EstimatorInfo(
             default=1.0,
             minimum=1.0,
             maximum=10.0,
+            advanced=True,
             description="Classifier-free guidance; above 1 it sharpens details (1.2 was used with 25 steps) and "
             "doubles the time.",
         ),
@@ -38,11 +39,13 @@ INFO = EstimatorInfo(
         Parameter(
             name="anchor",
             default=True,
+            advanced=True,
             description="Start each window's overlap from what the window before has made of it.",
         ),
         Parameter(
             name="stitch",
             default=True,
+            advanced=True,
             description="Fade from window to window over their overlap; off: its plain mean.",
         ),
         *parameters.COMPUTING,

@@ -20,6 +20,7 @@ WINDOWS = (
         default=25,
         minimum=0,
         maximum=109,
+        advanced=True,
         description="Frames that two windows share; more joins them better and takes longer.",
     ),
     Parameter(
@@ -27,6 +28,7 @@ WINDOWS = (
         default=0.02,
         minimum=0.0,
         maximum=1.0,
+        advanced=True,
         description="Strength of the noise that is added to the plate before it is encoded.",
     ),
     Parameter(
@@ -34,6 +36,7 @@ WINDOWS = (
         default=8,
         minimum=1,
         maximum=110,
+        advanced=True,
         description="Frames that are decoded together; more look smoother over time and take more memory.",
     ),
 )
@@ -50,17 +53,20 @@ COMPUTING = (
         name="precision",
         default="auto",
         choices=("auto", "fp16", "bf16", "fp32"),
+        advanced=True,
         description="Of the networks' numbers; auto chooses by the device.",
     ),
     Parameter(
         name="memory_limit",
         default=0.0,
         minimum=0.0,
+        advanced=True,
         description="Gigabytes of the device's memory to keep within; 0: all that is free.",
     ),
     Parameter(
         name="compile",
         default=False,
+        advanced=True,
         description="Compile the networks first, a minute or more, which pays for itself on long clips.",
     ),
 )

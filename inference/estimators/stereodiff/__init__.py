@@ -56,6 +56,7 @@ INFO = EstimatorInfo(
         Parameter(
             name="robust",
             default=True,
+            advanced=True,
             description="Weigh points that do not fit down when frames are joined; off: as published.",
         ),
         Parameter(
@@ -63,6 +64,7 @@ INFO = EstimatorInfo(
             default=REFINE_SIGMA,
             minimum=0.05,
             maximum=700.0,
+            advanced=True,
             description="Noise that the one diffusion step takes away: the more, the more is painted anew; 0.7 to 3 is "
             "useful.",
         ),
@@ -70,18 +72,21 @@ INFO = EstimatorInfo(
             name="spacing",
             default="karras",
             choices=("karras", "leading", "trailing"),
+            advanced=True,
             description="Scheduler that the noise is chosen by; leading and trailing (0.698 and 1.613) are for "
             "comparisons and take the place of refine_sigma.",
         ),
         Parameter(
             name="latent_sharing",
             default=False,
+            advanced=True,
             description="Share latents between windows as DepthCrafter does; for comparisons, since it does harm here.",
         ),
         Parameter(
             name="resize",
             default="nearest",
             choices=("nearest", "bilinear"),
+            advanced=True,
             description="How stereo matching's depth is brought to the diffusion's size; nearest is as published.",
         ),
         Parameter(
@@ -89,6 +94,7 @@ INFO = EstimatorInfo(
             default=0.01,
             minimum=0.0,
             maximum=0.25,
+            advanced=True,
             description="Share of the nearest and of the farthest values that the shot's range leaves out; 0: none.",
         ),
         *shared.WINDOWS,

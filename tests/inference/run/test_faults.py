@@ -49,7 +49,7 @@ def test_an_estimator_that_crashes(worker, clip, tmp_path, helpers):
 def test_memory_that_runs_out(worker, clip, tmp_path):
     _refused(
         worker.estimate(clip, tmp_path, "--parameter", "trouble=memory"),
-        exit_codes.FAILED, tmp_path, "ran out of memory", "smaller working size",
+        exit_codes.FAILED, tmp_path, "ran out of memory", "Choose a smaller --size",
     )  # fmt: skip
 
 
