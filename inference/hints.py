@@ -16,6 +16,7 @@ _ABBREVIATIONS = {"bf16", "cpu", "cuda", "fp16", "fp32", "mps"}
 OF_A_JOB = frozenset(
     {
         "colorspace",
+        "cuts",
         "estimator",
         "focal_length",
         "frames",

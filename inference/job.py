@@ -18,6 +18,8 @@ from .hints import setting
 SCHEMA_VERSION = 1
 SMALLEST_SIZE = 64
 """Pixels of the long side that estimators work at."""
+FIND_CUTS, NO_CUTS = "auto", "none"
+_CUTS = re.compile(r"\d+(?:\s*,\s*\d+)*")
 _NUMBER = re.compile(r"(\d+)(?!.*\d)")
 
 
@@ -90,6 +92,9 @@ class Job:
         to be left out of the camera solve. None: none.
     camera : Camera or None
         What is known of the camera: its focal length alone (no poses), or its whole path.
+    cuts : str
+        ``auto``: hard cuts are found. ``none``: all frames are one shot. Else the first frames of the shots after the
+        first, such as ``31,77``.
     """
 
     source: Source
@@ -103,13 +108,65 @@ class Job:
     seed: int = 0
     mattes: str | None = None
     camera: Camera | None = None
+    cuts: str = FIND_CUTS
     schema_version: int = SCHEMA_VERSION
 
     def fingerprint(self) -> str:
         """A hash that is equal exactly for jobs with the same result: everything but the output folder."""
         data = records.to_json(self)
-        del data["output"]
+        del data["output"], data["cuts"]
+        if (starts := shot_starts(self.cuts)) is not None:  # jobs without cuts keep the fingerprints that they had
+            data["cuts"] = list(starts)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def shot_starts(cuts: str) -> tuple[int, ...] | None:
+    """The first frames of the shots after the first by a job's `cuts`; None where they are to be found.
+
+    Raises
+    ------
+    JobError
+        One sentence: that says no cuts.
+
+    >>> shot_starts("auto"), shot_starts("none"), shot_starts("31, 77")
+    (None, (), (31, 77))
+    """
+    text = cuts.strip().lower()
+    if text == FIND_CUTS:
+        return None
+    if text == NO_CUTS:
+        return ()
+    if not _CUTS.fullmatch(text):
+        raise JobError(
+            f"Cuts are {FIND_CUTS}, {NO_CUTS} or the first frames of new shots, such as 31,77, and not '{cuts}' "
+            f"({setting('cuts')})."
+        )
+    return tuple(int(number) for number in text.split(","))
+
+
+def check_cuts(cuts: str, first: int | None, last: int | None) -> tuple[int, ...] | None:
+    """`shot_starts`, checked against the frames of a job as far as they are known.
+
+    Raises
+    ------
+    JobError
+        One sentence on the first cut that is none.
+    """
+    starts = shot_starts(cuts)
+    for before, start in zip(starts or (), (starts or ())[1:]):
+        if start <= before:
+            raise JobError(
+                f"The cuts are not in the order of their frames: {start} follows {before} ({setting('cuts')})."
+            )
+    for start in starts or ():
+        if first is not None and start <= first:
+            raise JobError(
+                f"There is no cut at frame {start}: cuts are the first frames of new shots, and the first shot begins "
+                f"with frame {first} ({setting('cuts')})."
+            )
+        if last is not None and start > last:
+            raise JobError(f"There is no cut at frame {start}: the last frame is {last} ({setting('cuts')}).")
+    return starts
 
 
 def frame_number(name: str) -> int:
@@ -181,6 +238,10 @@ def _problems(job: Job) -> Iterator[str]:
         yield f"The working size must be at least {SMALLEST_SIZE} pixels on the long side, not {job.size}."
     if not 0 <= job.seed < 2**31:
         yield f"The seed must lie between 0 and 2147483647, not {job.seed}."
+    try:
+        check_cuts(job.cuts, job.first_frame, job.last_frame)
+    except JobError as error:
+        yield str(error)
     if not job.estimator:
         yield f"The job names no estimator; choose one ({setting('estimator')})."
 

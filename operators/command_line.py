@@ -15,7 +15,7 @@ from ..inference import exit_codes, hints
 from ..inference.client import WorkerError
 from ..inference.environment import MissingEnvironment
 from ..inference.events import Event, Progress, Stage, Warning
-from ..inference.job import JobError
+from ..inference.job import FIND_CUTS, JobError
 from ..scene import build, depth_list, source
 from ..scene import depth as depth_module
 from ..scene import estimate as estimate_module
@@ -85,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         "--output", metavar="DIR", required=True, help="folder of depth sequences: DIR/<clip>/v001 and on"
     )
     verb.add_argument("--frames", metavar="A-B", help="frames to estimate (default: all)")
+    verb.add_argument(
+        "--cuts",
+        metavar="auto|none|FRAMES",
+        default=FIND_CUTS,
+        help="where shots begin: found, nowhere, or at these frames, such as 31,77 (default: auto)",
+    )
     verb.add_argument("--estimator", metavar="NAME", default="parallax", help="default: parallax")
     verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
     verb.add_argument("--full-size", action="store_true", help="bring the depth to the clip's own size")
@@ -124,6 +130,7 @@ def _estimate(options: argparse.Namespace) -> None:
     settings = Settings(
         estimator=options.estimator,
         parameters=dict(map(_parameter, options.parameter)),
+        cuts=options.cuts,
         size=options.size,
         full_size=options.full_size,
         seed=options.seed,

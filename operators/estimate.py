@@ -63,6 +63,11 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
         description="The estimator's parameters as a JSON object; empty: the scene's",
         options={"SKIP_SAVE"},
     )
+    cuts: bpy.props.StringProperty(
+        name="Cuts",
+        description="Where shots begin: auto, none, or their first frames such as 31,77; empty: the scene's",
+        options={"SKIP_SAVE"},
+    )
     size: bpy.props.IntProperty(
         name="Working Size",
         description="Long side in pixels, 0 for the estimator's own; not set: the scene's",
@@ -143,6 +148,8 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
         if self.parameters:
             settings = dataclasses.replace(settings, parameters=_parameters(self.parameters))
         named = {name: getattr(self, name) for name in ("full_size", "seed") if self.properties.is_property_set(name)}
+        if self.cuts:
+            named["cuts"] = self.cuts
         if self.properties.is_property_set("size"):
             named["size"] = self.size or None
         return dataclasses.replace(settings, **named)

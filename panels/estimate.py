@@ -84,6 +84,9 @@ class _Settings:
         kept = context.scene.fathom
         facts = catalogue.facts_in(context.scene)
         column = layout.column()
+        column.prop(kept, "cuts")
+        if kept.cuts == "FRAMES":
+            column.prop(kept, "cut_frames")
         column.prop(kept, "size")
         if not kept.size and facts and facts.default_size:
             parts.draw_text(column, f"{facts.label} works at {facts.default_size} px", width=context.region.width)

@@ -47,6 +47,20 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     estimator: bpy.props.StringProperty(
         name="Estimator", description="Name of the method that estimates depth", default="parallax"
     )  # a string and no enum: an enum stores a number, which changes when an estimator is added
+    cuts: bpy.props.EnumProperty(
+        name="Cuts",
+        description="Where one shot of the clip ends and the next begins; each is estimated on its own",
+        items=(
+            ("AUTO", "Automatic", "Find hard cuts"),
+            ("NONE", "None", "The clip is one shot"),
+            ("FRAMES", "At Frames", "Cut where you say"),
+        ),
+        default="AUTO",
+    )
+    cut_frames: bpy.props.StringProperty(
+        name="First Frames",
+        description="First frames of the shots after the first, in the clip's own numbers, such as 31, 77",
+    )
     size: bpy.props.IntProperty(
         name="Working Size",
         description="Long side in pixels that the estimator works at; 0 leaves the choice to the estimator",

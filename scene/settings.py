@@ -24,6 +24,8 @@ class Settings:
     estimator : str
     parameters : dict
         Values for what the estimator declares; the others keep their defaults. Folders may begin with ``//``.
+    cuts : str
+        Where shots begin, as in a job: ``auto``, ``none`` or frames such as ``31,77``.
     size : int or None
         Long side of the working size in pixels; None: the estimator's own.
     full_size : bool
@@ -35,6 +37,7 @@ class Settings:
 
     estimator: str = "parallax"
     parameters: dict[str, Any] = field(default_factory=dict)
+    cuts: str = job.FIND_CUTS
     size: int | None = None
     full_size: bool = False
     seed: int = 0
@@ -53,6 +56,7 @@ def from_scene(scene: bpy.types.Scene) -> Settings:
     return Settings(
         estimator=kept.estimator,
         parameters=parameters(scene, kept.estimator),
+        cuts=kept.cut_frames if kept.cuts == "FRAMES" else kept.cuts.lower(),
         size=kept.size or None,
         full_size=kept.full_size,
         seed=kept.seed,
@@ -99,6 +103,7 @@ def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
             estimator=settings.estimator,
             parameters={name: _resolved(value) for name, value in settings.parameters.items()},
             output=str(output),
+            cuts=settings.cuts,
             size=settings.size,
             full_size=settings.full_size,
             seed=settings.seed,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import events, exit_codes
 from ..camera import Camera
 from ..faults import Failure
-from ..job import Job, Source, load, with_output
+from ..job import FIND_CUTS, Job, Source, load, with_output
 from . import stoppable
 from .display import Display
 
@@ -32,6 +32,11 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--output", metavar="DIR", help="folder that becomes the depth sequence; made if need be")
     verb.add_argument("--estimator", metavar="NAME", help="one that the verb estimators lists (default: parallax)")
     verb.add_argument("--frames", metavar="A-B", help="source frames, both included (default: the whole clip)")
+    verb.add_argument(
+        "--cuts",
+        metavar="auto|none|FRAMES",
+        help="where shots begin: found, nowhere, or at these frames, such as 31,77 (default: auto)",
+    )
     verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
     verb.add_argument("--full-size", action="store_true", help="bring the maps to the plate's size, edges kept")
     verb.add_argument("--seed", metavar="N", type=int, help="for what is random in the estimator (default: 0)")
@@ -101,6 +106,7 @@ def _job(options: argparse.Namespace) -> Job:
         seed=options.seed or 0,
         mattes=_absolute(options.mattes),
         camera=_camera(options, source),
+        cuts=FIND_CUTS if options.cuts is None else options.cuts,
     )
 
 
@@ -109,6 +115,7 @@ def _job_of_file(options: argparse.Namespace) -> Job:
         "CLIP": options.clip,
         "--estimator": options.estimator,
         "--frames": options.frames,
+        "--cuts": options.cuts,
         "--size": options.size,
         "--full-size": options.full_size,
         "--seed": options.seed,

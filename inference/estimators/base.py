@@ -215,6 +215,8 @@ class Shot:
         every frame of the shot.
     mattes : Frames-like or None
         ``mattes[i]`` bool [H, W], True where the picture moves on its own; None: unknown.
+    shown : tuple of int
+        For each frame the index of the one that it shows once more, or its own; empty: no frame repeats another.
     scratch : Path
         A folder of the estimator's own that outlives the run: what is kept there (written under a temporary name
         and renamed) lets a later run of the same job go on. It is deleted once the whole job is complete.
@@ -239,6 +241,7 @@ class Shot:
     write: Writer
     progress: ReportProgress
     check: Any
+    shown: tuple[int, ...] = ()
     warn: Callable[[str], None] = field(default=lambda message: None)
 
 

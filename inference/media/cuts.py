@@ -1,9 +1,10 @@
-"""Hard cuts, found while the frames stream by (PySceneDetect's adaptive detector)."""
+"""Where shots begin: hard cuts (PySceneDetect's adaptive detector) and stretches that show nothing."""
 
 from __future__ import annotations
 
 from collections import deque
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import islice, pairwise
 
 import cv2
 import numpy as np
@@ -11,59 +12,132 @@ from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
+from . import light
+from .repeats import RepeatFinder
+
 LONG_SIDE = 256
 """Pictures are compared at this size: grain and small motion average out, and every plate costs the same."""
 FLASH = 2
 """A stretch of at most so many frames after which the picture is what it was before is a flash and no shot."""
-_SAME = 0.5  # of the change that the flash made
+BRIDGED = 8
+"""So many frames may show nothing in the midst of a shot."""
+_NEAR = (1, 3, 6)  # frames before and after a stretch that shows nothing which are compared: fades end in dark ones
+_AHEAD = max(_NEAR) + FLASH
 _WINDOW = 2
 _RATE = 25.0  # time codes need one; nothing is measured in seconds
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame that repeats none: its number, its picture made small, and what it is where it shows nothing."""
+
+    number: int
+    small: NDArray[np.uint8]
+    blank: str | None
 
 
 class CutFinder:
     """Takes the frames of a clip in order and tells where shots begin.
 
-    A frame begins a shot when it differs from the one before by `AdaptiveDetector`'s threshold and three times as
-    much as the frames around do, so that a fast pan is no cut; a flash is none either.
+    Frames that repeat the one before take no part. Of the others one begins a shot when it differs from the one before
+    by `AdaptiveDetector`'s threshold and three times as much as the frames around do, so that a fast pan is no cut, and
+    when it does not show the same scene all the same: then only the light has changed, as in a flash.
+
+    Attributes
+    ----------
+    repeats : list of int
+        Numbers of the frames that show once more what the frame before them shows.
+    blank : dict of int to str
+        First frames of shots that show nothing, and what they are (see `light.blank`).
     """
 
     def __init__(self) -> None:
+        self.repeats: list[int] = []
+        self.blank: dict[int, str] = {}
+        self._finder = RepeatFinder()
         self._detector = AdaptiveDetector(min_scene_len=1, window_width=_WINDOW)
-        self._recent: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=4 * _WINDOW + FLASH)
-        self._first: int | None = None
         self._fed = 0
+        self._first, self._last = 0, 0
+        self._candidates: set[int] = set()  # by how many frames were new before them
+        self._ahead: deque[_Frame] = deque()  # fed, and not decided on
+        self._decided = 0
+        self._before: deque[_Frame] = deque(maxlen=max(_NEAR))  # that show something, the last first
+        self._nothing: list[_Frame] = []  # the first frame of the stretch without a picture that goes on
         self._starts: list[int] = []
 
     def feed(self, number: int, picture: NDArray[np.uint8]) -> None:
         """Take the next frame: its number, one more than the last, and its picture, uint8 RGB [H, W, 3]."""
+        self._last = number
+        if self._finder.feed(picture):
+            self.repeats.append(number)
+            return
         small = _small(picture)
-        if self._first is None:  # the detector looks at neighbours on both sides, which the first frame has not
+        if not self._fed:  # the detector looks at neighbours on both sides, which the first frame has not
             self._first = number
             self._process(small, times=_WINDOW)
-        self._recent.append((number, small))
         self._process(small)
+        self._ahead.append(_Frame(number, small, light.blank(small)))
+        while len(self._ahead) > _AHEAD + _WINDOW:
+            self._decide()
 
     def finish(self) -> tuple[int, ...]:
         """The first frames of all shots but the first, in order; no frame may be fed afterwards."""
-        if self._recent:
-            self._process(self._recent[-1][1], times=_WINDOW)
+        if self._ahead:
+            self._process(self._ahead[-1].small, times=_WINDOW)
+        while self._ahead:
+            self._decide()
+        if self._nothing:
+            self._end_of_nothing(self._last + 1, after=[])
         return tuple(self._starts)
 
     def _process(self, small: NDArray[np.uint8], *, times: int = 1) -> None:
+        picture = np.ascontiguousarray(small[..., ::-1])
         for _ in range(times):
-            for cut in self._detector.process_frame(FrameTimecode(self._fed, _RATE), small):
-                self._cut((self._first or 0) + cut.frame_num - _WINDOW)
+            for cut in self._detector.process_frame(FrameTimecode(self._fed, _RATE), picture):
+                self._candidates.add(cut.frame_num - _WINDOW)
             self._fed += 1
 
-    def _cut(self, start: int) -> None:
-        recent = dict(self._recent)
-        before = self._starts[-1] if self._starts else None
-        if before is not None and start - before <= FLASH and before - 1 in recent:
-            came, went = (_difference(recent[before - 1], recent[number]) for number in (before, start))
-            if went < _SAME * came:
-                self._starts.pop()
+    def _decide(self) -> None:
+        """Decide whether the oldest frame ahead begins a shot; those behind it are known."""
+        after = [frame for frame in self._ahead if frame.blank is None]
+        frame = self._ahead.popleft()
+        if frame.blank is not None:
+            self._nothing = self._nothing or [frame]
+        else:
+            if self._nothing:
+                self._end_of_nothing(frame.number, after=after)
+            elif self._decided in self._candidates and not self._goes_on(after):
+                self._starts.append(frame.number)
+            self._before.appendleft(frame)
+        self._candidates.discard(self._decided)
+        self._decided += 1
+
+    def _goes_on(self, after: list[_Frame]) -> bool:
+        """Whether a frame within a flash's length of here, or the one here, shows what one before it does."""
+        return any(
+            light.same_scene(before.small, later.small)
+            for back, before in enumerate(islice(self._before, FLASH + 1))
+            for later in after[: FLASH + 1 - back]
+        )
+
+    def _end_of_nothing(self, end: int, *, after: list[_Frame]) -> None:
+        """Decide on a stretch of frames that show nothing, which ends before the frame `end`."""
+        first = self._nothing.pop()
+        length = end - first.number
+        near = [frames[i - 1] for i in _NEAR for frames in [list(self._before)] if i <= len(frames)]
+        far = [after[i - 1] for i in _NEAR if i <= len(after)]
+        if near and far:
+            if length <= BRIDGED and any(light.same_scene(one.small, other.small) for one in near for other in far):
                 return
-        self._starts.append(start)
+            self._starts.append(first.number)
+        elif length <= FLASH and (near or far):
+            return
+        elif near:
+            self._starts.append(first.number)
+        if length > FLASH or not (near or far):
+            self.blank[first.number] = first.blank or light.PLAIN
+            if far:
+                self._starts.append(end)
 
 
 def shots(first: int, last: int, starts: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
@@ -72,12 +146,8 @@ def shots(first: int, last: int, starts: tuple[int, ...]) -> tuple[tuple[int, in
     return tuple((begin, end - 1) for begin, end in pairwise(edges))
 
 
-def _difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    return float(np.abs(one.astype(np.float32) - other).mean())
-
-
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
     scale = min(1.0, LONG_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.ascontiguousarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)[..., ::-1])
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -91,6 +91,10 @@ class Prepared:
         Working size in pixels.
     shots : tuple of (first, last)
         Source frames of the stretches between hard cuts, both included; together they are the range.
+    blank : dict of int to str
+        First frames of shots that show nothing, and what they are: see `light.blank`.
+    repeats : frozenset of int
+        Source frames that show once more what the frame before them shows.
     path : Path
         The cache file: one record of height x width x 3 bytes per frame.
     """
@@ -100,7 +104,16 @@ class Prepared:
     width: int
     height: int
     shots: tuple[tuple[int, int], ...]
+    blank: dict[int, str]
+    repeats: frozenset[int]
     path: Path
+
+    def shown(self, first: int, last: int) -> tuple[int, ...]:
+        """For each of the frames `first` to `last`, counted from 0, the one among them that it repeats, or itself."""
+        shown: list[int] = []
+        for number in range(first, last + 1):
+            shown.append(shown[-1] if shown and number in self.repeats else len(shown))
+        return tuple(shown)
 
     def frames(self, first: int, last: int) -> CachedFrames:
         """The frames `first` to `last`, both included, by random access."""
@@ -122,6 +135,7 @@ def prepare(
     size: tuple[int, int],
     folder: str | Path,
     *,
+    cuts: tuple[int, ...] | None = None,
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Prepared:
@@ -139,6 +153,8 @@ def prepare(
         Working size; see `working_size`.
     folder : path
         Made if need be; two files are kept in it.
+    cuts : tuple of int or None
+        First frames of the shots after the first, where they are given; None: they are found.
     check : callable
         Called before every frame; what it raises passes through.
     progress : callable
@@ -163,11 +179,12 @@ def prepare(
         state = {"identity": identity}
         _save_state(folder, state)
     held = min(pixels.stat().st_size // record, total) if pixels.exists() else 0
-    starts = state.get("starts")
-    if starts is None or held < total:
+    found = state.get("found")
+    if found is None or held < total:
         _need_room(folder, (total - held) * record)
-        starts = _fill(clip, first=first, last=last, size=size, path=pixels, held=held, check=check, progress=progress)
-        _save_state(folder, {"identity": identity, "starts": list(starts)})
+        finder = _fill(clip, first=first, last=last, size=size, path=pixels, held=held, check=check, progress=progress)
+        found = {"starts": finder.finish(), "blank": sorted(finder.blank.items()), "repeats": finder.repeats}
+        _save_state(folder, {"identity": identity, "found": found})
     else:
         progress(total, total)
     return Prepared(
@@ -175,7 +192,9 @@ def prepare(
         last_frame=last,
         width=size[0],
         height=size[1],
-        shots=shots(first, last, tuple(starts)),
+        shots=shots(first, last, tuple(found["starts"]) if cuts is None else cuts),
+        blank=dict(found["blank"]) if cuts is None else {},
+        repeats=frozenset(found["repeats"]),
         path=pixels,
     )
 
@@ -190,8 +209,8 @@ def _fill(
     held: int,
     check: Callable[[], None],
     progress: Callable[[int, int], None],
-) -> tuple[int, ...]:
-    """Append what the cache lacks beyond its first `held` frames, and return where further shots start."""
+) -> CutFinder:
+    """Append what the cache lacks beyond its first `held` frames, and return what has seen all of them."""
     total = last - first + 1
     finder = CutFinder()
     if held:
@@ -212,7 +231,7 @@ def _fill(
                 progress(number - first + 1, total)
         file.flush()
         os.fsync(file.fileno())
-    return finder.finish()
+    return finder
 
 
 def _identity(clip: Clip, first: int, last: int, size: tuple[int, int]) -> dict[str, object]:

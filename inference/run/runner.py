@@ -15,7 +15,7 @@ from ..depth_sequence import DepthSequence
 from ..estimators import registry
 from ..estimators.base import Cancelled, EstimatorInfo
 from ..faults import Failure, unwritable
-from ..job import Job, Source, validate
+from ..job import Job, Source, check_cuts, shot_starts, validate
 from ..media import working
 from ..media.clip import Clip, open_clip
 from ..media.mattes import mattes
@@ -87,6 +87,7 @@ def estimate(
         first, last = checks.frames_of(job, clip)
         clip.require(first, last)
         checks.check_camera(job.camera, first, last)
+        check_cuts(job.cuts, first, last)
         size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
         checks.check_source_is_safe(job, folder, first, last)
         if job.mattes:
@@ -216,6 +217,7 @@ def _all_shots(
         last,
         size,
         task.scratch / "clip",
+        cuts=shot_starts(job.cuts),
         check=task.check,
         progress=lambda done, total: meter.part(done / total),
     )
@@ -228,14 +230,19 @@ def _all_shots(
             meter.frames_done(length if shot.status == "done" else 0)
             done.append(shot)
             continue
-        shot = shots.run_shot(
-            task,
-            prepared.frames(start, end),
-            mattes(job.mattes, start, end, size) if job.mattes else None,
-            label=f"shot {index + 1} of {len(prepared.shots)}" if len(prepared.shots) > 1 else "",
-            estimating=length,
-            upsampling=length * upsampling,
-        )
+        if start in prepared.blank:
+            meter.begin(length * (1 + upsampling))
+            shot = shots.blank_shot(start, end, what=prepared.blank[start])
+        else:
+            shot = shots.run_shot(
+                task,
+                prepared.frames(start, end),
+                mattes(job.mattes, start, end, size) if job.mattes else None,
+                shown=prepared.shown(start, end),
+                label=f"shot {index + 1} of {len(prepared.shots)}" if len(prepared.shots) > 1 else "",
+                estimating=length,
+                upsampling=length * upsampling,
+            )
         if shot.status == "refused" and len(prepared.shots) > 1:
             note = _note(shot)
             task.emit(events.Warning(message=f"{note.frames} were refused: {note.reason}", shot=note))

@@ -67,8 +67,29 @@ class Task:
     needed_bytes: Callable[[], float]
 
 
+def blank_shot(first: int, last: int, *, what: str) -> depth_sequence.Shot:
+    """A shot that shows nothing, and so has no depth.
+
+    Parameters
+    ----------
+    first, last : int
+        Its frames, both included.
+    what : str
+        What it is, as `media.light.blank` says it.
+    """
+    reason = f"It is {what} throughout, so there is no depth in it. Leave it out, or choose other frames."
+    return depth_sequence.Shot(first_frame=first, last_frame=last, status="refused", reason=reason)
+
+
 def run_shot(
-    task: Task, frames: Frames, mattes: Any | None, *, label: str, estimating: float, upsampling: float
+    task: Task,
+    frames: Frames,
+    mattes: Any | None,
+    *,
+    shown: tuple[int, ...],
+    label: str,
+    estimating: float,
+    upsampling: float,
 ) -> depth_sequence.Shot:
     """Estimate one shot, or go on with it.
 
@@ -78,6 +99,8 @@ def run_shot(
     frames : Frames
         The shot at working size.
     mattes : Frames-like or None
+    shown : tuple of int
+        Which frame each repeats, see `estimators.base.Shot`.
     label : str
         Which shot it is, for the artist, such as ``shot 2 of 3``; empty where there is only one.
     estimating, upsampling : float
@@ -107,6 +130,7 @@ def run_shot(
                 seed=task.seed,
                 camera=_camera_of(task.camera, frames),
                 mattes=mattes,
+                shown=shown,
                 scratch=_made(task.scratch / f"shot.{numbers[0]:04d}-{numbers[-1]:04d}"),
                 finished=keeper.finished,
                 write=keeper,

@@ -47,6 +47,7 @@ JOBS = st.builds(
     seed=st.integers(0, 2**31 - 1),
     mattes=st.none() | st.text(min_size=1),
     camera=st.none() | CAMERAS,
+    cuts=st.sampled_from(["auto", "none", "101", "101, 200"]).filter(lambda cuts: len(cuts) < 5),
 )
 
 
@@ -68,6 +69,13 @@ def test_the_fingerprint_tells_jobs_apart_but_not_their_output_folders(wanted, f
 MOVIE = Source(kind="movie", path="clip.mov")
 
 
+def test_the_fingerprint_tells_cuts_apart_but_not_how_they_are_written():
+    prints = [Job(source=MOVIE, output="o", cuts=cuts).fingerprint() for cuts in ("auto", "none", "31", "31,77")]
+    assert len(set(prints)) == 4
+    assert Job(source=MOVIE, output="o").fingerprint() == prints[0]
+    assert Job(source=MOVIE, output="o", cuts=" 31, 77").fingerprint() == prints[3]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -85,6 +93,12 @@ MOVIE = Source(kind="movie", path="clip.mov")
         ({"seed": -1}, "seed"),
         ({"seed": 2**31}, "seed"),
         ({"estimator": ""}, "no estimator"),
+        ({"cuts": ""}, "auto, none or the first frames of new shots"),
+        ({"cuts": "31-77"}, "auto, none or the first frames of new shots"),
+        ({"cuts": "77,31"}, "31 follows 77"),
+        ({"cuts": "31,31"}, "31 follows 31"),
+        ({"cuts": "10,31", "first_frame": 10}, "begins with frame 10"),
+        ({"cuts": "10,31", "last_frame": 30}, "no cut at frame 31: the last frame is 30"),
         ({"schema_version": 2}, "schema 2"),
     ],
 )

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ...media import light
+
 POINTS = 1200
 """How many tracks are alive in a frame; lost ones are replaced in each frame."""
 _CORNER_QUALITY = 0.002
@@ -30,8 +32,6 @@ _MATCHED = 2.0  # pixels from the epipolar line
 _LEAST_MATCHES = 30
 _AROUND_POINT = 5  # matches that tell where a point is
 _LIT = 1.0, 4.0  # grey levels by which most of a picture, and its mean, change where the light did; motion does not
-_AROUND = 40.0  # of the surroundings that a pixel is compared with under changing light
-_CONTRAST, _FLOOR = 36.0, 2.0  # grey levels of the levelled picture, and of what counts as grain in the original
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _advance(
     if not len(points):
         return np.zeros(0, bool), points
     if _light_changes(before, after):
-        before, after = _levelled(before), _levelled(after)
+        before, after = light.levelled(before), light.levelled(after)
     kept, there = _flow(before, after, points)
     if kept.mean() < _LEAPS:
         lost = np.flatnonzero(~kept)
@@ -178,29 +178,12 @@ def _leap(
 
 
 def _light_changes(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
+    """Whether a point's brightness cannot be taken as constant, as Lucas-Kanade does.
+
+    A fade or an exposure that adapts would end tracks or, worse, shift them, the same way forth and back.
+    """
     change = cv2.subtract(after, before, dtype=cv2.CV_16S)
     return bool(abs(np.median(change)) > _LIT[0] or abs(float(change.mean())) > _LIT[1])
-
-
-def _levelled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture without its light: each pixel against the mean and the contrast around it.
-
-    Lucas-Kanade takes a point's brightness as constant, so a fade or an exposure that adapts ends or, worse, shifts
-    tracks, the same way forth and back. What is left here looks alike under any light.
-    """
-    values = grey.astype(np.float32)
-    detail = values - _around(values)
-    contrast = np.sqrt(_around(detail * detail))
-    return np.clip(np.rint(128 + _CONTRAST * detail / (contrast + _FLOOR)), 0, 255).astype(np.uint8)
-
-
-def _around(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean around each pixel of [H, W], Gaussian; made small for it, as it has no detail."""
-    height, width = values.shape
-    reach = _AROUND * max(height, width) / 640
-    small = max(1, round(width * 4 / reach)), max(1, round(height * 4 / reach))
-    blurred = cv2.GaussianBlur(cv2.resize(values, small, interpolation=cv2.INTER_AREA), (0, 0), 4.0)
-    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _inside(points: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.bool_]:

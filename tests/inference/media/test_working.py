@@ -2,6 +2,7 @@ import errno
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -100,6 +101,26 @@ def test_cuts_make_shots(tmp_path):
 
 class Stop(Exception):
     pass
+
+
+def test_pictures_that_stand_for_several_frames_are_known_however_often_it_is_asked(tmp_path):
+    times, at = [], 0
+    for held in (1, 3, 2, 1, 4, 2, 1, 3):
+        times.append(at)
+        at += held
+    path = movie(tmp_path / "phone.mp4", times, rate=24, pictures=[panned(i) for i in range(8)], size=(192, 96))
+    with open_clip(describe(path)) as clip:
+        for cuts, shots in ((None, ((1, 15),)), ((), ((1, 15),)), ((3, 7), ((1, 2), (3, 6), (7, 15)))):
+            prepared = prepare(clip, 1, 15, (192, 96), tmp_path / "cache", cuts=cuts)
+            assert prepared.shots == shots
+            assert prepared.repeats == {3, 4, 6, 9, 10, 11, 13}
+            assert prepared.shown(1, 15) == (0, 1, 1, 1, 4, 4, 6, 7, 7, 7, 7, 11, 11, 13, 14)
+            assert prepared.shown(3, 6) == (0, 0, 2, 2)
+
+
+def panned(index):
+    texture = np.random.default_rng(5).integers(0, 256, (12, 60, 3), np.uint8)
+    return np.ascontiguousarray(cv2.resize(texture, (480, 96), interpolation=cv2.INTER_CUBIC)[:, 5 * index :][:, :192])
 
 
 def stopping_after(count):

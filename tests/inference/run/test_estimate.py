@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+import cv2
 import numpy as np
 import pytest
 
@@ -56,6 +57,47 @@ def test_shots_are_estimated_on_their_own_and_refused_ones_are_told(worker, cut_
     alone = tmp_path / "alone"
     assert worker.estimate(cut_clip, alone, "--frames", "1-15").returncode == 0
     assert (alone / "disparity.0015.exr").read_bytes() == (tmp_path / "disparity.0015.exr").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("cuts", "expected"), [("auto", [1, 16]), ("none", [1]), ("4,16,30", [1, 4, 16, 30]), ("9", [1, 9])]
+)
+def test_cuts_are_found_given_or_none(worker, cut_clip, tmp_path, cuts, expected):
+    done = worker.estimate(cut_clip, tmp_path, "--cuts", cuts)
+    assert done.returncode == 0, done.stderr
+    shots = depth_sequence.load(tmp_path).shots
+    assert [
+        shot.first_frame for shot in shots if shot.status == "done" or shot.reason.startswith("It has 1")
+    ] == expected
+    again = worker.estimate(cut_clip, tmp_path, "--cuts", "10,11")
+    assert again.returncode == 5 and "another job" in again.stderr
+
+
+@pytest.mark.parametrize("cuts", ["31", "1,16", "16,16", "20,10", "1-5", "often", ""])
+def test_cuts_that_are_none_are_refused_in_one_sentence_before_any_work(worker, cut_clip, tmp_path, cuts):
+    done = worker.estimate(cut_clip, tmp_path / "out", f"--cuts={cuts}")
+    assert done.returncode == 2
+    assert "--cuts" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_stretches_without_a_picture_have_no_depth_and_say_why(worker, tmp_path, helpers):
+    (tmp_path / "clip").mkdir()
+    clip = helpers.write_clip(tmp_path / "clip", range(1, 25))
+    for number in (*range(1, 7), *range(19, 25)):
+        black = clip / f"plate.{number:04d}.png"
+        assert black.exists()
+        cv2.imwrite(str(black), np.zeros((48, 64, 3), np.uint8))
+    done = worker.estimate(clip, tmp_path / "out", "--events")
+    assert done.returncode == 0, done.stderr
+    shots = depth_sequence.load(tmp_path / "out").shots
+    assert [(s.first_frame, s.last_frame, s.status) for s in shots] == [
+        (1, 6, "refused"), (7, 18, "done"), (19, 24, "refused")
+    ]  # fmt: skip
+    assert shots[0].reason.startswith("It is black throughout")
+    events = helpers.events_of(done.stdout)
+    assert any("Frames 19-24 were refused: It is black" in event.get("message", "") for event in events)
+    assert events[-1]["frames"] == 12
 
 
 def test_a_clip_of_which_every_shot_is_refused_leaves_no_result(worker, cut_clip, tmp_path, helpers):

@@ -1,0 +1,72 @@
+"""Pictures without their light, pictures that show nothing, and whether two show one scene under any light."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+BLACK, WHITE, PLAIN = "black", "white", "of one colour"
+_FLAT = 6.0  # grey levels between the darkest and the brightest parts of a picture that shows nothing
+_DARK, _BRIGHT = 40, 215
+_AROUND = 40.0  # pixels at 640: the surroundings that a pixel is compared with
+_CONTRAST, _FLOOR = 36.0, 2.0  # grey levels of the levelled picture, and of what counts as grain in the original
+_CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE = 200, 0.01, 6.0
+_WINDOW, _LEVELS = (15, 15), 4
+_ROUND_TRIP = 0.5
+_FOUND = 0.25  # of the corners; one scene a few frames later has .4 and more, another one up to .1, of a few blocks .2
+_TINTED = 2.0  # times that one channel rises more than another
+_BLOWN = 200  # mean level above which a picture loses its colour
+
+
+def levelled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture [H, W] without its light: each pixel against the mean and the contrast around it."""
+    values = grey.astype(np.float32)
+    detail = values - _around(values)
+    contrast = np.sqrt(_around(detail * detail))
+    return np.clip(np.rint(128 + _CONTRAST * detail / (contrast + _FLOOR)), 0, 255).astype(np.uint8)
+
+
+def _around(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean around each pixel of [H, W], Gaussian; made small for it, as it has no detail."""
+    height, width = values.shape
+    reach = _AROUND * max(height, width) / 640
+    small = max(1, round(width * 4 / reach)), max(1, round(height * 4 / reach))
+    blurred = cv2.GaussianBlur(cv2.resize(values, small, interpolation=cv2.INTER_AREA), (0, 0), 4.0)
+    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def blank(picture: NDArray[np.uint8]) -> str | None:
+    """What a picture, RGB [H, W, 3], is that shows nothing: black, white or of one colour; None: it shows something."""
+    smooth = cv2.GaussianBlur(picture, (0, 0), max(picture.shape) / 128)
+    low, high = np.percentile(smooth, [1, 99], axis=(0, 1))
+    if (high - low).max() >= _FLAT:
+        return None
+    return BLACK if high.max() < _DARK else WHITE if low.min() > _BRIGHT else PLAIN
+
+
+def same_scene(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two small pictures, RGB [H, W, 3], show one scene, under light that may differ but for its colour.
+
+    Corners of one are looked for in the other by pyramidal Lucas-Kanade on levelled pictures, forth and back.
+    """
+    a, b = (levelled(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)) for picture in (one, other))
+    corners = cv2.goodFeaturesToTrack(a, _CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE)
+    if corners is None or _tinted(one, other):
+        return False
+    options = {"winSize": _WINDOW, "maxLevel": _LEVELS}
+    there, ok, _ = cv2.calcOpticalFlowPyrLK(a, b, corners, None, **options)
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(b, a, there, None, **options)
+    inside = np.all((there >= 0) & (there <= [a.shape[1] - 1, a.shape[0] - 1]), axis=(1, 2))
+    missed = np.linalg.norm(back - corners, axis=2).ravel()
+    found = (ok.ravel() == 1) & (ok_back.ravel() == 1) & inside & (missed < _ROUND_TRIP)
+    return bool(found.mean() >= _FOUND)
+
+
+def _tinted(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether the colour of all changes, as no light does that only grows or fades."""
+    means = np.array([one.mean(axis=(0, 1)), other.mean(axis=(0, 1))]) + 4.0
+    if means.mean(axis=1).max() > _BLOWN:
+        return False
+    gain = means[1] / means[0]
+    return bool(gain.max() > _TINTED * gain.min())
