@@ -14,15 +14,13 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO
 
-from . import depth_sequence, events, exit_codes, job
+from . import depth_sequence, events, exit_codes, job, leftovers
 from .depth_sequence import DepthSequence
 from .events import Event
 from .job import Job
+from .leftovers import LOG
 
 MAIN = Path(__file__).resolve().parent / "__main__.py"
-LOG = "fathom.log"
-"""Name of the file in the output folder that takes what the worker and its libraries say."""
-
 _WAIT = 0.02
 """Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
 _GRACE = 0.7
@@ -74,15 +72,18 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: 
         yield (worker,)
         return
     ending: Event | None = None
+    failed = False
     try:
         while not worker.is_over():
             heard = worker.hear()
             ending = next((event for event in heard if isinstance(event, (events.Done, events.Error))), ending)
             if (yield tuple(event for event in heard if event is not ending)):
                 worker.cancel()
+        ending = ending or worker.obituary()
+        failed = isinstance(ending, events.Error) and ending.code == exit_codes.FAILED
     finally:
-        worker.close()
-    yield (ending or worker.obituary(),)
+        worker.close(keep_log=failed)
+    yield (ending,)
 
 
 def run_blocking(
@@ -125,8 +126,8 @@ def run_blocking(
 class _Worker:
     """A worker that runs, with a thread that reads its events."""
 
-    def __init__(self, process: subprocess.Popen[bytes], job_file: Path, log: Path) -> None:
-        self._process, self._job_file, self._log = process, job_file, log
+    def __init__(self, process: subprocess.Popen[bytes], job_file: Path, log: Path, made: tuple[Path, ...]) -> None:
+        self._process, self._job_file, self._log, self._made = process, job_file, log, made
         self._heard: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._silent = False
         self._cancelled_at: float | None = None
@@ -172,8 +173,11 @@ class _Worker:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()  # type: ignore[union-attr]
 
-    def close(self) -> None:
-        """End the worker and its children, if they still run, and tidy up."""
+    def close(self, *, keep_log: bool) -> None:
+        """End the worker and its children, if they still run, and tidy up.
+
+        `keep_log`: the log stays although the run left nothing else, since it says what went wrong.
+        """
         self.cancel()
         if self._process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -186,6 +190,8 @@ class _Worker:
             self._process.stdout.close()
         with contextlib.suppress(OSError):
             self._job_file.unlink()
+        if not keep_log and not leftovers.holds_work(self._log.parent):
+            leftovers.take_away(self._log.parent, self._made, ended=self._process.pid)
 
     def _kill(self) -> None:
         if os.name == "posix":
@@ -221,12 +227,20 @@ class _Worker:
 
 
 def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | None) -> _Worker | events.Error:
-    folder = Path(wanted.output)
+    try:
+        job.validate(wanted)
+    except job.JobError as error:
+        code = exit_codes.BAD_OUTPUT if job.output_problem(wanted) else exit_codes.USAGE
+        return events.Error(code=code, what=str(error))
+    folder = Path(wanted.output).absolute()
     log = folder / LOG
+    # A folder with a log was made by an earlier run.
+    made = leftovers.missing_folders(folder) or ((folder,) if log.exists() else ())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         errors = open(log, "ab")  # noqa: SIM115  closed by the with below
     except OSError as error:
+        leftovers.remove_empty(made)
         return events.Error(
             code=exit_codes.BAD_OUTPUT,
             what=f"The output folder {folder} cannot be written ({error.strerror or error}).",
@@ -248,12 +262,15 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
             )
         except OSError as error:
             Path(name).unlink()
+            errors.close()
+            if not leftovers.holds_work(folder):
+                leftovers.take_away(folder, made)
             return events.Error(
                 code=exit_codes.MISSING,
                 what=f"The worker's Python {python} cannot be started ({error.strerror or error}).",
                 cure="Set the inference environment up again in Fathom's preferences.",
             )
-    return _Worker(process, Path(name), log)
+    return _Worker(process, Path(name), log, made)
 
 
 def clean_environment(home: str | Path | None = None) -> dict[str, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from . import records
+from . import numbering, records
 from .camera import Camera
 from .hints import setting
 
@@ -20,7 +21,6 @@ SMALLEST_SIZE = 64
 """Pixels of the long side that estimators work at."""
 FIND_CUTS, NO_CUTS = "auto", "none"
 _CUTS = re.compile(r"\d+(?:\s*,\s*\d+)*")
-_NUMBER = re.compile(r"(\d+)(?!.*\d)")
 
 
 class JobError(ValueError):
@@ -75,7 +75,7 @@ class Job:
     ----------
     source : Source
     first_frame, last_frame : int or None
-        Source frames to estimate, both included, in Blender's numbering (see `frame_number`). None: the clip's ends.
+        Source frames to estimate, both included, in Blender's numbering (see `numbering`). None: the clip's ends.
     estimator : str
         Name in the worker's registry.
     parameters : dict
@@ -112,8 +112,15 @@ class Job:
     schema_version: int = SCHEMA_VERSION
 
     def fingerprint(self) -> str:
-        """A hash that is equal exactly for jobs with the same result: everything but the output folder."""
+        """A hash that is equal exactly for jobs with the same result.
+
+        It covers everything but the output folder and what only describes the clip: its size, which is checked, and a
+        sequence's frame rate. So a clip is the same whether a strip, a clip or a path names it.
+        """
         data = records.to_json(self)
+        unused = ("width", "height", "fps") if self.source.kind == "sequence" else ("width", "height")
+        for name in unused:
+            del data["source"][name]
         del data["output"], data["cuts"]
         if (starts := shot_starts(self.cuts)) is not None:  # jobs without cuts keep the fingerprints that they had
             data["cuts"] = list(starts)
@@ -169,29 +176,6 @@ def check_cuts(cuts: str, first: int | None, last: int | None) -> tuple[int, ...
     return starts
 
 
-def frame_number(name: str) -> int:
-    """The frame number in a sequence's file name: its last run of digits, 1 where it has none.
-
-    >>> frame_number("plate_v02.1001.exr")
-    1001
-    """
-    match = _NUMBER.search(Path(name).stem)
-    return int(match.group(1)) if match else 1
-
-
-def sequence_key(name: str) -> tuple[str, str]:
-    """A file name without its frame number: what all files of one sequence share.
-
-    >>> sequence_key("plate_v02.1001.exr")
-    ('plate_v02.', '.exr')
-    """
-    path = Path(name)
-    match = _NUMBER.search(path.stem)
-    if match is None:
-        return name, ""
-    return path.stem[: match.start()], path.stem[match.end() :] + path.suffix
-
-
 def validate(job: Job) -> Job:
     """Check everything about a job that can be checked without opening its files.
 
@@ -221,10 +205,12 @@ def _problems(job: Job) -> Iterator[str]:
         yield "The job names no clip; choose a movie file or an image sequence."
     if not job.output:
         yield "The job names no output folder; choose one."
+    if (problem := output_problem(job)) is not None:
+        yield problem
     if source.kind == "movie" and source.files:
         yield "A movie has no list of files; make the source a sequence or leave the files out."
     if source.kind == "sequence":
-        yield from _sequence_problems(source)
+        yield from _sequence_problems(job)
     if source.rotation not in (None, 0, 90, 180, 270):
         yield f"The rotation must be 0, 90, 180 or 270 degrees, not {source.rotation}."
     for name, value in (("width", source.width), ("height", source.height), ("frame count", source.frame_count)):
@@ -246,18 +232,38 @@ def _problems(job: Job) -> Iterator[str]:
         yield f"The job names no estimator; choose one ({setting('estimator')})."
 
 
-def _sequence_problems(source: Source) -> Iterator[str]:
+def _sequence_problems(job: Job) -> Iterator[str]:
+    source = job.source
     if not source.files:
-        yield f"The image sequence in {source.path} has no files; choose a folder with numbered pictures."
+        yield f"The image sequence in {source.path} has no files; choose a folder with numbered images."
         return
-    numbers = [frame_number(name) for name in source.files]
-    for before, after, name in zip(numbers, numbers[1:], source.files[1:]):
-        if after <= before:
-            yield f"The sequence's files are not in the order of their frame numbers: {name} follows frame {before}."
-            return
-        if after > before + 1:
-            yield f"Frame {before + 1} is missing from the sequence in {source.path}: after {before} comes {name}."
-            return
+    try:
+        numbering.check(source.files, source.path, job.first_frame, job.last_frame)
+    except numbering.NumberingError as error:
+        yield str(error)
+
+
+def output_problem(job: Job) -> str | None:
+    """Why a result cannot lie where the job wants it: it is the folder of the clip itself; None where it can."""
+    if not job.output or not job.source.path or not _is_same(job.output, plate_folder(job.source)):
+        return None
+    return (
+        f"{job.output} is the folder of the clip itself, and the result would lie among its files; choose another "
+        "output folder, such as one in it."
+    )
+
+
+def plate_folder(source: Source) -> str:
+    """The folder that the clip's files lie in."""
+    return source.path if source.kind == "sequence" else str(Path(source.path).absolute().parent)
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two paths are one folder, also by way of links."""
+    try:
+        return os.path.realpath(one) == os.path.realpath(other) or Path(one).samefile(other)
+    except (OSError, ValueError):  # one of them is not there, or no name for a file
+        return False
 
 
 def save(job: Job, path: str | Path) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
 from typing import Any, TypeVar
 
 Record = TypeVar("Record")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class RecordError(ValueError):
@@ -42,8 +44,17 @@ def to_json(record: Any) -> Any:
 
 
 def dumps(record: Any, *, indent: int | None = 2) -> str:
-    """The record as JSON text; NaN and infinity are refused because JSON has neither."""
-    return json.dumps(to_json(record), indent=indent, ensure_ascii=False, allow_nan=False)
+    """The record as JSON text that any UTF-8 file takes; NaN and infinity are refused because JSON has neither.
+
+    Bytes of a file name that are no UTF-8, which Python holds as lone surrogates, become escapes and read back alike.
+    """
+    text = json.dumps(to_json(record), indent=indent, ensure_ascii=False, allow_nan=False)
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def readable(text: str) -> str:
+    """A text for people: bytes of a file name that are no UTF-8, which no interface takes, become question marks."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def from_json(cls: type[Record], data: Any, *, where: str, strict: bool) -> Record:

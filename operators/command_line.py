@@ -124,9 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _estimate(options: argparse.Namespace) -> None:
-    plate = source.from_file(options.clip)
-    if options.frames:
-        plate = estimate_module.only_frames(plate, options.frames)
+    plate = source.from_file(options.clip, options.frames or "")
     settings = Settings(
         estimator=options.estimator,
         parameters=dict(map(_parameter, options.parameter)),

@@ -128,10 +128,8 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
 
     def _find_plate(self, context) -> Plate:
         if self.filepath:
-            plate = source.from_file(bpy.path.abspath(self.filepath))
-        else:
-            plate = _plate(*_in_front(context, strip=self.strip, clip=self.clip))
-        return estimate_module.only_frames(plate, self.frames) if self.frames else plate
+            return source.from_file(bpy.path.abspath(self.filepath), self.frames)
+        return _plate(*_in_front(context, strip=self.strip, clip=self.clip), self.frames)
 
     def _subject(self, context, settings: Settings, root: str) -> Subject | None:
         shown, scene = _in_front(context, strip=self.strip, clip=self.clip)
@@ -200,8 +198,10 @@ class FATHOM_OT_show_frame(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _plate(shown, scene: bpy.types.Scene) -> Plate:
-    return source.from_clip(shown) if isinstance(shown, bpy.types.MovieClip) else source.from_strip(shown, scene)
+def _plate(shown, scene: bpy.types.Scene, frames: str = "") -> Plate:
+    if isinstance(shown, bpy.types.MovieClip):
+        return source.from_clip(shown, frames)
+    return source.from_strip(shown, scene, frames)
 
 
 def _in_front(context, *, strip: str, clip: str):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bpy
 
-from ..inference import depth_sequence
+from ..inference import depth_sequence, numbering
 from ..inference.depth_sequence import DepthSequence, DepthSequenceError, Shot
 from ..inference.job import Source
+from ..inference.records import readable
 from . import tags
 from .wording import worded
 
@@ -49,13 +49,10 @@ class Depth:
 
     @property
     def name(self) -> str:
-        """The clip's name for labels: a movie's file name, or what a sequence's files have in common."""
+        """The clip's own name, for labels; see `numbering.name_of`."""
         source = self.sequence.source
-        path = depth_sequence.pure_path(source.path)
-        if source.kind == "movie":
-            return path.stem
-        stem = Path(source.files[0]).stem if source.files else ""
-        return re.sub(r"[\s._-]*\d+\D*$", "", stem) or path.name
+        source = self.sequence.source
+        return readable(numbering.name_of(depth_sequence.pure_path(source.path).as_posix(), source.files))
 
     def label(self, what: str, shot: Shot | None = None) -> str:
         """A datablock's name, such as 'tokyo-walk Camera'; with the shot's frames where the clip has several."""

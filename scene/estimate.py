@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from ..inference import client
 from ..inference.client import WorkerError
 from ..inference.events import Event
-from ..inference.job import Job, JobError
+from ..inference.job import Job, validate
 from . import depth as depth_module
 from . import output, preferences
 from . import settings as settings_module
@@ -19,8 +18,6 @@ from .output import Place
 from .settings import Settings
 from .source import Plate
 from .wording import worded
-
-_RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 
 
 def prepare(plate: Plate, settings: Settings, *, root: Path, new_version: bool = False) -> tuple[Job, Place]:
@@ -38,37 +35,11 @@ def prepare(plate: Plate, settings: Settings, *, root: Path, new_version: bool =
     Raises
     ------
     JobError
-        One sentence on what is wrong with the settings.
+        One sentence on what is wrong with the settings or the folder.
     """
-    job = settings_module.make_job(plate, settings, output=root)
-    place = output.place(root, plate.name, job, new_version=new_version)
-    return replace(job, output=str(place.folder)), place
-
-
-def only_frames(plate: Plate, frames: str) -> Plate:
-    """A part of a plate.
-
-    Parameters
-    ----------
-    plate : Plate
-    frames : str
-        Source frames, such as ``1001-1040`` or ``1001``.
-
-    Raises
-    ------
-    JobError
-        That is no range, or the plate does not show all of it.
-    """
-    match = _RANGE.fullmatch(frames.strip())
-    if match is None:
-        raise JobError(f"'{frames}' is no range of frames: write it as 1001-1040.")
-    first, last = int(match[1]), int(match[2] or match[1])
-    if first < plate.first_frame or last > plate.last_frame or last < first:
-        raise JobError(
-            f"{plate.name} shows the frames {plate.first_frame}-{plate.last_frame}: choose frames among those, not "
-            f"{frames}."
-        )
-    return replace(plate, first_frame=first, last_frame=last, scene_start=plate.scene_start + first - plate.first_frame)
+    wanted = settings_module.make_job(plate, settings, output=root)
+    place = output.place(root, plate.name, wanted, new_version=new_version)
+    return validate(replace(wanted, output=str(place.folder))), place
 
 
 def load(plate: Plate, folder: Path) -> Depth:

@@ -12,14 +12,14 @@ from typing import Literal
 
 import bpy
 
-from ..inference import depth_sequence, job
+from ..inference import depth_sequence, numbering
 from ..inference.job import Job
+from ..inference.leftovers import LOG
 from . import depth
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-_LOG = "fathom.log"
 _LONGEST = 100
 """Bytes, not letters: that is what file systems count, and a Chinese character is three."""
 
@@ -145,8 +145,8 @@ def _input_changed(wanted: Job, folder: Path) -> bool:
     if source.kind == "sequence":
         files = [
             Path(source.path) / name
-            for name in source.files
-            if (first is None or job.frame_number(name) >= first) and (last is None or job.frame_number(name) <= last)
+            for number, name in numbering.by_frame(source.files).items()
+            if (first is None or number >= first) and (last is None or number <= last)
         ]
     given = (Path(value) / depth_sequence.SIDECAR for value in wanted.parameters.values() if _is_path(value))
     files += [path for path in given if path.is_file()]
@@ -164,4 +164,4 @@ def _is_free(folder: Path) -> bool:
         return False
     scratch = folder / depth_sequence.SCRATCH
     kept = [path for path in scratch.iterdir() if not path.name.startswith("lock")] if scratch.is_dir() else []
-    return not kept and {path.name for path in folder.iterdir()} <= {_LOG, depth_sequence.SCRATCH}
+    return not kept and {path.name for path in folder.iterdir()} <= {LOG, depth_sequence.SCRATCH}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import bpy
 
+from ..inference import exr_windows, numbering
 from ..inference.depth_sequence import is_foreign
-from ..inference.job import Source, frame_number
+from ..inference.job import Source
 from . import source as sources
 from . import tags
 from .depth import Depth, DepthError, absolute, portable_path, set_where_new, show_frames
@@ -60,17 +61,34 @@ def require_plate(depth: Depth) -> Path:
         if not path.is_file():
             raise PlateError(f"The plate {path} is missing; put the movie there, or show with Find Plate where it is.")
         return path
-    wanted = [name for name in source.files if sequence.first_frame <= frame_number(name) <= sequence.last_frame]
+    frames = numbering.by_frame(source.files).items()
+    wanted = {number: name for number, name in frames if sequence.first_frame <= number <= sequence.last_frame}
     present = {entry.name for entry in os.scandir(path)} if path.is_dir() else set()
-    for name in wanted:
+    for number, name in wanted.items():
         if name not in present:
             raise PlateError(
-                f"Frame {frame_number(name)} of the plate is missing ({path / name}); put the sequence there, or show "
+                f"Frame {number} of the plate is missing ({path / name}); put the sequence there, or show "
                 "with Find Plate where it is."
             )
     if not wanted:
         raise PlateError(f"{path} holds no frames {sequence.first_frame}-{sequence.last_frame} of the plate.")
-    return path / wanted[0]
+    names = list(wanted.values())
+    _require_shown_by_blender(names, path)
+    return path / names[0]
+
+
+def _require_shown_by_blender(names: list[str], folder: Path) -> None:
+    """Refuse a sequence that Blender shows otherwise than it is; depth of it is right all the same."""
+    if not numbering.blender_counts(names):
+        raise PlateError(
+            f"Blender cannot play the plate {names[0]} to {names[-1]}: it counts up the last number of a file name; "
+            "rename the files so that the frame number comes last."
+        )
+    if exr_windows.shared_display(folder / name for name in names) is not None:
+        raise PlateError(
+            f"Blender cannot show the plate {names[0]} to {names[-1]} in place, for the data windows of its files "
+            "differ; write the files without auto-crop."
+        )
 
 
 def with_plate(depth: Depth, path: str | Path) -> Depth:
@@ -123,7 +141,7 @@ def known_plate(depth: Depth, path: Path, colorspace: str | None) -> Depth:
     """
     source = replace(depth.sequence.source, kind="movie", path=str(path), files=(), colorspace=colorspace)
     if path.suffix.lower() in bpy.path.extensions_image:
-        files = sorted(same_sequence(path), key=frame_number) if path.parent.is_dir() else []
+        files = same_sequence(path) if path.parent.is_dir() else []
         source = replace(source, kind="sequence", path=str(path.parent), files=tuple(files) or (path.name,))
     return replace(depth, plate=source)
 
@@ -180,7 +198,7 @@ def _load(path: Path, depth: Depth) -> bpy.types.Image:
 
 def _set_up(image: bpy.types.Image, path: Path, depth: Depth) -> None:
     source = depth.source
-    if source.kind == "sequence" and not _is_numbered(path):
+    if source.kind == "sequence" and not _is_numbered(path, depth):
         kind = "FILE"
     else:
         kind = source.kind.upper()
@@ -212,8 +230,10 @@ def _suffix(source: Source) -> str:
     return Path(source.files[0] if source.files else source.path).suffix.lower()
 
 
-def _is_numbered(path: Path) -> bool:
-    return re.search(r"\d", path.stem) is not None
+def _is_numbered(path: Path, depth: Depth) -> bool:
+    """Whether Blender takes a file for the first of the depth's frames: a still alone may bear another number."""
+    digits = re.search(r"[0-9]", path.stem) is not None
+    return digits and numbering.frame_number(path.name) == depth.sequence.first_frame
 
 
 def _shows(image: bpy.types.Image, path: Path) -> bool:

@@ -9,9 +9,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..inference import job
 from ..inference.camera import Camera
-from ..inference.job import Job, JobError
+from ..inference.job import FIND_CUTS, Job, JobError
 from .source import Plate
 
 
@@ -37,7 +36,7 @@ class Settings:
 
     estimator: str = "parallax"
     parameters: dict[str, Any] = field(default_factory=dict)
-    cuts: str = job.FIND_CUTS
+    cuts: str = FIND_CUTS
     size: int | None = None
     full_size: bool = False
     seed: int = 0
@@ -81,7 +80,7 @@ def _as_typed(value: float) -> float:
 
 
 def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
-    """The job that estimates a plate.
+    """The job that estimates a plate; to be validated when its output folder is certain.
 
     Parameters
     ----------
@@ -95,20 +94,18 @@ def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
     JobError
         One sentence on what is wrong.
     """
-    return job.validate(
-        Job(
-            source=plate.source,
-            first_frame=plate.first_frame,
-            last_frame=plate.last_frame,
-            estimator=settings.estimator,
-            parameters={name: _resolved(value) for name, value in settings.parameters.items()},
-            output=str(output),
-            cuts=settings.cuts,
-            size=settings.size,
-            full_size=settings.full_size,
-            seed=settings.seed,
-            camera=_lens(plate, settings),
-        )
+    return Job(
+        source=plate.source,
+        first_frame=plate.first_frame,
+        last_frame=plate.last_frame,
+        estimator=settings.estimator,
+        parameters={name: _resolved(value) for name, value in settings.parameters.items()},
+        output=str(output),
+        cuts=settings.cuts,
+        size=settings.size,
+        full_size=settings.full_size,
+        seed=settings.seed,
+        camera=_lens(plate, settings),
     )
 
 

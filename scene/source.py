@@ -6,16 +6,22 @@ into the `Source` for the worker to keep to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import bpy
 
-from ..inference.job import Source, frame_number, sequence_key
+from ..inference import numbering
+from ..inference.job import JobError, Source
+from ..inference.numbering import NumberingError
+from ..inference.records import readable
 from . import versions
-from .source_files import SourceError, absolute, ocio_config, of_clip, of_movie, of_pictures
+from .source_files import SourceError, absolute, ocio_config, of_clip, of_frames, of_movie, of_pictures
 from .versions import StripTimes
+
+_RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +33,6 @@ class Plate:
     source : Source
     first_frame, last_frame : int
         Source frames that are shown, both included.
-    name : str
-        For labels and folders: the strip's, the clip's or the file's.
     scene_start : int
         Scene frame at which `first_frame` is shown.
     """
@@ -36,8 +40,12 @@ class Plate:
     source: Source
     first_frame: int
     last_frame: int
-    name: str
     scene_start: int
+
+    @property
+    def name(self) -> str:
+        """The clip's own name, for labels and folders, whatever a strip or a clip of Blender's is called."""
+        return readable(numbering.name_of(self.source.path, self.source.files))
 
     @property
     def frame_offset(self) -> int:
@@ -45,7 +53,7 @@ class Plate:
         return self.scene_start - self.first_frame
 
 
-def from_strip(strip: Any, scene: bpy.types.Scene) -> Plate:
+def from_strip(strip: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
     """The frames that a strip shows.
 
     Parameters
@@ -54,12 +62,16 @@ def from_strip(strip: Any, scene: bpy.types.Scene) -> Plate:
         Its trims count; its transform, crop, colour and modifiers do not, since depth belongs to the plate.
     scene : Scene
         The scene whose sequencer holds it.
+    frames : str
+        Source frames among those, such as ``1001-1040`` or ``1001``; empty: all of them.
 
     Raises
     ------
     SourceError
         The strip is of another type; it is reversed, retimed, strobed, speed-changed, deinterlaced, undistorted or
         stabilised; a file is missing or cannot be read; its pictures are not numbered one after the other.
+    JobError
+        The frames are no range, or not all shown.
     """
     if strip.type not in {"MOVIE", "IMAGE", "MOVIECLIP"}:
         raise SourceError(
@@ -67,30 +79,36 @@ def from_strip(strip: Any, scene: bpy.types.Scene) -> Plate:
             "select a movie, image sequence or clip strip."
         )
     _refuse_changes(strip, scene)
+    if strip.type == "IMAGE":
+        return _of_image_strip(strip, scene, frames)
     offset = 0
     if strip.type == "MOVIE":
         source = of_movie(absolute(strip.filepath, scene), strip.colorspace_settings.name)
         first, count = 1, source.frame_count or 1
-    elif strip.type == "IMAGE":
-        source = _images(strip, scene)
-        first, count = frame_number(source.files[0]), len(source.files)
     else:
         clip = versions.clip_of(strip) or _clip_by_name(strip)
         source, first, count = of_clip(clip)
         offset = clip.frame_offset
+    rate = source.fps or _scene_rate(scene)
+    begin, end, start = _shown(strip, first=first, count=count, offset=offset, rate=rate)
+    plate = only_frames(Plate(source=source, first_frame=begin, last_frame=end, scene_start=start), frames)
+    return _complete(plate)
+
+
+def _shown(strip: Any, *, first: int, count: int, offset: int = 0, rate: float) -> tuple[int, int, int]:
+    """As `shown_frames`, or `SourceError`."""
     times = versions.times_of(strip)
     if round(times.content_end - times.content_start) != count - times.trim_start - times.trim_end:
         raise SourceError(
             f"Strip {strip.name} plays at another speed than its clip; set the scene's frame rate to the clip's "
-            f"({source.fps or _scene_rate(scene):g} fps)."
+            f"({rate:g} fps)."
         )
     shown = shown_frames(times, first=first, count=count, offset=offset)
     if shown is None:
         raise SourceError(
             f"Strip {strip.name} shows no frame of its clip; lengthen the strip or correct the clip's Frame Offset."
         )
-    _require_files(source, shown[0], shown[1], strip.name)
-    return Plate(source=source, first_frame=shown[0], last_frame=shown[1], name=strip.name, scene_start=shown[2])
+    return shown
 
 
 def shown_frames(times: StripTimes, *, first: int, count: int, offset: int = 0) -> tuple[int, int, int] | None:
@@ -144,27 +162,45 @@ def _refuse_changes(strip: Any, scene: bpy.types.Scene) -> None:
             )
 
 
-def _images(strip: Any, scene: bpy.types.Scene) -> Source:
+def _of_image_strip(strip: Any, scene: bpy.types.Scene, frames: str) -> Plate:
+    """The frames of an image strip, whose files are whichever the artist chose."""
     names = tuple(element.filename for element in strip.elements)
-    numbers = [frame_number(name) for name in names]
-    for before, after, name in zip(numbers, numbers[1:], names[1:]):
-        if after != before + 1:
+    try:
+        numbers = numbering.frame_numbers(names)
+    except NumberingError as error:
+        raise SourceError(f"Strip {strip.name} cannot be numbered. {error}") from error
+    begin, end, start = _shown(strip, first=0, count=len(names), rate=_scene_rate(scene))
+    if frames:
+        first, last = frame_range(frames)
+        at = next((i for i in range(begin, end + 1) if numbers[i] == first), None)
+        if at is None or last < first or at + last - first > end:
+            raise _not_shown(strip.name, min(numbers[begin : end + 1]), max(numbers[begin : end + 1]), frames)
+        begin, end, start = at, at + last - first, start + at - begin
+    for index in range(begin, end):
+        if numbers[index + 1] != numbers[index] + 1:
             raise SourceError(
-                f"The pictures of strip {strip.name} are not numbered one after the other: {name} follows frame "
-                f"{before}; rename them or use one strip for each stretch."
+                f"The pictures of strip {strip.name} are not numbered one after the other: {names[index + 1]} follows "
+                f"frame {numbers[index]}; rename them or use one strip for each stretch."
             )
-    first = strip.elements[0]
-    return Source(
+    # Of the files that are not asked for, those that a sequence can have: it is the same for every trim.
+    left, right = begin, end
+    while left > 0 and numbers[left - 1] < numbers[left]:
+        left -= 1
+    while right + 1 < len(names) and numbers[right + 1] > numbers[right]:
+        right += 1
+    size = (strip.elements[0].orig_width, strip.elements[0].orig_height) if left == 0 else (0, 0)
+    source = Source(
         kind="sequence",
         path=absolute(strip.directory, scene),
-        files=names,
-        width=first.orig_width or None,
-        height=first.orig_height or None,
+        files=names[left : right + 1],
+        width=size[0] or None,  # only the first element's is known
+        height=size[1] or None,
         rotation=0,
         fps=_scene_rate(scene),
         colorspace=strip.colorspace_settings.name,
         ocio_config=ocio_config(),
     )
+    return _complete(Plate(source=source, first_frame=numbers[begin], last_frame=numbers[end], scene_start=start))
 
 
 def _clip_by_name(strip: Any) -> bpy.types.MovieClip:
@@ -179,52 +215,106 @@ def _clip_by_name(strip: Any) -> bpy.types.MovieClip:
     return found[0]
 
 
-def from_clip(clip: bpy.types.MovieClip) -> Plate:
-    """All frames of a clip of the Movie Clip Editor, with its Start Frame and Frame Offset.
+def from_clip(clip: bpy.types.MovieClip, frames: str = "") -> Plate:
+    """All frames of a clip of the Movie Clip Editor, with its Start Frame and Frame Offset, or some of them.
 
     Raises
     ------
     SourceError
         A file is missing or cannot be read.
+    JobError
+        The frames are no range, or not all in the clip.
     """
     source, first, count = of_clip(clip)
     begin, end = max(first, first + clip.frame_offset), first + count - 1
     if begin > end:
         raise SourceError(f"Clip {clip.name} shows no frame; correct its Frame Offset.")
+    if source.kind == "sequence":  # Blender ends the clip at a gap without a word
+        end = max(end, *numbering.frame_numbers(source.files))
     # At its Start Frame the clip shows frame `first + frame_offset`.
     start = clip.frame_start + begin - first - clip.frame_offset
-    return Plate(source=source, first_frame=begin, last_frame=end, name=clip.name, scene_start=start)
+    plate = only_frames(Plate(source=source, first_frame=begin, last_frame=end, scene_start=start), frames)
+    try:
+        if source.kind == "sequence":
+            numbering.check(source.files, source.path, plate.first_frame, plate.last_frame)
+    except NumberingError as error:
+        raise SourceError(f"{error.what}; restore it and reload the clip, or move the later frames away.") from error
+    return _complete(plate)
 
 
-def from_file(path: str | Path) -> Plate:
+def from_file(path: str | Path, frames: str = "") -> Plate:
     """All frames of a movie file, of a folder of numbered pictures, or of the sequence that a picture is one of.
+
+    Parameters
+    ----------
+    path : path
+    frames : str
+        Source frames among those, such as ``1001-1040`` or ``1001``; empty: all of them.
 
     Raises
     ------
     SourceError
-        Nothing is there, or it cannot be read, or frames of the sequence are missing.
+        Nothing is there, or it cannot be read, or frames of the sequence that are asked for are missing.
+    JobError
+        The frames are no range, or not all in the clip.
     """
     path = Path(absolute(str(path), None))
     if not path.exists():
         raise SourceError(f"There is nothing at {path}; choose a movie, a folder of frames or one frame.")
     if path.is_dir() or path.suffix.lower() in bpy.path.extensions_image:
         source = of_pictures(path)
-        first, last = frame_number(source.files[0]), frame_number(source.files[-1])
-        name = path.name if path.is_dir() else (sequence_key(path.name)[0].rstrip("._- ") or path.parent.name)
+        numbers = numbering.frame_numbers(source.files)
+        first, last = numbers[0], numbers[-1]
     else:
         source = of_movie(str(path), None)
-        first, last, name = 1, source.frame_count or 1, path.stem
-    return Plate(source=source, first_frame=first, last_frame=last, name=name, scene_start=first)
+        first, last = 1, source.frame_count or 1
+    return _complete(only_frames(Plate(source=source, first_frame=first, last_frame=last, scene_start=first), frames))
 
 
-def _require_files(source: Source, first: int, last: int, name: str) -> None:
-    for file in source.files:
-        number = frame_number(file)
-        if first <= number <= last and not (Path(source.path) / file).is_file():
+def only_frames(plate: Plate, frames: str) -> Plate:
+    """A part of a plate.
+
+    Parameters
+    ----------
+    plate : Plate
+    frames : str
+        Source frames, such as ``1001-1040`` or ``1001``; empty: all of them.
+
+    Raises
+    ------
+    JobError
+        That is no range, or the plate does not show all of it.
+    """
+    if not frames:
+        return plate
+    first, last = frame_range(frames)
+    if first < plate.first_frame or last > plate.last_frame or last < first:
+        raise _not_shown(plate.name, plate.first_frame, plate.last_frame, frames)
+    return replace(plate, first_frame=first, last_frame=last, scene_start=plate.scene_start + first - plate.first_frame)
+
+
+def frame_range(frames: str) -> tuple[int, int]:
+    """First and last frame of a text such as ``1001-1040`` or ``1001``; `JobError` for another text."""
+    match = _RANGE.fullmatch(frames.strip())
+    if match is None:
+        raise JobError(f"'{frames}' is no range of frames: write it as 1001-1040.")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _not_shown(name: str, first: int, last: int, frames: str) -> JobError:
+    return JobError(f"{name} shows the frames {first}-{last}: choose frames among those, not {frames}.")
+
+
+def _complete(plate: Plate) -> Plate:
+    """The plate with the size of its frames, after checking that the files of all of them are there."""
+    source = of_frames(plate.source, plate.first_frame, plate.last_frame)
+    for number, file in numbering.by_frame(source.files).items() if source.kind == "sequence" else ():
+        if plate.first_frame <= number <= plate.last_frame and not (Path(source.path) / file).is_file():
             raise SourceError(
-                f"Frame {number} of {name} is missing: there is no file {Path(source.path) / file}; "
+                f"Frame {number} of {plate.name} is missing: there is no file {Path(source.path) / file}; "
                 "restore it or trim the strip."
             )
+    return replace(plate, source=source)
 
 
 def _scene_rate(scene: bpy.types.Scene) -> float:

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import bpy
 
-from ..inference.job import Source, frame_number, sequence_key
+from ..inference import exr_windows, numbering
+from ..inference.job import Source
+from ..inference.numbering import NumberingError, frame_number
 from . import versions
 
 
@@ -22,10 +23,12 @@ class SourceError(ValueError):
 def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
     """A clip's source, the number of its first frame and how many frames Blender counts.
 
+    Blender ends an image sequence at its first gap; the source has the files behind it as well.
+
     Raises
     ------
     SourceError
-        Its file is missing, Blender cannot read it, or a frame is missing amid the sequence.
+        Its file is missing, Blender cannot read it, or Blender does not find the other frames of the sequence.
     """
     path = Path(absolute(clip.filepath, clip))
     if not path.is_file():
@@ -35,13 +38,13 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
         )
     width, height = clip.size
     count = clip.frame_duration
-    if width < 1 or height < 1 or count < 1:
-        raise SourceError(f"Blender cannot read {path}; copy or render it again, or convert it to an image sequence.")
+    if count < 1 or (clip.source == "MOVIE" and (width < 1 or height < 1)):
+        raise _unreadable(path)
     shared = Source(
         kind="movie",
         path=str(path),
-        width=width,
-        height=height,
+        width=width or None,
+        height=height or None,
         fps=clip.fps or None,
         colorspace=clip.colorspace_settings.name,
         ocio_config=ocio_config(),
@@ -49,18 +52,19 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
     if clip.source == "MOVIE":
         rotation = None if versions.APPLIES_ROTATION else 0
         return replace(shared, rotation=rotation, frame_count=count), 1, count
-    first = frame_number(path.name)
-    source = replace(
-        shared, kind="sequence", path=str(path.parent), files=tuple(_counted(path, first, count)), rotation=0
-    )
-    gap = first + count
-    later = [n for n in map(frame_number, same_sequence(path)) if n > gap]
-    if count > 1 and later:  # Blender ends the clip at the gap without a word
+    try:
+        names = numbering.around(path.name, _images(path.parent))
+    except NumberingError as error:
+        raise SourceError(str(error)) from error
+    if not numbering.blender_counts(names):
         raise SourceError(
-            f"Frame {gap} is missing from the sequence {path.parent}, which goes on with frame {min(later)}; "
-            "restore it and reload the clip, or move the later frames away."
+            f"Clip {clip.name} does not show its sequence, {names[0]} to {names[-1]}, since Blender counts up the last "
+            "number of a file name; add the files as an image strip in the Sequencer, or rename them so that the frame "
+            "number comes last."
         )
-    return source, first, count
+    first = frame_number(path.name)
+    files = tuple(name for number, name in numbering.by_frame(names).items() if number >= first)
+    return replace(shared, kind="sequence", path=str(path.parent), files=files, rotation=0), first, count
 
 
 def of_movie(path: str, colorspace: str | None) -> Source:
@@ -81,38 +85,79 @@ def of_movie(path: str, colorspace: str | None) -> Source:
 
 
 def of_pictures(path: Path) -> Source:
-    """The sequence in a folder, or that a file belongs to.
+    """The sequence in a folder, or that a file belongs to; its frames need not be complete, see `of_frames`.
 
     Raises
     ------
     SourceError
-        There are no pictures, more than one sequence, a frame is missing or there twice.
+        There are no pictures, more than one sequence, or their names do not say which number is the frame.
     """
     folder = path if path.is_dir() else path.parent
-    names = _pictures(folder) if path.is_dir() else same_sequence(path)
-    if not names:
-        raise SourceError(f"{folder} has no pictures in it; choose a folder of numbered frames, or a movie file.")
-    kinds = sorted({sequence_key(name) for name in names})
-    if len(kinds) > 1:
-        raise SourceError(f"{folder} holds more than one sequence; choose one frame of the sequence that you mean.")
-    names.sort(key=frame_number)
-    for before, name in pairwise(names):
-        number = frame_number(before) + 1
-        if frame_number(name) != number:
-            what = f"Frame {number} is missing" if frame_number(name) > number else f"Frame {number - 1} is there twice"
-            raise SourceError(f"{what} in the sequence in {folder}; correct it and choose the sequence again.")
-    with _temporary_clip(str(folder / names[0])) as clip:
+    names = _images(folder)
+    try:
+        files = numbering.of_folder(names, folder) if path.is_dir() else numbering.around(path.name, names)
+    except NumberingError as error:
+        raise SourceError(str(error)) from error
+    with _temporary_clip(str(folder / files[0])) as clip:
         width, height = clip.size
         colorspace = clip.colorspace_settings.name
     return Source(
         kind="sequence",
         path=str(folder),
-        files=tuple(names),
+        files=tuple(files),
         width=width or None,
         height=height or None,
         rotation=0,
         colorspace=colorspace,
         ocio_config=ocio_config(),
+    )
+
+
+def of_frames(source: Source, first: int, last: int) -> Source:
+    """A source with the size of the frames that are asked for.
+
+    Parameters
+    ----------
+    source : Source
+        With the size of its first frame.
+    first, last : int
+        Source frames, both included. Nothing is asked of the others: they may be missing, or of another size.
+
+    Returns
+    -------
+    Source
+        Where the data windows of EXR files differ, the size is that of their display window, in which they are placed.
+
+    Raises
+    ------
+    SourceError
+        A frame is missing or there twice, or Blender cannot read the first.
+    """
+    if source.kind == "movie":
+        return source
+    try:
+        numbering.check(source.files, source.path, first, last)
+    except NumberingError as error:
+        raise SourceError(str(error)) from error
+    wanted = [
+        Path(source.path) / name for number, name in numbering.by_frame(source.files).items() if first <= number <= last
+    ]
+    display = exr_windows.shared_display(wanted)
+    if display is not None:
+        width, height = exr_windows.size(display)
+        return replace(source, width=width, height=height)
+    if wanted and wanted[0].is_file() and (wanted[0].name != source.files[0] or source.width is None):
+        with _temporary_clip(str(wanted[0])) as clip:
+            width, height = clip.size
+        if width < 1 or height < 1:
+            raise _unreadable(wanted[0])
+        return replace(source, width=width, height=height)
+    return source
+
+
+def _unreadable(path: Path) -> SourceError:
+    return SourceError(
+        f"Blender cannot read {path}; copy or render it again, or convert it to an image sequence of another format."
     )
 
 
@@ -135,16 +180,6 @@ def absolute(path: str, owner: bpy.types.ID | None) -> str:
     return os.path.normpath(bpy.path.abspath(path, library=library))
 
 
-def _counted(path: Path, first: int, count: int) -> Iterator[str]:
-    head, tail = sequence_key(path.name)
-    digits = len(path.name) - len(head) - len(tail)
-    if count == 1 or digits < 1:
-        yield path.name
-        return
-    for number in range(first, first + count):
-        yield f"{head}{number:0{digits}d}{tail}"
-
-
 @contextmanager
 def _temporary_clip(path: str) -> Iterator[bpy.types.MovieClip]:
     """Blender's view of a file, without leaving a clip behind."""
@@ -158,7 +193,7 @@ def _temporary_clip(path: str) -> Iterator[bpy.types.MovieClip]:
         bpy.data.movieclips.remove(clip)
 
 
-def _pictures(folder: Path) -> list[str]:
+def _images(folder: Path) -> list[str]:
     try:
         files = [entry.name for entry in folder.iterdir() if entry.is_file()]
     except OSError as error:
@@ -167,12 +202,14 @@ def _pictures(folder: Path) -> list[str]:
 
 
 def same_sequence(file: Path) -> list[str]:
-    """Names of the files beside a file that are frames of its sequence, itself among them, in no order.
+    """Names of the files beside a file that are frames of its sequence, itself among them, in the order of its frames.
 
     Raises
     ------
     SourceError
-        The folder cannot be read.
+        The folder cannot be read, or the names do not say which number is the frame.
     """
-    key = sequence_key(file.name)
-    return [name for name in _pictures(file.parent) if sequence_key(name) == key]
+    try:
+        return numbering.around(file.name, _images(file.parent))
+    except NumberingError as error:
+        raise SourceError(str(error)) from error

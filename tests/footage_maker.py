@@ -107,9 +107,14 @@ def movie(
 
 
 def stills(
-    folder: Path, numbers: Iterable[int], *, suffix: str = "png", pictures: Sequence[np.ndarray] | None = None
+    folder: Path,
+    numbers: Iterable[int],
+    *,
+    suffix: str = "png",
+    pictures: Sequence[np.ndarray] | None = None,
+    pattern: str = "plate.{:04d}",
 ) -> list[Path]:
-    """Write pictures ``plate.####.suffix``, by default those that carry 0, 1, 2, …
+    """Write pictures, by default ``plate.####.suffix`` that carry 0, 1, 2, …
 
     An ``exr`` takes float pictures as they are and has `numbered` pictures made linear.
     """
@@ -117,7 +122,7 @@ def stills(
     files = []
     for index, number in enumerate(numbers):
         picture = numbered(index) if pictures is None else pictures[index]
-        file = folder / f"plate.{number:04d}.{suffix}"
+        file = folder / f"{pattern.format(number)}.{suffix}"
         if suffix == "exr":
             linear = (picture / 255.0) ** 2.2 if picture.dtype == np.uint8 else picture
             with OpenEXR.File({}, {"RGB": np.ascontiguousarray(linear, np.float32)}) as exr:
@@ -128,8 +133,32 @@ def stills(
     return files
 
 
+def cropped_exrs(folder: Path, numbers: Iterable[int], crops: Sequence[tuple[int, int, int, int]]) -> list[Path]:
+    """Write EXR files ``plate.####.exr`` that carry 0, 1, 2, … and have data only in their crops.
+
+    A crop is the first column and row and the last column and row; what it has beyond the picture is white.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for index, (number, (left, top, right, bottom)) in enumerate(zip(numbers, crops)):
+        picture = (numbered(index) / 255.0) ** 2.2
+        around = max(0, -left, -top, right - SIZE[0] + 1, bottom - SIZE[1] + 1)
+        padded = np.pad(picture, ((around, around), (around, around), (0, 0)), constant_values=1.0)
+        part = padded[top + around : bottom + around + 1, left + around : right + around + 1]
+        header = {
+            "dataWindow": (np.array([left, top], np.int32), np.array([right, bottom], np.int32)),
+            "displayWindow": (np.zeros(2, np.int32), np.array([SIZE[0] - 1, SIZE[1] - 1], np.int32)),
+        }
+        file = folder / f"plate.{number:04d}.exr"
+        with OpenEXR.File(header, {"RGB": np.ascontiguousarray(part, np.float32)}) as exr:
+            exr.write(str(file))
+        files.append(file)
+    return files
+
+
 def _write_still(file: Path, picture: np.ndarray) -> None:
-    codec, pixel_format = {"png": ("png", "rgb24"), "jpg": ("mjpeg", "yuvj444p")}[file.suffix[1:]]
+    codec = {"png": "png", "jpg": "mjpeg", "dpx": "dpx"}[file.suffix[1:]]
+    pixel_format = "yuvj444p" if codec == "mjpeg" else "rgb24"
     with av.open(str(file), "w", format="image2", options={"update": "1"}) as container:
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width = picture.shape[:2]

@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # What both processes share: the modules of inference/ that Blender's side may import.
 CONTRACT = {
     "job",
+    "numbering",
+    "exr_windows",
+    "leftovers",
     "events",
     "depth_sequence",
     "client",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..estimators.base import EstimatorInfo
     from ..run.stop import Stop
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
 _LENGTH = re.compile(r"([0-9]*\.?[0-9]+)\s*(px|mm)?")
 
 
@@ -86,14 +86,14 @@ def _job(options: argparse.Namespace) -> Job:
     from ..media.source import describe
 
     estimator = options.estimator or "parallax"
-    source = describe(options.clip)
+    first, last = _range(options.frames)
+    source = describe(options.clip, first, last)
     source = replace(
         source,
         path=str(Path(source.path).absolute()),
         colorspace=options.colorspace or source.colorspace,
         ocio_config=_absolute(options.ocio_config) or source.ocio_config,
     )
-    first, last = _range(options.frames)
     return Job(
         source=source,
         output=str(Path(options.output).absolute()),
@@ -105,7 +105,7 @@ def _job(options: argparse.Namespace) -> Job:
         full_size=options.full_size,
         seed=options.seed or 0,
         mattes=_absolute(options.mattes),
-        camera=_camera(options, source),
+        camera=_camera(options, source, first, last),
         cuts=FIND_CUTS if options.cuts is None else options.cuts,
     )
 
@@ -167,7 +167,7 @@ def _range(text: str | None) -> tuple[int | None, int | None]:
     return first, int(match.group(2)) if match.group(2) else first
 
 
-def _camera(options: argparse.Namespace, source: Source) -> Camera | None:
+def _camera(options: argparse.Namespace, source: Source, first: int | None, last: int | None) -> Camera | None:
     """A camera of which only the focal length is known."""
     if options.focal_length is None:
         if options.sensor_width is not None:
@@ -180,7 +180,7 @@ def _camera(options: argparse.Namespace, source: Source) -> Camera | None:
         )
     from ..media.clip import open_clip
 
-    with open_clip(source) as clip:
+    with open_clip(source, first, last) as clip:
         width, height = clip.width, clip.height
     focal = float(match.group(1))
     if match.group(2) == "mm":

@@ -182,7 +182,7 @@ def _size(sequence: DepthSequence) -> tuple[int, int]:
     from ..media.errors import ClipError
 
     try:
-        with open_clip(sequence.source) as clip:
+        with open_clip(sequence.source, sequence.first_frame, sequence.last_frame) as clip:
             return clip.width, clip.height
     except ClipError:
         return sequence.source.width or sequence.width, sequence.source.height or sequence.height

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         One of `inference.exit_codes`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names that are no UTF-8 are printed as they are
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # huggingface_hub asks when it is imported, by whomever
     try:
         options = build().parse_args(given)

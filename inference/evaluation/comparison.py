@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from .. import depth_sequence
 from ..depth_sequence import DepthSequence, disparity_name
-from ..job import frame_number
 from ..media.exr import read_map
+from ..numbering import frame_numbers
 from . import prepare, protocols
 from .alignment import NothingMeasuredError
 from .metrics import Disparity, FrameScores, MetricsError, Scores, frame_scores, scores_of, summary
@@ -204,12 +204,13 @@ def origin_of(sequence: DepthSequence, truth: Truth, *, prepared: bool = False) 
     source = sequence.source
     if source.kind != "sequence":
         return 1
-    first = frame_number(source.files[0])
+    frames = dict(zip(source.files, frame_numbers(source.files)))
+    first = frames[source.files[0]]
     if prepared:
         return first
     numbers = {path.name: number for path, number in zip(truth.rgb_files, truth.frame_numbers, strict=False)}
     named = next((name for name in source.files if name in numbers), None)
-    return first if named is None else frame_number(named) - numbers[named]
+    return first if named is None else frames[named] - numbers[named]
 
 
 def _ranges(shots: list[range]) -> str:

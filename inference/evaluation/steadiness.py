@@ -129,7 +129,7 @@ def _steadiness_of_shot(folder: Path, sequence: DepthSequence, shot: Shot, matte
         file = folder / disparity_name(frame)
         return read_map(file) if file.exists() else None
 
-    with open_clip(sequence.source) as clip:
+    with open_clip(sequence.source, sequence.first_frame, sequence.last_frame) as clip:
         return steadiness(
             clip.read(first, last, size=size),
             disparity,

@@ -17,9 +17,10 @@ from ..depth_sequence import DepthSequence, DepthSequenceError
 from ..estimators import registry
 from ..faults import Failure, unwritable
 from ..hints import as_options
-from ..job import Job, frame_number
+from ..job import Job
 from ..media.errors import ClipError
 from ..media.source import describe
+from ..numbering import frame_numbers
 from ..run.folders import make_folder
 from ..run.parameters import resolve
 from . import layouts, prepare, protocols, steady_measures
@@ -214,7 +215,7 @@ def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tu
         estimator=contender.estimator,
         parameters=contender.parameters,
         size=contender.size or clip.set.size,
-        camera=known_camera(applied, contender.camera, first_frame=frame_number(source.files[0])),
+        camera=known_camera(applied, contender.camera, first_frame=frame_numbers(source.files)[0]),
         seed=number,
     )
     try:

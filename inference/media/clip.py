@@ -32,8 +32,9 @@ class Clip:
         Name of the colour space that the plate's values are in.
     """
 
-    def __init__(self, source: Source) -> None:
-        self._frames: Movie | Sequence = Movie(source) if source.kind == "movie" else Sequence(source)
+    def __init__(self, source: Source, first: int | None = None, last: int | None = None) -> None:
+        movie = source.kind == "movie"
+        self._frames: Movie | Sequence = Movie(source) if movie else Sequence(source, first, last)
         self.source = source
         self.first_frame, self.last_frame = self._frames.first_frame, self._frames.last_frame
         self.width, self.height = self._frames.width, self._frames.height
@@ -118,16 +119,22 @@ class Clip:
         """Nothing is held open between reads; here so that a clip may be used like a file."""
 
 
-def open_clip(source: Source) -> Clip:
+def open_clip(source: Source, first: int | None = None, last: int | None = None) -> Clip:
     """Open a source for reading.
+
+    Parameters
+    ----------
+    source : Source
+    first, last : int or None
+        The frames that will be read, both included: what else is in a sequence does not count. None: the clip's ends.
 
     Raises
     ------
     ClipError
-        One sentence: the file is missing, empty or no movie, a frame of the sequence is missing, the size is not
+        One sentence: the file is missing, empty or no movie, no frame of the sequence is there, the size is not
         what Blender shows, or the colour space is unknown.
     """
-    return Clip(source)
+    return Clip(source, first, last)
 
 
 def _scaled(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

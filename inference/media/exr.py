@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def write_map(path: str | Path, array: ArrayLike, metadata: Mapping[str, str | i
         pass
     try:
         with OpenEXR.File(header, {CHANNEL: values}) as file:
-            file.write(str(path))
+            file.write(_library_name(path))
     except RuntimeError as error:
         raise OSError(errno.EIO, f"cannot be written ({error})", str(path)) from error
     _check_written(path, values)
@@ -86,18 +87,24 @@ def read_channels(path: str | Path) -> dict[str, NDArray[np.floating]]:
     -------
     dict of [H, W] arrays
         By the channel's full name as in the file (``ViewLayer.Combined.R``), in the order of the file's parts.
-        Of parts that share a channel name the first counts. Values are as stored (half, float or uint).
+        Of parts that share a channel name the first counts. Values are as stored (half, float or uint), those of the
+        data window alone.
 
     Raises
     ------
     ClipError
         The file is missing or broken, or its pixels are incomplete.
     """
+    return {name: pixels for name, (pixels, _) in read_placed_channels(path).items()}
+
+
+def read_placed_channels(path: str | Path) -> dict[str, tuple[NDArray[np.floating], tuple[int, int]]]:
+    """As `read_channels`, each with the column and row of its first pixel: the corner of its part's data window."""
     if not Path(path).is_file():
         raise ClipError(f"There is no file {path}", "check the path")
-    channels: dict[str, NDArray[np.floating]] = {}
+    channels: dict[str, tuple[NDArray[np.floating], tuple[int, int]]] = {}
     try:
-        with OpenEXR.File(str(path), separate_channels=True) as file:
+        with OpenEXR.File(_library_name(path), separate_channels=True) as file:
             if not file.parts:  # the library only warns on stderr and leaves the part out
                 raise ValueError("its pixels are incomplete")
             for part in file.parts:
@@ -105,13 +112,21 @@ def read_channels(path: str | Path) -> dict[str, NDArray[np.floating]]:
                 missing = {channel.name for channel in part.header["channels"]} - set(part.channels)
                 if missing:
                     raise ValueError(f"the pixels of channel {min(missing)} are incomplete")
+                column, row = (int(value) for value in part.header["dataWindow"][0])
                 for name, channel in part.channels.items():
-                    channels.setdefault(name if name.startswith(prefix) else prefix + name, channel.pixels)
+                    full = name if name.startswith(prefix) else prefix + name
+                    channels.setdefault(full, (channel.pixels, (column, row)))
     except Exception as error:
         raise ClipError(
             f"{path} cannot be read as an EXR file ({_first_line(error)})", "render or copy it again"
         ) from error
     return channels
+
+
+def _library_name(path: str | Path) -> str | bytes:
+    """A path as the library takes it: bytes where it is no UTF-8, for its bindings encode text strictly."""
+    text = str(path)
+    return text if text.isascii() else os.fsencode(text)
 
 
 def _first_line(error: Exception) -> str:

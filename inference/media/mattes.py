@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..job import frame_number
+from .. import exr_windows, numbering
 from . import pixels, sequence, stills
 from .errors import ClipError
 
@@ -22,6 +22,8 @@ class Mattes:
     numbers: range
     width: int
     height: int
+    display: exr_windows.Box | None = None
+    """Where the data of EXR files lies, where their data windows differ."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -34,10 +36,10 @@ class Mattes:
         ClipError
             The picture cannot be read.
         """
-        return matte(self.files[index], (self.width, self.height))
+        return matte(self.files[index], (self.width, self.height), self.display)
 
 
-def matte(path: str | Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+def matte(path: str | Path, size: tuple[int, int], display: exr_windows.Box | None = None) -> NDArray[np.bool_]:
     """One matte at a size (width, height): bool [H, W], True where at least half of the pixel is white.
 
     What is transparent is black.
@@ -47,7 +49,7 @@ def matte(path: str | Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     ClipError
         The picture cannot be read.
     """
-    picture = pixels.as_float(stills.read(path, over_black=True)).mean(axis=2)
+    picture = pixels.as_float(stills.read(path, over_black=True, display=display)).mean(axis=2)
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA) >= 0.5, bool)
 
 
@@ -71,15 +73,21 @@ def mattes(folder: str | Path, first: int, last: int, size: tuple[int, int]) -> 
     folder = Path(folder)
     if not folder.is_dir():
         raise ClipError(f"There is no folder of mattes {folder}", "choose one with a picture for every frame")
-    files = {frame_number(name): folder / name for name in sequence.pictures(folder)}
+    names = sequence.pictures(folder)
+    try:
+        files = {number: folder / name for number, name in numbering.by_frame(names).items()} if names else {}
+    except numbering.NumberingError as error:
+        raise ClipError(error.what, error.cure) from error
     for number in range(first, last + 1):
         if number not in files:
             raise ClipError(
                 f"Frame {number} has no matte in {folder}", "render mattes with the clip's own frame numbers"
             )
+    wanted = tuple(files[number] for number in range(first, last + 1))
     return Mattes(
-        files=tuple(files[number] for number in range(first, last + 1)),
+        files=wanted,
         numbers=range(first, last + 1),
         width=size[0],
         height=size[1],
+        display=exr_windows.shared_display(wanted),
     )

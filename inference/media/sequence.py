@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..job import Source, frame_number, sequence_key
+from .. import exr_windows, numbering
+from ..job import Source
+from ..numbering import NumberingError
 from . import stills
 from .errors import ClipError
 
@@ -18,36 +19,44 @@ FPS = 24.0
 
 
 class Sequence:
-    """An open image sequence; files outside what is read may be missing.
+    """An open image sequence; files outside what is read may be missing, unreadable or of another size.
 
     Parameters
     ----------
     source : Source
         Of kind 'sequence'.
+    first, last : int or None
+        The frames that will be read, both included: their size is the sequence's, and where the data windows of
+        their EXR files differ, each is placed in the display window, black outside. None: the sequence's ends.
 
     Raises
     ------
     ClipError
-        No file is there, or the first that is there is no picture.
+        No file is there, the first of those that will be read is no image, or the names do not say the frames.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, first: int | None = None, last: int | None = None) -> None:
         folder = Path(source.path)
         self.path = source.path
-        self._files = {frame_number(name): folder / name for name in source.files}
+        try:
+            self._files = {number: folder / name for number, name in numbering.by_frame(source.files).items()}
+        except NumberingError as error:
+            raise ClipError(error.what, error.cure) from error
         self.first_frame, self.last_frame = min(self._files), max(self._files)
-        found = next((file for file in self._files.values() if file.is_file()), None)
+        wanted = within(self._files, first, last)
+        found = next((file for file in (*wanted.values(), *self._files.values()) if file.is_file()), None)
         if found is None:
             raise ClipError(
                 f"None of the {len(self._files)} files of the sequence is in {folder}",
                 "copy them there, or make the folder reachable from this machine",
             )
-        first = stills.read(found)
+        self._display = exr_windows.shared_display(wanted.values())
+        image = stills.read(found, display=self._display)
         self._turns = (source.rotation or 0) // 90
-        self._stored = first.shape
+        self._stored = image.shape
         self.linear = found.suffix.lower() in stills.LINEAR
-        self._floating = first.dtype == np.float32
-        self.height, self.width = first.shape[:2] if self._turns % 2 == 0 else first.shape[1::-1]
+        self._floating = image.dtype == np.float32
+        self.height, self.width = image.shape[:2] if self._turns % 2 == 0 else image.shape[1::-1]
         self.fps = source.fps or FPS
 
     def read(self, first: int, last: int) -> Iterator[tuple[int, NDArray]]:
@@ -61,7 +70,7 @@ class Sequence:
         self.require(first, last)  # before the first is handed out: the run would stop at the missing one anyway
         for number in range(first, last + 1):
             file = self._files[number]
-            picture = stills.read(file)
+            picture = stills.read(file, display=self._display)
             if picture.shape != self._stored:
                 raise ClipError(
                     f"Frame {number} ({file}) is {picture.shape[1]} x {picture.shape[0]} pixels and the sequence is "
@@ -78,30 +87,31 @@ class Sequence:
     def require(self, first: int, last: int) -> None:
         """Refuse (ClipError) a range of which a file is missing; the sentence names the frame and the file."""
         for number in range(first, last + 1):
+            if number not in self._files:
+                raise ClipError(
+                    f"Frame {number} is missing from the sequence in {self.path}", "render or copy it again"
+                )
             if not self._files[number].is_file():
                 raise ClipError(
                     f"Frame {number} is missing: there is no file {self._files[number]}", "render or copy it again"
                 )
 
 
-def describe(path: Path) -> Source:
+def within(files: dict[int, Path], first: int | None, last: int | None) -> dict[int, Path]:
+    """The files of the frames `first` to `last`, both included; None: the ends."""
+    return {n: f for n, f in files.items() if (first is None or n >= first) and (last is None or n <= last)}
+
+
+def describe(path: Path, first: int | None = None, last: int | None = None) -> Source:
     """The source that a folder of frames, or one frame in it, is; see `source.describe`."""
-    folder, names = (path, _of_folder(path)) if path.is_dir() else (path.parent, _siblings(path))
-    numbers: dict[int, str] = {}
-    for name in sorted(names, key=lambda name: (frame_number(name), name)):
-        number = frame_number(name)
-        if number in numbers:
-            raise ClipError(
-                f"{folder} has two files for frame {number}, {numbers[number]} and {name}", "move one of them away"
-            )
-        if numbers and number != max(numbers) + 1:
-            raise ClipError(
-                f"Frame {max(numbers) + 1} is missing from the sequence in {folder}: "
-                f"after {numbers[max(numbers)]} comes {name}",
-                "render or copy the missing frames",
-            )
-        numbers[number] = name
-    return Source(kind="sequence", path=str(folder), files=tuple(numbers.values()))
+    folder = path if path.is_dir() else path.parent
+    names = pictures(folder)
+    try:
+        files = numbering.of_folder(names, folder) if path.is_dir() else numbering.around(path.name, names)
+        numbering.check(files, folder, first, last)
+    except NumberingError as error:
+        raise ClipError(error.what, error.cure) from error
+    return Source(kind="sequence", path=str(folder), files=tuple(files))
 
 
 def pictures(folder: Path) -> list[str]:
@@ -113,24 +123,3 @@ def pictures(folder: Path) -> list[str]:
             f"{folder} cannot be read ({error.strerror})", "check the folder and its permissions"
         ) from error
     return sorted(n for n in entries if Path(n).suffix.lower() in stills.EXTENSIONS and not n.startswith("."))
-
-
-def _of_folder(folder: Path) -> list[str]:
-    names = pictures(folder)
-    if not names:
-        raise ClipError(f"{folder} has no pictures in it", "choose a folder of numbered frames, or a movie file")
-    patterns = defaultdict(list)
-    for name in names:
-        patterns[sequence_key(name)].append(name)
-    if len(patterns) > 1:
-        shown = [files[0] for files in patterns.values()]
-        raise ClipError(
-            f"{folder} holds more than one sequence ({', '.join(shown[:4])}{', …' if len(shown) > 4 else ''})",
-            "choose one frame of the sequence that you mean",
-        )
-    return names
-
-
-def _siblings(file: Path) -> list[str]:
-    pattern = sequence_key(file.name)
-    return [name for name in pictures(file.parent) if sequence_key(name) == pattern] or [file.name]

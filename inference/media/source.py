@@ -9,13 +9,15 @@ from . import movie, sequence, stills
 from .errors import ClipError
 
 
-def describe(path: str | Path) -> Source:
+def describe(path: str | Path, first: int | None = None, last: int | None = None) -> Source:
     """The source that a path stands for.
 
     Parameters
     ----------
     path : path
         A movie file, a folder that holds one numbered sequence of pictures, or one frame of a sequence.
+    first, last : int or None
+        The frames that are asked for, both included: a sequence may lack others. None: the clip's ends.
 
     Returns
     -------
@@ -25,8 +27,8 @@ def describe(path: str | Path) -> Source:
     Raises
     ------
     ClipError
-        One sentence: there is nothing at the path, the folder has no pictures or more than one sequence, a frame
-        of the sequence is missing, or the file is no movie.
+        One sentence: there is nothing at the path, the folder has no images or more than one sequence, a frame
+        that is asked for is missing, or the file is no movie.
     """
     path = Path(path).expanduser().absolute()
     try:
@@ -36,5 +38,5 @@ def describe(path: str | Path) -> Source:
     if not found:
         raise ClipError(f"There is nothing at {path}", "choose a movie, a folder of frames or one frame")
     if path.is_dir() or path.suffix.lower() in stills.EXTENSIONS:
-        return sequence.describe(path)
+        return sequence.describe(path, first, last)
     return movie.describe(path)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exr_windows
 from . import exr, pixels
 from .errors import ClipError
 
@@ -21,7 +22,9 @@ EXTENSIONS = OPENCV | FFMPEG | {".exr"}
 _COPY = "render or copy the frame again"
 
 
-def read(path: str | Path, *, over_black: bool = False) -> NDArray[np.float32 | np.uint8 | np.uint16]:
+def read(
+    path: str | Path, *, over_black: bool = False, display: exr_windows.Box | None = None
+) -> NDArray[np.float32 | np.uint8 | np.uint16]:
     """Read a picture.
 
     Parameters
@@ -30,6 +33,8 @@ def read(path: str | Path, *, over_black: bool = False) -> NDArray[np.float32 | 
     over_black : bool
         Whether what a PNG or TIFF of 8 or 16 bits has transparent is shown before black, as a matte is to be taken.
         False: alpha is left out.
+    display : Box or None
+        Window in which the data of an EXR file is placed, black outside. None: the data alone is the image.
 
     Returns
     -------
@@ -45,7 +50,7 @@ def read(path: str | Path, *, over_black: bool = False) -> NDArray[np.float32 | 
     data = _bytes(path)
     suffix = path.suffix.lower()
     if suffix == ".exr":
-        return _exr(path)
+        return _exr(path, display)
     if suffix in FFMPEG:
         return _ffmpeg(path)
     if cut_short(data):
@@ -91,16 +96,30 @@ def cut_short(data: bytes) -> bool:
     return False
 
 
-def _exr(path: Path) -> NDArray[np.float32]:
-    channels = exr.read_channels(path)
+def _exr(path: Path, display: exr_windows.Box | None) -> NDArray[np.float32]:
+    channels = exr.read_placed_channels(path)
     layer = _layer(list(channels))
     if layer is None:
         raise ClipError(
             f"{path} has no picture but only the channels {', '.join(sorted(channels))}",
             "render it with R, G and B, or with one channel Y",
         )
-    planes = [channels[name].astype(np.float32, copy=False) for name in layer]
-    return np.stack(planes, axis=-1)
+    planes = [channels[name][0].astype(np.float32, copy=False) for name in layer]
+    image = np.stack(planes, axis=-1)
+    return image if display is None else _placed(image, channels[layer[0]][1], display)
+
+
+def _placed(image: NDArray[np.float32], corner: tuple[int, int], display: exr_windows.Box) -> NDArray[np.float32]:
+    """An image whose first pixel lies at `corner` (column, row), as it is seen in a window."""
+    width, height = exr_windows.size(display)
+    seen = np.zeros((height, width, 3), np.float32)
+    left, top = corner[0] - display[0], corner[1] - display[1]
+    right, bottom = min(left + image.shape[1], width), min(top + image.shape[0], height)
+    if right > max(left, 0) and bottom > max(top, 0):
+        seen[max(top, 0) : bottom, max(left, 0) : right] = image[
+            max(-top, 0) : bottom - top, max(-left, 0) : right - left
+        ]
+    return seen
 
 
 def _layer(names: list[str]) -> tuple[str, str, str] | None:

@@ -16,7 +16,7 @@ import numpy as np
 import PyOpenColorIO
 from numpy.typing import NDArray
 
-from .. import records
+from .. import numbering, records
 from ..job import Source
 from .clip import Clip
 from .cuts import CutFinder, shots
@@ -238,7 +238,7 @@ def _identity(clip: Clip, first: int, last: int, size: tuple[int, int]) -> dict[
     """What the cache's content depends on; as it reads back from JSON."""
     identity = {
         "source": records.to_json(clip.source),
-        "files": [_stamp(path) for path in _files(clip.source)],
+        "files": [_stamp(path) for path in _files(clip.source, first, last)],
         "ocio": _stamp(Path(clip.source.ocio_config or os.environ.get("OCIO") or "")),
         "range": [first, last],
         "size": list(size),
@@ -247,9 +247,11 @@ def _identity(clip: Clip, first: int, last: int, size: tuple[int, int]) -> dict[
     return json.loads(json.dumps(identity))
 
 
-def _files(source: Source) -> list[Path]:
+def _files(source: Source, first: int, last: int) -> list[Path]:
     path = Path(source.path)
-    return [path / name for name in source.files] if source.kind == "sequence" else [path]
+    if source.kind == "movie":
+        return [path]
+    return [path / name for number, name in numbering.by_frame(source.files).items() if first <= number <= last]
 
 
 def _stamp(path: Path) -> list[int]:

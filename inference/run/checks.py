@@ -11,12 +11,12 @@ from typing import Any
 
 from .. import depth_sequence, devices, events, exit_codes
 from ..camera import Camera
-from ..depth_sequence import DepthSequenceError, confidence_name, disparity_name
+from ..depth_sequence import DepthSequenceError
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo
 from ..faults import Failure
 from ..hints import setting
-from ..job import Job
+from ..job import Job, output_problem
 from ..media.clip import Clip
 
 
@@ -54,16 +54,11 @@ def check_camera(camera: Camera | None, first: int, last: int) -> None:
         )
 
 
-def check_source_is_safe(job: Job, folder: Path, first: int, last: int) -> None:
-    """Refuse (BAD_OUTPUT) to write maps over the very pictures that are read."""
-    ours = {disparity_name(n) for n in range(first, last + 1)}
-    ours |= {confidence_name(n) for n in range(first, last + 1)}
-    if Path(job.source.path).absolute() == folder and ours & set(job.source.files):
-        raise Failure(
-            exit_codes.BAD_OUTPUT,
-            f"The result would be written over the clip itself in {folder}.",
-            cure="Choose another output folder.",
-        )
+def check_output(job: Job) -> None:
+    """Refuse (BAD_OUTPUT) to write a result among the files of the clip that is read."""
+    problem = output_problem(job)
+    if problem:
+        raise Failure(exit_codes.BAD_OUTPUT, problem)
 
 
 def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Path) -> dict[str, str]:

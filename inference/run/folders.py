@@ -6,16 +6,23 @@ from pathlib import Path
 
 from .. import exit_codes
 from ..faults import Failure, unwritable
+from ..leftovers import missing_folders, remove_empty
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> tuple[Path, ...]:
     """Make a folder, with those above it, where it is not there yet.
+
+    Returns
+    -------
+    tuple of Path
+        The folders that were made, the innermost first.
 
     Raises
     ------
     Failure
         BAD_OUTPUT: a file is in the way, or nothing may be written there.
     """
+    made = missing_folders(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -26,4 +33,6 @@ def make_folder(folder: Path) -> None:
             cure="Choose another folder.",
         ) from error
     except OSError as error:
+        remove_empty(made)
         raise unwritable(error, folder) from error
+    return made

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from .. import depth_sequence, events, exit_codes
+from .. import depth_sequence, events, exit_codes, leftovers
 from ..depth_sequence import SCRATCH, DepthSequence, DepthSequenceError, confidence_name, disparity_name
 from ..faults import Failure, unwritable
 from ..hints import setting
@@ -65,6 +65,11 @@ class Output:
         """Remove what the job has left, where nothing of it can be used: every shot was refused."""
         _forget(self.folder, self.state)
 
+    def abandon_if_idle(self, *, frames_count: bool) -> None:
+        """Remove what the job has left, where nothing is estimated; see `leftovers.holds_work`."""
+        if not leftovers.holds_work(self.folder, frames_count=frames_count):
+            self.abandon()
+
 
 @contextmanager
 def opened(
@@ -75,7 +80,7 @@ def opened(
     Parameters
     ----------
     folder : Path
-        Made where it is missing.
+        Made where it is missing, and removed again where the job leaves nothing in it.
     key, fingerprint : str
         `state.key_of` and `Job.fingerprint` of the job.
     frames : (int, int)
@@ -90,16 +95,21 @@ def opened(
     Failure
         BAD_OUTPUT: it is no folder, cannot be written, is in use, or holds a result that is not to be overwritten.
     """
-    make_folder(folder)
-    held = lock.acquire(folder / SCRATCH)
+    made = make_folder(folder)
     try:
+        held = lock.acquire(folder / SCRATCH)
         try:
-            current = _current(folder, key=key, fingerprint=fingerprint, frames=frames, overwrite=overwrite, emit=emit)
-        except OSError as error:
-            raise unwritable(error, folder) from error
-        yield Output(folder, held, current)
+            try:
+                current = _current(
+                    folder, key=key, fingerprint=fingerprint, frames=frames, overwrite=overwrite, emit=emit
+                )
+            except OSError as error:
+                raise unwritable(error, folder) from error
+            yield Output(folder, held, current)
+        finally:
+            held.release()
     finally:
-        held.release()
+        leftovers.remove_empty(made)
 
 
 def is_finished(folder: Path) -> bool:

@@ -18,6 +18,7 @@ from ..faults import Failure, unwritable
 from ..job import Job, Source, check_cuts, shot_starts, validate
 from ..media import working
 from ..media.clip import Clip, open_clip
+from ..media.errors import ClipError
 from ..media.mattes import mattes
 from ..models import inspection, store
 from . import checks, output, shots, state
@@ -64,6 +65,7 @@ def estimate(
     Cancelled
     """
     started = time.monotonic()
+    checks.check_output(job)
     validate(job)
     folder = Path(job.output).absolute()
     declared = registry.info(job.estimator)
@@ -83,20 +85,18 @@ def estimate(
         reading=lambda label: emit(events.Stage(name="weights", label=f"Checking {label}")),
     )
     weights = store.records(info.models)
-    with open_clip(job.source) as clip:
+    with open_clip(job.source, job.first_frame, job.last_frame) as clip:
         first, last = checks.frames_of(job, clip)
         clip.require(first, last)
         checks.check_camera(job.camera, first, last)
         check_cuts(job.cuts, first, last)
         size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
-        checks.check_source_is_safe(job, folder, first, last)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
         key = state.key_of(job, first, last, _versions(info), _device(info, parameters), weights=weights, given=given)
         with output.opened(
             folder, key=key, fingerprint=job.fingerprint(), frames=(first, last), overwrite=overwrite, emit=emit
         ) as out:
-            check()
             large = (clip.width, clip.height)
             clerk = _Clerk(out, started, frames=last - first + 1, pixels=math.prod(large if job.full_size else size))
             meter = Meter(emit, last - first + 1, notice=clerk.noticed)
@@ -118,6 +118,7 @@ def estimate(
             )
             checks.warn_of_little_room(folder, clerk.needed_bytes() * (2 if info.gives_confidence else 1), emit)
             with clerk.guarding():
+                check()
                 done = _all_shots(job, task, clerk, first=first, last=last, size=size)
                 if not any(shot.status == "done" for shot in done):
                     out.abandon()
@@ -191,14 +192,16 @@ class _Clerk:
 
     @contextlib.contextmanager
     def guarding(self) -> Iterator[None]:
-        """Say what a full or closed disk means, and note the time spent when the run is broken off."""
+        """Say what a full or closed disk means, and note the time spent where a run that is broken off leaves work."""
         try:
             yield
         except OSError as error:
             raise unwritable(error, error.filename or self._out.folder, needed_bytes=self.needed_bytes()) from error
-        except Cancelled:
+        except (Cancelled, ClipError) as error:
             with contextlib.suppress(OSError):
                 self._note_time()
+                # A clip that is mended is another, whose frames are read again.
+                self._out.abandon_if_idle(frames_count=isinstance(error, Cancelled))
             raise
 
 

@@ -1,4 +1,4 @@
-"""What a run writes down so that a later run of the same job goes on from it. Standard library only."""
+"""What a run writes down so that a later run of the same job goes on from it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .. import depth_sequence, records
+from .. import depth_sequence, numbering, records
 from ..depth_sequence import DepthSequence, Shot, Weights
-from ..job import Job, frame_number
+from ..job import Job
+from ..media.mattes import mattes
 from .files import write_text
 
 NAME = depth_sequence.STATE
@@ -121,9 +122,10 @@ def _files_of(job: Job, first: int, last: int) -> list[Path]:
     if source.kind == "movie":
         files = [Path(source.path)]
     else:
-        files = [Path(source.path) / name for name in source.files if first <= frame_number(name) <= last]
+        frames = numbering.by_frame(source.files).items()
+        files = [Path(source.path) / name for number, name in frames if first <= number <= last]
     if job.mattes:
-        files += sorted(path for path in Path(job.mattes).iterdir() if first <= frame_number(path.name) <= last)
+        files += mattes(job.mattes, first, last, (1, 1)).files
     return files
 
 

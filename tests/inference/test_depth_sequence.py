@@ -183,7 +183,7 @@ def test_done_shots_are_those_with_maps():
 
 @given(st.integers(0, 10**6))
 def test_file_names_carry_the_frame_number(number):
-    from inference.job import frame_number
+    from inference.numbering import frame_number
 
     assert frame_number(depth_sequence.disparity_name(number)) == number
     assert frame_number(depth_sequence.confidence_name(number)) == number

@@ -1,6 +1,7 @@
 """Jobs: their way through JSON, their checks, frame numbers."""
 
 import dataclasses
+import os
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ MOVIES = st.builds(
 JOBS = st.builds(
     Job,
     source=MOVIES,
-    output=st.text(min_size=1),
+    output=st.text(min_size=1).map("depth/{}".format),
     first_frame=st.none() | st.integers(-100, 100),
     last_frame=st.none() | st.integers(101, 999),
     parameters=st.dictionaries(st.text(), st.booleans() | st.integers() | FINITE | st.text(), max_size=3),
@@ -85,6 +86,12 @@ def test_the_fingerprint_tells_cuts_apart_but_not_how_they_are_written():
         ({"source": Source(kind="sequence", path="f")}, "has no files"),
         ({"source": Source(kind="sequence", path="f", files=("a.1.png", "a.3.png"))}, "Frame 2 is missing"),
         ({"source": Source(kind="sequence", path="f", files=("a.2.png", "a.1.png"))}, "not in the order"),
+        ({"output": "."}, "is the folder of the clip itself"),
+        (
+            {"source": Source(kind="sequence", path="f", files=("a.1.png",)), "output": "./f"},
+            "is the folder of the clip",
+        ),
+        ({"source": Source(kind="sequence", path="f", files=("a1_9.png", "a3_7.png"))}, "More than one number varies"),
         ({"source": dataclasses.replace(MOVIE, rotation=45)}, "0, 90, 180 or 270 degrees, not 45"),
         ({"source": dataclasses.replace(MOVIE, width=0)}, "width must be at least 1"),
         ({"source": dataclasses.replace(MOVIE, fps=0.0)}, "frame rate must be above 0"),
@@ -124,26 +131,38 @@ def test_a_job_file_that_is_not_there_or_no_text(tmp_path):
         job.load(tmp_path / "job.json")
 
 
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [
-        ("plate_v02.1001.exr", 1001),
-        ("0001.png", 1),
-        ("shot7.png", 7),
-        ("a.0.png", 0),
-        ("still.png", 1),
-        ("IMG_20240101_0042.jpg", 42),
-        ("frame12_left.png", 12),
-    ],
-)
-def test_the_number_of_a_file(name, number):
-    assert job.frame_number(name) == number
+def test_a_gap_outside_the_frames_that_are_asked_for_does_not_count():
+    source = Source(kind="sequence", path="f", files=("a.1.png", "a.2.png", "a.4.png"))
+    wanted = Job(source=source, output="out", first_frame=1, last_frame=2)
+    assert job.validate(wanted) == wanted
 
 
-@given(
-    st.integers(0, 10**7),
-    st.integers(0, 8),
-    st.text(st.characters(exclude_characters="/\\\0.", exclude_categories=["Nd", "Cs"])),
-)
-def test_the_number_comes_back_however_it_was_padded(number, padding, name):
-    assert job.frame_number(f"{name}v002.{number:0{padding}d}.exr") == number
+def test_a_result_may_lie_in_a_folder_beside_or_below_the_clip(tmp_path):
+    clip, link = tmp_path / "street", tmp_path / "link"
+    clip.mkdir()
+    link.symlink_to(clip)
+    source = Source(kind="sequence", path=str(clip), files=("1.png",))
+    for output in (clip / "v001", tmp_path / "depth"):
+        job.validate(Job(source=source, output=str(output)))
+    for output in (link, clip / ".." / "street", tmp_path / "street/"):
+        with pytest.raises(JobError, match="is the folder of the clip itself"):
+            job.validate(Job(source=source, output=str(output)))
+
+
+def test_a_clip_is_the_same_whoever_names_it():
+    source = Source(kind="sequence", path="f", files=("a.1.png",))
+    shown = dataclasses.replace(source, width=64, height=48, fps=25.0)
+    assert Job(source=source, output="a").fingerprint() == Job(source=shown, output="b").fingerprint()
+    movie = dataclasses.replace(MOVIE, width=64, height=48)
+    assert Job(source=MOVIE, output="a").fingerprint() == Job(source=movie, output="a").fingerprint()
+    slower = dataclasses.replace(MOVIE, fps=12.0)
+    assert Job(source=MOVIE, output="a").fingerprint() != Job(source=slower, output="a").fingerprint()
+
+
+def test_names_that_are_no_utf_8_come_back(tmp_path):
+    name = os.fsdecode(b"/shots/caf\xe9.mp4")
+    wanted = Job(source=Source(kind="movie", path=name), output=os.fsdecode(b"/depth/d\xe9pth"))
+    job.save(wanted, tmp_path / "job.json")
+    assert job.load(tmp_path / "job.json") == wanted
+    assert (tmp_path / "job.json").read_bytes().isascii()
+    assert wanted.fingerprint() == job.load(tmp_path / "job.json").fingerprint()

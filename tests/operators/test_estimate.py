@@ -38,7 +38,7 @@ def test_it_estimates_and_lists_the_depth(worker, clip, tmp_path):
 
 def test_the_operator_equals_the_function(worker, clip, tmp_path):
     run(clip, tmp_path / "operator", seed=3, frames="1002-1005")
-    plate = estimate.only_frames(source.from_file(clip / "plate.1001.png"), "1002-1005")
+    plate = source.from_file(clip / "plate.1001.png", "1002-1005")
     depth = estimate.estimate(plate, root=tmp_path / "function", settings=Settings(estimator="running_mean", seed=3))
     made = Path(listed()[0].folder)
     assert depth.frame_offset == listed()[0].frame_offset

@@ -73,7 +73,7 @@ def test_a_strip_gives_the_whole_movie(strips, empty_file, clip_file):
     plate = source.from_strip(strips.new_movie("shot", str(clip_file), 2, 101), empty_file)
     assert isinstance(plate, Plate)
     assert (plate.first_frame, plate.last_frame, plate.scene_start, plate.frame_offset) == (1, 12, 101, 100)
-    assert plate.name == "shot"
+    assert plate.name == "clip", "the file's own name, whatever the strip is called"
     assert (plate.source.kind, plate.source.path) == ("movie", str(clip_file))
     assert (plate.source.width, plate.source.height) == (64, 48)
     assert (plate.source.fps, plate.source.frame_count) == (25.0, 12)
@@ -146,7 +146,7 @@ def test_a_clip_that_is_a_sequence(empty_file, tmp_path):
 def test_a_clip_whose_sequence_has_a_gap_is_refused(empty_file, tmp_path):
     files = stills(tmp_path / "plate", range(1001, 1008))
     files[3].unlink()
-    with pytest.raises(SourceError, match=r"Frame 1004 is missing .* goes on with frame 1005"):
+    with pytest.raises(SourceError, match=r"Frame 1004 is missing .* plate\.1005\.png; restore it and reload the clip"):
         source.from_clip(bpy.data.movieclips.load(str(files[0])))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...job import frame_number
+from ...numbering import frame_number
 from ..truth import TruthError, read_image
 
 PICTURES = (".jpg", ".jpeg", ".png")

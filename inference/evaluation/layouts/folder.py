@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...job import frame_number
 from ...media.mattes import matte
+from ...numbering import frame_number
 from ..flow_file import read_flow
 from ..truth import Truth, TruthError
 from .files import depth_png, numbered, pictures

@@ -219,7 +219,7 @@ def plate_name(source: Source) -> str:
 def plate_of(source: Source, frames: Sequence[int]) -> tuple[Pictures | None, float | None, tuple[str, ...]]:
     """How to read a plate's pictures of some frames, its rate, and what is to be said where it cannot be read."""
     try:
-        with open_clip(source) as clip:
+        with open_clip(source, frames[0], frames[-1]) as clip:
             clip.require(frames[0], frames[-1])
             by = min(1.0, _PLATE / max(clip.width, clip.height))
             size, fps = (max(1, round(clip.width * by)), max(1, round(clip.height * by))), clip.fps
@@ -228,7 +228,7 @@ def plate_of(source: Source, frames: Sequence[int]) -> tuple[Pictures | None, fl
 
     def pictures() -> Iterator[tuple[int, NDArray[np.floating]]]:
         wanted = set(frames)
-        with open_clip(source) as clip:
+        with open_clip(source, frames[0], frames[-1]) as clip:
             for number, picture in clip.read(frames[0], frames[-1], size=size):
                 if number in wanted:
                     yield number, picture

@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.job import Source, frame_number, sequence_key
+from inference import exr_windows
+from inference.job import Source
 from inference.media import colour
 from inference.media.clip import open_clip
 from inference.media.errors import ClipError
+from inference.media.exr import read_map, write_map
 from inference.media.source import describe
-from tests.footage_maker import number_in, numbered, stills
+from inference.numbering import frame_number, frame_numbers
+from tests.footage_maker import cropped_exrs, number_in, numbered, stills
 
 
 def read(path, **changes):
@@ -32,7 +35,7 @@ def test_the_frame_number_is_the_last_one_in_the_name(head, number, padding, tai
     head += "x"
     name = f"{head}{number:0{padding}d}{tail}.exr"
     assert frame_number(name) == number
-    assert sequence_key(name) == (head, f"{tail}.exr")
+    assert frame_numbers([name, f"{head}{number + 1:0{padding}d}{tail}.exr"]) == (number, number + 1)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "exr"])
@@ -197,3 +200,103 @@ def test_a_file_without_permission(tmp_path):
     file.chmod(0)
     with pytest.raises(ClipError, match=r"plate\.0001\.png cannot be read .*; check the file and its permissions"):
         read(tmp_path)
+
+
+def test_a_size_that_changes_and_a_still_that_is_broken_outside_the_frames_asked_for(tmp_path):
+    files = stills(tmp_path, range(1001, 1007))
+    stills(tmp_path, [1001], pictures=[numbered(9, (128, 96))])
+    files[1].write_bytes(b"")
+    with open_clip(describe(tmp_path), 1003, 1006) as clip:
+        assert (clip.width, clip.height) == (64, 48)
+        assert [number_in(picture) for _, picture in clip.read(1003, 1006)] == [2, 3, 4, 5]
+    with pytest.raises(ClipError, match=r"plate\.1002\.png is empty"), open_clip(describe(tmp_path), 1002, 1006):
+        pass
+
+
+def test_a_gap_outside_the_frames_asked_for(tmp_path):
+    stills(tmp_path, [1001, 1002, 1004, 1005])
+    source = describe(tmp_path, 1004, 1005)
+    with open_clip(source, 1004, 1005) as clip:
+        clip.require(1004, 1005)
+        assert [number_in(picture) for _, picture in clip.read(1004, 1005)] == [2, 3]
+        with pytest.raises(ClipError, match="Frame 1003 is missing from the sequence"):
+            list(clip.read(1002, 1004))
+    with pytest.raises(ClipError, match="Frame 1003 is missing"):
+        describe(tmp_path, 1002, 1004)
+
+
+@pytest.mark.parametrize("pattern", ["plate.{:04d}_4k", "plate_{:04d}_v02", "{:05d}-take3"])
+def test_digits_behind_the_frame_number(pattern, tmp_path):
+    files = stills(tmp_path, range(1001, 1013), pattern=pattern)
+    for path in (tmp_path, files[5]):
+        pictures = read(path)
+        assert list(pictures) == list(range(1001, 1013))
+        assert [number_in(picture) for picture in pictures.values()] == list(range(12))
+
+
+CROPS = [(4, 0, 63, 47), (-3, -5, 70, 50), (0, 0, 60, 40), (9, 30, 20, 47), (80, 80, 80, 80)]
+
+
+def test_data_windows_that_differ_are_placed_in_the_display_window(tmp_path):
+    files = cropped_exrs(tmp_path, range(5), CROPS)
+    pictures = read(tmp_path)
+    for index, (left, top, right, bottom) in enumerate(CROPS):
+        picture = pictures[index]
+        assert picture.shape == (48, 64, 3)
+        inside = np.zeros((48, 64), bool)
+        inside[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = True
+        assert not picture[~inside].any(), "nothing is outside the data"
+        expected = colour.to_display(colour.LINEAR, None)(((numbered(index) / 255.0) ** 2.2).astype(np.float32))
+        np.testing.assert_allclose(picture[inside], expected[inside], atol=1e-3)
+    alone = read(files[2])
+    assert alone[2].shape == (48, 64, 3), "one frame chosen stands for its whole sequence"
+
+
+def test_windows_of_one_size_in_other_places_are_placed_too(tmp_path):
+    cropped_exrs(tmp_path, range(2), [(4, 4, 43, 33), (6, 4, 45, 33)])
+    first, second = read(tmp_path).values()
+    assert first.shape == second.shape == (48, 64, 3)
+    assert not first[:, :4].any() and first[10, 4].any() and not second[:, :6].any() and second[10, 6].any()
+
+
+def test_data_windows_that_are_alike_are_the_picture_as_in_blender(tmp_path):
+    cropped_exrs(tmp_path, range(3), [(4, 2, 43, 31)] * 3)
+    assert {picture.shape for picture in read(tmp_path).values()} == {(30, 40, 3)}
+
+
+def test_only_the_data_windows_of_the_frames_asked_for_count(tmp_path):
+    cropped_exrs(tmp_path, range(4), [(4, 2, 43, 31), (4, 2, 43, 31), (4, 2, 43, 31), (0, 0, 63, 47)])
+    with open_clip(describe(tmp_path, 0, 2), 0, 2) as clip:
+        assert (clip.width, clip.height) == (40, 30)
+
+
+def test_several_parts_and_headers_that_are_none(tmp_path):
+    def part(name, left):
+        box = (np.array([left, 0], np.int32), np.array([left + 9, 9], np.int32))
+        display = (np.zeros(2, np.int32), np.array([63, 47], np.int32))
+        pixels = {"R": np.ones((10, 10), np.float32), "G": np.ones((10, 10), np.float32)}
+        header = {"name": name, "dataWindow": box, "displayWindow": display, "type": OpenEXR.scanlineimage}
+        return OpenEXR.Part(header, {**pixels, "B": np.ones((10, 10), np.float32)}, name)
+
+    for number, left in enumerate((0, 5)):
+        OpenEXR.File([part("first", 3), part("second", left)]).write(str(tmp_path / f"a.{number}.exr"))
+    windows = exr_windows.of_file(tmp_path / "a.1.exr")
+    assert windows.data == ((3, 0, 12, 9), (5, 0, 14, 9)) and windows.display == (0, 0, 63, 47)
+    assert exr_windows.shared_display([tmp_path / "a.0.exr", tmp_path / "a.1.exr"]) == (0, 0, 63, 47)
+    whole = (tmp_path / "a.0.exr").read_bytes()
+    for broken in (b"", whole[:3], whole[:40], b"\x89PNG", whole[:8] + b"x" * 300):
+        (tmp_path / "b.exr").write_bytes(broken)
+        assert exr_windows.of_file(tmp_path / "b.exr") is None
+    assert exr_windows.of_file(tmp_path / "none.exr") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no names that are no Unicode")
+@pytest.mark.parametrize("suffix", ["png", "exr", "dpx"])
+def test_a_folder_and_files_whose_names_are_no_utf_8(suffix, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9 %04d")
+    folder.mkdir()
+    for number, file in enumerate(stills(tmp_path / "plain", range(3), suffix=suffix)):
+        file.rename(folder / os.fsdecode(b"pl\xe4te.%d.%s" % (number, suffix.encode())))
+    assert [number_in(picture) for picture in read(folder).values()] == [0, 1, 2]
+    write_map(folder / "depth.exr", np.ones((4, 4)))
+    assert read_map(folder / "depth.exr").shape == (4, 4)

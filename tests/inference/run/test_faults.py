@@ -160,7 +160,7 @@ def test_a_clip_is_never_written_over(worker, tmp_path, helpers):
         before[path.name] = path.read_bytes()
     done = worker.estimate(tmp_path, tmp_path, "--overwrite")
     assert done.returncode == exit_codes.BAD_OUTPUT, done.stderr
-    assert "over the clip itself" in done.stderr
+    assert "is the folder of the clip itself" in done.stderr
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

@@ -1,0 +1,96 @@
+"""The windows in the headers of OpenEXR files: where an auto-cropped image lies. Standard library only.
+
+Layout of a header: https://openexr.com/en/latest/OpenEXRFileLayout.html
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_MAGIC = b"\x76\x2f\x31\x01"
+_MULTIPART = 0x1000
+_LONGEST_NAME = 255
+
+Box = tuple[int, int, int, int]
+"""First column, first row, last column, last row; all included."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of one file: of the data of each of its parts, and the display window of the first."""
+
+    data: tuple[Box, ...]
+    display: Box
+
+
+def of_file(path: str | Path) -> Windows | None:
+    """The windows of a file; None where it is missing or no OpenEXR file."""
+    try:
+        with open(path, "rb") as file:
+            return _read(file)
+    except (OSError, ValueError, KeyError, struct.error):
+        return None
+
+
+def shared_display(paths: Iterable[str | Path]) -> Box | None:
+    """The display window in which a sequence's images are to be placed.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        The files of the frames that are asked for; those that cannot be read and other formats are passed over.
+
+    Returns
+    -------
+    Box or None
+        None where all data windows are alike, so that the data alone is the image, as in Blender, and where the files
+        do not share one display window.
+    """
+    found = {windows for path in paths if Path(path).suffix.lower() == ".exr" and (windows := of_file(path))}
+    displays = {windows.display for windows in found}
+    return displays.pop() if len(found) > 1 and len(displays) == 1 else None
+
+
+def size(box: Box) -> tuple[int, int]:
+    """Width and height of a window."""
+    return box[2] - box[0] + 1, box[3] - box[1] + 1
+
+
+def _read(file: BinaryIO) -> Windows:
+    if file.read(4) != _MAGIC:
+        raise ValueError("no OpenEXR file")
+    (version,) = struct.unpack("<i", file.read(4))
+    headers = [_header(file)]
+    while version & _MULTIPART and (following := _header(file)):
+        headers.append(following)
+    data = tuple(header["dataWindow"] for header in headers)
+    return Windows(data=data, display=headers[0]["displayWindow"])
+
+
+def _header(file: BinaryIO) -> dict[str, Box]:
+    """The windows among one header's attributes; empty at the end of all headers."""
+    boxes = {}
+    while name := _text(file):
+        kind = _text(file)
+        (length,) = struct.unpack("<i", file.read(4))
+        if kind == "box2i" and length == 16:
+            boxes[name] = struct.unpack("<4i", file.read(16))
+        elif length < 0:
+            raise ValueError("an attribute of negative length")
+        else:
+            file.seek(length, 1)
+    return boxes
+
+
+def _text(file: BinaryIO) -> str:
+    """Characters up to a zero."""
+    read = bytearray()
+    while (byte := file.read(1)) != b"\0":
+        if not byte or len(read) > _LONGEST_NAME:
+            raise ValueError("a header that does not end")
+        read += byte
+    return read.decode("latin-1")

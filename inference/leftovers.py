@@ -1,0 +1,93 @@
+"""What a run leaves in its output folder, and taking away what nobody needs. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from .depth_sequence import SCRATCH, SIDECAR, STATE
+
+LOG = "fathom.log"
+"""Name of the file in the output folder that takes what the worker and its libraries say."""
+LOCK = "lock"
+"""Beginning of the names, in the scratch folder, of what says that a run is at work."""
+CLIP = "clip"
+"""Folder, in the scratch folder, of the clip's frames at working size."""
+_NOTES = ("frames.json", STATE)
+"""Files that say what others hold, and hold nothing themselves."""
+
+
+def missing_folders(folder: Path) -> tuple[Path, ...]:
+    """What would have to be made for a folder to be there: itself and those above it, the innermost first."""
+    absent = []
+    for each in (folder, *folder.parents):
+        if each.exists():
+            break
+        absent.append(each)
+    return tuple(absent)
+
+
+def holds_work(folder: Path, *, frames_count: bool = True) -> bool:
+    """Whether an output folder holds maps, or anything else that a later run goes on from.
+
+    Parameters
+    ----------
+    folder : Path
+    frames_count : bool
+        Whether frames of the clip at working size are worth keeping.
+    """
+    scratch = folder / SCRATCH
+    try:
+        if any(path.name == SIDECAR or path.suffix == ".exr" for path in folder.iterdir()):
+            return True
+        for path in scratch.rglob("*"):
+            inside = path.relative_to(scratch).parts
+            idle = inside[0].startswith((LOCK, ".tmp-")) or path.name in _NOTES
+            idle = idle or (inside[0] == CLIP and not frames_count)
+            if path.is_file() and not idle and path.stat().st_size:
+                return True
+        state = json.loads((scratch / STATE).read_text(encoding="utf-8"))
+        return bool(state.get("shots") or state.get("staged"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError):  # not to be looked through: nothing is taken away then
+        return True
+
+
+def take_away(folder: Path, made: Iterable[Path] = (), *, ended: int | None = None) -> None:
+    """Remove the log and the scratch folder of a run that left nothing to go on from, and folders made for it.
+
+    Parameters
+    ----------
+    folder : Path
+    made : iterable of Path
+        Folders that the run made, the innermost first; each goes if it is empty.
+    ended : int or None
+        Process that has ended, whose lock does not count; while any other holds the folder nothing is taken away.
+    """
+    scratch = folder / SCRATCH
+    if _holder(scratch / LOCK) in (None, ended):
+        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (folder / LOG).unlink()
+    remove_empty(made)
+
+
+def _holder(lock: Path) -> int | None:
+    """The process that a lock names; None where there is no lock."""
+    try:
+        return int(json.loads(lock.read_text(encoding="utf-8"))["process"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, as far as they are empty."""
+    with contextlib.suppress(OSError):
+        for each in folders:
+            each.rmdir()

@@ -1,0 +1,312 @@
+"""Which number in an image sequence's file names is the frame, and which files are one sequence.
+
+Blender takes a name's last number for the frame. People write sizes, versions and takes behind it, so here the number
+that varies from file to file is the frame; of one file alone, or where nothing varies, it is the last, as in Blender.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+LARGEST = 1_048_574
+"""The last frame of Blender's timeline."""
+_DIGITS = re.compile(r"([0-9]+)")  # as Blender: no other script's digits
+
+
+class NumberingError(ValueError):
+    """Files that are no sequence of numbered images.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong, naming a file or the folder; no full stop.
+    cure : str
+        What to do instead; no full stop.
+
+    The message is both as one sentence.
+    """
+
+    def __init__(self, what: str, cure: str) -> None:
+        super().__init__(f"{what}; {cure}.")
+        self.what, self.cure = what, cure
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A file name, taken apart: ``texts[0] digits[0] texts[1] … texts[-1]``."""
+
+    name: str
+    texts: tuple[str, ...]
+    digits: tuple[str, ...]
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return tuple(map(int, self.digits))
+
+
+def frame_number(name: str) -> int:
+    """The frame number in one file name, as Blender takes it: its last number, 1 where it has none.
+
+    >>> frame_number("plate_v02.1001.exr")
+    1001
+    """
+    digits = _parts(name).digits
+    return int(digits[-1]) if digits else 1
+
+
+def frame_numbers(names: Sequence[str]) -> tuple[int, ...]:
+    """The frame numbers of the files of one sequence.
+
+    Parameters
+    ----------
+    names : sequence of str
+        File names in the order of their frames.
+
+    Returns
+    -------
+    tuple of int
+        For each name the number that varies. Where several vary it is the one that counts up by one from file to
+        file, the last of those; where the names have more than that apart, the last number of each.
+
+    Raises
+    ------
+    NumberingError
+        Several numbers vary and none counts up, or the frames are negative.
+
+    >>> frame_numbers(["shot.1001_4k.png", "shot.1002_4k.png"])
+    (1001, 1002)
+    """
+    return _numbers(tuple(names))
+
+
+def by_frame(names: Sequence[str]) -> dict[int, str]:
+    """The files of one sequence by their frame number; see `frame_numbers`."""
+    return dict(zip(frame_numbers(names), names))
+
+
+def check(names: Sequence[str], folder: str | Path, first: int | None = None, last: int | None = None) -> None:
+    """Check that a sequence has each frame of a range once, in order; frames outside the range do not count.
+
+    Parameters
+    ----------
+    names : sequence of str
+        File names in the order of their frames.
+    folder : path
+        For the sentence.
+    first, last : int or None
+        The frames that are asked for, both included; None: the sequence's ends.
+
+    Raises
+    ------
+    NumberingError
+        One sentence that names the first frame that is missing, there twice, out of order or beyond Blender's.
+    """
+    before: tuple[int, str] | None = None
+    highest = max(frame_numbers(names))
+    for number, name in zip(frame_numbers(names), names):
+        wanted = (first is None or number >= first) and (last is None or number <= last)
+        if wanted and number > LARGEST:
+            raise NumberingError(
+                f"{name} has the frame number {number} and Blender counts frames to {LARGEST}", "renumber the files"
+            )
+        if before is not None:
+            _check_step(before, (number, name), folder, first=first, last=last, highest=highest)
+        if before is None or number > before[0]:
+            before = number, name
+
+
+def _check_step(
+    before: tuple[int, str],
+    after: tuple[int, str],
+    folder: str | Path,
+    *,
+    first: int | None,
+    last: int | None,
+    highest: int,
+) -> None:
+    (earlier, one), (number, other) = before, after
+    outside = (first is not None and max(earlier, number) < first) or (last is not None and min(earlier, number) > last)
+    if outside or number == earlier + 1:
+        return
+    if number == earlier:
+        raise NumberingError(f"{folder} has two files for frame {number}, {one} and {other}", "move one of them away")
+    if number < earlier:
+        raise NumberingError(
+            f"The sequence's files are not in the order of their frame numbers: {other} follows frame {earlier}",
+            "put them in that order",
+        )
+    missing = earlier + 1 if first is None else max(earlier + 1, first)
+    if missing < number and (last is None or missing <= last):
+        began_again = earlier < 1000 and set(str(highest)) == {"9"} and highest > earlier + 1
+        raise NumberingError(
+            f"Frame {missing} is missing from the sequence in {folder}: after {one} comes {other}",
+            f"render or copy the missing frames, or, where a camera's counter went on from {highest} with {one}, "
+            f"rename those files to {highest + 1} and on"
+            if began_again
+            else "render or copy the missing frames",
+        )
+
+
+def of_folder(names: Iterable[str], folder: str | Path) -> list[str]:
+    """The one sequence that all image files of a folder are, in the order of its frames.
+
+    Raises
+    ------
+    NumberingError
+        There is none, there are several, or their names do not say which number is the frame.
+    """
+    parts = [_parts(name) for name in names]
+    if not parts:
+        raise NumberingError(f"{folder} has no pictures in it", "choose a folder of numbered frames, or a movie file")
+    patterns = defaultdict(list)
+    for each in parts:
+        patterns[each.texts].append(each)
+    for each in parts:
+        _refuse_negative(each, len(each.digits) - 1)
+    if len(parts) > 1 and not any(each.digits for each in parts):
+        raise NumberingError(
+            f"The images in {folder} have no frame numbers in their names ({_shown(parts)})",
+            "number them with the digits 0-9, such as image.0001.png",
+        )
+    if len(patterns) > 1:
+        raise NumberingError(
+            f"{folder} holds more than one sequence ({_shown([files[0] for files in patterns.values()])})",
+            "choose one frame of the sequence that you mean",
+        )
+    return _in_order(parts)
+
+
+def around(name: str, names: Iterable[str]) -> list[str]:
+    """The sequence that one file belongs to, in the order of its frames.
+
+    Parameters
+    ----------
+    name : str
+        File name of one of its frames.
+    names : iterable of str
+        All image files of its folder.
+
+    Raises
+    ------
+    NumberingError
+        The names do not say which number is the frame, or the frame is negative.
+    """
+    one = _parts(name)
+    alike = [each for each in map(_parts, names) if each.texts == one.texts]
+    if len(alike) < 2:
+        _refuse_negative(one, len(one.digits) - 1)
+        return [name]
+    # Of each number, the files that differ from this one in nothing else.
+    groups = [
+        [each for each in alike if _without(each.numbers, index) == _without(one.numbers, index)]
+        for index in range(len(one.digits))
+    ]
+    best = max(groups, key=lambda group: (len(group), groups.index(group)))
+    return _in_order(best if len(best) > 1 else alike)
+
+
+def name_of(path: str, files: Sequence[str]) -> str:
+    """A clip's own name, for folders and labels: a movie's file name without its ending, a sequence's without number.
+
+    Parameters
+    ----------
+    path : str
+        The movie, or the folder of the sequence.
+    files : sequence of str
+        The sequence's file names; empty for a movie.
+
+    >>> name_of("/shots/street.mov", ()), name_of("/shots/street", ("0001.png", "0002.png"))
+    ('street', 'street')
+    >>> name_of("/shots/street", ("plate.1001.exr", "plate.1002.exr"))
+    'plate'
+    """
+    if not files:
+        return Path(path).stem or Path(path).name
+    one = _parts(files[0])
+    try:
+        index = _index(tuple(files))
+    except NumberingError:
+        index = None
+    if index is None:
+        return Path(files[0]).stem
+    before = "".join(text + digits for text, digits in zip(one.texts[:index], one.digits)) + one.texts[index]
+    return before.strip("._- ") or Path(path).name or Path(files[0]).stem
+
+
+def blender_counts(names: Sequence[str]) -> bool:
+    """Whether Blender finds the frames of a sequence by counting up the last number of its first file's name."""
+    first = _parts(names[0])
+    if len(names) == 1 or not first.digits:
+        return len(names) == 1
+    width, start = len(first.digits[-1]), int(first.digits[-1])
+    head = names[0][: len(names[0]) - len(first.digits[-1]) - len(first.texts[-1])]
+    offset = start - frame_numbers(names)[0]
+    return all(
+        name == f"{head}{number + offset:0{width}d}{first.texts[-1]}" for number, name in by_frame(names).items()
+    )
+
+
+@lru_cache(maxsize=8)
+def _numbers(names: tuple[str, ...]) -> tuple[int, ...]:
+    index = _index(names)
+    if index is None:
+        return tuple(frame_number(name) for name in names)
+    return tuple(_parts(name).numbers[index] for name in names)
+
+
+def _index(names: tuple[str, ...]) -> int | None:
+    """Which of the numbers in the names is the frame; None where it is each name's own last, if it has any."""
+    parts = [_parts(name) for name in names]
+    one = parts[0]
+    if not one.digits or any(each.texts != one.texts for each in parts):
+        return None
+    columns = list(zip(*(each.numbers for each in parts)))
+    varying = [index for index, column in enumerate(columns) if len(set(column)) > 1]
+    if len(varying) > 1:
+        counting = [i for i in varying if all(b == a + 1 for a, b in zip(columns[i], columns[i][1:]))]
+        if not counting:
+            raise NumberingError(
+                f"More than one number varies in the file names {names[0]} to {names[-1]}, and none counts up by one",
+                "choose one frame of the sequence that you mean, or number the files by a single number",
+            )
+        varying = counting
+    index = varying[-1] if varying else len(columns) - 1
+    if len(parts) > 1:
+        _refuse_negative(one, index)
+    return index
+
+
+def _refuse_negative(one: _Name, index: int) -> None:
+    """Refuse frames such as ``shot.-0001.png``, which Blender reads as frame 1; a dash after a word is none."""
+    if index >= 0 and re.search(r"(^|[._])-$", one.texts[index]) and (index == 0 or one.texts[index] != "-"):
+        raise NumberingError(
+            f"{one.name} has a negative frame number, and Blender has none in file names",
+            "renumber the files from 0 or 1 on",
+        )
+
+
+def _in_order(parts: Sequence[_Name]) -> list[str]:
+    """The names of one sequence by their frames."""
+    names = [each.name for each in sorted(parts, key=lambda each: (each.numbers, each.name))]
+    return [name for _, name in sorted(zip(frame_numbers(names), names))]
+
+
+def _shown(parts: Sequence[_Name]) -> str:
+    return ", ".join(each.name for each in parts[:4]) + (", …" if len(parts) > 4 else "")
+
+
+def _without(numbers: tuple[int, ...], index: int) -> tuple[int, ...]:
+    return numbers[:index] + numbers[index + 1 :]
+
+
+@lru_cache(maxsize=4096)
+def _parts(name: str) -> _Name:
+    path = Path(name)
+    pieces = _DIGITS.split(path.stem)
+    return _Name(name=name, texts=(*pieces[:-1:2], pieces[-1] + path.suffix), digits=tuple(pieces[1::2]))
