@@ -200,6 +200,17 @@ def unfinished_fingerprint(folder: str | Path) -> str | None:
     return _state(folder).get("fingerprint") or None
 
 
+def unfinished_plate(folder: str | Path) -> str | None:
+    """The clip of that job, as `plate_file`; None where nothing tells."""
+    plate = _state(folder).get("plate")
+    return plate if isinstance(plate, str) and plate else None
+
+
+def plate_file(source: Source) -> str:
+    """The movie, or the sequence's first file."""
+    return str(Path(source.path) / source.files[0]) if source.files else source.path
+
+
 def unfinished_share(folder: str | Path) -> float:
     """How much of that job is done, 0 to 1; 0 where nothing tells."""
     share = _state(folder).get("share")

@@ -239,6 +239,15 @@ def name_of(path: str, files: Sequence[str]) -> str:
     return before.strip("._- ") or Path(path).name or Path(files[0]).stem
 
 
+def without_numbers(name: str) -> tuple[str, ...]:
+    """What stands around the numbers of a file name: the same for all files of a sequence, also of its versions.
+
+    >>> without_numbers("plate_v02.1001.exr")
+    ('plate_v', '.', '.exr')
+    """
+    return _parts(name).texts
+
+
 def blender_counts(names: Sequence[str]) -> bool:
     """Whether Blender finds the frames of a sequence by counting up the last number of its first file's name."""
     first = _parts(names[0])

@@ -5,6 +5,8 @@ Nothing here needs Blender's data but `root_folder`, which resolves ``//``.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from ..inference.leftovers import LOG
 from . import depth
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
-_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*\ufffd]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _LONGEST = 100
 """Bytes, not letters: that is what file systems count, and a Chinese character is three."""
@@ -73,7 +75,9 @@ def clip_folder(name: str) -> str:
 
 
 def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False) -> Place:
-    """Find the folder for a job under ``<root>/<clip>``.
+    """Find the folder for a job under ``<root>/<clip>``, or ``<root>/<clip>_<folder>`` where another clip has that.
+
+    Clips of one name in different folders are told apart by their paths, in whatever order they come.
 
     The newest version that holds the same job, finished or not, is the job's own, so that the same request goes on
     with what is there. Any other job gets the version after the last. A finished result is passed over when a
@@ -104,9 +108,7 @@ def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False) -> P
 
 
 def _place(root: Path, clip: str, wanted: Job, new_version: bool) -> Place:
-    clip_root = root / clip_folder(clip)
-    if clip_root.is_file():  # the clip itself, whose strip bears its whole name, lies in the output folder
-        clip_root = clip_root.with_name(f"{clip_root.name}_depth")
+    clip_root = _clip_root(root, clip, wanted)
     numbers = _versions(clip_root)
     fingerprint = wanted.fingerprint()
     if not new_version:
@@ -119,6 +121,55 @@ def _place(root: Path, clip: str, wanted: Job, new_version: bool) -> Place:
     if last and _is_free(numbers[last]):  # left by a run that ended before its first frame
         return Place(folder=numbers[last], standing="new")
     return Place(folder=clip_root / f"v{last + 1:03d}", standing="new")
+
+
+def _clip_root(root: Path, clip: str, wanted: Job) -> Path:
+    """The clip's folder: of its name alone, unless that is a file or another clip's."""
+    plate = Path(depth_sequence.plate_file(wanted.source))
+    parents = [parent.name for parent in plate.parents if parent.name and parent.name != clip]
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(plate.parent)))
+    for part in numbering.without_numbers(plate.name):
+        digest.update(b"\0" + os.fsencode(part))
+    first = f"{clip}_depth" if (root / clip_folder(clip)).is_file() else clip  # the clip itself, without an ending
+    names = (
+        first,
+        *(f"{clip}_{parent}" for parent in parents[:1]),
+        f"{clip[: _LONGEST // 8]}_{digest.hexdigest()[:8]}",
+    )
+    folders = [root / clip_folder(name) for name in names]
+    owners = [_owner(folder, plate, wanted) for folder in folders]
+    if "ours" in owners:
+        return folders[owners.index("ours")]
+    return next((folder for folder, owner in zip(folders, owners) if owner == "nobody"), folders[-1])
+
+
+def _owner(clip_root: Path, plate: Path, wanted: Job) -> Literal["ours", "another", "nobody"]:
+    """Whose versions a folder holds; those of a clip that is gone are nobody's: it may be ours, before it was moved."""
+    owner: Literal["ours", "another", "nobody"] = "nobody"
+    for folder in _versions(clip_root).values():
+        other = _plate_of(folder)
+        if other is None:
+            same = depth_sequence.unfinished_fingerprint(folder) == wanted.fingerprint()
+        else:
+            same = _identity(other) == _identity(plate)
+        if same:
+            return "ours"
+        if other is not None and other.exists():
+            owner = "another"
+    return owner
+
+
+def _identity(plate: Path) -> tuple[str, tuple[str, ...]]:
+    return os.path.realpath(plate.parent), numbering.without_numbers(plate.name)
+
+
+def _plate_of(folder: Path) -> Path | None:
+    """The clip of the result or of the unfinished work in a folder: its movie, or its sequence's first file."""
+    try:
+        return Path(depth_sequence.plate_file(depth_sequence.load(folder).source))
+    except depth_sequence.DepthSequenceError:
+        plate = depth_sequence.unfinished_plate(folder)
+        return Path(plate) if plate else None
 
 
 def _versions(clip_root: Path) -> dict[int, Path]:

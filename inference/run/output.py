@@ -73,7 +73,7 @@ class Output:
 
 @contextmanager
 def opened(
-    folder: Path, *, key: str, fingerprint: str, frames: tuple[int, int], overwrite: bool, emit: Emit
+    folder: Path, *, key: str, fingerprint: str, frames: tuple[int, int], overwrite: bool, emit: Emit, plate: str = ""
 ) -> Iterator[Output]:
     """Take an output folder for a job, to start it or to go on with it.
 
@@ -89,6 +89,8 @@ def opened(
         Whether a finished result, or maps of unknown origin, may be replaced.
     emit : callable
         Hears a warning when the remains of a different job are dropped.
+    plate : str
+        The clip: its movie, or its sequence's first file.
 
     Raises
     ------
@@ -105,6 +107,9 @@ def opened(
                 )
             except OSError as error:
                 raise unwritable(error, folder) from error
+            if plate and current.plate != plate:
+                current = replace(current, plate=plate)
+                state.write(current, folder / SCRATCH)
             yield Output(folder, held, current)
         finally:
             held.release()

@@ -95,7 +95,13 @@ def estimate(
             mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
         key = state.key_of(job, first, last, _versions(info), _device(info, parameters), weights=weights, given=given)
         with output.opened(
-            folder, key=key, fingerprint=job.fingerprint(), frames=(first, last), overwrite=overwrite, emit=emit
+            folder,
+            key=key,
+            fingerprint=job.fingerprint(),
+            frames=(first, last),
+            overwrite=overwrite,
+            emit=emit,
+            plate=depth_sequence.plate_file(job.source),
         ) as out:
             large = (clip.width, clip.height)
             clerk = _Clerk(out, started, frames=last - first + 1, pixels=math.prod(large if job.full_size else size))

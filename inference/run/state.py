@@ -29,6 +29,8 @@ class State:
         `key_of` the job; empty while the remains of another job are being removed.
     fingerprint : str
         `Job.fingerprint`, by which Blender finds the folder again (`depth_sequence.unfinished_fingerprint`).
+    plate : str
+        The clip: its movie, or its sequence's first file (`depth_sequence.unfinished_plate`).
     first_frame, last_frame : int
         The frames whose maps are the job's.
     staged : bool
@@ -52,6 +54,7 @@ class State:
     first_frame: int
     last_frame: int
     fingerprint: str = ""
+    plate: str = ""
     staged: bool = False
     phase: Literal["estimating", "publishing"] = "estimating"
     shots: tuple[Shot, ...] = ()

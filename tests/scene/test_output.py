@@ -1,6 +1,8 @@
 """Where estimates go: the same job comes back to its folder, another one never touches it."""
 
+import json
 import os
+import shutil
 import string
 from dataclasses import replace
 from pathlib import Path
@@ -185,3 +187,52 @@ def test_a_relative_root_needs_a_saved_file(empty_file, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     assert output.root_folder("//depth") == tmp_path / "depth"
     assert output.root_folder(str(tmp_path)) == tmp_path
+
+
+def test_clips_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    def job(folder, name="street.mp4"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).touch()
+        return Job(source=Source(kind="movie", path=str(tmp_path / folder / name)), output="")
+
+    root, a, b, c = tmp_path / "depth", job("a"), job("b"), job("a", "street.mov")
+    finish(output.place(root, "street", a).folder, a)
+    assert output.place(root, "street", b).folder == root / "street_b" / "v001"
+    leave(output.place(root, "street", b).folder, b)
+    finish(output.place(root, "street", c).folder, c)
+    known = ((a, "street", "finished"), (b, "street_b", "unfinished"), (c, "street_a", "finished"))
+    for wanted, folder, standing in known:
+        place = output.place(root, "street", wanted)
+        assert (place.folder, place.standing) == (root / folder / "v001", standing)
+    assert output.place(root, "street", replace(b, seed=1)).folder == root / "street_b" / "v002"
+    (tmp_path / "other").mkdir()
+    again = job("other/../a")
+    assert output.place(root, "street", replace(again, seed=3)).folder == root / "street" / "v002", "by another path"
+    shutil.rmtree(root / "street")
+    assert output.place(root, "street", b).folder == root / "street_b" / "v001", "what is there is found first"
+
+
+def test_unfinished_work_says_which_clip_it_is_of(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "street.mp4").touch()
+    folder = tmp_path / "depth" / "street" / "v001"
+    (folder / ".fathom").mkdir(parents=True)
+    state = {"key": "…", "fingerprint": "…", "plate": str(tmp_path / "a" / "street.mp4")}
+    (folder / ".fathom" / "state.json").write_text(json.dumps(state))
+    job = Job(source=Source(kind="movie", path=str(tmp_path / "b" / "street.mp4")), output="")
+    assert output.place(tmp_path / "depth", "street", job).folder == tmp_path / "depth" / "street_b" / "v001"
+
+
+def test_a_clip_that_was_moved_or_delivered_again_goes_on_in_its_folder(tmp_path):
+    files = ("shot_1001_v02.png", "shot_1002_v02.png")
+    old = Job(source=Source(kind="sequence", path=str(tmp_path / "old"), files=files), output="")
+    finish(tmp_path / "depth" / "shot" / "v001", old)
+    new = Job(source=Source(kind="sequence", path=str(tmp_path / "new"), files=files), output="")
+    assert output.place(tmp_path / "depth", "shot", new).folder == tmp_path / "depth" / "shot" / "v002"
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / files[0]).touch()
+    later = tuple(name.replace("v02", "v03") for name in files)
+    delivered = Job(source=Source(kind="sequence", path=str(tmp_path / "old"), files=later), output="")
+    assert output.place(tmp_path / "depth", "shot", delivered).folder == tmp_path / "depth" / "shot" / "v002"
+    assert output.place(tmp_path / "depth", "shot", new).folder == tmp_path / "depth" / "shot_new" / "v001"
