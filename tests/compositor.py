@@ -70,3 +70,45 @@ def distance(frame, map_size, plate_size, far_limit):
     """Z of the maker's disparity, as `inverse_depth` with a scale of 1."""
     d = bilinear(depth_maker.slanted(frame, *map_size).astype(np.float32), plate_size)
     return 1.0 / np.maximum(d, 1.0 / far_limit)
+
+
+def add_card(scene, *, distance, color):
+    """A camera, and before it a card at a distance that covers the picture's left half."""
+    camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+    camera.data.clip_end = 1000
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    mesh = bpy.data.meshes.new("card")
+    mesh.from_pydata(
+        [(-99, -99, -distance), (0, -99, -distance), (0, 99, -distance), (-99, 99, -distance)], [], [(0, 1, 2, 3)]
+    )
+    card = bpy.data.objects.new("card", mesh)
+    scene.collection.objects.link(card)
+    material = bpy.data.materials.new("red")
+    if material.node_tree is None:
+        material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    light, out = tree.nodes.new("ShaderNodeEmission"), tree.nodes.new("ShaderNodeOutputMaterial")
+    light.inputs["Color"].default_value = (*color, 1)
+    tree.links.new(light.outputs["Emission"], out.inputs["Surface"])
+    mesh.materials.append(material)
+    return card
+
+
+def soften(values):
+    """1 2 1 along both axes, borders extended."""
+    for axis in (0, 1):
+        padded = np.pad(values, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        parts = [np.take(padded, np.arange(values.shape[axis]) + i, axis=axis) for i in range(3)]
+        values = (parts[0] + 2 * parts[1] + parts[2]) / 4
+    return values
+
+
+def merged(render, alpha, render_z, plate, z):
+    """What `add_z_merge` promises: the nearer on top, the cut smooth over 3x3 pixels of what is rendered; and its Z."""
+    rendered = (render_z < 1e9).astype(float)
+    nearer = soften(rendered * (render_z < z)) / np.maximum(soften(rendered), 1e-3)
+    share = alpha * nearer
+    image = render * nearer[..., None] + plate * (1 - share[..., None])
+    return image, 1 / (share * rendered / render_z + (1 - share * rendered) / z)

@@ -1,5 +1,6 @@
 """Depth in the compositor: a node group of the shot's depth, and effects built on it."""
 
+from .clips import beside
 from .depth_group import depth_group
 from .depth_of_field import add_depth_of_field
 from .fog import add_fog
@@ -7,4 +8,12 @@ from .matte import add_depth_matte
 from .merge import add_z_merge
 from .tree import CompositingError
 
-__all__ = ["CompositingError", "add_depth_matte", "add_depth_of_field", "add_fog", "add_z_merge", "depth_group"]
+__all__ = [
+    "CompositingError",
+    "add_depth_matte",
+    "add_depth_of_field",
+    "add_fog",
+    "add_z_merge",
+    "beside",
+    "depth_group",
+]

@@ -9,10 +9,9 @@ import bpy
 from ...inference.depth_sequence import Shot
 from .. import compositor_nodes, nodes
 from ..depth import Depth
-from . import tree
+from . import chain, tree
 from .depth_group import span
-
-KIND = "comp_fog"
+from .tree import FOG_KIND as KIND
 
 
 def add_fog(
@@ -30,7 +29,7 @@ def add_fog(
 
     With Z the distance, the share of fog is ``1 - exp(-density max(Z - start, 0))``, Beer-Lambert's law, or, where
     *Linear* is 1, ``(Z - start) / (end - start)`` clamped to 0..1; in between it is a blend of the two. Frames without
-    depth pass unchanged. Fog reads the result of Z Merge, so a merged render lies in it, if that was added before.
+    depth pass unchanged. Fog lies on what Z Merge gives and reads its distances, whichever is added first.
 
     Parameters
     ----------
@@ -53,21 +52,22 @@ def add_fog(
     Raises
     ------
     DepthError, PlateError
-        See `tree.open_setup`.
+        See `chain.open_setup`.
     """
-    setup = tree.open_setup(scene, depth, shot)
+    setup = chain.open_setup(scene, depth, shot)
     node = setup.find(KIND)
-    source = tree.distance(setup)
-    if node is None:
-        before = tree.picture(setup).node
+    is_new = node is None
+    if is_new:
         node = setup.mark(tree.add_group(setup, tree.effect_group(KIND, "Fathom Fog", _build), "Fog"), KIND)
         near, far = span(depth, shot)
         nodes.input_of(node, "Start").default_value = near
         nodes.input_of(node, "End").default_value = far
         nodes.input_of(node, "Density").default_value = 1.5 / (far - near)
-        tree.insert(setup, nodes.input_of(node, "Image"), nodes.output_of(node, "Image"))
+        before = chain.place(setup, KIND).source.node
+    chain.lead(setup, node, KIND)
+    if is_new:
         tree.place_after(setup, before, [node])
-    tree.connect(node, source)
+    chain.connect(setup)
     given = {"Density": density, "Start": start, "End": end, "Linear": linear}
     if color is not None:
         given["Color"] = (*color[:3], 1.0)

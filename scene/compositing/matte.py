@@ -7,10 +7,9 @@ import bpy
 from ...inference.depth_sequence import Shot
 from .. import compositor_nodes, nodes
 from ..depth import Depth
-from . import tree
+from . import chain, tree
 from .depth_group import span
-
-KIND = "comp_matte"
+from .tree import MATTE_KIND as KIND
 
 
 def add_depth_matte(
@@ -27,7 +26,8 @@ def add_depth_matte(
     With Z the distance, the matte is ``1 - (|Z - target| - tolerance) / softness``, clamped to 0..1; with softness 0
     it is 1 up to the tolerance and 0 beyond. Frames without depth have matte 0. The matte stands beside the picture's
     way to the output, which stays as it is: its output *Matte* goes into other nodes' factors, *Image* is the picture
-    cut out by it. A viewer that Fathom added shows the cut-out.
+    cut out by it, with all of Fathom's effects on it, whichever is added first. A viewer that Fathom added shows the
+    cut-out.
 
     Parameters
     ----------
@@ -44,25 +44,23 @@ def add_depth_matte(
     Raises
     ------
     DepthError, PlateError
-        See `tree.open_setup`.
+        See `chain.open_setup`.
     """
-    setup = tree.open_setup(scene, depth, shot)
+    setup = chain.open_setup(scene, depth, shot)
     node = setup.find(KIND)
-    source = tree.distance(setup)
+    before = chain.picture(setup)
     if node is None:
-        before = tree.picture(setup)
         node = setup.mark(
             tree.add_group(setup, tree.effect_group(KIND, "Fathom Depth Matte", _build), "Depth Matte"), KIND
         )
         near, far = span(depth, shot)
         tree.set_inputs(node, {"Target": near, "Tolerance": (far - near) / 3, "Softness": (far - near) / 10})
-        nodes.feed(nodes.input_of(node, "Image"), before)
         tree.place_after(setup, before.node, [node])
         node.location.y -= 260
-        viewer = setup.find(tree.VIEWER_KIND)
-        if viewer is not None:
-            nodes.feed(nodes.input_of(viewer, "Image"), nodes.output_of(node, "Image"))
-    tree.connect(node, source)
+    if not nodes.input_of(node, "Image").is_linked and node not in tree.upstream(before.node):
+        nodes.feed(nodes.input_of(node, "Image"), before)
+    chain.connect(setup)
+    chain.show(setup, nodes.output_of(node, "Image"))
     tree.set_inputs(node, {"Target": target, "Tolerance": tolerance, "Softness": softness})
     return node
 

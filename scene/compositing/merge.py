@@ -7,7 +7,7 @@ import bpy
 from ...inference.depth_sequence import Shot
 from .. import compositor_nodes, nodes, tags
 from ..depth import Depth
-from . import tree
+from . import chain, tree
 from .tree import MERGE_KIND as KIND
 
 _NOTHING = 1e9
@@ -39,58 +39,53 @@ def add_z_merge(
     Returns
     -------
     Node
-        The group node "Fathom Z Merge"; its output *Z* is the distance of what is on top, which effects that are
-        added later use.
+        The group node "Fathom Z Merge"; its output *Z* is the distance of what is on top, which the other effects use,
+        whichever is added first: the merge goes before them.
 
     Raises
     ------
     CompositingError
         The tree lays a render over pictures already, so it cannot be told which of them is the plate.
     DepthError, PlateError
-        See `tree.open_setup`.
+        See `chain.open_setup`.
     """
-    setup = tree.open_setup(scene, depth, shot)
+    setup = chain.open_setup(scene, depth, shot)
     node = setup.find(KIND)
-    if node is not None:
-        source = tree.depth_node(setup)
-        tree.connect(node, tree.Distance(nodes.output_of(source, "Z"), nodes.output_of(source, "Has Depth")))
-        return node
     layer = view_layer or scene.view_layers[0]
-    has_render, has_picture = _contents(setup)
-    if has_render and has_picture:
-        raise tree.CompositingError(
-            f"The compositor of {scene.name} lays a render over pictures already, and Z Merge would do so again: let "
-            "the plate alone feed the output, then add it."
-        )
-    plate = tree.plate(setup) if has_render else tree.picture(setup)
-    before = tree.picture(setup)
-    has_depth = nodes.output_of(tree.depth_node(setup), "Has Depth")
+    if node is None:
+        node = _add(setup)
+    else:
+        chain.lead(setup, node, KIND)
     layer.use_pass_z = True
     scene.render.film_transparent = True
-    rendered = _render_layers(setup, layer)
-    node = setup.mark(tree.add_group(setup, tree.effect_group(KIND, "Fathom Z Merge", _build), "Z Merge"), KIND)
-    render = before if has_render else nodes.output_of(rendered, "Image")
-    tree.insert(setup, nodes.input_of(node, "Render" if has_render else "Image"), nodes.output_of(node, "Image"))
-    for name, socket in (
-        ("Image", plate),
-        ("Z", nodes.output_of(tree.depth_node(setup), "Z")),
-        ("Has Depth", has_depth),
-        ("Render", render),
-        ("Render Z", nodes.output_of(rendered, "Depth")),
-    ):
-        nodes.feed(nodes.input_of(node, name), socket)
-    tree.place_after(setup, before.node, [node])
+    chain.connect(setup)
+    for name, output in (("Render", "Image"), ("Render Z", "Depth")):
+        if not nodes.input_of(node, name).is_linked:
+            nodes.feed(nodes.input_of(node, name), nodes.output_of(_render_layers(setup, layer), output))
     return node
 
 
-def _contents(setup: tree.Setup) -> tuple[bool, bool]:
-    """Whether renders and pictures from files feed the result so far; Fathom's own depth is neither."""
-    output = compositor_nodes.find_result(setup.tree)
-    kinds = set()
-    if output is not None and output.is_linked:
-        kinds = {node.bl_idname for node in tree.upstream(output.links[0].from_node)}
-    merged = any(n.get(tags.KIND) == KIND for n in setup.tree.nodes)  # of another shot of the clip, laid over its plate
-    return "CompositorNodeRLayers" in kinds and not merged, bool(kinds & set(_PICTURES))
+def _add(setup: tree.Setup) -> bpy.types.Node:
+    """Add the merge, and what it merges as far as the tree shows it already."""
+    found = chain.find_place(setup, KIND)
+    fed = set() if found is None or found.source is None else tree.upstream(found.source.node)
+    kinds = {node.bl_idname for node in fed}  # Fathom's own depth stands in a group and is no picture
+    earlier = next((node for node in fed if node.get(tags.KIND) == KIND), None)  # another shot's, over its plate
+    has_render = "CompositorNodeRLayers" in kinds and earlier is None
+    if has_render and kinds & set(_PICTURES):
+        raise tree.CompositingError(
+            f"The compositor of {setup.scene.name} lays a render over pictures already, and Z Merge would do so again: "
+            "let the plate alone feed the output, then add it."
+        )
+    before = chain.place(setup, KIND).source.node
+    node = setup.mark(tree.add_group(setup, tree.effect_group(KIND, "Fathom Z Merge", _build), "Z Merge"), KIND)
+    if has_render:
+        nodes.feed(nodes.input_of(node, "Image"), tree.plate(setup))
+    elif earlier is not None and nodes.input_of(earlier, "Render").is_linked:
+        nodes.feed(nodes.input_of(node, "Render"), nodes.input_of(earlier, "Render").links[0].from_socket)
+    chain.lead(setup, node, KIND, entry="Render" if has_render else "Image")
+    tree.place_after(setup, before, [node])
+    return node
 
 
 def _render_layers(setup: tree.Setup, layer: bpy.types.ViewLayer) -> bpy.types.Node:
@@ -98,8 +93,7 @@ def _render_layers(setup: tree.Setup, layer: bpy.types.ViewLayer) -> bpy.types.N
         if node.bl_idname == "CompositorNodeRLayers" and node.scene == setup.scene and node.layer == layer.name:
             return node
     node = nodes.new(setup.tree, "CompositorNodeRLayers", scene=setup.scene, layer=layer.name)
-    depth = tree.depth_node(setup)
-    tree.place_below(setup, depth, node)
+    tree.place_below(setup, chain.depth_node(setup), node)
     return node
 
 

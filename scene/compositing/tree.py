@@ -1,37 +1,36 @@
-"""Putting something into a scene's compositor tree without breaking what the artist has there.
+"""A shot's nodes in a scene's compositor tree: how they are found again, made and placed.
 
-What Fathom adds stands in one frame per shot and is found again by custom properties on the nodes, the ones of
-`tags`. Only one link of the artist's is ever replaced: the one into the output, by a detour through the effect.
+What Fathom adds stands in one frame per shot and is found again by custom properties on the nodes: the ones of `tags`,
+with the clip that they belong to and the frames that it covers. How the picture goes through them is `chain`'s matter.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import compositor_nodes, nodes, tags
-from ..camera import SCALE_PATH, find_rig
+from .. import nodes, tags
 from ..depth import Depth, disparity_image
 from ..plate import plate_image, show_plate
-from .depth_group import KIND as DEPTH_KIND
-from .depth_group import depth_group, fit_to_render
+from .depth_group import fit_to_render
 
 GAP = 60.0
 PLATE_KIND, FRAME_KIND, VIEWER_KIND = "comp_plate", "comp_frame", "comp_viewer"
-MERGE_KIND = "comp_merge"
+MERGE_KIND, FOG_KIND, DEFOCUS_KIND = "comp_merge", "comp_fog", "comp_defocus"
+FOCUS_KIND, MATTE_KIND, SWITCH_KIND = "comp_focus", "comp_matte", "comp_switch"
+
+CLIP = "fathom_clip"
+"""Custom property of marked nodes: `clip_key` of the clip."""
+
+FRAMES = "fathom_frames"
+"""Custom property of marked nodes: first and last scene frame of the clip's depth, and its frame offset."""
 
 Socket = bpy.types.NodeSocket
-
-
-class Distance(NamedTuple):
-    """Where an effect takes distances from: the sockets of Z and of where there is any."""
-
-    z: Socket
-    has_depth: Socket
 
 
 class CompositingError(ValueError):
@@ -65,50 +64,47 @@ class Setup:
     def mark(self, node: bpy.types.Node, kind: str, *, all_shots: bool = False) -> bpy.types.Node:
         """Let `find` find the node; `all_shots` for what serves every shot of the clip."""
         node[tags.KIND] = kind
-        node[tags.DEPTH] = disparity_image(self.depth)
         if not all_shots:
             node[tags.SHOT] = self.shot.first_frame
+        return self.claim(node)
+
+    def claim(self, node: bpy.types.Node) -> bpy.types.Node:
+        """Let a marked node be one of this depth, with the clip and the scene frames that the depth covers now."""
+        sequence, offset = self.depth.sequence, self.depth.frame_offset
+        node[tags.DEPTH] = disparity_image(self.depth)
+        node[CLIP] = clip_key(self.depth)
+        node[FRAMES] = (sequence.first_frame + offset, sequence.last_frame + offset, offset)
         return node
 
-
-def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
-    """The shot's setup in the scene's tree; the tree is made if the scene has none.
-
-    Raises
-    ------
-    DepthError
-        The shot was refused.
-    PlateError
-        The tree shows nothing yet and the plate, which it is to show, is missing. Nothing is changed then.
-    """
-    depth.require_done(shot)
-    existing = compositor_nodes.find_scene_tree(scene)
-    output = compositor_nodes.find_result(existing) if existing is not None else None
-    if output is None or not output.is_linked:
-        plate_image(depth)  # raises where it is missing
-    tree = compositor_nodes.scene_tree(scene)
-    scene.render.use_compositing = True
-    setup = Setup(scene=scene, tree=tree, depth=depth, shot=shot)
-    if setup.find(PLATE_KIND) is not None:
-        plate(setup)  # brings its frames up to date
-    return setup
+    def of_clip(self) -> list[bpy.types.Node]:
+        """All nodes that are marked as this depth's, of whatever shot."""
+        image = disparity_image(self.depth)
+        return [node for node in self.tree.nodes if node.get(tags.KIND) and node.get(tags.DEPTH) == image]
 
 
-def picture(setup: Setup) -> Socket:
-    """The output socket whose picture is the scene's result so far; an unlinked output gets the plate and a viewer."""
-    output = compositor_nodes.result(setup.tree)
-    if not output.is_linked:
-        socket = plate(setup)
-        setup.tree.links.new(socket, output)
-        if not any(node.bl_idname == "CompositorNodeViewer" for node in setup.tree.nodes):
-            viewer = setup.mark(nodes.new(setup.tree, "CompositorNodeViewer"), VIEWER_KIND, all_shots=True)
-            nodes.feed(nodes.input_of(viewer, "Image"), socket)
-        end, start = output.node, socket.node
-        end.location = (_left(start) + start.width + 4 * GAP, _top(start))
-        for viewer in setup.tree.nodes:
-            if viewer.get(tags.KIND) == VIEWER_KIND:
-                viewer.location = (end.location.x, end.location.y - 180)
-    return output.links[0].from_socket
+def clip_key(depth: Depth) -> str:
+    """What tells a clip from others, whatever was estimated of it and when: where its file or its files lie."""
+    source = depth.sequence.source
+    path = os.path.realpath(source.path)
+    return path if source.kind == "movie" else f"{path}{os.sep}{depth.name}"
+
+
+def file_of(node: bpy.types.Node) -> str | None:
+    """The file that a node of the compositor reads its picture from, or None."""
+    shown = {"CompositorNodeImage": "image", "CompositorNodeMovieClip": "clip"}.get(node.bl_idname)
+    file = getattr(node, shown) if shown else None
+    if file is None or not file.filepath:
+        return None
+    return os.path.realpath(bpy.path.abspath(file.filepath, library=file.library))
+
+
+def shows_clip(node: bpy.types.Node, depth: Depth) -> bool:
+    """Whether a node's picture is from the clip's own file or files."""
+    path, source = file_of(node), depth.sequence.source
+    if path is None or source.kind == "movie":
+        return path is not None and path == os.path.realpath(source.path)
+    folder, name = os.path.split(path)
+    return folder == os.path.realpath(source.path) and name in source.files
 
 
 def plate(setup: Setup) -> Socket:
@@ -131,32 +127,6 @@ def plate(setup: Setup) -> Socket:
         if link.from_node.bl_idname == "CompositorNodeImage":
             show_plate(link.from_node, setup.depth)
     return nodes.output_of(node, "Image")
-
-
-def depth_node(setup: Setup) -> bpy.types.Node:
-    """The shot's Fathom Depth node; its Scale follows the camera's rig where there is one in the scene."""
-    group = depth_group(setup.depth, setup.shot)
-    node = setup.find(DEPTH_KIND)
-    if node is None:
-        before = picture(setup).node
-        node = setup.mark(add_group(setup, group, "Fathom Depth"), DEPTH_KIND)
-        place_below(setup, before, node)
-    _follow_rig(setup, nodes.input_of(node, "Scale"))
-    return node
-
-
-def distance(setup: Setup) -> Distance:
-    """The distances of the picture so far: those of Z Merge where the shot has one, else the depth's own."""
-    node = depth_node(setup)
-    merge = setup.find(MERGE_KIND)
-    return Distance(nodes.output_of(merge or node, "Z"), nodes.output_of(node, "Has Depth"))
-
-
-def connect(node: bpy.types.Node, source: Distance) -> None:
-    """Link an effect's inputs for distances where nothing is linked to them."""
-    for name, socket in (("Z", source.z), ("Has Depth", source.has_depth)):
-        if name in node.inputs and not nodes.input_of(node, name).is_linked:
-            nodes.feed(nodes.input_of(node, name), socket)
 
 
 def effect_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], None]) -> bpy.types.NodeTree:
@@ -194,26 +164,6 @@ def add_group(setup: Setup, group: bpy.types.NodeTree, label: str) -> bpy.types.
     return node
 
 
-def insert(setup: Setup, first: Socket, last: Socket) -> None:
-    """Lead the picture through an effect on its way to the output.
-
-    Parameters
-    ----------
-    setup : Setup
-    first : NodeSocket
-        Input of the effect that takes the picture so far.
-    last : NodeSocket
-        Output of the effect that becomes the result.
-    """
-    before = picture(setup)
-    output = compositor_nodes.result(setup.tree)
-    setup.tree.links.new(before, first)
-    setup.tree.links.new(last, output)
-    for viewer in setup.tree.nodes:
-        if viewer.get(tags.KIND) == VIEWER_KIND:
-            nodes.feed(nodes.input_of(viewer, "Image"), last)
-
-
 def place_after(setup: Setup, before: bpy.types.Node, added: list[bpy.types.Node]) -> None:
     """Place an effect's nodes in a row right of a node, in the shot's frame; what stands further right makes room."""
     left, top = _left(before) + before.width + GAP, _top(before)
@@ -237,6 +187,51 @@ def place_below(setup: Setup, above: bpy.types.Node, node: bpy.types.Node) -> No
     node.parent = _frame(setup)
 
 
+def add_viewer(setup: Setup, socket: Socket, end: bpy.types.Node) -> None:
+    """Place the output right of a plate that is alone in the tree, with a viewer below it if there is none."""
+    tree, start = setup.tree, socket.node
+    if not any(node.bl_idname == "CompositorNodeViewer" for node in tree.nodes):
+        viewer = setup.mark(nodes.new(tree, "CompositorNodeViewer"), VIEWER_KIND, all_shots=True)
+        nodes.feed(nodes.input_of(viewer, "Image"), socket)
+    end.location = (_left(start) + start.width + 4 * GAP, _top(start))
+    for viewer in tree.nodes:
+        if viewer.get(tags.KIND) == VIEWER_KIND:
+            viewer.location = (end.location.x, end.location.y - 180)
+
+
+def driver_of(setup: Setup, socket: Socket) -> bpy.types.FCurve | None:
+    """The driver of an input's value, or None."""
+    path = socket.path_from_id("default_value")
+    drivers = setup.tree.animation_data.drivers if setup.tree.animation_data else ()
+    return next((curve for curve in drivers if curve.data_path == path), None)
+
+
+def drive(holder: Any, name: str, sources: dict[str, tuple[bpy.types.ID, str]], expression: str = "") -> None:
+    """Drive a property by others: by their sum, or by an expression that is simple enough to need no permission.
+
+    Parameters
+    ----------
+    holder : bpy_struct
+        What has the property; a driver that it has is replaced.
+    name : str
+    sources : dict
+        The datablock and the path in it by the name of the variable.
+    expression : str
+        Empty for the sum.
+    """
+    holder.driver_remove(name)
+    driver = holder.driver_add(name).driver
+    driver.type = "SCRIPTED" if expression else "SUM"
+    for variable_name, (datablock, path) in sources.items():
+        variable = driver.variables.new()
+        variable.name = variable_name
+        variable.targets[0].id_type = datablock.id_type
+        variable.targets[0].id = datablock
+        variable.targets[0].data_path = path
+    if expression:
+        driver.expression = expression
+
+
 def upstream(node: bpy.types.Node) -> set[bpy.types.Node]:
     """The node and everything that feeds it."""
     seen, waiting = set(), [node]
@@ -246,28 +241,6 @@ def upstream(node: bpy.types.Node) -> set[bpy.types.Node]:
             seen.add(node)
             waiting += [link.from_node for socket in node.inputs for link in socket.links]
     return seen
-
-
-def _follow_rig(setup: Setup, scale: Socket) -> None:
-    """Drive Scale by the rig's, unless the artist has set or driven it."""
-    rig = find_rig(setup.depth, setup.shot, setup.scene)
-    if rig is None:
-        return
-    path = scale.path_from_id("default_value")
-    driven = setup.tree.animation_data.drivers if setup.tree.animation_data else ()
-    curve = next((curve for curve in driven if curve.data_path == path), None)
-    if curve is not None:
-        for variable in curve.driver.variables:
-            if variable.targets[0].id is None and variable.targets[0].data_path == SCALE_PATH:
-                variable.targets[0].id = rig  # the one that it followed was deleted
-        return
-    if scale.default_value != 1.0:
-        return
-    driver = scale.driver_add("default_value").driver
-    driver.type = "SUM"  # no expression, so no permission to run scripts is needed
-    variable = driver.variables.new()
-    variable.targets[0].id = rig
-    variable.targets[0].data_path = SCALE_PATH
 
 
 def _frame(setup: Setup) -> bpy.types.Node:

@@ -1,0 +1,284 @@
+"""The way that a clip's picture takes through a scene's compositor tree, and the effects on it in their order.
+
+A chain is never rebuilt: an effect is inserted where it belongs, and what the artist put in between or tuned stays.
+
+**Whose picture.** As long as the result shows one clip, or pictures of the artist's own, effects go between it and the
+output. Where it shows another clip of Fathom's, a clip gets a chain of its own, from its plate on: joined to the
+result by a switch at the clip's frames, or, where both clips have the same frames, beside it (see `clips`). An effect
+then goes as far down as the picture is this clip's alone.
+
+**In which order.** `STAGES`, whatever the order in which they are added: first everything that is in the picture, then
+the air, then the lens. Each takes the distances of the merged picture where there is a merge.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import bpy
+
+from ...inference.depth_sequence import Shot
+from .. import compositor_nodes, nodes, tags
+from ..camera import SCALE_PATH, find_rig
+from ..depth import Depth
+from ..plate import plate_image
+from . import clips, tree
+from .depth_group import KIND as DEPTH_KIND
+from .depth_group import depth_group
+from .tree import Setup, Socket, upstream
+
+STAGES = (tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND)
+
+
+class Distance(NamedTuple):
+    """Where an effect takes distances from: the sockets of Z and of where there is any."""
+
+    z: Socket
+    has_depth: Socket
+
+
+class Place(NamedTuple):
+    """Where an effect goes: after an output socket (None: the plate, not in the tree yet), before input sockets."""
+
+    source: Socket | None
+    targets: list[Socket]
+
+
+# ------------------------------------------------------------------------------------------------------ the picture
+
+
+def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
+    """The shot's setup in the scene's tree; the tree is made if the scene has none.
+
+    What is there of another version of the clip's depth becomes this one's, and everything of the clip follows it on
+    the timeline.
+
+    Raises
+    ------
+    DepthError
+        The shot was refused.
+    PlateError
+        The tree does not show the clip yet and the plate, which it is to show, is missing. Nothing is changed then.
+    """
+    depth.require_done(shot)
+    existing = compositor_nodes.find_scene_tree(scene)
+    setup = None if existing is None else Setup(scene=scene, tree=existing, depth=depth, shot=shot)
+    if setup is None or not (clips.earlier_versions(setup) or find_place(setup)):
+        plate_image(depth)  # raises where it is missing
+    setup = setup or Setup(scene=scene, tree=compositor_nodes.scene_tree(scene), depth=depth, shot=shot)
+    compositor_nodes.scene_tree(scene)  # in use
+    scene.render.use_compositing = True
+    clips.take_over(setup)
+    for node in setup.of_clip():
+        setup.claim(node)
+    clips.set_switches(setup.tree)
+    if setup.find(tree.PLATE_KIND) is not None:
+        tree.plate(setup)  # brings its frames up to date
+    return setup
+
+
+def find_place(setup: Setup, stage: str | None = None) -> Place | None:
+    """Where an effect of that stage goes, or where the clip's picture ends; None where nothing shows the clip yet."""
+    end = _end(setup)
+    if end is None or stage is None:
+        return end
+    chain = upstream(end.source.node)
+    for later in STAGES[STAGES.index(stage) + 1 :]:
+        node = setup.find(later)
+        if node in chain:
+            entry = nodes.input_of(node, "Image")
+            if not entry.is_linked:  # the artist took out what was before
+                return Place(_before(setup, node, stage), [entry])
+            source = entry.links[0].from_socket
+            return Place(source, [link.to_socket for link in source.links if link.to_node in upstream(node)])
+    return end
+
+
+def place(setup: Setup, stage: str | None = None) -> Place:
+    """As `find_place`; where nothing shows the clip yet, its plate is added and leads to the output."""
+    found = find_place(setup, stage)
+    if found is not None and found.source is not None:
+        if not found.targets and stage is not None:
+            return Place(found.source, clips.join(setup, found.source))
+        return found
+    source = tree.plate(setup)
+    if found is not None:
+        return Place(source, found.targets)
+    output = compositor_nodes.result(setup.tree)
+    if output.is_linked:
+        return Place(source, clips.join(setup, source))
+    setup.tree.links.new(source, output)
+    tree.add_viewer(setup, source, output.node)
+    return Place(source, [output])
+
+
+def picture(setup: Setup) -> Socket:
+    """The output socket whose picture is the clip's so far; the plate is added where nothing shows the clip."""
+    return place(setup).source
+
+
+def lead(setup: Setup, node: bpy.types.Node, stage: str, *, entry: str = "Image") -> bool:
+    """Lead the clip's picture through an effect that is new or was taken out of the chain.
+
+    Parameters
+    ----------
+    setup : Setup
+    node : Node
+        With an output *Image*.
+    stage : str
+        One of `STAGES`.
+    entry : str
+        The input that takes the picture so far.
+
+    Returns
+    -------
+    bool
+        Whether it was. An effect that is in the chain only gets a picture again where it has none, and one that leads
+        to an output of the artist's, such as a file's, is left as it is.
+    """
+    end = _end(setup)
+    if end is not None and node in upstream(end.source.node):
+        image = nodes.input_of(node, "Image")
+        if not image.is_linked:
+            nodes.feed(image, _before(setup, node, stage) or tree.plate(setup))
+        return False
+    if any(_is_result(other) and node in upstream(other) for other in setup.tree.nodes):
+        return False
+    at = place(setup, stage)
+    into, tail = nodes.input_of(node, entry), nodes.output_of(node, "Image")
+    if not (into.is_linked and at.source.node in upstream(node)):
+        nodes.feed(into, at.source)
+    for target in at.targets:
+        nodes.feed(target, tail)
+    chain = upstream(tail.node)
+    for matte in setup.of_clip():  # mattes cut out what the chain ends in
+        if matte.get(tags.KIND) == tree.MATTE_KIND and matte not in chain:
+            image = nodes.input_of(matte, "Image")
+            if image.is_linked and image.links[0].from_socket == at.source and find_place(setup).source == tail:
+                nodes.feed(image, tail)
+    show(setup)
+    return True
+
+
+def show(setup: Setup, socket: Socket | None = None) -> None:
+    """Let a viewer that Fathom added show a socket, or where the clip's picture ends: the result where it is in it."""
+    output = compositor_nodes.find_result(setup.tree)
+    if socket is None:
+        socket = picture(setup)
+        if output is not None and output.is_linked and socket.node in upstream(output.links[0].from_node):
+            socket = output.links[0].from_socket
+    for viewer in setup.tree.nodes:
+        if viewer.get(tags.KIND) == tree.VIEWER_KIND:
+            nodes.feed(nodes.input_of(viewer, "Image"), socket)
+
+
+def _end(setup: Setup) -> Place | None:
+    """Where the clip's picture ends; no targets where it leads nowhere; None where nothing shows the clip."""
+    output = compositor_nodes.find_result(setup.tree)
+    shown = upstream(output.links[0].from_node) if output is not None and output.is_linked else set()
+    foreign = {node for node in setup.tree.nodes if clips.is_foreign(setup, node)}
+    if shown and not shown & foreign:
+        return Place(output.links[0].from_socket, [output])
+    own = _pictures(setup)
+    among = shown if own & shown else set(setup.tree.nodes)
+    mattes = {node for node in setup.tree.nodes if node.get(tags.KIND) == tree.MATTE_KIND}
+    others = foreign if own & shown else foreign | mattes
+    ways = {node: upstream(node) for node in among if _picture_of(node) is not None}
+    alone = [node for node, fed in ways.items() if fed & own and not fed & others]
+    if not alone:
+        return None
+    source = _picture_of(max(alone, key=lambda node: len(ways[node])))
+    beside = ("CompositorNodeViewer", "CompositorNodeSplitViewer")
+    targets = [
+        link.to_socket for link in source.links if link.to_node.bl_idname not in beside and link.to_node not in mattes
+    ]
+    if not targets and output is not None and not output.is_linked:
+        targets = [output]
+    return Place(source, targets)
+
+
+def _pictures(setup: Setup) -> set[bpy.types.Node]:
+    """The nodes whose pictures are the clip's: the plate, Fathom's or the artist's, and effects that have a picture."""
+    kinds = (tree.PLATE_KIND, *STAGES)
+    own = {n for n in setup.of_clip() if n.get(tags.KIND) in kinds and nodes.input_of(n, "Image").is_linked}
+    plates = {n for n in setup.tree.nodes if n.get(tags.KIND) == tree.PLATE_KIND}
+    fathoms = {link.from_node for node in plates for link in nodes.input_of(node, "Image").links}
+    return own | {n for n in setup.tree.nodes if n not in fathoms and tree.shows_clip(n, setup.depth)}
+
+
+def _picture_of(node: bpy.types.Node) -> Socket | None:
+    return next((socket for socket in node.outputs if socket.type == "RGBA" and socket.enabled), None)
+
+
+def _before(setup: Setup, node: bpy.types.Node, stage: str) -> Socket | None:
+    """What comes before a stage whose picture was taken away: an earlier stage's, or the plate's if it is there."""
+    for earlier in reversed(STAGES[: STAGES.index(stage)]):
+        found = setup.find(earlier)
+        if found is not None and node not in upstream(found):
+            return nodes.output_of(found, "Image")
+    found = setup.find(tree.PLATE_KIND)
+    return None if found is None else nodes.output_of(found, "Image")
+
+
+def _is_result(node: bpy.types.Node) -> bool:
+    return not node.outputs and node.bl_idname not in (
+        "NodeFrame",
+        "CompositorNodeViewer",
+        "CompositorNodeSplitViewer",
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ its distances
+
+
+def depth_node(setup: Setup) -> bpy.types.Node:
+    """The shot's Fathom Depth node; its Scale follows the camera's rig where there is one in the scene."""
+    group = depth_group(setup.depth, setup.shot)
+    node = setup.find(DEPTH_KIND)
+    if node is None:
+        before = picture(setup).node
+        node = setup.mark(tree.add_group(setup, group, "Fathom Depth"), DEPTH_KIND)
+        tree.place_below(setup, before, node)
+    elif node.node_tree != group:
+        clips.replace_group(node, group)
+    _follow_rig(setup, nodes.input_of(node, "Scale"))
+    return node
+
+
+def connect(setup: Setup) -> None:
+    """Link the inputs for distances of all the shot's effects, but what the artist has linked to them stays.
+
+    Effects take the distances of the picture that they get: those of Z Merge where it is in the chain, else the
+    depth's own.
+    """
+    node = depth_node(setup)
+    plain = Distance(nodes.output_of(node, "Z"), nodes.output_of(node, "Has Depth"))
+    merge, end = setup.find(tree.MERGE_KIND), _end(setup)
+    merged = plain
+    if merge is not None and end is not None and merge in upstream(end.source.node):
+        merged = Distance(nodes.output_of(merge, "Z"), plain.has_depth)
+    ours = [plain.z, *([] if merge is None else [nodes.output_of(merge, "Z")])]
+    for kind in (tree.MERGE_KIND, tree.FOG_KIND, tree.FOCUS_KIND, tree.MATTE_KIND):
+        effect = setup.find(kind)
+        if effect is None:
+            continue
+        source = plain if kind == tree.MERGE_KIND or effect in upstream(merged.z.node) else merged
+        for name, socket in (("Z", source.z), ("Has Depth", source.has_depth)):
+            entry = nodes.input_of(effect, name)
+            linked = entry.links[0].from_socket if entry.is_linked else None
+            if linked is None or (linked in ours and linked != socket):
+                nodes.feed(entry, socket)
+
+
+def _follow_rig(setup: Setup, scale: Socket) -> None:
+    """Drive Scale by the rig's, unless the artist has set or driven it."""
+    rig = find_rig(setup.depth, setup.shot, setup.scene)
+    if rig is None:
+        return
+    curve = tree.driver_of(setup, scale)
+    if curve is not None:
+        for variable in curve.driver.variables:
+            if variable.targets[0].id is None and variable.targets[0].data_path == SCALE_PATH:
+                variable.targets[0].id = rig  # the one that it followed was deleted
+    elif scale.default_value == 1.0:
+        tree.drive(scale, "default_value", {"scale": (rig, SCALE_PATH)})

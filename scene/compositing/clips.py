@@ -1,0 +1,213 @@
+"""Several clips in one compositor tree, and several versions of one clip's depth.
+
+Two depths are **versions** of one clip's where they are of the same file or files and cover the same frames there and
+on the timeline: the one that an effect is added for takes the other's place, with all that was tuned. Else they are
+**clips** of their own, each with its own plate and chain. A clip whose frames no other has is joined to the result by
+the switch "Fathom Clip at Its Frames"; frames between two clips go to the nearer, beyond the first and the last clip
+their end frames are held. A clip that shares frames with another stands beside it: only the artist knows how the two
+belong together, and `beside` has the sentence that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import bpy
+
+from .. import compositor_nodes, nodes, tags
+from ..depth import Depth, disparity_image, find_disparity_image
+from . import tree
+from .depth_group import KIND as DEPTH_KIND
+from .tree import CLIP, FRAMES, SWITCH_KIND, Setup, Socket, upstream
+
+_NEVER = 1e7
+"""A frame beyond Blender's last (1048574)."""
+
+_PICTURES = (DEPTH_KIND, tree.PLATE_KIND, tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND, SWITCH_KIND)
+
+Frames = tuple[int, int]
+
+
+def is_foreign(setup: Setup, node: bpy.types.Node) -> bool:
+    """Whether a node belongs to another clip's chain, or shows that clip's file."""
+    image, own = node.get(tags.DEPTH), disparity_image(setup.depth)
+    if node.get(tags.KIND):
+        return node[tags.KIND] in _PICTURES and image is not None and image != own
+    path = tree.file_of(node)
+    if path is None or tree.shows_clip(node, setup.depth):
+        return False
+    others = {n[CLIP] for n in setup.tree.nodes if n.get(CLIP) and n.get(tags.DEPTH) != own}
+    return any(path.startswith(clip) and Path(path).parent == Path(clip).parent for clip in others)
+
+
+def earlier_versions(setup: Setup) -> list[bpy.types.Image]:
+    """Images of the disparity of other versions of the clip's depth that are in the tree."""
+    own = disparity_image(setup.depth)
+    key, sequence, offset = tree.clip_key(setup.depth), setup.depth.sequence, setup.depth.frame_offset
+    first, last = sequence.first_frame, sequence.last_frame
+    found = []
+    for node in setup.tree.nodes:
+        image = node.get(tags.DEPTH)
+        if image is None or image == own or image in found or node.get(CLIP) != key:
+            continue
+        start, stop, shift = node[FRAMES]
+        on_timeline = start <= last + offset and first + offset <= stop
+        if on_timeline and start - shift <= last and first <= stop - shift:
+            found.append(image)
+    return found
+
+
+def take_over(setup: Setup) -> None:
+    """Let the nodes of other versions of the clip's depth be this one's, shot by shot.
+
+    A shot of the other version goes to the one that shows its first frame now. Where that is taken already or has no
+    depth, the effects of the other version are muted and the artist's to delete, so that no frame gets two.
+    """
+    for image in earlier_versions(setup):
+        theirs = [node for node in setup.tree.nodes if node.get(tags.DEPTH) == image and node.get(tags.KIND)]
+        taken = {node.get(tags.SHOT) for node in setup.of_clip()}
+        goes: dict[int, int | None] = {}
+        for first in sorted({node[tags.SHOT] for node in theirs if tags.SHOT in node}):
+            shot = setup.depth.sequence.shot_at(first)
+            is_free = shot.status == "done" and shot.first_frame not in taken
+            goes[first] = shot.first_frame if is_free else None
+            taken.add(shot.first_frame)
+        has_plate = setup.find(tree.PLATE_KIND) is not None
+        for node in theirs:
+            if tags.SHOT not in node:
+                if not (has_plate and node[tags.KIND] == tree.PLATE_KIND):
+                    setup.claim(node)
+            elif goes[node[tags.SHOT]] is not None:
+                node[tags.SHOT] = goes[node[tags.SHOT]]
+                setup.claim(node)
+            else:
+                node.mute = node[tags.KIND] in (tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND)
+                del node[tags.KIND]  # the artist's from now on
+
+
+def replace_group(node: bpy.types.Node, group: bpy.types.NodeTree) -> None:
+    """Give a Fathom Depth node another version's group; links stay, and so do inputs that the artist has set."""
+    links = [(socket.name, link.to_socket) for socket in node.outputs for link in socket.links]
+    set_values = {
+        socket.name: socket.default_value
+        for socket, item in zip(node.inputs, _inputs(node.node_tree))
+        if abs(socket.default_value - item.default_value) > 1e-6 * abs(item.default_value)
+    }
+    node.node_tree = group
+    for socket, item in zip(node.inputs, _inputs(group)):
+        socket.default_value = set_values.get(socket.name, item.default_value)
+    for name, target in links:
+        if name in node.outputs and not target.is_linked:
+            nodes.feed(target, node.outputs[name])
+
+
+def _inputs(group: bpy.types.NodeTree) -> Iterable[bpy.types.NodeTreeInterfaceSocket]:
+    return (item for item in group.interface.items_tree if item.item_type == "SOCKET" and item.in_out == "INPUT")
+
+
+# ------------------------------------------------------------------------------------------------ clips side by side
+
+
+def join(setup: Setup, source: Socket) -> list[Socket]:
+    """Join a clip's chain to a result that shows other clips, at its own frames; beside it where they share frames.
+
+    Parameters
+    ----------
+    setup : Setup
+    source : NodeSocket
+        Where the clip's chain ends.
+
+    Returns
+    -------
+    list of NodeSocket
+        The input that shows the clip from now on; none where it stays beside.
+    """
+    output = compositor_nodes.result(setup.tree)
+    if not output.is_linked:
+        return [output]
+    before = output.links[0].from_socket
+    first, last, _ = _frames_of(setup.depth)
+    others = _frames_in(setup, upstream(before.node))
+    if others is None or any(start <= last and first <= stop for start, stop in others):
+        return []
+    node = setup.find(SWITCH_KIND)
+    if node is None:
+        group = tree.effect_group(SWITCH_KIND, "Fathom Clip at Its Frames", _build)
+        node = setup.mark(
+            tree.add_group(setup, group, f"{setup.depth.name} at Its Frames"), SWITCH_KIND, all_shots=True
+        )
+        tree.place_after(setup, before.node, [node])
+    nodes.feed(nodes.input_of(node, "Image"), before)
+    nodes.feed(nodes.input_of(node, "Clip"), source)
+    nodes.feed(output, nodes.output_of(node, "Image"))
+    set_switches(setup.tree)
+    return [nodes.input_of(node, "Clip")]
+
+
+def set_switches(scene_tree: bpy.types.NodeTree) -> None:
+    """Bring the frames of all clips' switches up to date."""
+    for node in scene_tree.nodes:
+        if node.get(tags.KIND) != SWITCH_KIND or not nodes.input_of(node, "Image").is_linked:
+            continue
+        first, last, _ = node[FRAMES]
+        before = upstream(nodes.input_of(node, "Image").links[0].from_node)
+        others = {tuple(n[FRAMES])[:2] for n in before if n.get(FRAMES) and n.get(tags.DEPTH) != node.get(tags.DEPTH)}
+        earlier = [stop for _, stop in others if stop < first]
+        later = [start for start, _ in others if start > last]
+        # Frames between two clips go to the nearer one, the earlier where both are as near, as between shots.
+        tree.set_inputs(
+            node,
+            {
+                "After": (max(earlier) + first) // 2 + 0.5 if earlier else -_NEVER,
+                "Before": (last + min(later)) // 2 + 0.5 if later else _NEVER,
+            },
+        )
+
+
+def beside(scene: bpy.types.Scene, depth: Depth) -> str | None:
+    """One sentence where a clip's chain stands beside the scene's result because they share frames; else None."""
+    scene_tree, image = compositor_nodes.find_scene_tree(scene), find_disparity_image(depth)
+    output = None if scene_tree is None else compositor_nodes.find_result(scene_tree)
+    if image is None or output is None or not output.is_linked:
+        return None
+    shown = upstream(output.links[0].from_node)
+    clips = {str(n[CLIP]) for n in shown if n.get(CLIP) and n.get(tags.DEPTH) != image}
+    if not clips or any(node.get(tags.DEPTH) == image for node in shown):
+        return None
+    others = " and ".join(sorted(Path(clip).name for clip in clips))
+    return (
+        f"{depth.name} has frames in common with {others}, which the compositor's output goes on showing: "
+        f"{depth.name} got a chain of its own; lay one over the other there, or add it in a scene of its own."
+    )
+
+
+def _frames_of(depth: Depth) -> tuple[int, int, int]:
+    offset = depth.frame_offset
+    return depth.sequence.first_frame + offset, depth.sequence.last_frame + offset, offset
+
+
+def _frames_in(setup: Setup, among: set[bpy.types.Node]) -> list[Frames] | None:
+    """Scene frames of the other clips among nodes; None where one does not tell them."""
+    found = []
+    for node in among:
+        if node.get(tags.KIND) and is_foreign(setup, node):
+            if not node.get(FRAMES):
+                return None
+            found.append(tuple(node[FRAMES])[:2])
+    return found
+
+
+def _build(group: bpy.types.NodeTree) -> None:
+    nodes.interface_output(group, "Image", "Color", description="The clip at its frames, else the picture before it")
+    nodes.interface_input(group, "Image", "Color", description="The picture of other clips")
+    nodes.interface_input(group, "Clip", "Color", description="The picture of the clip")
+    nodes.interface_input(group, "After", "Float", default=-_NEVER, description="The clip shows after this frame")
+    nodes.interface_input(group, "Before", "Float", default=_NEVER, description="The clip shows before this frame")
+    begin, end = nodes.group_ends(group)
+    given = {socket.name: socket for socket in begin.outputs}
+    frame = nodes.output_of(nodes.new(group, "CompositorNodeSceneTime"), "Frame")
+    late_enough = nodes.math(group, "GREATER_THAN", frame, given["After"])
+    early_enough = nodes.math(group, "LESS_THAN", frame, given["Before"])
+    shows = nodes.math(group, "MULTIPLY", late_enough, early_enough, label="At the clip's frames")
+    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.mix_pictures(group, shows, given["Image"], given["Clip"]))
