@@ -21,6 +21,12 @@ class _Add(OnDepth):
         node = self.add(context.scene, depth, shot)
         return f"{node.label or node.name} of {depth.label('', shot).strip()}"
 
+    def complete(self, context, depth):
+        """Say where the clip's chain does not show in the output."""
+        sentence = compositing.beside(context.scene, depth)
+        if sentence is not None:
+            self.report({"WARNING"}, sentence)
+
 
 class FATHOM_OT_add_compositing_fog(_Add, bpy.types.Operator):
     """Lay fog over the picture in the compositor, thicker with distance"""
@@ -37,7 +43,23 @@ class FATHOM_OT_add_compositing_dof(_Add, bpy.types.Operator):
     bl_idname = "fathom.add_compositing_dof"
     bl_label = "Add Depth of Field"
     bl_options = {"REGISTER", "UNDO"}
-    add = staticmethod(compositing.add_depth_of_field)
+
+    max_blur: bpy.props.IntProperty(
+        name="Max Blur",
+        description="Largest radius of the blur; twice as much takes four times as long. 0: as it is, or, the first "
+        "time, as much as suits the render's width",
+        subtype="PIXEL",
+        default=0,
+        min=0,
+        soft_max=100,
+        options={"SKIP_SAVE"},
+    )
+
+    def add(self, scene, depth, shot):
+        """Add it, and show the limit that it has in the redo panel."""
+        node = compositing.add_depth_of_field(scene, depth, shot, max_blur=self.max_blur or None)
+        self.max_blur = round(compositing.max_blur_of(node))
+        return node
 
 
 class FATHOM_OT_add_compositing_matte(_Add, bpy.types.Operator):

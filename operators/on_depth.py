@@ -61,8 +61,8 @@ class OnDepth:
             self.report({"WARNING" if built else "ERROR"}, problem)
         if not built:
             return {"CANCELLED"}
-        self.complete(context, depth)
         self.report({"INFO"}, f"Built {', '.join(built)}")
+        self.complete(context, depth)
         return {"FINISHED"}
 
     def build(self, context, depth: Depth, shot: Shot) -> str:
@@ -70,7 +70,7 @@ class OnDepth:
         raise NotImplementedError
 
     def complete(self, context, depth: Depth) -> None:
-        """What is to be done once, when all shots are built."""
+        """What is to be done once, when all shots are built, and to be reported last."""
 
     def _load(self, scene: bpy.types.Scene) -> Depth:
         if self.folder:

@@ -2,7 +2,7 @@
 
 from .clips import beside
 from .depth_group import depth_group
-from .depth_of_field import add_depth_of_field
+from .depth_of_field import add_depth_of_field, max_blur_of
 from .fog import add_fog
 from .matte import add_depth_matte
 from .merge import add_z_merge
@@ -16,4 +16,5 @@ __all__ = [
     "add_z_merge",
     "beside",
     "depth_group",
+    "max_blur_of",
 ]

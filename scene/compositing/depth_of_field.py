@@ -108,25 +108,30 @@ def add_depth_of_field(
     tree.set_inputs(node, {"F-Stop": f_stop})
     if max_blur is None and defocus in added:
         max_blur = math.ceil(LIMIT * scene.render.resolution_x)
-    set_max_blur(setup, defocus, max_blur)
+    _set_max_blur(setup, defocus, max_blur)
     width = {"width": (scene, "render.resolution_x"), "percentage": (scene, "render.resolution_percentage")}
     tree.drive(nodes.input_of(node, "Width"), "default_value", width, "width * percentage / 100")
     return node
 
 
-def max_blur_of(defocus: bpy.types.Node) -> float:
-    """The limit of the blur radius in pixels that a Defocus node of Fathom's has on its shot's frames."""
+def max_blur_of(node: bpy.types.Node) -> float:
+    """The limit of the blur radius, in pixels, of the Defocus node that a Depth of Field node feeds."""
+    fed = (link.to_node for link in nodes.output_of(node, "Radius").links)
+    return max((_limit(each) for each in fed if each.bl_idname == "CompositorNodeDefocus"), default=0.0)
+
+
+def _limit(defocus: bpy.types.Node) -> float:
     return defocus.get(_MAX_BLUR, defocus.blur_max)
 
 
-def set_max_blur(setup: tree.Setup, defocus: bpy.types.Node, limit: float | None) -> None:
+def _set_max_blur(setup: tree.Setup, defocus: bpy.types.Node, limit: float | None) -> None:
     """Limit the blur radius; None keeps what it is.
 
     Defocus takes its time for the limit even where nothing is blurred, and none where it is below 1. Where the clip has
     other shots the limit is therefore driven, so that it is 0 on their frames.
     """
     depth = setup.depth
-    limit = max_blur_of(defocus) if limit is None else limit
+    limit = _limit(defocus) if limit is None else limit
     first, last = depth.frames_shown(setup.shot)
     bounds = [f"frame >= {first + depth.frame_offset}"] if first is not None else []
     bounds += [f"frame <= {last + depth.frame_offset}"] if last is not None else []

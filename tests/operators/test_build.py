@@ -6,6 +6,7 @@ import bpy
 import depth_maker
 import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
+from bl_ext.dev.fathom.scene import compositing, compositor_nodes
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import mesh as meshes
 
@@ -216,3 +217,24 @@ def test_every_builder_is_one_undo_step():
     for name in IN_3D + IN_COMPOSITOR + ["load_depth", "forget_depth"]:
         assert {"REGISTER", "UNDO"} <= getattr(bpy.types, f"FATHOM_OT_{name}").bl_options
     assert bpy.types.FATHOM_OT_estimate_video_depth.bl_options == {"UNDO"}
+
+
+def test_the_limit_of_the_blur_is_asked_for_and_kept(listed):
+    def limit():
+        tree = compositor_nodes.find_scene_tree(bpy.context.scene)
+        node = next(n for n in tree.nodes if n.get("fathom_kind") == "comp_focus")
+        return compositing.max_blur_of(node)
+
+    bpy.context.scene.render.resolution_x = 1920
+    assert call("add_compositing_dof") == {"FINISHED"} and limit() == 16
+    assert call("add_compositing_dof", max_blur=40) == {"FINISHED"} and limit() == 40
+    assert call("add_compositing_dof") == {"FINISHED"} and limit() == 40
+
+
+def test_clips_on_the_same_frames_are_told_apart_in_a_sentence(tmp_path, capfd):
+    for name in ("a", "b"):
+        folder = depth_maker.make(tmp_path / name, plate_name=f"{name}.{{:04d}}.png")
+        assert call("load_depth", directory=str(folder)) == {"FINISHED"}
+        assert call("add_compositing_fog") == {"FINISHED"}
+        said = "".join(capfd.readouterr())
+        assert ("b has frames in common with a" in said) == (name == "b")

@@ -127,6 +127,7 @@ def test_each_shot_is_focused_by_its_own_camera_and_the_artists_stays(tmp_path, 
     artists = add_camera(empty_file)
     artists.data.dof.focus_distance = 10.0  # as Blender has it: nobody focused it
     built = [cameras.build_camera(depth, shot, scene=empty_file) for shot in depth.sequence.shots]
+    empty_file.camera = artists
     blur = [add_depth_of_field(empty_file, depth, shot, max_blur=6) for shot in depth.sequence.shots]
     for node in blur:
         nodes.input_of(node, "F-Stop").default_value /= 4
