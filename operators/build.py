@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..inference.records import readable
 from ..scene.build import fit_scene, look_through
 from ..scene.camera import (
     SENSOR_WIDTH,
@@ -71,12 +72,12 @@ class _Build(OnDepth):
         if self.scene_camera:
             problem = look_through(scene, depth)
             if problem:
-                self.report({"WARNING"}, problem)
+                self.report({"WARNING"}, readable(problem))
         elif self.all_shots:
             cut_between_cameras(depth, scene)
         problem = render_size_problem(scene, depth)
         if problem:
-            self.report({"WARNING"}, problem)
+            self.report({"WARNING"}, readable(problem))
 
     def camera(self, context, depth, shot, *, keep_lens=True):
         """The shot's camera; a missing plate is a warning, since the camera serves without it behind.
@@ -94,7 +95,7 @@ class _Build(OnDepth):
         try:
             return build_camera(depth, shot, **how)
         except PlateError as problem:
-            self.report({"WARNING"}, f"{problem} The camera is built without the plate behind it.")
+            self.report({"WARNING"}, readable(f"{problem} The camera is built without the plate behind it."))
             return build_camera(depth, shot, **how, plate=False)
 
 

@@ -4,7 +4,9 @@ Blender calls `main` with what follows the command's name, in background, and en
 """
 
 import argparse
+import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     int
         An exit code, see `inference.exit_codes`.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names that are no UTF-8 are printed as they are
     parser = _parser()
     try:
         options = parser.parse_args(list(arguments))

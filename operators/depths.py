@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..inference.records import readable
 from ..scene import build, depth_list, missing
 from ..scene import depth as depth_module
 from ..scene.depth import DepthError
@@ -42,7 +43,7 @@ class FATHOM_OT_load_depth(bpy.types.Operator):
         try:
             depth = depth_module.load(self.directory, frame_offset=self.frame_offset)
         except DepthError as problem:
-            self.report({"ERROR"}, str(problem))
+            self.report({"ERROR"}, readable(str(problem)))
             return {"CANCELLED"}
         if not self.properties.is_property_set("frame_offset"):
             depth = depth_list.placed(context.scene, depth)
@@ -110,10 +111,10 @@ class _Relink(_OnEntry):
         try:
             done = self.relink(context.scene)
         except (DepthError, PlateError) as problem:
-            self.report({"ERROR"}, str(problem))
+            self.report({"ERROR"}, readable(str(problem)))
             return {"CANCELLED"}
         missing.reload()
-        self.report({"INFO"}, done)
+        self.report({"INFO"}, readable(done))
         return {"FINISHED"}
 
 
@@ -193,7 +194,7 @@ class FATHOM_OT_fit_scene(_OnEntry, bpy.types.Operator):
         try:
             depth = depth_list.load(context.scene, self.index)
         except DepthError as problem:
-            self.report({"ERROR"}, str(problem))
+            self.report({"ERROR"}, readable(str(problem)))
             return {"CANCELLED"}
         build.fit_scene(
             context.scene,

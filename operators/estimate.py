@@ -9,6 +9,7 @@ import bpy
 from ..inference import client
 from ..inference.environment import MissingEnvironment
 from ..inference.job import JobError
+from ..inference.records import readable
 from ..scene import depth_list, output, preferences, running, source, subject
 from ..scene import estimate as estimate_module
 from ..scene import settings as settings_module
@@ -124,7 +125,8 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
         depth = estimate_module.load(self._plate, self._folder)
         depth_list.remember(scene, depth)
         was_there = self._run is None
-        self.report({"INFO"}, f"Depth of {self._plate.name} {'was' if was_there else 'is'} in {self._folder}")
+        verb = "was" if was_there else "is"
+        self.report({"INFO"}, readable(f"Depth of {self._plate.name} {verb} in {self._folder}"))
 
     def _find_plate(self, context) -> Plate:
         if self.filepath:
@@ -192,7 +194,7 @@ class FATHOM_OT_show_frame(bpy.types.Operator):
             shown, scene = _in_front(context, strip=self.strip, clip=self.clip)
             plate = _plate(shown, scene)
         except SourceError as problem:
-            self.report({"ERROR"}, str(problem))
+            self.report({"ERROR"}, readable(str(problem)))
             return {"CANCELLED"}
         scene.frame_set(self.frame + plate.frame_offset)
         return {"FINISHED"}

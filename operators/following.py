@@ -9,6 +9,7 @@ import time
 import bpy
 
 from ..inference.events import Stage
+from ..inference.records import readable
 from ..scene import running
 from ..scene.running import Run
 from ..scene.windows import redraw
@@ -116,13 +117,13 @@ class Follows:
     def _conclude(self, context):
         run = self._run
         for warning in run.warnings:
-            self.report({"WARNING"}, warning)
+            self.report({"WARNING"}, readable(warning))
         if run.outcome == "failed":
             in_panel = self._pops_up and run.subject is not None and len(run.shots) > 1
             self._report_error(f"{run.headline}\n{_REASONS}" if in_panel else run.message)
             return {"CANCELLED"}
         for shot in run.shots:
-            self.report({"WARNING"}, f"{shot.frames} have no depth: {shot.reason}")
+            self.report({"WARNING"}, readable(f"{shot.frames} have no depth: {shot.reason}"))
         if run.outcome == "cancelled":
             self.report({"WARNING"}, f"{run.title} was cancelled. {self.kept_note}".strip())
             return {"CANCELLED"}
@@ -137,6 +138,7 @@ class Follows:
         return {"CANCELLED"}
 
     def _report_error(self, message: str) -> None:
+        message = readable(message)
         self.report({"ERROR"}, "\n".join(wrapped(message, _LETTERS)) if self._pops_up else message)
 
 

@@ -3,6 +3,7 @@
 import bpy
 
 from ..inference.depth_sequence import Shot
+from ..inference.records import readable
 from ..scene import depth as depth_module
 from ..scene import depth_list
 from ..scene.camera import CameraError
@@ -50,7 +51,7 @@ class OnDepth:
             depth = self._load(context.scene)
             shots = self._shots(context.scene, depth)
         except self.problems as problem:
-            self.report({"ERROR"}, str(problem))
+            self.report({"ERROR"}, readable(str(problem)))
             return {"CANCELLED"}
         for shot in shots:
             try:
@@ -58,7 +59,7 @@ class OnDepth:
             except self.problems as problem:
                 failed.append(str(problem))
         for problem in dict.fromkeys(failed):
-            self.report({"WARNING" if built else "ERROR"}, problem)
+            self.report({"WARNING" if built else "ERROR"}, readable(problem))
         if not built:
             return {"CANCELLED"}
         self.report({"INFO"}, f"Built {', '.join(built)}")

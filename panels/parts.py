@@ -10,6 +10,7 @@ from ..inference import exit_codes
 from ..inference.catalogue import EMBEDDED, EstimatorFacts
 from ..inference.environment import MissingEnvironment, PackageSet
 from ..inference.events import ShotNote
+from ..inference.records import readable
 from ..scene import preferences, running
 from ..scene.subject import Subject
 from ..scene.wording import worded, wrapped
@@ -39,7 +40,7 @@ def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", widt
     letters = max(16, int((width / scale - 50) / _PIXELS_PER_LETTER))
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for number, line in enumerate(wrapped(text, letters)):
+    for number, line in enumerate(wrapped(readable(text), letters)):
         column.label(text=line, icon=icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 
 

@@ -18,7 +18,10 @@ class FATHOM_PG_depth(bpy.types.PropertyGroup):
         update=lambda self, _context: depth_list.folder_chosen(self),
     )
     linked: bpy.props.StringProperty(
-        name="Linked Folder", description="The folder that what was built shows", options={"HIDDEN"}
+        name="Linked Folder",
+        description="The folder that what was built shows",
+        subtype="DIR_PATH",
+        options={"HIDDEN"} | PATH_OPTIONS,
     )
     job: bpy.props.StringProperty(
         name="Job", description="Fingerprint of the job that the depth is of", options={"HIDDEN"}
