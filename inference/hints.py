@@ -30,6 +30,7 @@ OF_A_JOB = frozenset(
         "size",
         "stage",
         "stage1_from",
+        "stream",
     }
 )
 """Settings that the command line has an option of their own for; any other is a parameter of the estimator."""

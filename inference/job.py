@@ -38,6 +38,8 @@ class Source:
         The movie file, or the folder that holds the sequence's files.
     files : tuple of str
         A sequence's file names in the order of their frames; empty for a movie.
+    stream : int
+        Which of a movie's video streams, counted from 0 as Blender's Stream Index; cover art does not count.
     width, height : int or None
         Displayed size in pixels, after rotation. None: as the file says.
     rotation : int or None
@@ -48,16 +50,17 @@ class Source:
     frame_count : int or None
         How many frames Blender counts in a movie. None: as Blender would.
     colorspace : str or None
-        Name in the OCIO configuration of the space that the plate's values are in. None: Blender's default for
-        the file (linear Rec.709 for EXR, HDR, DPX and Cineon, else sRGB).
+        Name in the OCIO configuration of the space that the plate's values are in. None: as Blender 5.2 takes the
+        file, by its header or else its kind (linear Rec.709 for EXR, HDR, DPX and Cineon, else sRGB).
     ocio_config : str or None
-        Path of the OCIO configuration; None: the one of the environment variable ``OCIO``, or built-in
-        conversions where the colour space is one of the two defaults.
+        Path of the OCIO configuration; None: the one of the environment variable ``OCIO``, or the studio
+        configuration that OCIO has built in, with Blender's names beside its own.
     """
 
     kind: Literal["movie", "sequence"]
     path: str
     files: tuple[str, ...] = ()
+    stream: int = 0
     width: int | None = None
     height: int | None = None
     rotation: int | None = None
@@ -211,6 +214,8 @@ def _problems(job: Job) -> Iterator[str]:
         yield "A movie has no list of files; make the source a sequence or leave the files out."
     if source.kind == "sequence":
         yield from _sequence_problems(job)
+    if source.stream < 0 or (source.stream and source.kind == "sequence"):
+        yield f"Only movies have several streams, counted from 0; {source.stream} is none of this clip."
     if source.rotation not in (None, 0, 90, 180, 270):
         yield f"The rotation must be 0, 90, 180 or 270 degrees, not {source.rotation}."
     for name, value in (("width", source.width), ("height", source.height), ("frame count", source.frame_count)):

@@ -211,7 +211,7 @@ def around(name: str, names: Iterable[str]) -> list[str]:
     return _in_order(best if len(best) > 1 else alike)
 
 
-def name_of(path: str, files: Sequence[str]) -> str:
+def name_of(path: str, files: Sequence[str], *, stream: int = 0) -> str:
     """A clip's own name, for folders and labels: a movie's file name without its ending, a sequence's without number.
 
     Parameters
@@ -220,14 +220,18 @@ def name_of(path: str, files: Sequence[str]) -> str:
         The movie, or the folder of the sequence.
     files : sequence of str
         The sequence's file names; empty for a movie.
+    stream : int
+        Which of the movie's video streams; all but the first have their number in the name.
 
+    >>> name_of("/shots/cameras.mov", (), stream=1)
+    'cameras stream 1'
     >>> name_of("/shots/street.mov", ()), name_of("/shots/street", ("0001.png", "0002.png"))
     ('street', 'street')
     >>> name_of("/shots/street", ("plate.1001.exr", "plate.1002.exr"))
     'plate'
     """
     if not files:
-        return Path(path).stem or Path(path).name
+        return (Path(path).stem or Path(path).name) + (f" stream {stream}" if stream else "")
     one = _parts(files[0])
     try:
         index = _index(tuple(files))

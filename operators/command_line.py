@@ -44,7 +44,18 @@ _PROBLEMS: dict[type[Exception], int] = {
     FileProblem: exit_codes.FAILED,
 }
 
-_OPTIONS = {"estimator", "focal_length", "frames", "full_size", "new_version", "output", "seed", "sensor_width", "size"}
+_OPTIONS = {
+    "estimator",
+    "focal_length",
+    "frames",
+    "full_size",
+    "new_version",
+    "output",
+    "seed",
+    "sensor_width",
+    "size",
+    "stream",
+}
 """The settings that the verb estimate has options of their own for."""
 
 
@@ -95,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         default=FIND_CUTS,
         help="where shots begin: found, nowhere, or at these frames, such as 31,77 (default: auto)",
     )
+    verb.add_argument("--stream", metavar="N", type=int, default=0, help="video stream of a movie (default: 0)")
     verb.add_argument("--estimator", metavar="NAME", default="parallax", help="default: parallax")
     verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
     verb.add_argument("--full-size", action="store_true", help="bring the depth to the clip's own size")
@@ -128,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _estimate(options: argparse.Namespace) -> None:
-    plate = source.from_file(options.clip, options.frames or "")
+    plate = source.from_file(options.clip, options.frames or "", stream=options.stream)
     settings = Settings(
         estimator=options.estimator,
         parameters=dict(map(_parameter, options.parameter)),

@@ -39,6 +39,12 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
         subtype="FILE_PATH",
         options={"SKIP_SAVE"} | PATH_OPTIONS,
     )
+    stream: bpy.props.IntProperty(
+        name="Stream Index",
+        description="Which video stream of the file, if it is a movie with several",
+        min=0,
+        options={"SKIP_SAVE"},
+    )
     strip: bpy.props.StringProperty(
         name="Strip", description="Name of a strip, instead of the active one", options={"SKIP_SAVE"}
     )
@@ -130,7 +136,7 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
 
     def _find_plate(self, context) -> Plate:
         if self.filepath:
-            return source.from_file(bpy.path.abspath(self.filepath), self.frames)
+            return source.from_file(bpy.path.abspath(self.filepath), self.frames, stream=self.stream)
         return _plate(*_in_front(context, strip=self.strip, clip=self.clip), self.frames)
 
     def _subject(self, context, settings: Settings, root: str) -> Subject | None:

@@ -52,7 +52,8 @@ class Depth:
         """The clip's own name, for labels; see `numbering.name_of`."""
         source = self.sequence.source
         source = self.sequence.source
-        return readable(numbering.name_of(depth_sequence.pure_path(source.path).as_posix(), source.files))
+        path = depth_sequence.pure_path(source.path).as_posix()
+        return readable(numbering.name_of(path, source.files, stream=source.stream))
 
     def label(self, what: str, shot: Shot | None = None) -> str:
         """A datablock's name, such as 'tokyo-walk Camera'; with the shot's frames where the clip has several."""

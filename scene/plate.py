@@ -31,10 +31,15 @@ def plate_image(depth: Depth) -> bpy.types.Image:
     Raises
     ------
     PlateError
-        The movie or a frame of the sequence is not where ``depth.json`` says, or this Blender does not know the
-        clip's colour space.
+        The movie or a frame of the sequence is not where ``depth.json`` says, this Blender does not know the clip's
+        colour space, or the plate is not the movie's first video stream, which alone an image shows.
     """
     path = require_plate(depth)
+    if depth.source.stream:
+        raise PlateError(
+            f"The plate is video stream {depth.source.stream} of {path}, and Blender's images show the first alone; "
+            "export that stream as a movie of its own and estimate that."
+        )
     image = next((i for i in _plates(depth) if _shows(i, path)), None)
     if image is None:
         image = next((i for i in _plates(depth, of_job=True) if not _is_there(i)), None) or _load(path, depth)
@@ -108,7 +113,7 @@ def with_plate(depth: Depth, path: str | Path) -> Depth:
     """
     sequence, written = depth.sequence, depth.sequence.source
     try:
-        found = sources.from_file(absolute(path))
+        found = sources.from_file(absolute(path), stream=written.stream)
     except (SourceError, DepthError) as error:
         raise PlateError(str(error)) from error
     source, count = found.source, found.last_frame  # Blender's versions count a movie's frames to within one

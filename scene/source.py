@@ -7,6 +7,7 @@ into the `Source` for the worker to keep to.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..inference.job import JobError, Source
 from ..inference.numbering import NumberingError
 from ..inference.records import readable
 from . import versions
-from .source_files import SourceError, absolute, ocio_config, of_clip, of_frames, of_movie, of_pictures
+from .source_files import SourceError, absolute, ocio_config, of_clip, of_frames, of_movie, of_pictures, of_stream
 from .versions import StripTimes
 
 _RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
@@ -45,7 +46,7 @@ class Plate:
     @property
     def name(self) -> str:
         """The clip's own name, for labels and folders, whatever a strip or a clip of Blender's is called."""
-        return readable(numbering.name_of(self.source.path, self.source.files))
+        return readable(numbering.name_of(self.source.path, self.source.files, stream=self.source.stream))
 
     @property
     def frame_offset(self) -> int:
@@ -81,24 +82,29 @@ def from_strip(strip: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
     _refuse_changes(strip, scene)
     if strip.type == "IMAGE":
         return _of_image_strip(strip, scene, frames)
-    offset = 0
+    offset, lengths = 0, set()
     if strip.type == "MOVIE":
         source = of_movie(absolute(strip.filepath, scene), strip.colorspace_settings.name)
+        lengths.add(source.frame_count or 1)  # the strip keeps that length when its Stream Index is changed
+        source = of_stream(source, strip.stream_index) if strip.stream_index else source
         first, count = 1, source.frame_count or 1
     else:
         clip = versions.clip_of(strip) or _clip_by_name(strip)
         source, first, count = of_clip(clip)
         offset = clip.frame_offset
     rate = source.fps or _scene_rate(scene)
-    begin, end, start = _shown(strip, first=first, count=count, offset=offset, rate=rate)
+    begin, end, start = _shown(strip, first=first, count=count, offset=offset, rate=rate, lengths=lengths)
     plate = only_frames(Plate(source=source, first_frame=begin, last_frame=end, scene_start=start), frames)
     return _complete(plate)
 
 
-def _shown(strip: Any, *, first: int, count: int, offset: int = 0, rate: float) -> tuple[int, int, int]:
-    """As `shown_frames`, or `SourceError`."""
+def _shown(
+    strip: Any, *, first: int, count: int, offset: int = 0, rate: float, lengths: Collection[int] = ()
+) -> tuple[int, int, int]:
+    """As `shown_frames`, or `SourceError`; `lengths` are others than `count` that the strip may have."""
     times = versions.times_of(strip)
-    if round(times.content_end - times.content_start) != count - times.trim_start - times.trim_end:
+    length = round(times.content_end - times.content_start) + times.trim_start + times.trim_end
+    if length not in {count, *lengths}:
         raise SourceError(
             f"Strip {strip.name} plays at another speed than its clip; set the scene's frame rate to the clip's "
             f"({rate:g} fps)."
@@ -242,7 +248,7 @@ def from_clip(clip: bpy.types.MovieClip, frames: str = "") -> Plate:
     return _complete(plate)
 
 
-def from_file(path: str | Path, frames: str = "") -> Plate:
+def from_file(path: str | Path, frames: str = "", *, stream: int = 0) -> Plate:
     """All frames of a movie file, of a folder of numbered pictures, or of the sequence that a picture is one of.
 
     Parameters
@@ -250,6 +256,8 @@ def from_file(path: str | Path, frames: str = "") -> Plate:
     path : path
     frames : str
         Source frames among those, such as ``1001-1040`` or ``1001``; empty: all of them.
+    stream : int
+        Which of a movie's video streams, from 0.
 
     Raises
     ------
@@ -262,11 +270,14 @@ def from_file(path: str | Path, frames: str = "") -> Plate:
     if not path.exists():
         raise SourceError(f"There is nothing at {path}; choose a movie, a folder of frames or one frame.")
     if path.is_dir() or path.suffix.lower() in bpy.path.extensions_image:
+        if stream:
+            raise SourceError(f"{path} is no movie and has no stream with the index {stream}; leave the stream out.")
         source = of_pictures(path)
         numbers = numbering.frame_numbers(source.files)
         first, last = numbers[0], numbers[-1]
     else:
         source = of_movie(str(path), None)
+        source = of_stream(source, stream) if stream else source
         first, last = 1, source.frame_count or 1
     return _complete(only_frames(Plate(source=source, first_frame=first, last_frame=last, scene_start=first), frames))
 

@@ -84,6 +84,30 @@ def of_movie(path: str, colorspace: str | None) -> Source:
     return replace(source, colorspace=colorspace or source.colorspace)
 
 
+def of_stream(source: Source, index: int) -> Source:
+    """Another video stream of a movie, as Blender counts its frames.
+
+    A strip keeps its length when its Stream Index is changed, so a strip of its own is made and taken away again. The
+    size is left open (None): a strip knows only that of the first stream before it is drawn.
+
+    Raises
+    ------
+    SourceError
+        The movie has no such stream.
+    """
+    scene = bpy.data.scenes.new("Fathom")
+    try:
+        strip = versions.strips_of(scene.sequence_editor_create()).new_movie("stream", source.path, 1, 1)
+        strip.stream_index = index
+        strip.filepath = source.path  # reads the file again, with that stream
+        rate, count = strip.fps, versions.length_of(strip)
+    finally:
+        bpy.data.scenes.remove(scene)
+    if rate <= 0:
+        raise SourceError(f"{source.path} has no video stream with the index {index}; choose a lower Stream Index.")
+    return replace(source, stream=index, width=None, height=None, fps=rate, frame_count=count)
+
+
 def of_pictures(path: Path) -> Source:
     """The sequence in a folder, or that a file belongs to; its frames need not be complete, see `of_frames`.
 
@@ -157,7 +181,8 @@ def of_frames(source: Source, first: int, last: int) -> Source:
 
 def _unreadable(path: Path) -> SourceError:
     return SourceError(
-        f"Blender cannot read {path}; copy or render it again, or convert it to an image sequence of another format."
+        f"Blender cannot read {path}, or cannot tell how long it is; copy or render it again, or convert it, to an MP4 "
+        "or to an image sequence of another format."
     )
 
 

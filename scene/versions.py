@@ -72,6 +72,12 @@ def times_of(strip: Any) -> StripTimes:
     )
 
 
+def length_of(strip: Any) -> int:
+    """How many frames of its file a strip that is not trimmed has."""
+    times = times_of(strip)
+    return round(times.content_end - times.content_start)
+
+
 def clip_of(strip: Any) -> bpy.types.MovieClip | None:
     """The movie clip of a MOVIECLIP strip; None where Blender does not tell (4.2)."""
     return getattr(strip, "clip", None)

@@ -13,6 +13,7 @@ _ELSEWHERE = {
     "colorspace": "the Color Space of the strip or clip",
     "frames": "trim the strip",
     "ocio_config": "Blender's color configuration",
+    "stream": "the strip's Stream Index",
     "overwrite": "Estimate into New Version",
 }
 """How is set in Blender what is no setting of the panel's."""

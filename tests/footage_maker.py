@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import OpenEXR
+from av.stream import Disposition
 from av.video.reformatter import ColorRange
 
 BITS = 8
@@ -56,7 +57,10 @@ def movie(
     pixel_aspect: Fraction | None = None,
     pictures: Sequence[np.ndarray] | None = None,
     matrix: int | None = None,
+    colours: tuple[int, int] | None = None,
     full_range: bool = False,
+    container_format: str | None = None,
+    piped: bool = False,
 ) -> Path:
     """Write a movie whose i-th picture has the time stamp ``times[i]`` and, by default, carries the number i.
 
@@ -70,11 +74,18 @@ def movie(
         Width of a pixel over its height.
     matrix : int or None
         Code of the matrix to Y'CbCr (1 is BT.709, 5 BT.601, 9 BT.2020), used and written into the file.
+    colours : (primaries, transfer) or None
+        Codes (ITU-T H.273) that are written into the file; the values stay as they are.
     full_range : bool
         Whether Y'CbCr uses all 256 values.
+    piped : bool
+        Whether the file is written from front to end as to a pipe, so that its header cannot say how long it is.
     """
     times = list(times)
-    with av.open(str(path), "w", options=container_options or {}) as container:
+    target = _Pipe(path) if piped else str(path)
+    if container_format is None and piped:
+        container_format = {"mkv": "matroska"}.get(path.suffix[1:], path.suffix[1:])
+    with av.open(target, "w", format=container_format, options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height = size
         stream.pix_fmt = pixel_format
@@ -86,6 +97,8 @@ def movie(
             stream.codec_context.sample_aspect_ratio = pixel_aspect
         if matrix is not None:
             stream.codec_context.colorspace = matrix
+        if colours is not None:
+            stream.codec_context.color_primaries, stream.codec_context.color_trc = colours
         if full_range:
             stream.codec_context.color_range = ColorRange.JPEG
         if rotation:
@@ -100,10 +113,68 @@ def movie(
             )
             if matrix is not None:
                 frame.colorspace = matrix
+            if colours is not None:
+                frame.color_primaries, frame.color_trc = colours
             frame.pts, frame.time_base = time, time_base or 1 / Fraction(rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+class _Pipe:
+    """A file that cannot be gone back in."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)
+
+
+def streams(
+    path: Path,
+    pictures: Sequence[Sequence[np.ndarray]],
+    *,
+    rates: Sequence[int] | None = None,
+    cover: int | None = None,
+) -> Path:
+    """Write a movie with several video streams, each of its own pictures and size.
+
+    Parameters
+    ----------
+    rates : ints or None
+        Frames per second of each; None: 25.
+    cover : int or None
+        Which of them is cover art.
+    """
+    with av.open(str(path), "w") as container:
+        made = []
+        for index, each in enumerate(pictures):
+            art = index == cover
+            stream = container.add_stream("mjpeg" if art else "libx264", rate=rates[index] if rates else 25)
+            stream.height, stream.width = each[0].shape[:2]
+            stream.pix_fmt = "yuvj420p" if art else "yuv420p"
+            stream.options = {} if art else {"crf": "1", "preset": "ultrafast"}
+            if art:
+                stream.disposition = Disposition.attached_pic
+            made.append(stream)
+        for time in range(max(map(len, pictures))):
+            for stream, each in zip(made, pictures):
+                if time < len(each):
+                    frame = av.VideoFrame.from_ndarray(each[time], format="rgb24").reformat(format=stream.pix_fmt)
+                    frame.pts, frame.time_base = time, 1 / Fraction(stream.codec_context.framerate)
+                    container.mux(stream.encode(frame))
+        for stream in made:
+            container.mux(stream.encode(None))
+    return path
+
+
+def woven(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Pictures of two moments each, line by line, the upper line first."""
+    made = [picture.copy() for picture in pictures[::2]]
+    for picture, later in zip(made, pictures[1::2]):
+        picture[1::2] = later[1::2]
+    return made
 
 
 def stills(

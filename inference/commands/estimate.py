@@ -37,6 +37,9 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         metavar="auto|none|FRAMES",
         help="where shots begin: found, nowhere, or at these frames, such as 31,77 (default: auto)",
     )
+    verb.add_argument(
+        "--stream", metavar="N", type=int, help="which video stream of a movie that has several, from 0 (default: 0)"
+    )
     verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
     verb.add_argument("--full-size", action="store_true", help="bring the maps to the plate's size, edges kept")
     verb.add_argument("--seed", metavar="N", type=int, help="for what is random in the estimator (default: 0)")
@@ -52,7 +55,9 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     )
     verb.add_argument("--sensor-width", metavar="MM", type=float, help="for a focal length in millimetres")
     verb.add_argument("--colorspace", metavar="NAME", help="that the plate's values are in, by its OCIO name")
-    verb.add_argument("--ocio-config", metavar="FILE", help="OCIO configuration (default: the one named by $OCIO)")
+    verb.add_argument(
+        "--ocio-config", metavar="FILE", help="OCIO configuration (default: the one named by $OCIO, else OCIO's own)"
+    )
     verb.add_argument("--mattes", metavar="DIR", help="pictures, white where the plate moves on its own")
     verb.add_argument("--overwrite", action="store_true", help="replace a finished result in the output folder")
     verb.add_argument("--job", metavar="FILE", help="a job file in the place of CLIP and the options on the clip")
@@ -87,7 +92,7 @@ def _job(options: argparse.Namespace) -> Job:
 
     estimator = options.estimator or "parallax"
     first, last = _range(options.frames)
-    source = describe(options.clip, first, last)
+    source = describe(options.clip, first, last, stream=_stream(options.stream))
     source = replace(
         source,
         path=str(Path(source.path).absolute()),
@@ -116,6 +121,7 @@ def _job_of_file(options: argparse.Namespace) -> Job:
         "--estimator": options.estimator,
         "--frames": options.frames,
         "--cuts": options.cuts,
+        "--stream": options.stream,
         "--size": options.size,
         "--full-size": options.full_size,
         "--seed": options.seed,
@@ -165,6 +171,12 @@ def _range(text: str | None) -> tuple[int | None, int | None]:
         raise Failure(exit_codes.USAGE, f"--frames takes a range such as 1-100, or one frame, not '{text}'.")
     first = int(match.group(1))
     return first, int(match.group(2)) if match.group(2) else first
+
+
+def _stream(index: int | None) -> int:
+    if index is not None and index < 0:
+        raise Failure(exit_codes.USAGE, f"--stream takes the index of a video stream, 0 for the first, not {index}.")
+    return index or 0
 
 
 def _camera(options: argparse.Namespace, source: Source, first: int | None, last: int | None) -> Camera | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..job import Source
-from . import colour, pixels
+from . import colour, colour_tags, interlacing, pixels
 from .errors import ClipError
 from .movie import Movie
 from .sequence import Sequence
@@ -30,6 +30,8 @@ class Clip:
     fps : float
     colorspace : str
         Name of the colour space that the plate's values are in.
+    warnings : tuple of str
+        One sentence each on what a person should know before the clip is used as it is.
     """
 
     def __init__(self, source: Source, first: int | None = None, last: int | None = None) -> None:
@@ -45,9 +47,13 @@ class Clip:
                     f"{source.path} has a {name} of {found} pixels but Blender shows {told}",
                     "reload the clip in Blender, then estimate again",
                 )
-        self.colorspace = source.colorspace or (colour.LINEAR if self._frames.linear else colour.SRGB)
+        self.colorspace, warning = colour_tags.space_of(
+            source, self._frames.colour_tag, default=colour.LINEAR if self._frames.linear else colour.SRGB
+        )
+        self.warnings = (*self._frames.warnings, *([] if warning is None else [warning]))
+        self._weave, self._woven_to = interlacing.Weave(), self.first_frame - 1
         self._to_display: Callable[[NDArray[np.float32]], NDArray[np.float32]] = colour.to_display(
-            self.colorspace, source.ocio_config
+            self.colorspace, source.ocio_config, deep_still=self._frames.deep_still
         )
 
     def read(
@@ -90,6 +96,12 @@ class Clip:
         if isinstance(self._frames, Sequence):
             self._frames.require(first, last)
 
+    def found(self) -> tuple[str, ...]:
+        """Further warnings, from the pictures that have been read so far."""
+        marked = interlacing.marked(self.source.path) in self.warnings
+        warning = None if marked else self._weave.warning(self.source.path)
+        return () if warning is None else (warning,)
+
     def _check_range(self, first: int, last: int) -> None:
         if first < self.first_frame or last > self.last_frame or last < first:
             raise ClipError(
@@ -102,6 +114,9 @@ class Clip:
         self, first: int, last: int, size: tuple[int, int] | None
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         for number, stored in self._frames.read(first, last):
+            if number > self._woven_to:  # what is read again has been looked at
+                self._weave.feed(stored)
+                self._woven_to = number
             picture = pixels.as_float(stored)
             if size is not None:
                 picture = _scaled(picture, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +22,31 @@ DISPLAY_NAMES = (SRGB, "sRGB - Texture", "sRGB Encoded Rec.709 (sRGB)", "srgb_te
 """What configurations call the space of an sRGB picture; Blender's own comes first."""
 
 
+BLENDERS_NAMES = {
+    "srgb_rec709_display": SRGB,
+    "srgb_rec709_scene": SRGB,
+    "lin_rec709_scene": LINEAR,
+    "g22_rec709_scene": "Gamma 2.2 Encoded Rec.709",
+    "g24_rec709_display": "Rec.1886",
+    "g24_rec2020_display": "Rec.2020",
+    "lin_rec2020_scene": "Linear Rec.2020",
+    "pq_rec2020_display": "Rec.2100-PQ",
+    "hlg_rec2020_display": "Rec.2100-HLG",
+    "srgb_p3d65_display": "Display P3",
+    "lin_p3d65_scene": "Linear DCI-P3 D65",
+    "lin_ciexyzd65_scene": "Linear CIE-XYZ D65",
+    "lin_ap0_scene": "ACES2065-1",
+    "lin_ap1_scene": "ACEScg",
+    "data": "Non-Color",
+}
+"""What Blender 5 calls the spaces that files name, by their identifiers (Color Interop Forum)."""
+BUILT_IN = "ocio://studio-config-latest"
+_LINEAR_NAMES = (LINEAR, "Linear Rec.709 (sRGB)", "lin_rec709_scene")
+_HDR_WHITE = 100 / 203
 _HIGHLIGHT = 65504.0
 
 
-def to_display(colorspace: str, config: str | Path | None) -> Callable[[Picture], Picture]:
+def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool = False) -> Callable[[Picture], Picture]:
     """A function that brings pictures to display.
 
     Parameters
@@ -32,8 +54,11 @@ def to_display(colorspace: str, config: str | Path | None) -> Callable[[Picture]
     colorspace : str
         Name of the space that the values are in.
     config : path or None
-        OCIO configuration; None: the one that the environment variable ``OCIO`` names, or built-in conversions for
-        ``sRGB`` and ``Linear Rec.709``.
+        OCIO configuration; None: the one that the environment variable ``OCIO`` names, else the studio configuration
+        that OCIO has built in, which knows Blender's names as well.
+    deep_still : bool
+        Whether the pictures are stills of more than 8 bits. Blender 5 keeps those as scene-linear floats, on whose way
+        data counts as linear and the white of HDR video is 203 cd/m² (ITU-R BT.2408) in the place of 100.
 
     Returns
     -------
@@ -46,24 +71,52 @@ def to_display(colorspace: str, config: str | Path | None) -> Callable[[Picture]
     ClipError
         The configuration cannot be read, or does not know the colour space.
     """
-    config = config or os.environ.get("OCIO") or None
     if colorspace == SRGB:  # nothing to convert, whatever the configuration
         return _clamped
-    if config is None:
-        if colorspace == LINEAR:
+    if colorspace == LINEAR and named_config(config) is None:
+        return lambda picture: encode_srgb(_clamped(picture))
+    if deep_still:
+        space = _space(_load(named_config(config)), colorspace, named_config(config))
+        if space.isData():
             return lambda picture: encode_srgb(_clamped(picture))
-        raise ClipError(
-            f"The colour space {colorspace} needs an OCIO configuration and none is given",
-            f"set the environment variable OCIO to a configuration that has it, or use {SRGB} or {LINEAR}",
-        )
-    processor = _processor(colorspace, config)
+        if space.getEncoding() == "hdr-video":
+            to_linear = _processor(colorspace, named_config(config), _LINEAR_NAMES)
+            return lambda picture: encode_srgb(_clamped(_applied(to_linear, picture) * _HDR_WHITE))
+    processor = _processor(colorspace, named_config(config), DISPLAY_NAMES)
 
     def convert(picture: Picture) -> Picture:
-        values = np.array(finite(picture), np.float32, order="C")  # a copy, since OCIO works in place
-        processor.applyRGB(values)
-        return _clamped(values)
+        return _clamped(_applied(processor, picture))
 
     return convert
+
+
+def named_config(config: str | Path | None) -> str | Path | None:
+    """The configuration that a job or else the environment variable ``OCIO`` names; None: the built-in one."""
+    return config or os.environ.get("OCIO") or None
+
+
+def find(space: str, config: str | Path | None) -> str | None:
+    """What a space is called, by the identifier that files name it by.
+
+    Parameters
+    ----------
+    space : str
+        Such as ``pq_rec2020_display``.
+    config : path or None
+        As for `to_display`.
+
+    Returns
+    -------
+    str or None
+        Blender's name where it has one and the configuration knows it, else the configuration's; None where it has
+        no such space.
+    """
+    known = _load(named_config(config))
+    name = BLENDERS_NAMES.get(space)
+    if name is not None and known.getColorSpace(name) is not None:
+        return name
+    found = known.getColorSpace(space)
+    return None if found is None else found.getName()
 
 
 def finite(picture: Picture) -> Picture:
@@ -87,32 +140,48 @@ def _clamped(picture: Picture) -> Picture:
     return np.clip(finite(picture), 0.0, 1.0)
 
 
-def _processor(colorspace: str, path: str | Path) -> PyOpenColorIO.CPUProcessor:
-    config = _load(path)
-    if config.getColorSpace(colorspace) is None:
-        near = difflib.get_close_matches(colorspace, _names(config), n=3, cutoff=0.4)
+def _applied(processor: PyOpenColorIO.CPUProcessor, picture: Picture) -> Picture:
+    values = np.array(finite(picture), np.float32, order="C")  # a copy, since OCIO works in place
+    processor.applyRGB(values)
+    return values
+
+
+def _space(config: PyOpenColorIO.Config, name: str, path: str | Path | None) -> PyOpenColorIO.ColorSpace:
+    space = config.getColorSpace(name)
+    if space is None:
+        near = difflib.get_close_matches(name, _names(config), n=3, cutoff=0.4)
+        other = ", or a configuration that has it" if path is None else ""
         raise ClipError(
-            f"The colour space {colorspace} is not in the OCIO configuration {path}",
-            f"choose another, such as {', '.join(near or _names(config)[:3])}",
+            f"The colour space {name} is not in the OCIO configuration {path or 'that OCIO has built in'}",
+            f"choose another, such as {', '.join(near or _names(config)[:3])}{other}",
         )
+    return space
+
+
+def _processor(colorspace: str, path: str | Path | None, targets: tuple[str, ...]) -> PyOpenColorIO.CPUProcessor:
+    config = _load(path)
+    _space(config, colorspace, path)
     try:
-        return _display_processor(config, colorspace).getDefaultCPUProcessor()
+        return _processor_to(config, colorspace, targets).getDefaultCPUProcessor()
     except PyOpenColorIO.Exception as error:
         raise ClipError(
-            f"The OCIO configuration {path} cannot convert {colorspace} to sRGB ({_first_line(error)})",
+            f"The OCIO configuration {path or 'that OCIO has built in'} cannot convert {colorspace} to sRGB "
+            f"({_first_line(error)})",
             "choose another colour space for the clip or another configuration",
         ) from error
 
 
-def _display_processor(config: PyOpenColorIO.Config, colorspace: str) -> PyOpenColorIO.Processor:
-    for name in DISPLAY_NAMES:
+def _processor_to(config: PyOpenColorIO.Config, colorspace: str, targets: tuple[str, ...]) -> PyOpenColorIO.Processor:
+    for name in targets:
         if config.getColorSpace(name) is not None:
             return config.getProcessor(colorspace, name)
-    # A configuration that calls sRGB something else: OCIO finds the way through its own built-in configuration.
-    return PyOpenColorIO.Config.GetProcessorToBuiltinColorSpace(config, colorspace, "sRGB - Texture")
+    # A configuration that has other names for it: OCIO finds the way through its own built-in configuration.
+    return PyOpenColorIO.Config.GetProcessorToBuiltinColorSpace(config, colorspace, targets[1])
 
 
-def _load(path: str | Path) -> PyOpenColorIO.Config:
+def _load(path: str | Path | None) -> PyOpenColorIO.Config:
+    if path is None:
+        return _built_in()
     if not str(path).startswith("ocio://") and not Path(path).is_file():
         raise ClipError(f"There is no OCIO configuration {path}", "correct the environment variable OCIO or the job")
     try:
@@ -122,6 +191,26 @@ def _load(path: str | Path) -> PyOpenColorIO.Config:
             f"The OCIO configuration {path} cannot be read ({_first_line(error)})",
             "use another configuration, or one that Blender ships",
         ) from error
+
+
+@functools.cache
+def _built_in() -> PyOpenColorIO.Config:
+    """OCIO's own studio configuration, with Blender's names beside its own and the one space that it lacks."""
+    config = PyOpenColorIO.Config.CreateFromFile(BUILT_IN)
+    config.addColorSpace(
+        PyOpenColorIO.ColorSpace(
+            PyOpenColorIO.REFERENCE_SPACE_DISPLAY,
+            "Rec.2020",
+            aliases=["g24_rec2020_display"],
+            fromReference=PyOpenColorIO.BuiltinTransform("DISPLAY - CIE-XYZ-D65_to_REC.1886-REC.2020"),
+        )
+    )
+    for space, name in BLENDERS_NAMES.items():
+        found = config.getColorSpace(space)
+        if config.getColorSpace(name) is None:
+            found.addAlias(name)
+            config.addColorSpace(found)
+    return config
 
 
 def _names(config: PyOpenColorIO.Config) -> list[str]:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
+from ..hints import setting
 from ..job import Source
-from . import pixels, timeline
+from . import colour_tags, interlacing, pixels, timeline
+from .colour_tags import ColourTag
 from .errors import ClipError
 from .timeline import Timeline
 
@@ -31,12 +34,17 @@ class Facts:
     rotation : int
         Degrees clockwise that turn the stored picture into the displayed one.
     timeline : Timeline
+    colour_tag : ColourTag
+    warnings : tuple of str
+        One sentence each on what is not as it should be.
     """
 
     width: int
     height: int
     rotation: int
     timeline: Timeline
+    colour_tag: ColourTag
+    warnings: tuple[str, ...]
 
 
 class Movie:
@@ -54,12 +62,13 @@ class Movie:
     """
 
     linear = False
-    """Movies are sRGB unless Blender says otherwise."""
+    """Movies are sRGB unless they or Blender say otherwise."""
+    deep_still = False
 
     def __init__(self, source: Source) -> None:
-        self.path = source.path
+        self.path, self._stream = source.path, source.stream
         facts = _facts(source)
-        self.timeline = facts.timeline
+        self.timeline, self.colour_tag, self.warnings = facts.timeline, facts.colour_tag, facts.warnings
         self.fps = float(facts.timeline.rate)
         self.first_frame, self.last_frame = 1, facts.timeline.frame_count
         self._turns = (facts.rotation if source.rotation is None else source.rotation) // 90 % 4
@@ -119,7 +128,7 @@ class Movie:
 
     def _decode_from(self, ticks: int | None) -> Iterator[av.VideoFrame]:
         with _open(self.path) as container:
-            stream = _video_stream(container, self.path)
+            stream = _video_stream(container, self.path, self._stream)
             stream.thread_type = "AUTO"
             if ticks is not None:
                 try:
@@ -141,10 +150,7 @@ class Movie:
                     if frame.pts is None:
                         frame.pts = frame.dts
                     if frame.pts is None:
-                        raise ClipError(
-                            f"{self.path} has frames without a time stamp",
-                            "convert the movie, to an MP4 or to an image sequence",
-                        )
+                        raise _untimed(self.path)
                     number = self.timeline.number_at(frame.pts)
                     yield frame
         except (av.FFmpegError, OSError) as error:
@@ -172,36 +178,73 @@ class Movie:
         return np.rot90(pixels.rgb(frame), -self._turns)
 
 
-def describe(path: Path) -> Source:
+def describe(path: Path, *, stream: int = 0) -> Source:
     """The source that a movie file is; see `source.describe`."""
-    source = Source(kind="movie", path=str(path))
+    source = Source(kind="movie", path=str(path), stream=stream)
     _facts(source)
     return source
 
 
 def _facts(source: Source) -> Facts:
     with _open(source.path) as container:
-        stream = _video_stream(container, source.path)
-        width, height = stream.codec_context.width, stream.codec_context.height
-        rotation = 0
+        stream = _video_stream(container, source.path, source.stream)
+        codec = stream.codec_context
+        tag = colour_tags.of_codes(int(codec.color_primaries), int(codec.color_trc))
         try:
-            for frame in container.decode(stream):
-                rotation = -round(frame.rotation / 90) * 90 % 360
-                width, height = frame.width, frame.height
-                break
-            else:
-                raise ClipError(f"{source.path} has no frames", "copy or render the file again")
+            frame = next(container.decode(stream), None)
         except (av.FFmpegError, OSError) as error:
             raise ClipError(
                 f"{source.path} cannot be decoded ({_reason(error)})", "copy or render the file again"
             ) from error
+        if frame is None:
+            raise ClipError(f"{source.path} has no frames", "copy or render the file again")
+        if frame.pts is None and frame.dts is None:
+            raise _untimed(source.path)
         if container.format.name == "avi" and stream.frames > (stream.duration or 0) > 0:  # its header counts frames
             raise ClipError(
                 f"{source.path} is cut short: of {stream.frames} frames {stream.duration} are there",
                 "copy or render the file again",
             )
         counted = timeline.of_stream(container, stream, fps=source.fps, frame_count=source.frame_count)
-    return Facts(width=width, height=height, rotation=rotation, timeline=counted)
+        return Facts(
+            width=frame.width,
+            height=frame.height,
+            rotation=-round(frame.rotation / 90) * 90 % 360,
+            timeline=counted,
+            colour_tag=tag,
+            warnings=tuple(_warnings(source, codec, frame, counted)),
+        )
+
+
+def _untimed(path: str) -> ClipError:
+    return ClipError(
+        f"{path} does not say when its frames are shown", "convert the movie, to an MP4 or to an image sequence"
+    )
+
+
+def _warnings(source: Source, codec: av.VideoCodecContext, frame: av.VideoFrame, counted: Timeline) -> Iterator[str]:
+    """What is not as it should be, and what to do, one sentence each."""
+    if timeline.is_more(counted.found, counted.frame_count):
+        yield (
+            f"{source.path} has {counted.found} frames, of which only the first {counted.frame_count} are shown and "
+            "estimated since its header is wrong; convert it, to an MP4 or to an image sequence."
+        )
+    elif counted.said and source.frame_count is None and counted.frame_count != counted.said:
+        yield (
+            f"{source.path} has {counted.frame_count} frames although its header says {counted.said}, which Blender "
+            "will show; convert it before it goes there, to an MP4 or to an image sequence."
+        )
+    if frame.interlaced_frame or codec.field_order > _PROGRESSIVE:
+        yield interlacing.marked(source.path)
+    if not frame.format.is_rgb and not pixels.matrix_is_known(int(frame.colorspace)):
+        yield (
+            f"{source.path} codes its colours in a way that is read as BT.601 for want of better, as in Blender, so "
+            "they are wrong; convert it with the colour matrix BT.709 or BT.2020."
+        )
+
+
+_PROGRESSIVE = 1
+"""FFmpeg's code for the field order of progressive pictures; 0 is unknown, those above are interlaced."""
 
 
 def _open(path: str) -> av.container.InputContainer:
@@ -222,10 +265,15 @@ def _open(path: str) -> av.container.InputContainer:
         raise ClipError(f"{path} cannot be opened ({_reason(error)})", "check the file and its permissions") from error
 
 
-def _video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
-    if not container.streams.video:
+def _video_stream(container: av.container.InputContainer, path: str, index: int) -> av.VideoStream:
+    streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+    if not streams:
         raise ClipError(f"{path} has no picture in it", "choose a movie with a video stream")
-    return container.streams.video[0]
+    if index >= len(streams):
+        count = "one video stream" if len(streams) == 1 else f"{len(streams)} video streams"
+        last = "0" if len(streams) == 1 else f"0 to {len(streams) - 1}"
+        raise ClipError(f"{path} has {count} and none with the index {index}", f"set {setting('stream')} to {last}")
+    return streams[index]
 
 
 def _ticks(frame: av.VideoFrame) -> int:

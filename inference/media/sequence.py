@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import exr_windows, numbering
 from ..job import Source
 from ..numbering import NumberingError
-from . import stills
+from . import colour_tags, stills
 from .errors import ClipError
 
 FPS = 24.0
@@ -55,6 +55,9 @@ class Sequence:
         self._turns = (source.rotation or 0) // 90
         self._stored = image.shape
         self.linear = found.suffix.lower() in stills.LINEAR
+        self.colour_tag = colour_tags.of_still(found)
+        self.warnings: tuple[str, ...] = ()
+        self.deep_still = image.dtype != np.uint8
         self._floating = image.dtype == np.float32
         self.height, self.width = image.shape[:2] if self._turns % 2 == 0 else image.shape[1::-1]
         self.fps = source.fps or FPS

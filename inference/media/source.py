@@ -9,7 +9,7 @@ from . import movie, sequence, stills
 from .errors import ClipError
 
 
-def describe(path: str | Path, first: int | None = None, last: int | None = None) -> Source:
+def describe(path: str | Path, first: int | None = None, last: int | None = None, *, stream: int = 0) -> Source:
     """The source that a path stands for.
 
     Parameters
@@ -18,6 +18,8 @@ def describe(path: str | Path, first: int | None = None, last: int | None = None
         A movie file, a folder that holds one numbered sequence of pictures, or one frame of a sequence.
     first, last : int or None
         The frames that are asked for, both included: a sequence may lack others. None: the clip's ends.
+    stream : int
+        Which of a movie's video streams, from 0.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def describe(path: str | Path, first: int | None = None, last: int | None = None
     ------
     ClipError
         One sentence: there is nothing at the path, the folder has no images or more than one sequence, a frame
-        that is asked for is missing, or the file is no movie.
+        that is asked for is missing, the file is no movie, or it has no such stream.
     """
     path = Path(path).expanduser().absolute()
     try:
@@ -38,5 +40,7 @@ def describe(path: str | Path, first: int | None = None, last: int | None = None
     if not found:
         raise ClipError(f"There is nothing at {path}", "choose a movie, a folder of frames or one frame")
     if path.is_dir() or path.suffix.lower() in stills.EXTENSIONS:
+        if stream:
+            raise ClipError(f"{path} is no movie and has no stream with the index {stream}", "leave the stream out")
         return sequence.describe(path, first, last)
-    return movie.describe(path)
+    return movie.describe(path, stream=stream)

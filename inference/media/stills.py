@@ -53,6 +53,12 @@ def read(
         return _exr(path, display)
     if suffix in FFMPEG:
         return _ffmpeg(path)
+    pictures = _animated(data)
+    if pictures > 1:
+        raise ClipError(
+            f"{path} is an animation of {pictures} pictures, of which only the first would be read",
+            "convert it to a movie or to numbered pictures",
+        )
     if cut_short(data):
         raise ClipError(f"{path} is cut short", _COPY)
     # Decoding from memory, since OpenCV cannot open every file name on every platform.
@@ -94,6 +100,16 @@ def cut_short(data: bytes) -> bool:
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     return False
+
+
+def _animated(data: bytes) -> int:
+    """How many pictures an animated PNG or WebP shows; 1 for any other file."""
+    if data.startswith(b"\x89PNG"):
+        at = data.find(b"acTL", 0, max(0, data.find(b"IDAT")))
+        return int.from_bytes(data[at + 4 : at + 8], "big") if at > 0 else 1
+    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and data[20] & 2:
+        return max(2, data.count(b"ANMF"))
+    return 1
 
 
 def _exr(path: Path, display: exr_windows.Box | None) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ Found by experiment with Blender 4.2, 4.5, 5.0 and 5.2 on movies whose pictures 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class Timeline:
     frame_count : int
     end : int or None
         Time stamp at which the last picture ends by the file's header; None where the header does not say.
+    said, found : int
+        Frames by the file's header (0: it does not say), and those that its pictures last for.
     """
 
     rate: Fraction
@@ -35,6 +38,8 @@ class Timeline:
     origin: int
     frame_count: int
     end: int | None
+    said: int = 0
+    found: int = 0
 
     def time_of(self, number: int) -> int:
         """Time stamp of a frame in ticks: the last picture that starts at or before it is shown.
@@ -52,18 +57,87 @@ class Timeline:
 def of_stream(
     container: av.container.InputContainer, stream: av.VideoStream, *, fps: float | None, frame_count: int | None
 ) -> Timeline:
-    """The timeline of an open movie; `fps` and `frame_count` are Blender's word where Blender gave it."""
+    """The timeline of an open movie, which is read to its end for it.
+
+    A header that does not say how long the movie is, or says far less than is there, is not heeded: the packets are
+    counted. `fps` and `frame_count` are Blender's word where Blender gave it.
+    """
     rate = Fraction(stream.guessed_rate or stream.average_rate or stream.base_rate or 25)
     if fps is not None and abs(float(rate) - fps) > 1e-4 * fps:  # Blender tells it as a 32-bit float
         rate = Fraction(fps).limit_denominator(1001)
     tick = stream.time_base or Fraction(1, av.time_base)
+    seconds = _duration(container, stream, tick)
+    packets = _Packets.of(container, stream, tick, rate, whole=seconds <= 0)
+    origin = packets.start if stream.start_time is None else stream.start_time
+    if seconds <= 0 and fps is None and packets.count > 1 and rate > _FASTEST:  # a tick, and no rate
+        rate = Fraction(packets.count / float((packets.end - origin) * tick)).limit_denominator(1001)
+    said, found = (max(0, math.floor(length * rate + Fraction(1, 2))) for length in (seconds, packets.length(origin)))
+    found = found if packets.count else said  # nothing can be read at the end: not every format seeks
+    end = _end(stream, tick)
+    too_long = is_more(said, found) and len(container.streams) == 1  # other streams may well go on longer
+    if too_long and end is None:
+        end = origin + int(seconds / tick)  # pictures are missing
+    wrong = is_more(found, said) or (too_long and end is not None and end <= packets.end)
     return Timeline(
         rate=rate,
         tick=tick,
-        origin=stream.start_time or 0,
-        frame_count=frame_count or max(1, math.floor(_duration(container, stream, tick) * rate + Fraction(1, 2))),
-        end=_end(stream, tick),
+        origin=origin,
+        frame_count=frame_count or max(1, found if wrong else said),
+        end=end,
+        said=said,
+        found=found,
     )
+
+
+def is_more(one: int, other: int) -> bool:
+    """Whether one count of frames is so much more than the other that rounding, or a frame of sound, is not why."""
+    return one > other + max(2, other / 10)
+
+
+_FASTEST = 240
+"""Frames per second beyond which a rate is only the tick of a file whose header gives none."""
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """What the packets of a stream say: time stamps of the first and behind the last in ticks, and how many."""
+
+    start: int
+    end: int
+    count: int
+    tick: Fraction
+
+    def length(self, origin: int) -> Fraction:
+        """Seconds from `origin` on."""
+        return (self.end - origin) * self.tick
+
+    @classmethod
+    def of(
+        cls,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        tick: Fraction,
+        rate: Fraction,
+        *,
+        whole: bool,
+    ) -> _Packets:
+        """Read to the end of the file without decoding: `whole`, or from its last key frame on."""
+        with contextlib.suppress(av.FFmpegError, OSError):  # not every format seeks
+            container.seek(_FIRST if whole else _LAST, stream=stream)
+        start, end, count, usual = None, 0, 0, round(1 / (rate * tick))
+        try:
+            for packet in container.demux(stream):
+                time = packet.pts if packet.pts is not None else packet.dts
+                if time is not None:
+                    start = time if start is None else min(start, time)
+                    end, count = max(end, time + (packet.duration or usual)), count + 1
+        except (av.FFmpegError, OSError):  # cut short: decoding will say so
+            pass
+        return cls(start or 0, end, count, tick)
+
+
+_FIRST, _LAST = 0, 2**52
+"""Time stamps to seek to."""
 
 
 def _duration(container: av.container.InputContainer, stream: av.VideoStream, tick: Fraction) -> Fraction:
@@ -80,10 +154,8 @@ def _duration(container: av.container.InputContainer, stream: av.VideoStream, ti
 
 
 def _end(stream: av.VideoStream, tick: Fraction) -> int | None:
-    if stream.duration:
-        return (stream.start_time or 0) + stream.duration
     clock = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if clock is None:
-        return None
-    hours, minutes, seconds = clock.groups()  # Matroska's tag: when the track ends, counted from the file's start
-    return int((int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)) / tick)
+    if clock is not None:  # Matroska's tag: when the track ends, counted from the file's start
+        hours, minutes, seconds = clock.groups()
+        return int((int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)) / tick)
+    return (stream.start_time or 0) + stream.duration if stream.duration else None

@@ -88,6 +88,8 @@ def estimate(
     with open_clip(job.source, job.first_frame, job.last_frame) as clip:
         first, last = checks.frames_of(job, clip)
         clip.require(first, last)
+        for warning in clip.warnings:
+            emit(events.Warning(message=warning))
         checks.check_camera(job.camera, first, last)
         check_cuts(job.cuts, first, last)
         size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
@@ -230,6 +232,8 @@ def _all_shots(
         check=task.check,
         progress=lambda done, total: meter.part(done / total),
     )
+    for warning in task.clip.found():
+        task.emit(events.Warning(message=warning))
     done = []
     for index, (start, end) in enumerate(prepared.shots):
         length = end - start + 1

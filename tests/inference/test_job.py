@@ -28,6 +28,7 @@ MOVIES = st.builds(
     Source,
     kind=st.just("movie"),
     path=st.text(min_size=1),
+    stream=st.integers(0, 3),
     width=st.none() | st.integers(1, 8192),
     height=st.none() | st.integers(1, 8192),
     rotation=st.sampled_from([None, 0, 90, 180, 270]),
@@ -63,8 +64,9 @@ def test_a_job_survives_the_way_through_its_file(tmp_path_factory, wanted):
 @given(JOBS, st.text(min_size=1))
 def test_the_fingerprint_tells_jobs_apart_but_not_their_output_folders(wanted, folder):
     assert job.with_output(wanted, folder).fingerprint() == wanted.fingerprint()
-    other = dataclasses.replace(wanted, seed=wanted.seed ^ 1)
-    assert other.fingerprint() != wanted.fingerprint()
+    stream = dataclasses.replace(wanted.source, stream=wanted.source.stream + 1)
+    for change in ({"seed": wanted.seed ^ 1}, {"source": stream}):
+        assert dataclasses.replace(wanted, **change).fingerprint() != wanted.fingerprint()
 
 
 MOVIE = Source(kind="movie", path="clip.mov")
@@ -92,6 +94,11 @@ def test_the_fingerprint_tells_cuts_apart_but_not_how_they_are_written():
             "is the folder of the clip",
         ),
         ({"source": Source(kind="sequence", path="f", files=("a1_9.png", "a3_7.png"))}, "More than one number varies"),
+        ({"source": dataclasses.replace(MOVIE, stream=-1)}, "Only movies have several streams, counted from 0; -1"),
+        (
+            {"source": Source(kind="sequence", path="f", files=("a.1.png",), stream=1)},
+            "Only movies have several streams",
+        ),
         ({"source": dataclasses.replace(MOVIE, rotation=45)}, "0, 90, 180 or 270 degrees, not 45"),
         ({"source": dataclasses.replace(MOVIE, width=0)}, "width must be at least 1"),
         ({"source": dataclasses.replace(MOVIE, fps=0.0)}, "frame rate must be above 0"),

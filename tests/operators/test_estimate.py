@@ -10,6 +10,8 @@ from bl_ext.dev.fathom.scene import estimate, source
 from bl_ext.dev.fathom.scene.settings import Settings
 from bl_ext.dev.fathom.scene.versions import strips_of
 
+from tests.footage_maker import numbered, streams
+
 pytestmark = pytest.mark.usefixtures("empty_file")
 
 
@@ -107,6 +109,21 @@ def test_the_active_strip_is_estimated_where_it_lies(worker, clip, tmp_path):
     editor.active_strip = None
     bpy.ops.fathom.estimate_video_depth(estimator="running_mean", output=str(tmp_path), strip="street")
     assert len(listed()) == 1 and folders(tmp_path) == ["v001"]
+
+
+def test_the_streams_of_one_movie_are_clips_of_their_own(worker, tmp_path):
+    path = streams(tmp_path / "cameras.mov", [[numbered(100 * k + n) for n in range(4)] for k in (0, 1)])
+    strip = strips_of(bpy.context.scene.sequence_editor_create()).new_movie("cameras", str(path), 1, 1)
+    for index in (0, 1, 0, 1):
+        strip.stream_index = index
+        bpy.ops.fathom.estimate_video_depth(estimator="running_mean", output=str(tmp_path / "depth"), strip="cameras")
+    bpy.ops.fathom.estimate_video_depth(
+        estimator="running_mean", output=str(tmp_path / "other"), filepath=str(path), stream=1
+    )
+    made = [depth_sequence.load(item.folder).source for item in listed()]
+    assert [source.stream for source in made] == [0, 1, 1]
+    assert len({item.folder for item in listed()}) == 3
+    assert {source.path for source in made} == {str(path)}
 
 
 def test_a_movie_clip_is_estimated(worker, clip, tmp_path):

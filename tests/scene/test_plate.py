@@ -10,6 +10,8 @@ from bl_ext.dev.fathom.inference import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import plate as plates
 
+from tests.footage_maker import numbered, streams
+
 
 def test_plate_is_made_once_and_leaves_the_artists_images_alone(tmp_path, empty_file):
     depth = depths.load(depth_maker.make(tmp_path))
@@ -28,6 +30,17 @@ def test_colour_space_comes_from_the_source(tmp_path, empty_file):
     unknown = replace(depth, sequence=replace(sequence, source=replace(sequence.source, colorspace="Nonsense")))
     with pytest.raises(plates.PlateError, match="knows no colour space 'Nonsense'"):
         plates.plate_image(unknown)
+
+
+def test_another_stream_than_the_first_is_not_shown_as_the_plate(tmp_path, empty_file):
+    depth = depths.load(depth_maker.make(tmp_path))
+    path = streams(tmp_path / "cameras.mov", [[numbered(n) for n in range(6)]] * 2)
+    source = replace(depth.sequence.source, kind="movie", path=str(path), files=(), stream=1)
+    with pytest.raises(
+        plates.PlateError, match=r"is video stream 1 of .*cameras\.mov, .* export that stream as a movie"
+    ):
+        plates.plate_image(replace(depth, sequence=replace(depth.sequence, source=source)))
+    assert not [image for image in bpy.data.images if image.source == "MOVIE"]
 
 
 def test_a_missing_plate_is_said_with_its_frame(tmp_path, empty_file):

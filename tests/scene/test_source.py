@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.blender_pictures import fresh_sequencer, in_sequencer, run_reader
-from tests.footage_maker import movie, stills
+from tests.footage_maker import movie, numbered, stills, streams
 
 
 @pytest.fixture
@@ -120,6 +120,53 @@ def test_relative_paths_are_found(strips, empty_file, clip_file, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     strip = strips.new_movie("shot", "//clip.mp4", 1, 1)
     assert source.from_strip(strip, empty_file).source.path == str(clip_file)
+
+
+def two_streams(folder):
+    pictures = [[numbered(n) for n in range(6)], [numbered(100 + n, (96, 64)) for n in range(9)]]
+    return streams(folder / "cameras.mov", pictures, rates=[25, 50])
+
+
+def test_a_strip_shows_the_stream_of_its_index(strips, empty_file, tmp_path):
+    strip = strips.new_movie("camera", str(two_streams(tmp_path)), 1, 10)
+    assert source.from_strip(strip, empty_file).source.stream == 0
+    strip.stream_index = 1  # the strip stays as long as the first stream
+    plate = source.from_strip(strip, empty_file)
+    assert (plate.source.stream, plate.source.fps, plate.source.frame_count) == (1, 50.0, 9)
+    assert (plate.first_frame, plate.last_frame, plate.scene_start) == (1, 6, 10)
+    assert len(bpy.data.scenes) == 1  # looking leaves nothing behind
+    validate(Job(source=plate.source, output="out", first_frame=plate.first_frame, last_frame=plate.last_frame))
+    strip.filepath = strip.filepath  # read again, it can be as long as the stream that it shows
+    versions.trim(strip, start=0, end=0)
+    assert source.from_strip(strip, empty_file).last_frame == 9
+
+
+def test_a_stream_of_a_file(empty_file, tmp_path):
+    plate = source.from_file(two_streams(tmp_path), stream=1)
+    assert (plate.source.stream, plate.first_frame, plate.last_frame) == (1, 1, 9)
+
+
+@pytest.mark.parametrize("index", [2, 7])
+def test_a_stream_that_the_movie_has_not_is_named(index, strips, empty_file, tmp_path):
+    strip = strips.new_movie("camera", str(two_streams(tmp_path)), 1, 10)
+    strip.stream_index = index
+    with pytest.raises(SourceError, match=rf"cameras\.mov has no video stream with the index {index}; choose a lower"):
+        source.from_strip(strip, empty_file)
+    assert len(bpy.data.scenes) == 1
+
+
+def test_a_movie_that_does_not_tell_how_long_it_is_says_what_to_do(empty_file, tmp_path):
+    options = {"crf": "10", "cpu-used": "8"}
+    path = movie(
+        tmp_path / "clip.webm",
+        range(8),
+        codec="libvpx-vp9",
+        options=options,
+        container_options={"live": "1"},
+        piped=True,
+    )
+    with pytest.raises(SourceError, match=r"clip\.webm, or cannot tell how long it is; .* convert it, to an MP4 or"):
+        source.from_file(path)
 
 
 # Clips and files

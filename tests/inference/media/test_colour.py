@@ -53,10 +53,58 @@ def test_the_environment_names_the_configuration(config, monkeypatch):
     assert colour.to_display("ACEScg", None)(VALUES.copy()).shape == VALUES.shape
 
 
-def test_a_space_without_a_configuration_says_what_to_do(monkeypatch):
+@pytest.mark.parametrize("space", sorted(set(colour.BLENDERS_NAMES.values())))
+def test_blenders_spaces_need_no_configuration(space, monkeypatch):
     monkeypatch.delenv("OCIO", raising=False)
-    with pytest.raises(ClipError, match=r"ACEScg needs an OCIO configuration .*; set the environment variable OCIO"):
-        colour.to_display("ACEScg", None)
+    white = np.ones((1, 1, 3), np.float32)
+    if space == "Linear CIE-XYZ D65":
+        white *= np.float32([0.9505, 1.0, 1.089])
+    for amount in (0.0, 1.0):
+        shown = colour.to_display(space, None)(white * np.float32(amount))
+        np.testing.assert_allclose(shown, amount, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("space", "code"),
+    [
+        ("Rec.2100-PQ", 0.508078),  # SMPTE ST 2084 for 100 cd/m²
+        ("Rec.2100-HLG", 0.6296),  # 100 cd/m² on a display of 1000
+    ],
+)
+def test_hdr_video_is_white_at_100_nits_and_clipped_above(space, code, monkeypatch):
+    monkeypatch.delenv("OCIO", raising=False)
+    codes = np.repeat(np.float32([code - 0.05, code, 1.0])[None, :, None], 3, axis=2)
+    darker, white, brightest = colour.to_display(space, None)(codes)[0, :, 0]
+    assert 0.6 < darker < 0.97
+    assert white == pytest.approx(1, abs=0.01)
+    assert brightest == 1
+
+
+def test_deep_stills_of_hdr_video_and_data_are_as_blenders(monkeypatch):
+    monkeypatch.delenv("OCIO", raising=False)
+    values = np.float32([[[0.4667, 0.3255, 0.3529]]])  # Blender's own results for this pixel, 5.0
+    shown = colour.to_display("Rec.2100-PQ", None, deep_still=True)(values)
+    np.testing.assert_allclose(shown[0, 0], [0.7296, 0.2081, 0.3361], atol=1e-3)
+    shown = colour.to_display("Rec.2100-PQ", None)(values)
+    np.testing.assert_allclose(shown[0, 0], [0.9989, 0.2984, 0.4704], atol=1e-3)
+    shown = colour.to_display("Non-Color", None, deep_still=True)(values)
+    np.testing.assert_allclose(shown[0, 0], [0.7129, 0.6059, 0.6286], atol=1e-3)
+    np.testing.assert_allclose(colour.to_display("Non-Color", None)(values), values, atol=1e-6)
+
+
+def test_a_space_that_is_not_built_in_says_what_to_do(monkeypatch):
+    monkeypatch.delenv("OCIO", raising=False)
+    with pytest.raises(ClipError, match=r"ACEScq is not in .* that OCIO has built in; choose another, such as ACEScg"):
+        colour.to_display("ACEScq", None)
+
+
+def test_spaces_are_found_by_the_identifiers_that_files_name(config, monkeypatch):
+    monkeypatch.delenv("OCIO", raising=False)
+    assert colour.find("pq_rec2020_display", None) == "Rec.2100-PQ"
+    assert colour.find("g22_adobergb_scene", None) == "Gamma 2.2 Encoded AdobeRGB"
+    assert colour.find("no_such_space", None) is None
+    assert colour.find("pq_rec2020_display", config) == "Rec.2100-PQ - Display"
+    assert colour.find("hlg_rec2020_display", config) is None
 
 
 def test_an_unknown_space_says_which_are_known(config):

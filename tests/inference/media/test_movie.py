@@ -1,5 +1,6 @@
 """Movies; that their frames are Blender's is tested against Blender itself in tests/scene."""
 
+import struct
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ import pytest
 from inference.media.clip import open_clip
 from inference.media.errors import ClipError
 from inference.media.source import describe
-from tests.footage_maker import movie, number_in, numbered
+from tests.footage_maker import movie, number_in, numbered, stills, streams
 
 B_FRAMES = {"preset": "medium", "bf": "3", "x264-params": "b-adapt=0:keyint=12"}
 
@@ -83,6 +84,108 @@ def test_odd_sizes_and_one_frame(tmp_path):
     path = movie(tmp_path / "odd.mkv", range(1), size=(51, 77), codec="ffv1", pixel_format="yuv444p")
     with open_clip(describe(path)) as clip:
         assert [(n, p.shape) for n, p in clip.read()] == [(1, (77, 51, 3))]
+
+
+@pytest.mark.parametrize("name", ["clip.webm", "clip.mkv", "clip.mp4", "clip.flv", "clip.ts"])
+def test_frames_are_counted_where_no_header_says_how_many(name, tmp_path):
+    codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
+    options = {"crf": "4"} if codec == "libx264" else {"crf": "10", "cpu-used": "8"}
+    container = {"live": "1"} if name.endswith(("webm", "mkv")) else {}
+    if name.endswith("mp4"):
+        container = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = tmp_path / name
+    kind = {"ts": "mpegts"}.get(path.suffix[1:])
+    movie(path, range(40), codec=codec, options=options, container_options=container, container_format=kind,
+          piped=not name.endswith("flv"))  # fmt: skip
+    assert numbers(path) == [(n, n - 1) for n in range(1, 41)]
+    assert numbers(path, 30, 33) == [(n, n - 1) for n in range(30, 34)]
+    with open_clip(describe(path)) as clip:
+        assert clip.warnings == ()
+
+
+def test_a_recording_of_variable_rate_without_a_header_is_held_on_its_timeline(tmp_path):
+    times = [0, 33, 67, 100, 267, 300, 333]
+    path = movie(tmp_path / "clip.webm", times, rate=30, time_base=Fraction(1, 1000), codec="libvpx-vp9", piped=True,
+                 options={"crf": "10", "cpu-used": "8"}, container_options={"live": "1"})  # fmt: skip
+    assert [picture for _, picture in numbers(path)] == [0, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6]
+
+
+def with_duration(path, milliseconds, *, tags):
+    """The movie with another duration in its Matroska header, and without tags that tell each track's."""
+    data = bytearray(path.read_bytes())
+    at = data.find(b"\x44\x89\x88") + 3
+    data[at : at + 8] = struct.pack(">d", milliseconds)
+    path.write_bytes(data if tags else data.replace(b"DURATION", b"XURATION"))
+    return path
+
+
+@pytest.mark.parametrize("tags", [True, False])
+@pytest.mark.parametrize("milliseconds", [0, 40, 120])
+def test_frames_are_counted_where_the_header_is_plainly_wrong(milliseconds, tags, tmp_path):
+    path = with_duration(movie(tmp_path / "clip.mkv", range(20)), milliseconds, tags=tags)
+    assert numbers(path) == [(n, n - 1) for n in range(1, 21)]
+    with open_clip(describe(path)) as clip:
+        told = [f"{path} has 20 frames although its header says {milliseconds // 40}, which Blender will show;"]
+        assert [warning[: len(told[0])] for warning in clip.warnings] == (told if milliseconds else [])
+    with open_clip(replace(describe(path), frame_count=3)) as clip:  # Blender's word
+        assert clip.last_frame == 3
+        (told,) = clip.warnings
+    assert told.startswith(f"{path} has 20 frames, of which only the first 3 are shown and estimated")
+
+
+def test_a_header_that_promises_far_more_is_not_believed(tmp_path):
+    path = with_duration(movie(tmp_path / "told.mkv", range(20)), 80000, tags=True)
+    assert len(numbers(path)) == 20  # the track's own tag says when it ends
+    path = with_duration(movie(tmp_path / "short.mkv", range(20)), 80000, tags=False)
+    with pytest.raises(ClipError, match=r"short\.mkv ends before frame 20 although it should have 2000 frames"):
+        numbers(path)
+    assert len(numbers(path, 1, 19)) == 19
+
+
+@pytest.mark.parametrize("keeps_index", [True, False])
+def test_an_avi_whose_recording_was_broken_off(keeps_index, tmp_path):
+    path = movie(tmp_path / "clip.avi", range(20), codec="mjpeg", pixel_format="yuvj420p", options={"qscale": "2"})
+    data = bytearray(path.read_bytes())
+    for chunk, field in ((b"avih", 24), (b"strh", 40)):
+        at = data.find(chunk) + field
+        data[at : at + 4] = bytes(4)
+    path.write_bytes(data if keeps_index else data[: data.find(b"idx1")])
+    assert numbers(path) == [(n, n - 1) for n in range(1, 21)]
+
+
+def test_a_stream_without_time_stamps_says_what_to_convert(tmp_path):
+    path = movie(tmp_path / "raw.h264", range(10), container_format="h264")
+    with pytest.raises(
+        ClipError, match=r"raw\.h264 does not say when its frames are shown; convert the movie, to an MP4"
+    ):
+        describe(path)
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.mov"])
+def test_one_of_several_video_streams(name, tmp_path):
+    other = [numbered(100 + i, (96, 64)) for i in range(9)]
+    path = streams(tmp_path / name, [[numbered(i) for i in range(6)], other], rates=[25, 50])
+    for index, size, rate, first in ((0, (64, 48), 25, 0), (1, (96, 64), 50, 100)):
+        with open_clip(describe(path, stream=index)) as clip:
+            assert ((clip.width, clip.height), clip.fps) == (size, rate)
+            assert [number_in(p) for _, p in clip.read(2, 5)] == [first + n for n in (1, 2, 3, 4)]
+    with pytest.raises(ClipError, match=r"has 2 video streams and none with the index 2; set \[\[stream\]\] to 0 to 1"):
+        describe(path, stream=2)
+
+
+@pytest.mark.parametrize("cover", [0, 1])
+def test_cover_art_is_no_stream(cover, tmp_path):
+    pictures = [[numbered(i) for i in range(6)]]
+    path = streams(tmp_path / "clip.mp4", [*pictures, [numbered(77)]][:: -1 if cover == 0 else 1], cover=cover)
+    assert [picture for _, picture in numbers(path)] == list(range(6))
+    with pytest.raises(ClipError, match=r"has one video stream and none with the index 1; set \[\[stream\]\] to 0"):
+        describe(path, stream=1)
+
+
+def test_only_movies_have_streams(tmp_path):
+    stills(tmp_path / "plate", [1, 2])
+    with pytest.raises(ClipError, match=r"plate is no movie and has no stream with the index 1"):
+        describe(tmp_path / "plate", stream=1)
 
 
 def cut(path, fraction):

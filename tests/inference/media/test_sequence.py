@@ -1,4 +1,6 @@
 import os
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -172,6 +174,22 @@ def test_a_file_that_is_cut_short_is_named(suffix, keep, tmp_path):
     file.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
     with pytest.raises(ClipError, match=rf"plate\.0002\.{suffix}"):
         read(tmp_path)
+
+
+def test_an_animated_png_is_no_picture(tmp_path):
+    (file,) = stills(tmp_path, [1])
+    data = file.read_bytes()
+    for count in (3, 1):
+        control = b"acTL" + struct.pack(">II", count, 0)
+        made = data[:33] + struct.pack(">I", 8) + control + struct.pack(">I", zlib.crc32(control)) + data[33:]
+        file.write_bytes(made)
+        if count == 1:
+            assert list(read(tmp_path)) == [1]
+            continue
+        with pytest.raises(
+            ClipError, match=r"0001\.png is an animation of 3 pictures, .*; convert it to a movie or to"
+        ):
+            read(tmp_path)
 
 
 def test_two_sequences_in_a_folder_are_a_question(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from inference import depth_sequence, exit_codes, job
 from inference.media import colour, exr
 from inference.media.source import describe
-from tests.footage_maker import movie, numbered, stills
+from tests.footage_maker import movie, numbered, stills, streams, woven
 from tests.inference.support.estimators.brightness import MODEL
 from tests.inference.support.stored import put_in_place
 
@@ -88,6 +88,16 @@ def file_of(name, content):
     return make
 
 
+def animation(folder):
+    (folder / "plate").mkdir()
+    path = folder / "plate" / "plate.0001.webp"
+    frames = cv2.Animation()
+    frames.frames = [numbered(n) for n in range(3)]
+    frames.durations = np.full(3, 40, np.int32)
+    cv2.imwriteanimation(str(path), frames)
+    return path
+
+
 def empty_folder(folder):
     (folder / "plate").mkdir()
     return folder / "plate"
@@ -105,6 +115,8 @@ def empty_folder(folder):
         (file_of("clip.mp4", b""), ["clip.mp4", "empty (0 bytes)", "again"]),
         (file_of("clip.mp4", b"a letter to the producer " * 99), ["clip.mp4", "no movie", "choose a movie"]),
         (file_of("notes.txt", b"a letter to the producer"), ["notes.txt", "no movie", "choose a movie"]),
+        (animation, ["plate.0001.webp", "animation of 3 pictures", "convert it to a movie"]),
+        (lambda folder: movie(folder / "raw.h264", range(9), container_format="h264"), ["raw.h264", "convert", "MP4"]),
         (empty_folder, ["plate", "no pictures", "choose a folder"]),
         (lambda folder: folder / "lost.mov", ["lost.mov", "choose a movie"]),
         (lambda folder: folder / "lost.1001.exr", ["lost.1001.exr", "choose a movie"]),
@@ -221,6 +233,57 @@ def test_full_size_where_the_working_size_was_rounded_beyond_the_plates(bright, 
     assert np.median(np.abs(maps[0] - seen(picture))) < 0.05
 
 
+# What is told of a clip on the way
+
+
+def warnings_of(done, helpers):
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [event["message"] for event in helpers.events_of(done.stdout) if event["event"] == "warning"]
+    return [message for message in told if message != "It is only a test."]  # the estimator's own
+
+
+def test_what_a_header_says_and_is_not_heeded_is_told_once(worker, tmp_path, helpers):
+    clip = movie(tmp_path / "clip.mp4", range(6), colours=(12, 16))
+    (told,) = warnings_of(worker.estimate(clip, tmp_path / "out", "--events"), helpers)
+    assert told.startswith(f"{clip} says that it has the transfer function PQ (HDR) and the primaries Display P3")
+    done = worker.estimate(clip, tmp_path / "again")
+    assert "if that looks wrong, set --colorspace to Rec.2100-PQ." in done.stderr
+    option = ("--colorspace", "Rec.2100-PQ", "--events")
+    assert warnings_of(worker.estimate(clip, tmp_path / "option", *option), helpers) == []
+
+
+def test_hdr_is_converted_without_a_configuration(bright, tmp_path):
+    clip = movie(tmp_path / "clip.mkv", range(2), codec="ffv1", pixel_format="yuv444p", colours=(9, 16), matrix=9)
+    sequence, maps = bright(clip, tmp_path / "out")
+    assert sequence.source.colorspace == "Rec.2100-PQ"
+    bars = (maps[0][:20] > 0.5).mean(axis=0)  # black and white are 20 and 235 of 255: 0.2 and 6400 cd/m²
+    assert set(np.unique(bars)) <= {0.0, 1.0}
+    assert np.median(maps[0][:20]) < 0.03
+
+
+def test_woven_pictures_are_told_once_they_were_seen(worker, tmp_path, helpers):
+    moving = [np.roll(cv2.resize(numbered(5), (256, 192)), 6 * step, axis=1) for step in range(24)]
+    clip = movie(tmp_path / "woven.mp4", range(12), size=(256, 192), pictures=woven(moving))
+    (told,) = warnings_of(worker.estimate(clip, tmp_path / "out", "--events"), helpers)
+    assert told.startswith(f"{clip} is interlaced although it does not say so")
+
+
+def test_a_stream_is_estimated_and_is_a_job_of_its_own(bright, worker, tmp_path):
+    clip = streams(tmp_path / "clip.mov", [[numbered(n) for n in range(4)], [numbered(100 + n) for n in range(4)]])
+    sequences = []
+    for index in (0, 1):
+        sequence, maps = bright(clip, tmp_path / f"out{index}", "--stream", index)
+        assert sequence.source.stream == index
+        assert [int(np.abs(maps[n] - seen(numbered(100 * index + n))).mean() < 0.03) for n in range(4)] == [1] * 4
+        sequences.append(sequence)
+    assert sequences[0].fingerprint != sequences[1].fingerprint
+    done = worker.estimate(clip, tmp_path / "none", "--stream", "2")
+    assert done.returncode == exit_codes.BAD_CLIP
+    assert "has 2 video streams and none with the index 2; set --stream to 0 to 1." in done.stderr
+    assert worker.estimate(clip, tmp_path / "none", "--stream", "-1").returncode == exit_codes.USAGE
+    assert not (tmp_path / "none").exists()
+
+
 # The door for estimators with weights
 
 
@@ -268,7 +331,8 @@ def test_what_depth_json_says(worker, clip, tmp_path):
     assert facts["schema_version"] == 1 and facts["seed"] == 7 and facts["seconds"] > 0
     assert (facts["first_frame"], facts["last_frame"]) == (1002, 1005)
     assert set(facts["source"]) == {
-        "kind", "path", "files", "width", "height", "rotation", "fps", "frame_count", "colorspace", "ocio_config",
+        "kind", "path", "files", "stream", "width", "height", "rotation", "fps", "frame_count",
+        "colorspace", "ocio_config",
     }  # fmt: skip
     assert (facts["source"]["fps"], facts["source"]["colorspace"]) == (24.0, "sRGB")
     assert not facts["source"]["path"].startswith("/"), "relative to the folder"
