@@ -45,7 +45,8 @@ def of(about: Subject | None) -> Standing | None:
     if not is_fresh and about not in _session.wanted and not bpy.app.background:
         _session.wanted.append(about)
         if not bpy.app.timers.is_registered(_look):
-            bpy.app.timers.register(_look, first_interval=_SOON)
+            # also where another file is opened in this moment
+            bpy.app.timers.register(_look, first_interval=_SOON, persistent=True)
     return seen.standing if seen is not None and seen.ended == running.count_ended() else None
 
 

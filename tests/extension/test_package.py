@@ -15,7 +15,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 WORKER = ROOT / "tests" / "inference" / "support" / "worker.py"
-PARTS = {"__init__.py", "blender_manifest.toml", "LICENSE", "operators", "panels", "scene", "inference", "requirements"}
+PARTS = {
+    "__init__.py",
+    "blender_manifest.toml",
+    "LICENSE",
+    "operators",
+    "panels",
+    "scene",
+    "inference",
+    "requirements",
+    "docs",
+}
 
 
 def tool(*arguments):
@@ -44,6 +54,7 @@ def test_the_zip_holds_the_product_and_nothing_of_its_development(package):
     assert tops >= PARTS and tops <= PARTS | {"README.md", "CHANGELOG.md"}
     shipped = sorted(name for name in names if name.startswith("requirements/"))
     assert shipped == ["requirements/full.txt", "requirements/light.txt"]
+    assert "docs/README.md" in names, "the preferences open it"
     assert not [name for name in names if "__pycache__" in name or "/." in name or name.startswith(".")]
     assert sum(info.file_size for info in zipfile.ZipFile(package).infolist()) < 5_000_000
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import bpy
+import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference import catalogue as contract
 from bl_ext.dev.fathom.inference import depth_sequence, events, exit_codes
@@ -41,7 +42,7 @@ def strips(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         for number in range(1001, 1007):
-            write_png(folder / f"{name}.{number}.png", (SHADES[name] * number) % 255)
+            write_png(folder / f"{name}.{number}.png", np.full((48, 64, 3), SHADES[name] * number % 255, np.uint8))
         path = str(folder / f"{name}.1001.png")
         strip = strips_of(editor).new_image(name=name, filepath=path, channel=channel, frame_start=10)
         for number in range(1002, 1007):
@@ -51,13 +52,7 @@ def strips(tmp_path):
     return found
 
 
-def shades():
-    import numpy as np
-
-    return {name: np.full((48, 64, 3), shade, np.uint8) for name, shade in (("street", 3), ("yard", 5))}
-
-
-SHADES = shades()
+SHADES = {"street": 3, "yard": 5}
 
 
 def context(scene=None, *, clip=None):

@@ -22,6 +22,8 @@ from bl_ext.dev.fathom.scene.wording import worded
         ("device", "cpu", "Device CPU"),
         ("stage1_from", None, "Stage 1 From"),
         ("frames", None, "trim the strip"),
+        ("stream", None, "Stream Index"),
+        ("colorspace", None, "the Color Space of the strip or clip"),
         ("overwrite", None, "Estimate into New Version"),
     ],
 )
