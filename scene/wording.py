@@ -15,7 +15,6 @@ _ELSEWHERE = {
     "ocio_config": "Blender's color configuration",
     "stream": "the strip's Stream Index",
     "overwrite": "Estimate into New Version",
-    "stream": "Stream Index",
 }
 """How is set in Blender what is no setting of the panel's."""
 _BETWEEN_PIECES = re.compile(r"(\s+|(?<=[/\\])(?=\w))")
@@ -38,7 +37,7 @@ def wrapped(text: str, letters: int) -> list[str]:
 
 def _words(name: str, value: str | None) -> str:
     if name in _ELSEWHERE:
-        return hints.labelled(_ELSEWHERE[name], value)
+        return _ELSEWHERE[name] if value is None else f"{_ELSEWHERE[name]} {value}"
     group = bpy.types.Scene.bl_rna.properties.get("fathom")
     kept = group.fixed_type.properties.get(name) if group else None
     return hints.labelled(kept.name if kept else hints.label(name), value)

@@ -22,8 +22,9 @@ from bl_ext.dev.fathom.scene.wording import worded
         ("device", "cpu", "Device CPU"),
         ("stage1_from", None, "Stage 1 From"),
         ("frames", None, "trim the strip"),
-        ("stream", None, "Stream Index"),
+        ("stream", None, "the strip's Stream Index"),
         ("colorspace", None, "the Color Space of the strip or clip"),
+        ("stream", 2, "the strip's Stream Index 2"),
         ("overwrite", None, "Estimate into New Version"),
     ],
 )
