@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import OpenEXR
 from numpy.typing import NDArray
 
 from ..hints import setting
 from ..job import Source
-from . import icc
+from . import exr, icc
 from .colour import encode_srgb, find, named_config
 
 
@@ -160,8 +159,7 @@ def _first_file(source: Source) -> Path:
 
 
 def _exr(path: Path) -> ColourTag:
-    with OpenEXR.File(str(path), header_only=True) as file:
-        header = dict(file.parts[0].header)  # the library empties its own at the end
+    header = exr.read_header(path)
     named = header.get("colorInteropID")
     if isinstance(named, str) and named not in ("", "unknown"):
         return ColourTag(space=named, says=f"the colour space {named}", option=named)

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import OpenEXR
@@ -121,6 +122,12 @@ def read_placed_channels(path: str | Path) -> dict[str, tuple[NDArray[np.floatin
             f"{path} cannot be read as an EXR file ({_first_line(error)})", "render or copy it again"
         ) from error
     return channels
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The attributes of an EXR file's first part, by their names; what the library raises passes through."""
+    with OpenEXR.File(_library_name(path), header_only=True) as file:
+        return dict(file.parts[0].header)  # the library empties its own at the end
 
 
 def _library_name(path: str | Path) -> str | bytes:

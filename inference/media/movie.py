@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..hints import setting
 from ..job import Source
-from . import colour_tags, interlacing, pixels, timeline
+from . import aspect, colour_tags, interlacing, pixels, timeline
 from .colour_tags import ColourTag
 from .errors import ClipError
 from .timeline import Timeline
@@ -212,7 +212,7 @@ def _facts(source: Source) -> Facts:
             rotation=-round(frame.rotation / 90) * 90 % 360,
             timeline=counted,
             colour_tag=tag,
-            warnings=tuple(_warnings(source, codec, frame, counted)),
+            warnings=tuple(_warnings(source, stream, frame, counted)),
         )
 
 
@@ -222,7 +222,7 @@ def _untimed(path: str) -> ClipError:
     )
 
 
-def _warnings(source: Source, codec: av.VideoCodecContext, frame: av.VideoFrame, counted: Timeline) -> Iterator[str]:
+def _warnings(source: Source, stream: av.VideoStream, frame: av.VideoFrame, counted: Timeline) -> Iterator[str]:
     """What is not as it should be, and what to do, one sentence each."""
     if timeline.is_more(counted.found, counted.frame_count):
         yield (
@@ -234,8 +234,11 @@ def _warnings(source: Source, codec: av.VideoCodecContext, frame: av.VideoFrame,
             f"{source.path} has {counted.frame_count} frames although its header says {counted.said}, which Blender "
             "will show; convert it before it goes there, to an MP4 or to an image sequence."
         )
-    if frame.interlaced_frame or codec.field_order > _PROGRESSIVE:
+    if frame.interlaced_frame or stream.codec_context.field_order > _PROGRESSIVE:
         yield interlacing.marked(source.path)
+    squeezed = aspect.warning(source.path, stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio)
+    if squeezed is not None:
+        yield squeezed
     if not frame.format.is_rgb and not pixels.matrix_is_known(int(frame.colorspace)):
         yield (
             f"{source.path} codes its colours in a way that is read as BT.601 for want of better, as in Blender, so "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import exr_windows, numbering
 from ..job import Source
 from ..numbering import NumberingError
-from . import colour_tags, stills
+from . import aspect, colour_tags, exr, stills
 from .errors import ClipError
 
 FPS = 24.0
@@ -56,7 +56,9 @@ class Sequence:
         self._stored = image.shape
         self.linear = found.suffix.lower() in stills.LINEAR
         self.colour_tag = colour_tags.of_still(found)
-        self.warnings: tuple[str, ...] = ()
+        header = exr.read_header(found) if found.suffix.lower() == ".exr" else {}
+        squeezed = aspect.warning(self.path, header.get("pixelAspectRatio"))
+        self.warnings: tuple[str, ...] = () if squeezed is None else (squeezed,)
         self.deep_still = image.dtype != np.uint8
         self._floating = image.dtype == np.float32
         self.height, self.width = image.shape[:2] if self._turns % 2 == 0 else image.shape[1::-1]

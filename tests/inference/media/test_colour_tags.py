@@ -1,5 +1,6 @@
 """Colours that a file names; that they become Blender's picture is tested against Blender itself in tests/scene."""
 
+import os
 import struct
 import zlib
 from dataclasses import replace
@@ -339,6 +340,12 @@ def test_what_blender_does_not_heed_of_an_exr_is_warned_of(header, says, option,
     assert told.endswith(f"set [[colorspace]] {option}.")
 
 
+def test_squeezed_pixels_of_an_exr_are_told(tmp_path):
+    assert still(exr(tmp_path / "plain.1.exr", pixelAspectRatio=1.0))[1] == ()
+    _, (told,) = still(exr(tmp_path / "squeezed.1.exr", pixelAspectRatio=2.0))
+    assert told.startswith(f"The pixels of {tmp_path} are 2 times as wide as high. Depth and camera fit the clip as it")
+
+
 @pytest.mark.parametrize(
     ("transfer", "says"),
     [(0, None), (2, None), (255, None), (1, "logarithmic values"), (3, "logarithmic values"), (6, "values of video")],
@@ -359,3 +366,13 @@ def test_a_dpx_is_linear_as_in_blender_and_warned_of_where_it_says_otherwise(tra
     assert space == "Linear Rec.709"
     assert len(told) == (says is not None)
     assert says is None or f"says that it has {says}" in told[0]
+
+
+def test_names_that_are_no_utf_8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"stra\xdfe")
+    folder.mkdir()
+    made = exr(tmp_path / "plate.0001.exr", colorInteropID="lin_ap1_scene")
+    assert still(made.rename(folder / made.name)) == ("ACEScg", ())
+    assert still(png(folder / "plate.0001.png", (b"cICP", bytes((12, 13, 0, 1))))) == ("Display P3", ())
+    path = movie(tmp_path / "clip.mp4", range(1), colours=(12, 16)).rename(folder / "clip.mp4")
+    assert "the transfer function PQ" in opened(describe(path))[1][0]

@@ -188,6 +188,19 @@ def test_only_movies_have_streams(tmp_path):
         describe(tmp_path / "plate", stream=1)
 
 
+@pytest.mark.parametrize(
+    ("ratio", "told"),
+    [(Fraction(2), "2"), (Fraction(64, 45), "1.42"), (Fraction(1, 2), "0.5"), (Fraction(16, 15), None)],
+)
+@pytest.mark.parametrize("name", ["clip.mov", "clip.mkv"])
+def test_pixels_that_are_not_square_are_told_and_kept(ratio, told, name, tmp_path):
+    path = movie(tmp_path / name, range(2), pixel_aspect=ratio)
+    with open_clip(describe(path)) as clip:
+        assert (clip.width, clip.height) == (64, 48)
+        wanted = [f"The pixels of {path} are {told} times as wide as high. "] if told else []
+        assert [warning[: len(wanted[0])] for warning in clip.warnings] == wanted
+
+
 def cut(path, fraction):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * fraction)])
