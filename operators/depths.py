@@ -60,7 +60,7 @@ class _OnEntry:
         description="Place in the list, from 0; -1: the active one",
         default=-1,
         min=-1,
-        options={"SKIP_SAVE"},
+        options={"HIDDEN", "SKIP_SAVE"},
     )
 
     @property
@@ -161,6 +161,11 @@ class FATHOM_OT_find_plate(_Relink, bpy.types.Operator):
     filter_movie: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
     filter_image: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
     nothing_chosen = "No clip is chosen: choose the movie, or a frame of the sequence."
+
+    def invoke(self, context, event):
+        """Begin beside the .blend file; without a path Blender would suggest the file itself."""
+        self.filepath = self.filepath or bpy.path.abspath("//")
+        return super().invoke(context, event)
 
     @property
     def place(self):

@@ -50,7 +50,11 @@ class _Depths:
         column.prop(item, "folder")
         column.prop(item, "frame_offset")
         if item.plate:
-            column.prop(item, "plate")
+            row = column.row(align=True)
+            shown = row.row()
+            shown.enabled = False  # another one goes through the operator, which looks whether it is that plate
+            shown.prop(item, "plate")
+            row.operator("fathom.find_plate", text="", icon="FILE_FOLDER")
 
 
 def _draw_missing(layout, sentence, operator, *, width):
