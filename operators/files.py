@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..inference.records import readable
 from ..scene import depth_list, missing
 
 
@@ -32,7 +33,7 @@ def _before_render(*_arguments) -> None:
 
 def _warn(sentences: list[str]) -> None:
     for sentence in sentences:
-        print(f"Fathom: Warning: {sentence}", flush=True)
+        print(readable(f"Fathom: Warning: {sentence}"), flush=True)
 
 
 _HANDLERS = (

@@ -13,7 +13,7 @@ import bpy
 
 from . import depth as depth_module
 from .depth import Depth, DepthError, absolute, is_same_place, portable_path
-from .plate import PlateError, known_plate, repoint_plate, require_plate, with_plate
+from .plate import PlateError, known_plate, repoint_plate, require_plate, require_shown, with_plate
 
 _state = {"hears": True}
 
@@ -137,7 +137,7 @@ def find_plate(scene: bpy.types.Scene, path: str | Path, index: int | None = Non
     depth = load(scene, index)
     before = depth.source
     found = with_plate(depth, path)
-    first = require_plate(found)
+    first = require_shown(found)
     for each in scene.fathom.depths:
         if each != item and not _lacks(each, before.path):
             continue

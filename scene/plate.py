@@ -34,12 +34,7 @@ def plate_image(depth: Depth) -> bpy.types.Image:
         The movie or a frame of the sequence is not where ``depth.json`` says, this Blender does not know the clip's
         colour space, or the plate is not the movie's first video stream, which alone an image shows.
     """
-    path = require_plate(depth)
-    if depth.source.stream:
-        raise PlateError(
-            f"The plate is video stream {depth.source.stream} of {path}, and Blender's images show the first alone; "
-            "export that stream as a movie of its own and estimate that."
-        )
+    path = require_shown(depth)
     image = next((i for i in _plates(depth) if _shows(i, path)), None)
     if image is None:
         image = next((i for i in _plates(depth, of_job=True) if not _is_there(i)), None) or _load(path, depth)
@@ -56,7 +51,7 @@ def require_plate(depth: Depth) -> Path:
         One is missing, or the path is another kind of system's, which is not looked at then; names what is written in
         ``depth.json``.
     """
-    sequence, source = depth.sequence, depth.source
+    sequence, source = depth.sequence, depth.source  # of the files only names are looked at: panels ask
     if is_foreign(source.path):
         raise PlateError(
             f"The plate {source.path} lies on another computer than this one; show with Find Plate where it lies here."
@@ -66,8 +61,7 @@ def require_plate(depth: Depth) -> Path:
         if not path.is_file():
             raise PlateError(f"The plate {path} is missing; put the movie there, or show with Find Plate where it is.")
         return path
-    frames = numbering.by_frame(source.files).items()
-    wanted = {number: name for number, name in frames if sequence.first_frame <= number <= sequence.last_frame}
+    wanted = _wanted(depth)
     present = {entry.name for entry in os.scandir(path)} if path.is_dir() else set()
     for number, name in wanted.items():
         if name not in present:
@@ -77,13 +71,29 @@ def require_plate(depth: Depth) -> Path:
             )
     if not wanted:
         raise PlateError(f"{path} holds no frames {sequence.first_frame}-{sequence.last_frame} of the plate.")
-    names = list(wanted.values())
-    _require_shown_by_blender(names, path)
-    return path / names[0]
+    return path / next(iter(wanted.values()))
 
 
-def _require_shown_by_blender(names: list[str], folder: Path) -> None:
-    """Refuse a sequence that Blender shows otherwise than it is; depth of it is right all the same."""
+def _wanted(depth: Depth) -> dict[int, str]:
+    """Names of a sequence's files by frame, of the frames that have depth."""
+    sequence = depth.sequence
+    frames = numbering.by_frame(depth.source.files).items()
+    return {number: name for number, name in frames if sequence.first_frame <= number <= sequence.last_frame}
+
+
+def require_shown(depth: Depth) -> Path:
+    """As `require_plate`, and refuse a sequence that Blender shows otherwise than it is; depth of it is right all the
+    same. Opens every EXR of it.
+    """
+    path = require_plate(depth)
+    if depth.source.stream:
+        raise PlateError(
+            f"The plate is video stream {depth.source.stream} of {path}, and Blender's images show the first alone; "
+            "export that stream as a movie of its own and show it with Find Plate."
+        )
+    if depth.source.kind == "movie":
+        return path
+    names, folder = list(_wanted(depth).values()), path.parent
     if not numbering.blender_counts(names):
         raise PlateError(
             f"Blender cannot play the plate {names[0]} to {names[-1]}: it counts up the last number of a file name; "
@@ -94,6 +104,7 @@ def _require_shown_by_blender(names: list[str], folder: Path) -> None:
             f"Blender cannot show the plate {names[0]} to {names[-1]} in place, for the data windows of its files "
             "differ; write the files without auto-crop."
         )
+    return path
 
 
 def with_plate(depth: Depth, path: str | Path) -> Depth:
@@ -113,7 +124,7 @@ def with_plate(depth: Depth, path: str | Path) -> Depth:
     """
     sequence, written = depth.sequence, depth.sequence.source
     try:
-        found = sources.from_file(absolute(path), stream=written.stream)
+        found = _read(absolute(path), written.stream)
     except (SourceError, DepthError) as error:
         raise PlateError(str(error)) from error
     source, count = found.source, found.last_frame  # Blender's versions count a movie's frames to within one
@@ -134,6 +145,14 @@ def with_plate(depth: Depth, path: str | Path) -> Depth:
     return replace(depth, plate=replace(source, fps=written.fps or source.fps))
 
 
+def _read(path: Path, stream: int) -> sources.Plate:
+    """A clip's video stream of that number, or its only one: the stream may have become a movie of its own."""
+    try:
+        return sources.from_file(path, stream=stream)
+    except SourceError:
+        return sources.from_file(path)
+
+
 def known_plate(depth: Depth, path: Path, colorspace: str | None) -> Depth:
     """As `with_plate`, for a place that it was found at before: no file is opened.
 
@@ -144,7 +163,7 @@ def known_plate(depth: Depth, path: Path, colorspace: str | None) -> Depth:
         The movie or the sequence's first file.
     colorspace : str or None
     """
-    source = replace(depth.sequence.source, kind="movie", path=str(path), files=(), colorspace=colorspace)
+    source = replace(depth.sequence.source, kind="movie", path=str(path), files=(), colorspace=colorspace, stream=0)
     if path.suffix.lower() in bpy.path.extensions_image:
         files = same_sequence(path) if path.parent.is_dir() else []
         source = replace(source, kind="sequence", path=str(path.parent), files=tuple(files) or (path.name,))
@@ -162,7 +181,7 @@ def repoint_plate(depth: Depth, *, moved_from: str = "") -> None:
         The movie or the first file where it lay: images that show that go with it, also where it still is.
     """
     try:
-        path = require_plate(depth)
+        path = require_shown(depth)
         for image in _plates(depth, of_job=True):
             if _shows(image, path) or not _is_there(image) or (moved_from and _shows(image, Path(moved_from))):
                 _set_up(image, path, depth)

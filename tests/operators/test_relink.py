@@ -11,7 +11,7 @@ import pytest
 from bl_ext.dev.fathom.inference import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import depth_list, plate
-from footage_maker import movie
+from footage_maker import movie, numbered, streams
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 
@@ -223,6 +223,20 @@ def test_another_clip_is_not_taken_for_the_plate(tmp_path, depth_of_movie):
     assert item().plate == ""
     with pytest.raises(RuntimeError, match="No clip is chosen"):
         bpy.ops.fathom.find_plate()
+
+
+def test_a_stream_that_became_a_movie_of_its_own_is_found(tmp_path, depth_of_movie):
+    clip = depth_of_movie("D:/plates/shot.mov")
+    sidecar = tmp_path / "depth" / "depth.json"
+    data = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps(data | {"source": data["source"] | {"stream": 1}}))
+    both = streams(tmp_path / "both.mov", [[numbered(n) for n in range(8)]] * 2)
+    with pytest.raises(RuntimeError, match=r"is video stream 1 of .*both\.mov"):
+        bpy.ops.fathom.find_plate(filepath=str(both))
+    assert item().plate == ""
+    bpy.ops.fathom.find_plate(filepath=str(clip))
+    build()
+    assert images("plate") == [str(clip)]
 
 
 def test_frames_of_a_movie_serve_for_it(tmp_path, depth_of_movie):
