@@ -161,7 +161,7 @@ def of_folder(names: Iterable[str], folder: str | Path) -> list[str]:
     NumberingError
         There is none, there are several, or their names do not say which number is the frame.
     """
-    parts = [_parts(name) for name in names]
+    parts = [_parts(name) for name in sorted(names)]
     if not parts:
         raise NumberingError(f"{folder} has no pictures in it", "choose a folder of numbered frames, or a movie file")
     patterns = defaultdict(list)

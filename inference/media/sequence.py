@@ -50,7 +50,7 @@ class Sequence:
                 f"None of the {len(self._files)} files of the sequence is in {folder}",
                 "copy them there, or make the folder reachable from this machine",
             )
-        self._display = exr_windows.shared_display(wanted.values())
+        self._display = exr_windows.shared_display(wanted.values()) or _display_told(found, source)
         image = stills.read(found, display=self._display)
         self._turns = (source.rotation or 0) // 90
         self._stored = image.shape
@@ -100,6 +100,15 @@ class Sequence:
                 raise ClipError(
                     f"Frame {number} is missing: there is no file {self._files[number]}", "render or copy it again"
                 )
+
+
+def _display_told(file: Path, source: Source) -> exr_windows.Box | None:
+    """The display window of a file whose sequence is told to have its size: a part of it may have windows alike."""
+    windows = exr_windows.of_file(file) if file.suffix.lower() == ".exr" else None
+    told = (source.width, source.height)
+    if windows is None or exr_windows.size(windows.display) != told:
+        return None
+    return windows.display if all(exr_windows.size(box) != told for box in windows.data) else None
 
 
 def within(files: dict[int, Path], first: int | None, last: int | None) -> dict[int, Path]:

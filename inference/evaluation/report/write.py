@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ... import faults
+from ...records import readable
 from . import contact, curves, page, profile, spectra, style
 from .data import Column, Report, Shot, Table, Value
 from .gather import Gathered, gather
@@ -59,7 +60,7 @@ def write(report: Report, folder: str | Path) -> Path:
                 place.write_bytes(drawn.png)
         place = folder / PAGE
         temporary = folder / f".{PAGE}.{os.getpid()}.tmp"
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(readable(html), encoding="utf-8")
         temporary.replace(place)
     except OSError as error:
         raise faults.unwritable(error, place, needed_bytes=len(html) * 2) from error

@@ -286,6 +286,9 @@ def test_only_the_data_windows_of_the_frames_asked_for_count(tmp_path):
     cropped_exrs(tmp_path, range(4), [(4, 2, 43, 31), (4, 2, 43, 31), (4, 2, 43, 31), (0, 0, 63, 47)])
     with open_clip(describe(tmp_path, 0, 2), 0, 2) as clip:
         assert (clip.width, clip.height) == (40, 30)
+    told = Source(**{**vars(describe(tmp_path)), "width": 64, "height": 48})  # as depth of all four frames says
+    with open_clip(told, 0, 2) as clip:
+        assert next(clip.read(0, 0))[1].shape == (48, 64, 3)
 
 
 def test_several_parts_and_headers_that_are_none(tmp_path):
