@@ -78,20 +78,28 @@ def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
 
 
 def find_place(setup: Setup, stage: str | None = None) -> Place | None:
-    """Where an effect of that stage goes, or where the clip's picture ends; None where nothing shows the clip yet."""
+    """Where an effect goes, or where the clip's picture ends; None where nothing shows the clip yet.
+
+    `stage` is one of `STAGES`, or the matte's kind for where the shot's last stage ends.
+    """
     end = _end(setup)
     if end is None or stage is None:
         return end
     chain = upstream(end.source.node)
-    for later in STAGES[STAGES.index(stage) + 1 :]:
-        node = setup.find(later)
-        if node in chain:
-            entry = nodes.input_of(node, "Image")
-            if not entry.is_linked:  # the artist took out what was before
-                return Place(_before(setup, node, stage), [entry])
-            source = entry.links[0].from_socket
-            return Place(source, [link.to_socket for link in source.links if link.to_node in upstream(node)])
-    return end
+    own = [node for node in map(setup.find, STAGES) if node in chain]
+    later = [node for node in map(setup.find, _after(stage)) if node in chain]
+    for node in setup.of_clip():  # the stages of a shot stay together, before those of the shots that come behind it
+        is_stage = node.get(tags.KIND) in STAGES and node in chain and node not in own
+        if is_stage and any(before in upstream(node) for before in own):
+            later.append(node)
+    if not later:
+        return end
+    node = min(later, key=lambda node: len(upstream(node)))
+    entry = nodes.input_of(node, "Image")
+    if not entry.is_linked:  # the artist took out what was before
+        return Place(_before(setup, node, stage), [entry])
+    source = entry.links[0].from_socket
+    return Place(source, [link.to_socket for link in source.links if link.to_node in upstream(node)])
 
 
 def place(setup: Setup, stage: str | None = None) -> Place:
@@ -151,11 +159,11 @@ def lead(setup: Setup, node: bpy.types.Node, stage: str, *, entry: str = "Image"
     for target in at.targets:
         nodes.feed(target, tail)
     chain = upstream(tail.node)
-    for matte in setup.of_clip():  # mattes cut out what the chain ends in
-        if matte.get(tags.KIND) == tree.MATTE_KIND and matte not in chain:
-            image = nodes.input_of(matte, "Image")
-            if image.is_linked and image.links[0].from_socket == at.source and find_place(setup).source == tail:
-                nodes.feed(image, tail)
+    matte = setup.find(tree.MATTE_KIND)
+    if matte is not None and matte not in chain and find_place(setup, tree.MATTE_KIND).source == tail:
+        image = nodes.input_of(matte, "Image")  # it cuts out what the shot's chain ends in
+        if image.is_linked and image.links[0].from_socket == at.source:
+            nodes.feed(image, tail)
     show(setup)
     return True
 
@@ -210,9 +218,13 @@ def _picture_of(node: bpy.types.Node) -> Socket | None:
     return next((socket for socket in node.outputs if socket.type == "RGBA" and socket.enabled), None)
 
 
+def _after(stage: str) -> tuple[str, ...]:
+    return STAGES[STAGES.index(stage) + 1 :] if stage in STAGES else ()
+
+
 def _before(setup: Setup, node: bpy.types.Node, stage: str) -> Socket | None:
     """What comes before a stage whose picture was taken away: an earlier stage's, or the plate's if it is there."""
-    for earlier in reversed(STAGES[: STAGES.index(stage)]):
+    for earlier in reversed([each for each in STAGES if each != stage and each not in _after(stage)]):
         found = setup.find(earlier)
         if found is not None and node not in upstream(found):
             return nodes.output_of(found, "Image")
@@ -268,6 +280,8 @@ def connect(setup: Setup) -> None:
             linked = entry.links[0].from_socket if entry.is_linked else None
             if linked is None or (linked in ours and linked != socket):
                 nodes.feed(entry, socket)
+        if kind == tree.MATTE_KIND and nodes.input_of(effect, "Image").is_linked:
+            tree.keep_behind(effect, nodes.input_of(effect, "Image").links[0].from_node)
 
 
 def _follow_rig(setup: Setup, scale: Socket) -> None:

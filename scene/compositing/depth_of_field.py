@@ -90,6 +90,7 @@ def add_depth_of_field(
         added.append(node)
     if defocus is None:
         defocus = nodes.new(setup.tree, "CompositorNodeDefocus", use_zbuffer=False, scene=scene, label="Defocus")
+        defocus.width = node.width
         compositor_nodes.draft_defocus(defocus, False)
         setup.mark(defocus, DEFOCUS_KIND)
         added.append(defocus)

@@ -48,15 +48,14 @@ def add_depth_matte(
     """
     setup = chain.open_setup(scene, depth, shot)
     node = setup.find(KIND)
-    before = chain.picture(setup)
+    before = chain.place(setup, KIND).source
     if node is None:
         node = setup.mark(
             tree.add_group(setup, tree.effect_group(KIND, "Fathom Depth Matte", _build), "Depth Matte"), KIND
         )
         near, far = span(depth, shot)
         tree.set_inputs(node, {"Target": near, "Tolerance": (far - near) / 3, "Softness": (far - near) / 10})
-        tree.place_after(setup, before.node, [node])
-        node.location.y -= 260
+        tree.place_below(setup, before.node, node)
     if not nodes.input_of(node, "Image").is_linked and node not in tree.upstream(before.node):
         nodes.feed(nodes.input_of(node, "Image"), before)
     chain.connect(setup)

@@ -187,6 +187,11 @@ def place_below(setup: Setup, above: bpy.types.Node, node: bpy.types.Node) -> No
     node.parent = _frame(setup)
 
 
+def keep_behind(node: bpy.types.Node, source: bpy.types.Node) -> None:
+    """Move a node that stands below the row to the right, if need be, so that it is not left of what feeds it."""
+    node.location.x += max(_left(source) - _left(node), 0.0)
+
+
 def add_viewer(setup: Setup, socket: Socket, end: bpy.types.Node) -> None:
     """Place the output right of a plate that is alone in the tree, with a viewer below it if there is none."""
     tree, start = setup.tree, socket.node

@@ -177,3 +177,25 @@ def test_an_effect_that_leads_to_the_artists_file_is_left_there(depth):
     assert ADD["fog"](scene, depth, shot) == fog
     assert output.links[0].from_socket == plate
     assert file.inputs[0].links[0].from_node == fog
+
+
+def test_the_stages_of_each_shot_stay_together(tmp_path, empty_file):
+    """Two shots whose effects are added alternately: the frames around their nodes do not overlap."""
+    shots = [(1, 2, "done"), (3, 4, "done")]
+    depth = depths.load(depth_maker.make(tmp_path, frames=range(1, 5), shots=shots))
+    for name in ("fog", "defocus", "matte", "merge"):
+        for shot in depth.sequence.shots:
+            ADD[name](empty_file, depth, shot)
+    tree = compositor_nodes.find_scene_tree(empty_file)
+    way = [compositor_nodes.result(tree).links[0].from_node]
+    while way[0].get("fathom_kind") != "comp_plate":
+        way.insert(0, nodes.input_of(way[0], "Image").links[0].from_node)
+    found = [(node["fathom_kind"], node["fathom_shot"]) for node in way[1:]]
+    assert found == [(kind, shot) for shot in (1, 3) for kind in ("comp_merge", "comp_fog", "comp_defocus")]
+
+    def right(node):
+        return node.location.x + node.width
+
+    row = [node for node in tree.nodes if node.get("fathom_shot") and node.bl_idname != "NodeFrame"]
+    first, second = ([node for node in row if node["fathom_shot"] == shot] for shot in (1, 3))
+    assert max(map(right, first)) < min(n.location.x for n in second if n["fathom_kind"] != "comp_depth")
