@@ -248,9 +248,11 @@ def depth_node(setup: Setup) -> bpy.types.Node:
     group = depth_group(setup.depth, setup.shot)
     node = setup.find(DEPTH_KIND)
     if node is None:
-        before = picture(setup).node
+        above, frame = setup.find(tree.PLATE_KIND), setup.find(tree.FRAME_KIND)
+        if above is None or frame is None or above.parent != frame:
+            above = picture(setup).node
         node = setup.mark(tree.add_group(setup, group, "Fathom Depth"), DEPTH_KIND)
-        tree.place_below(setup, before, node)
+        tree.place_below(setup, above, node)
     elif node.node_tree != group:
         clips.replace_group(node, group)
     _follow_rig(setup, nodes.input_of(node, "Scale"))

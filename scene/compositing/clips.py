@@ -175,7 +175,8 @@ def beside(scene: bpy.types.Scene, depth: Depth) -> str | None:
     clips = {str(n[CLIP]) for n in shown if n.get(CLIP) and n.get(tags.DEPTH) != image}
     if not clips or any(node.get(tags.DEPTH) == image for node in shown):
         return None
-    others = " and ".join(sorted(Path(clip).name for clip in clips))
+    names = {Path(clip).name if Path(clip).stem != depth.name else clip for clip in clips}
+    others = " and ".join(sorted(names))
     return (
         f"{depth.name} has frames in common with {others}, which the compositor's output goes on showing: "
         f"{depth.name} got a chain of its own; lay one over the other there, or add it in a scene of its own."

@@ -19,7 +19,7 @@ from ..depth import Depth, disparity_image
 from ..plate import plate_image, show_plate
 from .depth_group import fit_to_render
 
-GAP = 60.0
+GAP, ROW = 60.0, 400.0
 PLATE_KIND, FRAME_KIND, VIEWER_KIND = "comp_plate", "comp_frame", "comp_viewer"
 MERGE_KIND, FOG_KIND, DEFOCUS_KIND = "comp_merge", "comp_fog", "comp_defocus"
 FOCUS_KIND, MATTE_KIND, SWITCH_KIND = "comp_focus", "comp_matte", "comp_switch"
@@ -86,7 +86,9 @@ def clip_key(depth: Depth) -> str:
     """What tells a clip from others, whatever was estimated of it and when: where its file or its files lie."""
     source = depth.sequence.source
     path = os.path.realpath(source.path)
-    return path if source.kind == "movie" else f"{path}{os.sep}{depth.name}"
+    if source.kind == "movie":
+        return f"{path}:{source.stream}" if source.stream else path
+    return f"{path}{os.sep}{depth.name}"
 
 
 def file_of(node: bpy.types.Node) -> str | None:
@@ -102,7 +104,7 @@ def shows_clip(node: bpy.types.Node, depth: Depth) -> bool:
     """Whether a node's picture is from the clip's own file or files."""
     path, source = file_of(node), depth.sequence.source
     if path is None or source.kind == "movie":
-        return path is not None and path == os.path.realpath(source.path)
+        return path is not None and not source.stream and path == os.path.realpath(source.path)
     folder, name = os.path.split(path)
     return folder == os.path.realpath(source.path) and name in source.files
 
@@ -118,7 +120,7 @@ def plate(setup: Setup) -> Socket:
         others = [n for n in tree.nodes if n not in (source, node)]
         source.location = (
             min((_left(n) for n in others), default=0.0),
-            min((_top(n) - 400 for n in others), default=0),
+            min((_top(n) - ROW for n in others), default=0),
         )
         node.location = (source.location.x + source.width + GAP, source.location.y)
         for each in (source, node):
@@ -165,12 +167,16 @@ def add_group(setup: Setup, group: bpy.types.NodeTree, label: str) -> bpy.types.
 
 
 def place_after(setup: Setup, before: bpy.types.Node, added: list[bpy.types.Node]) -> None:
-    """Place an effect's nodes in a row right of a node, in the shot's frame; what stands further right makes room."""
+    """Place an effect's nodes in a row right of a node, in the shot's frame.
+
+    What they lead to and what else stands further right in that row makes room.
+    """
     left, top = _left(before) + before.width + GAP, _top(before)
     room = sum(node.width + GAP for node in added)
     frame = _frame(setup)
     movable = [n for n in setup.tree.nodes if n not in added and n != before and n.bl_idname != "NodeFrame"]
-    right = [n for n in movable if _left(n) >= left - GAP]
+    beside = [n for n in movable if _left(n) >= left - GAP]
+    right = [n for n in beside if abs(_top(n) - top) < ROW or not upstream(n).isdisjoint(added)]
     move = max((left + room - _left(n) for n in right), default=0.0)
     if move > 0:
         for node in right:
@@ -266,4 +272,4 @@ def _top(node: bpy.types.Node) -> float:
 
 def _below(tree: bpy.types.NodeTree, new: bpy.types.Node) -> float:
     """A height below all nodes but the new one; how high they are is not known before they were drawn."""
-    return min((_top(n) - 400.0 for n in tree.nodes if n != new and n.bl_idname != "NodeFrame"), default=0.0)
+    return min((_top(n) - ROW for n in tree.nodes if n != new and n.bl_idname != "NodeFrame"), default=0.0)
