@@ -30,7 +30,7 @@ def missing_folders(folder: Path) -> tuple[Path, ...]:
     return tuple(absent)
 
 
-def holds_work(folder: Path, *, frames_count: bool = True) -> bool:
+def holds_work(folder: Path, *, frames_count: bool = True, maps_count: bool = True) -> bool:
     """Whether an output folder holds maps, or anything else that a later run goes on from.
 
     Parameters
@@ -38,10 +38,12 @@ def holds_work(folder: Path, *, frames_count: bool = True) -> bool:
     folder : Path
     frames_count : bool
         Whether frames of the clip at working size are worth keeping.
+    maps_count : bool
+        Whether what lies beside the scratch folder is the run's, and no earlier result that stays as it is.
     """
     scratch = folder / SCRATCH
     try:
-        if any(path.name == SIDECAR or path.suffix == ".exr" for path in folder.iterdir()):
+        if maps_count and any(path.name == SIDECAR or path.suffix == ".exr" for path in folder.iterdir()):
             return True
         for path in scratch.rglob("*"):
             inside = path.relative_to(scratch).parts
@@ -50,7 +52,7 @@ def holds_work(folder: Path, *, frames_count: bool = True) -> bool:
             if path.is_file() and not idle and path.stat().st_size:
                 return True
         state = json.loads((scratch / STATE).read_text(encoding="utf-8"))
-        return bool(state.get("shots") or state.get("staged"))
+        return bool(state.get("shots"))
     except FileNotFoundError:
         return False
     except (OSError, ValueError, AttributeError):  # not to be looked through: nothing is taken away then

@@ -67,7 +67,7 @@ class Output:
 
     def abandon_if_idle(self, *, frames_count: bool) -> None:
         """Remove what the job has left, where nothing is estimated; see `leftovers.holds_work`."""
-        if not leftovers.holds_work(self.folder, frames_count=frames_count):
+        if not leftovers.holds_work(self.folder, frames_count=frames_count, maps_count=not self.state.staged):
             self.abandon()
 
 

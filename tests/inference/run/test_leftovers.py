@@ -69,6 +69,14 @@ def test_a_folder_that_was_there_stays_with_what_is_in_it(worker, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
+def test_a_clip_that_cannot_be_read_leaves_a_finished_result_as_it_was(worker, tmp_path):
+    folder = tmp_path / "depth"
+    assert worker.estimate(stills(tmp_path / "good", range(1, 6))[0], folder).returncode == exit_codes.OK
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert worker.estimate(broken_frame(tmp_path), folder, "--overwrite").returncode == exit_codes.BAD_CLIP
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_the_folder_of_the_clip_is_no_output_folder(worker, tmp_path):
     clip = stills(tmp_path / "plate", range(1, 6))[0]
     (tmp_path / "film").mkdir()
