@@ -9,7 +9,7 @@ them, so an ``__init__.py`` must not import heavy packages: ``estimate`` does th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -176,7 +176,7 @@ class Frames(Protocol):
     def height(self) -> int: ...
 
     @property
-    def numbers(self) -> range:
+    def numbers(self) -> Sequence[int]:
         """Source frame numbers, so that ``frames[i]`` is frame ``numbers[i]``."""
 
     def __len__(self) -> int: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -253,7 +253,7 @@ def write_maps(
         task.emit(events.Frame(number=number, path=str(folder / disparity_name(number))))
 
 
-def _take_up(task: Task, numbers: range, spread: Spread) -> set[int]:
+def _take_up(task: Task, numbers: Sequence[int], spread: Spread) -> set[int]:
     """The frames whose final maps an earlier run has written, counted in; a damaged map is made again."""
     found = set()
     for number in numbers:

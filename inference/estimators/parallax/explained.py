@@ -7,6 +7,8 @@ last all over the picture, and those outside the subject fit none of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,14 +51,14 @@ def _filled(xy: NDArray[np.floating], views: Views) -> NDArray[np.int64]:
     return np.bincount(row * _CELLS + column, minlength=_CELLS**2)
 
 
-def refuse_unexplained(shares: NDArray[np.float64], numbers: range) -> None:
+def refuse_unexplained(shares: NDArray[np.float64], numbers: Sequence[int]) -> None:
     """Raise `Refused` where a solve leaves most of the picture unexplained for more than a moment.
 
     Parameters
     ----------
     shares : float64 [N]
         Of `explained`.
-    numbers : range
+    numbers : sequence of int
         The frames' source numbers.
     """
     weak = np.flatnonzero(shares < _LEAST)
@@ -69,7 +71,7 @@ def refuse_unexplained(shares: NDArray[np.float64], numbers: range) -> None:
         )
 
 
-def doubts(shares: NDArray[np.float64], numbers: range) -> tuple[str, ...]:
+def doubts(shares: NDArray[np.float64], numbers: Sequence[int]) -> tuple[str, ...]:
     """Warnings of the frames in which little of the picture is explained."""
     weak = np.flatnonzero(shares < _LEAST)
     if not len(weak):
@@ -80,7 +82,7 @@ def doubts(shares: NDArray[np.float64], numbers: range) -> tuple[str, ...]:
     )
 
 
-def _spans(frames: NDArray[np.intp], numbers: range) -> str:
+def _spans(frames: NDArray[np.intp], numbers: Sequence[int]) -> str:
     """``1-5, 9`` for frame indices, ascending; after three stretches only the whole is told."""
     stretches = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
     if len(stretches) > 3:

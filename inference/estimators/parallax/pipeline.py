@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
 from ..base import Refused, Shot, ShotResult
-from . import fill, footing, fusion, moving, neighbours, sgm, sweep, workers
+from . import bridge, fill, footing, fusion, moving, neighbours, sgm, sweep, taking_part, workers
 from .camera_path import camera_path, straight_tracks, tracks_of
 from .explained import doubts, explained
 from .pictures import Pictures
-from .refusal import CURE, SHORTEST
 from .tracks import Tracks
 from .view import Views, bent, save_arrays
 
@@ -56,12 +55,17 @@ def estimate(shot: Shot) -> ShotResult:
     Cancelled
         Passed on from `Shot.check`.
     """
+    taking = taking_part.choose(shot)
+    taking.refuse_too_few(shot)
+    whole, shot = shot, taking.narrowed(shot)
     count = len(shot.frames)
-    if count < SHORTEST:
-        raise Refused(f"The shot has {count} frames and parallax needs at least {SHORTEST}.", CURE)
-    full = camera_path(
-        shot, lambda label, done: shot.progress("camera", label, _CAMERA_SHARE * done * count, float(count))
-    )
+    try:
+        full = camera_path(
+            shot, lambda label, done: shot.progress("camera", label, _CAMERA_SHARE * done * count, float(count))
+        )
+    except Refused:
+        taking_part.refuse_at_a_break(tracks_of(shot), shot.frames)
+        raise
     tracks = straight_tracks(tracks_of(shot), full)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # frames are worked on side by side; OpenCV's own threads would only get in the way
@@ -71,13 +75,19 @@ def estimate(shot: Shot) -> ShotResult:
             shot, scene, name="match", label="Matching neighbouring frames", passed=_CAMERA_SHARE, work=_match
         )
         passed = _pass(shot, scene, name="complete", label="Completing surfaces", passed=passed, work=_complete)
-        _settle_all(shot, scene, passed)
+        footings = footing.factors(
+            lambda frame: _subjects(scene, frame), scene.tracks, scene.unrest.moving, check=shot.check
+        )
+        _settle_all(shot, scene, footings, passed)
+        poses = taking.spread(full, whole)
+        _bridge_all(whole, scene, footings, taking, poses)
     finally:
         cv2.setNumThreads(threads)
     numbers = shot.frames.numbers
     solved = shot.camera is None or not shot.camera.poses
     warnings = doubts(explained(full, tracks), numbers) if solved else ()
-    return ShotResult(camera=full.camera(numbers), warnings=warnings)
+    camera = replace(full, world_to_camera=poses).camera(whole.frames.numbers)
+    return ShotResult(camera=camera, warnings=(*taking.warnings(whole.frames.numbers), *warnings))
 
 
 def _scene(shot: Shot, full: Views, tracks: Tracks) -> _Scene:
@@ -196,14 +206,11 @@ def _moves(scene: _Scene, frame: int, picture: NDArray[np.uint8]) -> NDArray[np.
     return found
 
 
-def _settle_all(shot: Shot, scene: _Scene, passed: float) -> None:
+def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], passed: float) -> None:
     """Steady every frame over time, bring it to the working size and write it."""
     count = len(scene.views)
     left = [frame for frame in range(count) if frame not in shot.finished]
     finished = count - len(left)
-    footings = footing.factors(
-        lambda frame: _subjects(scene, frame), scene.tracks, scene.unrest.moving, check=shot.check
-    )
     ready: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
     def settle(frame: int, pause: Callable[[], None]) -> None:
@@ -216,6 +223,30 @@ def _settle_all(shot: Shot, scene: _Scene, passed: float) -> None:
         shot.progress("settle", "Steadying over time", passed * count + (1 - passed) * finished, float(count))
 
     workers.each(settle, left, check=shot.check, done=done)
+
+
+def _bridge_all(
+    shot: Shot,
+    scene: _Scene,
+    footings: list[NDArray[np.float32]],
+    taking: taking_part.TakingPart,
+    poses: NDArray[np.float64],
+) -> None:
+    """Write the frames that show too little, from what two frames on each side of them know; `poses` are of all."""
+    for frame in sorted(taking.lost):
+        shot.check()
+        group = [index for index in taking.repeating[frame] if index not in shot.finished]
+        for index in group:
+            before, after = taking.around(index)
+            witnesses = []
+            for other in range(max(0, before - 1), min(len(scene.views), after + 2)):
+                pair = np.stack([scene.views.world_to_camera[other], poses[index]])
+                theirs, sure = _placed(scene, footings, other), _load(scene, "complete", other)[1]
+                move = replace(scene.views, world_to_camera=pair).relative(0, 1)
+                witnesses.append(fusion.Witness(theirs, sure, *move))
+            inverse_depth, confidence = bridge.bridge(witnesses, scene.views.matrix)
+            inverse_depth = np.clip(inverse_depth, scene.farthest, scene.nearest)
+            shot.write(index, *_enlarged(scene, inverse_depth, confidence, shot.frames[index]))
 
 
 def _subjects(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -249,10 +280,16 @@ def _settled(
         weights.append(trust)
     steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), scene.farthest, scene.nearest)
     pause()
-    picture = shot.frames[frame]
-    disparity = upsample(bent(steady, views), picture)
+    return _enlarged(scene, steady, confidence, shot.frames[frame])
+
+
+def _enlarged(
+    scene: _Scene, inverse_depth: NDArray[np.float32], confidence: NDArray[np.float32], picture: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Inverse depth and confidence at the working size, as the lens shows them."""
+    disparity = upsample(bent(inverse_depth, scene.views), picture)
     height, width = disparity.shape
-    sure = cv2.resize(bent(confidence, views), (width, height), interpolation=cv2.INTER_LINEAR)
+    sure = cv2.resize(bent(confidence, scene.views), (width, height), interpolation=cv2.INTER_LINEAR)
     return disparity, np.clip(sure, 0, 1)
 
 

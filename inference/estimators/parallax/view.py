@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -97,7 +98,7 @@ class Views:
         poses[:, :, 3] *= factor
         return replace(self, world_to_camera=poses, points=self.points * factor)
 
-    def camera(self, numbers: range) -> Camera:
+    def camera(self, numbers: Sequence[int]) -> Camera:
         """As the contract says it; `numbers` are the frames' source numbers."""
         poses = []
         for number, pose in zip(numbers, self.world_to_camera, strict=True):

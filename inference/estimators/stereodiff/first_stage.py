@@ -6,6 +6,7 @@ goes on from there to the same bits: the batches, too, are those of the run befo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -122,7 +123,9 @@ class _Work:
         self._progress("align", "Laying frames into one space", before + self._aligning * done / total, self._total)
 
 
-def _taken_up(folder: Path, pair_store: PairStore, size: tuple[int, int], numbers: range) -> MatchedPrior | None:
+def _taken_up(
+    folder: Path, pair_store: PairStore, size: tuple[int, int], numbers: Sequence[int]
+) -> MatchedPrior | None:
     """What an earlier run has finished; its maps need not be there any more."""
     findings = joining.load(folder / _FINDINGS)
     if findings is None:

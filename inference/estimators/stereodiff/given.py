@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class GivenPrior:
     ----------
     folder : Path
         Holds ``depth.json``.
-    numbers : range
+    numbers : sequence of int
         The shot's source frames.
 
     Attributes
@@ -50,7 +51,7 @@ class GivenPrior:
         shots are cut elsewhere.
     """
 
-    def __init__(self, folder: Path, numbers: range) -> None:
+    def __init__(self, folder: Path, numbers: Sequence[int]) -> None:
         folder = Path(folder)
         self._folder = folder.parent if folder.name == depth_sequence.SIDECAR else folder
         self._numbers = numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,7 @@ class MatchedPrior:
     findings : Findings
     size : (width, height)
         Of the maps.
-    numbers : range
+    numbers : sequence of int
         The frames' source numbers.
 
     Attributes
@@ -36,7 +37,13 @@ class MatchedPrior:
     has_confidence = True
 
     def __init__(
-        self, store: PairStore, alignment: Alignment, findings: Findings, *, size: tuple[int, int], numbers: range
+        self,
+        store: PairStore,
+        alignment: Alignment,
+        findings: Findings,
+        *,
+        size: tuple[int, int],
+        numbers: Sequence[int],
     ) -> None:
         self._store, self._alignment, self.findings, self._numbers = store, alignment, findings, numbers
         self.size = size

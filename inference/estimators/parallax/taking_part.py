@@ -1,0 +1,275 @@
+"""Which frames take part in a solve, and what the others get.
+
+A frame that repeats another tells nothing new: as a neighbour in stereo it has no baseline, and a track through it
+seems to halt. It gets what the frame has that it repeats. A frame of a flash, or one that is black or white, shows too
+little to be matched. The camera moves on through it, so its pose lies between those around it, from where their depth
+is seen (`bridge`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hints import setting
+from ...media import light
+from ...media.cuts import BRIDGED, FLASH
+from ..base import Frames, Refused, Shot
+from .refusal import CURE, SHORTEST
+from .tracks import Tracks, follow
+from .view import Views, save_arrays
+
+_LONG_SIDE = 320
+_BLOWN = 250  # grey level from which a pixel tells nothing
+_MORE_BLOWN = 0.12  # share of the picture by which a flash has more such pixels than the frames around it
+_DARKER = 0.45  # of the brightness and
+_PLAINER = 0.4  # of the detail of the frames around it: a frame without light
+_STANDS = 1.0  # pixels at 640 by which points move before a camera that stands still
+_LOST = 0.08  # share of the points that outlive a change which ends them all
+_LIT = 0.12  # by which brightness changes where the light did
+_SPOKEN = 3  # stretches of frames that a sentence names one by one
+_AROUND = 2  # frames to either side of a change
+
+
+@dataclass(frozen=True)
+class TakingPart:
+    """The frames of a shot by what they are good for, as indices.
+
+    Attributes
+    ----------
+    frames : tuple of int
+        Those that take part, ascending.
+    shown : tuple of int
+        For each frame of the shot the one that it repeats, or itself.
+    lost : dict of int to str
+        Those that show too little, repeats left out, and what they are.
+    """
+
+    frames: tuple[int, ...]
+    shown: tuple[int, ...]
+    lost: dict[int, str]
+
+    @property
+    def repeating(self) -> dict[int, tuple[int, ...]]:
+        """For each frame that repeats none, itself and those that repeat it."""
+        return {key: tuple(group) for key, group in groupby(range(len(self.shown)), self.shown.__getitem__)}
+
+    def narrowed(self, shot: Shot) -> Shot:
+        """The shot of the frames that take part alone; what it writes for one counts for those that repeat it."""
+        if self.frames == tuple(range(len(shot.frames))):
+            return shot
+        repeating = [self.repeating[frame] for frame in self.frames]
+
+        def write(index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
+            for frame in repeating[index]:
+                shot.write(frame, disparity, confidence)
+
+        return replace(
+            shot,
+            frames=_Chosen(shot.frames, self.frames),
+            mattes=None if shot.mattes is None else _Chosen(shot.mattes, self.frames),
+            finished=frozenset(i for i, group in enumerate(repeating) if shot.finished.issuperset(group)),
+            write=write,
+            shown=(),
+        )
+
+    def around(self, frame: int) -> tuple[int, int]:
+        """Which two of `frames`, by their place among them, lie on both sides of a frame, or else next to it."""
+        after = int(np.searchsorted(self.frames, frame))
+        first = min(max(after - 1, 0), len(self.frames) - 2)
+        return first, first + 1
+
+    def spread(self, views: Views, shot: Shot) -> NDArray[np.float64]:
+        """Poses [N, 3, 4], world to camera, of all frames of a shot from those of the frames that take part.
+
+        Where the shot's camera is given with its path, that is it. Else a frame that repeats another stands where
+        that does, and one that shows too little on the way between its neighbours, at an even pace.
+        """
+        poses = np.empty((len(self.shown), 3, 4))
+        place = {frame: i for i, frame in enumerate(self.frames)}
+        given = {pose.frame: pose for pose in shot.camera.poses} if shot.camera else {}
+        for frame, shown in enumerate(self.shown):
+            pose = given.get(shot.frames.numbers[frame])
+            if pose is not None:
+                world = np.array(pose.camera_to_world)
+                poses[frame] = np.column_stack([world[:3, :3].T, -world[:3, :3].T @ world[:3, 3]])
+            elif shown in place:
+                poses[frame] = views.world_to_camera[place[shown]]
+            else:
+                a, b = self.around(frame)
+                share = (frame - self.frames[a]) / (self.frames[b] - self.frames[a])
+                poses[frame] = _between(views.world_to_camera[a], views.world_to_camera[b], share)
+        return poses
+
+    def warnings(self, numbers: Sequence[int]) -> tuple[str, ...]:
+        """What is to be said of frames whose depth was not seen in them."""
+        found = self._stretches()
+        if not found:
+            return ()
+        if len(found) > _SPOKEN:
+            every = [frame for frames, _ in found for frame in frames]
+            what = " or ".join(sorted({what for _, what in found}))
+            where = f"{len(every)} frames between {numbers[every[0]]} and {numbers[every[-1]]} ({what})"
+        else:
+            where = ", ".join(f"{_spoken(numbers, frames)} ({what})" for frames, what in found)
+        return (f"Depth and camera of {where} are carried over from the frames around: too little is seen there.",)
+
+    def _stretches(self) -> list[tuple[list[int], str]]:
+        """Stretches of frames that show too little, repeats among them, and what they are."""
+        lost = [frame for frame, shown in enumerate(self.shown) if shown in self.lost]
+        found = []
+        for _, group in groupby(enumerate(lost), lambda pair: pair[1] - pair[0]):
+            frames = [frame for _, frame in group]
+            found.append((frames, " or ".join(dict.fromkeys(self.lost[self.shown[frame]] for frame in frames))))
+        return found
+
+    def refuse_too_few(self, shot: Shot) -> None:
+        """Raise `Refused` where too few frames take part, or too many in a row do not."""
+        numbers, count, new = shot.frames.numbers, len(self.shown), len(set(self.shown))
+        if count < SHORTEST:
+            raise Refused(f"The shot has {count} frames and parallax needs at least {SHORTEST}.", CURE)
+        if new == 1:
+            raise Refused(f"The camera stands still: all {count} frames show the same picture.", CURE)
+        for frames, what in self._stretches():
+            if len(frames) == count:
+                raise Refused(f"No points can be followed: all {count} frames are {what}.", CURE)
+            at_an_end = frames[0] == 0 or frames[-1] == count - 1
+            if len(frames) > (FLASH if at_an_end else BRIDGED):
+                raise Refused(
+                    f"Too little is seen in {_spoken(numbers, frames)} ({what}) to tell the camera's way through them.",
+                    f"Leave these frames out, or let a new shot begin behind them ({setting('cuts')}).",
+                )
+        if len(self.frames) >= SHORTEST:
+            return
+        if new < SHORTEST and self._stands(shot):
+            raise Refused(f"The camera stands still: of {count} frames {count - new} show the same as others.", CURE)
+        least = f"and parallax needs at least {SHORTEST}."
+        if new < SHORTEST:
+            repeated = f"the other {count - new} repeat them"
+            raise Refused(f"The shot has {new} frames that differ, {repeated}, {least}", CURE)
+        frames, what = self._stretches()[0]
+        raise Refused(
+            f"The light changes from {_spoken(numbers, frames)} ({what}) on: {len(self.frames)} of {count} frames show "
+            f"enough, {least}",
+            CURE,
+        )
+
+    def _stands(self, shot: Shot) -> bool:
+        frames = self.narrowed(shot).frames
+        tracks = follow(frames.__getitem__, len(frames), step=lambda done: shot.check())
+        before, after = tracks.moved(0, len(frames) - 1)
+        moved = np.linalg.norm(after - before, axis=1) * 640 / max(frames.width, frames.height)
+        return len(moved) > 0 and float(np.percentile(moved, 75)) < _STANDS
+
+
+class _Chosen:
+    """Some of a shot's frames, or of its mattes, by their place among those that were chosen."""
+
+    def __init__(self, frames: Any, chosen: tuple[int, ...]) -> None:
+        self._frames, self._chosen = frames, chosen
+        self.width, self.height = getattr(frames, "width", 0), getattr(frames, "height", 0)
+        numbers = getattr(frames, "numbers", None)
+        self.numbers: Sequence[int] = () if numbers is None else tuple(numbers[i] for i in chosen)
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._frames[self._chosen[index]]
+
+
+def choose(shot: Shot) -> TakingPart:
+    """Tell which frames of a shot take part; kept in its scratch folder, as it looks at all of them."""
+    shown = shot.shown or tuple(range(len(shot.frames)))
+    new = [frame for frame in range(len(shown)) if shown[frame] == frame]
+    kept = shot.scratch / "light.npz"
+    if kept.exists():
+        with np.load(kept) as data:
+            facts, blank = data["facts"], data["blank"]
+    else:
+        found = []
+        for frame in new:
+            shot.check()
+            found.append(_facts(shot.frames[frame]))
+        facts, blank = np.array([f for f, _ in found]), np.array([b for _, b in found])
+        save_arrays(kept, facts=facts, blank=blank)
+    lost = {frame: str(what) for frame, what in zip(new, blank, strict=True) if what}
+    some = [i for i, frame in enumerate(new) if frame not in lost]
+    lost |= {new[some[i]]: what for i, what in _flashes(facts[some]).items()}
+    return TakingPart(tuple(frame for frame in new if frame not in lost), shown, lost)
+
+
+def refuse_at_a_break(tracks: Tracks, frames: Frames) -> None:
+    """Raise `Refused` with the frame where all tracks end at once, if there is one.
+
+    To be called where a shot is refused: such a break is the reason, whatever came of it.
+    """
+    count = len(tracks)
+    for step in range(1, count):
+        a, b = max(0, step - _AROUND), min(count - 1, step + _AROUND - 1)
+        followed, survive = len(tracks.at(a)[0]), len(tracks.shared(a, b)[0])
+        if followed and survive > _LOST * followed:
+            continue
+        if not followed:
+            continue
+        levels = [float(frames[i].mean()) + 1.0 for i in (a, b)]
+        number = frames.numbers[step]
+        follow_on = f"{survive} of {followed} points can be followed across it"
+        if abs(np.log(levels[1] / levels[0])) > _LIT:
+            raise Refused(
+                f"The light changes too much at frame {number}: {follow_on}.",
+                f"Let a new shot begin there ({setting('cuts')}). {CURE}",
+            )
+        raise Refused(
+            f"The picture changes too much at frame {number}: {follow_on}.",
+            f"Where that is a cut or a dissolve, let a new shot begin there ({setting('cuts')}). {CURE}",
+        )
+
+
+def _facts(picture: NDArray[np.uint8]) -> tuple[tuple[float, float, float], str]:
+    """Brightness, detail and share that is blown out of a picture; what it is where it shows nothing."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, _LONG_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    detail = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3)).mean()
+    return (float(grey.mean()), float(detail), float((grey >= _BLOWN).mean())), light.blank(small) or ""
+
+
+def _flashes(facts: NDArray[np.float64]) -> dict[int, str]:
+    """Rows of facts [N, 3] on frames that are far brighter or darker than those before and after them."""
+    found: dict[int, str] = {}
+    for first in range(1, len(facts) - 1):
+        if first in found:
+            continue
+        for length in range(1, min(BRIDGED, len(facts) - 1 - first) + 1):
+            inside, around = facts[first : first + length], facts[[first - 1, first + length]]
+            if np.all(inside[:, 2] > around[:, 2].max() + _MORE_BLOWN):
+                what = "blown out by a flash"
+            elif np.all((inside[:, 0] < _DARKER * around[:, 0].min()) & (inside[:, 1] < _PLAINER * around[:, 1].min())):
+                what = "much darker than the others"
+            else:
+                continue
+            found |= dict.fromkeys(range(first, first + length), what)
+            break
+    return found
+
+
+def _between(one: NDArray[np.float64], other: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """The pose [3, 4] on the way from one to another: even turn about one axis, position on a line."""
+    turn = cv2.Rodrigues(other[:, :3] @ one[:, :3].T)[0] * share
+    rotation = cv2.Rodrigues(turn)[0] @ one[:, :3]
+    here, there = (-pose[:, :3].T @ pose[:, 3] for pose in (one, other))
+    return np.column_stack([rotation, -rotation @ (here + share * (there - here))])
+
+
+def _spoken(numbers: Sequence[int], frames: list[int]) -> str:
+    first, last = numbers[frames[0]], numbers[frames[-1]]
+    return f"frame {first}" if first == last else f"frames {first}-{last}"
