@@ -250,7 +250,8 @@ def depth_node(setup: Setup) -> bpy.types.Node:
     if node is None:
         above, frame = setup.find(tree.PLATE_KIND), setup.find(tree.FRAME_KIND)
         if above is None or frame is None or above.parent != frame:
-            above = picture(setup).node
+            row = [found for found in map(setup.find, (*STAGES, tree.FOCUS_KIND)) if found is not None]
+            above = min(row, key=lambda found: found.location.x, default=None) or picture(setup).node
         node = setup.mark(tree.add_group(setup, group, "Fathom Depth"), DEPTH_KIND)
         tree.place_below(setup, above, node)
     elif node.node_tree != group:
