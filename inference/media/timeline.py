@@ -84,7 +84,7 @@ def of_stream(
         origin=origin,
         frame_count=frame_count or max(1, found if wrong else said),
         end=end,
-        said=said,
+        said=0 if container.format.flags & _ESTIMATES else said,
         found=found,
     )
 
@@ -94,6 +94,8 @@ def is_more(one: int, other: int) -> bool:
     return one > other + max(2, other / 10)
 
 
+_ESTIMATES = 0x200
+"""FFmpeg's flag of formats whose time stamps may jump (MPEG streams): no header says how long they are."""
 _FASTEST = 240
 """Frames per second beyond which a rate is only the tick of a file whose header gives none."""
 

@@ -142,6 +142,15 @@ def test_a_header_that_promises_far_more_is_not_believed(tmp_path):
     assert len(numbers(path, 1, 19)) == 19
 
 
+def test_an_mpeg_whose_length_is_only_estimated_is_counted_without_a_word(tmp_path):
+    noise = list(np.random.default_rng(2).integers(0, 256, (8, 120, 160, 3), np.uint8))  # FFmpeg takes it for shorter
+    path = movie(tmp_path / "clip.mpg", range(8), size=(160, 120), codec="mpeg2video", options={"qscale": "2"},
+                 pictures=noise)  # fmt: skip
+    with open_clip(describe(path)) as clip:
+        assert clip.last_frame == len(list(clip.read())) in range(7, 10)
+        assert clip.warnings == ()
+
+
 @pytest.mark.parametrize("keeps_index", [True, False])
 def test_an_avi_whose_recording_was_broken_off(keeps_index, tmp_path):
     path = movie(tmp_path / "clip.avi", range(20), codec="mjpeg", pixel_format="yuvj420p", options={"qscale": "2"})
