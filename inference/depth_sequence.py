@@ -227,15 +227,15 @@ def _state(folder: str | Path) -> dict[str, Any]:
 
 
 def is_foreign(path: str) -> bool:
-    """Whether an absolute path is one of another kind of system: of Windows (a drive, a server) elsewhere, or there of
-    a system without drives.
+    """Whether a plate's path is one of another kind of system: of Windows (a drive, a server, or backslashes that lead
+    nowhere here) elsewhere, or there of a system without drives.
 
     What it names cannot be here, and here it may name something else, so it is not even looked at. ``depth.json``
     holds an absolute path only where Windows found the plate on another drive than the depth.
     """
     if os.name == "nt":
         return path.startswith("/") and not path.startswith("//")
-    return path.startswith(("//", "\\")) or PureWindowsPath(path).is_absolute()
+    return path.startswith("//") or ("\\" in path and not path.startswith("/")) or PureWindowsPath(path).is_absolute()
 
 
 def pure_path(path: str) -> PurePath:
@@ -255,11 +255,16 @@ def _absence(folder: Path) -> str:
 
 
 def _absolute(path: str, folder: Path) -> str:
-    """`path` as ``depth.json`` in `folder` means it; backslashes part folders where the path as it stands is none."""
+    """`path` as ``depth.json`` in `folder` means it; what cannot be here stays as it is written."""
     if is_foreign(path):
-        return path
-    if "\\" in path and os.name != "nt" and not (folder / path).exists():
-        path = path.replace("\\", "/")
+        # Relative to the folder, its backslashes may be those of a name here, or part folders as on Windows.
+        is_relative = "\\" in path and not path.startswith("\\") and not PureWindowsPath(path).is_absolute()
+        ways = (path, path.replace("\\", "/")) if is_relative else ()
+        return next((place for way in ways if Path(place := _beside(way, folder)).exists()), path)
+    return _beside(path, folder)
+
+
+def _beside(path: str, folder: Path) -> str:
     found = Path(os.path.normpath(folder.absolute() / path))
     if not found.exists():  # the folder may have been reached by a link, from whose place `..` leads elsewhere
         beyond = Path(os.path.normpath(folder.resolve() / path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import bpy
@@ -201,10 +201,11 @@ def absolute(path: str | Path) -> Path:
         It is an absolute path of another kind of system.
     """
     text = str(path)
+    is_relative = text.startswith("//") or not (text.startswith("\\") or PureWindowsPath(text).drive)
+    if "\\" in text and os.name != "nt" and is_relative and not os.path.lexists(bpy.path.abspath(text)):
+        text = text.replace("\\", "/")  # the .blend file was saved on Windows
     if not text.startswith("//") and depth_sequence.is_foreign(text):
         raise DepthError(f"{text} is a place on another computer: choose where it lies on this one.")
-    if "\\" in text and os.name != "nt" and not os.path.lexists(bpy.path.abspath(text)):
-        text = text.replace("\\", "/")  # the .blend file was saved on Windows
     return Path(os.path.normpath(Path(bpy.path.abspath(text)).absolute()))
 
 

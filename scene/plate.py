@@ -54,7 +54,7 @@ def require_plate(depth: Depth) -> Path:
     sequence, source = depth.sequence, depth.source  # of the files only names are looked at: panels ask
     if is_foreign(source.path):
         raise PlateError(
-            f"The plate {source.path} lies on another computer than this one; show with Find Plate where it lies here."
+            f"The plate {source.path} lies on another computer, or elsewhere; show with Find Plate where it lies here."
         )
     path = Path(source.path)
     if source.kind == "movie":

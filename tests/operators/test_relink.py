@@ -142,7 +142,13 @@ def test_a_relative_folder_from_windows_is_found(moved):
 # The plate
 
 
-WRITTEN = ["D:/plates/shot.mov", "//server/plates/shot.mov", "\\\\server\\plates\\shot.mov", "/nowhere/shot.mov"]
+WRITTEN = [
+    "D:/plates/shot.mov",
+    "//server/plates/shot.mov",
+    "\\\\server\\plates\\shot.mov",
+    "..\\..\\plates\\shot.mov",
+    "/nowhere/shot.mov",
+]
 
 
 @pytest.fixture
