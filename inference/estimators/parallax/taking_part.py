@@ -214,12 +214,11 @@ def refuse_at_a_break(tracks: Tracks, frames: Frames) -> None:
     for step in range(1, count):
         a, b = max(0, step - _AROUND), min(count - 1, step + _AROUND - 1)
         followed, survive = len(tracks.at(a)[0]), len(tracks.shared(a, b)[0])
-        if followed and survive > _LOST * followed:
+        if not followed or survive > _LOST * followed:
             continue
-        if not followed:
-            continue
+        there = min(range(a + 1, b + 1), key=lambda at: len(tracks.shared(at - 1, at)[0]))
         levels = [float(frames[i].mean()) + 1.0 for i in (a, b)]
-        number = frames.numbers[step]
+        number = frames.numbers[there]
         follow_on = f"{survive} of {followed} points can be followed across it"
         if abs(np.log(levels[1] / levels[0])) > _LIT:
             raise Refused(
