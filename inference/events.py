@@ -62,6 +62,11 @@ class ShotNote:
             return f"Frame {self.first_frame}"
         return f"Frames {self.first_frame}-{self.last_frame}"
 
+    @property
+    def text(self) -> str:
+        """Frames and reason, for a list of such notes."""
+        return f"{self.frames}: {self.reason}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Warning:
@@ -101,7 +106,7 @@ class Error:
     @property
     def message(self) -> str:
         """That, and a line for each shot."""
-        return "\n".join([self.headline, *(f"{shot.frames}: {shot.reason}" for shot in self.shots)])
+        return "\n".join([self.headline, *(shot.text for shot in self.shots)])
 
 
 @dataclass(frozen=True, kw_only=True)

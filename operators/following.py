@@ -123,7 +123,7 @@ class Follows:
             self._report_error(f"{run.headline}\n{_REASONS}" if in_panel else run.message)
             return {"CANCELLED"}
         for shot in run.shots:
-            self.report({"WARNING"}, readable(f"{shot.frames} have no depth: {shot.reason}"))
+            self.report({"WARNING"}, readable(f"No depth for {shot.text[0].lower()}{shot.text[1:]}"))
         if run.outcome == "cancelled":
             self.report({"WARNING"}, f"{run.title} was cancelled. {self.kept_note}".strip())
             return {"CANCELLED"}

@@ -258,7 +258,11 @@ def _all_shots(
             )
         if shot.status == "refused" and len(prepared.shots) > 1:
             note = _note(shot)
-            task.emit(events.Warning(message=f"{note.frames} were refused: {note.reason}", shot=note))
+            task.emit(
+                events.Warning(
+                    message=f"{note.frames} {'was' if start == end else 'were'} refused: {note.reason}", shot=note
+                )
+            )
         clerk.keep(shot)
         done.append(shot)
     return tuple(done)

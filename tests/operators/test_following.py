@@ -151,7 +151,7 @@ def test_shots_without_depth_are_reported_beside_the_others(empty_file):
     operator = Operator(steps((warning, Done(folder="", frames=5, seconds=1.0))))
     while operator.modal(context(), TICK) == {"PASS_THROUGH"}:
         pass
-    assert operator.reports == [("WARNING", "Frames 1-10 have no depth: No.")] and operator.finished == 1
+    assert operator.reports == [("WARNING", "No depth for frames 1-10: No.")] and operator.finished == 1
 
 
 def test_it_runs_in_a_window_that_lasts():

@@ -106,7 +106,9 @@ def test_a_clip_of_which_every_shot_is_refused_leaves_no_result(worker, cut_clip
     assert list(tmp_path.iterdir()) == []
     last = helpers.events_of(done.stdout)[-1]
     assert last["event"] == "error" and last["code"] == 3
-    assert "All 2 shots" in last["what"] and "Use another estimator." in last["what"]
+    assert "All 2 shots" in last["what"]
+    assert [(shot["first_frame"], shot["last_frame"]) for shot in last["shots"]] == [(1, 15), (16, 30)]
+    assert all("Use another estimator." in shot["reason"] for shot in last["shots"])
 
 
 def test_a_shot_that_is_too_short_is_refused(worker, clip, tmp_path):
