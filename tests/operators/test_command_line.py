@@ -21,6 +21,20 @@ def test_estimate(worker, clip, tmp_path, capsys):
     assert (sequence.first_frame, sequence.last_frame) == (1001, 1004) and folder.endswith("v001")
 
 
+@pytest.mark.parametrize(("cuts", "first"), [("1003", [1001, 1003]), ("none", [1001])])
+def test_estimate_with_cuts(worker, clip, tmp_path, cuts, first):
+    arguments = [clip / "plate.1001.png", "--output", tmp_path, "--estimator", "running_mean", "--cuts", cuts]
+    assert command_line.main(["estimate", *map(str, arguments)]) == exit_codes.OK
+    (sidecar,) = tmp_path.rglob("depth.json")
+    assert [shot.first_frame for shot in depth_sequence.load(sidecar.parent).shots] == first
+
+
+def test_cuts_that_are_none(worker, clip, tmp_path, capsys):
+    arguments = [clip / "plate.1001.png", "--output", tmp_path / "out", "--cuts", "1001"]
+    assert command_line.main(["estimate", *map(str, arguments)]) == exit_codes.USAGE
+    assert "no cut at frame 1001" in capsys.readouterr().out and not (tmp_path / "out").exists()
+
+
 def test_build(tmp_path):
     shots = [(1, 2, "done"), (3, 3, "refused"), (4, 5, "done")]
     folder = depth_maker.make(tmp_path, shots=shots, camera=filmed)

@@ -8,7 +8,7 @@ import bpy
 import pytest
 from bl_ext.dev.fathom.inference import catalogue as contract
 from bl_ext.dev.fathom.inference import depth_sequence
-from bl_ext.dev.fathom.inference.job import JobError
+from bl_ext.dev.fathom.inference.job import JobError, validate
 from bl_ext.dev.fathom.panels import catalogue, estimate, parts
 from bl_ext.dev.fathom.scene import estimate as estimate_module
 from bl_ext.dev.fathom.scene import settings, source
@@ -93,6 +93,28 @@ def test_a_scene_with_the_defaults_makes_a_job_without_parameters(learned, clip,
     bpy.context.scene.fathom.estimator = "stereodiff"
     job = settings.make_job(plate(clip), settings.from_scene(bpy.context.scene), output=tmp_path / "out")
     assert (job.estimator, job.parameters) == ("stereodiff", {})
+
+
+def test_the_job_has_the_scenes_cuts(learned, clip, tmp_path):
+    kept = bpy.context.scene.fathom
+
+    def cuts():
+        job = settings.make_job(plate(clip), settings.from_scene(bpy.context.scene), output=tmp_path / "out")
+        return validate(job).cuts
+
+    assert cuts() == "auto"
+    kept.cut_frames = "1003, 1005"
+    assert cuts() == "auto"
+    kept.cuts = "NONE"
+    assert cuts() == "none"
+    kept.cuts = "FRAMES"
+    assert cuts() == "1003, 1005"
+    kept.cut_frames = "1003, 9999"
+    with pytest.raises(JobError, match="no cut at frame 9999"):
+        cuts()
+    kept.cut_frames = ""
+    with pytest.raises(JobError, match="Cuts are auto, none or the first frames"):
+        cuts()
 
 
 def test_the_job_says_what_the_scene_does(learned, clip, tmp_path):
