@@ -66,7 +66,7 @@ def test_maps_that_are_not_finite_or_out_of_bounds_are_no_result(worker, clip, t
         (["--estimator", "nobody"], ["no estimator 'nobody'", "parallax", "running_mean"]),
         (["--parameter", "speed=1"], ["no parameter 'speed'", "pause"]),
         (["--parameter", "pause=fast"], ["pause takes a number, not 'fast'"]),
-        (["--parameter", "pause=-1"], ["pause of running_mean must be at least 0"]),
+        (["--parameter", "pause=-1"], ["--parameter pause of Running Mean must be at least 0"]),
         (["--parameter", "mode=c"], ["must be one of a, b"]),
         (["--parameter", "fine=maybe"], ["fine takes yes or no"]),
         (["--parameter", "pause"], ["NAME=VALUE"]),
