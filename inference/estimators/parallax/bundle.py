@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 _TRUNCATED = 1.0  # pixels at 640: what misses by more counts as this much
 
 
-def refine(model: pycolmap.Reconstruction, *, refine_focal: bool) -> None:
-    """Bundle adjustment on one thread, bearing with outliers."""
+def refine(model: pycolmap.Reconstruction, *, refine_focal: bool, rounds: int | None = None) -> None:
+    """Bundle adjustment on one thread, bearing with outliers; until it converges, or for so many rounds."""
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     options.refine_focal_length = refine_focal
@@ -19,6 +19,8 @@ def refine(model: pycolmap.Reconstruction, *, refine_focal: bool) -> None:
     options.ceres.use_gpu = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.solver_options.num_threads = 1
+    if rounds is not None:
+        options.ceres.solver_options.max_num_iterations = rounds
     pycolmap.bundle_adjustment(model, options)
 
 
@@ -36,8 +38,8 @@ def misfit(model: pycolmap.Reconstruction, count: int) -> float:
     count : int
         How many observations there are to explain; those that the model no longer has count as missed.
     """
-    camera = next(iter(model.cameras.values()))
-    limit = _TRUNCATED * max(camera.width, camera.height) / 640
+    size = next(iter(model.cameras.values()))
+    limit = _TRUNCATED * max(size.width, size.height) / 640
     missed: list[NDArray[np.float64]] = []
     for image in model.images.values():
         if not image.has_pose:
@@ -45,7 +47,7 @@ def misfit(model: pycolmap.Reconstruction, count: int) -> float:
         seen = [point for point in image.points2D if point.has_point3D()]
         if not seen:
             continue
-        pose = image.cam_from_world().matrix()
+        camera, pose = image.camera, image.cam_from_world().matrix()
         at = np.array([model.points3D[point.point3D_id].xyz for point in seen]) @ pose[:, :3].T + pose[:, 3]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             there = camera.focal_length * at[:, :2] / at[:, 2:] + [camera.principal_point_x, camera.principal_point_y]

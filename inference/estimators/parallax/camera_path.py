@@ -74,14 +74,19 @@ def straight_tracks(tracks: Tracks, views: Views) -> Tracks:
 
 def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) -> Views:
     frames = shot.frames
-    motion = refusal.measure(tracks, width=frames.width, height=frames.height)
-    refusal.refuse_without_parallax(motion, frames=len(frames))
+    lens = _lens(shot)
+    straight = tracks
+    if lens.focal is not None:
+        centre, distortion = np.array(lens.centre), np.array(lens.distortion)
+        straight = replace(tracks, xy=straighten(tracks.xy, focal=lens.focal, centre=centre, distortion=distortion))
+    motion = refusal.measure(straight, width=frames.width, height=frames.height)
+    refusal.refuse_without_parallax(motion, frames=len(frames), long_side=max(frames.width, frames.height))
     progress("Solving the camera", _TRACK_SHARE)
     limit = 120.0 + 4.0 * len(frames)
     try:
         views = solve_apart(
             tracks,
-            _lens(shot),
+            lens,
             seed=shot.seed,
             folder=shot.scratch / "solve",
             check=shot.check,
@@ -89,6 +94,8 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
         )
     except SolveError as error:
         raise Refused(str(error), refusal.CURE) from error
+    if motion.turning is not None:
+        refusal.refuse_no_better(views, motion.turning)
     refusal.refuse_weak_solve(views)
     refuse_unexplained(explained(views, straight_tracks(tracks, views)), frames.numbers)
     depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
@@ -135,7 +142,10 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
         refusal.refuse_weak_points(placed)
     except Refused as refused:
         motion = refusal.measure(tracks, width=shot.frames.width, height=shot.frames.height)
-        refusal.refuse_without_parallax(motion, frames=len(shot.frames))  # which no other path would cure
+        longer = max(shot.frames.width, shot.frames.height)
+        refusal.refuse_without_parallax(
+            motion, frames=len(shot.frames), long_side=longer
+        )  # which no other path would cure
         raise Refused(
             refused.reason, "Check that the given camera belongs to this shot, or leave it to be solved."
         ) from refused

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import Refused
-from .tracks import Tracks
+from .tracks import Tracks, key_frames
+from .triangulate import place
+from .turning import Turning, fit
 from .view import Views
 
 CURE = "Use DepthCrafter or StereoDiff for this shot."
 SHORTEST = 12
-_SPAN = 20  # frames over which motion is compared
+_SPANS = (20, 16, 12, 9, 7, 5, 4, 3)  # frames over which motion is compared: as many as tracks last
 _STARTS = 8
 _LEAST_PARALLAX = 1.0  # pixels at 640
 _STILL = 1.0  # pixels at 640: a point that far from a rotating camera's prediction stands still
@@ -25,6 +27,14 @@ _ASIDE, _UNDER = 40.0, 10.0  # pixels at 640: what counts as below a point
 _LEAST_TRACKS = 40
 _LEAST_OBSERVATIONS = 60
 _LEAST_BASELINE = 0.03
+_LEAST_SHARP = 0.75  # of the plate's own pixels, below which no deviation counts
+_LEAST_BETTER = (
+    0.3  # of the observations that a solve explains better; real shots with a moving camera have .6 and more
+)
+_BETTER = 2.0, 0.5  # times as near, and by so many pixels at 640 nearer
+_ZOOMS = 1.03
+_FLAT = 4.0  # pixels at 640 from what a turning camera shows: it moves before something flat
+_TURNS = 0.5  # degrees
 FOCAL_RANGE = (0.4, 2.5)
 """Of lenses, as shares of the longer side."""
 _CELLS = 8
@@ -50,6 +60,10 @@ class Motion:
         that does not; to a moving camera the ground at the bottom of the picture moves most, whatever is far away.
     tracks : int
         Points that last over the compared frames.
+    span : int
+        How many frames are compared: fewer where tracks live shorter, since the camera moves fast.
+    turning : Turning or None
+        The camera that only turns and zooms and comes nearest to the whole shot; None where nothing links its frames.
     """
 
     parallax: float
@@ -59,24 +73,43 @@ class Motion:
     still_spread: float
     still_below: float
     tracks: int
+    span: int
+    turning: Turning | None
+
+    @property
+    def from_turning(self) -> float:
+        """As `parallax`, but from what a camera that only turns and zooms shows over the whole shot."""
+        return float(np.percentile(self.turning.missed, 75)) if self.turning is not None else np.inf
 
 
 def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
-    """Measure a shot's motion."""
-    count = len(tracks)
-    span = min(_SPAN, count - 1)
-    scale = 640 / max(width, height)
+    """Measure a shot's motion.
+
+    Parameters
+    ----------
+    tracks : Tracks
+    width, height : int
+        Of the pictures.
+    """
+    count, scale = len(tracks), 640 / max(width, height)
     centre = np.array([width - 1, height - 1]) / 2 * scale
+    for span in (min(span, count - 1) for span in _SPANS):
+        starts = np.unique(np.linspace(0, count - 1 - span, _STARTS).astype(int))
+        pairs = [tracks.moved(int(start), int(start) + span) for start in starts]
+        lasting = int(np.median([len(before) for before, _ in pairs]))
+        if lasting >= _LEAST_TRACKS:
+            break
     rows = []
-    for start in np.unique(np.linspace(0, count - 1 - span, _STARTS).astype(int)):
-        before, after = (xy.astype(np.float64) * scale for xy in tracks.moved(int(start), int(start) + span))
-        found = _compare(before, after, centre) if len(before) >= _LEAST_TRACKS else None
-        rows.append((*(found or (np.nan,) * 6), len(before)))
+    for before, after in pairs:
+        enough = len(before) >= _LEAST_TRACKS
+        found = (
+            _compare(before.astype(np.float64) * scale, after.astype(np.float64) * scale, centre) if enough else None
+        )
+        rows.append(found or (np.nan,) * 6)
     table = np.array(rows, float)
-    lasting = int(np.median(table[:, 6]))
-    if np.all(np.isnan(table[:, 0])):
-        return Motion(parallax=0, moved=0, zoom=1, still_share=0, still_spread=0, still_below=0, tracks=lasting)
-    parallax, moved, zoom, share, spread, below = (float(v) for v in np.nanmedian(table[:, :6], axis=0))
+    nothing = bool(np.all(np.isnan(table[:, 0])))
+    middle = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0) if nothing else np.nanmedian(table, axis=0)
+    parallax, moved, zoom, share, spread, below = (float(v) for v in middle)
     return Motion(
         parallax=parallax,
         moved=moved,
@@ -85,6 +118,8 @@ def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
         still_spread=spread,
         still_below=below,
         tracks=lasting,
+        span=span,
+        turning=fit(tracks, key_frames(tracks, long_side=max(width, height)), width=width, height=height),
     )
 
 
@@ -140,22 +175,34 @@ def _nearest_rotation(homography: NDArray[np.float64], centre: NDArray[np.float6
     return best[1], best[2]
 
 
-def refuse_without_parallax(motion: Motion, *, frames: int) -> None:
-    """Raise `Refused` with the measured reason where the camera does not move enough."""
+def refuse_without_parallax(motion: Motion, *, frames: int, long_side: int) -> None:
+    """Raise `Refused` with the measured reason where the camera does not move enough.
+
+    Parameters
+    ----------
+    motion : Motion
+    frames : int
+        How many the shot has.
+    long_side : int
+        Of the pictures.
+    """
     if frames < SHORTEST:
         raise Refused(f"The shot has {frames} frames and parallax needs at least {SHORTEST}.", CURE)
     if motion.tracks < _LEAST_TRACKS:
         raise Refused(
-            f"Only {motion.tracks} points can be followed over {min(_SPAN, frames - 1)} frames "
-            f"and parallax needs {_LEAST_TRACKS}: the picture is too blurred, dark or empty.",
+            f"Only {motion.tracks} points can be followed over {motion.span} frames and parallax needs "
+            f"{_LEAST_TRACKS}: the picture is too blurred, dark or empty, or changes too much between frames.",
             CURE,
         )
-    if motion.parallax < _LEAST_PARALLAX:
-        raise Refused(
-            f"The shot has no parallax, {_behaviour(motion)}: points deviate by {motion.parallax:.1f} pixels from one "
-            f"common motion and {_LEAST_PARALLAX:.1f} are needed.",
-            CURE,
-        )
+    # over the whole shot a zoom or a turn adds up, and so does the parallax of a camera that moves
+    sharp = max(_LEAST_PARALLAX, _LEAST_SHARP * 640 / long_side)
+    for deviates, least in ((motion.parallax, _LEAST_PARALLAX), (motion.from_turning, sharp)):
+        if deviates < least:
+            raise Refused(
+                f"The shot has no parallax, {_behaviour(motion)}: points deviate by {deviates:.1f} pixels from one "
+                f"common motion and {least:.1f} are needed.",
+                CURE,
+            )
     if (
         motion.still_share >= _STILL_SHARE
         and motion.still_spread >= _STILL_SPREAD
@@ -170,11 +217,44 @@ def refuse_without_parallax(motion: Motion, *, frames: int) -> None:
 
 
 def _behaviour(motion: Motion) -> str:
-    if abs(motion.zoom - 1) > 0.03:
-        return f"the camera zooms (by {motion.zoom:.2f}) without moving"
+    turning = motion.turning
+    if turning is not None and turning.zoom > _ZOOMS:
+        if motion.from_turning > _FLAT:
+            return "all that can be followed lies in one plane"
+        return _zooms(turning)
     if motion.moved < _STILL or motion.still_share >= _STILL_SHARE:
         return "the camera stands still or only turns" if motion.moved >= _STILL else "the camera stands still"
     return "the camera turns without moving"
+
+
+def _zooms(turning: Turning) -> str:
+    what = "only turns" if turning.turn > _TURNS else "stands still"
+    return f"the lens zooms by a factor of {turning.zoom:.2f} and the camera {what}"
+
+
+def refuse_no_better(views: Views, turning: Turning) -> None:
+    """Raise `Refused` where a solve explains the shot hardly better than a camera that does not move.
+
+    A solve has a depth for each point to play with, so it follows any picture that a turning and zooming camera makes,
+    with a path that never was. What tells is that it comes nowhere nearer for it.
+
+    Parameters
+    ----------
+    views : Views
+    turning : Turning
+        Fitted to tracks that are straightened as for the views.
+    """
+    _, missed = place(turning.ids, turning.frames, turning.xy, views)
+    missed *= 640 / max(views.width, views.height)
+    times, by = _BETTER
+    better = float(np.mean(turning.missed > times * missed + by))
+    if better < _LEAST_BETTER:
+        how = _zooms(turning) if turning.zoom > _ZOOMS else "the camera turns without moving"
+        raise Refused(
+            f"The shot has too little parallax, {how}: a moving camera explains only {better:.0%} of the points better "
+            f"than that, and {_LEAST_BETTER:.0%} are needed.",
+            CURE,
+        )
 
 
 def refuse_weak_solve(views: Views) -> None:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from .focal_length import likely
 from .lens import Lens, SolveError
 from .mirror import right_way_round
-from .tracks import Tracks
+from .tracks import Tracks, key_frames
 from .view import Views, straighten
+from .zooming import refuse_zoom
 
 START_FOCAL = 0.9
 """First guess of an unknown focal length, as a share of the longer side."""
@@ -28,36 +29,7 @@ _CELLS = 8  # a match is spread over so many cells across the picture
 _CELL = 8  # and may take so many tracks from each,
 _ABOVE_MEAN = 1.5  # or so many times the mean, but no more, lest a busy subject outweigh the scene
 _SHARED = 30  # fewest tracks that two matched key frames share
-_STEP = 0.02  # a key frame follows when tracks have moved by this share of the long side
-_SPARSEST = 8  # and after so many frames at the latest
-_MOST = 150  # key frames in a shot; the mapper's time grows faster than their number
-_FEWEST = 16  # key frames wanted of a short shot
 _INLIER = 4.0  # pixels at 640, for placing frames between key frames
-
-
-def key_frames(tracks: Tracks, *, long_side: int) -> list[int]:
-    """Choose the frames that the mapper sees: wherever tracks have moved noticeably, first and last among them.
-
-    Their number is bounded, for the mapper's sake; in a long or fast shot they lie further apart.
-    """
-    step = _STEP * long_side
-    count = len(tracks)
-    while True:
-        sparsest = max(_SPARSEST if count >= _FEWEST * _SPARSEST else count // _FEWEST, 1)
-        chosen = [0]
-        for frame in range(1, count):
-            before, after = tracks.moved(chosen[-1], frame)
-            few = len(before) < 0.5 * len(tracks.at(chosen[-1])[0])
-            far = few or float(np.median(np.linalg.norm(after - before, axis=1))) > step
-            if far or frame - chosen[-1] >= sparsest:
-                chosen.append(frame)
-        if chosen[-1] != count - 1:
-            chosen.append(count - 1)
-        if len(chosen) <= _MOST:
-            return chosen
-        if step > long_side:
-            return [int(f) for f in np.unique(np.linspace(0, count - 1, _MOST).round())]
-        step *= 1.5
 
 
 def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
@@ -94,10 +66,11 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     _verify(database, seed)
     model = _map(database, folder, seed, refine_focal=lens.focal is None)
     if model is None:
-        raise SolveError("No camera path explains the motion of the tracked points.")
+        raise SolveError("No path of a camera whose lens stays as it is explains the motion of the tracked points.")
     model = right_way_round(model, refine_focal=lens.focal is None)
     if lens.focal is None:
         model = likely(model, usual=focal)
+    refuse_zoom(model)
     return _views(model, straight, keys, lens, seed)
 
 

@@ -25,6 +25,7 @@ _ROUND_TRIP = 0.6  # a track ends where following it forth and back misses its s
 _WINDOW = (17, 17)
 _LEVELS = 4
 _LEAPS = 0.75  # where flow follows fewer of the points, the step may be too large for it
+_LARGE_STEP = 0.03  # of the long side
 _LEVELS_GUESSED = 1
 _FEATURE = 5e-4
 _DISTINCT = 0.8  # of a match's distance to the second best one (Lowe 2004, section 7.1)
@@ -32,6 +33,11 @@ _MATCHED = 2.0  # pixels from the epipolar line
 _LEAST_MATCHES = 30
 _AROUND_POINT = 5  # matches that tell where a point is
 _LIT = 1.0, 4.0  # grey levels by which most of a picture, and its mean, change where the light did; motion does not
+
+_STEP = 0.02  # a key frame follows when tracks have moved by this share of the long side
+_SPARSEST = 8  # and after so many frames at the latest
+_MOST_KEYS = 150  # key frames in a shot; the mapper's time grows faster than their number
+_FEWEST_KEYS = 16  # key frames wanted of a short shot
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,31 @@ class Tracks:
         """Positions [K, 2] of the shared tracks in both frames."""
         a, b = self.shared(first, second)
         return self.at(first)[1][a], self.at(second)[1][b]
+
+
+def key_frames(tracks: Tracks, *, long_side: int) -> list[int]:
+    """Choose the frames that the mapper sees: wherever tracks have moved noticeably, first and last among them.
+
+    Their number is bounded, for the mapper's sake; in a long or fast shot they lie further apart.
+    """
+    step = _STEP * long_side
+    count = len(tracks)
+    while True:
+        sparsest = max(_SPARSEST if count >= _FEWEST_KEYS * _SPARSEST else count // _FEWEST_KEYS, 1)
+        chosen = [0]
+        for frame in range(1, count):
+            before, after = tracks.moved(chosen[-1], frame)
+            few = len(before) < 0.5 * len(tracks.at(chosen[-1])[0])
+            far = few or float(np.median(np.linalg.norm(after - before, axis=1))) > step
+            if far or frame - chosen[-1] >= sparsest:
+                chosen.append(frame)
+        if chosen[-1] != count - 1:
+            chosen.append(count - 1)
+        if len(chosen) <= _MOST_KEYS:
+            return chosen
+        if step > long_side:
+            return [int(f) for f in np.unique(np.linspace(0, count - 1, _MOST_KEYS).round())]
+        step *= 1.5
 
 
 def follow(
@@ -153,7 +184,7 @@ def _flow(
 def _leap(
     before: NDArray[np.uint8], after: NDArray[np.uint8], points: NDArray[np.float32]
 ) -> NDArray[np.float32] | None:
-    """Where points are after a step that is too large for flow; None where the pictures tell too little.
+    """Where points are after a step that is too large for flow; None where it is not, or the pictures tell too little.
 
     Features (AKAZE; Alcantarilla et al., BMVC 2013) are found in the whole picture however far they have moved. Those
     whose matches agree on one fundamental matrix tell how the picture moves around each point.
@@ -173,8 +204,11 @@ def _leap(
     if agree is None or np.count_nonzero(agree) < _LEAST_MATCHES:
         return None
     agree = agree.ravel() == 1
-    nearest = cKDTree(first[agree]).query(points, k=_AROUND_POINT)[1]
-    return points + np.median((second - first)[agree][nearest], axis=1).astype(np.float32)
+    first, moved = first[agree], (second - first)[agree]
+    if np.median(np.linalg.norm(moved, axis=1)) < _LARGE_STEP * max(before.shape):
+        return None  # flow has lost them for another reason: grain, blur, something that passes before them
+    nearest = cKDTree(first).query(points, k=_AROUND_POINT)[1]
+    return points + np.median(moved[nearest], axis=1).astype(np.float32)
 
 
 def _light_changes(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:

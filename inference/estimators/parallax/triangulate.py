@@ -34,32 +34,56 @@ def triangulate(tracks: Tracks, views: Views) -> Views:
     """
     frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
     count = int(tracks.ids.max(initial=-1)) + 1
-    local = np.column_stack([(tracks.xy - views.centre) / views.focal, np.ones(len(tracks.xy))])
-    rays = np.einsum("nji,nj->ni", views.world_to_camera[frames, :, :3], local)
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    origins = views.positions[frames]
-    weight = np.ones(len(rays))
-    points = np.zeros((count, 3))
-    for _ in range(_ROUNDS):
-        points = _nearest(tracks.ids, rays, origins, weight, count)
-        depth = _depth(points[tracks.ids], views.world_to_camera[frames])
-        weight = 1 / np.maximum(np.abs(depth), 1e-9) ** 2
-    at = np.einsum("nij,nj->ni", views.world_to_camera[frames, :, :3], points[tracks.ids])
-    at += views.world_to_camera[frames, :, 3]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        missed = np.linalg.norm(views.focal * at[:, :2] / at[:, 2:] + views.centre - tracks.xy, axis=1)
-    fits = (at[:, 2] > 0) & (missed < _MOST_MISSED * max(views.width, views.height) / 640)
+    points, missed = place(tracks.ids, frames, tracks.xy, views)
+    fits = missed < _MOST_MISSED * max(views.width, views.height) / 640
     share = np.bincount(tracks.ids[fits], minlength=count) / np.maximum(np.bincount(tracks.ids, minlength=count), 1)
     enough = np.bincount(tracks.ids, minlength=count) >= _LEAST_VIEWS
-    good = enough & (share > 0.7) & (_angle(tracks.ids, points, origins, count) > _LEAST_ANGLE)
+    good = enough & (share > 0.7) & (_angle(tracks.ids, points, views.positions[frames], count) > _LEAST_ANGLE)
     renumbered = np.cumsum(good) - 1
     kept = good[tracks.ids] & fits
     seen = np.stack([frames[kept], renumbered[tracks.ids[kept]]], axis=1).astype(np.int32)
     return views.with_points(points[good], seen)
 
 
+def place(
+    ids: NDArray[np.integer], frames: NDArray[np.integer], xy: NDArray[np.floating], views: Views
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points for tracks, good or not, and by how much they miss them.
+
+    Parameters
+    ----------
+    ids, frames : int [M]
+        Track and frame of each observation.
+    xy : float [M, 2]
+        Where it is.
+    views : Views
+
+    Returns
+    -------
+    points : float64 [count, 3]
+    missed : float64 [M]
+        Pixels between each observation and its point; infinite behind the camera.
+    """
+    count = int(ids.max(initial=-1)) + 1
+    local = np.column_stack([(xy - views.centre) / views.focal, np.ones(len(xy))])
+    rays = np.einsum("nji,nj->ni", views.world_to_camera[frames, :, :3], local)
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    origins = views.positions[frames]
+    weight = np.ones(len(rays))
+    points = np.zeros((count, 3))
+    for _ in range(_ROUNDS):
+        points = _nearest(ids, rays, origins, weight, count)
+        depth = _depth(points[ids], views.world_to_camera[frames])
+        weight = 1 / np.maximum(np.abs(depth), 1e-9) ** 2
+    at = np.einsum("nij,nj->ni", views.world_to_camera[frames, :, :3], points[ids])
+    at += views.world_to_camera[frames, :, 3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        missed = np.linalg.norm(views.focal * at[:, :2] / at[:, 2:] + views.centre - xy, axis=1)
+    return points, np.where(at[:, 2] > 0, missed, np.inf)
+
+
 def _nearest(
-    ids: NDArray[np.int32],
+    ids: NDArray[np.integer],
     rays: NDArray[np.float64],
     origins: NDArray[np.float64],
     weight: NDArray[np.float64],
@@ -83,7 +107,7 @@ def _depth(points: NDArray[np.float64], poses: NDArray[np.float64]) -> NDArray[n
 
 
 def _angle(
-    ids: NDArray[np.int32], points: NDArray[np.float64], origins: NDArray[np.float64], count: int
+    ids: NDArray[np.integer], points: NDArray[np.float64], origins: NDArray[np.float64], count: int
 ) -> NDArray[np.float64]:
     """The greatest angle [count] between the rays of a track and its first ray."""
     to = points[ids] - origins

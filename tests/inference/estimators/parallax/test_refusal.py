@@ -1,5 +1,7 @@
 """Shots without parallax are refused with what was measured."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -35,17 +37,83 @@ def test_a_locked_camera(make, tmp_path, still):
 
 
 def test_a_pan(make, tmp_path):
-    def pose(index):
-        matrix = np.eye(4)
-        matrix[:3, :3] = cv2.Rodrigues(np.array([0.0, 0.008 * index, 0.001 * index]))[0]
-        return matrix
-
-    assert "turn" in refused(make.shot(turned(pose, make), tmp_path), "no parallax").reason
+    pictures = turned(lambda index: turn(0.008 * index, roll=0.001 * index), make)
+    assert "turn" in refused(make.shot(pictures, tmp_path), "no parallax").reason
 
 
-def test_a_zoom(make, tmp_path):
-    pictures = [make.look(np.eye(4), focal=170.0 * 1.01**index)[0] for index in range(COUNT)]
-    assert "zooms" in refused(make.shot(pictures, tmp_path), "no parallax").reason
+def turn(right=0.0, up=0.0, roll=0.0):
+    matrix = np.eye(4)
+    matrix[:3, :3] = cv2.Rodrigues(np.array([up, right, roll]))[0]
+    return matrix
+
+
+ZOOMS = {
+    "slow": (24, lambda i: 1.01**i, lambda i: turn(), "by a factor of 1.2. and the camera stands still"),
+    "fast": (16, lambda i: 1 + i / 12, lambda i: turn(), "by a factor of 2.2. and the camera stands still"),
+    "out": (16, lambda i: 2 - i / 15, lambda i: turn(), "by a factor of (2.0.|1.9.) and the camera stands still"),
+    "in a part of the shot": (
+        30,
+        lambda i: 1 + 0.6 * np.clip((i - 8) / 12, 0, 1),
+        lambda i: turn(),
+        "by a factor of 1.(6.|59)",
+    ),
+    "in a pan": (
+        20,
+        lambda i: 1 + i / 19,
+        lambda i: turn(0.006 * i, 0.002 * i),
+        "by a factor of (2.0.|1.9.) and the camera only",
+    ),
+    "by hand": (
+        20,
+        lambda i: 1 + i / 30,
+        lambda i: turn(0.01 * np.sin(i), 0.01 * np.cos(i)),
+        "by a factor of 1.6. and the camera only",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ZOOMS)
+def test_a_zoom(make, tmp_path, name):
+    count, zoom, pose, said = ZOOMS[name]
+    pictures = [make.look(pose(i), focal=170.0 * zoom(i))[0] for i in range(count)]
+    refused(make.shot(pictures, tmp_path), f"has no parallax, the lens zooms {said}")
+
+
+def test_a_zoom_that_is_tracked_badly_is_told_by_the_solve_that_explains_it_no_better(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(refusal, "_LEAST_PARALLAX", 0.0)
+    monkeypatch.setattr(refusal, "_LEAST_SHARP", 0.0)
+    pictures = [make.look(np.eye(4), focal=170.0 * (1 + i / 12))[0] for i in range(16)]
+    refused(make.shot(pictures, tmp_path), "too little parallax, the lens zooms by a factor of 2.*explains only")
+
+
+def test_a_zoom_while_the_camera_moves(make, tmp_path):
+    size = {"width": 384, "height": 288}
+    pictures = [make.look(pose, focal=340.0 * (1 + i / 24), **size)[0] for i, pose in enumerate(make.path(20))]
+    camera = make.camera([], focal=340.0, **size)
+    refused(make.shot(pictures, tmp_path, camera=camera), "The lens zooms while the camera moves, by a factor of")
+
+
+@pytest.mark.parametrize("step", [(0.0, 0.0, 0.12), (0.0, -0.05, 0.0), (0.06, 0.0, 0.06)])
+def test_travel_is_no_zoom(make, step):
+    poses = np.tile(np.eye(4), (16, 1, 1))
+    poses[:, :3, 3] = np.arange(16)[:, None] * step
+    tracks = follow([make.look(pose)[0] for pose in poses].__getitem__, 16)
+    motion = refusal.measure(tracks, width=192, height=144)
+    refusal.refuse_without_parallax(motion, frames=16, long_side=192)
+    assert motion.from_turning > 5.0
+
+
+def test_motion_is_measured_over_as_many_frames_as_tracks_last(scene):
+    tracks = follow(scene.pictures.__getitem__, len(scene.pictures))
+    frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
+    count = tracks.ids.max() + 1
+    # every track is another one after six frames, not all at once
+    short = replace(tracks, ids=(tracks.ids + count * ((frames + tracks.ids) // 6)).astype(np.int32))
+    order = np.lexsort((short.ids, frames))
+    short = replace(short, ids=short.ids[order], xy=short.xy[order])
+    motion = refusal.measure(short, width=192, height=144)
+    assert motion.span == 5 and motion.tracks >= 40
+    refusal.refuse_without_parallax(motion, frames=len(short), long_side=192)
 
 
 @pytest.mark.parametrize("ways", [(1, 1, 1), (1, -1, 1)], ids=["one way", "both ways"])
@@ -70,7 +138,7 @@ def test_a_moving_camera_is_not_refused(scene, make):
     tracks = follow(scene.pictures.__getitem__, len(scene.pictures))
     motion = refusal.measure(tracks, width=192, height=144)
     assert motion.parallax > 1.0
-    refusal.refuse_without_parallax(motion, frames=len(tracks))
+    refusal.refuse_without_parallax(motion, frames=len(tracks), long_side=192)
 
 
 def test_a_short_shot(scene, make, tmp_path):
@@ -103,7 +171,7 @@ def test_real_shots_without_parallax(footage, clip):
     height, width = pictures[0].shape[:2]
     motion = refusal.measure(follow(pictures.__getitem__, len(pictures)), width=width, height=height)
     with pytest.raises(Refused):
-        refusal.refuse_without_parallax(motion, frames=len(pictures))
+        refusal.refuse_without_parallax(motion, frames=len(pictures), long_side=max(width, height))
 
 
 @pytest.mark.parametrize("clip", ["tokyo-walk.mp4", "apple_closeup.mp4", "lady-running_davis.mp4"])
@@ -111,7 +179,7 @@ def test_real_shots_with_parallax(footage, clip):
     pictures = frames_of(footage / "clips" / clip, 50)
     height, width = pictures[0].shape[:2]
     motion = refusal.measure(follow(pictures.__getitem__, len(pictures)), width=width, height=height)
-    refusal.refuse_without_parallax(motion, frames=len(pictures))
+    refusal.refuse_without_parallax(motion, frames=len(pictures), long_side=max(width, height))
 
 
 def frames_of(path, count):

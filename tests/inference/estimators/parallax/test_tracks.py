@@ -13,8 +13,7 @@ from inference.estimators.base import Cancelled
 from inference.estimators.parallax import footing, moving, solve_process, workers
 from inference.estimators.parallax import tracks as tracks_module
 from inference.estimators.parallax.lens import Lens, SolveError
-from inference.estimators.parallax.solve import key_frames
-from inference.estimators.parallax.tracks import POINTS, Tracks, follow
+from inference.estimators.parallax.tracks import POINTS, Tracks, follow, key_frames
 from inference.estimators.parallax.triangulate import triangulate
 from inference.estimators.parallax.view import Views, load_views, save_arrays
 from inference.guard import ORPHANED
@@ -213,7 +212,7 @@ def test_a_solve_without_an_answer_says_so(tmp_path):
     xy = np.random.default_rng(0).uniform(0, 640, (COUNT * 20, 2)).astype(np.float32)
     tracks = Tracks(np.arange(COUNT + 1) * 20, np.tile(np.arange(20, dtype=np.int32), COUNT), xy)  # too few to match
     lens = Lens(width=640, height=480, focal=None, centre=(319.5, 239.5))
-    with pytest.raises(SolveError, match="No camera path"):
+    with pytest.raises(SolveError, match="No path of a camera"):
         solve_process.solve_apart(tracks, lens, seed=0, folder=tmp_path / "s", check=lambda: None, limit=300.0)
 
 
