@@ -40,7 +40,13 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument(
         "--stream", metavar="N", type=int, help="which video stream of a movie that has several, from 0 (default: 0)"
     )
-    verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
+    verb.add_argument(
+        "--size",
+        metavar="PIXELS",
+        type=int,
+        help="long side to work at (default: the estimator's); "
+        "parallax finds camera and edges at this size, depth itself at 320 pixels at most",
+    )
     verb.add_argument("--full-size", action="store_true", help="bring the maps to the plate's size, edges kept")
     verb.add_argument("--seed", metavar="N", type=int, help="for what is random in the estimator (default: 0)")
     verb.add_argument(

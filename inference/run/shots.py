@@ -23,6 +23,10 @@ from .files import atomic
 from .progress import Meter
 from .spread import Spread
 
+_NO_CONFIDENCE, _MOST_WITHOUT = 0.1, 0.5
+"""Below which confidence there is none, and for which share of the pixels a shot is warned of."""
+_LOOKED_AT = 48
+"""Frames of a shot whose confidence is looked at."""
 _LOW = "low"
 """Folder in the scratch for maps at working size that wait for their upsampling."""
 
@@ -146,7 +150,7 @@ def run_shot(
             first_frame=numbers[0], last_frame=numbers[-1], status="refused", reason=str(refused)
         )
     keeper.complete()
-    for warning in result.warnings:
+    for warning in (*result.warnings, *_doubts(task, target, numbers)):
         _warn(task, label, warning)
     camera = _checked(result.camera, task.info, frames)
     spread = _upsample_all(task, frames, label, upsampling) if task.full_size else keeper.spread
@@ -156,6 +160,20 @@ def run_shot(
         status="done",
         range=spread.range(),
         camera=camera.scaled(task.clip.width, task.clip.height) if camera else None,
+    )
+
+
+def _doubts(task: Task, folder: Path, numbers: range) -> tuple[str, ...]:
+    """A warning where most of a shot's depth is of no confidence, from a few dozen of its frames."""
+    if not task.info.gives_confidence:
+        return ()
+    looked_at = numbers[:: -(-len(numbers) // _LOOKED_AT)]
+    share = float(np.mean([np.mean(read_map(folder / confidence_name(n)) < _NO_CONFIDENCE) for n in looked_at]))
+    if share <= _MOST_WITHOUT:
+        return ()
+    return (
+        f"{share:.0%} of the depth has hardly any confidence (less than {_NO_CONFIDENCE}) and may be wrong; blur, "
+        "a rolling shutter, flat colours and reflections do that. Look at the confidence before you build on it.",
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from inference import camera, depth_sequence, job
 from inference.media import exr
+from tests.footage_maker import stills
 
 
 def test_every_frame_has_its_maps_and_the_sidecar_tells_of_them(worker, clip, tmp_path):
@@ -98,6 +99,23 @@ def test_stretches_without_a_picture_have_no_depth_and_say_why(worker, tmp_path,
     events = helpers.events_of(done.stdout)
     assert any("Frames 19-24 were refused: It is black" in event.get("message", "") for event in events)
     assert events[-1]["frames"] == 12
+
+
+@pytest.mark.parametrize(("dark", "said"), [(0.75, "75% of the depth has hardly any confidence"), (0.25, None)])
+@pytest.mark.parametrize("size", [(), ("--full-size",)], ids=["working size", "full size"])
+def test_depth_without_confidence_is_warned_of(worker, tmp_path, helpers, dark, said, size):
+    pictures = []
+    for index in range(6):
+        picture = np.full((48, 64, 3), 150 + 10 * index, np.uint8)
+        picture[:, 20:40] = 230
+        picture[: round(48 * dark)] = 5
+        pictures.append(picture)
+    stills(tmp_path / "plate", range(1, 7), pictures=pictures)
+    done = worker.estimate(tmp_path / "plate", tmp_path / "out", "--events", *size)
+    assert done.returncode == 0, done.stderr
+    warnings = [event["message"] for event in helpers.events_of(done.stdout) if event["event"] == "warning"]
+    assert [w for w in warnings if "confidence" in w] == [w for w in warnings if said and w.startswith(said)]
+    assert bool(said) == any("confidence" in w for w in warnings)
 
 
 def test_a_clip_of_which_every_shot_is_refused_leaves_no_result(worker, cut_clip, tmp_path, helpers):
