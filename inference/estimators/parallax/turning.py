@@ -111,7 +111,9 @@ def _chosen(
     ids = np.concatenate([ids for ids, _ in parts]).astype(np.int64)
     frame = np.repeat(np.arange(len(frames)), [len(ids) for ids, _ in parts])
     xy = np.concatenate([xy for _, xy in parts]).astype(np.float64)
-    length = np.bincount(ids, minlength=1)
+    if not len(ids):
+        return None
+    length = np.bincount(ids)
     kept = np.zeros(len(length), bool)
     cell = (xy // (np.ptp(xy, axis=0).max() / _CELLS + 1e-9)).astype(np.int64) @ [1, 2 * _CELLS]
     for index in range(len(frames)):
