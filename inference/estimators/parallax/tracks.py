@@ -91,7 +91,7 @@ def key_frames(tracks: Tracks, *, long_side: int) -> list[int]:
         for frame in range(1, count):
             before, after = tracks.moved(chosen[-1], frame)
             few = len(before) < 0.5 * len(tracks.at(chosen[-1])[0])
-            far = few or float(np.median(np.linalg.norm(after - before, axis=1))) > step
+            far = few or (len(before) > 0 and float(np.median(np.linalg.norm(after - before, axis=1))) > step)
             if far or frame - chosen[-1] >= sparsest:
                 chosen.append(frame)
         if chosen[-1] != count - 1:
