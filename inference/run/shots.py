@@ -163,7 +163,7 @@ def run_shot(
     )
 
 
-def _doubts(task: Task, folder: Path, numbers: range) -> tuple[str, ...]:
+def _doubts(task: Task, folder: Path, numbers: Sequence[int]) -> tuple[str, ...]:
     """A warning where most of a shot's depth is of no confidence, from a few dozen of its frames."""
     if not task.info.gives_confidence:
         return ()
