@@ -59,6 +59,15 @@ def test_the_scene_says_how(worker, clip, tmp_path):
     assert sequence.shots[0].camera.focal_length == pytest.approx(32.0)  # 18 mm of 36 mm on 64 pixels
 
 
+def test_cuts_of_the_call_win_over_the_scenes(worker, clip, tmp_path):
+    bpy.context.scene.fathom.cuts = "NONE"
+    for cuts, first in (("", [1001]), ("1004, 1006", [1001, 1004, 1006]), ("auto", [1001])):
+        run(clip, tmp_path, cuts=cuts)
+        newest = depth_sequence.load(listed()[-1].folder)
+        assert [shot.first_frame for shot in newest.shots] == first
+    assert folders(tmp_path) == ["v001", "v002", "v003"]
+
+
 def test_the_same_estimate_is_found_again_and_another_gets_the_next_version(worker, clip, tmp_path):
     run(clip, tmp_path)
     made = (Path(listed()[0].folder) / "depth.json").stat().st_mtime_ns

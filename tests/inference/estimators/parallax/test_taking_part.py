@@ -5,11 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inference.camera import Camera
 from inference.estimators import parallax
 from inference.estimators.base import Cancelled, Refused
 from inference.estimators.parallax import taking_part
 from inference.estimators.parallax.bridge import bridge
 from inference.estimators.parallax.fusion import Witness
+from inference.job import Job
+from inference.media import exr
+from inference.media.source import describe
+from inference.run import runner
+from tests import footage_maker
 
 
 def white(picture):
@@ -79,6 +85,26 @@ def test_a_cancelled_run_goes_on_to_the_same_bits(scene, make, estimated, flashe
     for index, disparity in (second.disparity | first.disparity).items():
         np.testing.assert_array_equal(disparity, estimated[0].disparity[index])
     assert len(second.disparity | first.disparity) == len(pictures)
+
+
+def test_a_movie_of_variable_frame_rate_is_one_shot_with_depth_for_every_frame(scene, tmp_path):
+    times, at = [], 0
+    for held in (1, 3, 2, 1, 4, 2, 1, 3, 1, 2, 2, 1, 3, 1, 2, 1):
+        times.append(at)
+        at += held
+    path = footage_maker.movie(tmp_path / "phone.mp4", times, rate=24, pictures=scene.pictures, size=(192, 144))
+    lens = Camera(width=192, height=144, focal_length=170.0, principal_point=(95.5, 71.5))
+    events = []
+    job = Job(source=describe(path), output=str(tmp_path / "out"), camera=lens)
+    (shot,) = runner.estimate(job, emit=events.append).shots
+    shown = np.searchsorted(times, np.arange(at), side="right") - 1
+    assert (shot.first_frame, shot.last_frame, shot.status) == (1, len(shown), "done")
+    maps = np.stack([exr.read_map(tmp_path / "out" / f"disparity.{n:04d}.exr") for n in range(1, len(shown) + 1)])
+    for index in np.flatnonzero(np.diff(shown) == 0):
+        np.testing.assert_array_equal(maps[index + 1], maps[index])
+        assert shot.camera.poses[index + 1].camera_to_world == shot.camera.poses[index].camera_to_world
+    error = np.abs(np.median(maps * scene.depth[shown]) / maps - scene.depth[shown]) / scene.depth[shown]
+    assert np.median(error) < 0.03
 
 
 def chosen(make, pictures, tmp_path, shown=()):
