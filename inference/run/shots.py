@@ -23,8 +23,8 @@ from .files import atomic
 from .progress import Meter
 from .spread import Spread
 
-_NO_CONFIDENCE, _MOST_WITHOUT = 0.1, 0.5
-"""Below which confidence there is none, and for which share of the pixels a shot is warned of."""
+_NO_CONFIDENCE, _MOST_WITHOUT = 0.1, 0.65
+"""Below which confidence there is none, and for which share of the pixels a shot is warned of; good ones have .1 to .6."""
 _LOOKED_AT = 48
 """Frames of a shot whose confidence is looked at."""
 _LOW = "low"
