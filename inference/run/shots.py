@@ -24,7 +24,7 @@ from .progress import Meter
 from .spread import Spread
 
 _NO_CONFIDENCE, _MOST_WITHOUT = 0.1, 0.65
-"""Below which confidence there is none, and for which share of the pixels a shot is warned of; good ones have .1 to .6."""
+"""Below which confidence there is none, and the share of the pixels that is warned of; good shots have .1 to .6."""
 _LOOKED_AT = 48
 """Frames of a shot whose confidence is looked at."""
 _LOW = "low"
