@@ -184,10 +184,11 @@ def stills(
     suffix: str = "png",
     pictures: Sequence[np.ndarray] | None = None,
     pattern: str = "plate.{:04d}",
+    header: dict | None = None,
 ) -> list[Path]:
     """Write pictures, by default ``plate.####.suffix`` that carry 0, 1, 2, …
 
-    An ``exr`` takes float pictures as they are and has `numbered` pictures made linear.
+    An ``exr`` takes float pictures as they are, has `numbered` pictures made linear, and has `header`'s attributes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -196,7 +197,7 @@ def stills(
         file = folder / f"{pattern.format(number)}.{suffix}"
         if suffix == "exr":
             linear = (picture / 255.0) ** 2.2 if picture.dtype == np.uint8 else picture
-            with OpenEXR.File({}, {"RGB": np.ascontiguousarray(linear, np.float32)}) as exr:
+            with OpenEXR.File(header or {}, {"RGB": np.ascontiguousarray(linear, np.float32)}) as exr:
                 exr.write(str(file))
         else:
             _write_still(file, picture)

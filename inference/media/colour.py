@@ -35,11 +35,12 @@ BLENDERS_NAMES = {
     "srgb_p3d65_display": "Display P3",
     "lin_p3d65_scene": "Linear DCI-P3 D65",
     "lin_ciexyzd65_scene": "Linear CIE-XYZ D65",
+    "lin_ciexyze_scene": "Linear CIE-XYZ E",
     "lin_ap0_scene": "ACES2065-1",
     "lin_ap1_scene": "ACEScg",
     "data": "Non-Color",
 }
-"""What Blender 5 calls the spaces that files name, by their identifiers (Color Interop Forum)."""
+"""What Blender 5 calls the spaces that files name, by their identifiers (Color Interop Forum; XYZ of E has none)."""
 BUILT_IN = "ocio://studio-config-latest"
 _LINEAR_NAMES = (LINEAR, "Linear Rec.709 (sRGB)", "lin_rec709_scene")
 _HDR_WHITE = 100 / 203
@@ -195,7 +196,7 @@ def _load(path: str | Path | None) -> PyOpenColorIO.Config:
 
 @functools.cache
 def _built_in() -> PyOpenColorIO.Config:
-    """OCIO's own studio configuration, with Blender's names beside its own and the one space that it lacks."""
+    """OCIO's own studio configuration, with Blender's names beside its own and the two spaces that it lacks."""
     config = PyOpenColorIO.Config.CreateFromFile(BUILT_IN)
     config.addColorSpace(
         PyOpenColorIO.ColorSpace(
@@ -203,6 +204,18 @@ def _built_in() -> PyOpenColorIO.Config:
             "Rec.2020",
             aliases=["g24_rec2020_display"],
             fromReference=PyOpenColorIO.BuiltinTransform("DISPLAY - CIE-XYZ-D65_to_REC.1886-REC.2020"),
+        )
+    )
+    # Bradford's adaptation from the white E to D65; the built-in transform brings those to ACES2065-1.
+    to_d65 = [0.95318743, -0.02659057, 0.02387315, 0, -0.03824666, 1.02884062, 0.00940604, 0]
+    to_d65 += [0.00260677, -0.00303325, 1.08925647, 0, 0, 0, 0, 1]
+    aces = PyOpenColorIO.BuiltinTransform("UTILITY - ACES-AP0_to_CIE-XYZ-D65_BFD", PyOpenColorIO.TRANSFORM_DIR_INVERSE)
+    config.addColorSpace(
+        PyOpenColorIO.ColorSpace(
+            PyOpenColorIO.REFERENCE_SPACE_SCENE,
+            "Linear CIE-XYZ E",
+            aliases=["lin_ciexyze_scene"],
+            toReference=PyOpenColorIO.GroupTransform([PyOpenColorIO.MatrixTransform(to_d65), aces]),
         )
     )
     for space, name in BLENDERS_NAMES.items():

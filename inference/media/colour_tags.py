@@ -1,7 +1,7 @@
 """What a file says of its own colours: codes in a movie's header, chunks, profiles and attributes of stills.
 
-Which of that Blender heeds was found by experiment: 4.2 and 4.5 nothing but an EXR's ACES primaries, 5.0 and 5.2 the
-codes and identifiers below, none an ICC profile, a PNG's gamma or what a DPX says.
+Which of that Blender heeds was found by experiment: 4.2 nothing, 4.5 the primaries of ACES2065-1 and CIE XYZ in an EXR,
+5.0 and 5.2 also the codes and identifiers below, none an ICC profile, a PNG's gamma or what a DPX says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..hints import setting
 from ..job import Source
-from . import exr, icc
+from . import exr, icc, tiff
 from .colour import encode_srgb, find, named_config
 
 
@@ -63,7 +63,9 @@ _BT709 = (1, 1)
 
 _SRGB = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)
 _ACES = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)
+_XYZ = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
 _KNOWN = {
+    "lin_ap0_scene": _ACES,
     "lin_ap1_scene": (0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767),
     "lin_rec2020_scene": (0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329),
     "lin_p3d65_scene": (0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329),
@@ -159,24 +161,28 @@ def _first_file(source: Source) -> Path:
 
 
 def _exr(path: Path) -> ColourTag:
+    """In Blender's order: ACES2065-1, then the name, then CIE XYZ; primaries count where they are exactly those."""
     header = exr.read_header(path)
+    found = header.get("chromaticities")
+    primaries = _SRGB if found is None else tuple(float(value) for value in np.ravel(np.asarray(found, float)))
+    if header.get("acesImageContainerFlag") == 1 or _near(primaries, _ACES, within=_EXACT):
+        return ColourTag(space="lin_ap0_scene", says="the primaries of ACES2065-1", option="lin_ap0_scene")
     named = header.get("colorInteropID")
     if isinstance(named, str) and named not in ("", "unknown"):
         return ColourTag(space=named, says=f"the colour space {named}", option=named)
-    found = header.get("chromaticities")
-    if found is None:
+    if _near(primaries, _XYZ, within=_EXACT):
+        return ColourTag(space="lin_ciexyze_scene", says="the primaries CIE XYZ", option="lin_ciexyze_scene")
+    if not _visible(_to_xyz(primaries), lambda values: values, linear=True):
         return NOTHING
-    chromaticities = tuple(float(value) for value in np.ravel(np.asarray(found, float)))
-    if _near(chromaticities, _ACES):
-        return ColourTag(space="lin_ap0_scene", says="the primaries of ACES2065-1", option="lin_ap0_scene")
-    if not _visible(_to_xyz(chromaticities), lambda values: values, linear=True):
-        return NOTHING
-    option = next((space for space, values in _KNOWN.items() if _near(chromaticities, values)), None)
+    option = next((space for space, values in _KNOWN.items() if _near(primaries, values)), None)
     return ColourTag(says="other primaries than Rec.709", option=option)
 
 
-def _near(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return bool(np.allclose(one, other, atol=2e-3))
+_EXACT = 1e-6
+
+
+def _near(one: tuple[float, ...], other: tuple[float, ...], *, within: float = 2e-3) -> bool:
+    return bool(np.allclose(one, other, rtol=0, atol=within))
 
 
 # -------------------------------------------------------------------------------------------------------------- PNG
@@ -261,7 +267,7 @@ def _profile(data: bytes) -> bytes | None:
         return b"".join(part[len(mark) + 2 :] for part in parts)  # after each part's number and their count
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return next((part for name, part in _riff_chunks(data) if name == b"ICCP"), None)
-    if data[:4] in (b"II*\0", b"MM\0*"):
+    if tiff.is_tiff(data):
         return _tiff_profile(data)
     return None
 
@@ -295,13 +301,8 @@ _TIFF_PROFILE = 34675
 
 
 def _tiff_profile(data: bytes) -> bytes | None:
-    order = "<" if data.startswith(b"II") else ">"
-    directory = struct.unpack_from(f"{order}I", data, 4)[0]
-    for index in range(struct.unpack_from(f"{order}H", data, directory)[0]):
-        tag, _, count, offset = struct.unpack_from(f"{order}HHII", data, directory + 2 + 12 * index)
-        if tag == _TIFF_PROFILE:
-            return data[offset : offset + count]
-    return None
+    field = tiff.fields(data).get(_TIFF_PROFILE)
+    return None if field is None else data[field.at : field.end]
 
 
 # ------------------------------------------------------------------------------------------------ what can be seen

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import exr_windows
-from . import exr, pixels
+from . import exr, pixels, tiff
 from .errors import ClipError
 
 OPENCV = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".hdr", ".jp2"})
@@ -61,6 +61,8 @@ def read(
         )
     if cut_short(data):
         raise ClipError(f"{path} is cut short", _COPY)
+    if tiff.is_tiff(data):
+        data = tiff.as_stored(data)
     # Decoding from memory, since OpenCV cannot open every file name on every platform.
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None:

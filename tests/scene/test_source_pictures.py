@@ -253,6 +253,31 @@ def test_colour_comes_to_display_as_in_blender(space, empty_file, inference_pyth
     assert np.abs(shown - read).max() * 255 <= 0.5
 
 
+ACES = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)
+XYZ = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"acesImageContainerFlag": 1},
+        {"chromaticities": ACES, "colorInteropID": "lin_rec2020_scene"},
+        {"chromaticities": (*ACES[:6], 0.3217, 0.3377)},
+        {"chromaticities": XYZ},
+    ],
+    ids=["flag", "primaries and another name", "nearly", "xyz"],
+)
+def test_what_an_exr_says_counts_for_as_much_as_in_blender(header, empty_file, inference_python, tmp_path):
+    (file,) = stills(tmp_path, [1], suffix="exr", header=header)
+    plate = source.from_file(file)
+    strip = fresh_sequencer(empty_file).new_image("exr", str(file), 1, 1)
+    assert strip.colorspace_settings.name == plate.source.colorspace
+    alone = replace(plate, source=replace(plate.source, colorspace=None, ocio_config=None))
+    for asked in (plate, alone) if bpy.app.version >= (4, 5) else (plate,):  # 4.2 heeds nothing
+        shown, read = both(asked, empty_file, inference_python, tmp_path)
+        assert np.abs(shown - read).max() * 255 <= 0.5
+
+
 @pytest.mark.parametrize("kind", ["movie", "sequence"])
 @pytest.mark.parametrize(("start", "offset"), [(1, 0), (7, 2), (3, -2)])
 def test_a_clip_of_the_clip_editor_lies_where_its_frames_are_shown(kind, start, offset, empty_file, tmp_path):

@@ -296,6 +296,8 @@ def test_a_profile_that_is_none_is_passed_over(tmp_path):
 
 # EXR and DPX
 
+XYZ = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
+
 
 def exr(path, **header):
     with OpenEXR.File(header, {"RGB": np.full((48, 64, 3), 0.18, np.float32)}) as file:
@@ -309,6 +311,11 @@ def exr(path, **header):
         ({}, "Linear Rec.709"),
         ({"chromaticities": (*PRIMARIES["srgb"], *D65)}, "Linear Rec.709"),
         ({"chromaticities": (*PRIMARIES["ap0"], *ACES_WHITE)}, "ACES2065-1"),
+        ({"chromaticities": (*PRIMARIES["ap0"], *ACES_WHITE), "colorInteropID": "lin_ap1_scene"}, "ACES2065-1"),
+        ({"acesImageContainerFlag": 1, "chromaticities": (*PRIMARIES["srgb"], *D65)}, "ACES2065-1"),
+        ({"acesImageContainerFlag": 0}, "Linear Rec.709"),
+        ({"chromaticities": XYZ}, "Linear CIE-XYZ E"),
+        ({"chromaticities": XYZ, "colorInteropID": "lin_ap1_scene"}, "ACEScg"),
         ({"colorInteropID": "lin_ap1_scene"}, "ACEScg"),
         ({"colorInteropID": "lin_rec2020_scene"}, "Linear Rec.2020"),
         ({"colorInteropID": "lin_rec709_scene"}, "Linear Rec.709"),
@@ -318,7 +325,7 @@ def exr(path, **header):
     ],
     ids=str,
 )
-def test_an_exr_is_in_the_space_that_it_names(header, space, tmp_path):
+def test_an_exr_is_in_the_space_that_it_says(header, space, tmp_path):
     assert still(exr(tmp_path / "plate.0001.exr", **header)) == (space, ())
 
 
@@ -326,6 +333,7 @@ def test_an_exr_is_in_the_space_that_it_names(header, space, tmp_path):
     ("header", "says", "option"),
     [
         ({"chromaticities": (*PRIMARIES["ap1"], *ACES_WHITE)}, "other primaries than Rec.709", "to ACEScg"),
+        ({"chromaticities": (*PRIMARIES["ap0"], 0.3217, 0.3377)}, "other primaries than Rec.709", "to ACES2065-1"),
         ({"chromaticities": (*PRIMARIES["2020"], *D65)}, "other primaries than Rec.709", "to Linear Rec.2020"),
         ({"chromaticities": (*PRIMARIES["adobe"], *D65)}, "other primaries than Rec.709", "to the space that it is in"),
         ({"colorInteropID": "house_space"}, "the colour space house_space", "or [[ocio_config]]"),

@@ -1,0 +1,72 @@
+"""The first directory of a TIFF file, and the file as its pixels are stored."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value by its kind (TIFF 6.0, section 2; BigTIFF from 16 on)."""
+_SHORT = 3
+_ORIENTATION, _EXTRA_SAMPLES = 274, 338
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where a field's values lie in the file: kind, how many, first byte."""
+
+    kind: int
+    count: int
+    at: int
+
+    @property
+    def end(self) -> int:
+        """The byte behind its values."""
+        return self.at + self.count * _SIZES.get(self.kind, 1)
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether a file begins as a TIFF or BigTIFF."""
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def fields(data: bytes) -> dict[int, Field]:
+    """The fields of the first directory by their tags; struct.error where the file is broken."""
+    order, big = _order(data), b"+" in data[:4]
+    directory = struct.unpack_from(f"{order}Q", data, 8)[0] if big else struct.unpack_from(f"{order}I", data, 4)[0]
+    count = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, directory)[0]
+    first, length, room = (directory + 8, 20, 8) if big else (directory + 2, 12, 4)
+    found = {}
+    for at in range(first, first + length * count, length):
+        tag, kind, values = struct.unpack_from(f"{order}HH{'Q' if big else 'I'}", data, at)
+        here = at + length - room
+        if _SIZES.get(kind, 1) * values > room:
+            here = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, here)[0]
+        found[tag] = Field(kind, values, here)
+    return found
+
+
+def as_stored(data: bytes) -> bytes:
+    """The same TIFF without what makes a library change its pixels and what Blender does not heed.
+
+    That is how to turn the picture, and that its colours have yet to be multiplied by alpha. A file that cannot be
+    looked through comes back as it is.
+    """
+    changed = bytearray(data)
+    try:
+        order = _order(data)
+        for tag, field in fields(data).items():
+            for at in range(field.at, field.end, 2) if field.kind == _SHORT else ():
+                value = struct.unpack_from(f"{order}H", data, at)[0]
+                if tag == _ORIENTATION:
+                    struct.pack_into(f"{order}H", changed, at, 1)
+                elif tag == _EXTRA_SAMPLES and value == _UNASSOCIATED:
+                    struct.pack_into(f"{order}H", changed, at, _ASSOCIATED)
+    except struct.error:
+        return data
+    return bytes(changed)
+
+
+def _order(data: bytes) -> str:
+    return "<" if data.startswith(b"II") else ">"

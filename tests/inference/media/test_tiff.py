@@ -1,0 +1,66 @@
+"""TIFF files: their pixels as Blender takes them, whatever their fields ask a library to do with them."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from inference.media import stills, tiff
+from tests.footage_maker import numbered
+
+ORIENTATION, EXTRA_SAMPLES, PROFILE = 274, 338, 34675
+
+
+def write(path, picture, *, order="<", big=False, **values):
+    """An uncompressed TIFF of a picture [H, W, channels] with further SHORT fields, named t<tag>."""
+    height, width, channels = picture.shape
+    pixels = picture.astype(picture.dtype.newbyteorder(order)).tobytes()
+    short = {256: [width], 257: [height], 258: [8 * picture.itemsize] * channels, 259: [1], 262: [2], 277: [channels]}
+    short |= {278: [height], 284: [1]} | {int(name[1:]): [value] for name, value in values.items()}
+    word, room = ("Q", 8) if big else ("I", 4)
+    head = struct.pack(f"{order}HHHQ", 43, 8, 0, 16) if big else struct.pack(f"{order}HI", 42, 8)
+    head = (b"II" if order == "<" else b"MM") + head
+    tags = sorted([*short, 273, 279])
+    behind = len(head) + (8 if big else 2) + len(tags) * (20 if big else 12) + room
+    entries, data = b"", b""
+    for tag in tags:
+        kind = 3 if tag in short else 16 if big else 4
+        held = short.get(tag) or [len(pixels)]
+        value = struct.pack(f"{order}{len(held)}{'H' if tag in short else word}", *held)
+        if tag == 273:
+            value = struct.pack(f"{order}{word}", behind + 64)
+        if len(value) > room:
+            data, value = data + value, struct.pack(f"{order}{word}", behind + len(data))
+        entries += struct.pack(f"{order}HH{word}", tag, kind, len(held)) + value.ljust(room, b"\0")
+    directory = struct.pack(f"{order}{'Q' if big else 'H'}", len(tags)) + entries + bytes(room)
+    path.write_bytes(head + directory + data.ljust(64, b"\0") + pixels)
+    return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_picture_is_as_it_is_stored_however_it_asks_to_be_turned(turn, big, order, tmp_path):
+    for dtype, factor in ((np.uint8, 1), (np.uint16, 257)):
+        picture = numbered(5).astype(dtype) * factor
+        path = write(tmp_path / "plate.0001.tif", picture, order=order, big=big, t274=turn)
+        assert np.array_equal(stills.read(path), picture)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_alpha_is_left_out_of_the_colours(kind, tmp_path):
+    picture = numbered(5)
+    veiled = np.dstack([picture, np.full(picture.shape[:2], 90, np.uint8)])
+    path = write(tmp_path / "plate.0001.tif", veiled, t338=kind)
+    assert np.array_equal(stills.read(path), picture)
+    over_black = stills.read(path, over_black=True).astype(int)
+    assert np.abs(over_black - picture * (90 / 255)).max() <= 1
+
+
+def test_fields_are_found_and_what_is_broken_comes_back(tmp_path):
+    data = write(tmp_path / "a.tif", numbered(5), t274=6).read_bytes()
+    found = tiff.fields(data)
+    assert struct.unpack_from("<H", data, found[ORIENTATION].at) == (6,)
+    assert data[found[258].at : found[258].end] == struct.pack("<3H", 8, 8, 8)
+    assert tiff.as_stored(data[:60]) == data[:60]
+    assert not tiff.is_tiff(b"\x89PNG")
