@@ -200,7 +200,8 @@ def _facts(source: Source) -> Facts:
             raise ClipError(f"{source.path} has no frames", "copy or render the file again")
         if frame.pts is None and frame.dts is None:
             raise _untimed(source.path)
-        if container.format.name == "avi" and stream.frames > (stream.duration or 0) > 0:  # its header counts frames
+        counts = container.format.name == "avi" and not timeline.counts_nothing(stream)
+        if counts and stream.frames > (stream.duration or 0) > 0:
             raise ClipError(
                 f"{source.path} is cut short: of {stream.frames} frames {stream.duration} are there",
                 "copy or render the file again",

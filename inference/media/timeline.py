@@ -67,17 +67,20 @@ def of_stream(
         rate = Fraction(fps).limit_denominator(1001)
     tick = stream.time_base or Fraction(1, av.time_base)
     seconds = _duration(container, stream, tick)
-    packets = _Packets.of(container, stream, tick, rate, whole=seconds <= 0)
+    unknown = seconds <= 0 or counts_nothing(stream)
+    packets = _Packets.of(container, stream, tick, rate, whole=unknown)
     origin = packets.start if stream.start_time is None else stream.start_time
     if seconds <= 0 and fps is None and packets.count > 1 and rate > _FASTEST:  # a tick, and no rate
         rate = Fraction(packets.count / float((packets.end - origin) * tick)).limit_denominator(1001)
     said, found = (max(0, math.floor(length * rate + Fraction(1, 2))) for length in (seconds, packets.length(origin)))
     found = found if packets.count else said  # nothing can be read at the end: not every format seeks
-    end = _end(stream, tick)
-    too_long = is_more(said, found) and len(container.streams) == 1  # other streams may well go on longer
+    end = None if unknown and frame_count is None else _end(stream, tick)
+    too_long = (
+        not unknown and is_more(said, found) and len(container.streams) == 1
+    )  # other streams may well go on longer
     if too_long and end is None:
         end = origin + int(seconds / tick)  # pictures are missing
-    wrong = is_more(found, said) or (too_long and end is not None and end <= packets.end)
+    wrong = unknown or is_more(found, said) or (too_long and end is not None and end <= packets.end)
     return Timeline(
         rate=rate,
         tick=tick,
@@ -89,6 +92,11 @@ def of_stream(
     )
 
 
+def counts_nothing(stream: av.VideoStream) -> bool:
+    """Whether a header has a number of frames that nobody counted, as one that was written before its frames."""
+    return stream.frames >= _PLACEHOLDER
+
+
 def is_more(one: int, other: int) -> bool:
     """Whether one count of frames is so much more than the other that rounding, or a frame of sound, is not why."""
     return one > other + max(2, other / 10)
@@ -96,6 +104,8 @@ def is_more(one: int, other: int) -> bool:
 
 _ESTIMATES = 0x200
 """FFmpeg's flag of formats whose time stamps may jump (MPEG streams): no header says how long they are."""
+_PLACEHOLDER = 1 << 30
+"""Frames that FFmpeg writes into an AVI file that it cannot go back in; half a year of them."""
 _FASTEST = 240
 """Frames per second beyond which a rate is only the tick of a file whose header gives none."""
 

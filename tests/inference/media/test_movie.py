@@ -162,6 +162,22 @@ def test_an_avi_whose_recording_was_broken_off(keeps_index, tmp_path):
     assert numbers(path) == [(n, n - 1) for n in range(1, 21)]
 
 
+def test_an_avi_that_was_written_to_a_pipe(tmp_path):
+    path = movie(tmp_path / "clip.avi", range(20), codec="mpeg4", options={"qscale": "2"}, piped=True)
+    assert numbers(path) == [(n, n - 1) for n in range(1, 21)]
+    with open_clip(describe(path)) as clip:
+        (told,) = clip.warnings
+    assert told.startswith(f"{path} has 20 frames although its header says ")
+    blenders = replace(describe(path), frame_count=300)
+    with open_clip(blenders) as clip, pytest.raises(ClipError, match="although it should have 300"):
+        list(clip.read())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_frames_are_counted_too(count, tmp_path):
+    assert len(numbers(movie(tmp_path / "clip.mkv", range(count), piped=True))) == count
+
+
 def test_a_stream_without_time_stamps_says_what_to_convert(tmp_path):
     path = movie(tmp_path / "raw.h264", range(10), container_format="h264")
     with pytest.raises(
