@@ -1,12 +1,13 @@
-"""The windows in the headers of OpenEXR files: where an auto-cropped image lies. Standard library only.
+"""The headers of OpenEXR files: the windows, where an auto-cropped image lies, and texts. Standard library only.
 
 Layout of a header: https://openexr.com/en/latest/OpenEXRFileLayout.html
 """
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,8 @@ _LONGEST_NAME = 255
 
 Box = tuple[int, int, int, int]
 """First column, first row, last column, last row; all included."""
+_Attribute = tuple[str, int, int]
+"""Kind, and where in the file its value begins and how many bytes it has."""
 
 
 @dataclass(frozen=True)
@@ -60,30 +63,54 @@ def size(box: Box) -> tuple[int, int]:
     return box[2] - box[0] + 1, box[3] - box[1] + 1
 
 
+def with_plain_text(data: bytes) -> bytes:
+    """The same file with ``?`` in the place of what is no ASCII in its header's texts and names of channels.
+
+    Raises
+    ------
+    ValueError, struct.error
+        It is no OpenEXR file.
+    """
+    changed = bytearray(data)
+    for header in _headers(io.BytesIO(data)):
+        for kind, at, length in header.values():
+            if kind in ("string", "chlist"):
+                changed[at : at + length] = (byte if byte < 0x80 else ord("?") for byte in data[at : at + length])
+    return bytes(changed)
+
+
 def _read(file: BinaryIO) -> Windows:
+    headers = list(_headers(file))
+    data = tuple(_box(file, header["dataWindow"]) for header in headers)
+    return Windows(data=data, display=_box(file, headers[0]["displayWindow"]))
+
+
+def _box(file: BinaryIO, attribute: _Attribute) -> Box:
+    file.seek(attribute[1])
+    return struct.unpack("<4i", file.read(16))
+
+
+def _headers(file: BinaryIO) -> Iterator[dict[str, _Attribute]]:
+    """The attributes of each part's header by their names."""
     if file.read(4) != _MAGIC:
         raise ValueError("no OpenEXR file")
     (version,) = struct.unpack("<i", file.read(4))
-    headers = [_header(file)]
+    yield _header(file)
     while version & _MULTIPART and (following := _header(file)):
-        headers.append(following)
-    data = tuple(header["dataWindow"] for header in headers)
-    return Windows(data=data, display=headers[0]["displayWindow"])
+        yield following
 
 
-def _header(file: BinaryIO) -> dict[str, Box]:
-    """The windows among one header's attributes; empty at the end of all headers."""
-    boxes = {}
+def _header(file: BinaryIO) -> dict[str, _Attribute]:
+    """One header's attributes; empty at the end of all headers."""
+    attributes = {}
     while name := _text(file):
         kind = _text(file)
         (length,) = struct.unpack("<i", file.read(4))
-        if kind == "box2i" and length == 16:
-            boxes[name] = struct.unpack("<4i", file.read(16))
-        elif length < 0:
+        if length < 0:
             raise ValueError("an attribute of negative length")
-        else:
-            file.seek(length, 1)
-    return boxes
+        attributes[name] = (kind, file.tell(), length)
+        file.seek(length, 1)
+    return attributes
 
 
 def _text(file: BinaryIO) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import PyOpenColorIO
 from numpy.typing import NDArray
 
+from ..records import readable
 from .errors import ClipError
 
 Picture = NDArray[np.float32]
@@ -45,6 +46,8 @@ BUILT_IN = "ocio://studio-config-latest"
 _LINEAR_NAMES = (LINEAR, "Linear Rec.709 (sRGB)", "lin_rec709_scene")
 _HDR_WHITE = 100 / 203
 _HIGHLIGHT = 65504.0
+_ERRORS = (PyOpenColorIO.Exception, UnicodeDecodeError)
+"""The latter is the former whose message names a file that is no UTF-8."""
 
 
 def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool = False) -> Callable[[Picture], Picture]:
@@ -148,7 +151,7 @@ def _applied(processor: PyOpenColorIO.CPUProcessor, picture: Picture) -> Picture
 
 
 def _space(config: PyOpenColorIO.Config, name: str, path: str | Path | None) -> PyOpenColorIO.ColorSpace:
-    space = config.getColorSpace(name)
+    space = config.getColorSpace(readable(name))
     if space is None:
         near = difflib.get_close_matches(name, _names(config), n=3, cutoff=0.4)
         other = ", or a configuration that has it" if path is None else ""
@@ -164,7 +167,7 @@ def _processor(colorspace: str, path: str | Path | None, targets: tuple[str, ...
     _space(config, colorspace, path)
     try:
         return _processor_to(config, colorspace, targets).getDefaultCPUProcessor()
-    except PyOpenColorIO.Exception as error:
+    except _ERRORS as error:
         raise ClipError(
             f"The OCIO configuration {path or 'that OCIO has built in'} cannot convert {colorspace} to sRGB "
             f"({_first_line(error)})",
@@ -186,8 +189,8 @@ def _load(path: str | Path | None) -> PyOpenColorIO.Config:
     if not str(path).startswith("ocio://") and not Path(path).is_file():
         raise ClipError(f"There is no OCIO configuration {path}", "correct the environment variable OCIO or the job")
     try:
-        return PyOpenColorIO.Config.CreateFromFile(str(path))
-    except PyOpenColorIO.Exception as error:
+        return PyOpenColorIO.Config.CreateFromFile(os.fsencode(path))  # its bindings encode text strictly
+    except _ERRORS as error:
         raise ClipError(
             f"The OCIO configuration {path} cannot be read ({_first_line(error)})",
             "use another configuration, or one that Blender ships",
@@ -231,4 +234,6 @@ def _names(config: PyOpenColorIO.Config) -> list[str]:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return error.object.decode("utf-8", "replace").strip().splitlines()[0].rstrip(".")
     return str(error).strip().splitlines()[0].rstrip(".")

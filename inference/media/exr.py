@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import OpenEXR
 from numpy.typing import ArrayLike, NDArray
 
+from .. import exr_windows
 from ..depth_sequence import CHANNEL
 from .errors import ClipError
 
@@ -105,7 +107,7 @@ def read_placed_channels(path: str | Path) -> dict[str, tuple[NDArray[np.floatin
         raise ClipError(f"There is no file {path}", "check the path")
     channels: dict[str, tuple[NDArray[np.floating], tuple[int, int]]] = {}
     try:
-        with OpenEXR.File(_library_name(path), separate_channels=True) as file:
+        with _opened(path, separate_channels=True) as file:
             if not file.parts:  # the library only warns on stderr and leaves the part out
                 raise ValueError("its pixels are incomplete")
             for part in file.parts:
@@ -126,8 +128,16 @@ def read_placed_channels(path: str | Path) -> dict[str, tuple[NDArray[np.floatin
 
 def read_header(path: str | Path) -> dict[str, Any]:
     """The attributes of an EXR file's first part, by their names; what the library raises passes through."""
-    with OpenEXR.File(_library_name(path), header_only=True) as file:
+    with _opened(path, header_only=True) as file:
         return dict(file.parts[0].header)  # the library empties its own at the end
+
+
+def _opened(path: str | Path, **options: bool) -> OpenEXR.File:
+    """Open a file, also one whose header has texts that are no UTF-8, which the library's bindings refuse."""
+    try:
+        return OpenEXR.File(_library_name(path), **options)
+    except UnicodeDecodeError:
+        return OpenEXR.File(io.BytesIO(exr_windows.with_plain_text(Path(path).read_bytes())), **options)
 
 
 def _library_name(path: str | Path) -> str | bytes:

@@ -1,5 +1,7 @@
 """Colour; that it is Blender's is tested against Blender itself in tests/scene."""
 
+import os
+
 import numpy as np
 import PyOpenColorIO
 import pytest
@@ -125,3 +127,19 @@ def test_pictures_are_not_changed_in_place(config):
         values = VALUES[:, :2].copy()
         colour.to_display(space, config)(values)
         np.testing.assert_array_equal(values, VALUES[:, :2])
+
+
+def test_a_configuration_whose_name_is_no_utf_8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    config = folder / "config.ocio"
+    config.write_text(PyOpenColorIO.Config.CreateFromFile("ocio://studio-config-latest").serialize(), encoding="utf-8")
+    picture = np.full((2, 2, 3), 0.18, np.float32)
+    assert np.allclose(
+        colour.to_display("ACEScg", str(config))(picture), colour.to_display("ACEScg", None)(picture), atol=1e-3
+    )
+    with pytest.raises(ClipError, match=r"The colour space .* is not in the OCIO configuration"):
+        colour.to_display(os.fsdecode(b"ac\xe9s"), str(config))
+    config.write_text("nothing of the kind", encoding="utf-8")
+    with pytest.raises(ClipError, match=r"cannot be read .*; use another configuration"):
+        colour.to_display("ACEScg", str(config))

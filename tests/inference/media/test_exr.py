@@ -62,3 +62,14 @@ def test_a_missing_file_and_a_missing_channel_are_named(tmp_path):
         file.write(str(tmp_path / "map.exr"))
     with pytest.raises(ClipError, match="has no channel Y but Z"):
         exr.read_map(tmp_path / "map.exr")
+
+
+@pytest.mark.parametrize("attribute", ["owner", "colorInteropID", "anything"])
+def test_texts_of_a_header_that_are_no_utf_8(attribute, tmp_path):
+    picture = np.random.default_rng(0).random((6, 8, 3), np.float32)
+    path = tmp_path / "plate.0001.exr"
+    with OpenEXR.File({attribute: "Rene"}, {"RGB": picture}) as file:
+        file.write(str(path))
+    path.write_bytes(path.read_bytes().replace(b"Rene", b"Ren\xe9", 1))
+    assert np.array_equal(exr.read_channels(path)["G"], picture[..., 1])
+    assert exr.read_header(path)[attribute] == "Ren?"
