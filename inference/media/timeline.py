@@ -75,9 +75,8 @@ def of_stream(
     said, found = (max(0, math.floor(length * rate + Fraction(1, 2))) for length in (seconds, packets.length(origin)))
     found = found if packets.count else said  # nothing can be read at the end: not every format seeks
     end = None if unknown and frame_count is None else _end(stream, tick)
-    too_long = (
-        not unknown and is_more(said, found) and len(container.streams) == 1
-    )  # other streams may well go on longer
+    alone = len(container.streams) == 1  # others may well go on longer
+    too_long = alone and not unknown and is_more(said, found)
     if too_long and end is None:
         end = origin + int(seconds / tick)  # pictures are missing
     wrong = unknown or is_more(found, said) or (too_long and end is not None and end <= packets.end)
