@@ -29,6 +29,11 @@ class Windows:
     data: tuple[Box, ...]
     display: Box
 
+    def in_display(self) -> tuple[Box, ...]:
+        """The data's windows as seen from the first column and row of the display window."""
+        column, row = self.display[:2]
+        return tuple((left - column, top - row, right - column, down - row) for left, top, right, down in self.data)
+
 
 def of_file(path: str | Path) -> Windows | None:
     """The windows of a file; None where it is missing or no OpenEXR file."""
@@ -50,12 +55,14 @@ def shared_display(paths: Iterable[str | Path]) -> Box | None:
     Returns
     -------
     Box or None
-        None where all data windows are alike, so that the data alone is the image, as in Blender, and where the files
-        do not share one display window.
+        None where all data windows are alike, so that the data alone is the image, as in Blender, and where the files'
+        display windows are not of one size. Display windows may begin elsewhere: each file's is the image.
     """
     found = {windows for path in paths if Path(path).suffix.lower() == ".exr" and (windows := of_file(path))}
-    displays = {windows.display for windows in found}
-    return displays.pop() if len(found) > 1 and len(displays) == 1 else None
+    alike = len({each.data for each in found}) < 2 or len({each.in_display() for each in found}) < 2
+    if alike or len({size(each.display) for each in found}) > 1:
+        return None
+    return min(each.display for each in found)
 
 
 def size(box: Box) -> tuple[int, int]:

@@ -205,10 +205,16 @@ def stills(
     return files
 
 
-def cropped_exrs(folder: Path, numbers: Iterable[int], crops: Sequence[tuple[int, int, int, int]]) -> list[Path]:
+def cropped_exrs(
+    folder: Path,
+    numbers: Iterable[int],
+    crops: Sequence[tuple[int, int, int, int]],
+    origins: Sequence[tuple[int, int]] | None = None,
+) -> list[Path]:
     """Write EXR files ``plate.####.exr`` that carry 0, 1, 2, … and have data only in their crops.
 
-    A crop is the first column and row and the last column and row; what it has beyond the picture is white.
+    A crop is the first column and row and the last column and row; what it has beyond the picture is white. The
+    display windows, as large as the picture, begin at `origins` (column, row), and the crops with them; None: 0, 0.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -217,9 +223,11 @@ def cropped_exrs(folder: Path, numbers: Iterable[int], crops: Sequence[tuple[int
         around = max(0, -left, -top, right - SIZE[0] + 1, bottom - SIZE[1] + 1)
         padded = np.pad(picture, ((around, around), (around, around), (0, 0)), constant_values=1.0)
         part = padded[top + around : bottom + around + 1, left + around : right + around + 1]
+        origin = np.array(origins[index] if origins else (0, 0), np.int32)
+        last = np.array([SIZE[0] - 1, SIZE[1] - 1], np.int32)
         header = {
-            "dataWindow": (np.array([left, top], np.int32), np.array([right, bottom], np.int32)),
-            "displayWindow": (np.zeros(2, np.int32), np.array([SIZE[0] - 1, SIZE[1] - 1], np.int32)),
+            "dataWindow": (origin + np.array([left, top], np.int32), origin + np.array([right, bottom], np.int32)),
+            "displayWindow": (origin, origin + last),
         }
         file = folder / f"plate.{number:04d}.exr"
         with OpenEXR.File(header, {"RGB": np.ascontiguousarray(part, np.float32)}) as exr:

@@ -34,7 +34,8 @@ def read(
         Whether what a PNG or TIFF of 8 or 16 bits has transparent is shown before black, as a matte is to be taken.
         False: alpha is left out.
     display : Box or None
-        Window in which the data of an EXR file is placed, black outside. None: the data alone is the image.
+        Window in which the data of EXR files is placed, black outside; each in its own, where that begins elsewhere.
+        None: the data alone is the image.
 
     Returns
     -------
@@ -124,7 +125,10 @@ def _exr(path: Path, display: exr_windows.Box | None) -> NDArray[np.float32]:
         )
     planes = [channels[name][0].astype(np.float32, copy=False) for name in layer]
     image = np.stack(planes, axis=-1)
-    return image if display is None else _placed(image, channels[layer[0]][1], display)
+    if display is None:
+        return image
+    own = exr_windows.of_file(path)
+    return _placed(image, channels[layer[0]][1], display if own is None else own.display)
 
 
 def _placed(image: NDArray[np.float32], corner: tuple[int, int], display: exr_windows.Box) -> NDArray[np.float32]:

@@ -255,8 +255,9 @@ def test_digits_behind_the_frame_number(pattern, tmp_path):
 CROPS = [(4, 0, 63, 47), (-3, -5, 70, 50), (0, 0, 60, 40), (9, 30, 20, 47), (80, 80, 80, 80)]
 
 
-def test_data_windows_that_differ_are_placed_in_the_display_window(tmp_path):
-    files = cropped_exrs(tmp_path, range(5), CROPS)
+@pytest.mark.parametrize("origins", [None, [(10, 5)] * 5, [(0, 0), (10, 5), (-7, 0), (0, 3), (1, -1)]])
+def test_data_windows_that_differ_are_placed_in_the_display_window(origins, tmp_path):
+    files = cropped_exrs(tmp_path, range(5), CROPS, origins)
     pictures = read(tmp_path)
     for index, (left, top, right, bottom) in enumerate(CROPS):
         picture = pictures[index]
@@ -279,6 +280,11 @@ def test_windows_of_one_size_in_other_places_are_placed_too(tmp_path):
 
 def test_data_windows_that_are_alike_are_the_picture_as_in_blender(tmp_path):
     cropped_exrs(tmp_path, range(3), [(4, 2, 43, 31)] * 3)
+    assert {picture.shape for picture in read(tmp_path).values()} == {(30, 40, 3)}
+
+
+def test_a_display_window_that_begins_elsewhere_with_the_data_changes_nothing(tmp_path):
+    cropped_exrs(tmp_path, range(3), [(4, 2, 43, 31)] * 3, [(0, 0), (9, 9), (-3, 5)])
     assert {picture.shape for picture in read(tmp_path).values()} == {(30, 40, 3)}
 
 
