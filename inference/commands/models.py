@@ -90,6 +90,7 @@ def _as_text(each: Listed) -> str:
     checksums = {
         "hub": "the hub's",
         "folder": "of the files themselves, never compared with the hub's",
+        "fathom": "fixed by Fathom",
         None: "none yet",
     }
     state = _STATES[each.state]

@@ -96,3 +96,10 @@ def settle(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray
     out = np.empty(values.shape[1:], np.float32)
     _settle(values, weights, _CLOSE, out)
     return out
+
+
+def median(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weighted median over the first axis of [K, H, W]."""
+    out = np.empty(values.shape[1:], np.float32)
+    _settle(values, weights, 0.0, out)
+    return out

@@ -45,17 +45,17 @@ class Lock:
 
     Attributes
     ----------
-    origin : 'hub' or 'folder'
-        Whether they are the hub's, or were computed from files that came without the hub.
+    origin : 'hub', 'folder' or 'fathom'
+        Whether they are the hub's, were computed from files that came without the hub, or are fixed by Fathom itself.
     source : str
-        The hub's address, or the folder.
+        The hub's address, or the folder, or the files' own address.
     recorded : str
-        When, as an ISO date and time.
+        When, as an ISO date and time; empty for those that Fathom fixes.
     """
 
     repository: str
     revision: str
-    origin: Literal["hub", "folder"]
+    origin: Literal["hub", "folder", "fathom"]
     source: str
     recorded: str
     files: tuple[Checksum, ...]
@@ -93,13 +93,15 @@ def lock_path(model: Model) -> Path:
 
 
 def read_lock(model: Model) -> Lock | None:
-    """The checksums of a model; None where none were recorded yet.
+    """The checksums of a model, those that Fathom fixes or those recorded; None where none were recorded yet.
 
     Raises
     ------
     Failure
         MISSING: the lock file cannot be read, or is of another revision.
     """
+    if model.address:
+        return _fixed(model)
     path = lock_path(model)
     try:
         lock = records.loads(Lock, path.read_text(encoding="utf-8"), where=path.name, strict=False)
@@ -120,6 +122,18 @@ def read_lock(model: Model) -> Lock | None:
             cure=f"Remove the weights '{model.name}' (models remove {model.name}) and download them again.",
         )
     return lock
+
+
+def _fixed(model: Model) -> Lock:
+    files = tuple(Checksum(path=file.path, size=file.size, sha256=file.sha256) for file in model.files)
+    return Lock(
+        repository=model.repository,
+        revision=model.revision,
+        origin="fathom",
+        source=model.address,
+        recorded="",
+        files=files,
+    )
 
 
 def write_lock(model: Model, lock: Lock) -> None:

@@ -36,11 +36,14 @@ class ModelFile:
     path : str
         Inside the repository, with forward slashes.
     size : int
-        Bytes, about: what is told, and asked of the disk, before the hub has been asked.
+        Bytes, about: what is told, and asked of the disk, before the hub has been asked. Exact with a `sha256`.
+    sha256 : str
+        Of the content, where Fathom itself fixes it; empty: the hub tells it.
     """
 
     path: str
     size: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +57,15 @@ class Model:
     label : str
         What it is, for the artist.
     repository : str
-        ``owner/name`` on the Hugging Face hub.
+        ``owner/name`` on the Hugging Face hub, or at the `address`.
     revision : str
         Full commit hash; empty: Fathom fixes none, and it is chosen once on each computer (`pins`).
     revision_checked : bool
         Whether that revision was looked up on the hub itself; False: it is taken from published pins of others.
     licence : Licence
     files : tuple of ModelFile
+    address : str
+        Where the files lie by themselves, as ``address/revision/path``, each with its sha256; empty: on the hub.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Model:
     revision_checked: bool
     licence: Licence
     files: tuple[ModelFile, ...]
+    address: str = ""
 
     @property
     def size(self) -> int:

@@ -47,25 +47,28 @@ def had(model: Model, wanted: Checksum) -> int:
 
 
 def fetch(model: Model, wanted: Checksum, token: str | None, steps: Steps) -> None:
-    """Download a file from the hub.
+    """Download a file from the hub, or from the address of its own.
 
     What an earlier run had left of it and proves to be damaged in the end is downloaded once more, from its start.
 
     Raises
     ------
     Failure
-        MISSING: see `hub.fetch`; or what came is not what the hub's checksum says.
+        MISSING: see `hub.fetch`; or what came is not what its checksum says.
     OSError
         The data folder cannot be written.
     """
-    from . import hub
+    from . import address, hub
 
     partial, begun = placing.partial_path(model, wanted), had(model, wanted)
     if partial.is_file() and not begun:  # longer than the file ever was
         partial.unlink()
     steps.report(begun)
     for fresh in (not begun, True):
-        hub.fetch(model, wanted, partial, token=token, check=steps.check, report=steps.report, warn=steps.warn)
+        if model.address:
+            address.fetch(model, wanted, partial, check=steps.check, report=steps.report, warn=steps.warn)
+        else:
+            hub.fetch(model, wanted, partial, token=token, check=steps.check, report=steps.report, warn=steps.warn)
         if _take(model, wanted, partial, steps):
             return
         partial.unlink()
@@ -73,9 +76,10 @@ def fetch(model: Model, wanted: Checksum, token: str | None, steps: Steps) -> No
             break
         steps.warn(f"What an earlier run had left of {wanted.path} is damaged; it is downloaded anew.")
         steps.report(-wanted.size)
+    sender = address.server(model) if model.address else hub.endpoint()
     raise Failure(
         exit_codes.MISSING,
-        f"{hub.endpoint()} sent {wanted.path} of {model.repository} damaged: it is not what the hub's checksum says.",
+        f"{sender} sent {wanted.path} of {model.repository} damaged: it is not what its checksum says.",
         cure="Start the same command again; if it stays so, try without the mirror or from another network.",
     )
 

@@ -48,7 +48,7 @@ class Listed:
     state : str
         ``missing``; ``incomplete``; ``unverified`` (no checksums are known); ``changed`` (a file is not as it was
         when it was verified, and will be read in full); ``ready``.
-    checksums : 'hub', 'folder' or None
+    checksums : 'hub', 'folder', 'fathom' or None
         Where the checksums come from.
     accepted : str or None
         When the licence was accepted, as an ISO date and time.
@@ -73,7 +73,7 @@ class Listed:
     folder: str
     studio: bool
     state: State
-    checksums: Literal["hub", "folder"] | None
+    checksums: Literal["hub", "folder", "fathom"] | None
     accepted: str | None
     can_run: bool
     download: str

@@ -98,6 +98,8 @@ def plan(
         raise Failure(
             exit_codes.MISSING, what, cure="Download it where there is a network, or copy it with --from DIR."
         )
+    if model.address:
+        return _to_fetch(model, lock, problems)
     from . import hub
 
     def warn(text: str) -> None:
@@ -116,7 +118,12 @@ def plan(
     lock = _agreed(model, lock, told)
     checksums.write_lock(model, lock)
     problems = inspection.verify(model, trust_stamps=True, check=check, before_reading=reading)
-    wanted = tuple(each for problem in problems if (each := lock.of(problem.path)))
+    return _to_fetch(model, lock, problems)
+
+
+def _to_fetch(model: Model, lock: Lock | None, problems: Sequence[Problem]) -> Todo:
+    """What is to be downloaded of a model; the damaged files are removed."""
+    wanted = tuple(each for problem in problems if lock and (each := lock.of(problem.path)))
     for each in wanted:
         placing.discard(model, each.path)
     return Todo(model=model, lock=lock, files=wanted)

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import workers
 from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
 from ..base import Refused, Shot, ShotResult
-from . import bridge, fill, footing, fusion, moving, neighbours, sgm, sweep, taking_part, workers
+from . import bridge, fill, footing, fusion, moving, neighbours, sgm, sweep, taking_part
 from .camera_path import camera_path, straight_tracks, tracks_of
 from .explained import doubts, explained
 from .pictures import Pictures

@@ -9,8 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from inference.estimators.base import Cancelled
-from inference.estimators.parallax import footing, moving, solve_process, workers
+from inference.estimators.parallax import footing, moving, solve_process
 from inference.estimators.parallax import tracks as tracks_module
 from inference.estimators.parallax.lens import Lens, SolveError
 from inference.estimators.parallax.tracks import POINTS, Tracks, follow, key_frames
@@ -214,35 +213,3 @@ def test_a_solve_without_an_answer_says_so(tmp_path):
     lens = Lens(width=640, height=480, focal=None, centre=(319.5, 239.5))
     with pytest.raises(SolveError, match="No path of a camera"):
         solve_process.solve_apart(tracks, lens, seed=0, folder=tmp_path / "s", check=lambda: None, limit=300.0)
-
-
-def test_parallel_work_does_every_frame_once():
-    done = []
-    workers.each(lambda frame, pause: None, range(50), check=lambda: None, done=done.append)
-    assert sorted(done) == list(range(50))
-
-
-def test_an_error_in_a_thread_comes_out():
-    def work(frame, pause):
-        if frame == 7:
-            raise ValueError("frame 7")
-
-    with pytest.raises(ValueError, match="frame 7"):
-        workers.each(work, range(50), check=lambda: None, done=lambda frame: None)
-
-
-def test_cancelling_reaches_into_running_threads():
-    started = []
-
-    def work(frame, pause):
-        started.append(frame)
-        while True:
-            pause()
-
-    def check():
-        if started:
-            raise Cancelled
-
-    with pytest.raises(Cancelled):
-        workers.each(work, range(50), check=check, done=lambda frame: None)
-    assert len(started) < 50

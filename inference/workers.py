@@ -43,7 +43,7 @@ def each(
     threads = max(1, min(os.cpu_count() or 1, _MOST))
     waiting = iter(frames)
     running: dict[Future[None], int] = {}
-    with ThreadPoolExecutor(threads, thread_name_prefix="parallax") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="frames") as pool:
         try:
             while True:
                 while len(running) < 2 * threads and (frame := next(waiting, None)) is not None:

@@ -1,0 +1,23 @@
+"""Relative depth of any clip from a tiny network, made steady: ``docs/quick.md`` says what it is for and what not."""
+
+from __future__ import annotations
+
+from ..base import EstimatorInfo, Shot, ShotResult
+from .weights import MODEL
+
+INFO = EstimatorInfo(
+    name="quick",
+    label="Quick",
+    summary="Soft relative depth of any clip in seconds, on any computer, for any use: drafts, fog, locked shots.",
+    licence="GPL-3.0-or-later; weights: MIT licence",
+    quantity="relative_disparity",
+    default_size=640,
+    models=(MODEL,),
+)
+
+
+def estimate(shot: Shot) -> ShotResult:
+    """Estimate a shot; see `inference.estimators.base`."""
+    from .pipeline import estimate as run
+
+    return run(shot)

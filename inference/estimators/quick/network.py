@@ -1,0 +1,138 @@
+"""TCMonoDepth small as OpenCV runs it, and a frame shown to it in several framings whose answers are averaged.
+
+The network (Li et al., "Enforcing Temporal Consistency in Video Depth Estimation", ICCV Workshops 2021) takes RGB of
+320 x 192 pixels and gives relative disparity, right up to a scale and a shift that differ from framing to framing, so
+each answer is brought to the first one's mean and deviation before the mean is taken. What is wrong differs between
+framings as well: that is what the mean takes away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 320, 192
+_STRETCH = 0.1  # change of aspect up to which a frame is stretched; beyond it is padded
+_GREY, _WHITE = 114, 255
+_FAR = 0.85  # of the input's size, on white: as if from farther away
+_NEAR = 0.8  # of the frame's size, from its middle: as if from nearer
+_MIRRORED = 0.5  # share of the padded mirrored frame, another one of the whole
+_BLEND = 20  # pixels over which the middle passes into the rest
+_FLAT = 1e-4  # standard deviation of an answer below which it tells nothing
+
+Look = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+class Network:
+    """The network in memory.
+
+    Parameters
+    ----------
+    path : Path
+        The ONNX file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # read here, as OpenCV cannot open every name that the system can
+        self._net = cv2.dnn.readNetFromONNX(np.frombuffer(path.read_bytes(), np.uint8))
+
+    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Disparity [192, 320] of RGB [192, 320, 3]."""
+        self._net.setInput(cv2.dnn.blobFromImage(picture.astype(np.float32)))
+        return np.array(self._net.forward()).reshape(HEIGHT, WIDTH)
+
+
+def map_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of the maps of frames of a size: 320 pixels on the long side, or as many as there are."""
+    scale = min(1.0, WIDTH / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def look(network: Look, picture: NDArray[np.uint8], *, check: Callable[[], None]) -> NDArray[np.float32]:
+    """Disparity of a frame [H, W, 3] at `map_size`.
+
+    Parameters
+    ----------
+    network : callable
+        RGB [192, 320, 3] to disparity [192, 320].
+    picture : uint8 [H, W, 3]
+    check : callable
+        Called before each answer.
+    """
+    size = map_size(picture.shape[1], picture.shape[0])
+    (first, whole), *others = _answers(network, picture, size, check)
+    total = first * np.float32(whole)
+    for answer, share in others:
+        deviation = float(answer.std())
+        if deviation < _FLAT:
+            continue
+        total += np.float32(share) * ((answer - answer.mean()) * np.float32(first.std() / deviation) + first.mean())
+        whole += share
+    return np.asarray(total / whole, np.float32)
+
+
+def _answers(
+    network: Look, picture: NDArray[np.uint8], size: tuple[int, int], check: Callable[[], None]
+) -> Iterator[tuple[NDArray[np.float32], float]]:
+    """Disparity at `size` in several framings, each with its share in the mean; the first leads the others."""
+    height, width = picture.shape[:2]
+    fits = abs(width / height * HEIGHT / WIDTH - 1) <= _STRETCH
+    check()
+    if not fits:
+        yield _padded(network, picture, size, share=1.0, grey=_GREY), 1.0
+        check()
+        yield _padded(network, picture, size, share=_FAR, grey=_WHITE), 1.0
+        return
+    whole = _resized(network(_resized(picture, WIDTH, HEIGHT)), *size)
+    yield whole, 1.0
+    check()
+    yield _padded(network, picture, size, share=_FAR, grey=_WHITE), 1.0
+    check()
+    yield _padded(network, np.ascontiguousarray(picture[:, ::-1]), size, share=1.0, grey=_GREY)[:, ::-1], _MIRRORED
+    check()
+    yield _middle(network, picture, whole), 1.0
+
+
+def _padded(
+    network: Look, picture: NDArray[np.uint8], size: tuple[int, int], *, share: float, grey: int
+) -> NDArray[np.float32]:
+    """The answer for the frame in its own aspect, taking up a share of the input before plain grey."""
+    height, width = picture.shape[:2]
+    scale = min(WIDTH / width, HEIGHT / height) * share
+    wide, high = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top = (WIDTH - wide) // 2, (HEIGHT - high) // 2
+    shown = np.full((HEIGHT, WIDTH, 3), grey, np.uint8)
+    shown[top : top + high, left : left + wide] = _resized(picture, wide, high)
+    return _resized(network(shown)[top : top + high, left : left + wide], *size)
+
+
+def _middle(network: Look, picture: NDArray[np.uint8], whole: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The answer for the frame's middle, fitted into the one for the whole frame."""
+    inner, outer = _inside(picture.shape[:2]), _inside(whole.shape)
+    around = whole[outer]
+    answer = _resized(network(_resized(picture[inner], WIDTH, HEIGHT)), around.shape[1], around.shape[0])
+    if answer.std() < _FLAT:
+        return whole
+    spread = answer - answer.mean()
+    slope = float(np.mean(spread * (around - around.mean())) / np.mean(spread**2))
+    y, x = (np.minimum(np.arange(n) + 1, n - np.arange(n)) for n in around.shape)
+    share = np.clip(np.minimum.outer(y, x) / _BLEND, 0, 1).astype(np.float32)
+    result = whole.copy()
+    result[outer] += share * (slope * spread + around.mean() - around)
+    return result
+
+
+def _inside(shape: tuple[int, ...]) -> tuple[slice, slice]:
+    margin = (1 - _NEAR) / 2
+    return slice(round(margin * shape[0]), round((1 - margin) * shape[0])), slice(
+        round(margin * shape[1]), round((1 - margin) * shape[1])
+    )
+
+
+def _resized(image: NDArray, width: int, height: int) -> NDArray:
+    smaller = width < image.shape[1] or height < image.shape[0]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
