@@ -195,7 +195,7 @@ def _data_folder() -> Finding:
 
 def _estimators() -> Iterator[Finding]:
     ready = []
-    for name in registry.names():
+    for name in registry.in_order():
         try:
             info = registry.info(name)
             lacks = registry.lacks(info)

@@ -39,7 +39,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
-    listed = [_look(name) for name in registry.names()]
+    listed = [_look(name) for name in registry.in_order()]
     if options.json:
         print(json.dumps([_as_json(entry) for entry in listed], indent=2, ensure_ascii=False))
     else:

@@ -1,10 +1,14 @@
 """Steady maps over time along optical flow alone, where no camera is known.
 
-Around each frame stands a window of others. Each pixel is followed through it from frame to frame (DIS flow, as in
-`temporal`); what is met on the way counts by how far the flow agrees forth and back on the worst step, whether the
-picture looks there as it does here, and how far away the frame is. Before the mean is taken, the frame's own map gets
-the scale and shift that bring it nearest to what the others show in its places: a network gives each frame some of its
-own, which would flicker wherever nothing else can be followed. Values far from the weighted median count little.
+First each frame's map gets the scale and shift of its neighbours' (`step`, `levels`): a network gives each frame some
+of its own. Depth that a moving camera changes in truth looks the same from one frame to the next, so only what is
+quick goes where it moves, and nearly all where it stands.
+
+Then (`Window`) around each frame stands a window of others. Each pixel is followed through it from frame to frame (DIS
+flow, as in `temporal`); what is met on the way counts by how far the flow agrees forth and back on the worst step,
+whether the picture looks there as it does here, and how far away the frame is. Before the mean is taken, the frame's
+own map is brought once more to what the others show in its places, since what is left would flicker wherever nothing
+else can be followed. Values far from the weighted median count little.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
 
 from . import temporal
 
@@ -28,6 +33,8 @@ _BLUR = 1.5  # pixels; of the colours that are compared
 _LEVEL = 110.0  # mean grey to which pictures are brought before they are compared, so that fades do not count
 _GAIN = 8.0  # at most
 _OUTLIER = 0.7  # distance from the median at which a value counts 1/e, in deviations of the shot's maps
+_STANDING, _MOVING = 0.003, 0.3  # pull towards no change of level, against the trust in the step between two frames
+_MOVES = 0.003  # picture widths a frame from which on the camera counts as moving
 _OWN = 0.05  # pull towards the frame's own scale and shift, against the mean trust in its neighbours
 
 
@@ -48,6 +55,84 @@ def levelled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture at the common brightness."""
     gain = min(_LEVEL / max(float(picture.mean()), 1e-3), _GAIN)
     return cv2.convertScaleAbs(picture, alpha=gain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """From a frame to the next: how much larger and higher its disparity is than the next one's in the same places.
+
+    Attributes
+    ----------
+    scale, shift : float
+        ``disparity = scale * next + shift``, both less the centre and in units of the deviation.
+    trust : float
+        0..1.
+    moved : float
+        Median length of the flow, in picture widths.
+    """
+
+    scale: float
+    shift: float
+    trust: float
+    moved: float
+
+
+def step(first: Look, second: Look, *, centre: float, deviation: float) -> Step:
+    """Compare a frame with the next, robustly, along the flow.
+
+    Parameters
+    ----------
+    first, second : Look
+    centre, deviation : float
+        Mean and standard deviation of the shot's maps.
+    """
+    forth, back = temporal.flow(first.grey, second.grey), temporal.flow(second.grey, first.grey)
+    height, width = first.disparity.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    u, v = x + forth[..., 0], y + forth[..., 1]
+    unlike = np.mean((_sampled(second.colour, u, v).astype(np.float32) - first.colour) ** 2, axis=-1)
+    trust = _agreement(forth, back) * np.exp(-unlike / np.float32(_ALIKE**2))
+    one = (first.disparity - centre) / deviation
+    two = (_sampled(second.disparity, u, v) - centre) / deviation
+    scale, shift = 1.0, 0.0
+    for _ in range(5):
+        weight = trust / (1 + ((one - scale * two - shift) / _OUTLIER) ** 2)
+        total = float(weight.sum())
+        if total < 1e-3 * trust.size:
+            return Step(scale=1.0, shift=0.0, trust=0.0, moved=1.0)
+        means = [float((weight * each).sum()) / total for each in (one, two)]
+        spread = [float((weight * (each - mean) ** 2).sum()) / total for each, mean in zip((one, two), means)]
+        if min(spread) > 1e-6:  # of both alike, as noise in the second would make a regression's slope too small
+            scale = float(np.clip(np.sqrt(spread[0] / spread[1]), 0.5, 2.0))
+        shift = means[0] - scale * means[1]
+    moved = float(np.median(np.hypot(forth[..., 0], forth[..., 1]))) / width
+    return Step(scale=scale, shift=shift, trust=float(trust.mean()), moved=moved)
+
+
+def levels(steps: Sequence[Step]) -> NDArray[np.float64]:
+    """Scale and shift [N, 2] of each of N frames, in the units of `Step`, that take away what changes between them.
+
+    The least squares of what is left between neighbours and of the pull towards scale 1 and shift 0.
+    """
+    if not steps:
+        return np.array([[1.0, 0.0]])
+    trust = np.array([max(each.trust, 1e-4) for each in steps])
+    pulls = np.array([_STANDING + (_MOVING - _STANDING) * min(1.0, (each.moved / _MOVES) ** 2) for each in steps])
+    pull = np.concatenate([pulls[:1], (pulls[1:] + pulls[:-1]) / 2, pulls[-1:]])
+    diagonal = pull.copy()
+    diagonal[:-1] += trust
+    diagonal[1:] += trust
+    banded = np.stack([np.concatenate([[0.0], -trust]), diagonal])
+
+    def solved(changes: NDArray[np.float64]) -> NDArray[np.float64]:
+        wanted = np.zeros(len(steps) + 1)
+        wanted[1:] += trust * changes
+        wanted[:-1] -= trust * changes
+        found = solveh_banded(banded, wanted)
+        return found - found.mean()
+
+    scales = np.exp(solved(np.log([each.scale for each in steps])))
+    return np.stack([scales, solved(scales[:-1] * [each.shift for each in steps])], axis=1)
 
 
 class Window:
@@ -110,12 +195,7 @@ class Window:
             yield _sampled(self._at(there).disparity, u, v), weight
 
     def _trusted(self, at: int, to: int) -> NDArray[np.float32]:
-        forth, back = self._flow(at, to), self._flow(to, at)
-        height, width = forth.shape[:2]
-        y, x = np.mgrid[:height, :width].astype(np.float32)
-        returned = _sampled(back, x + forth[..., 0], y + forth[..., 1], outside=1e3)
-        missed = np.sum((returned + forth) ** 2, axis=-1)
-        return np.exp(-np.minimum(missed / np.float32(_MISSED**2), 50)).astype(np.float32)
+        return _agreement(self._flow(at, to), self._flow(to, at))
 
     def _brought(
         self, own: NDArray[np.float32], others: NDArray[np.float32], weights: NDArray[np.float32]
@@ -141,6 +221,15 @@ class Window:
         total = weights.sum(axis=0)
         mean = (values * weights).sum(axis=0) / np.maximum(total, 1e-9)
         return np.where(total > 1e-6, mean, median).astype(np.float32)
+
+
+def _agreement(forth: NDArray[np.float32], back: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far a flow is trusted: 1 where the way forth and back ends where it began."""
+    height, width = forth.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    returned = _sampled(back, x + forth[..., 0], y + forth[..., 1], outside=1e3)
+    missed = np.sum((returned + forth) ** 2, axis=-1)
+    return np.exp(-np.minimum(missed / np.float32(_MISSED**2), 50)).astype(np.float32)
 
 
 def _sampled(values: NDArray, u: NDArray[np.float32], v: NDArray[np.float32], *, outside: float | None = None):  # type: ignore[no-untyped-def]

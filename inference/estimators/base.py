@@ -130,6 +130,8 @@ class EstimatorInfo:
     parameters : tuple of Parameter
     variants : tuple of Variant
         The first that the parameters choose holds; it needs no packages or device but these.
+    place : int
+        Where it stands in lists, ascending: in the order of what an artist should try.
     """
 
     name: str
@@ -148,6 +150,7 @@ class EstimatorInfo:
     confidence_meaning: str | None = None
     parameters: tuple[Parameter, ...] = ()
     variants: tuple[Variant, ...] = ()
+    place: int = 100
 
     def used(self, variant: Variant) -> EstimatorInfo:
         """The facts of that way of running it."""

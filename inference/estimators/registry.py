@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,18 @@ Estimate = Callable[[Shot], ShotResult]
 def names() -> list[str]:
     """The names of all estimators, which are the folders beside this file."""
     return sorted(module.name for module in pkgutil.iter_modules(estimators.__path__) if module.ispkg)
+
+
+def in_order() -> list[str]:
+    """The names of all estimators in the order of what an artist should try; those that are broken last."""
+
+    def place(name: str) -> tuple[int, str]:
+        try:
+            return info(name).place, name
+        except Exception:  # whoever lists them says what is wrong with it
+            return sys.maxsize, name
+
+    return sorted(names(), key=place)
 
 
 def info(name: str) -> EstimatorInfo:
@@ -59,7 +72,7 @@ def function(name: str) -> Estimate:
 def _module(name: str) -> Any:
     if name not in names():
         raise Failure(
-            exit_codes.USAGE, f"There is no estimator '{name}'.", cure=f"Choose one of these: {', '.join(names())}."
+            exit_codes.USAGE, f"There is no estimator '{name}'.", cure=f"Choose one of these: {', '.join(in_order())}."
         )
     return importlib.import_module(f"{estimators.__name__}.{name}")
 
@@ -78,7 +91,7 @@ def lacks(facts: EstimatorInfo) -> list[Lack]:
     found += [Lack(what=what, cure=cure, kind="weights") for what, cure in inspection.lacks(facts.models)]
     if facts.gpu == "needed" and not nvidia.cards():
         what = f"{facts.label} needs an NVIDIA GPU."
-        found.append(Lack(what=what, cure="Use the estimator parallax, which needs none.", kind="device"))
+        found.append(Lack(what=what, cure="Use Quick or Parallax, which need none.", kind="device"))
     return found
 
 

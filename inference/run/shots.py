@@ -125,7 +125,7 @@ def run_shot(
             count = "1 frame" if len(numbers) == 1 else f"{len(numbers)} frames"
             raise Refused(
                 f"It has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
-                "Choose a longer range, or another estimator.",
+                "Choose a longer range, or use Quick, which takes a single frame.",
             )
         result = task.estimate(
             Shot(

@@ -12,6 +12,7 @@ INFO = EstimatorInfo(
     quantity="inverse_depth",
     default_size=640,
     minimum_frames=12,
+    place=1,
     gives_camera=True,
     gives_confidence=True,
     confidence_meaning=(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import Refused
+from .refusal import CURE
 from .tracks import Tracks
 from .view import Views
 
@@ -67,7 +68,7 @@ def refuse_unexplained(shares: NDArray[np.float64], numbers: Sequence[int]) -> N
             f"The camera solve follows something that moves, or too little: in {len(weak)} frames "
             f"({_spans(weak, numbers)}) static points were found in {np.median(shares[weak]):.0%} of the picture only, "
             f"and {_LEAST:.0%} are needed.",
-            "Give mattes of what moves, leave these frames out, or use DepthCrafter or StereoDiff for this shot.",
+            f"{CURE} Or give mattes of what moves, or leave these frames out.",
         )
 
 

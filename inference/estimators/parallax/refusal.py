@@ -14,7 +14,7 @@ from .triangulate import place
 from .turning import Turning, fit
 from .view import Views
 
-CURE = "Use DepthCrafter or StereoDiff for this shot."
+CURE = "Use Quick for this shot, or DepthCrafter or StereoDiff."
 SHORTEST = 12
 _SPANS = (20, 16, 12, 9, 7, 5, 4, 3)  # frames over which motion is compared: as many as tracks last
 _STARTS = 8

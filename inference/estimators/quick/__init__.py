@@ -13,6 +13,7 @@ INFO = EstimatorInfo(
     quantity="relative_disparity",
     default_size=640,
     models=(MODEL,),
+    place=2,
 )
 
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import workers
-from ...depth_maps.along_flow import Look, Window, levelled
+from ...depth_maps.along_flow import Look, Step, Window, levelled, levels, step
 from ...depth_maps.edge_smoothing import edge_weights, smooth
+from ...media import light
 from ...models import store
 from ..base import Refused, Shot, ShotResult
 from .network import Network, look, map_size
 from .weights import FILE, MODEL
 
-_LOOKING = 0.6  # share of the time that the network takes
-_BLANK = 4.0  # standard deviation of grey below which a frame shows nothing
+_LOOKING, _LEVELLING = 0.6, 0.1  # shares of the time that the network takes, and the comparison of neighbours
 _FLASH = 24.0  # grey levels that a frame's mean lies from the median around it, when it is a flash
+_DARK, _GAIN = 50.0, 6.0  # mean level up to which dark frames are brightened, and by how much at most
 _AROUND = 3  # frames to either side that this median is of
 _SIGMA, _STRENGTH = 8.0, 10.0  # of the smoothing that stops at the plate's edges
 _THREADS = 8
@@ -44,8 +47,9 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
         Passed on from `Shot.check`.
     """
     count = len(shot.frames)
+    shown = shot.shown or tuple(range(count))
     facts = _look_at_all(shot, network or Network(store.folder(MODEL) / FILE))
-    good = _good(np.array([[each.mean, each.contrast] for each in facts]))
+    good = _good(facts)
     if not good:
         raise Refused(
             f"All {count} frames of the shot are of nearly one colour."
@@ -53,50 +57,59 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
             else "The frame is of nearly one colour.",
             "Choose frames that show something.",
         )
-    deviation = float(np.mean([facts[frame].deviation for frame in good]))
+    unit = (
+        float(np.mean([facts[frame].centre for frame in good])),
+        max(float(np.mean([facts[frame].deviation for frame in good])), 1e-9),
+    )
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # frames are worked on side by side; OpenCV's own threads would only get in the way
     try:
-        _steady_all(shot, good, deviation)
+        found = _levels(shot, good, unit)
+        _steady_all(shot, good, shown, found, unit)
     finally:
         cv2.setNumThreads(threads)
-    return ShotResult(warnings=_bridged(shot, good))
+    return ShotResult(warnings=_bridged(shot, good, shown))
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """Of a frame: mean and standard deviation of its grey, and the deviation of its map."""
+    """Of a frame: the mean of its grey, whether it shows nothing; mean and standard deviation of its map."""
 
     mean: float
-    contrast: float
+    blank: bool
+    centre: float
     deviation: float
 
 
-def _look_at_all(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> list[_Facts]:
-    """Show every frame to the network; what an earlier run has kept is read."""
+def _look_at_all(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> dict[int, _Facts]:
+    """Show every frame that repeats none to the network; what an earlier run has kept is read."""
     (shot.scratch / "look").mkdir(exist_ok=True)
-    facts, count = [], len(shot.frames)
+    facts, count = {}, len(shot.frames)
     for frame in range(count):
+        if shot.shown and shot.shown[frame] != frame:
+            continue
         shot.check()
         kept = _file(shot, frame)
         if not kept.exists():
             picture = shot.frames[frame]
-            grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-            found = look(network, picture, check=shot.check)
-            _save(kept, found, np.array([grey.mean(), grey.std(), found.std()]))
+            small = _small(picture, shot)
+            found = look(network, _lit(picture), check=shot.check)
+            told = np.array([small.mean(), light.blank(small) is not None, found.mean(), found.std()])
+            _replace(kept, partial(np.savez, map=found, facts=told))
         with np.load(kept) as data:
-            facts.append(_Facts(*(float(each) for each in data["facts"])))
+            mean, blank, centre, deviation = (float(each) for each in data["facts"])
+        facts[frame] = _Facts(mean, bool(blank), centre, deviation)
         shot.progress("look", "Looking at each frame", _LOOKING * (frame + 1), float(count))
     return facts
 
 
-def _good(facts: NDArray[np.float64]) -> list[int]:
+def _good(facts: dict[int, _Facts]) -> list[int]:
     """The frames that tell something: no blank ones, no flashes; all that are not blank where hardly any is left.
 
     A flash is brighter or darker than what is before it *and* after it, so light that goes on or off is none.
     """
-    shown = [frame for frame in range(len(facts)) if facts[frame, 1] >= _BLANK]
-    means = facts[shown, 0]
+    shown = [frame for frame, each in facts.items() if not each.blank]
+    means = [facts[frame].mean for frame in shown]
     steady = [
         frame
         for at, frame in enumerate(shown)
@@ -105,35 +118,61 @@ def _good(facts: NDArray[np.float64]) -> list[int]:
     return steady if 2 * len(steady) >= len(shown) else shown
 
 
-def _steady_all(shot: Shot, good: list[int], deviation: float) -> None:
+def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[np.float64]:
+    """Scale and shift [N, 2] of the good frames; kept, as it takes a moment."""
+    kept = shot.scratch / "levels.npy"
+    if kept.exists():
+        return np.load(kept)
+    centre, deviation = unit
+    steps: dict[int, Step] = {}
+    count = len(shot.frames)
+
+    def work(at: int, pause: Callable[[], None]) -> None:
+        steps[at] = step(*(_look_of(shot, good[each]) for each in (at, at + 1)), centre=centre, deviation=deviation)
+
+    def done(_: int) -> None:
+        share = _LOOKING + _LEVELLING * len(steps) / len(good)
+        shot.progress("level", "Comparing neighbouring frames", share * count, float(count))
+
+    workers.each(work, range(len(good) - 1), check=shot.check, done=done)
+    found = levels([steps[at] for at in range(len(good) - 1)])
+    _replace(kept, lambda file: np.save(file, found))
+    return found
+
+
+def _steady_all(
+    shot: Shot, good: list[int], shown: Sequence[int], found: NDArray[np.float64], unit: tuple[float, float]
+) -> None:
     """Make the frames steady, bring them to the working size along the plate's edges, and write them."""
     count = len(shot.frames)
-    size = map_size(shot.frames.width, shot.frames.height)
     threads = max(1, min(os.cpu_count() or 1, _THREADS))
 
+    centre, deviation = unit
+    place = {frame: at for at, frame in enumerate(good)}
+
     def looked(frame: int) -> Look:
-        small = cv2.resize(shot.frames[frame], size, interpolation=cv2.INTER_AREA)
-        return Look(levelled(small), _load(shot, frame))
+        scale, shift = found[place[frame]]
+        at = _look_of(shot, frame)
+        level = centre + scale * (at.disparity - centre) + shift * deviation
+        return Look(at.colour, level.astype(np.float32))
 
     window = Window(good, looked, deviation=deviation, threads=threads)
-    place = {frame: at for at, frame in enumerate(good)}
     ready: dict[int, NDArray[np.float32]] = {}
     left = [frame for frame in range(count) if frame not in shot.finished]
-    finished = count - len(left)
+    finished, begun = count - len(left), _LOOKING + _LEVELLING
 
     def work(frame: int, pause: Callable[[], None]) -> None:
-        steady = np.zeros(size[::-1], np.float32)
-        for other, share in _sources(frame, good):
-            steady += np.float32(share) * window.steady(place[other], check=pause)
+        sources = _sources(shown[frame], good)
+        mixed = [np.float32(share) * window.steady(place[at], check=pause) for at, share in sources]
         pause()
-        picture = shot.frames[frame]
-        ready[frame] = _enlarged(steady, picture)
+        guide = max(sources, key=lambda source: source[1])[0]  # a flash has no edges to go by
+        ready[frame] = _enlarged(sum(mixed[1:], mixed[0]), shot.frames[guide])
 
     def done(frame: int) -> None:
         nonlocal finished
         finished += 1
         shot.write(frame, ready.pop(frame))
-        shot.progress("steady", "Steadying over time", _LOOKING * count + (1 - _LOOKING) * finished, float(count))
+        shot.progress("steady", "Steadying over time", begun * count + (1 - begun) * finished, float(count))
 
     workers.each(work, left, check=shot.check, done=done)
 
@@ -161,14 +200,29 @@ def _enlarged(steady: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArra
     return smooth(large[..., None], edge_weights(picture, _SIGMA), strength=_STRENGTH)[..., 0]
 
 
-def _bridged(shot: Shot, good: list[int]) -> tuple[str, ...]:
+def _bridged(shot: Shot, good: list[int], shown: Sequence[int]) -> tuple[str, ...]:
     """What the artist should know of frames that told nothing."""
-    without = len(shot.frames) - len(good)
+    taken = set(good)
+    without = [number for number, frame in zip(shot.frames.numbers, shown, strict=True) if frame not in taken]
     if not without:
         return ()
-    first = next(n for i, n in enumerate(shot.frames.numbers) if i not in set(good))
-    which = f"frame {first}" if without == 1 else f"{without} frames, the first {first}"
-    return (f"The depth of {which}, which flashes or is blank, is that of the frames around it.",)
+    if len(without) == 1:
+        return (f"Frame {without[0]} flashes or is blank: its depth is that of the frames around it.",)
+    return (
+        f"{len(without)} frames between {without[0]} and {without[-1]} flash or are blank: their depth is that of the "
+        "frames around them.",
+    )
+
+
+def _lit(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture, brighter where it is too dark for the network, as in a fade."""
+    gain = min(_DARK / max(float(picture.mean()), 1e-3), _GAIN)
+    return cv2.convertScaleAbs(picture, alpha=gain) if gain > 1 else picture
+
+
+def _small(picture: NDArray[np.uint8], shot: Shot) -> NDArray[np.uint8]:
+    size = map_size(shot.frames.width, shot.frames.height)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def _file(shot: Shot, frame: int) -> Path:
@@ -180,9 +234,13 @@ def _load(shot: Shot, frame: int) -> NDArray[np.float32]:
         return data["map"]
 
 
-def _save(path: Path, found: NDArray[np.float32], facts: NDArray[np.float64]) -> None:
+def _look_of(shot: Shot, frame: int) -> Look:
+    return Look(levelled(_small(shot.frames[frame], shot)), _load(shot, frame))
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Write under a temporary name and rename it: it is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
-        np.savez(file, map=found, facts=facts)
+        write(file)
     os.replace(temporary, path)
