@@ -115,6 +115,25 @@ EMBEDDED = EstimatorFacts(
 """What can be told without an environment: the default that comes with Fathom."""
 
 
+@dataclass(frozen=True)
+class Fallback:
+    """The estimator that does any clip, and what it needs: the names of its weights and of their licence."""
+
+    estimator: str
+    weights: str
+    licence: str
+    terms: str
+    """What it downloads and under which terms, for people."""
+
+
+QUICK = Fallback(
+    estimator="quick",
+    weights="tcmonodepth-small",
+    licence="mit-tcmonodepth",
+    terms="TCMonoDepth small, 0.8 MB once, MIT licence, copyright (c) 2021 Yu Li",
+)
+
+
 def ask(python: Path, home: Path | None = None) -> subprocess.Popen[bytes]:
     """Start the worker that tells its estimators; `answer` takes what it says.
 

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -67,7 +68,47 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: 
     Send True to cancel: they are gone within a second, and what is finished is kept. Closing the generator ends
     them as well.
     """
-    worker = _start(wanted, python, overwrite, home)
+    yield from _followed(_start(wanted, python, overwrite, home))
+
+
+def download(weights: str, *, licence: str, offline: bool, python: str | Path, home: str | Path) -> Steps:
+    """Get weights in the worker, which takes a moment only where they are there, and hear from it.
+
+    Parameters
+    ----------
+    weights : str
+        Their name.
+    licence : str
+        Name of their licence, which the user accepts herewith.
+    offline : bool
+        Whether the network must not be touched.
+    python, home
+        As for `estimate`.
+
+    Yields
+    ------
+    tuple of Event
+        As for `estimate`; `done` and `total` of progress are bytes.
+    """
+    arguments = ["models", "download", weights, "--accept-licence", licence, "--events", "--parent-pipe"]
+    log = Path(home) / "download.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as errors:
+            process = _process(python, [*arguments, *(["--offline"] if offline else [])], errors, home)
+    except OSError as error:
+        yield (_not_started(python, error),)
+        return
+
+    def tidy(*, keep_log: bool) -> None:
+        if not keep_log:
+            log.unlink(missing_ok=True)
+
+    yield from _followed(_Worker(process, log, tidy))
+
+
+def _followed(worker: _Worker | events.Error) -> Steps:
+    """What a worker says, until it is gone; or why there is none."""
     if isinstance(worker, events.Error):
         yield (worker,)
         return
@@ -126,8 +167,8 @@ def run_blocking(
 class _Worker:
     """A worker that runs, with a thread that reads its events."""
 
-    def __init__(self, process: subprocess.Popen[bytes], job_file: Path, log: Path, made: tuple[Path, ...]) -> None:
-        self._process, self._job_file, self._log, self._made = process, job_file, log, made
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, tidy: Callable[..., None]) -> None:
+        self._process, self._log, self._tidy = process, log, tidy
         self._heard: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._silent = False
         self._cancelled_at: float | None = None
@@ -189,9 +230,7 @@ class _Worker:
         if not self._reader.is_alive() and self._process.stdout:
             self._process.stdout.close()
         with contextlib.suppress(OSError):
-            self._job_file.unlink()
-        if not keep_log and not leftovers.holds_work(self._log.parent):
-            leftovers.take_away(self._log.parent, self._made, ended=self._process.pid)
+            self._tidy(keep_log=keep_log)
 
     def _kill(self) -> None:
         if os.name == "posix":
@@ -252,25 +291,43 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
         job.save(wanted, name)
         arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
         try:
-            process = subprocess.Popen(
-                [str(python), "-I", "-u", str(MAIN), *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=clean_environment(home),
-                **_own_group(),
-            )
+            process = _process(python, arguments, errors, home)
         except OSError as error:
             Path(name).unlink()
             errors.close()
             if not leftovers.holds_work(folder):
                 leftovers.take_away(folder, made)
-            return events.Error(
-                code=exit_codes.MISSING,
-                what=f"The worker's Python {python} cannot be started ({error.strerror or error}).",
-                cure="Set the inference environment up again in Fathom's preferences.",
-            )
-    return _Worker(process, Path(name), log, made)
+            return _not_started(python, error)
+    return _Worker(process, log, partial(_tidy, Path(name), folder, made, process.pid))
+
+
+def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, keep_log: bool) -> None:
+    """Remove what a run leaves that made nothing."""
+    with contextlib.suppress(OSError):
+        job_file.unlink()
+    if not keep_log and not leftovers.holds_work(folder):
+        leftovers.take_away(folder, made, ended=ended)
+
+
+def _process(
+    python: str | Path, arguments: list[str], errors: IO[bytes], home: str | Path | None
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [str(python), "-I", "-u", str(MAIN), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=clean_environment(home),
+        **_own_group(),
+    )
+
+
+def _not_started(python: str | Path, error: OSError) -> events.Error:
+    return events.Error(
+        code=exit_codes.MISSING,
+        what=f"The worker's Python {python} cannot be started ({error.strerror or error}).",
+        cure="Set the inference environment up again in Fathom's preferences.",
+    )
 
 
 def clean_environment(home: str | Path | None = None) -> dict[str, str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 import bpy
 
 from ..inference import client
+from ..inference.catalogue import QUICK
+from ..inference.client import Steps
 from ..inference.environment import MissingEnvironment
-from ..inference.job import JobError
+from ..inference.job import Job, JobError
 from ..inference.records import readable
-from ..scene import depth_list, output, preferences, running, source, subject
+from ..scene import depth_list, output, preferences, quick, running, source, subject
 from ..scene import estimate as estimate_module
 from ..scene import settings as settings_module
 from ..scene.depth import DepthError
@@ -22,12 +24,8 @@ from ..scene.versions import PATH_OPTIONS, sequencer_scene, strips_of
 from .following import Follows
 
 
-class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
-    """Estimate the depth of every frame that the active strip or clip shows"""
-
-    bl_idname = "fathom.estimate_video_depth"
-    bl_label = "Estimate Video Depth"
-    bl_options = {"UNDO"}  # no REGISTER: adjusting the last operation would estimate again
+class Estimates(Follows):
+    """Mix-in of the operators that estimate the depth of a strip, a clip or a file."""
 
     problems = (SourceError, JobError, OutputError, MissingEnvironment, DepthError)
     kept_note = "What was finished is kept: Resume goes on from there."
@@ -104,12 +102,6 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
             return False
         return context.scene is not None
 
-    @classmethod
-    def description(cls, context, properties):
-        if properties.new_version:
-            return "Estimate into a new folder, also where this depth is there already"
-        return cls.__doc__
-
     def begin(self, context):
         """The plate, its job and where it goes; nothing to run where the result is there already."""
         plate = self._find_plate(context)
@@ -123,7 +115,7 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
             return None
         python, home = preferences.worker_python(), preferences.data_folder()
         verb = "Finishing" if place.standing == "unfinished" else "Estimating"
-        return f"{verb} the depth of {plate.name}", client.estimate(job, python=python, home=home), about
+        return f"{verb} the depth of {plate.name}", self._steps(job, python, home), about
 
     def finish(self, context):
         """Put the depth on the list of the scene that it was asked for in."""
@@ -133,6 +125,9 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
         was_there = self._run is None
         verb = "was" if was_there else "is"
         self.report({"INFO"}, readable(f"Depth of {self._plate.name} {verb} in {self._folder}"))
+
+    def _steps(self, job: Job, python: Path, home: Path) -> Steps:
+        return client.estimate(job, python=python, home=home)
 
     def _find_plate(self, context) -> Plate:
         if self.filepath:
@@ -159,6 +154,43 @@ class FATHOM_OT_estimate_video_depth(Follows, bpy.types.Operator):
         if self.properties.is_property_set("size"):
             named["size"] = self.size or None
         return dataclasses.replace(settings, **named)
+
+
+class FATHOM_OT_estimate_video_depth(Estimates, bpy.types.Operator):
+    """Estimate the depth of every frame that the active strip or clip shows"""
+
+    bl_idname = "fathom.estimate_video_depth"
+    bl_label = "Estimate Video Depth"
+    bl_options = {"UNDO"}  # no REGISTER: adjusting the last operation would estimate again
+
+    @classmethod
+    def description(cls, context, properties):
+        if properties.new_version:
+            return "Estimate into a new folder, also where this depth is there already"
+        return cls.__doc__
+
+
+class FATHOM_OT_get_quick_depth(Estimates, bpy.types.Operator):
+    """Choose Quick, get what it needs, and estimate soft depth of the active strip or clip with it"""
+
+    bl_idname = "fathom.get_quick_depth"
+    bl_label = "Get Quick Depth"
+    bl_options = {"UNDO"}
+
+    @classmethod
+    def description(cls, context, properties):
+        """The tooltip: what is downloaded, and under which licence."""
+        return f"{cls.__doc__}.\n{QUICK.terms}"
+
+    def begin(self, context):
+        """As any estimate, with Quick from now on; its weights come first."""
+        self.estimator = QUICK.estimator
+        begun = super().begin(context)
+        context.scene.fathom.estimator = QUICK.estimator
+        return begun
+
+    def _steps(self, job: Job, python: Path, home: Path) -> Steps:
+        return quick.estimate(job, python=python, home=home, offline=preferences.offline_reason() is not None)
 
 
 class FATHOM_OT_cancel(bpy.types.Operator):
@@ -252,4 +284,4 @@ def _parameters(text: str) -> dict:
     return found
 
 
-CLASSES = (FATHOM_OT_estimate_video_depth, FATHOM_OT_cancel, FATHOM_OT_show_frame)
+CLASSES = (FATHOM_OT_estimate_video_depth, FATHOM_OT_get_quick_depth, FATHOM_OT_cancel, FATHOM_OT_show_frame)

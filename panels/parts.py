@@ -7,7 +7,7 @@ from typing import get_args
 import bpy
 
 from ..inference import exit_codes
-from ..inference.catalogue import EMBEDDED, EstimatorFacts
+from ..inference.catalogue import EMBEDDED, QUICK, EstimatorFacts
 from ..inference.environment import MissingEnvironment, PackageSet
 from ..inference.events import ShotNote
 from ..inference.records import readable
@@ -89,11 +89,21 @@ def draw_last(layout: bpy.types.UILayout, about: Subject | None, facts: Estimato
         box = layout.box()
         draw_advice(box, run.headline, icon="ERROR", width=width)
         draw_shots(box, run.shots, width=width)
+        if run.code == exit_codes.REFUSED:
+            draw_quick(box, facts.name if facts else "", width=width)
     elif run.outcome == "done" and run.shots:
         box = layout.box()
         count = "1 shot has" if len(run.shots) == 1 else f"{len(run.shots)} shots have"
         draw_text(box, f"{count} no depth", icon="INFO", width=width)
         draw_shots(box, run.shots, width=width)
+        draw_quick(box, facts.name if facts else "", width=width)
+
+
+def draw_quick(layout: bpy.types.UILayout, estimator: str, *, width: float) -> None:
+    """The button that gives soft depth of any clip at once, where `estimator` is another."""
+    if estimator != QUICK.estimator:
+        layout.operator("fathom.get_quick_depth", icon="RENDER_ANIMATION")
+        draw_text(layout, QUICK.terms, width=width)
 
 
 def draw_shots(layout: bpy.types.UILayout, shots: Sequence[ShotNote], *, width: float) -> None:
@@ -133,8 +143,8 @@ def draw_environment(layout: bpy.types.UILayout, estimator: str, *, width: float
         draw_text(box, text, icon="ERROR", width=width)
         box.alert = False
         if problem.by_setup:
-            is_embedded = estimator == EMBEDDED.name
-            draw_set_up(box, preferences.chosen_packages() if is_embedded else "full", width=width)
+            is_light = estimator in {EMBEDDED.name, QUICK.estimator}
+            draw_set_up(box, preferences.chosen_packages() if is_light else "full", width=width)
         else:
             box.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = preferences.ADDON
         return False
@@ -149,8 +159,13 @@ def draw_lacks(layout: bpy.types.UILayout, facts: EstimatorFacts, *, width: floa
             box = layout.box()
             draw_text(box, lack.what, icon="ERROR", width=width)
             draw_set_up(box, "full", width=width)
+        elif facts.name == QUICK.estimator and lack.kind == "weights":
+            layout.operator("fathom.get_quick_depth", icon="IMPORT")
+            draw_text(layout, QUICK.terms, width=width)
         else:
             draw_advice(layout, f"{lack.what} {lack.cure}", icon="ERROR", width=width)
+    if facts.lacks and not any(lack.kind == "environment" for lack in facts.lacks):  # Quick needs the environment too
+        draw_quick(layout, facts.name, width=width)
     if facts.licence and any(lack.kind == "weights" for lack in facts.lacks):  # to be known before they are downloaded
         draw_text(layout, facts.licence, icon="INFO", width=width)
     for note in facts.notes:

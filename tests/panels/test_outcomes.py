@@ -252,3 +252,18 @@ def test_what_a_run_leaves_is_looked_for_again(strips):
     assert standing.of(about) is not None
     ended(events.Done(folder="", frames=5, seconds=1), about=about)
     assert standing.of(about) is None
+
+
+def quick(layout):
+    return [button for button in layout.buttons if button.name == "fathom.get_quick_depth"]
+
+
+def test_a_refusal_offers_quick_depth_at_once(strips):
+    ended(REFUSED, about=subject.in_front(context()))
+    layout = drawn()
+    assert len(quick(layout)) == 1 and contract.QUICK.terms in layout.texts
+
+
+def test_another_failure_does_not(strips):
+    ended(events.Error(code=exit_codes.BAD_OUTPUT, what="The disk is full."), about=subject.in_front(context()))
+    assert says(drawn(), "The disk is full") and not quick(drawn())

@@ -190,8 +190,8 @@ def test_an_estimator_that_lacks_packages_shows_the_sentence_and_the_button_that
     ready(home, "light")
     layout = Recorder()
     parts.draw_lacks(layout, LACKING, width=2000)
-    allow, button = layout.buttons
-    assert allow.text == "Allow Online Access"
+    allow, button, quick = layout.buttons
+    assert allow.text == "Allow Online Access" and quick.name == "fathom.get_quick_depth"
     assert (button.name, button.packages) == ("fathom.set_up_environment", "FULL")
     assert layout.texts[0] == "Other needs packages." and "Run: pip" not in " ".join(layout.texts)
     assert any(preferences.size_told("full")[1:] in text for text in layout.texts)
@@ -203,9 +203,25 @@ def test_in_another_python_the_command_is_offered_for_setting_up_would_not_help(
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "elsewhere"))
     layout = Recorder()
     parts.draw_lacks(layout, LACKING, width=2000)
-    (button,) = layout.buttons
+    button, _quick = layout.buttons
     assert (button.name, button.command) == ("fathom.copy_command", "pip")
     assert layout.texts[0] == "Other needs packages. Run this in a terminal:"
+
+
+def test_quick_offers_what_it_lacks_by_a_press_and_says_what_that_downloads(home):
+    lack = contract.Lack(what="Weights are missing.", cure="Run: models download", kind="weights")
+    facts = contract.EstimatorFacts(name="quick", label="Quick", lacks=(lack,))
+    parts.draw_lacks(layout := Recorder(), facts, width=2000)
+    assert [button.name for button in layout.buttons] == ["fathom.get_quick_depth"]
+    assert layout.texts == [contract.QUICK.terms]
+    parts.draw_lacks(layout := Recorder(), replace(facts, lacks=()), width=2000)
+    assert layout.buttons == []
+
+
+def test_without_packages_at_all_quick_is_not_offered(home):
+    lack = contract.Lack(what="Packages are missing.", cure="Set up.", kind="environment")
+    parts.draw_lacks(layout := Recorder(), replace(LACKING, lacks=(lack,)), width=2000)
+    assert "fathom.get_quick_depth" not in [button.name for button in layout.buttons]
 
 
 def test_a_command_that_ends_a_sentence_becomes_a_button_that_copies_it():

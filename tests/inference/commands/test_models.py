@@ -79,7 +79,7 @@ def test_the_command_that_is_told_keeps_to_the_data_folder(models, worker, home)
 
 def test_the_whole_life_of_weights(models, hub, home):
     listed = {each["name"]: each for each in json.loads(models("list", "--json").stdout)}
-    assert set(listed) == {"brightness", "depthcrafter", "svd-xt", "monst3r"}
+    assert set(listed) == {"brightness", "depthcrafter", "svd-xt", "tcmonodepth-small", "monst3r"}
     entry = listed["brightness"]
     assert (entry["state"], entry["can_run"], entry["missing_size"]) == ("missing", False, SIZE)
     assert (entry["estimators"], entry["accepted"], entry["checksums"]) == (["brightness", "staged"], None, None)
@@ -223,7 +223,8 @@ def test_names_are_checked(models):
     for action in ("list", "download", "verify", "path", "remove"):
         done = models(action, "brightnes")
         assert (
-            done.returncode == exit_codes.USAGE and "there are brightness, depthcrafter, svd-xt, monst3r" in done.stderr
+            done.returncode == exit_codes.USAGE
+            and "there are brightness, depthcrafter, svd-xt, tcmonodepth-small, monst3r" in done.stderr
         )
         assert "Traceback" not in done.stderr
     assert models("remove").returncode == exit_codes.USAGE, "everything is not removed by leaving out the names"
@@ -292,7 +293,12 @@ def test_without_any_package_they_are_listed_all_the_same(models, worker, tmp_pa
             [*command, "models", *arguments], capture_output=True, text=True, env=worker.environment, check=False
         )
 
-    assert {each["name"] for each in json.loads(run("list", "--json").stdout)} == {"depthcrafter", "svd-xt", "monst3r"}
+    assert {each["name"] for each in json.loads(run("list", "--json").stdout)} == {
+        "depthcrafter",
+        "svd-xt",
+        "tcmonodepth-small",
+        "monst3r",
+    }
     assert run("path").returncode == exit_codes.MISSING and run("remove", "svd-xt").returncode == 0
     lacking = run("download")
     assert lacking.returncode == exit_codes.MISSING and "-m pip install" in lacking.stderr

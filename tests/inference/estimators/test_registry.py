@@ -106,3 +106,16 @@ def test_parallax_can_run_here_and_declares_what_it_is():
     assert registry.lacks(facts) == []
     registry.require(facts)
     assert (facts.quantity, facts.gpu, facts.models, facts.gives_camera) == ("inverse_depth", "unused", (), True)
+
+
+def test_estimators_stand_in_the_order_of_what_to_try(running_mean):
+    order = registry.in_order()
+    assert order[:4] == ["parallax", "quick", "depthcrafter", "stereodiff"]
+    assert sorted(order) == registry.names()
+
+
+def test_a_broken_estimator_comes_last(tmp_path, monkeypatch):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "__init__.py").write_text("raise RuntimeError")
+    monkeypatch.setattr(estimators, "__path__", [*estimators.__path__, str(tmp_path)])
+    assert registry.in_order()[-1] == "broken"

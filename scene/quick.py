@@ -1,0 +1,42 @@
+"""Depth at once for any clip: the weights of Quick if they are not there yet, then the estimate, as one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..inference import client
+from ..inference.catalogue import QUICK
+from ..inference.client import Steps
+from ..inference.events import Done, Error
+from ..inference.job import Job
+
+
+def estimate(job: Job, *, python: Path, home: Path, offline: bool) -> Steps:
+    """Get the weights, whose licence the artist accepts by asking for it, and run a job of Quick's.
+
+    Parameters
+    ----------
+    job : Job
+    python, home : Path
+        The worker's, as for `client.estimate`.
+    offline : bool
+        Whether the network must not be touched; weights that are there already serve all the same.
+
+    Yields
+    ------
+    tuple of Event
+        As `client.estimate` does; the last one is `Done` or `Error`.
+    """
+    steps = client.download(QUICK.weights, licence=QUICK.licence, offline=offline, python=python, home=home)
+    cancel: bool | None = None
+    cancelled = failed = False
+    while True:
+        try:
+            heard = steps.send(cancel)
+        except StopIteration:
+            break
+        failed = failed or any(isinstance(event, Error) for event in heard)
+        cancel = yield tuple(event for event in heard if not isinstance(event, Done))
+        cancelled = cancelled or bool(cancel)
+    if not (failed or cancelled):
+        yield from client.estimate(job, python=python, home=home)
