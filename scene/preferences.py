@@ -53,7 +53,7 @@ def size_told(packages: PackageSet) -> str:
 
 
 PACKAGES = (
-    ("LIGHT", "Basic", f"For Parallax alone: {size_told('light')}"),
+    ("LIGHT", "Basic", f"For Parallax and Quick: {size_told('light')}"),
     ("FULL", "All Estimators", f"For every estimator, with PyTorch for neural networks: {size_told('full')}"),
 )
 """The sets to choose from, as an enum's items; the identifiers are the sets' names in capitals."""

@@ -118,7 +118,7 @@ def _packages_on_top() -> Iterator[Finding]:
         f"{name} {packages.installed(name)} ({wanted[name]})" for name in wanted if _differs(name, wanted[name])
     ]
     if "torch" in missing:
-        what = "the packages of the estimators with a network are not installed; parallax needs none of them"
+        what = "the packages of the estimators with a network are not installed; parallax and quick need none of them"
         yield Finding(topic=topic, what=what, standing="note", cure=cure)
     elif missing:
         yield Finding(topic=topic, what=f"missing: {', '.join(missing)}", standing="note", cure=cure)

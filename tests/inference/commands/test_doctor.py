@@ -99,7 +99,7 @@ def test_the_full_set_is_told_in_one_line(monkeypatch):
 @pytest.mark.parametrize(
     ("hidden", "versions", "words"),
     [
-        (("torch", "diffusers", "yaml"), {}, "parallax needs none of them"),
+        (("torch", "diffusers", "yaml"), {}, "parallax and quick need none of them"),
         (("yaml",), {}, "missing: PyYAML"),
         ((), {"diffusers": "0.30.0"}, r"diffusers 0\.30\.0 \(0\.42\.1\)"),
     ],

@@ -102,5 +102,5 @@ def test_the_doctor_says_what_the_other_estimators_would_need(worker, light_pyth
     )
     assert done.returncode == 0, done.stdout
     note, cure = done.stdout.partition("[note] full set: ")[2].splitlines()[:2]
-    assert "parallax needs none" in note and cure.endswith(f"-m pip install -r {environment.FULL[-1]}")
+    assert "parallax and quick need none" in note and cure.endswith(f"-m pip install -r {environment.FULL[-1]}")
     assert "(no torch, which parallax does not need)" in done.stdout
