@@ -142,6 +142,11 @@ def shot_starts(cuts: str) -> tuple[int, ...] | None:
     (None, (), (31, 77))
     """
     text = cuts.strip().lower()
+    if not text:
+        raise JobError(
+            f"No frame is named where a new shot begins: name their first frames, such as 31,77, or let cuts be found "
+            f"({setting('cuts')})."
+        )
     if text == FIND_CUTS:
         return None
     if text == NO_CUTS:

@@ -8,6 +8,7 @@ from ..scene import depth as depth_module
 from ..scene.depth import DepthError
 from ..scene.plate import PlateError
 from ..scene.versions import PATH_OPTIONS
+from .reporting import report_error
 
 
 class FATHOM_OT_load_depth(bpy.types.Operator):
@@ -31,6 +32,7 @@ class FATHOM_OT_load_depth(bpy.types.Operator):
     )
     filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
     filter_glob: bpy.props.StringProperty(default="depth.json", options={"HIDDEN", "SKIP_SAVE"})
+    filename: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})  # without it, the browser shows no files
 
     def invoke(self, context, event):
         context.window_manager.fileselect_add(self)
@@ -38,12 +40,12 @@ class FATHOM_OT_load_depth(bpy.types.Operator):
 
     def execute(self, context):
         if not self.directory:
-            self.report({"ERROR"}, "No folder is chosen: choose the folder with the depth.json.")
+            report_error(self, "No folder is chosen: choose the folder with the depth.json.")
             return {"CANCELLED"}
         try:
             depth = depth_module.load(self.directory, frame_offset=self.frame_offset)
         except DepthError as problem:
-            self.report({"ERROR"}, readable(str(problem)))
+            report_error(self, problem)
             return {"CANCELLED"}
         if not self.properties.is_property_set("frame_offset"):
             depth = depth_list.placed(context.scene, depth)
@@ -87,7 +89,7 @@ class FATHOM_OT_forget_depth(_OnEntry, bpy.types.Operator):
         kept = context.scene.fathom
         index = kept.active_depth if self.depth < 0 else self.depth
         if index >= len(kept.depths):
-            self.report({"ERROR"}, f"The list has no depth {index}: it holds {len(kept.depths)}, counted from 0.")
+            report_error(self, f"The list has no depth {index}: it holds {len(kept.depths)}, counted from 0.")
             return {"CANCELLED"}
         kept.depths.remove(index)
         kept.active_depth = max(0, min(kept.active_depth, len(kept.depths) - 1))
@@ -106,12 +108,12 @@ class _Relink(_OnEntry):
 
     def execute(self, context):
         if not self.place:
-            self.report({"ERROR"}, self.nothing_chosen)
+            report_error(self, self.nothing_chosen)
             return {"CANCELLED"}
         try:
             done = self.relink(context.scene)
         except (DepthError, PlateError) as problem:
-            self.report({"ERROR"}, readable(str(problem)))
+            report_error(self, problem)
             return {"CANCELLED"}
         missing.reload()
         self.report({"INFO"}, readable(done))
@@ -132,6 +134,7 @@ class FATHOM_OT_relink_depth(_Relink, bpy.types.Operator):
         options={"SKIP_SAVE"} | PATH_OPTIONS,
     )
     filter_glob: bpy.props.StringProperty(default="depth.json", options={"HIDDEN", "SKIP_SAVE"})
+    filename: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})  # without it, the browser shows no files
     nothing_chosen = "No folder is chosen: choose the folder with the depth.json."
 
     @property
@@ -199,7 +202,7 @@ class FATHOM_OT_fit_scene(_OnEntry, bpy.types.Operator):
         try:
             depth = depth_list.load(context.scene, self.index)
         except DepthError as problem:
-            self.report({"ERROR"}, readable(str(problem)))
+            report_error(self, problem)
             return {"CANCELLED"}
         build.fit_scene(
             context.scene,

@@ -8,6 +8,7 @@ from ..inference.environment_setup import SetupError
 from ..scene import preferences, running
 from ..scene.windows import redraw
 from .following import Follows
+from .reporting import report_error
 
 
 class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
@@ -86,7 +87,7 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
         try:
             environment_setup.remove(preferences.data_folder())
         except OSError as error:
-            self.report({"ERROR"}, f"The environment cannot be removed: {error}. End what still runs from it.")
+            report_error(self, f"The environment cannot be removed: {error}. End what still runs from it.")
             return {"CANCELLED"}
         redraw()
         self.report({"INFO"}, "The inference environment was removed")

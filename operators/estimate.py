@@ -22,6 +22,7 @@ from ..scene.source import Plate, SourceError
 from ..scene.subject import Subject
 from ..scene.versions import PATH_OPTIONS, sequencer_scene, strips_of
 from .following import Follows
+from .reporting import report_error
 
 
 class Estimates(Follows):
@@ -232,7 +233,7 @@ class FATHOM_OT_show_frame(bpy.types.Operator):
             shown, scene = _in_front(context, strip=self.strip, clip=self.clip)
             plate = _plate(shown, scene)
         except SourceError as problem:
-            self.report({"ERROR"}, readable(str(problem)))
+            report_error(self, problem)
             return {"CANCELLED"}
         scene.frame_set(self.frame + plate.frame_offset)
         return {"FINISHED"}

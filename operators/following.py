@@ -13,12 +13,10 @@ from ..inference.records import readable
 from ..scene import running
 from ..scene.running import Run
 from ..scene.windows import redraw
-from ..scene.wording import worded, wrapped
+from .reporting import pops_up, report_error
 
 _TICK = 0.2
 _PRINT_EVERY = 2.0
-_LETTERS = 80
-"""In a line of an error that pops up."""
 _REASONS = "The tab Fathom has the reason of each."
 _timers: list[bpy.types.Timer] = []  # at most one; kept here so that disabling the extension can remove it
 
@@ -37,8 +35,6 @@ class Follows:
 
     _run: Run | None = None
     _editor = ""
-    _pops_up = False
-    """Whether errors pop up, which does not break lines, instead of going to a script."""
 
     def execute(self, context):
         """Run to the end, printing progress."""
@@ -55,7 +51,6 @@ class Follows:
         """Run beside the artist's work."""
         if bpy.app.background:
             return self.execute(context)
-        self._pops_up = True
         at_once = self._start(context)
         if at_once is not None:
             return at_once
@@ -119,8 +114,8 @@ class Follows:
         for warning in run.warnings:
             self.report({"WARNING"}, readable(warning))
         if run.outcome == "failed":
-            in_panel = self._pops_up and run.subject is not None and len(run.shots) > 1
-            self._report_error(f"{run.headline}\n{_REASONS}" if in_panel else run.message)
+            in_panel = pops_up(self) and run.subject is not None and len(run.shots) > 1
+            report_error(self, f"{run.headline}\n{_REASONS}" if in_panel else run.message)
             return {"CANCELLED"}
         for shot in run.shots:
             self.report({"WARNING"}, readable(f"No depth for {shot.text[0].lower()}{shot.text[1:]}"))
@@ -134,12 +129,8 @@ class Follows:
         return {"FINISHED"}
 
     def _refuse(self, problem: Exception):
-        self._report_error(worded(str(problem)))
+        report_error(self, problem)
         return {"CANCELLED"}
-
-    def _report_error(self, message: str) -> None:
-        message = readable(message)
-        self.report({"ERROR"}, "\n".join(wrapped(message, _LETTERS)) if self._pops_up else message)
 
 
 def _lasting_window(context) -> bpy.types.Window:

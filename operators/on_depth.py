@@ -10,6 +10,7 @@ from ..scene.camera import CameraError
 from ..scene.depth import Depth, DepthError
 from ..scene.plate import PlateError
 from ..scene.versions import PATH_OPTIONS
+from .reporting import report_error
 
 
 class OnDepth:
@@ -51,7 +52,7 @@ class OnDepth:
             depth = self._load(context.scene)
             shots = self._shots(context.scene, depth)
         except self.problems as problem:
-            self.report({"ERROR"}, readable(str(problem)))
+            report_error(self, problem)
             return {"CANCELLED"}
         for shot in shots:
             try:
@@ -59,7 +60,10 @@ class OnDepth:
             except self.problems as problem:
                 failed.append(str(problem))
         for problem in dict.fromkeys(failed):
-            self.report({"WARNING" if built else "ERROR"}, readable(problem))
+            if built:
+                self.report({"WARNING"}, readable(problem))
+            else:
+                report_error(self, problem)
         if not built:
             return {"CANCELLED"}
         self.report({"INFO"}, f"Built {', '.join(built)}")

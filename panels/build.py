@@ -3,6 +3,7 @@
 import bpy
 
 from ..scene import missing
+from ..scene.build import renders_strips
 from ..scene.camera import SCALE_PATH, rig_above
 from . import parts
 
@@ -87,6 +88,9 @@ class _Build:
         column = layout.column(align=True)
         for name, text, icon in self.buttons:
             column.operator(f"fathom.{name}", text=text, icon=icon).all_shots = context.scene.fathom.all_shots
+        is_first = self.buttons is _IN_3D or self.bl_space_type == "NODE_EDITOR"  # of the panels in its sidebar
+        if is_first and renders_strips(context.scene):
+            parts.draw_text(layout, _STRIPS_NOTE, icon="INFO", width=context.region.width)
         if self.buttons is _IN_COMPOSITOR:
             parts.draw_text(layout, _BLUR_NOTE, icon="INFO", width=context.region.width)
         if self.buttons is _IN_3D:
@@ -96,6 +100,10 @@ class _Build:
             layout.prop(rig, SCALE_PATH, text="Scale of Depth and Camera")
 
 
+_STRIPS_NOTE = (
+    "A render of this scene shows its strips: switch off Sequencer under Output > Post Processing to render what is "
+    "built"
+)
 _BLUR_NOTE = (
     "Depth of Field takes a few seconds a frame at 1920x1080 and Max Blur 16; twice the blur takes four times as long"
 )

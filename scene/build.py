@@ -11,6 +11,7 @@ from .camera import build_camera, camera_at, cut_between_cameras, find_camera, f
 from .depth import Depth
 from .fog import build_fog
 from .mesh import build_mesh
+from .versions import strips_of
 
 BUILDERS = ("camera", "mesh", "points", "fog")
 """What `build` knows."""
@@ -74,6 +75,15 @@ def look_through(scene: bpy.types.Scene, depth: Depth) -> str | None:
         f"Markers on the timeline switch to {seen.name} here, so the scene does not look through {wanted.name}: move "
         "or delete them."
     )
+
+
+def renders_strips(scene: bpy.types.Scene) -> bool:
+    """Whether a render of the scene shows the strips of its Sequencer, and nothing of what is built in it."""
+    editor = scene.sequence_editor
+    if editor is None or not scene.render.use_sequencer:
+        return False
+    seen = (strip for strip in strips_of(editor) if strip.type != "SOUND" and not strip.mute)
+    return any(not editor.channels[strip.channel].mute for strip in seen)
 
 
 def fit_scene(

@@ -58,11 +58,14 @@ def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
     DepthError
         The shot was refused.
     PlateError
-        The tree does not show the clip yet and the plate, which it is to show, is missing. Nothing is changed then.
+        The tree does not show the clip yet and the plate, which it is to show, is missing. Nothing that shows anything
+        is changed then.
     """
     depth.require_done(shot)
     existing = compositor_nodes.find_scene_tree(scene)
     setup = None if existing is None else Setup(scene=scene, tree=existing, depth=depth, shot=shot)
+    if setup is not None:
+        tree.remove_emptied(setup.tree)
     if setup is None or not (clips.earlier_versions(setup) or find_place(setup)):
         plate_image(depth)  # raises where it is missing
     setup = setup or Setup(scene=scene, tree=compositor_nodes.scene_tree(scene), depth=depth, shot=shot)

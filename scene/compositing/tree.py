@@ -151,6 +151,13 @@ def effect_inputs(group: bpy.types.NodeTree) -> None:
         nodes.interface_input(group, name, "Float", default=default, description=description).hide_value = True
 
 
+def remove_emptied(tree: bpy.types.NodeTree) -> None:
+    """Remove Fathom's nodes whose group was deleted: no socket of theirs is left, so neither links nor values."""
+    for node in list(tree.nodes):
+        if node.get(tags.KIND) and node.bl_idname == "CompositorNodeGroup" and node.node_tree is None:
+            tree.nodes.remove(node)
+
+
 def set_inputs(node: bpy.types.Node, values: dict[str, Any]) -> None:
     """Set a node's inputs by name; None leaves what is there."""
     for name, value in values.items():

@@ -107,7 +107,7 @@ def test_the_fingerprint_tells_cuts_apart_but_not_how_they_are_written():
         ({"seed": -1}, "seed"),
         ({"seed": 2**31}, "seed"),
         ({"estimator": ""}, "no estimator"),
-        ({"cuts": ""}, "auto, none or the first frames of new shots"),
+        ({"cuts": ""}, "No frame is named where a new shot begins"),
         ({"cuts": "31-77"}, "auto, none or the first frames of new shots"),
         ({"cuts": "77,31"}, "31 follows 77"),
         ({"cuts": "31,31"}, "31 follows 31"),

@@ -7,8 +7,8 @@ import pytest
 from bl_ext.dev.fathom.inference import client, depth_sequence
 from bl_ext.dev.fathom.inference.environment_setup import SetupError
 from bl_ext.dev.fathom.inference.events import Done, Error, Progress, ShotNote, Warning
-from bl_ext.dev.fathom.operators import following
-from bl_ext.dev.fathom.scene import estimate, running, source
+from bl_ext.dev.fathom.operators import build, compositing, depths, following, reporting
+from bl_ext.dev.fathom.scene import depth, estimate, running, source
 from bl_ext.dev.fathom.scene.settings import Settings
 
 TICK = SimpleNamespace(type="TIMER", value="NOTHING", mouse_x=50, mouse_y=50)
@@ -33,6 +33,7 @@ class Operator(following.Follows):
 
     problems = (SetupError,)
     kept_note = "It is kept."
+    options = SimpleNamespace(is_invoke=False)
 
     def __init__(self, steps):
         self.reports, self.finished = [], 0
@@ -122,9 +123,10 @@ SHOTS = tuple(ShotNote(first_frame=n, last_frame=n + 9, reason=LONG) for n in (1
 
 
 @pytest.mark.parametrize("about", [None, "a clip"])
-def test_an_error_that_pops_up_is_broken_into_lines(empty_file, about):
+def test_an_error_that_pops_up_is_broken_into_lines(empty_file, about, monkeypatch):
+    monkeypatch.setattr(reporting, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
     operator = Operator(steps((Error(code=3, what="All 3 shots were refused.", shots=SHOTS),)))
-    operator._pops_up, running.current().subject = True, about
+    operator.options, running.current().subject = SimpleNamespace(is_invoke=True), about
     while operator.modal(context(), TICK) == {"PASS_THROUGH"}:
         pass
     ((kind, text),) = operator.reports
@@ -133,6 +135,30 @@ def test_an_error_that_pops_up_is_broken_into_lines(empty_file, about):
         assert text.splitlines() == ["All 3 shots were refused.", "The tab Fathom has the reason of each."]
     else:
         assert text.count("Frames 11-20: Nothing") == 1 and " ".join(text.split()).count(" ".join(LONG.split())) == 3
+
+
+def test_errors_of_all_operators_are_broken_into_lines_where_they_pop_up(empty_file, monkeypatch):
+    monkeypatch.setattr(reporting, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
+    for cls in (
+        depths.FATHOM_OT_load_depth,
+        build.FATHOM_OT_build_depth_mesh,
+        compositing.FATHOM_OT_add_compositing_fog,
+    ):
+        reports = []
+        operator = SimpleNamespace(
+            directory="/depth/" + "a_long_name/" * 40,
+            frame_offset=0,
+            problems=build.OnDepth.problems,
+            options=SimpleNamespace(is_invoke=True),
+            report=lambda kind, text, reports=reports: reports.append(text),
+            _load=lambda _scene: depth.load("/depth/" + "a_long_name/" * 40),
+        )
+        assert cls.execute(operator, bpy.context) == {"CANCELLED"}
+        (text,) = reports
+        assert len(text.splitlines()) > 5 and max(map(len, text.splitlines())) <= 80
+        operator.options = SimpleNamespace(is_invoke=False)
+        assert cls.execute(operator, bpy.context) == {"CANCELLED"}
+        assert len(reports[1].splitlines()) == 1
 
 
 def test_a_script_gets_an_error_as_it_is(empty_file):

@@ -199,3 +199,23 @@ def test_the_stages_of_each_shot_stay_together(tmp_path, empty_file):
     row = [node for node in tree.nodes if node.get("fathom_shot") and node.bl_idname != "NodeFrame"]
     first, second = ([node for node in row if node["fathom_shot"] == shot] for shot in (1, 3))
     assert max(map(right, first)) < min(n.location.x for n in second if n["fathom_kind"] != "comp_depth")
+
+
+def test_nodes_whose_groups_were_deleted_are_made_anew(depth):
+    shot, scene = depth.sequence.shots[0], bpy.context.scene
+    for add in ADD.values():
+        add(scene, depth, shot)
+    tree = compositor_nodes.scene_tree(scene)
+    for group in [node.node_tree for node in tree.nodes if node.bl_idname == "CompositorNodeGroup"]:
+        bpy.data.node_groups.remove(group)
+    for name in ("matte", "defocus", "fog", "merge"):
+        ADD[name](scene, depth, shot)
+    found = [node for node in tree.nodes if node.bl_idname == "CompositorNodeGroup"]
+    assert sorted(node.label for node in found) == ["Depth Matte", "Depth of Field", "Fathom Depth", "Fog", "Z Merge"]
+    assert all(nodes.input_of(node, "Z").is_linked for node in found if node.label != "Fathom Depth")
+    row, node = [], compositor_nodes.result(tree).links[0].from_node
+    while node is not None:
+        row.append(node.label)
+        image = next((socket for socket in node.inputs if socket.name == "Image"), None)
+        node = image.links[0].from_node if image is not None and image.is_linked else None
+    assert row == ["Defocus", "Fog", "Z Merge", "Fit to Render", "Plate"]
