@@ -171,7 +171,13 @@ def end() -> None:
 
 
 def _leave() -> None:
-    """Remove the timer and give the status bar back, in whatever workspace we wrote into it."""
+    """Remove the timer and give the status bar back, in whatever workspace we wrote into it.
+
+    Where nothing ran in a window, nothing is touched: when Blender is started with a file, that is opened before there
+    is a window, and writing into the status bar would crash Blender.
+    """
+    if not _timers:
+        return
     while _timers:
         bpy.context.window_manager.event_timer_remove(_timers.pop())
     for workspace in bpy.data.workspaces:

@@ -234,3 +234,8 @@ def test_cancelled_half_way_the_next_run_goes_on_from_there(worker, clip, tmp_pa
     )
     assert (place.folder / "depth.json").exists()
     assert (place.folder / "disparity.1001.exr").stat().st_mtime_ns == kept
+
+
+def test_a_file_is_opened_before_there_is_a_window(monkeypatch):
+    monkeypatch.setattr(following, "bpy", None)  # Blender crashes where anything is written into its status bar then
+    following.end()
