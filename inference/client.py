@@ -295,8 +295,7 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
         except OSError as error:
             Path(name).unlink()
             errors.close()
-            if not leftovers.holds_work(folder):
-                leftovers.take_away(folder, made)
+            leftovers.take_away(folder, made)
             return _not_started(python, error)
     return _Worker(process, log, partial(_tidy, Path(name), folder, made, process.pid))
 
@@ -305,7 +304,7 @@ def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, k
     """Remove what a run leaves that made nothing."""
     with contextlib.suppress(OSError):
         job_file.unlink()
-    if not keep_log and not leftovers.holds_work(folder):
+    if not keep_log:
         leftovers.take_away(folder, made, ended=ended)
 
 

@@ -65,11 +65,15 @@ def take_away(folder: Path, made: Iterable[Path] = (), *, ended: int | None = No
     Parameters
     ----------
     folder : Path
+        Nothing is done where it `holds_work`.
     made : iterable of Path
         Folders that the run made, the innermost first; each goes if it is empty.
     ended : int or None
-        Process that has ended, whose lock does not count; while any other holds the folder nothing is taken away.
+        Process that has ended, or is about to, whose lock does not count; while any other holds the folder nothing is
+        taken away.
     """
+    if holds_work(folder):
+        return
     scratch = folder / SCRATCH
     if _holder(scratch / LOCK) in (None, ended):
         shutil.rmtree(scratch, ignore_errors=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import events, exit_codes
+from .. import events, exit_codes, leftovers
 from ..camera import Camera
 from ..faults import Failure
 from ..job import FIND_CUTS, Job, Source, load, with_output
@@ -80,10 +80,13 @@ def run(options: argparse.Namespace) -> int:
         from ..run.runner import estimate
 
         job = _job(options)
+        output = Path(job.output).absolute()
+        made = leftovers.missing_folders(output)
+        # Before the last of the last words, which may wait for a reader.
+        asked.last_words.insert(-1, lambda: leftovers.take_away(output, made, ended=os.getpid()))
         sequence = estimate(job, emit=display, cancelled=asked, overwrite=options.overwrite)
         frames = sum(shot.last_frame - shot.first_frame + 1 for shot in sequence.done_shots)
-        folder = str(Path(job.output).absolute())
-        return events.Done(folder=folder, frames=frames, seconds=time.monotonic() - begun)
+        return events.Done(folder=str(output), frames=frames, seconds=time.monotonic() - begun)
 
     return stoppable.run(options, work)
 
@@ -103,7 +106,7 @@ def _job(options: argparse.Namespace) -> Job:
         source,
         path=str(Path(source.path).absolute()),
         colorspace=options.colorspace or source.colorspace,
-        ocio_config=_absolute(options.ocio_config) or source.ocio_config,
+        ocio_config=_config(options.ocio_config) or source.ocio_config,
     )
     return Job(
         source=source,
@@ -210,6 +213,11 @@ def _camera(options: argparse.Namespace, source: Source, first: int | None, last
             )
         focal *= width / options.sensor_width
     return Camera(width=width, height=height, focal_length=focal, principal_point=((width - 1) / 2, (height - 1) / 2))
+
+
+def _config(name: str | None) -> str | None:
+    """An OCIO configuration: a file, or one that OCIO has built in (``ocio://…``)."""
+    return name if name and name.startswith("ocio://") else _absolute(name)
 
 
 def _absolute(path: str | None) -> str | None:

@@ -261,6 +261,12 @@ def test_hdr_is_converted_without_a_configuration(bright, tmp_path):
     assert np.median(maps[0][:20]) < 0.03
 
 
+def test_a_configuration_that_ocio_has_built_in_is_no_file(worker, clip, tmp_path):
+    options = ("--ocio-config", "ocio://cg-config-latest", "--colorspace", "ACEScg")
+    assert worker.estimate(clip, tmp_path / "out", *options).returncode == 0
+    assert depth_sequence.load(tmp_path / "out").source.ocio_config == "ocio://cg-config-latest"
+
+
 def test_woven_pictures_are_told_once_they_were_seen(worker, tmp_path, helpers):
     moving = [np.roll(cv2.resize(numbered(5), (256, 192)), 6 * step, axis=1) for step in range(24)]
     clip = movie(tmp_path / "woven.mp4", range(12), size=(256, 192), pictures=woven(moving))

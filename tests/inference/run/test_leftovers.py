@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from inference import client, depth_sequence, events, exit_codes, leftovers
 from inference.job import Job, Source
 from inference.media.source import describe
 from tests.footage_maker import movie, stills
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def unreadable(folder):
@@ -137,6 +141,40 @@ def test_the_command_line_that_is_cancelled_at_once_leaves_nothing(worker, tmp_p
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == exit_codes.CANCELLED
     assert not (tmp_path / "shots").exists() or leftovers.holds_work(output), "nothing, or frames to go on from"
+
+
+FORCED = """
+import sys
+from pathlib import Path
+from inference.commands import main
+from inference.estimators.base import Cancelled
+from inference.run import runner
+
+def stuck(job, *, emit, cancelled, overwrite):
+    scratch = Path(job.output) / ".fathom"
+    scratch.mkdir(parents=True)
+    (scratch / "state.json").write_text("{}")
+    (scratch / ".tmp-1-state.json").write_text("{")
+    if "--full-size" in sys.argv:
+        (scratch / "clip").mkdir()
+        (scratch / "clip" / "frames.u8").write_bytes(b"1")
+    for word in cancelled.last_words:
+        word()
+    raise Cancelled
+
+runner.estimate = stuck
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_a_run_that_is_ended_by_force_leaves_nothing_but_frames(frames, tmp_path):
+    clip = stills(tmp_path / "plate", range(1, 6))[0]
+    output = tmp_path / "shots" / "depth"
+    command = [sys.executable, "-c", FORCED, "estimate", clip, "--output", output, *(["--full-size"] if frames else [])]
+    ended = subprocess.run(list(map(str, command)), capture_output=True, cwd=ROOT, check=False)
+    assert ended.returncode == exit_codes.CANCELLED, ended.stderr
+    assert leftovers.holds_work(output) == frames == (tmp_path / "shots").exists()
 
 
 # Names that are no UTF-8
