@@ -39,7 +39,7 @@ class NumberingError(ValueError):
 
 @dataclass(frozen=True)
 class _Name:
-    """A file name, taken apart: ``texts[0] digits[0] texts[1] … texts[-1]``."""
+    """A file name, taken apart: ``texts[0] digits[0] texts[1] … texts[-1]``, its ending in small letters."""
 
     name: str
     texts: tuple[str, ...]
@@ -252,17 +252,24 @@ def without_numbers(name: str) -> tuple[str, ...]:
     return _parts(name).texts
 
 
-def blender_counts(names: Sequence[str]) -> bool:
-    """Whether Blender finds the frames of a sequence by counting up the last number of its first file's name."""
-    first = _parts(names[0])
-    if len(names) == 1 or not first.digits:
-        return len(names) == 1
-    width, start = len(first.digits[-1]), int(first.digits[-1])
-    head = names[0][: len(names[0]) - len(first.digits[-1]) - len(first.texts[-1])]
-    offset = start - frame_numbers(names)[0]
-    return all(
-        name == f"{head}{number + offset:0{width}d}{first.texts[-1]}" for number, name in by_frame(names).items()
-    )
+def blender_misses(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first file of a sequence that Blender does not find, and the name that it looks for in its place.
+
+    Blender counts up the last number of the first file's name; None where it finds all frames so.
+
+    >>> blender_misses(["plate.1.png", "plate.02.png"])
+    ('plate.02.png', 'plate.2.png')
+    """
+    if len(names) == 1:
+        return None
+    path = Path(names[0])
+    *head, digits, tail = _DIGITS.split(path.stem) if _parts(names[0]).digits else (path.stem, "", "")
+    offset = int(digits or 0) - frame_numbers(names)[0]
+    for number, name in by_frame(names).items():
+        wanted = f"{''.join(head)}{number + offset:0{len(digits)}d}{tail}{path.suffix}" if digits else names[0]
+        if name != wanted:
+            return name, wanted
+    return None
 
 
 @lru_cache(maxsize=8)
@@ -282,17 +289,24 @@ def _index(names: tuple[str, ...]) -> int | None:
     columns = list(zip(*(each.numbers for each in parts)))
     varying = [index for index, column in enumerate(columns) if len(set(column)) > 1]
     if len(varying) > 1:
-        counting = [i for i in varying if all(b == a + 1 for a, b in zip(columns[i], columns[i][1:]))]
-        if not counting:
+        varying = _counting(columns, varying)
+        if not varying:
             raise NumberingError(
                 f"More than one number varies in the file names {names[0]} to {names[-1]}, and none counts up by one",
                 "choose one frame of the sequence that you mean, or number the files by a single number",
             )
-        varying = counting
     index = varying[-1] if varying else len(columns) - 1
     if len(parts) > 1:
         _refuse_negative(one, index)
     return index
+
+
+def _counting(columns: Sequence[Sequence[int]], varying: Sequence[int]) -> list[int]:
+    """Which of the numbers that vary count up by one; else which alone does but for gaps, more often than not."""
+    steps = {index: [after - before for before, after in zip(columns[index], columns[index][1:])] for index in varying}
+    counting = [index for index in varying if set(steps[index]) == {1}]
+    gapped = [i for i in varying if min(steps[i]) > 0 and 2 * steps[i].count(1) > len(steps[i])]
+    return counting or (gapped if len(gapped) == 1 else [])
 
 
 def _refuse_negative(one: _Name, index: int) -> None:
@@ -322,4 +336,4 @@ def _without(numbers: tuple[int, ...], index: int) -> tuple[int, ...]:
 def _parts(name: str) -> _Name:
     path = Path(name)
     pieces = _DIGITS.split(path.stem)
-    return _Name(name=name, texts=(*pieces[:-1:2], pieces[-1] + path.suffix), digits=tuple(pieces[1::2]))
+    return _Name(name=name, texts=(*pieces[:-1:2], pieces[-1] + path.suffix.lower()), digits=tuple(pieces[1::2]))

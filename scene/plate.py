@@ -94,10 +94,11 @@ def require_shown(depth: Depth) -> Path:
     if depth.source.kind == "movie":
         return path
     names, folder = list(_wanted(depth).values()), path.parent
-    if not numbering.blender_counts(names):
+    if (missed := numbering.blender_misses(names)) is not None:
         raise PlateError(
-            f"Blender cannot play the plate {names[0]} to {names[-1]}: it counts up the last number of a file name; "
-            "rename the files so that the frame number comes last."
+            f"Blender cannot play the plate {names[0]} to {names[-1]}: it counts up the last number of a file name, so "
+            f"it looks for {missed[1]} in the place of {missed[0]}; rename the files so that the frame number comes "
+            "last and the rest is alike."
         )
     if exr_windows.shared_display(folder / name for name in names) is not None:
         raise PlateError(

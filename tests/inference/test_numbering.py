@@ -137,17 +137,41 @@ def test_two_files_for_a_frame():
 
 
 @pytest.mark.parametrize(
-    ("names", "counts"),
+    ("names", "missed"),
     [
-        (["shot8.png", "shot9.png", "shot10.png"], True),
-        (["shot.1001.png", "shot.1003.png"], True),
-        (["shot.1001_4k.png", "shot.1002_4k.png"], False),
-        (["shot.0009.png", "shot.10.png"], False),
-        (["shot.1001_4k.png"], True),
+        (["shot8.png", "shot9.png", "shot10.png"], None),
+        (["shot.9998.png", "shot.9999.png", "shot.10000.png"], None),
+        (["shot.1001.png", "shot.1003.png"], None),
+        (["shot.1001_4k.png", "shot.1002_4k.png"], ("shot.1002_4k.png", "shot.1001_5k.png")),
+        (["shot.0009.png", "shot.10.png"], ("shot.10.png", "shot.0010.png")),
+        (["shot.0001.png", "shot.0002.PNG"], ("shot.0002.PNG", "shot.0002.png")),
+        (["shot.0001.PNG", "shot.0002.PNG"], None),
+        (["shot.1001_4k.png"], None),
+        (["a.png", "b.png"], ("b.png", "a.png")),
     ],
 )
-def test_whether_blender_finds_the_frames(names, counts):
-    assert numbering.blender_counts(names) is counts
+def test_what_blender_looks_for_and_does_not_find(names, missed):
+    assert numbering.blender_misses(names) == missed
+
+
+def test_the_ending_may_be_written_in_capitals_for_some_files():
+    names = ["plate.0001.png", "plate.0002.PNG", "plate.0003.Png"]
+    assert numbering.of_folder(reversed(names), "clip") == names
+    assert numbering.around("plate.0002.PNG", names) == names
+    with pytest.raises(NumberingError, match="two files for frame 1"):
+        numbering.check(numbering.of_folder(["a.1.png", "a.1.PNG"], "clip"), "clip")
+    with pytest.raises(NumberingError, match="more than one sequence"):
+        numbering.of_folder(["Plate.1.png", "plate.2.png"], "clip")
+
+
+def test_of_two_numbers_that_vary_the_one_that_counts_up_but_for_gaps_is_the_frame():
+    stamped = [f"f{number:04d}_t{40 * number}.png" for number in (1, 2, 3, 5, 6, 9, 10)]
+    assert numbering.frame_numbers(stamped) == (1, 2, 3, 5, 6, 9, 10)
+    numbering.check(stamped, "clip", 1, 3)
+    with pytest.raises(NumberingError, match="Frame 4 is missing"):
+        numbering.check(numbering.of_folder(stamped, "clip"), "clip")
+    with pytest.raises(NumberingError, match="none counts up by one"):
+        numbering.frame_numbers([f"f{number}_{number + 100}.png" for number in (1, 2, 3, 5)])
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,10 @@ def test_a_clip_that_does_not_find_its_sequence_is_declined(empty_file, tmp_path
     files = stills(tmp_path / "shot", range(1001, 1006), pattern="shot.{:04d}_4k")
     clip = bpy.data.movieclips.load(str(files[0]))
     assert clip.frame_duration == 1, "Blender counts up the last number"
-    with pytest.raises(SourceError, match=r"shot\.1001_4k\.png to shot\.1005_4k\.png, since .* as an image strip"):
+    with pytest.raises(
+        SourceError,
+        match=r"shot\.1001_4k\.png to shot\.1005_4k\.png: .* looks for shot\.1001_5k\.png .* as an image strip",
+    ):
         source.from_clip(clip)
 
 
