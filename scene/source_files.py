@@ -59,8 +59,8 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
     if (missed := numbering.blender_misses(names)) is not None:
         raise SourceError(
             f"Clip {clip.name} does not show its sequence, {names[0]} to {names[-1]}: Blender counts up the last "
-            f"number of a file name, so it looks for {missed[1]} in the place of {missed[0]}; add the files as an image "
-            "strip in the Sequencer, or rename them so that the frame number comes last and the rest is alike."
+            f"number of a file name, so it looks for {missed[1]} in the place of {missed[0]}; add the files as an "
+            "image strip in the Sequencer, or rename them so that the frame number comes last and the rest is alike."
         )
     first = frame_number(path.name)
     files = tuple(name for number, name in numbering.by_frame(names).items() if number >= first)
