@@ -31,8 +31,8 @@ class FATHOM_OT_load_depth(bpy.types.Operator):
         options={"SKIP_SAVE"},
     )
     filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
-    filter_glob: bpy.props.StringProperty(default="depth.json", options={"HIDDEN", "SKIP_SAVE"})
-    filename: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})  # without it, the browser shows no files
+    filter_glob: bpy.props.StringProperty(default="*depth.json", options={"HIDDEN", "SKIP_SAVE"})
+    filename: bpy.props.StringProperty(subtype="FILE_NAME", options={"HIDDEN", "SKIP_SAVE"})  # or no files are shown
 
     def invoke(self, context, event):
         context.window_manager.fileselect_add(self)
@@ -133,8 +133,8 @@ class FATHOM_OT_relink_depth(_Relink, bpy.types.Operator):
         subtype="DIR_PATH",
         options={"SKIP_SAVE"} | PATH_OPTIONS,
     )
-    filter_glob: bpy.props.StringProperty(default="depth.json", options={"HIDDEN", "SKIP_SAVE"})
-    filename: bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})  # without it, the browser shows no files
+    filter_glob: bpy.props.StringProperty(default="*depth.json", options={"HIDDEN", "SKIP_SAVE"})
+    filename: bpy.props.StringProperty(subtype="FILE_NAME", options={"HIDDEN", "SKIP_SAVE"})  # or no files are shown
     nothing_chosen = "No folder is chosen: choose the folder with the depth.json."
 
     @property

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import bpy
 
+from ..inference import depth_sequence
 from . import depth as depth_module
+from . import tags
 from .depth import Depth, DepthError, absolute, is_same_place, portable_path
 from .plate import PlateError, known_plate, repoint_plate, require_plate, require_shown, with_plate
 
@@ -82,13 +84,19 @@ def read(item: bpy.types.PropertyGroup) -> Depth:
     name = item.name or "this entry"
     if not item.folder.strip():
         raise DepthError(f"The depth {name} has no folder: choose the one with its depth.json in the panel.")
-    if not _has_folder(item):
-        raise DepthError(
-            f"The depth {name} is not where it was: there is no {_named(item.folder)}; what was built from it shows "
-            "nothing until you choose its new folder."
-        )
-    folder = absolute(item.folder)
-    depth = depth_module.load(folder, frame_offset=item.frame_offset)
+    if _has_folder(item):
+        depth = depth_module.load(absolute(item.folder), frame_offset=item.frame_offset)
+        is_known = not item.job or depth.sequence.fingerprint == item.job
+        shown = None if is_known or not is_same_place(item.linked, depth.folder) else _shown_folder(item)
+    else:
+        shown = _shown_folder(item)
+        if shown is None:
+            raise DepthError(
+                f"The depth {name} is not where it was: there is no {_named(item.folder)}; what was built from it "
+                "shows nothing until you choose its new folder."
+            )
+    if shown is not None:
+        depth = depth_module.load(shown, frame_offset=item.frame_offset)
     return _with_plate(item, _same_job(item, depth))
 
 
@@ -204,6 +212,21 @@ def _has_folder(item: bpy.types.PropertyGroup) -> bool:
         return os.path.lexists(absolute(item.folder))
     except DepthError:
         return False
+
+
+def _shown_folder(item: bpy.types.PropertyGroup) -> Path | None:
+    """The folder whose maps what was built from an entry shows, if its depth is there.
+
+    Blender keeps the paths of images right where it does not know of ours: when a scene is appended to a file
+    elsewhere, or missing files were found.
+    """
+    for image in bpy.data.images:
+        is_its_own = image.get(tags.KIND) == "disparity" and item.job and image.get(tags.JOB) == item.job
+        if is_its_own and image.library is None:
+            folder = Path(bpy.path.abspath(image.filepath)).parent
+            if (folder / depth_sequence.SIDECAR).is_file():
+                return folder
+    return None
 
 
 def _item(scene: bpy.types.Scene, index: int | None) -> bpy.types.PropertyGroup:

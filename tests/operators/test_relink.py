@@ -10,7 +10,7 @@ import depth_maker
 import pytest
 from bl_ext.dev.fathom.inference import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import depth_list, plate
+from bl_ext.dev.fathom.scene import depth_list, missing, plate
 from footage_maker import movie, numbered, streams
 
 pytestmark = pytest.mark.usefixtures("empty_file")
@@ -100,6 +100,32 @@ def test_a_copy_elsewhere_is_relinked_while_the_first_is_still_there(tmp_path):
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     by_the_list(tmp_path / "b" / "depth")
     assert images("disparity") == [str(tmp_path / "b" / "depth" / "disparity.0001.exr")]
+
+
+@pytest.mark.parametrize("there", ["nothing", "another depth"])
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_a_scene_that_is_appended_to_a_file_elsewhere_keeps_its_depth(tmp_path, there, is_saved):
+    folder = depth_maker.make(tmp_path / "a", camera=filmed)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a" / "shot.blend"))
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    build()
+    assert item().folder == "//depth"
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    (tmp_path / "b").mkdir()
+    if there == "another depth":
+        other = depth_maker.make(tmp_path / "b" / "c", frames=range(1, 4), camera=filmed)
+        depth_sequence.save(replace(depth_sequence.load(other), fingerprint="another"), other)
+        other.rename(tmp_path / "b" / "depth")
+    if is_saved:
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "b" / "other.blend"))
+    with bpy.data.libraries.load(str(tmp_path / "a" / "shot.blend")) as (_, taken):
+        taken.scenes = ["Scene"]
+    scene = taken.scenes[0]
+    assert depth_list.load(scene).folder == folder
+    assert not missing.of_file()
+    assert os.path.normpath(bpy.path.abspath(scene.fathom.depths[0].folder)) == str(folder)
+    assert images("disparity") == [str(folder / "disparity.0001.exr")]
 
 
 def test_another_job_is_not_taken_for_it(moved, tmp_path):
