@@ -16,6 +16,8 @@ from pathlib import Path
 
 LARGEST = 1_048_574
 """The last frame of Blender's timeline."""
+_LAST_COUNTS = (999, 9999, 99999)
+"""Where the counters of cameras begin again."""
 _DIGITS = re.compile(r"([0-9]+)")  # as Blender: no other script's digits
 
 
@@ -143,7 +145,7 @@ def _check_step(
         )
     missing = earlier + 1 if first is None else max(earlier + 1, first)
     if missing < number and (last is None or missing <= last):
-        began_again = earlier < 1000 and set(str(highest)) == {"9"} and highest > earlier + 1
+        began_again = earlier < 1000 and highest in _LAST_COUNTS and highest > earlier + 1
         raise NumberingError(
             f"Frame {missing} is missing from the sequence in {folder}: after {one} comes {other}",
             f"render or copy the missing frames, or, where a camera's counter went on from {highest} with {one}, "

@@ -129,6 +129,11 @@ def test_a_gap_outside_the_frames_that_are_asked_for_does_not_count(numbers, ask
     numbering.check([f"a.{number:04d}.png" for number in numbers], "clip", *asked)
 
 
+def test_a_short_sequence_is_no_counter_that_began_again():
+    with pytest.raises(NumberingError, match=r"Frame 5 is missing .*; render or copy the missing frames\.$"):
+        numbering.check([f"a.{number}.png" for number in (1, 2, 3, 4, 6, 7, 8, 9)], "clip")
+
+
 def test_two_files_for_a_frame():
     names = numbering.of_folder(["a.1.png", "a.2.png", "a.01.png"], "clip")
     with pytest.raises(NumberingError, match=r"clip has two files for frame 1, a\.01\.png and a\.1\.png"):
