@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-_SQUARE = 1.12
-"""Standard definition of the 4:3 kind (0.91, 1.07, 1.09) is passed over: a tenth is not seen in a scene."""
+_SQUARE = 1.13
+"""Standard definition of the 4:3 kind (0.89, 0.91, 1.07, 1.09) is passed over: a tenth is not seen in a scene."""
 
 
 def warning(path: str, ratio: Fraction | float | None) -> str | None:
