@@ -191,7 +191,7 @@ class FATHOM_OT_get_quick_depth(Estimates, bpy.types.Operator):
         return begun
 
     def _steps(self, job: Job, python: Path, home: Path) -> Steps:
-        return quick.estimate(job, python=python, home=home, offline=preferences.offline_reason() is not None)
+        return quick.estimate(job, python=python, home=home, offline=preferences.offline_reason())
 
 
 class FATHOM_OT_cancel(bpy.types.Operator):

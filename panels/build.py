@@ -88,13 +88,13 @@ class _Build:
         column = layout.column(align=True)
         for name, text, icon in self.buttons:
             column.operator(f"fathom.{name}", text=text, icon=icon).all_shots = context.scene.fathom.all_shots
-        is_first = self.buttons is _IN_3D or self.bl_space_type == "NODE_EDITOR"  # of the panels in its sidebar
-        if is_first and renders_strips(context.scene):
-            parts.draw_text(layout, _STRIPS_NOTE, icon="INFO", width=context.region.width)
         if self.buttons is _IN_COMPOSITOR:
             parts.draw_text(layout, _BLUR_NOTE, icon="INFO", width=context.region.width)
         if self.buttons is _IN_3D:
             layout.operator("fathom.fit_scene", icon="RENDER_RESULT")
+        is_first = self.buttons is _IN_3D or self.bl_space_type == "NODE_EDITOR"  # of the panels in its sidebar
+        if is_first and renders_strips(context.scene):
+            parts.draw_text(layout, _STRIPS_NOTE, icon="INFO", width=context.region.width)
         rig = rig_above(context.object) if self.buttons is _IN_3D else None
         if rig is not None:
             layout.prop(rig, SCALE_PATH, text="Scale of Depth and Camera")

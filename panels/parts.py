@@ -102,8 +102,17 @@ def draw_last(layout: bpy.types.UILayout, about: Subject | None, facts: Estimato
 def draw_quick(layout: bpy.types.UILayout, estimator: str, *, width: float) -> None:
     """The button that gives soft depth of any clip at once, where `estimator` is another."""
     if estimator != QUICK.estimator:
-        layout.operator("fathom.get_quick_depth", icon="RENDER_ANIMATION")
-        draw_text(layout, QUICK.terms, width=width)
+        quick = catalogue.facts(QUICK.estimator)
+        is_there = quick is None or not any(lack.kind == "weights" for lack in quick.lacks)
+        _draw_get_quick(layout, is_there=is_there, icon="RENDER_ANIMATION", width=width)
+
+
+def _draw_get_quick(layout: bpy.types.UILayout, *, is_there: bool, icon: str, width: float) -> None:
+    """The button, what it downloads, and what stands in the way of that."""
+    if not is_there:
+        draw_offline(layout, width=width)
+    layout.operator("fathom.get_quick_depth", icon=icon)
+    draw_text(layout, QUICK.terms, width=width)
 
 
 def draw_shots(layout: bpy.types.UILayout, shots: Sequence[ShotNote], *, width: float) -> None:
@@ -160,8 +169,7 @@ def draw_lacks(layout: bpy.types.UILayout, facts: EstimatorFacts, *, width: floa
             draw_text(box, lack.what, icon="ERROR", width=width)
             draw_set_up(box, "full", width=width)
         elif facts.name == QUICK.estimator and lack.kind == "weights":
-            layout.operator("fathom.get_quick_depth", icon="IMPORT")
-            draw_text(layout, QUICK.terms, width=width)
+            _draw_get_quick(layout, is_there=False, icon="IMPORT", width=width)
         else:
             draw_advice(layout, f"{lack.what} {lack.cure}", icon="ERROR", width=width)
     if facts.lacks and not any(lack.kind == "environment" for lack in facts.lacks):  # Quick needs the environment too

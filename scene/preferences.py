@@ -78,7 +78,7 @@ def documentation() -> Path:
     return Path(__file__).resolve().parent.parent / "docs" / "README.md"
 
 
-OFFLINE = "Packages are downloaded from the Internet, and Blender's online access is off"
+OFFLINE = "Packages and weights are downloaded from the Internet, and Blender's online access is off"
 
 
 def offline_reason() -> str | None:
@@ -86,7 +86,7 @@ def offline_reason() -> str | None:
     if bpy.app.online_access:
         return None
     if is_kept_offline():
-        return "Blender was started offline, so packages cannot be downloaded: start it without --offline-mode."
+        return "Blender was started offline, so nothing can be downloaded: start it without --offline-mode."
     return f"{OFFLINE}: switch on Preferences > System > Network > Allow Online Access."
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..inference import client
 from ..inference.catalogue import QUICK
 from ..inference.client import Steps
-from ..inference.events import Done, Error
+from ..inference.events import Done, Error, Event
 from ..inference.job import Job
 
 
-def estimate(job: Job, *, python: Path, home: Path, offline: bool) -> Steps:
+def estimate(job: Job, *, python: Path, home: Path, offline: str | None) -> Steps:
     """Get the weights, whose licence the artist accepts by asking for it, and run a job of Quick's.
 
     Parameters
@@ -19,15 +20,16 @@ def estimate(job: Job, *, python: Path, home: Path, offline: bool) -> Steps:
     job : Job
     python, home : Path
         The worker's, as for `client.estimate`.
-    offline : bool
-        Whether the network must not be touched; weights that are there already serve all the same.
+    offline : str or None
+        Why the network must not be touched, with what to do about it; weights that are there already serve all the
+        same.
 
     Yields
     ------
     tuple of Event
         As `client.estimate` does; the last one is `Done` or `Error`.
     """
-    steps = client.download(QUICK.weights, licence=QUICK.licence, offline=offline, python=python, home=home)
+    steps = client.download(QUICK.weights, licence=QUICK.licence, offline=offline is not None, python=python, home=home)
     cancel: bool | None = None
     cancelled = failed = False
     while True:
@@ -35,8 +37,17 @@ def estimate(job: Job, *, python: Path, home: Path, offline: bool) -> Steps:
             heard = steps.send(cancel)
         except StopIteration:
             break
+        if offline is not None:
+            heard = tuple(_in_blender(event, offline) for event in heard)
         failed = failed or any(isinstance(event, Error) for event in heard)
         cancel = yield tuple(event for event in heard if not isinstance(event, Done))
         cancelled = cancelled or bool(cancel)
     if not (failed or cancelled):
         yield from client.estimate(job, python=python, home=home)
+
+
+def _in_blender(event: Event, offline: str) -> Event:
+    """The worker's error that weights are missing, with what to do about it in Blender."""
+    if not (isinstance(event, Error) and "offline mode" in event.what):
+        return event
+    return replace(event, what="Quick's weights are not on this computer yet.", cure=offline)

@@ -8,6 +8,7 @@ import bpy
 import pytest
 from bl_ext.dev.fathom.inference import catalogue as contract
 from bl_ext.dev.fathom.inference import environment, environment_setup
+from bl_ext.dev.fathom.inference.catalogue import QUICK
 from bl_ext.dev.fathom.operators import copying
 from bl_ext.dev.fathom.panels import build, catalogue, estimate, parts
 from bl_ext.dev.fathom.panels import preferences as panels_preferences
@@ -241,8 +242,10 @@ def test_quick_offers_what_it_lacks_by_a_press_and_says_what_that_downloads(home
     lack = contract.Lack(what="Weights are missing.", cure="Run: models download", kind="weights")
     facts = contract.EstimatorFacts(name="quick", label="Quick", lacks=(lack,))
     parts.draw_lacks(layout := Recorder(), facts, width=2000)
-    assert [button.name for button in layout.buttons] == ["fathom.get_quick_depth"]
-    assert layout.texts == [contract.QUICK.terms]
+    allow, get = layout.buttons
+    assert (allow.text, get.name) == ("Allow Online Access", "fathom.get_quick_depth")
+    assert "online access is off" in " ".join(layout.texts)
+    assert layout.texts[-1] == contract.QUICK.terms
     parts.draw_lacks(layout := Recorder(), replace(facts, lacks=()), width=2000)
     assert layout.buttons == []
 
@@ -347,6 +350,18 @@ def test_online_nothing_is_said_of_it(home):
     finally:
         system.use_online_access = False
     assert "fathom.set_up_environment" in names and "extensions.userpref_allow_online" not in names
+
+
+def test_a_refused_shot_says_what_getting_quick_depth_waits_for(learned):
+    quick = replace(LACKING, name=QUICK.estimator, lacks=(replace(LACKING.lacks[0], kind="weights"),))
+    for known, online, buttons in (((), False, 1), ((quick,), False, 2), ((quick,), True, 1)):
+        catalogue.learn(known)
+        bpy.context.preferences.system.use_online_access = online
+        try:
+            parts.draw_quick(layout := Recorder(), "parallax", width=2000)
+        finally:
+            bpy.context.preferences.system.use_online_access = False
+        assert len(layout.buttons) == buttons
 
 
 def test_blenders_own_button_allows_online_access():

@@ -215,7 +215,13 @@ def test_only_movies_have_streams(tmp_path):
 
 @pytest.mark.parametrize(
     ("ratio", "told"),
-    [(Fraction(2), "2"), (Fraction(64, 45), "1.42"), (Fraction(1, 2), "0.5"), (Fraction(16, 15), None), (Fraction(8, 9), None)],
+    [
+        (Fraction(2), "2"),
+        (Fraction(64, 45), "1.42"),
+        (Fraction(1, 2), "0.5"),
+        (Fraction(16, 15), None),
+        (Fraction(8, 9), None),
+    ],
 )
 @pytest.mark.parametrize("name", ["clip.mov", "clip.mkv"])
 def test_pixels_that_are_not_square_are_told_and_kept(ratio, told, name, tmp_path):
