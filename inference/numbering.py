@@ -229,8 +229,8 @@ def name_of(path: str, files: Sequence[str], *, stream: int = 0) -> str:
     'cameras stream 1'
     >>> name_of("/shots/street.mov", ()), name_of("/shots/street", ("0001.png", "0002.png"))
     ('street', 'street')
-    >>> name_of("/shots/street", ("plate.1001.exr", "plate.1002.exr"))
-    'plate'
+    >>> name_of("/shots/street", ("plate.1001.exr", "plate.1002.exr")), name_of("/", ("car (1).png", "car (2).png"))
+    ('plate', 'car')
     """
     if not files:
         return (Path(path).stem or Path(path).name) + (f" stream {stream}" if stream else "")
@@ -242,7 +242,7 @@ def name_of(path: str, files: Sequence[str], *, stream: int = 0) -> str:
     if index is None:
         return Path(files[0]).stem
     before = "".join(text + digits for text, digits in zip(one.texts[:index], one.digits)) + one.texts[index]
-    return before.strip("._- ") or Path(path).name or Path(files[0]).stem
+    return before.strip("._- ([{") or Path(path).name or Path(files[0]).stem
 
 
 def without_numbers(name: str) -> tuple[str, ...]:

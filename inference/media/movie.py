@@ -275,7 +275,7 @@ def _video_stream(container: av.container.InputContainer, path: str, index: int)
         raise ClipError(f"{path} has no picture in it", "choose a movie with a video stream")
     if index >= len(streams):
         count = "one video stream" if len(streams) == 1 else f"{len(streams)} video streams"
-        last = "0" if len(streams) == 1 else f"0 to {len(streams) - 1}"
+        last = {1: "0", 2: "0 or 1"}.get(len(streams), f"one of 0 to {len(streams) - 1}")
         raise ClipError(f"{path} has {count} and none with the index {index}", f"set {setting('stream')} to {last}")
     return streams[index]
 

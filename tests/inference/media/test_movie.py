@@ -194,7 +194,7 @@ def test_one_of_several_video_streams(name, tmp_path):
         with open_clip(describe(path, stream=index)) as clip:
             assert ((clip.width, clip.height), clip.fps) == (size, rate)
             assert [number_in(p) for _, p in clip.read(2, 5)] == [first + n for n in (1, 2, 3, 4)]
-    with pytest.raises(ClipError, match=r"has 2 video streams and none with the index 2; set \[\[stream\]\] to 0 to 1"):
+    with pytest.raises(ClipError, match=r"has 2 video streams and none with the index 2; set \[\[stream\]\] to 0 or 1"):
         describe(path, stream=2)
 
 

@@ -285,7 +285,7 @@ def test_a_stream_is_estimated_and_is_a_job_of_its_own(bright, worker, tmp_path)
     assert sequences[0].fingerprint != sequences[1].fingerprint
     done = worker.estimate(clip, tmp_path / "none", "--stream", "2")
     assert done.returncode == exit_codes.BAD_CLIP
-    assert "has 2 video streams and none with the index 2; set --stream to 0 to 1." in done.stderr
+    assert "has 2 video streams and none with the index 2; set --stream to 0 or 1." in done.stderr
     assert worker.estimate(clip, tmp_path / "none", "--stream", "-1").returncode == exit_codes.USAGE
     assert not (tmp_path / "none").exists()
 
