@@ -75,7 +75,10 @@ def _model(points: NDArray[np.float64], onward: NDArray[np.float64], followed: f
     """
     if followed * np.mean(_way(points, onward) < _STANDS) >= _LEAST_STANDING:
         return _way
-    lines, _ = cv2.findFundamentalMat(points, onward, cv2.USAC_MAGSAC, _CLOSE, _SURE, _TRIALS)
+    try:
+        lines, _ = cv2.findFundamentalMat(points, onward, cv2.USAC_MAGSAC, _CLOSE, _SURE, _TRIALS)
+    except cv2.error:  # raised in the place of None where its refinement is left without a matrix
+        return None
     if lines is None:
         return None
     moving = partial(_off_lines, lines[:3])
