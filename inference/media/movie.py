@@ -107,7 +107,8 @@ class Movie:
         if self.timeline.end is not None and end + frame < self.timeline.end:
             raise ClipError(
                 f"{self.path} ends before frame {wanted} although it should have {self.last_frame} frames",
-                "the file is cut short: copy or render it again, or estimate only the frames before",
+                "the file is cut short or its header is wrong: copy, render or convert it again, or estimate only the "
+                "frames before",
             )
 
     def close(self) -> None:
@@ -207,6 +208,11 @@ def _facts(source: Source) -> Facts:
                 "copy or render the file again",
             )
         counted = timeline.of_stream(container, stream, fps=source.fps, frame_count=source.frame_count)
+        if counted.frame_count == 1 and timeline.is_more(counted.found, 1):
+            raise ClipError(
+                f"{source.path} has {counted.found} frames, of which only the first is shown since its header is wrong",
+                "convert it, to an MP4 or to an image sequence",
+            )
         return Facts(
             width=frame.width,
             height=frame.height,

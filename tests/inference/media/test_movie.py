@@ -162,6 +162,15 @@ def test_an_avi_whose_recording_was_broken_off(keeps_index, tmp_path):
     assert numbers(path) == [(n, n - 1) for n in range(1, 21)]
 
 
+def test_a_movie_of_which_blender_shows_one_frame_says_what_to_convert(tmp_path):
+    path = movie(tmp_path / "clip.mpg", range(20), codec="mpeg2video", options={"qscale": "2"})
+    with pytest.raises(ClipError, match=r"has 20 frames, of which only the first is shown .*; convert it, to an MP4"):
+        open_clip(replace(describe(path), frame_count=1))
+    still = movie(tmp_path / "one.mp4", range(1))
+    with open_clip(replace(describe(still), frame_count=1)) as clip:
+        assert clip.last_frame == 1
+
+
 def test_an_avi_that_was_written_to_a_pipe(tmp_path):
     path = movie(tmp_path / "clip.avi", range(20), codec="mpeg4", options={"qscale": "2"}, piped=True)
     assert numbers(path) == [(n, n - 1) for n in range(1, 21)]
