@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..hints import setting
 from ..job import Source
-from . import aspect, colour_tags, interlacing, pixels, timeline
+from . import aspect, colour_tags, interlacing, pixels, stills, timeline
 from .colour_tags import ColourTag
 from .errors import ClipError
 from .timeline import Timeline
@@ -188,6 +188,8 @@ def describe(path: Path, *, stream: int = 0) -> Source:
 
 def _facts(source: Source) -> Facts:
     with _open(source.path) as container:
+        if _is_still(container):
+            raise ClipError(f"{source.path} is a picture of a kind that is not read", stills.CONVERT)
         stream = _video_stream(container, source.path, source.stream)
         codec = stream.codec_context
         tag = colour_tags.of_codes(int(codec.color_primaries), int(codec.color_trc))
@@ -221,6 +223,13 @@ def _facts(source: Source) -> Facts:
             colour_tag=tag,
             warnings=tuple(_warnings(source, stream, frame, counted)),
         )
+
+
+def _is_still(container: av.container.InputContainer) -> bool:
+    """Whether FFmpeg takes a file for one picture; that would pass for a movie of one frame."""
+    name = container.format.name
+    one = name.endswith("_pipe") or name in ("image2", "ico")
+    return one or container.metadata.get("major_brand") in ("avif", "heic", "heix", "mif1")
 
 
 def _untimed(path: str) -> ClipError:

@@ -317,6 +317,20 @@ def test_a_path_that_does_not_exist(tmp_path):
         describe(tmp_path / "clip.mp4")
 
 
+@pytest.mark.parametrize("name", ["plate.0001.pcx", "plate.0001.ppm", "plate.0001.xwd", "plate.0001.jfif"])
+def test_a_picture_of_another_kind_is_no_movie_of_one_frame(name, tmp_path):
+    codec = {"jfif": "mjpeg"}.get(name[11:], name[11:])
+    path, pixel_format = tmp_path / name, {"mjpeg": "yuvj444p", "xwd": "bgr24"}.get(codec, "rgb24")
+    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixel_format
+        frame = av.VideoFrame.from_ndarray(numbered(5), format="rgb24").reformat(format=pixel_format)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(ClipError, match=r"0001\.\w+ is a picture of a kind that is not read; convert it to PNG, TIFF"):
+        describe(path)
+
+
 def test_sound_alone_is_no_clip(tmp_path):
     path = tmp_path / "sound.wav"
     with av.open(str(path), "w") as container:
