@@ -78,6 +78,8 @@ class EstimatorFacts:
         A broken estimator has nothing but its name.
     default_size : int or None
         Working size, long side in pixels, when none is asked for; None: not known here.
+    depth_size : int or None
+        Largest long side that depth itself is found at, whatever the working size; None: the working size.
     lacks : tuple of Lack
         What it needs and does not find; empty where it can run.
     notes : tuple of Lack
@@ -91,6 +93,7 @@ class EstimatorFacts:
     summary: str = ""
     licence: str = ""
     default_size: int | None = None
+    depth_size: int | None = None
     parameters: tuple[ParameterFacts, ...] = ()
     lacks: tuple[Lack, ...] = ()
     notes: tuple[Lack, ...] = ()

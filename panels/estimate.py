@@ -88,8 +88,8 @@ class _Settings:
         if kept.cuts == "FRAMES":
             column.prop(kept, "cut_frames")
         column.prop(kept, "size")
-        if not kept.size and facts and facts.default_size:
-            parts.draw_text(column, f"{facts.label} works at {facts.default_size} px", width=context.region.width)
+        if facts:
+            parts.draw_text(column, _about_size(kept.size, facts), width=context.region.width)
         column.prop(kept, "full_size")
         column.prop(kept, "seed")
         column = layout.column(heading="Known Lens")
@@ -112,6 +112,15 @@ class _Settings:
             parts.draw_text(layout, f"Licence: {facts.licence}", width=context.region.width)
         again = layout.operator("fathom.estimate_video_depth", text="Estimate into New Version", icon="DUPLICATE")
         again.new_version = True
+
+
+def _about_size(size, facts):
+    """What becomes of the working size, where 0 or another number does not say it."""
+    works = f"{facts.label} works at {facts.default_size} px" if not size and facts.default_size else ""
+    if not facts.depth_size:
+        return works
+    largest = f"finds depth itself at {facts.depth_size} px at most"
+    return f"{works} and {largest}" if works else f"{facts.label} {largest}"
 
 
 class _Advanced:

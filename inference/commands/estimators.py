@@ -74,12 +74,13 @@ def _as_text(entry: _Listed) -> str:
         gives = [info.quantity.replace("_", " ")]
         gives += ["camera"] if info.gives_camera else []
         gives += ["confidence"] if info.gives_confidence else []
+        depth = f", depth itself at {info.depth_size} at most" if info.depth_size else ""
         lines = [
             f"{entry.name} - {info.label}: {info.summary}",
             f"  licence     {info.licence}",
             f"  needs       {_needs(info)}",
             f"  gives       {', '.join(gives)}",
-            f"  works at    {info.default_size} pixels on the long side, {info.minimum_frames} frames or more",
+            f"  works at    {info.default_size} pixels on the long side{depth}, {info.minimum_frames} frames or more",
         ]
         for heading, advanced in (("parameter", False), ("advanced", True)):
             wanted = [parameter for parameter in info.parameters if parameter.advanced == advanced]

@@ -120,6 +120,8 @@ class EstimatorInfo:
     quantity : Quantity
     default_size : int
         Working size, long side in pixels, when the job names none.
+    depth_size : int or None
+        Largest long side that depth itself is found at, whatever the working size; None: the working size.
     size_multiple : int
         Width and height of the working size are multiples of this.
     minimum_frames : int
@@ -143,6 +145,7 @@ class EstimatorInfo:
     packages: tuple[str, ...] = ()
     models: tuple[Model, ...] = ()
     gpu: Literal["unused", "useful", "needed"] = "unused"
+    depth_size: int | None = None
     size_multiple: int = 1
     minimum_frames: int = 1
     gives_camera: bool = False

@@ -70,9 +70,10 @@ def test_what_is_lacking_is_told_for_what_is_asked(learned, inference_python):
     assert lacking() == {"monst3r"} and "StereoDiff works at 512 px" in shown()
     layout = Texts()
     parts.draw_lacks(layout, catalogue.facts_in(scene), width=9999)
-    assert len(layout.texts) == 2 and layout.texts[0].endswith("(MonST3R)). Run this in a terminal:")
-    assert layout.texts[1] == catalogue.facts("stereodiff").licence
-    (button,) = layout.buttons
+    assert layout.texts[0].endswith("(MonST3R)). Run this in a terminal:")
+    assert layout.texts[-1] == catalogue.facts("stereodiff").licence
+    button, *others = layout.buttons
+    assert "fathom.get_quick_depth" in [other.name for other in others], "any clip has that in the meantime"
     assert button.name == "fathom.copy_command" and button.command.endswith("models download monst3r")
     assert button.command.startswith(str(inference_python))
     scene.fathom_stereodiff.stage = "both"
@@ -113,7 +114,7 @@ def test_the_job_has_the_scenes_cuts(learned, clip, tmp_path):
     with pytest.raises(JobError, match="no cut at frame 9999"):
         cuts()
     kept.cut_frames = ""
-    with pytest.raises(JobError, match="Cuts are auto, none or the first frames"):
+    with pytest.raises(JobError, match="No frame is named where a new shot begins"):
         cuts()
 
 
@@ -178,3 +179,10 @@ def test_a_result_is_estimated_anew_where_what_it_was_made_from_is_newer(worker,
     status = (made / "depth.json").stat()
     os.utime(given / "depth.json", ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
     assert estimate_module.prepare(plate(clip), wanted, root=tmp_path / "made")[1].standing == "new"
+
+
+def test_the_panel_says_at_which_size_depth_is_found():
+    facts = contract.EstimatorFacts(name="parallax", label="Parallax", default_size=640, depth_size=320)
+    assert estimate._about_size(0, facts) == "Parallax works at 640 px and finds depth itself at 320 px at most"
+    assert estimate._about_size(960, facts) == "Parallax finds depth itself at 320 px at most"
+    assert estimate._about_size(960, contract.EstimatorFacts(name="other", label="Other", default_size=640)) == ""

@@ -11,6 +11,7 @@ INFO = EstimatorInfo(
     licence="GPL-3.0-or-later",
     quantity="inverse_depth",
     default_size=640,
+    depth_size=320,
     minimum_frames=12,
     place=1,
     gives_camera=True,

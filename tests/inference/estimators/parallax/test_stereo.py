@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.estimators.parallax import fill, fusion, neighbours, sgm, sweep
+from inference.estimators.parallax import INFO, fill, fusion, neighbours, pipeline, sgm, sweep
 from inference.estimators.parallax.view import Views, bend, bent, straighten
 
 
@@ -169,3 +169,7 @@ def test_resizing_a_camera_keeps_its_rays():
     ray = (np.array([10.0, 7.0]) - big.centre) / big.focal
     half = (np.array([10.0, 7.0]) + 0.5) / 2 - 0.5
     np.testing.assert_allclose((half - small.centre) / small.focal, ray)
+
+
+def test_the_size_of_stereo_is_told():
+    assert INFO.depth_size == pipeline._LONG_SIDE
