@@ -13,7 +13,7 @@ from .. import exr_windows
 from . import exr, pixels, tiff
 from .errors import ClipError
 
-OPENCV = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".hdr", ".jp2"})
+OPENCV = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".hdr", ".jp2", ".j2c"})
 FFMPEG = frozenset({".dpx", ".tga", ".sgi", ".rgb", ".cin"})
 LINEAR = frozenset({".exr", ".hdr", ".dpx", ".cin"})
 """Formats whose values Blender takes for linear unless it is told otherwise."""
@@ -75,6 +75,9 @@ def read(
         raise ClipError(
             f"{path} has {picture.dtype} values", "convert it to 8 or 16 bits a channel, or to 32-bit float"
         )
+    bits = _jpeg_2000_bits(data)
+    if picture.dtype == np.uint16 and bits < 16:  # OpenCV leaves the values as they are
+        picture = np.round(picture * np.float32(65535 / (2**bits - 1))).astype(np.uint16)
     if picture.ndim == 2 or picture.shape[2] == 1:
         return np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
     if over_black and picture.shape[2] in {2, 4} and picture.dtype != np.float32:
@@ -104,6 +107,14 @@ def cut_short(data: bytes) -> bool:
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     return False
+
+
+def _jpeg_2000_bits(data: bytes) -> int:
+    """Bits of a JPEG 2000 picture's first channel (ITU-T T.800, A.5.1); 16 for any other file."""
+    if not data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
+        return 16
+    at = data.find(b"\xff\x4f\xff\x51")
+    return (data[at + 42] & 0x7F) + 1
 
 
 def _animated(data: bytes) -> int:
@@ -162,6 +173,8 @@ def _layer(names: list[str]) -> tuple[str, str, str] | None:
 
 
 def _ffmpeg(path: Path) -> NDArray[np.uint8 | np.uint16]:
+    if path.suffix.lower() == ".cin":
+        raise ClipError(f"{path} is a Cineon file, which is not read", CONVERT)
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
