@@ -254,13 +254,15 @@ def _sequence_problems(job: Job) -> Iterator[str]:
 
 
 def output_problem(job: Job) -> str | None:
-    """Why a result cannot lie where the job wants it: it is the folder of the clip itself; None where it can."""
-    if not job.output or not job.source.path or not _is_same(job.output, plate_folder(job.source)):
-        return None
-    return (
-        f"{job.output} is the folder of the clip itself, and the result would lie among its files; choose another "
-        "output folder, such as one in it."
-    )
+    """Why a result cannot lie where the job wants it: among the clip's files, or the mattes; None where it can."""
+    inputs = {"clip itself": plate_folder(job.source) if job.source.path else None, "mattes": job.mattes}
+    for what, folder in inputs.items():
+        if job.output and folder and _is_same(job.output, folder):
+            return (
+                f"{job.output} is the folder of the {what}, and the result would lie among its files; choose another "
+                "output folder, such as one in it."
+            )
+    return None
 
 
 def plate_folder(source: Source) -> str:

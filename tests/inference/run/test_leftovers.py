@@ -91,7 +91,11 @@ def test_the_folder_of_the_clip_is_no_output_folder(worker, tmp_path):
         assert done.returncode == exit_codes.BAD_OUTPUT, done.stderr
         assert "is the folder of the clip itself" in done.stderr
         assert sorted(path.parent.iterdir()) == before
-    assert worker.estimate(clip, clip.parent / "depth").returncode == exit_codes.OK
+    mattes = stills(tmp_path / "mattes", range(1, 6))[0].parent
+    done = worker.estimate(clip, mattes, "--mattes", mattes)
+    assert done.returncode == exit_codes.BAD_OUTPUT and "is the folder of the mattes" in done.stderr
+    assert len(list(mattes.iterdir())) == 5
+    assert worker.estimate(clip, clip.parent / "depth", "--mattes", mattes).returncode == exit_codes.OK
 
 
 def errors_of(wanted, worker_python=None):
