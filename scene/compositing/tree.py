@@ -84,7 +84,7 @@ class Setup:
 
 def clip_key(depth: Depth) -> str:
     """What tells a clip from others, whatever was estimated of it and when: where its file or its files lie."""
-    source = depth.sequence.source
+    source = depth.source
     path = os.path.realpath(source.path)
     if source.kind == "movie":
         return f"{path}:{source.stream}" if source.stream else path
@@ -102,7 +102,7 @@ def file_of(node: bpy.types.Node) -> str | None:
 
 def shows_clip(node: bpy.types.Node, depth: Depth) -> bool:
     """Whether a node's picture is from the clip's own file or files."""
-    path, source = file_of(node), depth.sequence.source
+    path, source = file_of(node), depth.source
     if path is None or source.kind == "movie":
         return path is not None and not source.stream and path == os.path.realpath(source.path)
     folder, name = os.path.split(path)

@@ -1,13 +1,14 @@
 """Several clips in one compositor tree: each has its own chain; versions of one clip's depth replace one another."""
 
 import itertools
+import shutil
 
 import bpy
 import compositor
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
+from bl_ext.dev.fathom.scene import compositor_nodes, nodes, plate
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene.compositing import (
     add_depth_matte,
@@ -16,6 +17,7 @@ from bl_ext.dev.fathom.scene.compositing import (
     add_z_merge,
     beside,
 )
+from bl_ext.dev.fathom.scene.compositing.tree import shows_clip
 
 SIZE = (16, 9)
 RED, GREEN, BLUE = (1, 0, 0), (0, 1, 0), (0, 0, 1)
@@ -160,6 +162,20 @@ def test_a_new_version_takes_the_place_of_the_old_one_and_back(tmp_path, empty_f
         limit = nodes.input_of(group, "Far Limit").default_value
         assert limit == pytest.approx(depths.distances(depth, depth.sequence.shots[0]).far_limit)
     assert beside(scene, new) is None
+
+
+def test_versions_whose_plate_was_found_elsewhere_are_of_one_clip(tmp_path, empty_file):
+    scene, archive = empty_file, tmp_path / "archive"
+    made = [make(tmp_path / name, 40) for name in "ab"]
+    (tmp_path / "a" / "plate").rename(archive)
+    shutil.rmtree(tmp_path / "b" / "plate")
+    first, second = (plate.with_plate(depth, archive) for depth in made)
+    node = fog(scene, first, RED)
+    assert fog(scene, second, RED) == node and beside(scene, second) is None
+    tree = compositor_nodes.scene_tree(scene)
+    assert [n.label for n in tree.nodes if n.bl_idname == "CompositorNodeGroup"].count("Fog") == 1
+    (image,) = (n for n in tree.nodes if n.bl_idname == "CompositorNodeImage")
+    assert shows_clip(image, second), "one of the artist's own would be taken for the clip as well"
 
 
 def test_a_new_version_with_other_cuts_leaves_no_frame_with_two_fogs(tmp_path, empty_file):

@@ -1,0 +1,38 @@
+"""The panels that build: what they say of the scene that they build in."""
+
+from types import SimpleNamespace
+
+import bpy
+import pytest
+from bl_ext.dev.fathom.panels import build
+from bl_ext.dev.fathom.scene import versions
+from drawing import Recorder
+
+
+@pytest.mark.parametrize("space", ["sequence_editor", "view_3d", "node_editor"])
+def test_that_a_render_shows_the_strips_is_said_once_a_sidebar(empty_file, space):
+    scene = bpy.context.scene
+    context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=2000), object=None)
+    panels = [cls for cls in build.CLASSES if cls.__name__.startswith(f"FATHOM_PT_{space}") and hasattr(cls, "buttons")]
+
+    def said():
+        layout = Recorder()
+        for cls in panels:
+            cls.draw(SimpleNamespace(layout=layout, buttons=cls.buttons, bl_space_type=cls.bl_space_type), context)
+        return sum("shows its strips" in text for text in layout.texts)
+
+    assert said() == 0
+    editor = scene.sequence_editor_create()
+    length = {"length": 10} if bpy.app.version >= (5, 0, 0) else {"frame_end": 11}
+    strip = versions.strips_of(editor).new_effect("blue", "COLOR", 3, frame_start=1, **length)
+    assert said() == 1
+    for owner, name, value in (
+        (strip, "mute", True),
+        (editor.channels[3], "mute", True),
+        (scene.render, "use_sequencer", False),
+    ):
+        before = getattr(owner, name)
+        setattr(owner, name, value)
+        assert said() == 0
+        setattr(owner, name, before)
+    assert said() == 1
