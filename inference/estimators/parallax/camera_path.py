@@ -77,6 +77,7 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     lens = _lens(shot)
     straight = tracks
     if lens.focal is not None:
+        refusal.refuse_given_lens(lens.focal, long_side=max(lens.width, lens.height))
         centre, distortion = np.array(lens.centre), np.array(lens.distortion)
         straight = replace(tracks, xy=straighten(tracks.xy, focal=lens.focal, centre=centre, distortion=distortion))
     motion = refusal.measure(straight, width=frames.width, height=frames.height)
@@ -96,7 +97,9 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
         raise Refused(str(error), refusal.CURE) from error
     if motion.turning is not None:
         refusal.refuse_no_better(views, motion.turning)
-    refusal.refuse_weak_solve(views)
+    if lens.focal is None:
+        refusal.refuse_found_lens(views)
+    refusal.refuse_weak_points(views)
     refuse_unexplained(explained(views, straight_tracks(tracks, views)), frames.numbers)
     depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
     return views.scaled(1 / float(np.median(depths)))

@@ -83,6 +83,17 @@ def doubts(shares: NDArray[np.float64], numbers: Sequence[int]) -> tuple[str, ..
     )
 
 
+def guessed_lens(views: Views) -> tuple[str, ...]:
+    """A warning where the tracks left the focal length to what lenses usually have."""
+    if not views.lens_guessed:
+        return ()
+    share = views.focal / max(views.width, views.height)
+    return (
+        f"The camera's motion hardly tells the focal length, so a likely one was taken ({share:.1f} picture widths): "
+        "near and far may be stretched against each other; give the lens if you know it.",
+    )
+
+
 def _spans(frames: NDArray[np.intp], numbers: Sequence[int]) -> str:
     """``1-5, 9`` for frame indices, ascending; after three stretches only the whole is told."""
     stretches = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)

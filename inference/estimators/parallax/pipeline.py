@@ -18,7 +18,7 @@ from ...depth_maps.edge_upsampling import upsample
 from ..base import Refused, Shot, ShotResult
 from . import bridge, fill, footing, fusion, moving, neighbours, sgm, sweep, taking_part
 from .camera_path import camera_path, straight_tracks, tracks_of
-from .explained import doubts, explained
+from .explained import doubts, explained, guessed_lens
 from .pictures import Pictures
 from .tracks import Tracks
 from .view import Views, bent, save_arrays
@@ -86,7 +86,7 @@ def estimate(shot: Shot) -> ShotResult:
         cv2.setNumThreads(threads)
     numbers = shot.frames.numbers
     solved = shot.camera is None or not shot.camera.poses
-    warnings = doubts(explained(full, tracks), numbers) if solved else ()
+    warnings = (*guessed_lens(full), *doubts(explained(full, tracks), numbers)) if solved else ()
     camera = replace(full, world_to_camera=poses).camera(whole.frames.numbers)
     return ShotResult(camera=camera, warnings=(*taking.warnings(whole.frames.numbers), *warnings))
 

@@ -25,6 +25,7 @@ _STILL_SPREAD = 0.25
 _BELOW_SHARE = 0.4
 _ASIDE, _UNDER = 40.0, 10.0  # pixels at 640: what counts as below a point
 _LEAST_TRACKS = 40
+_LASTING = 0.33  # of the tracks; what outlasts most others is far away, and may be flat
 _LEAST_OBSERVATIONS = 60
 _LEAST_BASELINE = 0.03
 _LEAST_SHARP = 0.75  # of the plate's own pixels, below which no deviation counts
@@ -36,7 +37,8 @@ _ZOOMS = 1.03
 _FLAT = 4.0  # pixels at 640 from what a turning camera shows: it moves before something flat
 _TURNS = 0.5  # degrees
 FOCAL_RANGE = (0.4, 2.5)
-"""Of lenses, as shares of the longer side."""
+"""Of lenses, as shares of the longer side: what a solve may find."""
+_GIVEN_RANGE = (0.2, 40.0)  # what may be given: from the widest lens that draws straight lines to a telescope
 _CELLS = 8
 
 
@@ -97,7 +99,8 @@ def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
         starts = np.unique(np.linspace(0, count - 1 - span, _STARTS).astype(int))
         pairs = [tracks.moved(int(start), int(start) + span) for start in starts]
         lasting = int(np.median([len(before) for before, _ in pairs]))
-        if lasting >= _LEAST_TRACKS:
+        alive = float(np.median([len(tracks.at(int(start))[0]) for start in starts]))
+        if lasting >= max(_LEAST_TRACKS, _LASTING * alive):
             break
     rows = []
     for before, after in pairs:
@@ -257,8 +260,19 @@ def refuse_no_better(views: Views, turning: Turning) -> None:
         )
 
 
-def refuse_weak_solve(views: Views) -> None:
-    """Raise `Refused` where the solved camera is not to be trusted."""
+def refuse_given_lens(focal: float, *, long_side: int) -> None:
+    """Raise `Refused` where no lens has the given focal length, in pixels."""
+    share = focal / long_side
+    if not _GIVEN_RANGE[0] <= share <= _GIVEN_RANGE[1]:
+        raise Refused(
+            f"The given focal length is {share:.2f} picture widths, and lenses have {_GIVEN_RANGE[0]:.1f} to "
+            f"{_GIVEN_RANGE[1]:.0f}.",
+            "Check its unit (pixels of the plate, or millimetres with the sensor's width), or leave it to be found.",
+        )
+
+
+def refuse_found_lens(views: Views) -> None:
+    """Raise `Refused` where no lens has the focal length that a solve found."""
     share = views.focal / max(views.width, views.height)
     if not FOCAL_RANGE[0] < share < FOCAL_RANGE[1]:
         raise Refused(
@@ -266,7 +280,6 @@ def refuse_weak_solve(views: Views) -> None:
             f"and lenses have {FOCAL_RANGE[0]} to {FOCAL_RANGE[1]}.",
             f"Give the lens's focal length if you know it. {CURE}",
         )
-    refuse_weak_points(views)
 
 
 def refuse_weak_points(views: Views) -> None:

@@ -9,15 +9,17 @@ This module runs in a process of its own (`solve_process`), because COLMAP canno
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from .focal_length import likely
+from .focal_length import SPREAD, around, focal_of, likeliest, likely
 from .lens import Lens, SolveError
 from .mirror import right_way_round
+from .refusal import FOCAL_RANGE
 from .tracks import Tracks, key_frames
 from .view import Views, straighten
 from .zooming import refuse_zoom
@@ -64,14 +66,37 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     database.unlink(missing_ok=True)
     _fill(database, straight, keys, lens, focal)
     _verify(database, seed)
-    model = _map(database, folder, seed, refine_focal=lens.focal is None)
-    if model is None:
-        raise SolveError("No path of a camera whose lens stays as it is explains the motion of the tracked points.")
-    model = right_way_round(model, refine_focal=lens.focal is None)
+    guessed = False
     if lens.focal is None:
-        model = likely(model, usual=focal)
+        model, guessed = _with_unknown_lens(database, folder, seed, usual=focal)
+    else:
+        model = _map(database, folder, seed, refine_focal=False)
+    if model is None:
+        whose = "whose lens stays as it is" if lens.focal is None else "with the given focal length"
+        raise SolveError(f"No path of a camera {whose} explains the motion of the tracked points.")
     refuse_zoom(model)
-    return _views(model, straight, keys, lens, seed)
+    return replace(_views(model, straight, keys, lens, seed), lens_guessed=guessed)
+
+
+def _with_unknown_lens(
+    database: Path, folder: Path, seed: int, *, usual: float
+) -> tuple[pycolmap.Reconstruction | None, bool]:
+    """The likeliest model, None where there is none, and whether its focal length is more the prior's than the tracks'.
+
+    Where the tracks do not tell the focal length, the mapper comes out anywhere or, having lost the scene on its way,
+    nowhere. So where no lens has what it found, it maps again with the usual focal length held.
+    """
+    model = _map(database, folder, seed, refine_focal=True)
+    if model is not None:
+        found = focal_of(model)
+        model = likely(model, usual=usual)
+        size = next(iter(model.cameras.values()))
+        if FOCAL_RANGE[0] < found / max(size.width, size.height) < FOCAL_RANGE[1]:
+            return model, bool(abs(np.log(focal_of(model) / found)) > SPREAD)
+    held = _map(database, folder, seed, refine_focal=False)
+    models = [model, None if held is None else around(held, usual=usual)]
+    there = [model for model in models if model is not None]
+    return (likeliest(there, usual=usual) if there else None), True
 
 
 def _fill(database: Path, tracks: Tracks, keys: list[int], lens: Lens, focal: float) -> None:
@@ -130,6 +155,7 @@ def _verify(database: Path, seed: int) -> None:
 
 
 def _map(database: Path, folder: Path, seed: int, *, refine_focal: bool) -> pycolmap.Reconstruction | None:
+    """The mapper's model, the right way round."""
     options = pycolmap.GlobalPipelineOptions()
     options.num_threads = 1
     options.random_seed = seed
@@ -142,7 +168,8 @@ def _map(database: Path, folder: Path, seed: int, *, refine_focal: bool) -> pyco
     mapper.bundle_adjustment.ceres.use_gpu = False
     mapper.bundle_adjustment.ceres.solver_options.num_threads = 1
     models = pycolmap.global_mapping(database, folder, folder, options)
-    return max(models.values(), key=lambda m: m.num_points3D(), default=None)
+    model = max(models.values(), key=lambda m: m.num_points3D(), default=None)
+    return None if model is None else right_way_round(model, refine_focal=refine_focal)
 
 
 def _views(model: pycolmap.Reconstruction, tracks: Tracks, keys: list[int], lens: Lens, seed: int) -> Views:

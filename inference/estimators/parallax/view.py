@@ -33,6 +33,8 @@ class Views:
     points : float64 [P, 3]
     seen : int32 [M, 2]
         (frame, point), sorted by frame: where a point was tracked.
+    lens_guessed : bool
+        The focal length is what lenses usually have, since the tracks hardly tell it.
     """
 
     width: int
@@ -43,6 +45,7 @@ class Views:
     world_to_camera: NDArray[np.float64]
     points: NDArray[np.float64]
     seen: NDArray[np.int32]
+    lens_guessed: bool = False
 
     def __len__(self) -> int:
         """How many frames there are."""
@@ -125,9 +128,8 @@ def load_views(path: Path) -> Views:
     """Read what `Views.save` wrote."""
     with np.load(path) as data:
         values = {f.name: data[f.name] for f in fields(Views)}
-    return Views(
-        **values | {"width": int(values["width"]), "height": int(values["height"]), "focal": float(values["focal"])}
-    )
+    plain = {"width": int, "height": int, "focal": float, "lens_guessed": bool}
+    return Views(**values | {name: kind(values[name]) for name, kind in plain.items()})
 
 
 def save_arrays(path: Path, **arrays: NDArray) -> None:

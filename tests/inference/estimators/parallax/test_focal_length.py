@@ -1,11 +1,18 @@
 """An unknown focal length that the tracks do not tell is what lenses usually have; one that they tell stays."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mapped_model import everywhere_tracks, mapped
 
-from inference.estimators.parallax import bundle, focal_length
-from inference.estimators.parallax.lens import Lens
+from inference.estimators import parallax
+from inference.estimators.base import Refused
+from inference.estimators.parallax import bundle, focal_length, refusal, solve
+from inference.estimators.parallax.explained import guessed_lens
+from inference.estimators.parallax.focal_length import focal_of
+from inference.estimators.parallax.lens import Lens, SolveError
 
 WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 256.0, 12, 150
 USUAL = 288.0
@@ -15,28 +22,36 @@ def turn(angle):
     return np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
 
 
-def solved(poses, folder, *, start):
-    """The mapper's model of random points seen under poses (rotation, shift), at a focal length of `start`."""
+LENS = Lens(width=WIDTH, height=HEIGHT, focal=None, centre=((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
+GLIDE = [(np.eye(3), np.array([0.15 * (i - COUNT / 2), 0, 0])) for i in range(COUNT)]
+
+
+def filmed(poses, *, focal=FOCAL):
+    """Tracks of random points that are seen under poses (rotation, shift), and the points."""
     generator = np.random.default_rng(2)
     points = generator.uniform([-2, -1.5, 4], [2, 1.5, 9], (POINTS, 3))
     xy = []
     for rotation, shift in poses:
         at = points @ rotation.T + shift
-        xy.append(FOCAL * at[:, :2] / at[:, 2:] + [(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
-    tracks = everywhere_tracks(np.stack(xy) + generator.normal(0, 0.15, (COUNT, POINTS, 2)))
-    lens = Lens(width=WIDTH, height=HEIGHT, focal=None, centre=((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
-    return mapped(tracks, lens, folder, start=start)
+        xy.append(focal * at[:, :2] / at[:, 2:] + [(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
+    return everywhere_tracks(np.stack(xy) + generator.normal(0, 0.15, (COUNT, POINTS, 2))), points
 
 
-def focal_of(model):
-    return float(next(iter(model.cameras.values())).focal_length)
+def solved(poses, folder, *, start, focal=FOCAL):
+    """The mapper's model of such tracks, at a focal length of `start`."""
+    return mapped(filmed(poses, focal=focal)[0], LENS, folder, start=start)
+
+
+def around_the_scene():
+    """Poses of a camera that turns by forty degrees around the scene."""
+    turns = [turn(angle) for angle in np.linspace(-0.35, 0.35, COUNT)]
+    return [(rotation, np.array([0, 0, 6.5]) - rotation @ [0, 0, 6.5]) for rotation in turns]
 
 
 @pytest.fixture
 def gliding(tmp_path):
     """A camera that glides sideways without turning: any focal length explains it, with a scene as deep as need be."""
-    poses = [(np.eye(3), np.array([0.15 * (i - COUNT / 2), 0, 0])) for i in range(COUNT)]
-    return solved(poses, tmp_path, start=150.0)
+    return solved(GLIDE, tmp_path, start=150.0)
 
 
 def test_where_any_focal_length_fits_the_usual_one_is_taken(gliding):
@@ -48,20 +63,93 @@ def test_where_any_focal_length_fits_the_usual_one_is_taken(gliding):
 
 
 def test_a_focal_length_that_the_shot_tells_stays(tmp_path):
-    """A camera that turns by forty degrees around the scene."""
-    poses = []
-    for angle in np.linspace(-0.35, 0.35, COUNT):
-        rotation = turn(angle)
-        poses.append((rotation, np.array([0, 0, 6.5]) - rotation @ [0, 0, 6.5]))
-    model = solved(poses, tmp_path, start=FOCAL)
+    model = solved(around_the_scene(), tmp_path, start=FOCAL)
     told = focal_length.with_focal_length(model, FOCAL)
     found = focal_length.likely(told, usual=2.2 * FOCAL)
     assert focal_of(found) == pytest.approx(FOCAL, rel=0.03)
 
 
-def test_a_focal_length_that_no_lens_has_is_left_to_be_refused(gliding):
-    wrong = focal_length.with_focal_length(gliding, 3.0 * WIDTH)
-    assert focal_length.likely(wrong, usual=USUAL) is wrong
+@pytest.mark.parametrize("widths", [0.2, 3.0])
+def test_a_focal_length_that_no_lens_has_is_drawn_to_the_usual_one_where_the_tracks_do_not_tell_it(gliding, widths):
+    wrong = focal_length.with_focal_length(gliding, widths * WIDTH)
+    bundle.refine(wrong, refine_focal=False)
+    assert focal_of(focal_length.likely(wrong, usual=USUAL)) == pytest.approx(USUAL, rel=0.1)
+
+
+def test_one_that_the_tracks_tell_is_left_to_be_refused(tmp_path):
+    tracks, _ = filmed(around_the_scene(), focal=0.25 * WIDTH)
+    views = solve.solve(tracks, LENS, seed=0, folder=tmp_path)
+    with pytest.raises(Refused, match=r"it found a focal length of 0\.2"):
+        refusal.refuse_found_lens(views)
+
+
+def test_a_held_focal_length_goes_where_the_tracks_tell(tmp_path):
+    held = solved(around_the_scene(), tmp_path, start=1.5 * FOCAL)
+    assert focal_of(focal_length.around(held, usual=1.5 * FOCAL)) == pytest.approx(FOCAL, rel=0.1)
+
+
+def test_of_several_models_the_likeliest_is_taken(gliding):
+    usual = focal_length.with_focal_length(gliding, USUAL)
+    bundle.refine(usual, refine_focal=False)
+    part = copy.deepcopy(usual)
+    for point in sorted(part.points3D)[:40]:
+        part.delete_point3D(point)  # fits what it kept as well, but lacks a quarter
+    assert focal_length.likeliest([gliding, part, usual], usual=USUAL) is usual
+
+
+MAPPERS = {
+    "as it is": lambda model: model,
+    "much too long": lambda model: focal_length.with_focal_length(model, 7.8 * WIDTH),
+    "next to nothing": lambda model: focal_length.with_focal_length(model, 0.003 * WIDTH),
+    "no answer": lambda model: None,
+}
+
+
+@pytest.mark.parametrize("name", MAPPERS)
+def test_a_shot_that_does_not_tell_its_lens_is_solved_with_a_likely_one(tmp_path, monkeypatch, name):
+    map_as_it_is = solve._map
+
+    def answers(database, folder, seed, *, refine_focal):
+        model = map_as_it_is(database, folder, seed, refine_focal=refine_focal)
+        return MAPPERS[name](model) if refine_focal else model
+
+    monkeypatch.setattr(solve, "_map", answers)
+    tracks, points = filmed(GLIDE)
+    views = solve.solve(tracks, LENS, seed=0, folder=tmp_path)
+    assert views.focal == pytest.approx(USUAL, rel=0.3)
+    refusal.refuse_found_lens(views)
+    first = views.seen[views.seen[:, 0] == 0, 1]
+    xy = views.project(views.sparse(0)[1])
+    ids, seen = tracks.at(0)
+    nearest = ids[np.argmin(np.linalg.norm(seen[None] - xy[:, None], axis=2), axis=1)]
+    assert len(first) > 100
+    assert np.corrcoef(1 / views.sparse(0)[1][:, 2], 1 / points[nearest, 2])[0, 1] > 0.99
+    if name != "as it is":
+        (warning,) = guessed_lens(views)
+        assert "0.9 picture widths" in warning and "give the lens" in warning
+
+
+def test_a_lens_that_is_told_is_not_doubted(tmp_path):
+    views = solve.solve(filmed(around_the_scene())[0], LENS, seed=0, folder=tmp_path)
+    assert views.focal == pytest.approx(FOCAL, rel=0.05)
+    assert guessed_lens(views) == ()
+
+
+def test_without_any_model_there_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(solve, "_map", lambda *where, refine_focal: None)
+    tracks, _ = filmed(GLIDE)
+    with pytest.raises(SolveError, match="whose lens stays as it is"):
+        solve.solve(tracks, LENS, seed=0, folder=tmp_path)
+    with pytest.raises(SolveError, match="with the given focal length"):
+        solve.solve(tracks, replace(LENS, focal=FOCAL), seed=0, folder=tmp_path)
+
+
+@pytest.mark.parametrize("widths", [0.1, 60.0])
+def test_a_given_focal_length_that_no_lens_has_is_not_called_found(scene, make, tmp_path, widths):
+    camera = replace(make.camera(scene.poses, focal=192 * widths), poses=())
+    with pytest.raises(Refused, match=f"^The given focal length is {widths:.2f} picture widths") as caught:
+        parallax.estimate(make.shot(scene.pictures, tmp_path, camera=camera).shot)
+    assert "unit" in caught.value.cure
 
 
 def test_the_usual_focal_length_is_left_as_it_is(gliding):

@@ -9,7 +9,7 @@ import pytest
 from inference.estimators import parallax
 from inference.estimators.base import Refused
 from inference.estimators.parallax import refusal
-from inference.estimators.parallax.tracks import follow
+from inference.estimators.parallax.tracks import Tracks, follow
 
 COUNT = 24
 
@@ -114,6 +114,28 @@ def test_motion_is_measured_over_as_many_frames_as_tracks_last(scene):
     motion = refusal.measure(short, width=192, height=144)
     assert motion.span == 5 and motion.tracks >= 40
     refusal.refuse_without_parallax(motion, frames=len(short), long_side=192)
+
+
+def test_a_far_wall_that_outlasts_what_is_near_is_not_all_that_can_be_followed(make):
+    """A camera that passes fast: after a few frames only points of the wall are left."""
+    generator = np.random.default_rng(5)
+    count, points = 14, 5000
+    place = generator.uniform([-9, -1.5, 0], [9, 1.5, 1], (points, 3))
+    wall = np.arange(points) % 12 == 0
+    place[:, 2] = np.where(wall, 9, 2 + 2 * place[:, 2])
+    starts, ids, xy = [0], [], []
+    for i in range(count):
+        at = 170 * (place[:, :2] - [0.42 * (i - count / 2), 0]) / place[:, 2:] + [95.5, 71.5]
+        inside = np.flatnonzero((np.abs(at - [95.5, 71.5]) < [96, 72]).all(axis=1))
+        ids.append(inside.astype(np.int32))
+        xy.append((at[inside] + generator.normal(0, 0.1, (len(inside), 2))).astype(np.float32))
+        starts.append(starts[-1] + len(inside))
+    tracks = Tracks(np.array(starts), np.concatenate(ids), np.concatenate(xy))
+    over_all = np.intersect1d(ids[0], ids[-1])
+    assert wall[over_all].all() and len(over_all) > 60, "only the wall must last, or this tests nothing"
+    motion = refusal.measure(tracks, width=192, height=144)
+    assert motion.span < count - 1 and motion.parallax > 10
+    refusal.refuse_without_parallax(motion, frames=count, long_side=192)
 
 
 @pytest.mark.parametrize("ways", [(1, 1, 1), (1, -1, 1)], ids=["one way", "both ways"])
