@@ -9,23 +9,25 @@ def _end_early(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-if __name__ == "__main__":
+def _start() -> int:
+    """Run what the command line asks for; returns the exit code."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end_early)
+    if not __package__:  # run by its path, as Blender does: the folder that holds the package is to be found first
+        from pathlib import Path
 
-if not __package__:  # run by its path, as Blender does: the folder that holds the package is to be found first
-    from pathlib import Path
+        folder = Path(__file__).resolve().parent
+        sys.path[:] = [str(folder.parent), *(entry for entry in sys.path if entry != str(folder))]
+    from inference.commands.main import main
 
-    folder = Path(__file__).resolve().parent
-    sys.path[:] = [str(folder.parent), *(entry for entry in sys.path if entry != str(folder))]
+    return main()
+
 
 if __name__ == "__main__":
     try:
-        from inference.commands.main import main
-
-        sys.exit(main())
+        sys.exit(_start())
     except KeyboardInterrupt:  # before anything had begun that would have to be ended well
         sys.stderr.write("Cancelled.\n")
         sys.exit(130)  # `inference.exit_codes.CANCELLED`, which may not have been imported yet

@@ -3,7 +3,7 @@
 import bpy
 
 from ..scene import depth_list
-from ..scene.versions import PATH_OPTIONS
+from ..scene.versions import HEARS_CHANGES, PATH_OPTIONS
 
 
 class FATHOM_PG_depth(bpy.types.PropertyGroup):
@@ -15,7 +15,7 @@ class FATHOM_PG_depth(bpy.types.PropertyGroup):
         "it",
         subtype="DIR_PATH",
         options=PATH_OPTIONS,
-        update=lambda self, _context: depth_list.folder_chosen(self),
+        **({"update": lambda self, _context: depth_list.folder_chosen(self)} if HEARS_CHANGES else {}),
     )
     linked: bpy.props.StringProperty(
         name="Linked Folder",

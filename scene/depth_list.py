@@ -168,6 +168,13 @@ def folder_chosen(item: bpy.types.PropertyGroup) -> None:
             return
 
 
+def relink_chosen() -> None:
+    """`folder_chosen` for whatever entry has another folder than what was built from it shows."""
+    for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
+        if item.folder != item.linked:
+            folder_chosen(item)
+
+
 def rebase(old: str, new: str) -> None:
     """Keep all lists' folders where they are when the .blend file goes from one path to another.
 

@@ -15,6 +15,7 @@ from . import depth as depth_module
 from . import depth_list, tags
 from .depth import DepthError
 from .plate import PlateError, require_plate
+from .versions import HEARS_CHANGES
 
 _LEAST_WAIT = 2.0
 _SHARE = 0.02
@@ -51,6 +52,8 @@ def of_entry(item: bpy.types.PropertyGroup) -> Missing:
         found = _look(item)
         if kept is not None and list(kept.found) and not list(found) and not bpy.app.background:
             bpy.app.timers.register(reload)  # drawing must change nothing
+        if not HEARS_CHANGES and item.folder != item.linked and not bpy.app.background:
+            bpy.app.timers.register(depth_list.relink_chosen)
         now = time.monotonic()
         _seen[key] = kept = _Seen(found, now + max(_LEAST_WAIT, (now - begun) / _SHARE))
     return kept.found

@@ -18,6 +18,11 @@ PATH_OPTIONS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) 
 """Options of a path property that takes paths beginning with ``//``, which later versions want to be told."""
 
 
+HEARS_CHANGES = bpy.app.version >= (4, 5, 0)
+"""Whether properties may have update functions: with one, Blender 4.2 crashes when it is closed after the extension was
+uninstalled."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StripTimes:
     """Where a strip lies on the timeline, in scene frames.

@@ -11,6 +11,7 @@ import pytest
 from bl_ext.dev.fathom.inference import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import depth_list, missing, plate
+from bl_ext.dev.fathom.scene.versions import HEARS_CHANGES
 from footage_maker import movie, numbered, streams
 
 pytestmark = pytest.mark.usefixtures("empty_file")
@@ -59,12 +60,19 @@ def by_operator(folder):
     assert bpy.ops.fathom.relink_depth(directory=str(folder)) == {"FINISHED"}
 
 
-def by_the_list(folder):
+def choose(folder):
+    """Write a folder into the list, as the artist does in the panel."""
     item().folder = str(folder)
+    if not HEARS_CHANGES:  # then a panel that is drawn notices
+        depth_list.relink_chosen()
+
+
+def by_the_list(folder):
+    choose(folder)
 
 
 def by_the_list_relative(folder):
-    item().folder = bpy.path.relpath(str(folder))
+    choose(bpy.path.relpath(str(folder)))
 
 
 def by_function(folder):
@@ -160,7 +168,7 @@ def test_a_list_from_windows_names_the_folder_as_it_is_written(moved, stored):
 
 @pytest.mark.skipif(os.name == "nt", reason="there it is a path of this system")
 def test_a_relative_folder_from_windows_is_found(moved):
-    item().folder = "//store\\v001"
+    choose("//store\\v001")
     assert faces() == [True, True]
     assert bpy.ops.fathom.build_fog() == {"FINISHED"}
 

@@ -76,7 +76,11 @@ def test_a_map_that_is_lost_is_counted(worker, folders):
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [
-        (lambda depth, truth: (depth / "depth.json").unlink(), exit_codes.USAGE, "no finished depth sequence"),
+        (
+            lambda depth, truth: (depth / "depth.json").unlink(),
+            exit_codes.USAGE,
+            "holds no depth.json, so it is no depth sequence",
+        ),
         (
             lambda depth, truth: (depth / "disparity.1003.exr").write_bytes(b""),
             exit_codes.BAD_CLIP,
