@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import av
@@ -64,6 +65,8 @@ def read(
     if cut_short(data):
         raise ClipError(f"{path} is cut short", _COPY)
     if tiff.is_tiff(data):
+        if tiff.bits_of_planes(data) > 8:  # OpenCV takes those for garbage
+            return _planar(path, tiff.bits_of_planes(data))
         data = tiff.as_stored(data)
     # Decoding from memory, since OpenCV cannot open every file name on every platform.
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -170,6 +173,16 @@ def _layer(names: list[str]) -> tuple[str, str, str] | None:
         return None
     grey = upper.get("Y")
     return None if grey is None else (grey, grey, grey)
+
+
+def _planar(path: Path, bits: int) -> NDArray[np.uint8 | np.uint16]:
+    with contextlib.suppress(ClipError):
+        if bits == 16:
+            return _ffmpeg(path)
+    raise ClipError(
+        f"{path} keeps its colours in planes of their own, which is not read at {bits} bits",
+        "write it with its channels interleaved, or convert it to PNG or OpenEXR",
+    )
 
 
 def _ffmpeg(path: Path) -> NDArray[np.uint8 | np.uint16]:

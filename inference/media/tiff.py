@@ -8,8 +8,9 @@ from dataclasses import dataclass
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value by its kind (TIFF 6.0, section 2; BigTIFF from 16 on)."""
 _SHORT = 3
-_ORIENTATION, _EXTRA_SAMPLES = 274, 338
+_BITS, _ORIENTATION, _PLANES, _EXTRA_SAMPLES = 258, 274, 284, 338
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_SEPARATE = 2
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,16 @@ def as_stored(data: bytes) -> bytes:
     except struct.error:
         return data
     return bytes(changed)
+
+
+def bits_of_planes(data: bytes) -> int:
+    """Bits of a colour where a TIFF keeps each colour in a plane of its own; 0 where it does not, or is broken."""
+    try:
+        found, order = fields(data), _order(data)
+        planes, bits = (struct.unpack_from(f"{order}H", data, found[tag].at)[0] for tag in (_PLANES, _BITS))
+    except (struct.error, KeyError):
+        return 0
+    return int(bits) if planes == _SEPARATE and found[_BITS].count > 1 else 0
 
 
 def _order(data: bytes) -> str:

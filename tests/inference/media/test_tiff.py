@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 
 from inference.media import stills, tiff
+from inference.media.errors import ClipError
 from tests.footage_maker import numbered
 
 ORIENTATION, EXTRA_SAMPLES, PROFILE = 274, 338, 34675
 
 
-def write(path, picture, *, order="<", big=False, **values):
+def write(path, picture, *, order="<", big=False, planar=False, **values):
     """An uncompressed TIFF of a picture [H, W, channels] with further SHORT fields, named t<tag>."""
     height, width, channels = picture.shape
-    pixels = picture.astype(picture.dtype.newbyteorder(order)).tobytes()
+    stored = picture.astype(picture.dtype.newbyteorder(order))
+    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(stored, 2, 0)] if planar else [stored]
+    pixels = b"".join(plane.tobytes() for plane in planes)
     short = {256: [width], 257: [height], 258: [8 * picture.itemsize] * channels, 259: [1], 262: [2], 277: [channels]}
-    short |= {278: [height], 284: [1]} | {int(name[1:]): [value] for name, value in values.items()}
+    short |= {278: [height], 284: [1 + planar], 339: [3 if picture.dtype.kind == "f" else 1] * channels} | {
+        int(name[1:]): [value] for name, value in values.items()
+    }
     word, room = ("Q", 8) if big else ("I", 4)
     head = struct.pack(f"{order}HHHQ", 43, 8, 0, 16) if big else struct.pack(f"{order}HI", 42, 8)
     head = (b"II" if order == "<" else b"MM") + head
@@ -25,15 +30,14 @@ def write(path, picture, *, order="<", big=False, **values):
     entries, data = b"", b""
     for tag in tags:
         kind = 3 if tag in short else 16 if big else 4
-        held = short.get(tag) or [len(pixels)]
+        size = len(pixels) // len(planes)
+        held = short.get(tag) or [behind + 128 + size * at if tag == 273 else size for at in range(len(planes))]
         value = struct.pack(f"{order}{len(held)}{'H' if tag in short else word}", *held)
-        if tag == 273:
-            value = struct.pack(f"{order}{word}", behind + 64)
         if len(value) > room:
             data, value = data + value, struct.pack(f"{order}{word}", behind + len(data))
         entries += struct.pack(f"{order}HH{word}", tag, kind, len(held)) + value.ljust(room, b"\0")
     directory = struct.pack(f"{order}{'Q' if big else 'H'}", len(tags)) + entries + bytes(room)
-    path.write_bytes(head + directory + data.ljust(64, b"\0") + pixels)
+    path.write_bytes(head + directory + data.ljust(128, b"\0") + pixels)
     return path
 
 
@@ -55,6 +59,17 @@ def test_alpha_is_left_out_of_the_colours(kind, tmp_path):
     assert np.array_equal(stills.read(path), picture)
     over_black = stills.read(path, over_black=True).astype(int)
     assert np.abs(over_black - picture * (90 / 255)).max() <= 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_planes_of_each_colour(order, tmp_path):
+    for dtype, factor in ((np.uint8, 1), (np.uint16, 257)):
+        picture = numbered(5).astype(dtype) * factor
+        path = write(tmp_path / f"{factor}.0001.tif", picture, order=order, planar=True)
+        assert np.array_equal(stills.read(path), picture)
+    floats = write(tmp_path / "float.0001.tif", numbered(5).astype(np.float32) / 255, order=order, planar=True)
+    with pytest.raises(ClipError, match=r"keeps its colours in planes .* at 32 bits; write it with its channels"):
+        stills.read(floats)
 
 
 def test_fields_are_found_and_what_is_broken_comes_back(tmp_path):
