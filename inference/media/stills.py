@@ -20,7 +20,7 @@ LINEAR = frozenset({".exr", ".hdr", ".dpx", ".cin"})
 """Formats whose values Blender takes for linear unless it is told otherwise."""
 EXTENSIONS = OPENCV | FFMPEG | {".exr"}
 
-CONVERT = "convert it to PNG, TIFF or OpenEXR"
+CONVERT = "convert it to PNG, JPEG or OpenEXR"
 _COPY = "render or copy the frame again"
 
 
@@ -71,7 +71,9 @@ def read(
     # Decoding from memory, since OpenCV cannot open every file name on every platform.
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None:
-        raise ClipError(f"{path} is no picture that can be read", _COPY if suffix in OPENCV else CONVERT)
+        raise ClipError(
+            f"{path} is no picture that can be read", f"{_COPY}, or {CONVERT}" if suffix in OPENCV else CONVERT
+        )
     if picture.dtype == np.float64:
         picture = picture.astype(np.float32)
     if picture.dtype not in (np.uint8, np.uint16, np.float32):

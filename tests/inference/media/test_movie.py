@@ -327,7 +327,7 @@ def test_a_picture_of_another_kind_is_no_movie_of_one_frame(name, tmp_path):
         frame = av.VideoFrame.from_ndarray(numbered(5), format="rgb24").reformat(format=pixel_format)
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(ClipError, match=r"0001\.\w+ is a picture of a kind that is not read; convert it to PNG, TIFF"):
+    with pytest.raises(ClipError, match=r"0001\.\w+ is a picture of a kind that is not read; convert it to PNG, JPEG"):
         describe(path)
 
 

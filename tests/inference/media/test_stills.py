@@ -32,5 +32,5 @@ def test_a_jpeg_2000_picture_has_its_full_range_whatever_its_bits(bits, name, tm
 
 def test_a_cineon_file_says_what_to_convert(tmp_path):
     (tmp_path / "plate.0001.cin").write_bytes(b"\x80\x2a\x5f\xd7" + bytes(4000))
-    with pytest.raises(ClipError, match=r"is a Cineon file, which is not read; convert it to PNG, TIFF or OpenEXR"):
+    with pytest.raises(ClipError, match=r"is a Cineon file, which is not read; convert it to PNG, JPEG or OpenEXR"):
         stills.read(tmp_path / "plate.0001.cin")
