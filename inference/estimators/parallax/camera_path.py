@@ -83,7 +83,7 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     motion = refusal.measure(straight, width=frames.width, height=frames.height)
     refusal.refuse_without_parallax(motion, frames=len(frames), long_side=max(frames.width, frames.height))
     progress("Solving the camera", _TRACK_SHARE)
-    limit = 120.0 + 4.0 * len(frames)
+    limit = (120.0 + 4.0 * len(frames)) * (2 if lens.focal is None else 1)  # an unknown lens may take two mappings
     try:
         views = solve_apart(
             tracks,
