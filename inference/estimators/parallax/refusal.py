@@ -25,7 +25,7 @@ _STILL_SPREAD = 0.25
 _BELOW_SHARE = 0.4
 _ASIDE, _UNDER = 40.0, 10.0  # pixels at 640: what counts as below a point
 _LEAST_TRACKS = 40
-_LASTING = 0.33  # of the tracks; what outlasts most others is far away, and may be flat
+_LASTING = 0.33  # of the tracks; what outlasts most others is far away and may be flat: it shows no parallax
 _LEAST_OBSERVATIONS = 60
 _LEAST_BASELINE = 0.03
 _LEAST_SHARP = 0.75  # of the plate's own pixels, below which no deviation counts
@@ -99,20 +99,10 @@ def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
         starts = np.unique(np.linspace(0, count - 1 - span, _STARTS).astype(int))
         pairs = [tracks.moved(int(start), int(start) + span) for start in starts]
         lasting = int(np.median([len(before) for before, _ in pairs]))
+        parallax, moved, zoom, share, spread, below = _compared(pairs, scale, centre)
         alive = float(np.median([len(tracks.at(int(start))[0]) for start in starts]))
-        if lasting >= max(_LEAST_TRACKS, _LASTING * alive):
+        if lasting >= _LEAST_TRACKS and (parallax >= _LEAST_PARALLAX or lasting >= _LASTING * alive):
             break
-    rows = []
-    for before, after in pairs:
-        enough = len(before) >= _LEAST_TRACKS
-        found = (
-            _compare(before.astype(np.float64) * scale, after.astype(np.float64) * scale, centre) if enough else None
-        )
-        rows.append(found or (np.nan,) * 6)
-    table = np.array(rows, float)
-    nothing = bool(np.all(np.isnan(table[:, 0])))
-    middle = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0) if nothing else np.nanmedian(table, axis=0)
-    parallax, moved, zoom, share, spread, below = (float(v) for v in middle)
     return Motion(
         parallax=parallax,
         moved=moved,
@@ -124,6 +114,23 @@ def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
         span=span,
         turning=fit(tracks, key_frames(tracks, long_side=max(width, height)), width=width, height=height),
     )
+
+
+def _compared(
+    pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]], scale: float, centre: NDArray[np.float64]
+) -> tuple[float, ...]:
+    """Medians of what `_compare` tells of several pairs of frames; of nothing where none can be compared."""
+    rows = []
+    for before, after in pairs:
+        enough = len(before) >= _LEAST_TRACKS
+        found = (
+            _compare(before.astype(np.float64) * scale, after.astype(np.float64) * scale, centre) if enough else None
+        )
+        rows.append(found or (np.nan,) * 6)
+    table = np.array(rows, float)
+    nothing = bool(np.all(np.isnan(table[:, 0])))
+    middle = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0) if nothing else np.nanmedian(table, axis=0)
+    return tuple(float(v) for v in middle)
 
 
 def _compare(before: NDArray[np.float64], after: NDArray[np.float64], centre: NDArray[np.float64]) -> tuple | None:

@@ -128,7 +128,7 @@ def test_a_far_wall_that_outlasts_what_is_near_is_not_all_that_can_be_followed(m
         at = 170 * (place[:, :2] - [0.42 * (i - count / 2), 0]) / place[:, 2:] + [95.5, 71.5]
         inside = np.flatnonzero((np.abs(at - [95.5, 71.5]) < [96, 72]).all(axis=1))
         ids.append(inside.astype(np.int32))
-        xy.append((at[inside] + generator.normal(0, 0.1, (len(inside), 2))).astype(np.float32))
+        xy.append((at[inside] + generator.normal(0, 0.05, (len(inside), 2))).astype(np.float32))
         starts.append(starts[-1] + len(inside))
     tracks = Tracks(np.array(starts), np.concatenate(ids), np.concatenate(xy))
     over_all = np.intersect1d(ids[0], ids[-1])
