@@ -20,7 +20,7 @@ _STRETCH = 0.1  # change of aspect up to which a frame is stretched; beyond it i
 _GREY, _WHITE = 114, 255
 _FAR = 0.85  # of the input's size, on white: as if from farther away
 _NEAR = 0.8  # of the frame's size, from its middle: as if from nearer
-_MIRRORED = 0.5  # share of the padded mirrored frame, another one of the whole
+_MIRRORED = 0.4  # share of the padded mirrored frame, another one of the whole
 _BLEND = 20  # pixels over which the middle passes into the rest
 _FLAT = 1e-4  # standard deviation of an answer below which it tells nothing
 
