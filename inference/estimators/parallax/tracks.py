@@ -32,7 +32,7 @@ _DISTINCT = 0.8  # of a match's distance to the second best one (Lowe 2004, sect
 _MATCHED = 2.0  # pixels from the epipolar line
 _LEAST_MATCHES = 30
 _AROUND_POINT = 5  # matches that tell where a point is
-_LIT = 1.0, 4.0  # grey levels by which most of a picture, and its mean, change where the light did; motion does not
+_LIT = 2.0, 4.0  # grey levels by which most of a picture, and its mean, change where the light does; less harms none
 
 _STEP = 0.02  # a key frame follows when tracks have moved by this share of the long side
 _SPARSEST = 8  # and after so many frames at the latest

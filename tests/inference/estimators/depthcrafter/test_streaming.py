@@ -199,5 +199,5 @@ def test_a_decoder_that_overflows_is_told_by_the_frame(tiny_networks, tmp_path, 
 def test_half_precision_names_the_remedy(tiny_networks, tmp_path):
     tiny_networks.unet.to(torch.bfloat16).conv_out.bias.data[0] = float("nan")
     run = Run(tiny_networks, Frames(moving_pictures(1)), tmp_path, steps=1)
-    with pytest.raises(Failure, match=r"range of bfloat16.*precision=bf16, or fp32"):
+    with pytest.raises(Failure, match=r"range of bfloat16.*\[\[precision=bf16\]\], or \[\[precision=fp32\]\]"):
         run()
