@@ -35,6 +35,7 @@ _LOST = 0.08  # share of the points that outlive a change which ends them all
 _LIT = 0.12  # by which brightness changes where the light did
 _SPOKEN = 3  # stretches of frames that a sentence names one by one
 _AROUND = 2  # frames to either side of a change
+_OTHERWISE = CURE[0].lower() + CURE[1:]
 
 
 @dataclass(frozen=True)
@@ -223,11 +224,11 @@ def refuse_at_a_break(tracks: Tracks, frames: Frames) -> None:
         if abs(np.log(levels[1] / levels[0])) > _LIT:
             raise Refused(
                 f"The light changes too much at frame {number}: {follow_on}.",
-                f"Let a new shot begin there ({setting('cuts')}). {CURE}",
+                f"Let a new shot begin there ({setting('cuts')}), or {_OTHERWISE}",
             )
         raise Refused(
             f"The picture changes too much at frame {number}: {follow_on}.",
-            f"Where that is a cut or a dissolve, let a new shot begin there ({setting('cuts')}). {CURE}",
+            f"Where that is a cut or a dissolve, let a new shot begin there ({setting('cuts')}); else {_OTHERWISE}",
         )
 
 

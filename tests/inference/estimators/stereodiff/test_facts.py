@@ -84,7 +84,10 @@ def test_what_is_no_depth_sequence_is_named(tmp_path):
     [
         ({"stage": "1", "stage1_from": "/somewhere"}, "nothing to do"),
         ({"window": 20, "overlap": 20}, "smaller than the window"),
-        ({"spacing": "trailing", "refine_sigma": 1.0}, r"\[\[refine_sigma=1\]\] and the one of \[\[spacing=trailing\]\]"),
+        (
+            {"spacing": "trailing", "refine_sigma": 1.0},
+            r"\[\[refine_sigma=1\]\] and the one of \[\[spacing=trailing\]\]",
+        ),
     ],
 )
 def test_parameters_that_contradict_each_other(parameters, words):
