@@ -30,11 +30,11 @@ _IMPORTED_AS = {
     "python-dateutil": "dateutil",
 }
 
-# What comes with figures and reports alone (PyYAML, Jinja2, matplotlib and what that needs): another version of these
-# makes no other depth.
+# What comes with figures and reports alone (PyYAML, Jinja2, matplotlib and what that needs), or keeps runs apart:
+# another version of these makes no other depth.
 _NOT_OF_ESTIMATES = {
-    "contourpy", "cycler", "fonttools", "Jinja2", "kiwisolver", "MarkupSafe", "matplotlib", "pillow", "pyparsing",
-    "python-dateutil", "PyYAML",
+    "contourpy", "cycler", "filelock", "fonttools", "Jinja2", "kiwisolver", "MarkupSafe", "matplotlib", "pillow",
+    "pyparsing", "python-dateutil", "PyYAML",
 }  # fmt: skip
 
 
