@@ -32,6 +32,7 @@ CONTRACT = {
     "catalogue",
     "hints",
     "packages",
+    "web_address",
 }
 # Who may import whom inside the package; "" is the root's __init__.py.
 MAY_IMPORT = {

@@ -1,0 +1,63 @@
+"""Addresses on the network as they may be shown and written: without what opens a door.
+
+A user, a password and a token may stand in an address that somebody sets for a mirror, an index or a proxy. They
+belong to that server alone: whatever is shown, logged or kept goes through `without_secrets`, and a text that others
+wrote (an error of a library, a line of a tool) through `hide_secrets`. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HIDDEN = "…"
+_IN_TEXT = re.compile(r"(?:https?:/{1,3}|[A-Za-z][A-Za-z0-9+.\-]+://)\S+?(?=[\])}>'\"`,;:.]*(?:\s|$))")
+"""An address in a sentence, without the quotes and stops behind it."""
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(:[0-9]*)?")
+
+
+def without_secrets(address: str) -> str:
+    """An address without its user, password, query and fragment.
+
+    Parameters
+    ----------
+    address : str
+        Such as ``https://user:password@host:8080/path?token=…``; need not be a valid one.
+
+    Returns
+    -------
+    str
+        Such as ``https://host:8080/path?…``. Where it cannot be told which part is the password (one that holds a
+        slash, for instance), only what is certainly not.
+
+    Examples
+    --------
+    >>> without_secrets("https://me:secret@mirror.studio/hub")
+    'https://mirror.studio/hub'
+    """
+    scheme, separator, rest = address.strip().partition("://")
+    if not separator:
+        scheme, rest = "", address.strip()
+    if "@" in rest:
+        rest = _behind_the_user(rest)
+    bare = re.split(r"[?#]", rest, maxsplit=1)[0]
+    return f"{scheme}{separator}{bare}{'?' + _HIDDEN if bare != rest else ''}"
+
+
+def hide_secrets(text: str) -> str:
+    """A text with every address in it as `without_secrets` has it."""
+    return _IN_TEXT.sub(lambda match: without_secrets(match[0]), text)
+
+
+def _behind_the_user(rest: str) -> str:
+    """What follows a user and a password, in an address without its scheme that has an ``@`` somewhere."""
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        behind = authority.rpartition("@")[2]
+        tail = rest[len(authority) :]
+    elif _HOST.fullmatch(authority):  # the @ is the path's, the query's, or of a password without a user
+        behind, tail = authority, rest[len(authority) :]
+    else:  # a password that holds what ends a host's name
+        return _HIDDEN
+    if "@" in re.split(r"[?#]", tail, maxsplit=1)[0]:
+        tail = f"/{_HIDDEN}"
+    return f"{behind}{tail}"
