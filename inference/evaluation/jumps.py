@@ -59,9 +59,12 @@ def remarkable(
         Frames with which a window begins or ends.
     """
     values = np.asarray(sizes, np.float64)
+    rivals = values.copy()
+    if len(rivals):
+        rivals[[0, -1]] /= _AT_ENDS
     found = []
     for index, frame in enumerate(frames):
-        typical, jump = _judged(values, index)
+        typical, jump = _judged(values, rivals, index)
         if jump or frame in borders:
             measured = np.isfinite(values[index])
             found.append(
@@ -77,8 +80,8 @@ def remarkable(
     return tuple(found)
 
 
-def _judged(values: np.ndarray, index: int) -> tuple[float | None, bool]:
-    """What is typical around a step, and whether it is a jump."""
+def _judged(values: np.ndarray, rivals: np.ndarray, index: int) -> tuple[float | None, bool]:
+    """What is typical around a step, and whether it is a jump; `rivals` as `values`, both ends weighed less."""
     around = np.concatenate(
         [values[max(index - _AROUND, 0) : max(index - _BESIDE, 0)], values[index + _BESIDE + 1 : index + _AROUND + 1]]
     )
@@ -87,7 +90,5 @@ def _judged(values: np.ndarray, index: int) -> tuple[float | None, bool]:
         return (float(np.median(around)) if len(around) else None), False
     typical = float(np.median(around))
     usual = _OUTLIER * _TO_DEVIATION * float(np.median(np.abs(around - typical)))
-    rivals = values.copy()
-    rivals[[0, -1]] /= _AT_ENDS
     largest = np.nanmax(rivals[max(index - _BESIDE, 0) : index + _BESIDE + 1])
     return typical, bool(values[index] > typical + max(usual, _VISIBLE) and rivals[index] >= largest)

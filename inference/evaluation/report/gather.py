@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,11 +12,15 @@ from numpy.typing import NDArray
 
 from ...media.errors import ClipError
 from .data import Estimate, ReportError, Shot, Slice
+from .values import Values
 
 TILES = 20
 """Frames of which whole pictures are kept."""
 _TILE = 480  # pixels of their long side
 _SAMPLES = 64  # a frame's values are sampled on a grid of so many columns and rows
+_LINES = 6000
+"""Frames from which on a temporal profile takes every second one, every third and so on: more than a page is wide."""
+_RUNS = 12  # of frames that a note spells out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +34,14 @@ class Track:
         Of its maps, in pixels.
     tiles : dict
         Source frame to a small picture: float32 [h, w], NaN where there is no value; of the plate [h, w, 3].
-    profiles : tuple of float32 [T, length] or [T, length, 3]
-        One for each of the shot's slices.
+    profiles : tuple of float32 [P, length] or [P, length, 3]
+        One for each of the shot's slices: of `Gathered.profiled`.
     means : float64 [T]
         Mean over a frame's pixels that have a value, and where a frame has truth, over those where it is measured.
     missing : float64 [T]
         Share of a frame's pixels that have no value; NaN for a frame without a map.
-    samples : float32 [n]
-        Values from all frames, on a grid.
+    samples : Values
+        From all frames, on a grid.
     errors : dict
         Source frame to |Z - Z*| / Z* [h, w], NaN where the truth or the estimate has no value.
     alignment : (scale, shift) or None
@@ -48,7 +53,7 @@ class Track:
     profiles: tuple[NDArray[np.float32], ...]
     means: NDArray[np.float64]
     missing: NDArray[np.float64]
-    samples: NDArray[np.float32]
+    samples: Values
     errors: dict[int, NDArray[np.float32]]
     alignment: tuple[float, float] | None = None
 
@@ -64,6 +69,8 @@ class Gathered:
     estimates : tuple of Track
     chosen : tuple of int
         The frames of which there are tiles.
+    profiled : tuple of int
+        The frames that profiles show: all of them, or in a very long shot every n-th.
     notes : tuple of str
         What could not be read.
     """
@@ -72,11 +79,18 @@ class Gathered:
     truth: Track | None
     estimates: tuple[Track, ...]
     chosen: tuple[int, ...]
+    profiled: tuple[int, ...]
     notes: tuple[str, ...]
 
 
-def gather(shot: Shot) -> Gathered:
-    """Walk through a shot once.
+def gather(shot: Shot, folder: Path | None = None) -> Gathered:
+    """Walk through a shot once; memory holds lines, tiles and numbers of its frames, and one frame.
+
+    Parameters
+    ----------
+    shot : Shot
+    folder : Path or None
+        See `Values`.
 
     Raises
     ------
@@ -84,10 +98,13 @@ def gather(shot: Shot) -> Gathered:
         An estimate has no map of any frame, or maps of several sizes.
     ClipError
         A depth map or the truth cannot be read. A plate that cannot is a note: the depth can be looked at without.
+    OSError
+        The folder has no room.
     """
     chosen = evenly(shot.frames, TILES)
-    plate, truth = _Building(shot, "Plate"), _Building(shot, "Truth")
-    building = [_Building(shot, estimate.name) for estimate in shot.estimates]
+    profiled = shot.frames[:: -(-len(shot.frames) // _LINES)]
+    plate, truth = _Building(shot, "Plate", folder), _Building(shot, "Truth", folder)
+    building = [_Building(shot, estimate.name, folder) for estimate in shot.estimates]
     pictures = _Plate(shot)
     for place, frame in enumerate(shot.frames):
         keep = frame in chosen
@@ -120,6 +137,7 @@ def gather(shot: Shot) -> Gathered:
         truth=truth.done((1.0, 0.0)) if truth.tiles else None,
         estimates=tuple(track.done(e.alignment) for track, e in zip(building, shot.estimates, strict=True)),
         chosen=chosen,
+        profiled=profiled,
         notes=tuple(notes),
     )
 
@@ -135,15 +153,16 @@ def evenly(frames: Sequence[int], count: int) -> tuple[int, ...]:
 class _Building:
     """A track that grows frame by frame."""
 
-    def __init__(self, shot: Shot, name: str) -> None:
+    def __init__(self, shot: Shot, name: str, folder: Path | None) -> None:
         self.name, self.shot = name, shot
         self.size = (0, 0)
         self.tiles: dict[int, NDArray[np.float32]] = {}
         self.errors: dict[int, NDArray[np.float32]] = {}
-        self.lines: list[list[NDArray[np.float32] | None]] = [[None] * len(shot.frames) for _ in shot.slices]
+        self.every = -(-len(shot.frames) // _LINES)
+        self.lines: list[NDArray[np.float32]] = []
         self.means = np.full(len(shot.frames), np.nan)
         self.missing = np.full(len(shot.frames), np.nan)
-        self.samples: list[NDArray[np.float32]] = []
+        self.samples = Values(folder)
 
     def add(
         self,
@@ -163,18 +182,25 @@ class _Building:
         self.size = size
         if keep or not self.tiles:  # something to show of every track, whichever frames it has
             self.tiles[frame] = _small(values)
-        for lines, each in zip(self.lines, self.shot.slices, strict=True):
-            lines[place] = line(values, each)
+        if place % self.every == 0:
+            own = [line(values, each) for each in self.shot.slices]
+            self.lines = self.lines or [self._none(each.shape) for each in own]
+            for lines, each in zip(self.lines, own, strict=True):
+                lines[place // self.every] = each
         if values.ndim == 3:
             return
         known = np.isfinite(values)
         self.missing[place] = 1 - known.mean()
         grid = values[_grid(values.shape[0]), _grid(values.shape[1])]
-        self.samples.append(grid[np.isfinite(grid)])
+        self.samples.add(grid[np.isfinite(grid)])
         if where is not None:
             known &= cv2.resize(where.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         if known.any():
             self.means[place] = values[known].mean(dtype=np.float64)
+
+    def _none(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Lines [P, length] of a shape without any value."""
+        return np.full((-(-len(self.shot.frames) // self.every), *shape), np.nan, np.float32)
 
     def notes(self) -> Iterator[str]:
         """What is not there."""
@@ -194,10 +220,10 @@ class _Building:
             name=self.name,
             size=self.size,
             tiles=self.tiles,
-            profiles=tuple(_stacked(lines) for lines in self.lines),
+            profiles=tuple(self.lines) or tuple(self._none((0,)) for _ in self.shot.slices),
             means=self.means,
             missing=self.missing,
-            samples=np.concatenate(self.samples) if self.samples else np.empty(0, np.float32),
+            samples=self.samples,
             errors=self.errors,
             alignment=alignment,
         )
@@ -228,8 +254,8 @@ class _Plate:
 def line(values: NDArray[np.float32], each: Slice) -> NDArray[np.float32]:
     """The values along a slice of one map or picture."""
     if each.kind == "column":
-        return values[:, each.index(values.shape[1])].copy()
-    return values[each.index(values.shape[0])].copy()
+        return values[:, each.index(values.shape[1])]
+    return values[each.index(values.shape[0])]
 
 
 def told(frames: Sequence[int]) -> str:
@@ -240,7 +266,8 @@ def told(frames: Sequence[int]) -> str:
             runs[-1][1:] = [frame]
         else:
             runs.append([frame])
-    words = ["-".join(map(str, run)) for run in runs]
+    words = ["-".join(map(str, run)) for run in runs[:_RUNS]]
+    words += ["…", "-".join(map(str, runs[-1]))] if len(runs) > _RUNS else []
     return ("frame " if len(frames) == 1 else "frames ") + ", ".join(words)
 
 
@@ -292,12 +319,3 @@ def _small(values: NDArray[np.float32]) -> NDArray[np.float32]:
     weight = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     summed = cv2.resize(np.where(known, values, 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return np.where(weight >= 0.5, summed / np.maximum(weight, 0.5), np.nan).astype(np.float32)
-
-
-def _stacked(lines: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
-    """Lines of a slice side by side [T, length], NaN for a frame that has none."""
-    present = [each for each in lines if each is not None]
-    if not present:
-        return np.empty((len(lines), 0), np.float32)
-    empty = np.full_like(present[0], np.nan)
-    return np.stack([empty if each is None else each for each in lines])

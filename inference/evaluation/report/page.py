@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +29,11 @@ class ShotPage:
     bands: tuple[Table, ...]
 
 
-def render(report: Report, shots: list[ShotPage]) -> str:
-    """The page's HTML."""
+def render(report: Report, shots: Iterable[ShotPage]) -> Iterator[str]:
+    """The page's HTML, piece by piece; each of the report's shots is asked for when its turn comes."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    yield from template.generate(
         report=report,
         shots=shots,
         version=packages.fathom_version(),

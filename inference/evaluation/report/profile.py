@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from . import style
 from .data import Shot, Slice
@@ -39,9 +40,9 @@ def profile(shot: Shot, gathered: Gathered, scale: Scale, index: int) -> Figure:
     borders = {e.name: e.borders for e in shot.estimates}
     for (picture, slices), track in zip(grid, tracks, strict=True):
         _frame(picture, track, scale, each, middle)
-        _slices(slices, track, scale, shot, index)
+        _slices(slices, track, scale, (shot.slices[index], track.profiles[index]), gathered.profiled)
         for border in borders.get(track.name, ()):
-            slices.axvline(_place(shot.frames, border), color=style.MARK, linestyle="--", linewidth=0.9)
+            slices.axvline(_place(gathered.profiled, border), color=style.MARK, linestyle="--", linewidth=0.9)
     grid[-1, 1].set_xlabel("source frame")
     style.colour_bar(figure, grid[:, 1], scale.norm, style.DEPTH, label=scale.label)
     if any(np.isnan(track.profiles[index]).any() for track in tracks):
@@ -49,9 +50,14 @@ def profile(shot: Shot, gathered: Gathered, scale: Scale, index: int) -> Figure:
     return figure
 
 
-def reading(shot: Shot) -> str:
+def reading(shot: Shot, gathered: Gathered) -> str:
     """What a profile shows in this shot."""
-    return READING + (BORDERS if any(each.borders for each in shot.estimates) else "")
+    every = -(-len(shot.frames) // len(gathered.profiled))
+    return (
+        READING
+        + (BORDERS if any(each.borders for each in shot.estimates) else "")
+        + (f" So long a shot shows one frame in {every}." if every > 1 else "")
+    )
 
 
 def _middle(chosen: tuple[int, ...], tracks: list[Track]) -> int:
@@ -72,12 +78,14 @@ def _frame(axes: Axes, track: Track, scale: Scale, each: Slice, frame: int) -> N
     draw(where, color=style.MARK, linewidth=1.2)
 
 
-def _slices(axes: Axes, track: Track, scale: Scale, shot: Shot, index: int) -> None:
+def _slices(
+    axes: Axes, track: Track, scale: Scale, line: tuple[Slice, NDArray[np.float32]], frames: tuple[int, ...]
+) -> None:
     """The line's values over time."""
-    each, values = shot.slices[index], track.profiles[index]
+    each, values = line
     across = np.swapaxes(values, 0, 1)
-    start, step = _time(shot.frames) or (0, 1)
-    extent = (start - step / 2, start + (len(shot.frames) - 0.5) * step, len(across) - 0.5, -0.5)
+    start, step = _time(frames) or (0, 1)
+    extent = (start - step / 2, start + (len(frames) - 0.5) * step, len(across) - 0.5, -0.5)
     if across.ndim == 3:
         axes.imshow(style.picture(across), aspect="auto", extent=extent, interpolation="antialiased")
     else:
@@ -88,8 +96,8 @@ def _slices(axes: Axes, track: Track, scale: Scale, shot: Shot, index: int) -> N
     count = track.size[0] if each.kind == "column" else track.size[1]
     axes.set_title(f"{each.kind} {each.index(count)} of {count} over time")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if _time(shot.frames) is None:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _number(shot.frames, place)))
+    if _time(frames) is None:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _number(frames, place)))
 
 
 def _time(frames: tuple[int, ...]) -> tuple[int, int] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from .gather import Gathered, Track
+from .values import Values
 
 LOWEST, HIGHEST = 1.0, 99.0
 """Percentiles of a shot's values that the ends of the scale stand for."""
@@ -52,11 +54,17 @@ class Scale:
         return lambda values: values * factor + shift
 
 
-def scale_of(gathered: Gathered) -> Scale:
+def scale_of(gathered: Gathered, folder: Path | None = None) -> Scale:
     """The one scale for all frames and all estimates of a shot.
 
     With truth: inverse depth in 1/m, each estimate by its one scale and shift. Without: each estimate's disparity by
     its own percentiles over the whole shot, never frame by frame, which would hide what changes over time.
+
+    Parameters
+    ----------
+    gathered : Gathered
+    folder : Path or None
+        See `Values`.
     """
     notes: list[str] = []
     if gathered.truth is not None:
@@ -64,8 +72,11 @@ def scale_of(gathered: Gathered) -> Scale:
         low, high = _span(gathered.truth.samples)
         if low == high:
             notes.append(f"The truth is {low:.4g} 1/m everywhere, so the colours span the estimates alone.")
-            samples = [t.samples * affine[t.name][0] + affine[t.name][1] for t in gathered.estimates]
-            low, high = _span(np.concatenate([*samples, gathered.truth.samples]))
+            together = Values(folder)
+            for track in (*gathered.estimates, gathered.truth):
+                for block in track.samples.blocks():
+                    together.add(block * affine[track.name][0] + affine[track.name][1])
+            low, high = _span(together)
         if low == high:
             low, high = low - 0.5, high + 0.5
         return Scale(label=ALIGNED, low=low, high=high, affine=affine, notes=tuple(notes))
@@ -93,8 +104,8 @@ def error_limit(gathered: Gathered) -> float:
 
 def _crowded(track: Track, span: float) -> list[str]:
     """A sentence where a few far values leave hardly any colours to the others."""
-    lower, upper = np.percentile(track.samples, [25, 75])
-    share = float(upper - lower) / span
+    lower, upper = track.samples.percentiles([25, 75])
+    share = (upper - lower) / span
     if share >= _CROWDED:
         return []
     return [
@@ -103,9 +114,9 @@ def _crowded(track: Track, span: float) -> list[str]:
     ]
 
 
-def _span(samples: NDArray[np.floating]) -> tuple[float, float]:
+def _span(samples: Values) -> tuple[float, float]:
     """The percentiles of values, or their ends where the percentiles coincide."""
     if not len(samples):
         return 0.0, 0.0
-    low, high = (float(value) for value in np.percentile(samples, [LOWEST, HIGHEST]))
-    return (low, high) if high > low else (float(samples.min()), float(samples.max()))
+    least, low, high, most = samples.percentiles([0, LOWEST, HIGHEST, 100])
+    return (low, high) if high > low else (least, most)

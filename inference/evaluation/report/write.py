@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ... import faults
+from ... import exit_codes, faults
+from ...faults import Failure
 from ...records import readable
 from . import contact, curves, page, profile, spectra, style
 from .data import Column, Report, Shot, Table, Value
@@ -19,17 +22,24 @@ from .scale import Scale, scale_of
 
 PAGE = "index.html"
 FIGURES = "figures"
+_FIGURE = re.compile(
+    r"shot[0-9]+_(side_by_side|errors|errors_by_frame|mean|steadiness|spectra"
+    r"|profile_(column|row)[0-9]*|sheet[0-9]+_[a-z0-9-]*)[.]png"
+)
+"""Files of a report; whatever else lies beside them is left alone."""
+_MARK, _HEAD = b"Made by Fathom ", 1 << 16
+"""What every report says of itself, and the bytes of its page in which it does."""
 
 
 def write(report: Report, folder: str | Path) -> Path:
-    """Draw a report's figures and write its page.
+    """Draw a report's figures and write its page; memory holds the figures of one shot.
 
     Parameters
     ----------
     report : Report
     folder : path
         Made where it is not there. ``index.html`` holds all figures and may be passed on alone; ``figures/`` has each
-        as a PNG, for use elsewhere. An earlier report in the folder is replaced.
+        as a PNG, for use elsewhere. An earlier report in the folder is replaced once this one is complete.
 
     Returns
     -------
@@ -43,33 +53,81 @@ def write(report: Report, folder: str | Path) -> Path:
     ClipError
         A depth map or the truth cannot be read.
     Failure
-        The folder cannot be written.
+        The folder cannot be written, or something else bears the names of a report.
     """
     folder = Path(folder)
-    pages = [_page(shot) for shot in report.shots]
-    html = page.render(report, pages)
-    place = folder
+    check(folder)
     try:
-        figures = folder / FIGURES
-        figures.mkdir(parents=True, exist_ok=True)
-        for place in figures.glob("shot*.png"):
-            place.unlink()
-        for number, each in enumerate(pages, start=1):
-            for drawn in each.figures:
-                place = figures / f"shot{number}_{drawn.name}.png"
-                place.write_bytes(drawn.png)
-        place = folder / PAGE
-        temporary = folder / f".{PAGE}.{os.getpid()}.tmp"
-        temporary.write_text(readable(html), encoding="utf-8")
-        temporary.replace(place)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as scratch:
+            drawn: list[str] = []
+            with open(Path(scratch) / PAGE, "x", encoding="utf-8") as file:
+                for piece in page.render(report, _pages(report.shots, Path(scratch), drawn)):
+                    file.write(readable(piece))
+            _publish(Path(scratch), folder, drawn)
     except OSError as error:
-        raise faults.unwritable(error, place, needed_bytes=len(html) * 2) from error
+        raise faults.unwritable(error, error.filename or folder) from error
     return folder / PAGE
 
 
-def _page(shot: Shot) -> page.ShotPage:
-    gathered = gather(shot)
-    scale = scale_of(gathered)
+def check(folder: Path) -> None:
+    """Refuse a folder in which something that is no report bears a report's names.
+
+    Raises
+    ------
+    Failure
+    """
+    strange = None
+    if (folder / PAGE).is_symlink() or not _is_report(folder / PAGE):
+        strange = folder / PAGE
+    elif (figures := folder / FIGURES).is_symlink() or (figures.exists() and not figures.is_dir()):
+        strange = figures
+    if strange is not None:
+        raise Failure(
+            exit_codes.BAD_OUTPUT,
+            f"{strange} is there and no part of a report, so no report is written over it.",
+            cure="Choose another folder for the report.",
+        )
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a page is one of ours, or is not there."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with open(path, "rb") as file:
+            return _MARK in file.read(_HEAD)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        raise faults.unwritable(error, path) from error
+
+
+def _pages(shots: Sequence[Shot], scratch: Path, drawn: list[str]) -> Iterator[page.ShotPage]:
+    """Each shot's part of the page, its figures written as files; their names go into `drawn`."""
+    for number, shot in enumerate(shots, start=1):
+        made = _page(shot, scratch)
+        for each in made.figures:
+            drawn.append(f"shot{number}_{each.name}.png")
+            (scratch / drawn[-1]).write_bytes(each.png)
+        yield made
+
+
+def _publish(scratch: Path, folder: Path, drawn: Sequence[str]) -> None:
+    """Put a finished report in the place of an earlier one."""
+    figures = folder / FIGURES
+    figures.mkdir(exist_ok=True)
+    for path in figures.iterdir():
+        if _FIGURE.fullmatch(path.name) and path.name not in drawn:
+            path.unlink()
+    for name in drawn:
+        os.replace(scratch / name, figures / name)
+    os.replace(scratch / PAGE, folder / PAGE)
+
+
+def _page(shot: Shot, scratch: Path) -> page.ShotPage:
+    gathered = gather(shot, scratch)
+    scale = scale_of(gathered, scratch)
     notes = [*shot.notes, *gathered.notes, *scale.notes]
     with style.styled():
         figures = _figures(shot, gathered, scale, notes)
@@ -101,7 +159,7 @@ def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> 
         for index, each in enumerate(shot.slices):
             title = f"Temporal profile of a {each.kind} ({100 * each.at:.0f} % of the way {_across(each.kind)})"
             name = f"profile_{_unique(each.kind, index, [s.kind for s in shot.slices])}"
-            add(name, title, profile.reading(shot), lambda i=index: profile.profile(shot, gathered, scale, i))  # type: ignore[misc]
+            add(name, title, profile.reading(shot, gathered), lambda i=index: profile.profile(shot, gathered, scale, i))  # type: ignore[misc]
         add("mean", "Mean over time", curves.mean_reading(shot), lambda: curves.mean_disparity(shot, gathered, scale))
         if curves.measures(shot):
             add("errors_by_frame", "Errors by frame", curves.by_frame_reading(shot), lambda: curves.errors(shot))
@@ -126,7 +184,7 @@ def _facts(shot: Shot, gathered: Gathered) -> Table:
     rows = []
     for track in gathered.estimates:
         there = np.isfinite(track.missing)
-        low, high = np.percentile(track.samples, [1, 99]) if len(track.samples) else (None, None)
+        low, high = track.samples.percentiles([1, 99]) if len(track.samples) else (None, None)
         scale, shift = track.alignment or (None, None)
         missing = 100 * float(track.missing[there].mean())
         values: tuple[Value, ...] = (int(there.sum()), missing, low, high, scale, shift)

@@ -26,7 +26,9 @@ def test_without_truth_the_shots_own_percentiles_are_0_and_1(make):
     scale = scale_of(gathered)
     assert scale.label == NORMALISED and (scale.low, scale.high) == (0, 1)
     for track in gathered.estimates:
-        np.testing.assert_allclose(np.percentile(scale.of(track)(track.samples), [1, 99]), [0, 1], atol=1e-4)
+        np.testing.assert_allclose(
+            np.percentile(scale.of(track)(np.asarray(track.samples)), [1, 99]), [0, 1], atol=1e-4
+        )
 
 
 @settings(max_examples=20, deadline=None)

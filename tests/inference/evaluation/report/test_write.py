@@ -1,9 +1,12 @@
 """The page as a whole: it stands by itself, says what it shows, and comes out whatever the shot is like."""
 
 import base64
+import gc
+import os
 import re
 import subprocess
 import sys
+import weakref
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,8 +14,8 @@ import numpy as np
 import pytest
 
 from inference import exit_codes
-from inference.evaluation.report import page, style, write
-from inference.evaluation.report.data import Column, Estimate, Report, Series, Table
+from inference.evaluation.report import gather, page, style, write
+from inference.evaluation.report.data import Column, Estimate, Report, ReportError, Series, Table
 from inference.faults import Failure
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -125,7 +128,7 @@ def contrast(one, other):
 def test_names_cannot_become_part_of_the_page():
     evil = '<script>alert("x")</script>'
     report = Report(title=evil, shots=(), tables=(table(rows=((evil, (1.0, 1)),)),), notes=(evil,))
-    found = Page(page.render(report, []))
+    found = Page("".join(page.render(report, [])))
     assert "script" not in found.tags and found.text.count(evil) == 4  # twice as title, in the table, in the note
 
 
@@ -177,6 +180,75 @@ def test_a_second_report_takes_the_place_of_the_first(make, tmp_path):
     assert "second" in file.read_text(encoding="utf-8")
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert "mine.png" in names and not {name for name in names if name.startswith("shot2") or "errors" in name}
+
+
+def test_only_files_of_a_reports_own_names_are_removed(make, tmp_path):
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    others = {"shot1_final.png", "shot010.png", "shotgun.png", "shot1_mean.png.bak"}
+    for name in {*others, "shot7_mean.png", "shot2_sheet1_a.png"}:
+        (figures / name).write_bytes(b"kept")
+    write.write(Report(title="t", shots=()), tmp_path)
+    assert {path.name for path in figures.iterdir()} == others
+    assert {path.name for path in tmp_path.iterdir()} == {"figures", "index.html"}, "nothing is left beside it"
+
+
+@pytest.mark.parametrize("kind", ["page", "link", "fifo", "folder"])
+def test_a_page_that_is_no_report_is_not_written_over(tmp_path, kind):
+    mine, page_there = tmp_path / "mine.html", tmp_path / "index.html"
+    mine.write_text("<h1>My site</h1>")
+    if kind == "page":
+        page_there.write_text(mine.read_text())
+    elif kind == "link":
+        page_there.symlink_to(mine)
+    elif kind == "fifo":
+        os.mkfifo(page_there)
+    else:
+        page_there.mkdir()
+    with pytest.raises(Failure, match=r"index\.html is there and no part of a report") as failure:
+        write.write(Report(title="t", shots=()), tmp_path)
+    assert failure.value.code == exit_codes.BAD_OUTPUT
+    assert mine.read_text() == "<h1>My site</h1>" and page_there.exists()
+
+
+def test_figures_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "shot1_mean.png").write_bytes(b"kept")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "figures").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Failure, match="figures is there and no part of a report"):
+        write.write(Report(title="t", shots=()), tmp_path / "report")
+    assert (tmp_path / "elsewhere" / "shot1_mean.png").read_bytes() == b"kept"
+
+
+def test_a_report_that_fails_leaves_the_earlier_one(make, tmp_path):
+    write.write(Report(title="first", shots=(make(count=1, plate=False),)), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    broken = make(count=1, plate=False, truth=False, estimates=(Estimate(name="a", disparity=lambda frame: None),))
+    with pytest.raises(ReportError):
+        write.write(Report(title="second", shots=(make(count=1, plate=False), broken)), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_memory_holds_the_figures_of_one_shot(make, tmp_path, monkeypatch):
+    alive, most = weakref.WeakSet(), []
+
+    def counted(shot, scratch, real=write._page):
+        gc.collect()
+        most.append(len(alive))
+        made = real(shot, scratch)
+        alive.add(made)
+        return made
+
+    monkeypatch.setattr(write, "_page", counted)
+    write.write(Report(title="t", shots=(make(count=1, plate=False, truth=False),) * 4), tmp_path)
+    assert len(most) == 4 and max(most) <= 1, "the one before is still being written"
+
+
+def test_a_very_long_shot_shows_one_frame_in_several(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(gather, "_LINES", 4)
+    file = write.write(Report(title="t", shots=(make(count=9, truth=False),)), tmp_path)
+    assert "So long a shot shows one frame in 3." in Page(file.read_text(encoding="utf-8")).text
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
