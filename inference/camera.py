@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated
 
-Matrix4 = tuple[
-    tuple[float, float, float, float],
-    tuple[float, float, float, float],
-    tuple[float, float, float, float],
-    tuple[float, float, float, float],
-]
+from .numbering import Frame
+from .records import Bounds
+
+Pixels = Annotated[int, Bounds(1, 1 << 16)]
+"""Of one side of a picture."""
+_Entry = Annotated[float, Bounds(-1e12, 1e12)]
+_Number = Annotated[float, Bounds(-1e9, 1e9)]
+_Row = tuple[_Entry, _Entry, _Entry, _Entry]
+Matrix4 = tuple[_Row, _Row, _Row, _Row]
+_ROTATION_OFF = 0.01
+"""By which the entries of a rotation times its transpose may miss those of the identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +31,16 @@ class Pose:
         OpenCV axes (x right, y down, z into the scene); the unit of length is the camera path's own.
     """
 
-    frame: int
+    frame: Frame
     camera_to_world: Matrix4
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no pose of a camera, for the door that it comes in by (`records`)."""
+        (a, b, c), last = (row[:3] for row in self.camera_to_world[:3]), self.camera_to_world[3]
+        products = ((1, a, a), (1, b, b), (1, c, c), (0, a, b), (0, b, c), (0, c, a), (1, _cross(a, b), c))
+        rotates = all(abs(sum(x * y for x, y in zip(u, v)) - wanted) < _ROTATION_OFF for wanted, u, v in products)
+        if not rotates or any(abs(x - y) > 1e-6 for x, y in zip(last, (0, 0, 0, 1))):
+            yield "has a camera_to_world that is no rotation and place with a last row of 0, 0, 0, 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +63,18 @@ class Camera:
         In order of frame; empty where only the intrinsics are known.
     """
 
-    width: int
-    height: int
-    focal_length: float
-    principal_point: tuple[float, float]
-    distortion: tuple[float, float] = (0.0, 0.0)
+    width: Pixels
+    height: Pixels
+    focal_length: Annotated[float, Bounds(1e-3, 1e9)]
+    principal_point: tuple[_Number, _Number]
+    distortion: tuple[_Number, _Number] = (0.0, 0.0)
     poses: tuple[Pose, ...] = ()
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no camera, for the door that it comes in by (`records`)."""
+        for before, after in zip(self.poses, self.poses[1:]):
+            if after.frame <= before.frame:
+                yield f"has poses that are not in the order of their frames: {after.frame} follows {before.frame}"
 
     def scaled(self, width: int, height: int) -> Camera:
         """The same camera, its numbers referring to a picture of another size.
@@ -70,3 +91,7 @@ class Camera:
             focal_length=self.focal_length * sx,
             principal_point=((cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5),
         )
+
+
+def _cross(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, float, float]:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]

@@ -5,7 +5,6 @@ Blender cannot import the estimators, so it asks the worker once; adding an esti
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Mapping
@@ -175,10 +174,7 @@ def read(text: str) -> tuple[EstimatorFacts, ...]:
     RecordError
         It is no such list, or an empty one.
     """
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise records.RecordError(f"The list of estimators is not valid JSON: {error}") from error
+    data = records.parse(text, where="The list of estimators")
     if not isinstance(data, list) or not data:
         raise records.RecordError("The list of estimators is empty.")
     return tuple(records.from_json(EstimatorFacts, item, where="estimator", strict=False) for item in data)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from . import records
-from .camera import Camera
-from .job import Source
+from .camera import Camera, Pixels
+from .job import Seed, Source
+from .numbering import Frame
+from .records import Bounds, FilePath, ForPeople, RecordError, Seconds, Word
+from .untrusted import LARGEST_FILE, read_text
 
 SCHEMA_VERSION = 1
 SIDECAR = "depth.json"
@@ -19,6 +23,13 @@ SCRATCH = ".fathom"
 """Folder, in the sequence's own, of what a run keeps until the sequence is complete."""
 STATE = "state.json"
 """File in the scratch folder that says where an unfinished job stands."""
+LARGEST_STATE = 2 * LARGEST_FILE
+"""Bytes of it: at the end it holds the shots by themselves and in what ``depth.json`` will say."""
+
+LONGEST_PATH = 50_000
+"""Frames of a clip whose camera path one ``depth.json`` and one state still hold (`records`)."""
+_Disparity = Annotated[float, Bounds(-3.4028235e38, 3.4028235e38)]
+"""A float32, as the maps hold."""
 
 Quantity = Literal["inverse_depth", "relative_disparity"]
 
@@ -31,10 +42,15 @@ class DepthSequenceError(ValueError):
 class Range:
     """Spread of the disparity over all frames of a shot; p1 and p99 are its 1 % and 99 % percentiles."""
 
-    minimum: float
-    maximum: float
-    p1: float
-    p99: float
+    minimum: _Disparity
+    maximum: _Disparity
+    p1: _Disparity
+    p99: _Disparity
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no range, for the door that it comes in by (`records`)."""
+        if not self.minimum <= self.p1 <= self.p99 <= self.maximum:
+            yield "must have minimum, p1, p99 and maximum in this order"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,23 +69,31 @@ class Shot:
         None where the estimator gives none.
     """
 
-    first_frame: int
-    last_frame: int
+    first_frame: Frame
+    last_frame: Frame
     status: Literal["done", "refused"]
-    reason: str | None = None
+    reason: ForPeople | None = None
     range: Range | None = None
     camera: Camera | None = None
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no shot, for the door that it comes in by (`records`)."""
+        if self.last_frame < self.first_frame:
+            yield f"ends with frame {self.last_frame}, before it begins with frame {self.first_frame}"
+        poses = self.camera.poses if self.camera else ()
+        if poses and (len(poses), poses[0].frame) != (self.last_frame - self.first_frame + 1, self.first_frame):
+            yield f"has a camera whose poses are not those of the frames {self.first_frame}-{self.last_frame}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
     """A file of network weights that took part."""
 
-    repository: str
-    revision: str
-    file: str
-    sha256: str
-    licence: str
+    repository: Word
+    revision: Word
+    file: Word
+    sha256: Word
+    licence: Word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,21 +122,25 @@ class DepthSequence:
     """
 
     source: Source
-    first_frame: int
-    last_frame: int
-    width: int
-    height: int
+    first_frame: Frame
+    last_frame: Frame
+    width: Pixels
+    height: Pixels
     quantity: Quantity
     shots: tuple[Shot, ...]
-    estimator: str
-    fingerprint: str
+    estimator: Word
+    fingerprint: Word
     confidence: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    seed: Seed = 0
     weights: tuple[Weights, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     schema_version: int = SCHEMA_VERSION
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no depth sequence, for the door that it comes in by (`records`)."""
+        yield from shots_problems(self.shots, self.first_frame, self.last_frame)
 
     def shot_at(self, frame: int) -> Shot:
         """The shot that shows a source frame; the nearest shot for a frame outside the sequence."""
@@ -127,6 +155,21 @@ class DepthSequence:
     def refused_shots(self) -> tuple[Shot, ...]:
         """The shots that the estimator could not do; `Shot.reason` says why."""
         return tuple(shot for shot in self.shots if shot.status == "refused")
+
+
+def shots_problems(shots: Sequence[Shot], first: int, last: int) -> Iterator[str]:
+    """What is wrong with the shots of the frames `first` to `last`, both included."""
+    if last < first:
+        yield f"ends with frame {last}, before it begins with frame {first}"
+    for shot in shots:
+        if shot.first_frame < first or shot.last_frame > last:
+            yield f"has a shot {shot.first_frame}-{shot.last_frame} outside its frames {first}-{last}"
+    for before, after in pairwise(shots):
+        if after.first_frame <= before.last_frame:
+            yield (
+                f"has shots that overlap or are not in order: {after.first_frame}-{after.last_frame} follows "
+                f"{before.first_frame}-{before.last_frame}"
+            )
 
 
 def disparity_name(frame: int) -> str:
@@ -177,33 +220,36 @@ def load(folder: str | Path) -> DepthSequence:
     if folder.name == SIDECAR:
         folder = folder.parent
     try:
-        text = (folder / SIDECAR).read_text(encoding="utf-8")
+        text = read_text(folder / SIDECAR)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DepthSequenceError(_absence(folder)) from error
     except OSError as error:
         raise DepthSequenceError(
             f"{folder / SIDECAR} cannot be read ({error.strerror}); check the folder and its permissions."
         ) from error
-    except UnicodeDecodeError as error:
-        raise DepthSequenceError(f"{folder / SIDECAR} is not a depth sequence: it is no text.") from error
+    except RecordError as error:
+        raise DepthSequenceError(
+            f"{error}, so it is no depth sequence; choose the folder that a {SIDECAR} lies in."
+        ) from error
     try:
-        sequence = records.loads(DepthSequence, text, where=SIDECAR, strict=False)
-    except records.RecordError as error:
+        data = records.parse(text, where=SIDECAR)
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise DepthSequenceError(f"{folder / SIDECAR} was written by a newer Fathom; update Fathom to read it.")
+        sequence = records.from_json(DepthSequence, data, where=SIDECAR, strict=False)
+    except RecordError as error:
         raise DepthSequenceError(f"{folder / SIDECAR} is not a depth sequence: {error}.") from error
-    if sequence.schema_version > SCHEMA_VERSION:
-        raise DepthSequenceError(f"{folder / SIDECAR} was written by a newer Fathom; update Fathom to read it.")
     return replace(sequence, source=replace(sequence.source, path=_absolute(sequence.source.path, folder)))
 
 
 def unfinished_fingerprint(folder: str | Path) -> str | None:
     """`Job.fingerprint` of the unfinished job whose work a folder keeps; None where it keeps none."""
-    return _state(folder).get("fingerprint") or None
+    return _unfinished(folder).fingerprint or None
 
 
 def unfinished_plate(folder: str | Path) -> str | None:
     """The clip of that job, as `plate_file`; None where nothing tells."""
-    plate = _state(folder).get("plate")
-    return plate if isinstance(plate, str) and plate else None
+    return _unfinished(folder).plate or None
 
 
 def plate_file(source: Source) -> str:
@@ -213,17 +259,25 @@ def plate_file(source: Source) -> str:
 
 def unfinished_share(folder: str | Path) -> float:
     """How much of that job is done, 0 to 1; 0 where nothing tells."""
-    share = _state(folder).get("share")
-    return min(max(float(share), 0.0), 1.0) if isinstance(share, (int, float)) else 0.0
+    return _unfinished(folder).share
 
 
-def _state(folder: str | Path) -> dict[str, Any]:
-    """What the unfinished job in a folder says of itself; empty where there is none."""
+@dataclass(frozen=True, kw_only=True)
+class _Unfinished:
+    """What concerns Blender in the state of an unfinished job (`run.state.State`)."""
+
+    fingerprint: Word = ""
+    plate: FilePath = ""
+    share: Annotated[float, Bounds(0, 1)] = 0.0
+
+
+def _unfinished(folder: str | Path) -> _Unfinished:
+    """What the unfinished job in a folder says of itself; nothing where there is none."""
     try:
-        state = json.loads((Path(folder) / SCRATCH / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+        path = Path(folder) / SCRATCH / STATE
+        return records.load(_Unfinished, path, strict=False, most=LARGEST_STATE)
+    except (OSError, RecordError):
+        return _Unfinished()
 
 
 def is_foreign(path: str) -> bool:
@@ -266,11 +320,31 @@ def _absolute(path: str, folder: Path) -> str:
 
 def _beside(path: str, folder: Path) -> str:
     found = Path(os.path.normpath(folder.absolute() / path))
-    if not found.exists():  # the folder may have been reached by a link, from whose place `..` leads elsewhere
+    if lies_near(found, folder) and not found.exists():
+        # The folder may have been reached by a link, from whose place `..` leads elsewhere.
         beyond = Path(os.path.normpath(folder.resolve() / path))
-        if beyond.exists():
+        if lies_near(beyond, folder.resolve()) and beyond.exists():
             return str(beyond)
     return str(found)
+
+
+def lies_near(path: str | Path, folder: str | Path) -> bool:
+    """Whether a path that ``depth.json`` in `folder` names shares a folder with it, other than the root of a disk.
+
+    Any other may be a server's, and looking at it would greet that server, so it is not looked at until the artist
+    asks for the plate. Looks at nothing itself.
+
+    Parameters
+    ----------
+    path : path
+        As `load` gives it.
+    folder : path
+        The depth sequence's, absolute.
+    """
+    if is_foreign(str(path)):
+        return False
+    one, other = (PurePath(os.path.normpath(Path(each).absolute())) for each in (path, folder))
+    return one.anchor == other.anchor and one.parts[1:2] == other.parts[1:2] != ()
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from . import records
+from .records import ForPeople
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +15,8 @@ class Stage:
     """A new stage of the work begins; `label` is for the artist, such as 'Solving the camera of shot 2 of 3'."""
 
     event: ClassVar[str] = "stage"
-    name: str
-    label: str
+    name: ForPeople
+    label: ForPeople
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Frame:
 
     event: ClassVar[str] = "frame"
     number: int
-    path: str
+    path: ForPeople
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class ShotNote:
 
     first_frame: int
     last_frame: int
-    reason: str
+    reason: ForPeople
 
     @property
     def frames(self) -> str:
@@ -73,7 +74,7 @@ class Warning:
     """Something the artist should know that does not stop the work, such as a shot without depth (`shot`)."""
 
     event: ClassVar[str] = "warning"
-    message: str
+    message: ForPeople
     shot: ShotNote | None = None
 
 
@@ -93,9 +94,9 @@ class Error:
 
     event: ClassVar[str] = "error"
     code: int
-    what: str
-    why: str = ""
-    cure: str = ""
+    what: ForPeople
+    why: ForPeople = ""
+    cure: ForPeople = ""
     shots: tuple[ShotNote, ...] = ()
 
     @property
@@ -114,7 +115,7 @@ class Done:
     """The depth sequence in `folder` is complete."""
 
     event: ClassVar[str] = "done"
-    folder: str
+    folder: ForPeople
     frames: int
     seconds: float
 
@@ -137,8 +138,8 @@ def decode(line: str) -> Event | None:
         None for a line that is no event or an event that this version does not know: either side may be newer.
     """
     try:
-        data = json.loads(line)
+        data = records.parse(line, where="event")
         kind = _KINDS[data.pop("event")]
         return records.from_json(kind, data, where="event", strict=False)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -10,16 +10,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from . import numbering, records
-from .camera import Camera
+from .camera import Camera, Pixels
 from .hints import setting
+from .numbering import Frame
+from .records import Bounds, FileName, FilePath, Text, Word
+from .untrusted import read_text
 
 SCHEMA_VERSION = 1
 SMALLEST_SIZE = 64
 """Pixels of the long side that estimators work at."""
 FIND_CUTS, NO_CUTS = "auto", "none"
+Seed = Annotated[int, Bounds(0, 2**31 - 1)]
 _CUTS = re.compile(r"\d+(?:\s*,\s*\d+)*")
 
 
@@ -58,16 +62,25 @@ class Source:
     """
 
     kind: Literal["movie", "sequence"]
-    path: str
-    files: tuple[str, ...] = ()
-    stream: int = 0
-    width: int | None = None
-    height: int | None = None
+    path: FilePath
+    files: tuple[FileName, ...] = ()
+    stream: Annotated[int, Bounds(0, 9999)] = 0
+    width: Pixels | None = None
+    height: Pixels | None = None
     rotation: int | None = None
-    fps: float | None = None
-    frame_count: int | None = None
+    fps: Annotated[float, Bounds(1e-6, 1e6)] | None = None
+    frame_count: Annotated[int, Bounds(1, 2**31 - 1)] | None = None
     colorspace: str | None = None
-    ocio_config: str | None = None
+    ocio_config: FilePath | None = None
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no plate, for the door that it comes in by (`records`)."""
+        if not self.path:
+            yield "has no path"
+        if (self.kind == "sequence") != bool(self.files):
+            yield "is a movie with a list of files" if self.files else "is a sequence without files"
+        if self.rotation not in (None, 0, 90, 180, 270):
+            yield f"has a rotation of {self.rotation} degrees, which is none of 0, 90, 180 and 270"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,17 +114,17 @@ class Job:
     """
 
     source: Source
-    output: str
-    first_frame: int | None = None
-    last_frame: int | None = None
-    estimator: str = "parallax"
+    output: FilePath
+    first_frame: Frame | None = None
+    last_frame: Frame | None = None
+    estimator: Word = "parallax"
     parameters: dict[str, Any] = field(default_factory=dict)
-    size: int | None = None
+    size: Pixels | None = None
     full_size: bool = False
-    seed: int = 0
-    mattes: str | None = None
+    seed: Seed = 0
+    mattes: FilePath | None = None
     camera: Camera | None = None
-    cuts: str = FIND_CUTS
+    cuts: Annotated[str, Text(most=10_000_000)] = FIND_CUTS
     schema_version: int = SCHEMA_VERSION
 
     def fingerprint(self) -> str:
@@ -153,10 +166,17 @@ def shot_starts(cuts: str) -> tuple[int, ...] | None:
         return ()
     if not _CUTS.fullmatch(text):
         raise JobError(
-            f"Cuts are {FIND_CUTS}, {NO_CUTS} or the first frames of new shots, such as 31,77, and not '{cuts}' "
-            f"({setting('cuts')})."
+            f"Cuts are {FIND_CUTS}, {NO_CUTS} or the first frames of new shots, such as 31,77, and not "
+            f"'{records.in_a_line(cuts)}' ({setting('cuts')})."
         )
-    return tuple(int(number) for number in text.split(","))
+    numbers = [number.strip() for number in text.split(",")]
+    for number in numbers:
+        if len(number) > 7 or int(number) > numbering.LARGEST:
+            raise JobError(
+                f"There is no cut at frame {records.in_a_line(number)}: Blender counts frames to {numbering.LARGEST} "
+                f"({setting('cuts')})."
+            )
+    return tuple(map(int, numbers))
 
 
 def check_cuts(cuts: str, first: int | None, last: int | None) -> tuple[int, ...] | None:
@@ -199,6 +219,10 @@ def validate(job: Job) -> Job:
     """
     for problem in _problems(job):
         raise JobError(problem)
+    try:
+        records.check(job, where="job")
+    except records.RecordError as error:
+        raise JobError(f"The job cannot be run: {error}.") from error
     return job
 
 
@@ -292,11 +316,11 @@ def load(path: str | Path) -> Job:
         One sentence: the file cannot be read, is not a job, or describes one that cannot be run.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise JobError(f"The job file {path} cannot be read ({error.strerror}); check the path.") from error
-    except UnicodeDecodeError as error:
-        raise JobError(f"The job file {path} cannot be read: it is no text.") from error
+    except records.RecordError as error:
+        raise JobError(f"The job file cannot be read: {error}.") from error
     try:
         return validate(records.loads(Job, text, where="job", strict=True))
     except records.RecordError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from .depth_sequence import SCRATCH, SIDECAR, STATE
+from . import records
+from .depth_sequence import LARGEST_STATE, SCRATCH, SIDECAR, STATE
+from .untrusted import read_text
 
 LOG = "fathom.log"
 """Name of the file in the output folder that takes what the worker and its libraries say."""
@@ -51,7 +52,7 @@ def holds_work(folder: Path, *, frames_count: bool = True, maps_count: bool = Tr
             idle = idle or (inside[0] == CLIP and not frames_count)
             if path.is_file() and not idle and path.stat().st_size:
                 return True
-        state = json.loads((scratch / STATE).read_text(encoding="utf-8"))
+        state = records.parse(read_text(scratch / STATE, most=LARGEST_STATE), where=STATE)
         return bool(state.get("shots"))
     except FileNotFoundError:
         return False
@@ -85,10 +86,10 @@ def take_away(folder: Path, made: Iterable[Path] = (), *, ended: int | None = No
 def _holder(lock: Path) -> int | None:
     """The process that a lock names; None where there is no lock."""
     try:
-        return int(json.loads(lock.read_text(encoding="utf-8"))["process"])
+        return int(records.parse(read_text(lock), where=LOCK)["process"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0
 
 

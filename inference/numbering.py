@@ -13,9 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
+
+from .records import Bounds
 
 LARGEST = 1_048_574
 """The last frame of Blender's timeline."""
+Frame = Annotated[int, Bounds(0, LARGEST)]
+"""A source frame, in Blender's numbering."""
 _LAST_COUNTS = (999, 9999, 99999)
 """Where the counters of cameras begin again."""
 _DIGITS = re.compile(r"([0-9]+)")  # as Blender: no other script's digits

@@ -1,25 +1,123 @@
-"""Frozen dataclasses to JSON and back, checked field by field.
+"""Frozen dataclasses to JSON and back, checked field by field: the one door for files that somebody else may have made.
 
 The two processes load this folder under different package names, so objects never cross as pickles: they cross as
-JSON, and this module is the one place that reads it. Standard library only.
+JSON, and this module is the one place that reads it. Whatever a file holds, reading it takes a bounded time and
+memory and ends with a valid record or with one sentence. Standard library only.
+
+A record's annotations say what is valid: types, and for numbers and texts their bounds (`Bounds`, `Text`). What
+concerns several fields at once is said by a method ``problems`` of the record, which yields what is wrong.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
+import os
 import re
 import types
 import typing
-from typing import Any, TypeVar
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
 
+from .untrusted import LARGEST_FILE, SURROGATE, RecordError, in_a_line, read_text, readable
+
+__all__ = [
+    "Bounds",
+    "FileName",
+    "FilePath",
+    "ForPeople",
+    "RecordError",
+    "Seconds",
+    "Text",
+    "Word",
+    "check",
+    "dumps",
+    "from_json",
+    "in_a_line",
+    "load",
+    "loads",
+    "parse",
+    "readable",
+    "to_json",
+]
 Record = TypeVar("Record")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+Reader = Callable[[Any, bool], Any]
+MOST_VALUES = 4_000_000
+"""Values in one record; each takes about 100 bytes while it is read."""
+_DEEPEST = 32
+"""Levels of lists and objects where a record takes any JSON."""
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that stand for no byte of a file name."""
 
 
-class RecordError(ValueError):
-    """JSON that does not describe the record it should; the message names the field."""
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """Smallest and largest value that a number may have, both included."""
+
+    least: float
+    most: float
+
+    def problem(self, value: float) -> str | None:
+        """What is wrong with a value; None where nothing is."""
+        if self.least <= value <= self.most:
+            return None
+        if value < self.least:
+            return f"must be at least {_number(self.least)}, not {_number(value)}"
+        return f"must be at most {_number(self.most)}, not {_number(value)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """What a text may be.
+
+    Attributes
+    ----------
+    most : int
+        Letters.
+    pattern : str
+        Regular expression that the whole of it fulfils; empty: anything.
+    names : bool
+        Whether it may hold bytes of a file name that are no UTF-8, as `os.fsdecode` gives them. Else it must encode.
+    lenient : bool
+        Whether anything goes, since it is for people and only ever shown as `readable`.
+    """
+
+    most: int = 100_000
+    pattern: str = ""
+    names: bool = False
+    lenient: bool = False
+
+    def problem(self, text: str) -> str | None:
+        """What is wrong with a text; None where nothing is."""
+        if self.lenient:
+            return None
+        if len(text) > self.most:
+            return f"must have at most {self.most} letters, not {len(text)}"
+        if (_NO_BYTE if self.names else SURROGATE).search(text):
+            return "must be text, and holds a part of a letter that is none by itself"
+        if self.names and "\0" in text:
+            return "must be the name of a file, and holds a zero byte"
+        if self.pattern and not re.fullmatch(self.pattern, text):
+            return f"is no valid text: {in_a_line(text)!r}"
+        return None
+
+
+FilePath = Annotated[str, Text(most=32_767, names=True)]
+"""A path, relative or absolute."""
+FileName = Annotated[
+    str, Text(most=255, names=True, pattern=r"(?!\.{1,2}\Z)" + (r"[^/\\:]+" if os.name == "nt" else "[^/]+"))
+]
+"""The name of a file in a folder that is known: it leads nowhere else."""
+Word = Annotated[str, Text(most=1000, pattern="[^\x00-\x1f\x7f-\x9f]*")]
+"""A name or an id, in one line."""
+ForPeople = Annotated[str, Text(lenient=True)]
+"""What is only ever shown, as `readable`: any text."""
+Seconds = Annotated[float, Bounds(0, 1e12)]
+_ANY_TEXT = Text(names=False)
+_WHOLE = Bounds(-(2**63), 2**63 - 1)
 
 
 def to_json(record: Any) -> Any:
@@ -49,12 +147,63 @@ def dumps(record: Any, *, indent: int | None = 2) -> str:
     Bytes of a file name that are no UTF-8, which Python holds as lone surrogates, become escapes and read back alike.
     """
     text = json.dumps(to_json(record), indent=indent, ensure_ascii=False, allow_nan=False)
-    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def readable(text: str) -> str:
-    """A text for people: bytes of a file name that are no UTF-8, which no interface takes, become question marks."""
-    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+def load(
+    cls: type[Record], path: str | Path, *, strict: bool, where: str | None = None, most: int = LARGEST_FILE
+) -> Record:
+    """`loads` on a file (`read_text`); `where` is the file's name unless it is given.
+
+    Raises
+    ------
+    OSError, RecordError
+    """
+    return loads(cls, read_text(path, most=most), where=where or Path(path).name, strict=strict)
+
+
+def loads(cls: type[Record], text: str, *, where: str, strict: bool) -> Record:
+    """``from_json`` on JSON text; text that is no JSON is a `RecordError` as well."""
+    return from_json(cls, parse(text, where=where), where=where, strict=strict)
+
+
+def parse(text: str, *, where: str) -> Any:
+    """JSON text, read in bounded time and memory.
+
+    Raises
+    ------
+    RecordError
+        It is no JSON, holds too much, or the same name twice in one object.
+    """
+    if 1 + text.count(",") + text.count("[") + text.count("{") > MOST_VALUES:
+        raise RecordError(f"{where} holds more than {MOST_VALUES} values")
+    try:
+        return json.loads(text, parse_int=_whole, parse_constant=_no_number, object_pairs_hook=_object)
+    except RecordError as error:
+        raise RecordError(f"{where} is not valid: {error}") from None
+    except RecursionError:
+        raise RecordError(f"{where} is nested too deeply") from None
+    except ValueError as error:
+        raise RecordError(f"{where} is not valid JSON: {error}") from error
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 309:  # more than a float can have
+        raise RecordError(f"a whole number has {len(digits)} digits")
+    return int(digits)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise RecordError(f"{text} is no finite number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1) if len(names) < 1000 else "a name"
+        raise RecordError(f"an object has '{in_a_line(twice)}' twice")
+    return found
 
 
 def from_json(cls: type[Record], data: Any, *, where: str, strict: bool) -> Record:
@@ -63,7 +212,8 @@ def from_json(cls: type[Record], data: Any, *, where: str, strict: bool) -> Reco
     Parameters
     ----------
     cls : type
-        A dataclass whose annotations use only scalars, ``Literal``, ``X | None``, ``tuple``, ``dict`` and dataclasses.
+        A dataclass whose annotations use only scalars, ``Annotated`` ones with `Bounds` or `Text`, ``Literal``,
+        ``X | None``, ``tuple``, ``dict``, ``Any`` and dataclasses.
     data : parsed JSON
     where : str
         What is being read, for the error message, such as ``job``.
@@ -74,79 +224,161 @@ def from_json(cls: type[Record], data: Any, *, where: str, strict: bool) -> Reco
     Raises
     ------
     RecordError
-        Naming the first field that is missing, unknown or of the wrong type.
+        Naming the first field that is missing, unknown, of the wrong type or out of its bounds.
     """
-    return typing.cast(Record, _value(cls, data, where, strict))
-
-
-def loads(cls: type[Record], text: str, *, where: str, strict: bool) -> Record:
-    """``from_json`` on JSON text; text that is no JSON is a `RecordError` as well."""
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{where} is not valid JSON: {error}") from error
-    return from_json(cls, data, where=where, strict=strict)
+        return typing.cast(Record, _reader(typing.cast(Any, cls))(data, strict))
+    except _Wrong as wrong:
+        raise RecordError(f"{where}{wrong.inside} {wrong.problem}") from None
 
 
-def _record(cls: type, data: Any, where: str, strict: bool) -> Any:
-    if not isinstance(data, dict):
-        raise RecordError(f"{where} must be an object, not {_name(data)}")
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
-    unknown = sorted(set(data) - set(fields))
-    if unknown and strict:
-        raise RecordError(f"{where} has no field '{unknown[0]}'; it has {', '.join(sorted(fields))}")
-    values = {}
-    for name, field in fields.items():
-        if name in data:
-            values[name] = _value(hints[name], data[name], f"{where}.{name}", strict)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise RecordError(f"{where}.{name} is missing")
-    return cls(**values)
+def check(record: Any, *, where: str) -> None:
+    """Check a record that was made by hand as if it had been read: RecordError as `from_json`."""
+    from_json(type(record), to_json(record), where=where, strict=True)
 
 
-def _value(hint: Any, data: Any, where: str, strict: bool) -> Any:
+class _Wrong(Exception):
+    """What is wrong with a value, and, as it is passed on outward, where that stands."""
+
+    def __init__(self, problem: str, inside: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.inside = problem, inside
+
+
+@functools.cache
+def _reader(hint: Any) -> Reader:
+    """What checks and builds a value of an annotation: takes parsed JSON, and whether it is strict."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return _record(typing.cast(type, hint), data, where, strict)
-    if hint is Any:
-        return data
+        return _record_reader(typing.cast(type, hint))
     if origin in (typing.Union, types.UnionType):
-        if data is None and type(None) in arguments:
-            return None
-        (inner,) = (a for a in arguments if a is not type(None))  # only ``X | None`` is used in records
-        return _value(inner, data, where, strict)
-    if origin is typing.Literal:
-        if data not in arguments:
-            raise RecordError(f"{where} must be one of {', '.join(map(repr, arguments))}, not {data!r}")
-        return data
+        (inner,) = (_reader(a) for a in arguments if a is not type(None))  # only ``X | None`` is used in records
+        return lambda data, strict: None if data is None else inner(data, strict)
     if origin is tuple:
-        return _tuple(arguments, data, where, strict)
+        return _tuple_reader(arguments)
     if origin is dict:
+        return _dict_reader(_reader(arguments[1]))
+    if origin is typing.Literal:
+        return functools.partial(_one_of, arguments)
+    if hint is Any:
+        return lambda data, strict: _any(data, _DEEPEST)
+    kind, limits = (arguments[0], arguments[1:]) if origin is Annotated else (hint, ())
+    default = {int: (_WHOLE,), str: (_ANY_TEXT,)}.get(kind, ())
+    return functools.partial(_scalar, kind, limits or default)
+
+
+def _record_reader(cls: type) -> Reader:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    readers = {name: _reader(hints[name]) for name in fields}
+    needed = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    problems = getattr(cls, "problems", None)
+
+    def read(data: Any, strict: bool) -> Any:
         if not isinstance(data, dict):
-            raise RecordError(f"{where} must be an object, not {_name(data)}")
-        return {key: _value(arguments[1], value, f"{where}.{key}", strict) for key, value in data.items()}
-    return _scalar(hint, data, where)
+            raise _Wrong(f"must be an object, not {_name(data)}")
+        if strict and (unknown := sorted(map(str, set(data) - set(fields)))):
+            raise _Wrong(f"has no field '{in_a_line(unknown[0])}'; it has {', '.join(sorted(fields))}")
+        values = {}
+        for name, reader in readers.items():
+            if name in data:
+                values[name] = _inside(reader, data[name], strict, f".{name}")
+        for name in needed:
+            if name not in values:
+                raise _Wrong("is missing", f".{name}")
+        record = cls(**values)
+        if problems is not None and (problem := next(problems(record), None)) is not None:
+            raise _Wrong(problem)
+        return record
+
+    return read
 
 
-def _tuple(arguments: tuple[Any, ...], data: Any, where: str, strict: bool) -> tuple[Any, ...]:
-    if not isinstance(data, (list, tuple)):
-        raise RecordError(f"{where} must be a list, not {_name(data)}")
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        arguments = (arguments[0],) * len(data)
-    if len(data) != len(arguments):
-        raise RecordError(f"{where} must have {len(arguments)} items, not {len(data)}")
-    return tuple(_value(a, item, f"{where}[{i}]", strict) for i, (a, item) in enumerate(zip(arguments, data)))
+def _inside(reader: Reader, data: Any, strict: bool, place: str) -> Any:
+    try:
+        return reader(data, strict)
+    except _Wrong as wrong:
+        raise _Wrong(wrong.problem, place + wrong.inside) from None
 
 
-def _scalar(hint: Any, data: Any, where: str) -> Any:
-    if hint is float and isinstance(data, (int, float)) and not isinstance(data, bool):
-        if not math.isfinite(data):
-            raise RecordError(f"{where} must be a finite number")
-        return float(data)
-    if isinstance(data, hint) and not (hint is int and isinstance(data, bool)):
+def _tuple_reader(arguments: tuple[Any, ...]) -> Reader:
+    endless = len(arguments) == 2 and arguments[1] is Ellipsis
+    readers = [_reader(argument) for argument in arguments[:1]] if endless else [_reader(a) for a in arguments]
+
+    def read(data: Any, strict: bool) -> tuple[Any, ...]:
+        if not isinstance(data, (list, tuple)):
+            raise _Wrong(f"must be a list, not {_name(data)}")
+        if not endless and len(data) != len(readers):
+            raise _Wrong(f"must have {len(readers)} items, not {len(data)}")
+        made = []
+        try:
+            for reader, item in zip(readers * len(data) if endless else readers, data):
+                made.append(reader(item, strict))
+        except _Wrong as wrong:
+            raise _Wrong(wrong.problem, f"[{len(made)}]{wrong.inside}") from None
+        return tuple(made)
+
+    return read
+
+
+def _dict_reader(reader: Reader) -> Reader:
+    def read(data: Any, strict: bool) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            raise _Wrong(f"must be an object, not {_name(data)}")
+        for key in data:
+            _scalar(str, (_ANY_TEXT,), key, strict)
+        return {key: _inside(reader, value, strict, f".{in_a_line(key)}") for key, value in data.items()}
+
+    return read
+
+
+def _one_of(choices: tuple[Any, ...], data: Any, strict: bool) -> Any:
+    if data not in choices:
+        shown = in_a_line(repr(data)) if isinstance(data, (str, int, float)) else _name(data)
+        raise _Wrong(f"must be one of {', '.join(map(repr, choices))}, not {shown}")
+    return data
+
+
+def _any(data: Any, levels: int) -> Any:
+    """JSON of any kind, its numbers and texts as everywhere; texts may be paths."""
+    if isinstance(data, (dict, list, tuple)) and not levels:
+        raise _Wrong(f"is nested deeper than {_DEEPEST} levels")
+    if isinstance(data, dict):
+        return {_scalar(str, (_ANY_TEXT,), key, True): _any(value, levels - 1) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_any(item, levels - 1) for item in data]
+    if data is None or isinstance(data, bool):
         return data
-    raise RecordError(f"{where} must be of type {hint.__name__}, not {_name(data)}")
+    if isinstance(data, str):
+        return data if not _NO_BYTE.search(data) else _scalar(str, (_ANY_TEXT,), data, True)
+    if isinstance(data, int):
+        return _scalar(int, (_WHOLE,), data, True)
+    return _scalar(float, (), data, True)
+
+
+def _scalar(kind: type, limits: tuple[Any, ...], data: Any, strict: bool) -> Any:
+    if kind is float and isinstance(data, (int, float)) and not isinstance(data, bool):
+        try:
+            data = float(data)
+        except OverflowError:
+            raise _Wrong("must be a finite number") from None
+        if not math.isfinite(data):
+            raise _Wrong("must be a finite number")
+    elif not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
+        raise _Wrong(f"must be of type {kind.__name__}, not {_name(data)}")
+    for limit in limits:
+        if (problem := limit.problem(data)) is not None:
+            raise _Wrong(problem)
+    return data
+
+
+def _number(value: float) -> str:
+    """A number for a sentence; whole ones with all digits as long as these are few."""
+    return str(int(value)) if abs(value) < 1e10 and value == int(value) else f"{float(value):.6g}"
 
 
 def _name(data: Any) -> str:

@@ -26,6 +26,7 @@ CONTRACT = {
     "client",
     "camera",
     "records",
+    "untrusted",
     "exit_codes",
     "environment",
     "environment_setup",

@@ -6,7 +6,6 @@ outlive that.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ def ask() -> TorchDevice:
     if done.returncode or not lines:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise TorchUnusable(said[-1] if said else f"its process ended with exit code {done.returncode}")
-    return records.from_json(TorchDevice, json.loads(lines[-1]), where="device", strict=True)
+    return records.loads(TorchDevice, lines[-1], where="device", strict=True)
 
 
 def look() -> TorchDevice:

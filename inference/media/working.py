@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from .. import numbering, records
 from ..job import Source
+from ..numbering import Frame
 from .clip import Clip
 from .cuts import CutFinder, shots
 from .mattes import mattes
@@ -128,6 +131,29 @@ class Prepared:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What was found in a cache's frames: first frames of shots, blank frames and what they are, repeated frames."""
+
+    starts: tuple[Frame, ...]
+    blank: tuple[tuple[Frame, str], ...]
+    repeats: tuple[Frame, ...]
+
+    def is_within(self, first: int, last: int) -> bool:
+        """Whether these can be of a clip of these frames."""
+        frames = (*self.starts, *(frame for frame, _ in self.blank), *self.repeats)
+        in_order = all(before < after for before, after in pairwise(self.starts))
+        return in_order and all(first <= frame <= last for frame in frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    """What a cache holds, as it is kept beside it."""
+
+    identity: dict[str, Any] = field(default_factory=dict)
+    found: _Found | None = None
+
+
 def prepare(
     clip: Clip,
     first: int,
@@ -173,18 +199,20 @@ def prepare(
     identity = _identity(clip, first, last, size)
     pixels = folder / _PIXELS
     state = _load_state(folder)
-    if state.get("identity") != identity:
+    if state.identity != identity:
         clip.read(first, last)  # refuses a wrong range before the old cache goes
         pixels.unlink(missing_ok=True)
-        state = {"identity": identity}
+        state = _State(identity=identity)
         _save_state(folder, state)
     held = min(pixels.stat().st_size // record, total) if pixels.exists() else 0
-    found = state.get("found")
-    if found is None or held < total:
+    found = state.found
+    if found is None or held < total or not found.is_within(first, last):
         _need_room(folder, (total - held) * record)
         finder = _fill(clip, first=first, last=last, size=size, path=pixels, held=held, check=check, progress=progress)
-        found = {"starts": finder.finish(), "blank": sorted(finder.blank.items()), "repeats": finder.repeats}
-        _save_state(folder, {"identity": identity, "found": found})
+        found = _Found(
+            starts=tuple(finder.finish()), blank=tuple(sorted(finder.blank.items())), repeats=tuple(finder.repeats)
+        )
+        _save_state(folder, _State(identity=identity, found=found))
     else:
         progress(total, total)
     return Prepared(
@@ -192,9 +220,9 @@ def prepare(
         last_frame=last,
         width=size[0],
         height=size[1],
-        shots=shots(first, last, tuple(found["starts"]) if cuts is None else cuts),
-        blank=dict(found["blank"]) if cuts is None else {},
-        repeats=frozenset(found["repeats"]),
+        shots=shots(first, last, found.starts if cuts is None else cuts),
+        blank=dict(found.blank) if cuts is None else {},
+        repeats=frozenset(found.repeats),
         path=pixels,
     )
 
@@ -262,18 +290,17 @@ def _stamp(path: Path) -> list[int]:
     return [facts.st_size, facts.st_mtime_ns]
 
 
-def _load_state(folder: Path) -> dict:
+def _load_state(folder: Path) -> _State:
     try:
-        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+        return records.load(_State, folder / _STATE, strict=True)
+    except (OSError, records.RecordError):
+        return _State()
 
 
-def _save_state(folder: Path, state: dict) -> None:
+def _save_state(folder: Path, state: _State) -> None:
     temporary = folder / f"{_STATE}.{os.getpid()}.tmp"
     try:
-        temporary.write_text(json.dumps(state), encoding="utf-8")
+        temporary.write_text(records.dumps(state, indent=None), encoding="utf-8")
         os.replace(temporary, folder / _STATE)
     finally:
         temporary.unlink(missing_ok=True)

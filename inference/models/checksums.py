@@ -104,7 +104,7 @@ def read_lock(model: Model) -> Lock | None:
         return _fixed(model)
     path = lock_path(model)
     try:
-        lock = records.loads(Lock, path.read_text(encoding="utf-8"), where=path.name, strict=False)
+        lock = records.load(Lock, path, strict=False)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -144,8 +144,7 @@ def write_lock(model: Model, lock: Lock) -> None:
 def read_stamps(model: Model, folder: Path) -> Stamps:
     """What was verified of a model's files in `folder`; nothing where that cannot be told."""
     try:
-        text = _stamps_path(model).read_text(encoding="utf-8")
-        stamps = records.loads(Stamps, text, where="stamps", strict=False)
+        stamps = records.load(Stamps, _stamps_path(model), where="stamps", strict=False)
     except (OSError, ValueError):
         return Stamps(folder=str(folder))
     return stamps if stamps.folder == str(folder) else Stamps(folder=str(folder))

@@ -38,7 +38,7 @@ class Acceptance:
 def accepted(licence: Licence) -> Acceptance | None:
     """The acceptance of a licence; None where it was not accepted."""
     try:
-        return records.loads(Acceptance, _path(licence).read_text(encoding="utf-8"), where="licence", strict=False)
+        return records.load(Acceptance, _path(licence), where="licence", strict=False)
     except (OSError, ValueError):
         return None
 

@@ -71,7 +71,7 @@ def read(model: Model) -> Pin | None:
         return None
     path = _path(model)
     try:
-        pin = records.loads(Pin, path.read_text(encoding="utf-8"), where=path.name, strict=False)
+        pin = records.load(Pin, path, strict=False)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

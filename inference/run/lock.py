@@ -7,18 +7,19 @@ process that was killed is recognised, also when its number has gone to another 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import psutil
 
 from .. import exit_codes, records
 from ..faults import Failure, unwritable
+from ..records import Bounds, Seconds, Word
 
 NAME = "lock"
 _SAME_START = 5.0
@@ -31,9 +32,9 @@ _WRITTEN_WITHIN = 10.0
 class Holder:
     """Who holds a lock: `started` is the process's start in seconds since 1970."""
 
-    host: str
-    process: int
-    started: float
+    host: Word
+    process: Annotated[int, Bounds(1, 2**31 - 1)]
+    started: Seconds
 
 
 class Lock:
@@ -150,7 +151,7 @@ def _remove_stale(path: Path) -> None:
 
 def _read(path: Path) -> Holder | None:
     try:
-        return records.from_json(Holder, json.loads(path.read_text(encoding="utf-8")), where="lock", strict=False)
+        return records.load(Holder, path, strict=False)
     except (OSError, ValueError):
         return None
 

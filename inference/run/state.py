@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from .. import depth_sequence, numbering, records
 from ..depth_sequence import DepthSequence, Shot, Weights
 from ..job import Job
 from ..media.mattes import mattes
+from ..numbering import Frame
+from ..records import Bounds, FilePath, Seconds, Word
 from .files import write_text
 
 NAME = depth_sequence.STATE
@@ -50,26 +52,33 @@ class State:
         How much of the job's work is done, 0 to 1 (`depth_sequence.unfinished_share`).
     """
 
-    key: str
-    first_frame: int
-    last_frame: int
-    fingerprint: str = ""
-    plate: str = ""
+    key: Word
+    first_frame: Frame
+    last_frame: Frame
+    fingerprint: Word = ""
+    plate: FilePath = ""
     staged: bool = False
     phase: Literal["estimating", "publishing"] = "estimating"
     shots: tuple[Shot, ...] = ()
     sequence: DepthSequence | None = None
-    replaced: tuple[int, int] | None = None
-    seconds: float = 0.0
-    share: float = 0.0
+    replaced: tuple[Frame, Frame] | None = None
+    seconds: Seconds = 0.0
+    share: Annotated[float, Bounds(0, 1)] = 0.0
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no state, for the door that it comes in by (`records`)."""
+        yield from depth_sequence.shots_problems(self.shots, self.first_frame, self.last_frame)
+        if self.phase == "publishing" and self.sequence is None:
+            yield "is publishing and does not say what"
+        if self.replaced is not None and self.replaced[1] < self.replaced[0]:
+            yield "replaces frames whose end lies before their start"
 
 
 def read(scratch: Path) -> State | None:
     """The state that an earlier run left; None where there is none that this version can read."""
     try:
-        text = (scratch / NAME).read_text(encoding="utf-8")
-        return records.loads(State, text, where=NAME, strict=True)
-    except (FileNotFoundError, UnicodeDecodeError, records.RecordError):
+        return records.load(State, scratch / NAME, strict=True, most=depth_sequence.LARGEST_STATE)
+    except (FileNotFoundError, records.RecordError):
         return None
 
 

@@ -25,7 +25,7 @@ def _sequence(path: str = "/plates/clip.mov", **changes) -> DepthSequence:
         height=48,
         focal_length=50.0,
         principal_point=(31.5, 23.5),
-        poses=(Pose(frame=1, camera_to_world=IDENTITY),),
+        poses=tuple(Pose(frame=frame, camera_to_world=IDENTITY) for frame in range(1, 11)),
     )
     spread = Range(minimum=0.0, maximum=2.0, p1=0.1, p99=1.9)
     shots = (
@@ -49,14 +49,14 @@ def _sequence(path: str = "/plates/clip.mov", **changes) -> DepthSequence:
 
 
 @given(
-    st.dictionaries(st.text(), st.booleans() | st.integers() | FINITE | st.text(), max_size=3),
+    st.dictionaries(st.text(), st.booleans() | st.integers(-(2**63), 2**63 - 1) | FINITE | st.text(), max_size=3),
     st.dictionaries(st.text(), st.text(), max_size=3),
-    FINITE,
-    st.tuples(FINITE, FINITE, FINITE, FINITE),
+    st.floats(0, 1e12),
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=4, max_size=4).map(sorted),
 )
 def test_what_is_saved_is_loaded(tmp_path_factory, parameters, versions, seconds, spread):
     folder = tmp_path_factory.getbasetemp()
-    spread = Range(minimum=spread[0], maximum=spread[1], p1=spread[2], p99=spread[3])
+    spread = Range(minimum=spread[0], p1=spread[1], p99=spread[2], maximum=spread[3])
     shot = Shot(first_frame=1, last_frame=2, status="done", range=spread)
     saved = _sequence(parameters=parameters, versions=versions, seconds=seconds, shots=(shot,))
     depth_sequence.save(saved, folder)

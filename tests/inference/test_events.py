@@ -19,10 +19,10 @@ EVENTS = st.one_of(
         frames_total=st.integers(0, 10**9),
         seconds_left=st.none() | FINITE,
     ),
-    st.builds(events.Frame, number=st.integers(), path=st.text()),
+    st.builds(events.Frame, number=st.integers(-(2**63), 2**63 - 1), path=st.text()),
     st.builds(events.Warning, message=st.text()),
     st.builds(events.Error, code=st.integers(0, 255), what=st.text(), why=st.text(), cure=st.text()),
-    st.builds(events.Done, folder=st.text(), frames=st.integers(0), seconds=FINITE),
+    st.builds(events.Done, folder=st.text(), frames=st.integers(0, 2**63 - 1), seconds=FINITE),
 )
 
 

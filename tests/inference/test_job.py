@@ -1,6 +1,7 @@
 """Jobs: their way through JSON, their checks, frame numbers."""
 
 import dataclasses
+import math
 import os
 
 import pytest
@@ -12,7 +13,18 @@ from inference.camera import Camera, Pose
 from inference.job import Job, JobError, Source
 
 FINITE = st.floats(-1e6, 1e6)
-ROW = st.tuples(FINITE, FINITE, FINITE, FINITE)
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+PATHS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+
+
+def _pose(frame, turn, place):
+    c, s = math.cos(turn), math.sin(turn)
+    x, y, z = place
+    return Pose(
+        frame=frame, camera_to_world=((c, 0.0, s, x), (0.0, 1.0, 0.0, y), (-s, 0.0, c, z), (0.0, 0.0, 0.0, 1.0))
+    )
+
+
 CAMERAS = st.builds(
     Camera,
     width=st.integers(1, 8192),
@@ -21,13 +33,15 @@ CAMERAS = st.builds(
     principal_point=st.tuples(FINITE, FINITE),
     distortion=st.tuples(FINITE, FINITE),
     poses=st.lists(
-        st.builds(Pose, frame=st.integers(0, 9999), camera_to_world=st.tuples(ROW, ROW, ROW, ROW)), max_size=2
-    ).map(tuple),
+        st.builds(_pose, st.integers(0, 9999), FINITE, st.tuples(FINITE, FINITE, FINITE)),
+        max_size=2,
+        unique_by=lambda pose: pose.frame,
+    ).map(lambda poses: tuple(sorted(poses, key=lambda pose: pose.frame))),
 )
 MOVIES = st.builds(
     Source,
     kind=st.just("movie"),
-    path=st.text(min_size=1),
+    path=PATHS,
     stream=st.integers(0, 3),
     width=st.none() | st.integers(1, 8192),
     height=st.none() | st.integers(1, 8192),
@@ -35,19 +49,21 @@ MOVIES = st.builds(
     fps=st.none() | st.floats(1, 240),
     frame_count=st.none() | st.integers(1, 10**6),
     colorspace=st.none() | st.text(min_size=1),
-    ocio_config=st.none() | st.text(min_size=1),
+    ocio_config=st.none() | PATHS,
 )
 JOBS = st.builds(
     Job,
     source=MOVIES,
-    output=st.text(min_size=1).map("depth/{}".format),
-    first_frame=st.none() | st.integers(-100, 100),
+    output=PATHS.map("depth/{}".format),
+    first_frame=st.none() | st.integers(0, 100),
     last_frame=st.none() | st.integers(101, 999),
-    parameters=st.dictionaries(st.text(), st.booleans() | st.integers() | FINITE | st.text(), max_size=3),
+    parameters=st.dictionaries(
+        st.text(), st.booleans() | st.integers(-(2**63), 2**63 - 1) | FINITE | st.text(), max_size=3
+    ),
     size=st.none() | st.integers(64, 4096),
     full_size=st.booleans(),
     seed=st.integers(0, 2**31 - 1),
-    mattes=st.none() | st.text(min_size=1),
+    mattes=st.none() | PATHS,
     camera=st.none() | CAMERAS,
     cuts=st.sampled_from(["auto", "none", "101", "101, 200"]).filter(lambda cuts: len(cuts) < 5),
 )

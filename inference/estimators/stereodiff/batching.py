@@ -6,13 +6,16 @@ ran out in the midst of it. Standard library only.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from ... import records
 from ...run.files import write_text
 from .pairs import Pair
+
+_Count = Annotated[int, records.Bounds(0, 2**31 - 1)]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,13 @@ class Batching:
         first step begins at 0.
     """
 
-    steps: tuple[tuple[int, int], ...]
+    steps: tuple[tuple[_Count, _Count], ...]
+
+    def problems(self) -> Iterator[str]:
+        """What makes it none, for the door that it comes in by (`records`)."""
+        places = [place for place, _ in self.steps]
+        if places[:1] != [0] or sorted(set(places)) != places or not all(size for _, size in self.steps):
+            yield "has steps that do not begin at 0, or are not in order"
 
     @staticmethod
     def of(size: int) -> Batching:
@@ -68,13 +77,12 @@ def group(frame: int, size: int, count: int) -> range:
 
 def save(batching: Batching, path: Path) -> None:
     """Keep it for a later run."""
-    write_text(path, json.dumps({"steps": batching.steps}))
+    write_text(path, records.dumps(batching, indent=None))
 
 
 def load(path: Path) -> Batching | None:
     """What an earlier run used; None where there is none that can be read."""
     try:
-        steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
-        return Batching(tuple((int(place), int(size)) for place, size in steps))
-    except (OSError, ValueError, KeyError, TypeError):
+        return records.load(Batching, path, strict=True)
+    except (OSError, records.RecordError):
         return None

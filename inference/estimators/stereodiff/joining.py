@@ -6,14 +6,15 @@ Frames without a usable point take no part in the alignment; each is shown as th
 from __future__ import annotations
 
 import bisect
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from ... import records
 from ...hints import setting
+from ...numbering import Frame
 from ...run.files import write_text
 from ..base import Refused
 from . import alignment
@@ -33,17 +34,17 @@ class Findings:
 
     Attributes
     ----------
-    seen : list of int
+    seen : tuple of int
         Frames that are in the alignment, in order: its n-th is frame ``seen[n]``.
-    shown : list of int
+    shown : tuple of int
         For each frame the one whose depth it has: itself, unless it has none.
-    unsure : list of int
+    unsure : tuple of int
         Frames of whose depth the network trusts nothing.
     """
 
-    seen: list[int]
-    shown: list[int]
-    unsure: list[int]
+    seen: tuple[Frame, ...]
+    shown: tuple[Frame, ...]
+    unsure: tuple[Frame, ...]
 
 
 def join(
@@ -103,7 +104,7 @@ def join(
             f"No point of frames {numbers[0]} to {numbers[-1]} lies in front of its camera, as the network sees them.",
             "Choose another estimator for this shot.",
         )
-    return aligned, Findings(seen, [_nearest(good, frame) for frame in range(count)], unsure)
+    return aligned, Findings(tuple(seen), tuple(_nearest(good, frame) for frame in range(count)), tuple(unsure))
 
 
 def _nearest(good: Sequence[int], frame: int) -> int:
@@ -163,12 +164,15 @@ def spans(numbers: Sequence[int]) -> str:
 
 def save(findings: Findings, path: Path) -> None:
     """Keep them for a later run."""
-    write_text(path, json.dumps(asdict(findings)))
+    write_text(path, records.dumps(findings, indent=None))
 
 
 def load(path: Path) -> Findings | None:
-    """What an earlier run found; None where there is nothing."""
-    return Findings(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    """What an earlier run found; None where there is nothing that can be read."""
+    try:
+        return records.load(Findings, path, strict=True)
+    except (OSError, records.RecordError):
+        return None
 
 
 def _check(seen: Sequence[int], useful: Mapping[Pair, float], numbers: Sequence[int]) -> None:

@@ -14,12 +14,15 @@ import json
 import os
 from collections.abc import Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ... import records
+from ...numbering import Frame
 from ...run.files import atomic, write_text
 from . import tree
 from .pairs import Pair, PointMap, known, scores
@@ -27,6 +30,15 @@ from .pairs import Pair, PointMap, known, scores
 _SCORES = "scores.jsonl"
 _WRITERS = 4
 """Files that are written at once: each waits for the disk."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A line of that file: a pair and its score."""
+
+    line: tuple[Frame, Frame, float]
+
+
 View = tuple[Pair, int]
 """A frame in a pair."""
 
@@ -200,8 +212,8 @@ class PairStore:
         scores: dict[Pair, float] = {}
         for line in text.splitlines():
             try:
-                first, second, found = json.loads(line)
-            except (ValueError, TypeError):  # the last one, which a run that was killed did not finish
+                first, second, found = records.loads(_Scored, f'{{"line": {line}}}', where=_SCORES, strict=True).line
+            except records.RecordError:  # the last one, which a run that was killed did not finish
                 continue
             scores[first, second] = found
         whole = "".join(_line(pair, found) for pair, found in scores.items())

@@ -197,7 +197,7 @@ def test_whatever_is_lost_each_frame_has_depth_or_the_shot_is_refused(count, rea
 
 
 def test_findings_are_kept(tmp_path):
-    findings = joining.Findings(seen=[0, 2], shown=[0, 0, 2], unsure=[2])
+    findings = joining.Findings(seen=(0, 2), shown=(0, 0, 2), unsure=(2,))
     path = tmp_path / "frames.json"
     assert joining.load(path) is None
     joining.save(findings, path)

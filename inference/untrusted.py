@@ -1,0 +1,102 @@
+"""Texts and files that somebody else may have made: how they are read, and how they are shown.
+
+Reading takes a bounded time and memory, and what is shown cannot command a terminal. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+LARGEST_FILE = 1 << 26
+"""Bytes of a file that is read as a record: a depth sequence of about 80,000 camera poses."""
+SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal may obey, or what turns the order of the letters around it."""
+
+
+class RecordError(ValueError):
+    """What does not describe the record it should; the message, one line without a full stop, names the field."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_a_line(message, most=1000))
+
+
+def readable(text: str) -> str:
+    """A text for people: bytes of a file name that are no UTF-8, which no interface takes, become question marks, and
+    the rest is `escaped`.
+    """
+    return escaped(SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
+def escaped(text: str) -> str:
+    r"""A text for a terminal: what it would obey, or what turns the order of letters, is written as JSON writes it.
+
+    Ends of lines and tabs stay; bytes of a file name that are no UTF-8 as well.
+
+    >>> escaped("\x1b[2Jclip\u202e.mov")
+    '\\u001b[2Jclip\\u202e.mov'
+    """
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def in_a_line(text: str, *, most: int = 200) -> str:
+    """A text from elsewhere as a part of a sentence: `readable`, without ends of lines, shortened in the middle."""
+    if len(text) > most:
+        text = f"{text[: most // 2]}…{text[-most // 3 :]}"
+    return readable(" ".join(text.splitlines()))
+
+
+def read_text(path: str | Path, *, most: int = LARGEST_FILE) -> str:
+    """The text of a file; pipes, devices and folders are not even opened, so that nothing waits.
+
+    Parameters
+    ----------
+    path : path
+    most : int
+        Bytes that it may have.
+
+    Raises
+    ------
+    OSError
+        There is none, or it cannot be read.
+    RecordError
+        It is no file, too large or no UTF-8; a sentence without a full stop that names the path.
+    """
+    return decoded(read_bytes(path, most=most), path)
+
+
+def decoded(data: bytes, path: str | Path) -> str:
+    """Bytes of a file as text; see `read_text`."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path} is no text") from error
+
+
+def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
+    """The content of a file, as `read_text`."""
+    try:
+        _require_file(Path(path).stat().st_mode, path)
+    except ValueError as error:  # a name that no file can have
+        if isinstance(error, RecordError):
+            raise
+        raise RecordError(f"{path} is no name for a file") from error
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        _require_file(facts.st_mode, path)  # again: it may have been exchanged
+        data = bytearray()
+        while facts.st_size <= most and (more := file.read(min(1 << 20, most + 1 - len(data)))):
+            data += more
+    if facts.st_size > most or len(data) > most:
+        raise RecordError(f"{path} is larger than {most / 1e6:.0f} MB, which none of its kind is")
+    return bytes(data)
+
+
+def _require_file(mode: int, path: str | Path) -> None:
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise RecordError(f"{path} is {kind} and no file")
