@@ -11,6 +11,7 @@ from .estimators.base import Cancelled, Refused
 from .hints import setting
 from .job import JobError
 from .records import RecordError
+from .untrusted import in_a_line
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _TORCH_OUT_OF_MEMORY = (
@@ -23,6 +24,7 @@ _TORCH_OUT_OF_MEMORY = (
 )
 """How torch says so where it has no exception of its own for it: on the CPU, on Apple's GPUs, and where CUDA's own
 libraries, or pinned memory, ran short."""
+_NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -107,6 +109,12 @@ def explain(error: BaseException) -> events.Error:
         )
     if isinstance(error, OSError) and error.errno in _FULL:
         return unwritable(error, error.filename or "a file").event()
+    if isinstance(error, OSError) and error.errno in _NO_NAME:
+        return events.Error(
+            code=exit_codes.USAGE,
+            what=f"{in_a_line(str(error.filename))} is no name that a file can have here ({error.strerror}).",
+            cure="Name another file or folder.",
+        )
     return events.Error(
         code=exit_codes.FAILED,
         what=f"Something unexpected went wrong ({type(error).__name__}: {_first_line(error)}).",

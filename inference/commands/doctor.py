@@ -172,7 +172,7 @@ def _memory() -> Finding:
 
 
 def _disk(folder: Path) -> Finding:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = _there(folder)
     free = shutil.disk_usage(there).free
     what = f"{free / 1e9:.1f} GB free for {folder}"
     if free < _LITTLE_DISK:
@@ -181,9 +181,14 @@ def _disk(folder: Path) -> Finding:
     return Finding(topic="disk", what=what)
 
 
+def _there(folder: Path) -> Path:
+    """The folder, or the next one above it that is there; a name that none can have is not."""
+    return next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 -- which says no where Path raises
+
+
 def _data_folder() -> Finding:
     folder = environment.data_folder()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = _there(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass

@@ -16,13 +16,14 @@ from ..faults import Failure
 from ..job import FIND_CUTS, Job, Source, load, with_output
 from . import stoppable
 from .display import Display
+from .numbers import whole_number
 
 if TYPE_CHECKING:
     from ..estimators.base import EstimatorInfo
     from ..run.stop import Stop
 
-_RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
-_LENGTH = re.compile(r"([0-9]*\.?[0-9]+)\s*(px|mm)?")
+_RANGE = re.compile(r"([0-9]{1,18})(?:\s*-\s*([0-9]{1,18}))?")
+_LENGTH = re.compile(r"([0-9]{0,18}\.?[0-9]{1,18})\s*(px|mm)?")
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -38,17 +39,20 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         help="where shots begin: found, nowhere, or at these frames, such as 31,77 (default: auto)",
     )
     verb.add_argument(
-        "--stream", metavar="N", type=int, help="which video stream of a movie that has several, from 0 (default: 0)"
+        "--stream",
+        metavar="N",
+        type=whole_number,
+        help="which video stream of a movie that has several, from 0 (default: 0)",
     )
     verb.add_argument(
         "--size",
         metavar="PIXELS",
-        type=int,
+        type=whole_number,
         help="long side to work at (default: the estimator's); "
         "parallax finds camera and edges at this size, depth itself at 320 pixels at most",
     )
     verb.add_argument("--full-size", action="store_true", help="bring the maps to the plate's size, edges kept")
-    verb.add_argument("--seed", metavar="N", type=int, help="for what is random in the estimator (default: 0)")
+    verb.add_argument("--seed", metavar="N", type=whole_number, help="for what is random in the estimator (default: 0)")
     verb.add_argument(
         "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
     )

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
                 evaluate_report.against_truth(options, comparisons)
             else:
                 evaluate_report.steadiness(options)
-    except (Failure, DepthSequenceError, ImportError) as error:
+    except (Failure, DepthSequenceError, ImportError, OSError, MemoryError) as error:
         told = faults.explain(error)
         sys.stderr.write(hints.as_options(told.message) + "\n")
         return told.code

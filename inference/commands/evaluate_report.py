@@ -15,6 +15,7 @@ from ..depth_sequence import DepthSequence
 from ..faults import Failure
 from ..hints import as_options
 from ..run.folders import make_folder
+from .numbers import whole_number
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison
@@ -33,7 +34,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
         verb.add_argument(
             f"--{kind}",
             metavar="PIXEL",
-            type=int,
+            type=whole_number,
             action="append",
             default=[],
             help=f"{kind} of the plate (0 to its {size} less 1) that the report shows over time; repeatable "
@@ -54,8 +55,9 @@ def check(options: argparse.Namespace) -> None:
         if getattr(options, name) and options.suite:
             raise Failure(exit_codes.USAGE, f"The clips of a suite differ in size, so --{name} has no place with it.")
     if options.report:
-        from ..evaluation.report import write  # noqa: F401 -- a package that is missing is told now, not after the work
+        from ..evaluation.report import write  # a package that is missing is told now, not after the work
 
+        write.check(Path(options.report))
         if not options.suite:
             _slices(options)
         make_folder(Path(options.report))  # one that cannot be written is told now as well

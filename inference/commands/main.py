@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import compiled_code, environment, events, exit_codes
+from ..untrusted import in_a_line
 from . import benchmark, doctor, estimate, estimators, evaluate, models
 
 _EPILOG = f"""exit codes:
@@ -32,7 +33,8 @@ class _Parser(argparse.ArgumentParser):
     """Reports what is wrong by an exception, so that it can become an event as well."""
 
     def error(self, message: str) -> NoReturn:
-        raise _Usage(f"{message[:1].upper()}{message[1:]}.", self.format_usage())
+        told = in_a_line(f"{message[:1].upper()}{message[1:]}", most=600)
+        raise _Usage(f"{told}.", self.format_usage())
 
 
 def build() -> argparse.ArgumentParser:
@@ -56,6 +58,27 @@ def build() -> argparse.ArgumentParser:
     return parser
 
 
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    """What is asked for.
+
+    Raises
+    ------
+    _Usage
+    """
+    parser = build()
+    if any("\0" in argument for argument in given):
+        parser.error("no argument can hold a zero byte")
+    options = parser.parse_args(given)
+    if options.data_folder:
+        try:
+            environment.data_folder(options.data_folder).stat()
+        except FileNotFoundError:
+            pass  # it is made
+        except (OSError, RuntimeError) as error:  # RuntimeError: a user's home that there is none of
+            parser.error(f"--data-folder {options.data_folder} cannot be used ({getattr(error, 'strerror', error)})")
+    return options
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb.
 
@@ -74,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="surrogateescape")  # names that are no UTF-8 are printed as they are
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # huggingface_hub asks when it is imported, by whomever
     try:
-        options = build().parse_args(given)
+        options = _parsed(given)
     except _Usage as wrong:
         what, usage = wrong.args
         sys.stderr.write(f"{usage}{what}\n")

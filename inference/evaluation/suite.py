@@ -45,6 +45,7 @@ from typing import Any
 
 from .. import records
 from ..job import SMALLEST_SIZE
+from ..untrusted import RecordError, in_a_line, read_text
 from . import known_camera, metrics, protocols
 
 FLAT = "one depth for a shot"
@@ -52,8 +53,16 @@ FLAT = "one depth for a shot"
 SHIPPED = Path(__file__).resolve().parent / "suites"
 
 
+_LARGEST, _DEEPEST, _LONGEST = 1 << 16, 16, 4096
+"""Letters of a suite's file, levels of lists and mappings in it, and letters of a text in it."""
+_MOST_RUNS = 1000
+
+
 class SuiteError(ValueError):
-    """A suite that cannot be run; the message is one sentence with the cure."""
+    """A suite that cannot be run; the message is one sentence with the cure, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_a_line(message, most=1000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,19 +141,25 @@ def load(name: str | Path, *, data: Mapping[str, str] | None = None, work: str =
     SuiteError
         There is no such file, or what it says makes no sense.
     """
-    import yaml
-
     path = Path(name)
-    own = not path.is_file() and str(name) in shipped()
+    own = str(name) in shipped() and not path.is_file()
     path = SHIPPED / f"{name}.yaml" if own else path
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_text(path)
     except FileNotFoundError as error:
         raise SuiteError(f"There is no suite {name}; give a YAML file, or one of {', '.join(shipped())}.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SuiteError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it.") from error
+    except OSError as error:
+        raise SuiteError(f"{path} cannot be read ({error.strerror}); give another file.") from error
+    except RecordError as error:
+        raise SuiteError(f"{error}; give a YAML file, or one of {', '.join(shipped())}.") from error
+    if len(text) > _LARGEST:
+        raise SuiteError(f"{path} has {len(text)} letters, which no suite has; see the ones that come with Fathom.")
+    told = _parsed(text, path)
     if not isinstance(told, dict):
         raise SuiteError(f"{path} holds no suite but {type(told).__name__}; see the ones that come with Fathom.")
+    strange = next((key for key in told if not isinstance(key, str)), None)
+    if strange is not None:
+        raise SuiteError(f"{path} has a field {strange!r}; see the suites that come with Fathom.")
     told.pop("file", None)
     try:
         suite = records.from_json(Suite, told, where=path.name, strict=True)
@@ -153,6 +168,30 @@ def load(name: str | Path, *, data: Mapping[str, str] | None = None, work: str =
     place = Path.cwd() / path.name if own else path.absolute()
     suite = replace(suite, file=str(place), work=str(Path(work).absolute()) if work else suite.work)
     return _checked(_with_data(suite, data or {}))
+
+
+def _parsed(text: str, path: Path) -> Any:
+    """What a file says, in YAML's safe part, and without references, which make much of little.
+
+    Raises
+    ------
+    SuiteError
+    """
+    import yaml
+
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise SuiteError(f"{path} refers to a part of itself with *; write it out.")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST or (isinstance(event, yaml.ScalarEvent) and len(event.value) > _LONGEST):
+                raise SuiteError(f"{path} is nested too deeply, or holds too long a text, for a suite; shorten it.")
+        return yaml.safe_load(text)
+    except SuiteError:
+        raise
+    except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:  # also of numbers and dates that are none
+        raise SuiteError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it.") from error
 
 
 def _with_data(suite: Suite, data: Mapping[str, str]) -> Suite:
@@ -170,8 +209,8 @@ def _checked(suite: Suite) -> Suite:
     where = Path(suite.file).name
     if not suite.sets or not suite.estimators:
         raise SuiteError(f"{where} needs at least one set and one estimator; add them.")
-    if suite.runs < 1:
-        raise SuiteError(f"{where} asks for {suite.runs} runs; ask for 1 or more.")
+    if not 1 <= suite.runs <= _MOST_RUNS:
+        raise SuiteError(f"{where} asks for {suite.runs} runs; ask for 1 to {_MOST_RUNS}.")
     if not suite.metrics:
         raise SuiteError(f"{where} names no metrics; name some, or leave them out for AbsRel, RMSE and delta1.")
     for what, names in (

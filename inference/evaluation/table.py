@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..untrusted import in_a_line
 from .metrics import METRIC, REGIONS
 from .ranking import average_ranks, ranks
 from .spectrum import mean_bands
@@ -17,6 +19,9 @@ from .steady_measures import BY_BAND
 
 APART = {"static": "Where nothing moves", "moving": "Where something moves"}
 """The regions that have tables of their own, and what those are called."""
+
+_MARKS = re.compile(r"[\\`*\[\]<>&#]")
+"""What Markdown takes for its own; a vertical line is seen to where it counts."""
 
 Values = Mapping[str, Mapping[str, float | None]]
 """By region and metric, as `metrics.summary` gives them."""
@@ -139,7 +144,7 @@ def markdown(
     by_clip : bool
         Whether a table of all clips follows; it does in any case where some estimator has no figure for one.
     """
-    parts = [f"## {title}"] if title else []
+    parts = [f"## {_plain(title)}"] if title else []
     parts.append(_as_markdown(grid(outcomes, metrics)))
     own = told_apart(outcomes, metrics)
     if own:
@@ -161,7 +166,9 @@ def clips_as_markdown(outcomes: Sequence[Outcome], metrics: Sequence[str], regio
     lines = [["Set", "Clip", "Estimator", *(METRIC[metric].label for metric in metrics)]]
     lines.append(["---"] * 3 + ["---:"] * len(metrics))
     for name, clip, estimator, means in sorted(clip_means(outcomes, metrics, region), key=lambda row: row[:2]):
-        lines.append([name, clip, estimator, *("–" if mean is None else f"{mean:.4f}" for mean in means)])
+        lines.append(
+            [_plain(name), _plain(clip), _plain(estimator), *("–" if mean is None else f"{mean:.4f}" for mean in means)]
+        )
     return _lines(lines)
 
 
@@ -196,9 +203,14 @@ def bands_as_markdown(outcomes: Sequence[Outcome]) -> str:
             most = max(len(row) for row in rows.values())
             lines = [["Estimator", *(f"F{at}" for at in range(most))], ["---", *["---:"] * most]]
             for row, found in rows.items():
-                lines.append([row, *(f"{band.value:.4f}" for band in found), *["–"] * (most - len(found))])
-            parts += [f"### {name}: {label} by band of frequency", _lines(lines)]
+                lines.append([_plain(row), *(f"{band.value:.4f}" for band in found), *["–"] * (most - len(found))])
+            parts += [f"### {_plain(name)}: {label} by band of frequency", _lines(lines)]
     return "\n\n".join(parts)
+
+
+def _plain(text: str) -> str:
+    """A name from elsewhere as Markdown shows it: in one line, and as it is written."""
+    return _MARKS.sub(r"\\\g<0>", in_a_line(text))
 
 
 def _lines(lines: Sequence[Sequence[str]]) -> str:
@@ -210,11 +222,11 @@ def _as_markdown(table: Grid) -> str:
     heads = ["Estimator"]
     for name, metric in table.columns:
         label = METRIC[metric].label + (f" [{METRIC[metric].unit}]" if METRIC[metric].unit else "")
-        heads.append(f"{name} {label} {'↓' if METRIC[metric].better == 'lower' else '↑'}")
+        heads.append(f"{_plain(name)} {label} {'↓' if METRIC[metric].better == 'lower' else '↑'}")
     lines = [[*heads, "Average rank ↓"]]
     lines.append(["---", *["---:"] * len(table.columns), "---:"])
     for place, (name, rank) in enumerate(table.rank.items()):
-        lines.append([name, *(column[place] for column in shown), "–" if rank is None else f"{rank:.1f}"])
+        lines.append([_plain(name), *(column[place] for column in shown), "–" if rank is None else f"{rank:.1f}"])
     return _lines(lines)
 
 
@@ -245,7 +257,7 @@ def _leads(outcomes: Sequence[Outcome], metrics: Sequence[str], reference: str) 
     for other in tables["all"].rows:
         if other == reference:
             continue
-        parts.append(f"### {reference} minus {other}")
+        parts.append(f"### {_plain(reference)} minus {_plain(other)}")
         columns = tables["all"].columns
         lines = [
             ["Set", "Region", *(METRIC[metric].label for metric in metrics)],
@@ -258,9 +270,15 @@ def _leads(outcomes: Sequence[Outcome], metrics: Sequence[str], reference: str) 
                     if own == name:
                         ours, theirs = (tables[region].rows[row][at] for row in (reference, other))
                         words.append("–" if ours is None or theirs is None else f"{ours.mean - theirs.mean:+.4f}")
-                lines.append([name, heading, *words])
+                lines.append([_plain(name), heading, *words])
         parts.append(_lines(lines))
     return parts
+
+
+def _cell_text(text: str) -> str:
+    """A name from elsewhere for a spreadsheet: one that it would take for a formula begins with an apostrophe."""
+    plain = in_a_line(text).replace("\t", " ")
+    return f"'{plain}" if plain.lstrip().startswith(("=", "+", "-", "@")) else plain
 
 
 def as_csv(outcomes: Sequence[Outcome]) -> str:
@@ -274,7 +292,17 @@ def as_csv(outcomes: Sequence[Outcome]) -> str:
             for (own, metric), cell in zip(table.columns, row, strict=True):
                 if cell is not None:
                     spread = "" if cell.spread is None else f"{cell.spread:.6g}"
-                    writer.writerow([name, own, region, metric, f"{cell.mean:.6g}", spread, f"{table.rank[name]:.3f}"])
+                    writer.writerow(
+                        [
+                            _cell_text(name),
+                            _cell_text(own),
+                            region,
+                            metric,
+                            f"{cell.mean:.6g}",
+                            spread,
+                            f"{table.rank[name]:.3f}",
+                        ]
+                    )
     return text.getvalue()
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..media.stills import cut_short
+from ..numbering import LARGEST
+from ..untrusted import RecordError, in_a_line, read_bytes
 
 DepthReader = Callable[[int], NDArray[np.float32]]
 MaskReader = Callable[[int], NDArray[np.bool_]]
@@ -24,7 +26,10 @@ FlowReader = Callable[[int], "NDArray[np.float32] | None"]
 
 
 class TruthError(ValueError):
-    """Ground truth that cannot be read; the message is one sentence with the cure."""
+    """Ground truth that cannot be read; the message is one sentence with the cure, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_a_line(message, most=1000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,16 @@ class Truth:
     read_picture: PictureReader | None = None
 
     def __post_init__(self) -> None:
-        """Fill in poses that nobody knows."""
+        """Fill in poses that nobody knows.
+
+        Raises
+        ------
+        TruthError
+            A frame has a number that no clip's picture has.
+        """
+        for number in self.frame_numbers:
+            if not 0 <= number <= LARGEST:
+                raise TruthError(f"{self.name} has a frame {number}; number the frames from 0 to {LARGEST}.")
         if not self.poses:
             object.__setattr__(self, "poses", (None,) * len(self.frame_numbers))
 
@@ -130,6 +144,33 @@ def open_truth(folder: str | Path) -> Truth:
     return layout.open_clip(Path(folder))
 
 
+LARGEST_TEXT, LARGEST_PICTURE = 1 << 24, 1 << 30
+"""Bytes of a text and of a picture or flow of truth."""
+
+
+def content(path: Path, *, again: str, most: int = LARGEST_TEXT) -> bytes:
+    """What a file of the truth holds; a pipe or a device is not opened.
+
+    Parameters
+    ----------
+    path : path
+    again : str
+        What to do where it cannot be read, for the sentence.
+    most : int
+        Bytes that it may have.
+
+    Raises
+    ------
+    TruthError
+    """
+    try:
+        return read_bytes(path, most=most)
+    except OSError as error:
+        raise TruthError(f"{path} cannot be read ({error.strerror}); {again}.") from error
+    except RecordError as error:
+        raise TruthError(f"{error}; {again}.") from error
+
+
 def read_image(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
     """A picture of the truth as OpenCV reads it.
 
@@ -138,10 +179,7 @@ def read_image(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
     TruthError
         It is missing or broken.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise TruthError(f"{path} cannot be read ({error.strerror}); restore the file.") from error
+    data = content(path, again="restore the file", most=LARGEST_PICTURE)
     if cut_short(data):
         raise TruthError(f"{path} is cut short; restore the file.")
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None

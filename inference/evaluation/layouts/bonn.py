@@ -10,17 +10,20 @@ the markers on the sensor, not of its camera.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
 from ..truth import Truth, TruthError
-from .files import depth_png
+from .files import depth_png, inside, lines_of
 
 _MATRIX = np.array([[542.822841, 0, 315.593520], [0, 542.576870, 237.756098], [0, 0, 1]])
 """Of the set's colour camera, as the set's page gives it."""
 APART = 0.02
 """Seconds that a picture and its depth may lie apart."""
+_CLOSE = 8
+"""Depths that may lie so close to a picture; the set has two."""
 
 
 def open_clips(root: Path) -> list[Truth]:
@@ -56,12 +59,17 @@ def _open(folder: Path) -> Truth:
 
 
 def pair(first: list[float], second: list[float]) -> list[tuple[int, int]]:
-    """Which entry of one list of times belongs to which of another: the closest pairs first, each entry once."""
-    times = np.asarray(second)
+    """Which entry of one list of times belongs to which of another: the closest pairs first, each entry once.
+
+    Both lists rise. Of more than `_CLOSE` entries that are close to one, those after the first ones take no part.
+    """
+    times = np.asarray(second, np.float64)
+    begins = np.searchsorted(times, np.asarray(first, np.float64) - APART)
     close = [
-        (abs(time - times[there]), here, int(there))
-        for here, time in enumerate(first)
-        for there in np.flatnonzero(np.abs(times - time) < APART)
+        (abs(time - times[there]), here, there)
+        for here, (time, begin) in enumerate(zip(first, begins.tolist()))
+        for there in range(begin, min(begin + _CLOSE, len(times)))
+        if abs(times[there] - time) < APART
     ]
     free_here, free_there, pairs = set(range(len(first))), set(range(len(second))), []
     for _, here, there in sorted(close):
@@ -73,19 +81,18 @@ def pair(first: list[float], second: list[float]) -> list[tuple[int, int]]:
 
 
 def _listed(path: Path) -> list[tuple[float, Path]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise TruthError(f"{path} cannot be read ({error.strerror}); extract the clip again.") from error
     found = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines_of(path, again="extract the clip again"), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         try:
-            found.append((float(words[0]), path.parent / words[1]))
+            time, name = float(words[0]), words[1]
+            if not math.isfinite(time):
+                raise ValueError("no time")
         except (ValueError, IndexError) as error:
             raise TruthError(
                 f"Line {number} of {path} is no time and file ({line}); extract the clip again."
             ) from error
+        found.append((time, inside(path.parent, name, where=path)))
     return sorted(found)

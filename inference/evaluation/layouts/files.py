@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...numbering import frame_number
-from ..truth import TruthError, read_image
+from ..truth import LARGEST_TEXT, TruthError, content, read_image
 
+_LARGEST_MATRIX = 1 << 16
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
@@ -46,6 +48,46 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     return {path.stem: path for path in paths}
 
 
+def number_of(path: Path) -> int:
+    """The number that a file's name is.
+
+    Raises
+    ------
+    TruthError
+        It is none.
+    """
+    if not (path.stem.isascii() and path.stem.isdecimal()):
+        raise TruthError(f"{path} has no number for its name; extract the files again as the set has them.")
+    return int(path.stem)
+
+
+def lines_of(path: Path, *, again: str, most: int = LARGEST_TEXT) -> list[str]:
+    """The lines of a text file.
+
+    Raises
+    ------
+    TruthError
+    """
+    try:
+        return content(path, again=again, most=most).decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise TruthError(f"{path} is no text; {again}.") from error
+
+
+def inside(folder: Path, name: str, *, where: Path) -> Path:
+    """A file in a folder, by the name that another file has for it.
+
+    Raises
+    ------
+    TruthError
+        The name leads elsewhere.
+    """
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or any(letter in name for letter in "\\:\0"):
+        raise TruthError(f"{where} names a file outside of its folder ({name}); extract the clip again.")
+    return folder / parts
+
+
 def matrix_file(path: Path) -> NDArray[np.float64] | None:
     """A 4 x 4 matrix of numbers in a text file; None where it is not finite, as of frames without a pose.
 
@@ -53,9 +95,10 @@ def matrix_file(path: Path) -> NDArray[np.float64] | None:
     ------
     TruthError
     """
+    lines = lines_of(path, again="export it again", most=_LARGEST_MATRIX)
     try:
-        matrix = np.loadtxt(path, dtype=np.float64)
-    except (OSError, ValueError) as error:
+        matrix = np.loadtxt(io.StringIO("\n".join(lines or ["0"])), dtype=np.float64, max_rows=5)
+    except ValueError as error:
         raise TruthError(f"{path} cannot be read as a matrix ({error}); export it again.") from error
     if matrix.shape != (4, 4):
         raise TruthError(f"{path} holds no 4 x 4 matrix but {list(matrix.shape)}; export it again.")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...media.mattes import matte
 from ...numbering import frame_number
 from ..flow_file import read_flow
-from ..truth import Truth, TruthError
+from ..truth import Truth, TruthError, content
 from .files import depth_png, numbered, pictures
 
 _CAMERA = "write fx, fy, cx, cy and, for every frame, c2w_opencv, as docs/parallax.md has it"
@@ -116,24 +116,25 @@ Poses = tuple[NDArray[np.float64] | None, ...]
 def _camera(folder: Path, count: int) -> tuple[NDArray[np.float64], Poses, tuple[int, int] | None]:
     """Calibration, camera-to-world of each frame, and (width, height) of the depth where the file says it."""
     file = folder / "camera.json"
+    text = content(file, again=_CAMERA)
     try:
-        data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        data: dict[str, Any] = json.loads(text.decode("utf-8"))
+        if len(data["frames"]) != count:
+            raise TruthError(f"{folder} has {count} depth pictures and {len(data['frames'])} poses; make them match.")
         matrix = np.array([[data["fx"], 0, data["cx"]], [0, data["fy"], data["cy"]], [0, 0, 1]], np.float64)
         poses = tuple(
             None if frame["c2w_opencv"] is None else np.array(frame["c2w_opencv"], np.float64).reshape(4, 4)
             for frame in data["frames"]
         )
         size = (int(data["width"]), int(data["height"])) if {"width", "height"} <= data.keys() else None
+    except TruthError:
+        raise
     except json.JSONDecodeError as error:
         raise TruthError(f"{file} is no JSON ({error}); {_CAMERA}.") from error
     except KeyError as error:
         raise TruthError(f"{file} lacks {error}; {_CAMERA}.") from error
-    except OSError as error:
-        raise TruthError(f"{file} cannot be read ({error.strerror}); {_CAMERA}.") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise TruthError(f"{file} holds something else than a camera ({error}); {_CAMERA}.") from error
-    if len(poses) != count:
-        raise TruthError(f"{folder} has {count} depth pictures and {len(poses)} poses; make them match.")
     if not (np.isfinite(matrix).all() and matrix[0, 0] and matrix[1, 1]):
         raise TruthError(f"{file} has a calibration that is 0 or no number; write fx, fy, cx and cy in pixels.")
     for index, pose in enumerate(poses):

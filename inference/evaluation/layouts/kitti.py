@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..truth import Truth, TruthError
 from . import kitti_path
-from .files import by_stem, depth_png, numbered, pictures
+from .files import by_stem, depth_png, number_of, numbered, pictures
 
 _DEPTH = Path("proj_depth") / "groundtruth" / "image_02"
 _PICTURES = Path("image_02") / "data"
@@ -56,7 +56,7 @@ def _open(drive: Path) -> Truth:
     lacking = [path.stem for path in depth if path.stem not in rgb]
     if raw and lacking:
         raise TruthError(f"{raw / _PICTURES} lacks the picture {lacking[0]}; extract the drive's recording again.")
-    numbers = tuple(int(path.stem) for path in depth)
+    numbers = tuple(map(number_of, depth))
     matrix, poses = kitti_path.camera(raw, numbers) if raw else (None, ())
     return Truth(
         name=name,

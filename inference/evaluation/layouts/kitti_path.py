@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..truth import TruthError
+from .files import lines_of
 
 _EARTH = 6378137.0  # metres
+_POLE = 89.9  # degrees from which on the projection has no place
+_SINGULAR = 1e-9  # determinant of what brings no point to a camera
 Matrix = NDArray[np.float64]
 
 
@@ -32,6 +35,8 @@ def camera(drive: Path, numbers: tuple[int, ...]) -> tuple[Matrix | None, tuple[
         return None, ()
     facts = _facts(own)
     projection = _values(facts, "P_rect_02", own, 12).reshape(3, 4)
+    if not (projection[0, 0] and projection[1, 1]):
+        raise TruthError(f"{own} has a focal length of 0; extract the calibration again.")
     matrix = projection[:, :3].copy()
     others = date / "calib_velo_to_cam.txt", date / "calib_imu_to_velo.txt"
     files = [drive / "oxts" / "data" / f"{number:010d}.txt" for number in numbers]
@@ -44,6 +49,8 @@ def camera(drive: Path, numbers: tuple[int, ...]) -> tuple[Matrix | None, tuple[
     to_camera = aside @ rectified @ _rigid(others[0]) @ _rigid(others[1])
     carried = [_inertial(path) for path in files]
     scale = np.cos(np.radians(carried[0][0]))
+    if not abs(np.linalg.det(to_camera)) > _SINGULAR:
+        raise TruthError(f"The calibration beside {own} is none; extract the calibration again.")
     from_camera = np.linalg.inv(to_camera)
     poses = [_pose(each, scale) @ from_camera for each in carried]
     start = np.linalg.inv(poses[0])  # the world is the first camera, so that no digits go into places on the globe
@@ -52,9 +59,13 @@ def camera(drive: Path, numbers: tuple[int, ...]) -> tuple[Matrix | None, tuple[
 
 def _inertial(path: Path) -> NDArray[np.float64]:
     """Latitude, longitude, altitude, roll, pitch, yaw: degrees, metres and radians."""
+    words = " ".join(lines_of(path, again="extract the drive again")).split()
     try:
-        return np.array(path.read_text(encoding="utf-8").split()[:6], np.float64).reshape(6)
-    except (OSError, ValueError) as error:
+        found = np.array(words[:6], np.float64).reshape(6)
+        if not (np.isfinite(found).all() and abs(found[0]) < _POLE):
+            raise ValueError("it lies nowhere on the globe")
+        return found
+    except ValueError as error:
         raise TruthError(f"{path} cannot be read as a position ({error}); extract the drive again.") from error
 
 
@@ -85,15 +96,15 @@ def _rigid(path: Path) -> Matrix:
 
 
 def _facts(path: Path) -> dict[str, str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise TruthError(f"{path} cannot be read ({error.strerror}); extract the calibration again.") from error
+    lines = lines_of(path, again="extract the calibration again")
     return {name.strip(): rest for name, colon, rest in (line.partition(":") for line in lines) if colon}
 
 
 def _values(facts: dict[str, str], name: str, path: Path, count: int) -> NDArray[np.float64]:
     try:
-        return np.array(facts[name].split(), np.float64).reshape(count)
+        found = np.array(facts[name].split(), np.float64).reshape(count)
+        if not np.isfinite(found).all():
+            raise ValueError("no number")
+        return found
     except (KeyError, ValueError) as error:
         raise TruthError(f"{path} has no line {name} of {count} numbers; extract the calibration again.") from error

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..truth import Truth, TruthError
-from .files import by_stem, depth_png, matrix_file, numbered, pictures
+from .files import by_stem, depth_png, matrix_file, number_of, numbered, pictures
 
 
 def open_clips(root: Path) -> list[Truth]:
@@ -46,12 +46,17 @@ def _open(scene: Path) -> Truth:
     matrix = matrix_file(calibration) if calibration.is_file() else None
     return Truth(
         name=scene.resolve().name,
-        frame_numbers=tuple(int(path.stem) if path.stem.isdecimal() else index for index, path in enumerate(depth)),
+        frame_numbers=_numbers(depth),
         read_depth=lambda index: depth_png(depth[index], 1000),
         matrix=None if matrix is None else matrix[:3, :3],
         poses=tuple(_pose(scene / "pose" / f"{path.stem}.txt") for path in depth),
         rgb_files=tuple(rgb[path.stem] for path in depth) if rgb else (),
     )
+
+
+def _numbers(depth: list[Path]) -> tuple[int, ...]:
+    """Those of the names, or of the places of files whose names are none."""
+    return tuple(number_of(path) if path.stem.isdecimal() else index for index, path in enumerate(depth))
 
 
 def _pose(path: Path) -> NDArray[np.float64] | None:

@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..truth import Truth, TruthError
+from ..truth import Truth, TruthError, content
 from .files import by_stem, numbered, pictures
 
 _TAG = np.float32(202021.25)
+_SINGULAR = 1e-9  # determinant of what is no camera
+_LARGEST = 1 << 29
+"""Bytes of a file: a flow of 8192 x 8192 pixels."""
 
 
 def open_clips(root: Path, *, rendering: str = "clean") -> list[Truth]:
@@ -103,14 +106,14 @@ def _camera(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         raise TruthError(f"{path} is cut short or has a wrong size in it; extract it again.")
     matrix = np.frombuffer(data, "<f8", 9, 4).reshape(3, 3).copy()
     world = np.vstack([np.frombuffer(data, "<f8", 12, 4 + 72).reshape(3, 4), [0, 0, 0, 1]])
+    turns = np.isfinite(world).all() and np.isfinite(matrix).all() and abs(np.linalg.det(world)) > _SINGULAR
+    if not (turns and matrix[0, 0] and matrix[1, 1]):
+        raise TruthError(f"{path} holds no camera; extract it again.")
     return matrix, np.linalg.inv(world)
 
 
 def _bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise TruthError(f"{path} cannot be read ({error.strerror}); extract it again.") from error
+    data = content(path, again="extract it again", most=_LARGEST)
     if len(data) < 4 or np.frombuffer(data, "<f4", 1)[0] != _TAG:
         raise TruthError(f"{path} does not begin with Sintel's tag 202021.25; extract it again.")
     return data

@@ -99,7 +99,7 @@ def _table(
             holes |= bool(np.isnan(tile).any())
             style.show(axes, tile, norm, colormap)
             if frame == frames[0]:
-                axes.set_title(name)
+                axes.set_title(style.short(name))
         row[0].set_ylabel(f"frame {frame}")
     style.colour_bar(figure, grid, norm, colormap, label=label, extend=extend)
     if holes:

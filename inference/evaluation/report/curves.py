@@ -44,7 +44,7 @@ def mean_disparity(shot: Shot, gathered: Gathered, scale: Scale) -> Figure:
         means = scale.of(track)(track.means)
         if gathered.truth is not None:
             means = np.where(np.isnan(gathered.truth.means), np.nan, means)
-        axes.plot(shot.frames, means, label=track.name, **_line(means, index))
+        axes.plot(shot.frames, means, label=style.short(track.name), **_line(means, index))
         _marks(axes, estimate, index)
     _finish(axes, shot, f"mean {scale.label}")
     low, high = axes.get_ylim()
@@ -78,7 +78,7 @@ def errors(shot: Shot) -> Figure:
         for index, estimate in enumerate(shot.estimates):
             if name in estimate.errors:
                 values = np.asarray(estimate.errors[name], np.float64)
-                axes.plot(shot.frames, values, label=estimate.name, **_line(values, index))
+                axes.plot(shot.frames, values, label=style.short(estimate.name), **_line(values, index))
                 _marks(axes, estimate, index)
         _finish(axes, shot, name)
         axes.label_outer()
@@ -92,7 +92,7 @@ def series(shot: Shot) -> Figure:
     for axes, label in zip(figure.subplots(len(labels), 1, squeeze=False)[:, 0], labels, strict=True):
         for index, estimate in enumerate(shot.estimates):
             for each in _of(estimate, label):
-                axes.plot(each.frames, each.values, label=estimate.name, **_line(each.values, index))
+                axes.plot(each.frames, each.values, label=style.short(estimate.name), **_line(each.values, index))
                 _marks(axes, estimate, index)
                 _finish(axes, shot, f"{label} [{each.unit}]" if each.unit else label)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if axes.dataLim.y0 < 0 else 0.0)  # sizes, so 0 is perfect

@@ -71,7 +71,7 @@ def _frame(axes: Axes, track: Track, scale: Scale, each: Slice, frame: int) -> N
     """A frame with the slice's line."""
     tile = track.tiles.get(frame, next(iter(track.tiles.values())))
     style.show(axes, tile if tile.ndim == 3 else scale.of(track)(tile), scale.norm, style.DEPTH)
-    axes.set_title(f"{track.name}, frame {frame if frame in track.tiles else next(iter(track.tiles))}")
+    axes.set_title(f"{style.short(track.name)}, frame {frame if frame in track.tiles else next(iter(track.tiles))}")
     draw = axes.axvline if each.kind == "column" else axes.axhline
     where = each.index(tile.shape[1] if each.kind == "column" else tile.shape[0])
     draw(where, color="white", linewidth=2.4)

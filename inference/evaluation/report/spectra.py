@@ -50,7 +50,9 @@ def spectra(shot: Shot) -> Figure:
         _magnitudes(grid[row, column], shot, name)
         if compared:
             _ratios(grid[row + 1, column], shot, name)
-    lines = [Line2D([], [], label=e.name, **style.line_style(index)) for index, e in enumerate(shot.estimates)]
+    lines = [
+        Line2D([], [], label=style.short(e.name), **style.line_style(index)) for index, e in enumerate(shot.estimates)
+    ]
     figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), 6))
     return figure
 
@@ -108,7 +110,9 @@ def _magnitudes(axes: Axes, shot: Shot, name: str) -> None:
     for estimate, errors in _with(shot, name):
         magnitude = spectrum.magnitude(errors)[1:]
         style_of = style.line_style(shot.estimates.index(estimate))
-        axes.plot(_cycles(errors), np.where(magnitude > 0, magnitude, np.nan), label=estimate.name, **style_of)
+        axes.plot(
+            _cycles(errors), np.where(magnitude > 0, magnitude, np.nan), label=style.short(estimate.name), **style_of
+        )
     axes.set_title(_error_name(name))
     axes.set_ylabel("magnitude |F(k)|")
     _plain(axes)
@@ -121,8 +125,8 @@ def _ratios(axes: Axes, shot: Shot, name: str) -> None:
     for estimate, errors in others:
         ratio = spectrum.ratio(errors, below)[1:]
         style_of = style.line_style(shot.estimates.index(estimate))
-        axes.plot(_cycles(errors), np.where(ratio > 0, ratio, np.nan), label=estimate.name, **style_of)
-    axes.set_ylabel(f"ratio to {reference.name}")
+        axes.plot(_cycles(errors), np.where(ratio > 0, ratio, np.nan), label=style.short(estimate.name), **style_of)
+    axes.set_ylabel(f"ratio to {style.short(reference.name)}")
     _plain(axes)
 
 

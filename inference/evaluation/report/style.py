@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ... import caches
+from ...untrusted import in_a_line
 
 caches.keep_in_data_folder("MPLCONFIGDIR", "matplotlib")  # its index of fonts; to be settled before it is imported
 
@@ -37,6 +38,7 @@ LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours, which people with colour-deficient sight tell apart; dashes tell further ones."""
 DASHES = ("-", "--", "-.", ":")
 WIDTH = 12.0  # inches
+_LETTERS = 48  # of a name
 DPI = 110
 _LARGE = 150_000  # bytes of PNG from which on some loss is worth it
 _QUALITY, _LOSSLESS = 92, 101  # of WebP; above 100 there is no loss
@@ -51,6 +53,7 @@ _STYLE = {
     "figure.facecolor": "white",
     "image.interpolation": "nearest",
     "legend.frameon": False,
+    "text.parse_math": False,  # names may hold dollars
 }
 
 
@@ -82,6 +85,12 @@ def styled() -> Iterator[None]:
     """Draw in the house's style; figures must be made and rendered inside."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
+
+
+def short(name: str) -> str:
+    """A name as figures have room for it; one that begins with an underscore would be left out of a legend."""
+    shown = in_a_line(name, most=_LETTERS)
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def new_figure(

@@ -29,7 +29,7 @@ class Values:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=folder and str(folder))  # noqa: SIM115 -- closed by __del__
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=None if folder is None else str(folder))  # noqa: SIM115 -- closed by __del__
         self._counts = np.zeros(1 << _HALF, np.int64)
 
     def __del__(self) -> None:

@@ -1,5 +1,6 @@
 """Suites as people write them: what is read, and what is refused."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,43 @@ def test_the_papers_ablations_come_with_fathom():
 )
 def test_names_become_folders(name, folder):
     assert slug(name) == folder and Path(folder).name == folder
+
+
+BOMB = "a: &a [x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n" for before, after in zip("abcdefgh", "bcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(BOMB + GOOD, id="references to references"),
+        pytest.param("&a [*a]", id="itself"),
+        pytest.param("a: " + "[" * 20_000, id="deep"),
+        pytest.param(GOOD + "runs: " + "9" * 5000, id="giant number"),
+        pytest.param(GOOD + "runs: " + "9:" * 30_000 + "9", id="giant number in sixties"),
+        pytest.param(GOOD + "title: " + "x" * 100_000, id="long"),
+        pytest.param(GOOD + "runs: 1000000000", id="endless runs"),
+        pytest.param(GOOD + "runs: .nan", id="no number"),
+        pytest.param(GOOD + "title: 2001-99-99", id="no date"),
+        pytest.param(GOOD + "title: !!python/object/apply:os.system [id]", id="a program"),
+        pytest.param(GOOD + 'title: !!binary "%%%"', id="no bytes"),
+        pytest.param("1: 2\n" + GOOD, id="a number as a field"),
+        pytest.param("{[1]: 2}", id="a list as a field"),
+        pytest.param("!!set {a, b}", id="a set"),
+        pytest.param("<<: 5\n" + GOOD, id="merged with a number"),
+        pytest.param('"\\e]0;x": 1\n' + GOOD, id="an escape"),
+    ],
+)
+def test_a_suite_of_a_stranger_is_one_sentence_at_once(written, text):
+    with pytest.raises(SuiteError) as told:
+        written(text)
+    assert len(str(told.value).splitlines()) == 1 and str(told.value).isprintable() and len(str(told.value)) < 2000
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", ".", "", "a\0b", "x" * 5000])
+def test_what_is_no_file_is_no_suite(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(SuiteError):
+        load(name)

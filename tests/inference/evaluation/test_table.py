@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
@@ -106,3 +107,30 @@ def test_json_has_the_table_every_clip_and_why_one_is_missing():
 
 def test_a_bar_in_a_name_does_not_break_the_table():
     assert "| a\\|b |" in markdown([outcome("a|b", "A", "a", 0.1)], SHOWN)
+
+
+FOREIGN = [
+    "=cmd|' /C calc'!A0",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    " \t=1",
+    "a\nb,c",
+    "a|b",
+    "<img src=x>",
+    "[a](b)",
+    "\x1b]0;x\x07",
+]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_names_from_elsewhere_are_no_formulas_and_no_markup(name):
+    outcomes = [outcome(name, name, name, 0.1), outcome("two", name, name, 0.2)]
+    rows = list(csv.reader(io.StringIO(as_csv(outcomes))))
+    cells = {cell for row in rows[1:] for cell in row[:2]}
+    assert not [cell for cell in cells if cell.strip()[:1] in set("=+-@") or not cell.isprintable()]
+    assert {len(row) for row in rows} == {7}
+    text = markdown(outcomes, SHOWN, title=name, reference=name, by_clip=True)
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({re.sub(r"\\.", "", line).count("|") for line in lines}) <= 2, "no cell more than its table has"
+    assert "\x1b" not in text and not re.search(r"(?<!\\)(<img|\[a\])", text)

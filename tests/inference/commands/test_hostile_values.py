@@ -1,0 +1,120 @@
+"""Whatever is typed on the command line ends in one sentence and an exit code."""
+
+import argparse
+import os
+import signal
+
+import cv2
+import numpy as np
+import pytest
+
+from inference import exit_codes
+from inference.commands import main, torch_device
+from inference.estimators.base import Cancelled
+
+CODES = {getattr(exit_codes, name) for name in dir(exit_codes) if name.isupper()}
+TEXTS = [
+    "",
+    " ",
+    "-1",
+    "0",
+    "nan",
+    "inf",
+    "1e999",
+    "9" * 400,
+    "9" * 5000,
+    "\udcff",
+    "-x",
+    "a\0b",
+    "\x1b]0;x\x07",
+    "=",
+    "1-",
+    "x" * 5000,
+]
+TEXTS += ["a=" + "9" * 5000, "a=\x1b[2J", "../../..", "//server/share", "C:\\a", "\N{ARABIC-INDIC DIGIT THREE}"]
+PLACES = ["device", "pipe", "folder", "absent", "file"]
+
+
+def options_of(parser, verb=()):
+    """Every verb with each of its options that take a value, and None for its words without a name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                yield from options_of(sub, (*verb, name))
+        elif action.option_strings and action.nargs != 0:
+            yield verb, action.option_strings[-1]
+        elif not action.option_strings and action.nargs != argparse.REMAINDER:
+            yield verb, None
+
+
+EVERY = list(options_of(main.build()))
+
+
+@pytest.fixture
+def places(tmp_path):
+    made = tmp_path / "places"
+    (made / "folder").mkdir(parents=True)
+    (made / "file").write_bytes(b"\0junk\xff" * 100)
+    os.mkfifo(made / "pipe")
+    return {name: "/dev/zero" if name == "device" else str(made / name) for name in PLACES}
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+    """What a verb is given besides, so that the value is the one thing that is wrong with it."""
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch_device, "ask", lambda: (_ for _ in ()).throw(torch_device.TorchUnusable("not asked")))
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for frame in range(1, 9):
+        cv2.imwrite(str(clip / f"c.{frame:04d}.png"), np.full((64, 96, 3), 90, np.uint8))
+
+    def begun(*_, **__):
+        raise Cancelled
+
+    monkeypatch.setattr("inference.run.runner._all_shots", begun)
+    return {
+        "estimate": [str(clip), "--output", str(tmp_path / "out")],
+        "evaluate": [str(tmp_path / "depth")],
+        "download": ["--offline"],
+    }
+
+
+def run(arguments, capfd):
+    """Exit code and what is said."""
+
+    def late(*_):
+        raise AssertionError(f"{arguments} waits")
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(60)
+    try:
+        code = main.main(arguments)
+    except SystemExit as end:
+        code = end.code or 0
+    finally:
+        signal.alarm(0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code, capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"), EVERY, ids=lambda value: "-".join(value) if isinstance(value, tuple) else value or "words"
+)
+def test_any_value_of_any_option_ends_in_a_sentence(verb, option, places, words, capfd):
+    given = words.get(verb[-1], []) if verb else []
+    for value in [*TEXTS, *places.values()]:
+        if option is None:
+            arguments = [*verb, "--", value] if verb[:1] != ("estimate",) else [*verb, *given[1:], "--", value]
+        elif not verb:
+            arguments = [f"{option}={value}", "estimators"]
+        else:
+            arguments = [*verb, *given, f"{option}={value}"]
+        code, said = run(arguments, capfd)
+        shown = f"{[each[:60] for each in arguments]} -> {code}: {said[-1500:]}"
+        assert code in CODES, shown
+        assert "Traceback" not in said and "unexpected" not in said, shown
+        assert code == exit_codes.OK or said.strip().endswith((".", "]", ")")), shown

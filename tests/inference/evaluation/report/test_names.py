@@ -1,0 +1,28 @@
+"""Names that somebody else gave: a report comes out whatever they hold."""
+
+import pytest
+
+from inference.evaluation.report import style, write
+from inference.evaluation.report.data import Estimate, Report
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a$b_{",
+        "$\\frac{1}{$",
+        "_hidden",
+        "\x1b]0;x\x07\r\n\u202egnp.exe",
+        "\N{HEBREW LETTER ALEF}\N{HEBREW LETTER BET}",
+        "n" * 5000,
+        "\udcff",
+    ],
+)
+def test_a_figure_with_any_name(make, tmp_path, name):
+    shot = make(count=2, plate=False, truth=False, estimates=(Estimate(name=name, disparity=make.right),))
+    page = write.write(Report(title=name, shots=(shot,)), tmp_path)
+    assert page.read_text(encoding="utf-8").count("<img") == 4
+
+
+def test_names_have_room_and_are_never_left_out_of_a_legend():
+    assert len(style.short("n" * 5000)) <= 48 and style.short("_a") == " _a" and style.short("a\nb") == "a b"
