@@ -18,12 +18,14 @@ from typing import IO
 from . import depth_sequence, events, exit_codes, job, leftovers
 from .depth_sequence import DepthSequence
 from .events import Event
+from .hints import setting
 from .job import Job
 from .leftovers import LOG
 
 MAIN = Path(__file__).resolve().parent / "__main__.py"
 _WAIT = 0.02
 """Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
+_ENDINGS = frozenset(range(1, exit_codes.MISSING + 1)) | {exit_codes.CANCELLED}
 _GRACE = 0.7
 """Seconds from cancelling to killing; the worker's own watchdog (`run.stop.GRACE`) is faster."""
 _DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "__PYVENV_LAUNCHER__")
@@ -165,10 +167,12 @@ def run_blocking(
 
 
 class _Worker:
-    """A worker that runs, with a thread that reads its events."""
+    """A worker that runs, with a thread that reads its events; `lighter`: what else would have it take less memory."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, tidy: Callable[..., None]) -> None:
-        self._process, self._log, self._tidy = process, log, tidy
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: Path, tidy: Callable[..., None], *, lighter: str = ""
+    ) -> None:
+        self._process, self._log, self._tidy, self._lighter = process, log, tidy, lighter
         self._heard: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._silent = False
         self._cancelled_at: float | None = None
@@ -256,12 +260,14 @@ class _Worker:
                 cure="What is finished is kept; start the same job again to go on.",
             )
         code = self._process.returncode
-        why = f"It was killed by signal {-code}; the computer may have run out of memory." if code < 0 else ""
+        how, memory = exit_codes.ending(code)
+        again = "start the same job again, which goes on from what is finished"
         return events.Error(
-            code=code if code in vars(exit_codes).values() and code > 0 else exit_codes.FAILED,
-            what=f"The worker ended without a result (exit code {code}).",
-            why=why,
-            cure=f"{self._log} has the details; start the same job again to go on from what is finished.",
+            code=code if code in _ENDINGS else exit_codes.FAILED,
+            what=f"The worker {how}, without a result.",
+            cure=f"Close other programs{self._lighter} and {again}; {self._log} has the details."
+            if memory
+            else f"{self._log} has the details; {again}.",
         )
 
 
@@ -297,7 +303,8 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
             errors.close()
             leftovers.take_away(folder, made)
             return _not_started(python, error)
-    return _Worker(process, log, partial(_tidy, Path(name), folder, made, process.pid))
+    tidy = partial(_tidy, Path(name), folder, made, process.pid)
+    return _Worker(process, log, tidy, lighter=f" or choose a smaller {setting('size')},")
 
 
 def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, keep_log: bool) -> None:

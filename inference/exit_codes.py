@@ -1,4 +1,8 @@
-"""The worker's exit codes. Standard library only."""
+"""The worker's exit codes, and what those of other processes mean. Standard library only."""
+
+from __future__ import annotations
+
+import signal
 
 OK = 0
 FAILED = 1
@@ -15,3 +19,43 @@ MISSING = 6
 """A package, weights or a device that the estimator needs is missing."""
 CANCELLED = 130
 """The run was cancelled; what was finished is kept."""
+
+_KILLED = {"SIGKILL"}
+_CRASHED = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"}
+_WINDOWS = {
+    0xC0000005: "crashed (access violation)",
+    0xC0000017: "ran out of memory",
+    0xC00000FD: "crashed (stack overflow)",
+    0xC000012D: "ran out of memory",
+    0xC0000374: "crashed (heap corruption)",
+    0xC0000409: "crashed (abort)",
+}
+"""NTSTATUS values that Windows gives as exit codes."""
+
+
+def ending(code: int) -> tuple[str, bool]:
+    """How a process ended.
+
+    Parameters
+    ----------
+    code : int
+        As its parent sees it: negative where a signal ended it; a shell in between makes that 128 and the signal.
+
+    Returns
+    -------
+    what : str
+        Words that follow the name of the process, such as ``crashed (SIGSEGV)``.
+    memory : bool
+        Whether memory that ran out is the likely reason.
+    """
+    if code % 2**32 in _WINDOWS:
+        words = _WINDOWS[code % 2**32]
+        return words, "memory" in words
+    number = -code if code < 0 else code - 128
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"ended with exit code {code}", False
+    if name in _KILLED:
+        return f"was killed ({name}), as the system does when memory runs out", True
+    return (f"crashed ({name})" if name in _CRASHED else f"was ended from outside ({name})"), False

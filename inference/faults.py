@@ -25,6 +25,9 @@ _TORCH_OUT_OF_MEMORY = (
 """How torch says so where it has no exception of its own for it: on the CPU, on Apple's GPUs, and where CUDA's own
 libraries, or pinned memory, ran short."""
 _NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP}
+_ALLOCATOR = ("std::bad_alloc", "bad allocation")
+"""How C++ says so where a library's bindings make another exception of it."""
+_NOT_OF_FILES = {errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -83,6 +86,12 @@ def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None =
         f"{path} cannot be written ({error.strerror or error}).",
         cure="Check the folder and its disk, or choose another folder.",
     )
+
+
+def is_of_files(error: OSError) -> bool:
+    """Whether what the system said is about a file or a disk, and not about a process, a pipe or memory."""
+    others = (BlockingIOError, ChildProcessError, ConnectionError, InterruptedError, ProcessLookupError, TimeoutError)
+    return not isinstance(error, others) and error.errno is not None and error.errno not in _NOT_OF_FILES
 
 
 def explain(error: BaseException) -> events.Error:
@@ -155,7 +164,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__):  # torch's
         return True
-    if isinstance(error, RuntimeError) and any(words in str(error) for words in _TORCH_OUT_OF_MEMORY):
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in (*_TORCH_OUT_OF_MEMORY, *_ALLOCATOR)):
         return True
     return type(error).__module__ == "cv2" and "Insufficient memory" in str(error)
 

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, work: Work, *, person: Callable[[], Display
     except (Exception, KeyboardInterrupt) as error:
         # whatever goes wrong after the request to stop (a child that the same signal ended) is the stop
         told = faults.cancelled() if stops and stops[0]() else faults.explain(error)
-        if told.code == exit_codes.FAILED:
+        if told.code == exit_codes.FAILED and not isinstance(error, Failure):  # which says all there is to know
             traceback.print_exc()
         display(told)
         if told.code == exit_codes.CANCELLED and stops:

@@ -14,7 +14,7 @@ from .. import depth_sequence, devices, events, exit_codes, packages
 from ..depth_sequence import DepthSequence
 from ..estimators import registry
 from ..estimators.base import Cancelled, EstimatorInfo
-from ..faults import Failure, unwritable
+from ..faults import Failure, is_of_files, unwritable
 from ..job import Job, Source, check_cuts, shot_starts, validate
 from ..media import working
 from ..media.clip import Clip, open_clip
@@ -204,6 +204,8 @@ class _Clerk:
         try:
             yield
         except OSError as error:
+            if not is_of_files(error):
+                raise
             raise unwritable(error, error.filename or self._out.folder, needed_bytes=self.needed_bytes()) from error
         except (Cancelled, ClipError) as error:
             with contextlib.suppress(OSError):

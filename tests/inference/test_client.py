@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -111,8 +112,40 @@ def test_a_worker_that_is_killed_gets_an_obituary(clip, tmp_path):
         process.kill()
     last = _rest(steps)[-1]
     assert isinstance(last, events.Error)
-    assert "signal 9" in last.why
+    assert "was killed (SIGKILL), as the system does when memory runs out" in last.what
+    assert last.code == exit_codes.FAILED and "Close other programs or choose a smaller [[size]]" in last.cure
     assert str(tmp_path / client.LOG) in last.cure
+
+
+def test_a_worker_whose_library_crashes_gets_an_obituary(clip, tmp_path):
+    steps = client.estimate(_job(clip, tmp_path, pause=0.2), python=sys.executable)
+    _until(steps, lambda event: isinstance(event, events.Frame))
+    for process in psutil.Process().children():
+        process.send_signal(signal.SIGSEGV)
+    last = _rest(steps)[-1]
+    assert last.code == exit_codes.FAILED and last.what == "The worker crashed (SIGSEGV), without a result."
+    assert str(tmp_path / client.LOG) in last.cure and "memory" not in last.message
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "memory"),
+    [
+        (-9, "was killed (SIGKILL)", True),
+        (137, "was killed (SIGKILL)", True),
+        (-11, "crashed (SIGSEGV)", False),
+        (134, "crashed (SIGABRT)", False),
+        (-15, "was ended from outside (SIGTERM)", False),
+        (0xC0000005, "crashed (access violation)", False),
+        (-0x3FFFFFFB, "crashed (access violation)", False),
+        (0xC0000017, "ran out of memory", True),
+        (3, "ended with exit code 3", False),
+        (0, "ended with exit code 0", False),
+        (255, "ended with exit code 255", False),
+    ],
+)
+def test_how_a_process_ended(code, words, memory):
+    said, of_memory = exit_codes.ending(code)
+    assert said.startswith(words) and of_memory == memory
 
 
 def test_a_finished_folder_needs_to_be_overwritten(clip, tmp_path):

@@ -69,7 +69,7 @@ class Placement:
         Raises
         ------
         Failure
-            REFUSED: memory ran out again, or there is no smaller plan.
+            FAILED: memory ran out again, or there is no smaller plan.
         """
         try:
             return work(self.plan)
@@ -122,7 +122,7 @@ class Placement:
 
     def _exhausted(self) -> Failure:
         return Failure(
-            exit_codes.REFUSED,
+            exit_codes.FAILED,
             "The memory ran out, also in the smallest pieces that were left to try.",
             cure=f"Choose a smaller {setting('size')} or fewer frames at a time ({setting('window', 60)}), or close "
             "other programs that use the device, and start the job again; an unchanged job goes on from what is "

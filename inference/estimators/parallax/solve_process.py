@@ -3,15 +3,21 @@
 COLMAP's calls cannot be interrupted. The parent waits with `solve_apart`, which looks every tenth of a second whether
 the run was cancelled; the child (this file run as a program) ends by itself when its parent is gone. What COLMAP prints
 goes to a file, so that it does not run through the progress, and from there to the log where the child breaks off.
+
+Only what the child measured, and wrote down as its reason, says something about the shot (`SolveError`). A child that
+is killed, crashes, hangs or leaves no answer that can be read is a `Failure` of the run, which may do better next time.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
 import sys
 import time
+import traceback
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -24,14 +30,18 @@ if __name__ == "__main__":  # run by path in isolated mode: make the folder of t
 import numpy as np
 from tqdm import tqdm
 
-from ... import records
+from ... import exit_codes, records
+from ...faults import Failure
 from ...guard import end_with_parent
+from ...hints import setting
 from .lens import Lens, SolveError
 from .tracks import Tracks
 from .view import Views, load_views, save_arrays
 
 _POLL = 0.1
-_UNSOLVED = 20  # exit code: the reason stands in the folder
+_UNSOLVED, _NO_MEMORY = 20, 21  # exit codes: the reason stands in the folder; memory ran out
+_LONGEST_REASON = 2000
+_LEAST_ROOM = 1 << 20  # bytes free on the disk, below which that is why a child fails
 _ANSWER, _REASON, _TASK, _TRACKS, _LOG = "views.npz", "reason.txt", "task.json", "tracks.npz", "log.txt"
 
 
@@ -49,11 +59,16 @@ def solve_apart(
     check : callable
         Called every tenth of a second; when it raises, the child is killed.
     limit : float
-        Seconds after which the solve counts as failed.
+        Seconds after which the solve counts as hanging.
 
     Raises
     ------
     SolveError
+        The solve says why the camera cannot be found.
+    Failure
+        FAILED: the child ended in another way.
+    MemoryError, OSError
+        It ran out of memory; the disk is full.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -67,22 +82,73 @@ def solve_apart(
         while child.poll() is None:
             check()
             if time.monotonic() - start > limit:
-                raise SolveError(f"The camera solve found no answer within {limit:.0f} seconds.")
+                raise Failure(
+                    exit_codes.FAILED,
+                    f"The camera solve found no answer within {limit:.0f} seconds.",
+                    cure="Start the same job again when the computer has less to do, which goes on from what is "
+                    f"finished; or choose a smaller {setting('size')} or fewer {setting('frames')}.",
+                )
             time.sleep(_POLL)
     finally:
         child.kill()
         child.wait()
         if child.stdin is not None:
             child.stdin.close()
-    if child.returncode == _UNSOLVED:
-        raise SolveError((folder / _REASON).read_text(encoding="utf-8"))
-    if child.returncode != 0:
-        check()  # a signal that reached the child as well is the request to stop, and no failure
-        tqdm.write((folder / _LOG).read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
-        raise SolveError(f"The camera solve broke off (exit code {child.returncode}); the log has the details.")
-    views = load_views(folder / _ANSWER)
-    shutil.rmtree(folder, ignore_errors=True)
-    return views
+    if child.returncode == _UNSOLVED and (reason := _reason(folder)):
+        raise SolveError(reason)
+    if child.returncode == 0 and (views := _answer(folder, len(tracks))):
+        shutil.rmtree(folder, ignore_errors=True)
+        return views
+    check()  # a signal that reached the child as well is the request to stop, and no failure
+    tqdm.write((folder / _LOG).read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
+    raise _failed(child.returncode, folder)
+
+
+def _reason(folder: Path) -> str | None:
+    """Why the camera cannot be found; None where the child did not say so."""
+    try:
+        text = (folder / _REASON).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    return text if 0 < len(text) <= _LONGEST_REASON else None
+
+
+def _answer(folder: Path, count: int) -> Views | None:
+    """The solve's answer for `count` frames; None where there is none that can be read."""
+    try:
+        views = load_views(folder / _ANSWER)
+        poses, points, seen = views.world_to_camera, views.points, views.seen
+        whole = (
+            poses.shape == (count, 3, 4)
+            and points.ndim == seen.ndim == 2
+            and (points.shape[1], seen.shape[1]) == (3, 2)
+            and np.isfinite(poses).all()
+            and np.isfinite(points).all()
+            and np.isfinite(views.focal)
+            and np.all((seen >= 0) & (seen < [count, len(points)]))
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+    return views if whole else None
+
+
+def _failed(code: int, folder: Path) -> Exception:
+    """What a child that gave neither answer nor reason means, by its exit code."""
+    if code == _NO_MEMORY:
+        return MemoryError("the camera solve")
+    if shutil.disk_usage(folder).free < _LEAST_ROOM:
+        return OSError(errno.ENOSPC, "no room for the camera solve", str(folder))
+    if code in (0, _UNSOLVED):
+        how, memory = "ended without an answer that can be read", False
+    else:
+        how, memory = exit_codes.ending(code)
+    again = "start the same job again, which goes on from what is finished"
+    cure = f"Close other programs or choose a smaller {setting('size')}, and {again}." if memory else ""
+    return Failure(
+        exit_codes.FAILED,
+        f"The camera solve {how}.",
+        cure=cure or f"The log has the details; {again}.",
+    )
 
 
 def _child(folder: Path) -> int:
@@ -100,6 +166,9 @@ def _child(folder: Path) -> int:
     except SolveError as error:
         (folder / _REASON).write_text(str(error), encoding="utf-8")
         return _UNSOLVED
+    except MemoryError:  # also what COLMAP's std::bad_alloc becomes
+        traceback.print_exc()
+        return _NO_MEMORY
     views.save(folder / _ANSWER)
     return 0
 

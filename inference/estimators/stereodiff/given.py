@@ -14,6 +14,7 @@ from ...camera import Camera
 from ...depth_sequence import DepthSequence, DepthSequenceError, confidence_name, disparity_name
 from ...faults import Failure
 from ...hints import setting
+from ...media.errors import ClipError
 from ...media.exr import read_map
 from ..base import Refused
 from .prior import filled
@@ -23,6 +24,7 @@ _FARTHEST = 1e-4
 move: the range from 0 to 1 that the refinement knows must end somewhere above 0."""
 _ASPECT = 1.05
 """By how much the pictures' aspects may differ: sizes are rounded to whole pixels."""
+_AGAIN = "copy its files again, or estimate that depth sequence again"
 
 
 class GivenPrior:
@@ -47,8 +49,10 @@ class GivenPrior:
     Failure
         USAGE: the folder holds no depth sequence.
     Refused
-        What the sequence has does not do for this shot: it lacks frames, or maps of them; it was refused itself; its
-        shots are cut elsewhere.
+        What the sequence has does not do for this shot: it lacks frames; it was refused itself; its shots are cut
+        elsewhere.
+    ClipError
+        The folder lacks files that it should have; those may come back.
     """
 
     def __init__(self, folder: Path, numbers: Sequence[int]) -> None:
@@ -82,10 +86,7 @@ class GivenPrior:
         values = self._read(disparity_name(self._numbers[index]))
         valid = np.isfinite(values)
         if not valid.any():
-            raise Refused(
-                f"The map of frame {self._numbers[index]} in {self._folder} holds no finite value.",
-                "Estimate that depth sequence again.",
-            )
+            raise ClipError(f"The map of frame {self._numbers[index]} in {self._folder} holds no finite value", _AGAIN)
         found = filled(values, valid)
         return found if self._floor is None else np.maximum(found, np.float32(self._floor))
 
@@ -136,10 +137,7 @@ class GivenPrior:
             names = [disparity_name(number), *([confidence_name(number)] if self.has_confidence else [])]
             for name in names:
                 if not (self._folder / name).is_file():
-                    raise Refused(
-                        f"{self._folder} lacks {name}, although its depth.json says that it has it.",
-                        "Estimate that depth sequence again.",
-                    )
+                    raise ClipError(f"{self._folder} lacks {name}, although its depth.json says that it has it", _AGAIN)
 
     def _camera(self, shot: depth_sequence.Shot) -> Camera | None:
         """The sequence's camera with the poses of the frames, for its maps."""
@@ -158,9 +156,9 @@ class GivenPrior:
         path = self._folder / name
         values = read_map(path)
         if values.shape[::-1] != self.size:
-            raise Refused(
+            raise ClipError(
                 f"{path} is {values.shape[1]}x{values.shape[0]} and not {self.size[0]}x{self.size[1]} as its "
-                "depth.json says.",
-                "Estimate that depth sequence again.",
+                "depth.json says",
+                _AGAIN,
             )
         return values

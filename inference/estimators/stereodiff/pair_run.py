@@ -153,7 +153,7 @@ def _on_device(network: PairNetwork, place: torch.device) -> Iterator[None]:
 def _exhausted(place: torch.device) -> Failure:
     elsewhere = "" if place.type == "cpu" else f", or have the processor do it ({setting('device', 'cpu')})"
     return Failure(
-        exit_codes.REFUSED,
+        exit_codes.FAILED,
         "The memory does not suffice for matching even a single pair of frames.",
         cure=f"Close other programs that use the device and start the same job again, which goes on from what is "
         f"finished; or choose a smaller size ({setting('size', 384)}){elsewhere}.",

@@ -1,6 +1,7 @@
 """What goes wrong: one sentence, the right exit code, and nothing that looks like a result."""
 
 import ctypes
+import errno
 import os
 import resource
 import shutil
@@ -9,7 +10,7 @@ import sys
 
 import pytest
 
-from inference import exit_codes
+from inference import exit_codes, faults
 
 
 def _last(done, helpers):
@@ -270,3 +271,36 @@ def test_a_native_crash_leaves_finished_frames_that_the_next_run_takes_up(worker
     process.communicate()
     assert process.returncode == -11
     assert worker.estimate(clip, tmp_path, "--parameter", "pause=0.1").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "of_files"),
+    [
+        (OSError(errno.ENOSPC, "full"), True),
+        (PermissionError(errno.EACCES, "closed"), True),
+        (FileNotFoundError(errno.ENOENT, "gone"), True),
+        (OSError(errno.EIO, "broken disk"), True),
+        (OSError(errno.ENOMEM, "cannot start a process"), False),
+        (BlockingIOError(errno.EAGAIN, "no more processes"), False),
+        (BrokenPipeError(errno.EPIPE, "a child is gone"), False),
+        (ChildProcessError(errno.ECHILD, "no child"), False),
+        (OSError(errno.EMFILE, "too many files"), False),
+        (TimeoutError("a child hangs"), False),
+        (OSError("who knows"), False),
+    ],
+)
+def test_which_errors_say_that_the_output_cannot_be_written(error, of_files):
+    assert faults.is_of_files(error) == of_files
+
+
+def test_an_allocation_that_fails_in_a_library_is_told_as_memory():
+    for error in (MemoryError(), RuntimeError("std::bad_alloc"), OSError(errno.ENOMEM, "fork")):
+        assert faults.explain(error).what == "The computer ran out of memory."
+        assert faults.explain(error).code == exit_codes.FAILED
+
+
+def test_what_a_child_does_to_the_run_is_no_fault_of_the_output_folder(worker, clip, tmp_path, helpers):
+    done = worker.estimate(clip, tmp_path, "--parameter", "trouble=pipe", "--events")
+    assert done.returncode == exit_codes.FAILED
+    assert "BrokenPipeError" in _last(done, helpers)["what"] and "cannot be written" not in done.stdout
+    assert worker.estimate(clip, tmp_path, "--parameter", "trouble=none").returncode == 0

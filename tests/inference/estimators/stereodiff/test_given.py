@@ -16,6 +16,7 @@ from inference.estimators.stereodiff.given import GivenPrior
 from inference.estimators.stereodiff.prior import Prior
 from inference.faults import Failure
 from inference.job import Source
+from inference.media.errors import ClipError
 from inference.media.exr import write_map
 
 FRAMES = range(11, 17)
@@ -138,7 +139,6 @@ def test_a_wild_point_does_not_bring_infinity_near(tmp_path, p99, farthest):
             range(12, 14),
             r"its estimator refused them \(It shook too much\)\.",
         ),
-        ({"with_maps": range(11, 14)}, range(12, 16), "lacks disparity.0014.exr"),
         ({"shots": (shot(camera=camera(range(11, 13))),)}, range(11, 14), "no pose for every frame from 11 to 13"),
         (
             {"shots": (shot(range=Range(minimum=-1, maximum=0, p1=-1, p99=0)),)},
@@ -146,7 +146,7 @@ def test_a_wild_point_does_not_bring_infinity_near(tmp_path, p99, farthest):
             "nothing of the frames 11 to 16 is at a finite distance",
         ),
     ],
-    ids=["before", "after", "cut", "refused", "map", "pose", "infinite"],
+    ids=["before", "after", "cut", "refused", "pose", "infinite"],
 )
 def test_what_does_not_do_is_told_in_a_sentence(tmp_path, facts, numbers, said):
     with pytest.raises(Refused, match=said) as caught:
@@ -160,14 +160,19 @@ def test_a_folder_without_a_depth_sequence_is_named(tmp_path):
     assert caught.value.code == exit_codes.USAGE
 
 
+def test_maps_that_are_missing_are_named_and_no_verdict_on_the_shot(tmp_path):
+    with pytest.raises(ClipError, match=r"lacks disparity\.0014\.exr"):
+        GivenPrior(made(tmp_path, with_maps=range(11, 14)), range(12, 16))
+
+
 def test_damaged_maps_are_named(tmp_path):
     folder = made(tmp_path)
     write_map(folder / disparity_name(11), np.full((HEIGHT, WIDTH), np.nan, np.float32))
     write_map(folder / disparity_name(12), np.ones((3, 4), np.float32))
     prior = GivenPrior(folder, FRAMES)
-    with pytest.raises(Refused, match=r"frame 11 .* no finite value"):
+    with pytest.raises(ClipError, match=r"frame 11 .* no finite value"):
         prior.disparity(0)
-    with pytest.raises(Refused, match=r"disparity\.0012\.exr is 4x3 and not 8x6"):
+    with pytest.raises(ClipError, match=r"disparity\.0012\.exr is 4x3 and not 8x6"):
         prior.disparity(1)
 
 

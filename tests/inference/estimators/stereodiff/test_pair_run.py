@@ -59,7 +59,7 @@ def test_where_memory_suffices_for_no_pair_it_is_said_what_to_do(shot_of, monkey
     crowd(monkeypatch, 0)
     with pytest.raises(Failure, match="not suffice for matching even a single pair") as failure:
         run(shot_of(panned(4), batch=batch))
-    assert failure.value.code == exit_codes.REFUSED and "[[size=384]]" in failure.value.cure
+    assert failure.value.code == exit_codes.FAILED and "[[size=384]]" in failure.value.cure
 
 
 def test_too_little_memory_is_refused_before_anything_is_matched(shot_of):

@@ -5,6 +5,7 @@ Its parameters make it misbehave in the ways that tests need.
 """
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -90,6 +91,8 @@ def _misbehave(shot):
         ctypes.CDLL(None).fflush(None)
     elif trouble == "crash":
         raise ZeroDivisionError("something went wrong inside")
+    elif trouble == "pipe":
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
     elif trouble == "memory":
         np.empty((1 << 50,), np.uint8)
     elif trouble == "nan":
