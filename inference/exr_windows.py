@@ -15,6 +15,7 @@ from typing import BinaryIO
 _MAGIC = b"\x76\x2f\x31\x01"
 _MULTIPART = 0x1000
 _LONGEST_NAME = 255
+_MOST_PARTS, _MOST_ATTRIBUTES = 1000, 10_000
 
 Box = tuple[int, int, int, int]
 """First column, first row, last column, last row; all included."""
@@ -103,14 +104,18 @@ def _headers(file: BinaryIO) -> Iterator[dict[str, _Attribute]]:
         raise ValueError("no OpenEXR file")
     (version,) = struct.unpack("<i", file.read(4))
     yield _header(file)
-    while version & _MULTIPART and (following := _header(file)):
+    for _ in range(_MOST_PARTS if version & _MULTIPART else 0):
+        if not (following := _header(file)):
+            return
         yield following
 
 
 def _header(file: BinaryIO) -> dict[str, _Attribute]:
     """One header's attributes; empty at the end of all headers."""
-    attributes = {}
+    attributes: dict[str, _Attribute] = {}
     while name := _text(file):
+        if len(attributes) > _MOST_ATTRIBUTES:
+            raise ValueError("a header of too many attributes")
         kind = _text(file)
         (length,) = struct.unpack("<i", file.read(4))
         if length < 0:

@@ -6,6 +6,7 @@ Which of that Blender heeds was found by experiment: 4.2 nothing, 4.5 the primar
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -101,21 +102,22 @@ def _nearest(primaries: int, transfer: int) -> str | None:
 
 def of_still(path: Path) -> ColourTag:
     """What a picture file says; nothing where it cannot be read, which is told when its pixels are."""
-    suffix = path.suffix.lower()
     try:
-        if suffix == ".exr":
-            return _exr(path)
-        data = path.read_bytes()
-        if data.startswith(b"\x89PNG"):
-            return _png(data)
-        if data.startswith((b"SDPX", b"XPDS")):
-            return _dpx(data)
-        profile = _profile(data)
-        if profile is None:
-            return _ADOBE if _is_adobes(data) else NOTHING
-        return _by_profile(profile)
-    except (OSError, RuntimeError, ValueError, IndexError, TypeError, struct.error, zlib.error):
+        with np.errstate(all="ignore"):
+            return _exr(path) if path.suffix.lower() == ".exr" else _of_data(path.read_bytes())
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error):
         return NOTHING
+
+
+def _of_data(data: bytes) -> ColourTag:
+    if data.startswith(b"\x89PNG"):
+        return _png(data)
+    if data.startswith((b"SDPX", b"XPDS")):
+        return _dpx(data)
+    profile = _profile(data)
+    if profile is None:
+        return _ADOBE if _is_adobes(data) else NOTHING
+    return _by_profile(profile)
 
 
 def space_of(source: Source, tag: ColourTag, *, default: str) -> tuple[str, str | None]:
@@ -168,7 +170,7 @@ def _exr(path: Path) -> ColourTag:
     if header.get("acesImageContainerFlag") == 1 or _near(primaries, _ACES, within=_EXACT):
         return ColourTag(space="lin_ap0_scene", says="the primaries of ACES2065-1", option="lin_ap0_scene")
     named = header.get("colorInteropID")
-    if isinstance(named, str) and named not in ("", "unknown"):
+    if isinstance(named, str) and _SPACE.fullmatch(named) and named != "unknown":
         return ColourTag(space=named, says=f"the colour space {named}", option=named)
     if _near(primaries, _XYZ, within=_EXACT):
         return ColourTag(space="lin_ciexyze_scene", says="the primaries CIE XYZ", option="lin_ciexyze_scene")
@@ -179,6 +181,8 @@ def _exr(path: Path) -> ColourTag:
 
 
 _EXACT = 1e-6
+_SPACE = re.compile(r"[\w .:-]{1,80}")
+"""How spaces are named; no novel, and nothing that a terminal would heed."""
 
 
 def _near(one: tuple[float, ...], other: tuple[float, ...], *, within: float = 2e-3) -> bool:
@@ -188,13 +192,20 @@ def _near(one: tuple[float, ...], other: tuple[float, ...], *, within: float = 2
 # -------------------------------------------------------------------------------------------------------------- PNG
 
 
+_LARGEST_PROFILE = 1 << 24
+"""Bytes of a profile that are unpacked; those of cameras and printers have less than 4 MB."""
+_MOST_PIECES = 10_000
+"""Chunks, or segments, of a file that are looked at."""
+
+
 def _png(data: bytes) -> ColourTag:
     """By the order of precedence in the PNG specification (third edition, 4.3)."""
     chunks = dict(_png_chunks(data))
     if "cICP" in chunks:
         return of_codes(chunks["cICP"][0], chunks["cICP"][1], still=True)
     if "iCCP" in chunks:
-        return _by_profile(zlib.decompress(chunks["iCCP"].split(b"\0", 1)[1][1:]))
+        packed = chunks["iCCP"].split(b"\0", 1)[1][1:]
+        return _by_profile(zlib.decompressobj().decompress(packed, _LARGEST_PROFILE))
     if "sRGB" in chunks or not {"gAMA", "cHRM"} & set(chunks):
         return NOTHING
     gamma = struct.unpack(">I", chunks["gAMA"])[0] / 1e5 if "gAMA" in chunks else 1 / 2.2
@@ -211,7 +222,9 @@ def _png(data: bytes) -> ColourTag:
 
 def _png_chunks(data: bytes) -> Iterator[tuple[str, bytes]]:
     at = 8
-    while at + 8 <= len(data):
+    for _ in range(_MOST_PIECES):
+        if at + 8 > len(data):
+            return
         size, name = struct.unpack_from(">I4s", data, at)
         if name == b"IDAT":
             return
@@ -275,7 +288,9 @@ def _profile(data: bytes) -> bytes | None:
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """A JPEG's segments before its pixels: the marker's second byte, and what is in it; none of any other file."""
     at = 2
-    while data.startswith(b"\xff\xd8") and at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+    for _ in range(_MOST_PIECES if data.startswith(b"\xff\xd8") else 0):
+        if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] == 0xDA:
+            return
         size = struct.unpack_from(">H", data, at + 2)[0]
         yield data[at + 1], data[at + 4 : at + 2 + size]
         at += 2 + size
@@ -291,7 +306,9 @@ def _is_adobes(data: bytes) -> bool:
 
 def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 12
-    while at + 8 <= len(data):
+    for _ in range(_MOST_PIECES):
+        if at + 8 > len(data):
+            return
         size = struct.unpack_from("<I", data, at + 4)[0]
         yield data[at : at + 4], data[at + 8 : at + 8 + size]
         at += 8 + size + size % 2

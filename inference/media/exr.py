@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import exr_windows
 from ..depth_sequence import CHANNEL
+from .declared import DEFLATE, Declared, refuse_beyond_memory
 from .errors import ClipError
+
+_IN_A_PICTURE = 28
+"""Bytes of a pixel besides its channels: three floats of an image, as many where they were halves, and masks."""
+
+
+_RATIOS = {
+    OpenEXR.NO_COMPRESSION: 1,
+    OpenEXR.RLE_COMPRESSION: 64,
+    OpenEXR.ZIPS_COMPRESSION: DEFLATE,
+    OpenEXR.ZIP_COMPRESSION: DEFLATE,
+    OpenEXR.PXR24_COMPRESSION: DEFLATE,
+}
+"""How many bytes one byte of a file stands for at most."""
+_LARGEST_TILE = 1 << 24
+"""Pixels of a tile that may be larger than its image."""
+_LEAST_SAMPLE = 1.5
+"""Bytes of a sample that are compressed: PXR24 leaves out a quarter of a float, and a half has two."""
 
 
 def write_map(path: str | Path, array: ArrayLike, metadata: Mapping[str, str | int | float] | None = None) -> None:
@@ -62,8 +81,14 @@ def _check_written(path: str | Path, values: NDArray[np.float32]) -> None:
         raise OSError(errno.ENOSPC, "cannot be written completely; the disk may be full", str(path))
 
 
-def read_map(path: str | Path) -> NDArray[np.float32]:
+def read_map(path: str | Path, *, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
     """Read one map.
+
+    Parameters
+    ----------
+    path : path
+    size : (width, height) or None
+        What it must be; another size is refused before it costs any memory. None: any.
 
     Returns
     -------
@@ -72,9 +97,17 @@ def read_map(path: str | Path) -> NDArray[np.float32]:
     Raises
     ------
     ClipError
-        The file is missing, broken, or has no channel ``Y``.
+        The file is missing, broken, or has no channel ``Y``; it is of another size, or larger than memory suffices for.
     """
-    channels = read_channels(path)
+
+    def accept(width: int, height: int) -> None:
+        if size is not None and (width, height) != size:
+            raise ClipError(
+                f"{path} is {width}x{height} pixels and not {size[0]}x{size[1]} as its sequence says",
+                "copy it again, or estimate that depth sequence again",
+            )
+
+    channels = {name: values for name, (values, _) in read_placed_channels(path, accept=accept).items()}
     if CHANNEL not in channels:
         raise ClipError(
             f"{path} has no channel {CHANNEL} but {', '.join(sorted(channels)) or 'none at all'}",
@@ -101,12 +134,18 @@ def read_channels(path: str | Path) -> dict[str, NDArray[np.floating]]:
     return {name: pixels for name, (pixels, _) in read_placed_channels(path).items()}
 
 
-def read_placed_channels(path: str | Path) -> dict[str, tuple[NDArray[np.floating], tuple[int, int]]]:
-    """As `read_channels`, each with the column and row of its first pixel: the corner of its part's data window."""
+def read_placed_channels(
+    path: str | Path, *, accept: Callable[[int, int], None] | None = None
+) -> dict[str, tuple[NDArray[np.floating], tuple[int, int]]]:
+    """As `read_channels`, each with the column and row of its first pixel: the corner of its part's data window.
+
+    `accept` is given the width and height of the first part's data window before any memory is taken, and may raise.
+    """
     if not Path(path).is_file():
         raise ClipError(f"There is no file {path}", "check the path")
     channels: dict[str, tuple[NDArray[np.floating], tuple[int, int]]] = {}
     try:
+        _look_before(path, accept)
         with _opened(path, separate_channels=True) as file:
             if not file.parts:  # the library only warns on stderr and leaves the part out
                 raise ValueError("its pixels are incomplete")
@@ -119,11 +158,41 @@ def read_placed_channels(path: str | Path) -> dict[str, tuple[NDArray[np.floatin
                 for name, channel in part.channels.items():
                     full = name if name.startswith(prefix) else prefix + name
                     channels.setdefault(full, (channel.pixels, (column, row)))
+    except (ClipError, MemoryError):
+        raise
     except Exception as error:
         raise ClipError(
             f"{path} cannot be read as an EXR file ({_first_line(error)})", "render or copy it again"
         ) from error
     return channels
+
+
+def _look_before(path: str | Path, accept: Callable[[int, int], None] | None) -> None:
+    """Refuse (ClipError) a file by its header: one that memory does not suffice for, and deep data."""
+    sizes, depth, least = [], 0.0, 0.0
+    with _opened(path, header_only=True) as file:
+        for part in file.parts:
+            if part.type() not in (OpenEXR.scanlineimage, OpenEXR.tiledimage):
+                raise ClipError(f"{path} holds deep data", "render it without, or flatten it")
+            (left, top), (right, down) = part.header["dataWindow"]
+            sizes.append((int(right) - int(left) + 1, int(down) - int(top) + 1))
+            samples = sum(
+                sizes[-1][0] * sizes[-1][1] / max(channel.xSampling * channel.ySampling, 1)
+                for channel in part.header["channels"]
+            )
+            tile = part.header.get("tiles")  # the library takes memory for a whole one
+            if tile is not None and tile.xSize * tile.ySize > max(sizes[-1][0] * sizes[-1][1], _LARGEST_TILE):
+                raise ValueError(f"it has tiles of {tile.xSize} x {tile.ySize} pixels")
+            depth += 4.0 * samples
+            least += _LEAST_SAMPLE * samples / _RATIOS.get(part.header["compression"], math.inf)
+    if not sizes:
+        raise ValueError("it has no image")
+    if accept is not None:
+        accept(*sizes[0])
+    if Path(path).stat().st_size < least:
+        raise ValueError("its pixels are incomplete")
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    refuse_beyond_memory(path, Declared(width, height, depth / (width * height)), finished=_IN_A_PICTURE)
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

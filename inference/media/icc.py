@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 D50 = np.array([0.9642, 1.0, 0.8249])
 """White of the profile connection space, CIE XYZ."""
 
+_MATRIX = (b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC")
+_WANTED = {b"desc", *_MATRIX}
+_MOST_TAGS = 1000
+"""Many tags may share one long piece of data, of which each would be a copy."""
+_LONGEST_NAME = 80
+
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
@@ -39,11 +45,12 @@ def read(data: bytes) -> Profile | None:
     if data[36:40] != b"acsp" or data[16:20] != b"RGB ":
         return None
     tags = {}
-    for index in range(struct.unpack_from(">I", data, 128)[0]):
+    for index in range(min(struct.unpack_from(">I", data, 128)[0], _MOST_TAGS)):
         name, offset, size = struct.unpack_from(">4sII", data, 132 + 12 * index)
-        tags[name] = data[offset : offset + size]
-    name = _text(tags.get(b"desc", b""))
-    if not {b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"} <= set(tags):
+        if name in _WANTED:
+            tags[name] = data[offset : offset + size]
+    name = "".join(each for each in _text(tags.get(b"desc", b"")) if each.isprintable())[:_LONGEST_NAME]
+    if not set(_MATRIX) <= set(tags):
         return Profile(name=name, to_xyz=None, decode=lambda values: values)
     columns = [np.array(struct.unpack_from(">3i", tags[key], 8)) / 65536 for key in (b"rXYZ", b"gXYZ", b"bXYZ")]
     curves = [_curve(tags[key]) for key in (b"rTRC", b"gTRC", b"bTRC")]

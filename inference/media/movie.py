@@ -9,12 +9,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.stream import Disposition
 from numpy.typing import NDArray
 
-from ..hints import setting
 from ..job import Source
-from . import aspect, colour_tags, interlacing, pixels, stills, timeline
+from . import aspect, colour_tags, containers, interlacing, pixels, stills, timeline
 from .colour_tags import ColourTag
 from .errors import ClipError
 from .timeline import Timeline
@@ -128,13 +126,14 @@ class Movie:
         yield from self._decode_from(None)
 
     def _decode_from(self, ticks: int | None) -> Iterator[av.VideoFrame]:
-        with _open(self.path) as container:
-            stream = _video_stream(container, self.path, self._stream)
+        with containers.opened(self.path) as container:
+            stream = containers.video_stream(container, self.path, self._stream)
             stream.thread_type = "AUTO"
+            containers.bound_memory(stream, self.path)
             if ticks is not None:
                 try:
                     container.seek(ticks, stream=stream)
-                except (av.FFmpegError, OSError):  # not seekable
+                except (av.FFmpegError, OSError, OverflowError):  # not seekable; no such time
                     return
             yield from self._frames(container, stream)
 
@@ -154,9 +153,10 @@ class Movie:
                         raise _untimed(self.path)
                     number = self.timeline.number_at(frame.pts)
                     yield frame
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, IndexError) as error:  # the last: streams that no header names
+            containers.pass_on_memory(error)
             raise ClipError(
-                f"{self.path} cannot be decoded after frame {number} ({_reason(error)})",
+                f"{self.path} cannot be decoded after frame {number} ({containers.reason(error)})",
                 "copy or render the file again",
             ) from error
 
@@ -187,17 +187,19 @@ def describe(path: Path, *, stream: int = 0) -> Source:
 
 
 def _facts(source: Source) -> Facts:
-    with _open(source.path) as container:
-        if _is_still(container):
+    with containers.opened(source.path) as container:
+        if containers.is_still(container):
             raise ClipError(f"{source.path} is a picture of a kind that is not read", stills.CONVERT)
-        stream = _video_stream(container, source.path, source.stream)
+        stream = containers.video_stream(container, source.path, source.stream)
+        containers.bound_memory(stream, source.path)
         codec = stream.codec_context
         tag = colour_tags.of_codes(int(codec.color_primaries), int(codec.color_trc))
         try:
             frame = next(container.decode(stream), None)
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, IndexError) as error:
+            containers.pass_on_memory(error)
             raise ClipError(
-                f"{source.path} cannot be decoded ({_reason(error)})", "copy or render the file again"
+                f"{source.path} cannot be decoded ({containers.reason(error)})", "copy or render the file again"
             ) from error
         if frame is None:
             raise ClipError(f"{source.path} has no frames", "copy or render the file again")
@@ -210,6 +212,12 @@ def _facts(source: Source) -> Facts:
                 "copy or render the file again",
             )
         counted = timeline.of_stream(container, stream, fps=source.fps, frame_count=source.frame_count)
+        if counted.frame_count > timeline.MOST_FRAMES:
+            raise ClipError(
+                f"{source.path} has {counted.frame_count} frames by its header, and Blender counts to "
+                f"{timeline.MOST_FRAMES}",
+                "convert it, to an MP4 or to an image sequence",
+            )
         if counted.frame_count == 1 and timeline.is_more(counted.found, 1):
             raise ClipError(
                 f"{source.path} has {counted.found} frames, of which only the first is shown since its header is wrong",
@@ -223,13 +231,6 @@ def _facts(source: Source) -> Facts:
             colour_tag=tag,
             warnings=tuple(_warnings(source, stream, frame, counted)),
         )
-
-
-def _is_still(container: av.container.InputContainer) -> bool:
-    """Whether FFmpeg takes a file for one picture; that would pass for a movie of one frame."""
-    name = container.format.name
-    one = name.endswith("_pipe") or name in ("image2", "ico")
-    return one or container.metadata.get("major_brand") in ("avif", "heic", "heix", "mif1")
 
 
 def _untimed(path: str) -> ClipError:
@@ -266,39 +267,6 @@ _PROGRESSIVE = 1
 """FFmpeg's code for the field order of progressive pictures; 0 is unknown, those above are interlaced."""
 
 
-def _open(path: str) -> av.container.InputContainer:
-    file = Path(path)
-    if not file.exists():
-        raise ClipError(f"There is no movie {path}", "check the path, or make the file reachable from this machine")
-    try:
-        if file.stat().st_size == 0:
-            raise ClipError(f"{path} is empty (0 bytes)", "copy or render the file again")
-        with file.open("rb"):
-            pass
-        return av.open(path, metadata_errors="ignore")
-    except av.InvalidDataError as error:
-        raise ClipError(
-            f"{path} is no movie, or is cut short ({_reason(error)})", "choose a movie, or copy or render it again"
-        ) from error
-    except (av.FFmpegError, OSError) as error:
-        raise ClipError(f"{path} cannot be opened ({_reason(error)})", "check the file and its permissions") from error
-
-
-def _video_stream(container: av.container.InputContainer, path: str, index: int) -> av.VideoStream:
-    streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
-    if not streams:
-        raise ClipError(f"{path} has no picture in it", "choose a movie with a video stream")
-    if index >= len(streams):
-        count = "one video stream" if len(streams) == 1 else f"{len(streams)} video streams"
-        last = {1: "0", 2: "0 or 1"}.get(len(streams), f"one of 0 to {len(streams) - 1}")
-        raise ClipError(f"{path} has {count} and none with the index {index}", f"set {setting('stream')} to {last}")
-    return streams[index]
-
-
 def _ticks(frame: av.VideoFrame) -> int:
     """Where a frame starts, in units of its stream; `_frames` has made sure that it is known."""
     return frame.pts or 0
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,19 +76,23 @@ class Sequence:
         self.require(first, last)  # before the first is handed out: the run would stop at the missing one anyway
         for number in range(first, last + 1):
             file = self._files[number]
-            picture = stills.read(file, display=self._display)
-            if picture.shape != self._stored:
-                raise ClipError(
-                    f"Frame {number} ({file}) is {picture.shape[1]} x {picture.shape[0]} pixels and the sequence is "
-                    f"{self._stored[1]} x {self._stored[0]}",
-                    "render all frames at one size",
-                )
+            check = partial(self._check_size, number)
+            picture = stills.read(file, display=self._display, accept=check)
+            check(picture.shape[1], picture.shape[0])
             if (picture.dtype == np.float32) != self._floating:
                 raise ClipError(
                     f"Frame {number} ({file}) mixes float and integer pictures in one sequence",
                     "render all frames in one format",
                 )
             yield number, np.rot90(picture, -self._turns)
+
+    def _check_size(self, number: int, width: int, height: int) -> None:
+        if (height, width) != self._stored[:2]:
+            raise ClipError(
+                f"Frame {number} ({self._files[number]}) is {width} x {height} pixels and the sequence is "
+                f"{self._stored[1]} x {self._stored[0]}",
+                "render all frames at one size",
+            )
 
     def require(self, first: int, last: int) -> None:
         """Refuse (ClipError) a range of which a file is missing; the sentence names the frame and the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import exr_windows
-from . import exr, pixels, tiff
+from . import containers, declared, exr, pixels, tiff
+from .declared import Declared
 from .errors import ClipError
 
 OPENCV = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".hdr", ".jp2", ".j2c"})
@@ -25,7 +27,11 @@ _COPY = "render or copy the frame again"
 
 
 def read(
-    path: str | Path, *, over_black: bool = False, display: exr_windows.Box | None = None
+    path: str | Path,
+    *,
+    over_black: bool = False,
+    display: exr_windows.Box | None = None,
+    accept: Callable[[int, int], None] = lambda width, height: None,
 ) -> NDArray[np.float32 | np.uint8 | np.uint16]:
     """Read a picture.
 
@@ -38,6 +44,8 @@ def read(
     display : Box or None
         Window in which the data of EXR files is placed, black outside; each in its own, where that begins elsewhere.
         None: the data alone is the image.
+    accept : callable
+        Given the width and the height that the file declares, before they cost any memory; may raise.
 
     Returns
     -------
@@ -47,13 +55,25 @@ def read(
     Raises
     ------
     ClipError
-        The file is missing, empty, cut short, or no picture.
+        The file is missing, empty, cut short, or no picture; it declares more than memory suffices for.
     """
     path = Path(path)
-    data = _bytes(path)
     suffix = path.suffix.lower()
     if suffix == ".exr":
-        return _exr(path, display)
+        declared.require_file(path, again=_COPY)
+        return _exr(path, display, accept)
+    data = declared.contents(path, again=_COPY)
+    if suffix == ".cin":
+        raise ClipError(f"{path} is a Cineon file, which is not read", CONVERT)
+    size = declared.of_picture(data, plain=suffix == ".tga")
+    if size is None:
+        raise ClipError(
+            f"{path} is no picture that can be read", f"{_COPY}, or {CONVERT}" if suffix in EXTENSIONS else CONVERT
+        )
+    accept(size.width, size.height)
+    if len(data) < size.least:
+        raise ClipError(f"{path} is cut short", _COPY)
+    declared.refuse_beyond_memory(path, size)
     if suffix in FFMPEG:
         return _ffmpeg(path)
     pictures = _animated(data)
@@ -69,7 +89,7 @@ def read(
             return _planar(path, tiff.bits_of_planes(data))
         data = tiff.as_stored(data)
     # Decoding from memory, since OpenCV cannot open every file name on every platform.
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    picture = _decoded(data)
     if picture is None:
         raise ClipError(
             f"{path} is no picture that can be read", f"{_COPY}, or {CONVERT}" if suffix in OPENCV else CONVERT
@@ -93,25 +113,42 @@ def read(
     return np.ascontiguousarray(picture[..., 2::-1])
 
 
-def _bytes(path: Path) -> bytes:
-    if not path.exists():
-        raise ClipError(f"There is no file {path}", "check the path, or make the file reachable from this machine")
+def _decoded(data: bytes) -> NDArray | None:
+    """What OpenCV makes of a file; None where it is broken, or larger than OpenCV allows."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ClipError(f"{path} cannot be read ({error.strerror})", "check the file and its permissions") from error
-    if not data:
-        raise ClipError(f"{path} is empty (0 bytes)", _COPY)
-    return data
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        if error.code == _NO_MEMORY:
+            raise MemoryError(str(error)) from error
+        return None
+
+
+_NO_MEMORY = -4
+"""OpenCV's code for it."""
 
 
 def cut_short(data: bytes) -> bool:
     """Whether a PNG or JPEG lacks its end; their libraries fill in what is missing without an error."""
     if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-4096:]
+        return b"IEND" not in data[-4096:] or not _chunks_fit(data)
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     return False
+
+
+def _chunks_fit(data: bytes) -> bool:
+    """Whether a PNG's chunks end where the file does, or before; OpenCV takes memory for any that says it is longer."""
+    at = 8
+    for _ in range(_MOST_CHUNKS):
+        if data[at + 4 : at + 8] in (b"IEND", b""):
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        if at > len(data):
+            return False
+    return False
+
+
+_MOST_CHUNKS = 1_000_000
 
 
 def _jpeg_2000_bits(data: bytes) -> int:
@@ -119,7 +156,7 @@ def _jpeg_2000_bits(data: bytes) -> int:
     if not data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
         return 16
     at = data.find(b"\xff\x4f\xff\x51")
-    return (data[at + 42] & 0x7F) + 1
+    return (data[at + 42] & 0x7F) + 1 if 0 <= at < len(data) - 42 else 16
 
 
 def _animated(data: bytes) -> int:
@@ -127,13 +164,19 @@ def _animated(data: bytes) -> int:
     if data.startswith(b"\x89PNG"):
         at = data.find(b"acTL", 0, max(0, data.find(b"IDAT")))
         return int.from_bytes(data[at + 4 : at + 8], "big") if at > 0 else 1
-    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and data[20] & 2:
+    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and len(data) > 20 and data[20] & 2:
         return max(2, data.count(b"ANMF"))
     return 1
 
 
-def _exr(path: Path, display: exr_windows.Box | None) -> NDArray[np.float32]:
-    channels = exr.read_placed_channels(path)
+def _exr(path: Path, display: exr_windows.Box | None, accept: Callable[[int, int], None]) -> NDArray[np.float32]:
+    if display is not None:
+        own = exr_windows.of_file(path)
+        display = display if own is None else own.display
+        width, height = exr_windows.size(display)
+        accept(width, height)
+        declared.refuse_beyond_memory(path, Declared(width, height, 12))
+    channels = exr.read_placed_channels(path, accept=accept if display is None else None)
     layer = _layer(list(channels))
     if layer is None:
         raise ClipError(
@@ -142,10 +185,7 @@ def _exr(path: Path, display: exr_windows.Box | None) -> NDArray[np.float32]:
         )
     planes = [channels[name][0].astype(np.float32, copy=False) for name in layer]
     image = np.stack(planes, axis=-1)
-    if display is None:
-        return image
-    own = exr_windows.of_file(path)
-    return _placed(image, channels[layer[0]][1], display if own is None else own.display)
+    return image if display is None else _placed(image, channels[layer[0]][1], display)
 
 
 def _placed(image: NDArray[np.float32], corner: tuple[int, int], display: exr_windows.Box) -> NDArray[np.float32]:
@@ -188,12 +228,14 @@ def _planar(path: Path, bits: int) -> NDArray[np.uint8 | np.uint16]:
 
 
 def _ffmpeg(path: Path) -> NDArray[np.uint8 | np.uint16]:
-    if path.suffix.lower() == ".cin":
-        raise ClipError(f"{path} is a Cineon file, which is not read", CONVERT)
     try:
-        with av.open(str(path)) as container:
+        # One file by its very name, whatever is in it: no pattern, and no list of other files.
+        options = {"pattern_type": "none", "protocol_whitelist": "file"}
+        with av.open(str(path.absolute()), format="image2", options=options) as container:
             for frame in container.decode(video=0):
                 return pixels.rgb(frame)
-    except (av.FFmpegError, OSError) as error:
-        raise ClipError(f"{path} is no picture that can be read ({error.strerror})", _COPY) from error
+    except (av.FFmpegError, OSError, AttributeError) as error:
+        containers.pass_on_memory(error)
+        reason = getattr(error, "strerror", None) or "its coding is unknown"
+        raise ClipError(f"{path} is no picture that can be read ({reason})", _COPY) from error
     raise ClipError(f"{path} has no picture in it", _COPY)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value by its kind (TIFF 6.0, section 2; BigTIFF from 16 on)."""
 _SHORT = 3
-_BITS, _ORIENTATION, _PLANES, _EXTRA_SAMPLES = 258, 274, 284, 338
+WIDTH, HEIGHT, BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 258, 277, 322, 323
+_ORIENTATION, _PLANES, _EXTRA_SAMPLES = 274, 284, 338
+_MOST_FIELDS, _MOST_SAMPLES = 4096, 64
+_UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SEPARATE = 2
 
@@ -33,19 +36,29 @@ def is_tiff(data: bytes) -> bool:
 
 
 def fields(data: bytes) -> dict[int, Field]:
-    """The fields of the first directory by their tags; struct.error where the file is broken."""
+    """The fields of the first directory by their tags, of two alike the first; struct.error where it is broken."""
     order, big = _order(data), b"+" in data[:4]
     directory = struct.unpack_from(f"{order}Q", data, 8)[0] if big else struct.unpack_from(f"{order}I", data, 4)[0]
     count = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, directory)[0]
+    if count > _MOST_FIELDS:
+        raise struct.error(f"a directory of {count} fields")
     first, length, room = (directory + 8, 20, 8) if big else (directory + 2, 12, 4)
-    found = {}
+    found: dict[int, Field] = {}
     for at in range(first, first + length * count, length):
         tag, kind, values = struct.unpack_from(f"{order}HH{'Q' if big else 'I'}", data, at)
         here = at + length - room
         if _SIZES.get(kind, 1) * values > room:
             here = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, here)[0]
-        found[tag] = Field(kind, values, here)
+        found.setdefault(tag, Field(kind, values, here))
     return found
+
+
+def value(data: bytes, tag: int) -> int | None:
+    """The first value of a field of whole numbers; None where there is none, struct.error where it is broken."""
+    field = fields(data).get(tag)
+    if field is None or field.kind not in _UNSIGNED or field.count < 1:
+        return None
+    return int(struct.unpack_from(_order(data) + _UNSIGNED[field.kind], data, field.at)[0])
 
 
 def as_stored(data: bytes) -> bytes:
@@ -57,12 +70,15 @@ def as_stored(data: bytes) -> bytes:
     changed = bytearray(data)
     try:
         order = _order(data)
-        for tag, field in fields(data).items():
-            for at in range(field.at, field.end, 2) if field.kind == _SHORT else ():
-                value = struct.unpack_from(f"{order}H", data, at)[0]
+        found = fields(data)
+        for tag in (_ORIENTATION, _EXTRA_SAMPLES):
+            field = found.get(tag)
+            if field is None or field.kind != _SHORT or field.count > _MOST_SAMPLES:
+                continue
+            for at in range(field.at, field.end, 2):
                 if tag == _ORIENTATION:
                     struct.pack_into(f"{order}H", changed, at, 1)
-                elif tag == _EXTRA_SAMPLES and value == _UNASSOCIATED:
+                elif struct.unpack_from(f"{order}H", data, at)[0] == _UNASSOCIATED:
                     struct.pack_into(f"{order}H", changed, at, _ASSOCIATED)
     except struct.error:
         return data
@@ -72,11 +88,10 @@ def as_stored(data: bytes) -> bytes:
 def bits_of_planes(data: bytes) -> int:
     """Bits of a colour where a TIFF keeps each colour in a plane of its own; 0 where it does not, or is broken."""
     try:
-        found, order = fields(data), _order(data)
-        planes, bits = (struct.unpack_from(f"{order}H", data, found[tag].at)[0] for tag in (_PLANES, _BITS))
-    except (struct.error, KeyError):
+        several = BITS in (found := fields(data)) and found[BITS].count > 1
+        return (value(data, BITS) or 0) if several and value(data, _PLANES) == _SEPARATE else 0
+    except struct.error:
         return 0
-    return int(bits) if planes == _SEPARATE and found[_BITS].count > 1 else 0
 
 
 def _order(data: bytes) -> str:

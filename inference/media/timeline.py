@@ -105,6 +105,8 @@ _ESTIMATES = 0x200
 """FFmpeg's flag of formats whose time stamps may jump (MPEG streams): no header says how long they are."""
 _PLACEHOLDER = 1 << 30
 """Frames that FFmpeg writes into an AVI file that it cannot go back in; half a year of them."""
+MOST_FRAMES = 1_048_574
+"""The last frame that Blender knows (MAXFRAME)."""
 _FASTEST = 240
 """Frames per second beyond which a rate is only the tick of a file whose header gives none."""
 
@@ -142,7 +144,7 @@ class _Packets:
                 if time is not None:
                     start = time if start is None else min(start, time)
                     end, count = max(end, time + (packet.duration or usual)), count + 1
-        except (av.FFmpegError, OSError):  # cut short: decoding will say so
+        except (av.FFmpegError, OSError, IndexError):  # cut short, or with streams of which the header does not know
             pass
         return cls(start or 0, end, count, tick)
 

@@ -189,7 +189,7 @@ class _Keeper:
         self._numbers, self._shape = frames.numbers, (frames.height, frames.width)
         self.spread = Spread()
         if final:
-            found = _take_up(task, self._numbers, self.spread)
+            found = _take_up(task, self._numbers, self.spread, (frames.width, frames.height))
         else:
             found = {number for number in self._numbers if is_written(folder, number, task.info)}
         self.finished = frozenset(i for i, number in enumerate(self._numbers) if number in found)
@@ -271,18 +271,24 @@ def write_maps(
         task.emit(events.Frame(number=number, path=str(folder / disparity_name(number))))
 
 
-def _take_up(task: Task, numbers: Sequence[int], spread: Spread) -> set[int]:
-    """The frames whose final maps an earlier run has written, counted in; a damaged map is made again."""
+def _take_up(task: Task, numbers: Sequence[int], spread: Spread, size: tuple[int, int]) -> set[int]:
+    """The frames whose final maps an earlier run has written, counted in; one that is damaged is made again.
+
+    `size` (width, height) is that of the maps.
+    """
     found = set()
     for number in numbers:
         if is_written(task.maps, number, task.info):
             task.check()
             try:
-                spread.add(read_map(task.maps / disparity_name(number)))
+                values = read_map(task.maps / disparity_name(number), size=size)
             except ClipError:
+                values = None
+            if values is None or not np.isfinite(values).all():
                 (task.maps / disparity_name(number)).unlink()
-            else:
-                found.add(number)
+                continue
+            spread.add(values)
+            found.add(number)
     task.meter.frames_done(len(found))
     return found
 
@@ -293,7 +299,7 @@ def _upsample_all(task: Task, frames: Frames, label: str, work: float) -> Spread
 
     numbers = frames.numbers
     spread = Spread()
-    done = _take_up(task, numbers, spread)
+    done = _take_up(task, numbers, spread, (task.clip.width, task.clip.height))
     task.meter.begin(work)
     task.meter.stage("upsample", _labelled("Bringing depth to the plate's size", label))
     left = [number for number in numbers if number not in done]
@@ -303,9 +309,8 @@ def _upsample_all(task: Task, frames: Frames, label: str, work: float) -> Spread
     for number, plate in task.clip.read(left[0], numbers[-1]):
         task.check()
         if number not in done:
-            maps = [read_map(low / disparity_name(number))]
-            if task.info.gives_confidence:
-                maps.append(read_map(low / confidence_name(number)))
+            names = [disparity_name(number), *([confidence_name(number)] if task.info.gives_confidence else [])]
+            maps = [read_map(low / name, size=(frames.width, frames.height)) for name in names]
             large = upsample(tuple(maps), plate)
             write_maps(task, task.maps, number, large[0], large[1] if len(large) > 1 else None, final=True)
             spread.add(large[0])

@@ -153,12 +153,4 @@ class GivenPrior:
         return replace(shot.camera, poses=poses).scaled(*self.size)
 
     def _read(self, name: str) -> NDArray[np.float32]:
-        path = self._folder / name
-        values = read_map(path)
-        if values.shape[::-1] != self.size:
-            raise ClipError(
-                f"{path} is {values.shape[1]}x{values.shape[0]} and not {self.size[0]}x{self.size[1]} as its "
-                "depth.json says",
-                _AGAIN,
-            )
-        return values
+        return read_map(self._folder / name, size=self.size)

@@ -172,7 +172,7 @@ def test_damaged_maps_are_named(tmp_path):
     prior = GivenPrior(folder, FRAMES)
     with pytest.raises(ClipError, match=r"frame 11 .* no finite value"):
         prior.disparity(0)
-    with pytest.raises(ClipError, match=r"disparity\.0012\.exr is 4x3 and not 8x6"):
+    with pytest.raises(ClipError, match=r"disparity\.0012\.exr is 4x3 pixels and not 8x6"):
         prior.disparity(1)
 
 

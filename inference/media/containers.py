@@ -1,0 +1,133 @@
+"""Movie files opened by FFmpeg: those that hold their pictures themselves, within the memory that is free."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from ..hints import setting
+from . import declared
+from .declared import Declared
+from .errors import ClipError
+
+_MOVIES = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,asf,asf_o,ogg,flv,live_flv,mxf,gxf,dv,gif,apng,"
+    "nut,rm,r3d,flic,yuv4mpegpipe,vc1,cavsvideo,dirac,wtv,mjpeg,swf,nsv,amv,ser,cine,mlv"
+)
+_SOUNDS = "wav,mp3,flac,aac,aiff"
+_PICTURES = (
+    "bmp_pipe,dds_pipe,dpx_pipe,exr_pipe,hdr_pipe,ico,j2k_pipe,jpeg_pipe,jpegls_pipe,jpegxl_anim,jpegxl_pipe,pam_pipe,"
+    "pbm_pipe,pcx_pipe,pfm_pipe,pgm_pipe,pgx_pipe,phm_pipe,photocd_pipe,pictor_pipe,png_pipe,ppm_pipe,psd_pipe,"
+    "qdraw_pipe,qoi_pipe,sgi_pipe,sunrast_pipe,tiff_pipe,webp,webp_pipe,xbm_pipe,xpm_pipe,xwd_pipe"
+)
+_OPTIONS = {"format_whitelist": f"{_MOVIES},{_SOUNDS},{_PICTURES}", "protocol_whitelist": "file"}
+"""FFmpeg's names of the formats that are opened, sounds and pictures for a sentence of their own. Playlists (HLS, DASH,
+concat, SDP), whose entries name other files and addresses, scripts and texts are none."""
+_AHEAD = 4
+"""Pictures that a decoder keeps besides those that its threads are at."""
+_MOST_THREADS = 16
+"""As many as FFmpeg starts by itself."""
+_MOST_STREAMS = 64
+_CONVERTED = 24
+"""Bytes of a pixel besides: its RGB of 16 bits, and an image of floats with masks."""
+_BYTES_AT_MOST = 8.0
+"""Bytes of a pixel as decoders keep it; most take a quarter of that."""
+_MOST_PIXELS = _MOST_AT_ONCE = 2**31 - 1
+"""FFmpeg's own bounds, of pixels and of bytes that are taken at once."""
+
+
+def opened(path: str) -> av.container.InputContainer:
+    """Open a movie; use it in a ``with`` statement.
+
+    Raises
+    ------
+    ClipError
+        It is missing, empty, no movie, or of a kind that is not read.
+    """
+    declared.require_file(Path(path), again="copy or render the file again", what="movie")
+    # Absolute, or a name with a colon would be the address of something else.
+    name = str(Path(path).absolute())
+    try:
+        with open(name, "rb"):
+            pass
+        return _opened(name)
+    except av.ArgumentError as error:  # what is not on the list
+        raise ClipError(
+            f"{path} is no movie of a kind that is read: lists of other files are not, nor addresses",
+            "choose the movie itself, or convert it to an MP4",
+        ) from error
+    except av.InvalidDataError as error:
+        raise ClipError(
+            f"{path} is no movie, or is cut short ({reason(error)})", "choose a movie, or copy or render it again"
+        ) from error
+    except (av.FFmpegError, OSError) as error:
+        pass_on_memory(error)
+        raise ClipError(f"{path} cannot be opened ({reason(error)})", "check the file and its permissions") from error
+
+
+def _opened(name: str) -> av.container.InputContainer:
+    """The container; its streams' decoders, which are tried for its header, have bounded memory as well."""
+    bounds = [{"max_pixels": str(_most_pixels(_BYTES_AT_MOST))}] * _MOST_STREAMS
+    try:
+        return av.open(name, metadata_errors="ignore", options=_OPTIONS, stream_options=bounds)  # type: ignore[arg-type]
+    except ValueError as error:
+        if isinstance(error, av.FFmpegError):
+            raise
+    return av.open(name, metadata_errors="ignore", options=_OPTIONS)  # MPEG streams, whose header names no streams
+
+
+def bound_memory(stream: av.VideoStream, path: str) -> None:
+    """Refuse a stream whose pictures do not fit into memory, and have its decoder refuse any that it meets later.
+
+    The decoder has as many threads as there is memory for: each has a picture of its own.
+    """
+    codec = stream.codec_context
+    width, height = codec.width or 0, codec.height or 0
+    sample = (codec.format.padded_bits_per_pixel / 8 if codec.format is not None else 0) or _BYTES_AT_MOST
+    declared.refuse_beyond_memory(path, Declared(width, height, (1 + _AHEAD) * sample), finished=_CONVERTED)
+    fitting = declared.free_bytes() / max(width * height, 1) - _CONVERTED
+    threads = min(int(fitting / sample) - _AHEAD, os.cpu_count() or 1, _MOST_THREADS)
+    if threads < min(os.cpu_count() or 1, _MOST_THREADS):
+        codec.thread_count = max(1, threads)
+    most = max(width * height, _most_pixels(sample))
+    codec.options = {**codec.options, "max_pixels": str(most)}
+
+
+def _most_pixels(sample: float) -> int:
+    """Pixels of the largest picture that memory suffices for, with so many bytes a pixel while it is decoded."""
+    return min(int(declared.free_bytes() / ((1 + _AHEAD) * sample + _CONVERTED)), _MOST_PIXELS)
+
+
+def video_stream(container: av.container.InputContainer, path: str, index: int) -> av.VideoStream:
+    """The video stream with an index, attached pictures not counted; a ClipError where there is none."""
+    streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+    if not streams:
+        raise ClipError(f"{path} has no picture in it", "choose a movie with a video stream")
+    if index >= len(streams):
+        count = "one video stream" if len(streams) == 1 else f"{len(streams)} video streams"
+        last = {1: "0", 2: "0 or 1"}.get(len(streams), f"one of 0 to {len(streams) - 1}")
+        raise ClipError(f"{path} has {count} and none with the index {index}", f"set {setting('stream')} to {last}")
+    if streams[index].codec_context is None:
+        raise ClipError(f"{path} is coded in a way that is not known", "convert it to an MP4 or an image sequence")
+    return streams[index]
+
+
+def is_still(container: av.container.InputContainer) -> bool:
+    """Whether FFmpeg takes a file for one picture; that would pass for a movie of one frame."""
+    name = container.format.name
+    one = name.endswith("_pipe") or name in ("image2", "ico")
+    return one or container.metadata.get("major_brand") in ("avif", "heic", "heix", "mif1")
+
+
+def pass_on_memory(error: Exception) -> None:
+    """Raise a MemoryError on, unless it is only the file's: FFmpeg says the same of a size beyond its own bound."""
+    if isinstance(error, MemoryError) and declared.free_bytes() < _MOST_AT_ONCE:
+        raise error
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg or the system says, without a full stop."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
