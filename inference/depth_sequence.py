@@ -14,7 +14,7 @@ from .camera import Camera, Pixels
 from .job import Seed, Source
 from .numbering import Frame
 from .records import Bounds, FilePath, ForPeople, RecordError, Seconds, Word
-from .untrusted import LARGEST_FILE, read_text
+from .untrusted import LARGEST_FILE, is_there, read_text
 
 SCHEMA_VERSION = 1
 SIDECAR = "depth.json"
@@ -141,6 +141,8 @@ class DepthSequence:
     def problems(self) -> Iterator[str]:
         """What makes it no depth sequence, for the door that it comes in by (`records`)."""
         yield from shots_problems(self.shots, self.first_frame, self.last_frame)
+        if not self.shots:
+            yield "tells of no shot; estimate the clip again"
 
     def shot_at(self, frame: int) -> Shot:
         """The shot that shows a source frame; the nearest shot for a frame outside the sequence."""
@@ -314,16 +316,16 @@ def _absolute(path: str, folder: Path) -> str:
         # Relative to the folder, its backslashes may be those of a name here, or part folders as on Windows.
         is_relative = "\\" in path and not path.startswith("\\") and not PureWindowsPath(path).is_absolute()
         ways = (path, path.replace("\\", "/")) if is_relative else ()
-        return next((place for way in ways if Path(place := _beside(way, folder)).exists()), path)
+        return next((place for way in ways if is_there(place := _beside(way, folder))), path)
     return _beside(path, folder)
 
 
 def _beside(path: str, folder: Path) -> str:
     found = Path(os.path.normpath(folder.absolute() / path))
-    if lies_near(found, folder) and not found.exists():
+    if lies_near(found, folder) and not is_there(found):
         # The folder may have been reached by a link, from whose place `..` leads elsewhere.
         beyond = Path(os.path.normpath(folder.resolve() / path))
-        if lies_near(beyond, folder.resolve()) and beyond.exists():
+        if lies_near(beyond, folder.resolve()) and is_there(beyond):
             return str(beyond)
     return str(found)
 

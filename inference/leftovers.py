@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import records
 from .depth_sequence import LARGEST_STATE, SCRATCH, SIDECAR, STATE
-from .untrusted import read_text
+from .untrusted import is_there, read_text
 
 LOG = "fathom.log"
 """Name of the file in the output folder that takes what the worker and its libraries say."""
@@ -25,7 +25,7 @@ def missing_folders(folder: Path) -> tuple[Path, ...]:
     """What would have to be made for a folder to be there: itself and those above it, the innermost first."""
     absent = []
     for each in (folder, *folder.parents):
-        if each.exists():
+        if is_there(each):
             break
         absent.append(each)
     return tuple(absent)

@@ -51,6 +51,8 @@ _DEEPEST = 32
 """Levels of lists and objects where a record takes any JSON."""
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that stand for no byte of a file name."""
+_PARTS = re.compile(r"[/\\]")
+"""Between the folders of a path."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +102,14 @@ class Text:
             return "must be text, and holds a part of a letter that is none by itself"
         if self.names and "\0" in text:
             return "must be the name of a file, and holds a zero byte"
+        if self.names and any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in _PARTS.split(text)):
+            return "must be the name of a file, and a part of it has more than 255 bytes"
         if self.pattern and not re.fullmatch(self.pattern, text):
             return f"is no valid text: {in_a_line(text)!r}"
         return None
 
 
-FilePath = Annotated[str, Text(most=32_767, names=True)]
+FilePath = Annotated[str, Text(most=4000, names=True)]
 """A path, relative or absolute."""
 FileName = Annotated[
     str, Text(most=255, names=True, pattern=r"(?!\.{1,2}\Z)" + (r"[^/\\:]+" if os.name == "nt" else "[^/]+"))

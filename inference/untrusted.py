@@ -96,6 +96,11 @@ def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
     return bytes(data)
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether there is anything at a path; not at one that no file can have, or that may not be looked at."""
+    return os.path.exists(path)  # noqa: PTH110  that of `Path` raises for those
+
+
 def _require_file(mode: int, path: str | Path) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"

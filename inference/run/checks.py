@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import depth_sequence, devices, events, exit_codes
+from .. import depth_sequence, devices, events, exit_codes, numbering
 from ..camera import Camera
 from ..depth_sequence import DepthSequenceError
 from ..estimators import registry
@@ -32,6 +32,24 @@ def frames_of(job: Job, clip: Clip) -> tuple[int, int]:
             cure="Choose a range within them.",
         )
     return first, last
+
+
+def check_length(info: EstimatorInfo, first: int, last: int) -> None:
+    """Refuse (USAGE) frames that no depth sequence can hold: before the work, not when it is to be written down."""
+    parts = f"Estimate the clip in parts, by {setting('frames')}."
+    if last > numbering.LARGEST:
+        raise Failure(
+            exit_codes.USAGE,
+            f"The frames {first}-{last} go beyond {numbering.LARGEST}, to which Blender counts.",
+            cure=parts,
+        )
+    if info.gives_camera and last - first + 1 > depth_sequence.LONGEST_PATH:
+        raise Failure(
+            exit_codes.USAGE,
+            f"The frames {first}-{last} are more than the {depth_sequence.LONGEST_PATH} whose camera one depth "
+            "sequence holds.",
+            cure=parts,
+        )
 
 
 def check_camera(camera: Camera | None, first: int, last: int) -> None:

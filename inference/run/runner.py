@@ -87,6 +87,7 @@ def estimate(
     weights = store.records(info.models)
     with open_clip(job.source, job.first_frame, job.last_frame) as clip:
         first, last = checks.frames_of(job, clip)
+        checks.check_length(info, first, last)
         clip.require(first, last)
         for warning in clip.warnings:
             emit(events.Warning(message=warning))

@@ -4,8 +4,11 @@ import dataclasses
 
 import pytest
 
+from inference import depth_sequence, exit_codes, records, untrusted
+from inference.camera import Pose
 from inference.catalogue import Lack
 from inference.estimators import registry
+from inference.faults import Failure
 from inference.run import checks, runner
 
 
@@ -23,3 +26,27 @@ def test_versions_name_the_packages_of_the_full_set_that_took_part():
     assert {"python", "fathom", "numpy"} <= light.keys() and "sortedcontainers" not in light
     more = runner._versions(dataclasses.replace(info, packages=("yaml", "sortedcontainers", "no_such_module")))
     assert more.keys() - light.keys() <= {"PyYAML", "sortedcontainers"} and "sortedcontainers" in more
+
+
+def test_frames_that_no_depth_sequence_holds_are_refused_before_the_work():
+    with_camera, without = registry.info("parallax"), registry.info("quick")
+    longest = depth_sequence.LONGEST_PATH
+    checks.check_length(with_camera, 1001, 1000 + longest)
+    checks.check_length(without, 0, 1_048_574)
+    for info, last, words in (
+        (with_camera, 1001 + longest, "more than the 50000 whose camera"),
+        (without, 1_048_575, "beyond 1048574"),
+    ):
+        with pytest.raises(Failure, match=words) as caught:
+            checks.check_length(info, 1001, last)
+        assert caught.value.code == exit_codes.USAGE and "in parts" in str(caught.value)
+
+
+def test_the_longest_camera_path_is_read_again():
+    turned = 0.7071067811865476  # as many digits as numbers have
+    far = -123.45678901234567
+    rows = ((turned, 0.0, turned, far), (0.0, 1.0, 0.0, far), (-turned, 0.0, turned, far), (0.0, 0.0, 0.0, 1.0))
+    pose = records.dumps(Pose(frame=1_000_000, camera_to_world=rows))
+    bytes_of_pose = len(pose) + 10 * pose.count("\n") + 40  # deeper in its file, and other digits
+    assert depth_sequence.LONGEST_PATH * bytes_of_pose < untrusted.LARGEST_FILE
+    assert depth_sequence.LONGEST_PATH * 2 * 30 < records.MOST_VALUES  # twice in a state
