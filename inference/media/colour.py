@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,12 @@ def _space(config: PyOpenColorIO.Config, name: str, path: str | Path | None) -> 
 def _processor(colorspace: str, path: str | Path | None, targets: tuple[str, ...]) -> PyOpenColorIO.CPUProcessor:
     config = _load(path)
     _space(config, colorspace, path)
+    for file in _tables(config, colorspace, set()):
+        if file.exists() and not file.is_file():
+            raise ClipError(
+                f"The OCIO configuration {path} takes {file} for a table of {colorspace}, which is no file",
+                "correct it, or use another configuration",
+            )
     try:
         return _processor_to(config, colorspace, targets).getDefaultCPUProcessor()
     except _ERRORS as error:
@@ -173,6 +180,28 @@ def _processor(colorspace: str, path: str | Path | None, targets: tuple[str, ...
             f"({_first_line(error)})",
             "choose another colour space for the clip or another configuration",
         ) from error
+
+
+def _tables(config: PyOpenColorIO.Config, name: str, seen: set[str]) -> Iterator[Path]:
+    """The files that hold tables of a space; OCIO would wait for ever for what a pipe or a device says."""
+    space = config.getColorSpace(name)
+    if space is None or space.getName() in seen:
+        return
+    seen.add(space.getName())
+    waiting = [
+        space.getTransform(way)
+        for way in (PyOpenColorIO.COLORSPACE_DIR_TO_REFERENCE, PyOpenColorIO.COLORSPACE_DIR_FROM_REFERENCE)
+    ]
+    while waiting:
+        transform = waiting.pop()
+        if isinstance(transform, PyOpenColorIO.GroupTransform):
+            waiting.extend(transform)
+        elif isinstance(transform, PyOpenColorIO.ColorSpaceTransform):
+            for other in (transform.getSrc(), transform.getDst()):
+                yield from _tables(config, other, seen)
+        elif isinstance(transform, PyOpenColorIO.FileTransform):
+            with contextlib.suppress(*_ERRORS):  # it is missing, which is told where it is needed
+                yield Path(config.getCurrentContext().resolveFileLocation(transform.getSrc()))
 
 
 def _processor_to(config: PyOpenColorIO.Config, colorspace: str, targets: tuple[str, ...]) -> PyOpenColorIO.Processor:

@@ -143,3 +143,25 @@ def test_a_configuration_whose_name_is_no_utf_8(tmp_path):
     config.write_text("nothing of the kind", encoding="utf-8")
     with pytest.raises(ClipError, match=r"cannot be read .*; use another configuration"):
         colour.to_display("ACEScg", str(config))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "other file", "group", "by another space"])
+def test_a_table_that_is_no_file_is_not_waited_for(tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe.cube")
+    (tmp_path / "text.cube").write_text("root:x:0:0\n")
+    name = {"device": "/dev/zero", "folder": str(tmp_path), "other file": "text.cube"}.get(kind, "pipe.cube")
+    table = PyOpenColorIO.FileTransform(name)
+    config = PyOpenColorIO.Config.CreateFromBuiltinConfig("cg-config-latest")
+    config.setSearchPath(str(tmp_path))
+
+    def add(space, transform):
+        scene = PyOpenColorIO.REFERENCE_SPACE_SCENE
+        config.addColorSpace(PyOpenColorIO.ColorSpace(scene, space, toReference=transform))
+
+    add("strange", PyOpenColorIO.GroupTransform([table]) if kind == "group" else table)
+    add("other", PyOpenColorIO.ColorSpaceTransform("strange", "ACEScg"))
+    (tmp_path / "config.ocio").write_text(config.serialize(), encoding="utf-8")
+    told = "cannot convert strange to sRGB" if kind == "other file" else "for a table of .*, which is no file"
+    with pytest.raises(ClipError, match=told):
+        colour.to_display("other" if kind == "by another space" else "strange", tmp_path / "config.ocio")
