@@ -9,12 +9,14 @@ a half-built environment nor one of another version of Fathom is taken for ours.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+
+from . import records
+from .untrusted import read_text
 
 _REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 LIGHT = (_REQUIREMENTS / "light.txt",)
@@ -99,10 +101,10 @@ def state(folder: Path, requirements: Sequence[Path] = LIGHT) -> State:
     if not folder.exists():
         return "missing"
     try:
-        stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        stamp = records.parse(read_text(folder / STAMP), where=STAMP)
+    except (OSError, records.RecordError):
         return "unfinished"
-    if stamp.get("requirements") != fingerprint(requirements):
+    if not isinstance(stamp, dict) or stamp.get("requirements") != fingerprint(requirements):
         return "outdated"
     return "ready" if python_of(folder).exists() else "broken"
 

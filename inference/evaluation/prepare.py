@@ -10,8 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .. import records
 from ..faults import unwritable
 from ..run.folders import make_folder
+from ..untrusted import read_text
 from .protocols import Protocol
 from .truth import Truth, TruthError
 
@@ -70,8 +72,8 @@ def protocol_of(pictures: str | Path) -> str | None:
     """Name of the protocol that a folder of pictures was written for by `clip`; None where it was not."""
     folder = Path(pictures)
     try:
-        told = json.loads((folder.parent / _NOTE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        told = records.parse(read_text(folder.parent / _NOTE), where=_NOTE)
+    except (OSError, records.RecordError):
         return None
     known = folder.name == _FRAMES and isinstance(told, dict) and isinstance(told.get("protocol"), str)
     return told["protocol"] if known else None

@@ -18,6 +18,7 @@ from ..faults import Failure
 from ..hints import setting
 from ..job import Job, output_problem
 from ..media.clip import Clip
+from ..untrusted import read_bytes
 
 
 def frames_of(job: Job, clip: Clip) -> tuple[int, int]:
@@ -107,7 +108,7 @@ def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
             continue
         try:
             depth_sequence.load(named)
-            found[parameter.name] = hashlib.sha256((Path(named) / depth_sequence.SIDECAR).read_bytes()).hexdigest()
+            found[parameter.name] = hashlib.sha256(read_bytes(Path(named) / depth_sequence.SIDECAR)).hexdigest()
         except DepthSequenceError as error:
             raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} names no depth sequence: {error}") from error
         if Path(named).resolve() == folder.resolve():

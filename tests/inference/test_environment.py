@@ -170,3 +170,9 @@ def test_the_hash_ignores_how_lines_end(tmp_path):
     unix.write_bytes(b"a==1\nb==2\n")
     windows.write_bytes(b"a==1\r\nb==2\r\n")
     assert environment.fingerprint([unix]) == environment.fingerprint([windows])
+
+
+@pytest.mark.parametrize("stamp", [b"[]", b"7", b"[" * 100_000, b"\xff", b'{"requirements": ' + b"9" * 5000 + b"}"])
+def test_a_stamp_that_is_none_is_of_no_finished_environment(tmp_path, stamp):
+    (tmp_path / environment.STAMP).write_bytes(stamp)
+    assert environment.state(tmp_path) in ("unfinished", "outdated")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ... import records
 from ...run.files import atomic
+
+
+@dataclass(frozen=True)
+class _Facts:
+    facts: dict[str, Any]
+
 
 _UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError)
 
@@ -27,7 +35,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """What `save` wrote; None where there is nothing that can be read."""
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"])
+            facts = _facts(file)
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - it is no mapping
     except _UNREADABLE:
         return None
@@ -37,7 +45,11 @@ def facts(path: Path) -> dict[str, Any] | None:
     """The facts alone; None where there is nothing that can be read."""
     try:
         with safe_open(path, framework="pt") as file:
-            found: dict[str, Any] = json.loads(file.metadata()["facts"])
-            return found
+            return _facts(file)
     except _UNREADABLE:
         return None
+
+
+def _facts(file: safe_open) -> dict[str, Any]:
+    kept = {"facts": records.parse(file.metadata()["facts"], where="facts")}
+    return records.from_json(_Facts, kept, where="kept", strict=True).facts
