@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..media import declared
+from ..media.errors import ClipError
 from ..media.stills import cut_short
 from ..numbering import LARGEST
 from ..untrusted import RecordError, in_a_line, read_bytes
@@ -177,12 +179,22 @@ def read_image(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
     Raises
     ------
     TruthError
-        It is missing or broken.
+        It is missing or broken, or declares more than memory suffices for.
     """
     data = content(path, again="restore the file", most=LARGEST_PICTURE)
-    if cut_short(data):
+    size = declared.of_picture(data)
+    if cut_short(data) or (size is not None and len(data) < size.least):
         raise TruthError(f"{path} is cut short; restore the file.")
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if size is None:
+        raise TruthError(f"{path} is no readable picture; restore the file.")
+    try:
+        declared.refuse_beyond_memory(path, size)
+    except ClipError as error:
+        raise TruthError(f"{error}.") from error
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # larger than the library allows
+        picture = None
     if picture is None:
         raise TruthError(f"{path} is no readable picture; restore the file.")
     return picture

@@ -22,8 +22,8 @@ _MATRIX = np.array([[542.822841, 0, 315.593520], [0, 542.576870, 237.756098], [0
 """Of the set's colour camera, as the set's page gives it."""
 APART = 0.02
 """Seconds that a picture and its depth may lie apart."""
-_CLOSE = 8
-"""Depths that may lie so close to a picture; the set has two."""
+_CLOSE, _MOST = 8, 50_000
+"""Pictures that may lie so close together, and all of a clip; the set has at most one within that time, and 1200."""
 
 
 def open_clips(root: Path) -> list[Truth]:
@@ -43,7 +43,10 @@ def open_clips(root: Path) -> list[Truth]:
 
 def _open(folder: Path) -> Truth:
     rgb, depth = _listed(folder / "rgb.txt"), _listed(folder / "depth.txt")
-    pairs = pair([time for time, _ in rgb], [time for time, _ in depth])
+    times, others = ([time for time, _ in listed] for listed in (rgb, depth))
+    if max(len(rgb), len(depth)) > _MOST or _crowded(times) or _crowded(others):
+        raise TruthError(f"The times of {folder} are closer than a camera's frames; extract the clip again.")
+    pairs = pair(times, others)
     if not pairs:
         raise TruthError(
             f"No picture of {folder} has depth less than {APART * 1000:.0f} ms away; check rgb.txt and depth.txt."
@@ -58,18 +61,18 @@ def _open(folder: Path) -> Truth:
     )
 
 
-def pair(first: list[float], second: list[float]) -> list[tuple[int, int]]:
-    """Which entry of one list of times belongs to which of another: the closest pairs first, each entry once.
+def _crowded(times: list[float]) -> bool:
+    """Whether more than `_CLOSE` of some rising times lie within `APART`."""
+    return any(last - first < APART for first, last in zip(times, times[_CLOSE:]))
 
-    Both lists rise. Of more than `_CLOSE` entries that are close to one, those after the first ones take no part.
-    """
-    times = np.asarray(second, np.float64)
-    begins = np.searchsorted(times, np.asarray(first, np.float64) - APART)
+
+def pair(first: list[float], second: list[float]) -> list[tuple[int, int]]:
+    """Which entry of one list of times belongs to which of another: the closest pairs first, each entry once."""
+    times = np.asarray(second)
     close = [
-        (abs(time - times[there]), here, there)
-        for here, (time, begin) in enumerate(zip(first, begins.tolist()))
-        for there in range(begin, min(begin + _CLOSE, len(times)))
-        if abs(times[there] - time) < APART
+        (abs(time - times[there]), here, int(there))
+        for here, time in enumerate(first)
+        for there in np.flatnonzero(np.abs(times - time) < APART)
     ]
     free_here, free_there, pairs = set(range(len(first))), set(range(len(second))), []
     for _, here, there in sorted(close):

@@ -165,6 +165,10 @@ class Shot:
         names = [estimate.name for estimate in self.estimates]
         if not names or len(set(names)) != len(names):
             raise ReportError(f"{self.title}: name every estimate, and each differently, not {', '.join(names)}.")
+        for name in {"Plate", "Truth"} & set(names):
+            raise ReportError(
+                f"{self.title}: an estimate cannot be called {name}, which the figures call another thing."
+            )
         for estimate in self.estimates:
             for name, values in estimate.errors.items():
                 if np.shape(values) != (len(self.frames),):

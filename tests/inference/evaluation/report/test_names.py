@@ -3,7 +3,7 @@
 import pytest
 
 from inference.evaluation.report import style, write
-from inference.evaluation.report.data import Estimate, Report
+from inference.evaluation.report.data import Estimate, Report, ReportError
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,9 @@ def test_a_figure_with_any_name(make, tmp_path, name):
 
 def test_names_have_room_and_are_never_left_out_of_a_legend():
     assert len(style.short("n" * 5000)) <= 48 and style.short("_a") == " _a" and style.short("a\nb") == "a b"
+
+
+@pytest.mark.parametrize("name", ["Plate", "Truth"])
+def test_an_estimate_is_not_taken_for_the_plate_or_the_truth(make, name):
+    with pytest.raises(ReportError, match=f"cannot be called {name}"):
+        make(count=1, estimates=(make.compared(name, make.right, 1),))
