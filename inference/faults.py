@@ -12,6 +12,7 @@ from .hints import setting
 from .job import JobError
 from .records import RecordError
 from .untrusted import in_a_line
+from .web_address import hide_secrets
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _TORCH_OUT_OF_MEMORY = (
@@ -170,5 +171,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
+    text = hide_secrets(str(error)).strip()
     return text.splitlines()[0].rstrip(".") if text else type(error).__name__

@@ -27,16 +27,17 @@ def without_secrets(address: str) -> str:
     -------
     str
         Such as ``https://host:8080/path?…``. Where it cannot be told which part is the password (one that holds a
-        slash, for instance), only what is certainly not.
+        slash, for instance), only what is certainly not. Control characters are left out.
 
     Examples
     --------
     >>> without_secrets("https://me:secret@mirror.studio/hub")
     'https://mirror.studio/hub'
     """
-    scheme, separator, rest = address.strip().partition("://")
+    text = "".join(char for char in address.strip() if char.isprintable())
+    scheme, separator, rest = text.partition("://")
     if not separator:
-        scheme, rest = "", address.strip()
+        scheme, rest = "", text
     if "@" in rest:
         rest = _behind_the_user(rest)
     bare = re.split(r"[?#]", rest, maxsplit=1)[0]

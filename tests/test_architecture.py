@@ -327,3 +327,22 @@ print(*(registry.info(name).name for name in registry.names()))
     )
     assert done.returncode == 0, done.stderr
     assert {"parallax", "depthcrafter", "stereodiff"} <= set(done.stdout.split())
+
+
+def test_nothing_is_read_that_can_run():
+    """What others wrote (weights, arrays, YAML) is read as numbers and words, never as objects or code."""
+    forbidden = re.compile(
+        r"^(pickle|marshal|shelve|dill|joblib)\.|^torch\.(load|jit\.load|hub\.load)$|^yaml\.(load|full_load|unsafe_load)"
+        r"|^os\.(system|popen)$|^(eval|exec|compile)$"
+    )
+    wrong = []
+    for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development", "demo", "benchmark_scenes")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            is_careful = keywords.get("weights_only") == "True"
+            is_careless = "True" in (keywords.get("allow_pickle"), keywords.get("shell"))
+            if is_careless or (forbidden.search(ast.unparse(node.func)) and not is_careful):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {ast.unparse(node.func)}")
+    assert not wrong

@@ -60,7 +60,10 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         help="the commit to take of weights that Fathom fixes none of; repeatable",
     )
     download.add_argument(
-        "--token", metavar="TOKEN", help="of a hub account (default: $HF_TOKEN, or the hub's own file)"
+        "--token",
+        metavar="TOKEN",
+        help="for the hub (default: $HF_TOKEN, or the hub's own file) or the mirror in $HF_ENDPOINT "
+        "(default: $FATHOM_HUB_MIRROR_TOKEN)",
     )
     stoppable.add_options(download)
     verify = action("verify", _verify, "read weights in full and compare them with their checksums")

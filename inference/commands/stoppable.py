@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import events, exit_codes, faults, packages
 from ..faults import Failure
+from ..web_address import hide_secrets
 from .display import Display, Lines, Person
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace, work: Work, *, person: Callable[[], Display
         # whatever goes wrong after the request to stop (a child that the same signal ended) is the stop
         told = faults.cancelled() if stops and stops[0]() else faults.explain(error)
         if told.code == exit_codes.FAILED and not isinstance(error, Failure):  # which says all there is to know
-            traceback.print_exc()
+            sys.stderr.write(hide_secrets(traceback.format_exc()))
         display(told)
         if told.code == exit_codes.CANCELLED and stops:
             stop.kill_children()

@@ -13,7 +13,8 @@ from typing import Literal
 
 from .. import exit_codes, records
 from ..faults import Failure
-from . import notes, pins
+from ..web_address import without_secrets
+from . import notes, pins, trust
 from .facts import Model
 
 
@@ -38,6 +39,11 @@ class Checksum:
     sha256: str = ""
     git_id: str = ""
 
+    def __post_init__(self) -> None:
+        trust.need_path(self.path)
+        trust.need_size(self.size)
+        trust.need_digests(self.sha256, self.git_id)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
@@ -48,7 +54,7 @@ class Lock:
     origin : 'hub', 'folder' or 'fathom'
         Whether they are the hub's, were computed from files that came without the hub, or are fixed by Fathom itself.
     source : str
-        The hub's address, or the folder, or the files' own address.
+        The hub's address, or the folder, or the files' own address; a password is taken out of it.
     recorded : str
         When, as an ISO date and time; empty for those that Fathom fixes.
     """
@@ -59,6 +65,12 @@ class Lock:
     source: str
     recorded: str
     files: tuple[Checksum, ...]
+
+    def __post_init__(self) -> None:
+        if len({each.path.casefold() for each in self.files}) < len(self.files):
+            raise ValueError("it names a file twice")
+        if self.origin != "folder":
+            object.__setattr__(self, "source", without_secrets(self.source))
 
     def of(self, path: str) -> Checksum | None:
         """The checksum of a file; None where the lock has none."""
@@ -73,6 +85,11 @@ class Stamp:
     size: int
     changed: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        trust.need_path(self.path)
+        trust.need_size(self.size)
+        trust.need_digests(self.sha256, "")
 
 
 @dataclass(frozen=True, kw_only=True)

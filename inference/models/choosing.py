@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .. import exit_codes
 from ..faults import Failure
-from . import pins, store
+from . import pins, store, trust
 from .facts import Model
-
-_HASH = re.compile(r"[0-9a-f]{40}")
 
 
 def check_named(models: Sequence[Model], named: Mapping[str, str]) -> None:
@@ -34,7 +31,7 @@ def check_named(models: Sequence[Model], named: Mapping[str, str]) -> None:
         model = there.get(name)
         if model is None:
             raise Failure(exit_codes.USAGE, f"A revision is named for '{name}', which is not among what is to be got.")
-        if not _HASH.fullmatch(revision):
+        if not trust.is_revision(revision):
             raise Failure(
                 exit_codes.USAGE,
                 f"'{revision}' is no revision of {name}: it takes the full commit hash, 40 digits and letters from a "

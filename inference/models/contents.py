@@ -7,7 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import exit_codes
+from ..faults import Failure
+from . import trust
 from .checksums import Checksum
+from .facts import ModelFile
 
 _CHUNK = 1 << 20
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -87,7 +91,7 @@ def content_problem(path: Path, name: str, sha256: str, wanted: Checksum | None)
     """
     blob = path.resolve()
     if wanted is None:
-        named = blob.name if blob.parent.name == "blobs" else ""
+        named = blob.name if blob.parent.name == "blobs" and trust.is_digest(blob.name) else ""
         wanted_sha256, wanted_git = (named if len(named) == 64 else ""), (named if len(named) == 40 else "")
     else:
         wanted_sha256, wanted_git = wanted.sha256, "" if wanted.sha256 else wanted.git_id
@@ -99,16 +103,55 @@ def content_problem(path: Path, name: str, sha256: str, wanted: Checksum | None)
     return None
 
 
-def size_problem(path: Path, name: str, wanted: Checksum | None) -> Problem | None:
-    """What the file system alone tells to be wrong with a file."""
+def fixed_content(path: Path, file: ModelFile) -> bytes:
+    """The content of a small file of which Fathom itself fixes the checksum, read once and verified as it was read.
+
+    Whoever parses it is given no other bytes than those, whatever became of the file since it was verified.
+
+    Raises
+    ------
+    Failure
+        MISSING: it is not there, or not what the checksum says.
+    """
+    try:
+        with open(path, "rb") as opened:
+            content = opened.read(file.size + 1)
+    except OSError as error:
+        what = f"The weights {path} cannot be read ({error.strerror or error})."
+        raise Failure(exit_codes.MISSING, what, cure="Run models verify.") from error
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        what = f"The weights {path} are damaged: they are not those whose checksum Fathom fixes."
+        raise Failure(exit_codes.MISSING, what, cure="Run models verify, which says how to replace them.")
+    return content
+
+
+def size_problem(path: Path, file: ModelFile, wanted: Checksum | None, *, root: Path) -> Problem | None:
+    """What the file system alone tells to be wrong with a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    file : ModelFile
+        What it should be.
+    wanted : Checksum or None
+        None: any content will do, of about that size.
+    root : Path
+        The folder that the user named, out of which no link may lead.
+    """
+    name = file.path
     if not path.is_file():
         return Problem(path=name, what=f"The weights {path} are missing.")
+    if not trust.is_inside(path, root):
+        return Problem(path=name, what=f"The weights {path} are not used: they are a link that leads out of {root}.")
     size = path.stat().st_size
     if wanted is not None and size != wanted.size:
         return Problem(path=name, what=f"The weights {path} are damaged: {size} bytes, not {wanted.size}.")
+    if size > file.most:
+        return Problem(path=name, what=f"The weights {path} are others: {size} bytes, not about {file.size}.")
     if size < 1024:
-        with open(path, "rb") as file:
-            if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+        with open(path, "rb") as opened:
+            if opened.read(len(_LFS_POINTER)) == _LFS_POINTER:
                 what = f"{path} is a Git LFS pointer and not the weights themselves, which `git lfs pull` would fetch."
                 return Problem(path=name, what=what)
     return None

@@ -76,7 +76,7 @@ def fetch(model: Model, wanted: Checksum, token: str | None, steps: Steps) -> No
             break
         steps.warn(f"What an earlier run had left of {wanted.path} is damaged; it is downloaded anew.")
         steps.report(-wanted.size)
-    sender = address.server(model) if model.address else hub.endpoint()
+    sender = address.server(model).address if model.address else hub.endpoint()
     raise Failure(
         exit_codes.MISSING,
         f"{sender} sent {wanted.path} of {model.repository} damaged: it is not what its checksum says.",
@@ -102,8 +102,9 @@ def copy(model: Model, wanted: Checksum, source: Path, steps: Steps) -> None:
     origin = (store.inside(source, model) or source) / wanted.path
     if not os.access(origin, os.R_OK):
         raise _bad_origin(f"{origin} cannot be read.")
-    temporary = store.repository_folder(model) / "blobs" / f"copy-{os.getpid()}{placing.PARTIAL}"
+    temporary = store.own(store.repository_folder(model) / "blobs" / f"copy-{os.getpid()}{placing.PARTIAL}")
     temporary.parent.mkdir(parents=True, exist_ok=True)
+    temporary.unlink(missing_ok=True)  # a link would be followed
     try:
         with open(origin, "rb") as reader, open(temporary, "wb") as writer:
             while piece := reader.read(_CHUNK):

@@ -50,7 +50,8 @@ def _files_lacking(models: Sequence[Model]) -> list[tuple[str, str]]:
             what = f"The weights {model.label} in {store.folder(model)} were never verified."
             found.append((what, store.download_command(model)))
         for file in model.files:
-            problem = size_problem(store.folder(model) / file.path, file.path, lock.of(file.path) if lock else None)
+            wanted = lock.of(file.path) if lock else None
+            problem = size_problem(store.folder(model) / file.path, file, wanted, root=store.root(model))
             if problem:
                 found.append((problem.what, cure(model)))
     return found
@@ -133,7 +134,7 @@ def verify(
     Failure
         MISSING: the lock cannot be read.
     """
-    folder = store.folder(model)
+    folder, root = store.folder(model), store.root(model)
     lock = checksums.read_lock(model)
     stamps = checksums.read_stamps(model, folder)
     kept: list[Stamp] = []
@@ -141,12 +142,12 @@ def verify(
     problems, told = [], False
     for file in model.files:
         path, stamp = folder / file.path, stamps.of(file.path)
-        problem = size_problem(store.folder(model) / file.path, file.path, lock.of(file.path) if lock else None)
+        wanted = lock.of(file.path) if lock else None
+        problem = size_problem(path, file, wanted, root=root)
         if problem:
             problems.append(problem)
             continue
         status = path.stat()
-        wanted = lock.of(file.path) if lock else None
         if wanted is None and not store.is_studios(model):
             problems.append(Problem(path=file.path, what=f"The weights {path} were never verified."))
             continue

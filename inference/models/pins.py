@@ -11,7 +11,8 @@ from typing import Literal
 
 from .. import exit_codes, records
 from ..faults import Failure
-from . import notes
+from ..web_address import without_secrets
+from . import notes, trust
 from .facts import Model
 
 UNKNOWN = "unknown"
@@ -29,7 +30,7 @@ class Pin:
     chosen : 'user' or 'folder'
         Whether the user named or confirmed it, or the folder that the files were copied from told it.
     source : str
-        The hub's address, or that folder.
+        The hub's address, without a password, or that folder.
     recorded : str
         When, as an ISO date and time.
     """
@@ -39,6 +40,12 @@ class Pin:
     chosen: Literal["user", "folder"]
     source: str
     recorded: str
+
+    def __post_init__(self) -> None:
+        if not (self.revision == UNKNOWN or trust.is_revision(self.revision)):
+            raise ValueError("its revision is no full commit hash")
+        if "://" in self.source:
+            object.__setattr__(self, "source", without_secrets(self.source))
 
 
 def revision(model: Model) -> str:

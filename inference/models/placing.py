@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import checksums, pins, store
+from . import checksums, pins, store, trust
 from .checksums import Checksum
 from .facts import Model
 
@@ -19,17 +19,28 @@ PARTIAL = ".incomplete"
 
 
 def partial_path(model: Model, wanted: Checksum) -> Path:
-    """Where the bytes of a file are gathered until all have come; its folder is made."""
-    path = _blob(model, wanted).with_name(_blob(model, wanted).name + PARTIAL)
+    """Where the bytes of a file are gathered until all have come; its folder is made.
+
+    What lies there is a file that was begun, or nothing: a link to what could be lost, or a pipe, is removed.
+
+    Raises
+    ------
+    Failure
+        BAD_OUTPUT: a link leads from there to elsewhere.
+    """
+    path = store.own(_blob(model, wanted).with_name(_blob(model, wanted).name + PARTIAL))
     path.parent.mkdir(parents=True, exist_ok=True)
+    if (path.is_symlink() and not path.is_char_device()) or path.is_fifo():
+        path.unlink()
     return path
 
 
 def place(model: Model, wanted: Checksum, partial: Path) -> None:
     """Give a verified content its name among the model's files, in one step."""
-    blob, pointer = _blob(model, wanted), store.own_folder(model) / wanted.path
+    blob, pointer = store.own(_blob(model, wanted)), store.own(store.own_folder(model) / wanted.path)
     pointer.parent.mkdir(parents=True, exist_ok=True)
     temporary = pointer.with_name(f".tmp-{os.getpid()}-{pointer.name}")
+    temporary.unlink(missing_ok=True)
     try:
         temporary.symlink_to(os.path.relpath(blob, pointer.parent))
     except OSError:  # Windows makes links for developers and administrators only
@@ -41,7 +52,7 @@ def place(model: Model, wanted: Checksum, partial: Path) -> None:
 
 def discard(model: Model, path: str) -> None:
     """Remove a file of a model, and its content where nothing else names it."""
-    pointer = store.own_folder(model) / path
+    pointer = store.own(store.own_folder(model) / path)
     if pointer.is_symlink() or pointer.exists():
         pointer.unlink()
         _sweep(model)
@@ -66,10 +77,11 @@ def remove(model: Model, others: Iterable[Model]) -> int:
     shared = {file.path for other in others if _same(other, model) for file in other.files}
     for file in model.files:
         if file.path not in shared:
-            (store.own_folder(model) / file.path).unlink(missing_ok=True)
+            store.own(store.own_folder(model) / file.path).unlink(missing_ok=True)
     if not any(other.repository == model.repository for other in others):
         for partial in repository.glob(f"blobs/*{PARTIAL}"):
-            partial.unlink()
+            if partial.is_symlink() or partial.is_file():
+                store.own(partial).unlink()
     _sweep(model)
     _prune(repository)
     checksums.forget(model)
@@ -90,8 +102,8 @@ def _sweep(model: Model) -> None:
     repository = store.repository_folder(model)
     named = {path.resolve() for path in repository.glob("snapshots/**/*") if path.is_file()}
     for blob in repository.glob("blobs/*"):
-        if blob.resolve() not in named and not blob.name.endswith(PARTIAL):
-            blob.unlink()
+        if trust.is_digest(blob.name) and blob.resolve() not in named:
+            store.own(blob).unlink()
 
 
 def _prune(folder: Path) -> None:

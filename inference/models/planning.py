@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import events, exit_codes
 from ..faults import Failure
-from . import checksums, choosing, inspection, pins, placing, store
+from . import checksums, choosing, inspection, pins, placing, store, trust
 from .checksums import Checksum, Lock
 from .contents import Problem
 from .facts import Model
@@ -169,13 +169,20 @@ def _in_source(model: Model, lock: Lock | None, source: Path, problems: Sequence
             f"{source} holds no {model.repository}, neither as {model.repository}/… nor as a Hugging Face cache does."
         )
         raise Failure(exit_codes.MISSING, what, cure="Choose the folder in which that folder lies.")
-    wanted = []
+    wanted, sizes = [], {file.path: file for file in model.files}
     for problem in problems:
         path = folder / problem.path
         if not path.is_file():
             raise Failure(exit_codes.MISSING, f"{path} is missing.", cure="Copy it there, or choose another folder.")
+        if not trust.is_inside(path, source):
+            what = f"{path} is not copied: it is a link that leads out of {source}."
+            raise Failure(exit_codes.MISSING, what, cure="Put the file itself there, or choose the folder it lies in.")
         known = lock.of(problem.path) if lock else None
-        wanted.append(known or Checksum(path=problem.path, size=path.stat().st_size))
+        size, most = path.stat().st_size, sizes[problem.path].most
+        if size > most:
+            what = f"{path} has {size} bytes, and such a file has about {sizes[problem.path].size}."
+            raise Failure(exit_codes.MISSING, what, cure="Put the right file there, or choose another folder.")
+        wanted.append(known or Checksum(path=problem.path, size=size))
     return tuple(wanted)
 
 

@@ -8,12 +8,42 @@ from collections.abc import Iterator
 
 from .. import exit_codes
 from ..faults import Failure
+from ..web_address import hide_secrets, without_secrets
+from . import access, arrival
 from .checksums import Checksum
-from .facts import Model
+from .facts import Model, ModelFile
 
 _ELSEWHERE = "or bring the files from another computer with --from DIR"
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_PAUSE = 60.0
+_LONGEST_QUOTE = 200
+"""Letters of what somebody else has said that a sentence takes."""
+
+
+class Answered(Exception):
+    """An answer that is an error.
+
+    Parameters
+    ----------
+    status : int
+        Of HTTP.
+    code : str
+        The hub's own word for it (``X-Error-Code``); may be empty.
+    pause : str
+        The seconds that it asks to wait (``Retry-After``); may be empty.
+    """
+
+    def __init__(self, status: int, code: str = "", pause: str = "") -> None:
+        super().__init__(f"status {status}")
+        self.status, self.code, self.pause = status, code, pause
+
+
+class Short(Exception):
+    """An answer that ended before the file did."""
+
+
+ANSWERS = (Answered, Short, arrival.TooSlowError, access.LedAstrayError)
+"""What else than the errors of httpx a request may end in."""
 
 
 def _failure(what: str, cure: str) -> Failure:
@@ -30,10 +60,10 @@ def unknown_revision(model: Model, hub: str) -> Failure:
     )
 
 
-def other_revision(model: Model, hub: str, told: str | None) -> Failure:
+def other_revision(model: Model, hub: str, told: object) -> Failure:
     """The hub answers with another revision than it was asked for."""
     return _failure(
-        f"{hub} answers with the revision {told} of {model.repository} where {model.revision} was asked for.",
+        f"{hub} answers with the revision {quoted(told)} of {model.repository} where {model.revision} was asked for.",
         f"Try without the mirror, {_ELSEWHERE}.",
     )
 
@@ -62,36 +92,42 @@ def other_size(model: Model, hub: str, wanted: Checksum) -> Failure:
     )
 
 
+def too_large(model: Model, hub: str, file: ModelFile, told: int) -> Failure:
+    """The metadata tell a size that the file cannot have."""
+    return _failure(
+        f"{hub} tells {told} bytes of {file.path} of {model.repository}, which has about {file.size}.",
+        f"Try without the mirror, {_ELSEWHERE}.",
+    )
+
+
 def not_a_hub(hub: str, why: str) -> Failure:
     """Something answers that is no hub."""
     return _failure(
-        f"{hub} does not answer as the Hugging Face hub does ({why}).",
+        f"{hub} does not answer as the Hugging Face hub does ({quoted(why)}).",
         f"Check HF_ENDPOINT, and whether a proxy or a log-in page of the network answers in its place, {_ELSEWHERE}.",
     )
 
 
-def explain(error: Exception, model: Model, hub: str, *, has_token: bool) -> Failure:
+def explain(error: Exception, model: Model, asked: access.Server) -> Failure:
     """Say why a request failed.
 
     Parameters
     ----------
     error : Exception
-        Of httpx or huggingface_hub.
+        Of httpx, or one of `ANSWERS`.
     model : Model
         That was asked for.
-    hub : str
-        The address that was asked.
-    has_token : bool
-        Whether a token was sent.
+    asked : Server
     """
-    names = {cls.__name__ for each in _chain(error) for cls in type(each).__mro__}
-    status = _status(error)
-    if "RevisionNotFoundError" in names:
-        return unknown_revision(model, hub)
-    if status in (401, 403) or "GatedRepoError" in names or "RepositoryNotFoundError" in names:
-        return _no_access(model, hub, status, gated="GatedRepoError" in names, has_token=has_token)
-    if status:
-        return _bad_status(model, hub, status)
+    names, hub = {cls.__name__ for each in _chain(error) for cls in type(each).__mro__}, asked.address
+    if isinstance(error, Answered):
+        if error.code == "RevisionNotFound":
+            return unknown_revision(model, hub)
+        if error.status in (401, 403) or error.code in ("GatedRepo", "RepoNotFound"):
+            return _no_access(model, asked, error)
+        return _bad_status(model, hub, error.status)
+    if isinstance(error, access.LedAstrayError):
+        return not_a_hub(hub, f"it {error}")
     again = "Check the network and start the same command again; it goes on from what has come"
     if "ProxyError" in names:
         return _failure(
@@ -103,7 +139,7 @@ def explain(error: Exception, model: Model, hub: str, *, has_token: bool) -> Fai
             f"The certificate of {hub} cannot be verified ({_first_line(error)}).",
             f"Where a studio's proxy reads along, name its certificates in SSL_CERT_FILE, {_ELSEWHERE}.",
         )
-    if "TimeoutException" in names:
+    if names & {"TimeoutException", "TooSlowError"}:
         return _failure(f"{hub} does not answer in time.", f"{again}, {_ELSEWHERE}.")
     if names & {"UnsupportedProtocol", "InvalidURL"}:
         return _failure(
@@ -116,7 +152,7 @@ def explain(error: Exception, model: Model, hub: str, *, has_token: bool) -> Fai
             f"{hub} cannot be reached{' through the proxy ' + _bare(proxy) if proxy else ''} ({_first_line(error)}).",
             f"{again}; where the hub is closed to you, name a mirror in HF_ENDPOINT, {_ELSEWHERE}.",
         )
-    if names & {"HTTPError", "_Short"}:
+    if names & {"HTTPError", "Short"}:
         return _failure(f"The connection to {hub} was lost ({_first_line(error)}).", f"{again}, {_ELSEWHERE}.")
     return not_a_hub(hub, f"{type(error).__name__}: {_first_line(error)}")
 
@@ -124,29 +160,36 @@ def explain(error: Exception, model: Model, hub: str, *, has_token: bool) -> Fai
 def is_passing(error: Exception) -> bool:
     """Whether the same request may well succeed a little later."""
     names = {cls.__name__ for cls in type(error).__mro__}
-    status = _status(error)
-    if status:
-        return status in _PASSING
+    if isinstance(error, Answered):
+        return error.status in _PASSING
     if names & {"ProxyError", "UnsupportedProtocol", "InvalidURL"} or _is_certificate(error):
         return False
-    return bool(names & {"TransportError", "_Short"})
+    return bool(names & {"TransportError", "Short", "TooSlowError"})
 
 
 def asked_pause(error: Exception) -> float | None:
     """The seconds that the hub asks to wait, at most a minute; None where it asks for none."""
-    response = getattr(error, "response", None)
-    asked = response.headers.get("Retry-After", "") if response is not None else ""
-    return min(float(asked), _LONGEST_PAUSE) if asked.isdigit() else None
+    pause = error.pause if isinstance(error, Answered) else ""
+    return min(float(pause[:9]), _LONGEST_PAUSE) if pause.isascii() and pause.isdigit() else None
 
 
-def _no_access(model: Model, hub: str, status: int | None, *, gated: bool, has_token: bool) -> Failure:
-    page = f"{hub}/{model.repository}"
-    if has_token:
+def _no_access(model: Model, asked: access.Server, error: Answered) -> Failure:
+    hub, page = asked.address, f"{asked.address}/{model.repository}"
+    if asked.login:
+        what = f"{hub} does not give {model.repository} to the account of your {asked.account}."
+        if not access.is_hub(hub):
+            return _failure(what, f"Ask who looks after that mirror whether this account may read it, {_ELSEWHERE}.")
         return _failure(
-            f"{hub} does not give {model.repository} to the account of your token.",
-            f"Accept its terms on {page} with that account, check that the token may read it, and try again.",
+            what, f"Accept its terms on {page} with that account, check that the token may read it, and try again."
         )
-    known = "is given only to those who have accepted its terms" if gated or status != 404 else "is not shown to you"
+    is_gated = error.code == "GatedRepo" or error.status != 404
+    known = "is given only to those who have accepted its terms" if is_gated else "is not shown to you"
+    if not access.is_hub(hub):
+        return _failure(
+            f"{model.repository} {known} on {hub}.",
+            f"Log in on {page}, accept them there, and give a token for that mirror in {access.MIRROR_TOKEN} or with "
+            f"--token, for HF_TOKEN goes to the hub alone; {_ELSEWHERE}.",
+        )
     return _failure(
         f"{model.repository} {known} on {hub}.",
         f"Log in on {page}, accept them there, and give a token of your account in HF_TOKEN or with --token.",
@@ -171,11 +214,6 @@ def _is_certificate(error: Exception) -> bool:
     return any(isinstance(each, ssl.SSLCertVerificationError) for each in _chain(error))
 
 
-def _status(error: Exception) -> int | None:
-    response = getattr(error, "response", None)
-    return getattr(response, "status_code", None)
-
-
 def _chain(error: BaseException) -> Iterator[BaseException]:
     each: BaseException | None = error
     while each is not None:
@@ -185,9 +223,16 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _bare(proxy: str) -> str:
     """A proxy's address without the password that it may hold."""
-    return proxy.rpartition("@")[2]
+    return without_secrets(proxy).rpartition("://")[2]
 
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
-    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
+    return quoted(text.splitlines()[0].rstrip(".")) if text else type(error).__name__
+
+
+def quoted(said: object) -> str:
+    """What somebody else has said, as a sentence can take it: short, without control characters and secrets."""
+    text = hide_secrets(str(said)[: 4 * _LONGEST_QUOTE])
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"

@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import environment, exit_codes
 from ..depth_sequence import Weights
 from ..faults import Failure
-from . import checksums, pins
+from . import checksums, pins, trust
 from .facts import Model
 
 STUDIO = "FATHOM_WEIGHTS"
@@ -77,7 +77,8 @@ def inside(folder: Path, model: Model) -> Path | None:
 
 def only_snapshot(folder: Path, model: Model) -> str | None:
     """The one revision that a Hugging Face cache has of a model; None where it has none, several, or is no cache."""
-    found = [path.name for path in (folder / _cached_name(model) / "snapshots").glob("*") if path.is_dir()]
+    names = [path.name for path in (folder / _cached_name(model) / "snapshots").glob("*") if path.is_dir()]
+    found = [name for name in names if trust.is_revision(name)]
     return found[0] if len(found) == 1 and not (folder / model.repository).is_dir() else None
 
 
@@ -93,6 +94,34 @@ def folder(model: Model) -> Path:
 def is_studios(model: Model) -> bool:
     """Whether a model is taken from the studio's folder, which Fathom reads and never changes."""
     return folder(model) != own_folder(model)
+
+
+def root(model: Model) -> Path:
+    """The folder that the user named for weights, in which a model's files must really lie."""
+    studio = studio_folder()
+    return studio if studio and is_studios(model) else cache_folder()
+
+
+def own(path: Path) -> Path:
+    """A path among the downloaded weights, once it is certain that no link leads from there to elsewhere.
+
+    Parameters
+    ----------
+    path : Path
+        Of what is to be written or removed; its own last part may be a link, which is never followed.
+
+    Raises
+    ------
+    Failure
+        BAD_OUTPUT: it lies elsewhere.
+    """
+    if not trust.is_inside(path.parent, cache_folder()):
+        raise Failure(
+            exit_codes.BAD_OUTPUT,
+            f"{path} is not touched, for a link leads from there out of {cache_folder()}.",
+            cure="Remove that link; a folder for all weights may be a link, one inside it may not.",
+        )
+    return path
 
 
 def missing(model: Model) -> list[str]:

@@ -29,6 +29,7 @@ from inference.web_address import hide_secrets, without_secrets
         ("https://me:sec\\ret@mirror/x", "https://…"),
         ("https:/me:secret@mirror", "https:/…"),
         ("//me:secret@mirror", "…"),
+        ("https://me:secret@mirror/\x1b[2J", "https://mirror/[2J"),
         # nor may a path pass for the host
         ("https://elsewhere/@huggingface.co", "https://elsewhere/…"),
         ("https://me:secret@elsewhere/x@huggingface.co", "https://elsewhere/…"),

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ... import records
+from ...models import safetensors_header
 from ...run.files import atomic
 
 
@@ -34,6 +35,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """What `save` wrote; None where there is nothing that can be read."""
     try:
+        safetensors_header.read(path)
         with safe_open(path, framework="pt") as file:
             facts = _facts(file)
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - it is no mapping
@@ -44,6 +46,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
 def facts(path: Path) -> dict[str, Any] | None:
     """The facts alone; None where there is nothing that can be read."""
     try:
+        safetensors_header.read(path)
         with safe_open(path, framework="pt") as file:
             return _facts(file)
     except _UNREADABLE:

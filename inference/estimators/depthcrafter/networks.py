@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,12 @@ from accelerate import init_empty_weights
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNetSpatioTemporalConditionModel
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from .state_dict import read_into
+from .state_dict import damaged, read_into
 
+_LONGEST_CONFIG, _LONGEST_LIST = 1 << 20, 200
+_LARGEST_NUMBER, _MOST_LAYERS = 1 << 16, 200
+_COUNTS = re.compile("layers|depth|blocks|heads")
+"""Names of what is made so many times."""
 CLASSES = {
     "unet": UNetSpatioTemporalConditionModel,
     "vae": AutoencoderKLTemporalDecoder,
@@ -124,10 +130,15 @@ def load(
     }
     found = {}
     for part, (config, weights) in places.items():
-        network = _empty(part, read_config(config))
+        facts = read_config(config)
+        with _blaming(config):
+            network = _empty(part, facts)
         read_into(network, weights)
         found[part] = network
-    scheduler = EulerDiscreteScheduler.from_config(read_config(svd / "scheduler" / "scheduler_config.json"))
+    path = svd / "scheduler" / "scheduler_config.json"
+    facts = read_config(path)
+    with _blaming(path):
+        scheduler = EulerDiscreteScheduler.from_config(facts)
     return Networks(**found, scheduler=scheduler).prepared(device, dtype)
 
 
@@ -162,6 +173,25 @@ def random_networks(
     return Networks(**found, scheduler=scheduler).prepared(device, dtype)
 
 
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Whatever a library says of a configuration becomes a `Failure` (MISSING) that names its file."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise damaged(path, text[0] if text else type(error).__name__) from error
+
+
+def _is_modest(value: Any, most: int, *, deep: int = 3) -> bool:
+    """Whether a value of a configuration is one that a network can be made by."""
+    if isinstance(value, (list, dict)):
+        inner = value if isinstance(value, list) else list(value.values())
+        return deep > 0 and len(inner) <= _LONGEST_LIST and all(_is_modest(v, most, deep=deep - 1) for v in inner)
+    is_bounded = not isinstance(value, (int, float)) or abs(value) <= most
+    return is_bounded or (isinstance(value, float) and math.isinf(value))  # which JSON has no number for
+
+
 def _empty(part: str, config: dict[str, Any]) -> Any:
     """A network without weights; only buffers that no file holds are made."""
     with init_empty_weights(include_buffers=False):
@@ -189,14 +219,23 @@ def _made_up(name: str, shape: torch.Size, generator: torch.Generator, dtype: to
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A network's ``config.json``; a `Failure` (MISSING) where it is none."""
-    from .state_dict import damaged
+    """A network's ``config.json``; a `Failure` (MISSING) where it is none.
 
+    It is somebody else's, and what it says becomes loops and memory: no network of today is near these bounds.
+    """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            text = file.read(_LONGEST_CONFIG + 1)
+        config = json.loads(text[:_LONGEST_CONFIG].decode("utf-8"))
+    except RecursionError as error:
+        raise damaged(path, "it is nested too deeply") from error
     except (OSError, ValueError) as error:
         raise damaged(path, str(error)) from error
     if not isinstance(config, dict):
         raise damaged(path, "it is no JSON object")
+    for key, value in config.items():
+        most = _MOST_LAYERS if _COUNTS.search(key) else _LARGEST_NUMBER
+        if not _is_modest(value, most):
+            raise damaged(path, f"what it says of {key[:100]!a} is beyond any network")
     # the class name of the depth UNet is one of its authors' own; its arguments are SVD's
     return {key: value for key, value in config.items() if not key.startswith("_")}

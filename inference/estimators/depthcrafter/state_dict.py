@@ -10,13 +10,17 @@ from safetensors import SafetensorError, safe_open
 
 from ... import exit_codes
 from ...faults import Failure
-from ...models import store
+from ...models import safetensors_header, store
+from ...models.safetensors_header import Tensor
 
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """How attention in autoencoders was named before diffusers 0.17."""
 _NOT_NEEDED = ("position_ids",)
 """Ends of names of tensors that older files carry and today's networks compute."""
 
+
+_NUMBERS = ("F16", "BF16", "F32", "F64")
+"""In which a network's weights may be written."""
 
 Naming = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
 """Called with the names that a file holds, gives the file's names of each of the network's tensors. Where there are
@@ -39,11 +43,11 @@ def read_into(network: torch.nn.Module, path: Path, *, naming: Naming = todays_n
     """
     wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
     tensors = {}
+    held = header(path)
+    names = naming(list(held))
+    _compare(wanted, {name: {old: held[old] for old in olds} for name, olds in names.items()}, path)
     try:
         with safe_open(path, framework="pt") as file:
-            names = naming(list(file.keys()))
-            found = {name: {old: file.get_slice(old).get_shape() for old in olds} for name, olds in names.items()}
-            _compare(wanted, found, path)
             for name, (old, *others) in names.items():
                 tensors[name] = file.get_tensor(old)
                 for other in others:
@@ -52,6 +56,14 @@ def read_into(network: torch.nn.Module, path: Path, *, naming: Naming = todays_n
     except (OSError, SafetensorError) as error:
         raise damaged(path, str(error)) from error
     network.load_state_dict(tensors, assign=True)
+
+
+def header(path: Path) -> dict[str, Tensor]:
+    """What a file of weights holds; a `Failure` (MISSING) where it is none, or not whole."""
+    try:
+        return safetensors_header.read(path)
+    except (OSError, safetensors_header.HeaderError) as error:
+        raise damaged(path, str(error)) from error
 
 
 def damaged(path: Path, reason: str) -> Failure:
@@ -63,18 +75,20 @@ def damaged(path: Path, reason: str) -> Failure:
     )
 
 
-def _compare(wanted: Mapping[str, list[int]], found: Mapping[str, Mapping[str, list[int]]], path: Path) -> None:
-    """Refuse a file whose tensors are not exactly the network's; `found` has shapes by the file's own names."""
+def _compare(wanted: Mapping[str, list[int]], found: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
+    """Refuse a file whose tensors are not exactly the network's; `found` has them by the file's own names."""
     for name, shape in wanted.items():
         if name not in found:
             raise damaged(path, f"it lacks the tensor {name}, so it belongs to another network")
         for old, other in found[name].items():
-            if other != shape:
+            if list(other.shape) != shape:
                 raise damaged(
                     path,
-                    f"its tensor {old} has the shape {other} and the network's has {shape}, so it belongs to another "
-                    "network",
+                    f"its tensor {old} has the shape {list(other.shape)} and the network's has {shape}, so it belongs "
+                    "to another network",
                 )
+            if other.dtype not in _NUMBERS:
+                raise damaged(path, f"its tensor {old} holds {other.dtype}, and a network computes with real numbers")
     for name, olds in found.items():
         if name not in wanted:
             raise damaged(path, f"it holds the tensor {next(iter(olds))}, which the network does not have")

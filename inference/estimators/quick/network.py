@@ -15,6 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...models.contents import fixed_content
+from .weights import MODEL
+
 WIDTH, HEIGHT = 320, 192
 _STRETCH = 0.1  # change of aspect up to which a frame is stretched; beyond it is padded
 _GREY, _WHITE = 114, 255
@@ -34,11 +37,18 @@ class Network:
     ----------
     path : Path
         The ONNX file.
+
+    Raises
+    ------
+    Failure
+        MISSING: it is another file than Fathom fixes.
     """
 
     def __init__(self, path: Path) -> None:
-        # read here, as OpenCV cannot open every name that the system can
-        self._net = cv2.dnn.readNetFromONNX(np.frombuffer(path.read_bytes(), np.uint8))
+        # read here, as OpenCV cannot open every name that the system can; and nothing is parsed but what is known,
+        # for an ONNX file can name other files and sizes at will
+        content = fixed_content(path, MODEL.files[0])
+        self._net = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Disparity [192, 320] of RGB [192, 320, 3]."""

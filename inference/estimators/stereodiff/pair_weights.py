@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from ..depthcrafter.networks import read_config
-from ..depthcrafter.state_dict import damaged, read_into
+from ..depthcrafter.state_dict import damaged, header, read_into
 from .checkpoint_names import current
 from .pair_network import PairNetwork
 
@@ -106,11 +105,7 @@ def _check(config: Mapping[str, Any], path: Path) -> None:
 
 def _head_sizes(path: Path) -> dict[str, Any]:
     """Sizes of the heads in a file; none where it lacks the tensors that tell, which is found once it is read."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            if not set(file.keys()).issuperset([*_LEVELS, _JOINED]):
-                return {}
-            levels = [file.get_slice(name).get_shape()[0] for name in _LEVELS]
-            return {"head_levels": levels, "head_width": file.get_slice(_JOINED).get_shape()[0]}
-    except (OSError, SafetensorError) as error:
-        raise damaged(path, str(error)) from error
+    held = header(path)
+    if not held.keys() >= {*_LEVELS, _JOINED} or not all(held[name].shape for name in (*_LEVELS, _JOINED)):
+        return {}
+    return {"head_levels": [held[name].shape[0] for name in _LEVELS], "head_width": held[_JOINED].shape[0]}

@@ -6,11 +6,14 @@ import pytest
 
 from inference import events
 from inference.faults import Failure
+from inference.models import access
 from inference.models import hub as asking
 from inference.models.download import download
 from inference.models.planning import Wish
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import NETWORK, OTHER, write_models
+
+OURS = ("FATHOM_WEIGHTS_MIRROR", "FATHOM_HUB_MIRROR_TOKEN")
 
 
 @pytest.fixture
@@ -32,10 +35,18 @@ def hub(served, monkeypatch):
     close_session()
 
 
+@pytest.fixture
+def real_hub(hub, monkeypatch):
+    """The hub, as the hub's own address and not as a mirror."""
+    monkeypatch.delenv("HF_ENDPOINT")
+    monkeypatch.setattr(access, "HUB", hub.endpoint)
+    return hub
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
     """The data folder; nothing in the environment of whoever runs the tests shines through."""
-    for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "FATHOM_WEIGHTS", "HTTP_PROXY", "HTTPS_PROXY"):
+    for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "FATHOM_WEIGHTS", "HTTP_PROXY", "HTTPS_PROXY", *OURS):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))

@@ -185,7 +185,7 @@ def test_the_weights_of_quick_are_what_was_published():
     lock = checksums.read_lock(MODEL)
     assert lock.files[0].sha256 == "902b886beaebd3f68deb40bab2fd636a0c112c1ef1cbdd15fa26e5c55b389b4d"
     assert lock.files[0].size == 790459
-    assert address.server(MODEL) == "https://raw.githubusercontent.com/locaal-ai/obs-backgroundremoval"
+    assert address.server(MODEL).address == "https://raw.githubusercontent.com/locaal-ai/obs-backgroundremoval"
 
 
 def test_the_hubs_weights_are_not_touched_by_it(hub, server, get):

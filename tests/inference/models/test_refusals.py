@@ -91,7 +91,8 @@ def test_a_gated_repository_says_what_to_do(hub, refused):
 
 
 @pytest.mark.parametrize("way", ["option", "environment", "file"])
-def test_a_token_opens_it_and_goes_to_the_hub_alone(hub, get, home, monkeypatch, tmp_path, way):
+def test_a_token_opens_it_and_goes_to_the_hub_alone(real_hub, get, home, monkeypatch, tmp_path, way):
+    hub = real_hub
     hub.faults.gated, hub.faults.tokens = {NETWORK.repository}, {"hf_secret"}
     if way == "environment":
         monkeypatch.setenv("HF_TOKEN", "hf_secret")

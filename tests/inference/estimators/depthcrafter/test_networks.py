@@ -109,3 +109,49 @@ def test_the_released_networks_have_their_published_sizes():
     sizes = {part: sum(p.numel() for p in getattr(found, part).parameters()) for part in networks.CLASSES}
     assert sizes == {"unet": 1_524_623_082, "vae": 97_742_847, "image_encoder": 632_076_800}
     assert len(found.unet.state_dict()) == 1428
+
+
+@pytest.mark.parametrize("damage", ["longer", "another head", "integers"])
+def test_a_file_that_its_head_does_not_describe_is_named(folders, damage):
+    path = folders[0] / UNET
+    content = path.read_bytes()
+    if damage == "longer":
+        path.write_bytes(content + bytes(8))
+    elif damage == "another head":
+        path.write_bytes((1 << 40).to_bytes(8, "little") + content[8:])
+    else:
+        _changed(path, lambda tensors: tensors.update({"conv_in.bias": torch.zeros(32, dtype=torch.int64)}))
+    with pytest.raises(Failure, match=r"cannot be used") as failure:
+        networks.load(*folders)
+    assert str(path) in failure.value.what and len(failure.value.what) < 1000
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"num_hidden_layers": 10**9},
+        {"image_size": 10**9},
+        {"image_size": 10**400},
+        {"hidden_size": -(10**12)},
+        {"hidden_act": "nothing"},
+        {"hidden_size": "wide"},
+        {"patch_size": 0},
+        {"more": [[[[[[1]]]]]]},
+        {"more": list(range(10_000))},
+    ],
+    ids=str,
+)
+def test_a_configuration_beyond_any_network_is_named(folders, facts):
+    path = folders[1] / "image_encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    with pytest.raises(Failure, match=r"cannot be used") as failure:
+        networks.load(*folders)
+    assert str(path) in failure.value.what
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 100_000 + "}", " " * (2 << 20)])
+def test_a_configuration_that_is_a_bomb_is_named(folders, text):
+    path = folders[1] / "scheduler" / "scheduler_config.json"
+    path.write_text(text)
+    with pytest.raises(Failure, match=r"scheduler_config\.json cannot be used"):
+        networks.load(*folders)
