@@ -14,6 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,17 +87,18 @@ def fetch(
             check()
             begun = have
             try:
-                for is_start, piece in arrival.pieces(partial(_content, url, have, asked.login), check=check):
-                    check()
-                    if is_start and have:
-                        file.truncate(0)
-                        report(-have)
-                        have = begun = 0
-                    if have + len(piece) > wanted.size:
-                        raise _failure(f"{url} is longer than the {wanted.size} bytes that it should have.")
-                    file.write(piece)
-                    have += len(piece)
-                    report(len(piece))
+                with closing(arrival.pieces(partial(_content, url, have, asked.login), check=check)) as coming:
+                    for is_start, piece in coming:
+                        check()
+                        if is_start and have:
+                            file.truncate(0)
+                            report(-have)
+                            have = begun = 0
+                        if have + len(piece) > wanted.size:
+                            raise _failure(f"{url} is longer than the {wanted.size} bytes that it should have.")
+                        file.write(piece)
+                        have += len(piece)
+                        report(len(piece))
                 if have < wanted.size:
                     raise _LostError(f"only {have} of {wanted.size} bytes came", passing=True)
             except (_LostError, arrival.TooSlowError) as lost:

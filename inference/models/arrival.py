@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Generic, TypeVar
 
@@ -19,6 +19,8 @@ LEAST, WINDOW = 1 << 16, 60.0
 """Bytes that must come within so many seconds; a tenth of what the slowest modem brings."""
 _LOOK = 0.4
 """Seconds between two looks at whether to break off."""
+_FAREWELL = 1.0
+"""Seconds that what is broken off is waited for, so that it does not go on behind what comes next."""
 _AHEAD = 8
 """Pieces that may wait."""
 
@@ -37,8 +39,8 @@ class _End(Generic[Piece]):
         self.error = error
 
 
-def pieces(begin: Callable[[], Iterator[Piece]], *, check: Callable[[], None]) -> Iterator[Piece]:
-    """What `begin` yields, gathered in a thread.
+def pieces(begin: Callable[[], Iterator[Piece]], *, check: Callable[[], None]) -> Generator[Piece, None, None]:
+    """What `begin` yields, gathered in a thread until this generator is closed.
 
     Parameters
     ----------
@@ -56,7 +58,8 @@ def pieces(begin: Callable[[], Iterator[Piece]], *, check: Callable[[], None]) -
     """
     waiting: queue.Queue[Piece | _End[Piece]] = queue.Queue(_AHEAD)
     left = threading.Event()
-    threading.Thread(target=_gather, args=(begin, waiting, left), daemon=True).start()
+    thread = threading.Thread(target=_gather, args=(begin, waiting, left), daemon=True)
+    thread.start()
     begun, came = time.monotonic(), 0
     try:
         while True:
@@ -77,6 +80,7 @@ def pieces(begin: Callable[[], Iterator[Piece]], *, check: Callable[[], None]) -
                 raise TooSlowError
     finally:
         left.set()
+        thread.join(_FAREWELL)
 
 
 def goes_on(status: int, told: str, start: int) -> bool:
@@ -105,6 +109,8 @@ def wait(seconds: float, check: Callable[[], None]) -> None:
 def _gather(begin: Callable[[], Iterator[Piece]], waiting: queue.Queue, left: threading.Event) -> None:
     end: _End[Piece] = _End(None)
     try:
+        if left.is_set():
+            return
         coming = begin()
         with closing(coming):  # type: ignore[type-var]
             for piece in coming:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -152,17 +153,18 @@ def fetch(
 
         def receive() -> None:
             nonlocal have
-            for is_start, piece in arrival.pieces(partial(_content, path, have, asked), check=check):
-                check()
-                if is_start and have:
-                    file.truncate(0)
-                    report(-have)
-                    have = 0
-                if have + len(piece) > wanted.size:
-                    raise refusals.other_size(model, asked.address, wanted)
-                file.write(piece)
-                have += len(piece)
-                report(len(piece))
+            with closing(arrival.pieces(partial(_content, path, have, asked), check=check)) as coming:
+                for is_start, piece in coming:
+                    check()
+                    if is_start and have:
+                        file.truncate(0)
+                        report(-have)
+                        have = 0
+                    if have + len(piece) > wanted.size:
+                        raise refusals.other_size(model, asked.address, wanted)
+                    file.write(piece)
+                    have += len(piece)
+                    report(len(piece))
             if have < wanted.size:
                 raise refusals.Short(f"only {have} of {wanted.size} bytes came")
 
@@ -196,13 +198,13 @@ def _told(path: str, model: Model, asked: Server, check: Check, warn: Warn) -> d
     """The JSON object that the hub answers with."""
 
     def ask() -> dict[str, Any]:
-        text = b""
-        for _, piece in arrival.pieces(partial(_content, path, 0, asked), check=check):
-            text += piece
-            if len(text) > _LONGEST_ANSWER:
-                raise refusals.not_a_hub(
-                    asked.address, f"it tells more than {_LONGEST_ANSWER >> 20} MiB of a repository"
-                )
+        text = bytearray()
+        with closing(arrival.pieces(partial(_content, path, 0, asked), check=check)) as coming:
+            for _, piece in coming:
+                text += piece
+                if len(text) > _LONGEST_ANSWER:
+                    what = f"it tells more than {_LONGEST_ANSWER >> 20} MiB of a repository"
+                    raise refusals.not_a_hub(asked.address, what)
         try:
             told = json.loads(text)
         except (ValueError, RecursionError) as error:
