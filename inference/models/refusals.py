@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from .. import exit_codes
 from ..faults import Failure
+from ..untrusted import in_a_line
 from ..web_address import hide_secrets, without_secrets
 from . import access, arrival
 from .checksums import Checksum
@@ -16,8 +17,6 @@ from .facts import Model, ModelFile
 _ELSEWHERE = "or bring the files from another computer with --from DIR"
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_PAUSE = 60.0
-_LONGEST_QUOTE = 200
-"""Letters of what somebody else has said that a sentence takes."""
 
 
 class Answered(Exception):
@@ -233,6 +232,4 @@ def _first_line(error: Exception) -> str:
 
 def quoted(said: object) -> str:
     """What somebody else has said, as a sentence can take it: short, without control characters and secrets."""
-    text = hide_secrets(str(said)[: 4 * _LONGEST_QUOTE])
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
+    return in_a_line(hide_secrets(str(said)[:1000]))
