@@ -12,7 +12,7 @@ from inference import exit_codes
 from inference.commands import main, torch_device
 from inference.estimators.base import Cancelled
 
-CODES = {getattr(exit_codes, name) for name in dir(exit_codes) if name.isupper()}
+CODES = {code for code in vars(exit_codes).values() if isinstance(code, int)}
 TEXTS = [
     "",
     " ",
