@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -28,6 +28,12 @@ _WAIT = 0.02
 _ENDINGS = frozenset(range(1, exit_codes.MISSING + 1)) | {exit_codes.CANCELLED}
 _GRACE = 0.7
 """Seconds from cancelling to killing; the worker's own watchdog (`run.stop.GRACE`) is faster."""
+_LONGEST_LINE = 1 << 20
+"""Bytes of an event; longer lines are none, and are passed over without being kept."""
+_MOST_AT_ONCE = 500
+"""Events that one step gives."""
+_MOST_WAITING, _OF_AN_EVENT = 1 << 26, 500
+"""Bytes of events that wait to be heard while Blender is busy, and what each takes beside its text."""
 _DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "__PYVENV_LAUNCHER__")
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
@@ -166,6 +172,16 @@ def run_blocking(
     return depth_sequence.load(wanted.output)
 
 
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a stream, those of bounded length."""
+    is_within = False  # a line that is too long
+    while piece := stream.readline(_LONGEST_LINE):
+        is_end = piece.endswith(b"\n")
+        if not is_within and (is_end or len(piece) < _LONGEST_LINE):
+            yield piece
+        is_within = not is_end
+
+
 class _Worker:
     """A worker that runs, with a thread that reads its events; `lighter`: what else would have it take less memory."""
 
@@ -173,7 +189,10 @@ class _Worker:
         self, process: subprocess.Popen[bytes], log: Path, tidy: Callable[..., None], *, lighter: str = ""
     ) -> None:
         self._process, self._log, self._tidy, self._lighter = process, log, tidy, lighter
-        self._heard: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[tuple[Event | None, int]] = queue.SimpleQueue()
+        self._waiting = 0  # bytes of what was not heard yet, about
+        self._room = threading.Condition()
+        self._closed = False
         self._silent = False
         self._cancelled_at: float | None = None
         self._ended_at: float | None = None
@@ -181,24 +200,36 @@ class _Worker:
         self._reader.start()
 
     def _read(self, stream: IO[bytes]) -> None:
+        """Put what is an event into the queue; where nobody takes out as many as there is room for, the worker waits."""
         with contextlib.suppress(OSError, ValueError):
-            for line in stream:
+            for line in _lines(stream):
                 event = events.decode(line.decode("utf-8", "replace"))
-                if event is not None:
-                    self._heard.put(event)
-        self._heard.put(None)
+                if event is None:
+                    continue
+                with self._room:
+                    self._room.wait_for(lambda: self._closed or self._waiting < _MOST_WAITING)
+                    self._waiting += len(line) + _OF_AN_EVENT
+                if self._closed:
+                    break
+                self._heard.put((event, len(line) + _OF_AN_EVENT))
+        self._heard.put((None, 0))
 
     def hear(self) -> list[Event]:
-        """What has come in; waits a moment for the first."""
+        """What has come in, of a flood some; waits a moment for the first."""
         found: list[Event] = []
         with contextlib.suppress(queue.Empty):
-            event = self._heard.get(timeout=_WAIT)
+            event, size = self._heard.get(timeout=_WAIT)
             while True:
+                with self._room:
+                    self._waiting -= size
+                    self._room.notify()
                 if event is None:
                     self._silent = True
                 else:
                     found.append(event)
-                event = self._heard.get_nowait()
+                if len(found) >= _MOST_AT_ONCE:
+                    break
+                event, size = self._heard.get_nowait()
         return found
 
     def is_over(self) -> bool:
@@ -224,6 +255,9 @@ class _Worker:
         `keep_log`: the log stays although the run left nothing else, since it says what went wrong.
         """
         self.cancel()
+        with self._room:
+            self._closed = True
+            self._room.notify()
         if self._process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE)

@@ -200,7 +200,15 @@ def save(sequence: DepthSequence, folder: str | Path) -> None:
 
 
 def load(folder: str | Path) -> DepthSequence:
-    """Read a finished depth sequence.
+    """Read a finished depth sequence, its plate located: `read` and `located`.
+
+    A plate whose path is absolute is not looked at: see `located`.
+    """
+    return located(read(folder), folder)
+
+
+def read(folder: str | Path) -> DepthSequence:
+    """Read a finished depth sequence, with the plate's path as it is written.
 
     Parameters
     ----------
@@ -210,8 +218,6 @@ def load(folder: str | Path) -> DepthSequence:
     Returns
     -------
     DepthSequence
-        With the plate's path made absolute, relative to where the folder lies now; a path of another kind of system
-        stays as it is written.
 
     Raises
     ------
@@ -241,7 +247,32 @@ def load(folder: str | Path) -> DepthSequence:
         sequence = records.from_json(DepthSequence, data, where=SIDECAR, strict=False)
     except RecordError as error:
         raise DepthSequenceError(f"{folder / SIDECAR} is not a depth sequence: {error}.") from error
+    return sequence
+
+
+def located(sequence: DepthSequence, folder: str | Path) -> DepthSequence:
+    """A sequence of `read` with the plate's path made absolute, relative to where the folder lies now.
+
+    A path that is absolute, or of another kind of system, stays as it is written and is not looked at: it may be a
+    server's, in a file of somebody else's.
+    """
+    folder = Path(folder)
+    folder = folder.parent if folder.name == SIDECAR else folder
     return replace(sequence, source=replace(sequence.source, path=_absolute(sequence.source.path, folder)))
+
+
+def names_elsewhere(written: DepthSequence, folder: str | Path) -> bool:
+    """Whether a sequence of `read` names a plate that is not looked at before the artist asks for it: by an absolute
+    path, or one that leads far from the folder (`lies_near`).
+    """
+    path = written.source.path
+    return is_absolute(path) or not lies_near(located(written, folder).source.path, folder)
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a path is absolute, or names a drive or a server, by the rules of whatever system."""
+    windows = PureWindowsPath(path)
+    return bool(windows.drive or windows.root) or PurePosixPath(path).is_absolute()
 
 
 def unfinished_fingerprint(folder: str | Path) -> str | None:
@@ -316,7 +347,10 @@ def _absolute(path: str, folder: Path) -> str:
         # Relative to the folder, its backslashes may be those of a name here, or part folders as on Windows.
         is_relative = "\\" in path and not path.startswith("\\") and not PureWindowsPath(path).is_absolute()
         ways = (path, path.replace("\\", "/")) if is_relative else ()
-        return next((place for way in ways if is_there(place := _beside(way, folder))), path)
+        places = [_beside(way, folder) for way in ways]
+        return next((place for place in places if lies_near(place, folder) and is_there(place)), path)
+    if PurePath(path).is_absolute() or (os.name == "nt" and is_absolute(path)):
+        return os.path.normpath(folder.absolute() / path)
     return _beside(path, folder)
 
 

@@ -95,7 +95,7 @@ class _Build(OnDepth):
         try:
             return build_camera(depth, shot, **how)
         except PlateError as problem:
-            self.report({"WARNING"}, readable(f"{problem} The camera is built without the plate behind it."))
+            self.warn_once(f"{problem} The camera is built without the plate behind it.")
             return build_camera(depth, shot, **how, plate=False)
 
 

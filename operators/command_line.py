@@ -18,7 +18,8 @@ from ..inference.client import WorkerError
 from ..inference.environment import MissingEnvironment
 from ..inference.events import Event, Progress, Stage, Warning
 from ..inference.job import FIND_CUTS, JobError
-from ..scene import build, depth_list, source
+from ..inference.records import readable
+from ..scene import build, depth_list, lookup, source
 from ..scene import depth as depth_module
 from ..scene import estimate as estimate_module
 from ..scene.camera import CameraError
@@ -196,19 +197,20 @@ def _build(options: argparse.Namespace) -> None:
         build.fit_scene(scene, depth)
     if not options.into:
         scene.view_settings.view_transform = "Standard"  # shows the plate as it is
-    for shot in shots if options.all_shots else shots[:1]:
-        for name in build.build(
-            options.what,
-            depth,
-            shot,
-            scene=scene,
-            focal_length=options.focal_length,
-            scene_camera=not options.keep_camera,
-        ):
-            print(f"Fathom: built {name}")
-    problem = None if options.keep_camera else build.look_through(scene, depth)
+    with lookup.kept():
+        for shot in shots if options.all_shots else shots[:1]:
+            for name in build.build(
+                options.what,
+                depth,
+                shot,
+                scene=scene,
+                focal_length=options.focal_length,
+                scene_camera=not options.keep_camera,
+            ):
+                print(readable(f"Fathom: built {name}"))
+        problem = None if options.keep_camera else build.look_through(scene, depth)
     if problem:
-        print(f"Fathom: {problem}")
+        print(readable(f"Fathom: {problem}"))
     _save(target)
     print(target)
 

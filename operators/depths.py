@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.records import readable
-from ..scene import build, depth_list, missing
+from ..scene import build, depth_list, missing, plate
 from ..scene import depth as depth_module
 from ..scene.depth import DepthError
 from ..scene.plate import PlateError
@@ -49,7 +49,11 @@ class FATHOM_OT_load_depth(bpy.types.Operator):
             return {"CANCELLED"}
         if not self.properties.is_property_set("frame_offset"):
             depth = depth_list.placed(context.scene, depth)
-        depth_list.remember(context.scene, depth)
+        try:
+            depth_list.remember(context.scene, depth)
+        except DepthError as problem:
+            report_error(self, problem)
+            return {"CANCELLED"}
         self.report({"INFO"}, f"Loaded the depth of {depth.name}")
         return {"FINISHED"}
 
@@ -93,6 +97,27 @@ class FATHOM_OT_forget_depth(_OnEntry, bpy.types.Operator):
             return {"CANCELLED"}
         kept.depths.remove(index)
         kept.active_depth = max(0, min(kept.active_depth, len(kept.depths) - 1))
+        return {"FINISHED"}
+
+
+class FATHOM_OT_check_files(_OnEntry, bpy.types.Operator):
+    """Look whether the depth and its plate lie where this file says"""
+
+    bl_idname = "fathom.check_files"
+    bl_label = "Check Files"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        try:
+            depth = depth_list.load(context.scene, self.index)
+            plate.ask(depth)
+            plate.require_plate(depth)
+        except (DepthError, PlateError) as problem:
+            report_error(self, problem)
+            return {"CANCELLED"}
+        finally:
+            missing.forget()
+        self.report({"INFO"}, f"The depth of {depth.name} and its plate are there")
         return {"FINISHED"}
 
 
@@ -217,6 +242,7 @@ class FATHOM_OT_fit_scene(_OnEntry, bpy.types.Operator):
 CLASSES = (
     FATHOM_OT_load_depth,
     FATHOM_OT_forget_depth,
+    FATHOM_OT_check_files,
     FATHOM_OT_relink_depth,
     FATHOM_OT_find_plate,
     FATHOM_OT_fit_scene,

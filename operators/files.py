@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.records import readable
-from ..scene import depth_list, missing
+from ..scene import depth_list, missing, places
 
 
 @bpy.app.handlers.persistent
@@ -21,8 +21,15 @@ def _after_save(path: str, *_arguments) -> None:
 @bpy.app.handlers.persistent
 def _after_load(*_arguments) -> None:
     """Another file: what was seen of the last one's is of no use."""
+    places.file_opened()
     missing.forget()
     _warn(missing.of_file())
+
+
+@bpy.app.handlers.persistent
+def _after_import(*_arguments) -> None:
+    """What was appended brings paths of its file's along."""
+    places.file_joined()
 
 
 @bpy.app.handlers.persistent
@@ -42,6 +49,7 @@ _HANDLERS = (
     ("save_post_fail", _after_save),
     ("load_post", _after_load),
     ("render_init", _before_render),
+    *((("blend_import_post", _after_import),) if hasattr(bpy.app.handlers, "blend_import_post") else ()),
 )
 
 

@@ -5,18 +5,23 @@ import bpy
 from ..inference.depth_sequence import Shot
 from ..inference.records import readable
 from ..scene import depth as depth_module
-from ..scene import depth_list
+from ..scene import depth_list, lookup, places
 from ..scene.camera import CameraError
 from ..scene.depth import Depth, DepthError
+from ..scene.nodes import NodeError
 from ..scene.plate import PlateError
 from ..scene.versions import PATH_OPTIONS
 from .reporting import report_error
+
+_MOST_NAMED = 12
+"""Things in one report."""
 
 
 class OnDepth:
     """Mix-in: the operator gives `build`, which is called for each shot and returns what it built for the report."""
 
-    problems: tuple[type[Exception], ...] = (DepthError, CameraError, PlateError)
+    problems: tuple[type[Exception], ...] = (DepthError, CameraError, PlateError, NodeError)
+    _warned: frozenset[str] = frozenset()
 
     depth: bpy.props.IntProperty(
         name="Depth",
@@ -47,7 +52,18 @@ class OnDepth:
 
         What is built is one undo step, so CANCELLED, which is none, says that nothing was.
         """
+        with lookup.kept():
+            return self._execute(context)
+
+    def warn_once(self, sentence: str) -> None:
+        """Report a warning that may hold for many shots."""
+        if sentence not in self._warned:
+            self._warned = self._warned | {sentence}
+            self.report({"WARNING"}, readable(sentence))
+
+    def _execute(self, context):
         built, failed = [], []
+        self._warned = frozenset()
         try:
             depth = self._load(context.scene)
             shots = self._shots(context.scene, depth)
@@ -66,7 +82,8 @@ class OnDepth:
                 report_error(self, problem)
         if not built:
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Built {', '.join(built)}")
+        more = f" and {len(built) - _MOST_NAMED} more" if len(built) > _MOST_NAMED else ""
+        self.report({"INFO"}, readable(f"Built {', '.join(built[:_MOST_NAMED])}{more}"))
         self.complete(context, depth)
         return {"FINISHED"}
 
@@ -79,6 +96,7 @@ class OnDepth:
 
     def _load(self, scene: bpy.types.Scene) -> Depth:
         if self.folder:
+            places.ask(bpy.path.abspath(self.folder))
             depth = depth_module.load(self.folder)
             return depth_list.placed(scene, depth)
         return depth_list.load(scene, None if self.depth < 0 else self.depth)

@@ -40,11 +40,14 @@ class _Depths:
         if not len(kept.depths):
             parts.draw_text(layout, "Estimate a clip's depth, or load a depth sequence", width=context.region.width)
             return
-        item = kept.depths[min(kept.active_depth, len(kept.depths) - 1)]
+        item = kept.depths[min(max(kept.active_depth, 0), len(kept.depths) - 1)]
         parts.draw_text(layout, item.summary, width=context.region.width)
         lacks = missing.of_entry(item)
         _draw_missing(layout, lacks.depth, "fathom.relink_depth", width=context.region.width)
         _draw_missing(layout, lacks.plate, "fathom.find_plate", width=context.region.width)
+        if lacks.unseen is not None:
+            parts.draw_text(layout, lacks.unseen, icon="INFO", width=context.region.width)
+            layout.operator("fathom.check_files", icon="VIEWZOOM")
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False

@@ -2,7 +2,11 @@
 
 import bpy
 
+from ..inference.records import readable
 from ..scene import missing
+
+_MOST = 3
+"""Depths that are named."""
 
 
 def draw(self, context):
@@ -11,7 +15,8 @@ def draw(self, context):
     if lacking:
         row = self.layout.row()
         row.alert = True
-        row.label(text=f"Fathom: files of {', '.join(lacking)} are missing", icon="ERROR", translate=False)
+        names = readable(", ".join(lacking[:_MOST]) + (", …" if len(lacking) > _MOST else ""))
+        row.label(text=f"Fathom: files of {names} are missing", icon="ERROR", translate=False)
 
 
 def register() -> None:

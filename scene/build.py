@@ -60,13 +60,13 @@ def look_through(scene: bpy.types.Scene, depth: Depth) -> str | None:
     str or None
         One sentence where markers of the artist's have the scene look through another camera all the same.
     """
-    cameras = {shot: find_camera(depth, shot, scene) for shot in depth.sequence.done_shots}
+    cameras = {shot.first_frame: find_camera(depth, shot, scene) for shot in depth.sequence.done_shots}
     built = [camera for camera in cameras.values() if camera is not None]
     if not built:
         return None
     if len(built) > 1:
         cut_between_cameras(depth, scene)
-    wanted = cameras.get(depth.shot_at(scene.frame_current)) or built[0]
+    wanted = cameras.get(depth.shot_at(scene.frame_current).first_frame) or built[0]
     scene.camera = wanted
     seen = camera_at(scene, scene.frame_current)
     if seen == wanted or seen in built:

@@ -14,7 +14,7 @@ from mathutils import Matrix
 
 from ..inference.camera import Camera
 from ..inference.depth_sequence import Shot
-from . import nodes, tags
+from . import lookup, nodes, tags
 from .depth import Depth, disparity_image, distances, find_disparity_image
 from .plate import plate_image, plate_size, show_plate
 
@@ -90,13 +90,13 @@ def build_camera(
     image = disparity_image(depth)
     collection = clip_collection(depth, scene)
     rig = _rig(depth, shot, scene, collection)
-    camera = tags.find(scene.objects, "camera", image=image, shot=shot.first_frame)
+    camera = _in_scene("camera", image, shot, scene)
     if camera is None:
         name = depth.label("Camera", shot)
         camera = tags.tag(
             bpy.data.objects.new(name, bpy.data.cameras.new(name)), "camera", image=image, shot=shot.first_frame
         )
-        collection.objects.link(camera)
+        lookup.link(lookup.add(camera), collection, [scene])
     camera.parent = rig
     camera.matrix_parent_inverse = Matrix.Identity(4)
     _set_lens(camera.data, known)
@@ -125,7 +125,7 @@ def given_focal_length(camera: bpy.types.Object) -> float | None:
 
 def is_lost(thing: bpy.types.Object, scene: bpy.types.Scene) -> bool:
     """Whether an object that was built under a camera hangs under nothing of the scene any more."""
-    return thing.parent is None or scene.objects.get(thing.parent.name) != thing.parent
+    return thing.parent is None or not lookup.is_in(thing.parent, scene)
 
 
 def hang(thing: bpy.types.Object, camera: bpy.types.Object) -> None:
@@ -180,12 +180,14 @@ def cut_between_cameras(depth: Depth, scene: bpy.types.Scene) -> None:
     """
     if len(depth.sequence.done_shots) < 2:
         return
+    markers = list(reversed(scene.timeline_markers))
+    switches = {marker.camera: marker for marker in markers if marker.camera is not None}
+    named = {marker.name: marker for marker in markers if marker.camera is None}  # of a camera that was deleted
     for shot in depth.sequence.done_shots:
         camera = find_camera(depth, shot, scene)
         if camera is None:
             continue
-        named = [m for m in scene.timeline_markers if m.camera is None and m.name == camera.name]  # of a deleted one
-        marker = next((m for m in scene.timeline_markers if m.camera == camera), next(iter(named), None))
+        marker = switches.get(camera) or named.get(camera.name)
         if marker is None:
             marker = scene.timeline_markers.new(camera.name)
         marker.camera = camera
@@ -204,6 +206,7 @@ def camera_at(scene: bpy.types.Scene, frame: int) -> bpy.types.Object | None:
     return scene.camera
 
 
+@lookup.once
 def clip_collection(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Collection:
     """The scene's collection for what is built from a clip's depth, made if it is not there."""
     image = disparity_image(depth)
@@ -243,7 +246,12 @@ def render_size_problem(scene: bpy.types.Scene, depth: Depth) -> str | None:
 
 def _find(kind: str, depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
     image = find_disparity_image(depth)
-    return None if image is None else tags.find(scene.objects, kind, image=image, shot=shot.first_frame)
+    return None if image is None else _in_scene(kind, image, shot, scene)
+
+
+def _in_scene(kind: str, image: bpy.types.Image, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
+    things = lookup.tagged(kind, image=image, shot=shot.first_frame)
+    return next((thing for thing in things if lookup.is_in(thing, scene)), None)
 
 
 def _intrinsics(depth: Depth, shot: Shot, focal_length: float | None) -> Camera:
@@ -267,13 +275,13 @@ def _intrinsics(depth: Depth, shot: Shot, focal_length: float | None) -> Camera:
 
 def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, collection: bpy.types.Collection) -> bpy.types.Object:
     image = disparity_image(depth)
-    rig = tags.find(scene.objects, "rig", image=image, shot=shot.first_frame)
+    rig = _in_scene("rig", image, shot, scene)
     if rig is None:
         rig = tags.tag(bpy.data.objects.new(depth.label("Rig", shot), None), "rig", image=image, shot=shot.first_frame)
         rig.empty_display_type = "ARROWS"
         rig.empty_display_size = distances(depth, shot).near
-        collection.objects.link(rig)
-    if SCALE not in rig:
+        lookup.link(lookup.add(rig), collection, [scene])
+    if not isinstance(rig.get(SCALE), (int, float)):
         rig[SCALE] = 1.0
         rig.id_properties_ui(SCALE).update(
             default=1.0, min=1e-6, soft_min=0.01, soft_max=100.0, description="Multiplies depth and camera path alike"
@@ -292,12 +300,12 @@ def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, collection: bpy.types
 def _adopt(camera: bpy.types.Object, depth: Depth, shot: Shot, scene: bpy.types.Scene) -> None:
     """Hang what was built from the shot's depth under a camera, where the one that it hung under was deleted."""
     image = disparity_image(depth)
-    for thing in scene.objects:
-        is_ours = thing.library is None and (thing.get(tags.DEPTH), thing.get(tags.SHOT)) == (image, shot.first_frame)
-        if is_ours and thing.get(tags.KIND) not in ("camera", "rig") and is_lost(thing, scene):
+    for thing in lookup.tagged(None, image=image, shot=shot.first_frame):
+        is_hung = tags.text(thing, tags.KIND) not in ("camera", "rig") and lookup.is_in(thing, scene)
+        if is_hung and is_lost(thing, scene):
             hang(thing, camera)
             for modifier in thing.modifiers:
-                if modifier.type == "NODES" and tags.KIND in (modifier.node_group or {}):
+                if modifier.type == "NODES" and modifier.node_group and tags.text(modifier.node_group, tags.KIND):
                     follow_lens(modifier, camera, depth)
 
 
@@ -345,7 +353,7 @@ def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int) -> Non
         old = camera.animation_data.action
         camera.animation_data.action = None
         if old.users == 0:
-            bpy.data.actions.remove(old)
+            lookup.discard(old)
     camera.rotation_mode = "QUATERNION"
     camera.scale = (1, 1, 1)
     if not known.poses:

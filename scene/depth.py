@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -13,7 +15,7 @@ from ..inference import depth_sequence, numbering
 from ..inference.depth_sequence import DepthSequence, DepthSequenceError, Shot
 from ..inference.job import Source
 from ..inference.records import readable
-from . import tags
+from . import lookup, map_files, places, tags
 from .wording import worded
 
 
@@ -35,22 +37,25 @@ class Depth:
         Scene frame = source frame + frame_offset.
     plate : Source or None
         Where the plate lies now; None: where ``depth.json`` says. See `plate.with_plate`.
+    names_place : bool
+        Whether ``depth.json`` names a place of its own for the plate (`depth_sequence.names_elsewhere`), see
+        `plate.may_look`.
     """
 
     folder: Path
     sequence: DepthSequence
     frame_offset: int = 0
     plate: Source | None = None
+    names_place: bool = False
 
     @property
     def source(self) -> Source:
         """The plate: where it was found, else as ``depth.json`` says."""
         return self.plate or self.sequence.source
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The clip's own name, for labels; see `numbering.name_of`."""
-        source = self.sequence.source
         source = self.sequence.source
         path = depth_sequence.pure_path(source.path).as_posix()
         return readable(numbering.name_of(path, source.files, stream=source.stream))
@@ -89,6 +94,29 @@ class Depth:
             "another way, or go to a frame of another shot."
         )
 
+    @cached_property
+    def _in_order(self) -> tuple[Shot, ...]:
+        return tuple(sorted(self.sequence.shots, key=lambda each: each.first_frame))
+
+    def require_readable(self) -> None:
+        """Check, once, that Blender can read the maps: each is a file, and none is larger than ``depth.json`` says.
+
+        Blender waits for ever for a pipe, and takes as much memory as a file says that it needs. A file that is
+        missing, broken or too small is shown as a missing one.
+
+        Raises
+        ------
+        DepthError
+            Names the first file that is none, or too large.
+        """
+        problem = self._unreadable
+        if problem is not None:
+            raise DepthError(problem)
+
+    @cached_property
+    def _unreadable(self) -> str | None:
+        return map_files.unreadable(self.folder, self.sequence)
+
     def frames_shown(self, shot: Shot) -> tuple[int | None, int | None]:
         """Source frames at which the shot's setup shows something: exactly those for which `shot_at` gives the shot.
 
@@ -99,8 +127,8 @@ class Depth:
             goes on with its frame clamped. Elsewhere another shot has its turn, and where that one was refused there
             is nothing to see.
         """
-        shots = sorted(self.sequence.shots, key=lambda s: s.first_frame)
-        i = shots.index(shot)
+        shots = self._in_order
+        i = bisect_left(shots, shot.first_frame, key=lambda each: each.first_frame)
         before, after = (shots[i - 1] if i > 0 else None), (shots[i + 1] if i + 1 < len(shots) else None)
         # Frames between two shots go to the nearer one, the earlier where both are as near.
         first = None if before is None else (before.last_frame + shot.first_frame) // 2 + 1
@@ -166,30 +194,17 @@ def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
     if folder.name == depth_sequence.SIDECAR:
         folder = folder.parent
     try:
-        sequence = depth_sequence.load(folder)
+        written = depth_sequence.read(folder)
     except DepthSequenceError as error:
         raise DepthError(str(error)) from error
+    sequence = depth_sequence.located(written, folder)
     if not sequence.shots:
         raise DepthError(f"{folder / depth_sequence.SIDECAR} tells of no shot; estimate the clip again.")
-    names = [depth_sequence.disparity_name]
-    if sequence.confidence is not None:
-        names.append(depth_sequence.confidence_name)
-    present = {entry.name for entry in os.scandir(folder)}
-    missing = [
-        (frame, name(frame))
-        for shot in sequence.done_shots
-        for frame in range(shot.first_frame, shot.last_frame + 1)
-        for name in names
-        if name(frame) not in present
-    ]
-    if missing:
-        frame, file = missing[0]
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DepthError(
-            f"{folder} is incomplete: frame {frame} ({file}){more} is missing; copy the whole folder again, or "
-            "estimate the clip again."
-        )
-    return Depth(folder=folder, sequence=sequence, frame_offset=frame_offset)
+    problem = map_files.missing(folder, sequence)
+    if problem is not None:
+        raise DepthError(problem)
+    names_place = depth_sequence.names_elsewhere(written, folder)
+    return Depth(folder=folder, sequence=sequence, frame_offset=frame_offset, names_place=names_place)
 
 
 def absolute(path: str | Path) -> Path:
@@ -201,7 +216,7 @@ def absolute(path: str | Path) -> Path:
         It is an absolute path of another kind of system.
     """
     text = str(path)
-    is_relative = text.startswith("//") or not (text.startswith("\\") or PureWindowsPath(text).drive)
+    is_relative = places.is_relative(text) or not depth_sequence.is_absolute(text)
     if "\\" in text and os.name != "nt" and is_relative and not os.path.lexists(bpy.path.abspath(text)):
         text = text.replace("\\", "/")  # the .blend file was saved on Windows
     if not text.startswith("//") and depth_sequence.is_foreign(text):
@@ -220,6 +235,7 @@ def is_same_place(stored: str, path: Path) -> bool:
 # ---------------------------------------------------------------------------------------------------------- images
 
 
+@lookup.once
 def disparity_image(depth: Depth) -> bpy.types.Image:
     """The image datablock of the disparity maps: a sequence, Non-Color, one for all shots of the clip.
 
@@ -236,6 +252,7 @@ def disparity_image(depth: Depth) -> bpy.types.Image:
     return _maps(depth, depth_sequence.disparity_name, "disparity", "Depth")
 
 
+@lookup.once
 def confidence_image(depth: Depth) -> bpy.types.Image | None:
     """As `disparity_image`, for the confidence maps (0..1); None where the estimator gave none."""
     if depth.sequence.confidence is None:
@@ -263,12 +280,14 @@ def repoint(depth: Depth, *, moved_from: Path | None = None) -> None:
 
 def find_disparity_image(depth: Depth) -> bpy.types.Image | None:
     """The datablock that `disparity_image` would use again, or None."""
-    return _find(depth, "disparity")
+    return lookup.answer(disparity_image, depth) or _find(depth, "disparity")
 
 
 def _maps(depth: Depth, file_name: Any, kind: str, label: str, moved_from: Path | None = None) -> bpy.types.Image:
     if not depth.sequence.done_shots:
         raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
+    places.ask(depth.folder)
+    depth.require_readable()
     # The lowest number: Blender takes from it how many digits the numbers have at least.
     first = min(shot.first_frame for shot in depth.sequence.done_shots)
     image = _find(depth, kind, moved_from)
@@ -277,24 +296,29 @@ def _maps(depth: Depth, file_name: Any, kind: str, label: str, moved_from: Path 
         image = bpy.data.images.load(str(path))
         image.name = depth.label(label)
         tags.tag(image, kind)
-    if image.get(tags.JOB) != depth.sequence.fingerprint:
-        image[tags.JOB] = depth.sequence.fingerprint
+    if tags.text(image, tags.JOB) != depth.sequence.fingerprint:
+        tags.set_text(image, tags.JOB, depth.sequence.fingerprint)
     set_where_new(image.colorspace_settings, name="Non-Color")
     set_where_new(image, alpha_mode="NONE", source="SEQUENCE", filepath=portable_path(path))
     return image
 
 
 def _find(depth: Depth, kind: str, moved_from: Path | None = None) -> bpy.types.Image | None:
-    ours = {
-        i: Path(bpy.path.abspath(i.filepath)) for i in bpy.data.images if i.library is None and i.get(tags.KIND) == kind
-    }
+    ours = [i for i in bpy.data.images if i.library is None and tags.text(i, tags.KIND) == kind]
 
     def showing(folder: Path) -> list[bpy.types.Image]:
-        return [image for image, path in ours.items() if os.path.realpath(path.parent) == os.path.realpath(folder)]
+        ways = {os.path.normpath(folder), os.path.realpath(folder) if places.may_look(folder) else ""}
+        return [image for image in ours if not ways.isdisjoint(_folders_of(image))]
 
-    same = [image for image in ours if image.get(tags.JOB) == depth.sequence.fingerprint]
+    same = [image for image in ours if tags.text(image, tags.JOB) == depth.sequence.fingerprint]
     moved = [image for image in showing(moved_from) if image in same] if moved_from is not None else []
-    return next(iter([*showing(depth.folder), *moved, *(i for i in same if not ours[i].exists())]), None)
+    return next(iter([*showing(depth.folder), *moved, *(i for i in same if places.is_gone(i.filepath))]), None)
+
+
+def _folders_of(image: bpy.types.Image) -> set[str]:
+    """The folder whose maps an image shows, as it is written and without links."""
+    plain = os.path.normpath(Path(bpy.path.abspath(image.filepath)).parent)
+    return {plain, os.path.realpath(plain) if places.may_look(image.filepath) else plain}
 
 
 def set_where_new(target: Any, **values: Any) -> None:

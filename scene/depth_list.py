@@ -12,12 +12,16 @@ from pathlib import Path
 import bpy
 
 from ..inference import depth_sequence
+from ..inference.records import readable
 from . import depth as depth_module
-from . import tags
+from . import places, tags
 from .depth import Depth, DepthError, absolute, is_same_place, portable_path
 from .plate import PlateError, known_plate, repoint_plate, require_plate, require_shown, with_plate
+from .plate import may_look as plate_may_be_looked_at
 
 _state = {"hears": True}
+_LONGEST = 200
+"""Letters of a name or a summary in a list."""
 
 
 def remember(scene: bpy.types.Scene, depth: Depth) -> int:
@@ -36,9 +40,12 @@ def remember(scene: bpy.types.Scene, depth: Depth) -> int:
         kept.depths.add()
         index = len(kept.depths) - 1
     item = kept.depths[index]
-    item.name = f"{depth.name} {depth.folder.name}"
+    item.name = readable(f"{depth.name} {depth.folder.name}")[:_LONGEST]
     item.frame_offset = depth.frame_offset
     kept.active_depth = index
+    places.ask(depth.folder)
+    if not is_same_place(item.folder, depth.folder) and not places.may_look(item.plate):
+        item.plate = ""  # an entry of somebody else's that names this job, and a place that nobody asked for
     _link(item, depth)
     return index
 
@@ -67,9 +74,22 @@ def load(scene: bpy.types.Scene, index: int | None = None) -> Depth:
         There is none at that place, or its folder cannot be loaded.
     """
     item = _item(scene, index)
+    ask(item)
     depth = read(item)
     _link(item, depth)  # the artist may have chosen another folder
     return depth
+
+
+def ask(item: bpy.types.PropertyGroup) -> None:
+    """The artist asked for an entry of a list: the places that it names may be looked at from now on."""
+    for stored in (item.folder, item.plate):
+        if stored.strip():
+            places.ask(bpy.path.abspath(stored))
+
+
+def may_look(item: bpy.types.PropertyGroup) -> bool:
+    """Whether the places that an entry names may be looked at although the artist did not ask for it; see `places`."""
+    return all(places.may_look(stored) for stored in (item.folder, item.plate) if stored.strip())
 
 
 def read(item: bpy.types.PropertyGroup) -> Depth:
@@ -117,6 +137,8 @@ def relink(scene: bpy.types.Scene, folder: str | Path, index: int | None = None)
         As `load`; or the folder holds the depth of another job. Nothing is changed then.
     """
     item = _item(scene, index)
+    places.ask(bpy.path.abspath(str(folder)))
+    ask(item)
     found = depth_module.load(folder, frame_offset=item.frame_offset)
     depth = _with_plate(item, _same_job(item, found))
     _link(item, depth)
@@ -147,7 +169,7 @@ def find_plate(scene: bpy.types.Scene, path: str | Path, index: int | None = Non
     found = with_plate(depth, path)
     first = require_shown(found)
     for each in scene.fathom.depths:
-        if each != item and not _lacks(each, before.path):
+        if each != item and not (may_look(each) and _lacks(each, before.path)):
             continue
         each.plate = portable_path(first)
         each.plate_colorspace = found.source.colorspace or ""
@@ -162,6 +184,7 @@ def folder_chosen(item: bpy.types.PropertyGroup) -> None:
     Where it is not, the entry keeps what was chosen and `read` says what is wrong.
     """
     if _state["hears"]:
+        ask(item)
         try:
             _link(item, read(item))
         except DepthError:
@@ -171,7 +194,7 @@ def folder_chosen(item: bpy.types.PropertyGroup) -> None:
 def relink_chosen() -> None:
     """`folder_chosen` for whatever entry has another folder than what was built from it shows."""
     for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
-        if item.folder != item.linked:
+        if item.folder != item.linked and may_look(item):
             folder_chosen(item)
 
 
@@ -216,7 +239,7 @@ def _named(stored: str) -> str:
 
 def _has_folder(item: bpy.types.PropertyGroup) -> bool:
     try:
-        return os.path.lexists(absolute(item.folder))
+        return places.may_look(item.folder) and os.path.lexists(absolute(item.folder))
     except DepthError:
         return False
 
@@ -228,8 +251,8 @@ def _shown_folder(item: bpy.types.PropertyGroup) -> Path | None:
     elsewhere, or missing files were found.
     """
     for image in bpy.data.images:
-        is_its_own = image.get(tags.KIND) == "disparity" and item.job and image.get(tags.JOB) == item.job
-        if is_its_own and image.library is None:
+        is_its_own = tags.text(image, tags.KIND) == "disparity" and item.job and tags.text(image, tags.JOB) == item.job
+        if is_its_own and image.library is None and places.may_look(image.filepath):
             folder = Path(bpy.path.abspath(image.filepath)).parent
             if (folder / depth_sequence.SIDECAR).is_file():
                 return folder
@@ -271,13 +294,13 @@ def _link(item: bpy.types.PropertyGroup, depth: Depth) -> None:
         depth_module.repoint(depth, moved_from=moved_from)
         repoint_plate(depth)
         item.linked = stored
-    item.job = depth.sequence.fingerprint
-    item.summary = _summary(depth)
+    item.job = readable(depth.sequence.fingerprint)
+    item.summary = readable(_summary(depth))[:_LONGEST]
 
 
 def _with_plate(item: bpy.types.PropertyGroup, depth: Depth) -> Depth:
-    """The depth with the plate that the entry knows; as it is where that is on another computer."""
-    if not item.plate:
+    """The depth with the plate that the entry knows; as it is where that is on another computer, or not asked for."""
+    if not item.plate or not places.may_look(item.plate):
         return depth
     try:
         return known_plate(depth, absolute(item.plate), item.plate_colorspace or None)
@@ -290,6 +313,8 @@ def _lacks(item: bpy.types.PropertyGroup, path: str) -> bool:
     try:
         depth = read(item)
     except DepthError:
+        return False
+    if not plate_may_be_looked_at(depth):
         return False
     try:
         require_plate(depth)

@@ -11,7 +11,7 @@ from ..inference.client import WorkerError
 from ..inference.events import Event
 from ..inference.job import Job, validate
 from . import depth as depth_module
-from . import output, preferences
+from . import output, places, preferences
 from . import settings as settings_module
 from .depth import Depth
 from .output import Place
@@ -78,6 +78,8 @@ def estimate(
     JobError, MissingEnvironment, WorkerError
         One sentence each.
     """
+    places.ask(root)
+    places.ask(plate.source.path)
     job, place = prepare(plate, settings or Settings(), root=root, new_version=new_version)
     if place.standing != "finished":
         python = python or preferences.worker_python()

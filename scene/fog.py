@@ -9,7 +9,7 @@ from __future__ import annotations
 import bpy
 
 from ..inference.depth_sequence import Quantity, Shot
-from . import frustum, lattice, nodes, tags
+from . import frustum, lattice, lookup, nodes, tags
 from .depth import Depth, disparity_image, distances
 from .geometry import Socket, combine, delete, named, split, store, switch, vector
 
@@ -80,9 +80,9 @@ def fog_group(quantity: Quantity) -> bpy.types.NodeTree:
 def look_group() -> bpy.types.NodeTree:
     """The shader group of fog: density, colour, height falloff and noise, built if the file has none yet."""
     kind = f"fog look/{_VERSION}"
-    tree = tags.find(bpy.data.node_groups, kind)
+    tree = lookup.find(kind, among="node_groups")
     if tree is None:
-        tree = tags.tag(bpy.data.node_groups.new("Fathom Fog Look", "ShaderNodeTree"), kind)
+        tree = lookup.add(tags.tag(bpy.data.node_groups.new("Fathom Fog Look", "ShaderNodeTree"), kind), "node_groups")
         _build_look(tree)
         nodes.arrange(tree)
     return tree
@@ -94,10 +94,10 @@ def look_group() -> bpy.types.NodeTree:
 def _material(depth: Depth, shot: Shot) -> tuple[bpy.types.Material, bpy.types.Node]:
     """The shot's fog material and the node in it that holds the inputs."""
     image = disparity_image(depth)
-    material = tags.find(bpy.data.materials, "fog material", image=image, shot=shot.first_frame)
+    material = lookup.find("fog material", image=image, shot=shot.first_frame, among="materials")
     if material is None:
         material = bpy.data.materials.new(depth.label("Fog", shot))
-        tags.tag(material, "fog material", image=image, shot=shot.first_frame)
+        lookup.add(tags.tag(material, "fog material", image=image, shot=shot.first_frame), "materials")
         nodes.material_tree(material).nodes.clear()
     tree = material.node_tree
     look = next((n for n in tree.nodes if n.bl_idname == "ShaderNodeGroup" and n.node_tree == look_group()), None)

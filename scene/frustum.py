@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ..inference.depth_sequence import Shot
-from . import nodes, tags
+from . import lookup, nodes, tags
 from .camera import DISTORTION, follow_lens, hang, is_lost
 from .depth import Depth, disparity_image, distances
 
@@ -46,15 +46,18 @@ def place(
         Whether the modifier is new, so that its inputs want starting values.
     """
     image = disparity_image(depth)
-    orphans = [thing for scene in camera.users_scene for thing in scene.objects if is_lost(thing, scene)]
-    placed = tags.find((*camera.children, *orphans), kind, image=image, shot=shot.first_frame)
+    alike = lookup.tagged(kind, image=image, shot=shot.first_frame)
+    scenes = lookup.scenes_of(camera)
+    orphans = (t for t in alike if any(lookup.is_in(t, scene) and is_lost(t, scene) for scene in scenes))
+    placed = next((t for t in alike if t.parent == camera), None) or next(orphans, None)
     if placed is None:
         name = depth.label(label, shot)
         placed = tags.tag(
             bpy.data.objects.new(name, bpy.data.meshes.new(name)), kind, image=image, shot=shot.first_frame
         )
-        for collection in camera.users_collection:
-            collection.objects.link(placed)
+        lookup.add(placed)
+        for collection in lookup.collections_of(camera):
+            lookup.link(placed, collection, scenes)
     hang(placed, camera)
     modifier = next((m for m in placed.modifiers if m.type == "NODES" and m.node_group == group), None)
     made = modifier is None
@@ -77,12 +80,13 @@ def _is_ours(modifier: bpy.types.NodesModifier) -> bool:
     """Whether a modifier holds a group of Fathom's, or did before that was deleted."""
     if modifier.node_group is None:
         return modifier.name.startswith(_NAME)
-    return tags.KIND in modifier.node_group
+    return bool(tags.text(modifier.node_group, tags.KIND))
 
 
 def _inputs_for(group: bpy.types.NodeTree, old: bpy.types.NodesModifier) -> dict[str, Any]:
     """What the artist set in a modifier that has an earlier version of a group."""
-    if old.node_group is None or old.node_group[tags.KIND].rpartition("/")[0] != group[tags.KIND].rpartition("/")[0]:
+    kinds = [tags.text(each, tags.KIND).rpartition("/")[0] for each in (old.node_group, group) if each is not None]
+    if len(set(kinds)) != 1 or old.node_group is None:
         return {}  # for depth of another kind, whose distances would mean something else here
     names = nodes.interface_identifiers(old.node_group).keys() & nodes.interface_identifiers(group).keys()
     return {name: nodes.modifier_input(old, name) for name in names - {"Geometry"}}
@@ -109,7 +113,7 @@ def _fill_in(modifier: bpy.types.NodesModifier, depth: Depth, shot: Shot, camera
     if depth.sequence.quantity == "relative_disparity":
         spread = distances(depth, shot)
         values |= {"P1": spread.p1, "P99": spread.p99}
-    values["K1"], values["K2"] = camera.data.get(DISTORTION, (0.0, 0.0))
+    values["K1"], values["K2"] = tags.numbers(camera.data, DISTORTION, 2) or (0.0, 0.0)
     for name, value in values.items():
         nodes.set_modifier_input(modifier, name, value)
     follow_lens(modifier, camera, depth)

@@ -17,7 +17,7 @@ from typing import Any
 import bpy
 
 from ..inference.depth_sequence import Quantity
-from . import nodes, tags
+from . import lookup, nodes, tags
 from .geometry import Socket, combine, sample, split, vector
 
 UNDISTORT_STEPS = 20
@@ -63,9 +63,9 @@ class Lattice:
 def shared_group(kind: str, name: str, build: Any) -> bpy.types.NodeTree:
     """The file's node group of that kind, built by ``build(tree)`` if it is not there."""
     kind = f"{kind}/{_VERSION}"
-    tree = tags.find(bpy.data.node_groups, kind)
+    tree = lookup.find(kind, among="node_groups")
     if tree is None:
-        tree = tags.tag(bpy.data.node_groups.new(name, "GeometryNodeTree"), kind)
+        tree = lookup.add(tags.tag(bpy.data.node_groups.new(name, "GeometryNodeTree"), kind), "node_groups")
         build(tree)
         nodes.arrange(tree)
     return tree

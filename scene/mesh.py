@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ..inference.depth_sequence import Quantity, Shot
-from . import frustum, lattice, nodes, tags
+from . import frustum, lattice, lookup, nodes, tags
 from .depth import Depth, confidence_image, disparity_image
 from .geometry import Socket, combine, delete, named, sample, split, store, switch, vector
 from .plate import plate_image, show_plate
@@ -81,6 +81,7 @@ def build_mesh(
     return mesh
 
 
+@lookup.once
 def plate_material(depth: Depth) -> bpy.types.Material:
     """The material that shows the plate as an emission, in step with the depth; one for all shots of a clip.
 
@@ -90,9 +91,10 @@ def plate_material(depth: Depth) -> bpy.types.Material:
         The plate is missing.
     """
     plate, image = plate_image(depth), disparity_image(depth)
-    material = tags.find(bpy.data.materials, "plate material", image=image)
+    material = lookup.find("plate material", image=image, among="materials")
     if material is None:
         material = tags.tag(bpy.data.materials.new(depth.label("Plate")), "plate material", image=image)
+        lookup.add(material, "materials")
         _build_material(nodes.material_tree(material))
     for node in material.node_tree.nodes:
         if node.bl_idname == "ShaderNodeTexImage" and tags.KIND in node:

@@ -12,9 +12,9 @@ from pathlib import Path
 import bpy
 
 from . import depth as depth_module
-from . import depth_list, tags
+from . import depth_list, places, tags
 from .depth import DepthError
-from .plate import PlateError, require_plate
+from .plate import PlateError, may_look, require_plate
 from .versions import HEARS_CHANGES
 
 _LEAST_WAIT = 2.0
@@ -24,10 +24,14 @@ _SHARE = 0.02
 
 @dataclass(frozen=True)
 class Missing:
-    """What a depth of a list lacks: one sentence each, None where nothing is missing."""
+    """What a depth of a list lacks: one sentence each, None where nothing is missing.
+
+    `unseen` says what was not looked at, since the artist has not asked for it: see `places`.
+    """
 
     depth: str | None = None
     plate: str | None = None
+    unseen: str | None = None
 
     def __iter__(self):
         return (sentence for sentence in (self.depth, self.plate) if sentence is not None)
@@ -45,6 +49,8 @@ _state = {"lacked": False}
 
 def of_entry(item: bpy.types.PropertyGroup) -> Missing:
     """What an entry of a scene's list of depths lacks; cheap enough to be asked while a panel is drawn."""
+    if not depth_list.may_look(item):
+        return Missing(unseen=_UNSEEN.format("depth"))
     key = (bpy.data.filepath, item.folder, item.linked, item.job, item.plate)
     kept = _seen.get(key)
     if kept is None or time.monotonic() > kept.until:
@@ -70,15 +76,23 @@ def of_file(*, only_built: bool = False) -> list[str]:
         Leave out depths that nothing was built from.
     """
     built = _built()
+    by_job: dict[str, list[bpy.types.Image]] = {}
+    for image in built:
+        if only_built:
+            places.ask(Path(bpy.path.abspath(image.filepath)).parent)  # where Blender reads from in this moment
+        for job in tags.jobs(image):
+            by_job.setdefault(job, []).append(image)
+    told: set[bpy.types.Image] = set()
     sentences: dict[str, None] = {}
     for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
-        its_own = [image for image in built if item.job and item.job in image.get(tags.JOB, "").split()]
+        its_own = by_job.get(item.job, [])
         found = Missing() if only_built and not its_own else _look(item)
         sentences.update(dict.fromkeys(found))
         if found.depth or found.plate:
-            built = [image for image in built if image not in its_own]
+            told.update(its_own)
     for image in built:
-        sentences.update(dict.fromkeys(_of_image(image)))
+        if image not in told:
+            sentences.update(dict.fromkeys(_of_image(image)))
     if _state["lacked"] and not sentences:
         reload()
     _state["lacked"] = bool(sentences)
@@ -100,14 +114,21 @@ def reload() -> None:
 def _built() -> list[bpy.types.Image]:
     """Images of Fathom's that something shows."""
     kinds = ("disparity", "confidence", "plate")
-    return [i for i in bpy.data.images if i.library is None and i.users and i.get(tags.KIND) in kinds]
+    return [i for i in bpy.data.images if i.library is None and i.users and tags.text(i, tags.KIND) in kinds]
+
+
+_UNSEEN = "The {} lies at a place that this file names in full, and that was not looked at yet: Check Files does"
 
 
 def _look(item: bpy.types.PropertyGroup) -> Missing:
+    if not depth_list.may_look(item):
+        return Missing(unseen=_UNSEEN.format("depth"))
     try:
         depth = depth_list.read(item)
     except DepthError as problem:
         return Missing(depth=str(problem))
+    if not may_look(depth):
+        return Missing(unseen=_UNSEEN.format("plate"))
     try:
         require_plate(depth)
     except PlateError as problem:
@@ -117,8 +138,10 @@ def _look(item: bpy.types.PropertyGroup) -> Missing:
 
 def _of_image(image: bpy.types.Image) -> list[str]:
     """What an image lacks that belongs to no depth of a list."""
+    if not places.may_look(image.filepath):
+        return []
     path = Path(bpy.path.abspath(image.filepath))
-    if image.get(tags.KIND) == "plate":
+    if tags.text(image, tags.KIND) == "plate":
         return [] if path.exists() else [f"The plate {path} is missing; what shows it shows nothing of it."]
     if not path.parent.is_dir():
         return [

@@ -29,6 +29,13 @@ _OPTION_VALUES = {"VOXEL_SIZE": "Size", "VOXEL_AMOUNT": "Amount"}
 """Values whose name in the menu socket is not the property's value in title case."""
 
 
+class NodeError(KeyError):
+    """A node or a group without a socket that it should have; the message is one sentence for the artist."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 # ------------------------------------------------------------------------------------------------ nodes and sockets
 
 
@@ -76,7 +83,11 @@ def _named(node: bpy.types.Node, sockets: Any, name: str, occurrence: int) -> bp
     matching = [s for s in sockets if s.name == name and s.enabled]
     if occurrence < len(matching):
         return matching[occurrence]
-    raise KeyError(f"{node.bl_idname} has no socket {name!r} ({occurrence}); it has {[s.name for s in sockets]}")
+    held = getattr(node, "node_tree", None)
+    raise NodeError(
+        f"{'The node group ' + held.name if held else node.bl_idname} is not as Fathom makes it: it has no socket "
+        f"{name} ({occurrence}), but {', '.join(s.name for s in sockets)}; delete it, and build again."
+    )
 
 
 def feed(socket: bpy.types.NodeSocket, value: Any) -> None:
@@ -226,6 +237,15 @@ def interface_identifiers(tree: bpy.types.NodeTree) -> dict[str, str]:
     }
 
 
+def _identifier(tree: bpy.types.NodeTree, name: str) -> str:
+    try:
+        return interface_identifiers(tree)[name]
+    except KeyError as error:
+        raise NodeError(
+            f"The node group {tree.name} is not as Fathom makes it: it has no input {name}; delete it, and build again."
+        ) from error
+
+
 # ------------------------------------------------------------------------------------------------ modifier inputs
 
 
@@ -234,14 +254,14 @@ def modifier_input(modifier: bpy.types.NodesModifier, name: str) -> Any:
 
     Up to 5.1 it is an ID property, from 5.2 an attribute of ``modifier.properties.inputs``.
     """
-    identifier = interface_identifiers(modifier.node_group)[name]
+    identifier = _identifier(modifier.node_group, name)
     inputs = _modifier_inputs(modifier)
     return modifier[identifier] if inputs is None else getattr(inputs, identifier).value
 
 
 def set_modifier_input(modifier: bpy.types.NodesModifier, name: str, value: Any) -> None:
     """Set a Geometry Nodes modifier's input, by the input's name; see `modifier_input`."""
-    identifier = interface_identifiers(modifier.node_group)[name]
+    identifier = _identifier(modifier.node_group, name)
     inputs = _modifier_inputs(modifier)
     if inputs is None:
         modifier[identifier] = value
@@ -256,7 +276,7 @@ def _modifier_inputs(modifier: bpy.types.NodesModifier) -> Any | None:
 
 def modifier_input_path(modifier: bpy.types.NodesModifier, name: str) -> str:
     """Where an input lives as seen from the modifier's object, for drivers and keyframes; see `modifier_input`."""
-    identifier = interface_identifiers(modifier.node_group)[name]
+    identifier = _identifier(modifier.node_group, name)
     base = f'modifiers["{bpy.utils.escape_identifier(modifier.name)}"]'
     return (
         f'{base}["{identifier}"]'

@@ -10,14 +10,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import bpy
 
 from ..inference import depth_sequence, numbering
 from ..inference.job import Job
 from ..inference.leftovers import LOG
-from . import depth
+from . import depth, places
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*\ufffd]+')
@@ -151,25 +151,39 @@ def _owner(clip_root: Path, plate: Path, wanted: Job) -> Literal["ours", "anothe
         if other is None:
             same = depth_sequence.unfinished_fingerprint(folder) == wanted.fingerprint()
         else:
-            same = _identity(other) == _identity(plate)
+            same = _is_of(other, plate)
         if same:
             return "ours"
-        if other is not None and other.exists():
+        if other is not None and (not other.may_look or other.path.exists()):
             owner = "another"
     return owner
 
 
-def _identity(plate: Path) -> tuple[str, tuple[str, ...]]:
-    return os.path.realpath(plate.parent), numbering.without_numbers(plate.name)
+class _Other(NamedTuple):
+    """The plate that a folder of depth names, and whether it may be looked at: see `places`."""
+
+    path: Path
+    may_look: bool
 
 
-def _plate_of(folder: Path) -> Path | None:
+def _is_of(other: _Other, plate: Path) -> bool:
+    """Whether the plate that a folder names is of the clip that a plate is of."""
+    if numbering.without_numbers(other.path.name) != numbering.without_numbers(plate.name):
+        return False
+    folders = {os.path.normpath(plate.parent), os.path.realpath(plate.parent)}
+    theirs = os.path.normpath(other.path.parent)
+    return theirs in folders or (other.may_look and os.path.realpath(theirs) in folders)
+
+
+def _plate_of(folder: Path) -> _Other | None:
     """The clip of the result or of the unfinished work in a folder: its movie, or its sequence's first file."""
     try:
-        return Path(depth_sequence.plate_file(depth_sequence.load(folder).source))
+        written = depth_sequence.read(folder)
     except depth_sequence.DepthSequenceError:
         plate = depth_sequence.unfinished_plate(folder)
-        return Path(plate) if plate else None
+        return _Other(Path(plate), places.may_look(plate)) if plate else None
+    plate = depth_sequence.plate_file(depth_sequence.located(written, folder).source)
+    return _Other(Path(plate), not depth_sequence.names_elsewhere(written, folder) or places.may_look(plate))
 
 
 def _versions(clip_root: Path) -> dict[int, Path]:

@@ -12,8 +12,8 @@ import bpy
 from ..inference import exr_windows, numbering
 from ..inference.depth_sequence import is_foreign
 from ..inference.job import Source
+from . import lookup, places, tags
 from . import source as sources
-from . import tags
 from .depth import Depth, DepthError, absolute, portable_path, set_where_new, show_frames
 from .source_files import SourceError, same_sequence
 
@@ -22,6 +22,7 @@ class PlateError(ValueError):
     """A plate that cannot be shown; the message is one sentence for the artist."""
 
 
+@lookup.once
 def plate_image(depth: Depth) -> bpy.types.Image:
     """The image datablock of the clip that the depth belongs to, in the clip's own colour space, alpha ignored.
 
@@ -34,12 +35,23 @@ def plate_image(depth: Depth) -> bpy.types.Image:
         The movie or a frame of the sequence is not where ``depth.json`` says, this Blender does not know the clip's
         colour space, or the plate is not the movie's first video stream, which alone an image shows.
     """
+    ask(depth)
     path = require_shown(depth)
     image = next((i for i in _plates(depth) if _shows(i, path)), None)
     if image is None:
         image = next((i for i in _plates(depth, of_job=True) if not _is_there(i)), None) or _load(path, depth)
     _set_up(image, path, depth)
     return image
+
+
+def may_look(depth: Depth) -> bool:
+    """Whether the plate's files may be looked at although the artist did not ask for them: see `places`."""
+    return depth.plate is not None or not depth.names_place or places.may_look(depth.source.path)
+
+
+def ask(depth: Depth) -> None:
+    """The artist asked for something that shows the plate."""
+    places.ask(depth.source.path)
 
 
 def require_plate(depth: Depth) -> Path:
@@ -124,6 +136,7 @@ def with_plate(depth: Depth, path: str | Path) -> Depth:
         It cannot be read, has not the plate's size, or not the frames that the depth was made of.
     """
     sequence, written = depth.sequence, depth.sequence.source
+    places.ask(bpy.path.abspath(str(path)))
     try:
         found = _read(absolute(path), written.stream)
     except (SourceError, DepthError) as error:
@@ -181,6 +194,8 @@ def repoint_plate(depth: Depth, *, moved_from: str = "") -> None:
     moved_from : str
         The movie or the first file where it lay: images that show that go with it, also where it still is.
     """
+    if not may_look(depth):
+        return
     try:
         path = require_shown(depth)
         for image in _plates(depth, of_job=True):
@@ -236,19 +251,19 @@ def _set_up(image: bpy.types.Image, path: Path, depth: Depth) -> None:
                 f"This Blender knows no colour space '{source.colorspace}', which {path.name} is in; start it "
                 "with the OCIO configuration that the clip was estimated with."
             ) from error
-    jobs = image.get(tags.JOB, "").split()
+    jobs = tags.jobs(image)
     if depth.sequence.fingerprint not in jobs:
-        image[tags.JOB] = " ".join([*jobs, depth.sequence.fingerprint])
+        tags.set_text(image, tags.JOB, " ".join([*jobs, depth.sequence.fingerprint]))
 
 
 def _plates(depth: Depth, *, of_job: bool = False) -> list[bpy.types.Image]:
     """Images of plates that Fathom made; `of_job`: only those that show the plate of this depth."""
     ours = [i for i in bpy.data.images if i.library is None and i.get(tags.KIND) == "plate"]
-    return [i for i in ours if not of_job or depth.sequence.fingerprint in i.get(tags.JOB, "").split()]
+    return [i for i in ours if not of_job or depth.sequence.fingerprint in tags.jobs(i)]
 
 
 def _is_there(image: bpy.types.Image) -> bool:
-    return Path(bpy.path.abspath(image.filepath, library=image.library)).exists()
+    return not places.is_gone(image.filepath, library=image.library)
 
 
 def _suffix(source: Source) -> str:
@@ -262,5 +277,7 @@ def _is_numbered(path: Path, depth: Depth) -> bool:
 
 
 def _shows(image: bpy.types.Image, path: Path) -> bool:
-    shown = bpy.path.abspath(image.filepath, library=image.library)
-    return image.library is None and os.path.realpath(shown) == os.path.realpath(path)
+    if image.library is not None:
+        return False
+    plain = os.path.normpath(bpy.path.abspath(image.filepath))
+    return plain == os.path.normpath(path) or places.resolved(image.filepath) == places.resolved(str(path))

@@ -13,9 +13,14 @@ from typing import Literal
 from ..inference.environment import MissingEnvironment
 from ..inference.environment_setup import SetupError
 from ..inference.events import Done, Error, Event, Progress, ShotNote, Stage, Warning
+from ..inference.records import readable
 from .wording import worded
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
+_MOST = 10_000
+"""Warnings, and shots without depth, of one run."""
+_LONGEST = 20_000
+"""Letters of one text."""
 Outcome = Literal["running", "done", "failed", "cancelled"]
 
 
@@ -96,17 +101,19 @@ class Run:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Stage):
-            self.label = event.label
+            self.label = _shown(event.label)
         elif isinstance(event, Progress):
             self.progress = event
         elif isinstance(event, Warning) and event.shot is not None:
-            self.shots.append(_worded(event.shot))
+            if len(self.shots) < _MOST:
+                self.shots.append(_worded(event.shot))
         elif isinstance(event, Warning):
-            self.warnings.append(worded(event.message))
+            if len(self.warnings) < _MOST:
+                self.warnings.append(_shown(worded(event.message)))
         elif isinstance(event, Error) and not self.cancelling:
             self._verdict, self.code = "failed", event.code
-            self.message, self.headline = worded(event.message), worded(event.headline)
-            self.shots = [_worded(shot) for shot in event.shots] or self.shots
+            self.message, self.headline = _shown(worded(event.message)), _shown(worded(event.headline))
+            self.shots = [_worded(shot) for shot in event.shots[:_MOST]] or self.shots
         elif isinstance(event, Done):
             self._verdict = "done"
 
@@ -124,7 +131,12 @@ class Run:
 
 
 def _worded(shot: ShotNote) -> ShotNote:
-    return replace(shot, reason=worded(shot.reason))
+    return replace(shot, reason=_shown(worded(shot.reason)))
+
+
+def _shown(text: str) -> str:
+    """A text of the worker's for people: of bounded length, and with nothing in it that a terminal obeys."""
+    return readable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
 
 
 _current: Run | None = None

@@ -14,7 +14,7 @@ import bpy
 
 from ..inference import depth_sequence
 from ..inference.job import JobError
-from . import estimate, output, source, versions
+from . import estimate, output, places, source, versions
 from . import settings as settings_module
 from .output import OutputError
 from .settings import Settings
@@ -40,6 +40,8 @@ class Subject:
         Folder of the depth sequences, absolute; empty where there is none.
     sequencer, scene : str
         Names of the scenes that hold the strip and the settings; they do not count.
+    files : tuple of str
+        The paths of its file as they stand in the .blend file; they do not count.
     """
 
     kind: Literal["strip", "clip"]
@@ -49,6 +51,7 @@ class Subject:
     root: str
     sequencer: str = field(default="", compare=False)
     scene: str = field(default="", compare=False)
+    files: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +73,13 @@ def of_strip(strip: Any, sequencer: bpy.types.Scene, settings: Settings, root: s
     if strip.type == "MOVIECLIP":
         clip = versions.clip_of(strip)
         file = _of_clip(clip) if clip is not None else ()
+        stored = [each.filepath for each in (bpy.data.movieclips if clip is None else (clip,))]
     else:
         names = [element.filename for element in (strip.elements[:1] if strip.type == "IMAGE" else ())]
         path = strip.directory if strip.type == "IMAGE" else strip.filepath
         count = len(strip.elements) if strip.type == "IMAGE" else 0
         file = (source.absolute(path, sequencer), *names, count, strip.colorspace_settings.name)
+        stored = [path, *filter(depth_sequence.is_absolute, names)]
     return Subject(
         kind="strip",
         name=strip.name,
@@ -83,6 +88,7 @@ def of_strip(strip: Any, sequencer: bpy.types.Scene, settings: Settings, root: s
         root=_root(root),
         sequencer=sequencer.name,
         scene=scene,
+        files=tuple(stored),
     )
 
 
@@ -91,7 +97,13 @@ def of_clip(clip: bpy.types.MovieClip, settings: Settings, root: str, *, scene: 
     if clip is None:
         return None
     return Subject(
-        kind="clip", name=clip.name, shows=_of_clip(clip), settings=repr(settings), root=_root(root), scene=scene
+        kind="clip",
+        name=clip.name,
+        shows=_of_clip(clip),
+        settings=repr(settings),
+        root=_root(root),
+        scene=scene,
+        files=(clip.filepath,),
     )
 
 
@@ -110,9 +122,14 @@ def standing(subject: Subject) -> Standing:
     """What lies on the disk for a subject. It opens the clip, unless the folder of depth sequences is not there."""
     new = Standing(standing="new")
     scene = bpy.data.scenes.get(subject.scene)
-    if scene is None or not subject.root or not Path(subject.root).is_dir():
+    if scene is None or not subject.root:
         return new
     settings = settings_module.from_scene(scene)
+    named = filter(depth_sequence.is_absolute, map(str, settings.parameters.values()))
+    if not all(map(places.is_artists, (scene.fathom.output, *subject.files, *named))):
+        return new
+    if not Path(subject.root).is_dir():
+        return new
     if repr(settings) != subject.settings:  # changed since it was asked for; it is asked for anew
         return new
     try:

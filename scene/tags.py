@@ -16,10 +16,14 @@ Names are for the artist, who may change them; only these properties count.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import bpy
+
+from ..inference.records import readable
 
 Datablock = TypeVar("Datablock", bound=bpy.types.ID)
 
@@ -49,6 +53,45 @@ def tag(datablock: Datablock, kind: str, *, image: bpy.types.Image | None = None
     if shot is not None:
         datablock[SHOT] = shot
     return datablock
+
+
+def text(datablock: Any, name: str) -> str:
+    """A custom property that is a text; empty where there is none, or something else in a file of somebody else's."""
+    value = datablock.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def numbers(datablock: Any, name: str, count: int) -> tuple[float, ...] | None:
+    """A custom property of so many finite numbers; None where there is none, or something else."""
+    value = datablock.get(name)
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or len(value) != count:
+        return None
+    found = tuple(value)
+    is_right = all(isinstance(each, (int, float)) and math.isfinite(each) for each in found)
+    return found if is_right else None
+
+
+def jobs(datablock: Any) -> list[str]:
+    """The fingerprints of the jobs that an image is of."""
+    return text(datablock, JOB).split()
+
+
+def set_text(datablock: Any, name: str, value: str) -> None:
+    """Set a custom property to a text.
+
+    Blender crashes over half a surrogate pair, now or when the property is read: such a text becomes `readable`. Bytes
+    of a file name that are no UTF-8 are taken as they are.
+    """
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        value = readable(value)
+    datablock[name] = value
+
+
+def key(image: Any) -> int | None:
+    """What stands for a disparity image in a look-up: None for none, and for what is none in somebody else's file."""
+    return image.as_pointer() if isinstance(image, bpy.types.ID) else None
 
 
 def find(

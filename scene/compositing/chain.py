@@ -25,7 +25,7 @@ from ..plate import plate_image
 from . import clips, tree
 from .depth_group import KIND as DEPTH_KIND
 from .depth_group import depth_group
-from .tree import Setup, Socket, upstream
+from .tree import Setup, Socket, downstream, upstream
 
 STAGES = (tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND)
 
@@ -91,9 +91,9 @@ def find_place(setup: Setup, stage: str | None = None) -> Place | None:
     chain = upstream(end.source.node)
     own = [node for node in map(setup.find, STAGES) if node in chain]
     later = [node for node in map(setup.find, _after(stage)) if node in chain]
+    behind = set().union(*map(downstream, own))
     for node in setup.of_clip():  # the stages of a shot stay together, before those of the shots that come behind it
-        is_stage = node.get(tags.KIND) in STAGES and node in chain and node not in own
-        if is_stage and any(before in upstream(node) for before in own):
+        if node in behind and node in chain and node not in own and tags.text(node, tags.KIND) in STAGES:
             later.append(node)
     if not later:
         return end
@@ -153,7 +153,7 @@ def lead(setup: Setup, node: bpy.types.Node, stage: str, *, entry: str = "Image"
         if not image.is_linked:
             nodes.feed(image, _before(setup, node, stage) or tree.plate(setup))
         return False
-    if any(_is_result(other) and node in upstream(other) for other in setup.tree.nodes):
+    if any(_is_result(other) for other in downstream(node)):
         return False
     at = place(setup, stage)
     into, tail = nodes.input_of(node, entry), nodes.output_of(node, "Image")

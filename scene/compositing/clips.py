@@ -37,7 +37,7 @@ def is_foreign(setup: Setup, node: bpy.types.Node) -> bool:
     path = tree.file_of(node)
     if path is None or tree.shows_clip(node, setup.depth):
         return False
-    others = {n[CLIP] for n in setup.tree.nodes if n.get(CLIP) and n.get(tags.DEPTH) != own}
+    others = {tags.text(n, CLIP) for n in setup.tree.nodes if tags.text(n, CLIP) and n.get(tags.DEPTH) != own}
     return any(path.startswith(clip) and Path(path).parent == Path(clip).parent for clip in others)
 
 
@@ -49,9 +49,12 @@ def earlier_versions(setup: Setup) -> list[bpy.types.Image]:
     found = []
     for node in setup.tree.nodes:
         image = node.get(tags.DEPTH)
-        if image is None or image == own or image in found or node.get(CLIP) != key:
+        frames = tags.numbers(node, FRAMES, 3)
+        if not isinstance(image, bpy.types.Image) or image == own or image in found or frames is None:
             continue
-        start, stop, shift = node[FRAMES]
+        if tags.text(node, CLIP) != key:
+            continue
+        start, stop, shift = frames
         on_timeline = start <= last + offset and first + offset <= stop
         if on_timeline and start - shift <= last and first <= stop - shift:
             found.append(image)
@@ -68,22 +71,27 @@ def take_over(setup: Setup) -> None:
         theirs = [node for node in setup.tree.nodes if node.get(tags.DEPTH) == image and node.get(tags.KIND)]
         taken = {node.get(tags.SHOT) for node in setup.of_clip()}
         goes: dict[int, int | None] = {}
-        for first in sorted({node[tags.SHOT] for node in theirs if tags.SHOT in node}):
+        for first in sorted({_shot_of(node) for node in theirs} - {None}):
             shot = setup.depth.sequence.shot_at(first)
             is_free = shot.status == "done" and shot.first_frame not in taken
             goes[first] = shot.first_frame if is_free else None
             taken.add(shot.first_frame)
         has_plate = setup.find(tree.PLATE_KIND) is not None
         for node in theirs:
-            if tags.SHOT not in node:
+            if _shot_of(node) is None:
                 if not (has_plate and node[tags.KIND] == tree.PLATE_KIND):
                     setup.claim(node)
-            elif goes[node[tags.SHOT]] is not None:
-                node[tags.SHOT] = goes[node[tags.SHOT]]
+            elif goes[_shot_of(node)] is not None:
+                node[tags.SHOT] = goes[_shot_of(node)]
                 setup.claim(node)
             else:
                 node.mute = node[tags.KIND] in (tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND)
                 del node[tags.KIND]  # the artist's from now on
+
+
+def _shot_of(node: bpy.types.Node) -> int | None:
+    shot = node.get(tags.SHOT)
+    return shot if isinstance(shot, int) else None
 
 
 def replace_group(node: bpy.types.Node, group: bpy.types.NodeTree) -> None:
@@ -148,11 +156,13 @@ def join(setup: Setup, source: Socket) -> list[Socket]:
 def set_switches(scene_tree: bpy.types.NodeTree) -> None:
     """Bring the frames of all clips' switches up to date."""
     for node in scene_tree.nodes:
-        if node.get(tags.KIND) != SWITCH_KIND or not nodes.input_of(node, "Image").is_linked:
+        frames = tags.numbers(node, FRAMES, 3)
+        if tags.text(node, tags.KIND) != SWITCH_KIND or not nodes.input_of(node, "Image").is_linked or frames is None:
             continue
-        first, last, _ = node[FRAMES]
+        first, last, _ = map(int, frames)
         before = upstream(nodes.input_of(node, "Image").links[0].from_node)
-        others = {tuple(n[FRAMES])[:2] for n in before if n.get(FRAMES) and n.get(tags.DEPTH) != node.get(tags.DEPTH)}
+        theirs = (tags.numbers(n, FRAMES, 3) for n in before if n.get(tags.DEPTH) != node.get(tags.DEPTH))
+        others = {(int(each[0]), int(each[1])) for each in theirs if each is not None}
         earlier = [stop for _, stop in others if stop < first]
         later = [start for start, _ in others if start > last]
         # Frames between two clips go to the nearer one, the earlier where both are as near, as between shots.
@@ -193,9 +203,10 @@ def _frames_in(setup: Setup, among: set[bpy.types.Node]) -> list[Frames] | None:
     found = []
     for node in among:
         if node.get(tags.KIND) and is_foreign(setup, node):
-            if not node.get(FRAMES):
+            frames = tags.numbers(node, FRAMES, 3)
+            if frames is None:
                 return None
-            found.append(tuple(node[FRAMES])[:2])
+            found.append((int(frames[0]), int(frames[1])))
     return found
 
 

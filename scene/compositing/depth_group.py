@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ...inference.depth_sequence import Quantity, Shot
-from .. import nodes, tags
+from .. import lookup, nodes, tags
 from ..depth import Depth, Distances, confidence_image, disparity_image, distances, show_frames
 from ..plate import plate_size
 from . import resample
@@ -55,10 +55,10 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
     """
     start = distances(depth, shot)
     image = disparity_image(depth)
-    tree = tags.find(bpy.data.node_groups, KIND, image=image, shot=shot.first_frame)
+    tree = lookup.find(KIND, image=image, shot=shot.first_frame, among="node_groups")
     if tree is None:
         tree = bpy.data.node_groups.new(depth.label("Fathom Depth", shot), "CompositorNodeTree")
-        tags.tag(tree, KIND, image=image, shot=shot.first_frame)
+        lookup.add(tags.tag(tree, KIND, image=image, shot=shot.first_frame), "node_groups")
         _add_interface(tree, depth, start, span(depth, shot))
         _build(tree, depth, start)
         nodes.arrange(tree)

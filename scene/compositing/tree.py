@@ -7,14 +7,15 @@ with the clip that they belong to and the frames that it covers. How the picture
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import nodes, tags
+from .. import lookup, nodes, places, tags
 from ..depth import Depth, disparity_image
 from ..plate import plate_image, show_plate
 from .depth_group import fit_to_render
@@ -82,6 +83,7 @@ class Setup:
         return [node for node in self.tree.nodes if node.get(tags.KIND) and node.get(tags.DEPTH) == image]
 
 
+@lookup.once
 def clip_key(depth: Depth) -> str:
     """What tells a clip from others, whatever was estimated of it and when: where its file or its files lie."""
     source = depth.source
@@ -97,7 +99,7 @@ def file_of(node: bpy.types.Node) -> str | None:
     file = getattr(node, shown) if shown else None
     if file is None or not file.filepath:
         return None
-    return os.path.realpath(bpy.path.abspath(file.filepath, library=file.library))
+    return places.resolved(file.filepath, library=file.library)
 
 
 def shows_clip(node: bpy.types.Node, depth: Depth) -> bool:
@@ -133,9 +135,9 @@ def plate(setup: Setup) -> Socket:
 
 def effect_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], None]) -> bpy.types.NodeTree:
     """The node group of an effect, made by `build` if the file does not have it yet."""
-    group = tags.find(bpy.data.node_groups, kind)
+    group = lookup.find(kind, among="node_groups")
     if group is None:
-        group = tags.tag(bpy.data.node_groups.new(name, "CompositorNodeTree"), kind)
+        group = lookup.add(tags.tag(bpy.data.node_groups.new(name, "CompositorNodeTree"), kind), "node_groups")
         build(group)
         nodes.arrange(group)
     return group
@@ -252,12 +254,25 @@ def drive(holder: Any, name: str, sources: dict[str, tuple[bpy.types.ID, str]], 
 
 def upstream(node: bpy.types.Node) -> set[bpy.types.Node]:
     """The node and everything that feeds it."""
+    return _reached(node, ((link.to_node, link.from_node) for link in node.id_data.links))
+
+
+def downstream(node: bpy.types.Node) -> set[bpy.types.Node]:
+    """The node and everything that it feeds."""
+    return _reached(node, ((link.from_node, link.to_node) for link in node.id_data.links))
+
+
+def _reached(node: bpy.types.Node, steps: Iterable[tuple[bpy.types.Node, bpy.types.Node]]) -> set[bpy.types.Node]:
+    """Where steps lead from a node. Links are gone through once: for a socket's own Blender goes through them all."""
+    after = defaultdict(list)
+    for start, stop in steps:
+        after[start].append(stop)
     seen, waiting = set(), [node]
     while waiting:
         node = waiting.pop()
         if node not in seen:
             seen.add(node)
-            waiting += [link.from_node for socket in node.inputs for link in socket.links]
+            waiting += after.get(node, ())
     return seen
 
 

@@ -228,3 +228,67 @@ def test_the_file_itself_is_the_worker_as_blender_starts_it(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert isinstance(json.loads(done.stdout), list)
+
+
+class _Process:
+    """A worker that says what it is told to and ends when it is killed."""
+
+    def __init__(self, code: str) -> None:
+        self.popen = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+
+    def worker(self, tmp_path) -> "client._Worker":
+        return client._Worker(self.popen, tmp_path / "log", lambda **_: None)
+
+
+_PROGRESS = '{"event": "progress", "done": 1, "total": 2}'
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys\nwhile True: sys.stdout.buffer.write(b'x' * 65536)",  # no end of a line
+        f"while True: print('{_PROGRESS}')",  # events without end
+        "import sys\nwhile True: sys.stdout.buffer.write(b'\\xff\\xfe\\x1b[2J\\n' * 1000)",
+        "while True: print('{\"event\": ' * 5000)",
+    ],
+    ids=["endless line", "flood", "no text", "no end of brackets"],
+)
+def test_whatever_a_worker_says_steps_stay_short_and_memory_bounded(tmp_path, code):
+    process = _Process(code)
+    worker = process.worker(tmp_path)
+    before = psutil.Process().memory_info().rss
+    heard = 0
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        found = worker.hear()
+        heard = max(heard, len(found))
+    assert heard <= client._MOST_AT_ONCE and worker._waiting <= client._MOST_WAITING + client._LONGEST_LINE + 500
+    assert psutil.Process().memory_info().rss - before < 300e6
+    worker.close(keep_log=False)
+    assert process.popen.poll() is not None
+    assert not worker._reader.is_alive()
+
+
+def test_nobody_listens_and_the_worker_waits(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "_MOST_WAITING", 100_000)
+    process = _Process(f"while True: print('{_PROGRESS}')")
+    worker = process.worker(tmp_path)
+    time.sleep(1.0)
+    assert worker._heard.qsize() <= 100_000 / client._OF_AN_EVENT
+    assert worker.hear()
+    worker.close(keep_log=False)
+    assert not worker._reader.is_alive()
+
+
+def test_what_comes_after_a_line_that_is_too_long_is_heard(tmp_path):
+    code = f"print('x' * 5_000_000); print('{_PROGRESS}'); print('y' * {client._LONGEST_LINE}); print('{_PROGRESS}')"
+    process = _Process(code)
+    worker = process.worker(tmp_path)
+    heard = []
+    until = time.monotonic() + SOON
+    while not worker.is_over() and time.monotonic() < until:
+        heard += worker.hear()
+    worker.close(keep_log=False)
+    assert heard == [events.Progress(done=1, total=2)] * 2

@@ -113,3 +113,11 @@ def test_durations_are_for_people():
         "1 min 20 s",
         "1 h 1 min",
     ]
+
+
+def test_texts_and_lists_of_a_worker_are_bounded():
+    batches = [(Warning(message="w" * 1_000_000),) * 3, (Warning(message="again"),) * 20_000]
+    run = running.start("Estimating", steps(*batches, (Error(code=1, what="e" * 1_000_000),)))
+    advance_all(run)
+    assert len(run.warnings) == 10_000 and max(map(len, run.warnings)) < 21_000
+    assert len(run.message) < 21_000

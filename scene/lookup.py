@@ -1,0 +1,189 @@
+"""What is looked for while many things are built in a row: gone through once, and not once for each.
+
+Blender finds what hangs under an object, lies in a scene or shows a file by going through everything that there is, so
+building for each of n shots would take n times n steps. Inside `kept` all of it is gone through at the first question,
+and what is made meanwhile is added. Outside, every question is answered from Blender's data as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import bpy
+
+from . import tags
+
+Answer = TypeVar("Answer")
+
+
+class _Book:
+    """What was found since `kept` began; datablocks stay valid, since nothing is undone or removed meanwhile."""
+
+    def __init__(self) -> None:
+        self.answers: dict[Any, Any] = {}
+        self.holders: list[Any] = []  # what answers are kept by the identity of has to live as long
+        self.tagged: dict[str, dict[Any, list[Any]]] = {}
+        self.members: dict[bpy.types.Scene, set[bpy.types.Object]] = {}
+        self.places: dict[bpy.types.Object, list[bpy.types.Collection]] | None = None
+        self.discarded: list[bpy.types.ID] = []
+
+
+_state: dict[str, _Book | None] = {"book": None}
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """While it lasts, what was found is known; nothing may be undone, removed or renamed by hand meanwhile."""
+    if _state["book"] is not None:
+        yield
+        return
+    book = _state["book"] = _Book()
+    try:
+        yield
+    finally:
+        _state["book"] = None
+        bpy.data.batch_remove(book.discarded)
+
+
+def once(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Let a function of a depth and of plain values be called once for each, as long as things are `kept`."""
+
+    @functools.wraps(function)
+    def asked(depth: Any, *arguments: Any, **options: Any) -> Answer:
+        book = _state["book"]
+        if book is None:
+            return function(depth, *arguments, **options)
+        key = (function.__name__, id(depth), arguments, tuple(sorted(options.items())))
+        if key not in book.answers:
+            book.holders.append(depth)
+            try:
+                book.answers[key] = function(depth, *arguments, **options)
+            except ValueError as problem:  # a sentence for the artist, which is the same for every shot
+                book.answers[key] = problem
+        answer = book.answers[key]
+        if isinstance(answer, ValueError):
+            raise answer
+        return answer
+
+    return asked
+
+
+def answer(function: Callable[..., Answer], depth: Any) -> Answer | None:
+    """What a function of `once` answered for a depth alone; None where it was not asked, or had a problem."""
+    book = _state["book"]
+    found = None if book is None else book.answers.get((function.__name__, id(depth), (), ()))
+    return None if isinstance(found, ValueError) else found
+
+
+def tagged(
+    kind: str | None, *, image: bpy.types.Image | None = None, shot: int | None = None, among: str = "objects"
+) -> list[Any]:
+    """Datablocks of this file that `tags.tag` marked so, in Blender's order; those of libraries are left alone.
+
+    Parameters
+    ----------
+    kind : str or None
+        None: of any kind.
+    image, shot
+        As for `tags.tag`.
+    among : str
+        The collection in ``bpy.data``.
+    """
+    wanted = (kind, tags.key(image), shot)
+    book = _state["book"]
+    if book is None:
+        ours = (block for block in getattr(bpy.data, among) if block.library is None)
+        return [block for block in ours if wanted in _keys(block)]
+    if among not in book.tagged:
+        found: dict[Any, list[Any]] = defaultdict(list)
+        for block in getattr(bpy.data, among):
+            if block.library is None:
+                for key in _keys(block):
+                    found[key].append(block)
+        book.tagged[among] = found
+    return book.tagged[among].get(wanted, [])
+
+
+def find(
+    kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None, among: str = "objects"
+) -> Any | None:
+    """The first of `tagged`, or None."""
+    return next(iter(tagged(kind, image=image, shot=shot, among=among)), None)
+
+
+def add(block: Any, among: str = "objects") -> Any:
+    """Take in a datablock that was made and tagged; returns it."""
+    book = _state["book"]
+    if book is not None and among in book.tagged:
+        for key in _keys(block):
+            book.tagged[among][key].append(block)
+    return block
+
+
+def discard(block: bpy.types.ID) -> None:
+    """Remove a datablock that nothing uses; Blender goes through the whole file for it, but once for many."""
+    book = _state["book"]
+    if book is None:
+        bpy.data.batch_remove([block])
+    else:
+        book.discarded.append(block)
+
+
+def is_in(thing: bpy.types.Object, scene: bpy.types.Scene) -> bool:
+    """Whether an object lies in a scene."""
+    book = _state["book"]
+    if book is None:
+        return scene.objects.get(thing.name) == thing
+    if scene not in book.members:
+        book.members[scene] = set(scene.objects)
+    return thing in book.members[scene]
+
+
+def scenes_of(thing: bpy.types.Object) -> list[bpy.types.Scene]:
+    """The scenes that an object lies in."""
+    return [scene for scene in bpy.data.scenes if is_in(thing, scene)]
+
+
+def collections_of(thing: bpy.types.Object) -> list[bpy.types.Collection]:
+    """The collections that an object is linked to, those of scenes among them."""
+    book = _state["book"]
+    if book is None:
+        return [each for each in _collections() if each.objects.get(thing.name) == thing]
+    if book.places is None:
+        book.places = defaultdict(list)
+        for collection in _collections():
+            for each in collection.objects:
+                book.places[each].append(collection)
+    return list(book.places[thing])
+
+
+def link(thing: bpy.types.Object, collection: bpy.types.Collection, scenes: Iterable[bpy.types.Scene]) -> None:
+    """Link a new object to a collection, which lies in these scenes."""
+    collection.objects.link(thing)
+    book = _state["book"]
+    if book is None:
+        return
+    for scene in scenes:
+        if scene in book.members:
+            book.members[scene].add(thing)
+    if book.places is not None:
+        book.places[thing].append(collection)
+
+
+def _collections() -> Iterator[bpy.types.Collection]:
+    yield from bpy.data.collections
+    yield from (scene.collection for scene in bpy.data.scenes)
+
+
+def _keys(block: Any) -> tuple[Any, ...]:
+    """What a datablock is found by: its kind, depth and shot, and without its kind."""
+    kind = tags.text(block, tags.KIND)
+    if not kind:
+        return ()
+    depth, shot = tags.key(block.get(tags.DEPTH)), block.get(tags.SHOT)
+    shot = shot if shot is None or isinstance(shot, int) else "none of ours"
+    return (kind, depth, shot), (None, depth, shot)

@@ -1,0 +1,97 @@
+"""Which places may be looked at: those that the artist asked for.
+
+A path that stands in a .blend file or in a ``depth.json`` may be somebody else's. Looking at a place on a server, even
+only whether it is there, greets that server, and on Windows with the artist's login. So what Fathom does by itself,
+while a panel is drawn, a file is opened or another depth is built from, looks only at paths that are relative to the
+file that they stand in, and at places that the artist chose in this session: a folder that was loaded, built from or
+searched for, and what lies in it. Nothing here touches a disk unless it says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import bpy
+
+from . import versions
+
+_asked: set[str] = set()
+_stood: set[str] = set()
+"""Absolute paths of strips, clips and settings that stood in the file when it was opened; others are the artist's."""
+
+
+def ask(path: str | Path) -> None:
+    """The artist asked for a place: it may be looked at, with all that lies in it."""
+    if str(path):
+        _asked.add(_plain(path))
+
+
+def is_relative(stored: str) -> bool:
+    """Whether a path of Blender's is relative to the .blend file, also when it is joined to that file's folder."""
+    rest = stored[2:] if stored.startswith("//") else None
+    if rest is None:
+        return False
+    windows = PureWindowsPath(rest)
+    return not (windows.drive or windows.root or PurePosixPath(rest).is_absolute())
+
+
+def may_look(stored: str | Path, *, library: bpy.types.Library | None = None) -> bool:
+    """Whether a path of Blender's may be looked at without being asked for once more."""
+    text = str(stored)
+    if is_relative(text):
+        return library is None or may_look(library.filepath)
+    place = PurePath(_plain(bpy.path.abspath(text)))
+    return any(str(each) in _asked for each in (place, *place.parents))
+
+
+def is_artists(stored: str) -> bool:
+    """As `may_look`, for what a strip, a clip or a setting names: also what was chosen since the file was opened."""
+    return is_relative(stored) or _plain(stored) not in _stood or may_look(stored)
+
+
+def resolved(stored: str, *, library: bpy.types.Library | None = None) -> str:
+    """A path of Blender's as an absolute one, without links where it may be looked at."""
+    path = bpy.path.abspath(stored, library=library)
+    return os.path.realpath(path) if may_look(stored, library=library) else os.path.normpath(path)
+
+
+def is_gone(stored: str, *, library: bpy.types.Library | None = None) -> bool:
+    """Whether there is nothing at a path of Blender's; one that may not be looked at counts as gone."""
+    return not may_look(stored, library=library) or not os.path.lexists(bpy.path.abspath(stored, library=library))
+
+
+def file_opened() -> None:
+    """Take in which paths stand in the file that was opened; a new one has none but the artist's own."""
+    _stood.clear()
+    if bpy.data.filepath:
+        file_joined()
+
+
+def file_joined() -> None:
+    """Take in which paths stand in the file now that another was opened or appended to it."""
+    _stood.update(_plain(path) for path in _stored_paths() if path and not is_relative(path))
+
+
+def _stored_paths() -> Iterator[str]:
+    for scene in bpy.data.scenes:
+        yield scene.fathom.output
+        for group in (getattr(scene, name) for name in dir(scene) if name.startswith("fathom_")):
+            yield from _texts(group)
+        if scene.sequence_editor is not None:
+            for strip in versions.strips_of(scene.sequence_editor, nested=True):
+                yield from (getattr(strip, name, "") for name in ("filepath", "directory"))
+    yield from (clip.filepath for clip in bpy.data.movieclips)
+
+
+def _texts(group: Any) -> Iterator[str]:
+    """The texts in a property group, which is something else in some files."""
+    properties = getattr(getattr(group, "bl_rna", None), "properties", ())
+    values = (getattr(group, each.identifier) for each in properties if each.type == "STRING")
+    yield from (value for value in values if isinstance(value, str))
+
+
+def _plain(path: str | Path) -> str:
+    return os.path.normcase(os.path.normpath(str(path)))

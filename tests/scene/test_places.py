@@ -1,0 +1,174 @@
+"""A path that stands in somebody else's file is not looked at before the artist asks for it."""
+
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+import bpy
+import depth_maker
+import pytest
+from bl_ext.dev.fathom.panels import build as panel
+from bl_ext.dev.fathom.panels import standing, status
+from bl_ext.dev.fathom.scene import depth as depths
+from bl_ext.dev.fathom.scene import depth_list, missing, output, places, subject
+from drawing import Recorder
+
+_heard = {"names": None}
+
+
+def _listen(event, arguments):
+    if _heard["names"] is not None and event in ("open", "os.listdir", "os.scandir"):
+        _heard["names"].append(str(arguments[0]))
+
+
+sys.addaudithook(_listen)
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked():
+    places._asked.clear()
+    places._stood.clear()
+    missing.forget()
+    yield
+
+
+@pytest.fixture
+def touched(monkeypatch):
+    """Every path that Python looks at while the test runs."""
+    names = _heard["names"] = []
+
+    def heard(function):
+        def look(path, *arguments, **options):
+            names.append(os.fspath(path) if not isinstance(path, int) else "")
+            return function(path, *arguments, **options)
+
+        return look
+
+    for name in ("stat", "lstat", "readlink", "access"):
+        monkeypatch.setattr(os, name, heard(getattr(os, name)))
+    yield lambda word: [name for name in names if word in str(name)]
+    _heard["names"] = None
+
+
+def rewrite(folder, **source):
+    path = folder / "depth.json"
+    data = json.loads(path.read_text())
+    data["source"] |= source
+    path.write_text(json.dumps(data))
+
+
+def draw_all(scene):
+    layout = Recorder()
+    context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=300), object=None)
+    layout.template_list = lambda *_arguments, **_options: None
+    panel._Depths.draw(SimpleNamespace(layout=layout), context)
+    status.draw(SimpleNamespace(layout=layout), context)
+    return layout
+
+
+@pytest.mark.parametrize("where", ["/canary/share/clip.mov", "//canary/share/clip.mov", "\\\\canary\\share\\clip.mov"])
+@pytest.mark.parametrize("kind", ["movie", "sequence"])
+def test_the_plate_of_a_depth_is_not_looked_at_before_something_shows_it(tmp_path, empty_file, touched, where, kind):
+    folder = depth_maker.make(
+        tmp_path, camera=lambda frames: depth_maker.dolly(frames, width=24, height=16, focal_length=26.0)
+    )
+    rewrite(folder, path=where, kind=kind, **({"files": []} if kind == "movie" else {}))
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    layout = draw_all(empty_file)
+    missing.of_file()
+    bpy.ops.fathom.fit_scene()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    draw_all(bpy.context.scene)
+    output._plate_of(folder)
+    assert touched("canary") == []
+    if where.startswith("/canary"):
+        assert "fathom.check_files" in [button.name for button in layout.buttons]
+        with pytest.raises(RuntimeError, match="is missing"):
+            bpy.ops.fathom.check_files()
+        assert touched("canary")
+
+
+def test_a_plate_beside_the_depth_is_looked_at(tmp_path, empty_file, touched):
+    folder = depth_maker.make(tmp_path)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    (tmp_path / "plate" / "plate.0002.png").unlink()
+    assert any("plate.0002.png" in sentence for sentence in missing.of_file())
+
+
+@pytest.mark.parametrize("where", ["/canary/share/depth", "///canary/share/depth", "\\\\canary\\share\\depth"])
+def test_an_entry_of_a_file_is_not_looked_at_before_the_artist_asks(tmp_path, empty_file, touched, where):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))  # what is written later stays absolute
+    item = empty_file.fathom.depths.add()
+    item.name, item.linked, item.job = "theirs", where, "made"
+    with depth_list._unheard():  # without its being chosen
+        item.folder = where
+    item.plate = "/canary/clip.mov"
+    empty_file.fathom.output = where
+    image = bpy.data.images.new("theirs", 1, 1)
+    image["fathom_kind"], image["fathom_job"], image.use_fake_user = "disparity", "made", True
+    image.source, image.filepath = "SEQUENCE", "/canary/share/depth/disparity.0001.exr"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    scene = bpy.context.scene
+    layout = draw_all(scene)
+    missing.of_file()
+    depth_list.relink_chosen()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+    assert "fathom.check_files" in [button.name for button in layout.buttons]
+    # Building from a depth of one's own is no question for theirs.
+    folder = depth_maker.make(
+        tmp_path / "own", camera=lambda frames: depth_maker.dolly(frames, width=24, height=16, focal_length=26.0)
+    )
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    bpy.ops.fathom.build_depth_mesh()
+    bpy.ops.fathom.add_compositing_fog()
+    assert touched("canary") == []
+
+
+def test_what_the_panel_says_of_a_strip_comes_from_no_place_that_stood_in_the_file(tmp_path, empty_file, touched):
+    empty_file.fathom.output = "/canary/out"
+    clip = SimpleNamespace(
+        name="c",
+        filepath="/canary/clip.mov",
+        source="MOVIE",
+        frame_offset=0,
+        colorspace_settings=SimpleNamespace(name="sRGB"),
+        library=None,
+    )
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    scene = bpy.context.scene
+    settings = subject.settings_module.from_scene(scene)
+    about = subject.of_clip(clip, settings, scene.fathom.output, scene=scene.name)
+    assert standing.look(about).standing == "new"
+    assert touched("canary") == []
+    scene.fathom.output = "/canary/mine"  # the artist's own choice
+    about = subject.of_clip(clip, settings, scene.fathom.output, scene=scene.name)
+    standing.look(about)
+    assert touched("/canary/mine") == ["/canary/mine"]
+
+
+def test_only_paths_that_stay_beside_the_file_are_relative():
+    assert places.is_relative("//depth/v001") and places.is_relative("//../depth")
+    for path in ("///etc", "//C:/x", "//\\\\server\\share", "/x", "x", ""):
+        assert not places.is_relative(path), path
+
+
+def test_unfinished_work_of_others_is_not_asked_for_its_clip(tmp_path, empty_file, touched):
+    folder = tmp_path / "street" / "v001"
+    (folder / ".fathom").mkdir(parents=True)
+    (folder / ".fathom" / "state.json").write_text(json.dumps({"fingerprint": "f", "plate": "/canary/street.mov"}))
+    found = output._plate_of(folder)
+    assert found is not None and not found.may_look
+    assert touched("canary") == []
+
+
+def test_links_in_a_depth_folder_are_not_followed_before_building(tmp_path, empty_file, touched):
+    folder = depth_maker.make(tmp_path)
+    name = folder / "disparity.0003.exr"
+    name.unlink()
+    name.symlink_to("/canary/share/disparity.0003.exr")
+    depths.load(folder)
+    assert touched("canary") == []
