@@ -292,7 +292,8 @@ def plate_file(source: Source) -> str:
 
 def unfinished_share(folder: str | Path) -> float:
     """How much of that job is done, 0 to 1; 0 where nothing tells."""
-    return _unfinished(folder).share
+    share = _unfinished(folder).share
+    return float(min(max(share, 0), 1)) if isinstance(share, (int, float)) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +302,7 @@ class _Unfinished:
 
     fingerprint: Word = ""
     plate: FilePath = ""
-    share: Annotated[float, Bounds(0, 1)] = 0.0
+    share: Any = 0.0
 
 
 def _unfinished(folder: str | Path) -> _Unfinished:

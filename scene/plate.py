@@ -141,6 +141,7 @@ def with_plate(depth: Depth, path: str | Path) -> Depth:
         found = _read(absolute(path), written.stream)
     except (SourceError, DepthError) as error:
         raise PlateError(str(error)) from error
+    places.ask(found.source.path)  # a sequence's folder, where a frame of it was chosen
     source, count = found.source, found.last_frame  # Blender's versions count a movie's frames to within one
     other = None
     if found.first_frame > sequence.first_frame or found.last_frame < sequence.last_frame:
