@@ -200,7 +200,7 @@ class _Worker:
         self._reader.start()
 
     def _read(self, stream: IO[bytes]) -> None:
-        """Put what is an event into the queue; where nobody takes out as many as there is room for, the worker waits."""
+        """Put what is an event into the queue; where there is no room left, the worker waits."""
         with contextlib.suppress(OSError, ValueError):
             for line in _lines(stream):
                 event = events.decode(line.decode("utf-8", "replace"))
