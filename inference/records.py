@@ -45,8 +45,8 @@ __all__ = [
 ]
 Record = TypeVar("Record")
 Reader = Callable[[Any, bool], Any]
-MOST_VALUES = 4_000_000
-"""Values in one record; each takes about 100 bytes while it is read."""
+_BYTES_OF_A_VALUE = 32
+"""Of a file, at least, on the average: while it is read a value takes about 100, however few letters it has."""
 _DEEPEST = 32
 """Levels of lists and objects where a record takes any JSON."""
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
@@ -163,7 +163,8 @@ def load(
     ------
     OSError, RecordError
     """
-    return loads(cls, read_text(path, most=most), where=where or Path(path).name, strict=strict)
+    where = where or Path(path).name
+    return from_json(cls, parse(read_text(path, most=most), where=where, most=most), where=where, strict=strict)
 
 
 def loads(cls: type[Record], text: str, *, where: str, strict: bool) -> Record:
@@ -171,16 +172,16 @@ def loads(cls: type[Record], text: str, *, where: str, strict: bool) -> Record:
     return from_json(cls, parse(text, where=where), where=where, strict=strict)
 
 
-def parse(text: str, *, where: str) -> Any:
-    """JSON text, read in bounded time and memory.
+def parse(text: str, *, where: str, most: int = LARGEST_FILE) -> Any:
+    """JSON text, read in bounded time and memory: with as many values as a file of `most` bytes may hold.
 
     Raises
     ------
     RecordError
         It is no JSON, holds too much, or the same name twice in one object.
     """
-    if 1 + text.count(",") + text.count("[") + text.count("{") > MOST_VALUES:
-        raise RecordError(f"{where} holds more than {MOST_VALUES} values")
+    if text.count(",") + text.count("[") + text.count("{") > most // _BYTES_OF_A_VALUE:
+        raise RecordError(f"{where} holds more than {most // _BYTES_OF_A_VALUE} values")
     try:
         return json.loads(text, parse_int=_whole, parse_constant=_no_number, object_pairs_hook=_object)
     except RecordError as error:
