@@ -39,6 +39,7 @@ def fields(data: bytes) -> dict[int, Field]:
     """The fields of the first directory by their tags, of two alike the first; struct.error where it is broken."""
     order, big = _order(data), b"+" in data[:4]
     directory = struct.unpack_from(f"{order}Q", data, 8)[0] if big else struct.unpack_from(f"{order}I", data, 4)[0]
+    directory = min(directory, len(data))  # struct counts to 2**63, files to 2**64
     count = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, directory)[0]
     if count > _MOST_FIELDS:
         raise struct.error(f"a directory of {count} fields")
@@ -49,7 +50,7 @@ def fields(data: bytes) -> dict[int, Field]:
         here = at + length - room
         if _SIZES.get(kind, 1) * values > room:
             here = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, here)[0]
-        found.setdefault(tag, Field(kind, values, here))
+        found.setdefault(tag, Field(kind, values, min(here, len(data))))
     return found
 
 

@@ -280,17 +280,25 @@ def _take_up(task: Task, numbers: Sequence[int], spread: Spread, size: tuple[int
     for number in numbers:
         if is_written(task.maps, number, task.info):
             task.check()
-            try:
-                values = read_map(task.maps / disparity_name(number), size=size)
-            except ClipError:
-                values = None
-            if values is None or not np.isfinite(values).all():
+            values = _sound(task.maps / disparity_name(number), size)
+            if values is None or (
+                task.info.gives_confidence and _sound(task.maps / confidence_name(number), size) is None
+            ):
                 (task.maps / disparity_name(number)).unlink()
                 continue
             spread.add(values)
             found.add(number)
     task.meter.frames_done(len(found))
     return found
+
+
+def _sound(path: Path, size: tuple[int, int]) -> NDArray[np.float32] | None:
+    """A map that an earlier run has written; None where it is damaged, of another size, or not finite."""
+    try:
+        values = read_map(path, size=size)
+    except ClipError:
+        return None
+    return values if np.isfinite(values).all() else None
 
 
 def _upsample_all(task: Task, frames: Frames, label: str, work: float) -> Spread:

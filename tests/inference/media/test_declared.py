@@ -320,6 +320,11 @@ def broken(kind):
         "a tiff of nothing": ("tif", b"II*\0\x08\0\0\0\0\0"),
         "a tiff of many fields": ("tif", b"II*\0\x08\0\0\0\xff\xff" + bytes(2000)),
         "a bigtiff without end": ("tif", b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 2**63) + bytes(400)),
+        "a bigtiff beyond all": ("tif", b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(400)),
+        "a bigtiff of values beyond all": (
+            "tif",
+            b"II+\0\x08\0\0\0" + struct.pack("<QQHHQQ", 16, 1, 256, 16, 9, 2**64 - 1) + bytes(400),
+        ),
         "a jpeg without a frame": ("jpg", b"\xff\xd8" + b"\xff\xe0\0\2" * 500 + b"\xff\xd9"),
         "a jpeg of marks": ("jpg", b"\xff\xd8" + b"\xff" * 5000 + b"\xd9"),
         "an hdr of numbers": ("hdr", b"#?RADIANCE\n\n-Y 99999999999 +X 2\n"),
@@ -333,7 +338,8 @@ def broken(kind):
     "kind",
     [
         "a width beyond OpenCV's", "a webp of twenty bytes", "a webp beyond OpenCV's", "a jpeg 2000 of a mark",
-        "a tiff of nothing", "a tiff of many fields", "a bigtiff without end", "a jpeg without a frame",
+        "a tiff of nothing", "a tiff of many fields", "a bigtiff without end", "a bigtiff beyond all",
+        "a bigtiff of values beyond all", "a jpeg without a frame",
         "a jpeg of marks", "an hdr of numbers", "a text", "a playlist", "a picture of no width",
     ],
 )  # fmt: skip

@@ -7,9 +7,11 @@ import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from inference import depth_sequence
+from inference.media.exr import write_map
 
 
 @pytest.fixture
@@ -203,12 +205,25 @@ def test_maps_of_unknown_origin_are_not_written_over(worker, clip, tmp_path):
     assert worker.estimate(clip, tmp_path, "--overwrite").returncode == 0
 
 
-def test_a_map_that_was_damaged_meanwhile_is_made_again(worker, clip, tmp_path, helpers):
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def _not_finite(path):
+    write_map(path, np.full((48, 64), np.nan, np.float32))
+
+
+def _of_another_size(path):
+    write_map(path, np.ones((8, 8), np.float32))
+
+
+@pytest.mark.parametrize("name", ["disparity.1002.exr", "confidence.1002.exr"])
+@pytest.mark.parametrize("damage", [_cut, _not_finite, _of_another_size])
+def test_a_map_that_was_damaged_meanwhile_is_made_again(worker, clip, tmp_path, helpers, damage, name):
     whole, output = tmp_path / "whole", tmp_path / "out"
     assert worker.estimate(clip, whole, "--parameter", "pause=0.1").returncode == 0
     _broken_off(worker, clip, output)
-    broken = output / "disparity.1002.exr"
-    broken.write_bytes(broken.read_bytes()[:50])
+    damage(output / name)
     for path in output.glob(".fathom/shot*/*"):
         path.unlink()
     assert worker.estimate(clip, output, "--parameter", "pause=0.1").returncode == 0
