@@ -31,5 +31,6 @@ if __name__ == "__main__":
     try:
         sys.exit(_start())
     except KeyboardInterrupt:  # before anything had begun that would have to be ended well
-        sys.stderr.write("Cancelled.\n")
+        if sys.stderr is not None:  # it may be closed
+            sys.stderr.write("Cancelled.\n")
         sys.exit(130)  # `inference.exit_codes.CANCELLED`, which may not have been imported yet

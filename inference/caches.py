@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import stat
 import tempfile
 from pathlib import Path
 
+from . import own_files
 from .environment import data_folder
 
 
@@ -28,5 +32,25 @@ def keep_in_data_folder(variable: str, name: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        folder = Path(tempfile.gettempdir()) / f"fathom-{name}-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+        folder = _temporary(name)
     os.environ[variable] = str(folder)
+
+
+def _temporary(name: str) -> Path:
+    """A folder in the system's temporary one that nobody else can write into: what is kept there may be run."""
+    user = os.getuid() if hasattr(os, "getuid") else None
+    folder = Path(tempfile.gettempdir()) / f"fathom-{name}-{'cache' if user is None else user}"
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        facts = os.lstat(folder)
+        is_ours = stat.S_ISDIR(facts.st_mode) and not own_files.is_link(facts)
+        if is_ours and (user is None or (facts.st_uid == user and not facts.st_mode & 0o022)):
+            return folder
+    except OSError:
+        pass
+    else:
+        return folder
+    own = Path(tempfile.mkdtemp(prefix=f"fathom-{name}-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from . import depth_sequence, events, exit_codes, job, leftovers
+from . import depth_sequence, events, exit_codes, job, leftovers, own_files
 from .depth_sequence import DepthSequence
 from .events import Event
 from .hints import setting
@@ -102,7 +102,7 @@ def download(weights: str, *, licence: str, offline: bool, python: str | Path, h
     log = Path(home) / "download.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "ab") as errors:
+        with open(log, "ab", opener=own_files.opener) as errors:
             process = _process(python, [*arguments, *(["--offline"] if offline else [])], errors, home)
     except OSError as error:
         yield (_not_started(python, error),)
@@ -317,7 +317,10 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
     made = leftovers.missing_folders(folder) or ((folder,) if log.exists() else ())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        errors = open(log, "ab")  # noqa: SIM115  closed by the with below
+        errors = open(log, "ab", opener=own_files.opener)  # noqa: SIM115  closed by the with below
+    except own_files.InTheWay as error:
+        leftovers.remove_empty(made)
+        return events.Error(code=exit_codes.BAD_OUTPUT, what=error.sentence, cure=own_files.CURE)
     except OSError as error:
         leftovers.remove_empty(made)
         return events.Error(

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
-from . import records
+from . import own_files, records
 from .camera import Camera, Pixels
 from .job import Seed, Source
 from .numbering import Frame
@@ -189,6 +189,7 @@ def save(sequence: DepthSequence, folder: str | Path) -> None:
     folder = Path(folder)
     portable = replace(sequence, source=replace(sequence.source, path=_relative(sequence.source.path, folder)))
     temporary = folder / f".{SIDECAR}.{os.getpid()}.tmp"
+    own_files.create(temporary)
     try:
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(records.dumps(portable) + "\n")

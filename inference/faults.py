@@ -10,6 +10,7 @@ from .depth_sequence import DepthSequenceError
 from .estimators.base import Cancelled, Refused
 from .hints import setting
 from .job import JobError
+from .own_files import CURE, InTheWay
 from .records import RecordError
 from .untrusted import in_a_line
 from .web_address import hide_secrets
@@ -68,6 +69,8 @@ def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None =
     needed_bytes : float or None
         About how much room the rest of the job needs, for the sentence on a full disk.
     """
+    if isinstance(error, InTheWay):
+        return Failure(exit_codes.BAD_OUTPUT, error.sentence, cure=CURE)
     if error.errno in _FULL:
         room = f"about {max(needed_bytes / 1e6, 1):.0f} MB more are needed" if needed_bytes else "more room is needed"
         return Failure(
@@ -117,7 +120,7 @@ def explain(error: BaseException) -> events.Error:
             what="The computer ran out of memory.",
             cure=f"Choose a smaller {setting('size')} or close other programs, and start the same job again.",
         )
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, InTheWay) or (isinstance(error, OSError) and error.errno in _FULL):
         return unwritable(error, error.filename or "a file").event()
     if isinstance(error, OSError) and error.errno in _NO_NAME:
         return events.Error(

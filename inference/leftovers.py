@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Iterable
+import errno
+import os
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from . import records
+from . import own_files, records
 from .depth_sequence import LARGEST_STATE, SCRATCH, SIDECAR, STATE
+from .own_files import TEMPORARY, Names
 from .untrusted import is_there, read_text
 
 LOG = "fathom.log"
@@ -19,6 +22,19 @@ CLIP = "clip"
 """Folder, in the scratch folder, of the clip's frames at working size."""
 _NOTES = ("frames.json", STATE)
 """Files that say what others hold, and hold nothing themselves."""
+MAPS = ("disparity.####.exr", "confidence.####.exr")
+"""The files of a depth sequence's maps."""
+LOCKS = (LOCK, f"{LOCK}.soft")
+"""Names of what says so."""
+SHOT = "shot.####-####/"
+"""Folder, in the scratch folder, of the estimator's own files."""
+FILES = (
+    *(STATE, f"{CLIP}/frames.u8", f"{CLIP}/frames.json", SHOT),
+    *(f"{folder}/{name}" for folder in ("low", "new") for name in MAPS),
+)
+"""What a run keeps in its scratch folder, beside its estimator's files."""
+_LARGEST_LOCK = 4096
+"""Bytes that are read of a lock file."""
 
 
 def missing_folders(folder: Path) -> tuple[Path, ...]:
@@ -48,7 +64,7 @@ def holds_work(folder: Path, *, frames_count: bool = True, maps_count: bool = Tr
             return True
         for path in scratch.rglob("*"):
             inside = path.relative_to(scratch).parts
-            idle = inside[0].startswith((LOCK, ".tmp-")) or path.name in _NOTES
+            idle = inside[0].startswith((LOCK, TEMPORARY)) or path.name in _NOTES
             idle = idle or (inside[0] == CLIP and not frames_count)
             if path.is_file() and not idle and path.stat().st_size:
                 return True
@@ -76,17 +92,76 @@ def take_away(folder: Path, made: Iterable[Path] = (), *, ended: int | None = No
     if holds_work(folder):
         return
     scratch = folder / SCRATCH
-    if _holder(scratch / LOCK) in (None, ended):
-        shutil.rmtree(scratch, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            (folder / LOG).unlink()
+    with contextlib.suppress(OSError), _held(scratch / LOCK) as is_free:
+        if is_free and _holder(scratch / LOCK) in (None, ended):
+            if own_files.is_file(folder / LOG):
+                (folder / LOG).unlink()
+            own_files.clear(scratch, Names((*FILES, *LOCKS)))
+            scratch.rmdir()
     remove_empty(made)
 
 
-def _holder(lock: Path) -> int | None:
-    """The process that a lock names; None where there is no lock."""
+@contextlib.contextmanager
+def _held(lock: Path) -> Iterator[bool]:
+    """Hold a run's lock, where there is one and the standard library can; False where another process does."""
     try:
-        return int(records.parse(read_text(lock), where=LOCK)["process"])
+        descriptor = own_files.open_file(lock, os.O_RDWR, alone=False)
+    except FileNotFoundError:
+        yield True
+        return
+    is_open = True
+    try:
+        is_free = _lock(descriptor)
+        if os.name == "nt":  # where an open file cannot be removed
+            os.close(descriptor)
+            is_open = False
+        yield is_free
+    finally:
+        if is_open:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the system's lock, which `run.lock` takes too; True also where the disk has none, and its content counts."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)
+    return True
+
+
+def read_lock(lock: Path) -> str:
+    """The text of a lock file, which is JSON.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is no ordinary file.
+    ValueError
+        It is no text.
+    """
+    descriptor = own_files.open_file(lock, os.O_RDONLY, alone=False)
+    try:
+        if os.name == "nt":  # the first byte, a space, is what is locked, and cannot be read
+            os.lseek(descriptor, 1, os.SEEK_SET)
+        return os.read(descriptor, _LARGEST_LOCK).decode()
+    finally:
+        os.close(descriptor)
+
+
+def _holder(lock: Path) -> int | None:
+    """The process that a lock names; None where there is no lock, or nothing in it."""
+    try:
+        text = read_lock(lock)
+        return int(records.parse(text, where=LOCK)["process"]) if text.strip() else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, OverflowError):

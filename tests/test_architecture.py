@@ -21,6 +21,7 @@ CONTRACT = {
     "numbering",
     "exr_windows",
     "leftovers",
+    "own_files",
     "events",
     "depth_sequence",
     "client",

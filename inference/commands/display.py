@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -73,6 +74,7 @@ class Lines:
 
     def __call__(self, event: events.Event) -> None:
         """Write one event; after `Error` or `Done` there are no more."""
+        nobody_reads = False
         with self._lock:
             if self._ended:
                 return
@@ -81,9 +83,10 @@ class Lines:
                 left = (events.encode(event) + "\n").encode()
                 while left:
                     left = left[os.write(self._descriptor, left) :]
-            except OSError:
+            except OSError as error:  # where they cannot be kept, as on a full disk, the work goes on without them
                 self._ended = True
-        if self._ended and not isinstance(event, (events.Error, events.Done)):
+                nobody_reads = error.errno == errno.EPIPE
+        if nobody_reads and not isinstance(event, (events.Error, events.Done)):
             self._on_closed()
 
 

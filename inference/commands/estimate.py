@@ -72,7 +72,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--overwrite", action="store_true", help="replace a finished result in the output folder")
     verb.add_argument("--job", metavar="FILE", help="a job file in the place of CLIP and the options on the clip")
     stoppable.add_options(verb)
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, prints=False)
 
 
 def run(options: argparse.Namespace) -> int:

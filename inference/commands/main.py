@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import NoReturn
 
 from .. import compiled_code, environment, events, exit_codes
 from ..untrusted import in_a_line
-from . import benchmark, doctor, estimate, estimators, evaluate, models
+from . import benchmark, doctor, estimate, estimators, evaluate, models, streams
 
 _EPILOG = f"""exit codes:
   {exit_codes.OK:3}  the work is done
@@ -50,6 +49,7 @@ def build() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where Fathom keeps what it downloads (default: $FATHOM_HOME, or the system's usual place)",
     )
+    parser.set_defaults(prints=True)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for verb in (estimate, estimators, models, doctor, evaluate, benchmark):
         verb.add_to(verbs)
@@ -93,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         One of `inference.exit_codes`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names that are no UTF-8 are printed as they are
+    if arguments is None:
+        streams.secure()
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # huggingface_hub asks when it is imported, by whomever
     try:
         options = _parsed(given)
@@ -108,4 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # in the environment, so that processes that are started have it as well
         os.environ["FATHOM_HOME"] = str(environment.data_folder(options.data_folder))
     compiled_code.keep_in_data_folder()
-    return int(options.run(options))
+    code = int(options.run(options))
+    error = streams.lost()
+    if code == exit_codes.OK and error and options.prints:
+        sys.stderr.write(f"What was to be printed could not be written ({error.strerror or error}).\n")
+        return exit_codes.FAILED
+    return code

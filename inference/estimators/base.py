@@ -134,6 +134,8 @@ class EstimatorInfo:
         The first that the parameters choose holds; it needs no packages or device but these.
     place : int
         Where it stands in lists, ascending: in the order of what an artist should try.
+    scratch_files : tuple of str
+        The files that it keeps in `Shot.scratch`, as patterns of `own_files.Names`: no others are ever deleted.
     """
 
     name: str
@@ -154,6 +156,7 @@ class EstimatorInfo:
     parameters: tuple[Parameter, ...] = ()
     variants: tuple[Variant, ...] = ()
     place: int = 100
+    scratch_files: tuple[str, ...] = ()
 
     def used(self, variant: Variant) -> EstimatorInfo:
         """The facts of that way of running it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from .. import estimators, exit_codes, nvidia, packages
 from ..catalogue import Lack
 from ..faults import Failure
+from ..leftovers import SHOT
 from ..models import inspection
 from .base import EstimatorInfo, Shot, ShotResult
 
@@ -43,6 +45,15 @@ def info(name: str) -> EstimatorInfo:
         USAGE: there is no estimator of that name; the sentence lists those that there are.
     """
     return _module(name).INFO
+
+
+def scratch_files() -> tuple[str, ...]:
+    """What the estimators keep in the scratch folder of an output folder; see `EstimatorInfo.scratch_files`."""
+    found = []
+    for name in names():
+        with contextlib.suppress(Exception):  # one that is broken is told of by whoever lists or uses it
+            found += [f"{SHOT}{pattern}" for pattern in info(name).scratch_files]
+    return tuple(found)
 
 
 def info_for(name: str, parameters: dict[str, Any]) -> EstimatorInfo:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from .. import records
+from .. import own_files, records
 from ..faults import unwritable
+from ..run.files import write_text
 from ..run.folders import make_folder
 from ..untrusted import read_text
 from .protocols import Protocol
 from .truth import Truth, TruthError
 
 _NOTE, _FRAMES = "clip.json", "rgb"
+_NAMES = own_files.Names((_NOTE, f"{_FRAMES}/#####.png"))
 
 
 def clip(truth: Truth, protocol: Protocol, folder: Path, *, anew: Callable[[], None] = lambda: None) -> Path:
@@ -56,13 +57,19 @@ def clip(truth: Truth, protocol: Protocol, folder: Path, *, anew: Callable[[], N
             return frames
     except OSError:
         pass  # not there yet, or broken off before it was complete
-    shutil.rmtree(folder, ignore_errors=True)
-    make_folder(frames)
+    make_folder(folder)
+    try:
+        own_files.make_folder(frames)
+        own_files.clear(folder, _NAMES)
+        own_files.make_folder(frames)
+    except OSError as error:
+        raise unwritable(error, folder) from error
     anew()
     try:
         for index in range(len(truth)):
+            own_files.create(frames / f"{index:05d}.png")
             (frames / f"{index:05d}.png").write_bytes(_png(truth, index))
-        (folder / _NOTE).write_text(note, encoding="utf-8")
+        write_text(folder / _NOTE, note)
     except OSError as error:
         raise unwritable(error, error.filename or folder) from error
     return frames

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from ..job import Job
 from ..media.errors import ClipError
 from ..media.source import describe
 from ..numbering import frame_numbers
+from ..run import output
 from ..run.folders import make_folder
 from ..run.parameters import resolve
 from . import layouts, prepare, protocols, steady_measures
@@ -159,7 +159,7 @@ def _forget(suite: Suite, each: DataSet, truth: Truth, tell: Callable[[str], Non
         tell(f"{each.name}, {truth.name} is another clip now, so it is estimated again.")
     for folder in made:
         try:
-            shutil.rmtree(folder)
+            output.remove(folder)
         except OSError as error:
             raise unwritable(error, folder) from error
 

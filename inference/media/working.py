@@ -18,7 +18,7 @@ import numpy as np
 import PyOpenColorIO
 from numpy.typing import NDArray
 
-from .. import numbering, records
+from .. import numbering, own_files, records
 from ..job import Source
 from ..numbering import Frame
 from .clip import Clip
@@ -194,7 +194,8 @@ def prepare(
         The cache cannot be written: no permission, or not enough room (ENOSPC, before anything is read).
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    own_files.make_folder(folder)
     total, record = last - first + 1, size[0] * size[1] * 3
     identity = _identity(clip, first, last, size)
     pixels = folder / _PIXELS
@@ -247,7 +248,7 @@ def _fill(
             check()
             finder.feed(first + index, cached[index])
         progress(held, total)
-    with open(path, "r+b" if held else "wb") as file:
+    with open(path, "r+b" if held else "wb", opener=own_files.opener) as file:
         file.seek(held * size[0] * size[1] * 3)
         file.truncate()  # a frame that was cut off half-way
         if held < total:
@@ -299,6 +300,7 @@ def _load_state(folder: Path) -> _State:
 
 def _save_state(folder: Path, state: _State) -> None:
     temporary = folder / f"{_STATE}.{os.getpid()}.tmp"
+    own_files.create(temporary)
     try:
         temporary.write_text(records.dumps(state, indent=None), encoding="utf-8")
         os.replace(temporary, folder / _STATE)

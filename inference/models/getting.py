@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import exit_codes
+from .. import exit_codes, own_files
 from ..faults import Failure
 from ..run import files
 from . import checksums, contents, inspection, notes, pins, placing, store
@@ -106,6 +106,7 @@ def copy(model: Model, wanted: Checksum, source: Path, steps: Steps) -> None:
     temporary.parent.mkdir(parents=True, exist_ok=True)
     temporary.unlink(missing_ok=True)  # a link would be followed
     try:
+        own_files.create(temporary)
         with open(origin, "rb") as reader, open(temporary, "wb") as writer:
             while piece := reader.read(_CHUNK):
                 steps.check()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .. import own_files
+
 
 @contextmanager
 def atomic(path: str | Path, *, via: str | Path | None = None) -> Iterator[Path]:
@@ -35,7 +37,8 @@ def atomic(path: str | Path, *, via: str | Path | None = None) -> Iterator[Path]
     ...     numpy.save(temporary, points)
     """
     path = Path(path)
-    temporary = Path(via or path.parent) / f".tmp-{os.getpid()}-{path.name}"
+    temporary = Path(via or path.parent) / f"{own_files.TEMPORARY}{os.getpid()}-{path.name}"
+    own_files.create(temporary)
     try:
         yield temporary
         sync(temporary)

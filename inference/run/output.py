@@ -3,27 +3,32 @@
 While a job runs, the folder holds a scratch folder ``.fathom`` with the lock, the state and the estimator's own
 files. Maps go straight into the folder, and ``depth.json`` comes last. Where a finished result is to be
 overwritten it stays whole: the new maps wait in ``.fathom/new`` and take its place once all of them are there.
-Files that Fathom did not write are never touched.
+Nothing is deleted but files of Fathom's own names, and nothing is written through a link; see `own_files`.
 """
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from .. import depth_sequence, events, exit_codes, leftovers
+from .. import depth_sequence, events, exit_codes, leftovers, own_files
 from ..depth_sequence import SCRATCH, DepthSequence, DepthSequenceError, confidence_name, disparity_name
+from ..estimators import registry
 from ..faults import Failure, unwritable
 from ..hints import setting
+from ..own_files import InTheWay, Names
 from . import lock, state
 from .files import sync_folder
 from .folders import make_folder
 from .state import State
 
 _STAGED = "new"
+_MAP = re.compile(r"(?:disparity|confidence)\.(-?\d+)\.exr", re.ASCII)
 Emit = Callable[[events.Event], None]
 
 
@@ -52,7 +57,26 @@ class Output:
         self.state = current
 
     def publish(self, sequence: DepthSequence) -> None:
-        """Make the result complete: put staged maps in place, write ``depth.json``, remove the scratch folder."""
+        """Make the result complete: put staged maps in place, write ``depth.json``, remove the scratch folder.
+
+        Raises
+        ------
+        Failure
+            FAILED: maps, or the lock, have gone while the run was at work. Nothing of an earlier result is lost.
+        """
+        if not self.lock.is_ours():
+            raise Failure(
+                exit_codes.FAILED,
+                f"The lock of {self.folder} has gone while the run was at work, so another run may be writing there.",
+                cure="See to it that none does, and start the same job again to go on from what is finished.",
+            )
+        lost = _missing(sequence, self.maps)
+        if lost:
+            raise Failure(
+                exit_codes.FAILED,
+                f"{self.maps / lost[0]} has gone while the run was at work.",
+                cure="Start the same job again: it makes what is missing.",
+            )
         if self.state.staged:
             self.keep(replace(self.state, phase="publishing", sequence=sequence, replaced=_frames_of(self.folder)))
             _replace_result(self.folder, self.state)
@@ -102,6 +126,7 @@ def opened(
         held = lock.acquire(folder / SCRATCH)
         try:
             try:
+                own_files.check(folder / SCRATCH, _own_names())
                 current = _current(
                     folder, key=key, fingerprint=fingerprint, frames=frames, overwrite=overwrite, emit=emit
                 )
@@ -117,9 +142,30 @@ def opened(
         leftovers.remove_empty(made)
 
 
+def remove(folder: Path) -> None:
+    """Delete a depth sequence, finished or not: what is ours in its folder, and the folder, if that was all.
+
+    Raises
+    ------
+    OSError
+        Something cannot be deleted.
+    """
+    inside = (*leftovers.LOCKS, *leftovers.FILES, *registry.scratch_files())
+    names = (depth_sequence.SIDECAR, leftovers.LOG, *leftovers.MAPS, *(f"{SCRATCH}/{name}" for name in inside))
+    (folder / depth_sequence.SIDECAR).unlink(missing_ok=True)  # first: without it, what is left is no result
+    own_files.clear(folder, Names(names))
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def is_finished(folder: Path) -> bool:
     """Whether a folder holds a ``depth.json``, readable or not."""
-    return (folder / depth_sequence.SIDECAR).exists()
+    return os.path.lexists(folder / depth_sequence.SIDECAR)
+
+
+def _own_names() -> Names:
+    """What is ours in the scratch folder, but for the lock."""
+    return Names((*leftovers.FILES, *registry.scratch_files()))
 
 
 def _current(
@@ -127,11 +173,16 @@ def _current(
 ) -> State:
     """The state to go on from: an earlier run's, or a new one; see `opened`."""
     scratch = folder / SCRATCH
-    for leftover in scratch.glob(".tmp-*"):
-        leftover.unlink(missing_ok=True)
+    for path in (folder / depth_sequence.SIDECAR, *_maps(folder, *frames)):
+        if path.is_dir() and not path.is_symlink():
+            raise InTheWay(path, "is a folder")
+    for leftover in list(scratch.glob(f"{own_files.TEMPORARY}*")):
+        if own_files.is_file(leftover) and _own_names().has_file((leftover.name,)):
+            leftover.unlink(missing_ok=True)
     earlier = state.read(scratch)
     if earlier and earlier.phase == "publishing":  # an earlier run was killed at its very end
-        _replace_result(folder, earlier)
+        if earlier.sequence and not _missing(earlier.sequence, scratch / _STAGED, folder):
+            _replace_result(folder, earlier)
         _clear(scratch)
         earlier = None
     finished = is_finished(folder)
@@ -191,26 +242,45 @@ def _replace_result(folder: Path, publishing: State) -> None:
     if sequence is None:
         raise ValueError("a state that is being published must say what is published")
     (folder / depth_sequence.SIDECAR).unlink(missing_ok=True)
-    new = {name for shot in sequence.done_shots for name in _names((shot.first_frame, shot.last_frame))}
-    for name in _names(publishing.replaced) if publishing.replaced else ():
-        if name not in new or (sequence.confidence is None and name.startswith("confidence")):
-            (folder / name).unlink(missing_ok=True)
-    for path in sorted((folder / SCRATCH / _STAGED).glob("*.exr")):
-        path.replace(folder / path.name)
+    new = set(_expected(sequence))
+    for path in _maps(folder, *publishing.replaced) if publishing.replaced else ():
+        if path.name not in new and own_files.is_file(path):
+            path.unlink(missing_ok=True)
+    for path in _maps(folder / SCRATCH / _STAGED, sequence.first_frame, sequence.last_frame):
+        os.replace(path, folder / path.name)
     sync_folder(folder)
     depth_sequence.save(sequence, folder)
 
 
-def _names(frames: tuple[int, int]) -> Iterator[str]:
-    for number in range(frames[0], frames[1] + 1):
-        yield disparity_name(number)
-        yield confidence_name(number)
+def _expected(sequence: DepthSequence) -> Iterator[str]:
+    """The names of all maps that a depth sequence has."""
+    for shot in sequence.done_shots:
+        for number in range(shot.first_frame, shot.last_frame + 1):
+            yield disparity_name(number)
+            if sequence.confidence is not None:
+                yield confidence_name(number)
+
+
+def _missing(sequence: DepthSequence, *folders: Path) -> list[str]:
+    """The maps that are in none of some folders."""
+    there = {path.name for folder in folders for path in _maps(folder, sequence.first_frame, sequence.last_frame)}
+    return [name for name in _expected(sequence) if name not in there]
+
+
+def _maps(folder: Path, first: int, last: int) -> list[Path]:
+    """What bears the name of a map of some frames, in the order of frames."""
+    found = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = _MAP.fullmatch(path.name)
+        number = int(match[1]) if match else last + 1
+        if first <= number <= last and path.name in (disparity_name(number), confidence_name(number)):
+            found.append((number, path))
+    return [path for _, path in sorted(found)]
 
 
 def _first_map(folder: Path, frames: tuple[int, int]) -> Path | None:
     """The first file that maps of these frames would overwrite."""
-    there = {path.name for path in folder.glob("*.exr")}
-    return next((folder / name for name in _names(frames) if name in there), None)
+    return next(iter(_maps(folder, *frames)), None)
 
 
 def _forget(folder: Path, old: State) -> None:
@@ -218,15 +288,12 @@ def _forget(folder: Path, old: State) -> None:
     scratch = folder / SCRATCH
     state.write(replace(old, key=""), scratch)
     if not old.staged:
-        for name in _names((old.first_frame, old.last_frame)):
-            (folder / name).unlink(missing_ok=True)
+        for path in _maps(folder, old.first_frame, old.last_frame):
+            if own_files.is_file(path):
+                path.unlink(missing_ok=True)
     _clear(scratch)
 
 
 def _clear(scratch: Path) -> None:
-    """Empty the scratch folder but for the lock, the state last."""
-    for path in sorted(scratch.iterdir(), key=lambda path: path.name == state.NAME):
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif not path.name.startswith(lock.NAME):
-            path.unlink(missing_ok=True)
+    """Delete what is ours from the scratch folder but for the lock, the state last."""
+    own_files.clear(scratch, _own_names(), last=state.NAME)

@@ -21,7 +21,7 @@ from ..media.clip import Clip, open_clip
 from ..media.errors import ClipError
 from ..media.mattes import mattes
 from ..models import inspection, store
-from . import checks, output, shots, state
+from . import checks, inputs, output, shots, state
 from .output import Output
 from .parameters import resolve
 from .progress import Meter
@@ -85,6 +85,7 @@ def estimate(
         reading=lambda label: emit(events.Stage(name="weights", label=f"Checking {label}")),
     )
     weights = store.records(info.models)
+    noted = inputs.note(job)
     with open_clip(job.source, job.first_frame, job.last_frame) as clip:
         first, last = checks.frames_of(job, clip)
         checks.check_length(info, first, last)
@@ -96,6 +97,7 @@ def estimate(
         size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
+        read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(parameters[name]) for name in given])
         key = state.key_of(job, first, last, _versions(info), _device(info, parameters), weights=weights, given=given)
         with output.opened(
             folder,
@@ -107,7 +109,9 @@ def estimate(
             plate=depth_sequence.plate_file(job.source),
         ) as out:
             large = (clip.width, clip.height)
-            clerk = _Clerk(out, started, frames=last - first + 1, pixels=math.prod(large if job.full_size else size))
+            clerk = _Clerk(
+                out, read, started, frames=last - first + 1, pixels=math.prod(large if job.full_size else size)
+            )
             meter = Meter(emit, last - first + 1, notice=clerk.noticed)
             task = shots.Task(
                 info=info,
@@ -150,16 +154,20 @@ def estimate(
                     seconds=round(clerk.seconds(), 2),
                 )
                 check()
+                read.check()
                 out.publish(sequence)
             meter.finish()
     return sequence
 
 
 class _Clerk:
-    """Keeps the state of a run: the finished shots, and the time spent and the work done over all runs."""
+    """Keeps the state of a run: the finished shots, and the time spent and the work done over all runs.
 
-    def __init__(self, out: Output, started: float, *, frames: int, pixels: int) -> None:
-        self._out, self._started, self._frames, self._pixels = out, started, frames, pixels
+    `inputs` are the files that all of it is made of.
+    """
+
+    def __init__(self, out: Output, read: inputs.Inputs, started: float, *, frames: int, pixels: int) -> None:
+        self._out, self.inputs, self._started, self._frames, self._pixels = out, read, started, frames, pixels
         self._before, self._share = out.state.seconds, out.state.share
         self._kept = time.monotonic()
         self._written, self._bytes = 0, 0
@@ -173,7 +181,8 @@ class _Clerk:
         return next((s for s in self._out.state.shots if (s.first_frame, s.last_frame) == (first, last)), None)
 
     def keep(self, shot: depth_sequence.Shot) -> None:
-        """Note a finished shot."""
+        """Note a finished shot, unless what it was made of has changed meanwhile."""
+        self.inputs.check(shot.first_frame, shot.last_frame)
         current = self._out.state
         self._out.keep(replace(current, shots=(*current.shots, shot), seconds=self.seconds(), share=self._share))
 
@@ -203,7 +212,8 @@ class _Clerk:
     def guarding(self) -> Iterator[None]:
         """Say what a full or closed disk means, and note the time spent where a run that is broken off leaves work."""
         try:
-            yield
+            with self._dropping():
+                yield
         except OSError as error:
             if not is_of_files(error):
                 raise
@@ -213,6 +223,20 @@ class _Clerk:
                 self._note_time()
                 # A clip that is mended is another, whose frames are read again.
                 self._out.abandon_if_idle(frames_count=isinstance(error, Cancelled))
+            raise
+
+    @contextlib.contextmanager
+    def _dropping(self) -> Iterator[None]:
+        """Drop what was made of files that have changed: what of it is of which clip cannot be told."""
+        try:
+            try:
+                yield
+            except (ClipError, ValueError):  # a clip that changes while it is read may look damaged, or of another size
+                self.inputs.check()
+                raise
+        except inputs.Changed:
+            with contextlib.suppress(OSError):
+                self._out.abandon()
             raise
 
 
@@ -235,6 +259,7 @@ def _all_shots(
         check=task.check,
         progress=lambda done, total: meter.part(done / total),
     )
+    clerk.inputs.check()
     for warning in task.clip.found():
         task.emit(events.Warning(message=warning))
     done = []

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import depth_sequence, events
+from .. import depth_sequence, events, own_files
 from ..camera import Camera
 from ..depth_sequence import confidence_name, disparity_name
 from ..estimators.base import EstimatorInfo, Frames, Refused, ReportProgress, Shot
@@ -241,7 +241,7 @@ class _Keeper:
 def is_written(folder: Path, number: int, info: EstimatorInfo) -> bool:
     """Whether all maps of a frame are in a folder; names appear only once their files are complete."""
     names = [disparity_name(number)] + ([confidence_name(number)] if info.gives_confidence else [])
-    return all((folder / name).exists() for name in names)
+    return all(own_files.is_file(folder / name) for name in names)
 
 
 def write_maps(

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from .. import depth_sequence, numbering, records
+from .. import depth_sequence, records
 from ..depth_sequence import DepthSequence, Shot, Weights
 from ..job import Job
-from ..media.mattes import mattes
 from ..numbering import Frame
 from ..records import Bounds, FilePath, Seconds, Word
+from . import inputs
 from .files import write_text
 
 NAME = depth_sequence.STATE
@@ -118,7 +118,7 @@ def key_of(
     """
     facts = {
         "job": job.fingerprint(),
-        "source": [_facts_of(path) for path in _files_of(job, first, last)],
+        "source": [_facts_of(path) for path in inputs.files(job, first, last)],
         "versions": versions,
         "device": [device, platform.system(), platform.machine()],
     }
@@ -127,18 +127,6 @@ def key_of(
     if given:
         facts["given"] = dict(given)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _files_of(job: Job, first: int, last: int) -> list[Path]:
-    source = job.source
-    if source.kind == "movie":
-        files = [Path(source.path)]
-    else:
-        frames = numbering.by_frame(source.files).items()
-        files = [Path(source.path) / name for number, name in frames if first <= number <= last]
-    if job.mattes:
-        files += mattes(job.mattes, first, last, (1, 1)).files
-    return files
 
 
 def _facts_of(path: Path) -> tuple[str, int, int]:

@@ -19,6 +19,7 @@ INFO = EstimatorInfo(
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"),
     models=(DEPTHCRAFTER, SVD),
     gpu="useful",
+    scratch_files=("segments.safetensors",),
     parameters=(
         Parameter(
             name="steps",

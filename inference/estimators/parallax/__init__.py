@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from ..base import EstimatorInfo, Shot, ShotResult
 
+SOLVE_FILES = (
+    *("task.json", "tracks.npz", "views.npz", "reason.txt", "log.txt"),
+    *(f"tracks.db{ending}" for ending in ("", "-journal", "-shm", "-wal")),
+    *(f"#/{name}.bin" for name in ("cameras", "frames", "images", "points3D", "rigs")),
+)
+"""What lies in the folder of the camera solve, COLMAP's models included."""
 INFO = EstimatorInfo(
     name="parallax",
     label="Parallax",
@@ -14,6 +20,10 @@ INFO = EstimatorInfo(
     depth_size=320,
     minimum_frames=12,
     place=1,
+    scratch_files=(
+        *("light.npz", "tracks.npz", "views.npz", "unrest.npz", "match/######.npy", "complete/######.npy"),
+        *(f"solve/{name}" for name in SOLVE_FILES),
+    ),
     gives_camera=True,
     gives_confidence=True,
     confidence_meaning=(

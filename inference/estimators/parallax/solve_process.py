@@ -10,6 +10,7 @@ is killed, crashes, hangs or leaves no answer that can be read is a `Failure` of
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import shutil
@@ -30,10 +31,11 @@ if __name__ == "__main__":  # run by path in isolated mode: make the folder of t
 import numpy as np
 from tqdm import tqdm
 
-from ... import exit_codes, records
+from ... import exit_codes, own_files, records
 from ...faults import Failure
 from ...guard import end_with_parent
 from ...hints import setting
+from . import SOLVE_FILES
 from .lens import Lens, SolveError
 from .tracks import Tracks
 from .view import Views, load_views, save_arrays
@@ -70,8 +72,8 @@ def solve_apart(
     MemoryError, OSError
         It ran out of memory; the disk is full.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    _empty(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     save_arrays(folder / _TRACKS, starts=tracks.starts, ids=tracks.ids, xy=tracks.xy)
     (folder / _TASK).write_text(json.dumps({"lens": asdict(lens), "seed": seed}), encoding="utf-8")
     command = [sys.executable, "-I", "-B", "-u", __file__, str(folder)]
@@ -97,7 +99,7 @@ def solve_apart(
     if child.returncode == _UNSOLVED and (reason := _reason(folder)):
         raise SolveError(reason)
     if child.returncode == 0 and (views := _answer(folder, len(tracks))):
-        shutil.rmtree(folder, ignore_errors=True)
+        _empty(folder)
         return views
     check()  # a signal that reached the child as well is the request to stop, and no failure
     tqdm.write((folder / _LOG).read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
@@ -149,6 +151,13 @@ def _failed(code: int, folder: Path) -> Exception:
         f"The camera solve {how}.",
         cure=cure or f"The log has the details; {again}.",
     )
+
+
+def _empty(folder: Path) -> None:
+    """Delete what a solve keeps, and the folder, if that was all."""
+    with contextlib.suppress(OSError):
+        own_files.clear(folder, own_files.Names(SOLVE_FILES))
+        folder.rmdir()
 
 
 def _child(folder: Path) -> int:

@@ -14,6 +14,7 @@ INFO = EstimatorInfo(
     default_size=640,
     models=(MODEL,),
     place=2,
+    scratch_files=("levels.npy", "look/######.npz"),
 )
 
 

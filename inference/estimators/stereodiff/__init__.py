@@ -23,6 +23,11 @@ INFO = EstimatorInfo(
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "roma"),
     models=(MONST3R, DEPTHCRAFTER, SVD),
     gpu="useful",
+    scratch_files=(
+        "windows.safetensors",
+        *(f"stage1/{name}" for name in ("batches.json", "alignment.npz", "frames.json")),
+        *(f"stage1/pairs/{name}" for name in ("scores.jsonl", "######-######-######.npy")),
+    ),
     gives_camera=True,
     gives_confidence=True,
     confidence_meaning="1 - 1/C of stereo matching, with C the confidence (1 or more) that MonST3R's network has in "

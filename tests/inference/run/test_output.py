@@ -1,5 +1,6 @@
 """Putting a new result in an old one's place, killed at any point of it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_publishing_over_an_old_result_can_be_killed_at_any_step(tmp_path, monke
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("replace", "unlink", "rmdir"):
-            patch.setattr(Path, name, counted(getattr(Path, name)))
+            patch.setattr(os, name, counted(getattr(os, name)))
         try:
             with _opened(tmp_path, (4, 8), "new", overwrite=True) as out:
                 _fill(out, (4, 8), "new", confidence=False)

@@ -28,6 +28,7 @@ INFO = EstimatorInfo(
     size_multiple=4,
     minimum_frames=2,
     gives_camera=True,
+    scratch_files=("mean.npz",),
     gives_confidence=True,
     confidence_meaning="the brightness itself",
     parameters=(

@@ -1,0 +1,85 @@
+"""Standard streams that are closed, or fail on the way: the work goes on without them.
+
+Whoever starts the worker may have closed its standard streams, read no more of them, or sent them to a disk that is
+full. None of that is a reason for an estimate of hours to end, and the next file that is opened must not take the place
+of a stream that is closed, or whatever a library says would land in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from typing import Any, TextIO
+
+_failed: dict[str, OSError] = {}
+
+
+def secure() -> None:
+    """See to it that there are standard streams and that writing to them never fails; to be called before any work."""
+    _fill()
+    for name in ("stdout", "stderr"):
+        given = getattr(sys, name)
+        if given is None:
+            given = open(1 if name == "stdout" else 2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  kept
+        if isinstance(given, io.TextIOWrapper) and not isinstance(_raw(given), _Lasting):
+            setattr(sys, name, _lasting(name, given))
+
+
+def lost() -> OSError | None:
+    """Why something that was printed to standard output has not got there.
+
+    None where all has, or where nobody wanted to read on.
+    """
+    error = _failed.get("stdout")
+    return None if error is None or error.errno == errno.EPIPE else error
+
+
+def _fill() -> None:
+    """Open what leads nowhere in the place of each standard descriptor that is closed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
+def _raw(stream: TextIO) -> Any:
+    return getattr(stream.buffer, "raw", stream.buffer)
+
+
+def _lasting(name: str, given: io.TextIOWrapper) -> io.TextIOWrapper:
+    given.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Lasting(name, given)),
+        encoding=given.encoding,
+        errors="surrogateescape"
+        if name == "stdout"
+        else given.errors,  # names that are no UTF-8 are printed as they are
+        line_buffering=True,
+        write_through=given.write_through,
+    )
+
+
+class _Lasting(io.RawIOBase):
+    """Writes where a stream does, and nowhere once that has failed."""
+
+    def __init__(self, name: str, given: io.TextIOWrapper) -> None:
+        self._name, self._given = name, given  # kept, or it would close the descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._given.fileno()
+
+    def isatty(self) -> bool:
+        return self._given.isatty()
+
+    def write(self, data: Any) -> int | None:
+        if self._name not in _failed:
+            try:
+                written: int | None = _raw(self._given).write(data)
+                return written
+            except OSError as error:
+                _failed[self._name] = error
+        return len(data)
