@@ -1,0 +1,164 @@
+"""A clip that changes while its depth is estimated."""
+
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inference import exit_codes, job
+from inference.media.source import describe
+from inference.run import inputs
+from tests.footage_maker import movie, stills
+
+ESTIMATE = ("--estimator", "running_mean", "--parameter", "pause=0.25")
+
+
+def other(path):
+    """Another picture, or movie, in the place of one."""
+    made = path.with_name(f"other{path.suffix}")
+    if path.suffix == ".mp4":
+        movie(made, range(20, 32))
+    else:
+        made = stills(path.parent.parent / "others", [7], pictures=[np.full((48, 64, 3), 90, np.uint8)])[0]
+    return made
+
+
+def replaced(path):
+    other(path).replace(path)
+
+
+def rewritten(path):
+    path.write_bytes(other(path).read_bytes())
+
+
+def appended(path):
+    with open(path, "ab") as file:
+        file.write(b"\0" * 64)
+
+
+def alike(path):
+    """Another file of the same size and time."""
+    facts, data = path.stat(), bytearray(path.read_bytes())
+    data[-1] ^= 1
+    made = path.with_name("alike")
+    made.write_bytes(data)
+    os.utime(made, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    made.replace(path)
+
+
+def gone(path):
+    path.unlink()
+
+
+@pytest.fixture(params=["movie", "sequence"])
+def plate(request, tmp_path):
+    (tmp_path / "plate").mkdir()
+    if request.param == "movie":
+        return movie(tmp_path / "plate" / "clip.mp4", range(12))
+    return stills(tmp_path / "plate", range(1, 13))[3]
+
+
+def begun(worker, plate, folder, helpers, *options):
+    process = worker.start("estimate", plate, "--output", folder, *ESTIMATE, *options)
+    kept = (folder / ".fathom" / "low") if "--full-size" in options else folder
+    helpers.wait_for(lambda: list(kept.glob("disparity.*.exr")) if kept.is_dir() else None, "a map")
+    return process
+
+
+@pytest.mark.parametrize("change", [replaced, rewritten, appended, alike, gone])
+@pytest.mark.parametrize("options", [(), ("--full-size",)])
+def test_a_clip_that_changes_ends_the_run_and_nothing_of_it_is_kept(change, options, plate, worker, tmp_path, helpers):
+    folder = tmp_path / "depth"
+    process = begun(worker, plate, folder, helpers, *options)
+    shutil.copy2(plate, tmp_path / "before")
+    change(plate)
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == exit_codes.FAILED, said
+    assert str(plate) in said and "while depth was estimated from it" in said and "Traceback" not in said
+    assert not (folder / "depth.json").exists() and not list(folder.rglob("*.exr")), "nothing of two clips is kept"
+
+
+@pytest.mark.parametrize("options", [(), ("--full-size",)])
+def test_what_only_looks_like_a_change_is_none(options, plate, worker, tmp_path, helpers):
+    process = begun(worker, plate, tmp_path / "depth", helpers, *options)
+    plate.chmod(0o444)
+    if os.name != "nt":
+        (tmp_path / "backup").hardlink_to(plate)
+    plate.read_bytes()
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == exit_codes.OK, said
+
+
+def test_a_matte_that_changes_ends_the_run(worker, tmp_path, helpers):
+    plate = stills(tmp_path / "plate", range(1, 13))[0]
+    mattes = stills(tmp_path / "mattes", range(1, 13))
+    process = begun(worker, plate, tmp_path / "depth", helpers, "--mattes", tmp_path / "mattes")
+    appended(mattes[4])
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == exit_codes.FAILED and str(mattes[4]) in said
+
+
+def test_a_frame_outside_the_range_may_change(worker, tmp_path, helpers):
+    plate = stills(tmp_path / "plate", range(1, 13))
+    process = begun(worker, plate[0], tmp_path / "depth", helpers, "--frames", "1-6")
+    appended(plate[9])
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == exit_codes.OK, said
+
+
+def test_an_earlier_result_stays_whole_when_the_clip_changes_under_its_successor(worker, tmp_path, helpers):
+    plate, folder = stills(tmp_path / "plate", range(1, 13)), tmp_path / "depth"
+    assert worker.estimate(plate[0], folder).returncode == exit_codes.OK
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    process = worker.start("estimate", plate[0], "--output", folder, *ESTIMATE, "--overwrite")
+    staged = folder / ".fathom" / "new"
+    helpers.wait_for(lambda: list(staged.glob("*.exr")) if staged.is_dir() else None, "a map")
+    appended(plate[2])
+    assert process.wait(90) == exit_codes.FAILED
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_run_that_goes_on_after_a_change_starts_afresh(worker, tmp_path, helpers):
+    plate, folder = movie(tmp_path / "clip.mp4", range(12)), tmp_path / "depth"
+    process = begun(worker, plate, folder, helpers, "--full-size")
+    process.kill()
+    process.wait()
+    replaced(plate)
+    again = worker("estimate", plate, "--output", folder, *ESTIMATE, "--full-size")
+    assert again.returncode == exit_codes.OK and "starts afresh" in again.stderr
+    fresh = worker("estimate", plate, "--output", tmp_path / "fresh", *ESTIMATE, "--full-size")
+    assert fresh.returncode == exit_codes.OK and "afresh" not in fresh.stderr
+    assert {path.name: path.read_bytes() for path in folder.glob("*.exr")} == {
+        path.name: path.read_bytes() for path in (tmp_path / "fresh").glob("*.exr")
+    }
+
+
+@pytest.fixture
+def read(tmp_path):
+    plate = stills(tmp_path / "plate", range(1, 5))
+    wanted = job.Job(source=describe(plate[0]), output=str(tmp_path / "depth"))
+    return plate, inputs.Inputs(wanted, inputs.note(wanted), first=1, last=4)
+
+
+def test_only_the_files_of_some_frames_are_looked_at(read):
+    plate, found = read
+    appended(plate[3])
+    found.check(1, 3)
+    with pytest.raises(inputs.Changed, match=plate[3].name):
+        found.check()
+    with pytest.raises(inputs.Changed):
+        found.check(4, 4)
+
+
+def test_a_disk_that_numbers_its_files_anew_changes_none(read, monkeypatch):
+    """As some network disks do, when they have forgotten a file for a while."""
+    look = inputs._facts
+    monkeypatch.setattr(inputs, "_facts", lambda path: replace(look(path), file=look(path).file + 1))
+    read[1].check()
+    monkeypatch.setattr(
+        inputs, "_facts", lambda path: replace(look(path), file=look(path).file + 1, noted=look(path).noted + 1)
+    )
+    with pytest.raises(inputs.Changed):
+        read[1].check()
