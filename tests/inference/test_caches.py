@@ -34,3 +34,32 @@ def test_a_data_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
     caches.keep_in_data_folder(NAME, "lib")
     assert Path(os.environ[NAME]).parent == Path(tempfile.gettempdir())
     assert Path(os.environ[NAME]).name.startswith("fathom-lib-")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need privileges on Windows")
+@pytest.mark.parametrize("trap", ["link", "open to all", "file"])
+def test_a_temporary_cache_that_others_can_write_into_is_not_used(trap, tmp_path, monkeypatch):
+    """What lies in a cache of compiled code is run."""
+    (tmp_path / "home").write_text("a file where the folder should be")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    theirs, known = tmp_path / "theirs", tmp_path / f"fathom-lib-{os.getuid()}"
+    theirs.mkdir()
+    if trap == "link":
+        known.symlink_to(theirs)
+    elif trap == "open to all":
+        known.mkdir()
+        known.chmod(0o777)
+    else:
+        known.write_text("a file")
+    caches.keep_in_data_folder(NAME, "lib")
+    found = Path(os.environ[NAME])
+    assert found != known and found.parent == tmp_path and found.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.name == "nt", reason="users have no numbers there")
+def test_a_temporary_cache_serves_again(tmp_path, monkeypatch):
+    (tmp_path / "home").write_text("a file where the folder should be")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for _ in range(2):
+        caches.keep_in_data_folder(NAME, "lib")
+        assert os.environ.pop(NAME) == str(tmp_path / f"fathom-lib-{os.getuid()}")
