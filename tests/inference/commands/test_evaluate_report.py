@@ -125,7 +125,7 @@ def test_what_was_left_out_is_told_beside_the_steadiness(worker, still):
     (still / disparity_name(1005)).unlink()
     whole = depth_sequence.load(still)
     refused = Shot(first_frame=1006, last_frame=1009, status="refused", reason="It shows nothing.")
-    depth_sequence.save(dataclasses.replace(whole, shots=(*whole.shots, refused)), still)
+    depth_sequence.save(dataclasses.replace(whole, last_frame=1009, shots=(*whole.shots, refused)), still)
     done = worker("evaluate", still)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
