@@ -294,3 +294,17 @@ def test_a_file_that_is_much_too_large_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setenv("FATHOM_WEIGHTS", str(folder))
     with pytest.raises(Failure, match="not about 100"):
         inspection.ensure([OPEN])
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_note_is_not_written_through_what_was_planted(outside, kind):
+    path = notes.folder() / "checksums" / "note.json"
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary.parent.mkdir(parents=True)
+    if kind == "link":
+        temporary.symlink_to(outside / "note.txt")
+    else:
+        os.mkfifo(temporary)
+    with pytest.raises(Failure, match="of its own"):
+        notes.write(path, "{}")
+    assert not path.exists()
