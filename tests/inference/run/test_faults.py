@@ -79,7 +79,7 @@ def test_maps_that_are_not_finite_or_out_of_bounds_are_no_result(worker, clip, t
         (["--seed", "-1"], ["seed"]),
         (["--focal-length", "35mm"], ["--sensor-width"]),
         (["--focal-length", "35mm", "--sensor-width", "nan"], ["--sensor-width"]),
-        (["--focal-length", "35mm", "--sensor-width", "inf"], ["focal length must be above 0"]),
+        (["--focal-length", "35mm", "--sensor-width", "inf"], ["focal_length must be at least 0.001"]),
         (["--focal-length", "long"], ["--focal-length takes"]),
         (["--sensor-width", "36"], ["--focal-length"]),
         (["--speed", "3"], ["--speed"]),
