@@ -89,10 +89,8 @@ def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
         facts = os.fstat(descriptor)
         _require_file(facts.st_mode, path)  # again: it may have been exchanged
         data = file.read(facts.st_size + 1) if facts.st_size <= most else b""
-        while len(data) <= most and (
-            more := file.read(min(1 << 20, most + 1 - len(data)))
-        ):  # it tells no size, or grows
-            data += more
+        while len(data) <= most and (more := file.read(min(1 << 20, most + 1 - len(data)))):
+            data += more  # of one that tells no size, or grows
     if facts.st_size > most or len(data) > most:
         raise RecordError(f"{path} is larger than {most / 1e6:.0f} MB, which none of its kind is")
     return data
