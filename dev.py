@@ -7,7 +7,7 @@
     build                               the extension's zip, by Blender's own tool, into build/
     benchmark [NAME [...]]              all benchmarks, or one of benchmarks/; arguments go to it
     render-benchmark [--scene NAME]     clips with true depth, camera, flow and moving objects, into build/benchmark/
-    lock                                resolve requirements/*.in into the pinned requirements/*.txt
+    lock                                resolve requirements/*.in into requirements/*.txt: versions, with checksums
 
 Every verb first makes the environments that it needs (`development/environments.py`) and, on Debian, the system
 packages that they need; what stands already is left alone, so a second run starts at once. The demo needs no torch;

@@ -19,6 +19,7 @@ from .problems import NoInterpreter, Problem
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 DEFAULT_BLENDER = "5.0"
+WORKER_MAIN = ROOT / "inference" / "__main__.py"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ WORKER = Environment(
 FULL_WORKER = Environment(
     folder=WORKER.folder,
     python=WORKER.python,
-    locks=("light.txt", "full.txt", "dev-inference.txt"),
+    locks=("light.txt", "full.txt", "dev-inference.txt", "torch.txt"),
     label="the networks' packages and the development tools, 6 GB on Linux, 2 GB where pip finds torch without CUDA",
     grows_from=WORKER,
 )
@@ -88,6 +89,8 @@ BLENDERS = {
     )
     for version, python in {"4.2": "3.11", "4.5": "3.11", "5.0": "3.11", "5.2": "3.13"}.items()
 }
+
+LOCKER = Environment(folder=".venv-lock", python="3.11", locks=("dev-lock.txt",), label="what writes lock files, 60 MB")
 
 
 def ensure(environment: Environment) -> Path:
@@ -129,9 +132,11 @@ def ensure(environment: Environment) -> Path:
         print(f"Setting up {environment.folder}: {environment.label} (only this once)", flush=True)
         shutil.rmtree(environment.path, ignore_errors=True)
         _run([python, "-m", "venv", str(environment.path)], f"{python} could not make {environment.folder}")
-    locks = [argument for lock in environment.locks for argument in ("-r", str(REQUIREMENTS / lock))]
-    pip = [str(environment.executable), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *locks]
-    _run(pip, f"pip could not install {' and '.join(environment.locks)} into {environment.folder}")
+    locks = [str(REQUIREMENTS / lock) for lock in environment.locks]
+    install = [str(environment.executable), "-I", str(WORKER_MAIN), "install", "--quiet"]
+    # Importing bpy would read the user's own Blender's settings.
+    install += [*(["--no-load"] if environment.blender else []), *locks]
+    _run(install, f"{' and '.join(environment.locks)} could not be installed into {environment.folder}")
     stamp.write_text("\n".join(wanted))
     return environment.executable
 

@@ -378,7 +378,11 @@ def clean_environment(home: str | Path | None = None) -> dict[str, str]:
 
     With `home` it also tells the worker where Fathom's data folder is.
     """
-    kept = {k: v for k, v in os.environ.items() if k not in _DROPPED and not k.upper().startswith("PYTHON")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _DROPPED and not name.upper().lstrip("_").startswith("PYTHON")
+    }
     return kept if home is None else kept | {"FATHOM_HOME": str(home)}
 
 

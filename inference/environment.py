@@ -21,8 +21,10 @@ from .untrusted import read_text
 _REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 LIGHT = (_REQUIREMENTS / "light.txt",)
 """The lock of what every job needs."""
-FULL = (*LIGHT, _REQUIREMENTS / "full.txt")
-"""That, and the lock of what the networks need on top of it."""
+TORCH = _REQUIREMENTS / "torch.txt"
+"""The version of PyTorch, which is published in several builds: it alone is locked without checksums."""
+FULL = (*LIGHT, _REQUIREMENTS / "full.txt", TORCH)
+"""The light set's lock, and those of what the networks need on top of it."""
 
 STAMP = "fathom-environment.json"
 WHERE = "Edit > Preferences > Add-ons > Fathom"

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
-import queue
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
-from .client import clean_environment
+from .client import MAIN, clean_environment
 from .environment import LIGHT, STAMP, WHERE, PackageSet, fingerprint, python_of, state
 from .events import Event, Progress, Stage
+from .installer import TORCH_INDEX, last_line
+from .tool_run import run
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 """Every package of the lock is published ready-built for these and what lies between."""
@@ -27,9 +28,6 @@ _SIZES: dict[PackageSet, tuple[float, float]] = {
     "full": (3.0, 6.0) if sys.platform.startswith("linux") else (0.5, 2.0),
 }
 """Gigabytes to download and on disk, with Python 3.11; torch's build for Linux brings CUDA's libraries."""
-
-_WAIT = 0.02
-"""Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
 
 Events = tuple[Event, ...]
 Steps = Generator[Events, bool | None, None]
@@ -51,8 +49,11 @@ def create(
     requirements: Sequence[Path] = LIGHT,
     log: Path | None = None,
     needed_bytes: float = 0.0,
+    torch_index: str = "",
 ) -> Steps:
     """Make a virtual environment and fill it; a whole one from the same lock is left as it is.
+
+    The tools that do it end with this process, however it ends.
 
     Parameters
     ----------
@@ -61,11 +62,13 @@ def create(
     python : Path
         Interpreter to make it with, see `base_python`.
     requirements : paths
-        Files for ``pip install -r``; pip's own configuration (index, proxy, certificates) is the user's.
+        Locks, as `installer.install` takes them; the index, proxy and certificates of pip's configuration hold.
     log : Path or None
         Where the tools' output goes; None: beside the folder. It is kept only when something failed.
     needed_bytes : float
         Room that it will take on the disk.
+    torch_index : str
+        Address of the package index that PyTorch comes from; empty: as all others.
 
     Yields
     ------
@@ -81,33 +84,51 @@ def create(
     if state(folder, requirements) == "ready":
         return
     version = _check_python(python)
-    _clear(folder)
     _check_room(folder, needed_bytes)
     log = log or folder.with_name(f"{folder.name}.log")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
     whole = False
     try:
-        yield (Stage(name="environment", label=f"Making an environment with Python {version}"),)
-        whole = yield from _install(folder, python, requirements, log)
-    finally:
-        if not whole:
-            shutil.rmtree(folder, ignore_errors=True)
-    if whole:
-        log.unlink(missing_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder.parent):
+            _clear(folder)
+            log.unlink(missing_ok=True)
+            try:
+                yield (Stage(name="environment", label=f"Making an environment with Python {version}"),)
+                whole = yield from _install(folder, python, requirements, log, torch_index)
+            finally:
+                if not whole:
+                    with contextlib.suppress(OSError):
+                        _delete(folder)
+            if whole:
+                log.unlink(missing_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"{error.filename or folder} cannot be written ({error.strerror or error}); make that possible, or choose "
+            f"another data folder in {WHERE}."
+        ) from error
 
 
 def remove(home: Path) -> None:
     """Delete every environment that Fathom made in the data folder `home`, and what their set-up left beside them.
 
     Anything else stays: the artist may have chosen a folder with environments of their own.
+
+    Raises
+    ------
+    SetupError
+        One is being set up.
+    OSError
+        One cannot be deleted.
     """
     place = home / "environments"
-    for folder in _ours(place):
-        shutil.rmtree(folder)
-    for log in _named(place, ".log"):
-        log.unlink()
-    if place.is_dir() and not any(place.iterdir()):
+    if not place.is_dir():
+        return
+    with _alone(place):
+        for folder in _ours(place):
+            _delete(folder)
+        for log in _named(place, ".log"):
+            log.unlink()
+    if not any(place.iterdir()):
         place.rmdir()
 
 
@@ -117,15 +138,85 @@ def are_there(home: Path) -> bool:
 
 
 def remove_others(folder: Path) -> None:
-    """Delete the environments beside `folder`, which belong to other versions of Fathom."""
-    for other in _ours(folder.parent):
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
+    """Delete the environments beside `folder`, which belong to other versions of Fathom.
+
+    Not while one is being set up, which may be among them: the next set-up deletes them then.
+    """
+    with contextlib.suppress(SetupError, OSError), _alone(folder.parent):
+        for other in _ours(folder.parent):
+            if other != folder:
+                _delete(other)
 
 
 def _ours(place: Path) -> list[Path]:
     """The environments in a folder that Fathom made, finished or not."""
-    return [path for path in _named(place) if (path / "pyvenv.cfg").exists()]
+    return [path for path in _named(place) if (path / "pyvenv.cfg").exists() and not path.is_symlink()]
+
+
+def _delete(folder: Path) -> None:
+    """Delete an environment: what tells it from a folder of somebody else's last, in case this is broken off."""
+    if not folder.exists():
+        return
+    (folder / STAMP).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != "pyvenv.cfg":
+            path.unlink()
+    (folder / "pyvenv.cfg").unlink(missing_ok=True)
+    folder.rmdir()
+
+
+@contextlib.contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Hold the system's lock on the folder of environments, which ends with this process.
+
+    Where the disk has no locks (some network folders), nothing keeps two set-ups apart.
+
+    Raises
+    ------
+    SetupError
+        Another Blender holds it.
+    """
+    path = place / ".lock"
+    with open(path, "ab") as file:
+        if not (_lock(file.fileno()) and _is(path, file.fileno())):
+            raise SetupError(
+                "Another Blender sets an inference environment up in the same data folder; wait until it is done, or "
+                "cancel it there."
+            )
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows deletes no file that is open
+                path.unlink()
+    if os.name == "nt":
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether a path still is an open file, which whoever held the lock before may have deleted."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file for as long as it is open, unless another has."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+    return True
 
 
 def _named(place: Path, suffix: str = "") -> list[Path]:
@@ -180,7 +271,7 @@ def _check_python(python: Path) -> str:
             raise SetupError(
                 f"{python} lacks the module venv; on Debian and Ubuntu install it with: apt install python3-venv"
             )
-        raise SetupError(f"{python} does not run ({_last_line(answer.stderr)}); choose another Python.")
+        raise SetupError(f"{python} does not run ({last_line(answer.stderr)}); choose another Python.")
     version = answer.stdout.strip()
     if not OLDEST_PYTHON <= tuple(map(int, version.split("."))) <= NEWEST_PYTHON:
         oldest, newest = (".".join(map(str, v)) for v in (OLDEST_PYTHON, NEWEST_PYTHON))
@@ -206,40 +297,38 @@ def _clear(folder: Path) -> None:
         return
     if not (folder / "pyvenv.cfg").exists() and any(path.is_file() for path in folder.rglob("*")):
         raise SetupError(f"{folder} holds files that are no environment; choose another folder or empty it.")
+    if folder.is_symlink():
+        raise SetupError(
+            f"{folder} is a link and no environment of Fathom's; remove it, or choose another data folder."
+        )
     try:
-        shutil.rmtree(folder)
+        _delete(folder)
     except OSError as error:
         raise SetupError(f"The old environment cannot be removed ({error}); end what still runs from it.") from error
 
 
 def _install(
-    folder: Path, python: Path, requirements: Sequence[Path], log: Path
+    folder: Path, python: Path, requirements: Sequence[Path], log: Path, torch_index: str
 ) -> Generator[Events, bool | None, bool]:
-    """Run venv and pip; returns whether the environment is whole (False: cancelled)."""
-    pip: list[str | Path] = [
-        python_of(folder),
-        "-I",
-        "-u",
-        "-m",
-        "pip",
-        "install",
-        "--no-input",
-        "--disable-pip-version-check",
-    ]
-    # Ready-built packages only: a compiler is nothing to ask of an artist.
-    pip += ["--only-binary=:all:", "--progress-bar=off"]
-    locks: list[str | Path] = [part for path in requirements for part in ("--requirement", path)]
+    """Run venv, and the new environment's own installer; returns whether it is whole (False: cancelled)."""
     steps: tuple[tuple[str, list[str | Path]], ...] = (
-        ("Making the environment", [python, "-I", "-m", "venv", "--clear", folder]),
-        ("Installing the packages", [*pip, *locks]),
+        ("Making the environment", [python, "-I", "-u", MAIN.with_name("guard.py"), "venv", "--clear", folder]),
+        (
+            "Installing the packages",
+            [python_of(folder), "-I", "-u", MAIN, "install", "--parent-pipe", *map(Path.absolute, requirements)],
+        ),
     )
-    total = sum(_count(path) for path in requirements) + 2  # and one each for venv and for unpacking
+    variables = clean_environment(folder.parent.parent)
+    if torch_index:
+        variables[TORCH_INDEX] = torch_index
+    total = 2 * sum(_count(path) for path in requirements) + 2  # and one each for venv and for unpacking
+    done = 0
     for name, command in steps:
-        code = yield from _run(command, log, first=name, total=total)
+        code, done = yield from run(command, log, variables, first=name, done=done + 1, total=total)
         if code is None:
             return False
         if code:
-            reason = _last_error(log)
+            reason = _last_error(log, code).removeprefix(f"{name} failed: ")
             raise SetupError(f"{name} failed: {reason} See {log} for the rest, then press Set Up again.")
     stamp = {"requirements": fingerprint(requirements), "python": str(python), "made": time.strftime("%Y-%m-%d %H:%M")}
     temporary = folder / f"{STAMP}.tmp"
@@ -249,90 +338,14 @@ def _install(
     return True
 
 
-def _run(command: list[str | Path], log: Path, *, first: str, total: int) -> Generator[Events, bool | None, int | None]:
-    """Run one tool, its output to `log` and told as events; returns its exit code, None when cancelled."""
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=clean_environment(),
-            start_new_session=os.name != "nt",
-            creationflags=0x08000200 if os.name == "nt" else 0,  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
-        )
-    except OSError as error:
-        raise SetupError(f"{command[0]} does not run ({error}); choose another Python.") from error
-    lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True).start()
-    collected = 1
-    try:
-        with open(log, "a", encoding="utf-8") as file:
-            file.write(f"$ {' '.join(map(str, command))}\n")
-            ended = False
-            while not ended:
-                events: list[Event] = []
-                for line in _drain(lines):
-                    if line is None:
-                        ended = True
-                        break
-                    file.write(line)
-                    if line.startswith(("Collecting ", "Processing ")):
-                        collected += 1
-                        events.append(Stage(name="environment", label=f"{first}: {Path(line.split()[1]).name}"))
-                        events.append(Progress(done=min(collected, total - 1), total=total))
-                    elif line.startswith("Installing collected"):
-                        events.append(Stage(name="environment", label=f"{first}: unpacking"))
-                if (yield tuple(events)):
-                    return None
-        return process.wait()
-    finally:
-        _end(process)
-
-
-def _pump(stream: Iterable[str] | None, lines: queue.Queue[str | None]) -> None:
-    for line in stream or ():
-        lines.put(line)
-    lines.put(None)
-
-
-def _drain(lines: queue.Queue[str | None]) -> list[str | None]:
-    """What has come in; waits a moment for the first line."""
-    found = []
-    try:
-        found.append(lines.get(timeout=_WAIT))
-        while True:
-            found.append(lines.get_nowait())
-    except queue.Empty:
-        return found
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a tool and what it started."""
-    if process.poll() is None:
-        if os.name == "nt":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    if process.stdout:
-        process.stdout.close()
-
-
 def _count(path: Path) -> int:
     """How many packages a lock names."""
     return sum(1 for line in path.read_text(encoding="utf-8").splitlines() if "==" in line.split("#")[0])
 
 
-def _last_error(log: Path) -> str:
+def _last_error(log: Path, code: int) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    reason = errors[-1] if errors else _last_line("\n".join(lines))
+    last = last_line("\n".join(lines))
+    reason = errors[-1] if errors else last if code == 1 else f"it ended with code {code} after: {last}"
     return reason if reason.endswith(".") else reason + "."
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "without a word")

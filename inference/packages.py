@@ -5,9 +5,12 @@ Two sets: *light* is what every job needs; *full* adds what estimators with a ne
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import importlib.util
+import operator
 import os
+import platform
 import re
 import sys
 from collections.abc import Iterable
@@ -15,32 +18,34 @@ from pathlib import Path
 
 from . import environment
 
-_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)\s*(?:;\s*([^#]+))?")
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#\\]+)\s*(?:;([^#\\]+))?")
 _IMPORTED_AS = {
     "opencv-python-headless": "cv2",
     "opencolorio": "PyOpenColorIO",
+    "openexr": "OpenEXR",
     "scenedetect-headless": "scenedetect",
     "pillow": "PIL",
-    "PyYAML": "yaml",
-    "Jinja2": "jinja2",
-    "MarkupSafe": "markupsafe",
-    "Pygments": "pygments",
+    "pyyaml": "yaml",
     "markdown-it-py": "markdown_it",
     "fonttools": "fontTools",
     "python-dateutil": "dateutil",
 }
+_COMPARISONS = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
+    ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+}  # fmt: skip
 
 # What comes with figures and reports alone (PyYAML, Jinja2, matplotlib and what that needs), or keeps runs apart:
 # another version of these makes no other depth.
 _NOT_OF_ESTIMATES = {
-    "contourpy", "cycler", "filelock", "fonttools", "Jinja2", "kiwisolver", "MarkupSafe", "matplotlib", "pillow",
-    "pyparsing", "python-dateutil", "PyYAML",
+    "contourpy", "cycler", "filelock", "fonttools", "jinja2", "kiwisolver", "markupsafe", "matplotlib", "pillow",
+    "pyparsing", "python-dateutil", "pyyaml",
 }  # fmt: skip
 
 
 def locked() -> dict[str, str]:
     """Name and version of every package of the light set that belongs to this platform."""
-    return _pins(environment.LIGHT[-1])
+    return pins(environment.LIGHT)
 
 
 def of_estimates() -> set[str]:
@@ -49,23 +54,66 @@ def of_estimates() -> set[str]:
 
 
 def locked_on_top() -> dict[str, str]:
-    """Likewise of what the full set has on top of it."""
-    return _pins(environment.FULL[-1])
+    """Likewise of what the full set has on top of it, PyTorch among it."""
+    return pins(environment.FULL[len(environment.LIGHT) :])
 
 
-def _pins(lock: Path) -> dict[str, str]:
-    pins = {}
-    for line in lock.read_text(encoding="utf-8").splitlines():
-        match = _PIN.match(line)
-        if match and _applies(match.group(3)):
-            pins[match.group(1)] = match.group(2)
-    return pins
+def pins(locks: Iterable[Path]) -> dict[str, str]:
+    """Name (in lower case, with hyphens) and version of every package that some locks want on this computer."""
+    found = {}
+    for lock in locks:
+        for line in lock.read_text(encoding="utf-8").splitlines():
+            match = _PIN.match(line)
+            if match and applies(match[3]):
+                found[re.sub(r"[-_.]+", "-", match[1]).lower()] = match[2]
+    return found
 
 
-def _applies(marker: str | None) -> bool:
-    """Whether a requirement's marker holds here; the locks use no other than ``sys_platform == "…"``."""
-    match = re.fullmatch(r'\s*sys_platform\s*==\s*"(\w+)"\s*', marker or "")
-    return match is None or match.group(1) == sys.platform
+def applies(marker: str | None) -> bool:
+    """Whether a requirement's marker holds for this Python on this computer; without one it does.
+
+    Markers (https://packaging.python.org/en/latest/specifications/dependency-specifiers/) are expressions that Python
+    can parse. A Python without any package must be able to tell, and what locks use of them is little.
+
+    Raises
+    ------
+    ValueError
+        It uses what is not known here.
+    """
+    return not marker or _holds(ast.parse(marker.strip(), mode="eval").body)
+
+
+def _holds(node: ast.expr) -> bool:
+    if isinstance(node, ast.BoolOp):
+        return (all if isinstance(node.op, ast.And) else any)(map(_holds, node.values))
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARISONS:
+        sides = (node.left, node.comparators[0])
+        of_versions = any(isinstance(side, ast.Name) and side.id.startswith("python_") for side in sides)
+        return _COMPARISONS[type(node.ops[0])](
+            *(_version(_value(side)) if of_versions else _value(side) for side in sides)
+        )
+    raise ValueError(f"The marker {ast.unparse(node)} of a lock is not understood.")
+
+
+def _value(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    known = {
+        "sys_platform": sys.platform,
+        "platform_machine": platform.machine(),
+        "platform_system": platform.system(),
+        "os_name": os.name,
+        "python_full_version": platform.python_version(),
+        "python_version": "{}.{}".format(*sys.version_info),
+    }
+    if isinstance(node, ast.Name) and node.id in known:
+        return known[node.id]
+    raise ValueError(f"The marker {ast.unparse(node)} of a lock is not understood.")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """What a version is compared by; a release candidate counts as its release."""
+    return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[a-z+]", text)[0]))
 
 
 def installed(name: str) -> str | None:
@@ -96,7 +144,8 @@ def importable(module: str) -> bool:
 
 def module_of(package: str) -> str:
     """The name under which a package of the locks is imported."""
-    return _IMPORTED_AS.get(package, package.replace("-", "_"))
+    name = re.sub(r"[-_.]+", "-", package).lower()
+    return _IMPORTED_AS.get(name, name.replace("-", "_"))
 
 
 def package_of(module: str) -> str:
@@ -106,9 +155,13 @@ def package_of(module: str) -> str:
 
 
 def install_command(*, full: bool = False) -> str:
-    """The command that brings this Python's packages to the light set, or to the full one, which includes it."""
-    lock = os.fspath((environment.FULL if full else environment.LIGHT)[-1])
-    return f"{pip()} install -r {_quoted(lock)}"
+    """The command that brings this Python's packages to the light set, or to the full one, which includes it.
+
+    The full set takes more than one call of pip (see `installer`), which a verb of the worker makes.
+    """
+    if full:
+        return f"{_quoted(sys.executable)} {_quoted(os.fspath(Path(__file__).with_name('__main__.py')))} install full"
+    return f"{pip()} install -r {_quoted(os.fspath(environment.LIGHT[-1]))}"
 
 
 def cure(*, full: bool = False) -> str:

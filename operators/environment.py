@@ -55,6 +55,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
             python=environment_setup.base_python(),
             requirements=environment.requirements_of(packages),
             needed_bytes=environment_setup.sizes(packages)[1] * 1e9,
+            torch_index=preferences.torch_index(),
         )
         return "Setting up the inference environment", steps, packages
 
@@ -88,6 +89,9 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
             environment_setup.remove(preferences.data_folder())
         except OSError as error:
             report_error(self, f"The environment cannot be removed: {error}. End what still runs from it.")
+            return {"CANCELLED"}
+        except SetupError as error:
+            report_error(self, str(error))
             return {"CANCELLED"}
         redraw()
         self.report({"INFO"}, "The inference environment was removed")

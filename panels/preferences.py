@@ -31,6 +31,11 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         items=preferences.PACKAGES,
         default="LIGHT",
     )
+    torch_index: bpy.props.StringProperty(
+        name="PyTorch Index",
+        description="Address of the package index that PyTorch comes from, as the selector on PyTorch's site names it: "
+        "for a build that fits the GPU. Empty: where pip's settings have all packages come from",
+    )
 
     def draw(self, context):
         layout = self.layout
@@ -49,6 +54,8 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         chosen = next(text for name, _label, text in preferences.PACKAGES if name == self.packages)
         parts.draw_text(box, chosen, icon="INFO", width=width)
         if not preferences.is_set_up(self.packages.lower()):
+            if self.packages == "FULL":
+                box.prop(self, "torch_index")
             parts.draw_offline(box, width=width)
             box.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT").packages = self.packages
         else:

@@ -46,6 +46,11 @@ def chosen_packages() -> PackageSet:
     return "full" if _value("packages") == "FULL" else "light"
 
 
+def torch_index() -> str:
+    """Address of the package index that PyTorch is to come from; empty: as pip's settings say."""
+    return str(_value("torch_index") or "").strip()
+
+
 def size_told(packages: PackageSet) -> str:
     """What setting a set of packages up takes, for the artist."""
     download, disk = environment_setup.sizes(packages)

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from .. import compiled_code, environment, events, exit_codes
 from ..untrusted import in_a_line
-from . import benchmark, doctor, estimate, estimators, evaluate, models, streams
+from . import benchmark, doctor, estimate, estimators, evaluate, install, models, streams
 
 _EPILOG = f"""exit codes:
   {exit_codes.OK:3}  the work is done
@@ -51,7 +51,7 @@ def build() -> argparse.ArgumentParser:
     )
     parser.set_defaults(prints=True)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in (estimate, estimators, models, doctor, evaluate, benchmark):
+    for verb in (estimate, estimators, models, install, doctor, evaluate, benchmark):
         verb.add_to(verbs)
     for sub in verbs.choices.values():
         sub.epilog, sub.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter

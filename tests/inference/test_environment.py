@@ -76,6 +76,8 @@ def test_the_folder_of_an_environment_names_its_python(home, tmp_path):
     [
         (None, True, "unfinished"),
         ("{", True, "unfinished"),
+        ("[]", True, "outdated"),
+        ("[" * 100_000, True, "unfinished"),
         ('{"requirements": "another"}', True, "outdated"),
         ("ours", True, "ready"),
         ("ours", False, "broken"),

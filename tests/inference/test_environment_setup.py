@@ -1,11 +1,16 @@
 """Making environments for real: with venv and pip, from a package made here, without a network."""
 
+import os
+import re
+import signal
 import subprocess
 import sys
-import zipfile
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+import wheel_maker
 
 from inference import environment, environment_setup
 from inference.events import Progress, Stage
@@ -14,18 +19,7 @@ from inference.events import Progress, Stage
 @pytest.fixture
 def lock(tmp_path):
     """A lock of one package, which lies beside it."""
-    shelf = tmp_path / "shelf"
-    shelf.mkdir()
-    with zipfile.ZipFile(shelf / "plumbline-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("plumbline.py", "DEPTH = 7\n")
-        wheel.writestr("plumbline-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: plumbline\nVersion: 1.0\n")
-        wheel.writestr(
-            "plumbline-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr("plumbline-1.0.dist-info/RECORD", "plumbline.py,,\n")
-    path = tmp_path / "lock.txt"
-    path.write_text(f"--no-index\n--find-links {shelf}\nplumbline==1.0\n")
-    return path
+    return wheel_maker.lock(tmp_path / "lock.txt", wheel_maker.make(tmp_path / "shelf", "plumbline"))
 
 
 def create(folder: Path, lock: Path, **kwargs):
@@ -166,3 +160,183 @@ def test_environments_of_the_artists_stay(tmp_path):
     environment_setup.remove_others(ours)
     environment_setup.remove(tmp_path)
     assert sorted(p.name for p in (tmp_path / "environments").iterdir()) == ["houdini", "notes.log"]
+
+
+HOSTILE = {
+    "TARGET": "elsewhere", "PREFIX": "elsewhere", "ROOT": "elsewhere", "DRY_RUN": "1", "USER": "1", "NO_DEPS": "1",
+    "REQUIRE_VIRTUALENV": "1", "CONSTRAINT": "nowhere.txt", "REQUIREMENT": "nowhere.txt", "NO_BINARY": ":all:",
+    "PYTHON_VERSION": "3.7", "PLATFORM": "win_amd64", "PYTHON": "nowhere", "QUIET": "3", "HELP": "1", "LOG": "/",
+    "IGNORE_INSTALLED": "1", "PRE": "1", "REPORT": "report.json", "UPGRADE": "1", "REQUIRE_HASHES": "0",
+}  # fmt: skip
+"""What pip takes from variables, or from its files, that would install elsewhere, otherwise or nothing."""
+
+
+@pytest.mark.parametrize("how", ["variables", "file"])
+def test_pips_settings_of_another_purpose_do_not_hold(tmp_path, lock, monkeypatch, how):
+    here = tmp_path / "current"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    if how == "variables":
+        for name, value in HOSTILE.items():
+            monkeypatch.setenv(f"PIP_{name}", value)
+    else:
+        lines = (f"{name.lower().replace('_', '-')} = {value}" for name, value in HOSTILE.items())
+        (tmp_path / "pip.conf").write_text("\n".join(["[install]", *lines]))
+        monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    for name in ("PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "_PYTHON_HOST_PLATFORM", "UV_TARGET"):
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    folder = tmp_path / "one"
+    create(folder, lock)
+    assert environment.state(folder, [lock]) == "ready"
+    (module,) = folder.rglob("plumbline.py")
+    assert "site-packages" in module.parts
+    assert not list(here.iterdir()) and not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import no_such_library\n", r"plumbline 1\.0 is installed and cannot be loaded \(ModuleNotFoundError"),
+        ("import os\nos.abort()\n", r"ended with code -6 after: Checking plumbline"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="signals end processes there otherwise")
+def test_it_is_not_ready_before_every_package_can_be_loaded(tmp_path, code, words):
+    lock = wheel_maker.lock(tmp_path / "lock.txt", wheel_maker.make(tmp_path, "plumbline", code=code))
+    with pytest.raises(environment_setup.SetupError, match=words):
+        create(tmp_path / "one", lock)
+    assert environment.state(tmp_path / "one", [lock]) == "missing"
+
+
+def test_a_package_that_is_not_what_was_locked_is_refused_in_a_sentence(tmp_path, lock):
+    wheel_maker.make(tmp_path / "shelf", "plumbline", code="DEPTH = 8\n")
+    with pytest.raises(environment_setup.SetupError) as told:
+        create(tmp_path / "one", lock)
+    assert re.search(
+        r"plumbline-1\.0-py3-none-any\.whl is not the plumbline==1\.0 that .* checksum differs", str(told.value)
+    )
+    assert str(told.value).count("Expected") == 0
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_lock_without_checksums_is_refused(tmp_path, lock):
+    lock.write_text(lock.read_text().partition(" --hash")[0] + "\n")
+    with pytest.raises(environment_setup.SetupError, match="Hashes are required"):
+        create(tmp_path / "one", lock)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from inference import environment_setup
+folder, lock = map(Path, sys.argv[1:])
+for events in environment_setup.create(folder, python=Path(sys.executable), requirements=[lock]):
+    for event in events:
+        print(getattr(event, "label", ""), flush=True)
+"""
+
+
+@pytest.mark.parametrize("during", ["Making an environment", "Installing the packages"])
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are looked for as POSIX has them")
+def test_the_tools_end_with_a_caller_that_is_killed_and_what_they_left_is_repaired(tmp_path, lock, during):
+    folder = tmp_path / "one"
+    root = Path(__file__).resolve().parents[2]
+    caller = subprocess.Popen(
+        [sys.executable, "-c", KILLED, folder, lock],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        start_new_session=True,
+    )
+    for line in caller.stdout:
+        if line.startswith(during):
+            break
+    family = []
+    deadline = time.monotonic() + 30
+    while not family and time.monotonic() < deadline:
+        family = psutil.Process(caller.pid).children(recursive=True)
+    assert family
+    os.kill(caller.pid, signal.SIGKILL)
+    caller.wait()
+    caller.stdout.close()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    left = [process for process in psutil.process_iter(["cmdline"]) if str(folder) in (process.info["cmdline"] or ())]
+    assert not left
+    create(folder, lock)
+    assert environment.state(folder, [lock]) == "ready"
+    assert not (folder.parent / ".lock").exists()
+
+
+def test_two_at_once_do_not_destroy_each_others_work(tmp_path, lock):
+    first = environment_setup.create(tmp_path / "one", python=Path(sys.executable), requirements=[lock])
+    for _ in range(3):
+        next(first)
+    with pytest.raises(environment_setup.SetupError, match="Another Blender sets an inference environment up"):
+        create(tmp_path / "one", lock)
+    (tmp_path / "one").mkdir(exist_ok=True)
+    environment_setup.remove_others(tmp_path / "two")
+    assert (tmp_path / "one").exists()
+    for _ in first:
+        pass
+    assert environment.state(tmp_path / "one", [lock]) == "ready"
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_removal_that_was_broken_off_is_repaired(tmp_path, lock, monkeypatch):
+    folder = tmp_path / "one"
+    create(folder, lock)
+    lock.write_text(lock.read_text() + "# changed\n")
+    rmtree = environment_setup.shutil.rmtree
+
+    def break_off(path, **options):
+        rmtree(path, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(environment_setup.shutil, "rmtree", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        create(folder, lock)
+    monkeypatch.setattr(environment_setup.shutil, "rmtree", rmtree)
+    assert environment.state(folder, [lock]) == "unfinished"
+    create(folder, lock)
+    assert environment.state(folder, [lock]) == "ready"
+
+
+def test_a_link_in_the_place_of_an_environment_is_not_followed(tmp_path, lock):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "pyvenv.cfg").write_text("")
+    (theirs / "thesis.txt").write_text("dear")
+    place = tmp_path / "home" / "environments"
+    place.mkdir(parents=True)
+    link = place / "0123456789ab"
+    link.symlink_to(theirs)
+    with pytest.raises(environment_setup.SetupError, match="is a link"):
+        create(link, lock)
+    environment_setup.remove_others(place / "ba9876543210")
+    environment_setup.remove(tmp_path / "home")
+    assert (theirs / "thesis.txt").read_text() == "dear"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, lock):
+    (tmp_path / "home").mkdir(mode=0o500)
+    with pytest.raises(environment_setup.SetupError, match=r"cannot be written .*choose another data folder"):
+        create(tmp_path / "home" / "environments" / "one", lock)
+
+
+def test_a_file_in_the_place_of_the_folder_is_said(tmp_path, lock):
+    (tmp_path / "home").write_text("")
+    with pytest.raises(environment_setup.SetupError, match=r"cannot be written .*choose another data folder"):
+        create(tmp_path / "home" / "environments" / "one", lock)
+
+
+def test_spaces_and_letters_of_any_alphabet_in_paths_and_a_link_to_the_data_folder(tmp_path):
+    real, lock = tmp_path / "daten ä# 深度", tmp_path / "sperre ü 深.txt"
+    real.mkdir()
+    (tmp_path / "link").symlink_to(real, target_is_directory=True)
+    wheel_maker.lock(lock, wheel_maker.make(tmp_path / "shelf", "plumbline"))
+    folder = tmp_path / "link" / "environments" / "one"
+    create(folder, lock)
+    assert environment.state(folder, [lock]) == "ready"
+    assert (real / "environments" / "one" / "pyvenv.cfg").exists()

@@ -1,10 +1,10 @@
 """Setting the environment up and removing it, from a package made here, without a network."""
 
 import subprocess
-import zipfile
 
 import bpy
 import pytest
+import wheel_maker
 from bl_ext.dev.fathom.inference import environment, environment_setup
 from bl_ext.dev.fathom.scene import preferences
 
@@ -29,17 +29,8 @@ def online():
 @pytest.fixture
 def locks(tmp_path, monkeypatch):
     """Locks of one package each, which lie beside them, in the place of the shipped ones: light, and full on top."""
-    found = []
-    for name in ("plumbline", "leadline"):
-        with zipfile.ZipFile(tmp_path / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
-            wheel.writestr(f"{name}.py", "DEPTH = 7\n")
-            wheel.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-            wheel.writestr(
-                f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-            )
-            wheel.writestr(f"{name}-1.0.dist-info/RECORD", f"{name}.py,,\n")
-        found.append(tmp_path / f"{name}.txt")
-        found[-1].write_text(f"--no-index\n--find-links {tmp_path}\n{name}==1.0\n")
+    names = ("plumbline", "leadline")
+    found = [wheel_maker.lock(tmp_path / f"{name}.txt", wheel_maker.make(tmp_path, name)) for name in names]
     monkeypatch.setattr(environment, "LIGHT", (found[0],))
     monkeypatch.setattr(environment, "FULL", tuple(found))
     monkeypatch.setattr(environment_setup, "_SIZES", {"light": (0.0, 0.01), "full": (0.0, 0.02)})
@@ -137,3 +128,32 @@ def test_the_preferences_come_first(home, tmp_path):
     finally:
         kept.data_folder = kept.python = ""
     assert preferences.data_folder() == home
+
+
+def test_the_index_that_pytorch_comes_from_is_a_preference(home, online, locks, monkeypatch):
+    kept = bpy.context.preferences.addons[preferences.ADDON].preferences
+    asked = []
+
+    def create(folder, *, torch_index, **options):
+        asked.append(torch_index)
+        yield ()
+
+    monkeypatch.setattr(environment_setup, "create", create)
+    bpy.ops.fathom.set_up_environment(packages="FULL")
+    kept.torch_index = " https://torch.studio/cu130 "
+    try:
+        bpy.ops.fathom.set_up_environment(packages="FULL")
+    finally:
+        kept.torch_index = ""
+    assert asked == ["", "https://torch.studio/cu130"]
+
+
+def test_nothing_is_removed_while_another_blender_sets_up(home, online, locks):
+    bpy.ops.fathom.set_up_environment()
+    folder = preferences.own_environment()
+    with (
+        environment_setup._alone(folder.parent),
+        pytest.raises(RuntimeError, match="Another Blender sets an inference environment up"),
+    ):
+        bpy.ops.fathom.remove_environment()
+    assert environment.state(folder, environment.LIGHT) == "ready"

@@ -298,6 +298,7 @@ def test_the_preferences_say_what_is_there_and_offer_the_choice(home, sets, word
         assert "fathom.set_up_environment" not in by_name and preferences.SET_UP in layout.texts
     else:
         assert by_name["fathom.set_up_environment"].packages == "FULL"
+        assert "<torch_index>" in layout.texts and "<torch_index>" not in drawn_preferences(packages="LIGHT").texts
         assert by_name["extensions.userpref_allow_online"].text == "Allow Online Access"
 
 

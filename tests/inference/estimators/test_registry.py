@@ -87,8 +87,8 @@ def test_packages_of_both_sets_that_are_missing_are_told_in_one_sentence_with_on
     facts = dataclasses.replace(running_mean, packages=("torch", "diffusers"))
     (lack,) = registry.lacks(facts)
     assert lack.what == "Running Mean needs packages that are not installed: torch, diffusers, numpy."
-    assert lack.cure.count("-m pip install") == 1
-    assert lack.cure.endswith(f"-m pip install -r {environment.FULL[-1]}")
+    assert lack.cure.count("run: ") == 1
+    assert lack.cure.endswith("__main__.py install full")
     (lack,) = registry.lacks(running_mean)
     assert (lack.what, lack.kind) == ("Packages are missing: numpy.", "environment")
     assert lack.cure.endswith(f"-m pip install -r {environment.LIGHT[-1]}")

@@ -25,7 +25,7 @@ def test_versions_name_the_packages_of_the_full_set_that_took_part():
     light = runner._versions(info)
     assert {"python", "fathom", "numpy"} <= light.keys() and "sortedcontainers" not in light
     more = runner._versions(dataclasses.replace(info, packages=("yaml", "sortedcontainers", "no_such_module")))
-    assert more.keys() - light.keys() <= {"PyYAML", "sortedcontainers"} and "sortedcontainers" in more
+    assert more.keys() - light.keys() <= {"pyyaml", "sortedcontainers"} and "sortedcontainers" in more
 
 
 def test_frames_that_no_depth_sequence_holds_are_refused_before_the_work():

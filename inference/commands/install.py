@@ -1,0 +1,45 @@
+"""``install``: fill this Python's environment with a set of packages."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+from pathlib import Path
+
+from .. import environment, exit_codes, guard, installer
+
+
+def add_to(verbs: argparse._SubParsersAction) -> None:
+    """Add the verb to the command line."""
+    verb = verbs.add_parser("install", help="install a set of packages into this Python's environment")
+    verb.add_argument(
+        "packages", nargs="+", metavar="light|full|LOCK", help="the set for the main job or that for all, or lock files"
+    )
+    verb.add_argument("--check-only", action="store_true", help="install nothing, see whether all is there")
+    verb.add_argument("--no-load", action="store_true", help="check versions alone, and import nothing")
+    verb.add_argument("--quiet", action="store_true", help="print nothing but what went wrong")
+    verb.add_argument("--parent-pipe", action="store_true", help="end when standard input closes")
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb."""
+    if options.parent_pipe:
+        guard.end_family_with_parent()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # pip names files of any alphabet
+    sets = {"light": environment.LIGHT, "full": environment.FULL}
+    locks = [lock for name in options.packages for lock in sets.get(name, (Path(name),))]
+    said = open(os.devnull, "w") if options.quiet else contextlib.nullcontext(sys.stdout)  # noqa: SIM115
+    try:
+        with said as stream, contextlib.redirect_stdout(stream):
+            if not options.check_only:
+                installer.install(locks, torch_index=os.environ.get(installer.TORCH_INDEX, ""))
+            installer.check(locks, load=not options.no_load)
+    except (installer.InstallError, OSError) as error:
+        print(f"ERROR: {error}", flush=True)
+        return exit_codes.FAILED
+    return exit_codes.OK
