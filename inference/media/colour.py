@@ -100,6 +100,12 @@ def named_config(config: str | Path | None) -> str | Path | None:
     return config or os.environ.get("OCIO") or None
 
 
+def config_file(config: str | Path | None) -> Path | None:
+    """The file of `named_config`; None where it is one that OCIO has built in."""
+    named = named_config(config)
+    return None if named is None or str(named).startswith("ocio://") else Path(named)
+
+
 def find(space: str, config: str | Path | None) -> str | None:
     """What a space is called, by the identifier that files name it by.
 

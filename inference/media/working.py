@@ -22,6 +22,7 @@ from .. import numbering, own_files, records
 from ..job import Source
 from ..numbering import Frame
 from .clip import Clip
+from .colour import config_file
 from .cuts import CutFinder, shots
 from .mattes import mattes
 
@@ -268,7 +269,7 @@ def _identity(clip: Clip, first: int, last: int, size: tuple[int, int]) -> dict[
     identity = {
         "source": records.to_json(clip.source),
         "files": [_stamp(path) for path in _files(clip.source, first, last)],
-        "ocio": _stamp(Path(clip.source.ocio_config or os.environ.get("OCIO") or "")),
+        "ocio": _stamp(config) if (config := config_file(clip.source.ocio_config)) else [],
         "range": [first, last],
         "size": list(size),
         "versions": [av.__version__, cv2.__version__, PyOpenColorIO.__version__],

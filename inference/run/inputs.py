@@ -7,7 +7,6 @@ before anything made of them is kept for good.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from .. import depth_sequence, exit_codes, numbering
 from ..faults import Failure
 from ..job import Job
+from ..media.colour import config_file
 from ..media.mattes import mattes
 
 
@@ -67,8 +67,9 @@ class Inputs:
     ) -> None:
         self._always: dict[Path, _Facts | None] = {}
         self._of: dict[int, dict[Path, _Facts | None]] = {number: {} for number in range(first, last + 1)}
-        config = job.source.ocio_config or os.environ.get("OCIO") or ""
-        named = [*_movie(job), Path(config), *(Path(each) / depth_sequence.SIDECAR for each in sequences)]
+        sidecars = (Path(each) / depth_sequence.SIDECAR for each in sequences)
+        config = config_file(job.source.ocio_config)
+        named = [*_movie(job), *sidecars, *([config] if config else [])]
         for path in named:
             self._always[path] = noted[path] if path in noted else _facts(path)
         for number, found in self._of.items():

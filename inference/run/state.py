@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from .. import depth_sequence, records
 from ..depth_sequence import DepthSequence, Shot, Weights
 from ..job import Job
+from ..media.colour import config_file
 from ..numbering import Frame
 from ..records import Bounds, FilePath, Seconds, Word
 from . import inputs
@@ -99,8 +100,8 @@ def key_of(
 ) -> str:
     """A hash that is equal exactly for runs whose maps are bit for bit the same.
 
-    It covers the job, the files that it reads (by size and time of change), the packages, the device, the weights and
-    the depth sequences that are taken up.
+    It covers the job, the files that it reads (by size and time of change, the colour configuration among them), the
+    packages, the device, the weights and the depth sequences that are taken up.
 
     Parameters
     ----------
@@ -122,6 +123,9 @@ def key_of(
         "versions": versions,
         "device": [device, platform.system(), platform.machine()],
     }
+    config = config_file(job.source.ocio_config)
+    if config and config.is_file():  # a clip that needs none is read without one
+        facts["ocio"] = [str(config), _facts_of(config)]
     if weights:  # estimators without them keep the keys that earlier versions wrote
         facts["weights"] = [[each.repository, each.file, each.sha256] for each in weights]
     if given:

@@ -9,7 +9,7 @@ import pytest
 
 from inference import exit_codes, job
 from inference.media.source import describe
-from inference.run import inputs
+from inference.run import inputs, state
 from tests.footage_maker import movie, stills
 
 ESTIMATE = ("--estimator", "running_mean", "--parameter", "pause=0.25")
@@ -98,6 +98,35 @@ def test_a_matte_that_changes_ends_the_run(worker, tmp_path, helpers):
     appended(mattes[4])
     _, said = process.communicate(timeout=90)
     assert process.returncode == exit_codes.FAILED and str(mattes[4]) in said
+
+
+def test_the_current_folder_is_none_of_the_clips_files(worker, tmp_path, monkeypatch):
+    monkeypatch.delenv("OCIO", raising=False)
+    stills(tmp_path / "plate", range(1, 7))
+    options = {"cwd": tmp_path, "env": {key: value for key, value in worker.environment.items() if key != "OCIO"}}
+    done = worker.estimate("plate", "depth", **options)  # which is made in the current folder
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert (tmp_path / "depth" / "depth.json").is_file()
+
+
+def test_a_built_in_configuration_is_no_file(tmp_path):
+    plate = stills(tmp_path / "plate", range(1, 5))
+    source = replace(describe(plate[0]), ocio_config="ocio://default")
+    wanted = job.Job(source=source, output=str(tmp_path / "depth"))
+    inputs.Inputs(wanted, inputs.note(wanted), first=1, last=4).check()
+
+
+def test_another_colour_configuration_makes_another_job(tmp_path, monkeypatch):
+    plate, config = stills(tmp_path / "plate", range(1, 5)), tmp_path / "config.ocio"
+    wanted = job.Job(source=describe(plate[0]), output=str(tmp_path / "depth"))
+    monkeypatch.delenv("OCIO", raising=False)
+    keys = [state.key_of(wanted, 1, 4, {}, "cpu")]
+    monkeypatch.setenv("OCIO", str(config))
+    assert state.key_of(wanted, 1, 4, {}, "cpu") == keys[0], "one that is not there is not read"
+    for text in ("one", "another"):
+        config.write_text(text)
+        keys.append(state.key_of(wanted, 1, 4, {}, "cpu"))
+    assert len(set(keys)) == 3
 
 
 def test_a_frame_outside_the_range_may_change(worker, tmp_path, helpers):
