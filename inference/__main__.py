@@ -20,10 +20,8 @@ def _start() -> int:
 
         folder = Path(__file__).resolve().parent
         sys.path[:] = [str(folder.parent), *(entry for entry in sys.path if entry != str(folder))]
-    from inference.commands.display import escape_output
     from inference.commands.main import main
 
-    escape_output()
     return main()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
 import threading
@@ -13,38 +12,12 @@ from typing import Any, Protocol
 
 from .. import events
 from ..hints import as_options
-from ..untrusted import escaped
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}|"
 _COLUMNS = 100
 """Width of the bar where the terminal's is unknown."""
 _PLAIN_EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal."""
-
-
-class _Terminal(io.TextIOWrapper):
-    """A stream on which no text of others commands the terminal: see `untrusted.escaped`."""
-
-    def write(self, text: str) -> int:
-        """Write a text; a progress bar goes back to the start of its line by the first letter of what it writes."""
-        back = text[:1] if text.startswith("\r") else ""
-        return super().write(back + escaped(text[len(back) :]))
-
-
-def escape_output() -> None:
-    """Have standard output and standard error escape what a terminal would obey, whoever writes there.
-
-    Names of files, tags and what a ``depth.json`` says may be anybody's. Bytes of a name that are no UTF-8 are printed
-    as they are on standard output, for programs that take names from there.
-    """
-    for name, errors in (("stdout", "surrogateescape"), ("stderr", "backslashreplace")):
-        stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
-            encoding, by_line, at_once = stream.encoding, stream.line_buffering, stream.write_through
-            escaping = _Terminal(
-                stream.detach(), encoding=encoding, errors=errors, line_buffering=by_line, write_through=at_once
-            )
-            setattr(sys, name, escaping)
 
 
 class Display(Protocol):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from inference.commands import display
+from inference.commands import streams
 from tests.inference.test_foreign_documents import DEPTH, changed
 
-MAIN = Path(display.__file__).parent.parent / "__main__.py"
+MAIN = Path(streams.__file__).parent.parent / "__main__.py"
 EVIL = "x\x1b]0;title\x07\x1b[2J\x9b31m\x7f\u202egpj"
 DANGEROUS = ("\x1b", "\x07", "\x9b", "\x7f", "\u202e")
 
@@ -49,7 +49,7 @@ def test_names_of_files_are_escaped(tmp_path):
 
 def test_progress_bars_and_ends_of_lines_pass():
     raw = io.BytesIO()
-    stream = display._Terminal(raw, encoding="utf-8", newline="")
+    stream = streams.Terminal(raw, encoding="utf-8", newline="")
     for text in ("\rReading:  50%|#####     |", "\r", "one\rtwo\n", "\x1b[A", "größer\tstill\n"):
         stream.write(text)
     stream.flush()
