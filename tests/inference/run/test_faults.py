@@ -75,7 +75,7 @@ def test_maps_that_are_not_finite_or_out_of_bounds_are_no_result(worker, clip, t
         (["--frames", "1001-1013"], ["1001-1013", "1001-1012"]),
         (["--frames", "all"], ["--frames takes a range"]),
         (["--size", "10"], ["at least 64 pixels"]),
-        (["--size", "big"], ["invalid int value"]),
+        (["--size", "big"], ["whole number"]),
         (["--seed", "-1"], ["seed"]),
         (["--focal-length", "35mm"], ["--sensor-width"]),
         (["--focal-length", "35mm", "--sensor-width", "nan"], ["--sensor-width"]),
