@@ -10,12 +10,12 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 from typing import IO
 
-from . import depth_sequence, events, exit_codes, job, leftovers, own_files
+from . import bounded_log, depth_sequence, events, exit_codes, job, leftovers, own_files
 from .depth_sequence import DepthSequence
 from .events import Event
 from .hints import setting
@@ -28,10 +28,10 @@ _WAIT = 0.02
 _ENDINGS = frozenset(range(1, exit_codes.MISSING + 1)) | {exit_codes.CANCELLED}
 _GRACE = 0.7
 """Seconds from cancelling to killing; the worker's own watchdog (`run.stop.GRACE`) is faster."""
-_LONGEST_LINE = 1 << 20
-"""Bytes of an event; longer lines are none, and are passed over without being kept."""
-_MOST_AT_ONCE = 500
-"""Events that one step gives."""
+_MOST_AT_ONCE, _MOST_AT_THE_END = 500, 5000
+"""Events that one step gives, while the worker runs and when it has ended."""
+_LONGEST_END = 30.0
+"""Seconds after its end in which a flood that something else goes on with is listened to."""
 _MOST_WAITING, _OF_AN_EVENT = 1 << 26, 500
 """Bytes of events that wait to be heard while Blender is busy, and what each takes beside its text."""
 _DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "__PYVENV_LAUNCHER__")
@@ -102,8 +102,8 @@ def download(weights: str, *, licence: str, offline: bool, python: str | Path, h
     log = Path(home) / "download.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "ab", opener=own_files.opener) as errors:
-            process = _process(python, [*arguments, *(["--offline"] if offline else [])], errors, home)
+        errors = bounded_log.opened(log)
+        process = _process(python, [*arguments, *(["--offline"] if offline else [])], errors, home)
     except OSError as error:
         yield (_not_started(python, error),)
         return
@@ -112,7 +112,7 @@ def download(weights: str, *, licence: str, offline: bool, python: str | Path, h
         if not keep_log:
             log.unlink(missing_ok=True)
 
-    yield from _followed(_Worker(process, log, tidy))
+    yield from _followed(_Worker(process, log, tidy, errors=errors))
 
 
 def _followed(worker: _Worker | events.Error) -> Steps:
@@ -172,21 +172,19 @@ def run_blocking(
     return depth_sequence.load(wanted.output)
 
 
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a stream, those of bounded length."""
-    is_within = False  # a line that is too long
-    while piece := stream.readline(_LONGEST_LINE):
-        is_end = piece.endswith(b"\n")
-        if not is_within and (is_end or len(piece) < _LONGEST_LINE):
-            yield piece
-        is_within = not is_end
-
-
 class _Worker:
-    """A worker that runs, with a thread that reads its events; `lighter`: what else would have it take less memory."""
+    """A worker that runs, with threads that read its events and, into the log, what else it says (`errors`: the log,
+    opened); `lighter`: what else would have it take less memory.
+    """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], log: Path, tidy: Callable[..., None], *, lighter: str = ""
+        self,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        tidy: Callable[..., None],
+        *,
+        lighter: str = "",
+        errors: IO[bytes] | None = None,
     ) -> None:
         self._process, self._log, self._tidy, self._lighter = process, log, tidy, lighter
         self._heard: queue.SimpleQueue[tuple[Event | None, int]] = queue.SimpleQueue()
@@ -198,11 +196,12 @@ class _Worker:
         self._ended_at: float | None = None
         self._reader = threading.Thread(target=self._read, args=(process.stdout,), name="fathom-events", daemon=True)
         self._reader.start()
+        self._logger = bounded_log.start(process.stderr, errors) if process.stderr and errors else None
 
     def _read(self, stream: IO[bytes]) -> None:
         """Put what is an event into the queue; where there is no room left, the worker waits."""
         with contextlib.suppress(OSError, ValueError):
-            for line in _lines(stream):
+            for line in events.lines(stream):
                 event = events.decode(line.decode("utf-8", "replace"))
                 if event is None:
                     continue
@@ -217,6 +216,7 @@ class _Worker:
     def hear(self) -> list[Event]:
         """What has come in, of a flood some; waits a moment for the first."""
         found: list[Event] = []
+        most = _MOST_AT_ONCE if self._ended_at is None else _MOST_AT_THE_END
         with contextlib.suppress(queue.Empty):
             event, size = self._heard.get(timeout=_WAIT)
             while True:
@@ -227,7 +227,7 @@ class _Worker:
                     self._silent = True
                 else:
                     found.append(event)
-                if len(found) >= _MOST_AT_ONCE:
+                if len(found) >= most:
                     break
                 event, size = self._heard.get_nowait()
         return found
@@ -240,7 +240,10 @@ class _Worker:
                 self._kill()
             return False
         self._ended_at = self._ended_at or now
-        return (self._silent and self._heard.empty()) or now - self._ended_at > _GRACE
+        since, is_empty = now - self._ended_at, self._heard.empty()
+        if since > _GRACE and (is_empty or self._cancelled_at is not None):
+            return True  # something else holds its end of the pipe, or nobody wants to hear the rest
+        return (self._silent and is_empty) or since > _LONGEST_END
 
     def cancel(self) -> None:
         """Ask the worker to stop, by closing the pipe that it listens to: that reaches it on every system."""
@@ -267,6 +270,8 @@ class _Worker:
         self._reader.join(_GRACE)
         if not self._reader.is_alive() and self._process.stdout:
             self._process.stdout.close()
+        if self._logger is not None:
+            self._logger.join(_GRACE)
         with contextlib.suppress(OSError):
             self._tidy(keep_log=keep_log)
 
@@ -317,7 +322,7 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
     made = leftovers.missing_folders(folder) or ((folder,) if log.exists() else ())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        errors = open(log, "ab", opener=own_files.opener)  # noqa: SIM115  closed by the with below
+        errors = bounded_log.opened(log)
     except own_files.InTheWay as error:
         leftovers.remove_empty(made)
         return events.Error(code=exit_codes.BAD_OUTPUT, what=error.sentence, cure=own_files.CURE)
@@ -328,20 +333,18 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
             what=f"The output folder {folder} cannot be written ({error.strerror or error}).",
             cure="Choose a folder that you may write to.",
         )
-    with errors:
-        descriptor, name = tempfile.mkstemp(prefix="fathom-job-", suffix=".json")
-        os.close(descriptor)
-        job.save(wanted, name)
-        arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
-        try:
-            process = _process(python, arguments, errors, home)
-        except OSError as error:
-            Path(name).unlink()
-            errors.close()
-            leftovers.take_away(folder, made)
-            return _not_started(python, error)
+    descriptor, name = tempfile.mkstemp(prefix="fathom-job-", suffix=".json")
+    os.close(descriptor)
+    job.save(wanted, name)
+    arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
+    try:
+        process = _process(python, arguments, errors, home)
+    except OSError as error:
+        Path(name).unlink()
+        leftovers.take_away(folder, made)
+        return _not_started(python, error)
     tidy = partial(_tidy, Path(name), folder, made, process.pid)
-    return _Worker(process, log, tidy, lighter=f" or choose a smaller {setting('size')},")
+    return _Worker(process, log, tidy, lighter=f" or choose a smaller {setting('size')},", errors=errors)
 
 
 def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, keep_log: bool) -> None:
@@ -355,14 +358,19 @@ def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, k
 def _process(
     python: str | Path, arguments: list[str], errors: IO[bytes], home: str | Path | None
 ) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [str(python), "-I", "-u", str(MAIN), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        env=clean_environment(home),
-        **_own_group(),
-    )
+    """The worker's process, whose standard error is a pipe; `errors`, the log, is closed where it cannot start."""
+    try:
+        return subprocess.Popen(
+            [str(python), "-I", "-u", str(MAIN), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=clean_environment(home),
+            **_own_group(),
+        )
+    except OSError:
+        errors.close()
+        raise
 
 
 def _not_started(python: str | Path, error: OSError) -> events.Error:

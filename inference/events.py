@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from . import records
 from .records import ForPeople
+
+LONGEST_LINE = 1 << 20
+"""Bytes of an event; longer lines are none, and are passed over without being kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,3 +147,13 @@ def decode(line: str) -> Event | None:
         return records.from_json(kind, data, where="event", strict=False)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a stream, those of bounded length."""
+    is_within = False  # a line that is too long
+    while piece := stream.readline(LONGEST_LINE):
+        is_end = piece.endswith(b"\n")
+        if not is_within and (is_end or len(piece) < LONGEST_LINE):
+            yield piece
+        is_within = not is_end

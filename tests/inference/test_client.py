@@ -264,7 +264,7 @@ def test_whatever_a_worker_says_steps_stay_short_and_memory_bounded(tmp_path, co
     while time.monotonic() < until:
         found = worker.hear()
         heard = max(heard, len(found))
-    assert heard <= client._MOST_AT_ONCE and worker._waiting <= client._MOST_WAITING + client._LONGEST_LINE + 500
+    assert heard <= client._MOST_AT_ONCE and worker._waiting <= client._MOST_WAITING + events.LONGEST_LINE + 500
     assert psutil.Process().memory_info().rss - before < 300e6
     worker.close(keep_log=False)
     assert process.popen.poll() is not None
@@ -283,7 +283,7 @@ def test_nobody_listens_and_the_worker_waits(tmp_path, monkeypatch):
 
 
 def test_what_comes_after_a_line_that_is_too_long_is_heard(tmp_path):
-    code = f"print('x' * 5_000_000); print('{_PROGRESS}'); print('y' * {client._LONGEST_LINE}); print('{_PROGRESS}')"
+    code = f"print('x' * 5_000_000); print('{_PROGRESS}'); print('y' * {events.LONGEST_LINE}); print('{_PROGRESS}')"
     process = _Process(code)
     worker = process.worker(tmp_path)
     heard = []
@@ -292,3 +292,40 @@ def test_what_comes_after_a_line_that_is_too_long_is_heard(tmp_path):
         heard += worker.hear()
     worker.close(keep_log=False)
     assert heard == [events.Progress(done=1, total=2)] * 2
+
+
+def test_what_was_said_at_the_end_is_heard_however_much_it_is(tmp_path):
+    code = f"for i in range(20_000): print('{_PROGRESS}')\n"
+    process = _Process(code + """print('{"event": "done", "folder": "x", "frames": 1, "seconds": 1}')""")
+    steps = client._followed(process.worker(tmp_path))
+    heard = []
+    for batch in steps:
+        heard += batch
+        time.sleep(0.1)  # as a timer in Blender, or Blender while it is busy
+    assert len(heard) == 20_001
+    assert heard[-1] == events.Done(folder="x", frames=1, seconds=1)
+
+
+def test_who_goes_on_with_the_flood_of_a_worker_that_has_ended_holds_nothing_up_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "_LONGEST_END", 1.0)
+    flood = f"while True: print('{_PROGRESS}')"
+    process = _Process(f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {flood!r}])")
+    steps = client._followed(process.worker(tmp_path))
+    try:
+        assert isinstance(_rest(steps)[-1], events.Error)
+    finally:
+        os.killpg(process.popen.pid, signal.SIGKILL)
+
+
+def test_the_log_keeps_the_beginning_and_the_end_of_what_is_too_much(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(client.bounded_log.copy, "__kwdefaults__", {"head": 1000, "tail": 500})
+    (tmp_path / client.LOG).write_text("first\n")
+    worker = tmp_path / "worker.py"
+    worker.write_text("import sys\nfor i in range(20_000): print('line', i, file=sys.stderr)\nsys.exit(1)\n")
+    monkeypatch.setattr(client, "MAIN", worker)
+    heard = _rest(client.estimate(_job(clip, tmp_path), python=sys.executable))
+    assert heard[-1].code == exit_codes.FAILED
+    log = (tmp_path / client.LOG).read_text()
+    assert len(log) < 1000 + 2 * 500 + 200
+    assert log.startswith("first\nline 0\nline 1\n") and log.rstrip().endswith("line 19999")
+    assert log.count("left out") == 1
