@@ -9,11 +9,10 @@ import bpy
 from ..inference import client
 from ..inference.catalogue import QUICK
 from ..inference.client import Steps
-from ..inference.depth_sequence import is_absolute
 from ..inference.environment import MissingEnvironment
 from ..inference.job import Job, JobError
 from ..inference.records import readable
-from ..scene import depth_list, output, places, preferences, quick, running, source, subject
+from ..scene import depth_list, output, preferences, quick, running, source, subject
 from ..scene import estimate as estimate_module
 from ..scene import settings as settings_module
 from ..scene.depth import DepthError
@@ -109,9 +108,7 @@ class Estimates(Follows):
         plate = self._find_plate(context)
         settings = self._settings(context.scene)
         root = output.root_folder(self.output or context.scene.fathom.output)
-        for asked in (root, plate.source.path, *filter(is_absolute, map(str, settings.parameters.values()))):
-            places.ask(asked)
-        job, place = estimate_module.prepare(plate, settings, root=root, new_version=self.new_version)
+        job, place = estimate_module.prepare(plate, settings, root=root, new_version=self.new_version, asked=True)
         self._plate, self._folder, self._scene = plate, place.folder, context.scene.session_uid
         about = None if self.filepath or self.frames else self._subject(context, settings, str(root))
         if place.standing == "finished":

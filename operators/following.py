@@ -17,6 +17,7 @@ from .reporting import pops_up, report_error
 
 _TICK = 0.2
 _PRINT_EVERY = 2.0
+_MOST_REPORTED = 200
 _REASONS = "The tab Fathom has the reason of each."
 _timers: list[bpy.types.Timer] = []  # at most one; kept here so that disabling the extension can remove it
 
@@ -111,14 +112,12 @@ class Follows:
 
     def _conclude(self, context):
         run = self._run
-        for warning in run.warnings:
-            self.report({"WARNING"}, readable(warning))
+        self._warn(run.warnings)
         if run.outcome == "failed":
             in_panel = pops_up(self) and run.subject is not None and len(run.shots) > 1
             report_error(self, f"{run.headline}\n{_REASONS}" if in_panel else run.message)
             return {"CANCELLED"}
-        for shot in run.shots:
-            self.report({"WARNING"}, readable(f"No depth for {shot.text[0].lower()}{shot.text[1:]}"))
+        self._warn([f"No depth for {shot.text[0].lower()}{shot.text[1:]}" for shot in run.shots])
         if run.outcome == "cancelled":
             self.report({"WARNING"}, f"{run.title} was cancelled. {self.kept_note}".strip())
             return {"CANCELLED"}
@@ -127,6 +126,13 @@ class Follows:
         except self.problems as problem:
             return self._refuse(problem)
         return {"FINISHED"}
+
+    def _warn(self, sentences: list[str]):
+        """Report warnings, as many as somebody reads."""
+        for sentence in sentences[:_MOST_REPORTED]:
+            self.report({"WARNING"}, readable(sentence))
+        if len(sentences) > _MOST_REPORTED:
+            self.report({"WARNING"}, f"And {len(sentences) - _MOST_REPORTED} more such warnings")
 
     def _refuse(self, problem: Exception):
         report_error(self, problem)

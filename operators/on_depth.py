@@ -53,7 +53,7 @@ class OnDepth:
         What is built is one undo step, so CANCELLED, which is none, says that nothing was.
         """
         with lookup.kept():
-            return self._execute(context)
+            return OnDepth._execute(self, context)
 
     def warn_once(self, sentence: str) -> None:
         """Report a warning that may hold for many shots."""

@@ -19,6 +19,8 @@ from . import catalogue
 _PIXELS_PER_LETTER = 7.0
 _MOST_SHOTS, _MOST_REASONS = 6, 6
 """That are listed; a sidebar is no place to read more, and the log has them all."""
+_MOST_WARNINGS, _MOST_LINES = 6, 40
+"""Of a run, and of one sentence: what is drawn again and again must not hold Blender up, whatever the worker says."""
 _SETS = get_args(PackageSet)
 _COMMAND = re.compile(r"\b([Rr])un: (\S.*)$")
 """How a sentence of the worker's ends that tells what to run."""
@@ -40,7 +42,9 @@ def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", widt
     letters = max(16, int((width / scale - 50) / _PIXELS_PER_LETTER))
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for number, line in enumerate(wrapped(readable(text), letters)):
+    lines = wrapped(readable(text), letters)
+    lines = lines if len(lines) <= _MOST_LINES else [*lines[: _MOST_LINES - 1], "…"]
+    for number, line in enumerate(lines):
         column.label(text=line, icon=icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 
 
@@ -65,8 +69,10 @@ def draw_run(layout: bpy.types.UILayout, run: running.Run, *, width: float) -> N
     column.progress(factor=run.progress.fraction, text=f"{run.progress.fraction:.0%}")
     if run.summary:
         draw_text(column, run.summary, width=width)
-    for warning in run.warnings:
+    for warning in run.warnings[-_MOST_WARNINGS:]:
         draw_text(box, warning, icon="INFO", width=width)
+    if len(run.warnings) > _MOST_WARNINGS:
+        draw_text(box, f"and {len(run.warnings) - _MOST_WARNINGS} more warnings", width=width)
     draw_shots(box, run.shots, width=width)
     box.operator("fathom.cancel_estimate", text="Cancel", icon="CANCEL")
 

@@ -11,7 +11,7 @@ _MOST = 3
 
 def draw(self, context):
     """In red, for the scene's depths; the sidebars say more."""
-    lacking = [item.name for item in context.scene.fathom.depths if list(missing.of_entry(item))]
+    lacking = missing.lacking(context.scene)
     if lacking:
         row = self.layout.row()
         row.alert = True

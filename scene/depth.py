@@ -322,7 +322,10 @@ def _folders_of(image: bpy.types.Image) -> set[str]:
 
 
 def set_where_new(target: Any, **values: Any) -> None:
-    """Set properties whose value is another one: setting an image's, even to what they are, reads its files again."""
+    """Set properties whose value is another one.
+
+    Setting an image's, even to what they are, reads its files again; setting a node's goes through every node tree.
+    """
     for name, value in values.items():
         if getattr(target, name) != value:
             setattr(target, name, value)
@@ -357,14 +360,7 @@ def show_frames(user: Any, first: int, last: int, *, frame_offset: int) -> None:
     Blender shows frame ``min(max(scene - frame_start + 1, 0), frame_duration) + frame_offset``: before its start it
     asks for the frame *before* the first. The range is therefore given as one frame shorter and starting one later.
     """
-    user.use_cyclic = False
-    user.use_auto_refresh = True
-    user.frame_offset = first
-    if last > first:
-        user.frame_start = first + frame_offset + 1
-        user.frame_duration = last - first
-        return
-    # A single frame: a duration of 0 means something else, so the start lies before any timeline.
-    user.frame_offset = first - 1
-    user.frame_start = -1048574
-    user.frame_duration = 1
+    shown = {"frame_offset": first, "frame_start": first + frame_offset + 1, "frame_duration": last - first}
+    if last <= first:  # a duration of 0 means something else, so the start of a single frame lies before any timeline
+        shown = {"frame_offset": first - 1, "frame_start": -1048574, "frame_duration": 1}
+    set_where_new(user, use_cyclic=False, use_auto_refresh=True, **shown)

@@ -225,7 +225,7 @@ def _place(scene: bpy.types.Scene, depth: Depth) -> int | None:
     """Where a depth stands in the scene's list: the entry of its folder, else one of its job whose folder has gone."""
     entries = list(enumerate(scene.fathom.depths))
     here = (i for i, item in entries if is_same_place(item.folder, depth.folder))
-    moved = (i for i, item in entries if item.job == depth.sequence.fingerprint and not _has_folder(item))
+    moved = (i for i, item in entries if item.job == depth.sequence.fingerprint and _is_gone(item))
     return next(chain(here, moved), None)
 
 
@@ -235,6 +235,15 @@ def _named(stored: str) -> str:
         return str(absolute(stored))
     except DepthError:
         return stored
+
+
+def _is_gone(item: bpy.types.PropertyGroup) -> bool:
+    """Whether it is known that an entry's folder is not there; see `places.is_gone`."""
+    try:
+        place = absolute(item.folder)
+    except DepthError:  # another computer's
+        return True
+    return not item.folder.strip() or (places.may_look(item.folder) and not os.path.lexists(place))
 
 
 def _has_folder(item: bpy.types.PropertyGroup) -> bool:

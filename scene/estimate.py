@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..inference import client
 from ..inference.client import WorkerError
+from ..inference.depth_sequence import is_absolute
 from ..inference.events import Event
 from ..inference.job import Job, validate
 from . import depth as depth_module
@@ -20,7 +21,9 @@ from .source import Plate
 from .wording import worded
 
 
-def prepare(plate: Plate, settings: Settings, *, root: Path, new_version: bool = False) -> tuple[Job, Place]:
+def prepare(
+    plate: Plate, settings: Settings, *, root: Path, new_version: bool = False, asked: bool = False
+) -> tuple[Job, Place]:
     """The job for a plate, and where it goes.
 
     Parameters
@@ -31,12 +34,17 @@ def prepare(plate: Plate, settings: Settings, *, root: Path, new_version: bool =
         Folder of the depth sequences; see `scene.output.place`.
     new_version : bool
         Whether the job gets a new folder also where its result is there already.
+    asked : bool
+        Whether the artist asked for it, so that all places that are named may be looked at: see `places`.
 
     Raises
     ------
     JobError
         One sentence on what is wrong with the settings or the folder.
     """
+    if asked:
+        for named in (root, plate.source.path, *filter(is_absolute, map(str, settings.parameters.values()))):
+            places.ask(named)
     wanted = settings_module.make_job(plate, settings, output=root)
     place = output.place(root, plate.name, wanted, new_version=new_version)
     return validate(replace(wanted, output=str(place.folder))), place
@@ -78,9 +86,7 @@ def estimate(
     JobError, MissingEnvironment, WorkerError
         One sentence each.
     """
-    places.ask(root)
-    places.ask(plate.source.path)
-    job, place = prepare(plate, settings or Settings(), root=root, new_version=new_version)
+    job, place = prepare(plate, settings or Settings(), root=root, new_version=new_version, asked=True)
     if place.standing != "finished":
         python = python or preferences.worker_python()
         home = preferences.data_folder()

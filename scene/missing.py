@@ -43,15 +43,18 @@ class _Seen:
     until: float
 
 
+_AT_ONCE, _NEXT = 0.03, 0.3
+"""Seconds that a list is looked through at one go, and from one to the next."""
+
 _seen: dict[tuple[str, ...], _Seen] = {}
-_state = {"lacked": False}
+_state = {"lacked": False, "next": 0.0}
 
 
 def of_entry(item: bpy.types.PropertyGroup) -> Missing:
     """What an entry of a scene's list of depths lacks; cheap enough to be asked while a panel is drawn."""
     if not depth_list.may_look(item):
         return Missing(unseen=_UNSEEN.format("depth"))
-    key = (bpy.data.filepath, item.folder, item.linked, item.job, item.plate)
+    key = _key(item)
     kept = _seen.get(key)
     if kept is None or time.monotonic() > kept.until:
         begun = time.monotonic()
@@ -63,6 +66,40 @@ def of_entry(item: bpy.types.PropertyGroup) -> Missing:
         now = time.monotonic()
         _seen[key] = kept = _Seen(found, now + max(_LEAST_WAIT, (now - begun) / _SHARE))
     return kept.found
+
+
+def lacking(scene: bpy.types.Scene) -> list[str]:
+    """Names of the depths of a scene's list that lack something, as far as is known; cheap as `of_entry`.
+
+    A long list is looked through a part at a time; what was found of a depth before holds until it is its turn.
+    """
+    names, is_all = [], True
+    until = time.monotonic() + _AT_ONCE if time.monotonic() >= _state["next"] else 0.0
+    for item in scene.fathom.depths:
+        kept = _seen.get(_key(item))
+        if kept is None or time.monotonic() > kept.until:
+            if time.monotonic() < until:
+                kept = _Seen(of_entry(item), 0.0)
+            else:
+                _state["next"] = max(_state["next"], until + _NEXT)
+                is_all = is_all and kept is not None
+        if kept is not None and any(kept.found):
+            names.append(item.name)
+    if not is_all and not bpy.app.background and not bpy.app.timers.is_registered(_go_on):
+        bpy.app.timers.register(_go_on, first_interval=_NEXT)
+    return names
+
+
+def _go_on() -> float | None:
+    """Called by a timer: look through the rest of the lists."""
+    for scene in bpy.data.scenes:
+        lacking(scene)
+    items = [item for scene in bpy.data.scenes for item in scene.fathom.depths]
+    return None if all(_key(item) in _seen or not depth_list.may_look(item) for item in items) else _NEXT
+
+
+def _key(item: bpy.types.PropertyGroup) -> tuple[str, ...]:
+    return (bpy.data.filepath, item.folder, item.linked, item.job, item.plate)
 
 
 def of_file(*, only_built: bool = False) -> list[str]:
@@ -102,6 +139,7 @@ def of_file(*, only_built: bool = False) -> list[str]:
 def forget() -> None:
     """Look anew the next time: files or lists have changed."""
     _seen.clear()
+    _state["next"] = 0.0
 
 
 def reload() -> None:
@@ -109,6 +147,10 @@ def reload() -> None:
     for image in _built():
         image.reload()
     forget()
+
+
+TIMERS = (reload, _go_on)
+"""Functions that a timer may call."""
 
 
 def _built() -> list[bpy.types.Image]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import bpy
 
+from ..inference import depth_sequence
 from . import versions
 
 _asked: set[str] = set()
@@ -29,21 +30,27 @@ def ask(path: str | Path) -> None:
         _asked.add(_plain(path))
 
 
-def is_relative(stored: str) -> bool:
-    """Whether a path of Blender's is relative to the .blend file, also when it is joined to that file's folder."""
-    rest = stored[2:] if stored.startswith("//") else None
-    if rest is None:
+def is_relative(stored: str, *, library: bpy.types.Library | None = None) -> bool:
+    """Whether a path of Blender's is relative to the .blend file, or the library, also when it is joined to its folder.
+
+    One that leads to the root of the disk, and from there elsewhere, is as good as an absolute one.
+    """
+    rest = stored[2:].replace("\\", "/") if stored.startswith("//") else None
+    if rest is None or PureWindowsPath(rest).drive or rest.startswith("/"):
         return False
-    windows = PureWindowsPath(rest)
-    return not (windows.drive or windows.root or PurePosixPath(rest).is_absolute())
+    blend = bpy.data.filepath if library is None else bpy.path.abspath(library.filepath)
+    if not blend or PurePosixPath(os.path.normpath(rest)).parts[:1] != ("..",):
+        return True
+    folder = Path(blend).parent
+    return depth_sequence.lies_near(folder / rest, folder)
 
 
 def may_look(stored: str | Path, *, library: bpy.types.Library | None = None) -> bool:
     """Whether a path of Blender's may be looked at without being asked for once more."""
     text = str(stored)
-    if is_relative(text):
+    if is_relative(text, library=library):
         return library is None or may_look(library.filepath)
-    place = PurePath(_plain(bpy.path.abspath(text)))
+    place = PurePath(_plain(bpy.path.abspath(text, library=library)))
     return any(str(each) in _asked for each in (place, *place.parents))
 
 
@@ -59,8 +66,13 @@ def resolved(stored: str, *, library: bpy.types.Library | None = None) -> str:
 
 
 def is_gone(stored: str, *, library: bpy.types.Library | None = None) -> bool:
-    """Whether there is nothing at a path of Blender's; one that may not be looked at counts as gone."""
-    return not may_look(stored, library=library) or not os.path.lexists(bpy.path.abspath(stored, library=library))
+    """Whether it is known that there is nothing at a path of Blender's: it was looked for, or cannot be on this system.
+
+    What may not be looked at is not gone: another depth of the same job must not take the place of one that is there.
+    """
+    if not may_look(stored, library=library):
+        return not stored.startswith("//") and depth_sequence.is_foreign(stored)
+    return not os.path.lexists(bpy.path.abspath(stored, library=library))
 
 
 def file_opened() -> None:

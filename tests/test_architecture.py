@@ -25,6 +25,7 @@ CONTRACT = {
     "events",
     "depth_sequence",
     "client",
+    "bounded_log",
     "camera",
     "records",
     "untrusted",

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import bpy
 
 from ...inference.depth_sequence import Shot
-from .. import compositor_nodes, nodes, tags
+from .. import compositor_nodes, lookup, nodes, tags
 from ..camera import SCALE_PATH, find_rig
 from ..depth import Depth
 from ..plate import plate_image
@@ -66,18 +66,25 @@ def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
     setup = None if existing is None else Setup(scene=scene, tree=existing, depth=depth, shot=shot)
     if setup is not None:
         tree.remove_emptied(setup.tree)
-    if setup is None or not (clips.earlier_versions(setup) or find_place(setup)):
+    if setup is None or not (find_place(setup) or clips.earlier_versions(setup)):
         plate_image(depth)  # raises where it is missing
     setup = setup or Setup(scene=scene, tree=compositor_nodes.scene_tree(scene), depth=depth, shot=shot)
     compositor_nodes.scene_tree(scene)  # in use
     scene.render.use_compositing = True
+    _catch_up(depth, scene)
+    return setup
+
+
+@lookup.once
+def _catch_up(depth: Depth, scene: bpy.types.Scene) -> None:
+    """Let what is in the tree of the clip be this depth's, and on the timeline where it lies now."""
+    setup = Setup(scene=scene, tree=compositor_nodes.scene_tree(scene), depth=depth, shot=depth.sequence.done_shots[0])
     clips.take_over(setup)
     for node in setup.of_clip():
         setup.claim(node)
     clips.set_switches(setup.tree)
     if setup.find(tree.PLATE_KIND) is not None:
         tree.plate(setup)  # brings its frames up to date
-    return setup
 
 
 def find_place(setup: Setup, stage: str | None = None) -> Place | None:

@@ -31,10 +31,11 @@ Frames = tuple[int, int]
 
 def is_foreign(setup: Setup, node: bpy.types.Node) -> bool:
     """Whether a node belongs to another clip's chain, or shows that clip's file."""
-    image, own = node.get(tags.DEPTH), disparity_image(setup.depth)
-    if node.get(tags.KIND):
-        return node[tags.KIND] in _PICTURES and image is not None and image != own
-    path = tree.file_of(node)
+    kind = node.get(tags.KIND)
+    if kind:
+        image = node.get(tags.DEPTH) if kind in _PICTURES else None
+        return image is not None and image != disparity_image(setup.depth)
+    own, path = disparity_image(setup.depth), tree.file_of(node)
     if path is None or tree.shows_clip(node, setup.depth):
         return False
     others = {tags.text(n, CLIP) for n in setup.tree.nodes if tags.text(n, CLIP) and n.get(tags.DEPTH) != own}

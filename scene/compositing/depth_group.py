@@ -6,7 +6,7 @@ import bpy
 
 from ...inference.depth_sequence import Quantity, Shot
 from .. import lookup, nodes, tags
-from ..depth import Depth, Distances, confidence_image, disparity_image, distances, show_frames
+from ..depth import Depth, Distances, confidence_image, disparity_image, distances, set_where_new, show_frames
 from ..plate import plate_size
 from . import resample
 
@@ -225,6 +225,6 @@ def _set_frames(tree: bpy.types.NodeTree, depth: Depth, shot: Shot) -> None:
     }
     for node in tree.nodes:
         if node.label in shown:
-            nodes.output_of(node, "Value").default_value = shown[node.label]
+            set_where_new(nodes.output_of(node, "Value"), default_value=shown[node.label])
         elif node.bl_idname == "CompositorNodeImage" and node.image.source == "SEQUENCE":
             show_frames(node, shot.first_frame, shot.last_frame, frame_offset=depth.frame_offset)

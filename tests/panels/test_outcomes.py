@@ -1,5 +1,6 @@
 """What the panel says of the last run: of its own clip and settings, shot by shot, and what is left to resume."""
 
+import time
 from types import SimpleNamespace
 
 import bpy
@@ -267,3 +268,13 @@ def test_a_refusal_offers_quick_depth_at_once(strips):
 def test_another_failure_does_not(strips):
     ended(events.Error(code=exit_codes.BAD_OUTPUT, what="The disk is full."), about=subject.in_front(context()))
     assert says(drawn(), "The disk is full") and not quick(drawn())
+
+
+def test_a_flood_of_warnings_is_drawn_in_bounded_time():
+    run = running.Run("Estimating", iter(()))
+    run.warnings = ["word " * 4000] * 10_000
+    layout = Recorder()
+    begun = time.monotonic()
+    parts.draw_run(layout, run, width=400)
+    assert time.monotonic() - begun < 1.0
+    assert len(layout.texts) < 300 and "and 9994 more warnings" in layout.texts

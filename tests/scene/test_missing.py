@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 
 import bpy
 import compositor
@@ -209,3 +210,31 @@ def test_asking_for_every_drawing_looks_seldom(tmp_path, empty_file, monkeypatch
     shutil.rmtree(folder)
     missing.forget()
     assert "what was built from it shows nothing" in missing.of_entry(item).depth
+
+
+def test_a_long_list_is_looked_through_a_part_at_a_time(tmp_path, empty_file, monkeypatch):
+    looked = []
+
+    def look(item):
+        looked.append(item.name)
+        time.sleep(0.001)
+        return missing.Missing(depth="gone" if item.name == "299" else None)
+
+    monkeypatch.setattr(missing, "_look", look)
+    for number in range(300):
+        item = empty_file.fathom.depths.add()
+        item.name, item.job = str(number), str(number)
+    missing.forget()
+    begun = time.monotonic()
+    assert missing.lacking(empty_file) == []
+    assert missing.lacking(empty_file) == []  # drawn again at once
+    assert time.monotonic() - begun < 0.2 and 0 < len(looked) < 150
+    assert looked[0] == "0"
+    for _ in range(100):
+        time.sleep(0.01)
+        missing._state["next"] = 0.0
+        if missing._go_on() is None:
+            break
+    assert missing._go_on() is None
+    assert missing.lacking(empty_file) == ["299"]
+    assert sorted(looked) == sorted(set(looked))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -172,3 +173,55 @@ def test_links_in_a_depth_folder_are_not_followed_before_building(tmp_path, empt
     name.symlink_to("/canary/share/disparity.0003.exr")
     depths.load(folder)
     assert touched("canary") == []
+
+
+@pytest.mark.parametrize("kind", ["entry", "image"])
+def test_a_depth_of_the_same_job_takes_no_place_that_was_not_looked_at(tmp_path, empty_file, kind):
+    own = depth_maker.make(
+        tmp_path, camera=lambda frames: depth_maker.dolly(frames, width=24, height=16, focal_length=26.0)
+    )
+    copied = tmp_path / "copy" / "depth"
+    shutil.copytree(own, copied)
+    bpy.ops.fathom.load_depth(directory=str(own))
+    bpy.ops.fathom.build_depth_mesh()
+    (tmp_path / "work").mkdir()
+    blend = str(tmp_path / "work" / "shot.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=blend, relative_remap=False)
+    if kind == "entry":
+        item = empty_file.fathom.depths[0]
+        item.folder = item.linked = str(own)
+    else:
+        empty_file.fathom.depths.clear()
+    bpy.ops.wm.save_as_mainfile(filepath=blend, relative_remap=False)
+    places._asked.clear()
+    bpy.ops.wm.open_mainfile(filepath=blend)
+    bpy.ops.fathom.load_depth(directory=str(copied))
+    entries = [depths.absolute(item.folder) for item in bpy.context.scene.fathom.depths]
+    assert entries == ([own, copied] if kind == "entry" else [copied])
+    shown = {image.filepath for image in bpy.data.images if image.get("fathom_kind") == "disparity"}
+    assert shown == {str(own / "disparity.0001.exr")}
+
+
+def test_a_path_of_another_system_is_gone_and_what_was_not_looked_at_is_not(empty_file):
+    assert places.is_gone("C:\\depth\\v001" if os.name != "nt" else "/depth/v001")
+    assert not places.is_gone("/canary/depth") and not places.is_gone("///canary/depth")
+
+
+@pytest.mark.parametrize("up", ["../../../../../../../..", "..\\..\\..\\..\\..\\..\\..\\.."])
+def test_a_relative_path_that_leads_over_the_root_of_the_disk_counts_as_an_absolute_one(
+    tmp_path, empty_file, touched, up
+):
+    blend = str(tmp_path / "theirs.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=blend)
+    item = empty_file.fathom.depths.add()
+    with depth_list._unheard():
+        item.folder = item.linked = f"//{up}/canary/depth"
+    empty_file.fathom.output = f"//{up}/canary/out"
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=blend)
+    layout = draw_all(bpy.context.scene)
+    missing.of_file()
+    assert "fathom.check_files" in [button.name for button in layout.buttons]
+    assert not places.is_artists(bpy.context.scene.fathom.output)
+    assert touched("canary") == []
+    assert places.is_relative("//depth") and places.is_relative("//../depth") and places.is_relative("//a/../../b")
