@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from .. import depth_sequence, events, own_files
 from ..camera import Camera
 from ..depth_sequence import confidence_name, disparity_name
+from ..estimators import registry
 from ..estimators.base import EstimatorInfo, Frames, Refused, ReportProgress, Shot
 from ..estimators.registry import Estimate
 from ..faults import unwritable
 from ..media.clip import Clip
 from ..media.errors import ClipError
 from ..media.exr import read_map, write_map
+from ..own_files import Names
+from . import checkpoints
 from .files import atomic
 from .progress import Meter
 from .spread import Spread
@@ -119,6 +122,7 @@ def run_shot(
     target = task.scratch / _LOW if task.full_size else task.maps
     target.mkdir(exist_ok=True)
     keeper = _Keeper(task, target, frames, final=not task.full_size)
+    own = _own_folder(task, numbers, label)
     task.meter.begin(estimating)
     try:
         if len(numbers) < task.info.minimum_frames:
@@ -135,7 +139,7 @@ def run_shot(
                 camera=_camera_of(task.camera, frames),
                 mattes=mattes,
                 shown=shown,
-                scratch=_made(task.scratch / f"shot.{numbers[0]:04d}-{numbers[-1]:04d}"),
+                scratch=own,
                 finished=keeper.finished,
                 write=keeper,
                 progress=_reporter(task.meter, label),
@@ -354,6 +358,12 @@ def _labelled(label: str, which: str) -> str:
     return f"{label} ({which})" if which else label
 
 
-def _made(folder: Path) -> Path:
+def _own_folder(task: Task, numbers: Sequence[int], label: str) -> Path:
+    """The estimator's folder for a shot; what an earlier run left damaged in it goes, so that it is made again."""
+    folder = task.scratch / f"shot.{numbers[0]:04d}-{numbers[-1]:04d}"
     folder.mkdir(exist_ok=True)
+    dropped = checkpoints.drop_damaged(folder, Names(registry.scratch_files()), check=task.check)
+    if dropped:
+        more = f" and {len(dropped) - 1} more" if len(dropped) > 1 else ""
+        _warn(task, label, f"{dropped[0]}{more} of an earlier run cannot be read and will be made again.")
     return folder

@@ -1,0 +1,95 @@
+"""What an estimator kept of a shot in an earlier run: whether its arrays can be read, before they are gone on from.
+
+A disk that lost its power, or somebody who edited a folder, leaves files that are cut short or something else. What is
+damaged is made again; nothing of it is read into memory to find that out.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from .. import own_files
+from ..own_files import Names
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_PIECE = 1 << 20
+
+
+def drop_damaged(folder: Path, names: Names, *, check: Callable[[], None]) -> list[Path]:
+    """Delete the array files of ours in a shot's folder that cannot be read.
+
+    Parameters
+    ----------
+    folder : Path
+        The shot's, in the scratch folder.
+    names : Names
+        Of our files, relative to the scratch folder.
+    check : callable
+        Called between files; raises to break off.
+
+    Returns
+    -------
+    list of Path
+        What was deleted.
+    """
+    dropped = []
+    for inside, _, files in os.walk(folder):
+        for name in sorted(files):
+            path = Path(inside) / name
+            if path.suffix not in {".npy", ".npz"} or not names.has_file(path.relative_to(folder.parent).parts):
+                continue
+            if name.startswith(own_files.TEMPORARY):  # what a killed run was just writing, which nothing reads
+                continue
+            check()
+            if own_files.is_file(path) and not is_whole(path):
+                path.unlink()
+                dropped.append(path)
+    return dropped
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an ``.npy`` or ``.npz`` file holds arrays of numbers or text, as many bytes of them as it declares."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return _is_archive(file, size) if path.suffix == ".npz" else _is_array(file, size)
+    except OSError:
+        return False
+
+
+def _is_archive(file: IO[bytes], size: int) -> bool:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            # ours are stored as they are: one that is packed may hold a thousand times as much
+            if any(each.compress_type != zipfile.ZIP_STORED or each.file_size > size for each in members):
+                return False
+            return bool(members) and all(_is_member(archive, each) for each in members)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError):
+        return False
+
+
+def _is_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    with archive.open(member) as file:
+        if not _is_array(file, member.file_size):
+            return False
+        while file.read(_PIECE):  # to the end, where its checksum is compared
+            pass
+    return True
+
+
+def _is_array(file: IO[bytes], size: int) -> bool:
+    """See `numpy.lib.format` for the layout."""
+    try:
+        shape, _, kind = _HEADERS[np.lib.format.read_magic(file)](file)
+    except (KeyError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return not kind.hasobject and min(shape, default=0) >= 0 and file.tell() + math.prod(shape) * kind.itemsize == size

@@ -1,0 +1,116 @@
+"""What an estimator kept of a shot, damaged."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from inference import exit_codes
+from inference.own_files import Names
+from inference.run import checkpoints
+from tests.footage_maker import stills
+
+
+def saved(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def alone(array, **options):
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+def declaring(shape):
+    """A file whose header tells of more than it holds."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return file.getvalue() + b"\0" * 64
+
+
+def packed():
+    file = io.BytesIO()
+    np.savez_compressed(file, mean=np.zeros((1000, 1000)))
+    return file.getvalue()
+
+
+def flipped():
+    data = bytearray(saved(mean=np.ones((8, 8))))
+    data[300] ^= 1
+    return bytes(data)
+
+
+def foreign():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("../../evil.npy", "no array")
+    return file.getvalue()
+
+
+WHOLE = {
+    "several.npz": saved(mean=np.ones((8, 8)), next=3, names=np.array(["a", "bc"])),
+    "one.npy": alone(np.ones((3, 4, 5), np.float32)),
+    "empty.npy": alone(np.empty((0, 7))),
+    "number.npy": alone(np.float64(3)),
+}
+DAMAGED = {
+    "nothing.npz": b"",
+    "nothing.npy": b"",
+    "zeros.npz": b"\0" * 4096,
+    "cut.npz": saved(mean=np.ones((64, 64)))[:9000],
+    "cut.npy": alone(np.ones((64, 64)))[:-1],
+    "longer.npy": alone(np.ones(4)) + b"\0",
+    "flipped.npz": flipped(),
+    "packed.npz": packed(),
+    "pickled.npy": alone(np.array([{}], object), allow_pickle=True),
+    "pickled.npz": saved(mean=np.array([{}], object)),
+    "endless.npy": declaring((2**40, 2**20)),
+    "negative.npy": declaring((-4, -4)),
+    "foreign.npz": foreign(),
+    "text.npy": b"\x93NUMPY\x01\0\x10\0" + b"__import__('os')",
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_is_whole_stays(tmp_path, name):
+    (tmp_path / name).write_bytes(WHOLE[name])
+    assert checkpoints.is_whole(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_is_damaged_is_found(tmp_path, name):
+    (tmp_path / name).write_bytes(DAMAGED[name])
+    assert not checkpoints.is_whole(tmp_path / name)
+
+
+def test_only_damaged_files_of_our_names_go(tmp_path):
+    folder = tmp_path / "shot.0001-0006"
+    (folder / "look").mkdir(parents=True)
+    for name in ("mean.npz", "look/000001.npz", "theirs.npz", "look/000002.npz", ".tmp-77-mean.npz"):
+        (folder / name).write_bytes(b"")
+    (folder / "look" / "000002.npz").write_bytes(WHOLE["several.npz"])
+    names = Names(("shot.####-####/mean.npz", "shot.####-####/look/######.npz"))
+    dropped = checkpoints.drop_damaged(folder, names, check=lambda: None)
+    assert {path.name for path in dropped} == {"mean.npz", "000001.npz"}
+    assert sorted(path.name for path in folder.rglob("*.npz")) == [".tmp-77-mean.npz", "000002.npz", "theirs.npz"]
+
+
+@pytest.mark.parametrize("name", ["nothing.npz", "cut.npz", "pickled.npz"])
+def test_a_run_makes_again_what_is_damaged(name, worker, tmp_path, helpers):
+    plate, folder = stills(tmp_path / "plate", range(1, 9))[0], tmp_path / "depth"
+    options = ("--parameter", "pause=0.25")
+    process = worker.start("estimate", plate, "--output", folder, "--estimator", "running_mean", *options)
+    helpers.wait_for((folder / "disparity.0003.exr").exists, "a map")
+    process.kill()
+    process.wait()
+    kept = folder / ".fathom" / "shot.0001-0008" / "mean.npz"
+    kept.write_bytes(DAMAGED[name])
+    done = worker.estimate(plate, folder, *options)
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert f"{kept} of an earlier run cannot be read and will be made again" in done.stderr
+    assert worker.estimate(plate, tmp_path / "fresh", *options).returncode == exit_codes.OK
+    maps = sorted((tmp_path / "fresh").glob("*.exr"))
+    assert len(maps) == 16 and all(each.read_bytes() == (folder / each.name).read_bytes() for each in maps)
