@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.records import readable
-from ..scene import depth_list, missing, places
+from ..scene import depth_list, missing, places, versions
 
 
 @bpy.app.handlers.persistent
@@ -49,7 +49,7 @@ _HANDLERS = (
     ("save_post_fail", _after_save),
     ("load_post", _after_load),
     ("render_init", _before_render),
-    *((("blend_import_post", _after_import),) if hasattr(bpy.app.handlers, "blend_import_post") else ()),
+    *((("blend_import_post", _after_import),) if versions.HEARS_IMPORTS else ()),
 )
 
 

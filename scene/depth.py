@@ -18,6 +18,9 @@ from ..inference.records import readable
 from . import lookup, map_files, places, tags
 from .wording import worded
 
+_LARGEST_OFFSET = 2 * numbering.LARGEST
+"""From the last frame that a clip may have to the first that Blender's timeline may have, and some more."""
+
 
 class DepthError(ValueError):
     """Depth that cannot be loaded or built with; the message is one sentence for the artist."""
@@ -188,8 +191,14 @@ def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
     Raises
     ------
     DepthError
-        There is no readable ``depth.json``, or maps that it promises are missing; names the folder and the frame.
+        There is no readable ``depth.json``, or maps that it promises are missing; names the folder and the frame. Or
+        the offset leads beyond every timeline.
     """
+    if abs(frame_offset) > _LARGEST_OFFSET:
+        raise DepthError(
+            f"The frame offset {frame_offset} leads beyond Blender's timeline; choose one between {-_LARGEST_OFFSET} "
+            f"and {_LARGEST_OFFSET}."
+        )
     folder = absolute(folder)
     if folder.name == depth_sequence.SIDECAR:
         folder = folder.parent

@@ -20,6 +20,8 @@ from ..inference import depth_sequence
 from . import versions
 
 _asked: set[str] = set()
+_known: set[int] = set()
+"""Session numbers of libraries, scenes and clips whose paths were taken in."""
 _stood: set[str] = set()
 """Absolute paths of strips, clips and settings that stood in the file when it was opened; others are the artist's."""
 
@@ -56,6 +58,8 @@ def may_look(stored: str | Path, *, library: bpy.types.Library | None = None) ->
 
 def is_artists(stored: str) -> bool:
     """As `may_look`, for what a strip, a clip or a setting names: also what was chosen since the file was opened."""
+    if not versions.HEARS_IMPORTS:
+        _look_for_appended()
     return is_relative(stored) or _plain(stored) not in _stood or may_look(stored)
 
 
@@ -85,6 +89,16 @@ def file_opened() -> None:
 def file_joined() -> None:
     """Take in which paths stand in the file now that another was opened or appended to it."""
     _stood.update(_plain(path) for path in _stored_paths() if path and not is_relative(path))
+
+
+def _look_for_appended() -> None:
+    """As `file_joined`, where Blender does not tell: what was appended is new, and its library is there."""
+    if not bpy.data.libraries:
+        return
+    seen = {each.session_uid for each in (*bpy.data.libraries, *bpy.data.scenes, *bpy.data.movieclips)}
+    if not seen <= _known:
+        _known.update(seen)
+        file_joined()
 
 
 def _stored_paths() -> Iterator[str]:

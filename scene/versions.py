@@ -23,6 +23,10 @@ HEARS_CHANGES = bpy.app.version >= (4, 5, 0)
 uninstalled."""
 
 
+HEARS_IMPORTS = hasattr(bpy.app.handlers, "blend_import_post")
+"""Whether Blender tells that something was linked or appended (from 4.3)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StripTimes:
     """Where a strip lies on the timeline, in scene frames.

@@ -119,3 +119,13 @@ def test_distances_suit_the_shot(tmp_path, empty_file):
     found = depths.distances(flat, flat.sequence.shots[0])
     assert found.p99 > found.p1
     assert 0 < found.near_limit < found.near < found.far < found.far_limit
+
+
+@pytest.mark.parametrize("offset", [2**31 - 1, -(2**31)])
+def test_a_frame_offset_beyond_every_timeline_is_one_sentence(tmp_path, empty_file, offset):
+    folder = depth_maker.make(tmp_path)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    empty_file.fathom.depths[0].frame_offset = offset
+    for operator in (bpy.ops.fathom.add_compositing_fog, bpy.ops.fathom.fit_scene, bpy.ops.fathom.check_files):
+        with pytest.raises(RuntimeError, match="leads beyond Blender's timeline"):
+            operator()

@@ -202,6 +202,18 @@ def test_a_depth_of_the_same_job_takes_no_place_that_was_not_looked_at(tmp_path,
     assert shown == {str(own / "disparity.0001.exr")}
 
 
+def test_what_was_appended_brings_no_places_of_the_artists(tmp_path, empty_file):
+    empty_file.name, empty_file.fathom.output = "Theirs", "/canary/out"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.context.scene.fathom.output = "/mine/out"
+    assert places.is_artists("/mine/out")
+    for name in ("Theirs", "Theirs.001"):
+        bpy.ops.wm.append(directory=f"{tmp_path}/theirs.blend/Scene/", filename="Theirs")
+        assert not places.is_artists(bpy.data.scenes[name].fathom.output)
+        places._stood.clear()
+
+
 def test_a_path_of_another_system_is_gone_and_what_was_not_looked_at_is_not(empty_file):
     assert places.is_gone("C:\\depth\\v001" if os.name != "nt" else "/depth/v001")
     assert not places.is_gone("/canary/depth") and not places.is_gone("///canary/depth")
