@@ -225,12 +225,36 @@ def test_late_imports_are_told_from_those_at_once(tmp_path):
     assert late(file) & {1, 3, 6, 9, 11} == {3, 6, 11}
 
 
+def test_what_runs_beside_blenders_module_needs_only_packages_that_are_locked_for_it():
+    """The demo and the rendered clips, with what they load of the worker's."""
+    needed, seen, waiting = {}, set(), files("demo", "benchmark_scenes")
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        lines = late(path) if path.is_relative_to(ROOT / "inference") else set()
+        for found in imports(path):
+            stems = [ROOT.joinpath(*found.module[:count]) for count in range(1, len(found.module) + 1)]
+            ours = [each for stem in stems for each in (stem.with_suffix(".py"), stem / "__init__.py") if each.exists()]
+            if found.line in lines:
+                continue
+            waiting += [each for each in ours if each not in seen]
+            if not ours and not found.relative and not (ROOT / found.module[0]).is_dir():
+                needed[found.module[0]] = str(found)
+    others = {
+        name: why for name, why in needed.items() if name not in {*sys.stdlib_module_names, *BLENDER_ONLY, "bl_ext"}
+    }
+    assert {"numpy", "OpenEXR", "psutil"} <= set(others)
+    for lock in (ROOT / "requirements").glob("dev-blender-*.txt"):
+        locked = set(re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE))
+        assert not [why for name, why in others.items() if name.lower() not in locked], lock.name
+
+
 def test_setting_up_needs_only_the_standard_library():
     wrong = [
         str(i)
         for path in [ROOT / "dev.py", *files("development")]
         for i in imports(path)
-        if path.name not in ("in_blender.py", "elsewhere.py")  # which say for which Python they are
+        if path.name != "in_blender.py"  # which says for which Python it is
         and not i.relative
         and i.module[0] not in {"development", *sys.stdlib_module_names}
     ]
