@@ -8,6 +8,7 @@ for the main job alone, and grown in place by whoever needs more.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 DEFAULT_BLENDER = "5.0"
 WORKER_MAIN = ROOT / "inference" / "__main__.py"
+GUARD = WORKER_MAIN.with_name("guard.py")
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,9 @@ def ensure(environment: Environment) -> Path:
         system.need_venv(python)
         print(f"Setting up {environment.folder}: {environment.label} (only this once)", flush=True)
         shutil.rmtree(environment.path, ignore_errors=True)
-        _run([python, "-m", "venv", str(environment.path)], f"{python} could not make {environment.folder}")
+        _run([python, "-I", str(GUARD), "venv", str(environment.path)], f"{python} could not make {environment.folder}")
     locks = [str(REQUIREMENTS / lock) for lock in environment.locks]
-    install = [str(environment.executable), "-I", str(WORKER_MAIN), "install", "--quiet"]
+    install = [str(environment.executable), "-I", str(WORKER_MAIN), "install", "--quiet", "--parent-pipe"]
     # Importing bpy would read the user's own Blender's settings.
     install += [*(["--no-load"] if environment.blender else []), *locks]
     _run(install, f"{' and '.join(environment.locks)} could not be installed into {environment.folder}")
@@ -150,5 +152,8 @@ def _fingerprint(environment: Environment) -> str:
 
 
 def _run(command: list[str], failure: str) -> None:
-    if subprocess.run(command, check=False).returncode:
+    """Run what ends, with all that it starts, when this process does, however it does (see `inference/guard.py`)."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=os.name != "nt") as process:
+        code = process.wait()
+    if code:
         raise Problem(f"{failure}; its message stands above. Run the same command again when that is mended.")

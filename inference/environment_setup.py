@@ -14,6 +14,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
+from . import own_files
 from .client import MAIN, clean_environment
 from .environment import LIGHT, STAMP, WHERE, PackageSet, fingerprint, python_of, state
 from .events import Event, Progress, Stage
@@ -150,12 +151,15 @@ def remove_others(folder: Path) -> None:
 
 def _ours(place: Path) -> list[Path]:
     """The environments in a folder that Fathom made, finished or not."""
-    return [path for path in _named(place) if (path / "pyvenv.cfg").exists() and not path.is_symlink()]
+    return [path for path in _named(place) if (path / "pyvenv.cfg").exists() and not _is_link(path)]
 
 
 def _delete(folder: Path) -> None:
-    """Delete an environment: what tells it from a folder of somebody else's last, in case this is broken off."""
-    if not folder.exists():
+    """Delete an environment: what tells it from a folder of somebody else's last, in case this is broken off.
+
+    A link that somebody put in its place meanwhile stays, with what it leads to.
+    """
+    if not folder.exists() or _is_link(folder):
         return
     (folder / STAMP).unlink(missing_ok=True)
     for path in folder.iterdir():
@@ -179,7 +183,7 @@ def _alone(place: Path) -> Iterator[None]:
         Another Blender holds it.
     """
     path = place / ".lock"
-    with open(path, "ab") as file:
+    with open(own_files.open_file(path, os.O_CREAT | os.O_RDWR, alone=False), "r+b") as file:
         if not (_lock(file.fileno()) and _is(path, file.fileno())):
             raise SetupError(
                 "Another Blender sets an inference environment up in the same data folder; wait until it is done, or "
@@ -217,6 +221,11 @@ def _lock(descriptor: int) -> bool:
     except OSError as error:
         return error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
     return True
+
+
+def _is_link(path: Path) -> bool:
+    """Whether a path is a link, or a junction of Windows."""
+    return own_files.is_link(path.lstat())
 
 
 def _named(place: Path, suffix: str = "") -> list[Path]:
@@ -293,14 +302,15 @@ def _check_room(folder: Path, needed: float) -> None:
 
 def _clear(folder: Path) -> None:
     """Make room, but only where an environment or nothing lies: never delete what is not ours."""
-    if not folder.exists():
+    if not os.path.lexists(folder):
         return
-    if not (folder / "pyvenv.cfg").exists() and any(path.is_file() for path in folder.rglob("*")):
-        raise SetupError(f"{folder} holds files that are no environment; choose another folder or empty it.")
-    if folder.is_symlink():
+    if _is_link(folder):
         raise SetupError(
             f"{folder} is a link and no environment of Fathom's; remove it, or choose another data folder."
         )
+    holds_files = any(path.is_symlink() or not path.is_dir() for path in folder.rglob("*"))
+    if holds_files and not (folder / "pyvenv.cfg").exists():
+        raise SetupError(f"{folder} holds files that are no environment; choose another folder or empty it.")
     try:
         _delete(folder)
     except OSError as error:

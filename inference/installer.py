@@ -25,7 +25,7 @@ from pathlib import Path
 from . import environment, packages
 from .client import clean_environment
 from .untrusted import escaped, in_a_line
-from .web_address import hide_secrets, without_secrets
+from .web_address import hide_secrets, secrets, without_secrets
 
 TORCH_INDEX = "FATHOM_TORCH_INDEX"
 """Environment variable that names the package index of PyTorch's own; empty: as pip's settings say."""
@@ -41,6 +41,9 @@ _HONOURED = {
 }  # fmt: skip
 _HONOURED_VALUES = {"use-feature": "truststore", "use-deprecated": "legacy-certs"}
 """Those of which one value says how certificates are checked."""
+_BROKEN = re.compile(r"after connection broken by '(.+)': /")
+"""What pip says when it tries to reach a server once more."""
+_OBJECT = re.compile(r"<[^<>]* object at [^<>]*>: ")
 _SETTING = re.compile(r"(global|install|:env:)\.([\w-]+)=(.*)")
 
 
@@ -88,7 +91,7 @@ def _pip(arguments: list[str], settings: dict[str, str]) -> None:
     # Ready-built packages only: a compiler is nothing to ask of an artist.
     code, said = _told([*command, "--only-binary=:all:", "--progress-bar=off", *arguments], settings)
     if code:
-        raise InstallError(f"Installing the packages failed: {_last_error(said, code)}")
+        raise InstallError(f"Installing the packages failed: {_last_error(said, code, sources(settings))}")
 
 
 def _named(locks: Iterable[Path]) -> list[str]:
@@ -96,8 +99,12 @@ def _named(locks: Iterable[Path]) -> list[str]:
 
 
 def _told(command: list[str], variables: dict[str, str]) -> tuple[int, list[str]]:
-    """Run a program, its output handed on; its exit code, and the lines."""
+    """Run a program, its output handed on; its exit code, and the lines, both without secrets."""
     said = []
+    addresses = [
+        value for name, value in variables.items() if name.startswith("PIP_") or name.lower().endswith("_proxy")
+    ]
+    known = set().union(*map(secrets, addresses))
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -109,13 +116,13 @@ def _told(command: list[str], variables: dict[str, str]) -> tuple[int, list[str]
         env=variables,
     ) as process:
         for line in process.stdout or ():
-            said.append(line)
-            print(escaped(hide_secrets(line)), end="", flush=True)
+            said.append(hide_secrets(line, known))
+            print(escaped(said[-1]), end="", flush=True)
     return process.returncode, said
 
 
-def _last_error(said: list[str], code: int) -> str:
-    """One sentence of what a tool's output says went wrong, or of how it ended."""
+def _last_error(said: list[str], code: int, places: str) -> str:
+    """One sentence of what pip's output says went wrong, or of how it ended; `places` is where it looked."""
     for line, following in zip(said, [*said[1:], ""]):
         if "DO NOT MATCH THE HASHES" in line:
             wrong, _, place = (in_a_line(part.rstrip(":")) for part in (*following.split(), "", "", "")[:3])
@@ -124,8 +131,15 @@ def _last_error(said: list[str], code: int) -> str:
                 f"it was not installed; ask who keeps that package index, or use another one."
             )
     errors = [line.removeprefix("ERROR:").strip() for line in said if line.startswith("ERROR:")]
+    # These say nothing by themselves: what does stands before the one, and at the end of the other.
+    errors = [error for error in errors if not error.startswith(("ResolutionImpossible", "Exception:"))]
     ending = f"it ended with code {code}, after: {last_line(''.join(said))}"
-    reason = in_a_line(hide_secrets(errors[-1] if errors else ending), most=1000)
+    reason = in_a_line(errors[-1] if errors else ending, most=1000)
+    if reason.startswith("No matching distribution"):
+        broken = [_OBJECT.sub("", match[1]) for line in said if (match := _BROKEN.search(line))]
+        why = f", where the connection failed ({in_a_line(broken[-1], most=300)})" if broken else ""
+        places = places or "no place, since pip has no-index and no find-links"
+        reason = f"{reason.rstrip('.')}; looked in {places}{why}"
     return reason if reason.endswith(".") else reason + "."
 
 
@@ -188,9 +202,26 @@ def _is_honoured(variable: str, value: str) -> bool:
 def sources(settings: dict[str, str]) -> str:
     """Where pip takes packages from with some variables, for people: addresses without secrets, and folders."""
     index = settings.get("PIP_INDEX_URL") or settings.get("PIP_PYPI_URL") or "pip's default package index"
-    none = settings.get("PIP_NO_INDEX", "").lower() in ("1", "true", "yes", "on", "y", "t")
-    places = [] if none else [index, *settings.get("PIP_EXTRA_INDEX_URL", "").split()]
+    is_without_index = _is_on(settings.get("PIP_NO_INDEX", ""))
+    places = [] if is_without_index else [index, *settings.get("PIP_EXTRA_INDEX_URL", "").split()]
     return ", ".join(map(without_secrets, [*places, *settings.get("PIP_FIND_LINKS", "").split()]))
+
+
+def _is_on(value: str) -> bool:
+    return value.lower() in ("1", "true", "yes", "on", "y", "t")
+
+
+def needs_network(torch_index: str = "") -> bool:
+    """Whether `install` may ask a server for packages; False where this process' variables allow it folders alone.
+
+    pip's files are not read: variables overrule them, and are looked at in no time.
+    """
+    told: dict[str, list[str]] = {}
+    for name, value in os.environ.items():
+        told.setdefault(name.upper(), []).append(value)  # pip reads them in any case
+    none, folders = told.get("PIP_NO_INDEX", []), " ".join(told.get("PIP_FIND_LINKS", [])).split()
+    is_held = bool(none and folders) and all(map(_is_on, none)) and all(Path(folder).is_dir() for folder in folders)
+    return not is_held or bool(torch_index or os.environ.get(TORCH_INDEX))
 
 
 def last_line(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -116,13 +117,16 @@ def _drain(lines: queue.Queue[str | None]) -> list[str | None]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a tool and what it started."""
-    if process.poll() is None:
-        if os.name == "nt":
-            process.kill()
-        else:
+    """End a tool and what it started, which may have outlived it, as where the system was out of memory.
+
+    On Windows the latter ends with it (see `guard`).
+    """
+    if os.name != "nt":
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left; on macOS nobody that runs
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    elif process.poll() is None:
+        process.kill()
+    process.wait()
     for stream in (process.stdin, process.stdout):
         if stream:
             stream.close()

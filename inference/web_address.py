@@ -8,10 +8,13 @@ wrote (an error of a library, a line of a tool) through `hide_secrets`. Standard
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from urllib.parse import unquote
 
 _HIDDEN = "…"
 _IN_TEXT = re.compile(r"(?:https?:/{1,3}|[A-Za-z][A-Za-z0-9+.\-]+://)\S+?(?=[\])}>'\"`,;:.]*(?:\s|$))")
 """An address in a sentence, without the quotes and stops behind it."""
+_ENDS_HOST = re.compile(r"[/?#\\]")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(:[0-9]*)?")
 
 
@@ -44,14 +47,35 @@ def without_secrets(address: str) -> str:
     return f"{scheme}{separator}{bare}{'?' + _HIDDEN if bare != rest else ''}"
 
 
-def hide_secrets(text: str) -> str:
-    """A text with every address in it as `without_secrets` has it."""
-    return _IN_TEXT.sub(lambda match: without_secrets(match[0]), text)
+def hide_secrets(text: str, known: Iterable[str] = ()) -> str:
+    """A text with every address in it as `without_secrets` has it, and without `known`, what `secrets` found."""
+    text = _IN_TEXT.sub(lambda match: without_secrets(match[0]), text)
+    for secret in sorted(known, key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    return text
+
+
+def secrets(setting: str) -> set[str]:
+    """The passwords, and tokens in the place of a user, in a setting's addresses, also where these are no valid ones.
+
+    A tool may write of such an address alone what it takes a piece of it for (``Port could not be cast to integer
+    value as 'secret'``): pieces count as well. Of fewer than four characters none does, which would hide too much else.
+    """
+    found = set()
+    for address in re.split(r"\s+(?=\S+://)", setting):
+        head, at, _ = (address.partition("://")[2] or address).rpartition("@")
+        authority, *path = _ENDS_HOST.split(head, maxsplit=1)
+        if at and not (path and _HOST.fullmatch(authority)):  # else the @ is the path's
+            user, colon, password = head.partition(":")
+            secret = password if colon else user
+            pieces = {secret, *re.split(r"[:/?#\\\s]", secret)}
+            found |= {spelt for piece in pieces for spelt in (piece, unquote(piece)) if len(spelt) > 3}
+    return found
 
 
 def _behind_the_user(rest: str) -> str:
     """What follows a user and a password, in an address without its scheme that has an ``@`` somewhere."""
-    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    authority = _ENDS_HOST.split(rest, maxsplit=1)[0]
     if "@" in authority:
         behind = authority.rpartition("@")[2]
         tail = rest[len(authority) :]

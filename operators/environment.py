@@ -38,7 +38,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
         if running.current() is not None:
             cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
             return False
-        reason = preferences.offline_reason()
+        reason = preferences.set_up_offline_reason()
         if reason is not None:
             cls.poll_message_set(reason.rstrip("."))
             return False

@@ -116,7 +116,7 @@ def draw_quick(layout: bpy.types.UILayout, estimator: str, *, width: float) -> N
 def _draw_get_quick(layout: bpy.types.UILayout, *, is_there: bool, icon: str, width: float) -> None:
     """The button, what it downloads, and what stands in the way of that."""
     if not is_there:
-        draw_offline(layout, width=width)
+        draw_offline(layout, preferences.offline_reason(), width=width)
     layout.operator("fathom.get_quick_depth", icon=icon)
     draw_text(layout, QUICK.terms, width=width)
 
@@ -189,7 +189,7 @@ def draw_lacks(layout: bpy.types.UILayout, facts: EstimatorFacts, *, width: floa
 def draw_set_up(layout: bpy.types.UILayout, packages: PackageSet, *, width: float) -> None:
     """The button that sets a set of packages up, what that takes, and what stands in its way."""
     draw_failed_set_up(layout, width=width)
-    draw_offline(layout, width=width)
+    draw_offline(layout, preferences.set_up_offline_reason(), width=width)
     text = "Set Up All Estimators" if packages == "full" else "Set Up"
     layout.operator("fathom.set_up_environment", text=text, icon="IMPORT").packages = packages.upper()
     size = preferences.size_told(packages)
@@ -204,9 +204,8 @@ def draw_failed_set_up(layout: bpy.types.UILayout, *, width: float) -> None:
     draw_advice(layout, preferences.here(run.message), icon="ERROR", width=width)
 
 
-def draw_offline(layout: bpy.types.UILayout, *, width: float) -> None:
+def draw_offline(layout: bpy.types.UILayout, reason: str | None, *, width: float) -> None:
     """That Blender may not go online, and the button that allows it, as in Blender's own preferences."""
-    reason = preferences.offline_reason()
     if reason is None:
         return
     if preferences.is_kept_offline():

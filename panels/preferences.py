@@ -56,7 +56,7 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         if not preferences.is_set_up(self.packages.lower()):
             if self.packages == "FULL":
                 box.prop(self, "torch_index")
-            parts.draw_offline(box, width=width)
+            parts.draw_offline(box, preferences.set_up_offline_reason(), width=width)
             box.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT").packages = self.packages
         else:
             parts.draw_text(box, preferences.SET_UP, icon="CHECKMARK", width=width)

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..inference import environment, environment_setup
+from ..inference import environment, environment_setup, installer
 from ..inference.environment import PackageSet
 
 ADDON = __package__.rpartition(".")[0]
@@ -93,6 +93,11 @@ def offline_reason() -> str | None:
     if is_kept_offline():
         return "Blender was started offline, so nothing can be downloaded: start it without --offline-mode."
     return f"{OFFLINE}: switch on Preferences > System > Network > Allow Online Access."
+
+
+def set_up_offline_reason() -> str | None:
+    """Why no packages may be had, likewise; folders of them serve without the Internet."""
+    return offline_reason() if installer.needs_network(torch_index()) else None
 
 
 def is_kept_offline() -> bool:

@@ -1,6 +1,7 @@
 """Setting up an environment, with an empty lock so that nothing is downloaded."""
 
 import dataclasses
+import subprocess
 import sys
 
 import pytest
@@ -145,3 +146,20 @@ def test_a_system_without_apt_gets_the_names(monkeypatch):
     monkeypatch.setattr(system.shutil, "which", lambda name: None)
     with pytest.raises(Problem, match="libgl1"):
         system.install({"libgl1"}, reason="Libraries are missing")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are looked for as POSIX has them")
+def test_what_sets_up_ends_with_a_caller_that_is_killed(tmp_path):
+    """The tools of a set-up, by a child that waits as pip does for a server."""
+    code = (
+        "import sys; from development import environments, system\n"
+        "sys.stderr.close()\n"
+        "environments._run([sys.executable, '-I', str(environments.GUARD), 'http.server', '0'], 'failed')"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code], cwd=environments.ROOT, stdout=subprocess.PIPE, text=True)
+    started = caller.stdout.readline()
+    assert "Serving" in started
+    caller.kill()
+    caller.wait()
+    assert caller.stdout.read() == ""  # comes to an end when the last process that writes to it has ended
+    caller.stdout.close()

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import wheel_maker
 
-from inference import environment, environment_setup
+from inference import environment, environment_setup, tool_run
 from inference.events import Progress, Stage
 
 
@@ -316,6 +316,56 @@ def test_a_link_in_the_place_of_an_environment_is_not_followed(tmp_path, lock):
     environment_setup.remove_others(place / "ba9876543210")
     environment_setup.remove(tmp_path / "home")
     assert (theirs / "thesis.txt").read_text() == "dear"
+
+
+def test_a_link_that_comes_in_the_place_of_an_environment_meanwhile_is_not_followed(tmp_path, lock):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("dear")
+    steps = environment_setup.create(tmp_path / "one", python=Path(sys.executable), requirements=[lock])
+    while not (tmp_path / "one").exists():
+        next(steps)
+    (tmp_path / "one").rename(tmp_path / "away")
+    (tmp_path / "one").symlink_to(theirs)
+    steps.close()
+    assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+
+
+def test_a_link_that_leads_nowhere_and_a_folder_of_links_are_somebody_elses(tmp_path, lock):
+    (tmp_path / "one").symlink_to(tmp_path / "gone")
+    with pytest.raises(environment_setup.SetupError, match="is a link"):
+        create(tmp_path / "one", lock)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "shots").symlink_to(tmp_path)
+    with pytest.raises(environment_setup.SetupError, match="holds files that are no environment"):
+        create(tmp_path / "two", lock)
+    assert (tmp_path / "one").is_symlink() and (tmp_path / "two" / "shots").is_symlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such pipes")
+def test_a_pipe_in_the_place_of_the_lock_is_said_at_once(tmp_path, lock):
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(environment_setup.SetupError, match="is no ordinary file"):
+        create(tmp_path / "one", lock)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes are looked for as POSIX has them")
+def test_what_a_tool_started_ends_with_a_tool_that_is_killed(tmp_path):
+    code = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], stdout=subprocess.DEVNULL,"
+        " stderr=subprocess.DEVNULL)\n"
+        "print('Checking', child.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+    )
+    command = [sys.executable, "-c", code]
+    steps = tool_run.run(command, tmp_path / "log", dict(os.environ), first="", done=0, total=1)
+    for _ in steps:
+        pass
+    child = int((tmp_path / "log").read_text().split()[-1])
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")

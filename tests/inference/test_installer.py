@@ -1,5 +1,6 @@
 """How pip is called: which of its settings hold, in what order packages come, and what is looked at afterwards."""
 
+import socket
 import subprocess
 import sys
 
@@ -151,3 +152,48 @@ def test_what_is_not_as_locked_is_found(environment_python, tmp_path):
     (packages_folder / "elsewhere.pth").write_text(f"{elsewhere}\n")
     code, said = install(environment_python, lock, "--check-only")
     assert code and "outside the environment" in said
+
+
+def test_an_index_that_is_not_reached_is_named_without_its_password(variables, tmp_path):
+    with socket.socket() as nobody:  # bound and not listening
+        nobody.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{nobody.getsockname()[1]}"
+        variables.setenv("PIP_INDEX_URL", f"http://me:secret@{host}/simple")
+        variables.setenv("PIP_RETRIES", "1")
+        lock = tmp_path / "lock.txt"
+        lock.write_text(wheel_maker.pin(wheel_maker.make(tmp_path, "plumbline")))
+        with pytest.raises(installer.InstallError) as error:
+            installer.install([lock])
+    assert f"looked in http://{host}/simple, where the connection failed" in str(error.value)
+    assert "secret" not in str(error.value) and "object at" not in str(error.value)
+
+
+def test_a_password_that_makes_an_address_invalid_is_not_shown(variables, tmp_path, capsys):
+    variables.setenv("PIP_INDEX_URL", "http://me:secret/x y@127.0.0.1:9/simple")
+    lock = tmp_path / "lock.txt"
+    lock.write_text(wheel_maker.pin(wheel_maker.make(tmp_path, "plumbline")))
+    with pytest.raises(installer.InstallError) as error:
+        installer.install([lock])
+    assert "secret" not in str(error.value) + capsys.readouterr().out
+    assert str(error.value).endswith(".") and "Exception:" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("set_to", "needs"),
+    [
+        ({"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "{0} {0}/wheels"}, False),
+        ({"PIP_NO_INDEX": "true", "Pip_Find_Links": "{0}"}, False),
+        ({"PIP_NO_INDEX": "1"}, True),
+        ({"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "{0}"}, True),
+        ({"PIP_FIND_LINKS": "{0}"}, True),
+        ({"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "{0} https://studio/wheels"}, True),
+        ({"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "{0}", "PIP_find_links": "https://studio/wheels"}, True),
+        ({"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "{0}", "FATHOM_TORCH_INDEX": "https://studio"}, True),
+    ],
+)
+def test_folders_of_packages_alone_need_no_network(variables, tmp_path, set_to, needs):
+    (tmp_path / "wheels").mkdir()
+    for name, value in set_to.items():
+        variables.setenv(name, value.format(tmp_path))
+    assert installer.needs_network() is needs
+    assert installer.needs_network("https://studio")

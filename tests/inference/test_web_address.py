@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.web_address import hide_secrets, without_secrets
+from inference.web_address import hide_secrets, secrets, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,21 @@ def test_every_address_in_a_text():
     )
     plain = "No such file: /a/b (at 12:30); C:\\data\\x@y, D:/data@x/y"
     assert hide_secrets(plain) == plain
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ("https://mirror.studio/simple", set()),
+        ("https://mirror.studio/simple@2/x", set()),
+        ("https://me:secret@a.studio/x http://token@b.studio", {"secret", "token"}),
+        ("me:secret@proxy:3128", {"secret"}),
+        ("http://me:secret/x y@host/z", {"secret", "secret/x y"}),
+        ("https://me:se%40cret@host", {"se%40cret", "se@cret"}),
+        ("https://me:abc@host", set()),
+    ],
+)
+def test_the_secrets_of_a_setting_are_found_and_hidden(setting, found):
+    assert secrets(setting) == found
+    text = hide_secrets(f"Port could not be cast from {' or '.join(found)}", found)
+    assert not any(secret in text for secret in found)

@@ -48,6 +48,14 @@ def test_offline_the_reason_is_said(home):
     assert not home.exists()
 
 
+def test_offline_a_folder_of_packages_serves(home, locks, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert preferences.offline_reason() is not None
+    assert bpy.ops.fathom.set_up_environment() == {"FINISHED"}
+    assert has(preferences.worker_python(), "plumbline")
+
+
 def test_it_is_set_up_found_and_removed(home, online, locks):
     older = home / "environments" / "0123456789ab"  # what an older Fathom made
     older.mkdir(parents=True)
