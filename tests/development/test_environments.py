@@ -154,7 +154,7 @@ def test_what_sets_up_ends_with_a_caller_that_is_killed(tmp_path):
     code = (
         "import sys; from development import environments, system\n"
         "sys.stderr.close()\n"
-        "environments._run([sys.executable, '-I', str(environments.GUARD), 'http.server', '0'], 'failed')"
+        "environments._run([sys.executable, '-Iu', str(environments.GUARD), 'http.server', '0'], 'failed')"
     )
     caller = subprocess.Popen([sys.executable, "-c", code], cwd=environments.ROOT, stdout=subprocess.PIPE, text=True)
     started = caller.stdout.readline()
