@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import exit_codes
 from ..faults import Failure
-from . import trust
+from . import safetensors_header, trust
 from .checksums import Checksum
 from .facts import ModelFile
 
@@ -100,6 +100,11 @@ def content_problem(path: Path, name: str, sha256: str, wanted: Checksum | None)
         return Problem(path=name, what=what)
     if wanted_git and wanted_git != (found := git_id(path)):
         return Problem(path=name, what=f"The weights {path} are damaged: their git id is {found}, not {wanted_git}.")
+    if not (wanted_sha256 or wanted_git) and name.endswith(".safetensors"):  # else one cut short would be believed
+        try:
+            safetensors_header.read(path)
+        except safetensors_header.HeaderError as error:
+            return Problem(path=name, what=f"The weights {path} are damaged: {error}.")
     return None
 
 

@@ -7,7 +7,7 @@ import pytest
 from inference import exit_codes
 from inference.models import checksums, inspection, licences, listing, pins, placing, store
 from tests.inference.models.test_sources import as_cache
-from tests.inference.support.small_models import HEAD, LARGE, NETWORK, expected, found, write_models
+from tests.inference.support.small_models import HEAD, LARGE, NETWORK, content, expected, found, write_models
 
 OPEN = dataclasses.replace(NETWORK, revision="")
 LATER = "fedcba9876543210fedcba9876543210fedcba98"
@@ -159,7 +159,7 @@ def test_two_revisions_in_a_studios_cache_are_none(tmp_path, monkeypatch):
 
 def test_what_a_studios_folder_held_says_nothing_of_a_download(hub, get, tmp_path, monkeypatch):
     other = write_models(tmp_path / "studio", OPEN)
-    (other / OPEN.repository / LARGE).write_bytes(b"another revision's weights")
+    (other / OPEN.repository / LARGE).write_bytes(content("another.safetensors", 1000))
     monkeypatch.setenv("FATHOM_WEIGHTS", str(other))
     inspection.ensure([OPEN])
     monkeypatch.delenv("FATHOM_WEIGHTS")

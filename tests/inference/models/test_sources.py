@@ -100,6 +100,24 @@ def test_the_copies_names_are_those_of_a_download(hub, get, tmp_path):
     assert {path.name for path in store.repository_folder(NETWORK).glob("blobs/*")} == downloaded
 
 
+@pytest.mark.parametrize("size", [0, 100, 599_999])
+def test_a_copy_that_is_cut_short_is_not_believed(get, tmp_path, monkeypatch, size):
+    folder = write_models(tmp_path / "disk", NETWORK)
+    path = folder / NETWORK.repository / LARGE
+    whole = path.read_bytes()
+    path.write_bytes(whole[:size])
+    with pytest.raises(Failure, match=r"model.safetensors are damaged: ") as caught:
+        get(NETWORK, source=folder)
+    assert caught.value.code == exit_codes.MISSING and store.missing(NETWORK)
+    monkeypatch.setenv("FATHOM_WEIGHTS", str(folder))
+    with pytest.raises(Failure, match=r"model.safetensors are damaged: "):
+        inspection.ensure([NETWORK])
+    monkeypatch.delenv("FATHOM_WEIGHTS")
+    path.write_bytes(whole)
+    get(NETWORK, source=folder)  # nothing was recorded of what was refused
+    assert not store.missing(NETWORK)
+
+
 def test_a_copy_must_agree_with_what_the_hub_said_before(hub, get, tmp_path):
     get(NETWORK)
     folder = write_models(tmp_path / "disk", NETWORK)
@@ -126,7 +144,7 @@ def test_a_cache_whose_content_is_not_what_its_name_says_is_refused(get, tmp_pat
 
 def test_copied_weights_that_the_hub_contradicts_later_are_an_error(hub, get, tmp_path):
     folder = write_models(tmp_path / "disk", NETWORK)
-    (folder / NETWORK.repository / LARGE).write_bytes(bytes(600_000))
+    (folder / NETWORK.repository / LARGE).write_bytes(content("another.safetensors", 600_000))
     get(NETWORK, source=folder)
     (store.folder(NETWORK) / "config.json").unlink()
     with pytest.raises(Failure, match=r"another checksum of model.safetensors"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import struct
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from inference.models.facts import Licence, Model, ModelFile
 LICENCE = Licence(name="test-only", title="Test licence", summary="For tests only.", url="https://example.org/licence")
 LARGE, SIZE = "model.safetensors", 600_000
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+_HEAD = 120
+"""Bytes of a head of a file of a network."""
 HEAD = "89abcdef0123456789abcdef0123456789abcdef"
 """Revision at which the hub has what Fathom fixes none of."""
 NETWORK = Model(
@@ -37,8 +40,13 @@ OTHER = dataclasses.replace(
 
 
 def content(path, size):
-    """Bytes that no other file has."""
-    return np.random.default_rng(sum(map(ord, path))).bytes(size)
+    """Bytes that no other file has; in the format that its name says, where it is that of networks."""
+    made = np.random.default_rng(sum(map(ord, path))).bytes(size)
+    if not path.endswith(".safetensors"):
+        return made
+    left = size - 8 - _HEAD
+    head = json.dumps({"weights": {"dtype": "U8", "shape": [left], "data_offsets": [0, left]}}).ljust(_HEAD)
+    return struct.pack("<Q", _HEAD) + head.encode() + made[:left]
 
 
 def write_models(folder, *models, more=("README.md", "model.bin", "script.py", "other.safetensors")):
