@@ -73,18 +73,20 @@ def lacking(scene: bpy.types.Scene) -> list[str]:
 
     A long list is looked through a part at a time; what was found of a depth before holds until it is its turn.
     """
-    names, is_all = [], True
+    found, is_all = {}, True
     until = time.monotonic() + _AT_ONCE if time.monotonic() >= _state["next"] else 0.0
-    for item in scene.fathom.depths:
-        kept = _seen.get(_key(item))
+    seen = [(_seen.get(_key(item)), place) for place, item in enumerate(scene.fathom.depths)]
+    for kept, place in sorted(
+        seen, key=lambda each: each[0].until if each[0] else 0.0
+    ):  # who waits longest comes first
         if kept is None or time.monotonic() > kept.until:
             if time.monotonic() < until:
-                kept = _Seen(of_entry(item), 0.0)
+                kept = _Seen(of_entry(scene.fathom.depths[place]), 0.0)
             else:
                 _state["next"] = max(_state["next"], until + _NEXT)
                 is_all = is_all and kept is not None
-        if kept is not None and any(kept.found):
-            names.append(item.name)
+        found[place] = kept is not None and any(kept.found)
+    names = [item.name for place, item in enumerate(scene.fathom.depths) if found[place]]
     if not is_all and not bpy.app.background and not bpy.app.timers.is_registered(_go_on):
         bpy.app.timers.register(_go_on, first_interval=_NEXT)
     return names
