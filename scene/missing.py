@@ -79,6 +79,7 @@ def lacking(scene: bpy.types.Scene) -> list[str]:
     for kept, place in sorted(
         seen, key=lambda each: each[0].until if each[0] else 0.0
     ):  # who waits longest comes first
+        kept = before
         if kept is None or time.monotonic() > kept.until:
             if time.monotonic() < until:
                 kept = _Seen(of_entry(scene.fathom.depths[place]), 0.0)
