@@ -76,9 +76,8 @@ def lacking(scene: bpy.types.Scene) -> list[str]:
     found, is_all = {}, True
     until = time.monotonic() + _AT_ONCE if time.monotonic() >= _state["next"] else 0.0
     seen = [(_seen.get(_key(item)), place) for place, item in enumerate(scene.fathom.depths)]
-    for kept, place in sorted(
-        seen, key=lambda each: each[0].until if each[0] else 0.0
-    ):  # who waits longest comes first
+    # Who waits longest comes first.
+    for before, place in sorted(seen, key=lambda each: each[0].until if each[0] else 0.0):
         kept = before
         if kept is None or time.monotonic() > kept.until:
             if time.monotonic() < until:
