@@ -40,6 +40,6 @@ def run(options: argparse.Namespace) -> int:
                 installer.install(locks, torch_index=os.environ.get(installer.TORCH_INDEX, ""))
             installer.check(locks, load=not options.no_load)
     except (installer.InstallError, OSError) as error:
-        print(f"ERROR: {error}", flush=True)
+        print(f"ERROR: {error}", file=sys.stderr, flush=True)
         return exit_codes.FAILED
     return exit_codes.OK

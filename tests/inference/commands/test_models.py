@@ -301,7 +301,7 @@ def test_without_any_package_they_are_listed_all_the_same(models, worker, tmp_pa
     }
     assert run("path").returncode == exit_codes.MISSING and run("remove", "svd-xt").returncode == 0
     lacking = run("download")
-    assert lacking.returncode == exit_codes.MISSING and "install full" in lacking.stderr
+    assert lacking.returncode == exit_codes.MISSING and "-m pip install -r" in lacking.stderr
 
 
 def test_help_says_what_there_is(models):
