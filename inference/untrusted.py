@@ -88,12 +88,14 @@ def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
     with open(descriptor, "rb") as file:
         facts = os.fstat(descriptor)
         _require_file(facts.st_mode, path)  # again: it may have been exchanged
-        data = file.read(facts.st_size + 1) if facts.st_size <= most else b""
-        while len(data) <= most and (more := file.read(min(1 << 20, most + 1 - len(data)))):
-            data += more  # of one that tells no size, or grows
-    if facts.st_size > most or len(data) > most:
+        pieces, size = [], facts.st_size
+        if size <= most:
+            pieces, size = [file.read(size + 1)], 0
+            while pieces[-1] and (size := size + len(pieces[-1])) <= most:  # of one that tells no size, or grows
+                pieces.append(file.read(min(1 << 20, most + 1 - size)))
+    if size > most:
         raise RecordError(f"{path} is larger than {most / 1e6:.0f} MB, which none of its kind is")
-    return data
+    return b"".join(pieces)
 
 
 def is_there(path: str | Path) -> bool:
