@@ -194,7 +194,7 @@ def folder_chosen(item: bpy.types.PropertyGroup) -> None:
 def relink_chosen() -> None:
     """`folder_chosen` for whatever entry has another folder than what was built from it shows."""
     for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
-        if item.folder != item.linked and may_look(item):
+        if item.folder != item.linked and (may_look(item) or places.is_artists(item.folder)):
             folder_chosen(item)
 
 

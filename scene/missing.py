@@ -53,6 +53,7 @@ _state = {"lacked": False, "next": 0.0}
 def of_entry(item: bpy.types.PropertyGroup) -> Missing:
     """What an entry of a scene's list of depths lacks; cheap enough to be asked while a panel is drawn."""
     if not depth_list.may_look(item):
+        _take_up_chosen(item)
         return Missing(unseen=_UNSEEN.format("depth"))
     key = _key(item)
     kept = _seen.get(key)
@@ -61,8 +62,7 @@ def of_entry(item: bpy.types.PropertyGroup) -> Missing:
         found = _look(item)
         if kept is not None and list(kept.found) and not list(found) and not bpy.app.background:
             bpy.app.timers.register(reload)  # drawing must change nothing
-        if not HEARS_CHANGES and item.folder != item.linked and not bpy.app.background:
-            bpy.app.timers.register(depth_list.relink_chosen)
+        _take_up_chosen(item)
         now = time.monotonic()
         _seen[key] = kept = _Seen(found, now + max(_LEAST_WAIT, (now - begun) / _SHARE))
     return kept.found
@@ -98,6 +98,12 @@ def _go_on() -> float | None:
         lacking(scene)
     items = [item for scene in bpy.data.scenes for item in scene.fathom.depths]
     return None if all(_key(item) in _seen or not depth_list.may_look(item) for item in items) else _NEXT
+
+
+def _take_up_chosen(item: bpy.types.PropertyGroup) -> None:
+    """Have a folder that was written into the list taken up, soon, where Blender tells nobody of it."""
+    if not HEARS_CHANGES and item.folder != item.linked and not bpy.app.background:
+        bpy.app.timers.register(depth_list.relink_chosen)  # drawing must change nothing
 
 
 def _key(item: bpy.types.PropertyGroup) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ _asked: set[str] = set()
 _known: set[int] = set()
 """Session numbers of libraries, scenes and clips whose paths were taken in."""
 _stood: set[str] = set()
-"""Absolute paths of strips, clips and settings that stood in the file when it was opened; others are the artist's."""
+"""Absolute paths of strips, clips, settings and listed depths that stood in the file when it was opened; others are the
+artist's."""
 
 
 def ask(path: str | Path) -> None:
@@ -104,6 +105,7 @@ def _look_for_appended() -> None:
 def _stored_paths() -> Iterator[str]:
     for scene in bpy.data.scenes:
         yield scene.fathom.output
+        yield from (item.folder for item in scene.fathom.depths)
         for group in (getattr(scene, name) for name in dir(scene) if name.startswith("fathom_")):
             yield from _texts(group)
         if scene.sequence_editor is not None:

@@ -128,6 +128,22 @@ def test_an_entry_of_a_file_is_not_looked_at_before_the_artist_asks(tmp_path, em
     assert touched("canary") == []
 
 
+def test_a_folder_that_a_file_brings_is_not_taken_for_one_that_the_artist_wrote(tmp_path, empty_file, touched):
+    item = empty_file.fathom.depths.add()
+    item.name, item.linked, item.job = "theirs", "/elsewhere/depth", "made"
+    with depth_list._unheard():
+        item.folder = "/canary/share/depth"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    draw_all(bpy.context.scene)
+    depth_list.relink_chosen()  # as a timer does where Blender tells nobody of a property that changed
+    assert touched("canary") == []
+    with depth_list._unheard():
+        bpy.context.scene.fathom.depths[0].folder = "/canary/of/the/artist"
+    depth_list.relink_chosen()
+    assert touched("canary/of/the/artist")
+
+
 def test_what_the_panel_says_of_a_strip_comes_from_no_place_that_stood_in_the_file(tmp_path, empty_file, touched):
     empty_file.fathom.output = "/canary/out"
     clip = SimpleNamespace(
