@@ -36,9 +36,9 @@ def blinded(count, lost, reach=2):
 def assert_recovered(truth, network, aligned, findings):
     """All frames that are seen, up to one scale."""
     depths = [joining.depth_map(aligned, findings.seen, network.read, frame).depth for frame in findings.seen]
-    ratio = torch.stack(depths) / truth.depths[findings.seen]
+    ratio = torch.stack(depths) / truth.depths[list(findings.seen)]
     assert float((ratio / ratio.median() - 1).abs().max()) < 1e-5
-    relative = torch.linalg.inv(truth.poses[findings.seen[0]]) @ truth.poses[findings.seen]
+    relative = torch.linalg.inv(truth.poses[findings.seen[0]]) @ truth.poses[list(findings.seen)]
     assert np.abs(aligned.poses[:, :3, :3] - relative[:, :3, :3].numpy()).max() < 1e-5
 
 
@@ -57,7 +57,7 @@ def test_frames_without_points_show_the_nearest_that_has_some(lost, shown):
     truth, network = blinded(6, lost)
     told = []
     aligned, findings = join(truth, network, progress=lambda done, total: told.append((done, total)))
-    assert findings.seen == sorted(set(range(6)) - lost) and findings.shown == shown and findings.unsure == []
+    assert findings == joining.Findings(seen=tuple(sorted(set(range(6)) - lost)), shown=tuple(shown), unsure=())
     assert_recovered(truth, network, aligned, findings)
     assert told[-1][0] == told[-1][1] and sorted(told) == told and len({total for _, total in told}) == 1
     warned = joining.warnings(findings, range(1001, 1007))
@@ -89,7 +89,7 @@ def test_frames_that_only_a_later_one_joins_are_joined():
         if 1 in pair and 3 not in pair:
             network.scores[pair] = 0.0
     aligned, findings = join(truth, network)
-    assert findings.seen == [0, 1, 2, 3, 4]
+    assert findings.seen == (0, 1, 2, 3, 4)
     assert_recovered(truth, network, aligned, findings)
 
 
@@ -98,7 +98,7 @@ def test_a_frame_that_lies_behind_its_camera_shows_its_neighbour():
     truth.depths[2] *= -1
     network = pair_scene.network(truth)
     _, findings = join(truth, network)
-    assert findings.seen == list(range(6)) and findings.shown == [0, 1, 1, 3, 4, 5]
+    assert findings.seen == tuple(range(6)) and findings.shown == (0, 1, 1, 3, 4, 5)
 
 
 def test_a_shot_behind_its_cameras_is_refused():
@@ -130,7 +130,7 @@ def test_frames_without_texture_are_laid_as_well_as_their_points_and_warned_of(r
     network = pair_scene.network(truth, spoil=blank)
     aligned, findings = join(truth, network, robust=robust)
     assert_recovered(truth, network, aligned, findings)
-    assert findings.unsure == list(range(5))
+    assert findings.unsure == tuple(range(5))
     (warned,) = joining.warnings(findings, range(1001, 1006))
     assert warned.startswith("The network trusts nothing that it sees in frames 1001 to 1005,")
 
@@ -159,7 +159,7 @@ def test_all_weight_on_one_point_gives_every_frame_a_depth(robust):
     truth = pair_scene.shot(6)
     network = pair_scene.network(truth, spoil=single)
     aligned, findings = join(truth, network, robust=robust)
-    assert findings.shown == list(range(6))
+    assert findings.shown == tuple(range(6))
     for frame in range(6):
         found = joining.depth_map(aligned, findings.seen, network.read, frame)
         assert bool(found.valid.float().mean() > 0.5)
