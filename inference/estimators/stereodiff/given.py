@@ -144,12 +144,6 @@ class GivenPrior:
         if shot.camera is None or not shot.camera.poses:
             return None
         poses = tuple(pose for pose in shot.camera.poses if pose.frame in self._numbers)
-        if [pose.frame for pose in poses] != list(self._numbers):
-            raise Refused(
-                f"The camera in {self._folder} has no pose for every frame from {self._numbers[0]} to "
-                f"{self._numbers[-1]}.",
-                "Estimate that depth sequence again.",
-            )
         return replace(shot.camera, poses=poses).scaled(*self.size)
 
     def _read(self, name: str) -> NDArray[np.float32]:

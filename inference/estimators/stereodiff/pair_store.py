@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,14 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ... import records
+from ... import own_files, records
 from ...numbering import Frame
 from ...run.files import atomic, write_text
 from . import tree
 from .pairs import Pair, PointMap, known, scores
 
 _SCORES = "scores.jsonl"
-_VIEW = re.compile(r"\d{6,}-\d{6,}-\d{6,}\.npy")
+_VIEWS = own_files.Names(("######-######-######.npy",))
 """The names of files that views are kept in."""
 _WRITERS = 4
 """Files that are written at once: each waits for the disk."""
@@ -94,7 +93,7 @@ class PairStore:
         folder.mkdir(parents=True, exist_ok=True)
         self._scores = self._read_scores()
         wanted = {view for pair in self._scores for view in self._wanted(pair)}
-        there = {path.name for path in folder.iterdir() if _VIEW.fullmatch(path.name)}
+        there = {path.name for path in folder.iterdir() if _VIEWS.has_file((path.name,))}
         self._kept = {view for view in wanted if _name(view) in there}
         self._lost = {pair for pair, _ in wanted - self._kept}
         for name in there - {_name(view) for view in self._kept}:  # left by a run that was killed while it cleaned up
@@ -177,7 +176,7 @@ class PairStore:
         """Delete everything."""
         (self.folder / _SCORES).unlink(missing_ok=True)  # first: without it, what is left is nothing that was done
         for path in list(self.folder.iterdir()):
-            if _VIEW.fullmatch(path.name):
+            if _VIEWS.has_file((path.name,)):
                 path.unlink()
         self._scores, self._kept, self._lost = {}, set(), set()
 

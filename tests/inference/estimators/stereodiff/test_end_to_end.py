@@ -179,7 +179,7 @@ def _given(folder, *, first=1001, last=1012, size=(32, 24), camera=True, quantit
         camera=made if camera else None,
     )
     sequence = DepthSequence(
-        source=Source(path=str(folder), kind="sequence"),
+        source=Source(path=str(folder / "plate.mp4"), kind="movie"),
         first_frame=first,
         last_frame=last,
         width=size[0],

@@ -139,14 +139,13 @@ def test_a_wild_point_does_not_bring_infinity_near(tmp_path, p99, farthest):
             range(12, 14),
             r"its estimator refused them \(It shook too much\)\.",
         ),
-        ({"shots": (shot(camera=camera(range(11, 13))),)}, range(11, 14), "no pose for every frame from 11 to 13"),
         (
             {"shots": (shot(range=Range(minimum=-1, maximum=0, p1=-1, p99=0)),)},
             range(11, 14),
             "nothing of the frames 11 to 16 is at a finite distance",
         ),
     ],
-    ids=["before", "after", "cut", "refused", "pose", "infinite"],
+    ids=["before", "after", "cut", "refused", "infinite"],
 )
 def test_what_does_not_do_is_told_in_a_sentence(tmp_path, facts, numbers, said):
     with pytest.raises(Refused, match=said) as caught:
@@ -158,6 +157,11 @@ def test_a_folder_without_a_depth_sequence_is_named(tmp_path):
     with pytest.raises(Failure, match=rf"\[\[stage1_from\]\] names no depth sequence.*{tmp_path.name}") as caught:
         GivenPrior(tmp_path, FRAMES)
     assert caught.value.code == exit_codes.USAGE
+
+
+def test_a_camera_without_a_pose_for_every_frame_is_no_part_of_a_depth_sequence(tmp_path):
+    with pytest.raises(Failure, match="poses are not those of the frames 11-16"):
+        GivenPrior(made(tmp_path, shots=(shot(camera=camera(range(11, 13))),)), range(11, 14))
 
 
 def test_maps_that_are_missing_are_named_and_no_verdict_on_the_shot(tmp_path):
