@@ -193,10 +193,18 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_work(worker, benchma
 
 
 def test_figures_are_printed_where_their_report_cannot_be_written(worker, benchmark):
+    (benchmark / "report").mkdir()
+    (benchmark / "report" / "ours").write_text("in the way of the clips' pages")
+    done = worker("evaluate", "--suite", write_suite(benchmark), "--report", benchmark / "report")
+    assert done.returncode == exit_codes.BAD_OUTPUT and "ours" in done.stderr.splitlines()[-1]
+    assert "| means | " in done.stdout
+
+
+def test_a_page_that_is_no_report_is_told_of_before_any_work(worker, benchmark):
     (benchmark / "report" / "index.html" / "in the way").mkdir(parents=True)
     done = worker("evaluate", "--suite", write_suite(benchmark), "--report", benchmark / "report")
     assert done.returncode == exit_codes.BAD_OUTPUT and "index.html is there and no part of a report" in done.stderr
-    assert "| means | " in done.stdout
+    assert not (benchmark / "suite-work").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
