@@ -24,7 +24,7 @@ from pathlib import Path
 
 from . import environment, packages
 from .client import clean_environment
-from .untrusted import escaped, in_a_line
+from .untrusted import RecordError, escaped, in_a_line
 from .web_address import hide_secrets, secrets, without_secrets
 
 TORCH_INDEX = "FATHOM_TORCH_INDEX"
@@ -69,13 +69,14 @@ def install(locks: Sequence[Path], *, torch_index: str = "") -> None:
     InstallError
         What happened and what to do.
     """
+    _pins(locks)  # before pip, which waits for a pipe
     settings = pip_settings()
     hashed = [lock for lock in locks if lock.name != environment.TORCH.name]
     if hashed:
         _pip(["--require-hashes", "--no-deps", *_named(hashed)], settings)
     with tempfile.TemporaryDirectory(prefix="fathom-") as folder:
         bounds = Path(folder) / "constraints.txt"
-        bounds.write_text("".join(f"{name}=={version}\n" for name, version in packages.pins(hashed).items()))
+        bounds.write_text("".join(f"{name}=={version}\n" for name, version in _pins(hashed).items()))
         for lock in locks:
             if lock not in hashed:
                 if torch_index:
@@ -84,6 +85,16 @@ def install(locks: Sequence[Path], *, torch_index: str = "") -> None:
                 print(f"PyTorch comes from {sources(settings)}", flush=True)
                 _pip([*_named([lock]), "--constraint", str(bounds)], settings)
     importlib.invalidate_caches()
+
+
+def _pins(locks: Iterable[Path]) -> dict[str, str]:
+    """See `packages.pins`."""
+    try:
+        return packages.pins(locks)
+    except OSError as error:
+        raise InstallError(f"The lock file {error.filename} cannot be read ({error.strerror}).") from error
+    except RecordError as error:
+        raise InstallError(f"No packages can be read from a lock file: {error}.") from error
 
 
 def _pip(arguments: list[str], settings: dict[str, str]) -> None:
@@ -244,7 +255,7 @@ def check(locks: Sequence[Path], *, load: bool = True) -> None:
         The first that is missing, in another version, lies elsewhere, or cannot be imported.
     """
     again = "Set the inference environment up again."
-    for name, version in packages.pins(locks).items():
+    for name, version in _pins(locks).items():
         print(f"{CHECKING} {name}", flush=True)
         found = packages.installed(name)
         if found is None:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import environment
+from .untrusted import read_text
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#\\]+)\s*(?:;([^#\\]+))?")
 _IMPORTED_AS = {
@@ -62,7 +63,7 @@ def pins(locks: Iterable[Path]) -> dict[str, str]:
     """Name (in lower case, with hyphens) and version of every package that some locks want on this computer."""
     found = {}
     for lock in locks:
-        for line in lock.read_text(encoding="utf-8").splitlines():
+        for line in read_text(lock).splitlines():
             match = _PIN.match(line)
             if match and applies(match[3]):
                 found[re.sub(r"[-_.]+", "-", match[1]).lower()] = match[2]

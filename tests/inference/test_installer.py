@@ -1,5 +1,6 @@
 """How pip is called: which of its settings hold, in what order packages come, and what is looked at afterwards."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -197,3 +198,19 @@ def test_folders_of_packages_alone_need_no_network(variables, tmp_path, set_to, 
         variables.setenv(name, value.format(tmp_path))
     assert installer.needs_network() is needs
     assert installer.needs_network("https://studio")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no named pipes in folders")
+@pytest.mark.parametrize("kind", ["pipe", "folder", "absent", "no text"])
+def test_what_is_no_lock_is_told_of_before_pip_begins(tmp_path, monkeypatch, kind):
+    lock = tmp_path / "lock.txt"
+    if kind == "pipe":
+        os.mkfifo(lock)
+    elif kind == "folder":
+        lock.mkdir()
+    elif kind == "no text":
+        lock.write_bytes(b"\xff\xfe\x00")
+    monkeypatch.setattr(installer, "pip_settings", lambda: pytest.fail("pip was asked"))
+    for work in (installer.install, installer.check):
+        with pytest.raises(installer.InstallError, match=r"lock\.txt"):
+            work([lock])
