@@ -210,14 +210,7 @@ def _is(path: Path, descriptor: int) -> bool:
 def _lock(descriptor: int) -> bool:
     """Lock an open file for as long as it is open, unless another has."""
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        own_files.lock(descriptor)
     except OSError as error:
         return error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
     return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -124,15 +123,7 @@ def _held(lock: Path) -> Iterator[bool]:
 def _lock(descriptor: int) -> bool:
     """Take the system's lock, which `run.lock` takes too; True also where the disk has none, and its content counts."""
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        own_files.lock(descriptor)
     except OSError as error:
         return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)
     return True

@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -165,6 +166,25 @@ def create(path: Path) -> None:
         _need_file(path, os.lstat(path))
         path.unlink()
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _CAREFUL, 0o666))
+
+
+def lock(descriptor: int) -> None:
+    """Take the system's lock on an open file, as `run.lock` does; it ends when the file is closed, or this process.
+
+    Raises
+    ------
+    OSError
+        Another has it, or the disk has no locks.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def check(folder: Path, names: Names) -> None:
