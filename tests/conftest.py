@@ -7,6 +7,7 @@ environment can run. On Blender's side the checkout is enabled as the extension 
 
 import importlib.util
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -22,12 +23,23 @@ _WORKERS = ("inference", "development")
 _FOLDERS = [path.name for path in sorted((ROOT / "tests").iterdir()) if path.is_dir()]
 collect_ignore = [name for name in _FOLDERS if (name in _WORKERS) == HAS_BPY]
 
+_SETTING = re.compile(r"(HF|FATHOM|TRANSFORMERS|DIFFUSERS)_|OCIO$|.*_PROXY$", re.IGNORECASE)
+_OF_TESTS = ("FATHOM_PYTHON", "FATHOM_TEST_DATA")
+
 
 def pytest_configure():
     """Enable the checkout in Blender before any test module is imported."""
+    _forget_settings()
     _hear_signals()
     if HAS_BPY:
         in_blender.enable_checkout()
+
+
+def _forget_settings():
+    """Let no setting of whoever runs the tests shine through: a hub's, a proxy, OCIO, Fathom's own."""
+    for name in list(os.environ):
+        if _SETTING.match(name) and name not in _OF_TESTS:
+            del os.environ[name]
 
 
 def _hear_signals():
