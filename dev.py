@@ -5,7 +5,7 @@
     test [--blender 4.2 4.5 5.2] [...]  run the tests; other arguments go to pytest
     lint                                ruff and mypy
     build                               the extension's zip, by Blender's own tool, into build/
-    benchmark [NAME [...]]              all benchmarks, or one of benchmarks/; arguments go to it
+    benchmark [NAME [...]]              all benchmarks, or one of development/benchmarks/; arguments go to it
     render-benchmark [--scene NAME]     clips with true depth, camera, flow and moving objects, into build/benchmark/
     lock                                resolve requirements/*.in into requirements/*.txt: versions, with checksums
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 DEFAULT_BLENDER = "5.0"
 WORKER_MAIN = ROOT / "inference" / "__main__.py"
-GUARD = WORKER_MAIN.with_name("guard.py")
+GUARD = WORKER_MAIN.parent / "common" / "parent_watch.py"
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,9 @@ def _fingerprint(environment: Environment) -> str:
 
 
 def _run(command: list[str], failure: str) -> None:
-    """Run what ends, with all that it starts, when this process does, however it does (see `inference/guard.py`)."""
+    """Run what ends, with all that it starts, when this process does, however it does (see
+    `inference/common/parent_watch.py`).
+    """
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=os.name != "nt") as process:
         code = process.wait()
     if code:

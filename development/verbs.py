@@ -19,13 +19,13 @@ def demo(arguments: list[str]) -> int:
     """Run the main job on the project's own clip, or on another one, and leave pictures in ``demo-output/``."""
     worker = environments.ensure(WORKER)
     blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
-    return _run([str(blender), "-m", "demo", *arguments], FATHOM_PYTHON=str(worker))
+    return _run([str(blender), "-m", "development.demo", *arguments], FATHOM_PYTHON=str(worker))
 
 
 def render_benchmark(arguments: list[str]) -> int:
     """Render the project's own clips with their truth, by which estimators are judged."""
     blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
-    return _run([str(blender), "-m", "benchmark_scenes", *arguments])
+    return _run([str(blender), "-m", "development.benchmark_scenes", *arguments])
 
 
 def test(arguments: list[str]) -> int:
@@ -80,15 +80,17 @@ def build(arguments: list[str]) -> int:
 
 
 def benchmark(arguments: list[str]) -> int:
-    """Run one of ``benchmarks/``, with its arguments; all of them where none is named."""
-    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if not path.stem.startswith("_"))
+    """Run one of ``development/benchmarks/``, with its arguments; all of them where none is named."""
+    names = sorted(
+        path.stem for path in (ROOT / "development" / "benchmarks").glob("*.py") if not path.stem.startswith("_")
+    )
     if arguments and arguments[0] in names:
         names, arguments = arguments[:1], arguments[1:]
     elif arguments:
         raise Problem(f"there is no benchmark '{arguments[0]}'; it is one of {', '.join(names)}.")
     statuses = []
     for name in names:
-        file = ROOT / "benchmarks" / f"{name}.py"
+        file = ROOT / "development" / "benchmarks" / f"{name}.py"
         worker = environments.ensure(_environment_of(file))
         print(f"\n== {name}", flush=True)
         statuses.append(_run([str(worker), str(file), *arguments]))
@@ -112,7 +114,8 @@ def _side(path: Path) -> str:
     inside = path.relative_to(ROOT / "tests").parts if path.is_relative_to(ROOT / "tests") else ()
     if not inside or inside[0].endswith(".py"):
         return "both"
-    return "worker" if inside[0] in ("inference", "development") else "blender"
+    in_blender = inside[0] == "development" and inside[1:2] in (("demo",), ("benchmark_scenes",))
+    return "worker" if inside[0] in ("inference", "development") and not in_blender else "blender"
 
 
 def _blender_versions(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -31,4 +31,4 @@ if __name__ == "__main__":
     except KeyboardInterrupt:  # before anything had begun that would have to be ended well
         if sys.stderr is not None:  # it may be closed
             sys.stderr.write("Cancelled.\n")
-        sys.exit(130)  # `inference.exit_codes.CANCELLED`, which may not have been imported yet
+        sys.exit(130)  # `inference.contract.exit_codes.CANCELLED`, which may not have been imported yet

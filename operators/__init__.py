@@ -4,8 +4,8 @@ import atexit
 
 import bpy
 
-from ..scene import running
-from . import build, command_line, compositing, copying, depths, environment, estimate, files, following
+from ..scene import current_run
+from . import build, command_line, compositing, depths, environment, estimate, files, modal_run
 
 CLASSES = (
     *estimate.CLASSES,
@@ -13,7 +13,6 @@ CLASSES = (
     *depths.CLASSES,
     *build.CLASSES,
     *compositing.CLASSES,
-    *copying.CLASSES,
 )
 
 _command = None
@@ -22,7 +21,7 @@ _command = None
 @bpy.app.handlers.persistent
 def _before_load(*_arguments) -> None:
     """Another file is opened: what goes on belonged to this one."""
-    following.end()
+    modal_run.end()
 
 
 def register() -> None:
@@ -32,15 +31,15 @@ def register() -> None:
         bpy.utils.register_class(cls)
     bpy.app.handlers.load_pre.append(_before_load)
     files.register()
-    atexit.register(running.end_current)
+    atexit.register(current_run.end_current)
     _command = bpy.utils.register_cli_command("fathom", command_line.main)
 
 
 def unregister() -> None:
     """End what goes on and take everything back."""
-    following.end()
+    modal_run.end()
     bpy.utils.unregister_cli_command(_command)
-    atexit.unregister(running.end_current)
+    atexit.unregister(current_run.end_current)
     files.unregister()
     bpy.app.handlers.load_pre.remove(_before_load)
     for cls in reversed(CLASSES):

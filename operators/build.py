@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..inference.records import readable
+from ..inference.contract.records import readable
 from ..scene.build import fit_scene, look_through
 from ..scene.camera import (
     SENSOR_WIDTH,
@@ -16,7 +16,7 @@ from ..scene.depth import DepthError
 from ..scene.fog import build_fog
 from ..scene.mesh import build_mesh
 from ..scene.plate import PlateError, plate_image
-from .on_depth import OnDepth
+from .depth_operator import OnDepth
 
 
 class _Build(OnDepth):

@@ -13,15 +13,15 @@ from typing import Any
 
 import bpy
 
-from ..inference import exit_codes, hints
-from ..inference.client import WorkerError
-from ..inference.environment import MissingEnvironment
-from ..inference.events import Event, Progress, Stage, Warning
-from ..inference.job import FIND_CUTS, JobError
-from ..inference.records import readable
+from ..inference.contract import exit_codes, hints
+from ..inference.contract.client import WorkerError
+from ..inference.contract.environment import MissingEnvironment
+from ..inference.contract.events import Event, Progress, Stage, Warning
+from ..inference.contract.job import FIND_CUTS, JobError
+from ..inference.contract.records import readable
 from ..scene import build, depth_list, lookup, source
 from ..scene import depth as depth_module
-from ..scene import estimate as estimate_module
+from ..scene import estimation as estimate_module
 from ..scene.camera import CameraError
 from ..scene.depth import DepthError
 from ..scene.output import OutputError
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns
     -------
     int
-        An exit code, see `inference.exit_codes`.
+        An exit code, see `inference.contract.exit_codes`.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names that are no UTF-8 are printed as they are

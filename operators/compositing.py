@@ -4,7 +4,7 @@ import bpy
 
 from ..scene import compositing
 from ..scene.compositing.tree import CompositingError
-from .on_depth import OnDepth
+from .depth_operator import OnDepth
 
 
 class _Add(OnDepth):

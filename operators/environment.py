@@ -1,13 +1,13 @@
-"""The operators that set the worker's environment up, and remove it."""
+"""The operators that set the worker's environment up, remove it, and copy commands to be pasted elsewhere."""
 
 import bpy
 
-from ..inference import environment, environment_setup
-from ..inference.environment import MissingEnvironment
-from ..inference.environment_setup import SetupError
-from ..scene import preferences, running
+from ..inference.contract import environment, environment_setup
+from ..inference.contract.environment import MissingEnvironment
+from ..inference.contract.environment_setup import SetupError
+from ..scene import current_run, preferences
 from ..scene.windows import redraw
-from .following import Follows
+from .modal_run import Follows
 from .reporting import report_error
 
 
@@ -35,7 +35,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if running.current() is not None:
+        if current_run.current() is not None:
             cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
             return False
         reason = preferences.set_up_offline_reason()
@@ -73,7 +73,7 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if running.current() is not None:
+        if current_run.current() is not None:
             cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
             return False
         if not environment_setup.are_there(preferences.data_folder()):
@@ -99,3 +99,23 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
 
 
 CLASSES = (FATHOM_OT_set_up_environment, FATHOM_OT_remove_environment)
+
+
+class FATHOM_OT_copy_command(bpy.types.Operator):
+    """Copy a command, to paste it in a terminal"""
+
+    bl_idname = "fathom.copy_command"
+    bl_label = "Copy Command"
+    bl_options = {"INTERNAL"}  # without a command, so in the search, it would do nothing
+
+    command: bpy.props.StringProperty(name="Command", description="What is copied", options={"SKIP_SAVE"})
+
+    @classmethod
+    def description(cls, context, properties):
+        """The tooltip: the command in full, which no sidebar is wide enough for."""
+        return f"{cls.__doc__}:\n{properties.command}"
+
+    def execute(self, context):
+        context.window_manager.clipboard = self.command
+        self.report({"INFO"}, "The command is copied: paste it in a terminal")
+        return {"FINISHED"}

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import bpy
 
-from ..inference import client
-from ..inference.catalogue import QUICK
-from ..inference.client import Steps
-from ..inference.environment import MissingEnvironment
-from ..inference.job import Job, JobError
-from ..inference.records import readable
-from ..scene import depth_list, output, preferences, quick, running, source, subject
-from ..scene import estimate as estimate_module
+from ..inference.contract import client
+from ..inference.contract.catalogue import QUICK
+from ..inference.contract.client import Steps
+from ..inference.contract.environment import MissingEnvironment
+from ..inference.contract.job import Job, JobError
+from ..inference.contract.records import readable
+from ..scene import current_run, depth_list, output, preferences, quick, source, subject
+from ..scene import estimation as estimate_module
 from ..scene import settings as settings_module
 from ..scene.depth import DepthError
 from ..scene.output import OutputError
@@ -21,7 +21,7 @@ from ..scene.settings import Settings
 from ..scene.source import Plate, SourceError
 from ..scene.subject import Subject
 from ..scene.versions import PATH_OPTIONS, sequencer_scene, strips_of
-from .following import Follows
+from .modal_run import Follows
 from .reporting import report_error
 
 
@@ -98,7 +98,7 @@ class Estimates(Follows):
 
     @classmethod
     def poll(cls, context):
-        if running.current() is not None:
+        if current_run.current() is not None:
             cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
             return False
         return context.scene is not None
@@ -202,14 +202,14 @@ class FATHOM_OT_cancel(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        run = running.current()
+        run = current_run.current()
         if run is None or run.cancelling:
             cls.poll_message_set("Nothing goes on" if run is None else "It is being cancelled")
             return False
         return True
 
     def execute(self, context):
-        running.current().cancel()
+        current_run.current().cancel()
         return {"FINISHED"}
 
 

@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..inference.records import readable
+from ..inference.contract.records import readable
 from ..scene.wording import worded, wrapped
 
 _LETTERS = 80

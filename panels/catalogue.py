@@ -12,10 +12,10 @@ from pathlib import Path
 
 import bpy
 
-from ..inference import catalogue, exit_codes
-from ..inference.catalogue import EstimatorFacts
-from ..inference.records import RecordError
-from ..scene import preferences, running, settings
+from ..inference.contract import catalogue, exit_codes
+from ..inference.contract.catalogue import EstimatorFacts
+from ..inference.contract.records import RecordError
+from ..scene import current_run, preferences, settings
 from ..scene.windows import redraw
 from . import parameters
 
@@ -58,9 +58,9 @@ def learn(found: tuple[EstimatorFacts, ...]) -> None:
     """Take in the worker's list."""
     _session.known = found
     parameters.register_for(found)
-    run = running.last()
+    run = current_run.last()
     if run is not None and run.code == exit_codes.MISSING and any(facts.lacks for facts in found):
-        running.forget_last()  # what is lacking stands in the panel now, until it is there
+        current_run.forget_last()  # what is lacking stands in the panel now, until it is there
 
 
 def ask(python: Path) -> None:
@@ -68,7 +68,7 @@ def ask(python: Path) -> None:
     if bpy.app.background or not _is_due(python, time.monotonic()):
         return
     _end_question()
-    _session.asked, _session.asked_at, _session.ended = python, time.monotonic(), running.count_ended()
+    _session.asked, _session.asked_at, _session.ended = python, time.monotonic(), current_run.count_ended()
     try:
         _session.process = catalogue.ask(python, preferences.data_folder())
     except OSError as error:
@@ -81,8 +81,8 @@ def _is_due(python: Path, now: float) -> bool:
     """Whether to ask: an interpreter that was not asked, or one whose answer may not hold any more."""
     if python != _session.asked:
         return True
-    run = running.last()
-    if run is not None and run.code == exit_codes.MISSING and _session.ended != running.count_ended():
+    run = current_run.last()
+    if run is not None and run.code == exit_codes.MISSING and _session.ended != current_run.count_ended():
         return True  # a run missed what the answer did not know of
     is_lacking = any(facts.lacks or facts.notes for facts in _session.known)
     return is_lacking and _session.process is None and now - _session.asked_at > _AGAIN

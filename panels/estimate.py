@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..scene import running, subject
+from ..scene import current_run, subject
 from ..scene.settings import group_name
 from ..scene.versions import sequencer_scene
 from . import catalogue, parts, standing
@@ -32,7 +32,7 @@ class _Estimate:
         kept = context.scene.fathom
         name, icon = self.subject(context)
         layout.label(text=name, icon=icon, translate=False)
-        run = running.current()
+        run = current_run.current()
         if run is not None:
             parts.draw_run(layout, run, width=width)
             return
@@ -80,7 +80,7 @@ class _Settings:
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.enabled = running.current() is None
+        layout.enabled = current_run.current() is None
         kept = context.scene.fathom
         facts = catalogue.facts_in(context.scene)
         column = layout.column()
@@ -137,7 +137,7 @@ class _Advanced:
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.enabled = running.current() is None
+        layout.enabled = current_run.current() is None
         group, parameters = _parameters(context)
         column = layout.column()
         for parameter in parameters:

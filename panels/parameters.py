@@ -9,8 +9,8 @@ from typing import Any
 
 import bpy
 
-from ..inference import hints
-from ..inference.catalogue import EstimatorFacts, ParameterFacts
+from ..inference.contract import hints
+from ..inference.contract.catalogue import EstimatorFacts, Parameter
 from ..scene.settings import group_name
 from ..scene.versions import PATH_OPTIONS
 
@@ -39,7 +39,7 @@ def unregister_all() -> None:
         bpy.utils.unregister_class(group)
 
 
-def _property(parameter: ParameterFacts) -> Any:
+def _property(parameter: Parameter) -> Any:
     """The property that suits a parameter's type."""
     texts = {"name": hints.label(parameter.name), "description": parameter.description.rstrip(".")}
     default = parameter.default

@@ -6,12 +6,12 @@ from typing import get_args
 
 import bpy
 
-from ..inference import exit_codes
-from ..inference.catalogue import EMBEDDED, QUICK, EstimatorFacts
-from ..inference.environment import MissingEnvironment, PackageSet
-from ..inference.events import ShotNote
-from ..inference.records import readable
-from ..scene import preferences, running
+from ..inference.contract import exit_codes
+from ..inference.contract.catalogue import EMBEDDED, QUICK, EstimatorFacts
+from ..inference.contract.environment import MissingEnvironment, PackageSet
+from ..inference.contract.events import ShotNote
+from ..inference.contract.records import readable
+from ..scene import current_run, preferences
 from ..scene.subject import Subject
 from ..scene.wording import worded, wrapped
 from . import catalogue
@@ -60,7 +60,7 @@ def draw_advice(layout: bpy.types.UILayout, text: str, *, icon: str, width: floa
         layout.operator("fathom.copy_command", icon="COPYDOWN").command = command[2]
 
 
-def draw_run(layout: bpy.types.UILayout, run: running.Run, *, width: float) -> None:
+def draw_run(layout: bpy.types.UILayout, run: current_run.Run, *, width: float) -> None:
     """What goes on: its stage, how far it is, and a way to end it."""
     box = layout.box()
     draw_text(box, run.title, icon="RENDER_ANIMATION", width=width)
@@ -82,7 +82,7 @@ def draw_last(layout: bpy.types.UILayout, about: Subject | None, facts: Estimato
 
     Where something was missing to run at all, that is said of any clip, until it is there.
     """
-    run = running.last()
+    run = current_run.last()
     if run is None or about is None or not isinstance(run.subject, Subject):
         return
     if run.code == exit_codes.MISSING:
@@ -198,7 +198,7 @@ def draw_set_up(layout: bpy.types.UILayout, packages: PackageSet, *, width: floa
 
 def draw_failed_set_up(layout: bpy.types.UILayout, *, width: float) -> None:
     """Why setting packages up failed, until they are there."""
-    run = running.last()
+    run = current_run.last()
     if run is None or run.outcome != "failed" or run.subject not in _SETS or preferences.is_set_up(run.subject):
         return
     draw_advice(layout, preferences.here(run.message), icon="ERROR", width=width)

@@ -2,9 +2,9 @@
 
 import bpy
 
-from ..inference import environment, environment_setup
-from ..inference.environment import MissingEnvironment
-from ..scene import preferences, running
+from ..inference.contract import environment, environment_setup
+from ..inference.contract.environment import MissingEnvironment
+from ..scene import current_run, preferences
 from . import parts
 
 
@@ -44,7 +44,7 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         layout.prop(self, "python")
         layout.prop(self, "data_folder")
         box = layout.box()
-        run = running.current()
+        run = current_run.current()
         if run is not None:
             parts.draw_run(box, run, width=width)
             return

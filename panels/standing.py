@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from ..scene import running, subject
+from ..scene import current_run, subject
 from ..scene.subject import Standing, Subject
 from ..scene.windows import redraw
 
@@ -38,23 +38,23 @@ _session = _Session()
 
 def of(about: Subject | None) -> Standing | None:
     """What is known of a subject; None as long as nothing is. Where it is old news, it is looked for again."""
-    if about is None or running.current() is not None:
+    if about is None or current_run.current() is not None:
         return None
     seen = _session.seen.get(about)
-    is_fresh = seen is not None and seen.ended == running.count_ended() and time.monotonic() - seen.at < _AGAIN
+    is_fresh = seen is not None and seen.ended == current_run.count_ended() and time.monotonic() - seen.at < _AGAIN
     if not is_fresh and about not in _session.wanted and not bpy.app.background:
         _session.wanted.append(about)
         if not bpy.app.timers.is_registered(_look):
             # also where another file is opened in this moment
             bpy.app.timers.register(_look, first_interval=_SOON, persistent=True)
-    return seen.standing if seen is not None and seen.ended == running.count_ended() else None
+    return seen.standing if seen is not None and seen.ended == current_run.count_ended() else None
 
 
 def look(about: Subject) -> Standing:
     """Look on the disk, and keep what is found for `of`."""
     found = subject.standing(about)
     _session.seen.pop(about, None)
-    _session.seen[about] = _Seen(found, running.count_ended(), time.monotonic())
+    _session.seen[about] = _Seen(found, current_run.count_ended(), time.monotonic())
     while len(_session.seen) > _KEPT:
         del _session.seen[next(iter(_session.seen))]
     return found
@@ -71,7 +71,7 @@ def forget() -> None:
 def _look() -> None:
     """Called by a timer, so on the main thread."""
     wanted, _session.wanted = _session.wanted, []
-    if running.current() is None:
+    if current_run.current() is None:
         for about in wanted:
             look(about)
         redraw()

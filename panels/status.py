@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..inference.records import readable
+from ..inference.contract.records import readable
 from ..scene import missing
 
 _MOST = 3

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import bpy
 
-from ..inference.depth_sequence import Shot
+from ..inference.contract.depth_sequence import Shot
 from .camera import build_camera, camera_at, cut_between_cameras, find_camera, fit_render_size
 from .depth import Depth
 from .fog import build_fog

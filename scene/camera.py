@@ -12,8 +12,8 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..inference.camera import Camera
-from ..inference.depth_sequence import Shot
+from ..inference.contract.camera import Camera
+from ..inference.contract.depth_sequence import Shot
 from . import lookup, nodes, tags
 from .depth import Depth, disparity_image, distances, find_disparity_image
 from .plate import plate_image, plate_size, show_plate
@@ -27,7 +27,7 @@ SCALE = "Scale"
 SCALE_PATH = f'["{SCALE}"]'
 
 DISTORTION = "fathom_distortion"
-"""Custom property of the camera's data: k1, k2 of `inference.camera.Camera`, absent where there is none."""
+"""Custom property of the camera's data: k1, k2 of `inference.contract.camera.Camera`, absent where there is none."""
 
 GIVEN_LENS = "fathom_given_lens"
 """Custom property of the camera's data: it was built from a focal length, not as the estimator found it."""

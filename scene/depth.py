@@ -11,10 +11,10 @@ from typing import Any
 
 import bpy
 
-from ..inference import depth_sequence, numbering
-from ..inference.depth_sequence import DepthSequence, DepthSequenceError, Shot
-from ..inference.job import Source
-from ..inference.records import readable
+from ..inference.contract import depth_sequence, numbering
+from ..inference.contract.depth_sequence import DepthSequence, DepthSequenceError, Shot
+from ..inference.contract.job import Source
+from ..inference.contract.records import readable
 from . import lookup, map_files, places, tags
 from .wording import worded
 

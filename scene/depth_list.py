@@ -11,8 +11,8 @@ from pathlib import Path
 
 import bpy
 
-from ..inference import depth_sequence
-from ..inference.records import readable
+from ..inference.contract import depth_sequence
+from ..inference.contract.records import readable
 from . import depth as depth_module
 from . import places, tags
 from .depth import Depth, DepthError, absolute, is_same_place, portable_path

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..inference.depth_sequence import Quantity, Shot
+from ..inference.contract.depth_sequence import Quantity, Shot
 from . import frustum, lattice, lookup, nodes, tags
 from .depth import Depth, disparity_image, distances
 from .geometry import Socket, combine, delete, named, split, store, switch, vector

@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from ..inference.depth_sequence import Shot
+from ..inference.contract.depth_sequence import Shot
 from . import lookup, nodes, tags
 from .camera import DISTORTION, follow_lens, hang, is_lost
 from .depth import Depth, disparity_image, distances

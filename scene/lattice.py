@@ -16,7 +16,7 @@ from typing import Any
 
 import bpy
 
-from ..inference.depth_sequence import Quantity
+from ..inference.contract.depth_sequence import Quantity
 from . import lookup, nodes, tags
 from .geometry import Socket, combine, sample, split, vector
 

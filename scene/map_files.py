@@ -7,8 +7,8 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
-from ..inference import depth_sequence, exr_windows
-from ..inference.depth_sequence import DepthSequence
+from ..inference.contract import depth_sequence, exr_windows
+from ..inference.contract.depth_sequence import DepthSequence
 
 _AGAIN = "copy the folder again, or estimate the clip again."
 

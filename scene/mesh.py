@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..inference.depth_sequence import Quantity, Shot
+from ..inference.contract.depth_sequence import Quantity, Shot
 from . import frustum, lattice, lookup, nodes, tags
 from .depth import Depth, confidence_image, disparity_image
 from .geometry import Socket, combine, delete, named, sample, split, store, switch, vector

@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple
 
 import bpy
 
-from ..inference import depth_sequence, numbering
-from ..inference.job import Job
-from ..inference.leftovers import LOG
+from ..inference.contract import depth_sequence, numbering
+from ..inference.contract.job import Job
+from ..inference.contract.leftovers import LOG
 from . import depth, places
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)

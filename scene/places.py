@@ -16,7 +16,7 @@ from typing import Any
 
 import bpy
 
-from ..inference import depth_sequence
+from ..inference.contract import depth_sequence
 from . import versions
 
 _asked: set[str] = set()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import bpy
 
-from ..inference import exr_windows, numbering
-from ..inference.depth_sequence import is_foreign
-from ..inference.job import Source
+from ..inference.contract import exr_windows, numbering
+from ..inference.contract.depth_sequence import is_foreign
+from ..inference.contract.job import Source
 from . import lookup, places, tags
 from . import source as sources
 from .depth import Depth, DepthError, absolute, portable_path, set_where_new, show_frames

@@ -7,15 +7,15 @@ from typing import Any
 
 import bpy
 
-from ..inference import environment, environment_setup, installer
-from ..inference.environment import PackageSet
+from ..inference.contract import environment, environment_setup, installer
+from ..inference.contract.environment import PackageSet
 
 ADDON = __package__.rpartition(".")[0]
 """Name under which Blender knows the extension, such as ``bl_ext.user_default.fathom``."""
 
 
 def data_folder() -> Path:
-    """The data folder: the preference, else as `inference.environment.data_folder`."""
+    """The data folder: the preference, else as `inference.contract.environment.data_folder`."""
     return environment.data_folder(_get("data_folder"))
 
 

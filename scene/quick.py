@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..inference import client
-from ..inference.catalogue import QUICK
-from ..inference.client import Steps
-from ..inference.events import Done, Error, Event
-from ..inference.job import Job
+from ..inference.contract import client
+from ..inference.contract.catalogue import QUICK
+from ..inference.contract.client import Steps
+from ..inference.contract.events import Done, Error, Event
+from ..inference.contract.job import Job
 
 
 def estimate(job: Job, *, python: Path, home: Path, offline: str | None) -> Steps:

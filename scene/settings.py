@@ -9,8 +9,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..inference.camera import Camera
-from ..inference.job import FIND_CUTS, Job, JobError
+from ..inference.contract.camera import Camera
+from ..inference.contract.job import FIND_CUTS, Job, JobError
 from .source import Plate
 
 

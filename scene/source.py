@@ -14,10 +14,10 @@ from typing import Any
 
 import bpy
 
-from ..inference import numbering
-from ..inference.job import JobError, Source
-from ..inference.numbering import NumberingError
-from ..inference.records import readable
+from ..inference.contract import numbering
+from ..inference.contract.job import JobError, Source
+from ..inference.contract.numbering import NumberingError
+from ..inference.contract.records import readable
 from . import versions
 from .source_files import SourceError, absolute, ocio_config, of_clip, of_frames, of_movie, of_pictures, of_stream
 from .versions import StripTimes

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import bpy
 
-from ..inference import exr_windows, numbering
-from ..inference.job import Source
-from ..inference.numbering import NumberingError, frame_number
+from ..inference.contract import exr_windows, numbering
+from ..inference.contract.job import Source
+from ..inference.contract.numbering import NumberingError, frame_number
 from . import versions
 
 

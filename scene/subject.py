@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import bpy
 
-from ..inference import depth_sequence
-from ..inference.job import JobError
-from . import estimate, output, places, source, versions
+from ..inference.contract import depth_sequence
+from ..inference.contract.job import JobError
+from . import estimation, output, places, source, versions
 from . import settings as settings_module
 from .output import OutputError
 from .settings import Settings
@@ -136,7 +136,7 @@ def standing(subject: Subject) -> Standing:
         plate = _plate(subject)
         if plate is None:
             return new
-        _, place = estimate.prepare(plate, settings, root=Path(subject.root))
+        _, place = estimation.prepare(plate, settings, root=Path(subject.root))
     except (SourceError, JobError, OutputError):
         return new
     if place.standing != "unfinished":

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import bpy
 
-from ..inference.records import readable
+from ..inference.contract.records import readable
 
 Datablock = TypeVar("Datablock", bound=bpy.types.ID)
 

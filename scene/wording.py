@@ -7,7 +7,7 @@ import textwrap
 
 import bpy
 
-from ..inference import hints
+from ..inference.contract import hints
 
 _ELSEWHERE = {
     "colorspace": "the Color Space of the strip or clip",
@@ -21,7 +21,7 @@ _BETWEEN_PIECES = re.compile(r"(\s+|(?<=[/\\])(?=\w))")
 
 
 def worded(text: str) -> str:
-    """A message with its settings named as the panels name them, see `inference.hints`."""
+    """A message with its settings named as the panels name them, see `inference.contract.hints`."""
     return hints.worded(text, _words)
 
 

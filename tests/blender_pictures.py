@@ -57,7 +57,7 @@ def worker_reads(plate: Any, python: Path, folder: Path) -> np.ndarray:
 
 def run_reader(source: Any, python: Path, folder: Path, *, first: int, last: int) -> subprocess.CompletedProcess:
     """Run the worker's reading of a source; its frames land in ``read.npy``."""
-    from bl_ext.dev.fathom.inference import records
+    from bl_ext.dev.fathom.inference.contract import records
 
     (folder / "source.json").write_text(records.dumps(source), encoding="utf-8")
     command = [python, READ_CLIP, folder / "source.json", str(first), str(last), folder / "read.npy"]

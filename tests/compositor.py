@@ -4,7 +4,8 @@ import bpy
 import depth_maker
 import numpy as np
 import OpenEXR
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 
 
 def prepare(scene, size, *, percentage=100):

@@ -18,10 +18,16 @@ from development import in_blender
 ROOT = Path(__file__).resolve().parent.parent
 HAS_BPY = importlib.util.find_spec("bpy") is not None
 
-# These folders are the worker's side, every other one Blender's; files beside this one run on both.
+# These folders are the worker's side, but for those two in them, and every other one Blender's; files beside this one
+# run on both.
 _WORKERS = ("inference", "development")
+_BLENDERS = ("development/demo", "development/benchmark_scenes")
 _FOLDERS = [path.name for path in sorted((ROOT / "tests").iterdir()) if path.is_dir()]
-collect_ignore = [name for name in _FOLDERS if (name in _WORKERS) == HAS_BPY]
+if HAS_BPY:
+    _OTHERS = [f"development/{path.name}" for path in sorted((ROOT / "tests" / "development").iterdir())]
+    collect_ignore = ["inference", *(name for name in _OTHERS if name not in _BLENDERS)]
+else:
+    collect_ignore = [*(name for name in _FOLDERS if name not in _WORKERS), *_BLENDERS]
 
 _SETTING = re.compile(r"(HF|FATHOM|TRANSFORMERS|DIFFUSERS)_|OCIO$|.*_PROXY$", re.IGNORECASE)
 _OF_TESTS = ("FATHOM_PYTHON", "FATHOM_TEST_DATA")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import OpenEXR
-from bl_ext.dev.fathom.inference import depth_sequence
-from bl_ext.dev.fathom.inference.camera import Camera, Pose
-from bl_ext.dev.fathom.inference.depth_sequence import DepthSequence, Range, Shot
-from bl_ext.dev.fathom.inference.job import Source
+from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.inference.contract.camera import Camera, Pose
+from bl_ext.dev.fathom.inference.contract.depth_sequence import DepthSequence, Range, Shot
+from bl_ext.dev.fathom.inference.contract.job import Source
 
 
 def write_map(path, values):

@@ -1,8 +1,8 @@
 """Finished depth sequences made by hand, for tests of what reads them."""
 
-from inference import depth_sequence
-from inference.depth_sequence import DepthSequence, Range, Shot, disparity_name
-from inference.job import Source
+from inference.contract import depth_sequence
+from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
+from inference.contract.job import Source
 from inference.media.exr import write_map
 
 

@@ -11,10 +11,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from inference import exit_codes, records
-from inference.job import Source
+from inference.common.failures import ClipError
+from inference.contract import exit_codes, records
+from inference.contract.job import Source
 from inference.media.clip import open_clip
-from inference.media.errors import ClipError
 
 
 def main(source: str, first: str, last: str, out: str) -> int:

@@ -15,41 +15,46 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What both processes share: the modules of inference/ that Blender's side may import.
-CONTRACT = {
-    "job",
-    "numbering",
-    "exr_windows",
-    "leftovers",
-    "own_files",
-    "events",
-    "depth_sequence",
-    "client",
-    "bounded_log",
-    "camera",
-    "records",
-    "untrusted",
-    "exit_codes",
-    "environment",
-    "environment_setup",
-    "installer",
-    "tool_run",
-    "catalogue",
-    "hints",
-    "packages",
-    "web_address",
-}
-# Who may import whom inside the package; "" is the root's __init__.py.
-MAY_IMPORT = {
+CONTRACT, COMMON = "inference/contract", "inference/common"
+MEDIA, MODELS = "inference/media", "inference/models"
+ENGINES = ("inference/mattes", "inference/depth_maps", "inference/video_diffusion")
+BASE = "inference/estimators"
+RUN = (BASE, *ENGINES, MEDIA, MODELS, COMMON, CONTRACT)
+# The rooms, and which others each may import; a room that is not there yet has its place already. "" is the root's
+# __init__.py, "inference" what lies in that folder itself, and an estimator's folder is ESTIMATOR, whichever it is.
+ESTIMATOR = "inference/estimators/*"
+ROOMS = {
     "": {"operators", "panels"},
-    "panels": {"panels", "scene", "contract"},
-    "operators": {"operators", "scene", "contract"},
-    "scene": {"scene", "contract"},
-    "inference": {"inference", "contract"},
-    "contract": {"contract"},
+    "panels": {"scene", CONTRACT},
+    "operators": {"scene", CONTRACT},
+    "scene": {CONTRACT},
+    CONTRACT: set(),
+    COMMON: {CONTRACT},
+    MEDIA: {COMMON, CONTRACT},
+    MODELS: {COMMON, CONTRACT},
+    "inference/video_diffusion": {MODELS, COMMON, CONTRACT},
+    "inference/depth_maps": {MEDIA, COMMON, CONTRACT},
+    "inference/mattes": {"inference/depth_maps", MEDIA, MODELS, COMMON, CONTRACT},
+    BASE: {MODELS, COMMON, CONTRACT},
+    ESTIMATOR: {BASE, *ENGINES, MEDIA, MODELS, COMMON, CONTRACT},
+    "inference/run": set(RUN),
+    "inference/evaluation": {"inference/run", *RUN},
+    "inference/farm": {"inference/run", *RUN},
+    "inference/training": {"inference/evaluation", "inference/run", *RUN},
+    "inference/commands": {"inference/farm", "inference/training", "inference/evaluation", "inference/run", *RUN},
+    "inference": {"inference/commands"},
 }
-# Rooms of inference/ that may import these other rooms of it and no more, besides the modules at its root.
-MAY_IMPORT_ROOMS = {"depth_maps": {"media"}}
+# Inside evaluation/, each may import those that follow it.
+EVALUATION = ("report", "suites", "accuracy", "stability", "alignment", "datasets")
+# Benchmarks of the networks, which measure two estimators' networks by one another's means until one script of
+# development/benchmarks/ does it for both.
+NETWORK_BENCHMARKS = {
+    "inference/estimators/depthcrafter/benchmark_options.py",
+    "inference/estimators/stereodiff/benchmark.py",
+    "inference/estimators/stereodiff/counting.py",
+    "inference/estimators/stereodiff/measuring.py",
+    "inference/estimators/stereodiff/reporting.py",
+}
 BLENDERS_OWN = {
     "bpy",
     "mathutils",
@@ -67,12 +72,53 @@ BLENDER_ONLY = BLENDERS_OWN - {"numpy"}
 # What the full set of packages is for, and who may import it: at once, or only in a function that is called when the
 # job is one of these estimators', or asks for what they need.
 NETWORKS = {"torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"}
-NETWORK_ESTIMATORS = ("inference/estimators/depthcrafter", "inference/estimators/stereodiff")
-MAY_IMPORT_NETWORKS_LATE = (*NETWORK_ESTIMATORS, "inference/commands", "inference/models", "inference/devices.py")
-LONGEST_FILE = 400
+NETWORK_ROOMS = (
+    "inference/video_diffusion",
+    "inference/estimators/depthcrafter",
+    "inference/estimators/stereodiff",
+)
+# Estimators are listed without torch, so what their facts are made of is free of it.
+FACTS = (
+    "inference/video_diffusion/__init__.py",
+    "inference/video_diffusion/parameters.py",
+    "inference/video_diffusion/weights.py",
+    "inference/estimators/depthcrafter/__init__.py",
+    "inference/estimators/stereodiff/__init__.py",
+    "inference/estimators/stereodiff/settings.py",
+)
+MAY_IMPORT_NETWORKS_LATE = (*NETWORK_ROOMS, "inference/commands", "inference/models", "inference/common/devices.py")
+LONGEST_FILE = 700
+# A module with one importer, in its own folder, is a corridor where it is shorter than this; but for those that say
+# why.
+SHORTEST_OF_ONE_IMPORTER = 120
+MAY_BE_SHORT = {
+    "development/benchmark_scenes/edit.py": "a clip is rendered again for changes of its own scene's files alone",
+    "development/benchmark_scenes/figures.py": "what walks is a topic of its own, as trees and toys are",
+    "development/benchmark_scenes/film.py": "what a camera adds to a picture, apart from Blender, which renders it",
+    "development/benchmark_scenes/motion.py": "the formulas of the true flow, apart from Blender, which renders it",
+    "development/benchmark_scenes/overview.py": "needs OpenCV, which the Blender that renders does not have",
+    "development/demo/gallery.py": "its pictures are looked at by themselves, the demo's steps read without them",
+    "inference/commands/benchmark.py": "goes when the networks are measured from development/benchmarks/",
+    "inference/commands/install.py": "a verb of the command line, as every other has its module",
+    "inference/commands/streams.py": "comes before any work, whatever that is",
+    "inference/commands/torch_device.py": "runs as a program of its own",
+    "inference/contract/bounded_log.py": "what a log may take of the disk, whoever writes it",
+    "inference/estimators/parallax/bridge.py": "a step of the method, with its own reasons and formulas",
+    "inference/estimators/parallax/fill.py": "a step of the method, with its own reasons and formulas",
+    "inference/estimators/parallax/frames.py": "a step of the method, with its own reasons and formulas",
+    "inference/estimators/parallax/subject_depth.py": "a step of the method, with its own reasons and formulas",
+    "inference/estimators/parallax/zooming.py": "a question of its own to a solve, with its own reasons",
+    "inference/estimators/stereodiff/reporting.py": "goes when the networks are measured from development/benchmarks/",
+    "inference/media/icc.py": "the reader of a file format, as tiff is",
+    "inference/media/repeats.py": "a question of its own to a clip, with its own reasons",
+    "inference/run/checkpoints.py": "what is believed of a checkpoint, whichever estimator wrote it",
+    "panels/parameters.py": "property groups, which are no list of estimators",
+    "panels/standing.py": "a timer's work and what it found, which panels only draw",
+    "scene/map_files.py": "a look at files on the disk, which is no reading of a depth sequence",
+}
 
 PACKAGE = ("operators", "panels", "scene", "inference")
-OURS = (*PACKAGE, "development", "demo", "benchmark_scenes", "benchmarks", "tests")
+OURS = (*PACKAGE, "development", "tests")
 
 
 @dataclass(frozen=True)
@@ -114,47 +160,119 @@ def imports(path: Path) -> list[Import]:
     return found
 
 
-def part_of(module: tuple[str, ...]) -> str:
-    """The row of MAY_IMPORT that a module of the package belongs to."""
-    if not module or module == ("__init__",):
-        return ""
-    if module[0] == "inference" and len(module) > 1 and module[1] in CONTRACT:
-        return "contract"
-    return module[0]
-
-
 def module_of(path: Path) -> tuple[str, ...]:
     return path.relative_to(ROOT).with_suffix("").parts
+
+
+def room_of(module: tuple[str, ...]) -> str:
+    """The row of ROOMS that a module of the package belongs to."""
+    if not module or module == ("__init__",):
+        return ""
+    if module[0] != "inference":
+        return module[0]
+    if module[:2] == ("inference", "estimators") and ROOT.joinpath(*module[:3]).is_dir() and len(module) > 2:
+        return ESTIMATOR
+    is_room = len(module) > 1 and ROOT.joinpath(*module[:2]).is_dir()
+    return "/".join(module[:2]) if is_room else "inference"
 
 
 PACKAGE_FILES = [ROOT / "__init__.py", *files(*PACKAGE)]
 
 
 def test_the_rules_meet_files():
-    assert {part_of(module_of(path)) for path in PACKAGE_FILES} == set(MAY_IMPORT)
-    assert {path.stem for path in (ROOT / "inference").glob("*.py")} >= CONTRACT
+    there = {room_of(module_of(path)) for path in PACKAGE_FILES}
+    assert there <= set(ROOMS)
+    assert set(ROOMS) - there <= {"inference/mattes", "inference/farm", "inference/training"}
+    for place in (*NETWORK_BENCHMARKS, *FACTS, *MAY_BE_SHORT, *NETWORK_ROOMS):
+        assert (ROOT / place).exists(), f"a rule names {place}, which is not there"
+
+
+def test_no_room_imports_one_that_imports_it():
+    def below(room, seen=()):
+        assert room not in seen, f"the rules go in a circle: {seen}, {room}"
+        return {room}.union(*(below(each, (*seen, room)) for each in ROOMS[room]))
+
+    for room in ROOMS:
+        below(room)
 
 
 def test_imports_inside_the_package_run_downward():
     wrong = []
     for path in PACKAGE_FILES:
-        allowed = MAY_IMPORT[part_of(module_of(path))]
-        wrong += [str(i) for i in imports(path) if i.relative and i.module and part_of(i.module) not in allowed | {""}]
+        room = room_of(module_of(path))
+        allowed = ROOMS[room] | {room, ""}
+        wrong += [str(i) for i in imports(path) if i.relative and i.module and room_of(i.module) not in allowed]
         wrong += [str(i) for i in imports(path) if i.relative and i.module == () and module_of(path) != ("__init__",)]
-    assert not wrong
+    assert not [each for each in wrong if each.partition(":")[0] not in NETWORK_BENCHMARKS]
+
+
+def test_no_estimator_imports_another():
+    wrong = [
+        str(i)
+        for path in files("inference/estimators")
+        if room_of(module_of(path)) == ESTIMATOR
+        for i in imports(path)
+        if i.relative and room_of(i.module) == ESTIMATOR and i.module[2] != module_of(path)[2]
+    ]
+    assert not [each for each in wrong if each.partition(":")[0] not in NETWORK_BENCHMARKS]
 
 
 def test_imports_of_the_workers_rooms_run_downward():
-    rooms = {path.name for path in (ROOT / "inference").iterdir() if (path / "__init__.py").exists()}
-    wrong = [
-        str(i)
-        for room, allowed in MAY_IMPORT_ROOMS.items()
-        for path in files(f"inference/{room}")
-        for i in imports(path)
-        if i.relative and len(i.module) > 1 and i.module[1] in rooms - allowed - {room}
-    ]
-    assert set(MAY_IMPORT_ROOMS) <= rooms
+    wrong = []
+    for path in files("inference/evaluation"):
+        (_, _, part, *_) = (*module_of(path), "")
+        later = EVALUATION[EVALUATION.index(part) :] if part in EVALUATION else ()
+        for each in imports(path):
+            if each.relative and each.module[:2] == ("inference", "evaluation") and len(each.module) > 2:
+                wrong += [str(each)] if each.module[2] not in later else []
     assert not wrong
+
+
+def test_modules_import_each_other_in_no_circle():
+    graph = {module: found for module, found in imported_by_each().items() if module[0] in PACKAGE}
+    done: set[tuple[str, ...]] = set()
+
+    def walk(module, way=()):
+        assert module not in way, " imports ".join(".".join(each) for each in (*way[way.index(module) :], module))
+        if module not in done:
+            for each in graph.get(module, ()):
+                walk(each, (*way, module))
+            done.add(module)
+
+    for module in graph:
+        walk(module)
+
+
+def imported_by_each() -> dict[tuple[str, ...], set[tuple[str, ...]]]:
+    """The modules of ours that each module of ours imports, tests apart; a package is its ``__init__``.
+
+    What an ``__init__`` imports only when it is called is left out: an estimator's begins its work like that.
+    """
+    ours = [*PACKAGE_FILES, *files("development")]
+    places = {module_of(path) for path in ours}
+
+    def own(module):
+        return module if module in places else (*module, "__init__")
+
+    def named(path):
+        skipped = late(path) if path.name == "__init__.py" else set()
+        return {own(i.module) for i in imports(path) if i.line not in skipped}
+
+    return {module_of(path): named(path) & places - {module_of(path)} for path in ours}
+
+
+def test_a_short_module_serves_more_than_one():
+    graph = imported_by_each()
+    corridors = []
+    for module in graph:
+        path = ROOT.joinpath(*module).with_suffix(".py")
+        importers = [each for each, found in graph.items() if module in found and each[-1] != "__init__"]
+        if path.stem in ("__init__", "__main__") or len(importers) != 1 or importers[0][:-1] != module[:-1]:
+            continue
+        if len(path.read_text(encoding="utf-8").splitlines()) < SHORTEST_OF_ONE_IMPORTER:
+            corridors.append(path.relative_to(ROOT).as_posix())
+    assert not set(corridors) - set(MAY_BE_SHORT), "fold them into their only importer, or say why not"
+    assert not set(MAY_BE_SHORT) - set(corridors), "these need no reason any more"
 
 
 def test_imports_inside_the_package_are_relative():
@@ -163,7 +281,7 @@ def test_imports_inside_the_package_are_relative():
         str(i)
         for path in PACKAGE_FILES
         for i in imports(path)
-        if not i.relative and i.module[0] in PACKAGE and path != ROOT / "inference" / "__main__.py"
+        if not i.relative and i.module[0] in (*PACKAGE, "development") and path != ROOT / "inference" / "__main__.py"
     ]
     assert not wrong
 
@@ -175,8 +293,8 @@ def test_nothing_of_the_worker_imports_blender():
 def test_the_contract_needs_only_the_standard_library():
     wrong = [
         str(i)
-        for name in sorted(CONTRACT)
-        for i in imports(ROOT / "inference" / f"{name}.py")
+        for path in files(CONTRACT)
+        for i in imports(path)
         if not i.relative and i.module[0] not in sys.stdlib_module_names
     ]
     assert not wrong
@@ -204,10 +322,10 @@ def late(path: Path) -> set[int]:
 
 def test_the_main_job_works_without_the_networks_packages():
     wrong = []
-    for path in [*PACKAGE_FILES, *files("demo", "benchmark_scenes", "development")]:
+    for path in [*PACKAGE_FILES, *files("development")]:
         place = path.relative_to(ROOT).as_posix()
-        is_networks = any(place.startswith(f"{folder}/") for folder in NETWORK_ESTIMATORS)
-        is_listed = any(place == f"{folder}/__init__.py" for folder in NETWORK_ESTIMATORS)
+        is_networks = any(place.startswith(f"{folder}/") for folder in NETWORK_ROOMS)
+        is_listed = place in FACTS
         allowed = late(path) if place.startswith(MAY_IMPORT_NETWORKS_LATE) else set()
         for each in imports(path):
             of_networks = not each.relative and each.module[0] in NETWORKS
@@ -227,7 +345,7 @@ def test_late_imports_are_told_from_those_at_once(tmp_path):
 
 def test_what_runs_beside_blenders_module_needs_only_packages_that_are_locked_for_it():
     """The demo and the rendered clips, with what they load of the worker's."""
-    needed, seen, waiting = {}, set(), files("demo", "benchmark_scenes")
+    needed, seen, waiting = {}, set(), files("development/demo", "development/benchmark_scenes")
     while waiting:
         path = waiting.pop()
         seen.add(path)
@@ -252,7 +370,7 @@ def test_what_runs_beside_blenders_module_needs_only_packages_that_are_locked_fo
 def test_setting_up_needs_only_the_standard_library():
     wrong = [
         str(i)
-        for path in [ROOT / "dev.py", *files("development")]
+        for path in [ROOT / "dev.py", *(ROOT / "development").glob("*.py")]
         for i in imports(path)
         if path.name != "in_blender.py"  # which says for which Python it is
         and not i.relative
@@ -274,7 +392,9 @@ def test_a_file_is_a_small_room(path):
 
 def test_public_names_say_what_they_are():
     bare = []
-    for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development", "demo", "benchmark_scenes")]:
+    for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development")]:
+        if path.parent.name == "benchmarks":  # scripts
+            continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if path.name != "__init__.py" and not ast.get_docstring(tree):
             bare.append(f"{path.relative_to(ROOT)} has no docstring")
@@ -368,7 +488,7 @@ def test_nothing_is_read_that_can_run():
         r"|^os\.(system|popen)$|^(eval|exec|compile)$"
     )
     wrong = []
-    for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development", "demo", "benchmark_scenes")]:
+    for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue

@@ -5,8 +5,9 @@ import json
 import cv2
 import numpy as np
 
-from inference.evaluation.flow_file import write_flow
-from inference.evaluation.truth import Truth, open_truth
+from inference.evaluation.datasets.flow_file import write_flow
+from inference.evaluation.datasets.folder import open_clip
+from inference.evaluation.datasets.ground_truth import Truth
 
 HEIGHT, WIDTH, FOCAL = 24, 32, 30.0
 
@@ -33,7 +34,7 @@ def write_truth(folder, depths, poses, *, moving=None, flows=None, rgb=False):
     camera = {"width": width, "height": height, "fx": FOCAL, "fy": FOCAL, "cx": 15.5, "cy": 11.5, "fps": 24}
     camera["frames"] = [{"c2w_opencv": None if pose is None else pose.tolist()} for pose in poses]
     (folder / "camera.json").write_text(json.dumps(camera))
-    return open_truth(folder)
+    return open_clip(folder)
 
 
 def truth_of(depths, *, moving=None, name="clip"):

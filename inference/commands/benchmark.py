@@ -12,9 +12,11 @@ import sys
 import traceback
 from pathlib import Path
 
-from .. import estimators, exit_codes, faults, hints
+from .. import estimators
+from ..common import failures
+from ..common.failures import Failure
+from ..contract import exit_codes, hints
 from ..estimators import registry
-from ..faults import Failure
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, (Failure, ImportError, KeyboardInterrupt)):
             traceback.print_exc()
-        told = faults.explain(error)
+        told = failures.explain(error)
         sys.stderr.write(hints.as_options(told.message) + "\n")
         return told.code
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from .. import events
-from ..hints import as_options
+from ..contract import events
+from ..contract.hints import as_options
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}|"
 _COLUMNS = 100

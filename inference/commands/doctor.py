@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .. import environment, exit_codes, nvidia, packages
+from ..common import devices
+from ..contract import environment, exit_codes, packages
 from ..estimators import registry
 from . import torch_device
+from .estimators import asked_for
 
 _OLDEST_PYTHON = (3, 11)
 _LITTLE_MEMORY = 2e9
@@ -150,10 +152,10 @@ def _device() -> Finding:
     if found.device != "cpu":
         what = f"{found.name}, {found.free / 1e9:.1f} of {found.total / 1e9:.1f} GB free; {cores}"
         return Finding(topic="device", what=what)
-    if not nvidia.cards():
+    if not devices.nvidia_cards():
         return Finding(topic="device", what=f"{cores} (torch {found.torch} finds no GPU)")
     what = f"{cores}: torch {found.torch} finds no GPU although an NVIDIA driver is there"
-    cure = "Bring the NVIDIA driver up to date." if nvidia.torch_has_cuda() else nvidia.cure()
+    cure = "Bring the NVIDIA driver up to date." if devices.torch_has_cuda() else devices.cuda_cure()
     return Finding(topic="device", what=what, standing="note", cure=cure)
 
 
@@ -204,7 +206,7 @@ def _estimators() -> Iterator[Finding]:
         try:
             info = registry.info(name)
             lacks = registry.lacks(info)
-            less = [each.told for each in info.variants if lacks and not registry.lacks(info.used(each))]
+            less = [asked_for(each) for each in info.variants if lacks and not registry.lacks(info.used(each))]
         except Exception as error:
             yield Finding(topic=name, what=f"cannot be loaded: {error}", standing="lack", cure="Install Fathom again.")
             continue

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import events, exit_codes, leftovers
-from ..camera import Camera
-from ..faults import Failure
-from ..job import FIND_CUTS, Job, Source, load, with_output
+from ..common.failures import Failure
+from ..contract import events, exit_codes, leftovers
+from ..contract.camera import Camera
+from ..contract.job import FIND_CUTS, Job, Source, load, with_output
 from . import stoppable
 from .display import Display
 from .numbers import whole_number
@@ -156,7 +156,7 @@ def _job_of_file(options: argparse.Namespace) -> Job:
 
 def _parameters(options: argparse.Namespace, info: EstimatorInfo) -> dict[str, Any]:
     """The parameters that are named, also by options of their own."""
-    from ..run.parameters import parse
+    from ..run.checks import parse_parameters
 
     named = {"--stage": ("stage", options.stage), "--stage1-from": ("stage1_from", options.stage1_from)}
     texts = list(options.parameter)
@@ -173,7 +173,7 @@ def _parameters(options: argparse.Namespace, info: EstimatorInfo) -> dict[str, A
         if name in given:
             raise Failure(exit_codes.USAGE, f"{option} and --parameter {name} say the same; leave out either.")
         texts.append(f"{name}={value}")
-    return parse(info, texts)
+    return parse_parameters(info, texts)
 
 
 def _range(text: str | None) -> tuple[int | None, int | None]:

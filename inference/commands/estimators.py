@@ -8,10 +8,15 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from .. import exit_codes, records
-from ..catalogue import Lack
+from ..contract import exit_codes, records
+from ..contract.catalogue import Lack, Parameter
 from ..estimators import registry
-from ..estimators.base import EstimatorInfo, Parameter
+from ..estimators.base import EstimatorInfo, Variant
+
+
+def asked_for(variant: Variant) -> str:
+    """How a variant is asked for, for people."""
+    return f"{variant.parameter}={'DIR' if variant.value is None else variant.value}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +93,8 @@ def _as_text(entry: _Listed) -> str:
     lines += [f"  can run     no: {lack.what} {lack.cure}" for lack in entry.lacks] or ["  can run     yes"]
     if info and entry.lacks:
         for variant, lacks in zip(info.variants, entry.variants):
-            lines += [f"              with {variant.told}: no: {lack.what} {lack.cure}" for lack in lacks] or [
-                f"              with {variant.told}: yes"
+            lines += [f"              with {asked_for(variant)}: no: {lack.what} {lack.cure}" for lack in lacks] or [
+                f"              with {asked_for(variant)}: yes"
             ]
     return "\n".join([*lines, *(f"  note        {note.what} {note.cure}" for note in entry.notes)])
 

@@ -11,15 +11,16 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .. import events, exit_codes, faults, hints
-from ..depth_sequence import DepthSequenceError
-from ..faults import Failure
+from ..common import failures
+from ..common.failures import Failure
+from ..contract import events, exit_codes, hints
+from ..contract.depth_sequence import DepthSequenceError
 from . import evaluate_report, evaluate_truth, stoppable
 from .display import Display, Person
 
 if TYPE_CHECKING:
-    from ..evaluation.suite import Suite
-    from ..evaluation.table import Outcome
+    from ..evaluation.suites.suite import Suite
+    from ..evaluation.suites.table import Outcome
     from ..run.stop import Stop
 
 _LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu")
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
             else:
                 evaluate_report.steadiness(options)
     except (Failure, DepthSequenceError, ImportError, OSError, MemoryError) as error:
-        told = faults.explain(error)
+        told = failures.explain(error)
         sys.stderr.write(hints.as_options(told.message) + "\n")
         return told.code
     return exit_codes.OK
@@ -104,11 +105,11 @@ def _check(options: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def _sentences() -> Iterator[None]:
     """What goes wrong with truth, maps and suites, as what the command line ends with."""
-    from ..evaluation.metrics import MetricsError
+    from ..common.failures import ClipError
+    from ..evaluation.accuracy.metrics import MetricsError
+    from ..evaluation.datasets.ground_truth import TruthError
     from ..evaluation.report.data import ReportError
-    from ..evaluation.suite import SuiteError
-    from ..evaluation.truth import TruthError
-    from ..media.errors import ClipError
+    from ..evaluation.suites.suite import SuiteError
 
     try:
         yield
@@ -124,8 +125,8 @@ def _run_suite(options: argparse.Namespace) -> int:
     begun, printed = time.monotonic(), []
 
     def work(display: Display, asked: Stop) -> events.Done:
-        from ..evaluation import suite as suites
-        from ..evaluation import suite_run
+        from ..evaluation.suites import run as suite_run
+        from ..evaluation.suites import suite as suites
 
         own = (options.depth, options.truth, options.protocol, options.masks, options.clip, options.prepared)
         if any((*own, options.consistency, options.layout != "folder", options.rendering != "clean")):
@@ -168,7 +169,7 @@ def _data(texts: list[str]) -> dict[str, str]:
 
 
 def _as_text(options: argparse.Namespace, suite: Suite, outcomes: list[Outcome]) -> str:
-    from ..evaluation import table
+    from ..evaluation.suites import table
 
     if options.json:
         return json.dumps(table.as_json(outcomes, suite.metrics), indent=2, allow_nan=False)

@@ -10,19 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import depth_sequence, exit_codes, records
-from ..depth_sequence import DepthSequence
-from ..faults import Failure
-from ..hints import as_options
-from ..run.folders import make_folder
+from ..common.failures import Failure
+from ..common.files import make_folder
+from ..contract import depth_sequence, exit_codes, records
+from ..contract.depth_sequence import DepthSequence
+from ..contract.hints import as_options
 from .numbers import whole_number
 
 if TYPE_CHECKING:
-    from ..evaluation.comparison import Comparison
+    from ..evaluation.accuracy.comparison import Comparison
     from ..evaluation.report.data import Slice
-    from ..evaluation.steadiness import Steadiness
-    from ..evaluation.suite import Suite
-    from ..evaluation.suite_run import Measured
+    from ..evaluation.stability.temporal_stability import Steadiness
+    from ..evaluation.suites.run import Measured
+    from ..evaluation.suites.suite import Suite
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
@@ -90,8 +90,7 @@ def steadiness(options: argparse.Namespace) -> None:
     ------
     Failure, DepthSequenceError, MetricsError, ClipError, ReportError
     """
-    from ..evaluation.steadiness import Steadiness
-    from ..evaluation.steady_shots import notes, steadiness_by_shot
+    from ..evaluation.stability.temporal_stability import Steadiness, notes, steadiness_by_shot
 
     sequences = {name: (folder, depth_sequence.load(folder)) for name, folder in named(options.depth).items()}
     found = {}
@@ -116,30 +115,30 @@ def steadiness(options: argparse.Namespace) -> None:
     else:
         _print(rows, several=len(found) > 1)
     if options.report:
-        from ..evaluation.report import full, write
-        from ..evaluation.report.sources import OnDisk
+        from ..evaluation.report import build, write
+        from ..evaluation.report.shots import OnDisk
 
         estimates = [OnDisk(name=name, folder=folder, sequence=each) for name, (folder, each) in sequences.items()]
-        report = full.alone(_title(options.depth), estimates, found, slices=_slices(options))
+        report = build.alone(_title(options.depth), estimates, found, slices=_slices(options))
         _told(write.write(report, options.report))
 
 
 def against_truth(options: argparse.Namespace, comparisons: Mapping[str, Comparison]) -> None:
     """Write the report of a comparison, if one is asked for."""
     if options.report:
-        from ..evaluation.report import full, write
+        from ..evaluation.report import build, write
 
-        report = full.against_truth(_title(options.depth), comparisons, slices=_slices(options), tell=_tell)
+        report = build.against_truth(_title(options.depth), comparisons, slices=_slices(options), tell=_tell)
         _told(write.write(report, options.report))
 
 
 def suite(options: argparse.Namespace, what: Suite, measured: Sequence[Measured], tell: Any) -> None:
     """Write the report of a suite, if one is asked for."""
     if options.report:
-        from ..evaluation.report import full
+        from ..evaluation.report import build
 
         title = what.title or Path(what.file).stem
-        full.write_suite(title, measured, what.metrics, options.report, tell=tell)
+        build.write_suite(title, measured, what.metrics, options.report, tell=tell)
 
 
 def _print(rows: Sequence[tuple[str, Steadiness]], *, several: bool) -> None:
@@ -169,7 +168,7 @@ def without_nan(value: Any) -> Any:
 
 def _slices(options: argparse.Namespace) -> tuple[Slice, ...]:
     from ..evaluation.report.data import Slice
-    from ..evaluation.report.sources import MIDDLE
+    from ..evaluation.report.shots import MIDDLE
 
     if not options.column and not options.row:
         return MIDDLE
@@ -180,8 +179,8 @@ def _slices(options: argparse.Namespace) -> tuple[Slice, ...]:
 
 def _size(sequence: DepthSequence) -> tuple[int, int]:
     """Of the plate, as far as it is known; else of the maps."""
+    from ..common.failures import ClipError
     from ..media.clip import open_clip
-    from ..media.errors import ClipError
 
     try:
         with open_clip(sequence.source, sequence.first_frame, sequence.last_frame) as clip:
@@ -191,7 +190,7 @@ def _size(sequence: DepthSequence) -> tuple[int, int]:
 
 
 def _title(folders: Sequence[str]) -> str:
-    from ..evaluation.report.sources import plate_name
+    from ..evaluation.report.shots import plate_name
 
     names = dict.fromkeys(plate_name(depth_sequence.load(folder).source) for folder in folders)
     return f"Depth of {' and '.join(names)}"

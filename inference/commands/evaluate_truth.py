@@ -9,29 +9,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import depth_sequence, exit_codes, records
-from ..depth_sequence import DepthSequence
-from ..faults import Failure
+from ..common.failures import Failure
+from ..contract import depth_sequence, exit_codes, records
+from ..contract.depth_sequence import DepthSequence
 from . import evaluate_report
 
 if TYPE_CHECKING:
-    from ..evaluation.comparison import Comparison, Part
-    from ..evaluation.table import Outcome
-    from ..evaluation.truth import Truth
+    from ..evaluation.accuracy.comparison import Comparison, Part
+    from ..evaluation.datasets.ground_truth import Truth
+    from ..evaluation.suites.table import Outcome
 
 _IN_SPACE = ("distance", "warp_error")
 
 
 def compared(options: argparse.Namespace) -> dict[str, Comparison]:
     """Every depth sequence, measured, by the name that it goes by."""
-    from ..evaluation import masks, protocols
-    from ..evaluation.comparison import compare
+    from ..evaluation.accuracy.comparison import compare
+    from ..evaluation.datasets import ground_truth, protocols
 
     protocol = protocols.of(options.protocol or "plain", options.layout)
     folders = evaluate_report.named(options.depth)
     truth = _truth(options)
     if options.masks:
-        truth = masks.with_masks(truth, Path(options.masks))
+        truth = ground_truth.with_masks(truth, Path(options.masks))
     found: dict[str, Comparison] = {}
     for name, folder in folders.items():
         sequence = depth_sequence.load(folder)
@@ -42,9 +42,9 @@ def compared(options: argparse.Namespace) -> dict[str, Comparison]:
 
 
 def _truth(options: argparse.Namespace) -> Truth:
-    from ..evaluation import layouts
+    from ..evaluation import datasets
 
-    clips = layouts.open_clips(options.truth, options.layout, rendering=options.rendering)
+    clips = datasets.open_clips(options.truth, options.layout, rendering=options.rendering)
     if options.clip:
         clips = [clip for clip in clips if clip.name == options.clip] or clips
     if len(clips) == 1 and options.clip in {None, clips[0].name}:
@@ -56,7 +56,7 @@ def _truth(options: argparse.Namespace) -> Truth:
 
 def _check_length(sequence: DepthSequence, truth: Truth) -> None:
     """Refuse truth that ends before the depth does: it would be that of another clip."""
-    from ..evaluation.comparison import origin_of
+    from ..evaluation.accuracy.comparison import origin_of
 
     origin = origin_of(sequence, truth)
     last = max(shot.last_frame for shot in sequence.done_shots) if sequence.done_shots else origin
@@ -71,8 +71,8 @@ def _check_length(sequence: DepthSequence, truth: Truth) -> None:
 
 def show(options: argparse.Namespace, comparisons: Mapping[str, Comparison]) -> None:
     """Print what was measured: of one sequence every shot, of several, or by a published protocol, the table."""
-    from ..evaluation import table
-    from ..evaluation.metrics import NAMES
+    from ..evaluation.accuracy.metrics import NAMES
+    from ..evaluation.suites import table
 
     for name, comparison in comparisons.items():
         _tell(name if len(comparisons) > 1 else "Note", comparison.notes())
@@ -100,8 +100,8 @@ def _tell(who: str, notes: Sequence[str]) -> None:
 
 
 def _outcome(name: str, comparison: Comparison, names: Sequence[str]) -> Outcome:
-    from ..evaluation.steady_measures import measure
-    from ..evaluation.table import Outcome, by_frame
+    from ..evaluation.accuracy.over_time import measure
+    from ..evaluation.suites.table import Outcome, by_frame
 
     steady = measure(comparison, names)
     _tell(name, steady.notes)
@@ -119,8 +119,8 @@ def _outcome(name: str, comparison: Comparison, names: Sequence[str]) -> Outcome
 
 def _shot(comparison: Comparison, part: Part, *, consistency: bool) -> dict[str, Any]:
     """All figures of a shot, as JSON has them."""
-    from ..evaluation.metrics import summary
-    from ..evaluation.table import by_frame
+    from ..evaluation.accuracy.metrics import summary
+    from ..evaluation.suites.table import by_frame
 
     (errors,) = by_frame([part])
     regions = summary([part.scores], comparison.protocol.average)
@@ -136,8 +136,8 @@ def _shot(comparison: Comparison, part: Part, *, consistency: bool) -> dict[str,
 
 def _consistency(comparison: Comparison, part: Part) -> Any:
     """Of a shot; None, and a sentence for people, where the truth does not have what it takes."""
-    from ..evaluation.metrics import MetricsError
-    from ..evaluation.steady_measures import consistency_notes, consistency_of
+    from ..evaluation.accuracy.metrics import MetricsError
+    from ..evaluation.accuracy.over_time import consistency_notes, consistency_of
 
     try:
         found = consistency_of(comparison, part)

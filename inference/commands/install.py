@@ -9,7 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from .. import environment, exit_codes, guard, installer
+from ..common import parent_watch
+from ..contract import environment, exit_codes, installer
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -28,7 +29,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
     if options.parent_pipe:
-        guard.end_family_with_parent()
+        parent_watch.end_family_with_parent()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # pip names files of any alphabet
     sets = {"light": environment.LIGHT, "full": environment.FULL}

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from .. import compiled_code, environment, events, exit_codes
-from ..untrusted import in_a_line
+from ..common import caches
+from ..contract import environment, events, exit_codes
+from ..contract.untrusted import in_a_line
 from . import benchmark, doctor, estimate, estimators, evaluate, install, models, streams
 
 _EPILOG = f"""exit codes:
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        One of `inference.exit_codes`.
+        One of `inference.contract.exit_codes`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.data_folder:
         # in the environment, so that processes that are started have it as well
         os.environ["FATHOM_HOME"] = str(environment.data_folder(options.data_folder))
-    compiled_code.keep_in_data_folder()
+    caches.keep_compiled_code()
     code = int(options.run(options))
     error = streams.lost()
     if code == exit_codes.OK and error and options.prints:

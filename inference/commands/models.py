@@ -6,14 +6,15 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import events, exit_codes, faults, hints, records
-from ..estimators.base import Cancelled
-from ..faults import Failure
-from ..models import catalogue, listing, pins, placing, store
+from ..common import failures
+from ..common.failures import Cancelled, Failure
+from ..contract import events, exit_codes, hints, records
+from ..estimators import registry
+from ..models import listing, pins, store
 from ..models.facts import Model
 from ..models.listing import Listed
 from . import stoppable
@@ -78,8 +79,8 @@ def _description() -> str:
 
 def _list(options: argparse.Namespace) -> int:
     def work() -> int:
-        there = catalogue.every()
-        listed = [listing.describe(model, tuple(there[model.name][1])) for model in catalogue.named(options.names)]
+        there = every_model()
+        listed = [listing.describe(model, tuple(there[model.name][1])) for model in models_named(options.names)]
         if options.json:
             print(json.dumps([records.to_json(each) for each in listed], indent=2, ensure_ascii=False))
         else:
@@ -134,11 +135,11 @@ def _download(options: argparse.Namespace) -> int:
     begun = time.monotonic()
 
     def work(display: Display, asked: Stop) -> events.Done:
-        from ..models import download, planning
+        from ..models import download
 
-        models = catalogue.named(options.names)
+        models = models_named(options.names)
         _check_licence_names(options.accept_licence)
-        wish = planning.Wish(
+        wish = download.Wish(
             accepted=tuple(options.accept_licence),
             source=_folder(options.source),
             offline=options.offline or download.offline_is_set(),
@@ -161,7 +162,7 @@ def _download(options: argparse.Namespace) -> int:
         return events.Done(folder=str(store.cache_folder()), frames=0, seconds=time.monotonic() - begun)
 
     def ending(done: events.Done) -> str:
-        models = catalogue.named(options.names)
+        models = models_named(options.names)
         folders = "".join(f"\n  {model.name}: {store.folder(model)}" for model in models)
         return f"The weights are there and verified ({duration(done.seconds)}).{folders}"
 
@@ -169,7 +170,7 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _check_licence_names(names: list[str]) -> None:
-    known = {model.licence.name for model, _ in catalogue.every().values()}
+    known = {model.licence.name for model, _ in every_model().values()}
     for name in names:
         if name not in known:
             raise Failure(
@@ -247,14 +248,14 @@ def _verify(options: argparse.Namespace) -> int:
     begun = time.monotonic()
 
     def work(display: Display, asked: Stop) -> events.Done:
-        from ..models import verification
+        from ..models import inspection
 
-        models = catalogue.named(options.names)
-        verification.verify(models, emit=display, check=_checking(asked))
+        models = models_named(options.names)
+        inspection.verify(models, emit=display, check=_checking(asked))
         return events.Done(folder=str(store.cache_folder()), frames=0, seconds=time.monotonic() - begun)
 
     def ending(done: events.Done) -> str:
-        names = ", ".join(model.name for model in catalogue.named(options.names))
+        names = ", ".join(model.name for model in models_named(options.names))
         return f"Every byte is as it should be: {names} ({duration(done.seconds)})."
 
     return stoppable.run(options, work, person=lambda: Person(describe=_progress, ending=ending))
@@ -262,7 +263,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _path(options: argparse.Namespace) -> int:
     def work() -> int:
-        models = catalogue.named(options.names)
+        models = models_named(options.names)
         absent = [model for model in models if store.missing(model)]
         if absent:
             raise Failure(
@@ -279,9 +280,9 @@ def _path(options: argparse.Namespace) -> int:
 
 def _remove(options: argparse.Namespace) -> int:
     def work() -> int:
-        for model in catalogue.named(options.names):
-            others = [other for other, _ in catalogue.every().values() if other.name != model.name]
-            freed = placing.remove(model, others)
+        for model in models_named(options.names):
+            others = [other for other, _ in every_model().values() if other.name != model.name]
+            freed = store.remove(model, others)
             studio = f"; those in {store.folder(model)} are the studio's and stay" if store.is_studios(model) else ""
             there = f"removed, {store.size_text(freed)} are free" if freed else "was not there"
             print(f"{model.name}: {there}{studio}.")
@@ -295,6 +296,34 @@ def _answering(work: Callable[[], int]) -> int:
     try:
         return work()
     except (Failure, OSError) as error:
-        told = faults.explain(error)
+        told = failures.explain(error)
         sys.stderr.write(f"{hints.as_options(told.message)}\n")
         return told.code
+
+
+def every_model() -> dict[str, tuple[Model, list[str]]]:
+    """Every model by its name, with the names of the estimators that need it."""
+    found: dict[str, tuple[Model, list[str]]] = {}
+    for estimator in registry.names():
+        for model in registry.info(estimator).models:
+            known, users = found.setdefault(model.name, (model, []))
+            if known != model:
+                raise ValueError(f"{estimator} and {users[0]} declare different models '{model.name}'")
+            users.append(estimator)
+    return found
+
+
+def models_named(names: Sequence[str]) -> list[Model]:
+    """The models of these names; all of them for none.
+
+    Raises
+    ------
+    Failure
+        USAGE: there is no model of a name; the sentence lists those that there are.
+    """
+    there = every_model()
+    for name in names:
+        if name not in there:
+            known = f"there are {', '.join(there)}" if there else "no estimator needs any"
+            raise Failure(exit_codes.USAGE, f"There are no weights '{name}'; {known}.")
+    return [there[name][0] for name in dict.fromkeys(names or there)]

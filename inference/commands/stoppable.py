@@ -8,9 +8,10 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .. import events, exit_codes, faults, packages
-from ..faults import Failure
-from ..web_address import hide_secrets
+from ..common import failures
+from ..common.failures import Failure
+from ..contract import events, exit_codes, packages
+from ..contract.web_address import hide_secrets
 from .display import Display, Lines, Person
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ def run(options: argparse.Namespace, work: Work, *, person: Callable[[], Display
     display: Display = Lines(on_closed=stop_all) if options.events else person()
     try:
         _need_packages()
-        from ..run import lock, stop
+        from ..common import lock
+        from ..run import stop
 
         asked = stop.Stop(exit_codes.CANCELLED)
-        asked.last_words += [lock.release_all, lambda: display(faults.cancelled())]
+        asked.last_words += [lock.release_all, lambda: display(failures.cancelled())]
         stops.append(asked)
         stop.listen_to_signals(asked)
         if options.parent_pipe:
@@ -57,7 +59,7 @@ def run(options: argparse.Namespace, work: Work, *, person: Callable[[], Display
         done = work(display, asked)
     except (Exception, KeyboardInterrupt) as error:
         # whatever goes wrong after the request to stop (a child that the same signal ended) is the stop
-        told = faults.cancelled() if stops and stops[0]() else faults.explain(error)
+        told = failures.cancelled() if stops and stops[0]() else failures.explain(error)
         if told.code == exit_codes.FAILED and not isinstance(error, Failure):  # which says all there is to know
             sys.stderr.write(hide_secrets(traceback.format_exc()))
         display(told)

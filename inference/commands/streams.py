@@ -16,7 +16,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from ..untrusted import escaped
+from ..contract.untrusted import escaped
 
 _failed: dict[str, OSError] = {}
 

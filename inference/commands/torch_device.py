@@ -16,7 +16,8 @@ if __name__ == "__main__":  # run by its path in isolated mode: make the package
     sys.path[0:1] = [str(_INFERENCE.parent)]
     __package__ = f"{_INFERENCE.name}.commands"
 
-from .. import devices, records
+from ..common import devices
+from ..contract import records
 
 _LIMIT = 120.0
 """Seconds that the first import of torch may take on a slow disk."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
+from ..common.compiled import compiled
 
 _ROUNDS = 3
 _ATTENUATION = 4.0

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
+from ..common.compiled import compiled
 
 REACH = 4
 _CLOSE = 0.12  # relative to the median: what is averaged

@@ -14,65 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..camera import Camera
-from ..depth_sequence import Quantity
+from ..contract.camera import Camera
+from ..contract.depth_sequence import Quantity
 from ..models.facts import Model
 
 if TYPE_CHECKING:  # estimators are listed, and their lacks told, also where numpy itself is missing
     import numpy as np
     from numpy.typing import NDArray
-
-
-class Refused(Exception):
-    """An estimator cannot do a shot.
-
-    Parameters
-    ----------
-    reason : str
-        One sentence with the measured reason.
-    cure : str
-        One sentence with what to do instead.
-    """
-
-    def __init__(self, reason: str, cure: str) -> None:
-        super().__init__(f"{reason} {cure}")
-        self.reason, self.cure = reason, cure
-
-
-class Cancelled(Exception):
-    """The run was cancelled; raised by `Shot.check` and passed on by whoever meets it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parameter:
-    """One knob of an estimator.
-
-    Attributes
-    ----------
-    name : str
-        Key in the job's parameters; lower case with underscores.
-    default : int, float, bool or str
-        Its type is the parameter's type.
-    minimum, maximum : number or None
-        Both included.
-    choices : tuple of str
-        What a str may be; empty for any.
-    depth_sequence : bool
-        Whether the text names the folder of another depth sequence; empty: none.
-    advanced : bool
-        Whether artists do without it: it is for research, or for what the defaults do by themselves.
-    description : str
-        One sentence for the artist.
-    """
-
-    name: str
-    default: int | float | bool | str
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    depth_sequence: bool = False
-    advanced: bool = False
+from ..contract.catalogue import Parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +44,6 @@ class Variant:
     value: int | float | bool | str | None = None
     models: tuple[Model, ...] = ()
     default_size: int | None = None
-
-    @property
-    def told(self) -> str:
-        """How it is asked for, for people."""
-        return f"{self.parameter}={'DIR' if self.value is None else self.value}"
 
 
 @dataclass(frozen=True, kw_only=True)

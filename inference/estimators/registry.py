@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import estimators, exit_codes, nvidia, packages
-from ..catalogue import Lack
-from ..faults import Failure
-from ..leftovers import SHOT
+from .. import estimators
+from ..common import devices
+from ..common.failures import Failure
+from ..contract import exit_codes, packages
+from ..contract.catalogue import Lack
+from ..contract.leftovers import SHOT
 from ..models import inspection
 from .base import EstimatorInfo, Shot, ShotResult
 
@@ -100,7 +102,7 @@ def lacks(facts: EstimatorInfo) -> list[Lack]:
         what = f"Packages are missing: {', '.join(missing)}."
         found.append(Lack(what=what, cure=packages.cure(), kind="environment"))
     found += [Lack(what=what, cure=cure, kind="weights") for what, cure in inspection.lacks(facts.models)]
-    if facts.gpu == "needed" and not nvidia.cards():
+    if facts.gpu == "needed" and not devices.nvidia_cards():
         what = f"{facts.label} needs an NVIDIA GPU."
         found.append(Lack(what=what, cure="Use Quick or Parallax, which need none.", kind="device"))
     return found
@@ -117,7 +119,7 @@ def told(lacks: Sequence[Lack]) -> tuple[str, str]:
 
 def notes(facts: EstimatorInfo) -> list[Lack]:
     """What an estimator can run without and would be better with on this computer."""
-    unused = nvidia.unused_card() if facts.gpu != "unused" else None
+    unused = devices.unused_card() if facts.gpu != "unused" else None
     return [Lack(what=unused[0], cure=unused[1], kind="device")] if unused else []
 
 

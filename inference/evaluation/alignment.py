@@ -11,28 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .protocols import PLAIN, Protocol
-from .truth import Truth
+from .datasets.ground_truth import Truth
+from .datasets.protocols import PLAIN, NothingMeasuredError, Protocol, fitted
 
 Disparity = Callable[[int], "NDArray[np.floating] | None"]
 """Frame of the truth, from 0, to the estimated disparity [H, W] of any size; None where there is no estimate."""
 
 _CONSTANT = 1e-12
 """Spread of a disparity, relative to its largest value, below which it is taken for constant."""
-_ASPECT = 0.1
-"""How far the aspect ratios of estimate and truth may differ: working sizes are multiples of up to 64 pixels."""
-
-
-class MetricsError(ValueError):
-    """Nothing can be measured; the message is one sentence with the cure."""
-
-
-class NothingMeasuredError(MetricsError):
-    """These frames have no pixel with both truth and an estimate; others may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,24 +109,3 @@ def measured(depth: NDArray[np.floating], protocol: Protocol = PLAIN) -> NDArray
 def known(depth: NDArray[np.floating], protocol: Protocol = PLAIN) -> NDArray[np.float32]:
     """True depth [H, W], NaN where it does not count."""
     return np.where(measured(depth, protocol), depth, np.float32(np.nan))
-
-
-def fitted(disparity: NDArray[np.floating], shape: tuple[int, ...], protocol: Protocol = PLAIN) -> NDArray[np.float64]:
-    """Disparity at the truth's size, float64 [H, W].
-
-    Raises
-    ------
-    MetricsError
-        The aspect ratio is so different that the estimate must be of another picture.
-    """
-    values = np.asarray(disparity, np.float64)
-    if values.shape == shape:
-        return values
-    ours, theirs = values.shape[1] / values.shape[0], shape[1] / shape[0]
-    if abs(ours / theirs - 1) > _ASPECT:
-        raise MetricsError(
-            f"The estimate is {values.shape[1]} x {values.shape[0]} pixels and the truth {shape[1]} x {shape[0]}, "
-            "which is another picture; give the truth of this very clip."
-        )
-    how = cv2.INTER_NEAREST if protocol.resize == "nearest" else cv2.INTER_LINEAR
-    return cv2.resize(values, (shape[1], shape[0]), interpolation=how)

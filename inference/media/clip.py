@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..job import Source
+from ..common.failures import ClipError
+from ..contract.job import Source
 from . import colour, colour_tags, interlacing, pixels
-from .errors import ClipError
 from .movie import Movie
 from .sequence import Sequence
 

@@ -13,8 +13,8 @@ import numpy as np
 import PyOpenColorIO
 from numpy.typing import NDArray
 
-from ..records import readable
-from .errors import ClipError
+from ..common.failures import ClipError
+from ..contract.records import readable
 
 Picture = NDArray[np.float32]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..hints import setting
-from ..job import Source
+from ..contract.hints import setting
+from ..contract.job import Source
 from . import exr, icc, tiff
 from .colour import encode_srgb, find, named_config
 

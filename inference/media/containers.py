@@ -8,10 +8,10 @@ from pathlib import Path
 import av
 from av.stream import Disposition
 
-from ..hints import setting
+from ..common.failures import ClipError
+from ..contract.hints import setting
 from . import declared
 from .declared import Declared
-from .errors import ClipError
 
 _MOVIES = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,asf,asf_o,ogg,flv,live_flv,mxf,gxf,dv,gif,apng,"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from ..common.failures import ClipError
 from . import tiff
-from .errors import ClipError
 
 _IN_COLOUR = 16
 """Bytes of a pixel while it is on its way to an image of floats: three of four bytes, and what masks take."""

@@ -14,10 +14,10 @@ import numpy as np
 import OpenEXR
 from numpy.typing import ArrayLike, NDArray
 
-from .. import exr_windows
-from ..depth_sequence import CHANNEL
+from ..common.failures import ClipError
+from ..contract import exr_windows
+from ..contract.depth_sequence import CHANNEL
 from .declared import DEFLATE, Declared, refuse_beyond_memory
-from .errors import ClipError
 
 _IN_A_PICTURE = 28
 """Bytes of a pixel besides its channels: three floats of an image, as many where they were halves, and masks."""

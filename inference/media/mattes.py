@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import exr_windows, numbering
+from ..common.failures import ClipError
+from ..contract import exr_windows, numbering
 from . import pixels, sequence, stills
-from .errors import ClipError
 
 
 @dataclass(frozen=True, kw_only=True)

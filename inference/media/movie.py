@@ -11,10 +11,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ..job import Source
+from ..common.failures import ClipError
+from ..contract.job import Source
 from . import aspect, colour_tags, containers, interlacing, pixels, stills, timeline
 from .colour_tags import ColourTag
-from .errors import ClipError
 from .timeline import Timeline
 
 _SEEK_MARGIN = Fraction(1)

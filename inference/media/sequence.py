@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import exr_windows, numbering
-from ..job import Source
-from ..numbering import NumberingError
+from ..common.failures import ClipError
+from ..contract import exr_windows, numbering
+from ..contract.job import Source
+from ..contract.numbering import NumberingError
 from . import aspect, colour_tags, exr, stills
-from .errors import ClipError
 
 FPS = 24.0
 """What a sequence plays at where nobody says."""

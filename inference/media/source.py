@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..job import Source
+from ..common.failures import ClipError
+from ..contract.job import Source
 from . import movie, sequence, stills
-from .errors import ClipError
 
 
 def describe(path: str | Path, first: int | None = None, last: int | None = None, *, stream: int = 0) -> Source:

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import exr_windows
+from ..common.failures import ClipError
+from ..contract import exr_windows
 from . import containers, declared, exr, pixels, tiff
 from .declared import Declared
-from .errors import ClipError
 
 OPENCV = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".hdr", ".jp2", ".j2c"})
 FFMPEG = frozenset({".dpx", ".tga", ".sgi", ".rgb", ".cin"})

@@ -18,9 +18,9 @@ import numpy as np
 import PyOpenColorIO
 from numpy.typing import NDArray
 
-from .. import numbering, own_files, records
-from ..job import Source
-from ..numbering import Frame
+from ..contract import numbering, own_files, records
+from ..contract.job import Source
+from ..contract.numbering import Frame
 from .clip import Clip
 from .colour import config_file
 from .cuts import CutFinder, shots

@@ -15,9 +15,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urljoin, urlsplit
 
-from .. import exit_codes
-from ..faults import Failure
-from ..web_address import without_secrets
+from ..common.failures import Failure
+from ..contract import exit_codes
+from ..contract.web_address import without_secrets
 
 HUB = "https://huggingface.co"
 ENDPOINT = "HF_ENDPOINT"

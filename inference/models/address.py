@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import exit_codes, packages
-from ..faults import Failure
-from . import access, arrival, refusals
+from ..common.failures import Failure
+from ..contract import exit_codes, packages
+from . import access, arrival, hub
 from .access import Server
 from .checksums import Checksum
 from .facts import Model
@@ -160,12 +160,12 @@ def _content(url: str, start: int, login: str) -> Iterator[tuple[bool, bytes]]:
             if start and not arrival.goes_on(error.code, "", start):
                 yield from _content(url, 0, login)
                 return
-            what = f"it answers with {error.code} {refusals.quoted(error.reason)}"
+            what = f"it answers with {error.code} {hub.quoted(error.reason)}"
             raise _LostError(what, passing=error.code in _PASSING) from error
     except access.LedAstrayError as error:
         raise _LostError(f"it {error}", passing=False) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _LostError(refusals.quoted(_why(error)), passing=_is_passing(error)) from error
+        raise _LostError(hub.quoted(_why(error)), passing=_is_passing(error)) from error
 
 
 def _why(error: Exception) -> str:

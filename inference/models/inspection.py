@@ -8,11 +8,24 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from .. import exit_codes
-from ..faults import Failure
-from . import checksums, licences, notes, pins, store
-from .checksums import Checksum, Lock, Stamp, Stamps
-from .contents import Check, Problem, ReportBytes, checksum_of, content_problem, digest, nothing, size_problem
+from ..common.failures import Failure
+from ..common.progress import Meter
+from ..contract import events, exit_codes
+from . import checksums, licences, pins, store
+from .checksums import (
+    Check,
+    Checksum,
+    Lock,
+    Problem,
+    ReportBytes,
+    Stamp,
+    Stamps,
+    checksum_of,
+    content_problem,
+    digest,
+    nothing,
+    size_problem,
+)
 from .facts import Model
 
 
@@ -99,12 +112,12 @@ def ensure(models: Sequence[Model], *, check: Check = nothing, reading: Callable
         MISSING: a file is missing or damaged; the sentence names it, the cure is a command.
     """
     for model in models:
-        problems = verify(model, trust_stamps=True, check=check, before_reading=partial(reading, model.label))
+        problems = problems_of(model, trust_stamps=True, check=check, before_reading=partial(reading, model.label))
         if problems:
             raise Failure(exit_codes.MISSING, " ".join(problem.what for problem in problems), cure=cure(model))
 
 
-def verify(
+def problems_of(
     model: Model,
     *,
     trust_stamps: bool = False,
@@ -191,7 +204,7 @@ def _keep(model: Model, lock: Lock | None, sums: tuple[Checksum, ...], folder: P
             revision=pins.revision(model),
             origin="folder",
             source=str(folder),
-            recorded=notes.now(),
+            recorded=pins.now(),
             files=sums,
         )
     elif lock.files == sums:
@@ -213,3 +226,48 @@ def is_as_verified(model: Model) -> bool:
 def _still(stamp: Stamp, size: int, changed: int, wanted: Checksum | None) -> bool:
     agrees = wanted is not None and wanted.sha256 == stamp.sha256
     return agrees and (stamp.size, stamp.changed) == (size, changed)
+
+
+def verify(
+    models: Sequence[Model], *, emit: Callable[[events.Event], None], check: Callable[[], None] = lambda: None
+) -> None:
+    """Read every byte of models; nothing is changed but the note of what was verified.
+
+    Parameters
+    ----------
+    models : sequence of Model
+    emit : callable
+        Takes events; `done` and `total` of progress are bytes.
+    check : callable
+        Called between pieces; raises to break off.
+
+    Raises
+    ------
+    Failure
+        MISSING: naming every file that is missing or damaged, with the command that replaces those and no others.
+    """
+    meter = Meter(emit, frames=0)
+    meter.plan(sum(_bytes_of(model) for model in models))
+    found, cures = [], []
+    for model in models:
+        size, read = _bytes_of(model), 0
+        meter.stage("verify", f"Checking {model.label}")
+        meter.begin(size)
+
+        def report(count: int, size: int = size) -> None:
+            nonlocal read
+            read += count
+            meter.part(read / max(size, 1))
+
+        problems = problems_of(model, check=check, report=report)
+        if problems:
+            found += [problem.what for problem in problems]
+            cures.append(cure(model))
+    if found:
+        raise Failure(exit_codes.MISSING, " ".join(found), cure=" ".join(cures))
+    meter.finish()
+
+
+def _bytes_of(model: Model) -> int:
+    paths = [store.folder(model) / file.path for file in model.files]
+    return sum(path.stat().st_size for path in paths if path.is_file())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import packages, records
-from . import notes, pins
+from ..contract import packages, records
+from . import pins
 from .facts import Licence, Model
 
 
@@ -52,13 +52,13 @@ def accept(model: Model) -> None:
         name=licence.name,
         title=licence.title,
         url=licence.url,
-        accepted=notes.now(),
+        accepted=pins.now(),
         fathom=packages.fathom_version(),
         repository=model.repository,
         revision=pins.revision(model),
     )
-    notes.write(_path(licence), records.dumps(acceptance))
+    pins.write_note(_path(licence), records.dumps(acceptance))
 
 
 def _path(licence: Licence) -> Path:
-    return notes.folder() / "licences" / f"{licence.name}.json"
+    return pins.notes_folder() / "licences" / f"{licence.name}.json"

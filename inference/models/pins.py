@@ -1,18 +1,21 @@
-"""Which revision of a model is used, where Fathom itself fixes none. Standard library only.
+"""Which revision of a model is used, where Fathom itself fixes none, and how such notes are kept.
 
 It is chosen once, before the first file is taken, noted here, and never another one until the weights are removed.
+Standard library only.
 """
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from .. import exit_codes, records
-from ..faults import Failure
-from ..web_address import without_secrets
-from . import notes, trust
+from ..common.failures import Failure, unwritable
+from ..common.files import write_text
+from ..contract import environment, exit_codes, records
+from ..contract.web_address import without_secrets
+from . import trust
 from .facts import Model
 
 UNKNOWN = "unknown"
@@ -92,8 +95,8 @@ def read(model: Model) -> Pin | None:
 
 def write(model: Model, *, chosen: Literal["user", "folder"], source: str) -> None:
     """Note that a model is used at its revision (see `at`) from now on."""
-    pin = Pin(repository=model.repository, revision=model.revision, chosen=chosen, source=source, recorded=notes.now())
-    notes.write(_path(model), records.dumps(pin))
+    pin = Pin(repository=model.repository, revision=model.revision, chosen=chosen, source=source, recorded=now())
+    write_note(_path(model), records.dumps(pin))
 
 
 def forget(model: Model) -> None:
@@ -102,4 +105,29 @@ def forget(model: Model) -> None:
 
 
 def _path(model: Model) -> Path:
-    return notes.folder() / "revisions" / f"{model.name}.json"
+    return notes_folder() / "revisions" / f"{model.name}.json"
+
+
+def now() -> str:
+    """The present, as it is recorded."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def notes_folder() -> Path:
+    """Where checksums, stamps, chosen revisions and accepted licences are noted."""
+    return environment.data_folder() / "models"
+
+
+def write_note(path: Path, text: str) -> None:
+    """Write a note, in one step.
+
+    Raises
+    ------
+    Failure
+        BAD_OUTPUT: the data folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text + "\n")
+    except OSError as error:
+        raise unwritable(error, path) from error

@@ -16,8 +16,8 @@ from typing import IO
 
 import numpy as np
 
-from .. import own_files
-from ..own_files import Names
+from ..contract import own_files
+from ..contract.own_files import Names
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _PIECE = 1 << 20

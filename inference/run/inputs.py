@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import depth_sequence, exit_codes, numbering
-from ..faults import Failure
-from ..job import Job
+from ..common.failures import Failure
+from ..contract import depth_sequence, exit_codes, numbering
+from ..contract.job import Job
 from ..media.colour import config_file
 from ..media.mattes import mattes
 

@@ -4,32 +4,50 @@ While a job runs, the folder holds a scratch folder ``.fathom`` with the lock, t
 files. Maps go straight into the folder, and ``depth.json`` comes last. Where a finished result is to be
 overwritten it stays whole: the new maps wait in ``.fathom/new`` and take its place once all of them are there.
 Nothing is deleted but files of Fathom's own names, and nothing is written through a link; see `own_files`.
+
+What a run writes down, so that a later run of the same job goes on from it, is its `State`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
+import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
-from .. import depth_sequence, events, exit_codes, leftovers, own_files
-from ..depth_sequence import SCRATCH, DepthSequence, DepthSequenceError, confidence_name, disparity_name
+from ..common import lock
+from ..common.failures import Failure, unwritable
+from ..common.files import make_folder, sync_folder, write_text
+from ..contract import depth_sequence, events, exit_codes, leftovers, own_files, records
+from ..contract.depth_sequence import (
+    SCRATCH,
+    DepthSequence,
+    DepthSequenceError,
+    Shot,
+    Weights,
+    confidence_name,
+    disparity_name,
+)
+from ..contract.hints import setting
+from ..contract.job import Job
+from ..contract.numbering import Frame
+from ..contract.own_files import InTheWay, Names
+from ..contract.records import Bounds, FilePath, Seconds, Word
 from ..estimators import registry
-from ..faults import Failure, unwritable
-from ..hints import setting
-from ..own_files import InTheWay, Names
-from . import lock, state
-from .files import sync_folder
-from .folders import make_folder
-from .state import State
+from ..media.colour import config_file
+from . import inputs
 
 _STAGED = "new"
 _MAP = re.compile(r"(?:disparity|confidence)\.(-?\d+)\.exr", re.ASCII)
 Emit = Callable[[events.Event], None]
+NAME = depth_sequence.STATE
 
 
 class Output:
@@ -53,7 +71,7 @@ class Output:
 
     def keep(self, current: State) -> None:
         """Write the state down."""
-        state.write(current, self.scratch)
+        write_state(current, self.scratch)
         self.state = current
 
     def publish(self, sequence: DepthSequence) -> None:
@@ -106,7 +124,7 @@ def opened(
     folder : Path
         Made where it is missing, and removed again where the job leaves nothing in it.
     key, fingerprint : str
-        `state.key_of` and `Job.fingerprint` of the job.
+        `key_of` and `Job.fingerprint` of the job.
     frames : (int, int)
         First and last frame of the job.
     overwrite : bool
@@ -134,7 +152,7 @@ def opened(
                 raise unwritable(error, folder) from error
             if plate and current.plate != plate:
                 current = replace(current, plate=plate)
-                state.write(current, folder / SCRATCH)
+                write_state(current, folder / SCRATCH)
             yield Output(folder, held, current)
         finally:
             held.release()
@@ -179,7 +197,7 @@ def _current(
     for leftover in list(scratch.glob(f"{own_files.TEMPORARY}*")):
         if own_files.is_file(leftover) and _own_names().has_file((leftover.name,)):
             leftover.unlink(missing_ok=True)
-    earlier = state.read(scratch)
+    earlier = read_state(scratch)
     if earlier and earlier.phase == "publishing":  # an earlier run was killed at its very end
         if earlier.sequence and not _missing(earlier.sequence, scratch / _STAGED, folder):
             _replace_result(folder, earlier)
@@ -213,7 +231,7 @@ def _current(
     current = State(key=key, fingerprint=fingerprint, first_frame=frames[0], last_frame=frames[1], staged=staged)
     if current.staged:
         (scratch / _STAGED).mkdir(exist_ok=True)
-    state.write(current, scratch)
+    write_state(current, scratch)
     return current
 
 
@@ -286,7 +304,7 @@ def _first_map(folder: Path, frames: tuple[int, int]) -> Path | None:
 def _forget(folder: Path, old: State) -> None:
     """Remove an unfinished job's maps and scratch files; a kill in between leaves a state that says so."""
     scratch = folder / SCRATCH
-    state.write(replace(old, key=""), scratch)
+    write_state(replace(old, key=""), scratch)
     if not old.staged:
         for path in _maps(folder, old.first_frame, old.last_frame):
             if own_files.is_file(path):
@@ -296,4 +314,120 @@ def _forget(folder: Path, old: State) -> None:
 
 def _clear(scratch: Path) -> None:
     """Delete what is ours from the scratch folder but for the lock, the state last."""
-    own_files.clear(scratch, _own_names(), last=state.NAME)
+    own_files.clear(scratch, _own_names(), last=NAME)
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where an unfinished job stands.
+
+    Attributes
+    ----------
+    key : str
+        `key_of` the job; empty while the remains of another job are being removed.
+    fingerprint : str
+        `Job.fingerprint`, by which Blender finds the folder again (`depth_sequence.unfinished_fingerprint`).
+    plate : str
+        The clip: its movie, or its sequence's first file (`depth_sequence.unfinished_plate`).
+    first_frame, last_frame : int
+        The frames whose maps are the job's.
+    staged : bool
+        Whether maps are kept in the scratch folder until all are there, because a finished result stands in the
+        output folder.
+    phase : 'estimating' or 'publishing'
+        Publishing: everything is computed, and the staged maps are taking the old result's place.
+    shots : tuple of Shot
+        The shots that are complete, or refused.
+    sequence : DepthSequence or None
+        While publishing: what ``depth.json`` will say.
+    replaced : (int, int) or None
+        While publishing: the frames of the old result.
+    seconds : float
+        Time spent so far, over all runs.
+    share : float
+        How much of the job's work is done, 0 to 1 (`depth_sequence.unfinished_share`).
+    """
+
+    key: Word
+    first_frame: Frame
+    last_frame: Frame
+    fingerprint: Word = ""
+    plate: FilePath = ""
+    staged: bool = False
+    phase: Literal["estimating", "publishing"] = "estimating"
+    shots: tuple[Shot, ...] = ()
+    sequence: DepthSequence | None = None
+    replaced: tuple[Frame, Frame] | None = None
+    seconds: Seconds = 0.0
+    share: Annotated[float, Bounds(0, 1)] = 0.0
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no state, for the door that it comes in by (`records`)."""
+        yield from depth_sequence.shots_problems(self.shots, self.first_frame, self.last_frame)
+        if self.phase == "publishing" and self.sequence is None:
+            yield "is publishing and does not say what"
+        if self.replaced is not None and self.replaced[1] < self.replaced[0]:
+            yield "replaces frames whose end lies before their start"
+
+
+def read_state(scratch: Path) -> State | None:
+    """The state that an earlier run left; None where there is none that this version can read."""
+    try:
+        return records.load(State, scratch / NAME, strict=True, most=depth_sequence.LARGEST_STATE)
+    except (FileNotFoundError, records.RecordError):
+        return None
+
+
+def write_state(state: State, scratch: Path) -> None:
+    """Keep the state, in one step."""
+    write_text(scratch / NAME, records.dumps(state) + "\n")
+
+
+def key_of(
+    job: Job,
+    first: int,
+    last: int,
+    versions: dict[str, str],
+    device: str,
+    *,
+    weights: Sequence[Weights] = (),
+    given: Mapping[str, str] | None = None,
+) -> str:
+    """A hash that is equal exactly for runs whose maps are bit for bit the same.
+
+    It covers the job, the files that it reads (by size and time of change, the colour configuration among them), the
+    packages, the device, the weights and the depth sequences that are taken up.
+
+    Parameters
+    ----------
+    job : Job
+    first, last : int
+        The frames that are read.
+    versions : dict
+        Package name to version.
+    device : str
+        What computes.
+    weights : sequence of Weights
+        With the sha256 of each.
+    given : mapping
+        Name of a parameter that names another depth sequence to the sha256 of its ``depth.json``.
+    """
+    facts = {
+        "job": job.fingerprint(),
+        "source": [_facts_of(path) for path in inputs.files(job, first, last)],
+        "versions": versions,
+        "device": [device, platform.system(), platform.machine()],
+    }
+    config = config_file(job.source.ocio_config)
+    if config and config.is_file():  # a clip that needs none is read without one
+        facts["ocio"] = [str(config), _facts_of(config)]
+    if weights:  # estimators without them keep the keys that earlier versions wrote
+        facts["weights"] = [[each.repository, each.file, each.sha256] for each in weights]
+    if given:
+        facts["given"] = dict(given)
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _facts_of(path: Path) -> tuple[str, int, int]:
+    status = path.stat()
+    return path.name, status.st_size, status.st_mtime_ns

@@ -10,21 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import depth_sequence, devices, events, exit_codes, packages
-from ..depth_sequence import DepthSequence
+from ..common import devices
+from ..common.failures import Cancelled, ClipError, Failure, is_of_files, unwritable
+from ..common.progress import Meter
+from ..contract import depth_sequence, events, exit_codes, packages
+from ..contract.depth_sequence import DepthSequence
+from ..contract.job import Job, Source, check_cuts, shot_starts, validate
 from ..estimators import registry
-from ..estimators.base import Cancelled, EstimatorInfo
-from ..faults import Failure, is_of_files, unwritable
-from ..job import Job, Source, check_cuts, shot_starts, validate
+from ..estimators.base import EstimatorInfo
 from ..media import working
 from ..media.clip import Clip, open_clip
-from ..media.errors import ClipError
 from ..media.mattes import mattes
 from ..models import inspection, store
-from . import checks, inputs, output, shots, state
+from . import checks, inputs, output, shots
+from .checks import resolve_parameters
 from .output import Output
-from .parameters import resolve
-from .progress import Meter
 
 _PREPARING = 0.05
 """Work of reading a frame at working size, as a share of estimating it."""
@@ -59,7 +59,7 @@ def estimate(
     Raises
     ------
     Failure
-        The known reasons for which a job ends without a result; see `inference.exit_codes`.
+        The known reasons for which a job ends without a result; see `inference.contract.exit_codes`.
     JobError, ClipError
         The job cannot be run; the clip cannot be read.
     Cancelled
@@ -69,7 +69,7 @@ def estimate(
     validate(job)
     folder = Path(job.output).absolute()
     declared = registry.info(job.estimator)
-    parameters = resolve(declared, job.parameters)
+    parameters = resolve_parameters(declared, job.parameters)
     given = checks.given_sequences(declared, parameters, folder)
     info = registry.info_for(job.estimator, parameters)
     registry.require(info)
@@ -98,7 +98,7 @@ def estimate(
         if job.mattes:
             mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
         read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(parameters[name]) for name in given])
-        key = state.key_of(job, first, last, _versions(info), _device(info, parameters), weights=weights, given=given)
+        key = output.key_of(job, first, last, _versions(info), _device(info, parameters), weights=weights, given=given)
         with output.opened(
             folder,
             key=key,

@@ -10,21 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import depth_sequence, events, own_files
-from ..camera import Camera
-from ..depth_sequence import confidence_name, disparity_name
+from ..common.failures import ClipError, Refused, unwritable
+from ..common.files import atomic
+from ..common.percentiles import Spread
+from ..common.progress import Meter
+from ..contract import depth_sequence, events, own_files
+from ..contract.camera import Camera
+from ..contract.depth_sequence import confidence_name, disparity_name
+from ..contract.own_files import Names
 from ..estimators import registry
-from ..estimators.base import EstimatorInfo, Frames, Refused, ReportProgress, Shot
+from ..estimators.base import EstimatorInfo, Frames, ReportProgress, Shot
 from ..estimators.registry import Estimate
-from ..faults import unwritable
 from ..media.clip import Clip
-from ..media.errors import ClipError
 from ..media.exr import read_map, write_map
-from ..own_files import Names
 from . import checkpoints
-from .files import atomic
-from .progress import Meter
-from .spread import Spread
 
 _NO_CONFIDENCE, _MOST_WITHOUT = 0.1, 0.65
 """Below which confidence there is none, and the share of the pixels that is warned of; good shots have .1 to .6."""

@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 import bpy
 
-from ...inference.depth_sequence import Shot
-from .. import compositor_nodes, lookup, nodes, tags
+from ...inference.contract.depth_sequence import Shot
+from .. import lookup, nodes, tags
 from ..camera import SCALE_PATH, find_rig
 from ..depth import Depth
 from ..plate import plate_image
-from . import clips, tree
+from . import clips, compositor_nodes, tree
 from .depth_group import KIND as DEPTH_KIND
 from .depth_group import depth_group
 from .tree import Setup, Socket, downstream, upstream

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import bpy
 
-from .. import compositor_nodes, nodes, tags
+from .. import nodes, tags
 from ..depth import Depth, disparity_image, find_disparity_image
-from . import tree
+from . import compositor_nodes, tree
 from .depth_group import KIND as DEPTH_KIND
 from .tree import CLIP, FRAMES, SWITCH_KIND, Setup, Socket, upstream
 

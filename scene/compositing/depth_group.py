@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ...inference.depth_sequence import Quantity, Shot
+from ...inference.contract.depth_sequence import Quantity, Shot
 from .. import lookup, nodes, tags
 from ..depth import Depth, Distances, confidence_image, disparity_image, distances, set_where_new, show_frames
 from ..plate import plate_size

@@ -7,12 +7,12 @@ import math
 import bpy
 import numpy as np
 
-from ...inference import depth_sequence
-from ...inference.depth_sequence import Shot
-from .. import compositor_nodes, nodes
+from ...inference.contract import depth_sequence
+from ...inference.contract.depth_sequence import Shot
+from .. import nodes
 from ..camera import SCALE, SENSOR_WIDTH, find_camera, find_rig
 from ..depth import Depth, distances
-from . import chain, tree
+from . import chain, compositor_nodes, tree
 from .depth_group import span
 from .tree import DEFOCUS_KIND, FOCUS_KIND
 

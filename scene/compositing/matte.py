@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import bpy
 
-from ...inference.depth_sequence import Shot
-from .. import compositor_nodes, nodes
+from ...inference.contract.depth_sequence import Shot
+from .. import nodes
 from ..depth import Depth
-from . import chain, tree
+from . import chain, compositor_nodes, tree
 from .depth_group import span
 from .tree import MATTE_KIND as KIND
 

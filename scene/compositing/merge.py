@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import bpy
 
-from ...inference.depth_sequence import Shot
-from .. import compositor_nodes, nodes, tags
+from ...inference.contract.depth_sequence import Shot
+from .. import nodes, tags
 from ..depth import Depth
-from . import chain, tree
+from . import chain, compositor_nodes, tree
 from .tree import MERGE_KIND as KIND
 
 _NOTHING = 1e9

@@ -12,7 +12,8 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .. import compositor_nodes, nodes, tags
+from .. import nodes, tags
+from . import compositor_nodes
 
 Socket = bpy.types.NodeSocket
 

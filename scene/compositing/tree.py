@@ -14,7 +14,7 @@ from typing import Any
 
 import bpy
 
-from ...inference.depth_sequence import Shot
+from ...inference.contract.depth_sequence import Shot
 from .. import lookup, nodes, places, tags
 from ..depth import Depth, disparity_image
 from ..plate import plate_image, show_plate

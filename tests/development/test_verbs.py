@@ -67,9 +67,10 @@ def test_rendering_the_benchmark_needs_blender_alone(ensured):
 
 def test_a_benchmark_says_whether_it_needs_the_networks_packages(ensured, tmp_path, monkeypatch):
     monkeypatch.setattr(verbs, "ROOT", tmp_path)
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "light.py").write_text('"""Needs little."""\n')
-    (tmp_path / "benchmarks" / "network.py").write_text('"""Needs torch."""\n\nPACKAGES = "full"\n')
+    folder = tmp_path / "development" / "benchmarks"
+    folder.mkdir(parents=True)
+    (folder / "light.py").write_text('"""Needs little."""\n')
+    (folder / "network.py").write_text('"""Needs torch."""\n\nPACKAGES = "full"\n')
     assert verbs.benchmark([]) == 0
     assert ensured == [environments.WORKER, environments.FULL_WORKER]
 

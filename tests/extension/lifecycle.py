@@ -51,7 +51,7 @@ def main() -> None:
     report = {"before": traces()}
     bpy.ops.extensions.package_install_files(filepath=package, repo="user_default", enable_on_install=True)
     report["with"] = traces()
-    from bl_ext.user_default.fathom.inference import client
+    from bl_ext.user_default.fathom.inference.contract import client
 
     if len(sys.argv) > 4:
         client.MAIN = Path(sys.argv[4])

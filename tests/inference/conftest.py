@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from inference import packages
+from inference.contract import packages
 
 hypothesis.settings.register_profile("fathom", deadline=None)  # how long an example takes is not what is tested
 hypothesis.settings.load_profile("fathom")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from inference import depth_sequence, events, job, leftovers
-from inference.depth_sequence import DepthSequenceError
-from inference.job import JobError
-from inference.run import state
+from inference.contract import depth_sequence, events, job, leftovers
+from inference.contract.depth_sequence import DepthSequenceError
+from inference.contract.job import JobError
+from inference.run import output
 
 IDENTITY = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 CAMERA = {
@@ -183,7 +183,7 @@ def test_the_documents_themselves_are_valid(tmp_path):
     (tmp_path / "job.json").write_text(written(JOB))
     assert job.load(tmp_path / "job.json").cuts == "2,4"
     (tmp_path / "state.json").write_text(written(STATE))
-    assert state.read(tmp_path).sequence.fingerprint == "abc"
+    assert output.read_state(tmp_path).sequence.fingerprint == "abc"
 
 
 @pytest.mark.parametrize(("path", "value"), OF_DEPTH)
@@ -241,7 +241,7 @@ def test_a_job_that_cannot_be_is_refused_in_one_sentence(tmp_path, path, value):
 )
 def test_a_state_that_cannot_be_is_none(tmp_path, path, value):
     (tmp_path / "state.json").write_text(written(changed(STATE, path, value)))
-    assert state.read(tmp_path) is None
+    assert output.read_state(tmp_path) is None
 
 
 BROKEN = [
@@ -266,7 +266,7 @@ def test_nothing_that_lies_in_a_scratch_folder_harms(tmp_path, content):
     scratch.mkdir()
     for name in (depth_sequence.STATE, leftovers.LOCK):
         (scratch / name).write_bytes(content)
-    assert state.read(scratch) is None
+    assert output.read_state(scratch) is None
     assert depth_sequence.unfinished_fingerprint(tmp_path) is None
     assert depth_sequence.unfinished_plate(tmp_path) is None
     assert depth_sequence.unfinished_share(tmp_path) == 0
@@ -285,7 +285,7 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
         depth_sequence.load(tmp_path)
     with pytest.raises(JobError, match="is a pipe or a device and no file"):
         job.load(tmp_path / "job.json")
-    assert state.read(scratch) is None and depth_sequence.unfinished_share(tmp_path) == 0
+    assert output.read_state(scratch) is None and depth_sequence.unfinished_share(tmp_path) == 0
     leftovers.take_away(tmp_path)
 
 

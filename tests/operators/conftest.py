@@ -52,7 +52,7 @@ def listed(tmp_path) -> Path:
 @pytest.fixture
 def worker(inference_python, monkeypatch) -> Path:
     """Have operators start the worker for tests, in the inference environment."""
-    from bl_ext.dev.fathom.inference import client
+    from bl_ext.dev.fathom.inference.contract import client
 
     monkeypatch.setattr(client, "MAIN", WORKER)
     monkeypatch.setenv("FATHOM_PYTHON", str(inference_python))
@@ -61,8 +61,8 @@ def worker(inference_python, monkeypatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_goes_on():
-    from bl_ext.dev.fathom.scene import running  # only now: Blender enables the extension after this file is read
+    from bl_ext.dev.fathom.scene import current_run  # only now: Blender enables the extension after this file is read
 
-    running.end_current()
+    current_run.end_current()
     yield
-    running.end_current()
+    current_run.end_current()

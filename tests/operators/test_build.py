@@ -6,9 +6,10 @@ import bpy
 import depth_maker
 import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
-from bl_ext.dev.fathom.scene import compositing, compositor_nodes
+from bl_ext.dev.fathom.scene import compositing
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import mesh as meshes
+from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 

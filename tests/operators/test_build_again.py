@@ -2,7 +2,8 @@
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 

@@ -3,7 +3,7 @@
 import bpy
 import depth_maker
 import pytest
-from bl_ext.dev.fathom.inference import depth_sequence, exit_codes
+from bl_ext.dev.fathom.inference.contract import depth_sequence, exit_codes
 from bl_ext.dev.fathom.operators import command_line
 
 pytestmark = pytest.mark.usefixtures("empty_file")

@@ -5,7 +5,7 @@ import subprocess
 import bpy
 import pytest
 import wheel_maker
-from bl_ext.dev.fathom.inference import environment, environment_setup
+from bl_ext.dev.fathom.inference.contract import environment, environment_setup
 from bl_ext.dev.fathom.scene import preferences
 
 

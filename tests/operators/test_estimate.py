@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference import client, depth_sequence
-from bl_ext.dev.fathom.scene import estimate, source
+from bl_ext.dev.fathom.inference.contract import client, depth_sequence
+from bl_ext.dev.fathom.scene import estimation, source
 from bl_ext.dev.fathom.scene.settings import Settings
 from bl_ext.dev.fathom.scene.versions import strips_of
 
@@ -41,7 +41,7 @@ def test_it_estimates_and_lists_the_depth(worker, clip, tmp_path):
 def test_the_operator_equals_the_function(worker, clip, tmp_path):
     run(clip, tmp_path / "operator", seed=3, frames="1002-1005")
     plate = source.from_file(clip / "plate.1001.png", "1002-1005")
-    depth = estimate.estimate(plate, root=tmp_path / "function", settings=Settings(estimator="running_mean", seed=3))
+    depth = estimation.estimate(plate, root=tmp_path / "function", settings=Settings(estimator="running_mean", seed=3))
     made = Path(listed()[0].folder)
     assert depth.frame_offset == listed()[0].frame_offset
     names = sorted(path.name for path in depth.folder.glob("*.exr"))
@@ -82,7 +82,7 @@ def test_the_same_estimate_is_found_again_and_another_gets_the_next_version(work
 
 
 def test_an_unfinished_estimate_goes_on_in_its_folder(worker, clip, tmp_path):
-    job, place = estimate.prepare(
+    job, place = estimation.prepare(
         source.from_file(clip / "plate.1001.png"), Settings(estimator="running_mean"), root=tmp_path
     )
     assert place.standing == "new"
@@ -91,7 +91,7 @@ def test_an_unfinished_estimate_goes_on_in_its_folder(worker, clip, tmp_path):
         next(steps)
     steps.close()
     if not (place.folder / "depth.json").exists():
-        _, again = estimate.prepare(
+        _, again = estimation.prepare(
             source.from_file(clip / "plate.1001.png"), Settings(estimator="running_mean"), root=tmp_path
         )
         assert (again.standing, again.folder) == ("unfinished", place.folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference import depth_sequence, exit_codes
+from bl_ext.dev.fathom.inference.contract import depth_sequence, exit_codes
 from bl_ext.dev.fathom.operators import command_line
 from bl_ext.dev.fathom.scene import versions
 

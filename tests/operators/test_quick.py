@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import bpy
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.inference.catalogue import QUICK
+from bl_ext.dev.fathom.inference.contract.catalogue import QUICK
 from bl_ext.dev.fathom.scene import depth_list, preferences
 
 PATH = "data/models/tcmonodepth_tcsmallnet_192x320.onnx"

@@ -4,7 +4,8 @@ import bpy
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, depth_list, nodes
+from bl_ext.dev.fathom.scene import depth_list, nodes
+from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import bpy
 import depth_maker
 import pytest
-from bl_ext.dev.fathom.inference import depth_sequence
+from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import depth_list, missing, plate
 from bl_ext.dev.fathom.scene.versions import HEARS_CHANGES

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import bpy
 import depth_maker
 import pytest
-from bl_ext.dev.fathom.inference import depth_sequence
+from bl_ext.dev.fathom.inference.contract import depth_sequence
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference import catalogue as contract
-from bl_ext.dev.fathom.inference import depth_sequence
-from bl_ext.dev.fathom.inference.job import JobError, validate
+from bl_ext.dev.fathom.inference.contract import catalogue as contract
+from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.inference.contract.job import JobError, validate
 from bl_ext.dev.fathom.panels import catalogue, estimate, parts
-from bl_ext.dev.fathom.scene import estimate as estimate_module
+from bl_ext.dev.fathom.scene import estimation as estimate_module
 from bl_ext.dev.fathom.scene import settings, source
 from bl_ext.dev.fathom.scene.settings import Settings
 

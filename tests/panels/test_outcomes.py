@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.inference import catalogue as contract
-from bl_ext.dev.fathom.inference import depth_sequence, events, exit_codes
+from bl_ext.dev.fathom.inference.contract import catalogue as contract
+from bl_ext.dev.fathom.inference.contract import depth_sequence, events, exit_codes
 from bl_ext.dev.fathom.panels import catalogue, estimate, parts, standing
-from bl_ext.dev.fathom.scene import running, subject
+from bl_ext.dev.fathom.scene import current_run, subject
 from bl_ext.dev.fathom.scene.versions import strips_of
 from depth_maker import write_png
 from drawing import Recorder
@@ -25,11 +25,11 @@ REFUSED = events.Error(code=exit_codes.REFUSED, what="All 3 shots of the clip we
 @pytest.fixture(autouse=True)
 def _nothing_is_known(empty_file, monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_PYTHON", str(tmp_path / "nowhere"))
-    running.end_current()
-    running.forget_last()
+    current_run.end_current()
+    current_run.forget_last()
     yield
-    running.end_current()
-    running.forget_last()
+    current_run.end_current()
+    current_run.forget_last()
     standing.forget()
 
 
@@ -76,10 +76,10 @@ def drawn(where=None) -> Recorder:
 
 def ended(*batch, about):
     """A run that has ended with these events."""
-    run = running.start("Estimating", (events for events in [batch]), about)
+    run = current_run.start("Estimating", (events for events in [batch]), about)
     while run.outcome == "running":
         run.advance()
-    running.end(run)
+    current_run.end(run)
     return run
 
 
@@ -226,7 +226,7 @@ def test_unfinished_work_is_resumed(strips, state, text):
     from pathlib import Path
 
     from bl_ext.dev.fathom.scene import settings, source
-    from bl_ext.dev.fathom.scene.estimate import prepare
+    from bl_ext.dev.fathom.scene.estimation import prepare
 
     scene = bpy.context.scene
     root = Path(scene.fathom.output)
@@ -271,7 +271,7 @@ def test_another_failure_does_not(strips):
 
 
 def test_a_flood_of_warnings_is_drawn_in_bounded_time():
-    run = running.Run("Estimating", iter(()))
+    run = current_run.Run("Estimating", iter(()))
     run.warnings = ["word " * 4000] * 10_000
     layout = Recorder()
     begun = time.monotonic()

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference import catalogue as contract
-from bl_ext.dev.fathom.inference import environment, environment_setup
-from bl_ext.dev.fathom.inference.catalogue import QUICK
-from bl_ext.dev.fathom.operators import copying
+from bl_ext.dev.fathom.inference.contract import catalogue as contract
+from bl_ext.dev.fathom.inference.contract import environment, environment_setup
+from bl_ext.dev.fathom.inference.contract.catalogue import QUICK
+from bl_ext.dev.fathom.operators import environment as environment_operators
 from bl_ext.dev.fathom.panels import build, catalogue, estimate, parts
 from bl_ext.dev.fathom.panels import preferences as panels_preferences
-from bl_ext.dev.fathom.scene import preferences, running, settings
+from bl_ext.dev.fathom.scene import current_run, preferences, settings
 from drawing import Recorder
 
 LISTED = [
@@ -240,7 +240,7 @@ def test_a_command_that_ends_a_sentence_becomes_a_button_that_copies_it():
 def test_the_command_is_copied_and_told_in_the_tooltip():
     window_manager, told = SimpleNamespace(clipboard=""), []
     button = SimpleNamespace(command="python -m inference models download", report=lambda *words: told.append(words))
-    operator = copying.FATHOM_OT_copy_command
+    operator = environment_operators.FATHOM_OT_copy_command
     assert operator.execute(button, SimpleNamespace(window_manager=window_manager)) == {"FINISHED"}
     assert window_manager.clipboard == button.command and told[0][0] == {"INFO"}
     assert button.command in operator.description(None, button)
@@ -364,17 +364,17 @@ def test_a_set_up_that_failed_is_told_until_it_is_there(home):
         yield ()
         raise environment_setup.SetupError(f"No network; choose another data folder in {environment.WHERE}.")
 
-    run = running.start("Setting up", broken(), "light")
+    run = current_run.start("Setting up", broken(), "light")
     while run.outcome == "running":
         run.advance()
-    running.end(run)
+    current_run.end(run)
     told = "No network; choose another data folder."
     assert told in drawn_preferences().texts
     parts.draw_environment(sidebar := Recorder(), "parallax", width=4000)
     assert told in sidebar.texts
     ready(home, "light")
     assert told not in drawn_preferences().texts
-    running.forget_last()
+    current_run.forget_last()
 
 
 def test_a_growth_that_was_broken_off_is_told_beside_what_is_ready(home):

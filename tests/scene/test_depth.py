@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import bpy
 import depth_maker
 import pytest
-from bl_ext.dev.fathom.inference import depth_sequence
-from bl_ext.dev.fathom.inference.depth_sequence import DepthSequence
+from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.inference.contract.depth_sequence import DepthSequence
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import plate as plates
 from hypothesis import given, settings

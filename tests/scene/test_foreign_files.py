@@ -115,7 +115,7 @@ def test_frames_that_no_file_has_cost_nothing(tmp_path, empty_file, last):
 
 
 def test_steps_of_a_check_are_as_many_as_files_not_as_frames(tmp_path, empty_file, monkeypatch):
-    from bl_ext.dev.fathom.inference import depth_sequence
+    from bl_ext.dev.fathom.inference.contract import depth_sequence
 
     folder = depth_maker.make(tmp_path)
     sequence = depth_sequence.load(folder)

@@ -6,10 +6,10 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes, source
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import mesh as meshes
-from bl_ext.dev.fathom.scene.compositing import add_fog
+from bl_ext.dev.fathom.scene import nodes, source
+from bl_ext.dev.fathom.scene.compositing import add_fog, compositor_nodes
 from geometry_tools import attribute, evaluated
 
 from tests.blender_pictures import fresh_sequencer

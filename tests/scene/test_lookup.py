@@ -87,8 +87,7 @@ def test_a_problem_is_kept_and_answers_end_with_the_building(empty_file):
 
 
 def test_all_shots_in_the_compositor_go_through_links_once_a_question(tmp_path, empty_file):
-    from bl_ext.dev.fathom.scene import compositor_nodes
-    from bl_ext.dev.fathom.scene.compositing import tree
+    from bl_ext.dev.fathom.scene.compositing import compositor_nodes, tree
 
     many(tmp_path, 6)
     bpy.ops.fathom.add_compositing_fog(all_shots=True)

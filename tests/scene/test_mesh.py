@@ -6,8 +6,8 @@ import bpy
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.inference import depth_sequence
-from bl_ext.dev.fathom.inference.job import Source
+from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.inference.contract.job import Source
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import mesh as meshes

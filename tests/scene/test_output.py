@@ -9,9 +9,9 @@ from pathlib import Path
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference import depth_sequence
-from bl_ext.dev.fathom.inference.depth_sequence import DepthSequence, Shot
-from bl_ext.dev.fathom.inference.job import Job, Source
+from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.inference.contract.depth_sequence import DepthSequence, Shot
+from bl_ext.dev.fathom.inference.contract.job import Job, Source
 from bl_ext.dev.fathom.scene import output
 from hypothesis import given, settings
 from hypothesis import strategies as st

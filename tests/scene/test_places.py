@@ -13,6 +13,7 @@ from bl_ext.dev.fathom.panels import build as panel
 from bl_ext.dev.fathom.panels import standing, status
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import depth_list, missing, output, places, subject
+from bl_ext.dev.fathom.scene import settings as settings_module
 from drawing import Recorder
 
 _heard = {"names": None}
@@ -157,7 +158,7 @@ def test_what_the_panel_says_of_a_strip_comes_from_no_place_that_stood_in_the_fi
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "theirs.blend"))
     scene = bpy.context.scene
-    settings = subject.settings_module.from_scene(scene)
+    settings = settings_module.from_scene(scene)
     about = subject.of_clip(clip, settings, scene.fathom.output, scene=scene.name)
     assert standing.look(about).standing == "new"
     assert touched("canary") == []

@@ -6,7 +6,7 @@ import bpy
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.inference import depth_sequence
+from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import plate as plates
 

@@ -8,7 +8,7 @@ import bpy
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.inference import depth_sequence
+from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bpy_extras.object_utils import world_to_camera_view

@@ -3,7 +3,7 @@
 import bpy
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.inference.job import Job, JobError, validate
+from bl_ext.dev.fathom.inference.contract.job import Job, JobError, validate
 from bl_ext.dev.fathom.scene import source, versions
 from bl_ext.dev.fathom.scene.source import SourceError
 

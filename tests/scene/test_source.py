@@ -2,7 +2,7 @@
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference.job import Job, validate
+from bl_ext.dev.fathom.inference.contract.job import Job, validate
 from bl_ext.dev.fathom.scene import source, versions
 from bl_ext.dev.fathom.scene.source import Plate, SourceError, shown_frames
 from bl_ext.dev.fathom.scene.versions import StripTimes

@@ -7,7 +7,8 @@ import bpy
 import compositor
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes, source, versions
+from bl_ext.dev.fathom.scene import nodes, source, versions
+from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 
 from tests.blender_pictures import fresh_sequencer, rendered, worker_reads
 from tests.footage_maker import movie, number_in, numbered, stills, streams, woven

@@ -4,9 +4,9 @@ import re
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference import client, hints
-from bl_ext.dev.fathom.inference.events import Error, Warning
-from bl_ext.dev.fathom.scene import running
+from bl_ext.dev.fathom.inference.contract import client, hints
+from bl_ext.dev.fathom.inference.contract.events import Error, Warning
+from bl_ext.dev.fathom.scene import current_run
 from bl_ext.dev.fathom.scene.wording import worded
 
 
@@ -40,7 +40,7 @@ def test_a_label_is_that_of_the_property():
 
 def test_what_a_run_says_is_in_the_panels_words():
     steps = iter([(Warning(message="Mind [[size]]."), Error(code=1, what="No room.", cure="Try [[window=60]]."))])
-    run = running.Run("Estimating", steps)
+    run = current_run.Run("Estimating", steps)
     run.advance()
     run.advance()
     assert run.warnings == ["Mind Working Size."] and run.message == "No room. Try Window 60."
@@ -51,15 +51,15 @@ def test_a_folder_with_brackets_is_left_alone():
 
 
 def test_a_script_hears_the_panels_words(monkeypatch, tmp_path):
-    from bl_ext.dev.fathom.scene import estimate
+    from bl_ext.dev.fathom.scene import estimation
     from bl_ext.dev.fathom.scene.output import Place
 
     def refused(*_arguments, **_options):
         raise client.WorkerError(Error(code=3, what="It needs more memory.", cure="Choose [[size=512]]."))
 
     place = Place(folder=tmp_path, standing="new")
-    monkeypatch.setattr(estimate, "prepare", lambda *_arguments, **_options: (None, place))
+    monkeypatch.setattr(estimation, "prepare", lambda *_arguments, **_options: (None, place))
     monkeypatch.setattr(client, "run_blocking", refused)
     with pytest.raises(client.WorkerError, match=re.escape("Choose Working Size 512.")) as caught:
-        estimate.estimate(None, root=tmp_path, python=tmp_path)
+        estimation.estimate(None, root=tmp_path, python=tmp_path)
     assert caught.value.event.code == 3

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..base import EstimatorInfo, Parameter, Shot, ShotResult
-from . import parameters
-from .weights import DEPTHCRAFTER, SVD
+from ...contract.catalogue import Parameter
+from ...video_diffusion import parameters
+from ...video_diffusion.weights import DEPTHCRAFTER, SVD
+from ..base import EstimatorInfo, Shot, ShotResult
 
 INFO = EstimatorInfo(
     name="depthcrafter",
@@ -57,6 +58,6 @@ INFO = EstimatorInfo(
 
 def estimate(shot: Shot) -> ShotResult:
     """Estimate a shot; see `estimators.base`."""
-    from .estimating import estimate_shot
+    from .streaming import estimate_shot
 
     return estimate_shot(shot)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ... import exit_codes, records
+from ...contract import exit_codes, records
 from . import INFO, benchmark_options
 from .benchmark_options import networks_config, tell
 
@@ -57,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _counted(options: argparse.Namespace, task: Task) -> dict[str, Any]:
+    from ...video_diffusion.networks import random_networks
     from . import counting
-    from .networks import random_networks
 
     dtype = benchmark_options.counted_dtype(options)
     outline = random_networks(config=networks_config(options), device="meta", dtype=dtype)
@@ -71,7 +71,8 @@ def _counted(options: argparse.Namespace, task: Task) -> dict[str, Any]:
 
 
 def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
-    from . import counting, demand, device, measuring, meter
+    from ...video_diffusion import device, memory
+    from . import counting, measuring, meter
     from .benchmark_networks import ready
 
     place, dtype = device.choose(options.device, options.precision)
@@ -96,7 +97,7 @@ def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
         "free_bytes": free,
         "program_bytes": program,
         "plan": records.to_json(given.plan),
-        "planned_bytes": demand.needed_bytes(given.case, given.plan),
+        "planned_bytes": memory.needed_bytes(given.case, given.plan),
         "product_flops": meter.product_flops(place, dtype),
         "work": records.to_json(work),
         "own": own.as_json(),

@@ -8,13 +8,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from . import noise, stages
-from .embedding import embed
-from .execution.forward import OWN, Forward
-from .execution.plan import Plan
-from .networks import Networks
-from .pipeline import ENCODE_GRID
-from .placement import Placement
+from ...video_diffusion import stages, windows
+from ...video_diffusion.execution.forward import OWN, Forward
+from ...video_diffusion.execution.plan import Plan
+from ...video_diffusion.networks import Networks
+from ...video_diffusion.placement import Placement
+from ...video_diffusion.stages import ENCODE_GRID, embed
 
 NOISE = 0.02
 
@@ -58,7 +57,7 @@ class Clip:
         self.generator = torch.Generator().manual_seed(0)
         coarse = torch.rand(ENCODE_GRID, 3, height // 64, width // 64, generator=self.generator)
         self.pictures = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
-        self._grain = NOISE * noise.pixel_noise(self.generator, ENCODE_GRID, height, width)
+        self._grain = NOISE * windows.pixel_noise(self.generator, ENCODE_GRID, height, width)
         self.common: dict[str, Any] = {"device": place, "attempt": self.placement.attempt, "forward": forward}
 
     def clip(self) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from ...models import store
-from . import demand, memory
-from .execution.plan import Plan
-from .networks import Networks, load, random_networks
-from .weights import DEPTHCRAFTER, SVD
+from ...video_diffusion import memory
+from ...video_diffusion.execution.plan import Plan
+from ...video_diffusion.networks import Networks, load, random_networks
+from ...video_diffusion.weights import DEPTHCRAFTER, SVD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +21,12 @@ class Ready:
 
     networks: Networks
     outline: Networks
-    case: demand.Case
+    case: memory.Case
     plan: Plan
 
 
 def ready(
-    case_of: Callable[[Networks], demand.Case],
+    case_of: Callable[[Networks], memory.Case],
     *,
     made_up: bool,
     config: Mapping[str, Mapping[str, Any]] | None,

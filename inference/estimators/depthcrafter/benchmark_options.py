@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import exit_codes
-from ...faults import Failure
+from ...common.failures import Failure
+from ...contract import exit_codes
 from .. import registry
 from ..base import EstimatorInfo
 
@@ -59,7 +59,7 @@ def size(text: str, *, multiple_of: int = 1) -> tuple[int, int]:
 
 def overlap(options: argparse.Namespace) -> int:
     """Frames that the windows of a long clip share."""
-    from .parameters import check_window
+    from ...video_diffusion.parameters import check_window
 
     found: int = min(25, options.window // 4) if options.overlap is None else options.overlap
     check_window(options.window, found)
@@ -99,7 +99,7 @@ def networks_config(options: argparse.Namespace, *more: str) -> dict[str, Any] |
 
 def counted_dtype(options: argparse.Namespace) -> torch.dtype:
     """The dtype for which work and memory are counted; a card's usual one where it is left open."""
-    from .device import PRECISIONS
+    from ...video_diffusion.device import PRECISIONS
 
     dtype = PRECISIONS.get("fp16" if options.precision == "auto" else options.precision)
     if dtype is None:

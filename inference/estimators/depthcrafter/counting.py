@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from ...faults import Failure
-from . import accounting, benchmark_clip, demand, device, memory, stages, windows
-from .embedding import embed
-from .execution.forward import OWN, PLAIN, Forward
-from .execution.plan import Plan
+from ...common.failures import Failure
+from ...video_diffusion import device, dry_run, memory, stages, windows
+from ...video_diffusion.execution.forward import OWN, PLAIN, Forward
+from ...video_diffusion.execution.plan import Plan
+from ...video_diffusion.networks import Networks
+from ...video_diffusion.stages import ENCODE_GRID, embed
+from . import benchmark_clip
 from .measuring import Task
-from .networks import Networks
-from .pipeline import ENCODE_GRID
 
 CARDS = (4, 6, 8, 12, 16, 24)
 """Gigabytes of common cards."""
@@ -66,9 +66,9 @@ def work(networks: Networks, task: Task) -> Work:
     return Work(**_count(networks, task, PLAIN), own=_count(networks, task, OWN))
 
 
-def case(networks: Networks, task: benchmark_clip.Task, kind: str = "cuda", *, guided: bool = False) -> demand.Case:
+def case(networks: Networks, task: benchmark_clip.Task, kind: str = "cuda", *, guided: bool = False) -> memory.Case:
     """What a task is for the plan of memory; `networks` on ``meta``."""
-    return demand.Case(
+    return memory.Case(
         networks=networks,
         width=task.width,
         height=task.height,
@@ -79,7 +79,7 @@ def case(networks: Networks, task: benchmark_clip.Task, kind: str = "cuda", *, g
     )
 
 
-def cards(case: demand.Case) -> list[Card]:
+def cards(case: memory.Case) -> list[Card]:
     """The plans for cards of common sizes of which nothing else takes any memory."""
     found = []
     for size in CARDS:
@@ -103,10 +103,10 @@ def parts(networks: Networks, task: benchmark_clip.Task, *, forward: Forward = O
         ``clip``, ``encode`` (without CLIP), ``step`` (one pass through the UNet) and ``decode``.
     """
     rows, columns = task.height // 8, task.width // 8
-    common: dict[str, Any] = {"device": demand.META, "attempt": lambda work: work(Plan()), "forward": forward}
+    common: dict[str, Any] = {"device": memory.META, "attempt": lambda work: work(Plan()), "forward": forward}
 
     def on_meta(*shape: int) -> torch.Tensor:
-        return torch.empty(shape, device=demand.META)
+        return torch.empty(shape, device=memory.META)
 
     def denoise() -> object:
         latents = on_meta(task.window, 4, rows, columns)
@@ -115,11 +115,11 @@ def parts(networks: Networks, task: benchmark_clip.Task, *, forward: Forward = O
         return stages.denoise(networks, latents, told, steps=1, guidance=1.0, noise_augmentation=0.0, **common)
 
     pictures = on_meta(ENCODE_GRID, 3, task.height, task.width)
-    clip = accounting.flops(lambda: embed(networks.image_encoder, pictures)) / ENCODE_GRID
-    encode = accounting.flops(lambda: stages.encode(networks, pictures, pictures, **common)) / ENCODE_GRID
-    step = accounting.flops(denoise) / task.window
+    clip = dry_run.flops(lambda: embed(networks.image_encoder, pictures)) / ENCODE_GRID
+    encode = dry_run.flops(lambda: stages.encode(networks, pictures, pictures, **common)) / ENCODE_GRID
+    step = dry_run.flops(denoise) / task.window
     latents = on_meta(task.decode_chunk, 4, rows, columns)
-    decode = accounting.flops(lambda: stages.decode(networks, latents, **common)) / task.decode_chunk
+    decode = dry_run.flops(lambda: stages.decode(networks, latents, **common)) / task.decode_chunk
     return {"clip": clip, "encode": encode - clip, "step": step, "decode": decode}
 
 

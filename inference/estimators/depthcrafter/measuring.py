@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...faults import Failure
-from . import noise, stages, windows
+from ...common.failures import Failure
+from ...video_diffusion import stages, windows
+from ...video_diffusion.device import release
+from ...video_diffusion.execution.forward import OWN, PLAIN, Forward
+from ...video_diffusion.execution.plan import Plan
+from ...video_diffusion.networks import Networks
 from .benchmark_clip import NOISE, Clip
-from .device import release
-from .execution.forward import OWN, PLAIN, Forward
-from .execution.plan import Plan
 from .meter import Peak, figures, repeated, seconds_of
-from .networks import Networks
 
 Tell = Callable[[str], None]
 
@@ -117,7 +117,7 @@ class _Runner(Clip):
     def __init__(self, networks: Networks, task: Task, place: torch.device, plan: Plan, forward: Forward) -> None:
         super().__init__(networks, task, place, plan, forward)
         self._task = task
-        self._pool = noise.latent_noise(self.generator, task.window, task.height, task.width)
+        self._pool = windows.latent_noise(self.generator, task.window, task.height, task.width)
         self._segments = windows.segments(task.frames, task.window, task.overlap)
 
     def first(self) -> None:
@@ -136,7 +136,7 @@ class _Runner(Clip):
                 latents = windows.extended(
                     latents,
                     index,
-                    noise.segment_noise(self._pool, index, len(segment), task.overlap, anchor=True),
+                    windows.segment_noise(self._pool, index, len(segment), task.overlap, anchor=True),
                     overlap=task.overlap,
                     anchor=True,
                     stitch=True,

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import torch
 
-from .device import name, synchronise
+from ...video_diffusion.device import name, synchronise
 
 T = TypeVar("T")
 _EVERY = 0.02

@@ -10,12 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import noise, stages, windows
-from .execution.plan import Plan
-from .networks import Networks
-
-ENCODE_GRID = 8
-"""Frames that are encoded together, counted from the clip's start, so that a stream makes the same batches."""
+from ...video_diffusion import stages, windows
+from ...video_diffusion.execution.plan import Plan
+from ...video_diffusion.networks import Networks
+from ...video_diffusion.stages import ENCODE_GRID
 
 
 @dataclass(frozen=True)
@@ -105,11 +103,11 @@ class DepthCrafterPipeline:
         pieces = []
         for start in range(0, count, ENCODE_GRID):
             chunk = torch.from_numpy(np.ascontiguousarray(frames[start : start + ENCODE_GRID])).permute(0, 3, 1, 2)
-            grain = noise_aug_strength * noise.pixel_noise(generator, len(chunk), height, width)
+            grain = noise_aug_strength * windows.pixel_noise(generator, len(chunk), height, width)
             pieces.append(stages.encode(self.networks, chunk, grain, **common))
         encoded = stages.Encoded.joined(pieces)
 
-        pool = noise.latent_noise(generator, min(window_size, count), height, width)
+        pool = windows.latent_noise(generator, min(window_size, count), height, width)
         sigmas = stages.first_sigmas(self.networks, num_inference_steps)
         latents = torch.empty(0)
         for index, segment in enumerate(segments):
@@ -129,7 +127,7 @@ class DepthCrafterPipeline:
             latents = windows.extended(
                 latents,
                 index,
-                noise.segment_noise(pool, index, len(segment), overlap, anchor=anchor),
+                windows.segment_noise(pool, index, len(segment), overlap, anchor=anchor),
                 overlap=overlap,
                 anchor=anchor,
                 stitch=stitch,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...video_diffusion.execution.plan import Plan
+from ...video_diffusion.stages import ENCODE_GRID
 from .benchmark_table import Row, floor_ms, rows, told
-from .execution.plan import Plan
-from .pipeline import ENCODE_GRID
 
 _ROWS = {"clip": "CLIP", "encode": "VAE encode", "denoise": "denoise", "decode": "decode"}
 

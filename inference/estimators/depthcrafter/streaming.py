@@ -1,29 +1,32 @@
 """DepthCrafter on a shot of any length: frames stream in, segment by segment, and maps stream out.
 
 In memory are, beside the networks, one segment's latents and embeddings. The stages are those of `pipeline`, on the
-same chunks of frames, so that the maps are the same bits.
+same chunks of frames, so that the maps are the same bits. After every segment a checkpoint is kept, so that a later
+run goes on from there, to the same bits as well.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..base import Shot
-from . import checkpoint, noise, resolution, stages, windows
-from .execution.forward import OWN, Forward
-from .fetching import Fetched, one_behind
-from .pipeline import ENCODE_GRID
-from .placement import Placement
-from .stages import Encoded
+from ...video_diffusion import loading, resolution, stages, tensor_file, windows
+from ...video_diffusion.execution.forward import OWN, Forward
+from ...video_diffusion.execution.plan import Plan
+from ...video_diffusion.parameters import check_window
+from ...video_diffusion.placement import Placement
+from ...video_diffusion.stages import DECODING, ENCODE_GRID, ENCODING, STEP, Encoded
+from ...video_diffusion.transfer import Fetched, one_behind
+from ..base import Shot, ShotResult
 
-ENCODING, STEP, DECODING = 2.6, 3.2, 6.9
-"""Work for a frame, in TFLOP at 1024x576: in what the progress is counted."""
+NAME = "segments.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,41 @@ class Settings:
     precision: str
     memory_limit: float
     compile: bool
+
+
+def estimate_shot(shot: Shot) -> ShotResult:
+    """Estimate a shot with the downloaded networks; see `estimators.base`.
+
+    Raises
+    ------
+    Failure
+        The parameters contradict each other; the device lacks memory; weights are damaged; values overflowed.
+    """
+    settings = Settings(**shot.parameters)
+    check_window(settings.window, settings.overlap)
+    if len(shot.finished) == len(shot.frames):
+        return ShotResult()
+    wanted = loading.Wanted(
+        who="DepthCrafter",
+        window=settings.window,
+        decode_chunk=settings.decode_chunk,
+        guided=settings.guidance > 1,
+        device=settings.device,
+        precision=settings.precision,
+        memory_limit=settings.memory_limit,
+        compile=settings.compile,
+    )
+    placement = loading.placement(
+        wanted,
+        checkpoint_plan(shot.scratch),
+        size=(shot.frames.width, shot.frames.height),
+        frame_count=len(shot.frames),
+        progress=shot.progress,
+        check=shot.check,
+        warn=shot.warn,
+    )
+    Stream(shot, settings, placement).run()
+    return ShotResult()
 
 
 class Stream:
@@ -87,14 +125,14 @@ class Stream:
 
     def _take_up(self) -> int:
         """Go on from an earlier run's checkpoint, or begin; returns the first segment to do."""
-        kept = checkpoint.load(self._shot.scratch)
+        kept = load_checkpoint(self._shot.scratch)
         if kept is None or not self._shot.finished.issuperset(range(kept.latents_from)):  # a map was lost since then
             self._generator.manual_seed(self._shot.seed)
             # The pool's noise comes after all pixel noise, which is drawn only as frames are read.
             self._tell("noise", "Drawing noise")
             width, height = self._size
-            ahead = noise.skipped(self._generator, self._count, height, width, check=self._shot.check)
-            self._pool = noise.latent_noise(ahead, min(self._settings.window, self._count), height, width)
+            ahead = windows.skipped(self._generator, self._count, height, width, check=self._shot.check)
+            self._pool = windows.latent_noise(ahead, min(self._settings.window, self._count), height, width)
             return 0
         self._generator.set_state(kept.generator)
         self._pool = kept.pool
@@ -120,7 +158,7 @@ class Stream:
                 self._tell("encode", "Encoding frames")
                 indices = range(first, min(first + ENCODE_GRID, self._count))
                 frames = resolution.to_network([self._shot.frames[i] for i in indices], self._size)
-                grain = noise.pixel_noise(self._generator, len(indices), height, width)
+                grain = windows.pixel_noise(self._generator, len(indices), height, width)
                 piece = stages.encode(
                     self._placement.networks,
                     frames,
@@ -167,7 +205,7 @@ class Stream:
             self._latents = windows.extended(
                 self._latents,
                 index,
-                noise.segment_noise(self._pool, index, len(segment), settings.overlap, anchor=settings.anchor),
+                windows.segment_noise(self._pool, index, len(segment), settings.overlap, anchor=settings.anchor),
                 overlap=settings.overlap,
                 anchor=settings.anchor,
                 stitch=settings.stitch,
@@ -237,8 +275,8 @@ class Stream:
 
     def _keep(self, *, segments_done: int) -> None:
         assert self._encoded is not None  # noqa: S101 - for the type checker, as above
-        checkpoint.save(
-            checkpoint.Checkpoint(
+        save_checkpoint(
+            Checkpoint(
                 segments_done=segments_done,
                 latents=self._latents,
                 latents_from=self._latents_from,
@@ -262,3 +300,77 @@ class Stream:
         in_segments = sum(len(segment) for segment in self._segments)
         total = (ENCODING + DECODING) * self._count + self._step_work() * in_segments
         self._shot.progress(stage, label, self._work_done, total)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A run between two segments.
+
+    Attributes
+    ----------
+    segments_done : int
+        Segments that are denoised and joined.
+    latents : Tensor [n, 4, h, w]
+        Joined latents from frame `latents_from` on: what is not decoded yet, or overlaps the next segment.
+    latents_from : int
+    encoded : Encoded
+        Frames from `encoded_from` on that are encoded already and still needed.
+    encoded_from : int
+    pool : Tensor [window, 4, h, w]
+        See `windows.latent_noise`.
+    generator : Tensor
+        State of the generator of pixel noise, after the last encoded frame.
+    plan : Plan
+        In what pieces the layers were computed; with another one results differ by rounding.
+    """
+
+    segments_done: int
+    latents: Tensor
+    latents_from: int
+    encoded: Encoded
+    encoded_from: int
+    pool: Tensor
+    generator: Tensor
+    plan: Plan
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Keep a checkpoint in the place of the one before, in one step."""
+    tensors = {
+        "latents": checkpoint.latents,
+        "encoded.latents": checkpoint.encoded.latents,
+        "encoded.embeddings": checkpoint.encoded.embeddings,
+        "pool": checkpoint.pool,
+        "generator": checkpoint.generator,
+    }
+    facts = {
+        "segments_done": checkpoint.segments_done,
+        "latents_from": checkpoint.latents_from,
+        "encoded_from": checkpoint.encoded_from,
+        "plan": dataclasses.asdict(checkpoint.plan),
+    }
+    tensor_file.save(folder / NAME, tensors, facts)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """The checkpoint that an earlier run left; None where there is none that can be read."""
+    found = tensor_file.load(folder / NAME)
+    if found is None:
+        return None
+    tensors, facts = found
+    return Checkpoint(
+        segments_done=facts["segments_done"],
+        latents=tensors["latents"],
+        latents_from=facts["latents_from"],
+        encoded=Encoded(tensors["encoded.latents"], tensors["encoded.embeddings"]),
+        encoded_from=facts["encoded_from"],
+        pool=tensors["pool"],
+        generator=tensors["generator"].to(torch.uint8),
+        plan=Plan(**facts["plan"]),
+    )
+
+
+def checkpoint_plan(folder: Path) -> Plan | None:
+    """The plan alone of the checkpoint in a folder, without its tensors; None where there is none that can be read."""
+    facts = tensor_file.facts(folder / NAME)
+    return Plan(**facts["plan"]) if facts else None

@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...camera import Camera
-from ..base import Refused, Shot
-from . import refusal
-from .explained import explained, refuse_unexplained
+from ...common.failures import Refused
+from ...contract.camera import Camera
+from ..base import Shot
+from . import unsupported
 from .lens import Lens, SolveError
 from .solve_process import solve_apart
 from .tracks import Tracks, follow
 from .triangulate import triangulate
+from .unsupported import explained, refuse_unexplained
 from .view import Views, load_views, save_arrays, straighten
 
 _TRACKS, _VIEWS = "tracks.npz", "views.npz"
@@ -77,11 +78,11 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     lens = _lens(shot)
     straight = tracks
     if lens.focal is not None:
-        refusal.refuse_given_lens(lens.focal, long_side=max(lens.width, lens.height))
+        unsupported.refuse_given_lens(lens.focal, long_side=max(lens.width, lens.height))
         centre, distortion = np.array(lens.centre), np.array(lens.distortion)
         straight = replace(tracks, xy=straighten(tracks.xy, focal=lens.focal, centre=centre, distortion=distortion))
-    motion = refusal.measure(straight, width=frames.width, height=frames.height)
-    refusal.refuse_without_parallax(motion, frames=len(frames), long_side=max(frames.width, frames.height))
+    motion = unsupported.measure(straight, width=frames.width, height=frames.height)
+    unsupported.refuse_without_parallax(motion, frames=len(frames), long_side=max(frames.width, frames.height))
     progress("Solving the camera", _TRACK_SHARE)
     limit = (120.0 + 4.0 * len(frames)) * (2 if lens.focal is None else 1)  # an unknown lens may take two mappings
     try:
@@ -94,12 +95,12 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
             limit=limit,
         )
     except SolveError as error:
-        raise Refused(str(error), refusal.CURE) from error
+        raise Refused(str(error), unsupported.CURE) from error
     if motion.turning is not None:
-        refusal.refuse_no_better(views, motion.turning)
+        unsupported.refuse_no_better(views, motion.turning)
     if lens.focal is None:
-        refusal.refuse_found_lens(views)
-    refusal.refuse_weak_points(views)
+        unsupported.refuse_found_lens(views)
+    unsupported.refuse_weak_points(views)
     refuse_unexplained(explained(views, straight_tracks(tracks, views)), frames.numbers)
     depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
     return views.scaled(1 / float(np.median(depths)))
@@ -142,11 +143,11 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
     )
     placed = triangulate(straight_tracks(tracks, views), views)
     try:
-        refusal.refuse_weak_points(placed)
+        unsupported.refuse_weak_points(placed)
     except Refused as refused:
-        motion = refusal.measure(tracks, width=shot.frames.width, height=shot.frames.height)
+        motion = unsupported.measure(tracks, width=shot.frames.width, height=shot.frames.height)
         longer = max(shot.frames.width, shot.frames.height)
-        refusal.refuse_without_parallax(
+        unsupported.refuse_without_parallax(
             motion, frames=len(shot.frames), long_side=longer
         )  # which no other path would cure
         raise Refused(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compiled import compiled
+from ...common.compiled import compiled
 
 _TOLERANCE = 0.03  # relative difference of depth at which agreement has fallen to 1/e
 

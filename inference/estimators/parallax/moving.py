@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compiled import compiled
+from ...common.compiled import compiled
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 from .tracks import Tracks
 from .view import Views

@@ -12,15 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import workers
+from ...common import workers
+from ...common.failures import Refused
 from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
-from ..base import Refused, Shot, ShotResult
-from . import bridge, fill, footing, fusion, moving, neighbours, sgm, sweep, taking_part
+from ..base import Shot, ShotResult
+from . import bridge, fill, fusion, moving, sgm, subject_depth, sweep, taking_part
 from .camera_path import camera_path, straight_tracks, tracks_of
-from .explained import doubts, explained, guessed_lens
-from .pictures import Pictures
+from .frames import Pictures
 from .tracks import Tracks
+from .unsupported import doubts, explained, guessed_lens
 from .view import Views, bent, save_arrays
 
 _LONG_SIDE = 320  # of the pictures that stereo works on
@@ -76,7 +77,7 @@ def estimate(shot: Shot) -> ShotResult:
             shot, scene, name="match", label="Matching neighbouring frames", passed=_CAMERA_SHARE, work=_match
         )
         passed = _pass(shot, scene, name="complete", label="Completing surfaces", passed=passed, work=_complete)
-        footings = footing.factors(
+        footings = subject_depth.factors(
             lambda frame: _subjects(scene, frame), scene.tracks, scene.unrest.moving, check=shot.check
         )
         _settle_all(shot, scene, footings, passed)
@@ -102,7 +103,7 @@ def _scene(shot: Shot, full: Views, tracks: Tracks) -> _Scene:
     chosen = []
     for frame, own in enumerate(depths):
         shot.check()
-        chosen.append(tuple(neighbours.choose(views, frame, float(np.median(own)) if len(own) else middle)))
+        chosen.append(tuple(sweep.choose_neighbours(views, frame, float(np.median(own)) if len(own) else middle)))
     ratio = np.array([views.width / full.width, views.height / full.height])
     small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
     return _Scene(

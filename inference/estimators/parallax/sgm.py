@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compiled import compiled
+from ...common.compiled import compiled
 
 STEP_PENALTY = 0.02  # P1: a change by one plane, as on a slanted surface
 _JUMP_PENALTY = 0.5  # P2: a jump, divided where the plate has an edge

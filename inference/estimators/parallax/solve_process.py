@@ -31,10 +31,10 @@ if __name__ == "__main__":  # run by path in isolated mode: make the folder of t
 import numpy as np
 from tqdm import tqdm
 
-from ... import exit_codes, own_files, records
-from ...faults import Failure
-from ...guard import end_with_parent
-from ...hints import setting
+from ...common.failures import Failure
+from ...common.parent_watch import end_with_parent
+from ...contract import exit_codes, own_files, records
+from ...contract.hints import setting
 from . import SOLVE_FILES
 from .lens import Lens, SolveError
 from .tracks import Tracks

@@ -17,12 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hints import setting
+from ...common.failures import Refused
+from ...contract.hints import setting
 from ...media import light
 from ...media.cuts import BRIDGED, FLASH
-from ..base import Frames, Refused, Shot
-from .refusal import CURE, SHORTEST
+from ..base import Frames, Shot
 from .tracks import Tracks, follow
+from .unsupported import CURE, SHORTEST
 from .view import Views, save_arrays
 
 _LONG_SIDE = 320

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...camera import Camera, Pose
+from ...contract.camera import Camera, Pose
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pycolmap
 
-from .bundle import misfit, observations, refine
+from .focal_length import misfit, observations, refine
 from .lens import SolveError
 
 _SUSPECT = 0.15  # mean squared pixels at 640 that a solve misses by; sound ones have less

@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import workers
+from ...common import workers
+from ...common.failures import Refused
 from ...depth_maps.along_flow import Look, Step, Window, levelled, levels, step
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 from ...media import light
 from ...models import store
-from ..base import Refused, Shot, ShotResult
+from ..base import Shot, ShotResult
 from .network import Network, look, map_size
 from .weights import FILE, MODEL
 

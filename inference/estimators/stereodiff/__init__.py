@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..base import EstimatorInfo, Parameter, Shot, ShotResult, Variant
-from ..depthcrafter import parameters as shared
-from ..depthcrafter.weights import DEPTHCRAFTER, SVD
-from .settings import REFINE_SIGMA
-from .weights import MONST3R
+from ...contract.catalogue import Parameter
+from ...video_diffusion import parameters as shared
+from ...video_diffusion.weights import DEPTHCRAFTER, SVD
+from ..base import EstimatorInfo, Shot, ShotResult, Variant
+from .settings import MONST3R, REFINE_SIGMA
 
 INFO = EstimatorInfo(
     name="stereodiff",
@@ -111,7 +111,7 @@ INFO = EstimatorInfo(
 
 def info_for(parameters: dict[str, Any]) -> EstimatorInfo:
     """The facts of a run with these parameters; see `estimators.base`."""
-    from .facts import facts_for
+    from .settings import facts_for
 
     return facts_for(INFO, parameters)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ... import exit_codes, records
+from ...contract import exit_codes, records
 from ..depthcrafter import benchmark_options
 from ..depthcrafter.benchmark_options import networks_config, tell
 from . import INFO
@@ -45,10 +45,10 @@ def run(options: argparse.Namespace) -> int:
     """
     plate = benchmark_options.size(options.size)
     benchmark_options.check_counts(options, "reach")
-    from ..depthcrafter.resolution import network_size
+    from ...video_diffusion.resolution import network_size
     from . import reporting
     from .counting import Task
-    from .matching import picture_size
+    from .stage1.matching import picture_size
 
     width, height = network_size(*plate)
     task = Task(
@@ -68,12 +68,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _counted(options: argparse.Namespace, task: Task) -> dict[str, Any]:
-    from ..depthcrafter.networks import random_networks
-    from . import counting, measuring, pair_run
+    from ...video_diffusion.networks import random_networks
+    from . import counting, measuring
+    from .stage1 import batches
 
     half = benchmark_options.counted_dtype(options)
     config = networks_config(options, _PAIR) or {}
-    single = pair_run.dtype_of(options.precision)
+    single = batches.dtype_of(options.precision)
     outline = measuring.made_up_network(config.get(_PAIR, {}), "meta", single)
     networks = random_networks(config=config or None, device="meta", dtype=half)
     return _facts(task, "none: a dry run") | {
@@ -84,7 +85,8 @@ def _counted(options: argparse.Namespace, task: Task) -> dict[str, Any]:
 
 
 def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
-    from ..depthcrafter import device, meter
+    from ...video_diffusion import device
+    from ..depthcrafter import meter
 
     place, dtype = device.choose(options.device, options.precision)
     made_up = benchmark_options.are_made_up(options, INFO)
@@ -102,19 +104,22 @@ def _measured(options: argparse.Namespace, task: Task) -> dict[str, Any]:
 
 def _stage1(options: argparse.Namespace, task: Task, place: torch.device, *, made_up: bool) -> dict[str, Any]:
     from ...models import store
-    from ..depthcrafter import device, meter
-    from . import counting, measuring, pair_memory, pair_run, pair_weights
-    from .weights import MONST3R
+    from ...video_diffusion import device
+    from ..depthcrafter import meter
+    from . import counting, measuring
+    from .settings import MONST3R
+    from .stage1 import batches, checkpoint_file
+    from .stage1 import memory as stage1_memory
 
     program = meter.program_bytes(place)
-    dtype = pair_run.dtype_of(options.precision)
+    dtype = batches.dtype_of(options.precision)
     config = (networks_config(options, _PAIR) or {}).get(_PAIR, {})
     tell("Stage 1: making up the network's weights" if made_up else "Stage 1: loading the network")
-    real = None if made_up else pair_weights.load(store.folder(MONST3R), dtype=dtype)
-    outline = measuring.made_up_network(config, "meta", dtype) if real is None else pair_memory.outlined(real, dtype)
+    real = None if made_up else checkpoint_file.load(store.folder(MONST3R), dtype=dtype)
+    outline = measuring.made_up_network(config, "meta", dtype) if real is None else stage1_memory.outlined(real, dtype)
     free = device.free_bytes(place, options.memory_limit)
     given: dict[str, Any] = {"dtype": dtype, "kind": place.type}
-    batch = pair_memory.choose_batch(outline, task.picture, free_bytes=free, **given)
+    batch = stage1_memory.choose_batch(outline, task.picture, free_bytes=free, **given)
     network = real.to(place) if real else measuring.made_up_network(config, place, dtype)
     rounded = options.precision != "fp32"
     with device.tensor_float(rounded):
@@ -126,7 +131,7 @@ def _stage1(options: argparse.Namespace, task: Task, place: torch.device, *, mad
         "program_bytes": program,
         "free_bytes": free,
         "batch": batch,
-        "planned_bytes": {"pairs": pair_memory.needed_bytes(outline, task.picture, batch, **given)},
+        "planned_bytes": {"pairs": stage1_memory.needed_bytes(outline, task.picture, batch, **given)},
         "work": counting.matching(outline, task),
     }
 
@@ -136,8 +141,9 @@ def _stage2(
 ) -> dict[str, Any]:
     import torch
 
+    from ...video_diffusion import device, memory
     from ..depthcrafter import counting as shared
-    from ..depthcrafter import demand, device, meter
+    from ..depthcrafter import meter
     from ..depthcrafter.benchmark_networks import ready
     from . import counting, measuring
 
@@ -154,7 +160,7 @@ def _stage2(
         compiled=options.compile,
     )
     found = measuring.measure_refining(given.networks, task, place, given.plan, tell=tell)
-    planned = demand.needed_bytes(given.case, given.plan)
+    planned = memory.needed_bytes(given.case, given.plan)
     encoder = _name(torch.float32, place, rounded=True)  # cuDNN's convolutions do so by default
     names = {row: encoder if row in _ENCODERS else _name(dtype, place) for row in found["ms_per_frame"]}
     return found | {
@@ -178,7 +184,8 @@ def _pace(place: torch.device, name: str) -> float:
     """Operations a second of a plain matrix product in a precision, by `_name`."""
     import torch
 
-    from ..depthcrafter import device, meter
+    from ...video_diffusion import device
+    from ..depthcrafter import meter
 
     with device.tensor_float(_TF32 in name):
         return meter.product_flops(place, getattr(torch, name.split(maxsplit=1)[0]))

@@ -8,15 +8,17 @@ from typing import Any
 
 import torch
 
-from ..depthcrafter import accounting, counting, demand
-from ..depthcrafter.device import CUDA_CONTEXT
-from ..depthcrafter.execution.plan import Plan
-from ..depthcrafter.networks import Networks
-from ..depthcrafter.pipeline import ENCODE_GRID
-from ..depthcrafter.windows import segments
-from . import pair_memory, refinement
-from .pair_network import PairNetwork
-from .pairs import pairs
+from ...video_diffusion import dry_run, memory
+from ...video_diffusion.device import CUDA_CONTEXT
+from ...video_diffusion.execution.plan import Plan
+from ...video_diffusion.networks import Networks
+from ...video_diffusion.stages import ENCODE_GRID
+from ...video_diffusion.windows import segments
+from ..depthcrafter import counting
+from .stage1 import memory as stage1_memory
+from .stage1.network import PairNetwork
+from .stage1.pairs import pairs
+from .stage2 import refinement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ def matching(outline: PairNetwork, task: Task) -> dict[str, float]:
 
     def encode() -> torch.Tensor:
         with torch.inference_mode():
-            return outline.encode(torch.empty(1, 3, height, width, dtype=dtype, device=demand.META))
+            return outline.encode(torch.empty(1, 3, height, width, dtype=dtype, device=memory.META))
 
     states = encode()
 
@@ -100,7 +102,7 @@ def matching(outline: PairNetwork, task: Task) -> dict[str, float]:
         with torch.inference_mode():
             return outline.decode(states, states, height, width)
 
-    return {"encode": accounting.flops(encode), "pairs": task.pairs * accounting.flops(decode)}
+    return {"encode": dry_run.flops(encode), "pairs": task.pairs * dry_run.flops(decode)}
 
 
 def refining(networks: Networks, task: Task) -> dict[str, float]:
@@ -121,7 +123,7 @@ def refining(networks: Networks, task: Task) -> dict[str, float]:
     return {
         "clip": found["clip"],
         "encode": found["encode"],
-        "prior": accounting.flops(_encode_prior(networks, task)) / ENCODE_GRID,
+        "prior": dry_run.flops(_encode_prior(networks, task)) / ENCODE_GRID,
         "refine": found["step"] * task.passes,
         "decode": found["decode"] * task.passes,
     }
@@ -131,10 +133,10 @@ def _encode_prior(networks: Networks, task: Task) -> Callable[[], object]:
     def work() -> object:
         return refinement.encode_prior(
             networks,
-            torch.empty(ENCODE_GRID, *task.picture[::-1], device=demand.META),
+            torch.empty(ENCODE_GRID, *task.picture[::-1], device=memory.META),
             (task.width, task.height),
             resize="nearest",
-            device=demand.META,
+            device=memory.META,
             attempt=lambda run: run(Plan()),
         )
 
@@ -145,13 +147,13 @@ def cards(outline: PairNetwork, networks: Networks, task: Task) -> list[dict[str
     """For cards of common sizes of which nothing else takes any memory, what each stage would do."""
     dtype = next(outline.parameters()).dtype
     needed = {
-        batch: pair_memory.needed_bytes(outline, task.picture, batch, dtype=dtype, kind="cuda") + int(CUDA_CONTEXT)
-        for batch in pair_memory.BATCHES
+        batch: stage1_memory.needed_bytes(outline, task.picture, batch, dtype=dtype, kind="cuda") + int(CUDA_CONTEXT)
+        for batch in stage1_memory.BATCHES
     }
     found: list[dict[str, Any]] = []
     for card in counting.cards(counting.case(networks, task)):
-        fitting = [batch for batch in pair_memory.BATCHES if needed[batch] <= card.gigabytes * 1e9]
-        size = needed[fitting[0] if fitting else pair_memory.BATCHES[-1]]
+        fitting = [batch for batch in stage1_memory.BATCHES if needed[batch] <= card.gigabytes * 1e9]
+        size = needed[fitting[0] if fitting else stage1_memory.BATCHES[-1]]
         first = MatchingCard(gigabytes=card.gigabytes, pairs=fitting[0] if fitting else None, needed_bytes=size)
         found.append({"stage1": first, "stage2": card})
     return found

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import torch
 
+from ...video_diffusion import device, loading, resolution
 from ..base import ReportProgress, Shot, ShotResult
-from ..depthcrafter import device, readiness, resolution
-from . import checkpoint, first_stage, pair_run, second_stage
-from .given import GivenPrior
-from .matched import MatchedPrior
-from .matching import picture_size
-from .prior import Prior
-from .second_stage import Refinement
+from .prior import GivenPrior, Prior, write_maps
 from .settings import Settings
-from .writing import write
+from .stage1 import batches
+from .stage1 import run as stage1
+from .stage1.matching import picture_size
+from .stage1.result import MatchedPrior
+from .stage2 import stream as stage2
+from .stage2.stream import Refinement
 
 
 def estimate_shot(shot: Shot) -> ShotResult:
@@ -37,14 +37,14 @@ def estimate_shot(shot: Shot) -> ShotResult:
     prior: Prior
     if settings.matches:
         if _has_one_memory(place):  # an earlier shot has left the others
-            readiness.forget()
-        prior = matched = first_stage.match_shot(shot, settings, place, progress=_part(shot, 0, first, first + second))
+            loading.forget()
+        prior = matched = stage1.match_shot(shot, settings, place, progress=_part(shot, 0, first, first + second))
     else:
         prior = _given(shot, settings)
     if len(shot.finished) < len(shot.frames):
         if settings.refines:
             if _has_one_memory(place):
-                pair_run.forget()
+                batches.forget()
             _refine(replace(shot, progress=_part(shot, first, second, first + second)), settings, prior)
         else:
             _write_all(shot, prior, first)
@@ -57,8 +57,8 @@ def estimate_shot(shot: Shot) -> ShotResult:
 def _works(shot: Shot, settings: Settings) -> tuple[float, float]:
     """Work of both stages, in TFLOP; 0 for one that does not take place."""
     count, working = len(shot.frames), (shot.frames.width, shot.frames.height)
-    matching = first_stage.work_of(count, settings, picture_size(*working)) if settings.matches else 0.0
-    refining = second_stage.work_of(count, settings, resolution.network_size(*working)) if settings.refines else 0.0
+    matching = stage1.work_of(count, settings, picture_size(*working)) if settings.matches else 0.0
+    refining = stage2.work_of(count, settings, resolution.network_size(*working)) if settings.refines else 0.0
     return matching, refining
 
 
@@ -83,7 +83,7 @@ def _given(shot: Shot, settings: Settings) -> GivenPrior:
 
 
 def _refine(shot: Shot, settings: Settings, prior: Prior) -> None:
-    wanted = readiness.Wanted(
+    wanted = loading.Wanted(
         who="StereoDiff's second stage",
         window=settings.window,
         decode_chunk=settings.decode_chunk,
@@ -92,7 +92,15 @@ def _refine(shot: Shot, settings: Settings, prior: Prior) -> None:
         memory_limit=settings.memory_limit,
         compile=settings.compile,
     )
-    placement = readiness.placement(shot, wanted, checkpoint.plan(shot.scratch))
+    placement = loading.placement(
+        wanted,
+        stage2.checkpoint_plan(shot.scratch),
+        size=(shot.frames.width, shot.frames.height),
+        frame_count=len(shot.frames),
+        progress=shot.progress,
+        check=shot.check,
+        warn=shot.warn,
+    )
     Refinement(shot, settings, prior, placement).run()
     if settings.matches and placement.device.type != "cpu":  # the next shot begins with the pair network
         placement.leave()
@@ -102,4 +110,4 @@ def _write_all(shot: Shot, prior: Prior, work: float) -> None:
     """Write stage 1's own maps."""
     for frame in sorted(set(range(len(shot.frames))) - shot.finished):
         shot.progress("write", "Writing frames", work, work)
-        write(shot, prior, frame, prior.disparity(frame))
+        write_maps(shot, prior, frame, prior.disparity(frame))

@@ -13,22 +13,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..depthcrafter import meter, windows
+from ...video_diffusion import windows
+from ...video_diffusion.execution.plan import Plan
+from ...video_diffusion.networks import Networks, make_up
+from ...video_diffusion.stages import ENCODE_GRID, Encoded
+from ..depthcrafter import meter
 from ..depthcrafter.benchmark_clip import NOISE, Clip
-from ..depthcrafter.execution.plan import Plan
 from ..depthcrafter.meter import repeated
-from ..depthcrafter.networks import Networks, make_up
-from ..depthcrafter.pipeline import ENCODE_GRID
-from ..depthcrafter.stages import Encoded
-from . import joining, matching, refinement
-from .batching import Batching, group
-from .blending import Blending
 from .counting import Task
-from .matched import MatchedPrior
-from .pair_network import PairNetwork
-from .pair_store import PairStore
-from .pair_weights import prepared
-from .pairs import Pair, pairs
+from .stage1 import joining, matching
+from .stage1.checkpoint_file import prepared
+from .stage1.matching import Batching, group_pairs
+from .stage1.network import PairNetwork
+from .stage1.pair_store import PairStore
+from .stage1.pairs import Pair, pairs
+from .stage1.result import MatchedPrior
+from .stage2 import refinement
+from .stage2.refinement import Blending
 
 Tell = Callable[[str], None]
 
@@ -105,7 +106,7 @@ class _Matching:
         """All frames, in the groups in which they are encoded for pairs; gives the last group's states."""
         dtype, start, states = next(self._network.parameters()).dtype, 0, torch.empty(0)
         while start < len(self._frames):
-            frames = group(start, self._batch, len(self._frames))
+            frames = group_pairs(start, self._batch, len(self._frames))
             pictures = matching.to_pictures([self._frames[index] for index in frames], self._task.picture)
             states = self._network.encode(pictures.to(self._place, dtype))
             start = frames.stop

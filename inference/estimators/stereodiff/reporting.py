@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...video_diffusion.execution.plan import Plan
 from ..depthcrafter.benchmark_table import floor_ms, rows, told
-from ..depthcrafter.execution.plan import Plan
 from ..depthcrafter.reporting import described, windows
 
 PUBLISHED = {"stage1": 410.0, "stage2": 156.9, "device": "A800", "size": "640x480"}

@@ -1,17 +1,42 @@
-"""The estimator's parameters as they travel, and what of them contradicts itself. Standard library only."""
+"""StereoDiff's parameters as they travel, what of them contradicts itself, and what a run with them needs and gives.
+
+Standard library only: also the facts of the weights that are needed beside DepthCrafter's.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from ... import exit_codes
-from ...faults import Failure
-from ...hints import setting
-from ..depthcrafter.parameters import check_window
+from ...common.failures import Failure
+from ...contract import depth_sequence, exit_codes
+from ...contract.depth_sequence import DepthSequence
+from ...contract.hints import setting
+from ...models.facts import Licence, Model, ModelFile
+from ...video_diffusion.parameters import check_window
+from ..base import EstimatorInfo
 
 REFINE_SIGMA = 2.269116
 """Noise level of the step: "t = 2 of T = 4" in the released scheduler's sigmas (700, 70.5, 2.27, 0.002)."""
+MONST3R = Model(
+    name="monst3r",
+    label="MonST3R's network",
+    repository="Junyi42/MonST3R_PO-TA-S-W_ViTLarge_BaseDecoder_512_dpt",
+    revision="",  # nobody is known to have published a pin, and it could not be looked up on the hub itself
+    revision_checked=False,
+    licence=Licence(
+        name="cc-by-nc-sa-4.0",
+        title="CC BY-NC-SA 4.0 (MonST3R)",
+        summary="Free for non-commercial use that names the authors; what is made of the weights themselves is passed "
+        "on under the same terms; those of the data that they were trained on come on top.",
+        url="https://creativecommons.org/licenses/by-nc-sa/4.0/",
+    ),
+    files=(
+        ModelFile(path="config.json", size=450),
+        ModelFile(path="model.safetensors", size=2_284_700_000),
+    ),
+)
+"""The network that sees two pictures at once, fp32: DUSt3R's, trained further for scenes that move."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,3 +116,38 @@ class Settings:
             )
         if self.refines:
             check_window(self.window, self.overlap)
+
+
+def facts_for(info: EstimatorInfo, parameters: dict[str, Any]) -> EstimatorInfo:
+    """The facts of a run.
+
+    Parameters
+    ----------
+    info : EstimatorInfo
+        Those of a run of both stages, and its variants.
+    parameters : dict
+        Every declared one.
+
+    Raises
+    ------
+    Failure
+        USAGE: the parameters contradict each other.
+    DepthSequenceError
+        There is no depth sequence where they name one.
+    """
+    settings = Settings(**parameters)
+    settings.check()
+    facts = info.chosen(parameters)
+    return _refining(facts, depth_sequence.load(settings.stage1_from)) if settings.stage1_from else facts
+
+
+def _refining(info: EstimatorInfo, given: DepthSequence) -> EstimatorInfo:
+    """What comes of another depth sequence: its camera, confidence and quantity, where it has them."""
+    meaning = f"taken over from {given.estimator}: {given.confidence}" if given.confidence else None
+    return replace(
+        info,
+        quantity=given.quantity,
+        gives_camera=all(shot.camera is not None and shot.camera.poses for shot in given.done_shots),
+        gives_confidence=given.confidence is not None,
+        confidence_meaning=meaning,
+    )

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...media.errors import ClipError
+from ...common.failures import ClipError
 from .data import Estimate, ReportError, Shot, Slice
 from .values import Values
 

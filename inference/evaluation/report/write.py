@@ -1,24 +1,32 @@
-"""Writing a report: a folder with one page that stands by itself, and its figures as files of their own."""
+"""Writing a report: a folder with one page that stands by itself, and its figures as files of their own.
+
+The page has the figures embedded, everything escaped, and nothing loaded from anywhere.
+"""
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from ... import exit_codes, faults
-from ...faults import Failure
-from ...records import readable
-from . import contact, curves, page, profile, spectra, style
+from ...common import failures
+from ...common.failures import Failure
+from ...contract import exit_codes, packages
+from ...contract.records import readable
 from .data import Column, Report, Shot, Table, Value
+from .figures import contact, curves, profile, spectra, style
+from .figures.scale import Scale, scale_of
+from .figures.style import Drawn
 from .gather import Gathered, gather
-from .scale import Scale, scale_of
 
 PAGE = "index.html"
 FIGURES = "figures"
@@ -29,6 +37,7 @@ _FIGURE = re.compile(
 """Files of a report; whatever else lies beside them is left alone."""
 _MARK, _HEAD = b"Made by Fathom ", 1 << 16
 """What every report says of itself, and the bytes of its page in which it does."""
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 def write(report: Report, folder: str | Path) -> Path:
@@ -62,11 +71,11 @@ def write(report: Report, folder: str | Path) -> Path:
         with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as scratch:
             drawn: list[str] = []
             with open(Path(scratch) / PAGE, "x", encoding="utf-8") as file:
-                for piece in page.render(report, _pages(report.shots, Path(scratch), drawn)):
+                for piece in render_page(report, _pages(report.shots, Path(scratch), drawn)):
                     file.write(readable(piece))
             _publish(Path(scratch), folder, drawn)
     except OSError as error:
-        raise faults.unwritable(error, error.filename or folder) from error
+        raise failures.unwritable(error, error.filename or folder) from error
     return folder / PAGE
 
 
@@ -100,10 +109,10 @@ def _is_report(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError as error:
-        raise faults.unwritable(error, path) from error
+        raise failures.unwritable(error, path) from error
 
 
-def _pages(shots: Sequence[Shot], scratch: Path, drawn: list[str]) -> Iterator[page.ShotPage]:
+def _pages(shots: Sequence[Shot], scratch: Path, drawn: list[str]) -> Iterator[ShotPage]:
     """Each shot's part of the page, its figures written as files; their names go into `drawn`."""
     for number, shot in enumerate(shots, start=1):
         made = _page(shot, scratch)
@@ -125,13 +134,13 @@ def _publish(scratch: Path, folder: Path, drawn: Sequence[str]) -> None:
     os.replace(scratch / PAGE, folder / PAGE)
 
 
-def _page(shot: Shot, scratch: Path) -> page.ShotPage:
+def _page(shot: Shot, scratch: Path) -> ShotPage:
     gathered = gather(shot, scratch)
     scale = scale_of(gathered, scratch)
     notes = [*shot.notes, *gathered.notes, *scale.notes]
     with style.styled():
         figures = _figures(shot, gathered, scale, notes)
-    return page.ShotPage(
+    return ShotPage(
         title=shot.title,
         notes=tuple(notes),
         facts=_facts(shot, gathered),
@@ -218,3 +227,40 @@ def _across(kind: str) -> str:
 def _unique(kind: str, index: int, kinds: list[str]) -> str:
     """The kind, with its place among several of the kind."""
     return kind if kinds.count(kind) == 1 else f"{kind}{kinds[: index + 1].count(kind)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotPage:
+    """A shot as the page shows it."""
+
+    title: str
+    notes: tuple[str, ...]
+    facts: Table
+    figures: tuple[Drawn, ...]
+    bands: tuple[Table, ...]
+
+
+def render_page(report: Report, shots: Iterable[ShotPage]) -> Iterator[str]:
+    """The page's HTML, piece by piece; each of the report's shots is asked for when its turn comes."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    yield from template.generate(
+        report=report,
+        shots=shots,
+        version=packages.fathom_version(),
+        embedded=lambda png: base64.b64encode(style.for_page(png)).decode("ascii"),
+        is_best=_is_best,
+        number=_number,
+    )
+
+
+def _number(value: Value, digits: int) -> str:
+    if isinstance(value, str):
+        return value
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _is_best(table: Table, row: int, column: int) -> bool:
+    """Whether a value, as rounded for show, is the best of its column and group."""
+    value, best = table.rows[row][1][column], table.best(column, table.group(row))
+    return best is not None and isinstance(value, (int, float)) and round(value, table.columns[column].digits) == best

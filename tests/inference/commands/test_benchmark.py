@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 
-from inference import exit_codes
 from inference.commands import benchmark
+from inference.contract import exit_codes
 
 
 def test_estimators_with_a_benchmark_are_offered():

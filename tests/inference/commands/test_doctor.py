@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from inference import nvidia, packages
 from inference.commands import doctor, torch_device
 from inference.commands.torch_device import TorchDevice, TorchUnusable
+from inference.common import devices
+from inference.contract import packages
 
 
 def device(monkeypatch, found, *, cards=0, has_cuda=False):
@@ -21,8 +22,8 @@ def device(monkeypatch, found, *, cards=0, has_cuda=False):
 
     monkeypatch.setattr(packages, "importable", lambda module: True)
     monkeypatch.setattr(torch_device, "ask", ask)
-    monkeypatch.setattr(nvidia, "cards", lambda: cards)
-    monkeypatch.setattr(nvidia, "torch_has_cuda", lambda: has_cuda)
+    monkeypatch.setattr(devices, "nvidia_cards", lambda: cards)
+    monkeypatch.setattr(devices, "torch_has_cuda", lambda: has_cuda)
     return doctor._device()
 
 

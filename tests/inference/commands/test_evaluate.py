@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from inference import depth_sequence, exit_codes
-from inference.depth_sequence import DepthSequence, Range, Shot, disparity_name
-from inference.evaluation.flow_file import write_flow
-from inference.job import Source
+from inference.contract import depth_sequence, exit_codes
+from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
+from inference.contract.job import Source
+from inference.evaluation.datasets.flow_file import write_flow
 from inference.media.exr import write_map
 
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from inference import depth_sequence, exit_codes
-from inference.depth_sequence import DepthSequence, Range, Shot, disparity_name
-from inference.job import Source
+from inference.contract import depth_sequence, exit_codes
+from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
+from inference.contract.job import Source
 from inference.media.exr import read_map, write_map
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from truth_maker import write_truth
 
-from inference import exit_codes
+from inference.contract import exit_codes
 
 DEPTHS = [2 + np.mgrid[:48, :64][1] / 8 + index for index in range(4)]
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from inference import exit_codes
 from inference.commands import main, torch_device
-from inference.estimators.base import Cancelled
+from inference.common.failures import Cancelled
+from inference.contract import exit_codes
 
 CODES = {code for code in vars(exit_codes).values() if isinstance(code, int)}
 TEXTS = [

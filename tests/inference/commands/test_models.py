@@ -10,13 +10,13 @@ import sys
 
 import pytest
 
-from inference import events, exit_codes
 from inference.commands.models import _progress as describe
-from inference.estimators.stereodiff import weights
-from inference.job import Job
+from inference.contract import events, exit_codes
+from inference.contract.job import Job
+from inference.estimators.stereodiff import settings
 from inference.media import source
 from inference.models import store
-from inference.run import state
+from inference.run import output
 from tests.inference.support.estimators.brightness import MODEL
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import HEAD, content, write_models
@@ -55,8 +55,8 @@ def models(worker, hub, home):
 @pytest.fixture
 def monst3r(worker, models, tmp_path):
     """A hub that has a small MonST3R, of which Fathom fixes no revision."""
-    small = tuple(dataclasses.replace(file, size=1000) for file in weights.MONST3R.files)
-    with Hub(write_models(tmp_path / "other", dataclasses.replace(weights.MONST3R, files=small))) as serving:
+    small = tuple(dataclasses.replace(file, size=1000) for file in settings.MONST3R.files)
+    with Hub(write_models(tmp_path / "other", dataclasses.replace(settings.MONST3R, files=small))) as serving:
         worker.environment |= {"HF_ENDPOINT": serving.endpoint}
         yield serving
 
@@ -260,7 +260,7 @@ def test_other_weights_are_another_job(models, worker, clip, tmp_path):
     models("download", "brightness")
     after = store.records([MODEL])
     job = Job(source=source.describe(clip), output=str(tmp_path / "out"), estimator="brightness")
-    keys = {state.key_of(job, 1001, 1012, {}, "cpu", weights=weights) for weights in (before, after, before)}
+    keys = {output.key_of(job, 1001, 1012, {}, "cpu", weights=weights) for weights in (before, after, before)}
     assert len(keys) == 2
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference import depth_sequence, exit_codes
+from inference.contract import depth_sequence, exit_codes
 from tests.footage_maker import stills
 
 ROOT = Path(__file__).resolve().parents[3]

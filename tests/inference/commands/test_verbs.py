@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from inference import events, exit_codes
 from inference.commands.display import duration, summary
+from inference.contract import events, exit_codes
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from inference import environment, estimators, exit_codes, nvidia, packages
+from inference import estimators
+from inference.common import devices
+from inference.common.failures import Failure
+from inference.contract import environment, exit_codes, packages
 from inference.estimators import registry
-from inference.faults import Failure
 from inference.models import store
 from tests.inference.support.stored import put_in_place
 
@@ -54,7 +56,7 @@ def test_no_module_of_an_estimator_is_named_as_what_it_offers(name):
 
 def test_what_an_estimator_lacks_comes_with_its_cure(running_mean, monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
-    monkeypatch.setattr(nvidia, "cards", lambda: 0)
+    monkeypatch.setattr(devices, "nvidia_cards", lambda: 0)
     model = registry.info("brightness").models[0]
     facts = dataclasses.replace(running_mean, packages=("no_such_module",), models=(model,), gpu="needed")
     lacks = registry.lacks(facts)
@@ -73,7 +75,7 @@ def test_what_an_estimator_lacks_comes_with_its_cure(running_mean, monkeypatch, 
     assert path.parent.relative_to(tmp_path).as_posix() == snapshot
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
-    monkeypatch.setattr(nvidia, "cards", lambda: 1)
+    monkeypatch.setattr(devices, "nvidia_cards", lambda: 1)
     facts = dataclasses.replace(facts, packages=())
     assert [lack.what.split()[0] for lack in registry.lacks(facts)] == ["The", "A"], "never verified, not accepted"
     put_in_place(model)
@@ -95,7 +97,7 @@ def test_packages_of_both_sets_that_are_missing_are_told_in_one_sentence_with_on
 
 
 def test_a_card_that_torch_was_not_built_for_is_noted_where_it_would_help(running_mean, monkeypatch):
-    monkeypatch.setattr(nvidia, "unused_card", lambda: ("A card is idle.", "Install another torch."))
+    monkeypatch.setattr(devices, "unused_card", lambda: ("A card is idle.", "Install another torch."))
     assert registry.notes(running_mean) == []
     (note,) = registry.notes(dataclasses.replace(running_mean, gpu="useful"))
     assert (note.what, note.cure) == ("A card is idle.", "Install another torch.")

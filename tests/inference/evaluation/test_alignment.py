@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from truth_maker import truth_of
 
-from inference.evaluation.alignment import MetricsError, align, fitted
-from inference.evaluation.protocols import Protocol
+from inference.evaluation.alignment import align
+from inference.evaluation.datasets.protocols import MetricsError, Protocol, fitted
 
 DEPTHS = 2 + 6 * np.random.default_rng(3).random((3, 12, 16))
 

@@ -6,8 +6,8 @@ import numpy as np
 import PyOpenColorIO
 import pytest
 
+from inference.common.failures import ClipError
 from inference.media import colour
-from inference.media.errors import ClipError
 
 VALUES = np.array([[[-0.2, 0.0, 0.18], [0.5, 1.0, 3.0], [np.nan, np.inf, -np.inf]]], np.float32)
 

@@ -12,7 +12,7 @@ import OpenEXR
 import PyOpenColorIO
 import pytest
 
-from inference.job import Source
+from inference.contract.job import Source
 from inference.media.clip import open_clip
 from inference.media.source import describe
 from tests.footage_maker import movie, numbered

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.common.failures import ClipError
 from inference.media import containers, declared, timeline
 from inference.media.clip import open_clip
-from inference.media.errors import ClipError
 from inference.media.source import describe
 from tests.footage_maker import movie, numbered
 

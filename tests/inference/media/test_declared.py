@@ -10,10 +10,10 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from inference import exr_windows
+from inference.common.failures import ClipError
+from inference.contract import exr_windows
 from inference.media import colour_tags, declared, exr, icc, stills
 from inference.media.clip import open_clip
-from inference.media.errors import ClipError
 from inference.media.source import describe
 from tests import footage_maker
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from inference.common.failures import ClipError
 from inference.media import exr
-from inference.media.errors import ClipError
 
 
 @settings(max_examples=40, deadline=None)

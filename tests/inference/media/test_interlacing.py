@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.job import Source
+from inference.contract.job import Source
 from inference.media.clip import open_clip
 from inference.media.interlacing import Weave
 from inference.media.source import describe

@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
+from inference.common.failures import ClipError
 from inference.media.clip import open_clip
-from inference.media.errors import ClipError
 from inference.media.source import describe
 from tests.footage_maker import movie, number_in, numbered, stills, streams
 

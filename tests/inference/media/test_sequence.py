@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference import exr_windows
-from inference.job import Source
+from inference.common.failures import ClipError
+from inference.contract import exr_windows
+from inference.contract.job import Source
+from inference.contract.numbering import frame_number, frame_numbers
 from inference.media import colour
 from inference.media.clip import open_clip
-from inference.media.errors import ClipError
 from inference.media.exr import read_map, write_map
 from inference.media.source import describe
-from inference.numbering import frame_number, frame_numbers
 from tests.footage_maker import cropped_exrs, number_in, numbered, stills
 
 

@@ -4,8 +4,8 @@ import av
 import numpy as np
 import pytest
 
+from inference.common.failures import ClipError
 from inference.media import stills
-from inference.media.errors import ClipError
 from tests.footage_maker import numbered
 
 

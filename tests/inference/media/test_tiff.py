@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
+from inference.common.failures import ClipError
 from inference.media import stills, tiff
-from inference.media.errors import ClipError
 from tests.footage_maker import numbered
 
 ORIENTATION, EXTRA_SAMPLES, PROFILE = 274, 338, 34675

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference.common.failures import ClipError
 from inference.media.clip import open_clip
-from inference.media.errors import ClipError
 from inference.media.source import describe
 from inference.media.working import mattes, prepare, working_size
 from tests.footage_maker import movie, number_in, stills

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from inference import events
-from inference.faults import Failure
+from inference.common.failures import Failure
+from inference.contract import events
 from inference.models import access
 from inference.models import hub as asking
-from inference.models.download import download
-from inference.models.planning import Wish
+from inference.models.download import Wish, download
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import NETWORK, OTHER, write_models
 

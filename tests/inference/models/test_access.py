@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from inference import exit_codes, records
-from inference.faults import Failure
-from inference.models import access, address, checksums, notes, pins
+from inference.common.failures import Failure
+from inference.contract import exit_codes, records
+from inference.models import access, address, checksums, pins
 from inference.models.access import Server
 from tests.inference.models.test_address import FIXED
 from tests.inference.support.hostile import Hostile, reply
@@ -252,9 +252,9 @@ def test_what_an_older_fathom_wrote_down_is_not_shown_again(hub, get, refused):
     path = checksums.lock_path(NETWORK)
     path.write_text(path.read_text().replace("127.0.0.1", f"me:{SECRET}@127.0.0.1"))
     assert SECRET in path.read_text() and checksums.read_lock(NETWORK).source == hub.endpoint
-    (notes.folder() / "verified").rename(notes.folder() / "gone")
+    (pins.notes_folder() / "verified").rename(pins.notes_folder() / "gone")
     hub.faults.wrong_checksum = {LARGE}
-    (found_file := next(notes.folder().parent.rglob(f"snapshots/*/{LARGE}"))).unlink()
+    (found_file := next(pins.notes_folder().parent.rglob(f"snapshots/*/{LARGE}"))).unlink()
     assert not found_file.exists() and SECRET not in str(refused(NETWORK))
     hub.faults.wrong_checksum = set()
     get(NETWORK)
@@ -305,7 +305,7 @@ def test_no_proxy_brings_its_password_to_light(get, refused, monkeypatch, proxy,
 
 
 def test_what_nobody_foresaw_shows_no_password():
-    from inference import faults
+    from inference.common import failures
 
     error = RuntimeError("no route to https://me:s3cr3t@mirror/hub?token=s3cr3t")
-    assert SECRET not in faults.explain(error).message and "https://mirror/hub" in faults.explain(error).message
+    assert SECRET not in failures.explain(error).message and "https://mirror/hub" in failures.explain(error).message

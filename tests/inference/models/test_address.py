@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from inference import depth_sequence, events, exit_codes
+from inference.contract import depth_sequence, events, exit_codes
 from inference.estimators.quick.weights import MODEL
 from inference.models import address, checksums, inspection, licences, listing, store
 from inference.models.facts import ModelFile
@@ -168,7 +168,7 @@ def test_a_studios_folder_is_compared_with_what_fathom_fixes(tmp_path, monkeypat
     path.parent.mkdir(parents=True)
     path.write_bytes(BYTES if right else b"x" * len(BYTES))
     monkeypatch.setenv("FATHOM_WEIGHTS", str(tmp_path))
-    problems = inspection.verify(FIXED)
+    problems = inspection.problems_of(FIXED)
     assert [problem.path for problem in problems] == ([] if right else [PATH])
 
 
@@ -176,7 +176,7 @@ def test_damage_is_found_and_mended(server, get):
     get(FIXED)
     path = store.folder(FIXED) / PATH
     path.resolve().write_bytes(BYTES[:-1] + b"?" if BYTES[-1:] != b"?" else BYTES[:-1] + b"!")
-    assert [problem.path for problem in inspection.verify(FIXED)] == [PATH]
+    assert [problem.path for problem in inspection.problems_of(FIXED)] == [PATH]
     get(FIXED)
     assert found(FIXED) == {PATH: BYTES}
 

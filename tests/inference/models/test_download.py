@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from inference import events, exit_codes
-from inference.estimators.base import Cancelled
-from inference.models import checksums, inspection, licences, notes, store
+from inference.common.failures import Cancelled
+from inference.contract import events, exit_codes
+from inference.models import checksums, inspection, licences, pins, store
 from inference.models import hub as asking
 from tests.inference.support.hub import PIECE
 from tests.inference.support.small_models import LARGE, NETWORK, OTHER, SIZE, expected, found, partials
@@ -183,7 +183,7 @@ def test_cancelling_leaves_what_has_come(hub, get):
     with pytest.raises(Cancelled):
         get(NETWORK, check=check)
     assert heard and max(partials()) > 0
-    assert not (notes.folder() / ".downloading").exists(), "the lock is given back"
+    assert not (pins.notes_folder() / ".downloading").exists(), "the lock is given back"
     assert inspection.lacks([NETWORK])[0][1] == store.download_command(NETWORK)
 
 
@@ -248,10 +248,10 @@ def test_a_closed_data_folder_is_said(refused, home):
 
 
 def test_one_download_at_a_time(hub, refused):
-    from inference.run import lock
+    from inference.common import lock
 
-    notes.folder().mkdir(parents=True)
-    held = lock.acquire(notes.folder() / ".downloading")
+    pins.notes_folder().mkdir(parents=True)
+    held = lock.acquire(pins.notes_folder() / ".downloading")
     try:
         assert "Another run" in refused(NETWORK).what
     finally:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from inference import exit_codes
-from inference.models import access, address, arrival, store
+from inference.contract import exit_codes
+from inference.models import access, address, arrival, pins
 from inference.models import hub as asking
 from tests.inference.models.test_address import BYTES, FIXED
 from tests.inference.support.hostile import Hostile, reply
@@ -113,7 +113,7 @@ def test_an_answer_that_is_none_of_the_hubs(hostile, refused, body):
 def test_the_newest_revision_must_be_one(hostile, refused, revision):
     asked = []
     hostile.answer = lambda path: reply(json.dumps({"sha": revision, "lastModified": "\x1b[2J"}).encode())
-    failure = refused(store.pins.at(NETWORK, ""), ask_revision=lambda *told: asked.append(told) or True)
+    failure = refused(pins.at(NETWORK, ""), ask_revision=lambda *told: asked.append(told) or True)
     assert "tells no revision" in failure.what and asked == []
 
 

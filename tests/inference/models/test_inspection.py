@@ -8,20 +8,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from inference import exit_codes
-from inference.estimators.base import Cancelled
-from inference.faults import Failure
-from inference.models import (
-    checksums,
-    contents,
-    inspection,
-    licences,
-    listing,
-    notes,
-    placing,
-    store,
-    verification,
-)
+from inference.common.failures import Cancelled, Failure
+from inference.contract import exit_codes
+from inference.models import checksums, inspection, licences, listing, pins, store
 from tests.inference.support.small_models import LARGE, NETWORK, OTHER, content
 from tests.inference.support.stored import put_in_place
 
@@ -37,13 +26,13 @@ def placed(home):
 def read_by(action):
     """How many bytes an action reads of the weights."""
     count = []
-    real = contents._hash
+    real = checksums._hash
 
     def counting(path, digest, check, report):
         return real(path, digest, check, lambda size: (count.append(size), report(size)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contents, "_hash", counting)
+        patch.setattr(checksums, "_hash", counting)
         action()
     return sum(count)
 
@@ -55,16 +44,16 @@ def test_a_digest_is_that_of_the_whole_however_it_is_read(tmp_path_factory, data
     path.write_bytes(data)
     told = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contents, "_CHUNK", chunk)
-        assert contents.digest(path, report=told.append) == hashlib.sha256(data).hexdigest()
-        assert contents.git_id(path) == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        patch.setattr(checksums, "_CHUNK", chunk)
+        assert checksums.digest(path, report=told.append) == hashlib.sha256(data).hexdigest()
+        assert checksums.git_id(path) == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
     assert sum(told) == len(data) and all(0 < size <= chunk for size in told)
 
 
 def test_git_knows_the_same_id(tmp_path):
     """As `git hash-object` prints it."""
     (tmp_path / "file").write_bytes(b"hello\n")
-    assert contents.git_id(tmp_path / "file") == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert checksums.git_id(tmp_path / "file") == "ce013625030ba8dba906f756967f9e9ca394464a"
 
 
 def test_what_has_not_changed_is_not_read_again(placed):
@@ -72,7 +61,7 @@ def test_what_has_not_changed_is_not_read_again(placed):
     os.utime(placed / LARGE)
     assert read_by(lambda: inspection.ensure([NETWORK])) == 600_000
     assert read_by(lambda: inspection.ensure([NETWORK])) == 0
-    assert read_by(lambda: verification.verify([NETWORK], emit=lambda event: None)) == 800_100
+    assert read_by(lambda: inspection.verify([NETWORK], emit=lambda event: None)) == 800_100
 
 
 def test_a_stamp_does_not_outlive_the_lock_that_it_was_compared_with(placed):
@@ -95,7 +84,7 @@ def test_verify_names_every_bad_file_and_the_command(placed, spoil, word):
     spoil(placed / LARGE)
     (placed / "config.json").write_bytes(bytes(100))
     with pytest.raises(Failure) as caught:
-        verification.verify([NETWORK], emit=lambda event: None)
+        inspection.verify([NETWORK], emit=lambda event: None)
     assert caught.value.code == exit_codes.MISSING
     assert str(placed / LARGE) in caught.value.what and word in caught.value.what
     assert str(placed / "config.json") in caught.value.what and "more.safetensors" not in caught.value.what
@@ -126,13 +115,13 @@ def test_a_broken_lock_is_no_lock(placed):
         inspection.ensure([NETWORK])
     ((what, cure),) = inspection.lacks([NETWORK])
     assert str(checksums.lock_path(NETWORK)) in what and "remove" in cure
-    placing.remove(NETWORK, [])
+    store.remove(NETWORK, [])
     assert "Weights are missing" in inspection.lacks([NETWORK])[0][0]
 
 
 def test_verifying_can_be_cancelled(placed):
     with pytest.raises(Cancelled):
-        verification.verify([NETWORK], emit=lambda event: None, check=cancel)
+        inspection.verify([NETWORK], emit=lambda event: None, check=cancel)
 
 
 def cancel():
@@ -140,7 +129,7 @@ def cancel():
 
 
 def test_a_data_folder_that_cannot_be_written_serves_estimates(placed):
-    (stamps,) = (notes.folder() / "verified").glob("*")
+    (stamps,) = (pins.notes_folder() / "verified").glob("*")
     stamps.unlink()
     stamps.mkdir()
     for _ in range(2):
@@ -157,7 +146,7 @@ def test_how_weights_stand(placed, home):
     assert state() == ("changed", True, 0)
     (placed / LARGE).unlink()
     assert state() == ("incomplete", False, 600_000)
-    placing.remove(NETWORK, [])
+    store.remove(NETWORK, [])
     assert state() == ("missing", False, 800_100)
     put_in_place(OTHER, {LARGE: bytes(50_000)}, accept=False)
     assert state(OTHER) == ("changed", False, 0)
@@ -172,11 +161,11 @@ def test_removing_leaves_nothing_but_the_accepted_licence(placed, home):
     partial.parent.mkdir(exist_ok=True)
     partial.write_bytes(bytes(1000))
     put_in_place(OTHER, {LARGE: bytes(50_000)})
-    assert placing.remove(NETWORK, [OTHER]) == 801_100
+    assert store.remove(NETWORK, [OTHER]) == 801_100
     assert not store.repository_folder(NETWORK).exists() and checksums.read_lock(NETWORK) is None
     assert licences.accepted(NETWORK.licence)
     assert store.missing(OTHER) == [] and checksums.read_lock(OTHER)
-    assert placing.remove(NETWORK, [OTHER]) == 0
+    assert store.remove(NETWORK, [OTHER]) == 0
 
 
 def test_a_system_without_links_keeps_the_contents_under_their_names(hub, get, monkeypatch):
@@ -188,8 +177,8 @@ def test_a_system_without_links_keeps_the_contents_under_their_names(hub, get, m
     monkeypatch.setattr(Path, "symlink_to", refuse)
     get(NETWORK)
     path = store.folder(NETWORK) / LARGE
-    assert path.is_file() and not path.is_symlink() and inspection.verify(NETWORK) == []
+    assert path.is_file() and not path.is_symlink() and inspection.problems_of(NETWORK) == []
     path.write_bytes(bytes(5))
     get(NETWORK)
-    assert inspection.verify(NETWORK) == []
-    assert placing.remove(NETWORK, []) == 800_100 and not store.repository_folder(NETWORK).exists()
+    assert inspection.problems_of(NETWORK) == []
+    assert store.remove(NETWORK, []) == 800_100 and not store.repository_folder(NETWORK).exists()

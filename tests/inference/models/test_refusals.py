@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference import exit_codes
+from inference.contract import exit_codes
 from inference.models import checksums, store
 from inference.models import hub as asking
 from tests.inference.support import hub as support

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from inference import exit_codes
-from inference.models import checksums, inspection, licences, listing, pins, placing, store
+from inference.contract import exit_codes
+from inference.models import checksums, inspection, licences, listing, pins, store
 from tests.inference.models.test_sources import as_cache
 from tests.inference.support.small_models import HEAD, LARGE, NETWORK, content, expected, found, write_models
 
@@ -95,7 +95,7 @@ def test_another_revision_only_after_the_first_was_removed(hub, get, refused):
     failure = refused(OPEN, revisions={"network": LATER})
     assert failure.code == exit_codes.USAGE and f"is at the revision {HEAD}" in failure.what
     assert "models remove network" in failure.cure
-    assert placing.remove(OPEN, []) > 0 and pins.is_open(OPEN) and inspection.lacks([OPEN])
+    assert store.remove(OPEN, []) > 0 and pins.is_open(OPEN) and inspection.lacks([OPEN])
     assert not store.repository_folder(OPEN).exists() and checksums.read_lock(OPEN) is None
 
 

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from inference import depth_sequence, exit_codes
-from inference.faults import Failure
+from inference.common.failures import Failure
+from inference.contract import depth_sequence, exit_codes
 from inference.models import checksums, inspection, licences, store
 from tests.inference.support.small_models import LARGE, LICENCE, NETWORK, OTHER, content, write_models
 
@@ -88,7 +88,7 @@ def test_a_folder_is_copied_and_recorded_as_one(get, no_network, tmp_path, layou
         assert data == content(NETWORK.repository + file.path, file.size)
     lock = checksums.read_lock(NETWORK)
     assert (lock.origin, lock.source, len(lock.files)) == ("folder", str(folder), 3)
-    assert inspection.verify(NETWORK) == []
+    assert inspection.problems_of(NETWORK) == []
 
 
 def test_the_copies_names_are_those_of_a_download(hub, get, tmp_path):
@@ -236,16 +236,16 @@ def test_a_studios_folder_that_is_none(monkeypatch, tmp_path):
 
 
 def test_two_models_of_one_repository_share_what_they_have_in_common(hub, get):
-    from inference.models import placing
+    from inference.models import store
 
     part = dataclasses.replace(NETWORK, name="part", files=NETWORK.files[:2])
     get(NETWORK)
     hub.log.clear()
     get(part)
     assert hub.sent() == 0, "the files are there; only their checksums are asked for"
-    placing.remove(NETWORK, [part])
-    assert inspection.verify(part) == [] and store.missing(NETWORK) == ["deep/er/more.safetensors"]
-    freed = placing.remove(part, [NETWORK])
+    store.remove(NETWORK, [part])
+    assert inspection.problems_of(part) == [] and store.missing(NETWORK) == ["deep/er/more.safetensors"]
+    freed = store.remove(part, [NETWORK])
     assert freed == 0, "the other model still names them"
-    assert placing.remove(part, []) == 600_100
+    assert store.remove(part, []) == 600_100
     assert not store.repository_folder(NETWORK).exists()

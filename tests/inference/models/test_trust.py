@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from inference import exit_codes
-from inference.faults import Failure
-from inference.models import checksums, inspection, licences, listing, notes, pins, placing, store, trust
+from inference.common.failures import Failure
+from inference.contract import exit_codes
+from inference.models import checksums, inspection, licences, listing, pins, store, trust
 from inference.models.checksums import Checksum
 from tests.inference.models.test_sources import as_cache
 from tests.inference.support.small_models import HEAD, LARGE, NETWORK, SIZE, expected, found, write_models
@@ -117,7 +117,7 @@ def test_a_lock_file_with_what_cannot_be_is_named(hub, get, refused, change):
 @pytest.mark.parametrize("revision", ["../../../outside", "main", "", "A" * 40, "CON"])
 def test_a_note_of_a_revision_that_is_none_is_named(hub, get, refused, revision):
     get(OPEN, revisions={"network": NETWORK.revision})
-    (note,) = (notes.folder() / "revisions").iterdir()
+    (note,) = (pins.notes_folder() / "revisions").iterdir()
     note.write_text(json.dumps(json.loads(note.read_text()) | {"revision": revision}))
     assert str(note) in refused(OPEN).what
     with pytest.raises(Failure, match="cannot be read"):
@@ -127,7 +127,7 @@ def test_a_note_of_a_revision_that_is_none_is_named(hub, get, refused, revision)
 @pytest.mark.parametrize("kind", ["pipe", "large", "folder", "bytes"])
 def test_a_note_that_is_none_neither_hangs_nor_fills_the_memory(hub, get, kind):
     get(OPEN, revisions={"network": NETWORK.revision})
-    for path in [path for path in notes.folder().rglob("*.json") if path.is_file()]:
+    for path in [path for path in pins.notes_folder().rglob("*.json") if path.is_file()]:
         path.unlink()
         if kind == "pipe":
             os.mkfifo(path)
@@ -240,7 +240,7 @@ def test_nothing_is_written_or_lost_behind_a_link(hub, get, refused, served, out
     link.symlink_to(outside / "deep" if what == "deep" else outside)
     if action == "remove":
         with pytest.raises(Failure, match="is not touched"):
-            placing.remove(NETWORK, [])
+            store.remove(NETWORK, [])
             pytest.skip("there was nothing to remove behind it")
     else:
         failure = refused(NETWORK, source=served if action == "copy" else None)
@@ -275,7 +275,7 @@ def test_only_contents_of_its_own_are_swept(hub, get):
     blobs = store.repository_folder(NETWORK) / "blobs"
     (blobs / "somebody's notes.txt").write_text("x")
     (blobs / ("2" * 64)).write_text("named by nothing")
-    assert placing.remove(NETWORK, []) >= SIZE
+    assert store.remove(NETWORK, []) >= SIZE
     assert [path.name for path in blobs.iterdir()] == ["somebody's notes.txt"]
 
 
@@ -285,7 +285,7 @@ def test_the_store_may_be_a_link(hub, get, tmp_path):
     store.cache_folder().symlink_to(tmp_path / "large disk")
     get(NETWORK)
     assert found() == expected() and inspection.lacks([NETWORK]) == []
-    assert placing.remove(NETWORK, []) >= SIZE and list((tmp_path / "large disk").iterdir()) == []
+    assert store.remove(NETWORK, []) >= SIZE and list((tmp_path / "large disk").iterdir()) == []
 
 
 def test_a_file_that_is_much_too_large_is_not_used(tmp_path, monkeypatch):
@@ -298,7 +298,7 @@ def test_a_file_that_is_much_too_large_is_not_used(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
 def test_a_note_is_not_written_through_what_was_planted(outside, kind):
-    path = notes.folder() / "checksums" / "note.json"
+    path = pins.notes_folder() / "checksums" / "note.json"
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     temporary.parent.mkdir(parents=True)
     if kind == "link":
@@ -306,5 +306,5 @@ def test_a_note_is_not_written_through_what_was_planted(outside, kind):
     else:
         os.mkfifo(temporary)
     with pytest.raises(Failure, match="of its own"):
-        notes.write(path, "{}")
+        pins.write_note(path, "{}")
     assert not path.exists()

@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from inference import exit_codes
-from inference.own_files import Names
+from inference.contract import exit_codes
+from inference.contract.own_files import Names
 from inference.run import checkpoints
 from tests.footage_maker import stills
 

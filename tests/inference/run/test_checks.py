@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from inference import depth_sequence, exit_codes, records, untrusted
-from inference.camera import Pose
-from inference.catalogue import Lack
+from inference.common.failures import Failure
+from inference.contract import depth_sequence, exit_codes, records, untrusted
+from inference.contract.camera import Pose
+from inference.contract.catalogue import Lack
 from inference.estimators import registry
-from inference.faults import Failure
 from inference.run import checks, runner
 
 

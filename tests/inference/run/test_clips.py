@@ -9,7 +9,7 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from inference import depth_sequence, exit_codes, job
+from inference.contract import depth_sequence, exit_codes, job
 from inference.media import colour, exr
 from inference.media.source import describe
 from tests.footage_maker import movie, numbered, stills, streams, woven

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from inference import devices
+from inference.common import devices
+from inference.common.failures import Failure
 from inference.estimators import registry
-from inference.faults import Failure
 from inference.run import runner
 
 INFO = replace(registry.info("parallax"), gpu="useful")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference import camera, depth_sequence, job
+from inference.contract import camera, depth_sequence, job
 from inference.media import exr
 from tests.footage_maker import stills
 

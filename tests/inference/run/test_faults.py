@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from inference import exit_codes, faults
+from inference.common import failures
+from inference.contract import exit_codes
 
 
 def _last(done, helpers):
@@ -290,13 +291,13 @@ def test_a_native_crash_leaves_finished_frames_that_the_next_run_takes_up(worker
     ],
 )
 def test_which_errors_say_that_the_output_cannot_be_written(error, of_files):
-    assert faults.is_of_files(error) == of_files
+    assert failures.is_of_files(error) == of_files
 
 
 def test_an_allocation_that_fails_in_a_library_is_told_as_memory():
     for error in (MemoryError(), RuntimeError("std::bad_alloc"), OSError(errno.ENOMEM, "fork")):
-        assert faults.explain(error).what == "The computer ran out of memory."
-        assert faults.explain(error).code == exit_codes.FAILED
+        assert failures.explain(error).what == "The computer ran out of memory."
+        assert failures.explain(error).code == exit_codes.FAILED
 
 
 def test_what_a_child_does_to_the_run_is_no_fault_of_the_output_folder(worker, clip, tmp_path, helpers):

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from inference import client, exit_codes, own_files
-from inference.job import Job
+from inference.contract import client, exit_codes, own_files
+from inference.contract.job import Job
 from inference.media.source import describe
 from inference.run import output
 from tests.footage_maker import stills

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from inference import depth_sequence, exit_codes
+from inference.contract import depth_sequence, exit_codes
 from inference.media.exr import read_map
 
 
@@ -64,7 +64,7 @@ def test_a_depth_sequence_is_taken_up_and_recorded(weights, staged, given, clip,
 def test_a_job_file_may_name_the_folder_from_where_it_is_run(
     weights, worker, staged, given, clip, tmp_path, monkeypatch
 ):
-    from inference import job
+    from inference.contract import job
     from inference.media.source import describe
 
     asked = job.Job(

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference import exit_codes, job
+from inference.contract import exit_codes, job
 from inference.media.source import describe
-from inference.run import inputs, state
+from inference.run import inputs, output
 from tests.footage_maker import movie, stills
 
 ESTIMATE = ("--estimator", "running_mean", "--parameter", "pause=0.25")
@@ -120,12 +120,12 @@ def test_another_colour_configuration_makes_another_job(tmp_path, monkeypatch):
     plate, config = stills(tmp_path / "plate", range(1, 5)), tmp_path / "config.ocio"
     wanted = job.Job(source=describe(plate[0]), output=str(tmp_path / "depth"))
     monkeypatch.delenv("OCIO", raising=False)
-    keys = [state.key_of(wanted, 1, 4, {}, "cpu")]
+    keys = [output.key_of(wanted, 1, 4, {}, "cpu")]
     monkeypatch.setenv("OCIO", str(config))
-    assert state.key_of(wanted, 1, 4, {}, "cpu") == keys[0], "one that is not there is not read"
+    assert output.key_of(wanted, 1, 4, {}, "cpu") == keys[0], "one that is not there is not read"
     for text in ("one", "another"):
         config.write_text(text)
-        keys.append(state.key_of(wanted, 1, 4, {}, "cpu"))
+        keys.append(output.key_of(wanted, 1, 4, {}, "cpu"))
     assert len(set(keys)) == 3
 
 

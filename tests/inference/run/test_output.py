@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from inference import depth_sequence
-from inference.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name
-from inference.faults import Failure
-from inference.job import Source
-from inference.run import lock, output, state
+from inference.common import lock
+from inference.common.failures import Failure
+from inference.contract import depth_sequence
+from inference.contract.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name
+from inference.contract.job import Source
+from inference.run import output
 
 
 def _sequence(first: int, last: int, fingerprint: str, *, confidence: str | None = "c") -> DepthSequence:
@@ -96,8 +97,10 @@ def test_remains_of_another_job_are_cleared_even_if_that_was_broken_off(tmp_path
     with _opened(tmp_path, (1, 4), "one") as out:
         _fill(out, (1, 4), "one")
     # killed in the middle of clearing: the state says that nothing in it can be used
-    current = state.read(tmp_path / ".fathom")
-    state.write(state.State(key="", first_frame=current.first_frame, last_frame=current.last_frame), out.scratch)
+    current = output.read_state(tmp_path / ".fathom")
+    output.write_state(
+        output.State(key="", first_frame=current.first_frame, last_frame=current.last_frame), out.scratch
+    )
     (tmp_path / disparity_name(1)).unlink()
     with _opened(tmp_path, (1, 4), "one") as out:
         assert list(tmp_path.glob("*.exr")) == []
@@ -107,7 +110,7 @@ def test_remains_of_another_job_are_cleared_even_if_that_was_broken_off(tmp_path
 def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
     with _opened(tmp_path, (1, 2)) as out:
         (out.scratch / ".tmp-1-disparity.0001.exr").write_text("half")
-        state.write(out.state, out.scratch)
+        output.write_state(out.state, out.scratch)
     with _opened(tmp_path, (1, 2)) as out:
         assert list(out.scratch.glob(".tmp-*")) == []
 

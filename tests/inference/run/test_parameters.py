@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.estimators.base import EstimatorInfo, Parameter
-from inference.faults import Failure
-from inference.run.parameters import parse, resolve
+from inference.common.failures import Failure
+from inference.contract.catalogue import Parameter
+from inference.estimators.base import EstimatorInfo
+from inference.run.checks import parse_parameters, resolve_parameters
 
 INFO = EstimatorInfo(
     name="e",
@@ -28,11 +29,11 @@ GIVEN = replace(INFO, parameters=(Parameter(name="given", default="", depth_sequ
 
 
 def test_what_is_not_given_keeps_its_default():
-    assert resolve(INFO, {"count": 5}) == {"count": 5, "amount": 0.5, "fine": True, "mode": "a"}
+    assert resolve_parameters(INFO, {"count": 5}) == {"count": 5, "amount": 0.5, "fine": True, "mode": "a"}
 
 
 def test_a_whole_number_serves_where_a_number_is_wanted():
-    amount = resolve(INFO, {"amount": 2})["amount"]
+    amount = resolve_parameters(INFO, {"amount": 2})["amount"]
     assert (amount, type(amount)) == (2.0, float)
 
 
@@ -54,26 +55,31 @@ def test_a_whole_number_serves_where_a_number_is_wanted():
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(given_, words):
     with pytest.raises(Failure, match=words) as caught:
-        resolve(INFO, given_)
+        resolve_parameters(INFO, given_)
     assert caught.value.code == 2
 
 
 @given(st.integers(1, 9), st.floats(0, 1e9), st.booleans(), st.sampled_from("ab"))
 def test_the_command_line_says_the_same_as_a_job(count, amount, fine, mode):
     texts = [f"count={count}", f"amount={amount!r}", f"fine={'yes' if fine else 'No'}", f"mode={mode}"]
-    assert resolve(INFO, parse(INFO, texts)) == {"count": count, "amount": amount, "fine": fine, "mode": mode}
+    assert resolve_parameters(INFO, parse_parameters(INFO, texts)) == {
+        "count": count,
+        "amount": amount,
+        "fine": fine,
+        "mode": mode,
+    }
 
 
 def test_unknown_names_are_left_for_the_check_that_lists_the_known_ones():
     with pytest.raises(Failure, match="it has amount"):
-        resolve(INFO, parse(INFO, ["speed=1"]))
+        resolve_parameters(INFO, parse_parameters(INFO, ["speed=1"]))
 
 
 @pytest.mark.parametrize("text", ["depth/v001", "./depth/v001/", "depth/v001/depth.json"])
 def test_the_folder_of_a_depth_sequence_becomes_absolute(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wanted = {"given": str(tmp_path / "depth" / "v001")}
-    assert resolve(GIVEN, {"given": text}) == parse(GIVEN, [f"given={text}"]) == wanted
-    assert resolve(GIVEN, wanted) == wanted and resolve(GIVEN, {}) == {"given": ""}
+    assert resolve_parameters(GIVEN, {"given": text}) == parse_parameters(GIVEN, [f"given={text}"]) == wanted
+    assert resolve_parameters(GIVEN, wanted) == wanted and resolve_parameters(GIVEN, {}) == {"given": ""}
     with pytest.raises(Failure, match="takes a folder, not 1"):
-        resolve(GIVEN, {"given": 1})
+        resolve_parameters(GIVEN, {"given": 1})

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from inference import depth_sequence
+from inference.contract import depth_sequence
 from inference.media.exr import write_map
 
 

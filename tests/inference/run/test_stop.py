@@ -1,6 +1,6 @@
 """Cancelling: the process and its children are gone soon, and nobody is cancelled by mistake.
 
-How soon is measured by ``benchmarks/cancel.py``; here the bound only tells ending from waiting.
+How soon is measured by ``development/benchmarks/cancel.py``; here the bound only tells ending from waiting.
 """
 
 import os
@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from inference.client import MAIN
+from inference.contract.client import MAIN
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from inference.estimators.base import Shot
-from inference.estimators.stereodiff import INFO, first_stage
+from inference.estimators.stereodiff import INFO
 from inference.estimators.stereodiff.settings import Settings
+from inference.estimators.stereodiff.stage1 import run as stage1
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(**{parameter.name: parameter.default for parameter in INFO.parameters})
@@ -66,7 +67,7 @@ def batches_of(scratch):
 
 def run(shot, settings=SETTINGS):
     """Stage 1 on the processor."""
-    return first_stage.match_shot(shot, settings, CPU, progress=shot.progress)
+    return stage1.match_shot(shot, settings, CPU, progress=shot.progress)
 
 
 def contents(prior, count):

@@ -8,7 +8,7 @@ import numpy as np
 import roma
 import torch
 
-from inference.estimators.stereodiff.pairs import PointMap, pairs, score
+from inference.estimators.stereodiff.stage1.pairs import PointMap, pairs, score
 
 
 @dataclass

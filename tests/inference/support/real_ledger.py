@@ -5,15 +5,15 @@ import weakref
 import torch
 from torch.utils._pytree import tree_leaves
 
-from inference.estimators.depthcrafter import accounting
+from inference.video_diffusion import dry_run
 
 
-class RealLedger(accounting._Ledger):
+class RealLedger(dry_run._Ledger):
     """The same count of tensors that have values, on the processor, and without any shortcut."""
 
     def enter_in(self, tensor):
         storage = tensor.untyped_storage()
-        key, size = storage._cdata, -(-storage.nbytes() // accounting.BLOCK) * accounting.BLOCK
+        key, size = storage._cdata, -(-storage.nbytes() // dry_run.BLOCK) * dry_run.BLOCK
         if key in self._known:
             return
 
@@ -26,7 +26,7 @@ class RealLedger(accounting._Ledger):
         self.peak = max(self.peak, self.live)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if accounting._is_composed(func):
+        if dry_run._is_composed(func):
             with self:
                 return func.decompose(*args, **(kwargs or {}))
         result = func(*args, **(kwargs or {}))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inference.evaluation.truth import Truth
+from inference.evaluation.datasets.ground_truth import Truth
 
 HEIGHT, WIDTH, FOCAL = 48, 64, 60.0
 MATRIX = np.array([[FOCAL, 0, (WIDTH - 1) / 2], [0, FOCAL, (HEIGHT - 1) / 2], [0, 0, 1]])

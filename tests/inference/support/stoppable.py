@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from inference.estimators.base import Cancelled, Shot
+from inference.common.failures import Cancelled
+from inference.estimators.base import Shot
 
 
 class Frames:

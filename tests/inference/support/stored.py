@@ -1,6 +1,6 @@
 """Weights as a finished download leaves them, without a download."""
 
-from inference.models import checksums, contents, licences, notes, pins, store
+from inference.models import checksums, licences, pins, store
 
 
 def put_in_place(model, files=None, *, accept=True):
@@ -17,7 +17,7 @@ def put_in_place(model, files=None, *, accept=True):
         (folder / path).write_bytes(content)
     sums = tuple(
         checksums.Checksum(
-            path=file.path, size=(folder / file.path).stat().st_size, sha256=contents.digest(folder / file.path)
+            path=file.path, size=(folder / file.path).stat().st_size, sha256=checksums.digest(folder / file.path)
         )
         for file in model.files
     )
@@ -26,7 +26,7 @@ def put_in_place(model, files=None, *, accept=True):
         revision=pins.revision(model),
         origin="hub",
         source="https://huggingface.co",
-        recorded=notes.now(),
+        recorded=pins.now(),
         files=sums,
     )
     checksums.write_lock(model, lock)

@@ -39,9 +39,9 @@ def write(folder, *, dtype="float16"):
     import torch
     from safetensors.torch import save_file
 
-    from inference.estimators.depthcrafter.networks import random_networks
-    from inference.estimators.depthcrafter.weights import DEPTHCRAFTER, SVD
-    from inference.estimators.stereodiff.weights import MONST3R
+    from inference.estimators.stereodiff.settings import MONST3R
+    from inference.video_diffusion.networks import random_networks
+    from inference.video_diffusion.weights import DEPTHCRAFTER, SVD
     from tests.inference.golden.fill import fill
 
     golden = json.loads((GOLDEN / "depthcrafter.json").read_text())
@@ -78,8 +78,8 @@ def pair_network():
     """The tiny pair network, float32: what it sees lies in front of the camera, as far as its weights can have it."""
     import torch
 
-    from inference.estimators.stereodiff.pair_network import PairNetwork
-    from inference.estimators.stereodiff.pair_weights import SIZES
+    from inference.estimators.stereodiff.stage1.checkpoint_file import SIZES
+    from inference.estimators.stereodiff.stage1.network import PairNetwork
     from tests.inference.golden.fill import fill
 
     network = PairNetwork(**{SIZES[name]: size for name, size in PAIR.items()}, **PAIR_HEADS)

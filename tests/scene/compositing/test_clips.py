@@ -8,14 +8,15 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes, plate
 from bl_ext.dev.fathom.scene import depth as depths
+from bl_ext.dev.fathom.scene import nodes, plate
 from bl_ext.dev.fathom.scene.compositing import (
     add_depth_matte,
     add_depth_of_field,
     add_fog,
     add_z_merge,
     beside,
+    compositor_nodes,
 )
 from bl_ext.dev.fathom.scene.compositing.tree import shows_clip
 

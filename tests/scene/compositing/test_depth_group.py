@@ -5,9 +5,9 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene.compositing import depth_group
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import compositor_nodes, depth_group
 
 SIZES = [((32, 18), (32, 18)), ((16, 9), (32, 18)), ((16, 9), (33, 19)), ((9, 15), (19, 31))]
 

@@ -8,9 +8,9 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene.compositing import add_depth_of_field, add_z_merge
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import add_depth_of_field, add_z_merge, compositor_nodes
 
 SIZE = (120, 40)
 BANDS = (0.5, 0.4, 0.25, 0.1, 0.05, 0.01)

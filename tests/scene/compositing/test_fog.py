@@ -4,9 +4,9 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene.compositing import add_fog
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import add_fog, compositor_nodes
 
 COLOR = np.array([0.6, 0.2, 0.9])
 

@@ -4,9 +4,9 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene.compositing import add_depth_matte
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import add_depth_matte, compositor_nodes
 
 
 @pytest.mark.parametrize(("map_size", "plate_size"), [((32, 18), (32, 18)), ((16, 9), (32, 18)), ((16, 9), (33, 19))])

@@ -6,9 +6,9 @@ import depth_maker
 import numpy as np
 import OpenEXR
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene.compositing import CompositingError, add_fog, add_z_merge
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import CompositingError, add_fog, add_z_merge, compositor_nodes
 
 RED = (0.8, 0.1, 0.05)
 

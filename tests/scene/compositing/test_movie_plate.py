@@ -6,10 +6,10 @@ import bpy
 import compositor
 import depth_maker
 import numpy as np
-from bl_ext.dev.fathom.inference import depth_sequence
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
+from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene.compositing import add_fog
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import add_fog, compositor_nodes
 
 
 def test_frames_of_a_movie_in_step_with_its_depth(tmp_path, empty_file, footage):

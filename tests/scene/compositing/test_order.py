@@ -8,9 +8,15 @@ import depth_maker
 import numpy as np
 import OpenEXR
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene.compositing import add_depth_matte, add_depth_of_field, add_fog, add_z_merge
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import (
+    add_depth_matte,
+    add_depth_of_field,
+    add_fog,
+    add_z_merge,
+    compositor_nodes,
+)
 
 SIZE = (48, 32)
 CARD, FOCUS, F_STOP, MAX_BLUR = 2.6, 2.0, 0.02, 5.0

@@ -5,8 +5,8 @@ import compositor
 import depth_maker
 import numpy as np
 import pytest
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
-from bl_ext.dev.fathom.scene.compositing import resample
+from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.compositing import compositor_nodes, resample
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -6,14 +6,15 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
-from bl_ext.dev.fathom.scene import compositor_nodes, nodes
 from bl_ext.dev.fathom.scene import depth as depths
+from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene import plate as plates
 from bl_ext.dev.fathom.scene.compositing import (
     add_depth_matte,
     add_depth_of_field,
     add_fog,
     add_z_merge,
+    compositor_nodes,
 )
 
 EFFECTS = [add_z_merge, add_fog, add_depth_of_field, add_depth_matte]

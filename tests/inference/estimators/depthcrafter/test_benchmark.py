@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from inference.estimators.depthcrafter import benchmark, counting, measuring, meter  # noqa: E402
-from inference.estimators.depthcrafter.execution.plan import Plan  # noqa: E402
-from inference.estimators.depthcrafter.networks import random_networks  # noqa: E402
+from inference.video_diffusion.execution.plan import Plan  # noqa: E402
+from inference.video_diffusion.networks import random_networks  # noqa: E402
 
 TASK = measuring.Task(
     width=1024,

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference import exit_codes
-from inference.depth_sequence import load
-from inference.estimators.depthcrafter.weights import DEPTHCRAFTER, SVD
+from inference.contract import exit_codes
+from inference.contract.depth_sequence import load
 from inference.media.exr import read_map
+from inference.video_diffusion.weights import DEPTHCRAFTER, SVD
 from tests.inference.support import tiny_models
 from tests.inference.support.hub import Hub
 

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from inference.estimators.base import Cancelled
-from inference.estimators.depthcrafter import INFO, checkpoint
-from inference.estimators.depthcrafter.execution.forward import OWN
-from inference.estimators.depthcrafter.execution.plan import Plan
+from inference.common.failures import Cancelled, Failure
+from inference.estimators.depthcrafter import INFO, streaming
 from inference.estimators.depthcrafter.pipeline import DepthCrafterPipeline
-from inference.estimators.depthcrafter.placement import Placement
 from inference.estimators.depthcrafter.streaming import Settings, Stream
-from inference.faults import Failure
+from inference.video_diffusion.execution.forward import OWN
+from inference.video_diffusion.execution.plan import Plan
+from inference.video_diffusion.placement import Placement
 from tests.inference.support import stoppable
 from tests.inference.support.stoppable import Frames, moving_pictures
 
@@ -108,7 +107,7 @@ def test_a_torn_checkpoint_is_passed_over(tiny_networks, tmp_path):
     frames = Frames(moving_pictures(8))
     settings = {"window": 5, "overlap": 2, "steps": 1, "decode_chunk": 2}
     expected = Run(tiny_networks, frames, tmp_path, **settings)()
-    (tmp_path / checkpoint.NAME).write_bytes(b"torn")
+    (tmp_path / streaming.NAME).write_bytes(b"torn")
     np.testing.assert_array_equal(Run(tiny_networks, frames, tmp_path, **settings)(), expected)
 
 

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.camera import Camera, Pose
-from inference.estimators.base import Cancelled, Shot
+from inference.common.failures import Cancelled
+from inference.contract.camera import Camera, Pose
+from inference.estimators.base import Shot
 
 WIDTH, HEIGHT, FOCAL = 192, 144, 170.0
 COUNT = 16

@@ -4,8 +4,8 @@ import cv2
 import pytest
 
 from inference.estimators import parallax
-from inference.evaluation.metrics import score
-from inference.evaluation.truth import open_truth
+from inference.evaluation.accuracy.metrics import score
+from inference.evaluation.datasets.folder import open_clip
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ def test_depth_is_as_accurate_as_promised(footage, make, tmp_path, clip, absolut
     pictures = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in sorted((folder / "rgb").iterdir())]
     run = make.shot(pictures, tmp_path)
     parallax.estimate(run.shot)
-    scores = score(run.disparity.__getitem__, open_truth(folder))
+    scores = score(run.disparity.__getitem__, open_clip(folder))
     assert scores.absolute_relative <= absolute_relative
     assert scores.delta1 >= delta1
     assert scores.flicker <= flicker

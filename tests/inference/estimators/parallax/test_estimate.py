@@ -4,8 +4,8 @@ import numpy as np
 import psutil
 import pytest
 
+from inference.common.failures import Cancelled, Refused
 from inference.estimators import parallax
-from inference.estimators.base import Cancelled, Refused
 
 
 def relative(disparity, depth):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from inference.estimators.base import Refused
-from inference.estimators.parallax.explained import doubts, explained, refuse_unexplained
+from inference.common.failures import Refused
 from inference.estimators.parallax.tracks import Tracks
+from inference.estimators.parallax.unsupported import doubts, explained, refuse_unexplained
 from inference.estimators.parallax.view import Views
 
 WIDTH, HEIGHT, COUNT = 320, 240, 40

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from mapped_model import everywhere_tracks, mapped
 
+from inference.common.failures import Refused
 from inference.estimators import parallax
-from inference.estimators.base import Refused
-from inference.estimators.parallax import bundle, focal_length, refusal, solve
-from inference.estimators.parallax.explained import guessed_lens
+from inference.estimators.parallax import focal_length, solve, unsupported
 from inference.estimators.parallax.focal_length import focal_of
 from inference.estimators.parallax.lens import Lens, SolveError
+from inference.estimators.parallax.unsupported import guessed_lens
 
 WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 256.0, 12, 150
 USUAL = 288.0
@@ -58,8 +58,8 @@ def test_where_any_focal_length_fits_the_usual_one_is_taken(gliding):
     assert focal_of(gliding) == pytest.approx(150.0)
     found = focal_length.likely(gliding, usual=USUAL)
     assert focal_of(found) == pytest.approx(USUAL, rel=0.1)
-    count = bundle.observations(gliding)
-    assert bundle.misfit(found, count) < 1.02 * bundle.misfit(gliding, count)
+    count = focal_length.observations(gliding)
+    assert focal_length.misfit(found, count) < 1.02 * focal_length.misfit(gliding, count)
 
 
 def test_a_focal_length_that_the_shot_tells_stays(tmp_path):
@@ -72,7 +72,7 @@ def test_a_focal_length_that_the_shot_tells_stays(tmp_path):
 @pytest.mark.parametrize("widths", [0.2, 3.0])
 def test_a_focal_length_that_no_lens_has_is_drawn_to_the_usual_one_where_the_tracks_do_not_tell_it(gliding, widths):
     wrong = focal_length.with_focal_length(gliding, widths * WIDTH)
-    bundle.refine(wrong, refine_focal=False)
+    focal_length.refine(wrong, refine_focal=False)
     assert focal_of(focal_length.likely(wrong, usual=USUAL)) == pytest.approx(USUAL, rel=0.1)
 
 
@@ -80,7 +80,7 @@ def test_one_that_the_tracks_tell_is_left_to_be_refused(tmp_path):
     tracks, _ = filmed(around_the_scene(), focal=0.25 * WIDTH)
     views = solve.solve(tracks, LENS, seed=0, folder=tmp_path)
     with pytest.raises(Refused, match=r"it found a focal length of 0\.2"):
-        refusal.refuse_found_lens(views)
+        unsupported.refuse_found_lens(views)
 
 
 def test_a_held_focal_length_goes_where_the_tracks_tell(tmp_path):
@@ -90,7 +90,7 @@ def test_a_held_focal_length_goes_where_the_tracks_tell(tmp_path):
 
 def test_of_several_models_the_likeliest_is_taken(gliding):
     usual = focal_length.with_focal_length(gliding, USUAL)
-    bundle.refine(usual, refine_focal=False)
+    focal_length.refine(usual, refine_focal=False)
     part = copy.deepcopy(usual)
     for point in sorted(part.points3D)[:40]:
         part.delete_point3D(point)  # fits what it kept as well, but lacks a quarter
@@ -117,7 +117,7 @@ def test_a_shot_that_does_not_tell_its_lens_is_solved_with_a_likely_one(tmp_path
     tracks, points = filmed(GLIDE)
     views = solve.solve(tracks, LENS, seed=0, folder=tmp_path)
     assert views.focal == pytest.approx(USUAL, rel=0.3)
-    refusal.refuse_found_lens(views)
+    unsupported.refuse_found_lens(views)
     first = views.seen[views.seen[:, 0] == 0, 1]
     xy = views.project(views.sparse(0)[1])
     ids, seen = tracks.at(0)

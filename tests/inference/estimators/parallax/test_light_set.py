@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from inference import exit_codes, packages
+from inference.contract import exit_codes, packages
 
 ROOT = Path(__file__).resolve().parents[4]
 MAIN = ROOT / "inference" / "__main__.py"

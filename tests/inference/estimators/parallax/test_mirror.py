@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mapped_model import everywhere_tracks, mapped
 
-from inference.estimators.parallax import bundle, mirror
+from inference.estimators.parallax import focal_length, solve
 from inference.estimators.parallax.lens import Lens
 
 WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 750.0, 16, 150
@@ -44,29 +44,29 @@ def agreement(model, points):
 
 
 def test_a_reversed_solve_is_turned_round(model, scene):
-    reversed_model = mirror._mirrored(model)
-    bundle.refine(reversed_model, refine_focal=False)
+    reversed_model = solve._mirrored(model)
+    focal_length.refine(reversed_model, refine_focal=False)
     assert agreement(reversed_model, scene[1]) < -0.8  # refining alone does not bring it back
-    assert agreement(mirror.right_way_round(reversed_model, refine_focal=False), scene[1]) > 0.99
+    assert agreement(solve.right_way_round(reversed_model, refine_focal=False), scene[1]) > 0.99
 
 
 def test_turning_keeps_a_known_focal_length(model):
     before = next(iter(model.cameras.values())).focal_length
-    turned = mirror.right_way_round(mirror._mirrored(model), refine_focal=False)
+    turned = solve.right_way_round(solve._mirrored(model), refine_focal=False)
     assert next(iter(turned.cameras.values())).focal_length == before
 
 
 def test_a_right_solve_is_left_as_it_is(model, scene):
     assert agreement(model, scene[1]) > 0.99
-    assert mirror.right_way_round(model, refine_focal=False) is model
+    assert solve.right_way_round(model, refine_focal=False) is model
 
 
 def test_a_model_gains_nothing_by_losing_what_it_misses(model):
-    count = bundle.observations(model)
-    whole = bundle.misfit(model, count)
+    count = focal_length.observations(model)
+    whole = focal_length.misfit(model, count)
     for point in sorted(model.points3D)[:40]:
         model.delete_point3D(point)
-    lost = 1 - bundle.observations(model) / count
+    lost = 1 - focal_length.observations(model) / count
     assert lost > 0.1
     limit = WIDTH / 640
-    assert bundle.misfit(model, count) > whole + 0.5 * lost * limit**2
+    assert focal_length.misfit(model, count) > whole + 0.5 * lost * limit**2

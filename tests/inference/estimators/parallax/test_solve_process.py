@@ -9,11 +9,11 @@ import numpy as np
 import psutil
 import pytest
 
-from inference import exit_codes
+from inference.common.failures import Failure
+from inference.contract import exit_codes, records
 from inference.estimators.parallax import solve_process
 from inference.estimators.parallax.lens import Lens, SolveError
 from inference.estimators.parallax.tracks import Tracks
-from inference.faults import Failure
 
 LENS = Lens(width=640, height=480, focal=500.0, centre=(319.5, 239.5))
 
@@ -68,7 +68,7 @@ def test_a_child_without_memory_says_so(tmp_path, monkeypatch):
 
 def test_an_answer_for_other_frames_is_none(tmp_path, monkeypatch):
     code = f"""
-sys.path.insert(0, {str(solve_process.records.__file__.rsplit("inference", 1)[0])!r})
+sys.path.insert(0, {str(records.__file__.rsplit("inference", 1)[0])!r})
 import numpy as np
 from inference.estimators.parallax.view import Views
 Views(width=640, height=480, focal=500.0, centre=np.zeros(2), distortion=np.zeros(2),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.estimators.parallax import INFO, fill, fusion, neighbours, pipeline, sgm, sweep
+from inference.estimators.parallax import INFO, fill, fusion, pipeline, sgm, sweep
 from inference.estimators.parallax.view import Views, bend, bent, straighten
 
 
@@ -141,12 +141,12 @@ def test_agreeing_frames_support_and_average_each_other():
 
 def test_neighbours_lie_on_both_sides_at_the_wanted_baselines():
     many = views(41, step=0.02, points=np.array([[0.4, 0.0, 2.0], [0.4, 0.3, 2.0]]))
-    chosen = neighbours.choose(many, 20, 2.0)
+    chosen = sweep.choose_neighbours(many, 20, 2.0)
     baselines = sorted(abs(f - 20) * 0.02 / 2.0 for f in chosen)
     assert len(chosen) == 4
     assert sum(f < 20 for f in chosen) == 2
     np.testing.assert_allclose(baselines, [0.04, 0.04, 0.12, 0.12], atol=0.011)
-    assert all(f > 0 for f in neighbours.choose(many, 0, 2.0))
+    assert all(f > 0 for f in sweep.choose_neighbours(many, 0, 2.0))
 
 
 def test_bending_undoes_straightening():

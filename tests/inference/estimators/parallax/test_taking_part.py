@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.camera import Camera
+from inference.common.failures import Cancelled, Refused
+from inference.contract.camera import Camera
+from inference.contract.job import Job
 from inference.estimators import parallax
-from inference.estimators.base import Cancelled, Refused
 from inference.estimators.parallax import taking_part
 from inference.estimators.parallax.bridge import bridge
 from inference.estimators.parallax.fusion import Witness
-from inference.job import Job
 from inference.media import exr
 from inference.media.source import describe
 from inference.run import runner

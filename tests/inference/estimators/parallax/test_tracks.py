@@ -9,13 +9,13 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from inference.estimators.parallax import footing, moving, solve_process
+from inference.common.parent_watch import ORPHANED
+from inference.estimators.parallax import moving, solve_process, subject_depth
 from inference.estimators.parallax import tracks as tracks_module
 from inference.estimators.parallax.lens import Lens, SolveError
 from inference.estimators.parallax.tracks import POINTS, Tracks, follow, key_frames
 from inference.estimators.parallax.triangulate import triangulate
 from inference.estimators.parallax.view import Views, load_views, save_arrays
-from inference.guard import ORPHANED
 
 COUNT = 16
 
@@ -173,7 +173,7 @@ def test_a_subjects_depth_is_steadied_along_its_tracks():
     def load(frame):
         return np.where(labels, true * jumps[frame], 0.1).astype(np.float32), labels
 
-    found = footing.factors(load, tracks, np.ones(len(tracks.ids), bool), check=lambda: None)
+    found = subject_depth.factors(load, tracks, np.ones(len(tracks.ids), bool), check=lambda: None)
     steady = [true * jumps[frame] * found[frame][1] for frame in range(count)]
     assert np.ptp(np.log(steady)) < 0.3 * np.ptp(np.log(jumps))
     assert all(factor[0] == 1 for factor in found)

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.estimators.base import Cancelled, Refused, Shot
+from inference.common.failures import Cancelled, Refused
+from inference.estimators.base import Shot
 from inference.estimators.quick import network
 from inference.estimators.quick.pipeline import estimate
 

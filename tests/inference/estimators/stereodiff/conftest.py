@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from inference.estimators.stereodiff import pair_run
+from inference.estimators.stereodiff.stage1 import batches
 from inference.models import store
 from tests.inference.support import matched_shots, tiny_models
 
@@ -23,7 +23,7 @@ def one_thread():
 def studio(tmp_path_factory):
     """A studio's folder with tiny weights of all networks."""
     yield tiny_models.write(tmp_path_factory.mktemp("studio"))
-    pair_run.forget()
+    batches.forget()
 
 
 @pytest.fixture

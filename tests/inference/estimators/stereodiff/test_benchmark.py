@@ -9,12 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from inference.common.failures import Failure  # noqa: E402
 from inference.estimators.depthcrafter.benchmark_table import Row, floor_ms, table  # noqa: E402
-from inference.estimators.depthcrafter.networks import random_networks  # noqa: E402
 from inference.estimators.stereodiff import benchmark, counting, measuring, reporting  # noqa: E402
-from inference.estimators.stereodiff.pair_network import PairNetwork  # noqa: E402
-from inference.estimators.stereodiff.pair_weights import SIZES  # noqa: E402
-from inference.faults import Failure  # noqa: E402
+from inference.estimators.stereodiff.stage1.checkpoint_file import SIZES  # noqa: E402
+from inference.estimators.stereodiff.stage1.network import PairNetwork  # noqa: E402
+from inference.video_diffusion.networks import random_networks  # noqa: E402
 from tests.inference.support import tiny_models  # noqa: E402
 
 GOLDEN = Path(__file__).parents[2] / "golden"

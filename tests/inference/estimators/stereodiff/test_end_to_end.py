@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import pytest
 
-from inference import depth_sequence, exit_codes
-from inference.camera import Camera, Pose
-from inference.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name, load
-from inference.estimators.depthcrafter.weights import DEPTHCRAFTER, SVD
-from inference.estimators.stereodiff.weights import MONST3R
-from inference.job import Source
+from inference.contract import depth_sequence, exit_codes
+from inference.contract.camera import Camera, Pose
+from inference.contract.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name, load
+from inference.contract.job import Source
+from inference.estimators.stereodiff.settings import MONST3R
 from inference.media.exr import read_map, write_map
+from inference.video_diffusion.weights import DEPTHCRAFTER, SVD
 from tests.inference.support import tiny_models
 from tests.inference.support.hub import Hub
 

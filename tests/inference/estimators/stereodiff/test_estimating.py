@@ -13,16 +13,19 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference import depth_sequence
-from inference.depth_sequence import DepthSequence, Range, Shot, disparity_name
-from inference.estimators.base import Cancelled, Refused
-from inference.estimators.depthcrafter import readiness
-from inference.estimators.depthcrafter.execution.plan import Plan
-from inference.estimators.stereodiff import INFO, checkpoint, first_stage, pair_run, second_stage
+from inference.common.failures import Cancelled, Refused
+from inference.contract import depth_sequence
+from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
+from inference.contract.job import Source
+from inference.estimators.stereodiff import INFO
 from inference.estimators.stereodiff.estimating import estimate_shot
-from inference.job import Source
+from inference.estimators.stereodiff.stage1 import batches
+from inference.estimators.stereodiff.stage1 import run as stage1
+from inference.estimators.stereodiff.stage2 import stream as stage2
 from inference.media.exr import write_map
 from inference.models import store
+from inference.video_diffusion import loading
+from inference.video_diffusion.execution.plan import Plan
 from tests.inference.support import tiny_models
 from tests.inference.support.stoppable import Frames, Run, moving_pictures
 
@@ -35,11 +38,11 @@ COUNT, WIDTH, HEIGHT = 6, 64, 48
 def weights(tmp_path_factory):
     """The tiny networks', in a studio's folder; the plan of their memory is not tried out again for every run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readiness, "_fitting", lambda *arguments: Plan())
+        patch.setattr(loading, "_fitting", lambda *arguments: Plan())
         patch.setenv(store.STUDIO, str(tiny_models.write(tmp_path_factory.mktemp("studio"))))
         yield
-    pair_run.forget()
-    readiness.forget()
+    batches.forget()
+    loading.forget()
 
 
 class Estimate(Run):
@@ -93,8 +96,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(whole, tmp_path_factory
     stops = data.draw(st.lists(st.integers(1, whole.calls), min_size=1, max_size=2))
     folder, maps, sure = tmp_path_factory.mktemp("cut"), {}, {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pair_run, "forget", lambda: None)  # to save the time of reading the networks again
-        patch.setattr(readiness, "forget", lambda: None)
+        patch.setattr(batches, "forget", lambda: None)  # to save the time of reading the networks again
+        patch.setattr(loading, "forget", lambda: None)
         for stop_at in (*stops, None):
             run = Estimate(folder, finished=maps, stop_at=stop_at)
             with contextlib.suppress(Cancelled):
@@ -114,8 +117,8 @@ def test_where_all_frames_are_written_the_camera_still_comes_out(whole, tmp_path
     def load(*arguments):
         raise AssertionError("no network is needed")
 
-    monkeypatch.setattr(pair_run, "load", load)
-    monkeypatch.setattr(readiness, "placement", load)
+    monkeypatch.setattr(batches, "load", load)
+    monkeypatch.setattr(loading, "placement", load)
     again = Estimate(tmp_path, finished=run.maps)()
     assert again.result.camera == whole.result.camera and not again.maps
 
@@ -128,7 +131,7 @@ def test_pairs_are_kept_until_all_maps_are_written(tmp_path):
 
 
 def test_stage_1_alone_writes_its_own_maps(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(readiness, "placement", None)
+    monkeypatch.setattr(loading, "placement", None)
     run = Estimate(tmp_path, stage="1")()
     assert run.clip.shape == whole.clip.shape and run.clip.min() > 0
     assert run.result.camera == whole.result.camera
@@ -140,10 +143,10 @@ def test_stage_1_alone_writes_its_own_maps(whole, tmp_path, monkeypatch):
 
 def test_on_the_processor_only_one_stage_s_networks_are_in_memory(tmp_path, monkeypatch):
     held = []
-    match, run = first_stage.match_shot, second_stage.Refinement.run
+    match, run = stage1.match_shot, stage2.Refinement.run
 
     def sizes():
-        return pair_run._network.cache_info().currsize, readiness._networks.cache_info().currsize
+        return batches._network.cache_info().currsize, loading._networks.cache_info().currsize
 
     def matching(*arguments, **named):
         held.append(sizes())
@@ -153,9 +156,9 @@ def test_on_the_processor_only_one_stage_s_networks_are_in_memory(tmp_path, monk
         held.append(sizes())
         run(self)
 
-    monkeypatch.setattr(first_stage, "match_shot", matching)
-    monkeypatch.setattr(second_stage.Refinement, "run", refining)
-    pair_run.forget()
+    monkeypatch.setattr(stage1, "match_shot", matching)
+    monkeypatch.setattr(stage2.Refinement, "run", refining)
+    batches.forget()
     Estimate(tmp_path / "a")()
     Estimate(tmp_path / "b")()
     assert held == [(0, 0), (0, 1), (0, 0), (0, 1)]
@@ -163,18 +166,18 @@ def test_on_the_processor_only_one_stage_s_networks_are_in_memory(tmp_path, monk
 
 def test_the_second_stage_gets_the_networks_that_are_asked_for_and_the_plan_of_before(tmp_path, monkeypatch):
     asked = []
-    real = readiness.placement
+    real = loading.placement
 
-    def placement(shot, wanted, kept):
+    def placement(wanted, kept, **of_the_shot):
         asked.append((wanted, kept))
-        return real(shot, wanted, kept)
+        return real(wanted, kept, **of_the_shot)
 
-    monkeypatch.setattr(readiness, "placement", placement)
+    monkeypatch.setattr(loading, "placement", placement)
     with pytest.raises(Cancelled):
         Estimate(tmp_path, stop_after=2)()
-    kept = checkpoint.load(tmp_path)
+    kept = stage2.load_checkpoint(tmp_path)
     small = Plan(frames=2)
-    checkpoint.save(dataclasses.replace(kept, plan=small), tmp_path)
+    stage2.save_checkpoint(dataclasses.replace(kept, plan=small), tmp_path)
     Estimate(tmp_path, finished={0, 1}, memory_limit=0.0, precision="fp32")()
     (first, none), (second, plan) = asked
     assert (none, plan) == (None, small)
@@ -186,9 +189,9 @@ def test_the_second_stage_gets_the_networks_that_are_asked_for_and_the_plan_of_b
 def test_a_card_is_free_again_for_the_next_shot_s_first_stage(tmp_path, monkeypatch, kind, left):
     leaving = []
     made = SimpleNamespace(device=torch.device(kind), leave=lambda: leaving.append(1))
-    monkeypatch.setattr(readiness, "placement", lambda *arguments: made)
-    monkeypatch.setattr(second_stage.Refinement, "__init__", lambda self, *arguments: None)
-    monkeypatch.setattr(second_stage.Refinement, "run", lambda self: None)
+    monkeypatch.setattr(loading, "placement", lambda *arguments, **of_the_shot: made)
+    monkeypatch.setattr(stage2.Refinement, "__init__", lambda self, *arguments: None)
+    monkeypatch.setattr(stage2.Refinement, "run", lambda self: None)
     Estimate(tmp_path)()
     assert len(leaving) == left
 

@@ -4,17 +4,16 @@ import dataclasses
 
 import pytest
 
-from inference import depth_sequence
-from inference.camera import Camera, Pose
-from inference.depth_sequence import DepthSequence, DepthSequenceError, Shot
+from inference.common.failures import Failure
+from inference.contract import depth_sequence
+from inference.contract.camera import Camera, Pose
+from inference.contract.depth_sequence import DepthSequence, DepthSequenceError, Shot
+from inference.contract.job import Source
 from inference.estimators import registry
-from inference.estimators.depthcrafter.weights import DEPTHCRAFTER, SVD
 from inference.estimators.stereodiff import INFO, info_for
-from inference.estimators.stereodiff.settings import REFINE_SIGMA, Settings
-from inference.estimators.stereodiff.weights import MONST3R
-from inference.faults import Failure
-from inference.job import Source
-from inference.run.parameters import resolve
+from inference.estimators.stereodiff.settings import MONST3R, REFINE_SIGMA, Settings
+from inference.run.checks import resolve_parameters
+from inference.video_diffusion.weights import DEPTHCRAFTER, SVD
 
 POSE = Pose(frame=1, camera_to_world=((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)))
 CAMERA = Camera(width=8, height=6, focal_length=9.0, principal_point=(3.5, 2.5), poses=(POSE,))
@@ -36,7 +35,7 @@ GIVEN = DepthSequence(
 
 
 def facts(**parameters):
-    return info_for(resolve(INFO, parameters))
+    return info_for(resolve_parameters(INFO, parameters))
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def given(tmp_path):
 def test_both_stages_need_all_weights_and_give_all_there_is():
     assert facts() == INFO and INFO.models == (MONST3R, DEPTHCRAFTER, SVD)
     assert INFO.gives_camera and INFO.gives_confidence and INFO.quantity == "inverse_depth"
-    assert registry.info_for("stereodiff", resolve(INFO, {})) == INFO
+    assert registry.info_for("stereodiff", resolve_parameters(INFO, {})) == INFO
 
 
 def test_stage_1_alone_needs_its_own_weights_and_works_at_its_own_size():
@@ -98,7 +97,7 @@ def test_parameters_that_contradict_each_other(parameters, words):
 
 def test_settings_are_exactly_the_declared_parameters():
     assert [field.name for field in dataclasses.fields(Settings)] == [p.name for p in INFO.parameters]
-    settings = Settings(**resolve(INFO, {}))
+    settings = Settings(**resolve_parameters(INFO, {}))
     assert settings.matches and settings.refines and settings.refine_sigma == REFINE_SIGMA
-    assert not Settings(**resolve(INFO, {"stage": "1"})).refines
-    assert not Settings(**resolve(INFO, {"stage1_from": "/somewhere"})).matches
+    assert not Settings(**resolve_parameters(INFO, {"stage": "1"})).refines
+    assert not Settings(**resolve_parameters(INFO, {"stage1_from": "/somewhere"})).matches

@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference import depth_sequence, exit_codes
-from inference.camera import Camera, Pose
-from inference.depth_sequence import DepthSequence, Range, confidence_name, disparity_name
-from inference.estimators.base import Refused
-from inference.estimators.stereodiff.given import GivenPrior
-from inference.estimators.stereodiff.prior import Prior
-from inference.faults import Failure
-from inference.job import Source
-from inference.media.errors import ClipError
+from inference.common.failures import ClipError, Failure, Refused
+from inference.contract import depth_sequence, exit_codes
+from inference.contract.camera import Camera, Pose
+from inference.contract.depth_sequence import DepthSequence, Range, confidence_name, disparity_name
+from inference.contract.job import Source
+from inference.estimators.stereodiff.prior import GivenPrior, Prior
 from inference.media.exr import write_map
 
 FRAMES = range(11, 17)

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from inference import depth_sequence
-from inference.depth_sequence import DepthSequence, Range, disparity_name
-from inference.evaluation.report import sources
+from inference.contract import depth_sequence
+from inference.contract.depth_sequence import DepthSequence, Range, disparity_name
+from inference.contract.job import Source
 from inference.evaluation.report.data import Estimate, Shot
-from inference.job import Source
+from inference.evaluation.report.shots import OnDisk
 from inference.media.exr import write_map
 
 HEIGHT, WIDTH, COUNT = 18, 32, 8
@@ -128,4 +128,4 @@ def sequence_of(root, name, *, shots=((1001, 1008, "done"),), factor=1.0):
         ),
         folder,
     )
-    return sources.OnDisk(name=name, folder=folder, sequence=depth_sequence.load(folder))
+    return OnDisk(name=name, folder=folder, sequence=depth_sequence.load(folder))

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.evaluation.comparison import compare
-from inference.evaluation.protocols import of
-from inference.evaluation.report import compose
+from inference.evaluation.accuracy.comparison import compare
+from inference.evaluation.datasets.folder import open_clip
+from inference.evaluation.datasets.protocols import of
+from inference.evaluation.report import build
 from inference.evaluation.report.data import Series
-from inference.evaluation.report.sources import Extras
-from inference.evaluation.table import Outcome, grid
-from inference.evaluation.truth import open_truth
+from inference.evaluation.report.shots import Extras
+from inference.evaluation.suites.table import Outcome, grid
 
 TWO_SHOTS = ((1001, 1004, "done"), (1005, 1008, "done"))
 
@@ -27,19 +27,19 @@ def truth(make, tmp_path):
     frames = [{"frame": place, "c2w_opencv": None} for place in range(8)]
     camera = {"width": 32, "height": 18, "fx": 30.0, "fy": 30.0, "cx": 15.5, "cy": 8.5, "fps": 24, "frames": frames}
     (folder / "camera.json").write_text(json.dumps(camera))
-    return open_truth(folder)
+    return open_clip(folder)
 
 
 def compared(on_disk, truth, protocol="plain"):
     found = compare(on_disk.folder, truth, of(protocol, "folder"))
-    return compose.Compared(name=on_disk.name, comparison=found)
+    return build.Compared(name=on_disk.name, comparison=found)
 
 
 def test_estimates_of_a_clip_share_its_shots_and_its_table(on_disk, another, truth):
     clip = [compared(on_disk, truth), compared(another("flickering", factor=1.2), truth)]
     series = Series(label="drift", unit="", frames=(1002,), values=np.ones(1), reading="r")
     more = {"wall": {("flickering", 1001): Extras(series=(series,), borders=(1004,))}}
-    report = compose.of_comparisons("t", [clip], more=more, notes=("First.",))
+    report = build.of_comparisons("t", [clip], more=more, notes=("First.",))
     (shot,) = report.shots
     assert [estimate.name for estimate in shot.estimates] == ["parallax", "flickering"]
     assert shot.frames == tuple(range(1001, 1009)) and shot.title == "wall, frames 1001-1008" and shot.fps == 24
@@ -51,7 +51,7 @@ def test_estimates_of_a_clip_share_its_shots_and_its_table(on_disk, another, tru
 
 def test_parts_are_put_to_those_that_they_overlap_most(on_disk, another, truth):
     clip = [compared(another("cut", shots=TWO_SHOTS), truth), compared(on_disk, truth)]
-    first, second = compose.of_comparisons("t", [clip]).shots
+    first, second = build.of_comparisons("t", [clip]).shots
     assert first.frames == tuple(range(1001, 1009)), "the uncut estimate goes on over the cut"
     assert [estimate.name for estimate in first.estimates] == ["cut", "parallax"]
     assert second.frames == (1005, 1006, 1007, 1008) and [e.name for e in second.estimates] == ["cut"]
@@ -59,26 +59,26 @@ def test_parts_are_put_to_those_that_they_overlap_most(on_disk, another, truth):
 
 
 def test_a_protocol_for_whole_clips_makes_one_shot_of_them(another, truth):
-    report = compose.of_comparisons("t", [[compared(another("cut", shots=TWO_SHOTS), truth, "depthcrafter")]])
+    report = build.of_comparisons("t", [[compared(another("cut", shots=TWO_SHOTS), truth, "depthcrafter")]])
     (shot,) = report.shots
     assert shot.frames == tuple(range(1001, 1009)) and "every frame counts alike" in report.tables[1].reading
 
 
 def test_frames_without_an_estimate_are_told_by_its_name(another, truth):
     half = another("half", shots=((1001, 1004, "done"), (1005, 1008, "refused")))
-    report = compose.of_comparisons("t", [[compared(half, truth)]])
+    report = build.of_comparisons("t", [[compared(half, truth)]])
     assert report.notes[0].startswith("half: wall: 4 frames with truth")
     assert report.notes[1] == "half refused the frames 1005-1008: The camera stands."
 
 
 def test_sequences_without_truth_are_shown_shot_by_shot(on_disk, another):
     refused = another("refusing", shots=((1001, 1004, "done"), (1005, 1008, "refused")))
-    report = compose.of_sequences("t", [refused, on_disk], more={("parallax", 1001): Extras(jumps=(1003,))})
+    report = build.of_sequences("t", [refused, on_disk], more={("parallax", 1001): Extras(jumps=(1003,))})
     (shot,) = report.shots
     assert shot.frames == (1001, 1002, 1003, 1004) and shot.estimates[1].jumps == (1003,)
     assert report.notes == ("refusing refused the frames 1005-1008: The camera stands.",)
     assert [table.title for table in report.tables] == ["Shots and cuts"]
-    first, second = compose.of_sequences("t", [another("cut", shots=TWO_SHOTS), refused]).shots
+    first, second = build.of_sequences("t", [another("cut", shots=TWO_SHOTS), refused]).shots
     assert first.notes == () and second.notes == ("There is no depth of this shot by refusing.",)
 
 
@@ -88,7 +88,7 @@ def test_a_ranked_table_ends_with_the_mean_of_the_places():
         return Outcome(estimator=name, set="Bonn", clip="balloon", values={**known, "static": {}, "moving": {}})
 
     outcomes = [outcome("one", (0.1, 0.4)), outcome("two", (0.2, 0.3)), outcome("three", (0.3, None))]
-    table = compose.ranked_table("Table 1", grid(outcomes, ("absolute_relative", "root_mean_square")))
+    table = build.ranked_table("Table 1", grid(outcomes, ("absolute_relative", "root_mean_square")))
     assert [column.name for column in table.columns] == ["Bonn AbsRel", "Bonn RMSE", "average rank"]
     assert table.columns[1].unit == "m" and table.best(2) == 1.5
     assert table.rows == (("one", (0.1, 0.4, 1.5)), ("two", (0.2, 0.3, 1.5)), ("three", (0.3, None, 3.0)))
@@ -101,7 +101,7 @@ def test_clips_stand_below_each_other_and_the_best_is_told_within_each():
 
     outcomes = [outcome("a", "one", 0.2), outcome("b", "one", 0.5), outcome("a", "two", 0.8)]
     outcomes += [outcome("b", "two", None), outcome("a", "one", 0.4, run=1)]
-    table = compose.clips_table(outcomes, ("delta1",))
+    table = build.clips_table(outcomes, ("delta1",))
     assert [label for label, _ in table.rows] == ["s, a: one", "s, a: two", "s, b: one", "s, b: two"]
     assert [values[0] for _, values in table.rows] == [pytest.approx(0.3), 0.8, 0.5, None]
     assert [table.best(0, table.group(row)) for row in range(4)] == [0.8, 0.8, None, None]

@@ -5,10 +5,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from inference.evaluation.report import contact, curves, profile, spectra, style
 from inference.evaluation.report.data import Estimate, Series, Slice
+from inference.evaluation.report.figures import contact, curves, profile, spectra, style
+from inference.evaluation.report.figures.scale import scale_of
 from inference.evaluation.report.gather import gather
-from inference.evaluation.report.scale import scale_of
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference.common.failures import ClipError
 from inference.evaluation.report.data import Estimate, ReportError, Slice
 from inference.evaluation.report.gather import TILES, evenly, gather, told
-from inference.media.errors import ClipError
 
 
 @settings(max_examples=50, deadline=None)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from inference.evaluation.report import style, write
+from inference.evaluation.report import write
 from inference.evaluation.report.data import Estimate, Report, ReportError
+from inference.evaluation.report.figures import style
 
 
 @pytest.mark.parametrize(

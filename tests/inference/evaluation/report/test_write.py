@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference import exit_codes
-from inference.evaluation.report import gather, page, style, write
+from inference.common.failures import Failure
+from inference.contract import exit_codes
+from inference.evaluation.report import gather, write
 from inference.evaluation.report.data import Column, Estimate, Report, ReportError, Series, Table
-from inference.faults import Failure
+from inference.evaluation.report.figures import style
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -128,7 +129,7 @@ def contrast(one, other):
 def test_names_cannot_become_part_of_the_page():
     evil = '<script>alert("x")</script>'
     report = Report(title=evil, shots=(), tables=(table(rows=((evil, (1.0, 1)),)),), notes=(evil,))
-    found = Page("".join(page.render(report, [])))
+    found = Page("".join(write.render_page(report, [])))
     assert "script" not in found.tags and found.text.count(evil) == 4  # twice as title, in the table, in the note
 
 
@@ -262,9 +263,9 @@ def test_matplotlib_keeps_its_cache_in_fathoms_folder_and_data_needs_no_matplotl
     code = """
 import sys
 from inference.evaluation.report import data
-from inference.evaluation import metrics
+from inference.evaluation.accuracy import metrics
 assert "matplotlib" not in sys.modules and "jinja2" not in sys.modules
-from inference.evaluation.report import style
+from inference.evaluation.report.figures import style
 import matplotlib
 print(matplotlib.get_configdir(), matplotlib.get_cachedir(), sep="\\n")
 assert "matplotlib.pyplot" not in sys.modules

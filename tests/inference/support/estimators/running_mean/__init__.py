@@ -14,9 +14,11 @@ import time
 
 import numpy as np
 
-from inference.camera import Camera, Pose
-from inference.estimators.base import EstimatorInfo, Parameter, Refused, ShotResult
-from inference.run.files import atomic
+from inference.common.failures import Refused
+from inference.common.files import atomic
+from inference.contract.camera import Camera, Pose
+from inference.contract.catalogue import Parameter
+from inference.estimators.base import EstimatorInfo, ShotResult
 
 INFO = EstimatorInfo(
     name="running_mean",
@@ -43,7 +45,7 @@ INFO = EstimatorInfo(
 CHILD = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from inference.guard import end_with_parent
+from inference.common.parent_watch import end_with_parent
 end_with_parent(sys.stdin.buffer)
 print("child ready", file=sys.stderr, flush=True)
 time.sleep(600)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from inference import depth_sequence
-from inference.estimators.base import EstimatorInfo, Parameter, ShotResult, Variant
+from inference.contract import depth_sequence
+from inference.contract.catalogue import Parameter
+from inference.estimators.base import EstimatorInfo, ShotResult, Variant
 from inference.media.exr import read_map
 from tests.inference.support.estimators.brightness import MODEL
 

@@ -1,0 +1,55 @@
+"""How long cancelling takes: from the request until the worker and all its children are gone.
+
+Run as ``.venv-inference/bin/python development/benchmarks/cancel.py CLIP [repeats]``. The promise is one second.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from inference.contract import client, events
+from inference.contract.job import Job
+from inference.media.source import describe
+
+
+def measure(clip: Path, after: float) -> tuple[float, str, int]:
+    """Cancel a run `after` seconds; return the seconds it took, the stage it was in, and how many processes went."""
+    stage = "starting"
+    with tempfile.TemporaryDirectory() as folder:
+        steps = client.estimate(Job(source=describe(clip), output=folder), python=sys.executable)
+        begun = time.monotonic()
+        while time.monotonic() - begun < after:
+            for event in next(steps):
+                if isinstance(event, events.Stage):
+                    stage = event.label
+        family = psutil.Process().children(recursive=True)
+        asked = time.monotonic()
+        steps.send(True)
+        for _ in steps:
+            pass
+        psutil.wait_procs(family)
+        return time.monotonic() - asked, stage, len(family)
+
+
+def main() -> None:
+    """Cancel at random moments and print what it took."""
+    clip, repeats = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10
+    moments = random.Random(0)
+    took = []
+    for _ in range(repeats):
+        seconds, stage, processes = measure(clip, moments.uniform(0.2, 40.0))
+        took.append(seconds)
+        print(f"{seconds:.2f} s, {processes} processes, while: {stage}")
+    print(f"longest {max(took):.2f} s, mean {sum(took) / len(took):.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The main job from a clip to pictures: ``python3 dev.py demo [--clip CLIP]``.
+
+Estimates the clip's depth by the operator that an artist clicks, measures it, builds camera, depth mesh, fog and
+compositing by the operators for those, and leaves pictures of all in ``demo-output/``. The clip is by default one that
+the project renders itself, whose true depth is known; of any other it is measured how still the depth holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from development import in_blender
+from development.environments import ROOT
+
+OUTPUT = ROOT / "demo-output"
+
+
+def main() -> int:
+    """Run the demo; the exit status is 0 if depth came out."""
+    parser = argparse.ArgumentParser(prog="python3 dev.py demo", description=__doc__.split(":")[0] + ".")
+    parser.add_argument("--clip", metavar="CLIP", help="a movie, a folder of frames or one frame of a sequence")
+    parser.add_argument("--frames", metavar="A-B", default="", help="the clip's frames to use (default: all)")
+    parser.add_argument("--estimator", metavar="NAME", default="parallax", help="default: parallax")
+    parser.add_argument(
+        "--focal-length", metavar="MM", type=float, default=0.0, help="on a sensor 36 mm wide, if the camera is known"
+    )
+    options = parser.parse_args()
+    if options.clip and not Path(options.clip).exists():
+        parser.error(f"there is no {options.clip}")
+    in_blender.enable_checkout()
+    from development.benchmark_scenes import clips, render
+
+    from . import estimate, gallery
+
+    started = time.monotonic()
+    truth = None
+    if options.clip:
+        clip = Path(options.clip).absolute()
+    else:
+        truth = render.rendered(clips.CLIPS["courtyard"], render.OUTPUT)
+        clip = truth / "rgb"
+    folder = OUTPUT / ("courtyard" if truth else clip.stem)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    result = estimate.estimate(clip, folder, options)
+    if result is None:
+        return 1
+    sheet = gallery.make(result, folder, truth=truth, focal_length=options.focal_length)
+    figures = _evaluate(result.folder, truth, folder / "report")
+    (folder / ("accuracy.txt" if truth else "steadiness.txt")).write_text(figures, encoding="utf-8")
+    print("\nAgainst the true depth:" if truth else "\nHow still the depth holds, in percent of its spread:")
+    print(figures)
+    print(f"The whole demo took {time.monotonic() - started:.0f} s.")
+    print(f"Look at {os.path.relpath(sheet)}, and at report/index.html beside it for how good the depth is; there is")
+    print("scene.blend as well, to open in Blender.")
+    return 0
+
+
+def _evaluate(depth: Path, truth: Path | None, report: Path) -> str:
+    """What the worker's own evaluation prints; its report comes into a folder."""
+    print("Measuring the depth", flush=True)
+    command = [os.environ["FATHOM_PYTHON"], "-m", "inference", "evaluate", str(depth), "--report", str(report)]
+    command += ["--truth", str(truth)] if truth else []
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"the evaluation failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

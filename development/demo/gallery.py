@@ -1,0 +1,108 @@
+"""All pictures of a demo run, and the sheet that shows them together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+import OpenEXR
+from numpy.typing import NDArray
+
+from development.benchmark_scenes import pictures, sheet
+from development.benchmark_scenes.sheet import Cell
+
+from . import stage
+from .estimate import Result
+
+_ROW = 0.62  # of the picture's height: where the profile over time is taken
+
+
+def make(result: Result, folder: Path, *, truth: Path | None, focal_length: float) -> Path:
+    """Build from the depth, render every piece, and put the pictures onto one sheet.
+
+    Parameters
+    ----------
+    result : Result
+    folder : Path
+        Takes the pictures, ``scene.blend`` and ``contact_sheet.png``.
+    truth : Path or None
+        The clip's evaluation set.
+    focal_length : float
+        As for `stage.build`.
+
+    Returns
+    -------
+    Path
+        The sheet.
+    """
+    from bl_ext.dev.fathom.inference.contract.depth_sequence import confidence_name, disparity_name
+    from bl_ext.dev.fathom.scene import depth_list
+
+    depth = depth_list.load(result.scene)
+    sequence = depth.sequence
+    shot = max(sequence.done_shots, key=lambda s: s.last_frame - s.first_frame)
+    numbers = range(shot.first_frame, shot.last_frame + 1)
+    middle = numbers[len(numbers) // 2]
+    bpy.context.preferences.filepaths.save_version = 0
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))  # first, so that paths become relative to it
+
+    print("Building camera, depth mesh, fog and compositing, and rendering pictures of them", flush=True)
+    built = stage.build(result.scene, frame=middle + depth.frame_offset, focal_length=focal_length)
+    stage.render_mesh(built, folder / "mesh.png")
+    stage.render_fog(built, folder / "fog_volume.png")
+    effects = stage.compose(built)
+    bpy.ops.wm.save_as_mainfile()
+    stage.render_compositing(built, effects, folder)
+
+    low, high = shot.range.p1, shot.range.p99
+
+    def coloured(number: int) -> NDArray[np.uint8]:
+        return pictures.colour_depth((_map(result.folder / disparity_name(number)) - low) / (high - low))
+
+    plate = stage.plate_at(built, effects, middle + depth.frame_offset)
+    pictures.write_png(folder / "plate.png", plate)
+    pictures.write_png(folder / "depth.png", coloured(middle))
+    height, width = plate.shape[0] // 2, plate.shape[1]
+    shown = [numbers[i * len(numbers) // min(height, len(numbers))] for i in range(min(height, len(numbers)))]
+    of_plate = [_row(stage.plate_at(built, effects, n + depth.frame_offset)) for n in shown]
+    of_depth = [_row(pictures.resize(coloured(n), width)) for n in shown]
+    slices = [sheet.over_time(rows, height=height) for rows in (of_plate, of_depth)]
+    pictures.write_png(folder / "over_time.png", np.concatenate(slices))
+
+    cells = [
+        Cell(plate, f"The plate, frame {middle}"),
+        Cell(coloured(middle), "Its depth, near is light"),
+    ]
+    if truth is not None:
+        true = pictures.read_grey16(truth / "depth" / f"{middle:05d}.png")
+        with np.errstate(divide="ignore"):
+            inverse = np.where(true > 0, 1000.0 / true, np.nan)
+        span = np.nanpercentile(inverse, (1, 99))
+        cells.append(Cell(pictures.colour_depth((inverse - span[0]) / (span[1] - span[0])), "The true depth"))
+    elif sequence.confidence is not None:
+        grey = np.clip(_map(result.folder / confidence_name(middle)) * 255, 0, 255).astype(np.uint8)
+        cells.append(Cell(np.repeat(grey[..., None], 3, axis=2), "Confidence"))
+    for name, text in (
+        ("mesh", "Depth mesh, from another viewpoint"),
+        ("fog_volume", "Fog volume, ending at the depth"),
+        ("fog_compositing", "Fog in the compositor"),
+        ("defocus", "Depth of field"),
+        ("matte", "Matte of the middle distance"),
+        ("over_time", "One row over time: plate and depth"),
+    ):
+        cells.append(Cell(pictures.read_png(folder / f"{name}.png"), text))
+    title = f"Fathom    {depth.name if truth is None else 'courtyard'}    {sequence.estimator}    "
+    title += f"{len(numbers)} frames in {result.seconds:.0f} s"
+    path = folder / "contact_sheet.png"
+    sheet.write(path, cells, title=title)
+    return path
+
+
+def _map(path: Path) -> NDArray[np.float32]:
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        return np.array(file.channels()["Y"].pixels)
+
+
+def _row(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return picture[round(_ROW * (picture.shape[0] - 1))]

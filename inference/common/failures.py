@@ -1,0 +1,214 @@
+"""Why a run ends without a depth sequence, as one sentence and an exit code: what is raised for it, and `explain`."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from ..contract import events, exit_codes, packages
+from ..contract.depth_sequence import DepthSequenceError
+from ..contract.hints import setting
+from ..contract.job import JobError
+from ..contract.own_files import CURE, InTheWay
+from ..contract.records import RecordError
+from ..contract.untrusted import in_a_line
+from ..contract.web_address import hide_secrets
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_TORCH_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "MPS backend out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""How torch says so where it has no exception of its own for it: on the CPU, on Apple's GPUs, and where CUDA's own
+libraries, or pinned memory, ran short."""
+_NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP}
+_ALLOCATOR = ("std::bad_alloc", "bad allocation")
+"""How C++ says so where a library's bindings make another exception of it."""
+_NOT_OF_FILES = {errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class Failure(Exception):
+    """A run that ends without a depth sequence for a known reason.
+
+    Parameters
+    ----------
+    code : int
+        One of `inference.contract.exit_codes`.
+    what, why, cure : str
+        Sentences: what happened, the reason, what to try.
+    shots : tuple of ShotNote
+        Where the clip's shots have reasons of their own.
+    """
+
+    def __init__(
+        self, code: int, what: str, why: str = "", cure: str = "", *, shots: tuple[events.ShotNote, ...] = ()
+    ) -> None:
+        self.code, self.what, self.why, self.cure, self.shots = code, what, why, cure, shots
+        super().__init__(self.event().message)
+
+    def event(self) -> events.Error:
+        """What tells the artist."""
+        return events.Error(code=self.code, what=self.what, why=self.why, cure=self.cure, shots=self.shots)
+
+
+class Refused(Exception):
+    """An estimator cannot do a shot.
+
+    Parameters
+    ----------
+    reason : str
+        One sentence with the measured reason.
+    cure : str
+        One sentence with what to do instead.
+    """
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(f"{reason} {cure}")
+        self.reason, self.cure = reason, cure
+
+
+class Cancelled(Exception):
+    """The run was cancelled; raised by `Shot.check` and passed on by whoever meets it."""
+
+
+class ClipError(Exception):
+    """A clip cannot be read as it should.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong, naming the file and, where there is one, the frame; no full stop.
+    cure : str
+        What to do instead; no full stop.
+
+    The message is both as one sentence.
+    """
+
+    def __init__(self, what: str, cure: str) -> None:
+        super().__init__(f"{what}; {cure}.")
+        self.what, self.cure = what, cure
+
+    def __reduce__(self) -> tuple[type[ClipError], tuple[str, str]]:
+        """Pickle by both parts, so that the error survives the way out of a child process."""
+        return type(self), (self.what, self.cure)
+
+
+def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None = None) -> Failure:
+    """Say why something in the output folder could not be written.
+
+    Parameters
+    ----------
+    error : OSError
+        What the system said.
+    path : path
+        What was to be written.
+    needed_bytes : float or None
+        About how much room the rest of the job needs, for the sentence on a full disk.
+    """
+    if isinstance(error, InTheWay):
+        return Failure(exit_codes.BAD_OUTPUT, error.sentence, cure=CURE)
+    if error.errno in _FULL:
+        room = f"about {max(needed_bytes / 1e6, 1):.0f} MB more are needed" if needed_bytes else "more room is needed"
+        return Failure(
+            exit_codes.BAD_OUTPUT,
+            f"The disk is full: {path} could not be written.",
+            f"In this folder {room}.",
+            "Free some room and start the same job again; it goes on from what is finished.",
+        )
+    if error.errno in _CLOSED:
+        return Failure(
+            exit_codes.BAD_OUTPUT,
+            f"{path} cannot be written: there is no permission to, or the folder is read-only.",
+            cure="Choose a folder that you may write to.",
+        )
+    return Failure(
+        exit_codes.BAD_OUTPUT,
+        f"{path} cannot be written ({error.strerror or error}).",
+        cure="Check the folder and its disk, or choose another folder.",
+    )
+
+
+def is_of_files(error: OSError) -> bool:
+    """Whether what the system said is about a file or a disk, and not about a process, a pipe or memory."""
+    others = (BlockingIOError, ChildProcessError, ConnectionError, InterruptedError, ProcessLookupError, TimeoutError)
+    return not isinstance(error, others) and error.errno is not None and error.errno not in _NOT_OF_FILES
+
+
+def explain(error: BaseException) -> events.Error:
+    """Turn any exception that ends a run into the event that tells the artist."""
+    if isinstance(error, Failure):
+        return error.event()
+    if isinstance(error, (Cancelled, KeyboardInterrupt)):
+        return cancelled()
+    if isinstance(error, Refused):
+        return events.Error(code=exit_codes.REFUSED, what=error.reason, cure=error.cure)
+    if isinstance(error, (JobError, RecordError)):
+        return events.Error(code=exit_codes.USAGE, what=str(error))
+    if isinstance(error, DepthSequenceError):
+        return events.Error(code=exit_codes.USAGE, what=str(error))
+    if isinstance(error, ImportError):
+        return _missing(error)
+    if isinstance(error, ClipError):
+        return events.Error(code=exit_codes.BAD_CLIP, what=str(error))
+    if is_out_of_memory(error):
+        return events.Error(
+            code=exit_codes.FAILED,
+            what="The computer ran out of memory.",
+            cure=f"Choose a smaller {setting('size')} or close other programs, and start the same job again.",
+        )
+    if isinstance(error, InTheWay) or (isinstance(error, OSError) and error.errno in _FULL):
+        return unwritable(error, error.filename or "a file").event()
+    if isinstance(error, OSError) and error.errno in _NO_NAME:
+        return events.Error(
+            code=exit_codes.USAGE,
+            what=f"{in_a_line(str(error.filename))} is no name that a file can have here ({error.strerror}).",
+            cure="Name another file or folder.",
+        )
+    return events.Error(
+        code=exit_codes.FAILED,
+        what=f"Something unexpected went wrong ({type(error).__name__}: {_first_line(error)}).",
+        cure="The log has the details; start the same job again to go on from what is finished.",
+    )
+
+
+def cancelled() -> events.Error:
+    """The event that ends a cancelled run."""
+    return events.Error(
+        code=exit_codes.CANCELLED,
+        what="The run was cancelled.",
+        cure="What is finished is kept; start the same job again to go on.",
+    )
+
+
+def _missing(error: ImportError) -> events.Error:
+    module = error.name or str(error)
+    if packages.importable(module.partition(".")[0]):
+        what = f"The package {packages.package_of(module)} is installed but cannot be loaded ({_first_line(error)})."
+    else:
+        what = f"The package {packages.package_of(module)} is not installed in {packages.sys.executable}."
+    return events.Error(
+        code=exit_codes.MISSING,
+        what=what,
+        cure=packages.cure(full=packages.is_on_top(module)),
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that the computer's or the device's memory did not suffice."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    if any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__):  # torch's
+        return True
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in (*_TORCH_OUT_OF_MEMORY, *_ALLOCATOR)):
+        return True
+    return type(error).__module__ == "cv2" and "Insufficient memory" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    text = hide_secrets(str(error)).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__

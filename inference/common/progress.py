@@ -1,0 +1,115 @@
+"""How far a job is and how long it will still take. Standard library only."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ..contract import events
+
+_EVERY = 0.1
+"""Seconds between two progress events; an artist sees no more."""
+_WINDOW = 60.0
+"""Seconds of the past from which the pace is taken."""
+_SETTLED = 2.0
+"""Seconds of work before the time left is told."""
+
+
+class Meter:
+    """Adds up the work of a job, in frames, and tells it in events.
+
+    Parameters
+    ----------
+    emit : callable
+        Takes the events.
+    frames : int
+        How many frames the job has.
+    clock : callable
+        Seconds that only grow.
+    notice : callable or None
+        Told, with every progress event, how much of the job is done, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[events.Event], None],
+        frames: int,
+        clock: Callable[[], float] = time.monotonic,
+        notice: Callable[[float], None] | None = None,
+    ) -> None:
+        self._emit, self._clock, self._frames, self._notice = emit, clock, frames, notice
+        self._total, self._before, self._span = 0.0, 0.0, 0.0
+        self._done, self._written = 0.0, 0
+        self._stage: tuple[str, str] | None = None
+        self._last = float("-inf")
+        self._pace: deque[tuple[float, float]] = deque()
+
+    def plan(self, total: float) -> None:
+        """Say how much work the whole job is, in the unit of `begin`."""
+        self._total = total
+
+    def begin(self, span: float, *, counts: bool = True) -> None:
+        """Begin the next part of the job, `span` units of work; the part before is complete.
+
+        Parameters
+        ----------
+        span : float
+        counts : bool
+            Whether its pace tells how long the rest takes. Reading the clip does not tell how long estimating is.
+        """
+        self._before += self._span
+        self._span = span
+        self._done = min(max(self._done, self._before), self._total)
+        self._pace.clear()
+        self._counts = counts
+
+    def stage(self, name: str, label: str) -> None:
+        """Tell a new stage; telling the same again is silent."""
+        if (name, label) != self._stage:
+            self._stage = (name, label)
+            self._emit(events.Stage(name=name, label=label))
+
+    def part(self, fraction: float) -> None:
+        """Tell how much of the part that was begun last is done, 0 to 1; the bar never runs backwards."""
+        done = self._before + self._span * min(max(fraction, 0.0), 1.0)
+        self._done = min(max(self._done, done), self._total)
+        now = self._clock()
+        if now - self._last >= _EVERY:
+            self._tell(now)
+
+    def frames_done(self, count: int) -> None:
+        """Tell that this many more frames are final."""
+        self._written += count
+
+    def finish(self) -> None:
+        """Tell that everything is done."""
+        self._done = self._total
+        self._tell(self._clock())
+
+    def _tell(self, now: float) -> None:
+        self._last = now
+        progress = events.Progress(
+            done=self._done,
+            total=self._total,
+            frames=self._written,
+            frames_total=self._frames,
+            seconds_left=self._seconds_left(now),
+        )
+        self._emit(progress)
+        if self._notice is not None:
+            self._notice(progress.fraction)
+
+    def _seconds_left(self, now: float) -> float | None:
+        left = self._total - self._done
+        if left <= 0:
+            return 0.0
+        if not self._counts:
+            return None
+        self._pace.append((now, self._done))
+        while now - self._pace[0][0] > _WINDOW and len(self._pace) > 2:
+            self._pace.popleft()
+        begun, done = self._pace[0]
+        if now - begun < _SETTLED or self._done <= done:
+            return None
+        return left * (now - begun) / (self._done - done)

@@ -1,0 +1,400 @@
+"""Starting the worker and hearing from it: one generator for operators, scripts and tests. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from . import bounded_log, depth_sequence, events, exit_codes, job, leftovers, own_files
+from .depth_sequence import DepthSequence
+from .events import Event
+from .hints import setting
+from .job import Job
+from .leftovers import LOG
+
+MAIN = Path(__file__).resolve().parents[1] / "__main__.py"
+_WAIT = 0.02
+"""Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
+_ENDINGS = frozenset(range(1, exit_codes.MISSING + 1)) | {exit_codes.CANCELLED}
+_GRACE = 0.7
+"""Seconds from cancelling to killing; the worker's own watchdog (`run.stop.GRACE`) is faster."""
+_MOST_AT_ONCE, _MOST_AT_THE_END = 500, 5000
+"""Events that one step gives, while the worker runs and when it has ended."""
+_LONGEST_END = 30.0
+"""Seconds after its end in which a flood that something else goes on with is listened to."""
+_MOST_WAITING, _OF_AN_EVENT = 1 << 26, 500
+"""Bytes of events that wait to be heard while Blender is busy, and what each takes beside its text."""
+_DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "__PYVENV_LAUNCHER__")
+
+Steps = Generator[tuple[Event, ...], bool | None, None]
+
+
+class WorkerError(RuntimeError):
+    """A job that ended without a result.
+
+    Parameters
+    ----------
+    event : events.Error
+    message : str or None
+        The event's message in the words of who reads it; None: as it is.
+    """
+
+    def __init__(self, event: events.Error, message: str | None = None) -> None:
+        super().__init__(message or event.message)
+        self.event = event
+
+
+def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: str | Path | None = None) -> Steps:
+    """Run a job in the worker and hear from it.
+
+    Parameters
+    ----------
+    wanted : Job
+    python : path
+        The worker's Python (`environment.find_python`).
+    overwrite : bool
+        Whether a finished result in the output folder may be replaced.
+    home : path or None
+        Fathom's data folder (`environment.data_folder`), where that is not the worker's own idea of it.
+
+    Yields
+    ------
+    tuple of Event
+        What has happened since the last step, often nothing; a step takes no longer than 0.05 s. The very last
+        event is `Done` or `Error`, and the worker and its children are gone by then.
+
+    Send True to cancel: they are gone within a second, and what is finished is kept. Closing the generator ends
+    them as well.
+    """
+    yield from _followed(_start(wanted, python, overwrite, home))
+
+
+def download(weights: str, *, licence: str, offline: bool, python: str | Path, home: str | Path) -> Steps:
+    """Get weights in the worker, which takes a moment only where they are there, and hear from it.
+
+    Parameters
+    ----------
+    weights : str
+        Their name.
+    licence : str
+        Name of their licence, which the user accepts herewith.
+    offline : bool
+        Whether the network must not be touched.
+    python, home
+        As for `estimate`.
+
+    Yields
+    ------
+    tuple of Event
+        As for `estimate`; `done` and `total` of progress are bytes.
+    """
+    arguments = ["models", "download", weights, "--accept-licence", licence, "--events", "--parent-pipe"]
+    log = Path(home) / "download.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        errors = bounded_log.opened(log)
+        process = _process(python, [*arguments, *(["--offline"] if offline else [])], errors, home)
+    except OSError as error:
+        yield (_not_started(python, error),)
+        return
+
+    def tidy(*, keep_log: bool) -> None:
+        if not keep_log:
+            log.unlink(missing_ok=True)
+
+    yield from _followed(_Worker(process, log, tidy, errors=errors))
+
+
+def _followed(worker: _Worker | events.Error) -> Steps:
+    """What a worker says, until it is gone; or why there is none."""
+    if isinstance(worker, events.Error):
+        yield (worker,)
+        return
+    ending: Event | None = None
+    failed = False
+    try:
+        while not worker.is_over():
+            heard = worker.hear()
+            ending = next((event for event in heard if isinstance(event, (events.Done, events.Error))), ending)
+            if (yield tuple(event for event in heard if event is not ending)):
+                worker.cancel()
+        ending = ending or worker.obituary()
+        failed = isinstance(ending, events.Error) and ending.code == exit_codes.FAILED
+    finally:
+        worker.close(keep_log=failed)
+    yield (ending,)
+
+
+def run_blocking(
+    wanted: Job,
+    *,
+    python: str | Path,
+    on_event: Callable[[Event], None] = lambda event: None,
+    overwrite: bool = False,
+    home: str | Path | None = None,
+) -> DepthSequence:
+    """Run a job in the worker and wait for its result.
+
+    Parameters
+    ----------
+    wanted, python, overwrite, home
+        As for `estimate`.
+    on_event : callable
+        Hears every event, in the caller's thread.
+
+    Returns
+    -------
+    DepthSequence
+        As its ``depth.json`` says, the plate's path absolute.
+
+    Raises
+    ------
+    WorkerError
+        The job ended without a result; the message is for the artist.
+    """
+    last: Event | None = None
+    with contextlib.closing(estimate(wanted, python=python, overwrite=overwrite, home=home)) as steps:
+        for heard in steps:
+            for last in heard:
+                on_event(last)
+    if isinstance(last, events.Error):
+        raise WorkerError(last)
+    return depth_sequence.load(wanted.output)
+
+
+class _Worker:
+    """A worker that runs, with threads that read its events and, into the log, what else it says (`errors`: the log,
+    opened); `lighter`: what else would have it take less memory.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        tidy: Callable[..., None],
+        *,
+        lighter: str = "",
+        errors: IO[bytes] | None = None,
+    ) -> None:
+        self._process, self._log, self._tidy, self._lighter = process, log, tidy, lighter
+        self._heard: queue.SimpleQueue[tuple[Event | None, int]] = queue.SimpleQueue()
+        self._waiting = 0  # bytes of what was not heard yet, about
+        self._room = threading.Condition()
+        self._closed = False
+        self._silent = False
+        self._cancelled_at: float | None = None
+        self._ended_at: float | None = None
+        self._reader = threading.Thread(target=self._read, args=(process.stdout,), name="fathom-events", daemon=True)
+        self._reader.start()
+        self._logger = bounded_log.start(process.stderr, errors) if process.stderr and errors else None
+
+    def _read(self, stream: IO[bytes]) -> None:
+        """Put what is an event into the queue; where there is no room left, the worker waits."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in events.lines(stream):
+                event = events.decode(line.decode("utf-8", "replace"))
+                if event is None:
+                    continue
+                with self._room:
+                    self._room.wait_for(lambda: self._closed or self._waiting < _MOST_WAITING)
+                    self._waiting += len(line) + _OF_AN_EVENT
+                if self._closed:
+                    break
+                self._heard.put((event, len(line) + _OF_AN_EVENT))
+        self._heard.put((None, 0))
+
+    def hear(self) -> list[Event]:
+        """What has come in, of a flood some; waits a moment for the first."""
+        found: list[Event] = []
+        most = _MOST_AT_ONCE if self._ended_at is None else _MOST_AT_THE_END
+        with contextlib.suppress(queue.Empty):
+            event, size = self._heard.get(timeout=_WAIT)
+            while True:
+                with self._room:
+                    self._waiting -= size
+                    self._room.notify()
+                if event is None:
+                    self._silent = True
+                else:
+                    found.append(event)
+                if len(found) >= most:
+                    break
+                event, size = self._heard.get_nowait()
+        return found
+
+    def is_over(self) -> bool:
+        """Whether the process is gone and everything it said was heard; kills what outlives its cancelling."""
+        now = time.monotonic()
+        if self._process.poll() is None:
+            if self._cancelled_at is not None and now - self._cancelled_at > _GRACE:
+                self._kill()
+            return False
+        self._ended_at = self._ended_at or now
+        since, is_empty = now - self._ended_at, self._heard.empty()
+        if since > _GRACE and (is_empty or self._cancelled_at is not None):
+            return True  # something else holds its end of the pipe, or nobody wants to hear the rest
+        return (self._silent and is_empty) or since > _LONGEST_END
+
+    def cancel(self) -> None:
+        """Ask the worker to stop, by closing the pipe that it listens to: that reaches it on every system."""
+        if self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()  # type: ignore[union-attr]
+
+    def close(self, *, keep_log: bool) -> None:
+        """End the worker and its children, if they still run, and tidy up.
+
+        `keep_log`: the log stays although the run left nothing else, since it says what went wrong.
+        """
+        self.cancel()
+        with self._room:
+            self._closed = True
+            self._room.notify()
+        if self._process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
+            if self._process.poll() is None:
+                self._kill()
+        self._process.wait()
+        self._reader.join(_GRACE)
+        if not self._reader.is_alive() and self._process.stdout:
+            self._process.stdout.close()
+        if self._logger is not None:
+            self._logger.join(_GRACE)
+        with contextlib.suppress(OSError):
+            self._tidy(keep_log=keep_log)
+
+    def _kill(self) -> None:
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
+        else:
+            system = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32"
+            subprocess.run(
+                [str(system / "taskkill.exe"), "/T", "/F", "/PID", str(self._process.pid)],
+                capture_output=True,
+                check=False,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+            with contextlib.suppress(OSError):
+                self._process.kill()
+
+    def obituary(self) -> events.Error:
+        """What to say of a worker that ended without a word."""
+        if self._cancelled_at is not None and self._ended_at is not None and self._cancelled_at < self._ended_at:
+            return events.Error(
+                code=exit_codes.CANCELLED,
+                what="The run was cancelled.",
+                cure="What is finished is kept; start the same job again to go on.",
+            )
+        code = self._process.returncode
+        how, memory = exit_codes.ending(code)
+        again = "start the same job again, which goes on from what is finished"
+        return events.Error(
+            code=code if code in _ENDINGS else exit_codes.FAILED,
+            what=f"The worker {how}, without a result.",
+            cure=f"Close other programs{self._lighter} and {again}; {self._log} has the details."
+            if memory
+            else f"{self._log} has the details; {again}.",
+        )
+
+
+def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | None) -> _Worker | events.Error:
+    try:
+        job.validate(wanted)
+    except job.JobError as error:
+        code = exit_codes.BAD_OUTPUT if job.output_problem(wanted) else exit_codes.USAGE
+        return events.Error(code=code, what=str(error))
+    folder = Path(wanted.output).absolute()
+    log = folder / LOG
+    # A folder with a log was made by an earlier run.
+    made = leftovers.missing_folders(folder) or ((folder,) if log.exists() else ())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        errors = bounded_log.opened(log)
+    except own_files.InTheWay as error:
+        leftovers.remove_empty(made)
+        return events.Error(code=exit_codes.BAD_OUTPUT, what=error.sentence, cure=own_files.CURE)
+    except OSError as error:
+        leftovers.remove_empty(made)
+        return events.Error(
+            code=exit_codes.BAD_OUTPUT,
+            what=f"The output folder {folder} cannot be written ({error.strerror or error}).",
+            cure="Choose a folder that you may write to.",
+        )
+    descriptor, name = tempfile.mkstemp(prefix="fathom-job-", suffix=".json")
+    os.close(descriptor)
+    job.save(wanted, name)
+    arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
+    try:
+        process = _process(python, arguments, errors, home)
+    except OSError as error:
+        Path(name).unlink()
+        leftovers.take_away(folder, made)
+        return _not_started(python, error)
+    tidy = partial(_tidy, Path(name), folder, made, process.pid)
+    return _Worker(process, log, tidy, lighter=f" or choose a smaller {setting('size')},", errors=errors)
+
+
+def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, keep_log: bool) -> None:
+    """Remove what a run leaves that made nothing."""
+    with contextlib.suppress(OSError):
+        job_file.unlink()
+    if not keep_log:
+        leftovers.take_away(folder, made, ended=ended)
+
+
+def _process(
+    python: str | Path, arguments: list[str], errors: IO[bytes], home: str | Path | None
+) -> subprocess.Popen[bytes]:
+    """The worker's process, whose standard error is a pipe; `errors`, the log, is closed where it cannot start."""
+    try:
+        return subprocess.Popen(
+            [str(python), "-I", "-u", str(MAIN), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=clean_environment(home),
+            **_own_group(),
+        )
+    except OSError:
+        errors.close()
+        raise
+
+
+def _not_started(python: str | Path, error: OSError) -> events.Error:
+    return events.Error(
+        code=exit_codes.MISSING,
+        what=f"The worker's Python {python} cannot be started ({error.strerror or error}).",
+        cure="Set the inference environment up again in Fathom's preferences.",
+    )
+
+
+def clean_environment(home: str | Path | None = None) -> dict[str, str]:
+    """The environment of this process without what would lead another Python to this one's libraries.
+
+    With `home` it also tells the worker where Fathom's data folder is.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _DROPPED and not name.upper().lstrip("_").startswith("PYTHON")
+    }
+    return kept if home is None else kept | {"FATHOM_HOME": str(home)}
+
+
+def _own_group() -> dict:
+    if os.name == "posix":
+        return {"start_new_session": True}
+    return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined, unused-ignore]

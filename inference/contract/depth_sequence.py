@@ -1,0 +1,397 @@
+"""The folder that an estimate leaves behind: numbered EXRs and a ``depth.json``. Standard library only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, Literal
+
+from . import own_files, records
+from .camera import Camera, Pixels
+from .job import Seed, Source
+from .numbering import Frame
+from .records import Bounds, FilePath, ForPeople, RecordError, Seconds, Word
+from .untrusted import LARGEST_FILE, is_there, read_text
+
+SCHEMA_VERSION = 1
+SIDECAR = "depth.json"
+CHANNEL = "Y"
+SCRATCH = ".fathom"
+"""Folder, in the sequence's own, of what a run keeps until the sequence is complete."""
+STATE = "state.json"
+"""File in the scratch folder that says where an unfinished job stands."""
+LARGEST_STATE = 2 * LARGEST_FILE
+"""Bytes of it: at the end it holds the shots by themselves and in what ``depth.json`` will say."""
+
+LONGEST_PATH = 50_000
+"""Frames of a clip whose camera path one ``depth.json`` and one state still hold (`records`)."""
+_Disparity = Annotated[float, Bounds(-3.4028235e38, 3.4028235e38)]
+"""A float32, as the maps hold."""
+
+Quantity = Literal["inverse_depth", "relative_disparity"]
+
+
+class DepthSequenceError(ValueError):
+    """A folder that is no finished depth sequence; the message is one sentence for the artist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Spread of the disparity over all frames of a shot; p1 and p99 are its 1 % and 99 % percentiles."""
+
+    minimum: _Disparity
+    maximum: _Disparity
+    p1: _Disparity
+    p99: _Disparity
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no range, for the door that it comes in by (`records`)."""
+        if not self.minimum <= self.p1 <= self.p99 <= self.maximum:
+            yield "must have minimum, p1, p99 and maximum in this order"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """A stretch of the clip without a cut.
+
+    Attributes
+    ----------
+    first_frame, last_frame : int
+        Source frames, both included.
+    status : 'done' or 'refused'
+        A refused shot has no maps; `reason` says why and what to do instead.
+    range : Range or None
+        None for a refused shot.
+    camera : Camera or None
+        None where the estimator gives none.
+    """
+
+    first_frame: Frame
+    last_frame: Frame
+    status: Literal["done", "refused"]
+    reason: ForPeople | None = None
+    range: Range | None = None
+    camera: Camera | None = None
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no shot, for the door that it comes in by (`records`)."""
+        if self.last_frame < self.first_frame:
+            yield f"ends with frame {self.last_frame}, before it begins with frame {self.first_frame}"
+        poses = self.camera.poses if self.camera else ()
+        if poses and (len(poses), poses[0].frame) != (self.last_frame - self.first_frame + 1, self.first_frame):
+            yield f"has a camera whose poses are not those of the frames {self.first_frame}-{self.last_frame}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A file of network weights that took part."""
+
+    repository: Word
+    revision: Word
+    file: Word
+    sha256: Word
+    licence: Word
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthSequence:
+    """What ``depth.json`` says.
+
+    Attributes
+    ----------
+    source : Source
+        The plate. In the file its path is relative to the folder where that is possible. Absolute once it is loaded,
+        or, where another kind of system wrote an absolute one, as it is written: see `is_foreign`.
+    first_frame, last_frame : int
+        Source frames that were asked for.
+    width, height : int
+        Size of the maps in pixels.
+    quantity : 'inverse_depth' or 'relative_disparity'
+        1/Z in the units of the camera path, or 1/Z up to one scale and shift a shot.
+    confidence : str or None
+        How the confidence maps were brought to 0..1; None where there are none.
+    fingerprint : str
+        `Job.fingerprint` of the job that made it.
+    versions : dict
+        Package name to version, of what took part.
+    seconds : float
+        Time spent, over all runs that took part.
+    """
+
+    source: Source
+    first_frame: Frame
+    last_frame: Frame
+    width: Pixels
+    height: Pixels
+    quantity: Quantity
+    shots: tuple[Shot, ...]
+    estimator: Word
+    fingerprint: Word
+    confidence: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    seed: Seed = 0
+    weights: tuple[Weights, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: Seconds = 0.0
+    schema_version: int = SCHEMA_VERSION
+
+    def problems(self) -> Iterator[str]:
+        """What makes it no depth sequence, for the door that it comes in by (`records`)."""
+        yield from shots_problems(self.shots, self.first_frame, self.last_frame)
+        if not self.shots:
+            yield "tells of no shot; estimate the clip again"
+
+    def shot_at(self, frame: int) -> Shot:
+        """The shot that shows a source frame; the nearest shot for a frame outside the sequence."""
+        return min(self.shots, key=lambda s: max(s.first_frame - frame, frame - s.last_frame, 0))
+
+    @property
+    def done_shots(self) -> tuple[Shot, ...]:
+        """The shots that have maps."""
+        return tuple(shot for shot in self.shots if shot.status == "done")
+
+    @property
+    def refused_shots(self) -> tuple[Shot, ...]:
+        """The shots that the estimator could not do; `Shot.reason` says why."""
+        return tuple(shot for shot in self.shots if shot.status == "refused")
+
+
+def shots_problems(shots: Sequence[Shot], first: int, last: int) -> Iterator[str]:
+    """What is wrong with the shots of the frames `first` to `last`, both included."""
+    if last < first:
+        yield f"ends with frame {last}, before it begins with frame {first}"
+    for shot in shots:
+        if shot.first_frame < first or shot.last_frame > last:
+            yield f"has a shot {shot.first_frame}-{shot.last_frame} outside its frames {first}-{last}"
+    for before, after in pairwise(shots):
+        if after.first_frame <= before.last_frame:
+            yield (
+                f"has shots that overlap or are not in order: {after.first_frame}-{after.last_frame} follows "
+                f"{before.first_frame}-{before.last_frame}"
+            )
+
+
+def disparity_name(frame: int) -> str:
+    """File name of a frame's disparity, such as ``disparity.0042.exr``."""
+    return f"disparity.{frame:04d}.exr"
+
+
+def confidence_name(frame: int) -> str:
+    """File name of a frame's confidence, such as ``confidence.0042.exr``."""
+    return f"confidence.{frame:04d}.exr"
+
+
+def save(sequence: DepthSequence, folder: str | Path) -> None:
+    """Write ``depth.json`` in one step; call it last, since its presence says that the folder is complete."""
+    folder = Path(folder)
+    portable = replace(sequence, source=replace(sequence.source, path=_relative(sequence.source.path, folder)))
+    temporary = folder / f".{SIDECAR}.{os.getpid()}.tmp"
+    own_files.create(temporary)
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(records.dumps(portable) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / SIDECAR)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(folder: str | Path) -> DepthSequence:
+    """Read a finished depth sequence, its plate located: `read` and `located`.
+
+    A plate whose path is absolute is not looked at: see `located`.
+    """
+    return located(read(folder), folder)
+
+
+def read(folder: str | Path) -> DepthSequence:
+    """Read a finished depth sequence, with the plate's path as it is written.
+
+    Parameters
+    ----------
+    folder : path
+        The folder, or the ``depth.json`` in it.
+
+    Returns
+    -------
+    DepthSequence
+
+    Raises
+    ------
+    DepthSequenceError
+        One sentence: the folder has gone, there is no ``depth.json``, it is broken, or a newer Fathom wrote it.
+    """
+    folder = Path(folder)
+    if folder.name == SIDECAR:
+        folder = folder.parent
+    try:
+        text = read_text(folder / SIDECAR)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DepthSequenceError(_absence(folder)) from error
+    except OSError as error:
+        raise DepthSequenceError(
+            f"{folder / SIDECAR} cannot be read ({error.strerror}); check the folder and its permissions."
+        ) from error
+    except RecordError as error:
+        raise DepthSequenceError(
+            f"{error}, so it is no depth sequence; choose the folder that a {SIDECAR} lies in."
+        ) from error
+    try:
+        data = records.parse(text, where=SIDECAR)
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise DepthSequenceError(f"{folder / SIDECAR} was written by a newer Fathom; update Fathom to read it.")
+        sequence = records.from_json(DepthSequence, data, where=SIDECAR, strict=False)
+    except RecordError as error:
+        raise DepthSequenceError(f"{folder / SIDECAR} is not a depth sequence: {error}.") from error
+    return sequence
+
+
+def located(sequence: DepthSequence, folder: str | Path) -> DepthSequence:
+    """A sequence of `read` with the plate's path made absolute, relative to where the folder lies now.
+
+    A path that is absolute, or of another kind of system, stays as it is written and is not looked at: it may be a
+    server's, in a file of somebody else's.
+    """
+    folder = Path(folder)
+    folder = folder.parent if folder.name == SIDECAR else folder
+    return replace(sequence, source=replace(sequence.source, path=_absolute(sequence.source.path, folder)))
+
+
+def names_elsewhere(written: DepthSequence, folder: str | Path) -> bool:
+    """Whether a sequence of `read` names a plate that is not looked at before the artist asks for it: by an absolute
+    path, or one that leads far from the folder (`lies_near`).
+    """
+    path = written.source.path
+    return is_absolute(path) or not lies_near(located(written, folder).source.path, folder)
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a path is absolute, or names a drive or a server, by the rules of whatever system."""
+    windows = PureWindowsPath(path)
+    return bool(windows.drive or windows.root) or PurePosixPath(path).is_absolute()
+
+
+def unfinished_fingerprint(folder: str | Path) -> str | None:
+    """`Job.fingerprint` of the unfinished job whose work a folder keeps; None where it keeps none."""
+    return _unfinished(folder).fingerprint or None
+
+
+def unfinished_plate(folder: str | Path) -> str | None:
+    """The clip of that job, as `plate_file`; None where nothing tells."""
+    return _unfinished(folder).plate or None
+
+
+def plate_file(source: Source) -> str:
+    """The movie, or the sequence's first file."""
+    return str(Path(source.path) / source.files[0]) if source.files else source.path
+
+
+def unfinished_share(folder: str | Path) -> float:
+    """How much of that job is done, 0 to 1; 0 where nothing tells."""
+    share = _unfinished(folder).share
+    return float(min(max(share, 0), 1)) if isinstance(share, (int, float)) else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unfinished:
+    """What concerns Blender in the state of an unfinished job (`run.output.State`)."""
+
+    fingerprint: Word = ""
+    plate: FilePath = ""
+    share: Any = 0.0
+
+
+def _unfinished(folder: str | Path) -> _Unfinished:
+    """What the unfinished job in a folder says of itself; nothing where there is none."""
+    try:
+        path = Path(folder) / SCRATCH / STATE
+        return records.load(_Unfinished, path, strict=False, most=LARGEST_STATE)
+    except (OSError, RecordError):
+        return _Unfinished()
+
+
+def is_foreign(path: str) -> bool:
+    """Whether a plate's path is one of another kind of system: of Windows (a drive, a server, or backslashes that lead
+    nowhere here) elsewhere, or there of a system without drives.
+
+    What it names cannot be here, and here it may name something else, so it is not even looked at. ``depth.json``
+    holds an absolute path only where Windows found the plate on another drive than the depth.
+    """
+    if os.name == "nt":
+        return path.startswith("/") and not path.startswith("//")
+    return path.startswith("//") or ("\\" in path and not path.startswith("/")) or PureWindowsPath(path).is_absolute()
+
+
+def pure_path(path: str) -> PurePath:
+    """A plate's path for taking names from it, by the rules of the system that it is of."""
+    if is_foreign(path):
+        return PurePosixPath(path) if os.name == "nt" else PureWindowsPath(path)
+    return PurePath(path)
+
+
+def _absence(folder: Path) -> str:
+    """Why a folder without a ``depth.json`` is no depth sequence."""
+    if not folder.is_dir():
+        return f"{folder} is not there: the folder was moved, renamed or deleted; say where the depth lies now."
+    if unfinished_fingerprint(folder) is not None:
+        return f"{folder} holds no {SIDECAR} yet, because its estimate is unfinished; estimate again to finish it."
+    return f"{folder} holds no {SIDECAR}, so it is no depth sequence; choose the folder that a {SIDECAR} lies in."
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """`path` as ``depth.json`` in `folder` means it; what cannot be here stays as it is written."""
+    if is_foreign(path):
+        # Relative to the folder, its backslashes may be those of a name here, or part folders as on Windows.
+        is_relative = "\\" in path and not path.startswith("\\") and not PureWindowsPath(path).is_absolute()
+        ways = (path, path.replace("\\", "/")) if is_relative else ()
+        places = [_beside(way, folder) for way in ways]
+        return next((place for place in places if lies_near(place, folder) and is_there(place)), path)
+    if PurePath(path).is_absolute() or (os.name == "nt" and is_absolute(path)):
+        return os.path.normpath(folder.absolute() / path)
+    return _beside(path, folder)
+
+
+def _beside(path: str, folder: Path) -> str:
+    found = Path(os.path.normpath(folder.absolute() / path))
+    if lies_near(found, folder) and not is_there(found):
+        # The folder may have been reached by a link, from whose place `..` leads elsewhere.
+        beyond = Path(os.path.normpath(folder.resolve() / path))
+        if lies_near(beyond, folder.resolve()) and is_there(beyond):
+            return str(beyond)
+    return str(found)
+
+
+def lies_near(path: str | Path, folder: str | Path) -> bool:
+    """Whether a path that ``depth.json`` in `folder` names shares a folder with it, other than the root of a disk.
+
+    Any other may be a server's, and looking at it would greet that server, so it is not looked at until the artist
+    asks for the plate. Looks at nothing itself.
+
+    Parameters
+    ----------
+    path : path
+        As `load` gives it.
+    folder : path
+        The depth sequence's, absolute.
+    """
+    if is_foreign(str(path)):
+        return False
+    one, other = (PurePath(os.path.normpath(Path(each).absolute())) for each in (path, folder))
+    return one.anchor == other.anchor and one.parts[1:2] == other.parts[1:2] != ()
+
+
+def _relative(path: str, folder: Path) -> str:
+    """`path` as seen from `folder`, with forward slashes; absolute where they share no root (Windows drives), as it is
+    where another kind of system wrote it.
+    """
+    if is_foreign(path):
+        return path
+    try:
+        return PurePath(os.path.relpath(path, folder.absolute())).as_posix()
+    except ValueError:
+        return path

@@ -1,0 +1,174 @@
+"""Where the worker's environment lies and how its Python is found. Standard library only.
+
+The environment is a plain ``venv`` filled by pip from shipped locks (`environment_setup` makes it). There are two sets
+of packages, *light* for what needs no network and *full* for every estimator, each with an environment of its own;
+the full one serves both. A folder's name carries the locks' hash and a stamp is written into it last, so that neither
+a half-built environment nor one of another version of Fathom is taken for ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from . import records
+from .untrusted import read_text
+
+_REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
+LIGHT = (_REQUIREMENTS / "light.txt",)
+"""The lock of what every job needs."""
+TORCH = _REQUIREMENTS / "torch.txt"
+"""The version of PyTorch, which is published in several builds: it alone is locked without checksums."""
+FULL = (*LIGHT, _REQUIREMENTS / "full.txt", TORCH)
+"""The light set's lock, and those of what the networks need on top of it."""
+
+STAMP = "fathom-environment.json"
+WHERE = "Edit > Preferences > Add-ons > Fathom"
+"""Where the artist sets the environment up."""
+
+PackageSet = Literal["light", "full"]
+State = Literal["missing", "unfinished", "outdated", "broken", "ready"]
+
+
+PROBLEMS: dict[State, str] = {
+    "missing": "The inference environment that Fathom works in is not there yet",
+    "unfinished": "Setting up the inference environment was broken off",
+    "outdated": "The inference environment belongs to another version of Fathom",
+    "broken": "The Python that the inference environment was made with has gone",
+}
+"""What is wrong with an environment that is not ready."""
+
+
+class MissingEnvironment(RuntimeError):
+    """There is no Python that can run the worker; the message is one sentence that names the cure.
+
+    Attributes
+    ----------
+    by_setup : bool
+        Whether setting an environment up solves it.
+    """
+
+    def __init__(self, message: str, *, by_setup: bool = False) -> None:
+        super().__init__(message)
+        self.by_setup = by_setup
+
+
+def data_folder(preference: str | None = None) -> Path:
+    """The per-user folder of what Fathom installs and downloads for itself, shared by all Blender versions.
+
+    Parameters
+    ----------
+    preference : str or None
+        The folder that the artist chose; empty or None: the environment variable ``FATHOM_HOME``, then the
+        platform's usual place for a user's data. The folder need not exist.
+    """
+    chosen = preference or os.environ.get("FATHOM_HOME")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "Fathom"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "Fathom"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fathom"
+
+
+def requirements_of(packages: PackageSet) -> tuple[Path, ...]:
+    """The locks of a set of packages."""
+    return FULL if packages == "full" else LIGHT
+
+
+def own_environment(home: Path, requirements: Sequence[Path] = LIGHT) -> Path:
+    """The folder in the data folder `home` where the environment for a lock belongs."""
+    return home / "environments" / fingerprint(requirements)[:12]
+
+
+def python_of(folder: Path) -> Path:
+    """The interpreter of the virtual environment in `folder`."""
+    return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
+
+
+def state(folder: Path, requirements: Sequence[Path] = LIGHT) -> State:
+    """How an environment stands.
+
+    Returns
+    -------
+    str
+        ``missing``; ``unfinished`` (setting it up was broken off); ``outdated`` (made from another lock); ``broken``
+        (the Python that it was made with has gone, as when that Blender was removed); ``ready``.
+    """
+    if not folder.exists():
+        return "missing"
+    try:
+        stamp = records.parse(read_text(folder / STAMP), where=STAMP)
+    except (OSError, records.RecordError):
+        return "unfinished"
+    if not isinstance(stamp, dict) or stamp.get("requirements") != fingerprint(requirements):
+        return "outdated"
+    return "ready" if python_of(folder).exists() else "broken"
+
+
+def fingerprint(requirements: Sequence[Path]) -> str:
+    """A hash of a lock's text, the same however git ends its lines."""
+    digest = hashlib.sha256()
+    for path in requirements:
+        try:
+            digest.update(path.read_text(encoding="utf-8").encode() + b"\0")
+        except OSError as error:
+            raise MissingEnvironment(f"{path} cannot be read, so Fathom is not whole; install it again.") from error
+    return digest.hexdigest()
+
+
+def states(home: Path) -> dict[PackageSet, State]:
+    """How the environments for both sets stand in the data folder `home`, the one that serves more first."""
+    sets: tuple[PackageSet, ...] = ("full", "light")
+    found = {name: requirements_of(name) for name in sets}
+    return {name: state(own_environment(home, locks), locks) for name, locks in found.items()}
+
+
+def find_python(
+    preference: str | None = None, *, home: Path | None = None, requirements: Sequence[Path] | None = None
+) -> Path:
+    """The Python that runs the worker.
+
+    Parameters
+    ----------
+    preference : str or None
+        Interpreter, or folder of a virtual environment, that the artist chose. Empty or None: the environment
+        variable ``FATHOM_PYTHON``, then the environment that Fathom set up.
+    home : Path or None
+        The data folder; None: `data_folder` without a preference.
+    requirements : paths or None
+        The lock that our own environment must have been made from; None: the full set's, else the light one's.
+
+    Raises
+    ------
+    MissingEnvironment
+        One sentence that says what to do.
+    """
+    for origin, value in (
+        ("the preference Worker Python", preference),
+        ("FATHOM_PYTHON", os.environ.get("FATHOM_PYTHON")),
+    ):
+        if value:
+            path = Path(value).expanduser().absolute()
+            path = python_of(path) if path.is_dir() else path
+            if not (path.is_file() and os.access(path, os.X_OK)):
+                raise MissingEnvironment(
+                    f"{path}, named by {origin}, is no program that can be run; correct it in {WHERE} or clear it."
+                )
+            return path
+    home = home or data_folder()
+    standing: State = "missing"
+    for locks in (FULL, LIGHT) if requirements is None else (requirements,):
+        folder = own_environment(home, locks)
+        found = state(folder, locks)
+        if found == "ready":
+            return python_of(folder)
+        standing = found if standing == "missing" else standing
+    if standing == "missing" and any((home / "environments").glob("*/pyvenv.cfg")):
+        standing = "outdated"
+    raise MissingEnvironment(f"{PROBLEMS[standing]}: press Set Up in {WHERE}.", by_setup=True)

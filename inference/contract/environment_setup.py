@@ -1,0 +1,357 @@
+"""Make the worker's environment, and remove it. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+from . import own_files
+from .client import MAIN, clean_environment
+from .environment import LIGHT, STAMP, WHERE, PackageSet, fingerprint, python_of, state
+from .events import Event, Progress, Stage
+from .installer import TORCH_INDEX, last_line
+from .tool_run import run
+
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
+"""Every package of the lock is published ready-built for these and what lies between."""
+
+_SIZES: dict[PackageSet, tuple[float, float]] = {
+    "light": (0.3, 1.0),
+    "full": (3.0, 6.0) if sys.platform.startswith("linux") else (0.5, 2.0),
+}
+"""Gigabytes to download and on disk, with Python 3.11; torch's build for Linux brings CUDA's libraries."""
+
+Events = tuple[Event, ...]
+Steps = Generator[Events, bool | None, None]
+
+
+class SetupError(RuntimeError):
+    """The environment could not be made; the message says what happened and what to do."""
+
+
+def sizes(packages: PackageSet) -> tuple[float, float]:
+    """Gigabytes that a set of packages takes, about: to download, and on disk."""
+    return _SIZES[packages]
+
+
+def create(
+    folder: Path,
+    *,
+    python: Path,
+    requirements: Sequence[Path] = LIGHT,
+    log: Path | None = None,
+    needed_bytes: float = 0.0,
+    torch_index: str = "",
+) -> Steps:
+    """Make a virtual environment and fill it; a whole one from the same lock is left as it is.
+
+    The tools that do it end with this process, however it ends.
+
+    Parameters
+    ----------
+    folder : Path
+        Becomes the environment. What is left there of an earlier attempt or of another lock is replaced.
+    python : Path
+        Interpreter to make it with, see `base_python`.
+    requirements : paths
+        Locks, as `installer.install` takes them; the index, proxy and certificates of pip's configuration hold.
+    log : Path or None
+        Where the tools' output goes; None: beside the folder. It is kept only when something failed.
+    needed_bytes : float
+        Room that it will take on the disk.
+    torch_index : str
+        Address of the package index that PyTorch comes from; empty: as all others.
+
+    Yields
+    ------
+    tuple of Event
+        A `Stage` or `Progress`, often nothing; a step takes no longer than 0.05 s. Sending True cancels:
+        the tools are ended and what was begun is removed. Closing the generator does the same.
+
+    Raises
+    ------
+    SetupError
+        What happened and what to do; nothing half-built is left.
+    """
+    if state(folder, requirements) == "ready":
+        return
+    version = _check_python(python)
+    _check_room(folder, needed_bytes)
+    log = log or folder.with_name(f"{folder.name}.log")
+    whole = False
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder.parent):
+            _clear(folder)
+            log.unlink(missing_ok=True)
+            try:
+                yield (Stage(name="environment", label=f"Making an environment with Python {version}"),)
+                whole = yield from _install(folder, python, requirements, log, torch_index)
+            finally:
+                if not whole:
+                    with contextlib.suppress(OSError):
+                        _delete(folder)
+            if whole:
+                log.unlink(missing_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"{error.filename or folder} cannot be written ({error.strerror or error}); make that possible, or choose "
+            f"another data folder in {WHERE}."
+        ) from error
+
+
+def remove(home: Path) -> None:
+    """Delete every environment that Fathom made in the data folder `home`, and what their set-up left beside them.
+
+    Anything else stays: the artist may have chosen a folder with environments of their own.
+
+    Raises
+    ------
+    SetupError
+        One is being set up.
+    OSError
+        One cannot be deleted.
+    """
+    place = home / "environments"
+    if not place.is_dir():
+        return
+    with _alone(place):
+        for folder in _ours(place):
+            _delete(folder)
+        for log in _named(place, ".log"):
+            log.unlink()
+    if not any(place.iterdir()):
+        place.rmdir()
+
+
+def are_there(home: Path) -> bool:
+    """Whether the data folder `home` holds an environment that Fathom made, finished or not."""
+    return bool(_ours(home / "environments"))
+
+
+def remove_others(folder: Path) -> None:
+    """Delete the environments beside `folder`, which belong to other versions of Fathom.
+
+    Not while one is being set up, which may be among them: the next set-up deletes them then.
+    """
+    with contextlib.suppress(SetupError, OSError), _alone(folder.parent):
+        for other in _ours(folder.parent):
+            if other != folder:
+                _delete(other)
+
+
+def _ours(place: Path) -> list[Path]:
+    """The environments in a folder that Fathom made, finished or not."""
+    return [path for path in _named(place) if (path / "pyvenv.cfg").exists() and not _is_link(path)]
+
+
+def _delete(folder: Path) -> None:
+    """Delete an environment: what tells it from a folder of somebody else's last, in case this is broken off.
+
+    A link that somebody put in its place meanwhile stays, with what it leads to.
+    """
+    if not folder.exists() or _is_link(folder):
+        return
+    (folder / STAMP).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != "pyvenv.cfg":
+            path.unlink()
+    (folder / "pyvenv.cfg").unlink(missing_ok=True)
+    folder.rmdir()
+
+
+@contextlib.contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Hold the system's lock on the folder of environments, which ends with this process.
+
+    Where the disk has no locks (some network folders), nothing keeps two set-ups apart.
+
+    Raises
+    ------
+    SetupError
+        Another Blender holds it.
+    """
+    path = place / ".lock"
+    with open(own_files.open_file(path, os.O_CREAT | os.O_RDWR, alone=False), "r+b") as file:
+        if not (_lock(file.fileno()) and _is(path, file.fileno())):
+            raise SetupError(
+                "Another Blender sets an inference environment up in the same data folder; wait until it is done, or "
+                "cancel it there."
+            )
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows deletes no file that is open
+                path.unlink()
+    if os.name == "nt":
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether a path still is an open file, which whoever held the lock before may have deleted."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file for as long as it is open, unless another has."""
+    try:
+        own_files.lock(descriptor)
+    except OSError as error:
+        return error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+    return True
+
+
+def _is_link(path: Path) -> bool:
+    """Whether a path is a link, or a junction of Windows."""
+    return own_files.is_link(path.lstat())
+
+
+def _named(place: Path, suffix: str = "") -> list[Path]:
+    """What bears a name as `environment.own_environment` gives it."""
+    names = re.compile(r"[0-9a-f]{12}" + re.escape(suffix))
+    return [path for path in place.iterdir() if names.fullmatch(path.name)] if place.is_dir() else []
+
+
+def base_python() -> Path:
+    """The interpreter of the Blender that runs us: what a new environment is made with.
+
+    Blender ships its Python as a program, the Debian package uses the system's and the ``bpy`` wheel runs inside one:
+    ``sys.executable`` names it in all three. Where it names Blender itself, the program lies in ``sys.prefix``.
+
+    Raises
+    ------
+    SetupError
+        If no interpreter is found.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    base = Path(sys.base_prefix)
+    candidates = [
+        Path(sys.executable or "."),
+        base / "bin" / f"python{version}",
+        base / "bin" / "python.exe",
+        base / "python.exe",
+    ]
+    for path in candidates:
+        if path.name.lower().startswith("python") and path.is_file():
+            return path
+    raise SetupError(
+        f"This Blender brings no Python program; make an environment by hand (docs/install.md) and name it in {WHERE}."
+    )
+
+
+def _check_python(python: Path) -> str:
+    """Version of an interpreter that packages and venv are to be had for."""
+    probe = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", probe],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=clean_environment(),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SetupError(f"{python} does not run ({error}); choose another Python.") from error
+    if answer.returncode:
+        if "No module named" in answer.stderr:
+            raise SetupError(
+                f"{python} lacks the module venv; on Debian and Ubuntu install it with: apt install python3-venv"
+            )
+        raise SetupError(f"{python} does not run ({last_line(answer.stderr)}); choose another Python.")
+    version = answer.stdout.strip()
+    if not OLDEST_PYTHON <= tuple(map(int, version.split("."))) <= NEWEST_PYTHON:
+        oldest, newest = (".".join(map(str, v)) for v in (OLDEST_PYTHON, NEWEST_PYTHON))
+        raise SetupError(
+            f"{python} is Python {version} and the worker needs {oldest} to {newest}; choose another Python."
+        )
+    return version
+
+
+def _check_room(folder: Path, needed: float) -> None:
+    there = next(path for path in folder.parents if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise SetupError(
+            f"The packages take about {needed / 1e9:.1f} GB and the disk of {there} has {free / 1e9:.1f} GB left; "
+            f"make room, or choose another data folder in {WHERE}."
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Make room, but only where an environment or nothing lies: never delete what is not ours."""
+    if not os.path.lexists(folder):
+        return
+    if _is_link(folder):
+        raise SetupError(
+            f"{folder} is a link and no environment of Fathom's; remove it, or choose another data folder."
+        )
+    holds_files = any(path.is_symlink() or not path.is_dir() for path in folder.rglob("*"))
+    if holds_files and not (folder / "pyvenv.cfg").exists():
+        raise SetupError(f"{folder} holds files that are no environment; choose another folder or empty it.")
+    try:
+        _delete(folder)
+    except OSError as error:
+        raise SetupError(f"The old environment cannot be removed ({error}); end what still runs from it.") from error
+
+
+def _install(
+    folder: Path, python: Path, requirements: Sequence[Path], log: Path, torch_index: str
+) -> Generator[Events, bool | None, bool]:
+    """Run venv, and the new environment's own installer; returns whether it is whole (False: cancelled)."""
+    steps: tuple[tuple[str, list[str | Path]], ...] = (
+        (
+            "Making the environment",
+            [python, "-I", "-u", MAIN.parent / "common" / "parent_watch.py", "venv", "--clear", folder],
+        ),
+        (
+            "Installing the packages",
+            [python_of(folder), "-I", "-u", MAIN, "install", "--parent-pipe", *map(Path.absolute, requirements)],
+        ),
+    )
+    variables = clean_environment(folder.parent.parent)
+    if torch_index:
+        variables[TORCH_INDEX] = torch_index
+    total = 2 * sum(_count(path) for path in requirements) + 2  # and one each for venv and for unpacking
+    done = 0
+    for name, command in steps:
+        code, done = yield from run(command, log, variables, first=name, done=done + 1, total=total)
+        if code is None:
+            return False
+        if code:
+            reason = _last_error(log, code).removeprefix(f"{name} failed: ")
+            raise SetupError(f"{name} failed: {reason} See {log} for the rest, then press Set Up again.")
+    stamp = {"requirements": fingerprint(requirements), "python": str(python), "made": time.strftime("%Y-%m-%d %H:%M")}
+    temporary = folder / f"{STAMP}.tmp"
+    temporary.write_text(json.dumps(stamp) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / STAMP)
+    yield (Progress(done=total, total=total),)
+    return True
+
+
+def _count(path: Path) -> int:
+    """How many packages a lock names."""
+    return sum(1 for line in path.read_text(encoding="utf-8").splitlines() if "==" in line.split("#")[0])
+
+
+def _last_error(log: Path, code: int) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    last = last_line("\n".join(lines))
+    reason = errors[-1] if errors else last if code == 1 else f"it ended with code {code} after: {last}"
+    return reason if reason.endswith(".") else reason + "."

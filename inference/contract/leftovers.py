@@ -1,0 +1,168 @@
+"""What a run leaves in its output folder, and taking away what nobody needs. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from . import own_files, records
+from .depth_sequence import LARGEST_STATE, SCRATCH, SIDECAR, STATE
+from .own_files import TEMPORARY, Names
+from .untrusted import is_there, read_text
+
+LOG = "fathom.log"
+"""Name of the file in the output folder that takes what the worker and its libraries say."""
+LOCK = "lock"
+"""Beginning of the names, in the scratch folder, of what says that a run is at work."""
+CLIP = "clip"
+"""Folder, in the scratch folder, of the clip's frames at working size."""
+_NOTES = ("frames.json", STATE)
+"""Files that say what others hold, and hold nothing themselves."""
+MAPS = ("disparity.####.exr", "confidence.####.exr")
+"""The files of a depth sequence's maps."""
+LOCKS = (LOCK, f"{LOCK}.soft")
+"""Names of what says so."""
+SHOT = "shot.####-####/"
+"""Folder, in the scratch folder, of the estimator's own files."""
+FILES = (
+    *(STATE, f"{CLIP}/frames.u8", f"{CLIP}/frames.json", SHOT),
+    *(f"{folder}/{name}" for folder in ("low", "new") for name in MAPS),
+)
+"""What a run keeps in its scratch folder, beside its estimator's files."""
+_LARGEST_LOCK = 4096
+"""Bytes that are read of a lock file."""
+
+
+def missing_folders(folder: Path) -> tuple[Path, ...]:
+    """What would have to be made for a folder to be there: itself and those above it, the innermost first."""
+    absent = []
+    for each in (folder, *folder.parents):
+        if is_there(each):
+            break
+        absent.append(each)
+    return tuple(absent)
+
+
+def holds_work(folder: Path, *, frames_count: bool = True, maps_count: bool = True) -> bool:
+    """Whether an output folder holds maps, or anything else that a later run goes on from.
+
+    Parameters
+    ----------
+    folder : Path
+    frames_count : bool
+        Whether frames of the clip at working size are worth keeping.
+    maps_count : bool
+        Whether what lies beside the scratch folder is the run's, and no earlier result that stays as it is.
+    """
+    scratch = folder / SCRATCH
+    try:
+        if maps_count and any(path.name == SIDECAR or path.suffix == ".exr" for path in folder.iterdir()):
+            return True
+        for path in scratch.rglob("*"):
+            inside = path.relative_to(scratch).parts
+            idle = inside[0].startswith((LOCK, TEMPORARY)) or path.name in _NOTES
+            idle = idle or (inside[0] == CLIP and not frames_count)
+            if path.is_file() and not idle and path.stat().st_size:
+                return True
+        state = records.parse(read_text(scratch / STATE, most=LARGEST_STATE), where=STATE)
+        return bool(state.get("shots"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError):  # not to be looked through: nothing is taken away then
+        return True
+
+
+def take_away(folder: Path, made: Iterable[Path] = (), *, ended: int | None = None) -> None:
+    """Remove the log and the scratch folder of a run that left nothing to go on from, and folders made for it.
+
+    Parameters
+    ----------
+    folder : Path
+        Nothing is done where it `holds_work`.
+    made : iterable of Path
+        Folders that the run made, the innermost first; each goes if it is empty.
+    ended : int or None
+        Process that has ended, or is about to, whose lock does not count; while any other holds the folder nothing is
+        taken away.
+    """
+    if holds_work(folder):
+        return
+    scratch = folder / SCRATCH
+    with contextlib.suppress(OSError), _held(scratch / LOCK) as is_free:
+        if is_free and _holder(scratch / LOCK) in (None, ended):
+            if own_files.is_file(folder / LOG):
+                (folder / LOG).unlink()
+            own_files.clear(scratch, Names((*FILES, *LOCKS)))
+            scratch.rmdir()
+    remove_empty(made)
+
+
+@contextlib.contextmanager
+def _held(lock: Path) -> Iterator[bool]:
+    """Hold a run's lock, where there is one and the standard library can; False where another process does."""
+    try:
+        descriptor = own_files.open_file(lock, os.O_RDWR, alone=False)
+    except FileNotFoundError:
+        yield True
+        return
+    is_open = True
+    try:
+        is_free = _lock(descriptor)
+        if os.name == "nt":  # where an open file cannot be removed
+            os.close(descriptor)
+            is_open = False
+        yield is_free
+    finally:
+        if is_open:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the system's lock, which `common.lock` takes too; True also where the disk has none, and its content
+    counts.
+    """
+    try:
+        own_files.lock(descriptor)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)
+    return True
+
+
+def read_lock(lock: Path) -> str:
+    """The text of a lock file, which is JSON.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is no ordinary file.
+    ValueError
+        It is no text.
+    """
+    descriptor = own_files.open_file(lock, os.O_RDONLY, alone=False)
+    try:
+        if os.name == "nt":  # the first byte, a space, is what is locked, and cannot be read
+            os.lseek(descriptor, 1, os.SEEK_SET)
+        return os.read(descriptor, _LARGEST_LOCK).decode()
+    finally:
+        os.close(descriptor)
+
+
+def _holder(lock: Path) -> int | None:
+    """The process that a lock names; None where there is no lock, or nothing in it."""
+    try:
+        text = read_lock(lock)
+        return int(records.parse(text, where=LOCK)["process"]) if text.strip() else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return 0
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, as far as they are empty."""
+    with contextlib.suppress(OSError):
+        for each in folders:
+            each.rmdir()

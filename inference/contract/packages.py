@@ -1,0 +1,199 @@
+"""What packages the worker needs, from its locks, and which of them are there. Standard library only.
+
+Two sets: *light* is what every job needs; *full* adds what estimators with a network declare as their packages.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import operator
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import environment
+from .untrusted import read_text
+
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#\\]+)\s*(?:;([^#\\]+))?")
+_IMPORTED_AS = {
+    "opencv-python-headless": "cv2",
+    "opencolorio": "PyOpenColorIO",
+    "openexr": "OpenEXR",
+    "scenedetect-headless": "scenedetect",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "markdown-it-py": "markdown_it",
+    "fonttools": "fontTools",
+    "python-dateutil": "dateutil",
+}
+_COMPARISONS = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
+    ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+}  # fmt: skip
+
+# What comes with figures and reports alone (PyYAML, Jinja2, matplotlib and what that needs), or keeps runs apart:
+# another version of these makes no other depth.
+_NOT_OF_ESTIMATES = {
+    "contourpy", "cycler", "filelock", "fonttools", "jinja2", "kiwisolver", "markupsafe", "matplotlib", "pillow",
+    "pyparsing", "python-dateutil", "pyyaml",
+}  # fmt: skip
+
+
+def locked() -> dict[str, str]:
+    """Name and version of every package of the light set that belongs to this platform."""
+    return pins(environment.LIGHT)
+
+
+def of_estimates() -> set[str]:
+    """Those of the light set that estimates are made with, and not only figures of them."""
+    return set(locked()) - _NOT_OF_ESTIMATES
+
+
+def locked_on_top() -> dict[str, str]:
+    """Likewise of what the full set has on top of it, PyTorch among it."""
+    return pins(environment.FULL[len(environment.LIGHT) :])
+
+
+def pins(locks: Iterable[Path]) -> dict[str, str]:
+    """Name (in lower case, with hyphens) and version of every package that some locks want on this computer."""
+    found = {}
+    for lock in locks:
+        for line in read_text(lock).splitlines():
+            match = _PIN.match(line)
+            if match and applies(match[3]):
+                found[re.sub(r"[-_.]+", "-", match[1]).lower()] = match[2]
+    return found
+
+
+def applies(marker: str | None) -> bool:
+    """Whether a requirement's marker holds for this Python on this computer; without one it does.
+
+    Markers (https://packaging.python.org/en/latest/specifications/dependency-specifiers/) are expressions that Python
+    can parse. A Python without any package must be able to tell, and what locks use of them is little.
+
+    Raises
+    ------
+    ValueError
+        It uses what is not known here.
+    """
+    return not marker or _holds(ast.parse(marker.strip(), mode="eval").body)
+
+
+def _holds(node: ast.expr) -> bool:
+    if isinstance(node, ast.BoolOp):
+        return (all if isinstance(node.op, ast.And) else any)(map(_holds, node.values))
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARISONS:
+        sides = (node.left, node.comparators[0])
+        of_versions = any(isinstance(side, ast.Name) and side.id.startswith("python_") for side in sides)
+        return _COMPARISONS[type(node.ops[0])](
+            *(_version(_value(side)) if of_versions else _value(side) for side in sides)
+        )
+    raise ValueError(f"The marker {ast.unparse(node)} of a lock is not understood.")
+
+
+def _value(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    known = {
+        "sys_platform": sys.platform,
+        "platform_machine": platform.machine(),
+        "platform_system": platform.system(),
+        "os_name": os.name,
+        "python_full_version": platform.python_version(),
+        "python_version": "{}.{}".format(*sys.version_info),
+    }
+    if isinstance(node, ast.Name) and node.id in known:
+        return known[node.id]
+    raise ValueError(f"The marker {ast.unparse(node)} of a lock is not understood.")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """What a version is compared by; a release candidate counts as its release."""
+    return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[a-z+]", text)[0]))
+
+
+def installed(name: str) -> str | None:
+    """The version of a package that is installed; None where it is not."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def missing() -> list[str]:
+    """The packages of the light set that cannot be found (a variant of one under another name serves as well)."""
+    return [name for name in locked() if not importable(module_of(name))]
+
+
+def missing_of(modules: Iterable[str]) -> list[str]:
+    """The packages to install for those of some modules that cannot be found."""
+    return [package_of(module) for module in modules if not importable(module)]
+
+
+def importable(module: str) -> bool:
+    """Whether a top-level module can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def module_of(package: str) -> str:
+    """The name under which a package of the locks is imported."""
+    name = re.sub(r"[-_.]+", "-", package).lower()
+    return _IMPORTED_AS.get(name, name.replace("-", "_"))
+
+
+def package_of(module: str) -> str:
+    """The package to install for a module that cannot be imported."""
+    top = module.partition(".")[0]
+    return next((package for package, name in _IMPORTED_AS.items() if name == top), top)
+
+
+def install_command(*, full: bool = False) -> str:
+    """The command that brings this Python's packages to the light set, or to the full one, which includes it.
+
+    The full set takes more than one call of pip (see `installer`), which a verb of the worker makes.
+    """
+    if full:
+        return f"{_quoted(sys.executable)} {_quoted(os.fspath(Path(__file__).parents[1] / '__main__.py'))} install full"
+    return f"{pip()} install -r {_quoted(os.fspath(environment.LIGHT[-1]))}"
+
+
+def cure(*, full: bool = False) -> str:
+    """What to do where packages of a set are missing: one sentence with the command."""
+    what = "all estimators' packages" if full else "the inference environment"
+    return f"Set {what} up in Fathom's preferences, or run: {install_command(full=full)}"
+
+
+def pip() -> str:
+    """How a person calls this Python's pip."""
+    return f"{_quoted(sys.executable)} -m pip"
+
+
+def _quoted(argument: str) -> str:
+    return f'"{argument}"' if " " in argument else argument
+
+
+def is_on_top(module: str) -> bool:
+    """Whether a module comes with the full set alone."""
+    top = module.partition(".")[0]
+    return any(module_of(package) == top for package in locked_on_top())
+
+
+def versions() -> dict[str, str]:
+    """Name to version of what takes part in every estimate: Python, Fathom and packages of the light set."""
+    found = {"python": ".".join(map(str, sys.version_info[:3])), "fathom": fathom_version()}
+    return found | {name: version for name in sorted(of_estimates()) if (version := installed(name)) is not None}
+
+
+def fathom_version() -> str:
+    """The extension's version, from its manifest."""
+    manifest = Path(__file__).resolve().parents[2] / "blender_manifest.toml"
+    match = re.search(r'^version\s*=\s*"([^"]+)"', manifest.read_text(encoding="utf-8"), re.MULTILINE)
+    return match.group(1) if match else "unknown"

@@ -1,0 +1,299 @@
+"""From point maps of pairs to one depth, pose and focal length for every frame, without optimisation.
+
+Closed form, as StereoDiff (section 3.2) takes it over from DUSt3R and MonST3R: the pairs' maximum spanning tree is
+walked from its strongest pair on, each further pair laid onto what is placed by a registration of the frame that both
+share. Camera poses are by-products: the points of a pair are in the axes of its first frame's camera, so what places
+the pair places that camera (Procrustes; no point is projected, nothing is drawn at random).
+
+For each frame, what places it is one view of one pair; nothing else of it is held in memory, and views are read as they
+are needed, a few for every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....common.failures import Refused
+from ....common.files import atomic
+from ....contract.camera import Camera, Pose
+from .pairs import Pair, PointMap, known, placements, spanning_tree, strongest_starts
+from .registration import NoPoints, Similarity, focal_length, register
+
+Read = Callable[[Pair, int], PointMap]
+"""Gives the view of a frame in a pair; of which it is asked is what `pairs.may_join` and `pairs.may_pose` leave."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """Where the frames of a shot are.
+
+    Attributes
+    ----------
+    pairs : [T, 2] ints
+        For each frame the pair whose view of it gives its depth.
+    scales, rotations, translations : [T], [T, 3, 3], [T, 3]
+        The similarity from that pair's own axes and unit to the frame's camera, in the shot's unit of length, which is
+        that of its strongest pair.
+    poses : [T, 4, 4]
+        Camera to world, OpenCV axes, in that unit; the world is the first frame's camera.
+    focal_lengths : [T]
+        In pixels of the views, as each frame alone implies it; NaN where it implies none. The principal point is the
+        middle of the picture.
+    """
+
+    pairs: NDArray[np.int64]
+    scales: NDArray[np.float64]
+    rotations: NDArray[np.float64]
+    translations: NDArray[np.float64]
+    poses: NDArray[np.float64]
+    focal_lengths: NDArray[np.float64]
+
+    @property
+    def focal_length(self) -> float:
+        """The whole shot's focal length in pixels: the mean over its frames."""
+        return float(np.nanmean(self.focal_lengths))
+
+    def camera(self, numbers: range, *, width: int, height: int) -> Camera:
+        """As the contract says it, for views of this size; `numbers` are the frames' source numbers."""
+        poses = []
+        for number, pose in zip(numbers, self.poses, strict=True):
+            rows = tuple(tuple(float(value) for value in row) for row in pose)
+            poses.append(Pose(frame=number, camera_to_world=rows))  # type: ignore[arg-type]
+        return Camera(
+            width=width,
+            height=height,
+            focal_length=self.focal_length,
+            principal_point=((width - 1) / 2, (height - 1) / 2),
+            poses=tuple(poses),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write to an ``.npz`` file in one step."""
+        with atomic(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+
+def load(path: Path) -> Alignment:
+    """Read what `Alignment.save` wrote, to the same bits."""
+    with np.load(path) as data:
+        return Alignment(**{field.name: data[field.name] for field in fields(Alignment)})
+
+
+def align(
+    count: int,
+    scores: Mapping[Pair, float],
+    read: Read,
+    *,
+    robust: bool = True,
+    device: torch.device | str = "cpu",
+    numbers: Sequence[int] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Alignment:
+    """Lay all frames of a shot into one space.
+
+    Parameters
+    ----------
+    count : int
+        Frames of the shot, T.
+    scores : mapping of Pair to float
+        Of all pairs, see `pairs.score`; their order does not matter.
+    read : callable
+    robust : bool
+        False: the paper's registration, weighted by the source's confidence. True: see `registration.register`;
+        confidences never go below 1, so by themselves they do not silence what is wrong.
+    device : torch.device or str
+        Where to compute. What does not know float64 (Apple's GPUs) leaves it to the processor.
+    numbers : sequence of int or None
+        The frames' source numbers, for messages; None: counted from 0.
+    progress : callable
+        Called with the registrations and focal lengths done, and with their number in all; may raise to stop.
+
+    Raises
+    ------
+    Refused
+        The network gave no finite points for a frame, or no focal length follows from any.
+    ValueError
+        The pairs do not join all frames.
+    """
+    pairs = spanning_tree(count, scores)
+    numbers = range(count) if numbers is None else numbers
+    walk = Walk(_on(read, torch.device(device)), robust, numbers)
+    starts = strongest_starts(scores, scores) | strongest_starts(scores, pairs)
+    placed = max(count - 2, 0)  # each but the strongest pair's two, which need no registration
+    for done, _ in enumerate(walk.place(pairs, scores), start=1):
+        progress(done, placed + count)
+    posing, focals = [], []
+    for frame in range(count):
+        pair = walk.used[frame] if walk.used[frame][0] == frame else starts[frame]
+        walk.place_pair(pair, frame)
+        posing.append(pair)
+        focals.append(walk.focal_length(pair))
+        progress(placed + frame + 1, placed + count)
+    if np.isnan(focals).all():
+        raise Refused(
+            f"No focal length follows from the points of frames {numbers[0]} to {numbers[-1]}.",
+            "Choose another estimator for this shot.",
+        )
+    poses = [walk.to_world[pair].rigid() for pair in posing]
+    cameras = [pose.inverse().after(walk.to_world[walk.used[frame]]) for frame, pose in enumerate(poses)]
+    origin = poses[0].inverse()
+    return Alignment(
+        pairs=np.array([walk.used[frame] for frame in range(count)], np.int64),
+        scales=np.array([camera.scale for camera in cameras]),
+        rotations=np.stack([camera.rotation.numpy() for camera in cameras]),
+        translations=np.stack([camera.translation.numpy() for camera in cameras]),
+        poses=np.stack([_matrix(origin.after(pose)) for pose in poses]),
+        focal_lengths=np.array(focals),
+    )
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """A frame's depth in the shot's unit of length.
+
+    Attributes
+    ----------
+    depth : Tensor [H, W]
+        z in the frame's camera; NaN where it is not valid.
+    valid : Tensor [H, W], bool
+        False where the point is not finite or not before the camera.
+    confidence : Tensor [H, W]
+        0 to 1: 1 - 1 / C, C the network's confidence in the very points that the depth is read from; 0 where the depth
+        is not valid.
+    """
+
+    depth: Tensor
+    valid: Tensor
+    confidence: Tensor
+
+
+def depth_map(alignment: Alignment, read: Read, frame: int) -> DepthMap:
+    """The depth of one frame; `frame` counts from the shot's first. In the precision of what `read` gives."""
+    first, second = (int(number) for number in alignment.pairs[frame])
+    view = read((first, second), frame)
+    # z alone of the similarity: maps are asked for again and again
+    along = (alignment.scales[frame] * alignment.rotations[frame][2]).tolist()
+    x, y, z = (axis.double() * share for axis, share in zip(view.points.unbind(-1), along))
+    depth = (x + y + z + float(alignment.translations[frame][2])).to(view.points.dtype)
+    valid = torch.isfinite(depth) & (depth > 0)
+    confidence = torch.where(valid & (view.confidence >= 1), 1 - 1 / view.confidence, 0)
+    return DepthMap(torch.where(valid, depth, torch.nan), valid, confidence)
+
+
+def _on(read: Read, device: torch.device) -> Read:
+    where = torch.device("cpu") if device.type == "mps" else device
+
+    def moved(pair: Pair, frame: int) -> PointMap:
+        view = read(pair, frame)
+        return PointMap(view.points.to(where), view.confidence.to(where))
+
+    return moved
+
+
+def _matrix(pose: Similarity) -> NDArray[np.float64]:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = pose.rotation.numpy(), pose.translation.numpy()
+    return matrix
+
+
+class Walk:
+    """A walk through a shot's pairs.
+
+    Parameters
+    ----------
+    read : callable
+    robust : bool
+        See `registration.register`.
+    numbers : sequence of int
+        The frames' source numbers, for messages.
+
+    Attributes
+    ----------
+    to_world : Places
+        For each placed pair the similarity from its own axes and unit to the strongest pair's.
+    used : dict
+        For each placed frame the pair that placed it.
+    """
+
+    def __init__(self, read: Read, robust: bool, numbers: Sequence[int]) -> None:
+        self._read, self._robust, self._numbers = read, robust, numbers
+        self.to_world = Places(2 * len(numbers))
+        self.used: dict[int, Pair] = {}
+
+    def place(self, pairs: list[Pair], scores: Mapping[Pair, float]) -> Iterator[int]:
+        """Place all frames of a tree; yields each as it is placed, but for the strongest pair's two.
+
+        Raises
+        ------
+        Refused
+            The network found no points in a frame.
+        """
+        root = pairs[0]
+        self.to_world[root] = Similarity.identity()
+        self.used = dict.fromkeys(root, root)
+        for step in placements(pairs, scores):
+            self.place_pair(step.pair, step.anchor)
+            self.used[step.frame] = step.pair
+            yield step.frame
+
+    def place_pair(self, pair: Pair, frame: int) -> None:
+        """Place a pair, unless it is, by a frame of it that is placed; errors as for `place`."""
+        if pair in self.to_world:
+            return
+        used = self.used[frame]
+        source, target = self._read(pair, frame), self._read(used, frame)
+        try:
+            # Onto the view that places the frame, and then as that: the same as onto the points placed.
+            found = register(source.points, target.points, source.confidence, target.confidence, robust=self._robust)
+        except NoPoints:
+            raise self._without_points(frame) from None
+        self.to_world[pair] = self.to_world[used].after(found)
+
+    def focal_length(self, pair: Pair) -> float:
+        """As the first frame of a pair implies it; NaN where it implies none; errors as for `place`."""
+        view = self._read(pair, pair[0])
+        if not (known(view.points, view.confidence) > 0).any():
+            raise self._without_points(pair[0])
+        return focal_length(view.points) or np.nan
+
+    def _without_points(self, frame: int) -> Refused:
+        return Refused(
+            f"The network found no usable points in frame {self._numbers[frame]}.",
+            "Leave this frame out, or choose another estimator for this shot.",
+        )
+
+
+class Places:
+    """Similarities by pair, all in one block of memory.
+
+    Between the large arrays that come and go with every pair, small ones that stay would keep the allocator from
+    using their room again: memory would grow with the shot by about an array a pair.
+
+    Parameters
+    ----------
+    most : int
+        How many there can be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._rows: dict[Pair, int] = {}
+        self._table = torch.empty(most, 13, dtype=torch.float64)
+
+    def __contains__(self, pair: Pair) -> bool:
+        return pair in self._rows
+
+    def __getitem__(self, pair: Pair) -> Similarity:
+        row = self._table[self._rows[pair]]
+        return Similarity(float(row[0]), row[1:10].reshape(3, 3), row[10:])
+
+    def __setitem__(self, pair: Pair, place: Similarity) -> None:
+        row = self._table[self._rows.setdefault(pair, len(self._rows))]
+        row[0] = place.scale
+        row[1:10], row[10:] = place.rotation.reshape(9), place.translation

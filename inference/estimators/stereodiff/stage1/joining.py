@@ -1,0 +1,201 @@
+"""From a store of pairs to every frame's place, also where the network found nothing in some frames.
+
+Frames without a usable point take no part in the alignment; each is shown as the nearest frame that has depth.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ....common.failures import Refused
+from ....common.files import write_text
+from ....contract import records
+from ....contract.hints import setting
+from ....contract.numbering import Frame
+from . import alignment
+from .alignment import Alignment, DepthMap, Read
+from .pairs import Pair, PointMap
+
+_UNSURE = 0.1
+"""Mean confidence of a frame (0 to 1) below which the network trusts nothing of it: C is 1.1 then, of at least 1."""
+_TOO_NEAR = 1e-4
+"""Share of a frame's median depth; what is nearer is no surface, and its disparity would own the shot's range."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of a shot's frames beside their places; frames count from the shot's first.
+
+    Attributes
+    ----------
+    seen : tuple of int
+        Frames that are in the alignment, in order: its n-th is frame ``seen[n]``.
+    shown : tuple of int
+        For each frame the one whose depth it has: itself, unless it has none.
+    unsure : tuple of int
+        Frames of whose depth the network trusts nothing.
+    """
+
+    seen: tuple[Frame, ...]
+    shown: tuple[Frame, ...]
+    unsure: tuple[Frame, ...]
+
+
+def join(
+    count: int,
+    scores: Mapping[Pair, float],
+    read: Read,
+    *,
+    robust: bool,
+    device: torch.device,
+    numbers: Sequence[int],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Alignment, Findings]:
+    """Lay a shot's frames into one space, and find those that have no depth.
+
+    Parameters
+    ----------
+    count : int
+        Frames of the shot.
+    scores, read, robust, device, progress
+        See `alignment.align`.
+    numbers : sequence of int
+        The frames' source numbers, for messages.
+
+    Raises
+    ------
+    Refused
+        There is no depth at all, frames without points part the shot, or no focal length follows.
+    """
+    useful = {pair: score for pair, score in scores.items() if score > 0}
+    seen = sorted({frame for pair in useful for frame in pair})
+    _check(seen, useful, numbers)
+    place = {frame: index for index, frame in enumerate(seen)}
+
+    def told(done: int, total: int) -> None:
+        progress(done, total + len(seen))
+
+    aligned = alignment.align(
+        len(seen),
+        {(place[first], place[second]): score for (first, second), score in useful.items()},
+        among(seen, read),
+        robust=robust,
+        device=device,
+        numbers=[numbers[frame] for frame in seen],
+        progress=told,
+    )
+    good, unsure = [], []
+    before = max(len(seen) - 2, 0) + len(seen)  # as `align` counts
+    for frame in seen:
+        found = depth_map(aligned, seen, read, frame)
+        if found.valid.any():
+            good.append(frame)
+            if float(found.confidence.sum() / found.valid.sum()) < _UNSURE:
+                unsure.append(frame)
+        progress(before + place[frame] + 1, before + len(seen))
+    if not good:
+        raise Refused(
+            f"No point of frames {numbers[0]} to {numbers[-1]} lies in front of its camera, as the network sees them.",
+            "Choose another estimator for this shot.",
+        )
+    return aligned, Findings(tuple(seen), tuple(_nearest(good, frame) for frame in range(count)), tuple(unsure))
+
+
+def _nearest(good: Sequence[int], frame: int) -> int:
+    """Of frames in order the one nearest to a frame; of two, the earlier."""
+    at = bisect.bisect_left(good, frame)
+    return min(good[max(at - 1, 0) : at + 1], key=lambda other: abs(other - frame))
+
+
+def among(seen: Sequence[int], read: Read) -> Read:
+    """Reads by places among the frames that are seen."""
+
+    def renamed(pair: Pair, frame: int) -> PointMap:
+        return read((seen[pair[0]], seen[pair[1]]), seen[frame])
+
+    return renamed
+
+
+def depth_map(aligned: Alignment, seen: Sequence[int], read: Read, frame: int) -> DepthMap:
+    """The depth of a frame that is seen, without what is no surface; see `alignment.depth_map`."""
+    found = alignment.depth_map(aligned, among(seen, read), bisect.bisect_left(seen, frame))
+    if not found.valid.any():
+        return found
+    # a depth may be so small that its inverse is not finite
+    valid = found.valid & (found.depth > _TOO_NEAR * found.depth[found.valid].median()) & (1 / found.depth).isfinite()
+    return DepthMap(
+        torch.where(valid, found.depth, torch.nan), valid, torch.where(valid, found.confidence, torch.tensor(0.0))
+    )
+
+
+def warnings(findings: Findings, numbers: Sequence[int]) -> list[str]:
+    """What an artist should know of frames without depth, or with one that nobody trusts; one sentence each."""
+    told = []
+    without = [numbers[frame] for frame, other in enumerate(findings.shown) if frame != other]
+    if without:
+        told.append(f"The network found no usable points in {spans(without)}; the nearest frame's depth stands there.")
+    if findings.unsure:
+        unsure = [numbers[frame] for frame in findings.unsure]
+        told.append(
+            f"The network trusts nothing that it sees in {spans(unsure)}, for lack of texture perhaps; the depth there "
+            "may be wrong."
+        )
+    return told
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Frame numbers in order as words, such as ``frames 3 to 5 and 9``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [str(first) if first == last else f"{first} to {last}" for first, last in runs]
+    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"frame{'s' * (len(numbers) > 1)} {listed}"
+
+
+def save(findings: Findings, path: Path) -> None:
+    """Keep them for a later run."""
+    write_text(path, records.dumps(findings, indent=None))
+
+
+def load(path: Path) -> Findings | None:
+    """What an earlier run found; None where there is nothing that can be read."""
+    try:
+        return records.load(Findings, path, strict=True)
+    except (OSError, records.RecordError):
+        return None
+
+
+def _check(seen: Sequence[int], useful: Mapping[Pair, float], numbers: Sequence[int]) -> None:
+    if not seen:
+        which = spans(list(numbers)) if len(numbers) < 3 else f"frames {numbers[0]} to {numbers[-1]}"
+        raise Refused(
+            f"The network found no usable points in {which}.",
+            "Choose another estimator for this shot, or, if the precision is fp16 or bf16, "
+            f"{setting('precision', 'fp32')}.",
+        )
+    beside: dict[int, list[int]] = {}
+    for first, second in useful:
+        beside.setdefault(first, []).append(second)
+        beside.setdefault(second, []).append(first)
+    joined, waiting = set(), [seen[0]]
+    while waiting:
+        frame = waiting.pop()
+        if frame not in joined:
+            joined.add(frame)
+            waiting.extend(beside[frame])
+    apart = [numbers[frame] for frame in seen if frame not in joined]
+    if apart:
+        raise Refused(
+            f"Nothing that the network found joins {spans(apart)} with the frames before.",
+            f"Estimate them as a clip of their own ({setting('frames')}), or choose a larger reach "
+            f"({setting('reach', 5)}).",
+        )

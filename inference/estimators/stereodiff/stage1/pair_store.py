@@ -1,0 +1,234 @@
+"""The network's results on disk, from the pair network to the alignment; what lies there need not be computed again.
+
+A result is written only while it can still matter (`pairs.may_join`, `pairs.may_pose`) and deleted as soon as a
+stronger pair rules it out, so about one and a half pairs a frame are kept of the four that the paper's n = 2 makes.
+Each view is one ``.npy`` file of float32: half precision would put steps of 0.05 % into the depth, which show as
+terraces on a surface, and its range ends where confidences may not. A line of ``scores.jsonl`` says that a pair is
+done; it is written after the pair's files and before those that it rules out go, so that a run that was killed anywhere
+in between finds everything that it believes to have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....common.files import atomic, write_text
+from ....contract import own_files, records
+from ....contract.numbering import Frame
+from . import pairs
+from .pairs import Pair, PointMap, known, scores
+
+_SCORES = "scores.jsonl"
+_VIEWS = own_files.Names(("######-######-######.npy",))
+"""The names of files that views are kept in."""
+_WRITERS = 4
+"""Files that are written at once: each waits for the disk."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A line of that file: a pair and its score."""
+
+    line: tuple[Frame, Frame, float]
+
+
+View = tuple[Pair, int]
+"""A frame in a pair."""
+
+
+def packed(
+    points1: Tensor, confidences1: Tensor, points2: Tensor, confidences2: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the network says of B pairs as it is kept, made where it is, for a device does so in no time.
+
+    Parameters
+    ----------
+    points1, confidences1, points2, confidences2
+        See `PairStore.add`.
+
+    Returns
+    -------
+    views1, views2 : Tensor [B, H, W, 4]
+        float32: points and confidences, these 0 where they or the points are not finite.
+    scores : Tensor [B]
+        float64, see `pairs.score`.
+    """
+    given = (points1, confidences1, points2, confidences2)
+    if points1.device.type == "mps":  # which does not know float64
+        points1, confidences1, points2, confidences2 = (each.cpu() for each in given)
+    confidences1, confidences2 = known(points1, confidences1), known(points2, confidences2)
+    views = (
+        torch.cat([points, confidences[..., None]], dim=-1).float()
+        for points, confidences in ((points1, confidences1), (points2, confidences2))
+    )
+    return next(views), next(views), scores(confidences1, confidences2)
+
+
+class PairStore:
+    """The results of a shot's pairs.
+
+    Parameters
+    ----------
+    folder : Path
+        Of its own; made where it is missing. What an earlier run left there is taken up.
+    reach : int
+        The pairs', see `pairs.pairs`.
+
+    Attributes
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path, reach: int) -> None:
+        self.folder, self._reach = folder, reach
+        folder.mkdir(parents=True, exist_ok=True)
+        self._scores = self._read_scores()
+        wanted = {view for pair in self._scores for view in self._wanted(pair)}
+        there = {path.name for path in folder.iterdir() if _VIEWS.has_file((path.name,))}
+        self._kept = {view for view in wanted if _name(view) in there}
+        self._lost = {pair for pair, _ in wanted - self._kept}
+        for name in there - {_name(view) for view in self._kept}:  # left by a run that was killed while it cleaned up
+            (folder / name).unlink()
+
+    @property
+    def scores(self) -> dict[Pair, float]:
+        """The pairs that were added, with their scores."""
+        return dict(self._scores)
+
+    @property
+    def done(self) -> frozenset[Pair]:
+        """The pairs that need not be computed (again)."""
+        return frozenset(self._scores.keys() - self._lost)
+
+    def add(
+        self, pairs: Sequence[Pair], points1: Tensor, confidences1: Tensor, points2: Tensor, confidences2: Tensor
+    ) -> None:
+        """Keep what the network says of some pairs; on return they are done, for later runs too.
+
+        Parameters
+        ----------
+        pairs : sequence of Pair
+            B of them. A run that goes on does so between two calls, so the same bits come out if a later run asks the
+            network for the same batches.
+        points1, points2 : Tensor [B, H, W, 3]
+            Of the first and of the second frame of each pair, on any device.
+        confidences1, confidences2 : Tensor [B, H, W]
+
+        Raises
+        ------
+        OSError
+            The disk is full, for instance.
+        """
+        self.add_views(pairs, *packed(points1, confidences1, points2, confidences2))
+
+    def add_views(self, pairs: Sequence[Pair], views1: Tensor, views2: Tensor, scores: Tensor) -> None:
+        """The same, of what `packed` made; fastest where that is in the computer's memory already."""
+        views1, views2 = views1.cpu(), views2.cpu()
+        self._scores |= zip(pairs, scores.tolist(), strict=True)
+        self._lost.difference_update(pairs)
+        wanted = [(row, view) for row, pair in enumerate(pairs) for view in self._wanted(pair)]
+
+        def write(each: tuple[int, View]) -> None:
+            row, view = each
+            self._write(view, (views1 if view[1] == view[0][0] else views2)[row])
+
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            list(writers.map(write, wanted))
+        self._kept.update(view for _, view in wanted)
+        self._note(pairs)
+        self._clean_up(pairs)
+
+    def read(self, pair: Pair, frame: int) -> PointMap:
+        """A view that is still kept: points and confidences of a pair's frame, float32, in the computer's memory.
+
+        Raises
+        ------
+        KeyError
+            It was ruled out, or never added.
+        """
+        if (pair, frame) not in self._kept:
+            raise KeyError(f"frame {frame} of the pair {pair} is not kept")
+        planes = torch.from_numpy(np.load(self.folder / _name((pair, frame))))
+        return PointMap(planes[..., :3], planes[..., 3])
+
+    @property
+    def kept(self) -> frozenset[View]:
+        """The views that can be read."""
+        return frozenset(self._kept)
+
+    def keep(self, views: Set[View]) -> None:
+        """Delete all but some views; pairs of which this takes what could still matter are not done any more."""
+        for view in self._kept - views:
+            self._lost.add(view[0])
+            (self.folder / _name(view)).unlink()
+        self._kept &= views
+
+    def clear(self) -> None:
+        """Delete everything."""
+        (self.folder / _SCORES).unlink(missing_ok=True)  # first: without it, what is left is nothing that was done
+        for path in list(self.folder.iterdir()):
+            if _VIEWS.has_file((path.name,)):
+                path.unlink()
+        self._scores, self._kept, self._lost = {}, set(), set()
+
+    def _wanted(self, pair: Pair) -> list[View]:
+        """The views of a pair that can still matter."""
+        if pairs.may_join(self._scores, pair, self._reach):
+            return [(pair, frame) for frame in dict.fromkeys(pair)]
+        return [(pair, pair[0])] if pairs.may_pose(self._scores, pair, self._reach) else []
+
+    def _write(self, view: View, planes: Tensor) -> None:
+        with atomic(self.folder / _name(view)) as temporary:
+            np.save(temporary, planes.numpy())
+
+    def _note(self, pairs: Iterable[Pair]) -> None:
+        with open(self.folder / _SCORES, "a", encoding="utf-8") as file:
+            file.write("".join(_line(pair, self._scores[pair]) for pair in pairs))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _clean_up(self, pairs: Sequence[Pair]) -> None:
+        """Delete what new pairs rule out, which is among their neighbours."""
+        frames = [frame for pair in pairs for frame in pair]
+        near = range(min(frames) - self._reach, max(frames) + self._reach + 1)
+        for first in near:
+            for second in range(first - self._reach, first + self._reach + 1):
+                pair = (first, second)
+                if pair in self._scores:
+                    kept = {(pair, first), (pair, second)} & self._kept
+                    for view in kept.difference(self._wanted(pair)):
+                        (self.folder / _name(view)).unlink()
+                        self._kept.remove(view)
+
+    def _read_scores(self) -> dict[Pair, float]:
+        path = self.folder / _SCORES
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        scores: dict[Pair, float] = {}
+        for line in text.splitlines():
+            try:
+                first, second, found = records.loads(_Scored, f'{{"line": {line}}}', where=_SCORES, strict=True).line
+            except records.RecordError:  # the last one, which a run that was killed did not finish
+                continue
+            scores[first, second] = found
+        whole = "".join(_line(pair, found) for pair, found in scores.items())
+        if whole != text:
+            write_text(path, whole)
+        return scores
+
+
+def _line(pair: Pair, found: float) -> str:
+    return json.dumps([*pair, found]) + "\n"
+
+
+def _name(view: View) -> str:
+    (first, second), frame = view
+    return f"{first:06}-{second:06}-{frame:06}.npy"

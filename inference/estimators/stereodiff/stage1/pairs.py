@@ -1,0 +1,222 @@
+"""Which frames are looked at together, and what the network says of a frame in a pair (StereoDiff, section 3.2).
+
+A pair is directed: in ``(i, j)`` the points of both frames are in the axes of camera i, in a unit of length of the
+pair's own. The most trusted pairs make a tree that joins all frames; which pairs cannot belong to it is known before
+all of them are.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import minimum_spanning_tree
+from torch import Tensor
+
+Pair = tuple[int, int]
+"""Two frames, counted from the shot's first; the first one's camera gives the axes."""
+Scores = Mapping[Pair, float]
+
+
+@dataclass(frozen=True)
+class PointMap:
+    """What the network says of one frame of a pair.
+
+    Attributes
+    ----------
+    points : Tensor [H, W, 3]
+        Where each pixel's surface is, in the axes of the pair's first camera (OpenCV's: z is depth).
+    confidence : Tensor [H, W]
+        1 or more.
+    """
+
+    points: Tensor
+    confidence: Tensor
+
+
+def pairs(count: int, reach: int) -> list[Pair]:
+    """The pairs of a shot: each frame with the next `reach` ones, in both directions.
+
+    Parameters
+    ----------
+    count : int
+        Frames of the shot. A single frame is paired with itself.
+    reach : int
+        The paper's n, 1 or more.
+
+    Returns
+    -------
+    list of Pair
+        By the later frame, so that whoever computes them one after the other needs `reach` frames besides the newest.
+        Twice n T - n (n + 1) / 2 pairs for T > n frames.
+    """
+    if count == 1:
+        return [(0, 0)]
+    return [
+        pair
+        for later in range(count)
+        for earlier in range(max(later - reach, 0), later)
+        for pair in ((earlier, later), (later, earlier))
+    ]
+
+
+def scores(first: Tensor, second: Tensor) -> Tensor:
+    """How far pairs are to be trusted: the product of both frames' mean confidences (DUSt3R, "mst" initialisation).
+
+    Parameters
+    ----------
+    first, second : Tensor [..., H, W]
+        Confidences of both frames; 0 where there is no point, see `known`.
+
+    Returns
+    -------
+    Tensor [...]
+        float64.
+    """
+    means = (each.mean(dim=(-2, -1), dtype=torch.float64) for each in (first, second))
+    return next(means) * next(means)
+
+
+def score(first: Tensor, second: Tensor) -> float:
+    """The same of one pair."""
+    return float(scores(first, second))
+
+
+def known(points: Tensor, confidence: Tensor) -> Tensor:
+    """The confidence [H, W], 0 where it or the point [H, W, 3] is not finite."""
+    usable = torch.isfinite(confidence) & torch.isfinite(points).all(-1)
+    return torch.where(usable, confidence, torch.zeros_like(confidence))
+
+
+def order(scores: Mapping[Pair, float], pair: Pair) -> tuple[float, int, int]:
+    """Sorts pairs by strength; of equal ones, the pair of earlier frames is the stronger. No two pairs are equal."""
+    return (scores[pair], -pair[0], -pair[1])
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A step from frames whose place is known to the next.
+
+    Attributes
+    ----------
+    pair : Pair
+        Holds both frames, in either order.
+    anchor : int
+        The frame whose place is known.
+    frame : int
+        The frame that the pair places.
+    """
+
+    pair: Pair
+    anchor: int
+    frame: int
+
+
+def spanning_tree(count: int, scores: Scores) -> list[Pair]:
+    """The pairs, of each two frames the better direction, that join all frames with the greatest sum of scores.
+
+    Parameters
+    ----------
+    count : int
+        Frames.
+    scores : mapping of Pair to float
+        Of the pairs that there are, in any order.
+
+    Returns
+    -------
+    list of Pair
+        `count` - 1 pairs, the strongest first; of a single frame, the pair of it with itself.
+
+    Raises
+    ------
+    ValueError
+        The pairs do not join all frames.
+    """
+    strongest = _strongest_first(scores)
+    if count == 1:
+        return strongest
+    better: dict[frozenset[int], Pair] = {}
+    for pair in strongest:
+        better.setdefault(frozenset(pair), pair)
+    chosen = list(better.values())
+    # Ranks in place of scores: the least sum of ranks has the greatest sum of scores, because only the order decides
+    # (Kruskal). They are never equal, so the tree does not depend on how scipy sorts, and never 0, which scipy takes
+    # for no edge.
+    rows, columns = zip(*chosen) if chosen else ((), ())
+    ranks = coo_matrix((np.arange(1, len(chosen) + 1), (rows, columns)), shape=(count, count))
+    tree = sorted(int(rank) for rank in minimum_spanning_tree(ranks.tocsr()).data)
+    if len(tree) != count - 1:
+        raise ValueError(f"the pairs join the {count} frames into {count - len(tree)} separate groups")
+    return [chosen[rank - 1] for rank in tree]
+
+
+def placements(tree: list[Pair], scores: Scores) -> Iterator[Placement]:
+    """The way through a tree from its strongest pair on: always the strongest pair that touches a placed frame."""
+    at: dict[int, list[Pair]] = {}
+    for pair in tree:
+        for frame in pair:
+            at.setdefault(frame, []).append(pair)
+    placed: set[int] = set()
+    waiting: list[tuple[tuple[float, int, int], Pair]] = []
+
+    def place(frame: int) -> None:
+        placed.add(frame)
+        for pair in at[frame]:
+            score, first, second = order(scores, pair)
+            heapq.heappush(waiting, ((-score, -first, -second), pair))
+
+    for frame in dict.fromkeys(tree[0]):
+        place(frame)
+    while waiting:
+        _, (first, second) = heapq.heappop(waiting)
+        if {first, second} <= placed:
+            continue
+        anchor, frame = (first, second) if first in placed else (second, first)
+        yield Placement((first, second), anchor, frame)
+        place(frame)
+
+
+def strongest_starts(scores: Scores, among: Iterable[Pair]) -> dict[int, Pair]:
+    """For every frame at which a pair starts, the strongest of those that do."""
+    found: dict[int, Pair] = {}
+    for pair in among:
+        known = found.get(pair[0])
+        if known is None or order(scores, pair) > order(scores, known):
+            found[pair[0]] = pair
+    return found
+
+
+def may_join(scores: Scores, pair: Pair, reach: int) -> bool:
+    """Whether a pair can still belong to the tree, whatever the pairs to come score.
+
+    It cannot if its other direction is stronger, or if both other sides of a triangle are: the weakest edge of a cycle
+    is never in the tree.
+    """
+    first, second = pair
+    mine = order(scores, pair)
+
+    def beaten(a: int, b: int) -> bool:
+        return any(other in scores and order(scores, other) > mine for other in ((a, b), (b, a)))
+
+    if beaten(first, second):
+        return False
+    return not any(
+        beaten(first, third) and beaten(third, second)
+        for third in range(max(first, second) - reach, min(first, second) + reach + 1)
+        if third not in pair
+    )
+
+
+def may_pose(scores: Scores, pair: Pair, reach: int) -> bool:
+    """Whether a pair can still be the strongest of all that start at its first frame."""
+    first = pair[0]
+    others = ((first, other) for other in range(first - reach, first + reach + 1))
+    return not any(other in scores and order(scores, other) > order(scores, pair) for other in others)
+
+
+def _strongest_first(scores: Scores) -> list[Pair]:
+    return sorted(scores, key=lambda pair: order(scores, pair), reverse=True)

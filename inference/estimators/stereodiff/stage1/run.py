@@ -1,0 +1,161 @@
+"""Stage 1 of a shot: the pair network looks at all pairs, and their points are laid into one space.
+
+What is done is kept in the shot's scratch after every batch of pairs, and once more after the alignment. A later run
+goes on from there to the same bits: the batches, too, are those of the run before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ....common.failures import is_out_of_memory
+from ....video_diffusion import device
+from ...base import ReportProgress, Shot
+from ..settings import Settings
+from . import alignment, batches, joining
+from .alignment import Alignment
+from .joining import Findings
+from .matching import picture_size
+from .pair_store import PairStore
+from .pairs import pairs
+from .result import MatchedPrior
+
+_FOLDER, _PAIRS, _BATCHES, _ALIGNMENT, _FINDINGS = "stage1", "pairs", "batches.json", "alignment.npz", "frames.json"
+
+ENCODING, DECODING = 0.52, 0.81
+"""Work for a frame and for a pair, in TFLOP at 512x384 (counted by `video_diffusion.dry_run.flops`)."""
+ALIGNING = 0.4
+"""Likewise for a frame, by the time that it takes beside the others."""
+_RELEASED_PIXELS = 512 * 384
+
+
+def work_of(count: int, settings: Settings, size: tuple[int, int]) -> float:
+    """Work of stage 1 on a shot, in TFLOP: the unit of `match_shot`'s progress.
+
+    Parameters
+    ----------
+    count : int
+        Frames of the shot.
+    settings : Settings
+    size : (width, height)
+        Of the network's pictures, see `matching.picture_size`.
+    """
+    share = size[0] * size[1] / _RELEASED_PIXELS
+    return share * ((ENCODING + ALIGNING) * count + DECODING * len(pairs(count, settings.reach)))
+
+
+def match_shot(shot: Shot, settings: Settings, place: torch.device, *, progress: ReportProgress) -> MatchedPrior:
+    """Depth, confidence and camera of a shot by stereo matching.
+
+    Parameters
+    ----------
+    shot : Shot
+    settings : Settings
+        Its `precision` is one that the device has.
+    place : torch.device
+    progress : callable
+        Of `work_of`.
+
+    Returns
+    -------
+    MatchedPrior
+        At the network's size. Once all maps are written, `MatchedPrior.clear` frees the disk; then, or where all frames
+        are finished already, it is good for its camera alone.
+
+    Raises
+    ------
+    Refused
+        There is no depth in the shot, or nothing joins its frames.
+    Failure
+        Weights are damaged, or the memory does not suffice.
+    """
+    size, numbers = picture_size(shot.frames.width, shot.frames.height), shot.frames.numbers
+    folder = shot.scratch / _FOLDER
+    folder.mkdir(exist_ok=True)
+    pair_store = PairStore(folder / _PAIRS, settings.reach)
+    work = _Work(shot, settings, size, progress)
+    prior = _taken_up(folder, pair_store, size, numbers)
+    if prior is None or not (len(shot.finished) == len(numbers) or prior.views <= pair_store.kept):
+        if not pair_store.done.issuperset(pairs(len(numbers), settings.reach)):
+            work.begin("load", "Loading the pair network")
+            network = batches.load(settings)
+            shot.check()
+            work.begin("plan", "Planning the use of memory")
+            batches.run(
+                network,
+                shot,
+                settings,
+                place,
+                pair_store=pair_store,
+                batches=folder / _BATCHES,
+                progress=work.matched,
+            )
+        aligned, findings = _join(shot, settings, place, pair_store, work)
+        aligned.save(folder / _ALIGNMENT)
+        joining.save(findings, folder / _FINDINGS)  # last: with it, all is there
+        prior = MatchedPrior(pair_store, aligned, findings, size=size, numbers=numbers)
+        pair_store.keep(prior.views)
+    for warning in joining.warnings(prior.findings, numbers):
+        shot.warn(warning)
+    return prior
+
+
+class _Work:
+    """Tells the progress of both halves of the stage."""
+
+    def __init__(self, shot: Shot, settings: Settings, size: tuple[int, int], progress: ReportProgress) -> None:
+        self._progress, self._check = progress, shot.check
+        self._total = work_of(len(shot.frames), settings, size)
+        self._aligning = ALIGNING * len(shot.frames) * size[0] * size[1] / _RELEASED_PIXELS
+
+    def begin(self, stage: str, label: str) -> None:
+        self._progress(stage, label, 0, self._total)
+
+    def matched(self, done: int, total: int) -> None:
+        self._progress("match", "Matching frames", (self._total - self._aligning) * done / total, self._total)
+
+    def aligned(self, done: int, total: int) -> None:
+        self._check()
+        before = self._total - self._aligning
+        self._progress("align", "Laying frames into one space", before + self._aligning * done / total, self._total)
+
+
+def _taken_up(
+    folder: Path, pair_store: PairStore, size: tuple[int, int], numbers: Sequence[int]
+) -> MatchedPrior | None:
+    """What an earlier run has finished; its maps need not be there any more."""
+    findings = joining.load(folder / _FINDINGS)
+    if findings is None:
+        return None
+    return MatchedPrior(pair_store, alignment.load(folder / _ALIGNMENT), findings, size=size, numbers=numbers)
+
+
+def _join(
+    shot: Shot, settings: Settings, place: torch.device, pair_store: PairStore, work: _Work
+) -> tuple[Alignment, Findings]:
+    def on(where: torch.device) -> tuple[Alignment, Findings]:
+        return joining.join(
+            len(shot.frames),
+            pair_store.scores,
+            pair_store.read,
+            robust=settings.robust,
+            device=where,
+            numbers=shot.frames.numbers,
+            progress=work.aligned,
+        )
+
+    try:
+        return on(place)
+    except Exception as error:
+        if place.type == "cpu" or not is_out_of_memory(error):
+            raise
+    finally:
+        device.release(place)
+    shot.warn(
+        "The graphics card's memory did not suffice for laying the frames into one space, so the processor does it, "
+        "which is slower."
+    )
+    return on(torch.device("cpu"))

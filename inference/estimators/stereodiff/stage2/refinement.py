@@ -1,0 +1,242 @@
+"""Stage 2: one denoising step makes a depth sequence that holds in the large hold in the small as well (paper, 3.3).
+
+Everything happens in disparity, stretched to 0..1 by one range for the whole shot, so that all windows share it.
+Overlapping windows are faded one into the next after decoding: the paper shares no latents between windows, since at
+this noise level that harms (table 6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ....video_diffusion.execution.forward import OWN, Forward
+from ....video_diffusion.execution.plan import Plan
+from ....video_diffusion.networks import Networks
+from ....video_diffusion.stages import Attempt, Check, Encoded, added_ids
+from ..settings import REFINE_SIGMA, Settings
+
+_LATENTS, _PIXELS = 0, 1
+"""Tell apart the noise that a frame is given twice: on its depth's latents, and on its picture."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The factors of one step at a noise level (Karras et al. 2022, table 1, with SVD's v-prediction).
+
+    Attributes
+    ----------
+    given : float
+        The noisy latents are multiplied by it for the network.
+    kept, predicted : float
+        Clean latents are `kept` times the noisy ones less `predicted` times what the network gives.
+    timestep : float
+        What the network is told.
+    """
+
+    given: float
+    kept: float
+    predicted: float
+    timestep: float
+
+    @staticmethod
+    def at(sigma: float) -> Step:
+        """The step that starts at the noise level `sigma`, above 0."""
+        size = math.sqrt(sigma**2 + 1)
+        return Step(given=1 / size, kept=1 / size**2, predicted=sigma / size, timestep=0.25 * math.log(sigma))
+
+
+def noise_level(scheduler: Any, settings: Settings) -> float:
+    """The noise level that the step starts from.
+
+    With Karras' levels, as the weights are released, a spacing of time steps changes nothing. Without them, the level
+    is the one that the scheduler's own sigmas have at t = 2 of T = 4: 0.698 (leading) or 1.613 (trailing).
+    """
+    if settings.spacing == "karras":
+        return settings.refine_sigma
+    plain = scheduler.from_config(scheduler.config, use_karras_sigmas=False, timestep_spacing=settings.spacing)
+    plain.set_timesteps(4)
+    return float(plain.sigmas[2])
+
+
+def frame_noise(seed: int, frame: int, height: int, width: int) -> Tensor:
+    """Standard normal noise [4, height / 8, width / 8] on one frame's depth, by its absolute number.
+
+    Whatever windows a frame is in, its noise is the same.
+    """
+    return torch.randn(4, height // 8, width // 8, generator=_generator(seed, frame, _LATENTS))
+
+
+def pixel_noise(seed: int, frame: int, height: int, width: int) -> Tensor:
+    """Standard normal noise [3, height, width] on one frame's picture, likewise."""
+    return torch.randn(3, height, width, generator=_generator(seed, frame, _PIXELS))
+
+
+def _generator(*key: int) -> torch.Generator:
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def stretched(disparity: Tensor, low: float, high: float) -> Tensor:
+    """Disparity by the shot's range: `low` becomes 0, `high` 1, what lies outside is clamped; a flat shot is 0.5."""
+    if not high > low:
+        return torch.full_like(disparity, 0.5)
+    return ((disparity - low) / (high - low)).clamp(0, 1)
+
+
+def unstretched(disparity: Tensor, low: float, high: float) -> Tensor:
+    """The way back from `stretched`, to the units of stage 1."""
+    return disparity * (high - low) + low if high > low else torch.full_like(disparity, low)
+
+
+@torch.inference_mode()
+def encode_prior(
+    networks: Networks,
+    disparity: Tensor,
+    size: tuple[int, int],
+    *,
+    resize: Literal["nearest", "bilinear"],
+    device: torch.device,
+    attempt: Attempt,
+    check: Check = lambda: None,
+    forward: Forward = OWN,
+) -> Tensor:
+    """Latents of disparity maps, as the network was trained to make them.
+
+    Parameters
+    ----------
+    networks : Networks
+    disparity : Tensor [n, h, w]
+        float32, 0 to 1.
+    size : (width, height)
+        Of the networks' pictures.
+    resize : str
+        The paper takes the nearest value.
+
+    Returns
+    -------
+    Tensor [n, 4, height / 8, width / 8]
+        float32, scaled.
+    """
+    width, height = size
+    options = {} if resize == "nearest" else {"align_corners": False}
+    fitted = functional.interpolate(disparity[:, None].to(device), (height, width), mode=resize, **options)
+    pictures = (2 * fitted - 1).expand(-1, 3, -1, -1)
+
+    def work(plan: Plan) -> Tensor:
+        return forward.encode(networks.vae, pictures, plan=plan, check=check) * networks.vae.config.scaling_factor
+
+    return attempt(work).contiguous()
+
+
+@torch.inference_mode()
+def refine(
+    networks: Networks,
+    prior: Tensor,
+    conditions: Encoded,
+    noise: Tensor,
+    *,
+    sigma: float = REFINE_SIGMA,
+    noise_augmentation: float,
+    device: torch.device,
+    attempt: Attempt,
+    check: Check = lambda: None,
+    forward: Forward = OWN,
+) -> Tensor:
+    """One step from noisy latents of a window straight to clean ones.
+
+    Parameters
+    ----------
+    networks : Networks
+    prior : Tensor [n, 4, h, w]
+        See `encode_prior`.
+    conditions : Encoded
+        Of the same frames.
+    noise : Tensor [n, 4, h, w]
+        See `frame_noise`.
+    sigma : float
+        How much noise is added: the more, the more is painted anew. 0.7 to 3 is useful.
+    noise_augmentation : float
+        Strength of the noise that the frames were encoded with.
+
+    Returns
+    -------
+    Tensor [n, 4, h, w]
+        float32, on the device.
+    """
+    step = Step.at(sigma)
+    noisy = prior.to(device) + sigma * noise.to(device)
+    added = added_ids(networks, noise_augmentation, device)
+
+    def work(plan: Plan) -> Tensor:
+        return forward.predict(
+            networks.unet,
+            step.given * noisy,
+            conditions.latents.to(device),
+            conditions.embeddings.to(device),
+            added_ids=added,
+            timestep=torch.tensor(step.timestep),
+            plan=plan,
+            check=check,
+        ).float()
+
+    velocity = attempt(work)  # before all else, while nothing more than it needs is on the device
+    return (step.kept * noisy - step.predicted * velocity).contiguous()
+
+
+class Blending:
+    """What the window before has made of the frames that the next one shares with it.
+
+    Parameters
+    ----------
+    overlap : int
+        Frames that consecutive windows share.
+    waiting : sequence of Tensor [H, W]
+        To go on from where an earlier `Blending` stood: its `waiting`.
+    """
+
+    def __init__(self, overlap: int, waiting: Iterable[Tensor] = ()) -> None:
+        self._overlap = overlap
+        self._weights = torch.linspace(0, 1, overlap).tolist() if overlap > 1 else [0.5] * overlap
+        self.waiting: list[Tensor] = list(waiting)
+
+    def through(
+        self, window: range, maps: Iterable[Tensor | None], *, last: bool
+    ) -> Iterator[tuple[int, Tensor | None]]:
+        """The frames of a window that are final now; `waiting` is what the next window needs once all are taken.
+
+        Parameters
+        ----------
+        window : range
+            Its frames.
+        maps : iterable of Tensor [H, W] or None
+            One for each of them; None where nobody asks for the frame. The last `overlap` ones are asked for, unless
+            the window is the last.
+        last : bool
+            Whether no window follows.
+
+        Yields
+        ------
+        (int, Tensor or None)
+            Each frame, in order, and its map, the window's weight growing linearly from 0 to 1 over the overlap, both
+            included.
+        """
+        before, self.waiting = self.waiting, []
+        final = len(window) - (0 if last else self._overlap)
+        for place, (index, own) in enumerate(zip(window, maps, strict=True)):
+            blended = own
+            if own is not None and place < len(before):
+                blended = torch.lerp(before[place], own, self._weights[place])
+            if place < final:
+                yield index, blended
+            elif blended is None:
+                raise ValueError(f"the next window needs frame {index}")
+            else:
+                self.waiting.append(blended)

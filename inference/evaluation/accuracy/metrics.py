@@ -1,0 +1,259 @@
+"""Accuracy of a depth sequence, frame by frame and over whole clips.
+
+Errors are taken in depth, over the pixels whose true depth is known and inside the protocol's limits, after one scale
+and shift (see `alignment`); Z is the aligned estimate, Z* the truth:
+
+* AbsRel: mean of |Z - Z*| / Z*
+* RMSE: root of the mean of (Z - Z*)^2, in metres
+* delta1, delta2, delta3: share of pixels where max(Z / Z*, Z* / Z) is below 1.25, 1.25^2 and 1.25^3
+
+(Eigen et al. 2014, as in DepthCrafter, section 4.2, and StereoDiff, section 4.1.3.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..alignment import Alignment, Disparity, align, measured
+from ..datasets.ground_truth import Truth
+from ..datasets.protocols import PLAIN, MetricsError, Protocol, fitted
+from ..stability import consistency as flickering
+
+__all__ = ["Alignment", "Disparity", "MetricsError", "align", "frame_scores", "score", "summary"]
+
+FARTHEST, NEAREST = PLAIN.farthest, PLAIN.nearest
+REGIONS = ("all", "static", "moving")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """What is measured: `label` and `unit` for people, and which values are better."""
+
+    name: str
+    label: str
+    better: Literal["lower", "higher"]
+    unit: str = ""
+
+
+METRICS = (
+    Metric(name="absolute_relative", label="AbsRel", better="lower"),
+    Metric(name="root_mean_square", label="RMSE", better="lower", unit="m"),
+    Metric(name="delta1", label="delta1", better="higher"),
+    Metric(name="delta2", label="delta2", better="higher"),
+    Metric(name="delta3", label="delta3", better="higher"),
+)
+"""What each frame is measured by."""
+EXTRA = (
+    Metric(name="distance", label="distance at 10 frames", better="lower", unit="m"),
+    Metric(name="warp_error", label="warp error", better="lower"),
+    Metric(name="flicker", label="flicker", better="lower"),
+)
+"""What clips are measured by where the truth has a camera path; see `over_time`."""
+NAMES = tuple(metric.name for metric in METRICS)
+METRIC = {metric.name: metric for metric in (*METRICS, *EXTRA)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameScores:
+    """Errors of each frame.
+
+    Attributes
+    ----------
+    frames : tuple of int
+        Frames of the truth, in their order.
+    values : dict of dict of float64 [T]
+        By region and name of the metric: one value a frame, NaN where it has no pixel to measure.
+    pixels : dict of int64 [T]
+        By region: how many pixels were measured.
+    without_estimate : int64 [T]
+        Pixels with true depth whose estimate is no number, and which are left out therefore.
+    missing : tuple of int
+        Those of the frames that have no estimate at all.
+    alignment : Alignment
+    sizes : tuple of ((width, height), (width, height)), or None
+        Of estimate and truth, where they differ: the estimate was brought to the truth's.
+    """
+
+    frames: tuple[int, ...]
+    values: dict[str, dict[str, NDArray[np.float64]]]
+    pixels: dict[str, NDArray[np.int64]]
+    without_estimate: NDArray[np.int64]
+    missing: tuple[int, ...]
+    alignment: Alignment
+    sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+
+def frame_scores(
+    disparity: Disparity,
+    truth: Truth,
+    protocol: Protocol = PLAIN,
+    *,
+    frames: Iterable[int] | None = None,
+    alignment: Alignment | None = None,
+) -> FrameScores:
+    """Measure each frame, with one scale and shift for all of them.
+
+    Parameters
+    ----------
+    disparity : callable
+        Frame of the truth to disparity [H, W] of any size, larger is nearer; None where there is no estimate.
+    truth : Truth
+        With the protocol's frames and crop already (see `protocols.applied`).
+    protocol : Protocol
+    frames : iterable of int or None
+        Frames of the truth to measure; None: all.
+    alignment : Alignment or None
+        None: found here.
+
+    Raises
+    ------
+    MetricsError
+        No pixel can be measured, or the estimate is of another picture.
+    """
+    chosen = tuple(range(len(truth)) if frames is None else frames)
+    alignment = alignment or align(disparity, truth, chosen, protocol)
+    values = {region: {name: np.full(len(chosen), np.nan) for name in NAMES} for region in REGIONS}
+    pixels = {region: np.zeros(len(chosen), np.int64) for region in REGIONS}
+    without, missing, sizes = np.zeros(len(chosen), np.int64), [], None
+    for place, frame in enumerate(chosen):
+        true = truth.depth(frame)
+        valid = measured(true, protocol)
+        estimate = disparity(frame)
+        if estimate is None:
+            missing.append(frame)
+            continue
+        if estimate.shape != true.shape:
+            sizes = (estimate.shape[1], estimate.shape[0]), (true.shape[1], true.shape[0])
+        known = valid & np.isfinite(fitted_estimate := fitted(estimate, true.shape, protocol))
+        without[place] = np.count_nonzero(valid) - np.count_nonzero(known)
+        errors = pixel_errors(alignment.depth(fitted_estimate[known]), true[known].astype(np.float64))
+        moving = truth.moving(frame)
+        for region in REGIONS:
+            if region == "all":
+                own = errors
+            elif moving is None:
+                continue
+            else:
+                own = errors[:, moving[known] == (region == "moving")]
+            pixels[region][place] = own.shape[1]
+            if own.shape[1]:
+                for name, value in zip(NAMES, own.mean(axis=1), strict=True):
+                    values[region][name][place] = np.sqrt(value) if name == "root_mean_square" else value
+    return FrameScores(
+        frames=chosen,
+        values=values,
+        pixels=pixels,
+        without_estimate=without,
+        missing=tuple(missing),
+        alignment=alignment,
+        sizes=sizes,
+    )
+
+
+def pixel_errors(depth: NDArray[np.float64], true: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the metrics are the means of, in the order of `NAMES` [5, N]; the squares of RMSE are in m^2."""
+    ratio = np.maximum(depth / true, true / depth)
+    return np.stack([np.abs(depth - true) / true, (depth - true) ** 2, *(ratio < 1.25**power for power in (1, 2, 3))])
+
+
+def summary(
+    parts: Sequence[FrameScores], average: Literal["frames", "pixels"] = "pixels"
+) -> dict[str, dict[str, float | None]]:
+    """By region and metric, the value over all frames together; None where nothing could be measured.
+
+    Parameters
+    ----------
+    parts : sequence of FrameScores
+        The shots of a clip, each with its own alignment.
+    average : 'frames' or 'pixels'
+        Whether each frame counts alike (the mean of the frames' values), or each pixel.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for region in REGIONS:
+        pixels = np.concatenate([part.pixels[region] for part in parts])
+        weight = pixels if average == "pixels" else (pixels > 0).astype(np.int64)
+        found[region] = {}
+        for name in NAMES:
+            values = np.concatenate([part.values[region][name] for part in parts])
+            squared = average == "pixels" and name == "root_mean_square"
+            kept = np.where(weight > 0, values**2 if squared else values, 0.0)
+            mean = float(np.sum(kept * weight) / weight.sum()) if weight.any() else None
+            found[region][name] = mean if mean is None or not squared else float(np.sqrt(mean))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Errors over all measured pixels of a clip.
+
+    Attributes
+    ----------
+    absolute_relative : float
+        AbsRel: mean of |Z - Z*| / Z*.
+    delta1, delta2, delta3 : float
+        Share of pixels where max(Z / Z*, Z* / Z) is below 1.25 and its second and third power.
+    root_mean_square : float
+        RMSE in metres.
+    flicker : float or None
+        Mean |next frame, warped - expected| / expected over static pixels; None without poses.
+    absolute_relative_static, absolute_relative_moving : float or None
+        AbsRel where nothing moves and where something does; None without such pixels.
+    alignment : Alignment
+    pixels, frames : int
+        How much was measured.
+    pixels_without_estimate : int
+        Pixels with true depth whose estimate is no number: left out.
+    """
+
+    absolute_relative: float
+    delta1: float
+    root_mean_square: float
+    flicker: float | None
+    absolute_relative_static: float | None
+    absolute_relative_moving: float | None
+    alignment: Alignment
+    pixels: int
+    frames: int
+    delta2: float
+    delta3: float
+    pixels_without_estimate: int
+
+
+def score(disparity: Disparity, truth: Truth, frames: range | None = None, protocol: Protocol = PLAIN) -> Scores:
+    """Measure a clip, a frame or two in memory at a time.
+
+    Parameters
+    ----------
+    disparity : callable
+        Frame index of the truth to disparity [H, W]; larger is nearer.
+    truth : Truth
+    frames : range or None
+        Frames of the truth to measure; None: all.
+    protocol : Protocol
+
+    Raises
+    ------
+    MetricsError
+    """
+    return scores_of(frame_scores(disparity, truth, protocol, frames=frames), disparity, truth, protocol)
+
+
+def scores_of(each: FrameScores, disparity: Disparity, truth: Truth, protocol: Protocol = PLAIN) -> Scores:
+    """The figures of a clip from those of its frames, and its flicker."""
+    over = summary([each], protocol.average)
+    every = {name: value for name, value in over["all"].items() if value is not None}
+    return Scores(
+        **every,
+        flicker=flickering.flicker(disparity, truth, each.frames, each.alignment, protocol),
+        absolute_relative_static=over["static"]["absolute_relative"],
+        absolute_relative_moving=over["moving"]["absolute_relative"],
+        alignment=each.alignment,
+        pixels=int(each.pixels["all"].sum()),
+        frames=len(each.frames) - len(each.missing),
+        pixels_without_estimate=int(each.without_estimate.sum()),
+    )

@@ -1,0 +1,129 @@
+"""What a comparison says of a clip over time: distances in space, flicker, and errors by frequency.
+
+Distances are those of `consistency` (StereoDiff, Table 8), flicker that of `flicker`, and bands those of `spectrum`
+(StereoDiff, Tables 2 and 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.protocols import fitted
+from ..stability.consistency import Consistency, Distances, consistency, flicker
+from ..stability.spectrum import band_values
+from .comparison import Comparison, Part
+from .metrics import MetricsError
+
+BY_BAND = {"absolute_relative": "AbsRel", "root_mean_square": "RMSE [m]", "delta1": "1 - delta1"}
+"""What is taken apart by frequency, as the papers' tables call it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steady:
+    """Values by the names of `metrics.EXTRA`, None where they cannot be measured, and the reasons."""
+
+    values: dict[str, float | None]
+    notes: tuple[str, ...] = ()
+
+
+def measure(comparison: Comparison, names: Sequence[str]) -> Steady:
+    """Those of `metrics.EXTRA` that are named; over the parts of a clip, each as much as was compared in it."""
+    values: dict[str, float | None] = {}
+    notes: tuple[str, ...] = ()
+    if {"distance", "warp_error"} & set(names):
+        found: list[Consistency] = []
+        try:
+            found = [consistency_of(comparison, part) for part in comparison.parts]
+            notes = tuple(consistency_notes(found))
+        except MetricsError as error:
+            notes = (str(error),)
+        spaced, near = [each.spaced for each in found], [each.neighbours for each in found]
+        values |= {"distance": _mean(spaced, "distance"), "warp_error": _mean(near, "relative")}
+    if "flicker" in names:
+        known = []
+        for part in comparison.parts:
+            scores = part.scores
+            value = flicker(
+                comparison.disparity, comparison.truth, scores.frames, scores.alignment, comparison.protocol
+            )
+            known += [] if value is None else [(value, len(scores.frames))]
+        values["flicker"] = _weighted(known)
+    return Steady(values={name: values[name] for name in names if name in values}, notes=notes)
+
+
+def consistency_of(comparison: Comparison, part: Part) -> Consistency:
+    """Distances in space of a part, by its own alignment.
+
+    Raises
+    ------
+    MetricsError
+        The truth has no camera path, or neither flow nor pictures.
+    """
+    truth, protocol, alignment = comparison.truth, comparison.protocol, part.scores.alignment
+
+    def depth(index: int) -> NDArray[np.float64] | None:
+        estimate = comparison.disparity(index)
+        return None if estimate is None else alignment.depth(fitted(estimate, truth.depth(index).shape, protocol))
+
+    frames = range(min(part.scores.frames), max(part.scores.frames) + 1)
+    return consistency(depth, truth, frames, protocol=protocol)
+
+
+def consistency_notes(found: Sequence[Consistency]) -> list[str]:
+    """What `left_out` says, and a sentence for what a distance has in it anyway."""
+    said = left_out(found)
+    floors = {
+        "a distance of {:.4f} m": _mean([one.spaced for one in found], "floor"),
+        "a warp error of {:.4f}": _mean([one.neighbours for one in found], "relative_floor"),
+    }
+    known = " and ".join(words.format(value) for words, value in floors.items() if value is not None)
+    if known and any(one.correspondences == "measured" for one in found):
+        said.append(f"Points were followed by measured flow, by which the true depth itself has {known}.")
+    return said
+
+
+def left_out(found: Sequence[Consistency]) -> list[str]:
+    """One sentence for each kind of pairs of frames that could not be compared in space."""
+    said = []
+    apart = f"frames {found[0].spacing} apart" if found else ""
+    for kind, each in (
+        (apart, [one.spaced for one in found]),
+        ("neighbouring frames", [one.neighbours for one in found]),
+    ):
+        reasons = {
+            "no true pose": sum(one.without_pose for one in each),
+            "no estimate": sum(one.without_depth for one in each),
+            "nothing that stands still in both": sum(one.without_points for one in each),
+        }
+        lacking = ", ".join(f"{count} with {reason}" for reason, count in reasons.items() if count)
+        if lacking:
+            pairs = sum(len(one.frames) for one in each)
+            said.append(
+                f"{sum(reasons.values())} of {pairs} pairs of {kind} could not be compared in space: {lacking}."
+            )
+    return said
+
+
+def _mean(distances: Sequence[Distances], name: str) -> float | None:
+    known = [(getattr(each, name), each.points) for each in distances if getattr(each, name) is not None]
+    return _weighted(known)
+
+
+def _weighted(values: Sequence[tuple[float, int]]) -> float | None:
+    return float(np.average([value for value, _ in values], weights=[n for _, n in values])) if values else None
+
+
+def bands(comparison: Comparison) -> dict[str, list[list[float]]]:
+    """Band values of each part's error sequences, by metric; a part without any value has none."""
+    found: dict[str, list[list[float]]] = {}
+    for name in BY_BAND:
+        found[name] = []
+        for part in comparison.parts:
+            errors = part.scores.values["all"][name]
+            if np.isfinite(errors).any():
+                found[name].append(band_values(1 - errors if name == "delta1" else errors))
+    return found

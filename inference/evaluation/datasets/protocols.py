@@ -1,0 +1,355 @@
+"""What of a data set is measured, and how: the published protocols as data.
+
+``depthcrafter`` is that of DepthCrafter's evaluation (Hu et al. 2024, section 4.2, with the caps, crops and frames of
+its published benchmark), ``stereodiff`` that of StereoDiff (Li et al. 2025, sections 4.1.2 and 4.1.3), ``plain`` our
+own, for footage of any kind. In all of them disparity is aligned with inverse depth (see `alignment`) and errors are
+taken in depth.
+
+What the papers leave open, and what is done here:
+
+* StereoDiff names neither caps nor crops: those of DepthCrafter's caps are taken, and no crop. It names neither its 6
+  clips of Bonn nor its 12 of KITTI: all that the folder has are taken. Its equation 9 divides by the prediction, and
+  its RMSE takes the root before the mean; both are taken for slips, and the usual definitions are used, since its
+  figures agree with DepthCrafter's.
+* DepthCrafter's benchmark clips predictions at 0.001 before they are aligned, in the unit of its own output; that is
+  left out, since it would make the figures depend on an estimator's unit.
+* ScanNet's colour pictures are larger than its depth: they are brought to the depth's size before the crop.
+
+Here a clip is also prepared as estimators are given it: the protocol's frames, cropped, as a numbered sequence of
+pictures; and an estimate is brought to the truth's size (`fitted`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.failures import unwritable
+from ...common.files import make_folder, write_text
+from ...contract import own_files, records
+from ...contract.untrusted import read_text
+from .ground_truth import Truth, TruthError
+
+LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu")
+_NOTE, _FRAMES = "clip.json", "rgb"
+_NAMES = own_files.Names((_NOTE, f"{_FRAMES}/#####.png"))
+_ASPECT = 0.1
+"""How far the aspect ratios of estimate and truth may differ: working sizes are multiples of up to 64 pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """Rows and columns to leave out at each edge; `even`: the last ones too where a side is odd."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+    even: bool = False
+
+    def part(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns that stay of a picture.
+
+        Raises
+        ------
+        TruthError
+            Nothing stays.
+        """
+        bottom, right = height - self.bottom, width - self.right
+        if self.even:
+            bottom -= (bottom - self.top) % 2
+            right -= (right - self.left) % 2
+        if bottom <= self.top or right <= self.left:
+            raise TruthError(
+                f"Nothing is left of a picture of {width} x {height} pixels after the protocol's crop; "
+                "give the set at the size in which it is published, or take the protocol plain."
+            )
+        return slice(self.top, bottom), slice(self.left, right)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What is measured of a data set's clips.
+
+    Attributes
+    ----------
+    name : str
+    nearest, farthest : float
+        Metres; truth outside is not measured, estimates are clipped to it.
+    crop : Crop or None
+        Of the truth, and of the pictures that estimators are given.
+    first, count, every : int
+        Frames of the truth: from `first` on, each `every`-th, `count` at most (0: all).
+    resize : 'linear' or 'nearest'
+        How estimates are brought to the truth's size.
+    average : 'frames' or 'pixels'
+        Whether each frame counts alike, or each pixel.
+    align : 'clip' or 'shot'
+        What shares a scale and a shift: a whole clip of the set, or each shot that the estimator found.
+    clips : tuple of str
+        Names of the set's clips that are measured; empty: all.
+    most_clips : int
+        At most so many of them, by name; 0: all.
+    """
+
+    name: str = "plain"
+    nearest: float = 1e-3
+    farthest: float = 80.0
+    crop: Crop | None = None
+    first: int = 0
+    count: int = 0
+    every: int = 1
+    resize: Literal["linear", "nearest"] = "linear"
+    average: Literal["frames", "pixels"] = "pixels"
+    align: Literal["clip", "shot"] = "shot"
+    clips: tuple[str, ...] = ()
+    most_clips: int = 0
+
+
+PLAIN = Protocol()
+_DEPTHCRAFTER = Protocol(name="depthcrafter", average="frames", align="clip")
+_STEREODIFF = replace(_DEPTHCRAFTER, name="stereodiff", resize="nearest")
+_EVEN = Crop(even=True)
+_BONN = tuple(f"rgbd_bonn_{name}" for name in ("balloon2", "crowd2", "crowd3", "person_tracking", "synchronous"))
+_SCANNET = ("scene0078_00", "scene0192_01", "scene0348_00", "scene0556_01")
+_TABLE: dict[str, dict[str, Protocol]] = {
+    "plain": {
+        "folder": PLAIN,
+        "sintel": replace(PLAIN, farthest=70.0),
+        "scannet": replace(PLAIN, farthest=10.0),
+        "kitti": PLAIN,
+        "bonn": replace(PLAIN, farthest=10.0),
+        "nyu": replace(PLAIN, farthest=10.0),
+    },
+    "depthcrafter": {
+        "folder": _DEPTHCRAFTER,
+        "sintel": replace(_DEPTHCRAFTER, farthest=70.0, count=50),
+        "scannet": replace(
+            _DEPTHCRAFTER,
+            farthest=10.0,
+            count=90,
+            every=3,
+            crop=Crop(top=8, bottom=8, left=11, right=11),
+            most_clips=100,
+        ),
+        "kitti": replace(_DEPTHCRAFTER, count=110, crop=_EVEN),
+        "bonn": replace(_DEPTHCRAFTER, farthest=10.0, first=30, count=110, crop=_EVEN, clips=_BONN),
+        "nyu": replace(_DEPTHCRAFTER, farthest=10.0, crop=Crop(top=45, bottom=9, left=41, right=39)),
+    },
+    "stereodiff": {
+        "folder": _STEREODIFF,
+        "sintel": replace(_STEREODIFF, farthest=70.0),
+        "scannet": replace(_STEREODIFF, farthest=10.0, clips=_SCANNET),
+        "kitti": _STEREODIFF,
+        "bonn": replace(_STEREODIFF, farthest=10.0),
+        "nyu": replace(_STEREODIFF, farthest=10.0),
+    },
+}
+NAMES = tuple(_TABLE)
+
+
+def of(name: str, layout: str) -> Protocol:
+    """The protocol of that name for a data set's layout."""
+    return _TABLE[name][layout]
+
+
+def chosen(clips: Sequence[Truth], protocol: Protocol) -> tuple[list[Truth], list[str]]:
+    """The clips of a set that a protocol measures, and the names of those that it would and that are not there.
+
+    A folder that holds one clip only was meant, whatever its name.
+
+    Raises
+    ------
+    TruthError
+        None of them is there.
+    """
+    if len(clips) == 1:
+        return list(clips), []
+    kept = [clip for clip in clips if not protocol.clips or clip.name in protocol.clips]
+    if not kept:
+        raise TruthError(
+            f"None of the clips that the protocol {protocol.name} measures is there ({', '.join(protocol.clips)}); "
+            "download them, or take the protocol plain."
+        )
+    missing = sorted(set(protocol.clips) - {clip.name for clip in kept})
+    return kept[: protocol.most_clips or None], missing
+
+
+def applied(truth: Truth, protocol: Protocol) -> Truth:
+    """The truth that a protocol measures: its frames, cropped.
+
+    Raises
+    ------
+    TruthError
+        The clip has no frame of the protocol's range.
+    """
+    frames = range(protocol.first, len(truth), protocol.every)
+    frames = frames[: protocol.count] if protocol.count else frames
+    if not frames:
+        raise TruthError(
+            f"{truth.name} has {len(truth)} frames with truth and the protocol {protocol.name} begins at frame "
+            f"{protocol.first}; give the whole clip, or take the protocol plain."
+        )
+    kept = truth if frames == range(len(truth)) else truth.selected(frames)
+    return kept if protocol.crop is None else _cropped(kept, protocol.crop)
+
+
+def _cropped(truth: Truth, crop: Crop) -> Truth:
+    def part(array: NDArray) -> NDArray:
+        return array[crop.part(*array.shape[:2])]
+
+    moving, flow, matrix = truth.read_moving, truth.read_flow, truth.matrix
+    if matrix is not None:
+        matrix = matrix.copy()
+        matrix[:2, 2] -= crop.left, crop.top
+
+    def cropped_flow(index: int) -> NDArray[np.float32] | None:
+        found = flow(index) if flow else None
+        return None if found is None else part(found)
+
+    def picture(index: int) -> NDArray[np.uint8] | None:
+        found = truth.picture(index)
+        if found is None:
+            return None
+        height, width = truth.depth(index).shape
+        return part(to_size(found, width, height))
+
+    return replace(
+        truth,
+        read_depth=lambda index: part(truth.depth(index)),
+        read_moving=None if moving is None else lambda index: part(moving(index)),
+        read_flow=None if flow is None else cropped_flow,
+        read_picture=picture,
+        matrix=matrix,
+    )
+
+
+def to_size(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """A picture brought to a size, averaging where it shrinks."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = picture.shape[0] > height
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def of_whole_picture(disparity: NDArray[np.floating], whole: tuple[int, ...], protocol: Protocol) -> NDArray:
+    """The protocol's part of a disparity that was estimated of the set's whole pictures.
+
+    Parameters
+    ----------
+    disparity : [h, w] of any size
+    whole : (height, width)
+        Of the set's depth before the crop.
+    protocol : Protocol
+    """
+    return fitted(disparity, whole, protocol)[protocol.crop.part(*whole) if protocol.crop else ...]
+
+
+def prepared_clip(truth: Truth, protocol: Protocol, folder: Path, *, anew: Callable[[], None] = lambda: None) -> Path:
+    """Write a clip's pictures, unless they are there from an earlier run; returns the folder.
+
+    Pictures are written without loss, as ``00000.png`` and so on.
+
+    Parameters
+    ----------
+    truth : Truth
+        With the protocol's frames and crop already (see `applied`).
+    protocol : Protocol
+    folder : Path
+        Made, or made anew, if need be.
+    anew : callable
+        Called before pictures are written: what was made of others that lay there is of no more use.
+
+    Raises
+    ------
+    TruthError
+        The truth has no pictures, or one cannot be read.
+    Failure
+        The folder cannot be written.
+    """
+    note = json.dumps(
+        {
+            "clip": truth.name,
+            "protocol": protocol.name,
+            "frames": truth.frame_numbers,
+            "pictures": [[str(path), path.stat().st_mtime_ns] for path in truth.rgb_files if path.is_file()],
+        }
+    )
+    frames = folder / _FRAMES
+    try:
+        if (folder / _NOTE).read_text(encoding="utf-8") == note and len(list(frames.glob("*.png"))) == len(truth):
+            return frames
+    except OSError:
+        pass  # not there yet, or broken off before it was complete
+    make_folder(folder)
+    try:
+        own_files.make_folder(frames)
+        own_files.clear(folder, _NAMES)
+        own_files.make_folder(frames)
+    except OSError as error:
+        raise unwritable(error, folder) from error
+    anew()
+    try:
+        for index in range(len(truth)):
+            own_files.create(frames / f"{index:05d}.png")
+            (frames / f"{index:05d}.png").write_bytes(_png(truth, index))
+        write_text(folder / _NOTE, note)
+    except OSError as error:
+        raise unwritable(error, error.filename or folder) from error
+    return frames
+
+
+def protocol_of(pictures: str | Path) -> str | None:
+    """Name of the protocol that a folder of pictures was written for by `clip`; None where it was not."""
+    folder = Path(pictures)
+    try:
+        told = records.parse(read_text(folder.parent / _NOTE), where=_NOTE)
+    except (OSError, records.RecordError):
+        return None
+    known = folder.name == _FRAMES and isinstance(told, dict) and isinstance(told.get("protocol"), str)
+    return told["protocol"] if known else None
+
+
+def _png(truth: Truth, index: int) -> bytes:
+    picture = truth.picture(index)
+    if picture is None:
+        raise TruthError(
+            f"{truth.name} has truth and no pictures to estimate it from; put them where its layout has them."
+        )
+    return cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes()
+
+
+class MetricsError(ValueError):
+    """Nothing can be measured; the message is one sentence with the cure."""
+
+
+class NothingMeasuredError(MetricsError):
+    """These frames have no pixel with both truth and an estimate; others may have."""
+
+
+def fitted(disparity: NDArray[np.floating], shape: tuple[int, ...], protocol: Protocol = PLAIN) -> NDArray[np.float64]:
+    """Disparity at the truth's size, float64 [H, W].
+
+    Raises
+    ------
+    MetricsError
+        The aspect ratio is so different that the estimate must be of another picture.
+    """
+    values = np.asarray(disparity, np.float64)
+    if values.shape == shape:
+        return values
+    ours, theirs = values.shape[1] / values.shape[0], shape[1] / shape[0]
+    if abs(ours / theirs - 1) > _ASPECT:
+        raise MetricsError(
+            f"The estimate is {values.shape[1]} x {values.shape[0]} pixels and the truth {shape[1]} x {shape[0]}, "
+            "which is another picture; give the truth of this very clip."
+        )
+    how = cv2.INTER_NEAREST if protocol.resize == "nearest" else cv2.INTER_LINEAR
+    return cv2.resize(values, (shape[1], shape[0]), interpolation=how)

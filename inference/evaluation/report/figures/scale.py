@@ -1,0 +1,122 @@
+"""Bringing a shot's depth to one scale that all its pictures share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.colors import Normalize
+from numpy.typing import NDArray
+
+from ..gather import Gathered, Track
+from ..values import Values
+
+LOWEST, HIGHEST = 1.0, 99.0
+"""Percentiles of a shot's values that the ends of the scale stand for."""
+_CROWDED = 0.02
+"""Share of the scale within which half of the values lie, below which a picture shows little."""
+ALIGNED = "inverse depth [1/m]"
+NORMALISED = "disparity [share of the shot's 1-99 % range]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """The colour scale of a shot.
+
+    Attributes
+    ----------
+    label : str
+        Quantity and unit.
+    low, high : float
+        What the ends of the colours stand for; values beyond take the colour of the nearer end.
+    affine : dict
+        Name of a track to (scale, shift), which bring its own values to the scale's unit.
+    notes : tuple of str
+        Sentences on shots that have no spread.
+    """
+
+    label: str
+    low: float
+    high: float
+    affine: dict[str, tuple[float, float]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def norm(self) -> Normalize:
+        """The scale as matplotlib takes it."""
+        return Normalize(self.low, self.high)
+
+    def of(self, track: Track) -> Callable[[NDArray[np.floating]], NDArray[np.floating]]:
+        """What brings a track's values to the scale's unit."""
+        factor, shift = self.affine[track.name]
+        return lambda values: values * factor + shift
+
+
+def scale_of(gathered: Gathered, folder: Path | None = None) -> Scale:
+    """The one scale for all frames and all estimates of a shot.
+
+    With truth: inverse depth in 1/m, each estimate by its one scale and shift. Without: each estimate's disparity by
+    its own percentiles over the whole shot, never frame by frame, which would hide what changes over time.
+
+    Parameters
+    ----------
+    gathered : Gathered
+    folder : Path or None
+        See `Values`.
+    """
+    notes: list[str] = []
+    if gathered.truth is not None:
+        affine = {track.name: track.alignment or (1.0, 0.0) for track in (gathered.truth, *gathered.estimates)}
+        low, high = _span(gathered.truth.samples)
+        if low == high:
+            notes.append(f"The truth is {low:.4g} 1/m everywhere, so the colours span the estimates alone.")
+            together = Values(folder)
+            for track in (*gathered.estimates, gathered.truth):
+                for block in track.samples.blocks():
+                    together.add(block * affine[track.name][0] + affine[track.name][1])
+            low, high = _span(together)
+        if low == high:
+            low, high = low - 0.5, high + 0.5
+        return Scale(label=ALIGNED, low=low, high=high, affine=affine, notes=tuple(notes))
+    affine = {}
+    for track in gathered.estimates:
+        low, high = _span(track.samples)
+        if low == high:
+            affine[track.name] = (0.0, 0.5)
+            what = f"is {low:.4g} everywhere" if len(track.samples) else "has no value anywhere"
+            notes.append(f"{track.name} {what} in this shot, so there is no depth in it to see.")
+        else:
+            affine[track.name] = (1 / (high - low), -low / (high - low))
+            notes += _crowded(track, high - low)
+    return Scale(label=NORMALISED, low=0.0, high=1.0, affine=affine, notes=tuple(notes))
+
+
+def error_limit(gathered: Gathered) -> float:
+    """What the upper end of the error colours stands for: a round share that 95 % of the shown pixels lie below."""
+    values = [error[np.isfinite(error)] for track in gathered.estimates for error in track.errors.values()]
+    together = np.concatenate(values) if values else np.empty(0)
+    worst = float(np.percentile(together, 95)) if len(together) else 0.0
+    steps = [step * 10.0**power for power in range(-3, 3) for step in (1, 2, 5)]
+    return next((step for step in steps if step >= worst), steps[-1])
+
+
+def _crowded(track: Track, span: float) -> list[str]:
+    """A sentence where a few far values leave hardly any colours to the others."""
+    lower, upper = track.samples.percentiles([25, 75])
+    share = (upper - lower) / span
+    if share >= _CROWDED:
+        return []
+    return [
+        f"Half of all values of {track.name} lie within {share:.2%} of its colour scale: a few that are far from the "
+        "others, which may be errors, take up the rest. The contact sheet shows in which frames they lie."
+    ]
+
+
+def _span(samples: Values) -> tuple[float, float]:
+    """The percentiles of values, or their ends where the percentiles coincide."""
+    if not len(samples):
+        return 0.0, 0.0
+    least, low, high, most = samples.percentiles([0, LOWEST, HIGHEST, 100])
+    return (low, high) if high > low else (least, most)

@@ -1,0 +1,168 @@
+"""How figures look: colours that are perceptually uniform, axes with units, and the same picture on every machine.
+
+matplotlib is used without pyplot: nothing is kept between figures, and no window system is asked for. Its defaults
+hold whatever the user's own ``matplotlibrc`` says.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ....common import caches
+from ....contract.untrusted import in_a_line
+
+caches.keep_in_data_folder("MPLCONFIGDIR", "matplotlib")  # its index of fonts; to be settled before it is imported
+
+import cv2  # noqa: E402
+import matplotlib as mpl  # noqa: E402
+import matplotlib.style  # noqa: E402
+import numpy as np  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.cm import ScalarMappable  # noqa: E402
+from matplotlib.colors import Colormap, Normalize  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.patches import Patch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+DEPTH, ERROR = "inferno", "viridis"
+"""Perceptually uniform: equal steps in value look equal, and grey prints keep their order."""
+MISSING = "#bdbdbd"
+"""A neutral grey, which neither map has: where there is no value."""
+TRUTH = "#000000"
+MARK = "#e6194b"
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito's colours, which people with colour-deficient sight tell apart; dashes tell further ones."""
+DASHES = ("-", "--", "-.", ":")
+WIDTH = 12.0  # inches
+_LETTERS = 48  # of a name
+DPI = 110
+_LARGE = 150_000  # bytes of PNG from which on some loss is worth it
+_QUALITY, _LOSSLESS = 92, 101  # of WebP; above 100 there is no loss
+
+_STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "figure.facecolor": "white",
+    "image.interpolation": "nearest",
+    "legend.frameon": False,
+    "text.parse_math": False,  # names may hold dollars
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A finished figure.
+
+    Attributes
+    ----------
+    name : str
+        For its file.
+    title : str
+    reading : str
+        What it shows and how to read it.
+    alternative : str
+        What it shows, for those who do not see it.
+    png : bytes
+    """
+
+    name: str
+    title: str
+    reading: str
+    alternative: str
+    png: bytes
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the house's style; figures must be made and rendered inside."""
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
+
+
+def short(name: str) -> str:
+    """A name as figures have room for it; one that begins with an underscore would be left out of a legend."""
+    shown = in_a_line(name, most=_LETTERS)
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def new_figure(
+    height: float, *, width: float = WIDTH, layout: Literal["constrained", "compressed"] = "constrained"
+) -> Figure:
+    """An empty figure, its size in inches."""
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout)
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG: the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.draw_without_rendering()  # which lays it out, so that this need not be done again for each of two drawings
+    figure.set_layout_engine("none")
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def for_page(drawn: bytes) -> bytes:
+    """A figure as WebP, several times smaller: lines without loss, pictures with one that is not seen.
+
+    Parameters
+    ----------
+    drawn : bytes
+        As `png` gives it.
+    """
+    picture = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR)
+    quality = _QUALITY if len(drawn) > _LARGE else _LOSSLESS
+    _, data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    return bytes(data.tobytes())
+
+
+def colours(name: str) -> Colormap:
+    """A colour map, with its colour for what has no value."""
+    return mpl.colormaps[name].with_extremes(bad=MISSING)
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """Colour and dashes of the estimate of this index."""
+    return {"color": LINES[index % len(LINES)], "linestyle": DASHES[index // len(LINES) % len(DASHES)]}
+
+
+def show(axes: Axes, values: NDArray[np.floating], norm: Normalize, colormap: str) -> None:
+    """Show a map by colour, or a picture as it is, without ticks."""
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if values.ndim == 3:
+        axes.imshow(picture(values), interpolation="antialiased")
+    else:
+        axes.imshow(values, cmap=colours(colormap), norm=norm)
+
+
+def picture(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """A plate's picture as matplotlib shows it, in the colour of missing values where there is none."""
+    return np.clip(np.where(np.isfinite(values), values, mpl.colors.to_rgb(MISSING)), 0, 1)
+
+
+def colour_bar(figure: Figure, axes: Any, norm: Normalize, colormap: str, *, label: str, extend: str = "both") -> None:
+    """Add the scale that all of some axes share, and what has no value."""
+    bar = figure.colorbar(
+        ScalarMappable(norm=norm, cmap=colours(colormap)),
+        ax=axes,
+        label=label,
+        extend=extend,
+        fraction=0.025,
+        pad=0.01,
+        aspect=30,
+    )
+    bar.ax.grid(visible=False)
+
+
+def missing_key(figure: Figure) -> None:
+    """Say what the colour of missing values means."""
+    figure.legend(handles=[Patch(facecolor=MISSING, label="no value")], loc="outside lower right")

@@ -1,0 +1,209 @@
+"""Errors over time by frequency: which part of them lasts through a shot, and which flickers.
+
+The discrete Fourier transform of a sequence of one error a frame (Li et al., StereoDiff, equations 2 and 3), grouped
+into bands that double in width (its tables 2 and 3 have 11 of them for shots of up to 580 frames and 9 for up to 251).
+The paper does not say where the bands end; F0 = {0}, F1 = {1} and Fm = {k : 2^(m-2) < k <= 2^(m-1)} for k <= T/2, with
+both signs of a frequency in its band, give these very numbers and are what is used here. A band's value is that of the
+band as a whole: the sequence that its frequencies alone make up, its absolute value averaged over time; that of F0 is
+the mean error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..datasets.protocols import MetricsError
+
+_NOTHING = 1e-12
+"""Of the greatest amplitude: what rounding leaves where there is nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """An error sequence by frequency.
+
+    Attributes
+    ----------
+    frames : int
+        T, the length of the sequence.
+    interpolated : int
+        Frames without a value, which were filled in from those around them.
+    frequencies : float64 [T // 2 + 1]
+        k / T in cycles a frame, or in hertz where a frame rate was given.
+    magnitude : float64 [T // 2 + 1]
+        |F(k)|, unscaled, in the unit of the errors times frames; |F(0)| / T is the mean.
+    bands : tuple of float
+        Value of F0, F1 ... in the unit of the errors.
+    """
+
+    frames: int
+    interpolated: int
+    frequencies: NDArray[np.floating]
+    magnitude: NDArray[np.float64]
+    bands: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandMean:
+    """A band's value over several shots.
+
+    Attributes
+    ----------
+    value : float
+        Mean over the shots that are long enough to have the band.
+    shots : int
+        How many these are.
+    """
+
+    value: float
+    shots: int
+
+
+def spectrum(errors: ArrayLike, *, rate: float = 1.0) -> Spectrum:
+    """Everything there is to say of one error sequence.
+
+    Parameters
+    ----------
+    errors : [T] numbers
+        One a frame, evenly spaced; NaN where a frame could not be measured.
+    rate : float
+        Values a second, for frequencies in hertz.
+
+    Raises
+    ------
+    MetricsError
+        There is no value at all.
+    """
+    filled, missing = interpolated(errors)
+    return Spectrum(
+        frames=len(filled),
+        interpolated=missing,
+        frequencies=np.fft.rfftfreq(len(filled), 1 / rate),
+        magnitude=np.abs(np.fft.rfft(filled)),
+        bands=tuple(_band_values(filled)),
+    )
+
+
+def bands(count: int) -> list[range]:
+    """The frequencies k of every band, F0 first, for a sequence of `count` values.
+
+    >>> bands(9)
+    [range(0, 1), range(1, 2), range(2, 3), range(3, 5)]
+    """
+    if count < 1:
+        raise ValueError("a sequence without values has no bands")
+    highest = count // 2
+    grouped = [range(1), range(1, 2)][: 1 + min(highest, 1)]
+    last = 1
+    while last < highest:
+        grouped.append(range(last + 1, min(2 * last, highest) + 1))
+        last *= 2
+    return grouped
+
+
+def band_values(errors: ArrayLike) -> list[float]:
+    """How much of an error sequence every band makes up, F0 first.
+
+    Parameters
+    ----------
+    errors : [T] numbers
+        NaN where a frame could not be measured: filled in (see `interpolated`).
+
+    Returns
+    -------
+    list of float
+        Mean over t of |inverse DFT of F(k) with all but the band's k and T - k set to 0|, in the unit of the errors.
+
+    Raises
+    ------
+    MetricsError
+        There is no value at all.
+    """
+    return _band_values(interpolated(errors)[0])
+
+
+def magnitude(errors: ArrayLike) -> NDArray[np.float64]:
+    """|F(k)| for k = 0 ... T // 2, unscaled.
+
+    Raises
+    ------
+    MetricsError
+        There is no value at all.
+    """
+    return np.abs(np.fft.rfft(interpolated(errors)[0]))
+
+
+def ratio(errors: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
+    """How much stronger every frequency is in one estimator's errors than in another's (figure 3 c of StereoDiff).
+
+    Parameters
+    ----------
+    errors, reference : [T] numbers
+        The same measure of the same frames.
+
+    Returns
+    -------
+    float64 [T // 2 + 1]
+        |F(k)| over the reference's; NaN where the reference has nothing.
+
+    Raises
+    ------
+    MetricsError
+        The lengths differ, or one has no value at all.
+    """
+    upper, lower = np.asarray(errors, np.float64), np.asarray(reference, np.float64)
+    if upper.shape != lower.shape:
+        raise MetricsError(
+            f"One error sequence has {len(upper)} frames and the other {len(lower)}; measure both on the same frames."
+        )
+    above, below = magnitude(upper), magnitude(lower)
+    there = below > _NOTHING * below.max()
+    return np.where(there, above / np.where(there, below, 1), np.nan)
+
+
+def mean_bands(shots: Sequence[Sequence[float]]) -> list[BandMean]:
+    """Band values averaged over shots, each as much as the others.
+
+    A short shot has no highest bands: it does not count in them, since no frequency is not the same as no error.
+    """
+    present = ([value for value in values if value is not None] for values in zip_longest(*shots))
+    return [BandMean(value=float(np.mean(values)), shots=len(values)) for values in present]
+
+
+def interpolated(errors: ArrayLike) -> tuple[NDArray[np.float64], int]:
+    """A sequence with the frames that have no value filled in, since the transform needs evenly spaced values.
+
+    Linear between the frames around them; at the ends, the nearest value.
+
+    Returns
+    -------
+    values : float64 [T]
+    missing : int
+        How many were filled in.
+
+    Raises
+    ------
+    MetricsError
+        There is no value at all.
+    """
+    values = np.asarray(errors, np.float64)
+    known = np.isfinite(values)
+    if not known.any():
+        raise MetricsError("No frame of the shot has an error to analyse; give truth with measured pixels.")
+    frames = np.arange(len(values))
+    return np.interp(frames, frames[known], values[known]), int(np.count_nonzero(~known))
+
+
+def _band_values(values: NDArray[np.float64]) -> list[float]:
+    transform = np.fft.rfft(values)
+    means = []
+    for band in bands(len(values)):
+        alone = np.zeros_like(transform)
+        alone[band.start : band.stop] = transform[band.start : band.stop]
+        means.append(float(np.abs(np.fft.irfft(alone, n=len(values))).mean()))
+    return means

@@ -1,0 +1,319 @@
+"""A suite: many clips and many estimators, measured by one protocol, as a YAML file says it.
+
+::
+
+    title: Two ways over the benchmark
+    protocol: stereodiff          # plain (default), depthcrafter or stereodiff
+    runs: 2                       # with seeds 0, 1 …; tables have their mean and spread (default: 1)
+    metrics: [absolute_relative, root_mean_square, delta1]   # the table's columns (this is the default)
+                                  # also delta2, delta3, and of truth with a camera path distance, warp_error, flicker
+    reference: StereoDiff         # also tables of its lead over each other, by region
+    bands: true                   # also tables of the errors by frequency
+    by_clip: true                 # also a table of all clips (there is one anyway where a figure is missing)
+    flat: true                    # also a row of what one depth for all of a shot would score: knowing nothing
+    work: somewhere               # clips and estimates are kept here (default: the suite's name, beside it)
+    sets:
+      - name: Bonn
+        layout: bonn              # folder, sintel, scannet, kitti, bonn or nyu
+        truth: /data/bonn         # or on the command line: --data Bonn=/data/bonn
+        only: [rgbd_bonn_balloon] # names of clips (default: all that the protocol measures)
+        masks: /data/bonn_masks   # where something moves, for truth that does not say it
+        rendering: final          # Sintel's pictures: clean (default) or final
+        protocol: depthcrafter    # another than the suite's
+        size: 640                 # long side that estimators work at (default: their own)
+    estimators:
+      - name: StereoDiff          # as tables call it
+        estimator: stereodiff
+        parameters: {reach: 3}
+        size: 768                 # another than the set's
+        camera: lens              # it is told the true lens, or the whole "path" (default: unknown)
+      - name: elsewhere           # depth sequences that are there already, made of the prepared clips
+        depth: /made/{set}/{clip} # and {run}
+
+Paths are relative to the suite's file. Estimates that are there from an earlier run of the same suite are not made
+again, unless the clip's own pictures have changed since.
+
+What of a clip's true camera an estimator is told (nothing, the lens, or its whole path, as an artist may know it) is
+worked out by `known_camera`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...contract import records
+from ...contract.camera import Camera, Pose
+from ...contract.job import SMALLEST_SIZE
+from ...contract.untrusted import RecordError, in_a_line, read_text
+from ..accuracy import metrics
+from ..accuracy.metrics import MetricsError
+from ..datasets import protocols
+from ..datasets.ground_truth import Truth
+
+FLAT = "one depth for a shot"
+"""How tables call the row of `Suite.flat`."""
+SHIPPED = Path(__file__).resolve().parent
+_LARGEST, _DEEPEST, _LONGEST = 1 << 16, 16, 4096
+"""Letters of a suite's file, levels of lists and mappings in it, and letters of a text in it."""
+_MOST_RUNS = 1000
+KINDS = ("unknown", "lens", "path")
+
+
+class SuiteError(ValueError):
+    """A suite that cannot be run; the message is one sentence with the cure, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_a_line(message, most=1000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """Clips with truth, which make up some columns of the table; see the module."""
+
+    name: str
+    layout: str = "folder"
+    truth: str = ""
+    only: tuple[str, ...] = ()
+    masks: str = ""
+    rendering: str = "clean"
+    protocol: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """An estimator with its parameters, or depth sequences made before: a row of the table."""
+
+    name: str
+    estimator: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    camera: str = "unknown"
+    depth: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """What a suite's file says; see the module. `file` is where it was read from."""
+
+    sets: tuple[DataSet, ...]
+    estimators: tuple[Contender, ...]
+    title: str = ""
+    protocol: str = "plain"
+    runs: int = 1
+    metrics: tuple[str, ...] = ("absolute_relative", "root_mean_square", "delta1")
+    reference: str = ""
+    bands: bool = False
+    by_clip: bool = False
+    flat: bool = False
+    work: str = ""
+    file: str = ""
+
+    @property
+    def work_folder(self) -> Path:
+        """Where clips and estimates are kept."""
+        own = Path(self.file)
+        return own.parent / (self.work or f"{own.stem}-work")
+
+    def path(self, text: str) -> Path:
+        """A path of the suite's."""
+        return Path(self.file).parent / text
+
+
+def shipped() -> list[str]:
+    """Names of the suites that come with Fathom."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load(name: str | Path, *, data: Mapping[str, str] | None = None, work: str = "") -> Suite:
+    """Read a suite.
+
+    Parameters
+    ----------
+    name : path
+        The file, or the name of one that comes with Fathom (see `shipped`), whose work lies in the current folder.
+    data : mapping or None
+        Name of a set to the folder of its truth, in the place of what the file says.
+    work : str
+        Folder for clips and estimates, in the place of what the file says.
+
+    Raises
+    ------
+    SuiteError
+        There is no such file, or what it says makes no sense.
+    """
+    path = Path(name)
+    own = str(name) in shipped() and not path.is_file()
+    path = SHIPPED / f"{name}.yaml" if own else path
+    try:
+        text = read_text(path)
+    except FileNotFoundError as error:
+        raise SuiteError(f"There is no suite {name}; give a YAML file, or one of {', '.join(shipped())}.") from error
+    except OSError as error:
+        raise SuiteError(f"{path} cannot be read ({error.strerror}); give another file.") from error
+    except RecordError as error:
+        raise SuiteError(f"{error}; give a YAML file, or one of {', '.join(shipped())}.") from error
+    if len(text) > _LARGEST:
+        raise SuiteError(f"{path} has {len(text)} letters, which no suite has; see the ones that come with Fathom.")
+    told = _parsed(text, path)
+    if not isinstance(told, dict):
+        raise SuiteError(f"{path} holds no suite but {type(told).__name__}; see the ones that come with Fathom.")
+    strange = next((key for key in told if not isinstance(key, str)), None)
+    if strange is not None:
+        raise SuiteError(f"{path} has a field {strange!r}; see the suites that come with Fathom.")
+    told.pop("file", None)
+    try:
+        suite = records.from_json(Suite, told, where=path.name, strict=True)
+    except records.RecordError as error:
+        raise SuiteError(f"{path} is no suite: {error}.") from error
+    place = Path.cwd() / path.name if own else path.absolute()
+    suite = replace(suite, file=str(place), work=str(Path(work).absolute()) if work else suite.work)
+    return _checked(_with_data(suite, data or {}))
+
+
+def _parsed(text: str, path: Path) -> Any:
+    """What a file says, in YAML's safe part, and without references, which make much of little.
+
+    Raises
+    ------
+    SuiteError
+    """
+    import yaml
+
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise SuiteError(f"{path} refers to a part of itself with *; write it out.")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST or (isinstance(event, yaml.ScalarEvent) and len(event.value) > _LONGEST):
+                raise SuiteError(f"{path} is nested too deeply, or holds too long a text, for a suite; shorten it.")
+        return yaml.safe_load(text)
+    except SuiteError:
+        raise
+    except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:  # also of numbers and dates that are none
+        raise SuiteError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it.") from error
+
+
+def _with_data(suite: Suite, data: Mapping[str, str]) -> Suite:
+    names = [each.name for each in suite.sets]
+    unknown = set(data) - set(names)
+    if unknown:
+        raise SuiteError(f"The suite has no set {min(unknown)}; it has {', '.join(names)}.")
+    sets = tuple(
+        replace(each, truth=str(Path(data[each.name]).absolute())) if each.name in data else each for each in suite.sets
+    )
+    return dataclasses.replace(suite, sets=sets)
+
+
+def _checked(suite: Suite) -> Suite:
+    where = Path(suite.file).name
+    if not suite.sets or not suite.estimators:
+        raise SuiteError(f"{where} needs at least one set and one estimator; add them.")
+    if not 1 <= suite.runs <= _MOST_RUNS:
+        raise SuiteError(f"{where} asks for {suite.runs} runs; ask for 1 to {_MOST_RUNS}.")
+    if not suite.metrics:
+        raise SuiteError(f"{where} names no metrics; name some, or leave them out for AbsRel, RMSE and delta1.")
+    for what, names in (
+        ("set", [each.name for each in suite.sets]),
+        ("estimator", [each.name for each in suite.estimators] + [FLAT] * suite.flat),
+    ):
+        _check_names(where, what, names)
+    _one_of(where, "protocol", suite.protocol, protocols.NAMES)
+    for name in suite.metrics:
+        _one_of(where, "metric", name, tuple(metrics.METRIC))
+    if suite.reference:
+        _one_of(where, "reference", suite.reference, tuple(each.name for each in suite.estimators))
+    for each in suite.sets:
+        _one_of(where, f"layout of {each.name}", each.layout, protocols.LAYOUTS)
+        _one_of(where, f"protocol of {each.name}", each.protocol or suite.protocol, protocols.NAMES)
+        _one_of(where, f"rendering of {each.name}", each.rendering, ("clean", "final"))
+        _check_size(where, each.name, each.size)
+        if not each.truth:
+            raise SuiteError(f"{where} does not say where {each.name} lies; add --data {each.name}=DIR.")
+    for contender in suite.estimators:
+        _check_size(where, contender.name, contender.size)
+        if bool(contender.estimator) == bool(contender.depth):
+            raise SuiteError(
+                f"{where} must give {contender.name} either an estimator or depth sequences; give one of them."
+            )
+        _one_of(where, f"camera of {contender.name}", contender.camera, KINDS)
+        if contender.depth and contender.camera != "unknown":
+            raise SuiteError(f"{where}: {contender.name} is depth that was made before; leave its camera out.")
+    return suite
+
+
+def _check_names(where: str, what: str, names: list[str]) -> None:
+    folders: dict[str, str] = {}
+    for name in names:
+        other = folders.setdefault(slug(name), name)
+        if names.count(name) > 1:
+            raise SuiteError(f"{where} names the {what} {name} twice; give each a name of its own.")
+        if other != name:
+            raise SuiteError(f"{where}: {other} and {name} would be kept in one folder; give one another name.")
+
+
+def slug(name: str) -> str:
+    """A name as a folder is called."""
+    return re.sub(r"[^\w.+-]+", "_", name).strip("_.") or "_"
+
+
+def _check_size(where: str, name: str, size: int | None) -> None:
+    if size is not None and size < SMALLEST_SIZE:
+        raise SuiteError(f"{where}: the size of {name} must be at least {SMALLEST_SIZE} pixels, not {size}.")
+
+
+def _one_of(where: str, what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SuiteError(f"{where}: the {what} must be one of {', '.join(choices)}, not '{value}'.")
+
+
+def known_camera(truth: Truth, kind: str, *, first_frame: int) -> Camera | None:
+    """The true camera, as far as it is told; None for 'unknown'.
+
+    Parameters
+    ----------
+    truth : Truth
+        With the protocol's frames and crop already (see `protocols.applied`).
+    kind : str
+        One of `KINDS`: 'lens' is focal length and principal point, 'path' also a pose for every frame.
+    first_frame : int
+        Source frame of the truth's first one; the others follow without gaps.
+
+    Raises
+    ------
+    MetricsError
+        The truth does not have it.
+    """
+    if kind == "unknown":
+        return None
+    picture = truth.picture(0)
+    if truth.matrix is None or picture is None:
+        raise MetricsError(f"The truth of {truth.name} has no calibration to tell; ask for the camera unknown.")
+    height, width = truth.depth(0).shape
+    poses: tuple[Pose, ...] = ()
+    if kind == "path":
+        missing = [number for number, pose in enumerate(truth.poses) if pose is None or not np.isfinite(pose).all()]
+        if missing:
+            raise MetricsError(
+                f"The truth of {truth.name} has no pose at {len(missing)} of its frames; ask for the lens alone."
+            )
+        poses = tuple(
+            Pose(frame=first_frame + number, camera_to_world=tuple(tuple(map(float, row)) for row in pose))  # type: ignore[arg-type]
+            for number, pose in enumerate(truth.poses)
+            if pose is not None
+        )
+    return Camera(
+        width=width,
+        height=height,
+        focal_length=float(truth.matrix[0, 0]),
+        principal_point=(float(truth.matrix[0, 2]), float(truth.matrix[1, 2])),
+        poses=poses,
+    ).scaled(picture.shape[1], picture.shape[0])

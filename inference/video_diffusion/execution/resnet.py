@@ -1,0 +1,192 @@
+"""Residual blocks in pieces: spatial ones by frames or rows, temporal ones by places of the picture.
+
+Hidden states are [frames, rows, columns, channels].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .compiling import Call
+from .convolution import convolve_normalised
+from .layer_weights import Residual, bring
+from .norm import Moments, affine, beside, joined, moments, pooled
+from .pieces import Whole, spans
+
+Check = Callable[[], None]
+
+
+def spatial(
+    hidden: Tensor,
+    skip: Tensor | None,
+    weights: Residual,
+    *,
+    frames: int | None,
+    call: Call,
+    check: Check,
+) -> tuple[Tensor, Moments]:
+    """A spatial residual block, some frames at a time.
+
+    Parameters
+    ----------
+    hidden : Tensor [F, H, W, C]
+    skip : Tensor [F, H, W, D] or None
+        Beside it along the channels; may wait in the computer's memory. The two are never brought together.
+    weights : Residual
+    frames : int or None
+        Frames at a time.
+
+    Returns
+    -------
+    Tensor [F, H, W, O]
+        A new one.
+    Moments [1, O]
+        Of it, for the temporal block that follows.
+    """
+    total, height, width, channels = hidden.shape
+    widest = max(channels + (0 if skip is None else skip.shape[3]), len(weights.bias1))
+    whole, known = Whole(total), []
+    for some in spans(total, frames, elements=height * width * widest):
+        check()
+        parts = (hidden[some],) if skip is None else (hidden[some], bring(skip[some], hidden.device))
+        piece, found = residual(parts, weights, call)
+        known.append(found)
+        whole.put(some, piece)
+        del piece
+    return whole.tensor, joined(known)
+
+
+def residual(parts: tuple[Tensor, ...], weights: Residual, call: Call) -> tuple[Tensor, Moments]:
+    """A spatial residual block of whole frames at once, and the moments of its result over all of them."""
+    before = affine(beside([call(moments, part) for part in parts]), weights.norm1)
+    inner = convolve_normalised(parts, before, weights.conv1, call=call)
+    between = affine(call(moments, inner), weights.norm2, weights.bias1)
+    result = convolve_normalised((inner,), between, weights.conv2, call=call, in_place=True)
+    del inner
+    result = add_past(result, parts, weights, call)
+    return result, pooled(call(moments, result))
+
+
+def add_past(result: Tensor, parts: tuple[Tensor, ...], weights: Residual, call: Call) -> Tensor:
+    """Add to a block's `result`, in place, its bias and its input, by way of the shortcut where channels change."""
+    if weights.shortcut is None:
+        return call(_summed, result, parts[0], weights.bias2)
+    start = 0
+    flat = result.view(-1, result.shape[-1])
+    for part in parts:
+        own = slice(start, start + part.shape[-1])
+        flat.addmm_(part.reshape(-1, part.shape[-1]), weights.shortcut[:, own].t())
+        start = own.stop
+    return result.add_(weights.bias2)
+
+
+def _summed(result: Tensor, given: Tensor, bias: Tensor) -> Tensor:
+    return result.add_(bias).add_(given)
+
+
+def temporal(
+    hidden: Tensor,
+    known: Moments,
+    weights: Residual,
+    spatial_share: Tensor,
+    *,
+    pixels: int | None,
+    call: Call,
+    check: Check,
+) -> Tensor:
+    """A temporal residual block and its mix with the spatial one that came before, some places at a time.
+
+    With s the spatial block's result and s + r the temporal one's, the mix a s + (1 - a)(s + r) is s + (1 - a) r.
+
+    Parameters
+    ----------
+    hidden : Tensor [F, H, W, C]
+        Overwritten.
+    known : Moments [1, C]
+        Of all of it: these norms span time and space.
+    weights : Residual
+    spatial_share : Tensor [1]
+        a.
+    pixels : int or None
+        Places at a time, with all of their frames.
+
+    Returns
+    -------
+    Tensor [F, H, W, C]
+    """
+    frames, height, width, channels = hidden.shape
+    places = hidden.view(frames, height * width, channels)
+    total = places.shape[1]
+    inner, known_inner = Whole(total, axis=1), []
+    before = affine(known, weights.norm1)
+    for some in spans(total, pixels, elements=frames * channels):
+        check()
+        piece = convolve_normalised((places[None, :, some],), before, weights.conv1, call=call)
+        known_inner.append(call(moments, piece))
+        inner.put(some, piece[0])
+        del piece
+    between = affine(joined(known_inner), weights.norm2, weights.bias1)
+    for some in spans(total, pixels, elements=frames * channels):
+        check()
+        source = inner.tensor[None, :, some]
+        piece = convolve_normalised((source,), between, weights.conv2, call=call, in_place=source.is_contiguous())
+        call(_mixed_in, places[:, some], piece[0], weights.bias2, 1.0 - spatial_share)
+        del piece
+    return hidden
+
+
+def _mixed_in(values: Tensor, result: Tensor, bias: Tensor, share: Tensor) -> None:
+    values.addcmul_(result.add_(bias), share)
+
+
+def spatial_by_rows(
+    hidden: Tensor, weights: Residual, *, rows: int, call: Call, check: Check
+) -> tuple[Tensor, Moments]:
+    """A spatial residual block, one frame and some rows of it at a time; only input and output are ever whole.
+
+    Equal to `spatial` with one frame at a time, for pictures of which not even one frame's layer fits.
+
+    Parameters
+    ----------
+    hidden : Tensor [F, H, W, C]
+        Overwritten where the block keeps its channels.
+    weights : Residual
+    rows : int
+        Rows at a time, beside which one row on either side is read.
+
+    Returns
+    -------
+    As `spatial`.
+    """
+    frames, height, width, channels = hidden.shape
+    out = len(weights.bias1)
+    inner = torch.empty((1, height, width, out), dtype=hidden.dtype, device=hidden.device)
+    result = hidden if weights.shortcut is None else hidden.new_empty((frames, height, width, out))
+    tiles = list(spans(height, rows, elements=width * max(channels, out)))
+    known = []
+    for frame in spans(frames, 1):
+        given, made = hidden[frame], result[frame]
+        before = affine(joined(call(moments, given[:, tile]) for tile in tiles), weights.norm1)
+        between = []
+        for tile in tiles:
+            check()
+            source, edges = haloed(given, tile)
+            inner[:, tile] = convolve_normalised((source,), before, weights.conv1, call=call, **edges)
+            between.append(call(moments, inner[:, tile]))
+        after = affine(joined(between), weights.norm2, weights.bias1)
+        for tile in tiles:
+            check()
+            source, edges = haloed(inner, tile)
+            piece = convolve_normalised((source,), after, weights.conv2, call=call, **edges)
+            made[:, tile] = add_past(piece, (given[:, tile],), weights, call)
+            known.append(call(moments, made[:, tile]))
+    return result, joined(known)
+
+
+def haloed(values: Tensor, tile: slice) -> tuple[Tensor, dict[str, bool]]:
+    """Rows of [n, H, W, C] with one more on either side, and at which sides the picture ends instead."""
+    top, bottom = tile.start == 0, tile.stop == values.shape[1]
+    return values[:, tile.start - (not top) : tile.stop + (not bottom)], {"top": top, "bottom": bottom}

@@ -1,0 +1,192 @@
+"""Transformers: spatial blocks by frames, temporal blocks by places of the picture.
+
+Attention and feed-forward layers work on tokens [n, tokens, channels], without a copy beyond what they compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from . import layer_weights
+from .compiling import Call
+from .layer_weights import Attention, FeedForward, LayerNorm, Linear, TransformerBlock, Where
+from .norm import GroupNorm, affine, moments, normalised
+from .pieces import Whole, spans
+
+MOST_SEQUENCES = 65535
+"""Sequences times heads of one attention: what the grid of PyTorch's attention kernels holds (pytorch#142228)."""
+
+
+def transformer(
+    module: Any,
+    hidden: Tensor,
+    tokens: Tensor,
+    *,
+    where: Where,
+    frames: int | None,
+    pixels: int | None,
+    call: Call,
+    check: Callable[[], None],
+) -> Tensor:
+    """A TransformerSpatioTemporalModel.
+
+    Parameters
+    ----------
+    module : TransformerSpatioTemporalModel
+    hidden : Tensor [F, H, W, C]
+    tokens : Tensor [F, E]
+        CLIP's, one a frame. The temporal blocks see only the first of the window.
+    frames, pixels : int or None
+        Frames that a spatial block takes at a time, and places that a temporal one does.
+
+    Returns
+    -------
+    Tensor [F, H, W, C]
+        A new one.
+    """
+    length, height, width, channels = hidden.shape
+    given = hidden.view(length, height * width, channels)
+    total = height * width
+    heads = module.num_attention_heads
+    enter = (layer_weights.group_norm(module.norm, where), layer_weights.linear(module.proj_in, where))
+    leave = layer_weights.linear(module.proj_out, where)
+    share = layer_weights.spatial_share(module.time_mixer, where)
+    sinusoids = module.time_proj(torch.arange(length, device=where.device)).to(where.dtype)
+    position = layer_weights.mlp(module.time_pos_embed, sinusoids, where)[:, None]
+
+    states = Whole(length)
+    pairs = list(zip(module.transformer_blocks, module.temporal_transformer_blocks, strict=True))
+    for index, (spatial_module, temporal_module) in enumerate(pairs):
+        block = layer_weights.transformer_block(spatial_module, where)
+        seen = layer_weights.attended_token(spatial_module.attn2, tokens, where)[:, None]
+        widest = len(block.feed_forward.up.weight)
+        for some in spans(length, frames, elements=total * widest, most=MOST_SEQUENCES // heads):
+            check()
+            piece = states.tensor[some] if index else entered(given[some], *enter, call)
+            piece = spatial_block(piece, seen[some], block, call)
+            states.put(some, piece)
+            del piece
+        block = layer_weights.transformer_block(temporal_module, where)
+        seen = layer_weights.attended_token(temporal_module.attn2, tokens[:1], where)[0]
+        mixed = Whole(total, axis=1, into=states.tensor)
+        for some in spans(total, pixels, elements=length * widest, most=MOST_SEQUENCES // heads):
+            check()
+            piece = temporal_block(states.tensor[:, some], position, seen, block, share=share, call=call)
+            if index == len(pairs) - 1:
+                piece = functional.linear(piece, *leave).add_(given[:, some])
+            mixed.put(some, piece)
+            del piece
+        states = Whole(length, into=mixed.tensor)
+        del mixed
+    return states.tensor.view(hidden.shape)
+
+
+def entered(values: Tensor, norm: GroupNorm, by: Linear, call: Call) -> Tensor:
+    """GroupNorm of each frame of [n, P, C], and the map into the transformer."""
+    values = values[:, None]
+    whole = call(normalised, (values,), *affine(call(moments, values), norm), silu=False)
+    return functional.linear(whole[:, 0], *by)
+
+
+def spatial_block(values: Tensor, seen: Tensor, by: TransformerBlock, call: Call) -> Tensor:
+    """Attention among the places of each frame of [n, P, C], what is seen of CLIP's token [n, 1, C], feed-forward."""
+    result = attend_space(normed(values, by.norm1), by.attention)
+    result, rest = call(_added_and_normed, result, values, seen, by.norm3)
+    return feed_forward(rest, by.feed_forward, call).add_(result)
+
+
+def temporal_block(
+    values: Tensor, position: Tensor, seen: Tensor, by: TransformerBlock, *, share: Tensor, call: Call
+) -> Tensor:
+    """Attention over the frames of each place of [F, P, C], and the mix with what came in.
+
+    Parameters
+    ----------
+    values : Tensor [F, P, C]
+    position : Tensor [F, 1, C]
+        Says which frame is which.
+    seen : Tensor [C]
+        What is seen of CLIP's token.
+    share : Tensor [1]
+        Of what came in.
+    """
+    norm, entrance = by.entrance
+    placed = values + position
+    states = feed_forward(normed(placed, norm), entrance, call)
+    states, rest = call(_added_and_normed, states, placed, None, by.norm1)
+    del placed
+    states, rest = call(_added_and_normed, states, attend_time(rest, by.attention, seen), None, by.norm3)
+    return call(_mixed, feed_forward(rest, by.feed_forward, call), states, values, share)
+
+
+def _added_and_normed(result: Tensor, given: Tensor, seen: Tensor | None, by: LayerNorm) -> tuple[Tensor, Tensor]:
+    """A layer's result, added in place to what it was made of, and the LayerNorm of the sum."""
+    result.add_(given)
+    if seen is not None:
+        result.add_(seen)
+    return result, normed(result, by)
+
+
+def _mixed(result: Tensor, states: Tensor, values: Tensor, share: Tensor) -> Tensor:
+    return torch.lerp(result.add_(states), values, share)
+
+
+def normed(values: Tensor, by: LayerNorm) -> Tensor:
+    """LayerNorm over the channels."""
+    return functional.layer_norm(values, values.shape[-1:], by.weight, by.bias, by.eps)
+
+
+def attend_space(values: Tensor, by: Attention) -> Tensor:
+    """Self-attention of the places [n, P, C] of each picture."""
+    count, places, channels = values.shape
+    query, key, value = functional.linear(values, *by.joint).view(count, places, 3, by.heads, -1).unbind(2)
+    # [n, heads, P, width], as views
+    result = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
+    return functional.linear(result.transpose(1, 2).reshape(count, places, channels), *by.out)
+
+
+def attend_time(values: Tensor, by: Attention, more: Tensor) -> Tensor:
+    """Self-attention over the frames of each place of [F, P, C].
+
+    Parameters
+    ----------
+    more : Tensor [C]
+        Added to every token's result.
+
+    Returns
+    -------
+    Tensor [F, P, C]
+        Perhaps a view of one whose places come first.
+    """
+    frames, places, _ = values.shape
+    query, key, value = functional.linear(values, *by.joint).view(frames, places, 3, by.heads, -1).unbind(2)
+    order = (1, 2, 0, 3)  # [P, heads, F, width], as views
+    result = functional.scaled_dot_product_attention(query.permute(order), key.permute(order), value.permute(order))
+    bias = more if by.out.bias is None else by.out.bias + more
+    return projected(result, by.out.weight, bias)
+
+
+def projected(result: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Map attention's result [P, heads, F, width] to [F, P, C] in the order that its kernel has left it in memory.
+
+    Some kernels lay it out as the query was, frames first, others with the sequence inside.
+    """
+    first = result.permute(2, 0, 1, 3)
+    if first.is_contiguous():
+        return functional.linear(first.flatten(2), weight, bias)
+    return functional.linear(result.transpose(1, 2).flatten(2), weight, bias).transpose(0, 1)
+
+
+def feed_forward(values: Tensor, by: FeedForward, call: Call) -> Tensor:
+    """Linear map, gated GELU, linear map."""
+    return functional.linear(call(_gated, functional.linear(values, *by.up)), *by.down)
+
+
+def _gated(both: Tensor) -> Tensor:
+    kept, gates = both.chunk(2, dim=-1)
+    return functional.gelu(gates).mul_(kept)

@@ -1,0 +1,311 @@
+"""In what pieces an estimate must be computed to fit into memory, and what to change where it does not fit at all.
+
+How much it needs under a plan comes from a dry run (`dry_run`) of the very stages that an estimate runs, on the
+networks' own sizes. What a dry run cannot know is added as a margin.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from ..common.failures import Failure
+from ..contract import exit_codes
+from ..contract.hints import setting
+from . import dry_run, resolution, stages
+from .execution import pieces
+from .execution.plan import Plan
+from .networks import CLASSES, Networks, random_networks
+from .placement import Placement, Stage
+from .stages import ENCODE_GRID
+
+Settings = dict[str, Any]
+_STEP = 0.85
+"""Memory of the next smaller plan, as a share: much less than the dry run may be wrong by would not help."""
+META = torch.device("meta")
+STAGES: tuple[Stage, ...] = ("denoise", "decode", "encode")
+"""Those first that are the first not to fit."""
+ALLOCATOR = {"cuda": 1.08, "cpu": 1.3, "mps": 1.3}
+"""By kind of device, what memory is lost to, as a factor: the caching allocator, between blocks of different sizes; on
+the processor oneDNN's reordered weights, and copies in float32 that half-precision sums make (measured: up to three
+tenths over the dry run); on Apple's GPUs norms computed in float32. That of cards was not measured on one yet."""
+WORKSPACE = 0.15e9
+"""Bytes for the workspace of matrix products and for what libraries keep."""
+
+
+def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False, who: str = "DepthCrafter") -> Plan:
+    """The fastest plan that fits.
+
+    Parameters
+    ----------
+    case : Case
+    free_bytes : int
+        See `device.free_bytes`.
+    compiled : bool
+        Taken over into the plan.
+    who : str
+        Needs the memory, for the sentence.
+
+    Raises
+    ------
+    Failure
+        REFUSED: not even the smallest plan fits; the sentence has the numbers and what to change.
+    """
+    plan = _fitting(case, dict.fromkeys(STAGES, free_bytes))
+    if plan is None:
+        raise _too_little(case, free_bytes, who)
+    return replace(plan, compiled=compiled)
+
+
+def step_down(case: Case, plan: Plan, stage: Stage | None = None) -> Plan | None:
+    """The next smaller plan, for when the memory did not suffice after all.
+
+    Parameters
+    ----------
+    case : Case
+    plan : Plan
+    stage : str or None
+        Where it did not suffice; None: unknown, so that every stage is to need less, if it can.
+
+    Returns
+    -------
+    Plan or None
+        None where there is none.
+    """
+    now = needed_bytes(case, plan)
+    least = needed_bytes(case, smallest(case))
+    wanted = {each: int(_STEP * now[each]) if stage in (None, each) else now[each] for each in STAGES}
+    smaller = _fitting(case, {each: max(wanted[each], least[each]) for each in STAGES})
+    if smaller is None or not any(
+        stage_bytes(case, each, smaller) < now[each] for each in STAGES if stage in (None, each)
+    ):
+        return None
+    return replace(smaller, compiled=plan.compiled)
+
+
+def smallest(case: Case) -> Plan:
+    """The plan that needs the least memory."""
+    plan = Plan()
+    for stage in STAGES:
+        plan = replace(plan, **_families(case, stage, away=case.kind == "cuda")[-1][-1])
+    return plan
+
+
+def _fitting(case: Case, room: dict[Stage, int]) -> Plan | None:
+    """The fastest plan each of whose stages keeps within its room."""
+    for away in (False, True) if case.kind == "cuda" else (False,):
+        settings: Settings = {}
+        for stage in STAGES:
+            found = _first(case, stage, away=away, room=room[stage])
+            if found is None:
+                break
+            settings |= found
+        else:
+            return Plan(**settings)
+    return None
+
+
+def _first(case: Case, stage: Stage, *, away: bool, room: int) -> Settings | None:
+    """The first settings of a stage that fit; within a family, later ones need less."""
+    if not away and case.weights() > room:
+        return None
+    for family in _families(case, stage, away=away):
+
+        def fits(settings: Settings) -> bool:
+            return stage_bytes(case, stage, Plan(**settings)) <= room
+
+        if fits(family[0]):
+            return family[0]
+        if fits(family[-1]):
+            return family[bisect.bisect_left(family, True, lo=1, hi=len(family) - 1, key=fits)]
+    return None
+
+
+def _families(case: Case, stage: Stage, *, away: bool) -> list[list[Settings]]:
+    """Settings of a stage, the fastest first, in families whose members need less and less.
+
+    Smaller pieces come before networks that come and go, as long as a piece still fills a large card; then networks
+    wait on the host, then the skip connections, at last the UNet's blocks.
+    """
+    base: Settings = {"networks_on_host": away}
+    if stage == "encode":
+        return [[base | {"encode_frames": frames} for frames in (8, 2, 1)]]
+    if stage == "decode":
+        rows = [None, *(rows for rows in (64, 8) if rows < case.height)]
+        return [[base | {"decoder_rows": each} for each in rows]]
+
+    def pieces(*sizes: int | None, **more: bool) -> list[Settings]:
+        return [base | more | _piece(case, size) for size in sizes if size is None or size < case.window or size == 1]
+
+    if case.kind != "cuda":
+        return [pieces(None, 16, 4, 1)]
+    if not away:
+        return [pieces(None, 16)]
+    return [
+        pieces(None, 16, 4),
+        pieces(16, 4, 1, skips_on_host=True),
+        pieces(8, 2, 1, skips_on_host=True, blocks_on_host=True),
+    ]
+
+
+def _piece(case: Case, frames: int | None) -> Settings:
+    """Frames of a spatial layer at once, and as much of the picture of a temporal one."""
+    places = (case.width // 8) * (case.height // 8)
+    return {"frames": frames, "pixels": frames and max(1, -(-frames * places // case.window))}
+
+
+def _too_little(case: Case, free_bytes: int, who: str) -> Failure:
+    """Say how much is needed, how much there is, and what would fit."""
+    long = max(case.width, case.height)
+    needed = needed_bytes(case, smallest(case))
+    sizes = (896, 768, 640, 512, 384, 256, 128)
+    smaller = [(setting("size", size), _resized(case, size)) for size in sizes if size < long]
+    windows = (80, 60, 40, 25, 10, 1) if max(needed["encode"], needed["decode"]) <= free_bytes else ()
+    shorter = [(setting("window", window), replace(case, window=window)) for window in windows if window < case.window]
+    cures = [_first_cure("a smaller size", smaller, free_bytes), _first_cure("a shorter window", shorter, free_bytes)]
+    choices = ", ".join(cure for cure in cures if cure)
+    wanted = f"{case.width}x{case.height} in windows of {case.window} frame{'s' * (case.window > 1)}"
+    return Failure(
+        exit_codes.REFUSED,
+        f"{who} needs about {gigabytes(max(needed.values()))} GB at {wanted}, "
+        f"and {gigabytes(free_bytes, up=False)} GB are free.",
+        cure=f"Choose {choices}, or close other programs that use the memory."
+        if choices
+        else "Close other programs that use the memory, or choose the estimator parallax.",
+    )
+
+
+def _first_cure(what: str, ways: list[tuple[str, Case]], free_bytes: int) -> str:
+    """The least change of a kind that fits, as words."""
+
+    def fits(way: tuple[str, Case]) -> bool:
+        return peak_bytes(way[1], smallest(way[1])) <= free_bytes
+
+    at = bisect.bisect_left(ways, True, key=fits)
+    if at == len(ways):
+        return ""
+    way, case = ways[at]
+    return f"{what} ({way} needs about {gigabytes(peak_bytes(case, smallest(case)))} GB)"
+
+
+def _resized(case: Case, long: int) -> Case:
+    factor = long / max(case.width, case.height)
+    width, height = resolution.network_size(round(case.width * factor), round(case.height * factor))
+    return replace(case, width=width, height=height)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Case:
+    """What is to be estimated, as far as it concerns memory.
+
+    Attributes
+    ----------
+    networks : Networks
+        On ``meta``, in the dtypes of the run; see `outlined`.
+    width, height : int
+        Size that the networks see.
+    window : int
+        Frames that are denoised together.
+    decode_chunk : int
+        Frames that are decoded together.
+    guided : bool
+        Whether there is classifier-free guidance.
+    kind : str
+        Kind of the device: ``cuda``, ``mps`` or ``cpu``. Only a card has a memory of its own, which others can relieve.
+    """
+
+    networks: Networks
+    width: int
+    height: int
+    window: int
+    decode_chunk: int = 8
+    guided: bool = False
+    kind: str = "cuda"
+    _known: dict[tuple[Stage, Plan], int] = field(default_factory=dict, init=False, repr=False)
+
+    def weights(self) -> int:
+        """Bytes of all networks."""
+        return dry_run.bytes_of(tensor for network in self.networks.modules for tensor in network.parameters())
+
+
+def outlined(networks: Networks, dtype: torch.dtype) -> Networks:
+    """Networks of the same sizes on ``meta``, in the dtypes of a run."""
+    config: dict[str, dict[str, Any]] = {}
+    for part in (*CLASSES, "scheduler"):
+        own = getattr(networks, part).config
+        own = own.to_dict() if hasattr(own, "to_dict") else dict(own)
+        config[part] = {key: value for key, value in own.items() if not key.startswith("_")}
+    return random_networks(config=config, device="meta", dtype=dtype)
+
+
+def needed_bytes(case: Case, plan: Plan) -> dict[Stage, int]:
+    """Bytes of the device's memory that each stage needs under a plan, without CUDA's own share."""
+    return {stage: stage_bytes(case, stage, plan) for stage in STAGES}
+
+
+def peak_bytes(case: Case, plan: Plan) -> int:
+    """Bytes of the device's memory that a plan needs, without CUDA's own share."""
+    return max(needed_bytes(case, plan).values())
+
+
+def stage_bytes(case: Case, stage: Stage, plan: Plan) -> int:
+    """Bytes of the device's memory that one stage needs under a plan; each dry run is made once."""
+    own = {
+        "encode": Plan(encode_frames=plan.encode_frames),
+        "denoise": replace(plan, encode_frames=8, decoder_rows=None, compiled=False),
+        "decode": Plan(decoder_rows=plan.decoder_rows),
+    }[stage]
+    key = (stage, replace(own, networks_on_host=plan.networks_on_host))
+    if key not in case._known:
+        case._known[key] = with_margin(_peak(case, *key), case.kind)
+    return case._known[key]
+
+
+def _peak(case: Case, stage: Stage, plan: Plan) -> int:
+    """Run a stage dry. What the device holds between the stages is what the plan says."""
+    networks = case.networks
+    where = torch.device("cpu") if plan.networks_on_host else META
+    moved = [each for each in networks.modules if next(each.parameters()).device != where]
+    dry_run.peak_bytes(lambda: [torch.nn.Module.to(each, where) for each in moved])  # before the stage: not counted
+    placement = Placement(networks, META, plan, smaller=lambda plan: None, warn=lambda message: None)
+
+    def work() -> object:
+        with placement.during(stage), pieces.few():
+            return _stage(case, stage, placement)
+
+    resident = (tensor for each in networks.modules for tensor in (*each.parameters(), *each.buffers()))
+    return dry_run.peak_bytes(work, resident=resident, fused_attention=case.kind != "mps")
+
+
+def _stage(case: Case, stage: Stage, placement: Placement) -> object:
+    given: dict[str, Any] = {"device": META, "attempt": placement.attempt}
+    rows, columns = case.height // 8, case.width // 8
+    if stage == "encode":
+        pictures = dry_run.on_host((ENCODE_GRID, 3, case.height, case.width), torch.float32)
+        return stages.encode(case.networks, pictures, pictures, **given)
+    if stage == "decode":
+        latents = dry_run.on_host((case.decode_chunk, 4, rows, columns), torch.float32)
+        return stages.decode(case.networks, latents, **given)
+    latents = dry_run.on_host((case.window, 4, rows, columns), torch.float32)
+    width = case.networks.image_encoder.config.projection_dim
+    embeddings = dry_run.on_host((case.window, width), torch.float16)
+    conditions = stages.Encoded(latents, embeddings)
+    # two passes one after the other need one pass's memory and what the first has given
+    given |= {"steps": 1, "guidance": 1.0, "noise_augmentation": 0.02}
+    kept = torch.empty_like(latents, device=META) if case.guided else None
+    return stages.denoise(case.networks, latents, conditions, **given), kept
+
+
+def with_margin(peak: int, kind: str) -> int:
+    """Bytes of a device of this kind (``cuda``, ``mps`` or ``cpu``) that work with this peak needs."""
+    return int(peak * ALLOCATOR[kind] + WORKSPACE)
+
+
+def gigabytes(size: float, *, up: bool = True) -> str:
+    """A size in gigabytes (1e9 bytes) with one digit, rounded up (what is needed) or down (what is free)."""
+    tenths = size / 1e8
+    return f"{(math.ceil(tenths) if up else math.floor(tenths)) / 10:.1f}"

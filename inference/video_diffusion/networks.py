@@ -1,0 +1,330 @@
+"""Stable Video Diffusion's networks: read from files, checked tensor by tensor, or made up at random.
+
+A file of weights whose tensors do not fit is refused by the first that does not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNetSpatioTemporalConditionModel
+from safetensors import SafetensorError, safe_open
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from ..common.failures import Failure
+from ..contract import exit_codes
+from ..models import safetensors_header, store
+from ..models.safetensors_header import Tensor
+
+_LONGEST_CONFIG, _LONGEST_LIST = 1 << 20, 200
+_LARGEST_NUMBER, _MOST_LAYERS = 1 << 16, 200
+_COUNTS = re.compile("layers|depth|blocks|heads")
+"""Names of what is made so many times."""
+CLASSES = {
+    "unet": UNetSpatioTemporalConditionModel,
+    "vae": AutoencoderKLTemporalDecoder,
+    "image_encoder": CLIPVisionModelWithProjection,
+}
+RELEASED: dict[str, dict[str, Any]] = {
+    "unet": {},  # diffusers' defaults are SVD's, but for the width of its frame count, which is not used
+    "vae": {
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "block_out_channels": [128, 256, 512, 512],
+        "layers_per_block": 2,
+    },
+    "image_encoder": {
+        "hidden_size": 1280,
+        "intermediate_size": 5120,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 16,
+        "image_size": 224,
+        "patch_size": 14,
+        "projection_dim": 1024,
+        "hidden_act": "gelu",
+    },
+    "scheduler": {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "num_train_timesteps": 1000,
+        "prediction_type": "v_prediction",
+        "interpolation_type": "linear",
+        "timestep_spacing": "leading",
+        "steps_offset": 1,
+        "timestep_type": "continuous",
+        "use_karras_sigmas": True,
+        "sigma_min": 0.002,
+        "sigma_max": 700.0,
+    },
+}
+"""Constructor arguments of the released networks."""
+_OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+"""How attention in autoencoders was named before diffusers 0.17."""
+_NOT_NEEDED = ("position_ids",)
+"""Ends of names of tensors that older files carry and today's networks compute."""
+_NUMBERS = ("F16", "BF16", "F32", "F64")
+"""In which a network's weights may be written."""
+Naming = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
+"""Called with the names that a file holds, gives the file's names of each of the network's tensors. Where there are
+several, they must hold the same; what is not mentioned is not used."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of one run, without gradients.
+
+    Attributes
+    ----------
+    unet : UNetSpatioTemporalConditionModel
+    vae : AutoencoderKLTemporalDecoder
+        Its encoder in float32, which the released one needs; its decoder in the dtype of the run.
+    image_encoder : CLIPVisionModelWithProjection
+    scheduler : EulerDiscreteScheduler
+    """
+
+    unet: Any
+    vae: Any
+    image_encoder: Any
+    scheduler: Any
+
+    @property
+    def modules(self) -> tuple[torch.nn.Module, ...]:
+        """All that holds weights."""
+        return self.unet, self.vae, self.image_encoder
+
+    def prepared(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Networks:
+        """The same networks, brought in place to a device and the dtypes of a run, ready for inference.
+
+        Convolutions keep their weights channels last, the order in which their inputs come.
+        """
+        for network in self.modules:
+            network.requires_grad_(False).eval()
+        # the encoder straight to float32: bfloat16 on the way would round what the file has
+        for part in (self.vae.encoder, self.vae.quant_conv):
+            part.to(device=device, dtype=torch.float32)
+        for part in (self.unet, self.vae.decoder, self.image_encoder):
+            torch.nn.Module.to(part, device=device, dtype=dtype)  # diffusers' own `to` warns of nothing
+        for network in self.modules:
+            for layer in network.modules():
+                if isinstance(layer, torch.nn.Conv2d):
+                    layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+        return self
+
+
+def load(
+    depthcrafter: Path, svd: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Networks:
+    """Read the networks from their folders.
+
+    Parameters
+    ----------
+    depthcrafter : Path
+        Holds ``config.json`` and ``diffusion_pytorch_model.safetensors`` of the depth UNet.
+    svd : Path
+        Holds ``image_encoder/``, ``vae/`` and ``scheduler/`` of Stable Video Diffusion.
+    device, dtype
+        See `Networks.prepared`.
+
+    Raises
+    ------
+    Failure
+        MISSING: a file is not there, is broken, or belongs to another network; it names the file and the tensor.
+    """
+    places = {
+        "unet": (depthcrafter / "config.json", depthcrafter / "diffusion_pytorch_model.safetensors"),
+        "vae": (svd / "vae" / "config.json", svd / "vae" / "diffusion_pytorch_model.fp16.safetensors"),
+        "image_encoder": (svd / "image_encoder" / "config.json", svd / "image_encoder" / "model.fp16.safetensors"),
+    }
+    found = {}
+    for part, (config, weights) in places.items():
+        facts = read_config(config)
+        with _blaming(config):
+            network = _empty(part, facts)
+        read_into(network, weights)
+        found[part] = network
+    path = svd / "scheduler" / "scheduler_config.json"
+    facts = read_config(path)
+    with _blaming(path):
+        scheduler = EulerDiscreteScheduler.from_config(facts)
+    return Networks(**found, scheduler=scheduler).prepared(device, dtype)
+
+
+def random_networks(
+    *,
+    seed: int = 0,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Networks:
+    """Networks with made-up weights, to measure speed and memory where the released ones are not at hand.
+
+    Parameters
+    ----------
+    seed : int
+    config : mapping or None
+        Constructor arguments by part; None: those of the released networks.
+    device : device
+        On ``meta`` nothing is allocated.
+    dtype
+        See `Networks.prepared`.
+    """
+    config = config or RELEASED
+    generator = None if str(device) == "meta" else torch.Generator(device).manual_seed(seed)
+    found = {}
+    for part in CLASSES:
+        network = _empty(part, dict(config[part]))
+        if generator is not None:
+            make_up(network, generator, dtype)
+        found[part] = network
+    scheduler = EulerDiscreteScheduler.from_config(dict(config["scheduler"]))
+    return Networks(**found, scheduler=scheduler).prepared(device, dtype)
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Whatever a library says of a configuration becomes a `Failure` (MISSING) that names its file."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise damaged(path, text[0] if text else type(error).__name__) from error
+
+
+def _is_modest(value: Any, most: int, *, deep: int = 3) -> bool:
+    """Whether a value of a configuration is one that a network can be made by."""
+    if isinstance(value, (list, dict)):
+        inner = value if isinstance(value, list) else list(value.values())
+        return deep > 0 and len(inner) <= _LONGEST_LIST and all(_is_modest(v, most, deep=deep - 1) for v in inner)
+    is_bounded = not isinstance(value, (int, float)) or abs(value) <= most
+    return is_bounded or (isinstance(value, float) and math.isinf(value))  # which JSON has no number for
+
+
+def _empty(part: str, config: dict[str, Any]) -> Any:
+    """A network without weights; only buffers that no file holds are made."""
+    with init_empty_weights(include_buffers=False):
+        if part == "image_encoder":
+            return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(config))
+        return CLASSES[part].from_config(config)
+
+
+def make_up(network: torch.nn.Module, generator: torch.Generator, dtype: torch.dtype) -> None:
+    """Give a network without weights random ones, on the generator's device.
+
+    They keep the size of what flows through a layer about the same, so that half precision stays finite.
+    """
+    for name, parameter in list(network.named_parameters()):
+        owner, _, last = name.rpartition(".")
+        values = _made_up(last, parameter.shape, generator, dtype)
+        setattr(network.get_submodule(owner), last, torch.nn.Parameter(values, requires_grad=False))
+
+
+def _made_up(name: str, shape: torch.Size, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
+    values = torch.empty(shape, device=generator.device, dtype=dtype)
+    if len(shape) < 2:
+        return values.fill_(1.0 if name == "weight" else 0.0)
+    return values.normal_(generator=generator).mul_(1 / math.sqrt(math.prod(shape[1:])))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A network's ``config.json``; a `Failure` (MISSING) where it is none.
+
+    It is somebody else's, and what it says becomes loops and memory: no network of today is near these bounds.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LONGEST_CONFIG + 1)
+        config = json.loads(text[:_LONGEST_CONFIG].decode("utf-8"))
+    except RecursionError as error:
+        raise damaged(path, "it is nested too deeply") from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, str(error)) from error
+    if not isinstance(config, dict):
+        raise damaged(path, "it is no JSON object")
+    for key, value in config.items():
+        most = _MOST_LAYERS if _COUNTS.search(key) else _LARGEST_NUMBER
+        if not _is_modest(value, most):
+            raise damaged(path, f"what it says of {key[:100]!a} is beyond any network")
+    # the class name of the depth UNet is one of its authors' own; its arguments are SVD's
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+def todays_names(held: Sequence[str]) -> dict[str, list[str]]:
+    """The `Naming` of what diffusers and transformers have written, now or formerly."""
+    return {_current(name): [name] for name in held if not name.endswith(_NOT_NEEDED)}
+
+
+def read_into(network: torch.nn.Module, path: Path, *, naming: Naming = todays_names) -> None:
+    """Fill a network, whose parameters may be on the meta device, from a file; the dtype becomes the file's.
+
+    Raises
+    ------
+    Failure
+        MISSING: the file is not there, is broken, or holds other tensors than the network has; the sentence names
+        the first of them.
+    """
+    wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    tensors = {}
+    held = header(path)
+    names = naming(list(held))
+    _compare(wanted, {name: {old: held[old] for old in olds} for name, olds in names.items()}, path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name, (old, *others) in names.items():
+                tensors[name] = file.get_tensor(old)
+                for other in others:
+                    if not torch.equal(tensors[name], file.get_tensor(other)):
+                        raise damaged(path, f"its tensors {old} and {other} should be the same and are not")
+    except (OSError, SafetensorError) as error:
+        raise damaged(path, str(error)) from error
+    network.load_state_dict(tensors, assign=True)
+
+
+def header(path: Path) -> dict[str, Tensor]:
+    """What a file of weights holds; a `Failure` (MISSING) where it is none, or not whole."""
+    try:
+        return safetensors_header.read(path)
+    except (OSError, safetensors_header.HeaderError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def damaged(path: Path, reason: str) -> Failure:
+    """The failure of a file of weights that cannot be used."""
+    return Failure(
+        exit_codes.MISSING,
+        f"The file of weights {path} cannot be used: {reason.rstrip('.')}.",
+        cure=f"Check what was downloaded. Run: {store.command('verify')}",
+    )
+
+
+def _compare(wanted: Mapping[str, list[int]], found: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
+    """Refuse a file whose tensors are not exactly the network's; `found` has them by the file's own names."""
+    for name, shape in wanted.items():
+        if name not in found:
+            raise damaged(path, f"it lacks the tensor {name}, so it belongs to another network")
+        for old, other in found[name].items():
+            if list(other.shape) != shape:
+                raise damaged(
+                    path,
+                    f"its tensor {old} has the shape {list(other.shape)} and the network's has {shape}, so it belongs "
+                    "to another network",
+                )
+            if other.dtype not in _NUMBERS:
+                raise damaged(path, f"its tensor {old} holds {other.dtype}, and a network computes with real numbers")
+    for name, olds in found.items():
+        if name not in wanted:
+            raise damaged(path, f"it holds the tensor {next(iter(olds))}, which the network does not have")
+
+
+def _current(name: str) -> str:
+    for old, new in _OLD_NAMES.items():
+        name = name.replace(old, new)
+    return name

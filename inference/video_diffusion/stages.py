@@ -1,0 +1,320 @@
+"""The stages of an estimate: encode frames, denoise one segment, decode a chunk of latents.
+
+The whole clip at once (`DepthCrafterPipeline`) and the stream of segments (`Stream`) call these same functions. What
+the frames show enters as one CLIP token each (DepthCrafter, section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..common.failures import Failure
+from ..contract import exit_codes
+from ..contract.hints import setting
+from ..models import store
+from .execution.forward import OWN, Forward
+from .execution.plan import Plan
+from .networks import Networks
+
+FRAMES_PER_SECOND, MOTION_BUCKET = 7, 127
+"""What every video is said to be; SVD's usual values, given as they are."""
+Check = Callable[[], None]
+T = TypeVar("T")
+_SIDE = 224
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+"""Of CLIP's training pictures (Radford et al. 2021)."""
+ENCODING, STEP, DECODING = 2.6, 3.2, 6.9
+"""Work for a frame, in TFLOP at 1024x576: in what the progress is counted."""
+ENCODE_GRID = 8
+"""Frames that are encoded together, counted from the clip's start, so that a stream makes the same batches."""
+
+
+class Attempt(Protocol):
+    """Runs a function with the plan of the moment, and again with a smaller one where memory does not suffice."""
+
+    def __call__(self, work: Callable[[Plan], T], /) -> T: ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the UNet is told of frames.
+
+    Attributes
+    ----------
+    latents : Tensor [n, 4, h, w]
+        float32, the mode of the autoencoder's distribution, not scaled.
+    embeddings : Tensor [n, channels]
+        CLIP's, in the dtype of its network.
+    """
+
+    latents: Tensor
+    embeddings: Tensor
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def __getitem__(self, frames: slice) -> Encoded:
+        return Encoded(self.latents[frames], self.embeddings[frames])
+
+    @staticmethod
+    def joined(pieces: Sequence[Encoded]) -> Encoded:
+        """Consecutive frames as one."""
+        return Encoded(
+            torch.cat([piece.latents for piece in pieces]), torch.cat([piece.embeddings for piece in pieces])
+        )
+
+
+@torch.inference_mode()
+def encode(
+    networks: Networks,
+    frames: Tensor,
+    noise: Tensor,
+    *,
+    device: torch.device,
+    attempt: Attempt,
+    check: Check = lambda: None,
+    forward: Forward = OWN,
+) -> Encoded:
+    """Encode frames one by one; how many are passed together changes nothing beyond rounding.
+
+    Parameters
+    ----------
+    networks : Networks
+    frames : Tensor [n, 3, H, W]
+        float32, 0 to 1.
+    noise : Tensor [n, 3, H, W]
+        What is added to the frames in [-1, 1] after CLIP has seen them and before the autoencoder does.
+
+    Returns
+    -------
+    Encoded
+        On the device, where it may still be in the making.
+    """
+
+    def work(plan: Plan) -> Encoded:
+        # Apple's GPUs read the frames later than the computer may let them go
+        pixels = frames.to(device, non_blocking=device.type == "cuda")
+        embeddings = embed(networks.image_encoder, pixels)
+        check()
+        latents = forward.encode(networks.vae, 2 * pixels - 1 + noise.to(device), plan=plan, check=check)
+        # in one order whatever the layers' own, since an order may change bits and a checkpoint keeps but one
+        return Encoded(latents.contiguous(), embeddings)
+
+    return attempt(work)
+
+
+@torch.inference_mode()
+def denoise(
+    networks: Networks,
+    latents: Tensor,
+    conditions: Encoded,
+    *,
+    steps: int,
+    guidance: float,
+    noise_augmentation: float,
+    device: torch.device,
+    attempt: Attempt,
+    check: Check = lambda: None,
+    forward: Forward = OWN,
+    progress: Callable[[int], None] = lambda steps_done: None,
+) -> Tensor:
+    """Denoise one segment from the first noise level to none.
+
+    Parameters
+    ----------
+    networks : Networks
+    latents : Tensor [n, 4, h, w]
+        float32, at the first noise level, see `first_sigmas`.
+    conditions : Encoded
+        Of the same frames.
+    steps : int
+    guidance : float
+        Classifier-free guidance, one factor for all frames; at most 1: none, and no second pass.
+    noise_augmentation : float
+        Strength of the noise that the frames were encoded with.
+    progress : callable
+        Hears how many steps are done.
+
+    Returns
+    -------
+    Tensor [n, 4, h, w]
+        float32, on the computer's side.
+
+    Raises
+    ------
+    Failure
+        FAILED: the values are no numbers any more.
+    """
+    scheduler = networks.scheduler
+    scheduler.set_timesteps(steps)  # for every segment anew: it also sets the count of steps back
+    added = added_ids(networks, noise_augmentation, device)
+    video, embeddings = conditions.latents.to(device), conditions.embeddings.to(device)
+    # Kept in float32 between the steps: at the first noise level half precision would round the anchor away.
+    current = latents.to(device, torch.float32)
+    for index, timestep in enumerate(scheduler.timesteps):
+        scaled = scheduler.scale_model_input(current, timestep)
+
+        def work(plan: Plan, scaled: Tensor = scaled, timestep: Tensor = timestep) -> Tensor:
+            def velocity(video: Tensor, embeddings: Tensor) -> Tensor:
+                return forward.predict(
+                    networks.unet,
+                    scaled,
+                    video,
+                    embeddings,
+                    added_ids=added,
+                    timestep=timestep,
+                    plan=plan,
+                    check=check,
+                ).float()
+
+            given = velocity(video, embeddings)
+            if guidance <= 1:
+                return given
+            free = velocity(torch.zeros_like(video), torch.zeros_like(embeddings))
+            return free + guidance * (given - free)
+
+        current = scheduler.step(attempt(work), timestep, current).prev_sample
+        refuse_overflow(current, networks)
+        progress(index + 1)
+        check()
+    return current.cpu().contiguous()
+
+
+def added_ids(networks: Networks, noise_augmentation: float, device: torch.device) -> Tensor:
+    """What the UNet is told of how the video was made, [3], in its own dtype."""
+    ids = torch.tensor([FRAMES_PER_SECOND, MOTION_BUCKET, noise_augmentation], device=device)
+    return ids.to(networks.unet.conv_in.weight.dtype)
+
+
+def first_sigmas(networks: Networks, steps: int) -> tuple[float, float]:
+    """Standard deviation of the first latents: of anchored frames, and of all others.
+
+    SVD's scheduler counts the signal's own variance in for pure noise, sqrt(sigma^2 + 1).
+    """
+    networks.scheduler.set_timesteps(steps)
+    return float(networks.scheduler.sigmas[0]), float(networks.scheduler.init_noise_sigma)
+
+
+@torch.inference_mode()
+def decode(
+    networks: Networks,
+    latents: Tensor,
+    *,
+    device: torch.device,
+    attempt: Attempt,
+    check: Check = lambda: None,
+    forward: Forward = OWN,
+) -> Tensor:
+    """Decode one chunk of frames, which the decoder's temporal layers see together.
+
+    Parameters
+    ----------
+    networks : Networks
+    latents : Tensor [n, 4, h, w]
+
+    Returns
+    -------
+    Tensor [n, H, W]
+        Disparity, float32, 0 to 1, on the device: the mean of the decoder's three channels. It is not stretched to
+        any range, so that all chunks and windows share one scale. NaN where the decoder's values left the range of
+        their dtype; whoever reads it refuses that (`overflow`), since to ask here would keep the device waiting.
+    """
+    scaled = latents.to(device) / networks.vae.config.scaling_factor
+
+    def work(plan: Plan) -> Tensor:
+        pictures = forward.decode(networks.vae, scaled, plan=plan, check=check)
+        disparity = (pictures.float() / 2 + 0.5).clamp(0, 1).mean(dim=1)
+        # infinity would pass for the nearest or the farthest that there is
+        return disparity.masked_fill_(~torch.isfinite(pictures).all(dim=1), torch.nan)
+
+    return attempt(work)
+
+
+def refuse_overflow(latents: Tensor, networks: Networks) -> None:
+    """Never let a window's latents [n, 4, h, w] become depth where they are no numbers.
+
+    Raises
+    ------
+    Failure
+        FAILED, see `overflow`.
+    """
+    bad = ~torch.isfinite(latents).flatten(1).all(dim=1)
+    if bool(bad.any()):
+        raise overflow(networks, f"in {int(bad.sum())} of the {len(bad)} frames of a window")
+
+
+def overflow(networks: Networks, where: str) -> Failure:
+    """The failure of networks whose values are no numbers any more."""
+    dtype = str(networks.unet.conv_in.weight.dtype).removeprefix("torch.")
+    if dtype == "float32":
+        return Failure(
+            exit_codes.FAILED,
+            f"The network's values are no numbers any more, {where}, although it runs in float32.",
+            "Its weights are damaged.",
+            f"Check them. Run: {store.command('verify')}",
+        )
+    return Failure(
+        exit_codes.FAILED,
+        f"The network's values left the range of {dtype} {where}; nothing of it was written as depth.",
+        cure=f"Choose another precision ({setting('precision', 'bf16')}, or {setting('precision', 'fp32')}, which "
+        "takes twice the memory).",
+    )
+
+
+@torch.inference_mode()
+def embed(image_encoder: torch.nn.Module, frames: Tensor) -> Tensor:
+    """The projected CLIP embeddings of frames.
+
+    Parameters
+    ----------
+    image_encoder : CLIPVisionModelWithProjection
+    frames : Tensor [n, 3, H, W]
+        float32, 0 to 1, on the encoder's device.
+
+    Returns
+    -------
+    Tensor [n, channels]
+        In the encoder's dtype.
+    """
+    small = (shrunk(2 * frames - 1) + 1) / 2
+    mean = torch.tensor(_MEAN, device=frames.device).reshape(1, 3, 1, 1)
+    deviation = torch.tensor(_DEVIATION, device=frames.device).reshape(1, 3, 1, 1)
+    pixels = (small - mean) / deviation
+    return image_encoder(pixels.to(next(image_encoder.parameters()).dtype)).image_embeds
+
+
+def shrunk(pictures: Tensor) -> Tensor:
+    """Pictures [n, c, H, W] brought to CLIP's size without regard to their aspect, [n, c, 224, 224].
+
+    Blurred against aliasing as far as each axis shrinks, then resampled bicubically corner to corner, which is how
+    SVD's embeddings were made; values may leave the range of the input.
+    """
+    height, width = pictures.shape[-2:]
+    blurred = _blurred(_blurred(pictures, width / _SIDE, axis=-1), height / _SIDE, axis=-2)
+    return functional.interpolate(blurred, (_SIDE, _SIDE), mode="bicubic", align_corners=True)
+
+
+def _blurred(pictures: Tensor, factor: float, *, axis: int) -> Tensor:
+    """Gaussian blur along one axis, reflected at the borders, for shrinking by `factor`."""
+    sigma = max((factor - 1) / 2, 0.001)
+    taps = int(max(4 * sigma, 3))
+    taps += 1 - taps % 2
+    places = torch.arange(taps, dtype=pictures.dtype, device=pictures.device) - taps // 2
+    kernel = torch.exp(-(places**2) / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    front, rear = (taps - 1) // 2, taps // 2
+    channels = pictures.shape[1]
+    if axis == -1:
+        padded = functional.pad(pictures, (front, rear, 0, 0), mode="reflect")
+        weight = kernel.reshape(1, 1, 1, taps)
+    else:
+        padded = functional.pad(pictures, (0, 0, front, rear), mode="reflect")
+        weight = kernel.reshape(1, 1, taps, 1)
+    return functional.conv2d(padded, weight.expand(channels, 1, *weight.shape[2:]), groups=channels)

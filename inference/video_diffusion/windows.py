@@ -1,0 +1,143 @@
+"""Long clips in overlapping segments: where they lie, how they are joined (DepthCrafter, section 3.4, figure 3), and
+the random numbers of a run.
+
+Those are drawn in the order in which the published implementation draws them, and piece by piece. All come from one
+generator on the CPU: first the pixel noise of the whole clip, then the first latents of one window. A generator's
+piecewise draws equal one large draw where every piece has a multiple of 16 numbers, which a frame always has: its sides
+are multiples of 64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .parameters import check_window
+
+
+def segments(count: int, window: int, overlap: int) -> list[range]:
+    """The segments of a clip of `count` frames, each given as the range of its frames.
+
+    A clip that fits into the window is one segment. Otherwise each begins `window` - `overlap` frames after the one
+    before, and the last may be as short as `overlap` + 1 frames.
+    """
+    check_window(window, overlap)
+    if count <= window:
+        return [range(count)]
+    stride = window - overlap
+    return [range(start, min(start + window, count)) for start in range(0, count - overlap, stride)]
+
+
+def extended(
+    latents: Tensor,
+    index: int,
+    start: Tensor,
+    *,
+    overlap: int,
+    anchor: bool,
+    stitch: bool,
+    sigmas: tuple[float, float],
+    denoise: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Denoise the next segment and join it to what is there.
+
+    Parameters
+    ----------
+    latents : Tensor [n, 4, h, w]
+        Denoised so far; its last `overlap` frames are the segment's first. Not read for the first segment.
+    index : int
+        Of the segment, from 0.
+    start : Tensor [m, 4, h, w]
+        Standard normal noise for it, see `segment_noise`.
+    overlap : int
+    anchor : bool
+        Whether overlapped frames start from what the segment before has made of them, so that both agree in scale
+        and shift; False: from pure noise of their own.
+    stitch : bool
+        See `joined`.
+    sigmas : (float, float)
+        See `stages.first_sigmas`.
+    denoise : callable
+        Takes the segment's first latents [m, 4, h, w] and returns them denoised.
+
+    Returns
+    -------
+    Tensor [n + m - overlap, 4, h, w]
+        With the overlapped frames as both segments have them.
+    """
+    sigma, pure = sigmas
+    if index == 0 or overlap == 0:
+        new = denoise(start * pure)
+        return new if index == 0 else torch.cat([latents, new])
+    before = latents[-overlap:]
+    if anchor:
+        new = denoise(torch.cat([before + start[:overlap] * sigma, start[overlap:] * pure]))
+    else:
+        new = denoise(start * pure)
+    return torch.cat([latents[:-overlap], joined(before, new[:overlap], stitch=stitch), new[overlap:]])
+
+
+def joined(before: Tensor, after: Tensor, *, stitch: bool) -> Tensor:
+    """The overlapped frames of two segments as one.
+
+    Parameters
+    ----------
+    before, after : Tensor [overlap, 4, h, w]
+        Latents of the same frames in the earlier and in the later segment.
+    stitch : bool
+        True: mortise and tenon, the later segment's weight grows linearly from 0 to 1, both included (figure 3).
+        False: the plain mean, the baseline of the paper's ablation (section 4.3).
+    """
+    overlap = len(before)
+    if stitch:
+        weight = torch.linspace(0, 1, overlap, device=before.device).reshape(-1, 1, 1, 1)
+    else:
+        weight = torch.full((overlap, 1, 1, 1), 0.5, device=before.device)
+    return weight * after + (1 - weight) * before
+
+
+def pixel_noise(generator: torch.Generator, count: int, height: int, width: int) -> Tensor:
+    """The next `count` frames of pixel noise, [count, 3, height, width], standard normal."""
+    return torch.randn(count, 3, height, width, generator=generator)
+
+
+def latent_noise(generator: torch.Generator, window: int, height: int, width: int) -> Tensor:
+    """The pool of latent noise, [window, 4, height / 8, width / 8]; the pixel noise has been drawn before it."""
+    return torch.randn(1, window, 4, height // 8, width // 8, generator=generator)[0]
+
+
+def skipped(
+    generator: torch.Generator, count: int, height: int, width: int, *, check: Callable[[], None] = lambda: None
+) -> torch.Generator:
+    """A generator that stands where `generator` will once it has drawn the pixel noise of `count` frames.
+
+    The clip's frames need not be read for it, so that a segment can be denoised before the clip's end is known.
+    """
+    ahead = torch.Generator()
+    ahead.set_state(generator.get_state())
+    scratch = torch.empty(3, height, width)
+    for _ in range(count):
+        scratch.normal_(generator=ahead)
+        check()
+    return ahead
+
+
+def segment_noise(pool: Tensor, index: int, length: int, overlap: int, *, anchor: bool) -> Tensor:
+    """Standard normal noise that a segment starts from, [length, 4, h, w].
+
+    Parameters
+    ----------
+    pool : Tensor [window, 4, h, w]
+    index : int
+        Of the segment, from 0.
+    length : int
+        Of the segment; no longer than the pool.
+    overlap : int
+    anchor : bool
+        True: the pool is rolled by `overlap` for each segment, so that overlapped frames begin with the very noise
+        that they had in the segment before. False: every segment begins with the pool as it is, so that overlapped
+        frames have other noise than before.
+    """
+    return (torch.roll(pool, index * overlap, dims=0) if anchor else pool)[:length]

@@ -1,0 +1,172 @@
+"""Where Blender's versions differ in the compositor, one function per difference; see `nodes` for what all trees share.
+
+5.0 changed most: the tree became a node group of its own, math is done by the shaders' nodes, and options of nodes
+became sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import bpy
+
+from .. import nodes
+
+_OWN_NODES = hasattr(bpy.types, "CompositorNodeMath")
+"""Up to 4.5; see `nodes`."""
+
+_OUTPUT = "CompositorNodeComposite" if _OWN_NODES else "NodeGroupOutput"
+
+Socket = bpy.types.NodeSocket
+
+
+# ------------------------------------------------------------------------------------------------ a scene's tree
+
+
+def find_scene_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
+    """The scene's compositor tree, or None: ``scene.node_tree`` up to 4.5, a group that it points to from 5.0."""
+    if hasattr(scene, "compositing_node_group"):
+        return scene.compositing_node_group
+    return scene.node_tree
+
+
+def scene_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
+    """The scene's compositor tree, in use; made, and empty, if it has none.
+
+    Up to 4.5 Blender puts a Render Layers and a Composite node into a tree that it makes; they are taken out.
+    """
+    found = find_scene_tree(scene)
+    if hasattr(scene, "compositing_node_group"):
+        if found is None:
+            scene.compositing_node_group = bpy.data.node_groups.new(scene.name, "CompositorNodeTree")
+        return scene.compositing_node_group
+    scene.use_nodes = True
+    if found is None:
+        scene.node_tree.nodes.clear()
+    return scene.node_tree
+
+
+def find_result(tree: bpy.types.NodeTree) -> Socket | None:
+    """The input socket whose picture is the render's result, or None.
+
+    Up to 4.5 that is the Composite node's Image, from 5.0 the first colour input of the active Group Output.
+    """
+    ends = [node for node in tree.nodes if node.bl_idname == _OUTPUT]
+    active = [node for node in ends if getattr(node, "is_active_output", False)]
+    sockets = [s for node in (active or ends)[:1] for s in node.inputs if s.type == "RGBA"]
+    return sockets[0] if sockets else None
+
+
+def result(tree: bpy.types.NodeTree) -> Socket:
+    """As `find_result`, made if there is none."""
+    found = find_result(tree)
+    if found is not None:
+        return found
+    if not any(node.bl_idname == _OUTPUT for node in tree.nodes):
+        tree.nodes.new(_OUTPUT)
+    if not _OWN_NODES:
+        nodes.interface_output(tree, "Image", "Color", description="The render's result")
+    return find_result(tree)
+
+
+def use_cpu(scenes: Iterable[bpy.types.Scene]) -> None:
+    """Composite on the CPU: the GPU compositor, 5.2's default, needs a display's driver and aborts without one."""
+    for scene in scenes:
+        if hasattr(scene.render, "compositor_device"):
+            scene.render.compositor_device = "CPU"
+
+
+# ------------------------------------------------------------------------------------------------ nodes
+
+
+def mix_color(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any, *, label: str = "") -> Socket:
+    """Add a node for ``a (1 - factor) + b factor`` on red, green and blue; returns its output.
+
+    The compositor's own node (MixRGB: Fac, Image, Image) gave way to the shared Mix node in 5.0. Alpha is a's up to
+    5.0 and mixed in 5.2: see `mix_pictures`.
+    """
+    if _OWN_NODES:
+        node = nodes.new(tree, "CompositorNodeMixRGB", label=label)
+        names = (("Fac", 0), ("Image", 0), ("Image", 1))
+    else:
+        node = nodes.new(tree, "ShaderNodeMix", label=label, data_type="RGBA", clamp_factor=True)
+        names = (("Factor", 0), ("A", 0), ("B", 0))
+    for (name, occurrence), value in zip(names, (factor, a, b)):
+        nodes.feed(nodes.input_of(node, name, occurrence), value)
+    return next(s for s in node.outputs if s.enabled)
+
+
+def mix_pictures(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any) -> Socket:
+    """Add nodes for ``a (1 - factor) + b factor`` on all four channels, in the compositor; returns the result."""
+    alphas = [alpha_of(tree, socket) for socket in (a, b)]
+    alpha = nodes.math(
+        tree, "MULTIPLY_ADD", nodes.math(tree, "SUBTRACT", alphas[1], alphas[0]), factor, alphas[0], label="Alpha"
+    )
+    return set_alpha(tree, mix_color(tree, factor, a, b), alpha, mode="REPLACE_ALPHA")
+
+
+def alpha_of(tree: bpy.types.NodeTree, picture: Socket) -> Socket:
+    """Add a node of the compositor that gives a picture's alpha; returns its output."""
+    node = nodes.new(tree, "CompositorNodeSeparateColor")
+    nodes.feed(nodes.input_of(node, "Image"), picture)
+    return nodes.output_of(node, "Alpha")
+
+
+def add_color(tree: bpy.types.NodeTree, a: Any, b: Any) -> Socket:
+    """Add a node for a + b on red, green and blue, alpha left at a's; returns its output."""
+    result = mix_color(tree, 1.0, a, b)
+    result.node.blend_type = "ADD"
+    return result
+
+
+def has_image_coordinates() -> bool:
+    """Whether the compositor has the Image Coordinates node (from 4.5)."""
+    return hasattr(bpy.types, "CompositorNodeImageCoordinates")
+
+
+def has_bilinear_map_uv() -> bool:
+    """Whether the compositor's Map UV can look up bilinearly (from 5.0)."""
+    return not hasattr(bpy.types.CompositorNodeMapUV, "filter_type") and not _OWN_NODES
+
+
+def map_uv(tree: bpy.types.NodeTree, image: Socket, uv: Socket, *, bilinear: bool) -> Socket:
+    """Add a Map UV node that takes the nearest pixel, or bilinearly with the borders extended (from 5.0)."""
+    node = nodes.new(tree, "CompositorNodeMapUV")
+    nodes.feed(nodes.input_of(node, "Image"), image)
+    nodes.feed(nodes.input_of(node, "UV"), uv)
+    if has_bilinear_map_uv():
+        nodes.input_of(node, "Interpolation").default_value = "Bilinear" if bilinear else "Nearest"
+        nodes.input_of(node, "Extension X").default_value = nodes.input_of(node, "Extension Y").default_value = "Extend"
+    else:
+        node.filter_type = "NEAREST"
+    return nodes.output_of(node, "Image")
+
+
+def set_alpha(tree: bpy.types.NodeTree, image: Any, alpha: Any, *, mode: str) -> Socket:
+    """Add a Set Alpha node; `mode` is 'APPLY' (multiply all channels) or 'REPLACE_ALPHA'. Returns its output."""
+    node = nodes.new(tree, "CompositorNodeSetAlpha")
+    if "Type" in node.inputs:
+        nodes.input_of(node, "Type").default_value = {"APPLY": "Apply Mask", "REPLACE_ALPHA": "Replace Alpha"}[mode]
+    else:
+        node.mode = mode
+    nodes.feed(nodes.input_of(node, "Image"), image)
+    nodes.feed(nodes.input_of(node, "Alpha"), alpha)
+    return nodes.output_of(node, "Image")
+
+
+def soften(tree: bpy.types.NodeTree, image: Any) -> Socket:
+    """Add a Filter node that weights 3x3 pixels by 1 2 1 along each axis (its Soften); returns its output."""
+    node = nodes.new(tree, "CompositorNodeFilter")
+    if "Type" in node.inputs:
+        nodes.input_of(node, "Type").default_value = "Soften"
+    else:
+        node.filter_type = "SOFTEN"
+    nodes.feed(nodes.input_of(node, "Image"), image)
+    return nodes.output_of(node, "Image")
+
+
+def draft_defocus(node: bpy.types.Node, draft: bool) -> None:
+    """Set a Defocus node's coarse preview, which is on at first up to 4.2 and does not exist from 5.0."""
+    if hasattr(node, "use_preview"):
+        node.use_preview = draft

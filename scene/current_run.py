@@ -1,0 +1,210 @@
+"""What goes on in this Blender: at most one run at a time, which an operator advances and panels show.
+
+A run follows a generator of events, such as `inference.contract.client.estimate` and
+`inference.contract.environment_setup.create` give. It holds nothing of Blender's, so it outlives undo and whatever the
+artist does meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ..inference.contract.environment import MissingEnvironment
+from ..inference.contract.environment_setup import SetupError
+from ..inference.contract.events import Done, Error, Event, Progress, ShotNote, Stage, Warning
+from ..inference.contract.records import readable
+from .wording import worded
+
+Steps = Generator[tuple[Event, ...], bool | None, None]
+_MOST = 10_000
+"""Warnings, and shots without depth, of one run."""
+_LONGEST = 20_000
+"""Letters of one text."""
+Outcome = Literal["running", "done", "failed", "cancelled"]
+
+
+class Busy(RuntimeError):
+    """Something goes on already; the message is one sentence for the artist."""
+
+
+@dataclass
+class Run:
+    """Something that takes a while, and how far it is.
+
+    Attributes
+    ----------
+    title : str
+        What is done, for the artist.
+    outcome : 'running', 'done', 'failed' or 'cancelled'
+    message : str
+        Why it failed, in full; `headline` without what is about single shots.
+    code : int or None
+        Exit code of a failed estimate (`inference.contract.exit_codes`).
+    shots : list of ShotNote
+        Why shots have no depth.
+    subject : object
+        What the run is about: `scene.subject.Subject` of an estimate, the set of packages that is set up; None:
+        nothing that the panels could show it with.
+    label : str
+        The stage that it is in.
+    progress : Progress
+    warnings : list of str
+    cancelling : bool
+        Whether it has been asked to end.
+    """
+
+    title: str
+    steps: Steps
+    subject: object = None
+    outcome: Outcome = "running"
+    message: str = ""
+    headline: str = ""
+    code: int | None = None
+    shots: list[ShotNote] = field(default_factory=list)
+    label: str = "Starting"
+    progress: Progress = field(default_factory=lambda: Progress(done=0, total=0))
+    warnings: list[str] = field(default_factory=list)
+    cancelling: bool = False
+    _begun: bool = False
+    _verdict: Outcome | None = None
+
+    def advance(self) -> tuple[Event, ...]:
+        """Take in what has happened; afterwards `outcome` says whether it goes on."""
+        if self.outcome != "running":
+            return ()
+        try:
+            # A generator takes nothing before its first step; a run that is cancelled before it need not begin.
+            if self.cancelling and not self._begun:
+                raise StopIteration
+            events = self.steps.send(True) if self.cancelling else next(self.steps)
+            self._begun = True
+        except StopIteration:
+            self.outcome = self._verdict or ("cancelled" if self.cancelling else "done")
+            return ()
+        except (SetupError, MissingEnvironment, OSError) as error:
+            self.outcome, self.message, self.headline = "failed", str(error), str(error)
+            return ()
+        for event in events:
+            self._take(event)
+        return events
+
+    def cancel(self) -> None:
+        """Ask the run to end; it does so within the next steps."""
+        self.cancelling = True
+
+    def close(self) -> None:
+        """End the run at once, its processes included."""
+        self.steps.close()
+        if self.outcome == "running":
+            self.outcome = "cancelled"
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Stage):
+            self.label = _shown(event.label)
+        elif isinstance(event, Progress):
+            self.progress = event
+        elif isinstance(event, Warning) and event.shot is not None:
+            if len(self.shots) < _MOST:
+                self.shots.append(_worded(event.shot))
+        elif isinstance(event, Warning):
+            if len(self.warnings) < _MOST:
+                self.warnings.append(_shown(worded(event.message)))
+        elif isinstance(event, Error) and not self.cancelling:
+            self._verdict, self.code = "failed", event.code
+            self.message, self.headline = _shown(worded(event.message)), _shown(worded(event.headline))
+            self.shots = [_worded(shot) for shot in event.shots[:_MOST]] or self.shots
+        elif isinstance(event, Done):
+            self._verdict = "done"
+
+    @property
+    def summary(self) -> str:
+        """How far it is, such as '34 of 120 frames, 1 min 20 s left'."""
+        if self.cancelling:
+            return "Cancelling"
+        parts = []
+        if self.progress.frames_total:
+            parts.append(f"{self.progress.frames} of {self.progress.frames_total} frames")
+        if self.progress.seconds_left is not None:
+            parts.append(f"{duration(self.progress.seconds_left)} left")
+        return ", ".join(parts)
+
+
+def _worded(shot: ShotNote) -> ShotNote:
+    return replace(shot, reason=_shown(worded(shot.reason)))
+
+
+def _shown(text: str) -> str:
+    """A text of the worker's for people: of bounded length, and with nothing in it that a terminal obeys."""
+    return readable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
+
+
+_current: Run | None = None
+_last: Run | None = None
+_ended = 0
+
+
+def current() -> Run | None:
+    """The run that goes on, or None."""
+    return _current
+
+
+def last() -> Run | None:
+    """The run that ended last, or None; panels show why it failed."""
+    return _last
+
+
+def count_ended() -> int:
+    """How many runs have ended: with each, what lies on the disk may be another."""
+    return _ended
+
+
+def forget_last() -> None:
+    """Have nothing said of the last run any more: what it failed for is told elsewhere, or solved."""
+    global _last  # noqa: PLW0603 -- as above
+    _last = None
+
+
+def start(title: str, steps: Steps, subject: object = None) -> Run:
+    """Make a run the current one.
+
+    Raises
+    ------
+    Busy
+        Another one goes on.
+    """
+    global _current, _last
+    if _current is not None:
+        raise Busy(f"{_current.title} goes on already: wait for it, or cancel it first.")
+    _current, _last = Run(title, steps, subject), None
+    return _current
+
+
+def end(run: Run) -> None:
+    """Close a run, and make room for the next if it is the current one."""
+    global _current, _last, _ended
+    try:
+        run.close()
+    finally:
+        if run is _current:
+            _current, _last, _ended = None, run, _ended + 1
+
+
+def end_current() -> None:
+    """Close what goes on, if anything does: for the end of Blender, of the file or of the extension."""
+    if _current is not None:
+        end(_current)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(80), duration(3700), duration(4.2)
+    ('1 min 20 s', '1 h 1 min', '5 s')
+    """
+    whole = max(0, -int(-seconds // 1))
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

@@ -1,0 +1,97 @@
+"""Depth of a clip from a script: what the operator does, without an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ..inference.contract import client
+from ..inference.contract.client import WorkerError
+from ..inference.contract.depth_sequence import is_absolute
+from ..inference.contract.events import Event
+from ..inference.contract.job import Job, validate
+from . import depth as depth_module
+from . import output, places, preferences
+from . import settings as settings_module
+from .depth import Depth
+from .output import Place
+from .settings import Settings
+from .source import Plate
+from .wording import worded
+
+
+def prepare(
+    plate: Plate, settings: Settings, *, root: Path, new_version: bool = False, asked: bool = False
+) -> tuple[Job, Place]:
+    """The job for a plate, and where it goes.
+
+    Parameters
+    ----------
+    plate : Plate
+    settings : Settings
+    root : Path
+        Folder of the depth sequences; see `scene.output.place`.
+    new_version : bool
+        Whether the job gets a new folder also where its result is there already.
+    asked : bool
+        Whether the artist asked for it, so that all places that are named may be looked at: see `places`.
+
+    Raises
+    ------
+    JobError
+        One sentence on what is wrong with the settings or the folder.
+    """
+    if asked:
+        for named in (root, plate.source.path, *filter(is_absolute, map(str, settings.parameters.values()))):
+            places.ask(named)
+    wanted = settings_module.make_job(plate, settings, output=root)
+    place = output.place(root, plate.name, wanted, new_version=new_version)
+    return validate(replace(wanted, output=str(place.folder))), place
+
+
+def load(plate: Plate, folder: Path) -> Depth:
+    """The finished depth of a plate, placed on the timeline where the plate is."""
+    return depth_module.load(folder, frame_offset=plate.frame_offset)
+
+
+def estimate(
+    plate: Plate,
+    *,
+    root: Path,
+    settings: Settings | None = None,
+    python: Path | None = None,
+    new_version: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> Depth:
+    """Estimate a plate's depth and wait for it; a result that is there already is loaded.
+
+    Parameters
+    ----------
+    plate : Plate
+        From `scene.source`.
+    root, settings, new_version
+        As for `prepare`; without settings the defaults.
+    python : Path or None
+        The worker's; None: as the preferences say.
+    on_event : callable or None
+        Hears every event.
+
+    Returns
+    -------
+    Depth
+
+    Raises
+    ------
+    JobError, MissingEnvironment, WorkerError
+        One sentence each.
+    """
+    job, place = prepare(plate, settings or Settings(), root=root, new_version=new_version, asked=True)
+    if place.standing != "finished":
+        python = python or preferences.worker_python()
+        home = preferences.data_folder()
+        try:
+            client.run_blocking(job, python=python, home=home, on_event=on_event or (lambda _event: None))
+        except WorkerError as error:
+            raise WorkerError(error.event, worded(error.event.message)) from error
+    return load(plate, place.folder)

@@ -1,0 +1,65 @@
+"""Where libraries are told to keep their caches."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from inference.common import caches
+
+NAME = "FATHOM_TEST_CACHE"
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch, tmp_path):
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(NAME, "")
+    monkeypatch.delenv(NAME)
+
+
+def test_a_cache_lies_in_the_data_folder_and_is_made(tmp_path):
+    caches.keep_in_data_folder(NAME, "lib")
+    assert Path(os.environ[NAME]) == tmp_path / "home" / "cache" / "lib" and Path(os.environ[NAME]).is_dir()
+
+
+def test_what_the_environment_says_stands(monkeypatch, tmp_path):
+    monkeypatch.setenv(NAME, "elsewhere")
+    caches.keep_in_data_folder(NAME, "lib")
+    assert os.environ[NAME] == "elsewhere" and not (tmp_path / "home").exists()
+
+
+def test_a_data_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
+    (tmp_path / "home").write_text("a file where the folder should be")
+    caches.keep_in_data_folder(NAME, "lib")
+    assert Path(os.environ[NAME]).parent == Path(tempfile.gettempdir())
+    assert Path(os.environ[NAME]).name.startswith("fathom-lib-")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need privileges on Windows")
+@pytest.mark.parametrize("trap", ["link", "open to all", "file"])
+def test_a_temporary_cache_that_others_can_write_into_is_not_used(trap, tmp_path, monkeypatch):
+    """What lies in a cache of compiled code is run."""
+    (tmp_path / "home").write_text("a file where the folder should be")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    theirs, known = tmp_path / "theirs", tmp_path / f"fathom-lib-{os.getuid()}"
+    theirs.mkdir()
+    if trap == "link":
+        known.symlink_to(theirs)
+    elif trap == "open to all":
+        known.mkdir()
+        known.chmod(0o777)
+    else:
+        known.write_text("a file")
+    caches.keep_in_data_folder(NAME, "lib")
+    found = Path(os.environ[NAME])
+    assert found != known and found.parent == tmp_path and found.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.name == "nt", reason="users have no numbers there")
+def test_a_temporary_cache_serves_again(tmp_path, monkeypatch):
+    (tmp_path / "home").write_text("a file where the folder should be")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for _ in range(2):
+        caches.keep_in_data_folder(NAME, "lib")
+        assert os.environ.pop(NAME) == str(tmp_path / f"fathom-lib-{os.getuid()}")

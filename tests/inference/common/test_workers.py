@@ -1,0 +1,38 @@
+"""Frames worked on in parallel threads."""
+
+import pytest
+
+from inference.common import workers
+from inference.common.failures import Cancelled
+
+
+def test_parallel_work_does_every_frame_once():
+    done = []
+    workers.each(lambda frame, pause: None, range(50), check=lambda: None, done=done.append)
+    assert sorted(done) == list(range(50))
+
+
+def test_an_error_in_a_thread_comes_out():
+    def work(frame, pause):
+        if frame == 7:
+            raise ValueError("frame 7")
+
+    with pytest.raises(ValueError, match="frame 7"):
+        workers.each(work, range(50), check=lambda: None, done=lambda frame: None)
+
+
+def test_cancelling_reaches_into_running_threads():
+    started = []
+
+    def work(frame, pause):
+        started.append(frame)
+        while True:
+            pause()
+
+    def check():
+        if started:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        workers.each(work, range(50), check=check, done=lambda frame: None)
+    assert len(started) < 50
