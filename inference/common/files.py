@@ -1,67 +1,56 @@
 """Writing files so that a half-written one is never seen, and making the folders that people named.
 
-Needs no package, so that it can be asked before any work.
+Every file is written under a temporary name and renamed once it is complete and on the disk (`own_files.atomic`). Needs
+no package but those of what is written, so that it can be asked before any work.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..contract import exit_codes, own_files
+from ..contract import exit_codes, own_files, records
 from ..contract.leftovers import missing_folders, remove_empty
 from .failures import Failure, unwritable
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
 
-@contextmanager
-def atomic(path: str | Path, *, via: str | Path | None = None) -> Iterator[Path]:
-    """Write a file under a temporary name and rename it once it is complete and on the disk.
 
-    Parameters
-    ----------
-    path : path
-        The file that should appear, or be replaced, in one step.
-    via : path or None
-        Folder on the same disk for the temporary file; None: beside `path`.
+def save_json(path: Path, record: Any) -> None:
+    """Write a record (`records`) as JSON, in one step."""
+    own_files.save_text(path, records.dumps(record, indent=None) + "\n")
 
-    Yields
-    ------
-    Path
-        The temporary name, with the same suffix; the block writes it.
 
-    Raises
-    ------
-    OSError
-        The file cannot be written; the temporary file is gone then and `path` untouched.
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array to an ``.npy`` file, in one step."""
+    import numpy as np
 
-    Examples
-    --------
-    >>> with atomic(folder / "points.npy") as temporary:
-    ...     numpy.save(temporary, points)
+    with own_files.atomic(path) as temporary:
+        np.save(temporary, array)
+
+
+def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write named arrays to an ``.npz`` file, in one step."""
+    import numpy as np
+
+    with own_files.atomic(path) as temporary:
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write named tensors, and facts that JSON knows, to a ``.safetensors`` file, in one step.
+
+    Tensors are cloned: a view of a larger one would take all of it along.
     """
-    path = Path(path)
-    temporary = Path(via or path.parent) / f"{own_files.TEMPORARY}{os.getpid()}-{path.name}"
-    own_files.create(temporary)
-    try:
-        yield temporary
-        sync(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    from safetensors.torch import save_file
 
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in one step."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's content is on the disk; a system that cannot sync it lets it pass."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+    with own_files.atomic(path) as temporary:
+        save_file({name: tensor.clone() for name, tensor in tensors.items()}, temporary, {"facts": json.dumps(facts)})
 
 
 def sync_folder(folder: Path) -> None:

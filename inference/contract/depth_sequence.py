@@ -188,16 +188,7 @@ def save(sequence: DepthSequence, folder: str | Path) -> None:
     """Write ``depth.json`` in one step; call it last, since its presence says that the folder is complete."""
     folder = Path(folder)
     portable = replace(sequence, source=replace(sequence.source, path=_relative(sequence.source.path, folder)))
-    temporary = folder / f".{SIDECAR}.{os.getpid()}.tmp"
-    own_files.create(temporary)
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(records.dumps(portable) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / SIDECAR)
-    finally:
-        temporary.unlink(missing_ok=True)
+    own_files.save_text(folder / SIDECAR, records.dumps(portable) + "\n")
 
 
 def load(folder: str | Path) -> DepthSequence:

@@ -337,9 +337,7 @@ def _install(
             reason = _last_error(log, code).removeprefix(f"{name} failed: ")
             raise SetupError(f"{name} failed: {reason} See {log} for the rest, then press Set Up again.")
     stamp = {"requirements": fingerprint(requirements), "python": str(python), "made": time.strftime("%Y-%m-%d %H:%M")}
-    temporary = folder / f"{STAMP}.tmp"
-    temporary.write_text(json.dumps(stamp) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / STAMP)
+    own_files.save_text(folder / STAMP, json.dumps(stamp) + "\n")
     yield (Progress(done=total, total=total),)
     return True
 

@@ -168,6 +168,50 @@ def create(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _CAREFUL, 0o666))
 
 
+@contextlib.contextmanager
+def atomic(path: str | Path, *, via: str | Path | None = None) -> Iterator[Path]:
+    """Write a file of ours under a temporary name, and rename it once it is complete and on the disk.
+
+    Parameters
+    ----------
+    path : path
+        The file that should appear, or be replaced, in one step.
+    via : path or None
+        Folder on the same disk for the temporary file; None: beside `path`.
+
+    Yields
+    ------
+    Path
+        The temporary name, with the same suffix; the block writes it.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the temporary file is gone then and `path` untouched.
+    """
+    path = Path(path)
+    temporary = Path(via or path.parent) / f"{TEMPORARY}{os.getpid()}-{path.name}"
+    create(temporary)
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def save_text(path: str | Path, text: str) -> None:
+    """Write a text file of ours in one step."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def lock(descriptor: int) -> None:
     """Take the system's lock on an open file, as `common.lock` does; it ends when the file is closed, or this process.
 
@@ -218,13 +262,8 @@ def _check(folder: Path, inside: tuple[str, ...], names: Names) -> None:
 def _part_from_others(path: Path) -> None:
     import shutil
 
-    own = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
-    create(own)
-    try:
+    with atomic(path) as own:
         shutil.copyfile(path, own, follow_symlinks=False)
-        os.replace(own, path)
-    finally:
-        own.unlink(missing_ok=True)
 
 
 def clear(folder: Path, names: Names, *, last: str = "") -> None:

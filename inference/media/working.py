@@ -18,6 +18,7 @@ import numpy as np
 import PyOpenColorIO
 from numpy.typing import NDArray
 
+from ..common.files import save_json
 from ..contract import numbering, own_files, records
 from ..contract.job import Source
 from ..contract.numbering import Frame
@@ -205,7 +206,7 @@ def prepare(
         clip.read(first, last)  # refuses a wrong range before the old cache goes
         pixels.unlink(missing_ok=True)
         state = _State(identity=identity)
-        _save_state(folder, state)
+        save_json(folder / _STATE, state)
     held = min(pixels.stat().st_size // record, total) if pixels.exists() else 0
     found = state.found
     if found is None or held < total or not found.is_within(first, last):
@@ -214,7 +215,7 @@ def prepare(
         found = _Found(
             starts=tuple(finder.finish()), blank=tuple(sorted(finder.blank.items())), repeats=tuple(finder.repeats)
         )
-        _save_state(folder, _State(identity=identity, found=found))
+        save_json(folder / _STATE, _State(identity=identity, found=found))
     else:
         progress(total, total)
     return Prepared(
@@ -297,16 +298,6 @@ def _load_state(folder: Path) -> _State:
         return records.load(_State, folder / _STATE, strict=True)
     except (OSError, records.RecordError):
         return _State()
-
-
-def _save_state(folder: Path, state: _State) -> None:
-    temporary = folder / f"{_STATE}.{os.getpid()}.tmp"
-    own_files.create(temporary)
-    try:
-        temporary.write_text(records.dumps(state, indent=None), encoding="utf-8")
-        os.replace(temporary, folder / _STATE)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _need_room(folder: Path, size: int) -> None:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from ..common import files
 from ..common.failures import Failure, unwritable
 from ..common.lock import acquire
 from ..common.progress import Meter
@@ -449,7 +448,7 @@ def copy_file(model: Model, wanted: Checksum, source: Path, steps: Steps) -> Non
 
 def _take(model: Model, wanted: Checksum, partial: Path, steps: Steps) -> bool:
     """Give a file its name if its content is the wanted one, and note that it was verified."""
-    files.sync(partial)
+    own_files.sync(partial)
     steps.reading()
     sha256 = checksums.digest(partial, check=steps.check)
     if checksums.content_problem(partial, wanted.path, sha256, wanted):

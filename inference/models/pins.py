@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..common.failures import Failure, unwritable
-from ..common.files import write_text
-from ..contract import environment, exit_codes, records
+from ..contract import environment, exit_codes, own_files, records
 from ..contract.web_address import without_secrets
 from . import trust
 from .facts import Model
@@ -128,6 +127,6 @@ def write_note(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text + "\n")
+        own_files.save_text(path, text + "\n")
     except OSError as error:
         raise unwritable(error, path) from error

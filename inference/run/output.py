@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 
 from ..common import lock
 from ..common.failures import Failure, unwritable
-from ..common.files import make_folder, sync_folder, write_text
+from ..common.files import make_folder, save_json, sync_folder
 from ..contract import depth_sequence, events, exit_codes, leftovers, own_files, records
 from ..contract.depth_sequence import (
     SCRATCH,
@@ -380,7 +380,7 @@ def read_state(scratch: Path) -> State | None:
 
 def write_state(state: State, scratch: Path) -> None:
     """Keep the state, in one step."""
-    write_text(scratch / NAME, records.dumps(state) + "\n")
+    save_json(scratch / NAME, state)
 
 
 def key_of(

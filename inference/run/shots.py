@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.failures import ClipError, Refused, unwritable
-from ..common.files import atomic
 from ..common.percentiles import Spread
 from ..common.progress import Meter
 from ..contract import depth_sequence, events, own_files
@@ -263,7 +262,7 @@ def write_maps(
         maps.insert(0, (confidence_name(number), confidence))
     for name, values in maps:
         try:
-            with atomic(folder / name, via=task.scratch) as temporary:
+            with own_files.atomic(folder / name, via=task.scratch) as temporary:
                 write_map(temporary, values)
                 size += temporary.stat().st_size
         except OSError as error:

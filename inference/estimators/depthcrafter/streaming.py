@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...common.files import save_tensors
 from ...video_diffusion import loading, resolution, stages, tensor_file, windows
 from ...video_diffusion.execution.forward import OWN, Forward
 from ...video_diffusion.execution.plan import Plan
@@ -349,7 +350,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         "encoded_from": checkpoint.encoded_from,
         "plan": dataclasses.asdict(checkpoint.plan),
     }
-    tensor_file.save(folder / NAME, tensors, facts)
+    save_tensors(folder / NAME, tensors, facts)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...common import workers
 from ...common.failures import Refused
+from ...common.files import save_array
 from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
 from ..base import Shot, ShotResult
@@ -147,7 +147,7 @@ def _pass(
     share = (1 - _CAMERA_SHARE) * _WEIGHTS[name] / sum(_WEIGHTS.values())
 
     def keep(frame: int, pause: Callable[[], None]) -> None:
-        _save(_file(scene, name, frame), work(scene, frame, pause))
+        save_array(_file(scene, name, frame), np.asarray(work(scene, frame, pause), np.float32))
 
     def done(_: int) -> None:
         nonlocal finished
@@ -301,11 +301,3 @@ def _file(scene: _Scene, name: str, frame: int) -> Path:
 
 def _load(scene: _Scene, name: str, frame: int) -> NDArray[np.float32]:
     return np.load(_file(scene, name, frame))
-
-
-def _save(path: Path, array: NDArray[np.float32]) -> None:
-    """Write an array under a temporary name and rename it: it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        np.save(file, np.asarray(array, np.float32))
-    os.replace(temporary, path)

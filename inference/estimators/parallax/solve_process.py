@@ -32,13 +32,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ...common.failures import Failure
+from ...common.files import save_arrays
 from ...common.parent_watch import end_with_parent
 from ...contract import exit_codes, own_files, records
 from ...contract.hints import setting
 from . import SOLVE_FILES
 from .lens import Lens, SolveError
 from .tracks import Tracks
-from .view import Views, load_views, save_arrays
+from .view import Views, load_views
 
 _POLL = 0.1
 _UNSOLVED, _NO_MEMORY = 20, 21  # exit codes: the reason stands in the folder; memory ran out

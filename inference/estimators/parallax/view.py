@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.files import save_arrays
 from ...contract.camera import Camera, Pose
 
 
@@ -130,14 +130,6 @@ def load_views(path: Path) -> Views:
         values = {f.name: data[f.name] for f in fields(Views)}
     plain = {"width": int, "height": int, "focal": float, "lens_guessed": bool}
     return Views(**values | {name: kind(values[name]) for name, kind in plain.items()})
-
-
-def save_arrays(path: Path, **arrays: NDArray) -> None:
-    """Write arrays to an ``.npz`` file under a temporary name and rename it: it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    os.replace(temporary, path)
 
 
 def straighten(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...common import workers
 from ...common.failures import Refused
+from ...common.files import save_array, save_arrays
 from ...depth_maps.along_flow import Look, Step, Window, levelled, levels, step
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 from ...media import light
@@ -96,7 +95,7 @@ def _look_at_all(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.f
             small = _small(picture, shot)
             found = look(network, _lit(picture), check=shot.check)
             told = np.array([small.mean(), light.blank(small) is not None, found.mean(), found.std()])
-            _replace(kept, partial(np.savez, map=found, facts=told))
+            save_arrays(kept, map=found, facts=told)
         with np.load(kept) as data:
             mean, blank, centre, deviation = (float(each) for each in data["facts"])
         facts[frame] = _Facts(mean, bool(blank), centre, deviation)
@@ -137,7 +136,7 @@ def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[n
 
     workers.each(work, range(len(good) - 1), check=shot.check, done=done)
     found = levels([steps[at] for at in range(len(good) - 1)])
-    _replace(kept, lambda file: np.save(file, found))
+    save_array(kept, found)
     return found
 
 
@@ -237,11 +236,3 @@ def _load(shot: Shot, frame: int) -> NDArray[np.float32]:
 
 def _look_of(shot: Shot, frame: int) -> Look:
     return Look(levelled(_small(shot.frames[frame], shot)), _load(shot, frame))
-
-
-def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write under a temporary name and rename it: it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        write(file)
-    os.replace(temporary, path)

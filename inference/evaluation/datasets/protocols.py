@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.failures import unwritable
-from ...common.files import make_folder, write_text
+from ...common.files import make_folder
 from ...contract import own_files, records
 from ...contract.untrusted import read_text
 from .ground_truth import Truth, TruthError
@@ -300,7 +300,7 @@ def prepared_clip(truth: Truth, protocol: Protocol, folder: Path, *, anew: Calla
         for index in range(len(truth)):
             own_files.create(frames / f"{index:05d}.png")
             (frames / f"{index:05d}.png").write_bytes(_png(truth, index))
-        write_text(folder / _NOTE, note)
+        own_files.save_text(folder / _NOTE, note)
     except OSError as error:
         raise unwritable(error, error.filename or folder) from error
     return frames

@@ -1,35 +1,59 @@
 """Writing in one step."""
 
 import os
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from inference.common.files import atomic, sync_folder, write_text
+from inference.common.files import save_array, save_arrays, save_json, save_tensors, sync_folder
+from inference.contract.camera import Camera
+from inference.contract.records import load
+
+CAMERA = Camera(width=4, height=3, focal_length=2.0, principal_point=(1.5, 1.0))
 
 
-def test_a_file_appears_only_once_it_is_complete(tmp_path):
-    with atomic(tmp_path / "a.npz") as temporary:
-        temporary.write_text("x")
-        assert temporary.suffix == ".npz"
-        assert not (tmp_path / "a.npz").exists()
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.npz", "x")]
+def test_what_is_saved_reads_back_alike_and_leaves_nothing_else(tmp_path):
+    save_json(tmp_path / "camera.json", CAMERA)
+    save_array(tmp_path / "one.npy", np.arange(6.0).reshape(2, 3))
+    save_arrays(tmp_path / "two.npz", a=np.arange(3), b=np.float32([[0.5]]))
+    assert load(Camera, tmp_path / "camera.json", strict=True) == CAMERA
+    np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), np.arange(6.0).reshape(2, 3))
+    with np.load(tmp_path / "two.npz") as data:
+        assert {name: data[name].tolist() for name in data} == {"a": [0, 1, 2], "b": [[0.5]]}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["camera.json", "one.npy", "two.npz"]
 
 
-def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path):
-    write_text(tmp_path / "a", "old")
-    with pytest.raises(ZeroDivisionError), atomic(tmp_path / "a") as temporary:
-        temporary.write_text("new")
+def test_tensors_are_saved_with_their_facts_and_without_what_they_are_views_of(tmp_path):
+    torch = pytest.importorskip("torch")
+    from inference.video_diffusion import tensor_file
+
+    whole = torch.arange(1_000_000.0)
+    save_tensors(tmp_path / "a.safetensors", {"part": whole[:5]}, {"done": 3})
+    tensors, facts = tensor_file.load(tmp_path / "a.safetensors")
+    assert tensors["part"].tolist() == [0, 1, 2, 3, 4]
+    assert facts == tensor_file.facts(tmp_path / "a.safetensors") == {"done": 3}
+    assert (tmp_path / "a.safetensors").stat().st_size < 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "error"),
+    [
+        ("a.json", lambda path: save_json(path, replace(CAMERA, focal_length=float("nan"))), ValueError),
+        ("a.npy", lambda path: save_array(path, _Unwritable()), ZeroDivisionError),
+        ("a.npz", lambda path: save_arrays(path, whole=np.arange(9), part=_Unwritable()), ZeroDivisionError),
+    ],
+)
+def test_what_cannot_be_saved_leaves_the_old_file_and_nothing_else(tmp_path, name, save, error):
+    (tmp_path / name).write_text("old")
+    with pytest.raises(error):
+        save(tmp_path / name)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "old")]
+
+
+class _Unwritable:
+    def __array__(self, dtype=None, copy=None):
         raise ZeroDivisionError
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "old")]
-
-
-def test_temporary_files_can_lie_elsewhere(tmp_path):
-    via = tmp_path / "via"
-    via.mkdir()
-    with atomic(tmp_path / "a", via=via) as temporary:
-        assert temporary.parent == via
-        temporary.write_text("x")
-    assert list(via.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_synced_is_passed_over(tmp_path, monkeypatch):

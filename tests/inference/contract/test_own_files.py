@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from inference.contract import own_files
-from inference.contract.own_files import InTheWay, Names
+from inference.contract.own_files import InTheWay, Names, atomic, save_text
 
 NAMES = Names(
     ("state.json", "clip/frames.u8", "low/disparity.####.exr", "shot.####-####/", "shot.####-####/a/######.npy")
@@ -218,3 +218,28 @@ def test_a_folder_that_is_exchanged_on_the_way_is_not_followed(tmp_path, monkeyp
     monkeypatch.setattr(own_files.os, "stat", exchanged)
     own_files.clear(folder, NAMES)
     assert (theirs / "frames.u8").read_text() == "theirs"
+
+
+def test_a_file_appears_only_once_it_is_complete(tmp_path):
+    with atomic(tmp_path / "a.npz") as temporary:
+        temporary.write_text("x")
+        assert temporary.suffix == ".npz"
+        assert not (tmp_path / "a.npz").exists()
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.npz", "x")]
+
+
+def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    save_text(tmp_path / "a", "old")
+    with pytest.raises(ZeroDivisionError), atomic(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+        raise ZeroDivisionError
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_temporary_files_can_lie_elsewhere(tmp_path):
+    via = tmp_path / "via"
+    via.mkdir()
+    with atomic(tmp_path / "a", via=via) as temporary:
+        assert temporary.parent == via
+        temporary.write_text("x")
+    assert list(via.iterdir()) == []

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ....common.failures import Refused
-from ....common.files import atomic
+from ....common.files import save_arrays
 from ....contract.camera import Camera, Pose
 from .pairs import Pair, PointMap, known, placements, spanning_tree, strongest_starts
 from .registration import NoPoints, Similarity, focal_length, register
@@ -76,8 +76,7 @@ class Alignment:
 
     def save(self, path: Path) -> None:
         """Write to an ``.npz`` file in one step."""
-        with atomic(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+        save_arrays(path, **{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 def load(path: Path) -> Alignment:

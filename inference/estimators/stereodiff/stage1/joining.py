@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ....common.failures import Refused
-from ....common.files import write_text
+from ....common.files import save_json
 from ....contract import records
 from ....contract.hints import setting
 from ....contract.numbering import Frame
@@ -163,7 +163,7 @@ def spans(numbers: Sequence[int]) -> str:
 
 def save(findings: Findings, path: Path) -> None:
     """Keep them for a later run."""
-    write_text(path, records.dumps(findings, indent=None))
+    save_json(path, findings)
 
 
 def load(path: Path) -> Findings | None:

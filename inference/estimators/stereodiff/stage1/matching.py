@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ....common.failures import is_out_of_memory
-from ....common.files import write_text
+from ....common.files import save_json
 from ....contract import records
 from ....video_diffusion import device as devices
 from ....video_diffusion.transfer import Fetched
@@ -247,7 +247,7 @@ def group_pairs(frame: int, size: int, count: int) -> range:
 
 def save_batching(batching: Batching, path: Path) -> None:
     """Keep it for a later run."""
-    write_text(path, records.dumps(batching, indent=None))
+    save_json(path, batching)
 
 
 def load_batching(path: Path) -> Batching | None:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....common.files import atomic, write_text
+from ....common.files import save_array
 from ....contract import own_files, records
 from ....contract.numbering import Frame
 from . import pairs
@@ -187,8 +187,7 @@ class PairStore:
         return [(pair, pair[0])] if pairs.may_pose(self._scores, pair, self._reach) else []
 
     def _write(self, view: View, planes: Tensor) -> None:
-        with atomic(self.folder / _name(view)) as temporary:
-            np.save(temporary, planes.numpy())
+        save_array(self.folder / _name(view), planes.numpy())
 
     def _note(self, pairs: Iterable[Pair]) -> None:
         with open(self.folder / _SCORES, "a", encoding="utf-8") as file:
@@ -221,7 +220,7 @@ class PairStore:
             scores[first, second] = found
         whole = "".join(_line(pair, found) for pair, found in scores.items())
         if whole != text:
-            write_text(path, whole)
+            own_files.save_text(path, whole)
         return scores
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ....common.files import save_tensors
 from ....video_diffusion import resolution, stages, tensor_file, windows
 from ....video_diffusion.execution.forward import OWN, Forward
 from ....video_diffusion.execution.plan import Plan
@@ -390,7 +391,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         "range": [checkpoint.low, checkpoint.high],
         "plan": dataclasses.asdict(checkpoint.plan),
     }
-    tensor_file.save(folder / NAME, tensors, facts)
+    save_tensors(folder / NAME, tensors, facts)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
