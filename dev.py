@@ -2,7 +2,8 @@
 """Set up, run, test and build Fathom: ``python3 dev.py VERB``. Needs git and Python 3.11 or newer, nothing else.
 
     demo [--clip CLIP]                  run the main job and leave pictures of it in demo-output/
-    test [--blender 4.2 4.5 5.2] [...]  run the tests; other arguments go to pytest
+    test [--all] [--blender 4.2 4.5 5.2] [...]
+                                        run the tests, with --all the slow ones too; other arguments go to pytest
     lint                                ruff and mypy
     build                               the extension's zip, by Blender's own tool, into build/
     benchmark [NAME [...]]              all benchmarks, or one of development/benchmarks/; arguments go to it

@@ -31,9 +31,12 @@ def render_benchmark(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     """Run the tests: the worker's and, on Blender 5.0, Blender's; or Blender's alone on the versions named.
 
-    A path among pytest's arguments picks the side that it belongs to.
+    Those marked slow are left out unless ``--all`` is among the arguments, or ``-m``, or they are named. A path among
+    pytest's arguments picks the side that it belongs to.
     """
     versions, rest = _blender_versions(arguments)
+    options = _pytest_options(rest)
+    rest = [argument for argument in rest if argument != "--all"]
     sides = {side for argument in rest if (side := _side_of(argument))}
     worker_only, blender_only = sides == {"worker"}, sides == {"blender"}
     worker = environments.ensure(FULL_WORKER)
@@ -53,7 +56,7 @@ def test(arguments: list[str]) -> int:
         started = time.monotonic()
         other = "blender" if python == worker else "worker"
         chosen = [argument for argument in rest if _side_of(argument) != other]
-        statuses.append(_run([str(python), "-m", "pytest", *chosen], FATHOM_PYTHON=str(worker)))
+        statuses.append(_run([str(python), "-m", "pytest", *options, *chosen], FATHOM_PYTHON=str(worker)))
         print(f"== Tests of {name}: {time.monotonic() - started:.0f} s", flush=True)
     failed = [status for status in statuses if status not in (0, NO_TESTS_COLLECTED)]
     if failed:
@@ -95,6 +98,17 @@ def benchmark(arguments: list[str]) -> int:
         print(f"\n== {name}", flush=True)
         statuses.append(_run([str(worker), str(file), *arguments]))
     return max(statuses, default=0)
+
+
+def _pytest_options(arguments: list[str]) -> list[str]:
+    """What pytest is told unless the arguments say otherwise: which tests, and to run them on all cores."""
+    options = []
+    if not any(argument == "--all" or argument.startswith("-m") or "::" in argument for argument in arguments):
+        options += ["-m", "not slow"]
+    # A debugger and unread output need the one process; tests of a file share what it makes, so they stay together.
+    if not any(argument.startswith(("-n", "-s", "--pdb", "--numprocesses", "--capture")) for argument in arguments):
+        options += ["--numprocesses", "auto", "--dist", "loadfile"]
+    return options
 
 
 def _environment_of(benchmark: Path) -> Environment:

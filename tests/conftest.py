@@ -33,12 +33,24 @@ _SETTING = re.compile(r"(HF|FATHOM|TRANSFORMERS|DIFFUSERS)_|OCIO$|.*_PROXY$", re
 _OF_TESTS = ("FATHOM_PYTHON", "FATHOM_TEST_DATA")
 
 
-def pytest_configure():
+def pytest_configure(config):
     """Enable the checkout in Blender before any test module is imported."""
     _forget_settings()
     _hear_signals()
-    if HAS_BPY:
+    runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", None)
+    if runs_tests and HAS_BPY:
         in_blender.enable_checkout()
+    if hasattr(config, "workerinput"):  # torch: as many threads in all as there are cores
+        threads = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Make what a test printed text that can travel between processes: file names need not be UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def _forget_settings():

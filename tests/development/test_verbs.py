@@ -31,6 +31,19 @@ def test_a_path_goes_to_the_side_that_can_run_it():
     assert verbs._side(ROOT / "tests") == "both"
 
 
+def test_slow_tests_run_when_all_are_asked_for_or_they_are_named():
+    assert verbs._pytest_options([])[:2] == ["-m", "not slow"]
+    assert verbs._pytest_options(["tests/scene", "-k", "fog"])[:2] == ["-m", "not slow"]
+    for arguments in (["--all"], ["-m", "slow"], ["tests/scene/test_fog.py::test_a_fog"]):
+        assert "not slow" not in verbs._pytest_options(arguments)
+
+
+def test_tests_share_the_cores_unless_they_are_debugged():
+    assert "--numprocesses" in verbs._pytest_options(["--all"])
+    for arguments in (["-n0"], ["--pdb"], ["-s"]):
+        assert "--numprocesses" not in verbs._pytest_options(arguments)
+
+
 @pytest.fixture
 def ensured(monkeypatch):
     """The environments that a verb asks for; nothing is made, and nothing run."""
