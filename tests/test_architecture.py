@@ -46,15 +46,6 @@ ROOMS = {
 }
 # Inside evaluation/, each may import those that follow it.
 EVALUATION = ("report", "suites", "accuracy", "stability", "alignment", "datasets")
-# Benchmarks of the networks, which measure two estimators' networks by one another's means until one script of
-# development/benchmarks/ does it for both.
-NETWORK_BENCHMARKS = {
-    "inference/estimators/depthcrafter/benchmark_options.py",
-    "inference/estimators/stereodiff/benchmark.py",
-    "inference/estimators/stereodiff/counting.py",
-    "inference/estimators/stereodiff/measuring.py",
-    "inference/estimators/stereodiff/reporting.py",
-}
 BLENDERS_OWN = {
     "bpy",
     "mathutils",
@@ -76,6 +67,7 @@ NETWORK_ROOMS = (
     "inference/video_diffusion",
     "inference/estimators/depthcrafter",
     "inference/estimators/stereodiff",
+    "development/benchmarks/networks.py",
 )
 # Estimators are listed without torch, so what their facts are made of is free of it.
 FACTS = (
@@ -98,7 +90,6 @@ MAY_BE_SHORT = {
     "development/benchmark_scenes/motion.py": "the formulas of the true flow, apart from Blender, which renders it",
     "development/benchmark_scenes/overview.py": "needs OpenCV, which the Blender that renders does not have",
     "development/demo/gallery.py": "its pictures are looked at by themselves, the demo's steps read without them",
-    "inference/commands/benchmark.py": "goes when the networks are measured from development/benchmarks/",
     "inference/commands/install.py": "a verb of the command line, as every other has its module",
     "inference/commands/streams.py": "comes before any work, whatever that is",
     "inference/commands/torch_device.py": "runs as a program of its own",
@@ -108,10 +99,10 @@ MAY_BE_SHORT = {
     "inference/estimators/parallax/frames.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/subject_depth.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/zooming.py": "a question of its own to a solve, with its own reasons",
-    "inference/estimators/stereodiff/reporting.py": "goes when the networks are measured from development/benchmarks/",
     "inference/media/icc.py": "the reader of a file format, as tiff is",
     "inference/media/repeats.py": "a question of its own to a clip, with its own reasons",
     "inference/run/checkpoints.py": "what is believed of a checkpoint, whichever estimator wrote it",
+    "inference/video_diffusion/weights.py": "facts of weights, which are listed without torch",
     "panels/parameters.py": "property groups, which are no list of estimators",
     "panels/standing.py": "a timer's work and what it found, which panels only draw",
     "scene/map_files.py": "a look at files on the disk, which is no reading of a depth sequence",
@@ -183,7 +174,7 @@ def test_the_rules_meet_files():
     there = {room_of(module_of(path)) for path in PACKAGE_FILES}
     assert there <= set(ROOMS)
     assert set(ROOMS) - there <= {"inference/mattes", "inference/farm", "inference/training"}
-    for place in (*NETWORK_BENCHMARKS, *FACTS, *MAY_BE_SHORT, *NETWORK_ROOMS):
+    for place in (*FACTS, *MAY_BE_SHORT, *NETWORK_ROOMS):
         assert (ROOT / place).exists(), f"a rule names {place}, which is not there"
 
 
@@ -203,7 +194,7 @@ def test_imports_inside_the_package_run_downward():
         allowed = ROOMS[room] | {room, ""}
         wrong += [str(i) for i in imports(path) if i.relative and i.module and room_of(i.module) not in allowed]
         wrong += [str(i) for i in imports(path) if i.relative and i.module == () and module_of(path) != ("__init__",)]
-    assert not [each for each in wrong if each.partition(":")[0] not in NETWORK_BENCHMARKS]
+    assert not wrong
 
 
 def test_no_estimator_imports_another():
@@ -214,7 +205,7 @@ def test_no_estimator_imports_another():
         for i in imports(path)
         if i.relative and room_of(i.module) == ESTIMATOR and i.module[2] != module_of(path)[2]
     ]
-    assert not [each for each in wrong if each.partition(":")[0] not in NETWORK_BENCHMARKS]
+    assert not wrong
 
 
 def test_imports_of_the_workers_rooms_run_downward():
@@ -324,7 +315,7 @@ def test_the_main_job_works_without_the_networks_packages():
     wrong = []
     for path in [*PACKAGE_FILES, *files("development")]:
         place = path.relative_to(ROOT).as_posix()
-        is_networks = any(place.startswith(f"{folder}/") for folder in NETWORK_ROOMS)
+        is_networks = any(place == room or place.startswith(f"{room}/") for room in NETWORK_ROOMS)
         is_listed = place in FACTS
         allowed = late(path) if place.startswith(MAY_IMPORT_NETWORKS_LATE) else set()
         for each in imports(path):

@@ -13,7 +13,7 @@ from inference.estimators import registry
 
 INFERENCE = Path(hints.__file__).parents[1]
 # Verbs that are there for the command line alone speak its language, and so does what only they call.
-OF_THE_COMMAND_LINE = ("commands", "evaluation", "models", "estimators/depthcrafter/benchmark_options.py")
+OF_THE_COMMAND_LINE = ("commands", "evaluation", "models")
 OPTION = re.compile(r"(^|[\s(`'])--[a-z]|--parameter|\bparameter \w+=|python -m inference")
 
 
