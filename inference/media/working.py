@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import av
-import cv2
 import numpy as np
-import PyOpenColorIO
 from numpy.typing import NDArray
 
 from ..common.files import save_json
-from ..contract import numbering, own_files, records
-from ..contract.job import Source
+from ..contract import own_files, records
 from ..contract.numbering import Frame
 from .clip import Clip
-from .colour import config_file
 from .cuts import CutFinder, shots
 from .mattes import mattes
 
@@ -150,9 +143,8 @@ class _Found:
 
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    """What a cache holds, as it is kept beside it."""
+    """What a cache holds, as it is kept beside it; None: not known yet."""
 
-    identity: dict[str, Any] = field(default_factory=dict)
     found: _Found | None = None
 
 
@@ -170,7 +162,7 @@ def prepare(
     """Bring a range of a clip to working size, in one pass, into a cache on disk; find its cuts on the way.
 
     A call that was interrupted goes on where it stopped when it is made again with the same arguments, and the result
-    is the same to the bit. A cache of another clip, range or size is thrown away.
+    is the same to the bit. That the folder is of this clip, range and size alone is the caller's to see to.
 
     Parameters
     ----------
@@ -199,23 +191,16 @@ def prepare(
     folder.parent.mkdir(parents=True, exist_ok=True)
     own_files.make_folder(folder)
     total, record = last - first + 1, size[0] * size[1] * 3
-    identity = _identity(clip, first, last, size)
     pixels = folder / _PIXELS
-    state = _load_state(folder)
-    if state.identity != identity:
-        clip.read(first, last)  # refuses a wrong range before the old cache goes
-        pixels.unlink(missing_ok=True)
-        state = _State(identity=identity)
-        save_json(folder / _STATE, state)
     held = min(pixels.stat().st_size // record, total) if pixels.exists() else 0
-    found = state.found
+    found = _load_state(folder).found
     if found is None or held < total or not found.is_within(first, last):
         _need_room(folder, (total - held) * record)
         finder = _fill(clip, first=first, last=last, size=size, path=pixels, held=held, check=check, progress=progress)
         found = _Found(
             starts=tuple(finder.finish()), blank=tuple(sorted(finder.blank.items())), repeats=tuple(finder.repeats)
         )
-        save_json(folder / _STATE, _State(identity=identity, found=found))
+        save_json(folder / _STATE, _State(found=found))
     else:
         progress(total, total)
     return Prepared(
@@ -265,37 +250,9 @@ def _fill(
     return finder
 
 
-def _identity(clip: Clip, first: int, last: int, size: tuple[int, int]) -> dict[str, object]:
-    """What the cache's content depends on; as it reads back from JSON."""
-    identity = {
-        "source": records.to_json(clip.source),
-        "files": [_stamp(path) for path in _files(clip.source, first, last)],
-        "ocio": _stamp(config) if (config := config_file(clip.source.ocio_config)) else [],
-        "range": [first, last],
-        "size": list(size),
-        "versions": [av.__version__, cv2.__version__, PyOpenColorIO.__version__],
-    }
-    return json.loads(json.dumps(identity))
-
-
-def _files(source: Source, first: int, last: int) -> list[Path]:
-    path = Path(source.path)
-    if source.kind == "movie":
-        return [path]
-    return [path / name for number, name in numbering.by_frame(source.files).items() if first <= number <= last]
-
-
-def _stamp(path: Path) -> list[int]:
-    try:
-        facts = path.stat()
-    except OSError:
-        return []
-    return [facts.st_size, facts.st_mtime_ns]
-
-
 def _load_state(folder: Path) -> _State:
     try:
-        return records.load(_State, folder / _STATE, strict=True)
+        return records.load(_State, folder / _STATE, strict=False)
     except (OSError, records.RecordError):
         return _State()
 

@@ -11,47 +11,94 @@ What a run writes down, so that a later run of the same job goes on from it, is 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
+import math
 import os
-import platform
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from ..common import lock
 from ..common.failures import Failure, unwritable
 from ..common.files import make_folder, save_json, sync_folder
+from ..common.progress import Meter
 from ..contract import depth_sequence, events, exit_codes, leftovers, own_files, records
 from ..contract.depth_sequence import (
     SCRATCH,
     DepthSequence,
     DepthSequenceError,
     Shot,
-    Weights,
     confidence_name,
     disparity_name,
 )
 from ..contract.hints import setting
-from ..contract.job import Job
 from ..contract.numbering import Frame
 from ..contract.own_files import InTheWay, Names
 from ..contract.records import Bounds, FilePath, Seconds, Word
 from ..estimators import registry
-from ..media.colour import config_file
-from . import inputs
 
 _STAGED = "new"
+_SAVED_EVERY = 5.0
+"""Seconds between two times that the state is saved for the time spent and the share of the work alone."""
 _MAP = re.compile(r"(?:disparity|confidence)\.(-?\d+)\.exr", re.ASCII)
 Emit = Callable[[events.Event], None]
 NAME = depth_sequence.STATE
 
 
+@contextmanager
+def opened(
+    folder: Path,
+    new: State,
+    *,
+    size: tuple[int, int],
+    confidence: bool,
+    overwrite: bool,
+    emit: Emit,
+    started: float | None = None,
+) -> Iterator[Output]:
+    """Take an output folder for a job, to start it or to resume it.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing, and removed again where the job leaves nothing in it.
+    new : State
+        The job's, with nothing done.
+    size, confidence
+        Width and height of its maps, and whether it has any of confidence.
+    overwrite : bool
+        Whether a finished result, or maps of unknown origin, may be replaced.
+    emit : callable
+        Takes events, such as a warning when the remains of a different job are dropped.
+    started : float or None
+        When the run began, by `time.monotonic`; None: now.
+
+    Raises
+    ------
+    Failure
+        BAD_OUTPUT: it is no folder, cannot be written, is in use, or holds a result that is not to be overwritten.
+    """
+    made = make_folder(folder)
+    try:
+        held = lock.acquire(folder / SCRATCH)
+        try:
+            try:
+                own_files.check(folder / SCRATCH, _own_names())
+                current = _current(folder, new, overwrite=overwrite, emit=emit)
+            except OSError as error:
+                raise unwritable(error, folder) from error
+            yield Output(folder, held, current, size=size, confidence=confidence, emit=emit, started=started)
+        finally:
+            held.release()
+    finally:
+        leftovers.remove_empty(made)
+
+
 class Output:
-    """An output folder whose lock is held.
+    """An output folder whose lock is held, and the state of the run that writes into it.
 
     Attributes
     ----------
@@ -60,19 +107,65 @@ class Output:
         For whatever must outlive the run but not the job.
     maps : Path
         Where maps go, under their final names.
+    confidence : bool
+        Whether frames have a map of it.
+    emit : callable
+        Takes events.
+    meter : Meter
+        Of the whole job.
     state : State
-        As it was last kept.
+        Of the run; it is saved with each shot, and every few seconds.
     """
 
-    def __init__(self, folder: Path, held: lock.Lock, current: State) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        held: lock.Lock,
+        current: State,
+        *,
+        size: tuple[int, int],
+        confidence: bool,
+        emit: Emit,
+        started: float | None,
+    ) -> None:
         self.folder, self.scratch = folder, folder / SCRATCH
         self.maps = self.scratch / _STAGED if current.staged else folder
+        self.confidence, self.emit = confidence, emit
         self.lock, self.state = held, current
+        self._frames = current.last_frame - current.first_frame + 1
+        self.meter = Meter(emit, self._frames, notice=self._progressed)
+        self._saved = time.monotonic()
+        self._started, self._before = self._saved if started is None else started, current.seconds
+        self._written, self._bytes = 0, 0
+        self._frame_bytes = 4.0 * math.prod(size) * (1 + confidence)
 
-    def keep(self, current: State) -> None:
-        """Write the state down."""
-        write_state(current, self.scratch)
-        self.state = current
+    def seconds(self) -> float:
+        """Seconds spent on the job, over all runs."""
+        return self._before + time.monotonic() - self._started
+
+    def finished_shot(self, first: int, last: int) -> Shot | None:
+        """What an earlier run made of a shot; None where it has not finished it, or its maps have gone."""
+        for shot in self.state.shots:
+            if (shot.first_frame, shot.last_frame) == (first, last):
+                numbers = range(first, last + 1) if shot.status == "done" else ()
+                is_whole = all(are_there(self.maps, number, confidence=self.confidence) for number in numbers)
+                return shot if is_whole else None
+        return None
+
+    def keep(self, shot: Shot) -> None:
+        """Note a finished shot."""
+        self._save(shots=(*self.state.shots, shot))
+
+    def wrote(self, size: int) -> None:
+        """Note that a frame's final maps, `size` bytes, were written."""
+        self._written += 1
+        self._bytes += size
+        self._save_now_and_then()
+
+    def needed_bytes(self) -> float:
+        """About how much room the rest of the job needs, from the frames so far, or uncompressed."""
+        a_frame = self._bytes / self._written if self._written else self._frame_bytes
+        return a_frame * (self._frames - self._written)
 
     def publish(self, sequence: DepthSequence) -> None:
         """Make the result complete: put staged maps in place, write ``depth.json``, remove the scratch folder.
@@ -96,7 +189,7 @@ class Output:
                 cure="Start the same job again: it makes what is missing.",
             )
         if self.state.staged:
-            self.keep(replace(self.state, phase="publishing", sequence=sequence, replaced=_frames_of(self.folder)))
+            self._save(phase="publishing", sequence=sequence, replaced=_frames_of(self.folder))
             _replace_result(self.folder, self.state)
         else:
             sync_folder(self.folder)
@@ -107,57 +200,28 @@ class Output:
         """Remove what the job has left, where nothing of it can be used: every shot was refused."""
         _forget(self.folder, self.state)
 
-    def abandon_if_idle(self, *, frames_count: bool) -> None:
-        """Remove what the job has left, where nothing is estimated; see `leftovers.holds_work`."""
+    def leave(self, *, frames_count: bool) -> None:
+        """Leave a run that is broken off to a later one, or remove what it has left where nothing is estimated.
+
+        `frames_count` : whether frames of the clip at working size are worth keeping (`leftovers.holds_work`).
+        """
+        self._save()
         if not leftovers.holds_work(self.folder, frames_count=frames_count, maps_count=not self.state.staged):
             self.abandon()
 
+    def _progressed(self, share: float) -> None:
+        """Note how much of the job is done: an earlier run may have been further already."""
+        self.state = replace(self.state, share=max(self.state.share, share))
+        self._save_now_and_then()
 
-@contextmanager
-def opened(
-    folder: Path, *, key: str, fingerprint: str, frames: tuple[int, int], overwrite: bool, emit: Emit, plate: str = ""
-) -> Iterator[Output]:
-    """Take an output folder for a job, to start it or to go on with it.
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() - self._saved > _SAVED_EVERY:
+            self._save()
 
-    Parameters
-    ----------
-    folder : Path
-        Made where it is missing, and removed again where the job leaves nothing in it.
-    key, fingerprint : str
-        `key_of` and `Job.fingerprint` of the job.
-    frames : (int, int)
-        First and last frame of the job.
-    overwrite : bool
-        Whether a finished result, or maps of unknown origin, may be replaced.
-    emit : callable
-        Hears a warning when the remains of a different job are dropped.
-    plate : str
-        The clip: its movie, or its sequence's first file.
-
-    Raises
-    ------
-    Failure
-        BAD_OUTPUT: it is no folder, cannot be written, is in use, or holds a result that is not to be overwritten.
-    """
-    made = make_folder(folder)
-    try:
-        held = lock.acquire(folder / SCRATCH)
-        try:
-            try:
-                own_files.check(folder / SCRATCH, _own_names())
-                current = _current(
-                    folder, key=key, fingerprint=fingerprint, frames=frames, overwrite=overwrite, emit=emit
-                )
-            except OSError as error:
-                raise unwritable(error, folder) from error
-            if plate and current.plate != plate:
-                current = replace(current, plate=plate)
-                write_state(current, folder / SCRATCH)
-            yield Output(folder, held, current)
-        finally:
-            held.release()
-    finally:
-        leftovers.remove_empty(made)
+    def _save(self, **changes: Any) -> None:
+        self._saved = time.monotonic()
+        self.state = replace(self.state, seconds=self.seconds(), **changes)
+        write_state(self.state, self.scratch)
 
 
 def remove(folder: Path) -> None:
@@ -186,12 +250,10 @@ def _own_names() -> Names:
     return Names((*leftovers.FILES, *registry.scratch_files()))
 
 
-def _current(
-    folder: Path, *, key: str, fingerprint: str, frames: tuple[int, int], overwrite: bool, emit: Emit
-) -> State:
-    """The state to go on from: an earlier run's, or a new one; see `opened`."""
+def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
+    """The state to resume from: an earlier run's, or the new one; see `opened`."""
     scratch = folder / SCRATCH
-    for path in (folder / depth_sequence.SIDECAR, *_maps(folder, *frames)):
+    for path in (folder / depth_sequence.SIDECAR, *_maps(folder, new.first_frame, new.last_frame)):
         if path.is_dir() and not path.is_symlink():
             raise InTheWay(path, "is a folder")
     for leftover in list(scratch.glob(f"{own_files.TEMPORARY}*")):
@@ -208,9 +270,12 @@ def _current(
         _clear(scratch)
         earlier = None
     if finished and not overwrite:
-        raise _finished_already(folder, fingerprint)
-    if earlier and earlier.key == key:
-        return earlier
+        raise _finished_already(folder, new.fingerprint)
+    if earlier and earlier.key == new.key:
+        current = replace(earlier, plate=new.plate)
+        if current != earlier:
+            write_state(current, scratch)
+        return current
     if earlier:
         if earlier.key:
             emit(
@@ -220,15 +285,15 @@ def _current(
                 )
             )
         _forget(folder, earlier)
-    strange = None if finished else _first_map(folder, frames)
+    strange = None if finished else next(iter(_maps(folder, new.first_frame, new.last_frame)), None)
     if strange and not overwrite:
         raise Failure(
             exit_codes.BAD_OUTPUT,
             f"{strange} is there already, and Fathom does not know where it comes from.",
             cure=f"Choose another folder, or use {setting('overwrite')}.",
         )
-    staged = finished or strange is not None
-    current = State(key=key, fingerprint=fingerprint, first_frame=frames[0], last_frame=frames[1], staged=staged)
+    _clear(scratch)  # without a state that can be read, nothing tells which job it is of
+    current = replace(new, staged=finished or strange is not None)
     if current.staged:
         (scratch / _STAGED).mkdir(exist_ok=True)
     write_state(current, scratch)
@@ -270,17 +335,25 @@ def _replace_result(folder: Path, publishing: State) -> None:
     depth_sequence.save(sequence, folder)
 
 
+def map_names(number: int, *, confidence: bool) -> list[str]:
+    """The names of a frame's maps."""
+    return [disparity_name(number), *([confidence_name(number)] if confidence else [])]
+
+
+def are_there(folder: Path, number: int, *, confidence: bool) -> bool:
+    """Whether a folder holds all maps of a frame; their names appear only once their files are complete."""
+    return all(own_files.is_file(folder / name) for name in map_names(number, confidence=confidence))
+
+
 def _expected(sequence: DepthSequence) -> Iterator[str]:
     """The names of all maps that a depth sequence has."""
     for shot in sequence.done_shots:
         for number in range(shot.first_frame, shot.last_frame + 1):
-            yield disparity_name(number)
-            if sequence.confidence is not None:
-                yield confidence_name(number)
+            yield from map_names(number, confidence=sequence.confidence is not None)
 
 
 def _missing(sequence: DepthSequence, *folders: Path) -> list[str]:
-    """The maps that are in none of some folders."""
+    """The names of those that are in none of some folders."""
     there = {path.name for folder in folders for path in _maps(folder, sequence.first_frame, sequence.last_frame)}
     return [name for name in _expected(sequence) if name not in there]
 
@@ -291,14 +364,9 @@ def _maps(folder: Path, first: int, last: int) -> list[Path]:
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _MAP.fullmatch(path.name)
         number = int(match[1]) if match else last + 1
-        if first <= number <= last and path.name in (disparity_name(number), confidence_name(number)):
+        if first <= number <= last and path.name in map_names(number, confidence=True):
             found.append((number, path))
     return [path for _, path in sorted(found)]
-
-
-def _first_map(folder: Path, frames: tuple[int, int]) -> Path | None:
-    """The first file that maps of these frames would overwrite."""
-    return next(iter(_maps(folder, *frames)), None)
 
 
 def _forget(folder: Path, old: State) -> None:
@@ -324,7 +392,7 @@ class State:
     Attributes
     ----------
     key : str
-        `key_of` the job; empty while the remains of another job are being removed.
+        `inputs.Inputs.key`; empty while the remains of another job are being removed.
     fingerprint : str
         `Job.fingerprint`, by which Blender finds the folder again (`depth_sequence.unfinished_fingerprint`).
     plate : str
@@ -381,53 +449,3 @@ def read_state(scratch: Path) -> State | None:
 def write_state(state: State, scratch: Path) -> None:
     """Keep the state, in one step."""
     save_json(scratch / NAME, state)
-
-
-def key_of(
-    job: Job,
-    first: int,
-    last: int,
-    versions: dict[str, str],
-    device: str,
-    *,
-    weights: Sequence[Weights] = (),
-    given: Mapping[str, str] | None = None,
-) -> str:
-    """A hash that is equal exactly for runs whose maps are bit for bit the same.
-
-    It covers the job, the files that it reads (by size and time of change, the colour configuration among them), the
-    packages, the device, the weights and the depth sequences that are taken up.
-
-    Parameters
-    ----------
-    job : Job
-    first, last : int
-        The frames that are read.
-    versions : dict
-        Package name to version.
-    device : str
-        What computes.
-    weights : sequence of Weights
-        With the sha256 of each.
-    given : mapping
-        Name of a parameter that names another depth sequence to the sha256 of its ``depth.json``.
-    """
-    facts = {
-        "job": job.fingerprint(),
-        "source": [_facts_of(path) for path in inputs.files(job, first, last)],
-        "versions": versions,
-        "device": [device, platform.system(), platform.machine()],
-    }
-    config = config_file(job.source.ocio_config)
-    if config and config.is_file():  # a clip that needs none is read without one
-        facts["ocio"] = [str(config), _facts_of(config)]
-    if weights:  # estimators without them keep the keys that earlier versions wrote
-        facts["weights"] = [[each.repository, each.file, each.sha256] for each in weights]
-    if given:
-        facts["given"] = dict(given)
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _facts_of(path: Path) -> tuple[str, int, int]:
-    status = path.stat()
-    return path.name, status.st_size, status.st_mtime_ns

@@ -12,18 +12,22 @@ from numpy.typing import NDArray
 
 from ..common.failures import ClipError, Refused, unwritable
 from ..common.percentiles import Spread
-from ..common.progress import Meter
 from ..contract import depth_sequence, events, own_files
 from ..contract.camera import Camera
 from ..contract.depth_sequence import confidence_name, disparity_name
+from ..contract.job import Job
 from ..contract.own_files import Names
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo, Frames, ReportProgress, Shot
-from ..estimators.registry import Estimate
 from ..media.clip import Clip
 from ..media.exr import read_map, write_map
+from ..media.mattes import mattes
+from ..media.working import Prepared
 from . import checkpoints
+from .output import Output, are_there, map_names
 
+_UPSAMPLING = 0.4e-6
+"""Work of bringing a frame's maps to plate size, as a share of estimating it, for each of the plate's pixels."""
 _NO_CONFIDENCE, _MOST_WITHOUT = 0.1, 0.65
 """Below which confidence there is none, and the share of the pixels that is warned of; good shots have .1 to .6."""
 _LOOKED_AT = 48
@@ -38,294 +42,108 @@ class Task:
 
     Attributes
     ----------
-    info, estimate
-        The estimator.
+    job : Job
+    info : EstimatorInfo
+    parameters : dict
+        Every one that the estimator declares.
     clip : Clip
-    parameters, seed
-        As the estimator gets them.
-    camera : Camera or None
-        The prior, at plate size.
-    full_size : bool
-    scratch, maps : Path
-        Folder for what outlives a run, and for finished maps.
-    emit, check, meter
-        Hear of what happens; `check` raises `Cancelled`.
-    written : callable
-        Called after each finished map with the number of bytes that its frame takes.
-    needed_bytes : callable
-        About how much room the rest of the job needs.
+    out : Output
+    check : callable
+        Raises `Cancelled`.
     """
 
+    job: Job
     info: EstimatorInfo
-    estimate: Estimate
-    clip: Clip
     parameters: dict[str, Any]
-    seed: int
-    camera: Camera | None
-    full_size: bool
-    scratch: Path
-    maps: Path
-    emit: Callable[[events.Event], None]
+    clip: Clip
+    out: Output
     check: Callable[[], None]
-    meter: Meter
-    written: Callable[[int], None]
-    needed_bytes: Callable[[], float]
+
+    @property
+    def upsampling(self) -> float:
+        """Work of bringing a frame's maps to plate size, where the job wants that, as a share of estimating it."""
+        return _UPSAMPLING * self.clip.width * self.clip.height if self.job.full_size else 0.0
 
 
-def blank_shot(first: int, last: int, *, what: str) -> depth_sequence.Shot:
-    """A shot that shows nothing, and so has no depth.
-
-    Parameters
-    ----------
-    first, last : int
-        Its frames, both included.
-    what : str
-        What it is, as `media.light.blank` says it.
-    """
-    reason = f"It is {what} throughout, so there is no depth in it. Leave it out, or choose other frames."
-    return depth_sequence.Shot(first_frame=first, last_frame=last, status="refused", reason=reason)
-
-
-def run_shot(
-    task: Task,
-    frames: Frames,
-    mattes: Any | None,
-    *,
-    shown: tuple[int, ...],
-    label: str,
-    estimating: float,
-    upsampling: float,
-) -> depth_sequence.Shot:
-    """Estimate one shot, or go on with it.
+def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: str) -> depth_sequence.Shot:
+    """Estimate one shot, or resume it.
 
     Parameters
     ----------
     task : Task
-    frames : Frames
-        The shot at working size.
-    mattes : Frames-like or None
-    shown : tuple of int
-        Which frame each repeats, see `estimators.base.Shot`.
+    prepared : Prepared
+        The clip at working size.
+    first, last : int
+        The shot's frames, both included.
     label : str
         Which shot it is, for the artist, such as ``shot 2 of 3``; empty where there is only one.
-    estimating, upsampling : float
-        Units of work for the progress.
 
     Returns
     -------
     depth_sequence.Shot
         Done, its maps written, or refused with the reason.
     """
-    numbers = frames.numbers
-    target = task.scratch / _LOW if task.full_size else task.maps
-    target.mkdir(exist_ok=True)
-    keeper = _Keeper(task, target, frames, final=not task.full_size)
-    own = _own_folder(task, numbers, label)
-    task.meter.begin(estimating)
+    if first in prepared.blank:
+        task.out.meter.begin((last - first + 1) * (1 + task.upsampling))
+        reason = f"It is {prepared.blank[first]} throughout, so there is no depth in it."
+        return _refused(first, last, f"{reason} Leave it out, or choose other frames.")
+    frames = prepared.frames(first, last)
+    size = (frames.width, frames.height)
+    folder = task.out.scratch / _LOW if task.job.full_size else task.out.maps
+    maps = _Maps(task.out, folder, frames.numbers, size, check=task.check)
+    own = _own_folder(task, frames.numbers, label)
+    task.out.meter.begin(len(frames))
+
+    def write(index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
+        _check_maps(task.info, frames, index, disparity, confidence)
+        maps.write(frames.numbers[index], disparity, confidence)
+
     try:
-        if len(numbers) < task.info.minimum_frames:
-            count = "1 frame" if len(numbers) == 1 else f"{len(numbers)} frames"
+        if len(frames) < task.info.minimum_frames:
+            count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
             raise Refused(
                 f"It has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
                 "Choose a longer range, or use Quick, which takes a single frame.",
             )
-        result = task.estimate(
+        result = registry.function(task.info.name)(
             Shot(
                 frames=frames,
                 parameters=dict(task.parameters),
-                seed=task.seed,
-                camera=_camera_of(task.camera, frames),
-                mattes=mattes,
-                shown=shown,
+                seed=task.job.seed,
+                camera=_camera_of(task.job.camera, frames),
+                mattes=mattes(task.job.mattes, first, last, size) if task.job.mattes else None,
+                shown=prepared.shown(first, last),
                 scratch=own,
-                finished=keeper.finished,
-                write=keeper,
-                progress=_reporter(task.meter, label),
+                finished=frozenset(index for index, number in enumerate(frames.numbers) if number in maps.there),
+                write=write,
+                progress=_reporter(task, label),
                 check=task.check,
                 warn=lambda message: _warn(task, label, message),
             )
         )
     except Refused as refused:
         task.check()  # a child that was interrupted together with this process may have looked like a reason
-        keeper.drop()
-        return depth_sequence.Shot(
-            first_frame=numbers[0], last_frame=numbers[-1], status="refused", reason=str(refused)
-        )
-    keeper.complete()
-    for warning in (*result.warnings, *_doubts(task, target, numbers)):
+        maps.drop()
+        return _refused(first, last, str(refused))
+    left_out = maps.missing()
+    if left_out:
+        raise ValueError(f"{task.info.name} left out {len(left_out)} frames, the first is {left_out[0]}")
+    for warning in (*result.warnings, *_doubts(maps, task.info)):
         _warn(task, label, warning)
     camera = _checked(result.camera, task.info, frames)
-    spread = _upsample_all(task, frames, label, upsampling) if task.full_size else keeper.spread
+    if task.job.full_size:
+        maps = _upsampled(task, maps, label)
     return depth_sequence.Shot(
-        first_frame=numbers[0],
-        last_frame=numbers[-1],
+        first_frame=first,
+        last_frame=last,
         status="done",
-        range=spread.range(),
+        range=maps.spread.range(),
         camera=camera.scaled(task.clip.width, task.clip.height) if camera else None,
     )
 
 
-def _doubts(task: Task, folder: Path, numbers: Sequence[int]) -> tuple[str, ...]:
-    """A warning where most of a shot's depth is of no confidence, from a few dozen of its frames."""
-    if not task.info.gives_confidence:
-        return ()
-    looked_at = numbers[:: -(-len(numbers) // _LOOKED_AT)]
-    share = float(np.mean([np.mean(read_map(folder / confidence_name(n)) < _NO_CONFIDENCE) for n in looked_at]))
-    if share <= _MOST_WITHOUT:
-        return ()
-    return (
-        f"{share:.0%} of the depth has hardly any confidence (less than {_NO_CONFIDENCE}) and may be wrong; blur, "
-        "a rolling shutter, flat colours and reflections do that. Look at the confidence before you build on it.",
-    )
-
-
-def _warn(task: Task, label: str, message: str) -> None:
-    task.emit(events.Warning(message=f"{label.capitalize()}: {message}" if label else message))
-
-
-class _Keeper:
-    """Takes an estimator's maps (`base.Writer`) and keeps each as soon as it comes."""
-
-    def __init__(self, task: Task, folder: Path, frames: Frames, *, final: bool) -> None:
-        self._task, self._folder, self._final = task, folder, final
-        self._numbers, self._shape = frames.numbers, (frames.height, frames.width)
-        self.spread = Spread()
-        if final:
-            found = _take_up(task, self._numbers, self.spread, (frames.width, frames.height))
-        else:
-            found = {number for number in self._numbers if is_written(folder, number, task.info)}
-        self.finished = frozenset(i for i, number in enumerate(self._numbers) if number in found)
-        self._there = set(self.finished)
-
-    def __call__(
-        self, index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None
-    ) -> None:
-        """Keep one frame's maps; what an earlier run has kept already is passed over."""
-        number = self._numbers[index]
-        self._check(number, disparity, confidence)
-        if index in self._there:
-            return
-        write_maps(self._task, self._folder, number, disparity, confidence, final=self._final)
-        if self._final:
-            self.spread.add(disparity)
-        self._there.add(index)
-
-    def complete(self) -> None:
-        """Check that every frame has its maps."""
-        missing = [n for i, n in enumerate(self._numbers) if i not in self._there]
-        if missing:
-            raise ValueError(f"{self._task.info.name} left out {len(missing)} frames, the first is {missing[0]}")
-
-    def drop(self) -> None:
-        """Remove the maps of a shot that was refused after all."""
-        for index in sorted(self._there):
-            for name in (disparity_name(self._numbers[index]), confidence_name(self._numbers[index])):
-                (self._folder / name).unlink(missing_ok=True)
-        if self._final:
-            self._task.meter.frames_done(-len(self._there))
-
-    def _check(self, number: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None) -> None:
-        info = self._task.info
-        if (confidence is not None) != info.gives_confidence:
-            raise ValueError(f"{info.name} declares gives_confidence={info.gives_confidence} and does otherwise")
-        for name, values in (("disparity", disparity), ("confidence", confidence)):
-            if values is None:
-                continue
-            if values.shape != self._shape or not np.isfinite(values).all():
-                raise ValueError(
-                    f"{info.name} gave a {name} of frame {number} that is not finite or not of the size "
-                    f"{self._shape[1]}x{self._shape[0]}"
-                )
-        if confidence is not None and not (confidence.min() >= 0 and confidence.max() <= 1):
-            raise ValueError(f"{info.name} gave a confidence of frame {number} that is not between 0 and 1")
-
-
-def is_written(folder: Path, number: int, info: EstimatorInfo) -> bool:
-    """Whether all maps of a frame are in a folder; names appear only once their files are complete."""
-    names = [disparity_name(number)] + ([confidence_name(number)] if info.gives_confidence else [])
-    return all(own_files.is_file(folder / name) for name in names)
-
-
-def write_maps(
-    task: Task,
-    folder: Path,
-    number: int,
-    disparity: NDArray[np.float32],
-    confidence: NDArray[np.float32] | None,
-    *,
-    final: bool,
-) -> None:
-    """Write a frame's maps, the disparity last, and tell of it where they are final."""
-    size = 0
-    maps = [(disparity_name(number), disparity)]
-    if confidence is not None:
-        maps.insert(0, (confidence_name(number), confidence))
-    for name, values in maps:
-        try:
-            with own_files.atomic(folder / name, via=task.scratch) as temporary:
-                write_map(temporary, values)
-                size += temporary.stat().st_size
-        except OSError as error:
-            raise unwritable(error, folder / name, needed_bytes=task.needed_bytes()) from error
-    if final:
-        task.meter.frames_done(1)
-        task.written(size)
-        task.emit(events.Frame(number=number, path=str(folder / disparity_name(number))))
-
-
-def _take_up(task: Task, numbers: Sequence[int], spread: Spread, size: tuple[int, int]) -> set[int]:
-    """The frames whose final maps an earlier run has written, counted in; one that is damaged is made again.
-
-    `size` (width, height) is that of the maps.
-    """
-    found = set()
-    for number in numbers:
-        if is_written(task.maps, number, task.info):
-            task.check()
-            values = _sound(task.maps / disparity_name(number), size)
-            if values is None or (
-                task.info.gives_confidence and _sound(task.maps / confidence_name(number), size) is None
-            ):
-                (task.maps / disparity_name(number)).unlink()
-                continue
-            spread.add(values)
-            found.add(number)
-    task.meter.frames_done(len(found))
-    return found
-
-
-def _sound(path: Path, size: tuple[int, int]) -> NDArray[np.float32] | None:
-    """A map that an earlier run has written; None where it is damaged, of another size, or not finite."""
-    try:
-        values = read_map(path, size=size)
-    except ClipError:
-        return None
-    return values if np.isfinite(values).all() else None
-
-
-def _upsample_all(task: Task, frames: Frames, label: str, work: float) -> Spread:
-    """Bring a shot's maps to plate size, streaming through the plate once."""
-    from ..depth_maps.joint_upsampling import upsample  # compiles: not for jobs that do without
-
-    numbers = frames.numbers
-    spread = Spread()
-    done = _take_up(task, numbers, spread, (task.clip.width, task.clip.height))
-    task.meter.begin(work)
-    task.meter.stage("upsample", _labelled("Bringing depth to the plate's size", label))
-    left = [number for number in numbers if number not in done]
-    if not left:
-        return spread
-    low = task.scratch / _LOW
-    for number, plate in task.clip.read(left[0], numbers[-1]):
-        task.check()
-        if number not in done:
-            names = [disparity_name(number), *([confidence_name(number)] if task.info.gives_confidence else [])]
-            maps = [read_map(low / name, size=(frames.width, frames.height)) for name in names]
-            large = upsample(tuple(maps), plate)
-            write_maps(task, task.maps, number, large[0], large[1] if len(large) > 1 else None, final=True)
-            spread.add(large[0])
-        task.meter.part((number - numbers[0] + 1) / len(numbers))
-    return spread
+def _refused(first: int, last: int, reason: str) -> depth_sequence.Shot:
+    return depth_sequence.Shot(first_frame=first, last_frame=last, status="refused", reason=reason)
 
 
 def _camera_of(prior: Camera | None, frames: Frames) -> Camera | None:
@@ -336,18 +154,21 @@ def _camera_of(prior: Camera | None, frames: Frames) -> Camera | None:
     return replace(prior, poses=poses).scaled(frames.width, frames.height)
 
 
-def _checked(camera: Camera | None, info: EstimatorInfo, frames: Frames) -> Camera | None:
-    if camera is not None and [pose.frame for pose in camera.poses] != list(frames.numbers):
-        raise ValueError(f"{info.name} gave a camera whose poses are not those of the frames")
-    if camera is None and info.gives_camera:
-        raise ValueError(f"{info.name} declares that it gives a camera and gave none")
-    return camera
+def _own_folder(task: Task, numbers: Sequence[int], label: str) -> Path:
+    """The estimator's folder for a shot; what an earlier run left damaged in it goes, so that it is made again."""
+    folder = task.out.scratch / f"shot.{numbers[0]:04d}-{numbers[-1]:04d}"
+    folder.mkdir(exist_ok=True)
+    dropped = checkpoints.drop_damaged(folder, Names(registry.scratch_files()), check=task.check)
+    if dropped:
+        more = f" and {len(dropped) - 1} more" if len(dropped) > 1 else ""
+        _warn(task, label, f"{dropped[0]}{more} of an earlier run cannot be read and will be made again.")
+    return folder
 
 
-def _reporter(meter: Meter, which: str) -> ReportProgress:
+def _reporter(task: Task, which: str) -> ReportProgress:
     def report(stage: str, label: str, done: float, total: float) -> None:
-        meter.stage(stage, _labelled(label, which))
-        meter.part(done / total if total > 0 else 0.0)
+        task.out.meter.stage(stage, _labelled(label, which))
+        task.out.meter.part(done / total if total > 0 else 0.0)
 
     return report
 
@@ -356,12 +177,173 @@ def _labelled(label: str, which: str) -> str:
     return f"{label} ({which})" if which else label
 
 
-def _own_folder(task: Task, numbers: Sequence[int], label: str) -> Path:
-    """The estimator's folder for a shot; what an earlier run left damaged in it goes, so that it is made again."""
-    folder = task.scratch / f"shot.{numbers[0]:04d}-{numbers[-1]:04d}"
-    folder.mkdir(exist_ok=True)
-    dropped = checkpoints.drop_damaged(folder, Names(registry.scratch_files()), check=task.check)
-    if dropped:
-        more = f" and {len(dropped) - 1} more" if len(dropped) > 1 else ""
-        _warn(task, label, f"{dropped[0]}{more} of an earlier run cannot be read and will be made again.")
-    return folder
+def _warn(task: Task, label: str, message: str) -> None:
+    task.out.emit(events.Warning(message=f"{label.capitalize()}: {message}" if label else message))
+
+
+def _check_maps(
+    info: EstimatorInfo,
+    frames: Frames,
+    index: int,
+    disparity: NDArray[np.float32],
+    confidence: NDArray[np.float32] | None,
+) -> None:
+    """See to it that an estimator gives what it declares."""
+    number = frames.numbers[index]
+    if (confidence is not None) != info.gives_confidence:
+        raise ValueError(f"{info.name} declares gives_confidence={info.gives_confidence} and does otherwise")
+    for name, values in (("disparity", disparity), ("confidence", confidence)):
+        if values is None:
+            continue
+        if values.shape != (frames.height, frames.width) or not np.isfinite(values).all():
+            raise ValueError(
+                f"{info.name} gave a {name} of frame {number} that is not finite or not of the size "
+                f"{frames.width}x{frames.height}"
+            )
+    if confidence is not None and not (confidence.min() >= 0 and confidence.max() <= 1):
+        raise ValueError(f"{info.name} gave a confidence of frame {number} that is not between 0 and 1")
+
+
+def _checked(camera: Camera | None, info: EstimatorInfo, frames: Frames) -> Camera | None:
+    if camera is not None and [pose.frame for pose in camera.poses] != list(frames.numbers):
+        raise ValueError(f"{info.name} gave a camera whose poses are not those of the frames")
+    if camera is None and info.gives_camera:
+        raise ValueError(f"{info.name} declares that it gives a camera and gave none")
+    return camera
+
+
+def _doubts(maps: _Maps, info: EstimatorInfo) -> tuple[str, ...]:
+    """A warning where most of a shot's depth is of no confidence, from a few dozen of its frames."""
+    if not info.gives_confidence:
+        return ()
+    looked_at = maps.numbers[:: -(-len(maps.numbers) // _LOOKED_AT)]
+    share = float(np.mean([np.mean(maps.confidence(number) < _NO_CONFIDENCE) for number in looked_at]))
+    if share <= _MOST_WITHOUT:
+        return ()
+    return (
+        f"{share:.0%} of the depth has hardly any confidence (less than {_NO_CONFIDENCE}) and may be wrong; blur, "
+        "a rolling shutter, flat colours and reflections do that. Look at the confidence before you build on it.",
+    )
+
+
+def _upsampled(task: Task, low: _Maps, label: str) -> _Maps:
+    """A shot's maps at plate size, streaming through the plate once."""
+    from ..depth_maps.joint_upsampling import upsample  # compiles: not for jobs that do without
+
+    numbers, meter = low.numbers, task.out.meter
+    maps = _Maps(task.out, task.out.maps, numbers, (task.clip.width, task.clip.height), check=task.check)
+    meter.begin(len(numbers) * task.upsampling)
+    meter.stage("upsample", _labelled("Bringing depth to the plate's size", label))
+    left = maps.missing()
+    for number, plate in task.clip.read(left[0], numbers[-1]) if left else ():
+        task.check()
+        if number not in maps.there:
+            maps.write(number, *upsample(low.read(number), plate))
+        meter.part((number - numbers[0] + 1) / len(numbers))
+    return maps
+
+
+class _Maps:
+    """The maps of one shot in a folder; those that an earlier run has written there count, unless they are damaged.
+
+    Parameters
+    ----------
+    out : Output
+        Where they belong, which hears of each that is final.
+    folder : Path
+        `Output.maps`, or a folder for maps that wait for something more.
+    numbers : sequence of int
+        The shot's frames.
+    size : (width, height)
+    check : callable
+        Called between reading two frames; raises to break off.
+
+    Attributes
+    ----------
+    numbers : sequence of int
+    there : set of int
+        The frames that have all of theirs.
+    spread : Spread
+        Of the disparities that are there.
+    """
+
+    def __init__(
+        self, out: Output, folder: Path, numbers: Sequence[int], size: tuple[int, int], *, check: Callable[[], None]
+    ) -> None:
+        self._out, self._folder, self.numbers, self._size = out, folder, numbers, size
+        self._final = folder == out.maps
+        self.spread, self.there = Spread(), set[int]()
+        folder.mkdir(exist_ok=True)
+        for number in numbers:
+            if not are_there(folder, number, confidence=out.confidence):
+                continue
+            check()
+            disparity = self._disparity(number)
+            if disparity is None:
+                (folder / disparity_name(number)).unlink()
+            else:
+                self._count(number, disparity)
+
+    def read(self, number: int) -> tuple[NDArray[np.float32], ...]:
+        """A frame's disparity [H, W] and, where there is one, its confidence.
+
+        Raises
+        ------
+        ClipError
+            One of them is damaged or of another size.
+        """
+        return tuple(read_map(self._folder / name, size=self._size) for name in self._names(number))
+
+    def confidence(self, number: int) -> NDArray[np.float32]:
+        """A frame's confidence alone."""
+        return read_map(self._folder / confidence_name(number), size=self._size)
+
+    def write(self, number: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
+        """Write a frame's maps [H, W], the disparity last; those that are there already are passed over."""
+        if number in self.there:
+            return
+        size = 0
+        for name, values in ((confidence_name(number), confidence), (disparity_name(number), disparity)):
+            if values is None:
+                continue
+            path = self._folder / name
+            try:
+                with own_files.atomic(path, via=self._out.scratch) as temporary:
+                    write_map(temporary, values)
+                    size += temporary.stat().st_size
+            except OSError as error:
+                raise unwritable(error, path, needed_bytes=self._out.needed_bytes()) from error
+        self._count(number, disparity)
+        if self._final:
+            self._out.wrote(size)
+            self._out.emit(events.Frame(number=number, path=str(self._folder / disparity_name(number))))
+
+    def missing(self) -> list[int]:
+        """The frames that have none yet."""
+        return [number for number in self.numbers if number not in self.there]
+
+    def drop(self) -> None:
+        """Remove them all."""
+        for number in sorted(self.there):
+            for name in self._names(number):
+                (self._folder / name).unlink(missing_ok=True)
+        if self._final:
+            self._out.meter.frames_done(-len(self.there))
+        self.there.clear()
+
+    def _count(self, number: int, disparity: NDArray[np.float32]) -> None:
+        self.spread.add(disparity)
+        self.there.add(number)
+        if self._final:
+            self._out.meter.frames_done(1)
+
+    def _names(self, number: int) -> list[str]:
+        return map_names(number, confidence=self._out.confidence)
+
+    def _disparity(self, number: int) -> NDArray[np.float32] | None:
+        """What an earlier run has written; None where it, or its confidence, is damaged or not finite."""
+        try:
+            maps = self.read(number)
+        except ClipError:
+            return None
+        return maps[0] if all(np.isfinite(each).all() for each in maps) else None

@@ -16,7 +16,7 @@ from inference.contract.job import Job
 from inference.estimators.stereodiff import settings
 from inference.media import source
 from inference.models import store
-from inference.run import output
+from inference.run import inputs
 from tests.inference.support.estimators.brightness import MODEL
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import HEAD, content, write_models
@@ -260,7 +260,8 @@ def test_other_weights_are_another_job(models, worker, clip, tmp_path):
     models("download", "brightness")
     after = store.records([MODEL])
     job = Job(source=source.describe(clip), output=str(tmp_path / "out"), estimator="brightness")
-    keys = {output.key_of(job, 1001, 1012, {}, "cpu", weights=weights) for weights in (before, after, before)}
+    read = inputs.Inputs(job, inputs.note(job), first=1001, last=1012)
+    keys = {read.key(versions={}, device="cpu", weights=weights) for weights in (before, after, before)}
     assert len(keys) == 2
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from inference.contract import exit_codes, job
 from inference.media.source import describe
-from inference.run import inputs, output
+from inference.run import inputs
 from tests.footage_maker import movie, stills
 
 ESTIMATE = ("--estimator", "running_mean", "--parameter", "pause=0.25")
@@ -120,13 +120,35 @@ def test_another_colour_configuration_makes_another_job(tmp_path, monkeypatch):
     plate, config = stills(tmp_path / "plate", range(1, 5)), tmp_path / "config.ocio"
     wanted = job.Job(source=describe(plate[0]), output=str(tmp_path / "depth"))
     monkeypatch.delenv("OCIO", raising=False)
-    keys = [output.key_of(wanted, 1, 4, {}, "cpu")]
+    keys = [key_of(wanted)]
     monkeypatch.setenv("OCIO", str(config))
-    assert output.key_of(wanted, 1, 4, {}, "cpu") == keys[0], "one that is not there is not read"
+    assert key_of(wanted) == keys[0], "one that is not there is not read"
     for text in ("one", "another"):
         config.write_text(text)
-        keys.append(output.key_of(wanted, 1, 4, {}, "cpu"))
+        keys.append(key_of(wanted))
     assert len(set(keys)) == 3
+
+
+def test_only_what_gives_the_same_to_the_bit_is_resumed(tmp_path):
+    plate = stills(tmp_path / "plate", range(1, 5))
+    wanted = job.Job(source=describe(plate[0]), output=str(tmp_path / "depth"))
+    elsewhere = job.with_output(wanted, str(tmp_path / "elsewhere"))
+    assert key_of(elsewhere) == key_of(wanted)
+    others = [
+        key_of(replace(wanted, size=128)),
+        key_of(replace(wanted, first_frame=2)),
+        key_of(wanted, versions={"numpy": "3"}),
+        key_of(wanted, device="A Card"),
+        key_of(wanted, given={"stage1_from": "abc"}),
+    ]
+    rewritten(plate[2])
+    others.append(key_of(wanted))
+    assert len({key_of(elsewhere), *others}) == 6 and key_of(wanted) == others[-1]
+
+
+def key_of(wanted, **facts):
+    read = inputs.Inputs(wanted, inputs.note(wanted), first=wanted.first_frame or 1, last=4)
+    return read.key(**{"versions": {}, "device": "cpu"} | facts)
 
 
 def test_a_frame_outside_the_range_may_change(worker, tmp_path, helpers):

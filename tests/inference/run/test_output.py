@@ -32,7 +32,8 @@ def _sequence(first: int, last: int, fingerprint: str, *, confidence: str | None
 
 
 def _opened(folder: Path, frames, key="k", *, overwrite=False):
-    return output.opened(folder, key=key, fingerprint=key, frames=frames, overwrite=overwrite, emit=lambda event: None)
+    new = output.State(key=key, fingerprint=key, first_frame=frames[0], last_frame=frames[1])
+    return output.opened(folder, new, size=(4, 4), confidence=True, overwrite=overwrite, emit=lambda event: None)
 
 
 def _fill(out: output.Output, frames, text: str, *, confidence=True):
@@ -105,6 +106,51 @@ def test_remains_of_another_job_are_cleared_even_if_that_was_broken_off(tmp_path
     with _opened(tmp_path, (1, 4), "one") as out:
         assert list(tmp_path.glob("*.exr")) == []
         assert out.state.key == "one"
+
+
+def test_what_a_state_that_cannot_be_read_leaves_is_not_resumed(tmp_path):
+    """Nobody can tell which job it is of."""
+    kept = ("clip/frames.u8", "low/disparity.0001.exr", "shot.0001-0002/views.npz", "new/disparity.0002.exr")
+    with _opened(tmp_path, (1, 2)) as out:
+        for name in (*kept, "theirs.txt"):
+            (out.scratch / name).parent.mkdir(exist_ok=True)
+            (out.scratch / name).write_text("of another clip")
+        (out.scratch / "state.json").write_text("{")
+    with _opened(tmp_path, (1, 2)) as out:
+        assert sorted(path.name for path in out.scratch.iterdir()) == ["lock", "state.json", "theirs.txt"]
+
+
+def test_a_shot_is_finished_as_long_as_its_maps_are_there(tmp_path):
+    (shot,) = _sequence(1, 3, "k").shots
+    refused = Shot(first_frame=4, last_frame=5, status="refused", reason="It is black.")
+    with _opened(tmp_path, (1, 5)) as out:
+        _fill(out, (1, 3), "x")
+        out.keep(shot)
+        out.keep(refused)
+    with _opened(tmp_path, (1, 5)) as out:
+        assert (out.finished_shot(1, 3), out.finished_shot(4, 5), out.finished_shot(1, 2)) == (shot, refused, None)
+        (tmp_path / confidence_name(2)).unlink()
+        assert (out.finished_shot(1, 3), out.finished_shot(4, 5)) == (None, refused)
+
+
+def test_the_room_that_is_needed_is_that_of_uncompressed_maps_until_one_is_written(tmp_path):
+    with _opened(tmp_path, (1, 5)) as out:
+        assert out.needed_bytes() == 5 * 2 * 4 * 4 * 4
+        out.wrote(100)
+        out.wrote(50)
+        assert out.needed_bytes() == 3 * 75
+
+
+def test_time_and_share_add_up_over_runs(tmp_path):
+    for run in (1, 2, 3):
+        with _opened(tmp_path, (1, 5)) as out:
+            out.meter.plan(10)
+            out.meter.begin(10)
+            out.meter.part(0.4 if run == 1 else 0.1)
+            out.keep(Shot(first_frame=run, last_frame=run, status="refused", reason="It is black."))
+            assert out.state.share == depth_sequence.unfinished_share(tmp_path) == 0.4, "it runs not backwards"
+            assert out.state.seconds < out.seconds()
+    assert len(out.state.shots) == 3
 
 
 def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
