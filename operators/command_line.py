@@ -14,6 +14,7 @@ from typing import Any
 import bpy
 
 from ..inference.contract import exit_codes, hints
+from ..inference.contract.camera import SENSOR_WIDTH, typed_lens
 from ..inference.contract.client import WorkerError
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
@@ -25,7 +26,7 @@ from ..scene import estimation as estimate_module
 from ..scene.camera import CameraError
 from ..scene.depth import DepthError
 from ..scene.output import OutputError
-from ..scene.plate import PlateError, with_plate
+from ..scene.plate import PlateError, plate_size, with_plate
 from ..scene.settings import Settings
 from ..scene.source import SourceError
 
@@ -112,8 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
     verb.add_argument("--full-size", action="store_true", help="bring the depth to the clip's own size")
     verb.add_argument("--seed", metavar="N", type=int, default=0)
-    verb.add_argument("--focal-length", metavar="MM", type=float, help="of the lens, where it is known")
-    verb.add_argument("--sensor-width", metavar="MM", type=float, default=36.0, help="default: 36")
+    _add_lens(verb, "of the lens, where it is known")
     verb.add_argument(
         "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
     )
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--all-shots", action="store_true", help="one setup for every shot (default: the first with depth)"
     )
-    verb.add_argument("--focal-length", metavar="MM", type=float, help="on a sensor 36 mm wide, for a still camera")
+    _add_lens(verb, "of a still camera, where the depth has none")
     verb.add_argument("--plate", metavar="CLIP", help="where the plate lies, if not where depth.json says")
     verb.add_argument("--keep-camera", action="store_true", help="leave the scene's camera as it is in FILE of --into")
     verb.add_argument(
@@ -140,8 +140,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_lens(verb: argparse.ArgumentParser, what: str) -> None:
+    verb.add_argument("--focal-length", metavar="LENGTH", help=f"{what}: millimetres (35) or pixels (850px)")
+    verb.add_argument("--sensor-width", metavar="MM", type=float, help="of the frame on the sensor (default: 36)")
+
+
+def _lens(options: argparse.Namespace, width: int | None) -> tuple[float | None, float]:
+    """Focal length, or None, and sensor width in millimetres; `width` is the plate's in pixels."""
+    if options.focal_length is None:
+        if options.sensor_width is not None:
+            raise JobError("--sensor-width is for a --focal-length in millimetres.")
+        return None, SENSOR_WIDTH
+    if width is None:
+        raise JobError("The clip's size is not known, so its focal length in pixels is not either; leave the lens out.")
+    try:
+        return typed_lens(options.focal_length, options.sensor_width, width=width)
+    except ValueError as error:
+        raise JobError(str(error)) from error
+
+
 def _estimate(options: argparse.Namespace) -> None:
     plate = source.from_file(options.clip, options.frames or "", stream=options.stream)
+    focal_length, sensor_width = _lens(options, plate.source.width)
     settings = Settings(
         estimator=options.estimator,
         parameters=dict(map(_parameter, options.parameter)),
@@ -149,8 +169,8 @@ def _estimate(options: argparse.Namespace) -> None:
         size=options.size,
         full_size=options.full_size,
         seed=options.seed,
-        focal_length=options.focal_length,
-        sensor_width=options.sensor_width,
+        focal_length=focal_length,
+        sensor_width=sensor_width,
     )
     depth = estimate_module.estimate(
         plate,
@@ -188,6 +208,8 @@ def _build(options: argparse.Namespace) -> None:
         raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
     if options.plate:
         with_plate(depth, Path(options.plate).absolute())  # said before a file is written
+    lens, sensor = _lens(options, plate_size(depth)[0])
+    focal_length = None if lens is None else lens * SENSOR_WIDTH / sensor
     target = str(Path(options.save).absolute())
     _save(target)  # first, so that paths become relative to it
     depth_list.remember(scene, depth)
@@ -204,7 +226,7 @@ def _build(options: argparse.Namespace) -> None:
                 depth,
                 shot,
                 scene=scene,
-                focal_length=options.focal_length,
+                focal_length=focal_length,
                 scene_camera=not options.keep_camera,
             ):
                 print(readable(f"Fathom: built {name}"))

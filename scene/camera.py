@@ -12,14 +12,11 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..inference.contract.camera import Camera
+from ..inference.contract.camera import SENSOR_WIDTH, Camera
 from ..inference.contract.depth_sequence import Shot
 from . import lookup, nodes, tags
 from .depth import Depth, disparity_image, distances, find_disparity_image
 from .plate import plate_image, plate_size, show_plate
-
-SENSOR_WIDTH = 36.0
-"""Millimetres; what focal lengths refer to."""
 
 SCALE = "Scale"
 """Custom property of the rig; `SCALE_PATH` is where drivers find it."""
@@ -259,12 +256,7 @@ def _intrinsics(depth: Depth, shot: Shot, focal_length: float | None) -> Camera:
         if not focal_length > 0:
             raise CameraError(f"The focal length must be above 0 mm, not {focal_length:g}.")
         width, height = plate_size(depth)
-        return Camera(
-            width=width,
-            height=height,
-            focal_length=focal_length / SENSOR_WIDTH * width,
-            principal_point=((width - 1) / 2, (height - 1) / 2),
-        )
+        return Camera.of_lens(focal_length, SENSOR_WIDTH, width=width, height=height)
     if shot.camera is None:
         raise CameraError(
             f"{depth.sequence.estimator} gave no camera for frames {shot.first_frame}-{shot.last_frame} of "

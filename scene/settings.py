@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..inference.contract.camera import Camera
+from ..inference.contract.camera import SENSOR_WIDTH, Camera
 from ..inference.contract.job import FIND_CUTS, Job, JobError
 from .source import Plate
 
@@ -41,7 +41,7 @@ class Settings:
     full_size: bool = False
     seed: int = 0
     focal_length: float | None = None
-    sensor_width: float = 36.0
+    sensor_width: float = SENSOR_WIDTH
 
 
 def group_name(estimator: str) -> str:
@@ -126,9 +126,4 @@ def _lens(plate: Plate, settings: Settings) -> Camera | None:
     width, height = plate.source.width, plate.source.height
     if width is None or height is None:
         raise JobError("The clip's size is not known, so its focal length in pixels is not either; leave the lens out.")
-    return Camera(
-        width=width,
-        height=height,
-        focal_length=settings.focal_length / settings.sensor_width * width,
-        principal_point=((width - 1) / 2, (height - 1) / 2),
-    )
+    return Camera.of_lens(settings.focal_length, settings.sensor_width, width=width, height=height)

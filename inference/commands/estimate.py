@@ -8,22 +8,20 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..common.failures import Failure
 from ..contract import events, exit_codes, leftovers
-from ..contract.camera import Camera
+from ..contract.camera import Camera, typed_lens
 from ..contract.job import FIND_CUTS, Job, Source, load, with_output
 from . import stoppable
 from .display import Display
 from .numbers import whole_number
 
 if TYPE_CHECKING:
-    from ..estimators.base import EstimatorInfo
     from ..run.stop import Stop
 
 _RANGE = re.compile(r"([0-9]{1,18})(?:\s*-\s*([0-9]{1,18}))?")
-_LENGTH = re.compile(r"([0-9]{0,18}\.?[0-9]{1,18})\s*(px|mm)?")
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -31,7 +29,9 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb = verbs.add_parser("estimate", help="estimate the depth of a clip", description=__doc__.split(": ", 1)[1])
     verb.add_argument("clip", metavar="CLIP", nargs="?", help="a movie, a folder of frames, or one frame of a sequence")
     verb.add_argument("--output", metavar="DIR", help="folder that becomes the depth sequence; made if need be")
-    verb.add_argument("--estimator", metavar="NAME", help="one that the verb estimators lists (default: parallax)")
+    verb.add_argument(
+        "--estimator", metavar="NAME", help=f"one that the verb estimators lists (default: {Job.estimator})"
+    )
     verb.add_argument("--frames", metavar="A-B", help="source frames, both included (default: the whole clip)")
     verb.add_argument(
         "--cuts",
@@ -48,27 +48,22 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         "--size",
         metavar="PIXELS",
         type=whole_number,
-        help="long side to work at (default: the estimator's); "
-        "parallax finds camera and edges at this size, depth itself at 320 pixels at most",
+        help="long side to work at (default: the estimator's)",
     )
     verb.add_argument("--full-size", action="store_true", help="bring the maps to the plate's size, edges kept")
     verb.add_argument("--seed", metavar="N", type=whole_number, help="for what is random in the estimator (default: 0)")
     verb.add_argument(
         "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
     )
-    verb.add_argument("--stage", metavar="NAME", help="for stereodiff: 1 for stereo matching alone (default: both)")
     verb.add_argument(
-        "--stage1-from", metavar="DIR", help="for stereodiff: refine this depth sequence in the place of stage 1"
+        "--focal-length", metavar="LENGTH", help="of the lens, where it is known: millimetres (35) or pixels (850px)"
     )
-    verb.add_argument(
-        "--focal-length", metavar="LENGTH", help="in pixels of the plate (850), or in millimetres (35mm) with a sensor"
-    )
-    verb.add_argument("--sensor-width", metavar="MM", type=float, help="for a focal length in millimetres")
+    verb.add_argument("--sensor-width", metavar="MM", type=float, help="of the frame on the sensor (default: 36)")
     verb.add_argument("--colorspace", metavar="NAME", help="that the plate's values are in, by its OCIO name")
     verb.add_argument(
         "--ocio-config", metavar="FILE", help="OCIO configuration (default: the one named by $OCIO, else OCIO's own)"
     )
-    verb.add_argument("--mattes", metavar="DIR", help="pictures, white where the plate moves on its own")
+    verb.add_argument("--mattes", metavar="DIR", help="images, white where something moves on its own")
     verb.add_argument("--overwrite", action="store_true", help="replace a finished result in the output folder")
     verb.add_argument("--job", metavar="FILE", help="a job file in the place of CLIP and the options on the clip")
     stoppable.add_options(verb)
@@ -102,8 +97,9 @@ def _job(options: argparse.Namespace) -> Job:
         raise Failure(exit_codes.USAGE, "The verb estimate takes a CLIP and --output DIR, or --job FILE.")
     from ..estimators import registry
     from ..media.source import describe
+    from ..run.checks import parse_parameters
 
-    estimator = options.estimator or "parallax"
+    estimator = options.estimator or Job.estimator
     first, last = _range(options.frames)
     source = describe(options.clip, first, last, stream=_stream(options.stream))
     source = replace(
@@ -118,7 +114,7 @@ def _job(options: argparse.Namespace) -> Job:
         first_frame=first,
         last_frame=last,
         estimator=estimator,
-        parameters=_parameters(options, registry.info(estimator)),
+        parameters=parse_parameters(registry.info(estimator), options.parameter),
         size=options.size,
         full_size=options.full_size,
         seed=options.seed or 0,
@@ -139,8 +135,6 @@ def _job_of_file(options: argparse.Namespace) -> Job:
         "--full-size": options.full_size,
         "--seed": options.seed,
         "--parameter": options.parameter,
-        "--stage": options.stage,
-        "--stage1-from": options.stage1_from,
         "--focal-length": options.focal_length,
         "--sensor-width": options.sensor_width,
         "--colorspace": options.colorspace,
@@ -152,28 +146,6 @@ def _job_of_file(options: argparse.Namespace) -> Job:
         raise Failure(exit_codes.USAGE, f"A job file says everything about the clip, so {both[0]} has no place here.")
     job = load(options.job)
     return with_output(job, str(Path(options.output).absolute())) if options.output else job
-
-
-def _parameters(options: argparse.Namespace, info: EstimatorInfo) -> dict[str, Any]:
-    """The parameters that are named, also by options of their own."""
-    from ..run.checks import parse_parameters
-
-    named = {"--stage": ("stage", options.stage), "--stage1-from": ("stage1_from", options.stage1_from)}
-    texts = list(options.parameter)
-    given = {text.partition("=")[0].strip() for text in texts}
-    for option, (name, value) in named.items():
-        if value is None:
-            continue
-        if name not in {parameter.name for parameter in info.parameters}:
-            raise Failure(
-                exit_codes.USAGE,
-                f"{option} has no place here, for the estimator {info.name} has no such stages.",
-                cure="Leave it out, or choose the estimator stereodiff.",
-            )
-        if name in given:
-            raise Failure(exit_codes.USAGE, f"{option} and --parameter {name} say the same; leave out either.")
-        texts.append(f"{name}={value}")
-    return parse_parameters(info, texts)
 
 
 def _range(text: str | None) -> tuple[int | None, int | None]:
@@ -196,27 +168,17 @@ def _camera(options: argparse.Namespace, source: Source, first: int | None, last
     """A camera of which only the focal length is known."""
     if options.focal_length is None:
         if options.sensor_width is not None:
-            raise Failure(exit_codes.USAGE, "--sensor-width goes with a --focal-length in millimetres.")
+            raise Failure(exit_codes.USAGE, "--sensor-width is for a --focal-length in millimetres.")
         return None
-    match = _LENGTH.fullmatch(options.focal_length.strip())
-    if not match or float(match.group(1)) <= 0:
-        raise Failure(
-            exit_codes.USAGE, f"--focal-length takes pixels (850) or millimetres (35mm), not '{options.focal_length}'."
-        )
     from ..media.clip import open_clip
 
     with open_clip(source, first, last) as clip:
         width, height = clip.width, clip.height
-    focal = float(match.group(1))
-    if match.group(2) == "mm":
-        if options.sensor_width is None or not options.sensor_width > 0:
-            raise Failure(
-                exit_codes.USAGE,
-                "A focal length in millimetres means nothing without the sensor's width.",
-                cure="Add --sensor-width MM.",
-            )
-        focal *= width / options.sensor_width
-    return Camera(width=width, height=height, focal_length=focal, principal_point=((width - 1) / 2, (height - 1) / 2))
+    try:
+        lens = typed_lens(options.focal_length, options.sensor_width, width=width)
+    except ValueError as error:
+        raise Failure(exit_codes.USAGE, str(error)) from error
+    return Camera.of_lens(*lens, width=width, height=height)
 
 
 def _config(name: str | None) -> str | None:

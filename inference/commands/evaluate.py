@@ -43,7 +43,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--protocol", choices=_PROTOCOLS, help="a published one (default: all frames of each shot)")
     verb.add_argument("--clip", metavar="NAME", help="which clip, where the folder with truth has several")
     verb.add_argument("--rendering", choices=("clean", "final"), default="clean", help="which pictures of Sintel")
-    verb.add_argument("--masks", metavar="DIR", help="pictures, white where something moves on its own")
+    verb.add_argument("--mattes", metavar="DIR", help="images, white where something moves on its own")
     verb.add_argument(
         "--prepared", action="store_true", help="the depth was made of the protocol's own frames, chosen and cropped"
     )
@@ -128,7 +128,7 @@ def _run_suite(options: argparse.Namespace) -> int:
         from ..evaluation.suites import run as suite_run
         from ..evaluation.suites import suite as suites
 
-        own = (options.depth, options.truth, options.protocol, options.masks, options.clip, options.prepared)
+        own = (options.depth, options.truth, options.protocol, options.mattes, options.clip, options.prepared)
         if any((*own, options.consistency, options.layout != "folder", options.rendering != "clean")):
             raise Failure(
                 exit_codes.USAGE, "A suite says what is compared with what, so nothing else has a place here."

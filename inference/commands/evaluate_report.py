@@ -97,7 +97,7 @@ def steadiness(options: argparse.Namespace) -> None:
     for name, (folder, sequence) in sequences.items():
         if options.report:
             _tell(f"Measuring the steadiness of {name}")
-        found[name] = steadiness_by_shot(folder, sequence, mattes=options.masks)
+        found[name] = steadiness_by_shot(folder, sequence, mattes=options.mattes)
     rows = [(name, each) for name, shots in found.items() for _, each in shots if isinstance(each, Steadiness)]
     errors = [(name, shot, e) for name, shots in found.items() for shot, e in shots if not isinstance(e, Steadiness)]
     if errors and not rows and not options.report:

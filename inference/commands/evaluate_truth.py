@@ -30,8 +30,8 @@ def compared(options: argparse.Namespace) -> dict[str, Comparison]:
     protocol = protocols.of(options.protocol or "plain", options.layout)
     folders = evaluate_report.named(options.depth)
     truth = _truth(options)
-    if options.masks:
-        truth = ground_truth.with_masks(truth, Path(options.masks))
+    if options.mattes:
+        truth = ground_truth.with_masks(truth, Path(options.mattes))
     found: dict[str, Comparison] = {}
     for name, folder in folders.items():
         sequence = depth_sequence.load(folder)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+from .hints import setting
 from .numbering import Frame
 from .records import Bounds
 
@@ -15,6 +18,9 @@ _Entry = Annotated[float, Bounds(-1e12, 1e12)]
 _Number = Annotated[float, Bounds(-1e9, 1e9)]
 _Row = tuple[_Entry, _Entry, _Entry, _Entry]
 Matrix4 = tuple[_Row, _Row, _Row, _Row]
+SENSOR_WIDTH = 36.0
+"""Millimetres of the sensor that a focal length is meant for where nothing else is said."""
+_FOCAL_LENGTH = re.compile(r"([0-9]{0,18}\.?[0-9]{1,18})\s*(px|mm)?")
 _ROTATION_OFF = 0.01
 """By which the entries of a rotation times its transpose may miss those of the identity."""
 
@@ -70,6 +76,12 @@ class Camera:
     distortion: tuple[_Number, _Number] = (0.0, 0.0)
     poses: tuple[Pose, ...] = ()
 
+    @classmethod
+    def of_lens(cls, focal_length: float, sensor_width: float, *, width: int, height: int) -> Camera:
+        """A camera of which no more is known than its focal length and the width of its sensor, in millimetres."""
+        middle = ((width - 1) / 2, (height - 1) / 2)
+        return cls(width=width, height=height, focal_length=focal_length / sensor_width * width, principal_point=middle)
+
     def problems(self) -> Iterator[str]:
         """What makes it no camera, for the door that it comes in by (`records`)."""
         for before, after in zip(self.poses, self.poses[1:]):
@@ -91,6 +103,40 @@ class Camera:
             focal_length=self.focal_length * sx,
             principal_point=((cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5),
         )
+
+
+def typed_lens(focal_length: str, sensor_width: float | None, *, width: int) -> tuple[float, float]:
+    """Focal length and sensor width in millimetres, as command lines take them.
+
+    Parameters
+    ----------
+    focal_length : str
+        In millimetres (``35`` or ``35mm``), or in pixels of the plate (``850px``).
+    sensor_width : float or None
+        In millimetres; None: `SENSOR_WIDTH`.
+    width : int
+        Of the plate, in pixels.
+
+    Raises
+    ------
+    ValueError
+        One sentence: it is neither, or they do not go together.
+
+    >>> typed_lens("35", None, width=1920), typed_lens("960px", None, width=1920)
+    ((35.0, 36.0), (18.0, 36.0))
+    """
+    match = _FOCAL_LENGTH.fullmatch(focal_length.strip())
+    if not match or not float(match[1]) > 0:
+        raise ValueError(
+            f"{setting('focal_length')} takes millimetres (35) or pixels of the plate (850px), not '{focal_length}'."
+        )
+    if sensor_width is not None and not 0 < sensor_width < math.inf:
+        raise ValueError(f"{setting('sensor_width')} takes millimetres above 0, not {sensor_width:g}.")
+    if match[2] != "px":
+        return float(match[1]), sensor_width or SENSOR_WIDTH
+    if sensor_width is not None:
+        raise ValueError(f"{setting('sensor_width')} is for a {setting('focal_length')} in millimetres.")
+    return float(match[1]) / width * SENSOR_WIDTH, SENSOR_WIDTH
 
 
 def _cross(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, float, float]:

@@ -28,8 +28,6 @@ OF_A_JOB = frozenset(
         "seed",
         "sensor_width",
         "size",
-        "stage",
-        "stage1_from",
         "stream",
     }
 )

@@ -35,6 +35,46 @@ def test_cuts_that_are_none(worker, clip, tmp_path, capsys):
     assert "no cut at frame 1001" in capsys.readouterr().out and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("lens", [["18"], ["18mm"], ["12", "--sensor-width", "24"], ["32px"]])
+def test_estimate_with_a_known_lens(worker, clip, tmp_path, lens):
+    arguments = [clip / "plate.1001.png", "--output", tmp_path, "--estimator", "running_mean", "--frames", "1001-1002"]
+    assert command_line.main(["estimate", *map(str, arguments), "--focal-length", *lens]) == exit_codes.OK
+    (sidecar,) = tmp_path.rglob("depth.json")
+    camera = depth_sequence.load(sidecar.parent).shots[0].camera
+    assert camera.focal_length / camera.width == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("lens", [["18"], ["12mm", "--sensor-width", "24"], ["12px"]])
+def test_build_with_a_known_lens(tmp_path, lens):
+    arguments = ["build", depth_maker.make(tmp_path), "--save", tmp_path / "shot.blend", "--what", "camera"]
+    assert command_line.main([*map(str, arguments), "--focal-length", *lens]) == exit_codes.OK
+    data = bpy.context.scene.camera.data
+    assert (data.lens, data.sensor_width) == (pytest.approx(18), 36)
+
+
+@pytest.mark.parametrize(
+    ("lens", "words"),
+    [
+        (
+            ["--focal-length", "long"],
+            "--focal-length takes millimetres (35) or pixels of the plate (850px)",
+        ),
+        (["--focal-length", "850px", "--sensor-width", "36"], "--sensor-width is for a --focal-length in millimetres."),
+        (["--sensor-width", "36"], "--sensor-width is for a --focal-length in millimetres."),
+        (["--focal-length", "35", "--sensor-width", "0"], "--sensor-width takes millimetres above 0, not 0."),
+    ],
+)
+def test_a_lens_that_is_none(clip, tmp_path, capsys, lens, words):
+    for arguments in (
+        ["estimate", clip / "plate.1001.png", "--output", tmp_path / "out"],
+        ["build", depth_maker.make(tmp_path), "--save", tmp_path / "shot.blend"],
+    ):
+        assert command_line.main([*map(str, arguments), *lens]) == exit_codes.USAGE
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.startswith(f"Fathom: {words}")
+        assert not (tmp_path / "out").exists() and not (tmp_path / "shot.blend").exists()
+
+
 def test_build(tmp_path):
     shots = [(1, 2, "done"), (3, 3, "refused"), (4, 5, "done")]
     folder = depth_maker.make(tmp_path, shots=shots, camera=filmed)

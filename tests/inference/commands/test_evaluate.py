@@ -141,7 +141,7 @@ def test_masks_tell_what_moves(worker, folders):
         mask = np.zeros((24, 32), np.uint8)
         mask[:, :8] = 255
         cv2.imwrite(str(masks / f"{index}.png"), mask)
-    done = worker("evaluate", depth, "--truth", truth, "--masks", masks, "--markdown")
+    done = worker("evaluate", depth, "--truth", truth, "--mattes", masks, "--markdown")
     assert done.returncode == 0, done.stderr
     assert "### Where something moves" in done.stdout
 

@@ -1,10 +1,11 @@
 """The camera's numbers at other sizes."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.contract.camera import Camera
+from inference.contract.camera import SENSOR_WIDTH, Camera, typed_lens
 
 CAMERAS = st.builds(
     Camera,
@@ -38,3 +39,26 @@ def test_the_middle_stays_the_middle(width, height, to_width, to_height):
     camera = Camera(width=width, height=height, focal_length=100.0, principal_point=((width - 1) / 2, (height - 1) / 2))
     found = camera.scaled(to_width, to_height).principal_point
     np.testing.assert_allclose(found, ((to_width - 1) / 2, (to_height - 1) / 2), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sensor_width", "lens"),
+    [
+        ("35", None, (35.0, SENSOR_WIDTH)),
+        ("35mm", None, (35.0, SENSOR_WIDTH)),
+        (" 24.5 mm ", 24.9, (24.5, 24.9)),
+        (".5", 6.0, (0.5, 6.0)),
+        ("960px", None, (18.0, SENSOR_WIDTH)),
+    ],
+)
+def test_a_lens_is_in_millimetres_unless_it_says_pixels(typed, sensor_width, lens):
+    assert typed_lens(typed, sensor_width, width=1920) == lens
+    camera = Camera.of_lens(*lens, width=1920, height=1080)
+    assert camera.focal_length == lens[0] / lens[1] * 1920
+    assert (camera.principal_point, camera.poses) == ((959.5, 539.5), ())
+
+
+@pytest.mark.parametrize("typed", ["", "long", "0", "-35", "35cm", "1e3", "nan", "9" * 400, "0px"])
+def test_what_is_no_focal_length_is_refused(typed):
+    with pytest.raises(ValueError, match=r"\[\[focal_length\]\] takes millimetres"):
+        typed_lens(typed, None, width=1920)

@@ -32,7 +32,7 @@ def test_a_sentence_for_both_front_ends():
 
 def test_flags_and_names_with_several_words():
     assert hints.as_options("[[full_size=true]] [[stage1_from]] [[focal_length=35mm]]") == (
-        "--full-size --stage1-from --focal-length 35mm"
+        "--full-size --parameter stage1_from --focal-length 35mm"
     )
     assert hints.as_options("[[size]] [[seed=1]]", {"seed"}) == "--parameter size --seed 1"
 

@@ -138,7 +138,7 @@ def test_a_shot_that_is_too_short_is_refused(worker, clip, tmp_path):
 def test_the_camera_comes_out_at_the_plates_size_and_the_prior_goes_in_at_the_working_size(worker, tmp_path, helpers):
     plate = helpers.write_clip(tmp_path, range(1, 4), size=(128, 96))
     output = tmp_path / "out"
-    assert worker.estimate(plate, output, "--focal-length", "100").returncode == 0
+    assert worker.estimate(plate, output, "--focal-length", "100px").returncode == 0
     found = depth_sequence.load(output).shots[0].camera
     assert (found.width, found.height) == (128, 96)
     assert found.focal_length == pytest.approx(100)
@@ -146,9 +146,11 @@ def test_the_camera_comes_out_at_the_plates_size_and_the_prior_goes_in_at_the_wo
     assert [pose.frame for pose in found.poses] == [1, 2, 3]
 
 
-def test_a_focal_length_in_millimetres(worker, clip, tmp_path):
-    given = ("--focal-length", "18mm", "--sensor-width", "36")
-    assert worker.estimate(clip, tmp_path, *given).returncode == 0
+@pytest.mark.parametrize(
+    "named", [("18",), ("18mm",), ("18", "--sensor-width", "36"), ("12mm", "--sensor-width", "24"), ("32px",)]
+)
+def test_a_known_focal_length(worker, clip, tmp_path, named):
+    assert worker.estimate(clip, tmp_path, "--focal-length", *named).returncode == 0
     assert depth_sequence.load(tmp_path).shots[0].camera.focal_length == pytest.approx(32)
 
 

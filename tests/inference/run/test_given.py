@@ -44,7 +44,7 @@ def test_the_first_stage_alone_needs_no_weights_of_the_second(worker, staged, cl
     worker.environment |= {"FATHOM_HOME": str(tmp_path / "nowhere")}
     done = staged(clip, tmp_path / "out")
     assert done.returncode == exit_codes.MISSING and "Brightness's network" in done.stderr
-    done = staged(clip, tmp_path / "out", "--stage", "1")
+    done = staged(clip, tmp_path / "out", "--parameter", "stage=1")
     assert done.returncode == 0, done.stderr
     sequence = depth_sequence.load(tmp_path / "out")
     assert (sequence.weights, sequence.parameters["stage"], sequence.width) == ((), "1", 32)
@@ -52,7 +52,7 @@ def test_the_first_stage_alone_needs_no_weights_of_the_second(worker, staged, cl
 
 def test_a_depth_sequence_is_taken_up_and_recorded(weights, staged, given, clip, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert staged(clip, tmp_path / "out", "--stage1-from", "given").returncode == 0
+    assert staged(clip, tmp_path / "out", "--parameter", "stage1_from=given").returncode == 0
     sequence = depth_sequence.load(tmp_path / "out")
     assert sequence.parameters["stage1_from"] == str(given) and len(sequence.weights) == 1
     assert sequence.quantity == "inverse_depth", "the taken up sequence's own"
@@ -77,12 +77,12 @@ def test_a_job_file_may_name_the_folder_from_where_it_is_run(
     monkeypatch.chdir(tmp_path)
     assert worker("estimate", "--job", tmp_path / "job.json").returncode == 0
     assert depth_sequence.load(tmp_path / "out").parameters["stage1_from"] == str(given)
-    both = worker("estimate", "--job", tmp_path / "job.json", "--stage", "1")
-    assert both.returncode == exit_codes.USAGE and "--stage has no place here" in both.stderr
+    both = worker("estimate", "--job", tmp_path / "job.json", "--parameter", "stage=1")
+    assert both.returncode == exit_codes.USAGE and "--parameter has no place here" in both.stderr
 
 
 def test_a_run_goes_on_only_with_the_same_depth_sequence(weights, worker, staged, given, clip, tmp_path, helpers):
-    arguments = ("--stage1-from", given, "--parameter", "pause=0.3")
+    arguments = ("--parameter", f"stage1_from={given}", "--parameter", "pause=0.3")
     output = tmp_path / "out"
 
     def broken_off():
@@ -94,38 +94,36 @@ def test_a_run_goes_on_only_with_the_same_depth_sequence(weights, worker, staged
     broken_off()
     assert "afresh" not in broken_off(), "the same sequence"
     assert worker.estimate(clip, given, "--seed", "5", "--overwrite").returncode == 0
-    done = staged(clip, output, "--stage1-from", given, "--parameter", "pause=0.3", "--events")
+    done = staged(clip, output, *arguments, "--events")
     assert done.returncode == 0 and "afresh" in done.stdout
     assert np.allclose(maps(output), maps(given).mean((1, 2))[:, None, None] + 1, atol=1e-6)
 
 
 def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given, clip, tmp_path):
     for folder, why in ((tmp_path, "holds no depth.json"), (tmp_path / "nowhere", "is not there")):
-        done = staged(clip, tmp_path / "out", "--stage1-from", folder)
+        done = staged(clip, tmp_path / "out", "--parameter", f"stage1_from={folder}")
         assert done.returncode == exit_codes.USAGE, done.stderr
-        assert f"--stage1-from names no depth sequence: {folder} {why}" in done.stderr
+        assert f"--parameter stage1_from names no depth sequence: {folder} {why}" in done.stderr
     (given / "depth.json").write_text(json.dumps({"width": 1}))
-    done = staged(clip, tmp_path / "out", "--stage1-from", given)
+    done = staged(clip, tmp_path / "out", "--parameter", f"stage1_from={given}")
     assert done.returncode == exit_codes.USAGE and "is not a depth sequence" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_a_result_is_never_written_over_what_it_is_made_from(weights, staged, given, clip):
-    done = staged(clip, given, "--stage1-from", given, "--overwrite")
+    done = staged(clip, given, "--parameter", f"stage1_from={given}", "--overwrite")
     assert done.returncode == exit_codes.BAD_OUTPUT
-    assert f"would be written over the depth sequence {given} that --stage1-from names" in done.stderr
+    assert f"would be written over the depth sequence {given} that --parameter stage1_from names" in done.stderr
 
 
-@pytest.mark.parametrize("option", [("--stage", "1"), ("--stage1-from", "somewhere")])
-def test_an_estimator_without_stages_refuses_the_options_in_one_sentence(worker, clip, tmp_path, option):
-    done = worker("estimate", clip, "--output", tmp_path / "out", *option)
-    assert done.returncode == exit_codes.USAGE
-    (line,) = done.stderr.splitlines()
-    assert f"{option[0]} has no place here, for the estimator parallax has no such stages" in line
-
-
-def test_the_same_said_twice_is_refused(staged, clip, tmp_path):
-    done = staged(clip, tmp_path / "out", "--stage", "1", "--parameter", "stage=both")
-    assert done.returncode == exit_codes.USAGE and "leave out either" in done.stderr
-    done = staged(clip, tmp_path / "out", "--stage", "2")
+def test_a_stage_that_there_is_not_is_refused(staged, clip, tmp_path):
+    done = staged(clip, tmp_path / "out", "--parameter", "stage=2")
     assert done.returncode == exit_codes.USAGE and "one of both, 1, not '2'" in done.stderr
+
+
+def test_an_estimator_without_stages_refuses_them_in_one_sentence(worker, clip, tmp_path):
+    for named in ("stage=1", "stage1_from=somewhere"):
+        done = worker("estimate", clip, "--output", tmp_path / "out", "--parameter", named)
+        assert done.returncode == exit_codes.USAGE
+        (line,) = done.stderr.splitlines()
+        assert f"The estimator parallax has no parameter '{named.partition('=')[0]}'" in line

@@ -146,7 +146,7 @@ def test_real_footage(diff, worker, footage, tmp_path, helpers):
 
 def test_stage_1_alone_needs_its_own_weights_only(diff, clip, tmp_path):
     diff.use("matching")
-    done = diff(clip, tmp_path / "depth", "--stage", "1", "--frames", "1001-1004")
+    done = diff(clip, tmp_path / "depth", "--parameter", "stage=1", "--frames", "1001-1004")
     assert done.returncode == 0, done.stdout + done.stderr
     sequence = load(tmp_path / "depth")
     assert {w.repository for w in sequence.weights} == {MONST3R.repository}
@@ -198,7 +198,7 @@ def _given(folder, *, first=1001, last=1012, size=(32, 24), camera=True, quantit
 def test_any_depth_sequence_is_refined(diff, clip, tmp_path, quantity, with_camera):
     diff.use("refining")
     given, camera = _given(tmp_path / "given", camera=with_camera, quantity=quantity)
-    done = diff(clip, tmp_path / "depth", "--stage1-from", given, *WINDOWS)
+    done = diff(clip, tmp_path / "depth", "--parameter", f"stage1_from={given}", *WINDOWS)
     assert done.returncode == 0, done.stdout + done.stderr
     sequence = load(tmp_path / "depth")
     assert sequence.quantity == quantity and "made up" in sequence.confidence
@@ -213,7 +213,7 @@ def test_any_depth_sequence_is_refined(diff, clip, tmp_path, quantity, with_came
 def test_a_depth_sequence_that_does_not_do_is_told_in_a_sentence(diff, clip, tmp_path):
     diff.use("refining")
     given, _ = _given(tmp_path / "given", last=1008)
-    done = diff(clip, tmp_path / "depth", "--stage1-from", given)
+    done = diff(clip, tmp_path / "depth", "--parameter", f"stage1_from={given}")
     said = "has depth of the frames 1001 to 1008 only, not of all from 1001 to 1012"
     assert done.returncode == exit_codes.REFUSED and said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "depth" / "depth.json").exists()
