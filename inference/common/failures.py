@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from pathlib import Path
 
 from ..contract import events, exit_codes, packages
@@ -190,7 +191,7 @@ def _missing(error: ImportError) -> events.Error:
     if packages.importable(module.partition(".")[0]):
         what = f"The package {packages.package_of(module)} is installed but cannot be loaded ({_first_line(error)})."
     else:
-        what = f"The package {packages.package_of(module)} is not installed in {packages.sys.executable}."
+        what = f"The package {packages.package_of(module)} is not installed in {sys.executable}."
     return events.Error(
         code=exit_codes.MISSING,
         what=what,
@@ -202,11 +203,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that the computer's or the device's memory did not suffice."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    if any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__):  # torch's
+    if isinstance(error, _class_of("torch", "OutOfMemoryError")):
         return True
     if isinstance(error, RuntimeError) and any(words in str(error) for words in (*_TORCH_OUT_OF_MEMORY, *_ALLOCATOR)):
         return True
-    return type(error).__module__ == "cv2" and "Insufficient memory" in str(error)
+    return isinstance(error, _class_of("cv2", "error")) and "Insufficient memory" in str(error)
+
+
+def _class_of(module: str, name: str) -> type[BaseException] | tuple[()]:
+    """An exception of a package; none where that is not imported, which is not done to ask it."""
+    return getattr(sys.modules.get(module), name, ())
 
 
 def _first_line(error: BaseException) -> str:

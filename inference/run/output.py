@@ -240,11 +240,6 @@ def remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a folder holds a ``depth.json``, readable or not."""
-    return os.path.lexists(folder / depth_sequence.SIDECAR)
-
-
 def _own_names() -> Names:
     """What is ours in the scratch folder, but for the lock."""
     return Names((*leftovers.FILES, *registry.scratch_files()))
@@ -265,7 +260,7 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
             _replace_result(folder, earlier)
         _clear(scratch)
         earlier = None
-    finished = is_finished(folder)
+    finished = os.path.lexists(folder / depth_sequence.SIDECAR)  # readable or not
     if finished and earlier and not earlier.staged:  # likewise, after depth.json was written
         _clear(scratch)
         earlier = None
