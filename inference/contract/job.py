@@ -79,6 +79,8 @@ class Source:
             yield "has no path"
         if (self.kind == "sequence") != bool(self.files):
             yield "is a movie with a list of files" if self.files else "is a sequence without files"
+        if self.stream and self.files:
+            yield "is a sequence, which has no streams"
         if self.rotation not in (None, 0, 90, 180, 270):
             yield f"has a rotation of {self.rotation} degrees, which is none of 0, 90, 180 and 270"
 
@@ -217,7 +219,7 @@ def validate(job: Job) -> Job:
     JobError
         One sentence on the first thing that is wrong.
     """
-    for problem in _problems(job):
+    for problem in _problems(job):  # those that a person makes; what only a program can get wrong is left to `records`
         raise JobError(problem)
     try:
         records.check(job, where="job")
@@ -239,25 +241,12 @@ def _problems(job: Job) -> Iterator[str]:
         yield "The job names no output folder; choose one."
     if (problem := output_problem(job)) is not None:
         yield problem
-    if source.kind == "movie" and source.files:
-        yield "A movie has no list of files; make the source a sequence or leave the files out."
     if source.kind == "sequence":
         yield from _sequence_problems(job)
-    if source.stream < 0 or (source.stream and source.kind == "sequence"):
-        yield f"Only movies have several streams, counted from 0; {source.stream} is none of this clip."
-    if source.rotation not in (None, 0, 90, 180, 270):
-        yield f"The rotation must be 0, 90, 180 or 270 degrees, not {source.rotation}."
-    for name, value in (("width", source.width), ("height", source.height), ("frame count", source.frame_count)):
-        if value is not None and value < 1:
-            yield f"The clip's {name} must be at least 1, not {value}."
-    if source.fps is not None and source.fps <= 0:
-        yield f"The clip's frame rate must be above 0, not {source.fps:g}."
     if job.first_frame is not None and job.last_frame is not None and job.last_frame < job.first_frame:
         yield f"The frame range {job.first_frame}-{job.last_frame} is empty; its end must not lie before its start."
     if job.size is not None and job.size < SMALLEST_SIZE:
         yield f"The working size must be at least {SMALLEST_SIZE} pixels on the long side, not {job.size}."
-    if not 0 <= job.seed < 2**31:
-        yield f"The seed must lie between 0 and 2147483647, not {job.seed}."
     try:
         check_cuts(job.cuts, job.first_frame, job.last_frame)
     except JobError as error:

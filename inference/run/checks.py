@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,15 +57,9 @@ def check_length(info: EstimatorInfo, first: int, last: int) -> None:
 
 
 def check_camera(camera: Camera | None, first: int, last: int) -> None:
-    """Refuse (USAGE) a camera prior that is none, or whose path leaves out a frame."""
+    """Refuse (USAGE) a camera prior whose path leaves out a frame."""
     if camera is None:
         return
-    if not (camera.focal_length > 0 and math.isfinite(camera.focal_length)):
-        raise Failure(exit_codes.USAGE, f"The camera's focal length must be above 0, not {camera.focal_length:g}.")
-    if camera.width < 1 or camera.height < 1:
-        raise Failure(
-            exit_codes.USAGE, f"The camera's picture must have a size, which is {camera.width}x{camera.height} pixels."
-        )
     have = {pose.frame for pose in camera.poses}
     missing = [number for number in range(first, last + 1) if number not in have]
     if have and missing:
