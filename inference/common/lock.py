@@ -73,7 +73,7 @@ class Lock:
 
     def is_ours(self) -> bool:
         """Whether the lock's file is still the one that this process holds."""
-        return self._descriptor >= 0 and _is_at(self._path, self._descriptor)
+        return self._descriptor >= 0 and own_files.is_at(self._path, self._descriptor)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
@@ -124,7 +124,7 @@ def acquire(folder: Path) -> Lock:
                 continue
             try:
                 soft = _locked(path, descriptor)
-                if _is_at(path, descriptor) and _write_holder(path, descriptor):
+                if own_files.is_at(path, descriptor) and _write_holder(path, descriptor):
                     held, descriptor = Lock(path, descriptor, soft), None
                     return held
                 if soft is not None:
@@ -201,14 +201,6 @@ def _write_holder(path: Path, descriptor: int) -> bool:
             return False
         raise
     return True
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether a path still names the file that is open."""
-    try:
-        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
-    except OSError:
-        return False
 
 
 def _refusal(other: Holder | None, path: Path) -> Failure:

@@ -184,7 +184,7 @@ def _alone(place: Path) -> Iterator[None]:
     """
     path = place / ".lock"
     with open(own_files.open_file(path, os.O_CREAT | os.O_RDWR, alone=False), "r+b") as file:
-        if not (_lock(file.fileno()) and _is(path, file.fileno())):
+        if not (_lock(file.fileno()) and own_files.is_at(path, file.fileno())):
             raise SetupError(
                 "Another Blender sets an inference environment up in the same data folder; wait until it is done, or "
                 "cancel it there."
@@ -197,14 +197,6 @@ def _alone(place: Path) -> Iterator[None]:
     if os.name == "nt":
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def _is(path: Path, descriptor: int) -> bool:
-    """Whether a path still is an open file, which whoever held the lock before may have deleted."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def _lock(descriptor: int) -> bool:

@@ -160,6 +160,14 @@ def open_file(path: str | Path, flags: int, *, alone: bool = True) -> int:
     return descriptor
 
 
+def is_at(path: str | Path, descriptor: int) -> bool:
+    """Whether a path still names an open file, which another process may have deleted or replaced."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
 def create(path: Path) -> None:
     """Make an empty file of ours that was not there, never through a link; what a killed run left of it goes."""
     with contextlib.suppress(FileNotFoundError):
