@@ -45,7 +45,7 @@ ROOMS = {
     "inference": {"inference/commands"},
 }
 # Inside evaluation/, each may import those that follow it.
-EVALUATION = ("report", "suites", "accuracy", "stability", "alignment", "datasets")
+EVALUATION = ("report", "suites", "accuracy", "stability", "alignment", "datasets", "table")
 BLENDERS_OWN = {
     "bpy",
     "mathutils",

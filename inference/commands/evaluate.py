@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common import failures
 from ..common.failures import Failure
 from ..contract import events, exit_codes, hints
 from ..contract.depth_sequence import DepthSequenceError
-from . import evaluate_report, evaluate_truth, stoppable
+from . import evaluate_depth, stoppable
 from .display import Display, Person
+from .numbers import whole_number
 
 if TYPE_CHECKING:
-    from ..evaluation.suites.suite import Suite
-    from ..evaluation.suites.table import Outcome
     from ..run.stop import Stop
 
 _LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu")
@@ -58,11 +58,26 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         "--data", metavar="NAME=DIR", action="append", default=[], help="where a suite's set lies; repeatable"
     )
     verb.add_argument("--work", metavar="DIR", help="where a suite keeps clips and estimates")
-    evaluate_report.add_options(verb)
+    verb.add_argument(
+        "--report", metavar="DIR", help="also write figures and numbers, as a page to open in a browser, into DIR"
+    )
+    for kind, size in (("column", "width"), ("row", "height")):
+        verb.add_argument(
+            f"--{kind}",
+            metavar="PIXEL",
+            type=whole_number,
+            action="append",
+            default=[],
+            help=f"{kind} of the plate (0 to its {size} less 1) that the report shows over time; repeatable "
+            "(default: the middle column and row)",
+        )
     form = verb.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print every number as JSON")
-    form.add_argument("--csv", action="store_true", help="print every figure as CSV")
-    form.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    for name, what in (
+        ("json", "every number as JSON"),
+        ("csv", "every figure as CSV"),
+        ("markdown", "the table as Markdown"),
+    ):
+        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=f"print {what}")
     verb.set_defaults(run=run, events=False, parent_pipe=False)
 
 
@@ -73,12 +88,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         with _sentences():
             _check(options)
-            if options.truth:
-                comparisons = evaluate_truth.compared(options)
-                evaluate_truth.show(options, comparisons)
-                evaluate_report.against_truth(options, comparisons)
-            else:
-                evaluate_report.steadiness(options)
+            evaluate_depth.run(options)
     except (Failure, DepthSequenceError, ImportError, OSError, MemoryError) as error:
         told = failures.explain(error)
         sys.stderr.write(hints.as_options(told.message) + "\n")
@@ -89,9 +99,10 @@ def run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     if not options.depth:
         raise Failure(exit_codes.USAGE, "The verb evaluate takes DEPTH_DIR, with --truth DIR or not, or --suite FILE.")
-    evaluate_report.check(options)
-    for name in ("protocol", "clip", "prepared", "consistency", "csv", "markdown"):
-        if getattr(options, name) and not options.truth:
+    needs_truth = [name for name in ("protocol", "clip", "prepared", "consistency") if getattr(options, name)]
+    needs_truth += [options.form] if options.form in {"csv", "markdown"} else []
+    for name in needs_truth:
+        if not options.truth:
             raise Failure(exit_codes.USAGE, f"--{name} goes with truth.", cure="Add --truth DIR.")
     if options.layout != "folder" and not options.truth:
         raise Failure(exit_codes.USAGE, "--layout says how truth lies.", cure="Add --truth DIR.")
@@ -108,7 +119,7 @@ def _sentences() -> Iterator[None]:
     from ..common.failures import ClipError
     from ..evaluation.accuracy.metrics import MetricsError
     from ..evaluation.datasets.ground_truth import TruthError
-    from ..evaluation.report.data import ReportError
+    from ..evaluation.report.shots import ReportError
     from ..evaluation.suites.suite import SuiteError
 
     try:
@@ -125,8 +136,10 @@ def _run_suite(options: argparse.Namespace) -> int:
     begun, printed = time.monotonic(), []
 
     def work(display: Display, asked: Stop) -> events.Done:
-        from ..evaluation.suites import run as suite_run
-        from ..evaluation.suites import suite as suites
+        from ..evaluation.suites import outcomes, run, suite
+
+        def stage(name: str, text: str) -> None:
+            display(events.Stage(name=name, label=text))
 
         own = (options.depth, options.truth, options.protocol, options.mattes, options.clip, options.prepared)
         if any((*own, options.consistency, options.layout != "folder", options.rendering != "clean")):
@@ -134,26 +147,22 @@ def _run_suite(options: argparse.Namespace) -> int:
                 exit_codes.USAGE, "A suite says what is compared with what, so nothing else has a place here."
             )
         with _sentences():
-            evaluate_report.check(options)
-            suite = suites.load(options.suite, data=_data(options.data), work=options.work or "")
-            measured = suite_run.run(
-                suite,
-                emit=display,
-                cancelled=asked,
-                tell=lambda text: display(events.Stage(name="suite", label=text)),
-            )
-            outcomes = [each.outcome for each in measured]
-            for remark in (remark for each in outcomes for remark in each.remarks()):
+            evaluate_depth.check_report(options)
+            asked_for = suite.load(options.suite, data=_data(options.data), work=options.work or "")
+            found = run.run(asked_for, emit=display, cancelled=asked, tell=partial(stage, "suite"))
+            for remark in (remark for each in found for remark in each.remarks()):
                 display(events.Warning(message=remark))
-            printed.append(_as_text(options, suite, outcomes))
+            printed.append(outcomes.printed(found, asked_for.metrics, form=options.form, suite=asked_for))
             try:
-                evaluate_report.suite(
-                    options, suite, measured, lambda text: display(events.Stage(name="report", label=text))
-                )
+                if options.report:
+                    from ..evaluation.report import build
+
+                    title = asked_for.title or Path(asked_for.file).stem
+                    build.write_suite(title, found, asked_for.metrics, options.report, tell=partial(stage, "report"))
             except Exception:
                 print(printed[0])  # a page that cannot be written does not take the figures with it
                 raise
-        return events.Done(folder=str(suite.work_folder), frames=0, seconds=time.monotonic() - begun)
+        return events.Done(folder=str(asked_for.work_folder), frames=0, seconds=time.monotonic() - begun)
 
     return stoppable.run(options, work, person=lambda: Person(ending=lambda done: printed[0]))
 
@@ -166,15 +175,3 @@ def _data(texts: list[str]) -> dict[str, str]:
             raise Failure(exit_codes.USAGE, f"--data takes NAME=DIR, not '{text}'.")
         found[name.strip()] = folder.strip()
     return found
-
-
-def _as_text(options: argparse.Namespace, suite: Suite, outcomes: list[Outcome]) -> str:
-    from ..evaluation.suites import table
-
-    if options.json:
-        return json.dumps(table.as_json(outcomes, suite.metrics), indent=2, allow_nan=False)
-    if options.csv:
-        return table.as_csv(outcomes).rstrip("\n")
-    return table.markdown(
-        outcomes, suite.metrics, title=suite.title, reference=suite.reference, by_clip=suite.by_clip
-    ).rstrip("\n")

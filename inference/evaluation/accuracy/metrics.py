@@ -23,6 +23,7 @@ from ..alignment import Alignment, Disparity, align, measured
 from ..datasets.ground_truth import Truth
 from ..datasets.protocols import PLAIN, MetricsError, Protocol, fitted
 from ..stability import consistency as flickering
+from ..table import Better, Column
 
 __all__ = ["Alignment", "Disparity", "MetricsError", "align", "frame_scores", "score", "summary"]
 
@@ -36,8 +37,12 @@ class Metric:
 
     name: str
     label: str
-    better: Literal["lower", "higher"]
+    better: Better
     unit: str = ""
+
+    def column(self, before: str = "") -> Column:
+        """Of a table; `before` stands before its label."""
+        return Column(name=f"{before}{self.label}", unit=self.unit, better=self.better)
 
 
 METRICS = (

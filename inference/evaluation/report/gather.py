@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.failures import ClipError
-from .data import Estimate, ReportError, Shot, Slice
+from .shots import Estimate, ReportError, Shot, Slice
 from .values import Values
 
 TILES = 20
@@ -23,9 +23,8 @@ _LINES = 6000
 _RUNS = 12  # of frames that a note spells out
 
 
-@dataclass(frozen=True, kw_only=True)
 class Track:
-    """One thing seen over a shot: the plate, the truth or an estimate, in its own values.
+    """One thing seen over a shot, as it grows frame by frame: the plate, the truth or an estimate, in its own values.
 
     Attributes
     ----------
@@ -34,7 +33,7 @@ class Track:
         Of its maps, in pixels.
     tiles : dict
         Source frame to a small picture: float32 [h, w], NaN where there is no value; of the plate [h, w, 3].
-    profiles : tuple of float32 [P, length] or [P, length, 3]
+    profiles : list of float32 [P, length] or [P, length, 3]
         One for each of the shot's slices: of `Gathered.profiled`.
     means : float64 [T]
         Mean over a frame's pixels that have a value, and where a frame has truth, over those where it is measured.
@@ -47,15 +46,66 @@ class Track:
     alignment : (scale, shift) or None
     """
 
-    name: str
-    size: tuple[int, int]
-    tiles: dict[int, NDArray[np.float32]]
-    profiles: tuple[NDArray[np.float32], ...]
-    means: NDArray[np.float64]
-    missing: NDArray[np.float64]
-    samples: Values
-    errors: dict[int, NDArray[np.float32]]
-    alignment: tuple[float, float] | None = None
+    def __init__(
+        self, shot: Shot, name: str, folder: Path | None, alignment: tuple[float, float] | None = None
+    ) -> None:
+        self.name, self.alignment = name, alignment
+        self.size = (0, 0)
+        self.tiles: dict[int, NDArray[np.float32]] = {}
+        self.errors: dict[int, NDArray[np.float32]] = {}
+        self.profiles = [np.empty((len(_profiled(shot.frames)), 0), np.float32) for _ in shot.slices]
+        self.means = np.full(len(shot.frames), np.nan)
+        self.missing = np.full(len(shot.frames), np.nan)
+        self.samples = Values(folder)
+        self._shot = shot
+
+    def add(
+        self,
+        place: int,
+        frame: int,
+        values: NDArray[np.float32],
+        *,
+        keep: bool,
+        where: NDArray[np.bool_] | None = None,
+    ) -> None:
+        size = (values.shape[1], values.shape[0])
+        if self.tiles and size != self.size:
+            raise ReportError(
+                f"Frame {frame} of {self.name} is {size[0]}x{size[1]} pixels and those before are "
+                f"{self.size[0]}x{self.size[1]}; give frames of one size."
+            )
+        self.size = size
+        if keep or not self.tiles:  # something to show of every track, whichever frames it has
+            self.tiles[frame] = _small(values)
+        at, between = divmod(place, -(-len(self._shot.frames) // _LINES))
+        for index, each in enumerate(self._shot.slices if not between else ()):
+            own, lines = line(values, each), self.profiles[index]
+            if not lines.size:
+                lines = self.profiles[index] = np.full((len(lines), *own.shape), np.nan, np.float32)
+            lines[at] = own
+        if values.ndim == 3:
+            return
+        known = np.isfinite(values)
+        self.missing[place] = 1 - known.mean()
+        grid = values[_grid(values.shape[0]), _grid(values.shape[1])]
+        self.samples.add(grid[np.isfinite(grid)])
+        if where is not None:
+            known &= cv2.resize(where.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        if known.any():
+            self.means[place] = values[known].mean(dtype=np.float64)
+
+    def notes(self) -> Iterator[str]:
+        """What is not there."""
+        absent = [frame for frame, share in zip(self._shot.frames, self.missing, strict=True) if np.isnan(share)]
+        if absent:
+            yield f"{self.name} has no map of {told(absent)}."
+        holes = np.nan_to_num(self.missing)
+        if holes.any():
+            worst = int(np.argmax(holes))
+            yield (
+                f"{self.name} has pixels without a value in {told_count(int(np.count_nonzero(holes)), 'frame')}, "
+                f"most in frame {self._shot.frames[worst]} ({holes[worst]:.1%})."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +152,8 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
         The folder has no room.
     """
     chosen = evenly(shot.frames, TILES)
-    profiled = shot.frames[:: -(-len(shot.frames) // _LINES)]
-    plate, truth = _Building(shot, "Plate", folder), _Building(shot, "Truth", folder)
-    building = [_Building(shot, estimate.name, folder) for estimate in shot.estimates]
+    plate, truth = Track(shot, "Plate", folder), Track(shot, "Truth", folder, (1.0, 0.0))
+    tracks = [Track(shot, estimate.name, folder, estimate.alignment) for estimate in shot.estimates]
     pictures = _Plate(shot)
     for place, frame in enumerate(shot.frames):
         keep = frame in chosen
@@ -115,7 +164,7 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
         inverse = None if depth is None else _inverse(depth)
         if inverse is not None:
             truth.add(place, frame, inverse, keep=keep)
-        for estimate, track in zip(shot.estimates, building, strict=True):
+        for estimate, track in zip(shot.estimates, tracks, strict=True):
             values = estimate.disparity(frame)
             if values is None:
                 continue
@@ -125,19 +174,19 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
                 error = _relative_error(estimate, frame, depth, known=np.isfinite(inverse), values=values)
                 if error is not None:
                     track.errors[frame] = _small(error)
-    for track in building:
+    for track in tracks:
         if not track.tiles:
             raise ReportError(
                 f"{shot.title}: {track.name} has no map of any frame; leave it out, or estimate the shot again."
             )
     absent = ["There is no plate to show beside the depth."] if shot.plate is None else []
-    notes = [*absent, *pictures.notes, *(note for track in building for note in track.notes())]
+    notes = [*absent, *pictures.notes, *(note for track in tracks for note in track.notes())]
     return Gathered(
-        plate=plate.done() if plate.tiles else None,
-        truth=truth.done((1.0, 0.0)) if truth.tiles else None,
-        estimates=tuple(track.done(e.alignment) for track, e in zip(building, shot.estimates, strict=True)),
+        plate=plate if plate.tiles else None,
+        truth=truth if truth.tiles else None,
+        estimates=tuple(tracks),
         chosen=chosen,
-        profiled=profiled,
+        profiled=_profiled(shot.frames),
         notes=tuple(notes),
     )
 
@@ -150,83 +199,9 @@ def evenly(frames: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(frames[place] for place in places)
 
 
-class _Building:
-    """A track that grows frame by frame."""
-
-    def __init__(self, shot: Shot, name: str, folder: Path | None) -> None:
-        self.name, self.shot = name, shot
-        self.size = (0, 0)
-        self.tiles: dict[int, NDArray[np.float32]] = {}
-        self.errors: dict[int, NDArray[np.float32]] = {}
-        self.every = -(-len(shot.frames) // _LINES)
-        self.lines: list[NDArray[np.float32]] = []
-        self.means = np.full(len(shot.frames), np.nan)
-        self.missing = np.full(len(shot.frames), np.nan)
-        self.samples = Values(folder)
-
-    def add(
-        self,
-        place: int,
-        frame: int,
-        values: NDArray[np.float32],
-        *,
-        keep: bool,
-        where: NDArray[np.bool_] | None = None,
-    ) -> None:
-        size = (values.shape[1], values.shape[0])
-        if self.tiles and size != self.size:
-            raise ReportError(
-                f"Frame {frame} of {self.name} is {size[0]}x{size[1]} pixels and those before are "
-                f"{self.size[0]}x{self.size[1]}; give frames of one size."
-            )
-        self.size = size
-        if keep or not self.tiles:  # something to show of every track, whichever frames it has
-            self.tiles[frame] = _small(values)
-        if place % self.every == 0:
-            own = [line(values, each) for each in self.shot.slices]
-            self.lines = self.lines or [self._none(each.shape) for each in own]
-            for lines, each in zip(self.lines, own, strict=True):
-                lines[place // self.every] = each
-        if values.ndim == 3:
-            return
-        known = np.isfinite(values)
-        self.missing[place] = 1 - known.mean()
-        grid = values[_grid(values.shape[0]), _grid(values.shape[1])]
-        self.samples.add(grid[np.isfinite(grid)])
-        if where is not None:
-            known &= cv2.resize(where.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        if known.any():
-            self.means[place] = values[known].mean(dtype=np.float64)
-
-    def _none(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Lines [P, length] of a shape without any value."""
-        return np.full((-(-len(self.shot.frames) // self.every), *shape), np.nan, np.float32)
-
-    def notes(self) -> Iterator[str]:
-        """What is not there."""
-        absent = [frame for frame, share in zip(self.shot.frames, self.missing, strict=True) if np.isnan(share)]
-        if absent:
-            yield f"{self.name} has no map of {told(absent)}."
-        holes = np.nan_to_num(self.missing)
-        if holes.any():
-            worst = int(np.argmax(holes))
-            yield (
-                f"{self.name} has pixels without a value in {told_count(int(np.count_nonzero(holes)), 'frame')}, "
-                f"most in frame {self.shot.frames[worst]} ({holes[worst]:.1%})."
-            )
-
-    def done(self, alignment: tuple[float, float] | None = None) -> Track:
-        return Track(
-            name=self.name,
-            size=self.size,
-            tiles=self.tiles,
-            profiles=tuple(self.lines) or tuple(self._none((0,)) for _ in self.shot.slices),
-            means=self.means,
-            missing=self.missing,
-            samples=self.samples,
-            errors=self.errors,
-            alignment=alignment,
-        )
+def _profiled(frames: Sequence[int]) -> tuple[int, ...]:
+    """The frames that profiles show."""
+    return tuple(frames[:: -(-len(frames) // _LINES)])
 
 
 class _Plate:

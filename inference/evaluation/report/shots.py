@@ -1,10 +1,11 @@
-"""Shots for a report, from what is on disk and what was measured."""
+"""What a page shows of shots, with truth and without: the plate, and what each estimator made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +16,112 @@ from ...contract.depth_sequence import DepthSequence, disparity_name
 from ...contract.job import Source
 from ...media.clip import open_clip
 from ...media.exr import read_map
-from ..accuracy.metrics import METRIC, METRICS, REGIONS, FrameScores
-from ..alignment import Disparity, measured
+from ..accuracy.comparison import Comparison, Part
+from ..accuracy.metrics import METRIC, Metric
+from ..alignment import measured
 from ..datasets.ground_truth import Truth
-from ..datasets.protocols import PLAIN, Protocol, fitted
-from .data import Column, Estimate, Pictures, Series, Shot, Slice, Table
+from ..datasets.protocols import fitted
 
+Maps = Callable[[int], "NDArray[np.floating] | None"]
+"""Source frame to a map [H, W], or None where the frame has none."""
+Pictures = Callable[[], Iterator[tuple[int, NDArray[np.floating]]]]
+"""Starts reading a plate: source frame and picture [H, W, 3] in 0..1 (sRGB), frames rising."""
 _PLATE = 960
 """Pixels of a plate's long side: more are not seen in a report."""
 BY_FRAME = ("absolute_relative", "root_mean_square", "delta1")
 """The metrics whose values by frame are drawn; delta2 and delta3 follow delta1."""
+
+
+class ReportError(ValueError):
+    """A report that cannot be made; the message is one sentence with the cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A line through the picture whose values are laid side by side over time.
+
+    Attributes
+    ----------
+    kind : 'column' or 'row'
+        A column runs from top to bottom, a row from left to right.
+    at : float
+        Where it lies: 0 is the left (upper) edge of the picture, 1 the right (lower) one. A share and not a pixel,
+        since plate, truth and estimates may differ in size.
+    """
+
+    kind: Literal["column", "row"]
+    at: float
+
+    def __post_init__(self) -> None:
+        """Refuse a line outside of the picture."""
+        if not 0 <= self.at <= 1:
+            raise ReportError(f"A {self.kind} at {self.at} lies outside of the picture; give a share from 0 to 1.")
+
+    @classmethod
+    def of_pixel(cls, kind: Literal["column", "row"], pixel: int, *, size: int) -> Slice:
+        """The line through the pixels of one index.
+
+        Parameters
+        ----------
+        kind : 'column' or 'row'
+        pixel : int
+            From 0.
+        size : int
+            Width of the picture for a column, height for a row.
+
+        Raises
+        ------
+        ReportError
+            The picture has no such pixel.
+        """
+        if not 0 <= pixel < size:
+            raise ReportError(f"There is no {kind} {pixel} in a picture of {size}; choose one from 0 to {size - 1}.")
+        return cls(kind=kind, at=(pixel + 0.5) / size)
+
+    def index(self, size: int) -> int:
+        """The pixel of a picture so wide (for a column) or high (for a row)."""
+        return min(int(self.at * size), size - 1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Series:
+    """Values over a shot's time beside the errors, such as flicker or drift.
+
+    Attributes
+    ----------
+    label : str
+        What is measured; estimates whose series have the same label share an axis.
+    unit : str
+        Of the values, as the axis shows it, such as ``relative``.
+    frames : tuple of int
+        Source frames.
+    values : float [as many]
+        NaN where nothing could be measured.
+    reading : str
+        One or two sentences: what it is, and what is good.
+    """
+
+    label: str
+    unit: str
+    frames: tuple[int, ...]
+    values: NDArray[np.floating]
+    reading: str
+
+
 MIDDLE = (Slice(kind="column", at=0.5), Slice(kind="row", at=0.5))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What else is known of an estimate's shot.
+    """What is known of an estimate's shot beside the errors.
 
     Attributes
     ----------
     series : tuple of Series
-        Values over time beside the errors.
-    borders, jumps : tuple of int
-        Source frames where windows begin, and where depth jumps.
+    borders : tuple of int
+        Source frames at which a window of the estimator begins, other than the shot's first.
+    jumps : tuple of int
+        Source frames at which the depth was found to jump.
     """
 
     series: tuple[Series, ...] = ()
@@ -56,22 +140,92 @@ class Extras:
 NOTHING_ELSE = Extras()
 
 
-@dataclass(frozen=True, kw_only=True)
-class OnDisk:
-    """A depth sequence to look at.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Estimate(Extras):
+    """What one estimator made of a shot.
 
     Attributes
     ----------
     name : str
-    folder : Path
-    sequence : DepthSequence
-    extras : Extras
+        As the reader knows it; different from the others' in the shot.
+    disparity : callable
+        Source frame to disparity [H, W], larger is nearer, NaN or infinite where there is no value; None for a frame
+        without a map.
+    alignment : (scale, shift) or None
+        What brings disparity to the truth's inverse depth in 1/m; None without truth.
+    depth : callable or None
+        Source frame to the aligned depth in metres, of the truth's size, as the metrics measure it; None without truth.
+    errors : mapping
+        Name of a measure, such as ``AbsRel``, to one value for each of the shot's frames, NaN where not measured.
     """
+
+    name: str
+    disparity: Maps
+    alignment: tuple[float, float] | None = None
+    depth: Maps | None = None
+    errors: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One shot, seen by one estimator or several.
+
+    Attributes
+    ----------
+    title : str
+    frames : tuple of int
+        Source frames that are looked at, rising.
+    estimates : tuple of Estimate
+    plate : callable or None
+        Starts reading the pictures of `frames`; None where there is no plate.
+    truth : callable or None
+        Source frame to true depth [H, W] in metres, 0 or NaN where it is not measured; None for a frame without truth.
+    slices : tuple of Slice
+        Lines for temporal profiles.
+    fps : float or None
+        Frames a second of the plate; None: unknown, so frequencies stand in cycles a frame.
+    notes : tuple of str
+        Sentences: what was left out or could not be read.
+    """
+
+    title: str
+    frames: tuple[int, ...]
+    estimates: tuple[Estimate, ...]
+    plate: Pictures | None = None
+    truth: Maps | None = None
+    slices: tuple[Slice, ...] = MIDDLE
+    fps: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no figure could be read of."""
+        if not self.frames or list(self.frames) != sorted(set(self.frames)):
+            raise ReportError(f"{self.title}: the frames must rise, and there must be one; give the shot's own range.")
+        names = [estimate.name for estimate in self.estimates]
+        if not names or len(set(names)) != len(names):
+            raise ReportError(f"{self.title}: name every estimate, and each differently, not {', '.join(names)}.")
+        for name in {"Plate", "Truth"} & set(names):
+            raise ReportError(
+                f"{self.title}: an estimate cannot be called {name}, which the figures call another thing."
+            )
+        for estimate in self.estimates:
+            for name, values in estimate.errors.items():
+                if np.shape(values) != (len(self.frames),):
+                    raise ReportError(
+                        f"{self.title}: {estimate.name} has {np.size(values)} values of {name} and the shot "
+                        f"{len(self.frames)} frames; give one a frame, NaN where it was not measured."
+                    )
+        if self.truth is not None and any(e.alignment is None or e.depth is None for e in self.estimates):
+            raise ReportError(f"{self.title}: with truth every estimate needs its alignment and its depth in metres.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnDisk:
+    """A depth sequence to look at."""
 
     name: str
     folder: Path
     sequence: DepthSequence
-    extras: Extras = NOTHING_ELSE
 
     def disparity(self, frame: int) -> NDArray[np.float32] | None:
         """A source frame's map; None where the folder has none.
@@ -85,38 +239,17 @@ class OnDisk:
         return read_map(path) if path.exists() else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """An estimate that was compared with truth.
-
-    Attributes
-    ----------
-    name : str
-    disparity : callable
-        As given to `metrics.frame_scores`: frame of the truth to disparity, None where there is none.
-    scores : FrameScores
-    extras : Extras
-    """
-
-    name: str
-    disparity: Disparity
-    scores: FrameScores
-    extras: Extras = NOTHING_ELSE
-
-
-def without_truth(
-    shot: depth_sequence.Shot, estimates: Sequence[OnDisk], *, title: str = "", slices: tuple[Slice, ...] = MIDDLE
+def of_sequences(
+    shot: depth_sequence.Shot, estimates: Sequence[tuple[OnDisk, Extras]], *, slices: tuple[Slice, ...] = MIDDLE
 ) -> Shot:
-    """A shot of one depth sequence or of several of the same plate.
+    """A shot of one depth sequence or of several of the same plate, without truth.
 
     Parameters
     ----------
     shot : depth_sequence.Shot
         Its frames are looked at.
-    estimates : sequence of OnDisk
+    estimates : sequence of (OnDisk, Extras)
         The plate is that of the first.
-    title : str
-        Empty: made of the plate's name and the frames.
     slices : tuple of Slice
 
     Raises
@@ -125,20 +258,12 @@ def without_truth(
         Names are not different.
     """
     frames = tuple(range(shot.first_frame, shot.last_frame + 1))
-    plate, fps, notes = plate_of(estimates[0].sequence.source, frames)
+    source = estimates[0][0].sequence.source
+    plate, fps, notes = plate_of(source, frames)
     return Shot(
-        title=title or f"{plate_name(estimates[0].sequence.source)}, {_ends(frames)}",
+        title=f"{plate_name(source)}, {_ends(frames)}",
         frames=frames,
-        estimates=tuple(
-            Estimate(
-                name=each.name,
-                disparity=each.disparity,
-                series=each.extras.series,
-                borders=each.extras.borders,
-                jumps=each.extras.jumps,
-            )
-            for each in estimates
-        ),
+        estimates=tuple(Estimate(name=e.name, disparity=e.disparity, **vars(extras)) for e, extras in estimates),
         plate=plate,
         slices=slices,
         fps=fps,
@@ -146,30 +271,15 @@ def without_truth(
     )
 
 
-def against_truth(
-    truth: Truth,
-    estimates: Sequence[Measured],
-    *,
-    protocol: Protocol = PLAIN,
-    numbers: Sequence[int] | None = None,
-    source: Source | None = None,
-    title: str = "",
-    slices: tuple[Slice, ...] = MIDDLE,
-) -> Shot:
+def of_parts(compared: Mapping[str, tuple[Comparison, Part, Extras]], *, slices: tuple[Slice, ...] = MIDDLE) -> Shot:
     """A shot, or a whole clip, that was compared with truth: the frames that were measured, and no others.
+
+    The plate is that of the first estimate, where the truth comes without pictures and is not cropped.
 
     Parameters
     ----------
-    truth : Truth
-        As measured: with the protocol's frames and crop.
-    estimates : sequence of Measured
-    protocol : Protocol
-    numbers : sequence of int or None
-        Source frame of every frame of the truth; None: its place in the clip.
-    source : Source or None
-        The plate, for its rate, and for its pictures where the truth comes without and is not cropped.
-    title : str
-        Empty: made of the truth's name and the frames.
+    compared : mapping
+        By the estimates' names; all by the same truth and protocol.
     slices : tuple of Slice
 
     Raises
@@ -177,32 +287,29 @@ def against_truth(
     ReportError
         Names are not different.
     """
-    places = sorted({place for each in estimates for place in each.scores.frames})
-    numbers = truth.frame_numbers if numbers is None else numbers
-    at = {numbers[place]: place for place in places}
+    first = next(iter(compared.values()))[0]
+    truth, protocol = first.truth, first.protocol
+    places = sorted({place for _, part, _ in compared.values() for place in part.scores.frames})
+    at = {first.numbers[place]: place for place in places}
     frames = tuple(at)
+    shown, rate, notes = plate_of(first.sequence.source, frames)
     steps = set(np.diff(frames).tolist())
-    plate, fps = _truths_plate(truth, at), None
-    notes: tuple[str, ...] = ()
-    if source is not None:
-        shown, rate, why = plate_of(source, frames)
-        fps = rate / steps.pop() if rate and len(steps) == 1 else None
-        if plate is None and protocol.crop is None:
-            plate, notes = shown, why
+    plate = _truths_plate(truth, at)
+    needed = plate is None and protocol.crop is None
 
     def true_depth(frame: int) -> NDArray[np.floating]:
         depth = truth.depth(at[frame])
         return np.where(measured(depth, protocol), depth, 0)
 
     return Shot(
-        title=title or f"{truth.name}, {_ends(frames)}",
+        title=f"{truth.name}, {_ends(frames)}",
         frames=frames,
-        estimates=tuple(_estimate(each, truth, protocol, at) for each in estimates),
-        plate=plate,
+        estimates=tuple(_estimate(name, *each, at) for name, each in compared.items()),
+        plate=shown if needed else plate,
         truth=true_depth,
         slices=slices,
-        fps=fps,
-        notes=notes,
+        fps=rate / steps.pop() if rate and len(steps) == 1 else None,
+        notes=notes if needed else (),
     )
 
 
@@ -236,74 +343,31 @@ def plate_of(source: Source, frames: Sequence[int]) -> tuple[Pictures | None, fl
     return pictures, fps, ()
 
 
-def metrics_table(
-    rows: Sequence[tuple[str, Mapping[str, float | None]]], *, region: str = "all", reading: str = ""
-) -> Table:
-    """The papers' measures, a row an estimate.
-
-    Parameters
-    ----------
-    rows : sequence of (label, values)
-        Values by the metrics' names, as `metrics.summary` gives them for a region.
-    region : 'all', 'static' or 'moving'
-    reading : str
-        How the numbers were averaged.
-    """
-    where = {"all": "", "static": " where nothing moves", "moving": " where something moves"}[region]
-    what = (
-        f"The same measures, only{where}."
-        if where
-        else "Errors of depth after one scale and one shift, over all measured pixels. AbsRel: mean of |Z - Z*| / Z*; "
-        "RMSE: root of the mean squared error; delta: share of pixels within a factor of 1.25, its square and its "
-        "third power."
-    )
-    return Table(
-        title=f"Against truth{where}",
-        reading=f"{what} {reading}".strip(),
-        columns=tuple(Column(name=metric.label, unit=metric.unit, better=metric.better) for metric in METRICS),
-        rows=tuple((label, tuple(values.get(metric.name) for metric in METRICS)) for label, values in rows),
-    )
-
-
-def metrics_tables(
-    rows: Sequence[tuple[str, Mapping[str, Mapping[str, float | None]]]], *, reading: str = ""
-) -> tuple[Table, ...]:
-    """Likewise from all values of `metrics.summary`; what stands still and what moves apart, if anything does."""
-    made = []
-    moves = any(value is not None for _, values in rows for value in values.get("moving", {}).values())
-    for region in REGIONS if moves else REGIONS[:1]:  # where nothing moves, what stands still is everything
-        own = [(label, values.get(region, {})) for label, values in rows]
-        made.append(metrics_table(own, region=region, reading=reading))
-    return tuple(made)
-
-
-def _estimate(each: Measured, truth: Truth, protocol: Protocol, at: Mapping[int, int]) -> Estimate:
-    alignment = each.scores.alignment
+def _estimate(name: str, comparison: Comparison, part: Part, extras: Extras, at: Mapping[int, int]) -> Estimate:
+    truth, alignment, scores = comparison.truth, part.scores.alignment, part.scores
 
     def depth(frame: int) -> NDArray[np.floating] | None:
-        disparity = each.disparity(at[frame])
-        return None if disparity is None else alignment.depth(fitted(disparity, truth.depth(at[frame]).shape, protocol))
+        disparity = comparison.disparity(at[frame])
+        if disparity is None:
+            return None
+        return alignment.depth(fitted(disparity, truth.depth(at[frame]).shape, comparison.protocol))
+
+    def by_frame(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Values on the shot's frames, NaN where it was not measured."""
+        known = dict(zip(scores.frames, values, strict=True))
+        return np.array([known.get(place, np.nan) for place in at.values()], np.float64)
 
     return Estimate(
-        name=each.name,
-        disparity=lambda frame: each.disparity(at[frame]),
+        name=name,
+        disparity=lambda frame: comparison.disparity(at[frame]),
         alignment=(alignment.scale, alignment.shift),
         depth=depth,
-        errors={_named(name): _spread(each, each.scores.values["all"][name], at) for name in BY_FRAME},
-        series=each.extras.series,
-        borders=each.extras.borders,
-        jumps=each.extras.jumps,
+        errors={_head(METRIC[each]): by_frame(scores.values["all"][each]) for each in BY_FRAME},
+        **vars(extras),
     )
 
 
-def _spread(each: Measured, values: NDArray[np.floating], at: Mapping[int, int]) -> NDArray[np.float64]:
-    """An estimate's values on the shot's frames, NaN where it was not measured."""
-    known = dict(zip(each.scores.frames, values, strict=True))
-    return np.array([known.get(place, np.nan) for place in at.values()], np.float64)
-
-
-def _named(name: str) -> str:
-    metric = METRIC[name]
+def _head(metric: Metric) -> str:
     return f"{metric.label} [{metric.unit}]" if metric.unit else metric.label
 
 

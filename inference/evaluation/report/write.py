@@ -22,11 +22,12 @@ from ...common import failures
 from ...common.failures import Failure
 from ...contract import exit_codes, packages
 from ...contract.records import readable
-from .data import Column, Report, Shot, Table, Value
+from ..table import Column, Table, Value
 from .figures import contact, curves, profile, spectra, style
 from .figures.scale import Scale, scale_of
 from .figures.style import Drawn
 from .gather import Gathered, gather
+from .shots import Shot
 
 PAGE = "index.html"
 FIGURES = "figures"
@@ -38,6 +39,40 @@ _FIGURE = re.compile(
 _MARK, _HEAD = b"Made by Fathom ", 1 << 16
 """What every report says of itself, and the bytes of its page in which it does."""
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything that goes into a page.
+
+    Attributes
+    ----------
+    title : str
+    shots : tuple of Shot
+    tables : tuple of Table
+        Figures over everything, before the shots.
+    pages : tuple of (title, path)
+        Further pages, from this one's folder, such as one for each clip of a suite.
+    notes : tuple of str
+        What was left out, and how things were measured.
+    """
+
+    title: str
+    shots: tuple[Shot, ...]
+    tables: tuple[Table, ...] = ()
+    pages: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotPage:
+    """A shot as the page shows it."""
+
+    title: str
+    notes: tuple[str, ...]
+    facts: Table
+    figures: tuple[Drawn, ...]
+    bands: tuple[Table, ...]
 
 
 def write(report: Report, folder: str | Path) -> Path:
@@ -149,14 +184,14 @@ def _page(shot: Shot, scratch: Path) -> ShotPage:
     )
 
 
-def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> list[style.Drawn]:
+def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> list[Drawn]:
     """Every figure that the shot has something for; what it is too short for goes into the notes."""
-    drawn: list[style.Drawn] = []
+    drawn: list[Drawn] = []
 
     def add(name: str, title: str, reading: str, make: Callable[[], Figure]) -> None:
         picture = style.png(make())
         alternative = f"{title} of {shot.title}: {', '.join(estimate.name for estimate in shot.estimates)}."
-        drawn.append(style.Drawn(name=name, title=title, reading=reading, alternative=alternative, png=picture))
+        drawn.append(Drawn(name=name, title=title, reading=reading, alternative=alternative, png=picture))
 
     several = len(shot.estimates) > 1
     if several or gathered.plate or gathered.truth:
@@ -190,15 +225,15 @@ def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> 
 
 def _facts(shot: Shot, gathered: Gathered) -> Table:
     """What was looked at, and the values that the colours stand for."""
-    rows = []
+    rows: list[tuple[Value, ...]] = []
     for track in gathered.estimates:
         there = np.isfinite(track.missing)
         low, high = track.samples.percentiles([1, 99]) if len(track.samples) else (None, None)
         scale, shift = track.alignment or (None, None)
         missing = 100 * float(track.missing[there].mean())
-        values: tuple[Value, ...] = (int(there.sum()), missing, low, high, scale, shift)
-        rows.append((track.name, values if gathered.truth else values[:4]))
+        rows.append((track.name, int(there.sum()), missing, low, high, scale, shift))
     columns = (
+        Column(name="Estimate"),
         Column(name="frames", digits=0),
         Column(name="pixels without a value", unit="%", digits=2),
         Column(name="1 % of its values", digits=4),
@@ -211,8 +246,8 @@ def _facts(shot: Shot, gathered: Gathered) -> Table:
         reading=f"{_told_frames(shot.frames)}. The percentiles "
         "are of the whole shot, in the estimator's own unit (larger is nearer)"
         + ("; scale and shift bring it to true inverse depth." if gathered.truth else "."),
-        columns=columns if gathered.truth else columns[:4],
-        rows=tuple(rows),
+        columns=columns if gathered.truth else columns[:5],
+        rows=tuple(row if gathered.truth else row[:5] for row in rows),
     )
 
 
@@ -229,17 +264,6 @@ def _unique(kind: str, index: int, kinds: list[str]) -> str:
     return kind if kinds.count(kind) == 1 else f"{kind}{kinds[: index + 1].count(kind)}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShotPage:
-    """A shot as the page shows it."""
-
-    title: str
-    notes: tuple[str, ...]
-    facts: Table
-    figures: tuple[Drawn, ...]
-    bands: tuple[Table, ...]
-
-
 def render_page(report: Report, shots: Iterable[ShotPage]) -> Iterator[str]:
     """The page's HTML, piece by piece; each of the report's shots is asked for when its turn comes."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -249,18 +273,4 @@ def render_page(report: Report, shots: Iterable[ShotPage]) -> Iterator[str]:
         shots=shots,
         version=packages.fathom_version(),
         embedded=lambda png: base64.b64encode(style.for_page(png)).decode("ascii"),
-        is_best=_is_best,
-        number=_number,
     )
-
-
-def _number(value: Value, digits: int) -> str:
-    if isinstance(value, str):
-        return value
-    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
-
-
-def _is_best(table: Table, row: int, column: int) -> bool:
-    """Whether a value, as rounded for show, is the best of its column and group."""
-    value, best = table.rows[row][1][column], table.best(column, table.group(row))
-    return best is not None and isinstance(value, (int, float)) and round(value, table.columns[column].digits) == best

@@ -11,7 +11,6 @@ the mean error.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
@@ -21,72 +20,6 @@ from ..datasets.protocols import MetricsError
 
 _NOTHING = 1e-12
 """Of the greatest amplitude: what rounding leaves where there is nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spectrum:
-    """An error sequence by frequency.
-
-    Attributes
-    ----------
-    frames : int
-        T, the length of the sequence.
-    interpolated : int
-        Frames without a value, which were filled in from those around them.
-    frequencies : float64 [T // 2 + 1]
-        k / T in cycles a frame, or in hertz where a frame rate was given.
-    magnitude : float64 [T // 2 + 1]
-        |F(k)|, unscaled, in the unit of the errors times frames; |F(0)| / T is the mean.
-    bands : tuple of float
-        Value of F0, F1 ... in the unit of the errors.
-    """
-
-    frames: int
-    interpolated: int
-    frequencies: NDArray[np.floating]
-    magnitude: NDArray[np.float64]
-    bands: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BandMean:
-    """A band's value over several shots.
-
-    Attributes
-    ----------
-    value : float
-        Mean over the shots that are long enough to have the band.
-    shots : int
-        How many these are.
-    """
-
-    value: float
-    shots: int
-
-
-def spectrum(errors: ArrayLike, *, rate: float = 1.0) -> Spectrum:
-    """Everything there is to say of one error sequence.
-
-    Parameters
-    ----------
-    errors : [T] numbers
-        One a frame, evenly spaced; NaN where a frame could not be measured.
-    rate : float
-        Values a second, for frequencies in hertz.
-
-    Raises
-    ------
-    MetricsError
-        There is no value at all.
-    """
-    filled, missing = interpolated(errors)
-    return Spectrum(
-        frames=len(filled),
-        interpolated=missing,
-        frequencies=np.fft.rfftfreq(len(filled), 1 / rate),
-        magnitude=np.abs(np.fft.rfft(filled)),
-        bands=tuple(_band_values(filled)),
-    )
 
 
 def bands(count: int) -> list[range]:
@@ -124,7 +57,14 @@ def band_values(errors: ArrayLike) -> list[float]:
     MetricsError
         There is no value at all.
     """
-    return _band_values(interpolated(errors)[0])
+    values = interpolated(errors)
+    transform = np.fft.rfft(values)
+    means = []
+    for band in bands(len(values)):
+        alone = np.zeros_like(transform)
+        alone[band.start : band.stop] = transform[band.start : band.stop]
+        means.append(float(np.abs(np.fft.irfft(alone, n=len(values))).mean()))
+    return means
 
 
 def magnitude(errors: ArrayLike) -> NDArray[np.float64]:
@@ -135,7 +75,7 @@ def magnitude(errors: ArrayLike) -> NDArray[np.float64]:
     MetricsError
         There is no value at all.
     """
-    return np.abs(np.fft.rfft(interpolated(errors)[0]))
+    return np.abs(np.fft.rfft(interpolated(errors)))
 
 
 def ratio(errors: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
@@ -166,25 +106,19 @@ def ratio(errors: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
     return np.where(there, above / np.where(there, below, 1), np.nan)
 
 
-def mean_bands(shots: Sequence[Sequence[float]]) -> list[BandMean]:
+def mean_bands(shots: Sequence[Sequence[float]]) -> list[float]:
     """Band values averaged over shots, each as much as the others.
 
     A short shot has no highest bands: it does not count in them, since no frequency is not the same as no error.
     """
     present = ([value for value in values if value is not None] for values in zip_longest(*shots))
-    return [BandMean(value=float(np.mean(values)), shots=len(values)) for values in present]
+    return [float(np.mean(values)) for values in present]
 
 
-def interpolated(errors: ArrayLike) -> tuple[NDArray[np.float64], int]:
+def interpolated(errors: ArrayLike) -> NDArray[np.float64]:
     """A sequence with the frames that have no value filled in, since the transform needs evenly spaced values.
 
     Linear between the frames around them; at the ends, the nearest value.
-
-    Returns
-    -------
-    values : float64 [T]
-    missing : int
-        How many were filled in.
 
     Raises
     ------
@@ -196,14 +130,4 @@ def interpolated(errors: ArrayLike) -> tuple[NDArray[np.float64], int]:
     if not known.any():
         raise MetricsError("No frame of the shot has an error to analyse; give truth with measured pixels.")
     frames = np.arange(len(values))
-    return np.interp(frames, frames[known], values[known]), int(np.count_nonzero(~known))
-
-
-def _band_values(values: NDArray[np.float64]) -> list[float]:
-    transform = np.fft.rfft(values)
-    means = []
-    for band in bands(len(values)):
-        alone = np.zeros_like(transform)
-        alone[band.start : band.stop] = transform[band.start : band.stop]
-        means.append(float(np.abs(np.fft.irfft(alone, n=len(values))).mean()))
-    return means
+    return np.interp(frames, frames[known], values[known])

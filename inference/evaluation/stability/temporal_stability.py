@@ -100,6 +100,11 @@ class Steadiness:
         """The steps that are jumps."""
         return tuple(step for step in self.steps if step.jump)
 
+    def mean_drift(self, *, border: bool) -> float | None:
+        """Mean size of the drift across the borders of windows, or within them; None where none could be measured."""
+        sizes = [each.size for each in self.drift if each.border == border and each.size is not None]
+        return sum(sizes) / len(sizes) if sizes else None
+
 
 def steadiness_of(folder: str | Path, sequence: DepthSequence, *, mattes: str | Path | None = None) -> list[Steadiness]:
     """Measure every shot of a depth sequence on disk against its own plate.

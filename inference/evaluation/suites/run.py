@@ -29,18 +29,10 @@ from ..accuracy.metrics import MetricsError, frame_scores, summary
 from ..datasets import protocols
 from ..datasets.ground_truth import Truth, TruthError, with_masks
 from ..datasets.protocols import Protocol
+from .outcomes import Outcome, by_frame
 from .suite import FLAT, Contender, DataSet, Suite, SuiteError, known_camera, slug
-from .table import Outcome, by_frame
 
 Emit = Callable[[events.Event], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """An outcome, and what it was taken from; None where nothing could be measured."""
-
-    outcome: Outcome
-    comparison: Comparison | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +60,7 @@ def run(
     emit: Emit,
     cancelled: Callable[[], bool] = lambda: False,
     tell: Callable[[str], None] = lambda text: None,
-) -> list[Measured]:
+) -> list[Outcome]:
     """Measure every estimator of a suite on every clip.
 
     Estimators that refuse a clip, or find too little memory for it, are left without a figure there, and so are depth
@@ -108,19 +100,18 @@ def run(
     return measured + (_flat(measured) if suite.flat else [])
 
 
-def _flat(measured: list[Measured]) -> list[Measured]:
+def _flat(measured: list[Outcome]) -> list[Outcome]:
     """What one depth for all of a shot scores, on each clip that was measured and in the same shots and frames."""
     widest: dict[tuple[str, str], Comparison] = {}
     for each in measured:
-        key, own = (each.outcome.set, each.outcome.clip), each.comparison
+        key, own = (each.set, each.clip), each.comparison
         if own is not None and (key not in widest or len(own.without_estimate) < len(widest[key].without_estimate)):
             widest[key] = own
     rows = []
     for (name, clip), like in widest.items():
         same = partial(_same, np.ones(like.truth.depth(0).shape))
         found = [frame_scores(same, like.truth, like.protocol, frames=part.scores.frames) for part in like.parts]
-        outcome = Outcome(estimator=FLAT, set=name, clip=clip, values=summary(found, like.protocol.average))
-        rows.append(Measured(outcome=outcome, comparison=None))
+        rows.append(Outcome(estimator=FLAT, set=name, clip=clip, values=summary(found, like.protocol.average)))
     return rows
 
 
@@ -163,7 +154,7 @@ def _forget(suite: Suite, each: DataSet, truth: Truth, tell: Callable[[str], Non
             raise unwritable(error, folder) from error
 
 
-def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Measured:
+def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Outcome:
     names: dict[str, Any] = {
         "estimator": contender.name,
         "set": clip.set.name,
@@ -174,12 +165,10 @@ def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Mea
         folder, sequence = _estimated(task, contender, clip, number)
         found = compare(folder, clip.truth, clip.protocol, prepared=True, sequence=sequence)
         steady = over_time.measure(found, task.suite.metrics)
-    except Failure as error:
-        if error.code not in {exit_codes.REFUSED, exit_codes.FAILED}:
+    except (Failure, MetricsError, TruthError, ClipError, DepthSequenceError) as error:
+        if isinstance(error, Failure) and error.code not in {exit_codes.REFUSED, exit_codes.FAILED}:
             raise
-        return Measured(outcome=Outcome(**names, failure=str(error)), comparison=None)
-    except (MetricsError, TruthError, ClipError, DepthSequenceError) as error:  # the other clips are worth their table
-        return Measured(outcome=Outcome(**names, failure=str(error)), comparison=None)
+        return Outcome(**names, failure=str(error))  # the other clips are worth their table
     values = found.values()
     values["all"] |= steady.values
     facts = {
@@ -192,7 +181,7 @@ def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Mea
     }
     refused = [f"Frames {s.first_frame}-{s.last_frame}: {as_options(s.reason or '')}" for s in sequence.refused_shots]
     notes = (*found.notes(), *refused, *steady.notes)
-    return Measured(outcome=Outcome(**names, values=values, notes=notes, facts=facts), comparison=found)
+    return Outcome(**names, values=values, notes=notes, facts=facts, comparison=found)
 
 
 def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tuple[Path, DepthSequence]:

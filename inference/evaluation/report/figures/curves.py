@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from ..data import Estimate, Series, Shot
 from ..gather import Gathered
+from ..shots import Estimate, Series, Shot
 from . import style
 from .scale import Scale
 

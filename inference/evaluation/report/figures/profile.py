@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from ..data import Shot, Slice
 from ..gather import Gathered, Track
+from ..shots import Shot, Slice
 from . import style
 from .scale import Scale
 

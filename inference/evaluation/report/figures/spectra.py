@@ -5,8 +5,6 @@ StereoDiff, figure 3 and tables 2 and 3; the transform and the bands are `stabil
 
 from __future__ import annotations
 
-from itertools import zip_longest
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,7 +13,8 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, N
 from numpy.typing import NDArray
 
 from ...stability import spectrum
-from ..data import Column, Estimate, Shot, Table
+from ...table import Column, Table
+from ..shots import Estimate, Shot
 from . import style
 from .curves import measures
 
@@ -70,9 +69,12 @@ def tables(shot: Shot) -> list[Table]:
     for name in analysed(shot):
         rows = [(estimate.name, spectrum.band_values(errors)) for estimate, errors in _with(shot, name)]
         count = max(len(values) for _, values in rows)
-        columns = tuple(
-            Column(name=f"F{place} ({_told(each)})", better="lower", digits=5)
-            for place, each in enumerate(spectrum.bands(len(shot.frames))[:count])
+        columns = (
+            Column(name="Estimate"),
+            *(
+                Column(name=f"F{place} ({_told(each)})", better="lower", digits=5)
+                for place, each in enumerate(spectrum.bands(len(shot.frames))[:count])
+            ),
         )
         made.append(
             Table(
@@ -80,7 +82,7 @@ def tables(shot: Shot) -> list[Table]:
                 reading="Mean absolute value of what each band of frequencies alone makes up of the errors; F0 is the "
                 f"mean error. In brackets: cycles per shot of {len(shot.frames)} frames.",
                 columns=columns,
-                rows=tuple((label, tuple(v for v, _ in zip_longest(values, range(count)))) for label, values in rows),
+                rows=tuple((name, *values, *[None] * (count - len(values))) for name, values in rows),
             )
         )
     return made

@@ -7,8 +7,7 @@ import pytest
 from inference.contract import depth_sequence
 from inference.contract.depth_sequence import DepthSequence, Range, disparity_name
 from inference.contract.job import Source
-from inference.evaluation.report.data import Estimate, Shot
-from inference.evaluation.report.shots import OnDisk
+from inference.evaluation.report.shots import Estimate, OnDisk, Shot
 from inference.media.exr import write_map
 
 HEIGHT, WIDTH, COUNT = 18, 32, 8

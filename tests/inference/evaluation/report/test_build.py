@@ -6,8 +6,7 @@ from inference.evaluation.accuracy.comparison import compare
 from inference.evaluation.datasets.ground_truth import Truth
 from inference.evaluation.report import build
 from inference.evaluation.stability.temporal_stability import steadiness_by_shot
-from inference.evaluation.suites.run import Measured
-from inference.evaluation.suites.table import Outcome
+from inference.evaluation.suites.outcomes import Outcome
 
 METRICS = ("absolute_relative", "delta1")
 
@@ -18,23 +17,21 @@ def truth_of(make, name, count=2):
 
 def measured(on_disk, truth, *, run=0, set_name="Set"):
     found = compare(on_disk.folder, truth)
-    outcome = Outcome(
+    return Outcome(
         estimator=on_disk.name,
         set=set_name,
         clip=truth.name,
         run=run,
         values=found.values(),
         notes=tuple(found.notes()),
+        comparison=found,
     )
-    return Measured(outcome=outcome, comparison=found)
 
 
 def test_a_suite_has_its_table_and_a_page_for_each_clip(make, on_disk, another, tmp_path):
     one, two = truth_of(make, "a?b <2>"), truth_of(make, "a/b <2>", count=1)
     other = another("other", factor=1.2)
-    failed = Measured(
-        outcome=Outcome(estimator="other", set="Set", clip="a/b <2>", failure="It refused."), comparison=None
-    )
+    failed = Outcome(estimator="other", set="Set", clip="a/b <2>", failure="It refused.")
     everything = [measured(on_disk, one), measured(other, one), measured(on_disk, one, run=1), measured(on_disk, two)]
     told = []
     out = tmp_path / "out"
@@ -45,7 +42,7 @@ def test_a_suite_has_its_table_and_a_page_for_each_clip(make, on_disk, another, 
     assert len(set(links)) == 2, "names that differ only in what a path cannot have"
     assert all((out / link).is_file() for link in links)
     assert "Set: a/b &lt;2&gt;" in text and "other on Set, a/b &lt;2&gt;: It refused." in text
-    assert "Set AbsRel" in text and "average rank" in text and "Where something moves" not in text
+    assert "Set AbsRel" in text and "Average rank" in text and "Where something moves" not in text
     assert "Clip by clip" in text and "Set, a/b &lt;2&gt;: other" in text
     first, second = ((out / link).read_text(encoding="utf-8") for link in links)
     assert "other" in first and "flickering" not in first and '<th scope="row">other</th>' not in second

@@ -8,11 +8,11 @@ import pytest
 
 from inference.evaluation.accuracy.comparison import compare
 from inference.evaluation.datasets.folder import open_clip
-from inference.evaluation.datasets.protocols import of
+from inference.evaluation.datasets.protocols import MetricsError, of
 from inference.evaluation.report import build
-from inference.evaluation.report.data import Series
-from inference.evaluation.report.shots import Extras
-from inference.evaluation.suites.table import Outcome, grid
+from inference.evaluation.stability.drift import Step, Windows
+from inference.evaluation.stability.temporal_stability import Steadiness
+from inference.evaluation.suites.outcomes import Outcome, by_clip, ranked
 
 TWO_SHOTS = ((1001, 1004, "done"), (1005, 1008, "done"))
 
@@ -31,27 +31,51 @@ def truth(make, tmp_path):
 
 
 def compared(on_disk, truth, protocol="plain"):
-    found = compare(on_disk.folder, truth, of(protocol, "folder"))
-    return build.Compared(name=on_disk.name, comparison=found)
+    return compare(on_disk.folder, truth, of(protocol, "folder"))
 
 
-def test_estimates_of_a_clip_share_its_shots_and_its_table(on_disk, another, truth):
-    clip = [compared(on_disk, truth), compared(another("flickering", factor=1.2), truth)]
-    series = Series(label="drift", unit="", frames=(1002,), values=np.ones(1), reading="r")
-    more = {"wall": {("flickering", 1001): Extras(series=(series,), borders=(1004,))}}
-    report = build.of_comparisons("t", [clip], more=more, notes=("First.",))
+def steadiness(first, last, *jumps):
+    """Made up: a shot that jumps at some frames."""
+    steps = tuple(Step(frame=jump, size=0.1, shift=0.1, typical=0.0, border=False, jump=True) for jump in jumps)
+    return Steadiness(
+        first_frame=first,
+        last_frame=last,
+        spread=2.0,
+        flicker=0.01,
+        flicker_by_frame=(0.01,) * (last - first + 1),
+        steps=steps,
+        drift=(),
+        windows=Windows(length=4, overlap=1),
+        still=0.8,
+        pairs=last - first,
+        without_depth=0,
+        without_texture=0,
+        without_still=0,
+        unusable=0,
+    )
+
+
+def test_estimates_of_a_clip_share_its_shots_and_its_table(on_disk, another, truth, monkeypatch):
+    other = another("flickering", factor=1.2)
+    clip = {"parallax": compared(on_disk, truth), "flickering": compared(other, truth)}
+    (whole,) = on_disk.sequence.shots
+    steady = {on_disk.folder: MetricsError("No."), other.folder: steadiness(1001, 1008, 1004)}
+    monkeypatch.setattr(build, "steadiness_by_shot", lambda folder, sequence: [(whole, steady[folder])])
+    report = build.against_truth("t", clip)
     (shot,) = report.shots
     assert [estimate.name for estimate in shot.estimates] == ["parallax", "flickering"]
     assert shot.frames == tuple(range(1001, 1009)) and shot.title == "wall, frames 1001-1008" and shot.fps == 24
-    assert shot.estimates[0].series == () and shot.estimates[1].series == (series,)
-    (table,) = report.tables
-    assert table.rows[0][1][0] < 1e-3 < table.rows[1][1][0] and table.best(0) == round(table.rows[0][1][0], 4)
-    assert "Clip wall; in the means every pixel counts alike." in table.reading and report.notes == ("First.",)
+    assert shot.estimates[0].series == () and [series.label for series in shot.estimates[1].series] == ["flicker"]
+    assert shot.estimates[1].jumps == (1004,) and 1004 in shot.estimates[1].borders
+    table = report.tables[0]
+    assert table.rows[0][1] < 1e-3 < table.rows[1][1] and table.places(1) == [1, 2]
+    assert "Clip wall; in the means every pixel counts alike." in table.reading
+    assert "parallax, steadiness: No." in report.notes
 
 
 def test_parts_are_put_to_those_that_they_overlap_most(on_disk, another, truth):
-    clip = [compared(another("cut", shots=TWO_SHOTS), truth), compared(on_disk, truth)]
-    first, second = build.of_comparisons("t", [clip]).shots
+    clip = {"cut": compared(another("cut", shots=TWO_SHOTS), truth), "parallax": compared(on_disk, truth)}
+    first, second = build.against_truth("t", clip).shots
     assert first.frames == tuple(range(1001, 1009)), "the uncut estimate goes on over the cut"
     assert [estimate.name for estimate in first.estimates] == ["cut", "parallax"]
     assert second.frames == (1005, 1006, 1007, 1008) and [e.name for e in second.estimates] == ["cut"]
@@ -59,26 +83,28 @@ def test_parts_are_put_to_those_that_they_overlap_most(on_disk, another, truth):
 
 
 def test_a_protocol_for_whole_clips_makes_one_shot_of_them(another, truth):
-    report = build.of_comparisons("t", [[compared(another("cut", shots=TWO_SHOTS), truth, "depthcrafter")]])
+    report = build.against_truth("t", {"cut": compared(another("cut", shots=TWO_SHOTS), truth, "depthcrafter")})
     (shot,) = report.shots
     assert shot.frames == tuple(range(1001, 1009)) and "every frame counts alike" in report.tables[1].reading
 
 
 def test_frames_without_an_estimate_are_told_by_its_name(another, truth):
     half = another("half", shots=((1001, 1004, "done"), (1005, 1008, "refused")))
-    report = build.of_comparisons("t", [[compared(half, truth)]])
-    assert report.notes[0].startswith("half: wall: 4 frames with truth")
-    assert report.notes[1] == "half refused the frames 1005-1008: The camera stands."
+    report = build.against_truth("t", {"half": compared(half, truth)})
+    assert report.notes[-2].startswith("half: wall: 4 frames with truth")
+    assert report.notes[-1] == "half refused the frames 1005-1008: The camera stands."
 
 
 def test_sequences_without_truth_are_shown_shot_by_shot(on_disk, another):
     refused = another("refusing", shots=((1001, 1004, "done"), (1005, 1008, "refused")))
-    report = build.of_sequences("t", [refused, on_disk], more={("parallax", 1001): Extras(jumps=(1003,))})
+    (whole,) = on_disk.sequence.shots
+    steady = {"refusing": [], "parallax": [(whole, steadiness(1001, 1008, 1003))]}
+    report = build.alone("t", [refused, on_disk], steady)
     (shot,) = report.shots
     assert shot.frames == (1001, 1002, 1003, 1004) and shot.estimates[1].jumps == (1003,)
     assert report.notes == ("refusing refused the frames 1005-1008: The camera stands.",)
-    assert [table.title for table in report.tables] == ["Shots and cuts"]
-    first, second = build.of_sequences("t", [another("cut", shots=TWO_SHOTS), refused]).shots
+    assert report.tables[0].title == "Shots and cuts"
+    first, second = build.alone("t", [another("cut", shots=TWO_SHOTS), refused], {"cut": [], "refusing": []}).shots
     assert first.notes == () and second.notes == ("There is no depth of this shot by refusing.",)
 
 
@@ -88,10 +114,11 @@ def test_a_ranked_table_ends_with_the_mean_of_the_places():
         return Outcome(estimator=name, set="Bonn", clip="balloon", values={**known, "static": {}, "moving": {}})
 
     outcomes = [outcome("one", (0.1, 0.4)), outcome("two", (0.2, 0.3)), outcome("three", (0.3, None))]
-    table = build.ranked_table("Table 1", grid(outcomes, ("absolute_relative", "root_mean_square")))
-    assert [column.name for column in table.columns] == ["Bonn AbsRel", "Bonn RMSE", "average rank"]
-    assert table.columns[1].unit == "m" and table.best(2) == 1.5
-    assert table.rows == (("one", (0.1, 0.4, 1.5)), ("two", (0.2, 0.3, 1.5)), ("three", (0.3, None, 3.0)))
+    table = ranked(outcomes, ("absolute_relative", "root_mean_square"))
+    assert [column.name for column in table.columns] == ["Estimator", "Bonn AbsRel", "Bonn RMSE", "Average rank"]
+    assert table.columns[2].unit == "m" and table.places(3) == [1, 1, 3]
+    rows = [(row[0], *(cell and cell.mean for cell in row[1:3]), row[3]) for row in table.rows]
+    assert rows == [("one", 0.1, 0.4, 1.5), ("two", 0.2, 0.3, 1.5), ("three", 0.3, None, 3.0)]
 
 
 def test_clips_stand_below_each_other_and_the_best_is_told_within_each():
@@ -101,7 +128,7 @@ def test_clips_stand_below_each_other_and_the_best_is_told_within_each():
 
     outcomes = [outcome("a", "one", 0.2), outcome("b", "one", 0.5), outcome("a", "two", 0.8)]
     outcomes += [outcome("b", "two", None), outcome("a", "one", 0.4, run=1)]
-    table = build.clips_table(outcomes, ("delta1",))
-    assert [label for label, _ in table.rows] == ["s, a: one", "s, a: two", "s, b: one", "s, b: two"]
-    assert [values[0] for _, values in table.rows] == [pytest.approx(0.3), 0.8, 0.5, None]
-    assert [table.best(0, table.group(row)) for row in range(4)] == [0.8, 0.8, None, None]
+    table = by_clip(outcomes, ("delta1",), compared=True)
+    assert [", ".join(row[1:3]) for row in table.rows] == ["a, one", "a, two", "b, one", "b, two"]
+    assert [row[3] for row in table.rows] == [pytest.approx(0.3), 0.8, 0.5, None]
+    assert table.places(3) == [2, 1, None, None] and '<th scope="row">s, b: one</th>' in table.html()

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from inference.evaluation.report import build
+from inference.evaluation.report import build, tables
 
 
 def with_shots(on_disk, *shots):
@@ -12,27 +12,27 @@ def with_shots(on_disk, *shots):
 
 
 def test_a_clip_of_one_shot_needs_no_table(on_disk):
-    assert build.shots_table([("a", on_disk.sequence)]) is None
-    assert list(build.refusals("a", on_disk.sequence)) == []
+    assert tables.shots_table({"a": on_disk.sequence}) is None
+    assert list(build.refusals({"a": on_disk.sequence})) == []
 
 
 def test_every_shot_is_listed_with_what_each_estimator_did(on_disk):
     first = with_shots(on_disk, (1001, 1004, "done"), (1005, 1008, "refused"))
     second = with_shots(on_disk, (1001, 1004, "done"), (1005, 1008, "done"))
-    table = build.shots_table([("a", first), ("b", second)])
-    assert table.head == "Shot" and table.columns[0].unit == "frames"
+    table = tables.shots_table({"a": first, "b": second})
+    assert table.columns[0].name == "Shot" and table.columns[1].unit == "frames"
     assert table.rows == (
-        ("frames 1001-1004", (4.0, "depth", "depth")),
-        ("frames 1005-1008", (4.0, "refused", "depth")),
+        ("frames 1001-1004", 4.0, "depth", "depth"),
+        ("frames 1005-1008", 4.0, "refused", "depth"),
     )
     assert "a cut between each shot and the next. Every shot has a scale" in table.reading
-    assert "a scale" not in build.shots_table([("a", first)], apart=False).reading
-    assert list(build.refusals("a", first)) == ["a refused the frames 1005-1008: It is dark."]
+    assert "a scale" not in tables.shots_table({"a": first}, apart=False).reading
+    assert list(build.refusals({"a": first})) == ["a refused the frames 1005-1008: It is dark."]
 
 
 def test_cuts_in_unlike_places_are_not_taken_for_the_same(on_disk):
-    table = build.shots_table([("a", on_disk.sequence), ("b", with_shots(on_disk, (1001, 1008, "refused")))])
-    assert table.rows == (("frames 1001-1008", (8.0, "depth", "refused")),)
-    table = build.shots_table([("a", on_disk.sequence), ("b", with_shots(on_disk, (1001, 1004, "done")))])
-    assert table.rows[0] == ("frames 1001-1004", (4.0, "cut elsewhere", "depth"))
+    table = tables.shots_table({"a": on_disk.sequence, "b": with_shots(on_disk, (1001, 1008, "refused"))})
+    assert table.rows == (("frames 1001-1008", 8.0, "depth", "refused"),)
+    table = tables.shots_table({"a": on_disk.sequence, "b": with_shots(on_disk, (1001, 1004, "done"))})
+    assert table.rows[0] == ("frames 1001-1004", 4.0, "cut elsewhere", "depth")
     assert table.reading.startswith("Cuts were found in unlike places.")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.common.failures import ClipError
-from inference.evaluation.report.data import Estimate, ReportError, Slice
 from inference.evaluation.report.gather import TILES, evenly, gather, told
+from inference.evaluation.report.shots import Estimate, ReportError, Slice
 
 
 @settings(max_examples=50, deadline=None)

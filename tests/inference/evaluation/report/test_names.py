@@ -3,8 +3,9 @@
 import pytest
 
 from inference.evaluation.report import write
-from inference.evaluation.report.data import Estimate, Report, ReportError
 from inference.evaluation.report.figures import style
+from inference.evaluation.report.shots import Estimate, ReportError
+from inference.evaluation.report.write import Report
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from inference.evaluation.report import write
-from inference.evaluation.report.data import Estimate, Report
+from inference.evaluation.report.shots import Estimate
+from inference.evaluation.report.write import Report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on PATH to open a page in")

@@ -16,8 +16,10 @@ import pytest
 from inference.common.failures import Failure
 from inference.contract import exit_codes
 from inference.evaluation.report import gather, write
-from inference.evaluation.report.data import Column, Estimate, Report, ReportError, Series, Table
 from inference.evaluation.report.figures import style
+from inference.evaluation.report.shots import Estimate, ReportError, Series
+from inference.evaluation.report.write import Report
+from inference.evaluation.table import Column, Table
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -45,8 +47,8 @@ class Page(HTMLParser):
         return re.sub(r"\s+", " ", " ".join(self.words))
 
 
-def table(rows=(("exact", (0.1, 3)), ("flickering", (0.2, None)))):
-    columns = (Column(name="RMSE", unit="m", better="lower"), Column(name="frames", digits=0))
+def table(rows=(("exact", 0.1, 3), ("flickering", 0.2, None))):
+    columns = (Column(name="Estimate"), Column(name="RMSE", unit="m", better="lower"), Column(name="frames", digits=0))
     return Table(title="Against truth", reading="Means over all pixels.", columns=columns, rows=rows)
 
 
@@ -128,7 +130,7 @@ def contrast(one, other):
 
 def test_names_cannot_become_part_of_the_page():
     evil = '<script>alert("x")</script>'
-    report = Report(title=evil, shots=(), tables=(table(rows=((evil, (1.0, 1)),)),), notes=(evil,))
+    report = Report(title=evil, shots=(), tables=(table(rows=((evil, 1.0, 1),)),), notes=(evil,))
     found = Page("".join(write.render_page(report, [])))
     assert "script" not in found.tags and found.text.count(evil) == 4  # twice as title, in the table, in the note
 
@@ -259,10 +261,10 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     assert failure.value.code == exit_codes.BAD_OUTPUT
 
 
-def test_matplotlib_keeps_its_cache_in_fathoms_folder_and_data_needs_no_matplotlib(tmp_path):
+def test_matplotlib_keeps_its_cache_in_fathoms_folder_and_shots_need_no_matplotlib(tmp_path):
     code = """
 import sys
-from inference.evaluation.report import data
+from inference.evaluation.report import shots
 from inference.evaluation.accuracy import metrics
 assert "matplotlib" not in sys.modules and "jinja2" not in sys.modules
 from inference.evaluation.report.figures import style

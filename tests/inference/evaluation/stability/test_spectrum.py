@@ -14,7 +14,6 @@ from inference.evaluation.stability.spectrum import (
     magnitude,
     mean_bands,
     ratio,
-    spectrum,
 )
 
 
@@ -58,36 +57,30 @@ def test_one_frame_has_its_error_and_nothing_else():
 @settings(max_examples=30)
 @given(arrays.arrays(np.float64, st.integers(1, 90), elements=st.floats(0, 10)))
 def test_the_lowest_band_is_the_mean_and_magnitudes_keep_the_energy(errors):
-    found = spectrum(errors)
-    assert found.bands[0] == pytest.approx(errors.mean(), abs=1e-9)
-    twice = np.where(np.arange(len(found.magnitude)) == 0, 1, 2)  # every frequency but 0 and T/2 is there with -k
+    assert band_values(errors)[0] == pytest.approx(errors.mean(), abs=1e-9)
+    found = magnitude(errors)
+    twice = np.where(np.arange(len(found)) == 0, 1, 2)  # every frequency but 0 and T/2 is there with -k
     if len(errors) % 2 == 0:
         twice[-1] = 1
-    assert np.sum(twice * found.magnitude**2) / len(errors) == pytest.approx(np.sum(errors**2), abs=1e-6)
+    assert np.sum(twice * found**2) / len(errors) == pytest.approx(np.sum(errors**2), abs=1e-6)
 
 
-def test_magnitude_and_frequencies_are_those_of_the_wave():
-    found = spectrum(wave(50, 10), rate=25)
-    assert found.frequencies[10] == pytest.approx(5)  # hertz
-    assert found.frequencies[-1] == pytest.approx(12.5)
-    assert found.magnitude[10] == pytest.approx(0.1 * 50 / 2)
-    assert found.magnitude[0] == pytest.approx(0.2 * 50)
-    np.testing.assert_allclose(magnitude(wave(50, 10)), found.magnitude)
+def test_magnitude_is_that_of_the_wave():
+    found = magnitude(wave(50, 10))
+    assert found[10] == pytest.approx(0.1 * 50 / 2)
+    assert found[0] == pytest.approx(0.2 * 50)
 
 
-def test_frames_without_a_value_are_filled_in_and_counted():
+def test_frames_without_a_value_are_filled_in():
     errors = np.array([np.nan, 1, np.nan, 3, np.nan, np.nan])
-    values, missing = interpolated(errors)
-    np.testing.assert_allclose(values, [1, 1, 2, 3, 3, 3])
-    assert missing == 4
-    assert spectrum(errors).interpolated == 4
-    assert spectrum(errors).frames == 6
+    np.testing.assert_allclose(interpolated(errors), [1, 1, 2, 3, 3, 3])
+    assert band_values(errors) == band_values([1, 1, 2, 3, 3, 3])
 
 
 @pytest.mark.parametrize("errors", [[], [np.nan, np.nan]])
 def test_no_value_at_all_is_refused(errors):
     with pytest.raises(MetricsError, match="No frame"):
-        spectrum(errors)
+        band_values(errors)
 
 
 def test_the_ratio_of_two_estimators_says_which_frequency_is_stronger():
@@ -103,7 +96,5 @@ def test_a_ratio_needs_the_same_frames():
 
 
 def test_a_short_shot_does_not_count_in_bands_it_does_not_have():
-    means = mean_bands([[0.2, 0.1], [0.4, 0.3, 0.5]])
-    assert [mean.value for mean in means] == [pytest.approx(0.3), pytest.approx(0.2), pytest.approx(0.5)]
-    assert [mean.shots for mean in means] == [2, 2, 1]
+    assert mean_bands([[0.2, 0.1], [0.4, 0.3, 0.5]]) == pytest.approx([0.3, 0.2, 0.5])
     assert mean_bands([]) == []

@@ -10,8 +10,8 @@ from truth_maker import write_truth
 from inference.estimators.stereodiff.settings import MONST3R
 from inference.estimators.stereodiff.stage1 import batches
 from inference.evaluation.suites import run
+from inference.evaluation.suites.outcomes import grid
 from inference.evaluation.suites.suite import SHIPPED, load
-from inference.evaluation.suites.table import grid
 from inference.models import licences
 from inference.video_diffusion import loading
 from inference.video_diffusion.weights import DEPTHCRAFTER, SVD

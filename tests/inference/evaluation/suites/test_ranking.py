@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.evaluation.suites.table import average_ranks, ranks
+from inference.evaluation.suites.outcomes import average_ranks
+from inference.evaluation.table import ranks
 
 # StereoDiff (2025), table 1: AbsRel, RMSE and delta1 of Bonn, KITTI, ScanNet and Sintel, and the average rank
 TABLE_1 = {

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.evaluation.report.data import Estimate
 from inference.evaluation.report.figures.scale import ALIGNED, NORMALISED, error_limit, scale_of
 from inference.evaluation.report.gather import gather
+from inference.evaluation.report.shots import Estimate
 
 
 def test_with_truth_everything_is_in_inverse_metres(make):
@@ -35,7 +35,7 @@ def test_without_truth_the_shots_own_percentiles_are_0_and_1(make):
 @given(st.floats(0.01, 100), st.floats(-50, 50))
 def test_scale_and_shift_of_an_estimator_do_not_change_its_pictures(factor, shift):
     values = np.random.default_rng(3).random((6, 12, 16))
-    from inference.evaluation.report.data import Shot
+    from inference.evaluation.report.shots import Shot
 
     def shown(change):
         estimate = Estimate(name="e", disparity=lambda frame: change(values[frame]))

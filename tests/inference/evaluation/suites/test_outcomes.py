@@ -8,7 +8,7 @@ import re
 import pytest
 
 from inference.evaluation.accuracy.metrics import NAMES, REGIONS
-from inference.evaluation.suites.table import Outcome, as_csv, as_json, grid, markdown
+from inference.evaluation.suites.outcomes import Outcome, as_csv, as_json, grid, markdown
 
 SHOWN = ("absolute_relative", "delta1")
 THREE = "| A | a | three | 0.0000 | 1.0000 |"
@@ -54,7 +54,7 @@ def test_markdown_has_the_best_in_bold_and_the_second_underlined():
     assert lines[8] == "### By clip", "one of them has no figure for a clip"
     assert lines[12:15] == ["| A | a | one | 0.1000 | 0.9000 |", "| A | a | two | 0.3000 | 0.7000 |", THREE]
     assert "| A | b | three | – | – |" in lines
-    assert "By clip" not in markdown(TWO[:6], SHOWN) and "By clip" in markdown(TWO[:6], SHOWN, by_clip=True)
+    assert "By clip" not in markdown(TWO[:6], SHOWN) and "By clip" in markdown(TWO[:6], SHOWN, clips=True)
 
 
 def test_several_runs_have_a_mean_and_a_spread():
@@ -73,8 +73,8 @@ def test_regions_have_tables_where_something_moves_and_leads_by_region():
         outcome("two", "A", "still", 0.2),
     ]
     assert grid(own, SHOWN, "moving").rows["one"][0].mean == 0.4, "a clip in which nothing moves does not count"
-    by_clip = markdown(own, SHOWN, by_clip=True)
-    lines = by_clip[by_clip.index("### Where something moves, by clip") :].splitlines()
+    text = markdown(own, SHOWN, clips=True)
+    lines = text[text.index("### Where something moves, by clip") :].splitlines()
     assert "| A | a | one | 0.4000 | 0.6000 |" in lines and "| A | still | one | – | – |" in lines
     text = markdown(own, SHOWN, reference="one")
     assert "### Where something moves" in text and "### one minus two" in text
@@ -130,7 +130,7 @@ def test_names_from_elsewhere_are_no_formulas_and_no_markup(name):
     cells = {cell for row in rows[1:] for cell in row[:2]}
     assert not [cell for cell in cells if cell.strip()[:1] in set("=+-@") or not cell.isprintable()]
     assert {len(row) for row in rows} == {7}
-    text = markdown(outcomes, SHOWN, title=name, reference=name, by_clip=True)
+    text = markdown(outcomes, SHOWN, title=name, reference=name, clips=True)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({re.sub(r"\\.", "", line).count("|") for line in lines}) <= 2, "no cell more than its table has"
     assert "\x1b" not in text and not re.search(r"(?<!\\)(<img|\[a\])", text)
