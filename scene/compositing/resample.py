@@ -9,6 +9,8 @@ over the picture, so slopes come out exactly; between two surfaces an edge is on
 
 from __future__ import annotations
 
+from functools import partial
+
 import bpy
 import numpy as np
 
@@ -16,6 +18,9 @@ from .. import nodes, tags
 from . import compositor_nodes
 
 Socket = bpy.types.NodeSocket
+
+_HAIR = 1e-5
+"""Share of a map's pixel: more than coordinates are rounded by, too little to be seen."""
 
 
 def to_plate_size(
@@ -40,7 +45,7 @@ def to_plate_size(
         return [_red(tree, socket) for socket in maps]
     centres = _pixel_centres(tree, plate_size)
     if compositor_nodes.has_bilinear_map_uv():
-        uv = _vector(tree, *(nodes.math(tree, "DIVIDE", c, float(n)) for c, n in zip(centres, plate_size)))
+        uv = _vector(tree, *map(partial(_normalised, tree), centres, map_size, plate_size))
         return [_red(tree, compositor_nodes.map_uv(tree, socket, uv, bilinear=True)) for socket in maps]
     # Map UV of 4.x knows Nearest, and an anisotropic filter that blurs: bilinear is made of four Nearest lookups.
     (u, fx), (v, fy) = (
@@ -57,6 +62,16 @@ def to_plate_size(
         ]
         results.append(_blend(tree, *rows, fy))
     return results
+
+
+def _normalised(tree: bpy.types.NodeTree, centre: Socket, size: int, plate: int) -> Socket:
+    """Along one axis: where Map UV looks a plate pixel up, not before the middle of the map's first pixel.
+
+    Whatever lies before it has the first pixel's value. Where rounding puts a coordinate a hair before it, Blender 5.2
+    takes the second pixel's instead.
+    """
+    first = (0.5 + _HAIR) / size
+    return nodes.math(tree, "MAXIMUM", nodes.math(tree, "DIVIDE", centre, float(plate)), first)
 
 
 def _neighbours(

@@ -22,6 +22,9 @@ from hypothesis import strategies as st
         ((33, 19), (16, 9)),
         ((33, 19), (33, 19)),
         ((1, 1), (7, 4)),
+        ((47, 1), (47, 4)),  # the first pixels' centres coincide
+        ((1, 47), (4, 47)),
+        ((16, 9), (48, 27)),  # so do the map's first and the plate's second
     ],
 )
 def test_bilinear_to_the_pixel(tmp_path, empty_file, map_size, plate_size):
