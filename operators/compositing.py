@@ -71,18 +71,18 @@ class FATHOM_OT_add_compositing_matte(_Add, bpy.types.Operator):
     add = staticmethod(compositing.add_depth_matte)
 
 
-class FATHOM_OT_add_compositing_z_merge(_Add, bpy.types.Operator):
+class FATHOM_OT_add_compositing_z_combine(_Add, bpy.types.Operator):
     """Combine the scene's render with the clip in the compositor, the nearer in front"""
 
-    bl_idname = "fathom.add_compositing_z_merge"
-    bl_label = "Add Z Merge"
+    bl_idname = "fathom.add_compositing_z_combine"
+    bl_label = "Add Z Combine"
     bl_options = {"REGISTER", "UNDO"}
-    add = staticmethod(compositing.add_z_merge)
+    add = staticmethod(compositing.add_z_combine)
 
 
 CLASSES = (
     FATHOM_OT_add_compositing_fog,
     FATHOM_OT_add_compositing_dof,
     FATHOM_OT_add_compositing_matte,
-    FATHOM_OT_add_compositing_z_merge,
+    FATHOM_OT_add_compositing_z_combine,
 )

@@ -5,7 +5,7 @@ import bpy
 from ..inference.contract import environment, environment_setup
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.environment_setup import SetupError
-from ..scene import current_run, preferences
+from ..scene import current_run, preferences, seen
 from ..scene.windows import redraw
 from .modal_run import Follows
 from .reporting import report_error
@@ -38,7 +38,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
         if current_run.current() is not None:
             cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
             return False
-        reason = preferences.set_up_offline_reason()
+        reason = preferences.set_up_offline_reason(preferences.at_hand())
         if reason is not None:
             cls.poll_message_set(reason.rstrip("."))
             return False
@@ -47,8 +47,8 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
     def begin(self, context):
         """The steps that make the environment with Blender's own Python; none where a larger one serves."""
         packages = self.packages.lower()
-        if preferences.is_set_up(packages):
-            self.report({"INFO"}, preferences.SET_UP)
+        if preferences.look().has(packages):
+            self.report({"INFO"}, preferences.INSTALLED)
             return None
         steps = environment_setup.create(
             preferences.own_environment(packages),
@@ -76,7 +76,8 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
         if current_run.current() is not None:
             cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
             return False
-        if not environment_setup.are_there(preferences.data_folder()):
+        state = preferences.at_hand()
+        if state is not None and not state.can_be_removed:
             cls.poll_message_set("Fathom has set up no environment that could be removed")
             return False
         return True
@@ -93,6 +94,7 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
         except SetupError as error:
             report_error(self, str(error))
             return {"CANCELLED"}
+        seen.outdate()
         redraw()
         self.report({"INFO"}, "The inference environment was removed")
         return {"FINISHED"}

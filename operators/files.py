@@ -61,8 +61,5 @@ def register() -> None:
 
 def unregister() -> None:
     """Hear of none any more."""
-    for timer in missing.TIMERS:
-        if bpy.app.timers.is_registered(timer):
-            bpy.app.timers.unregister(timer)
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).remove(handler)

@@ -12,7 +12,7 @@ from ..inference.contract.events import Stage
 from ..inference.contract.records import readable
 from ..scene import current_run
 from ..scene.current_run import Run
-from ..scene.windows import redraw
+from ..scene.windows import clear_status, redraw
 from .reporting import pops_up, report_error
 
 _TICK = 0.2
@@ -177,15 +177,10 @@ def end() -> None:
 
 
 def _leave() -> None:
-    """Remove the timer and give the status bar back, in whatever workspace we wrote into it.
-
-    Where nothing ran in a window, nothing is touched: when Blender is started with a file, that is opened before there
-    is a window, and writing into the status bar would crash Blender.
-    """
+    """Remove the timer and give the status bar back; where nothing ran in a window, nothing is touched."""
     if not _timers:
         return
     while _timers:
         bpy.context.window_manager.event_timer_remove(_timers.pop())
-    for workspace in bpy.data.workspaces:
-        workspace.status_text_set_internal(None)
+    clear_status()
     redraw()

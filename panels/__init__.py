@@ -2,7 +2,8 @@
 
 import bpy
 
-from . import build, catalogue, estimate, preferences, properties, standing, status
+from ..scene import seen
+from . import build, catalogue, estimate, preferences, properties, status
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *estimate.CLASSES, *build.CLASSES)
 
@@ -18,7 +19,7 @@ def register() -> None:
 def unregister() -> None:
     """Take everything back."""
     catalogue.forget()
-    standing.forget()
+    seen.stop()
     status.unregister()
     properties.unregister()
     for cls in reversed(CLASSES):

@@ -20,33 +20,25 @@ class _Depths:
     bl_region_type = "UI"
     bl_category = "Fathom"
 
-    @classmethod
-    def poll(cls, context):
-        return cls.is_place(context)
-
-    @staticmethod
-    def is_place(_context):
-        """Whether this editor is one to build from."""
-        return True
-
     def draw(self, context):
         layout = self.layout
-        kept = context.scene.fathom
+        width = context.region.width
+        listed = context.scene.fathom
         row = layout.row()
-        row.template_list("FATHOM_UL_depths", "", kept, "depths", kept, "active_depth", rows=2)
+        row.template_list("FATHOM_UL_depths", "", listed, "depths", listed, "active_depth", rows=2)
         column = row.column(align=True)
         column.operator("fathom.load_depth", text="", icon="ADD")
         column.operator("fathom.forget_depth", text="", icon="REMOVE")
-        if not len(kept.depths):
-            parts.draw_text(layout, "Estimate a clip's depth, or load a depth sequence", width=context.region.width)
+        if not len(listed.depths):
+            parts.draw_text(layout, "Estimate a clip's depth, or load a depth sequence", width=width)
             return
-        item = kept.depths[min(max(kept.active_depth, 0), len(kept.depths) - 1)]
-        parts.draw_text(layout, item.summary, width=context.region.width)
+        item = listed.depths[min(max(listed.active_depth, 0), len(listed.depths) - 1)]
+        parts.draw_text(layout, item.summary, width=width)
         lacks = missing.of_entry(item)
-        _draw_missing(layout, lacks.depth, "fathom.relink_depth", width=context.region.width)
-        _draw_missing(layout, lacks.plate, "fathom.find_plate", width=context.region.width)
+        _draw_missing(layout, lacks.depth, "fathom.relink_depth", width=width)
+        _draw_missing(layout, lacks.plate, "fathom.find_plate", width=width)
         if lacks.unseen is not None:
-            parts.draw_text(layout, lacks.unseen, icon="INFO", width=context.region.width)
+            parts.draw_text(layout, lacks.unseen, icon="INFO", width=width)
             layout.operator("fathom.check_files", icon="VIEWZOOM")
         column = layout.column()
         column.use_property_split = True
@@ -73,34 +65,57 @@ def _draw_missing(layout, sentence, operator, *, width):
 
 
 class _Build:
+    bl_label = "Build"
     bl_region_type = "UI"
     bl_category = "Fathom"
 
     @classmethod
     def poll(cls, context):
-        return cls.is_place(context) and len(context.scene.fathom.depths) > 0
-
-    @staticmethod
-    def is_place(_context):
-        """Whether this editor is one to build from."""
-        return True
+        return len(context.scene.fathom.depths) > 0
 
     def draw(self, context):
         layout = self.layout
-        layout.prop(context.scene.fathom, "all_shots")
+        scene = context.scene
+        layout.prop(scene.fathom, "all_shots")
         column = layout.column(align=True)
-        for name, text, icon in self.buttons:
-            column.operator(f"fathom.{name}", text=text, icon=icon).all_shots = context.scene.fathom.all_shots
-        if self.buttons is _IN_COMPOSITOR:
-            parts.draw_text(layout, _BLUR_NOTE, icon="INFO", width=context.region.width)
-        if self.buttons is _IN_3D:
-            layout.operator("fathom.fit_scene", icon="RENDER_RESULT")
-        is_first = self.buttons is _IN_3D or self.bl_space_type == "NODE_EDITOR"  # of the panels in its sidebar
-        if is_first and renders_strips(context.scene):
-            parts.draw_text(layout, _STRIPS_NOTE, icon="INFO", width=context.region.width)
-        rig = rig_above(context.object) if self.buttons is _IN_3D else None
+        _draw_button(column, scene, "fathom.build_camera", "Camera", "CAMERA_DATA")
+        _draw_button(column, scene, "fathom.build_depth_mesh", "Depth Mesh", "MESH_GRID")
+        _draw_button(column, scene, "fathom.build_fog", "Fog Volume", "VOLUME_DATA")
+        layout.operator("fathom.fit_scene", icon="RENDER_RESULT")
+        _draw_strips_note(layout, context)
+        rig = rig_above(context.object)
         if rig is not None:
-            layout.prop(rig, SCALE_PATH, text="Scale of Depth and Camera")
+            layout.prop(rig, SCALE_PATH, text="Scene Scale")
+
+
+class _Compositing:
+    bl_label = "Compositing"
+    bl_region_type = "UI"
+    bl_category = "Fathom"
+
+    @classmethod
+    def poll(cls, context):
+        return len(context.scene.fathom.depths) > 0
+
+    def draw(self, context):
+        layout = self.layout
+        scene = context.scene
+        layout.prop(scene.fathom, "all_shots")
+        column = layout.column(align=True)
+        _draw_button(column, scene, "fathom.add_compositing_fog", "Fog", "FILE_VOLUME")
+        _draw_button(column, scene, "fathom.add_compositing_dof", "Depth of Field", "CAMERA_DATA")
+        _draw_button(column, scene, "fathom.add_compositing_matte", "Depth Matte", "IMAGE_ALPHA")
+        _draw_button(column, scene, "fathom.add_compositing_z_combine", "Z Combine", "SELECT_INTERSECT")
+        parts.draw_text(layout, _BLUR_NOTE, icon="INFO", width=context.region.width)
+
+
+def _draw_button(column, scene, operator, text, icon):
+    column.operator(operator, text=text, icon=icon).all_shots = scene.fathom.all_shots
+
+
+def _draw_strips_note(layout, context):
+    if renders_strips(context.scene):
+        parts.draw_text(layout, _STRIPS_NOTE, icon="INFO", width=context.region.width)
 
 
 _STRIPS_NOTE = (
@@ -112,39 +127,68 @@ _BLUR_NOTE = (
 )
 
 
-def _is_compositor(context):
-    return context.space_data.tree_type == "CompositorNodeTree"
+class FATHOM_PT_sequence_editor_depths(_Depths, bpy.types.Panel):
+    bl_space_type = "SEQUENCE_EDITOR"
 
 
-_IN_3D = (
-    ("build_camera", "Camera", "CAMERA_DATA"),
-    ("build_depth_mesh", "Depth Mesh", "MESH_GRID"),
-    ("build_fog", "Fog Volume", "VOLUME_DATA"),
-)
-_IN_COMPOSITOR = (
-    ("add_compositing_fog", "Fog", "FILE_VOLUME"),
-    ("add_compositing_dof", "Depth of Field", "CAMERA_DATA"),
-    ("add_compositing_matte", "Depth Matte", "IMAGE_ALPHA"),
-    ("add_compositing_z_merge", "Z Merge", "SELECT_INTERSECT"),
-)
+class FATHOM_PT_sequence_editor_build(_Build, bpy.types.Panel):
+    bl_space_type = "SEQUENCE_EDITOR"
 
 
-def _panels(space: str, **buttons: tuple[tuple[str, str, str], ...]) -> tuple[type[bpy.types.Panel], ...]:
-    """The panels in one kind of editor: the list, and one for each group of buttons."""
-    shared = {"bl_space_type": space}
-    if space == "NODE_EDITOR":
-        shared |= {"is_place": staticmethod(_is_compositor)}
-    classes = [type(f"FATHOM_PT_{space.lower()}_depths", (_Depths, bpy.types.Panel), shared)]
-    for label, group in buttons.items():
-        name = f"FATHOM_PT_{space.lower()}_{label.lower()}"
-        classes.append(type(name, (_Build, bpy.types.Panel), shared | {"bl_label": label, "buttons": group}))
-    return tuple(classes)
+class FATHOM_PT_sequence_editor_compositing(_Compositing, bpy.types.Panel):
+    bl_space_type = "SEQUENCE_EDITOR"
+
+
+class FATHOM_PT_clip_editor_depths(_Depths, bpy.types.Panel):
+    bl_space_type = "CLIP_EDITOR"
+
+
+class FATHOM_PT_clip_editor_build(_Build, bpy.types.Panel):
+    bl_space_type = "CLIP_EDITOR"
+
+
+class FATHOM_PT_clip_editor_compositing(_Compositing, bpy.types.Panel):
+    bl_space_type = "CLIP_EDITOR"
+
+
+class FATHOM_PT_view_3d_depths(_Depths, bpy.types.Panel):
+    bl_space_type = "VIEW_3D"
+
+
+class FATHOM_PT_view_3d_build(_Build, bpy.types.Panel):
+    bl_space_type = "VIEW_3D"
+
+
+class FATHOM_PT_node_editor_depths(_Depths, bpy.types.Panel):
+    bl_space_type = "NODE_EDITOR"
+
+    @classmethod
+    def poll(cls, context):
+        return context.space_data.tree_type == "CompositorNodeTree"
+
+
+class FATHOM_PT_node_editor_compositing(_Compositing, bpy.types.Panel):
+    bl_space_type = "NODE_EDITOR"
+
+    @classmethod
+    def poll(cls, context):
+        return context.space_data.tree_type == "CompositorNodeTree" and super().poll(context)
+
+    def draw(self, context):
+        _Compositing.draw(self, context)
+        _draw_strips_note(self.layout, context)  # no panel before it says so
 
 
 CLASSES = (
     FATHOM_UL_depths,
-    *_panels("SEQUENCE_EDITOR", Build=_IN_3D, Compositing=_IN_COMPOSITOR),
-    *_panels("CLIP_EDITOR", Build=_IN_3D, Compositing=_IN_COMPOSITOR),
-    *_panels("VIEW_3D", Build=_IN_3D),
-    *_panels("NODE_EDITOR", Compositing=_IN_COMPOSITOR),
+    FATHOM_PT_sequence_editor_depths,
+    FATHOM_PT_sequence_editor_build,
+    FATHOM_PT_sequence_editor_compositing,
+    FATHOM_PT_clip_editor_depths,
+    FATHOM_PT_clip_editor_build,
+    FATHOM_PT_clip_editor_compositing,
+    FATHOM_PT_view_3d_depths,
+    FATHOM_PT_view_3d_build,
+    FATHOM_PT_node_editor_depths,
+    FATHOM_PT_node_editor_compositing,
 )

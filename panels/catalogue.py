@@ -27,6 +27,8 @@ _AGAIN = 10.0
 @dataclass
 class _Session:
     known: tuple[EstimatorFacts, ...] = (catalogue.EMBEDDED,)
+    wanted: Path | None = None
+    """The interpreter whose worker is to be asked."""
     asked: Path | None = None
     asked_at: float = 0.0
     ended: int = 0
@@ -64,17 +66,11 @@ def learn(found: tuple[EstimatorFacts, ...]) -> None:
 
 
 def ask(python: Path) -> None:
-    """Ask the worker of an interpreter for its estimators, unless its answer holds; returns at once."""
-    if bpy.app.background or not _is_due(python, time.monotonic()):
-        return
-    _end_question()
-    _session.asked, _session.asked_at, _session.ended = python, time.monotonic(), current_run.count_ended()
-    try:
-        _session.process = catalogue.ask(python, preferences.data_folder())
-    except OSError as error:
-        print(f"Fathom: the estimators cannot be listed: {error}")
-        return
-    bpy.app.timers.register(_look, first_interval=_LOOK, persistent=True)
+    """Have the worker of an interpreter asked for its estimators, unless its answer holds; a timer asks."""
+    if not bpy.app.background and _is_due(python, time.monotonic()):
+        _session.wanted = python
+        if not bpy.app.timers.is_registered(_look):
+            bpy.app.timers.register(_look, persistent=True)
 
 
 def _is_due(python: Path, now: float) -> bool:
@@ -90,14 +86,14 @@ def _is_due(python: Path, now: float) -> bool:
 
 def forget() -> None:
     """Know nothing but the default, and end a question that is under way."""
+    if bpy.app.timers.is_registered(_look):
+        bpy.app.timers.unregister(_look)
     _end_question()
-    _session.known, _session.asked = (catalogue.EMBEDDED,), None
+    _session.known, _session.asked, _session.wanted = (catalogue.EMBEDDED,), None, None
     parameters.unregister_all()
 
 
 def _end_question() -> None:
-    if bpy.app.timers.is_registered(_look):
-        bpy.app.timers.unregister(_look)
     if _session.process is not None:
         _session.process.kill()
         _session.process.communicate()
@@ -105,17 +101,22 @@ def _end_question() -> None:
 
 
 def _look() -> float | None:
-    """See whether the answer has come; called by a timer, so on the main thread."""
-    if _session.process is None:
-        return None
-    if _session.process.poll() is None:
-        return _LOOK
+    """Ask, and see whether the answer has come; called by a timer, so on the main thread."""
     try:
+        if _session.wanted is not None:
+            _end_question()
+            python, _session.asked_at, _session.ended = _session.wanted, time.monotonic(), current_run.count_ended()
+            _session.asked, _session.wanted = python, None
+            _session.process = catalogue.ask(python, preferences.data_folder())
+        if _session.process is None:
+            return None
+        if _session.process.poll() is None:
+            return _LOOK
         found = catalogue.answer(_session.process)
         if found != _session.known:
             learn(found)
-    except RecordError as error:
+            redraw()
+    except (OSError, RecordError) as error:
         print(f"Fathom: the estimators cannot be listed: {error}")
     _session.process = None
-    redraw()
     return None

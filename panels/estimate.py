@@ -2,12 +2,10 @@
 
 import bpy
 
-from ..scene import current_run, subject
+from ..scene import current_run, preferences, subject
 from ..scene.settings import group_name
 from ..scene.versions import sequencer_scene
-from . import catalogue, parts, standing
-
-_STRIPS = {"MOVIE", "IMAGE", "MOVIECLIP"}
+from . import catalogue, parts
 
 
 class FATHOM_MT_estimators(bpy.types.Menu):
@@ -29,7 +27,7 @@ class _Estimate:
     def draw(self, context):
         layout = self.layout
         width = context.region.width
-        kept = context.scene.fathom
+        settings = context.scene.fathom
         name, icon = self.subject(context)
         layout.label(text=name, icon=icon, translate=False)
         run = current_run.current()
@@ -40,16 +38,18 @@ class _Estimate:
         layout.use_property_decorate = False
         column = layout.column()
         facts = catalogue.facts_in(context.scene)
-        _draw_estimator(column, kept.estimator, facts)
-        column.prop(kept, "output")
-        can_run = parts.draw_environment(layout, kept.estimator, width=width)
+        _draw_estimator(column, settings.estimator, facts)
+        column.prop(settings, "output")
+        environment = preferences.known()
+        can_run = parts.draw_environment(layout, environment, settings.estimator, width=width)
         if facts and can_run:
-            parts.draw_lacks(layout, facts, width=width)
+            parts.draw_lacks(layout, facts, environment, width=width)
         about = subject.in_front(context)
         row = layout.row()
         row.scale_y = 1.4
         row.enabled = can_run and icon != "INFO"
-        row.operator("fathom.estimate_video_depth", text=_verb(standing.of(about)), icon="RENDER_ANIMATION")
+        text = _verb(subject.known_standing(about))
+        row.operator("fathom.estimate_video_depth", text=text, icon="RENDER_ANIMATION")
         parts.draw_last(layout, about, facts, width=width)
 
 
@@ -78,49 +78,44 @@ class _Settings:
 
     def draw(self, context):
         layout = self.layout
+        width = context.region.width
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.enabled = current_run.current() is None
-        kept = context.scene.fathom
+        settings = context.scene.fathom
         facts = catalogue.facts_in(context.scene)
         column = layout.column()
-        column.prop(kept, "cuts")
-        if kept.cuts == "FRAMES":
-            column.prop(kept, "cut_frames")
-        column.prop(kept, "size")
+        column.prop(settings, "cuts")
+        if settings.cuts == "FRAMES":
+            column.prop(settings, "cut_frames")
+        column.prop(settings, "size")
         if facts:
-            parts.draw_text(column, _about_size(kept.size, facts), width=context.region.width)
-        column.prop(kept, "full_size")
-        column.prop(kept, "seed")
-        column = layout.column(heading="Known Lens")
-        row = column.row()
-        row.prop(kept, "use_focal_length", text="")
-        sub = row.row()
-        sub.active = kept.use_focal_length
-        sub.prop(kept, "focal_length", text="")
-        sub = column.column()
-        sub.active = kept.use_focal_length
-        sub.prop(kept, "sensor_width", text="Sensor Width")
-        group, parameters = _parameters(context)
-        if parameters:
-            column = layout.column()
-            column.label(text=facts.label)
-            for parameter in parameters:
-                if not parameter.advanced:
-                    column.prop(group, parameter.name)
+            parts.draw_text(column, _about_size(settings.size, facts), width=width)
+        column.prop(settings, "full_size")
+        column.prop(settings, "seed")
+        _draw_focal_length(layout.column(heading="Known Focal Length"), settings)
+        _draw_parameters(layout.column(), context, advanced=False)
         if facts and facts.licence:
-            parts.draw_text(layout, f"Licence: {facts.licence}", width=context.region.width)
+            parts.draw_text(layout, f"Licence: {facts.licence}", width=width)
         again = layout.operator("fathom.estimate_video_depth", text="Estimate into New Version", icon="DUPLICATE")
         again.new_version = True
 
 
 def _about_size(size, facts):
-    """What becomes of the working size, where 0 or another number does not say it."""
+    """What becomes of the processing resolution, where 0 or another number does not say it."""
     works = f"{facts.label} works at {facts.default_size} px" if not size and facts.default_size else ""
     if not facts.depth_size:
         return works
     largest = f"finds depth itself at {facts.depth_size} px at most"
     return f"{works} and {largest}" if works else f"{facts.label} {largest}"
+
+
+def _draw_focal_length(column, settings):
+    row = column.row()
+    row.prop(settings, "use_focal_length", text="")
+    for part, name, text in ((row.row(), "focal_length", ""), (column.column(), "sensor_width", "Sensor Width")):
+        part.active = settings.use_focal_length
+        part.prop(settings, name, text=text)
 
 
 class _Advanced:
@@ -131,25 +126,30 @@ class _Advanced:
 
     @classmethod
     def poll(cls, context):
-        return any(parameter.advanced for parameter in _parameters(context)[1])
+        return any(parameter.advanced for parameter in _parameters(context))
 
     def draw(self, context):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.enabled = current_run.current() is None
-        group, parameters = _parameters(context)
-        column = layout.column()
-        for parameter in parameters:
-            if parameter.advanced:
-                column.prop(group, parameter.name)
+        _draw_parameters(layout.column(), context, advanced=True)
 
 
 def _parameters(context):
-    """The property group of the chosen estimator's parameters, and the parameters; None and nothing without any."""
-    facts = catalogue.facts(context.scene.fathom.estimator)
-    group = getattr(context.scene, group_name(context.scene.fathom.estimator), None)
-    return (group, facts.parameters) if group is not None and facts is not None else (None, ())
+    """The parameters of the chosen estimator that the scene has properties for."""
+    name = context.scene.fathom.estimator
+    facts = catalogue.facts(name)
+    return facts.parameters if facts is not None and hasattr(context.scene, group_name(name)) else ()
+
+
+def _draw_parameters(column, context, *, advanced):
+    name, parameters = context.scene.fathom.estimator, _parameters(context)
+    if parameters and not advanced:
+        column.label(text=catalogue.facts(name).label)
+    for parameter in parameters:
+        if parameter.advanced == advanced:
+            column.prop(getattr(context.scene, group_name(name)), parameter.name)
 
 
 class FATHOM_PT_sequencer(_Estimate, bpy.types.Panel):
@@ -161,7 +161,7 @@ class FATHOM_PT_sequencer(_Estimate, bpy.types.Panel):
         strip = scene.sequence_editor.active_strip if scene.sequence_editor else None
         if strip is None:
             return "Select a movie, image or clip strip", "INFO"
-        if strip.type not in _STRIPS:
+        if strip.type not in subject.STRIPS:
             return f"{strip.name} shows no clip", "INFO"
         return strip.name, "SEQUENCE"
 

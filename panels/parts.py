@@ -8,10 +8,11 @@ import bpy
 
 from ..inference.contract import exit_codes
 from ..inference.contract.catalogue import EMBEDDED, QUICK, EstimatorFacts
-from ..inference.contract.environment import MissingEnvironment, PackageSet
+from ..inference.contract.environment import PackageSet
 from ..inference.contract.events import ShotNote
 from ..inference.contract.records import readable
 from ..scene import current_run, preferences
+from ..scene.preferences import Environment
 from ..scene.subject import Subject
 from ..scene.wording import worded, wrapped
 from . import catalogue
@@ -138,42 +139,49 @@ def draw_shots(layout: bpy.types.UILayout, shots: Sequence[ShotNote], *, width: 
         draw_text(layout, f"and {len(reasons) - _MOST_REASONS} other reasons", width=width)
 
 
-def draw_environment(layout: bpy.types.UILayout, estimator: str, *, width: float) -> bool:
+def draw_environment(
+    layout: bpy.types.UILayout, environment: Environment | None, estimator: str, *, width: float
+) -> bool:
     """Whether the worker can be started; where it cannot, what is missing and the button that helps.
 
     Parameters
     ----------
     layout : UILayout
+    environment : Environment or None
+        As far as is known.
     estimator : str
-        Name of the one that is chosen, which decides what to set up.
+        Name of the one that is chosen, which decides what to install.
     width : float
         Of the region, in pixels.
     """
-    try:
-        python = preferences.worker_python()
-    except MissingEnvironment as problem:
-        box = layout.box()
-        box.alert = True
-        text = preferences.here(str(problem)) if problem.by_setup else str(problem)
-        draw_text(box, text, icon="ERROR", width=width)
-        box.alert = False
-        if problem.by_setup:
-            is_light = estimator in {EMBEDDED.name, QUICK.estimator}
-            draw_set_up(box, preferences.chosen_packages() if is_light else "full", width=width)
-        else:
-            box.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = preferences.ADDON
+    if environment is None:
         return False
-    catalogue.ask(python)
-    return True
+    if environment.python is not None:
+        catalogue.ask(environment.python)
+        return True
+    problem = environment.problem
+    box = layout.box()
+    box.alert = True
+    text = preferences.here(str(problem)) if problem.by_setup else str(problem)
+    draw_text(box, text, icon="ERROR", width=width)
+    box.alert = False
+    if problem.by_setup:
+        is_light = estimator in {EMBEDDED.name, QUICK.estimator}
+        draw_install(box, environment, preferences.chosen_packages() if is_light else "full", width=width)
+    else:
+        box.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = preferences.ADDON
+    return False
 
 
-def draw_lacks(layout: bpy.types.UILayout, facts: EstimatorFacts, *, width: float) -> None:
+def draw_lacks(
+    layout: bpy.types.UILayout, facts: EstimatorFacts, environment: Environment | None, *, width: float
+) -> None:
     """What an estimator lacks and how to get it: by a button, where our own environment has too few packages."""
     for lack in facts.lacks:
-        if lack.kind == "packages" and _is_worker_our_own():
+        if lack.kind == "packages" and environment is not None and environment.own is not None:
             box = layout.box()
             draw_text(box, lack.what, icon="ERROR", width=width)
-            draw_set_up(box, "full", width=width)
+            draw_install(box, environment, "full", width=width)
         elif facts.name == QUICK.estimator and lack.kind == "weights":
             _draw_get_quick(layout, is_there=False, icon="IMPORT", width=width)
         else:
@@ -186,22 +194,25 @@ def draw_lacks(layout: bpy.types.UILayout, facts: EstimatorFacts, *, width: floa
         draw_advice(layout, f"{note.what} {note.cure}", icon="INFO", width=width)
 
 
-def draw_set_up(layout: bpy.types.UILayout, packages: PackageSet, *, width: float) -> None:
-    """The button that sets a set of packages up, what that takes, and what stands in its way."""
-    draw_failed_set_up(layout, width=width)
-    draw_offline(layout, preferences.set_up_offline_reason(), width=width)
-    text = "Set Up All Estimators" if packages == "full" else "Set Up"
+def draw_install(
+    layout: bpy.types.UILayout, environment: Environment | None, packages: PackageSet, *, width: float
+) -> None:
+    """The button that installs a set of packages, what that takes, and what stands in its way."""
+    draw_failed_install(layout, environment, width=width)
+    draw_offline(layout, preferences.set_up_offline_reason(environment), width=width)
+    text = "Install All Dependencies" if packages == "full" else "Install Dependencies"
     layout.operator("fathom.set_up_environment", text=text, icon="IMPORT").packages = packages.upper()
     size = preferences.size_told(packages)
     draw_text(layout, f"{size[:1].upper()}{size[1:]}", width=width)
 
 
-def draw_failed_set_up(layout: bpy.types.UILayout, *, width: float) -> None:
-    """Why setting packages up failed, until they are there."""
+def draw_failed_install(layout: bpy.types.UILayout, environment: Environment | None, *, width: float) -> None:
+    """Why installing packages failed, until they are there."""
     run = current_run.last()
-    if run is None or run.outcome != "failed" or run.subject not in _SETS or preferences.is_set_up(run.subject):
+    if run is None or run.outcome != "failed" or run.subject not in _SETS:
         return
-    draw_advice(layout, preferences.here(run.message), icon="ERROR", width=width)
+    if environment is None or not environment.has(run.subject):
+        draw_advice(layout, preferences.here(run.message), icon="ERROR", width=width)
 
 
 def draw_offline(layout: bpy.types.UILayout, reason: str | None, *, width: float) -> None:
@@ -217,10 +228,3 @@ def draw_offline(layout: bpy.types.UILayout, reason: str | None, *, width: float
     else:
         system = bpy.context.preferences.system
         layout.prop(system, "use_online_access", text="Allow Online Access", toggle=True)
-
-
-def _is_worker_our_own() -> bool:
-    try:
-        return preferences.own_packages(preferences.worker_python()) is not None
-    except MissingEnvironment:
-        return False

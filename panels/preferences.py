@@ -2,8 +2,7 @@
 
 import bpy
 
-from ..inference.contract import environment, environment_setup
-from ..inference.contract.environment import MissingEnvironment
+from ..inference.contract import environment
 from ..scene import current_run, preferences
 from . import parts
 
@@ -14,9 +13,9 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
     bl_idname = preferences.ADDON
 
     python: bpy.props.StringProperty(
-        name="Worker Python",
-        description="A Python, or the folder of a virtual environment, to work with instead of the one that Fathom "
-        "sets up",
+        name="Python Executable",
+        description="A Python, or the folder of a virtual environment, to estimate with instead of the one that Fathom "
+        "installs",
         subtype="FILE_PATH",
     )
     data_folder: bpy.props.StringProperty(
@@ -27,7 +26,7 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
 
     packages: bpy.props.EnumProperty(
         name="Packages",
-        description="Which estimators Set Up is for",
+        description="Which estimators the dependencies are for",
         items=preferences.PACKAGES,
         default="LIGHT",
     )
@@ -48,39 +47,37 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         if run is not None:
             parts.draw_run(box, run, width=width)
             return
-        _draw_state(box, width=width)
-        parts.draw_failed_set_up(box, width=width)
+        known = preferences.known()
+        if known is not None:
+            _draw_state(box, known, width=width)
+        parts.draw_failed_install(box, known, width=width)
         box.row().prop(self, "packages", expand=True)
         chosen = next(text for name, _label, text in preferences.PACKAGES if name == self.packages)
         parts.draw_text(box, chosen, icon="INFO", width=width)
-        if not preferences.is_set_up(self.packages.lower()):
+        if known is not None and known.has(self.packages.lower()):
+            parts.draw_text(box, preferences.INSTALLED, icon="CHECKMARK", width=width)
+        else:
             if self.packages == "FULL":
                 box.prop(self, "torch_index")
-            parts.draw_offline(box, preferences.set_up_offline_reason(), width=width)
-            box.operator("fathom.set_up_environment", text="Set Up", icon="IMPORT").packages = self.packages
-        else:
-            parts.draw_text(box, preferences.SET_UP, icon="CHECKMARK", width=width)
-        if environment_setup.are_there(preferences.data_folder()):
+            parts.draw_offline(box, preferences.set_up_offline_reason(known), width=width)
+            install = box.operator("fathom.set_up_environment", text="Install Dependencies", icon="IMPORT")
+            install.packages = self.packages
+        if known is not None and known.can_be_removed:
             box.operator("fathom.remove_environment", text="Remove", icon="TRASH")
-        pages = preferences.documentation()
-        if pages.is_file():
-            layout.operator("wm.path_open", text="Documentation", icon="HELP").filepath = str(pages)
+        pages = layout.operator("wm.path_open", text="Documentation", icon="HELP")
+        pages.filepath = str(preferences.DOCUMENTATION)
 
 
-def _draw_state(layout: bpy.types.UILayout, *, width: float) -> None:
+def _draw_state(layout: bpy.types.UILayout, known: preferences.Environment, *, width: float) -> None:
     """Say which Python the worker has."""
-    try:
-        python = preferences.worker_python()
-    except MissingEnvironment as problem:
-        parts.draw_text(layout, preferences.here(str(problem)), icon="ERROR", width=width)
+    if known.problem is not None:
+        parts.draw_text(layout, preferences.here(str(known.problem)), icon="ERROR", width=width)
         return
-    own = preferences.own_packages(python)
-    parts.draw_text(layout, f"{_READY[own]}: {python}", icon="CHECKMARK", width=width)
-    if own == "light":
-        state = environment.states(preferences.data_folder())["full"]
-        if state != "missing":
-            problem = f"{environment.PROBLEMS[state]}, with the packages of all estimators: press Set Up"
-            parts.draw_text(layout, problem, icon="ERROR", width=width)
+    parts.draw_text(layout, f"{_READY[known.own]}: {known.python}", icon="CHECKMARK", width=width)
+    state = known.states["full"]
+    if known.own == "light" and state != "missing":
+        problem = f"{environment.PROBLEMS[state]}, with the packages of all estimators: press Install Dependencies"
+        parts.draw_text(layout, problem, icon="ERROR", width=width)
 
 
 _READY = {

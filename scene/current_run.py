@@ -15,6 +15,7 @@ from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.environment_setup import SetupError
 from ..inference.contract.events import Done, Error, Event, Progress, ShotNote, Stage, Warning
 from ..inference.contract.records import readable
+from . import seen
 from .wording import worded
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
@@ -189,6 +190,7 @@ def end(run: Run) -> None:
     finally:
         if run is _current:
             _current, _last, _ended = None, run, _ended + 1
+            seen.outdate()
 
 
 def end_current() -> None:

@@ -5,21 +5,18 @@ What was built shows nothing then, by its own nodes and on every machine; here i
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
 
+from . import current_run, depth_list, places, tags
 from . import depth as depth_module
-from . import depth_list, places, tags
 from .depth import DepthError
 from .plate import PlateError, may_look, require_plate
+from .seen import Seen
 from .versions import HEARS_CHANGES
-
-_LEAST_WAIT = 2.0
-_SHARE = 0.02
-"""Panels ask whenever they are drawn: what was found holds for two seconds, longer where looking takes long."""
+from .windows import clear_status
 
 
 @dataclass(frozen=True)
@@ -37,77 +34,64 @@ class Missing:
         return (sentence for sentence in (self.depth, self.plate) if sentence is not None)
 
 
-@dataclass
-class _Seen:
-    found: Missing
-    until: float
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of a list, and where it stands there, which does not count."""
+
+    blend: str
+    folder: str
+    linked: str
+    job: str
+    plate: str
+    scene: str = field(compare=False)
+    path: str = field(compare=False)
 
 
-_AT_ONCE, _NEXT = 0.03, 0.3
-"""Seconds that a list is looked through at one go, and from one to the next."""
-
-_seen: dict[tuple[str, ...], _Seen] = {}
-_state = {"lacked": False, "next": 0.0}
+_state = {"lacked": False}
 
 
-def of_entry(item: bpy.types.PropertyGroup) -> Missing:
-    """What an entry of a scene's list of depths lacks; cheap enough to be asked while a panel is drawn."""
+def of_entry(item: bpy.types.PropertyGroup, path: str = "") -> Missing:
+    """What an entry of a scene's list of depths lacks, as far as is known: no file is looked at, panels ask.
+
+    `path` is that of the entry in its scene, where it is at hand.
+    """
     if not depth_list.may_look(item):
-        _take_up_chosen(item)
+        _seen.of(_entry(item, path))  # it may be a folder that the artist wrote
         return Missing(unseen=_UNSEEN.format("depth"))
-    key = _key(item)
-    kept = _seen.get(key)
-    if kept is None or time.monotonic() > kept.until:
-        begun = time.monotonic()
-        found = _look(item)
-        if kept is not None and list(kept.found) and not list(found) and not bpy.app.background:
-            bpy.app.timers.register(reload)  # drawing must change nothing
-        _take_up_chosen(item)
-        now = time.monotonic()
-        _seen[key] = kept = _Seen(found, now + max(_LEAST_WAIT, (now - begun) / _SHARE))
-    return kept.found
+    return _seen.of(_entry(item, path)) or Missing()
 
 
 def lacking(scene: bpy.types.Scene) -> list[str]:
-    """Names of the depths of a scene's list that lack something, as far as is known; cheap as `of_entry`.
-
-    A long list is looked through a part at a time; what was found of a depth before holds until it is its turn.
-    """
-    found, is_all = {}, True
-    until = time.monotonic() + _AT_ONCE if time.monotonic() >= _state["next"] else 0.0
-    seen = [(_seen.get(_key(item)), place) for place, item in enumerate(scene.fathom.depths)]
-    # Who waits longest comes first.
-    for before, place in sorted(seen, key=lambda each: each[0].until if each[0] else 0.0):
-        kept = before
-        if kept is None or time.monotonic() > kept.until:
-            if time.monotonic() < until:
-                kept = _Seen(of_entry(scene.fathom.depths[place]), 0.0)
-            else:
-                _state["next"] = max(_state["next"], until + _NEXT)
-                is_all = is_all and kept is not None
-        found[place] = kept is not None and any(kept.found)
-    names = [item.name for place, item in enumerate(scene.fathom.depths) if found[place]]
-    if not is_all and not bpy.app.background and not bpy.app.timers.is_registered(_go_on):
-        bpy.app.timers.register(_go_on, first_interval=_NEXT)
-    return names
+    """Names of the depths of a scene's list that lack something, as far as is known; see `of_entry`."""
+    entries = enumerate(scene.fathom.depths)
+    return [item.name for place, item in entries if any(of_entry(item, f"fathom.depths[{place}]"))]
 
 
-def _go_on() -> float | None:
-    """Called by a timer: look through the rest of the lists."""
-    for scene in bpy.data.scenes:
-        lacking(scene)
-    items = [item for scene in bpy.data.scenes for item in scene.fathom.depths]
-    return None if all(_key(item) in _seen or not depth_list.may_look(item) for item in items) else _NEXT
+def _entry(item: bpy.types.PropertyGroup, path: str) -> _Entry:
+    at = {"scene": item.id_data.name, "path": path or item.path_from_id()}
+    return _Entry(bpy.data.filepath, item.folder, item.linked, item.job, item.plate, **at)
 
 
-def _take_up_chosen(item: bpy.types.PropertyGroup) -> None:
-    """Have a folder that was written into the list taken up, soon, where Blender tells nobody of it."""
-    if not HEARS_CHANGES and item.folder != item.linked and not bpy.app.background:
-        bpy.app.timers.register(depth_list.relink_chosen)  # drawing must change nothing
+def _look_for(entry: _Entry) -> Missing:
+    """Look for an entry's files, when nothing is being drawn: what came back is shown again at once."""
+    scene = bpy.data.scenes[entry.scene]
+    try:
+        item = scene.path_resolve(entry.path)
+    except ValueError as error:
+        raise LookupError(entry.path) from error
+    if _entry(item, entry.path) != entry:
+        raise LookupError(entry.path)  # the list has changed
+    if not HEARS_CHANGES and item.folder != item.linked:
+        depth_list.relink_chosen()
+    before, found = _seen.of(entry), _look(item)
+    if any(before or ()) and not any(found):
+        reload()
+    if any(before or ()) != any(found) and current_run.current() is None:
+        clear_status()  # `lacking` stands in it
+    return found
 
 
-def _key(item: bpy.types.PropertyGroup) -> tuple[str, ...]:
-    return (bpy.data.filepath, item.folder, item.linked, item.job, item.plate)
+_seen = Seen(_look_for, holds=2.0)
 
 
 def of_file(*, only_built: bool = False) -> list[str]:
@@ -145,9 +129,8 @@ def of_file(*, only_built: bool = False) -> list[str]:
 
 
 def forget() -> None:
-    """Look anew the next time: files or lists have changed."""
-    _seen.clear()
-    _state["next"] = 0.0
+    """Look again the next time: files or lists have changed."""
+    _seen.forget()
 
 
 def reload() -> None:
@@ -155,10 +138,6 @@ def reload() -> None:
     for image in _built():
         image.reload()
     forget()
-
-
-TIMERS = (reload, _go_on)
-"""Functions that a timer may call."""
 
 
 def _built() -> list[bpy.types.Image]:

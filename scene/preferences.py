@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bpy
 
 from ..inference.contract import environment, environment_setup, installer
-from ..inference.contract.environment import PackageSet
+from ..inference.contract.environment import MissingEnvironment, PackageSet
+from .seen import Seen
 
 ADDON = __package__.rpartition(".")[0]
 """Name under which Blender knows the extension, such as ``bl_ext.user_default.fathom``."""
@@ -28,6 +31,71 @@ def worker_python() -> Path:
         One sentence that names the cure.
     """
     return environment.find_python(_get("python"), home=data_folder())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What estimates run in, and what Fathom set up.
+
+    Attributes
+    ----------
+    python : Path or None
+        The worker's; `problem` says why there is none.
+    problem : MissingEnvironment or None
+    own : 'full', 'light' or None
+        The set of packages of our own environment that `python` is of.
+    states : dict
+        See `inference.contract.environment.states`.
+    can_be_removed : bool
+        Whether there is an environment, finished or not, that Fathom made.
+    needs_network : bool
+        Whether packages come from a server.
+    """
+
+    python: Path | None
+    problem: MissingEnvironment | None
+    own: PackageSet | None
+    states: dict[PackageSet, environment.State]
+    can_be_removed: bool
+    needs_network: bool
+
+    def has(self, packages: PackageSet) -> bool:
+        """Whether our own environments have a set of packages; those of all estimators serve for less, too."""
+        return self.states["full"] == "ready" or self.states[packages] == "ready"
+
+
+def look() -> Environment:
+    """See what is there now."""
+    python = own = problem = None
+    states: dict[PackageSet, environment.State] = {"full": "missing", "light": "missing"}
+    try:
+        states = environment.states(data_folder())
+        python = worker_python()
+        own = own_packages(python)
+    except MissingEnvironment as error:
+        problem = error
+    return Environment(
+        python=python,
+        problem=problem,
+        own=own,
+        states=states,
+        can_be_removed=environment_setup.are_there(data_folder()),
+        needs_network=installer.needs_network(torch_index()),
+    )
+
+
+_seen = Seen(lambda _settings: look(), holds=2.0)
+
+
+def known() -> Environment | None:
+    """`look` as far as is known, None where nothing is yet: no file is looked at, panels ask."""
+    variables = (os.environ.get(name) for name in ("FATHOM_PYTHON", "FATHOM_HOME"))
+    return _seen.of((_get("python"), _get("data_folder"), torch_index(), *variables))
+
+
+def at_hand() -> Environment | None:
+    """`known` where panels are drawn, which call an operator's poll as well; in background a look."""
+    return look() if bpy.app.background else known()
 
 
 def own_environment(packages: PackageSet = "light") -> Path:
@@ -64,13 +132,7 @@ PACKAGES = (
 """The sets to choose from, as an enum's items; the identifiers are the sets' names in capitals."""
 
 
-SET_UP = "Everything that these packages are for is set up"
-
-
-def is_set_up(packages: PackageSet) -> bool:
-    """Whether our own environments have a set of packages; those of all estimators serve for less, too."""
-    states = environment.states(data_folder())
-    return states["full"] == "ready" or states[packages] == "ready"
+INSTALLED = "Everything that these packages are for is installed"
 
 
 def here(sentence: str) -> str:
@@ -78,10 +140,8 @@ def here(sentence: str) -> str:
     return sentence.replace(f" in {environment.WHERE}", "")
 
 
-def documentation() -> Path:
-    """The page to begin with of the documentation that comes with the extension."""
-    return Path(__file__).resolve().parent.parent / "docs" / "README.md"
-
+DOCUMENTATION = Path(__file__).resolve().parent.parent / "docs" / "README.md"
+"""The page to begin with of the documentation that comes with the extension."""
 
 OFFLINE = "Packages and weights are downloaded from the Internet, and Blender's online access is off"
 
@@ -95,9 +155,9 @@ def offline_reason() -> str | None:
     return f"{OFFLINE}: switch on Preferences > System > Network > Allow Online Access."
 
 
-def set_up_offline_reason() -> str | None:
+def set_up_offline_reason(state: Environment | None) -> str | None:
     """Why no packages may be had, likewise; folders of them serve without the Internet."""
-    return offline_reason() if installer.needs_network(torch_index()) else None
+    return offline_reason() if state is None or state.needs_network else None
 
 
 def is_kept_offline() -> bool:

@@ -14,13 +14,15 @@ import bpy
 
 from ..inference.contract import depth_sequence
 from ..inference.contract.job import JobError
-from . import estimation, output, places, source, versions
+from . import current_run, estimation, output, places, source, versions
 from . import settings as settings_module
 from .output import OutputError
+from .seen import Seen
 from .settings import Settings
 from .source import Plate, SourceError
 
-_STRIPS = {"MOVIE", "IMAGE", "MOVIECLIP"}
+STRIPS = {"MOVIE", "IMAGE", "MOVIECLIP"}
+"""Types of strips that show a clip."""
 _SWITCHES = ("use_reverse_frames", "strobe", "use_deinterlace", "undistort", "stabilize2d", "stream_index")
 
 
@@ -64,7 +66,7 @@ class Standing:
 
 def of_strip(strip: Any, sequencer: bpy.types.Scene, settings: Settings, root: str, *, scene: str) -> Subject | None:
     """The subject that a strip is; None where it shows no clip."""
-    if strip is None or strip.type not in _STRIPS:
+    if strip is None or strip.type not in STRIPS:
         return None
     times = versions.times_of(strip)
     begin = times.content_start
@@ -142,6 +144,20 @@ def standing(subject: Subject) -> Standing:
     if place.standing != "unfinished":
         return Standing(standing=place.standing)
     return Standing(standing="unfinished", share=depth_sequence.unfinished_share(place.folder))
+
+
+_seen = Seen(lambda asked: standing(asked[0]), holds=15.0)
+"""Fifteen seconds: another Blender, or a farm, may have gone on."""
+
+
+def known_standing(subject: Subject | None) -> Standing | None:
+    """`standing` as far as is known: nothing is opened, panels ask. With each run that ends it may be another."""
+    return None if subject is None else _seen.of((subject, current_run.count_ended()))
+
+
+def look(subject: Subject) -> Standing:
+    """`standing`, which is known from now on."""
+    return _seen.look((subject, current_run.count_ended()))
 
 
 def _plate(subject: Subject) -> Plate | None:

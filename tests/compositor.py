@@ -19,7 +19,8 @@ def prepare(scene, size, *, percentage=100):
     render.engine = "CYCLES"
     scene.cycles.samples = 1
     scene.cycles.use_denoising = False
-    compositor_nodes.use_cpu([scene])
+    if hasattr(render, "compositor_device"):
+        render.compositor_device = "CPU"  # the GPU compositor, 5.2's default, aborts without a display's driver
 
 
 def render(scene, folder, frame=None):
@@ -107,7 +108,7 @@ def soften(values):
 
 
 def merged(render, alpha, render_z, plate, z):
-    """What `add_z_merge` promises: the nearer on top, the cut smooth over 3x3 pixels of what is rendered; and its Z."""
+    """What `add_z_combine` promises: the nearer on top, the cut smooth over 3x3 rendered pixels; and its Z."""
     rendered = (render_z < 1e9).astype(float)
     nearer = soften(rendered * (render_z < z)) / np.maximum(soften(rendered), 1e-3)
     share = alpha * nearer

@@ -1,6 +1,10 @@
-"""A layout for tests of panels, which need a window otherwise."""
+"""What tests of panels draw, which needs a window otherwise: a layout, and an environment to speak of."""
 
+import json
 from types import SimpleNamespace
+
+from bl_ext.dev.fathom.inference.contract import environment
+from bl_ext.dev.fathom.scene import preferences, seen
 
 
 class Recorder:
@@ -21,6 +25,9 @@ class Recorder:
     def box(self):
         return self
 
+    def template_list(self, *_arguments, **_options):
+        pass
+
     def menu(self, name, *, text):
         self.texts.append(f"<{name}: {text}>")
 
@@ -30,9 +37,37 @@ class Recorder:
     def label(self, *, text, **_options):
         self.texts.append(text)
 
-    def operator(self, name, *, text="", **_options):
-        self.buttons.append(SimpleNamespace(name=name, text=text))
+    def operator(self, name, *, text="", icon="NONE", **_options):
+        self.buttons.append(SimpleNamespace(name=name, text=text, icon=icon))
         return self.buttons[-1]
 
     def prop(self, _owner, name, **options):
         self.texts.append(f"<{name}{' expanded' if options.get('expand') else ''}>")
+
+
+def look():
+    """Look for what was drawn without being known, as the timer does."""
+    while seen.work() is not None:
+        pass
+
+
+def drawn(draw, *arguments, **options):
+    """What a function draws into its first argument, a layout, when the timer has looked for what it asked."""
+    seen.outdate()
+    draw(Recorder(), *arguments, **options)
+    look()
+    draw(layout := Recorder(), *arguments, **options)
+    return layout
+
+
+def ready(packages):
+    """What an environment that was set up looks like from outside."""
+    folder = preferences.own_environment(packages)
+    python = environment.python_of(folder)
+    python.parent.mkdir(parents=True)
+    python.write_text("")
+    python.chmod(0o755)
+    (folder / "pyvenv.cfg").write_text("")
+    stamp = {"requirements": environment.fingerprint(environment.requirements_of(packages))}
+    (folder / environment.STAMP).write_text(json.dumps(stamp))
+    return python

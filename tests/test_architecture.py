@@ -104,7 +104,6 @@ MAY_BE_SHORT = {
     "inference/run/checkpoints.py": "what is believed of a checkpoint, whichever estimator wrote it",
     "inference/video_diffusion/weights.py": "facts of weights, which are listed without torch",
     "panels/parameters.py": "property groups, which are no list of estimators",
-    "panels/standing.py": "a timer's work and what it found, which panels only draw",
     "scene/map_files.py": "a look at files on the disk, which is no reading of a depth sequence",
 }
 

@@ -150,7 +150,7 @@ def find_python(
         One sentence that says what to do.
     """
     for origin, value in (
-        ("the preference Worker Python", preference),
+        ("the preference Python Executable", preference),
         ("FATHOM_PYTHON", os.environ.get("FATHOM_PYTHON")),
     ):
         if value:
@@ -171,4 +171,4 @@ def find_python(
         standing = found if standing == "missing" else standing
     if standing == "missing" and any((home / "environments").glob("*/pyvenv.cfg")):
         standing = "outdated"
-    raise MissingEnvironment(f"{PROBLEMS[standing]}: press Set Up in {WHERE}.", by_setup=True)
+    raise MissingEnvironment(f"{PROBLEMS[standing]}: press Install Dependencies in {WHERE}.", by_setup=True)

@@ -327,7 +327,7 @@ def _install(
             return False
         if code:
             reason = _last_error(log, code).removeprefix(f"{name} failed: ")
-            raise SetupError(f"{name} failed: {reason} See {log} for the rest, then press Set Up again.")
+            raise SetupError(f"{name} failed: {reason} See {log} for the rest, then press Install Dependencies again.")
     stamp = {"requirements": fingerprint(requirements), "python": str(python), "made": time.strftime("%Y-%m-%d %H:%M")}
     own_files.save_text(folder / STAMP, json.dumps(stamp) + "\n")
     yield (Progress(done=total, total=total),)

@@ -273,7 +273,7 @@ def depth_node(setup: Setup) -> bpy.types.Node:
 def connect(setup: Setup) -> None:
     """Link the inputs for distances of all the shot's effects, but what the artist has linked to them stays.
 
-    Effects take the distances of the picture that they get: those of Z Merge where it is in the chain, else the
+    Effects take the distances of the picture that they get: those of Z Combine where it is in the chain, else the
     depth's own.
     """
     node = depth_node(setup)

@@ -6,7 +6,6 @@ became sockets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import bpy
@@ -68,13 +67,6 @@ def result(tree: bpy.types.NodeTree) -> Socket:
     if not _OWN_NODES:
         nodes.interface_output(tree, "Image", "Color", description="The render's result")
     return find_result(tree)
-
-
-def use_cpu(scenes: Iterable[bpy.types.Scene]) -> None:
-    """Composite on the CPU: the GPU compositor, 5.2's default, needs a display's driver and aborts without one."""
-    for scene in scenes:
-        if hasattr(scene.render, "compositor_device"):
-            scene.render.compositor_device = "CPU"
 
 
 # ------------------------------------------------------------------------------------------------ nodes

@@ -29,7 +29,7 @@ def add_fog(
 
     With Z the distance, the share of fog is ``1 - exp(-density max(Z - start, 0))``, Beer-Lambert's law, or, where
     *Linear* is 1, ``(Z - start) / (end - start)`` clamped to 0..1; in between it is a blend of the two. Frames without
-    depth pass unchanged. Fog lies on what Z Merge gives and reads its distances, whichever is added first.
+    depth pass unchanged. Fog lies on what Z Combine gives and reads its distances, whichever is added first.
 
     Parameters
     ----------

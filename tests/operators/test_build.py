@@ -14,7 +14,7 @@ from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 pytestmark = pytest.mark.usefixtures("empty_file")
 
 IN_3D = ["build_camera", "build_depth_mesh", "build_fog"]
-IN_COMPOSITOR = ["add_compositing_fog", "add_compositing_dof", "add_compositing_matte", "add_compositing_z_merge"]
+IN_COMPOSITOR = ["add_compositing_fog", "add_compositing_dof", "add_compositing_matte", "add_compositing_z_combine"]
 
 
 def filmed(frames):

@@ -192,4 +192,4 @@ def test_without_an_environment(clip, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("FATHOM_PYTHON", raising=False)
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
     code = command_line.main(["estimate", str(clip / "plate.1001.png"), "--output", str(tmp_path)])
-    assert code == exit_codes.MISSING and "press Set Up" in capsys.readouterr().out
+    assert code == exit_codes.MISSING and "press Install Dependencies" in capsys.readouterr().out

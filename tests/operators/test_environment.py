@@ -131,7 +131,7 @@ def test_the_preferences_come_first(home, tmp_path):
     kept.data_folder, kept.python = str(tmp_path / "elsewhere"), str(tmp_path / "nowhere")
     try:
         assert preferences.data_folder() == tmp_path / "elsewhere"
-        with pytest.raises(environment.MissingEnvironment, match="nowhere, named by the preference Worker Python"):
+        with pytest.raises(environment.MissingEnvironment, match="nowhere, named by the preference Python Executable"):
             preferences.worker_python()
     finally:
         kept.data_folder = kept.python = ""

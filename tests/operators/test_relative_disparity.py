@@ -17,7 +17,7 @@ BUILDERS = [
     "add_compositing_fog",
     "add_compositing_dof",
     "add_compositing_matte",
-    "add_compositing_z_merge",
+    "add_compositing_z_combine",
 ]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import catalogue as contract
 from bl_ext.dev.fathom.inference.contract import depth_sequence, events, exit_codes
-from bl_ext.dev.fathom.panels import catalogue, estimate, parts, standing
-from bl_ext.dev.fathom.scene import current_run, subject
+from bl_ext.dev.fathom.panels import catalogue, estimate, parts
+from bl_ext.dev.fathom.scene import current_run, seen, subject
 from bl_ext.dev.fathom.scene.versions import strips_of
 from depth_maker import write_png
 from drawing import Recorder
@@ -30,7 +30,7 @@ def _nothing_is_known(empty_file, monkeypatch, tmp_path):
     yield
     current_run.end_current()
     current_run.forget_last()
-    standing.forget()
+    seen.stop()
 
 
 @pytest.fixture
@@ -235,24 +235,24 @@ def test_unfinished_work_is_resumed(strips, state, text):
     (place.folder / depth_sequence.SCRATCH).mkdir(parents=True)
     (place.folder / depth_sequence.SCRATCH / depth_sequence.STATE).write_text(state.format(job.fingerprint()))
     assert verb() == "Estimate Video Depth", "not looked for yet: drawing reads nothing"
-    standing.look(subject.in_front(context()))
+    subject.look(subject.in_front(context()))
     assert verb() == text
     scene.fathom.seed = 9
-    standing.look(subject.in_front(context()))
+    subject.look(subject.in_front(context()))
     assert verb() == "Estimate Video Depth", "of other settings there is nothing"
 
 
 def test_without_a_folder_the_clip_is_not_even_opened(strips, monkeypatch):
     monkeypatch.setattr(subject, "_plate", lambda *_: pytest.fail("the clip was opened"))
-    assert standing.look(subject.in_front(context())).standing == "new"
+    assert subject.look(subject.in_front(context())).standing == "new"
 
 
 def test_what_a_run_leaves_is_looked_for_again(strips):
     about = subject.in_front(context())
-    standing.look(about)
-    assert standing.of(about) is not None
+    subject.look(about)
+    assert subject.known_standing(about) is not None
     ended(events.Done(folder="", frames=5, seconds=1), about=about)
-    assert standing.of(about) is None
+    assert subject.known_standing(about) is None
 
 
 def quick(layout):

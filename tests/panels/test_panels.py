@@ -13,7 +13,7 @@ from bl_ext.dev.fathom.operators import environment as environment_operators
 from bl_ext.dev.fathom.panels import build, catalogue, estimate, parts
 from bl_ext.dev.fathom.panels import preferences as panels_preferences
 from bl_ext.dev.fathom.scene import current_run, preferences, settings
-from drawing import Recorder
+from drawing import Recorder, drawn, ready
 
 LISTED = [
     {"name": "parallax", "label": "Parallax", "summary": "From motion.", "licence": "GPL", "default_size": 640,
@@ -130,16 +130,31 @@ def test_panels_stand_in_the_tab_fathom_of_their_editors():
     assert all(p.bl_category == "Fathom" and p.bl_region_type == "UI" for p in panels)
 
 
-def test_buttons_name_operators_that_there_are():
-    for panel in build.CLASSES:
-        for name, text, icon in getattr(panel, "buttons", ()):
-            assert hasattr(bpy.types, f"FATHOM_OT_{name}") and text
-            assert icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+def test_buttons_name_operators_that_there_are(empty_file):
+    empty_file.fathom.depths.add()
+    context = SimpleNamespace(
+        scene=empty_file,
+        region=SimpleNamespace(width=4000),
+        object=None,
+        area=None,
+        space_data=SimpleNamespace(clip=None, tree_type="CompositorNodeTree"),
+    )
+    for cls in (*estimate.CLASSES, *build.CLASSES):
+        if issubclass(cls, bpy.types.Panel):
+            panel = SimpleNamespace(layout=(layout := Recorder()), subject=lambda context: ("clip", "INFO"))
+            cls.draw(panel, context)
+            for button in layout.buttons:
+                category, name = button.name.split(".")
+                assert hasattr(bpy.types, f"{category.upper()}_OT_{name}"), button.name
+                assert button.icon == "NONE" or button.icon in ICONS
+
+
+ICONS = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
 
 
 def test_a_long_sentence_is_broken_into_lines():
     layout = Recorder()
-    text = "The inference environment that Fathom works in is not there yet: press Set Up in Preferences."
+    text = "The inference environment that Fathom works in is not there yet: press Install Dependencies in Preferences."
     parts.draw_text(layout, text, width=240)
     assert len(layout.texts) > 2 and " ".join(layout.texts) == text
     assert max(map(len, layout.texts)) <= 28
@@ -166,19 +181,6 @@ LACKING = contract.EstimatorFacts(
 )
 
 
-def ready(home, packages):
-    """What an environment that was set up looks like from outside."""
-    folder = preferences.own_environment(packages)
-    python = environment.python_of(folder)
-    python.parent.mkdir(parents=True)
-    python.write_text("")
-    python.chmod(0o755)
-    (folder / "pyvenv.cfg").write_text("")
-    stamp = {"requirements": environment.fingerprint(environment.requirements_of(packages))}
-    (folder / environment.STAMP).write_text(json.dumps(stamp))
-    return python
-
-
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A data folder of the test's own."""
@@ -187,10 +189,20 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
+def drawn_lacks(facts):
+    return drawn(lambda layout: parts.draw_lacks(layout, facts, preferences.known(), width=2000))
+
+
+def drawn_environment(estimator):
+    """What is drawn of the environment, and whether the worker can be started."""
+    told = []
+    draw = lambda layout: told.append(parts.draw_environment(layout, preferences.known(), estimator, width=4000))  # noqa: E731
+    return drawn(draw), told[-1]
+
+
 def test_an_estimator_that_lacks_packages_shows_the_sentence_and_the_button_that_cures_it(home):
-    ready(home, "light")
-    layout = Recorder()
-    parts.draw_lacks(layout, LACKING, width=2000)
+    ready("light")
+    layout = drawn_lacks(LACKING)
     allow, button, quick = layout.buttons
     assert allow.text == "Allow Online Access" and quick.name == "fathom.get_quick_depth"
     assert (button.name, button.packages) == ("fathom.set_up_environment", "FULL")
@@ -200,10 +212,9 @@ def test_an_estimator_that_lacks_packages_shows_the_sentence_and_the_button_that
 
 
 def test_in_another_python_the_command_is_offered_for_setting_up_would_not_help(home, tmp_path, monkeypatch):
-    monkeypatch.setenv("FATHOM_PYTHON", str(ready(home, "light")))
+    monkeypatch.setenv("FATHOM_PYTHON", str(ready("light")))
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "elsewhere"))
-    layout = Recorder()
-    parts.draw_lacks(layout, LACKING, width=2000)
+    layout = drawn_lacks(LACKING)
     button, _quick = layout.buttons
     assert (button.name, button.command) == ("fathom.copy_command", "pip")
     assert layout.texts[0] == "Other needs packages. Run this in a terminal:"
@@ -212,18 +223,18 @@ def test_in_another_python_the_command_is_offered_for_setting_up_would_not_help(
 def test_quick_offers_what_it_lacks_by_a_press_and_says_what_that_downloads(home):
     lack = contract.Lack(what="Weights are missing.", cure="Run: models download", kind="weights")
     facts = contract.EstimatorFacts(name="quick", label="Quick", lacks=(lack,))
-    parts.draw_lacks(layout := Recorder(), facts, width=2000)
+    layout = drawn_lacks(facts)
     allow, get = layout.buttons
     assert (allow.text, get.name) == ("Allow Online Access", "fathom.get_quick_depth")
     assert "online access is off" in " ".join(layout.texts)
     assert layout.texts[-1] == contract.QUICK.terms
-    parts.draw_lacks(layout := Recorder(), replace(facts, lacks=()), width=2000)
+    layout = drawn_lacks(replace(facts, lacks=()))
     assert layout.buttons == []
 
 
 def test_without_packages_at_all_quick_is_not_offered(home):
     lack = contract.Lack(what="Packages are missing.", cure="Set up.", kind="environment")
-    parts.draw_lacks(layout := Recorder(), replace(LACKING, lacks=(lack,)), width=2000)
+    layout = drawn_lacks(replace(LACKING, lacks=(lack,)))
     assert "fathom.get_quick_depth" not in [button.name for button in layout.buttons]
 
 
@@ -248,10 +259,9 @@ def test_the_command_is_copied_and_told_in_the_tooltip():
 
 def test_the_licence_is_told_while_weights_are_missing(home):
     licensed = replace(LACKING, licence="Weights: for research only")
-    layout = Recorder()
-    parts.draw_lacks(layout, licensed, width=2000)
+    layout = drawn_lacks(licensed)
     assert "Weights: for research only" in layout.texts
-    parts.draw_lacks(layout := Recorder(), replace(licensed, lacks=()), width=2000)
+    layout = drawn_lacks(replace(licensed, lacks=()))
     assert "Weights: for research only" not in layout.texts
 
 
@@ -267,18 +277,18 @@ def test_a_path_is_broken_between_its_folders(separator):
 
 @pytest.mark.parametrize(("estimator", "packages"), [("parallax", "LIGHT"), ("depthcrafter", "FULL")])
 def test_without_an_environment_the_button_sets_up_what_the_estimator_needs(home, estimator, packages):
-    layout = Recorder()
-    assert parts.draw_environment(layout, estimator, width=2000) is False
+    layout, can_run = drawn_environment(estimator)
+    assert not can_run
     _, button = layout.buttons
     assert button.packages == packages
-    assert layout.texts[0].endswith("is not there yet: press Set Up."), "the button stands right there"
+    assert layout.texts[0].endswith("is not there yet: press Install Dependencies."), "the button stands right there"
     assert any(text.startswith("About ") and "GB to download" in text for text in layout.texts)
 
 
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
-        ((), "is not there yet: press Set Up."),
+        ((), "is not there yet: press Install Dependencies."),
         (("light",), "ready, with the basic packages"),
         (("full",), "ready for all estimators"),
         (("light", "full"), "ready for all estimators"),
@@ -286,7 +296,7 @@ def test_without_an_environment_the_button_sets_up_what_the_estimator_needs(home
 )
 def test_the_preferences_say_what_is_there_and_offer_the_choice(home, sets, words):
     for packages in sets:
-        ready(home, packages)
+        ready(packages)
     layout = drawn_preferences(packages="FULL")
     assert any(words in text for text in layout.texts)
     assert not any(environment.WHERE in text for text in layout.texts), "they are the very place"
@@ -295,7 +305,7 @@ def test_the_preferences_say_what_is_there_and_offer_the_choice(home, sets, word
     by_name = {button.name: button for button in layout.buttons}
     assert ("fathom.remove_environment" in by_name) == bool(sets)
     if "full" in sets:
-        assert "fathom.set_up_environment" not in by_name and preferences.SET_UP in layout.texts
+        assert "fathom.set_up_environment" not in by_name and preferences.INSTALLED in layout.texts
     else:
         assert by_name["fathom.set_up_environment"].packages == "FULL"
         assert "<torch_index>" in layout.texts and "<torch_index>" not in drawn_preferences(packages="LIGHT").texts
@@ -303,10 +313,10 @@ def test_the_preferences_say_what_is_there_and_offer_the_choice(home, sets, word
 
 
 def test_the_packages_of_all_estimators_serve_for_the_basic_ones(home):
-    ready(home, "light")
-    assert preferences.SET_UP not in drawn_preferences(packages="FULL").texts
-    ready(home, "full")
-    assert preferences.SET_UP in drawn_preferences(packages="LIGHT").texts
+    ready("light")
+    assert preferences.INSTALLED not in drawn_preferences(packages="FULL").texts
+    ready("full")
+    assert preferences.INSTALLED in drawn_preferences(packages="LIGHT").texts
 
 
 def test_the_documentation_is_a_click_away(home):
@@ -349,10 +359,10 @@ def test_blenders_own_button_allows_online_access():
 @pytest.mark.parametrize("sets", [(), ("light",)])
 def test_a_worker_that_cannot_be_run_is_told_where_to_correct(home, monkeypatch, sets):
     for packages in sets:
-        ready(home, packages)
+        ready(packages)
     monkeypatch.setenv("FATHOM_PYTHON", "/nowhere/python")
-    layout = Recorder()
-    assert not parts.draw_environment(layout, "parallax", width=4000)
+    layout, can_run = drawn_environment("parallax")
+    assert not can_run
     assert environment.WHERE in layout.texts[0]
     (button,) = layout.buttons
     assert (button.name, button.module) == ("preferences.addon_show", preferences.ADDON), "setting up would not help"
@@ -370,25 +380,26 @@ def test_a_set_up_that_failed_is_told_until_it_is_there(home):
     current_run.end(run)
     told = "No network; choose another data folder."
     assert told in drawn_preferences().texts
-    parts.draw_environment(sidebar := Recorder(), "parallax", width=4000)
-    assert told in sidebar.texts
-    ready(home, "light")
+    assert told in drawn_environment("parallax")[0].texts
+    ready("light")
     assert told not in drawn_preferences().texts
     current_run.forget_last()
 
 
 def test_a_growth_that_was_broken_off_is_told_beside_what_is_ready(home):
-    ready(home, "light")
+    ready("light")
     folder = preferences.own_environment("full")
     folder.mkdir(parents=True)
     (folder / "pyvenv.cfg").write_text("")
     layout = drawn_preferences(packages="LIGHT")
-    assert any("was broken off, with the packages of all estimators: press Set Up" in text for text in layout.texts)
+    assert any(
+        "was broken off, with the packages of all estimators: press Install Dependencies" in text
+        for text in layout.texts
+    )
 
 
 def drawn_preferences(packages="LIGHT"):
     """The layout that the preferences were drawn into."""
-    layout = Recorder()
-    panel = SimpleNamespace(layout=layout, packages=packages)
-    panels_preferences.FATHOM_AP_preferences.draw(panel, SimpleNamespace(region=SimpleNamespace(width=4000)))
-    return layout
+    context = SimpleNamespace(region=SimpleNamespace(width=4000))
+    draw = panels_preferences.FATHOM_AP_preferences.draw
+    return drawn(lambda layout: draw(SimpleNamespace(layout=layout, packages=packages), context))

@@ -15,7 +15,7 @@ import pytest
 from bl_ext.dev.fathom.panels import build as panel
 from bl_ext.dev.fathom.panels import status
 from bl_ext.dev.fathom.scene import map_files, missing, tags
-from drawing import Recorder
+from drawing import drawn
 
 OPERATORS = ("build_camera", "build_depth_mesh", "build_fog", "add_compositing_fog", "fit_scene")
 
@@ -54,10 +54,8 @@ def _press(name):
 
 
 def draw(scene):
-    layout = Recorder()
-    layout.template_list = lambda *_arguments, **_options: None
     context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=300), object=None)
-    panel._Depths.draw(SimpleNamespace(layout=layout), context)
+    layout = drawn(lambda layout: panel._Depths.draw(SimpleNamespace(layout=layout), context))
     status.draw(SimpleNamespace(layout=layout), context)
     missing.of_file()
     for text in layout.texts:

@@ -12,7 +12,7 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
-from bl_ext.dev.fathom.scene import compositing, depth_list, missing
+from bl_ext.dev.fathom.scene import compositing, depth_list, missing, seen
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import fog as fogs
 from bl_ext.dev.fathom.scene import mesh as meshes
@@ -90,13 +90,13 @@ def test_compositing_passes_the_plate_where_maps_are_missing(tmp_path, empty_fil
         np.testing.assert_allclose(pixels, np.broadcast_to(wanted, pixels.shape), atol=3e-4, err_msg=str(frame))
 
 
-def test_z_merge_shows_the_plate_alone(tmp_path, empty_file):
+def test_z_combine_shows_the_plate_alone(tmp_path, empty_file):
     folder = depth_maker.make(tmp_path)
     depth = depths.load(folder)
     bpy.ops.mesh.primitive_plane_add(size=50, location=(0, 0, -0.5))
     bpy.ops.object.camera_add()
     empty_file.camera = bpy.context.object
-    compositing.add_z_merge(empty_file, depth, depth.sequence.shots[0])
+    compositing.add_z_combine(empty_file, depth, depth.sequence.shots[0])
     compositor.prepare(empty_file, SIZE)
     assert np.abs(compositor.render(empty_file, tmp_path, 2)[..., :3] - compositor.plate(2, SIZE)).max() > 0.1
     (folder / "disparity.0002.exr").unlink()
@@ -170,10 +170,9 @@ def test_single_files_are_missed_too(tmp_path, empty_file, capfd, lost, sentence
     folder = depth_maker.make(tmp_path, camera=filmed)
     scene = listed(folder)
     (tmp_path / lost).unlink()
-    missing.forget()
     (found,) = missing.of_file()
     assert sentence in found
-    assert list(missing.of_entry(scene.fathom.depths[0])) == [found]
+    assert list(known(scene.fathom.depths[0])) == [found]
     capfd.readouterr()
     render(scene, tmp_path)
     assert capfd.readouterr().out.count(sentence) == 1
@@ -206,10 +205,21 @@ def test_asking_for_every_drawing_looks_seldom(tmp_path, empty_file, monkeypatch
     read = depth_list.read
     monkeypatch.setattr(depth_list, "read", lambda item: looks.append(1) or read(item))
     missing.forget()
+    assert list(missing.of_entry(item)) == [] and not looks, "asking looks at nothing"
+    seen.work()
     assert [list(missing.of_entry(item)) for _ in range(5)] == [[]] * 5 and len(looks) == 1
+    seen.work()
+    assert len(looks) == 1
     shutil.rmtree(folder)
+    assert "what was built from it shows nothing" in known(item).depth
+
+
+def known(item):
+    """What is known of an entry when it was looked for as after a drawing."""
     missing.forget()
-    assert "what was built from it shows nothing" in missing.of_entry(item).depth
+    missing.of_entry(item)
+    seen.work()
+    return missing.of_entry(item)
 
 
 def test_a_long_list_is_looked_through_a_part_at_a_time(tmp_path, empty_file, monkeypatch):
@@ -226,15 +236,12 @@ def test_a_long_list_is_looked_through_a_part_at_a_time(tmp_path, empty_file, mo
         item.name, item.job = str(number), str(number)
     missing.forget()
     begun = time.monotonic()
-    assert missing.lacking(empty_file) == []
+    assert missing.lacking(empty_file) == [] and looked == []
+    assert seen.work() is not None, "there is more"
     assert missing.lacking(empty_file) == []  # drawn again at once
     assert time.monotonic() - begun < 0.2 and 0 < len(looked) < 150
     assert looked[0] == "0"
-    for _ in range(100):
-        time.sleep(0.01)
-        missing._state["next"] = 0.0
-        if missing._go_on() is None:
-            break
-    assert missing._go_on() is None
+    while seen.work() is not None:
+        pass
     assert missing.lacking(empty_file) == ["299"]
     assert sorted(looked) == sorted(set(looked))

@@ -3,28 +3,18 @@
 import json
 import os
 import shutil
-import sys
 from types import SimpleNamespace
 
 import bpy
 import depth_maker
 import pytest
 from bl_ext.dev.fathom.panels import build as panel
-from bl_ext.dev.fathom.panels import standing, status
+from bl_ext.dev.fathom.panels import status
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import depth_list, missing, output, places, subject
 from bl_ext.dev.fathom.scene import settings as settings_module
-from drawing import Recorder
-
-_heard = {"names": None}
-
-
-def _listen(event, arguments):
-    if _heard["names"] is not None and event in ("open", "os.listdir", "os.scandir"):
-        _heard["names"].append(str(arguments[0]))
-
-
-sys.addaudithook(_listen)
+from disk_watch import watched
+from drawing import drawn
 
 
 @pytest.fixture(autouse=True)
@@ -36,21 +26,10 @@ def nothing_asked():
 
 
 @pytest.fixture
-def touched(monkeypatch):
-    """Every path that Python looks at while the test runs."""
-    names = _heard["names"] = []
-
-    def heard(function):
-        def look(path, *arguments, **options):
-            names.append(os.fspath(path) if not isinstance(path, int) else "")
-            return function(path, *arguments, **options)
-
-        return look
-
-    for name in ("stat", "lstat", "readlink", "access"):
-        monkeypatch.setattr(os, name, heard(getattr(os, name)))
-    yield lambda word: [name for name in names if word in str(name)]
-    _heard["names"] = None
+def touched():
+    """The paths with some word in them that Python looks at while the test runs."""
+    with watched() as names:
+        yield lambda word: [name for name in names if word in str(name)]
 
 
 def rewrite(folder, **source):
@@ -61,12 +40,13 @@ def rewrite(folder, **source):
 
 
 def draw_all(scene):
-    layout = Recorder()
     context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=300), object=None)
-    layout.template_list = lambda *_arguments, **_options: None
-    panel._Depths.draw(SimpleNamespace(layout=layout), context)
-    status.draw(SimpleNamespace(layout=layout), context)
-    return layout
+
+    def draw(layout):
+        panel._Depths.draw(SimpleNamespace(layout=layout), context)
+        status.draw(SimpleNamespace(layout=layout), context)
+
+    return drawn(draw)
 
 
 @pytest.mark.parametrize("where", ["/canary/share/clip.mov", "//canary/share/clip.mov", "\\\\canary\\share\\clip.mov"])
@@ -160,11 +140,11 @@ def test_what_the_panel_says_of_a_strip_comes_from_no_place_that_stood_in_the_fi
     scene = bpy.context.scene
     settings = settings_module.from_scene(scene)
     about = subject.of_clip(clip, settings, scene.fathom.output, scene=scene.name)
-    assert standing.look(about).standing == "new"
+    assert subject.look(about).standing == "new"
     assert touched("canary") == []
     scene.fathom.output = "/canary/mine"  # the artist's own choice
     about = subject.of_clip(clip, settings, scene.fathom.output, scene=scene.name)
-    standing.look(about)
+    subject.look(about)
     assert touched("/canary/mine") == ["/canary/mine"]
 
 

@@ -14,7 +14,7 @@ from bl_ext.dev.fathom.scene.compositing import (
     add_depth_matte,
     add_depth_of_field,
     add_fog,
-    add_z_merge,
+    add_z_combine,
     beside,
     compositor_nodes,
 )
@@ -72,7 +72,7 @@ def test_clips_one_after_the_other_show_at_their_frames_each_in_its_own_fog(tmp_
     for depth, _, color in clips.values():
         fog(scene, depth, color)
         assert beside(scene, depth) is None
-    compositor.add_card(scene, distance=90.0, color=RED)  # for Z Merge a render, behind everything
+    compositor.add_card(scene, distance=90.0, color=RED)  # for Z Combine a render, behind everything
     compositor.prepare(scene, SIZE)
     wanted = {-3: "a", 1: "a", 5: "a", 6: "b", 8: "b", 10: "b", 11: "c", 12: "c", 16: "c", 40: "c"}
     for frame, name in wanted.items():
@@ -85,7 +85,7 @@ def test_clips_one_after_the_other_show_at_their_frames_each_in_its_own_fog(tmp_
         fog(scene, depth, color)
     assert (len(tree.nodes), len(tree.links)) == count
     add_depth_of_field(scene, clips["a"][0], clips["a"][0].sequence.shots[0], max_blur=2)
-    add_z_merge(scene, clips["c"][0], clips["c"][0].sequence.shots[0])
+    add_z_combine(scene, clips["c"][0], clips["c"][0].sequence.shots[0])
     for frame, name in wanted.items():  # each effect is in its own clip's chain
         depth, gray, color = clips[name]
         expected = fogged(gray, depth.source_frame(frame), color)
@@ -96,7 +96,7 @@ def test_clips_one_after_the_other_show_at_their_frames_each_in_its_own_fog(tmp_
     np.testing.assert_allclose(shown(scene, tmp_path, 32), fogged(160, 1, BLUE), atol=2e-3)
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations([add_fog, add_depth_of_field, add_z_merge], 2)))
+@pytest.mark.parametrize("order", list(itertools.permutations([add_fog, add_depth_of_field, add_z_combine], 2)))
 def test_clips_on_the_same_frames_get_a_chain_each(tmp_path, empty_file, order):
     scene = empty_file
     a, b = make(tmp_path / "a", 40), make(tmp_path / "b", 100, offset=2)

@@ -10,7 +10,7 @@ import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import nodes
-from bl_ext.dev.fathom.scene.compositing import add_depth_of_field, add_z_merge, compositor_nodes
+from bl_ext.dev.fathom.scene.compositing import add_depth_of_field, add_z_combine, compositor_nodes
 
 SIZE = (120, 40)
 BANDS = (0.5, 0.4, 0.25, 0.1, 0.05, 0.01)
@@ -181,7 +181,7 @@ def test_without_a_camera_the_node_has_focus_and_lens(tmp_path, empty_file, quan
 
     depth = make(tmp_path, quantity=quantity, disparity=changing)
     shot = depth.sequence.shots[0]
-    group = add_z_merge(empty_file, depth, shot).inputs["Z"].links[0].from_node
+    group = add_z_combine(empty_file, depth, shot).inputs["Z"].links[0].from_node
     nodes.input_of(group, "Scale").default_value = 3.0
     empty_file.frame_set(2)
     found = values_of(add_depth_of_field(empty_file, depth, shot))

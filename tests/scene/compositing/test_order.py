@@ -14,7 +14,7 @@ from bl_ext.dev.fathom.scene.compositing import (
     add_depth_matte,
     add_depth_of_field,
     add_fog,
-    add_z_merge,
+    add_z_combine,
     compositor_nodes,
 )
 
@@ -28,7 +28,7 @@ ADD = {
     "fog": lambda *at: add_fog(*at, color=BLUE, density=DENSITY, start=START),
     "defocus": lambda *at: add_depth_of_field(*at, focus_distance=FOCUS, f_stop=F_STOP, max_blur=MAX_BLUR),
     "matte": lambda *at: add_depth_matte(*at, target=TARGET, tolerance=TOLERANCE, softness=SOFTNESS),
-    "merge": add_z_merge,
+    "merge": add_z_combine,
 }
 
 
@@ -122,7 +122,7 @@ def test_what_the_artist_put_between_stays_there(depth):
     ADD["defocus"](scene, depth, shot)
     ADD["merge"](scene, depth, shot)
     way = chain(output.links[0].from_node, back_to="plate")
-    assert way == ["behind plate", "Z Merge", "Fog", "behind fog", "Defocus"]
+    assert way == ["behind plate", "Z Combine", "Fog", "behind fog", "Defocus"]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["fog", "defocus", "merge"])))
@@ -144,8 +144,8 @@ def test_what_the_artist_took_out_comes_back_in_its_place(depth, lost, order):
     for name in order:
         ADD[name](scene, depth, shot)
     way = chain(output.links[0].from_node, back_to="plate")
-    assert way == ["Z Merge", "Fog", "Defocus"]
-    merge, fog = (next(n for n in tree.nodes if n.label == label) for label in ("Z Merge", "Fog"))
+    assert way == ["Z Combine", "Fog", "Defocus"]
+    merge, fog = (next(n for n in tree.nodes if n.label == label) for label in ("Z Combine", "Fog"))
     focus = next(n for n in tree.nodes if n.label == "Depth of Field")
     group = next(n for n in tree.nodes if n.label == "Fathom Depth")
     for node, source in ((fog, merge), (focus, merge), (merge, group)):
@@ -217,11 +217,11 @@ def test_nodes_whose_groups_were_deleted_are_made_anew(depth):
     for name in ("matte", "defocus", "fog", "merge"):
         ADD[name](scene, depth, shot)
     found = [node for node in tree.nodes if node.bl_idname == "CompositorNodeGroup"]
-    assert sorted(node.label for node in found) == ["Depth Matte", "Depth of Field", "Fathom Depth", "Fog", "Z Merge"]
+    assert sorted(node.label for node in found) == ["Depth Matte", "Depth of Field", "Fathom Depth", "Fog", "Z Combine"]
     assert all(nodes.input_of(node, "Z").is_linked for node in found if node.label != "Fathom Depth")
     row, node = [], compositor_nodes.result(tree).links[0].from_node
     while node is not None:
         row.append(node.label)
         image = next((socket for socket in node.inputs if socket.name == "Image"), None)
         node = image.links[0].from_node if image is not None and image.is_linked else None
-    assert row == ["Defocus", "Fog", "Z Merge", "Fit to Render", "Plate"]
+    assert row == ["Defocus", "Fog", "Z Combine", "Fit to Render", "Plate"]

@@ -13,11 +13,11 @@ from bl_ext.dev.fathom.scene.compositing import (
     add_depth_matte,
     add_depth_of_field,
     add_fog,
-    add_z_merge,
+    add_z_combine,
     compositor_nodes,
 )
 
-EFFECTS = [add_z_merge, add_fog, add_depth_of_field, add_depth_matte]
+EFFECTS = [add_z_combine, add_fog, add_depth_of_field, add_depth_matte]
 
 
 @pytest.fixture

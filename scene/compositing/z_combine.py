@@ -16,7 +16,7 @@ _NOTHING = 1e9
 _PICTURES = ("CompositorNodeImage", "CompositorNodeMovieClip")
 
 
-def add_z_merge(
+def add_z_combine(
     scene: bpy.types.Scene, depth: Depth, shot: Shot, *, view_layer: bpy.types.ViewLayer | None = None
 ) -> bpy.types.Node:
     """Combine the scene's render with the plate by a shot's depth, or find the merge that was added before.
@@ -39,8 +39,8 @@ def add_z_merge(
     Returns
     -------
     Node
-        The group node "Fathom Z Merge"; its output *Z* is the distance of what is on top, which the other effects use,
-        whichever is added first: the merge goes before them.
+        The group node "Fathom Z Combine"; its output *Z* is the distance of what is on top, which the other effects
+        use, whichever is added first: Z Combine goes before them.
 
     Raises
     ------
@@ -74,11 +74,11 @@ def _add(setup: tree.Setup) -> bpy.types.Node:
     has_render = "CompositorNodeRLayers" in kinds and earlier is None
     if has_render and kinds & set(_PICTURES):
         raise tree.CompositingError(
-            f"The compositor of {setup.scene.name} lays a render over pictures already, and Z Merge would do so again: "
+            f"The compositor of {setup.scene.name} lays a render over images already, and Z Combine would do so again: "
             "let the plate alone feed the output, then add it."
         )
     before = chain.place(setup, KIND).source.node
-    node = setup.mark(tree.add_group(setup, tree.effect_group(KIND, "Fathom Z Merge", _build), "Z Merge"), KIND)
+    node = setup.mark(tree.add_group(setup, tree.effect_group(KIND, "Fathom Z Combine", _build), "Z Combine"), KIND)
     if has_render:
         nodes.feed(nodes.input_of(node, "Image"), tree.plate(setup))
     elif earlier is not None and nodes.input_of(earlier, "Render").is_linked:

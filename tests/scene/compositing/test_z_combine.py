@@ -1,4 +1,4 @@
-"""Z Merge against numpy, on rendered pixels: of pictures with known alpha, and of a scene that Cycles renders."""
+"""Z Combine against numpy, on rendered pixels: of pictures with known alpha, and of a scene that Cycles renders."""
 
 import bpy
 import compositor
@@ -8,7 +8,7 @@ import OpenEXR
 import pytest
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import nodes
-from bl_ext.dev.fathom.scene.compositing import CompositingError, add_fog, add_z_merge, compositor_nodes
+from bl_ext.dev.fathom.scene.compositing import CompositingError, add_fog, add_z_combine, compositor_nodes
 
 RED = (0.8, 0.1, 0.05)
 
@@ -18,7 +18,7 @@ def test_a_rendered_card_cuts_the_plate_where_it_is_nearer(tmp_path, empty_file,
     depth = depths.load(depth_maker.make(tmp_path, size=map_size, plate_size=plate_size))
     shot = depth.sequence.shots[0]
     compositor.add_card(empty_file, distance=2.6, color=RED)
-    node = add_z_merge(empty_file, depth, shot)
+    node = add_z_combine(empty_file, depth, shot)
     assert empty_file.view_layers[0].use_pass_z and empty_file.render.film_transparent
     compositor.prepare(empty_file, plate_size)
     z = compositor.distance(2, map_size, plate_size, depths.distances(depth, shot).far_limit)
@@ -42,7 +42,7 @@ def test_alpha_shows_the_plate_through(tmp_path, empty_file):
     """The group itself, fed by pictures: a half transparent render nearer on the left, farther on the right."""
     size = (24, 16)
     depth = depths.load(depth_maker.make(tmp_path, size=size, disparity=lambda n, w, h: np.full((h, w), 0.25)))
-    node = add_z_merge(empty_file, depth, depth.sequence.shots[0])
+    node = add_z_combine(empty_file, depth, depth.sequence.shots[0])
     alpha = np.full((16, 24), 0.5, np.float32)
     alpha[:8] = 1.0
     channels = {name: (alpha * value).astype(np.float32) for name, value in zip("RGB", RED)}
@@ -75,7 +75,7 @@ def test_frames_without_depth_show_the_plate_alone(tmp_path, empty_file):
     shots = [(1, 1, "done"), (2, 3, "refused")]
     depth = depths.load(depth_maker.make(tmp_path, size=(24, 16), frames=range(1, 4), shots=shots))
     compositor.add_card(empty_file, distance=0.5, color=RED)
-    add_z_merge(empty_file, depth, depth.sequence.shots[0])
+    add_z_combine(empty_file, depth, depth.sequence.shots[0])
     compositor.prepare(empty_file, (24, 16))
     assert np.allclose(compositor.render(empty_file, tmp_path, 1)[:, :10, :3], RED, atol=1e-3)
     for frame in (2, 3):
@@ -87,7 +87,7 @@ def test_each_shot_of_a_clip_gets_its_merge(tmp_path, empty_file):
     shots = [(1, 1, "done"), (2, 3, "done")]
     depth = depths.load(depth_maker.make(tmp_path, size=(24, 16), frames=range(1, 4), shots=shots))
     compositor.add_card(empty_file, distance=0.5, color=RED)
-    a, b = (add_z_merge(empty_file, depth, shot) for shot in depth.sequence.shots)
+    a, b = (add_z_combine(empty_file, depth, shot) for shot in depth.sequence.shots)
     assert a != b and a.node_tree == b.node_tree
     compositor.prepare(empty_file, (24, 16))
     for frame in (1, 2, 3):
@@ -105,7 +105,7 @@ def test_a_tree_that_shows_a_render_gets_the_plate_under_it(tmp_path, empty_file
     nodes.input_of(grade, "Value").default_value = 0.5
     nodes.feed(nodes.input_of(grade, "Image"), nodes.output_of(layers, "Image"))
     nodes.feed(compositor_nodes.result(tree), nodes.output_of(grade, "Image"))
-    add_z_merge(empty_file, depth, depth.sequence.shots[0])
+    add_z_combine(empty_file, depth, depth.sequence.shots[0])
     assert sum(n.bl_idname == "CompositorNodeRLayers" for n in tree.nodes) == 1
     compositor.prepare(empty_file, (24, 16))
     found = compositor.render(empty_file, tmp_path, 1)[..., :3]
@@ -122,7 +122,7 @@ def test_a_render_over_a_picture_is_refused_in_a_sentence(tmp_path, empty_file):
     nodes.feed(compositor_nodes.result(tree), both)
     before = (len(tree.nodes), len(tree.links))
     with pytest.raises(CompositingError, match="lays a render over pictures already"):
-        add_z_merge(empty_file, depth, depth.sequence.shots[0])
+        add_z_combine(empty_file, depth, depth.sequence.shots[0])
     assert (len(tree.nodes), len(tree.links)) == before
 
 
@@ -130,11 +130,11 @@ def test_later_fog_lies_on_the_render_too_and_nothing_is_doubled(tmp_path, empty
     depth = depths.load(depth_maker.make(tmp_path, size=(24, 16)))
     shot = depth.sequence.shots[0]
     compositor.add_card(empty_file, distance=0.5, color=RED)
-    node = add_z_merge(empty_file, depth, shot)
+    node = add_z_combine(empty_file, depth, shot)
     add_fog(empty_file, depth, shot, color=(0, 0, 1), density=2.0, start=0.25)
     tree = compositor_nodes.find_scene_tree(empty_file)
     before = (len(tree.nodes), len(tree.links))
-    assert add_z_merge(empty_file, depth, shot) == node
+    assert add_z_combine(empty_file, depth, shot) == node
     assert (len(tree.nodes), len(tree.links)) == before
     compositor.prepare(empty_file, (24, 16))
     fog = 1 - np.exp(-2.0 * 0.25)

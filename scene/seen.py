@@ -1,0 +1,125 @@
+"""What lies on the disk, as far as this session has looked: drawing asks, and a timer looks.
+
+Looking opens files and reads folders, which may take as long as a server does, and a panel is drawn again and again. So
+drawing shows what is known, and what is not, or may be old news, is looked for right after it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import bpy
+
+from .windows import redraw
+
+Key = TypeVar("Key", bound=Hashable)
+Answer = TypeVar("Answer")
+
+_AT_ONCE, _NEXT = 0.03, 0.3
+"""Seconds for which the timer looks at one go, and from one go to the next."""
+_SHARE = 0.02
+"""Of the time that may be spent on looking for one thing: an answer that took long holds for longer."""
+
+
+@dataclass
+class _Kept(Generic[Answer]):
+    answer: Answer
+    until: float
+
+
+class Seen(Generic[Key, Answer]):
+    """Answers to questions of one kind.
+
+    Parameters
+    ----------
+    look : callable
+        Finds the answer to a question; `LookupError`: there is nothing any more that it could be about.
+    holds : float
+        Seconds for which an answer holds, at least.
+    """
+
+    def __init__(self, look: Callable[[Key], Answer], *, holds: float) -> None:
+        self._look, self._holds = look, holds
+        self._kept: dict[Key, _Kept[Answer]] = {}
+        self._wanted: dict[Key, None] = {}
+        _all.append(self)
+
+    def of(self, key: Key) -> Answer | None:
+        """What is known, None as long as nothing is; what may be old news is looked for again, soon."""
+        kept = self._kept.get(key)
+        if kept is None or time.monotonic() > kept.until:
+            self._wanted[key] = None
+            if not bpy.app.background and not bpy.app.timers.is_registered(work):
+                bpy.app.timers.register(work, persistent=True)  # also where another file is opened in this moment
+        return None if kept is None else kept.answer
+
+    def look(self, key: Key) -> Answer:
+        """Look at once, and keep what is found for `of`."""
+        begun = time.monotonic()
+        try:
+            answer = self._look(key)
+        finally:
+            self._wanted.pop(key, None)
+        now = time.monotonic()
+        self._kept[key] = _Kept(answer, now + max(self._holds, (now - begun) / _SHARE))
+        return answer
+
+    def forget(self) -> None:
+        """Know nothing: files have changed."""
+        self._kept.clear()
+
+    def outdate(self) -> None:
+        """Look again for whatever is asked from now on; until then what is known holds."""
+        for kept in self._kept.values():
+            kept.until = 0.0
+
+    def work(self, until: float) -> bool:
+        """Look for what was asked, up to a time of the clock; whether something is known that was not."""
+        has_changed = False
+        while self._wanted and time.monotonic() < until:
+            key = next(iter(self._wanted))
+            before = self._kept.get(key)
+            try:
+                after = self.look(key)
+            except LookupError:
+                continue
+            has_changed = has_changed or before is None or before.answer != after
+        return has_changed
+
+    def is_idle(self) -> bool:
+        """Whether nothing is asked that was not looked for."""
+        return not self._wanted
+
+    def stop(self) -> None:
+        """Know nothing, and look for nothing."""
+        self.forget()
+        self._wanted.clear()
+
+
+_all: list[Seen[Any, Any]] = []
+
+
+def work() -> float | None:
+    """Look for what was asked, for a moment; called by a timer, so on the main thread."""
+    until = time.monotonic() + _AT_ONCE
+    changes = [seen.work(until) for seen in _all]
+    if any(changes):
+        redraw()
+    return None if all(seen.is_idle() for seen in _all) else _NEXT
+
+
+def outdate() -> None:
+    """Have everything looked for again that is asked from now on: a run has ended, or an environment was removed."""
+    for seen in _all:
+        seen.outdate()
+
+
+def stop() -> None:
+    """End the timer, and forget everything."""
+    if bpy.app.timers.is_registered(work):
+        bpy.app.timers.unregister(work)
+    for seen in _all:
+        seen.stop()
