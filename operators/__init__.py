@@ -20,7 +20,7 @@ _command = None
 
 @bpy.app.handlers.persistent
 def _before_load(*_arguments) -> None:
-    """Another file is opened: what goes on belonged to this one."""
+    """Another file is opened: what is running belonged to this one."""
     modal_run.end()
 
 
@@ -36,7 +36,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """End what goes on and take everything back."""
+    """End what is running and take everything back."""
     modal_run.end()
     bpy.utils.unregister_cli_command(_command)
     atexit.unregister(current_run.end_current)

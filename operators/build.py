@@ -25,7 +25,7 @@ class _Build(OnDepth):
     focal_length: bpy.props.FloatProperty(
         name="Focal Length",
         description="For a camera that does not move, in millimetres on a sensor 36 mm wide; 0: the camera that the "
-        "estimator found, else the known lens of the scene",
+        "estimator found, else the known focal length of the scene",
         default=0.0,
         min=0.0,
         soft_max=300.0,
@@ -82,15 +82,15 @@ class _Build(OnDepth):
     def camera(self, context, depth, shot, *, keep_lens=True):
         """The shot's camera; a missing plate is a warning, since the camera serves without it behind.
 
-        `keep_lens`: a focal length that the camera was given before stays, where none is given now.
+        `keep_lens`: a focal length that the camera was built with stays, where none is named now.
         """
         focal_length = self.focal_length or None
-        kept = context.scene.fathom
+        settings = context.scene.fathom
         found = find_camera(depth, shot, context.scene) if keep_lens else None
         if focal_length is None and found is not None:
             focal_length = given_focal_length(found)
-        if focal_length is None and shot.camera is None and kept.use_focal_length:
-            focal_length = kept.focal_length * SENSOR_WIDTH / kept.sensor_width
+        if focal_length is None and shot.camera is None and settings.use_focal_length:
+            focal_length = settings.focal_length * SENSOR_WIDTH / settings.sensor_width
         how = {"scene": context.scene, "focal_length": focal_length, "scene_camera": self.scene_camera}
         try:
             return build_camera(depth, shot, **how)
@@ -112,7 +112,7 @@ class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
 
 
 class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):
-    """Build the shot's surface, or its points, seen by its camera: each picture element where its depth says"""
+    """Build the shot's surface, or its points, seen by its camera: each pixel where its depth says"""
 
     bl_idname = "fathom.build_depth_mesh"
     bl_label = "Build Depth Mesh"

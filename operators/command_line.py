@@ -203,9 +203,7 @@ def _build(options: argparse.Namespace) -> None:
         bpy.ops.wm.read_homefile(use_empty=True)
     scene = bpy.context.scene
     depth = depth_list.placed(scene, depth_module.load(Path(options.depth).absolute()))
-    shots = depth.sequence.done_shots
-    if not shots:
-        raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
+    shots = depth.done_shots
     if options.plate:
         with_plate(depth, Path(options.plate).absolute())  # said before a file is written
     lens, sensor = _lens(options, plate_size(depth)[0])
@@ -219,7 +217,7 @@ def _build(options: argparse.Namespace) -> None:
         build.fit_scene(scene, depth)
     if not options.into:
         scene.view_settings.view_transform = "Standard"  # shows the plate as it is
-    with lookup.kept():
+    with lookup.caching():
         for shot in shots if options.all_shots else shots[:1]:
             for name in build.build(
                 options.what,
@@ -251,15 +249,15 @@ def _reason(error: RuntimeError) -> str:
 
 def printing() -> Callable[[Event], None]:
     """A listener that prints a run's stages, warnings and every tenth of its progress."""
-    told = {"tenth": 0}
+    printed = {"tenth": 0}
 
     def on_event(event: Event) -> None:
         if isinstance(event, Stage):
             print(f"Fathom: {event.label}", flush=True)
         elif isinstance(event, Warning):
             print(f"Fathom: {_worded(event.message)}", flush=True)
-        elif isinstance(event, Progress) and int(event.fraction * 10) > told["tenth"]:
-            told["tenth"] = int(event.fraction * 10)
+        elif isinstance(event, Progress) and int(event.fraction * 10) > printed["tenth"]:
+            printed["tenth"] = int(event.fraction * 10)
             print(f"Fathom: {event.fraction:.0%}, {event.frames} of {event.frames_total} frames", flush=True)
 
     return on_event

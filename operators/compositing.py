@@ -29,7 +29,7 @@ class _Add(OnDepth):
 
 
 class FATHOM_OT_add_compositing_fog(_Add, bpy.types.Operator):
-    """Lay fog over the picture in the compositor, thicker with distance"""
+    """Lay fog over the image in the compositor, thicker with distance"""
 
     bl_idname = "fathom.add_compositing_fog"
     bl_label = "Add Compositing Fog"
@@ -38,7 +38,7 @@ class FATHOM_OT_add_compositing_fog(_Add, bpy.types.Operator):
 
 
 class FATHOM_OT_add_compositing_dof(_Add, bpy.types.Operator):
-    """Blur the picture in the compositor in front of and behind a distance"""
+    """Blur the image in the compositor in front of and behind a distance"""
 
     bl_idname = "fathom.add_compositing_dof"
     bl_label = "Add Depth of Field"

@@ -52,7 +52,7 @@ class OnDepth:
 
         What is built is one undo step, so CANCELLED, which is none, says that nothing was.
         """
-        with lookup.kept():
+        with lookup.caching():
             return OnDepth._execute(self, context)
 
     def warn_once(self, sentence: str) -> None:
@@ -102,8 +102,4 @@ class OnDepth:
         return depth_list.load(scene, None if self.depth < 0 else self.depth)
 
     def _shots(self, scene: bpy.types.Scene, depth: Depth) -> tuple[Shot, ...]:
-        if not self.all_shots:
-            return (depth.done_shot_at(scene.frame_current),)
-        if not depth.sequence.done_shots:
-            raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
-        return depth.sequence.done_shots
+        return depth.done_shots if self.all_shots else (depth.done_shot_at(scene.frame_current),)

@@ -1,4 +1,4 @@
-"""The operators that set the worker's environment up, remove it, and copy commands to be pasted elsewhere."""
+"""The operators that install the worker's environment, remove it, and copy commands to be pasted elsewhere."""
 
 import bpy
 
@@ -11,17 +11,17 @@ from .modal_run import Follows
 from .reporting import report_error
 
 
-class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
+class FATHOM_OT_install_dependencies(Follows, bpy.types.Operator):
     """Download the packages that estimating needs into Fathom's own environment; Blender itself is left alone"""
 
-    bl_idname = "fathom.set_up_environment"
-    bl_label = "Set Up Inference Environment"
+    bl_idname = "fathom.install_dependencies"
+    bl_label = "Install Dependencies"
 
     problems = (SetupError, MissingEnvironment, OSError)
 
     packages: bpy.props.EnumProperty(
         name="Packages",
-        description="Which estimators to set up for",
+        description="Which estimators to install for",
         items=preferences.PACKAGES,
         default="LIGHT",
         options={"SKIP_SAVE"},
@@ -30,7 +30,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
     @classmethod
     def description(cls, context, properties):
         """The tooltip: what it takes."""
-        size = preferences.size_told(properties.packages.lower())
+        size = preferences.describe_size(properties.packages.lower())
         return f"{cls.__doc__}.\n{size[:1].upper()}{size[1:]}"
 
     @classmethod
@@ -38,7 +38,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
         if current_run.current() is not None:
             cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
             return False
-        reason = preferences.set_up_offline_reason(preferences.at_hand())
+        reason = preferences.install_offline_reason(preferences.at_hand())
         if reason is not None:
             cls.poll_message_set(reason.rstrip("."))
             return False
@@ -57,7 +57,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
             needed_bytes=environment_setup.sizes(packages)[1] * 1e9,
             torch_index=preferences.torch_index(),
         )
-        return "Setting up the inference environment", steps, packages
+        return "Installing the dependencies", steps, packages
 
     def finish(self, context):
         """The environments of earlier versions, and of the other set of packages, have served."""
@@ -66,7 +66,7 @@ class FATHOM_OT_set_up_environment(Follows, bpy.types.Operator):
 
 
 class FATHOM_OT_remove_environment(bpy.types.Operator):
-    """Delete the environment that Fathom set up; depth that was estimated is kept"""
+    """Delete the environment that Fathom installed; depth that was estimated stays"""
 
     bl_idname = "fathom.remove_environment"
     bl_label = "Remove Inference Environment"
@@ -78,7 +78,7 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
             return False
         state = preferences.at_hand()
         if state is not None and not state.can_be_removed:
-            cls.poll_message_set("Fathom has set up no environment that could be removed")
+            cls.poll_message_set("Fathom has installed no environment that could be removed")
             return False
         return True
 
@@ -100,7 +100,7 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (FATHOM_OT_set_up_environment, FATHOM_OT_remove_environment)
+CLASSES = (FATHOM_OT_install_dependencies, FATHOM_OT_remove_environment)
 
 
 class FATHOM_OT_copy_command(bpy.types.Operator):

@@ -13,28 +13,43 @@ from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.job import Job, JobError
 from ..inference.contract.records import readable
 from ..scene import current_run, depth_list, output, preferences, quick, source, subject
+from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene import settings as settings_module
 from ..scene.depth import DepthError
 from ..scene.output import OutputError
 from ..scene.settings import Settings
 from ..scene.source import Plate, SourceError
-from ..scene.subject import Subject
-from ..scene.versions import PATH_OPTIONS, sequencer_scene, strips_of
+from ..scene.versions import PATH_OPTIONS
 from .modal_run import Follows
-from .reporting import report_error
+from .reporting import reporting
 
 
-class Estimates(Follows):
+class _OnShown:
+    """Mix-in: an operator for the strip or clip in front of the artist."""
+
+    strip: bpy.props.StringProperty(
+        name="Strip", description="Name of a strip, instead of the active one", options={"SKIP_SAVE"}
+    )
+    clip: bpy.props.StringProperty(
+        name="Clip", description="Name of a movie clip, instead of the one that is shown", options={"SKIP_SAVE"}
+    )
+
+    def shown(self, context):
+        """It, and the scene whose timeline it lies on."""
+        return subject.shown_in(context, strip=self.strip, clip=self.clip)
+
+
+class Estimates(_OnShown, Follows):
     """Mix-in of the operators that estimate the depth of a strip, a clip or a file."""
 
     problems = (SourceError, JobError, OutputError, MissingEnvironment, DepthError)
-    kept_note = "What was finished is kept: Resume goes on from there."
+    cancelled_note = "What was finished is saved: Resume continues from there."
 
     # None is remembered for the next press, which is about another strip.
     filepath: bpy.props.StringProperty(
         name="File",
-        description="A movie, or one picture of a sequence, instead of a strip or clip",
+        description="A movie, or one frame of a sequence, instead of a strip or clip",
         subtype="FILE_PATH",
         options={"SKIP_SAVE"} | PATH_OPTIONS,
     )
@@ -43,12 +58,6 @@ class Estimates(Follows):
         description="Which video stream of the file, if it is a movie with several",
         min=0,
         options={"SKIP_SAVE"},
-    )
-    strip: bpy.props.StringProperty(
-        name="Strip", description="Name of a strip, instead of the active one", options={"SKIP_SAVE"}
-    )
-    clip: bpy.props.StringProperty(
-        name="Clip", description="Name of a movie clip, instead of the one that is shown", options={"SKIP_SAVE"}
     )
     frames: bpy.props.StringProperty(
         name="Frames",
@@ -75,14 +84,14 @@ class Estimates(Follows):
         options={"SKIP_SAVE"},
     )
     size: bpy.props.IntProperty(
-        name="Working Size",
+        name="Processing Resolution",
         description="Long side in pixels, 0 for the estimator's own; not set: the scene's",
         min=0,
         subtype="PIXEL",
         options={"SKIP_SAVE"},
     )
     full_size: bpy.props.BoolProperty(
-        name="Full Size", description="Depth at the clip's size; not set: the scene's", options={"SKIP_SAVE"}
+        name="Full Resolution", description="Depth at the clip's size; not set: the scene's", options={"SKIP_SAVE"}
     )
     seed: bpy.props.IntProperty(name="Seed", description="Not set: the scene's", min=0, options={"SKIP_SAVE"})
     new_version: bpy.props.BoolProperty(
@@ -110,7 +119,9 @@ class Estimates(Follows):
         root = output.root_folder(self.output or context.scene.fathom.output)
         job, place = estimate_module.prepare(plate, settings, root=root, new_version=self.new_version, asked=True)
         self._plate, self._folder, self._scene = plate, place.folder, context.scene.session_uid
-        about = None if self.filepath or self.frames else self._subject(context, settings, str(root))
+        about = None
+        if not (self.filepath or self.frames):
+            about = subject.of(*self.shown(context), settings, str(root), scene=context.scene.name)
         if place.standing == "finished":
             self.finish(context)
             return None
@@ -121,10 +132,8 @@ class Estimates(Follows):
     def finish(self, context):
         """Put the depth on the list of the scene that it was asked for in."""
         scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene), context.scene)
-        depth = estimate_module.load(self._plate, self._folder)
-        depth_list.remember(scene, depth)
-        was_there = self._run is None
-        verb = "was" if was_there else "is"
+        depth_list.remember(scene, depth_module.load(self._folder, frame_offset=self._plate.frame_offset))
+        verb = "was" if self._run is None else "is"
         self.report({"INFO"}, readable(f"Depth of {self._plate.name} {verb} in {self._folder}"))
 
     def _steps(self, job: Job, python: Path, home: Path) -> Steps:
@@ -133,13 +142,7 @@ class Estimates(Follows):
     def _find_plate(self, context) -> Plate:
         if self.filepath:
             return source.from_file(bpy.path.abspath(self.filepath), self.frames, stream=self.stream)
-        return _plate(*_in_front(context, strip=self.strip, clip=self.clip), self.frames)
-
-    def _subject(self, context, settings: Settings, root: str) -> Subject | None:
-        shown, scene = _in_front(context, strip=self.strip, clip=self.clip)
-        if isinstance(shown, bpy.types.MovieClip):
-            return subject.of_clip(shown, settings, root, scene=context.scene.name)
-        return subject.of_strip(shown, scene, settings, root, scene=context.scene.name)
+        return source.from_shown(*self.shown(context), self.frames)
 
     def _settings(self, scene) -> Settings:
         """The scene's settings, but for what the call names."""
@@ -195,7 +198,7 @@ class FATHOM_OT_get_quick_depth(Estimates, bpy.types.Operator):
 
 
 class FATHOM_OT_cancel(bpy.types.Operator):
-    """End what Fathom is doing; the frames that are finished are kept"""
+    """End what Fathom is doing; the frames that are finished stay"""
 
     bl_idname = "fathom.cancel_estimate"
     bl_label = "Cancel Run"
@@ -204,7 +207,7 @@ class FATHOM_OT_cancel(bpy.types.Operator):
     def poll(cls, context):
         run = current_run.current()
         if run is None or run.cancelling:
-            cls.poll_message_set("Nothing goes on" if run is None else "It is being cancelled")
+            cls.poll_message_set("Nothing is running" if run is None else "It is being cancelled")
             return False
         return True
 
@@ -213,7 +216,7 @@ class FATHOM_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_show_frame(bpy.types.Operator):
+class FATHOM_OT_show_frame(_OnShown, bpy.types.Operator):
     """Go to the frame of the timeline that shows this frame of the clip"""
 
     bl_idname = "fathom.show_frame"
@@ -221,58 +224,13 @@ class FATHOM_OT_show_frame(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     frame: bpy.props.IntProperty(name="Frame", description="A frame of the clip", options={"SKIP_SAVE"})
-    strip: bpy.props.StringProperty(
-        name="Strip", description="Name of a strip, instead of the active one", options={"SKIP_SAVE"}
-    )
-    clip: bpy.props.StringProperty(
-        name="Clip", description="Name of a movie clip, instead of the one that is shown", options={"SKIP_SAVE"}
-    )
 
+    @reporting(SourceError)
     def execute(self, context):
-        try:
-            shown, scene = _in_front(context, strip=self.strip, clip=self.clip)
-            plate = _plate(shown, scene)
-        except SourceError as problem:
-            report_error(self, problem)
-            return {"CANCELLED"}
+        shown, scene = self.shown(context)
+        plate = source.from_shown(shown, scene)
         scene.frame_set(self.frame + plate.frame_offset)
         return {"FINISHED"}
-
-
-def _plate(shown, scene: bpy.types.Scene, frames: str = "") -> Plate:
-    if isinstance(shown, bpy.types.MovieClip):
-        return source.from_clip(shown, frames)
-    return source.from_strip(shown, scene, frames)
-
-
-def _in_front(context, *, strip: str, clip: str):
-    """The strip or clip that is named, else the one in front of the artist: the editor's clip, or the active strip.
-
-    Returns
-    -------
-    (Strip or MovieClip, Scene)
-        And the scene whose timeline it lies on.
-    """
-    if clip:
-        if clip not in bpy.data.movieclips:
-            raise SourceError(f"There is no movie clip '{clip}' in this file: choose one of its clips.")
-        return bpy.data.movieclips[clip], context.scene
-    if not strip and context.area and context.area.type == "CLIP_EDITOR":
-        if context.space_data.clip is None:
-            raise SourceError("The Movie Clip Editor shows no clip: open one in it.")
-        return context.space_data.clip, context.scene
-    scene = sequencer_scene(context)
-    editor = scene.sequence_editor
-    if strip:
-        found = strips_of(editor).get(strip) if editor else None
-        if found is None:
-            raise SourceError(
-                f"There is no strip '{strip}' in the sequencer of {scene.name}: choose one of its strips."
-            )
-        return found, scene
-    if editor is None or editor.active_strip is None:
-        raise SourceError("No strip is active: select a movie, image or clip strip in the Sequencer.")
-    return editor.active_strip, scene
 
 
 def _parameters(text: str) -> dict:

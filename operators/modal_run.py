@@ -31,8 +31,8 @@ class Follows:
     """
 
     problems: tuple[type[Exception], ...] = ()
-    kept_note = ""
-    """What the artist is told when the run was cancelled."""
+    cancelled_note = ""
+    """What is reported when the run was cancelled."""
 
     _run: Run | None = None
     _editor = ""
@@ -64,7 +64,7 @@ class Follows:
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event):
-        """Advance the run at every tick; everything else goes on to the rest of Blender."""
+        """Advance the run at every tick; everything else passes on to the rest of Blender."""
         if event.type == "ESC" and event.value == "PRESS" and self._is_ours(context, event):
             self._run.cancel()
             _show(context, self._run, self._editor)
@@ -97,7 +97,7 @@ class Follows:
                 return {"FINISHED"}
             self._run = current_run.start(*begun)
         except (current_run.Busy, *self.problems) as problem:
-            return self._refuse(problem)
+            return self._report(problem)
         return None
 
     def _is_ours(self, context, event) -> bool:
@@ -119,12 +119,12 @@ class Follows:
             return {"CANCELLED"}
         self._warn([f"No depth for {shot.text[0].lower()}{shot.text[1:]}" for shot in run.shots])
         if run.outcome == "cancelled":
-            self.report({"WARNING"}, f"{run.title} was cancelled. {self.kept_note}".strip())
+            self.report({"WARNING"}, f"{run.title} was cancelled. {self.cancelled_note}".strip())
             return {"CANCELLED"}
         try:
             self.finish(context)
         except self.problems as problem:
-            return self._refuse(problem)
+            return self._report(problem)
         return {"FINISHED"}
 
     def _warn(self, sentences: list[str]):
@@ -134,7 +134,7 @@ class Follows:
         if len(sentences) > _MOST_REPORTED:
             self.report({"WARNING"}, f"And {len(sentences) - _MOST_REPORTED} more such warnings")
 
-    def _refuse(self, problem: Exception):
+    def _report(self, problem: Exception):
         report_error(self, problem)
         return {"CANCELLED"}
 
@@ -171,7 +171,7 @@ _EDITORS = {"SEQUENCE_EDITOR": "Sequencer", "CLIP_EDITOR": "Movie Clip Editor", 
 
 
 def end() -> None:
-    """End what goes on, because the extension is being disabled or another file is opened."""
+    """End what is running, because the extension is being disabled or another file is opened."""
     current_run.end_current()
     _leave()
 

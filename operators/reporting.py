@@ -1,5 +1,9 @@
 """Errors as operators report them."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import bpy
 
 from ..inference.contract.records import readable
@@ -18,3 +22,20 @@ def report_error(operator: bpy.types.Operator, problem: Exception | str) -> None
     """Report an error in the words of the panels, broken into lines where it pops up: Blender breaks none there."""
     message = readable(worded(str(problem)))
     operator.report({"ERROR"}, "\n".join(wrapped(message, _LETTERS)) if pops_up(operator) else message)
+
+
+def reporting(*problems: type[Exception]) -> Callable[[Callable[[Any, Any], set[str]]], Callable[[Any, Any], set[str]]]:
+    """Have an operator's execute report some problems, and cancel, where it meets them."""
+
+    def decorate(execute: Callable[[Any, Any], set[str]]) -> Callable[[Any, Any], set[str]]:
+        @functools.wraps(execute)
+        def guarded(self: bpy.types.Operator, context: bpy.types.Context) -> set[str]:
+            try:
+                return execute(self, context)
+            except problems as problem:
+                report_error(self, problem)
+                return {"CANCELLED"}
+
+        return guarded
+
+    return decorate

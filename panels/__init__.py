@@ -1,4 +1,4 @@
-"""What the artist sees: sidebars, preferences, and the properties that keep settings."""
+"""What the artist sees: sidebars, preferences, and the properties that hold settings."""
 
 import bpy
 

@@ -34,11 +34,11 @@ class _Depths:
             return
         item = listed.depths[min(max(listed.active_depth, 0), len(listed.depths) - 1)]
         parts.draw_text(layout, item.summary, width=width)
-        lacks = missing.of_entry(item)
-        _draw_missing(layout, lacks.depth, "fathom.relink_depth", width=width)
-        _draw_missing(layout, lacks.plate, "fathom.find_plate", width=width)
-        if lacks.unseen is not None:
-            parts.draw_text(layout, lacks.unseen, icon="INFO", width=width)
+        found = missing.of_entry(item)
+        _draw_missing(layout, found.depth, "fathom.relink_depth", width=width)
+        _draw_missing(layout, found.plate, "fathom.find_plate", width=width)
+        if found.unseen is not None:
+            parts.draw_text(layout, found.unseen, icon="INFO", width=width)
             layout.operator("fathom.check_files", icon="VIEWZOOM")
         column = layout.column()
         column.use_property_split = True

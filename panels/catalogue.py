@@ -1,8 +1,8 @@
 """The estimators to choose from, as far as this session knows them.
 
 The worker is asked once per interpreter, without waiting for it: a timer looks for the answer. Until then, and where
-there is no environment, only the default that comes with Fathom is listed. While an estimator lacks something, which
-the artist may be getting just then (weights, another torch), the worker is asked again from time to time.
+there is no environment, only the default that comes with Fathom is listed. While an estimator has a missing requirement
+(weights, another torch), which the artist may be getting just then, the worker is asked again from time to time.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ from . import parameters
 
 _LOOK = 0.2
 _AGAIN = 10.0
-"""Seconds between two questions while something is lacking; an answer takes the worker a fraction of one."""
+"""Seconds between two questions while a requirement is missing; an answer takes the worker a fraction of one."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ def learn(found: tuple[EstimatorFacts, ...]) -> None:
     parameters.register_for(found)
     run = current_run.last()
     if run is not None and run.code == exit_codes.MISSING and any(facts.lacks for facts in found):
-        current_run.forget_last()  # what is lacking stands in the panel now, until it is there
+        current_run.forget_last()  # what is missing stands in the panel now, until it is there
 
 
 def ask(python: Path) -> None:
@@ -80,8 +80,8 @@ def _is_due(python: Path, now: float) -> bool:
     run = current_run.last()
     if run is not None and run.code == exit_codes.MISSING and _session.ended != current_run.count_ended():
         return True  # a run missed what the answer did not know of
-    is_lacking = any(facts.lacks or facts.notes for facts in _session.known)
-    return is_lacking and _session.process is None and now - _session.asked_at > _AGAIN
+    is_incomplete = any(facts.lacks or facts.notes for facts in _session.known)
+    return is_incomplete and _session.process is None and now - _session.asked_at > _AGAIN
 
 
 def forget() -> None:

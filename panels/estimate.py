@@ -43,7 +43,7 @@ class _Estimate:
         environment = preferences.known()
         can_run = parts.draw_environment(layout, environment, settings.estimator, width=width)
         if facts and can_run:
-            parts.draw_lacks(layout, facts, environment, width=width)
+            parts.draw_requirements(layout, facts, environment, width=width)
         about = subject.in_front(context)
         row = layout.row()
         row.scale_y = 1.4

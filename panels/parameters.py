@@ -48,10 +48,10 @@ def _property(parameter: Parameter) -> Any:
     if isinstance(default, (int, float)):
         limits = {"min": parameter.minimum, "max": parameter.maximum}
         kind = int if isinstance(default, int) else float
-        given = {key: kind(value) for key, value in limits.items() if value is not None}
+        bounds = {key: kind(value) for key, value in limits.items() if value is not None}
         if kind is int:
-            return bpy.props.IntProperty(default=default, **given, **texts)
-        return bpy.props.FloatProperty(default=default, precision=4, **given, **texts)
+            return bpy.props.IntProperty(default=default, **bounds, **texts)
+        return bpy.props.FloatProperty(default=default, precision=4, **bounds, **texts)
     if parameter.choices:
         items = [(choice, hints.choice_label(choice), "") for choice in parameter.choices]
         return bpy.props.EnumProperty(items=items, default=default, **texts)

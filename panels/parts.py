@@ -24,7 +24,7 @@ _MOST_WARNINGS, _MOST_LINES = 6, 40
 """Of a run, and of one sentence: what is drawn again and again must not hold Blender up, whatever the worker says."""
 _SETS = get_args(PackageSet)
 _COMMAND = re.compile(r"\b([Rr])un: (\S.*)$")
-"""How a sentence of the worker's ends that tells what to run."""
+"""How a sentence of the worker's ends that names what to run."""
 
 
 def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", width: float = 220.0) -> None:
@@ -62,7 +62,7 @@ def draw_advice(layout: bpy.types.UILayout, text: str, *, icon: str, width: floa
 
 
 def draw_run(layout: bpy.types.UILayout, run: current_run.Run, *, width: float) -> None:
-    """What goes on: its stage, how far it is, and a way to end it."""
+    """What is running: its stage, how far it is, and a way to end it."""
     box = layout.box()
     draw_text(box, run.title, icon="RENDER_ANIMATION", width=width)
     column = box.column(align=True)
@@ -173,10 +173,10 @@ def draw_environment(
     return False
 
 
-def draw_lacks(
+def draw_requirements(
     layout: bpy.types.UILayout, facts: EstimatorFacts, environment: Environment | None, *, width: float
 ) -> None:
-    """What an estimator lacks and how to get it: by a button, where our own environment has too few packages."""
+    """An estimator's missing requirements and how to get them: by a button, where packages of our own are missing."""
     for lack in facts.lacks:
         if lack.kind == "packages" and environment is not None and environment.own is not None:
             box = layout.box()
@@ -199,10 +199,10 @@ def draw_install(
 ) -> None:
     """The button that installs a set of packages, what that takes, and what stands in its way."""
     draw_failed_install(layout, environment, width=width)
-    draw_offline(layout, preferences.set_up_offline_reason(environment), width=width)
+    draw_offline(layout, preferences.install_offline_reason(environment), width=width)
     text = "Install All Dependencies" if packages == "full" else "Install Dependencies"
-    layout.operator("fathom.set_up_environment", text=text, icon="IMPORT").packages = packages.upper()
-    size = preferences.size_told(packages)
+    layout.operator("fathom.install_dependencies", text=text, icon="IMPORT").packages = packages.upper()
+    size = preferences.describe_size(packages)
     draw_text(layout, f"{size[:1].upper()}{size[1:]}", width=width)
 
 

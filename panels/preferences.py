@@ -20,7 +20,7 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
     )
     data_folder: bpy.props.StringProperty(
         name="Data Folder",
-        description="Where Fathom keeps what it downloads, for all Blender versions; empty: the system's usual place",
+        description="Where Fathom saves what it downloads, for all Blender versions; empty: the system's usual place",
         subtype="DIR_PATH",
     )
 
@@ -59,8 +59,8 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         else:
             if self.packages == "FULL":
                 box.prop(self, "torch_index")
-            parts.draw_offline(box, preferences.set_up_offline_reason(known), width=width)
-            install = box.operator("fathom.set_up_environment", text="Install Dependencies", icon="IMPORT")
+            parts.draw_offline(box, preferences.install_offline_reason(known), width=width)
+            install = box.operator("fathom.install_dependencies", text="Install Dependencies", icon="IMPORT")
             install.packages = self.packages
         if known is not None and known.can_be_removed:
             box.operator("fathom.remove_environment", text="Remove", icon="TRASH")

@@ -1,4 +1,4 @@
-"""What Fathom keeps in the .blend file: its settings and the depths that a scene knows."""
+"""What Fathom saves in the .blend file: its settings and the depths that a scene knows."""
 
 import bpy
 
@@ -65,7 +65,7 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
         description="First frames of the shots after the first, in the clip's own numbers, such as 31, 77",
     )
     size: bpy.props.IntProperty(
-        name="Working Size",
+        name="Processing Resolution",
         description="Long side in pixels that the estimator works at; 0 leaves the choice to the estimator. "
         "Parallax finds its camera and the edges at this size, and depth itself at 320 pixels at most",
         default=0,
@@ -74,15 +74,15 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
         subtype="PIXEL",
     )
     full_size: bpy.props.BoolProperty(
-        name="Full Size",
-        description="Bring the depth to the clip's own size, its edges following those of the picture",
+        name="Full Resolution",
+        description="Bring the depth to the clip's own size, its edges following those of the image",
         default=False,
     )
     seed: bpy.props.IntProperty(
         name="Seed", description="Start of every random choice: the same seed gives the same depth", default=0, min=0
     )
     use_focal_length: bpy.props.BoolProperty(
-        name="Known Lens", description="Tell the estimator the lens that the clip was filmed with", default=False
+        name="Known Focal Length", description="Estimate with the lens that the clip was filmed with", default=False
     )
     focal_length: bpy.props.FloatProperty(
         name="Focal Length",

@@ -11,11 +11,11 @@ _MOST = 3
 
 def draw(self, context):
     """In red, for the scene's depths; the sidebars say more."""
-    lacking = missing.lacking(context.scene)
-    if lacking:
+    incomplete = missing.incomplete(context.scene)
+    if incomplete:
         row = self.layout.row()
         row.alert = True
-        names = readable(", ".join(lacking[:_MOST]) + (", …" if len(lacking) > _MOST else ""))
+        names = readable(", ".join(incomplete[:_MOST]) + (", …" if len(incomplete) > _MOST else ""))
         row.label(text=f"Fathom: files of {names} are missing", icon="ERROR", translate=False)
 
 

@@ -75,9 +75,9 @@ def build_camera(
     Raises
     ------
     DepthError
-        The shot was refused.
+        The shot is unsupported.
     CameraError
-        The estimator gave no camera and no focal length is given, or it is not above 0.
+        The estimator gave no camera and `focal_length` is None, or it is not above 0.
     PlateError
         `plate` is asked for and missing; nothing is built then.
     """
@@ -114,7 +114,7 @@ def find_camera(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.O
 
 
 def given_focal_length(camera: bpy.types.Object) -> float | None:
-    """The focal length, on a sensor 36 mm wide, of a camera that was built from one; None where none was given."""
+    """The focal length, on a sensor 36 mm wide, of a camera that was built from one; None for any other."""
     if camera.type != "CAMERA" or not camera.data.get(GIVEN_LENS):
         return None
     return camera.data.lens * SENSOR_WIDTH / camera.data.sensor_width
@@ -135,7 +135,7 @@ def hang(thing: bpy.types.Object, camera: bpy.types.Object) -> None:
 def follow_lens(modifier: bpy.types.NodesModifier, camera: bpy.types.Object, depth: Depth) -> None:
     """Drive a group's focal length and shifts by the camera's, so that changing its lens changes the frustum at once.
 
-    Blender's numbers refer to the side that the sensor is fitted to; the group's to the picture's width.
+    Blender's numbers refer to the side that the sensor is fitted to; the group's to the image's width.
     """
     width, height = plate_size(depth)
     data = camera.data
@@ -144,17 +144,12 @@ def follow_lens(modifier: bpy.types.NodesModifier, camera: bpy.types.Object, dep
     aspect = height / width
     share = aspect if fitted_to_height else 1.0
     nodes.set_modifier_input(modifier, "Aspect", aspect)
-    for name, expression, properties in (
-        ("Focal Length", f"lens / sensor * {share:.9g}", {"lens": "lens", "sensor": sensor}),
-        ("Shift X", f"shift * {share:.9g}", {"shift": "shift_x"}),
-        ("Shift Y", f"shift * {share:.9g}", {"shift": "shift_y"}),
+    for name, expression, sources in (
+        ("Focal Length", f"lens / sensor * {share:.9g}", {"lens": (data, "lens"), "sensor": (data, sensor)}),
+        ("Shift X", f"shift * {share:.9g}", {"shift": (data, "shift_x")}),
+        ("Shift Y", f"shift * {share:.9g}", {"shift": (data, "shift_y")}),
     ):
-        path = nodes.modifier_input_path(modifier, name)
-        modifier.id_data.driver_remove(path)
-        driver = modifier.id_data.driver_add(path).driver
-        driver.expression = expression  # simple enough to need no permission to run scripts
-        for variable, property_name in properties.items():
-            _variable(driver, variable, data, property_name)
+        nodes.drive(modifier.id_data, nodes.modifier_input_path(modifier, name), sources, expression)
 
 
 def find_rig(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
@@ -224,7 +219,7 @@ def fit_render_size(scene: bpy.types.Scene, depth: Depth) -> None:
 def render_size_problem(scene: bpy.types.Scene, depth: Depth) -> str | None:
     """One sentence where the render's aspect is not the plate's, None where it is.
 
-    The camera fits its sensor to the picture's width, so another aspect shows more or less above and below and the
+    The camera fits its sensor to the image's width, so another aspect shows more or less above and below and the
     plate, which Blender fits into the frame, no longer lies on its depth.
     """
     width, height = plate_size(depth)
@@ -283,9 +278,7 @@ def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, collection: bpy.types
         d.array_index for d in (rig.animation_data.drivers if rig.animation_data else ()) if d.data_path == "scale"
     }
     for axis in {0, 1, 2} - driven:
-        driver = rig.driver_add("scale", axis).driver
-        driver.type = "SUM"  # no expression, so no permission to run scripts is needed
-        _variable(driver, "scale", rig, SCALE_PATH)
+        nodes.drive(rig, "scale", {"scale": (rig, SCALE_PATH)}, index=axis)
     return rig
 
 
@@ -304,7 +297,7 @@ def _adopt(camera: bpy.types.Object, depth: Depth, shot: Shot, scene: bpy.types.
 def _set_lens(data: bpy.types.Camera, known: Camera) -> None:
     """Focal length and principal point.
 
-    Shifts are in sensor widths since the sensor fits the picture's width: positive ones move the picture's middle
+    Shifts are in sensor widths since the sensor fits the image's width: positive ones move the image's middle
     right of and above the axis, so the principal point lies left of and below the middle.
     """
     data.type = "PERSP"
@@ -325,18 +318,7 @@ def _set_clipping(data: bpy.types.Camera, rig: bpy.types.Object, depth: Depth, s
     """Let clipping enclose the depth, and follow the rig's scale, which Blender does not apply to it."""
     wanted = distances(depth, shot)
     for name, distance in (("clip_start", 0.1 * wanted.near_limit), ("clip_end", 10.0 * wanted.far_limit)):
-        data.driver_remove(name)
-        driver = data.driver_add(name).driver
-        driver.expression = f"scale * {distance:.9g}"  # simple enough to need no permission to run scripts
-        _variable(driver, "scale", rig, SCALE_PATH)
-
-
-def _variable(driver: bpy.types.Driver, name: str, target: bpy.types.ID, path: str) -> None:
-    variable = driver.variables.new()
-    variable.name = name
-    variable.targets[0].id_type = target.id_type
-    variable.targets[0].id = target
-    variable.targets[0].data_path = path
+        nodes.drive(data, name, {"scale": (rig, SCALE_PATH)}, f"scale * {distance:.9g}")
 
 
 def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int) -> None:

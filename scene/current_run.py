@@ -1,4 +1,4 @@
-"""What goes on in this Blender: at most one run at a time, which an operator advances and panels show.
+"""What is running in this Blender: at most one run at a time, which an operator advances and panels show.
 
 A run follows a generator of events, such as `inference.contract.client.estimate` and
 `inference.contract.environment_setup.create` give. It holds nothing of Blender's, so it outlives undo and whatever the
@@ -27,7 +27,7 @@ Outcome = Literal["running", "done", "failed", "cancelled"]
 
 
 class Busy(RuntimeError):
-    """Something goes on already; the message is one sentence for the artist."""
+    """Something is running already; the message is one sentence for the artist."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Run:
     shots : list of ShotNote
         Why shots have no depth.
     subject : object
-        What the run is about: `scene.subject.Subject` of an estimate, the set of packages that is set up; None:
+        What the run is about: `scene.subject.Subject` of an estimate, the set of packages that is installed; None:
         nothing that the panels could show it with.
     label : str
         The stage that it is in.
@@ -72,7 +72,7 @@ class Run:
     _verdict: Outcome | None = None
 
     def advance(self) -> tuple[Event, ...]:
-        """Take in what has happened; afterwards `outcome` says whether it goes on."""
+        """Take in what has happened; afterwards `outcome` says whether it is still running."""
         if self.outcome != "running":
             return ()
         try:
@@ -147,7 +147,7 @@ _ended = 0
 
 
 def current() -> Run | None:
-    """The run that goes on, or None."""
+    """The run that is not over, or None."""
     return _current
 
 
@@ -162,7 +162,7 @@ def count_ended() -> int:
 
 
 def forget_last() -> None:
-    """Have nothing said of the last run any more: what it failed for is told elsewhere, or solved."""
+    """Forget the last run: what it failed for is shown elsewhere, or solved."""
     global _last  # noqa: PLW0603 -- as above
     _last = None
 
@@ -173,11 +173,11 @@ def start(title: str, steps: Steps, subject: object = None) -> Run:
     Raises
     ------
     Busy
-        Another one goes on.
+        Another one is running.
     """
     global _current, _last
     if _current is not None:
-        raise Busy(f"{_current.title} goes on already: wait for it, or cancel it first.")
+        raise Busy(f"{_current.title} is running already: wait for it, or cancel it first.")
     _current, _last = Run(title, steps, subject), None
     return _current
 
@@ -194,7 +194,7 @@ def end(run: Run) -> None:
 
 
 def end_current() -> None:
-    """Close what goes on, if anything does: for the end of Blender, of the file or of the extension."""
+    """Close what is running, if anything is: for the end of Blender, of the file or of the extension."""
     if _current is not None:
         end(_current)
 

@@ -74,7 +74,7 @@ class Depth:
         return min(max(frame, self.sequence.first_frame), self.sequence.last_frame)
 
     def shot_at(self, scene_frame: int) -> Shot:
-        """The shot, done or refused, that a scene frame shows; beyond the clip's ends the one at that end."""
+        """The shot, done or unsupported, that a scene frame shows; beyond the clip's ends the one at that end."""
         return self.sequence.shot_at(scene_frame - self.frame_offset)
 
     def done_shot_at(self, scene_frame: int) -> Shot:
@@ -83,7 +83,7 @@ class Depth:
         Raises
         ------
         DepthError
-            The shot was refused; the sentence has the reason.
+            The shot is unsupported; the sentence has the reason.
         """
         return self.require_done(self.shot_at(scene_frame))
 
@@ -97,27 +97,20 @@ class Depth:
             "another way, or go to a frame of another shot."
         )
 
+    @property
+    def done_shots(self) -> tuple[Shot, ...]:
+        """All shots that have depth, or DepthError where none has."""
+        if not self.sequence.done_shots:
+            raise DepthError(f"No shot of {self.name} has depth; estimate it in another way.")
+        return self.sequence.done_shots
+
     @cached_property
     def _in_order(self) -> tuple[Shot, ...]:
         return tuple(sorted(self.sequence.shots, key=lambda each: each.first_frame))
 
-    def require_readable(self) -> None:
-        """Check, once, that Blender can read the maps: each is a file, and none is larger than ``depth.json`` says.
-
-        Blender waits for ever for a pipe, and takes as much memory as a file says that it needs. A file that is
-        missing, broken or too small is shown as a missing one.
-
-        Raises
-        ------
-        DepthError
-            Names the first file that is none, or too large.
-        """
-        problem = self._unreadable
-        if problem is not None:
-            raise DepthError(problem)
-
     @cached_property
-    def _unreadable(self) -> str | None:
+    def unreadable(self) -> str | None:
+        """One sentence where Blender cannot read the maps, see `map_files.unreadable`; looked for once."""
         return map_files.unreadable(self.folder, self.sequence)
 
     def frames_shown(self, shot: Shot) -> tuple[int | None, int | None]:
@@ -127,7 +120,7 @@ class Depth:
         -------
         (int or None, int or None)
             First and last, both included; None where it is open, since beyond the clip's ends the shot at that end
-            goes on with its frame clamped. Elsewhere another shot has its turn, and where that one was refused there
+            goes on with its frame clamped. Elsewhere another shot has its turn, and where that one is unsupported there
             is nothing to see.
         """
         shots = self._in_order
@@ -160,17 +153,17 @@ class Distances:
 def distances(depth: Depth, shot: Shot) -> Distances:
     """Starting values that suit a shot.
 
-    For ``inverse_depth`` the far limit is four times as far as 99 % of the picture, at most 200 times the
+    For ``inverse_depth`` the far limit is four times as far as 99 % of the image, at most 200 times the
     distance of what is nearest, so that a sky (disparity 0) stays at hand. ``relative_disparity`` knows no distances:
     near and far are guesses for the artist to change.
 
     Raises
     ------
     DepthError
-        The shot was refused.
+        The shot is unsupported.
     """
-    spread = depth.require_done(shot).range
-    p1, p99 = spread.p1, spread.p99
+    values = depth.require_done(shot).range
+    p1, p99 = values.p1, values.p99
     if depth.sequence.quantity == "relative_disparity":
         return Distances(p1=p1, p99=max(p99, p1 + 1e-6 * max(abs(p1), 1e-6)))
     nearest = 1.0 / p99 if p99 > 0 else 1.0
@@ -229,7 +222,7 @@ def absolute(path: str | Path) -> Path:
     if "\\" in text and os.name != "nt" and is_relative and not os.path.lexists(bpy.path.abspath(text)):
         text = text.replace("\\", "/")  # the .blend file was saved on Windows
     if not text.startswith("//") and depth_sequence.is_foreign(text):
-        raise DepthError(f"{text} is a place on another computer: choose where it lies on this one.")
+        raise DepthError(f"{text} is a place on another machine: choose where it lies on this one.")
     return Path(os.path.normpath(Path(bpy.path.abspath(text)).absolute()))
 
 
@@ -293,12 +286,12 @@ def find_disparity_image(depth: Depth) -> bpy.types.Image | None:
 
 
 def _maps(depth: Depth, file_name: Any, kind: str, label: str, moved_from: Path | None = None) -> bpy.types.Image:
-    if not depth.sequence.done_shots:
-        raise DepthError(f"No shot of {depth.name} has depth; estimate it in another way.")
+    shots = depth.done_shots
     places.ask(depth.folder)
-    depth.require_readable()
+    if depth.unreadable is not None:
+        raise DepthError(depth.unreadable)
     # The lowest number: Blender takes from it how many digits the numbers have at least.
-    first = min(shot.first_frame for shot in depth.sequence.done_shots)
+    first = min(shot.first_frame for shot in shots)
     image = _find(depth, kind, moved_from)
     path = depth.folder / file_name(first)
     if image is None:

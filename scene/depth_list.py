@@ -34,15 +34,15 @@ def remember(scene: bpy.types.Scene, depth: Depth) -> int:
     int
         Its place in the list.
     """
-    kept = scene.fathom
+    listed = scene.fathom
     index = _place(scene, depth)
     if index is None:
-        kept.depths.add()
-        index = len(kept.depths) - 1
-    item = kept.depths[index]
+        listed.depths.add()
+        index = len(listed.depths) - 1
+    item = listed.depths[index]
     item.name = readable(f"{depth.name} {depth.folder.name}")[:_LONGEST]
     item.frame_offset = depth.frame_offset
-    kept.active_depth = index
+    listed.active_depth = index
     places.ask(depth.folder)
     if not is_same_place(item.folder, depth.folder) and not places.may_look(item.plate):
         item.plate = ""  # an entry of somebody else's that names this job, and a place that nobody asked for
@@ -78,6 +78,13 @@ def load(scene: bpy.types.Scene, index: int | None = None) -> Depth:
     depth = read(item)
     _link(item, depth)  # the artist may have chosen another folder
     return depth
+
+
+def remove(scene: bpy.types.Scene, index: int | None = None) -> None:
+    """Take a depth off the scene's list, whose next one becomes the active one; `index` as for `load`."""
+    item, listed = _item(scene, index), scene.fathom
+    listed.depths.remove(list(listed.depths).index(item))
+    listed.active_depth = max(0, min(listed.active_depth, len(listed.depths) - 1))
 
 
 def ask(item: bpy.types.PropertyGroup) -> None:
@@ -148,7 +155,7 @@ def relink(scene: bpy.types.Scene, folder: str | Path, index: int | None = None)
 def find_plate(scene: bpy.types.Scene, path: str | Path, index: int | None = None) -> Depth:
     """Tell where the plate of a depth lies now; what shows it does so at once, and what is built later as well.
 
-    It is kept on the list, with every depth of it whose plate is missing at the same place.
+    It is noted on the list, with every depth of it whose plate is missing at the same place.
 
     Parameters
     ----------
@@ -241,7 +248,7 @@ def _is_gone(item: bpy.types.PropertyGroup) -> bool:
     """Whether it is known that an entry's folder is not there; see `places.is_gone`."""
     try:
         place = absolute(item.folder)
-    except DepthError:  # another computer's
+    except DepthError:  # another machine's
         return True
     return not item.folder.strip() or (places.may_look(item.folder) and not os.path.lexists(place))
 
@@ -270,13 +277,13 @@ def _shown_folder(item: bpy.types.PropertyGroup) -> Path | None:
 
 def _item(scene: bpy.types.Scene, index: int | None) -> bpy.types.PropertyGroup:
     """An entry of the scene's list; None: the active one. DepthError where there is none."""
-    kept = scene.fathom
-    if not len(kept.depths):
+    listed = scene.fathom
+    if not len(listed.depths):
         raise DepthError("This scene has no depth yet: estimate a clip's depth, or load a depth sequence.")
-    index = kept.active_depth if index is None else index
-    if not 0 <= index < len(kept.depths):
-        raise DepthError(f"The scene's list has no depth {index}: it holds {len(kept.depths)}, counted from 0.")
-    return kept.depths[index]
+    index = listed.active_depth if index is None else index
+    if not 0 <= index < len(listed.depths):
+        raise DepthError(f"The scene's list has no depth {index}: it holds {len(listed.depths)}, counted from 0.")
+    return listed.depths[index]
 
 
 def _same_job(item: bpy.types.PropertyGroup, depth: Depth) -> Depth:
@@ -308,7 +315,7 @@ def _link(item: bpy.types.PropertyGroup, depth: Depth) -> None:
 
 
 def _with_plate(item: bpy.types.PropertyGroup, depth: Depth) -> Depth:
-    """The depth with the plate that the entry knows; as it is where that is on another computer, or not asked for."""
+    """The depth with the plate that the entry knows; as it is where that is on another machine, or not asked for."""
     if not item.plate or not places.may_look(item.plate):
         return depth
     try:
@@ -345,7 +352,7 @@ def _unheard() -> Iterator[None]:
 def _summary(depth: Depth) -> str:
     """One line on what a depth sequence holds."""
     sequence = depth.sequence
-    shots, refused = len(sequence.shots), len(sequence.shots) - len(sequence.done_shots)
+    shots, unsupported = len(sequence.shots), len(sequence.shots) - len(sequence.done_shots)
     parts = [
         f"frames {sequence.first_frame}-{sequence.last_frame}",
         f"{sequence.width} x {sequence.height}",
@@ -353,6 +360,6 @@ def _summary(depth: Depth) -> str:
     ]
     if shots > 1:
         parts.append(f"{shots} shots")
-    if refused:
-        parts.append(f"{refused} without depth")
+    if unsupported:
+        parts.append(f"{unsupported} without depth")
     return ", ".join(parts)

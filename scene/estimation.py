@@ -50,11 +50,6 @@ def prepare(
     return validate(replace(wanted, output=str(place.folder))), place
 
 
-def load(plate: Plate, folder: Path) -> Depth:
-    """The finished depth of a plate, placed on the timeline where the plate is."""
-    return depth_module.load(folder, frame_offset=plate.frame_offset)
-
-
 def estimate(
     plate: Plate,
     *,
@@ -94,4 +89,4 @@ def estimate(
             client.run_blocking(job, python=python, home=home, on_event=on_event or (lambda _event: None))
         except WorkerError as error:
             raise WorkerError(error.event, worded(error.event.message)) from error
-    return load(plate, place.folder)
+    return depth_module.load(place.folder, frame_offset=plate.frame_offset)

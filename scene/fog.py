@@ -11,7 +11,7 @@ import bpy
 from ..inference.contract.depth_sequence import Quantity, Shot
 from . import frustum, lattice, lookup, nodes, tags
 from .depth import Depth, disparity_image, distances
-from .geometry import Socket, combine, delete, named, split, store, switch, vector
+from .geometry import Socket, combine, delete, move, named, paint, split, store, switch, vector
 
 FOG_POINTS = 125_000
 """Points on the far side that a new fog starts with at most: fog forgives more than a surface."""
@@ -51,7 +51,7 @@ def build_fog(
     Raises
     ------
     DepthError
-        The shot was refused.
+        The shot is unsupported.
     """
     depth.require_done(shot)
     group = fog_group(depth.sequence.quantity)
@@ -136,31 +136,24 @@ def _build_look(tree: bpy.types.NodeTree) -> None:
         )
     nodes.interface_output(tree, "Volume", "Shader")
     begin, end = nodes.group_ends(tree)
-    given = begin.outputs
+    inputs = begin.outputs
 
-    position = nodes.output_of(nodes.new(tree, "ShaderNodeNewGeometry"), "Position")
+    position = nodes.value(tree, "ShaderNodeNewGeometry", "Position")
     _, _, height = split(tree, position)
-    above = nodes.math(tree, "MAXIMUM", nodes.math(tree, "SUBTRACT", height, given["Height Base"]), 0.0)
-    fall = nodes.math(tree, "MULTIPLY", given["Height Falloff"], above)
+    above = nodes.math(tree, "MAXIMUM", nodes.math(tree, "SUBTRACT", height, inputs["Height Base"]), 0.0)
+    fall = nodes.math(tree, "MULTIPLY", inputs["Height Falloff"], above)
     layer = nodes.math(tree, "EXPONENT", nodes.math(tree, "MULTIPLY", fall, -1.0), label="Height")
 
-    noise = nodes.new(tree, "ShaderNodeTexNoise", noise_dimensions="4D")
-    nodes.feed(nodes.input_of(noise, "Vector"), position)
-    nodes.feed(nodes.input_of(noise, "W"), given["Noise Evolution"])
-    nodes.feed(nodes.input_of(noise, "Scale"), given["Noise Scale"])
-    nodes.feed(nodes.input_of(noise, "Detail"), 3.0)
+    patch = {"Vector": position, "W": inputs["Noise Evolution"], "Scale": inputs["Noise Scale"], "Detail": 3.0}
+    noise = nodes.value(tree, "ShaderNodeTexNoise", "Color", patch, noise_dimensions="4D").node.outputs[0]
     # The texture lies around 0.5 and seldom beyond 0.25..0.75: stretched to -1..1.
-    swing = nodes.math(tree, "MULTIPLY_ADD", noise.outputs[0], 4.0, -2.0)
+    swing = nodes.math(tree, "MULTIPLY_ADD", noise, 4.0, -2.0)
     swing = nodes.math(tree, "MAXIMUM", nodes.math(tree, "MINIMUM", swing, 1.0), -1.0)
-    patches = nodes.math(tree, "ADD", nodes.math(tree, "MULTIPLY", given["Noise Amount"], swing), 1.0, label="Noise")
+    patches = nodes.math(tree, "ADD", nodes.math(tree, "MULTIPLY", inputs["Noise Amount"], swing), 1.0, label="Noise")
 
-    density = nodes.math(tree, "MULTIPLY", given["Density"], nodes.math(tree, "MULTIPLY", layer, patches))
-    volume = nodes.new(tree, "ShaderNodeVolumePrincipled")
-    nodes.feed(nodes.input_of(volume, "Density"), density)
-    nodes.feed(nodes.input_of(volume, "Color"), given["Color"])
-    nodes.feed(nodes.input_of(volume, "Anisotropy"), given["Anisotropy"])
-    nodes.feed(nodes.input_of(volume, "Density Attribute"), "")
-    nodes.feed(end.inputs["Volume"], nodes.output_of(volume, "Volume"))
+    density = nodes.math(tree, "MULTIPLY", inputs["Density"], nodes.math(tree, "MULTIPLY", layer, patches))
+    look = {"Density": density, "Color": inputs["Color"], "Anisotropy": inputs["Anisotropy"], "Density Attribute": ""}
+    nodes.feed(end.inputs["Volume"], nodes.value(tree, "ShaderNodeVolumePrincipled", "Volume", look))
 
 
 def _build_group(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
@@ -170,54 +163,38 @@ def _build_group(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
     """
     tree.is_modifier = True
     nodes.interface_input(tree, "Geometry", "Geometry")
-    nodes.interface_input(
-        tree,
-        "Start",
-        "Float",
-        default=0.1,
-        minimum=1e-4,
-        subtype="DISTANCE",
-        description="Distance from the camera at which the fog begins, in units of the camera path",
-    )
-    lattice.add_inputs(tree, quantity, detail="Share of the maps' width and height that is sampled")
+    begins = "Distance from the camera at which the fog begins, in units of the camera path"
+    nodes.interface_number(tree, "Start", 0.1, begins, minimum=1e-4, subtype="DISTANCE")
+    lattice.add_inputs(tree, quantity, detail="Share of the depth maps' width and height that is sampled")
     nodes.interface_input(tree, "Material", "Material", description="The fog's look")
     lattice.add_panels(tree, quantity)
     nodes.use_single_values(tree)
     nodes.interface_output(tree, "Geometry", "Geometry")
     begin, end = nodes.group_ends(tree)
-    given = begin.outputs
+    inputs = begin.outputs
     points = lattice.add_lattice(tree, quantity)
 
     geometry = _box(tree, points.columns, points.rows)
-    place = nodes.output_of(nodes.new(tree, "GeometryNodeInputPosition"), "Position")
+    place = nodes.value(tree, "GeometryNodeInputPosition", "Position")
     is_far = nodes.math(tree, "LESS_THAN", split(tree, place)[2], 0.0)
     surface = nodes.math(tree, "MULTIPLY", points.distance, 1.0 - GAP)
-    ends = nodes.math(tree, "MAXIMUM", surface, given["Start"])
-    thickness = nodes.math(tree, "SUBTRACT", ends, given["Start"])
+    ends = nodes.math(tree, "MAXIMUM", surface, inputs["Start"])
+    thickness = nodes.math(tree, "SUBTRACT", ends, inputs["Start"])
     geometry = store(tree, geometry, "empty", nodes.math(tree, "LESS_THAN", thickness, 1e-9), kind="BOOLEAN")
-    z = nodes.math(tree, "MULTIPLY_ADD", is_far, thickness, given["Start"])
-    move = nodes.new(tree, "GeometryNodeSetPosition")
-    nodes.feed(nodes.input_of(move, "Geometry"), geometry)
-    nodes.feed(nodes.input_of(move, "Position"), vector(tree, "SCALE", points.ray, scale=z))
+    z = nodes.math(tree, "MULTIPLY_ADD", is_far, thickness, inputs["Start"])
+    geometry = move(tree, geometry, vector(tree, "SCALE", points.ray, scale=z))
     # Where both layers lie in one place there is no fog, and a ray must not have to tell them apart.
-    geometry = delete(
-        tree, nodes.output_of(move, "Geometry"), named(tree, "empty", "BOOLEAN"), domain="FACE", mode="ALL"
-    )
-    weld = nodes.new(tree, "GeometryNodeMergeByDistance")
-    nodes.feed(nodes.input_of(weld, "Geometry"), geometry)
-    nodes.feed(nodes.input_of(weld, "Selection"), named(tree, "empty", "BOOLEAN"))
-    nodes.feed(nodes.input_of(weld, "Distance"), nodes.math(tree, "MULTIPLY", given["Start"], 1e-6))
-    paint = nodes.new(tree, "GeometryNodeSetMaterial")
-    nodes.feed(nodes.input_of(paint, "Geometry"), nodes.output_of(weld, "Geometry"))
-    nodes.feed(nodes.input_of(paint, "Material"), given["Material"])
-    nodes.feed(end.inputs["Geometry"], switch(tree, points.shown, None, nodes.output_of(paint, "Geometry")))
+    geometry = delete(tree, geometry, named(tree, "empty", "BOOLEAN"), domain="FACE", mode="ALL")
+    weld = {
+        "Geometry": geometry,
+        "Selection": named(tree, "empty", "BOOLEAN"),
+        "Distance": nodes.math(tree, "MULTIPLY", inputs["Start"], 1e-6),
+    }
+    geometry = paint(tree, nodes.value(tree, "GeometryNodeMergeByDistance", "Geometry", weld), inputs["Material"])
+    nodes.feed(end.inputs["Geometry"], switch(tree, points.shown, None, geometry))
 
 
 def _box(tree: bpy.types.NodeTree, columns: Socket, rows: Socket) -> Socket:
-    box = nodes.new(tree, "GeometryNodeMeshCube")
-    for axis, count in (("X", columns), ("Y", rows)):
-        nodes.feed(nodes.input_of(box, f"Vertices {axis}"), count)
-    nodes.feed(nodes.input_of(box, "Vertices Z"), 2)
-    size = [nodes.math(tree, "SUBTRACT", count, 1.0) for count in (columns, rows)]
-    nodes.feed(nodes.input_of(box, "Size"), combine(tree, *size, 1.0))
-    return nodes.output_of(box, "Mesh")
+    size = combine(tree, *(nodes.math(tree, "SUBTRACT", count, 1.0) for count in (columns, rows)), 1.0)
+    inputs = {"Vertices X": columns, "Vertices Y": rows, "Vertices Z": 2, "Size": size}
+    return nodes.value(tree, "GeometryNodeMeshCube", "Mesh", inputs)

@@ -61,19 +61,19 @@ def place(
     hang(placed, camera)
     modifier = next((m for m in placed.modifiers if m.type == "NODES" and m.node_group == group), None)
     made = modifier is None
-    kept: dict[str, Any] = {}
+    earlier: dict[str, Any] = {}
     if modifier is None:
         for old in [m for m in placed.modifiers if m.type == "NODES" and _is_ours(m)]:
-            kept |= _inputs_for(group, old)
+            earlier |= _inputs_for(group, old)
             placed.modifiers.remove(old)
         modifier = placed.modifiers.new(_NAME, "NODES")
         modifier.node_group = group
     if made:
         _set_distances(modifier, depth, shot)
-    for name, value in kept.items():
+    for name, value in earlier.items():
         nodes.set_modifier_input(modifier, name, value)
     _fill_in(modifier, depth, shot, camera)
-    return placed, modifier, made and not kept
+    return placed, modifier, made and not earlier
 
 
 def _is_ours(modifier: bpy.types.NodesModifier) -> bool:
@@ -111,8 +111,8 @@ def _fill_in(modifier: bpy.types.NodesModifier, depth: Depth, shot: Shot, camera
         "Shown To": _OPEN if shown_to is None else shown_to,
     }
     if depth.sequence.quantity == "relative_disparity":
-        spread = distances(depth, shot)
-        values |= {"P1": spread.p1, "P99": spread.p99}
+        suits = distances(depth, shot)
+        values |= {"P1": suits.p1, "P99": suits.p99}
     values["K1"], values["K2"] = tags.numbers(camera.data, DISTORTION, 2) or (0.0, 0.0)
     for name, value in values.items():
         nodes.set_modifier_input(modifier, name, value)

@@ -13,13 +13,11 @@ Socket = bpy.types.NodeSocket
 
 def sample(tree: bpy.types.NodeTree, image: Socket, place: Socket, frame: Socket) -> Socket:
     """The value of a one-channel map, exactly that of the nearest pixel."""
-    texture = nodes.new(tree, "GeometryNodeImageTexture", interpolation="Closest", extension="EXTEND")
-    nodes.feed(nodes.input_of(texture, "Image"), image)
-    nodes.feed(nodes.input_of(texture, "Vector"), place)
-    nodes.feed(nodes.input_of(texture, "Frame"), frame)
-    split = nodes.new(tree, "FunctionNodeSeparateColor")  # the colour itself would be weighted to a luminance
-    nodes.feed(nodes.input_of(split, "Color"), nodes.output_of(texture, "Color"))
-    return nodes.output_of(split, "Red")
+    inputs = {"Image": image, "Vector": place, "Frame": frame}
+    kind = "GeometryNodeImageTexture"
+    color = nodes.value(tree, kind, "Color", inputs, interpolation="Closest", extension="EXTEND")
+    # The colour itself would be weighted to a luminance.
+    return nodes.value(tree, "FunctionNodeSeparateColor", "Red", {"Color": color})
 
 
 def vector(tree: bpy.types.NodeTree, operation: str, *values: Any, scale: Any = None) -> Socket:
@@ -34,50 +32,47 @@ def vector(tree: bpy.types.NodeTree, operation: str, *values: Any, scale: Any = 
 
 def combine(tree: bpy.types.NodeTree, x: Any, y: Any, z: Any) -> Socket:
     """A vector from three sockets or numbers."""
-    node = nodes.new(tree, "CombineXYZ")
-    for name, value in (("X", x), ("Y", y), ("Z", z)):
-        nodes.feed(nodes.input_of(node, name), value)
-    return nodes.output_of(node, "Vector")
+    return nodes.value(tree, "CombineXYZ", "Vector", {"X": x, "Y": y, "Z": z})
 
 
 def split(tree: bpy.types.NodeTree, value: Socket) -> tuple[Socket, Socket, Socket]:
     """The three components of a vector."""
-    node = nodes.new(tree, "SeparateXYZ")
-    nodes.feed(nodes.input_of(node, "Vector"), value)
+    node = nodes.value(tree, "SeparateXYZ", "X", {"Vector": value}).node
     return tuple(nodes.output_of(node, name) for name in "XYZ")
 
 
 def store(
     tree: bpy.types.NodeTree, geometry: Socket, name: str, value: Socket, *, kind: str, domain: str = "POINT"
 ) -> Socket:
-    """Keep a field as an attribute of the geometry, as it is at this place of the tree."""
-    node = nodes.new(tree, "GeometryNodeStoreNamedAttribute", label=name, data_type=kind, domain=domain)
-    nodes.feed(nodes.input_of(node, "Geometry"), geometry)
-    nodes.feed(nodes.input_of(node, "Name"), name)
-    nodes.feed(nodes.input_of(node, "Value"), value)
-    return nodes.output_of(node, "Geometry")
+    """Save a field as an attribute of the geometry, as it is at this place of the tree."""
+    inputs = {"Geometry": geometry, "Name": name, "Value": value}
+    node = "GeometryNodeStoreNamedAttribute"
+    return nodes.value(tree, node, "Geometry", inputs, label=name, data_type=kind, domain=domain)
 
 
 def named(tree: bpy.types.NodeTree, name: str, kind: str) -> Socket:
-    """The attribute that `store` kept."""
-    node = nodes.new(tree, "GeometryNodeInputNamedAttribute", label=name, data_type=kind)
-    nodes.feed(nodes.input_of(node, "Name"), name)
-    return nodes.output_of(node, "Attribute")
+    """The attribute that `store` saved."""
+    node = "GeometryNodeInputNamedAttribute"
+    return nodes.value(tree, node, "Attribute", {"Name": name}, label=name, data_type=kind)
 
 
 def delete(tree: bpy.types.NodeTree, geometry: Socket, selection: Socket, *, domain: str, mode: str) -> Socket:
     """Delete the selected elements."""
-    node = nodes.new(tree, "GeometryNodeDeleteGeometry", domain=domain, mode=mode)
-    nodes.feed(nodes.input_of(node, "Geometry"), geometry)
-    nodes.feed(nodes.input_of(node, "Selection"), selection)
-    return nodes.output_of(node, "Geometry")
+    inputs = {"Geometry": geometry, "Selection": selection}
+    return nodes.value(tree, "GeometryNodeDeleteGeometry", "Geometry", inputs, domain=domain, mode=mode)
+
+
+def move(tree: bpy.types.NodeTree, geometry: Socket, position: Socket) -> Socket:
+    """Put each point of a geometry at a position."""
+    return nodes.value(tree, "GeometryNodeSetPosition", "Geometry", {"Geometry": geometry, "Position": position})
+
+
+def paint(tree: bpy.types.NodeTree, geometry: Socket, material: Socket) -> Socket:
+    """Give a geometry a material."""
+    return nodes.value(tree, "GeometryNodeSetMaterial", "Geometry", {"Geometry": geometry, "Material": material})
 
 
 def switch(tree: bpy.types.NodeTree, which: Socket, off: Socket | None, on: Socket) -> Socket:
     """One geometry or the other; None is no geometry."""
-    node = nodes.new(tree, "GeometryNodeSwitch", input_type="GEOMETRY")
-    nodes.feed(nodes.input_of(node, "Switch"), which)
-    if off is not None:
-        nodes.feed(nodes.input_of(node, "False"), off)
-    nodes.feed(nodes.input_of(node, "True"), on)
-    return nodes.output_of(node, "Output")
+    inputs = {"Switch": which, "False": off, "True": on}
+    return nodes.value(tree, "GeometryNodeSwitch", "Output", inputs, input_type="GEOMETRY")

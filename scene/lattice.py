@@ -1,7 +1,7 @@
-"""What depth mesh and fog share: a lattice over the picture whose points lie on the rays of the depth's pixels.
+"""What depth mesh and fog share: a lattice over the image whose points lie on the rays of the depth's pixels.
 
 A lattice has one point in the middle of each sampled pixel of the maps and a border around them, one pixel of the maps
-outside the picture, so that the picture is covered to its very edge; border points take the depth of the pixel beside
+outside the image, so that the image is covered to its very edge; border points take the depth of the pixel beside
 them. Everything here is live: node groups read the disparity maps and follow the timeline, nothing is baked.
 
 The lattice before displacement stands on integer coordinates centred on the origin, so a node can tell a point's
@@ -17,13 +17,13 @@ from typing import Any
 import bpy
 
 from ..inference.contract.depth_sequence import Quantity
-from . import lookup, nodes, tags
+from . import distance_nodes, lookup, nodes, tags
 from .geometry import Socket, combine, sample, split, vector
 
 UNDISTORT_STEPS = 20
 """Fixed-point steps; distortion of a common lens (|k1| r^2 < 0.2) is then undone to float precision."""
 
-_VERSION = 2
+_VERSION = 3
 """Goes up when a group changes, so that files with an older one get the new one when they are built again."""
 
 
@@ -37,13 +37,13 @@ class Lattice:
         Number of points along x and y, border included.
     shown : Socket
         Whether the scene frame belongs to the shot and its map is there: where the file is missing, Blender would give
-        disparity 0, a card at the far limit.
+        disparity 0, a plane at the far limit.
     distance : Socket
         Z of each point, along the camera's axis.
     ray : Socket
         Its ray, (x, y, -1): the point is ray * Z.
-    picture : Socket
-        Its place in the picture (u, v, 0), from the bottom left.
+    uv : Socket
+        Its place in the image (u, v, 0), from the bottom left.
     border : Socket
         Whether it is of the border.
     spacing : Socket
@@ -55,7 +55,7 @@ class Lattice:
     shown: Socket
     distance: Socket
     ray: Socket
-    picture: Socket
+    uv: Socket
     border: Socket
     spacing: Socket
 
@@ -76,7 +76,7 @@ def add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, *, detail: str) -> 
     nodes.interface_input(
         tree, "Detail", "Float", default=1.0, minimum=0.01, maximum=1.0, subtype="FACTOR", description=detail
     )
-    _add_distance_inputs(tree, quantity)
+    distance_nodes.add_inputs(tree, quantity)
 
 
 def add_panels(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
@@ -84,8 +84,8 @@ def add_panels(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
     maps = nodes.panel(tree, "Depth Maps", description="What is shown, filled in by Fathom", closed=True)
     nodes.interface_input(tree, "Disparity", "Image", parent=maps, description="The disparity maps")
     for name, what in (
-        ("Map Width", "Width of the maps in pixels"),
-        ("Map Height", "Height of the maps in pixels"),
+        ("Map Width", "Width of the depth maps in pixels"),
+        ("Map Height", "Height of the depth maps in pixels"),
         ("Frame Offset", "Scene frame = source frame + this"),
         ("First Frame", "First source frame of the shot"),
         ("Last Frame", "Last source frame of the shot"),
@@ -94,12 +94,12 @@ def add_panels(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
     ):
         nodes.interface_input(tree, name, "Int", parent=maps, description=what)
     if quantity == "relative_disparity":
-        _add_spread(tree, maps)
+        _add_percentiles(tree, maps)
     lens = nodes.panel(tree, "Lens", description="Follows the camera", closed=True)
     for name, default, what in (
-        ("Focal Length", 1.0, "In widths of the picture"),
-        ("Shift X", 0.0, "Shift of the picture from the axis, in widths of the picture"),
-        ("Shift Y", 0.0, "Shift of the picture from the axis, in widths of the picture"),
+        ("Focal Length", 1.0, "In widths of the image"),
+        ("Shift X", 0.0, "Shift of the image from the axis, in widths of the image"),
+        ("Shift Y", 0.0, "Shift of the image from the axis, in widths of the image"),
         ("Aspect", 1.0, "Height of the plate by its width"),
         ("K1", 0.0, "Radial distortion of the plate, with r^2"),
         ("K2", 0.0, "Radial distortion of the plate, with r^4"),
@@ -107,18 +107,7 @@ def add_panels(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
         nodes.interface_input(tree, name, "Float", default=default, parent=lens, description=what)
 
 
-def _add_distance_inputs(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
-    def length(name: str, default: float, what: str) -> None:
-        nodes.interface_input(tree, name, "Float", default=default, minimum=1e-6, subtype="DISTANCE", description=what)
-
-    if quantity == "relative_disparity":
-        length("Near", 1.0, "Distance of what is nearest, but for 1 % of the shot")
-        length("Far", 10.0, "Distance of what is farthest, but for 1 % of the shot")
-        length("Near Limit", 0.5, "Nothing is nearer than this")
-    length("Far Limit", 100.0, "Nothing is farther than this; a sky ends here")
-
-
-def _add_spread(tree: bpy.types.NodeTree, panel: bpy.types.NodeTreeInterfacePanel | None = None) -> None:
+def _add_percentiles(tree: bpy.types.NodeTree, panel: bpy.types.NodeTreeInterfacePanel | None = None) -> None:
     for name, default, share in (("P1", 0.0, 1), ("P99", 1.0, 99)):
         what = f"{share} % of the shot's disparity lies below"
         nodes.interface_input(tree, name, "Float", default=default, parent=panel, description=what)
@@ -126,28 +115,28 @@ def _add_spread(tree: bpy.types.NodeTree, panel: bpy.types.NodeTreeInterfacePane
 
 def add_lattice(tree: bpy.types.NodeTree, quantity: Quantity) -> Lattice:
     """Add the shared part to a group that has the inputs of `add_inputs` and `add_panels`."""
-    given, _ = nodes.group_ends(tree)
+    begin, _ = nodes.group_ends(tree)
     timing = _group(tree, "frames", "Fathom Frames", _build_frames)
     grid = _group(tree, "pixels", "Fathom Pixels", _build_pixels)
     rays = _group(tree, "rays", "Fathom Rays", _build_rays)
     distance = _group(tree, f"distance/{quantity}", "Fathom Distance", lambda t: _build_distance(t, quantity))
     for node in (timing, grid, rays, distance):
         for socket in node.inputs:
-            if socket.name in given.outputs:
-                nodes.feed(socket, given.outputs[socket.name])
-    disparity = sample(tree, given.outputs["Disparity"], grid.outputs["Pixel"], timing.outputs["Frame"])
+            if socket.name in begin.outputs:
+                nodes.feed(socket, begin.outputs[socket.name])
+    disparity = sample(tree, begin.outputs["Disparity"], grid.outputs["Pixel"], timing.outputs["Frame"])
     nodes.feed(distance.inputs["Disparity"], disparity)
-    nodes.feed(rays.inputs["Picture"], grid.outputs["Picture"])
+    nodes.feed(rays.inputs["UV"], grid.outputs["UV"])
     shown = nodes.math(tree, "MULTIPLY", timing.outputs["Shown"], _is_there(tree, timing.outputs["Frame"]))
     points = nodes.math(tree, "SUBTRACT", grid.outputs["Columns"], 2.0)
-    size = nodes.math(tree, "MULTIPLY", points, given.outputs["Focal Length"])
+    size = nodes.math(tree, "MULTIPLY", points, begin.outputs["Focal Length"])
     return Lattice(
         columns=grid.outputs["Columns"],
         rows=grid.outputs["Rows"],
         shown=shown,
         distance=distance.outputs["Z"],
         ray=rays.outputs["Ray"],
-        picture=grid.outputs["Picture"],
+        uv=grid.outputs["UV"],
         border=grid.outputs["Border"],
         spacing=nodes.math(tree, "DIVIDE", 1.0, size, label="Spacing at Z = 1"),
     )
@@ -162,12 +151,12 @@ def _is_there(tree: bpy.types.NodeTree, frame: Socket) -> Socket:
     Blender tells 0 x 0 of a file that it does not find. That needs no Python, so it holds on a farm without the
     extension too, and for one missing frame amid the others.
     """
-    given, _ = nodes.group_ends(tree)
+    begin, _ = nodes.group_ends(tree)
     info = nodes.new(tree, "GeometryNodeImageInfo", label="The map's own size")
-    nodes.feed(nodes.input_of(info, "Image"), given.outputs["Disparity"])
+    nodes.feed(nodes.input_of(info, "Image"), begin.outputs["Disparity"])
     nodes.feed(nodes.input_of(info, "Frame"), frame)
     agree = (
-        nodes.math(tree, "COMPARE", nodes.output_of(info, side), given.outputs[f"Map {side}"], 0.5)
+        nodes.math(tree, "COMPARE", nodes.output_of(info, side), begin.outputs[f"Map {side}"], 0.5)
         for side in ("Width", "Height")
     )
     return nodes.math(tree, "MULTIPLY", *agree, label="The map is there")
@@ -191,32 +180,32 @@ def _interface(tree: bpy.types.NodeTree, inputs: dict[str, str], outputs: dict[s
 def _build_frames(tree: bpy.types.NodeTree) -> None:
     """The source frame, clamped to the shot, and whether the shot has its turn."""
     names = ("Frame Offset", "First Frame", "Last Frame", "Shown From", "Shown To")
-    given, out = _interface(tree, dict.fromkeys(names, "Int"), {"Frame": "Int", "Shown": "Bool"})
+    inputs, out = _interface(tree, dict.fromkeys(names, "Int"), {"Frame": "Int", "Shown": "Bool"})
     time = nodes.new(tree, "GeometryNodeInputSceneTime")
     # The nearest frame: motion blur looks at fractions around the frame and must not see its neighbours.
     frame = nodes.math(tree, "ROUND", nodes.output_of(time, "Frame"))
-    source = nodes.math(tree, "SUBTRACT", frame, given["Frame Offset"], label="Source frame")
+    source = nodes.math(tree, "SUBTRACT", frame, inputs["Frame Offset"], label="Source frame")
     clamped = nodes.math(
-        tree, "MAXIMUM", nodes.math(tree, "MINIMUM", source, given["Last Frame"]), given["First Frame"]
+        tree, "MAXIMUM", nodes.math(tree, "MINIMUM", source, inputs["Last Frame"]), inputs["First Frame"]
     )
-    early = nodes.math(tree, "LESS_THAN", source, given["Shown From"])
-    late = nodes.math(tree, "GREATER_THAN", source, given["Shown To"])
+    early = nodes.math(tree, "LESS_THAN", source, inputs["Shown From"])
+    late = nodes.math(tree, "GREATER_THAN", source, inputs["Shown To"])
     nodes.feed(out["Frame"], clamped)
     nodes.feed(out["Shown"], nodes.math(tree, "LESS_THAN", nodes.math(tree, "ADD", early, late), 0.5))
 
 
 def _build_pixels(tree: bpy.types.NodeTree) -> None:
-    """Which pixel each point of the lattice samples, and its place in the picture."""
-    given, out = _interface(
+    """Which pixel each point of the lattice samples, and its place in the image."""
+    inputs, out = _interface(
         tree,
         {"Detail": "Float", "Map Width": "Int", "Map Height": "Int"},
-        {"Columns": "Int", "Rows": "Int", "Pixel": "Vector", "Picture": "Vector", "Border": "Bool"},
+        {"Columns": "Int", "Rows": "Int", "Pixel": "Vector", "UV": "Vector", "Border": "Bool"},
     )
     position = nodes.new(tree, "GeometryNodeInputPosition")
     x, y, _ = split(tree, nodes.output_of(position, "Position"))
     pixel, place, border = [], [], []
-    for along, size, number in ((x, given["Map Width"], "Columns"), (y, given["Map Height"], "Rows")):
-        wanted = nodes.math(tree, "ROUND", nodes.math(tree, "MULTIPLY", size, given["Detail"]))
+    for along, size, number in ((x, inputs["Map Width"], "Columns"), (y, inputs["Map Height"], "Rows")):
+        wanted = nodes.math(tree, "ROUND", nodes.math(tree, "MULTIPLY", size, inputs["Detail"]))
         count = nodes.math(tree, "MAXIMUM", wanted, 1.0, label=f"{number} without border")
         nodes.feed(out[number], nodes.math(tree, "ADD", count, 2.0))
         # Number 0..count-1 of the sampled pixel, -1 and count on the border.
@@ -231,34 +220,34 @@ def _build_pixels(tree: bpy.types.NodeTree) -> None:
         centre = nodes.math(tree, "DIVIDE", nodes.math(tree, "ADD", inside, 0.5), size)
         below = nodes.math(tree, "LESS_THAN", i, -0.5)
         above = nodes.math(tree, "GREATER_THAN", i, nodes.math(tree, "SUBTRACT", count, 0.5))
-        # One and a half pixels out from the outermost centre: one pixel beyond the picture's edge.
+        # One and a half pixels out from the outermost centre: one pixel beyond the image's edge.
         out_by = nodes.math(tree, "DIVIDE", nodes.math(tree, "SUBTRACT", above, below), size)
         pixel.append(centre)
         place.append(nodes.math(tree, "MULTIPLY_ADD", out_by, 1.5, centre))
         border += [below, above]
     nodes.feed(out["Pixel"], combine(tree, *pixel, 0.0))
-    nodes.feed(out["Picture"], combine(tree, *place, 0.0))
+    nodes.feed(out["UV"], combine(tree, *place, 0.0))
     any_x, any_y = nodes.math(tree, "ADD", *border[:2]), nodes.math(tree, "ADD", *border[2:])
     nodes.feed(out["Border"], nodes.math(tree, "GREATER_THAN", nodes.math(tree, "ADD", any_x, any_y), 0.5))
 
 
 def _build_rays(tree: bpy.types.NodeTree) -> None:
-    """The ray (x, y, -1) through a place (u, v) of the picture, its radial distortion undone.
+    """The ray (x, y, -1) through a place (u, v) of the image, its radial distortion undone.
 
-    With the focal length F and the shifts in widths of the picture, x = (u - 1/2 + shift x) / F and
+    With the focal length F and the shifts in widths of the image, x = (u - 1/2 + shift x) / F and
     y = ((v - 1/2) aspect + shift y) / F on the plate; the ray (x', y') before distortion is the fixed point of
     ``(x', y') = (x, y) / (1 + k1 r^2 + k2 r^4)`` with r its own length, as OpenCV's undistortPoints finds it.
     """
     names = ("Focal Length", "Shift X", "Shift Y", "Aspect", "K1", "K2")
-    given, out = _interface(tree, {"Picture": "Vector", **dict.fromkeys(names, "Float")}, {"Ray": "Vector"})
-    u, v, _ = split(tree, given["Picture"])
-    across = nodes.math(tree, "ADD", nodes.math(tree, "SUBTRACT", u, 0.5), given["Shift X"])
-    up = nodes.math(tree, "MULTIPLY_ADD", nodes.math(tree, "SUBTRACT", v, 0.5), given["Aspect"], given["Shift Y"])
-    focal = given["Focal Length"]
+    inputs, out = _interface(tree, {"UV": "Vector", **dict.fromkeys(names, "Float")}, {"Ray": "Vector"})
+    u, v, _ = split(tree, inputs["UV"])
+    across = nodes.math(tree, "ADD", nodes.math(tree, "SUBTRACT", u, 0.5), inputs["Shift X"])
+    up = nodes.math(tree, "MULTIPLY_ADD", nodes.math(tree, "SUBTRACT", v, 0.5), inputs["Aspect"], inputs["Shift Y"])
+    focal = inputs["Focal Length"]
     seen = combine(tree, nodes.math(tree, "DIVIDE", across, focal), nodes.math(tree, "DIVIDE", up, focal), 0.0)
 
     strength = nodes.math(
-        tree, "ADD", nodes.math(tree, "ABSOLUTE", given["K1"]), nodes.math(tree, "ABSOLUTE", given["K2"])
+        tree, "ADD", nodes.math(tree, "ABSOLUTE", inputs["K1"]), nodes.math(tree, "ABSOLUTE", inputs["K2"])
     )
     begin, end = nodes.new(tree, "GeometryNodeRepeatInput"), nodes.new(tree, "GeometryNodeRepeatOutput")
     begin.pair_with_output(end)
@@ -269,7 +258,7 @@ def _build_rays(tree: bpy.types.NodeTree) -> None:
     nodes.feed(nodes.input_of(begin, "Ray"), seen)
     ray = nodes.output_of(begin, "Ray")
     r2 = vector(tree, "DOT_PRODUCT", ray, ray)
-    inner = nodes.math(tree, "MULTIPLY_ADD", given["K2"], r2, given["K1"])
+    inner = nodes.math(tree, "MULTIPLY_ADD", inputs["K2"], r2, inputs["K1"])
     factor = nodes.math(tree, "MULTIPLY_ADD", inner, r2, 1.0)
     nodes.feed(nodes.input_of(end, "Ray"), vector(tree, "SCALE", seen, scale=nodes.math(tree, "DIVIDE", 1.0, factor)))
 
@@ -277,20 +266,16 @@ def _build_rays(tree: bpy.types.NodeTree) -> None:
 
 
 def _build_distance(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
-    """Z from disparity; the formulas are those of `depth.Distances`. Scale is the camera rig's."""
+    """Z from disparity, before the rig's Scale."""
     nodes.interface_input(tree, "Disparity", "Float")
-    _add_distance_inputs(tree, quantity)
+    distance_nodes.add_inputs(tree, quantity)
     if quantity == "relative_disparity":
-        _add_spread(tree)
+        _add_percentiles(tree)
     nodes.interface_output(tree, "Z", "Float")
     begin, end = nodes.group_ends(tree)
-    given = begin.outputs
-    inverse = given["Disparity"]
+    inputs = begin.outputs
+    p1 = value_range = 0.0
     if quantity == "relative_disparity":
-        spread = nodes.math(tree, "SUBTRACT", given["P99"], given["P1"])
-        t = nodes.math(tree, "DIVIDE", nodes.math(tree, "SUBTRACT", inverse, given["P1"]), spread)
-        near, far = (nodes.math(tree, "DIVIDE", 1.0, given[name]) for name in ("Near", "Far"))
-        inverse = nodes.math(tree, "MULTIPLY_ADD", t, nodes.math(tree, "SUBTRACT", near, far), far, label="1 / Z")
-        inverse = nodes.math(tree, "MINIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, given["Near Limit"]))
-    inverse = nodes.math(tree, "MAXIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, given["Far Limit"]))
-    nodes.feed(end.inputs["Z"], nodes.math(tree, "DIVIDE", 1.0, inverse, label="Z"))
+        p1, value_range = inputs["P1"], nodes.math(tree, "SUBTRACT", inputs["P99"], inputs["P1"])
+    z = distance_nodes.distance(tree, inputs["Disparity"], inputs, quantity, p1=p1, value_range=value_range)
+    nodes.feed(end.inputs["Z"], z)

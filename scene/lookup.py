@@ -1,8 +1,8 @@
 """What is looked for while many things are built in a row: gone through once, and not once for each.
 
 Blender finds what hangs under an object, lies in a scene or shows a file by going through everything that there is, so
-building for each of n shots would take n times n steps. Inside `kept` all of it is gone through at the first question,
-and what is made meanwhile is added. Outside, every question is answered from Blender's data as they are.
+building for each of n shots would take n times n steps. Inside `caching` all of it is gone through at the first
+question, and what is made meanwhile is added. Outside, every question is answered from Blender's data as they are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 class _Book:
-    """What was found since `kept` began; datablocks stay valid, since nothing is undone or removed meanwhile."""
+    """What was found since `caching` began; datablocks stay valid, since nothing is undone or removed meanwhile."""
 
     def __init__(self) -> None:
         self.answers: dict[Any, Any] = {}
@@ -36,7 +36,7 @@ _state: dict[str, _Book | None] = {"book": None}
 
 
 @contextmanager
-def kept() -> Iterator[None]:
+def caching() -> Iterator[None]:
     """While it lasts, what was found is known; nothing may be undone, removed or renamed by hand meanwhile."""
     if _state["book"] is not None:
         yield
@@ -50,7 +50,7 @@ def kept() -> Iterator[None]:
 
 
 def once(function: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Let a function of a depth and of plain values be called once for each, as long as things are `kept`."""
+    """Let a function of a depth and of plain values be called once for each, inside `caching`."""
 
     @functools.wraps(function)
     def asked(depth: Any, *arguments: Any, **options: Any) -> Answer:

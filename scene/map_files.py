@@ -63,7 +63,7 @@ def unreadable(folder: Path, sequence: DepthSequence) -> str | None:
             for width, height in map(exr_windows.size, windows.data if windows else ()):
                 if width > sequence.width or height > sequence.height:
                     return (
-                        f"{path} is {width}x{height}, and the maps of this depth are "
+                        f"{path} is {width}x{height}, and the depth maps here are "
                         f"{sequence.width}x{sequence.height}: {_AGAIN}"
                     )
     return None

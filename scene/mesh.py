@@ -7,7 +7,7 @@ import bpy
 from ..inference.contract.depth_sequence import Quantity, Shot
 from . import frustum, lattice, lookup, nodes, tags
 from .depth import Depth, confidence_image, disparity_image
-from .geometry import Socket, combine, delete, named, sample, split, store, switch, vector
+from .geometry import Socket, combine, delete, move, named, paint, sample, split, store, switch, vector
 from .plate import plate_image, show_plate
 
 PLATE_ATTRIBUTE = "plate"
@@ -56,7 +56,7 @@ def build_mesh(
     Raises
     ------
     DepthError
-        The shot was refused.
+        The shot is unsupported.
     PlateError
         `plate` is asked for and missing; nothing is built then.
     """
@@ -114,16 +114,12 @@ def mesh_group(quantity: Quantity, *, with_confidence: bool) -> bpy.types.NodeTr
 
 def _build_material(tree: bpy.types.NodeTree) -> None:
     tree.nodes.clear()
-    attribute = nodes.new(tree, "ShaderNodeAttribute", attribute_name=PLATE_ATTRIBUTE)
-    u, v, z = split(tree, nodes.output_of(attribute, "Vector"))
+    u, v, z = split(tree, nodes.value(tree, "ShaderNodeAttribute", "Vector", attribute_name=PLATE_ATTRIBUTE))
     place = combine(tree, nodes.math(tree, "DIVIDE", u, z), nodes.math(tree, "DIVIDE", v, z), 0.0)
-    texture = nodes.new(tree, "ShaderNodeTexImage", label="Plate", extension="EXTEND")
-    texture[tags.KIND] = "plate"
-    nodes.feed(nodes.input_of(texture, "Vector"), place)
-    emission = nodes.new(tree, "ShaderNodeEmission")
-    nodes.feed(nodes.input_of(emission, "Color"), nodes.output_of(texture, "Color"))
-    output = nodes.new(tree, "ShaderNodeOutputMaterial")
-    nodes.feed(nodes.input_of(output, "Surface"), nodes.output_of(emission, "Emission"))
+    color = nodes.value(tree, "ShaderNodeTexImage", "Color", {"Vector": place}, label="Plate", extension="EXTEND")
+    color.node[tags.KIND] = "plate"
+    emission = nodes.value(tree, "ShaderNodeEmission", "Emission", {"Color": color})
+    nodes.feed(nodes.input_of(nodes.new(tree, "ShaderNodeOutputMaterial"), "Surface"), emission)
     nodes.arrange(tree)
 
 
@@ -133,83 +129,49 @@ def _build_group(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: 
     nodes.use_single_values(tree)
     nodes.interface_output(tree, "Geometry", "Geometry")
     begin, end = nodes.group_ends(tree)
-    given = begin.outputs
+    inputs = begin.outputs
     points = lattice.add_lattice(tree, quantity)
 
     geometry = _grid(tree, points.columns, points.rows)
-    u, v, _ = split(tree, points.picture)
+    u, v, _ = split(tree, points.uv)
     z = points.distance
     place = combine(tree, nodes.math(tree, "MULTIPLY", u, z), nodes.math(tree, "MULTIPLY", v, z), z)
     geometry = store(tree, geometry, PLATE_ATTRIBUTE, place, kind="FLOAT_VECTOR")
-    geometry = store(tree, geometry, "UVMap", points.picture, kind="FLOAT2", domain="CORNER")
+    geometry = store(tree, geometry, "UVMap", points.uv, kind="FLOAT2", domain="CORNER")
     geometry = store(tree, geometry, "border", points.border, kind="BOOLEAN")
     if with_confidence:
         timing = next(n for n in tree.nodes if n.label == "Frames")
         pixels = next(n for n in tree.nodes if n.label == "Pixels")
-        sure = sample(tree, given["Confidence"], pixels.outputs["Pixel"], timing.outputs["Frame"])
+        sure = sample(tree, inputs["Confidence"], pixels.outputs["Pixel"], timing.outputs["Frame"])
         geometry = store(tree, geometry, "confidence", sure, kind="FLOAT")
     geometry = store(tree, geometry, DEPTH_ATTRIBUTE, z, kind="FLOAT")
-    move = nodes.new(tree, "GeometryNodeSetPosition")
-    nodes.feed(nodes.input_of(move, "Geometry"), geometry)
-    nodes.feed(nodes.input_of(move, "Position"), vector(tree, "SCALE", points.ray, scale=z))
-    geometry = nodes.output_of(move, "Geometry")
+    geometry = move(tree, geometry, vector(tree, "SCALE", points.ray, scale=z))
     if with_confidence:
-        doubtful = nodes.math(tree, "LESS_THAN", named(tree, "confidence", "FLOAT"), given["Minimum Confidence"])
+        doubtful = nodes.math(tree, "LESS_THAN", named(tree, "confidence", "FLOAT"), inputs["Minimum Confidence"])
         geometry = delete(tree, geometry, doubtful, domain="POINT", mode="ALL")
 
-    surface = _cut_edges(tree, geometry, given["Edge Cut"])
-    cloud = nodes.new(tree, "GeometryNodeMeshToPoints", mode="VERTICES")
-    nodes.feed(nodes.input_of(cloud, "Mesh"), geometry)
+    surface = _cut_edges(tree, geometry, inputs["Edge Cut"])
     inside = nodes.math(tree, "SUBTRACT", 1.0, named(tree, "border", "BOOLEAN"))
-    nodes.feed(nodes.input_of(cloud, "Selection"), inside)
     spacing = nodes.math(tree, "MULTIPLY", points.spacing, named(tree, DEPTH_ATTRIBUTE, "FLOAT"))
-    nodes.feed(nodes.input_of(cloud, "Radius"), nodes.math(tree, "MULTIPLY", spacing, given["Point Radius"]))
-    geometry = switch(tree, given["Point Cloud"], surface, nodes.output_of(cloud, "Points"))
-    paint = nodes.new(tree, "GeometryNodeSetMaterial")
-    nodes.feed(nodes.input_of(paint, "Geometry"), geometry)
-    nodes.feed(nodes.input_of(paint, "Material"), given["Material"])
-    nodes.feed(end.inputs["Geometry"], switch(tree, points.shown, None, nodes.output_of(paint, "Geometry")))
+    radius = nodes.math(tree, "MULTIPLY", spacing, inputs["Point Radius"])
+    vertices = {"Mesh": geometry, "Selection": inside, "Radius": radius}
+    cloud = nodes.value(tree, "GeometryNodeMeshToPoints", "Points", vertices, mode="VERTICES")
+    geometry = paint(tree, switch(tree, inputs["Point Cloud"], surface, cloud), inputs["Material"])
+    nodes.feed(end.inputs["Geometry"], switch(tree, points.shown, None, geometry))
 
 
 def _add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: bool) -> None:
     nodes.interface_input(tree, "Geometry", "Geometry")
-    nodes.interface_input(
-        tree,
-        "Point Cloud",
-        "Bool",
-        default=False,
-        description="Points instead of a surface, one for each sampled pixel",
-    )
-    lattice.add_inputs(tree, quantity, detail="Share of the maps' width and height that is sampled")
-    nodes.interface_input(
-        tree,
-        "Edge Cut",
-        "Float",
-        default=EDGE_CUT,
-        minimum=0.0,
-        maximum=1.0,
-        subtype="FACTOR",
-        description="Cut the surface where the depth jumps between neighbours by more than this share; 1 cuts nothing",
-    )
-    nodes.interface_input(
-        tree,
-        "Point Radius",
-        "Float",
-        default=POINT_RADIUS,
-        minimum=0.0,
-        description="In distances between neighbouring points; 0.7 leaves no gaps as the camera sees them",
-    )
+    points = "Points instead of a surface, one for each sampled pixel"
+    nodes.interface_input(tree, "Point Cloud", "Bool", default=False, description=points)
+    lattice.add_inputs(tree, quantity, detail="Share of the depth maps' width and height that is sampled")
+    cut = "Cut the surface where the depth jumps between neighbours by more than this share; 1 cuts nothing"
+    nodes.interface_number(tree, "Edge Cut", EDGE_CUT, cut, minimum=0.0, maximum=1.0, subtype="FACTOR")
+    radius = "In distances between neighbouring points; 0.7 leaves no gaps as the camera sees them"
+    nodes.interface_number(tree, "Point Radius", POINT_RADIUS, radius, minimum=0.0)
     if with_confidence:
-        nodes.interface_input(
-            tree,
-            "Minimum Confidence",
-            "Float",
-            default=0.0,
-            minimum=0.0,
-            maximum=1.0,
-            subtype="FACTOR",
-            description="Leave out what the estimator is less sure of",
-        )
+        sure = "Leave out what the estimator is less sure of"
+        nodes.interface_number(tree, "Minimum Confidence", 0.0, sure, minimum=0.0, maximum=1.0, subtype="FACTOR")
     nodes.interface_input(tree, "Material", "Material", description="What it shows; the plate at first")
     lattice.add_panels(tree, quantity)
     if with_confidence:
@@ -218,11 +180,9 @@ def _add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: b
 
 
 def _grid(tree: bpy.types.NodeTree, columns: Socket, rows: Socket) -> Socket:
-    grid = nodes.new(tree, "GeometryNodeMeshGrid")
-    for axis, count in (("X", columns), ("Y", rows)):
-        nodes.feed(nodes.input_of(grid, f"Vertices {axis}"), count)
-        nodes.feed(nodes.input_of(grid, f"Size {axis}"), nodes.math(tree, "SUBTRACT", count, 1.0))
-    return nodes.output_of(grid, "Mesh")
+    width, height = (nodes.math(tree, "SUBTRACT", count, 1.0) for count in (columns, rows))
+    inputs = {"Vertices X": columns, "Vertices Y": rows, "Size X": width, "Size Y": height}
+    return nodes.value(tree, "GeometryNodeMeshGrid", "Mesh", inputs)
 
 
 def _cut_edges(tree: bpy.types.NodeTree, geometry: Socket, threshold: Socket) -> Socket:
@@ -230,10 +190,9 @@ def _cut_edges(tree: bpy.types.NodeTree, geometry: Socket, threshold: Socket) ->
     ends = nodes.new(tree, "GeometryNodeInputMeshEdgeVertices")
     distances = []
     for name in ("Vertex Index 1", "Vertex Index 2"):
-        at = nodes.new(tree, "GeometryNodeFieldAtIndex", data_type="FLOAT", domain="POINT")
-        nodes.feed(nodes.input_of(at, "Index"), nodes.output_of(ends, name))
-        nodes.feed(nodes.input_of(at, "Value"), named(tree, DEPTH_ATTRIBUTE, "FLOAT"))
-        distances.append(nodes.output_of(at, "Value"))
+        at = {"Index": nodes.output_of(ends, name), "Value": named(tree, DEPTH_ATTRIBUTE, "FLOAT")}
+        kind = "GeometryNodeFieldAtIndex"
+        distances.append(nodes.value(tree, kind, "Value", at, data_type="FLOAT", domain="POINT"))
     near, far = nodes.math(tree, "MINIMUM", *distances), nodes.math(tree, "MAXIMUM", *distances)
     jump = nodes.math(tree, "SUBTRACT", 1.0, nodes.math(tree, "DIVIDE", near, far), label="Jump")
     geometry = delete(
@@ -243,7 +202,6 @@ def _cut_edges(tree: bpy.types.NodeTree, geometry: Socket, threshold: Socket) ->
         ("GeometryNodeInputMeshVertexNeighbors", "POINT"),
         ("GeometryNodeInputMeshEdgeNeighbors", "EDGE"),
     ):
-        faces = nodes.output_of(nodes.new(tree, kind), "Face Count")
-        loose = nodes.math(tree, "LESS_THAN", faces, 0.5)
+        loose = nodes.math(tree, "LESS_THAN", nodes.value(tree, kind, "Face Count"), 0.5)
         geometry = delete(tree, geometry, loose, domain=domain, mode="ALL" if domain == "POINT" else "EDGE_FACE")
     return geometry

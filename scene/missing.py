@@ -1,6 +1,6 @@
-"""Which files of Fathom's a .blend file lacks: depth that was moved, plates that are elsewhere.
+"""Which files of Fathom's are missing from a .blend file's places: depth that was moved, plates that are elsewhere.
 
-What was built shows nothing then, by its own nodes and on every machine; here is what the artist is told about it.
+What was built shows nothing then, by its own nodes and on every machine; here it is described to the artist.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .windows import clear_status
 
 @dataclass(frozen=True)
 class Missing:
-    """What a depth of a list lacks: one sentence each, None where nothing is missing.
+    """What is missing of a depth of a list: one sentence each, None where nothing is missing.
 
     `unseen` says what was not looked at, since the artist has not asked for it: see `places`.
     """
@@ -47,11 +47,11 @@ class _Entry:
     path: str = field(compare=False)
 
 
-_state = {"lacked": False}
+_state = {"was_missing": False}
 
 
 def of_entry(item: bpy.types.PropertyGroup, path: str = "") -> Missing:
-    """What an entry of a scene's list of depths lacks, as far as is known: no file is looked at, panels ask.
+    """What is missing of an entry of a scene's list of depths, as far as is known: no file is looked at, panels ask.
 
     `path` is that of the entry in its scene, where it is at hand.
     """
@@ -61,8 +61,8 @@ def of_entry(item: bpy.types.PropertyGroup, path: str = "") -> Missing:
     return _seen.of(_entry(item, path)) or Missing()
 
 
-def lacking(scene: bpy.types.Scene) -> list[str]:
-    """Names of the depths of a scene's list that lack something, as far as is known; see `of_entry`."""
+def incomplete(scene: bpy.types.Scene) -> list[str]:
+    """Names of the depths of a scene's list that miss files, as far as is known; see `of_entry`."""
     entries = enumerate(scene.fathom.depths)
     return [item.name for place, item in entries if any(of_entry(item, f"fathom.depths[{place}]"))]
 
@@ -87,7 +87,7 @@ def _look_for(entry: _Entry) -> Missing:
     if any(before or ()) and not any(found):
         reload()
     if any(before or ()) != any(found) and current_run.current() is None:
-        clear_status()  # `lacking` stands in it
+        clear_status()  # `incomplete` stands in it
     return found
 
 
@@ -95,9 +95,9 @@ _seen = Seen(_look_for, holds=2.0)
 
 
 def of_file(*, only_built: bool = False) -> list[str]:
-    """What the file lacks, as sentences: for the depths of all scenes' lists, and for what was built from others.
+    """What is missing of the file, as sentences: for the depths of all scenes' lists, and what was built from others.
 
-    Where it lacked something the last time and does not any more, Blender reads it again.
+    Where something was missing the last time and is not any more, Blender reads it again.
 
     Parameters
     ----------
@@ -111,20 +111,20 @@ def of_file(*, only_built: bool = False) -> list[str]:
             places.ask(Path(bpy.path.abspath(image.filepath)).parent)  # where Blender reads from in this moment
         for job in tags.jobs(image):
             by_job.setdefault(job, []).append(image)
-    told: set[bpy.types.Image] = set()
+    named: set[bpy.types.Image] = set()
     sentences: dict[str, None] = {}
     for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
         its_own = by_job.get(item.job, [])
         found = Missing() if only_built and not its_own else _look(item)
         sentences.update(dict.fromkeys(found))
         if found.depth or found.plate:
-            told.update(its_own)
+            named.update(its_own)
     for image in built:
-        if image not in told:
+        if image not in named:
             sentences.update(dict.fromkeys(_of_image(image)))
-    if _state["lacked"] and not sentences:
+    if _state["was_missing"] and not sentences:
         reload()
-    _state["lacked"] = bool(sentences)
+    _state["was_missing"] = bool(sentences)
     return list(sentences)
 
 
@@ -166,7 +166,7 @@ def _look(item: bpy.types.PropertyGroup) -> Missing:
 
 
 def _of_image(image: bpy.types.Image) -> list[str]:
-    """What an image lacks that belongs to no depth of a list."""
+    """What is missing of an image that belongs to no depth of a list."""
     if not places.may_look(image.filepath):
         return []
     path = Path(bpy.path.abspath(image.filepath))

@@ -19,13 +19,12 @@ _OPTION_SOCKETS = {
     ("CompositorNodeLevels", "channel"): "Channel",
     ("CompositorNodeScale", "space"): "Type",
     ("CompositorNodeScale", "frame_method"): "Frame Type",
-    ("CompositorNodeScale", "interpolation"): "Interpolation",
-    ("GeometryNodePointsToVolume", "resolution_mode"): "Resolution Mode",
-    ("GeometryNodeMeshToVolume", "resolution_mode"): "Resolution Mode",
+    ("CompositorNodeFilter", "filter_type"): "Type",
+    ("CompositorNodeSetAlpha", "mode"): "Type",
 }
 """Properties of nodes that became input sockets in a later version."""
 
-_OPTION_VALUES = {"VOXEL_SIZE": "Size", "VOXEL_AMOUNT": "Amount"}
+_OPTION_VALUES = {"APPLY": "Apply Mask"}
 """Values whose name in the menu socket is not the property's value in title case."""
 
 
@@ -98,6 +97,23 @@ def feed(socket: bpy.types.NodeSocket, value: Any) -> None:
         socket.default_value = value
 
 
+def value(
+    tree: bpy.types.NodeTree,
+    kind: str,
+    output: str,
+    inputs: dict[str, Any] | None = None,
+    *,
+    label: str = "",
+    **properties: Any,
+) -> bpy.types.NodeSocket:
+    """Add a node as `new` does, `feed` its inputs by name (None leaves one as it is), and return an output."""
+    node = new(tree, kind, label=label, **properties)
+    for name, source in (inputs or {}).items():
+        if source is not None:
+            feed(input_of(node, name), source)
+    return output_of(node, output)
+
+
 def math(
     tree: bpy.types.NodeTree, operation: str, *values: Any, clamp: bool = False, label: str = ""
 ) -> bpy.types.NodeSocket:
@@ -117,7 +133,7 @@ def set_option(node: bpy.types.Node, name: str, value: Any) -> None:
     Raises
     ------
     KeyError
-        The node has neither, or the table of this module lacks the socket's name.
+        The node has neither, or the socket's name is missing in the table of this module.
     """
     socket_name = _OPTION_SOCKETS.get((node.bl_idname, name))
     sockets = [s for s in node.inputs if s.name == socket_name]
@@ -197,6 +213,11 @@ def interface_input(
     if default is not None:
         socket.default_value = default
     return socket
+
+
+def interface_number(tree: bpy.types.NodeTree, name: str, default: float, description: str, **options: Any) -> Any:
+    """Add a Float input, its other `options` as of `interface_input`."""
+    return interface_input(tree, name, "Float", default=default, description=description, **options)
 
 
 def interface_output(
@@ -297,3 +318,34 @@ def fcurve(animated: bpy.types.ID, path: str, index: int) -> bpy.types.FCurve:
     if hasattr(action, "fcurve_ensure_for_datablock"):
         return action.fcurve_ensure_for_datablock(animated, path, index=index)
     return action.fcurves.find(path, index=index) or action.fcurves.new(path, index=index)
+
+
+def drive(
+    holder: Any, name: str, sources: dict[str, tuple[bpy.types.ID, str]], expression: str = "", *, index: int = -1
+) -> None:
+    """Drive a property by others: by their sum, or by an expression that is simple enough to need no permission.
+
+    Parameters
+    ----------
+    holder : bpy_struct
+        What has the property; a driver that it has is replaced.
+    name : str
+        The property, or a path to it.
+    sources : dict
+        The datablock and the path in it by the name of the variable.
+    expression : str
+        Empty for the sum.
+    index : int
+        Of an element of the property; -1 where it has none.
+    """
+    holder.driver_remove(name, index)
+    driver = holder.driver_add(name, index).driver
+    driver.type = "SCRIPTED" if expression else "SUM"
+    for variable_name, (datablock, path) in sources.items():
+        variable = driver.variables.new()
+        variable.name = variable_name
+        variable.targets[0].id_type = datablock.id_type
+        variable.targets[0].id = datablock
+        variable.targets[0].data_path = path
+    if expression:
+        driver.expression = expression

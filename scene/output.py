@@ -29,7 +29,7 @@ Standing = Literal["new", "unfinished", "finished"]
 
 
 class OutputError(ValueError):
-    """No output folder can be told; the message is one sentence for the artist."""
+    """No output folder is known; the message is one sentence for the artist."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Place:
     ----------
     folder : Path
     standing : 'new', 'unfinished' or 'finished'
-        What lies there already: nothing, this job's unfinished work to go on from, or this job's result.
+        What lies there already: nothing, this job's unfinished work to resume, or this job's result.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ def clip_folder(name: str) -> str:
 def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False) -> Place:
     """Find the folder for a job under ``<root>/<clip>``, or ``<root>/<clip>_<folder>`` where another clip has that.
 
-    Clips of one name in different folders are told apart by their paths, in whatever order they come.
+    Clips of one name in different folders are distinguished by their paths, in whatever order they come.
 
     The newest version that holds the same job, finished or not, is the job's own, so that the same request goes on
     with what is there. Any other job gets the version after the last. A finished result is passed over when a
@@ -195,7 +195,7 @@ def _versions(clip_root: Path) -> dict[int, Path]:
 
 
 def _made_by(folder: Path) -> str | None:
-    """Fingerprint of the job whose result lies whole in a folder; None where it cannot be read or lacks maps."""
+    """Fingerprint of the job whose result lies whole in a folder; None where it cannot be read or maps are missing."""
     try:
         return depth.load(folder).sequence.fingerprint
     except depth.DepthError:
@@ -203,7 +203,7 @@ def _made_by(folder: Path) -> str | None:
 
 
 def _input_changed(wanted: Job, folder: Path) -> bool:
-    """Whether a file that the job reads was written after the result: the clip's, or a depth sequence it takes up."""
+    """Whether a file that the job reads was written after the result: the clip's, or a depth sequence that it takes."""
     source = wanted.source
     first, last = wanted.first_frame, wanted.last_frame
     files = [Path(source.path)]
@@ -213,8 +213,8 @@ def _input_changed(wanted: Job, folder: Path) -> bool:
             for number, name in numbering.by_frame(source.files).items()
             if (first is None or number >= first) and (last is None or number <= last)
         ]
-    given = (Path(value) / depth_sequence.SIDECAR for value in wanted.parameters.values() if _is_path(value))
-    files += [path for path in given if path.is_file()]
+    sidecars = (Path(value) / depth_sequence.SIDECAR for value in wanted.parameters.values() if _is_path(value))
+    files += [path for path in sidecars if path.is_file()]
     made = (folder / depth_sequence.SIDECAR).stat().st_mtime_ns
     return any(path.stat().st_mtime_ns > made for path in files if path.exists())
 
@@ -228,5 +228,5 @@ def _is_free(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     scratch = folder / depth_sequence.SCRATCH
-    kept = [path for path in scratch.iterdir() if not path.name.startswith("lock")] if scratch.is_dir() else []
-    return not kept and {path.name for path in folder.iterdir()} <= {LOG, depth_sequence.SCRATCH}
+    left = [path for path in scratch.iterdir() if not path.name.startswith("lock")] if scratch.is_dir() else []
+    return not left and {path.name for path in folder.iterdir()} <= {LOG, depth_sequence.SCRATCH}

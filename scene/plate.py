@@ -40,7 +40,7 @@ def plate_image(depth: Depth) -> bpy.types.Image:
     image = next((i for i in _plates(depth) if _shows(i, path)), None)
     if image is None:
         image = next((i for i in _plates(depth, of_job=True) if not _is_there(i)), None) or _load(path, depth)
-    _set_up(image, path, depth)
+    _show_file(image, path, depth)
     return image
 
 
@@ -94,7 +94,7 @@ def _wanted(depth: Depth) -> dict[int, str]:
 
 
 def require_shown(depth: Depth) -> Path:
-    """As `require_plate`, and refuse a sequence that Blender shows otherwise than it is; depth of it is right all the
+    """As `require_plate`, and decline a sequence that Blender shows otherwise than it is; depth of it is right all the
     same. Opens every EXR of it.
     """
     path = require_plate(depth)
@@ -201,7 +201,7 @@ def repoint_plate(depth: Depth, *, moved_from: str = "") -> None:
         path = require_shown(depth)
         for image in _plates(depth, of_job=True):
             if _shows(image, path) or not _is_there(image) or (moved_from and _shows(image, Path(moved_from))):
-                _set_up(image, path, depth)
+                _show_file(image, path, depth)
                 image.reload()  # Blender remembers files that were missing
     except PlateError:
         return
@@ -237,7 +237,7 @@ def _load(path: Path, depth: Depth) -> bpy.types.Image:
     return tags.tag(image, "plate")
 
 
-def _set_up(image: bpy.types.Image, path: Path, depth: Depth) -> None:
+def _show_file(image: bpy.types.Image, path: Path, depth: Depth) -> None:
     source = depth.source
     if source.kind == "sequence" and not _is_numbered(path, depth):
         kind = "FILE"

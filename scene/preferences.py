@@ -28,14 +28,14 @@ def worker_python() -> Path:
     Raises
     ------
     MissingEnvironment
-        One sentence that names the cure.
+        One sentence that says what to do.
     """
     return environment.find_python(_get("python"), home=data_folder())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What estimates run in, and what Fathom set up.
+    """What estimates run in, and what Fathom installed.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ def at_hand() -> Environment | None:
 
 
 def own_environment(packages: PackageSet = "light") -> Path:
-    """The folder of the environment that Fathom sets up for a set of packages."""
+    """The folder of the environment that Fathom installs for a set of packages."""
     return environment.own_environment(data_folder(), environment.requirements_of(packages))
 
 
@@ -110,7 +110,7 @@ def own_packages(python: Path) -> PackageSet | None:
 
 
 def chosen_packages() -> PackageSet:
-    """The set of packages that the artist wants to have set up."""
+    """The set of packages that the artist wants to have installed."""
     return "full" if _value("packages") == "FULL" else "light"
 
 
@@ -119,15 +119,15 @@ def torch_index() -> str:
     return str(_value("torch_index") or "").strip()
 
 
-def size_told(packages: PackageSet) -> str:
-    """What setting a set of packages up takes, for the artist."""
+def describe_size(packages: PackageSet) -> str:
+    """What installing a set of packages takes, for the artist."""
     download, disk = environment_setup.sizes(packages)
     return f"about {download:g} GB to download, {disk:g} GB on disk"
 
 
 PACKAGES = (
-    ("LIGHT", "Basic", f"For Parallax and Quick: {size_told('light')}"),
-    ("FULL", "All Estimators", f"For every estimator, with PyTorch for neural networks: {size_told('full')}"),
+    ("LIGHT", "Basic", f"For Parallax and Quick: {describe_size('light')}"),
+    ("FULL", "All Estimators", f"For every estimator, with PyTorch for neural networks: {describe_size('full')}"),
 )
 """The sets to choose from, as an enum's items; the identifiers are the sets' names in capitals."""
 
@@ -136,7 +136,7 @@ INSTALLED = "Everything that these packages are for is installed"
 
 
 def here(sentence: str) -> str:
-    """A sentence that sends the artist to Fathom's preferences, or says to set up, as it stands beside those."""
+    """A sentence that sends the artist to Fathom's preferences, or says to install, as it stands beside those."""
     return sentence.replace(f" in {environment.WHERE}", "")
 
 
@@ -155,7 +155,7 @@ def offline_reason() -> str | None:
     return f"{OFFLINE}: switch on Preferences > System > Network > Allow Online Access."
 
 
-def set_up_offline_reason(state: Environment | None) -> str | None:
+def install_offline_reason(state: Environment | None) -> str | None:
     """Why no packages may be had, likewise; folders of them serve without the Internet."""
     return offline_reason() if state is None or state.needs_network else None
 

@@ -25,7 +25,7 @@ _SHARE = 0.02
 
 
 @dataclass
-class _Kept(Generic[Answer]):
+class _Known(Generic[Answer]):
     answer: Answer
     until: float
 
@@ -43,45 +43,45 @@ class Seen(Generic[Key, Answer]):
 
     def __init__(self, look: Callable[[Key], Answer], *, holds: float) -> None:
         self._look, self._holds = look, holds
-        self._kept: dict[Key, _Kept[Answer]] = {}
+        self._known: dict[Key, _Known[Answer]] = {}
         self._wanted: dict[Key, None] = {}
         _all.append(self)
 
     def of(self, key: Key) -> Answer | None:
         """What is known, None as long as nothing is; what may be old news is looked for again, soon."""
-        kept = self._kept.get(key)
-        if kept is None or time.monotonic() > kept.until:
+        known = self._known.get(key)
+        if known is None or time.monotonic() > known.until:
             self._wanted[key] = None
             if not bpy.app.background and not bpy.app.timers.is_registered(work):
                 bpy.app.timers.register(work, persistent=True)  # also where another file is opened in this moment
-        return None if kept is None else kept.answer
+        return None if known is None else known.answer
 
     def look(self, key: Key) -> Answer:
-        """Look at once, and keep what is found for `of`."""
+        """Look at once, and know it from then on."""
         begun = time.monotonic()
         try:
             answer = self._look(key)
         finally:
             self._wanted.pop(key, None)
         now = time.monotonic()
-        self._kept[key] = _Kept(answer, now + max(self._holds, (now - begun) / _SHARE))
+        self._known[key] = _Known(answer, now + max(self._holds, (now - begun) / _SHARE))
         return answer
 
     def forget(self) -> None:
         """Know nothing: files have changed."""
-        self._kept.clear()
+        self._known.clear()
 
     def outdate(self) -> None:
         """Look again for whatever is asked from now on; until then what is known holds."""
-        for kept in self._kept.values():
-            kept.until = 0.0
+        for known in self._known.values():
+            known.until = 0.0
 
     def work(self, until: float) -> bool:
         """Look for what was asked, up to a time of the clock; whether something is known that was not."""
         has_changed = False
         while self._wanted and time.monotonic() < until:
             key = next(iter(self._wanted))
-            before = self._kept.get(key)
+            before = self._known.get(key)
             try:
                 after = self.look(key)
             except LookupError:

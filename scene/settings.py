@@ -31,7 +31,7 @@ class Settings:
         Whether maps are brought to the plate's size.
     seed : int
     focal_length, sensor_width : float or None, float
-        Of the lens, in millimetres, where it is known; the sensor's width is that of the picture.
+        Of the lens, in millimetres, where it is known; the sensor's width is that of the image.
     """
 
     estimator: str = "parallax"
@@ -51,16 +51,16 @@ def group_name(estimator: str) -> str:
 
 def from_scene(scene: bpy.types.Scene) -> Settings:
     """The settings that a scene keeps; parameters only where they were changed."""
-    kept = scene.fathom
+    chosen = scene.fathom
     return Settings(
-        estimator=kept.estimator,
-        parameters=parameters(scene, kept.estimator),
-        cuts=kept.cut_frames if kept.cuts == "FRAMES" else kept.cuts.lower(),
-        size=kept.size or None,
-        full_size=kept.full_size,
-        seed=kept.seed,
-        focal_length=_as_typed(kept.focal_length) if kept.use_focal_length else None,
-        sensor_width=_as_typed(kept.sensor_width),
+        estimator=chosen.estimator,
+        parameters=parameters(scene, chosen.estimator),
+        cuts=chosen.cut_frames if chosen.cuts == "FRAMES" else chosen.cuts.lower(),
+        size=chosen.size or None,
+        full_size=chosen.full_size,
+        seed=chosen.seed,
+        focal_length=_as_typed(chosen.focal_length) if chosen.use_focal_length else None,
+        sensor_width=_as_typed(chosen.sensor_width),
     )
 
 

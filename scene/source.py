@@ -19,7 +19,7 @@ from ..inference.contract.job import JobError, Source
 from ..inference.contract.numbering import NumberingError
 from ..inference.contract.records import readable
 from . import versions
-from .source_files import SourceError, absolute, ocio_config, of_clip, of_frames, of_movie, of_pictures, of_stream
+from .source_files import SourceError, absolute, ocio_config, of_clip, of_frames, of_images, of_movie, of_stream
 from .versions import StripTimes
 
 _RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
@@ -54,6 +54,11 @@ class Plate:
         return self.scene_start - self.first_frame
 
 
+def from_shown(shown: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
+    """`from_clip` of a movie clip, else `from_strip`."""
+    return from_clip(shown, frames) if isinstance(shown, bpy.types.MovieClip) else from_strip(shown, scene, frames)
+
+
 def from_strip(strip: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
     """The frames that a strip shows.
 
@@ -70,7 +75,7 @@ def from_strip(strip: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
     ------
     SourceError
         The strip is of another type; it is reversed, retimed, strobed, speed-changed, deinterlaced, undistorted or
-        stabilised; a file is missing or cannot be read; its pictures are not numbered one after the other.
+        stabilised; a file is missing or cannot be read; its images are not numbered one after the other.
     JobError
         The frames are no range, or not all shown.
     """
@@ -79,7 +84,7 @@ def from_strip(strip: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
             f"Strip {strip.name} is of type {strip.type.replace('_', ' ').capitalize()}; "
             "select a movie, image sequence or clip strip."
         )
-    _refuse_changes(strip, scene)
+    _require_unchanged(strip, scene)
     if strip.type == "IMAGE":
         return _of_image_strip(strip, scene, frames)
     offset, lengths = 0, set()
@@ -143,8 +148,8 @@ def shown_frames(times: StripTimes, *, first: int, count: int, offset: int = 0) 
     return None if begin > end else (begin, end, begin - shift)
 
 
-def _refuse_changes(strip: Any, scene: bpy.types.Scene) -> None:
-    """Refuse what makes a strip show other frames, or other pictures, than its file has."""
+def _require_unchanged(strip: Any, scene: bpy.types.Scene) -> None:
+    """Raise `SourceError` for what makes a strip show other frames, or other images, than its file has."""
     name = strip.name
     if strip.use_reverse_frames:
         raise SourceError(f"Strip {name} is reversed; turn off Reverse Frames and estimate the clip forwards.")
@@ -185,7 +190,7 @@ def _of_image_strip(strip: Any, scene: bpy.types.Scene, frames: str) -> Plate:
     for index in range(begin, end):
         if numbers[index + 1] != numbers[index] + 1:
             raise SourceError(
-                f"The pictures of strip {strip.name} are not numbered one after the other: {names[index + 1]} follows "
+                f"The images of strip {strip.name} are not numbered one after the other: {names[index + 1]} follows "
                 f"frame {numbers[index]}; rename them or use one strip for each stretch."
             )
     # Of the files that are not asked for, those that a sequence can have: it is the same for every trim.
@@ -249,7 +254,7 @@ def from_clip(clip: bpy.types.MovieClip, frames: str = "") -> Plate:
 
 
 def from_file(path: str | Path, frames: str = "", *, stream: int = 0) -> Plate:
-    """All frames of a movie file, of a folder of numbered pictures, or of the sequence that a picture is one of.
+    """All frames of a movie file, of a folder of numbered images, or of the sequence that an image is one of.
 
     Parameters
     ----------
@@ -272,7 +277,7 @@ def from_file(path: str | Path, frames: str = "", *, stream: int = 0) -> Plate:
     if path.is_dir() or path.suffix.lower() in bpy.path.extensions_image:
         if stream:
             raise SourceError(f"{path} is no movie and has no stream with the index {stream}; leave the stream out.")
-        source = of_pictures(path)
+        source = of_images(path)
         numbers = numbering.frame_numbers(source.files)
         first, last = numbers[0], numbers[-1]
     else:

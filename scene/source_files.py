@@ -108,13 +108,13 @@ def of_stream(source: Source, index: int) -> Source:
     return replace(source, stream=index, width=None, height=None, fps=rate, frame_count=count)
 
 
-def of_pictures(path: Path) -> Source:
+def of_images(path: Path) -> Source:
     """The sequence in a folder, or that a file belongs to; its frames need not be complete, see `of_frames`.
 
     Raises
     ------
     SourceError
-        There are no pictures, more than one sequence, or their names do not say which number is the frame.
+        There are no images, more than one sequence, or their names do not say which number is the frame.
     """
     folder = path if path.is_dir() else path.parent
     names = _images(folder)

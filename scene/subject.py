@@ -66,7 +66,7 @@ class Standing:
 
 def of_strip(strip: Any, sequencer: bpy.types.Scene, settings: Settings, root: str, *, scene: str) -> Subject | None:
     """The subject that a strip is; None where it shows no clip."""
-    if strip is None or strip.type not in STRIPS:
+    if strip.type not in STRIPS:
         return None
     times = versions.times_of(strip)
     begin = times.content_start
@@ -94,10 +94,8 @@ def of_strip(strip: Any, sequencer: bpy.types.Scene, settings: Settings, root: s
     )
 
 
-def of_clip(clip: bpy.types.MovieClip, settings: Settings, root: str, *, scene: str) -> Subject | None:
-    """The subject that a clip of the Movie Clip Editor is; None without one."""
-    if clip is None:
-        return None
+def of_clip(clip: bpy.types.MovieClip, settings: Settings, root: str, *, scene: str) -> Subject:
+    """The subject that a clip of the Movie Clip Editor is."""
     return Subject(
         kind="clip",
         name=clip.name,
@@ -109,15 +107,56 @@ def of_clip(clip: bpy.types.MovieClip, settings: Settings, root: str, *, scene: 
     )
 
 
+def of(shown: Any, sequencer: bpy.types.Scene, settings: Settings, root: str, *, scene: str) -> Subject | None:
+    """The subject that a movie clip or a strip is; None where it shows no clip."""
+    if isinstance(shown, bpy.types.MovieClip):
+        return of_clip(shown, settings, root, scene=scene)
+    return of_strip(shown, sequencer, settings, root, scene=scene)
+
+
 def in_front(context: bpy.types.Context) -> Subject | None:
-    """What stands in front of the artist: the clip of the Movie Clip Editor, else the active strip."""
+    """The subject in front of the artist, with the settings of the scene; None where there is none."""
     scene = context.scene
-    settings, root = settings_module.from_scene(scene), scene.fathom.output
-    if context.area is not None and context.area.type == "CLIP_EDITOR":
-        return of_clip(context.space_data.clip, settings, root, scene=scene.name)
-    sequencer = versions.sequencer_scene(context)
-    strip = sequencer.sequence_editor.active_strip if sequencer.sequence_editor else None
-    return of_strip(strip, sequencer, settings, root, scene=scene.name)
+    try:
+        shown, sequencer = shown_in(context)
+    except SourceError:
+        return None
+    return of(shown, sequencer, settings_module.from_scene(scene), scene.fathom.output, scene=scene.name)
+
+
+def shown_in(context: bpy.types.Context, *, strip: str = "", clip: str = "") -> tuple[Any, bpy.types.Scene]:
+    """The strip or clip that is named, else the one in front of the artist: the editor's clip, or the active strip.
+
+    Returns
+    -------
+    (Strip or MovieClip, Scene)
+        And the scene whose timeline it lies on.
+
+    Raises
+    ------
+    SourceError
+        There is none.
+    """
+    if clip:
+        if clip not in bpy.data.movieclips:
+            raise SourceError(f"There is no movie clip '{clip}' in this file: choose one of its clips.")
+        return bpy.data.movieclips[clip], context.scene
+    if not strip and context.area and context.area.type == "CLIP_EDITOR":
+        if context.space_data.clip is None:
+            raise SourceError("The Movie Clip Editor shows no clip: open one in it.")
+        return context.space_data.clip, context.scene
+    scene = versions.sequencer_scene(context)
+    editor = scene.sequence_editor
+    if strip:
+        found = versions.strips_of(editor).get(strip) if editor else None
+        if found is None:
+            raise SourceError(
+                f"There is no strip '{strip}' in the sequencer of {scene.name}: choose one of its strips."
+            )
+        return found, scene
+    if editor is None or editor.active_strip is None:
+        raise SourceError("No strip is active: select a movie, image or clip strip in the Sequencer.")
+    return editor.active_strip, scene
 
 
 def standing(subject: Subject) -> Standing:
@@ -132,7 +171,7 @@ def standing(subject: Subject) -> Standing:
         return new
     if not Path(subject.root).is_dir():
         return new
-    if repr(settings) != subject.settings:  # changed since it was asked for; it is asked for anew
+    if repr(settings) != subject.settings:  # changed since it was asked for; it is asked for again
         return new
     try:
         plate = _plate(subject)

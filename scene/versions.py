@@ -15,7 +15,7 @@ APPLIES_ROTATION = bpy.app.version >= (4, 3, 0)
 
 
 PATH_OPTIONS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
-"""Options of a path property that takes paths beginning with ``//``, which later versions want to be told."""
+"""Options of a path property that takes paths beginning with ``//``, which later versions want to know of."""
 
 
 HEARS_CHANGES = bpy.app.version >= (4, 5, 0)

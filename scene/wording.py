@@ -26,7 +26,7 @@ def worded(text: str) -> str:
 
 
 def wrapped(text: str, letters: int) -> list[str]:
-    """A text in lines of so many letters; its own line breaks are kept.
+    """A text in lines of so many letters; its own line breaks stay.
 
     A line may end at spaces, and after the separators of a path.
     """
@@ -39,5 +39,5 @@ def _words(name: str, value: str | None) -> str:
     if name in _ELSEWHERE:
         return _ELSEWHERE[name] if value is None else f"{_ELSEWHERE[name]} {value}"
     group = bpy.types.Scene.bl_rna.properties.get("fathom")
-    kept = group.fixed_type.properties.get(name) if group else None
-    return hints.labelled(kept.name if kept else hints.label(name), value)
+    known = group.fixed_type.properties.get(name) if group else None
+    return hints.labelled(known.name if known else hints.label(name), value)

@@ -1,8 +1,8 @@
 """Settings in messages: a sentence names a setting, and each front end says how it is set there.
 
 A message that proposes to change something holds ``[[size]]``, or ``[[window=60]]`` with a value to try. The command
-line makes options of them (``--size``, ``--parameter window=60``), Blender the names on its panels (*Working Size*,
-*Window 60*). Standard library only.
+line makes options of them (``--size``, ``--parameter window=60``), Blender the names on its panels (*Processing
+Resolution*, *Window 60*). Standard library only.
 """
 
 from __future__ import annotations

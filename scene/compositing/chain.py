@@ -1,14 +1,14 @@
-"""The way that a clip's picture takes through a scene's compositor tree, and the effects on it in their order.
+"""The way that a clip's image takes through a scene's compositor tree, and the effects on it in their order.
 
 A chain is never rebuilt: an effect is inserted where it belongs, and what the artist put in between or tuned stays.
 
-**Whose picture.** As long as the result shows one clip, or pictures of the artist's own, effects go between it and the
+**Whose image.** As long as the result shows one clip, or images of the artist's own, effects go between it and the
 output. Where it shows another clip of Fathom's, a clip gets a chain of its own, from its plate on: joined to the
 result by a switch at the clip's frames, or, where both clips have the same frames, beside it (see `clips`). An effect
-then goes as far down as the picture is this clip's alone.
+then goes as far down as the image is this clip's alone.
 
-**In which order.** `STAGES`, whatever the order in which they are added: first everything that is in the picture, then
-the air, then the lens. Each takes the distances of the merged picture where there is a merge.
+**In which order.** `STAGES`, whatever the order in which they are added: first everything that is in the image, then
+the air, then the lens. Each takes the distances of the merged image where there is a Z Combine.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Place(NamedTuple):
     targets: list[Socket]
 
 
-# ------------------------------------------------------------------------------------------------------ the picture
+# ------------------------------------------------------------------------------------------------------ the image
 
 
 def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
@@ -56,7 +56,7 @@ def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
     Raises
     ------
     DepthError
-        The shot was refused.
+        The shot is unsupported.
     PlateError
         The tree does not show the clip yet and the plate, which it is to show, is missing. Nothing that shows anything
         is changed then.
@@ -88,7 +88,7 @@ def _catch_up(depth: Depth, scene: bpy.types.Scene) -> None:
 
 
 def find_place(setup: Setup, stage: str | None = None) -> Place | None:
-    """Where an effect goes, or where the clip's picture ends; None where nothing shows the clip yet.
+    """Where an effect goes, or where the clip's image ends; None where nothing shows the clip yet.
 
     `stage` is one of `STAGES`, or the matte's kind for where the shot's last stage ends.
     """
@@ -130,13 +130,13 @@ def place(setup: Setup, stage: str | None = None) -> Place:
     return Place(source, [output])
 
 
-def picture(setup: Setup) -> Socket:
-    """The output socket whose picture is the clip's so far; the plate is added where nothing shows the clip."""
+def clip_image(setup: Setup) -> Socket:
+    """The output socket whose image is the clip's so far; the plate is added where nothing shows the clip."""
     return place(setup).source
 
 
 def lead(setup: Setup, node: bpy.types.Node, stage: str, *, entry: str = "Image") -> bool:
-    """Lead the clip's picture through an effect that is new or was taken out of the chain.
+    """Lead the clip's image through an effect that is new or was taken out of the chain.
 
     Parameters
     ----------
@@ -146,12 +146,12 @@ def lead(setup: Setup, node: bpy.types.Node, stage: str, *, entry: str = "Image"
     stage : str
         One of `STAGES`.
     entry : str
-        The input that takes the picture so far.
+        The input that takes the image so far.
 
     Returns
     -------
     bool
-        Whether it was. An effect that is in the chain only gets a picture again where it has none, and one that leads
+        Whether it was. An effect that is in the chain only gets an image again where it has none, and one that leads
         to an output of the artist's, such as a file's, is left as it is.
     """
     end = _end(setup)
@@ -179,10 +179,10 @@ def lead(setup: Setup, node: bpy.types.Node, stage: str, *, entry: str = "Image"
 
 
 def show(setup: Setup, socket: Socket | None = None) -> None:
-    """Let a viewer that Fathom added show a socket, or where the clip's picture ends: the result where it is in it."""
+    """Let a viewer that Fathom added show a socket, or where the clip's image ends: the result where it is in it."""
     output = compositor_nodes.find_result(setup.tree)
     if socket is None:
-        socket = picture(setup)
+        socket = clip_image(setup)
         if output is not None and output.is_linked and socket.node in upstream(output.links[0].from_node):
             socket = output.links[0].from_socket
     for viewer in setup.tree.nodes:
@@ -191,21 +191,21 @@ def show(setup: Setup, socket: Socket | None = None) -> None:
 
 
 def _end(setup: Setup) -> Place | None:
-    """Where the clip's picture ends; no targets where it leads nowhere; None where nothing shows the clip."""
+    """Where the clip's image ends; no targets where it leads nowhere; None where nothing shows the clip."""
     output = compositor_nodes.find_result(setup.tree)
     shown = upstream(output.links[0].from_node) if output is not None and output.is_linked else set()
     foreign = {node for node in setup.tree.nodes if clips.is_foreign(setup, node)}
     if shown and not shown & foreign:
         return Place(output.links[0].from_socket, [output])
-    own = _pictures(setup)
+    own = _showing(setup)
     among = shown if own & shown else set(setup.tree.nodes)
     mattes = {node for node in setup.tree.nodes if node.get(tags.KIND) == tree.MATTE_KIND}
     others = foreign if own & shown else foreign | mattes
-    ways = {node: upstream(node) for node in among if _picture_of(node) is not None}
+    ways = {node: upstream(node) for node in among if _image_output(node) is not None}
     alone = [node for node, fed in ways.items() if fed & own and not fed & others]
     if not alone:
         return None
-    source = _picture_of(max(alone, key=lambda node: len(ways[node])))
+    source = _image_output(max(alone, key=lambda node: len(ways[node])))
     beside = ("CompositorNodeViewer", "CompositorNodeSplitViewer")
     targets = [
         link.to_socket for link in source.links if link.to_node.bl_idname not in beside and link.to_node not in mattes
@@ -215,8 +215,8 @@ def _end(setup: Setup) -> Place | None:
     return Place(source, targets)
 
 
-def _pictures(setup: Setup) -> set[bpy.types.Node]:
-    """The nodes whose pictures are the clip's: the plate, Fathom's or the artist's, and effects that have a picture."""
+def _showing(setup: Setup) -> set[bpy.types.Node]:
+    """The nodes whose images are the clip's: the plate, Fathom's or the artist's, and effects that have an image."""
     kinds = (tree.PLATE_KIND, *STAGES)
     own = {n for n in setup.of_clip() if n.get(tags.KIND) in kinds and nodes.input_of(n, "Image").is_linked}
     plates = {n for n in setup.tree.nodes if n.get(tags.KIND) == tree.PLATE_KIND}
@@ -224,7 +224,7 @@ def _pictures(setup: Setup) -> set[bpy.types.Node]:
     return own | {n for n in setup.tree.nodes if n not in fathoms and tree.shows_clip(n, setup.depth)}
 
 
-def _picture_of(node: bpy.types.Node) -> Socket | None:
+def _image_output(node: bpy.types.Node) -> Socket | None:
     return next((socket for socket in node.outputs if socket.type == "RGBA" and socket.enabled), None)
 
 
@@ -233,7 +233,7 @@ def _after(stage: str) -> tuple[str, ...]:
 
 
 def _before(setup: Setup, node: bpy.types.Node, stage: str) -> Socket | None:
-    """What comes before a stage whose picture was taken away: an earlier stage's, or the plate's if it is there."""
+    """What comes before a stage whose image was taken away: an earlier stage's, or the plate's if it is there."""
     for earlier in reversed([each for each in STAGES if each != stage and each not in _after(stage)]):
         found = setup.find(earlier)
         if found is not None and node not in upstream(found):
@@ -261,7 +261,7 @@ def depth_node(setup: Setup) -> bpy.types.Node:
         above, frame = setup.find(tree.PLATE_KIND), setup.find(tree.FRAME_KIND)
         if above is None or frame is None or above.parent != frame:
             row = [found for found in map(setup.find, (*STAGES, tree.FOCUS_KIND)) if found is not None]
-            above = min(row, key=lambda found: found.location.x, default=None) or picture(setup).node
+            above = min(row, key=lambda found: found.location.x, default=None) or clip_image(setup).node
         node = setup.mark(tree.add_group(setup, group, "Fathom Depth"), DEPTH_KIND)
         tree.place_below(setup, above, node)
     elif node.node_tree != group:
@@ -273,7 +273,7 @@ def depth_node(setup: Setup) -> bpy.types.Node:
 def connect(setup: Setup) -> None:
     """Link the inputs for distances of all the shot's effects, but what the artist has linked to them stays.
 
-    Effects take the distances of the picture that they get: those of Z Combine where it is in the chain, else the
+    Effects take the distances of the image that they get: those of Z Combine where it is in the chain, else the
     depth's own.
     """
     node = depth_node(setup)
@@ -308,4 +308,4 @@ def _follow_rig(setup: Setup, scale: Socket) -> None:
             if variable.targets[0].id is None and variable.targets[0].data_path == SCALE_PATH:
                 variable.targets[0].id = rig  # the one that it followed was deleted
     elif scale.default_value == 1.0:
-        tree.drive(scale, "default_value", {"scale": (rig, SCALE_PATH)})
+        nodes.drive(scale, "default_value", {"scale": (rig, SCALE_PATH)})

@@ -24,7 +24,7 @@ from .tree import CLIP, FRAMES, SWITCH_KIND, Setup, Socket, upstream
 _NEVER = 1e7
 """A frame beyond Blender's last (1048574)."""
 
-_PICTURES = (DEPTH_KIND, tree.PLATE_KIND, tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND, SWITCH_KIND)
+_SHOWING = (DEPTH_KIND, tree.PLATE_KIND, tree.MERGE_KIND, tree.FOG_KIND, tree.DEFOCUS_KIND, SWITCH_KIND)
 
 Frames = tuple[int, int]
 
@@ -33,7 +33,7 @@ def is_foreign(setup: Setup, node: bpy.types.Node) -> bool:
     """Whether a node belongs to another clip's chain, or shows that clip's file."""
     kind = node.get(tags.KIND)
     if kind:
-        image = node.get(tags.DEPTH) if kind in _PICTURES else None
+        image = node.get(tags.DEPTH) if kind in _SHOWING else None
         return image is not None and image != disparity_image(setup.depth)
     own, path = disparity_image(setup.depth), tree.file_of(node)
     if path is None or tree.shows_clip(node, setup.depth):
@@ -212,15 +212,15 @@ def _frames_in(setup: Setup, among: set[bpy.types.Node]) -> list[Frames] | None:
 
 
 def _build(group: bpy.types.NodeTree) -> None:
-    nodes.interface_output(group, "Image", "Color", description="The clip at its frames, else the picture before it")
-    nodes.interface_input(group, "Image", "Color", description="The picture of other clips")
-    nodes.interface_input(group, "Clip", "Color", description="The picture of the clip")
+    nodes.interface_output(group, "Image", "Color", description="The clip at its frames, else the image before it")
+    nodes.interface_input(group, "Image", "Color", description="The image of other clips")
+    nodes.interface_input(group, "Clip", "Color", description="The image of the clip")
     nodes.interface_input(group, "After", "Float", default=-_NEVER, description="The clip shows after this frame")
     nodes.interface_input(group, "Before", "Float", default=_NEVER, description="The clip shows before this frame")
     begin, end = nodes.group_ends(group)
-    given = {socket.name: socket for socket in begin.outputs}
+    inputs = {socket.name: socket for socket in begin.outputs}
     frame = nodes.output_of(nodes.new(group, "CompositorNodeSceneTime"), "Frame")
-    late_enough = nodes.math(group, "GREATER_THAN", frame, given["After"])
-    early_enough = nodes.math(group, "LESS_THAN", frame, given["Before"])
+    late_enough = nodes.math(group, "GREATER_THAN", frame, inputs["After"])
+    early_enough = nodes.math(group, "LESS_THAN", frame, inputs["Before"])
     shows = nodes.math(group, "MULTIPLY", late_enough, early_enough, label="At the clip's frames")
-    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.mix_pictures(group, shows, given["Image"], given["Clip"]))
+    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.mix_images(group, shows, inputs["Image"], inputs["Clip"]))

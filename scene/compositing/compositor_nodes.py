@@ -47,7 +47,7 @@ def scene_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
 
 
 def find_result(tree: bpy.types.NodeTree) -> Socket | None:
-    """The input socket whose picture is the render's result, or None.
+    """The input socket whose image is the render's result, or None.
 
     Up to 4.5 that is the Composite node's Image, from 5.0 the first colour input of the active Group Output.
     """
@@ -76,7 +76,7 @@ def mix_color(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any, *, label: s
     """Add a node for ``a (1 - factor) + b factor`` on red, green and blue; returns its output.
 
     The compositor's own node (MixRGB: Fac, Image, Image) gave way to the shared Mix node in 5.0. Alpha is a's up to
-    5.0 and mixed in 5.2: see `mix_pictures`.
+    5.0 and mixed in 5.2: see `mix_images`.
     """
     if _OWN_NODES:
         node = nodes.new(tree, "CompositorNodeMixRGB", label=label)
@@ -89,7 +89,7 @@ def mix_color(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any, *, label: s
     return next(s for s in node.outputs if s.enabled)
 
 
-def mix_pictures(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any) -> Socket:
+def mix_images(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any) -> Socket:
     """Add nodes for ``a (1 - factor) + b factor`` on all four channels, in the compositor; returns the result."""
     alphas = [alpha_of(tree, socket) for socket in (a, b)]
     alpha = nodes.math(
@@ -98,11 +98,14 @@ def mix_pictures(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any) -> Socke
     return set_alpha(tree, mix_color(tree, factor, a, b), alpha, mode="REPLACE_ALPHA")
 
 
-def alpha_of(tree: bpy.types.NodeTree, picture: Socket) -> Socket:
-    """Add a node of the compositor that gives a picture's alpha; returns its output."""
-    node = nodes.new(tree, "CompositorNodeSeparateColor")
-    nodes.feed(nodes.input_of(node, "Image"), picture)
-    return nodes.output_of(node, "Alpha")
+def alpha_of(tree: bpy.types.NodeTree, image: Socket) -> Socket:
+    """Add a node of the compositor that gives an image's alpha; returns its output."""
+    return channel(tree, image, "Alpha")
+
+
+def channel(tree: bpy.types.NodeTree, image: Socket, name: str) -> Socket:
+    """Add a node of the compositor that gives a channel of an image, such as 'Red'; returns its output."""
+    return nodes.value(tree, "CompositorNodeSeparateColor", name, {"Image": image})
 
 
 def add_color(tree: bpy.types.NodeTree, a: Any, b: Any) -> Socket:
@@ -138,10 +141,7 @@ def map_uv(tree: bpy.types.NodeTree, image: Socket, uv: Socket, *, bilinear: boo
 def set_alpha(tree: bpy.types.NodeTree, image: Any, alpha: Any, *, mode: str) -> Socket:
     """Add a Set Alpha node; `mode` is 'APPLY' (multiply all channels) or 'REPLACE_ALPHA'. Returns its output."""
     node = nodes.new(tree, "CompositorNodeSetAlpha")
-    if "Type" in node.inputs:
-        nodes.input_of(node, "Type").default_value = {"APPLY": "Apply Mask", "REPLACE_ALPHA": "Replace Alpha"}[mode]
-    else:
-        node.mode = mode
+    nodes.set_option(node, "mode", mode)
     nodes.feed(nodes.input_of(node, "Image"), image)
     nodes.feed(nodes.input_of(node, "Alpha"), alpha)
     return nodes.output_of(node, "Image")
@@ -150,10 +150,7 @@ def set_alpha(tree: bpy.types.NodeTree, image: Any, alpha: Any, *, mode: str) ->
 def soften(tree: bpy.types.NodeTree, image: Any) -> Socket:
     """Add a Filter node that weights 3x3 pixels by 1 2 1 along each axis (its Soften); returns its output."""
     node = nodes.new(tree, "CompositorNodeFilter")
-    if "Type" in node.inputs:
-        nodes.input_of(node, "Type").default_value = "Soften"
-    else:
-        node.filter_type = "SOFTEN"
+    nodes.set_option(node, "filter_type", "SOFTEN")
     nodes.feed(nodes.input_of(node, "Image"), image)
     return nodes.output_of(node, "Image")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bpy
 
-from ...inference.contract.depth_sequence import Quantity, Shot
-from .. import lookup, nodes, tags
+from ...inference.contract.depth_sequence import Shot
+from .. import distance_nodes, lookup, nodes, tags
 from ..depth import Depth, Distances, confidence_image, disparity_image, distances, set_where_new, show_frames
 from ..plate import plate_size
-from . import resample
+from . import compositor_nodes, resample
 
 KIND = "comp_depth"
 _NEVER = 1e7
@@ -27,10 +27,10 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
 
     =============  ====================================================================================================
     Z              distance along the camera's axis; the far limit where there is no depth
-    Disparity      the maps' own values, larger is nearer; 0 where there is no depth
+    Disparity      the depth maps' own values, larger is nearer; 0 where there is no depth
     Mist           0 up to *Mist Start*, rising evenly to 1 over *Mist Depth*; 0 where there is no depth
-    Has Depth      1 where there is depth; 0 on frames of other shots, refused ones among them, outside the plate, and
-                   where the map's file is missing
+    Has Depth      1 where there is depth; 0 on frames of other and of unsupported shots, outside the plate, and where
+                   the map's file is missing
     Confidence     0..1, only where the estimator gave one
     =============  ====================================================================================================
 
@@ -51,7 +51,7 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
     Raises
     ------
     DepthError
-        The shot was refused; the sentence has the reason.
+        The shot is unsupported; the sentence has the reason.
     """
     start = distances(depth, shot)
     image = disparity_image(depth)
@@ -78,7 +78,7 @@ def span(depth: Depth, shot: Shot) -> tuple[float, float]:
 def _add_interface(tree: bpy.types.NodeTree, depth: Depth, start: Distances, reach: tuple[float, float]) -> None:
     for name, description in (
         ("Z", "Distance along the camera's axis; the far limit where there is no depth"),
-        ("Disparity", "The maps' own values, larger is nearer; 0 where there is no depth"),
+        ("Disparity", "The depth maps' own values, larger is nearer; 0 where there is no depth"),
         ("Mist", "0 in front of Mist Start, 1 from Mist Depth behind it; 0 where there is no depth"),
         (
             "Has Depth",
@@ -90,34 +90,14 @@ def _add_interface(tree: bpy.types.NodeTree, depth: Depth, start: Distances, rea
     distance = nodes.panel(tree, "Distance", description="From disparity to distance")
     mist = nodes.panel(tree, "Mist", description="The range of the Mist output")
 
-    def length(name: str, default: float, description: str, parent: bpy.types.NodeTreeInterfacePanel) -> None:
-        nodes.interface_input(
-            tree,
-            name,
-            "Float",
-            default=default,
-            minimum=0.0 if name == "Mist Start" else 1e-6,
-            subtype="DISTANCE",
-            description=description,
-            parent=parent,
-        )
-
-    nodes.interface_input(
-        tree,
-        "Scale",
-        "Float",
-        default=start.scale,
-        minimum=1e-6,
-        description="Multiplies all distances; the same as the Scale of the camera's rig",
-        parent=distance,
-    )
-    if depth.sequence.quantity == "relative_disparity":
-        length("Near", start.near, "Distance of the nearest 1 % of the shot, before Scale", distance)
-        length("Far", start.far, "Distance of the farthest 1 % of the shot, before Scale", distance)
-        length("Near Limit", start.near_limit, "Nothing is nearer than this, before Scale", distance)
-    length("Far Limit", start.far_limit, "Nothing is farther than this, before Scale; a sky ends here", distance)
-    length("Mist Start", reach[0], "Distance at which Mist rises from 0", mist)
-    length("Mist Depth", reach[1] - reach[0], "Distance over which Mist rises to 1", mist)
+    scale = "Multiplies all distances; the same as the Scale of the camera's rig"
+    nodes.interface_number(tree, "Scale", start.scale, scale, minimum=1e-6, parent=distance)
+    distance_nodes.add_inputs(tree, depth.sequence.quantity, start, parent=distance)
+    for name, default, minimum, description in (
+        ("Mist Start", reach[0], 0.0, "Distance at which Mist rises from 0"),
+        ("Mist Depth", reach[1] - reach[0], 1e-6, "Distance over which Mist rises to 1"),
+    ):
+        nodes.interface_number(tree, name, default, description, minimum=minimum, subtype="DISTANCE", parent=mist)
 
 
 def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances) -> None:
@@ -138,12 +118,20 @@ def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances) -> None:
     disparity, inside = _unfaded(tree, fitted[0])
     shown = nodes.math(tree, "MULTIPLY", _shown(tree), _is_there(tree, sources[0]))
     has_depth = nodes.math(tree, "MULTIPLY", inside, shown, label="Has Depth")
-    given = {socket.name: socket for socket in begin.outputs}
-    scaled_limit = nodes.math(tree, "MULTIPLY", given["Far Limit"], given["Scale"])
-    z = _distance(tree, disparity, given, sequence.quantity, start)
+    inputs = {socket.name: socket for socket in begin.outputs}
+    scaled_limit = nodes.math(tree, "MULTIPLY", inputs["Far Limit"], inputs["Scale"])
+    z = distance_nodes.distance(
+        tree,
+        disparity,
+        inputs,
+        sequence.quantity,
+        p1=start.p1,
+        value_range=start.p99 - start.p1,
+        scale=inputs["Scale"],
+    )
     z = _blend(tree, scaled_limit, z, has_depth)
-    behind = nodes.math(tree, "SUBTRACT", z, given["Mist Start"])
-    mist = nodes.math(tree, "DIVIDE", behind, given["Mist Depth"], clamp=True, label="Mist")
+    behind = nodes.math(tree, "SUBTRACT", z, inputs["Mist Start"])
+    mist = nodes.math(tree, "DIVIDE", behind, inputs["Mist Depth"], clamp=True, label="Mist")
     results = {
         "Z": z,
         "Disparity": nodes.math(tree, "MULTIPLY", disparity, has_depth),
@@ -157,22 +145,20 @@ def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances) -> None:
 
 
 def fit_to_render(tree: bpy.types.NodeTree, socket: Socket) -> Socket:
-    """Fit a picture of the plate's size to the render size; pictures that went through this lie on one another."""
-    scale = nodes.new(tree, "CompositorNodeScale", label="Fit to Render")
-    nodes.set_option(scale, "space", "RENDER_SIZE")
-    nodes.set_option(scale, "frame_method", "FIT")
-    nodes.feed(nodes.input_of(scale, "Image"), socket)
-    return nodes.output_of(scale, "Image")
+    """Fit an image of the plate's size to the render size; images that went through this lie on one another."""
+    fitted = nodes.value(tree, "CompositorNodeScale", "Image", {"Image": socket}, label="Fit to Render")
+    nodes.set_option(fitted.node, "space", "RENDER_SIZE")
+    nodes.set_option(fitted.node, "frame_method", "FIT")
+    return fitted
 
 
-def _unfaded(tree: bpy.types.NodeTree, picture: Socket) -> tuple[Socket, Socket]:
+def _unfaded(tree: bpy.types.NodeTree, image: Socket) -> tuple[Socket, Socket]:
     """A scaled map's value, and 1 inside it, 0 outside.
 
     Scaling fades value and alpha alike over the outermost pixel; their quotient does not fade.
     """
-    parts = nodes.new(tree, "CompositorNodeSeparateColor")
-    nodes.feed(nodes.input_of(parts, "Image"), picture)
-    alpha = nodes.output_of(parts, "Alpha")
+    alpha = compositor_nodes.alpha_of(tree, image)
+    parts = alpha.node
     value = nodes.math(tree, "DIVIDE", nodes.output_of(parts, "Red"), nodes.math(tree, "MAXIMUM", alpha, 1e-6))
     return value, nodes.math(tree, "GREATER_THAN", alpha, 1e-3, label="Inside the plate")
 
@@ -193,22 +179,6 @@ def _is_there(tree: bpy.types.NodeTree, source: bpy.types.Node) -> Socket:
     nodes.set_option(levels, "channel", "RED")
     nodes.feed(nodes.input_of(levels, "Image"), nodes.output_of(source, "Alpha"))
     return nodes.math(tree, "GREATER_THAN", nodes.output_of(levels, "Mean"), 0.5, label="The map is there")
-
-
-def _distance(
-    tree: bpy.types.NodeTree, disparity: Socket, given: dict[str, Socket], quantity: Quantity, start: Distances
-) -> Socket:
-    """Z from disparity; the formulas are those of `depth.Distances`."""
-    inverse = disparity
-    if quantity == "relative_disparity":
-        t = nodes.math(
-            tree, "DIVIDE", nodes.math(tree, "SUBTRACT", disparity, start.p1), start.p99 - start.p1, label="t"
-        )
-        near, far = (nodes.math(tree, "DIVIDE", 1.0, given[name]) for name in ("Near", "Far"))
-        inverse = nodes.math(tree, "MULTIPLY_ADD", t, nodes.math(tree, "SUBTRACT", near, far), far, label="1 / Z")
-        inverse = nodes.math(tree, "MINIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, given["Near Limit"]))
-    inverse = nodes.math(tree, "MAXIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, given["Far Limit"]))
-    return nodes.math(tree, "DIVIDE", given["Scale"], inverse, label="Z")
 
 
 def _blend(tree: bpy.types.NodeTree, a: Socket, b: Socket, weight: Socket) -> Socket:

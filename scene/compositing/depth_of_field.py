@@ -17,14 +17,14 @@ from .depth_group import span
 from .tree import DEFOCUS_KIND, FOCUS_KIND
 
 LIMIT = 1 / 120
-"""Largest blur radius at first, in picture widths, and what the first f-stop is chosen for: 16 pixels of 1920.
+"""Largest blur radius at first, in image widths, and what the first f-stop is chosen for: 16 pixels of 1920.
 
 Defocus looks at ``(2 radius + 1)^2`` pixels for each one, whatever its blur is (Blender 4.5 and later), so the limit
 decides what it costs: docs/compositing.md has times.
 """
 
 _MIDDLE = 0.1
-"""Share of the picture's width and height, around its middle, that is focused on at first."""
+"""Share of the image's width and height, around its middle, that is focused on at first."""
 
 _BLENDERS_FOCUS = 10.0
 """Focus distance of a camera that nobody has focused."""
@@ -63,7 +63,7 @@ def add_depth_of_field(
         The shot must be done.
     focus_distance : float or None
         Set on the shot's camera or the node. None keeps what it has; what nobody has focused yet gets the distance of
-        what lies in the middle of the picture at the scene's frame (the median over a tenth of width and height).
+        what lies in the middle of the image at the scene's frame (the median over a tenth of width and height).
     f_stop : float or None
         None keeps what the node has, or starts with a blur of `LIMIT` where it is strongest.
     max_blur : float or None
@@ -111,7 +111,7 @@ def add_depth_of_field(
         max_blur = math.ceil(LIMIT * scene.render.resolution_x)
     _set_max_blur(setup, defocus, max_blur)
     width = {"width": (scene, "render.resolution_x"), "percentage": (scene, "render.resolution_percentage")}
-    tree.drive(nodes.input_of(node, "Width"), "default_value", width, "width * percentage / 100")
+    nodes.drive(nodes.input_of(node, "Width"), "default_value", width, "width * percentage / 100")
     return node
 
 
@@ -142,37 +142,30 @@ def _set_max_blur(setup: tree.Setup, defocus: bpy.types.Node, limit: float | Non
         defocus.blur_max = limit
         return
     defocus[_MAX_BLUR] = limit
-    tree.drive(defocus, "blur_max", {}, f"{limit:g} if {' and '.join(bounds)} else 0")
+    nodes.drive(defocus, "blur_max", {}, f"{limit:g} if {' and '.join(bounds)} else 0")
 
 
 def _build(group: bpy.types.NodeTree) -> None:
     """The radius of the circle of confusion in pixels."""
     nodes.interface_output(group, "Radius", "Float", description="Radius of the blur in pixels, for Defocus")
-    for name, default, description in (
-        ("Z", 1.0, "Distance of each pixel, from Fathom Depth"),
-        ("Has Depth", 1.0, "Where the effect shows, from Fathom Depth"),
+    tree.depth_inputs(group)
+    for name, default, minimum, subtype, description in (
+        ("Focus Distance", 10.0, 0.01, "DISTANCE", "What lies here is sharp; the shot's camera has it, if built"),
+        ("F-Stop", 2.8, 0.01, None, "A smaller one blurs more; a lens's own where distances are in metres"),
+        ("Focal Length", 50.0, 0.01, None, "Millimetres on a sensor 36 mm wide; the shot's camera has it, if built"),
+        ("Width", 1920.0, 1.0, None, "Width of the render in pixels"),
     ):
-        nodes.interface_input(group, name, "Float", default=default, description=description).hide_value = True
-
-    def number(name: str, default: float, description: str, minimum: float = 0.01, subtype: str | None = None) -> None:
-        nodes.interface_input(
-            group, name, "Float", default=default, minimum=minimum, subtype=subtype, description=description
-        )
-
-    number("Focus Distance", 10.0, "What lies here is sharp; the shot's camera has it, if built", subtype="DISTANCE")
-    number("F-Stop", 2.8, "A smaller one blurs more; a lens's own where distances are in metres")
-    number("Focal Length", 50.0, "Millimetres on a sensor 36 mm wide; the shot's camera has it, if built")
-    number("Width", 1920.0, "Width of the render in pixels", 1.0)
+        nodes.interface_number(group, name, default, description, minimum=minimum, subtype=subtype)
     begin, end = nodes.group_ends(group)
-    given = {socket.name: socket for socket in begin.outputs}
-    inverse = [nodes.math(group, "DIVIDE", 1.0, given[name]) for name in ("Z", "Focus Distance")]
+    inputs = {socket.name: socket for socket in begin.outputs}
+    inverse = [nodes.math(group, "DIVIDE", 1.0, inputs[name]) for name in ("Z", "Focus Distance")]
     away = nodes.math(group, "ABSOLUTE", nodes.math(group, "SUBTRACT", *inverse), label="|1/Z - 1/Focus|")
     # Radius in sensor widths: f^2 / (2 N sensor), with millimetres where distances are metres.
-    squared = nodes.math(group, "MULTIPLY", given["Focal Length"], given["Focal Length"])
-    lens = nodes.math(group, "DIVIDE", squared, given["F-Stop"])
+    squared = nodes.math(group, "MULTIPLY", inputs["Focal Length"], inputs["Focal Length"])
+    lens = nodes.math(group, "DIVIDE", squared, inputs["F-Stop"])
     scaled = nodes.math(group, "MULTIPLY", lens, 1.0 / (2.0 * 1000.0 * SENSOR_WIDTH), label="Lens")
-    pixels = nodes.math(group, "MULTIPLY", nodes.math(group, "MULTIPLY", away, scaled), given["Width"])
-    nodes.feed(nodes.input_of(end, "Radius"), nodes.math(group, "MULTIPLY", pixels, given["Has Depth"]))
+    pixels = nodes.math(group, "MULTIPLY", nodes.math(group, "MULTIPLY", away, scaled), inputs["Width"])
+    nodes.feed(nodes.input_of(end, "Radius"), nodes.math(group, "MULTIPLY", pixels, inputs["Has Depth"]))
 
 
 def _set_focus(setup: tree.Setup, node: bpy.types.Node, wanted: float | None, *, is_new: bool) -> float:
@@ -197,11 +190,11 @@ def _set_focus(setup: tree.Setup, node: bpy.types.Node, wanted: float | None, *,
     if followed & {"focus", "x_camera"} or (curve is None and node.get(_DRIVEN) != data):
         node[_DRIVEN] = data
         if optics.focus_object is None:
-            tree.drive(focus, "default_value", {"focus": (data, "dof.focus_distance")})
+            nodes.drive(focus, "default_value", {"focus": (data, "dof.focus_distance")})
         else:
             _drive_by_object(focus, camera, optics.focus_object)
         lens = {"lens": (data, "lens"), "sensor": (data, "sensor_width")}
-        tree.drive(length, "default_value", lens, f"lens * {SENSOR_WIDTH:g} / sensor")
+        nodes.drive(length, "default_value", lens, f"lens * {SENSOR_WIDTH:g} / sensor")
         focus.default_value = _distance_to(camera, optics.focus_object) or optics.focus_distance
         length.default_value = data.lens * SENSOR_WIDTH / data.sensor_width
     return focus.default_value
@@ -218,7 +211,7 @@ def _drive_by_object(focus: bpy.types.NodeSocket, camera: bpy.types.Object, targ
         sources[f"{axis}_ahead"] = (camera, f"matrix_world[2][{i}]")
         sources[f"{axis}_object"] = (target, f"matrix_world[3][{i}]")
     product = " + ".join(f"({axis}_object - {axis}_camera) * {axis}_ahead" for axis in "xyz")
-    tree.drive(focus, "default_value", sources, f"abs({product})")
+    nodes.drive(focus, "default_value", sources, f"abs({product})")
 
 
 def _distance_to(camera: bpy.types.Object, target: bpy.types.Object | None) -> float | None:
@@ -229,7 +222,7 @@ def _distance_to(camera: bpy.types.Object, target: bpy.types.Object | None) -> f
 
 
 def _middle_distance(setup: tree.Setup) -> float:
-    """Distance of what lies in the middle of the picture at the scene's frame, by the inputs of Fathom Depth."""
+    """Distance of what lies in the middle of the image at the scene's frame, by the inputs of Fathom Depth."""
     shot, depth = setup.shot, setup.depth
     frame = min(max(depth.source_frame(setup.scene.frame_current), shot.first_frame), shot.last_frame)
     values = _read_map(depth, frame)
@@ -241,16 +234,16 @@ def _middle_distance(setup: tree.Setup) -> float:
     disparity = float(np.median(middle[np.isfinite(middle)]))
     node = chain.depth_node(setup)
     start = distances(depth, shot)
-    given = {socket.name: socket.default_value for socket in node.inputs}
+    inputs = {socket.name: socket.default_value for socket in node.inputs}
     rig = find_rig(depth, shot, setup.scene)
     if rig is not None and tree.driver_of(setup, nodes.input_of(node, "Scale")) is not None:
-        given["Scale"] = rig[SCALE]
+        inputs["Scale"] = rig[SCALE]
     inverse = disparity
     if depth.sequence.quantity == "relative_disparity":
         t = (disparity - start.p1) / (start.p99 - start.p1)
-        inverse = t * (1 / given["Near"] - 1 / given["Far"]) + 1 / given["Far"]
-        inverse = min(inverse, 1 / given["Near Limit"])
-    return given["Scale"] / max(inverse, 1 / given["Far Limit"])
+        inverse = t * (1 / inputs["Near"] - 1 / inputs["Far"]) + 1 / inputs["Far"]
+        inverse = min(inverse, 1 / inputs["Near Limit"])
+    return inputs["Scale"] / max(inverse, 1 / inputs["Far Limit"])
 
 
 def _read_map(depth: Depth, frame: int) -> np.ndarray:
@@ -267,7 +260,7 @@ def _read_map(depth: Depth, frame: int) -> np.ndarray:
 
 
 def _suitable_f_stop(focal_length: float, focus: float, near: float, far: float) -> float:
-    """The f-stop at which the larger blur radius of what is near and far is `LIMIT` picture widths."""
-    spread = max(abs(1.0 / focus - 1.0 / near), abs(1.0 / focus - 1.0 / far))
-    diameter = focal_length**2 / 1000.0 * spread / SENSOR_WIDTH
+    """The f-stop at which the larger blur radius of what is near and far is `LIMIT` image widths."""
+    change = max(abs(1.0 / focus - 1.0 / near), abs(1.0 / focus - 1.0 / far))
+    diameter = focal_length**2 / 1000.0 * change / SENSOR_WIDTH
     return min(max(diameter / (2.0 * LIMIT), 0.01), 128.0)

@@ -68,49 +68,46 @@ def add_fog(
     if is_new:
         tree.place_after(setup, before, [node])
     chain.connect(setup)
-    given = {"Density": density, "Start": start, "End": end, "Linear": linear}
+    values = {"Density": density, "Start": start, "End": end, "Linear": linear}
     if color is not None:
-        given["Color"] = (*color[:3], 1.0)
-    tree.set_inputs(node, given)
+        values["Color"] = (*color[:3], 1.0)
+    tree.set_inputs(node, values)
     return node
 
 
 def _build(group: bpy.types.NodeTree) -> None:
-    nodes.interface_output(group, "Image", "Color", description="The picture in fog")
+    nodes.interface_output(group, "Image", "Color", description="The image in fog")
     nodes.interface_output(group, "Fog", "Float", description="Share of fog in each pixel, 0 to 1")
     tree.effect_inputs(group)
-
-    def number(name: str, default: float, description: str, **limits: object) -> None:
-        nodes.interface_input(group, name, "Float", default=default, minimum=0.0, description=description, **limits)
-
     nodes.interface_input(
         group, "Color", "Color", default=(0.6, 0.65, 0.7, 1.0), description="Colour that the far distance takes on"
     )
-    number("Amount", 1.0, "How much of the fog is laid over the picture", maximum=1.0, subtype="FACTOR")
-    number("Start", 1.0, "Distance at which the fog begins", subtype="DISTANCE")
-    number("Density", 0.1, "Optical density per unit of distance, for exponential fog")
-    number("End", 10.0, "Distance at which linear fog has covered everything", subtype="DISTANCE")
-    number(
-        "Linear", 0.0, "0: exponential, as fog is in nature; 1: linear from Start to End", maximum=1.0, subtype="FACTOR"
-    )
+    for name, default, maximum, subtype, description in (
+        ("Amount", 1.0, 1.0, "FACTOR", "How much of the fog is laid over the image"),
+        ("Start", 1.0, None, "DISTANCE", "Distance at which the fog begins"),
+        ("Density", 0.1, None, None, "Optical density per unit of distance, for exponential fog"),
+        ("End", 10.0, None, "DISTANCE", "Distance at which linear fog has covered everything"),
+        ("Linear", 0.0, 1.0, "FACTOR", "0: exponential, as fog is in nature; 1: linear from Start to End"),
+    ):
+        nodes.interface_number(group, name, default, description, minimum=0.0, maximum=maximum, subtype=subtype)
     begin, end = nodes.group_ends(group)
-    given = {socket.name: socket for socket in begin.outputs}
+    inputs = {socket.name: socket for socket in begin.outputs}
     behind = nodes.math(
-        group, "MAXIMUM", nodes.math(group, "SUBTRACT", given["Z"], given["Start"]), 0.0, label="Behind Start"
+        group, "MAXIMUM", nodes.math(group, "SUBTRACT", inputs["Z"], inputs["Start"]), 0.0, label="Behind Start"
     )
-    optical = nodes.math(group, "MULTIPLY", behind, given["Density"], label="Optical depth")
+    optical = nodes.math(group, "MULTIPLY", behind, inputs["Density"], label="Optical depth")
     clear = nodes.math(group, "EXPONENT", nodes.math(group, "MULTIPLY", optical, -1.0), label="Transmittance")
     exponential = nodes.math(group, "SUBTRACT", 1.0, clear, label="Exponential")
-    length = nodes.math(group, "MAXIMUM", nodes.math(group, "SUBTRACT", given["End"], given["Start"]), 1e-6)
+    length = nodes.math(group, "MAXIMUM", nodes.math(group, "SUBTRACT", inputs["End"], inputs["Start"]), 1e-6)
     linear = nodes.math(group, "DIVIDE", behind, length, clamp=True, label="Linear")
     share = nodes.math(
-        group, "MULTIPLY_ADD", nodes.math(group, "SUBTRACT", linear, exponential), given["Linear"], exponential
+        group, "MULTIPLY_ADD", nodes.math(group, "SUBTRACT", linear, exponential), inputs["Linear"], exponential
     )
-    laid = nodes.math(group, "MULTIPLY", share, given["Amount"])
-    fog = nodes.math(group, "MULTIPLY", laid, given["Has Depth"], label="Fog")
-    # Fog is as opaque as the picture that it lies on, whose colours are premultiplied.
+    laid = nodes.math(group, "MULTIPLY", share, inputs["Amount"])
+    fog = nodes.math(group, "MULTIPLY", laid, inputs["Has Depth"], label="Fog")
+    # Fog is as opaque as the image that it lies on, whose colours are premultiplied.
     veil = compositor_nodes.set_alpha(
-        group, given["Color"], compositor_nodes.alpha_of(group, given["Image"]), mode="APPLY"
+        group, inputs["Color"], compositor_nodes.alpha_of(group, inputs["Image"]), mode="APPLY"
     )
-    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.mix_color(group, fog, given["Image"], veil))
+    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.mix_color(group, fog, inputs["Image"], veil))
     nodes.feed(nodes.input_of(end, "Fog"), fog)

@@ -24,8 +24,8 @@ def add_depth_matte(
     """Add a matte of what lies at a shot's target distance, or find the one that was added before.
 
     With Z the distance, the matte is ``1 - (|Z - target| - tolerance) / softness``, clamped to 0..1; with softness 0
-    it is 1 up to the tolerance and 0 beyond. Frames without depth have matte 0. The matte stands beside the picture's
-    way to the output, which stays as it is: its output *Matte* goes into other nodes' factors, *Image* is the picture
+    it is 1 up to the tolerance and 0 beyond. Frames without depth have matte 0. The matte stands beside the image's
+    way to the output, which stays as it is: its output *Matte* goes into other nodes' factors, *Image* is the image
     cut out by it, with all of Fathom's effects on it, whichever is added first. A viewer that Fathom added shows the
     cut-out.
 
@@ -66,7 +66,7 @@ def add_depth_matte(
 
 def _build(group: bpy.types.NodeTree) -> None:
     nodes.interface_output(group, "Matte", "Float", description="1 at the target distance, 0 away from it")
-    nodes.interface_output(group, "Image", "Color", description="The picture cut out by the matte, premultiplied")
+    nodes.interface_output(group, "Image", "Color", description="The image cut out by the matte, premultiplied")
     tree.effect_inputs(group)
     for name, default, description in (
         ("Target", 1.0, "Distance that the matte is of"),
@@ -77,14 +77,14 @@ def _build(group: bpy.types.NodeTree) -> None:
             group, name, "Float", default=default, minimum=0.0, subtype="DISTANCE", description=description
         )
     begin, end = nodes.group_ends(group)
-    given = {socket.name: socket for socket in begin.outputs}
+    inputs = {socket.name: socket for socket in begin.outputs}
     away = nodes.math(
-        group, "ABSOLUTE", nodes.math(group, "SUBTRACT", given["Z"], given["Target"]), label="Away from the target"
+        group, "ABSOLUTE", nodes.math(group, "SUBTRACT", inputs["Z"], inputs["Target"]), label="Away from the target"
     )
-    beyond = nodes.math(group, "SUBTRACT", away, given["Tolerance"], label="Beyond the tolerance")
-    softness = nodes.math(group, "MAXIMUM", given["Softness"], 1e-6)
+    beyond = nodes.math(group, "SUBTRACT", away, inputs["Tolerance"], label="Beyond the tolerance")
+    softness = nodes.math(group, "MAXIMUM", inputs["Softness"], 1e-6)
     outside = nodes.math(group, "DIVIDE", beyond, softness, clamp=True)
     inside = nodes.math(group, "SUBTRACT", 1.0, outside)
-    matte = nodes.math(group, "MULTIPLY", inside, given["Has Depth"], label="Matte")
+    matte = nodes.math(group, "MULTIPLY", inside, inputs["Has Depth"], label="Matte")
     nodes.feed(nodes.input_of(end, "Matte"), matte)
-    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.set_alpha(group, given["Image"], matte, mode="APPLY"))
+    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.set_alpha(group, inputs["Image"], matte, mode="APPLY"))

@@ -4,7 +4,7 @@ Blender's Scale node will not do: it puts samples up to half a pixel of the *inp
 to 4.2, where width or height differ in parity from 4.5 on), and fades the outermost pixels to nothing. With depth at
 half the plate's size that is a whole pixel of the plate, a halo along every edge. So the map is looked up with Map UV
 at the coordinates of the plate's pixels. The lookup is bilinear, in disparity: a plane in space is linear in disparity
-over the picture, so slopes come out exactly; between two surfaces an edge is one pixel of the map wide.
+over the image, so slopes come out exactly; between two surfaces an edge is one pixel of the map wide.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ def _neighbours(
 
 
 def _pixel_centres(tree: bpy.types.NodeTree, size: tuple[int, int]) -> tuple[Socket, Socket]:
-    """Pictures of the given size that hold each pixel's x + 0.5 and y + 0.5, counted from the bottom left."""
+    """Images of the given size that hold each pixel's x + 0.5 and y + 0.5, counted from the bottom left."""
     if compositor_nodes.has_image_coordinates():
         # A generated image is no more than its size in the .blend file.
-        picture = _shared_image(f"{size[0]}x{size[1]}", *size)
-        node = nodes.new(tree, "CompositorNodeImage", image=picture, label="Size of the plate")
+        image = _shared_image(f"{size[0]}x{size[1]}", *size)
+        node = nodes.new(tree, "CompositorNodeImage", image=image, label="Size of the plate")
         coordinates = nodes.new(tree, "CompositorNodeImageCoordinates")
         nodes.feed(nodes.input_of(coordinates, "Image"), nodes.output_of(node, "Image"))
         parts = nodes.new(tree, "SeparateXYZ")
@@ -123,8 +123,7 @@ def _ramp(tree: bpy.types.NodeTree, size: tuple[int, int], *, axis: int) -> Sock
     nodes.set_option(stretch, "space", "ABSOLUTE")
     nodes.input_of(stretch, "X").default_value, nodes.input_of(stretch, "Y").default_value = size
     nodes.feed(nodes.input_of(stretch, "Image"), nodes.output_of(strip, "Image"))
-    parts = nodes.new(tree, "CompositorNodeSeparateColor")
-    nodes.feed(nodes.input_of(parts, "Image"), nodes.output_of(stretch, "Image"))
+    parts = compositor_nodes.channel(tree, nodes.output_of(stretch, "Image"), "Red").node
     bytes_ = nodes.math(tree, "MULTIPLY_ADD", nodes.output_of(parts, "Red"), 256.0, nodes.output_of(parts, "Green"))
     number = nodes.math(tree, "MULTIPLY", nodes.math(tree, "DIVIDE", bytes_, nodes.output_of(parts, "Alpha")), 255.0)
     return nodes.math(tree, "ADD", nodes.math(tree, "ROUND", number), 0.5)
@@ -147,10 +146,7 @@ def _shared_image(what: str, width: int, height: int, pixels: np.ndarray | None 
 
 def _vector(tree: bpy.types.NodeTree, u: Socket, v: Socket) -> Socket:
     """(u, v, 1); Map UV reads the third part as alpha."""
-    node = nodes.new(tree, "CombineXYZ")
-    for name, value in (("X", u), ("Y", v), ("Z", 1.0)):
-        nodes.feed(nodes.input_of(node, name), value)
-    return nodes.output_of(node, "Vector")
+    return nodes.value(tree, "CombineXYZ", "Vector", {"X": u, "Y": v, "Z": 1.0})
 
 
 def _blend(tree: bpy.types.NodeTree, a: Socket, b: Socket, weight: Socket) -> Socket:
@@ -159,6 +155,4 @@ def _blend(tree: bpy.types.NodeTree, a: Socket, b: Socket, weight: Socket) -> So
 
 
 def _red(tree: bpy.types.NodeTree, socket: Socket) -> Socket:
-    parts = nodes.new(tree, "CompositorNodeSeparateColor")
-    nodes.feed(nodes.input_of(parts, "Image"), socket)
-    return nodes.output_of(parts, "Red")
+    return compositor_nodes.channel(tree, socket, "Red")

@@ -1,7 +1,7 @@
 """A shot's nodes in a scene's compositor tree: how they are found again, made and placed.
 
 What Fathom adds stands in one frame per shot and is found again by custom properties on the nodes: the ones of `tags`,
-with the clip that they belong to and the frames that it covers. How the picture goes through them is `chain`'s matter.
+with the clip that they belong to and the frames that it covers. How the image goes through them is `chain`'s matter.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def clip_key(depth: Depth) -> str:
 
 
 def file_of(node: bpy.types.Node) -> str | None:
-    """The file that a node of the compositor reads its picture from, or None."""
+    """The file that a node of the compositor reads its image from, or None."""
     shown = {"CompositorNodeImage": "image", "CompositorNodeMovieClip": "clip"}.get(node.bl_idname)
     file = getattr(node, shown) if shown else None
     if file is None or not file.filepath:
@@ -103,7 +103,7 @@ def file_of(node: bpy.types.Node) -> str | None:
 
 
 def shows_clip(node: bpy.types.Node, depth: Depth) -> bool:
-    """Whether a node's picture is from the clip's own file or files."""
+    """Whether a node's image is from the clip's own file or files."""
     path, source = file_of(node), depth.source
     if path is None or source.kind == "movie":
         return path is not None and not source.stream and path == os.path.realpath(source.path)
@@ -144,13 +144,18 @@ def effect_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], Non
 
 
 def effect_inputs(group: bpy.types.NodeTree) -> None:
-    """Give an effect's group the inputs that every effect has: the picture and its distances."""
-    nodes.interface_input(group, "Image", "Color", default=(0, 0, 0, 1), description="The picture")
+    """Give an effect's group the inputs that an effect on an image has: that and its distances."""
+    nodes.interface_input(group, "Image", "Color", default=(0, 0, 0, 1), description="The image")
+    depth_inputs(group)
+
+
+def depth_inputs(group: bpy.types.NodeTree) -> None:
+    """Give an effect's group the inputs for distances."""
     for name, default, description in (
         ("Z", 1.0, "Distance of each pixel, from Fathom Depth"),
         ("Has Depth", 1.0, "Where the effect shows, from Fathom Depth"),
     ):
-        nodes.interface_input(group, name, "Float", default=default, description=description).hide_value = True
+        nodes.interface_number(group, name, default, description).hide_value = True
 
 
 def remove_emptied(tree: bpy.types.NodeTree) -> None:
@@ -224,32 +229,6 @@ def driver_of(setup: Setup, socket: Socket) -> bpy.types.FCurve | None:
     path = socket.path_from_id("default_value")
     drivers = setup.tree.animation_data.drivers if setup.tree.animation_data else ()
     return next((curve for curve in drivers if curve.data_path == path), None)
-
-
-def drive(holder: Any, name: str, sources: dict[str, tuple[bpy.types.ID, str]], expression: str = "") -> None:
-    """Drive a property by others: by their sum, or by an expression that is simple enough to need no permission.
-
-    Parameters
-    ----------
-    holder : bpy_struct
-        What has the property; a driver that it has is replaced.
-    name : str
-    sources : dict
-        The datablock and the path in it by the name of the variable.
-    expression : str
-        Empty for the sum.
-    """
-    holder.driver_remove(name)
-    driver = holder.driver_add(name).driver
-    driver.type = "SCRIPTED" if expression else "SUM"
-    for variable_name, (datablock, path) in sources.items():
-        variable = driver.variables.new()
-        variable.name = variable_name
-        variable.targets[0].id_type = datablock.id_type
-        variable.targets[0].id = datablock
-        variable.targets[0].data_path = path
-    if expression:
-        driver.expression = expression
 
 
 def upstream(node: bpy.types.Node) -> set[bpy.types.Node]:

@@ -13,13 +13,13 @@ from .tree import MERGE_KIND as KIND
 _NOTHING = 1e9
 """Distances from here on are the Depth pass's way (1e10) to say that nothing was rendered."""
 
-_PICTURES = ("CompositorNodeImage", "CompositorNodeMovieClip")
+_IMAGES = ("CompositorNodeImage", "CompositorNodeMovieClip")
 
 
 def add_z_combine(
     scene: bpy.types.Scene, depth: Depth, shot: Shot, *, view_layer: bpy.types.ViewLayer | None = None
 ) -> bpy.types.Node:
-    """Combine the scene's render with the plate by a shot's depth, or find the merge that was added before.
+    """Combine the scene's render with the plate by a shot's depth, or find the one that was added before.
 
     In each pixel the nearer of the two is on top; the render's alpha is respected, so what is transparent shows the
     plate whatever its depth. The line where render and plate cut each other is smoothed over 3x3 pixels. Frames without
@@ -45,7 +45,7 @@ def add_z_combine(
     Raises
     ------
     CompositingError
-        The tree lays a render over pictures already, so it cannot be told which of them is the plate.
+        The tree lays a render over images already, so any of them may be the plate.
     DepthError, PlateError
         See `chain.open_setup`.
     """
@@ -66,13 +66,13 @@ def add_z_combine(
 
 
 def _add(setup: tree.Setup) -> bpy.types.Node:
-    """Add the merge, and what it merges as far as the tree shows it already."""
+    """Add it, and what it merges as far as the tree shows it already."""
     found = chain.find_place(setup, KIND)
     fed = set() if found is None or found.source is None else tree.upstream(found.source.node)
-    kinds = {node.bl_idname for node in fed}  # Fathom's own depth stands in a group and is no picture
+    kinds = {node.bl_idname for node in fed}  # Fathom's own depth stands in a group and is no image
     earlier = next((node for node in fed if node.get(tags.KIND) == KIND), None)  # another shot's, over its plate
     has_render = "CompositorNodeRLayers" in kinds and earlier is None
-    if has_render and kinds & set(_PICTURES):
+    if has_render and kinds & set(_IMAGES):
         raise tree.CompositingError(
             f"The compositor of {setup.scene.name} lays a render over images already, and Z Combine would do so again: "
             "let the plate alone feed the output, then add it."
@@ -102,28 +102,26 @@ def _build(group: bpy.types.NodeTree) -> None:
     nodes.interface_output(group, "Z", "Float", description="Distance of what is on top; at soft edges 1/Z goes over")
     tree.effect_inputs(group)
     nodes.interface_input(group, "Render", "Color", default=(0, 0, 0, 0), description="The render, premultiplied")
-    nodes.interface_input(
-        group, "Render Z", "Float", default=1e10, description="The render's Depth pass"
-    ).hide_value = True
+    nodes.interface_number(group, "Render Z", 1e10, "The render's Depth pass").hide_value = True
     begin, end = nodes.group_ends(group)
-    given = {socket.name: socket for socket in begin.outputs}
-    alpha = compositor_nodes.alpha_of(group, given["Render"])
-    nearer = _nearer(group, given["Render Z"], given["Z"])
-    on_top = nodes.math(group, "MULTIPLY", nearer, given["Has Depth"], label="Render on top")
+    inputs = {socket.name: socket for socket in begin.outputs}
+    alpha = compositor_nodes.alpha_of(group, inputs["Render"])
+    nearer = _nearer(group, inputs["Render Z"], inputs["Z"])
+    on_top = nodes.math(group, "MULTIPLY", nearer, inputs["Has Depth"], label="Render on top")
     # Premultiplied "over": render x on_top + plate x (1 - alpha x on_top).
-    laid = compositor_nodes.set_alpha(group, given["Render"], on_top, mode="APPLY")
+    laid = compositor_nodes.set_alpha(group, inputs["Render"], on_top, mode="APPLY")
     cover = nodes.math(group, "MULTIPLY", alpha, on_top, label="Render covers")
     under = nodes.math(group, "SUBTRACT", 1.0, cover)
-    rest = compositor_nodes.set_alpha(group, given["Image"], under, mode="APPLY")
+    rest = compositor_nodes.set_alpha(group, inputs["Image"], under, mode="APPLY")
     whole = nodes.math(
-        group, "MULTIPLY_ADD", compositor_nodes.alpha_of(group, given["Image"]), under, cover, label="Alpha"
+        group, "MULTIPLY_ADD", compositor_nodes.alpha_of(group, inputs["Image"]), under, cover, label="Alpha"
     )
     summed = compositor_nodes.add_color(group, rest, laid)
     nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.set_alpha(group, summed, whole, mode="REPLACE_ALPHA"))
     # At soft edges 1/Z goes over, so that an effect on both has no jagged edge.
-    known = nodes.math(group, "LESS_THAN", given["Render Z"], _NOTHING)
+    known = nodes.math(group, "LESS_THAN", inputs["Render Z"], _NOTHING)
     share = nodes.math(group, "MULTIPLY", cover, known)
-    inverse = [nodes.math(group, "DIVIDE", 1.0, given[name]) for name in ("Z", "Render Z")]
+    inverse = [nodes.math(group, "DIVIDE", 1.0, inputs[name]) for name in ("Z", "Render Z")]
     gain = nodes.math(group, "SUBTRACT", inverse[1], inverse[0])
     mixed = nodes.math(group, "MULTIPLY_ADD", gain, share, inverse[0], label="1 / Z")
     nodes.feed(nodes.input_of(end, "Z"), nodes.math(group, "DIVIDE", 1.0, mixed, label="Z on top"))
@@ -141,10 +139,7 @@ def _nearer(
     """
     rendered = nodes.math(group, "LESS_THAN", render, _NOTHING, label="Something is rendered")
     nearer = nodes.math(group, "MULTIPLY", nodes.math(group, "LESS_THAN", render, plate), rendered)
-    both = nodes.new(group, "CompositorNodeCombineColor")
-    for name, socket in (("Red", nearer), ("Green", rendered)):
-        nodes.feed(nodes.input_of(both, name), socket)
-    soft = nodes.new(group, "CompositorNodeSeparateColor")
-    nodes.feed(nodes.input_of(soft, "Image"), compositor_nodes.soften(group, nodes.output_of(both, "Image")))
-    around = nodes.math(group, "MAXIMUM", nodes.output_of(soft, "Green"), 1e-3)
-    return nodes.math(group, "DIVIDE", nodes.output_of(soft, "Red"), around, label="Nearer")
+    both = nodes.value(group, "CompositorNodeCombineColor", "Image", {"Red": nearer, "Green": rendered})
+    soft = compositor_nodes.channel(group, compositor_nodes.soften(group, both), "Red")
+    around = nodes.math(group, "MAXIMUM", nodes.output_of(soft.node, "Green"), 1e-3)
+    return nodes.math(group, "DIVIDE", soft, around, label="Nearer")

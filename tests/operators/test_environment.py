@@ -44,7 +44,7 @@ def has(python, module) -> bool:
 
 def test_offline_the_reason_is_said(home):
     with pytest.raises(RuntimeError, match=r"online access is off: switch on .*Allow Online Access"):
-        bpy.ops.fathom.set_up_environment()
+        bpy.ops.fathom.install_dependencies()
     assert not home.exists()
 
 
@@ -52,7 +52,7 @@ def test_offline_a_folder_of_packages_serves(home, locks, tmp_path, monkeypatch)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     assert preferences.offline_reason() is not None
-    assert bpy.ops.fathom.set_up_environment() == {"FINISHED"}
+    assert bpy.ops.fathom.install_dependencies() == {"FINISHED"}
     assert has(preferences.worker_python(), "plumbline")
 
 
@@ -60,7 +60,7 @@ def test_it_is_set_up_found_and_removed(home, online, locks):
     older = home / "environments" / "0123456789ab"  # what an older Fathom made
     older.mkdir(parents=True)
     (older / "pyvenv.cfg").write_text("")
-    assert bpy.ops.fathom.set_up_environment() == {"FINISHED"}
+    assert bpy.ops.fathom.install_dependencies() == {"FINISHED"}
     assert preferences.worker_python() == environment.python_of(preferences.own_environment())
     assert has(preferences.worker_python(), "plumbline") and not has(preferences.worker_python(), "leadline")
     assert not older.exists()
@@ -71,23 +71,23 @@ def test_it_is_set_up_found_and_removed(home, online, locks):
 
 
 def test_it_grows_to_all_estimators_which_then_serves_for_everything(home, online, locks):
-    assert bpy.ops.fathom.set_up_environment(packages="LIGHT") == {"FINISHED"}
+    assert bpy.ops.fathom.install_dependencies(packages="LIGHT") == {"FINISHED"}
     light = preferences.own_environment("light")
-    assert bpy.ops.fathom.set_up_environment(packages="FULL") == {"FINISHED"}
+    assert bpy.ops.fathom.install_dependencies(packages="FULL") == {"FINISHED"}
     python = preferences.worker_python()
     assert python == environment.python_of(preferences.own_environment("full"))
     assert has(python, "plumbline") and has(python, "leadline")
     assert not light.exists(), "the smaller one has served"
     assert preferences.own_packages(python) == "full"
-    assert bpy.ops.fathom.set_up_environment() == {"FINISHED"}
+    assert bpy.ops.fathom.install_dependencies() == {"FINISHED"}
     assert preferences.worker_python() == python and not light.exists(), "asking for less takes nothing away"
 
 
 def test_a_growth_that_fails_leaves_the_smaller_environment_at_work(home, online, locks):
-    bpy.ops.fathom.set_up_environment()
+    bpy.ops.fathom.install_dependencies()
     locks[1].write_text(locks[1].read_text().replace("leadline==1.0", "leadline==2.0"))
     with pytest.raises(RuntimeError, match=r"Installing the packages failed: .*leadline==2\.0"):
-        bpy.ops.fathom.set_up_environment(packages="FULL")
+        bpy.ops.fathom.install_dependencies(packages="FULL")
     assert preferences.worker_python() == environment.python_of(preferences.own_environment("light"))
     assert not preferences.own_environment("full").exists()
 
@@ -95,24 +95,24 @@ def test_a_growth_that_fails_leaves_the_smaller_environment_at_work(home, online
 def test_what_fails_is_said_and_leaves_no_environment(home, online, locks):
     locks[0].write_text(locks[0].read_text().replace("plumbline==1.0", "plumbline==2.0"))
     with pytest.raises(RuntimeError, match=r"Installing the packages failed: .*plumbline==2\.0"):
-        bpy.ops.fathom.set_up_environment()
+        bpy.ops.fathom.install_dependencies()
     assert not preferences.own_environment().exists()
 
 
 def test_a_disk_without_room_is_told_before(home, online, locks, monkeypatch):
     monkeypatch.setattr(environment_setup, "_SIZES", {"light": (0.0, 0.01), "full": (0.0, 1e9)})
     with pytest.raises(RuntimeError, match=r"take about 1000000000\.0 GB and the disk of .* left; make room"):
-        bpy.ops.fathom.set_up_environment(packages="FULL")
+        bpy.ops.fathom.install_dependencies(packages="FULL")
     assert not preferences.own_environment("full").exists()
 
 
 def test_what_it_takes_is_told_before():
     (_, light, told), (_, full, told_full) = preferences.PACKAGES
     assert (light, full) == ("Basic", "All Estimators")
-    assert preferences.size_told("light") in told and preferences.size_told("full") in told_full
+    assert preferences.describe_size("light") in told and preferences.describe_size("full") in told_full
     sizes = [environment_setup.sizes(name) for name in ("light", "full")]
     assert sizes[0] < sizes[1] and all(f"{size:g} GB" in told_full for size in sizes[1])
-    operator = bpy.ops.fathom.set_up_environment.get_rna_type()
+    operator = bpy.ops.fathom.install_dependencies.get_rna_type()
     assert [item.identifier for item in operator.properties["packages"].enum_items] == ["LIGHT", "FULL"]
 
 
@@ -147,17 +147,17 @@ def test_the_index_that_pytorch_comes_from_is_a_preference(home, online, locks, 
         yield ()
 
     monkeypatch.setattr(environment_setup, "create", create)
-    bpy.ops.fathom.set_up_environment(packages="FULL")
+    bpy.ops.fathom.install_dependencies(packages="FULL")
     kept.torch_index = " https://torch.studio/cu130 "
     try:
-        bpy.ops.fathom.set_up_environment(packages="FULL")
+        bpy.ops.fathom.install_dependencies(packages="FULL")
     finally:
         kept.torch_index = ""
     assert asked == ["", "https://torch.studio/cu130"]
 
 
 def test_nothing_is_removed_while_another_blender_sets_up(home, online, locks):
-    bpy.ops.fathom.set_up_environment()
+    bpy.ops.fathom.install_dependencies()
     folder = preferences.own_environment()
     with (
         environment_setup._alone(folder.parent),

@@ -32,7 +32,7 @@ class Operator(modal_run.Follows):
     """As Blender makes one: what it reports is kept."""
 
     problems = (SetupError,)
-    kept_note = "It is kept."
+    cancelled_note = "It is kept."
     options = SimpleNamespace(is_invoke=False)
 
     def __init__(self, steps):
@@ -181,7 +181,7 @@ def test_shots_without_depth_are_reported_beside_the_others(empty_file):
 
 
 def test_it_runs_in_a_window_that_lasts():
-    """The preferences' window is closed as soon as the artist has pressed Set Up in it."""
+    """The preferences' window is closed as soon as the artist has pressed Install Dependencies in it."""
     main, second, passing = (
         SimpleNamespace(screen=SimpleNamespace(is_temporary=passes)) for passes in (False, False, True)
     )

@@ -85,7 +85,7 @@ def test_weights_that_are_not_the_right_ones_are_said_and_nothing_is_estimated(h
 def test_without_leave_to_go_online_nothing_is_asked_for(home, serve, clip, tmp_path, monkeypatch):
     asked = serve(b"")
     monkeypatch.setattr(preferences, "offline_reason", lambda: "Blender may not go online.")
-    with pytest.raises(RuntimeError, match=r"not on this computer yet\. Blender may not go online\."):
+    with pytest.raises(RuntimeError, match=r"not on this machine yet\. Blender may not go online\."):
         press(clip, tmp_path)
     assert asked == []
 

@@ -69,7 +69,7 @@ def test_what_is_lacking_is_told_for_what_is_asked(learned, inference_python):
     scene.fathom_stereodiff.stage = "1"
     assert lacking() == {"monst3r"} and "StereoDiff works at 512 px" in shown()
     layout = Texts()
-    parts.draw_lacks(layout, catalogue.facts_in(scene), None, width=9999)
+    parts.draw_requirements(layout, catalogue.facts_in(scene), None, width=9999)
     assert layout.texts[0].endswith("(MonST3R)). Run this in a terminal:")
     assert layout.texts[-1] == catalogue.facts("stereodiff").licence
     button, *others = layout.buttons

@@ -179,7 +179,7 @@ def test_each_shot_has_its_reason_and_a_button_to_its_frames(strips):
         ("Frames 1004-1006", 1004),
         ("Frame 1003", 1003),
     ]
-    assert layout.texts.count("It has 2 frames; choose a smaller Working Size.") == 1, "each reason once"
+    assert layout.texts.count("It has 2 frames; choose a smaller Processing Resolution.") == 1, "each reason once"
 
 
 def test_the_button_moves_the_playhead(strips):

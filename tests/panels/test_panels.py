@@ -190,7 +190,7 @@ def home(tmp_path, monkeypatch):
 
 
 def drawn_lacks(facts):
-    return drawn(lambda layout: parts.draw_lacks(layout, facts, preferences.known(), width=2000))
+    return drawn(lambda layout: parts.draw_requirements(layout, facts, preferences.known(), width=2000))
 
 
 def drawn_environment(estimator):
@@ -205,9 +205,9 @@ def test_an_estimator_that_lacks_packages_shows_the_sentence_and_the_button_that
     layout = drawn_lacks(LACKING)
     allow, button, quick = layout.buttons
     assert allow.text == "Allow Online Access" and quick.name == "fathom.get_quick_depth"
-    assert (button.name, button.packages) == ("fathom.set_up_environment", "FULL")
+    assert (button.name, button.packages) == ("fathom.install_dependencies", "FULL")
     assert layout.texts[0] == "Other needs packages." and "Run: pip" not in " ".join(layout.texts)
-    assert any(preferences.size_told("full")[1:] in text for text in layout.texts)
+    assert any(preferences.describe_size("full")[1:] in text for text in layout.texts)
     assert "Weights are missing. Download them." in layout.texts and layout.texts[-1] == "A card is idle. Wake it."
 
 
@@ -301,13 +301,13 @@ def test_the_preferences_say_what_is_there_and_offer_the_choice(home, sets, word
     assert any(words in text for text in layout.texts)
     assert not any(environment.WHERE in text for text in layout.texts), "they are the very place"
     assert "<packages expanded>" in layout.texts
-    assert any(preferences.size_told("full") in text for text in layout.texts)
+    assert any(preferences.describe_size("full") in text for text in layout.texts)
     by_name = {button.name: button for button in layout.buttons}
     assert ("fathom.remove_environment" in by_name) == bool(sets)
     if "full" in sets:
-        assert "fathom.set_up_environment" not in by_name and preferences.INSTALLED in layout.texts
+        assert "fathom.install_dependencies" not in by_name and preferences.INSTALLED in layout.texts
     else:
-        assert by_name["fathom.set_up_environment"].packages == "FULL"
+        assert by_name["fathom.install_dependencies"].packages == "FULL"
         assert "<torch_index>" in layout.texts and "<torch_index>" not in drawn_preferences(packages="LIGHT").texts
         assert by_name["extensions.userpref_allow_online"].text == "Allow Online Access"
 
@@ -331,7 +331,7 @@ def test_online_nothing_is_said_of_it(home):
         names = [button.name for button in drawn_preferences().buttons]
     finally:
         system.use_online_access = False
-    assert "fathom.set_up_environment" in names and "extensions.userpref_allow_online" not in names
+    assert "fathom.install_dependencies" in names and "extensions.userpref_allow_online" not in names
 
 
 def test_a_refused_shot_says_what_getting_quick_depth_waits_for(learned):

@@ -157,7 +157,7 @@ def test_a_map_that_says_it_is_larger_is_not_given_to_blender(tmp_path, empty_fi
     assert data.count(box) == 2
     path.write_bytes(data.replace(box, huge))
     said = attack(folder)
-    assert any("is 30000x30000, and the maps of this depth are 24x16" in sentence for sentence in said)
+    assert any("is 30000x30000, and the depth maps here are 24x16" in sentence for sentence in said)
     assert not any(tags.text(image, tags.KIND) == "disparity" for image in bpy.data.images)
 
 

@@ -76,7 +76,7 @@ def test_a_problem_is_kept_and_answers_end_with_the_building(empty_file):
         raise ValueError("no")
 
     thing = object()
-    with lookup.kept():
+    with lookup.caching():
         for _ in range(3):
             with pytest.raises(ValueError, match="no"):
                 ask(thing)

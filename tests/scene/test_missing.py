@@ -236,12 +236,12 @@ def test_a_long_list_is_looked_through_a_part_at_a_time(tmp_path, empty_file, mo
         item.name, item.job = str(number), str(number)
     missing.forget()
     begun = time.monotonic()
-    assert missing.lacking(empty_file) == [] and looked == []
+    assert missing.incomplete(empty_file) == [] and looked == []
     assert seen.work() is not None, "there is more"
-    assert missing.lacking(empty_file) == []  # drawn again at once
+    assert missing.incomplete(empty_file) == []  # drawn again at once
     assert time.monotonic() - begun < 0.2 and 0 < len(looked) < 150
     assert looked[0] == "0"
     while seen.work() is not None:
         pass
-    assert missing.lacking(empty_file) == ["299"]
+    assert missing.incomplete(empty_file) == ["299"]
     assert sorted(looked) == sorted(set(looked))

@@ -39,15 +39,6 @@ def test_options_are_set_as_properties_or_as_sockets(empty_file):
         nodes.set_option(scale, "nonsense", 1)
 
 
-@pytest.mark.parametrize("kind", ["GeometryNodePointsToVolume", "GeometryNodeMeshToVolume"])
-def test_resolution_mode_of_volumes(empty_file, kind):
-    tree = bpy.data.node_groups.new("tree", "GeometryNodeTree")
-    node = nodes.new(tree, kind)
-    nodes.set_option(node, "resolution_mode", "VOXEL_SIZE")
-    names = [s.name for s in node.inputs if s.enabled]
-    assert "Voxel Size" in names or node.inputs["Resolution Mode"].default_value == "Size"
-
-
 def test_interface_holds_what_it_was_given(tree):
     shape = nodes.panel(tree, "Shape", description="How it looks")
     assert nodes.panel(tree, "Shape") == shape

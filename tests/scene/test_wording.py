@@ -13,8 +13,8 @@ from bl_ext.dev.fathom.scene.wording import worded
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("size", None, "Working Size"),
-        ("size", 384, "Working Size 384"),
+        ("size", None, "Processing Resolution"),
+        ("size", 384, "Processing Resolution 384"),
         ("seed", 2, "Seed 2"),
         ("focal_length", None, "Focal Length"),
         ("window", 60, "Window 60"),
@@ -43,7 +43,7 @@ def test_what_a_run_says_is_in_the_panels_words():
     run = current_run.Run("Estimating", steps)
     run.advance()
     run.advance()
-    assert run.warnings == ["Mind Working Size."] and run.message == "No room. Try Window 60."
+    assert run.warnings == ["Mind Processing Resolution."] and run.message == "No room. Try Window 60."
 
 
 def test_a_folder_with_brackets_is_left_alone():
@@ -60,6 +60,6 @@ def test_a_script_hears_the_panels_words(monkeypatch, tmp_path):
     place = Place(folder=tmp_path, standing="new")
     monkeypatch.setattr(estimation, "prepare", lambda *_arguments, **_options: (None, place))
     monkeypatch.setattr(client, "run_blocking", refused)
-    with pytest.raises(client.WorkerError, match=re.escape("Choose Working Size 512.")) as caught:
+    with pytest.raises(client.WorkerError, match=re.escape("Choose Processing Resolution 512.")) as caught:
         estimation.estimate(None, root=tmp_path, python=tmp_path)
     assert caught.value.event.code == 3

@@ -91,7 +91,9 @@ def test_state_tells_a_whole_environment_from_any_other(home, lock, stamped, pyt
 
 
 def test_without_an_environment_one_sentence_names_the_cure(home, lock):
-    with pytest.raises(environment.MissingEnvironment, match=r"^The inference environment .* Set Up in .*Fathom\.$"):
+    with pytest.raises(
+        environment.MissingEnvironment, match=r"^The inference environment .* Install Dependencies in .*Fathom\.$"
+    ):
         environment.find_python(None, requirements=lock)
 
 
@@ -106,7 +108,7 @@ def test_each_fault_has_its_own_sentence(home, lock, tmp_path, monkeypatch):
     environment.python_of(environment.own_environment(home, lock)).unlink()
     with pytest.raises(environment.MissingEnvironment, match="has gone"):
         environment.find_python(None, requirements=lock)
-    with pytest.raises(environment.MissingEnvironment, match=r"nowhere, named by the preference Worker Python"):
+    with pytest.raises(environment.MissingEnvironment, match=r"nowhere, named by the preference Python Executable"):
         environment.find_python(str(tmp_path / "nowhere"))
     monkeypatch.setenv("FATHOM_PYTHON", str(tmp_path / "nowhere"))
     with pytest.raises(environment.MissingEnvironment, match="nowhere, named by FATHOM_PYTHON"):

@@ -46,7 +46,7 @@ def test_compositor_helpers_do_the_same_in_every_version(tmp_path, empty_file):
     padded = np.pad(random, [(1, 1), (1, 1), (0, 0)], mode="edge")
     rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
     wanted = {
-        compositor_nodes.mix_pictures(tree, 0.3, a, b): random * 0.7 + other * 0.3,
+        compositor_nodes.mix_images(tree, 0.3, a, b): random * 0.7 + other * 0.3,
         compositor_nodes.set_alpha(tree, a, 0.5, mode="APPLY"): random * 0.5,
         compositor_nodes.set_alpha(tree, a, 0.5, mode="REPLACE_ALPHA"): np.dstack(
             [random[..., :3], np.full((5, 6), 0.5)]
