@@ -100,9 +100,6 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (FATHOM_OT_install_dependencies, FATHOM_OT_remove_environment)
-
-
 class FATHOM_OT_copy_command(bpy.types.Operator):
     """Copy a command, to paste it in a terminal"""
 
@@ -121,3 +118,6 @@ class FATHOM_OT_copy_command(bpy.types.Operator):
         context.window_manager.clipboard = self.command
         self.report({"INFO"}, "The command is copied: paste it in a terminal")
         return {"FINISHED"}
+
+
+CLASSES = (FATHOM_OT_install_dependencies, FATHOM_OT_remove_environment, FATHOM_OT_copy_command)

@@ -24,7 +24,7 @@ def prepare(scene, size, *, percentage=100):
 
 
 def render(scene, folder, frame=None):
-    """The composited picture at a frame, [H, W, 4] float32 (RGBA), first row at the top."""
+    """The composited image at a frame, [H, W, 4] float32 (RGBA), first row at the top."""
     if frame is not None:
         scene.frame_set(frame)
     path = folder / "composited.exr"
@@ -75,7 +75,7 @@ def distance(frame, map_size, plate_size, far_limit):
 
 
 def add_card(scene, *, distance, color):
-    """A camera, and before it a card at a distance that covers the picture's left half."""
+    """A camera, and before it a card at a distance that covers the image's left half."""
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     camera.data.clip_end = 1000
     scene.collection.objects.link(camera)

@@ -21,7 +21,7 @@ def write_map(path, values):
 
 
 def write_png(path, rgb):
-    """An 8-bit RGB picture [H, W, 3] uint8, exactly these values."""
+    """An 8-bit RGB image [H, W, 3] uint8, exactly these values."""
     import struct
     import zlib
 
@@ -96,13 +96,13 @@ def make(
     frames : range
         Source frames.
     shots : list of (first, last, status) or None
-        One done shot over all frames by default. Refused shots have no maps.
+        One done shot over all frames by default. Unsupported shots have no maps.
     quantity : str
     camera : Camera, callable taking the shot's frames, or None
         None: no camera in ``depth.json``.
     disparity, picture, confidence : callable (frame, width, height) -> array
     source : Source or None
-        The plate, where it is not the sequence of pictures that is written here.
+        The plate, where it is not the sequence of images that is written here.
 
     Returns
     -------

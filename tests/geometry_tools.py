@@ -33,7 +33,7 @@ def picture_grid(columns, rows):
 
 
 def rays(camera, u, v):
-    """Rays (x, y, 1) in OpenCV's axes through places of the picture (v from the bottom), distortion undone."""
+    """Rays (x, y, 1) in OpenCV's axes through places of the image (v from the bottom), distortion undone."""
     cx, cy = camera.principal_point
     x = (u * camera.width - 0.5 - cx) / camera.focal_length
     y = ((1 - v) * camera.height - 0.5 - cy) / camera.focal_length
@@ -52,7 +52,7 @@ def in_blender(points):
 
 
 def unprojected(camera, pose, u, v, z):
-    """Blender world positions [N, 3], rig at rest, of places of the picture at their distances."""
+    """Blender world positions [N, 3], rig at rest, of places of the image at their distances."""
     seen = (rays(camera, u, v) * z[..., None]).reshape(-1, 3)
     matrix = np.array(pose.camera_to_world)
     return in_blender(seen @ matrix[:3, :3].T + matrix[:3, 3])

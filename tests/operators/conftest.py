@@ -9,7 +9,7 @@ WORKER = Path(__file__).resolve().parents[1] / "inference" / "support" / "worker
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
-    """Write a picture [H, W, 3] uint8, top row first, with Blender's own means."""
+    """Write an image [H, W, 3] uint8, top row first, with Blender's own means."""
     import bpy
 
     height, width = picture.shape[:2]
@@ -36,7 +36,7 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def listed(tmp_path) -> Path:
-    """The scene knows the depth of three shots, frames 1-2, 3 and 4-5, the second refused; this is its folder."""
+    """The scene knows the depth of three shots, frames 1-2, 3 and 4-5, the second unsupported; this is its folder."""
     import bpy
     import depth_maker  # only now: Blender enables the extension after this file is read
 

@@ -76,7 +76,7 @@ def test_all_shots_are_built_on_request(listed, name):
 
 
 @pytest.mark.parametrize("name", IN_3D + IN_COMPOSITOR)
-def test_a_refused_shot_is_refused_with_its_reason(listed, name):
+def test_an_unsupported_shot_is_declined_with_its_reason(listed, name):
     bpy.context.scene.frame_set(3)
     with pytest.raises(RuntimeError, match="The camera stands still"):
         call(name)

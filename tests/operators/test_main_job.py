@@ -25,7 +25,7 @@ def texture(seed, size=512):
 
 
 def look(x):
-    """What a camera at (x, 0, 0) that looks along z sees: picture [H, W, 3] 0..255 and distance [H, W]."""
+    """What a camera at (x, 0, 0) that looks along z sees: image [H, W, 3] 0..255 and distance [H, W]."""
     fine = 3
     v, u = (np.mgrid[: HEIGHT * fine, : WIDTH * fine] + 0.5) / fine - 0.5
     ray = np.stack([(u - (WIDTH - 1) / 2) / FOCAL, (v - (HEIGHT - 1) / 2) / FOCAL, np.ones_like(u)], axis=-1)
@@ -96,7 +96,7 @@ def test_a_filmed_scene_becomes_geometry(python, empty_file, tmp_path):
     assert camera.data.lens / camera.data.sensor_width == pytest.approx(FOCAL / WIDTH, rel=0.05)
 
 
-def test_a_locked_camera_is_refused_with_what_to_do(python, empty_file, tmp_path):
+def test_a_locked_camera_is_declined_with_what_to_do(python, empty_file, tmp_path):
     film(tmp_path / "street", np.zeros(COUNT))
     with pytest.raises(RuntimeError, match="DepthCrafter or StereoDiff"):
         bpy.ops.fathom.estimate_video_depth(

@@ -1,4 +1,4 @@
-"""Estimators in stages, from the panel to the depth: knobs, what is lacking, and a depth sequence that is taken up."""
+"""Estimators in stages, from the panel to the depth: knobs, what is missing, and a depth sequence that is taken up."""
 
 import os
 from pathlib import Path
@@ -169,7 +169,7 @@ def test_the_first_stage_runs_without_the_weights_of_the_second(learned, worker,
     assert len(scene.fathom.depths) == 1
 
 
-def test_a_result_is_estimated_anew_where_what_it_was_made_from_is_newer(worker, clip, tmp_path):
+def test_a_result_is_estimated_again_where_what_it_was_made_from_is_newer(worker, clip, tmp_path):
     how = Settings(estimator="running_mean")
     given = estimate_module.estimate(plate(clip), root=tmp_path / "given", settings=how).folder
     wanted = Settings(estimator="staged", parameters={"stage": "1", "stage1_from": str(given)})

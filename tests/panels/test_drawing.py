@@ -16,6 +16,7 @@ from bl_ext.dev.fathom.scene.versions import strips_of
 from disk_watch import watched
 from drawing import Recorder, look, ready
 
+ICONS = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
 SHOT = events.ShotNote(first_frame=1, last_frame=2, reason="It has 2 frames.")
 
 
@@ -54,8 +55,19 @@ def scene(empty_file, tmp_path, monkeypatch):
 
 
 def draw_all(scene):
-    """Draw whatever Fathom draws, with the polls and tooltips of what is drawn; the texts."""
+    """Draw whatever Fathom draws, with the polls and tooltips of what is drawn; the texts.
+
+    Each button is of an operator that there is.
+    """
     texts = []
+
+    def note(layout):
+        texts.extend(layout.texts)
+        for button in layout.buttons:
+            category, name = button.name.split(".")
+            assert hasattr(bpy.types, f"{category.upper()}_OT_{name}"), button.name
+            assert button.icon == "NONE" or button.icon in ICONS
+
     for kind in ("SEQUENCE_EDITOR", "CLIP_EDITOR", "VIEW_3D", "NODE_EDITOR"):
         context = SimpleNamespace(
             scene=scene,
@@ -72,14 +84,14 @@ def draw_all(scene):
                 if hasattr(cls, "subject"):
                     panel.subject = lambda context, cls=cls: cls.subject(None, context)
                 cls.draw(panel, context)
-                texts += panel.layout.texts
+                note(panel.layout)
         panels.estimate.FATHOM_MT_estimators.draw(SimpleNamespace(layout=Recorder()), context)
         status.draw(SimpleNamespace(layout=(bar := Recorder())), context)
-        texts += bar.texts
+        note(bar)
         for packages in ("LIGHT", "FULL"):
             page = SimpleNamespace(layout=Recorder(), packages=packages)
             preferences.FATHOM_AP_preferences.draw(page, context)
-            texts += page.layout.texts
+            note(page.layout)
         for cls in operators.CLASSES:
             if "poll" in dir(cls):
                 cls.poll(context)

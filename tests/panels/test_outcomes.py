@@ -87,7 +87,7 @@ def says(layout, words="All 3 shots"):
     return any(words in text for text in layout.texts)
 
 
-def test_a_refusal_stands_under_its_own_strip_alone(strips):
+def test_an_unsupported_shot_stands_under_its_own_strip_alone(strips):
     ended(REFUSED, about=subject.in_front(context()))
     editor = bpy.context.scene.sequence_editor
     assert says(drawn())
@@ -259,7 +259,7 @@ def quick(layout):
     return [button for button in layout.buttons if button.name == "fathom.get_quick_depth"]
 
 
-def test_a_refusal_offers_quick_depth_at_once(strips):
+def test_an_unsupported_shot_offers_quick_depth_at_once(strips):
     ended(REFUSED, about=subject.in_front(context()))
     layout = drawn()
     assert len(quick(layout)) == 1 and contract.QUICK.terms in layout.texts

@@ -130,28 +130,6 @@ def test_panels_stand_in_the_tab_fathom_of_their_editors():
     assert all(p.bl_category == "Fathom" and p.bl_region_type == "UI" for p in panels)
 
 
-def test_buttons_name_operators_that_there_are(empty_file):
-    empty_file.fathom.depths.add()
-    context = SimpleNamespace(
-        scene=empty_file,
-        region=SimpleNamespace(width=4000),
-        object=None,
-        area=None,
-        space_data=SimpleNamespace(clip=None, tree_type="CompositorNodeTree"),
-    )
-    for cls in (*estimate.CLASSES, *build.CLASSES):
-        if issubclass(cls, bpy.types.Panel):
-            panel = SimpleNamespace(layout=(layout := Recorder()), subject=lambda context: ("clip", "INFO"))
-            cls.draw(panel, context)
-            for button in layout.buttons:
-                category, name = button.name.split(".")
-                assert hasattr(bpy.types, f"{category.upper()}_OT_{name}"), button.name
-                assert button.icon == "NONE" or button.icon in ICONS
-
-
-ICONS = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
-
-
 def test_a_long_sentence_is_broken_into_lines():
     layout = Recorder()
     text = "The inference environment that Fathom works in is not there yet: press Install Dependencies in Preferences."
@@ -334,7 +312,7 @@ def test_online_nothing_is_said_of_it(home):
     assert "fathom.install_dependencies" in names and "extensions.userpref_allow_online" not in names
 
 
-def test_a_refused_shot_says_what_getting_quick_depth_waits_for(learned):
+def test_an_unsupported_shot_says_what_getting_quick_depth_waits_for(learned):
     quick = replace(LACKING, name=QUICK.estimator, lacks=(replace(LACKING.lacks[0], kind="weights"),))
     for known, online, buttons in (((), False, 1), ((quick,), False, 2), ((quick,), True, 1)):
         catalogue.learn(known)

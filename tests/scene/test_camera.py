@@ -128,7 +128,7 @@ def test_without_camera_and_focal_length_it_says_so(tmp_path, empty_file):
     assert len(bpy.data.objects) == 0
 
 
-def test_refused_shots_and_missing_plates_build_nothing(tmp_path, empty_file):
+def test_unsupported_shots_and_missing_plates_build_nothing(tmp_path, empty_file):
     folder = depth_maker.make(tmp_path, shots=[(1, 2, "refused"), (3, 5, "done")], camera=filmed)
     depth = depths.load(folder)
     refused, done = depth.sequence.shots

@@ -97,7 +97,7 @@ def test_what_was_done_before_the_cancel_came_is_done():
 def test_one_at_a_time():
     ended = []
     run = current_run.start("Estimating a.mp4", steps((), (), ended=ended))
-    with pytest.raises(current_run.Busy, match=r"Estimating a\.mp4 goes on already"):
+    with pytest.raises(current_run.Busy, match=r"Estimating a\.mp4 is running already"):
         current_run.start("Estimating b.mp4", steps())
     run.advance()
     current_run.end_current()

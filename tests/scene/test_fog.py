@@ -142,7 +142,7 @@ def test_colour_scatters_and_height_and_noise_change_the_fog(tmp_path, empty_fil
 
 
 def test_fog_has_no_holes_at_depth_edges_and_fills_the_frame(tmp_path, empty_file):
-    """Every ray of the picture passes through fog, the outermost and those across the steps too."""
+    """Every ray of the image passes through fog, the outermost and those across the steps too."""
     _, _, fog = build(tmp_path / "made", empty_file, disparity=bands)
     set_look(fog, density=0.5, color=(0, 0, 0, 1))
     white_world(empty_file)

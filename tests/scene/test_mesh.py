@@ -86,7 +86,7 @@ def test_vertices_are_the_analytic_unprojection(tmp_path, empty_file, quantity, 
     assert has_warnings(mesh) == []
 
 
-def test_attributes_hold_depth_and_place_in_the_picture(tmp_path, empty_file):
+def test_attributes_hold_depth_and_place_in_the_image(tmp_path, empty_file):
     depth, shot, _, mesh = build(tmp_path, empty_file)
     result = evaluated(mesh, empty_file, 2).data
     z = expected_z(depth, shot, 2, {"Far Limit": 1e6})
@@ -117,7 +117,7 @@ def test_less_detail_takes_whole_pixels(tmp_path, empty_file, detail):
     assert steps.size == 0 or steps.max() - steps.min() <= 1
 
 
-def test_point_cloud_has_a_point_for_each_pixel_that_closes_the_picture(tmp_path, empty_file):
+def test_point_cloud_has_a_point_for_each_pixel_that_closes_the_image(tmp_path, empty_file):
     depth, shot, eye, mesh = build(tmp_path, empty_file)
     meshes.build_mesh(depth, shot, eye, points=True)
     empty_file.frame_set(2)

@@ -59,7 +59,7 @@ def test_a_missing_plate_is_said_with_its_frame(tmp_path, empty_file):
         plates.plate_image(replace(depth, sequence=movie))
 
 
-def test_one_picture_without_a_number_is_a_still(tmp_path, empty_file):
+def test_one_image_without_a_number_is_a_still(tmp_path, empty_file):
     folder = depth_maker.make(tmp_path, frames=range(1, 2), plate_name="still.png")
     image = plates.plate_image(depths.load(folder))
     assert image.source == "FILE"

@@ -123,7 +123,7 @@ def test_data_windows_that_differ_lie_in_their_display_window(strips, empty_file
         assert (plate.source.width, plate.source.height) == (64, 48)
 
 
-def test_data_windows_that_are_alike_are_the_picture_as_in_blender(empty_file, tmp_path):
+def test_data_windows_that_are_alike_are_the_image_as_in_blender(empty_file, tmp_path):
     files = cropped_exrs(tmp_path / "comp", range(1, 4), [(4, 2, 43, 31)] * 3)
     plate = source.from_file(files[0])
     assert (plate.source.width, plate.source.height) == (40, 30)

@@ -1,4 +1,4 @@
-"""Strips, clips and files become sources with the frame numbers that Blender shows, or are refused with a cure."""
+"""Strips, clips and files become sources with the frame numbers that Blender shows, or are unsupported with a cure."""
 
 import bpy
 import pytest
@@ -271,7 +271,7 @@ def test_changed_strips_are_refused_with_a_cure(change, says, strips, empty_file
 
 
 @pytest.mark.parametrize(("flag", "says"), [("undistort", "undistorted"), ("stabilize2d", "stabilized")])
-def test_clip_strips_that_bend_the_picture_are_refused(flag, says, strips, empty_file, clip_file):
+def test_clip_strips_that_bend_the_image_are_refused(flag, says, strips, empty_file, clip_file):
     clip = bpy.data.movieclips.load(str(clip_file))
     strip = strips.new_clip(clip.name, clip, 1, 1)
     setattr(strip, flag, True)
@@ -286,13 +286,13 @@ def test_other_strips_are_refused(strips, empty_file):
         source.from_strip(strip, empty_file)
 
 
-def test_pictures_that_are_not_numbered_in_order_are_refused(strips, empty_file, tmp_path):
+def test_images_that_are_not_numbered_in_order_are_refused(strips, empty_file, tmp_path):
     files = stills(tmp_path / "plate", [1, 2, 4])
     with pytest.raises(SourceError, match=r"plate\.0004\.png follows frame 2"):
         source.from_strip(image_strip(strips, files), empty_file)
 
 
-def test_a_missing_picture_is_named(strips, empty_file, tmp_path):
+def test_a_missing_image_is_named(strips, empty_file, tmp_path):
     files = stills(tmp_path / "plate", range(1, 6))
     strip = image_strip(strips, files)
     files[4].unlink()
@@ -344,7 +344,7 @@ def test_a_clip_strip_is_matched_by_name_where_blender_does_not_tell(strips, emp
 # The worker holds Blender's word against the file
 
 
-def test_a_file_that_changed_under_blender_is_refused_by_the_worker(
+def test_a_file_that_changed_under_blender_is_declined_by_the_worker(
     strips, empty_file, clip_file, inference_python, tmp_path
 ):
     plate = source.from_strip(strips.new_movie("shot", str(clip_file), 1, 1), empty_file)

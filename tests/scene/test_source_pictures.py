@@ -1,4 +1,4 @@
-"""The worker reads exactly the pictures that the running Blender shows at the same frame numbers."""
+"""The worker reads exactly the images that the running Blender shows at the same frame numbers."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -18,7 +18,7 @@ VARIABLE = [0, 1, 2, 4, 5, 7, 10, 11, 12, 13, 16, 18, 19, 21, 22, 25, 26, 29, 31
 
 
 def both(plate, scene, python, folder):
-    """(Blender's, the worker's) pictures of all frames of a plate, after checking that each was read once."""
+    """(Blender's, the worker's) images of all frames of a plate, after checking that each was read once."""
     read = worker_reads(plate, python, folder)
     assert len(read) == plate.last_frame - plate.first_frame + 1
     size = (read.shape[2], read.shape[1])

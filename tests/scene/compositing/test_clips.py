@@ -25,7 +25,7 @@ RED, GREEN, BLUE = (1, 0, 0), (0, 1, 0), (0, 0, 1)
 
 
 def make(folder, gray, *, offset=0, frames=range(1, 6), **more):
-    """A clip whose picture is one gray, at a distance of 2."""
+    """A clip whose image is one gray, at a distance of 2."""
     made = depth_maker.make(
         folder,
         size=SIZE,
@@ -51,7 +51,7 @@ def shown(scene, folder, frame):
 
 
 def feeding(node):
-    """Names of the pictures and labels of the effects that feed a node."""
+    """Names of the images and labels of the effects that feed a node."""
     seen, waiting = set(), [node]
     while waiting:
         node = waiting.pop()

@@ -29,7 +29,7 @@ def test_mix_color_takes_its_three_inputs(empty_file):
 
 
 def picture(tree, values, tmp_path, name):
-    """An Image node of a picture [H, W, 4], premultiplied, as scene linear."""
+    """An Image node of an image [H, W, 4], premultiplied, as scene linear."""
     header = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION}
     channels = {c: np.ascontiguousarray(values[..., i], np.float32) for i, c in enumerate("RGBA")}
     OpenEXR.File(header, channels).write(str(tmp_path / name))

@@ -171,7 +171,7 @@ def test_the_focus_follows_an_object_along_the_cameras_axis(tmp_path, empty_file
 
 @pytest.mark.parametrize("quantity", ["inverse_depth", "relative_disparity"])
 def test_without_a_camera_the_node_has_focus_and_lens(tmp_path, empty_file, quantity):
-    """The middle of the picture at the scene's frame, in the units that the depth's inputs give."""
+    """The middle of the image at the scene's frame, in the units that the depth's inputs give."""
 
     def changing(frame, width, height):
         d = np.full((height, width), 0.1)

@@ -98,7 +98,7 @@ def test_every_order_gives_the_same_chain_on_pixels(tmp_path, depth):
 
 
 def chain(node, *, back_to):
-    """The nodes that the picture went through, from the plate's Scale node or an artist's node on."""
+    """The nodes that the image went through, from the plate's Scale node or an artist's node on."""
     way = [node]
     while way[0].name != back_to:
         assert len(way) < 20, "a loop"
@@ -207,7 +207,7 @@ def test_the_stages_of_each_shot_stay_together(tmp_path, empty_file):
     assert max(map(right, first)) < min(n.location.x for n in second if n["fathom_kind"] != "comp_depth")
 
 
-def test_nodes_whose_groups_were_deleted_are_made_anew(depth):
+def test_nodes_whose_groups_were_deleted_are_made_again(depth):
     shot, scene = depth.sequence.shots[0], bpy.context.scene
     for add in ADD.values():
         add(scene, depth, shot)

@@ -42,7 +42,7 @@ def position(node):
 
 
 def artist_tree(scene):
-    """Two pictures, graded and mixed through a reroute, into the output and a viewer."""
+    """Two images, graded and mixed through a reroute, into the output and a viewer."""
     tree = compositor_nodes.scene_tree(scene)
     image = bpy.data.images.new("mine", 16, 9)
     source = nodes.new(tree, "CompositorNodeImage", image=image)
@@ -150,7 +150,7 @@ def test_scale_follows_the_rig_until_the_artist_sets_it(depth, tmp_path):
 
 
 @pytest.mark.parametrize("add", EFFECTS)
-def test_a_refused_shot_or_a_missing_plate_changes_nothing(tmp_path, empty_file, add):
+def test_an_unsupported_shot_or_a_missing_plate_changes_nothing(tmp_path, empty_file, add):
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     empty_file.collection.objects.link(camera)
     empty_file.camera = camera

@@ -1,4 +1,4 @@
-"""Z Combine against numpy, on rendered pixels: of pictures with known alpha, and of a scene that Cycles renders."""
+"""Z Combine against numpy, on rendered pixels: of images with known alpha, and of a scene that Cycles renders."""
 
 import bpy
 import compositor
@@ -39,7 +39,7 @@ def test_a_rendered_card_cuts_the_plate_where_it_is_nearer(tmp_path, empty_file,
 
 
 def test_alpha_shows_the_plate_through(tmp_path, empty_file):
-    """The group itself, fed by pictures: a half transparent render nearer on the left, farther on the right."""
+    """The group itself, fed by images: a half transparent render nearer on the left, farther on the right."""
     size = (24, 16)
     depth = depths.load(depth_maker.make(tmp_path, size=size, disparity=lambda n, w, h: np.full((h, w), 0.25)))
     node = add_z_combine(empty_file, depth, depth.sequence.shots[0])
@@ -113,7 +113,7 @@ def test_a_tree_that_shows_a_render_gets_the_plate_under_it(tmp_path, empty_file
     np.testing.assert_allclose(found[:, 14:], compositor.plate(1, (24, 16))[:, 14:], atol=3e-4)
 
 
-def test_a_render_over_a_picture_is_refused_in_a_sentence(tmp_path, empty_file):
+def test_a_render_over_a_image_is_declined_in_a_sentence(tmp_path, empty_file):
     depth = depths.load(depth_maker.make(tmp_path, size=(24, 16)))
     tree = compositor_nodes.scene_tree(empty_file)
     layers = nodes.new(tree, "CompositorNodeRLayers", scene=empty_file)
@@ -121,7 +121,7 @@ def test_a_render_over_a_picture_is_refused_in_a_sentence(tmp_path, empty_file):
     both = compositor_nodes.mix_color(tree, 0.5, nodes.output_of(layers, "Image"), nodes.output_of(picture, "Image"))
     nodes.feed(compositor_nodes.result(tree), both)
     before = (len(tree.nodes), len(tree.links))
-    with pytest.raises(CompositingError, match="lays a render over pictures already"):
+    with pytest.raises(CompositingError, match="lays a render over images already"):
         add_z_combine(empty_file, depth, depth.sequence.shots[0])
     assert (len(tree.nodes), len(tree.links)) == before
 
