@@ -33,11 +33,12 @@ class _ChoosesFolder(_InFileBrowser):
     filter_glob: bpy.props.StringProperty(default="*depth.json", options={"HIDDEN", "SKIP_SAVE"})
     filename: bpy.props.StringProperty(subtype="FILE_NAME", options={"HIDDEN", "SKIP_SAVE"})  # or no files are shown
 
-    def chosen_folder(self):
-        """What was chosen, or DepthError."""
-        if not self.directory:
-            raise DepthError("No folder is chosen: choose the folder with the depth.json.")
-        return self.directory
+
+def _chosen(directory):
+    """The folder itself, or DepthError where none was chosen."""
+    if not directory:
+        raise DepthError("No folder is chosen: choose the folder with the depth.json.")
+    return directory
 
 
 class FATHOM_OT_load_depth(_ChoosesFolder, bpy.types.Operator):
@@ -56,7 +57,7 @@ class FATHOM_OT_load_depth(_ChoosesFolder, bpy.types.Operator):
 
     @reporting(DepthError)
     def execute(self, context):
-        depth = depth_module.load(self.chosen_folder(), frame_offset=self.frame_offset)
+        depth = depth_module.load(_chosen(self.directory), frame_offset=self.frame_offset)
         if not self.properties.is_property_set("frame_offset"):
             depth = depth_list.placed(context.scene, depth)
         depth_list.remember(context.scene, depth)
@@ -129,7 +130,7 @@ class FATHOM_OT_relink_depth(_OnEntry, _ChoosesFolder, bpy.types.Operator):
 
     @reporting(DepthError)
     def execute(self, context):
-        depth = depth_list.relink(context.scene, self.chosen_folder(), self.index)
+        depth = depth_list.relink(context.scene, _chosen(self.directory), self.index)
         missing.reload()
         self.report({"INFO"}, readable(f"{depth.name} shows the depth in {depth.folder}"))
         return {"FINISHED"}
