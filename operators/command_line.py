@@ -37,7 +37,6 @@ class FileProblem(RuntimeError):
 
 _PROBLEMS: dict[type[Exception], int] = {
     SourceError: exit_codes.BAD_CLIP,
-    JobError: exit_codes.USAGE,
     OutputError: exit_codes.BAD_OUTPUT,
     MissingEnvironment: exit_codes.MISSING,
     DepthError: exit_codes.FAILED,
@@ -85,6 +84,8 @@ def main(arguments: Sequence[str]) -> int:
         options.run(options)
     except WorkerError as error:
         return _fail(error.event.message, error.event.code)
+    except JobError as error:
+        return _fail(str(error), error.code)
     except tuple(_PROBLEMS) as error:
         return _fail(str(error), next(code for kind, code in _PROBLEMS.items() if isinstance(error, kind)))
     return exit_codes.OK

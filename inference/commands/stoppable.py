@@ -51,7 +51,7 @@ def run(options: argparse.Namespace, work: Work, *, person: Callable[[], Display
         from ..run import stop
 
         asked = stop.Stop(exit_codes.CANCELLED)
-        asked.last_words += [lock.release_all, lambda: display(failures.cancelled())]
+        asked.last_words += [lock.release_all, lambda: display(events.cancelled())]
         stops.append(asked)
         stop.listen_to_signals(asked)
         if options.parent_pipe:
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, work: Work, *, person: Callable[[], Display
         done = work(display, asked)
     except (Exception, KeyboardInterrupt) as error:
         # whatever goes wrong after the request to stop (a child that the same signal ended) is the stop
-        told = failures.cancelled() if stops and stops[0]() else failures.explain(error)
+        told = events.cancelled() if stops and stops[0]() else failures.explain(error)
         if told.code == exit_codes.FAILED and not isinstance(error, Failure):  # which says all there is to know
             sys.stderr.write(hide_secrets(traceback.format_exc()))
         display(told)

@@ -145,12 +145,12 @@ def explain(error: BaseException) -> events.Error:
     if isinstance(error, Failure):
         return error.event()
     if isinstance(error, (Cancelled, KeyboardInterrupt)):
-        return cancelled()
+        return events.cancelled()
     if isinstance(error, Refused):
         return events.Error(code=exit_codes.REFUSED, what=error.reason, cure=error.cure)
-    if isinstance(error, (JobError, RecordError)):
-        return events.Error(code=exit_codes.USAGE, what=str(error))
-    if isinstance(error, DepthSequenceError):
+    if isinstance(error, JobError):
+        return events.Error(code=error.code, what=str(error))
+    if isinstance(error, (RecordError, DepthSequenceError)):
         return events.Error(code=exit_codes.USAGE, what=str(error))
     if isinstance(error, ImportError):
         return _missing(error)
@@ -174,15 +174,6 @@ def explain(error: BaseException) -> events.Error:
         code=exit_codes.FAILED,
         what=f"Something unexpected went wrong ({type(error).__name__}: {_first_line(error)}).",
         cure="The log has the details; start the same job again to go on from what is finished.",
-    )
-
-
-def cancelled() -> events.Error:
-    """The event that ends a cancelled run."""
-    return events.Error(
-        code=exit_codes.CANCELLED,
-        what="The run was cancelled.",
-        cure="What is finished is kept; start the same job again to go on.",
     )
 
 

@@ -293,11 +293,7 @@ class _Worker:
     def obituary(self) -> events.Error:
         """What to say of a worker that ended without a word."""
         if self._cancelled_at is not None and self._ended_at is not None and self._cancelled_at < self._ended_at:
-            return events.Error(
-                code=exit_codes.CANCELLED,
-                what="The run was cancelled.",
-                cure="What is finished is kept; start the same job again to go on.",
-            )
+            return events.cancelled()
         code = self._process.returncode
         how, memory = exit_codes.ending(code)
         again = "start the same job again, which goes on from what is finished"
@@ -314,8 +310,7 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
     try:
         job.validate(wanted)
     except job.JobError as error:
-        code = exit_codes.BAD_OUTPUT if job.output_problem(wanted) else exit_codes.USAGE
-        return events.Error(code=code, what=str(error))
+        return events.Error(code=error.code, what=str(error))
     folder = Path(wanted.output).absolute()
     log = folder / LOG
     # A folder with a log was made by an earlier run.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, ClassVar
 
-from . import records
+from . import exit_codes, records
 from .records import ForPeople
 
 LONGEST_LINE = 1 << 20
@@ -112,6 +112,15 @@ class Error:
     def message(self) -> str:
         """That, and a line for each shot."""
         return "\n".join([self.headline, *(shot.text for shot in self.shots)])
+
+
+def cancelled() -> Error:
+    """What ends a cancelled run."""
+    return Error(
+        code=exit_codes.CANCELLED,
+        what="The run was cancelled.",
+        cure="What is finished is kept; start the same job again to go on.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

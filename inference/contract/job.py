@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from . import numbering, records
+from . import exit_codes, numbering, records
 from .camera import Camera, Pixels
 from .hints import setting
 from .numbering import Frame
@@ -28,7 +28,11 @@ _CUTS = re.compile(r"\d+(?:\s*,\s*\d+)*")
 
 
 class JobError(ValueError):
-    """A job that cannot be run; the message is one sentence for the artist."""
+    """A job that cannot be run; the message is one sentence for the artist, `code` one of `exit_codes`."""
+
+    def __init__(self, message: str, code: int = exit_codes.USAGE) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +225,8 @@ def validate(job: Job) -> Job:
     """
     for problem in _problems(job):  # those that a person makes; what only a program can get wrong is left to `records`
         raise JobError(problem)
+    if (in_the_way := _output_problem(job)) is not None:
+        raise JobError(in_the_way, exit_codes.BAD_OUTPUT)
     try:
         records.check(job, where="job")
     except records.RecordError as error:
@@ -239,8 +245,6 @@ def _problems(job: Job) -> Iterator[str]:
         yield "The job names no clip; choose a movie file or an image sequence."
     if not job.output:
         yield "The job names no output folder; choose one."
-    if (problem := output_problem(job)) is not None:
-        yield problem
     if source.kind == "sequence":
         yield from _sequence_problems(job)
     if job.first_frame is not None and job.last_frame is not None and job.last_frame < job.first_frame:
@@ -266,7 +270,7 @@ def _sequence_problems(job: Job) -> Iterator[str]:
         yield str(error)
 
 
-def output_problem(job: Job) -> str | None:
+def _output_problem(job: Job) -> str | None:
     """Why a result cannot lie where the job wants it: among the clip's files, or the mattes; None where it can."""
     inputs = {"clip itself": plate_folder(job.source) if job.source.path else None, "mattes": job.mattes}
     for what, folder in inputs.items():

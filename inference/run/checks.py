@@ -15,7 +15,7 @@ from ..contract.camera import Camera
 from ..contract.catalogue import Parameter
 from ..contract.depth_sequence import DepthSequenceError
 from ..contract.hints import setting
-from ..contract.job import Job, output_problem
+from ..contract.job import Job
 from ..contract.untrusted import read_bytes
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo
@@ -68,13 +68,6 @@ def check_camera(camera: Camera | None, first: int, last: int) -> None:
             f"The camera path that was given has no pose for frame {missing[0]}.",
             cure="Give a pose for every frame, or only the focal length.",
         )
-
-
-def check_output(job: Job) -> None:
-    """Refuse (BAD_OUTPUT) to write a result among the files of the clip that is read."""
-    problem = output_problem(job)
-    if problem:
-        raise Failure(exit_codes.BAD_OUTPUT, problem)
 
 
 def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Path) -> dict[str, str]:

@@ -59,7 +59,6 @@ def estimate(
     Cancelled
     """
     started = time.monotonic()
-    checks.check_output(job)
     validate(job)
     folder = Path(job.output).absolute()
     declared = registry.info(job.estimator)
