@@ -18,9 +18,6 @@ from ..contract import own_files, records
 from ..contract.numbering import Frame
 from .clip import Clip
 from .cuts import CutFinder, shots
-from .mattes import mattes
-
-__all__ = ["CachedFrames", "Prepared", "mattes", "prepare", "working_size"]
 
 _PIXELS = "frames.u8"
 _STATE = "frames.json"

@@ -194,6 +194,7 @@ class Output:
         else:
             sync_folder(self.folder)
             depth_sequence.save(sequence, self.folder)
+        self._saved = math.inf  # there is nothing left to save
         _clear(self.scratch)
 
     def abandon(self) -> None:

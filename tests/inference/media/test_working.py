@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from inference.common.failures import ClipError
 from inference.media.clip import open_clip
+from inference.media.mattes import mattes
 from inference.media.source import describe
-from inference.media.working import mattes, prepare, working_size
+from inference.media.working import prepare, working_size
 from tests.footage_maker import movie, number_in, stills
 
 

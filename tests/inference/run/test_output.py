@@ -161,6 +161,17 @@ def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
         assert list(out.scratch.glob(".tmp-*")) == []
 
 
+def test_a_result_that_is_complete_has_no_state_any_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "_SAVED_EVERY", -1.0)
+    with _opened(tmp_path, (1, 2)) as out:
+        out.meter.plan(2)
+        out.meter.begin(2)
+        _fill(out, (1, 2), "x")
+        out.publish(_sequence(1, 2, "k"))
+        out.meter.finish()
+    assert not (tmp_path / ".fathom").exists()
+
+
 def test_the_lock_is_given_back_whatever_happens(tmp_path):
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), _opened(tmp_path, (1, 2)):
