@@ -171,8 +171,8 @@ class Shot:
     shown : tuple of int
         For each frame the index of the one that it shows once more, or its own; empty: no frame repeats another.
     scratch : Path
-        A folder of the estimator's own that outlives the run: what is kept there (written under a temporary name
-        and renamed) lets a later run of the same job go on. It is deleted once the whole job is complete.
+        A folder of the estimator's own that outlives the run: what is saved there (by `common.files`, in one
+        step) lets a later run of the same job resume. It is deleted once the whole job is complete.
     finished : frozenset of int
         Indices of frames that an earlier run of the same job has written; they need not be written again, but what
         later frames depend on must come out bit-identical.
