@@ -5,6 +5,7 @@ Run as a program, ``PYTHON parent_watch.py MODULE [ARGUMENT …]`` runs a module
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import runpy
@@ -30,7 +31,7 @@ def end_with_parent(stream: BinaryIO) -> None:
         The child's end of a pipe that the parent keeps open and writes nothing more to, such as
         ``sys.stdin.buffer`` after the parent started it with ``stdin=subprocess.PIPE``.
     """
-    _when_closed(stream.fileno(), lambda: os._exit(ORPHANED))
+    when_closed(stream.fileno(), lambda: os._exit(ORPHANED))
 
 
 def end_family_with_parent() -> None:
@@ -39,10 +40,7 @@ def end_family_with_parent() -> None:
     The processes that it starts find an empty input instead. On POSIX they are those of its process group, which it
     leads where its parent gave it one of its own; on Windows those of a job object.
     """
-    pipe = os.dup(0)  # not inherited
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    pipe = input_of_its_own()
     if os.name == "nt":
         _join_job()
 
@@ -51,7 +49,28 @@ def end_family_with_parent() -> None:
             os.killpg(0, signal.SIGKILL)
         os._exit(ORPHANED)
 
-    _when_closed(pipe, end)
+    when_closed(pipe, end)
+
+
+def input_of_its_own() -> int:
+    """Move this process's standard input away, and return where to: neither libraries nor children read it then."""
+    pipe = os.dup(0)  # not inherited by children
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return pipe
+
+
+def when_closed(descriptor: int, call: Callable[[], None]) -> None:
+    """Call a function, in a thread, when a pipe closes or breaks."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(descriptor, 4096):
+                pass
+        call()
+
+    threading.Thread(target=wait, name="parent-pipe", daemon=True).start()
 
 
 class _JobLimits(ctypes.Structure):
@@ -83,17 +102,6 @@ def _join_job() -> None:
     # 9: JobObjectExtendedLimitInformation
     kernel.SetInformationJobObject(ctypes.c_void_p(job), 9, ctypes.byref(limits), ctypes.sizeof(limits))
     kernel.AssignProcessToJobObject(ctypes.c_void_p(job), ctypes.c_void_p(kernel.GetCurrentProcess()))
-
-
-def _when_closed(descriptor: int, end: Callable[[], None]) -> None:
-    def wait() -> None:
-        try:
-            while os.read(descriptor, 4096):
-                pass
-        finally:
-            end()
-
-    threading.Thread(target=wait, name="end-with-parent", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from collections.abc import Callable
 
 import psutil
 
+from ..common import parent_watch
+
 GRACE = 0.4
 """Seconds from the request to the end of the process by force."""
 _WORD = 0.1
@@ -92,24 +94,8 @@ def listen_to_signals(stop: Stop) -> None:
 
 
 def listen_to_parent(stop: Stop) -> None:
-    """Let the end of standard input request the stop: it comes when the parent closes its end, or is gone.
-
-    Standard input is moved away, so that neither a library nor a child can read from it or keep it open.
-    """
-    pipe = os.dup(0)  # not inherited by children
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-
-    def wait() -> None:
-        try:
-            while os.read(pipe, 4096):
-                pass
-        except OSError:  # a broken pipe ends as well
-            pass
-        stop.request()
-
-    threading.Thread(target=wait, name="parent-pipe", daemon=True).start()
+    """Let the end of standard input request the stop: it comes when the parent closes its end, or is gone."""
+    parent_watch.when_closed(parent_watch.input_of_its_own(), stop.request)
 
 
 def end(code: int) -> None:
