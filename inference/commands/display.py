@@ -7,9 +7,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from ..common.units import duration, size_text
 from ..contract import events
 from ..contract.hints import as_options
 
@@ -68,19 +69,12 @@ class Person:
 
     Parameters
     ----------
-    describe : callable
-        Puts a `Progress` into words; None: `summary`.
     ending : callable
         Puts a `Done` into words; None: that of an estimate.
     """
 
-    def __init__(
-        self,
-        *,
-        describe: Callable[[events.Progress], str] | None = None,
-        ending: Callable[[events.Done], str] | None = None,
-    ) -> None:
-        self._describe, self._ending = describe or summary, ending or _ending
+    def __init__(self, *, ending: Callable[[events.Done], str] | None = None) -> None:
+        self._ending = ending or _ending
         self._bar: Any = None
         self._terminal = sys.stderr.isatty()
         self._label, self._told = "", time.monotonic()
@@ -107,7 +101,7 @@ class Person:
             self._end(event)
 
     def _progress(self, event: events.Progress) -> None:
-        text = self._describe(event)
+        text = summary(event)
         if self._terminal:
             bar = self._progress_bar()
             bar.total, bar.n, bar.bar_format = event.total, event.done, f"{_BAR} {text}"
@@ -154,16 +148,18 @@ def _ending(event: events.Done) -> str:
 
 
 def summary(event: events.Progress) -> str:
-    """Frames, pace and time left in words, such as ``12/40 frames, 1.3 frames/s, 0:22 left``."""
-    parts = [f"{event.frames}/{event.frames_total} frames"]
+    """What is done, its pace and the time left: ``12/40 frames, 1.3 frames/s, 0:22 left``, or bytes without frames."""
+    if event.frames_total:
+        parts, left = [f"{event.frames}/{event.frames_total} frames"], (1 - event.fraction) * event.frames_total
+    else:
+        parts, left = [f"{size_text(event.done)} of {size_text(event.total)}"], event.total - event.done
     if event.seconds_left:
-        parts.append(f"{(1 - event.fraction) * event.frames_total / event.seconds_left:.2g} frames/s")
+        pace = left / event.seconds_left
+        parts.append(f"{pace:.2g} frames/s" if event.frames_total else f"{size_text(pace)}/s")
         parts.append(f"{duration(event.seconds_left)} left")
     return ", ".join(parts)
 
 
-def duration(seconds: float) -> str:
-    """A time as ``0:07``, ``12:30`` or ``1:02:03``."""
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+def card(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    """Facts under a title, a line each; a name that is empty continues the line above."""
+    return "\n".join([title, *(f"  {name:<11} {text}" for name, text in rows)])

@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Literal
 
 from ..common import devices
+from ..common.failures import unmet
 from ..contract import environment, exit_codes, packages
 from ..estimators import registry
 from . import torch_device
-from .estimators import asked_for
+from .estimators import asked_for, look
 
 _OLDEST_PYTHON = (3, 11)
 _LITTLE_MEMORY = 2e9
 _LITTLE_DISK = 5e9
 
 Standing = Literal["ok", "note", "lack"]
+_MARKS = {"ok": " ok ", "note": "note", "lack": "LACK"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
     """One thing that was looked at: `what` was found of `topic`, and the `cure` where it does not suffice."""
 
@@ -47,8 +49,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; the exit code is MISSING where estimates cannot run."""
     lacks = 0
     for finding in findings(Path(options.output or ".")):
-        mark = {"ok": " ok ", "note": "note", "lack": "LACK"}[finding.standing]
-        print(f"[{mark}] {finding.topic}: {finding.what}")
+        print(f"[{_MARKS[finding.standing]}] {finding.topic}: {finding.what}")
         if finding.cure:
             print(f"       -> {finding.cure}")
         lacks += finding.standing == "lack"
@@ -64,9 +65,10 @@ def findings(output: Path) -> Iterator[Finding]:
     output : Path
         Folder whose disk would be written to; it need not exist.
     """
-    yield Finding(topic="Fathom", what=packages.fathom_version())
+    yield Finding("Fathom", packages.fathom_version())
     yield _python()
     yield from _packages()
+    yield _packages_on_top()
     yield _device()
     yield _memory()
     yield _disk(output.absolute())
@@ -77,43 +79,31 @@ def findings(output: Path) -> Iterator[Finding]:
 def _python() -> Finding:
     what = f"{platform.python_version()} ({sys.executable})"
     if sys.version_info < _OLDEST_PYTHON:
-        wanted = ".".join(map(str, _OLDEST_PYTHON))
-        return Finding(topic="Python", what=what, standing="lack", cure=f"Use Python {wanted} or newer.")
-    return Finding(topic="Python", what=what)
+        return Finding("Python", what, "lack", f"Use Python {'.'.join(map(str, _OLDEST_PYTHON))} or newer.")
+    return Finding("Python", what)
 
 
 def _packages() -> Iterator[Finding]:
-    differ = False
-    for name, wanted in packages.locked().items():
-        finding = _package(name, wanted)
-        differ = differ or _differs(name, wanted)
-        yield finding
-    if differ:
-        yield Finding(
-            topic="packages",
-            what="some are not in the versions that Fathom was tested with",
-            standing="note",
-            cure=f"Run: {packages.install_command()}",
-        )
-    yield from _packages_on_top()
+    """The packages of the light set."""
+    cure = f"Run: {packages.install_command()}"
+    wanted = packages.locked()
+    differing = [name for name in wanted if _differs(name, wanted[name])]
+    for name, version in wanted.items():
+        found = packages.installed(name)
+        if not packages.importable(packages.module_of(name)):
+            yield Finding(name, f"missing ({version} wanted)", "lack", cure)
+        elif found is None:
+            yield Finding(name, f"installed under another name ({version} wanted)", "note")
+        elif name in differing:
+            yield Finding(name, f"{found} ({version} was tested)", "note")
+        else:
+            yield Finding(name, found)
+    if differing:
+        yield Finding("packages", "some are not in the versions that Fathom was tested with", "note", cure)
 
 
-def _package(name: str, wanted: str) -> Finding:
-    """A package of the light set."""
-    found = packages.installed(name)
-    if not packages.importable(packages.module_of(name)):
-        cure = f"Run: {packages.install_command()}"
-        return Finding(topic=name, what=f"missing ({wanted} wanted)", standing="lack", cure=cure)
-    if found is None:
-        return Finding(topic=name, what=f"installed under another name ({wanted} wanted)", standing="note")
-    if _differs(name, wanted):
-        return Finding(topic=name, what=f"{found} ({wanted} was tested)", standing="note")
-    return Finding(topic=name, what=found)
-
-
-def _packages_on_top() -> Iterator[Finding]:
+def _packages_on_top() -> Finding:
     """What the full set has on top of the light one, together: nothing of it is needed by parallax."""
-    topic, cure = "full set", packages.cure(full=True)
     wanted = packages.locked_on_top()
     missing = [name for name in wanted if not packages.importable(packages.module_of(name))]
     differing = [
@@ -121,14 +111,13 @@ def _packages_on_top() -> Iterator[Finding]:
     ]
     if "torch" in missing:
         what = "the packages of the estimators with a network are not installed; parallax and quick need none of them"
-        yield Finding(topic=topic, what=what, standing="note", cure=cure)
     elif missing:
-        yield Finding(topic=topic, what=f"missing: {', '.join(missing)}", standing="note", cure=cure)
+        what = f"missing: {', '.join(missing)}"
     elif differing:
         what = f"not in the versions that Fathom was tested with: {', '.join(differing)}"
-        yield Finding(topic=topic, what=what, standing="note", cure=cure)
     else:
-        yield Finding(topic=topic, what=f"all {len(wanted)} packages, among them torch {packages.installed('torch')}")
+        return Finding("full set", f"all {len(wanted)} packages, among them torch {packages.installed('torch')}")
+    return Finding("full set", what, "note", packages.cure(full=True))
 
 
 def _differs(name: str, wanted: str) -> bool:
@@ -140,47 +129,45 @@ def _differs(name: str, wanted: str) -> bool:
 def _device() -> Finding:
     cores = f"CPU, {os.cpu_count()} cores"
     if not packages.importable("torch"):
-        return Finding(topic="device", what=f"{cores} (no torch, which parallax does not need)")
+        return Finding("device", f"{cores} (no torch, which parallax does not need)")
     try:
         found = torch_device.ask()
     except torch_device.TorchUnusable as error:
-        cure = packages.cure(full=True)
-        return Finding(topic="device", what=f"{cores}; torch cannot be used: {error}", standing="note", cure=cure)
-    if found.device == "mps":  # shares the computer's memory, of which the next line tells
-        what = f"{found.name}, up to {found.total / 1e9:.1f} GB of the computer's memory; {cores}"
-        return Finding(topic="device", what=what)
+        return Finding("device", f"{cores}; torch cannot be used: {error}", "note", packages.cure(full=True))
+    if found.device == "mps":  # shares the host memory, which is the next line
+        return Finding("device", f"{found.name}, up to {found.total / 1e9:.1f} GB of the host memory; {cores}")
     if found.device != "cpu":
-        what = f"{found.name}, {found.free / 1e9:.1f} of {found.total / 1e9:.1f} GB free; {cores}"
-        return Finding(topic="device", what=what)
+        return Finding("device", f"{found.name}, {_free(found.free, found.total)}; {cores}")
     if not devices.nvidia_cards():
-        return Finding(topic="device", what=f"{cores} (torch {found.torch} finds no GPU)")
+        return Finding("device", f"{cores} (torch {found.torch} finds no GPU)")
     what = f"{cores}: torch {found.torch} finds no GPU although an NVIDIA driver is there"
     cure = "Bring the NVIDIA driver up to date." if devices.torch_has_cuda() else devices.cuda_cure()
-    return Finding(topic="device", what=what, standing="note", cure=cure)
+    return Finding("device", what, "note", cure)
 
 
 def _memory() -> Finding:
     if not packages.importable("psutil"):
-        return Finding(topic="memory", what="unknown without psutil", standing="note")
+        return Finding("memory", "unknown without psutil", "note")
     import psutil
 
     memory = psutil.virtual_memory()
-    what = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    what = _free(memory.available, memory.total)
     if memory.available < _LITTLE_MEMORY:
-        return Finding(
-            topic="memory", what=what, standing="note", cure="Close other programs, or work at a smaller --size."
-        )
-    return Finding(topic="memory", what=what)
+        return Finding("memory", what, "note", "Close other programs, or work at a smaller --size.")
+    return Finding("memory", what)
+
+
+def _free(free: float, total: float) -> str:
+    return f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
 
 
 def _disk(folder: Path) -> Finding:
-    there = _there(folder)
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(_there(folder)).free
     what = f"{free / 1e9:.1f} GB free for {folder}"
     if free < _LITTLE_DISK:
         cure = "Make room: a frame at working size takes about 1 MB, at 1920x1080 about 8 MB."
-        return Finding(topic="disk", what=what, standing="note", cure=cure)
-    return Finding(topic="disk", what=what)
+        return Finding("disk", what, "note", cure)
+    return Finding("disk", what)
 
 
 def _there(folder: Path) -> Path:
@@ -190,33 +177,28 @@ def _there(folder: Path) -> Path:
 
 def _data_folder() -> Finding:
     folder = environment.data_folder()
-    there = _there(folder)
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=_there(folder)):
             pass
     except OSError as error:
         cure = "Set the environment variable FATHOM_HOME to a folder that can be written."
-        return Finding(topic="data folder", what=f"{folder} cannot be written ({error})", standing="note", cure=cure)
-    return Finding(topic="data folder", what=f"{folder}{'' if folder.exists() else ' (not there yet)'}")
+        return Finding("data folder", f"{folder} cannot be written ({error})", "note", cure)
+    return Finding("data folder", f"{folder}{'' if folder.exists() else ' (not there yet)'}")
 
 
 def _estimators() -> Iterator[Finding]:
     ready = []
-    for name in registry.in_order():
-        try:
-            info = registry.info(name)
-            lacks = registry.lacks(info)
-            less = [asked_for(each) for each in info.variants if lacks and not registry.lacks(info.used(each))]
-        except Exception as error:
-            yield Finding(topic=name, what=f"cannot be loaded: {error}", standing="lack", cure="Install Fathom again.")
-            continue
-        if lacks:
-            what, cure = registry.told(lacks)
+    for found in map(look, registry.in_order()):
+        if found.facts is None:
+            yield Finding(found.name, found.lacks[0].what, "lack", found.lacks[0].cure)
+        elif found.lacks:
+            lacking = unmet(found.lacks)
+            less = [asked_for(each) for each, lacks in zip(found.facts.variants, found.variants) if not lacks]
             can = f"can run with {' or '.join(less)} alone" if less else "cannot run"
-            yield Finding(topic=name, what=f"{can}: {what}", standing="note", cure=cure)
+            yield Finding(found.name, f"{can}: {lacking.what}", "note", lacking.cure)
         else:
-            ready.append(name)
+            ready.append(found.name)
     if ready:
-        yield Finding(topic="estimators", what=f"{', '.join(ready)} can run")
+        yield Finding("estimators", f"{', '.join(ready)} can run")
     else:
-        yield Finding(topic="estimators", what="none can run", standing="lack", cure="See the lacks above.")
+        yield Finding("estimators", "none can run", "lack", "See the lacks above.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..contract import exit_codes, records
 from ..contract.catalogue import Lack, Parameter
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo, Variant
+from .display import card
 
 
 def asked_for(variant: Variant) -> str:
@@ -20,7 +22,7 @@ def asked_for(variant: Variant) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Listed:
+class Look:
     """An estimator, what it lacks here, and what it would be better with; without facts where it is broken.
 
     `variants` has what each of the facts' variants lacks.
@@ -44,7 +46,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
-    listed = [_look(name) for name in registry.in_order()]
+    listed = [look(name) for name in registry.in_order()]
     if options.json:
         print(json.dumps([_as_json(entry) for entry in listed], indent=2, ensure_ascii=False))
     else:
@@ -52,19 +54,19 @@ def run(options: argparse.Namespace) -> int:
     return exit_codes.OK
 
 
-def _look(name: str) -> _Listed:
+def look(name: str) -> Look:
     """An estimator as it stands here; a broken one does not hide the others."""
     try:
         info = registry.info(name)
     except Exception as error:
         traceback.print_exc()
         lack = Lack(what=f"It cannot be loaded ({type(error).__name__}: {error}).", cure="Install Fathom again.")
-        return _Listed(name=name, facts=None, lacks=[lack], notes=[])
+        return Look(name=name, facts=None, lacks=[lack], notes=[])
     variants = tuple(registry.lacks(info.used(variant)) for variant in info.variants)
-    return _Listed(name=name, facts=info, lacks=registry.lacks(info), notes=registry.notes(info), variants=variants)
+    return Look(name=name, facts=info, lacks=registry.lacks(info), notes=registry.notes(info), variants=variants)
 
 
-def _as_json(entry: _Listed) -> dict[str, Any]:
+def _as_json(entry: Look) -> dict[str, Any]:
     facts = records.to_json(entry.facts) if entry.facts else {"name": entry.name}
     for variant, lacks in zip(facts.get("variants", ()), entry.variants):
         variant["lacks"] = records.to_json(lacks)
@@ -72,31 +74,28 @@ def _as_json(entry: _Listed) -> dict[str, Any]:
     return facts | {"can_run": not entry.lacks} | told
 
 
-def _as_text(entry: _Listed) -> str:
-    lines = [entry.name]
-    info = entry.facts
+def _as_text(entry: Look) -> str:
+    info, title, rows = entry.facts, entry.name, []
     if info:
+        title = f"{entry.name} - {info.label}: {info.summary}"
         gives = [info.quantity.replace("_", " ")]
         gives += ["camera"] if info.gives_camera else []
         gives += ["confidence"] if info.gives_confidence else []
         depth = f", depth itself at {info.depth_size} at most" if info.depth_size else ""
-        lines = [
-            f"{entry.name} - {info.label}: {info.summary}",
-            f"  licence     {info.licence}",
-            f"  needs       {_needs(info)}",
-            f"  gives       {', '.join(gives)}",
-            f"  works at    {info.default_size} pixels on the long side{depth}, {info.minimum_frames} frames or more",
-        ]
-        for heading, advanced in (("parameter", False), ("advanced", True)):
-            wanted = [parameter for parameter in info.parameters if parameter.advanced == advanced]
-            lines += [f"  {heading:<11} {_parameter(parameter)}" for parameter in wanted]
-    lines += [f"  can run     no: {lack.what} {lack.cure}" for lack in entry.lacks] or ["  can run     yes"]
+        size = f"{info.default_size} pixels on the long side{depth}, {info.minimum_frames} frames or more"
+        rows += [("licence", info.licence), ("needs", _needs(info)), ("gives", ", ".join(gives)), ("works at", size)]
+        ordered = sorted(info.parameters, key=lambda parameter: parameter.advanced)
+        rows += [("advanced" if each.advanced else "parameter", _parameter(each)) for each in ordered]
+    rows += [("can run", answer) for answer in _answers(entry.lacks)]
     if info and entry.lacks:
         for variant, lacks in zip(info.variants, entry.variants):
-            lines += [f"              with {asked_for(variant)}: no: {lack.what} {lack.cure}" for lack in lacks] or [
-                f"              with {asked_for(variant)}: yes"
-            ]
-    return "\n".join([*lines, *(f"  note        {note.what} {note.cure}" for note in entry.notes)])
+            rows += [("", f"with {asked_for(variant)}: {answer}") for answer in _answers(lacks)]
+    return card(title, [*rows, *(("note", f"{note.what} {note.cure}") for note in entry.notes)])
+
+
+def _answers(lacks: Sequence[Lack]) -> list[str]:
+    """Whether it can run."""
+    return [f"no: {lack.what} {lack.cure}" for lack in lacks] or ["yes"]
 
 
 def _needs(info: EstimatorInfo) -> str:

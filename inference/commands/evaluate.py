@@ -17,7 +17,7 @@ from ..common.failures import Failure
 from ..contract import events, exit_codes, hints
 from ..contract.depth_sequence import DepthSequenceError
 from . import evaluate_depth, stoppable
-from .display import Display, Person
+from .display import Display
 from .numbers import whole_number
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _run_suite(options: argparse.Namespace) -> int:
                 raise
         return events.Done(folder=str(asked_for.work_folder), frames=0, seconds=time.monotonic() - begun)
 
-    return stoppable.run(options, work, person=lambda: Person(ending=lambda done: printed[0]))
+    return stoppable.run(options, work, ending=lambda done: printed[0])
 
 
 def _data(texts: list[str]) -> dict[str, str]:

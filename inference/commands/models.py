@@ -7,18 +7,21 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..common import failures
 from ..common.failures import Cancelled, Failure
+from ..common.units import duration, size_text
 from ..contract import events, exit_codes, hints, records
 from ..estimators import registry
-from ..models import listing, pins, store
+from ..models import notes, store, verification
 from ..models.facts import Model
-from ..models.listing import Listed
+from ..models.verification import Look
 from . import stoppable
-from .display import Display, Person, duration
+from .display import Display, card
 
 if TYPE_CHECKING:
     from ..run.stop import Stop
@@ -30,11 +33,17 @@ _STATES = {
     "changed": "there, but changed since it was verified; it is read in full before the next estimate",
     "ready": "there and verified",
 }
+_CHECKSUMS = {
+    "hub": "the hub's",
+    "folder": "of the files themselves, never compared with the hub's",
+    "fathom": "fixed by Fathom",
+}
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
-    verb = verbs.add_parser("models", help="download and look after networks' weights", description=_description())
+    text = __doc__.split(": ", 1)[1]
+    verb = verbs.add_parser("models", help="download and look after networks' weights", description=text)
     actions = verb.add_subparsers(metavar="ACTION", required=True)
 
     def action(
@@ -45,7 +54,9 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         added.set_defaults(run=run)
         return added
 
-    listed = action("list", _list, "list the weights, their licences, and how they stand on this computer")
+    listed = action(
+        "list", partial(_answer, _list), "list the weights, their licences, and how they stand on this computer"
+    )
     listed.add_argument("--json", action="store_true", help="print a JSON list with every fact")
     download = action("download", _download, "download weights, or what is missing or damaged of them")
     download.add_argument(
@@ -69,104 +80,174 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     stoppable.add_options(download)
     verify = action("verify", _verify, "read weights in full and compare them with their checksums")
     stoppable.add_options(verify)
-    action("path", _path, "print the folders in which the weights lie")
-    action("remove", _remove, "remove downloaded weights", names="+")
+    action("path", partial(_answer, _path), "print the folders in which the weights lie")
+    action("remove", partial(_answer, _remove), "remove downloaded weights", names="+")
 
 
-def _description() -> str:
-    return __doc__.split(": ", 1)[1]
+# What is answered at once
 
 
-def _list(options: argparse.Namespace) -> int:
-    def work() -> int:
-        there = every_model()
-        listed = [listing.describe(model, tuple(there[model.name][1])) for model in models_named(options.names)]
-        if options.json:
-            print(json.dumps([records.to_json(each) for each in listed], indent=2, ensure_ascii=False))
-        else:
-            print("\n\n".join(_as_text(each) for each in listed) or "No estimator needs any weights.")
-        return exit_codes.OK
-
-    return _answering(work)
+def _answer(text: Callable[[argparse.Namespace], str], options: argparse.Namespace) -> int:
+    """Print an answer; what goes wrong is one sentence."""
+    try:
+        print(text(options))
+    except (Failure, OSError) as error:
+        told = failures.explain(error)
+        sys.stderr.write(f"{hints.as_options(told.message)}\n")
+        return told.code
+    return exit_codes.OK
 
 
-def _as_text(each: Listed) -> str:
-    checksums = {
-        "hub": "the hub's",
-        "folder": "of the files themselves, never compared with the hub's",
-        "fathom": "fixed by Fathom",
-        None: "none yet",
+def _list(options: argparse.Namespace) -> str:
+    there = every_model()
+    listed = [(verification.look(model), there[model.name][1]) for model in models_named(options.names)]
+    if options.json:
+        return json.dumps([_as_json(*each) for each in listed], indent=2, ensure_ascii=False)
+    return "\n\n".join(_as_text(*each) for each in listed) or "No estimator needs any weights."
+
+
+def _as_json(found: Look, estimators: Sequence[str]) -> dict[str, Any]:
+    """What docs/models.md describes, in whole bytes."""
+    model, acceptance, files = found.model, notes.accepted(found.model.licence), []
+    for file in model.files:
+        known, there = found.wanted(file), file not in found.missing
+        sha256 = known.sha256 if known else ""
+        files.append({"path": file.path, "size": found.size([file]), "sha256": sha256, "there": there})
+    return {
+        "name": model.name,
+        "label": model.label,
+        "repository": model.repository,
+        "revision": store.used_revision(model),
+        "revision_checked": model.revision_checked,
+        "revision_open": notes.is_open(model),
+        "pin": records.to_json(notes.read_pin(model)),
+        "licence": records.to_json(model.licence),
+        "estimators": list(estimators),
+        "files": files,
+        "size": found.size(model.files),
+        "missing_size": found.size(found.missing),
+        "folder": str(found.folder),
+        "studio": found.studio,
+        "state": found.state,
+        "checksums": found.lock.origin if found.lock else None,
+        "accepted": acceptance.accepted if acceptance else None,
+        "can_run": found.can_run,
+        "download": store.command("download", model.name),
     }
-    state = _STATES[each.state]
-    if each.missing_size:
-        state += f": {store.size_text(each.missing_size)} to get"
-    lines = [
-        f"{each.name} - {each.label}, for {', '.join(each.estimators)}",
-        f"  repository  {each.repository} at {_revision(each)}",
-        f"  size        {store.size_text(each.size)} in {len(each.files)} files",
-        f"  licence     {each.licence.name}: {each.licence.title}. {each.licence.summary}",
-        f"              {each.licence.url}",
-        f"  accepted    {each.accepted[:10] if each.accepted else 'no'}",
-        f"  folder      {each.folder}{' (the studio’s)' if each.studio else ''}",
-        f"  checksums   {checksums[each.checksums]}",
-        f"  state       {state}",
+
+
+def _as_text(found: Look, estimators: Sequence[str]) -> str:
+    model, licence, acceptance = found.model, found.model.licence, notes.accepted(found.model.licence)
+    missing = f": {size_text(found.size(found.missing))} to get" if found.missing else ""
+    rows = [
+        ("repository", f"{model.repository} at {_revision(found)}"),
+        ("size", f"{size_text(found.size(model.files))} in {len(model.files)} files"),
+        ("licence", f"{licence.name}: {licence.title}. {licence.summary}"),
+        ("", licence.url),
+        ("accepted", acceptance.accepted[:10] if acceptance else "no"),
+        ("folder", f"{found.folder}{' (the studio’s)' if found.studio else ''}"),
+        ("checksums", _CHECKSUMS[found.lock.origin] if found.lock else "none yet"),
+        ("state", _STATES[found.state] + missing),
     ]
-    if not each.can_run:
-        lines.append(f"  get it      {each.download}")
+    if not found.can_run:
+        rows.append(("get it", store.command("download", model.name)))
+    return card(f"{model.name} - {model.label}, for {', '.join(estimators)}", rows)
+
+
+def _revision(found: Look) -> str:
+    """Which revision it is, and by whose word."""
+    revision, pin = store.used_revision(found.model), notes.read_pin(found.model)
+    revision = "an unknown revision" if revision == notes.UNKNOWN else revision[:12]
+    if pin:
+        where = f" from {pin.source}" if pin.chosen == "folder" else ""
+        return f"{revision} (chosen on {pin.recorded[:10]}{where}, for Fathom fixes none)"
+    if notes.is_open(found.model):
+        if found.studio:
+            return f"{revision} (as the studio’s folder has it, for Fathom fixes none)"
+        return "a revision that you choose with the first download, for Fathom fixes none"
+    if found.lock and found.lock.origin == "hub":
+        return f"{revision} (which the hub knows)"
+    return revision if found.model.revision_checked else f"{revision} (from others' pins; not asked of the hub yet)"
+
+
+def _path(options: argparse.Namespace) -> str:
+    models = models_named(options.names)
+    absent = [model for model in models if store.missing(model)]
+    if absent:
+        what = f"These weights are not whole on this computer: {', '.join(model.name for model in absent)}."
+        raise Failure(exit_codes.MISSING, what, cure=store.download_command(*absent))
+    return "\n".join(str(store.folder(model)) for model in models)
+
+
+def _remove(options: argparse.Namespace) -> str:
+    lines = []
+    for model in models_named(options.names):
+        others = [other for other, _ in every_model().values() if other.name != model.name]
+        freed = store.remove(model, others)
+        studio = f"; those in {store.folder(model)} are the studio's and stay" if store.is_studios(model) else ""
+        there = f"removed, {size_text(freed)} are free" if freed else "was not there"
+        lines.append(f"{model.name}: {there}{studio}.")
     return "\n".join(lines)
 
 
-def _revision(each: Listed) -> str:
-    """Which revision it is, and by whose word."""
-    told = "an unknown revision" if each.revision == pins.UNKNOWN else each.revision[:12]
-    if each.pin:
-        where = f" from {each.pin.source}" if each.pin.chosen == "folder" else ""
-        return f"{told} (chosen on {each.pin.recorded[:10]}{where}, for Fathom fixes none)"
-    if each.studio and each.revision_open:
-        return f"{told} (as the studio’s folder has it, for Fathom fixes none)"
-    if each.revision_open:
-        return "a revision that you choose with the first download, for Fathom fixes none"
-    if each.checksums == "hub":
-        return f"{told} (which the hub knows)"
-    return told if each.revision_checked else f"{told} (from others' pins; not asked of the hub yet)"
+# What takes long
 
 
 def _download(options: argparse.Namespace) -> int:
-    begun = time.monotonic()
+    def work(models: Sequence[Model], display: Display, check: Callable[[], None]) -> None:
+        from ..models.download import Wish, download, offline_is_set
 
-    def work(display: Display, asked: Stop) -> events.Done:
-        from ..models import download
-
-        models = models_named(options.names)
         _check_licence_names(options.accept_licence)
-        wish = download.Wish(
+        wish = Wish(
+            emit=display,
+            check=check,
             accepted=tuple(options.accept_licence),
             source=_folder(options.source),
-            offline=options.offline or download.offline_is_set(),
+            offline=options.offline or offline_is_set(),
             token=options.token,
             revisions=_revisions(options.revision),
         )
-        person = not options.events
-        if person:
+        if not options.events:
             for model in models:
-                _tell(model)
-        answers = person and not options.parent_pipe and sys.stdin.isatty()
-        download.download(
-            models,
-            wish,
-            emit=display,
-            check=_checking(asked),
-            ask=_ask if answers else lambda model: False,
-            ask_revision=_ask_revision if answers else lambda model, revision, day: False,
-        )
+                _announce(model)
+            if sys.stdin.isatty() and not options.parent_pipe:
+                wish = replace(wish, ask=_ask, ask_revision=_ask_revision)
+        download(models, wish)
+
+    def ending(models: Sequence[Model], time: str) -> str:
+        folders = "".join(f"\n  {model.name}: {store.folder(model)}" for model in models)
+        return f"The weights are there and verified ({time}).{folders}"
+
+    return _take_long(options, work, ending)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    def work(models: Sequence[Model], display: Display, check: Callable[[], None]) -> None:
+        verification.verify(models, emit=display, check=check)
+
+    def ending(models: Sequence[Model], time: str) -> str:
+        return f"Every byte is as it should be: {', '.join(model.name for model in models)} ({time})."
+
+    return _take_long(options, work, ending)
+
+
+def _take_long(
+    options: argparse.Namespace,
+    work: Callable[[Sequence[Model], Display, Callable[[], None]], None],
+    ending: Callable[[Sequence[Model], str], str],
+) -> int:
+    """Do the work on the models that are named; the end is told with the time that it took."""
+    begun = time.monotonic()
+
+    def run(display: Display, asked: Stop) -> events.Done:
+        def check() -> None:
+            if asked():
+                raise Cancelled
+
+        work(models_named(options.names), display, check)
         return events.Done(folder=str(store.cache_folder()), frames=0, seconds=time.monotonic() - begun)
 
-    def ending(done: events.Done) -> str:
-        models = models_named(options.names)
-        folders = "".join(f"\n  {model.name}: {store.folder(model)}" for model in models)
-        return f"The weights are there and verified ({duration(done.seconds)}).{folders}"
-
-    return stoppable.run(options, work, person=lambda: Person(describe=_progress, ending=ending))
+    return stoppable.run(options, run, ending=lambda done: ending(models_named(options.names), duration(done.seconds)))
 
 
 def _check_licence_names(names: list[str]) -> None:
@@ -197,12 +278,12 @@ def _folder(source: str | None) -> Path | None:
     return folder
 
 
-def _tell(model: Model) -> None:
+def _announce(model: Model) -> None:
     """Say what would be got, before anything is."""
-    listed = listing.describe(model, ())
-    if listed.missing_size:
+    found = verification.look(model)
+    if found.missing:
         sys.stderr.write(
-            f"{model.label}: {store.size_text(listed.missing_size)} of {model.repository} to get. "
+            f"{model.label}: {size_text(found.size(found.missing))} of {model.repository} to get. "
             f"Licence '{model.licence.name}': {model.licence.title}. {model.licence.summary}\n"
         )
 
@@ -226,79 +307,6 @@ def _ask_revision(model: Model, revision: str, day: str) -> bool:
     )
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() == "yes"
-
-
-def _progress(event: events.Progress) -> str:
-    parts = [f"{store.size_text(event.done)} of {store.size_text(event.total)}"]
-    if event.seconds_left:
-        parts.append(f"{store.size_text((event.total - event.done) / event.seconds_left)}/s")
-        parts.append(f"{duration(event.seconds_left)} left")
-    return ", ".join(parts)
-
-
-def _checking(asked: Callable[[], bool]) -> Callable[[], None]:
-    def check() -> None:
-        if asked():
-            raise Cancelled
-
-    return check
-
-
-def _verify(options: argparse.Namespace) -> int:
-    begun = time.monotonic()
-
-    def work(display: Display, asked: Stop) -> events.Done:
-        from ..models import inspection
-
-        models = models_named(options.names)
-        inspection.verify(models, emit=display, check=_checking(asked))
-        return events.Done(folder=str(store.cache_folder()), frames=0, seconds=time.monotonic() - begun)
-
-    def ending(done: events.Done) -> str:
-        names = ", ".join(model.name for model in models_named(options.names))
-        return f"Every byte is as it should be: {names} ({duration(done.seconds)})."
-
-    return stoppable.run(options, work, person=lambda: Person(describe=_progress, ending=ending))
-
-
-def _path(options: argparse.Namespace) -> int:
-    def work() -> int:
-        models = models_named(options.names)
-        absent = [model for model in models if store.missing(model)]
-        if absent:
-            raise Failure(
-                exit_codes.MISSING,
-                f"These weights are not whole on this computer: {', '.join(model.name for model in absent)}.",
-                cure=store.download_command(*absent),
-            )
-        for model in models:
-            print(store.folder(model))
-        return exit_codes.OK
-
-    return _answering(work)
-
-
-def _remove(options: argparse.Namespace) -> int:
-    def work() -> int:
-        for model in models_named(options.names):
-            others = [other for other, _ in every_model().values() if other.name != model.name]
-            freed = store.remove(model, others)
-            studio = f"; those in {store.folder(model)} are the studio's and stay" if store.is_studios(model) else ""
-            there = f"removed, {store.size_text(freed)} are free" if freed else "was not there"
-            print(f"{model.name}: {there}{studio}.")
-        return exit_codes.OK
-
-    return _answering(work)
-
-
-def _answering(work: Callable[[], int]) -> int:
-    """Do what is done in a moment; what goes wrong is told in one sentence."""
-    try:
-        return work()
-    except (Failure, OSError) as error:
-        told = failures.explain(error)
-        sys.stderr.write(f"{hints.as_options(told.message)}\n")
-        return told.code
 
 
 def every_model() -> dict[str, tuple[Model, list[str]]]:

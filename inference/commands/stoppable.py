@@ -26,7 +26,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--parent-pipe", action="store_true", help="cancel when standard input closes")
 
 
-def run(options: argparse.Namespace, work: Work, *, person: Callable[[], Display] = Person) -> int:
+def run(options: argparse.Namespace, work: Work, *, ending: Callable[[events.Done], str] | None = None) -> int:
     """Do the work of a verb; what goes wrong becomes an event and an exit code.
 
     Parameters
@@ -35,8 +35,8 @@ def run(options: argparse.Namespace, work: Work, *, person: Callable[[], Display
         With those of `add_options`.
     work : callable
         Given the display that takes its events, and whom to ask whether to stop.
-    person : callable
-        Makes the display where no program listens.
+    ending : callable or None
+        As for `Person`, where no program listens.
     """
     stops: list[Stop] = []
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, work: Work, *, person: Callable[[], Display
         for each in stops:
             each.request()
 
-    display: Display = Lines(on_closed=stop_all) if options.events else person()
+    display: Display = Lines(on_closed=stop_all) if options.events else Person(ending=ending)
     try:
         _need_packages()
         from ..common import lock

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..contract import events, exit_codes, packages
+from ..contract.catalogue import Lack
 from ..contract.depth_sequence import DepthSequenceError
 from ..contract.hints import setting
 from ..contract.job import JobError
@@ -132,6 +134,14 @@ def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None =
         f"{path} cannot be written ({error.strerror or error}).",
         cure="Check the folder and its disk, or choose another folder.",
     )
+
+
+def unmet(lacks: Sequence[Lack]) -> Failure:
+    """Missing requirements as one error: what they are, and each hint once, in the order in which to follow them."""
+    first, *others = dict.fromkeys(lack.cure for lack in lacks)
+    hints = [first, *(hint[:1].lower() + hint[1:] for hint in others)]
+    steps = "; then ".join([*(hint.rstrip(".") for hint in hints[:-1]), hints[-1]])
+    return Failure(exit_codes.MISSING, " ".join(lack.what for lack in lacks), cure=steps)
 
 
 def is_of_files(error: OSError) -> bool:

@@ -39,7 +39,7 @@ class Meter:
         notice: Callable[[float], None] | None = None,
     ) -> None:
         self._emit, self._clock, self._frames, self._notice = emit, clock, frames, notice
-        self._total, self._before, self._span = 0.0, 0.0, 0.0
+        self._total, self._before, self._span, self.came = 0.0, 0.0, 0.0, 0.0
         self._done, self._written = 0.0, 0
         self._stage: tuple[str, str] | None = None
         self._last = float("-inf")
@@ -59,7 +59,7 @@ class Meter:
             Whether its pace tells how long the rest takes. Reading the clip does not tell how long estimating is.
         """
         self._before += self._span
-        self._span = span
+        self._span, self.came = span, 0.0
         self._done = min(max(self._done, self._before), self._total)
         self._pace.clear()
         self._counts = counts
@@ -77,6 +77,11 @@ class Meter:
         now = self._clock()
         if now - self._last >= _EVERY:
             self._tell(now)
+
+    def count(self, more: float) -> None:
+        """Tell that `more` units of the part that was begun last are done, or to be done again where negative."""
+        self.came += more
+        self.part(self.came / max(self._span, 1))
 
     def frames_done(self, count: int) -> None:
         """Tell that this many more frames are final."""

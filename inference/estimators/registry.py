@@ -6,16 +6,16 @@ import contextlib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from .. import estimators
+from .. import estimators, models
 from ..common import devices
-from ..common.failures import Failure
+from ..common.failures import Failure, unmet
 from ..contract import exit_codes, packages
 from ..contract.catalogue import Lack
+from ..contract.depth_sequence import Weights
 from ..contract.leftovers import SHOT
-from ..models import inspection
 from .base import EstimatorInfo, Shot, ShotResult
 
 Estimate = Callable[[Shot], ShotResult]
@@ -92,29 +92,27 @@ def _module(name: str) -> Any:
 
 def lacks(facts: EstimatorInfo) -> list[Lack]:
     """What an estimator needs and does not find on this computer; empty where it can run."""
-    found = []
+    weights, device = models.missing_requirements(facts.models), _device_lacks(facts)
+    return [*_package_lacks(facts), *weights, *device]
+
+
+def _package_lacks(facts: EstimatorInfo) -> list[Lack]:
     missing = packages.missing()
     on_top = packages.missing_of(facts.packages)
     if on_top:  # what installs these installs the light set with them
         what = f"{facts.label} needs packages that are not installed: {', '.join(on_top + missing)}."
-        found.append(Lack(what=what, cure=packages.cure(full=True), kind="packages"))
-    elif missing:
+        return [Lack(what=what, cure=packages.cure(full=True), kind="packages")]
+    if missing:
         what = f"Packages are missing: {', '.join(missing)}."
-        found.append(Lack(what=what, cure=packages.cure(), kind="environment"))
-    found += [Lack(what=what, cure=cure, kind="weights") for what, cure in inspection.lacks(facts.models)]
-    if facts.gpu == "needed" and not devices.nvidia_cards():
-        what = f"{facts.label} needs an NVIDIA GPU."
-        found.append(Lack(what=what, cure="Use Quick or Parallax, which need none.", kind="device"))
-    return found
+        return [Lack(what=what, cure=packages.cure(), kind="environment")]
+    return []
 
 
-def told(lacks: Sequence[Lack]) -> tuple[str, str]:
-    """Several lacks for people: what they are, and each cure once, in the order in which to follow them."""
-    first, *others = dict.fromkeys(lack.cure for lack in lacks)
-    cures = [first, *(cure[:1].lower() + cure[1:] for cure in others)]
-    return " ".join(lack.what for lack in lacks), "; then ".join(
-        [*(cure.rstrip(".") for cure in cures[:-1]), cures[-1]]
-    )
+def _device_lacks(facts: EstimatorInfo) -> list[Lack]:
+    if facts.gpu != "needed" or devices.nvidia_cards():
+        return []
+    what = f"{facts.label} needs an NVIDIA GPU."
+    return [Lack(what=what, cure="Use Quick or Parallax, which need none.", kind="device")]
 
 
 def notes(facts: EstimatorInfo) -> list[Lack]:
@@ -123,15 +121,30 @@ def notes(facts: EstimatorInfo) -> list[Lack]:
     return [Lack(what=unused[0], cure=unused[1], kind="device")] if unused else []
 
 
-def require(facts: EstimatorInfo) -> None:
+def require(
+    facts: EstimatorInfo,
+    *,
+    check: Callable[[], None] = lambda: None,
+    reading: Callable[[str], None] = lambda label: None,
+) -> tuple[Weights, ...]:
     """Check that an estimator can run.
+
+    Parameters
+    ----------
+    facts : EstimatorInfo
+    check, reading : callable
+        As for `models.ready`, which reads weights that have changed since they were verified.
+
+    Returns
+    -------
+    tuple of Weights
+        What ``depth.json`` says of the weights.
 
     Raises
     ------
     Failure
-        MISSING: with everything that it lacks and the cure of each.
+        MISSING: with all requirements that are missing and the hint of each.
     """
-    found = lacks(facts)
-    if found:
-        what, cure = told(found)
-        raise Failure(exit_codes.MISSING, what, cure=cure)
+    if _package_lacks(facts) or _device_lacks(facts):
+        raise unmet(lacks(facts))
+    return models.ready(facts.models, check=check, reading=reading)

@@ -1,5 +1,5 @@
-"""Who is asked for weights, who is given a token, and where an answer may lead. huggingface_hub is
-imported where a token may be needed; the rest is the standard library.
+"""Who is asked for weights, who is given a token, and where an answer may lead. huggingface_hub is imported where its
+user's own token may be sent; the rest is the standard library.
 
 A token of the Hugging Face hub goes to the hub and to nobody else. A mirror is somebody else: it is given the user and
 the password that stand in its own address, or a token that was named for it. Nothing of it follows a redirect to
@@ -12,16 +12,19 @@ import base64
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urljoin, urlsplit
 
 from ..common.failures import Failure
 from ..contract import exit_codes
 from ..contract.web_address import without_secrets
+from .facts import Model
 
 HUB = "https://huggingface.co"
 ENDPOINT = "HF_ENDPOINT"
 """Environment variable: the address of a mirror of the hub."""
+MIRROR = "FATHOM_WEIGHTS_MIRROR"
+"""Environment variable: the address of a server that has the same paths as weights with an address of their own."""
 MIRROR_TOKEN = "FATHOM_HUB_MIRROR_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable: a token for that mirror."""
 REDIRECTS = 8
@@ -46,10 +49,18 @@ class Server:
         Without a slash at its end, and without a user and a password.
     login : str
         The value of ``Authorization`` that is sent to it and to nobody else; empty for none.
+    variable : str
+        The environment variable that names another in its place: `ENDPOINT` for a hub, `MIRROR` for a server of files.
     """
 
     address: str
     login: str = ""
+    variable: str = ENDPOINT
+
+    @property
+    def is_a_hub(self) -> bool:
+        """Whether it is the hub or a mirror of it, and not a server of files."""
+        return self.variable == ENDPOINT
 
     @property
     def account(self) -> str:
@@ -57,29 +68,22 @@ class Server:
         return "password" if self.login.startswith("Basic ") else "token"
 
 
-def server(address: str, *, variable: str, kind: str, code: int = exit_codes.MISSING) -> Server:
-    """The server that an environment variable names.
-
-    Parameters
-    ----------
-    address : str
-        Such as ``https://user:password@mirror.studio/hub``.
-    variable : str
-        The variable, for the message.
-    kind : str
-        What it should be the address of, such as ``a hub``.
-    code : int
-        One of `exit_codes`, for the failure.
+def named(variable: str = ENDPOINT) -> Server | None:
+    """The server that an environment variable names, such as ``https://user:password@mirror.studio/hub``; or None.
 
     Raises
     ------
     Failure
-        It is no address of a server; what it holds of a password is not shown.
+        It is no address of a server (MISSING of a hub, else USAGE); what it holds of a password is not shown.
     """
-    match = _ADDRESS.fullmatch(address.strip())
-    if match is None or any(char.isspace() or not char.isprintable() for char in address.strip()):
+    address = os.environ.get(variable, "").strip()
+    if not address.rstrip("/"):
+        return None
+    match = _ADDRESS.fullmatch(address)
+    if match is None or any(char.isspace() or not char.isprintable() for char in address):
+        kind = "a hub" if variable == ENDPOINT else f"a server, as {variable} should name"
         raise Failure(
-            code,
+            exit_codes.MISSING if variable == ENDPOINT else exit_codes.USAGE,
             f"{without_secrets(address)} is no address of {kind}.",
             "A user and a password stand before the host, with %40 for @ and %2F for /; nothing may follow a ?."
             if re.search("[@?#]", address)
@@ -92,13 +96,34 @@ def server(address: str, *, variable: str, kind: str, code: int = exit_codes.MIS
         name, _, password = user.partition(":")
         pair = f"{unquote(name)}:{unquote(password)}".encode()
         login = f"Basic {base64.b64encode(pair).decode()}"
-    return Server(f"{scheme.lower()}://{host}{(path or '').rstrip('/')}", login)
+    return Server(f"{scheme.lower()}://{host}{(path or '').rstrip('/')}", login, variable)
 
 
-def named() -> Server:
+def hub() -> Server:
     """The hub, or the mirror that ``HF_ENDPOINT`` names; without a token."""
-    address = os.environ.get(ENDPOINT, "").strip()
-    return server(address, variable=ENDPOINT, kind="a hub") if address.rstrip("/") else Server(HUB)
+    return named() or Server(HUB)
+
+
+def server_of(model: Model, token: str | None) -> Server:
+    """Whom a model's files are asked of, with what is sent to it alone.
+
+    Parameters
+    ----------
+    model : Model
+    token : str or None
+        As for `with_token`.
+
+    Raises
+    ------
+    Failure
+        As for `named` and `with_token`.
+    """
+    if not model.address:
+        return with_token(hub(), token)
+    mirror = named(MIRROR)
+    if mirror is None:
+        return Server(model.address, variable=MIRROR)
+    return replace(mirror, address=mirror.address + urlsplit(model.address).path)
 
 
 def is_hub(address: str) -> bool:
@@ -106,11 +131,12 @@ def is_hub(address: str) -> bool:
     return same_server(address, HUB)
 
 
-def hub(token: str | None) -> Server:
-    """The hub, or the mirror that ``HF_ENDPOINT`` names, with what is sent to it alone.
+def with_token(asked: Server, token: str | None) -> Server:
+    """The hub or a mirror of it, with the token that goes to it.
 
     Parameters
     ----------
+    asked : Server
     token : str or None
         That the user gives for this very server. None: the user's own token of the hub, as huggingface_hub finds it,
         where the hub itself is asked; ``FATHOM_HUB_MIRROR_TOKEN``, or what its address holds, where a mirror is.
@@ -118,13 +144,8 @@ def hub(token: str | None) -> Server:
     Raises
     ------
     Failure
-        MISSING: ``HF_ENDPOINT`` is no address. USAGE: a token that is none, or that would go over the network in plain
-        http.
+        USAGE: a token that is none, or that would go over the network in plain http.
     """
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # it reads that setting when it is imported
-    import huggingface_hub  # noqa: F401 - it brings what a mirror is asked with as well
-
-    asked = named()
     known = token or (_users() if is_hub(asked.address) else os.environ.get(MIRROR_TOKEN, "").strip())
     if not known:
         return asked
@@ -140,7 +161,7 @@ def hub(token: str | None) -> Server:
             f"The token is not sent to {asked.address}, since in plain http anybody on the way could read it.",
             cure=f"Name the mirror with https in {ENDPOINT}, or leave the token out.",
         )
-    return Server(asked.address, f"Bearer {known}")
+    return replace(asked, login=f"Bearer {known}")
 
 
 def is_here(address: str) -> bool:
@@ -193,6 +214,7 @@ def _origin(address: str) -> tuple[str, str, int]:
 
 def _users() -> str:
     """The token of the hub that the user has, as huggingface_hub finds it."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # it reads that setting when it is imported
     from huggingface_hub.utils import build_hf_headers
 
     try:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..common.failures import Failure
 from ..contract import environment, exit_codes
-from ..contract.depth_sequence import Weights
-from . import checksums, pins, trust
-from .checksums import Checksum
+from . import notes, trust
 from .facts import Model
+from .notes import Checksum
 
 STUDIO = "FATHOM_WEIGHTS"
 """Environment variable that names a studio's folder of weights."""
@@ -37,7 +36,7 @@ def repository_folder(model: Model) -> Path:
 
 def own_folder(model: Model) -> Path:
     """Where a model's files lie once they are downloaded."""
-    return repository_folder(model) / "snapshots" / pins.revision(model)
+    return repository_folder(model) / "snapshots" / notes.revision(model)
 
 
 def studio_folder() -> Path | None:
@@ -72,8 +71,8 @@ def inside(folder: Path, model: Model) -> Path | None:
     Path or None
         None where neither is there.
     """
-    revision = pins.revision(model)
-    if revision == pins.UNKNOWN:
+    revision = notes.revision(model)
+    if revision == notes.UNKNOWN:
         revision = only_snapshot(folder, model) or revision
     for candidate in (folder / model.repository, folder / _cached_name(model) / "snapshots" / revision):
         if candidate.is_dir():
@@ -135,41 +134,10 @@ def missing(model: Model) -> list[str]:
     return [file.path for file in model.files if not (folder(model) / file.path).is_file()]
 
 
-def records(models: Sequence[Model]) -> tuple[Weights, ...]:
-    """What ``depth.json`` says of the weights that took part.
-
-    Raises
-    ------
-    Failure
-        MISSING: a file's checksum is not known yet; `inspection.ensure` comes first.
-    """
-    found = []
-    for model in models:
-        lock = checksums.read_lock(model)
-        for file in model.files:
-            checksum = lock.of(file.path) if lock else None
-            if checksum is None or not checksum.sha256:
-                raise Failure(
-                    exit_codes.MISSING,
-                    f"The weights {file.path} of {model.repository} were never verified.",
-                    cure=download_command(model),
-                )
-            found.append(
-                Weights(
-                    repository=model.repository,
-                    revision=used_revision(model),
-                    file=file.path,
-                    sha256=checksum.sha256,
-                    licence=model.licence.title,
-                )
-            )
-    return tuple(found)
-
-
 def used_revision(model: Model) -> str:
-    """The revision of what is used, which a studio's cache may tell where nothing was chosen; or `pins.UNKNOWN`."""
-    revision, studio = pins.revision(model), studio_folder()
-    return (only_snapshot(studio, model) if studio and revision == pins.UNKNOWN else None) or revision
+    """The revision of what is used, which a studio's cache may tell where nothing was chosen; or `notes.UNKNOWN`."""
+    revision, studio = notes.revision(model), studio_folder()
+    return (only_snapshot(studio, model) if studio and revision == notes.UNKNOWN else None) or revision
 
 
 def download_command(*models: Model) -> str:
@@ -182,14 +150,6 @@ def command(*arguments: str) -> str:
     home = ["--data-folder", str(environment.data_folder())] if os.environ.get("FATHOM_HOME") else []
     words = [sys.executable, str(_MAIN), *home, "models", *arguments]
     return " ".join(f'"{word}"' if " " in word else word for word in words)
-
-
-def size_text(size: float) -> str:
-    """A number of bytes for people, such as ``3.05 GB``, ``196 MB`` or ``891 bytes``."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size:.0f} bytes"
 
 
 def _cached_name(model: Model) -> str:
@@ -262,12 +222,12 @@ def remove(model: Model, others: Iterable[Model]) -> int:
                 own(partial).unlink()
     _sweep(model)
     _prune(repository)
-    checksums.forget(model)
+    notes.forget(model)
     return before - _used(repository)
 
 
 def _same(one: Model, other: Model) -> bool:
-    return (one.repository, pins.revision(one)) == (other.repository, pins.revision(other))
+    return (one.repository, notes.revision(one)) == (other.repository, notes.revision(other))
 
 
 def _blob(model: Model, wanted: Checksum) -> Path:

@@ -19,7 +19,6 @@ from ..estimators.base import EstimatorInfo
 from ..media import working
 from ..media.clip import Clip, open_clip
 from ..media.mattes import mattes
-from ..models import inspection, store
 from . import checks, inputs, output, shots
 from .checks import resolve_parameters
 from .output import Output, State
@@ -65,19 +64,16 @@ def estimate(
     parameters = resolve_parameters(declared, job.parameters)
     given = checks.given_sequences(declared, parameters, folder)
     info = registry.info_for(job.estimator, parameters)
-    registry.require(info)
-    checks.warn_of_idle_card(info, parameters, emit)
 
     def check() -> None:
         if cancelled():
             raise Cancelled
 
-    inspection.ensure(
-        info.models,
-        check=check,
-        reading=lambda label: emit(events.Stage(name="weights", label=f"Checking {label}")),
-    )
-    weights = store.records(info.models)
+    def reading(label: str) -> None:
+        emit(events.Stage(name="weights", label=f"Checking {label}"))
+
+    weights = registry.require(info, check=check, reading=reading)
+    checks.warn_of_idle_card(info, parameters, emit)
     noted = inputs.note(job)
     with open_clip(job.source, job.first_frame, job.last_frame) as clip:
         first, last = checks.frames_of(job, clip)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.checksums import fixed_content
+from ...models.verification import fixed_content
 from .weights import MODEL
 
 WIDTH, HEIGHT = 320, 192

@@ -38,7 +38,7 @@ def test_a_card_is_told_with_its_memory(monkeypatch):
 
 def test_an_apple_gpu_is_told_with_what_metal_grants(monkeypatch):
     apple = TorchDevice(torch="2.13.0", device="mps", name="Apple GPU", free=20e9, total=20e9)
-    assert device(monkeypatch, apple).what.startswith("Apple GPU, up to 20.0 GB of the computer's memory")
+    assert device(monkeypatch, apple).what.startswith("Apple GPU, up to 20.0 GB of the host memory")
 
 
 def test_no_gpu_is_no_fault(monkeypatch):
@@ -88,8 +88,7 @@ def finding_on_the_full_set(monkeypatch, *, hidden=(), versions=None):
     monkeypatch.setattr(packages, "locked_on_top", lambda: locked)
     monkeypatch.setattr(packages, "importable", lambda module: module not in hidden)
     monkeypatch.setattr(packages, "installed", (locked | {"torch": "2.13.0+cpu"} | (versions or {})).get)
-    (finding,) = doctor._packages_on_top()
-    return finding
+    return doctor._packages_on_top()
 
 
 def test_the_full_set_is_told_in_one_line(monkeypatch):

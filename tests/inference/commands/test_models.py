@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from inference.commands.models import _progress as describe
+from inference.commands.display import summary as describe
 from inference.contract import events, exit_codes
 from inference.contract.job import Job
 from inference.estimators.stereodiff import settings
 from inference.media import source
-from inference.models import store
+from inference.models import store, verification
 from inference.run import inputs
 from tests.inference.support.estimators.brightness import MODEL
 from tests.inference.support.hub import Hub
@@ -253,12 +253,12 @@ def test_an_estimate_says_what_it_lacks_and_notices_damage(models, worker, clip,
 def test_other_weights_are_another_job(models, worker, clip, tmp_path):
     """What one set of weights has begun, another does not go on with."""
     models("download", "brightness", *ACCEPT)
-    before = store.records([MODEL])
+    before = verification.ready([MODEL])
     served = tmp_path / "served" / MODEL.repository / PATH
     served.write_bytes(bytes(SIZE))
     models("remove", "brightness")
     models("download", "brightness")
-    after = store.records([MODEL])
+    after = verification.ready([MODEL])
     job = Job(source=source.describe(clip), output=str(tmp_path / "out"), estimator="brightness")
     read = inputs.Inputs(job, inputs.note(job), first=1001, last=1012)
     keys = {read.key(versions={}, device="cpu", weights=weights) for weights in (before, after, before)}
@@ -266,6 +266,8 @@ def test_other_weights_are_another_job(models, worker, clip, tmp_path):
 
 
 def test_without_the_library_it_says_how_to_get_it(models, worker, tmp_path):
+    """It knows the user's token of the hub; a mirror is asked without it."""
+    del worker.environment["HF_ENDPOINT"]
     hidden = "import sys, runpy; sys.modules['huggingface_hub'] = None; sys.argv = sys.argv[1:]; "
     command = [*worker.command()[:3], "-c", hidden + "runpy.run_path(sys.argv[0], run_name='__main__')"]
     done = subprocess.run(

@@ -6,8 +6,7 @@ import pytest
 
 from inference.common.failures import Failure
 from inference.contract import events
-from inference.models import access
-from inference.models import hub as asking
+from inference.models import access, transfer
 from inference.models.download import Wish, download
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import NETWORK, OTHER, write_models
@@ -24,14 +23,10 @@ def served(tmp_path) -> Path:
 @pytest.fixture
 def hub(served, monkeypatch):
     """The hub, which HF_ENDPOINT names; what fails is tried again at once."""
-    from huggingface_hub import close_session
-
-    monkeypatch.setattr(asking, "_FIRST_PAUSE", 0.001)
-    close_session()
+    monkeypatch.setattr(transfer, "_FIRST_PAUSE", 0.001)
     with Hub(served) as serving:
         monkeypatch.setenv("HF_ENDPOINT", serving.endpoint)
         yield serving
-    close_session()
 
 
 @pytest.fixture
@@ -62,7 +57,7 @@ def get():
         licences = tuple(model.licence.name for model in models) if accept else ()
         run.heard = heard
         asks = {"ask": ask} | ({"ask_revision": ask_revision} if ask_revision else {})
-        download(models, Wish(accepted=licences, **wish), emit=heard.append, check=check, **asks)
+        download(models, Wish(accepted=licences, emit=heard.append, check=check, **asks, **wish))
         return heard
 
     return run

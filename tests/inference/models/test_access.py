@@ -7,7 +7,7 @@ import pytest
 
 from inference.common.failures import Failure
 from inference.contract import exit_codes, records
-from inference.models import access, address, checksums, pins
+from inference.models import access, notes, transfer
 from inference.models.access import Server
 from tests.inference.models.test_address import FIXED
 from tests.inference.support.hostile import Hostile, reply
@@ -40,7 +40,7 @@ def written(home):
 )
 def test_an_address_and_what_it_holds(text, server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", text)
-    assert access.named() == server
+    assert access.hub() == server
 
 
 @pytest.mark.parametrize(
@@ -218,12 +218,12 @@ def test_a_token_file_that_is_none(real_hub, refused, tmp_path):
 def test_a_password_is_sent_to_the_mirror_and_neither_written_nor_shown(hub, get, home, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", f"http://me:{SECRET}@127.0.0.1:{hub.port}")
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_hub")
-    open_one = pins.at(NETWORK, "")
+    open_one = notes.at(NETWORK, "")
     heard = get(open_one, ask_revision=lambda *_: True)
     assert found(open_one) == expected()
     for request in hub.log:
         assert request.authorization == (None if "/content/" in request.path else basic("me", SECRET))
-    lock, pin = checksums.read_lock(open_one), pins.read(open_one)
+    lock, pin = notes.read_lock(open_one), notes.read_pin(open_one)
     assert lock.source == pin.source == hub.endpoint
     for text in (written(home).decode("latin-1"), str(heard)):
         assert SECRET not in text and "me:" not in text and basic("me", SECRET)[6:] not in text
@@ -239,8 +239,7 @@ def test_no_answer_brings_the_password_to_light(hub, get, refused, monkeypatch, 
 
 def test_a_mirror_that_is_not_there_does_not_bring_it_to_light(get, refused, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", f"http://me:{SECRET}@127.0.0.1:9")
-    monkeypatch.setattr("inference.models.hub._FIRST_PAUSE", 0.001)
-    monkeypatch.setattr("inference.models.address._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transfer, "_FIRST_PAUSE", 0.001)
     monkeypatch.setenv("FATHOM_WEIGHTS_MIRROR", f"http://me:{SECRET}@127.0.0.1:9/x")
     for model in (NETWORK, FIXED):
         failure = refused(model)
@@ -249,12 +248,12 @@ def test_a_mirror_that_is_not_there_does_not_bring_it_to_light(get, refused, mon
 
 def test_what_an_older_fathom_wrote_down_is_not_shown_again(hub, get, refused):
     get(NETWORK)
-    path = checksums.lock_path(NETWORK)
+    path = notes.lock_path(NETWORK)
     path.write_text(path.read_text().replace("127.0.0.1", f"me:{SECRET}@127.0.0.1"))
-    assert SECRET in path.read_text() and checksums.read_lock(NETWORK).source == hub.endpoint
-    (pins.notes_folder() / "verified").rename(pins.notes_folder() / "gone")
+    assert SECRET in path.read_text() and notes.read_lock(NETWORK).source == hub.endpoint
+    (notes.folder() / "verified").rename(notes.folder() / "gone")
     hub.faults.wrong_checksum = {LARGE}
-    (found_file := next(pins.notes_folder().parent.rglob(f"snapshots/*/{LARGE}"))).unlink()
+    (found_file := next(notes.folder().parent.rglob(f"snapshots/*/{LARGE}"))).unlink()
     assert not found_file.exists() and SECRET not in str(refused(NETWORK))
     hub.faults.wrong_checksum = set()
     get(NETWORK)
@@ -262,8 +261,8 @@ def test_what_an_older_fathom_wrote_down_is_not_shown_again(hub, get, refused):
 
 
 def test_an_older_note_of_a_revision_is_cleaned_as_well():
-    pin = pins.Pin(
-        repository="a/b", revision=pins.UNKNOWN, chosen="user", source=f"https://me:{SECRET}@mirror", recorded=""
+    pin = notes.Pin(
+        repository="a/b", revision=notes.UNKNOWN, chosen="user", source=f"https://me:{SECRET}@mirror", recorded=""
     )
     assert pin.source == "https://mirror" and SECRET not in records.dumps(pin)
 
@@ -285,7 +284,7 @@ def test_a_plain_mirrors_password_goes_to_it_alone(get, home, monkeypatch):
         assert first.startswith("/deep/somebody/network/") and told["authorization"] == basic("me", SECRET)
         assert second == "/elsewhere" and "authorization" not in then
     assert SECRET.encode() not in written(home)
-    assert address.MIRROR == "FATHOM_WEIGHTS_MIRROR"
+    assert access.MIRROR == "FATHOM_WEIGHTS_MIRROR"
 
 
 @pytest.mark.parametrize(
@@ -293,8 +292,7 @@ def test_a_plain_mirrors_password_goes_to_it_alone(get, home, monkeypatch):
 )
 @pytest.mark.parametrize("model", [NETWORK, FIXED], ids=["hub", "address"])
 def test_no_proxy_brings_its_password_to_light(get, refused, monkeypatch, proxy, model):
-    for module in ("hub", "address"):
-        monkeypatch.setattr(f"inference.models.{module}._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transfer, "_FIRST_PAUSE", 0.001)
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.invalid")
     monkeypatch.setenv("FATHOM_WEIGHTS_MIRROR", "https://mirror.invalid")
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):

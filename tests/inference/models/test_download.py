@@ -10,8 +10,7 @@ import pytest
 
 from inference.common.failures import Cancelled
 from inference.contract import events, exit_codes
-from inference.models import checksums, inspection, licences, pins, store
-from inference.models import hub as asking
+from inference.models import notes, store, transfer, verification
 from tests.inference.support.hub import PIECE
 from tests.inference.support.small_models import LARGE, NETWORK, OTHER, SIZE, expected, found, partials
 
@@ -57,13 +56,13 @@ def test_the_library_itself_reads_what_was_downloaded(hub, get):
 
 def test_checksums_are_the_hubs_and_kept(hub, get):
     get(NETWORK)
-    lock = checksums.read_lock(NETWORK)
+    lock = notes.read_lock(NETWORK)
     assert (lock.origin, lock.source, lock.revision) == ("hub", hub.endpoint, NETWORK.revision)
     for path, data in expected().items():
         assert lock.of(path).sha256 == hashlib.sha256(data).hexdigest() and lock.of(path).size == len(data)
     git = hashlib.sha1(b"blob 100\0" + expected()["config.json"]).hexdigest()
     assert [each.git_id for each in lock.files] == [git, "", ""], "the hub keeps large files outside git"
-    assert {weights.sha256 for weights in store.records([NETWORK])} == {each.sha256 for each in lock.files}
+    assert {weights.sha256 for weights in verification.ready([NETWORK])} == {each.sha256 for each in lock.files}
 
 
 def test_what_is_there_is_not_asked_for_again(hub, get):
@@ -141,7 +140,7 @@ def test_a_server_without_ranges_sends_all_again(hub, get):
 
 
 def test_a_stalled_server_is_not_waited_for_for_ever(hub, refused, monkeypatch):
-    monkeypatch.setattr(asking, "_TIMEOUT", 0.05)
+    monkeypatch.setattr(transfer, "_TIMEOUT", 0.05)
     hub.faults.silent = True
     failure = refused(NETWORK)
     assert failure.code == exit_codes.MISSING and "does not answer in time" in failure.what
@@ -164,7 +163,7 @@ def test_remains_that_are_damaged_are_replaced(hub, get):
     partial.write_bytes(bytes(100_000))
     heard = get(NETWORK)
     assert found() == expected()
-    assert any("damaged; it is downloaded anew" in e.message for e in heard if isinstance(e, events.Warning))
+    assert any("damaged; it is downloaded again" in e.message for e in heard if isinstance(e, events.Warning))
     partial.write_bytes(bytes(SIZE + 1))  # longer than the file: of no use at all
     (store.folder(NETWORK) / LARGE).unlink()
     get(NETWORK)
@@ -183,8 +182,8 @@ def test_cancelling_leaves_what_has_come(hub, get):
     with pytest.raises(Cancelled):
         get(NETWORK, check=check)
     assert heard and max(partials()) > 0
-    assert not (pins.notes_folder() / ".downloading").exists(), "the lock is given back"
-    assert inspection.lacks([NETWORK])[0][1] == store.download_command(NETWORK)
+    assert not (notes.folder() / ".downloading").exists(), "the lock is given back"
+    assert verification.missing_requirements([NETWORK])[0].cure == store.download_command(NETWORK)
 
 
 # Licences
@@ -195,18 +194,18 @@ def test_nothing_comes_before_the_licence_is_accepted(hub, refused, get):
     assert failure.code == exit_codes.REFUSED and hub.log == []
     assert "Test licence, Other licence" in failure.what and "https://example.org/licence" in failure.why
     assert failure.cure == "Accept them with --accept-licence test-only --accept-licence other-licence."
-    assert licences.accepted(NETWORK.licence) is None
+    assert notes.accepted(NETWORK.licence) is None
 
 
 def test_a_licence_is_asked_for_once_and_recorded(hub, get):
     asked = []
     get(NETWORK, accept=False, ask=lambda model: asked.append(model) or True)
-    kept = licences.accepted(NETWORK.licence)
+    kept = notes.accepted(NETWORK.licence)
     assert (kept.name, kept.repository, kept.revision) == ("test-only", NETWORK.repository, NETWORK.revision)
     assert kept.accepted[:2] == "20" and kept.fathom.count(".") == 2
     get(dataclasses.replace(OTHER, licence=NETWORK.licence), accept=False, ask=asked.append)
     assert asked == [NETWORK]
-    assert licences.accepted(NETWORK.licence) == kept
+    assert notes.accepted(NETWORK.licence) == kept
 
 
 # The disk
@@ -250,8 +249,8 @@ def test_a_closed_data_folder_is_said(refused, home):
 def test_one_download_at_a_time(hub, refused):
     from inference.common import lock
 
-    pins.notes_folder().mkdir(parents=True)
-    held = lock.acquire(pins.notes_folder() / ".downloading")
+    notes.folder().mkdir(parents=True)
+    held = lock.acquire(notes.folder() / ".downloading")
     try:
         assert "Another run" in refused(NETWORK).what
     finally:

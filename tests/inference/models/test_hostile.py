@@ -7,8 +7,7 @@ import time
 import pytest
 
 from inference.contract import exit_codes
-from inference.models import access, address, arrival, pins
-from inference.models import hub as asking
+from inference.models import access, notes, transfer
 from tests.inference.models.test_address import BYTES, FIXED
 from tests.inference.support.hostile import Hostile, reply
 from tests.inference.support.small_models import LARGE, NETWORK, SIZE, expected, found, partials
@@ -20,11 +19,10 @@ OUTSIDE = "../../../../outside"
 @pytest.fixture
 def hostile(monkeypatch):
     """A server that HF_ENDPOINT and FATHOM_WEIGHTS_MIRROR name; what fails is tried again at once."""
-    for module in (asking, address):
-        monkeypatch.setattr(module, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transfer, "_FIRST_PAUSE", 0.001)
     with Hostile() as serving:
         monkeypatch.setenv("HF_ENDPOINT", serving.address)
-        monkeypatch.setenv(address.MIRROR, serving.address)
+        monkeypatch.setenv(access.MIRROR, serving.address)
         yield serving
 
 
@@ -113,7 +111,7 @@ def test_an_answer_that_is_none_of_the_hubs(hostile, refused, body):
 def test_the_newest_revision_must_be_one(hostile, refused, revision):
     asked = []
     hostile.answer = lambda path: reply(json.dumps({"sha": revision, "lastModified": "\x1b[2J"}).encode())
-    failure = refused(pins.at(NETWORK, ""), ask_revision=lambda *told: asked.append(told) or True)
+    failure = refused(notes.at(NETWORK, ""), ask_revision=lambda *told: asked.append(told) or True)
     assert "tells no revision" in failure.what and asked == []
 
 
@@ -159,9 +157,8 @@ def test_a_server_that_drips_is_left(hostile, refused, monkeypatch, model):
             time.sleep(0.02)
             yield b" "
 
-    monkeypatch.setattr(arrival, "WINDOW", 0.3)
-    for module in (asking, address):
-        monkeypatch.setattr(module, "_ATTEMPTS", 2)
+    monkeypatch.setattr(transfer, "WINDOW", 0.3)
+    monkeypatch.setattr(transfer, "_ATTEMPTS", 2)
     for hostile.answer in (drip, drip_body):
         begun = time.monotonic()
         failure = refused(model)
@@ -252,8 +249,7 @@ NO_HTTP = [
 
 @pytest.mark.parametrize("head", NO_HTTP, ids=lambda head: ascii(head[:20]))
 def test_something_that_speaks_no_http(hostile, refused, monkeypatch, head):
-    for module in (asking, address):
-        monkeypatch.setattr(module, "_ATTEMPTS", 2)
+    monkeypatch.setattr(transfer, "_ATTEMPTS", 2)
     hostile.answer = lambda path: [head]
     for model in (NETWORK, FIXED):
         failure = refused(model)

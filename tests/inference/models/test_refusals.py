@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from inference.contract import exit_codes
-from inference.models import checksums, store
-from inference.models import hub as asking
+from inference.models import notes, store, transfer
 from tests.inference.support import hub as support
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import LARGE, NETWORK, expected, found, partials
@@ -38,12 +37,12 @@ def test_a_checksum_that_the_content_has_not_is_an_error(hub, refused, path):
 @pytest.mark.parametrize("path", [LARGE, "config.json"])
 def test_the_hub_may_not_change_its_mind(hub, get, refused, path):
     get(NETWORK)
-    before = checksums.read_lock(NETWORK)
+    before = notes.read_lock(NETWORK)
     (store.folder(NETWORK) / path).unlink()
     hub.faults.wrong_checksum = {path}
     failure = refused(NETWORK)
     assert "another checksum" in failure.what and path in failure.what and "models remove network" in failure.cure
-    assert checksums.read_lock(NETWORK) == before
+    assert notes.read_lock(NETWORK) == before
 
 
 def test_an_unknown_revision_is_never_replaced_by_another(hub, refused):
@@ -110,7 +109,7 @@ def test_a_token_opens_it_and_goes_to_the_hub_alone(real_hub, get, home, monkeyp
 
 
 def test_a_hub_that_is_not_there(refused, monkeypatch):
-    monkeypatch.setattr(asking, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transfer, "_FIRST_PAUSE", 0.001)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     failure = refused(NETWORK)
     assert failure.code == exit_codes.MISSING and "http://127.0.0.1:9 cannot be reached" in failure.what
@@ -139,23 +138,17 @@ def test_what_the_hub_answers_in_place_of_a_file(hub, refused, status, word):
 
 
 def test_a_proxy_that_is_not_there(hub, refused, monkeypatch):
-    from huggingface_hub import close_session
-
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://user:secret@127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    close_session()
     failure = refused(NETWORK)
     assert hub.log == [] and "cannot be reached through the proxy 127.0.0.1:9" in failure.what
     assert "secret" not in str(failure)
 
 
 def test_a_certificate_that_cannot_be_verified(served, refused, get, monkeypatch):
-    from huggingface_hub import close_session
-
     pem = Path(support.__file__).with_name("certificate.pem")
-    close_session()
     serving = Hub(served)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
@@ -167,7 +160,5 @@ def test_a_certificate_that_cannot_be_verified(served, refused, get, monkeypatch
         failure = refused(NETWORK)
         assert "certificate" in failure.what and "SSL_CERT_FILE" in failure.cure
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-        close_session()
         get(NETWORK)
-    close_session()
     assert found() == expected()

@@ -9,7 +9,7 @@ import pytest
 
 from inference.common.failures import Failure
 from inference.contract import depth_sequence, exit_codes
-from inference.models import checksums, inspection, licences, store
+from inference.models import notes, store, verification
 from tests.inference.support.small_models import LARGE, LICENCE, NETWORK, OTHER, content, write_models
 
 
@@ -64,14 +64,14 @@ def test_offline_takes_what_is_there_and_asks_nobody(hub, get, no_network, monke
     assert "offline mode forbids" in caught.value.what and "--from DIR" in caught.value.cure
     get(NETWORK, source=write_models(tmp_path / "disk", NETWORK), offline=True)
     get(NETWORK, offline=True)
-    assert hub.log == [] and inspection.lacks([NETWORK]) == []
+    assert hub.log == [] and verification.missing_requirements([NETWORK]) == []
 
 
 def test_an_estimate_asks_nobody(studio, no_network):
-    licences.accept(NETWORK)
-    assert inspection.lacks([NETWORK]) == []
-    inspection.ensure([NETWORK])
-    assert len(store.records([NETWORK])) == 3
+    notes.accept(NETWORK)
+    assert verification.missing_requirements([NETWORK]) == []
+    verification.ready([NETWORK])
+    assert len(verification.ready([NETWORK])) == 3
 
 
 # Copying from a folder
@@ -86,16 +86,16 @@ def test_a_folder_is_copied_and_recorded_as_one(get, no_network, tmp_path, layou
     for file in NETWORK.files:
         data = (store.folder(NETWORK) / file.path).read_bytes()
         assert data == content(NETWORK.repository + file.path, file.size)
-    lock = checksums.read_lock(NETWORK)
+    lock = notes.read_lock(NETWORK)
     assert (lock.origin, lock.source, len(lock.files)) == ("folder", str(folder), 3)
-    assert inspection.problems_of(NETWORK) == []
+    assert verification.problems_of(NETWORK) == {}
 
 
 def test_the_copies_names_are_those_of_a_download(hub, get, tmp_path):
     get(NETWORK)
     downloaded = {path.name for path in store.repository_folder(NETWORK).glob("blobs/*")}
     shutil.rmtree(store.cache_folder())
-    checksums.forget(NETWORK)
+    notes.forget(NETWORK)
     get(NETWORK, source=write_models(tmp_path / "disk", NETWORK))
     assert {path.name for path in store.repository_folder(NETWORK).glob("blobs/*")} == downloaded
 
@@ -111,7 +111,7 @@ def test_a_copy_that_is_cut_short_is_not_believed(get, tmp_path, monkeypatch, si
     assert caught.value.code == exit_codes.MISSING and store.missing(NETWORK)
     monkeypatch.setenv("FATHOM_WEIGHTS", str(folder))
     with pytest.raises(Failure, match=r"model.safetensors are damaged: "):
-        inspection.ensure([NETWORK])
+        verification.ready([NETWORK])
     monkeypatch.delenv("FATHOM_WEIGHTS")
     path.write_bytes(whole)
     get(NETWORK, source=folder)  # nothing was recorded of what was refused
@@ -123,7 +123,7 @@ def test_a_copy_must_agree_with_what_the_hub_said_before(hub, get, tmp_path):
     folder = write_models(tmp_path / "disk", NETWORK)
     (store.folder(NETWORK) / LARGE).unlink()
     get(NETWORK, source=folder)
-    assert checksums.read_lock(NETWORK).origin == "hub"
+    assert notes.read_lock(NETWORK).origin == "hub"
     (store.folder(NETWORK) / LARGE).unlink()
     (folder / NETWORK.repository / LARGE).write_bytes(bytes(600_000))
     with pytest.raises(Failure, match=r"model.safetensors is not what the checksum says") as caught:
@@ -149,14 +149,14 @@ def test_copied_weights_that_the_hub_contradicts_later_are_an_error(hub, get, tm
     (store.folder(NETWORK) / "config.json").unlink()
     with pytest.raises(Failure, match=r"another checksum of model.safetensors"):
         get(NETWORK)
-    assert checksums.read_lock(NETWORK).origin == "folder"
+    assert notes.read_lock(NETWORK).origin == "folder"
 
 
 def test_copied_weights_that_the_hub_confirms_later_are_the_hubs(hub, get, tmp_path):
     get(NETWORK, source=write_models(tmp_path / "disk", NETWORK))
     (store.folder(NETWORK) / "config.json").unlink()
     get(NETWORK)
-    assert checksums.read_lock(NETWORK).origin == "hub"
+    assert notes.read_lock(NETWORK).origin == "hub"
     assert hub.sent() == hub.sent("config.json") == 100, "what was copied is kept"
 
 
@@ -188,51 +188,51 @@ def test_a_studios_folder_is_used_as_it_lies(tmp_path, monkeypatch, home, layout
     place = folder / NETWORK.repository if layout == "plain" else next(folder.glob("models--*/snapshots/*"))
     assert store.folder(NETWORK) == place and store.is_studios(NETWORK)
     assert store.folder(OTHER) == store.own_folder(OTHER), "what the studio lacks is downloaded"
-    licences.accept(NETWORK)
-    assert inspection.lacks([NETWORK]) == []
+    notes.accept(NETWORK)
+    assert verification.missing_requirements([NETWORK]) == []
     read = []
-    inspection.ensure([NETWORK], reading=read.append)
-    inspection.ensure([NETWORK], reading=read.append)
+    verification.ready([NETWORK], reading=read.append)
+    verification.ready([NETWORK], reading=read.append)
     assert read == ["The network"], "in full once, then by size and time"
-    recorded = {weights.file: weights.sha256 for weights in store.records([NETWORK])}
+    recorded = {weights.file: weights.sha256 for weights in verification.ready([NETWORK])}
     assert recorded[LARGE] == hashlib.sha256((place / LARGE).read_bytes()).hexdigest()
-    assert isinstance(store.records([NETWORK])[0], depth_sequence.Weights)
+    assert isinstance(verification.ready([NETWORK])[0], depth_sequence.Weights)
     assert not (home / "huggingface").exists()
 
 
 def test_a_studios_licence_is_asked_for_as_well(studio, get, no_network):
-    assert inspection.lacks([NETWORK])[0][0] == "A licence was not accepted yet: Test licence."
+    assert verification.missing_requirements([NETWORK])[0].what == "A licence was not accepted yet: Test licence."
     get(NETWORK)
-    assert inspection.lacks([NETWORK]) == [] and licences.accepted(LICENCE)
+    assert verification.missing_requirements([NETWORK]) == [] and notes.accepted(LICENCE)
 
 
 def test_a_studios_damaged_file_is_said_and_left_alone(studio, get):
-    licences.accept(NETWORK)
-    inspection.ensure([NETWORK])
+    notes.accept(NETWORK)
+    verification.ready([NETWORK])
     path = studio / NETWORK.repository / LARGE
     path.write_bytes(bytes(600_000))
     with pytest.raises(Failure) as caught:
-        inspection.ensure([NETWORK])
+        verification.ready([NETWORK])
     assert str(path) in caught.value.what and "FATHOM_WEIGHTS" in caught.value.cure
     with pytest.raises(Failure):
         get(NETWORK)
     assert path.read_bytes() == bytes(600_000)
     path.unlink()
-    assert "The network (600 kB, Test licence)" in inspection.lacks([NETWORK])[0][0]
+    assert "The network (600 kB, Test licence)" in verification.missing_requirements([NETWORK])[0].what
 
 
 def test_a_clone_without_its_large_files_is_recognised(studio):
     path = studio / NETWORK.repository / LARGE
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 600000\n")
-    licences.accept(NETWORK)
-    (what, _), *_ = inspection.lacks([NETWORK])
-    assert str(path) in what and "git lfs pull" in what
+    notes.accept(NETWORK)
+    lack, *_ = verification.missing_requirements([NETWORK])
+    assert str(path) in lack.what and "git lfs pull" in lack.what
 
 
 def test_a_studios_folder_that_is_none(monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_WEIGHTS", str(tmp_path / "gone"))
-    ((what, cure),) = inspection.lacks([NETWORK])
-    assert "gone, named by FATHOM_WEIGHTS, is no folder" in what and "clear it" in cure
+    (lack,) = verification.missing_requirements([NETWORK])
+    assert "gone, named by FATHOM_WEIGHTS, is no folder" in lack.what and "clear it" in lack.cure
 
 
 def test_two_models_of_one_repository_share_what_they_have_in_common(hub, get):
@@ -244,7 +244,7 @@ def test_two_models_of_one_repository_share_what_they_have_in_common(hub, get):
     get(part)
     assert hub.sent() == 0, "the files are there; only their checksums are asked for"
     store.remove(NETWORK, [part])
-    assert inspection.problems_of(part) == [] and store.missing(NETWORK) == ["deep/er/more.safetensors"]
+    assert verification.problems_of(part) == {} and store.missing(NETWORK) == ["deep/er/more.safetensors"]
     freed = store.remove(part, [NETWORK])
     assert freed == 0, "the other model still names them"
     assert store.remove(part, []) == 600_100

@@ -8,8 +8,8 @@ import pytest
 
 from inference.common.failures import Failure
 from inference.contract import exit_codes
-from inference.models import checksums, inspection, licences, listing, pins, store, trust
-from inference.models.checksums import Checksum
+from inference.models import notes, store, trust, verification
+from inference.models.notes import Checksum
 from tests.inference.models.test_sources import as_cache
 from tests.inference.support.small_models import HEAD, LARGE, NETWORK, SIZE, expected, found, write_models
 
@@ -103,7 +103,7 @@ def test_what_is_no_path_in_a_repository(path):
 )
 def test_a_lock_file_with_what_cannot_be_is_named(hub, get, refused, change):
     get(NETWORK)
-    path = checksums.lock_path(NETWORK)
+    path = notes.lock_path(NETWORK)
     lock = json.loads(path.read_text())
     lock["files"][1] |= change
     path.write_text(json.dumps(lock))
@@ -117,7 +117,7 @@ def test_a_lock_file_with_what_cannot_be_is_named(hub, get, refused, change):
 @pytest.mark.parametrize("revision", ["../../../outside", "main", "", "A" * 40, "CON"])
 def test_a_note_of_a_revision_that_is_none_is_named(hub, get, refused, revision):
     get(OPEN, revisions={"network": NETWORK.revision})
-    (note,) = (pins.notes_folder() / "revisions").iterdir()
+    (note,) = (notes.folder() / "revisions").iterdir()
     note.write_text(json.dumps(json.loads(note.read_text()) | {"revision": revision}))
     assert str(note) in refused(OPEN).what
     with pytest.raises(Failure, match="cannot be read"):
@@ -127,7 +127,7 @@ def test_a_note_of_a_revision_that_is_none_is_named(hub, get, refused, revision)
 @pytest.mark.parametrize("kind", ["pipe", "large", "folder", "bytes"])
 def test_a_note_that_is_none_neither_hangs_nor_fills_the_memory(hub, get, kind):
     get(OPEN, revisions={"network": NETWORK.revision})
-    for path in [path for path in pins.notes_folder().rglob("*.json") if path.is_file()]:
+    for path in [path for path in notes.folder().rglob("*.json") if path.is_file()]:
         path.unlink()
         if kind == "pipe":
             os.mkfifo(path)
@@ -139,11 +139,11 @@ def test_a_note_that_is_none_neither_hangs_nor_fills_the_memory(hub, get, kind):
         else:
             path.write_bytes(b"\xff\xfe")
     with pytest.raises(Failure, match="cannot be read"):
-        pins.read(OPEN)
+        notes.read_pin(OPEN)
     with pytest.raises(Failure, match="cannot be read"):
-        checksums.read_lock(NETWORK)
-    assert checksums.read_stamps(NETWORK, store.cache_folder()).files == ()
-    assert licences.accepted(OPEN.licence) is None
+        notes.read_lock(NETWORK)
+    assert notes.read_stamps(NETWORK, store.cache_folder()).files == ()
+    assert notes.accepted(OPEN.licence) is None
 
 
 # Links in a folder that weights come from
@@ -155,7 +155,7 @@ def test_a_link_out_of_the_folder_is_not_copied(get, refused, tmp_path, link, ou
     _lead_out(folder, link, outside)
     failure = refused(OPEN, source=folder)
     assert failure.code == exit_codes.MISSING and "leads out of" in failure.what and str(folder) in failure.what
-    assert found(OPEN) == {} and pins.is_open(OPEN)
+    assert found(OPEN) == {} and notes.is_open(OPEN)
 
 
 @pytest.mark.parametrize("link", ["file", "folder", "owner"])
@@ -163,12 +163,12 @@ def test_a_link_out_of_a_studios_folder_is_not_used(tmp_path, monkeypatch, link,
     folder = write_models(tmp_path / "studio", OPEN)
     _lead_out(folder, link, outside)
     monkeypatch.setenv("FATHOM_WEIGHTS", str(folder))
-    licences.accept(OPEN)
-    ((what, _), *_) = inspection.lacks([OPEN])
-    assert "leads out of" in what
+    notes.accept(OPEN)
+    lack, *_ = verification.missing_requirements([OPEN])
+    assert "leads out of" in lack.what
     with pytest.raises(Failure, match="leads out of"):
-        inspection.ensure([OPEN])
-    assert not listing.describe(OPEN, ()).can_run
+        verification.ready([OPEN])
+    assert not verification.look(OPEN).can_run
 
 
 def _lead_out(folder, link, outside):
@@ -188,13 +188,13 @@ def _lead_out(folder, link, outside):
 
 
 def test_the_folder_itself_may_be_a_link_and_a_caches_own_links_stay(get, tmp_path, monkeypatch):
-    cache = as_cache(tmp_path / "cache", pins.at(OPEN, HEAD))
+    cache = as_cache(tmp_path / "cache", notes.at(OPEN, HEAD))
     link = tmp_path / "link"
     link.symlink_to(cache)
     monkeypatch.setenv("FATHOM_WEIGHTS", str(link))
-    licences.accept(OPEN)
-    inspection.ensure([OPEN])
-    assert inspection.lacks([OPEN]) == []
+    notes.accept(OPEN)
+    verification.ready([OPEN])
+    assert verification.missing_requirements([OPEN]) == []
     monkeypatch.delenv("FATHOM_WEIGHTS")
     get(OPEN, source=link)
     assert found(OPEN) == expected(OPEN)
@@ -210,10 +210,10 @@ def test_a_circle_of_links_is_said(get, refused, tmp_path):
 
 @pytest.mark.parametrize("name", ["main", "..x", "A" * 40, "\x1b[2J", "f" * 39])
 def test_a_folder_of_a_cache_that_is_named_by_no_revision_is_none(refused, tmp_path, name):
-    cache = as_cache(tmp_path / "cache", pins.at(OPEN, HEAD))
+    cache = as_cache(tmp_path / "cache", notes.at(OPEN, HEAD))
     snapshots = next(cache.glob("*/snapshots"))
     (snapshots / HEAD).rename(snapshots / name)
-    assert "holds no somebody/network" in refused(OPEN, source=cache).what and pins.is_open(OPEN)
+    assert "holds no somebody/network" in refused(OPEN, source=cache).what and notes.is_open(OPEN)
 
 
 def test_a_file_that_is_much_too_large_is_not_copied(refused, tmp_path):
@@ -284,7 +284,7 @@ def test_the_store_may_be_a_link(hub, get, tmp_path):
     store.cache_folder().parent.mkdir(parents=True)
     store.cache_folder().symlink_to(tmp_path / "large disk")
     get(NETWORK)
-    assert found() == expected() and inspection.lacks([NETWORK]) == []
+    assert found() == expected() and verification.missing_requirements([NETWORK]) == []
     assert store.remove(NETWORK, []) >= SIZE and list((tmp_path / "large disk").iterdir()) == []
 
 
@@ -293,12 +293,12 @@ def test_a_file_that_is_much_too_large_is_not_used(tmp_path, monkeypatch):
     os.truncate(folder / OPEN.repository / "config.json", 1 << 40)
     monkeypatch.setenv("FATHOM_WEIGHTS", str(folder))
     with pytest.raises(Failure, match="not about 100"):
-        inspection.ensure([OPEN])
+        verification.ready([OPEN])
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
 def test_a_note_is_not_written_through_what_was_planted(outside, kind):
-    path = pins.notes_folder() / "checksums" / "note.json"
+    path = notes.folder() / "checksums" / "note.json"
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     temporary.parent.mkdir(parents=True)
     if kind == "link":
@@ -306,5 +306,5 @@ def test_a_note_is_not_written_through_what_was_planted(outside, kind):
     else:
         os.mkfifo(temporary)
     with pytest.raises(Failure, match="of its own"):
-        pins.write_note(path, "{}")
+        notes.write(path, "{}")
     assert not path.exists()

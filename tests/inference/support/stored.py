@@ -1,6 +1,6 @@
 """Weights as a finished download leaves them, without a download."""
 
-from inference.models import checksums, licences, pins, store
+from inference.models import notes, store, verification
 
 
 def put_in_place(model, files=None, *, accept=True):
@@ -8,28 +8,28 @@ def put_in_place(model, files=None, *, accept=True):
 
     `files` maps a file's path in the repository to bytes; None: the files that lie there already.
     """
-    if pins.is_open(model):
-        model = pins.at(model, "89abcdef0123456789abcdef0123456789abcdef")
-        pins.write(model, chosen="user", source="https://huggingface.co")
+    if notes.is_open(model):
+        model = notes.at(model, "89abcdef0123456789abcdef0123456789abcdef")
+        notes.write_pin(model, chosen="user", source="https://huggingface.co")
     folder = store.own_folder(model)
     for path, content in (files or {}).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     sums = tuple(
-        checksums.Checksum(
-            path=file.path, size=(folder / file.path).stat().st_size, sha256=checksums.digest(folder / file.path)
+        notes.Checksum(
+            path=file.path, size=(folder / file.path).stat().st_size, sha256=verification.digest(folder / file.path)
         )
         for file in model.files
     )
-    lock = checksums.Lock(
+    lock = notes.Lock(
         repository=model.repository,
-        revision=pins.revision(model),
+        revision=notes.revision(model),
         origin="hub",
         source="https://huggingface.co",
-        recorded=pins.now(),
+        recorded=notes.now(),
         files=sums,
     )
-    checksums.write_lock(model, lock)
+    notes.write_lock(model, lock)
     if accept:
-        licences.accept(model)
+        notes.accept(model)
     return folder

@@ -12,7 +12,7 @@ from inference.estimators.stereodiff.stage1 import batches
 from inference.evaluation.suites import run
 from inference.evaluation.suites.outcomes import grid
 from inference.evaluation.suites.suite import SHIPPED, load
-from inference.models import licences
+from inference.models import notes
 from inference.video_diffusion import loading
 from inference.video_diffusion.weights import DEPTHCRAFTER, SVD
 from tests.inference.support import tiny_models
@@ -30,7 +30,7 @@ def weights(tmp_path_factory):
         patch.setenv("FATHOM_WEIGHTS", str(tiny_models.write(tmp_path_factory.mktemp("studio"))))
         patch.setenv("FATHOM_HOME", str(tmp_path_factory.mktemp("home")))
         for model in (MONST3R, DEPTHCRAFTER, SVD):
-            licences.accept(model)
+            notes.accept(model)
         yield
         batches.forget()
         loading.forget()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inference.common.failures import Cancelled, Failure
 from inference.contract import exit_codes
-from inference.models import checksums, inspection, licences, listing, pins, store
+from inference.models import notes, store, verification
 from tests.inference.support.small_models import LARGE, NETWORK, OTHER, content
 from tests.inference.support.stored import put_in_place
 
@@ -19,20 +19,20 @@ from tests.inference.support.stored import put_in_place
 def placed(home):
     """The network as a download leaves it; gives its folder."""
     folder = put_in_place(NETWORK, {f.path: content(f.path, f.size) for f in NETWORK.files})
-    inspection.ensure([NETWORK])
+    verification.ready([NETWORK])
     return folder
 
 
 def read_by(action):
     """How many bytes an action reads of the weights."""
     count = []
-    real = checksums._hash
+    real = verification._hash
 
     def counting(path, digest, check, report):
         return real(path, digest, check, lambda size: (count.append(size), report(size)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checksums, "_hash", counting)
+        patch.setattr(verification, "_hash", counting)
         action()
     return sum(count)
 
@@ -44,32 +44,32 @@ def test_a_digest_is_that_of_the_whole_however_it_is_read(tmp_path_factory, data
     path.write_bytes(data)
     told = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checksums, "_CHUNK", chunk)
-        assert checksums.digest(path, report=told.append) == hashlib.sha256(data).hexdigest()
-        assert checksums.git_id(path) == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        patch.setattr(verification, "_CHUNK", chunk)
+        assert verification.digest(path, report=told.append) == hashlib.sha256(data).hexdigest()
+        assert verification.git_id(path) == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
     assert sum(told) == len(data) and all(0 < size <= chunk for size in told)
 
 
 def test_git_knows_the_same_id(tmp_path):
     """As `git hash-object` prints it."""
     (tmp_path / "file").write_bytes(b"hello\n")
-    assert checksums.git_id(tmp_path / "file") == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert verification.git_id(tmp_path / "file") == "ce013625030ba8dba906f756967f9e9ca394464a"
 
 
 def test_what_has_not_changed_is_not_read_again(placed):
-    assert read_by(lambda: inspection.ensure([NETWORK])) == 0
+    assert read_by(lambda: verification.ready([NETWORK])) == 0
     os.utime(placed / LARGE)
-    assert read_by(lambda: inspection.ensure([NETWORK])) == 600_000
-    assert read_by(lambda: inspection.ensure([NETWORK])) == 0
-    assert read_by(lambda: inspection.verify([NETWORK], emit=lambda event: None)) == 800_100
+    assert read_by(lambda: verification.ready([NETWORK])) == 600_000
+    assert read_by(lambda: verification.ready([NETWORK])) == 0
+    assert read_by(lambda: verification.verify([NETWORK], emit=lambda event: None)) == 800_100
 
 
 def test_a_stamp_does_not_outlive_the_lock_that_it_was_compared_with(placed):
-    lock = checksums.read_lock(NETWORK)
-    sums = tuple(checksums.Checksum(path=c.path, size=c.size, sha256="0" * 64) for c in lock.files)
-    checksums.write_lock(NETWORK, dataclasses.replace(lock, files=sums))
+    lock = notes.read_lock(NETWORK)
+    sums = tuple(notes.Checksum(path=c.path, size=c.size, sha256="0" * 64) for c in lock.files)
+    notes.write_lock(NETWORK, dataclasses.replace(lock, files=sums))
     with pytest.raises(Failure, match="damaged"):
-        inspection.ensure([NETWORK])
+        verification.ready([NETWORK])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_verify_names_every_bad_file_and_the_command(placed, spoil, word):
     spoil(placed / LARGE)
     (placed / "config.json").write_bytes(bytes(100))
     with pytest.raises(Failure) as caught:
-        inspection.verify([NETWORK], emit=lambda event: None)
+        verification.verify([NETWORK], emit=lambda event: None)
     assert caught.value.code == exit_codes.MISSING
     assert str(placed / LARGE) in caught.value.what and word in caught.value.what
     assert str(placed / "config.json") in caught.value.what and "more.safetensors" not in caught.value.what
@@ -94,34 +94,32 @@ def test_verify_names_every_bad_file_and_the_command(placed, spoil, word):
 def test_a_truncated_file_is_noticed_without_reading(placed):
     (placed / LARGE).write_bytes(bytes(10))
     lacks = []
-    assert read_by(lambda: lacks.extend(inspection.lacks([NETWORK]))) == 0
-    assert "10 bytes, not 600000" in lacks[0][0] and "models download network" in lacks[0][1]
+    assert read_by(lambda: lacks.extend(verification.missing_requirements([NETWORK]))) == 0
+    assert "10 bytes, not 600000" in lacks[0].what and "models download network" in lacks[0].cure
 
 
 def test_files_that_nobody_verified_are_not_trusted(home):
     folder = put_in_place(NETWORK, {f.path: content(f.path, f.size) for f in NETWORK.files})
-    checksums.forget(NETWORK)
-    ((what, cure),) = inspection.lacks([NETWORK])
-    assert "never verified" in what and str(folder) in what and "models download network" in cure
+    notes.forget(NETWORK)
+    (lack,) = verification.missing_requirements([NETWORK])
+    assert "never verified" in lack.what and str(folder) in lack.what and "models download network" in lack.cure
     with pytest.raises(Failure, match="never verified"):
-        inspection.ensure([NETWORK])
-    with pytest.raises(Failure, match="never verified"):
-        store.records([NETWORK])
+        verification.ready([NETWORK])
 
 
 def test_a_broken_lock_is_no_lock(placed):
-    checksums.lock_path(NETWORK).write_text("{")
+    notes.lock_path(NETWORK).write_text("{")
     with pytest.raises(Failure, match=r"cannot be read.*models remove network"):
-        inspection.ensure([NETWORK])
-    ((what, cure),) = inspection.lacks([NETWORK])
-    assert str(checksums.lock_path(NETWORK)) in what and "remove" in cure
+        verification.ready([NETWORK])
+    (lack,) = verification.missing_requirements([NETWORK])
+    assert str(notes.lock_path(NETWORK)) in lack.what and "remove" in lack.cure
     store.remove(NETWORK, [])
-    assert "Weights are missing" in inspection.lacks([NETWORK])[0][0]
+    assert "Weights are missing" in verification.missing_requirements([NETWORK])[0].what
 
 
 def test_verifying_can_be_cancelled(placed):
     with pytest.raises(Cancelled):
-        inspection.verify([NETWORK], emit=lambda event: None, check=cancel)
+        verification.verify([NETWORK], emit=lambda event: None, check=cancel)
 
 
 def cancel():
@@ -129,17 +127,17 @@ def cancel():
 
 
 def test_a_data_folder_that_cannot_be_written_serves_estimates(placed):
-    (stamps,) = (pins.notes_folder() / "verified").glob("*")
+    (stamps,) = (notes.folder() / "verified").glob("*")
     stamps.unlink()
     stamps.mkdir()
     for _ in range(2):
-        assert read_by(lambda: inspection.ensure([NETWORK])) == 800_100, "what cannot be noted is read each time"
+        assert read_by(lambda: verification.ready([NETWORK])) == 800_100, "what cannot be noted is read each time"
 
 
 def test_how_weights_stand(placed, home):
     def state(model=NETWORK):
-        listed = listing.describe(model, ("somebody",))
-        return listed.state, listed.can_run, listed.missing_size
+        found = verification.look(model)
+        return found.state, found.can_run, found.size(found.missing)
 
     assert state() == ("ready", True, 0)
     os.utime(placed / LARGE)
@@ -150,9 +148,9 @@ def test_how_weights_stand(placed, home):
     assert state() == ("missing", False, 800_100)
     put_in_place(OTHER, {LARGE: bytes(50_000)}, accept=False)
     assert state(OTHER) == ("changed", False, 0)
-    licences.accept(OTHER)
+    notes.accept(OTHER)
     assert state(OTHER) == ("changed", True, 0)
-    checksums.forget(OTHER)
+    notes.forget(OTHER)
     assert state(OTHER) == ("unverified", False, 0)
 
 
@@ -162,9 +160,9 @@ def test_removing_leaves_nothing_but_the_accepted_licence(placed, home):
     partial.write_bytes(bytes(1000))
     put_in_place(OTHER, {LARGE: bytes(50_000)})
     assert store.remove(NETWORK, [OTHER]) == 801_100
-    assert not store.repository_folder(NETWORK).exists() and checksums.read_lock(NETWORK) is None
-    assert licences.accepted(NETWORK.licence)
-    assert store.missing(OTHER) == [] and checksums.read_lock(OTHER)
+    assert not store.repository_folder(NETWORK).exists() and notes.read_lock(NETWORK) is None
+    assert notes.accepted(NETWORK.licence)
+    assert store.missing(OTHER) == [] and notes.read_lock(OTHER)
     assert store.remove(NETWORK, [OTHER]) == 0
 
 
@@ -177,8 +175,8 @@ def test_a_system_without_links_keeps_the_contents_under_their_names(hub, get, m
     monkeypatch.setattr(Path, "symlink_to", refuse)
     get(NETWORK)
     path = store.folder(NETWORK) / LARGE
-    assert path.is_file() and not path.is_symlink() and inspection.problems_of(NETWORK) == []
+    assert path.is_file() and not path.is_symlink() and verification.problems_of(NETWORK) == {}
     path.write_bytes(bytes(5))
     get(NETWORK)
-    assert inspection.problems_of(NETWORK) == []
+    assert verification.problems_of(NETWORK) == {}
     assert store.remove(NETWORK, []) == 800_100 and not store.repository_folder(NETWORK).exists()

@@ -1,0 +1,359 @@
+"""What is noted in the data folder, one JSON file each: chosen revisions, checksums, verified files, accepted licences.
+
+A revision that Fathom does not fix is chosen once, before the first file is taken, and never another one until the
+weights are removed. The lock of checksums is written at the first download, from the hub's metadata of the revision
+(or, for a folder that never saw the hub, from the files themselves), and never changed to fit anything later. The
+stamps say which files agreed with it, by size and time of change. Standard library only.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from ..common.failures import Failure, unwritable
+from ..contract import environment, exit_codes, own_files, packages, records
+from ..contract.web_address import without_secrets
+from . import trust
+from .facts import Licence, Model
+
+UNKNOWN = "unknown"
+"""In the place of a commit hash, for files from a folder that does not tell any."""
+Note = TypeVar("Note")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """The revision that was chosen for a model.
+
+    Attributes
+    ----------
+    revision : str
+        Full commit hash, or `UNKNOWN`.
+    chosen : 'user' or 'folder'
+        Whether the user named or confirmed it, or the folder that the files were copied from told it.
+    source : str
+        The hub's address, without a password, or that folder.
+    recorded : str
+        When, as an ISO date and time.
+    """
+
+    repository: str
+    revision: str
+    chosen: Literal["user", "folder"]
+    source: str
+    recorded: str
+
+    def __post_init__(self) -> None:
+        if not (self.revision == UNKNOWN or trust.is_revision(self.revision)):
+            raise ValueError("its revision is no full commit hash")
+        if "://" in self.source:
+            object.__setattr__(self, "source", without_secrets(self.source))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checksum:
+    """The content that a file must have.
+
+    Attributes
+    ----------
+    path : str
+        In the repository.
+    size : int
+        Bytes.
+    sha256 : str
+        Of the content; empty as long as only the git id is known.
+    git_id : str
+        The file's git blob id, for files that the hub keeps in git itself and gives no sha256 of; else empty.
+    """
+
+    path: str
+    size: int
+    sha256: str = ""
+    git_id: str = ""
+
+    def __post_init__(self) -> None:
+        trust.need_path(self.path)
+        trust.need_size(self.size)
+        trust.need_digests(self.sha256, self.git_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """The checksums of a model's files at its revision.
+
+    Attributes
+    ----------
+    origin : 'hub', 'folder' or 'fathom'
+        Whether they are the hub's, were computed from files that came without the hub, or are fixed by Fathom itself.
+    source : str
+        The hub's address, or the folder, or the files' own address; a password is taken out of it.
+    recorded : str
+        When, as an ISO date and time; empty for those that Fathom fixes.
+    """
+
+    repository: str
+    revision: str
+    origin: Literal["hub", "folder", "fathom"]
+    source: str
+    recorded: str
+    files: tuple[Checksum, ...]
+
+    def __post_init__(self) -> None:
+        if len({each.path.casefold() for each in self.files}) < len(self.files):
+            raise ValueError("it names a file twice")
+        if self.origin != "folder":
+            object.__setattr__(self, "source", without_secrets(self.source))
+
+    def of(self, path: str) -> Checksum | None:
+        """The checksum of a file; None where the lock has none."""
+        return next((each for each in self.files if each.path == path), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamp:
+    """A file as it was when its content was verified."""
+
+    path: str
+    size: int
+    changed: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        trust.need_path(self.path)
+        trust.need_size(self.size)
+        trust.need_digests(self.sha256, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamps:
+    """The verified files in `folder`."""
+
+    folder: str
+    files: tuple[Stamp, ...] = ()
+
+    def of(self, path: str) -> Stamp | None:
+        """The stamp of a file; None where it was not verified."""
+        return next((each for each in self.files if each.path == path), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """That a licence was accepted.
+
+    Attributes
+    ----------
+    name, title, url : str
+        Of the licence.
+    accepted : str
+        When, as an ISO date and time.
+    fathom : str
+        The version of Fathom that asked.
+    repository, revision : str
+        The weights for which it was asked, whose revision tells the text that held then.
+    """
+
+    name: str
+    title: str
+    url: str
+    accepted: str
+    fathom: str
+    repository: str
+    revision: str
+
+
+def folder() -> Path:
+    """Where all notes lie."""
+    return environment.data_folder() / "models"
+
+
+def now() -> str:
+    """The present, as it is recorded."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+# Revisions
+
+
+def revision(model: Model) -> str:
+    """The commit hash that Fathom fixes, or that was chosen on this computer; else `UNKNOWN`; errors as `read_pin`."""
+    pin = read_pin(model)
+    return model.revision or (pin.revision if pin else UNKNOWN)
+
+
+def is_open(model: Model) -> bool:
+    """Whether the revision of a model is still to be chosen."""
+    return not model.revision and read_pin(model) is None
+
+
+def at(model: Model, revision: str) -> Model:
+    """The model at a revision that is about to be chosen, which is nobody else's pin."""
+    return replace(model, revision=revision, revision_checked=True)
+
+
+def read_pin(model: Model) -> Pin | None:
+    """What was chosen for a model; None where nothing was, or where there is nothing to choose.
+
+    Raises
+    ------
+    Failure
+        MISSING: the note cannot be read.
+    """
+    if model.revision:
+        return None
+    hint = "Delete that file and download the weights again."
+    pin = _read(Pin, _pin_path(model), "The note {} of the chosen revision", hint)
+    return pin if pin and pin.repository == model.repository else None
+
+
+def write_pin(model: Model, *, chosen: Literal["user", "folder"], source: str) -> None:
+    """Note that a model is used at its revision (see `at`) from now on."""
+    pin = Pin(repository=model.repository, revision=model.revision, chosen=chosen, source=source, recorded=now())
+    write(_pin_path(model), pin)
+
+
+# Checksums
+
+
+def read_lock(model: Model) -> Lock | None:
+    """The checksums of a model, those that Fathom fixes or those recorded; None where none were recorded yet.
+
+    Raises
+    ------
+    Failure
+        MISSING: the lock file cannot be read, or is of another revision.
+    """
+    if model.address:
+        files = tuple(Checksum(path=file.path, size=file.size, sha256=file.sha256) for file in model.files)
+        return new_lock(model, "fathom", model.address, files, recorded="")
+    path, revision_ = lock_path(model), revision(model)
+    hint = f"Remove the weights '{model.name}' (models remove {model.name}) and download them again."
+    lock = _read(Lock, path, "The lock file of checksums {}", hint)
+    if lock and (lock.repository, lock.revision) != (model.repository, revision_):
+        raise Failure(
+            exit_codes.MISSING,
+            f"The lock file of checksums {path} is of {lock.repository} at {lock.revision}, not of {model.repository} "
+            f"at {revision_}.",
+            cure=hint,
+        )
+    return lock
+
+
+def new_lock(
+    model: Model,
+    origin: Literal["hub", "folder", "fathom"],
+    source: str,
+    files: tuple[Checksum, ...] = (),
+    *,
+    recorded: str | None = None,
+) -> Lock:
+    """A lock of a model at its revision; `recorded` is now where it is not given."""
+    recorded = now() if recorded is None else recorded
+    return Lock(
+        repository=model.repository,
+        revision=revision(model),
+        origin=origin,
+        source=source,
+        recorded=recorded,
+        files=files,
+    )
+
+
+def lock_path(model: Model) -> Path:
+    """The lock file of a model at its revision."""
+    return folder() / "checksums" / f"{model.name}-{revision(model)[:12]}.json"
+
+
+def write_lock(model: Model, lock: Lock) -> None:
+    """Keep the checksums of a model."""
+    write(lock_path(model), lock)
+
+
+def read_stamps(model: Model, folder: Path) -> Stamps:
+    """What was verified of a model's files in `folder`; nothing where that cannot be told."""
+    try:
+        stamps = records.load(Stamps, _stamps_path(model), strict=False)
+    except (OSError, ValueError):
+        return Stamps(folder=str(folder))
+    return stamps if stamps.folder == str(folder) else Stamps(folder=str(folder))
+
+
+def write_stamps(model: Model, stamps: Stamps) -> None:
+    """Keep what was verified."""
+    write(_stamps_path(model), stamps)
+
+
+def forget(model: Model) -> None:
+    """Remove the lock and the stamps of a model, and leave its revision open again."""
+    for path in (lock_path(model), _stamps_path(model), _pin_path(model)):
+        path.unlink(missing_ok=True)
+
+
+# Licences
+
+
+def accepted(licence: Licence) -> Acceptance | None:
+    """The acceptance of a licence; None where it was not accepted."""
+    try:
+        return records.load(Acceptance, _licence_path(licence), strict=False)
+    except (OSError, ValueError):
+        return None
+
+
+def accept(model: Model) -> None:
+    """Record that the licence of a model is accepted; what was recorded before stays as it is."""
+    licence = model.licence
+    if accepted(licence):
+        return
+    acceptance = Acceptance(
+        name=licence.name,
+        title=licence.title,
+        url=licence.url,
+        accepted=now(),
+        fathom=packages.fathom_version(),
+        repository=model.repository,
+        revision=revision(model),
+    )
+    write(_licence_path(licence), acceptance)
+
+
+# Files
+
+
+def write(path: Path, note: object) -> None:
+    """Write a note, in one step.
+
+    Raises
+    ------
+    Failure
+        BAD_OUTPUT: the data folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        own_files.save_text(path, records.dumps(note) + "\n")
+    except OSError as error:
+        raise unwritable(error, path) from error
+
+
+def _read(kind: type[Note], path: Path, what: str, hint: str) -> Note | None:
+    """A note without which nothing may go on; None where there is none."""
+    try:
+        return records.load(kind, path, strict=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise Failure(exit_codes.MISSING, f"{what.format(path)} cannot be read ({error}).", cure=hint) from error
+
+
+def _pin_path(model: Model) -> Path:
+    return folder() / "revisions" / f"{model.name}.json"
+
+
+def _stamps_path(model: Model) -> Path:
+    return folder() / "verified" / f"{model.name}-{revision(model)[:12]}.json"
+
+
+def _licence_path(licence: Licence) -> Path:
+    return folder() / "licences" / f"{licence.name}.json"
