@@ -1,6 +1,14 @@
-"""The parameters that all estimators on these networks share. Standard library only."""
+"""What all estimators on these networks share: parameters, their values, and what they take of a shot.
+
+Standard library only.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 from ..common.failures import Failure
 from ..contract import exit_codes
@@ -71,6 +79,48 @@ COMPUTING = (
     ),
 )
 """On what, in which numbers and within which memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The values of `WINDOWS` and `COMPUTING`."""
+
+    window: int
+    overlap: int
+    noise_augmentation: float
+    decode_chunk: int
+    device: str
+    precision: str
+    memory_limit: float
+    compile: bool
+
+
+class Shot(Protocol):
+    """See `estimators.base.Shot`."""
+
+    @property
+    def frames(self) -> Any: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def scratch(self) -> Path: ...
+
+    @property
+    def finished(self) -> frozenset[int]: ...
+
+    @property
+    def write(self) -> Callable[..., None]: ...
+
+    @property
+    def progress(self) -> Callable[[str, str, float, float], None]: ...
+
+    @property
+    def check(self) -> Callable[[], None]: ...
+
+    @property
+    def warn(self) -> Callable[[str], None]: ...
 
 
 def check_window(window: int, overlap: int) -> None:

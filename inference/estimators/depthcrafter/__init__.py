@@ -20,7 +20,7 @@ INFO = EstimatorInfo(
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"),
     models=(DEPTHCRAFTER, SVD),
     gpu="useful",
-    scratch_files=("segments.safetensors",),
+    scratch_files=("windows.safetensors",),
     parameters=(
         Parameter(
             name="steps",

@@ -83,24 +83,7 @@ def _given(shot: Shot, settings: Settings) -> GivenPrior:
 
 
 def _refine(shot: Shot, settings: Settings, prior: Prior) -> None:
-    wanted = loading.Wanted(
-        who="StereoDiff's second stage",
-        window=settings.window,
-        decode_chunk=settings.decode_chunk,
-        device=settings.device,
-        precision=settings.precision,
-        memory_limit=settings.memory_limit,
-        compile=settings.compile,
-    )
-    placement = loading.placement(
-        wanted,
-        stage2.checkpoint_plan(shot.scratch),
-        size=(shot.frames.width, shot.frames.height),
-        frame_count=len(shot.frames),
-        progress=shot.progress,
-        check=shot.check,
-        warn=shot.warn,
-    )
+    placement = loading.placement(shot, settings, who="StereoDiff's second stage")
     Refinement(shot, settings, prior, placement).run()
     if settings.matches and placement.device.type != "cpu":  # the next shot begins with the pair network
         placement.leave()

@@ -13,6 +13,7 @@ from ...contract import depth_sequence, exit_codes
 from ...contract.depth_sequence import DepthSequence
 from ...contract.hints import setting
 from ...models.facts import Licence, Model, ModelFile
+from ...video_diffusion import parameters as shared
 from ...video_diffusion.parameters import check_window
 from ..base import EstimatorInfo
 
@@ -40,7 +41,7 @@ MONST3R = Model(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(shared.Settings):
     """The estimator's parameters, see ``INFO``: ``Settings(**shot.parameters)``.
 
     Attributes
@@ -61,8 +62,6 @@ class Settings:
         Stage 2: how stage 1's maps are brought to the networks' size.
     range_quantile : float
         Stage 2: share of the darkest and of the brightest values that the range 0..1 leaves out.
-    window, overlap, noise_augmentation, decode_chunk, device, precision, memory_limit, compile
-        As DepthCrafter's.
     """
 
     stage: Literal["both", "1"]
@@ -74,14 +73,6 @@ class Settings:
     latent_sharing: bool
     resize: Literal["nearest", "bilinear"]
     range_quantile: float
-    window: int
-    overlap: int
-    noise_augmentation: float
-    decode_chunk: int
-    device: str
-    precision: str
-    memory_limit: float
-    compile: bool
 
     @property
     def matches(self) -> bool:

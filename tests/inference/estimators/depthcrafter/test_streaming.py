@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from inference.common.failures import Cancelled, Failure
-from inference.estimators.depthcrafter import INFO, streaming
+from inference.estimators.depthcrafter import INFO
 from inference.estimators.depthcrafter.pipeline import DepthCrafterPipeline
 from inference.estimators.depthcrafter.streaming import Settings, Stream
 from inference.video_diffusion.execution.forward import OWN
 from inference.video_diffusion.execution.plan import Plan
 from inference.video_diffusion.placement import Placement
+from inference.video_diffusion.stream import CHECKPOINT
 from tests.inference.support import stoppable
 from tests.inference.support.stoppable import Frames, moving_pictures
 
@@ -24,15 +25,10 @@ DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
 class Run(stoppable.Run):
     """One run of a stream over `frames`, in `folder`; `stop_after` maps it is cancelled."""
 
-    def __init__(self, networks, frames, folder, *, finished=(), stop_after=None, smaller=None, forward=OWN, **changed):
+    def __init__(self, networks, frames, folder, *, finished=(), stop_after=None, plan=Plan(), **changed):
         super().__init__(frames, folder, finished=finished, stop_after=stop_after)
-        placement = Placement(
-            networks,
-            torch.device("cpu"),
-            Plan(),
-            smaller=smaller or (lambda plan: None),
-            warn=self.warnings.append,
-        )
+        smaller, forward = changed.pop("smaller", lambda plan: None), changed.pop("forward", OWN)
+        placement = Placement(networks, torch.device("cpu"), plan, smaller=smaller, warn=self.warnings.append)
         self.stream = Stream(self.shot, Settings(**DEFAULTS | changed), placement, forward)
 
     def __call__(self):
@@ -103,11 +99,24 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny_networks, tmp_path
     assert 0 not in frames.asked  # the first segment is not encoded again
 
 
+def test_a_run_that_resumes_under_another_plan_shows_no_seam(tiny_networks, tmp_path):
+    frames, settings = Frames(moving_pictures(13)), {"window": 6, "overlap": 2, "decode_chunk": 4, "steps": 2}
+    (tmp_path / "whole").mkdir()
+    expected = Run(tiny_networks, frames, tmp_path / "whole", **settings)()
+    first = Run(tiny_networks, frames, tmp_path, stop_after=4, **settings)
+    with pytest.raises(Cancelled):
+        first()
+    small = Plan(frames=2, pixels=30, decoder_rows=16, encode_frames=2)
+    second = Run(tiny_networks, frames, tmp_path, finished=first.maps, plan=small, **settings)
+    together = np.concatenate([first.clip, second()])
+    np.testing.assert_allclose(together, expected, rtol=0, atol=1e-4)  # a step of 8 bits is 4e-3
+
+
 def test_a_torn_checkpoint_is_passed_over(tiny_networks, tmp_path):
     frames = Frames(moving_pictures(8))
     settings = {"window": 5, "overlap": 2, "steps": 1, "decode_chunk": 2}
     expected = Run(tiny_networks, frames, tmp_path, **settings)()
-    (tmp_path / streaming.NAME).write_bytes(b"torn")
+    (tmp_path / CHECKPOINT).write_bytes(b"torn")
     np.testing.assert_array_equal(Run(tiny_networks, frames, tmp_path, **settings)(), expected)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -164,32 +163,26 @@ def test_on_the_processor_only_one_stage_s_networks_are_in_memory(tmp_path, monk
     assert held == [(0, 0), (0, 1), (0, 0), (0, 1)]
 
 
-def test_the_second_stage_gets_the_networks_that_are_asked_for_and_the_plan_of_before(tmp_path, monkeypatch):
+def test_the_second_stage_gets_the_networks_that_are_asked_for(tmp_path, monkeypatch):
     asked = []
     real = loading.placement
 
-    def placement(wanted, kept, **of_the_shot):
-        asked.append((wanted, kept))
-        return real(wanted, kept, **of_the_shot)
+    def placement(shot, settings, **named):
+        asked.append((settings, named))
+        return real(shot, settings, **named)
 
     monkeypatch.setattr(loading, "placement", placement)
-    with pytest.raises(Cancelled):
-        Estimate(tmp_path, stop_after=2)()
-    kept = stage2.load_checkpoint(tmp_path)
-    small = Plan(frames=2)
-    stage2.save_checkpoint(dataclasses.replace(kept, plan=small), tmp_path)
-    Estimate(tmp_path, finished={0, 1}, memory_limit=0.0, precision="fp32")()
-    (first, none), (second, plan) = asked
-    assert (none, plan) == (None, small)
-    assert (first.window, first.decode_chunk, first.device, first.precision) == (4, 3, "cpu", "auto")
-    assert second == dataclasses.replace(first, precision="fp32")
+    Estimate(tmp_path, precision="fp32")()
+    ((found, named),) = asked
+    assert (found.window, found.decode_chunk, found.device, found.precision) == (4, 3, "cpu", "fp32")
+    assert named == {"who": "StereoDiff's second stage"}
 
 
 @pytest.mark.parametrize(("kind", "left"), [("meta", 1), ("cpu", 0)])
 def test_a_card_is_free_again_for_the_next_shot_s_first_stage(tmp_path, monkeypatch, kind, left):
     leaving = []
     made = SimpleNamespace(device=torch.device(kind), leave=lambda: leaving.append(1))
-    monkeypatch.setattr(loading, "placement", lambda *arguments, **of_the_shot: made)
+    monkeypatch.setattr(loading, "placement", lambda *arguments, **named: made)
     monkeypatch.setattr(stage2.Refinement, "__init__", lambda self, *arguments: None)
     monkeypatch.setattr(stage2.Refinement, "run", lambda self: None)
     Estimate(tmp_path)()

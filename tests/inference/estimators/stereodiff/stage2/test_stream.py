@@ -20,15 +20,15 @@ from inference.common.failures import Cancelled, Failure
 from inference.estimators.stereodiff import INFO
 from inference.estimators.stereodiff.prior import spread_of
 from inference.estimators.stereodiff.settings import Settings
-from inference.estimators.stereodiff.stage2 import refinement, stream
-from inference.estimators.stereodiff.stage2.refinement import Blending
+from inference.estimators.stereodiff.stage2 import refinement
 from inference.estimators.stereodiff.stage2.stream import Refinement, work_of
 from inference.video_diffusion import dry_run, memory, stages
 from inference.video_diffusion.execution.forward import OWN
 from inference.video_diffusion.execution.plan import Plan
 from inference.video_diffusion.networks import random_networks
 from inference.video_diffusion.placement import Placement
-from inference.video_diffusion.windows import segments
+from inference.video_diffusion.stream import CHECKPOINT
+from inference.video_diffusion.windows import Blending, segments
 from tests.inference.golden.fill import fill
 from tests.inference.support.stoppable import Frames, Run, moving_pictures
 
@@ -221,7 +221,7 @@ def test_a_torn_checkpoint_and_a_lost_map_are_made_up_for(networks, uninterrupte
     np.testing.assert_array_equal(Stage(networks, tmp_path, **WINDOWS)(), expected)
     lost = Stage(networks, tmp_path, finished=set(range(COUNT)) - {1}, **WINDOWS)
     np.testing.assert_array_equal(lost(), expected[[1]])
-    (tmp_path / stream.NAME).write_bytes(b"torn")
+    (tmp_path / CHECKPOINT).write_bytes(b"torn")
     np.testing.assert_array_equal(Stage(networks, tmp_path, **WINDOWS)(), expected)
 
 
@@ -337,7 +337,6 @@ def test_lack_of_memory_steps_the_plan_down_once_and_changes_nothing(networks, u
     np.testing.assert_allclose(run(), uninterrupted[False][0], rtol=0, atol=1e-3)  # other pieces round otherwise
     assert len(run.warnings) == 1 and "memory" in run.warnings[0]
     assert plans[:3] == [Plan(), Plan(), small] and set(plans[2:]) == {small}
-    assert stream.checkpoint_plan(tmp_path) == small
 
 
 def test_values_that_are_no_numbers_are_never_written(fresh_networks, tmp_path):
@@ -345,7 +344,7 @@ def test_values_that_are_no_numbers_are_never_written(fresh_networks, tmp_path):
     run = Stage(fresh_networks, tmp_path, count=3)
     with pytest.raises(Failure, match=r"no numbers.*3 of the 3 frames"):
         run()
-    assert not run.maps and stream.checkpoint_plan(tmp_path) is None
+    assert not run.maps and not (tmp_path / CHECKPOINT).exists()
 
 
 def test_a_decoder_that_overflows_is_told_by_the_frame(fresh_networks, tmp_path):

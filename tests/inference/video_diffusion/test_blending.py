@@ -7,8 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.estimators.stereodiff.stage2.refinement import Blending
-from inference.video_diffusion.windows import segments
+from inference.video_diffusion.windows import Blending, segments
 
 
 def whole(windows, reading, overlap, blending=None):
