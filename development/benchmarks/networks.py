@@ -218,16 +218,16 @@ def random_weights(task: Task) -> Iterator[None]:
             from inference.estimators.stereodiff.stage1.pair_store import PairStore
 
             batches.forget()
-            add_views = PairStore.add_views
+            add = PairStore.add
 
             def add_walls(store: PairStore, chosen: Any, views: Tensor, *others: Tensor) -> None:
                 """Random weights see no scene that could be aligned, so views of a made one are stored."""
                 for pair in chosen:
-                    add_views(store, [pair], *_wall(views.shape[2], views.shape[1], pair[1] - pair[0]))
+                    add(store, [pair], *_wall(views.shape[2], views.shape[1], pair[1] - pair[0]))
 
             made = functools.partial(task.pair_network, torch.device("cpu"))
             stack.enter_context(mock.patch.object(checkpoint_file, "load", lambda folder, dtype: made(dtype)))
-            stack.enter_context(mock.patch.object(PairStore, "add_views", add_walls))
+            stack.enter_context(mock.patch.object(PairStore, "add", add_walls))
             stack.callback(batches.forget)
         yield
     loading.forget()

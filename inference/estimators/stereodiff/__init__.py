@@ -25,7 +25,7 @@ INFO = EstimatorInfo(
     gpu="useful",
     scratch_files=(
         "windows.safetensors",
-        *(f"stage1/{name}" for name in ("batches.json", "alignment.npz", "frames.json")),
+        *(f"stage1/{name}" for name in ("alignment.npz", "frames.json")),
         *(f"stage1/pairs/{name}" for name in ("scores.jsonl", "######-######-######.npy")),
     ),
     gives_camera=True,

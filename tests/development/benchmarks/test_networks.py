@@ -272,7 +272,7 @@ def test_the_scene_that_is_aligned_has_a_focal_length_and_depth(tmp_path):
     size, count = (128, 64), 5
     store = PairStore(Path(tmp_path), 2)
     for pair in pairs(count, 2):
-        store.add_views([pair], *networks._wall(*size, pair[1] - pair[0]))
+        store.add([pair], *networks._wall(*size, pair[1] - pair[0]))
     assert len(store.scores) == 14
     found = joining.join(count, store.scores, store.read, robust=True, device=torch.device("cpu"), numbers=range(count))
     prior = MatchedPrior(store, *found, size=size, numbers=range(count))

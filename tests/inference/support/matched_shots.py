@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import cv2
 import numpy as np
 import torch
@@ -35,14 +33,9 @@ def panned(count, size=(64, 48), seed=0):
     return [wide.clip(0, 255).astype(np.uint8)[:, 3 * i : 3 * i + width] for i in range(count)]
 
 
-def made(pictures, folder, *, batch=4, **changed):
-    """A shot whose warnings and progress are in lists on its frames.
-
-    An earlier run has planned `batch` pairs at once for it; 0: it is still to be planned, which takes its time.
-    """
+def made(pictures, folder, **changed):
+    """A shot whose warnings and progress are in lists on its frames."""
     (folder / "stage1").mkdir(parents=True, exist_ok=True)
-    if batch and not batches_of(folder).exists():
-        batches_of(folder).write_text(json.dumps({"steps": [[0, batch]]}))
     frames = Frames(pictures)
     facts = {
         "frames": frames,
@@ -58,11 +51,6 @@ def made(pictures, folder, *, batch=4, **changed):
         "warn": frames.warned.append,
     }
     return Shot(**(facts | changed))
-
-
-def batches_of(scratch):
-    """Where the sizes of batches are kept."""
-    return scratch / "stage1" / "batches.json"
 
 
 def run(shot, settings=SETTINGS):

@@ -18,8 +18,8 @@ from ....models import store as models
 from ....video_diffusion import device
 from ...base import Shot
 from ..settings import MONST3R, Settings
-from . import checkpoint_file, matching, memory
-from .matching import Batching, match, picture_size
+from . import checkpoint_file, memory
+from .matching import match, picture_size
 from .network import PairNetwork
 from .pair_store import PairStore
 
@@ -55,7 +55,6 @@ def run(
     place: torch.device,
     *,
     pair_store: PairStore,
-    batches: Path,
     progress: Callable[[int, int], None],
 ) -> None:
     """Have the network look at the pairs that are not done; on return the device is free.
@@ -67,8 +66,6 @@ def run(
     shot, settings, place
         See `run.match_shot`.
     pair_store : PairStore
-    batches : Path
-        Where the sizes of batches are kept from run to run.
     progress : callable
         Hears how many pairs of how many are done.
 
@@ -78,25 +75,19 @@ def run(
         REFUSED: the memory does not suffice.
     """
     size = picture_size(shot.frames.width, shot.frames.height)
-    chosen = matching.load_batching(batches)
-    if chosen is None:
-        chosen = _planned(network, settings, place, size)
-        matching.save_batching(chosen, batches)
     warned = False
 
-    def smaller(now: Batching, first: int) -> Batching:
+    def smaller(batch: int) -> int:
         nonlocal warned
-        found = now.smaller_from(first)
-        if found is None:
+        if batch == 1:
             raise _exhausted(place)
-        matching.save_batching(found, batches)
         if not warned:
             warned = True
             shot.warn(
                 "The memory ran out while frames were matched, so the work goes on in smaller pieces, which is slower; "
                 "nothing that was finished is lost."
             )
-        return found
+        return batch // 2
 
     # the reference allows TF32 as well; who asks for float32 by name gets it
     with device.tensor_float(settings.precision != "fp32"), _on_device(network, place):
@@ -105,7 +96,7 @@ def run(
             shot.frames,
             pair_store,
             reach=settings.reach,
-            batching=chosen,
+            batch=_planned(network, settings, place, size),
             device=place,
             size=size,
             smaller=smaller,
@@ -114,7 +105,7 @@ def run(
         )
 
 
-def _planned(network: PairNetwork, settings: Settings, place: torch.device, size: tuple[int, int]) -> Batching:
+def _planned(network: PairNetwork, settings: Settings, place: torch.device, size: tuple[int, int]) -> int:
     """The largest batches that fit into the memory."""
     dtype = dtype_of(settings.precision)
     held = sum(weight.nbytes for weight in network.parameters() if weight.device.type == place.type)
@@ -125,7 +116,7 @@ def _planned(network: PairNetwork, settings: Settings, place: torch.device, size
         f"{device.name(place)}",
         file=sys.stderr,
     )
-    return Batching.of(batch)
+    return batch
 
 
 @contextlib.contextmanager

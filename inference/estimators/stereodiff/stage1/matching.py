@@ -1,16 +1,10 @@
-"""Stage 1's network over a whole shot: every frame encoded once, pairs decoded in batches, results on disk.
-
-How many pairs the network sees together, from which pair on, is the same in every run of a job: with other batches its
-results differ by rounding, so what an earlier run used is used again, also where memory ran out in the midst of it.
-"""
+"""Stage 1's network over a whole shot: every frame encoded once, pairs decoded in batches, results on disk."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -19,8 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ....common.failures import is_out_of_memory
-from ....common.files import save_json
-from ....contract import records
 from ....video_diffusion import device as devices
 from ....video_diffusion.transfer import Fetched
 from .network import PATCH, Check, PairNetwork
@@ -29,7 +21,6 @@ from .pairs import Pair, pairs
 
 LONG_SIDE = 512
 """Of the pictures that the released network was trained on."""
-_Count = Annotated[int, records.Bounds(0, 2**31 - 1)]
 
 
 class Frames(Protocol):
@@ -71,10 +62,10 @@ def match(
     store: PairStore,
     *,
     reach: int,
-    batching: Batching,
+    batch: int,
     device: torch.device,
     size: tuple[int, int],
-    smaller: Callable[[Batching, int], Batching],
+    smaller: Callable[[int], int],
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
@@ -89,13 +80,13 @@ def match(
         Takes the results.
     reach : int
         The paper's n.
-    batching : Batching
+    batch : int
+        Pairs that are decoded together; the last ones may be fewer.
     device : torch.device
     size : (width, height)
         See `picture_size`.
     smaller : callable
-        Called with the batching and the place of a batch for which memory did not suffice; gives the one to go on with
-        from there, or raises.
+        Called with the size of a batch for which memory did not suffice; gives the one to go on with, or raises.
     check : callable
         Raises to stop; called between layers.
     progress : callable
@@ -112,23 +103,23 @@ def match(
         nonlocal waiting, done
         if waiting is not None:
             chosen, fetched = waiting
-            store.add_views(chosen, *(each.tensor() for each in fetched))
+            store.add(chosen, *(each.tensor() for each in fetched))
             waiting, done = None, done + len(chosen)
             progress(done, len(everything))
 
     place = 0
     while place < len(everything):
         check()
-        together, chosen = batching.batch(everything, place)
+        chosen = everything[place : place + batch]
         if known.issuperset(chosen):
             done += len(chosen)
             progress(done, len(everything))
         else:
-            fetched = look.attempted(chosen, together, oldest=min(max(pair) for pair in chosen) - reach)
+            fetched = look.attempted(chosen, batch, oldest=min(max(pair) for pair in chosen) - reach)
             keep()
             if fetched is None:
                 look.forget()
-                batching = smaller(batching, place)
+                batch = smaller(batch)
                 continue
             waiting = chosen, fetched
         place += len(chosen)
@@ -144,7 +135,6 @@ class _Look:
         self._network, self._frames, self._size, self._device, self._check = network, frames, size, device, check
         self._dtype = next(network.parameters()).dtype
         self._encoded: dict[int, Tensor] = {}
-        self._together = 0
 
     def forget(self) -> None:
         """Let what is encoded go, with the memory that it took."""
@@ -173,10 +163,7 @@ class _Look:
     @torch.inference_mode()
     def _pairs(self, chosen: Sequence[Pair], together: int, oldest: int) -> list[Fetched]:
         width, height = self._size
-        # what was encoded in other groups differs by rounding from what a run that began here would encode
-        still = together == self._together
-        self._encoded = {frame: states for frame, states in self._encoded.items() if still and frame >= oldest}
-        self._together = together
+        self._encoded = {frame: states for frame, states in self._encoded.items() if frame >= oldest}
         for frame in sorted({frame for pair in chosen for frame in pair}):
             if frame not in self._encoded:
                 frames = group_pairs(frame, together, len(self._frames))
@@ -186,44 +173,6 @@ class _Look:
         first, second = (torch.cat([self._encoded[pair[side]] for pair in chosen]) for side in (0, 1))
         views = packed(*self._network.decode(first, second, height, width, self._check))
         return [Fetched(each) for each in views]
-
-
-@dataclass(frozen=True)
-class Batching:
-    """Sizes of batches.
-
-    Attributes
-    ----------
-    steps : tuple of (int, int)
-        First pair, by its place in `pairs.pairs`, and the number of pairs that are decoded together from there on; the
-        first step begins at 0.
-    """
-
-    steps: tuple[tuple[_Count, _Count], ...]
-
-    def problems(self) -> Iterator[str]:
-        """What makes it none, for the door that it comes in by (`records`)."""
-        places = [place for place, _ in self.steps]
-        if places[:1] != [0] or sorted(set(places)) != places or not all(size for _, size in self.steps):
-            yield "has steps that do not begin at 0, or are not in order"
-
-    @staticmethod
-    def of(size: int) -> Batching:
-        """The same size throughout."""
-        return Batching(((0, size),))
-
-    def smaller_from(self, place: int) -> Batching | None:
-        """Half the size from a batch's first pair on; None where there is no smaller one."""
-        size = self.steps[-1][1]
-        if size == 1:
-            return None
-        return Batching((*(step for step in self.steps if step[0] < place), (place, size // 2)))
-
-    def batch(self, pairs: Sequence[Pair], place: int) -> tuple[int, Sequence[Pair]]:
-        """Size and pairs of the batch that begins at a place; the last of a size may be short."""
-        ends = [first for first, _ in self.steps[1:]] + [len(pairs)]
-        size, end = next((size, end) for (_, size), end in zip(self.steps, ends) if place < end)
-        return size, pairs[place : min(place + size, end)]
 
 
 def group_pairs(frame: int, size: int, count: int) -> range:
@@ -243,16 +192,3 @@ def group_pairs(frame: int, size: int, count: int) -> range:
     together = max(1, size // 2)
     first = frame // together * together
     return range(first, min(first + together, count))
-
-
-def save_batching(batching: Batching, path: Path) -> None:
-    """Keep it for a later run."""
-    save_json(path, batching)
-
-
-def load_batching(path: Path) -> Batching | None:
-    """What an earlier run used; None where there is none that can be read."""
-    try:
-        return records.load(Batching, path, strict=True)
-    except (OSError, records.RecordError):
-        return None

@@ -52,8 +52,9 @@ def packed(
 
     Parameters
     ----------
-    points1, confidences1, points2, confidences2
-        See `PairStore.add`.
+    points1, points2 : Tensor [B, H, W, 3]
+        Of the first and of the second frame of each pair, on any device.
+    confidences1, confidences2 : Tensor [B, H, W]
 
     Returns
     -------
@@ -109,29 +110,21 @@ class PairStore:
         """The pairs that need not be computed (again)."""
         return frozenset(self._scores.keys() - self._lost)
 
-    def add(
-        self, pairs: Sequence[Pair], points1: Tensor, confidences1: Tensor, points2: Tensor, confidences2: Tensor
-    ) -> None:
-        """Keep what the network says of some pairs; on return they are done, for later runs too.
+    def add(self, pairs: Sequence[Pair], views1: Tensor, views2: Tensor, scores: Tensor) -> None:
+        """Save what the network says of some pairs; on return they are done, for later runs too.
 
         Parameters
         ----------
         pairs : sequence of Pair
-            B of them. A run that goes on does so between two calls, so the same bits come out if a later run asks the
-            network for the same batches.
-        points1, points2 : Tensor [B, H, W, 3]
-            Of the first and of the second frame of each pair, on any device.
-        confidences1, confidences2 : Tensor [B, H, W]
+            B of them.
+        views1, views2, scores
+            See `packed`; fastest where they are in host memory already.
 
         Raises
         ------
         OSError
             The disk is full, for instance.
         """
-        self.add_views(pairs, *packed(points1, confidences1, points2, confidences2))
-
-    def add_views(self, pairs: Sequence[Pair], views1: Tensor, views2: Tensor, scores: Tensor) -> None:
-        """The same, of what `packed` made; fastest where that is in the computer's memory already."""
         views1, views2 = views1.cpu(), views2.cpu()
         self._scores |= zip(pairs, scores.tolist(), strict=True)
         self._lost.difference_update(pairs)

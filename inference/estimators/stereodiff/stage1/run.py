@@ -1,7 +1,7 @@
 """Stage 1 of a shot: the pair network looks at all pairs, and their points are laid into one space.
 
-What is done is kept in the shot's scratch after every batch of pairs, and once more after the alignment. A later run
-goes on from there to the same bits: the batches, too, are those of the run before.
+What is done is saved in the shot's scratch after every batch of pairs, and once more after the alignment. A later run
+resumes from there: to the same bits if as many pairs fit into the memory, and within the rounding of others if not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .pair_store import PairStore
 from .pairs import pairs
 from .result import MatchedPrior
 
-_FOLDER, _PAIRS, _BATCHES, _ALIGNMENT, _FINDINGS = "stage1", "pairs", "batches.json", "alignment.npz", "frames.json"
+_FOLDER, _PAIRS, _ALIGNMENT, _FINDINGS = "stage1", "pairs", "alignment.npz", "frames.json"
 
 ENCODING, DECODING = 0.52, 0.81
 """Work for a frame and for a pair, in TFLOP at 512x384 (counted by `video_diffusion.dry_run.flops`)."""
@@ -90,7 +90,6 @@ def match_shot(shot: Shot, settings: Settings, place: torch.device, *, progress:
                 settings,
                 place,
                 pair_store=pair_store,
-                batches=folder / _BATCHES,
                 progress=work.matched,
             )
         aligned, findings = _join(shot, settings, place, pair_store, work)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,6 +37,7 @@ def weights(tmp_path_factory):
     """The tiny networks', in a studio's folder; the plan of their memory is not tried out again for every run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "_fitting", lambda *arguments: Plan())
+        patch.setattr(batches, "_planned", lambda *arguments: 4)
         patch.setenv(store.STUDIO, str(tiny_models.write(tmp_path_factory.mktemp("studio"))))
         yield
     batches.forget()
@@ -51,10 +51,6 @@ class Estimate(Run):
         run = {name: changed.pop(name) for name in ("finished", "stop_at", "stop_after") if name in changed}
         frames = frames or Frames(moving_pictures(COUNT, WIDTH, HEIGHT))
         folder.mkdir(exist_ok=True)
-        stage1 = folder / "stage1"
-        if not stage1.exists():
-            stage1.mkdir()
-            (stage1 / "batches.json").write_text(json.dumps({"steps": [[0, 4]]}))
         super().__init__(frames, folder, parameters=DEFAULTS | SETTINGS | changed, **run)
 
     def __call__(self):

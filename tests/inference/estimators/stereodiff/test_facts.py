@@ -96,7 +96,7 @@ def test_parameters_that_contradict_each_other(parameters, words):
 
 
 def test_settings_are_exactly_the_declared_parameters():
-    assert [field.name for field in dataclasses.fields(Settings)] == [p.name for p in INFO.parameters]
+    assert sorted(field.name for field in dataclasses.fields(Settings)) == sorted(p.name for p in INFO.parameters)
     settings = Settings(**resolve_parameters(INFO, {}))
     assert settings.matches and settings.refines and settings.refine_sigma == REFINE_SIGMA
     assert not Settings(**resolve_parameters(INFO, {"stage": "1"})).refines

@@ -1,4 +1,4 @@
-"""The pair network over a shot: each frame encoded once, the same batches in every run, resumed where it stopped."""
+"""The pair network over a shot: each frame encoded once, resumed where it stopped."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from inference.estimators.stereodiff.stage1 import matching
 from inference.estimators.stereodiff.stage1.alignment import align
-from inference.estimators.stereodiff.stage1.matching import Batching
 from inference.estimators.stereodiff.stage1.pair_store import PairStore
 from inference.estimators.stereodiff.stage1.pairs import pairs
 from tests.inference.support import tiny_models
@@ -31,16 +28,15 @@ def frames():
     return [wide[:, 3 * i : 3 * i + 64] for i in range(7)]
 
 
-def never(batching, place):
+def never(batch):
     raise AssertionError("memory did not run out")
 
 
 def _match(network, frames, folder, **changed):
     store = PairStore(folder, changed.get("reach", 2))
-    batching = changed.pop("batching", Batching.of(4))
     options = {
         "reach": 2,
-        "batching": batching,
+        "batch": 4,
         "device": torch.device("cpu"),
         "size": SIZE,
         "smaller": never,
@@ -102,7 +98,7 @@ def test_a_frame_is_encoded_once(network, frames, tmp_path, monkeypatch, reach, 
     seen = []
     real = network.encode
     monkeypatch.setattr(network, "encode", lambda pictures, check: seen.append(len(pictures)) or real(pictures, check))
-    _match(network, frames[:5], tmp_path, reach=reach, batching=Batching.of(batch))
+    _match(network, frames[:5], tmp_path, reach=reach, batch=batch)
     assert sum(seen) == 5 and max(seen) == min(5, max(1, batch // 2))
 
 
@@ -147,42 +143,20 @@ class Crowded:
         return self._network.decode(first, *more)
 
 
-@pytest.mark.parametrize("stop_after", [85, 120])
-def test_what_ran_out_of_memory_goes_on_in_smaller_batches_and_is_taken_up_in_the_same(
-    network, frames, tmp_path, stop_after
-):
+def test_what_ran_out_of_memory_goes_on_in_smaller_batches_and_resumes_in_others(network, frames, tmp_path):
     asked = []
-
-    def smaller(batching, place):
-        asked.append((batching, place))
-        return batching.smaller_from(place)
-
     crowded = Crowded(network, room=2, after=2)
-    whole = _match(crowded, frames, tmp_path / "whole", smaller=smaller)
-    assert asked == [(Batching.of(4), 8)] and whole.done == set(pairs(7, 2))
-    kept = Batching(((0, 4), (8, 2)))
+    found = _match(crowded, frames, tmp_path / "whole", smaller=lambda batch: asked.append(batch) or batch // 2)
+    assert asked == [4] and found.done == set(pairs(7, 2))
     with pytest.raises(KeyboardInterrupt):
-        _match(network, frames, tmp_path / "cut", batching=kept, check=stopping(stop_after))
-    assert 8 < len(PairStore(tmp_path / "cut", 2).done) < 22
-    assert_same(_match(network, frames, tmp_path / "cut", batching=kept), whole)
-
-
-class Grouped:
-    """The network on a device whose rounding depends on how many frames are encoded together, by far."""
-
-    def __init__(self, network):
-        self._network, self.parameters, self.decode = network, network.parameters, network.decode
-
-    def encode(self, image, *more):
-        return self._network.encode(image, *more) * (1 + 0.01 * len(image))
-
-
-def test_smaller_batches_take_nothing_over_from_larger_ones(network, frames, tmp_path):
-    grouped = Grouped(network)
-    kept = Batching(((0, 4), (8, 2)))
-    crowded = Crowded(grouped, room=2, after=2)
-    ran_out = _match(crowded, frames, tmp_path / "whole", smaller=lambda batching, place: batching.smaller_from(place))
-    assert_same(_match(grouped, frames, tmp_path / "again", batching=kept), ran_out)
+        _match(network, frames, tmp_path / "cut", batch=2, check=stopping(85))
+    assert 0 < len(PairStore(tmp_path / "cut", 2).done) < 22
+    expected = _match(network, frames, tmp_path / "expected")
+    for store in (found, _match(network, frames, tmp_path / "cut", batch=3)):
+        assert store.scores == pytest.approx(expected.scores, rel=1e-4)
+        for pair, frame in expected.kept & store.kept:
+            one, other = store.read(pair, frame), expected.read(pair, frame)
+            torch.testing.assert_close(one.points, other.points, rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_no_lack_of_memory_is_passed_on(network, frames, tmp_path):
@@ -192,43 +166,6 @@ def test_what_is_no_lack_of_memory_is_passed_on(network, frames, tmp_path):
 
     with pytest.raises(RuntimeError, match="something else"):
         _match(Broken(network, room=0), frames, tmp_path)
-
-
-@settings(max_examples=40)
-@given(st.integers(0, 60), st.integers(1, 16), st.lists(st.integers(0, 60), max_size=3))
-def test_batches_are_the_pairs_in_order_whatever_the_steps(count, size, drops):
-    batching, everything = Batching.of(size), list(range(count))
-    place, taken = 0, []
-    while place < count:
-        if drops and place >= drops[0]:
-            drops = drops[1:]
-            batching = batching.smaller_from(place) or batching
-        together, chosen = batching.batch(everything, place)
-        assert len(chosen) == min(together, count - place)
-        taken += chosen
-        place += len(chosen)
-    assert taken == everything
-    place, again = 0, []  # as a later run takes them up
-    while place < count:
-        chosen = batching.batch(everything, place)[1]
-        again += chosen
-        place += len(chosen)
-    assert again == everything
-
-
-def test_a_batching_is_kept(tmp_path):
-    path = tmp_path / "batches.json"
-    assert matching.load_batching(path) is None
-    matching.save_batching(Batching(((0, 16), (48, 8))), path)
-    assert matching.load_batching(path) == Batching(((0, 16), (48, 8)))
-    for broken in ("", "{}", '{"steps": [[1]]}', "[]"):
-        path.write_text(broken)
-        assert matching.load_batching(path) is None
-
-
-def test_the_smallest_batch_has_no_smaller_one():
-    assert Batching.of(1).smaller_from(5) is None
-    assert Batching.of(8).smaller_from(16).smaller_from(16) == Batching(((0, 8), (16, 2)))
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -12,7 +12,6 @@ from inference.common.failures import Failure
 from inference.contract import exit_codes
 from inference.estimators.stereodiff.stage1 import matching
 from inference.estimators.stereodiff.stage1 import memory as stage1_memory
-from inference.estimators.stereodiff.stage1.matching import Batching
 from inference.estimators.stereodiff.stage1.network import PairNetwork
 from inference.estimators.stereodiff.stage1.pair_store import PairStore
 from inference.video_diffusion import memory
@@ -51,7 +50,7 @@ def test_what_the_dry_run_says_lives_does_live(tmp_path):
             frames,
             PairStore(tmp_path, 2),
             reach=2,
-            batching=Batching.of(batch),
+            batch=batch,
             device=torch.device("cpu"),
             size=size,
             smaller=lambda batching, place: pytest.fail("memory did not run out"),

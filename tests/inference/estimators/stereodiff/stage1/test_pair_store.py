@@ -11,7 +11,7 @@ import torch
 
 from inference.estimators.stereodiff.stage1 import pair_store
 from inference.estimators.stereodiff.stage1.alignment import align, depth_map
-from inference.estimators.stereodiff.stage1.pair_store import PairStore
+from inference.estimators.stereodiff.stage1.pair_store import PairStore, packed
 from inference.estimators.stereodiff.stage1.pairs import pairs
 from tests.inference.support import pair_scene
 
@@ -33,7 +33,7 @@ def add(store, network, batch):
     for side in (0, 1):
         views = [network.views[pair, pair[side]] for pair in batch]
         results += [torch.stack([view.points for view in views]), torch.stack([view.confidence for view in views])]
-    store.add(batch, *results)
+    store.add(batch, *packed(*results))
 
 
 def batches(wanted, size=4):
@@ -169,6 +169,6 @@ def test_points_that_are_not_finite_weigh_nothing_in_a_score(tmp_path):
     broken = points.clone()
     broken[0, 0] = torch.nan
     store = PairStore(tmp_path, REACH)
-    store.add([(0, 1)], points, confidence, broken, confidence)
+    store.add([(0, 1)], *packed(points, confidence, broken, confidence))
     assert store.scores == {(0, 1): 8.0}
     assert store.read((0, 1), 1).confidence.tolist() == [[0, 0], [4, 4]]

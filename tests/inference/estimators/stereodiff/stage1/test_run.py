@@ -12,7 +12,7 @@ from inference.common.failures import Refused
 from inference.estimators.stereodiff.prior import Prior, spread_of
 from inference.estimators.stereodiff.stage1 import batches, joining, matching
 from inference.estimators.stereodiff.stage1 import run as stage1
-from inference.estimators.stereodiff.stage1.pair_store import PairStore
+from inference.estimators.stereodiff.stage1.pair_store import PairStore, packed
 from inference.estimators.stereodiff.stage1.pairs import pairs
 from tests.inference.support import pair_scene
 from tests.inference.support.matched_shots import CPU, SETTINGS, contents, panned, run, stopping
@@ -125,7 +125,7 @@ def made_up(shot, change, *, still=False, reach=2):
         views = [network.views[pair, frame] for frame in pair]
         for view, frame in zip(views, pair):
             change(view, pair, frame)
-        store.add([pair], *(each[None].float() for view in views for each in (view.points, view.confidence)))
+        store.add([pair], *packed(*(each[None].float() for view in views for each in (view.points, view.confidence))))
     return truth
 
 
