@@ -8,7 +8,8 @@ import numpy as np
 import roma
 import torch
 
-from inference.estimators.stereodiff.stage1.pairs import PointMap, pairs, score
+from inference.estimators.stereodiff.stage1.pairs import PointMap, pairs
+from inference.estimators.stereodiff.stage1.pairs import scores as scores_of
 
 
 @dataclass
@@ -98,5 +99,5 @@ def network(truth: Shot, reach: int = 2, *, seed: int = 1, spoil=None, turn: boo
             if spoil is not None:
                 points, confidence = spoil(draw, points, confidence)
             views[pair, frame] = PointMap(points, confidence)
-        scores[pair] = score(views[pair, pair[0]].confidence, views[pair, pair[1]].confidence)
+        scores[pair] = float(scores_of(*(views[pair, frame].confidence for frame in pair)))
     return Network(views, scores)

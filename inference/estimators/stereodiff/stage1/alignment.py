@@ -102,7 +102,7 @@ def align(
     count : int
         Frames of the shot, T.
     scores : mapping of Pair to float
-        Of all pairs, see `pairs.score`; their order does not matter.
+        Of all pairs, see `pairs.scores`; their order does not matter.
     read : callable
     robust : bool
         False: the paper's registration, weighted by the source's confidence. True: see `registration.register`;

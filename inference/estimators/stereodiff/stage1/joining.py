@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from ....common.failures import Refused
-from ....common.files import save_json
 from ....contract import records
 from ....contract.hints import setting
 from ....contract.numbering import Frame
@@ -159,11 +158,6 @@ def spans(numbers: Sequence[int]) -> str:
     words = [str(first) if first == last else f"{first} to {last}" for first, last in runs]
     listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
     return f"frame{'s' * (len(numbers) > 1)} {listed}"
-
-
-def save(findings: Findings, path: Path) -> None:
-    """Keep them for a later run."""
-    save_json(path, findings)
 
 
 def load(path: Path) -> Findings | None:

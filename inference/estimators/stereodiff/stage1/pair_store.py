@@ -61,7 +61,7 @@ def packed(
     views1, views2 : Tensor [B, H, W, 4]
         float32: points and confidences, these 0 where they or the points are not finite.
     scores : Tensor [B]
-        float64, see `pairs.score`.
+        float64, see `pairs.scores`.
     """
     given = (points1, confidences1, points2, confidences2)
     if points1.device.type == "mps":  # which does not know float64

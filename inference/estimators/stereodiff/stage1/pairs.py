@@ -81,11 +81,6 @@ def scores(first: Tensor, second: Tensor) -> Tensor:
     return next(means) * next(means)
 
 
-def score(first: Tensor, second: Tensor) -> float:
-    """The same of one pair."""
-    return float(scores(first, second))
-
-
 def known(points: Tensor, confidence: Tensor) -> Tensor:
     """The confidence [H, W], 0 where it or the point [H, W, 3] is not finite."""
     usable = torch.isfinite(confidence) & torch.isfinite(points).all(-1)

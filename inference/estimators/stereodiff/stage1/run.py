@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ....common.failures import is_out_of_memory
+from ....common.files import save_json
 from ....video_diffusion import device
 from ...base import ReportProgress, Shot
 from ..settings import Settings
@@ -94,7 +95,7 @@ def match_shot(shot: Shot, settings: Settings, place: torch.device, *, progress:
             )
         aligned, findings = _join(shot, settings, place, pair_store, work)
         aligned.save(folder / _ALIGNMENT)
-        joining.save(findings, folder / _FINDINGS)  # last: with it, all is there
+        save_json(folder / _FINDINGS, findings)  # last: with it, all is there
         prior = MatchedPrior(pair_store, aligned, findings, size=size, numbers=numbers)
         pair_store.keep(prior.views)
     for warning in joining.warnings(prior.findings, numbers):

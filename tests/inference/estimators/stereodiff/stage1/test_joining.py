@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.common.failures import Refused
+from inference.common.files import save_json
 from inference.estimators.stereodiff.stage1 import joining
-from inference.estimators.stereodiff.stage1.pairs import pairs, score
+from inference.estimators.stereodiff.stage1.pairs import pairs, scores
 from tests.inference.support import pair_scene
 
 CPU = torch.device("cpu")
@@ -200,7 +201,7 @@ def test_findings_are_kept(tmp_path):
     findings = joining.Findings(seen=(0, 2), shown=(0, 0, 2), unsure=(2,))
     path = tmp_path / "frames.json"
     assert joining.load(path) is None
-    joining.save(findings, path)
+    save_json(path, findings)
     assert joining.load(path) == findings
 
 
@@ -218,4 +219,4 @@ def test_frames_in_words(numbers, words):
 
 
 def test_a_pair_that_saw_one_frame_alone_joins_nothing():
-    assert score(torch.ones(2, 3), torch.zeros(2, 3)) == 0
+    assert scores(torch.ones(2, 3), torch.zeros(2, 3)) == 0
