@@ -83,6 +83,8 @@ def test_the_whole_life_of_weights(models, hub, home):
     entry = listed["brightness"]
     assert (entry["state"], entry["can_run"], entry["missing_size"]) == ("missing", False, SIZE)
     assert (entry["estimators"], entry["accepted"], entry["checksums"]) == (["brightness", "staged"], None, None)
+    assert (entry["pin"], entry["revision_open"], entry["studio"], entry["size"]) == (None, False, False, SIZE)
+    assert entry["files"] == [{"path": PATH, "size": SIZE, "sha256": "", "there": False}]
     assert entry["licence"]["summary"] == "For tests only." and "models download brightness" in entry["download"]
     nothing = models("path", "brightness")
     assert nothing.returncode == exit_codes.MISSING and "models download brightness" in nothing.stderr
@@ -322,4 +324,6 @@ def test_a_revision_that_fathom_does_not_fix_is_named_on_the_command_line(models
     second = models("download", "monst3r", *accept, "--revision", f"monst3r={HEAD}")
     assert second.returncode == 0, second.stderr
     shown = models("list", "monst3r").stdout
+    (entry,) = json.loads(models("list", "--json", "monst3r").stdout)
+    assert (entry["revision"], entry["pin"]["chosen"], entry["state"]) == (HEAD, "user", "ready")
     assert f"{HEAD[:12]} (chosen on 2" in shown and "monst3r - MonST3R's network, for stereodiff" in shown

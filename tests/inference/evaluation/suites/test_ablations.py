@@ -58,8 +58,8 @@ def table_of(name, folder, **data):
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(suite, sort_keys=False))
     measured = run.run(load(file, data=data), emit=lambda event: None)
-    assert [each.outcome.failure for each in measured] == [""] * len(suite["estimators"])
-    table = grid([each.outcome for each in measured], suite["metrics"])
+    assert [each.failure for each in measured] == [""] * len(suite["estimators"])
+    table = grid(measured, suite["metrics"])
     return {row: {column: cell and cell.mean for (_, column), cell in zip(table.columns, cells, strict=True)}
             for row, cells in table.rows.items()}  # fmt: skip
 
