@@ -1,13 +1,17 @@
 """Truth made by hand, for every test of the evaluation."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 
+from inference.evaluation.accuracy.comparison import Comparison, Part
+from inference.evaluation.accuracy.metrics import frame_scores
 from inference.evaluation.datasets.flow_file import write_flow
 from inference.evaluation.datasets.folder import open_clip
 from inference.evaluation.datasets.ground_truth import Truth
+from inference.evaluation.datasets.protocols import PLAIN
 
 HEIGHT, WIDTH, FOCAL = 24, 32, 30.0
 
@@ -46,3 +50,22 @@ def truth_of(depths, *, moving=None, name="clip"):
         read_depth=depths.__getitem__,
         read_moving=None if moving is None else np.asarray(moving, bool).__getitem__,
     )
+
+
+def score(disparity, truth, protocol=PLAIN):
+    """The figures of an estimate in memory, all of it one shot."""
+    scores = frame_scores(disparity, truth, protocol)
+    part = Part(first_frame=0, last_frame=len(truth) - 1, scores=scores)
+    comparison = Comparison(
+        folder=None,
+        sequence=None,
+        truth=truth,
+        protocol=protocol,
+        origin=0,
+        numbers=truth.frame_numbers,
+        disparity=disparity,
+        parts=(part,),
+        without_estimate=(),
+        without_truth=0,
+    )
+    return SimpleNamespace(**comparison.figures(part))

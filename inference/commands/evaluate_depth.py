@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..evaluation.datasets.ground_truth import Truth
     from ..evaluation.report.shots import Slice
     from ..evaluation.stability.temporal_stability import ShotSteadiness, Steadiness
-    from ..evaluation.suites.outcomes import Outcome
     from ..evaluation.table import Value
 
 Sequences = Mapping[str, tuple[Path, DepthSequence]]
@@ -214,40 +213,23 @@ def _show(options: argparse.Namespace, comparisons: Mapping[str, Comparison]) ->
             _print_shots(shots)
         return
     names = (*NAMES, *_IN_SPACE) if options.consistency else NAMES
-    found = [_outcome(name, comparison, names) for name, comparison in comparisons.items()]
+    found = []
+    for name, comparison in comparisons.items():
+        clip, facts = comparison.truth.name, {"folder": str(comparison.folder)}
+        found.append(outcomes.outcome_of(comparison, names, facts=facts, estimator=name, set=clip, clip=clip))
+        _tell(*found[-1].notes[len(comparison.notes()) :], who=name)
     print(outcomes.printed(found, names, form=options.form))
-
-
-def _outcome(name: str, comparison: Comparison, names: Sequence[str]) -> Outcome:
-    from ..evaluation.accuracy.over_time import measure
-    from ..evaluation.suites.outcomes import Outcome, by_frame
-
-    steady = measure(comparison, names)
-    _tell(*steady.notes, who=name)
-    values = comparison.values()
-    values["all"] |= steady.values
-    return Outcome(
-        estimator=name,
-        set=comparison.truth.name,
-        clip=comparison.truth.name,
-        values=values,
-        notes=(*comparison.notes(), *steady.notes),
-        facts={"folder": str(comparison.folder), "parts": by_frame(comparison.parts)},
-    )
 
 
 def _shot(comparison: Comparison, part: Part, *, consistency: bool) -> dict[str, Any]:
     """All figures of a shot, as JSON has them."""
-    from ..evaluation.accuracy.metrics import summary
     from ..evaluation.suites.outcomes import by_frame
 
     (errors,) = by_frame([part])
-    regions = summary([part.scores], comparison.protocol.average)
     return {
         "first_frame": part.first_frame,
         "last_frame": part.last_frame,
         **records.to_json(comparison.figures(part)),
-        "regions": {name: own for name, own in regions.items() if own["delta1"] is not None},
         **({"consistency": _consistency(comparison, part)} if consistency else {}),
         "by_frame": errors,
     }

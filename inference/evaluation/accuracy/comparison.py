@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,10 @@ from ...contract.numbering import frame_numbers
 from ...media.exr import read_map
 from ..datasets import protocols
 from ..datasets.ground_truth import Truth
-from ..datasets.protocols import PLAIN, NothingMeasuredError, Protocol
-from .metrics import Disparity, FrameScores, MetricsError, Scores, frame_scores, scores_of, summary
+from ..datasets.protocols import PLAIN, NothingMeasuredError, Protocol, fitted
+from ..stability.consistency import flicker
+from ..stability.point_pairs import Depth
+from .metrics import Disparity, FrameScores, MetricsError, frame_scores, summary
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,9 +75,41 @@ class Comparison:
     without_truth: int
     unmeasured: tuple[str, ...] = ()
 
-    def figures(self, part: Part) -> Scores:
-        """A part's figures by themselves, over all its pixels or frames, and its flicker."""
-        return scores_of(part.scores, self.disparity, self.truth, self.protocol)
+    def figures(self, part: Part) -> dict[str, Any]:
+        """A part's figures by themselves, over all its pixels or frames.
+
+        Beside those of `metrics.METRICS`: its flicker (mean |next frame, warped - expected| / expected over static
+        pixels; None without poses), AbsRel where nothing moves and where something does, the alignment, how many
+        pixels and frames were measured, and of how many pixels with truth the estimate is no number.
+        """
+        scores = part.scores
+        over = summary([scores], self.protocol.average)
+        return {
+            **over["all"],
+            "flicker": self.flicker(part),
+            "absolute_relative_static": over["static"]["absolute_relative"],
+            "absolute_relative_moving": over["moving"]["absolute_relative"],
+            "alignment": scores.alignment,
+            "pixels": int(scores.pixels["all"].sum()),
+            "frames": len(scores.frames) - len(scores.missing),
+            "pixels_without_estimate": int(scores.without_estimate.sum()),
+            "regions": {name: own for name, own in over.items() if own["delta1"] is not None},
+        }
+
+    def flicker(self, part: Part) -> float | None:
+        """How much a part changes from frame to frame where nothing moves; None without poses."""
+        return flicker(self.depth(part), self.truth, part.scores.frames, self.protocol)
+
+    def depth(self, part: Part) -> Depth:
+        """Frame of `truth` to Z [H, W] in metres at the truth's size, by a part's alignment; None without estimate."""
+
+        def depth(index: int) -> NDArray[np.float64] | None:
+            estimate = self.disparity(index)
+            if estimate is None:
+                return None
+            return part.scores.alignment.depth(fitted(estimate, self.truth.depth(index).shape, self.protocol))
+
+        return depth
 
     def values(self) -> dict[str, dict[str, float | None]]:
         """By region and metric, as the protocol averages."""

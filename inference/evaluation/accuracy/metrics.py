@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 from ..alignment import Alignment, Disparity, align, measured
 from ..datasets.ground_truth import Truth
 from ..datasets.protocols import PLAIN, MetricsError, Protocol, fitted
-from ..stability import consistency as flickering
 from ..table import Better, Column
 
-__all__ = ["Alignment", "Disparity", "MetricsError", "align", "frame_scores", "score", "summary"]
+__all__ = ["Alignment", "Disparity", "MetricsError", "align", "frame_scores", "summary"]
 
-FARTHEST, NEAREST = PLAIN.farthest, PLAIN.nearest
 REGIONS = ("all", "static", "moving")
 
 
@@ -190,75 +188,3 @@ def summary(
             mean = float(np.sum(kept * weight) / weight.sum()) if weight.any() else None
             found[region][name] = mean if mean is None or not squared else float(np.sqrt(mean))
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Errors over all measured pixels of a clip.
-
-    Attributes
-    ----------
-    absolute_relative : float
-        AbsRel: mean of |Z - Z*| / Z*.
-    delta1, delta2, delta3 : float
-        Share of pixels where max(Z / Z*, Z* / Z) is below 1.25 and its second and third power.
-    root_mean_square : float
-        RMSE in metres.
-    flicker : float or None
-        Mean |next frame, warped - expected| / expected over static pixels; None without poses.
-    absolute_relative_static, absolute_relative_moving : float or None
-        AbsRel where nothing moves and where something does; None without such pixels.
-    alignment : Alignment
-    pixels, frames : int
-        How much was measured.
-    pixels_without_estimate : int
-        Pixels with true depth whose estimate is no number: left out.
-    """
-
-    absolute_relative: float
-    delta1: float
-    root_mean_square: float
-    flicker: float | None
-    absolute_relative_static: float | None
-    absolute_relative_moving: float | None
-    alignment: Alignment
-    pixels: int
-    frames: int
-    delta2: float
-    delta3: float
-    pixels_without_estimate: int
-
-
-def score(disparity: Disparity, truth: Truth, frames: range | None = None, protocol: Protocol = PLAIN) -> Scores:
-    """Measure a clip, a frame or two in memory at a time.
-
-    Parameters
-    ----------
-    disparity : callable
-        Frame index of the truth to disparity [H, W]; larger is nearer.
-    truth : Truth
-    frames : range or None
-        Frames of the truth to measure; None: all.
-    protocol : Protocol
-
-    Raises
-    ------
-    MetricsError
-    """
-    return scores_of(frame_scores(disparity, truth, protocol, frames=frames), disparity, truth, protocol)
-
-
-def scores_of(each: FrameScores, disparity: Disparity, truth: Truth, protocol: Protocol = PLAIN) -> Scores:
-    """The figures of a clip from those of its frames, and its flicker."""
-    over = summary([each], protocol.average)
-    every = {name: value for name, value in over["all"].items() if value is not None}
-    return Scores(
-        **every,
-        flicker=flickering.flicker(disparity, truth, each.frames, each.alignment, protocol),
-        absolute_relative_static=over["static"]["absolute_relative"],
-        absolute_relative_moving=over["moving"]["absolute_relative"],
-        alignment=each.alignment,
-        pixels=int(each.pixels["all"].sum()),
-        frames=len(each.frames) - len(each.missing),
-        pixels_without_estimate=int(each.without_estimate.sum()),
-    )

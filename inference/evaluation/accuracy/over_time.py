@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..datasets.protocols import fitted
-from ..stability.consistency import Consistency, Distances, consistency, flicker
+from ..stability.consistency import Consistency, Distances, consistency
 from ..stability.spectrum import band_values
 from .comparison import Comparison, Part
 from .metrics import MetricsError
@@ -44,14 +42,8 @@ def measure(comparison: Comparison, names: Sequence[str]) -> Steady:
         spaced, near = [each.spaced for each in found], [each.neighbours for each in found]
         values |= {"distance": _mean(spaced, "distance"), "warp_error": _mean(near, "relative")}
     if "flicker" in names:
-        known = []
-        for part in comparison.parts:
-            scores = part.scores
-            value = flicker(
-                comparison.disparity, comparison.truth, scores.frames, scores.alignment, comparison.protocol
-            )
-            known += [] if value is None else [(value, len(scores.frames))]
-        values["flicker"] = _weighted(known)
+        found_in = [(comparison.flicker(part), len(part.scores.frames)) for part in comparison.parts]
+        values["flicker"] = _weighted([(value, count) for value, count in found_in if value is not None])
     return Steady(values={name: values[name] for name in names if name in values}, notes=notes)
 
 
@@ -63,14 +55,8 @@ def consistency_of(comparison: Comparison, part: Part) -> Consistency:
     MetricsError
         The truth has no camera path, or neither flow nor pictures.
     """
-    truth, protocol, alignment = comparison.truth, comparison.protocol, part.scores.alignment
-
-    def depth(index: int) -> NDArray[np.float64] | None:
-        estimate = comparison.disparity(index)
-        return None if estimate is None else alignment.depth(fitted(estimate, truth.depth(index).shape, protocol))
-
     frames = range(min(part.scores.frames), max(part.scores.frames) + 1)
-    return consistency(depth, truth, frames, protocol=protocol)
+    return consistency(comparison.depth(part), comparison.truth, frames, protocol=comparison.protocol)
 
 
 def consistency_notes(found: Sequence[Consistency]) -> list[str]:

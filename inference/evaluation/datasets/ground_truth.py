@@ -112,10 +112,6 @@ class Truth:
         """Flow [H, W, 2] in pixels to the truth's next frame; None where it is not known."""
         return None if self.read_flow is None else self.read_flow(index)
 
-    def rgb(self, index: int) -> Path | None:
-        """The frame's picture."""
-        return self.rgb_files[index] if self.rgb_files else None
-
     def picture(self, index: int) -> NDArray[np.uint8] | None:
         """The frame's picture itself, RGB [H, W, 3]; None where there is none."""
         if self.read_picture is not None:

@@ -25,7 +25,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -114,50 +114,33 @@ class Protocol:
 
 
 PLAIN = Protocol()
-_DEPTHCRAFTER = Protocol(name="depthcrafter", average="frames", align="clip")
-_STEREODIFF = replace(_DEPTHCRAFTER, name="stereodiff", resize="nearest")
 _EVEN = Crop(even=True)
 _BONN = tuple(f"rgbd_bonn_{name}" for name in ("balloon2", "crowd2", "crowd3", "person_tracking", "synchronous"))
 _SCANNET = ("scene0078_00", "scene0192_01", "scene0348_00", "scene0556_01")
-_TABLE: dict[str, dict[str, Protocol]] = {
-    "plain": {
-        "folder": PLAIN,
-        "sintel": replace(PLAIN, farthest=70.0),
-        "scannet": replace(PLAIN, farthest=10.0),
-        "kitti": PLAIN,
-        "bonn": replace(PLAIN, farthest=10.0),
-        "nyu": replace(PLAIN, farthest=10.0),
-    },
-    "depthcrafter": {
-        "folder": _DEPTHCRAFTER,
-        "sintel": replace(_DEPTHCRAFTER, farthest=70.0, count=50),
-        "scannet": replace(
-            _DEPTHCRAFTER,
-            farthest=10.0,
-            count=90,
-            every=3,
-            crop=Crop(top=8, bottom=8, left=11, right=11),
-            most_clips=100,
-        ),
-        "kitti": replace(_DEPTHCRAFTER, count=110, crop=_EVEN),
-        "bonn": replace(_DEPTHCRAFTER, farthest=10.0, first=30, count=110, crop=_EVEN, clips=_BONN),
-        "nyu": replace(_DEPTHCRAFTER, farthest=10.0, crop=Crop(top=45, bottom=9, left=41, right=39)),
-    },
-    "stereodiff": {
-        "folder": _STEREODIFF,
-        "sintel": replace(_STEREODIFF, farthest=70.0),
-        "scannet": replace(_STEREODIFF, farthest=10.0, clips=_SCANNET),
-        "kitti": _STEREODIFF,
-        "bonn": replace(_STEREODIFF, farthest=10.0),
-        "nyu": replace(_STEREODIFF, farthest=10.0),
-    },
+_SCANNET_EDGES, _NYU_EDGES = Crop(top=8, bottom=8, left=11, right=11), Crop(top=45, bottom=9, left=41, right=39)
+_OF_PAPERS: dict[str, Any] = {"average": "frames", "align": "clip"}
+_FARTHEST = {"sintel": 70.0, "scannet": 10.0, "bonn": 10.0, "nyu": 10.0}
+"""Metres, by the layout, under any protocol; 80 elsewhere."""
+_PROTOCOLS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "depthcrafter": _OF_PAPERS,
+    "stereodiff": {**_OF_PAPERS, "resize": "nearest"},
 }
-NAMES = tuple(_TABLE)
+_BY_LAYOUT: dict[tuple[str, str], dict[str, Any]] = {
+    ("depthcrafter", "sintel"): {"count": 50},
+    ("depthcrafter", "scannet"): {"count": 90, "every": 3, "crop": _SCANNET_EDGES, "most_clips": 100},
+    ("depthcrafter", "kitti"): {"count": 110, "crop": _EVEN},
+    ("depthcrafter", "bonn"): {"first": 30, "count": 110, "crop": _EVEN, "clips": _BONN},
+    ("depthcrafter", "nyu"): {"crop": _NYU_EDGES},
+    ("stereodiff", "scannet"): {"clips": _SCANNET},
+}
+NAMES = tuple(_PROTOCOLS)
 
 
 def of(name: str, layout: str) -> Protocol:
     """The protocol of that name for a data set's layout."""
-    return _TABLE[name][layout]
+    farthest = _FARTHEST.get(layout, PLAIN.farthest)
+    return Protocol(name=name, farthest=farthest, **_PROTOCOLS[name], **_BY_LAYOUT.get((name, layout), {}))
 
 
 def chosen(clips: Sequence[Truth], protocol: Protocol) -> tuple[list[Truth], list[str]]:

@@ -20,7 +20,6 @@ from ..accuracy.comparison import Comparison, Part
 from ..accuracy.metrics import METRIC, Metric
 from ..alignment import measured
 from ..datasets.ground_truth import Truth
-from ..datasets.protocols import fitted
 
 Maps = Callable[[int], "NDArray[np.floating] | None"]
 """Source frame to a map [H, W], or None where the frame has none."""
@@ -344,13 +343,7 @@ def plate_of(source: Source, frames: Sequence[int]) -> tuple[Pictures | None, fl
 
 
 def _estimate(name: str, comparison: Comparison, part: Part, extras: Extras, at: Mapping[int, int]) -> Estimate:
-    truth, alignment, scores = comparison.truth, part.scores.alignment, part.scores
-
-    def depth(frame: int) -> NDArray[np.floating] | None:
-        disparity = comparison.disparity(at[frame])
-        if disparity is None:
-            return None
-        return alignment.depth(fitted(disparity, truth.depth(at[frame]).shape, comparison.protocol))
+    alignment, scores, depth = part.scores.alignment, part.scores, comparison.depth(part)
 
     def by_frame(values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Values on the shot's frames, NaN where it was not measured."""
@@ -361,7 +354,7 @@ def _estimate(name: str, comparison: Comparison, part: Part, extras: Extras, at:
         name=name,
         disparity=lambda frame: comparison.disparity(at[frame]),
         alignment=(alignment.scale, alignment.shift),
-        depth=depth,
+        depth=lambda frame: depth(at[frame]),
         errors={_head(METRIC[each]): by_frame(scores.values["all"][each]) for each in BY_FRAME},
         **vars(extras),
     )

@@ -23,15 +23,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..alignment import Alignment, Disparity, known
 from ..datasets.ground_truth import Truth
-from ..datasets.protocols import PLAIN, MetricsError, Protocol, fitted
+from ..datasets.protocols import PLAIN, MetricsError, Protocol
 from . import optical_flow
 from .optical_flow import Link
-from .point_pairs import Depth, Pair, Reader, Reason, away_from, chained, compare, finite, same_surface, sharp
-from .warping import lift, moved, projected, sampled
+from .point_pairs import Depth, Frame, Pair, Reader, Reason, chained, compare, finite, sharp, still_way
 
 SPACING = 10
 """Frames between the two of a pair, as in the paper."""
@@ -132,13 +129,14 @@ def consistency(
         )
     given = len(frames) > 1 and truth.flow(frames[0]) is not None
     reader = Reader(depth=depth, truth=truth, protocol=protocol, pictures=not given and len(frames) > 1)
-    spaced, neighbours = _Sums(), _Sums()
+    spaced: list[tuple[int, Pair | Reason]] = []
+    neighbours: list[tuple[int, Pair | Reason]] = []
     start = before = reader.read(frames[0])
     way: Link | None = None
     for index in frames[1:]:
         after = reader.read(index)
         step = reader.given(before.index) if given else optical_flow.link(before.grey, after.grey)
-        neighbours.add(before.index, compare(before, after, step, poses=truth.poses, matrix=truth.matrix))
+        neighbours.append((before.index, compare(before, after, step, poses=truth.poses, matrix=truth.matrix)))
         onward = sharp(step) if given else step
         way = onward if way is None else chained(way, onward)
         if index - start.index == spacing:
@@ -146,114 +144,69 @@ def consistency(
                 way = step
             elif not given:
                 way = optical_flow.link(start.grey, after.grey, start=finite(way))
-            spaced.add(start.index, compare(start, after, way, poses=truth.poses, matrix=truth.matrix))
+            spaced.append((start.index, compare(start, after, way, poses=truth.poses, matrix=truth.matrix)))
             start, way = after, None
         before = after
     return Consistency(
         correspondences="given" if given else "measured",
         spacing=spacing,
-        spaced=spaced.result(),
-        neighbours=neighbours.result(),
+        spaced=_distances(spaced),
+        neighbours=_distances(neighbours),
     )
 
 
-class _Sums:
-    """Pairs of frames of one spacing, as they come."""
-
-    def __init__(self) -> None:
-        self._pairs: list[Pair | Reason] = []
-        self._frames: list[int] = []
-
-    def add(self, frame: int, pair: Pair | Reason) -> None:
-        self._frames.append(frame)
-        self._pairs.append(pair)
-
-    def result(self) -> Distances:
-        measured = [pair for pair in self._pairs if isinstance(pair, Pair)]
-        points = sum(pair.points for pair in measured)
-        true_points = sum(pair.true_points for pair in measured)
-        reasons = [_reason(pair) for pair in self._pairs]
-        return Distances(
-            distance=_mean(sum(pair.distance for pair in measured), points),
-            relative=_mean(sum(pair.relative for pair in measured), points),
-            floor=_mean(sum(pair.true_distance for pair in measured), true_points),
-            relative_floor=_mean(sum(pair.true_relative for pair in measured), true_points),
-            by_pair=tuple(
-                pair.distance / pair.points if isinstance(pair, Pair) and pair.points else float("nan")
-                for pair in self._pairs
-            ),
-            frames=tuple(self._frames),
-            points=points,
-            unusable=sum(pair.unusable for pair in measured),
-            without_pose=reasons.count("pose"),
-            without_depth=reasons.count("depth"),
-            without_points=reasons.count("points"),
-        )
-
-
-def _reason(pair: Pair | Reason) -> Reason | None:
-    if not isinstance(pair, Pair):
-        return pair
-    return None if pair.points else "depth"
+def _distances(found: Sequence[tuple[int, Pair | Reason]]) -> Distances:
+    """All pairs of one spacing together; of each, its first frame and what was found."""
+    pairs = [pair for _, pair in found if isinstance(pair, Pair)]
+    points, true_points = (sum(getattr(pair, name) for pair in pairs) for name in ("points", "true_points"))
+    reasons = [pair if not isinstance(pair, Pair) else None if pair.points else "depth" for _, pair in found]
+    return Distances(
+        distance=_mean(sum(pair.distance for pair in pairs), points),
+        relative=_mean(sum(pair.relative for pair in pairs), points),
+        floor=_mean(sum(pair.true_distance for pair in pairs), true_points),
+        relative_floor=_mean(sum(pair.true_relative for pair in pairs), true_points),
+        by_pair=tuple(
+            pair.distance / pair.points if isinstance(pair, Pair) and pair.points else float("nan") for _, pair in found
+        ),
+        frames=tuple(frame for frame, _ in found),
+        points=points,
+        unusable=sum(pair.unusable for pair in pairs),
+        without_pose=reasons.count("pose"),
+        without_depth=reasons.count("depth"),
+        without_points=reasons.count("points"),
+    )
 
 
 def _mean(total: float, count: int) -> float | None:
     return total / count if count else None
 
 
-def flicker(
-    disparity: Disparity,
-    truth: Truth,
-    frames: Sequence[int],
-    alignment: Alignment,
-    protocol: Protocol = PLAIN,
-) -> float | None:
+def flicker(depth: Depth, truth: Truth, frames: Sequence[int], protocol: Protocol = PLAIN) -> float | None:
     """Mean |next frame, warped - expected| / expected over static pixels; None where no pair of frames has poses.
 
-    Only frames that follow each other in the truth are compared.
+    The true depth and poses say where the next frame shows what a pixel shows; the estimate itself, moved by the poses,
+    says the depth to expect there. Only frames that follow each other in the truth are compared.
+
+    Parameters
+    ----------
+    depth : callable
+        See `Depth`.
+    truth : Truth
+    frames : sequence of int
+        Of the truth.
+    protocol : Protocol
+        Says which truth counts as measured.
     """
+    if truth.matrix is None:
+        return None
+    reader = Reader(depth=depth, truth=truth, protocol=protocol, pictures=False)
     found: list[float] = []
-    before: tuple[int, NDArray[np.float64]] | None = None
-    for frame in frames:
-        estimate = disparity(frame)
-        if estimate is None:
-            before = None
-            continue
-        depth = alignment.depth(fitted(estimate, truth.depth(frame).shape, protocol))
-        if before is not None and before[0] == frame - 1:
-            change = _change(truth, frame - 1, before[1], depth, protocol)
-            found += [] if change is None else [change]
-        before = frame, depth
+    before: Frame | None = None
+    for index in frames:
+        after = reader.read(index)
+        if before is not None and before.index == index - 1 and after.depth is not None:
+            way = still_way(before, after, poses=truth.poses, matrix=truth.matrix)
+            pair = compare(before, after, way, poses=truth.poses, matrix=truth.matrix) if way else "pose"
+            found += [pair.relative / pair.points] if isinstance(pair, Pair) and pair.points else []
+        before = after
     return float(np.mean(found)) if found else None
-
-
-def _change(
-    truth: Truth, frame: int, depth: NDArray[np.float64], after: NDArray[np.float64], protocol: Protocol
-) -> float | None:
-    """How much the estimate after `frame` differs from what the estimate at `frame` lets expect there.
-
-    The true depth and poses tell where the next frame shows a pixel's place, and whether it is hidden there or lies at
-    the edge of something else, whose depth would be mixed with its own; the estimate itself, moved by the poses, tells
-    the depth to expect.
-    """
-    first, second = truth.poses[frame], truth.poses[frame + 1]
-    if first is None or second is None or truth.matrix is None:
-        return None
-    move = np.linalg.inv(second) @ first
-    true, true_after = (known(truth.depth(each), protocol) for each in (frame, frame + 1))
-    y, x = np.mgrid[: true.shape[0], : true.shape[1]]
-    there = moved(lift(true, x, y, truth.matrix), move)
-    place = projected(there, truth.matrix)
-    u, v = place[..., 0], place[..., 1]
-    warped = 1 / sampled(1 / after, u, v)
-    expected = moved(lift(depth, x, y, truth.matrix), move)[..., 2]
-    moving, moving_after = truth.moving(frame), truth.moving(frame + 1)
-    with np.errstate(invalid="ignore"):
-        static = np.isfinite(true) & (expected > 0) & np.isfinite(warped)
-    column, row = (np.nan_to_num(at, nan=-9).astype(np.float32) for at in (u, v))
-    static &= same_surface(true_after, there[..., 2], column, row)
-    if moving is not None and moving_after is not None:
-        static &= ~moving & away_from(moving_after, column, row)
-    if not static.any():
-        return None
-    return float(np.mean(np.abs(warped[static] - expected[static]) / expected[static]))

@@ -217,6 +217,18 @@ def compare(
     )
 
 
+def still_way(
+    before: Frame, after: Frame, *, poses: tuple[NDArray[np.float64] | None, ...], matrix: NDArray[np.float64]
+) -> Link | None:
+    """Flow from a frame to another as the true depth and camera make it of a still scene; None without poses."""
+    first, second = poses[before.index], poses[after.index]
+    if first is None or second is None:
+        return None
+    forth = _still(before, motion=np.linalg.inv(second) @ first, matrix=matrix)[1]
+    known = np.asarray(np.isfinite(forth).all(axis=-1), bool)
+    return Link(forth=forth, back=np.full_like(forth, np.nan), seen=known, seen_back=np.zeros_like(known))
+
+
 def chained(way: Link, step: Link) -> Link:
     """The way to a frame and the step from there to the next as one way."""
     forth = optical_flow.chained(way.forth, step.forth)
@@ -239,16 +251,23 @@ def _comparable(
     before: Frame, after: Frame, way: Link, *, motion: NDArray[np.float64], matrix: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """Where a pixel of the first frame shows what stands still and is seen in the second as well [H, W]."""
-    y, x = np.mgrid[: before.true.shape[0], : before.true.shape[1]].astype(np.float64)
-    there = warping.moved(warping.lift(before.true, x, y, matrix), motion)
+    z, still = _still(before, motion=motion, matrix=matrix)
     u, v = optical_flow.positions(way.forth)
-    chosen = way.seen & same_surface(after.true, there[..., 2], u, v)
+    chosen = way.seen & same_surface(after.true, z, u, v)
     if before.moving is not None and after.moving is not None:
         return chosen & ~before.moving & away_from(after.moving, u, v)
-    still = warping.projected(there, matrix) - np.stack([x, y], axis=-1)
     with np.errstate(invalid="ignore"):
         missed = np.linalg.norm(way.forth - still, axis=-1)
         return chosen & (missed < _STILL_PIXELS + _STILL_SHARE * np.linalg.norm(still, axis=-1))
+
+
+def _still(
+    frame: Frame, *, motion: NDArray[np.float64], matrix: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """True Z [H, W] of a frame's pixels after a camera's motion, and how far they go in the picture [H, W, 2]."""
+    y, x = np.mgrid[: frame.true.shape[0], : frame.true.shape[1]].astype(np.float64)
+    there = warping.moved(warping.lift(frame.true, x, y, matrix), motion)
+    return there[..., 2], warping.projected(there, matrix) - np.stack([x, y], axis=-1)
 
 
 def same_surface(

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -106,7 +106,9 @@ class Steadiness:
         return sum(sizes) / len(sizes) if sizes else None
 
 
-def steadiness_of(folder: str | Path, sequence: DepthSequence, *, mattes: str | Path | None = None) -> list[Steadiness]:
+def steadiness_by_shot(
+    folder: str | Path, sequence: DepthSequence, *, mattes: str | Path | None = None
+) -> list[ShotSteadiness]:
     """Measure every shot of a depth sequence on disk against its own plate.
 
     Parameters
@@ -117,15 +119,14 @@ def steadiness_of(folder: str | Path, sequence: DepthSequence, *, mattes: str | 
         What its ``depth.json`` says.
     mattes : path or None
         Folder of pictures with the plate's frame numbers, white where it moves on its own. None: told by the motion.
-
-    Raises
-    ------
-    MetricsError
-        A shot in which nothing can be measured.
-    ClipError
-        The plate, a map or a matte cannot be read.
     """
-    return [_steadiness_of_shot(Path(folder), sequence, shot, mattes) for shot in sequence.done_shots]
+    found: list[ShotSteadiness] = []
+    for shot in sequence.done_shots:
+        try:
+            found.append((shot, _steadiness_of_shot(Path(folder), sequence, shot, mattes)))
+        except (MetricsError, ClipError) as error:
+            found.append((shot, error))
+    return found
 
 
 def _steadiness_of_shot(folder: Path, sequence: DepthSequence, shot: Shot, mattes: str | Path | None) -> Steadiness:
@@ -285,30 +286,6 @@ class _Run:
             bend = self._flicker.get(self._first + 1 if towards > 0 else self._last - 1, NO_CHANGE)
             steps[number] = Change(size=2 * bend.size, shift=towards * bend.shift)
         return steps | self._steps
-
-
-def steadiness_by_shot(
-    folder: Path, sequence: DepthSequence, *, mattes: str | Path | None = None
-) -> list[ShotSteadiness]:
-    """Measure every shot that was estimated.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the maps lie.
-    sequence : DepthSequence
-        What its ``depth.json`` says.
-    mattes : path or None
-        See `steadiness_of`.
-    """
-    found: list[ShotSteadiness] = []
-    for shot in sequence.done_shots:
-        try:
-            (measured,) = steadiness_of(folder, replace(sequence, shots=(shot,)), mattes=mattes)
-            found.append((shot, measured))
-        except (MetricsError, ClipError) as error:
-            found.append((shot, error))
-    return found
 
 
 def notes(found: Steadiness) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..accuracy.comparison import Comparison, Part
 from ..accuracy.metrics import METRIC, REGIONS
-from ..accuracy.over_time import BY_BAND
+from ..accuracy.over_time import BY_BAND, measure
 from ..stability.spectrum import mean_bands
 from ..table import Better, Cell, Column, Table, plain, ranks
 from .suite import Suite
@@ -60,6 +60,22 @@ class Outcome:
         """The failure and the notes, each a sentence that says of what."""
         about = f"{self.estimator} on {self.set}, {self.clip}"
         return [f"{about}: {said.removeprefix(f'{self.clip}: ')}" for said in (self.failure, *self.notes) if said]
+
+
+def outcome_of(
+    comparison: Comparison, metrics: Sequence[str], *, notes: Sequence[str] = (), facts: Mapping[str, Any], **names: Any
+) -> Outcome:
+    """What a comparison says; `names` are those of `Outcome`, `facts` come before those of its parts."""
+    steady = measure(comparison, metrics)
+    values = comparison.values()
+    values["all"] |= steady.values
+    return Outcome(
+        **names,
+        values=values,
+        notes=(*comparison.notes(), *notes, *steady.notes),
+        facts={**facts, "parts": by_frame(comparison.parts)},
+        comparison=comparison,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from ..accuracy.metrics import MetricsError, frame_scores, summary
 from ..datasets import protocols
 from ..datasets.ground_truth import Truth, TruthError, with_masks
 from ..datasets.protocols import Protocol
-from .outcomes import Outcome, by_frame
+from .outcomes import Outcome, outcome_of
 from .suite import FLAT, Contender, DataSet, Suite, SuiteError, known_camera, slug
 
 Emit = Callable[[events.Event], None]
@@ -164,24 +164,24 @@ def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Out
     try:
         folder, sequence = _estimated(task, contender, clip, number)
         found = compare(folder, clip.truth, clip.protocol, prepared=True, sequence=sequence)
-        steady = over_time.measure(found, task.suite.metrics)
+        return _outcome(task.suite, found, clip, names)
     except (Failure, MetricsError, TruthError, ClipError, DepthSequenceError) as error:
         if isinstance(error, Failure) and error.code not in {exit_codes.REFUSED, exit_codes.FAILED}:
             raise
         return Outcome(**names, failure=str(error))  # the other clips are worth their table
-    values = found.values()
-    values["all"] |= steady.values
+
+
+def _outcome(suite: Suite, found: Comparison, clip: _Clip, names: Mapping[str, Any]) -> Outcome:
+    sequence = found.sequence
+    refused = [f"Frames {s.first_frame}-{s.last_frame}: {as_options(s.reason or '')}" for s in sequence.refused_shots]
     facts = {
         "protocol": clip.protocol.name,
-        "folder": str(folder),
+        "folder": str(found.folder),
         "frames": sum(len(part.scores.frames) - len(part.scores.missing) for part in found.parts),
         "seconds_of_estimate": sequence.seconds,
-        "parts": by_frame(found.parts),
-        "bands": over_time.bands(found) if task.suite.bands else None,
+        "bands": over_time.bands(found) if suite.bands else None,
     }
-    refused = [f"Frames {s.first_frame}-{s.last_frame}: {as_options(s.reason or '')}" for s in sequence.refused_shots]
-    notes = (*found.notes(), *refused, *steady.notes)
-    return Outcome(**names, values=values, notes=notes, facts=facts, comparison=found)
+    return outcome_of(found, suite.metrics, notes=refused, facts=facts, **names)
 
 
 def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tuple[Path, DepthSequence]:

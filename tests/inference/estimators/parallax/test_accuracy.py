@@ -2,9 +2,9 @@
 
 import cv2
 import pytest
+from truth_maker import score
 
 from inference.estimators import parallax
-from inference.evaluation.accuracy.metrics import score
 from inference.evaluation.datasets.folder import open_clip
 
 

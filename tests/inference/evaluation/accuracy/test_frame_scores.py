@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from truth_maker import truth_of
+from truth_maker import score, truth_of
 
 from inference.evaluation.accuracy.metrics import (
     NAMES,
@@ -12,7 +12,6 @@ from inference.evaluation.accuracy.metrics import (
     MetricsError,
     frame_scores,
     pixel_errors,
-    score,
     summary,
 )
 from inference.evaluation.datasets.protocols import Protocol

@@ -5,9 +5,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from truth_maker import HEIGHT, WIDTH, write_truth
+from truth_maker import HEIGHT, WIDTH, score, write_truth
 
-from inference.evaluation.accuracy.metrics import MetricsError, align, score
+from inference.evaluation.accuracy.metrics import MetricsError, align
 from inference.evaluation.datasets.folder import open_clip
 from inference.evaluation.datasets.ground_truth import TruthError
 

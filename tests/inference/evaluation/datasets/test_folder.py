@@ -30,12 +30,12 @@ def test_everything_of_a_clip_is_read_frame_by_frame(tmp_path):
     np.testing.assert_array_equal(truth.flow(1)[4, 5], np.float32([1.25, -1.5]))
     assert truth.flow(2) is None
     assert truth.poses[1] is None and (truth.poses[2] == np.eye(4)).all()
-    assert truth.rgb(2).name == "00002.png"
+    assert truth.rgb_files[2].name == "00002.png"
 
 
 def test_what_a_clip_lacks_is_none_and_nothing_moves_without_masks(tmp_path):
     truth = write_truth(tmp_path, WALLS, [None] * 3)
-    assert truth.flow(0) is None and truth.rgb(0) is None
+    assert truth.flow(0) is None and truth.rgb_files == ()
     assert not truth.moving(0).any()
 
 
@@ -46,7 +46,7 @@ def test_a_selection_keeps_what_belongs_together(tmp_path):
     tail = whole.selected([1, 2])
     assert tail.frame_numbers == (1, 2) and tail.depth(0)[0, 0] == 3 and tail.poses[1][0, 0] == 3
     assert tail.flow(0)[0, 0, 0] == 1 and tail.flow(1) is None
-    assert tail.rgb(0).name == "00001.png" and not tail.moving(1).any()
+    assert tail.rgb_files[0].name == "00001.png" and not tail.moving(1).any()
     assert whole.selected([0, 2]).flow(0) is None  # the next frame kept is not the next
 
 
@@ -93,7 +93,7 @@ def test_numbers_that_say_that_files_belong_to_other_frames_are_refused(tmp_path
     write_truth(tmp_path, WALLS, [None] * 3, rgb=True)
     for index in (2, 1, 0):  # counted from 1: that is no mistake
         (tmp_path / "rgb" / f"{index:05d}.png").rename(tmp_path / "rgb" / f"{index + 1:05d}.png")
-    assert open_clip(tmp_path).rgb(0).name == "00001.png"
+    assert open_clip(tmp_path).rgb_files[0].name == "00001.png"
     (tmp_path / "rgb" / "00003.png").rename(tmp_path / "rgb" / "00004.png")  # one lacks a picture, another its depth
     with pytest.raises(TruthError, match=r"rgb/00004\.png where depth/00002\.png is"):
         open_clip(tmp_path)

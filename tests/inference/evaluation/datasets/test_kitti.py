@@ -58,7 +58,7 @@ def test_drives_are_read_with_their_own_frame_numbers(recorded):
     (clip,) = open_clips(recorded, "kitti")
     assert clip.name == DRIVE and clip.frame_numbers == tuple(NUMBERS)
     assert clip.depth(2)[0, 0] == 7.5 and clip.depth(2)[1, 1] == 0
-    assert clip.rgb(2).name == "0000000007.png" and clip.picture(2)[0, 0, 0] == 7
+    assert clip.rgb_files[2].name == "0000000007.png" and clip.picture(2)[0, 0, 0] == 7
     assert clip.matrix[0].tolist() == [721.5, 0, 609.5] and clip.poses == (None,) * 7
 
 
@@ -84,20 +84,20 @@ def test_a_turn_of_the_car_turns_the_camera(recorded):
 @pytest.mark.parametrize("place", ["", "val", f"val/{DRIVE}"])
 def test_any_folder_on_the_way_will_do(recorded, place):
     (clip,) = open_clips(recorded / place, "kitti")
-    assert clip.name == DRIVE and clip.rgb(0).name == "0000000005.png"
+    assert clip.name == DRIVE and clip.rgb_files[0].name == "0000000005.png"
 
 
 def test_recordings_may_lie_in_raw_or_in_the_drive_itself(recorded):
     shutil.move(recorded / "2011_09_26", recorded / "raw" / "2011_09_26")
-    assert open_clips(recorded, "kitti")[0].rgb(0).parts[-5] == "2011_09_26"
+    assert open_clips(recorded, "kitti")[0].rgb_files[0].parts[-5] == "2011_09_26"
     shutil.move(recorded / "raw" / "2011_09_26" / DRIVE / "image_02", recorded / "val" / DRIVE / "image_02")
     (clip,) = open_clips(recorded, "kitti")
-    assert clip.rgb(0).is_relative_to(recorded / "val") and clip.matrix is None
+    assert clip.rgb_files[0].is_relative_to(recorded / "val") and clip.matrix is None
 
 
 def test_depth_alone_is_enough(kitti):
     (clip,) = open_clips(kitti, "kitti")
-    assert clip.rgb(0) is None and clip.matrix is None
+    assert clip.rgb_files == () and clip.matrix is None
 
 
 def test_what_is_broken_is_named(recorded):

@@ -29,7 +29,7 @@ def test_the_test_split_of_the_labelled_set_is_read(labelled):
     assert [clip.name for clip in clips] == ["0002", "0004"] and len(clips[1]) == 1
     np.testing.assert_array_equal(clips[1].depth(0), DEPTHS[3])
     np.testing.assert_array_equal(clips[1].picture(0), IMAGES[3])
-    assert clips[0].rgb(0) is None and clips[0].moving(0) is None
+    assert clips[0].rgb_files == () and clips[0].moving(0) is None
 
 
 def test_without_splits_all_images_are_taken(labelled):
@@ -56,7 +56,7 @@ def test_exported_pictures_are_read(tmp_path):
         cv2.imwrite(str(base / f"rgb_{number:05d}.jpg"), np.full((6, 8, 3), number, np.uint8))
     clips = open_clips(tmp_path / "test", "nyu")
     assert [clip.name for clip in clips] == ["bathroom_00001", "kitchen_0001_00045", "kitchen_0001_00046"]
-    assert clips[1].depth(0)[0, 0] == 4.5 and clips[1].rgb(0).name == "rgb_00045.jpg"
+    assert clips[1].depth(0)[0, 0] == 4.5 and clips[1].rgb_files[0].name == "rgb_00045.jpg"
 
 
 def test_another_folder_is_refused(tmp_path):

@@ -62,19 +62,19 @@ def test_every_sequence_is_read(sintel, root):
 def test_clean_or_final_pictures(sintel):
     clean = open_clips(sintel, "sintel")[0]
     final = open_clips(sintel, "sintel", rendering="final")[0]
-    assert clean.rgb(1).parts[-3:] == ("clean", "alley_1", "frame_0002.png")
+    assert clean.rgb_files[1].parts[-3:] == ("clean", "alley_1", "frame_0002.png")
     assert clean.picture(1)[0, 0].tolist() == [12, 0, 0] and final.picture(1)[0, 0].tolist() == [22, 0, 0]
 
 
 def test_one_sequence_is_read_by_its_depth(sintel):
     (clip,) = open_clips(sintel / "training" / "depth" / "alley_1", "sintel")
-    assert clip.name == "alley_1" and clip.rgb(0).name == "frame_0001.png" and clip.flow(0) is not None
+    assert clip.name == "alley_1" and clip.rgb_files[0].name == "frame_0001.png" and clip.flow(0) is not None
 
 
 def test_depth_alone_is_enough(tmp_path):
     tagged(tmp_path / "depth" / "cave_2" / "frame_0001.dpt", depth_of(1))
     (clip,) = open_clips(tmp_path, "sintel")
-    assert clip.rgb(0) is None and clip.picture(0) is None and clip.flow(0) is None
+    assert clip.rgb_files == () and clip.picture(0) is None and clip.flow(0) is None
     assert clip.matrix is None and clip.poses == (None,)
 
 

@@ -12,7 +12,7 @@ from inference.contract import depth_sequence
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
 from inference.evaluation.datasets.protocols import MetricsError
 from inference.evaluation.stability.drift import Windows
-from inference.evaluation.stability.temporal_stability import steadiness, steadiness_of
+from inference.evaluation.stability.temporal_stability import steadiness, steadiness_by_shot
 from inference.media.exr import write_map
 from inference.media.source import describe
 from tests.inference.support.still_scenes import HEIGHT, WIDTH, Plane, noise, walk
@@ -295,14 +295,14 @@ def test_a_depth_sequence_on_disk_is_measured_against_its_plate(tmp_path):
     plate = write_plate(tmp_path / "plate", 24)
     maps = {n: 2 * RAMP + (0.1 if n >= 1013 else 0) for n in range(1001, 1021)}
     sequence = write_sequence(tmp_path / "depth", plate, maps, parameters={"window": 16, "overlap": 4})
-    (found,) = steadiness_of(tmp_path / "depth", sequence)
+    ((_, found),) = steadiness_by_shot(tmp_path / "depth", sequence)
     assert (found.first_frame, found.last_frame, found.spread) == (1001, 1020, 2)
     assert found.windows == Windows(length=16, overlap=4)
     (jump,) = found.jumps
     assert (jump.frame, jump.border) == (1013, True)
     assert jump.size == pytest.approx(0.05)
     (tmp_path / "depth" / disparity_name(1005)).unlink()
-    assert steadiness_of(tmp_path / "depth", sequence)[0].without_depth == 2
+    assert steadiness_by_shot(tmp_path / "depth", sequence)[0][1].without_depth == 2
 
 
 def test_mattes_say_what_moves(tmp_path):
@@ -314,8 +314,8 @@ def test_mattes_say_what_moves(tmp_path):
     (tmp_path / "mattes").mkdir()
     for number in range(1001, 1011):
         cv2.imwrite(str(tmp_path / "mattes" / f"{number}.png"), wild.astype(np.uint8) * 255)
-    assert steadiness_of(tmp_path / "depth", sequence)[0].flicker > 0.05
-    assert steadiness_of(tmp_path / "depth", sequence, mattes=tmp_path / "mattes")[0].flicker < 1e-6
+    assert steadiness_by_shot(tmp_path / "depth", sequence)[0][1].flicker > 0.05
+    assert steadiness_by_shot(tmp_path / "depth", sequence, mattes=tmp_path / "mattes")[0][1].flicker < 1e-6
 
 
 def test_large_maps_are_measured_at_a_working_size(tmp_path):
@@ -324,6 +324,6 @@ def test_large_maps_are_measured_at_a_working_size(tmp_path):
     sequence = write_sequence(
         tmp_path / "depth", plate, dict.fromkeys((1001, 1002, 1003), large), parameters={}, size=(1280, 960)
     )
-    (found,) = steadiness_of(tmp_path / "depth", sequence)
+    ((_, found),) = steadiness_by_shot(tmp_path / "depth", sequence)
     assert found.flicker < 1e-6
     assert found.unusable == 0
