@@ -136,9 +136,6 @@ class Extras:
         )
 
 
-NOTHING_ELSE = Extras()
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Estimate(Extras):
     """What one estimator made of a shot.

@@ -14,7 +14,7 @@ from inference.evaluation.datasets.ground_truth import Truth
 from inference.evaluation.datasets.protocols import PLAIN, Crop, Protocol
 from inference.evaluation.report import shots
 from inference.evaluation.report.gather import gather
-from inference.evaluation.report.shots import NOTHING_ELSE, Estimate, ReportError, Shot, Slice
+from inference.evaluation.report.shots import Estimate, Extras, ReportError, Shot, Slice
 from inference.evaluation.report.tables import metrics_tables
 
 
@@ -31,7 +31,7 @@ def truth_of(make, count=8, **more):
 def measured(on_disk, truth, protocol=PLAIN):
     """The sequence compared with a truth whose first picture is frame 1001."""
     found = compare(on_disk.folder, truth, protocol)
-    return found, found.parts[0], NOTHING_ELSE
+    return found, found.parts[0], Extras()
 
 
 @settings(max_examples=30, deadline=None)
@@ -75,7 +75,7 @@ def test_a_shot_that_could_not_be_read_is_refused(change, words):
 
 
 def test_a_sequence_is_seen_beside_its_plate(on_disk, make):
-    shot = shots.of_sequences(on_disk.sequence.done_shots[0], [(on_disk, NOTHING_ELSE)])
+    shot = shots.of_sequences(on_disk.sequence.done_shots[0], [(on_disk, Extras())])
     assert shot.title.endswith("/plate, frames 1001-1008") and shot.fps == 24 and shot.notes == ()
     gathered = gather(shot)
     np.testing.assert_allclose(gathered.estimates[0].tiles[1003], make.right(3))
@@ -85,14 +85,14 @@ def test_a_sequence_is_seen_beside_its_plate(on_disk, make):
 
 def test_a_plate_that_is_not_there_is_a_note(on_disk, tmp_path):
     (tmp_path / "plate" / "p.1004.png").unlink()
-    shot = shots.of_sequences(on_disk.sequence.done_shots[0], [(on_disk, NOTHING_ELSE)])
+    shot = shots.of_sequences(on_disk.sequence.done_shots[0], [(on_disk, Extras())])
     assert shot.plate is None and len(shot.notes) == 1
     assert "The plate is left out" in shot.notes[0] and "p.1004.png" in shot.notes[0]
 
 
 def test_a_map_that_is_not_there_is_a_gap(on_disk):
     (on_disk.folder / disparity_name(1004)).unlink()
-    gathered = gather(shots.of_sequences(on_disk.sequence.done_shots[0], [(on_disk, NOTHING_ELSE)]))
+    gathered = gather(shots.of_sequences(on_disk.sequence.done_shots[0], [(on_disk, Extras())]))
     assert "parallax has no map of frame 1004." in gathered.notes
 
 
@@ -121,7 +121,7 @@ def test_estimates_that_were_measured_on_other_frames_have_gaps(on_disk, make):
     truth = truth_of(make)
     whole, part, _ = measured(on_disk, truth)
     less = replace(part, scores=metrics.frame_scores(whole.disparity, truth, frames=range(2, 5)))
-    shot = shots.of_parts({"parallax": (whole, part, NOTHING_ELSE), "part": (whole, less, NOTHING_ELSE)})
+    shot = shots.of_parts({"parallax": (whole, part, Extras()), "part": (whole, less, Extras())})
     np.testing.assert_array_equal(np.isnan(shot.estimates[1].errors["AbsRel"]), [1, 1, 0, 0, 0, 1, 1, 1])
 
 
