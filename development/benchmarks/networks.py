@@ -222,10 +222,10 @@ def random_weights(task: Task) -> Iterator[None]:
 
             def add_walls(store: PairStore, chosen: Any, views: Tensor, *others: Tensor) -> None:
                 """Random weights see no scene that could be aligned, so views of a made one are stored."""
-                for pair in chosen:
-                    add(store, [pair], *_wall(views.shape[2], views.shape[1], pair[1] - pair[0]))
+                walls = [_wall(views.shape[2], views.shape[1], second - first) for first, second in chosen]
+                add(store, chosen, *(torch.cat(each) for each in zip(*walls)))
 
-            made = functools.partial(task.pair_network, torch.device("cpu"))
+            made = functools.partial(task.pair_network, where)
             stack.enter_context(mock.patch.object(checkpoint_file, "load", lambda folder, dtype: made(dtype)))
             stack.enter_context(mock.patch.object(PairStore, "add", add_walls))
             stack.callback(batches.forget)
