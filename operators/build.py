@@ -6,6 +6,7 @@ from ..inference.contract.records import readable
 from ..scene.build import fit_scene, look_through
 from ..scene.camera import (
     SENSOR_WIDTH,
+    CameraError,
     build_camera,
     cut_between_cameras,
     find_camera,
@@ -90,6 +91,8 @@ class _Build(OnDepth):
         if focal_length is None and found is not None:
             focal_length = given_focal_length(found)
         if focal_length is None and shot.camera is None and settings.use_focal_length:
+            if not settings.sensor_width > 0:
+                raise CameraError(f"The sensor's width must be above 0 mm, not {settings.sensor_width:g}.")
             focal_length = settings.focal_length * SENSOR_WIDTH / settings.sensor_width
         how = {"scene": context.scene, "focal_length": focal_length, "scene_camera": self.scene_camera}
         try:

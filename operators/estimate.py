@@ -16,7 +16,7 @@ from ..scene import current_run, depth_list, output, preferences, quick, source,
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene import settings as settings_module
-from ..scene.depth import DepthError
+from ..scene.depth import DepthError, require_own
 from ..scene.output import OutputError
 from ..scene.settings import Settings
 from ..scene.source import Plate, SourceError
@@ -114,6 +114,7 @@ class Estimates(_OnShown, Follows):
 
     def begin(self, context):
         """The plate, its job and where it goes; nothing to run where the result is there already."""
+        require_own(context.scene, "scene")  # the depth is to be listed there
         plate = self._find_plate(context)
         settings = self._settings(context.scene)
         root = output.root_folder(self.output or context.scene.fathom.output)

@@ -8,7 +8,7 @@ import bpy
 
 from ..inference.contract.depth_sequence import Shot
 from .camera import build_camera, camera_at, cut_between_cameras, find_camera, fit_render_size
-from .depth import Depth
+from .depth import Depth, require_own
 from .fog import build_fog
 from .mesh import build_mesh
 from .versions import strips_of
@@ -107,6 +107,7 @@ def fit_scene(
     frame_rate : bool
         Where ``depth.json`` tells it.
     """
+    require_own(scene, "scene")
     if render_size:
         fit_render_size(scene, depth)
     sequence = depth.sequence

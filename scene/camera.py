@@ -8,6 +8,8 @@ in the scene.
 
 from __future__ import annotations
 
+import math
+
 import bpy
 import numpy as np
 from mathutils import Matrix
@@ -15,7 +17,7 @@ from mathutils import Matrix
 from ..inference.contract.camera import SENSOR_WIDTH, Camera
 from ..inference.contract.depth_sequence import Shot
 from . import lookup, nodes, tags
-from .depth import Depth, disparity_image, distances, find_disparity_image
+from .depth import Depth, disparity_image, distances, find_disparity_image, require_own
 from .plate import plate_image, plate_size, show_plate
 
 SCALE = "Scale"
@@ -75,12 +77,13 @@ def build_camera(
     Raises
     ------
     DepthError
-        The shot is unsupported.
+        The shot is unsupported, or the scene is linked.
     CameraError
         The estimator gave no camera and `focal_length` is None, or it is not above 0.
     PlateError
         `plate` is asked for and missing; nothing is built then.
     """
+    require_own(scene, "scene")
     depth.require_done(shot)
     known = _intrinsics(depth, shot, focal_length)
     background = plate_image(depth) if plate else None
@@ -242,13 +245,14 @@ def _find(kind: str, depth: Depth, shot: Shot, scene: bpy.types.Scene) -> bpy.ty
 
 
 def _in_scene(kind: str, image: bpy.types.Image, shot: Shot, scene: bpy.types.Scene) -> bpy.types.Object | None:
-    things = lookup.tagged(kind, image=image, shot=shot.first_frame)
+    form = "CAMERA" if kind == "camera" else None
+    things = lookup.tagged(kind, image=image, shot=shot.first_frame, form=form)
     return next((thing for thing in things if lookup.is_in(thing, scene)), None)
 
 
 def _intrinsics(depth: Depth, shot: Shot, focal_length: float | None) -> Camera:
     if focal_length is not None:
-        if not focal_length > 0:
+        if not 0 < focal_length < math.inf:
             raise CameraError(f"The focal length must be above 0 mm, not {focal_length:g}.")
         width, height = plate_size(depth)
         return Camera.of_lens(focal_length, SENSOR_WIDTH, width=width, height=height)

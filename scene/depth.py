@@ -51,6 +51,14 @@ class Depth:
     plate: Source | None = None
     names_place: bool = False
 
+    def __post_init__(self) -> None:
+        """Raise DepthError where the offset leads beyond every timeline, which a .blend file may say as well."""
+        if abs(self.frame_offset) > _LARGEST_OFFSET:
+            raise DepthError(
+                f"The frame offset {self.frame_offset} leads beyond Blender's timeline; choose one between "
+                f"{-_LARGEST_OFFSET} and {_LARGEST_OFFSET}."
+            )
+
     @property
     def source(self) -> Source:
         """The plate: where it was found, else as ``depth.json`` says."""
@@ -187,11 +195,6 @@ def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
         There is no readable ``depth.json``, or maps that it promises are missing; names the folder and the frame. Or
         the offset leads beyond every timeline.
     """
-    if abs(frame_offset) > _LARGEST_OFFSET:
-        raise DepthError(
-            f"The frame offset {frame_offset} leads beyond Blender's timeline; choose one between {-_LARGEST_OFFSET} "
-            f"and {_LARGEST_OFFSET}."
-        )
     folder = absolute(folder)
     if folder.name == depth_sequence.SIDECAR:
         folder = folder.parent
@@ -232,6 +235,21 @@ def is_same_place(stored: str, path: Path) -> bool:
         return bool(stored) and os.path.normpath(absolute(stored)) == os.path.normpath(path)
     except DepthError:
         return False
+
+
+def require_own(datablock: bpy.types.ID, what: str) -> None:
+    """Refuse to work in what comes from a linked file: Blender lets it be changed, and keeps nothing of that.
+
+    Raises
+    ------
+    DepthError
+    """
+    library = datablock.library or getattr(datablock.override_library, "reference", datablock).library
+    if library is not None:
+        raise DepthError(
+            f"The {what} {datablock.name} is linked from {library.filepath}, and what is changed in it is not kept: "
+            "make it local, or work in that file."
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------- images
@@ -295,7 +313,11 @@ def _maps(depth: Depth, file_name: Any, kind: str, label: str, moved_from: Path 
     image = _find(depth, kind, moved_from)
     path = depth.folder / file_name(first)
     if image is None:
-        image = bpy.data.images.load(str(path))
+        try:
+            image = bpy.data.images.load(str(path))
+        except RuntimeError as error:  # a link that leads nowhere, or a path that is longer than Blender's are
+            reason = str(error).strip().rpartition(": ")[2].rstrip(".")
+            raise DepthError(f"Blender cannot read {path} ({reason}): copy the folder again, or elsewhere.") from error
         image.name = depth.label(label)
         tags.tag(image, kind)
     if tags.text(image, tags.JOB) != depth.sequence.fingerprint:
@@ -306,7 +328,10 @@ def _maps(depth: Depth, file_name: Any, kind: str, label: str, moved_from: Path 
 
 
 def _find(depth: Depth, kind: str, moved_from: Path | None = None) -> bpy.types.Image | None:
-    ours = [i for i in bpy.data.images if i.library is None and tags.text(i, tags.KIND) == kind]
+    images = (
+        i for i in bpy.data.images if i.library is None and i.source != "VIEWER"
+    )  # nor a render, whatever it says
+    ours = [image for image in images if tags.text(image, tags.KIND) == kind]
 
     def showing(folder: Path) -> list[bpy.types.Image]:
         ways = {os.path.normpath(folder), os.path.realpath(folder) if places.may_look(folder) else ""}

@@ -13,9 +13,10 @@ import bpy
 
 from ..inference.contract import depth_sequence
 from ..inference.contract.records import readable
+from ..inference.contract.untrusted import is_file
 from . import depth as depth_module
 from . import places, tags
-from .depth import Depth, DepthError, absolute, is_same_place, portable_path
+from .depth import Depth, DepthError, absolute, is_same_place, portable_path, require_own
 from .plate import PlateError, known_plate, repoint_plate, require_plate, require_shown, with_plate
 from .plate import may_look as plate_may_be_looked_at
 
@@ -33,7 +34,13 @@ def remember(scene: bpy.types.Scene, depth: Depth) -> int:
     -------
     int
         Its place in the list.
+
+    Raises
+    ------
+    DepthError
+        The scene is linked.
     """
+    require_own(scene, "scene")
     listed = scene.fathom
     index = _place(scene, depth)
     if index is None:
@@ -270,7 +277,7 @@ def _shown_folder(item: bpy.types.PropertyGroup) -> Path | None:
         is_its_own = tags.text(image, tags.KIND) == "disparity" and item.job and tags.text(image, tags.JOB) == item.job
         if is_its_own and image.library is None and places.may_look(image.filepath):
             folder = Path(bpy.path.abspath(image.filepath)).parent
-            if (folder / depth_sequence.SIDECAR).is_file():
+            if is_file(folder / depth_sequence.SIDECAR):
                 return folder
     return None
 

@@ -80,7 +80,7 @@ def fog_group(quantity: Quantity) -> bpy.types.NodeTree:
 def look_group() -> bpy.types.NodeTree:
     """The shader group of fog: density, colour, height falloff and noise, built if the file has none yet."""
     kind = f"fog look/{_VERSION}"
-    tree = lookup.find(kind, among="node_groups")
+    tree = lookup.find(kind, among="node_groups", form="ShaderNodeTree")
     if tree is None:
         tree = lookup.add(tags.tag(bpy.data.node_groups.new("Fathom Fog Look", "ShaderNodeTree"), kind), "node_groups")
         _build_look(tree)
@@ -99,7 +99,7 @@ def _material(depth: Depth, shot: Shot) -> tuple[bpy.types.Material, bpy.types.N
         material = bpy.data.materials.new(depth.label("Fog", shot))
         lookup.add(tags.tag(material, "fog material", image=image, shot=shot.first_frame), "materials")
         nodes.material_tree(material).nodes.clear()
-    tree = material.node_tree
+    tree = nodes.material_tree(material)
     look = next((n for n in tree.nodes if n.bl_idname == "ShaderNodeGroup" and n.node_tree == look_group()), None)
     if look is None:
         tree.nodes.clear()

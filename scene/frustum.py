@@ -46,7 +46,7 @@ def place(
         Whether the modifier is new, so that its inputs want starting values.
     """
     image = disparity_image(depth)
-    alike = lookup.tagged(kind, image=image, shot=shot.first_frame)
+    alike = lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH")
     scenes = lookup.scenes_of(camera)
     orphans = (t for t in alike if any(lookup.is_in(t, scene) and is_lost(t, scene) for scene in scenes))
     placed = next((t for t in alike if t.parent == camera), None) or next(orphans, None)

@@ -63,7 +63,7 @@ class Lattice:
 def shared_group(kind: str, name: str, build: Any) -> bpy.types.NodeTree:
     """The file's node group of that kind, built by ``build(tree)`` if it is not there."""
     kind = f"{kind}/{_VERSION}"
-    tree = lookup.find(kind, among="node_groups")
+    tree = lookup.find(kind, among="node_groups", form="GeometryNodeTree")
     if tree is None:
         tree = lookup.add(tags.tag(bpy.data.node_groups.new(name, "GeometryNodeTree"), kind), "node_groups")
         build(tree)

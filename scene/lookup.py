@@ -80,7 +80,12 @@ def answer(function: Callable[..., Answer], depth: Any) -> Answer | None:
 
 
 def tagged(
-    kind: str | None, *, image: bpy.types.Image | None = None, shot: int | None = None, among: str = "objects"
+    kind: str | None,
+    *,
+    image: bpy.types.Image | None = None,
+    shot: int | None = None,
+    among: str = "objects",
+    form: str | None = None,
 ) -> list[Any]:
     """Datablocks of this file that `tags.tag` marked so, in Blender's order; those of libraries are left alone.
 
@@ -92,8 +97,14 @@ def tagged(
         As for `tags.tag`.
     among : str
         The collection in ``bpy.data``.
+    form : str or None
+        Type of the objects, or ``bl_idname`` of the node trees: whatever else bears the mark, in a file of somebody
+        else's, is none of ours, and may even crash Blender where it is taken for one. None: any.
     """
-    wanted = (kind, tags.key(image), shot)
+    return [block for block in _marked((kind, tags.key(image), shot), among) if form is None or form == _form(block)]
+
+
+def _marked(wanted: tuple[Any, ...], among: str) -> list[Any]:
     book = _state["book"]
     if book is None:
         ours = (block for block in getattr(bpy.data, among) if block.library is None)
@@ -108,11 +119,20 @@ def tagged(
     return book.tagged[among].get(wanted, [])
 
 
+def _form(block: Any) -> str:
+    return block.bl_idname if isinstance(block, bpy.types.NodeTree) else block.type
+
+
 def find(
-    kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None, among: str = "objects"
+    kind: str,
+    *,
+    image: bpy.types.Image | None = None,
+    shot: int | None = None,
+    among: str = "objects",
+    form: str | None = None,
 ) -> Any | None:
     """The first of `tagged`, or None."""
-    return next(iter(tagged(kind, image=image, shot=shot, among=among)), None)
+    return next(iter(tagged(kind, image=image, shot=shot, among=among, form=form)), None)
 
 
 def add(block: Any, among: str = "objects") -> Any:

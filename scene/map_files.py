@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ..inference.contract import depth_sequence, exr_windows
 from ..inference.contract.depth_sequence import DepthSequence
+from ..inference.contract.untrusted import in_a_line, is_file, is_there
+from . import memory
 
 _AGAIN = "copy the folder again, or estimate the clip again."
 
@@ -49,23 +51,35 @@ def missing(folder: Path, sequence: DepthSequence) -> str | None:
 
 
 def unreadable(folder: Path, sequence: DepthSequence) -> str | None:
-    """One sentence where a map is no file, or larger than ``depth.json`` says; None where Blender can read them.
+    """One sentence where a map is none of Fathom's, or larger than ``depth.json`` or memory allows; else None.
 
-    Blender waits for ever for a pipe, and takes as much memory as a file says that it needs. A file that is missing,
-    broken or too small is shown as a missing one. Opens every map.
+    Blender waits for ever for a pipe, tells by a file's content of what format it is, and takes as much memory as it
+    says that it needs. A file that is missing, empty or too small is shown as a missing one. Opens every map.
     """
+    lack = memory.shortage(sequence.width, sequence.height)
+    if lack is not None:
+        return f"The maps in {folder} are {lack}: close other programs, or estimate the clip at a smaller size."
     for shot in sequence.done_shots:
         for frame, name in product(range(shot.first_frame, shot.last_frame + 1), _names(sequence)):
-            path = folder / name(frame)
-            if path.exists() and not path.is_file():
-                return f"{path} is no file: {_AGAIN}"
-            windows = exr_windows.of_file(path)
-            for width, height in map(exr_windows.size, windows.data if windows else ()):
-                if width > sequence.width or height > sequence.height:
-                    return (
-                        f"{path} is {width}x{height}, and the depth maps here are "
-                        f"{sequence.width}x{sequence.height}: {_AGAIN}"
-                    )
+            problem = _problem(folder / name(frame), sequence)
+            if problem is not None:
+                return f"{problem}: {_AGAIN}"
+    return None
+
+
+def _problem(path: Path, sequence: DepthSequence) -> str | None:
+    """What is wrong with a map that is there."""
+    windows = exr_windows.of_file(path)
+    if windows is None:
+        if not is_there(path) or (is_file(path) and not path.stat().st_size):
+            return None
+        return f"{path} is {'no OpenEXR image' if is_file(path) else 'no file'}"
+    if windows.channels != (depth_sequence.CHANNEL,):
+        names = in_a_line(", ".join(windows.channels)) or "none"
+        return f"{path} has the channels {names}, and a depth map has {depth_sequence.CHANNEL} alone"
+    (width, height), *_ = map(exr_windows.size, windows.data)
+    if width > sequence.width or height > sequence.height:
+        return f"{path} is {width}x{height}, and the depth maps here are {sequence.width}x{sequence.height}"
     return None
 
 

@@ -96,7 +96,7 @@ def plate_material(depth: Depth) -> bpy.types.Material:
         material = tags.tag(bpy.data.materials.new(depth.label("Plate")), "plate material", image=image)
         lookup.add(material, "materials")
         _build_material(nodes.material_tree(material))
-    for node in material.node_tree.nodes:
+    for node in nodes.material_tree(material).nodes:
         if node.bl_idname == "ShaderNodeTexImage" and tags.KIND in node:
             node.image = plate
             show_plate(node.image_user, depth)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bpy
 
+from ..inference.contract.untrusted import is_folder, is_there
 from . import current_run, depth_list, places, tags
 from . import depth as depth_module
 from .depth import DepthError
@@ -171,8 +172,8 @@ def _of_image(image: bpy.types.Image) -> list[str]:
         return []
     path = Path(bpy.path.abspath(image.filepath))
     if tags.text(image, tags.KIND) == "plate":
-        return [] if path.exists() else [f"The plate {path} is missing; what shows it shows nothing of it."]
-    if not path.parent.is_dir():
+        return [] if is_there(path) else [f"The plate {path} is missing; what shows it shows nothing of it."]
+    if not is_folder(path.parent):
         return [
             f"There is no folder {path.parent} any more: what was built from its depth shows nothing until you load "
             "the depth from where it lies now."

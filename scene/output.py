@@ -17,6 +17,7 @@ import bpy
 from ..inference.contract import depth_sequence, numbering
 from ..inference.contract.job import Job
 from ..inference.contract.leftovers import LOG
+from ..inference.contract.untrusted import is_there
 from . import depth, places
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
@@ -154,7 +155,7 @@ def _owner(clip_root: Path, plate: Path, wanted: Job) -> Literal["ours", "anothe
             same = _is_of(other, plate)
         if same:
             return "ours"
-        if other is not None and (not other.may_look or other.path.exists()):
+        if other is not None and (not other.may_look or is_there(other.path)):
             owner = "another"
     return owner
 

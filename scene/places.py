@@ -28,9 +28,10 @@ artist's."""
 
 
 def ask(path: str | Path) -> None:
-    """The artist asked for a place: it may be looked at, with all that lies in it."""
-    if str(path):
-        _asked.add(_plain(path))
+    """The artist asked for a place: it may be looked at, with all that lies in it. No file can ask for a whole disk."""
+    place = PurePath(_plain(path))
+    if str(path) and place != place.parent:
+        _asked.add(str(place))
 
 
 def is_relative(stored: str, *, library: bpy.types.Library | None = None) -> bool:

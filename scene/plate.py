@@ -12,7 +12,8 @@ import bpy
 from ..inference.contract import exr_windows, numbering
 from ..inference.contract.depth_sequence import is_foreign
 from ..inference.contract.job import Source
-from . import lookup, places, tags
+from ..inference.contract.untrusted import is_file, is_folder
+from . import lookup, memory, places, tags
 from . import source as sources
 from .depth import Depth, DepthError, absolute, portable_path, set_where_new, show_frames
 from .source_files import SourceError, same_sequence
@@ -70,11 +71,16 @@ def require_plate(depth: Depth) -> Path:
         )
     path = Path(source.path)
     if source.kind == "movie":
-        if not path.is_file():
+        if not is_file(path):
             raise PlateError(f"The plate {path} is missing; put the movie there, or show with Find Plate where it is.")
         return path
     wanted = _wanted(depth)
-    present = {entry.name for entry in os.scandir(path)} if path.is_dir() else set()
+    try:
+        present = {entry.name for entry in os.scandir(path)} if is_folder(path) else set()
+    except OSError as error:
+        raise PlateError(
+            f"The folder of the plate {path} cannot be read ({error.strerror}); check its permissions."
+        ) from error
     for number, name in wanted.items():
         if name not in present:
             raise PlateError(
@@ -94,8 +100,8 @@ def _wanted(depth: Depth) -> dict[int, str]:
 
 
 def require_shown(depth: Depth) -> Path:
-    """As `require_plate`, and decline a sequence that Blender shows otherwise than it is; depth of it is right all the
-    same. Opens every EXR of it.
+    """As `require_plate`, and decline a sequence that Blender shows otherwise than it is, or has no memory for; depth of
+    it is right all the same. Opens every EXR of it.
     """
     path = require_plate(depth)
     if depth.source.stream:
@@ -106,12 +112,20 @@ def require_shown(depth: Depth) -> Path:
     if depth.source.kind == "movie":
         return path
     names, folder = list(_wanted(depth).values()), path.parent
+    for name in names:
+        if not is_file(folder / name):  # Blender would wait for a pipe
+            raise PlateError(f"The plate {folder / name} is no file; export the clip again.")
     if (missed := numbering.blender_misses(names)) is not None:
         raise PlateError(
             f"Blender cannot play the plate {names[0]} to {names[-1]}: it counts up the last number of a file name, so "
             f"it looks for {missed[1]} in the place of {missed[0]}; rename the files so that the frame number comes "
             "last and the rest is alike."
         )
+    for name in (name for name in names if Path(name).suffix.lower() == ".exr"):
+        windows = exr_windows.of_file(folder / name)
+        for width, height in map(exr_windows.size, (windows.display, *windows.data) if windows else ()):
+            if (lack := memory.shortage(width, height)) is not None:
+                raise PlateError(f"The plate {folder / name} is {lack}: close other programs, or use a smaller plate.")
     if exr_windows.shared_display(folder / name for name in names) is not None:
         raise PlateError(
             f"Blender cannot show the plate {names[0]} to {names[-1]} in place, for the data windows of its files "
@@ -180,7 +194,7 @@ def known_plate(depth: Depth, path: Path, colorspace: str | None) -> Depth:
     """
     source = replace(depth.sequence.source, kind="movie", path=str(path), files=(), colorspace=colorspace, stream=0)
     if path.suffix.lower() in bpy.path.extensions_image:
-        files = same_sequence(path) if path.parent.is_dir() else []
+        files = same_sequence(path) if is_folder(path.parent) else []
         source = replace(source, kind="sequence", path=str(path.parent), files=tuple(files) or (path.name,))
     return replace(depth, plate=source)
 
@@ -259,7 +273,8 @@ def _show_file(image: bpy.types.Image, path: Path, depth: Depth) -> None:
 
 def _plates(depth: Depth, *, of_job: bool = False) -> list[bpy.types.Image]:
     """Images of plates that Fathom made; `of_job`: only those that show the plate of this depth."""
-    ours = [i for i in bpy.data.images if i.library is None and i.get(tags.KIND) == "plate"]
+    images = (i for i in bpy.data.images if i.library is None and i.source != "VIEWER")
+    ours = [image for image in images if tags.text(image, tags.KIND) == "plate"]
     return [i for i in ours if not of_job or depth.sequence.fingerprint in tags.jobs(i)]
 
 

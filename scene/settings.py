@@ -123,6 +123,8 @@ def _resolved(value: Any) -> Any:
 def _lens(plate: Plate, settings: Settings) -> Camera | None:
     if settings.focal_length is None:
         return None
+    if not settings.sensor_width > 0:
+        raise JobError(f"The sensor's width must be above 0 mm, not {settings.sensor_width:g}.")
     width, height = plate.source.width, plate.source.height
     if width is None or height is None:
         raise JobError("The clip's size is not known, so its focal length in pixels is not either; leave the lens out.")

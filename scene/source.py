@@ -18,6 +18,7 @@ from ..inference.contract import numbering
 from ..inference.contract.job import JobError, Source
 from ..inference.contract.numbering import NumberingError
 from ..inference.contract.records import readable
+from ..inference.contract.untrusted import is_file, is_folder, is_there
 from . import versions
 from .source_files import SourceError, absolute, ocio_config, of_clip, of_frames, of_images, of_movie, of_stream
 from .versions import StripTimes
@@ -272,9 +273,11 @@ def from_file(path: str | Path, frames: str = "", *, stream: int = 0) -> Plate:
         The frames are no range, or not all in the clip.
     """
     path = Path(absolute(str(path), None))
-    if not path.exists():
+    if not is_there(path):
         raise SourceError(f"There is nothing at {path}; choose a movie, a folder of frames or one frame.")
-    if path.is_dir() or path.suffix.lower() in bpy.path.extensions_image:
+    if not (is_folder(path) or is_file(path)):  # Blender would wait for a pipe
+        raise SourceError(f"{path} is no file; choose a movie, a folder of frames or one frame.")
+    if is_folder(path) or path.suffix.lower() in bpy.path.extensions_image:
         if stream:
             raise SourceError(f"{path} is no movie and has no stream with the index {stream}; leave the stream out.")
         source = of_images(path)
@@ -325,7 +328,7 @@ def _complete(plate: Plate) -> Plate:
     """The plate with the size of its frames, after checking that the files of all of them are there."""
     source = of_frames(plate.source, plate.first_frame, plate.last_frame)
     for number, file in numbering.by_frame(source.files).items() if source.kind == "sequence" else ():
-        if plate.first_frame <= number <= plate.last_frame and not (Path(source.path) / file).is_file():
+        if plate.first_frame <= number <= plate.last_frame and not is_file(Path(source.path) / file):
             raise SourceError(
                 f"Frame {number} of {plate.name} is missing: there is no file {Path(source.path) / file}; "
                 "restore it or trim the strip."

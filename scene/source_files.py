@@ -13,6 +13,7 @@ import bpy
 from ..inference.contract import exr_windows, numbering
 from ..inference.contract.job import Source
 from ..inference.contract.numbering import NumberingError, frame_number
+from ..inference.contract.untrusted import is_file, is_folder
 from . import versions
 
 
@@ -31,7 +32,7 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
         Its file is missing, Blender cannot read it, or Blender does not find the other frames of the sequence.
     """
     path = Path(absolute(clip.filepath, clip))
-    if not path.is_file():
+    if not is_file(path):
         raise SourceError(
             f"The file {path} of clip {clip.name} is missing; restore it, or relink it with "
             "File > External Data > Find Missing Files."
@@ -75,7 +76,7 @@ def of_movie(path: str, colorspace: str | None) -> Source:
     SourceError
         The file is missing or Blender cannot read it.
     """
-    if not Path(path).is_file():
+    if not is_file(path):
         raise SourceError(
             f"The movie {path} is missing; restore it, or relink it with File > External Data > Find Missing Files."
         )
@@ -116,10 +117,10 @@ def of_images(path: Path) -> Source:
     SourceError
         There are no images, more than one sequence, or their names do not say which number is the frame.
     """
-    folder = path if path.is_dir() else path.parent
+    folder = path if is_folder(path) else path.parent
     names = _images(folder)
     try:
-        files = numbering.of_folder(names, folder) if path.is_dir() else numbering.around(path.name, names)
+        files = numbering.of_folder(names, folder) if is_folder(path) else numbering.around(path.name, names)
     except NumberingError as error:
         raise SourceError(str(error)) from error
     with _temporary_clip(str(folder / files[0])) as clip:
@@ -170,7 +171,7 @@ def of_frames(source: Source, first: int, last: int) -> Source:
     if display is not None:
         width, height = exr_windows.size(display)
         return replace(source, width=width, height=height)
-    if wanted and wanted[0].is_file() and (wanted[0].name != source.files[0] or source.width is None):
+    if wanted and is_file(wanted[0]) and (wanted[0].name != source.files[0] or source.width is None):
         with _temporary_clip(str(wanted[0])) as clip:
             width, height = clip.size
         if width < 1 or height < 1:
@@ -189,14 +190,14 @@ def _unreadable(path: Path) -> SourceError:
 def ocio_config() -> str | None:
     """The colour configuration that this Blender uses: the variable OCIO's, or the one that it ships."""
     own = os.environ.get("OCIO", "")
-    if own.startswith("ocio://") or Path(own).is_file():
+    if own.startswith("ocio://") or is_file(own):
         return own
     folders = (
         bpy.utils.user_resource("DATAFILES", path="colormanagement"),
         bpy.utils.system_resource("DATAFILES", path="colormanagement"),
     )
     configs = (Path(folder) / "config.ocio" for folder in folders if folder)
-    return next((str(config) for config in configs if config.is_file()), None)
+    return next((str(config) for config in configs if is_file(config)), None)
 
 
 def absolute(path: str, owner: bpy.types.ID | None) -> str:
@@ -220,7 +221,7 @@ def _temporary_clip(path: str) -> Iterator[bpy.types.MovieClip]:
 
 def _images(folder: Path) -> list[str]:
     try:
-        files = [entry.name for entry in folder.iterdir() if entry.is_file()]
+        files = [entry.name for entry in folder.iterdir() if is_file(entry)]
     except OSError as error:
         raise SourceError(f"{folder} cannot be read ({error.strerror}); check its permissions.") from error
     return [n for n in files if Path(n).suffix.lower() in bpy.path.extensions_image and not n.startswith(".")]

@@ -14,6 +14,7 @@ import bpy
 
 from ..inference.contract import depth_sequence
 from ..inference.contract.job import JobError
+from ..inference.contract.untrusted import is_folder
 from . import current_run, estimation, output, places, source, versions
 from . import settings as settings_module
 from .output import OutputError
@@ -169,7 +170,7 @@ def standing(subject: Subject) -> Standing:
     named = filter(depth_sequence.is_absolute, map(str, settings.parameters.values()))
     if not all(map(places.is_artists, (scene.fathom.output, *subject.files, *named))):
         return new
-    if not Path(subject.root).is_dir():
+    if not is_folder(subject.root):
         return new
     if repr(settings) != subject.settings:  # changed since it was asked for; it is asked for again
         return new

@@ -14,7 +14,7 @@ from .camera import Camera, Pixels
 from .job import Seed, Source
 from .numbering import Frame
 from .records import Bounds, FilePath, ForPeople, RecordError, Seconds, Word
-from .untrusted import LARGEST_FILE, is_there, read_text
+from .untrusted import LARGEST_FILE, is_folder, is_there, read_text
 
 SCHEMA_VERSION = 1
 SIDECAR = "depth.json"
@@ -327,7 +327,7 @@ def pure_path(path: str) -> PurePath:
 
 def _absence(folder: Path) -> str:
     """Why a folder without a ``depth.json`` is no depth sequence."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return f"{folder} is not there: the folder was moved, renamed or deleted; say where the depth lies now."
     if unfinished_fingerprint(folder) is not None:
         return f"{folder} holds no {SIDECAR} yet, because its estimate is unfinished; estimate again to finish it."

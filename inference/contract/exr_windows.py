@@ -1,4 +1,4 @@
-"""The headers of OpenEXR files: the windows, where an auto-cropped image lies, and texts. Standard library only.
+"""The headers of OpenEXR files: windows, where an auto-cropped image lies, channels, texts. Standard library only.
 
 Layout of a header: https://openexr.com/en/latest/OpenEXRFileLayout.html
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+
+from .untrusted import open_file
 
 _MAGIC = b"\x76\x2f\x31\x01"
 _MULTIPART = 0x1000
@@ -25,10 +27,14 @@ _Attribute = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one file: of the data of each of its parts, and the display window of the first."""
+    """The windows of one file: of the data of each of its parts, and the display window of the first.
+
+    `channels` are the names of all parts' channels, as in the file; they do not count when files are compared.
+    """
 
     data: tuple[Box, ...]
     display: Box
+    channels: tuple[str, ...] = field(default=(), compare=False)
 
     def in_display(self) -> tuple[Box, ...]:
         """The data's windows as seen from the first column and row of the display window."""
@@ -37,9 +43,9 @@ class Windows:
 
 
 def of_file(path: str | Path) -> Windows | None:
-    """The windows of a file; None where it is missing or no OpenEXR file."""
+    """The windows of a file; None where it is missing or no OpenEXR file. Pipes and devices are not waited for."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return _read(file)
     except (OSError, ValueError, KeyError, struct.error):
         return None
@@ -90,7 +96,17 @@ def with_plain_text(data: bytes) -> bytes:
 def _read(file: BinaryIO) -> Windows:
     headers = list(_headers(file))
     data = tuple(_box(file, header["dataWindow"]) for header in headers)
-    return Windows(data=data, display=_box(file, headers[0]["displayWindow"]))
+    channels = tuple(name for header in headers for name in _channels(file, header["channels"]))
+    return Windows(data=data, display=_box(file, headers[0]["displayWindow"]), channels=channels)
+
+
+def _channels(file: BinaryIO, attribute: _Attribute) -> Iterator[str]:
+    """The names in a list of channels: each is followed by 16 bytes about the channel, the last by a zero."""
+    at, length = attribute[1:]
+    file.seek(at)
+    while file.tell() < at + length and (name := _text(file)):
+        yield name
+        file.seek(16, 1)
 
 
 def _box(file: BinaryIO, attribute: _Attribute) -> Box:

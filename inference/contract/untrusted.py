@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 LARGEST_FILE = 1 << 26
 """Bytes of a file that is read as a record: a depth sequence of about 80,000 camera poses."""
@@ -78,17 +79,8 @@ def decoded(data: bytes, path: str | Path) -> str:
 
 def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
     """The content of a file, as `read_text`."""
-    try:
-        _require_file(Path(path).stat().st_mode, path)
-    except ValueError as error:  # a name that no file can have
-        if isinstance(error, RecordError):
-            raise
-        raise RecordError(f"{path} is no name for a file") from error
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        _require_file(facts.st_mode, path)  # again: it may have been exchanged
-        pieces, size = [], facts.st_size
+    with open_file(path) as file:
+        pieces, size = [], os.fstat(file.fileno()).st_size
         if size <= most:
             pieces, size = [file.read(size + 1)], 0
             while pieces[-1] and (size := size + len(pieces[-1])) <= most:  # of one that tells no size, or grows
@@ -98,9 +90,41 @@ def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
     return b"".join(pieces)
 
 
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file for reading its bytes; as `read_text` for what is none.
+
+    Raises
+    ------
+    OSError, RecordError
+    """
+    try:
+        _require_file(Path(path).stat().st_mode, path)
+    except ValueError as error:  # a name that no file can have
+        if isinstance(error, RecordError):
+            raise
+        raise RecordError(f"{path} is no name for a file") from error
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _require_file(os.fstat(descriptor).st_mode, path)  # again: it may have been exchanged
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def is_there(path: str | Path) -> bool:
     """Whether there is anything at a path; not at one that no file can have, or that may not be looked at."""
     return os.path.exists(path)  # noqa: PTH110  that of `Path` raises for those
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file, or a link to one, at a path; as `is_there`."""
+    return os.path.isfile(path)  # noqa: PTH113  as above
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder, or a link to one, at a path; as `is_there`."""
+    return os.path.isdir(path)  # noqa: PTH112  as above
 
 
 def _require_file(mode: int, path: str | Path) -> None:

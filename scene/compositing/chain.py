@@ -20,7 +20,7 @@ import bpy
 from ...inference.contract.depth_sequence import Shot
 from .. import lookup, nodes, tags
 from ..camera import SCALE_PATH, find_rig
-from ..depth import Depth
+from ..depth import Depth, require_own
 from ..plate import plate_image
 from . import clips, compositor_nodes, tree
 from .depth_group import KIND as DEPTH_KIND
@@ -56,13 +56,16 @@ def open_setup(scene: bpy.types.Scene, depth: Depth, shot: Shot) -> Setup:
     Raises
     ------
     DepthError
-        The shot is unsupported.
+        The shot is unsupported, or the scene or its tree is linked.
     PlateError
         The tree does not show the clip yet and the plate, which it is to show, is missing. Nothing that shows anything
         is changed then.
     """
+    require_own(scene, "scene")
     depth.require_done(shot)
     existing = compositor_nodes.find_scene_tree(scene)
+    if existing is not None:
+        require_own(existing, "compositor's node group")
     setup = None if existing is None else Setup(scene=scene, tree=existing, depth=depth, shot=shot)
     if setup is not None:
         tree.remove_emptied(setup.tree)
@@ -256,7 +259,7 @@ def _is_result(node: bpy.types.Node) -> bool:
 def depth_node(setup: Setup) -> bpy.types.Node:
     """The shot's Fathom Depth node; its Scale follows the camera's rig where there is one in the scene."""
     group = depth_group(setup.depth, setup.shot)
-    node = setup.find(DEPTH_KIND)
+    node = setup.find(DEPTH_KIND, form="CompositorNodeGroup")
     if node is None:
         above, frame = setup.find(tree.PLATE_KIND), setup.find(tree.FRAME_KIND)
         if above is None or frame is None or above.parent != frame:

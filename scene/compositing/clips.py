@@ -101,7 +101,7 @@ def replace_group(node: bpy.types.Node, group: bpy.types.NodeTree) -> None:
     set_values = {
         socket.name: socket.default_value
         for socket, item in zip(node.inputs, _inputs(node.node_tree))
-        if abs(socket.default_value - item.default_value) > 1e-6 * abs(item.default_value)
+        if socket.type == "VALUE" and abs(socket.default_value - item.default_value) > 1e-6 * abs(item.default_value)
     }
     node.node_tree = group
     for socket, item in zip(node.inputs, _inputs(group)):

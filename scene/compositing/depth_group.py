@@ -5,8 +5,17 @@ from __future__ import annotations
 import bpy
 
 from ...inference.contract.depth_sequence import Shot
-from .. import distance_nodes, lookup, nodes, tags
-from ..depth import Depth, Distances, confidence_image, disparity_image, distances, set_where_new, show_frames
+from .. import distance_nodes, lookup, memory, nodes, tags
+from ..depth import (
+    Depth,
+    DepthError,
+    Distances,
+    confidence_image,
+    disparity_image,
+    distances,
+    set_where_new,
+    show_frames,
+)
 from ..plate import plate_size
 from . import compositor_nodes, resample
 
@@ -51,11 +60,14 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
     Raises
     ------
     DepthError
-        The shot is unsupported; the sentence has the reason.
+        The shot is unsupported; the sentence has the reason. Or the plate is larger than memory allows.
     """
     start = distances(depth, shot)
     image = disparity_image(depth)
-    tree = lookup.find(KIND, image=image, shot=shot.first_frame, among="node_groups")
+    lack = memory.shortage(*plate_size(depth))
+    if lack is not None:
+        raise DepthError(f"The plate of {depth.name} is {lack}: close other programs, or use a smaller plate.")
+    tree = lookup.find(KIND, image=image, shot=shot.first_frame, among="node_groups", form="CompositorNodeTree")
     if tree is None:
         tree = bpy.data.node_groups.new(depth.label("Fathom Depth", shot), "CompositorNodeTree")
         lookup.add(tags.tag(tree, KIND, image=image, shot=shot.first_frame), "node_groups")

@@ -53,12 +53,12 @@ class Setup:
     depth: Depth
     shot: Shot
 
-    def find(self, kind: str) -> bpy.types.Node | None:
-        """The shot's node of that kind, or None."""
+    def find(self, kind: str, *, form: str | None = None) -> bpy.types.Node | None:
+        """The shot's node of that kind, or None; `form`: its ``bl_idname``, where another would not do."""
         image = disparity_image(self.depth)
         for node in self.tree.nodes:
             is_ours = node.get(tags.KIND) == kind and node.get(tags.DEPTH) == image
-            if is_ours and node.get(tags.SHOT) in (None, self.shot.first_frame):
+            if is_ours and form in (None, node.bl_idname) and node.get(tags.SHOT) in (None, self.shot.first_frame):
                 return node
         return None
 
@@ -135,7 +135,7 @@ def plate(setup: Setup) -> Socket:
 
 def effect_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], None]) -> bpy.types.NodeTree:
     """The node group of an effect, made by `build` if the file does not have it yet."""
-    group = lookup.find(kind, among="node_groups")
+    group = lookup.find(kind, among="node_groups", form="CompositorNodeTree")
     if group is None:
         group = lookup.add(tags.tag(bpy.data.node_groups.new(name, "CompositorNodeTree"), kind), "node_groups")
         build(group)

@@ -80,3 +80,18 @@ def test_text_may_begin_with_a_mark_of_its_order_and_must_be_text(tmp_path):
         with pytest.raises(RecordError, match="is no text"):
             read_text(tmp_path / "a")
     assert untrusted.LARGEST_FILE == 1 << 26
+
+
+def test_what_cannot_be_looked_at_is_not_there(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert untrusted.is_file(tmp_path / "file") and untrusted.is_folder(tmp_path)
+    assert not untrusted.is_file(tmp_path) and not untrusted.is_folder(tmp_path / "file")
+    for name in ("x" * 300, "x/" * 3000, "a\0b"):
+        path = f"{tmp_path}/{name}"
+        assert not (untrusted.is_file(path) or untrusted.is_folder(path) or untrusted.is_there(path))
+
+    def forbidden(path, *_arguments, **_options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", forbidden)
+    assert not (untrusted.is_file(tmp_path / "file") or untrusted.is_folder(tmp_path))

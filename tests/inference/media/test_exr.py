@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import OpenEXR
 import pytest
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from inference.common.failures import ClipError
+from inference.contract import exr_windows
 from inference.media import exr
 
 
@@ -73,3 +76,23 @@ def test_texts_of_a_header_that_are_no_utf_8(attribute, tmp_path):
     path.write_bytes(path.read_bytes().replace(b"Rene", b"Ren\xe9", 1))
     assert np.array_equal(exr.read_channels(path)["G"], picture[..., 1])
     assert exr.read_header(path)[attribute] == "Ren?"
+
+
+def test_the_header_alone_tells_the_channels_of_all_parts(tmp_path):
+    def part(name, channels):
+        pixels = {channel: np.zeros((2, 3), np.float32) for channel in channels}
+        return OpenEXR.Part({"type": OpenEXR.scanlineimage}, pixels, name)
+
+    OpenEXR.File([part("only", ["Y"])]).write(str(tmp_path / "one.exr"))
+    OpenEXR.File([part("only", ["Z", "left.Y", "A"])]).write(str(tmp_path / "b.exr"))
+    OpenEXR.File([part("first", ["Y"]), part("second", ["R", "Y"])]).write(str(tmp_path / "parts.exr"))
+    names = ("one.exr", "b.exr", "parts.exr")
+    found = [exr_windows.of_file(tmp_path / name).channels for name in names]
+    assert found == [("Y",), ("A", "Z", "left.Y"), ("Y", "R", "Y")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.timeout(20)
+def test_the_header_of_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "map.exr")
+    assert exr_windows.of_file(tmp_path / "map.exr") is None

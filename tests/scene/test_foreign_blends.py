@@ -1,0 +1,208 @@
+"""What a .blend file of somebody else brings: marks on the wrong things, numbers out of range, linked scenes."""
+
+import bpy
+import depth_maker
+import pytest
+from bl_ext.dev.fathom.inference.contract.job import JobError
+from bl_ext.dev.fathom.scene import camera as cameras
+from bl_ext.dev.fathom.scene import depth as depths
+from bl_ext.dev.fathom.scene import depth_list, estimation, lookup, places, settings, source, tags
+from bl_ext.dev.fathom.scene.compositing import compositor_nodes
+from bl_ext.dev.fathom.scene.depth import DepthError
+
+BUILD = ("build_camera", "build_depth_mesh", "build_fog")
+COMPOSE = ("add_compositing_fog", "add_compositing_dof", "add_compositing_matte", "add_compositing_z_merge")
+
+
+def filmed(frames):
+    return depth_maker.dolly(frames, width=24, height=16, focal_length=26.0)
+
+
+def press(names, **arguments):
+    """Press buttons; what each says, empty where it built."""
+    said = []
+    for name in names:
+        try:
+            getattr(bpy.ops.fathom, name)(**arguments)
+            said.append("")
+        except RuntimeError as problem:
+            assert "Traceback" not in str(problem), problem
+            said.append(str(problem))
+    return said
+
+
+@pytest.fixture
+def built(tmp_path, empty_file):
+    """A scene with everything that is built of a depth; its folder."""
+    folder = depth_maker.make(tmp_path, camera=filmed, frames=range(1, 3))
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    assert press([*BUILD, *COMPOSE]) == [""] * 7
+    return folder
+
+
+def marks(block):
+    """Fathom's custom properties, of plain values that outlive the block."""
+    return {name: list(value) if hasattr(value, "to_list") else value for name, value in block.items()}
+
+
+def data_of(kind):
+    make = {
+        "EMPTY": lambda: None,
+        "MESH": lambda: bpy.data.meshes.new("theirs"),
+        "CAMERA": lambda: bpy.data.cameras.new("theirs"),
+        "LIGHT": lambda: bpy.data.lights.new("theirs", "POINT"),
+        "CURVE": lambda: bpy.data.curves.new("theirs", "CURVE"),
+        "ARMATURE": lambda: bpy.data.armatures.new("theirs"),
+    }
+    return make[kind]()
+
+
+@pytest.mark.parametrize("form", ["EMPTY", "MESH", "CAMERA", "LIGHT", "CURVE", "ARMATURE"])
+@pytest.mark.parametrize("kind", ["camera", "rig", "mesh", "fog"])
+def test_an_object_of_another_type_under_our_mark_is_none_of_ours(built, kind, form):
+    ours = next(thing for thing in bpy.data.objects if thing.get(tags.KIND) == kind)
+    theirs = bpy.data.objects.new("0", data_of(form))
+    for name, value in marks(ours).items():
+        theirs[name] = value
+    bpy.context.scene.collection.objects.link(theirs)
+    bpy.data.objects.remove(ours)
+    assert press(BUILD) == [""] * 3
+    found = [thing for thing in bpy.data.objects if thing.get(tags.KIND) == "camera" and thing.type == "CAMERA"]
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("form", ["ShaderNodeTree", "GeometryNodeTree", "CompositorNodeTree", "TextureNodeTree"])
+def test_a_node_group_of_another_type_under_our_mark_is_none_of_ours(built, form):
+    """A modifier that is given a group of another type crashes Blender 5.0."""
+    for ours in [group for group in bpy.data.node_groups if group.get(tags.KIND)]:
+        kept, is_form = marks(ours), ours.bl_idname == form
+        del ours[tags.KIND]
+        if not is_form:
+            theirs = bpy.data.node_groups.new("0", form)
+            for name, value in kept.items():
+                theirs[name] = value
+    for thing in [thing for thing in bpy.data.objects if thing.get(tags.KIND) in ("mesh", "fog")]:
+        bpy.data.objects.remove(thing)
+    said = press([*BUILD, *COMPOSE])
+    assert said[:3] == [""] * 3
+    for group in bpy.data.node_groups:
+        kind = tags.text(group, tags.KIND)
+        if kind:
+            assert lookup.find(kind, among="node_groups", form="none") is None
+
+
+@pytest.mark.parametrize(
+    "form", ["NodeFrame", "NodeReroute", "CompositorNodeImage", "CompositorNodeGroup", "CompositorNodeBlur"]
+)
+@pytest.mark.parametrize("kind", ["comp_depth", "comp_frame", "comp_plate", "comp_fog", "comp_merge", "comp_viewer"])
+def test_a_node_of_another_type_under_our_mark_ends_in_a_sentence_at_most(built, kind, form):
+    tree = compositor_nodes.find_scene_tree(bpy.context.scene)
+    for name in [node.name for node in tree.nodes if node.get(tags.KIND) == kind]:
+        kept = marks(tree.nodes[name])
+        tree.nodes.remove(tree.nodes[name])
+        theirs = tree.nodes.new(form)
+        for key, value in kept.items():
+            theirs[key] = value
+    press(COMPOSE)
+
+
+@pytest.mark.parametrize("kind", ["plate material", "fog material"])
+def test_a_material_without_nodes_is_given_some(built, kind):
+    ours = next(material for material in bpy.data.materials if material.get(tags.KIND) == kind)
+    theirs = bpy.data.materials.new("0")
+    for name, value in marks(ours).items():
+        theirs[name] = value
+    bpy.data.materials.remove(ours)
+    assert press(BUILD) == [""] * 3
+
+
+def test_a_render_under_the_mark_of_maps_is_none(built):
+    scene = bpy.context.scene
+    ours = next(image for image in bpy.data.images if image.get(tags.KIND) == "disparity")
+    kept = marks(ours)
+    bpy.data.images.remove(ours)
+    scene.render.engine, scene.render.use_compositing = "CYCLES", False
+    scene.cycles.samples, scene.render.resolution_x, scene.render.resolution_y = 1, 8, 8
+    bpy.ops.render.render()
+    result = next(image for image in bpy.data.images if image.type == "RENDER_RESULT")
+    for name, value in kept.items():
+        result[name] = value
+    result.filepath = str(built / "disparity.0001.exr")
+    assert press([*BUILD, *COMPOSE]) == [""] * 7
+
+
+@pytest.mark.parametrize("offset", [2**31 - 1, -(2**31), 2**30])
+def test_an_offset_beyond_every_timeline_is_one_sentence_wherever_it_stands(built, offset):
+    bpy.context.scene.fathom.depths[0].frame_offset = offset
+    for said in (press([*BUILD, *COMPOSE], folder=str(built)), press([*BUILD, *COMPOSE])):
+        assert all(f"The frame offset {offset} leads beyond Blender's timeline" in sentence for sentence in said)
+    (said,) = press(["load_depth"], directory=str(built))
+    assert "leads beyond" in said
+    assert press(["load_depth"], directory=str(built), frame_offset=0) == [""]
+
+
+def stored(scene):
+    """Fathom's settings as the file holds them, where no limits are kept."""
+    if bpy.app.version >= (5, 0, 0):
+        return scene.bl_system_properties_get()["fathom"]
+    return scene["fathom"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("sensor_width", 0.0), ("sensor_width", float("nan")), ("sensor_width", -1.0)]
+    + [("focal_length", value) for value in (0.0, -1.0, float("nan"), float("inf"))],
+)
+def test_a_lens_that_is_none_is_one_sentence(tmp_path, empty_file, name, value):
+    folder = depth_maker.make(tmp_path, camera=None)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    empty_file.fathom.use_focal_length = True
+    stored(empty_file)[name] = value
+    assert all("must be above 0 mm" in sentence for sentence in press(BUILD))
+    plate = source.from_file(tmp_path / "plate" / "plate.0001.png")
+    with pytest.raises(JobError):
+        estimation.prepare(plate, settings.from_scene(empty_file), root=tmp_path / "out")
+
+
+def test_nothing_is_done_in_a_scene_that_is_linked(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    empty_file.name = "Theirs"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    with bpy.data.libraries.load(str(tmp_path / "theirs.blend"), link=True) as (_, wanted):
+        wanted.scenes = ["Theirs"]
+    bpy.context.window.scene = linked = next(scene for scene in bpy.data.scenes if scene.library)
+    told = [*press(["load_depth"], directory=str(folder)), *press([*BUILD, *COMPOSE], folder=str(folder))]
+    told += press(["estimate_video_depth"], filepath=str(tmp_path / "plate" / "plate.0001.png"), output=str(tmp_path))
+    assert all("The scene Theirs is linked from" in sentence for sentence in told)
+    assert not len(linked.fathom.depths) and not len(linked.objects)
+    with pytest.raises(DepthError, match="is linked"):
+        cameras.build_camera(depths.load(folder), depths.load(folder).sequence.shots[0], scene=linked)
+
+
+@pytest.mark.skipif(bpy.app.version < (5, 0, 0), reason="the compositor's tree is part of the scene there")
+def test_nothing_is_added_to_a_compositor_that_is_linked(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    group = bpy.data.node_groups.new("Theirs", "CompositorNodeTree")
+    group.use_fake_user = True
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    with bpy.data.libraries.load(str(tmp_path / "theirs.blend"), link=True) as (_, wanted):
+        wanted.node_groups = ["Theirs"]
+    scene = bpy.context.scene
+    scene.compositing_node_group = next(group for group in bpy.data.node_groups if group.library)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    told = press(COMPOSE)
+    assert all("The compositor's node group Theirs is linked from" in sentence for sentence in told)
+    assert not len(scene.compositing_node_group.nodes)
+
+
+def test_no_file_has_the_artist_ask_for_a_whole_disk(tmp_path, empty_file):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    text = (folder / "depth.json").read_text()
+    (folder / "depth.json").write_text(text.replace('"../plate"', '"/"'))
+    places._asked.clear()
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    press(BUILD)
+    assert depth_list.load(empty_file).source.path == "/"
+    assert not places.may_look("/canary/share")
