@@ -6,6 +6,7 @@ Blender calls `main` with what follows the command's name, in background, and en
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,8 @@ from ..scene import build, depth_list, lookup, source
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene.camera import CameraError
-from ..scene.depth import DepthError
+from ..scene.depth import Depth, DepthError
+from ..scene.nodes import NodeError
 from ..scene.output import OutputError
 from ..scene.plate import PlateError, plate_size, with_plate
 from ..scene.settings import Settings
@@ -41,6 +43,7 @@ _PROBLEMS: dict[type[Exception], int] = {
     MissingEnvironment: exit_codes.MISSING,
     DepthError: exit_codes.FAILED,
     CameraError: exit_codes.FAILED,
+    NodeError: exit_codes.FAILED,
     PlateError: exit_codes.BAD_CLIP,
     FileProblem: exit_codes.FAILED,
 }
@@ -204,13 +207,24 @@ def _build(options: argparse.Namespace) -> None:
         bpy.ops.wm.read_homefile(use_empty=True)
     scene = bpy.context.scene
     depth = depth_list.placed(scene, depth_module.load(Path(options.depth).absolute()))
-    shots = depth.done_shots
     if options.plate:
         with_plate(depth, Path(options.plate).absolute())  # said before a file is written
     lens, sensor = _lens(options, plate_size(depth)[0])
     focal_length = None if lens is None else lens * SENSOR_WIDTH / sensor
-    target = str(Path(options.save).absolute())
-    _save(target)  # first, so that paths become relative to it
+    target = Path(options.save).absolute()
+    draft = target.with_name(f".fathom-{os.getpid()}.blend")
+    _save(draft, target)  # paths become relative to that folder; what bears the name itself stays until all is built
+    try:
+        _build_in(scene, depth, options, focal_length)
+        _save(target, target)
+    finally:
+        draft.unlink(missing_ok=True)
+    print(target)
+
+
+def _build_in(scene: bpy.types.Scene, depth: Depth, options: argparse.Namespace, focal_length: float | None) -> None:
+    """Build what is asked for, and say what was."""
+    shots = depth.done_shots
     depth_list.remember(scene, depth)
     if options.plate:
         depth = depth_list.find_plate(scene, Path(options.plate).absolute())
@@ -232,13 +246,12 @@ def _build(options: argparse.Namespace) -> None:
         problem = None if options.keep_camera else build.look_through(scene, depth)
     if problem:
         print(readable(f"Fathom: {problem}"))
-    _save(target)
-    print(target)
 
 
-def _save(target: str) -> None:
+def _save(path: Path, target: Path) -> None:
+    """Save under a path what is to become `target`."""
     try:
-        bpy.ops.wm.save_as_mainfile(filepath=target)
+        bpy.ops.wm.save_as_mainfile(filepath=str(path))
     except RuntimeError as error:
         raise FileProblem(f"{target} cannot be saved: {_reason(error)}") from error
 
@@ -254,9 +267,9 @@ def printing() -> Callable[[Event], None]:
 
     def on_event(event: Event) -> None:
         if isinstance(event, Stage):
-            print(f"Fathom: {event.label}", flush=True)
+            print(readable(f"Fathom: {event.label}"), flush=True)
         elif isinstance(event, Warning):
-            print(f"Fathom: {_worded(event.message)}", flush=True)
+            print(readable(f"Fathom: {_worded(event.message)}"), flush=True)
         elif isinstance(event, Progress) and int(event.fraction * 10) > printed["tenth"]:
             printed["tenth"] = int(event.fraction * 10)
             print(f"Fathom: {event.fraction:.0%}, {event.frames} of {event.frames_total} frames", flush=True)
@@ -265,7 +278,7 @@ def printing() -> Callable[[Event], None]:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"Fathom: {_worded(message)}", flush=True)
+    print(readable(f"Fathom: {_worded(message)}"), flush=True)
     return code
 
 

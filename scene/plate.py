@@ -100,8 +100,8 @@ def _wanted(depth: Depth) -> dict[int, str]:
 
 
 def require_shown(depth: Depth) -> Path:
-    """As `require_plate`, and decline a sequence that Blender shows otherwise than it is, or has no memory for; depth of
-    it is right all the same. Opens every EXR of it.
+    """As `require_plate`, and decline a sequence that Blender shows otherwise than it is, or has no memory for; its
+    depth is right all the same. Opens every EXR of it.
     """
     path = require_plate(depth)
     if depth.source.stream:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from . import bounded_log, depth_sequence, events, exit_codes, job, leftovers, own_files
-from .depth_sequence import DepthSequence
+from .depth_sequence import DepthSequence, DepthSequenceError
 from .events import Event
 from .hints import setting
 from .job import Job
 from .leftovers import LOG
+from .untrusted import is_there
 
 MAIN = Path(__file__).resolve().parents[1] / "__main__.py"
 _WAIT = 0.02
@@ -100,9 +101,11 @@ def download(weights: str, *, licence: str, offline: bool, python: str | Path, h
     """
     arguments = ["models", "download", weights, "--accept-licence", licence, "--events", "--parent-pipe"]
     log = Path(home) / "download.log"
+    errors = _opened(log, f"The data folder {home}", "Make room there, or choose another in Fathom's preferences.")
+    if isinstance(errors, events.Error):
+        yield (errors,)
+        return
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        errors = bounded_log.opened(log)
         process = _process(python, [*arguments, *(["--offline"] if offline else [])], errors, home)
     except OSError as error:
         yield (_not_started(python, error),)
@@ -169,7 +172,10 @@ def run_blocking(
                 on_event(last)
     if isinstance(last, events.Error):
         raise WorkerError(last)
-    return depth_sequence.load(wanted.output)
+    try:
+        return depth_sequence.load(wanted.output)
+    except DepthSequenceError as error:  # somebody took it away
+        raise WorkerError(events.Error(code=exit_codes.FAILED, what=str(error))) from error
 
 
 class _Worker:
@@ -314,23 +320,21 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
     folder = Path(wanted.output).absolute()
     log = folder / LOG
     # A folder with a log was made by an earlier run.
-    made = leftovers.missing_folders(folder) or ((folder,) if log.exists() else ())
+    made = leftovers.missing_folders(folder) or ((folder,) if is_there(log) else ())
+    errors = _opened(log, f"The output folder {folder}", "Choose a folder that you may write to.")
+    if isinstance(errors, events.Error):
+        leftovers.remove_empty(made)
+        return errors
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        errors = bounded_log.opened(log)
-    except own_files.InTheWay as error:
-        leftovers.remove_empty(made)
-        return events.Error(code=exit_codes.BAD_OUTPUT, what=error.sentence, cure=own_files.CURE)
+        name = _job_file(wanted)
     except OSError as error:
-        leftovers.remove_empty(made)
+        errors.close()
+        leftovers.take_away(folder, made)
         return events.Error(
-            code=exit_codes.BAD_OUTPUT,
-            what=f"The output folder {folder} cannot be written ({error.strerror or error}).",
-            cure="Choose a folder that you may write to.",
+            code=exit_codes.FAILED,
+            what=f"The job cannot be written to the system's folder for temporary files ({error.strerror or error}).",
+            cure="Make room there, or name another folder in the environment variable TMPDIR.",
         )
-    descriptor, name = tempfile.mkstemp(prefix="fathom-job-", suffix=".json")
-    os.close(descriptor)
-    job.save(wanted, name)
     arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
     try:
         process = _process(python, arguments, errors, home)
@@ -340,6 +344,30 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
         return _not_started(python, error)
     tidy = partial(_tidy, Path(name), folder, made, process.pid)
     return _Worker(process, log, tidy, lighter=f" or choose a smaller {setting('size')},", errors=errors)
+
+
+def _opened(log: Path, what: str, cure: str) -> IO[bytes] | events.Error:
+    """A log, opened, in a folder that is made if need be; or why there is none: `what` is not as it should be."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return bounded_log.opened(log)
+    except own_files.InTheWay as error:
+        return events.Error(code=exit_codes.BAD_OUTPUT, what=error.sentence, cure=own_files.CURE)
+    except OSError as error:
+        what = f"{what} cannot be written ({error.strerror or error})."
+        return events.Error(code=exit_codes.BAD_OUTPUT, what=what, cure=cure)
+
+
+def _job_file(wanted: Job) -> str:
+    """A temporary file with a job."""
+    descriptor, name = tempfile.mkstemp(prefix="fathom-job-", suffix=".json")
+    os.close(descriptor)
+    try:
+        job.save(wanted, name)
+    except OSError:
+        Path(name).unlink()
+        raise
+    return name
 
 
 def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, keep_log: bool) -> None:

@@ -3,7 +3,7 @@
 import bpy
 import depth_maker
 import pytest
-from bl_ext.dev.fathom.inference.contract import depth_sequence, exit_codes
+from bl_ext.dev.fathom.inference.contract import depth_sequence, events, exit_codes
 from bl_ext.dev.fathom.operators import command_line
 
 pytestmark = pytest.mark.usefixtures("empty_file")
@@ -193,3 +193,60 @@ def test_without_an_environment(clip, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
     code = command_line.main(["estimate", str(clip / "plate.1001.png"), "--output", str(tmp_path)])
     assert code == exit_codes.MISSING and "press Install Dependencies" in capsys.readouterr().out
+
+
+def test_a_build_that_fails_leaves_the_file_as_it_was(tmp_path, capsys):
+    folder = depth_maker.make(tmp_path / "a", camera=None)
+    file = tmp_path / "shot.blend"
+    bpy.context.scene["mine"] = "precious"
+    bpy.ops.wm.save_as_mainfile(filepath=str(file))
+    before = file.read_bytes()
+    for _ in range(2):
+        assert command_line.main(["build", str(folder), "--save", str(file)]) == exit_codes.FAILED
+    assert "give a focal length" in capsys.readouterr().out
+    assert file.read_bytes() == before and sorted(path.name for path in tmp_path.iterdir()) == ["a", "shot.blend"]
+    assert command_line.main(["build", str(folder), "--save", str(tmp_path / "new.blend")]) == exit_codes.FAILED
+    assert not (tmp_path / "new.blend").exists()
+    arguments = ["build", str(folder), "--save", str(file), "--focal-length", "35"]
+    assert command_line.main(arguments) == exit_codes.OK
+    assert file.read_bytes() != before
+    assert {path.name for path in tmp_path.iterdir()} <= {"a", "shot.blend", "shot.blend1"}
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path, capsys):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    target = tmp_path / "none" / "shot.blend"
+    assert command_line.main(["build", str(folder), "--save", str(target)]) == exit_codes.FAILED
+    assert f"{target} cannot be saved" in capsys.readouterr().out
+
+
+def test_a_file_of_somebody_elses_ends_in_a_sentence(tmp_path, capsys):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    theirs, out = str(tmp_path / "theirs.blend"), str(tmp_path / "out.blend")
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    bpy.ops.fathom.build_depth_mesh()
+    kind = next(g["fathom_kind"] for g in bpy.data.node_groups if g.get("fathom_kind", "").startswith("mesh/"))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    group = bpy.data.node_groups.new("Theirs", "GeometryNodeTree")
+    group["fathom_kind"], group.use_fake_user = kind, True
+    bpy.ops.wm.save_as_mainfile(filepath=theirs)
+    arguments = ["build", str(folder), "--into", theirs, "--save", out]
+    assert command_line.main(arguments) == exit_codes.FAILED
+    assert "Theirs is not as Fathom makes it" in capsys.readouterr().out
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    bpy.context.scene.fathom.depths[0].frame_offset = 2**31 - 1
+    bpy.ops.wm.save_as_mainfile(filepath=theirs)
+    assert command_line.main(arguments) == exit_codes.FAILED
+    assert "leads beyond Blender's timeline" in capsys.readouterr().out and not (tmp_path / "out.blend").exists()
+
+
+def test_nothing_that_a_terminal_obeys_is_printed(tmp_path, capsys):
+    name = "/none/\x1b]0;owned\x07\x9b2J"
+    assert command_line.main(["estimate", f"{name}.mov", "--output", str(tmp_path)]) == exit_codes.BAD_CLIP
+    assert command_line.main(["build", name, "--save", str(tmp_path / "a.blend")]) == exit_codes.FAILED
+    tell = command_line.printing()
+    tell(events.Stage(name="a", label=f"{name}\ud800"))
+    tell(events.Warning(message=f"{name}\ud800"))
+    printed = capsys.readouterr().out
+    assert printed.count("owned") == 4 and not {"\x1b", "\x07", "\x9b", "\ud800"} & set(printed)

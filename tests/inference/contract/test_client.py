@@ -329,3 +329,51 @@ def test_the_log_keeps_the_beginning_and_the_end_of_what_is_too_much(clip, tmp_p
     assert len(log) < 1000 + 2 * 500 + 200
     assert log.startswith("first\nline 0\nline 1\n") and log.rstrip().endswith("line 19999")
     assert log.count("left out") == 1
+
+
+class _Full:
+    """A disk that is full, as what writes a job meets it."""
+
+    def __call__(self, *_arguments, **_options):
+        raise OSError(28, "No space left on device")
+
+
+def test_no_room_for_the_job_is_one_sentence_and_leaves_nothing(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(client.job, "save", _Full())
+    monkeypatch.setattr(client.tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(client.WorkerError, match=r"temporary files \(No space left on device\)\. Make room"):
+        client.run_blocking(_job(clip, tmp_path / "out" / "v001"), python=sys.executable)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(client.tempfile, "mkstemp", _Full())
+    (heard,) = _rest(client.estimate(_job(clip, tmp_path / "out" / "v001"), python=sys.executable))
+    assert heard.code == exit_codes.FAILED and "TMPDIR" in heard.message
+    assert not list(tmp_path.iterdir())
+
+
+def _download(home):
+    return _rest(client.download("quick", licence="MIT", offline=True, python=sys.executable, home=home))
+
+
+def test_a_data_folder_that_cannot_be_written_is_not_called_a_broken_environment(tmp_path):
+    (tmp_path / "file").write_text("")
+    (heard,) = _download(tmp_path / "file")
+    assert heard.what.startswith(f"The data folder {tmp_path / 'file'} cannot be written")
+    assert "environment" not in heard.message
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_log_of_downloads_that_is_a_link_is_said_to_be_one(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "download.log").symlink_to(tmp_path / "mine")
+    (heard,) = _download(tmp_path / "home")
+    assert "download.log is a link" in heard.what and (tmp_path / "mine").read_text() == "precious"
+
+
+def test_a_result_that_somebody_took_away_is_one_sentence(clip, tmp_path):
+    def take_away(event):
+        if isinstance(event, events.Done):
+            (tmp_path / "out" / "depth.json").unlink()
+
+    with pytest.raises(client.WorkerError, match=r"holds no depth\.json"):
+        client.run_blocking(_job(clip, tmp_path / "out"), python=sys.executable, on_event=take_away)
