@@ -11,6 +11,7 @@ from ..scene.depth import Depth, DepthError
 from ..scene.nodes import NodeError
 from ..scene.plate import PlateError
 from ..scene.versions import PATH_OPTIONS
+from ..scene.wording import shown
 from .reporting import report_error
 
 _MOST_NAMED = 12
@@ -59,7 +60,7 @@ class OnDepth:
         """Report a warning that may hold for many shots."""
         if sentence not in self._warned:
             self._warned = self._warned | {sentence}
-            self.report({"WARNING"}, readable(sentence))
+            self.report({"WARNING"}, shown(sentence))
 
     def _execute(self, context):
         built, failed = [], []
@@ -77,7 +78,7 @@ class OnDepth:
                 failed.append(str(problem))
         for problem in dict.fromkeys(failed):
             if built:
-                self.report({"WARNING"}, readable(problem))
+                self.report({"WARNING"}, shown(problem))
             else:
                 report_error(self, problem)
         if not built:

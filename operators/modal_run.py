@@ -152,7 +152,7 @@ def _follow_printing(run: Run) -> None:
     while run.outcome == "running":
         for event in run.advance():
             if isinstance(event, Stage):
-                print(f"Fathom: {event.label}", flush=True)
+                print(readable(f"Fathom: {event.label}"), flush=True)
         if run.summary and time.monotonic() - printed > _PRINT_EVERY:
             print(f"Fathom: {run.summary}", flush=True)
             printed = time.monotonic()

@@ -6,11 +6,12 @@ from typing import Any
 
 import bpy
 
-from ..inference.contract.records import readable
-from ..scene.wording import worded, wrapped
+from ..scene.wording import shown, worded, wrapped
 
 _LETTERS = 80
 """In a line of an error that pops up."""
+_MOST = 4000
+"""In a whole report: what a file of somebody else's says may be endless."""
 
 
 def pops_up(operator: bpy.types.Operator) -> bool:
@@ -20,7 +21,7 @@ def pops_up(operator: bpy.types.Operator) -> bool:
 
 def report_error(operator: bpy.types.Operator, problem: Exception | str) -> None:
     """Report an error in the words of the panels, broken into lines where it pops up: Blender breaks none there."""
-    message = readable(worded(str(problem)))
+    message = shown(worded(str(problem)), _MOST)
     operator.report({"ERROR"}, "\n".join(wrapped(message, _LETTERS)) if pops_up(operator) else message)
 
 

@@ -6,15 +6,14 @@ from typing import get_args
 
 import bpy
 
-from ..inference.contract import exit_codes
+from ..inference.contract import client, exit_codes
 from ..inference.contract.catalogue import EMBEDDED, QUICK, EstimatorFacts
 from ..inference.contract.environment import PackageSet
 from ..inference.contract.events import ShotNote
-from ..inference.contract.records import readable
 from ..scene import current_run, preferences
 from ..scene.preferences import Environment
 from ..scene.subject import Subject
-from ..scene.wording import worded, wrapped
+from ..scene.wording import shown, worded, wrapped
 from . import catalogue
 
 _PIXELS_PER_LETTER = 7.0
@@ -43,22 +42,36 @@ def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", widt
     letters = max(16, int((width / scale - 50) / _PIXELS_PER_LETTER))
     column = layout.column(align=True)
     column.scale_y = 0.8
-    lines = wrapped(readable(text), letters)
+    lines = wrapped(shown(text), letters)
     lines = lines if len(lines) <= _MOST_LINES else [*lines[: _MOST_LINES - 1], "…"]
     for number, line in enumerate(lines):
         column.label(text=line, icon=icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 
 
-def draw_advice(layout: bpy.types.UILayout, text: str, *, icon: str, width: float) -> None:
+def draw_advice(layout: bpy.types.UILayout, text: str, *, icon: str, width: float, quotes: bool = False) -> None:
     """What is wrong and what to do about it; a command that it ends with becomes a button that copies it.
 
-    A command has two long paths in it, and nothing can be copied from a panel.
+    A command has two long paths in it, and nothing can be copied from a panel. Where the text `quotes` others, such as
+    the name of a clip or what a depth.json says, only a command of Fathom's own does.
     """
     text = worded(text)
     command = _COMMAND.search(text)
+    if command and quotes and not _is_own(command[2]):
+        draw_text(layout, text, icon=icon, width=width)
+        return
     draw_text(layout, _COMMAND.sub(r"\1un this in a terminal:", text), icon=icon, width=width)
     if command:
         layout.operator("fathom.copy_command", icon="COPYDOWN").command = command[2]
+
+
+def _is_own(command: str) -> bool:
+    """Whether a command runs the worker's Python, with pip or Fathom's own main file, and no shell reads more in it."""
+    environment = preferences.known()
+    if environment is None or environment.python is None:
+        return False
+    first, main = (f'"{path}"' if " " in str(path) else str(path) for path in (environment.python, client.MAIN))
+    starts = (f"{first} {main} ", f"{first} -m pip install -r ")
+    return command.startswith(starts) and not set(command) & set(";|&$`<>#'")
 
 
 def draw_run(layout: bpy.types.UILayout, run: current_run.Run, *, width: float) -> None:
@@ -94,7 +107,7 @@ def draw_last(layout: bpy.types.UILayout, about: Subject | None, facts: Estimato
         return
     if run.outcome == "failed":
         box = layout.box()
-        draw_advice(box, run.headline, icon="ERROR", width=width)
+        draw_advice(box, run.headline, icon="ERROR", width=width, quotes=True)
         draw_shots(box, run.shots, width=width)
         if run.code == exit_codes.REFUSED:
             draw_quick(box, facts.name if facts else "", width=width)
@@ -134,7 +147,7 @@ def draw_shots(layout: bpy.types.UILayout, shots: Sequence[ShotNote], *, width: 
             go.frame = shot.first_frame
         if len(those) > _MOST_SHOTS:
             column.label(text=f"and {len(those) - _MOST_SHOTS} more shots")
-        draw_advice(layout, reason, icon="NONE", width=width)
+        draw_advice(layout, reason, icon="NONE", width=width, quotes=True)
     if len(reasons) > _MOST_REASONS:
         draw_text(layout, f"and {len(reasons) - _MOST_REASONS} other reasons", width=width)
 
@@ -212,7 +225,7 @@ def draw_failed_install(layout: bpy.types.UILayout, environment: Environment | N
     if run is None or run.outcome != "failed" or run.subject not in _SETS:
         return
     if environment is None or not environment.has(run.subject):
-        draw_advice(layout, preferences.here(run.message), icon="ERROR", width=width)
+        draw_advice(layout, preferences.here(run.message), icon="ERROR", width=width, quotes=True)
 
 
 def draw_offline(layout: bpy.types.UILayout, reason: str | None, *, width: float) -> None:

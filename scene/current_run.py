@@ -14,15 +14,12 @@ from typing import Literal
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.environment_setup import SetupError
 from ..inference.contract.events import Done, Error, Event, Progress, ShotNote, Stage, Warning
-from ..inference.contract.records import readable
 from . import seen
-from .wording import worded
+from .wording import shown, worded
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
 _MOST = 10_000
 """Warnings, and shots without depth, of one run."""
-_LONGEST = 20_000
-"""Letters of one text."""
 Outcome = Literal["running", "done", "failed", "cancelled"]
 
 
@@ -103,7 +100,7 @@ class Run:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Stage):
-            self.label = _shown(event.label)
+            self.label = shown(event.label)
         elif isinstance(event, Progress):
             self.progress = event
         elif isinstance(event, Warning) and event.shot is not None:
@@ -111,10 +108,10 @@ class Run:
                 self.shots.append(_worded(event.shot))
         elif isinstance(event, Warning):
             if len(self.warnings) < _MOST:
-                self.warnings.append(_shown(worded(event.message)))
+                self.warnings.append(shown(worded(event.message)))
         elif isinstance(event, Error) and not self.cancelling:
             self._verdict, self.code = "failed", event.code
-            self.message, self.headline = _shown(worded(event.message)), _shown(worded(event.headline))
+            self.message, self.headline = shown(worded(event.message)), shown(worded(event.headline))
             self.shots = [_worded(shot) for shot in event.shots[:_MOST]] or self.shots
         elif isinstance(event, Done):
             self._verdict = "done"
@@ -133,12 +130,7 @@ class Run:
 
 
 def _worded(shot: ShotNote) -> ShotNote:
-    return replace(shot, reason=_shown(worded(shot.reason)))
-
-
-def _shown(text: str) -> str:
-    """A text of the worker's for people: of bounded length, and with nothing in it that a terminal obeys."""
-    return readable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
+    return replace(shot, reason=shown(worded(shot.reason)))
 
 
 _current: Run | None = None

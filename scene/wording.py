@@ -8,6 +8,7 @@ import textwrap
 import bpy
 
 from ..inference.contract import hints
+from ..inference.contract.records import readable
 
 _ELSEWHERE = {
     "colorspace": "the Color Space of the strip or clip",
@@ -23,6 +24,11 @@ _BETWEEN_PIECES = re.compile(r"(\s+|(?<=[/\\])(?=\w))")
 def worded(text: str) -> str:
     """A message with its settings named as the panels name them, see `inference.contract.hints`."""
     return hints.worded(text, _words)
+
+
+def shown(text: str, most: int = 20_000) -> str:
+    """A text for people: of so many letters at most, and with nothing in it that a terminal obeys."""
+    return readable(text if len(text) <= most else f"{text[:most]} …")
 
 
 def wrapped(text: str, letters: int) -> list[str]:

