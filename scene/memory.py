@@ -27,7 +27,7 @@ def shortage(width: int, height: int) -> str | None:
 def free_bytes() -> int | None:
     """Bytes of memory that Blender can still have; None where the system does not tell.
 
-    On macOS, which tells only what the computer has, that.
+    On macOS, which tells only how much host memory there is, that.
     """
     if sys.platform == "win32":
         return _free_on_windows()

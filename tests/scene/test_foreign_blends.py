@@ -11,7 +11,7 @@ from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 from bl_ext.dev.fathom.scene.depth import DepthError
 
 BUILD = ("build_camera", "build_depth_mesh", "build_fog")
-COMPOSE = ("add_compositing_fog", "add_compositing_dof", "add_compositing_matte", "add_compositing_z_merge")
+COMPOSE = ("add_compositing_fog", "add_compositing_dof", "add_compositing_matte", "add_compositing_z_combine")
 
 
 def filmed(frames):

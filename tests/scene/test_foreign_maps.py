@@ -73,7 +73,7 @@ def test_a_map_of_other_channels_is_not_taken_for_depth(tmp_path, empty_file, ch
     OpenEXR.File({"type": OpenEXR.scanlineimage}, pixels).write(str(folder / "disparity.0002.exr"))
     bpy.ops.fathom.load_depth(directory=str(folder))
     named = ", ".join(sorted(channels))
-    assert all(f"disparity.0002.exr has the channels {named}, and a map has Y alone" in each for each in press())
+    assert all(f"disparity.0002.exr has the channels {named}, and a depth map has Y alone" in each for each in press())
 
 
 def test_a_map_of_several_parts_is_none(tmp_path, empty_file):
@@ -85,7 +85,7 @@ def test_a_map_of_several_parts_is_none(tmp_path, empty_file):
         parts.append(OpenEXR.Part(header, {"Y": np.zeros((height, width), np.float32)}, f"part{width}"))
     OpenEXR.File(parts).write(str(folder / "disparity.0002.exr"))
     bpy.ops.fathom.load_depth(directory=str(folder))
-    assert all("has the channels Y, Y, and a map has Y alone" in sentence for sentence in press())
+    assert all("has the channels Y, Y, and a depth map has Y alone" in sentence for sentence in press())
 
 
 def test_empty_and_missing_maps_are_shown_as_missing(tmp_path, empty_file):
