@@ -21,8 +21,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..common import lock
-from ..common.failures import Failure, unwritable
+from ..common.failures import ClipError, Failure, unwritable
 from ..common.files import make_folder, save_json, sync_folder
 from ..common.progress import Meter
 from ..contract import depth_sequence, events, exit_codes, leftovers, own_files, records
@@ -39,10 +42,13 @@ from ..contract.numbering import Frame
 from ..contract.own_files import InTheWay, Names
 from ..contract.records import Bounds, FilePath, Seconds, Word
 from ..estimators import registry
+from ..media.exr import read_map
 
 _STAGED = "new"
 _SAVED_EVERY = 5.0
 """Seconds between two times that the state is saved for the time spent and the share of the work alone."""
+_SELDOM = 20
+"""How many times longer than saving it takes the work in between must be: it grows with shots and poses."""
 _MAP = re.compile(r"(?:disparity|confidence)\.(-?\d+)\.exr", re.ASCII)
 Emit = Callable[[events.Event], None]
 NAME = depth_sequence.STATE
@@ -134,33 +140,42 @@ class Output:
         self.lock, self.state = held, current
         self._frames = current.last_frame - current.first_frame + 1
         self.meter = Meter(emit, self._frames, notice=self._progressed)
-        self._saved = time.monotonic()
+        self._saved, self._cost = time.monotonic(), 0.0
         self._started, self._before = self._saved if started is None else started, current.seconds
         self._written, self._bytes = 0, 0
+        self._size = size
         self._frame_bytes = 4.0 * math.prod(size) * (1 + confidence)
 
     def seconds(self) -> float:
         """Seconds spent on the job, over all runs."""
         return self._before + time.monotonic() - self._started
 
-    def finished_shot(self, first: int, last: int) -> Shot | None:
-        """What an earlier run made of a shot; None where it has not finished it, or its maps have gone."""
+    def finished_shot(self, first: int, last: int, *, check: Callable[[], None]) -> Shot | None:
+        """What an earlier run made of a shot; None where it has not finished it, or its maps are gone or damaged.
+
+        `check` is called between frames; it raises to break off.
+        """
         for shot in self.state.shots:
             if (shot.first_frame, shot.last_frame) == (first, last):
-                numbers = range(first, last + 1) if shot.status == "done" else ()
-                is_whole = all(are_there(self.maps, number, confidence=self.confidence) for number in numbers)
-                return shot if is_whole else None
+                for number in range(first, last + 1) if shot.status == "done" else ():
+                    check()
+                    if sound_maps(self.maps, number, size=self._size, confidence=self.confidence) is None:
+                        return None
+                return shot
         return None
 
     def keep(self, shot: Shot) -> None:
-        """Note a finished shot."""
-        self._save(shots=(*self.state.shots, shot))
+        """Note a finished shot; one that is made again, since it was damaged, takes its old place."""
+        before = tuple(each for each in self.state.shots if each.last_frame < shot.first_frame)
+        after = tuple(each for each in self.state.shots if each.first_frame > shot.last_frame)
+        self.state = replace(self.state, shots=(*before, shot, *after))
+        self._save_every(0)
 
     def wrote(self, size: int) -> None:
         """Note that a frame's final maps, `size` bytes, were written."""
         self._written += 1
         self._bytes += size
-        self._save_now_and_then()
+        self._save_every(_SAVED_EVERY)
 
     def needed_bytes(self) -> float:
         """About how much room the rest of the job needs, from the frames so far, or uncompressed."""
@@ -213,16 +228,18 @@ class Output:
     def _progressed(self, share: float) -> None:
         """Note how much of the job is done: an earlier run may have been further already."""
         self.state = replace(self.state, share=max(self.state.share, share))
-        self._save_now_and_then()
+        self._save_every(_SAVED_EVERY)
 
-    def _save_now_and_then(self) -> None:
-        if time.monotonic() - self._saved > _SAVED_EVERY:
+    def _save_every(self, seconds: float) -> None:
+        if time.monotonic() - self._saved > max(seconds, _SELDOM * self._cost):
             self._save()
 
     def _save(self, **changes: Any) -> None:
-        self._saved = time.monotonic()
+        begun = time.monotonic()
         self.state = replace(self.state, seconds=self.seconds(), **changes)
         write_state(self.state, self.scratch)
+        self._saved = time.monotonic()
+        self._cost = self._saved - begun
 
 
 def remove(folder: Path) -> None:
@@ -339,6 +356,22 @@ def map_names(number: int, *, confidence: bool) -> list[str]:
 def are_there(folder: Path, number: int, *, confidence: bool) -> bool:
     """Whether a folder holds all maps of a frame; their names appear only once their files are complete."""
     return all(own_files.is_file(folder / name) for name in map_names(number, confidence=confidence))
+
+
+def sound_maps(
+    folder: Path, number: int, *, size: tuple[int, int], confidence: bool
+) -> tuple[NDArray[np.float32], ...] | None:
+    """The maps [H, W] of a frame that an earlier run has written to a folder, the disparity first.
+
+    None where one is missing, damaged, of another size than `size` (width, height) or not finite.
+    """
+    if not are_there(folder, number, confidence=confidence):
+        return None
+    try:
+        maps = tuple(read_map(folder / name, size=size) for name in map_names(number, confidence=confidence))
+    except ClipError:
+        return None
+    return maps if all(np.isfinite(each).all() for each in maps) else None
 
 
 def _expected(sequence: DepthSequence) -> Iterator[str]:

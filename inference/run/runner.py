@@ -187,7 +187,7 @@ def _all_shots(
         out.emit(events.Warning(message=warning))
     done = []
     for index, (start, end) in enumerate(prepared.shots):
-        shot = out.finished_shot(start, end)
+        shot = out.finished_shot(start, end, check=task.check)
         if shot is not None:
             meter.begin((end - start + 1) * work)
             meter.frames_done(end - start + 1 if shot.status == "done" else 0)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.failures import ClipError, Refused, unwritable
+from ..common.failures import Refused, unwritable
 from ..common.percentiles import Spread
 from ..contract import depth_sequence, events, own_files
 from ..contract.camera import Camera
@@ -24,7 +24,7 @@ from ..media.exr import read_map, write_map
 from ..media.mattes import mattes
 from ..media.working import Prepared
 from . import checkpoints
-from .output import Output, are_there, map_names
+from .output import Output, are_there, map_names, sound_maps
 
 _UPSAMPLING = 0.4e-6
 """Work of bringing a frame's maps to plate size, as a share of estimating it, for each of the plate's pixels."""
@@ -278,11 +278,11 @@ class _Maps:
             if not are_there(folder, number, confidence=out.confidence):
                 continue
             check()
-            disparity = self._disparity(number)
-            if disparity is None:
+            maps = sound_maps(folder, number, size=size, confidence=out.confidence)
+            if maps is None:
                 (folder / disparity_name(number)).unlink()
             else:
-                self._count(number, disparity)
+                self._count(number, maps[0])
 
     def read(self, number: int) -> tuple[NDArray[np.float32], ...]:
         """A frame's disparity [H, W] and, where there is one, its confidence.
@@ -339,11 +339,3 @@ class _Maps:
 
     def _names(self, number: int) -> list[str]:
         return map_names(number, confidence=self._out.confidence)
-
-    def _disparity(self, number: int) -> NDArray[np.float32] | None:
-        """What an earlier run has written; None where it, or its confidence, is damaged or not finite."""
-        try:
-            maps = self.read(number)
-        except ClipError:
-            return None
-        return maps[0] if all(np.isfinite(each).all() for each in maps) else None

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from inference.contract import depth_sequence
+from inference.contract.depth_sequence import Shot
 from inference.media.exr import write_map
+from inference.run import output
 
 
 @pytest.fixture
@@ -93,8 +95,8 @@ def test_a_finished_shot_is_kept_and_lost_maps_of_it_are_made_again(worker, cut_
     assert helpers.contents(tmp_path) == expected
 
 
-def _broken_off(worker, clip, output, *arguments):
-    """Leave an unfinished run with six frames behind."""
+def _broken_off(worker, clip, output, *arguments, at=1006):
+    """Leave an unfinished run behind that has just made a frame."""
     process = worker.start(
         "estimate",
         clip,
@@ -108,7 +110,7 @@ def _broken_off(worker, clip, output, *arguments):
         *arguments,
     )
     for line in process.stdout:
-        if '"number": 1006' in line:
+        if f'"number": {at}' in line:
             process.kill()
             break
     process.communicate()
@@ -228,3 +230,54 @@ def test_a_map_that_was_damaged_meanwhile_is_made_again(worker, clip, tmp_path, 
         path.unlink()
     assert worker.estimate(clip, output, "--parameter", "pause=0.1").returncode == 0
     assert helpers.contents(output) == helpers.contents(whole)
+
+
+@pytest.mark.parametrize("name", ["disparity.0003.exr", "confidence.0003.exr"])
+@pytest.mark.parametrize("damage", [_cut, _not_finite, _of_another_size])
+def test_a_damaged_map_of_a_finished_shot_is_made_again_however_often_that_is_broken_off(
+    worker, cut_clip, tmp_path, helpers, expected, damage, name
+):
+    for number in (20, 22):
+        _broken_off(worker, cut_clip, tmp_path, at=number)
+        state = json.loads((tmp_path / ".fathom" / "state.json").read_text())
+        assert [shot["first_frame"] for shot in state["shots"]] == [1]
+        damage(tmp_path / name)
+        shutil.rmtree(tmp_path / ".fathom" / "shot.0001-0015", ignore_errors=True)
+    assert worker.estimate(cut_clip, tmp_path, "--parameter", "pause=0.1").returncode == 0
+    maps = {name: data for name, data in helpers.contents(tmp_path).items() if name != "depth.json"}
+    assert maps == {name: data for name, data in expected.items() if name != "depth.json"}
+
+
+@pytest.mark.parametrize("name", ["disparity.1002.exr", "confidence.1002.exr"])
+@pytest.mark.parametrize("damage", [_cut, _not_finite, _of_another_size])
+def test_a_damaged_map_that_waits_for_its_full_size_is_made_again(worker, clip, tmp_path, helpers, damage, name):
+    whole, output = tmp_path / "whole", tmp_path / "out"
+    options = ("--full-size", "--parameter", "pause=0.1")
+    assert worker.estimate(clip, whole, *options).returncode == 0
+    low = output / ".fathom" / "low"
+    process = worker.start("estimate", clip, "--output", output, "--estimator", "running_mean", *options)
+    helpers.wait_for((low / "disparity.1006.exr").exists, "a map")
+    process.kill()
+    process.communicate()
+    damage(low / name)
+    for path in output.glob(".fathom/shot*/*"):
+        path.unlink()
+    done = worker.estimate(clip, output, *options)
+    assert done.returncode == 0, done.stderr
+    assert helpers.contents(output) == helpers.contents(whole)
+
+
+def test_writing_down_what_is_finished_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
+    writes = []
+
+    def slow(state, scratch):
+        writes.append(len(state.shots))
+        time.sleep(0.02)
+
+    monkeypatch.setattr(output, "write_state", slow)
+    state = output.State(key="k", first_frame=1, last_frame=1000)
+    out = output.Output(tmp_path, None, state, size=(1, 1), confidence=False, emit=lambda event: None, started=None)
+    for number in range(1, 1001):
+        out.keep(Shot(first_frame=number, last_frame=number, status="refused", reason="It is short."))
+    assert writes[0] == 1 and len(writes) < 20
+    assert [shot.first_frame for shot in out.state.shots] == list(range(1, 1001))
