@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ..contract.hints import setting
 from ..contract.job import Source
 from . import exr, icc, tiff
-from .colour import encode_srgb, find, named_config
+from .colour import encode_srgb, find
+from .colour_config import named_config
 
 
 @dataclass(frozen=True, kw_only=True)

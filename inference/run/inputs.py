@@ -21,7 +21,7 @@ from ..common.failures import Failure
 from ..contract import depth_sequence, exit_codes, numbering
 from ..contract.depth_sequence import Weights
 from ..contract.job import Job
-from ..media.colour import config_file
+from ..media.colour_config import config_file
 from ..media.mattes import mattes
 
 
@@ -96,18 +96,31 @@ class Inputs:
         ------
         Changed
             FAILED; the sentence names the first such file.
+        Failure
+            FAILED: none is another, and one cannot be found, as on a disk that is away for a while. What was made of
+            it holds: where it does not come back as it was, the job is another one (`key`).
         """
+        gone = None
         for path, (number, before) in self._found.items():
             if not _is_within(number, first, last):
                 continue
             now = _facts(path)
             if before == now or (before is not None and now is not None and not before.is_other(now)):
                 continue
-            what = "has changed" if before and now else "has appeared" if now else "has gone"
+            if now is None:
+                gone = gone or path
+                continue
+            what = "has changed" if before else "has appeared"
             raise Changed(
                 exit_codes.FAILED,
                 f"{path} {what} while depth was estimated from it, so nothing of this run is kept.",
                 cure="Start the same job again once its files stay as they are.",
+            )
+        if gone is not None:
+            raise Failure(
+                exit_codes.FAILED,
+                f"{gone} has gone while depth was estimated from it.",
+                cure="Start the same job again when it is back, which goes on from what is finished.",
             )
 
     def key(

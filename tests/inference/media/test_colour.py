@@ -8,6 +8,7 @@ import pytest
 
 from inference.common.failures import ClipError
 from inference.media import colour
+from inference.media.colour_config import BLENDERS_NAMES
 
 VALUES = np.array([[[-0.2, 0.0, 0.18], [0.5, 1.0, 3.0], [np.nan, np.inf, -np.inf]]], np.float32)
 
@@ -55,7 +56,7 @@ def test_the_environment_names_the_configuration(config, monkeypatch):
     assert colour.to_display("ACEScg", None)(VALUES.copy()).shape == VALUES.shape
 
 
-@pytest.mark.parametrize("space", sorted(set(colour.BLENDERS_NAMES.values())))
+@pytest.mark.parametrize("space", sorted(set(BLENDERS_NAMES.values())))
 def test_blenders_spaces_need_no_configuration(space, monkeypatch):
     monkeypatch.delenv("OCIO", raising=False)
     white = np.ones((1, 1, 3), np.float32)

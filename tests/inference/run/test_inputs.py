@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inference.common.failures import Failure
 from inference.contract import exit_codes, job
 from inference.media.source import describe
 from inference.run import inputs
@@ -67,7 +68,7 @@ def begun(worker, plate, folder, helpers, *options):
     return process
 
 
-@pytest.mark.parametrize("change", [replaced, rewritten, appended, alike, gone])
+@pytest.mark.parametrize("change", [replaced, rewritten, appended, alike])
 @pytest.mark.parametrize("options", [(), ("--full-size",)])
 def test_a_clip_that_changes_ends_the_run_and_nothing_of_it_is_kept(change, options, plate, worker, tmp_path, helpers):
     folder = tmp_path / "depth"
@@ -78,6 +79,39 @@ def test_a_clip_that_changes_ends_the_run_and_nothing_of_it_is_kept(change, opti
     assert process.returncode == exit_codes.FAILED, said
     assert str(plate) in said and "while depth was estimated from it" in said and "Traceback" not in said
     assert not (folder / "depth.json").exists() and not list(folder.rglob("*.exr")), "nothing of two clips is kept"
+
+
+@pytest.mark.parametrize("options", [(), ("--full-size",)])
+def test_a_clip_that_is_away_for_a_while_ends_the_run_and_what_is_finished_is_kept(
+    options, plate, worker, tmp_path, helpers
+):
+    folder, whole = tmp_path / "depth", tmp_path / "whole"
+    assert worker.estimate(plate, whole, *ESTIMATE[2:], *options).returncode == exit_codes.OK
+    process = begun(worker, plate, folder, helpers, *options)
+    plate.parent.rename(tmp_path / "away")
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == exit_codes.FAILED, said
+    assert "has gone while depth was estimated from it" in said and "Traceback" not in said
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("disparity.*.exr")}
+    assert written or "--full-size" in options
+    (tmp_path / "away").rename(plate.parent)
+    done = worker.estimate(plate, folder, *ESTIMATE[2:], *options)
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert helpers.contents(folder) == helpers.contents(whole)
+
+
+def test_nothing_is_kept_where_some_files_are_away_and_others_have_changed(tmp_path):
+    plate = stills(tmp_path / "plate", range(1, 13))
+    wanted = job.Job(source=describe(plate[0]), output=str(tmp_path / "depth"))
+    read = inputs.Inputs(wanted, inputs.note(wanted), first=1, last=12)
+    gone(plate[2])
+    with pytest.raises(Failure, match=r"0003\.png has gone") as raised:
+        read.check()
+    assert not isinstance(raised.value, inputs.Changed)
+    appended(plate[7])
+    with pytest.raises(inputs.Changed, match=r"0008\.png has changed"):
+        read.check()
 
 
 @pytest.mark.parametrize("options", [(), ("--full-size",)])
