@@ -17,7 +17,7 @@ import bpy
 from ..inference.contract import depth_sequence, numbering
 from ..inference.contract.job import Job
 from ..inference.contract.leftovers import LOG
-from ..inference.contract.untrusted import is_there
+from ..inference.contract.untrusted import absolute, is_there
 from . import depth, places
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
@@ -62,7 +62,7 @@ def root_folder(path: str) -> Path:
         raise OutputError(
             f"This file is not saved, so there is no folder for {path}: save the file, or choose an output folder."
         )
-    return Path(bpy.path.abspath(path)).expanduser().absolute()
+    return absolute(bpy.path.abspath(path))
 
 
 def clip_folder(name: str) -> str:

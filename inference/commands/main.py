@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import stat
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from ..common import caches
@@ -70,14 +73,26 @@ def _parsed(given: Sequence[str]) -> argparse.Namespace:
     if any("\0" in argument for argument in given):
         parser.error("no argument can hold a zero byte")
     options = parser.parse_args(given)
-    if options.data_folder:
-        try:
-            environment.data_folder(options.data_folder).stat()
-        except FileNotFoundError:
-            pass  # it is made
-        except (OSError, RuntimeError) as error:  # RuntimeError: a user's home that there is none of
-            parser.error(f"--data-folder {options.data_folder} cannot be used ({getattr(error, 'strerror', error)})")
+    if problem := _problem_of_data_folder(options.data_folder):
+        parser.error(problem)
     return options
+
+
+def _problem_of_data_folder(option: str | None) -> str | None:
+    """What keeps the data folder that is named from being one."""
+    name, chosen = ("--data-folder", option) if option else ("FATHOM_HOME", os.environ.get("FATHOM_HOME"))
+    if not chosen:
+        return None
+    folder = environment.data_folder(chosen)
+    if chosen.startswith("~") and folder == Path(chosen).absolute():
+        return f"{name} {chosen} cannot be used (there is no such user)"
+    try:
+        return None if stat.S_ISDIR(folder.stat().st_mode) else f"{name} {chosen} cannot be used (it is no folder)"
+    except FileNotFoundError:
+        return None  # it is made
+    except OSError as error:
+        # What nobody may look at keeps nothing from an estimate that needs no weights.
+        return f"{name} {chosen} cannot be used ({error.strerror})" if option or error.errno != errno.EACCES else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from ..common import failures
 from ..common.failures import Cancelled, Failure
 from ..common.units import duration, size_text
 from ..contract import events, exit_codes, hints, records
+from ..contract.untrusted import absolute
 from ..estimators import registry
 from ..models import notes, store, verification
 from ..models.facts import Model
@@ -272,7 +273,7 @@ def _revisions(texts: list[str]) -> dict[str, str]:
 def _folder(source: str | None) -> Path | None:
     if source is None:
         return None
-    folder = Path(source).expanduser().absolute()
+    folder = absolute(source)
     if not folder.is_dir():
         raise Failure(exit_codes.USAGE, f"{folder}, given by --from, is no folder.")
     return folder

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from . import records
-from .untrusted import read_text
+from .untrusted import absolute, read_text
 
 _REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
 LIGHT = (_REQUIREMENTS / "light.txt",)
@@ -68,7 +68,7 @@ def data_folder(preference: str | None = None) -> Path:
     """
     chosen = preference or os.environ.get("FATHOM_HOME")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return absolute(chosen)
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "Fathom"
     if sys.platform == "darwin":
@@ -154,7 +154,7 @@ def find_python(
         ("FATHOM_PYTHON", os.environ.get("FATHOM_PYTHON")),
     ):
         if value:
-            path = Path(value).expanduser().absolute()
+            path = absolute(value)
             path = python_of(path) if path.is_dir() else path
             if not (path.is_file() and os.access(path, os.X_OK)):
                 raise MissingEnvironment(

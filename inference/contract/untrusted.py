@@ -112,6 +112,11 @@ def open_file(path: str | Path) -> BinaryIO:
         raise
 
 
+def absolute(path: str | Path) -> Path:
+    """A path that people named in full: ``~`` is their home, and that of a user who is none stays as it is."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  that of `Path` raises for those
+
+
 def is_there(path: str | Path) -> bool:
     """Whether there is anything at a path; not at one that no file can have, or that may not be looked at."""
     return os.path.exists(path)  # noqa: PTH110  that of `Path` raises for those

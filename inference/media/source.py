@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..common.failures import ClipError
 from ..contract.job import Source
+from ..contract.untrusted import absolute
 from . import movie, sequence, stills
 
 
@@ -32,7 +33,7 @@ def describe(path: str | Path, first: int | None = None, last: int | None = None
         One sentence: there is nothing at the path, the folder has no images or more than one sequence, a frame
         that is asked for is missing, the file is no movie, or it has no such stream.
     """
-    path = Path(path).expanduser().absolute()
+    path = absolute(path)
     try:
         found = path.exists()
     except OSError as error:

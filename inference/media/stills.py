@@ -84,6 +84,8 @@ def read(
         )
     if cut_short(data):
         raise ClipError(f"{path} is cut short", _COPY)
+    if data.startswith(b"\xff\xd8") and (passes := data.count(b"\xff\xda")) > _MOST_PASSES:
+        raise ClipError(f"{path} is coded in {passes} passes, and no camera or program takes more than a few", CONVERT)
     if tiff.is_tiff(data):
         if tiff.bits_of_planes(data) > 8:  # OpenCV takes those for garbage
             return _planar(path, tiff.bits_of_planes(data))
@@ -149,6 +151,8 @@ def _chunks_fit(data: bytes) -> bool:
 
 
 _MOST_CHUNKS = 1_000_000
+_MOST_PASSES = 100
+"""Of a progressive JPEG over its picture (ITU-T T.81, G): each takes as long as decoding it, of a few bytes."""
 
 
 def _jpeg_2000_bits(data: bytes) -> int:

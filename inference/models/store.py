@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..common.failures import Failure
 from ..contract import environment, exit_codes
+from ..contract.untrusted import absolute, is_folder
 from . import notes, trust
 from .facts import Model
 from .notes import Checksum
@@ -50,8 +51,8 @@ def studio_folder() -> Path | None:
     named = os.environ.get(STUDIO)
     if not named:
         return None
-    folder = Path(named).expanduser().absolute()
-    if not folder.is_dir():
+    folder = absolute(named)
+    if not is_folder(folder):
         raise Failure(
             exit_codes.USAGE, f"{folder}, named by {STUDIO}, is no folder.", cure="Correct that variable or clear it."
         )

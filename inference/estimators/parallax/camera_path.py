@@ -82,7 +82,12 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
         centre, distortion = np.array(lens.centre), np.array(lens.distortion)
         straight = replace(tracks, xy=straighten(tracks.xy, focal=lens.focal, centre=centre, distortion=distortion))
     motion = unsupported.measure(straight, width=frames.width, height=frames.height)
-    unsupported.refuse_without_parallax(motion, frames=len(frames), long_side=max(frames.width, frames.height))
+    unsupported.refuse_without_parallax(
+        motion,
+        frames=len(frames),
+        long_side=max(frames.width, frames.height),
+        matted=shot.mattes is not None,
+    )
     progress("Solving the camera", _TRACK_SHARE)
     limit = (120.0 + 4.0 * len(frames)) * (2 if lens.focal is None else 1)  # an unknown lens may take two mappings
     try:

@@ -198,7 +198,7 @@ def _nearest_rotation(homography: NDArray[np.float64], centre: NDArray[np.float6
     return best[1], best[2]
 
 
-def refuse_without_parallax(motion: Motion, *, frames: int, long_side: int) -> None:
+def refuse_without_parallax(motion: Motion, *, frames: int, long_side: int, matted: bool = False) -> None:
     """Raise `Refused` with the measured reason where the camera does not move enough.
 
     Parameters
@@ -208,13 +208,16 @@ def refuse_without_parallax(motion: Motion, *, frames: int, long_side: int) -> N
         How many the shot has.
     long_side : int
         Of the pictures.
+    matted : bool
+        Whether mattes leave out a part of the pictures.
     """
     if frames < SHORTEST:
         raise Refused(f"The shot has {frames} frames and parallax needs at least {SHORTEST}.", CURE)
     if motion.tracks < _LEAST_TRACKS:
+        also = "; or its mattes leave too little of it" if matted else ""
         raise Refused(
             f"Only {motion.tracks} points can be followed over {motion.span} frames and parallax needs "
-            f"{_LEAST_TRACKS}: the picture is too blurred, dark or empty, or changes too much between frames.",
+            f"{_LEAST_TRACKS}: the picture is too blurred, dark or empty, or changes too much between frames{also}.",
             CURE,
         )
     # over the whole shot a zoom or a turn adds up, and so does the parallax of a camera that moves

@@ -118,3 +118,37 @@ def test_any_value_of_any_option_ends_in_a_sentence(verb, option, places, words,
         assert code in CODES, shown
         assert "Traceback" not in said and "unexpected" not in said, shown
         assert code == exit_codes.OK or said.strip().endswith((".", "]", ")")), shown
+
+
+@pytest.mark.parametrize("verb", [("estimators",), ("models", "list"), ("doctor",)])
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("FATHOM_HOME", "~nobody-here/fathom", "there is no such user"),
+        ("FATHOM_HOME", "{}/file", "it is no folder"),
+        ("FATHOM_HOME", f"/tmp/{'x' * 300}", "cannot be used"),
+        ("FATHOM_WEIGHTS", "~nobody-here/weights", "named by FATHOM_WEIGHTS, is no folder"),
+        ("FATHOM_WEIGHTS", f"/tmp/{'x' * 300}", "named by FATHOM_WEIGHTS, is no folder"),
+    ],
+)
+def test_a_folder_of_the_environment_that_is_none_is_one_sentence(
+    verb, name, value, told, tmp_path, monkeypatch, capfd
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(name, value.format(tmp_path))
+    code = main.main([*verb])
+    out, err = capfd.readouterr()
+    assert "Traceback" not in out + err and "unexpected" not in out + err and "Install Fathom again" not in out + err
+    assert told in out + err and (code == exit_codes.USAGE or verb != ("models", "list"))
+
+
+def test_a_home_that_nobody_has_is_told_of_a_clip_and_a_source(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    download = ("models", "download", "tcmonodepth-small", "--accept-licence", "mit-tcmonodepth")
+    for arguments, told in (
+        (("estimate", "~nobody-here/clip.mp4", "--output", str(tmp_path / "out")), "There is nothing at"),
+        ((*download, "--from", "~nobody-here/weights"), "given by --from, is no folder"),
+    ):
+        code, said = run(arguments, capfd)
+        assert code != exit_codes.OK and told in said and "Traceback" not in said

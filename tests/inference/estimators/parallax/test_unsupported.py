@@ -187,6 +187,15 @@ def test_the_true_camera_of_a_locked_shot(make, tmp_path, still):
     assert "stands still" in refused(make.shot(grain, tmp_path, camera=camera), "no parallax").reason
 
 
+def test_mattes_that_leave_nothing_of_the_pictures_are_named():
+    nothing = follow(lambda index: np.zeros((48, 64, 3), np.uint8), 16, moving=lambda index: np.ones((48, 64), bool))
+    motion = unsupported.measure(nothing, width=64, height=48)
+    for matted in (False, True):
+        with pytest.raises(Refused) as refusal:
+            unsupported.refuse_without_parallax(motion, frames=16, long_side=64, matted=matted)
+        assert ("its mattes leave too little of it" in refusal.value.reason) == matted
+
+
 @pytest.mark.parametrize("clip", ["bigbuckbunny_static-camera.mp4", "bear_davis.mp4"])
 def test_real_shots_without_parallax(footage, clip):
     pictures = frames_of(footage / "clips" / clip, 50)
