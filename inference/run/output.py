@@ -96,7 +96,11 @@ def opened(
                 current = _current(folder, new, overwrite=overwrite, emit=emit)
             except OSError as error:
                 raise unwritable(error, folder) from error
-            yield Output(folder, held, current, size=size, confidence=confidence, emit=emit, started=started)
+            out = Output(folder, held, current, size=size, confidence=confidence, emit=emit, started=started)
+            try:
+                yield out
+            finally:
+                out.save_rest()
         finally:
             held.release()
     finally:
@@ -140,7 +144,7 @@ class Output:
         self.lock, self.state = held, current
         self._frames = current.last_frame - current.first_frame + 1
         self.meter = Meter(emit, self._frames, notice=self._progressed)
-        self._saved, self._cost = time.monotonic(), 0.0
+        self._saved, self._cost, self._is_saved = time.monotonic(), 0.0, True
         self._started, self._before = self._saved if started is None else started, current.seconds
         self._written, self._bytes = 0, 0
         self._size = size
@@ -168,8 +172,14 @@ class Output:
         """Note a finished shot; one that is made again, since it was damaged, takes its old place."""
         before = tuple(each for each in self.state.shots if each.last_frame < shot.first_frame)
         after = tuple(each for each in self.state.shots if each.first_frame > shot.last_frame)
-        self.state = replace(self.state, shots=(*before, shot, *after))
+        self.state, self._is_saved = replace(self.state, shots=(*before, shot, *after)), False
         self._save_every(0)
+
+    def save_rest(self) -> None:
+        """Save the shots that were finished since the state was saved, at the end of a run, whatever it ends by."""
+        if not self._is_saved and self.lock.is_ours():
+            with contextlib.suppress(OSError):
+                self._save()
 
     def wrote(self, size: int) -> None:
         """Note that a frame's final maps, `size` bytes, were written."""
@@ -209,11 +219,12 @@ class Output:
         else:
             sync_folder(self.folder)
             depth_sequence.save(sequence, self.folder)
-        self._saved = math.inf  # there is nothing left to save
+        self._saved, self._is_saved = math.inf, True  # there is nothing left to save
         _clear(self.scratch)
 
     def abandon(self) -> None:
         """Remove what the job has left, where nothing of it can be used: every shot was refused."""
+        self._is_saved = True
         _forget(self.folder, self.state)
 
     def leave(self, *, frames_count: bool) -> None:
@@ -238,7 +249,7 @@ class Output:
         begun = time.monotonic()
         self.state = replace(self.state, seconds=self.seconds(), **changes)
         write_state(self.state, self.scratch)
-        self._saved = time.monotonic()
+        self._saved, self._is_saved = time.monotonic(), True
         self._cost = self._saved - begun
 
 

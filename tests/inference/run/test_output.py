@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inference.common import lock
@@ -10,6 +11,7 @@ from inference.common.failures import Failure
 from inference.contract import depth_sequence
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name
 from inference.contract.job import Source
+from inference.media.exr import write_map
 from inference.run import output
 
 
@@ -120,17 +122,42 @@ def test_what_a_state_that_cannot_be_read_leaves_is_not_resumed(tmp_path):
         assert sorted(path.name for path in out.scratch.iterdir()) == ["lock", "state.json", "theirs.txt"]
 
 
-def test_a_shot_is_finished_as_long_as_its_maps_are_there(tmp_path):
+@pytest.mark.parametrize("damage", ["gone", "cut", "other size", "not finite"])
+def test_a_shot_is_finished_as_long_as_its_maps_are_whole(tmp_path, damage):
     (shot,) = _sequence(1, 3, "k").shots
     refused = Shot(first_frame=4, last_frame=5, status="refused", reason="It is black.")
     with _opened(tmp_path, (1, 5)) as out:
-        _fill(out, (1, 3), "x")
+        for name in (each(number) for number in (1, 2, 3) for each in (disparity_name, confidence_name)):
+            write_map(tmp_path / name, np.ones((4, 4)))
         out.keep(shot)
         out.keep(refused)
+
+    def finished(first, last):
+        return out.finished_shot(first, last, check=lambda: None)
+
     with _opened(tmp_path, (1, 5)) as out:
-        assert (out.finished_shot(1, 3), out.finished_shot(4, 5), out.finished_shot(1, 2)) == (shot, refused, None)
-        (tmp_path / confidence_name(2)).unlink()
-        assert (out.finished_shot(1, 3), out.finished_shot(4, 5)) == (None, refused)
+        assert (finished(1, 3), finished(4, 5), finished(1, 2)) == (shot, refused, None)
+        damaged = tmp_path / confidence_name(2)
+        if damage == "gone":
+            damaged.unlink()
+        elif damage == "cut":
+            damaged.write_bytes(damaged.read_bytes()[:60])
+        else:
+            write_map(damaged, np.full((4, 4), np.nan) if damage == "not finite" else np.ones((4, 5)))
+        assert (finished(1, 3), finished(4, 5)) == (None, refused)
+
+
+def test_shots_that_are_finished_in_no_time_are_kept_whatever_a_run_ends_by(tmp_path):
+    shots = [Shot(first_frame=number, last_frame=number, status="refused", reason="It is black.") for number in (1, 2)]
+    with pytest.raises(ZeroDivisionError), _opened(tmp_path, (1, 2)) as out:
+        for shot in reversed(shots):
+            out.keep(shot)
+        raise ZeroDivisionError
+    with _opened(tmp_path, (1, 2)) as out:
+        assert list(out.state.shots) == shots
+        out.keep(shots[1])
+        out.abandon()
+    assert not (tmp_path / ".fathom").exists()
 
 
 def test_the_room_that_is_needed_is_that_of_uncompressed_maps_until_one_is_written(tmp_path):
