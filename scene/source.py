@@ -274,7 +274,9 @@ def from_file(path: str | Path, frames: str = "", *, stream: int = 0) -> Plate:
     """
     path = Path(absolute(str(path), None))
     if not is_there(path):
-        raise SourceError(f"There is nothing at {path}; choose a movie, a folder of frames or one frame.")
+        raise SourceError(
+            f"There is nothing at {path} that may be read; choose a movie, a folder of frames or one frame."
+        )
     if not (is_folder(path) or is_file(path)):  # Blender would wait for a pipe
         raise SourceError(f"{path} is no file; choose a movie, a folder of frames or one frame.")
     if is_folder(path) or path.suffix.lower() in bpy.path.extensions_image:
