@@ -237,7 +237,7 @@ class FATHOM_OT_show_frame(_OnShown, bpy.types.Operator):
 def _parameters(text: str) -> dict:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JobError(f'The parameters are not valid JSON ({error}): write them as {{"name": value}}.') from error
     if not isinstance(found, dict):
         raise JobError('The parameters are no JSON object: write them as {"name": value}.')

@@ -17,13 +17,13 @@ import bpy
 from ..inference.contract import numbering
 from ..inference.contract.job import JobError, Source
 from ..inference.contract.numbering import NumberingError
-from ..inference.contract.records import readable
+from ..inference.contract.records import in_a_line, readable
 from ..inference.contract.untrusted import is_file, is_folder, is_there
 from . import versions
 from .source_files import SourceError, absolute, ocio_config, of_clip, of_frames, of_images, of_movie, of_stream
 from .versions import StripTimes
 
-_RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
+_RANGE = re.compile(r"([0-9]{1,12})(?:\s*-\s*([0-9]{1,12}))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,7 +318,7 @@ def frame_range(frames: str) -> tuple[int, int]:
     """First and last frame of a text such as ``1001-1040`` or ``1001``; `JobError` for another text."""
     match = _RANGE.fullmatch(frames.strip())
     if match is None:
-        raise JobError(f"'{frames}' is no range of frames: write it as 1001-1040.")
+        raise JobError(f"'{in_a_line(frames)}' is no range of frames: write it as 1001-1040.")
     return int(match[1]), int(match[2] or match[1])
 
 

@@ -215,3 +215,19 @@ def test_a_colour_strip_is_refused(worker, tmp_path):
     editor.active_strip = strips_of(editor).new_effect(**arguments, **length)
     with pytest.raises(RuntimeError, match="blue"):
         bpy.ops.fathom.estimate_video_depth(output=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"parameters": "[" * 100_000}, "are not valid JSON"),
+        ({"parameters": '{"a":' * 5000 + "1" + "}" * 5000}, "are not valid JSON"),
+        ({"parameters": '{"a": ' + "9" * 5000 + "}"}, "are not valid JSON"),
+        ({"frames": "9" * 5000}, "is no range of frames"),
+        ({"frames": "1-" + "9" * 5000}, "is no range of frames"),
+    ],
+)
+def test_endless_arguments_are_one_sentence(clip, tmp_path, arguments, said):
+    with pytest.raises(RuntimeError, match=said) as caught:
+        bpy.ops.fathom.estimate_video_depth(filepath=str(clip / "plate.1001.png"), output=str(tmp_path), **arguments)
+    assert "Traceback" not in str(caught.value) and len(str(caught.value)) < 1000
