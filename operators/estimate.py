@@ -3,10 +3,11 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import bpy
 
-from ..inference.contract import client
+from ..inference.contract import client, records
 from ..inference.contract.catalogue import QUICK
 from ..inference.contract.client import Steps
 from ..inference.contract.environment import MissingEnvironment
@@ -241,7 +242,17 @@ def _parameters(text: str) -> dict:
         raise JobError(f'The parameters are not valid JSON ({error}): write them as {{"name": value}}.') from error
     if not isinstance(found, dict):
         raise JobError('The parameters are no JSON object: write them as {"name": value}.')
-    return found
+    try:
+        return records.from_json(_Given, {"parameters": found}, where="job", strict=True).parameters
+    except records.RecordError as error:
+        raise JobError(f"The job cannot be run: {error}.") from error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Given:
+    """Parameters as a job has them: nothing goes deep into them before they are checked."""
+
+    parameters: dict[str, Any]
 
 
 CLASSES = (FATHOM_OT_estimate_video_depth, FATHOM_OT_get_quick_depth, FATHOM_OT_cancel, FATHOM_OT_show_frame)
