@@ -4,6 +4,7 @@ The rules are data, at the top; each test reads the sources' syntax trees and im
 """
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -130,11 +131,17 @@ def files(*folders: str) -> list[Path]:
     return sorted(path for path in found if "__pycache__" not in path.parts)
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imports(path: Path) -> list[Import]:
     """Every import of a file, wherever it stands; ``from . import name`` counts as importing that name."""
     package = path.relative_to(ROOT).parts[:-1]
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found += [Import(path, node.lineno, tuple(alias.name.split(".")), False) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -300,10 +307,11 @@ def test_blenders_side_needs_only_what_blender_has():
     assert not wrong
 
 
+@functools.cache
 def late(path: Path) -> set[int]:
     """The lines of a file that are not run when it is imported: in functions, or for type checkers."""
     lines = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         if is_for_types or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             lines |= {child.lineno for part in node.body for child in ast.walk(part) if hasattr(child, "lineno")}
@@ -371,7 +379,7 @@ def test_setting_up_needs_only_the_standard_library():
 
 def test_the_roots_of_both_packages_stay_empty_of_work():
     assert not (ROOT / "inference" / "__init__.py").read_text(encoding="utf-8").strip()
-    functions = [n.name for n in ast.parse((ROOT / "__init__.py").read_text()).body if isinstance(n, ast.FunctionDef)]
+    functions = [n.name for n in parsed(ROOT / "__init__.py").body if isinstance(n, ast.FunctionDef)]
     assert set(functions) == {"register", "unregister"}
 
 
@@ -385,7 +393,7 @@ def test_public_names_say_what_they_are():
     for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development")]:
         if path.parent.name == "benchmarks":  # scripts
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
         if path.name != "__init__.py" and not ast.get_docstring(tree):
             bare.append(f"{path.relative_to(ROOT)} has no docstring")
         for node in tree.body:
@@ -418,7 +426,7 @@ def test_no_file_names_this_machine_or_a_registry():
     said = []
     paths = [path for name in (*OURS, "docs", "requirements", ".ci") for path in (ROOT / name).rglob("*")]
     for path in [*ROOT.glob("*"), *paths]:
-        if path.is_file() and path.suffix in TEXTS and "__pycache__" not in path.parts:
+        if path.is_file() and path.suffix in TEXTS and path.name != ".git" and "__pycache__" not in path.parts:
             text = path.read_text(encoding="utf-8")
             said += [f"{path.relative_to(ROOT)} says {word}" for word in FORBIDDEN if word in text]
     assert not said
@@ -479,7 +487,7 @@ def test_nothing_is_read_that_can_run():
     )
     wrong = []
     for path in [*PACKAGE_FILES, ROOT / "dev.py", *files("development")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if not isinstance(node, ast.Call):
                 continue
             keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
