@@ -1,4 +1,4 @@
-"""A log that does not fill the disk: of what is too much its beginning and its end are kept. Standard library only."""
+"""A log file of bounded size: its middle is dropped when it grows too large. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import IO
 from . import own_files
 
 HEAD = TAIL = 4 << 20
-"""Bytes that are kept of the beginning and, at least, of the end; the file is never larger than HEAD + 2 TAIL."""
+"""Bytes kept from the beginning and, at least, from the end; the file never exceeds HEAD + 2 TAIL."""
 _AT_ONCE = 1 << 16
-LEFT_OUT = b"\n[... Fathom left out what stood here, for this log was growing beyond %d MB ...]\n"
+LEFT_OUT = b"\n[... Fathom removed the middle of this log, which exceeded %d MB ...]\n"
 
 
 def opened(log: Path) -> IO[bytes]:
@@ -27,16 +27,16 @@ def start(source: IO[bytes], log: IO[bytes]) -> threading.Thread:
 
 
 def copy(source: IO[bytes], log: IO[bytes], *, head: int = HEAD, tail: int = TAIL) -> None:
-    """Append what a stream gives to a log until the stream ends, and close both.
+    """Append a stream to a log until the stream ends, and close both.
 
-    What the disk does not take is dropped, so that nobody waits for it who writes into the stream.
+    Data that cannot be written is dropped, so that the process which writes the stream never blocks.
 
     Parameters
     ----------
     source : binary stream
-        With a buffer.
+        Buffered.
     log : binary file
-        Of `opened`.
+        From `opened`.
     head, tail : int
         Bytes, as `HEAD` and `TAIL`.
     """

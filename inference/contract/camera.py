@@ -1,4 +1,4 @@
-"""The camera of a shot as both processes know it. Standard library only."""
+"""The camera of a shot, as both processes exchange it. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .numbering import Frame
 from .records import Bounds
 
 Pixels = Annotated[int, Bounds(1, 1 << 16)]
-"""Of one side of a picture."""
+"""Length of one side of an image."""
 _Entry = Annotated[float, Bounds(-1e12, 1e12)]
 _Number = Annotated[float, Bounds(-1e9, 1e9)]
 _Row = tuple[_Entry, _Entry, _Entry, _Entry]
 Matrix4 = tuple[_Row, _Row, _Row, _Row]
 SENSOR_WIDTH = 36.0
-"""Millimetres of the sensor that a focal length is meant for where nothing else is said."""
+"""Sensor width in millimetres that a focal length refers to unless another is set."""
 _FOCAL_LENGTH = re.compile(r"([0-9]{0,18}\.?[0-9]{1,18})\s*(px|mm)?")
 _ROTATION_OFF = 0.01
-"""By which the entries of a rotation times its transpose may miss those of the identity."""
+"""How far a rotation times its transpose may differ from the identity, per entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Where the camera stands at one frame.
+    """Position and orientation of the camera at one frame.
 
     Attributes
     ----------
@@ -41,12 +41,12 @@ class Pose:
     camera_to_world: Matrix4
 
     def problems(self) -> Iterator[str]:
-        """What makes it no pose of a camera, for the door that it comes in by (`records`)."""
+        """Why this is not a valid pose; `records` asks."""
         (a, b, c), last = (row[:3] for row in self.camera_to_world[:3]), self.camera_to_world[3]
         products = ((1, a, a), (1, b, b), (1, c, c), (0, a, b), (0, b, c), (0, c, a), (1, _cross(a, b), c))
         rotates = all(abs(sum(x * y for x, y in zip(u, v)) - wanted) < _ROTATION_OFF for wanted, u, v in products)
         if not rotates or any(abs(x - y) > 1e-6 for x, y in zip(last, (0, 0, 0, 1))):
-            yield "has a camera_to_world that is no rotation and place with a last row of 0, 0, 0, 1"
+            yield "has a camera_to_world that is not a rotation and a translation with the last row 0, 0, 0, 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +56,17 @@ class Camera:
     Attributes
     ----------
     width, height : int
-        Size in pixels that the other numbers refer to: the displayed plate's.
+        Image size in pixels that the intrinsics refer to: the displayed plate's.
     focal_length : float
         In pixels, the same along both axes.
     principal_point : (float, float)
-        In pixels from the centre of the top left pixel, as OpenCV counts: the middle of the picture is
+        In pixels from the centre of the top left pixel, as in OpenCV: the centre of the image is
         ``((width - 1) / 2, (height - 1) / 2)``.
     distortion : (float, float)
-        Radial coefficients k1, k2 of OpenCV's model on normalised coordinates: a ray ``(x, y, 1)`` falls on
+        Radial coefficients k1, k2 of OpenCV's model on normalised coordinates: a ray ``(x, y, 1)`` projects to
         ``focal_length * (x, y) * (1 + k1 r^2 + k2 r^4) + principal_point``.
     poses : tuple of Pose
-        In order of frame; empty where only the intrinsics are known.
+        In frame order; empty if only the intrinsics are known.
     """
 
     width: Pixels
@@ -78,20 +78,20 @@ class Camera:
 
     @classmethod
     def of_lens(cls, focal_length: float, sensor_width: float, *, width: int, height: int) -> Camera:
-        """A camera of which no more is known than its focal length and the width of its sensor, in millimetres."""
+        """A camera known by its focal length and sensor width alone, both in millimetres."""
         middle = ((width - 1) / 2, (height - 1) / 2)
         return cls(width=width, height=height, focal_length=focal_length / sensor_width * width, principal_point=middle)
 
     def problems(self) -> Iterator[str]:
-        """What makes it no camera, for the door that it comes in by (`records`)."""
+        """Why this is not a valid camera; `records` asks."""
         for before, after in zip(self.poses, self.poses[1:]):
             if after.frame <= before.frame:
-                yield f"has poses that are not in the order of their frames: {after.frame} follows {before.frame}"
+                yield f"has poses that are not in frame order: {after.frame} follows {before.frame}"
 
     def scaled(self, width: int, height: int) -> Camera:
-        """The same camera, its numbers referring to a picture of another size.
+        """The same camera with its intrinsics for another image size.
 
-        Pixels may become slightly non-square where the aspect changes by rounding; the focal length then follows
+        Pixels may become slightly non-square if rounding changes the aspect ratio; the focal length then follows
         the width, as Blender's horizontal sensor fit does.
         """
         sx, sy = width / self.width, height / self.height
@@ -106,7 +106,7 @@ class Camera:
 
 
 def typed_lens(focal_length: str, sensor_width: float | None, *, width: int) -> tuple[float, float]:
-    """Focal length and sensor width in millimetres, as command lines take them.
+    """Focal length and sensor width in millimetres from the values of command-line options.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def typed_lens(focal_length: str, sensor_width: float | None, *, width: int) -> 
     Raises
     ------
     ValueError
-        One sentence: it is neither, or they do not go together.
+        One sentence: a value is not valid, or the two cannot be combined.
 
     >>> typed_lens("35", None, width=1920), typed_lens("960px", None, width=1920)
     ((35.0, 36.0), (18.0, 36.0))
@@ -128,10 +128,11 @@ def typed_lens(focal_length: str, sensor_width: float | None, *, width: int) -> 
     match = _FOCAL_LENGTH.fullmatch(focal_length.strip())
     if not match or not float(match[1]) > 0:
         raise ValueError(
-            f"{setting('focal_length')} takes millimetres (35) or pixels of the plate (850px), not '{focal_length}'."
+            f"{setting('focal_length')} must be in millimetres (35) or pixels of the plate (850px), not "
+            f"'{focal_length}'."
         )
     if sensor_width is not None and not 0 < sensor_width < math.inf:
-        raise ValueError(f"{setting('sensor_width')} takes millimetres above 0, not {sensor_width:g}.")
+        raise ValueError(f"{setting('sensor_width')} must be more than 0 millimetres, not {sensor_width:g}.")
     if match[2] != "px":
         return float(match[1]), sensor_width or SENSOR_WIDTH
     if sensor_width is not None:

@@ -1,6 +1,6 @@
-"""Which estimators the worker has, asked from outside. Standard library only.
+"""The worker's estimators, described for other processes. Standard library only.
 
-Blender cannot import the estimators, so it asks the worker once; adding an estimator stays adding one folder.
+Blender cannot import the estimators, so it asks the worker once; a new estimator is still one new folder.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from .client import MAIN, clean_environment
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One knob of an estimator.
+    """One parameter of an estimator.
 
     Attributes
     ----------
     name : str
         Key in the job's parameters; lower case with underscores.
     default : int, float, bool or str
-        Its type is the parameter's type.
+        Its type is the type of the parameter.
     minimum, maximum : number or None
-        Both included.
+        Both inclusive.
     choices : tuple of str
-        What a str may be; empty for any.
+        Valid values of a str; empty: any.
     depth_sequence : bool
-        Whether the text names the folder of another depth sequence; empty: none.
+        Whether the value is the folder of another depth sequence; empty: none.
     advanced : bool
-        Whether artists do without it: it is for research, or for what the defaults do by themselves.
+        Whether artists rarely need it: it is for research, or the default chooses well by itself.
     description : str
         One sentence for the artist.
     """
@@ -50,14 +50,14 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Lack:
-    """What is missing on this computer, and what to do about it, one sentence each.
+    """A requirement that is missing on this computer, and how to provide it, one sentence each.
 
     Attributes
     ----------
     what, cure : str
     kind : str
         ``packages`` (of the full set), ``environment`` (of the light one), ``weights`` (they or their licence),
-        ``device``; a kind that is not known here is told by its sentences.
+        ``device``; for an unknown kind the sentences are shown.
     """
 
     what: str
@@ -67,13 +67,13 @@ class Lack:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantFacts:
-    """A way of running an estimator that needs less, chosen by one parameter.
+    """A variant of an estimator with fewer requirements, selected by one parameter.
 
     Attributes
     ----------
     parameter : str
     value : Any
-        What it must be; None: anything but its default.
+        The value that selects the variant; None: any but the default.
     default_size : int or None
         None: the estimator's.
     lacks : tuple of Lack
@@ -87,22 +87,22 @@ class VariantFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimatorFacts:
-    """An estimator for the artist to choose.
+    """Facts about an estimator that the artist can choose.
 
     Attributes
     ----------
     name, label, summary, licence : str
-        A broken estimator has nothing but its name.
+        A broken estimator has only its name.
     default_size : int or None
-        Working size, long side in pixels, when none is asked for; None: not known here.
+        Default processing resolution, long side in pixels; None: unknown.
     depth_size : int or None
-        Largest long side that depth itself is found at, whatever the working size; None: the working size.
+        Largest long side at which depth is estimated, whatever the processing resolution; None: no limit.
     lacks : tuple of Lack
-        What it needs and does not find; empty where it can run.
+        Missing requirements; empty if it can run.
     notes : tuple of Lack
-        What it would be better or faster with.
+        Optional requirements that would make it better or faster.
     variants : tuple of VariantFacts
-        The first that the parameters choose holds.
+        The first that the parameters select applies.
     """
 
     name: str
@@ -117,7 +117,7 @@ class EstimatorFacts:
     variants: tuple[VariantFacts, ...] = ()
 
     def chosen(self, parameters: Mapping[str, Any]) -> EstimatorFacts:
-        """The facts as parameters make them; what is not named has its default."""
+        """The facts for some parameters; those not named have their defaults."""
         defaults = {parameter.name: parameter.default for parameter in self.parameters}
         for variant in self.variants:
             default = defaults.get(variant.parameter)
@@ -132,18 +132,18 @@ EMBEDDED = EstimatorFacts(
     label="Parallax",
     summary="Depth from the camera's own motion; needs no weights and no GPU",
 )
-"""What can be told without an environment: the default that comes with Fathom."""
+"""The default estimator, described without an inference environment."""
 
 
 @dataclass(frozen=True)
 class Fallback:
-    """The estimator that does any clip, and what it needs: the names of its weights and of their licence."""
+    """The estimator that works on any clip, with the names of its weights and of their licence."""
 
     estimator: str
     weights: str
     licence: str
     terms: str
-    """What it downloads and under which terms, for people."""
+    """What it downloads and under which licence, in words."""
 
 
 QUICK = Fallback(
@@ -155,12 +155,12 @@ QUICK = Fallback(
 
 
 def ask(python: Path, home: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start the worker that tells its estimators; `answer` takes what it says.
+    """Start the worker to list its estimators; `answer` reads the list.
 
     Raises
     ------
     OSError
-        The Python does not run.
+        The Python cannot be started.
     """
     return subprocess.Popen(
         [python, "-I", "-u", MAIN, "estimators", "--json"],
@@ -178,19 +178,19 @@ def answer(process: subprocess.Popen[bytes]) -> tuple[EstimatorFacts, ...]:
     Raises
     ------
     RecordError
-        What came is no list of estimators.
+        The answer is not a list of estimators.
     """
     text = process.communicate()[0].decode("utf-8", "replace")
     return read(text)
 
 
 def read(text: str) -> tuple[EstimatorFacts, ...]:
-    """Read the worker's list, a JSON array; facts that this version does not know are passed over.
+    """Read the worker's list, a JSON array; facts unknown to this version are ignored.
 
     Raises
     ------
     RecordError
-        It is no such list, or an empty one.
+        The text is not such a list, or the list is empty.
     """
     data = records.parse(text, where="The list of estimators")
     if not isinstance(data, list) or not data:

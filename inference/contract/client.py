@@ -1,4 +1,4 @@
-"""Starting the worker and hearing from it: one generator for operators, scripts and tests. Standard library only."""
+"""Start the worker and receive its events: one generator for operators, scripts and tests. Standard library only."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from .untrusted import is_there
 
 MAIN = Path(__file__).resolve().parents[1] / "__main__.py"
 _WAIT = 0.02
-"""Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
+"""Seconds that one step waits for events, so that the caller's loop needs no sleep."""
 _ENDINGS = frozenset(range(1, exit_codes.MISSING + 1)) | {exit_codes.CANCELLED}
 _GRACE = 0.7
 """Seconds from cancelling to killing; the worker's own watchdog (`run.stop.GRACE`) is faster."""
 _MOST_AT_ONCE, _MOST_AT_THE_END = 500, 5000
-"""Events that one step gives, while the worker runs and when it has ended."""
+"""Largest number of events per step, while the worker runs and after it has ended."""
 _LONGEST_END = 30.0
-"""Seconds after its end in which a flood that something else goes on with is listened to."""
+"""Seconds after the worker's end during which what another process still writes to its pipe is read."""
 _MOST_WAITING, _OF_AN_EVENT = 1 << 26, 500
-"""Bytes of events that wait to be heard while Blender is busy, and what each takes beside its text."""
+"""Bytes of events that may wait while Blender is busy, and the overhead of each beside its text."""
 _DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "__PYVENV_LAUNCHER__")
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
@@ -47,7 +47,7 @@ class WorkerError(RuntimeError):
     ----------
     event : events.Error
     message : str or None
-        The event's message in the words of who reads it; None: as it is.
+        The event's message, worded for its reader; None: unchanged.
     """
 
     def __init__(self, event: events.Error, message: str | None = None) -> None:
@@ -56,7 +56,7 @@ class WorkerError(RuntimeError):
 
 
 def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: str | Path | None = None) -> Steps:
-    """Run a job in the worker and hear from it.
+    """Run a job in the worker and yield its events.
 
     Parameters
     ----------
@@ -66,31 +66,30 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: 
     overwrite : bool
         Whether a finished result in the output folder may be replaced.
     home : path or None
-        Fathom's data folder (`environment.data_folder`), where that is not the worker's own idea of it.
+        Fathom's data folder (`environment.data_folder`), unless it is the worker's default.
 
     Yields
     ------
     tuple of Event
-        What has happened since the last step, often nothing; a step takes no longer than 0.05 s. The very last
-        event is `Done` or `Error`, and the worker and its children are gone by then.
+        The events since the last step, often none; a step takes at most 0.05 s. The last event is `Done` or
+        `Error`; the worker and its children have ended by then.
 
-    Send True to cancel: they are gone within a second, and what is finished is kept. Closing the generator ends
-    them as well.
+    Send True to cancel: they end within a second, and finished work is saved. Closing the generator ends them too.
     """
     yield from _followed(_start(wanted, python, overwrite, home))
 
 
 def download(weights: str, *, licence: str, offline: bool, python: str | Path, home: str | Path) -> Steps:
-    """Get weights in the worker, which takes a moment only where they are there, and hear from it.
+    """Download weights in the worker, which is quick if they are there already, and yield its events.
 
     Parameters
     ----------
     weights : str
         Their name.
     licence : str
-        Name of their licence, which the user accepts herewith.
+        Name of their licence, which the user has accepted.
     offline : bool
-        Whether the network must not be touched.
+        Whether network access is forbidden.
     python, home
         As for `estimate`.
 
@@ -119,7 +118,7 @@ def download(weights: str, *, licence: str, offline: bool, python: str | Path, h
 
 
 def _followed(worker: _Worker | events.Error) -> Steps:
-    """What a worker says, until it is gone; or why there is none."""
+    """The events of a worker until it has ended; or why it could not be started."""
     if isinstance(worker, events.Error):
         yield (worker,)
         return
@@ -153,12 +152,12 @@ def run_blocking(
     wanted, python, overwrite, home
         As for `estimate`.
     on_event : callable
-        Hears every event, in the caller's thread.
+        Called with every event, in the caller's thread.
 
     Returns
     -------
     DepthSequence
-        As its ``depth.json`` says, the plate's path absolute.
+        As in its ``depth.json``, with the plate's path made absolute.
 
     Raises
     ------
@@ -179,8 +178,8 @@ def run_blocking(
 
 
 class _Worker:
-    """A worker that runs, with threads that read its events and, into the log, what else it says (`errors`: the log,
-    opened); `lighter`: what else would have it take less memory.
+    """A running worker, with threads that read its events and copy its standard error to the log (`errors`, opened);
+    `lighter`: a further hint on how to use less memory.
     """
 
     def __init__(
@@ -194,7 +193,7 @@ class _Worker:
     ) -> None:
         self._process, self._log, self._tidy, self._lighter = process, log, tidy, lighter
         self._heard: queue.SimpleQueue[tuple[Event | None, int]] = queue.SimpleQueue()
-        self._waiting = 0  # bytes of what was not heard yet, about
+        self._waiting = 0  # bytes of unread events, roughly
         self._room = threading.Condition()
         self._closed = False
         self._silent = False
@@ -205,7 +204,7 @@ class _Worker:
         self._logger = bounded_log.start(process.stderr, errors) if process.stderr and errors else None
 
     def _read(self, stream: IO[bytes]) -> None:
-        """Put what is an event into the queue; where there is no room left, the worker waits."""
+        """Put the events into the queue; while it is full, the worker waits."""
         with contextlib.suppress(OSError, ValueError):
             for line in events.lines(stream):
                 event = events.decode(line.decode("utf-8", "replace"))
@@ -220,7 +219,7 @@ class _Worker:
         self._heard.put((None, 0))
 
     def hear(self) -> list[Event]:
-        """What has come in, of a flood some; waits a moment for the first."""
+        """The new events, up to a limit; waits a moment for the first."""
         found: list[Event] = []
         most = _MOST_AT_ONCE if self._ended_at is None else _MOST_AT_THE_END
         with contextlib.suppress(queue.Empty):
@@ -239,7 +238,7 @@ class _Worker:
         return found
 
     def is_over(self) -> bool:
-        """Whether the process is gone and everything it said was heard; kills what outlives its cancelling."""
+        """Whether the process has ended and all its events were read; kills a cancelled one that goes on too long."""
         now = time.monotonic()
         if self._process.poll() is None:
             if self._cancelled_at is not None and now - self._cancelled_at > _GRACE:
@@ -248,20 +247,20 @@ class _Worker:
         self._ended_at = self._ended_at or now
         since, is_empty = now - self._ended_at, self._heard.empty()
         if since > _GRACE and (is_empty or self._cancelled_at is not None):
-            return True  # something else holds its end of the pipe, or nobody wants to hear the rest
+            return True  # another process holds its end of the pipe, or the rest is of no interest
         return (self._silent and is_empty) or since > _LONGEST_END
 
     def cancel(self) -> None:
-        """Ask the worker to stop, by closing the pipe that it listens to: that reaches it on every system."""
+        """Ask the worker to stop by closing its standard input, which works on every system."""
         if self._cancelled_at is None:
             self._cancelled_at = time.monotonic()
             with contextlib.suppress(OSError):
                 self._process.stdin.close()  # type: ignore[union-attr]
 
     def close(self, *, keep_log: bool) -> None:
-        """End the worker and its children, if they still run, and tidy up.
+        """End the worker and its children, if they still run, and clean up.
 
-        `keep_log`: the log stays although the run left nothing else, since it says what went wrong.
+        `keep_log`: keep the log even if nothing else is left of the run, since it holds the error.
         """
         self.cancel()
         with self._room:
@@ -297,15 +296,15 @@ class _Worker:
                 self._process.kill()
 
     def obituary(self) -> events.Error:
-        """What to say of a worker that ended without a word."""
+        """The error of a worker that ended without an event that says so."""
         if self._cancelled_at is not None and self._ended_at is not None and self._cancelled_at < self._ended_at:
             return events.cancelled()
         code = self._process.returncode
         how, memory = exit_codes.ending(code)
-        again = "start the same job again, which goes on from what is finished"
+        again = "start the same job again to resume it"
         return events.Error(
             code=code if code in _ENDINGS else exit_codes.FAILED,
-            what=f"The worker {how}, without a result.",
+            what=f"The worker {how} without a result.",
             cure=f"Close other programs{self._lighter} and {again}; {self._log} has the details."
             if memory
             else f"{self._log} has the details; {again}.",
@@ -319,7 +318,7 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
         return events.Error(code=error.code, what=str(error))
     folder = Path(wanted.output).absolute()
     log = folder / LOG
-    # A folder with a log was made by an earlier run.
+    # A folder that contains a log was made by an earlier run.
     made = leftovers.missing_folders(folder) or ((folder,) if is_there(log) else ())
     errors = _opened(log, f"The output folder {folder}", "Choose a folder that you may write to.")
     if isinstance(errors, events.Error):
@@ -333,7 +332,7 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
         return events.Error(
             code=exit_codes.FAILED,
             what=f"The job cannot be written to the system's folder for temporary files ({error.strerror or error}).",
-            cure="Make room there, or name another folder in the environment variable TMPDIR.",
+            cure="Free some space there, or set another folder in the environment variable TMPDIR.",
         )
     arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
     try:
@@ -347,7 +346,7 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
 
 
 def _opened(log: Path, what: str, cure: str) -> IO[bytes] | events.Error:
-    """A log, opened, in a folder that is made if need be; or why there is none: `what` is not as it should be."""
+    """The opened log, in a folder that is made if need be; or the error that `what` cannot be written."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         return bounded_log.opened(log)
@@ -359,7 +358,7 @@ def _opened(log: Path, what: str, cure: str) -> IO[bytes] | events.Error:
 
 
 def _job_file(wanted: Job) -> str:
-    """A temporary file with a job."""
+    """Write a job to a temporary file."""
     descriptor, name = tempfile.mkstemp(prefix="fathom-job-", suffix=".json")
     os.close(descriptor)
     try:
@@ -371,7 +370,7 @@ def _job_file(wanted: Job) -> str:
 
 
 def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, keep_log: bool) -> None:
-    """Remove what a run leaves that made nothing."""
+    """Remove the traces of a run that finished nothing."""
     with contextlib.suppress(OSError):
         job_file.unlink()
     if not keep_log:
@@ -381,7 +380,7 @@ def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, k
 def _process(
     python: str | Path, arguments: list[str], errors: IO[bytes], home: str | Path | None
 ) -> subprocess.Popen[bytes]:
-    """The worker's process, whose standard error is a pipe; `errors`, the log, is closed where it cannot start."""
+    """The worker's process, with standard error as a pipe; `errors`, the log, is closed if it cannot be started."""
     try:
         return subprocess.Popen(
             [str(python), "-I", "-u", str(MAIN), *arguments],
@@ -400,14 +399,14 @@ def _not_started(python: str | Path, error: OSError) -> events.Error:
     return events.Error(
         code=exit_codes.MISSING,
         what=f"The worker's Python {python} cannot be started ({error.strerror or error}).",
-        cure="Set the inference environment up again in Fathom's preferences.",
+        cure="Press Install Dependencies in Fathom's preferences.",
     )
 
 
 def clean_environment(home: str | Path | None = None) -> dict[str, str]:
-    """The environment of this process without what would lead another Python to this one's libraries.
+    """The environment variables of this process without those that lead another Python to this one's libraries.
 
-    With `home` it also tells the worker where Fathom's data folder is.
+    `home`, Fathom's data folder, is passed on in ``FATHOM_HOME``.
     """
     kept = {
         name: value

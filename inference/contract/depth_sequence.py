@@ -1,4 +1,4 @@
-"""The folder that an estimate leaves behind: numbered EXRs and a ``depth.json``. Standard library only."""
+"""The folder that an estimate writes: numbered EXRs and a ``depth.json``. Standard library only."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ SCHEMA_VERSION = 1
 SIDECAR = "depth.json"
 CHANNEL = "Y"
 SCRATCH = ".fathom"
-"""Folder, in the sequence's own, of what a run keeps until the sequence is complete."""
+"""Folder inside the sequence's for a run's working files, until the sequence is complete."""
 STATE = "state.json"
-"""File in the scratch folder that says where an unfinished job stands."""
+"""File in the scratch folder with the state of an unfinished job."""
 LARGEST_STATE = 2 * LARGEST_FILE
-"""Bytes of it: at the end it holds the shots by themselves and in what ``depth.json`` will say."""
+"""Bytes: at the end it holds the shots twice, by themselves and in the future ``depth.json``."""
 
 LONGEST_PATH = 50_000
-"""Frames of a clip whose camera path one ``depth.json`` and one state still hold (`records`)."""
+"""Largest number of frames whose camera path fits in one ``depth.json`` and one state (`records`)."""
 _Disparity = Annotated[float, Bounds(-3.4028235e38, 3.4028235e38)]
-"""A float32, as the maps hold."""
+"""A float32, as in the maps."""
 
 Quantity = Literal["inverse_depth", "relative_disparity"]
 
 
 class DepthSequenceError(ValueError):
-    """A folder that is no finished depth sequence; the message is one sentence for the artist."""
+    """A folder is not a finished depth sequence; the message is one sentence for the artist."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Spread of the disparity over all frames of a shot; p1 and p99 are its 1 % and 99 % percentiles."""
+    """Value range of the disparity over all frames of a shot; p1 and p99 are its 1 % and 99 % percentiles."""
 
     minimum: _Disparity
     maximum: _Disparity
@@ -48,9 +48,9 @@ class Range:
     p99: _Disparity
 
     def problems(self) -> Iterator[str]:
-        """What makes it no range, for the door that it comes in by (`records`)."""
+        """Why this is not a valid range; `records` asks."""
         if not self.minimum <= self.p1 <= self.p99 <= self.maximum:
-            yield "must have minimum, p1, p99 and maximum in this order"
+            yield "must have minimum, p1, p99 and maximum in ascending order"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,11 @@ class Shot:
     first_frame, last_frame : int
         Source frames, both included.
     status : 'done' or 'refused'
-        A refused shot has no maps; `reason` says why and what to do instead.
+        'refused': an unsupported shot, without maps; `reason` says why and what to do instead.
     range : Range or None
-        None for a refused shot.
+        None for an unsupported shot.
     camera : Camera or None
-        None where the estimator gives none.
+        None if the estimator finds none.
     """
 
     first_frame: Frame
@@ -77,17 +77,17 @@ class Shot:
     camera: Camera | None = None
 
     def problems(self) -> Iterator[str]:
-        """What makes it no shot, for the door that it comes in by (`records`)."""
+        """Why this is not a valid shot; `records` asks."""
         if self.last_frame < self.first_frame:
             yield f"ends with frame {self.last_frame}, before it begins with frame {self.first_frame}"
         poses = self.camera.poses if self.camera else ()
         if poses and (len(poses), poses[0].frame) != (self.last_frame - self.first_frame + 1, self.first_frame):
-            yield f"has a camera whose poses are not those of the frames {self.first_frame}-{self.last_frame}"
+            yield f"has camera poses for other frames than its own {self.first_frame}-{self.last_frame}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A file of network weights that took part."""
+    """A file of network weights that was used."""
 
     repository: Word
     revision: Word
@@ -98,27 +98,27 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class DepthSequence:
-    """What ``depth.json`` says.
+    """The contents of ``depth.json``.
 
     Attributes
     ----------
     source : Source
-        The plate. In the file its path is relative to the folder where that is possible. Absolute once it is loaded,
-        or, where another kind of system wrote an absolute one, as it is written: see `is_foreign`.
+        The plate. In the file its path is relative to the folder if possible. Loading makes it absolute; an absolute
+        path from another operating system stays as written: see `is_foreign`.
     first_frame, last_frame : int
-        Source frames that were asked for.
+        Source frames that were requested, both included.
     width, height : int
         Size of the maps in pixels.
     quantity : 'inverse_depth' or 'relative_disparity'
         1/Z in the units of the camera path, or 1/Z up to one scale and shift a shot.
     confidence : str or None
-        How the confidence maps were brought to 0..1; None where there are none.
+        How the confidence maps were mapped to 0..1; None if there are none.
     fingerprint : str
         `Job.fingerprint` of the job that made it.
     versions : dict
-        Package name to version, of what took part.
+        Package name to version, of every package used.
     seconds : float
-        Time spent, over all runs that took part.
+        Time spent, over all runs.
     """
 
     source: Source
@@ -139,13 +139,13 @@ class DepthSequence:
     schema_version: int = SCHEMA_VERSION
 
     def problems(self) -> Iterator[str]:
-        """What makes it no depth sequence, for the door that it comes in by (`records`)."""
+        """Why this is not a valid depth sequence; `records` asks."""
         yield from shots_problems(self.shots, self.first_frame, self.last_frame)
         if not self.shots:
-            yield "tells of no shot; estimate the clip again"
+            yield "lists no shots; estimate the clip again"
 
     def shot_at(self, frame: int) -> Shot:
-        """The shot that shows a source frame; the nearest shot for a frame outside the sequence."""
+        """The shot that contains a source frame; for a frame outside the sequence, the nearest shot."""
         return min(self.shots, key=lambda s: max(s.first_frame - frame, frame - s.last_frame, 0))
 
     @property
@@ -155,7 +155,7 @@ class DepthSequence:
 
     @property
     def refused_shots(self) -> tuple[Shot, ...]:
-        """The shots that the estimator could not do; `Shot.reason` says why."""
+        """The unsupported shots; `Shot.reason` says why."""
         return tuple(shot for shot in self.shots if shot.status == "refused")
 
 
@@ -185,22 +185,19 @@ def confidence_name(frame: int) -> str:
 
 
 def save(sequence: DepthSequence, folder: str | Path) -> None:
-    """Write ``depth.json`` in one step; call it last, since its presence says that the folder is complete."""
+    """Write ``depth.json`` in one step; call it last, since it marks the folder as complete."""
     folder = Path(folder)
     portable = replace(sequence, source=replace(sequence.source, path=_relative(sequence.source.path, folder)))
     own_files.save_text(folder / SIDECAR, records.dumps(portable) + "\n")
 
 
 def load(folder: str | Path) -> DepthSequence:
-    """Read a finished depth sequence, its plate located: `read` and `located`.
-
-    A plate whose path is absolute is not looked at: see `located`.
-    """
+    """Read a finished depth sequence and locate its plate: `read` and `located`."""
     return located(read(folder), folder)
 
 
 def read(folder: str | Path) -> DepthSequence:
-    """Read a finished depth sequence, with the plate's path as it is written.
+    """Read a finished depth sequence, with the plate's path as written.
 
     Parameters
     ----------
@@ -214,7 +211,7 @@ def read(folder: str | Path) -> DepthSequence:
     Raises
     ------
     DepthSequenceError
-        One sentence: the folder has gone, there is no ``depth.json``, it is broken, or a newer Fathom wrote it.
+        One sentence: the folder or its ``depth.json`` does not exist, is damaged, or a newer Fathom wrote it.
     """
     folder = Path(folder)
     if folder.name == SIDECAR:
@@ -229,7 +226,7 @@ def read(folder: str | Path) -> DepthSequence:
         ) from error
     except RecordError as error:
         raise DepthSequenceError(
-            f"{error}, so it is no depth sequence; choose the folder that a {SIDECAR} lies in."
+            f"{error}, so it is not a depth sequence; choose a folder that contains a {SIDECAR}."
         ) from error
     try:
         data = records.parse(text, where=SIDECAR)
@@ -243,10 +240,10 @@ def read(folder: str | Path) -> DepthSequence:
 
 
 def located(sequence: DepthSequence, folder: str | Path) -> DepthSequence:
-    """A sequence of `read` with the plate's path made absolute, relative to where the folder lies now.
+    """A sequence from `read` with the plate's path made absolute, relative to where the folder is now.
 
-    A path that is absolute, or of another kind of system, stays as it is written and is not looked at: it may be a
-    server's, in a file of somebody else's.
+    A path that is absolute, or from another operating system, stays as written and is not accessed: in somebody
+    else's file it may name a server.
     """
     folder = Path(folder)
     folder = folder.parent if folder.name == SIDECAR else folder
@@ -254,26 +251,26 @@ def located(sequence: DepthSequence, folder: str | Path) -> DepthSequence:
 
 
 def names_elsewhere(written: DepthSequence, folder: str | Path) -> bool:
-    """Whether a sequence of `read` names a plate that is not looked at before the artist asks for it: by an absolute
-    path, or one that leads far from the folder (`lies_near`).
+    """Whether a sequence from `read` names a plate by an absolute path, or one that leads far from the folder
+    (`lies_near`): such a plate is not accessed before the artist asks for it.
     """
     path = written.source.path
     return is_absolute(path) or not lies_near(located(written, folder).source.path, folder)
 
 
 def is_absolute(path: str) -> bool:
-    """Whether a path is absolute, or names a drive or a server, by the rules of whatever system."""
+    """Whether a path is absolute, or names a drive or a server, by the rules of any operating system."""
     windows = PureWindowsPath(path)
     return bool(windows.drive or windows.root) or PurePosixPath(path).is_absolute()
 
 
 def unfinished_fingerprint(folder: str | Path) -> str | None:
-    """`Job.fingerprint` of the unfinished job whose work a folder keeps; None where it keeps none."""
+    """`Job.fingerprint` of the unfinished job in a folder; None if there is none."""
     return _unfinished(folder).fingerprint or None
 
 
 def unfinished_plate(folder: str | Path) -> str | None:
-    """The clip of that job, as `plate_file`; None where nothing tells."""
+    """The clip of that job, as `plate_file`; None if unknown."""
     return _unfinished(folder).plate or None
 
 
@@ -283,14 +280,14 @@ def plate_file(source: Source) -> str:
 
 
 def unfinished_share(folder: str | Path) -> float:
-    """How much of that job is done, 0 to 1; 0 where nothing tells."""
+    """How much of that job is done, 0 to 1; 0 if unknown."""
     share = _unfinished(folder).share
     return float(min(max(share, 0), 1)) if isinstance(share, (int, float)) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Unfinished:
-    """What concerns Blender in the state of an unfinished job (`run.output.State`)."""
+    """The part of an unfinished job's state (`run.output.State`) that Blender needs."""
 
     fingerprint: Word = ""
     plate: FilePath = ""
@@ -298,7 +295,7 @@ class _Unfinished:
 
 
 def _unfinished(folder: str | Path) -> _Unfinished:
-    """What the unfinished job in a folder says of itself; nothing where there is none."""
+    """The state of the unfinished job in a folder; empty if there is none."""
     try:
         path = Path(folder) / SCRATCH / STATE
         return records.load(_Unfinished, path, strict=False, most=LARGEST_STATE)
@@ -307,11 +304,11 @@ def _unfinished(folder: str | Path) -> _Unfinished:
 
 
 def is_foreign(path: str) -> bool:
-    """Whether a plate's path is one of another kind of system: of Windows (a drive, a server, or backslashes that lead
-    nowhere here) elsewhere, or there of a system without drives.
+    """Whether a plate's path is from another operating system: on Windows, one without drives; elsewhere, one of
+    Windows (with a drive, a server, or backslashes).
 
-    What it names cannot be here, and here it may name something else, so it is not even looked at. ``depth.json``
-    holds an absolute path only where Windows found the plate on another drive than the depth.
+    On this system such a path names nothing, or something else, so it is not accessed. ``depth.json`` holds an
+    absolute path only if Windows found the plate on another drive than the depth.
     """
     if os.name == "nt":
         return path.startswith("/") and not path.startswith("//")
@@ -319,25 +316,25 @@ def is_foreign(path: str) -> bool:
 
 
 def pure_path(path: str) -> PurePath:
-    """A plate's path for taking names from it, by the rules of the system that it is of."""
+    """A plate's path, by the rules of the operating system that it is from, for taking names from it."""
     if is_foreign(path):
         return PurePosixPath(path) if os.name == "nt" else PureWindowsPath(path)
     return PurePath(path)
 
 
 def _absence(folder: Path) -> str:
-    """Why a folder without a ``depth.json`` is no depth sequence."""
+    """Why a folder without a ``depth.json`` is not a depth sequence."""
     if not is_folder(folder):
-        return f"{folder} is not there: the folder was moved, renamed or deleted; say where the depth lies now."
+        return f"{folder} does not exist: it was moved, renamed or deleted; choose the folder where the depth is now."
     if unfinished_fingerprint(folder) is not None:
-        return f"{folder} holds no {SIDECAR} yet, because its estimate is unfinished; estimate again to finish it."
-    return f"{folder} holds no {SIDECAR}, so it is no depth sequence; choose the folder that a {SIDECAR} lies in."
+        return f"{folder} contains no {SIDECAR} yet, because its estimate is unfinished; estimate again to finish it."
+    return f"{folder} contains no {SIDECAR}, so it is not a depth sequence; choose a folder that contains one."
 
 
 def _absolute(path: str, folder: Path) -> str:
-    """`path` as ``depth.json`` in `folder` means it; what cannot be here stays as it is written."""
+    """A path in the ``depth.json`` of `folder`, made absolute; one from another operating system stays as written."""
     if is_foreign(path):
-        # Relative to the folder, its backslashes may be those of a name here, or part folders as on Windows.
+        # In a relative path, backslashes may belong to a name on this system, or separate folders as on Windows.
         is_relative = "\\" in path and not path.startswith("\\") and not PureWindowsPath(path).is_absolute()
         ways = (path, path.replace("\\", "/")) if is_relative else ()
         places = [_beside(way, folder) for way in ways]
@@ -350,7 +347,7 @@ def _absolute(path: str, folder: Path) -> str:
 def _beside(path: str, folder: Path) -> str:
     found = Path(os.path.normpath(folder.absolute() / path))
     if lies_near(found, folder) and not is_there(found):
-        # The folder may have been reached by a link, from whose place `..` leads elsewhere.
+        # If the folder was reached by a link, `..` leads elsewhere from the link than from its target.
         beyond = Path(os.path.normpath(folder.resolve() / path))
         if lies_near(beyond, folder.resolve()) and is_there(beyond):
             return str(beyond)
@@ -358,15 +355,15 @@ def _beside(path: str, folder: Path) -> str:
 
 
 def lies_near(path: str | Path, folder: str | Path) -> bool:
-    """Whether a path that ``depth.json`` in `folder` names shares a folder with it, other than the root of a disk.
+    """Whether a path from the ``depth.json`` in `folder` shares a folder with it, other than the root of a disk.
 
-    Any other may be a server's, and looking at it would greet that server, so it is not looked at until the artist
-    asks for the plate. Looks at nothing itself.
+    Any other may name a server, which opening it would contact, so it is not accessed until the artist asks for the
+    plate. This function accesses no file.
 
     Parameters
     ----------
     path : path
-        As `load` gives it.
+        As `load` returns it.
     folder : path
         The depth sequence's, absolute.
     """
@@ -377,8 +374,8 @@ def lies_near(path: str | Path, folder: str | Path) -> bool:
 
 
 def _relative(path: str, folder: Path) -> str:
-    """`path` as seen from `folder`, with forward slashes; absolute where they share no root (Windows drives), as it is
-    where another kind of system wrote it.
+    """`path` relative to `folder`, with forward slashes; absolute if they share no root (Windows drives), and unchanged
+    if it is from another operating system.
     """
     if is_foreign(path):
         return path

@@ -1,9 +1,9 @@
-"""Where the worker's environment lies and how its Python is found. Standard library only.
+"""Where the worker's environment is and how its Python is found. Standard library only.
 
-The environment is a plain ``venv`` filled by pip from shipped locks (`environment_setup` makes it). There are two sets
-of packages, *light* for what needs no network and *full* for every estimator, each with an environment of its own;
-the full one serves both. A folder's name carries the locks' hash and a stamp is written into it last, so that neither
-a half-built environment nor one of another version of Fathom is taken for ours.
+The environment is a plain ``venv`` that pip fills from the lock files that Fathom ships (`environment_setup` makes it).
+There are two sets of packages, *light* for estimators without a network and *full* for all, each with its own
+environment; the full one serves both. The folder's name contains the locks' hash, and a stamp is written last, so that
+an unfinished environment or one of another version of Fathom is never used by mistake.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from .untrusted import absolute, read_text
 
 _REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
 LIGHT = (_REQUIREMENTS / "light.txt",)
-"""The lock of what every job needs."""
+"""The lock of the packages that every job needs."""
 TORCH = _REQUIREMENTS / "torch.txt"
-"""The version of PyTorch, which is published in several builds: it alone is locked without checksums."""
+"""The version of PyTorch; it alone is locked without checksums, since it is published in several builds."""
 FULL = (*LIGHT, _REQUIREMENTS / "full.txt", TORCH)
-"""The light set's lock, and those of what the networks need on top of it."""
+"""The light set's lock, and those of the packages that networks need in addition."""
 
 STAMP = "fathom-environment.json"
 WHERE = "Edit > Preferences > Add-ons > Fathom"
-"""Where the artist sets the environment up."""
+"""Where the artist installs the environment."""
 
 PackageSet = Literal["light", "full"]
 State = Literal["missing", "unfinished", "outdated", "broken", "ready"]
 
 
 PROBLEMS: dict[State, str] = {
-    "missing": "The inference environment that Fathom works in is not there yet",
-    "unfinished": "Setting up the inference environment was broken off",
+    "missing": "The inference environment that Fathom needs is not installed yet",
+    "unfinished": "The installation of the inference environment was interrupted",
     "outdated": "The inference environment belongs to another version of Fathom",
-    "broken": "The Python that the inference environment was made with has gone",
+    "broken": "The Python that the inference environment was made with no longer exists",
 }
 """What is wrong with an environment that is not ready."""
 
 
 class MissingEnvironment(RuntimeError):
-    """There is no Python that can run the worker; the message is one sentence that names the cure.
+    """There is no Python that can run the worker; the message is one sentence with a hint.
 
     Attributes
     ----------
     by_setup : bool
-        Whether setting an environment up solves it.
+        Whether installing an environment solves it.
     """
 
     def __init__(self, message: str, *, by_setup: bool = False) -> None:
@@ -58,7 +58,7 @@ class MissingEnvironment(RuntimeError):
 
 
 def data_folder(preference: str | None = None) -> Path:
-    """The per-user folder of what Fathom installs and downloads for itself, shared by all Blender versions.
+    """The per-user folder for what Fathom installs and downloads, shared by all Blender versions.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def requirements_of(packages: PackageSet) -> tuple[Path, ...]:
 
 
 def own_environment(home: Path, requirements: Sequence[Path] = LIGHT) -> Path:
-    """The folder in the data folder `home` where the environment for a lock belongs."""
+    """The folder in the data folder `home` for the environment of some locks."""
     return home / "environments" / fingerprint(requirements)[:12]
 
 
@@ -92,13 +92,14 @@ def python_of(folder: Path) -> Path:
 
 
 def state(folder: Path, requirements: Sequence[Path] = LIGHT) -> State:
-    """How an environment stands.
+    """The state of an environment.
 
     Returns
     -------
     str
-        ``missing``; ``unfinished`` (setting it up was broken off); ``outdated`` (made from another lock); ``broken``
-        (the Python that it was made with has gone, as when that Blender was removed); ``ready``.
+        ``missing``; ``unfinished`` (its installation was interrupted); ``outdated`` (made from another lock);
+        ``broken`` (the Python that it was made with no longer exists, for example because that Blender was removed);
+        ``ready``.
     """
     if not folder.exists():
         return "missing"
@@ -112,18 +113,18 @@ def state(folder: Path, requirements: Sequence[Path] = LIGHT) -> State:
 
 
 def fingerprint(requirements: Sequence[Path]) -> str:
-    """A hash of a lock's text, the same however git ends its lines."""
+    """A hash of the text of some locks, the same for any line endings."""
     digest = hashlib.sha256()
     for path in requirements:
         try:
             digest.update(path.read_text(encoding="utf-8").encode() + b"\0")
         except OSError as error:
-            raise MissingEnvironment(f"{path} cannot be read, so Fathom is not whole; install it again.") from error
+            raise MissingEnvironment(f"{path} cannot be read, so Fathom is damaged; install it again.") from error
     return digest.hexdigest()
 
 
 def states(home: Path) -> dict[PackageSet, State]:
-    """How the environments for both sets stand in the data folder `home`, the one that serves more first."""
+    """The states of both sets' environments in the data folder `home`, the full one first."""
     sets: tuple[PackageSet, ...] = ("full", "light")
     found = {name: requirements_of(name) for name in sets}
     return {name: state(own_environment(home, locks), locks) for name, locks in found.items()}
@@ -138,11 +139,11 @@ def find_python(
     ----------
     preference : str or None
         Interpreter, or folder of a virtual environment, that the artist chose. Empty or None: the environment
-        variable ``FATHOM_PYTHON``, then the environment that Fathom set up.
+        variable ``FATHOM_PYTHON``, then the environment that Fathom installed.
     home : Path or None
         The data folder; None: `data_folder` without a preference.
     requirements : paths or None
-        The lock that our own environment must have been made from; None: the full set's, else the light one's.
+        The locks that Fathom's own environment must be made from; None: the full set's, else the light one's.
 
     Raises
     ------
@@ -158,7 +159,7 @@ def find_python(
             path = python_of(path) if path.is_dir() else path
             if not (path.is_file() and os.access(path, os.X_OK)):
                 raise MissingEnvironment(
-                    f"{path}, named by {origin}, is no program that can be run; correct it in {WHERE} or clear it."
+                    f"{path}, set by {origin}, is not a program that can be run; correct it in {WHERE} or clear it."
                 )
             return path
     home = home or data_folder()

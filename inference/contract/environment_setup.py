@@ -1,4 +1,4 @@
-"""Make the worker's environment, and remove it. Standard library only."""
+"""Install and remove the worker's environment. Standard library only."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from .installer import TORCH_INDEX, last_line
 from .tool_run import run
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
-"""Every package of the lock is published ready-built for these and what lies between."""
+"""Every package of the locks has wheels for these versions and those between."""
 
 _SIZES: dict[PackageSet, tuple[float, float]] = {
     "light": (0.3, 1.0),
     "full": (3.0, 6.0) if sys.platform.startswith("linux") else (0.5, 2.0),
 }
-"""Gigabytes to download and on disk, with Python 3.11; torch's build for Linux brings CUDA's libraries."""
+"""Gigabytes to download and on disk, with Python 3.11; PyTorch's Linux build includes the CUDA libraries."""
 
 Events = tuple[Event, ...]
 Steps = Generator[Events, bool | None, None]
 
 
 class SetupError(RuntimeError):
-    """The environment could not be made; the message says what happened and what to do."""
+    """The environment could not be installed; the message says what happened and what to do."""
 
 
 def sizes(packages: PackageSet) -> tuple[float, float]:
-    """Gigabytes that a set of packages takes, about: to download, and on disk."""
+    """Approximate gigabytes of a set of packages: to download, and on disk."""
     return _SIZES[packages]
 
 
@@ -52,35 +52,35 @@ def create(
     needed_bytes: float = 0.0,
     torch_index: str = "",
 ) -> Steps:
-    """Make a virtual environment and fill it; a whole one from the same lock is left as it is.
+    """Make a virtual environment and install packages; a finished one from the same locks stays unchanged.
 
-    The tools that do it end with this process, however it ends.
+    The tools that run end with this process, however it ends.
 
     Parameters
     ----------
     folder : Path
-        Becomes the environment. What is left there of an earlier attempt or of another lock is replaced.
+        Becomes the environment. The remains of an earlier attempt or of another lock are replaced.
     python : Path
         Interpreter to make it with, see `base_python`.
     requirements : paths
-        Locks, as `installer.install` takes them; the index, proxy and certificates of pip's configuration hold.
+        Locks, as for `installer.install`; the index, proxy and certificates of pip's configuration apply.
     log : Path or None
-        Where the tools' output goes; None: beside the folder. It is kept only when something failed.
+        File for the tools' output; None: beside the folder. It is deleted unless something failed.
     needed_bytes : float
-        Room that it will take on the disk.
+        Disk space that it will take.
     torch_index : str
-        Address of the package index that PyTorch comes from; empty: as all others.
+        Address of the package index for PyTorch; empty: the one for all other packages.
 
     Yields
     ------
     tuple of Event
-        A `Stage` or `Progress`, often nothing; a step takes no longer than 0.05 s. Sending True cancels:
-        the tools are ended and what was begun is removed. Closing the generator does the same.
+        `Stage` and `Progress`, often none; a step takes at most 0.05 s. Sending True cancels: the tools are ended
+        and the unfinished environment is removed. Closing the generator does the same.
 
     Raises
     ------
     SetupError
-        What happened and what to do; nothing half-built is left.
+        What happened and what to do; no unfinished environment is left.
     """
     if state(folder, requirements) == "ready":
         return
@@ -104,20 +104,20 @@ def create(
                 log.unlink(missing_ok=True)
     except OSError as error:
         raise SetupError(
-            f"{error.filename or folder} cannot be written ({error.strerror or error}); make that possible, or choose "
-            f"another data folder in {WHERE}."
+            f"{error.filename or folder} cannot be written ({error.strerror or error}); correct its permissions, or "
+            f"choose another data folder in {WHERE}."
         ) from error
 
 
 def remove(home: Path) -> None:
-    """Delete every environment that Fathom made in the data folder `home`, and what their set-up left beside them.
+    """Delete every environment that Fathom made in the data folder `home`, and their logs.
 
-    Anything else stays: the artist may have chosen a folder with environments of their own.
+    Everything else stays: the artist may have chosen a folder with other environments.
 
     Raises
     ------
     SetupError
-        One is being set up.
+        One is being installed.
     OSError
         One cannot be deleted.
     """
@@ -134,14 +134,14 @@ def remove(home: Path) -> None:
 
 
 def are_there(home: Path) -> bool:
-    """Whether the data folder `home` holds an environment that Fathom made, finished or not."""
+    """Whether the data folder `home` contains an environment that Fathom made, finished or not."""
     return bool(_ours(home / "environments"))
 
 
 def remove_others(folder: Path) -> None:
     """Delete the environments beside `folder`, which belong to other versions of Fathom.
 
-    Not while one is being set up, which may be among them: the next set-up deletes them then.
+    While one is being installed nothing is deleted; the next installation does it.
     """
     with contextlib.suppress(SetupError, OSError), _alone(folder.parent):
         for other in _ours(folder.parent):
@@ -155,9 +155,9 @@ def _ours(place: Path) -> list[Path]:
 
 
 def _delete(folder: Path) -> None:
-    """Delete an environment: what tells it from a folder of somebody else's last, in case this is broken off.
+    """Delete an environment; ``pyvenv.cfg``, which identifies it as one, goes last, in case this is interrupted.
 
-    A link that somebody put in its place meanwhile stays, with what it leads to.
+    If the folder has been replaced by a link meanwhile, the link and its target stay.
     """
     if not folder.exists() or _is_link(folder):
         return
@@ -173,9 +173,9 @@ def _delete(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """Hold the system's lock on the folder of environments, which ends with this process.
+    """Hold the operating system's lock on the folder of environments, which ends with this process.
 
-    Where the disk has no locks (some network folders), nothing keeps two set-ups apart.
+    On a disk without locks (some network folders), nothing prevents two installations at once.
 
     Raises
     ------
@@ -186,13 +186,13 @@ def _alone(place: Path) -> Iterator[None]:
     with open(own_files.open_file(path, os.O_CREAT | os.O_RDWR, alone=False), "r+b") as file:
         if not (_lock(file.fileno()) and own_files.is_at(path, file.fileno())):
             raise SetupError(
-                "Another Blender sets an inference environment up in the same data folder; wait until it is done, or "
-                "cancel it there."
+                "Another Blender is installing an inference environment in the same data folder; wait until it is "
+                "done, or cancel it there."
             )
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # Windows deletes no file that is open
+            with contextlib.suppress(OSError):  # Windows cannot delete an open file
                 path.unlink()
     if os.name == "nt":
         with contextlib.suppress(OSError):
@@ -200,7 +200,7 @@ def _alone(place: Path) -> Iterator[None]:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file for as long as it is open, unless another has."""
+    """Lock an open file for as long as it is open; False if another process has locked it."""
     try:
         own_files.lock(descriptor)
     except OSError as error:
@@ -209,26 +209,26 @@ def _lock(descriptor: int) -> bool:
 
 
 def _is_link(path: Path) -> bool:
-    """Whether a path is a link, or a junction of Windows."""
+    """Whether a path is a link or a Windows junction."""
     return own_files.is_link(path.lstat())
 
 
 def _named(place: Path, suffix: str = "") -> list[Path]:
-    """What bears a name as `environment.own_environment` gives it."""
+    """The paths with a name as from `environment.own_environment`."""
     names = re.compile(r"[0-9a-f]{12}" + re.escape(suffix))
     return [path for path in place.iterdir() if names.fullmatch(path.name)] if place.is_dir() else []
 
 
 def base_python() -> Path:
-    """The interpreter of the Blender that runs us: what a new environment is made with.
+    """The Python interpreter of this Blender, which a new environment is made with.
 
     Blender ships its Python as a program, the Debian package uses the system's and the ``bpy`` wheel runs inside one:
-    ``sys.executable`` names it in all three. Where it names Blender itself, the program lies in ``sys.prefix``.
+    ``sys.executable`` names it in all three. If that is Blender itself, the program is in ``sys.prefix``.
 
     Raises
     ------
     SetupError
-        If no interpreter is found.
+        No interpreter is found.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     base = Path(sys.base_prefix)
@@ -242,12 +242,12 @@ def base_python() -> Path:
         if path.name.lower().startswith("python") and path.is_file():
             return path
     raise SetupError(
-        f"This Blender brings no Python program; make an environment by hand (docs/install.md) and name it in {WHERE}."
+        f"This Blender has no Python program; make an environment by hand (docs/install.md) and choose it in {WHERE}."
     )
 
 
 def _check_python(python: Path) -> str:
-    """Version of an interpreter that packages and venv are to be had for."""
+    """The version of an interpreter, which must be supported and have the module venv."""
     probe = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
     try:
         answer = subprocess.run(
@@ -263,7 +263,7 @@ def _check_python(python: Path) -> str:
     if answer.returncode:
         if "No module named" in answer.stderr:
             raise SetupError(
-                f"{python} lacks the module venv; on Debian and Ubuntu install it with: apt install python3-venv"
+                f"{python} has no module venv; on Debian and Ubuntu install it with: apt install python3-venv"
             )
         raise SetupError(f"{python} does not run ({last_line(answer.stderr)}); choose another Python.")
     version = answer.stdout.strip()
@@ -280,32 +280,32 @@ def _check_room(folder: Path, needed: float) -> None:
     free = shutil.disk_usage(there).free
     if free < needed:
         raise SetupError(
-            f"The packages take about {needed / 1e9:.1f} GB and the disk of {there} has {free / 1e9:.1f} GB left; "
-            f"make room, or choose another data folder in {WHERE}."
+            f"The packages need about {needed / 1e9:.1f} GB and the disk of {there} has {free / 1e9:.1f} GB left; "
+            f"free some space, or choose another data folder in {WHERE}."
         )
 
 
 def _clear(folder: Path) -> None:
-    """Make room, but only where an environment or nothing lies: never delete what is not ours."""
+    """Delete an old environment; raise an error for anything else in its place."""
     if not os.path.lexists(folder):
         return
     if _is_link(folder):
         raise SetupError(
-            f"{folder} is a link and no environment of Fathom's; remove it, or choose another data folder."
+            f"{folder} is a link and not an environment of Fathom's; remove it, or choose another data folder."
         )
     holds_files = any(path.is_symlink() or not path.is_dir() for path in folder.rglob("*"))
     if holds_files and not (folder / "pyvenv.cfg").exists():
-        raise SetupError(f"{folder} holds files that are no environment; choose another folder or empty it.")
+        raise SetupError(f"{folder} contains files but no environment; choose another folder or empty it.")
     try:
         _delete(folder)
     except OSError as error:
-        raise SetupError(f"The old environment cannot be removed ({error}); end what still runs from it.") from error
+        raise SetupError(f"The old environment cannot be removed ({error}); end the programs that use it.") from error
 
 
 def _install(
     folder: Path, python: Path, requirements: Sequence[Path], log: Path, torch_index: str
 ) -> Generator[Events, bool | None, bool]:
-    """Run venv, and the new environment's own installer; returns whether it is whole (False: cancelled)."""
+    """Run venv, then the installer with the new environment's Python; False if cancelled."""
     steps: tuple[tuple[str, list[str | Path]], ...] = (
         (
             "Making the environment",
@@ -335,7 +335,7 @@ def _install(
 
 
 def _count(path: Path) -> int:
-    """How many packages a lock names."""
+    """The number of packages in a lock."""
     return sum(1 for line in path.read_text(encoding="utf-8").splitlines() if "==" in line.split("#")[0])
 
 

@@ -1,4 +1,4 @@
-"""What the worker tells whoever started it: one JSON object a line. Standard library only."""
+"""The worker's events: one JSON object per line. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from . import exit_codes, records
 from .records import ForPeople
 
 LONGEST_LINE = 1 << 20
-"""Bytes of an event; longer lines are none, and are passed over without being kept."""
+"""Bytes of the longest event; longer lines are ignored and never held in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A new stage of the work begins; `label` is for the artist, such as 'Solving the camera of shot 2 of 3'."""
+    """A new stage of the job begins; `label` is for the artist, such as 'Solving the camera of shot 2 of 3'."""
 
     event: ClassVar[str] = "stage"
     name: ForPeople
@@ -25,9 +25,9 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far the whole job is: `done` of `total` units of work, the seconds left where they can be told.
+    """Progress of the whole job: `done` of `total` units of work, and the seconds left if they can be estimated.
 
-    ``frames`` of ``frames_total`` is the same in frames, for people; ``fraction`` is done / total.
+    ``frames`` of ``frames_total`` is the same in frames, for display.
     """
 
     event: ClassVar[str] = "progress"
@@ -39,7 +39,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """`done` as a share of `total`, 0 to 1; 0 where there is nothing to do."""
+        """`done` as a share of `total`, 0 to 1; 0 if there is nothing to do."""
         return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
 
 
@@ -62,14 +62,14 @@ class ShotNote:
 
     @property
     def frames(self) -> str:
-        """Which frames they are, such as 'Frames 1-20'."""
+        """The frames as text, such as 'Frames 1-20'."""
         if self.first_frame == self.last_frame:
             return f"Frame {self.first_frame}"
         return f"Frames {self.first_frame}-{self.last_frame}"
 
     @property
     def text(self) -> str:
-        """Frames and reason, for a list of such notes."""
+        """Frames and reason as one line."""
         return f"{self.frames}: {self.reason}"
 
 
@@ -91,9 +91,9 @@ class Error:
     code : int
         The worker's exit code (`inference.contract.exit_codes`).
     what, why, cure : str
-        What happened, the reason, and what to try; each may be empty but `what`.
+        What happened, the reason, and what to try; all but `what` may be empty.
     shots : tuple of ShotNote
-        Where the clip's shots have reasons of their own.
+        The reasons of single shots, if they differ.
     """
 
     event: ClassVar[str] = "error"
@@ -105,21 +105,21 @@ class Error:
 
     @property
     def headline(self) -> str:
-        """The parts joined to one text, without the shots."""
+        """`what`, `why` and `cure` as one text."""
         return " ".join(part for part in (self.what, self.why, self.cure) if part)
 
     @property
     def message(self) -> str:
-        """That, and a line for each shot."""
+        """The headline, and a line for each shot."""
         return "\n".join([self.headline, *(shot.text for shot in self.shots)])
 
 
 def cancelled() -> Error:
-    """What ends a cancelled run."""
+    """The event that ends a cancelled run."""
     return Error(
         code=exit_codes.CANCELLED,
         what="The run was cancelled.",
-        cure="What is finished is kept; start the same job again to go on.",
+        cure="Finished work is saved; start the same job again to resume it.",
     )
 
 
@@ -138,7 +138,7 @@ _KINDS: dict[str, type] = {kind.event: kind for kind in (Stage, Progress, Frame,
 
 
 def encode(event: Event) -> str:
-    """The event as one line of JSON, without the line's end."""
+    """The event as one line of JSON, without a newline."""
     return json.dumps({"event": event.event, **records.to_json(event)}, ensure_ascii=True, allow_nan=False)
 
 
@@ -148,7 +148,7 @@ def decode(line: str) -> Event | None:
     Returns
     -------
     Event or None
-        None for a line that is no event or an event that this version does not know: either side may be newer.
+        None for a line that is not an event, or an event unknown to this version: either side may be newer.
     """
     try:
         data = records.parse(line, where="event")
@@ -159,7 +159,7 @@ def decode(line: str) -> Event | None:
 
 
 def lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a stream, those of bounded length."""
+    """The lines of a stream, without those that are too long."""
     is_within = False  # a line that is too long
     while piece := stream.readline(LONGEST_LINE):
         is_end = piece.endswith(b"\n")

@@ -1,4 +1,4 @@
-"""The worker's exit codes, and what those of other processes mean. Standard library only."""
+"""The worker's exit codes, and the meaning of other processes' codes. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ OK = 0
 FAILED = 1
 """Something unexpected went wrong; the log has the details."""
 USAGE = 2
-"""The command line or the job is wrong."""
+"""The command line or the job is not valid."""
 REFUSED = 3
-"""The estimator cannot do what is asked of it; the message says what to do instead."""
+"""The shot or the task is unsupported; the message says what to do instead."""
 BAD_CLIP = 4
-"""The clip cannot be read as it should."""
+"""The clip cannot be read correctly."""
 BAD_OUTPUT = 5
-"""The output folder cannot be written: locked, finished already, read-only or full."""
+"""The output folder cannot be written: it is locked, finished already, read-only or full."""
 MISSING = 6
 """A package, weights or a device that the estimator needs is missing."""
 CANCELLED = 130
-"""The run was cancelled; what was finished is kept."""
+"""The run was cancelled; finished work is saved."""
 
 _KILLED = {"SIGKILL"}
 _CRASHED = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"}
@@ -30,7 +30,7 @@ _WINDOWS = {
     0xC0000374: "crashed (heap corruption)",
     0xC0000409: "crashed (abort)",
 }
-"""NTSTATUS values that Windows gives as exit codes."""
+"""NTSTATUS values, which Windows uses as exit codes."""
 
 
 def ending(code: int) -> tuple[str, bool]:
@@ -39,14 +39,14 @@ def ending(code: int) -> tuple[str, bool]:
     Parameters
     ----------
     code : int
-        As its parent sees it: negative where a signal ended it; a shell in between makes that 128 and the signal.
+        As the parent process sees it: the negative number of a signal; a shell in between makes that 128 + signal.
 
     Returns
     -------
     what : str
         Words that follow the name of the process, such as ``crashed (SIGSEGV)``.
     memory : bool
-        Whether memory that ran out is the likely reason.
+        Whether a lack of memory is the likely reason.
     """
     if code % 2**32 in _WINDOWS:
         words = _WINDOWS[code % 2**32]

@@ -1,4 +1,4 @@
-"""The headers of OpenEXR files: windows, where an auto-cropped image lies, channels, texts. Standard library only.
+"""The headers of OpenEXR files: data and display windows, channels, texts. Standard library only.
 
 Layout of a header: https://openexr.com/en/latest/OpenEXRFileLayout.html
 """
@@ -20,16 +20,16 @@ _LONGEST_NAME = 255
 _MOST_PARTS, _MOST_ATTRIBUTES = 1000, 10_000
 
 Box = tuple[int, int, int, int]
-"""First column, first row, last column, last row; all included."""
+"""First column, first row, last column, last row; all inclusive."""
 _Attribute = tuple[str, int, int]
-"""Kind, and where in the file its value begins and how many bytes it has."""
+"""Kind, and the value's offset in the file and its length in bytes."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one file: of the data of each of its parts, and the display window of the first.
+    """The windows of one file: the data window of each part, and the display window of the first.
 
-    `channels` are the names of all parts' channels, as in the file; they do not count when files are compared.
+    `channels` are the names of all parts' channels, as in the file; comparisons ignore them.
     """
 
     data: tuple[Box, ...]
@@ -37,13 +37,13 @@ class Windows:
     channels: tuple[str, ...] = field(default=(), compare=False)
 
     def in_display(self) -> tuple[Box, ...]:
-        """The data's windows as seen from the first column and row of the display window."""
+        """The data windows relative to the first column and row of the display window."""
         column, row = self.display[:2]
         return tuple((left - column, top - row, right - column, down - row) for left, top, right, down in self.data)
 
 
 def of_file(path: str | Path) -> Windows | None:
-    """The windows of a file; None where it is missing or no OpenEXR file. Pipes and devices are not waited for."""
+    """The windows of a file; None if it is missing or not an OpenEXR file. Pipes and devices never block."""
     try:
         with open_file(path) as file:
             return _read(file)
@@ -52,18 +52,18 @@ def of_file(path: str | Path) -> Windows | None:
 
 
 def shared_display(paths: Iterable[str | Path]) -> Box | None:
-    """The display window in which a sequence's images are to be placed.
+    """The display window in which a sequence's images are placed.
 
     Parameters
     ----------
     paths : iterable of path
-        The files of the frames that are asked for; those that cannot be read and other formats are passed over.
+        The files of the requested frames; unreadable ones and other formats are ignored.
 
     Returns
     -------
     Box or None
-        None where all data windows are alike, so that the data alone is the image, as in Blender, and where the files'
-        display windows are not of one size. Display windows may begin elsewhere: each file's is the image.
+        None if all data windows are equal, so that the data alone is the image, as in Blender, or if the display
+        windows differ in size. Their origins may differ: the image is each file's own display window.
     """
     found = {windows for path in paths if Path(path).suffix.lower() == ".exr" and (windows := of_file(path))}
     alike = len({each.data for each in found}) < 2 or len({each.in_display() for each in found}) < 2
@@ -78,12 +78,12 @@ def size(box: Box) -> tuple[int, int]:
 
 
 def with_plain_text(data: bytes) -> bytes:
-    """The same file with ``?`` in the place of what is no ASCII in its header's texts and names of channels.
+    """The same file with ``?`` for each byte outside ASCII in its header's texts and channel names.
 
     Raises
     ------
     ValueError, struct.error
-        It is no OpenEXR file.
+        It is not an OpenEXR file.
     """
     changed = bytearray(data)
     for header in _headers(io.BytesIO(data)):
@@ -117,7 +117,7 @@ def _box(file: BinaryIO, attribute: _Attribute) -> Box:
 def _headers(file: BinaryIO) -> Iterator[dict[str, _Attribute]]:
     """The attributes of each part's header by their names."""
     if file.read(4) != _MAGIC:
-        raise ValueError("no OpenEXR file")
+        raise ValueError("not an OpenEXR file")
     (version,) = struct.unpack("<i", file.read(4))
     yield _header(file)
     for _ in range(_MOST_PARTS if version & _MULTIPART else 0):

@@ -1,8 +1,8 @@
-"""Settings in messages: a sentence names a setting, and each front end says how it is set there.
+"""Settings in messages: a message names a setting, and each front end words it.
 
-A message that proposes to change something holds ``[[size]]``, or ``[[window=60]]`` with a value to try. The command
-line makes options of them (``--size``, ``--parameter window=60``), Blender the names on its panels (*Processing
-Resolution*, *Window 60*). Standard library only.
+A message that suggests a change contains ``[[size]]``, or ``[[window=60]]`` with a value to try. The command line shows
+them as options (``--size``, ``--parameter window=60``), Blender as the names on its panels (*Processing Resolution*,
+*Window 60*). Standard library only.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ OF_A_JOB = frozenset(
         "stream",
     }
 )
-"""Settings that the command line has an option of their own for; any other is a parameter of the estimator."""
+"""Settings with their own option on the command line; any other is a parameter of the estimator."""
 
 
 def setting(name: str, value: object = None) -> str:
-    """A setting as a message names it.
+    """A setting as messages contain it.
 
     Parameters
     ----------
     name : str
         A field of the job, a parameter of the estimator, ``frames`` or ``overwrite``.
     value : object
-        What to set it to; None: no value is proposed.
+        A value to try; None: no value is suggested.
 
     >>> setting("size"), setting("window", 60), setting("compile", False)
     ('[[size]]', '[[window=60]]', '[[compile=false]]')
@@ -53,25 +53,25 @@ def setting(name: str, value: object = None) -> str:
 
 
 def worded(text: str, word: Callable[[str, str | None], str]) -> str:
-    """A message with its settings in the words of a front end.
+    """A message with its settings worded for a front end.
 
     Parameters
     ----------
     text : str
     word : callable
-        Given a setting's name, and the value as text or None; returns its words.
+        Takes a setting's name, and the value as text or None; returns the text to show.
     """
     return _SETTING.sub(lambda found: word(found[1], found[2]), text)
 
 
 def as_options(text: str, options: Collection[str] = OF_A_JOB) -> str:
-    """A message for a command line.
+    """A message worded for the command line.
 
     Parameters
     ----------
     text : str
     options : collection of str
-        The settings that it has options for; others are parameters.
+        The settings with their own options; others are parameters.
 
     >>> as_options("Choose a smaller [[size]], or [[window=60]].")
     'Choose a smaller --size, or --parameter window=60.'
@@ -96,7 +96,7 @@ def label(name: str) -> str:
 
 
 def choice_label(choice: str) -> str:
-    """One of a setting's choices, likewise.
+    """One of a setting's choices as Blender's panels write it.
 
     >>> choice_label("both"), choice_label("fp16")
     ('Both', 'FP16')
@@ -105,7 +105,7 @@ def choice_label(choice: str) -> str:
 
 
 def labelled(name: str, value: str | None) -> str:
-    """A setting with the value to try, as Blender's panels write both.
+    """A setting with a value to try, as Blender's panels write both.
 
     >>> labelled("Window", "60"), labelled("Compile", "false"), labelled("Seed", None)
     ('Window 60', 'Compile off', 'Seed')

@@ -1,12 +1,12 @@
-"""Fill this Python's environment with what some locks pin, and see that it has just that. Standard library only.
+"""Install the packages of some locks into this Python's environment, and verify them. Standard library only.
 
-pip does it, in at most two calls. What has checksums comes first: pip is held to exactly those files, whatever index
-serves them, and works out no dependencies, since the locks are whole. PyTorch follows by its exact version: its builds
-differ and bear one version, so that there is no checksum to hold it to. It finds the packages that it shares with the
-locks installed already, and may bring no other versions of them.
+pip does it, in at most two calls. Packages with checksums come first: pip accepts exactly those files, whatever index
+serves them, and resolves no dependencies, since the locks are complete. PyTorch follows by its exact version, without
+a checksum, because several builds share one version. The packages that it shares with the locks are installed by then
+and constrained to their versions.
 
-Of pip's own settings, in files and in variables, only those hold that say where packages come from and how they are
-reached: a studio's index, proxy and certificates. All others could put the packages elsewhere, or install nothing.
+Of pip's settings, in files and in variables, only those apply that say where packages come from and how to reach them:
+a studio's index, proxy and certificates. Any other could install the packages elsewhere, or not at all.
 """
 
 from __future__ import annotations
@@ -28,48 +28,47 @@ from .untrusted import RecordError, escaped, in_a_line
 from .web_address import hide_secrets, secrets, without_secrets
 
 TORCH_INDEX = "FATHOM_TORCH_INDEX"
-"""Environment variable that names the package index of PyTorch's own; empty: as pip's settings say."""
+"""Environment variable with a separate package index for PyTorch; empty: as in pip's settings."""
 
 CHECKING = "Checking"
-"""Begins a line that says which package is looked at."""
+"""Begins a line that names the package being verified."""
 
 _SOURCES = ("index-url", "pypi-url", "extra-index-url", "find-links", "no-index")
-"""pip's settings of where packages come from."""
+"""pip's settings for where packages come from."""
 _HONOURED = {
     *_SOURCES, "proxy", "cert", "client-cert", "trusted-host", "timeout", "default-timeout", "retries",
     "resume-retries", "cache-dir", "no-cache-dir", "keyring-provider",
 }  # fmt: skip
 _HONOURED_VALUES = {"use-feature": "truststore", "use-deprecated": "legacy-certs"}
-"""Those of which one value says how certificates are checked."""
+"""Settings of which only one value, about certificates, applies."""
 _BROKEN = re.compile(r"after connection broken by '(.+)': /")
-"""What pip says when it tries to reach a server once more."""
+"""pip's message when it retries a connection."""
 _OBJECT = re.compile(r"<[^<>]* object at [^<>]*>: ")
 _SETTING = re.compile(r"(global|install|:env:)\.([\w-]+)=(.*)")
 
 
 class InstallError(RuntimeError):
-    """The environment could not be filled, or is not what the locks say; the message is one sentence."""
+    """The packages could not be installed, or differ from the locks; the message is one sentence."""
 
 
 def install(locks: Sequence[Path], *, torch_index: str = "") -> None:
-    """Install what some locks pin into the environment of this Python; `check` is to follow.
+    """Install the packages of some locks into the environment of this Python; call `check` afterwards.
 
-    What is done is printed, as pip words it.
+    pip's output is printed.
 
     Parameters
     ----------
     locks : paths
-        One that bears the name of `environment.TORCH` has no checksums; all others must have them.
+        All but one with the name of `environment.TORCH` must have checksums.
     torch_index : str
-        Address of the package index that such a one is installed from, and from nowhere else; empty: as for the
-        others.
+        Address of the only package index for PyTorch; empty: the one for the other packages.
 
     Raises
     ------
     InstallError
         What happened and what to do.
     """
-    _pins(locks)  # before pip, which waits for a pipe
+    _pins(locks)  # before pip, which would block on a pipe
     settings = pip_settings()
     hashed = [lock for lock in locks if lock.name != environment.TORCH.name]
     if hashed:
@@ -99,19 +98,19 @@ def _pins(locks: Iterable[Path]) -> dict[str, str]:
 
 def _pip(arguments: list[str], settings: dict[str, str]) -> None:
     command = [sys.executable, "-I", "-u", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    # Ready-built packages only: a compiler is nothing to ask of an artist.
-    code, said = _told([*command, "--only-binary=:all:", "--progress-bar=off", *arguments], settings)
+    # Wheels only, since an artist may have no compiler.
+    code, output = _run([*command, "--only-binary=:all:", "--progress-bar=off", *arguments], settings)
     if code:
-        raise InstallError(f"Installing the packages failed: {_last_error(said, code, sources(settings))}")
+        raise InstallError(f"Installing the packages failed: {_last_error(output, code, sources(settings))}")
 
 
 def _named(locks: Iterable[Path]) -> list[str]:
     return [part for lock in locks for part in ("--requirement", str(lock))]
 
 
-def _told(command: list[str], variables: dict[str, str]) -> tuple[int, list[str]]:
-    """Run a program, its output handed on; its exit code, and the lines, both without secrets."""
-    said = []
+def _run(command: list[str], variables: dict[str, str]) -> tuple[int, list[str]]:
+    """Run a program and print its output without secrets; returns its exit code and those lines."""
+    output = []
     addresses = [
         value for name, value in variables.items() if name.startswith("PIP_") or name.lower().endswith("_proxy")
     ]
@@ -127,37 +126,37 @@ def _told(command: list[str], variables: dict[str, str]) -> tuple[int, list[str]
         env=variables,
     ) as process:
         for line in process.stdout or ():
-            said.append(hide_secrets(line, known))
-            print(escaped(said[-1]), end="", flush=True)
-    return process.returncode, said
+            output.append(hide_secrets(line, known))
+            print(escaped(output[-1]), end="", flush=True)
+    return process.returncode, output
 
 
-def _last_error(said: list[str], code: int, places: str) -> str:
-    """One sentence of what pip's output says went wrong, or of how it ended; `places` is where it looked."""
-    for line, following in zip(said, [*said[1:], ""]):
+def _last_error(output: list[str], code: int, searched: str) -> str:
+    """The error in pip's output, or how pip ended, as one sentence; `searched`: the indexes that it searched."""
+    for line, following in zip(output, [*output[1:], ""]):
         if "DO NOT MATCH THE HASHES" in line:
             wrong, _, place = (in_a_line(part.rstrip(":")) for part in (*following.split(), "", "", "")[:3])
             return (  # the line is: NAME==VERSION from ADDRESS …
-                f"{without_secrets(place)} is not the {wrong} that Fathom was tested with: its checksum differs, and "
-                f"it was not installed; ask who keeps that package index, or use another one."
+                f"{without_secrets(place)} is not the {wrong} that Fathom was tested with: its checksum differs, so "
+                f"it was not installed; ask who maintains that package index, or use another one."
             )
-    errors = [line.removeprefix("ERROR:").strip() for line in said if line.startswith("ERROR:")]
-    # These say nothing by themselves: what does stands before the one, and at the end of the other.
+    errors = [line.removeprefix("ERROR:").strip() for line in output if line.startswith("ERROR:")]
+    # These two say nothing by themselves: the reason is before the one, and at the end of the other.
     errors = [error for error in errors if not error.startswith(("ResolutionImpossible", "Exception:"))]
-    ending = f"it ended with code {code}, after: {last_line(''.join(said))}"
+    ending = f"it ended with code {code} after: {last_line(''.join(output))}"
     reason = in_a_line(errors[-1] if errors else ending, most=1000)
     if reason.startswith("No matching distribution"):
-        broken = [_OBJECT.sub("", match[1]) for line in said if (match := _BROKEN.search(line))]
+        broken = [_OBJECT.sub("", match[1]) for line in output if (match := _BROKEN.search(line))]
         why = f", where the connection failed ({in_a_line(broken[-1], most=300)})" if broken else ""
-        places = places or "no place, since pip has no-index and no find-links"
-        reason = f"{reason.rstrip('.')}; looked in {places}{why}"
+        searched = searched or "no index, since pip has no-index and no find-links"
+        reason = f"{reason.rstrip('.')}; pip searched {searched}{why}"
     return reason if reason.endswith(".") else reason + "."
 
 
 def pip_settings(python: str | Path = sys.executable) -> dict[str, str]:
-    """The environment variables to run a Python's pip with: where packages come from as the user set it, no more.
+    """The environment variables to run a Python's pip with: of the user's settings, only where packages come from.
 
-    pip itself tells what its files and variables say; then it is held to the variables that are made of that.
+    pip itself reads its files and variables; the result is passed on as variables alone.
 
     Raises
     ------
@@ -168,8 +167,8 @@ def pip_settings(python: str | Path = sys.executable) -> dict[str, str]:
     asked = {
         name: value for name, value in os.environ.items() if name == "PIP_CONFIG_FILE" or _is_honoured(name, value)
     }
-    # These would keep the answer back, or have another Python give it.
-    loud = {"PIP_QUIET": "0", "PIP_VERBOSE": "0", "PIP_NO_COLOR": "1", "PIP_PYTHON": str(python)}
+    # Otherwise the list might be silent, coloured, or another Python's.
+    plain_output = {"PIP_QUIET": "0", "PIP_VERBOSE": "0", "PIP_NO_COLOR": "1", "PIP_PYTHON": str(python)}
     done = subprocess.run(
         [python, "-I", "-m", "pip", "config", "list"],
         stdin=subprocess.DEVNULL,
@@ -177,20 +176,24 @@ def pip_settings(python: str | Path = sys.executable) -> dict[str, str]:
         text=True,
         encoding="utf-8",
         errors="replace",
-        env=plain | asked | loud,
+        env=plain | asked | plain_output,
         check=False,
     )
     if done.returncode:
         reason = last_line(done.stderr or done.stdout).removeprefix("ERROR:").strip()
         raise InstallError(
-            f"pip's settings cannot be read ({hide_secrets(reason)}); correct the file, or ask who keeps it."
+            f"pip's settings cannot be read ({hide_secrets(reason)}); correct the file, or ask who maintains it."
         )
     return plain | {"PIP_CONFIG_FILE": os.devnull} | _honoured(done.stdout)
 
 
 def _honoured(listing: str) -> dict[str, str]:
-    """Variables for those settings of ``pip config list`` that hold."""
-    found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}  # the later ones have the last word
+    """Variables for the settings in the output of ``pip config list`` that apply."""
+    found: dict[str, dict[str, str]] = {
+        "global": {},
+        "install": {},
+        ":env:": {},
+    }  # later sections override earlier ones
     for line in listing.splitlines():
         match = _SETTING.fullmatch(line)
         if match:
@@ -211,7 +214,7 @@ def _is_honoured(variable: str, value: str) -> bool:
 
 
 def sources(settings: dict[str, str]) -> str:
-    """Where pip takes packages from with some variables, for people: addresses without secrets, and folders."""
+    """Where pip takes packages from under some variables, as text: addresses without secrets, and folders."""
     index = settings.get("PIP_INDEX_URL") or settings.get("PIP_PYPI_URL") or "pip's default package index"
     is_without_index = _is_on(settings.get("PIP_NO_INDEX", ""))
     places = [] if is_without_index else [index, *settings.get("PIP_EXTRA_INDEX_URL", "").split()]
@@ -223,25 +226,27 @@ def _is_on(value: str) -> bool:
 
 
 def needs_network(torch_index: str = "") -> bool:
-    """Whether `install` may ask a server for packages; False where this process' variables allow it folders alone.
+    """Whether `install` may ask a server for packages; False if this process's variables limit it to local folders.
 
-    pip's files are not read: variables overrule them, and are looked at in no time.
+    pip's files are not read: variables override them, and are quick to read.
     """
-    told: dict[str, list[str]] = {}
+    variables: dict[str, list[str]] = {}
     for name, value in os.environ.items():
-        told.setdefault(name.upper(), []).append(value)  # pip reads them in any case
-    none, folders = told.get("PIP_NO_INDEX", []), " ".join(told.get("PIP_FIND_LINKS", [])).split()
-    is_held = bool(none and folders) and all(map(_is_on, none)) and all(Path(folder).is_dir() for folder in folders)
-    return not is_held or bool(torch_index or os.environ.get(TORCH_INDEX))
+        variables.setdefault(name.upper(), []).append(value)  # for pip, case does not matter
+    no_index, folders = variables.get("PIP_NO_INDEX", []), " ".join(variables.get("PIP_FIND_LINKS", [])).split()
+    is_local = (
+        bool(no_index and folders) and all(map(_is_on, no_index)) and all(Path(each).is_dir() for each in folders)
+    )
+    return not is_local or bool(torch_index or os.environ.get(TORCH_INDEX))
 
 
 def last_line(text: str) -> str:
-    """The last line of a tool's output that says something."""
+    """The last line of a tool's output that is not empty."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "nothing")
 
 
 def check(locks: Sequence[Path], *, load: bool = True) -> None:
-    """See that this Python's own environment has every package of some locks, in its version, and can load it.
+    """Verify that this Python's environment has every package of some locks, in its version, and can import it.
 
     Parameters
     ----------
@@ -252,31 +257,31 @@ def check(locks: Sequence[Path], *, load: bool = True) -> None:
     Raises
     ------
     InstallError
-        The first that is missing, in another version, lies elsewhere, or cannot be imported.
+        Naming the first that is missing, has another version, is outside the environment, or cannot be imported.
     """
-    again = "Set the inference environment up again."
+    again = "Install the inference environment again."
     for name, version in _pins(locks).items():
         print(f"{CHECKING} {name}", flush=True)
         found = packages.installed(name)
         if found is None:
-            raise InstallError(f"{name} {version} was to be installed and is not there. {again}")
+            raise InstallError(f"{name} {version} was to be installed and is missing. {again}")
         if found.partition("+")[0] != version:
-            raise InstallError(f"{name} is there in version {found} where {version} was to be installed. {again}")
-        for place in _places(name):
-            if not place.is_relative_to(Path(sys.prefix).resolve()):
-                raise InstallError(f"{name} lies in {place}, outside the environment {sys.prefix}. {again}")
+            raise InstallError(f"{name} {version} was to be installed, but the installed version is {found}. {again}")
+        for path in _paths(name):
+            if not path.is_relative_to(Path(sys.prefix).resolve()):
+                raise InstallError(f"{name} is in {path}, outside the environment {sys.prefix}. {again}")
         if not load:
             continue
         try:
             importlib.import_module(packages.module_of(name))
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
-            raise InstallError(f"{name} {version} is installed and cannot be loaded ({reason}).") from error
+            raise InstallError(f"{name} {version} is installed but cannot be loaded ({reason}).") from error
 
 
-def _places(name: str) -> Iterator[Path]:
-    """Where a package's description and its module lie."""
+def _paths(name: str) -> Iterator[Path]:
+    """The folders of a package's metadata and of its module."""
     yield Path(str(importlib.metadata.distribution(name).locate_file(""))).resolve()
     spec = importlib.util.find_spec(packages.module_of(name))
     found = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
-    yield from (Path(place).resolve() for place in found if place and Path(place).exists())
+    yield from (Path(path).resolve() for path in found if path and Path(path).exists())

@@ -1,4 +1,4 @@
-"""A job: everything the worker needs to know to estimate one clip. Standard library only."""
+"""A job: everything that the worker needs to estimate one clip. Standard library only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .untrusted import read_text
 
 SCHEMA_VERSION = 1
 SMALLEST_SIZE = 64
-"""Pixels of the long side that estimators work at."""
+"""Smallest processing resolution, long side in pixels."""
 FIND_CUTS, NO_CUTS = "auto", "none"
 Seed = Annotated[int, Bounds(0, 2**31 - 1)]
 _CUTS = re.compile(r"\d+(?:\s*,\s*\d+)*")
@@ -37,7 +37,7 @@ class JobError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The plate, as the Blender that asks shows it.
+    """The plate, as the Blender that sends the job shows it.
 
     Attributes
     ----------
@@ -47,22 +47,22 @@ class Source:
     files : tuple of str
         A sequence's file names in the order of their frames; empty for a movie.
     stream : int
-        Which of a movie's video streams, counted from 0 as Blender's Stream Index; cover art does not count.
+        Index of a movie's video stream, from 0, as Blender's Stream Index; cover art does not count.
     width, height : int or None
-        Displayed size in pixels, after rotation. None: as the file says.
+        Displayed size in pixels, after rotation. None: as in the file.
     rotation : int or None
-        Degrees clockwise that turn the stored picture into the displayed one: 0, 90, 180 or 270. None: as the
-        file's metadata says. Blender 4.2 ignores that metadata, so it passes 0.
+        Degrees clockwise from the stored to the displayed image: 0, 90, 180 or 270. None: as in the file's metadata.
+        Blender 4.2 ignores that metadata, so it passes 0.
     fps : float or None
         Rate of the constant timeline on which Blender counts a movie's frames. None: as Blender would.
     frame_count : int or None
         How many frames Blender counts in a movie. None: as Blender would.
     colorspace : str or None
-        Name in the OCIO configuration of the space that the plate's values are in. None: as Blender 5.2 takes the
-        file, by its header or else its kind (linear Rec.709 for EXR, HDR, DPX and Cineon, else sRGB).
+        Name of the plate's colour space in the OCIO configuration. None: as Blender 5.2 reads the file, by its header
+        or else its format (linear Rec.709 for EXR, HDR, DPX and Cineon, else sRGB).
     ocio_config : str or None
-        Path of the OCIO configuration; None: the one of the environment variable ``OCIO``, or the studio
-        configuration that OCIO has built in, with Blender's names beside its own.
+        Path of the OCIO configuration; None: the one in the environment variable ``OCIO``, or OCIO's built-in studio
+        configuration with Blender's names added.
     """
 
     kind: Literal["movie", "sequence"]
@@ -78,7 +78,7 @@ class Source:
     ocio_config: FilePath | None = None
 
     def problems(self) -> Iterator[str]:
-        """What makes it no plate, for the door that it comes in by (`records`)."""
+        """Why this is not a valid plate; `records` asks."""
         if not self.path:
             yield "has no path"
         if (self.kind == "sequence") != bool(self.files):
@@ -86,7 +86,7 @@ class Source:
         if self.stream and self.files:
             yield "is a sequence, which has no streams"
         if self.rotation not in (None, 0, 90, 180, 270):
-            yield f"has a rotation of {self.rotation} degrees, which is none of 0, 90, 180 and 270"
+            yield f"has a rotation of {self.rotation} degrees, not 0, 90, 180 or 270"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,22 +101,22 @@ class Job:
     estimator : str
         Name in the worker's registry.
     parameters : dict
-        Values for what the estimator declares; what is not named keeps its default.
+        Values of the estimator's parameters; any other has its default.
     output : str
         Folder that becomes the depth sequence.
     size : int or None
-        Long side in pixels of the working size. None: the estimator's default.
+        Processing resolution: long side in pixels. None: the estimator's default.
     full_size : bool
-        Whether maps are brought to the plate's size by edge-aware upsampling.
+        Whether maps are upsampled to the plate's size, guided by its edges.
     seed : int
     mattes : str or None
-        Folder of matte pictures with the source's frame numbers, white where the picture moves on its own and is
-        to be left out of the camera solve. None: none.
+        Folder of matte images with the source's frame numbers, white on dynamic objects, which the camera solve
+        ignores. None: none.
     camera : Camera or None
-        What is known of the camera: its focal length alone (no poses), or its whole path.
+        The known camera: its focal length alone (no poses), or its whole path.
     cuts : str
-        ``auto``: hard cuts are found. ``none``: all frames are one shot. Else the first frames of the shots after the
-        first, such as ``31,77``.
+        ``auto``: hard cuts are detected. ``none``: all frames are one shot. Otherwise the first frames of the second
+        and later shots, such as ``31,77``.
     """
 
     source: Source
@@ -136,8 +136,8 @@ class Job:
     def fingerprint(self) -> str:
         """A hash that is equal exactly for jobs with the same result.
 
-        It covers everything but the output folder and what only describes the clip: its size, which is checked, and a
-        sequence's frame rate. So a clip is the same whether a strip, a clip or a path names it.
+        It covers everything but the output folder, the clip's size (which is checked) and a sequence's frame rate, so
+        a clip has the same hash whether a strip, a movie clip or a path names it.
         """
         data = records.to_json(self)
         unused = ("width", "height", "fps") if self.source.kind == "sequence" else ("width", "height")
@@ -150,12 +150,12 @@ class Job:
 
 
 def shot_starts(cuts: str) -> tuple[int, ...] | None:
-    """The first frames of the shots after the first by a job's `cuts`; None where they are to be found.
+    """The first frames of the second and later shots in a job's `cuts`; None if cuts are to be detected.
 
     Raises
     ------
     JobError
-        One sentence: that says no cuts.
+        One sentence: the text is not valid.
 
     >>> shot_starts("auto"), shot_starts("none"), shot_starts("31, 77")
     (None, (), (31, 77))
@@ -163,8 +163,8 @@ def shot_starts(cuts: str) -> tuple[int, ...] | None:
     text = cuts.strip().lower()
     if not text:
         raise JobError(
-            f"No frame is named where a new shot begins: name their first frames, such as 31,77, or let cuts be found "
-            f"({setting('cuts')})."
+            f"{setting('cuts')} is empty: list the first frames of new shots, such as 31,77, or use {FIND_CUTS} to "
+            "detect cuts."
         )
     if text == FIND_CUTS:
         return None
@@ -172,14 +172,14 @@ def shot_starts(cuts: str) -> tuple[int, ...] | None:
         return ()
     if not _CUTS.fullmatch(text):
         raise JobError(
-            f"Cuts are {FIND_CUTS}, {NO_CUTS} or the first frames of new shots, such as 31,77, and not "
-            f"'{records.in_a_line(cuts)}' ({setting('cuts')})."
+            f"{setting('cuts')} must be {FIND_CUTS}, {NO_CUTS} or the first frames of new shots, such as 31,77, not "
+            f"'{records.in_a_line(cuts)}'."
         )
     numbers = [number.strip() for number in text.split(",")]
     for number in numbers:
         if len(number) > 7 or int(number) > numbering.LARGEST:
             raise JobError(
-                f"There is no cut at frame {records.in_a_line(number)}: Blender counts frames to {numbering.LARGEST} "
+                f"There is no cut at frame {records.in_a_line(number)}: Blender's last frame is {numbering.LARGEST} "
                 f"({setting('cuts')})."
             )
     return tuple(map(int, numbers))
@@ -191,14 +191,12 @@ def check_cuts(cuts: str, first: int | None, last: int | None) -> tuple[int, ...
     Raises
     ------
     JobError
-        One sentence on the first cut that is none.
+        One sentence on the first cut that is not valid.
     """
     starts = shot_starts(cuts)
     for before, start in zip(starts or (), (starts or ())[1:]):
         if start <= before:
-            raise JobError(
-                f"The cuts are not in the order of their frames: {start} follows {before} ({setting('cuts')})."
-            )
+            raise JobError(f"The cuts are not in frame order: {start} follows {before} ({setting('cuts')}).")
     for start in starts or ():
         if first is not None and start <= first:
             raise JobError(
@@ -221,9 +219,9 @@ def validate(job: Job) -> Job:
     Raises
     ------
     JobError
-        One sentence on the first thing that is wrong.
+        One sentence on the first problem.
     """
-    for problem in _problems(job):  # those that a person makes; what only a program can get wrong is left to `records`
+    for problem in _problems(job):  # people's mistakes; those that only a program can make are left to `records`
         raise JobError(problem)
     if (in_the_way := _output_problem(job)) is not None:
         raise JobError(in_the_way, exit_codes.BAD_OUTPUT)
@@ -248,9 +246,9 @@ def _problems(job: Job) -> Iterator[str]:
     if source.kind == "sequence":
         yield from _sequence_problems(job)
     if job.first_frame is not None and job.last_frame is not None and job.last_frame < job.first_frame:
-        yield f"The frame range {job.first_frame}-{job.last_frame} is empty; its end must not lie before its start."
+        yield f"The frame range {job.first_frame}-{job.last_frame} is empty; its end must not be before its start."
     if job.size is not None and job.size < SMALLEST_SIZE:
-        yield f"The working size must be at least {SMALLEST_SIZE} pixels on the long side, not {job.size}."
+        yield f"{setting('size')} must be at least {SMALLEST_SIZE} pixels on the long side, not {job.size}."
     try:
         check_cuts(job.cuts, job.first_frame, job.last_frame)
     except JobError as error:
@@ -271,27 +269,27 @@ def _sequence_problems(job: Job) -> Iterator[str]:
 
 
 def _output_problem(job: Job) -> str | None:
-    """Why a result cannot lie where the job wants it: among the clip's files, or the mattes; None where it can."""
+    """Why the output folder cannot be used: it contains the clip's files, or the mattes; None if it can."""
     inputs = {"clip itself": plate_folder(job.source) if job.source.path else None, "mattes": job.mattes}
     for what, folder in inputs.items():
         if job.output and folder and _is_same(job.output, folder):
             return (
-                f"{job.output} is the folder of the {what}, and the result would lie among its files; choose another "
-                "output folder, such as one in it."
+                f"{job.output} is the folder of the {what}, and the result would be mixed with its files; choose "
+                "another output folder, such as a new one inside it."
             )
     return None
 
 
 def plate_folder(source: Source) -> str:
-    """The folder that the clip's files lie in."""
+    """The folder that contains the clip's files."""
     return source.path if source.kind == "sequence" else str(Path(source.path).absolute().parent)
 
 
 def _is_same(one: str, other: str) -> bool:
-    """Whether two paths are one folder, also by way of links."""
+    """Whether two paths lead to the same folder, links included."""
     try:
         return os.path.realpath(one) == os.path.realpath(other) or Path(one).samefile(other)
-    except (OSError, ValueError):  # one of them is not there, or no name for a file
+    except (OSError, ValueError):  # one of them does not exist, or is not a valid name
         return False
 
 

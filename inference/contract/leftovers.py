@@ -1,4 +1,4 @@
-"""What a run leaves in its output folder, and taking away what nobody needs. Standard library only."""
+"""The files that a run leaves in its output folder, and how useless ones are removed. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from .own_files import TEMPORARY, Names
 from .untrusted import is_there, read_text
 
 LOG = "fathom.log"
-"""Name of the file in the output folder that takes what the worker and its libraries say."""
+"""Name of the log file in the output folder, with the output of the worker and its libraries."""
 LOCK = "lock"
-"""Beginning of the names, in the scratch folder, of what says that a run is at work."""
+"""Beginning of the names of lock files, in the scratch folder."""
 CLIP = "clip"
-"""Folder, in the scratch folder, of the clip's frames at working size."""
+"""Folder, in the scratch folder, of the clip's frames at processing resolution."""
 _NOTES = ("frames.json", STATE)
-"""Files that say what others hold, and hold nothing themselves."""
+"""Files that only describe others."""
 MAPS = ("disparity.####.exr", "confidence.####.exr")
 """The files of a depth sequence's maps."""
 LOCKS = (LOCK, f"{LOCK}.soft")
-"""Names of what says so."""
+"""Names of the lock files of a running job."""
 SHOT = "shot.####-####/"
 """Folder, in the scratch folder, of the estimator's own files."""
 FILES = (
     *(STATE, f"{CLIP}/frames.u8", f"{CLIP}/frames.json", SHOT),
     *(f"{folder}/{name}" for folder in ("low", "new") for name in MAPS),
 )
-"""What a run keeps in its scratch folder, beside its estimator's files."""
+"""The files of a run in its scratch folder, except its estimator's."""
 _LARGEST_LOCK = 4096
-"""Bytes that are read of a lock file."""
+"""Bytes read from a lock file."""
 
 
 def missing_folders(folder: Path) -> tuple[Path, ...]:
-    """What would have to be made for a folder to be there: itself and those above it, the innermost first."""
+    """The folders to make so that a folder exists: itself and those above it, the innermost first."""
     absent = []
     for each in (folder, *folder.parents):
         if is_there(each):
@@ -47,15 +47,15 @@ def missing_folders(folder: Path) -> tuple[Path, ...]:
 
 
 def holds_work(folder: Path, *, frames_count: bool = True, maps_count: bool = True) -> bool:
-    """Whether an output folder holds maps, or anything else that a later run goes on from.
+    """Whether an output folder contains maps, or anything else that a later run can resume from.
 
     Parameters
     ----------
     folder : Path
     frames_count : bool
-        Whether frames of the clip at working size are worth keeping.
+        Whether frames of the clip at processing resolution count.
     maps_count : bool
-        Whether what lies beside the scratch folder is the run's, and no earlier result that stays as it is.
+        Whether the maps beside the scratch folder count: they are the run's, not an earlier result.
     """
     scratch = folder / SCRATCH
     try:
@@ -71,22 +71,22 @@ def holds_work(folder: Path, *, frames_count: bool = True, maps_count: bool = Tr
         return bool(state.get("shots"))
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, AttributeError):  # not to be looked through: nothing is taken away then
+    except (OSError, ValueError, AttributeError):  # unreadable: remove nothing then
         return True
 
 
 def take_away(folder: Path, made: Iterable[Path] = (), *, ended: int | None = None) -> None:
-    """Remove the log and the scratch folder of a run that left nothing to go on from, and folders made for it.
+    """Remove the log and the scratch folder of a run that left nothing to resume from, and the folders made for it.
 
     Parameters
     ----------
     folder : Path
-        Nothing is done where it `holds_work`.
+        If it `holds_work`, nothing is removed.
     made : iterable of Path
-        Folders that the run made, the innermost first; each goes if it is empty.
+        Folders that the run made, the innermost first; each is removed if it is empty.
     ended : int or None
-        Process that has ended, or is about to, whose lock does not count; while any other holds the folder nothing is
-        taken away.
+        Process that has ended, or is about to, whose lock is ignored; while any other process holds the lock, nothing
+        is removed.
     """
     if holds_work(folder):
         return
@@ -102,7 +102,7 @@ def take_away(folder: Path, made: Iterable[Path] = (), *, ended: int | None = No
 
 @contextlib.contextmanager
 def _held(lock: Path) -> Iterator[bool]:
-    """Hold a run's lock, where there is one and the standard library can; False where another process does."""
+    """Hold a run's lock, if it exists and the standard library can; False if another process holds it."""
     try:
         descriptor = own_files.open_file(lock, os.O_RDWR, alone=False)
     except FileNotFoundError:
@@ -111,7 +111,7 @@ def _held(lock: Path) -> Iterator[bool]:
     is_open = True
     try:
         is_free = _lock(descriptor)
-        if os.name == "nt":  # where an open file cannot be removed
+        if os.name == "nt":  # Windows cannot delete an open file
             os.close(descriptor)
             is_open = False
         yield is_free
@@ -121,9 +121,7 @@ def _held(lock: Path) -> Iterator[bool]:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the system's lock, which `common.lock` takes too; True also where the disk has none, and its content
-    counts.
-    """
+    """Take the operating system's lock, as `common.lock` does; True also on a disk without locks."""
     try:
         own_files.lock(descriptor)
     except OSError as error:
@@ -137,13 +135,13 @@ def read_lock(lock: Path) -> str:
     Raises
     ------
     OSError
-        It cannot be read, or is no ordinary file.
+        It cannot be read, or is not a regular file.
     ValueError
-        It is no text.
+        It is not UTF-8 text.
     """
     descriptor = own_files.open_file(lock, os.O_RDONLY, alone=False)
     try:
-        if os.name == "nt":  # the first byte, a space, is what is locked, and cannot be read
+        if os.name == "nt":  # the first byte, a space, is locked and cannot be read
             os.lseek(descriptor, 1, os.SEEK_SET)
         return os.read(descriptor, _LARGEST_LOCK).decode()
     finally:
@@ -151,7 +149,7 @@ def read_lock(lock: Path) -> str:
 
 
 def _holder(lock: Path) -> int | None:
-    """The process that a lock names; None where there is no lock, or nothing in it."""
+    """The process that a lock file names; None if it does not exist or is empty, 0 if it cannot be read."""
     try:
         text = read_lock(lock)
         return int(records.parse(text, where=LOCK)["process"]) if text.strip() else None
@@ -162,7 +160,7 @@ def _holder(lock: Path) -> int | None:
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove folders, the innermost first, as far as they are empty."""
+    """Remove folders, the innermost first, until one is not empty."""
     with contextlib.suppress(OSError):
         for each in folders:
             each.rmdir()

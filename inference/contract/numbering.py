@@ -1,8 +1,8 @@
-"""Which number in an image sequence's file names is the frame, and which files are one sequence.
+"""Frame numbers in the file names of image sequences, and which files form one sequence.
 
-Blender takes a name's last number for the frame. People write sizes, versions and takes behind it, so here the number
-that varies from file to file is the frame; of one file alone, or where nothing varies, it is the last, as in Blender.
-Standard library only.
+Blender uses a name's last number as the frame. People put sizes, versions and takes after it, so here the number that
+varies from file to file is the frame; for a single file, or if nothing varies, it is the last, as in Blender. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LARGEST = 1_048_574
 Frame = Annotated[int, Bounds(0, LARGEST)]
 """A source frame, in Blender's numbering."""
 _LAST_COUNTS = (999, 9999, 99999)
-"""Where the counters of cameras begin again."""
-_DIGITS = re.compile(r"([0-9]+)")  # as Blender: no other script's digits
+"""After these, the counters of cameras restart."""
+_DIGITS = re.compile(r"([0-9]+)")  # ASCII digits only, as in Blender
 
 
 class NumberingError(ValueError):
-    """Files that are no sequence of numbered images.
+    """Files that are not a sequence of numbered images.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class NumberingError(ValueError):
 
 @dataclass(frozen=True)
 class _Name:
-    """A file name, taken apart: ``texts[0] digits[0] texts[1] … texts[-1]``, its ending in small letters."""
+    """A file name in parts: ``texts[0] digits[0] texts[1] … texts[-1]``, its extension in lower case."""
 
     name: str
     texts: tuple[str, ...]
@@ -58,7 +58,7 @@ class _Name:
 
 
 def frame_number(name: str) -> int:
-    """The frame number in one file name, as Blender takes it: its last number, 1 where it has none.
+    """The frame number in one file name, as in Blender: its last number, or 1 if it has none.
 
     >>> frame_number("plate_v02.1001.exr")
     1001
@@ -78,13 +78,13 @@ def frame_numbers(names: Sequence[str]) -> tuple[int, ...]:
     Returns
     -------
     tuple of int
-        For each name the number that varies. Where several vary it is the one that counts up by one from file to
-        file, the last of those; where the names have more than that apart, the last number of each.
+        For each name the number that varies. If several vary, it is the one that increases by one from file to file,
+        the last of those; if the names differ in more than numbers, it is the last number of each.
 
     Raises
     ------
     NumberingError
-        Several numbers vary and none counts up, or the frames are negative.
+        Several numbers vary and none increases by one, or the frames are negative.
 
     >>> frame_numbers(["shot.1001_4k.png", "shot.1002_4k.png"])
     (1001, 1002)
@@ -98,21 +98,21 @@ def by_frame(names: Sequence[str]) -> dict[int, str]:
 
 
 def check(names: Sequence[str], folder: str | Path, first: int | None = None, last: int | None = None) -> None:
-    """Check that a sequence has each frame of a range once, in order; frames outside the range do not count.
+    """Check that a sequence has each frame of a range once, in order; frames outside the range are ignored.
 
     Parameters
     ----------
     names : sequence of str
         File names in the order of their frames.
     folder : path
-        For the sentence.
+        For the message.
     first, last : int or None
-        The frames that are asked for, both included; None: the sequence's ends.
+        The requested frames, both included; None: the sequence's ends.
 
     Raises
     ------
     NumberingError
-        One sentence that names the first frame that is missing, there twice, out of order or beyond Blender's.
+        One sentence on the first frame that is missing, duplicate, out of order or beyond Blender's last.
     """
     before: tuple[int, str] | None = None
     highest = max(frame_numbers(names))
@@ -120,7 +120,7 @@ def check(names: Sequence[str], folder: str | Path, first: int | None = None, la
         wanted = (first is None or number >= first) and (last is None or number <= last)
         if wanted and number > LARGEST:
             raise NumberingError(
-                f"{name} has the frame number {number} and Blender counts frames to {LARGEST}", "renumber the files"
+                f"{name} has the frame number {number}, and Blender's last frame is {LARGEST}", "renumber the files"
             )
         if before is not None:
             _check_step(before, (number, name), folder, first=first, last=last, highest=highest)
@@ -142,40 +142,40 @@ def _check_step(
     if outside or number == earlier + 1:
         return
     if number == earlier:
-        raise NumberingError(f"{folder} has two files for frame {number}, {one} and {other}", "move one of them away")
+        raise NumberingError(f"{folder} has two files for frame {number}, {one} and {other}", "move one of them")
     if number < earlier:
         raise NumberingError(
-            f"The sequence's files are not in the order of their frame numbers: {other} follows frame {earlier}",
-            "put them in that order",
+            f"The sequence's files are not in frame order: {other} follows frame {earlier}",
+            "sort them by frame number",
         )
     missing = earlier + 1 if first is None else max(earlier + 1, first)
     if missing < number and (last is None or missing <= last):
         began_again = earlier < 1000 and highest in _LAST_COUNTS and highest > earlier + 1
         raise NumberingError(
             f"Frame {missing} is missing from the sequence in {folder}: after {one} comes {other}",
-            f"render or copy the missing frames, or, where a camera's counter went on from {highest} with {one}, "
-            f"rename those files to {highest + 1} and on"
+            f"render or copy the missing frames, or, if a camera's counter restarted after {highest}, rename the files "
+            f"from {one} on to {highest + 1} and up"
             if began_again
             else "render or copy the missing frames",
         )
 
 
 def of_folder(names: Iterable[str], folder: str | Path) -> list[str]:
-    """The one sequence that all image files of a folder are, in the order of its frames.
+    """The single sequence that all image files of a folder form, in frame order.
 
     Raises
     ------
     NumberingError
-        There is none, there are several, or their names do not say which number is the frame.
+        There is none, there are several, or the names do not show which number is the frame.
     """
     parts = [_parts(name) for name in sorted(names)]
     if not parts:
-        raise NumberingError(f"{folder} has no pictures in it", "choose a folder of numbered frames, or a movie file")
+        raise NumberingError(f"{folder} contains no images", "choose a folder of numbered frames, or a movie file")
     patterns = defaultdict(list)
     for each in parts:
         patterns[each.texts].append(each)
     for each in parts:
-        _refuse_negative(each, len(each.digits) - 1)
+        _reject_negative(each, len(each.digits) - 1)
     if len(parts) > 1 and not any(each.digits for each in parts):
         raise NumberingError(
             f"The images in {folder} have no frame numbers in their names ({_shown(parts)})",
@@ -183,14 +183,14 @@ def of_folder(names: Iterable[str], folder: str | Path) -> list[str]:
         )
     if len(patterns) > 1:
         raise NumberingError(
-            f"{folder} holds more than one sequence ({_shown([files[0] for files in patterns.values()])})",
-            "choose one frame of the sequence that you mean",
+            f"{folder} contains more than one sequence ({_shown([files[0] for files in patterns.values()])})",
+            "choose one frame of the sequence that you want",
         )
     return _in_order(parts)
 
 
 def around(name: str, names: Iterable[str]) -> list[str]:
-    """The sequence that one file belongs to, in the order of its frames.
+    """The sequence that one file belongs to, in frame order.
 
     Parameters
     ----------
@@ -202,14 +202,14 @@ def around(name: str, names: Iterable[str]) -> list[str]:
     Raises
     ------
     NumberingError
-        The names do not say which number is the frame, or the frame is negative.
+        The names do not show which number is the frame, or the frame is negative.
     """
     one = _parts(name)
     alike = [each for each in map(_parts, names) if each.texts == one.texts]
     if len(alike) < 2:
-        _refuse_negative(one, len(one.digits) - 1)
+        _reject_negative(one, len(one.digits) - 1)
         return [name]
-    # Of each number, the files that differ from this one in nothing else.
+    # For each number, the files that differ from this one in that number alone.
     groups = [
         [each for each in alike if _without(each.numbers, index) == _without(one.numbers, index)]
         for index in range(len(one.digits))
@@ -219,7 +219,7 @@ def around(name: str, names: Iterable[str]) -> list[str]:
 
 
 def name_of(path: str, files: Sequence[str], *, stream: int = 0) -> str:
-    """A clip's own name, for folders and labels: a movie's file name without its ending, a sequence's without number.
+    """A clip's name for folders and labels: a movie's file name without extension, a sequence's without number.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def name_of(path: str, files: Sequence[str], *, stream: int = 0) -> str:
     files : sequence of str
         The sequence's file names; empty for a movie.
     stream : int
-        Which of the movie's video streams; all but the first have their number in the name.
+        Index of the movie's video stream; all but the first are numbered in the name.
 
     >>> name_of("/shots/cameras.mov", (), stream=1)
     'cameras stream 1'
@@ -251,7 +251,7 @@ def name_of(path: str, files: Sequence[str], *, stream: int = 0) -> str:
 
 
 def without_numbers(name: str) -> tuple[str, ...]:
-    """What stands around the numbers of a file name: the same for all files of a sequence, also of its versions.
+    """The parts of a file name between its numbers: the same for all files of a sequence and of its versions.
 
     >>> without_numbers("plate_v02.1001.exr")
     ('plate_v', '.', '.exr')
@@ -260,9 +260,9 @@ def without_numbers(name: str) -> tuple[str, ...]:
 
 
 def blender_misses(names: Sequence[str]) -> tuple[str, str] | None:
-    """The first file of a sequence that Blender does not find, and the name that it looks for in its place.
+    """The first file of a sequence that Blender does not find, and the name that Blender looks for instead.
 
-    Blender counts up the last number of the first file's name; None where it finds all frames so.
+    Blender counts up the last number of the first file's name; None if it finds all frames that way.
 
     >>> blender_misses(["plate.1.png", "plate.02.png"])
     ('plate.02.png', 'plate.2.png')
@@ -288,7 +288,7 @@ def _numbers(names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _index(names: tuple[str, ...]) -> int | None:
-    """Which of the numbers in the names is the frame; None where it is each name's own last, if it has any."""
+    """Which of the numbers in the names is the frame; None if it is each name's own last, if any."""
     parts = [_parts(name) for name in names]
     one = parts[0]
     if not one.digits or any(each.texts != one.texts for each in parts):
@@ -299,25 +299,25 @@ def _index(names: tuple[str, ...]) -> int | None:
         varying = _counting(columns, varying)
         if not varying:
             raise NumberingError(
-                f"More than one number varies in the file names {names[0]} to {names[-1]}, and none counts up by one",
-                "choose one frame of the sequence that you mean, or number the files by a single number",
+                f"More than one number varies in the file names {names[0]} to {names[-1]}, and none increases by one",
+                "choose one frame of the sequence that you want, or number the files by a single number",
             )
     index = varying[-1] if varying else len(columns) - 1
     if len(parts) > 1:
-        _refuse_negative(one, index)
+        _reject_negative(one, index)
     return index
 
 
 def _counting(columns: Sequence[Sequence[int]], varying: Sequence[int]) -> list[int]:
-    """Which of the numbers that vary count up by one; else which alone does but for gaps, more often than not."""
+    """Which of the varying numbers increase by one; otherwise the only one that mostly does, with gaps."""
     steps = {index: [after - before for before, after in zip(columns[index], columns[index][1:])] for index in varying}
     counting = [index for index in varying if set(steps[index]) == {1}]
     gapped = [i for i in varying if min(steps[i]) > 0 and 2 * steps[i].count(1) > len(steps[i])]
     return counting or (gapped if len(gapped) == 1 else [])
 
 
-def _refuse_negative(one: _Name, index: int) -> None:
-    """Refuse frames such as ``shot.-0001.png``, which Blender reads as frame 1; a dash after a word is none."""
+def _reject_negative(one: _Name, index: int) -> None:
+    """Raise an error for frames such as ``shot.-0001.png``, read as 1 by Blender; a dash after a word is no minus."""
     if index >= 0 and re.search(r"(^|[._])-$", one.texts[index]) and (index == 0 or one.texts[index] != "-"):
         raise NumberingError(
             f"{one.name} has a negative frame number, and Blender has none in file names",
@@ -326,7 +326,7 @@ def _refuse_negative(one: _Name, index: int) -> None:
 
 
 def _in_order(parts: Sequence[_Name]) -> list[str]:
-    """The names of one sequence by their frames."""
+    """The names of one sequence in frame order."""
     names = [each.name for each in sorted(parts, key=lambda each: (each.numbers, each.name))]
     return [name for _, name in sorted(zip(frame_numbers(names), names))]
 

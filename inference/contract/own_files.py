@@ -1,8 +1,8 @@
-"""Files that Fathom calls its own, by exact name, and touching no others. Standard library only.
+"""Safe writing and deletion of Fathom's own files, identified by exact name. Standard library only.
 
-An output folder and whatever lies in it may be somebody else's, or be put there to harm. So Fathom's own work lies only
-in folders that are really there, is never written through a link, and is deleted only where it bears a name that
-Fathom gives: links, junctions, pipes, and files and folders of other names stay.
+An output folder and its contents may belong to somebody else, or be malicious. So Fathom writes only into real folders,
+never through a link, and deletes only files with names of its own: links, junctions, pipes, and files and folders with
+other names stay.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -19,43 +20,43 @@ from functools import lru_cache
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
-"""Beginning of the name of a file that is being written; the process and the final name follow."""
+"""Prefix of the name of a file being written; the process and the final name follow."""
 _TEMPORARY = re.compile(rf"{re.escape(TEMPORARY)}[0-9]+-(.+)|\.?(.+)\.[0-9]+\.tmp", re.DOTALL)
 _NAME_SURROGATE = 0x20000000
-"""Bit of a reparse tag on Windows: it stands for another name, as links and junctions do, and files in a cloud not."""
+"""Bit of a Windows reparse tag: set for links and junctions, but not for files in cloud storage."""
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _CAREFUL = _NOFOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _BY_DESCRIPTOR = {os.open, os.unlink, os.rmdir, os.stat} <= os.supports_dir_fd and os.listdir in os.supports_fd
 
 
 CURE = "Remove it, or choose another folder."
-"""What to do about `InTheWay`."""
+"""The hint for `InTheWay`."""
 
 
 class InTheWay(OSError):
-    """Something that is no file or folder of ours has a name that Fathom needs."""
+    """Something else has the name of a file or folder that Fathom needs."""
 
     def __init__(self, path: str | Path, what: str) -> None:
         super().__init__(errno.EEXIST, what, str(path))
 
     @property
     def sentence(self) -> str:
-        """What it is, for people."""
+        """The message for people."""
         return f"{self.filename} {self.strerror}, and Fathom writes only into files and folders of its own."
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names of some files, by patterns that are relative to a folder, such as ``shot.####-####/views.npz``.
+    """The names of some files, as patterns relative to a folder, such as ``shot.####-####/views.npz``.
 
-    A run of ``#`` stands for a whole number of at least as many digits; what ends with a slash is a folder alone. The
-    temporary names that such files are written under (see `TEMPORARY`) are meant as well.
+    A run of ``#`` matches a whole number with at least as many digits; a pattern that ends with a slash is a folder.
+    The temporary names of such files (see `TEMPORARY`) match too.
     """
 
     patterns: tuple[str, ...]
 
     def has_file(self, parts: tuple[str, ...]) -> bool:
-        """Whether a path, in its parts, is that of a file that is meant."""
+        """Whether the parts of a path match a file."""
         files, names, _ = _compiled(self.patterns)
         if files.fullmatch("/".join(parts)):
             return True
@@ -64,13 +65,13 @@ class Names:
         return half is not None and inside and bool(names.fullmatch(half[1] or half[2]))
 
     def has_folder(self, parts: tuple[str, ...]) -> bool:
-        """Whether a path, in its parts, is that of a folder which files that are meant lie in."""
+        """Whether the parts of a path match a folder of such files."""
         return bool(_compiled(self.patterns)[2].fullmatch("/".join(parts)))
 
 
 @lru_cache
 def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """What paths of files, names of files and paths of folders match."""
+    """Expressions for paths of files, names of files and paths of folders."""
     folders = {"/".join(each.split("/")[:depth]) for each in patterns for depth in range(1, each.count("/") + 1)}
     files = {each for each in patterns if not each.endswith("/")}
     return _any_of(files), _any_of({each.rpartition("/")[2] for each in files}), _any_of(folders)
@@ -86,12 +87,12 @@ def _any_of(patterns: set[str]) -> re.Pattern[str]:
 
 
 def is_link(facts: os.stat_result) -> bool:
-    """Whether what `os.lstat` found stands for something elsewhere: a symbolic link, or a junction of Windows."""
+    """Whether the result of `os.lstat` is that of a symbolic link or a Windows junction."""
     return stat.S_ISLNK(facts.st_mode) or bool(getattr(facts, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether an ordinary file, and no link to one, is at a path."""
+    """Whether a path is a regular file, and not a link to one."""
     try:
         facts = os.lstat(path)
     except OSError:
@@ -100,14 +101,14 @@ def is_file(path: str | Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder of ours beside what is there, if need be.
+    """Make a folder of ours unless it exists.
 
     Raises
     ------
     InTheWay
-        A link, or anything else that is no folder, is in its place.
+        A link, or anything else that is not a folder, has its name.
     OSError
-        It cannot be made; FileNotFoundError: nor is there the one that it belongs into.
+        It cannot be made; FileNotFoundError: its parent does not exist.
     """
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
@@ -118,23 +119,23 @@ def _need_folder(path: str | Path, facts: os.stat_result) -> None:
     if is_link(facts):
         raise InTheWay(path, "is a link")
     if not stat.S_ISDIR(facts.st_mode):
-        raise InTheWay(path, "is no folder")
+        raise InTheWay(path, "is not a folder")
 
 
 def _need_file(path: str | Path, facts: os.stat_result) -> None:
     if is_link(facts):
         raise InTheWay(path, "is a link")
     if not stat.S_ISREG(facts.st_mode):
-        raise InTheWay(path, "is a folder" if stat.S_ISDIR(facts.st_mode) else "is no ordinary file")
+        raise InTheWay(path, "is a folder" if stat.S_ISDIR(facts.st_mode) else "is not a regular file")
 
 
 def opener(path: str, flags: int) -> int:
-    """Open a file of ours for what writes into it, as an ``opener`` of `open`; it is made where it is missing.
+    """Open a file of ours for writing, as the ``opener`` of `open`, which creates it if it is missing.
 
     Raises
     ------
     InTheWay
-        It is a link, a folder, a pipe or the like, or a file that has another name elsewhere too.
+        It is a link, a folder, a pipe or the like, or a file with hard links.
     """
     return open_file(path, flags)
 
@@ -146,14 +147,14 @@ def open_file(path: str | Path, flags: int, *, alone: bool = True) -> int:
     try:
         descriptor = os.open(path, flags | _CAREFUL, 0o666)
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a link that was put there meanwhile
+        if error.errno == errno.ELOOP:  # replaced by a link meanwhile
             raise InTheWay(path, "is a link") from error
         raise
     try:
         facts = os.fstat(descriptor)
         _need_file(path, facts)
         if alone and facts.st_nlink > 1:
-            raise InTheWay(path, "has another name elsewhere (a hard link)")
+            raise InTheWay(path, "has another name (a hard link)")
     except OSError:
         os.close(descriptor)
         raise
@@ -169,7 +170,7 @@ def is_at(path: str | Path, descriptor: int) -> bool:
 
 
 def create(path: Path) -> None:
-    """Make an empty file of ours that was not there, never through a link; what a killed run left of it goes."""
+    """Make a new empty file of ours, never through a link; one that a killed run left is replaced."""
     with contextlib.suppress(FileNotFoundError):
         _need_file(path, os.lstat(path))
         path.unlink()
@@ -178,12 +179,12 @@ def create(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic(path: str | Path, *, via: str | Path | None = None) -> Iterator[Path]:
-    """Write a file of ours under a temporary name, and rename it once it is complete and on the disk.
+    """Write a file of ours under a temporary name, and rename it once it is complete and on disk.
 
     Parameters
     ----------
     path : path
-        The file that should appear, or be replaced, in one step.
+        The file to create or replace in one step.
     via : path or None
         Folder on the same disk for the temporary file; None: beside `path`.
 
@@ -195,7 +196,7 @@ def atomic(path: str | Path, *, via: str | Path | None = None) -> Iterator[Path]
     Raises
     ------
     OSError
-        The file cannot be written; the temporary file is gone then and `path` untouched.
+        The file cannot be written; the temporary file is deleted then, and `path` is unchanged.
     """
     path = Path(path)
     temporary = Path(via or path.parent) / f"{TEMPORARY}{os.getpid()}-{path.name}"
@@ -209,7 +210,7 @@ def atomic(path: str | Path, *, via: str | Path | None = None) -> Iterator[Path]
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's content is on the disk."""
+    """Wait until a file's content is on disk."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
@@ -221,12 +222,12 @@ def save_text(path: str | Path, text: str) -> None:
 
 
 def lock(descriptor: int) -> None:
-    """Take the system's lock on an open file, as `common.lock` does; it ends when the file is closed, or this process.
+    """Take the operating system's lock on an open file, as `common.lock` does, until the file is closed.
 
     Raises
     ------
     OSError
-        Another has it, or the disk has no locks.
+        Another process holds it, or the disk has no locks.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -240,9 +241,9 @@ def lock(descriptor: int) -> None:
 
 
 def check(folder: Path, names: Names) -> None:
-    """See to it that what bears our names in a folder may be written: no links, and each what its name says.
+    """Make sure that the files and folders with our names in a folder are ones, and not links.
 
-    A file that has another name elsewhere (a hard link, as some backups make) gets a copy of its own.
+    A file with hard links (some backups make them) is replaced by a copy.
 
     Raises
     ------
@@ -264,29 +265,23 @@ def _check(folder: Path, inside: tuple[str, ...], names: Names) -> None:
         elif names.has_file(parts):
             _need_file(path, facts)
             if facts.st_nlink > 1:
-                _part_from_others(path)
-
-
-def _part_from_others(path: Path) -> None:
-    import shutil
-
-    with atomic(path) as own:
-        shutil.copyfile(path, own, follow_symlinks=False)
+                with atomic(path) as copy:
+                    shutil.copyfile(path, copy, follow_symlinks=False)
 
 
 def clear(folder: Path, names: Names, *, last: str = "") -> None:
-    """Delete the files that bear our names from a folder, and folders of ours that are empty then.
+    """Delete the files with our names from a folder, and then its empty folders with our names.
 
-    Links and all that is not an ordinary file stay, and so does what has another name. Where the system can, every
-    step is relative to a folder that is held open, so that none can be exchanged for a link on the way.
+    Links, special files and files with other names stay. If the operating system supports it, every step is relative
+    to a folder that is held open, so that no folder can be replaced by a link meanwhile.
 
     Parameters
     ----------
     folder : Path
-        It stays; nothing is done where it is not there, or is a link.
+        It stays; if it does not exist or is a link, nothing is deleted.
     names : Names
     last : str
-        Name of the file, in the folder itself, that goes after all others.
+        Name of a file directly in the folder, which is deleted last.
 
     Raises
     ------
@@ -299,7 +294,7 @@ def clear(folder: Path, names: Names, *, last: str = "") -> None:
 
 @dataclass(frozen=True)
 class _Place:
-    """A folder: by a descriptor where the system takes one, by its path elsewhere."""
+    """A folder: by a descriptor if the operating system supports that, otherwise by its path."""
 
     path: Path
     descriptor: int | None
@@ -319,7 +314,7 @@ def _held_open(path: Path, parent: _Place | None) -> Iterator[_Place]:
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _CAREFUL, dir_fd=beside)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK):  # how systems say that it is a link
+        if error.errno in (errno.ELOOP, errno.EMLINK):  # it is a link
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
         raise
     try:
@@ -345,7 +340,7 @@ def _clear(place: _Place, inside: tuple[str, ...], names: Names, last: str) -> N
                 try:
                     os.rmdir(place.named(name), dir_fd=place.descriptor)
                 except OSError as error:
-                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # others' files lie in it
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # it has other files
                         raise
             elif not is_folder and stat.S_ISREG(facts.st_mode):
                 os.unlink(place.named(name), dir_fd=place.descriptor)

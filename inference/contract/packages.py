@@ -1,6 +1,6 @@
-"""What packages the worker needs, from its locks, and which of them are there. Standard library only.
+"""The packages that the worker needs, from its locks, and which are installed. Standard library only.
 
-Two sets: *light* is what every job needs; *full* adds what estimators with a network declare as their packages.
+There are two sets: *light* for every job, and *full*, which adds the packages of estimators with a network.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _COMPARISONS = {
     ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
 }  # fmt: skip
 
-# What comes with figures and reports alone (PyYAML, Jinja2, matplotlib and what that needs), or keeps runs apart:
-# another version of these makes no other depth.
+# Packages for figures, reports and locks alone (PyYAML, Jinja2, matplotlib and its dependencies, filelock): their
+# versions do not change the depth.
 _NOT_OF_ESTIMATES = {
     "contourpy", "cycler", "filelock", "fonttools", "jinja2", "kiwisolver", "markupsafe", "matplotlib", "pillow",
     "pyparsing", "python-dateutil", "pyyaml",
@@ -45,22 +45,22 @@ _NOT_OF_ESTIMATES = {
 
 
 def locked() -> dict[str, str]:
-    """Name and version of every package of the light set that belongs to this platform."""
+    """Name and version of every package of the light set on this platform."""
     return pins(environment.LIGHT)
 
 
 def of_estimates() -> set[str]:
-    """Those of the light set that estimates are made with, and not only figures of them."""
+    """The packages of the light set that can change the depth."""
     return set(locked()) - _NOT_OF_ESTIMATES
 
 
 def locked_on_top() -> dict[str, str]:
-    """Likewise of what the full set has on top of it, PyTorch among it."""
+    """Name and version of every package that the full set adds to the light one, PyTorch included."""
     return pins(environment.FULL[len(environment.LIGHT) :])
 
 
 def pins(locks: Iterable[Path]) -> dict[str, str]:
-    """Name (in lower case, with hyphens) and version of every package that some locks want on this computer."""
+    """Name (in lower case, with hyphens) and version of every package in some locks for this computer."""
     found = {}
     for lock in locks:
         for line in read_text(lock).splitlines():
@@ -71,15 +71,15 @@ def pins(locks: Iterable[Path]) -> dict[str, str]:
 
 
 def applies(marker: str | None) -> bool:
-    """Whether a requirement's marker holds for this Python on this computer; without one it does.
+    """Whether a requirement's marker applies to this Python on this computer; without a marker it does.
 
     Markers (https://packaging.python.org/en/latest/specifications/dependency-specifiers/) are expressions that Python
-    can parse. A Python without any package must be able to tell, and what locks use of them is little.
+    can parse. This runs without any package installed, and the locks use only a small part of the syntax.
 
     Raises
     ------
     ValueError
-        It uses what is not known here.
+        The marker uses other syntax.
     """
     return not marker or _holds(ast.parse(marker.strip(), mode="eval").body)
 
@@ -113,12 +113,12 @@ def _value(node: ast.expr) -> str:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """What a version is compared by; a release candidate counts as its release."""
+    """The numbers of a version, for comparison; a release candidate counts as its release."""
     return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[a-z+]", text)[0]))
 
 
 def installed(name: str) -> str | None:
-    """The version of a package that is installed; None where it is not."""
+    """The installed version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -126,12 +126,12 @@ def installed(name: str) -> str | None:
 
 
 def missing() -> list[str]:
-    """The packages of the light set that cannot be found (a variant of one under another name serves as well)."""
+    """The packages of the light set whose modules cannot be found; another package with the same module is fine."""
     return [name for name in locked() if not importable(module_of(name))]
 
 
 def missing_of(modules: Iterable[str]) -> list[str]:
-    """The packages to install for those of some modules that cannot be found."""
+    """The packages to install for the modules that cannot be found."""
     return [package_of(module) for module in modules if not importable(module)]
 
 
@@ -156,9 +156,9 @@ def package_of(module: str) -> str:
 
 
 def install_command(*, full: bool = False) -> str:
-    """The command that brings this Python's packages to the light set, or to the full one, which includes it.
+    """The command that installs the light set for this Python, or the full one, which includes it.
 
-    The full set takes more than one call of pip (see `installer`), which a verb of the worker makes.
+    The full set needs several calls of pip (see `installer`), made by the worker's command ``install``.
     """
     if full:
         return f"{_quoted(sys.executable)} {_quoted(os.fspath(Path(__file__).parents[1] / '__main__.py'))} install full"
@@ -166,13 +166,13 @@ def install_command(*, full: bool = False) -> str:
 
 
 def cure(*, full: bool = False) -> str:
-    """What to do where packages of a set are missing: one sentence with the command."""
-    what = "all estimators' packages" if full else "the inference environment"
-    return f"Set {what} up in Fathom's preferences, or run: {install_command(full=full)}"
+    """The hint for missing packages of a set: one sentence with the command."""
+    what = "Install Dependencies, with the packages of all estimators," if full else "Install Dependencies"
+    return f"Press {what} in Fathom's preferences, or run: {install_command(full=full)}"
 
 
 def pip() -> str:
-    """How a person calls this Python's pip."""
+    """The command line of this Python's pip."""
     return f"{_quoted(sys.executable)} -m pip"
 
 
@@ -181,13 +181,13 @@ def _quoted(argument: str) -> str:
 
 
 def is_on_top(module: str) -> bool:
-    """Whether a module comes with the full set alone."""
+    """Whether a module belongs to the full set alone."""
     top = module.partition(".")[0]
     return any(module_of(package) == top for package in locked_on_top())
 
 
 def versions() -> dict[str, str]:
-    """Name to version of what takes part in every estimate: Python, Fathom and packages of the light set."""
+    """Name to version of what every estimate uses: Python, Fathom and packages of the light set."""
     found = {"python": ".".join(map(str, sys.version_info[:3])), "fathom": fathom_version()}
     return found | {name: version for name in sorted(of_estimates()) if (version := installed(name)) is not None}
 

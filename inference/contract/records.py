@@ -1,11 +1,11 @@
-"""Frozen dataclasses to JSON and back, checked field by field: the one door for files that somebody else may have made.
+"""Frozen dataclasses to JSON and back, with every field validated, since the files may come from somebody else.
 
-The two processes load this folder under different package names, so objects never cross as pickles: they cross as
-JSON, and this module is the one place that reads it. Whatever a file holds, reading it takes a bounded time and
-memory and ends with a valid record or with one sentence. Standard library only.
+The two processes load this folder under different package names, so objects are never exchanged as pickles but as
+JSON, and this module is the only one that reads it. Whatever a file contains, reading it takes bounded time and memory
+and results in a valid record or one sentence. Standard library only.
 
-A record's annotations say what is valid: types, and for numbers and texts their bounds (`Bounds`, `Text`). What
-concerns several fields at once is said by a method ``problems`` of the record, which yields what is wrong.
+A record's annotations define what is valid: types, and for numbers and texts their bounds (`Bounds`, `Text`).
+Conditions across fields are checked by the record's method ``problems``, which yields what is wrong.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ __all__ = [
 Record = TypeVar("Record")
 Reader = Callable[[Any, bool], Any]
 _BYTES_OF_A_VALUE = 32
-"""Of a file, at least, on the average: while it is read a value takes about 100, however few letters it has."""
+"""Least average size of a value in a file: in memory a value takes about 100 bytes, however short its text is."""
 _DEEPEST = 32
-"""Levels of lists and objects where a record takes any JSON."""
+"""Levels of nesting in a field of any JSON."""
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""Surrogates that stand for no byte of a file name."""
+"""Surrogates that do not encode a byte of a file name."""
 _PARTS = re.compile(r"[/\\]")
-"""Between the folders of a path."""
+"""Separators in a path."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """Smallest and largest value that a number may have, both included."""
+    """Smallest and largest valid number, both included."""
 
     least: float
     most: float
 
     def problem(self, value: float) -> str | None:
-        """What is wrong with a value; None where nothing is."""
+        """What is wrong with a value, or None."""
         if self.least <= value <= self.most:
             return None
         if value < self.least:
@@ -73,18 +73,18 @@ class Bounds:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """What a text may be.
+    """Which texts are valid.
 
     Attributes
     ----------
     most : int
-        Letters.
+        Largest number of characters.
     pattern : str
-        Regular expression that the whole of it fulfils; empty: anything.
+        Regular expression that the whole text must match; empty: any.
     names : bool
-        Whether it may hold bytes of a file name that are no UTF-8, as `os.fsdecode` gives them. Else it must encode.
+        Whether it may contain bytes of a file name that are not UTF-8, as `os.fsdecode` returns them.
     lenient : bool
-        Whether anything goes, since it is for people and only ever shown as `readable`.
+        Whether every text is valid, since it is only ever shown as `readable`.
     """
 
     most: int = 100_000
@@ -93,19 +93,19 @@ class Text:
     lenient: bool = False
 
     def problem(self, text: str) -> str | None:
-        """What is wrong with a text; None where nothing is."""
+        """What is wrong with a text, or None."""
         if self.lenient:
             return None
         if len(text) > self.most:
-            return f"must have at most {self.most} letters, not {len(text)}"
+            return f"must have at most {self.most} characters, not {len(text)}"
         if (_NO_BYTE if self.names else SURROGATE).search(text):
-            return "must be text, and holds a part of a letter that is none by itself"
+            return "must be text, but contains half a surrogate pair"
         if self.names and "\0" in text:
-            return "must be the name of a file, and holds a zero byte"
+            return "must be a file name, but contains a zero byte"
         if self.names and any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in _PARTS.split(text)):
-            return "must be the name of a file, and a part of it has more than 255 bytes"
+            return "must be a file name, but a part of it has more than 255 bytes"
         if self.pattern and not re.fullmatch(self.pattern, text):
-            return f"is no valid text: {in_a_line(text)!r}"
+            return f"is not valid: {in_a_line(text)!r}"
         return None
 
 
@@ -114,18 +114,18 @@ FilePath = Annotated[str, Text(most=4000, names=True)]
 FileName = Annotated[
     str, Text(most=255, names=True, pattern=r"(?!\.{1,2}\Z)" + (r"[^/\\:]+" if os.name == "nt" else "[^/]+"))
 ]
-"""The name of a file in a folder that is known: it leads nowhere else."""
+"""The name of a file in a known folder, without any path."""
 Word = Annotated[str, Text(most=1000, pattern="[^\x00-\x1f\x7f-\x9f]*")]
-"""A name or an id, in one line."""
+"""A name or an id on one line."""
 ForPeople = Annotated[str, Text(lenient=True)]
-"""What is only ever shown, as `readable`: any text."""
+"""Any text, only ever shown as `readable`."""
 Seconds = Annotated[float, Bounds(0, 1e12)]
 _ANY_TEXT = Text(names=False)
 _WHOLE = Bounds(-(2**63), 2**63 - 1)
 
 
 def to_json(record: Any) -> Any:
-    """Turn a record (or a value inside one) into what ``json.dumps`` takes.
+    """Convert a record (or a value inside one) for ``json.dumps``.
 
     Parameters
     ----------
@@ -146,9 +146,9 @@ def to_json(record: Any) -> Any:
 
 
 def dumps(record: Any, *, indent: int | None = 2) -> str:
-    """The record as JSON text that any UTF-8 file takes; NaN and infinity are refused because JSON has neither.
+    """The record as JSON text that can be encoded as UTF-8; NaN and infinity, which JSON lacks, are a ValueError.
 
-    Bytes of a file name that are no UTF-8, which Python holds as lone surrogates, become escapes and read back alike.
+    Bytes of a file name that are not UTF-8, lone surrogates in Python, are escaped and restored by `loads`.
     """
     text = json.dumps(to_json(record), indent=indent, ensure_ascii=False, allow_nan=False)
     return SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
@@ -157,7 +157,7 @@ def dumps(record: Any, *, indent: int | None = 2) -> str:
 def load(
     cls: type[Record], path: str | Path, *, strict: bool, where: str | None = None, most: int = LARGEST_FILE
 ) -> Record:
-    """`loads` on a file (`read_text`); `where` is the file's name unless it is given.
+    """`loads` for a file (`read_text`); `where` defaults to the file's name.
 
     Raises
     ------
@@ -168,20 +168,20 @@ def load(
 
 
 def loads(cls: type[Record], text: str, *, where: str, strict: bool) -> Record:
-    """``from_json`` on JSON text; text that is no JSON is a `RecordError` as well."""
+    """`from_json` for JSON text; invalid JSON is a `RecordError` too."""
     return from_json(cls, parse(text, where=where), where=where, strict=strict)
 
 
 def parse(text: str, *, where: str, most: int = LARGEST_FILE) -> Any:
-    """JSON text, read in bounded time and memory: with as many values as a file of `most` bytes may hold.
+    """Parse JSON text in bounded time and memory: with at most as many values as a file of `most` bytes may hold.
 
     Raises
     ------
     RecordError
-        It is no JSON, holds too much, or the same name twice in one object.
+        The text is not JSON, has too many values, or a name twice in one object.
     """
     if text.count(",") + text.count("[") + text.count("{") > most // _BYTES_OF_A_VALUE:
-        raise RecordError(f"{where} holds more than {most // _BYTES_OF_A_VALUE} values")
+        raise RecordError(f"{where} contains more than {most // _BYTES_OF_A_VALUE} values")
     try:
         return json.loads(text, parse_int=_whole, parse_constant=_no_number, object_pairs_hook=_object)
     except RecordError as error:
@@ -199,7 +199,7 @@ def _whole(digits: str) -> int:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise RecordError(f"{text} is no finite number")
+    raise RecordError(f"{text} is not a finite number")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -223,8 +223,7 @@ def from_json(cls: type[Record], data: Any, *, where: str, strict: bool) -> Reco
     where : str
         What is being read, for the error message, such as ``job``.
     strict : bool
-        Whether a field that ``cls`` does not know is an error (a typing mistake in a job) or is passed over
-        (a file that a newer version wrote).
+        Whether an unknown field is an error (a typing mistake in a job) or ignored (a newer version wrote it).
 
     Raises
     ------
@@ -238,12 +237,12 @@ def from_json(cls: type[Record], data: Any, *, where: str, strict: bool) -> Reco
 
 
 def check(record: Any, *, where: str) -> None:
-    """Check a record that was made by hand as if it had been read: RecordError as `from_json`."""
+    """Validate a record that was made in code: raises RecordError as `from_json`."""
     from_json(type(record), to_json(record), where=where, strict=True)
 
 
 class _Wrong(Exception):
-    """What is wrong with a value, and, as it is passed on outward, where that stands."""
+    """What is wrong with a value, and the path to it, which grows as the exception is passed on."""
 
     def __init__(self, problem: str, inside: str = "") -> None:
         super().__init__(problem)
@@ -252,7 +251,7 @@ class _Wrong(Exception):
 
 @functools.cache
 def _reader(hint: Any) -> Reader:
-    """What checks and builds a value of an annotation: takes parsed JSON, and whether it is strict."""
+    """The function that validates and builds a value of an annotation from parsed JSON and `strict`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return _record_reader(typing.cast(type, hint))
@@ -349,7 +348,7 @@ def _one_of(choices: tuple[Any, ...], data: Any, strict: bool) -> Any:
 
 
 def _any(data: Any, levels: int) -> Any:
-    """JSON of any kind, its numbers and texts as everywhere; texts may be paths."""
+    """Any JSON, with the usual limits for numbers and texts; texts may be paths."""
     if isinstance(data, (dict, list, tuple)) and not levels:
         raise _Wrong(f"is nested deeper than {_DEEPEST} levels")
     if isinstance(data, dict):
@@ -382,7 +381,7 @@ def _scalar(kind: type, limits: tuple[Any, ...], data: Any, strict: bool) -> Any
 
 
 def _number(value: float) -> str:
-    """A number for a sentence; whole ones with all digits as long as these are few."""
+    """A number for a message; whole numbers below 1e10 with all digits."""
     return str(int(value)) if abs(value) < 1e10 and value == int(value) else f"{float(value):.6g}"
 
 

@@ -1,4 +1,4 @@
-"""Running a tool of the set-up in steps: its output becomes a log and events. Standard library only."""
+"""Run an installation tool in steps: its output becomes a log and events. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from .events import Event, Progress, Stage
 from .installer import CHECKING
 
 _WAIT = 0.02
-"""Seconds that one step waits for news, so that a caller's loop needs no pause of its own."""
+"""Seconds that one step waits for output, so that the caller's loop needs no sleep."""
 
 
 def run(
     command: list[str | Path], log: Path, variables: dict[str, str], *, first: str, done: int, total: int
 ) -> Generator[tuple[Event, ...], bool | None, tuple[int | None, int]]:
-    """Run a tool that ends when its standard input does; what it starts ends with it.
+    """Run a tool that ends when its standard input closes; the processes that it starts end with it.
 
     Parameters
     ----------
     command : list of str or Path
     log : Path
-        Its output is added here.
+        Its output is appended here.
     variables : dict of str to str
-        Its environment.
+        Its environment variables.
     first : str
-        What labels begin with.
+        Prefix of the labels.
     done, total : int
-        How far the whole is of which this is a part.
+        Progress of the whole installation so far.
 
     Yields
     ------
     tuple of Event
-        As of `environment_setup.create`; sending True ends the tool.
+        As in `environment_setup.create`; sending True ends the tool.
 
     Returns
     -------
     code : int or None
-        Its exit code; None when cancelled.
+        The exit code; None if cancelled.
     done : int
-        How far the whole is now.
+        Progress of the whole installation.
 
     Raises
     ------
     OSError
-        It does not start, or the log cannot be written.
+        The tool cannot be started, or the log cannot be written.
     """
     process = subprocess.Popen(
         command,
@@ -91,7 +91,7 @@ def run(
 
 
 def _label(line: str) -> str:
-    """What a line of the tools' output says is done now, in short."""
+    """A label for the current step from a line of the tool's output; empty if it names none."""
     if line.startswith(("Collecting ", "Processing ")):
         return Path(line.split()[1]).name
     if line.startswith("Installing collected"):
@@ -106,7 +106,7 @@ def _pump(stream: Iterable[str] | None, lines: queue.Queue[str | None]) -> None:
 
 
 def _drain(lines: queue.Queue[str | None]) -> list[str | None]:
-    """What has come in; waits a moment for the first line."""
+    """The new lines; waits a moment for the first."""
     found = []
     try:
         found.append(lines.get(timeout=_WAIT))
@@ -117,12 +117,12 @@ def _drain(lines: queue.Queue[str | None]) -> list[str | None]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a tool and what it started, which may have outlived it, as where the system was out of memory.
+    """End a tool and the processes that it started, which may outlive it, for example if memory ran out.
 
-    On Windows the latter ends with it (see `parent_watch`).
+    On Windows those end with it (see `parent_watch`).
     """
     if os.name != "nt":
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left; on macOS nobody that runs
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # none left (macOS: none running)
             os.killpg(process.pid, signal.SIGKILL)
     elif process.poll() is None:
         process.kill()

@@ -1,6 +1,6 @@
-"""Texts and files that somebody else may have made: how they are read, and how they are shown.
+"""Safe reading and display of texts and files from other sources.
 
-Reading takes a bounded time and memory, and what is shown cannot command a terminal. Standard library only.
+Reading takes bounded time and memory, and text for display has no terminal control characters. Standard library only.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from pathlib import Path
 from typing import BinaryIO
 
 LARGEST_FILE = 1 << 26
-"""Bytes of a file that is read as a record: a depth sequence of about 80,000 camera poses."""
+"""Bytes of the largest file that is read as a record: a depth sequence of about 80,000 camera poses."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What a terminal may obey, or what turns the order of the letters around it."""
+"""Terminal control characters, and those that change the text direction."""
 
 
 class RecordError(ValueError):
-    """What does not describe the record it should; the message, one line without a full stop, names the field."""
+    """Data that is not a valid record; the message, one line without a full stop, names the field."""
 
     def __init__(self, message: str) -> None:
         super().__init__(in_a_line(message, most=1000))
 
 
 def readable(text: str) -> str:
-    """A text for people: bytes of a file name that are no UTF-8, which no interface takes, become question marks, and
-    the rest is `escaped`.
+    """A text for display: bytes of a file name that are not UTF-8 become replacement characters, and the rest is
+    `escaped`.
     """
     return escaped(SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def escaped(text: str) -> str:
-    r"""A text for a terminal: what it would obey, or what turns the order of letters, is written as JSON writes it.
+    r"""A text for a terminal, with control characters and those that change the text direction escaped as in JSON.
 
-    Ends of lines and tabs stay; bytes of a file name that are no UTF-8 as well.
+    Newlines and tabs stay, and so do bytes of a file name that are not UTF-8.
 
     >>> escaped("\x1b[2Jclip\u202e.mov")
     '\\u001b[2Jclip\\u202e.mov'
@@ -44,27 +44,27 @@ def escaped(text: str) -> str:
 
 
 def in_a_line(text: str, *, most: int = 200) -> str:
-    """A text from elsewhere as a part of a sentence: `readable`, without ends of lines, shortened in the middle."""
+    """A text from another source as a part of a sentence: `readable`, on one line, shortened in the middle."""
     if len(text) > most:
         text = f"{text[: most // 2]}…{text[-most // 3 :]}"
     return readable(" ".join(text.splitlines()))
 
 
 def read_text(path: str | Path, *, most: int = LARGEST_FILE) -> str:
-    """The text of a file; pipes, devices and folders are not even opened, so that nothing waits.
+    """The text of a file; pipes, devices and folders are not opened, so that reading never blocks.
 
     Parameters
     ----------
     path : path
     most : int
-        Bytes that it may have.
+        Largest size in bytes.
 
     Raises
     ------
     OSError
-        There is none, or it cannot be read.
+        It does not exist or cannot be read.
     RecordError
-        It is no file, too large or no UTF-8; a sentence without a full stop that names the path.
+        It is not a regular file, too large or not UTF-8; a sentence without a full stop that names the path.
     """
     return decoded(read_bytes(path, most=most), path)
 
@@ -74,7 +74,7 @@ def decoded(data: bytes, path: str | Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RecordError(f"{path} is no text") from error
+        raise RecordError(f"{path} is not a text file") from error
 
 
 def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
@@ -83,15 +83,15 @@ def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
         pieces, size = [], os.fstat(file.fileno()).st_size
         if size <= most:
             pieces, size = [file.read(size + 1)], 0
-            while pieces[-1] and (size := size + len(pieces[-1])) <= most:  # of one that tells no size, or grows
+            while pieces[-1] and (size := size + len(pieces[-1])) <= most:  # its size was unknown, or it grows
                 pieces.append(file.read(min(1 << 20, most + 1 - size)))
     if size > most:
-        raise RecordError(f"{path} is larger than {most / 1e6:.0f} MB, which none of its kind is")
+        raise RecordError(f"{path} is larger than {most / 1e6:.0f} MB, the limit for files of its kind")
     return b"".join(pieces)
 
 
 def open_file(path: str | Path) -> BinaryIO:
-    """Open a file for reading its bytes; as `read_text` for what is none.
+    """Open a regular file for reading bytes, with the errors of `read_text`.
 
     Raises
     ------
@@ -99,13 +99,13 @@ def open_file(path: str | Path) -> BinaryIO:
     """
     try:
         _require_file(Path(path).stat().st_mode, path)
-    except ValueError as error:  # a name that no file can have
+    except ValueError as error:  # an impossible name
         if isinstance(error, RecordError):
             raise
-        raise RecordError(f"{path} is no name for a file") from error
+        raise RecordError(f"{path} is not a valid file name") from error
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _require_file(os.fstat(descriptor).st_mode, path)  # again: it may have been exchanged
+        _require_file(os.fstat(descriptor).st_mode, path)  # again: it may have been replaced
         return open(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -113,12 +113,12 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def absolute(path: str | Path) -> Path:
-    """A path that people named in full: ``~`` is their home, and that of a user who is none stays as it is."""
+    """A path as people type it, made absolute: ``~`` is their home; that of an unknown user stays unchanged."""
     return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  that of `Path` raises for those
 
 
 def is_there(path: str | Path) -> bool:
-    """Whether there is anything at a path; not at one that no file can have, or that may not be looked at."""
+    """Whether a path exists; False for an impossible name, or one without permission."""
     return os.path.exists(path)  # noqa: PTH110  that of `Path` raises for those
 
 
@@ -135,4 +135,4 @@ def is_folder(path: str | Path) -> bool:
 def _require_file(mode: int, path: str | Path) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise RecordError(f"{path} is {kind} and no file")
+        raise RecordError(f"{path} is {kind} and not a file")

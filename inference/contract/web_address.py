@@ -1,8 +1,8 @@
-"""Addresses on the network as they may be shown and written: without what opens a door.
+"""Network addresses without their secrets, for display and logs.
 
-A user, a password and a token may stand in an address that somebody sets for a mirror, an index or a proxy. They
-belong to that server alone: whatever is shown, logged or kept goes through `without_secrets`, and a text that others
-wrote (an error of a library, a line of a tool) through `hide_secrets`. Standard library only.
+The address of a mirror, an index or a proxy may contain a user, a password and a token. They are for that server alone:
+every address that is shown, logged or saved goes through `without_secrets`, and every text from a library or a tool
+through `hide_secrets`. Standard library only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 _HIDDEN = "…"
 _IN_TEXT = re.compile(r"(?:https?:/{1,3}|[A-Za-z][A-Za-z0-9+.\-]+://)\S+?(?=[\])}>'\"`,;:.]*(?:\s|$))")
-"""An address in a sentence, without the quotes and stops behind it."""
+"""An address in a sentence, without the quotes and punctuation after it."""
 _ENDS_HOST = re.compile(r"[/?#\\]")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(:[0-9]*)?")
 
@@ -24,13 +24,13 @@ def without_secrets(address: str) -> str:
     Parameters
     ----------
     address : str
-        Such as ``https://user:password@host:8080/path?token=…``; need not be a valid one.
+        Such as ``https://user:password@host:8080/path?token=…``; need not be valid.
 
     Returns
     -------
     str
-        Such as ``https://host:8080/path?…``. Where it cannot be told which part is the password (one that holds a
-        slash, for instance), only what is certainly not. Control characters are left out.
+        Such as ``https://host:8080/path?…``. If the password cannot be identified (for example one with a slash), only
+        the parts that are certainly not secret. Control characters are removed.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def without_secrets(address: str) -> str:
 
 
 def hide_secrets(text: str, known: Iterable[str] = ()) -> str:
-    """A text with every address in it as `without_secrets` has it, and without `known`, what `secrets` found."""
+    """A text with every address passed through `without_secrets`, and without the `known` results of `secrets`."""
     text = _IN_TEXT.sub(lambda match: without_secrets(match[0]), text)
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
@@ -56,10 +56,10 @@ def hide_secrets(text: str, known: Iterable[str] = ()) -> str:
 
 
 def secrets(setting: str) -> set[str]:
-    """The passwords, and tokens in the place of a user, in a setting's addresses, also where these are no valid ones.
+    """The passwords, and tokens in the place of a user, in a setting's addresses, even invalid ones.
 
-    A tool may write of such an address alone what it takes a piece of it for (``Port could not be cast to integer
-    value as 'secret'``): pieces count as well. Of fewer than four characters none does, which would hide too much else.
+    A tool may quote a piece of such an address (``Port could not be cast to integer value as 'secret'``), so pieces
+    count too, except those with fewer than four characters, which would hide too much else.
     """
     found = set()
     for address in re.split(r"\s+(?=\S+://)", setting):
@@ -74,14 +74,14 @@ def secrets(setting: str) -> set[str]:
 
 
 def _behind_the_user(rest: str) -> str:
-    """What follows a user and a password, in an address without its scheme that has an ``@`` somewhere."""
+    """The part after user and password of an address without its scheme that contains an ``@``."""
     authority = _ENDS_HOST.split(rest, maxsplit=1)[0]
     if "@" in authority:
         behind = authority.rpartition("@")[2]
         tail = rest[len(authority) :]
     elif _HOST.fullmatch(authority):  # the @ is the path's, the query's, or of a password without a user
         behind, tail = authority, rest[len(authority) :]
-    else:  # a password that holds what ends a host's name
+    else:  # a password with a character that ends a host name
         return _HIDDEN
     if "@" in re.split(r"[?#]", tail, maxsplit=1)[0]:
         tail = f"/{_HIDDEN}"

@@ -281,9 +281,9 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
     scratch.mkdir()
     for path in (tmp_path / "depth.json", scratch / "state.json", scratch / "lock", tmp_path / "job.json"):
         os.mkfifo(path)
-    with pytest.raises(DepthSequenceError, match="is a pipe or a device and no file, so it is no depth sequence"):
+    with pytest.raises(DepthSequenceError, match="is a pipe or a device and not a file, so it is not a depth sequence"):
         depth_sequence.load(tmp_path)
-    with pytest.raises(JobError, match="is a pipe or a device and no file"):
+    with pytest.raises(JobError, match="is a pipe or a device and not a file"):
         job.load(tmp_path / "job.json")
     assert output.read_state(scratch) is None and depth_sequence.unfinished_share(tmp_path) == 0
     leftovers.take_away(tmp_path)
@@ -291,11 +291,11 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
 
 def test_a_folder_a_link_to_nothing_and_a_name_that_is_none_are_no_depth_sequence(tmp_path):
     (tmp_path / "a" / "depth.json").mkdir(parents=True)
-    with pytest.raises(DepthSequenceError, match="is a folder and no file"):
+    with pytest.raises(DepthSequenceError, match="is a folder and not a file"):
         depth_sequence.load(tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "depth.json").symlink_to(tmp_path / "none")
-    with pytest.raises(DepthSequenceError, match=r"holds no depth\.json"):
+    with pytest.raises(DepthSequenceError, match=r"contains no depth\.json"):
         depth_sequence.load(tmp_path / "b")
     for folder in ("a\0b", "a\ud800b"):
         with pytest.raises(DepthSequenceError):

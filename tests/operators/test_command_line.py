@@ -57,11 +57,11 @@ def test_build_with_a_known_lens(tmp_path, lens):
     [
         (
             ["--focal-length", "long"],
-            "--focal-length takes millimetres (35) or pixels of the plate (850px)",
+            "--focal-length must be in millimetres (35) or pixels of the plate (850px)",
         ),
         (["--focal-length", "850px", "--sensor-width", "36"], "--sensor-width is for a --focal-length in millimetres."),
         (["--sensor-width", "36"], "--sensor-width is for a --focal-length in millimetres."),
-        (["--focal-length", "35", "--sensor-width", "0"], "--sensor-width takes millimetres above 0, not 0."),
+        (["--focal-length", "35", "--sensor-width", "0"], "--sensor-width must be more than 0 millimetres"),
     ],
 )
 def test_a_lens_that_is_none(clip, tmp_path, capsys, lens, words):

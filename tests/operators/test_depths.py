@@ -68,7 +68,7 @@ def test_removing_from_the_list_leaves_the_files(tmp_path):
 
 
 def test_what_cannot_be_loaded_is_said(tmp_path):
-    with pytest.raises(RuntimeError, match=r"holds no depth\.json"):
+    with pytest.raises(RuntimeError, match=r"contains no depth\.json"):
         bpy.ops.fathom.load_depth(directory=str(tmp_path))
     with pytest.raises(RuntimeError, match="No folder is chosen"):
         bpy.ops.fathom.load_depth()

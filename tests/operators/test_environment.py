@@ -101,7 +101,7 @@ def test_what_fails_is_said_and_leaves_no_environment(home, online, locks):
 
 def test_a_disk_without_room_is_told_before(home, online, locks, monkeypatch):
     monkeypatch.setattr(environment_setup, "_SIZES", {"light": (0.0, 0.01), "full": (0.0, 1e9)})
-    with pytest.raises(RuntimeError, match=r"take about 1000000000\.0 GB and the disk of .* left; make room"):
+    with pytest.raises(RuntimeError, match=r"need about 1000000000\.0 GB and the disk of .* left; free"):
         bpy.ops.fathom.install_dependencies(packages="FULL")
     assert not preferences.own_environment("full").exists()
 
@@ -131,7 +131,7 @@ def test_the_preferences_come_first(home, tmp_path):
     kept.data_folder, kept.python = str(tmp_path / "elsewhere"), str(tmp_path / "nowhere")
     try:
         assert preferences.data_folder() == tmp_path / "elsewhere"
-        with pytest.raises(environment.MissingEnvironment, match="nowhere, named by the preference Python Executable"):
+        with pytest.raises(environment.MissingEnvironment, match="nowhere, set by the preference Python Executable"):
             preferences.worker_python()
     finally:
         kept.data_folder = kept.python = ""
@@ -161,7 +161,7 @@ def test_nothing_is_removed_while_another_blender_sets_up(home, online, locks):
     folder = preferences.own_environment()
     with (
         environment_setup._alone(folder.parent),
-        pytest.raises(RuntimeError, match="Another Blender sets an inference environment up"),
+        pytest.raises(RuntimeError, match="Another Blender is installing an inference environment"),
     ):
         bpy.ops.fathom.remove_environment()
     assert environment.state(folder, environment.LIGHT) == "ready"

@@ -203,7 +203,9 @@ def test_an_unsaved_file_needs_a_folder(worker, clip):
 def test_without_an_environment_the_cure_is_named(clip, tmp_path, monkeypatch):
     monkeypatch.delenv("FATHOM_PYTHON", raising=False)
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
-    with pytest.raises(RuntimeError, match=r"inference environment .* is not there yet: press Install Dependencies in"):
+    with pytest.raises(
+        RuntimeError, match=r"inference environment .* is not installed yet: press Install Dependencies in"
+    ):
         run(clip, tmp_path / "depth")
     assert not (tmp_path / "depth").exists() and not (tmp_path / "home").exists()
 

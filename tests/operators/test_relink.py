@@ -148,7 +148,7 @@ def test_another_job_is_not_taken_for_it(moved, tmp_path):
 
 
 def test_what_is_no_depth_is_said(moved, tmp_path):
-    for folder, why in ((tmp_path / "nowhere", "is not there"), (tmp_path, r"holds no depth\.json")):
+    for folder, why in ((tmp_path / "nowhere", "does not exist"), (tmp_path, r"contains no depth\.json")):
         with pytest.raises(RuntimeError, match=why):
             by_operator(folder)
     with pytest.raises(RuntimeError, match="No folder is chosen"):

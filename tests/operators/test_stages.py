@@ -114,7 +114,7 @@ def test_the_job_has_the_scenes_cuts(learned, clip, tmp_path):
     with pytest.raises(JobError, match="no cut at frame 9999"):
         cuts()
     kept.cut_frames = ""
-    with pytest.raises(JobError, match="No frame is named where a new shot begins"):
+    with pytest.raises(JobError, match="is empty: list the first frames of new shots"):
         cuts()
 
 

@@ -134,7 +134,9 @@ def test_panels_stand_in_the_tab_fathom_of_their_editors():
 
 def test_a_long_sentence_is_broken_into_lines():
     layout = Recorder()
-    text = "The inference environment that Fathom works in is not there yet: press Install Dependencies in Preferences."
+    text = (
+        "The inference environment that Fathom needs is not installed yet: press Install Dependencies in Preferences."
+    )
     parts.draw_text(layout, text, width=240)
     assert len(layout.texts) > 2 and " ".join(layout.texts) == text
     assert max(map(len, layout.texts)) <= 28
@@ -261,14 +263,16 @@ def test_without_an_environment_the_button_sets_up_what_the_estimator_needs(home
     assert not can_run
     _, button = layout.buttons
     assert button.packages == packages
-    assert layout.texts[0].endswith("is not there yet: press Install Dependencies."), "the button stands right there"
+    assert layout.texts[0].endswith("is not installed yet: press Install Dependencies."), (
+        "the button stands right there"
+    )
     assert any(text.startswith("About ") and "GB to download" in text for text in layout.texts)
 
 
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
-        ((), "is not there yet: press Install Dependencies."),
+        ((), "is not installed yet: press Install Dependencies."),
         (("light",), "ready, with the basic packages"),
         (("full",), "ready for all estimators"),
         (("light", "full"), "ready for all estimators"),
@@ -373,7 +377,7 @@ def test_a_growth_that_was_broken_off_is_told_beside_what_is_ready(home):
     (folder / "pyvenv.cfg").write_text("")
     layout = drawn_preferences(packages="LIGHT")
     assert any(
-        "was broken off, with the packages of all estimators: press Install Dependencies" in text
+        "was interrupted, with the packages of all estimators: press Install Dependencies" in text
         for text in layout.texts
     )
 

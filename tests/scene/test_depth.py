@@ -54,9 +54,9 @@ def test_a_setup_shows_exactly_the_frames_of_its_shot(lengths, start, offset, sc
 
 
 def test_what_cannot_be_loaded_is_said_in_a_sentence(tmp_path, empty_file):
-    with pytest.raises(depths.DepthError, match=r"nothing is not there: the folder was moved"):
+    with pytest.raises(depths.DepthError, match=r"nothing does not exist: it was moved"):
         depths.load(tmp_path / "nothing")
-    with pytest.raises(depths.DepthError, match=r"holds no depth\.json, so it is no depth sequence"):
+    with pytest.raises(depths.DepthError, match=r"contains no depth\.json, so it is not a depth sequence"):
         depths.load(tmp_path)
     folder = depth_maker.make(tmp_path, confidence=depth_maker.slanted)
     (folder / "disparity.0003.exr").unlink()
@@ -66,7 +66,7 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(tmp_path, empty_file):
     with pytest.raises(depths.DepthError, match=r"frame 2 \(confidence\.0002\.exr\) and 1 more is missing"):
         depths.load(folder / "depth.json")
     depth_sequence.save(replace(depth_sequence.load(folder), shots=()), folder)
-    with pytest.raises(depths.DepthError, match=r"depth\.json tells of no shot; estimate the clip again"):
+    with pytest.raises(depths.DepthError, match=r"depth\.json lists no shots; estimate the clip again"):
         depths.load(folder)
 
 

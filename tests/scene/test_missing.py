@@ -162,7 +162,7 @@ def test_it_is_said_when_the_file_is_opened_and_once_when_it_is_rendered(tmp_pat
     ("lost", "sentence"),
     [
         ("depth/disparity.0003.exr", r"frame 3 (disparity.0003.exr) is missing"),
-        ("depth/depth.json", "holds no depth.json"),
+        ("depth/depth.json", "contains no depth.json"),
         ("plate/plate.0004.png", "Frame 4 of the plate is missing"),
     ],
 )

@@ -212,7 +212,7 @@ def test_files_movie_folder_and_one_frame(empty_file, clip_file, tmp_path):
     ("prepare", "says"),
     [
         (lambda folder: folder / "nothing.mp4", "There is nothing at"),
-        (lambda folder: folder, "has no pictures in it"),
+        (lambda folder: folder, "contains no images"),
         (lambda folder: stills(folder, [1, 2])[0].rename(folder / "other.0001.png").parent, "more than one sequence"),
         (lambda folder: stills(folder, [1, 2, 4])[0], "Frame 3 is missing"),
     ],

@@ -79,7 +79,7 @@ def test_a_map_that_is_lost_is_counted(worker, folders):
         (
             lambda depth, truth: (depth / "depth.json").unlink(),
             exit_codes.USAGE,
-            "holds no depth.json, so it is no depth sequence",
+            "contains no depth.json, so it is not a depth sequence",
         ),
         (
             lambda depth, truth: (depth / "disparity.1003.exr").write_bytes(b""),

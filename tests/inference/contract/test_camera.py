@@ -60,5 +60,5 @@ def test_a_lens_is_in_millimetres_unless_it_says_pixels(typed, sensor_width, len
 
 @pytest.mark.parametrize("typed", ["", "long", "0", "-35", "35cm", "1e3", "nan", "9" * 400, "0px"])
 def test_what_is_no_focal_length_is_refused(typed):
-    with pytest.raises(ValueError, match=r"\[\[focal_length\]\] takes millimetres"):
+    with pytest.raises(ValueError, match=r"\[\[focal_length\]\] must be in millimetres"):
         typed_lens(typed, None, width=1920)

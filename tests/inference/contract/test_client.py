@@ -123,7 +123,7 @@ def test_a_worker_whose_library_crashes_gets_an_obituary(clip, tmp_path):
     for process in psutil.Process().children():
         process.send_signal(signal.SIGSEGV)
     last = _rest(steps)[-1]
-    assert last.code == exit_codes.FAILED and last.what == "The worker crashed (SIGSEGV), without a result."
+    assert last.code == exit_codes.FAILED and last.what == "The worker crashed (SIGSEGV) without a result."
     assert str(tmp_path / client.LOG) in last.cure and "memory" not in last.message
 
 
@@ -165,7 +165,7 @@ def test_errors_of_the_worker_arrive_as_they_are(clip, tmp_path):
 def test_a_python_that_is_not_there(clip, tmp_path):
     (heard,) = client.estimate(_job(clip, tmp_path), python=tmp_path / "no" / "python")
     assert heard[0].code == exit_codes.MISSING
-    assert "Set the inference environment up" in heard[0].cure
+    assert "Install Dependencies" in heard[0].cure
 
 
 def test_an_output_folder_that_cannot_be_made(clip, tmp_path):
@@ -375,5 +375,5 @@ def test_a_result_that_somebody_took_away_is_one_sentence(clip, tmp_path):
         if isinstance(event, events.Done):
             (tmp_path / "out" / "depth.json").unlink()
 
-    with pytest.raises(client.WorkerError, match=r"holds no depth\.json"):
+    with pytest.raises(client.WorkerError, match=r"contains no depth\.json"):
         client.run_blocking(_job(clip, tmp_path / "out"), python=sys.executable, on_event=take_away)

@@ -100,7 +100,7 @@ def test_the_sidecar_is_written_in_one_step(tmp_path, monkeypatch):
 
 
 def test_a_folder_without_it_is_unfinished(tmp_path):
-    with pytest.raises(DepthSequenceError, match=r"holds no depth\.json, so it is no depth sequence"):
+    with pytest.raises(DepthSequenceError, match=r"contains no depth\.json, so it is not a depth sequence"):
         depth_sequence.load(tmp_path)
     (tmp_path / depth_sequence.SCRATCH).mkdir()
     (tmp_path / depth_sequence.SCRATCH / depth_sequence.STATE).write_text('{"fingerprint": "abc"}')
@@ -110,7 +110,7 @@ def test_a_folder_without_it_is_unfinished(tmp_path):
 
 def test_a_folder_that_is_gone_is_not_called_unfinished(tmp_path):
     for place in (tmp_path / "moved" / "v001", tmp_path / "moved" / "v001" / "depth.json"):
-        with pytest.raises(DepthSequenceError, match=r"v001 is not there: the folder was moved, renamed or deleted"):
+        with pytest.raises(DepthSequenceError, match=r"v001 does not exist: it was moved, renamed or deleted"):
             depth_sequence.load(place)
 
 

@@ -102,16 +102,16 @@ def test_each_fault_has_its_own_sentence(home, lock, tmp_path, monkeypatch):
     with pytest.raises(environment.MissingEnvironment, match="another version of Fathom"):
         environment.find_python(None, requirements=lock)
     make(environment.own_environment(home, lock), stamp=None)
-    with pytest.raises(environment.MissingEnvironment, match="broken off"):
+    with pytest.raises(environment.MissingEnvironment, match="interrupted"):
         environment.find_python(None, requirements=lock)
     (environment.own_environment(home, lock) / environment.STAMP).write_text(stamp(lock))
     environment.python_of(environment.own_environment(home, lock)).unlink()
-    with pytest.raises(environment.MissingEnvironment, match="has gone"):
+    with pytest.raises(environment.MissingEnvironment, match="no longer exists"):
         environment.find_python(None, requirements=lock)
-    with pytest.raises(environment.MissingEnvironment, match=r"nowhere, named by the preference Python Executable"):
+    with pytest.raises(environment.MissingEnvironment, match=r"nowhere, set by the preference Python Executable"):
         environment.find_python(str(tmp_path / "nowhere"))
     monkeypatch.setenv("FATHOM_PYTHON", str(tmp_path / "nowhere"))
-    with pytest.raises(environment.MissingEnvironment, match="nowhere, named by FATHOM_PYTHON"):
+    with pytest.raises(environment.MissingEnvironment, match="nowhere, set by FATHOM_PYTHON"):
         environment.find_python(None, requirements=lock)
 
 
@@ -143,8 +143,8 @@ def test_the_full_set_is_preferred_and_the_light_one_serves(home, two_sets):
 @pytest.mark.parametrize(
     ("stamped", "python", "words"),
     [
-        (None, True, "Setting up the inference environment was broken off"),
-        ("ours", False, "has gone"),
+        (None, True, "The installation of the inference environment was interrupted"),
+        ("ours", False, "no longer exists"),
         ('{"requirements": "another"}', True, "another version of Fathom"),
     ],
 )

@@ -62,7 +62,7 @@ def test_a_package_that_is_not_to_be_had_fails_in_a_sentence_and_leaves_nothing(
 
 
 def test_a_disk_without_room_is_told_before_anything_is_made(tmp_path, lock):
-    with pytest.raises(environment_setup.SetupError, match=r"about 1000000000\.0 GB and the disk of .* GB left; make"):
+    with pytest.raises(environment_setup.SetupError, match=r"about 1000000000\.0 GB and the disk of .* GB left; free"):
         create(tmp_path / "environments" / "one", lock, needed_bytes=1e18)
     assert not (tmp_path / "environments").exists()
 
@@ -107,7 +107,7 @@ def test_somebody_elses_folder_is_never_deleted(tmp_path, lock):
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "holiday.jpg").write_text("dear")
-    with pytest.raises(environment_setup.SetupError, match="holds files that are no environment"):
+    with pytest.raises(environment_setup.SetupError, match="contains files but no environment"):
         create(folder, lock)
     assert (folder / "holiday.jpg").read_text() == "dear"
 
@@ -196,7 +196,7 @@ def test_pips_settings_of_another_purpose_do_not_hold(tmp_path, lock, monkeypatc
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("import no_such_library\n", r"plumbline 1\.0 is installed and cannot be loaded \(ModuleNotFoundError"),
+        ("import no_such_library\n", r"plumbline 1\.0 is installed but cannot be loaded \(ModuleNotFoundError"),
         ("import os\nos.abort()\n", r"ended with code -6 after: Checking plumbline"),
     ],
 )
@@ -272,7 +272,7 @@ def test_two_at_once_do_not_destroy_each_others_work(tmp_path, lock):
     first = environment_setup.create(tmp_path / "one", python=Path(sys.executable), requirements=[lock])
     for _ in range(3):
         next(first)
-    with pytest.raises(environment_setup.SetupError, match="Another Blender sets an inference environment up"):
+    with pytest.raises(environment_setup.SetupError, match="Another Blender is installing an inference environment"):
         create(tmp_path / "one", lock)
     (tmp_path / "one").mkdir(exist_ok=True)
     environment_setup.remove_others(tmp_path / "two")
@@ -337,7 +337,7 @@ def test_a_link_that_leads_nowhere_and_a_folder_of_links_are_somebody_elses(tmp_
         create(tmp_path / "one", lock)
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "shots").symlink_to(tmp_path)
-    with pytest.raises(environment_setup.SetupError, match="holds files that are no environment"):
+    with pytest.raises(environment_setup.SetupError, match="contains files but no environment"):
         create(tmp_path / "two", lock)
     assert (tmp_path / "one").is_symlink() and (tmp_path / "two" / "shots").is_symlink()
 
@@ -345,7 +345,7 @@ def test_a_link_that_leads_nowhere_and_a_folder_of_links_are_somebody_elses(tmp_
 @pytest.mark.skipif(os.name == "nt", reason="there are no such pipes")
 def test_a_pipe_in_the_place_of_the_lock_is_said_at_once(tmp_path, lock):
     os.mkfifo(tmp_path / ".lock")
-    with pytest.raises(environment_setup.SetupError, match="is no ordinary file"):
+    with pytest.raises(environment_setup.SetupError, match="is not a regular file"):
         create(tmp_path / "one", lock)
 
 

@@ -103,7 +103,7 @@ def test_the_fingerprint_tells_cuts_apart_but_not_how_they_are_written():
         ({"source": dataclasses.replace(MOVIE, files=("a.png",))}, "is a movie with a list of files"),
         ({"source": Source(kind="sequence", path="f")}, "has no files"),
         ({"source": Source(kind="sequence", path="f", files=("a.1.png", "a.3.png"))}, "Frame 2 is missing"),
-        ({"source": Source(kind="sequence", path="f", files=("a.2.png", "a.1.png"))}, "not in the order"),
+        ({"source": Source(kind="sequence", path="f", files=("a.2.png", "a.1.png"))}, "not in frame order"),
         ({"output": "."}, "is the folder of the clip itself"),
         (
             {"source": Source(kind="sequence", path="f", files=("a.1.png",)), "output": "./f"},
@@ -123,7 +123,7 @@ def test_the_fingerprint_tells_cuts_apart_but_not_how_they_are_written():
         ({"seed": -1}, "seed"),
         ({"seed": 2**31}, "seed"),
         ({"estimator": ""}, "no estimator"),
-        ({"cuts": ""}, "No frame is named where a new shot begins"),
+        ({"cuts": ""}, "is empty: list the first frames of new shots"),
         ({"cuts": "31-77"}, "auto, none or the first frames of new shots"),
         ({"cuts": "77,31"}, "31 follows 77"),
         ({"cuts": "31,31"}, "31 follows 31"),

@@ -37,9 +37,9 @@ def test_nothing_waits_for_a_pipe_or_a_device(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path / "link", "/dev/zero"):
-        with pytest.raises(RecordError, match="is a pipe or a device and no file"):
+        with pytest.raises(RecordError, match="is a pipe or a device and not a file"):
             read_text(path)
-    with pytest.raises(RecordError, match="is a folder and no file"):
+    with pytest.raises(RecordError, match="is a folder and not a file"):
         read_text(tmp_path)
 
 
@@ -77,7 +77,7 @@ def test_text_may_begin_with_a_mark_of_its_order_and_must_be_text(tmp_path):
     assert read_text(tmp_path / "a") == "{}"
     for data in (b"\xff\xfe{}", b"\xed\xa0\x80"):
         (tmp_path / "a").write_bytes(data)
-        with pytest.raises(RecordError, match="is no text"):
+        with pytest.raises(RecordError, match="is not a text"):
             read_text(tmp_path / "a")
     assert untrusted.LARGEST_FILE == 1 << 26
 

@@ -195,7 +195,7 @@ def test_an_animated_png_is_no_picture(tmp_path):
 def test_two_sequences_in_a_folder_are_a_question(tmp_path):
     stills(tmp_path, [1, 2])
     stills(tmp_path, [1, 2], suffix="jpg")
-    with pytest.raises(ClipError, match=r"holds more than one sequence .*; choose one frame"):
+    with pytest.raises(ClipError, match=r"contains more than one sequence .*; choose one frame"):
         describe(tmp_path)
     assert list(read(tmp_path / "plate.0001.jpg")) == [1, 2]
 
@@ -208,7 +208,7 @@ def test_two_files_for_one_frame(tmp_path):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(ClipError, match="has no pictures in it; choose a folder of numbered frames"):
+    with pytest.raises(ClipError, match="contains no images; choose a folder of numbered frames"):
         describe(tmp_path)
 
 

@@ -100,7 +100,7 @@ def test_a_run_goes_on_only_with_the_same_depth_sequence(weights, worker, staged
 
 
 def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given, clip, tmp_path):
-    for folder, why in ((tmp_path, "holds no depth.json"), (tmp_path / "nowhere", "is not there")):
+    for folder, why in ((tmp_path, "contains no depth.json"), (tmp_path / "nowhere", "does not exist")):
         done = staged(clip, tmp_path / "out", "--parameter", f"stage1_from={folder}")
         assert done.returncode == exit_codes.USAGE, done.stderr
         assert f"--parameter stage1_from names no depth sequence: {folder} {why}" in done.stderr

@@ -74,7 +74,7 @@ def test_another_depth_sequence_passes_on_what_it_has(given):
 
 
 def test_what_is_no_depth_sequence_is_named(tmp_path):
-    with pytest.raises(DepthSequenceError, match=r"holds no depth\.json"):
+    with pytest.raises(DepthSequenceError, match=r"contains no depth\.json"):
         facts(stage1_from=str(tmp_path))
 
 
