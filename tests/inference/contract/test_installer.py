@@ -165,7 +165,7 @@ def test_an_index_that_is_not_reached_is_named_without_its_password(variables, t
         lock.write_text(wheel_maker.pin(wheel_maker.make(tmp_path, "plumbline")))
         with pytest.raises(installer.InstallError) as error:
             installer.install([lock])
-    assert f"looked in http://{host}/simple, where the connection failed" in str(error.value)
+    assert f"pip searched http://{host}/simple, where the connection failed" in str(error.value)
     assert "secret" not in str(error.value) and "object at" not in str(error.value)
 
 
