@@ -1,7 +1,4 @@
-"""Where libraries keep what they work out once: in Fathom's own folder, not wherever they would by themselves.
-
-To be settled before a library is imported: it looks once.
-"""
+"""Cache folders of libraries, in Fathom's data folder; to be set before a library is imported."""
 
 from __future__ import annotations
 
@@ -17,17 +14,16 @@ from ..contract.environment import data_folder
 
 
 def keep_in_data_folder(variable: str, name: str) -> None:
-    """Settle where a library keeps its cache. Call it before the library is imported: it looks once.
+    """Set the cache folder of a library; call it before the library is imported, which reads the variable once.
 
-    What the environment says already stands; where the data folder cannot be written, the system's temporary one
-    serves.
+    A variable that is set already stays. If the data folder cannot be written, the system's temporary folder is used.
 
     Parameters
     ----------
     variable : str
-        Environment variable by which the library is told, such as ``NUMBA_CACHE_DIR``.
+        The library's environment variable, such as ``NUMBA_CACHE_DIR``.
     name : str
-        The library's, for its folder.
+        The library's name, for its folder.
     """
     if variable in os.environ:
         return
@@ -40,7 +36,7 @@ def keep_in_data_folder(variable: str, name: str) -> None:
 
 
 def _temporary(name: str) -> Path:
-    """A folder in the system's temporary one that nobody else can write into: what is kept there may be run."""
+    """A temporary folder that nobody else can write into, since compiled code from it is run."""
     user = os.getuid() if hasattr(os, "getuid") else None
     folder = Path(tempfile.gettempdir()) / f"fathom-{name}-{'cache' if user is None else user}"
     try:
@@ -60,8 +56,5 @@ def _temporary(name: str) -> Path:
 
 
 def keep_compiled_code() -> None:
-    """Keep compiled code in Fathom's own folder, not beside the source in the extension's, which may be read-only.
-
-    What the environment says already (``NUMBA_CACHE_DIR``) stands.
-    """
+    """Store numba's compiled code in Fathom's data folder, not in the extension's, which may be read-only."""
     keep_in_data_folder("NUMBA_CACHE_DIR", "numba")

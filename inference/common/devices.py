@@ -1,7 +1,6 @@
-"""What computes: a GPU or the processor, by the name that an artist gives it. Without torch only the processor is.
+"""The device that computes, a GPU or the CPU, by the artist's choice. Without torch there is only the CPU.
 
-NVIDIA cards are also counted as their driver knows them, and torch asked whether it was built for them, without
-importing it.
+NVIDIA GPUs are also counted by their driver, and torch's build is checked for CUDA, without importing torch.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ _SUCCESS = 0
 
 
 def find(wanted: str = AUTO) -> str:
-    """The device that a job gets.
+    """The device for a job.
 
     Parameters
     ----------
     wanted : str
-        ``auto`` (a GPU where there is one), ``cuda``, ``cuda:1`` (the second card), ``mps`` (Apple's GPUs) or ``cpu``.
+        ``auto`` (a GPU if there is one), ``cuda``, ``cuda:1`` (the second GPU), ``mps`` (Apple's GPUs) or ``cpu``.
 
     Returns
     -------
@@ -37,11 +36,11 @@ def find(wanted: str = AUTO) -> str:
     Raises
     ------
     Failure
-        USAGE: there is no such kind of device; MISSING: this computer, or this torch, has none of that kind.
+        USAGE: the name is not valid; MISSING: this computer, or this torch, has no such device.
     """
     if not _KNOWN.fullmatch(wanted):
         raise Failure(
-            exit_codes.USAGE, f"There is no kind of device '{wanted}'.", cure="Choose auto, cuda, cuda:1, mps or cpu."
+            exit_codes.USAGE, f"'{wanted}' is not a valid device.", cure="Choose auto, cuda, cuda:1, mps or cpu."
         )
     kind, _, index = wanted.partition(":")
     cards = _cards() if kind in ("auto", "cuda") else 0
@@ -52,7 +51,7 @@ def find(wanted: str = AUTO) -> str:
     if kind == "mps" and not _apple():
         raise Failure(
             exit_codes.MISSING,
-            f"The device '{wanted}' is not here: torch finds no Apple GPU.",
+            f"The device '{wanted}' is not available: torch finds no Apple GPU.",
             cure="Choose another device, or auto.",
         )
     if kind == "auto":
@@ -61,7 +60,7 @@ def find(wanted: str = AUTO) -> str:
 
 
 def name(device: str) -> str:
-    """What a device is called in records and messages: the card's own name, ``Apple GPU`` or ``cpu``."""
+    """A device's name in records and messages: the GPU's own name, ``Apple GPU`` or ``cpu``."""
     if device.startswith("cuda"):
         import torch
 
@@ -93,61 +92,61 @@ def _apple() -> bool:
 
 def _no_card(wanted: str, cards: int) -> str:
     if cards:
-        return f"The device '{wanted}' is not here: the last of {cards} NVIDIA cards is cuda:{cards - 1}."
+        return f"The device '{wanted}' is not available: the last of {cards} NVIDIA GPUs is cuda:{cards - 1}."
     if not packages.importable("torch"):
         return f"The device '{wanted}' cannot be used: torch is not installed."
     import torch
 
     version = torch.__version__
-    reason = "finds no NVIDIA card with a working driver" if torch.version.cuda else "is built without CUDA"
-    return f"The device '{wanted}' is not here: torch {version} {reason}."
+    reason = "finds no NVIDIA GPU with a working driver" if torch.version.cuda else "is built without CUDA"
+    return f"The device '{wanted}' is not available: torch {version} {reason}."
 
 
 def nvidia_cards() -> int:
-    """How many cards the driver has (CUDA driver API, ``cuInit`` and ``cuDeviceGetCount``); 0 without a driver."""
+    """The driver's number of GPUs (CUDA driver API, ``cuInit`` and ``cuDeviceGetCount``); 0 without a driver."""
     try:
         driver = ctypes.CDLL(_DRIVER)
         count = ctypes.c_int(0)
         if driver.cuInit(0) != _SUCCESS or driver.cuDeviceGetCount(ctypes.byref(count)) != _SUCCESS:
             return 0
-    except (OSError, AttributeError):  # no driver; a library of that name that is none
+    except (OSError, AttributeError):  # no driver; another library with its name
         return 0
     return count.value
 
 
 def torch_has_cuda() -> bool:
-    """Whether the torch that is installed was built with CUDA, from its own note and without importing it."""
+    """Whether the installed torch was built with CUDA, from its file ``version.py``, without importing it."""
     spec = importlib.util.find_spec("torch") if packages.importable("torch") else None
     if spec is None or spec.origin is None:
         return False
     try:
         note = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
     except OSError:
-        return True  # a build that keeps no such note: nothing is known against it
+        return True  # a build without this file: assume CUDA
     match = re.search(r"^cuda\b[^=\n]*=\s*(\S+)", note, re.MULTILINE)
     return match is None or match.group(1) != "None"
 
 
 def unused_card() -> tuple[str, str] | None:
-    """Why an NVIDIA card of this computer goes unused although torch is there, and what to do about it.
+    """Why an NVIDIA GPU of this computer is unused although torch is installed, and what to do about it.
 
     Returns
     -------
     (str, str) or None
-        Two sentences; None where torch is not installed, was built with CUDA, or there is no card.
+        Two sentences; None if torch is not installed or was built with CUDA, or if there is no GPU.
     """
     if not packages.importable("torch") or torch_has_cuda() or not nvidia_cards():
         return None
     return (
-        f"This computer has an NVIDIA card, but torch {packages.installed('torch')} is built without CUDA.",
+        f"This computer has an NVIDIA GPU, but torch {packages.installed('torch')} is built without CUDA.",
         cuda_cure(),
     )
 
 
 def cuda_cure() -> str:
-    """What to do where torch cannot use a card because of how it was built."""
+    """The hint if torch was built without CUDA."""
     wanted = packages.locked_on_top()["torch"]
-    # Windows' CUDA build brings all that it needs, and what else that index offers is not what the lock names.
+    # The CUDA build for Windows is complete, and the index's other packages differ from the lock.
     options = "--force-reinstall --no-deps" if sys.platform == "win32" else "--force-reinstall"
     return (
         f"Install PyTorch's CUDA build as the selector on its site says (package pip, compute platform CUDA), "

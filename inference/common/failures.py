@@ -1,4 +1,4 @@
-"""Why a run ends without a depth sequence, as one sentence and an exit code: what is raised for it, and `explain`."""
+"""Errors that end a run without a depth sequence: exceptions, and their exit codes and messages (`explain`)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _TORCH_OUT_OF_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
-"""How torch says so where it has no exception of its own for it: on the CPU, on Apple's GPUs, and where CUDA's own
-libraries, or pinned memory, ran short."""
+"""Messages of torch without an exception class: on the CPU, on Apple's GPUs, and from CUDA's libraries or for pinned
+memory."""
 _NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP}
 _ALLOCATOR = ("std::bad_alloc", "bad allocation")
-"""How C++ says so where a library's bindings make another exception of it."""
+"""Messages of C++ that a library's bindings raise as another exception."""
 _NOT_OF_FILES = {errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -45,7 +45,7 @@ class Failure(Exception):
     what, why, cure : str
         Sentences: what happened, the reason, what to try.
     shots : tuple of ShotNote
-        Where the clip's shots have reasons of their own.
+        The reasons of single shots, if they differ.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Failure(Exception):
         super().__init__(self.event().message)
 
     def event(self) -> events.Error:
-        """What tells the artist."""
+        """The event for the artist."""
         return events.Error(code=self.code, what=self.what, why=self.why, cure=self.cure, shots=self.shots)
 
 
 class Refused(Exception):
-    """An estimator cannot do a shot.
+    """A shot is unsupported by the estimator.
 
     Parameters
     ----------
@@ -76,16 +76,16 @@ class Refused(Exception):
 
 
 class Cancelled(Exception):
-    """The run was cancelled; raised by `Shot.check` and passed on by whoever meets it."""
+    """The run was cancelled; raised by `Shot.check` and never handled on the way."""
 
 
 class ClipError(Exception):
-    """A clip cannot be read as it should.
+    """A clip cannot be read correctly.
 
     Parameters
     ----------
     what : str
-        What is wrong, naming the file and, where there is one, the frame; no full stop.
+        What is wrong, naming the file and, if there is one, the frame; no full stop.
     cure : str
         What to do instead; no full stop.
 
@@ -97,36 +97,35 @@ class ClipError(Exception):
         self.what, self.cure = what, cure
 
     def __reduce__(self) -> tuple[type[ClipError], tuple[str, str]]:
-        """Pickle by both parts, so that the error survives the way out of a child process."""
+        """Pickle by both parts, so that the error can leave a child process."""
         return type(self), (self.what, self.cure)
 
 
 def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None = None) -> Failure:
-    """Say why something in the output folder could not be written.
+    """The error for a file in the output folder that could not be written.
 
     Parameters
     ----------
     error : OSError
-        What the system said.
     path : path
-        What was to be written.
+        The file.
     needed_bytes : float or None
-        About how much room the rest of the job needs, for the sentence on a full disk.
+        Approximate space that the rest of the job needs, for the message on a full disk.
     """
     if isinstance(error, InTheWay):
         return Failure(exit_codes.BAD_OUTPUT, error.sentence, cure=CURE)
     if error.errno in _FULL:
-        room = f"about {max(needed_bytes / 1e6, 1):.0f} MB more are needed" if needed_bytes else "more room is needed"
+        size = f"About {max(needed_bytes / 1e6, 1):.0f} MB more are" if needed_bytes else "More space is"
         return Failure(
             exit_codes.BAD_OUTPUT,
             f"The disk is full: {path} could not be written.",
-            f"In this folder {room}.",
-            "Free some room and start the same job again; it goes on from what is finished.",
+            f"{size} needed in this folder.",
+            "Free some space and start the same job again to resume it.",
         )
     if error.errno in _CLOSED:
         return Failure(
             exit_codes.BAD_OUTPUT,
-            f"{path} cannot be written: there is no permission to, or the folder is read-only.",
+            f"{path} cannot be written: permission is denied, or the folder is read-only.",
             cure="Choose a folder that you may write to.",
         )
     return Failure(
@@ -145,13 +144,13 @@ def unmet(lacks: Sequence[Lack]) -> Failure:
 
 
 def is_of_files(error: OSError) -> bool:
-    """Whether what the system said is about a file or a disk, and not about a process, a pipe or memory."""
+    """Whether an OSError is about a file or a disk, not about a process, a pipe or memory."""
     others = (BlockingIOError, ChildProcessError, ConnectionError, InterruptedError, ProcessLookupError, TimeoutError)
     return not isinstance(error, others) and error.errno is not None and error.errno not in _NOT_OF_FILES
 
 
 def explain(error: BaseException) -> events.Error:
-    """Turn any exception that ends a run into the event that tells the artist."""
+    """Convert any exception that ends a run into the event for the artist."""
     if isinstance(error, Failure):
         return error.event()
     if isinstance(error, (Cancelled, KeyboardInterrupt)):
@@ -177,13 +176,13 @@ def explain(error: BaseException) -> events.Error:
     if isinstance(error, OSError) and error.errno in _NO_NAME:
         return events.Error(
             code=exit_codes.USAGE,
-            what=f"{in_a_line(str(error.filename))} is no name that a file can have here ({error.strerror}).",
-            cure="Name another file or folder.",
+            what=f"{in_a_line(str(error.filename))} is not a valid file name on this system ({error.strerror}).",
+            cure="Choose another name.",
         )
     return events.Error(
         code=exit_codes.FAILED,
-        what=f"Something unexpected went wrong ({type(error).__name__}: {_first_line(error)}).",
-        cure="The log has the details; start the same job again to go on from what is finished.",
+        what=f"An unexpected error occurred ({type(error).__name__}: {_first_line(error)}).",
+        cure="The log has the details; start the same job again to resume it.",
     )
 
 
@@ -201,7 +200,7 @@ def _missing(error: ImportError) -> events.Error:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that the computer's or the device's memory did not suffice."""
+    """Whether an exception means that host memory or the device's memory ran out."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     if isinstance(error, _class_of("torch", "OutOfMemoryError")):
@@ -212,7 +211,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _class_of(module: str, name: str) -> type[BaseException] | tuple[()]:
-    """An exception of a package; none where that is not imported, which is not done to ask it."""
+    """An exception class of a package, or none if the package is not imported."""
     return getattr(sys.modules.get(module), name, ())
 
 

@@ -1,7 +1,7 @@
-"""Writing files so that a half-written one is never seen, and making the folders that people named.
+"""Atomic writing of files, and the creation of folders that people chose.
 
-Every file is written under a temporary name and renamed once it is complete and on the disk (`own_files.atomic`). Needs
-no package but those of what is written, so that it can be asked before any work.
+Every file is written under a temporary name and renamed once it is complete and on disk (`own_files.atomic`). Each
+function imports only the package that it writes with.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write named tensors, and facts that JSON knows, to a ``.safetensors`` file, in one step.
+    """Write named tensors, and JSON-serialisable facts, to a ``.safetensors`` file, in one step.
 
-    Tensors are cloned: a view of a larger one would take all of it along.
+    Tensors are cloned, since a view of a larger one would store all of it.
     """
     from safetensors.torch import save_file
 
@@ -54,20 +54,20 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until renames in a folder are on the disk, where the system offers that (POSIX)."""
+    """Wait until renames in a folder are on disk, if the operating system supports it (POSIX)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError:  # some network disks do not sync folders; they have no better promise to give
+    except OSError:  # some network disks cannot sync folders
         pass
     finally:
         os.close(descriptor)
 
 
 def make_folder(folder: Path) -> tuple[Path, ...]:
-    """Make a folder, with those above it, where it is not there yet.
+    """Make a folder and its parents unless they exist.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def make_folder(folder: Path) -> tuple[Path, ...]:
     Raises
     ------
     Failure
-        BAD_OUTPUT: a file is in the way, or nothing may be written there.
+        BAD_OUTPUT: a file is in the way, or the folder cannot be made.
     """
     made = missing_folders(folder)
     try:

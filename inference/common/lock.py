@@ -1,10 +1,9 @@
 """One run at a time in an output folder.
 
-The lock is the system's own, on a small file that names its holder for people: it ends with the process that holds it,
-however that ends, and knows no clock. Where a disk has no such locks, a file that is there while a run is at work takes
-their place (filelock's soft lock): one whose process no longer runs on this computer is removed. Whether another
-computer's run still goes on cannot be found out on every network disk, so what names another computer is never taken
-for stale.
+The lock is the operating system's, on a small file that names its holder for people: it ends with the process that
+holds it, however that ends, and depends on no clock. On a disk without such locks, a file that exists during a run
+replaces them (filelock's soft lock): one whose process no longer runs on this computer is removed. A network disk may
+not show whether a run on another computer still goes on, so another computer's lock is never considered stale.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ from .failures import Failure, unwritable
 
 NAME = leftovers.LOCK
 SOFT = f"{NAME}.soft"
-"""What is there while a run is at work, where the disk has no locks."""
+"""Lock file of a running job on a disk without locks."""
 _PATIENCE = 1.0
-"""Seconds to wait for another run to say who it is, or to be gone: both take a moment only."""
+"""Seconds to wait for another run to write its name, or to end."""
 _SOFT_PATIENCE = 3.0
-"""Likewise for a soft lock: what holds no name is taken for broken after two seconds."""
+"""Seconds to wait for a soft lock: filelock considers one without a name broken after two seconds."""
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
-"""How systems say that a disk has no locks."""
+"""Errors of a disk without locks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who holds a lock: `started` is the process's start in seconds since 1970, for people alone."""
+    """The holder of a lock: `started` is the process's start in seconds since 1970, only for messages."""
 
     host: Word
     process: Annotated[int, Bounds(1, 2**31 - 1)]
@@ -48,27 +47,27 @@ class Holder:
 
 
 class Lock:
-    """The lock of one folder, from `acquire` on until `release`."""
+    """The lock of one folder, from `acquire` to `release`."""
 
     def __init__(self, path: Path, descriptor: int, soft: filelock.BaseFileLock | None) -> None:
         self._path, self._descriptor, self._soft = path, descriptor, soft
         _held.append(self)
 
     def release(self) -> None:
-        """Give the lock back, and remove its file, and its folder, if nothing else is left in it."""
+        """Release the lock, remove its file, and its folder if that is empty then."""
         if self not in _held:
             return
         _held.remove(self)
-        with contextlib.suppress(OSError):  # what cannot be removed is free all the same
+        with contextlib.suppress(OSError):  # a file that cannot be removed is unlocked all the same
             if self.is_ours():
-                if os.name == "nt":  # where an open file cannot be removed
+                if os.name == "nt":  # Windows cannot delete an open file
                     self._close()
                 self._path.unlink(missing_ok=True)
         self._close()
         if self._soft is not None:
             with contextlib.suppress(OSError):
                 self._soft.release()
-        with contextlib.suppress(OSError):  # work to go on from is kept in there
+        with contextlib.suppress(OSError):  # it contains work to resume from
             self._path.parent.rmdir()
 
     def is_ours(self) -> bool:
@@ -85,13 +84,13 @@ _held: list[Lock] = []
 
 
 def release_all() -> None:
-    """Release every lock of this process, which is about to end by force."""
+    """Release every lock of this process, which is about to be ended by force."""
     for held in list(_held):
         held.release()
 
 
 def _leave_to_parent() -> None:
-    """In a copy of this process: hold nothing, or the lock would outlive the run."""
+    """In a forked process: close the locks, which would otherwise outlive the run."""
     for held in _held:
         held._close()
     _held.clear()
@@ -107,13 +106,13 @@ def acquire(folder: Path) -> Lock:
     Parameters
     ----------
     folder : Path
-        Where the lock file lies; made where it is missing. Its parent must exist.
+        Folder for the lock file, made if it is missing. Its parent must exist.
 
     Raises
     ------
     Failure
-        BAD_OUTPUT: another run holds the lock (the sentence says which), or the folder cannot be written, or it or
-        the lock file is a link, or anything else that it should not be.
+        BAD_OUTPUT: another run, named in the message, holds the lock; the folder cannot be written; or it or the lock
+        file is a link or the like.
     """
     path = folder / NAME
     until = time.monotonic() + _PATIENCE
@@ -136,7 +135,7 @@ def acquire(folder: Path) -> Lock:
             finally:
                 if descriptor is not None:
                     os.close(descriptor)
-            time.sleep(0.05)  # another run is writing the lock just now, or removing it
+            time.sleep(0.05)  # another run is writing or removing the lock
     except OSError as error:
         raise unwritable(error, folder.parent) from error
 
@@ -146,11 +145,11 @@ class _Busy(Exception):
 
 
 def _opened(path: Path) -> int | None:
-    """A descriptor of the lock file; None where it, or its folder, has gone again meanwhile."""
+    """A descriptor of the lock file; None if it or its folder was removed meanwhile."""
     try:
         own_files.make_folder(path.parent)
         return own_files.open_file(path, os.O_RDWR | os.O_CREAT, alone=False)
-    except PermissionError:  # another user's: it can be locked as it is, to see whether that run is at work
+    except PermissionError:  # another user's: lock it for reading, to see whether that run is active
         try:
             return own_files.open_file(path, os.O_RDONLY, alone=False)
         except FileNotFoundError:
@@ -162,7 +161,7 @@ def _opened(path: Path) -> int | None:
 
 
 def _locked(path: Path, descriptor: int) -> filelock.BaseFileLock | None:
-    """Lock the file, or say who may by a soft lock, which is returned then."""
+    """Lock the file, or, on a disk without locks, acquire and return a soft lock."""
     try:
         if not filelock.lock_descriptor(descriptor, blocking=False):
             raise _Busy
@@ -179,32 +178,32 @@ def _locked(path: Path, descriptor: int) -> filelock.BaseFileLock | None:
 
 
 def _write_holder(path: Path, descriptor: int) -> bool:
-    """Say in the lock file whose it is; False where it must be made anew for that."""
+    """Write the holder into the lock file; False if the file must be made again first."""
     other = _read(path)
     if other is not None and other.host != platform.node():
         raise _refusal(other, path)
     user = ""
-    with contextlib.suppress(Exception):  # a user without a name, which systems tell in ways of their own
+    with contextlib.suppress(Exception):  # a user without a name raises different errors on different systems
         user = getpass.getuser()
     holder = Holder(host=platform.node(), process=os.getpid(), started=psutil.Process().create_time(), user=user)
     try:
-        if os.fstat(descriptor).st_nlink > 1:  # it has another name elsewhere: what is written would be there too
+        if os.fstat(descriptor).st_nlink > 1:  # a hard link, whose other name would be written too
             path.unlink()
             return False
         os.lseek(descriptor, 0, os.SEEK_SET)
-        # On Windows nobody else can read the first byte, which is what is locked.
+        # On Windows the first byte is locked, so that no other process can read it.
         os.write(descriptor, b" " + records.dumps(holder).encode())
         os.truncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
     except OSError as error:
         path.unlink(missing_ok=True)
-        if error.errno == errno.EBADF:  # it was open for reading alone
+        if error.errno == errno.EBADF:  # it was open for reading only
             return False
         raise
     return True
 
 
 def _refusal(other: Holder | None, path: Path) -> Failure:
-    """Why the lock cannot be had."""
+    """Why the lock cannot be acquired."""
     folder = path.parent.parent
     if other is None:
         return Failure(
@@ -225,7 +224,7 @@ def _refusal(other: Holder | None, path: Path) -> Failure:
         exit_codes.BAD_OUTPUT,
         f"Another run on the computer {_printable(other.host)} (process {other.process}){user}{since} is writing into "
         f"{folder}.",
-        cure=f"Wait for it or choose another folder; if that run is gone for certain, delete {files}.",
+        cure=f"Wait for it or choose another folder; if that run has certainly ended, delete {files}.",
     )
 
 

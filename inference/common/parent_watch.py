@@ -1,6 +1,6 @@
-"""For processes that others start: they end when whoever started them does. Standard library only.
+"""End child processes when their parent ends. Standard library only.
 
-Run as a program, ``PYTHON parent_watch.py MODULE [ARGUMENT …]`` runs a module of another's, such as ``venv``, that way.
+As a program, ``PYTHON parent_watch.py MODULE [ARGUMENT …]`` runs another module, such as ``venv``, that way.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 ORPHANED = 1
-"""Exit code of a process that ended because its parent was gone."""
+"""Exit code of a process that ended because its parent had ended."""
 
 
 def end_with_parent(stream: BinaryIO) -> None:
-    """End this process, at once and whatever it is doing, when a pipe from its parent closes.
+    """End this process at once when a pipe from its parent closes.
 
-    The system closes the pipe however the parent ends, also when it is killed. To be called first in the child,
+    The operating system closes the pipe however the parent ends, even if it is killed. Call this first in the child,
     before any library starts threads.
 
     Parameters
@@ -35,10 +35,10 @@ def end_with_parent(stream: BinaryIO) -> None:
 
 
 def end_family_with_parent() -> None:
-    """Likewise with all that this process starts, by the pipe that is its standard input.
+    """End this process and its children when its standard input closes.
 
-    The processes that it starts find an empty input instead. On POSIX they are those of its process group, which it
-    leads where its parent gave it one of its own; on Windows those of a job object.
+    The children get an empty standard input instead. On POSIX they are the process group that this process leads, if
+    its parent gave it one; on Windows they are those of a job object.
     """
     pipe = input_of_its_own()
     if os.name == "nt":
@@ -53,7 +53,7 @@ def end_family_with_parent() -> None:
 
 
 def input_of_its_own() -> int:
-    """Move this process's standard input away, and return where to: neither libraries nor children read it then."""
+    """Move standard input to a new descriptor, which is returned, so that neither libraries nor children read it."""
     pipe = os.dup(0)  # not inherited by children
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -74,7 +74,7 @@ def when_closed(descriptor: int, call: Callable[[], None]) -> None:
 
 
 class _JobLimits(ctypes.Structure):
-    """``JOBOBJECT_EXTENDED_LIMIT_INFORMATION`` of Windows, of which only the flags are set."""
+    """Windows' ``JOBOBJECT_EXTENDED_LIMIT_INFORMATION``, of which only the flags are set."""
 
     _fields_ = (
         ("times", ctypes.c_int64 * 2),
@@ -89,10 +89,10 @@ class _JobLimits(ctypes.Structure):
 
 
 def _join_job() -> None:
-    """Join a new job object of Windows, which children join too and whose end ends them all.
+    """Join a new Windows job object, which children join too and whose end ends them all.
 
-    It ends when the last handle to it is closed: this process' own, which is not inherited and is left to the system
-    to close however the process ends.
+    It ends when its last handle closes: this process's own, which is not inherited, and which the operating system
+    closes however the process ends.
     """
     kernel = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]
     for function in (kernel.CreateJobObjectW, kernel.GetCurrentProcess):

@@ -1,4 +1,4 @@
-"""The spread of a shot's disparity, gathered frame by frame."""
+"""Percentiles and value range of a shot's disparity, accumulated frame by frame."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from numpy.typing import NDArray
 from ..contract.depth_sequence import Range
 
 _DROPPED_BITS = 12
-"""Of a float32's 23 bits of mantissa; bins are 1/2048 of the value wide."""
+"""Dropped of a float32's 23 bits of mantissa; bins are 1/2048 of the value wide."""
 _BINS = 1 << (32 - _DROPPED_BITS)
 
 
 class Spread:
-    """Minimum, maximum and percentiles of any number of maps, in memory that does not grow with them.
+    """Minimum, maximum and percentiles of any number of maps, in constant memory.
 
-    Values are counted in bins of equal width on the scale of float32's own bit patterns, in which the order of the
-    patterns is the order of the values. Counts are integers, so the result depends neither on the order of the
-    maps nor on how often the work was interrupted. Percentiles are linear within a bin: they are off by less than
-    0.05 % of their value.
+    Values are counted in bins of equal width in the bit patterns of float32, whose order is that of the values. Counts
+    are integers, so the result depends neither on the order of the maps nor on interruptions. Percentiles are linear
+    within a bin: their error is below 0.05 % of their value.
     """
 
     def __init__(self) -> None:
@@ -34,7 +33,7 @@ class Spread:
         self._maximum = max(self._maximum, float(values.max()))
 
     def range(self) -> Range:
-        """The spread of what was counted.
+        """Minimum, maximum and percentiles of the counted values.
 
         Raises
         ------
@@ -45,7 +44,7 @@ class Spread:
         return Range(minimum=self._minimum, maximum=self._maximum, p1=p1, p99=p99)
 
     def quantile(self, fraction: float) -> float:
-        """The value below which this share of what was counted lies; 0 and 1 give minimum and maximum exactly.
+        """The value below which this share of the counted values is; 0 and 1 return minimum and maximum exactly.
 
         Raises
         ------

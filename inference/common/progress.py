@@ -1,4 +1,4 @@
-"""How far a job is and how long it will still take. Standard library only."""
+"""Progress of a job and the time left. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from collections.abc import Callable
 from ..contract import events
 
 _EVERY = 0.1
-"""Seconds between two progress events; an artist sees no more."""
+"""Least time between two progress events, in seconds."""
 _WINDOW = 60.0
-"""Seconds of the past from which the pace is taken."""
+"""Seconds of the past that the speed is measured over."""
 _SETTLED = 2.0
-"""Seconds of work before the time left is told."""
+"""Seconds of work before the time left is estimated."""
 
 
 class Meter:
-    """Adds up the work of a job, in frames, and tells it in events.
+    """Adds up the work of a job, in frames, and emits progress events.
 
     Parameters
     ----------
     emit : callable
         Takes the events.
     frames : int
-        How many frames the job has.
+        The number of frames of the job.
     clock : callable
-        Seconds that only grow.
+        Monotonic time in seconds.
     notice : callable or None
-        Told, with every progress event, how much of the job is done, 0 to 1.
+        Called with every progress event; takes the share of the job that is done, 0 to 1.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Meter:
         self._pace: deque[tuple[float, float]] = deque()
 
     def plan(self, total: float) -> None:
-        """Say how much work the whole job is, in the unit of `begin`."""
+        """Set the work of the whole job, in the unit of `begin`."""
         self._total = total
 
     def begin(self, span: float, *, counts: bool = True) -> None:
@@ -56,7 +56,7 @@ class Meter:
         ----------
         span : float
         counts : bool
-            Whether its pace tells how long the rest takes. Reading the clip does not tell how long estimating is.
+            Whether its speed predicts the time left: that of reading the clip does not.
         """
         self._before += self._span
         self._span, self.came = span, 0.0
@@ -65,13 +65,13 @@ class Meter:
         self._counts = counts
 
     def stage(self, name: str, label: str) -> None:
-        """Tell a new stage; telling the same again is silent."""
+        """Emit a new stage; the same stage again is ignored."""
         if (name, label) != self._stage:
             self._stage = (name, label)
             self._emit(events.Stage(name=name, label=label))
 
     def part(self, fraction: float) -> None:
-        """Tell how much of the part that was begun last is done, 0 to 1; the bar never runs backwards."""
+        """Report how much of the current part is done, 0 to 1; progress never goes back."""
         done = self._before + self._span * min(max(fraction, 0.0), 1.0)
         self._done = min(max(self._done, done), self._total)
         now = self._clock()
@@ -79,16 +79,16 @@ class Meter:
             self._tell(now)
 
     def count(self, more: float) -> None:
-        """Tell that `more` units of the part that was begun last are done, or to be done again where negative."""
+        """Report that `more` units of the current part are done, or, if negative, to be done again."""
         self.came += more
         self.part(self.came / max(self._span, 1))
 
     def frames_done(self, count: int) -> None:
-        """Tell that this many more frames are final."""
+        """Report that this many more frames are final."""
         self._written += count
 
     def finish(self) -> None:
-        """Tell that everything is done."""
+        """Report that everything is done."""
         self._done = self._total
         self._tell(self._clock())
 

@@ -1,4 +1,4 @@
-"""Sizes and times for people. Standard library only."""
+"""Sizes and times as text. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def size_text(size: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as ``0:07``, ``12:30`` or ``1:02:03``."""
+    """A duration, such as ``0:07``, ``12:30`` or ``1:02:03``."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -1,4 +1,4 @@
-"""Frames worked on in parallel threads, with cancellation that reaches into them."""
+"""Process frames in parallel threads that can be cancelled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST = 8  # each holds a cost volume of some 50 MB
 
 
 class _Stop(Exception):
-    """Ends a thread's work after the run has ended elsewhere."""
+    """Ends a thread's work after another thread has ended the run."""
 
 
 def each(
@@ -27,12 +27,12 @@ def each(
     Parameters
     ----------
     work : callable
-        Must not depend on the order of frames, and calls `pause` between steps of at most half a second.
+        Must not depend on the order of frames, and must call `pause` between steps of at most half a second.
     frames : iterable of int
     check : callable
-        Called here, in the caller's thread, every tenth of a second; may raise to end everything.
+        Called in the caller's thread every tenth of a second; may raise to end everything.
     done : callable
-        Called here with each frame that is done.
+        Called in the caller's thread with each finished frame.
     """
     stopped = threading.Event()
 

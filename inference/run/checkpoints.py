@@ -1,7 +1,7 @@
-"""What an estimator kept of a shot in an earlier run: whether its arrays can be read, before they are gone on from.
+"""Validation of an estimator's array files before a shot resumes from them.
 
-A disk that lost its power, or somebody who edited a folder, leaves files that are cut short or something else. What is
-damaged is made again; nothing of it is read into memory to find that out.
+After a power cut, or if somebody edits the folder, files may be truncated or replaced. Damaged files are deleted and
+made again; checking them reads no array into memory.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _PIECE = 1 << 20
 
 
 def drop_damaged(folder: Path, names: Names, *, check: Callable[[], None]) -> list[Path]:
-    """Delete the array files of ours in a shot's folder that cannot be read.
+    """Delete the array files of ours in a shot's folder that are damaged.
 
     Parameters
     ----------
     folder : Path
         The shot's, in the scratch folder.
     names : Names
-        Of our files, relative to the scratch folder.
+        The names of our files, relative to the scratch folder.
     check : callable
-        Called between files; raises to break off.
+        Called between files; raises to cancel.
 
     Returns
     -------
     list of Path
-        What was deleted.
+        The deleted files.
     """
     dropped = []
     for inside, _, files in os.walk(folder):
@@ -46,7 +46,7 @@ def drop_damaged(folder: Path, names: Names, *, check: Callable[[], None]) -> li
             path = Path(inside) / name
             if path.suffix not in {".npy", ".npz"} or not names.has_file(path.relative_to(folder.parent).parts):
                 continue
-            if name.startswith(own_files.TEMPORARY):  # what a killed run was just writing, which nothing reads
+            if name.startswith(own_files.TEMPORARY):  # a killed run was writing it; nothing reads it
                 continue
             check()
             if own_files.is_file(path) and not is_whole(path):
@@ -56,7 +56,7 @@ def drop_damaged(folder: Path, names: Names, *, check: Callable[[], None]) -> li
 
 
 def is_whole(path: Path) -> bool:
-    """Whether an ``.npy`` or ``.npz`` file holds arrays of numbers or text, as many bytes of them as it declares."""
+    """Whether an ``.npy`` or ``.npz`` file has arrays of numbers or text, of the size that their headers declare."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -69,7 +69,7 @@ def _is_archive(file: IO[bytes], size: int) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            # ours are stored as they are: one that is packed may hold a thousand times as much
+            # ours are uncompressed; a compressed one may expand a thousandfold
             if any(each.compress_type != zipfile.ZIP_STORED or each.file_size > size for each in members):
                 return False
             return bool(members) and all(_is_member(archive, each) for each in members)
@@ -81,7 +81,7 @@ def _is_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
     with archive.open(member) as file:
         if not _is_array(file, member.file_size):
             return False
-        while file.read(_PIECE):  # to the end, where its checksum is compared
+        while file.read(_PIECE):  # to the end, where zipfile verifies the checksum
             pass
     return True
 

@@ -1,4 +1,4 @@
-"""What is checked of a job before anything is written: its parameters, and, once its clip is open, all else."""
+"""Checks of a job before anything is written: of its parameters, and, once its clip is open, of everything else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def frames_of(job: Job, clip: Clip) -> tuple[int, int]:
-    """First and last frame of a job; a `Failure` (USAGE) where they are not all in the clip."""
+    """First and last frame of a job; a `Failure` (USAGE) if they are not all in the clip."""
     first = clip.first_frame if job.first_frame is None else job.first_frame
     last = clip.last_frame if job.last_frame is None else job.last_frame
     if first < clip.first_frame or last > clip.last_frame or first > last:
@@ -33,31 +33,31 @@ def frames_of(job: Job, clip: Clip) -> tuple[int, int]:
             exit_codes.USAGE,
             f"The frames {first}-{last} are not all in {job.source.path}, which has the frames "
             f"{clip.first_frame}-{clip.last_frame}.",
-            cure="Choose a range within them.",
+            cure="Choose a range within the clip.",
         )
     return first, last
 
 
 def check_length(info: EstimatorInfo, first: int, last: int) -> None:
-    """Refuse (USAGE) frames that no depth sequence can hold: before the work, not when it is to be written down."""
-    parts = f"Estimate the clip in parts, by {setting('frames')}."
+    """Raise a `Failure` (USAGE) for more frames than a depth sequence can contain, before any work is done."""
+    parts = f"Estimate the clip in parts with {setting('frames')}."
     if last > numbering.LARGEST:
         raise Failure(
             exit_codes.USAGE,
-            f"The frames {first}-{last} go beyond {numbering.LARGEST}, to which Blender counts.",
+            f"The frames {first}-{last} go beyond Blender's last frame, {numbering.LARGEST}.",
             cure=parts,
         )
     if info.gives_camera and last - first + 1 > depth_sequence.LONGEST_PATH:
         raise Failure(
             exit_codes.USAGE,
-            f"The frames {first}-{last} are more than the {depth_sequence.LONGEST_PATH} whose camera one depth "
-            "sequence holds.",
+            f"The frames {first}-{last} are more than the {depth_sequence.LONGEST_PATH} that a depth sequence with a "
+            "camera path can contain.",
             cure=parts,
         )
 
 
 def check_camera(camera: Camera | None, first: int, last: int) -> None:
-    """Refuse (USAGE) a camera prior whose path leaves out a frame."""
+    """Raise a `Failure` (USAGE) for a camera path that lacks a frame."""
     if camera is None:
         return
     have = {pose.frame for pose in camera.poses}
@@ -65,21 +65,21 @@ def check_camera(camera: Camera | None, first: int, last: int) -> None:
     if have and missing:
         raise Failure(
             exit_codes.USAGE,
-            f"The camera path that was given has no pose for frame {missing[0]}.",
-            cure="Give a pose for every frame, or only the focal length.",
+            f"The job's camera path has no pose for frame {missing[0]}.",
+            cure="Set a pose for every frame, or only the focal length.",
         )
 
 
 def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Path) -> dict[str, str]:
-    """What identifies the depth sequences that parameters name.
+    """Hashes that identify the input depth sequences of a job.
 
     Parameters
     ----------
     info : EstimatorInfo
     parameters : dict
-        Every declared one.
+        All declared parameters.
     folder : Path
-        Of the result.
+        The output folder.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
     Raises
     ------
     Failure
-        USAGE: it is no finished depth sequence. BAD_OUTPUT: the result would be written over it.
+        USAGE: it is not a finished depth sequence. BAD_OUTPUT: the result would overwrite it.
     """
     found = {}
     for parameter in info.parameters:
@@ -100,42 +100,42 @@ def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
             depth_sequence.load(named)
             found[parameter.name] = hashlib.sha256(read_bytes(Path(named) / depth_sequence.SIDECAR)).hexdigest()
         except DepthSequenceError as error:
-            raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} names no depth sequence: {error}") from error
+            raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} is not a depth sequence: {error}") from error
         if Path(named).resolve() == folder.resolve():
             raise Failure(
                 exit_codes.BAD_OUTPUT,
-                f"The result would be written over the depth sequence {named} that {setting(parameter.name)} names.",
+                f"The result would overwrite {named}, the depth sequence set by {setting(parameter.name)}.",
                 cure="Choose another output folder.",
             )
     return found
 
 
 def warn_of_idle_card(info: EstimatorInfo, parameters: dict[str, Any], emit: Callable[[events.Event], None]) -> None:
-    """Say so before the work where a card would do it and torch cannot use it, unless the job wants it that way."""
+    """Warn before the work if torch cannot use the computer's GPU, unless the job chooses another device."""
     if parameters.get("device", devices.AUTO) == devices.AUTO:
         for note in registry.notes(info):
             emit(events.Warning(message=f"{note.what} {note.cure}"))
 
 
 def warn_of_little_room(folder: Path, needed: float, emit: Callable[[events.Event], None]) -> None:
-    """Say so before the work where the disk may not take its result; EXR packs maps by an unknown factor."""
+    """Warn before the work if the disk may be too small for the result; EXR compresses maps by an unknown factor."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         emit(
             events.Warning(
-                message=f"The disk of {folder} has {free / 1e6:.0f} MB left and the result may take up to "
-                f"{needed / 1e6:.0f} MB; if it does not fit, make room and start the same job again."
+                message=f"The disk of {folder} has {free / 1e6:.0f} MB left and the result may need up to "
+                f"{needed / 1e6:.0f} MB; if it does not fit, free some space and start the same job again."
             )
         )
 
 
 def resolve_parameters(info: EstimatorInfo, given: dict[str, Any]) -> dict[str, Any]:
-    """Every parameter that an estimator declares, with the given value or its default.
+    """Every parameter that an estimator declares, with its value in the job or its default.
 
     Raises
     ------
     Failure
-        USAGE: a name that is not declared, or a value of the wrong type or outside its bounds.
+        USAGE: an unknown name, or a value with the wrong type or outside its bounds.
     """
     declared = {parameter.name: parameter for parameter in info.parameters}
     for name in given:
@@ -146,13 +146,13 @@ def resolve_parameters(info: EstimatorInfo, given: dict[str, Any]) -> dict[str, 
 
 
 def parse_parameters(info: EstimatorInfo, texts: list[str]) -> dict[str, Any]:
-    """Read ``NAME=VALUE`` texts of the command line into values of the declared types; `resolve` checks the rest."""
+    """Parse ``NAME=VALUE`` texts into values of the declared types; `resolve_parameters` checks the rest."""
     declared = {parameter.name: parameter for parameter in info.parameters}
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise Failure(exit_codes.USAGE, f"--parameter takes NAME=VALUE, not '{text}'.")
+            raise Failure(exit_codes.USAGE, f"--parameter must be NAME=VALUE, not '{text}'.")
         values[name.strip()] = _typed(value.strip(), declared[name.strip()]) if name.strip() in declared else value
     return values
 
@@ -169,18 +169,18 @@ def _typed(text: str, parameter: Parameter) -> Any:
             return kind(text)
         except ValueError:
             pass
-    raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} takes {_kind(parameter)}, not '{text}'.")
+    raise Failure(exit_codes.USAGE, f"{setting(parameter.name)} must be {_kind(parameter)}, not '{text}'.")
 
 
 def _checked(value: object, parameter: Parameter, info: EstimatorInfo) -> object:
     kind = type(parameter.default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if parameter.choices and type(value) is int:  # a choice such as "1" that was read as JSON
+    if parameter.choices and type(value) is int:  # a choice such as "1" that was parsed as JSON
         value = str(value)
     name = f"{setting(parameter.name)} of {info.label}"
     if type(value) is not kind:
-        raise Failure(exit_codes.USAGE, f"{name} takes {_kind(parameter)}, not {value!r}.")
+        raise Failure(exit_codes.USAGE, f"{name} must be {_kind(parameter)}, not {value!r}.")
     if parameter.choices and value not in parameter.choices:
         raise Failure(exit_codes.USAGE, f"{name} must be one of {', '.join(parameter.choices)}, not {value!r}.")
     below = parameter.minimum is not None and isinstance(value, (int, float)) and not value >= parameter.minimum

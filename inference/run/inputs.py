@@ -1,11 +1,11 @@
-"""The files that a job reads: whether they stay those that it began with, and whether a run is the same as another.
+"""The files that a job reads: whether they change during a run, and whether two runs are the same.
 
-A clip may be rendered or copied anew while its depth is estimated, and then some frames would have the depth of one
-clip and some that of another. So what identifies its files is noted before the first is opened and looked at again
-before anything made of them is kept for good.
+A clip may be rendered or copied again while its depth is estimated; then some frames would have the depth of one clip
+and some that of another. So the files' sizes and times are recorded before the first is opened, and compared before any
+result becomes final.
 
-Two runs are the same on one of two levels: they were asked for the same (`Job.fingerprint`, which Blender knows too),
-or they give the same to the bit (`Inputs.key`). Only on the second does a run resume what another has begun.
+Two runs can be the same on two levels: they have the same job (`Job.fingerprint`, which Blender computes too), or their
+results are the same bit for bit (`Inputs.key`). Only on the second level does one run resume the other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..media.mattes import mattes
 
 
 class Changed(Failure):
-    """A file that a run reads is another now, so that what was made of it may be of two clips."""
+    """An input file changed during the run, so its results may be of two clips."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class _Facts:
     noted: int
 
     def is_other(self, now: _Facts) -> bool:
-        """Whether a file with these facts is another than one with those of `now`.
+        """Whether the file has changed since.
 
-        Its number alone tells nothing, for some network disks give a file a new one now and then; nor does the time
-        at which its entry changed, which a permission or a backup changes as well.
+        A new inode number alone is no change, since some network disks assign new ones; nor is a new ctime, since
+        permissions and backups change it too.
         """
         if (self.size, self.written) != (now.size, now.written):
             return True
@@ -62,11 +62,11 @@ class Inputs:
     ----------
     job : Job
     noted : mapping
-        What `note` found before the clip was opened.
+        The result of `note` before the clip was opened.
     first, last : int
         The frames that are read.
     sequences : iterable of str
-        Folders of the depth sequences that are read as well.
+        Folders of input depth sequences.
     """
 
     def __init__(
@@ -85,20 +85,20 @@ class Inputs:
         self._found = {path: (number, noted[path] if path in noted else _facts(path)) for number, path in named}
 
     def check(self, first: int | None = None, last: int | None = None) -> None:
-        """Refuse to go on where a file is another now.
+        """Raise an error if a file has changed.
 
         Parameters
         ----------
         first, last : int or None
-            The frames whose files are looked at; None: all.
+            The frames whose files are checked; None: all.
 
         Raises
         ------
         Changed
-            FAILED; the sentence names the first such file.
+            FAILED; the message names the first such file.
         Failure
-            FAILED: none is another, and one cannot be found, as on a disk that is away for a while. What was made of
-            it holds: where it does not come back as it was, the job is another one (`key`).
+            FAILED: none has changed, but one is missing, for example on a disk that is offline. The run's work stays
+            valid: if the file comes back changed, the job is another one (`key`).
         """
         gone = None
         for path, (number, before) in self._found.items():
@@ -110,17 +110,17 @@ class Inputs:
             if now is None:
                 gone = gone or path
                 continue
-            what = "has changed" if before else "has appeared"
+            what = "changed" if before else "appeared"
             raise Changed(
                 exit_codes.FAILED,
-                f"{path} {what} while depth was estimated from it, so nothing of this run is kept.",
-                cure="Start the same job again once its files stay as they are.",
+                f"{path} {what} while depth was estimated from it, so this run's work was deleted.",
+                cure="Start the same job again when its files no longer change.",
             )
         if gone is not None:
             raise Failure(
                 exit_codes.FAILED,
-                f"{gone} has gone while depth was estimated from it.",
-                cure="Start the same job again when it is back, which goes on from what is finished.",
+                f"{gone} disappeared while depth was estimated from it.",
+                cure="Start the same job again to resume it when the file is back.",
             )
 
     def key(
@@ -133,19 +133,18 @@ class Inputs:
     ) -> str:
         """A hash that is equal exactly for runs whose maps are bit for bit the same.
 
-        It covers the job, its files (by size and time of change, the colour configuration among them), the packages,
-        the device, the weights and the depth sequences that are read.
+        It covers the job, its files (by size and modification time, including the colour configuration), the packages,
+        the device, the weights and the input depth sequences.
 
         Parameters
         ----------
         versions : mapping
             Package name to version.
         device : str
-            What computes.
+            The device that computes.
         weights : sequence of Weights
-            With the sha256 of each.
         given : mapping
-            Name of a parameter that names another depth sequence to the sha256 of its ``depth.json``.
+            Name of the parameter for an input depth sequence to the sha256 of its ``depth.json``.
         """
         facts = {
             "job": self._job.fingerprint(),
@@ -153,9 +152,9 @@ class Inputs:
             "versions": dict(versions),
             "device": [device, platform.system(), platform.machine()],
         }
-        if self._config and self._found[self._config][1]:  # a clip that needs none is read without one
+        if self._config and self._found[self._config][1]:  # it may be missing if the clip does not need it
             facts["ocio"] = [str(self._config), self._identity(self._config)]
-        if weights:  # estimators without them keep the keys that earlier versions wrote
+        if weights:  # without weights the key is that of earlier versions
             facts["weights"] = [[each.repository, each.file, each.sha256] for each in weights]
         if given:
             facts["given"] = dict(given)
@@ -167,12 +166,12 @@ class Inputs:
 
 
 def note(job: Job) -> dict[Path, _Facts | None]:
-    """What identifies the clip's files now; to be called before any of them is opened."""
+    """Sizes and times of the clip's files; to be called before any of them is opened."""
     return {path: _facts(path) for _, path in [*_movie(job), *_images(job, job.first_frame, job.last_frame)]}
 
 
 def _of_frames(job: Job, first: int, last: int) -> list[tuple[int | None, Path]]:
-    """The files that hold one frame each, with its number: the clip's, in a sequence, and the mattes'."""
+    """The files with one frame each, with its number: those of an image sequence, and the mattes."""
     found = _images(job, first, last)
     if job.mattes:
         found += zip(range(first, last + 1), mattes(job.mattes, first, last, (1, 1)).files, strict=True)
@@ -189,5 +188,5 @@ def _images(job: Job, first: int | None, last: int | None) -> list[tuple[int | N
 
 
 def _is_within(number: int | None, first: int | None, last: int | None) -> bool:
-    """Whether a file's frame is among some; one that is of no single frame always is."""
+    """Whether a file's frame is in a range; a file without a frame number always is."""
     return number is None or ((first is None or number >= first) and (last is None or number <= last))

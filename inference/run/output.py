@@ -1,11 +1,11 @@
-"""The output folder: who may write into it, what is in it already, and how a result becomes complete.
+"""The output folder: its lock, its previous contents, and how a result becomes complete.
 
-While a job runs, the folder holds a scratch folder ``.fathom`` with the lock, the state and the estimator's own
-files. Maps go straight into the folder, and ``depth.json`` comes last. Where a finished result is to be
-overwritten it stays whole: the new maps wait in ``.fathom/new`` and take its place once all of them are there.
-Nothing is deleted but files of Fathom's own names, and nothing is written through a link; see `own_files`.
+While a job runs, the folder contains a scratch folder ``.fathom`` with the lock, the state and the estimator's own
+files. Maps are written directly into the folder, and ``depth.json`` is written last. A finished result that is to be
+overwritten stays complete: the new maps wait in ``.fathom/new`` and replace it once all of them are written. Only files
+with Fathom's own names are deleted, and nothing is written through a link; see `own_files`.
 
-What a run writes down, so that a later run of the same job goes on from it, is its `State`.
+A run saves its `State`, from which a later run of the same job resumes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from ..media.exr import read_map
 
 _STAGED = "new"
 _SAVED_EVERY = 5.0
-"""Seconds between two times that the state is saved for the time spent and the share of the work alone."""
+"""Seconds between two saves of the state for the time spent and the progress alone."""
 _SELDOM = 20
 """How many times longer than saving it takes the work in between must be: it grows with shots and poses."""
 _MAP = re.compile(r"(?:disparity|confidence)\.(-?\d+)\.exr", re.ASCII)
@@ -65,27 +65,27 @@ def opened(
     emit: Emit,
     started: float | None = None,
 ) -> Iterator[Output]:
-    """Take an output folder for a job, to start it or to resume it.
+    """Lock an output folder for a job, to start or resume it.
 
     Parameters
     ----------
     folder : Path
-        Made where it is missing, and removed again where the job leaves nothing in it.
+        Made if it is missing, and removed again if the job leaves nothing in it.
     new : State
-        The job's, with nothing done.
+        The initial state of the job.
     size, confidence
-        Width and height of its maps, and whether it has any of confidence.
+        Width and height of its maps, and whether it has confidence maps.
     overwrite : bool
         Whether a finished result, or maps of unknown origin, may be replaced.
     emit : callable
-        Takes events, such as a warning when the remains of a different job are dropped.
+        Takes events, such as a warning when the remains of a different job are deleted.
     started : float or None
         When the run began, by `time.monotonic`; None: now.
 
     Raises
     ------
     Failure
-        BAD_OUTPUT: it is no folder, cannot be written, is in use, or holds a result that is not to be overwritten.
+        BAD_OUTPUT: it is not a folder, cannot be written, is in use, or has a result that must not be overwritten.
     """
     made = make_folder(folder)
     try:
@@ -108,23 +108,23 @@ def opened(
 
 
 class Output:
-    """An output folder whose lock is held, and the state of the run that writes into it.
+    """A locked output folder, and the state of the run that writes into it.
 
     Attributes
     ----------
     folder : Path
     scratch : Path
-        For whatever must outlive the run but not the job.
+        For files that must outlive the run but not the job.
     maps : Path
-        Where maps go, under their final names.
+        Folder for the maps, under their final names.
     confidence : bool
-        Whether frames have a map of it.
+        Whether frames have confidence maps.
     emit : callable
         Takes events.
     meter : Meter
-        Of the whole job.
+        The progress of the whole job.
     state : State
-        Of the run; it is saved with each shot, and every few seconds.
+        The state of the run, saved after each shot and every few seconds.
     """
 
     def __init__(
@@ -155,9 +155,9 @@ class Output:
         return self._before + time.monotonic() - self._started
 
     def finished_shot(self, first: int, last: int, *, check: Callable[[], None]) -> Shot | None:
-        """What an earlier run made of a shot; None where it has not finished it, or its maps are gone or damaged.
+        """A shot that an earlier run has finished; None if it has not, or if maps are missing or damaged.
 
-        `check` is called between frames; it raises to break off.
+        `check` is called between frames; it raises to cancel.
         """
         for shot in self.state.shots:
             if (shot.first_frame, shot.last_frame) == (first, last):
@@ -169,7 +169,7 @@ class Output:
         return None
 
     def keep(self, shot: Shot) -> None:
-        """Note a finished shot; one that is made again, since it was damaged, takes its old place."""
+        """Add a finished shot to the state; one that was made again replaces the damaged one."""
         before = tuple(each for each in self.state.shots if each.last_frame < shot.first_frame)
         after = tuple(each for each in self.state.shots if each.first_frame > shot.last_frame)
         self.state, self._is_saved = replace(self.state, shots=(*before, shot, *after)), False
@@ -182,36 +182,36 @@ class Output:
                 self._save()
 
     def wrote(self, size: int) -> None:
-        """Note that a frame's final maps, `size` bytes, were written."""
+        """Count a frame whose final maps, `size` bytes, were written."""
         self._written += 1
         self._bytes += size
         self._save_every(_SAVED_EVERY)
 
     def needed_bytes(self) -> float:
-        """About how much room the rest of the job needs, from the frames so far, or uncompressed."""
+        """Approximate space for the rest of the job, from the frames so far, or uncompressed."""
         a_frame = self._bytes / self._written if self._written else self._frame_bytes
         return a_frame * (self._frames - self._written)
 
     def publish(self, sequence: DepthSequence) -> None:
-        """Make the result complete: put staged maps in place, write ``depth.json``, remove the scratch folder.
+        """Complete the result: move staged maps into place, write ``depth.json``, remove the scratch folder.
 
         Raises
         ------
         Failure
-            FAILED: maps, or the lock, have gone while the run was at work. Nothing of an earlier result is lost.
+            FAILED: maps or the lock were removed during the run. An earlier result stays complete.
         """
         if not self.lock.is_ours():
             raise Failure(
                 exit_codes.FAILED,
-                f"The lock of {self.folder} has gone while the run was at work, so another run may be writing there.",
-                cure="See to it that none does, and start the same job again to go on from what is finished.",
+                f"The lock of {self.folder} was removed during the run, so another run may be writing there.",
+                cure="Make sure that no other run is, and start the same job again to resume it.",
             )
         lost = _missing(sequence, self.maps)
         if lost:
             raise Failure(
                 exit_codes.FAILED,
-                f"{self.maps / lost[0]} has gone while the run was at work.",
-                cure="Start the same job again: it makes what is missing.",
+                f"{self.maps / lost[0]} was removed during the run.",
+                cure="Start the same job again to make the missing maps.",
             )
         if self.state.staged:
             self._save(phase="publishing", sequence=sequence, replaced=_frames_of(self.folder))
@@ -219,25 +219,25 @@ class Output:
         else:
             sync_folder(self.folder)
             depth_sequence.save(sequence, self.folder)
-        self._saved, self._is_saved = math.inf, True  # there is nothing left to save
+        self._saved, self._is_saved = math.inf, True  # nothing left to save
         _clear(self.scratch)
 
     def abandon(self) -> None:
-        """Remove what the job has left, where nothing of it can be used: every shot was refused."""
+        """Remove everything of the job, since nothing of it can be used."""
         self._is_saved = True
         _forget(self.folder, self.state)
 
     def leave(self, *, frames_count: bool) -> None:
-        """Leave a run that is broken off to a later one, or remove what it has left where nothing is estimated.
+        """Save an interrupted run for a later one, or remove everything of it if nothing was estimated.
 
-        `frames_count` : whether frames of the clip at working size are worth keeping (`leftovers.holds_work`).
+        `frames_count` : whether frames of the clip at processing resolution count (`leftovers.holds_work`).
         """
         self._save()
         if not leftovers.holds_work(self.folder, frames_count=frames_count, maps_count=not self.state.staged):
             self.abandon()
 
     def _progressed(self, share: float) -> None:
-        """Note how much of the job is done: an earlier run may have been further already."""
+        """Record the progress of the job; that of an earlier run may have been larger."""
         self.state = replace(self.state, share=max(self.state.share, share))
         self._save_every(_SAVED_EVERY)
 
@@ -254,7 +254,7 @@ class Output:
 
 
 def remove(folder: Path) -> None:
-    """Delete a depth sequence, finished or not: what is ours in its folder, and the folder, if that was all.
+    """Delete a depth sequence, finished or not: our files in its folder, and the folder if it is empty then.
 
     Raises
     ------
@@ -263,14 +263,14 @@ def remove(folder: Path) -> None:
     """
     inside = (*leftovers.LOCKS, *leftovers.FILES, *registry.scratch_files())
     names = (depth_sequence.SIDECAR, leftovers.LOG, *leftovers.MAPS, *(f"{SCRATCH}/{name}" for name in inside))
-    (folder / depth_sequence.SIDECAR).unlink(missing_ok=True)  # first: without it, what is left is no result
+    (folder / depth_sequence.SIDECAR).unlink(missing_ok=True)  # first: without it, the rest is not a result
     own_files.clear(folder, Names(names))
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 def _own_names() -> Names:
-    """What is ours in the scratch folder, but for the lock."""
+    """The names of our files in the scratch folder, except the lock."""
     return Names((*leftovers.FILES, *registry.scratch_files()))
 
 
@@ -284,7 +284,7 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
         if own_files.is_file(leftover) and _own_names().has_file((leftover.name,)):
             leftover.unlink(missing_ok=True)
     earlier = read_state(scratch)
-    if earlier and earlier.phase == "publishing":  # an earlier run was killed at its very end
+    if earlier and earlier.phase == "publishing":  # an earlier run was killed at its end
         if earlier.sequence and not _missing(earlier.sequence, scratch / _STAGED, folder):
             _replace_result(folder, earlier)
         _clear(scratch)
@@ -304,8 +304,8 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
         if earlier.key:
             emit(
                 events.Warning(
-                    message=f"{folder} holds an unfinished estimate of a different job (the job, its clip, or the "
-                    "version of a package has changed), so this one starts afresh."
+                    message=f"{folder} contains an unfinished estimate of a different job (the job, its clip, or the "
+                    "version of a package has changed), so this one starts from the beginning."
                 )
             )
         _forget(folder, earlier)
@@ -313,10 +313,10 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
     if strange and not overwrite:
         raise Failure(
             exit_codes.BAD_OUTPUT,
-            f"{strange} is there already, and Fathom does not know where it comes from.",
+            f"{strange} exists already, and Fathom does not know where it comes from.",
             cure=f"Choose another folder, or use {setting('overwrite')}.",
         )
-    _clear(scratch)  # without a state that can be read, nothing tells which job it is of
+    _clear(scratch)  # without a readable state, it may be of any job
     current = replace(new, staged=finished or strange is not None)
     if current.staged:
         (scratch / _STAGED).mkdir(exist_ok=True)
@@ -329,7 +329,7 @@ def _finished_already(folder: Path, fingerprint: str) -> Failure:
         same = depth_sequence.load(folder).fingerprint == fingerprint
     except DepthSequenceError:
         same = False
-    what = f"{folder} holds the finished result of {'this very' if same else 'another'} job."
+    what = f"{folder} contains the finished result of {'the same' if same else 'another'} job."
     cure = f"Choose another folder, or use {setting('overwrite')}."
     return Failure(exit_codes.BAD_OUTPUT, what, cure=f"Use it as it is. {cure}" if same else cure)
 
@@ -344,10 +344,10 @@ def _frames_of(folder: Path) -> tuple[int, int] | None:
 
 
 def _replace_result(folder: Path, publishing: State) -> None:
-    """Put staged maps in the place of the old result; goes on from where an earlier call was killed."""
+    """Replace the old result by the staged maps; a call after one that was killed continues it."""
     sequence = publishing.sequence
     if sequence is None:
-        raise ValueError("a state that is being published must say what is published")
+        raise ValueError("a state that is being published must contain the sequence")
     (folder / depth_sequence.SIDECAR).unlink(missing_ok=True)
     new = set(_expected(sequence))
     for path in _maps(folder, *publishing.replaced) if publishing.replaced else ():
@@ -365,7 +365,7 @@ def map_names(number: int, *, confidence: bool) -> list[str]:
 
 
 def are_there(folder: Path, number: int, *, confidence: bool) -> bool:
-    """Whether a folder holds all maps of a frame; their names appear only once their files are complete."""
+    """Whether a folder contains all maps of a frame; a map gets its name only once it is complete."""
     return all(own_files.is_file(folder / name) for name in map_names(number, confidence=confidence))
 
 
@@ -393,13 +393,13 @@ def _expected(sequence: DepthSequence) -> Iterator[str]:
 
 
 def _missing(sequence: DepthSequence, *folders: Path) -> list[str]:
-    """The names of those that are in none of some folders."""
+    """The names of a depth sequence's maps that are in none of the folders."""
     there = {path.name for folder in folders for path in _maps(folder, sequence.first_frame, sequence.last_frame)}
     return [name for name in _expected(sequence) if name not in there]
 
 
 def _maps(folder: Path, first: int, last: int) -> list[Path]:
-    """What bears the name of a map of some frames, in the order of frames."""
+    """The paths with names of maps of the frames `first` to `last`, in frame order."""
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _MAP.fullmatch(path.name)
@@ -410,7 +410,7 @@ def _maps(folder: Path, first: int, last: int) -> list[Path]:
 
 
 def _forget(folder: Path, old: State) -> None:
-    """Remove an unfinished job's maps and scratch files; a kill in between leaves a state that says so."""
+    """Remove an unfinished job's maps and scratch files; if killed meanwhile, the state has an empty key."""
     scratch = folder / SCRATCH
     write_state(replace(old, key=""), scratch)
     if not old.staged:
@@ -421,39 +421,39 @@ def _forget(folder: Path, old: State) -> None:
 
 
 def _clear(scratch: Path) -> None:
-    """Delete what is ours from the scratch folder but for the lock, the state last."""
+    """Delete our files from the scratch folder, except the lock; the state goes last."""
     own_files.clear(scratch, _own_names(), last=NAME)
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where an unfinished job stands.
+    """The state of an unfinished job.
 
     Attributes
     ----------
     key : str
         `inputs.Inputs.key`; empty while the remains of another job are being removed.
     fingerprint : str
-        `Job.fingerprint`, by which Blender finds the folder again (`depth_sequence.unfinished_fingerprint`).
+        `Job.fingerprint`, by which Blender recognises the folder (`depth_sequence.unfinished_fingerprint`).
     plate : str
         The clip: its movie, or its sequence's first file (`depth_sequence.unfinished_plate`).
     first_frame, last_frame : int
         The frames whose maps are the job's.
     staged : bool
-        Whether maps are kept in the scratch folder until all are there, because a finished result stands in the
-        output folder.
+        Whether maps are kept in the scratch folder until all are written, because the output folder has a finished
+        result.
     phase : 'estimating' or 'publishing'
-        Publishing: everything is computed, and the staged maps are taking the old result's place.
+        Publishing: everything is computed, and the staged maps are replacing the old result.
     shots : tuple of Shot
-        The shots that are complete, or refused.
+        The finished and the unsupported shots.
     sequence : DepthSequence or None
-        While publishing: what ``depth.json`` will say.
+        While publishing: the future contents of ``depth.json``.
     replaced : (int, int) or None
         While publishing: the frames of the old result.
     seconds : float
         Time spent so far, over all runs.
     share : float
-        How much of the job's work is done, 0 to 1 (`depth_sequence.unfinished_share`).
+        Progress of the job, 0 to 1 (`depth_sequence.unfinished_share`).
     """
 
     key: Word
@@ -470,16 +470,16 @@ class State:
     share: Annotated[float, Bounds(0, 1)] = 0.0
 
     def problems(self) -> Iterator[str]:
-        """What makes it no state, for the door that it comes in by (`records`)."""
+        """Why this is not a valid state; `records` asks."""
         yield from depth_sequence.shots_problems(self.shots, self.first_frame, self.last_frame)
         if self.phase == "publishing" and self.sequence is None:
-            yield "is publishing and does not say what"
+            yield "is publishing without a sequence"
         if self.replaced is not None and self.replaced[1] < self.replaced[0]:
-            yield "replaces frames whose end lies before their start"
+            yield "replaces frames whose end is before their start"
 
 
 def read_state(scratch: Path) -> State | None:
-    """The state that an earlier run left; None where there is none that this version can read."""
+    """The state that an earlier run left; None if there is none that this version can read."""
     try:
         return records.load(State, scratch / NAME, strict=True, most=depth_sequence.LARGEST_STATE)
     except (FileNotFoundError, records.RecordError):
@@ -487,5 +487,5 @@ def read_state(scratch: Path) -> State | None:
 
 
 def write_state(state: State, scratch: Path) -> None:
-    """Keep the state, in one step."""
+    """Save the state in one step."""
     save_json(scratch / NAME, state)

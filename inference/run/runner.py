@@ -1,4 +1,4 @@
-"""Running a job from the clip to ``depth.json``."""
+"""Run a job, from the clip to ``depth.json``."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ Emit = Callable[[events.Event], None]
 def estimate(
     job: Job, *, emit: Emit, cancelled: Callable[[], bool] = lambda: False, overwrite: bool = False
 ) -> DepthSequence:
-    """Estimate the depth of a clip, or go on with it where an earlier run of the same job stopped.
+    """Estimate the depth of a clip, or resume an earlier run of the same job.
 
     Parameters
     ----------
     job : Job
     emit : callable
-        Takes the events but `Error` and `Done`, which are the caller's to tell.
+        Takes all events except `Error` and `Done`, which the caller emits.
     cancelled : callable
-        Asked between steps whether to stop.
+        Called between steps; True stops the run.
     overwrite : bool
         Whether a finished result in the output folder may be replaced.
 
     Returns
     -------
     DepthSequence
-        As it was written to ``depth.json``.
+        As written to ``depth.json``.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def estimate(
         check_cuts(job.cuts, first, last)
         size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
         if job.mattes:
-            mattes(job.mattes, first, last, size)  # refuses a folder that lacks one before any work is done
+            mattes(job.mattes, first, last, size)  # raises an error for missing mattes before any work is done
         read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(parameters[name]) for name in given])
         plate = (clip.width, clip.height)
         wanted = plate if job.full_size else size
@@ -139,17 +139,14 @@ def estimate(
 
 @contextlib.contextmanager
 def _leaving_what_counts(out: Output, read: inputs.Inputs) -> Iterator[None]:
-    """See to it that a run which breaks off leaves what a later one can use, and nothing else.
-
-    It says what a full or closed disk means, too.
-    """
+    """Clean up after an interrupted run, so that only what a later run can use is left; explain disk errors."""
     try:
         try:
             yield
-        except (ClipError, ValueError):  # a clip that changes while it is read may look damaged, or of another size
+        except (ClipError, ValueError):  # a clip that changes during the run may look damaged, or have another size
             read.check()
             raise
-    except inputs.Changed:  # what of it is of which clip cannot be told
+    except inputs.Changed:  # its results may be of two clips
         with contextlib.suppress(OSError):
             out.abandon()
         raise
@@ -159,7 +156,7 @@ def _leaving_what_counts(out: Output, read: inputs.Inputs) -> Iterator[None]:
         raise unwritable(error, error.filename or out.folder, needed_bytes=out.needed_bytes()) from error
     except (Cancelled, ClipError) as error:
         with contextlib.suppress(OSError):
-            # A clip that is mended is another, whose frames are read again.
+            # A repaired clip is another clip, whose frames are read again.
             out.leave(frames_count=isinstance(error, Cancelled))
         raise
 
@@ -167,7 +164,7 @@ def _leaving_what_counts(out: Output, read: inputs.Inputs) -> Iterator[None]:
 def _all_shots(
     task: shots.Task, read: inputs.Inputs, first: int, last: int, size: tuple[int, int]
 ) -> tuple[depth_sequence.Shot, ...]:
-    """Read the clip at working size, and run each of its shots."""
+    """Read the clip at processing resolution, and run each of its shots."""
     out, meter, count, work = task.out, task.out.meter, last - first + 1, 1 + task.upsampling
     meter.plan(count * (work + _PREPARING))
     meter.begin(count * _PREPARING, counts=False)
@@ -197,7 +194,7 @@ def _all_shots(
             if shot.status == "refused" and label:
                 note = _note(shot)
                 was = "was" if start == end else "were"
-                out.emit(events.Warning(message=f"{note.frames} {was} refused: {note.reason}", shot=note))
+                out.emit(events.Warning(message=f"{note.frames} {was} skipped: {note.reason}", shot=note))
             read.check(start, end)
             out.keep(shot)
         done.append(shot)
@@ -206,8 +203,8 @@ def _all_shots(
 
 def _all_refused(done: tuple[depth_sequence.Shot, ...]) -> Failure:
     if len(done) == 1:
-        return Failure(exit_codes.REFUSED, f"The clip was refused. {done[0].reason}")
-    what = f"All {len(done)} shots of the clip were refused."
+        return Failure(exit_codes.REFUSED, f"The clip is unsupported. {done[0].reason}")
+    what = f"All {len(done)} shots of the clip are unsupported."
     return Failure(exit_codes.REFUSED, what, shots=tuple(map(_note, done)))
 
 
@@ -216,7 +213,7 @@ def _note(shot: depth_sequence.Shot) -> events.ShotNote:
 
 
 def _resolved(job: Job, clip: Clip) -> Source:
-    """The source with what the job left open, as the clip turned out to be."""
+    """The source with the values that the job leaves open, from the clip."""
     count = clip.last_frame - clip.first_frame + 1
     return replace(
         job.source,
@@ -235,7 +232,7 @@ def _versions(info: EstimatorInfo) -> dict[str, str]:
 
 
 def _device(info: EstimatorInfo, parameters: dict[str, Any]) -> str:
-    """What computes: the GPU's name where the estimator can use one and the job does not say otherwise."""
+    """The name of the device that computes: a GPU's if the estimator can use it and the job allows it."""
     if info.gpu == "unused":
         return "cpu"
     return devices.name(devices.find(str(parameters.get("device", devices.AUTO))))

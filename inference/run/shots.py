@@ -1,4 +1,4 @@
-"""Estimating one shot: what the estimator is given, and what becomes of its maps."""
+"""Estimate one shot: the estimator's inputs, and the writing of its maps."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from . import checkpoints
 from .output import Output, are_there, map_names, sound_maps
 
 _UPSAMPLING = 0.4e-6
-"""Work of bringing a frame's maps to plate size, as a share of estimating it, for each of the plate's pixels."""
+"""Work of upsampling a frame's maps to plate size, as a share of estimating it, per pixel of the plate."""
 _NO_CONFIDENCE, _MOST_WITHOUT = 0.1, 0.65
-"""Below which confidence there is none, and the share of the pixels that is warned of; good shots have .1 to .6."""
+"""Confidence below which a pixel has none, and the share of such pixels that causes a warning; good shots: .1 to .6."""
 _LOOKED_AT = 48
-"""Frames of a shot whose confidence is looked at."""
+"""Frames of a shot whose confidence is checked."""
 _LOW = "low"
-"""Folder in the scratch for maps at working size that wait for their upsampling."""
+"""Folder in the scratch folder for maps that are yet to be upsampled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What all shots of a job share.
+    """What the shots of a job have in common.
 
     Attributes
     ----------
     job : Job
     info : EstimatorInfo
     parameters : dict
-        Every one that the estimator declares.
+        All that the estimator declares.
     clip : Clip
     out : Output
     check : callable
@@ -61,7 +61,7 @@ class Task:
 
     @property
     def upsampling(self) -> float:
-        """Work of bringing a frame's maps to plate size, where the job wants that, as a share of estimating it."""
+        """Work of upsampling a frame's maps to plate size, if the job wants it, as a share of estimating it."""
         return _UPSAMPLING * self.clip.width * self.clip.height if self.job.full_size else 0.0
 
 
@@ -72,20 +72,20 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
     ----------
     task : Task
     prepared : Prepared
-        The clip at working size.
+        The clip at processing resolution.
     first, last : int
         The shot's frames, both included.
     label : str
-        Which shot it is, for the artist, such as ``shot 2 of 3``; empty where there is only one.
+        The shot's name for the artist, such as ``shot 2 of 3``; empty if there is only one.
 
     Returns
     -------
     depth_sequence.Shot
-        Done, its maps written, or refused with the reason.
+        Done, its maps written, or unsupported, with the reason.
     """
     if first in prepared.blank:
         task.out.meter.begin((last - first + 1) * (1 + task.upsampling))
-        reason = f"It is {prepared.blank[first]} throughout, so there is no depth in it."
+        reason = f"The shot is {prepared.blank[first]} throughout, so it has no depth."
         return _refused(first, last, f"{reason} Leave it out, or choose other frames.")
     frames = prepared.frames(first, last)
     size = (frames.width, frames.height)
@@ -102,8 +102,8 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
         if len(frames) < task.info.minimum_frames:
             count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
             raise Refused(
-                f"It has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
-                "Choose a longer range, or use Quick, which takes a single frame.",
+                f"The shot has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
+                "Choose a longer range, or use Quick, which supports a single frame.",
             )
         result = registry.function(task.info.name)(
             Shot(
@@ -122,7 +122,7 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
             )
         )
     except Refused as refused:
-        task.check()  # a child that was interrupted together with this process may have looked like a reason
+        task.check()  # after a cancellation, an interrupted child process may look like an unsupported shot
         maps.drop()
         return _refused(first, last, str(refused))
     left_out = maps.missing()
@@ -147,7 +147,7 @@ def _refused(first: int, last: int, reason: str) -> depth_sequence.Shot:
 
 
 def _camera_of(prior: Camera | None, frames: Frames) -> Camera | None:
-    """The prior at working size, with the shot's poses only."""
+    """The job's camera at processing resolution, with only the shot's poses."""
     if prior is None:
         return None
     poses = tuple(pose for pose in prior.poses if pose.frame in frames.numbers)
@@ -155,13 +155,13 @@ def _camera_of(prior: Camera | None, frames: Frames) -> Camera | None:
 
 
 def _own_folder(task: Task, numbers: Sequence[int], label: str) -> Path:
-    """The estimator's folder for a shot; what an earlier run left damaged in it goes, so that it is made again."""
+    """The estimator's folder for a shot; damaged files of an earlier run are deleted, to be made again."""
     folder = task.out.scratch / f"shot.{numbers[0]:04d}-{numbers[-1]:04d}"
     folder.mkdir(exist_ok=True)
     dropped = checkpoints.drop_damaged(folder, Names(registry.scratch_files()), check=task.check)
     if dropped:
         more = f" and {len(dropped) - 1} more" if len(dropped) > 1 else ""
-        _warn(task, label, f"{dropped[0]}{more} of an earlier run cannot be read and will be made again.")
+        _warn(task, label, f"{dropped[0]}{more} from an earlier run cannot be read and will be made again.")
     return folder
 
 
@@ -188,32 +188,32 @@ def _check_maps(
     disparity: NDArray[np.float32],
     confidence: NDArray[np.float32] | None,
 ) -> None:
-    """See to it that an estimator gives what it declares."""
+    """Raise an error if an estimator's maps differ from its declaration."""
     number = frames.numbers[index]
     if (confidence is not None) != info.gives_confidence:
-        raise ValueError(f"{info.name} declares gives_confidence={info.gives_confidence} and does otherwise")
+        raise ValueError(f"{info.name} declares gives_confidence={info.gives_confidence}, unlike its maps")
     for name, values in (("disparity", disparity), ("confidence", confidence)):
         if values is None:
             continue
         if values.shape != (frames.height, frames.width) or not np.isfinite(values).all():
             raise ValueError(
-                f"{info.name} gave a {name} of frame {number} that is not finite or not of the size "
+                f"{info.name} returned a {name} map of frame {number} that is not finite or not of the size "
                 f"{frames.width}x{frames.height}"
             )
     if confidence is not None and not (confidence.min() >= 0 and confidence.max() <= 1):
-        raise ValueError(f"{info.name} gave a confidence of frame {number} that is not between 0 and 1")
+        raise ValueError(f"{info.name} returned a confidence map of frame {number} that is not between 0 and 1")
 
 
 def _checked(camera: Camera | None, info: EstimatorInfo, frames: Frames) -> Camera | None:
     if camera is not None and [pose.frame for pose in camera.poses] != list(frames.numbers):
-        raise ValueError(f"{info.name} gave a camera whose poses are not those of the frames")
+        raise ValueError(f"{info.name} returned a camera with poses of other frames")
     if camera is None and info.gives_camera:
-        raise ValueError(f"{info.name} declares that it gives a camera and gave none")
+        raise ValueError(f"{info.name} declares a camera and returned none")
     return camera
 
 
 def _doubts(maps: _Maps, info: EstimatorInfo) -> tuple[str, ...]:
-    """A warning where most of a shot's depth is of no confidence, from a few dozen of its frames."""
+    """A warning if most of a shot's depth has no confidence, judged by a few dozen of its frames."""
     if not info.gives_confidence:
         return ()
     looked_at = maps.numbers[:: -(-len(maps.numbers) // _LOOKED_AT)]
@@ -221,19 +221,19 @@ def _doubts(maps: _Maps, info: EstimatorInfo) -> tuple[str, ...]:
     if share <= _MOST_WITHOUT:
         return ()
     return (
-        f"{share:.0%} of the depth has hardly any confidence (less than {_NO_CONFIDENCE}) and may be wrong; blur, "
-        "a rolling shutter, flat colours and reflections do that. Look at the confidence before you build on it.",
+        f"{share:.0%} of the depth has hardly any confidence (less than {_NO_CONFIDENCE}) and may be wrong; blur, a "
+        "rolling shutter, flat colours and reflections cause that. Check the confidence before you build on it.",
     )
 
 
 def _upsampled(task: Task, low: _Maps, label: str) -> _Maps:
-    """A shot's maps at plate size, streaming through the plate once."""
-    from ..depth_maps.joint_upsampling import upsample  # compiles: not for jobs that do without
+    """A shot's maps at plate size, in one pass over the plate."""
+    from ..depth_maps.joint_upsampling import upsample  # late, since it compiles
 
     numbers, meter = low.numbers, task.out.meter
     maps = _Maps(task.out, task.out.maps, numbers, (task.clip.width, task.clip.height), check=task.check)
     meter.begin(len(numbers) * task.upsampling)
-    meter.stage("upsample", _labelled("Bringing depth to the plate's size", label))
+    meter.stage("upsample", _labelled("Upsampling depth to the plate's size", label))
     left = maps.missing()
     for number, plate in task.clip.read(left[0], numbers[-1]) if left else ():
         task.check()
@@ -244,27 +244,27 @@ def _upsampled(task: Task, low: _Maps, label: str) -> _Maps:
 
 
 class _Maps:
-    """The maps of one shot in a folder; those that an earlier run has written there count, unless they are damaged.
+    """The maps of one shot in a folder, including those of an earlier run unless they are damaged.
 
     Parameters
     ----------
     out : Output
-        Where they belong, which hears of each that is final.
+        Counts each final map.
     folder : Path
-        `Output.maps`, or a folder for maps that wait for something more.
+        `Output.maps`, or a folder for maps that are yet to be upsampled.
     numbers : sequence of int
         The shot's frames.
     size : (width, height)
     check : callable
-        Called between reading two frames; raises to break off.
+        Called between two frames that are read; raises to cancel.
 
     Attributes
     ----------
     numbers : sequence of int
     there : set of int
-        The frames that have all of theirs.
+        The frames whose maps are all written.
     spread : Spread
-        Of the disparities that are there.
+        Percentiles of the written disparity maps.
     """
 
     def __init__(
@@ -285,12 +285,12 @@ class _Maps:
                 self._count(number, maps[0])
 
     def read(self, number: int) -> tuple[NDArray[np.float32], ...]:
-        """A frame's disparity [H, W] and, where there is one, its confidence.
+        """A frame's disparity [H, W] and, if there is one, its confidence.
 
         Raises
         ------
         ClipError
-            One of them is damaged or of another size.
+            One of them is damaged or has another size.
         """
         return tuple(read_map(self._folder / name, size=self._size) for name in self._names(number))
 
@@ -299,7 +299,7 @@ class _Maps:
         return read_map(self._folder / confidence_name(number), size=self._size)
 
     def write(self, number: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
-        """Write a frame's maps [H, W], the disparity last; those that are there already are passed over."""
+        """Write a frame's maps [H, W], the disparity last, unless they are written already."""
         if number in self.there:
             return
         size = 0
@@ -319,11 +319,11 @@ class _Maps:
             self._out.emit(events.Frame(number=number, path=str(self._folder / disparity_name(number))))
 
     def missing(self) -> list[int]:
-        """The frames that have none yet."""
+        """The frames without maps."""
         return [number for number in self.numbers if number not in self.there]
 
     def drop(self) -> None:
-        """Remove them all."""
+        """Remove all maps."""
         for number in sorted(self.there):
             for name in self._names(number):
                 (self._folder / name).unlink(missing_ok=True)

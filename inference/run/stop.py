@@ -1,9 +1,9 @@
-"""Ending a run when it is asked to, and ending it for certain.
+"""Stop a run on request, by force if need be.
 
-A run is asked to stop by a signal (interrupt, termination, a closed terminal) or by the end of the pipe that the
-parent holds open (``--parent-pipe``). The work stops at its next step; what a native call delays longer than
-`GRACE`, a watchdog thread ends, children included. Every file is written under a temporary name and renamed, so
-an end at any moment leaves only finished work behind.
+A stop is requested by a signal (interrupt, termination, a closed terminal) or when the pipe from the parent process
+closes (``--parent-pipe``). The run stops at its next step; if a native call takes longer than `GRACE`, a watchdog
+thread ends the process and its children. Every file is written under a temporary name and renamed, so only finished
+work is left whenever the process ends.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import psutil
 from ..common import parent_watch
 
 GRACE = 0.4
-"""Seconds from the request to the end of the process by force."""
+"""Seconds from the request until the process is ended by force."""
 _WORD = 0.1
-"""Seconds that each of the last words may take."""
+"""Seconds that each of `Stop.last_words` may take."""
 
 
 class Stop:
-    """The request to stop, and who hears it.
+    """The request to stop, and the watchdog that enforces it.
 
     Attributes
     ----------
     last_words : list of callables
-        Called, in order, by the watchdog just before it ends the process by force; it does not wait for them long.
+        Called in order by the watchdog just before it ends the process by force, with a short time limit each.
     heard : tuple of int
         Signals that request the stop.
     """
@@ -49,13 +49,13 @@ class Stop:
         return self._requested.is_set()
 
     def listen(self) -> None:
-        """Have the signals of `heard`, also where a library that was loaded has taken them for itself."""
+        """Install the handlers for the signals in `heard`, again if a library has replaced them."""
         if threading.current_thread() is threading.main_thread():
             for number in self.heard:
                 signal.signal(number, lambda *_: self.request())
 
     def request(self) -> None:
-        """Ask the run to stop; from now on the watchdog's time runs."""
+        """Ask the run to stop, and start the watchdog."""
         if not self._requested.is_set():
             self._requested.set()
             threading.Thread(target=self._watch, name="stop-watchdog", daemon=True).start()
@@ -63,7 +63,7 @@ class Stop:
     def _watch(self) -> None:
         time.sleep(GRACE)
         for word in self.last_words:
-            # in a thread, since a word may wait for something that the stuck work holds, or for a reader that sleeps
+            # in a thread, since it may block on a lock of the stuck work, or on a pipe that nobody reads
             speaker = threading.Thread(target=word, daemon=True)
             speaker.start()
             speaker.join(_WORD)
@@ -71,10 +71,10 @@ class Stop:
 
 
 def listen_to_signals(stop: Stop) -> None:
-    """Let interrupt, termination and a closed terminal request the stop; to be called from the main thread.
+    """Request the stop on interrupt, termination and a closed terminal; to be called from the main thread.
 
-    A signal that the caller chose to ignore stays ignored, so that runs under ``nohup`` or in the background of a
-    script go on. A native call keeps Python's own handlers waiting, so a thread hears of the signal as well.
+    A signal that the caller ignores stays ignored, so that runs under ``nohup`` or in the background of a script go on.
+    During a native call Python's own handlers wait, so a thread receives the signals as well.
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
@@ -94,12 +94,12 @@ def listen_to_signals(stop: Stop) -> None:
 
 
 def listen_to_parent(stop: Stop) -> None:
-    """Let the end of standard input request the stop: it comes when the parent closes its end, or is gone."""
+    """Request the stop when standard input closes, because the parent closed its end or ended."""
     parent_watch.when_closed(parent_watch.input_of_its_own(), stop.request)
 
 
 def end(code: int) -> None:
-    """End this process and its children now, without any cleaning up."""
+    """End this process and its children now, without cleanup."""
     try:
         kill_children()
     finally:
@@ -107,7 +107,7 @@ def end(code: int) -> None:
 
 
 def kill_children() -> None:
-    """Kill all processes that this one started, and theirs."""
+    """Kill all processes that this one started, and their children."""
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # gone already
             child.kill()

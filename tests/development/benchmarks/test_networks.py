@@ -166,7 +166,7 @@ def test_a_gpu_that_is_too_small_is_told(config):
         (("stereodiff", "--reach", "0"), "--reach: 0 is not between 1 and 10"),
         (("depthcrafter", "--count", "--precision", "fp8"), "fp8"),
         (("depthcrafter", "--count", "--window", "8", "--overlap", "8"), "The overlap (8 frames) must be 0 or more"),
-        (("depthcrafter", "--random-weights", "--device", "cuda:77"), "The device 'cuda:77' is not here"),
+        (("depthcrafter", "--random-weights", "--device", "cuda:77"), "The device 'cuda:77' is not available"),
         (("depthcrafter", "--count", "--networks", "nowhere.json"), "nowhere.json"),
     ],
 )

@@ -83,7 +83,7 @@ def test_a_refused_clip_leaves_a_gap_and_a_sentence(worker, benchmark):
     done = worker("evaluate", "--suite", write_suite(benchmark, parameters="{refused: -1}"))
     assert done.returncode == 0, done.stderr
     assert "| means | – | – | – | – |" in done.stdout and "| other | **" not in done.stdout
-    assert "means on ours, near: The clip was refused. It shows nothing of use." in done.stderr
+    assert "means on ours, near: The clip is unsupported. It shows nothing of use." in done.stderr
 
 
 def test_depth_that_is_there_is_measured_as_it_is(worker, benchmark):

@@ -43,8 +43,8 @@ def test_a_job_gets_what_it_asks_for(computer, there, wanted, found, name):
 @pytest.mark.parametrize(
     ("there", "wanted", "words"),
     [
-        ({}, "cuda", "The device 'cuda' is not here: torch"),
-        ({"cards": 2}, "cuda:2", "the last of 2 NVIDIA cards is cuda:1"),
+        ({}, "cuda", "The device 'cuda' is not available: torch"),
+        ({"cards": 2}, "cuda:2", "the last of 2 NVIDIA GPUs is cuda:1"),
         ({"cards": 1}, "mps", "no Apple GPU"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_card_that_torch_was_not_built_for_is_told_with_the_line_to_run(monkey
     told = devices.unused_card()
     assert (told is not None) is is_unused
     if told:
-        assert "NVIDIA card" in told[0] and "without CUDA" in told[0]
+        assert "NVIDIA GPU" in told[0] and "without CUDA" in told[0]
         wanted = packages.locked_on_top()["torch"]
         assert f"{sys.executable} -m pip install --force-reinstall torch=={wanted} --index-url " in told[1]
 

@@ -150,7 +150,7 @@ def test_how_a_process_ended(code, words, memory):
 
 def test_a_finished_folder_needs_to_be_overwritten(clip, tmp_path):
     client.run_blocking(_job(clip, tmp_path), python=sys.executable)
-    with pytest.raises(client.WorkerError, match="finished result of this very job") as caught:
+    with pytest.raises(client.WorkerError, match="finished result of the same job") as caught:
         client.run_blocking(_job(clip, tmp_path), python=sys.executable)
     assert caught.value.event.code == exit_codes.BAD_OUTPUT
     client.run_blocking(_job(clip, tmp_path), python=sys.executable, overwrite=True)
@@ -328,7 +328,7 @@ def test_the_log_keeps_the_beginning_and_the_end_of_what_is_too_much(clip, tmp_p
     log = (tmp_path / client.LOG).read_text()
     assert len(log) < 1000 + 2 * 500 + 200
     assert log.startswith("first\nline 0\nline 1\n") and log.rstrip().endswith("line 19999")
-    assert log.count("left out") == 1
+    assert log.count("removed the middle") == 1
 
 
 class _Full:
@@ -341,7 +341,7 @@ class _Full:
 def test_no_room_for_the_job_is_one_sentence_and_leaves_nothing(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(client.job, "save", _Full())
     monkeypatch.setattr(client.tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(client.WorkerError, match=r"temporary files \(No space left on device\)\. Make room"):
+    with pytest.raises(client.WorkerError, match=r"temporary files \(No space left on device\)\. Free some space"):
         client.run_blocking(_job(clip, tmp_path / "out" / "v001"), python=sys.executable)
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(client.tempfile, "mkstemp", _Full())

@@ -207,7 +207,7 @@ def test_names_that_are_no_utf_8(kind, worker, tmp_path):
     again = worker.estimate(clip, output, "--full-size", "--events")
     assert again.returncode == exit_codes.BAD_OUTPUT
     error = events.decode(again.stdout.splitlines()[-1])
-    assert str(output) in error.what and "this very job" in error.what
+    assert str(output) in error.what and "the same job" in error.what
     report = home / os.fsdecode(b"r\xe9port")
     looked = worker("evaluate", output, "--report", report, text=False, env=strict)
     assert looked.returncode == exit_codes.OK, looked.stderr

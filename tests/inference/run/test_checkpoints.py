@@ -110,7 +110,7 @@ def test_a_run_makes_again_what_is_damaged(name, worker, tmp_path, helpers):
     kept.write_bytes(DAMAGED[name])
     done = worker.estimate(plate, folder, *options)
     assert done.returncode == exit_codes.OK, done.stderr
-    assert f"{kept} of an earlier run cannot be read and will be made again" in done.stderr
+    assert f"{kept} from an earlier run cannot be read and will be made again" in done.stderr
     assert worker.estimate(plate, tmp_path / "fresh", *options).returncode == exit_codes.OK
     maps = sorted((tmp_path / "fresh").glob("*.exr"))
     assert len(maps) == 16 and all(each.read_bytes() == (folder / each.name).read_bytes() for each in maps)

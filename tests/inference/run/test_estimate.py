@@ -53,7 +53,7 @@ def test_shots_are_estimated_on_their_own_and_refused_ones_are_told(worker, cut_
     assert sequence.shots[1].range is None
     assert not (tmp_path / "disparity.0016.exr").exists()
     warnings = [event["message"] for event in helpers.events_of(done.stdout) if event["event"] == "warning"]
-    assert "Frames 16-30 were refused: It shows nothing of use. Use another estimator." in warnings
+    assert "Frames 16-30 were skipped: It shows nothing of use. Use another estimator." in warnings
     # the second shot knows nothing of the first
     alone = tmp_path / "alone"
     assert worker.estimate(cut_clip, alone, "--frames", "1-15").returncode == 0
@@ -68,7 +68,7 @@ def test_cuts_are_found_given_or_none(worker, cut_clip, tmp_path, cuts, expected
     assert done.returncode == 0, done.stderr
     shots = depth_sequence.load(tmp_path).shots
     assert [
-        shot.first_frame for shot in shots if shot.status == "done" or shot.reason.startswith("It has 1")
+        shot.first_frame for shot in shots if shot.status == "done" or shot.reason.startswith("The shot has 1")
     ] == expected
     again = worker.estimate(cut_clip, tmp_path, "--cuts", "10,11")
     assert again.returncode == 5 and "another job" in again.stderr
@@ -95,9 +95,9 @@ def test_stretches_without_a_picture_have_no_depth_and_say_why(worker, tmp_path,
     assert [(s.first_frame, s.last_frame, s.status) for s in shots] == [
         (1, 6, "refused"), (7, 18, "done"), (19, 24, "refused")
     ]  # fmt: skip
-    assert shots[0].reason.startswith("It is black throughout")
+    assert shots[0].reason.startswith("The shot is black throughout")
     events = helpers.events_of(done.stdout)
-    assert any("Frames 19-24 were refused: It is black" in event.get("message", "") for event in events)
+    assert any("Frames 19-24 were skipped: The shot is black" in event.get("message", "") for event in events)
     assert events[-1]["frames"] == 12
 
 

@@ -213,7 +213,7 @@ def test_maps_that_go_while_a_run_is_at_work_are_missed_before_it_publishes(work
     helpers.wait_for((folder / "disparity.0003.exr").exists, "a map")
     (folder / "disparity.0002.exr").unlink()
     _, said = process.communicate(timeout=60)
-    assert process.returncode == exit_codes.FAILED and "disparity.0002.exr has gone" in said
+    assert process.returncode == exit_codes.FAILED and "disparity.0002.exr was removed" in said
     assert "Traceback" not in said and not (folder / "depth.json").exists()
 
 

@@ -92,10 +92,10 @@ def test_a_run_goes_on_only_with_the_same_depth_sequence(weights, worker, staged
         return process.communicate()[0]
 
     broken_off()
-    assert "afresh" not in broken_off(), "the same sequence"
+    assert "from the beginning" not in broken_off(), "the same sequence"
     assert worker.estimate(clip, given, "--seed", "5", "--overwrite").returncode == 0
     done = staged(clip, output, *arguments, "--events")
-    assert done.returncode == 0 and "afresh" in done.stdout
+    assert done.returncode == 0 and "from the beginning" in done.stdout
     assert np.allclose(maps(output), maps(given).mean((1, 2))[:, None, None] + 1, atol=1e-6)
 
 
@@ -103,7 +103,7 @@ def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given
     for folder, why in ((tmp_path, "contains no depth.json"), (tmp_path / "nowhere", "does not exist")):
         done = staged(clip, tmp_path / "out", "--parameter", f"stage1_from={folder}")
         assert done.returncode == exit_codes.USAGE, done.stderr
-        assert f"--parameter stage1_from names no depth sequence: {folder} {why}" in done.stderr
+        assert f"--parameter stage1_from is not a depth sequence: {folder} {why}" in done.stderr
     (given / "depth.json").write_text(json.dumps({"width": 1}))
     done = staged(clip, tmp_path / "out", "--parameter", f"stage1_from={given}")
     assert done.returncode == exit_codes.USAGE and "is not a depth sequence" in done.stderr
@@ -113,7 +113,7 @@ def test_what_is_no_depth_sequence_is_refused_before_anything_else(staged, given
 def test_a_result_is_never_written_over_what_it_is_made_from(weights, staged, given, clip):
     done = staged(clip, given, "--parameter", f"stage1_from={given}", "--overwrite")
     assert done.returncode == exit_codes.BAD_OUTPUT
-    assert f"would be written over the depth sequence {given} that --parameter stage1_from names" in done.stderr
+    assert f"would overwrite {given}, the depth sequence set by --parameter stage1_from" in done.stderr
 
 
 def test_a_stage_that_there_is_not_is_refused(staged, clip, tmp_path):

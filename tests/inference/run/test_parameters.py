@@ -43,13 +43,13 @@ def test_a_whole_number_serves_where_a_number_is_wanted():
         ({"speed": 1}, "no parameter 'speed'; it has amount, count, fine, mode"),
         ({"count": 0}, "at least 1 and at most 9, not 0"),
         ({"count": 10}, "at most 9"),
-        ({"count": 2.5}, "takes a whole number, not 2.5"),
-        ({"count": True}, "takes a whole number"),
-        ({"count": "3"}, "takes a whole number"),
+        ({"count": 2.5}, "must be a whole number, not 2.5"),
+        ({"count": True}, "must be a whole number"),
+        ({"count": "3"}, "must be a whole number"),
         ({"amount": -0.1}, "at least 0"),
         ({"amount": float("nan")}, "at least 0"),
-        ({"amount": None}, "takes a number"),
-        ({"fine": 1}, "takes yes or no"),
+        ({"amount": None}, "must be a number"),
+        ({"fine": 1}, "must be yes or no"),
         ({"mode": "c"}, "one of a, b, not 'c'"),
     ],
 )
@@ -81,5 +81,5 @@ def test_the_folder_of_a_depth_sequence_becomes_absolute(text, tmp_path, monkeyp
     wanted = {"given": str(tmp_path / "depth" / "v001")}
     assert resolve_parameters(GIVEN, {"given": text}) == parse_parameters(GIVEN, [f"given={text}"]) == wanted
     assert resolve_parameters(GIVEN, wanted) == wanted and resolve_parameters(GIVEN, {}) == {"given": ""}
-    with pytest.raises(Failure, match="takes a folder, not 1"):
+    with pytest.raises(Failure, match="must be a folder, not 1"):
         resolve_parameters(GIVEN, {"given": 1})

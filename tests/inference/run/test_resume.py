@@ -70,7 +70,7 @@ def test_finished_frames_are_not_made_again_and_their_time_counts(worker, clip, 
     events = helpers.events_of(done.stdout)
     told = [event["number"] for event in events if event["event"] == "frame"]
     assert told == list(range(1001 + len(stamps) // 2, 1013))
-    assert not [event for event in events if event["event"] == "warning" and "afresh" in event["message"]]
+    assert not [event for event in events if event["event"] == "warning" and "from the beginning" in event["message"]]
     for name, stamp in stamps.items():
         assert (tmp_path / name).stat().st_mtime_ns == stamp
     assert depth_sequence.load(tmp_path).seconds > before + 0.2 * len(told)
@@ -124,7 +124,7 @@ def test_another_job_starts_afresh_and_says_so(worker, clip, tmp_path, helpers):
     done = worker.estimate(clip, tmp_path, "--frames", "1009-1012", "--events")
     assert done.returncode == 0, done.stderr
     warnings = [event["message"] for event in helpers.events_of(done.stdout) if event["event"] == "warning"]
-    assert any("starts afresh" in message for message in warnings)
+    assert any("starts from the beginning" in message for message in warnings)
     names = {path.name for path in tmp_path.iterdir()}
     ours = {f"{kind}.{n}.exr" for kind in ("disparity", "confidence") for n in range(1009, 1013)}
     assert names == ours | {"depth.json", "notes.txt", "disparity.2000.exr"}, "ours are gone, others' files are not"
@@ -138,7 +138,7 @@ def test_a_clip_that_has_changed_meanwhile_starts_afresh(worker, tmp_path, helpe
     os.utime(plate / "plate.1001.png", (1, 1))
     done = worker.estimate(plate, output, "--parameter", "pause=0.1")
     assert done.returncode == 0
-    assert "starts afresh" in done.stderr
+    assert "starts from the beginning" in done.stderr
 
 
 def test_a_finished_folder_is_left_alone_unless_asked(worker, clip, tmp_path, helpers):

@@ -69,7 +69,7 @@ def test_what_does_not_exist_is_refused():
     with pytest.raises(Failure, match="no precision 'fp8'") as refused:
         devices_.choose("cpu", "fp8")
     assert refused.value.code == exit_codes.USAGE
-    with pytest.raises(Failure, match="no kind of device 'tpu'"):
+    with pytest.raises(Failure, match="'tpu' is not a valid device"):
         devices_.choose("tpu")
 
 

@@ -157,7 +157,7 @@ def test_a_folder_without_a_depth_sequence_is_named(tmp_path):
 
 
 def test_a_camera_without_a_pose_for_every_frame_is_no_part_of_a_depth_sequence(tmp_path):
-    with pytest.raises(Failure, match="poses are not those of the frames 11-16"):
+    with pytest.raises(Failure, match="poses for other frames than its own 11-16"):
         GivenPrior(made(tmp_path, shots=(shot(camera=camera(range(11, 13))),)), range(11, 14))
 
 
