@@ -1,4 +1,4 @@
-"""Pixels that are not as wide as they are high."""
+"""Clips with non-square pixels."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from fractions import Fraction
 
 _SQUARE = 1.13
-"""Standard definition of the 4:3 kind (0.89, 0.91, 1.07, 1.09) is passed over: a tenth is not seen in a scene."""
+"""Ratios of 4:3 standard definition (0.89, 0.91, 1.07, 1.09) are ignored: a tenth is invisible in a scene."""
 
 
 def warning(path: str, ratio: Fraction | float | None) -> str | None:
-    """One sentence where a clip is squeezed.
+    """A warning if a clip is squeezed.
 
     Parameters
     ----------
     path : str
     ratio : number or None
-        Width of a pixel over its height, as the file says.
+        Width of a pixel over its height, from the file.
     """
     if not ratio or not math.isfinite(ratio) or 1 / _SQUARE < ratio < _SQUARE:
         return None

@@ -1,4 +1,4 @@
-"""A clip: its frames one after the other, as display pictures."""
+"""A clip: its frames in order, as display-referred images."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Clip:
         Displayed size in pixels, after rotation.
     fps : float
     colorspace : str
-        Name of the colour space that the plate's values are in.
+        Name of the plate's colour space.
     warnings : tuple of str
-        One sentence each on what a person should know before the clip is used as it is.
+        One sentence each on problems of the clip that do not prevent its use.
     """
 
     def __init__(self, source: Source, first: int | None = None, last: int | None = None) -> None:
@@ -59,14 +59,14 @@ class Clip:
     def read(
         self, first: int | None = None, last: int | None = None, *, size: tuple[int, int] | None = None
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield ``(number, picture)`` from frame `first` to `last`, both included, streaming.
+        """Yield ``(number, image)`` from frame `first` to `last`, both included, streaming.
 
         Parameters
         ----------
         first, last : int or None
             None: the clip's ends.
         size : (width, height) or None
-            Scale the pictures to this size (area average, in the plate's own encoding); None: the plate's size.
+            Scale the images to this size (area average, in the plate's own encoding); None: the plate's size.
 
         Yields
         ------
@@ -85,7 +85,7 @@ class Clip:
         return self._pictures(first, last, size)
 
     def require(self, first: int, last: int) -> None:
-        """Check that the clip has the frames `first` to `last`, as far as that can be told without reading them.
+        """Check that the clip has the frames `first` to `last`, as far as possible without reading them.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Clip:
             self._frames.require(first, last)
 
     def found(self) -> tuple[str, ...]:
-        """Further warnings, from the pictures that have been read so far."""
+        """Further warnings, from the frames that have been read so far."""
         marked = interlacing.marked(self.source.path) in self.warnings
         warning = None if marked else self._weave.warning(self.source.path)
         return () if warning is None else (warning,)
@@ -114,7 +114,7 @@ class Clip:
         self, first: int, last: int, size: tuple[int, int] | None
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         for number, stored in self._frames.read(first, last):
-            if number > self._woven_to:  # what is read again has been looked at
+            if number > self._woven_to:  # a frame that is read again was checked before
                 self._weave.feed(stored)
                 self._woven_to = number
             picture = pixels.as_float(stored)
@@ -131,7 +131,7 @@ class Clip:
         self.close()
 
     def close(self) -> None:
-        """Nothing is held open between reads; here so that a clip may be used like a file."""
+        """Does nothing, since no file stays open between reads; a clip can be used like a file."""
 
 
 def open_clip(source: Source, first: int | None = None, last: int | None = None) -> Clip:
@@ -141,13 +141,13 @@ def open_clip(source: Source, first: int | None = None, last: int | None = None)
     ----------
     source : Source
     first, last : int or None
-        The frames that will be read, both included: what else is in a sequence does not count. None: the clip's ends.
+        The frames that will be read, both included; others in a sequence are ignored. None: the clip's ends.
 
     Raises
     ------
     ClipError
-        One sentence: the file is missing, empty or no movie, no frame of the sequence is there, the size is not
-        what Blender shows, or the colour space is unknown.
+        One sentence: the file is missing, empty or not a movie, the sequence has no files, the size differs from
+        Blender's, or the colour space is unknown.
     """
     return Clip(source, first, last)
 

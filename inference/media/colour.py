@@ -1,4 +1,4 @@
-"""From the plate's own colour space to an ordinary display picture (sRGB), through OCIO as Blender does it."""
+"""Conversion from the plate's colour space to display-referred sRGB, with OCIO, as in Blender."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _HIGHLIGHT = 65504.0
 
 
 def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool = False) -> Callable[[Picture], Picture]:
-    """A function that brings pictures to display.
+    """A function that converts images for display.
 
     Parameters
     ----------
     colorspace : str
-        Name of the space that the values are in.
+        Name of the images' colour space.
     config : path or None
-        OCIO configuration; None: the one that the environment variable ``OCIO`` names, else the studio configuration
-        that OCIO has built in, which knows Blender's names as well.
+        OCIO configuration; None: the one in the environment variable ``OCIO``, or OCIO's built-in studio configuration
+        with Blender's names added.
     deep_still : bool
-        Whether the pictures are stills of more than 8 bits. Blender 5 keeps those as scene-linear floats, on whose way
-        data counts as linear and the white of HDR video is 203 cd/m² (ITU-R BT.2408) in the place of 100.
+        Whether the images are stills of more than 8 bits. Blender 5 stores those as scene-linear floats: data counts
+        as linear, and the white of HDR video is 203 cd/m² (ITU-R BT.2408) instead of 100.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool =
     Raises
     ------
     ClipError
-        The configuration cannot be read, or does not know the colour space.
+        The configuration cannot be read, or does not have the colour space.
     """
     if colorspace == SRGB:  # nothing to convert, whatever the configuration
         return _clamped
@@ -72,7 +72,7 @@ def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool =
 
 
 def find(space: str, config: str | Path | None) -> str | None:
-    """What a space is called, by the identifier that files name it by.
+    """The name of a colour space, from the identifier that files use.
 
     Parameters
     ----------
@@ -84,8 +84,7 @@ def find(space: str, config: str | Path | None) -> str | None:
     Returns
     -------
     str or None
-        Blender's name where it has one and the configuration knows it, else the configuration's; None where it has
-        no such space.
+        Blender's name if it is in the configuration, else the configuration's own; None if it has no such space.
     """
     known = load(named_config(config))
     name = BLENDERS_NAMES.get(space)
@@ -96,10 +95,7 @@ def find(space: str, config: str | Path | None) -> str | None:
 
 
 def finite(picture: Picture) -> Picture:
-    """The picture without NaN (becomes 0) and infinities (become the largest half float); unchanged where it has none.
-
-    An infinite highlight is a highlight: 65504 lies far above any display white.
-    """
+    """The image with NaN replaced by 0 and infinities by the largest half float, which is far above display white."""
     if np.isfinite(picture).all():
         return picture
     return np.nan_to_num(picture, nan=0.0, posinf=_HIGHLIGHT, neginf=-_HIGHLIGHT)

@@ -1,7 +1,7 @@
-"""What a file says of its own colours: codes in a movie's header, chunks, profiles and attributes of stills.
+"""Colour metadata of files: codes in a movie's header, and chunks, profiles and attributes of stills.
 
-Which of that Blender heeds was found by experiment: 4.2 nothing, 4.5 the primaries of ACES2065-1 and CIE XYZ in an EXR,
-5.0 and 5.2 also the codes and identifiers below, none an ICC profile, a PNG's gamma or what a DPX says.
+What Blender uses of it was found by experiment: 4.2 nothing, 4.5 the primaries of ACES2065-1 and CIE XYZ in an EXR, 5.0
+and 5.2 also the codes and identifiers below; none uses an ICC profile, a PNG's gamma or a DPX header.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .colour_config import named_config
 
 @dataclass(frozen=True, kw_only=True)
 class ColourTag:
-    """What a file says of its colours.
+    """The colour metadata of a file.
 
     Attributes
     ----------
     space : str or None
-        Identifier (Color Interop Forum) of the space that Blender 5 takes such a file to be in; None: Blender goes by
-        the kind of file.
+        Identifier (Color Interop Forum) of the space in which Blender 5 reads the file; None: the default of its
+        format.
     says : str
-        For the artist, where colours would be plainly wrong without it, such as 'the transfer function PQ'.
+        Words for the artist, if colours would be clearly wrong without it, such as 'the transfer function PQ'.
     option : str or None
-        A space to try where `says` is not heeded, by its identifier.
+        Identifier of a space to try if the metadata is ignored.
     """
 
     space: str | None = None
@@ -122,15 +122,15 @@ def _of_data(data: bytes) -> ColourTag:
 
 
 def space_of(source: Source, tag: ColourTag, *, default: str) -> tuple[str, str | None]:
-    """The space that a clip's values are taken to be in, and a warning where its file says something else.
+    """The colour space in which a clip is read, and a warning if its file's metadata differs.
 
     Parameters
     ----------
     source : Source
-        Its colour space is the word of Blender or of a person, and wins.
+        Its colour space, chosen in Blender or by a person, has priority.
     tag : ColourTag
     default : str
-        What Blender takes files of this kind for.
+        Blender's default for files of this format.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def _exr(path: Path) -> ColourTag:
 
 _EXACT = 1e-6
 _SPACE = re.compile(r"[\w .:-]{1,80}")
-"""How spaces are named; no novel, and nothing that a terminal would heed."""
+"""Valid names of spaces: short, and without control characters."""
 
 
 def _near(one: tuple[float, ...], other: tuple[float, ...], *, within: float = 2e-3) -> bool:
@@ -330,7 +330,7 @@ _GRID = np.stack(np.meshgrid(*[np.linspace(0, 1, 5)] * 3), axis=-1).reshape(-1, 
 
 
 def _visible(to_xyz: NDArray, decode: Callable[[NDArray], NDArray], *, linear: bool = False) -> bool:
-    """Whether a colour looks plainly different when it is read as sRGB, or as linear Rec.709.
+    """Whether a colour looks clearly different when it is read as sRGB, or as linear Rec.709.
 
     Parameters
     ----------

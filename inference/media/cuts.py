@@ -1,4 +1,4 @@
-"""Where shots begin: hard cuts (PySceneDetect's adaptive detector) and stretches that show nothing."""
+"""Shot detection: hard cuts (PySceneDetect's adaptive detector) and blank ranges."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from . import light
 from .repeats import RepeatFinder
 
 LONG_SIDE = 256
-"""Pictures are compared at this size: grain and small motion average out, and every plate costs the same."""
+"""Images are compared at this size: grain and small motion average out, and every plate costs the same."""
 FLASH = 2
-"""A stretch of at most so many frames after which the picture is what it was before is a flash and no shot."""
+"""Largest number of frames of a flash, after which the scene is the same as before."""
 BRIDGED = 8
-"""So many frames may show nothing in the midst of a shot."""
-_NEAR = (1, 3, 6)  # frames before and after a stretch that shows nothing which are compared: fades end in dark ones
+"""Largest number of blank frames within a shot."""
+_NEAR = (1, 3, 6)  # frames compared before and after a blank range; several, since fades end in dark ones
 _AHEAD = max(_NEAR) + FLASH
 _WINDOW = 2
 _RATE = 25.0  # time codes need one; nothing is measured in seconds
@@ -29,7 +29,7 @@ _RATE = 25.0  # time codes need one; nothing is measured in seconds
 
 @dataclass(frozen=True)
 class _Frame:
-    """A frame that repeats none: its number, its picture made small, and what it is where it shows nothing."""
+    """A frame that repeats no other: its number, its image scaled down, and its colour if it is blank."""
 
     number: int
     small: NDArray[np.uint8]
@@ -37,18 +37,18 @@ class _Frame:
 
 
 class CutFinder:
-    """Takes the frames of a clip in order and tells where shots begin.
+    """Takes the frames of a clip in order and finds where shots begin.
 
-    Frames that repeat the one before take no part. Of the others one begins a shot when it differs from the one before
-    by `AdaptiveDetector`'s threshold and three times as much as the frames around do, so that a fast pan is no cut, and
-    when it does not show the same scene all the same: then only the light has changed, as in a flash.
+    Repeated frames are ignored. Any other frame begins a shot if it differs from the one before by `AdaptiveDetector`'s
+    threshold and three times as much as the frames around it do (so a fast pan is not a cut), and if it shows another
+    scene (otherwise only the light has changed, as in a flash).
 
     Attributes
     ----------
     repeats : list of int
-        Numbers of the frames that show once more what the frame before them shows.
+        Numbers of the frames that repeat the frame before them.
     blank : dict of int to str
-        First frames of shots that show nothing, and what they are (see `light.blank`).
+        First frames of blank shots, and their colours (see `light.blank`).
     """
 
     def __init__(self) -> None:

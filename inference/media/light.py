@@ -1,4 +1,4 @@
-"""Pictures without their light, pictures that show nothing, and whether two show one scene under any light."""
+"""Images with their lighting removed, blank images, and whether two images show the same scene under any lighting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLOWN = 200  # mean level above which a picture loses its colour
 
 
 def levelled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture [H, W] without its light: each pixel against the mean and the contrast around it."""
+    """An image [H, W] without its lighting: each pixel relative to the mean and the contrast around it."""
     values = grey.astype(np.float32)
     detail = values - _around(values)
     contrast = np.sqrt(_around(detail * detail))
@@ -37,7 +37,7 @@ def _around(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def blank(picture: NDArray[np.uint8]) -> str | None:
-    """What a picture, RGB [H, W, 3], is that shows nothing: black, white or of one colour; None: it shows something."""
+    """The colour of a blank image, RGB [H, W, 3]: black, white or of one colour; None if the image is not blank."""
     smooth = cv2.GaussianBlur(picture, (0, 0), max(picture.shape) / 128)
     low, high = np.percentile(smooth, [1, 99], axis=(0, 1))
     if (high - low).max() >= _FLAT:
@@ -46,9 +46,9 @@ def blank(picture: NDArray[np.uint8]) -> str | None:
 
 
 def same_scene(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether two small pictures, RGB [H, W, 3], show one scene, under light that may differ but for its colour.
+    """Whether two small images, RGB [H, W, 3], show the same scene, under lighting of any brightness but one colour.
 
-    Corners of one are looked for in the other by pyramidal Lucas-Kanade on levelled pictures, forth and back.
+    Corners of one are tracked to the other and back by pyramidal Lucas-Kanade on levelled images.
     """
     a, b = (levelled(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)) for picture in (one, other))
     corners = cv2.goodFeaturesToTrack(a, _CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE)

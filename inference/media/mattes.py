@@ -1,4 +1,4 @@
-"""Matte pictures: white where the picture moves on its own."""
+"""Matte images: white on dynamic objects."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Mattes:
 def matte(path: str | Path, size: tuple[int, int], display: exr_windows.Box | None = None) -> NDArray[np.bool_]:
     """One matte at a size (width, height): bool [H, W], True where at least half of the pixel is white.
 
-    What is transparent is black.
+    Transparent pixels are black.
 
     Raises
     ------

@@ -54,7 +54,7 @@ def as_float(picture: NDArray) -> NDArray[np.float32]:
 
 
 def _plain(frame: av.VideoFrame) -> av.VideoFrame:
-    """The same picture without what FFmpeg's scaler heeds and Blender does not: fields, and where colour was sampled.
+    """The same image without the metadata that FFmpeg's scaler uses and Blender does not: fields and chroma location.
 
     The scaler takes the fields of an interlaced picture apart, so that each keeps its own colours.
     """

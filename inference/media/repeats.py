@@ -1,8 +1,8 @@
-"""Frames that show the picture before them once more: held drawings, dropped frames, variable rate on a constant one.
+"""Frames that repeat the frame before them: held drawings, dropped frames, variable frame rate made constant.
 
-A repeated frame is seldom the same to the bit: it was compressed again, or grain was laid over it. What tells it from a
-camera that moves slowly is that nothing in it *moves*: the difference of the two pictures has nothing in common with
-their gradients, by which any small motion shows (Lucas and Kanade 1981).
+A repeated frame is rarely identical bit for bit: it was compressed again, or grain was added. It differs from a slowly
+moving camera in that nothing *moves*: the difference of the two images is uncorrelated with their gradients, in which
+any small motion shows (Lucas and Kanade 1981).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _FLAT = 0.02  # added to squared gradients, lest a cell without any seem to move
 
 
 class RepeatFinder:
-    """Takes pictures in order and tells which of them show what was there before.
+    """Takes images in order and finds those that repeat the one before.
 
-    Each is compared with the last that was new and not with the last at all, so that motion too slow to be seen from
-    frame to frame adds up until it is.
+    Each is compared with the last new image, not with the last image, so that motion too slow to detect from frame to
+    frame adds up until it is detected.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Image sequences: numbered pictures in a folder."""
+"""Image sequences: numbered images in a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..contract.numbering import NumberingError
 from . import aspect, colour_tags, exr, stills
 
 FPS = 24.0
-"""What a sequence plays at where nobody says."""
+"""Frame rate of a sequence unless the job sets one."""
 
 
 class Sequence:

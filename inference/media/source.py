@@ -11,7 +11,7 @@ from . import movie, sequence, stills
 
 
 def describe(path: str | Path, first: int | None = None, last: int | None = None, *, stream: int = 0) -> Source:
-    """The source that a path stands for.
+    """The source for a path.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def describe(path: str | Path, first: int | None = None, last: int | None = None
     Returns
     -------
     Source
-        With an absolute path; everything that Blender would know better is left open (None).
+        With an absolute path; the values that Blender would set are None.
 
     Raises
     ------

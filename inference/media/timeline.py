@@ -1,6 +1,6 @@
-"""On which constant-rate timeline Blender shows a movie.
+"""The constant-rate timeline on which Blender shows a movie.
 
-Found by experiment with Blender 4.2, 4.5, 5.0 and 5.2 on movies whose pictures carry their own number.
+Found by experiment with Blender 4.2, 4.5, 5.0 and 5.2 on movies whose images show their own number.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import av
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """Frame numbers of a movie and the time stamps in the file that they stand for.
+    """Frame numbers of a movie and their time stamps in the file.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The clip at working size: one pass over the plate into a cache on disk, then random access."""
+"""The clip at processing resolution: one pass over the plate into a cache on disk, then random access."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATE = "frames.json"
 
 
 def working_size(width: int, height: int, long_side: int, multiple: int) -> tuple[int, int]:
-    """The size at which an estimator sees a plate.
+    """The processing resolution of a plate.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def working_size(width: int, height: int, long_side: int, multiple: int) -> tupl
 
 @dataclass(frozen=True, kw_only=True)
 class CachedFrames:
-    """Frames by random access from the cache; nothing is kept in memory and nothing stays open.
+    """Frames by random access from the cache, without keeping memory or open files.
 
     See `inference.estimators.base.Frames`.
     """
@@ -76,7 +76,7 @@ class CachedFrames:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A range of a clip, ready at working size.
+    """A range of a clip at processing resolution.
 
     Attributes
     ----------
@@ -87,9 +87,9 @@ class Prepared:
     shots : tuple of (first, last)
         Source frames of the stretches between hard cuts, both included; together they are the range.
     blank : dict of int to str
-        First frames of shots that show nothing, and what they are: see `light.blank`.
+        First frames of blank shots, and their colours: see `light.blank`.
     repeats : frozenset of int
-        Source frames that show once more what the frame before them shows.
+        Source frames that repeat the frame before them.
     path : Path
         The cache file: one record of height x width x 3 bytes per frame.
     """
@@ -125,7 +125,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What was found in a cache's frames: first frames of shots, blank frames and what they are, repeated frames."""
+    """What was found in the cached frames: first frames of shots, blank frames with their colours, repeated frames."""
 
     starts: tuple[Frame, ...]
     blank: tuple[tuple[Frame, str], ...]
@@ -156,7 +156,7 @@ def prepare(
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Prepared:
-    """Bring a range of a clip to working size, in one pass, into a cache on disk; find its cuts on the way.
+    """Scale a range of a clip to processing resolution, in one pass, into a cache on disk, and find its cuts.
 
     A call that was interrupted goes on where it stopped when it is made again with the same arguments, and the result
     is the same to the bit. That the folder is of this clip, range and size alone is the caller's to see to.

@@ -34,7 +34,7 @@ def test_frames_that_no_depth_sequence_holds_are_refused_before_the_work():
     checks.check_length(with_camera, 1001, 1000 + longest)
     checks.check_length(without, 0, 1_048_574)
     for info, last, words in (
-        (with_camera, 1001 + longest, "more than the 50000 whose camera"),
+        (with_camera, 1001 + longest, "more than the 50000 that a depth sequence with a camera path"),
         (without, 1_048_575, "beyond 1048574"),
     ):
         with pytest.raises(Failure, match=words) as caught:
