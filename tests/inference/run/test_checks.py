@@ -35,7 +35,7 @@ def test_frames_that_no_depth_sequence_holds_are_refused_before_the_work():
     checks.check_length(without, 0, 1_048_574)
     for info, last, words in (
         (with_camera, 1001 + longest, "more than the 50000 that a depth sequence with a camera path"),
-        (without, 1_048_575, "beyond 1048574"),
+        (without, 1_048_575, "beyond Blender's last frame, 1048574"),
     ):
         with pytest.raises(Failure, match=words) as caught:
             checks.check_length(info, 1001, last)
