@@ -126,11 +126,11 @@ def _followed(worker: _Worker | events.Error) -> Steps:
     failed = False
     try:
         while not worker.is_over():
-            heard = worker.hear()
-            ending = next((event for event in heard if isinstance(event, (events.Done, events.Error))), ending)
-            if (yield tuple(event for event in heard if event is not ending)):
+            received = worker.receive()
+            ending = next((event for event in received if isinstance(event, (events.Done, events.Error))), ending)
+            if (yield tuple(event for event in received if event is not ending)):
                 worker.cancel()
-        ending = ending or worker.obituary()
+        ending = ending or worker.exit_error()
         failed = isinstance(ending, events.Error) and ending.code == exit_codes.FAILED
     finally:
         worker.close(keep_log=failed)
@@ -166,8 +166,8 @@ def run_blocking(
     """
     last: Event | None = None
     with contextlib.closing(estimate(wanted, python=python, overwrite=overwrite, home=home)) as steps:
-        for heard in steps:
-            for last in heard:
+        for received in steps:
+            for last in received:
                 on_event(last)
     if isinstance(last, events.Error):
         raise WorkerError(last)
@@ -192,7 +192,7 @@ class _Worker:
         errors: IO[bytes] | None = None,
     ) -> None:
         self._process, self._log, self._tidy, self._lighter = process, log, tidy, lighter
-        self._heard: queue.SimpleQueue[tuple[Event | None, int]] = queue.SimpleQueue()
+        self._unread: queue.SimpleQueue[tuple[Event | None, int]] = queue.SimpleQueue()
         self._waiting = 0  # bytes of unread events, roughly
         self._room = threading.Condition()
         self._closed = False
@@ -215,15 +215,15 @@ class _Worker:
                     self._waiting += len(line) + _OF_AN_EVENT
                 if self._closed:
                     break
-                self._heard.put((event, len(line) + _OF_AN_EVENT))
-        self._heard.put((None, 0))
+                self._unread.put((event, len(line) + _OF_AN_EVENT))
+        self._unread.put((None, 0))
 
-    def hear(self) -> list[Event]:
+    def receive(self) -> list[Event]:
         """The new events, up to a limit; waits a moment for the first."""
         found: list[Event] = []
         most = _MOST_AT_ONCE if self._ended_at is None else _MOST_AT_THE_END
         with contextlib.suppress(queue.Empty):
-            event, size = self._heard.get(timeout=_WAIT)
+            event, size = self._unread.get(timeout=_WAIT)
             while True:
                 with self._room:
                     self._waiting -= size
@@ -234,7 +234,7 @@ class _Worker:
                     found.append(event)
                 if len(found) >= most:
                     break
-                event, size = self._heard.get_nowait()
+                event, size = self._unread.get_nowait()
         return found
 
     def is_over(self) -> bool:
@@ -245,7 +245,7 @@ class _Worker:
                 self._kill()
             return False
         self._ended_at = self._ended_at or now
-        since, is_empty = now - self._ended_at, self._heard.empty()
+        since, is_empty = now - self._ended_at, self._unread.empty()
         if since > _GRACE and (is_empty or self._cancelled_at is not None):
             return True  # another process holds its end of the pipe, or the rest is of no interest
         return (self._silent and is_empty) or since > _LONGEST_END
@@ -295,7 +295,7 @@ class _Worker:
             with contextlib.suppress(OSError):
                 self._process.kill()
 
-    def obituary(self) -> events.Error:
+    def exit_error(self) -> events.Error:
         """The error of a worker that ended without an event that says so."""
         if self._cancelled_at is not None and self._ended_at is not None and self._cancelled_at < self._ended_at:
             return events.cancelled()

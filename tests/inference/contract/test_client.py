@@ -105,7 +105,7 @@ def test_closing_the_generator_ends_the_worker(clip, tmp_path, helpers):
     helpers.wait_for(lambda: all(helpers.is_gone(process.pid) for process in family), "their end", SOON)
 
 
-def test_a_worker_that_is_killed_gets_an_obituary(clip, tmp_path):
+def test_a_worker_that_is_killed_ends_in_an_error(clip, tmp_path):
     steps = client.estimate(_job(clip, tmp_path, pause=0.2), python=sys.executable)
     _until(steps, lambda event: isinstance(event, events.Frame))
     for process in psutil.Process().children():
@@ -117,7 +117,7 @@ def test_a_worker_that_is_killed_gets_an_obituary(clip, tmp_path):
     assert str(tmp_path / client.LOG) in last.cure
 
 
-def test_a_worker_whose_library_crashes_gets_an_obituary(clip, tmp_path):
+def test_a_worker_whose_library_crashes_ends_in_an_error(clip, tmp_path):
     steps = client.estimate(_job(clip, tmp_path, pause=0.2), python=sys.executable)
     _until(steps, lambda event: isinstance(event, events.Frame))
     for process in psutil.Process().children():
@@ -262,7 +262,7 @@ def test_whatever_a_worker_says_steps_stay_short_and_memory_bounded(tmp_path, co
     heard = 0
     until = time.monotonic() + 1.5
     while time.monotonic() < until:
-        found = worker.hear()
+        found = worker.receive()
         heard = max(heard, len(found))
     assert heard <= client._MOST_AT_ONCE and worker._waiting <= client._MOST_WAITING + events.LONGEST_LINE + 500
     assert psutil.Process().memory_info().rss - before < 300e6
@@ -276,8 +276,8 @@ def test_nobody_listens_and_the_worker_waits(tmp_path, monkeypatch):
     process = _Process(f"while True: print('{_PROGRESS}')")
     worker = process.worker(tmp_path)
     time.sleep(1.0)
-    assert worker._heard.qsize() <= 100_000 / client._OF_AN_EVENT
-    assert worker.hear()
+    assert worker._unread.qsize() <= 100_000 / client._OF_AN_EVENT
+    assert worker.receive()
     worker.close(keep_log=False)
     assert not worker._reader.is_alive()
 
@@ -289,7 +289,7 @@ def test_what_comes_after_a_line_that_is_too_long_is_heard(tmp_path):
     heard = []
     until = time.monotonic() + SOON
     while not worker.is_over() and time.monotonic() < until:
-        heard += worker.hear()
+        heard += worker.receive()
     worker.close(keep_log=False)
     assert heard == [events.Progress(done=1, total=2)] * 2
 
