@@ -31,12 +31,13 @@ class Display(Protocol):
 class Lines:
     """One JSON object a line on standard output, and nothing else there.
 
-    Standard output is moved away first, so that whatever a library prints, in Python or in C, goes to standard error.
+    The descriptor of standard output is duplicated first, so that prints of libraries, in Python or C, go to standard
+    error.
 
     Parameters
     ----------
     on_closed : callable
-        Called when nobody reads any more.
+        Called when the reader has closed the pipe.
     """
 
     def __init__(self, on_closed: Callable[[], None]) -> None:
@@ -47,7 +48,7 @@ class Lines:
         self._on_closed, self._lock, self._ended = on_closed, threading.Lock(), False
 
     def __call__(self, event: events.Event) -> None:
-        """Write one event; after `Error` or `Done` there are no more."""
+        """Write one event; events after `Error` or `Done` are ignored."""
         nobody_reads = False
         with self._lock:
             if self._ended:
@@ -57,7 +58,7 @@ class Lines:
                 left = (events.encode(event) + "\n").encode()
                 while left:
                     left = left[os.write(self._descriptor, left) :]
-            except OSError as error:  # where they cannot be kept, as on a full disk, the work goes on without them
+            except OSError as error:  # on other errors, such as a full disk, the work continues without events
                 self._ended = True
                 nobody_reads = error.errno == errno.EPIPE
         if nobody_reads and not isinstance(event, (events.Error, events.Done)):
@@ -70,18 +71,18 @@ class Person:
     Parameters
     ----------
     ending : callable
-        Puts a `Done` into words; None: that of an estimate.
+        Describes a `Done` event in a sentence; None: as for an estimate.
     """
 
     def __init__(self, *, ending: Callable[[events.Done], str] | None = None) -> None:
         self._ending = ending or _ending
         self._bar: Any = None
         self._terminal = sys.stderr.isatty()
-        self._label, self._told = "", time.monotonic()
+        self._label, self._last_line = "", time.monotonic()
         self._lock, self._ended = threading.Lock(), False
 
     def __call__(self, event: events.Event) -> None:
-        """Show one event; after `Error` or `Done` there are no more."""
+        """Show one event; events after `Error` or `Done` are ignored."""
         with self._lock:
             if not self._ended:
                 self._show(event)
@@ -106,15 +107,15 @@ class Person:
             bar = self._progress_bar()
             bar.total, bar.n, bar.bar_format = event.total, event.done, f"{_BAR} {text}"
             bar.refresh()
-        elif time.monotonic() - self._told >= _PLAIN_EVERY:
-            self._told = time.monotonic()
+        elif time.monotonic() - self._last_line >= _PLAIN_EVERY:
+            self._last_line = time.monotonic()
             self._print(f"{self._label}: {event.fraction:.0%}, {text}")
 
     def _progress_bar(self) -> Any:
         if self._bar is None:
             from tqdm import tqdm
 
-            known = os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not tell their width
+            known = os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals report no width
             self._bar = tqdm(
                 total=1.0,
                 file=sys.stderr,
@@ -148,7 +149,7 @@ def _ending(event: events.Done) -> str:
 
 
 def summary(event: events.Progress) -> str:
-    """What is done, its pace and the time left: ``12/40 frames, 1.3 frames/s, 0:22 left``, or bytes without frames."""
+    """Progress, speed and time left: ``12/40 frames, 1.3 frames/s, 0:22 left``; bytes where there are no frames."""
     if event.frames_total:
         parts, left = [f"{event.frames}/{event.frames_total} frames"], (1 - event.fraction) * event.frames_total
     else:
@@ -161,5 +162,5 @@ def summary(event: events.Progress) -> str:
 
 
 def card(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    """Facts under a title, a line each; a name that is empty continues the line above."""
+    """Facts under a title, one per line; an empty name continues the line above."""
     return "\n".join([title, *(f"  {name:<11} {text}" for name, text in rows)])

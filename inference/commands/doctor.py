@@ -1,4 +1,4 @@
-"""``doctor``: what is installed, what would be used, and what to do about each lack."""
+"""``doctor``: what is installed, what would be used, and how to fix each missing requirement."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from ..common.failures import unmet
 from ..contract import environment, exit_codes, packages
 from ..estimators import registry
 from . import torch_device
-from .estimators import asked_for, look
+from .estimators import status_of, variant_text
 
 _OLDEST_PYTHON = (3, 11)
 _LITTLE_MEMORY = 2e9
 _LITTLE_DISK = 5e9
 
-Standing = Literal["ok", "note", "lack"]
-_MARKS = {"ok": " ok ", "note": "note", "lack": "LACK"}
+Severity = Literal["ok", "note", "missing"]
+_MARKS = {"ok": " ok ", "note": "note", "missing": "MISSING"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: `what` was found of `topic`, and the `cure` where it does not suffice."""
+    """The result of one check: what was found for a topic, and the hint where something is missing."""
 
     topic: str
     what: str
-    standing: Standing = "ok"
+    severity: Severity = "ok"
     cure: str = ""
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
-    verb = verbs.add_parser("doctor", help="say what is installed and what is missing", description=__doc__)
-    verb.add_argument("--output", metavar="DIR", help="look at the disk of this folder (default: the current one)")
+    verb = verbs.add_parser("doctor", help="list what is installed and what is missing", description=__doc__)
+    verb.add_argument("--output", metavar="DIR", help="check the disk of this folder (default: the current one)")
     verb.set_defaults(run=run)
 
 
@@ -49,21 +49,21 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; the exit code is MISSING where estimates cannot run."""
     lacks = 0
     for finding in findings(Path(options.output or ".")):
-        print(f"[{_MARKS[finding.standing]}] {finding.topic}: {finding.what}")
+        print(f"[{_MARKS[finding.severity]}] {finding.topic}: {finding.what}")
         if finding.cure:
             print(f"       -> {finding.cure}")
-        lacks += finding.standing == "lack"
-    print("Everything that an estimate needs is here." if not lacks else f"{lacks} lacks keep estimates from running.")
+        lacks += finding.severity == "missing"
+    print("Everything that an estimate needs is installed." if not lacks else f"{lacks} requirements are missing.")
     return exit_codes.MISSING if lacks else exit_codes.OK
 
 
 def findings(output: Path) -> Iterator[Finding]:
-    """Look at everything that an estimate needs.
+    """Check everything that an estimate needs.
 
     Parameters
     ----------
     output : Path
-        Folder whose disk would be written to; it need not exist.
+        Output folder whose disk is checked; it need not exist.
     """
     yield Finding("Fathom", packages.fathom_version())
     yield _python()
@@ -79,7 +79,7 @@ def findings(output: Path) -> Iterator[Finding]:
 def _python() -> Finding:
     what = f"{platform.python_version()} ({sys.executable})"
     if sys.version_info < _OLDEST_PYTHON:
-        return Finding("Python", what, "lack", f"Use Python {'.'.join(map(str, _OLDEST_PYTHON))} or newer.")
+        return Finding("Python", what, "missing", f"Use Python {'.'.join(map(str, _OLDEST_PYTHON))} or newer.")
     return Finding("Python", what)
 
 
@@ -91,37 +91,37 @@ def _packages() -> Iterator[Finding]:
     for name, version in wanted.items():
         found = packages.installed(name)
         if not packages.importable(packages.module_of(name)):
-            yield Finding(name, f"missing ({version} wanted)", "lack", cure)
+            yield Finding(name, f"missing ({version} required)", "missing", cure)
         elif found is None:
-            yield Finding(name, f"installed under another name ({version} wanted)", "note")
+            yield Finding(name, f"installed under another name ({version} required)", "note")
         elif name in differing:
             yield Finding(name, f"{found} ({version} was tested)", "note")
         else:
             yield Finding(name, found)
     if differing:
-        yield Finding("packages", "some are not in the versions that Fathom was tested with", "note", cure)
+        yield Finding("packages", "some versions differ from those that Fathom was tested with", "note", cure)
 
 
 def _packages_on_top() -> Finding:
-    """What the full set has on top of the light one, together: nothing of it is needed by parallax."""
+    """The packages that the full set adds to the light one, in one finding; parallax needs none of them."""
     wanted = packages.locked_on_top()
     missing = [name for name in wanted if not packages.importable(packages.module_of(name))]
     differing = [
         f"{name} {packages.installed(name)} ({wanted[name]})" for name in wanted if _differs(name, wanted[name])
     ]
     if "torch" in missing:
-        what = "the packages of the estimators with a network are not installed; parallax and quick need none of them"
+        what = "not installed; parallax and quick do not need it, the other estimators do"
     elif missing:
         what = f"missing: {', '.join(missing)}"
     elif differing:
-        what = f"not in the versions that Fathom was tested with: {', '.join(differing)}"
+        what = f"versions differ from those that Fathom was tested with: {', '.join(differing)}"
     else:
         return Finding("full set", f"all {len(wanted)} packages, among them torch {packages.installed('torch')}")
     return Finding("full set", what, "note", packages.cure(full=True))
 
 
 def _differs(name: str, wanted: str) -> bool:
-    """Whether a package is there in another version; how it was built (``+cpu``, ``+cu130``) makes no other version."""
+    """Whether a package is installed in another version; a build tag (``+cpu``, ``+cu130``) is ignored."""
     found = packages.installed(name)
     return found is not None and found.partition("+")[0] != wanted
 
@@ -134,14 +134,14 @@ def _device() -> Finding:
         found = torch_device.ask()
     except torch_device.TorchUnusable as error:
         return Finding("device", f"{cores}; torch cannot be used: {error}", "note", packages.cure(full=True))
-    if found.device == "mps":  # shares the host memory, which is the next line
+    if found.device == "mps":  # its memory is the host memory, which is the next finding
         return Finding("device", f"{found.name}, up to {found.total / 1e9:.1f} GB of the host memory; {cores}")
     if found.device != "cpu":
         return Finding("device", f"{found.name}, {_free(found.free, found.total)}; {cores}")
     if not devices.nvidia_cards():
         return Finding("device", f"{cores} (torch {found.torch} finds no GPU)")
-    what = f"{cores}: torch {found.torch} finds no GPU although an NVIDIA driver is there"
-    cure = "Bring the NVIDIA driver up to date." if devices.torch_has_cuda() else devices.cuda_cure()
+    what = f"{cores}: torch {found.torch} finds no GPU although an NVIDIA driver is installed"
+    cure = "Update the NVIDIA driver." if devices.torch_has_cuda() else devices.cuda_cure()
     return Finding("device", what, "note", cure)
 
 
@@ -153,7 +153,7 @@ def _memory() -> Finding:
     memory = psutil.virtual_memory()
     what = _free(memory.available, memory.total)
     if memory.available < _LITTLE_MEMORY:
-        return Finding("memory", what, "note", "Close other programs, or work at a smaller --size.")
+        return Finding("memory", what, "note", "Close other programs, or choose a smaller --size.")
     return Finding("memory", what)
 
 
@@ -165,14 +165,14 @@ def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(_there(folder)).free
     what = f"{free / 1e9:.1f} GB free for {folder}"
     if free < _LITTLE_DISK:
-        cure = "Make room: a frame at working size takes about 1 MB, at 1920x1080 about 8 MB."
+        cure = "Free disk space: a frame takes about 1 MB at the default size, about 8 MB at 1920x1080."
         return Finding("disk", what, "note", cure)
     return Finding("disk", what)
 
 
 def _there(folder: Path) -> Path:
-    """The folder, or the next one above it that is there; a name that none can have is not."""
-    return next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 -- which says no where Path raises
+    """The folder, or its nearest parent that exists."""
+    return next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 -- Path.exists raises for invalid names
 
 
 def _data_folder() -> Finding:
@@ -181,19 +181,19 @@ def _data_folder() -> Finding:
         with tempfile.TemporaryFile(dir=_there(folder)):
             pass
     except OSError as error:
-        cure = "Set the environment variable FATHOM_HOME to a folder that can be written."
+        cure = "Set the environment variable FATHOM_HOME to a writable folder."
         return Finding("data folder", f"{folder} cannot be written ({error})", "note", cure)
-    return Finding("data folder", f"{folder}{'' if folder.exists() else ' (not there yet)'}")
+    return Finding("data folder", f"{folder}{'' if folder.exists() else ' (not created yet)'}")
 
 
 def _estimators() -> Iterator[Finding]:
     ready = []
-    for found in map(look, registry.in_order()):
+    for found in map(status_of, registry.in_order()):
         if found.facts is None:
-            yield Finding(found.name, found.lacks[0].what, "lack", found.lacks[0].cure)
+            yield Finding(found.name, found.lacks[0].what, "missing", found.lacks[0].cure)
         elif found.lacks:
             lacking = unmet(found.lacks)
-            less = [asked_for(each) for each, lacks in zip(found.facts.variants, found.variants) if not lacks]
+            less = [variant_text(each) for each, lacks in zip(found.facts.variants, found.variants) if not lacks]
             can = f"can run with {' or '.join(less)} alone" if less else "cannot run"
             yield Finding(found.name, f"{can}: {lacking.what}", "note", lacking.cure)
         else:
@@ -201,4 +201,4 @@ def _estimators() -> Iterator[Finding]:
     if ready:
         yield Finding("estimators", f"{', '.join(ready)} can run")
     else:
-        yield Finding("estimators", "none can run", "lack", "See the lacks above.")
+        yield Finding("estimators", "none can run", "missing", "See the missing requirements above.")

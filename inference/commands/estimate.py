@@ -28,52 +28,60 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
     verb = verbs.add_parser("estimate", help="estimate the depth of a clip", description=__doc__.split(": ", 1)[1])
     verb.add_argument("clip", metavar="CLIP", nargs="?", help="a movie, a folder of frames, or one frame of a sequence")
-    verb.add_argument("--output", metavar="DIR", help="folder that becomes the depth sequence; made if need be")
+    verb.add_argument("--output", metavar="DIR", help="folder for the depth sequence; created if needed")
     verb.add_argument(
-        "--estimator", metavar="NAME", help=f"one that the verb estimators lists (default: {Job.estimator})"
+        "--estimator", metavar="NAME", help=f"a name that the command estimators lists (default: {Job.estimator})"
     )
-    verb.add_argument("--frames", metavar="A-B", help="source frames, both included (default: the whole clip)")
+    verb.add_argument("--frames", metavar="A-B", help="range of source frames, both included (default: the whole clip)")
     verb.add_argument(
         "--cuts",
         metavar="auto|none|FRAMES",
-        help="where shots begin: found, nowhere, or at these frames, such as 31,77 (default: auto)",
+        help="cuts between shots: detected, none, or the first frames of new shots, as in 31,77 (default: auto)",
     )
     verb.add_argument(
         "--stream",
         metavar="N",
         type=whole_number,
-        help="which video stream of a movie that has several, from 0 (default: 0)",
+        help="video stream of a movie with several, from 0 (default: 0)",
     )
     verb.add_argument(
         "--size",
         metavar="PIXELS",
         type=whole_number,
-        help="long side to work at (default: the estimator's)",
-    )
-    verb.add_argument("--full-size", action="store_true", help="bring the maps to the plate's size, edges kept")
-    verb.add_argument("--seed", metavar="N", type=whole_number, help="for what is random in the estimator (default: 0)")
-    verb.add_argument(
-        "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
+        help="long side of the processing resolution (default: the estimator's)",
     )
     verb.add_argument(
-        "--focal-length", metavar="LENGTH", help="of the lens, where it is known: millimetres (35) or pixels (850px)"
+        "--full-size", action="store_true", help="upsample the depth maps to the plate's size, along its edges"
     )
-    verb.add_argument("--sensor-width", metavar="MM", type=float, help="of the frame on the sensor (default: 36)")
-    verb.add_argument("--colorspace", metavar="NAME", help="that the plate's values are in, by its OCIO name")
+    verb.add_argument("--seed", metavar="N", type=whole_number, help="random seed of the estimator (default: 0)")
+    verb.add_argument(
+        "--parameter",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a parameter of the estimator; repeatable",
+    )
+    verb.add_argument(
+        "--focal-length", metavar="LENGTH", help="known focal length, in millimetres (35) or pixels (850px)"
+    )
+    verb.add_argument(
+        "--sensor-width", metavar="MM", type=float, help="width of the sensor in millimetres (default: 36)"
+    )
+    verb.add_argument("--colorspace", metavar="NAME", help="colour space of the plate, by its OCIO name")
     verb.add_argument(
         "--ocio-config", metavar="FILE", help="OCIO configuration (default: the one named by $OCIO, else OCIO's own)"
     )
-    verb.add_argument("--mattes", metavar="DIR", help="images, white where something moves on its own")
-    verb.add_argument("--overwrite", action="store_true", help="replace a finished result in the output folder")
-    verb.add_argument("--job", metavar="FILE", help="a job file in the place of CLIP and the options on the clip")
+    verb.add_argument("--mattes", metavar="DIR", help="folder of mattes, white where objects move")
+    verb.add_argument("--overwrite", action="store_true", help="replace a finished depth sequence in the output folder")
+    verb.add_argument("--job", metavar="FILE", help="a job file instead of CLIP and its options")
     stoppable.add_options(verb)
     verb.set_defaults(run=run, prints=False)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the verb; what goes wrong becomes an event and an exit code."""
+    """Run the verb; errors become an event and an exit code."""
     begun = time.monotonic()
-    os.environ["HF_HUB_OFFLINE"] = "1"  # weights are there or are named as missing; no library goes and looks for any
+    os.environ["HF_HUB_OFFLINE"] = "1"  # missing weights are reported; no library may download any
 
     def work(display: Display, asked: Stop) -> events.Done:
         from ..run.runner import estimate
@@ -81,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         job = _job(options)
         output = Path(job.output).absolute()
         made = leftovers.missing_folders(output)
-        # Before the last of the last words, which may wait for a reader.
+        # before the last one, which may block on a slow reader
         asked.last_words.insert(-1, lambda: leftovers.take_away(output, made, ended=os.getpid()))
         sequence = estimate(job, emit=display, cancelled=asked, overwrite=options.overwrite)
         frames = sum(shot.last_frame - shot.first_frame + 1 for shot in sequence.done_shots)
@@ -94,7 +102,7 @@ def _job(options: argparse.Namespace) -> Job:
     if options.job:
         return _job_of_file(options)
     if not options.clip or not options.output:
-        raise Failure(exit_codes.USAGE, "The verb estimate takes a CLIP and --output DIR, or --job FILE.")
+        raise Failure(exit_codes.USAGE, "The command estimate needs a CLIP and --output DIR, or --job FILE.")
     from ..estimators import registry
     from ..media.source import describe
     from ..run.checks import parse_parameters
@@ -143,7 +151,7 @@ def _job_of_file(options: argparse.Namespace) -> Job:
     }
     both = [name for name, value in named.items() if value or (value == 0 and value is not False)]
     if both:
-        raise Failure(exit_codes.USAGE, f"A job file says everything about the clip, so {both[0]} has no place here.")
+        raise Failure(exit_codes.USAGE, f"{both[0]} cannot be combined with --job: the job file describes the clip.")
     job = load(options.job)
     return with_output(job, str(Path(options.output).absolute())) if options.output else job
 
@@ -165,10 +173,10 @@ def _stream(index: int | None) -> int:
 
 
 def _camera(options: argparse.Namespace, source: Source, first: int | None, last: int | None) -> Camera | None:
-    """A camera of which only the focal length is known."""
+    """A camera with a known focal length only."""
     if options.focal_length is None:
         if options.sensor_width is not None:
-            raise Failure(exit_codes.USAGE, "--sensor-width is for a --focal-length in millimetres.")
+            raise Failure(exit_codes.USAGE, "--sensor-width needs a --focal-length in millimetres.")
         return None
     from ..media.clip import open_clip
 
@@ -182,7 +190,7 @@ def _camera(options: argparse.Namespace, source: Source, first: int | None, last
 
 
 def _config(name: str | None) -> str | None:
-    """An OCIO configuration: a file, or one that OCIO has built in (``ocio://…``)."""
+    """An OCIO configuration: a file, or a built-in one (``ocio://…``)."""
     return name if name and name.startswith("ocio://") else _absolute(name)
 
 

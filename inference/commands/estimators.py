@@ -1,4 +1,4 @@
-"""``estimators``: what there is to choose from."""
+"""``estimators``: a list of them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ..estimators.base import EstimatorInfo, Variant
 from .display import card
 
 
-def asked_for(variant: Variant) -> str:
-    """How a variant is asked for, for people."""
+def variant_text(variant: Variant) -> str:
+    """The parameter that chooses a variant, as text."""
     return f"{variant.parameter}={'DIR' if variant.value is None else variant.value}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """An estimator, what it lacks here, and what it would be better with; without facts where it is broken.
+class EstimatorStatus:
+    """An estimator with its missing requirements and recommendations; without facts where it cannot be loaded.
 
-    `variants` has what each of the facts' variants lacks.
+    `variants` has the missing requirements of each of the facts' variants.
     """
 
     name: str
@@ -38,7 +38,9 @@ class Look:
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
     verb = verbs.add_parser(
-        "estimators", help="list the estimators", description="List the estimators and whether they can run here."
+        "estimators",
+        help="list the estimators",
+        description="List the estimators, and whether they can run on this computer.",
     )
     verb.add_argument("--json", action="store_true", help="print a JSON list with every fact")
     verb.set_defaults(run=run)
@@ -46,7 +48,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
-    listed = [look(name) for name in registry.in_order()]
+    listed = [status_of(name) for name in registry.in_order()]
     if options.json:
         print(json.dumps([_as_json(entry) for entry in listed], indent=2, ensure_ascii=False))
     else:
@@ -54,19 +56,23 @@ def run(options: argparse.Namespace) -> int:
     return exit_codes.OK
 
 
-def look(name: str) -> Look:
-    """An estimator as it stands here; a broken one does not hide the others."""
+def status_of(name: str) -> EstimatorStatus:
+    """The status of an estimator on this computer; one that cannot be loaded does not hide the others."""
     try:
         info = registry.info(name)
     except Exception as error:
         traceback.print_exc()
-        lack = Lack(what=f"It cannot be loaded ({type(error).__name__}: {error}).", cure="Install Fathom again.")
-        return Look(name=name, facts=None, lacks=[lack], notes=[])
+        lack = Lack(
+            what=f"The estimator cannot be loaded ({type(error).__name__}: {error}).", cure="Install Fathom again."
+        )
+        return EstimatorStatus(name=name, facts=None, lacks=[lack], notes=[])
     variants = tuple(registry.lacks(info.used(variant)) for variant in info.variants)
-    return Look(name=name, facts=info, lacks=registry.lacks(info), notes=registry.notes(info), variants=variants)
+    return EstimatorStatus(
+        name=name, facts=info, lacks=registry.lacks(info), notes=registry.notes(info), variants=variants
+    )
 
 
-def _as_json(entry: Look) -> dict[str, Any]:
+def _as_json(entry: EstimatorStatus) -> dict[str, Any]:
     facts = records.to_json(entry.facts) if entry.facts else {"name": entry.name}
     for variant, lacks in zip(facts.get("variants", ()), entry.variants):
         variant["lacks"] = records.to_json(lacks)
@@ -74,27 +80,27 @@ def _as_json(entry: Look) -> dict[str, Any]:
     return facts | {"can_run": not entry.lacks} | told
 
 
-def _as_text(entry: Look) -> str:
+def _as_text(entry: EstimatorStatus) -> str:
     info, title, rows = entry.facts, entry.name, []
     if info:
         title = f"{entry.name} - {info.label}: {info.summary}"
         gives = [info.quantity.replace("_", " ")]
         gives += ["camera"] if info.gives_camera else []
         gives += ["confidence"] if info.gives_confidence else []
-        depth = f", depth itself at {info.depth_size} at most" if info.depth_size else ""
+        depth = f" (depth is computed at {info.depth_size} at most)" if info.depth_size else ""
         size = f"{info.default_size} pixels on the long side{depth}, {info.minimum_frames} frames or more"
-        rows += [("licence", info.licence), ("needs", _needs(info)), ("gives", ", ".join(gives)), ("works at", size)]
+        rows += [("licence", info.licence), ("needs", _needs(info)), ("output", ", ".join(gives)), ("size", size)]
         ordered = sorted(info.parameters, key=lambda parameter: parameter.advanced)
         rows += [("advanced" if each.advanced else "parameter", _parameter(each)) for each in ordered]
     rows += [("can run", answer) for answer in _answers(entry.lacks)]
     if info and entry.lacks:
         for variant, lacks in zip(info.variants, entry.variants):
-            rows += [("", f"with {asked_for(variant)}: {answer}") for answer in _answers(lacks)]
+            rows += [("", f"with {variant_text(variant)}: {answer}") for answer in _answers(lacks)]
     return card(title, [*rows, *(("note", f"{note.what} {note.cure}") for note in entry.notes)])
 
 
 def _answers(lacks: Sequence[Lack]) -> list[str]:
-    """Whether it can run."""
+    """Whether an estimator can run, and why not."""
     return [f"no: {lack.what} {lack.cure}" for lack in lacks] or ["yes"]
 
 
@@ -102,7 +108,7 @@ def _needs(info: EstimatorInfo) -> str:
     needs = [f"packages {', '.join(info.packages)}"] if info.packages else []
     needs += [f"weights {model.repository} ({model.licence.title})" for model in info.models]
     needs += {"unused": [], "useful": ["a GPU helps"], "needed": ["an NVIDIA GPU"]}[info.gpu]
-    return "; ".join(needs) or "nothing beyond Fathom's own packages"
+    return "; ".join(needs) or "only Fathom's own packages"
 
 
 def _parameter(parameter: Parameter) -> str:

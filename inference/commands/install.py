@@ -1,4 +1,4 @@
-"""``install``: fill this Python's environment with a set of packages."""
+"""``install``: install a set of packages into this Python's environment."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
     verb = verbs.add_parser("install", help="install a set of packages into this Python's environment")
     verb.add_argument(
-        "packages", nargs="+", metavar="light|full|LOCK", help="the set for the main job or that for all, or lock files"
+        "packages",
+        nargs="+",
+        metavar="light|full|LOCK",
+        help="light (parallax and quick), full (all estimators), or lock files",
     )
-    verb.add_argument("--check-only", action="store_true", help="install nothing, see whether all is there")
-    verb.add_argument("--no-load", action="store_true", help="check versions alone, and import nothing")
-    verb.add_argument("--quiet", action="store_true", help="print nothing but what went wrong")
-    verb.add_argument("--parent-pipe", action="store_true", help="end when standard input closes")
+    verb.add_argument("--check-only", action="store_true", help="only check that all packages are installed")
+    verb.add_argument("--no-load", action="store_true", help="check versions only, without importing")
+    verb.add_argument("--quiet", action="store_true", help="print errors only")
+    verb.add_argument("--parent-pipe", action="store_true", help="exit when standard input closes")
     verb.set_defaults(run=run)
 
 
@@ -34,9 +37,9 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # pip names files of any alphabet
     sets = {"light": environment.LIGHT, "full": environment.FULL}
     locks = [lock for name in options.packages for lock in sets.get(name, (Path(name),))]
-    said = open(os.devnull, "w") if options.quiet else contextlib.nullcontext(sys.stdout)  # noqa: SIM115
+    output = open(os.devnull, "w") if options.quiet else contextlib.nullcontext(sys.stdout)  # noqa: SIM115
     try:
-        with said as stream, contextlib.redirect_stdout(stream):
+        with output as stream, contextlib.redirect_stdout(stream):
             if not options.check_only:
                 installer.install(locks, torch_index=os.environ.get(installer.TORCH_INDEX, ""))
             installer.check(locks, load=not options.no_load)

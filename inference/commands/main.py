@@ -1,4 +1,4 @@
-"""The verbs, their dispatch, and what all of them have in common."""
+"""The command line: its verbs, their dispatch, and the options and exit codes that they share."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from ..contract.untrusted import in_a_line
 from . import doctor, estimate, estimators, evaluate, install, models, streams
 
 _EPILOG = f"""exit codes:
-  {exit_codes.OK:3}  the work is done
-  {exit_codes.FAILED:3}  something unexpected went wrong; the log (standard error) has the details
-  {exit_codes.USAGE:3}  the command line or the job is wrong
-  {exit_codes.REFUSED:3}  the estimator cannot do this clip, or a licence was not accepted; the message says what to do
-  {exit_codes.BAD_CLIP:3}  the clip cannot be read as it should
-  {exit_codes.BAD_OUTPUT:3}  the output folder is in use, finished already, read-only or full
+  {exit_codes.OK:3}  success
+  {exit_codes.FAILED:3}  unexpected error; the log (standard error) has the details
+  {exit_codes.USAGE:3}  the command line or the job is invalid
+  {exit_codes.REFUSED:3}  the estimator does not support this clip, or a licence was not accepted; see the message
+  {exit_codes.BAD_CLIP:3}  the clip cannot be read
+  {exit_codes.BAD_OUTPUT:3}  the output folder is in use, already finished, read-only or full
   {exit_codes.MISSING:3}  a package, weights or a device is missing
-  {exit_codes.CANCELLED:3}  cancelled; what is finished is kept, and the same command goes on from it
+  {exit_codes.CANCELLED:3}  cancelled; finished work is kept, and the same command resumes
 """
 
 
 class _Usage(Exception):
-    """A command line that makes no sense; carries the parser that found it."""
+    """An invalid command line; its arguments are the message and the usage."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports what is wrong by an exception, so that it can become an event as well."""
+    """Raises `_Usage` instead of exiting, so that an error can become an event."""
 
     def error(self, message: str) -> NoReturn:
-        told = in_a_line(f"{message[:1].upper()}{message[1:]}", most=600)
-        raise _Usage(f"{told}.", self.format_usage())
+        sentence = in_a_line(f"{message[:1].upper()}{message[1:]}", most=600)
+        raise _Usage(f"{sentence}.", self.format_usage())
 
 
 def build() -> argparse.ArgumentParser:
@@ -51,7 +51,7 @@ def build() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data-folder",
         metavar="DIR",
-        help="where Fathom keeps what it downloads (default: $FATHOM_HOME, or the system's usual place)",
+        help="folder of Fathom's downloads (default: $FATHOM_HOME, or the platform's data folder)",
     )
     parser.set_defaults(prints=True)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
@@ -63,15 +63,10 @@ def build() -> argparse.ArgumentParser:
 
 
 def _parsed(given: Sequence[str]) -> argparse.Namespace:
-    """What is asked for.
-
-    Raises
-    ------
-    _Usage
-    """
+    """The parsed command line, or `_Usage`."""
     parser = build()
     if any("\0" in argument for argument in given):
-        parser.error("no argument can hold a zero byte")
+        parser.error("an argument contains a zero byte")
     options = parser.parse_args(given)
     if problem := _problem_of_data_folder(options.data_folder):
         parser.error(problem)
@@ -101,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str or None
-        Without the program's name; None: those of the process.
+        Without the program's name; None: the process's own.
 
     Returns
     -------
@@ -111,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
         streams.secure()
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # huggingface_hub asks when it is imported, by whomever
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # huggingface_hub reads this on import
     try:
         options = _parsed(given)
     except _Usage as wrong:
@@ -121,12 +116,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(events.encode(events.Error(code=exit_codes.USAGE, what=what)), flush=True)
         return exit_codes.USAGE
     if options.data_folder:
-        # in the environment, so that processes that are started have it as well
+        # in the environment, for child processes
         os.environ["FATHOM_HOME"] = str(environment.data_folder(options.data_folder))
     caches.keep_compiled_code()
     code = int(options.run(options))
     error = streams.lost()
     if code == exit_codes.OK and error and options.prints:
-        sys.stderr.write(f"What was to be printed could not be written ({error.strerror or error}).\n")
+        sys.stderr.write(f"The output could not be written ({error.strerror or error}).\n")
         return exit_codes.FAILED
     return code

@@ -1,4 +1,4 @@
-"""``models``: the weights of networks - what there is, getting it, verifying it, where it lies, and removing it."""
+"""``models``: list, download, verify, locate and remove the weights of networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..contract.untrusted import absolute
 from ..estimators import registry
 from ..models import notes, store, verification
 from ..models.facts import Model
-from ..models.verification import Look
+from ..models.verification import ModelStatus
 from . import stoppable
 from .display import Display, card
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from ..run.stop import Stop
 
 _STATES = {
-    "missing": "not there",
+    "missing": "not downloaded",
     "incomplete": "some files are missing",
-    "unverified": "there, but never verified",
-    "changed": "there, but changed since it was verified; it is read in full before the next estimate",
-    "ready": "there and verified",
+    "unverified": "downloaded, but never verified",
+    "changed": "changed since it was verified; it is verified again before the next estimate",
+    "ready": "downloaded and verified",
 }
 _CHECKSUMS = {
     "hub": "the hub's",
-    "folder": "of the files themselves, never compared with the hub's",
+    "folder": "computed from the files, never compared with the hub's",
     "fathom": "fixed by Fathom",
 }
 
@@ -44,71 +44,75 @@ _CHECKSUMS = {
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
     text = __doc__.split(": ", 1)[1]
-    verb = verbs.add_parser("models", help="download and look after networks' weights", description=text)
+    verb = verbs.add_parser("models", help="download and manage network weights", description=text)
     actions = verb.add_subparsers(metavar="ACTION", required=True)
 
     def action(
         name: str, run: Callable[[argparse.Namespace], int], text: str, names: str = "*"
     ) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
-        added.add_argument("names", metavar="NAME", nargs=names, help="of weights that `list` lists (default: all)")
+        added.add_argument("names", metavar="NAME", nargs=names, help="name of weights in `list` (default: all)")
         added.set_defaults(run=run)
         return added
 
     listed = action(
-        "list", partial(_answer, _list), "list the weights, their licences, and how they stand on this computer"
+        "list", partial(_print_answer, _list), "list the weights, their licences, and their state on this computer"
     )
     listed.add_argument("--json", action="store_true", help="print a JSON list with every fact")
-    download = action("download", _download, "download weights, or what is missing or damaged of them")
+    download = action("download", _download, "download weights, or only their missing or damaged files")
     download.add_argument(
-        "--accept-licence", metavar="LICENCE", action="append", default=[], help="by its name in `list`; repeatable"
+        "--accept-licence",
+        metavar="LICENCE",
+        action="append",
+        default=[],
+        help="name of an accepted licence in `list`; repeatable",
     )
-    download.add_argument("--from", metavar="DIR", dest="source", help="copy from this folder in the place of the hub")
-    download.add_argument("--offline", action="store_true", help="never touch the network")
+    download.add_argument("--from", metavar="DIR", dest="source", help="copy from this folder instead of the hub")
+    download.add_argument("--offline", action="store_true", help="do not use the network")
     download.add_argument(
         "--revision",
         metavar="NAME=HASH",
         action="append",
         default=[],
-        help="the commit to take of weights that Fathom fixes none of; repeatable",
+        help="commit of weights whose revision Fathom does not fix; repeatable",
     )
     download.add_argument(
         "--token",
         metavar="TOKEN",
-        help="for the hub (default: $HF_TOKEN, or the hub's own file) or the mirror in $HF_ENDPOINT "
+        help="token for the hub (default: $HF_TOKEN, or the hub's own file) or the mirror in $HF_ENDPOINT "
         "(default: $FATHOM_HUB_MIRROR_TOKEN)",
     )
     stoppable.add_options(download)
     verify = action("verify", _verify, "read weights in full and compare them with their checksums")
     stoppable.add_options(verify)
-    action("path", partial(_answer, _path), "print the folders in which the weights lie")
-    action("remove", partial(_answer, _remove), "remove downloaded weights", names="+")
+    action("path", partial(_print_answer, _path), "print the folders of the weights")
+    action("remove", partial(_print_answer, _remove), "remove downloaded weights", names="+")
 
 
-# What is answered at once
+# Actions that return at once
 
 
-def _answer(text: Callable[[argparse.Namespace], str], options: argparse.Namespace) -> int:
-    """Print an answer; what goes wrong is one sentence."""
+def _print_answer(text: Callable[[argparse.Namespace], str], options: argparse.Namespace) -> int:
+    """Print an answer, or an error in one sentence."""
     try:
         print(text(options))
     except (Failure, OSError) as error:
-        told = failures.explain(error)
-        sys.stderr.write(f"{hints.as_options(told.message)}\n")
-        return told.code
+        event = failures.explain(error)
+        sys.stderr.write(f"{hints.as_options(event.message)}\n")
+        return event.code
     return exit_codes.OK
 
 
 def _list(options: argparse.Namespace) -> str:
     there = every_model()
-    listed = [(verification.look(model), there[model.name][1]) for model in models_named(options.names)]
+    listed = [(verification.model_status(model), there[model.name][1]) for model in models_named(options.names)]
     if options.json:
         return json.dumps([_as_json(*each) for each in listed], indent=2, ensure_ascii=False)
     return "\n\n".join(_as_text(*each) for each in listed) or "No estimator needs any weights."
 
 
-def _as_json(found: Look, estimators: Sequence[str]) -> dict[str, Any]:
-    """What docs/models.md describes, in whole bytes."""
+def _as_json(found: ModelStatus, estimators: Sequence[str]) -> dict[str, Any]:
+    """As docs/models.md describes it; sizes in bytes."""
     model, acceptance, files = found.model, notes.accepted(found.model.licence), []
     for file in model.files:
         known, there = found.wanted(file), file not in found.missing
@@ -137,9 +141,9 @@ def _as_json(found: Look, estimators: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _as_text(found: Look, estimators: Sequence[str]) -> str:
+def _as_text(found: ModelStatus, estimators: Sequence[str]) -> str:
     model, licence, acceptance = found.model, found.model.licence, notes.accepted(found.model.licence)
-    missing = f": {size_text(found.size(found.missing))} to get" if found.missing else ""
+    missing = f": {size_text(found.size(found.missing))} to download" if found.missing else ""
     rows = [
         ("repository", f"{model.repository} at {_revision(found)}"),
         ("size", f"{size_text(found.size(model.files))} in {len(model.files)} files"),
@@ -151,31 +155,31 @@ def _as_text(found: Look, estimators: Sequence[str]) -> str:
         ("state", _STATES[found.state] + missing),
     ]
     if not found.can_run:
-        rows.append(("get it", store.command("download", model.name)))
+        rows.append(("download", store.command("download", model.name)))
     return card(f"{model.name} - {model.label}, for {', '.join(estimators)}", rows)
 
 
-def _revision(found: Look) -> str:
-    """Which revision it is, and by whose word."""
+def _revision(found: ModelStatus) -> str:
+    """The revision, and how it was chosen."""
     revision, pin = store.used_revision(found.model), notes.read_pin(found.model)
     revision = "an unknown revision" if revision == notes.UNKNOWN else revision[:12]
     if pin:
         where = f" from {pin.source}" if pin.chosen == "folder" else ""
-        return f"{revision} (chosen on {pin.recorded[:10]}{where}, for Fathom fixes none)"
+        return f"{revision} (chosen on {pin.recorded[:10]}{where}; not fixed by Fathom)"
     if notes.is_open(found.model):
         if found.studio:
-            return f"{revision} (as the studio’s folder has it, for Fathom fixes none)"
-        return "a revision that you choose with the first download, for Fathom fixes none"
+            return f"{revision} (from the studio’s folder; not fixed by Fathom)"
+        return "a revision that you choose with the first download; not fixed by Fathom"
     if found.lock and found.lock.origin == "hub":
-        return f"{revision} (which the hub knows)"
-    return revision if found.model.revision_checked else f"{revision} (from others' pins; not asked of the hub yet)"
+        return f"{revision} (confirmed by the hub)"
+    return revision if found.model.revision_checked else f"{revision} (from third parties' pins; not confirmed yet)"
 
 
 def _path(options: argparse.Namespace) -> str:
     models = models_named(options.names)
     absent = [model for model in models if store.missing(model)]
     if absent:
-        what = f"These weights are not whole on this computer: {', '.join(model.name for model in absent)}."
+        what = f"These weights are missing or incomplete on this computer: {', '.join(model.name for model in absent)}."
         raise Failure(exit_codes.MISSING, what, cure=store.download_command(*absent))
     return "\n".join(str(store.folder(model)) for model in models)
 
@@ -185,21 +189,21 @@ def _remove(options: argparse.Namespace) -> str:
     for model in models_named(options.names):
         others = [other for other, _ in every_model().values() if other.name != model.name]
         freed = store.remove(model, others)
-        studio = f"; those in {store.folder(model)} are the studio's and stay" if store.is_studios(model) else ""
-        there = f"removed, {size_text(freed)} are free" if freed else "was not there"
+        studio = f"; the studio's files in {store.folder(model)} stay" if store.is_studios(model) else ""
+        there = f"removed, {size_text(freed)} freed" if freed else "nothing to remove"
         lines.append(f"{model.name}: {there}{studio}.")
     return "\n".join(lines)
 
 
-# What takes long
+# Actions with progress
 
 
 def _download(options: argparse.Namespace) -> int:
     def work(models: Sequence[Model], display: Display, check: Callable[[], None]) -> None:
-        from ..models.download import Wish, download, offline_is_set
+        from ..models.download import DownloadRequest, download, offline_is_set
 
         _check_licence_names(options.accept_licence)
-        wish = Wish(
+        request = DownloadRequest(
             emit=display,
             check=check,
             accepted=tuple(options.accept_licence),
@@ -212,14 +216,14 @@ def _download(options: argparse.Namespace) -> int:
             for model in models:
                 _announce(model)
             if sys.stdin.isatty() and not options.parent_pipe:
-                wish = replace(wish, ask=_ask, ask_revision=_ask_revision)
-        download(models, wish)
+                request = replace(request, ask=_ask, ask_revision=_ask_revision)
+        download(models, request)
 
     def ending(models: Sequence[Model], time: str) -> str:
         folders = "".join(f"\n  {model.name}: {store.folder(model)}" for model in models)
-        return f"The weights are there and verified ({time}).{folders}"
+        return f"The weights are downloaded and verified ({time}).{folders}"
 
-    return _take_long(options, work, ending)
+    return _run_with_progress(options, work, ending)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -227,17 +231,17 @@ def _verify(options: argparse.Namespace) -> int:
         verification.verify(models, emit=display, check=check)
 
     def ending(models: Sequence[Model], time: str) -> str:
-        return f"Every byte is as it should be: {', '.join(model.name for model in models)} ({time})."
+        return f"All files match their checksums: {', '.join(model.name for model in models)} ({time})."
 
-    return _take_long(options, work, ending)
+    return _run_with_progress(options, work, ending)
 
 
-def _take_long(
+def _run_with_progress(
     options: argparse.Namespace,
     work: Callable[[Sequence[Model], Display, Callable[[], None]], None],
     ending: Callable[[Sequence[Model], str], str],
 ) -> int:
-    """Do the work on the models that are named; the end is told with the time that it took."""
+    """Run the work on the named models; `ending` describes its end, with the time that it took."""
     begun = time.monotonic()
 
     def run(display: Display, asked: Stop) -> events.Done:
@@ -256,7 +260,8 @@ def _check_licence_names(names: list[str]) -> None:
     for name in names:
         if name not in known:
             raise Failure(
-                exit_codes.USAGE, f"There is no licence '{name}'; there are {', '.join(sorted(known)) or 'none'}."
+                exit_codes.USAGE,
+                f"There is no licence '{name}'. The licences are: {', '.join(sorted(known)) or 'none'}.",
             )
 
 
@@ -265,7 +270,7 @@ def _revisions(texts: list[str]) -> dict[str, str]:
     for text in texts:
         name, equals, revision = text.partition("=")
         if not equals:
-            raise Failure(exit_codes.USAGE, f"--revision takes NAME=HASH, not '{text}'.")
+            raise Failure(exit_codes.USAGE, f"--revision must be NAME=HASH, not '{text}'.")
         found[name.strip()] = revision.strip().lower()
     return found
 
@@ -275,36 +280,37 @@ def _folder(source: str | None) -> Path | None:
         return None
     folder = absolute(source)
     if not folder.is_dir():
-        raise Failure(exit_codes.USAGE, f"{folder}, given by --from, is no folder.")
+        raise Failure(exit_codes.USAGE, f"{folder} (--from) is not a folder.")
     return folder
 
 
 def _announce(model: Model) -> None:
-    """Say what would be got, before anything is."""
-    found = verification.look(model)
+    """Print what will be downloaded."""
+    found = verification.model_status(model)
     if found.missing:
         sys.stderr.write(
-            f"{model.label}: {size_text(found.size(found.missing))} of {model.repository} to get. "
+            f"{model.label}: {size_text(found.size(found.missing))} of {model.repository} to download. "
             f"Licence '{model.licence.name}': {model.licence.title}. {model.licence.summary}\n"
         )
 
 
 def _ask(model: Model) -> bool:
-    """Ask on the terminal whether a licence is accepted."""
+    """Ask in the terminal whether the user accepts a licence."""
     licence = model.licence
     sys.stderr.write(
-        f"\n{model.label} comes under the {licence.title}.\n{licence.summary}\nIts text: {licence.url}\n"
-        f"Type its name, {licence.name}, to accept it, or anything else to leave: "
+        f"\n{model.label} is licensed under the {licence.title}.\n{licence.summary}\nFull text: {licence.url}\n"
+        f"Type its name, {licence.name}, to accept it, or anything else to cancel: "
     )
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() == licence.name
 
 
 def _ask_revision(model: Model, revision: str, day: str) -> bool:
-    """Ask on the terminal whether the newest revision of a model may be taken."""
+    """Ask in the terminal whether to use the newest revision of a model."""
     sys.stderr.write(
-        f"\nFathom fixes no revision of {model.label}. The newest of {model.repository} is\n{revision} of {day}.\n"
-        "Type yes to take it, and to stay with it, or anything else to leave: "
+        f"\nFathom does not fix the revision of {model.label}. "
+        f"The newest of {model.repository} is\n{revision} of {day}.\n"
+        "Type yes to use it from now on, or anything else to cancel: "
     )
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() == "yes"
@@ -323,16 +329,16 @@ def every_model() -> dict[str, tuple[Model, list[str]]]:
 
 
 def models_named(names: Sequence[str]) -> list[Model]:
-    """The models of these names; all of them for none.
+    """The models of these names; all models without names.
 
     Raises
     ------
     Failure
-        USAGE: there is no model of a name; the sentence lists those that there are.
+        USAGE: there is no model of a name; the sentence lists all names.
     """
     there = every_model()
     for name in names:
         if name not in there:
-            known = f"there are {', '.join(there)}" if there else "no estimator needs any"
-            raise Failure(exit_codes.USAGE, f"There are no weights '{name}'; {known}.")
+            known = f"The weights are: {', '.join(there)}" if there else "No estimator needs any"
+            raise Failure(exit_codes.USAGE, f"There are no weights '{name}'. {known}.")
     return [there[name][0] for name in dict.fromkeys(names or there)]

@@ -5,18 +5,12 @@ from __future__ import annotations
 import argparse
 
 _DIGITS = 18
-"""More than any number that is asked for has, and few enough for every library."""
+"""More than any option needs, and few enough for every library."""
 
 
 def whole_number(text: str) -> int:
-    """A whole number, for the parser.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        It is none, or has too many digits.
-    """
+    """A whole number, for the parser; `argparse.ArgumentTypeError` for other text, or too many digits."""
     digits = text.strip().removeprefix("-").removeprefix("+")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS):
-        raise argparse.ArgumentTypeError(f"it takes a whole number of at most {_DIGITS} digits, not '{text}'")
+        raise argparse.ArgumentTypeError(f"it must be a whole number of at most {_DIGITS} digits, not '{text}'")
     return int(text)

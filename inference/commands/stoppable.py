@@ -1,4 +1,4 @@
-"""What verbs that take long have in common: events, a stop that is certain, and an ending in one sentence."""
+"""What long-running verbs share: events, a reliable stop, and an ending in one sentence."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Work = Callable[[Display, "Stop"], events.Done]
 
 
 def add_options(verb: argparse.ArgumentParser) -> None:
-    """Add the options of a program that runs the verb."""
+    """Add the options for programs that start the verb."""
     verb.add_argument("--events", action="store_true", help="print one JSON object a line instead of progress")
     verb.add_argument("--parent-pipe", action="store_true", help="cancel when standard input closes")
 
 
 def run(options: argparse.Namespace, work: Work, *, ending: Callable[[events.Done], str] | None = None) -> int:
-    """Do the work of a verb; what goes wrong becomes an event and an exit code.
+    """Run the work of a verb; errors become an event and an exit code.
 
     Parameters
     ----------
     options : Namespace
         With those of `add_options`.
     work : callable
-        Given the display that takes its events, and whom to ask whether to stop.
+        Called with the display for its events, and the `Stop` to check.
     ending : callable or None
-        As for `Person`, where no program listens.
+        As for `Person`, without ``--events``.
     """
     stops: list[Stop] = []
 
@@ -58,14 +58,14 @@ def run(options: argparse.Namespace, work: Work, *, ending: Callable[[events.Don
             stop.listen_to_parent(asked)
         done = work(display, asked)
     except (Exception, KeyboardInterrupt) as error:
-        # whatever goes wrong after the request to stop (a child that the same signal ended) is the stop
-        told = events.cancelled() if stops and stops[0]() else failures.explain(error)
-        if told.code == exit_codes.FAILED and not isinstance(error, Failure):  # which says all there is to know
+        # errors after the request to stop (a child ended by the same signal) count as the stop
+        event = events.cancelled() if stops and stops[0]() else failures.explain(error)
+        if event.code == exit_codes.FAILED and not isinstance(error, Failure):
             sys.stderr.write(hide_secrets(traceback.format_exc()))
-        display(told)
-        if told.code == exit_codes.CANCELLED and stops:
+        display(event)
+        if event.code == exit_codes.CANCELLED and stops:
             stop.kill_children()
-        return told.code
+        return event.code
     display(done)
     return exit_codes.OK
 

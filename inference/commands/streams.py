@@ -1,11 +1,10 @@
-"""Standard streams that are closed, or fail on the way: the work goes on without them. And none commands a terminal.
+"""Standard streams that may be closed or fail without ending the work, and that escape terminal control sequences.
 
-Whoever starts the worker may have closed its standard streams, read no more of them, or sent them to a disk that is
-full. None of that is a reason for an estimate of hours to end, and the next file that is opened must not take the place
-of a stream that is closed, or whatever a library says would land in it.
+The parent process may have closed the worker's standard streams, stopped reading them, or redirected them to a full
+disk. An estimate of hours continues without them. A closed descriptor is replaced, or the next opened file would get
+its number and receive what libraries print.
 
-Names of files, tags and what a ``depth.json`` says may be anybody's, so what a terminal would obey is escaped, whoever
-writes it.
+File names, tags and the content of a ``depth.json`` are untrusted, so control sequences in any output are escaped.
 """
 
 from __future__ import annotations
@@ -22,11 +21,9 @@ _failed: dict[str, OSError] = {}
 
 
 def secure() -> None:
-    """See to it that there are standard streams, that writing to them never fails, and that all of it is escaped; to
-    be called before any work.
+    """Make the standard streams exist, never fail, and escape control sequences; to be called before any work.
 
-    Bytes of a name that are no UTF-8 are printed as they are on standard output, for programs that take names from
-    there.
+    Bytes of a file name that are not UTF-8 are printed unchanged on standard output, for programs that read names.
     """
     _fill()
     for name in ("stdout", "stderr"):
@@ -38,16 +35,13 @@ def secure() -> None:
 
 
 def lost() -> OSError | None:
-    """Why something that was printed to standard output has not got there.
-
-    None where all has, or where nobody wanted to read on.
-    """
+    """Why output was lost on standard output; None where none was, or where the reader closed the pipe."""
     error = _failed.get("stdout")
     return None if error is None or error.errno == errno.EPIPE else error
 
 
 def _fill() -> None:
-    """Open what leads nowhere in the place of each standard descriptor that is closed."""
+    """Open the null device for each standard descriptor that is closed."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -58,10 +52,10 @@ def _raw(stream: TextIO) -> Any:
 
 
 class Terminal(io.TextIOWrapper):
-    """A stream on which no text of others commands the terminal: see `untrusted.escaped`."""
+    """A stream that escapes control sequences: see `untrusted.escaped`."""
 
     def write(self, text: str) -> int:
-        """Write a text; a progress bar goes back to the start of its line by the first letter of what it writes."""
+        """Write a text; a carriage return at its start is kept, as progress bars need it."""
         back = text[:1] if text.startswith("\r") else ""
         return super().write(back + escaped(text[len(back) :]))
 
@@ -78,7 +72,7 @@ def _lasting(name: str, given: io.TextIOWrapper) -> Terminal:
 
 
 class _Lasting(io.RawIOBase):
-    """Writes where a stream does, and nowhere once that has failed."""
+    """Writes to a stream, and discards everything after its first error."""
 
     def __init__(self, name: str, given: io.TextIOWrapper) -> None:
         self._name, self._given = name, given  # kept, or it would close the descriptor

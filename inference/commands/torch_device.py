@@ -1,7 +1,6 @@
-"""What torch would compute with, asked of a process of its own.
+"""The device that torch would use, found in a child process.
 
-Importing torch takes seconds, and one whose driver is broken can end the process that imports it: the doctor has to
-outlive that.
+With a broken driver, importing torch can end the process; the doctor has to survive that.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ _LIMIT = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class TorchDevice:
-    """What torch would compute with.
+    """The device that torch would use.
 
     Attributes
     ----------
     torch : str
         Version.
     device : str
-        As `devices.find` gives it.
+        As `devices.find` returns it.
     name : str
-        The card's own name.
+        Of the GPU.
     free, total : float
-        Bytes of its memory; for Apple's GPUs what Metal would grant of the computer's, 0 for the processor.
+        Bytes of its memory; for Apple's GPUs the host memory that Metal may use; 0 for the CPU.
     """
 
     torch: str
@@ -47,21 +46,16 @@ class TorchDevice:
 
 
 class TorchUnusable(Exception):
-    """Torch is installed and cannot be used; the message says why in a few words."""
+    """Torch is installed but cannot be used; the message is the reason in a few words."""
 
 
 def ask() -> TorchDevice:
-    """Ask a process of its own.
-
-    Raises
-    ------
-    TorchUnusable
-    """
+    """Find the device in a child process, or raise `TorchUnusable`."""
     command = [sys.executable, "-I", "-B", __file__]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LIMIT)
     except subprocess.TimeoutExpired as error:
-        raise TorchUnusable(f"it did not answer within {_LIMIT:.0f} seconds") from error
+        raise TorchUnusable(f"it did not respond within {_LIMIT:.0f} seconds") from error
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
@@ -69,8 +63,8 @@ def ask() -> TorchDevice:
     return records.loads(TorchDevice, lines[-1], where="device", strict=True)
 
 
-def look() -> TorchDevice:
-    """Look in this process, which imports torch."""
+def find() -> TorchDevice:
+    """Find the device in this process, which imports torch."""
     import torch
 
     found = devices.find()
@@ -83,4 +77,4 @@ def look() -> TorchDevice:
 
 
 if __name__ == "__main__":
-    print(records.dumps(look(), indent=None))
+    print(records.dumps(find(), indent=None))

@@ -1,9 +1,9 @@
-"""What an estimator is: facts as data, and one function from a shot's frames to its maps.
+"""The interface of an estimator: facts as data, and one function from a shot's frames to its depth maps.
 
-A folder under ``inference/estimators/`` is an estimator when its ``__init__.py`` offers ``INFO``, an `EstimatorInfo`,
-and ``estimate``, called with a `Shot` and returning a `ShotResult`. Where more of the facts depends on the parameters
-than a `Variant` can say, it offers ``info_for`` as well, called with all of them and returning the `EstimatorInfo` of
-such a run; a `Failure` that it raises says why they cannot go together. The registry imports every estimator to list
+A folder under ``inference/estimators/`` is an estimator when its ``__init__.py`` has ``INFO``, an `EstimatorInfo`, and
+``estimate``, called with a `Shot` and returning a `ShotResult`. Where facts depend on the parameters in a way that a
+`Variant` cannot describe, it also has ``info_for``, called with all parameters and returning the `EstimatorInfo` of
+such a run, or raising a `Failure` for parameters that exclude each other. The registry imports every estimator to list
 them, so an ``__init__.py`` must not import heavy packages: ``estimate`` does that when it is called.
 """
 
@@ -18,7 +18,7 @@ from ..contract.camera import Camera
 from ..contract.depth_sequence import Quantity
 from ..models.facts import Model
 
-if TYPE_CHECKING:  # estimators are listed, and their lacks told, also where numpy itself is missing
+if TYPE_CHECKING:  # estimators are listed, with their missing requirements, even without numpy
     import numpy as np
     from numpy.typing import NDArray
 from ..contract.catalogue import Parameter
@@ -33,9 +33,9 @@ class Variant:
     parameter : str
         Its name.
     value : int, float, bool, str or None
-        What it must be; None: anything but its default.
+        The value that chooses the variant; None: any but the default.
     models : tuple of Model
-        The weights that are needed then.
+        The weights that the variant needs.
     default_size : int or None
         As in `EstimatorInfo`; None: the same.
     """
@@ -55,31 +55,31 @@ class EstimatorInfo:
     name, label, summary : str
         Key in the registry, name for the artist, one sentence.
     licence : str
-        Licence of code and weights together, as the artist must respect it.
+        Of code and weights together, as it binds the artist.
     packages : tuple of str
-        Import names of what it needs beyond the light set of packages.
+        Import names of packages that it needs beyond the light set.
     models : tuple of Model
-        Weights that must have been downloaded, and their licences accepted.
+        Weights that must be downloaded, with their licences accepted.
     gpu : 'unused', 'useful' or 'needed'
     quantity : Quantity
     default_size : int
         Working size, long side in pixels, when the job names none.
     depth_size : int or None
-        Largest long side that depth itself is found at, whatever the working size; None: the working size.
+        Largest long side at which depth is computed, whatever the working size; None: the working size.
     size_multiple : int
         Width and height of the working size are multiples of this.
     minimum_frames : int
-        Shorter shots are refused.
+        Shorter shots are not supported.
     gives_camera, gives_confidence : bool
     confidence_meaning : str or None
-        How confidence was brought to 0..1, for ``depth.json``.
+        How confidence is mapped to 0..1, for ``depth.json``.
     parameters : tuple of Parameter
     variants : tuple of Variant
-        The first that the parameters choose holds; it needs no packages or device but these.
+        The first one that the parameters choose applies.
     place : int
-        Where it stands in lists, ascending: in the order of what an artist should try.
+        Position in lists, ascending: the order in which an artist should try the estimators.
     scratch_files : tuple of str
-        The files that it keeps in `Shot.scratch`, as patterns of `own_files.Names`: no others are ever deleted.
+        Its files in `Shot.scratch`, as patterns of `own_files.Names`; no other files are deleted.
     """
 
     name: str
@@ -103,11 +103,11 @@ class EstimatorInfo:
     scratch_files: tuple[str, ...] = ()
 
     def used(self, variant: Variant) -> EstimatorInfo:
-        """The facts of that way of running it."""
+        """The facts of a variant."""
         return replace(self, models=variant.models, default_size=variant.default_size or self.default_size)
 
     def chosen(self, parameters: Mapping[str, Any]) -> EstimatorInfo:
-        """The facts of the variant that parameters choose, if any; all of them must be given."""
+        """The facts of the variant that the parameters choose, if any; `parameters` has all of them."""
         defaults = {parameter.name: parameter.default for parameter in self.parameters}
         for variant in self.variants:
             value = parameters[variant.parameter]
@@ -117,9 +117,9 @@ class EstimatorInfo:
 
 
 class Frames(Protocol):
-    """The frames of one shot at working size, by random access; nothing is held in memory beyond what is asked for.
+    """The frames of one shot at working size, read on demand and not kept in memory.
 
-    ``frames[i]`` is the shot's i-th picture: uint8, RGB, [H, W, 3], brought to display (sRGB).
+    ``frames[i]`` is the shot's i-th frame: uint8, RGB, [H, W, 3], display-referred (sRGB).
     """
 
     @property
@@ -138,24 +138,24 @@ class Frames(Protocol):
 
 
 class Writer(Protocol):
-    """Takes finished maps."""
+    """Writes finished depth maps."""
 
     def __call__(
         self, index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None
     ) -> None:
-        """Keep the maps [H, W] of the shot's `index`-th frame; they are final. Each frame is written once."""
+        """Write the final maps [H, W] of the shot's `index`-th frame; each frame is written once."""
 
 
 class ReportProgress(Protocol):
-    """Takes the estimator's progress within the shot."""
+    """Reports the estimator's progress within the shot."""
 
     def __call__(self, stage: str, label: str, done: float, total: float) -> None:
-        """`done` of `total` units of the whole shot's work are done; `stage` and `label` name what goes on now."""
+        """`done` of `total` units of the shot's work are finished; `stage` and `label` name the current step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """What an estimator is given.
+    """The input of an estimator.
 
     Attributes
     ----------
@@ -164,24 +164,24 @@ class Shot:
         Every declared parameter with its value.
     seed : int
     camera : Camera or None
-        What is known of the camera, scaled to the working size: its focal length alone, or its path with a pose for
-        every frame of the shot.
+        The known camera, scaled to the working size: its focal length alone, or its path with a pose for every frame
+        of the shot.
     mattes : Frames-like or None
-        ``mattes[i]`` bool [H, W], True where the picture moves on its own; None: unknown.
+        ``mattes[i]`` bool [H, W], True on dynamic objects; None: unknown.
     shown : tuple of int
-        For each frame the index of the one that it shows once more, or its own; empty: no frame repeats another.
+        For each frame the index of the frame that it repeats, or its own; empty: no frame repeats another.
     scratch : Path
-        A folder of the estimator's own that outlives the run: what is saved there (by `common.files`, in one
-        step) lets a later run of the same job resume. It is deleted once the whole job is complete.
+        The estimator's own folder, which outlives the run: checkpoints saved there (by `common.files`, in one step) let
+        a later run of the same job resume. It is deleted once the whole job is complete.
     finished : frozenset of int
         Indices of frames that an earlier run of the same job has written; they need not be written again, but what
-        later frames depend on must come out bit-identical.
+        later frames depend on must be computed bit-identically.
     write : Writer
     progress : ReportProgress
     check : callable
         Raises `Cancelled` when the run should stop; to be called between steps of at most half a second.
     warn : callable
-        Tells the artist, at once and in one sentence, what does not stop the work; `ShotResult.warnings` come last.
+        Shows the artist a warning of one sentence at once; `ShotResult.warnings` are shown at the end.
     """
 
     frames: Frames
@@ -200,12 +200,12 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotResult:
-    """What an estimator returns once all frames of the shot are written.
+    """The result of an estimator once all frames of the shot are written.
 
     Attributes
     ----------
     camera : Camera or None
-        At the working size, with one pose for every frame of the shot; None where the estimator gives none.
+        At the working size, with one pose for every frame of the shot; None where the estimator solves none.
     warnings : tuple of str
         One sentence each, for the artist.
     """

@@ -1,4 +1,4 @@
-"""Which estimators there are, and whether they can run here."""
+"""The list of estimators, and whether they can run on this computer."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Estimate = Callable[[Shot], ShotResult]
 
 
 def names() -> list[str]:
-    """The names of all estimators, which are the folders beside this file."""
+    """The names of all estimators: the folders beside this file."""
     return sorted(module.name for module in pkgutil.iter_modules(estimators.__path__) if module.ispkg)
 
 
 def in_order() -> list[str]:
-    """The names of all estimators in the order of what an artist should try; those that are broken last."""
+    """The names of all estimators in the order of `EstimatorInfo.place`; those that cannot be loaded last."""
 
     def place(name: str) -> tuple[int, str]:
         try:
             return info(name).place, name
-        except Exception:  # whoever lists them says what is wrong with it
+        except Exception:  # reported by the commands that list or use it
             return sys.maxsize, name
 
     return sorted(names(), key=place)
@@ -44,16 +44,16 @@ def info(name: str) -> EstimatorInfo:
     Raises
     ------
     Failure
-        USAGE: there is no estimator of that name; the sentence lists those that there are.
+        USAGE: there is no estimator of that name; the sentence lists all names.
     """
     return _module(name).INFO
 
 
 def scratch_files() -> tuple[str, ...]:
-    """What the estimators keep in the scratch folder of an output folder; see `EstimatorInfo.scratch_files`."""
+    """Patterns of all estimators' files in an output folder's scratch folder; see `EstimatorInfo.scratch_files`."""
     found = []
     for name in names():
-        with contextlib.suppress(Exception):  # one that is broken is told of by whoever lists or uses it
+        with contextlib.suppress(Exception):  # reported by the commands that list or use it
             found += [f"{SHOT}{pattern}" for pattern in info(name).scratch_files]
     return tuple(found)
 
@@ -70,7 +70,7 @@ def info_for(name: str, parameters: dict[str, Any]) -> EstimatorInfo:
     Raises
     ------
     Failure
-        As for `info`; or the parameters cannot go together.
+        As for `info`; or the parameters exclude each other.
     """
     module = _module(name)
     own = getattr(module, "info_for", None)
@@ -91,7 +91,7 @@ def _module(name: str) -> Any:
 
 
 def lacks(facts: EstimatorInfo) -> list[Lack]:
-    """What an estimator needs and does not find on this computer; empty where it can run."""
+    """The missing requirements of an estimator on this computer; empty where it can run."""
     weights, device = models.missing_requirements(facts.models), _device_lacks(facts)
     return [*_package_lacks(facts), *weights, *device]
 
@@ -99,7 +99,7 @@ def lacks(facts: EstimatorInfo) -> list[Lack]:
 def _package_lacks(facts: EstimatorInfo) -> list[Lack]:
     missing = packages.missing()
     on_top = packages.missing_of(facts.packages)
-    if on_top:  # what installs these installs the light set with them
+    if on_top:  # installing these includes the light set
         what = f"{facts.label} needs packages that are not installed: {', '.join(on_top + missing)}."
         return [Lack(what=what, cure=packages.cure(full=True), kind="packages")]
     if missing:
@@ -112,11 +112,11 @@ def _device_lacks(facts: EstimatorInfo) -> list[Lack]:
     if facts.gpu != "needed" or devices.nvidia_cards():
         return []
     what = f"{facts.label} needs an NVIDIA GPU."
-    return [Lack(what=what, cure="Use Quick or Parallax, which need none.", kind="device")]
+    return [Lack(what=what, cure="Use Quick or Parallax, which need no GPU.", kind="device")]
 
 
 def notes(facts: EstimatorInfo) -> list[Lack]:
-    """What an estimator can run without and would be better with on this computer."""
+    """Recommendations for an estimator that can run without them on this computer."""
     unused = devices.unused_card() if facts.gpu != "unused" else None
     return [Lack(what=unused[0], cure=unused[1], kind="device")] if unused else []
 
@@ -138,12 +138,12 @@ def require(
     Returns
     -------
     tuple of Weights
-        What ``depth.json`` says of the weights.
+        As ``depth.json`` records them.
 
     Raises
     ------
     Failure
-        MISSING: with all requirements that are missing and the hint of each.
+        MISSING: with all missing requirements and the hint of each.
     """
     if _package_lacks(facts) or _device_lacks(facts):
         raise unmet(lacks(facts))

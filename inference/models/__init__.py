@@ -1,4 +1,4 @@
-"""Network weights: what there is, where it lies, and how it gets there."""
+"""Network weights: facts, download, checksums, licences and the folders they are stored in."""
 
 from .verification import missing_requirements, ready
 

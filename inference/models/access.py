@@ -1,9 +1,9 @@
-"""Who is asked for weights, who is given a token, and where an answer may lead. huggingface_hub is imported where its
+"""The servers that weights come from: addresses, credentials and redirects. huggingface_hub is imported only where the
 user's own token may be sent; the rest is the standard library.
 
-A token of the Hugging Face hub goes to the hub and to nobody else. A mirror is somebody else: it is given the user and
-the password that stand in its own address, or a token that was named for it. Nothing of it follows a redirect to
-another server, and no token goes over the network in plain http.
+A token of the Hugging Face hub is sent to the hub and to no other server. A mirror gets the user and password in its
+own address, or a token set for that mirror. No credentials follow a redirect to another server, and no token is sent
+in plain http.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ MIRROR = "FATHOM_WEIGHTS_MIRROR"
 MIRROR_TOKEN = "FATHOM_HUB_MIRROR_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable: a token for that mirror."""
 REDIRECTS = 8
-"""How often an answer may lead elsewhere."""
+"""Most redirects that are followed for one request."""
 _ADDRESS = re.compile(
     r"(https?)://(?:([^/?#\\]*)@)?((?:\[[0-9A-Fa-f:.]+\]|[\w.\-]+)(?::[0-9]{1,5})?)(/[^?#\\]*)?", re.I
 )
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 
 
-class LedAstrayError(Exception):
-    """An answer that leads where nobody follows it; the message ends a sentence."""
+class RedirectError(Exception):
+    """A redirect that is not followed; the message ends a sentence."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Server:
     Attributes
     ----------
     address : str
-        Without a slash at its end, and without a user and a password.
+        Without a trailing slash, user or password.
     login : str
-        The value of ``Authorization`` that is sent to it and to nobody else; empty for none.
+        The ``Authorization`` header, sent to this server only; empty for none.
     variable : str
-        The environment variable that names another in its place: `ENDPOINT` for a hub, `MIRROR` for a server of files.
+        The environment variable that names a mirror of it: `ENDPOINT` for a hub, `MIRROR` for a server of files.
     """
 
     address: str
@@ -64,17 +64,17 @@ class Server:
 
     @property
     def account(self) -> str:
-        """By what it knows the user, for a sentence."""
+        """The kind of credentials, for a sentence."""
         return "password" if self.login.startswith("Basic ") else "token"
 
 
-def named(variable: str = ENDPOINT) -> Server | None:
+def configured_server(variable: str = ENDPOINT) -> Server | None:
     """The server that an environment variable names, such as ``https://user:password@mirror.studio/hub``; or None.
 
     Raises
     ------
     Failure
-        It is no address of a server (MISSING of a hub, else USAGE); what it holds of a password is not shown.
+        The variable holds no server address (MISSING for a hub, else USAGE); a password in it is not shown.
     """
     address = os.environ.get(variable, "").strip()
     if not address.rstrip("/"):
@@ -84,11 +84,11 @@ def named(variable: str = ENDPOINT) -> Server | None:
         kind = "a hub" if variable == ENDPOINT else f"a server, as {variable} should name"
         raise Failure(
             exit_codes.MISSING if variable == ENDPOINT else exit_codes.USAGE,
-            f"{without_secrets(address)} is no address of {kind}.",
-            "A user and a password stand before the host, with %40 for @ and %2F for /; nothing may follow a ?."
+            f"{without_secrets(address)} is not an address of {kind}.",
+            "Write user and password before the host, with %40 for @ and %2F for /; a query (?) is not allowed."
             if re.search("[@?#]", address)
             else "",
-            f"Correct {variable}, such as {HUB if variable == ENDPOINT else 'https://weights.studio'}, or clear it.",
+            f"Correct {variable} (example: {HUB if variable == ENDPOINT else 'https://weights.studio'}), or clear it.",
         )
     scheme, user, host, path = match.groups()
     login = ""
@@ -101,11 +101,11 @@ def named(variable: str = ENDPOINT) -> Server | None:
 
 def hub() -> Server:
     """The hub, or the mirror that ``HF_ENDPOINT`` names; without a token."""
-    return named() or Server(HUB)
+    return configured_server() or Server(HUB)
 
 
 def server_of(model: Model, token: str | None) -> Server:
-    """Whom a model's files are asked of, with what is sent to it alone.
+    """The server that a model's files are downloaded from, with its credentials.
 
     Parameters
     ----------
@@ -116,11 +116,11 @@ def server_of(model: Model, token: str | None) -> Server:
     Raises
     ------
     Failure
-        As for `named` and `with_token`.
+        As for `configured_server` and `with_token`.
     """
     if not model.address:
         return with_token(hub(), token)
-    mirror = named(MIRROR)
+    mirror = configured_server(MIRROR)
     if mirror is None:
         return Server(model.address, variable=MIRROR)
     return replace(mirror, address=mirror.address + urlsplit(model.address).path)
@@ -131,40 +131,40 @@ def is_hub(address: str) -> bool:
     return same_server(address, HUB)
 
 
-def with_token(asked: Server, token: str | None) -> Server:
-    """The hub or a mirror of it, with the token that goes to it.
+def with_token(server: Server, token: str | None) -> Server:
+    """The hub or a mirror of it, with the token that is sent to it.
 
     Parameters
     ----------
-    asked : Server
+    server : Server
     token : str or None
-        That the user gives for this very server. None: the user's own token of the hub, as huggingface_hub finds it,
-        where the hub itself is asked; ``FATHOM_HUB_MIRROR_TOKEN``, or what its address holds, where a mirror is.
+        The user's token for this server. None: for the hub the user's own token, as huggingface_hub finds it; for a
+        mirror ``FATHOM_HUB_MIRROR_TOKEN``, or the credentials in its address.
 
     Raises
     ------
     Failure
-        USAGE: a token that is none, or that would go over the network in plain http.
+        USAGE: the token is invalid, or would be sent in plain http.
     """
-    known = token or (_users() if is_hub(asked.address) else os.environ.get(MIRROR_TOKEN, "").strip())
+    known = token or (_user_token() if is_hub(server.address) else os.environ.get(MIRROR_TOKEN, "").strip())
     if not known:
-        return asked
+        return server
     if not _TOKEN.fullmatch(known):
         raise Failure(
             exit_codes.USAGE,
-            "The token is none: it holds spaces, line breaks or letters that no token has, or is too long.",
-            cure="Copy it again, in one line.",
+            "The token is invalid: it contains spaces, line breaks or characters that no token has, or is too long.",
+            cure="Copy the token again, in one line.",
         )
-    if not (asked.address.startswith("https://") or is_here(asked.address)):
+    if not (server.address.startswith("https://") or is_loopback(server.address)):
         raise Failure(
             exit_codes.USAGE,
-            f"The token is not sent to {asked.address}, since in plain http anybody on the way could read it.",
+            f"The token is not sent to {server.address}, because plain http is not encrypted.",
             cure=f"Name the mirror with https in {ENDPOINT}, or leave the token out.",
         )
-    return replace(asked, login=f"Bearer {known}")
+    return replace(server, login=f"Bearer {known}")
 
 
-def is_here(address: str) -> bool:
+def is_loopback(address: str) -> bool:
     """Whether an address is this computer's own."""
     host = _origin(address)[1]
     if host == "localhost" or host.endswith(".localhost"):
@@ -176,17 +176,17 @@ def is_here(address: str) -> bool:
 
 
 def same_server(one: str, other: str) -> bool:
-    """Whether two addresses are of one server, so that what is for one may be sent to the other."""
+    """Whether two addresses have the same scheme, host and port, so that credentials for one may go to the other."""
     return _origin(one) == _origin(other)
 
 
-def led_to(address: str, location: str) -> str:
-    """The address that a redirect leads to.
+def redirect_target(address: str, location: str) -> str:
+    """The address that a redirect points to.
 
     Raises
     ------
     LedAstrayError
-        It is no address of a server, or in plain http where https was asked.
+        The target is not a server address, has credentials of its own, or is plain http while the request was https.
     """
     try:
         target = urljoin(address, location.strip())
@@ -194,16 +194,16 @@ def led_to(address: str, location: str) -> str:
         target = ""
     scheme, host, _ = _origin(target)
     if scheme not in ("http", "https") or not host:
-        raise LedAstrayError(f"leads to {without_secrets(target) or 'nowhere'}, which is no server's address")
+        raise RedirectError(f"redirects to {without_secrets(target) or 'nowhere'}, which is not a server address")
     if scheme == "http" and address.lower().startswith("https:"):
-        raise LedAstrayError(f"leads from https to plain http at {without_secrets(target)}")
+        raise RedirectError(f"redirects from https to plain http at {without_secrets(target)}")
     if "@" in urlsplit(target).netloc:
-        raise LedAstrayError(f"leads to {without_secrets(target)} with a user and a password of its own")
+        raise RedirectError(f"redirects to {without_secrets(target)}, which contains a user and a password")
     return target
 
 
 def _origin(address: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an address; empty and 0 for what is none."""
+    """Scheme, host and port of an address; empty strings and 0 where it is invalid."""
     try:
         parts = urlsplit(address)
         host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -212,16 +212,16 @@ def _origin(address: str) -> tuple[str, str, int]:
     return parts.scheme, host, port or {"https": 443, "http": 80}.get(parts.scheme, 0)
 
 
-def _users() -> str:
-    """The token of the hub that the user has, as huggingface_hub finds it."""
+def _user_token() -> str:
+    """The user's token of the hub, as huggingface_hub finds it."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # it reads that setting when it is imported
     from huggingface_hub.utils import build_hf_headers
 
     try:
         return (build_hf_headers().get("authorization") or "").removeprefix("Bearer ")
-    except Exception as error:  # whatever keeps it from reading a file, or from trading one token for another
+    except Exception as error:  # reading a file or exchanging a token may fail in any way
         raise Failure(
             exit_codes.USAGE,
-            f"Your token of the hub cannot be read ({type(error).__name__}).",
-            cure="Set HF_TOKEN to it, or log in again with hf auth login.",
+            f"Your Hugging Face token cannot be read ({type(error).__name__}).",
+            cure="Set HF_TOKEN to the token, or log in again with hf auth login.",
         ) from error

@@ -1,4 +1,4 @@
-"""What is known of a network's weights before they are there. Standard library only."""
+"""What is known of a network's weights before they are downloaded. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Licence:
     Attributes
     ----------
     name : str
-        How it is accepted and recorded; lower case with hyphens.
+        Under which it is accepted and recorded; lower case with hyphens.
     title : str
-        As its owner calls it.
+        As its owner writes it.
     summary : str
         What it permits and forbids, one sentence.
     url : str
-        Where its text can be read.
+        Of its full text.
     """
 
     name: str
@@ -36,9 +36,9 @@ class ModelFile:
     path : str
         Inside the repository, with forward slashes.
     size : int
-        Bytes, about: what is told, and asked of the disk, before the hub has been asked. Exact with a `sha256`.
+        Bytes, approximate until the hub lists them; exact where `sha256` is set.
     sha256 : str
-        Of the content, where Fathom itself fixes it; empty: the hub tells it.
+        Of the content, where Fathom itself fixes it; empty: the hub lists it.
     """
 
     path: str
@@ -46,8 +46,8 @@ class ModelFile:
     sha256: str = ""
 
     @property
-    def most(self) -> int:
-        """Bytes beyond which a file is another one, whoever says that it is this one."""
+    def max_size(self) -> int:
+        """The largest size in bytes that is accepted for this file."""
         return self.size if self.sha256 else 2 * self.size + (1 << 20)
 
 
@@ -60,17 +60,17 @@ class Model:
     name : str
         What the user types; lower case with hyphens.
     label : str
-        What it is, for the artist.
+        Name for the artist.
     repository : str
         ``owner/name`` on the Hugging Face hub, or at the `address`.
     revision : str
-        Full commit hash; empty: Fathom fixes none, and it is chosen once on each computer (`pins`).
+        Full commit hash; empty: Fathom fixes none, and the user chooses it once on each computer (`notes.Pin`).
     revision_checked : bool
-        Whether that revision was looked up on the hub itself; False: it is taken from published pins of others.
+        Whether that revision was looked up on the hub itself; False: it comes from third parties' published pins.
     licence : Licence
     files : tuple of ModelFile
     address : str
-        Where the files lie by themselves, as ``address/revision/path``, each with its sha256; empty: on the hub.
+        Server of the files, as ``address/revision/path``, each with its sha256; empty: the hub.
     """
 
     name: str
@@ -84,5 +84,5 @@ class Model:
 
     @property
     def size(self) -> int:
-        """Bytes of all files, about."""
+        """Bytes of all files, approximate."""
         return sum(file.size for file in self.files)

@@ -1,9 +1,9 @@
-"""What is noted in the data folder, one JSON file each: chosen revisions, checksums, verified files, accepted licences.
+"""Records in the data folder, one JSON file each: chosen revisions, checksums, verified files, accepted licences.
 
-A revision that Fathom does not fix is chosen once, before the first file is taken, and never another one until the
-weights are removed. The lock of checksums is written at the first download, from the hub's metadata of the revision
-(or, for a folder that never saw the hub, from the files themselves), and never changed to fit anything later. The
-stamps say which files agreed with it, by size and time of change. Standard library only.
+A revision that Fathom does not fix is chosen once, before the first download, and kept until the weights are removed.
+The lock of checksums is written at the first download, from the hub's metadata of the revision (or, for a folder, from
+the files themselves), and never changed to match later files. The stamps record which files matched it, by size and
+modification time. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from . import trust
 from .facts import Licence, Model
 
 UNKNOWN = "unknown"
-"""In the place of a commit hash, for files from a folder that does not tell any."""
+"""Instead of a commit hash, for files from a folder that has none."""
 Note = TypeVar("Note")
 
 
@@ -33,7 +33,7 @@ class Pin:
     revision : str
         Full commit hash, or `UNKNOWN`.
     chosen : 'user' or 'folder'
-        Whether the user named or confirmed it, or the folder that the files were copied from told it.
+        Whether the user named or confirmed it, or it is that of the folder that the files were copied from.
     source : str
         The hub's address, without a password, or that folder.
     recorded : str
@@ -48,7 +48,7 @@ class Pin:
 
     def __post_init__(self) -> None:
         if not (self.revision == UNKNOWN or trust.is_revision(self.revision)):
-            raise ValueError("its revision is no full commit hash")
+            raise ValueError("its revision is not a full commit hash")
         if "://" in self.source:
             object.__setattr__(self, "source", without_secrets(self.source))
 
@@ -64,9 +64,9 @@ class Checksum:
     size : int
         Bytes.
     sha256 : str
-        Of the content; empty as long as only the git id is known.
+        Of the content; empty while only the git id is known.
     git_id : str
-        The file's git blob id, for files that the hub keeps in git itself and gives no sha256 of; else empty.
+        The file's git blob id, for files that the hub stores in git, without a sha256; else empty.
     """
 
     path: str
@@ -75,9 +75,9 @@ class Checksum:
     git_id: str = ""
 
     def __post_init__(self) -> None:
-        trust.need_path(self.path)
-        trust.need_size(self.size)
-        trust.need_digests(self.sha256, self.git_id)
+        trust.validate_path(self.path)
+        trust.validate_size(self.size)
+        trust.validate_digests(self.sha256, self.git_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class Lock:
     origin : 'hub', 'folder' or 'fathom'
         Whether they are the hub's, were computed from files that came without the hub, or are fixed by Fathom itself.
     source : str
-        The hub's address, or the folder, or the files' own address; a password is taken out of it.
+        The hub's address, the folder, or the files' own address; without a password.
     recorded : str
         When, as an ISO date and time; empty for those that Fathom fixes.
     """
@@ -103,7 +103,7 @@ class Lock:
 
     def __post_init__(self) -> None:
         if len({each.path.casefold() for each in self.files}) < len(self.files):
-            raise ValueError("it names a file twice")
+            raise ValueError("it lists a file twice")
         if self.origin != "folder":
             object.__setattr__(self, "source", without_secrets(self.source))
 
@@ -114,7 +114,7 @@ class Lock:
 
 @dataclass(frozen=True, kw_only=True)
 class Stamp:
-    """A file as it was when its content was verified."""
+    """Size, modification time (ns) and checksum of a file when its content was verified."""
 
     path: str
     size: int
@@ -122,9 +122,9 @@ class Stamp:
     sha256: str
 
     def __post_init__(self) -> None:
-        trust.need_path(self.path)
-        trust.need_size(self.size)
-        trust.need_digests(self.sha256, "")
+        trust.validate_path(self.path)
+        trust.validate_size(self.size)
+        trust.validate_digests(self.sha256, "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ class Acceptance:
     fathom : str
         The version of Fathom that asked.
     repository, revision : str
-        The weights for which it was asked, whose revision tells the text that held then.
+        The weights that required it; their revision identifies the text that was accepted.
     """
 
     name: str
@@ -165,12 +165,12 @@ class Acceptance:
 
 
 def folder() -> Path:
-    """Where all notes lie."""
+    """The folder of all records."""
     return environment.data_folder() / "models"
 
 
 def now() -> str:
-    """The present, as it is recorded."""
+    """The present time as recorded: ISO, with the time zone."""
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
@@ -189,27 +189,27 @@ def is_open(model: Model) -> bool:
 
 
 def at(model: Model, revision: str) -> Model:
-    """The model at a revision that is about to be chosen, which is nobody else's pin."""
+    """The model at a revision that is about to be chosen."""
     return replace(model, revision=revision, revision_checked=True)
 
 
 def read_pin(model: Model) -> Pin | None:
-    """What was chosen for a model; None where nothing was, or where there is nothing to choose.
+    """The revision chosen for a model; None where none was chosen, or Fathom fixes it.
 
     Raises
     ------
     Failure
-        MISSING: the note cannot be read.
+        MISSING: the file cannot be read.
     """
     if model.revision:
         return None
     hint = "Delete that file and download the weights again."
-    pin = _read(Pin, _pin_path(model), "The note {} of the chosen revision", hint)
+    pin = _read(Pin, _pin_path(model), "The record {} of the chosen revision", hint)
     return pin if pin and pin.repository == model.repository else None
 
 
 def write_pin(model: Model, *, chosen: Literal["user", "folder"], source: str) -> None:
-    """Note that a model is used at its revision (see `at`) from now on."""
+    """Record that a model is used at its revision (see `at`)."""
     pin = Pin(repository=model.repository, revision=model.revision, chosen=chosen, source=source, recorded=now())
     write(_pin_path(model), pin)
 
@@ -218,7 +218,7 @@ def write_pin(model: Model, *, chosen: Literal["user", "folder"], source: str) -
 
 
 def read_lock(model: Model) -> Lock | None:
-    """The checksums of a model, those that Fathom fixes or those recorded; None where none were recorded yet.
+    """The checksums of a model, fixed by Fathom or recorded; None where none are recorded yet.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def new_lock(
     *,
     recorded: str | None = None,
 ) -> Lock:
-    """A lock of a model at its revision; `recorded` is now where it is not given."""
+    """A lock of a model at its revision; `recorded` defaults to now."""
     recorded = now() if recorded is None else recorded
     return Lock(
         repository=model.repository,
@@ -267,12 +267,12 @@ def lock_path(model: Model) -> Path:
 
 
 def write_lock(model: Model, lock: Lock) -> None:
-    """Keep the checksums of a model."""
+    """Save the checksums of a model."""
     write(lock_path(model), lock)
 
 
 def read_stamps(model: Model, folder: Path) -> Stamps:
-    """What was verified of a model's files in `folder`; nothing where that cannot be told."""
+    """The verified files of a model in `folder`; none where the file is missing or unreadable."""
     try:
         stamps = records.load(Stamps, _stamps_path(model), strict=False)
     except (OSError, ValueError):
@@ -281,12 +281,12 @@ def read_stamps(model: Model, folder: Path) -> Stamps:
 
 
 def write_stamps(model: Model, stamps: Stamps) -> None:
-    """Keep what was verified."""
+    """Save the verified files."""
     write(_stamps_path(model), stamps)
 
 
 def forget(model: Model) -> None:
-    """Remove the lock and the stamps of a model, and leave its revision open again."""
+    """Remove the lock, the stamps and the chosen revision of a model."""
     for path in (lock_path(model), _stamps_path(model), _pin_path(model)):
         path.unlink(missing_ok=True)
 
@@ -303,7 +303,7 @@ def accepted(licence: Licence) -> Acceptance | None:
 
 
 def accept(model: Model) -> None:
-    """Record that the licence of a model is accepted; what was recorded before stays as it is."""
+    """Record that the licence of a model is accepted; an earlier record stays as it is."""
     licence = model.licence
     if accepted(licence):
         return
@@ -323,7 +323,7 @@ def accept(model: Model) -> None:
 
 
 def write(path: Path, note: object) -> None:
-    """Write a note, in one step.
+    """Write a record, in one step.
 
     Raises
     ------
@@ -338,7 +338,7 @@ def write(path: Path, note: object) -> None:
 
 
 def _read(kind: type[Note], path: Path, what: str, hint: str) -> Note | None:
-    """A note without which nothing may go on; None where there is none."""
+    """A record; None where the file does not exist."""
     try:
         return records.load(kind, path, strict=False)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""The head of a safetensors file, believed only as far as the file itself bears it out. Standard library only.
+"""The header of a safetensors file, validated against the file's size. Standard library only.
 
 The format: eight bytes with the length of a JSON object (little-endian), that object with each tensor's dtype, shape
-and first and last byte, then the tensors' bytes without gaps. The object is somebody else's, so its length, the
-number of tensors, every shape and every place are bounded by the size of the file before anything is read by them.
+and first and last byte, then the tensors' bytes without gaps. The object is untrusted, so its length, the number of
+tensors, every shape and every offset are bounded by the size of the file before they are used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 LONGEST = 8 << 20
-"""Bytes of the longest head that is read; that of a network of ten thousand tensors has one."""
+"""Bytes of the longest header that is read; a network of ten thousand tensors has a header of one MiB."""
 _MOST_DIMENSIONS = 8
 _LARGEST = 1 << 48
 _BITS = {
@@ -26,7 +26,7 @@ _BITS = {
 
 
 class HeaderError(ValueError):
-    """A file that is no safetensors file, or a broken one; the message ends a sentence that names the file."""
+    """An invalid safetensors file; the message ends a sentence that names the file."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ def read(path: Path) -> dict[str, Tensor]:
     Parameters
     ----------
     path : Path
-        The file; of its content only the head is read.
+        The file; only its header is read.
 
     Raises
     ------
     HeaderError
-        The head is longer than the file, no JSON, names a tensor twice, or describes other bytes than the file has.
+        The header is longer than the file, not JSON, lists a tensor twice, or does not match the file's size.
     OSError
         The file cannot be read.
     """
@@ -57,13 +57,13 @@ def read(path: Path) -> dict[str, Tensor]:
         file.seek(0)
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > size - 8:
-            raise HeaderError("it is cut off, or no safetensors file")
+            raise HeaderError("it is truncated, or not a safetensors file")
         if length > LONGEST:
-            raise HeaderError(f"its head has {length} bytes, more than any network's")
+            raise HeaderError(f"its header of {length} bytes is too long")
         head = _object(file.read(length))
     metadata = head.pop("__metadata__", {})
     if not (isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())):
-        raise HeaderError("what it says of itself is not in words")
+        raise HeaderError("its metadata is not text")
     places = []
     found = {}
     for name, facts in head.items():
@@ -79,32 +79,32 @@ def _object(text: bytes) -> dict[str, Any]:
     except HeaderError:
         raise
     except (ValueError, RecursionError) as error:
-        raise HeaderError("its head is no JSON") from error
+        raise HeaderError("its header is not JSON") from error
     if not isinstance(head, dict):
-        raise HeaderError("its head is no JSON object")
+        raise HeaderError("its header is not a JSON object")
     return head
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise HeaderError("its head has a name twice")
+        raise HeaderError("its header contains a name twice")
     return found
 
 
 def _tensor(name: str, facts: Any) -> tuple[Tensor, tuple[int, int]]:
-    """A tensor, and its first byte and the one behind its last."""
+    """A tensor, and its byte range (end excluded)."""
     shown = ascii(name[:100])
     if not isinstance(facts, dict) or set(facts) != {"dtype", "shape", "data_offsets"}:
-        raise HeaderError(f"its head does not describe the tensor {shown} as the format does")
+        raise HeaderError(f"its header describes the tensor {shown} incorrectly")
     dtype, shape, place = facts["dtype"], facts["shape"], facts["data_offsets"]
     bits = _BITS.get(dtype) if isinstance(dtype, str) else None
     if bits is None:
-        raise HeaderError(f"its tensor {shown} is of a kind of numbers that no network has")
+        raise HeaderError(f"its tensor {shown} has an unknown dtype")
     if not (_are_counts(shape) and len(shape) <= _MOST_DIMENSIONS):
-        raise HeaderError(f"its tensor {shown} has a shape that is none")
+        raise HeaderError(f"its tensor {shown} has an invalid shape")
     if not (_are_counts(place) and len(place) == 2 and place[1] - place[0] == math.prod(shape) * bits // 8):
-        raise HeaderError(f"its tensor {shown} has other bytes than its shape takes")
+        raise HeaderError(f"its tensor {shown} has a size that does not match its shape")
     return Tensor(dtype, tuple(shape)), (place[0], place[1])
 
 
@@ -115,11 +115,11 @@ def _are_counts(values: Any) -> bool:
 
 
 def _need_no_gaps(places: list[tuple[int, int]], size: int) -> None:
-    """Refuse tensors that overlap, leave something out, or lead behind the file's end."""
+    """Raise for tensors that overlap, leave gaps, or exceed the file's end."""
     end = 0
     for first, last in sorted(places):
         if first != end:
-            raise HeaderError("its tensors overlap, or leave bytes out")
+            raise HeaderError("its tensors overlap or leave gaps")
         end = last
     if end != size:
-        raise HeaderError(f"its tensors take {end} bytes and it has {size}: it is cut off, or something was added")
+        raise HeaderError(f"its tensors take {end} bytes and it has {size}: it is truncated, or data was appended")

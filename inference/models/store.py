@@ -1,7 +1,7 @@
-"""Where weights lie on this computer, what of them is there, and how they come and go. Standard library only.
+"""The folders that weights are stored in, and adding and removing files there. Standard library only.
 
-The layout is the Hugging Face cache's own: ``blobs/`` holds contents by their checksum, ``snapshots/REVISION/``
-their names, as links (or, where the system makes none, as the contents themselves).
+The layout is that of the Hugging Face cache: ``blobs/`` has files named by checksum, ``snapshots/REVISION/`` has links
+to them under their names in the repository (or, where the system creates no links, the files themselves).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ PARTIAL = ".incomplete"
 
 
 def cache_folder() -> Path:
-    """Where downloaded weights lie, in the Hugging Face cache's own layout."""
+    """The folder of downloaded weights, in the layout of the Hugging Face cache."""
     return environment.data_folder() / "huggingface" / "hub"
 
 
 def repository_folder(model: Model) -> Path:
-    """The folder of a model's repository in that layout: ``blobs`` with contents, ``snapshots`` with names."""
+    """The folder of a model's repository in that layout."""
     return cache_folder() / _cached_name(model)
 
 
 def own_folder(model: Model) -> Path:
-    """Where a model's files lie once they are downloaded."""
+    """The folder of a model's downloaded files."""
     return repository_folder(model) / "snapshots" / notes.revision(model)
 
 
@@ -46,7 +46,7 @@ def studio_folder() -> Path | None:
     Raises
     ------
     Failure
-        USAGE: the environment variable names no folder.
+        USAGE: the environment variable does not name a folder.
     """
     named = os.environ.get(STUDIO)
     if not named:
@@ -54,7 +54,7 @@ def studio_folder() -> Path | None:
     folder = absolute(named)
     if not is_folder(folder):
         raise Failure(
-            exit_codes.USAGE, f"{folder}, named by {STUDIO}, is no folder.", cure="Correct that variable or clear it."
+            exit_codes.USAGE, f"{folder}, set in {STUDIO}, is not a folder.", cure=f"Correct {STUDIO} or clear it."
         )
     return folder
 
@@ -65,12 +65,12 @@ def inside(folder: Path, model: Model) -> Path | None:
     Parameters
     ----------
     folder : Path
-        Holds ``owner/name/…`` with the files under their paths in the repository, or is a Hugging Face cache.
+        Contains ``owner/name/…`` with the files under their paths in the repository, or is a Hugging Face cache.
 
     Returns
     -------
     Path or None
-        None where neither is there.
+        None where it contains neither.
     """
     revision = notes.revision(model)
     if revision == notes.UNKNOWN:
@@ -89,65 +89,65 @@ def only_snapshot(folder: Path, model: Model) -> str | None:
 
 
 def folder(model: Model) -> Path:
-    """The folder in which a model's files lie under their paths in the repository; it need not exist.
+    """The folder of a model's files, under their paths in the repository; it need not exist.
 
-    It is the studio's where that has the model, else the one that downloads fill.
+    The studio's folder where that has the model, else the folder of downloaded files.
     """
     studio = studio_folder()
     return (inside(studio, model) if studio else None) or own_folder(model)
 
 
 def is_studios(model: Model) -> bool:
-    """Whether a model is taken from the studio's folder, which Fathom reads and never changes."""
+    """Whether a model is read from the studio's folder, which Fathom never changes."""
     return folder(model) != own_folder(model)
 
 
 def root(model: Model) -> Path:
-    """The folder that the user named for weights, in which a model's files must really lie."""
+    """The user's folder of weights that must contain a model's files with all links resolved."""
     studio = studio_folder()
     return studio if studio and is_studios(model) else cache_folder()
 
 
 def own(path: Path) -> Path:
-    """A path among the downloaded weights, once it is certain that no link leads from there to elsewhere.
+    """A path inside the folder of downloaded weights, checked with all links of its parents resolved.
 
     Parameters
     ----------
     path : Path
-        Of what is to be written or removed; its own last part may be a link, which is never followed.
+        A file to write or remove; it may itself be a link, which is not followed.
 
     Raises
     ------
     Failure
-        BAD_OUTPUT: it lies elsewhere.
+        BAD_OUTPUT: it is outside that folder.
     """
     if not trust.is_inside(path.parent, cache_folder()):
         raise Failure(
             exit_codes.BAD_OUTPUT,
-            f"{path} is not touched, for a link leads from there out of {cache_folder()}.",
-            cure="Remove that link; a folder for all weights may be a link, one inside it may not.",
+            f"{path} is not changed, because a link in it points outside {cache_folder()}.",
+            cure="Remove that link. Only the folder of all weights itself may be a link.",
         )
     return path
 
 
 def missing(model: Model) -> list[str]:
-    """The files of a model that are not there."""
+    """The paths of a model's missing files."""
     return [file.path for file in model.files if not (folder(model) / file.path).is_file()]
 
 
 def used_revision(model: Model) -> str:
-    """The revision of what is used, which a studio's cache may tell where nothing was chosen; or `notes.UNKNOWN`."""
+    """The revision in use, that of a studio's cache where none was chosen; or `notes.UNKNOWN`."""
     revision, studio = notes.revision(model), studio_folder()
     return (only_snapshot(studio, model) if studio and revision == notes.UNKNOWN else None) or revision
 
 
 def download_command(*models: Model) -> str:
-    """The command that downloads models, asks for their licences, and replaces what is damaged."""
+    """The command that downloads models, asks for their licences, and replaces damaged files."""
     return f"Run: {command('download', *(model.name for model in models))}"
 
 
 def command(*arguments: str) -> str:
-    """A command line of the verb ``models`` that works in any folder, with this process's data folder."""
+    """A ``models`` command line that works in any working directory, with this process's data folder."""
     home = ["--data-folder", str(environment.data_folder())] if os.environ.get("FATHOM_HOME") else []
     words = [sys.executable, str(_MAIN), *home, "models", *arguments]
     return " ".join(f'"{word}"' if " " in word else word for word in words)
@@ -158,14 +158,12 @@ def _cached_name(model: Model) -> str:
 
 
 def partial_path(model: Model, wanted: Checksum) -> Path:
-    """Where the bytes of a file are gathered until all have come; its folder is made.
-
-    What lies there is a file that was begun, or nothing: a link to what could be lost, or a pipe, is removed.
+    """The partial file of a download; its folder is created, and a link or pipe in its place is removed.
 
     Raises
     ------
     Failure
-        BAD_OUTPUT: a link leads from there to elsewhere.
+        BAD_OUTPUT: a link in the path points elsewhere.
     """
     path = own(_blob(model, wanted).with_name(_blob(model, wanted).name + PARTIAL))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,14 +173,14 @@ def partial_path(model: Model, wanted: Checksum) -> Path:
 
 
 def place(model: Model, wanted: Checksum, partial: Path) -> None:
-    """Give a verified content its name among the model's files, in one step."""
+    """Move a verified file into place among the model's files, in one step."""
     blob, pointer = own(_blob(model, wanted)), own(own_folder(model) / wanted.path)
     pointer.parent.mkdir(parents=True, exist_ok=True)
     temporary = pointer.with_name(f".tmp-{os.getpid()}-{pointer.name}")
     temporary.unlink(missing_ok=True)
     try:
         temporary.symlink_to(os.path.relpath(blob, pointer.parent))
-    except OSError:  # Windows makes links for developers and administrators only
+    except OSError:  # Windows allows links for developers and administrators only
         os.replace(partial, pointer)
         return
     os.replace(partial, blob)
@@ -190,7 +188,7 @@ def place(model: Model, wanted: Checksum, partial: Path) -> None:
 
 
 def discard(model: Model, path: str) -> None:
-    """Remove a file of a model, and its content where nothing else names it."""
+    """Remove a file of a model, and its blob where no other file links to it."""
     pointer = own(own_folder(model) / path)
     if pointer.is_symlink() or pointer.exists():
         pointer.unlink()
@@ -204,12 +202,12 @@ def remove(model: Model, others: Iterable[Model]) -> int:
     ----------
     model : Model
     others : iterable of Model
-        All others that there are; what one of them shares with it stays.
+        All other models; files shared with one of them stay.
 
     Returns
     -------
     int
-        The bytes that are free now.
+        The bytes freed.
     """
     repository = repository_folder(model)
     before = _used(repository)
@@ -232,12 +230,12 @@ def _same(one: Model, other: Model) -> bool:
 
 
 def _blob(model: Model, wanted: Checksum) -> Path:
-    """Where a content lies: the hub's cache names it by what the hub calls its ETag."""
+    """The path of a blob: the hub's cache names it by the hub's ETag."""
     return repository_folder(model) / "blobs" / (wanted.git_id or wanted.sha256)
 
 
 def _sweep(model: Model) -> None:
-    """Remove contents that no revision names any more; partial downloads stay."""
+    """Remove blobs that no snapshot links to; partial downloads stay."""
     repository = repository_folder(model)
     named = {path.resolve() for path in repository.glob("snapshots/**/*") if path.is_file()}
     for blob in repository.glob("blobs/*"):
@@ -246,10 +244,10 @@ def _sweep(model: Model) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """Remove the folders in which nothing is left, from the inside out."""
+    """Remove empty folders, innermost first."""
     inner = [path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()]
     for path in [*sorted(inner, key=lambda p: len(p.parts), reverse=True), folder]:
-        with contextlib.suppress(OSError):  # something is left in it, or it was never there
+        with contextlib.suppress(OSError):  # not empty, or it does not exist
             path.rmdir()
 
 

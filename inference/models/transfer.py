@@ -1,10 +1,10 @@
-"""Bytes over the network from a server that may do anything: within bounds of time and size, and resumed where they
-stopped. Standard library only, so that the light set of packages suffices.
+"""HTTP transfers from an untrusted server: bounded in time and size, retried, and resumed. Standard library only, so
+that the light set of packages suffices.
 
 Proxies and certificates are the environment's (``HTTPS_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``). huggingface_hub's own
-download is not used, because it keeps nothing of a broken one (each attempt writes to a name of its own and deletes
-that in the end): here a file continues where it stopped, by an HTTP range request. The hub serves all files that way,
-those in its Xet storage included; Xet's own protocol does not resume either, and mirrors do not speak it.
+download is not used, because it deletes the partial file of a broken download; here a file resumes by an HTTP range
+request. The hub serves all files that way, those in its Xet storage included; Xet's own protocol does not resume
+either, and mirrors do not support it.
 """
 
 from __future__ import annotations
@@ -39,43 +39,43 @@ from .facts import Model
 from .notes import Checksum
 
 LEAST, WINDOW = 1 << 16, 60.0
-"""Bytes that must come within so many seconds; a tenth of what the slowest modem brings."""
+"""Fewest bytes that must arrive, within so many seconds: a tenth of the speed of the slowest modem."""
 _ATTEMPTS = 5
-"""How often the same thing is asked for until the server is given up."""
-_WORTH_ANOTHER = 1 << 16
-"""Bytes that must have come since for the count to begin again."""
+"""Attempts at one request."""
+_PROGRESS = 1 << 16
+"""Bytes received since the last failure that reset the count of attempts."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
-"""Seconds before the second attempt, which double from attempt to attempt; and the most that a server may ask for."""
+"""Seconds before the second attempt, doubled with each attempt; and the longest pause that a server may ask for."""
 _TIMEOUT = 15.0
-"""Seconds without any answer, or without any byte, after which an attempt has failed."""
+"""Seconds without a response, or without any byte, after which an attempt fails."""
 _LONGEST_ANSWER = 4 << 20
-"""Bytes of what the hub tells of a repository, which are some two hundred a file."""
+"""Bytes of the hub's description of a repository (about two hundred per file)."""
 _PIECE = 1 << 16
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
-_LOOK = 0.4
-"""Seconds between two looks at whether to break off."""
-_FAREWELL = 1.0
-"""Seconds that what is broken off is waited for, so that it does not go on behind what comes next."""
-_AHEAD = 8
-"""Pieces that may wait."""
+_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+_POLL_SECONDS = 0.4
+"""Seconds between two calls of `check`."""
+_JOIN_SECONDS = 1.0
+"""Seconds to wait for the thread of a cancelled transfer."""
+_QUEUED = 8
+"""Pieces in the queue."""
 _REDIRECTS = {301, 302, 303, 307, 308}
-_AGAIN = "Check the network and start the same command again; it resumes what has come"
-_AGAIN_LATER = "Start the same command again later, which resumes what has come"
-ELSEWHERE = "or bring the files from another computer with --from DIR"
+_AGAIN = "Check the network and start the same command again, which resumes the download"
+_AGAIN_LATER = "Start the same command again later, which resumes the download"
+OR_COPY = "or copy the files from another computer (models download --from DIR)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """Asks a server for a model's files, again and again where only the connection failed.
+    """Requests a model's files from a server, and retries where the connection failed.
 
     Attributes
     ----------
     server : Server
     model : Model
     check : callable
-        Called while it waits, twice a second at least; raises to break off.
+        Called at least twice a second while waiting; raises to cancel.
     warn : callable
-        Called with a sentence on what is tried again.
+        Called with a sentence before each retry.
     """
 
     server: Server
@@ -89,7 +89,7 @@ class Connection:
         Raises
         ------
         Failure
-            MISSING: the server cannot be reached, or answers with something else.
+            MISSING: the server cannot be reached, or returns something else.
         """
         text = bytearray()
 
@@ -99,20 +99,20 @@ class Connection:
                 for _, piece in coming:
                     text.extend(piece)
                     if len(text) > _LONGEST_ANSWER:
-                        what = f"it tells more than {_LONGEST_ANSWER >> 20} MiB of a repository"
+                        what = f"it sends more than {_LONGEST_ANSWER >> 20} MiB about a repository"
                         raise unexpected(self.server, what)
 
-        self._patiently(receive, lambda: 0)
+        self._with_retries(receive, lambda: 0)
         try:
             answer = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise unexpected(self.server, "it sends no JSON") from error
+            raise unexpected(self.server, "it does not send JSON") from error
         if not isinstance(answer, dict):
-            raise unexpected(self.server, "it sends no JSON object")
+            raise unexpected(self.server, "it does not send a JSON object")
         return answer
 
     def fetch(self, path: str, wanted: Checksum, to: Path, report: Callable[[int], object]) -> None:
-        """Download a file, or what is still missing of it; its content is not verified here.
+        """Download a file, or the rest of a partial file; its content is not verified here.
 
         Parameters
         ----------
@@ -121,9 +121,9 @@ class Connection:
         wanted : Checksum
             Of the file.
         to : Path
-            Takes the bytes, after those that are there. It holds ``wanted.size`` in the end.
+            The partial file; it has ``wanted.size`` bytes in the end.
         report : callable
-            Called with the bytes that came; negative where bytes that were there must come again.
+            Called with the number of bytes received; negative where saved bytes must be downloaded again.
 
         Raises
         ------
@@ -146,156 +146,156 @@ class Connection:
                             raise _failure(
                                 f"{self.server.address} sends more of {wanted.path} of {self.model.repository} than "
                                 f"the {wanted.size} bytes that it should have.",
-                                f"Try again later or without the mirror, {ELSEWHERE}.",
+                                f"Try again later or without the mirror, {OR_COPY}.",
                             )
                         file.write(piece)
                         report(len(piece))
                 if file.tell() < wanted.size:
-                    raise self._lost(f"only {file.tell()} of {wanted.size} bytes came")
+                    raise self._connection_lost(f"only {file.tell()} of {wanted.size} bytes were received")
 
             if file.tell() < wanted.size:
-                self._patiently(receive, file.tell)
+                self._with_retries(receive, file.tell)
 
-    def _patiently(self, action: Callable[[], None], progress: Callable[[], int]) -> None:
-        """Do something; what fails for good becomes a `Failure`."""
+    def _with_retries(self, action: Callable[[], None], progress: Callable[[], int]) -> None:
+        """Run `action` with retries; raises a `Failure` after the last."""
         attempt, reached = 0, progress()
         while True:
             self.check()
             try:
                 return action()
-            except (LostError, TooSlowError) as error:
-                lost = error if isinstance(error, LostError) else self._late()
-                if progress() >= reached + _WORTH_ANOTHER:
+            except (TransferError, TooSlowError) as error:
+                lost = error if isinstance(error, TransferError) else self._timed_out()
+                if progress() >= reached + _PROGRESS:
                     attempt, reached = 0, progress()
                 attempt += 1
-                if not lost.is_passing or attempt >= _ATTEMPTS:
+                if not lost.is_transient or attempt >= _ATTEMPTS:
                     raise lost.failure from error
                 self.warn(f"{lost.failure.what} Trying again ({attempt + 1} of {_ATTEMPTS}).")
                 wait(lost.pause or _FIRST_PAUSE * 2 ** (attempt - 1), self.check)
 
     def _content(self, path: str, start: int) -> Iterator[tuple[bool, bytes]]:
-        """The bytes at a path from `start` on, piece by piece, and whether a piece is the first of all.
+        """The bytes at a path from `start` on, piece by piece, with whether a piece is the first of the whole file.
 
-        Where the server cannot continue from `start`, all of it comes instead.
+        Where the server cannot continue from `start`, the whole file is sent.
         """
         url = self.server.address + path
         try:
             for _ in range(access.REDIRECTS + 1):
                 with _open(url, start, self.server) as answer:
                     if answer.status in _REDIRECTS and "Location" in answer.headers:
-                        url = access.led_to(url, answer.headers["Location"])
+                        url = access.redirect_target(url, answer.headers["Location"])
                         continue
-                    if not goes_on(answer.status, answer.headers.get("Content-Range", ""), start):
+                    if not is_usable(answer.status, answer.headers.get("Content-Range", ""), start):
                         start = 0
                         continue
                     if answer.status not in (200, 206):
-                        raise self._answered(answer.status, answer.headers)
+                        raise self._status_error(answer.status, answer.headers)
                     if answer.headers.get("Content-Encoding", "identity") not in ("", "identity"):
-                        raise unexpected(self.server, "it sends compressed what was asked for as it is")
+                        raise unexpected(self.server, "it sends compressed content that was requested uncompressed")
                     is_start = not start or answer.status == 200
                     while piece := answer.read1(_PIECE):
                         yield is_start, piece
                         is_start = False
                     return
-            raise access.LedAstrayError("leads from one address to the next without end")
-        except access.LedAstrayError as error:
+            raise access.RedirectError("redirects too often")
+        except access.RedirectError as error:
             raise unexpected(self.server, f"it {error}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise self._failed(error) from error
+            raise self._network_error(error) from error
 
-    def _answered(self, status: int, headers: Any) -> LostError:
-        """What an answer that is an error means; the hub has a word of its own for some (``X-Error-Code``)."""
+    def _status_error(self, status: int, headers: Any) -> TransferError:
+        """The error for an HTTP status; the hub adds codes of its own (``X-Error-Code``)."""
         server, repository, word = self.server, self.model.repository, headers.get("X-Error-Code", "")
         if server.is_a_hub and word == "RevisionNotFound":
-            return LostError(unknown_revision(self.model, server))
+            return TransferError(unknown_revision(self.model, server))
         if server.is_a_hub and (status in (401, 403) or word in ("GatedRepo", "RepoNotFound")):
-            return LostError(self._no_access(is_gated=word == "GatedRepo" or status != 404))
-        mirror = f"name a mirror in {server.variable}, {ELSEWHERE}"
-        token = ", give a token in HF_TOKEN" if server.is_a_hub else ""
+            return TransferError(self._access_denied(is_gated=word == "GatedRepo" or status != 404))
+        mirror = f"name a mirror in {server.variable}, {OR_COPY}"
+        token = ", set a token in HF_TOKEN" if server.is_a_hub else ""
         what, hint = {
             404: (
-                f"{server.address} does not find {repository} or a file of it (404).",
-                f"Check {server.variable}, {ELSEWHERE}.",
+                f"{server.address} cannot find {repository} or a file of it (404).",
+                f"Check {server.variable}, {OR_COPY}.",
             ),
             429: (
-                f"{server.address} has had too many requests from here (429).",
+                f"{server.address} received too many requests from this network (429).",
                 f"Wait some minutes and start the same command again{token}, {mirror}.",
             ),
             407: (
-                f"The proxy on the way to {server.address} wants a name and a password (407).",
-                f"Write them into HTTPS_PROXY, {ELSEWHERE}.",
+                f"The proxy for {server.address} requires a user name and a password (407).",
+                f"Write them into HTTPS_PROXY, {OR_COPY}.",
             ),
-        }.get(status, (f"{server.address} answers with an error ({status}).", f"{_AGAIN_LATER}, {mirror}."))
+        }.get(status, (f"{server.address} returned an error ({status}).", f"{_AGAIN_LATER}, {mirror}."))
         pause = headers.get("Retry-After", "")
         seconds = min(float(pause[:9]), _LONGEST_PAUSE) if pause.isascii() and pause.isdigit() else 0.0
-        return LostError(_failure(what, hint), is_passing=status in _PASSING, pause=seconds)
+        return TransferError(_failure(what, hint), is_transient=status in _TRANSIENT, pause=seconds)
 
-    def _no_access(self, *, is_gated: bool) -> Failure:
+    def _access_denied(self, *, is_gated: bool) -> Failure:
         hub, repository = self.server.address, self.model.repository
         page, is_mirror = f"{hub}/{repository}", not access.is_hub(hub)
         if self.server.login:
-            what = f"{hub} does not give {repository} to the account of your {self.server.account}."
+            what = f"{hub} denies the account of your {self.server.account} access to {repository}."
             if is_mirror:
-                hint = f"Ask who looks after that mirror whether this account may read it, {ELSEWHERE}."
+                hint = f"Ask the administrator of the mirror for access, {OR_COPY}."
             else:
                 hint = f"Accept its terms on {page} with that account, check that the token may read it, and try again."
             return _failure(what, hint)
-        known = "is given only to those who have accepted its terms" if is_gated else "is not shown to you"
-        hint = f"Log in on {page}, accept them there, and give a token "
+        known = "requires accepting its terms" if is_gated else "is not accessible without a login"
+        hint = f"Log in on {page}, accept its terms there, and set a token "
         if is_mirror:
             hint += (
-                f"for that mirror in {access.MIRROR_TOKEN} or with --token, for HF_TOKEN goes to the hub alone; "
-                f"{ELSEWHERE}."
+                f"for that mirror in {access.MIRROR_TOKEN} or with --token (HF_TOKEN is sent to the hub only), "
+                f"{OR_COPY}."
             )
         else:
             hint += "of your account in HF_TOKEN or with --token."
         return _failure(f"{repository} {known} on {hub}.", hint)
 
-    def _failed(self, error: Exception) -> LostError:
-        """What an error on the way means."""
+    def _network_error(self, error: Exception) -> TransferError:
+        """The error for an exception of the network."""
         is_unreached = isinstance(error, urllib.error.URLError)
         reason: Any = error.reason if isinstance(error, urllib.error.URLError) else error
         server, said = self.server.address, quoted(_first_line(reason))
         if isinstance(reason, ssl.SSLCertVerificationError):
             what = f"The certificate of {server} cannot be verified ({said})."
-            hint = f"Where a studio's proxy reads along, name its certificates in SSL_CERT_FILE, {ELSEWHERE}."
-            return LostError(_failure(what, hint))
+            hint = f"If a studio's proxy inspects the traffic, set SSL_CERT_FILE to its certificates, {OR_COPY}."
+            return TransferError(_failure(what, hint))
         if isinstance(reason, TimeoutError):
-            return self._late()
+            return self._timed_out()
         if "Tunnel connection failed" in said:
-            what = f"The proxy on the way to {server} refuses ({said})."
-            return LostError(_failure(what, f"Correct HTTPS_PROXY or NO_PROXY, {ELSEWHERE}."))
+            what = f"The proxy for {server} refused the connection ({said})."
+            return TransferError(_failure(what, f"Correct HTTPS_PROXY or NO_PROXY, {OR_COPY}."))
         if isinstance(reason, (str, ValueError)):
-            what = f"{server} is no address of a server, or the proxy's is none ({said})."
-            return LostError(_failure(what, f"Correct {self.server.variable} or HTTPS_PROXY, or clear it."))
+            what = f"The address of {server} or of the proxy is invalid ({said})."
+            return TransferError(_failure(what, f"Correct {self.server.variable} or HTTPS_PROXY, or clear it."))
         if not is_unreached:
-            return self._lost(said)
+            return self._connection_lost(said)
         proxy = next((os.environ[name] for name in ("HTTPS_PROXY", "https_proxy") if os.environ.get(name)), "")
         through = f" through the proxy {without_secrets(proxy).rpartition('://')[2]}" if proxy else ""
         what = f"{server} cannot be reached{through} ({said})."
-        hint = f"{_AGAIN}; where that server is closed to you, name a mirror in {self.server.variable}, {ELSEWHERE}."
+        hint = f"{_AGAIN}; if this network blocks that server, name a mirror in {self.server.variable}, {OR_COPY}."
         is_unknown = isinstance(reason, socket.gaierror) and reason.errno != socket.EAI_AGAIN
-        return LostError(_failure(what, hint), is_passing=not is_unknown)
+        return TransferError(_failure(what, hint), is_transient=not is_unknown)
 
-    def _lost(self, why: str) -> LostError:
+    def _connection_lost(self, why: str) -> TransferError:
         what = f"The connection to {self.server.address} was lost ({why})."
-        return LostError(_failure(what, f"{_AGAIN}, {ELSEWHERE}."), is_passing=True)
+        return TransferError(_failure(what, f"{_AGAIN}, {OR_COPY}."), is_transient=True)
 
-    def _late(self) -> LostError:
-        what = f"{self.server.address} does not answer in time."
-        return LostError(_failure(what, f"{_AGAIN}, {ELSEWHERE}."), is_passing=True)
+    def _timed_out(self) -> TransferError:
+        what = f"{self.server.address} does not respond in time."
+        return TransferError(_failure(what, f"{_AGAIN}, {OR_COPY}."), is_transient=True)
 
 
-class LostError(Exception):
-    """An attempt that failed with `failure`; `is_passing` where the same may well succeed `pause` seconds later."""
+class TransferError(Exception):
+    """An attempt that failed with `failure`; `is_transient` where a retry after `pause` seconds may succeed."""
 
-    def __init__(self, failure: Failure, *, is_passing: bool = False, pause: float = 0.0) -> None:
+    def __init__(self, failure: Failure, *, is_transient: bool = False, pause: float = 0.0) -> None:
         super().__init__(failure.what)
-        self.failure, self.is_passing, self.pause = failure, is_passing, pause
+        self.failure, self.is_transient, self.pause = failure, is_transient, pause
 
 
-class _AnyStatus(urllib.request.HTTPErrorProcessor):
-    """Hands on every answer, so that no redirect is followed and no error raised behind our back."""
+class _EveryStatus(urllib.request.HTTPErrorProcessor):
+    """Returns every response, so that urllib follows no redirect and raises no error."""
 
     def http_response(self, request: urllib.request.Request, response: Any) -> Any:
         return response
@@ -304,8 +304,8 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
 
 
 def _open(url: str, start: int, server: Server) -> Any:
-    """Ask for what is at an address, from a byte on; what is for `server` alone is sent to no other."""
-    # the size is that of the content as it is, so it must not come compressed
+    """Request an address from byte `start` on; the credentials of `server` are sent to no other server."""
+    # sizes are those of the uncompressed content
     headers = {"User-Agent": f"fathom/{packages.fathom_version()}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -313,8 +313,8 @@ def _open(url: str, start: int, server: Server) -> Any:
     proxies = dict.fromkeys(("http", "https"), proxies["all"]) | proxies if "all" in proxies else proxies
     if server.login and access.same_server(url, server.address):
         headers["Authorization"] = server.login
-        if access.is_here(url) and url.startswith("http:"):
-            proxies = {}  # what is sent in plain http to this computer must not take the way over a proxy
+        if access.is_loopback(url) and url.startswith("http:"):
+            proxies = {}  # credentials in plain http to this computer must not pass through a proxy
     context = ssl.create_default_context()
     if not os.environ.get("SSL_CERT_FILE") and importlib.util.find_spec(
         "certifi"
@@ -325,34 +325,33 @@ def _open(url: str, start: int, server: Server) -> Any:
     request = urllib.request.Request(  # noqa: S310 - `access` takes nothing but http and https
         urllib.parse.quote(url, safe=string.punctuation, encoding="latin-1", errors="replace"), headers=headers
     )
-    ways = (urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context), _AnyStatus)
+    ways = (urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context), _EveryStatus)
     return urllib.request.build_opener(*ways).open(request, timeout=_TIMEOUT)
 
 
 def unknown_revision(model: Model, server: Server) -> Failure:
-    """The hub does not know the revision that is fixed or was chosen."""
-    origin = "" if model.revision_checked else ", which Fathom has from others' published pins"
+    """The error where the hub does not know the fixed or chosen revision."""
+    origin = "" if model.revision_checked else ", which Fathom has from third parties' published pins"
     page = f"{server.address}/{model.repository}/commits"
     look = f"Compare it with {page}" if model.revision_checked else "Look for a newer Fathom"
     return _failure(
-        f"{server.address} does not know the revision {model.revision} of {model.repository}{origin}; nothing else is "
-        "taken.",
-        f"{look}, {ELSEWHERE}.",
+        f"{server.address} does not know the revision {model.revision} of {model.repository}{origin}; no other "
+        "revision is downloaded.",
+        f"{look}, {OR_COPY}.",
     )
 
 
 def unexpected(server: Server, why: str) -> Failure:
-    """Something answers that is no hub, or no server of files."""
+    """The error where a response is not that of a hub, or of a server of files."""
     kind = "the Hugging Face hub" if server.is_a_hub else "a server of files"
     return _failure(
-        f"{server.address} does not answer as {kind} does ({quoted(why)}).",
-        f"Check {server.variable}, and whether a proxy or a log-in page of the network answers in its place, "
-        f"{ELSEWHERE}.",
+        f"{server.address} does not respond like {kind} ({quoted(why)}).",
+        f"Check {server.variable}, and whether a proxy or a login page of the network responds instead, {OR_COPY}.",
     )
 
 
 def quoted(said: object) -> str:
-    """What somebody else has said, as a sentence can take it: short, without control characters and secrets."""
+    """Untrusted text for a sentence: short, without control characters and secrets."""
     return in_a_line(hide_secrets(str(said)[:1000]))
 
 
@@ -365,37 +364,36 @@ def _failure(what: str, hint: str) -> Failure:
     return Failure(exit_codes.MISSING, what, cure=hint)
 
 
-# What arrives, within bounds of time
+# Receiving within time limits
 
 
 class TooSlowError(Exception):
-    """Less came than would ever end."""
+    """The transfer is too slow to ever end."""
 
 
 def pieces(
     begin: Callable[[], Iterator[tuple[bool, bytes]]], *, check: Callable[[], None]
 ) -> Generator[tuple[bool, bytes], None, None]:
-    """What `begin` yields, gathered in a thread until this generator is closed.
+    """What `begin` yields, received in a thread until this generator is closed.
 
-    A server can send a byte every few seconds, so that no single wait is too long and nothing ever ends. Here a thread
-    waits for it and hands on what comes; the caller looks up often, and turns away when too little has come for too
-    long.
+    A server that sends a byte every few seconds never runs into the timeout of a single read. So a thread reads, and
+    this generator measures how much arrives over a longer time.
 
     Parameters
     ----------
     begin : callable
-        Asks a server and yields the bytes that came, as `Connection` has them; called in the thread.
+        Sends the request and yields the received bytes, as `Connection` does; called in the thread.
     check : callable
-        Called twice a second at least; raises to break off.
+        Called at least twice a second; raises to cancel.
 
     Raises
     ------
     TooSlowError
-        Fewer than `LEAST` bytes came within `WINDOW` seconds, the wait for the first included.
+        Fewer than `LEAST` bytes arrived within `WINDOW` seconds, the wait for the first included.
     Exception
-        What `begin` raises.
+        As raised by `begin`.
     """
-    waiting: queue.Queue[tuple[bool, bytes] | _End] = queue.Queue(_AHEAD)
+    waiting: queue.Queue[tuple[bool, bytes] | _End] = queue.Queue(_QUEUED)
     left = threading.Event()
     thread = threading.Thread(target=_gather, args=(begin, waiting, left), daemon=True)
     thread.start()
@@ -403,7 +401,7 @@ def pieces(
     try:
         while True:
             try:
-                piece = waiting.get(timeout=_LOOK)
+                piece = waiting.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 check()
             else:
@@ -419,12 +417,12 @@ def pieces(
                 raise TooSlowError
     finally:
         left.set()
-        thread.join(_FAREWELL)
+        thread.join(_JOIN_SECONDS)
 
 
 @dataclass(frozen=True)
 class _End:
-    """The end of what comes, with what it ended by."""
+    """The end of a transfer, with the exception that ended it."""
 
     error: BaseException | None = None
 
@@ -438,39 +436,40 @@ def _gather(begin: Callable[[], Iterator[tuple[bool, bytes]]], waiting: queue.Qu
             for piece in coming:
                 if not _put(waiting, piece, left):
                     return
-    except BaseException as error:  # raised where the pieces are taken
+    except BaseException as error:  # raised again by the consumer
         end = _End(error)
     _put(waiting, end, left)
 
 
 def _put(waiting: queue.Queue, what: object, left: threading.Event) -> bool:
-    """Hand something on; False where nobody takes it any more."""
+    """Put an item into the queue; False once the consumer has left."""
     while not left.is_set():
         try:
-            waiting.put(what, timeout=_LOOK)
+            waiting.put(what, timeout=_POLL_SECONDS)
         except queue.Full:
             continue
         return True
     return False
 
 
-def goes_on(status: int, told: str, start: int) -> bool:
-    """Whether an answer is of use where bytes from `start` on were asked for; if not, all must be asked for.
+def is_usable(status: int, content_range: str, start: int) -> bool:
+    """Whether a response can be used for a request from `start` on; if not, the whole file must be requested.
 
     Parameters
     ----------
     status : int
-        Of HTTP.
-    told : str
+        HTTP status.
+    content_range : str
         Its ``Content-Range``.
+    start : int
     """
     if not start:
         return True
-    return told.startswith(f"bytes {start}-") if status == 206 else status != 416
+    return content_range.startswith(f"bytes {start}-") if status == 206 else status != 416
 
 
 def wait(seconds: float, check: Callable[[], None]) -> None:
-    """Let time pass, looking up often."""
+    """Sleep, and call `check` every tenth of a second."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         check()

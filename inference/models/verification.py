@@ -1,7 +1,7 @@
-"""Whether weights are there and what they should be: by a look, before an estimate, or read in full.
+"""Whether weights are there and match their checksums. Standard library only.
 
-A look reads the notes and asks the file system, and no weights. What has changed since it was verified, or never was,
-is read before an estimate; `verify` reads every byte. Standard library only.
+`model_status` reads records and file sizes, but no weights. Before an estimate, `ready` reads files that were never
+verified or changed since; `verify` reads every byte.
 """
 
 from __future__ import annotations
@@ -32,40 +32,40 @@ Problems = dict[str, str]
 
 
 def nothing(*_: object) -> None:
-    """What is called where nobody listens."""
+    """The default of callbacks."""
 
 
 def ready(
     models: Sequence[Model], *, check: Check = nothing, reading: Callable[[str], None] = nothing
 ) -> tuple[Weights, ...]:
-    """Make sure, before an estimate, that weights may be used and are what was verified.
+    """Check, before an estimate, that weights may be used and match their checksums.
 
-    A file whose size and time of change are those of its stamp is taken as it is; any other is read in full.
-    Weights in a studio's folder that were never verified get their checksums recorded.
+    A file whose size and modification time are those of its stamp is not read; any other is read in full. Weights in a
+    studio's folder that were never verified get their checksums recorded.
 
     Parameters
     ----------
     models : sequence of Model
     check : callable
-        Called between pieces; raises to break off.
+        Called between pieces; raises to cancel.
     reading : callable
         Called with the label of a model before any of its files is read.
 
     Returns
     -------
     tuple of Weights
-        What ``depth.json`` says of them.
+        As ``depth.json`` records them.
 
     Raises
     ------
     Failure
-        MISSING: a file is missing or damaged, or a licence not accepted; with the command that mends it.
+        MISSING: a file is missing or damaged, or a licence not accepted; with the command that fixes it.
     """
-    looks, missing = _look_at_all(models)
+    statuses, missing = _all_statuses(models)
     if missing:
         raise unmet(missing)
     weights = []
-    for found in looks:
+    for found in statuses:
         problems, sums = read(found, check=check, before_reading=partial(reading, found.model.label))
         if problems:
             raise broken(found.model, problems)
@@ -83,12 +83,12 @@ def ready(
 
 
 def missing_requirements(models: Sequence[Model]) -> list[Lack]:
-    """What keeps models from being used, by a look: files, checksums, licences."""
-    return _look_at_all(models)[1]
+    """Missing files, checksums and licences of models; no weights are read."""
+    return _all_statuses(models)[1]
 
 
 def verify(models: Sequence[Model], *, emit: Callable[[events.Event], None], check: Check = nothing) -> None:
-    """Read every byte of models; nothing is changed but the note of what was verified.
+    """Read every byte of models; only the record of verified files is changed.
 
     Parameters
     ----------
@@ -96,17 +96,17 @@ def verify(models: Sequence[Model], *, emit: Callable[[events.Event], None], che
     emit : callable
         Takes events; `done` and `total` of progress are bytes.
     check : callable
-        Called between pieces; raises to break off.
+        Called between pieces; raises to cancel.
 
     Raises
     ------
     Failure
-        MISSING: naming every file that is missing or damaged, with the command that replaces those and no others.
+        MISSING: with all missing and damaged files, and the command that replaces only those.
     """
-    looks, meter, found = [look(model) for model in models], Meter(emit, frames=0), []
-    sizes = [sum(path.stat().st_size for path in each.paths() if path.is_file()) for each in looks]
+    statuses, meter, found = [model_status(model) for model in models], Meter(emit, frames=0), []
+    sizes = [sum(path.stat().st_size for path in each.paths() if path.is_file()) for each in statuses]
     meter.plan(sum(sizes))
-    for each, size in zip(looks, sizes):
+    for each, size in zip(statuses, sizes):
         meter.stage("verify", f"Checking {each.model.label}")
         meter.begin(size)
         problems, _ = read(each, again=True, check=check, report=meter.count)
@@ -118,23 +118,22 @@ def verify(models: Sequence[Model], *, emit: Callable[[events.Event], None], che
     meter.finish()
 
 
-# A look
+# Status without reading weights
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """A model as the notes and the file system have it.
+class ModelStatus:
+    """The status of a model by records and file system, without reading its weights.
 
     Attributes
     ----------
     folder : Path
-        Where its files lie, or would.
+        Of its files; it need not exist.
     studio : bool
         Whether that is the studio's folder, which Fathom does not change.
     missing : tuple of ModelFile
-        The files that are not there.
     problems : dict
-        Path of a file to a sentence with what is wrong with it, as far as that can be said without reading it.
+        Path of a file to a sentence with its problem, as far as that is known without reading it.
     """
 
     model: Model
@@ -146,7 +145,7 @@ class Look:
     problems: Problems
 
     def paths(self) -> Iterator[Path]:
-        """Where the files lie."""
+        """The paths of the files."""
         return (self.folder / file.path for file in self.model.files)
 
     def wanted(self, file: ModelFile) -> Checksum | None:
@@ -154,11 +153,11 @@ class Look:
         return self.lock.of(file.path) if self.lock else None
 
     def size(self, files: Iterable[ModelFile]) -> int:
-        """Bytes of files of it, about as long as no checksums are known."""
+        """Bytes of files of it; approximate while no checksums are known."""
         return sum((self.wanted(file) or file).size for file in files)
 
     def is_as_verified(self, file: ModelFile) -> bool:
-        """Whether a file is, by size and time of change, what was verified."""
+        """Whether a file has the size and modification time of its stamp."""
         stamp, wanted, status = self.stamps.of(file.path), self.wanted(file), (self.folder / file.path).stat()
         if stamp is None or wanted is None or wanted.sha256 != stamp.sha256:
             return False
@@ -166,7 +165,7 @@ class Look:
 
     @property
     def state(self) -> Literal["missing", "incomplete", "unverified", "changed", "ready"]:
-        """How it stands: without checksums it is unverified, and what has changed since is read before an estimate."""
+        """One word; `unverified` without checksums, `changed` where files are to be read before an estimate."""
         if self.missing:
             return "missing" if len(self.missing) == len(self.model.files) else "incomplete"
         if not all((wanted := self.wanted(file)) and wanted.sha256 for file in self.model.files):
@@ -176,16 +175,16 @@ class Look:
     @property
     def can_run(self) -> bool:
         """Whether the files are there and the licence is accepted."""
-        return not list(_unmet([self]))
+        return not list(_missing([self]))
 
 
-def look(model: Model) -> Look:
-    """Look at a model.
+def model_status(model: Model) -> ModelStatus:
+    """The status of a model.
 
     Raises
     ------
     Failure
-        A note cannot be read, or ``FATHOM_WEIGHTS`` names no folder.
+        A record cannot be read, or ``FATHOM_WEIGHTS`` does not name a folder.
     """
     folder, lock = store.folder(model), notes.read_lock(model)
     studio, root = store.is_studios(model), store.root(model)
@@ -197,7 +196,7 @@ def look(model: Model) -> Look:
             problem = f"The weights {model.label} in {folder} were never verified."
         if problem:
             problems[file.path] = problem
-    return Look(
+    return ModelStatus(
         model=model,
         folder=folder,
         studio=studio,
@@ -208,17 +207,17 @@ def look(model: Model) -> Look:
     )
 
 
-def _look_at_all(models: Sequence[Model]) -> tuple[list[Look], list[Lack]]:
-    """A look at each model, and what keeps them from being used."""
+def _all_statuses(models: Sequence[Model]) -> tuple[list[ModelStatus], list[Lack]]:
+    """The status of each model, and all missing requirements."""
     try:
-        looks = [look(model) for model in models]
+        statuses = [model_status(model) for model in models]
     except Failure as failure:
         return [], [Lack(what=failure.what, cure=failure.cure, kind="weights")]
-    return looks, [Lack(what=what, cure=hint, kind="weights") for what, hint in _unmet(looks)]
+    return statuses, [Lack(what=what, cure=hint, kind="weights") for what, hint in _missing(statuses)]
 
 
-def _unmet(looks: Sequence[Look]) -> Iterator[tuple[str, str]]:
-    absent, there = [each for each in looks if each.missing], [each for each in looks if not each.missing]
+def _missing(statuses: Sequence[ModelStatus]) -> Iterator[tuple[str, str]]:
+    absent, there = [each for each in statuses if each.missing], [each for each in statuses if not each.missing]
     if absent:
         sizes = ", ".join(
             f"{each.model.label} ({size_text(sum(file.size for file in each.missing))}, {each.model.licence.title})"
@@ -240,30 +239,30 @@ def _unmet(looks: Sequence[Look]) -> Iterator[tuple[str, str]]:
 
 
 def broken(model: Model, problems: Problems) -> Failure:
-    """What is wrong with a model's files, and how to mend them."""
+    """The error for a model's problems, with the command that fixes them."""
     return Failure(exit_codes.MISSING, " ".join(dict.fromkeys(problems.values())), cure=_hint(model))
 
 
 def _hint(model: Model) -> str:
-    """What to do about damaged weights."""
+    """The fix for damaged weights."""
     if store.is_studios(model):
-        return f"Put the right file there, or clear {store.STUDIO} to use downloaded weights."
+        return f"Replace the file, or clear {store.STUDIO} to use downloaded weights."
     return store.download_command(model)
 
 
 def _size_problem(path: Path, file: ModelFile, wanted: Checksum | None, *, root: Path) -> str:
-    """What the file system alone tells to be wrong with a file, below the folder `root` that the user named."""
+    """A problem with a file below the user's folder `root` that shows without reading its content; else empty."""
     if not path.is_file():
         return f"The weights {path} are missing."
     if not trust.is_inside(path, root):
-        return f"The weights {path} are not used: they are a link that leads out of {root}."
+        return f"The weights {path} are not used: they are a link to a file outside {root}."
     size = path.stat().st_size
     if wanted is not None and size != wanted.size:
         return f"The weights {path} are damaged: {size} bytes, not {wanted.size}."
-    if size > file.most:
-        return f"The weights {path} are others: {size} bytes, not about {file.size}."
+    if size > file.max_size:
+        return f"The weights {path} are not the expected ones: {size} bytes, not about {file.size}."
     if size < 1024 and path.read_bytes().startswith(_LFS_POINTER):
-        return f"{path} is a Git LFS pointer and not the weights themselves, which `git lfs pull` would fetch."
+        return f"{path} is a Git LFS pointer, not the weights; run `git lfs pull` in that folder."
     return ""
 
 
@@ -271,36 +270,36 @@ def _size_problem(path: Path, file: ModelFile, wanted: Checksum | None, *, root:
 
 
 def problems_of(model: Model, *, before_reading: Check = nothing, check: Check = nothing) -> Problems:
-    """What is wrong with a model's files; those that agree with the lock are stamped; errors as `look`."""
-    return read(look(model), check=check, before_reading=before_reading)[0]
+    """Problems of a model's files; files that match the lock are stamped; errors as for `model_status`."""
+    return read(model_status(model), check=check, before_reading=before_reading)[0]
 
 
 def read(
-    found: Look,
+    found: ModelStatus,
     *,
     again: bool = False,
     check: Check = nothing,
     report: ReportBytes = nothing,
     before_reading: Check = nothing,
 ) -> tuple[Problems, tuple[Checksum, ...]]:
-    """Compare a model's files with the lock, and stamp those that agree.
+    """Compare a model's files with the lock, and stamp those that match.
 
     Parameters
     ----------
     found : Look
     again : bool
-        Whether a file that has not changed since it was verified is read as well.
+        Whether unchanged files are read again.
     check, report : callable
-        As for `digest`; `report` is called for files that are not read as well.
+        As for `digest`; `report` is also called for files that are not read.
     before_reading : callable
         Called before the first file is read.
 
     Returns
     -------
     problems : dict
-        Empty where all files are as they should be.
+        Path of a file to a sentence; empty where all files match.
     sums : tuple of Checksum
-        Of the files that are, with their sha256.
+        Of the files that match, with their sha256.
     """
     model, problems, sums, kept = found.model, dict(found.problems), [], []
     is_first = True
@@ -324,10 +323,10 @@ def read(
         kept.append(stamp)
         sums.append(replace(wanted, sha256=stamp.sha256) if wanted else _checksum(path, file.path, stamp.sha256))
     if tuple(kept) != found.stamps.files:
-        with contextlib.suppress(Failure):  # a farm's read-only data folder: the next run reads them again
+        with contextlib.suppress(Failure):  # the data folder is read-only on a farm: the next run reads them again
             notes.write_stamps(model, replace(found.stamps, files=tuple(kept)))
     if not problems:
-        # the lock learns its first files, or the sha256 of files that are known by their git id
+        # the first checksums, or the sha256 of files known by their git id
         lock = found.lock or notes.new_lock(model, "folder", str(found.folder))
         if lock.files != tuple(sums):
             notes.write_lock(model, replace(lock, files=tuple(sums)))
@@ -335,7 +334,7 @@ def read(
 
 
 def first_checksum(model: Model, path: Path, name: str, source: Path, *, check: Check) -> Checksum:
-    """Record the checksum of a file that comes from a folder and not from the hub.
+    """Record the checksum of a file that is copied from a folder.
 
     Parameters
     ----------
@@ -352,19 +351,19 @@ def first_checksum(model: Model, path: Path, name: str, source: Path, *, check: 
     Raises
     ------
     Failure
-        MISSING: by itself it is damaged already.
+        MISSING: the file is damaged.
     """
     sha256 = digest(path, check=check)
     problem = _content_problem(path, name, sha256, None)
     if problem:
-        raise Failure(exit_codes.MISSING, problem, cure="Put the right file there, or choose another folder.")
+        raise Failure(exit_codes.MISSING, problem, cure="Replace the file, or choose another folder.")
     found, lock = _checksum(path, name, sha256), notes.read_lock(model) or notes.new_lock(model, "folder", str(source))
     notes.write_lock(model, replace(lock, files=(*lock.files, found)))
     return found
 
 
 def take(model: Model, wanted: Checksum, path: Path, *, check: Check) -> bool:
-    """Give a file its name among the model's if its content is the wanted one, and note that it was verified."""
+    """Move a file into place and stamp it if its content matches; returns whether it does."""
     sha256, folder = digest(path, check=check), store.own_folder(model)
     if _content_problem(path, wanted.path, sha256, wanted):
         return False
@@ -383,7 +382,7 @@ def digest(path: Path, *, check: Check = nothing, report: ReportBytes = nothing)
     ----------
     path : Path
     check : callable
-        Called between pieces; raises to break off.
+        Called between pieces; raises to cancel.
     report : callable
         Called with the bytes of every piece that was read.
     """
@@ -391,7 +390,7 @@ def digest(path: Path, *, check: Check = nothing, report: ReportBytes = nothing)
 
 
 def git_id(path: Path) -> str:
-    """The id that git gives to a file's content: the sha1 of ``blob SIZE NUL CONTENT``."""
+    """Git's id of a file's content: the sha1 of ``blob SIZE NUL CONTENT``."""
     head = f"blob {path.stat().st_size}\0".encode()
     return _hash(path, hashlib.sha1(head, usedforsecurity=False), nothing, nothing)
 
@@ -406,13 +405,13 @@ def _hash(path: Path, digest: hashlib._Hash, check: Check, report: ReportBytes) 
 
 
 def _checksum(path: Path, name: str, sha256: str) -> Checksum:
-    """The checksum of a file as the hub would tell it, so that it can be compared with the hub's later."""
-    in_git = not name.endswith(".safetensors")  # the hub keeps large files outside git, and has a sha256 of those alone
+    """The checksum of a file in the hub's form, so that it can be compared with the hub's later."""
+    in_git = not name.endswith(".safetensors")  # the hub lists a sha256 only for files that it stores outside git
     return Checksum(path=name, size=path.stat().st_size, sha256=sha256, git_id=git_id(path) if in_git else "")
 
 
 def _content_problem(path: Path, name: str, sha256: str, wanted: Checksum | None) -> str:
-    """What is wrong with a file whose sha256 is known; without a checksum the name that a cache gave it must agree."""
+    """A problem with a file of that sha256, else empty; without a checksum the blob name of its cache must match."""
     blob, what = path.resolve(), ""
     if wanted is None:
         named = blob.name if blob.parent.name == "blobs" and trust.is_digest(blob.name) else ""
@@ -423,7 +422,7 @@ def _content_problem(path: Path, name: str, sha256: str, wanted: Checksum | None
         what = f"their sha256 is {sha256}, not {wanted_sha256}"
     elif wanted_git and wanted_git != (found := git_id(path)):
         what = f"their git id is {found}, not {wanted_git}"
-    elif not (wanted_sha256 or wanted_git) and name.endswith(".safetensors"):  # else one cut short would be believed
+    elif not (wanted_sha256 or wanted_git) and name.endswith(".safetensors"):  # else a truncated file would be accepted
         try:
             safetensors_header.read(path)
         except safetensors_header.HeaderError as error:
@@ -432,14 +431,14 @@ def _content_problem(path: Path, name: str, sha256: str, wanted: Checksum | None
 
 
 def fixed_content(path: Path, file: ModelFile) -> bytes:
-    """The content of a small file of which Fathom itself fixes the checksum, read once and verified as it was read.
+    """The content of a small file whose checksum Fathom fixes, read once and verified.
 
-    Whoever parses it is given no other bytes than those, whatever became of the file since it was verified.
+    The caller parses exactly the verified bytes, even if the file changes in the meantime.
 
     Raises
     ------
     Failure
-        MISSING: it is not there, or not what the checksum says.
+        MISSING: the file is missing, or does not match its checksum.
     """
     try:
         with open(path, "rb") as opened:
@@ -448,6 +447,6 @@ def fixed_content(path: Path, file: ModelFile) -> bytes:
         what = f"The weights {path} cannot be read ({error.strerror or error})."
         raise Failure(exit_codes.MISSING, what, cure="Run models verify.") from error
     if hashlib.sha256(content).hexdigest() != file.sha256:
-        what = f"The weights {path} are damaged: they are not those whose checksum Fathom fixes."
-        raise Failure(exit_codes.MISSING, what, cure="Run models verify, which says how to replace them.")
+        what = f"The weights {path} are damaged: they do not match the checksum that Fathom fixes."
+        raise Failure(exit_codes.MISSING, what, cure="Run models verify, which shows how to replace them.")
     return content

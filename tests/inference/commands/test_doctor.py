@@ -33,7 +33,7 @@ CPU = TorchDevice(torch="2.13.0", device="cpu", name="cpu")
 def test_a_card_is_told_with_its_memory(monkeypatch):
     card = TorchDevice(torch="2.13.0+cu130", device="cuda:0", name="H100", free=70e9, total=80e9)
     finding = device(monkeypatch, card, cards=1, has_cuda=True)
-    assert finding.standing == "ok" and finding.what.startswith("H100, 70.0 of 80.0 GB free; CPU")
+    assert finding.severity == "ok" and finding.what.startswith("H100, 70.0 of 80.0 GB free; CPU")
 
 
 def test_an_apple_gpu_is_told_with_what_metal_grants(monkeypatch):
@@ -43,19 +43,19 @@ def test_an_apple_gpu_is_told_with_what_metal_grants(monkeypatch):
 
 def test_no_gpu_is_no_fault(monkeypatch):
     finding = device(monkeypatch, CPU)
-    assert finding.standing == "ok" and "torch 2.13.0 finds no GPU" in finding.what and not finding.cure
+    assert finding.severity == "ok" and "torch 2.13.0 finds no GPU" in finding.what and not finding.cure
 
 
-@pytest.mark.parametrize(("has_cuda", "cure"), [(False, "PyTorch's CUDA build"), (True, "NVIDIA driver up to date")])
+@pytest.mark.parametrize(("has_cuda", "cure"), [(False, "PyTorch's CUDA build"), (True, "Update the NVIDIA driver")])
 def test_a_driver_whose_card_torch_does_not_find_is_noted_with_the_cure(monkeypatch, has_cuda, cure):
     finding = device(monkeypatch, CPU, cards=1, has_cuda=has_cuda)
-    assert finding.standing == "note" and cure in finding.cure
-    assert "torch 2.13.0 finds no GPU although an NVIDIA driver is there" in finding.what
+    assert finding.severity == "note" and cure in finding.cure
+    assert "torch 2.13.0 finds no GPU although an NVIDIA driver is installed" in finding.what
 
 
 def test_a_torch_that_does_not_load_is_noted(monkeypatch):
     finding = device(monkeypatch, TorchUnusable("OSError: libcudart.so.13: cannot open"))
-    assert finding.standing == "note" and "libcudart.so.13" in finding.what and "install full" in finding.cure
+    assert finding.severity == "note" and "libcudart.so.13" in finding.what and "install full" in finding.cure
 
 
 def test_torch_is_asked_in_a_process_of_its_own():
@@ -72,7 +72,7 @@ def test_torch_is_asked_in_a_process_of_its_own():
         ("import sys; print('noise'); sys.exit('ImportError: broken')", "ImportError: broken"),
         ("import os; os._exit(3)", "exit code 3"),
         ("print('no answer')", "exit code 0"),
-        ("import time; time.sleep(60)", "did not answer within 2 seconds"),
+        ("import time; time.sleep(60)", "did not respond within 2 seconds"),
     ],
 )
 def test_a_process_that_fails_is_said(monkeypatch, script, words):
@@ -93,18 +93,18 @@ def finding_on_the_full_set(monkeypatch, *, hidden=(), versions=None):
 
 def test_the_full_set_is_told_in_one_line(monkeypatch):
     finding = finding_on_the_full_set(monkeypatch)
-    assert (finding.standing, finding.what) == ("ok", "all 3 packages, among them torch 2.13.0+cpu")
+    assert (finding.severity, finding.what) == ("ok", "all 3 packages, among them torch 2.13.0+cpu")
 
 
 @pytest.mark.parametrize(
     ("hidden", "versions", "words"),
     [
-        (("torch", "diffusers", "yaml"), {}, "parallax and quick need none of them"),
+        (("torch", "diffusers", "yaml"), {}, "parallax and quick do not need it"),
         (("yaml",), {}, "missing: pyyaml"),
         ((), {"diffusers": "0.30.0"}, r"diffusers 0\.30\.0 \(0\.42\.1\)"),
     ],
 )
 def test_what_is_wrong_with_it_comes_with_one_command(monkeypatch, hidden, versions, words):
     finding = finding_on_the_full_set(monkeypatch, hidden=hidden, versions=versions)
-    assert finding.standing == "note" and finding.cure.count("run: ") == 1
+    assert finding.severity == "note" and finding.cure.count("run: ") == 1
     assert re.search(words, finding.what)

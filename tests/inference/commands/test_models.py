@@ -93,15 +93,15 @@ def test_the_whole_life_of_weights(models, hub, home):
     done = models("download", "brightness", *ACCEPT)
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()
-    assert said[0].startswith("Brightness's network: 3 MB of nobody/brightness to get. Licence 'brightness-only'")
+    assert said[0].startswith("Brightness's network: 3 MB of nobody/brightness to download. Licence 'brightness-only'")
     assert "Downloading Brightness's network (3 MB)" in said
-    assert done.stdout.startswith("The weights are there and verified (0:0")
+    assert done.stdout.startswith("The weights are downloaded and verified (0:0")
 
     shown = models("list", "brightness").stdout
     for words in (
         "brightness - Brightness's network, for brightness, staged",
-        "(which the hub knows)",
-        "there and verified",
+        "(confirmed by the hub)",
+        "downloaded and verified",
     ):
         assert words in shown
     place = models("path", "brightness").stdout.strip()
@@ -117,9 +117,9 @@ def test_the_whole_life_of_weights(models, hub, home):
     assert models("verify", "brightness").returncode == 0
 
     gone = models("remove", "brightness")
-    assert gone.stdout == "brightness: removed, 3 MB are free.\n"
+    assert gone.stdout == "brightness: removed, 3 MB freed.\n"
     assert not list(home.glob("huggingface/hub/models--*"))
-    assert models("remove", "brightness").stdout == "brightness: was not there.\n"
+    assert models("remove", "brightness").stdout == "brightness: nothing to remove.\n"
 
 
 def test_progress_has_bytes_rate_and_time_left():
@@ -202,7 +202,7 @@ def test_on_a_terminal_the_newest_revision_is_offered(models, monst3r, answer, c
     _, err = process.communicate(timeout=60)
     os.close(leader)
     assert process.returncode == code, err
-    assert f"{HEAD} of 2025-01-31" in err and "Type yes to take it" in err
+    assert f"{HEAD} of 2025-01-31" in err and "Type yes to use it" in err
     assert bool(monst3r.sent()) == (code == exit_codes.OK)
 
 
@@ -218,7 +218,7 @@ def test_a_folder_in_the_place_of_the_hub(models, hub, tmp_path):
     assert done.returncode == 0 and hub.log == [], done.stderr
     assert "never compared with the hub's" in models("list", "brightness").stdout
     wrong = models("download", "brightness", "--from", tmp_path / "nowhere")
-    assert wrong.returncode == exit_codes.USAGE and "is no folder" in wrong.stderr
+    assert wrong.returncode == exit_codes.USAGE and "is not a folder" in wrong.stderr
 
 
 def test_names_are_checked(models):
@@ -226,7 +226,7 @@ def test_names_are_checked(models):
         done = models(action, "brightnes")
         assert (
             done.returncode == exit_codes.USAGE
-            and "there are brightness, depthcrafter, svd-xt, tcmonodepth-small, monst3r" in done.stderr
+            and "brightness, depthcrafter, svd-xt, tcmonodepth-small, monst3r" in done.stderr
         )
         assert "Traceback" not in done.stderr
     assert models("remove").returncode == exit_codes.USAGE, "everything is not removed by leaving out the names"

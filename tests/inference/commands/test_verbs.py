@@ -134,7 +134,7 @@ def test_the_doctor_names_what_is_missing_and_the_cure(worker, tmp_path):
         [python, "-I", main, "doctor"], capture_output=True, text=True, env=worker.environment, check=False
     )
     assert lacking.returncode == exit_codes.MISSING
-    assert "[LACK] numpy: missing" in lacking.stdout
+    assert "[MISSING] numpy: missing" in lacking.stdout
     refused = subprocess.run(
         [python, "-I", main, "estimate", "clip.mov", "--output", tmp_path / "out", "--events"],
         capture_output=True,

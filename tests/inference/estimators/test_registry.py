@@ -64,7 +64,7 @@ def test_what_an_estimator_lacks_comes_with_its_cure(running_mean, monkeypatch, 
     assert lacks[0].what == "Running Mean needs packages that are not installed: no_such_module."
     assert "Brightness's network (3 MB, Brightness licence)" in lacks[1].what and str(tmp_path) in lacks[1].what
     assert "models download brightness" in lacks[1].cure
-    assert lacks[2].cure == "Use Quick or Parallax, which need none."
+    assert "Quick or Parallax" in lacks[2].cure
     with pytest.raises(Failure) as caught:
         registry.require(facts)
     assert caught.value.code == exit_codes.MISSING

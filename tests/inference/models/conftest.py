@@ -7,7 +7,7 @@ import pytest
 from inference.common.failures import Failure
 from inference.contract import events
 from inference.models import access, transfer
-from inference.models.download import Wish, download
+from inference.models.download import DownloadRequest, download
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import NETWORK, OTHER, write_models
 
@@ -52,12 +52,12 @@ def home(tmp_path, monkeypatch) -> Path:
 def get():
     """Download models; gives the events."""
 
-    def run(*models, accept=True, check=lambda: None, ask=lambda model: False, ask_revision=None, **wish):
+    def run(*models, accept=True, check=lambda: None, ask=lambda model: False, ask_revision=None, **request):
         heard: list[events.Event] = []
         licences = tuple(model.licence.name for model in models) if accept else ()
         run.heard = heard
         asks = {"ask": ask} | ({"ask_revision": ask_revision} if ask_revision else {})
-        download(models, Wish(accepted=licences, emit=heard.append, check=check, **asks, **wish))
+        download(models, DownloadRequest(accepted=licences, emit=heard.append, check=check, **asks, **request))
         return heard
 
     return run
@@ -67,9 +67,9 @@ def get():
 def refused(get):
     """Run a download that must fail; gives the failure."""
 
-    def run(*models, **wish):
+    def run(*models, **request):
         with pytest.raises(Failure) as caught:
-            get(*models, **wish)
+            get(*models, **request)
         return caught.value
 
     return run

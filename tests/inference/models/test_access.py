@@ -64,7 +64,7 @@ def test_an_address_and_what_it_holds(text, server, monkeypatch):
 def test_what_is_no_address_is_said_without_the_password(text, variable, monkeypatch, refused):
     monkeypatch.setenv(variable, text)
     failure = refused(NETWORK if variable == "HF_ENDPOINT" else FIXED)
-    assert "is no address of a" in failure.what and variable in str(failure)
+    assert "is not an address of a" in failure.what and variable in str(failure)
     assert SECRET not in str(failure) and "\x1b" not in str(failure)
 
 
@@ -88,10 +88,10 @@ def test_what_is_no_address_is_said_without_the_password(text, variable, monkeyp
 )
 def test_where_an_answer_may_lead(address, location, target):
     if target:
-        assert access.led_to(address, location) == target
+        assert access.redirect_target(address, location) == target
     else:
-        with pytest.raises(access.LedAstrayError) as caught:
-            access.led_to(address, location)
+        with pytest.raises(access.RedirectError) as caught:
+            access.redirect_target(address, location)
         assert SECRET not in str(caught.value)
 
 
@@ -145,10 +145,10 @@ def test_a_gated_mirror_says_where_its_token_goes(hub, refused, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", SECRET)
     hub.faults.gated = {NETWORK.repository}
     failure = refused(NETWORK)
-    assert "FATHOM_HUB_MIRROR_TOKEN" in failure.cure and "HF_TOKEN goes to the hub alone" in failure.cure
+    assert "FATHOM_HUB_MIRROR_TOKEN" in failure.cure and "HF_TOKEN is sent to the hub only" in failure.cure
     monkeypatch.setenv("FATHOM_HUB_MIRROR_TOKEN", "another")
     failure = refused(NETWORK)
-    assert "account of your token" in failure.what and "looks after that mirror" in failure.cure
+    assert "account of your token" in failure.what and "administrator of the mirror" in failure.cure
     assert SECRET not in str(failure)
 
 
@@ -195,7 +195,7 @@ def test_what_is_no_token_is_said_and_not_shown(hub, refused, monkeypatch, token
     if way == "environment":
         monkeypatch.setenv("FATHOM_HUB_MIRROR_TOKEN", token)
     failure = refused(NETWORK, token=token if way == "option" else None)
-    assert failure.code == exit_codes.USAGE and "The token is none" in failure.what
+    assert failure.code == exit_codes.USAGE and "The token is invalid" in failure.what
     assert token not in str(failure) and hub.log == []
 
 

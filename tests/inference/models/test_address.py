@@ -75,7 +75,7 @@ def test_a_file_comes_from_its_address_at_its_revision_and_is_verified(server, g
     assert found(FIXED) == {PATH: BYTES}
     assert verification.missing_requirements([FIXED]) == []
     assert notes.accepted(FIXED.licence)
-    assert verification.look(FIXED).lock.origin == "fathom"
+    assert verification.model_status(FIXED).lock.origin == "fathom"
     (record,) = verification.ready([FIXED])
     assert record == depth_sequence.Weights(
         repository=FIXED.repository,
@@ -159,7 +159,7 @@ def test_a_folder_with_another_content_is_not_taken(refused, tmp_path):
     path = tmp_path / FIXED.repository / PATH
     path.parent.mkdir(parents=True)
     path.write_bytes(b"x" * len(BYTES))
-    assert "is not what the checksum says" in refused(FIXED, source=tmp_path).what
+    assert "does not match the checksum" in refused(FIXED, source=tmp_path).what
 
 
 @pytest.mark.parametrize("right", [True, False])

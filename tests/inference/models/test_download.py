@@ -143,7 +143,7 @@ def test_a_stalled_server_is_not_waited_for_for_ever(hub, refused, monkeypatch):
     monkeypatch.setattr(transfer, "_TIMEOUT", 0.05)
     hub.faults.silent = True
     failure = refused(NETWORK)
-    assert failure.code == exit_codes.MISSING and "does not answer in time" in failure.what
+    assert failure.code == exit_codes.MISSING and "does not respond in time" in failure.what
 
 
 def test_a_passing_error_of_the_hub_is_waited_out(hub, get):
@@ -151,7 +151,7 @@ def test_a_passing_error_of_the_hub_is_waited_out(hub, get):
     heard = get(NETWORK)
     assert found() == expected()
     assert next(event.message for event in heard if isinstance(event, events.Warning)).startswith(
-        f"{hub.endpoint} answers with an error (503). Trying again"
+        f"{hub.endpoint} returned an error (503). Trying again"
     )
 
 
@@ -163,7 +163,7 @@ def test_remains_that_are_damaged_are_replaced(hub, get):
     partial.write_bytes(bytes(100_000))
     heard = get(NETWORK)
     assert found() == expected()
-    assert any("damaged; it is downloaded again" in e.message for e in heard if isinstance(e, events.Warning))
+    assert any("damaged; the file is downloaded again" in e.message for e in heard if isinstance(e, events.Warning))
     partial.write_bytes(bytes(SIZE + 1))  # longer than the file: of no use at all
     (store.folder(NETWORK) / LARGE).unlink()
     get(NETWORK)

@@ -112,7 +112,7 @@ def test_the_newest_revision_must_be_one(hostile, refused, revision):
     asked = []
     hostile.answer = lambda path: reply(json.dumps({"sha": revision, "lastModified": "\x1b[2J"}).encode())
     failure = refused(notes.at(NETWORK, ""), ask_revision=lambda *told: asked.append(told) or True)
-    assert "tells no revision" in failure.what and asked == []
+    assert "returns no revision" in failure.what and asked == []
 
 
 def test_an_endless_answer_is_left(hostile, refused):

@@ -49,7 +49,7 @@ def test_an_unknown_revision_is_never_replaced_by_another(hub, refused):
     strange = dataclasses.replace(NETWORK, revision="f" * 40)
     failure = refused(strange)
     assert failure.code == exit_codes.MISSING
-    assert "does not know the revision " + "f" * 40 in failure.what and "others' published pins" in failure.what
+    assert "does not know the revision " + "f" * 40 in failure.what and "third parties' published pins" in failure.what
     assert len(hub.log) == 1 and not any("main" in request.path for request in hub.log)
     checked = refused(dataclasses.replace(strange, revision_checked=True))
     assert "published pins" not in checked.what
@@ -57,7 +57,7 @@ def test_an_unknown_revision_is_never_replaced_by_another(hub, refused):
 
 def test_another_revision_than_asked_for_is_refused(hub, refused):
     hub.faults.other_commit = True
-    assert "answers with the revision " + "f" * 40 in refused(NETWORK).what
+    assert "returned the revision " + "f" * 40 in refused(NETWORK).what
 
 
 def test_a_file_that_the_revision_lacks_is_named(hub, served, refused):
@@ -83,7 +83,7 @@ def test_a_gated_repository_says_what_to_do(hub, refused):
     hub.faults.gated = {NETWORK.repository}
     failure = refused(NETWORK)
     assert failure.code == exit_codes.MISSING
-    assert "accepted its terms" in failure.what
+    assert "accepting its terms" in failure.what
     assert f"{hub.endpoint}/{NETWORK.repository}" in failure.cure and "HF_TOKEN" in failure.cure
     wrong = refused(NETWORK, token="hf_wrong")
     assert "your token" in wrong.what and "hf_wrong" not in str(wrong)
@@ -120,17 +120,15 @@ def test_a_hub_that_is_not_there(refused, monkeypatch):
 def test_an_address_that_is_none(refused, monkeypatch, address):
     monkeypatch.setenv("HF_ENDPOINT", address)
     failure = refused(NETWORK)
-    assert f"{address} is no address of a hub" in failure.what and "HF_ENDPOINT" in failure.cure
+    assert f"{address} is not an address of a hub" in failure.what and "HF_ENDPOINT" in failure.cure
 
 
 def test_something_else_answers(hub, served, refused, monkeypatch):
     monkeypatch.setattr(json, "dumps", lambda *_, **__: "<html>Welcome to the hotel</html>")
-    assert "does not answer as the Hugging Face hub does" in refused(NETWORK).what
+    assert "does not respond like the Hugging Face hub" in refused(NETWORK).what
 
 
-@pytest.mark.parametrize(
-    ("status", "word"), [(404, "does not find"), (407, "proxy"), (429, "too many"), (500, "(500)")]
-)
+@pytest.mark.parametrize(("status", "word"), [(404, "cannot find"), (407, "proxy"), (429, "too many"), (500, "(500)")])
 def test_what_the_hub_answers_in_place_of_a_file(hub, refused, status, word):
     hub.faults.status = {"/resolve/": status}
     failure = refused(NETWORK)

@@ -1,4 +1,4 @@
-"""Weights that Fathom fixes no revision of: chosen by a person, noted, and never another one."""
+"""Weights that Fathom does not fix the revision of: chosen by a person, noted, and never another one."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ def served(tmp_path):
 def test_the_newest_is_never_taken_unasked(hub, refused):
     failure = refused(OPEN)
     assert failure.code == exit_codes.REFUSED
-    assert f"fixes no revision of {OPEN.repository}" in failure.what and f"{HEAD} of 2025-01-31" in failure.what
+    assert f"does not fix the revision of {OPEN.repository}" in failure.what and f"{HEAD} of 2025-01-31" in failure.what
     assert f"--revision network={HEAD}" in failure.cure
     assert hub.sent() == 0 and not any("main" in request.path for request in hub.log)
     assert notes.is_open(OPEN) and notes.accepted(OPEN.licence) is None, "nothing is noted of what did not come"
@@ -67,9 +67,9 @@ def test_a_broken_off_download_goes_on_at_the_same_revision(hub, get, refused):
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ({"network": "main"}, "'main' is no revision of network"),
+        ({"network": "main"}, "'main' is not a revision of network"),
         ({"network": HEAD[:12]}, "full commit hash"),
-        ({"nobody": HEAD}, "not among what is to be got"),
+        ({"nobody": HEAD}, "not among the weights to download"),
     ],
 )
 def test_what_is_no_commit_is_refused_before_anything_is_asked(hub, refused, named, words):
@@ -79,7 +79,7 @@ def test_what_is_no_commit_is_refused_before_anything_is_asked(hub, refused, nam
 
 def test_a_fixed_revision_takes_no_other(hub, refused):
     failure = refused(NETWORK, revisions={"network": LATER})
-    assert failure.code == exit_codes.USAGE and "takes no other" in failure.what and hub.log == []
+    assert failure.code == exit_codes.USAGE and "accepts no other" in failure.what and hub.log == []
 
 
 def test_a_revision_that_the_hub_does_not_know_is_not_noted(hub, refused):
@@ -92,7 +92,7 @@ def test_a_revision_that_the_hub_does_not_know_is_not_noted(hub, refused):
 def test_another_revision_only_after_the_first_was_removed(hub, get, refused):
     get(OPEN, revisions={"network": HEAD})
     failure = refused(OPEN, revisions={"network": LATER})
-    assert failure.code == exit_codes.USAGE and f"is at the revision {HEAD}" in failure.what
+    assert failure.code == exit_codes.USAGE and f"has been at the revision {HEAD}" in failure.what
     assert "models remove network" in failure.cure
     assert store.remove(OPEN, []) > 0 and notes.is_open(OPEN) and verification.missing_requirements([OPEN])
     assert not store.repository_folder(OPEN).exists() and notes.read_lock(OPEN) is None
@@ -124,7 +124,7 @@ def test_a_plain_folder_tells_none_which_is_said(get, refused, hub, served):
     assert {weights.revision for weights in verification.ready([OPEN])} == {notes.UNKNOWN}
     (store.folder(OPEN) / LARGE).unlink()
     failure = refused(OPEN)
-    assert failure.code == exit_codes.MISSING and "does not tell its revision" in failure.what and hub.log == []
+    assert failure.code == exit_codes.MISSING and "without a revision" in failure.what and hub.log == []
     get(OPEN, source=served)
     assert found(OPEN) == expected(OPEN)
 
@@ -135,7 +135,7 @@ def test_the_user_may_know_the_revision_of_a_plain_folder(get, served):
 
 
 def test_a_folder_without_the_model_notes_nothing(refused, tmp_path):
-    assert "holds no somebody/network" in refused(OPEN, source=tmp_path).what and notes.is_open(OPEN)
+    assert "contains no somebody/network" in refused(OPEN, source=tmp_path).what and notes.is_open(OPEN)
 
 
 @pytest.mark.parametrize("layout", ["plain", "cache"])

@@ -100,13 +100,13 @@ def test_a_head_that_the_file_does_not_bear_out_is_refused(tmp_path, head):
 def test_what_has_no_head_is_refused(tmp_path, content):
     path = tmp_path / "x"
     path.write_bytes(content)
-    with pytest.raises(HeaderError, match="cut off"):
+    with pytest.raises(HeaderError, match="truncated"):
         safetensors_header.read(path)
 
 
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_file_that_is_cut_off_or_longer_is_refused(tmp_path, change):
-    with pytest.raises(HeaderError, match="cut off, or something was added"):
+    with pytest.raises(HeaderError, match="truncated, or data was appended"):
         safetensors_header.read(write(tmp_path / "x", {"a": F4}, bytes(16 + change)))
 
 

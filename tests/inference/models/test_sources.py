@@ -61,7 +61,7 @@ def test_offline_takes_what_is_there_and_asks_nobody(hub, get, no_network, monke
     with pytest.raises(Failure) as caught:
         get(NETWORK, offline=True)
     assert caught.value.code == exit_codes.MISSING
-    assert "offline mode forbids" in caught.value.what and "--from DIR" in caught.value.cure
+    assert "offline mode" in caught.value.what and "--from DIR" in caught.value.cure
     get(NETWORK, source=write_models(tmp_path / "disk", NETWORK), offline=True)
     get(NETWORK, offline=True)
     assert hub.log == [] and verification.missing_requirements([NETWORK]) == []
@@ -126,7 +126,7 @@ def test_a_copy_must_agree_with_what_the_hub_said_before(hub, get, tmp_path):
     assert notes.read_lock(NETWORK).origin == "hub"
     (store.folder(NETWORK) / LARGE).unlink()
     (folder / NETWORK.repository / LARGE).write_bytes(bytes(600_000))
-    with pytest.raises(Failure, match=r"model.safetensors is not what the checksum says") as caught:
+    with pytest.raises(Failure, match=r"model.safetensors does not match the checksum") as caught:
         get(NETWORK, source=folder)
     assert caught.value.code == exit_codes.MISSING
     assert store.missing(NETWORK) == [LARGE]
@@ -147,7 +147,7 @@ def test_copied_weights_that_the_hub_contradicts_later_are_an_error(hub, get, tm
     (folder / NETWORK.repository / LARGE).write_bytes(content("another.safetensors", 600_000))
     get(NETWORK, source=folder)
     (store.folder(NETWORK) / "config.json").unlink()
-    with pytest.raises(Failure, match=r"another checksum of model.safetensors"):
+    with pytest.raises(Failure, match=r"another checksum for model.safetensors"):
         get(NETWORK)
     assert notes.read_lock(NETWORK).origin == "folder"
 
@@ -163,7 +163,7 @@ def test_copied_weights_that_the_hub_confirms_later_are_the_hubs(hub, get, tmp_p
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda folder: shutil.rmtree(folder / "somebody"), ["holds no somebody/network", "Choose the folder"]),
+        (lambda folder: shutil.rmtree(folder / "somebody"), ["contains no somebody/network", "Choose the folder"]),
         (lambda folder: (folder / NETWORK.repository / LARGE).unlink(), [LARGE, "is missing"]),
     ],
 )
@@ -232,7 +232,7 @@ def test_a_clone_without_its_large_files_is_recognised(studio):
 def test_a_studios_folder_that_is_none(monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_WEIGHTS", str(tmp_path / "gone"))
     (lack,) = verification.missing_requirements([NETWORK])
-    assert "gone, named by FATHOM_WEIGHTS, is no folder" in lack.what and "clear it" in lack.cure
+    assert "gone, set in FATHOM_WEIGHTS, is not a folder" in lack.what and "clear it" in lack.cure
 
 
 def test_two_models_of_one_repository_share_what_they_have_in_common(hub, get):

@@ -136,7 +136,7 @@ def test_a_data_folder_that_cannot_be_written_serves_estimates(placed):
 
 def test_how_weights_stand(placed, home):
     def state(model=NETWORK):
-        found = verification.look(model)
+        found = verification.model_status(model)
         return found.state, found.can_run, found.size(found.missing)
 
     assert state() == ("ready", True, 0)

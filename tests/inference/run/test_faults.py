@@ -118,7 +118,7 @@ def test_a_job_file_that_is_none(worker, tmp_path, text, words):
 
 def test_a_job_file_beside_options_of_the_clip(worker, clip, tmp_path):
     done = worker.estimate(clip, tmp_path, "--job", tmp_path / "job.json")
-    _refused(done, exit_codes.USAGE, tmp_path, "CLIP has no place here")
+    _refused(done, exit_codes.USAGE, tmp_path, "CLIP cannot be combined")
 
 
 def test_a_clip_that_is_not_there(worker, tmp_path):

@@ -78,7 +78,7 @@ def test_a_job_file_may_name_the_folder_from_where_it_is_run(
     assert worker("estimate", "--job", tmp_path / "job.json").returncode == 0
     assert depth_sequence.load(tmp_path / "out").parameters["stage1_from"] == str(given)
     both = worker("estimate", "--job", tmp_path / "job.json", "--parameter", "stage=1")
-    assert both.returncode == exit_codes.USAGE and "--parameter has no place here" in both.stderr
+    assert both.returncode == exit_codes.USAGE and "--parameter cannot be combined" in both.stderr
 
 
 def test_a_run_goes_on_only_with_the_same_depth_sequence(weights, worker, staged, given, clip, tmp_path, helpers):
