@@ -185,7 +185,7 @@ def redirect_target(address: str, location: str) -> str:
 
     Raises
     ------
-    LedAstrayError
+    RedirectError
         The target is not a server address, has credentials of its own, or is plain http while the request was https.
     """
     try:

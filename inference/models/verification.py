@@ -286,7 +286,7 @@ def read(
 
     Parameters
     ----------
-    found : Look
+    found : ModelStatus
     again : bool
         Whether unchanged files are read again.
     check, report : callable
