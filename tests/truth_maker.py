@@ -1,4 +1,4 @@
-"""Truth made by hand, for every test of the evaluation."""
+"""Ground truth made by hand, for every test of the evaluation."""
 
 import json
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from inference.evaluation.accuracy.comparison import Comparison, Part
 from inference.evaluation.accuracy.metrics import frame_scores
 from inference.evaluation.datasets.flow_file import write_flow
 from inference.evaluation.datasets.folder import open_clip
-from inference.evaluation.datasets.ground_truth import Truth
+from inference.evaluation.datasets.ground_truth import GroundTruth
 from inference.evaluation.datasets.protocols import PLAIN
 
 HEIGHT, WIDTH, FOCAL = 24, 32, 30.0
@@ -42,9 +42,9 @@ def write_truth(folder, depths, poses, *, moving=None, flows=None, rgb=False):
 
 
 def truth_of(depths, *, moving=None, name="clip"):
-    """Truth in memory."""
+    """Ground truth in memory."""
     depths = np.asarray(depths, np.float32)
-    return Truth(
+    return GroundTruth(
         name=name,
         frame_numbers=tuple(range(len(depths))),
         read_depth=depths.__getitem__,
@@ -52,20 +52,20 @@ def truth_of(depths, *, moving=None, name="clip"):
     )
 
 
-def score(disparity, truth, protocol=PLAIN):
+def score(disparity, ground_truth, protocol=PLAIN):
     """The figures of an estimate in memory, all of it one shot."""
-    scores = frame_scores(disparity, truth, protocol)
-    part = Part(first_frame=0, last_frame=len(truth) - 1, scores=scores)
+    scores = frame_scores(disparity, ground_truth, protocol)
+    part = Part(first_frame=0, last_frame=len(ground_truth) - 1, scores=scores)
     comparison = Comparison(
         folder=None,
         sequence=None,
-        truth=truth,
+        ground_truth=ground_truth,
         protocol=protocol,
         origin=0,
-        numbers=truth.frame_numbers,
+        numbers=ground_truth.frame_numbers,
         disparity=disparity,
         parts=(part,),
         without_estimate=(),
-        without_truth=0,
+        without_ground_truth=0,
     )
     return SimpleNamespace(**comparison.figures(part))

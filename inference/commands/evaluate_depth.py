@@ -1,4 +1,4 @@
-"""The part of ``evaluate`` that measures depth sequences: with truth to compare them with, or without any."""
+"""The part of ``evaluate`` that measures depth sequences, with or without ground truth."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ..contract.hints import as_options
 
 if TYPE_CHECKING:
     from ..evaluation.accuracy.comparison import Comparison, Part
-    from ..evaluation.datasets.ground_truth import Truth
+    from ..evaluation.datasets.ground_truth import GroundTruth
     from ..evaluation.report.shots import Slice
-    from ..evaluation.stability.temporal_stability import ShotSteadiness, Steadiness
+    from ..evaluation.stability.temporal_stability import ShotStability, TemporalStability
     from ..evaluation.table import Value
 
 Sequences = Mapping[str, tuple[Path, DepthSequence]]
-"""Folders and what their ``depth.json`` says, by the names that people see."""
+"""Folders and the contents of their ``depth.json``, by display name."""
 _IN_SPACE = ("distance", "warp_error")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print what was measured, and write the report if one is asked for.
+    """Measure, print the figures, and write the report if one is requested.
 
     Raises
     ------
-    Failure, DepthSequenceError, TruthError, MetricsError, ClipError, ReportError
+    Failure, DepthSequenceError, GroundTruthError, MetricsError, ClipError, ReportError
     """
     sequences = _named(options.depth)
     slices = check_report(options, sequences)
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         comparisons = _compared(options, sequences)
         _show(options, comparisons)
     else:
-        found = _steadiness(options, sequences)
+        found = _temporal_stability(options, sequences)
     if not options.report:
         return
     from ..evaluation.report import build, write
@@ -49,15 +49,15 @@ def run(options: argparse.Namespace) -> None:
 
     title = f"Depth of {' and '.join(dict.fromkeys(plate_name(each.source) for _, each in sequences.values()))}"
     if options.truth:
-        report = build.against_truth(title, comparisons, slices=slices, tell=_tell)
+        report = build.against_ground_truth(title, comparisons, slices=slices, log=_log)
     else:
         on_disk = [OnDisk(name=name, folder=folder, sequence=each) for name, (folder, each) in sequences.items()]
         report = build.alone(title, on_disk, found, slices=slices)
-    _tell(f"The report is {write.write(report, options.report)}.")
+    _log(f"The report is {write.write(report, options.report)}.")
 
 
 def check_report(options: argparse.Namespace, sequences: Sequences | None = None) -> tuple[Slice, ...]:
-    """Refuse what cannot be reported before anything is measured; returns the lines that the report shows over time.
+    """Check the report's options before anything is measured; returns the lines that the report shows over time.
 
     Raises
     ------
@@ -65,12 +65,12 @@ def check_report(options: argparse.Namespace, sequences: Sequences | None = None
     """
     for name in ("column", "row"):
         if getattr(options, name) and not options.report:
-            raise Failure(exit_codes.USAGE, f"--{name} says what a report shows.", cure="Add --report DIR.")
+            raise Failure(exit_codes.USAGE, f"--{name} needs a report.", cure="Add --report DIR.")
         if getattr(options, name) and options.suite:
-            raise Failure(exit_codes.USAGE, f"The clips of a suite differ in size, so --{name} has no place with it.")
+            raise Failure(exit_codes.USAGE, f"--{name} cannot be used with --suite, whose clips differ in size.")
     if not options.report:
         return ()
-    from ..evaluation.report import write  # a package that is missing is told now, not after the work
+    from ..evaluation.report import write  # a missing package is an error now, not after the work
     from ..evaluation.report.shots import MIDDLE, Slice
 
     write.check(Path(options.report))
@@ -79,12 +79,12 @@ def check_report(options: argparse.Namespace, sequences: Sequences | None = None
         width, height = _size(next(iter(sequences.values()))[1])
         slices += tuple(Slice.of_pixel("column", pixel, size=width) for pixel in options.column)
         slices += tuple(Slice.of_pixel("row", pixel, size=height) for pixel in options.row)
-    make_folder(Path(options.report))  # one that cannot be written is told now as well
+    make_folder(Path(options.report))  # and so is a folder that cannot be written
     return slices or MIDDLE
 
 
 def _size(sequence: DepthSequence) -> tuple[int, int]:
-    """Of the plate, as far as it is known; else of the maps."""
+    """Width and height of the plate if it can be read, else of the maps."""
     from ..media.clip import open_clip
 
     try:
@@ -95,10 +95,7 @@ def _size(sequence: DepthSequence) -> tuple[int, int]:
 
 
 def _named(folders: Sequence[str]) -> Sequences:
-    """Depth sequences by their estimators or, where two have the same, by their folders.
-
-    Of folders the ends of their paths, as long as it takes to tell them apart.
-    """
+    """Depth sequences by estimator or, where two share one, by the shortest ends of their paths that differ."""
     sequences = [depth_sequence.load(folder) for folder in folders]
     names = [each.estimator for each in sequences]
     paths = [Path(folder).absolute() for folder in folders]
@@ -111,34 +108,36 @@ def _named(folders: Sequence[str]) -> Sequences:
     return dict(zip(names, zip(map(Path, folders), sequences, strict=True), strict=True))
 
 
-def _steadiness(options: argparse.Namespace, sequences: Sequences) -> dict[str, list[ShotSteadiness]]:
-    """Print how steady depth is, without any truth; returns what was found of each shot."""
-    from ..evaluation.stability.temporal_stability import Steadiness, notes, steadiness_by_shot
+def _temporal_stability(options: argparse.Namespace, sequences: Sequences) -> dict[str, list[ShotStability]]:
+    """Print each shot's temporal stability; returns the measurements."""
+    from ..evaluation.stability.temporal_stability import TemporalStability, notes, stability_by_shot
 
     found = {}
     for name, (folder, sequence) in sequences.items():
         if options.report:
-            _tell(f"Measuring the steadiness of {name}")
-        found[name] = steadiness_by_shot(folder, sequence, mattes=options.mattes)
-    rows = [(name, each) for name, shots in found.items() for _, each in shots if isinstance(each, Steadiness)]
-    errors = [(name, shot, e) for name, shots in found.items() for shot, e in shots if not isinstance(e, Steadiness)]
+            _log(f"Measuring the temporal stability of {name}")
+        found[name] = stability_by_shot(folder, sequence, mattes=options.mattes)
+    rows = [(name, each) for name, shots in found.items() for _, each in shots if isinstance(each, TemporalStability)]
+    errors = [
+        (name, shot, e) for name, shots in found.items() for shot, e in shots if not isinstance(e, TemporalStability)
+    ]
     if errors and not rows and not options.report:
         raise errors[0][2]
     for name, shot, error in errors:
-        _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame}: {error}")
+        _log(f"{name}, frames {shot.first_frame}-{shot.last_frame}: {error}")
     for name, (_, sequence) in sequences.items():
         for shot in sequence.refused_shots:
-            _tell(f"{name}, frames {shot.first_frame}-{shot.last_frame} have no depth: {as_options(shot.reason or '')}")
+            _log(f"{name}, frames {shot.first_frame}-{shot.last_frame} have no depth: {as_options(shot.reason or '')}")
     for name, each in rows:
-        _tell(*notes(each), who=f"{name}, frames {each.first_frame}-{each.last_frame}")
+        _log(*notes(each), who=f"{name}, frames {each.first_frame}-{each.last_frame}")
     if options.form == "json":
         print(json.dumps([{"name": name, **_without_nan(records.to_json(each))} for name, each in rows], indent=2))
     else:
-        _print_steadiness(rows, several=len(found) > 1)
+        _print_stability(rows, several=len(found) > 1)
     return found
 
 
-def _print_steadiness(rows: Iterable[tuple[str, Steadiness]], *, several: bool) -> None:
+def _print_stability(rows: Iterable[tuple[str, TemporalStability]], *, several: bool) -> None:
     from ..evaluation.table import Column, Table
 
     lines: list[tuple[Value, ...]] = []
@@ -153,23 +152,24 @@ def _print_steadiness(rows: Iterable[tuple[str, Steadiness]], *, several: bool) 
 
 
 def _compared(options: argparse.Namespace, sequences: Sequences) -> dict[str, Comparison]:
-    """Every depth sequence, measured."""
+    """Compare every depth sequence with the ground truth."""
     from ..evaluation.accuracy.comparison import compare
-    from ..evaluation.datasets import ground_truth, protocols
+    from ..evaluation.datasets import protocols
+    from ..evaluation.datasets.ground_truth import with_masks
 
     protocol = protocols.of(options.protocol or "plain", options.layout)
-    truth = _truth(options)
+    ground_truth = _ground_truth(options)
     if options.mattes:
-        truth = ground_truth.with_masks(truth, Path(options.mattes))
+        ground_truth = with_masks(ground_truth, Path(options.mattes))
     found: dict[str, Comparison] = {}
     for name, (folder, sequence) in sequences.items():
         if protocol == protocols.PLAIN and options.layout == "folder":
-            _check_length(sequence, truth)
-        found[name] = compare(folder, truth, protocol, prepared=options.prepared, sequence=sequence)
+            _check_length(sequence, ground_truth)
+        found[name] = compare(folder, ground_truth, protocol, prepared=options.prepared, sequence=sequence)
     return found
 
 
-def _truth(options: argparse.Namespace) -> Truth:
+def _ground_truth(options: argparse.Namespace) -> GroundTruth:
     from ..evaluation import datasets
 
     clips = datasets.open_clips(options.truth, options.layout, rendering=options.rendering)
@@ -182,28 +182,28 @@ def _truth(options: argparse.Namespace) -> Truth:
     raise Failure(exit_codes.USAGE, f"In {options.truth} {what}: {shown}.", cure="Name one with --clip NAME.")
 
 
-def _check_length(sequence: DepthSequence, truth: Truth) -> None:
-    """Refuse truth that ends before the depth does: it would be that of another clip."""
+def _check_length(sequence: DepthSequence, ground_truth: GroundTruth) -> None:
+    """Reject ground truth that ends before the depth does: it must be of another clip."""
     from ..evaluation.accuracy.comparison import origin_of
 
-    origin = origin_of(sequence, truth)
+    origin = origin_of(sequence, ground_truth)
     last = max((shot.last_frame for shot in sequence.done_shots), default=origin)
-    if last - origin >= len(truth):
+    if last - origin >= len(ground_truth):
         raise Failure(
             exit_codes.USAGE,
-            f"The truth has {len(truth)} frames and the depth goes on to frame {last} of a clip that begins "
-            f"at {origin}.",
-            cure="Give the truth of this very clip.",
+            f"The ground truth has {len(ground_truth)} frames and the depth ends at frame {last} of a clip that "
+            f"begins at {origin}.",
+            cure="Use the ground truth of this clip.",
         )
 
 
 def _show(options: argparse.Namespace, comparisons: Mapping[str, Comparison]) -> None:
-    """Print what was measured: of one sequence every shot, of several, or by a published protocol, the table."""
+    """Print every shot of one sequence, or the table of several or by a published protocol."""
     from ..evaluation.accuracy.metrics import NAMES
     from ..evaluation.suites import outcomes
 
     for name, comparison in comparisons.items():
-        _tell(*comparison.notes(), who=name if len(comparisons) > 1 else "Note")
+        _log(*comparison.notes(), who=name if len(comparisons) > 1 else "Note")
     if len(comparisons) == 1 and not options.protocol and options.form in {None, "json"}:
         (comparison,) = comparisons.values()
         shots = [_shot(comparison, part, consistency=options.consistency) for part in comparison.parts]
@@ -215,10 +215,10 @@ def _show(options: argparse.Namespace, comparisons: Mapping[str, Comparison]) ->
     names = (*NAMES, *_IN_SPACE) if options.consistency else NAMES
     found = []
     for name, comparison in comparisons.items():
-        clip, facts = comparison.truth.name, {"folder": str(comparison.folder)}
+        clip, facts = comparison.ground_truth.name, {"folder": str(comparison.folder)}
         found.append(outcomes.outcome_of(comparison, names, facts=facts, estimator=name, set=clip, clip=clip))
-        _tell(*found[-1].notes[len(comparison.notes()) :], who=name)
-    print(outcomes.printed(found, names, form=options.form))
+        _log(*found[-1].notes[len(comparison.notes()) :], who=name)
+    print(outcomes.formatted(found, names, form=options.form))
 
 
 def _shot(comparison: Comparison, part: Part, *, consistency: bool) -> dict[str, Any]:
@@ -236,16 +236,16 @@ def _shot(comparison: Comparison, part: Part, *, consistency: bool) -> dict[str,
 
 
 def _consistency(comparison: Comparison, part: Part) -> Any:
-    """Of a shot; None, and a sentence for people, where the truth does not have what it takes."""
+    """Consistency in space of a shot; None, with a note on stderr, where the ground truth does not allow it."""
     from ..evaluation.accuracy.metrics import MetricsError
     from ..evaluation.accuracy.over_time import consistency_notes, consistency_of
 
     try:
         found = consistency_of(comparison, part)
     except MetricsError as error:
-        _tell(str(error), who="Note")
+        _log(str(error), who="Note")
         return None
-    _tell(*consistency_notes([found]), who="Note")
+    _log(*consistency_notes([found]), who="Note")
     return _without_nan(records.to_json(found))
 
 
@@ -279,6 +279,6 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _tell(*sentences: str, who: str = "") -> None:
+def _log(*sentences: str, who: str = "") -> None:
     for each in sentences:
         sys.stderr.write(f"{who}: {each}\n" if who else f"{each}\n")

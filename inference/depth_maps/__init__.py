@@ -1,1 +1,1 @@
-"""What is done to finished maps: steadying them over time and bringing them to a larger size along the plate."""
+"""Processing of finished depth maps: temporal stabilisation, and upsampling guided by the plate."""

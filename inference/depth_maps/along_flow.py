@@ -1,14 +1,14 @@
-"""Steady maps over time along optical flow alone, where no camera is known.
+"""Stabilise depth maps over time along optical flow alone, where no camera is known.
 
-First each frame's map gets the scale and shift of its neighbours' (`step`, `levels`): a network gives each frame some
-of its own. Depth that a moving camera changes in truth looks the same from one frame to the next, so only what is
-quick goes where it moves, and nearly all where it stands.
+First each frame's map is aligned with its neighbours' by scale and shift (`step`, `levels`), which a network chooses
+for each frame independently. Real changes of depth under a moving camera look the same from one frame to the next, so
+only fast changes are removed where the camera moves, and nearly all where it is locked.
 
-Then (`Window`) around each frame stands a window of others. Each pixel is followed through it from frame to frame (DIS
-flow, as in `temporal`); what is met on the way counts by how far the flow agrees forth and back on the worst step,
-whether the picture looks there as it does here, and how far away the frame is. Before the mean is taken, the frame's
-own map is brought once more to what the others show in its places, since what is left would flicker wherever nothing
-else can be followed. Values far from the weighted median count little.
+Then (`Window`) each frame is averaged with a window of others. Each pixel is tracked through the window from frame to
+frame (DIS flow, as in `temporal`); samples are weighted by the forward-backward consistency of the flow on the worst
+step, by the similarity of the images, and by the distance in frames. Before averaging, the frame's own map is
+aligned once more with the others' mean, since any remaining offset would flicker in pixels that cannot be
+tracked. Values far from the weighted median have little weight.
 """
 
 from __future__ import annotations
@@ -26,49 +26,49 @@ from . import temporal
 
 REACH = 8
 """Frames to either side."""
-_FALL = 5.0  # frames of distance, as a standard deviation
-_MISSED = 3.0  # pixels between forth and back at which trust has fallen to 1/e
-_ALIKE = 15.0  # difference of colours at which it has
+_FALL = 5.0  # standard deviation of the weight over distance, in frames
+_MISSED = 3.0  # pixels of forward-backward difference at which trust has fallen to 1/e
+_ALIKE = 15.0  # difference of colours at which trust has fallen to 1/e
 _BLUR = 1.5  # pixels; of the colours that are compared
-_LEVEL = 110.0  # mean grey to which pictures are brought before they are compared, so that fades do not count
+_LEVEL = 110.0  # mean grey to which images are normalised before they are compared, so that fades do not matter
 _GAIN = 8.0  # at most
-_OUTLIER = 0.7  # distance from the median at which a value counts 1/e, in deviations of the shot's maps
-_STANDING, _MOVING = 0.003, 0.3  # pull towards no change of level, against the trust in the step between two frames
-_MOVES = 0.003  # picture widths a frame from which on the camera counts as moving
-_OWN = 0.05  # pull towards the frame's own scale and shift, against the mean trust in its neighbours
+_OUTLIER = 0.7  # distance from the median at which a value's weight is 1/e, in deviations of the shot's maps
+_STANDING, _MOVING = 0.003, 0.3  # regularisation towards no change of level, relative to the trust in a step
+_MOVES = 0.003  # image widths per frame from which on the camera counts as moving
+_OWN = 0.05  # regularisation towards the frame's own scale and shift, relative to the mean trust in its neighbours
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A frame as it is compared with others: `colour` [h, w, 3] of one brightness, and its `disparity` [h, w]."""
+    """A frame for comparison with others: `colour` [h, w, 3] of normalised brightness, and `disparity` [h, w]."""
 
     colour: NDArray[np.uint8]
     disparity: NDArray[np.float32]
 
     @property
     def grey(self) -> NDArray[np.uint8]:
-        """What flow is computed on."""
+        """Input of optical flow."""
         return cv2.cvtColor(self.colour, cv2.COLOR_RGB2GRAY)
 
 
 def levelled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture at the common brightness."""
+    """An image of normalised brightness."""
     gain = min(_LEVEL / max(float(picture.mean()), 1e-3), _GAIN)
     return cv2.convertScaleAbs(picture, alpha=gain)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """From a frame to the next: how much larger and higher its disparity is than the next one's in the same places.
+    """From a frame to the next: scale and shift of its disparity relative to the next one's, along the flow.
 
     Attributes
     ----------
     scale, shift : float
-        ``disparity = scale * next + shift``, both less the centre and in units of the deviation.
+        ``disparity = scale * next + shift``, both minus the centre and in units of the deviation.
     trust : float
         0..1.
     moved : float
-        Median length of the flow, in picture widths.
+        Median length of the flow, in image widths.
     """
 
     scale: float
@@ -86,12 +86,12 @@ def step(first: Look, second: Look, *, centre: float, deviation: float) -> Step:
     centre, deviation : float
         Mean and standard deviation of the shot's maps.
     """
-    forth, back = temporal.flow(first.grey, second.grey), temporal.flow(second.grey, first.grey)
+    forward, backward = temporal.flow(first.grey, second.grey), temporal.flow(second.grey, first.grey)
     height, width = first.disparity.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    u, v = x + forth[..., 0], y + forth[..., 1]
+    u, v = x + forward[..., 0], y + forward[..., 1]
     unlike = np.mean((_sampled(second.colour, u, v).astype(np.float32) - first.colour) ** 2, axis=-1)
-    trust = _agreement(forth, back) * np.exp(-unlike / np.float32(_ALIKE**2))
+    trust = _agreement(forward, backward) * np.exp(-unlike / np.float32(_ALIKE**2))
     one = (first.disparity - centre) / deviation
     two = (_sampled(second.disparity, u, v) - centre) / deviation
     scale, shift = 1.0, 0.0
@@ -101,18 +101,18 @@ def step(first: Look, second: Look, *, centre: float, deviation: float) -> Step:
         if total < 1e-3 * trust.size:
             return Step(scale=1.0, shift=0.0, trust=0.0, moved=1.0)
         means = [float((weight * each).sum()) / total for each in (one, two)]
-        spread = [float((weight * (each - mean) ** 2).sum()) / total for each, mean in zip((one, two), means)]
-        if min(spread) > 1e-6:  # of both alike, as noise in the second would make a regression's slope too small
-            scale = float(np.clip(np.sqrt(spread[0] / spread[1]), 0.5, 2.0))
+        variances = [float((weight * (each - mean) ** 2).sum()) / total for each, mean in zip((one, two), means)]
+        if min(variances) > 1e-6:  # symmetric: noise in the second frame would make a regression's slope too small
+            scale = float(np.clip(np.sqrt(variances[0] / variances[1]), 0.5, 2.0))
         shift = means[0] - scale * means[1]
-    moved = float(np.median(np.hypot(forth[..., 0], forth[..., 1]))) / width
+    moved = float(np.median(np.hypot(forward[..., 0], forward[..., 1]))) / width
     return Step(scale=scale, shift=shift, trust=float(trust.mean()), moved=moved)
 
 
 def levels(steps: Sequence[Step]) -> NDArray[np.float64]:
-    """Scale and shift [N, 2] of each of N frames, in the units of `Step`, that take away what changes between them.
+    """Scale and shift [N, 2] of each of N frames, in the units of `Step`, that remove changes between them.
 
-    The least squares of what is left between neighbours and of the pull towards scale 1 and shift 0.
+    They minimise the squared differences between neighbours, regularised towards scale 1 and shift 0.
     """
     if not steps:
         return np.array([[1.0, 0.0]])
@@ -136,16 +136,16 @@ def levels(steps: Sequence[Step]) -> NDArray[np.float64]:
 
 
 class Window:
-    """Steadies the frames of a shot; safe to use from several threads, and small: it holds what the window needs.
+    """Stabilises the frames of a shot; thread-safe, with no more in memory than the window needs.
 
     Parameters
     ----------
     frames : sequence of int
-        Those that take part, in order; each counts as the neighbour of the next.
+        The frames to use, in order; each is the neighbour of the next.
     look : callable
         Frame to its `Look`.
     deviation : float
-        Of the disparity of the shot's maps: its unit.
+        Standard deviation of the shot's disparity.
     """
 
     def __init__(self, frames: Sequence[int], look: Callable[[int], Look], *, deviation: float, threads: int) -> None:
@@ -154,10 +154,10 @@ class Window:
         self._look = lru_cache(held)(look)
         self._blurred = lru_cache(held)(lambda at: cv2.GaussianBlur(self._at(at).colour, (0, 0), _BLUR))
         self._flow = lru_cache(2 * held)(lambda at, to: temporal.flow(self._at(at).grey, self._at(to).grey))
-        self._trust = lru_cache(2 * held)(self._trusted)
+        self._trust = lru_cache(2 * held)(self._flow_trust)
 
     def steady(self, at: int, *, check: Callable[[], None]) -> NDArray[np.float32]:
-        """The steady map of the `at`-th of the frames; `check` is called between steps."""
+        """The stabilised map of the `at`-th of the frames; `check` is called between steps."""
         own = self._at(at).disparity
         values, weights = [own], [np.ones_like(own)]
         for side in (-1, 1):
@@ -167,7 +167,7 @@ class Window:
                 weights.append(weight)
         if len(values) == 1:
             return own
-        values[0] = self._brought(own, np.stack(values[1:]), np.stack(weights[1:]))
+        values[0] = self._aligned(own, np.stack(values[1:]), np.stack(weights[1:]))
         check()
         return self._mean(np.stack(values), np.stack(weights))
 
@@ -175,7 +175,7 @@ class Window:
         return self._look(self._frames[at])
 
     def _followed(self, at: int, side: int):  # type: ignore[no-untyped-def]  # (pairs of maps)
-        """What the pixels of a frame meet in those before or after it: disparity and trust."""
+        """Disparity and trust of a frame's pixels, tracked into the frames before or after it."""
         height, width = self._at(at).disparity.shape
         y, x = np.mgrid[:height, :width].astype(np.float32)
         u, v, trust = x, y, np.ones((height, width), np.float32)
@@ -194,13 +194,13 @@ class Window:
             )
             yield _sampled(self._at(there).disparity, u, v), weight
 
-    def _trusted(self, at: int, to: int) -> NDArray[np.float32]:
+    def _flow_trust(self, at: int, to: int) -> NDArray[np.float32]:
         return _agreement(self._flow(at, to), self._flow(to, at))
 
-    def _brought(
+    def _aligned(
         self, own: NDArray[np.float32], others: NDArray[np.float32], weights: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """A frame's own map at the scale and shift of the others' mean, fitted robustly where they are trusted."""
+        """A frame's own map, robustly aligned with the others' mean where that is trusted."""
         trust = weights.sum(axis=0)
         mean = (others * weights).sum(axis=0) / np.maximum(trust, 1e-6)
         centre = float(own.mean())
@@ -223,17 +223,17 @@ class Window:
         return np.where(total > 1e-6, mean, median).astype(np.float32)
 
 
-def _agreement(forth: NDArray[np.float32], back: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far a flow is trusted: 1 where the way forth and back ends where it began."""
-    height, width = forth.shape[:2]
+def _agreement(forward: NDArray[np.float32], backward: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Trust in a flow: 1 where forward and backward flow cancel out."""
+    height, width = forward.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    returned = _sampled(back, x + forth[..., 0], y + forth[..., 1], outside=1e3)
-    missed = np.sum((returned + forth) ** 2, axis=-1)
+    returned = _sampled(backward, x + forward[..., 0], y + forward[..., 1], outside=1e3)
+    missed = np.sum((returned + forward) ** 2, axis=-1)
     return np.exp(-np.minimum(missed / np.float32(_MISSED**2), 50)).astype(np.float32)
 
 
 def _sampled(values: NDArray, u: NDArray[np.float32], v: NDArray[np.float32], *, outside: float | None = None):  # type: ignore[no-untyped-def]
-    """Values at places between pixels; `outside` the picture, or what its border has."""
+    """Values sampled between pixels; beyond the image `outside`, or its border's value."""
     if outside is None:
         return cv2.remap(values, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     border = (outside,) * 4

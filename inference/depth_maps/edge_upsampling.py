@@ -1,4 +1,4 @@
-"""Bring small maps to the working size, with edges where the plate has them."""
+"""Upsample small maps to the working size, with edges where the plate has them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _EDGE = 0.05  # relative change of inverse depth within a small pixel's surround
 
 
 def upsample(inverse_depth: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Enlarge inverse depth [h, w] to the picture's size [H, W, 3].
+    """Enlarge inverse depth [h, w] to the image's size [H, W, 3].
 
-    Pixels near a depth edge take their value from either side of it, as the plate's own edge tells.
+    Pixels near a depth edge take their value from either side of it, guided by the plate's edge.
     """
     height, width = picture.shape[:2]
     if (height, width) == inverse_depth.shape:
@@ -29,5 +29,5 @@ def upsample(inverse_depth: NDArray[np.float32], picture: NDArray[np.uint8]) -> 
     both = np.stack([weight * large, weight], axis=-1)
     both = smooth(both, edge_weights(picture, _SIGMA), strength=_STRENGTH)
     smoothed = both[..., 0] / both[..., 1]
-    keep = weight / (weight + 0.1)  # flat parts stay as they are
+    keep = weight / (weight + 0.1)  # flat parts are unchanged
     return (keep * large + (1 - keep) * smoothed).astype(np.float32)

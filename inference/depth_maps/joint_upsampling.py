@@ -1,4 +1,4 @@
-"""Bringing maps to the plate's size so that their edges follow the plate's.
+"""Upsampling of maps to the plate's size, with edges that follow the plate's.
 
 Joint bilateral upsampling (Kopf, Cohen, Lischinski, Uyttendaele, "Joint Bilateral Upsampling", ACM Transactions on
 Graphics 26(3), 2007, eq. 3): for the full-size pixel p, the small map's pixels q in a window around it have the
@@ -7,13 +7,13 @@ weights
     w(q) = exp(-|q - p|^2 / (2 s_d^2)) exp(-|I(p) - I(q)|^2 / (2 s_r^2)),
 
 I being the plate (at q: averaged over the small pixel). Two things differ from the paper, because the maps are
-surfaces and not pictures:
+surfaces and not images:
 
-- A pixel lies on one side of a step, never between. Where the window holds a step of the first map, pixels q far
+- A pixel lies on one side of a step, never between. Where the window contains a step of the first map, pixels q far
   from its weighted median in w lose their weight.
-- The value is that of the local plane at p, fitted by least squares with these weights, in the place of the local
+- The value is that of the local plane at p, fitted by least squares with these weights, instead of the local
   mean (local linear regression; Fan and Gijbels, "Local Polynomial Modelling and Its Applications", 1996, section
-  2.3), so that slanted surfaces do not become staircases. It is clamped to the values that took part.
+  2.3), so that slanted surfaces do not become staircases. It is clamped to the values with weight.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ COLOUR = 0.1
 _RADIUS = 2
 """Half the window, in pixels of the small map."""
 _FLOOR = 1e-3
-"""Added to the weight of a colour, for pixels whose colour is met nowhere around."""
+"""Added to the weight of a colour, for pixels whose colour does not occur in the window."""
 _STEP = 0.1
 """Values that differ by this share of the larger one are a step."""
 _SIDE = 0.25
 """Standard deviation of the weight around the median, as a share of the step."""
 _RIDGE = 0.02
-"""Added to the plane's normal equations: where few pixels have weight, the plane is nearly their mean."""
+"""Ridge of the plane's normal equations: where few pixels have weight, the plane is nearly their mean."""
 _COUNTED = 0.01
-"""Share of the largest weight from which on a pixel counts as having taken part."""
+"""Share of the largest weight from which on a pixel's value bounds the result."""
 
 
 def upsample(maps: tuple[NDArray[np.float32], ...], plate: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """Bring maps to the size of a picture whose edges they should follow.
+    """Upsample maps to the size of an image whose edges they should follow.
 
     Parameters
     ----------
     maps : tuple of [h, w] float32
-        Maps of the same frame; steps of the first one decide what belongs together in all of them.
+        Maps of the same frame; the steps of the first one apply to all of them.
     plate : [H, W, 3] float32
         Display-referred RGB, 0 to 1; larger than the maps, or smaller by no more than the rounding of a working size.
 
@@ -100,7 +100,7 @@ def _fill(small, guide, plate, result, first, last):  # type: ignore[no-untyped-
 
 @njit(cache=True, nogil=True)
 def _weigh(guide, colour, v, u, at, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """Fill in the small map's pixels around (v, u) and their weights; return how many there are."""
+    """Fill in the small map's pixels around (v, u) and their weights; return their number."""
     h, w = guide.shape[:2]
     near, alike = -0.5 / (DISTANCE * DISTANCE), -0.5 / (COLOUR * COLOUR)
     top, left = int(np.floor(v + 0.5)) - _RADIUS, int(np.floor(u + 0.5)) - _RADIUS
@@ -130,7 +130,7 @@ def _bounds(values, weights):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _choose_side(values, weights, order, deviation):  # type: ignore[no-untyped-def]
-    """Take the weight from values that are not on the side of a step that the weighted median is on."""
+    """Remove the weight of values on the other side of a step than the weighted median."""
     for k in range(len(values)):  # by insertion: there are 25
         j = k
         while j > 0 and values[order[j - 1]] > values[k]:

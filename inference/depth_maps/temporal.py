@@ -1,7 +1,7 @@
-"""Steady depth over time: each pixel's median and mean over the frames around it, along its own motion.
+"""Temporal filtering of depth: each pixel's median and mean over the frames around it, along its motion.
 
-The motion is dense optical flow (DIS, Kroeger et al., ECCV 2016), trusted where it agrees forth and back; the depth
-that it finds is carried into the frame by the camera's poses.
+The motion is dense optical flow (DIS, Kroeger et al., ECCV 2016), trusted where forward and backward flow agree; depth
+is reprojected into the frame by the camera's poses.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ _TRUST = 1.0  # pixels of forward-backward difference at which trust has fallen 
 
 
 def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Dense optical flow [H, W, 2] between two grey pictures."""
+    """Dense optical flow [H, W, 2] between two grey images."""
     return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, after, None)
 
 
 def carry(
     inverse_depth: NDArray[np.float32],
-    forth: NDArray[np.float32],
-    back: NDArray[np.float32],
+    forward: NDArray[np.float32],
+    backward: NDArray[np.float32],
     *,
     move: tuple[NDArray[np.float64], NDArray[np.float64]],
     matrix: NDArray[np.float64],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Another frame's depth as this frame would see it.
+    """Another frame's depth, reprojected into this frame.
 
     Parameters
     ----------
     inverse_depth : float32 [H, W]
         The other frame's.
-    forth, back : float32 [H, W, 2]
-        Flow from this frame to the other and the other way.
+    forward, backward : float32 [H, W, 2]
+        Flow from this frame to the other and from the other to this frame.
     move : rotation [3, 3], shift [3]
         From the other's camera coordinates to this frame's.
     matrix : float64 [3, 3]
@@ -50,9 +50,9 @@ def carry(
     """
     height, width = inverse_depth.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    u, v = x + forth[..., 0], y + forth[..., 1]
-    returned = cv2.remap(back, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 1e3))
-    missed = np.sum((returned + forth) ** 2, axis=-1)
+    u, v = x + forward[..., 0], y + forward[..., 1]
+    returned = cv2.remap(backward, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 1e3))
+    missed = np.sum((returned + forward) ** 2, axis=-1)
     there = cv2.remap(inverse_depth, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     depth = 1 / there
     rotation, shift = move
@@ -92,7 +92,7 @@ def _settle(values, weights, close, out):  # type: ignore[no-untyped-def]  # (co
 
 
 def settle(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weighted median over the first axis of [K, H, W], then the mean of what lies close to it."""
+    """Weighted median over the first axis of [K, H, W], then the mean of the values close to it."""
     out = np.empty(values.shape[1:], np.float32)
     _settle(values, weights, _CLOSE, out)
     return out

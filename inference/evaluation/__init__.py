@@ -1,1 +1,1 @@
-"""How good a depth sequence is, measured against the truth."""
+"""How accurate and how stable over time a depth sequence is."""

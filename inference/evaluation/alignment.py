@@ -1,9 +1,9 @@
-"""One scale and one shift that bring a relative disparity to the truth's inverse depth.
+"""One scale and one shift that align a relative disparity with the ground truth's inverse depth.
 
 Least squares of disparity against 1/Z over all measured pixels of all frames, as in the evaluation of MiDaS (Ranftl et
 al., PAMI 2022, section 4), DepthCrafter (section 4.2: "a shared scale and shift across the entire video") and
 StereoDiff (section 4.1.3). The sums are of differences from the mean, so that neither an offset nor a scale of the
-disparity costs digits.
+disparity costs precision.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets.ground_truth import Truth
+from .datasets.ground_truth import GroundTruth
 from .datasets.protocols import PLAIN, NothingMeasuredError, Protocol, fitted
 
 Disparity = Callable[[int], "NDArray[np.floating] | None"]
-"""Frame of the truth, from 0, to the estimated disparity [H, W] of any size; None where there is no estimate."""
+"""Frame of the ground truth, from 0, to the estimated disparity [H, W] of any size; None where there is no estimate."""
 
 _CONSTANT = 1e-12
-"""Spread of a disparity, relative to its largest value, below which it is taken for constant."""
+"""Standard deviation of a disparity, relative to its largest value, below which it counts as constant."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """What brings disparity to inverse depth in 1/metres: ``scale * disparity + shift``.
+    """From disparity to inverse depth in 1/metres: ``scale * disparity + shift``.
 
-    `nearest` and `farthest` are metres that depth is clipped to.
+    Depth is clipped to `nearest` and `farthest`, in metres.
     """
 
     scale: float
@@ -37,39 +37,40 @@ class Alignment:
     farthest: float = PLAIN.farthest
 
     def depth(self, disparity: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Z in metres, clipped to what is measured; NaN where the disparity is no finite number."""
+        """Z in metres, clipped to the protocol's limits; NaN where the disparity is not finite."""
         values = np.asarray(disparity, np.float64)
         inverse = self.scale * np.where(np.isfinite(values), values, np.nan) + self.shift
         return np.clip(1 / np.maximum(inverse, 1 / self.farthest), self.nearest, self.farthest)
 
 
-def align(disparity: Disparity, truth: Truth, frames: Iterable[int], protocol: Protocol = PLAIN) -> Alignment:
+def align(
+    disparity: Disparity, ground_truth: GroundTruth, frames: Iterable[int], protocol: Protocol = PLAIN
+) -> Alignment:
     """One scale and shift for several frames together, in float64.
 
-    Pixels whose estimate is no number, and frames without one, take no part. A constant disparity tells nothing of
-    depth: its scale is 0.
+    Pixels without a finite estimate, and frames without one, are skipped. The scale of a constant disparity is 0.
 
     Parameters
     ----------
     disparity : callable
-    truth : Truth
+    ground_truth : GroundTruth
     frames : iterable of int
-        Of the truth.
+        Of the ground truth.
     protocol : Protocol
-        What depth counts, and how maps of another size are brought to the truth's.
+        Its limits of depth, and how maps are resized to the ground truth's size.
 
     Raises
     ------
     NothingMeasuredError
-        No pixel has a true depth, or none of those an estimate.
+        No pixel has true depth, or none that has an estimate.
     MetricsError
-        The estimate is of another picture.
+        The estimate is of another image.
     """
-    count, means, spread, joint, largest, has_truth = 0, np.zeros(2), 0.0, 0.0, 0.0, False
+    count, means, variance, covariance, largest, has_ground_truth = 0, np.zeros(2), 0.0, 0.0, 0.0, False
     for frame in frames:
-        depth = truth.depth(frame)
+        depth = ground_truth.depth(frame)
         valid = measured(depth, protocol)
-        has_truth |= bool(valid.any())
+        has_ground_truth |= bool(valid.any())
         estimate = disparity(frame)
         if estimate is None:
             continue
@@ -82,20 +83,21 @@ def align(disparity: Disparity, truth: Truth, frames: Iterable[int], protocol: P
         own = np.array([x.mean(), y.mean()])
         away, total = own - means, count + len(x)
         weight = count * len(x) / total  # sums of two sets around their common mean (Chan et al. 1979)
-        spread += float(np.sum((x - own[0]) ** 2) + away[0] ** 2 * weight)
-        joint += float(np.sum((x - own[0]) * (y - own[1])) + away[0] * away[1] * weight)
+        variance += float(np.sum((x - own[0]) ** 2) + away[0] ** 2 * weight)
+        covariance += float(np.sum((x - own[0]) * (y - own[1])) + away[0] * away[1] * weight)
         largest = max(largest, float(np.abs(x).max()))
         means, count = means + away * (len(x) / total), total
-    if not has_truth:
+    if not has_ground_truth:
         raise NothingMeasuredError(
-            f"The truth of {truth.name} has no depth between {protocol.nearest} and {protocol.farthest} m; check its "
-            "unit (millimetres)."
+            f"The ground truth of {ground_truth.name} has no depth from {protocol.nearest} to {protocol.farthest} m; "
+            "check its unit (millimetres)."
         )
     if not count:
         raise NothingMeasuredError(
-            f"The estimate of {truth.name} has no number at any pixel with true depth; estimate the clip again."
+            f"The estimate of {ground_truth.name} has no finite value at any pixel with true depth; estimate the clip "
+            "again."
         )
-    scale = joint / spread if spread > count * (_CONSTANT * largest) ** 2 else 0.0
+    scale = covariance / variance if variance > count * (_CONSTANT * largest) ** 2 else 0.0
     return Alignment(
         scale=scale, shift=float(means[1] - scale * means[0]), nearest=protocol.nearest, farthest=protocol.farthest
     )

@@ -16,21 +16,21 @@ from ..contract.untrusted import in_a_line
 
 Better = Literal["lower", "higher"]
 _MARKS = re.compile(r"[\\`*\[\]<>&#]")
-"""What Markdown takes for its own; a vertical line is seen to where it counts."""
+"""Markdown's own characters; vertical lines are escaped in tables alone."""
 _ARROWS = {"lower": "↓", "higher": "↑"}
 _NONE = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A figure that is compared: the mean over the runs, and its sample standard deviation where there are several."""
+    """A figure that is ranked: the mean over the runs, and its sample standard deviation where there are several."""
 
     mean: float
-    spread: float | None = None
+    deviation: float | None = None
 
 
 Value = float | str | Cell | None
-"""Of a table; None or NaN: it could not be measured."""
+"""A table's value; None or NaN: not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Column:
     digits: int | None = 4
 
     def number(self, value: float) -> str:
-        """A value as it is shown."""
+        """A value, formatted."""
         return f"{value:.6g}" if self.digits is None else f"{value:.{self.digits}f}"
 
 
@@ -67,12 +67,11 @@ class Table:
     rows : tuple of tuples of Value
         As many in each as there are columns.
     title, reading : str
-        What the figures are, and how to read them.
+        The table's name, and a caption on how to read it.
     labels : int
-        How many of the columns, the first ones, say what a row is about.
+        How many of the first columns label the row.
     groups : tuple of str
-        What each row is about, where the best of a column is to be found among rows that are about the same; empty:
-        all rows are.
+        Group of each row; the best of a column is found within a group. Empty: all rows are one group.
     """
 
     columns: tuple[Column, ...]
@@ -83,17 +82,17 @@ class Table:
     groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse rows that do not fit."""
+        """Check the lengths of rows and groups."""
         if self.groups and len(self.groups) != len(self.rows):
-            raise ValueError(f"{self.title}: {len(self.groups)} groups for {len(self.rows)} rows; give one for each.")
+            raise ValueError(f"{self.title}: {len(self.groups)} groups for {len(self.rows)} rows; pass one for each.")
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"{self.title}: row {row[0]} has {len(row)} values for {len(self.columns)} columns.")
 
-    def places(self, column: int) -> list[int | None]:
-        """Place of each row's value in a column, as rounded for show, among rows about the same.
+    def column_ranks(self, column: int) -> list[int | None]:
+        """Rank of each row's value in a column, rounded as displayed, within its group.
 
-        None where there is no value, or none to compare it with. Equal values share the better place.
+        None where there is no value, or none to compare it with. Equal values share the better rank.
         """
         own = self.columns[column]
         found: list[int | None] = [None] * len(self.rows)
@@ -108,8 +107,8 @@ class Table:
         return found
 
     def html(self) -> str:
-        """A ``<table>``: the labels of a row in one cell, and the class ``best`` for the best of a column."""
-        places = [self.places(index) for index in range(len(self.columns))]
+        """A ``<table>`` with a row's labels in one cell, and the class ``best`` on the best of a column."""
+        places = [self.column_ranks(index) for index in range(len(self.columns))]
         heads = [_joined([column.name for column in self.columns[: self.labels]])]
         lines = [f'<th scope="col">{escape(heads[0])}</th>' + "".join(map(_html_head, self.columns[self.labels :]))]
         for index, row in enumerate(self.rows):
@@ -125,13 +124,13 @@ class Table:
         """Lines of Markdown; of `Cell` values the best of a column is bold and the second best underlined."""
         lines = [[" ".join(filter(None, [plain(each.name), *_unit_and_arrow(each)])) for each in self.columns]]
         lines.append(["---"] * self.labels + ["---:"] * (len(self.columns) - self.labels))
-        places = [self.places(index) for index in range(len(self.columns))]
+        places = [self.column_ranks(index) for index in range(len(self.columns))]
         for index, row in enumerate(self.rows):
             line = []
             for at, value in enumerate(row):
                 word = plain(value) if isinstance(value, str) else self._shown(row, at, none=_NONE)
                 if isinstance(value, Cell):
-                    word += "" if value.spread is None else f" ± {self.columns[at].number(value.spread)}"
+                    word += "" if value.deviation is None else f" ± {self.columns[at].number(value.deviation)}"
                     second = min((place for place in places[at] if place is not None and place > 1), default=None)
                     if places[at][index] == 1:
                         word = f"**{word}**"
@@ -152,7 +151,7 @@ class Table:
         return text.getvalue()
 
     def text(self) -> str:
-        """Lines in columns for a terminal: words to the left, numbers, with their sign of percent, to the right."""
+        """Aligned columns for a terminal: text to the left, numbers and percentages to the right."""
         lines = [[f"{each.name} [{each.unit}]" if each.unit not in {"", "%"} else each.name for each in self.columns]]
         for row in self.rows:
             words = [in_a_line(self._shown(row, at, none="-")) for at in range(len(row))]
@@ -182,7 +181,7 @@ def ranks(values: Sequence[float | None], better: Better) -> list[int | None]:
 
 
 def plain(text: str) -> str:
-    """A name from elsewhere as Markdown shows it: in one line, and as it is written."""
+    """Untrusted text escaped for Markdown, on one line."""
     return _MARKS.sub(r"\\\g<0>", in_a_line(text))
 
 
@@ -208,6 +207,6 @@ def _html_head(column: Column) -> str:
 
 
 def _cell_text(text: str) -> str:
-    """A name from elsewhere for a spreadsheet: one that it would take for a formula begins with an apostrophe."""
+    """Untrusted text for a spreadsheet: what it would read as a formula begins with an apostrophe."""
     shown = in_a_line(text).replace("\t", " ")
     return f"'{shown}" if shown.lstrip().startswith(("=", "+", "-", "@")) else shown

@@ -1,4 +1,4 @@
-"""A depth sequence beside the truth of its clip: which frame belongs to which, and what comes out."""
+"""A depth sequence compared with the ground truth of its clip, frame by frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...contract.depth_sequence import DepthSequence, disparity_name
 from ...contract.numbering import frame_numbers
 from ...media.exr import read_map
 from ..datasets import protocols
-from ..datasets.ground_truth import Truth
+from ..datasets.ground_truth import GroundTruth
 from ..datasets.protocols import PLAIN, NothingMeasuredError, Protocol, fitted
 from ..stability.consistency import flicker
 from ..stability.point_pairs import Depth
@@ -39,48 +39,48 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """A depth sequence, measured.
+    """A depth sequence compared with ground truth.
 
     Attributes
     ----------
     folder : Path
     sequence : DepthSequence
-    truth : Truth
+    ground_truth : GroundTruth
         As measured: with the protocol's frames and crop.
     protocol : Protocol
     origin : int
-        Source frame of the clip's first picture.
+        Source frame of the clip's first image.
     numbers : tuple of int
-        Source frame of each frame of `truth`.
+        Source frame of each frame of `ground_truth`.
     disparity : callable
-        Frame of `truth` to disparity; None where there is no estimate.
+        Frame of `ground_truth` to disparity; None where there is no estimate.
     parts : tuple of Part
     without_estimate : tuple of int
-        Source frames of the protocol that have truth and no estimate: not asked for, or refused.
-    without_truth : int
-        How many frames were estimated and have no truth to be measured by.
+        Source frames of the protocol that have ground truth and no estimate: not requested, or unsupported.
+    without_ground_truth : int
+        How many frames have an estimate and no ground truth.
     unmeasured : tuple of str
-        One sentence for each shot in which no pixel could be measured, beside others in which some could.
+        One sentence for each shot in which no pixel could be measured, if others could be.
     """
 
     folder: Path
     sequence: DepthSequence
-    truth: Truth
+    ground_truth: GroundTruth
     protocol: Protocol
     origin: int
     numbers: tuple[int, ...]
     disparity: Disparity
     parts: tuple[Part, ...]
     without_estimate: tuple[int, ...]
-    without_truth: int
+    without_ground_truth: int
     unmeasured: tuple[str, ...] = ()
 
     def figures(self, part: Part) -> dict[str, Any]:
-        """A part's figures by themselves, over all its pixels or frames.
+        """A part's own figures.
 
-        Beside those of `metrics.METRICS`: its flicker (mean |next frame, warped - expected| / expected over static
-        pixels; None without poses), AbsRel where nothing moves and where something does, the alignment, how many
-        pixels and frames were measured, and of how many pixels with truth the estimate is no number.
+        In addition to `metrics.METRICS`: its flicker (mean |next frame, warped - expected| / expected over static
+        pixels; None without poses), AbsRel of static regions and of dynamic objects, the alignment, how many pixels
+        and frames were measured, and how many pixels with ground truth have no finite estimate.
         """
         scores = part.scores
         over = summary([scores], self.protocol.average)
@@ -97,17 +97,17 @@ class Comparison:
         }
 
     def flicker(self, part: Part) -> float | None:
-        """How much a part changes from frame to frame where nothing moves; None without poses."""
-        return flicker(self.depth(part), self.truth, part.scores.frames, self.protocol)
+        """How much a part's static region changes from frame to frame; None without poses."""
+        return flicker(self.depth(part), self.ground_truth, part.scores.frames, self.protocol)
 
     def depth(self, part: Part) -> Depth:
-        """Frame of `truth` to Z [H, W] in metres at the truth's size, by a part's alignment; None without estimate."""
+        """Frame of `ground_truth` to aligned Z [H, W] in metres at its size; None where there is no estimate."""
 
         def depth(index: int) -> NDArray[np.float64] | None:
             estimate = self.disparity(index)
             if estimate is None:
                 return None
-            return part.scores.alignment.depth(fitted(estimate, self.truth.depth(index).shape, self.protocol))
+            return part.scores.alignment.depth(fitted(estimate, self.ground_truth.depth(index).shape, self.protocol))
 
         return depth
 
@@ -116,59 +116,61 @@ class Comparison:
         return summary([part.scores for part in self.parts], self.protocol.average)
 
     def notes(self) -> list[str]:
-        """One sentence for everything that was left out or brought to another size."""
-        said = []
+        """One sentence for everything that was skipped or resized."""
+        sentences = []
         if self.without_estimate:
             first, last = self.without_estimate[0], self.without_estimate[-1]
             which = f"of {first} to {last}" if last > first else f"number {first}"
-            said.append(f"{_count(len(self.without_estimate), 'frame')} with truth, {which}, had no estimate.")
-        if self.without_truth:
-            said.append(f"{_count(self.without_truth, 'frame')} of the estimate had no truth to be measured by.")
-        said += self.unmeasured
+            sentences.append(f"{_count(len(self.without_estimate), 'frame')} with ground truth, {which}, had no depth.")
+        if self.without_ground_truth:
+            sentences.append(f"{_count(self.without_ground_truth, 'frame')} of the estimate had no ground truth.")
+        sentences += self.unmeasured
         scores = [part.scores for part in self.parts]
         holes = sum(int(each.without_estimate.sum()) for each in scores)
         if holes:
             share = holes / (holes + sum(int(each.pixels["all"].sum()) for each in scores))
-            said.append(f"{_count(holes, 'pixel')} with truth ({share:.1%}) had no number in the estimate.")
+            sentences.append(f"{_count(holes, 'pixel')} with ground truth ({share:.1%}) had no finite estimate.")
         empty = sum(int(np.count_nonzero(each.pixels["all"] + each.without_estimate == 0)) for each in scores)
         empty -= sum(len(each.missing) for each in scores)
         if empty:
-            said.append(f"The truth of {_count(empty, 'frame')} has no pixel to be measured by.")
+            sentences.append(f"The ground truth of {_count(empty, 'frame')} has no valid pixel.")
         sizes = next((each.sizes for each in scores if each.sizes), None)
         if sizes:
             (width, height), (wide, high) = sizes
-            said.append(f"The estimate's {width} x {height} pixels were brought to the truth's {wide} x {high}.")
-        return [f"{self.truth.name}: {sentence}" for sentence in said]
+            sentences.append(
+                f"The estimate was resized from {width} x {height} to the ground truth's {wide} x {high} pixels."
+            )
+        return [f"{self.ground_truth.name}: {sentence}" for sentence in sentences]
 
 
 def compare(
     folder: str | Path,
-    truth: Truth,
+    ground_truth: GroundTruth,
     protocol: Protocol = PLAIN,
     *,
     prepared: bool = False,
     sequence: DepthSequence | None = None,
 ) -> Comparison:
-    """Measure a depth sequence against truth.
+    """Compare a depth sequence with ground truth.
 
     Parameters
     ----------
     folder : path
         With a ``depth.json``.
-    truth : Truth
-        Of the whole clip, as its layout opens it.
+    ground_truth : GroundTruth
+        Of the whole clip.
     protocol : Protocol
     prepared : bool
-        Whether the depth was estimated from the protocol's own frames, chosen and cropped as `protocols` writes them.
-        False: from the clip's pictures as the set has them, unless its source is such a folder.
+        Whether the depth was estimated from the protocol's own frames, selected and cropped by `protocols`.
+        False: from the set's original images, unless its source is such a folder.
     sequence : DepthSequence or None
-        What the folder's ``depth.json`` says, where that is known already.
+        The folder's ``depth.json``, if it was loaded already.
 
     Raises
     ------
     DepthSequenceError, ClipError
         The folder or a map in it cannot be read.
-    TruthError, MetricsError
+    GroundTruthError, MetricsError
         Nothing can be measured.
     """
     folder = Path(folder)
@@ -176,12 +178,12 @@ def compare(
     made_for = protocols.protocol_of(sequence.source.path)
     if made_for not in {None, protocol.name}:
         raise MetricsError(
-            f"{folder} was estimated from the frames that the protocol {made_for} measures; measure it by that one."
+            f"{folder} was estimated from the frames that the protocol {made_for} measures; use that protocol."
         )
     prepared = prepared or made_for is not None
-    part = protocols.applied(truth, protocol)
+    part = protocols.applied(ground_truth, protocol)
     numbers = tuple(range(len(part))) if prepared else part.frame_numbers
-    origin = origin_of(sequence, truth, prepared=prepared)
+    origin = origin_of(sequence, ground_truth, prepared=prepared)
     places = {origin + number: index for index, number in enumerate(numbers)}
     shots = [range(shot.first_frame, shot.last_frame + 1) for shot in sequence.done_shots]
     with_truth = {frame for shot in shots for frame in shot if frame in places}
@@ -193,10 +195,10 @@ def compare(
         )
     if not estimated:
         raise MetricsError(
-            f"No frame of {folder} has truth in {truth.name}: the estimate has the frames "
-            f"{_ranges(shots)} and the truth {min(places)} to {max(places)}; give the truth of this very clip."
+            f"No frame of {folder} has ground truth in {ground_truth.name}: the estimate has the frames "
+            f"{_ranges(shots)} and the ground truth {min(places)} to {max(places)}; use the ground truth of this clip."
         )
-    whole = truth.depth(0).shape if protocol.crop and not prepared else None
+    whole = ground_truth.depth(0).shape if protocol.crop and not prepared else None
 
     def disparity(index: int) -> NDArray[np.floating] | None:
         frame = origin + numbers[index]
@@ -221,20 +223,20 @@ def compare(
     return Comparison(
         folder=folder,
         sequence=sequence,
-        truth=part,
+        ground_truth=part,
         protocol=protocol,
         origin=origin,
         numbers=tuple(places),
         disparity=disparity,
         parts=tuple(parts),
         without_estimate=tuple(sorted(set(places) - estimated)),
-        without_truth=sum(len(shot) for shot in shots) - len(with_truth),
+        without_ground_truth=sum(len(shot) for shot in shots) - len(with_truth),
         unmeasured=tuple(unmeasured),
     )
 
 
-def origin_of(sequence: DepthSequence, truth: Truth, *, prepared: bool = False) -> int:
-    """The source frame of the clip's first picture; a sequence's file that the truth names says it best."""
+def origin_of(sequence: DepthSequence, ground_truth: GroundTruth, *, prepared: bool = False) -> int:
+    """The source frame of the clip's first image, for sequences by the file names of the ground truth if they match."""
     source = sequence.source
     if source.kind != "sequence":
         return 1
@@ -242,7 +244,9 @@ def origin_of(sequence: DepthSequence, truth: Truth, *, prepared: bool = False) 
     first = frames[source.files[0]]
     if prepared:
         return first
-    numbers = {path.name: number for path, number in zip(truth.rgb_files, truth.frame_numbers, strict=False)}
+    numbers = {
+        path.name: number for path, number in zip(ground_truth.rgb_files, ground_truth.frame_numbers, strict=False)
+    }
     named = next((name for name in source.files if name in numbers), None)
     return first if named is None else frames[named] - numbers[named]
 

@@ -1,7 +1,7 @@
 """Accuracy of a depth sequence, frame by frame and over whole clips.
 
-Errors are taken in depth, over the pixels whose true depth is known and inside the protocol's limits, after one scale
-and shift (see `alignment`); Z is the aligned estimate, Z* the truth:
+Errors are measured in depth, over the pixels with true depth inside the protocol's limits, after alignment by one
+scale and shift (see `alignment`); Z is the aligned estimate, Z* the ground truth:
 
 * AbsRel: mean of |Z - Z*| / Z*
 * RMSE: root of the mean of (Z - Z*)^2, in metres
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..alignment import Alignment, Disparity, align, measured
-from ..datasets.ground_truth import Truth
+from ..datasets.ground_truth import GroundTruth
 from ..datasets.protocols import PLAIN, MetricsError, Protocol, fitted
 from ..table import Better, Column
 
@@ -31,7 +31,7 @@ REGIONS = ("all", "static", "moving")
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """What is measured: `label` and `unit` for people, and which values are better."""
+    """A metric: `label` and `unit` for display, and which values are better."""
 
     name: str
     label: str
@@ -39,7 +39,7 @@ class Metric:
     unit: str = ""
 
     def column(self, before: str = "") -> Column:
-        """Of a table; `before` stands before its label."""
+        """The metric's column in a table, its label preceded by `before`."""
         return Column(name=f"{before}{self.label}", unit=self.unit, better=self.better)
 
 
@@ -50,13 +50,13 @@ METRICS = (
     Metric(name="delta2", label="delta2", better="higher"),
     Metric(name="delta3", label="delta3", better="higher"),
 )
-"""What each frame is measured by."""
+"""Metrics of single frames."""
 EXTRA = (
     Metric(name="distance", label="distance at 10 frames", better="lower", unit="m"),
     Metric(name="warp_error", label="warp error", better="lower"),
     Metric(name="flicker", label="flicker", better="lower"),
 )
-"""What clips are measured by where the truth has a camera path; see `over_time`."""
+"""Metrics of clips whose ground truth has a camera path; see `over_time`."""
 NAMES = tuple(metric.name for metric in METRICS)
 METRIC = {metric.name: metric for metric in (*METRICS, *EXTRA)}
 
@@ -68,18 +68,18 @@ class FrameScores:
     Attributes
     ----------
     frames : tuple of int
-        Frames of the truth, in their order.
+        Frames of the ground truth, in their order.
     values : dict of dict of float64 [T]
         By region and name of the metric: one value a frame, NaN where it has no pixel to measure.
     pixels : dict of int64 [T]
         By region: how many pixels were measured.
     without_estimate : int64 [T]
-        Pixels with true depth whose estimate is no number, and which are left out therefore.
+        Pixels with true depth and without a finite estimate, which are skipped.
     missing : tuple of int
         Those of the frames that have no estimate at all.
     alignment : Alignment
     sizes : tuple of ((width, height), (width, height)), or None
-        Of estimate and truth, where they differ: the estimate was brought to the truth's.
+        Of estimate and ground truth, where they differ: the estimate was resized.
     """
 
     frames: tuple[int, ...]
@@ -93,7 +93,7 @@ class FrameScores:
 
 def frame_scores(
     disparity: Disparity,
-    truth: Truth,
+    ground_truth: GroundTruth,
     protocol: Protocol = PLAIN,
     *,
     frames: Iterable[int] | None = None,
@@ -104,27 +104,27 @@ def frame_scores(
     Parameters
     ----------
     disparity : callable
-        Frame of the truth to disparity [H, W] of any size, larger is nearer; None where there is no estimate.
-    truth : Truth
+        Frame of the ground truth to disparity [H, W] of any size, larger is nearer; None where there is no estimate.
+    ground_truth : GroundTruth
         With the protocol's frames and crop already (see `protocols.applied`).
     protocol : Protocol
     frames : iterable of int or None
-        Frames of the truth to measure; None: all.
+        Frames of the ground truth to measure; None: all.
     alignment : Alignment or None
         None: found here.
 
     Raises
     ------
     MetricsError
-        No pixel can be measured, or the estimate is of another picture.
+        No pixel can be measured, or the estimate is of another image.
     """
-    chosen = tuple(range(len(truth)) if frames is None else frames)
-    alignment = alignment or align(disparity, truth, chosen, protocol)
+    chosen = tuple(range(len(ground_truth)) if frames is None else frames)
+    alignment = alignment or align(disparity, ground_truth, chosen, protocol)
     values = {region: {name: np.full(len(chosen), np.nan) for name in NAMES} for region in REGIONS}
     pixels = {region: np.zeros(len(chosen), np.int64) for region in REGIONS}
     without, missing, sizes = np.zeros(len(chosen), np.int64), [], None
     for place, frame in enumerate(chosen):
-        true = truth.depth(frame)
+        true = ground_truth.depth(frame)
         valid = measured(true, protocol)
         estimate = disparity(frame)
         if estimate is None:
@@ -135,7 +135,7 @@ def frame_scores(
         known = valid & np.isfinite(fitted_estimate := fitted(estimate, true.shape, protocol))
         without[place] = np.count_nonzero(valid) - np.count_nonzero(known)
         errors = pixel_errors(alignment.depth(fitted_estimate[known]), true[known].astype(np.float64))
-        moving = truth.moving(frame)
+        moving = ground_truth.moving(frame)
         for region in REGIONS:
             if region == "all":
                 own = errors
@@ -159,7 +159,7 @@ def frame_scores(
 
 
 def pixel_errors(depth: NDArray[np.float64], true: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the metrics are the means of, in the order of `NAMES` [5, N]; the squares of RMSE are in m^2."""
+    """Pixel values that the metrics average, in the order of `NAMES` [5, N]; the squares of RMSE are in m^2."""
     ratio = np.maximum(depth / true, true / depth)
     return np.stack([np.abs(depth - true) / true, (depth - true) ** 2, *(ratio < 1.25**power for power in (1, 2, 3))])
 

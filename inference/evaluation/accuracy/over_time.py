@@ -1,4 +1,4 @@
-"""What a comparison says of a clip over time: distances in space, flicker, and errors by frequency.
+"""A comparison over time: distances in space, flicker, and errors by frequency.
 
 Distances are those of `consistency` (StereoDiff, Table 8), flicker that of `flicker`, and bands those of `spectrum`
 (StereoDiff, Tables 2 and 3).
@@ -17,19 +17,19 @@ from .comparison import Comparison, Part
 from .metrics import MetricsError
 
 BY_BAND = {"absolute_relative": "AbsRel", "root_mean_square": "RMSE [m]", "delta1": "1 - delta1"}
-"""What is taken apart by frequency, as the papers' tables call it."""
+"""Metrics that are analysed by frequency, with the names of the papers' tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steady:
+class OverTime:
     """Values by the names of `metrics.EXTRA`, None where they cannot be measured, and the reasons."""
 
     values: dict[str, float | None]
     notes: tuple[str, ...] = ()
 
 
-def measure(comparison: Comparison, names: Sequence[str]) -> Steady:
-    """Those of `metrics.EXTRA` that are named; over the parts of a clip, each as much as was compared in it."""
+def measure(comparison: Comparison, names: Sequence[str]) -> OverTime:
+    """The named ones of `metrics.EXTRA`, averaged over a clip's parts with the weight of what was compared in each."""
     values: dict[str, float | None] = {}
     notes: tuple[str, ...] = ()
     if {"distance", "warp_error"} & set(names):
@@ -44,37 +44,39 @@ def measure(comparison: Comparison, names: Sequence[str]) -> Steady:
     if "flicker" in names:
         found_in = [(comparison.flicker(part), len(part.scores.frames)) for part in comparison.parts]
         values["flicker"] = _weighted([(value, count) for value, count in found_in if value is not None])
-    return Steady(values={name: values[name] for name in names if name in values}, notes=notes)
+    return OverTime(values={name: values[name] for name in names if name in values}, notes=notes)
 
 
 def consistency_of(comparison: Comparison, part: Part) -> Consistency:
-    """Distances in space of a part, by its own alignment.
+    """Distances in space of a part, after its own alignment.
 
     Raises
     ------
     MetricsError
-        The truth has no camera path, or neither flow nor pictures.
+        The ground truth has no camera path, or neither flow nor images.
     """
     frames = range(min(part.scores.frames), max(part.scores.frames) + 1)
-    return consistency(comparison.depth(part), comparison.truth, frames, protocol=comparison.protocol)
+    return consistency(comparison.depth(part), comparison.ground_truth, frames, protocol=comparison.protocol)
 
 
 def consistency_notes(found: Sequence[Consistency]) -> list[str]:
-    """What `left_out` says, and a sentence for what a distance has in it anyway."""
-    said = left_out(found)
+    """The sentences of `skipped_pairs`, and one on the distance that measured flow alone causes."""
+    sentences = skipped_pairs(found)
     floors = {
         "a distance of {:.4f} m": _mean([one.spaced for one in found], "floor"),
         "a warp error of {:.4f}": _mean([one.neighbours for one in found], "relative_floor"),
     }
     known = " and ".join(words.format(value) for words, value in floors.items() if value is not None)
     if known and any(one.correspondences == "measured" for one in found):
-        said.append(f"Points were followed by measured flow, by which the true depth itself has {known}.")
-    return said
+        sentences.append(
+            f"Points were tracked by measured optical flow, with which the true depth itself scores {known}."
+        )
+    return sentences
 
 
-def left_out(found: Sequence[Consistency]) -> list[str]:
-    """One sentence for each kind of pairs of frames that could not be compared in space."""
-    said = []
+def skipped_pairs(found: Sequence[Consistency]) -> list[str]:
+    """One sentence for each frame spacing of which pairs could not be compared in space."""
+    sentences = []
     apart = f"frames {found[0].spacing} apart" if found else ""
     for kind, each in (
         (apart, [one.spaced for one in found]),
@@ -83,15 +85,15 @@ def left_out(found: Sequence[Consistency]) -> list[str]:
         reasons = {
             "no true pose": sum(one.without_pose for one in each),
             "no estimate": sum(one.without_depth for one in each),
-            "nothing that stands still in both": sum(one.without_points for one in each),
+            "no static point visible in both": sum(one.without_points for one in each),
         }
-        lacking = ", ".join(f"{count} with {reason}" for reason, count in reasons.items() if count)
-        if lacking:
+        missing = ", ".join(f"{count} with {reason}" for reason, count in reasons.items() if count)
+        if missing:
             pairs = sum(len(one.frames) for one in each)
-            said.append(
-                f"{sum(reasons.values())} of {pairs} pairs of {kind} could not be compared in space: {lacking}."
+            sentences.append(
+                f"{sum(reasons.values())} of {pairs} pairs of {kind} could not be compared in space: {missing}."
             )
-    return said
+    return sentences
 
 
 def _mean(distances: Sequence[Distances], name: str) -> float | None:
@@ -104,7 +106,7 @@ def _weighted(values: Sequence[tuple[float, int]]) -> float | None:
 
 
 def bands(comparison: Comparison) -> dict[str, list[list[float]]]:
-    """Band values of each part's error sequences, by metric; a part without any value has none."""
+    """Band values of each part's error sequences, by metric; parts without any value are skipped."""
     found: dict[str, list[list[float]]] = {}
     for name in BY_BAND:
         found[name] = []

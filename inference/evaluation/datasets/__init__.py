@@ -1,4 +1,4 @@
-"""How truth lies on disk: one module a layout, each with ``open_clips(root)``."""
+"""Layouts of ground truth on disk: one module each, with ``open_clips(root)``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .ground_truth import Truth
+    from .ground_truth import GroundTruth
 
 
-def open_clips(root: str | Path, layout: str, *, rendering: str = "clean") -> list[Truth]:
+def open_clips(root: str | Path, layout: str, *, rendering: str = "clean") -> list[GroundTruth]:
     """Every clip of a data set, by name.
 
     Parameters
@@ -19,12 +19,12 @@ def open_clips(root: str | Path, layout: str, *, rendering: str = "clean") -> li
     layout : str
         One of `protocols.LAYOUTS`.
     rendering : 'clean' or 'final'
-        Which pictures of Sintel; of no meaning elsewhere.
+        Which images of Sintel; ignored for other layouts.
 
     Raises
     ------
-    TruthError
-        The folder is not in that layout; the sentence says what it should hold.
+    GroundTruthError
+        The folder is not in that layout; the message says what it should hold.
     """
     from . import bonn, folder, kitti, nyu, scannet, sintel
 

@@ -1,11 +1,11 @@
 """The Bonn RGB-D Dynamic Dataset (Palazzolo et al. 2019), in the format of TUM's RGB-D benchmark.
 
 A folder a clip, ``rgbd_bonn_balloon2``, with ``rgb.txt`` and ``depth.txt``, each line a time in seconds and a file
-(``1548266469.93 rgb/1548266469.93.png``), depth as pictures of 16 bits, 5000 a metre, in the colour camera's view.
+(``1548266469.93 rgb/1548266469.93.png``), depth as images of 16 bits, 5000 a metre, in the colour camera's view.
 
-Each picture gets the depth next in time, 20 ms away at most, and each depth serves one picture, as that benchmark's
-own tool does it; pictures without one have no truth. Poses are left out: the set's ``groundtruth.txt`` is the path of
-the markers on the sensor, not of its camera.
+Each image is paired with the depth closest in time, at most 20 ms away, as that benchmark's own tool does it; images
+without one have no ground truth. Poses are not read: the set's ``groundtruth.txt`` is the path of the markers on the
+sensor, not of its camera.
 """
 
 from __future__ import annotations
@@ -15,43 +15,45 @@ from pathlib import Path
 
 import numpy as np
 
-from .ground_truth import Truth, TruthError, depth_png, inside, lines_of
+from .ground_truth import GroundTruth, GroundTruthError, depth_png, inside, lines_of
 
 _MATRIX = np.array([[542.822841, 0, 315.593520], [0, 542.576870, 237.756098], [0, 0, 1]])
-"""Of the set's colour camera, as the set's page gives it."""
+"""Calibration of the colour camera, from the set's page."""
 APART = 0.02
-"""Seconds that a picture and its depth may lie apart."""
+"""Largest difference in time of an image and its depth, in seconds."""
 _CLOSE, _MOST = 8, 50_000
-"""Pictures that may lie so close together, and all of a clip; the set has at most one within that time, and 1200."""
+"""Most images within that time, and in a clip; the set has at most one, and 1200."""
 
 
-def open_clips(root: Path) -> list[Truth]:
+def open_clips(root: Path) -> list[GroundTruth]:
     """Every clip, by name, or the one that `root` is.
 
     Raises
     ------
-    TruthError
+    GroundTruthError
     """
     if (root / "depth.txt").is_file():
         return [_open(root)]
     folders = sorted(path.parent for path in root.glob("*/depth.txt"))
     if not folders:
-        raise TruthError(f"{root} has no <clip>/depth.txt; give the folder that the set's archives were extracted to.")
+        raise GroundTruthError(
+            f"{root} has no <clip>/depth.txt; choose the folder that the set's archives were extracted to."
+        )
     return [_open(folder) for folder in folders]
 
 
-def _open(folder: Path) -> Truth:
+def _open(folder: Path) -> GroundTruth:
     rgb, depth = _listed(folder / "rgb.txt"), _listed(folder / "depth.txt")
     times, others = ([time for time, _ in listed] for listed in (rgb, depth))
     if max(len(rgb), len(depth)) > _MOST or _crowded(times) or _crowded(others):
-        raise TruthError(f"The times of {folder} are closer than a camera's frames; extract the clip again.")
+        raise GroundTruthError(f"The times of {folder} are closer than a camera's frames; extract the clip again.")
     pairs = pair(times, others)
     if not pairs:
-        raise TruthError(
-            f"No picture of {folder} has depth less than {APART * 1000:.0f} ms away; check rgb.txt and depth.txt."
+        raise GroundTruthError(
+            f"No image of {folder} has depth less than {APART * 1000:.0f} ms away; check rgb.txt and depth.txt."
         )
     files = [depth[second][1] for _, second in pairs]
-    return Truth(
+    return GroundTruth(
         name=folder.resolve().name,
         frame_numbers=tuple(first for first, _ in pairs),
         read_depth=lambda index: depth_png(files[index], 5000),
@@ -93,8 +95,8 @@ def _listed(path: Path) -> list[tuple[float, Path]]:
             if not math.isfinite(time):
                 raise ValueError("no time")
         except (ValueError, IndexError) as error:
-            raise TruthError(
-                f"Line {number} of {path} is no time and file ({line}); extract the clip again."
+            raise GroundTruthError(
+                f"Line {number} of {path} is not a time and a file ({line}); extract the clip again."
             ) from error
         found.append((time, inside(path.parent, name, where=path)))
     return sorted(found)

@@ -1,7 +1,7 @@
-"""True optical flow on disk, in the layout ``folder``: where each pixel of a frame is in the next.
+"""Ground truth optical flow on disk, in the layout ``folder``: where each pixel of a frame is in the next.
 
 An EXR (32-bit float, ZIP) with two channels: ``X``, pixels to the right, and ``Y``, pixels downward, at the size of the
-truth's depth. NaN in either: not known. What the pixel shows may be hidden in the next frame, or outside of it.
+ground truth's depth. NaN in either: unknown. The point may be hidden in the next frame, or outside of it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def write_flow(path: str | Path, flow: ArrayLike) -> None:
     ----------
     path : path
     flow : [H, W, 2] numbers
-        Pixels to the right and downward, from this frame to the next; NaN where it is not known.
+        Pixels to the right and downward, from this frame to the next; NaN where unknown.
 
     Raises
     ------
     ValueError
-        The shape is another.
+        The shape is wrong.
     OSError
         The folder is missing or cannot be written to.
     """
@@ -38,7 +38,7 @@ def write_flow(path: str | Path, flow: ArrayLike) -> None:
     if values.ndim != 3 or values.shape[2] != 2 or not values.size:
         raise ValueError(f"flow is [H, W, 2] with at least one pixel, not {list(values.shape)}")
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    with open(path, "wb"):  # the library's own error does not name what is wrong
+    with open(path, "wb"):  # raises an error that names the cause, which the library's own does not
         pass
     channels = {name: np.ascontiguousarray(values[..., index]) for index, name in enumerate(CHANNELS)}
     with OpenEXR.File(header, channels) as file:

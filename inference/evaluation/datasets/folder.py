@@ -1,10 +1,10 @@
-"""The layout ``folder``: our own, and that of every clip rendered by the project.
+"""The layout ``folder``: Fathom's own, which all clips rendered by the project have.
 
 A folder with ``depth/%05d.png`` (16 bits, planar Z in millimetres, 0 where there is no measurement),
 ``camera.json`` (``width``, ``height``, ``fx``, ``fy``, ``cx``, ``cy`` with pixel centres at integers, and ``frames``,
-each with ``c2w_opencv``, the camera-to-world matrix in metres with OpenCV's axes, or null) and, each where it is
-known, ``rgb/%05d.jpg`` or ``.png``, ``dynamic/%05d.png`` (white: moving on its own, and of any size; without the folder
-nothing moves) and ``flow/%05d.exr`` (see `flow_file`), for every frame but the last.
+each with ``c2w_opencv``, the camera-to-world matrix in metres with OpenCV's axes, or null) and, optionally,
+``rgb/%05d.jpg`` or ``.png``, ``dynamic/%05d.png`` (white: dynamic object, of any size; without the folder
+there is none) and ``flow/%05d.exr`` (see `flow_file`), for every frame but the last.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 from ...contract.numbering import frame_number
 from ...media.mattes import matte
 from .flow_file import read_flow
-from .ground_truth import Truth, TruthError, content, depth_png, numbered, pictures
+from .ground_truth import GroundTruth, GroundTruthError, content, depth_png, numbered, pictures
 
-_CAMERA = "write fx, fy, cx, cy and, for every frame, c2w_opencv, as docs/parallax.md has it"
-_SINGULAR = 1e-9  # determinant of what is no camera-to-world matrix
+_CAMERA = "write fx, fy, cx, cy and, for every frame, c2w_opencv, as described in docs/parallax.md"
+_SINGULAR = 1e-9  # determinant below which a matrix is not camera-to-world
 
 
-def open_clips(root: Path) -> list[Truth]:
-    """The clip that a folder is, or the clips in its folders, by name; hidden ones are not finished.
+def open_clips(root: Path) -> list[GroundTruth]:
+    """The clip in a folder, or the clips in its subfolders, by name; hidden ones are unfinished and skipped.
 
     Raises
     ------
-    TruthError
+    GroundTruthError
     """
     if (root / "depth").is_dir() or (root / "camera.json").exists() or not root.is_dir():
         return [open_clip(root)]
@@ -39,19 +39,19 @@ def open_clips(root: Path) -> list[Truth]:
     return [open_clip(folder) for folder in folders] or [open_clip(root)]
 
 
-def open_clip(folder: Path) -> Truth:
+def open_clip(folder: Path) -> GroundTruth:
     """Open one clip.
 
     Raises
     ------
-    TruthError
+    GroundTruthError
     """
     depth = tuple(numbered((folder / "depth").glob("*.png")))
     if not depth:
-        raise TruthError(f"{folder} has no depth/*.png; give a folder with 16-bit depth pictures in millimetres.")
+        raise GroundTruthError(f"{folder} has no depth/*.png; choose a folder with 16-bit depth images in millimetres.")
     dynamic, rgb = tuple(numbered((folder / "dynamic").glob("*.png"))), tuple(pictures(folder / "rgb"))
     _match(folder, depth, dynamic, "dynamic masks")
-    _match(folder, depth, rgb, "pictures in rgb")
+    _match(folder, depth, rgb, "images in rgb")
     matrix, poses, size = _camera(folder, len(depth))
 
     def read_depth(index: int) -> NDArray[np.float32]:
@@ -59,7 +59,7 @@ def open_clip(folder: Path) -> Truth:
         return values if size is None else _of_size(values, size, depth[index])
 
     def size_of(index: int) -> tuple[int, int]:
-        """Width and height; the depth is read for it only where the camera does not say."""
+        """Width and height, by the camera or, without one there, by the depth."""
         if size is not None:
             return size
         height, width = read_depth(index).shape
@@ -74,7 +74,7 @@ def open_clip(folder: Path) -> Truth:
             return None
         return _of_size(read_flow(file), size_of(index), file)
 
-    return Truth(
+    return GroundTruth(
         name=folder.resolve().name,
         frame_numbers=tuple(range(len(depth))),
         read_depth=read_depth,
@@ -90,12 +90,12 @@ def _match(folder: Path, depth: Sequence[Path], others: Sequence[Path], what: st
     if not others:
         return
     if len(others) != len(depth):
-        raise TruthError(f"{folder} has {len(depth)} depth pictures and {len(others)} {what}; make them match.")
+        raise GroundTruthError(f"{folder} has {len(depth)} depth images and {len(others)} {what}; make them match.")
     apart = frame_number(others[0].name) - frame_number(depth[0].name)
     for one, other in zip(depth, others, strict=True):
         if frame_number(other.name) - frame_number(one.name) != apart:
-            raise TruthError(
-                f"{folder} has {other.parent.name}/{other.name} where {one.parent.name}/{one.name} is; give the files "
+            raise GroundTruthError(
+                f"{folder} has {other.parent.name}/{other.name} for {one.parent.name}/{one.name}; give the files "
                 "of one frame the same number."
             )
 
@@ -103,8 +103,8 @@ def _match(folder: Path, depth: Sequence[Path], others: Sequence[Path], what: st
 def _of_size(values: NDArray[np.float32], size: tuple[int, int], path: Path) -> NDArray[np.float32]:
     height, width = values.shape[:2]
     if (width, height) != size:
-        raise TruthError(
-            f"{path} is {width} x {height} pixels and the clip's depth {size[0]} x {size[1]}; bring both to one size."
+        raise GroundTruthError(
+            f"{path} is {width} x {height} pixels and the clip's depth {size[0]} x {size[1]}; resize one of them."
         )
     return values
 
@@ -113,30 +113,36 @@ Poses = tuple[NDArray[np.float64] | None, ...]
 
 
 def _camera(folder: Path, count: int) -> tuple[NDArray[np.float64], Poses, tuple[int, int] | None]:
-    """Calibration, camera-to-world of each frame, and (width, height) of the depth where the file says it."""
+    """Calibration, camera-to-world of each frame, and (width, height) of the depth if the file has it."""
     file = folder / "camera.json"
     text = content(file, again=_CAMERA)
     try:
         data: dict[str, Any] = json.loads(text.decode("utf-8"))
         if len(data["frames"]) != count:
-            raise TruthError(f"{folder} has {count} depth pictures and {len(data['frames'])} poses; make them match.")
+            raise GroundTruthError(
+                f"{folder} has {count} depth images and {len(data['frames'])} poses; make them match."
+            )
         matrix = np.array([[data["fx"], 0, data["cx"]], [0, data["fy"], data["cy"]], [0, 0, 1]], np.float64)
         poses = tuple(
             None if frame["c2w_opencv"] is None else np.array(frame["c2w_opencv"], np.float64).reshape(4, 4)
             for frame in data["frames"]
         )
         size = (int(data["width"]), int(data["height"])) if {"width", "height"} <= data.keys() else None
-    except TruthError:
+    except GroundTruthError:
         raise
     except json.JSONDecodeError as error:
-        raise TruthError(f"{file} is no JSON ({error}); {_CAMERA}.") from error
+        raise GroundTruthError(f"{file} is not JSON ({error}); {_CAMERA}.") from error
     except KeyError as error:
-        raise TruthError(f"{file} lacks {error}; {_CAMERA}.") from error
+        raise GroundTruthError(f"{file} has no {error}; {_CAMERA}.") from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise TruthError(f"{file} holds something else than a camera ({error}); {_CAMERA}.") from error
+        raise GroundTruthError(f"{file} is not a camera file ({error}); {_CAMERA}.") from error
     if not (np.isfinite(matrix).all() and matrix[0, 0] and matrix[1, 1]):
-        raise TruthError(f"{file} has a calibration that is 0 or no number; write fx, fy, cx and cy in pixels.")
+        raise GroundTruthError(
+            f"{file} has a calibration of 0 or of no finite number; write fx, fy, cx and cy in pixels."
+        )
     for index, pose in enumerate(poses):
         if pose is not None and not (np.isfinite(pose).all() and abs(np.linalg.det(pose)) > _SINGULAR):
-            raise TruthError(f"{file} has no camera-to-world matrix for frame {index}; write null where none is known.")
+            raise GroundTruthError(
+                f"{file} has no camera-to-world matrix for frame {index}; write null where it is unknown."
+            )
     return matrix, poses, size

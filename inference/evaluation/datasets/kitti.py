@@ -1,9 +1,9 @@
 """KITTI (Geiger et al. 2012) with its annotated depth (Uhrig et al. 2017), as extracted from their archives.
 
 Depth is in ``val/<drive>/proj_depth/groundtruth/image_02/0000000005.png`` (16 bits, 256 a metre, sparse; 0: none),
-``<drive>`` such as ``2011_09_26_drive_0002_sync``. Pictures are the raw recordings',
-``<date>/<drive>/image_02/data/0000000005.png``, beside ``val`` or in a folder ``raw`` beside it, or in the drive's own
-folder among the depth. Calibration and the path of the left colour camera come from the raw recording where it has
+``<drive>`` such as ``2011_09_26_drive_0002_sync``. Images are those of the raw recordings,
+``<date>/<drive>/image_02/data/0000000005.png``, beside ``val``, in a folder ``raw`` beside it, or in the drive's own
+folder of depth. Calibration and the path of the left colour camera come from the raw recording if it has
 them, by the formulas of Geiger et al., "Vision meets robotics: the KITTI dataset" (IJRR 2013): section IV-B for the
 chain of calibrations, and for the path the Mercator projection of GPS positions, scaled for the first latitude, with
 roll, pitch and yaw of the inertial unit.
@@ -18,29 +18,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .ground_truth import Truth, TruthError, by_stem, depth_png, lines_of, number_of, numbered, pictures
+from .ground_truth import GroundTruth, GroundTruthError, by_stem, depth_png, lines_of, number_of, numbered, pictures
 
 _DEPTH = Path("proj_depth") / "groundtruth" / "image_02"
 _PICTURES = Path("image_02") / "data"
 _DATE = len("2011_09_26")
 _EARTH = 6378137.0  # metres
-_POLE = 89.9  # degrees from which on the projection has no place
-_SINGULAR = 1e-9  # determinant of what brings no point to a camera
+_POLE = 89.9  # degrees of latitude beyond which the projection is undefined
+_SINGULAR = 1e-9  # determinant below which a calibration is singular
 Matrix = NDArray[np.float64]
 
 
-def open_clips(root: Path) -> list[Truth]:
-    """Every drive with depth, by name, or the one that `root` is.
+def open_clips(root: Path) -> list[GroundTruth]:
+    """Every drive with depth, by name, or the single one at `root`.
 
     Parameters
     ----------
     root : path
         The folder with ``val``, that folder itself, or a drive's in it. Of a folder with ``val`` and ``train`` the
-        former is taken.
+        former is used.
 
     Raises
     ------
-    TruthError
+    GroundTruthError
     """
     if (root / _DEPTH).is_dir():
         return [_open(root)]
@@ -48,25 +48,25 @@ def open_clips(root: Path) -> list[Truth]:
         drives = sorted(path.parents[2] for path in base.glob(f"*/{_DEPTH.as_posix()}"))
         if drives:
             return [_open(drive) for drive in drives]
-    raise TruthError(
+    raise GroundTruthError(
         f"{root} has no val/<drive>/{_DEPTH.as_posix()}; extract KITTI's annotated depth maps, and the raw recordings "
         "of its drives beside them."
     )
 
 
-def _open(drive: Path) -> Truth:
+def _open(drive: Path) -> GroundTruth:
     depth = numbered((drive / _DEPTH).glob("*.png"))
     if not depth:
-        raise TruthError(f"{drive / _DEPTH} has no *.png in it; extract KITTI's annotated depth maps again.")
+        raise GroundTruthError(f"{drive / _DEPTH} has no *.png in it; extract KITTI's annotated depth maps again.")
     name = drive.resolve().name
     raw = _recording(drive, name)
     rgb = by_stem(pictures(raw / _PICTURES)) if raw else {}
-    lacking = [path.stem for path in depth if path.stem not in rgb]
-    if raw and lacking:
-        raise TruthError(f"{raw / _PICTURES} lacks the picture {lacking[0]}; extract the drive's recording again.")
+    missing = [path.stem for path in depth if path.stem not in rgb]
+    if raw and missing:
+        raise GroundTruthError(f"{raw / _PICTURES} has no image {missing[0]}; extract the drive's recording again.")
     numbers = tuple(map(number_of, depth))
     matrix, poses = camera_of(raw, numbers) if raw else (None, ())
-    return Truth(
+    return GroundTruth(
         name=name,
         frame_numbers=numbers,
         read_depth=lambda index: depth_png(depth[index], 256),
@@ -84,11 +84,11 @@ def _recording(drive: Path, name: str) -> Path | None:
 
 
 def camera_of(drive: Path, numbers: tuple[int, ...]) -> tuple[Matrix | None, tuple[Matrix | None, ...]]:
-    """Calibration [3, 3] of camera 2 and its camera-to-world matrices of some frames; None for what is not there.
+    """Calibration [3, 3] of camera 2 and its camera-to-world matrices of some frames; None where the files are missing.
 
     Raises
     ------
-    TruthError
+    GroundTruthError
         A file is broken.
     """
     date = drive.parent
@@ -98,7 +98,7 @@ def camera_of(drive: Path, numbers: tuple[int, ...]) -> tuple[Matrix | None, tup
     facts = _facts(own)
     projection = _values(facts, "P_rect_02", own, 12).reshape(3, 4)
     if not (projection[0, 0] and projection[1, 1]):
-        raise TruthError(f"{own} has a focal length of 0; extract the calibration again.")
+        raise GroundTruthError(f"{own} has a focal length of 0; extract the calibration again.")
     matrix = projection[:, :3].copy()
     others = date / "calib_velo_to_cam.txt", date / "calib_imu_to_velo.txt"
     files = [drive / "oxts" / "data" / f"{number:010d}.txt" for number in numbers]
@@ -112,15 +112,15 @@ def camera_of(drive: Path, numbers: tuple[int, ...]) -> tuple[Matrix | None, tup
     carried = [_inertial(path) for path in files]
     scale = np.cos(np.radians(carried[0][0]))
     if not abs(np.linalg.det(to_camera)) > _SINGULAR:
-        raise TruthError(f"The calibration beside {own} is none; extract the calibration again.")
+        raise GroundTruthError(f"The calibration beside {own} is singular; extract the calibration again.")
     from_camera = np.linalg.inv(to_camera)
     poses = [_pose(each, scale) @ from_camera for each in carried]
-    start = np.linalg.inv(poses[0])  # the world is the first camera, so that no digits go into places on the globe
+    start = np.linalg.inv(poses[0])  # relative to the first camera: positions on the globe would cost precision
     return matrix, tuple(start @ pose for pose in poses)
 
 
 def _inertial(path: Path) -> NDArray[np.float64]:
-    """Latitude, longitude, altitude, roll, pitch, yaw: degrees, metres and radians."""
+    """Latitude, longitude, altitude, roll, pitch, yaw, in degrees, metres and radians."""
     words = " ".join(lines_of(path, again="extract the drive again")).split()
     try:
         found = np.array(words[:6], np.float64).reshape(6)
@@ -128,7 +128,7 @@ def _inertial(path: Path) -> NDArray[np.float64]:
             raise ValueError("it lies nowhere on the globe")
         return found
     except ValueError as error:
-        raise TruthError(f"{path} cannot be read as a position ({error}); extract the drive again.") from error
+        raise GroundTruthError(f"{path} cannot be read as a position ({error}); extract the drive again.") from error
 
 
 def _pose(each: NDArray[np.float64], scale: float) -> Matrix:
@@ -169,4 +169,6 @@ def _values(facts: dict[str, str], name: str, path: Path, count: int) -> NDArray
             raise ValueError("no number")
         return found
     except (KeyError, ValueError) as error:
-        raise TruthError(f"{path} has no line {name} of {count} numbers; extract the calibration again.") from error
+        raise GroundTruthError(
+            f"{path} has no line {name} of {count} numbers; extract the calibration again."
+        ) from error

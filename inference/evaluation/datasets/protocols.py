@@ -1,22 +1,22 @@
-"""What of a data set is measured, and how: the published protocols as data.
+"""The published evaluation protocols as data: which frames and pixels of a data set are measured, and how.
 
-``depthcrafter`` is that of DepthCrafter's evaluation (Hu et al. 2024, section 4.2, with the caps, crops and frames of
-its published benchmark), ``stereodiff`` that of StereoDiff (Li et al. 2025, sections 4.1.2 and 4.1.3), ``plain`` our
-own, for footage of any kind. In all of them disparity is aligned with inverse depth (see `alignment`) and errors are
-taken in depth.
+``depthcrafter`` is that of DepthCrafter's evaluation (Hu et al. 2024, section 4.2, with the depth caps, crops and
+frames of its published benchmark), ``stereodiff`` that of StereoDiff (Li et al. 2025, sections 4.1.2 and 4.1.3),
+``plain`` Fathom's own, for any footage. In all of them disparity is aligned with inverse depth (see `alignment`) and
+errors are measured in depth.
 
-What the papers leave open, and what is done here:
+What the papers leave open, and the choice made here:
 
-* StereoDiff names neither caps nor crops: those of DepthCrafter's caps are taken, and no crop. It names neither its 6
-  clips of Bonn nor its 12 of KITTI: all that the folder has are taken. Its equation 9 divides by the prediction, and
-  its RMSE takes the root before the mean; both are taken for slips, and the usual definitions are used, since its
+* StereoDiff names neither caps nor crops: DepthCrafter's caps are used, and no crop. It names neither its 6 clips of
+  Bonn nor its 12 of KITTI: all clips in the folder are used. Its equation 9 divides by the prediction, and its RMSE
+  takes the root before the mean; both are treated as typing errors, and the usual definitions are used, since its
   figures agree with DepthCrafter's.
-* DepthCrafter's benchmark clips predictions at 0.001 before they are aligned, in the unit of its own output; that is
-  left out, since it would make the figures depend on an estimator's unit.
-* ScanNet's colour pictures are larger than its depth: they are brought to the depth's size before the crop.
+* DepthCrafter's benchmark clips predictions at 0.001 before alignment, in the unit of its own output; this step is
+  omitted, since it would make the figures depend on an estimator's unit.
+* ScanNet's colour images are larger than its depth: they are resized to the depth's size before the crop.
 
-Here a clip is also prepared as estimators are given it: the protocol's frames, cropped, as a numbered sequence of
-pictures; and an estimate is brought to the truth's size (`fitted`).
+The module also prepares a clip as input for estimators (the protocol's frames, cropped, as a numbered image sequence)
+and resizes estimates to the ground truth's size (`fitted`).
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from ...common.failures import unwritable
 from ...common.files import make_folder
 from ...contract import own_files, records
 from ...contract.untrusted import read_text
-from .ground_truth import Truth, TruthError
+from .ground_truth import GroundTruth, GroundTruthError
 
 LAYOUTS = ("folder", "sintel", "scannet", "kitti", "bonn", "nyu")
 _NOTE, _FRAMES = "clip.json", "rgb"
 _NAMES = own_files.Names((_NOTE, f"{_FRAMES}/#####.png"))
 _ASPECT = 0.1
-"""How far the aspect ratios of estimate and truth may differ: working sizes are multiples of up to 64 pixels."""
+"""How far the aspect ratios of estimate and ground truth may differ: working sizes are multiples of up to 64 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """Rows and columns to leave out at each edge; `even`: the last ones too where a side is odd."""
+    """Rows and columns to crop at each edge; `even`: one more at the end where a side is odd."""
 
     top: int = 0
     bottom: int = 0
@@ -55,48 +55,48 @@ class Crop:
     even: bool = False
 
     def part(self, height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns that stay of a picture.
+        """Rows and columns of an image that remain.
 
         Raises
         ------
-        TruthError
-            Nothing stays.
+        GroundTruthError
+            Nothing remains.
         """
         bottom, right = height - self.bottom, width - self.right
         if self.even:
             bottom -= (bottom - self.top) % 2
             right -= (right - self.left) % 2
         if bottom <= self.top or right <= self.left:
-            raise TruthError(
-                f"Nothing is left of a picture of {width} x {height} pixels after the protocol's crop; "
-                "give the set at the size in which it is published, or take the protocol plain."
+            raise GroundTruthError(
+                f"Nothing is left of an image of {width} x {height} pixels after the protocol's crop; "
+                "use the set at the size in which it is published, or the protocol plain."
             )
         return slice(self.top, bottom), slice(self.left, right)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What is measured of a data set's clips.
+    """What is measured in a data set's clips.
 
     Attributes
     ----------
     name : str
     nearest, farthest : float
-        Metres; truth outside is not measured, estimates are clipped to it.
+        Metres; ground truth outside is not measured, estimates are clipped to it.
     crop : Crop or None
-        Of the truth, and of the pictures that estimators are given.
+        Of the ground truth, and of the estimators' input images.
     first, count, every : int
-        Frames of the truth: from `first` on, each `every`-th, `count` at most (0: all).
+        Frames of the ground truth: every `every`-th from `first`, at most `count` (0: all).
     resize : 'linear' or 'nearest'
-        How estimates are brought to the truth's size.
+        Interpolation when estimates are resized to the ground truth's size.
     average : 'frames' or 'pixels'
-        Whether each frame counts alike, or each pixel.
+        Whether frames or pixels have equal weight.
     align : 'clip' or 'shot'
-        What shares a scale and a shift: a whole clip of the set, or each shot that the estimator found.
+        What shares one scale and shift: a whole clip, or each shot that the estimator found.
     clips : tuple of str
         Names of the set's clips that are measured; empty: all.
     most_clips : int
-        At most so many of them, by name; 0: all.
+        Largest number of clips, in order of name; 0: all.
     """
 
     name: str = "plain"
@@ -143,52 +143,52 @@ def of(name: str, layout: str) -> Protocol:
     return Protocol(name=name, farthest=farthest, **_PROTOCOLS[name], **_BY_LAYOUT.get((name, layout), {}))
 
 
-def chosen(clips: Sequence[Truth], protocol: Protocol) -> tuple[list[Truth], list[str]]:
-    """The clips of a set that a protocol measures, and the names of those that it would and that are not there.
+def chosen(clips: Sequence[GroundTruth], protocol: Protocol) -> tuple[list[GroundTruth], list[str]]:
+    """The clips of a set that a protocol measures, and the names of its clips that are missing.
 
-    A folder that holds one clip only was meant, whatever its name.
+    A single clip is always measured, whatever its name.
 
     Raises
     ------
-    TruthError
-        None of them is there.
+    GroundTruthError
+        All are missing.
     """
     if len(clips) == 1:
         return list(clips), []
     kept = [clip for clip in clips if not protocol.clips or clip.name in protocol.clips]
     if not kept:
-        raise TruthError(
-            f"None of the clips that the protocol {protocol.name} measures is there ({', '.join(protocol.clips)}); "
-            "download them, or take the protocol plain."
+        raise GroundTruthError(
+            f"All clips of the protocol {protocol.name} are missing ({', '.join(protocol.clips)}); "
+            "download them, or use the protocol plain."
         )
     missing = sorted(set(protocol.clips) - {clip.name for clip in kept})
     return kept[: protocol.most_clips or None], missing
 
 
-def applied(truth: Truth, protocol: Protocol) -> Truth:
-    """The truth that a protocol measures: its frames, cropped.
+def applied(ground_truth: GroundTruth, protocol: Protocol) -> GroundTruth:
+    """The ground truth that a protocol measures: its frames, cropped.
 
     Raises
     ------
-    TruthError
+    GroundTruthError
         The clip has no frame of the protocol's range.
     """
-    frames = range(protocol.first, len(truth), protocol.every)
+    frames = range(protocol.first, len(ground_truth), protocol.every)
     frames = frames[: protocol.count] if protocol.count else frames
     if not frames:
-        raise TruthError(
-            f"{truth.name} has {len(truth)} frames with truth and the protocol {protocol.name} begins at frame "
-            f"{protocol.first}; give the whole clip, or take the protocol plain."
+        raise GroundTruthError(
+            f"{ground_truth.name} has {len(ground_truth)} frames with ground truth and the protocol {protocol.name} "
+            f"begins at frame {protocol.first}; use the whole clip, or the protocol plain."
         )
-    kept = truth if frames == range(len(truth)) else truth.selected(frames)
+    kept = ground_truth if frames == range(len(ground_truth)) else ground_truth.selected(frames)
     return kept if protocol.crop is None else _cropped(kept, protocol.crop)
 
 
-def _cropped(truth: Truth, crop: Crop) -> Truth:
+def _cropped(ground_truth: GroundTruth, crop: Crop) -> GroundTruth:
     def part(array: NDArray) -> NDArray:
         return array[crop.part(*array.shape[:2])]
 
-    moving, flow, matrix = truth.read_moving, truth.read_flow, truth.matrix
+    moving, flow, matrix = ground_truth.read_moving, ground_truth.read_flow, ground_truth.matrix
     if matrix is not None:
         matrix = matrix.copy()
         matrix[:2, 2] -= crop.left, crop.top
@@ -198,15 +198,15 @@ def _cropped(truth: Truth, crop: Crop) -> Truth:
         return None if found is None else part(found)
 
     def picture(index: int) -> NDArray[np.uint8] | None:
-        found = truth.picture(index)
+        found = ground_truth.picture(index)
         if found is None:
             return None
-        height, width = truth.depth(index).shape
+        height, width = ground_truth.depth(index).shape
         return part(to_size(found, width, height))
 
     return replace(
-        truth,
-        read_depth=lambda index: part(truth.depth(index)),
+        ground_truth,
+        read_depth=lambda index: part(ground_truth.depth(index)),
         read_moving=None if moving is None else lambda index: part(moving(index)),
         read_flow=None if flow is None else cropped_flow,
         read_picture=picture,
@@ -215,7 +215,7 @@ def _cropped(truth: Truth, crop: Crop) -> Truth:
 
 
 def to_size(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """A picture brought to a size, averaging where it shrinks."""
+    """An image, resized; shrinking averages."""
     if picture.shape[:2] == (height, width):
         return picture
     shrinks = picture.shape[0] > height
@@ -223,7 +223,7 @@ def to_size(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
 
 
 def of_whole_picture(disparity: NDArray[np.floating], whole: tuple[int, ...], protocol: Protocol) -> NDArray:
-    """The protocol's part of a disparity that was estimated of the set's whole pictures.
+    """The protocol's crop of a disparity that was estimated from the set's uncropped images.
 
     Parameters
     ----------
@@ -235,42 +235,46 @@ def of_whole_picture(disparity: NDArray[np.floating], whole: tuple[int, ...], pr
     return fitted(disparity, whole, protocol)[protocol.crop.part(*whole) if protocol.crop else ...]
 
 
-def prepared_clip(truth: Truth, protocol: Protocol, folder: Path, *, anew: Callable[[], None] = lambda: None) -> Path:
-    """Write a clip's pictures, unless they are there from an earlier run; returns the folder.
+def prepared_clip(
+    ground_truth: GroundTruth, protocol: Protocol, folder: Path, *, before_writing: Callable[[], None] = lambda: None
+) -> Path:
+    """Write a clip's images, unless an earlier run did; returns the folder.
 
-    Pictures are written without loss, as ``00000.png`` and so on.
+    Images are lossless, ``00000.png`` and so on.
 
     Parameters
     ----------
-    truth : Truth
-        With the protocol's frames and crop already (see `applied`).
+    ground_truth : GroundTruth
+        With the protocol's frames and crop (see `applied`).
     protocol : Protocol
     folder : Path
-        Made, or made anew, if need be.
-    anew : callable
-        Called before pictures are written: what was made of others that lay there is of no more use.
+        Created or cleared if necessary.
+    before_writing : callable
+        Called before images are written: estimates of earlier images are invalid then.
 
     Raises
     ------
-    TruthError
-        The truth has no pictures, or one cannot be read.
+    GroundTruthError
+        The ground truth has no images, or one cannot be read.
     Failure
         The folder cannot be written.
     """
     note = json.dumps(
         {
-            "clip": truth.name,
+            "clip": ground_truth.name,
             "protocol": protocol.name,
-            "frames": truth.frame_numbers,
-            "pictures": [[str(path), path.stat().st_mtime_ns] for path in truth.rgb_files if path.is_file()],
+            "frames": ground_truth.frame_numbers,
+            "pictures": [[str(path), path.stat().st_mtime_ns] for path in ground_truth.rgb_files if path.is_file()],
         }
     )
     frames = folder / _FRAMES
     try:
-        if (folder / _NOTE).read_text(encoding="utf-8") == note and len(list(frames.glob("*.png"))) == len(truth):
+        if (folder / _NOTE).read_text(encoding="utf-8") == note and len(list(frames.glob("*.png"))) == len(
+            ground_truth
+        ):
             return frames
     except OSError:
-        pass  # not there yet, or broken off before it was complete
+        pass  # missing, or interrupted before it was complete
     make_folder(folder)
     try:
         own_files.make_folder(frames)
@@ -278,11 +282,11 @@ def prepared_clip(truth: Truth, protocol: Protocol, folder: Path, *, anew: Calla
         own_files.make_folder(frames)
     except OSError as error:
         raise unwritable(error, folder) from error
-    anew()
+    before_writing()
     try:
-        for index in range(len(truth)):
+        for index in range(len(ground_truth)):
             own_files.create(frames / f"{index:05d}.png")
-            (frames / f"{index:05d}.png").write_bytes(_png(truth, index))
+            (frames / f"{index:05d}.png").write_bytes(_png(ground_truth, index))
         own_files.save_text(folder / _NOTE, note)
     except OSError as error:
         raise unwritable(error, error.filename or folder) from error
@@ -290,40 +294,40 @@ def prepared_clip(truth: Truth, protocol: Protocol, folder: Path, *, anew: Calla
 
 
 def protocol_of(pictures: str | Path) -> str | None:
-    """Name of the protocol that a folder of pictures was written for by `clip`; None where it was not."""
+    """Name of the protocol that `prepared_clip` wrote a folder of images for; None for other folders."""
     folder = Path(pictures)
     try:
-        told = records.parse(read_text(folder.parent / _NOTE), where=_NOTE)
+        note = records.parse(read_text(folder.parent / _NOTE), where=_NOTE)
     except (OSError, records.RecordError):
         return None
-    known = folder.name == _FRAMES and isinstance(told, dict) and isinstance(told.get("protocol"), str)
-    return told["protocol"] if known else None
+    known = folder.name == _FRAMES and isinstance(note, dict) and isinstance(note.get("protocol"), str)
+    return note["protocol"] if known else None
 
 
-def _png(truth: Truth, index: int) -> bytes:
-    picture = truth.picture(index)
+def _png(ground_truth: GroundTruth, index: int) -> bytes:
+    picture = ground_truth.picture(index)
     if picture is None:
-        raise TruthError(
-            f"{truth.name} has truth and no pictures to estimate it from; put them where its layout has them."
+        raise GroundTruthError(
+            f"{ground_truth.name} has ground truth and no images to estimate depth from; add them as its layout says."
         )
     return cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes()
 
 
 class MetricsError(ValueError):
-    """Nothing can be measured; the message is one sentence with the cure."""
+    """Nothing can be measured; the message is one sentence with a hint."""
 
 
 class NothingMeasuredError(MetricsError):
-    """These frames have no pixel with both truth and an estimate; others may have."""
+    """These frames have no pixel with both ground truth and an estimate, but others may."""
 
 
 def fitted(disparity: NDArray[np.floating], shape: tuple[int, ...], protocol: Protocol = PLAIN) -> NDArray[np.float64]:
-    """Disparity at the truth's size, float64 [H, W].
+    """Disparity at the ground truth's size, float64 [H, W].
 
     Raises
     ------
     MetricsError
-        The aspect ratio is so different that the estimate must be of another picture.
+        The aspect ratio differs so much that the estimate must be of another image.
     """
     values = np.asarray(disparity, np.float64)
     if values.shape == shape:
@@ -331,8 +335,8 @@ def fitted(disparity: NDArray[np.floating], shape: tuple[int, ...], protocol: Pr
     ours, theirs = values.shape[1] / values.shape[0], shape[1] / shape[0]
     if abs(ours / theirs - 1) > _ASPECT:
         raise MetricsError(
-            f"The estimate is {values.shape[1]} x {values.shape[0]} pixels and the truth {shape[1]} x {shape[0]}, "
-            "which is another picture; give the truth of this very clip."
+            f"The estimate is {values.shape[1]} x {values.shape[0]} pixels and the ground truth {shape[1]} x "
+            f"{shape[0]}, another aspect ratio; use the ground truth of this clip."
         )
     how = cv2.INTER_NEAREST if protocol.resize == "nearest" else cv2.INTER_LINEAR
     return cv2.resize(values, (shape[1], shape[0]), interpolation=how)

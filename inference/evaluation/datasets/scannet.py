@@ -12,38 +12,38 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .ground_truth import Truth, TruthError, by_stem, depth_png, matrix_file, number_of, numbered, pictures
+from .ground_truth import GroundTruth, GroundTruthError, by_stem, depth_png, matrix_file, number_of, numbered, pictures
 
 
-def open_clips(root: Path) -> list[Truth]:
-    """Every scene with depth, by name, or the one that `root` is.
+def open_clips(root: Path) -> list[GroundTruth]:
+    """Every scene with depth, by name, or the single one at `root`.
 
     Raises
     ------
-    TruthError
+    GroundTruthError
     """
     if (root / "depth").is_dir():
         return [_open(root)]
     scenes = sorted(path.parent for path in root.glob("*/depth") if path.is_dir())
     if not scenes:
-        raise TruthError(
+        raise GroundTruthError(
             f"{root} has no <scene>/depth/*.png; export the scenes' .sens files with the set's reader, depth, colour, "
             "poses and calibration."
         )
     return [_open(scene) for scene in scenes]
 
 
-def _open(scene: Path) -> Truth:
+def _open(scene: Path) -> GroundTruth:
     depth = numbered((scene / "depth").glob("*.png"))
     if not depth:
-        raise TruthError(f"{scene / 'depth'} has no *.png in it; export the scene's depth from its .sens file.")
+        raise GroundTruthError(f"{scene / 'depth'} has no *.png in it; export the scene's depth from its .sens file.")
     rgb = by_stem(pictures(scene / "color"))
-    lacking = [path.stem for path in depth if path.stem not in rgb]
-    if rgb and lacking:
-        raise TruthError(f"{scene / 'color'} lacks the picture of frame {lacking[0]}; export the colours again.")
+    missing = [path.stem for path in depth if path.stem not in rgb]
+    if rgb and missing:
+        raise GroundTruthError(f"{scene / 'color'} has no image of frame {missing[0]}; export the colours again.")
     calibration = scene / "intrinsic" / "intrinsic_depth.txt"
     matrix = matrix_file(calibration) if calibration.is_file() else None
-    return Truth(
+    return GroundTruth(
         name=scene.resolve().name,
         frame_numbers=_numbers(depth),
         read_depth=lambda index: depth_png(depth[index], 1000),
@@ -54,7 +54,7 @@ def _open(scene: Path) -> Truth:
 
 
 def _numbers(depth: list[Path]) -> tuple[int, ...]:
-    """Those of the names, or of the places of files whose names are none."""
+    """The numbers in the names, or the indices of files whose names have none."""
     return tuple(number_of(path) if path.stem.isdecimal() else index for index, path in enumerate(depth))
 
 

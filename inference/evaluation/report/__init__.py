@@ -1,1 +1,1 @@
-"""A report to look at: figures of a shot's depth and its errors, and the numbers, in one page that needs no network."""
+"""The report: figures and tables of depth and its errors, on one self-contained page."""

@@ -1,4 +1,4 @@
-"""Everything that can be measured of some depth, as a report: what the command line and the demo make."""
+"""Reports of everything that can be measured, for the command line and the demo."""
 
 from __future__ import annotations
 
@@ -12,48 +12,46 @@ from ...contract.depth_sequence import DepthSequence
 from ...contract.hints import as_options
 from ..accuracy.comparison import Comparison, Part
 from ..accuracy.metrics import MetricsError
-from ..accuracy.over_time import consistency_of, left_out
+from ..accuracy.over_time import consistency_of, skipped_pairs
 from ..stability.consistency import Consistency
-from ..stability.temporal_stability import ShotSteadiness, Steadiness, notes, steadiness_by_shot
-from ..suites.outcomes import APART, Outcome, by_clip, ranked, told_apart
+from ..stability.temporal_stability import ShotStability, TemporalStability, notes, stability_by_shot
+from ..suites.outcomes import APART, Outcome, by_clip, ranked, region_metrics
 from ..suites.suite import slug
 from ..table import Table
 from . import shots, tables, write
 from .shots import MIDDLE, Extras, OnDisk, Shot, Slice
 from .write import Report
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 _Frames = Part | depth_sequence.Shot
 
 
 class _Found:
-    """What was measured beside the errors, as it comes."""
+    """Measurements other than errors, collected estimate by estimate."""
 
     def __init__(self) -> None:
         self.more: dict[tuple[str, int], Extras] = defaultdict(Extras)
-        """By the name of an estimate and the first source frame of a shot."""
+        """By name of the estimate and first source frame of the shot."""
         self.notes: list[str] = []
-        self._steady: list[tuple[str, Steadiness]] = []
+        self._steady: list[tuple[str, TemporalStability]] = []
         self._space: list[tuple[str, Part, Consistency]] = []
 
-    def take_steadiness(
-        self, name: str, by_shot: Sequence[ShotSteadiness], parts: Sequence[Part] | None = None
-    ) -> None:
-        """Shots of an estimate, with notes for what was left out; `parts` are what the report shows in their place."""
+    def add_stability(self, name: str, by_shot: Sequence[ShotStability], parts: Sequence[Part] | None = None) -> None:
+        """Add the shots of an estimate, with notes on what was skipped; `parts` are the report's own ranges, if any."""
         for shot, found in by_shot:
             label = _label(name, shot, several=len(by_shot) > 1)
-            if not isinstance(found, Steadiness):
-                self.notes.append(f"{label}, steadiness: {found}")
+            if not isinstance(found, TemporalStability):
+                self.notes.append(f"{label}, temporal stability: {found}")
                 continue
             self._steady.append((label, found))
-            self.notes += [f"{label}, steadiness: {note}" for note in notes(found)]
+            self.notes += [f"{label}, temporal stability: {note}" for note in notes(found)]
             shown = shot if parts is None else max(parts, key=lambda part: _overlap(part, shot))
             if _overlap(shown, shot):
-                self.more[name, shown.first_frame] += tables.of_steadiness(found)
+                self.more[name, shown.first_frame] += tables.of_stability(found)
 
-    def take_consistency(self, name: str, comparison: Comparison) -> None:
-        """Distances in space of every part, or a note on why there are none."""
+    def add_consistency(self, name: str, comparison: Comparison) -> None:
+        """Add the distances in space of every part, or a note on why there are none."""
         for part in comparison.parts:
             label = _label(name, part, several=len(comparison.parts) > 1)
             try:
@@ -62,51 +60,51 @@ class _Found:
                 self.notes.append(f"{label}: {error}")
                 continue
             self._space.append((label, part, found))
-            self.notes += [f"{label}: {note}" for note in left_out([found])]
+            self.notes += [f"{label}: {note}" for note in skipped_pairs([found])]
             self.more[name, part.first_frame] += tables.of_consistency(found, numbers=comparison.numbers)
 
     def made(self) -> Iterator[Table | None]:
-        """Estimates of one shot below each other, so that the best of them can be told."""
+        """The tables; estimates of one shot are adjacent, so that the best can be marked."""
         steady = sorted(self._steady, key=lambda row: row[1].first_frame)
         space = sorted(self._space, key=lambda row: row[1].first_frame)
         if steady:
-            yield tables.steadiness_table(steady)
+            yield tables.stability_table(steady)
             yield tables.jumps_table(steady)
         if space:
             groups = tuple(f"{part.first_frame}-{part.last_frame}" for _, part, _ in space)
             yield tables.consistency_table([(label, found) for label, _, found in space], groups=groups)
 
 
-def against_truth(
+def against_ground_truth(
     title: str,
     comparisons: Mapping[str, Comparison],
     *,
     slices: tuple[Slice, ...] = MIDDLE,
-    tell: Tell = lambda text: None,
+    log: Log = lambda text: None,
 ) -> Report:
-    """A report on one clip, compared with truth: errors, distances in space, and steadiness.
+    """A report on one clip, compared with ground truth: errors, distances in space, and temporal stability.
 
-    What cannot be measured, such as distances without a camera path, is a note.
+    What cannot be measured, such as distances without a camera path, becomes a note.
 
     Parameters
     ----------
     title : str
     comparisons : mapping
-        By the estimates' names, all by the same truth and protocol.
+        By the estimates' names, all with the same ground truth and protocol.
     slices : tuple of Slice
         Lines for temporal profiles.
-    tell : callable
-        Takes a line before each step.
+    log : callable
+        Receives a line before each step.
     """
     found = _Found()
     for name, each in comparisons.items():
-        tell(f"Measuring the consistency of {name}")
-        found.take_consistency(name, each)
-        tell(f"Measuring the steadiness of {name}")
-        found.take_steadiness(name, steadiness_by_shot(each.folder, each.sequence), each.parts)
+        log(f"Measuring the consistency of {name}")
+        found.add_consistency(name, each)
+        log(f"Measuring the temporal stability of {name}")
+        found.add_stability(name, stability_by_shot(each.folder, each.sequence), each.parts)
     first = next(iter(comparisons.values()))
     counts = "frame" if first.protocol.average == "frames" else "pixel"
-    reading = f"Clip {first.truth.name}; in the means every {counts} counts alike."
+    reading = f"Clip {first.ground_truth.name}; in the means every {counts} has the same weight."
     sequences = {name: each.sequence for name, each in comparisons.items()}
     shown = []
     for group in _grouped(comparisons):
@@ -123,7 +121,7 @@ def against_truth(
         notes=(
             *found.notes,
             *(f"{name}: {note}" for name, each in comparisons.items() for note in each.notes()),
-            *refusals(sequences),
+            *unsupported_shots(sequences),
         ),
     )
 
@@ -131,25 +129,25 @@ def against_truth(
 def alone(
     title: str,
     estimates: Sequence[OnDisk],
-    steady: Mapping[str, Sequence[ShotSteadiness]],
+    steady: Mapping[str, Sequence[ShotStability]],
     *,
     slices: tuple[Slice, ...] = MIDDLE,
 ) -> Report:
-    """A report on depth sequences of one plate, without any truth.
+    """A report on depth sequences of one plate, without ground truth.
 
     Parameters
     ----------
     title : str
     estimates : sequence of OnDisk
-        The first says where the shots are.
+        The first one defines the shots.
     steady : mapping
-        By the estimates' names, what `temporal_stability.steadiness_by_shot` found of each.
+        By the estimates' names, the results of `temporal_stability.stability_by_shot`.
     slices : tuple of Slice
         Lines for temporal profiles.
     """
     found = _Found()
     for each in estimates:
-        found.take_steadiness(each.name, steady[each.name])
+        found.add_stability(each.name, steady[each.name])
     sequences = {each.name: each.sequence for each in estimates}
     shown = []
     for shot in estimates[0].sequence.done_shots:
@@ -161,7 +159,7 @@ def alone(
         title=title,
         shots=tuple(shown),
         tables=_present(tables.shots_table(sequences), *found.made()),
-        notes=(*found.notes, *refusals(sequences)),
+        notes=(*found.notes, *unsupported_shots(sequences)),
     )
 
 
@@ -171,21 +169,21 @@ def write_suite(
     metrics: Sequence[str],
     folder: str | Path,
     *,
-    tell: Tell = lambda text: None,
+    log: Log = lambda text: None,
 ) -> Path:
-    """Write the report of a suite: its table, and a page for each clip, which stands by itself.
+    """Write the report of a suite: its table, and a self-contained page for each clip.
 
-    Of several runs with different seeds the first is shown; the table is over all.
+    The pages show the first of several runs; the table is over all.
 
     Parameters
     ----------
     title : str
     outcomes : sequence of Outcome
-        What `run.run` found.
+        The results of `run.run`.
     metrics : sequence of str
-        Those of the table.
+        The table's metrics.
     folder : path
-    tell : callable
+    log : callable
 
     Returns
     -------
@@ -201,34 +199,35 @@ def write_suite(
         if not compared:
             continue
         name = f"{set_name}: {clip}"
-        tell(f"Drawing {set_name}, {clip}")
+        log(f"Drawing {set_name}, {clip}")
         place = f"{slug(set_name)}/{slug(clip)}"
-        if f"{place}/{write.PAGE}" in pages:  # two names that differ only in what a path cannot have
+        if f"{place}/{write.PAGE}" in pages:  # two names that differ only in characters a path cannot have
             place = f"{place}-{len(pages)}"
-        pages[write.write(against_truth(name, compared), folder / place).relative_to(folder).as_posix()] = name
+        pages[write.write(against_ground_truth(name, compared), folder / place).relative_to(folder).as_posix()] = name
     made = [ranked(outcomes, metrics, title="All sets")]
-    apart = told_apart(outcomes, metrics)
+    apart = region_metrics(outcomes, metrics)
     made += [ranked(outcomes, apart, region, title=where) for region, where in APART.items()] if apart else []
     made += [by_clip(outcomes, metrics, compared=True)] if len(clips) > 1 else []
     report = Report(
         title=title,
         shots=(),
         tables=tuple(made),
-        notes=tuple(remark for each in outcomes for remark in each.remarks()),
+        notes=tuple(message for each in outcomes for message in each.messages()),
         pages=tuple((name, page) for page, name in pages.items()),
     )
     return write.write(report, folder)
 
 
-def refusals(sequences: Mapping[str, DepthSequence]) -> Iterator[str]:
-    """A sentence for every shot that an estimator refused."""
+def unsupported_shots(sequences: Mapping[str, DepthSequence]) -> Iterator[str]:
+    """A sentence for every shot that an estimator does not support."""
     for name, sequence in sequences.items():
         for shot in sequence.refused_shots:
-            yield f"{name} refused the frames {shot.first_frame}-{shot.last_frame}: {as_options(shot.reason or '')}"
+            frames = f"{shot.first_frame}-{shot.last_frame}"
+            yield f"{name} does not support the frames {frames}: {as_options(shot.reason or '')}"
 
 
 def _grouped(comparisons: Mapping[str, Comparison]) -> list[dict[str, Part]]:
-    """Parts of different estimates that overlap most, by the estimates' names; in order of time."""
+    """Groups of parts of different estimates that overlap most, by the estimates' names; in order of time."""
     groups: list[dict[str, Part]] = []
     for name, comparison in comparisons.items():
         for part in comparison.parts:
@@ -254,8 +253,8 @@ def _label(name: str, frames: _Frames, *, several: bool) -> str:
 
 
 def _without(shot: Shot, absent: Sequence[str]) -> Shot:
-    """The shot with a note on the estimates that it lacks."""
-    notes = (f"There is no depth of this shot by {', '.join(absent)}.",) if absent else ()
+    """The shot with a note on the estimates that are missing."""
+    notes = (f"{', '.join(absent)} has no depth of this shot.",) if absent else ()
     return replace(shot, notes=shot.notes + notes)
 
 

@@ -1,4 +1,4 @@
-"""One walk through a shot's frames that keeps what the figures show, and not the frames."""
+"""One pass over a shot's frames that keeps the content of the figures, and not the frames."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .shots import Estimate, ReportError, Shot, Slice
 from .values import Values
 
 TILES = 20
-"""Frames of which whole pictures are kept."""
+"""Frames that are shown whole."""
 _TILE = 480  # pixels of their long side
-_SAMPLES = 64  # a frame's values are sampled on a grid of so many columns and rows
+_SAMPLES = 64  # columns and rows of the grid on which a frame's values are sampled
 _LINES = 6000
-"""Frames from which on a temporal profile takes every second one, every third and so on: more than a page is wide."""
-_RUNS = 12  # of frames that a note spells out
+"""Most frames of a temporal profile, more than a page is wide; longer shots show every second one, every third, ..."""
+_RUNS = 12  # most ranges of frames in a note
 
 
 class Track:
-    """One thing seen over a shot, as it grows frame by frame: the plate, the truth or an estimate, in its own values.
+    """The plate, the ground truth or an estimate over a shot, in its own values, added frame by frame.
 
     Attributes
     ----------
@@ -32,17 +32,17 @@ class Track:
     size : (width, height)
         Of its maps, in pixels.
     tiles : dict
-        Source frame to a small picture: float32 [h, w], NaN where there is no value; of the plate [h, w, 3].
+        Source frame to a small image: float32 [h, w], NaN where there is no value; for the plate [h, w, 3].
     profiles : list of float32 [P, length] or [P, length, 3]
-        One for each of the shot's slices: of `Gathered.profiled`.
+        One for each of the shot's slices, over the frames `Gathered.profiled`.
     means : float64 [T]
-        Mean over a frame's pixels that have a value, and where a frame has truth, over those where it is measured.
+        Mean over a frame's valid pixels; where the frame has ground truth, over those with valid ground truth.
     missing : float64 [T]
-        Share of a frame's pixels that have no value; NaN for a frame without a map.
+        Share of a frame's pixels without a value; NaN for a frame without a map.
     samples : Values
-        From all frames, on a grid.
+        Values of all frames, sampled on a grid.
     errors : dict
-        Source frame to |Z - Z*| / Z* [h, w], NaN where the truth or the estimate has no value.
+        Source frame to |Z - Z*| / Z* [h, w], NaN where the ground truth or the estimate has no value.
     alignment : (scale, shift) or None
     """
 
@@ -72,10 +72,10 @@ class Track:
         if self.tiles and size != self.size:
             raise ReportError(
                 f"Frame {frame} of {self.name} is {size[0]}x{size[1]} pixels and those before are "
-                f"{self.size[0]}x{self.size[1]}; give frames of one size."
+                f"{self.size[0]}x{self.size[1]}; all frames must have one size."
             )
         self.size = size
-        if keep or not self.tiles:  # something to show of every track, whichever frames it has
+        if keep or not self.tiles:  # so that every track has one tile, whichever frames it has
             self.tiles[frame] = _small(values)
         at, between = divmod(place, -(-len(self._shot.frames) // _LINES))
         for index, each in enumerate(self._shot.slices if not between else ()):
@@ -95,38 +95,38 @@ class Track:
             self.means[place] = values[known].mean(dtype=np.float64)
 
     def notes(self) -> Iterator[str]:
-        """What is not there."""
+        """Sentences on missing maps and pixels."""
         absent = [frame for frame, share in zip(self._shot.frames, self.missing, strict=True) if np.isnan(share)]
         if absent:
-            yield f"{self.name} has no map of {told(absent)}."
+            yield f"{self.name} has no depth map of {format_frames(absent)}."
         holes = np.nan_to_num(self.missing)
         if holes.any():
             worst = int(np.argmax(holes))
             yield (
-                f"{self.name} has pixels without a value in {told_count(int(np.count_nonzero(holes)), 'frame')}, "
+                f"{self.name} has pixels without a value in {format_count(int(np.count_nonzero(holes)), 'frame')}, "
                 f"most in frame {self._shot.frames[worst]} ({holes[worst]:.1%})."
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """What is kept of a shot.
+    """The content of a shot's figures.
 
     Attributes
     ----------
-    plate, truth : Track or None
-        The truth in inverse depth, 1/m.
+    plate, ground_truth : Track or None
+        The ground truth in inverse depth, 1/m.
     estimates : tuple of Track
     chosen : tuple of int
-        The frames of which there are tiles.
+        The frames with tiles.
     profiled : tuple of int
-        The frames that profiles show: all of them, or in a very long shot every n-th.
+        The frames in profiles: all of them, or every n-th of a very long shot.
     notes : tuple of str
-        What could not be read.
+        Sentences on what could not be read.
     """
 
     plate: Track | None
-    truth: Track | None
+    ground_truth: Track | None
     estimates: tuple[Track, ...]
     chosen: tuple[int, ...]
     profiled: tuple[int, ...]
@@ -134,7 +134,7 @@ class Gathered:
 
 
 def gather(shot: Shot, folder: Path | None = None) -> Gathered:
-    """Walk through a shot once; memory holds lines, tiles and numbers of its frames, and one frame.
+    """Read a shot once; memory holds lines, tiles and statistics of its frames, and one whole frame.
 
     Parameters
     ----------
@@ -147,12 +147,12 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
     ReportError
         An estimate has no map of any frame, or maps of several sizes.
     ClipError
-        A depth map or the truth cannot be read. A plate that cannot is a note: the depth can be looked at without.
+        A depth map or the ground truth cannot be read. An unreadable plate is a note.
     OSError
-        The folder has no room.
+        The disk is full.
     """
     chosen = evenly(shot.frames, TILES)
-    plate, truth = Track(shot, "Plate", folder), Track(shot, "Truth", folder, (1.0, 0.0))
+    plate, ground_truth = Track(shot, "Plate", folder), Track(shot, "Ground truth", folder, (1.0, 0.0))
     tracks = [Track(shot, estimate.name, folder, estimate.alignment) for estimate in shot.estimates]
     pictures = _Plate(shot)
     for place, frame in enumerate(shot.frames):
@@ -160,10 +160,10 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
         picture = pictures.at(frame)
         if picture is not None:
             plate.add(place, frame, np.asarray(picture, np.float32), keep=keep)
-        depth = None if shot.truth is None else shot.truth(frame)
+        depth = None if shot.ground_truth is None else shot.ground_truth(frame)
         inverse = None if depth is None else _inverse(depth)
         if inverse is not None:
-            truth.add(place, frame, inverse, keep=keep)
+            ground_truth.add(place, frame, inverse, keep=keep)
         for estimate, track in zip(shot.estimates, tracks, strict=True):
             values = estimate.disparity(frame)
             if values is None:
@@ -177,13 +177,13 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
     for track in tracks:
         if not track.tiles:
             raise ReportError(
-                f"{shot.title}: {track.name} has no map of any frame; leave it out, or estimate the shot again."
+                f"{shot.title}: {track.name} has no depth map of any frame; leave it out, or estimate the shot again."
             )
-    absent = ["There is no plate to show beside the depth."] if shot.plate is None else []
+    absent = ["The shot has no plate to show beside the depth."] if shot.plate is None else []
     notes = [*absent, *pictures.notes, *(note for track in tracks for note in track.notes())]
     return Gathered(
         plate=plate if plate.tiles else None,
-        truth=truth if truth.tiles else None,
+        ground_truth=ground_truth if ground_truth.tiles else None,
         estimates=tuple(tracks),
         chosen=chosen,
         profiled=_profiled(shot.frames),
@@ -192,7 +192,7 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
 
 
 def evenly(frames: Sequence[int], count: int) -> tuple[int, ...]:
-    """At most so many frames, the first and the last among them, about equally far apart."""
+    """At most `count` frames, about equally spaced, with the first and the last."""
     if len(frames) <= count:
         return tuple(frames)
     places = np.round(np.linspace(0, len(frames) - 1, count)).astype(int) if count > 1 else [len(frames) // 2]
@@ -205,7 +205,7 @@ def _profiled(frames: Sequence[int]) -> tuple[int, ...]:
 
 
 class _Plate:
-    """The plate's pictures, read along with the shot's frames."""
+    """The plate's images, read in step with the shot's frames."""
 
     def __init__(self, shot: Shot) -> None:
         self.notes: list[str] = []
@@ -227,14 +227,14 @@ class _Plate:
 
 
 def line(values: NDArray[np.float32], each: Slice) -> NDArray[np.float32]:
-    """The values along a slice of one map or picture."""
+    """The values along a slice of one map or image."""
     if each.kind == "column":
         return values[:, each.index(values.shape[1])]
     return values[each.index(values.shape[0])]
 
 
-def told(frames: Sequence[int]) -> str:
-    """Frames in words, runs of them by their ends."""
+def format_frames(frames: Sequence[int]) -> str:
+    """Format frames as ranges."""
     runs: list[list[int]] = []
     for frame in frames:
         if runs and frame == runs[-1][-1] + 1:
@@ -246,8 +246,8 @@ def told(frames: Sequence[int]) -> str:
     return ("frame " if len(frames) == 1 else "frames ") + ", ".join(words)
 
 
-def told_count(count: int, noun: str) -> str:
-    """A number of things."""
+def format_count(count: int, noun: str) -> str:
+    """Format a count with its noun."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -256,7 +256,7 @@ def _grid(size: int) -> slice:
 
 
 def _inverse(depth: NDArray[np.floating]) -> NDArray[np.float32]:
-    """1/Z, NaN where the truth has no value."""
+    """1/Z, NaN where the ground truth has no value."""
     known = np.isfinite(depth) & (depth > 0)
     return np.where(known, 1 / np.where(known, depth, 1), np.nan).astype(np.float32)
 
@@ -264,23 +264,23 @@ def _inverse(depth: NDArray[np.floating]) -> NDArray[np.float32]:
 def _relative_error(
     estimate: Estimate,
     frame: int,
-    truth: NDArray[np.floating],
+    ground_truth: NDArray[np.floating],
     *,
     known: NDArray[np.bool_],
     values: NDArray[np.float32],
 ) -> NDArray[np.float32] | None:
-    """|Z - Z*| / Z* at the truth's size; None where the estimate has no depth in metres."""
+    """|Z - Z*| / Z* at the ground truth's size; None where the estimate has no depth in metres."""
     depth = None if estimate.depth is None else estimate.depth(frame)
     if depth is None:
         return None
     there = np.isfinite(values).astype(np.uint8)
     known = known & np.isfinite(depth)
-    known &= cv2.resize(there, (truth.shape[1], truth.shape[0]), interpolation=cv2.INTER_NEAREST) > 0
-    return np.where(known, np.abs(depth - truth) / np.where(known, truth, 1), np.nan).astype(np.float32)
+    known &= cv2.resize(there, (ground_truth.shape[1], ground_truth.shape[0]), interpolation=cv2.INTER_NEAREST) > 0
+    return np.where(known, np.abs(depth - ground_truth) / np.where(known, ground_truth, 1), np.nan).astype(np.float32)
 
 
 def _small(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A map or picture at the size of a tile, by area; a pixel that mostly had no value has none."""
+    """A map or image, reduced to a tile by area; pixels that are mostly without a value have none."""
     height, width = values.shape[:2]
     by = _TILE / max(height, width)
     if by >= 1:

@@ -1,4 +1,4 @@
-"""What a page shows of shots, with truth and without: the plate, and what each estimator made of it."""
+"""The shots of a page, with ground truth or without: the plate, and each estimator's depth."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from ...media.exr import read_map
 from ..accuracy.comparison import Comparison, Part
 from ..accuracy.metrics import METRIC, Metric
 from ..alignment import measured
-from ..datasets.ground_truth import Truth
+from ..datasets.ground_truth import GroundTruth
 
 Maps = Callable[[int], "NDArray[np.floating] | None"]
 """Source frame to a map [H, W], or None where the frame has none."""
 Pictures = Callable[[], Iterator[tuple[int, NDArray[np.floating]]]]
-"""Starts reading a plate: source frame and picture [H, W, 3] in 0..1 (sRGB), frames rising."""
+"""Starts reading a plate: source frame and image [H, W, 3] in 0..1 (sRGB), frames rising."""
 _PLATE = 960
-"""Pixels of a plate's long side: more are not seen in a report."""
+"""Long side of the plate in a report, in pixels."""
 BY_FRAME = ("absolute_relative", "root_mean_square", "delta1")
-"""The metrics whose values by frame are drawn; delta2 and delta3 follow delta1."""
+"""The metrics that are plotted by frame; delta2 and delta3 follow delta1."""
 
 
 class ReportError(ValueError):
-    """A report that cannot be made; the message is one sentence with the cure."""
+    """A report that cannot be written; the message is one sentence with a hint."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """A line through the picture whose values are laid side by side over time.
+    """A line through the image for a temporal profile.
 
     Attributes
     ----------
     kind : 'column' or 'row'
         A column runs from top to bottom, a row from left to right.
     at : float
-        Where it lies: 0 is the left (upper) edge of the picture, 1 the right (lower) one. A share and not a pixel,
-        since plate, truth and estimates may differ in size.
+        Position: 0 is the left (upper) edge of the image, 1 the right (lower) one. A share and not a pixel, since
+        plate, ground truth and estimates may differ in size.
     """
 
     kind: Literal["column", "row"]
     at: float
 
     def __post_init__(self) -> None:
-        """Refuse a line outside of the picture."""
+        """Check that the line is inside the image."""
         if not 0 <= self.at <= 1:
-            raise ReportError(f"A {self.kind} at {self.at} lies outside of the picture; give a share from 0 to 1.")
+            raise ReportError(f"A {self.kind} at {self.at} is outside the image; choose a share from 0 to 1.")
 
     @classmethod
     def of_pixel(cls, kind: Literal["column", "row"], pixel: int, *, size: int) -> Slice:
@@ -66,38 +66,38 @@ class Slice:
         pixel : int
             From 0.
         size : int
-            Width of the picture for a column, height for a row.
+            Width of the image for a column, height for a row.
 
         Raises
         ------
         ReportError
-            The picture has no such pixel.
+            The image has no such pixel.
         """
         if not 0 <= pixel < size:
-            raise ReportError(f"There is no {kind} {pixel} in a picture of {size}; choose one from 0 to {size - 1}.")
+            raise ReportError(f"There is no {kind} {pixel} in an image of {size}; choose one from 0 to {size - 1}.")
         return cls(kind=kind, at=(pixel + 0.5) / size)
 
     def index(self, size: int) -> int:
-        """The pixel of a picture so wide (for a column) or high (for a row)."""
+        """The pixel in an image of this width (for a column) or height (for a row)."""
         return min(int(self.at * size), size - 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Series:
-    """Values over a shot's time beside the errors, such as flicker or drift.
+    """Values over time other than errors, such as flicker or drift.
 
     Attributes
     ----------
     label : str
-        What is measured; estimates whose series have the same label share an axis.
+        The quantity; series with the same label share an axis.
     unit : str
-        Of the values, as the axis shows it, such as ``relative``.
+        Unit on the axis.
     frames : tuple of int
         Source frames.
     values : float [as many]
         NaN where nothing could be measured.
     reading : str
-        One or two sentences: what it is, and what is good.
+        Caption: what it is, and which values are good.
     """
 
     label: str
@@ -112,7 +112,7 @@ MIDDLE = (Slice(kind="column", at=0.5), Slice(kind="row", at=0.5))
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What is known of an estimate's shot beside the errors.
+    """Measurements of an estimate's shot other than errors.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class Extras:
     jumps: tuple[int, ...] = ()
 
     def __add__(self, other: Extras) -> Extras:
-        """Both together."""
+        """Concatenate both."""
         return Extras(
             series=self.series + other.series,
             borders=tuple(sorted({*self.borders, *other.borders})),
@@ -138,21 +138,22 @@ class Extras:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Estimate(Extras):
-    """What one estimator made of a shot.
+    """One estimator's depth of a shot.
 
     Attributes
     ----------
     name : str
-        As the reader knows it; different from the others' in the shot.
+        Display name, unique in the shot.
     disparity : callable
         Source frame to disparity [H, W], larger is nearer, NaN or infinite where there is no value; None for a frame
         without a map.
     alignment : (scale, shift) or None
-        What brings disparity to the truth's inverse depth in 1/m; None without truth.
+        From disparity to the ground truth's inverse depth in 1/m; None without ground truth.
     depth : callable or None
-        Source frame to the aligned depth in metres, of the truth's size, as the metrics measure it; None without truth.
+        Source frame to the aligned depth in metres that is measured, at the ground truth's size; None without ground
+        truth.
     errors : mapping
-        Name of a measure, such as ``AbsRel``, to one value for each of the shot's frames, NaN where not measured.
+        Name of a metric, such as ``AbsRel``, to one value for each of the shot's frames, NaN where not measured.
     """
 
     name: str
@@ -164,60 +165,60 @@ class Estimate(Extras):
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """One shot, seen by one estimator or several.
+    """One shot with the depth of one estimator or several.
 
     Attributes
     ----------
     title : str
     frames : tuple of int
-        Source frames that are looked at, rising.
+        Source frames that are shown, ascending.
     estimates : tuple of Estimate
     plate : callable or None
-        Starts reading the pictures of `frames`; None where there is no plate.
-    truth : callable or None
-        Source frame to true depth [H, W] in metres, 0 or NaN where it is not measured; None for a frame without truth.
+        Starts reading the images of `frames`; None where there is no plate.
+    ground_truth : callable or None
+        Source frame to true depth [H, W] in metres, 0 or NaN where invalid; None for a frame without ground truth.
     slices : tuple of Slice
         Lines for temporal profiles.
     fps : float or None
-        Frames a second of the plate; None: unknown, so frequencies stand in cycles a frame.
+        Frames per second of the plate; None: unknown, and no frequencies in Hz are shown.
     notes : tuple of str
-        Sentences: what was left out or could not be read.
+        Sentences: what was skipped or could not be read.
     """
 
     title: str
     frames: tuple[int, ...]
     estimates: tuple[Estimate, ...]
     plate: Pictures | None = None
-    truth: Maps | None = None
+    ground_truth: Maps | None = None
     slices: tuple[Slice, ...] = MIDDLE
     fps: float | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no figure could be read of."""
+        """Check frames, names and lengths."""
         if not self.frames or list(self.frames) != sorted(set(self.frames)):
-            raise ReportError(f"{self.title}: the frames must rise, and there must be one; give the shot's own range.")
+            raise ReportError(f"{self.title}: the frames must be ascending and at least one; use the shot's own range.")
         names = [estimate.name for estimate in self.estimates]
         if not names or len(set(names)) != len(names):
-            raise ReportError(f"{self.title}: name every estimate, and each differently, not {', '.join(names)}.")
-        for name in {"Plate", "Truth"} & set(names):
-            raise ReportError(
-                f"{self.title}: an estimate cannot be called {name}, which the figures call another thing."
-            )
+            raise ReportError(f"{self.title}: every estimate needs a name of its own, not {', '.join(names)}.")
+        for name in {"Plate", "Ground truth"} & set(names):
+            raise ReportError(f"{self.title}: an estimate cannot have the name {name}, which the figures use already.")
         for estimate in self.estimates:
             for name, values in estimate.errors.items():
                 if np.shape(values) != (len(self.frames),):
                     raise ReportError(
                         f"{self.title}: {estimate.name} has {np.size(values)} values of {name} and the shot "
-                        f"{len(self.frames)} frames; give one a frame, NaN where it was not measured."
+                        f"{len(self.frames)} frames; pass one per frame, NaN where it was not measured."
                     )
-        if self.truth is not None and any(e.alignment is None or e.depth is None for e in self.estimates):
-            raise ReportError(f"{self.title}: with truth every estimate needs its alignment and its depth in metres.")
+        if self.ground_truth is not None and any(e.alignment is None or e.depth is None for e in self.estimates):
+            raise ReportError(
+                f"{self.title}: with ground truth every estimate needs its alignment and its depth in metres."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnDisk:
-    """A depth sequence to look at."""
+    """A depth sequence in a folder."""
 
     name: str
     folder: Path
@@ -238,20 +239,20 @@ class OnDisk:
 def of_sequences(
     shot: depth_sequence.Shot, estimates: Sequence[tuple[OnDisk, Extras]], *, slices: tuple[Slice, ...] = MIDDLE
 ) -> Shot:
-    """A shot of one depth sequence or of several of the same plate, without truth.
+    """A shot of one depth sequence or of several of the same plate, without ground truth.
 
     Parameters
     ----------
     shot : depth_sequence.Shot
-        Its frames are looked at.
+        Its frames are shown.
     estimates : sequence of (OnDisk, Extras)
-        The plate is that of the first.
+        The plate is the first one's.
     slices : tuple of Slice
 
     Raises
     ------
     ReportError
-        Names are not different.
+        Names are not unique.
     """
     frames = tuple(range(shot.first_frame, shot.last_frame + 1))
     source = estimates[0][0].sequence.source
@@ -268,41 +269,41 @@ def of_sequences(
 
 
 def of_parts(compared: Mapping[str, tuple[Comparison, Part, Extras]], *, slices: tuple[Slice, ...] = MIDDLE) -> Shot:
-    """A shot, or a whole clip, that was compared with truth: the frames that were measured, and no others.
+    """A shot, or a whole clip, that was compared with ground truth: the measured frames only.
 
-    The plate is that of the first estimate, where the truth comes without pictures and is not cropped.
+    The plate is the first estimate's, if the ground truth has no images and is not cropped.
 
     Parameters
     ----------
     compared : mapping
-        By the estimates' names; all by the same truth and protocol.
+        By the estimates' names; all with the same ground truth and protocol.
     slices : tuple of Slice
 
     Raises
     ------
     ReportError
-        Names are not different.
+        Names are not unique.
     """
     first = next(iter(compared.values()))[0]
-    truth, protocol = first.truth, first.protocol
+    ground_truth, protocol = first.ground_truth, first.protocol
     places = sorted({place for _, part, _ in compared.values() for place in part.scores.frames})
     at = {first.numbers[place]: place for place in places}
     frames = tuple(at)
     shown, rate, notes = plate_of(first.sequence.source, frames)
     steps = set(np.diff(frames).tolist())
-    plate = _truths_plate(truth, at)
+    plate = _ground_truth_plate(ground_truth, at)
     needed = plate is None and protocol.crop is None
 
     def true_depth(frame: int) -> NDArray[np.floating]:
-        depth = truth.depth(at[frame])
+        depth = ground_truth.depth(at[frame])
         return np.where(measured(depth, protocol), depth, 0)
 
     return Shot(
-        title=f"{truth.name}, {_ends(frames)}",
+        title=f"{ground_truth.name}, {_ends(frames)}",
         frames=frames,
         estimates=tuple(_estimate(name, *each, at) for name, each in compared.items()),
         plate=shown if needed else plate,
-        truth=true_depth,
+        ground_truth=true_depth,
         slices=slices,
         fps=rate / steps.pop() if rate and len(steps) == 1 else None,
         notes=notes if needed else (),
@@ -314,20 +315,20 @@ def _ends(frames: Sequence[int]) -> str:
 
 
 def plate_name(source: Source) -> str:
-    """A plate's name: a movie's file, or a folder of pictures with the one around it, since many are called alike."""
+    """A plate's name: a movie's file name, or a sequence's folder with its parent, since many share a name."""
     path = Path(source.path)
     return "/".join(part for part in path.parts[-2:] if part != path.anchor) if source.kind == "sequence" else path.name
 
 
 def plate_of(source: Source, frames: Sequence[int]) -> tuple[Pictures | None, float | None, tuple[str, ...]]:
-    """How to read a plate's pictures of some frames, its rate, and what is to be said where it cannot be read."""
+    """Reader of a plate's images of some frames, its frame rate, and a note if it cannot be read."""
     try:
         with open_clip(source, frames[0], frames[-1]) as clip:
             clip.require(frames[0], frames[-1])
             by = min(1.0, _PLATE / max(clip.width, clip.height))
             size, fps = (max(1, round(clip.width * by)), max(1, round(clip.height * by))), clip.fps
     except ClipError as error:
-        return None, source.fps, (f"The plate is left out: {error}",)
+        return None, source.fps, (f"The plate is not shown: {error}",)
 
     def pictures() -> Iterator[tuple[int, NDArray[np.floating]]]:
         wanted = set(frames)
@@ -361,14 +362,14 @@ def _head(metric: Metric) -> str:
     return f"{metric.label} [{metric.unit}]" if metric.unit else metric.label
 
 
-def _truths_plate(truth: Truth, at: Mapping[int, int]) -> Pictures | None:
-    """The truth's own pictures, where it has them."""
-    if truth.picture(next(iter(at.values()))) is None:
+def _ground_truth_plate(ground_truth: GroundTruth, at: Mapping[int, int]) -> Pictures | None:
+    """The ground truth's own images, where it has them."""
+    if ground_truth.picture(next(iter(at.values()))) is None:
         return None
 
     def pictures() -> Iterator[tuple[int, NDArray[np.floating]]]:
         for frame, place in at.items():
-            picture = truth.picture(place)
+            picture = ground_truth.picture(place)
             if picture is not None:
                 yield frame, picture.astype(np.float32) / 255
 

@@ -1,4 +1,4 @@
-"""What was measured of shots, as series and tables of a report."""
+"""Series and tables of a report."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from ...contract.depth_sequence import DepthSequence
 from ..accuracy.metrics import METRICS, REGIONS
 from ..stability.consistency import Consistency
 from ..stability.drift import Step
-from ..stability.temporal_stability import Steadiness
+from ..stability.temporal_stability import TemporalStability
 from ..suites.outcomes import Values
 from ..table import Column, Table, Value
 from .shots import Extras, Series
 
-_SHARE = "% of the shot's spread"
+_SHARE = "% of the shot's disparity range"
 _APART = (
-    "Every shot has a scale and a shift of its own and is measured by itself: sizes and colours of one say nothing "
-    "about those of another. "
+    "Every shot has its own scale and shift and is measured independently: sizes and colours are not comparable "
+    "between shots. "
 )
 _MEASURES = (
-    "Errors of depth after one scale and one shift, over all measured pixels. AbsRel: mean of |Z - Z*| / Z*; "
+    "Errors of depth after alignment by one scale and one shift, over all valid pixels. AbsRel: mean of |Z - Z*| / Z*; "
     "RMSE: root of the mean squared error; delta: share of pixels within a factor of 1.25, its square and its "
     "third power."
 )
-_FLOW = {"given": "the optical flow that comes with the truth", "measured": "optical flow measured in the plate"}
+_FLOW = {"given": "the optical flow that comes with the ground truth", "measured": "optical flow measured in the plate"}
 FLICKER = (
-    "how far a still thing's disparity is from what the frames before and after let expect, in percent of the shot's "
-    "spread of disparity, along the plate's own motion. Steady depth stays low; a level of 8 bits is 0.4 %."
+    "difference of a static point's disparity from the mean of the previous and the next frame, along the plate's "
+    "motion, in percent of the shot's disparity range. Lower is more stable; one level of 8 bits is 0.4 %."
 )
 WARP = (
-    "how far depth carried into the next frame by the true camera is from the depth estimated there, for what stands "
-    "still. Lower is steadier."
+    "difference of depth, reprojected into the next frame by the true camera, from the depth estimated there, in "
+    "static regions. Lower is more stable."
 )
 
 
-def of_steadiness(found: Steadiness) -> Extras:
+def of_stability(found: TemporalStability) -> Extras:
     """Flicker by frame, window borders and jumps of a shot."""
     frames = tuple(range(found.first_frame, found.last_frame + 1))
     flicker = Series(
@@ -57,7 +57,7 @@ def of_consistency(found: Consistency, *, numbers: Sequence[int]) -> Extras:
     ----------
     found : Consistency
     numbers : sequence of int
-        Source frame of every frame of the truth.
+        Source frame of every frame of the ground truth.
     """
     neighbours = found.neighbours
     series = Series(
@@ -71,14 +71,14 @@ def of_consistency(found: Consistency, *, numbers: Sequence[int]) -> Extras:
 
 
 def shots_table(sequences: Mapping[str, DepthSequence], *, apart: bool = True) -> Table | None:
-    """Every shot with its frames and what each estimator did; None for clips of one shot that all made depth of.
+    """Every shot with its frames and each estimator's status; None for a single shot of which all have depth.
 
     Parameters
     ----------
     sequences : mapping
         By the estimates' names.
     apart : bool
-        Whether each shot is measured by itself, by a scale and a shift of its own.
+        Whether each shot has its own scale and shift.
     """
     by_shot = [{(s.first_frame, s.last_frame): s.status for s in sequence.shots} for sequence in sequences.values()]
     shots = sorted({shot for each in by_shot for shot in each})
@@ -89,9 +89,13 @@ def shots_table(sequences: Mapping[str, DepthSequence], *, apart: bool = True) -
     alike = all(list(each) == list(by_shot[0]) for each in by_shot)
     return Table(
         title="Shots and cuts",
-        reading=("There is a cut between each shot and the next. " if alike else "Cuts were found in unlike places. ")
+        reading=(
+            "There is a cut between each shot and the next. "
+            if alike
+            else "The estimates have cuts at different frames. "
+        )
         + (_APART if apart else "")
-        + "Why a shot has no depth stands in the notes.",
+        + "The notes say why a shot has no depth.",
         columns=(
             Column(name="Shot"),
             Column(name="length", unit="frames", digits=0),
@@ -105,23 +109,23 @@ def shots_table(sequences: Mapping[str, DepthSequence], *, apart: bool = True) -
 
 
 def metrics_tables(rows: Sequence[tuple[str, Values]], *, reading: str = "") -> list[Table]:
-    """The papers' measures, a row an estimate; what is static and what moves apart, if anything does.
+    """The papers' metrics, one row per estimate; static and dynamic regions in further tables, if there are any.
 
     Parameters
     ----------
     rows : sequence of (name, values)
-        As `metrics.summary` gives them.
+        From `metrics.summary`.
     reading : str
         How the figures were averaged.
     """
     moves = any(value is not None for _, values in rows for value in values.get("moving", {}).values())
     made = []
-    for region in REGIONS if moves else REGIONS[:1]:  # where nothing moves, what stands still is everything
-        where = {"all": "", "static": " where nothing moves", "moving": " where something moves"}[region]
-        what = f"The same measures, only{where}." if where else _MEASURES
+    for region in REGIONS if moves else REGIONS[:1]:  # without dynamic objects, the static region is everything
+        where = {"all": "", "static": " in static regions", "moving": " on dynamic objects"}[region]
+        what = f"The same metrics, only{where}." if where else _MEASURES
         made.append(
             Table(
-                title=f"Against truth{where}",
+                title=f"Against ground truth{where}",
                 reading=f"{what} {reading}".strip(),
                 columns=(Column(name="Estimate"), *(metric.column() for metric in METRICS)),
                 rows=tuple((name, *(values[region].get(metric.name) for metric in METRICS)) for name, values in rows),
@@ -130,14 +134,14 @@ def metrics_tables(rows: Sequence[tuple[str, Values]], *, reading: str = "") -> 
     return made
 
 
-def steadiness_table(rows: Sequence[tuple[str, Steadiness]]) -> Table:
-    """How steady shots are, a row an estimate's shot."""
+def stability_table(rows: Sequence[tuple[str, TemporalStability]]) -> Table:
+    """Temporal stability, one row per estimate and shot."""
     return Table(
-        title="Steadiness of what stands still",
-        reading="Measured without any truth, in percent of the shot's spread of disparity (between its 1 % and 99 % "
-        "percentile). Drift is how far the still background moves away from where it should be: across the borders of "
-        "windows, and for comparison within them, over as many frames. Jumps are steps far beyond those around them. A "
-        "dash: there is none, or it cannot be told, such as drift where the camera moves and there are no windows.",
+        title="Temporal stability of the static region",
+        reading="Measured without ground truth, in percent of the shot's disparity range (between its 1 % and 99 % "
+        "percentile). Drift is how far the static background moves away from its expected disparity: across the "
+        "borders of windows and, for comparison, within them, over as many frames. Jumps are outliers among the steps "
+        "from frame to frame. A dash: none, or not measurable, such as drift under a moving camera without windows.",
         groups=tuple(f"{found.first_frame}-{found.last_frame}" for _, found in rows),
         columns=(
             Column(name="Estimate"),
@@ -146,7 +150,7 @@ def steadiness_table(rows: Sequence[tuple[str, Steadiness]]) -> Table:
             Column(name="largest jump", unit="%", better="lower", digits=2),
             Column(name="drift across windows", unit="%", better="lower", digits=2),
             Column(name="drift within", unit="%", better="lower", digits=2),
-            Column(name="still part of the picture", unit="%", digits=0),
+            Column(name="static region of the image", unit="%", digits=0),
         ),
         rows=tuple(
             (
@@ -163,7 +167,7 @@ def steadiness_table(rows: Sequence[tuple[str, Steadiness]]) -> Table:
     )
 
 
-def jumps_table(rows: Sequence[tuple[str, Steadiness]]) -> Table | None:
+def jumps_table(rows: Sequence[tuple[str, TemporalStability]]) -> Table | None:
     """Every jump and every border of windows, with its frame; None where there is neither."""
     lines: list[tuple[Value, ...]] = [
         (
@@ -178,27 +182,27 @@ def jumps_table(rows: Sequence[tuple[str, Steadiness]]) -> Table | None:
         return None
     return Table(
         title="Steps at window borders, and jumps",
-        reading="The frame is the first one after the step. A step is how far the still background moves beyond a "
-        "smooth motion; its mean with the sign is above 0 where all comes nearer; typical is the median of the steps "
-        "around.",
+        reading="The frame is the first one after the step. A step is the change of the static background beyond a "
+        "smooth motion; its signed mean is above 0 where everything comes nearer; typical is the median of the "
+        "neighbouring steps.",
         columns=(
             Column(name="Estimate"),
-            Column(name="what"),
-            *(Column(name=name, unit="%", digits=2) for name in ("step", "with sign", "typical")),
+            Column(name="type"),
+            *(Column(name=name, unit="%", digits=2) for name in ("step", "signed", "typical")),
         ),
         rows=tuple(lines),
     )
 
 
 def consistency_table(rows: Sequence[tuple[str, Consistency]], *, groups: tuple[str, ...] = ()) -> Table:
-    """Distances in space, as StereoDiff's table 8, and the warp error between neighbours; a row an estimate's shot."""
+    """Distances in space (StereoDiff, table 8) and warp error between neighbours, one row per estimate and shot."""
     apart = " or ".join(map(str, sorted({found.spacing for _, found in rows})))
     ways = " and ".join(sorted({_FLOW[found.correspondences] for _, found in rows}))
     return Table(
         title="Consistency in space",
-        reading=f"Mean distance between points that should be one, seen from two frames {apart} apart and from "
-        "neighbours, where nothing moves; the part in Z is relative. The floor is what the true depth itself gets on "
-        f"the same points: nothing can be told below it. Points are followed by {ways}.",
+        reading=f"Mean distance between corresponding static points, estimated from two frames {apart} apart and from "
+        "neighbours; the error in Z is relative. The floor is the score of the true depth itself on the same points: "
+        f"differences below it mean nothing. Points are tracked by {ways}.",
         groups=groups,
         columns=(
             Column(name="Estimate"),

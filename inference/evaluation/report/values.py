@@ -1,4 +1,4 @@
-"""All values of a shot, whose percentiles are exact though memory holds only a few of them."""
+"""All values of a shot, with exact percentiles and little memory."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _IN_MEMORY = 1 << 24
-"""Bytes of values from which on they lie in a file without a name, gone with the last use of it."""
+"""Bytes of values beyond which they are stored in an anonymous temporary file."""
 _BLOCK = 1 << 22  # bytes read at a time
-_HALF = 16  # bits of a value that are counted at once
+_HALF = 16  # bits of a value per histogram
 
 
 class Values:
     """Finite float32 values that come frame by frame.
 
-    A percentile is found by counting: values in their order are integers of 32 bits (IEEE 754 numbers sort by their
-    bits), so the counts of the upper 16 bits say where a value of a given rank lies, and one walk through the values
-    there says which it is.
+    A percentile is found by counting: IEEE 754 numbers sort by their bits, so a histogram of the upper 16 bits finds
+    the bin of a value of a given rank, and a second pass finds its lower 16 bits.
 
     Parameters
     ----------
     folder : Path or None
-        Where more than `_IN_MEMORY` bytes are put, under no name; None: the system's place for such.
+        Folder of the temporary file for more than `_IN_MEMORY` bytes; None: the system's own.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -33,7 +32,7 @@ class Values:
         self._counts = np.zeros(1 << _HALF, np.int64)
 
     def __del__(self) -> None:
-        """Give the file up."""
+        """Close the file."""
         self._file.close()
 
     def __len__(self) -> int:
@@ -41,16 +40,16 @@ class Values:
         return int(self._counts.sum())
 
     def __array__(self, dtype: type | None = None, copy: bool | None = None) -> NDArray[np.float32]:
-        """All values at once: for few."""
+        """All values in one array."""
         return np.concatenate([np.empty(0, np.float32), *self.blocks()]).astype(dtype or np.float32)
 
     def add(self, values: ArrayLike) -> None:
-        """Take more values.
+        """Add values.
 
         Raises
         ------
         OSError
-            They cannot be put aside.
+            They cannot be stored.
         """
         flat = np.ascontiguousarray(values, np.float32).ravel()
         self._counts += np.bincount(_ordered(flat) >> _HALF, minlength=1 << _HALF)
@@ -58,7 +57,7 @@ class Values:
         self._file.write(flat.tobytes())
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """The values, some at a time, as they came."""
+        """The values in blocks, in the order in which they were added."""
         self._file.seek(0)
         while block := self._file.read(_BLOCK):
             place = self._file.tell()
@@ -66,14 +65,14 @@ class Values:
             self._file.seek(place)
 
     def percentiles(self, shares: Sequence[float]) -> list[float]:
-        """Percentiles (0 to 100) of one value or more, as `numpy.percentile` gives them."""
+        """Percentiles (0 to 100), equal to those of `numpy.percentile`; there must be a value."""
         last = len(self) - 1
         places = [last * (share / 100) for share in shares]
         found = self._of_ranks({rank for place in places for rank in (int(place), min(int(place) + 1, last))})
         return [_between(found[int(place)], found[min(int(place) + 1, last)], place - int(place)) for place in places]
 
     def _of_ranks(self, ranks: Iterable[int]) -> dict[int, np.float32]:
-        """The values of these ranks, from 0, in rising order."""
+        """The values of these ranks, from 0, in ascending order."""
         below = np.concatenate([[0], np.cumsum(self._counts)])
         halves = {rank: int(np.searchsorted(below, rank, side="right")) - 1 for rank in ranks}
         lower = {upper: np.zeros(1 << _HALF, np.int64) for upper in halves.values()}

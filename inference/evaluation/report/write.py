@@ -1,6 +1,6 @@
-"""Writing a report: a folder with one page that stands by itself, and its figures as files of their own.
+"""Writing a report: a folder with one self-contained page, and its figures as separate files.
 
-The page has the figures embedded, everything escaped, and nothing loaded from anywhere.
+The page has its figures embedded, all text escaped, and loads nothing.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _FIGURE = re.compile(
     r"shot[0-9]+_(side_by_side|errors|errors_by_frame|mean|steadiness|spectra"
     r"|profile_(column|row)[0-9]*|sheet[0-9]+_[a-z0-9-]*)[.]png"
 )
-"""Files of a report; whatever else lies beside them is left alone."""
+"""Files of a report; other files beside them are not touched."""
 _MARK, _HEAD = b"Made by Fathom ", 1 << 16
-"""What every report says of itself, and the bytes of its page in which it does."""
+"""Text by which a report is recognised, and the leading bytes of the page that contain it."""
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Everything that goes into a page.
+    """The content of a page.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Report:
     pages : tuple of (title, path)
         Further pages, from this one's folder, such as one for each clip of a suite.
     notes : tuple of str
-        What was left out, and how things were measured.
+        Sentences: what was skipped, and how it was measured.
     """
 
     title: str
@@ -66,7 +66,7 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotPage:
-    """A shot as the page shows it."""
+    """A shot's part of the page."""
 
     title: str
     notes: tuple[str, ...]
@@ -82,8 +82,8 @@ def write(report: Report, folder: str | Path) -> Path:
     ----------
     report : Report
     folder : path
-        Made where it is not there. ``index.html`` holds all figures and may be passed on alone; ``figures/`` has each
-        as a PNG, for use elsewhere. An earlier report in the folder is replaced once this one is complete.
+        Created if missing. ``index.html`` embeds all figures and can be shared alone; ``figures/`` has each as a PNG.
+        An earlier report in the folder is replaced once this one is complete.
 
     Returns
     -------
@@ -93,11 +93,11 @@ def write(report: Report, folder: str | Path) -> Path:
     Raises
     ------
     ReportError
-        A shot has no map at all, or frames of different sizes.
+        A shot has no depth map, or frames of different sizes.
     ClipError
-        A depth map or the truth cannot be read.
+        A depth map or the ground truth cannot be read.
     Failure
-        The folder cannot be written, or something else bears the names of a report.
+        The folder cannot be written, or has other files with the names of a report's.
     """
     folder = Path(folder)
     check(folder)
@@ -115,7 +115,7 @@ def write(report: Report, folder: str | Path) -> Path:
 
 
 def check(folder: Path) -> None:
-    """Refuse a folder in which something that is no report bears a report's names.
+    """Check that a folder has no other file with the name of a report's.
 
     Raises
     ------
@@ -129,13 +129,13 @@ def check(folder: Path) -> None:
     if strange is not None:
         raise Failure(
             exit_codes.BAD_OUTPUT,
-            f"{strange} is there and no part of a report, so no report is written over it.",
+            f"{strange} exists and is not part of a report, so no report is written over it.",
             cure="Choose another folder for the report.",
         )
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a page is one of ours, or is not there."""
+    """Whether a page is a report's, or missing."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return False
@@ -148,7 +148,7 @@ def _is_report(path: Path) -> bool:
 
 
 def _pages(shots: Sequence[Shot], scratch: Path, drawn: list[str]) -> Iterator[ShotPage]:
-    """Each shot's part of the page, its figures written as files; their names go into `drawn`."""
+    """Each shot's part of the page; its figures are written as files, and their names added to `drawn`."""
     for number, shot in enumerate(shots, start=1):
         made = _page(shot, scratch)
         for each in made.figures:
@@ -158,7 +158,7 @@ def _pages(shots: Sequence[Shot], scratch: Path, drawn: list[str]) -> Iterator[S
 
 
 def _publish(scratch: Path, folder: Path, drawn: Sequence[str]) -> None:
-    """Put a finished report in the place of an earlier one."""
+    """Replace an earlier report with a finished one."""
     figures = folder / FIGURES
     figures.mkdir(exist_ok=True)
     for path in figures.iterdir():
@@ -185,7 +185,7 @@ def _page(shot: Shot, scratch: Path) -> ShotPage:
 
 
 def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> list[Drawn]:
-    """Every figure that the shot has something for; what it is too short for goes into the notes."""
+    """Every figure that the shot has data for; the notes name those for which it is too short."""
     drawn: list[Drawn] = []
 
     def add(name: str, title: str, reading: str, make: Callable[[], Figure]) -> None:
@@ -194,7 +194,7 @@ def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> 
         drawn.append(Drawn(name=name, title=title, reading=reading, alternative=alternative, png=picture))
 
     several = len(shot.estimates) > 1
-    if several or gathered.plate or gathered.truth:
+    if several or gathered.plate or gathered.ground_truth:
         reading = contact.COMPARISON if several else contact.BESIDE
         add("side_by_side", "Side by side", reading, lambda: contact.side_by_side(gathered, scale))
     if any(track.errors for track in gathered.estimates):
@@ -208,9 +208,9 @@ def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> 
         if curves.measures(shot):
             add("errors_by_frame", "Errors by frame", curves.by_frame_reading(shot), lambda: curves.errors(shot))
         if any(estimate.series for estimate in shot.estimates):
-            add("steadiness", "Steadiness by frame", curves.series_reading(shot), lambda: curves.series(shot))
+            add("steadiness", "Temporal stability by frame", curves.series_reading(shot), lambda: curves.series(shot))
     else:
-        notes.append("The shot has one frame, so there is nothing to see over time: no profiles, curves or spectra.")
+        notes.append("The shot has one frame, so there are no profiles, curves or spectra.")
     if spectra.analysed(shot):
         reading = spectra.READING + (spectra.RATIO if several else "")
         add("spectra", "Errors by frequency", reading, lambda: spectra.spectra(shot))
@@ -224,7 +224,7 @@ def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> 
 
 
 def _facts(shot: Shot, gathered: Gathered) -> Table:
-    """What was looked at, and the values that the colours stand for."""
+    """The frames and value ranges of the estimates."""
     rows: list[tuple[Value, ...]] = []
     for track in gathered.estimates:
         there = np.isfinite(track.missing)
@@ -242,17 +242,17 @@ def _facts(shot: Shot, gathered: Gathered) -> Table:
         Column(name="shift", unit="1/m", digits=6),
     )
     return Table(
-        title="What was looked at",
-        reading=f"{_told_frames(shot.frames)}. The percentiles "
+        title="Frames and values",
+        reading=f"{_format_frames(shot.frames)}. The percentiles "
         "are of the whole shot, in the estimator's own unit (larger is nearer)"
-        + ("; scale and shift bring it to true inverse depth." if gathered.truth else "."),
-        columns=columns if gathered.truth else columns[:5],
-        rows=tuple(row if gathered.truth else row[:5] for row in rows),
+        + ("; scale and shift align it with true inverse depth." if gathered.ground_truth else "."),
+        columns=columns if gathered.ground_truth else columns[:5],
+        rows=tuple(row if gathered.ground_truth else row[:5] for row in rows),
     )
 
 
-def _told_frames(frames: tuple[int, ...]) -> str:
-    return f"{len(frames)} frames from {frames[0]} to {frames[-1]}" if len(frames) > 1 else f"Frame {frames[0]} alone"
+def _format_frames(frames: tuple[int, ...]) -> str:
+    return f"{len(frames)} frames from {frames[0]} to {frames[-1]}" if len(frames) > 1 else f"Frame {frames[0]} only"
 
 
 def _across(kind: str) -> str:
@@ -260,12 +260,12 @@ def _across(kind: str) -> str:
 
 
 def _unique(kind: str, index: int, kinds: list[str]) -> str:
-    """The kind, with its place among several of the kind."""
+    """The kind, numbered if there are several."""
     return kind if kinds.count(kind) == 1 else f"{kind}{kinds[: index + 1].count(kind)}"
 
 
 def render_page(report: Report, shots: Iterable[ShotPage]) -> Iterator[str]:
-    """The page's HTML, piece by piece; each of the report's shots is asked for when its turn comes."""
+    """The page's HTML, piece by piece; each shot is drawn when its turn comes."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     yield from template.generate(

@@ -1,14 +1,14 @@
-"""How far the still background has drifted from one frame to a later one, and where an estimate jumps.
+"""How far the static background drifts from one frame to a later one, and where an estimate jumps.
 
-Drift is followed along the background's motion. Where the camera stands, its disparity should not change at all. Where
-it moves, disparity changes with it, and without truth a slow drift cannot be told from that in general. At a border of
-windows it can: the camera's part is smooth, and the drift is what goes beyond the change that the frames just before
-and just after let expect. This takes the camera's part as even in between, which it is not quite for what comes near:
-perfect depth has some drift then as well. A drift between windows is real where it is well beyond that over as many
-frames within one window, which is measured alike.
+Drift is measured along the background's motion. Under a locked camera its disparity should not change at all. A moving
+camera changes disparity, and without ground truth a slow drift cannot be distinguished from that in general. At a
+border of windows it can: the camera's contribution is smooth, and the drift is what exceeds the change extrapolated
+from the frames just before and just after. This assumes a uniform change in between, which is inexact for approaching
+objects: even perfect depth has some drift there. A drift between windows is real where it is well above the drift over
+as many frames within one window, which is measured in the same way.
 
-A long shot is estimated in windows: at their borders an estimate is most likely to jump or to drift. Jumps are told
-among steps from frame to frame that are never quite nothing.
+A long shot is estimated in windows, and an estimate is most likely to jump or to drift at their borders. A jump is an
+outlier among the steps from frame to frame, which are never quite 0.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from .optical_flow import at
 from .warping import sampled
 
 _REST = 6
-"""Frames before and after that tell how fast disparity changes with the camera."""
-_STANDS = 1.0  # pixels that the picture of the background moves in all, where the camera counts as standing
-_FEWEST, _LEAST_SHARE = 50, 0.005  # of the pixels, that must be followed to the end
-_AROUND = 12  # steps on either side that say what is typical
-_BESIDE = 1  # steps next to one that a jump there disturbs
-_AT_ENDS = 1.5  # by which a shot's first and last step must exceed its neighbour, since that one's jump shows in it
+"""Frames before and after, from which the camera's change of disparity is extrapolated."""
+_STANDS = 1.0  # pixels of total background motion below which the camera counts as locked
+_FEWEST, _LEAST_SHARE = 50, 0.005  # number and share of the pixels that must be tracked to the end
+_AROUND = 12  # steps on either side that define the typical size
+_BESIDE = 1  # neighbouring steps that a jump affects
+_AT_ENDS = 1.5  # factor by which a shot's first and last step must exceed its neighbour, whose jump affects it
 _OUTLIER = 6.0  # standard deviations, estimated from the median of the deviations
-_VISIBLE = 1 / 256  # of the shot's spread: one level of an 8-bit picture
+_VISIBLE = 1 / 256  # of the shot's disparity range: one level of an 8-bit image
 _TO_DEVIATION = 1.4826  # of a normal distribution, from its median absolute deviation
 STRETCH = 25
-"""Frames over which drift is measured in a shot that was estimated as a whole: as many as windows usually share."""
+"""Frames over which drift is measured in a shot without windows: the usual overlap of windows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """Change of the still background between two frames.
+    """Change of the static background between two frames.
 
     Attributes
     ----------
     first, last : int
         The frames.
     size : float or None
-        Median over what was followed of the absolute drift, as a share of the shot's spread; None where too little
-        could be followed, or where the camera moves in a shot without windows.
+        Median of the absolute drift of the tracked pixels, as a share of the shot's disparity range; None where too
+        few could be tracked, or where the camera moves in a shot without windows.
     shift : float or None
-        Median of the drift with its sign: above 0, all has come nearer.
+        Median of the signed drift: above 0, everything has come nearer.
     followed : float
-        Share of the picture's pixels that could be followed from before the first frame to after the last.
+        Share of the image's pixels that could be tracked from before the first frame to after the last.
     border : bool
-        Whether windows change between the frames, or one window made all of them.
+        Whether a border of windows lies between the frames.
     camera_moves : bool
-        Whether the background moves in the picture; the change that goes with it was then taken off, at the cost of
-        more noise.
+        Whether the background moves in the image; the camera's change of disparity was then subtracted, at the cost
+        of more noise.
     """
 
     first: int
@@ -69,7 +69,7 @@ class Drift:
 
 
 class _Slope:
-    """Change a frame of every pixel, by least squares over frames that follow each other."""
+    """Change per frame of every pixel, by least squares over consecutive frames."""
 
     def __init__(self, first: int, last: int) -> None:
         self._frames = range(first, last + 1)
@@ -80,8 +80,8 @@ class _Slope:
             self._sum = self._sum + (frame - self._middle) * values
 
     def result(self) -> NDArray[np.float64] | float | None:
-        spread = sum((frame - self._middle) ** 2 for frame in self._frames)
-        return self._sum / spread if spread else None
+        value_range = sum((frame - self._middle) ** 2 for frame in self._frames)
+        return self._sum / value_range if value_range else None
 
     @property
     def _middle(self) -> float:
@@ -89,13 +89,13 @@ class _Slope:
 
 
 class Follower:
-    """Follows what stands still from some frames before a span to some frames after it.
+    """Tracks the static region from some frames before a span to some frames after it.
 
     Parameters
     ----------
     span : Span
     disparity : [H, W] or None
-        Of the frame that it begins with; NaN where it is of no use.
+        Of the first frame; NaN where invalid.
     shape : (height, width)
     """
 
@@ -107,39 +107,39 @@ class Follower:
         self._followed = np.full(shape, disparity is not None)
         self._kept: dict[int, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = {}
         if disparity is not None:
-            self._take(self.begin, disparity)
+            self._add(self.begin, disparity)
 
     @staticmethod
     def start(span: Span) -> int:
-        """The frame to begin with."""
+        """The first frame to track from."""
         return max(span.first - _REST, span.begin)
 
-    def go_on(
-        self, frame: int, disparity: NDArray[np.floating], flow: NDArray[np.floating], still: NDArray[np.bool_]
+    def advance(
+        self, frame: int, disparity: NDArray[np.floating], flow: NDArray[np.floating], static: NDArray[np.bool_]
     ) -> None:
-        """Follow to the next frame.
+        """Track to the next frame.
 
         Parameters
         ----------
         frame : int
         disparity : [H, W]
-            Of this frame; NaN where it is of no use.
+            Of this frame; NaN where invalid.
         flow : [H, W, 2]
-            From the frame before to this one.
-        still : bool [H, W]
-            Where the frame before stands still and is seen in this one.
+            From the previous frame to this one.
+        static : bool [H, W]
+            Where the previous frame is static and visible in this one.
         """
-        self._followed &= at(still, self._u.astype(np.float32), self._v.astype(np.float32))
+        self._followed &= at(static, self._u.astype(np.float32), self._v.astype(np.float32))
         along, down = (sampled(flow[..., axis], self._u, self._v) for axis in (0, 1))
         self._u, self._v = self._u + along, self._v + down
-        self._take(frame, disparity)
+        self._add(frame, disparity)
 
     def stop(self) -> None:
-        """Nothing can be followed any further."""
+        """Give up tracking."""
         self._followed = np.zeros_like(self._followed)
 
-    def result(self, spread: float) -> Drift:
-        """The drift, as a share of the shot's spread of disparity."""
+    def result(self, value_range: float) -> Drift:
+        """The drift, as a share of the shot's disparity range."""
         chosen, share = self._followed, float(self._followed.mean())
         span = self.span
         lost = Drift(
@@ -162,12 +162,12 @@ class Follower:
             if not span.windows or not slopes:
                 return replace(lost, camera_moves=True)
             change = change - (span.last - span.first) * sum(slopes) / len(slopes)
-        change = change[chosen] / spread
+        change = change[chosen] / value_range
         return replace(
             lost, size=float(np.median(np.abs(change))), shift=float(np.median(change)), camera_moves=camera_moves
         )
 
-    def _take(self, frame: int, disparity: NDArray[np.floating]) -> None:
+    def _add(self, frame: int, disparity: NDArray[np.floating]) -> None:
         values = sampled(disparity, self._u, self._v)
         self._followed &= np.isfinite(values)
         self._before.add(frame, values)
@@ -178,23 +178,23 @@ class Follower:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A change of the whole still background from one frame to the next, beyond the change of a smooth motion.
+    """A change of the whole static background from one frame to the next, beyond that of a smooth motion.
 
     Attributes
     ----------
     frame : int
         The first frame after it.
     size : float or None
-        Mean over what stands still of the absolute step, as a share of the shot's spread; None where it could not be
+        Mean absolute step of the static region, as a share of the shot's disparity range; None where it could not be
         measured.
     shift : float or None
-        Mean of the step with its sign: above 0, all comes nearer.
+        Mean of the signed step: above 0, everything comes nearer.
     typical : float or None
-        Median size of the steps around.
+        Median size of the neighbouring steps.
     border : bool
         Whether a window begins or ends with this frame.
     jump : bool
-        Whether it is far beyond the steps around it, and large enough to be seen.
+        Whether it is an outlier among the neighbouring steps, and large enough to be seen.
     """
 
     frame: int
@@ -205,15 +205,15 @@ class Step:
     jump: bool
 
 
-def remarkable_steps(
+def notable_steps(
     frames: Sequence[int], sizes: Sequence[float], shifts: Sequence[float], borders: Collection[int]
 ) -> tuple[Step, ...]:
-    """The steps that are at the border of a window or that are jumps, in order.
+    """The steps at borders of windows, and the jumps, in order.
 
     Parameters
     ----------
     frames : ints
-        The first frame after each step, one after the other.
+        The first frame after each step, consecutive.
     sizes, shifts : floats
         See `Step`; NaN where they could not be measured.
     borders : ints
@@ -225,7 +225,7 @@ def remarkable_steps(
         rivals[[0, -1]] /= _AT_ENDS
     found = []
     for index, frame in enumerate(frames):
-        typical, jump = _judged(values, rivals, index)
+        typical, jump = _assess(values, rivals, index)
         if jump or frame in borders:
             measured = np.isfinite(values[index])
             found.append(
@@ -241,8 +241,8 @@ def remarkable_steps(
     return tuple(found)
 
 
-def _judged(values: np.ndarray, rivals: np.ndarray, index: int) -> tuple[float | None, bool]:
-    """What is typical around a step, and whether it is a jump; `rivals` as `values`, both ends weighed less."""
+def _assess(values: np.ndarray, rivals: np.ndarray, index: int) -> tuple[float | None, bool]:
+    """Typical size of the steps around one, and whether it is a jump; `rivals`: `values`, lower at both ends."""
     around = np.concatenate(
         [values[max(index - _AROUND, 0) : max(index - _BESIDE, 0)], values[index + _BESIDE + 1 : index + _AROUND + 1]]
     )
@@ -257,7 +257,7 @@ def _judged(values: np.ndarray, rivals: np.ndarray, index: int) -> tuple[float |
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Windows of `length` frames, each beginning `length` - `overlap` frames after the one before."""
+    """Windows of `length` frames, which overlap by `overlap` frames."""
 
     length: int
     overlap: int
@@ -269,14 +269,14 @@ class Windows:
         return list(range(first, last + 1 - self.overlap, self.length - self.overlap))
 
     def borders(self, first: int, last: int) -> list[int]:
-        """Frames from which on other windows count than in the frame before: one comes in, or one ends."""
-        came_in = self.starts(first, last)[1:]
-        return sorted({frame for start in came_in for frame in (start, start + self.overlap)})
+        """Frames whose windows differ from those of the previous frame: one begins, or one has ended."""
+        later_starts = self.starts(first, last)[1:]
+        return sorted({frame for start in later_starts for frame in (start, start + self.overlap)})
 
 
 def windows_of(sequence: DepthSequence) -> Windows | None:
     """The windows of a depth sequence by its parameters; None where its estimator has none."""
-    if sequence.parameters.get("stage") == "1":  # stereo matching alone, which takes a shot as a whole
+    if sequence.parameters.get("stage") == "1":  # stereo matching alone, without windows
         return None
     length, overlap = (sequence.parameters.get(name) for name in ("window", "overlap"))
     if not isinstance(length, int) or not isinstance(overlap, int) or not 0 <= overlap < length:
@@ -293,11 +293,11 @@ class Span:
     first, last : int
         The frames.
     border : bool
-        Whether windows change in between.
+        Whether a border of windows lies in between.
     windows : bool
-        Whether the shot has several windows at all.
+        Whether the shot has several windows.
     begin, end : int
-        Frames around, from `begin` to `first` and from `last` to `end`, within which no window changes.
+        From `begin` to `first` and from `last` to `end` there is no border of windows.
     """
 
     first: int
@@ -309,20 +309,22 @@ class Span:
 
 
 def spans(first: int, last: int, windows: Windows | None) -> list[Span]:
-    """Between which frames of a shot the background is compared, to see whether it drifts.
+    """The frames of a shot between which drift of the background is measured.
 
-    Across a border: from the last frame that only one window made to the first that only the next one made. For
-    comparison, as many frames in the middle between two borders where there is room, which one window made alone. In a
-    shot without windows, or within a single one: from every `STRETCH`-th frame to the next.
+    Across a border: from the last frame of one window alone to the first frame of the next one alone. For comparison,
+    as many frames of a single window in the middle between two borders, where there is room. In a shot without windows,
+    or with a single one: from every `STRETCH`-th frame to the next.
     """
-    came_in = [] if windows is None else windows.starts(first, last)[1:]
-    if windows is None or not came_in:
+    later_starts = [] if windows is None else windows.starts(first, last)[1:]
+    if windows is None or not later_starts:
         firsts = range(first, last + 1 - STRETCH, STRETCH)
         return [Span(first=at, last=at + STRETCH, border=False, windows=False, begin=first, end=last) for at in firsts]
     shared, length = windows.overlap, windows.overlap + 1
-    alone = list(zip([first, *(start + shared for start in came_in)], [*(start - 1 for start in came_in), last]))
+    alone = list(
+        zip([first, *(start + shared for start in later_starts)], [*(start - 1 for start in later_starts), last])
+    )
     found = []
-    for index, (begin, end) in enumerate(alone):  # frames that one window made alone, if there are any
+    for index, (begin, end) in enumerate(alone):  # frames of a single window, if there are any
         middle = begin + (end - begin - length) // 2
         if begin <= middle:
             found.append(Span(first=middle, last=middle + length, border=False, windows=True, begin=begin, end=end))

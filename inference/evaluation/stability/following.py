@@ -1,4 +1,4 @@
-"""Disparity of neighbouring frames, brought together along the motion of what stands still."""
+"""Disparity of neighbouring frames, compared along the motion of the static region."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from numpy.typing import NDArray
 
 from ..datasets.protocols import MetricsError
 from . import optical_flow, warping
-from .optical_flow import Lacking, Link, at, positions, still_part
+from .optical_flow import FlowPair, NoStaticRegion, at, positions, static_region
 from .warping import sampled
 
-_EDGE = 0.05  # of the spread, by which disparity differs around a pixel
+_EDGE = 0.05  # of the disparity range: the difference around a pixel from which on it is an edge
 _MOVES = 0.1  # pixels of flow from which on disparity is sampled between pixels
-_FEWEST, _LEAST_SHARE = 50, 0.005  # pixels, and of the picture's, that a mean needs
+_FEWEST, _LEAST_SHARE = 50, 0.005  # number and share of the image's pixels that a mean needs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """What is needed of a frame.
+    """A frame to compare.
 
     Attributes
     ----------
     number : int
     grey : uint8 [H, W]
     disparity : float64 [H, W] or None
-        NaN where it is of no use; None where there is none.
+        NaN where invalid; None where there is none.
     smooth : bool [H, W]
-        Where it is no edge of disparity.
+        True off the edges of disparity.
     unusable : int
-        Pixels whose disparity is no finite number.
+        Pixels whose disparity is not finite.
     """
 
     number: int
@@ -44,27 +44,27 @@ class Frame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bond:
-    """Two frames that follow each other.
+class FramePair:
+    """Two consecutive frames.
 
     Attributes
     ----------
-    link : Link
-    still : bool [H, W]
-        Where the first one stands still and is seen in the second.
+    flow_pair : Link
+    static : bool [H, W]
+        Where the first one is static and visible in the second.
     """
 
-    link: Link
-    still: NDArray[np.bool_]
+    flow_pair: FlowPair
+    static: NDArray[np.bool_]
 
-    def still_back(self) -> NDArray[np.bool_]:
-        """Where the second one stands still and is seen in the first."""
-        return self.link.seen_back & at(self.still, *positions(self.link.back))
+    def static_in_second(self) -> NDArray[np.bool_]:
+        """Where the second one is static and visible in the first."""
+        return self.flow_pair.reliable_backward & at(self.static, *positions(self.flow_pair.backward))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Mean over what stands still, of absolute values and of values with their sign; NaN where it is too little."""
+    """Mean of absolute and of signed values over the static region; NaN where that is too small."""
 
     size: float
     shift: float
@@ -73,13 +73,13 @@ class Change:
 NO_CHANGE = Change(size=float("nan"), shift=float("nan"))
 
 
-def frame(number: int, picture: NDArray, disparity: NDArray[np.floating] | None, spread: float) -> Frame:
-    """Prepare a frame: its disparity brought to the picture's size.
+def frame(number: int, picture: NDArray, disparity: NDArray[np.floating] | None, value_range: float) -> Frame:
+    """Prepare a frame; its disparity is resized to the image.
 
     Raises
     ------
     MetricsError
-        The picture is too small to measure flow in.
+        The image is too small to measure flow in.
     """
     grey = optical_flow.grey(picture)
     height, width = grey.shape
@@ -99,7 +99,7 @@ def frame(number: int, picture: NDArray, disparity: NDArray[np.floating] | None,
     low, high = (np.where(known, values, side * np.inf).astype(np.float32) for side in (1, -1))
     kernel = np.ones((3, 3), np.uint8)
     with np.errstate(invalid="ignore", over="ignore"):
-        smooth = cv2.dilate(high, kernel) - cv2.erode(low, kernel) <= _EDGE * spread
+        smooth = cv2.dilate(high, kernel) - cv2.erode(low, kernel) <= _EDGE * value_range
     return Frame(
         number=number,
         grey=grey,
@@ -109,38 +109,40 @@ def frame(number: int, picture: NDArray, disparity: NDArray[np.floating] | None,
     )
 
 
-def bond(before: Frame, after: Frame, moving: NDArray[np.bool_] | None = None) -> Bond | Lacking | Literal["depth"]:
-    """How a frame and the next belong together, or why that cannot be told."""
+def frame_pair(
+    before: Frame, after: Frame, moving: NDArray[np.bool_] | None = None
+) -> FramePair | NoStaticRegion | Literal["depth"]:
+    """Correspondences of a frame and the next, or the reason why there are none."""
     if before.disparity is None or after.disparity is None:
         return "depth"
-    link = optical_flow.link(before.grey, after.grey)
-    still = still_part(link, before.grey, after.grey, moving)
-    return still if isinstance(still, str) else Bond(link=link, still=still)
+    flow_pair = optical_flow.flow_pair(before.grey, after.grey)
+    static = static_region(flow_pair, before.grey, after.grey, moving)
+    return static if isinstance(static, str) else FramePair(flow_pair=flow_pair, static=static)
 
 
-def second_difference(frames: Sequence[Frame], bonds: Sequence[Bond | None], spread: float) -> Change:
-    """d(1) - (d(0) + d(2)) / 2 along the motion of frames 0, 1, 2, as shares of the spread."""
-    (before, middle, after), (back, forth) = frames, bonds
-    if back is None or forth is None:
+def second_difference(frames: Sequence[Frame], frame_pairs: Sequence[FramePair | None], value_range: float) -> Change:
+    """d(1) - (d(0) + d(2)) / 2 along the motion of frames 0, 1, 2, as shares of the disparity range."""
+    (before, middle, after), (backward, forward) = frames, frame_pairs
+    if backward is None or forward is None:
         return NO_CHANGE
-    came, goes = back.link.back, forth.link.forth
+    came, goes = backward.flow_pair.backward, forward.flow_pair.forward
     bend = _own(middle) - (_elsewhere(middle, before, came) + _elsewhere(middle, after, goes)) / 2
-    return _mean(bend / spread, back.still_back() & forth.still)
+    return _mean(bend / value_range, backward.static_in_second() & forward.static)
 
 
-def third_difference(frames: Sequence[Frame], bonds: Sequence[Bond | None], spread: float) -> Change:
-    """(3 (d(2) - d(1)) - (d(3) - d(0))) / 2 along the motion of frames 0 to 3, as shares of the spread."""
+def third_difference(frames: Sequence[Frame], frame_pairs: Sequence[FramePair | None], value_range: float) -> Change:
+    """(3 (d(2) - d(1)) - (d(3) - d(0))) / 2 along the motion of frames 0 to 3, as shares of the disparity range."""
     zero, one, two, three = frames
-    back, forth, onward = bonds
-    if back is None or forth is None or onward is None:
+    backward, forward, onward = frame_pairs
+    if backward is None or forward is None or onward is None:
         return NO_CHANGE
-    came, goes = back.link.back, forth.link.forth
-    goes_on = optical_flow.chained(goes, onward.link.forth)
+    came, goes = backward.flow_pair.backward, forward.flow_pair.forward
+    goes_on = optical_flow.chained(goes, onward.flow_pair.forward)
     step = 3 * (_elsewhere(one, two, goes) - _own(one)) - (
         _elsewhere(one, three, goes_on) - _elsewhere(one, zero, came)
     )
-    still = back.still_back() & forth.still & at(onward.still, *positions(goes))
-    return _mean(step / 2 / spread, still)
+    static = backward.static_in_second() & forward.static & at(onward.static, *positions(goes))
+    return _mean(step / 2 / value_range, static)
 
 
 def _own(here: Frame) -> NDArray[np.float64]:
@@ -148,7 +150,7 @@ def _own(here: Frame) -> NDArray[np.float64]:
 
 
 def _elsewhere(here: Frame, there: Frame, flow: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Disparity of another frame where flow leads from this one's pixels; NaN at edges, unless nothing moves."""
+    """Disparity of another frame, sampled along the flow from this one; NaN at edges, unless nothing moves."""
     y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float64)
     values = sampled(_own(there), x + flow[..., 0], y + flow[..., 1])
     warping.keep_smooth(here.smooth, there.smooth, flow, _MOVES, values)

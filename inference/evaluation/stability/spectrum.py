@@ -1,11 +1,10 @@
-"""Errors over time by frequency: which part of them lasts through a shot, and which flickers.
+"""Errors over time by frequency: which part of them is constant over a shot, and which flickers.
 
 The discrete Fourier transform of a sequence of one error a frame (Li et al., StereoDiff, equations 2 and 3), grouped
 into bands that double in width (its tables 2 and 3 have 11 of them for shots of up to 580 frames and 9 for up to 251).
 The paper does not say where the bands end; F0 = {0}, F1 = {1} and Fm = {k : 2^(m-2) < k <= 2^(m-1)} for k <= T/2, with
-both signs of a frequency in its band, give these very numbers and are what is used here. A band's value is that of the
-band as a whole: the sequence that its frequencies alone make up, its absolute value averaged over time; that of F0 is
-the mean error.
+both signs of a frequency in its band, yield these numbers and are used here. A band's value is the absolute value,
+averaged over time, of the sequence reconstructed from its frequencies alone; that of F0 is the mean error.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..datasets.protocols import MetricsError
 
 _NOTHING = 1e-12
-"""Of the greatest amplitude: what rounding leaves where there is nothing."""
+"""Share of the largest amplitude below which an amplitude is a rounding error."""
 
 
 def bands(count: int) -> list[range]:
@@ -40,7 +39,7 @@ def bands(count: int) -> list[range]:
 
 
 def band_values(errors: ArrayLike) -> list[float]:
-    """How much of an error sequence every band makes up, F0 first.
+    """The value of every band of an error sequence, F0 first.
 
     Parameters
     ----------
@@ -107,16 +106,16 @@ def ratio(errors: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
 
 
 def mean_bands(shots: Sequence[Sequence[float]]) -> list[float]:
-    """Band values averaged over shots, each as much as the others.
+    """Band values averaged over shots with equal weights.
 
-    A short shot has no highest bands: it does not count in them, since no frequency is not the same as no error.
+    A short shot has no highest bands and is skipped in them: a missing frequency is not an error of 0.
     """
     present = ([value for value in values if value is not None] for values in zip_longest(*shots))
     return [float(np.mean(values)) for values in present]
 
 
 def interpolated(errors: ArrayLike) -> NDArray[np.float64]:
-    """A sequence with the frames that have no value filled in, since the transform needs evenly spaced values.
+    """A sequence with missing values interpolated, since the transform needs evenly spaced values.
 
     Linear between the frames around them; at the ends, the nearest value.
 
@@ -128,6 +127,6 @@ def interpolated(errors: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(errors, np.float64)
     known = np.isfinite(values)
     if not known.any():
-        raise MetricsError("No frame of the shot has an error to analyse; give truth with measured pixels.")
+        raise MetricsError("No frame of the shot has an error to analyse; use ground truth with valid pixels.")
     frames = np.arange(len(values))
     return np.interp(frames, frames[known], values[known])

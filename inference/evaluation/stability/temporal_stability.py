@@ -1,22 +1,22 @@
-"""Whether a depth sequence holds still where its plate does, told without any truth.
+"""Temporal stability of a depth sequence in the static regions of its plate, measured without ground truth.
 
-Disparity is followed along the plate's optical flow, in what stands still (see `optical_flow`), and compared with what
-the frames around let expect, so that neither the motion of the picture nor the smooth change of disparity with a
-moving camera counts. All sizes are shares of the shot's spread of disparity, between its 1 % and its 99 % percentile,
-and so the same for a disparity of another scale and shift; 0.004 is about one level of an 8-bit picture.
+Disparity is tracked along the plate's optical flow in the static region (see `optical_flow`) and compared with an
+interpolation of the neighbouring frames, so that neither motion in the image nor the smooth change of disparity under
+a moving camera counts. All sizes are shares of the shot's disparity range, between its 1 % and its 99 % percentile,
+and thus independent of scale and shift; 0.004 is about one level of an 8-bit image.
 
 * Flicker of frame t: mean of |d(t) - (d(t-1) + d(t+1)) / 2|. Independent noise of deviation s a frame gives 0.98 s,
-  a disparity that goes up and down by a every frame 2 a.
+  a disparity that alternates by +-a every frame 2 a.
 * A step before frame t: (3 (d(t) - d(t-1)) - (d(t+1) - d(t-2))) / 2, which is 0 for any change of even speed or even
-  acceleration and a whole jump for a jump; at the ends of a shot, where a frame is lacking, d(t) - d(t-1) less the
-  change of the one neighbouring step. See `drift` for which of them are told.
+  acceleration and the full size of a jump; at the ends of a shot, where a frame is missing, d(t) - d(t-1) minus the
+  change of the one neighbouring step. See `drift` for the steps that are reported.
 * Drift: see `drift`.
 
-Optical flow has errors of parts of a pixel. Where the camera moves, what lies at edges of disparity is therefore left
-out, and slopes give some flicker even to perfect depth.
+Optical flow has errors of a fraction of a pixel. Under a moving camera, edges of disparity are therefore excluded, and
+slopes cause some flicker even of perfect depth.
 
-Every shot of a sequence is measured by itself (`steadiness_by_shot`), so that one that cannot be does not stand in the
-others' way.
+Every shot of a sequence is measured independently (`stability_by_shot`): one that cannot be measured does not affect
+the others.
 """
 
 from __future__ import annotations
@@ -38,46 +38,46 @@ from ...media.exr import read_map
 from ...media.mattes import mattes as read_mattes
 from ..datasets.protocols import MetricsError
 from . import drift, following
-from .drift import Drift, Follower, Step, Windows, remarkable_steps
-from .following import NO_CHANGE, Bond, Change, Frame
-from .optical_flow import Lacking
+from .drift import Drift, Follower, Step, Windows, notable_steps
+from .following import NO_CHANGE, Change, Frame, FramePair
+from .optical_flow import NoStaticRegion
 
 LONG_SIDE = 640
-"""Pixels to which larger maps and pictures are brought, averaging."""
+"""Long side in pixels to which larger maps and images are reduced, averaging."""
 Disparity = Callable[[int], "NDArray[np.floating] | None"]
 """Source frame to the estimated disparity [H, W] of any size; None where there is none."""
-ShotSteadiness = tuple[depth_sequence.Shot, "Steadiness | MetricsError | ClipError"]
-"""A shot with how steady it is, or why that cannot be told."""
+ShotStability = tuple[depth_sequence.Shot, "TemporalStability | MetricsError | ClipError"]
+"""A shot with its temporal stability, or the error."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steadiness:
-    """How steady a shot is where nothing moves; sizes are shares of its spread of disparity.
+class TemporalStability:
+    """Temporal stability of a shot's static region; sizes are shares of the shot's disparity range.
 
     Attributes
     ----------
     first_frame, last_frame : int
         Source frames.
     spread : float
-        Of disparity, between its 1 % and 99 % percentile.
+        The disparity range, between the 1 % and 99 % percentile.
     flicker : float or None
-        Mean over the frames; None in a shot of less than three.
+        Mean over the frames; None in a shot of fewer than three.
     flicker_by_frame : tuple of float
         Per frame; NaN at both ends and where it could not be measured.
     steps : tuple of Step
-        At all borders of windows, and wherever the estimate jumps.
+        At all borders of windows, and at jumps.
     drift : tuple of Drift
-        From window to window and, for comparison, within them; without windows, over stretches of 25 frames.
+        From window to window and, for comparison, within them; without windows, over every 25 frames.
     windows : Windows or None
     still : float
-        Mean share of the picture that stands still and could be followed.
+        Mean share of the image that is static and could be tracked.
     pairs : int
         Pairs of neighbouring frames.
     without_depth, without_texture, without_still : int
-        Those that could not be measured: a frame without an estimate, too little texture to measure motion, no motion
-        that much of the picture shares.
+        Pairs that could not be measured: a frame without an estimate, too little texture to measure motion, no motion
+        that much of the image shares.
     unusable : int
-        Pixels, at the size that is measured, whose disparity is no finite number.
+        Pixels, at the measured size, whose disparity is not finite.
     """
 
     first_frame: int
@@ -106,30 +106,33 @@ class Steadiness:
         return sum(sizes) / len(sizes) if sizes else None
 
 
-def steadiness_by_shot(
+def stability_by_shot(
     folder: str | Path, sequence: DepthSequence, *, mattes: str | Path | None = None
-) -> list[ShotSteadiness]:
+) -> list[ShotStability]:
     """Measure every shot of a depth sequence on disk against its own plate.
 
     Parameters
     ----------
     folder : path
-        Where the maps lie.
+        Folder of the depth maps.
     sequence : DepthSequence
-        What its ``depth.json`` says.
+        The folder's ``depth.json``.
     mattes : path or None
-        Folder of pictures with the plate's frame numbers, white where it moves on its own. None: told by the motion.
+        Folder of images with the plate's frame numbers, white on dynamic objects. None: these are found by their
+        motion.
     """
-    found: list[ShotSteadiness] = []
+    found: list[ShotStability] = []
     for shot in sequence.done_shots:
         try:
-            found.append((shot, _steadiness_of_shot(Path(folder), sequence, shot, mattes)))
+            found.append((shot, _stability_of_shot(Path(folder), sequence, shot, mattes)))
         except (MetricsError, ClipError) as error:
             found.append((shot, error))
     return found
 
 
-def _steadiness_of_shot(folder: Path, sequence: DepthSequence, shot: Shot, mattes: str | Path | None) -> Steadiness:
+def _stability_of_shot(
+    folder: Path, sequence: DepthSequence, shot: Shot, mattes: str | Path | None
+) -> TemporalStability:
     first, last, spread = shot.first_frame, shot.last_frame, shot.range
     scale = min(1.0, LONG_SIDE / max(sequence.width, sequence.height))
     size = max(1, round(sequence.width * scale)), max(1, round(sequence.height * scale))
@@ -140,7 +143,7 @@ def _steadiness_of_shot(folder: Path, sequence: DepthSequence, shot: Shot, matte
         return read_map(file) if file.exists() else None
 
     with open_clip(sequence.source, sequence.first_frame, sequence.last_frame) as clip:
-        return steadiness(
+        return measure_stability(
             clip.read(first, last, size=size),
             disparity,
             spread=0.0 if spread is None else spread.p99 - spread.p1,
@@ -151,7 +154,7 @@ def _steadiness_of_shot(folder: Path, sequence: DepthSequence, shot: Shot, matte
         )
 
 
-def steadiness(
+def measure_stability(
     pictures: Iterable[tuple[int, NDArray]],
     disparity: Disparity,
     *,
@@ -160,49 +163,49 @@ def steadiness(
     spread: float,
     windows: Windows | None = None,
     moving: Callable[[int], NDArray[np.bool_]] | None = None,
-) -> Steadiness:
+) -> TemporalStability:
     """Measure a shot, with a few frames in memory at a time.
 
     Parameters
     ----------
     pictures : iterable of (int, [H, W, 3])
-        Source frame and its picture, RGB in [0, 1] or of integers, for all frames of the shot in order.
+        Source frame and its image, RGB in [0, 1] or integers, for all frames of the shot in order.
     disparity : callable
         See `Disparity`.
     first, last : int
-        Source frames of the shot, both included.
+        Source frames of the shot, inclusive.
     spread : float
-        Of the shot's disparity, above 0; sizes are shares of it.
+        The shot's disparity range, above 0; sizes are shares of it.
     windows : Windows or None
-        In which the shot was estimated.
+        Windows in which the shot was estimated.
     moving : callable or None
-        Source frame to bool [H, W], what moves on its own. None: told by the motion.
+        Source frame to bool [H, W], dynamic objects. None: these are found by their motion.
 
     Raises
     ------
     MetricsError
-        Disparity is the same everywhere, pictures are too small, or nothing is found that stands still.
+        Disparity is constant, images are too small, or no static region is found.
     """
     if not spread > 0:
         raise MetricsError(
-            f"The disparity of the frames {first}-{last} is the same everywhere, so nothing in it can be unsteady; "
+            f"The disparity of the frames {first}-{last} is constant, so its stability cannot be measured; "
             "estimate the shot again."
         )
     run = _Run(first=first, last=last, spread=spread, windows=windows)
     for number, picture in pictures:
-        run.take(following.frame(number, picture, disparity(number), spread), moving)
+        run.add(following.frame(number, picture, disparity(number), spread), moving)
     return run.result()
 
 
 class _Run:
-    """What is known of a shot so far; of its frames, the last four."""
+    """Measurements of a shot so far, with its last four frames."""
 
     def __init__(self, *, first: int, last: int, spread: float, windows: Windows | None) -> None:
         self._first, self._last, self._spread, self._windows = first, last, spread, windows
         self._frames: deque[Frame] = deque(maxlen=4)
-        self._bonds: deque[Bond | None] = deque(maxlen=3)
-        self._lacking: list[Lacking | Literal["depth"]] = []
-        self._still: list[float] = []
+        self._frame_pairs: deque[FramePair | None] = deque(maxlen=3)
+        self._skipped: list[NoStaticRegion | Literal["depth"]] = []
+        self._static_shares: list[float] = []
         self._unusable = 0
         self._flicker: dict[int, Change] = {}
         self._steps: dict[int, Change] = {}
@@ -210,32 +213,32 @@ class _Run:
         self._followers: list[Follower] = []
         self._drift: list[Drift] = []
 
-    def take(self, frame: Frame, moving: Callable[[int], NDArray[np.bool_]] | None) -> None:
-        """Go on by a frame."""
+    def add(self, frame: Frame, moving: Callable[[int], NDArray[np.bool_]] | None) -> None:
+        """Process the next frame."""
         self._unusable += frame.unusable
         if self._frames:
             before = self._frames[-1]
-            found = following.bond(before, frame, None if moving is None else moving(before.number))
-            self._bonds.append(found if isinstance(found, Bond) else None)
-            if isinstance(found, Bond):
-                self._still.append(float(found.still.mean()))
+            found = following.frame_pair(before, frame, None if moving is None else moving(before.number))
+            self._frame_pairs.append(found if isinstance(found, FramePair) else None)
+            if isinstance(found, FramePair):
+                self._static_shares.append(float(found.static.mean()))
             else:
-                self._lacking.append(found)
+                self._skipped.append(found)
         self._frames.append(frame)
         self._follow(frame)
-        frames, bonds = list(self._frames), list(self._bonds)
+        frames, frame_pairs = list(self._frames), list(self._frame_pairs)
         if len(frames) >= 3:
-            self._flicker[frame.number - 1] = following.second_difference(frames[-3:], bonds[-2:], self._spread)
+            self._flicker[frame.number - 1] = following.second_difference(frames[-3:], frame_pairs[-2:], self._spread)
         if len(frames) == 4:
-            self._steps[frame.number - 1] = following.third_difference(frames, bonds, self._spread)
+            self._steps[frame.number - 1] = following.third_difference(frames, frame_pairs, self._spread)
 
     def _follow(self, frame: Frame) -> None:
-        bond = self._bonds[-1] if self._bonds else None
+        frame_pair = self._frame_pairs[-1] if self._frame_pairs else None
         for follower in self._followers:
-            if bond is None or frame.disparity is None:
+            if frame_pair is None or frame.disparity is None:
                 follower.stop()
             else:
-                follower.go_on(frame.number, frame.disparity, bond.link.forth, bond.still)
+                follower.advance(frame.number, frame.disparity, frame_pair.flow_pair.forward, frame_pair.static)
         for span in self._spans:
             if Follower.start(span) == frame.number:
                 self._followers.append(Follower(span, frame.disparity, frame.grey.shape))
@@ -243,27 +246,27 @@ class _Run:
         self._drift += [follower.result(self._spread) for follower in done]
         self._followers = [follower for follower in self._followers if follower not in done]
 
-    def result(self) -> Steadiness:
-        """Everything about the shot, once all its frames are taken."""
-        pairs = len(self._still) + len(self._lacking)
-        without = {name: self._lacking.count(name) for name in ("depth", "texture", "still")}
-        if pairs and not self._still:
+    def result(self) -> TemporalStability:
+        """The shot's temporal stability, once all its frames were processed."""
+        pairs = len(self._static_shares) + len(self._skipped)
+        without = {name: self._skipped.count(name) for name in ("depth", "texture", "motion")}
+        if pairs and not self._static_shares:
             raise MetricsError(
-                f"Nothing that stands still was found in the frames {self._first}-{self._last}: of {pairs} pairs of "
-                f"frames, {without['texture']} have too little texture, {without['still']} share no motion and "
-                f"{without['depth']} lack an estimate; give mattes of what moves, or measure another shot."
+                f"No static region was found in the frames {self._first}-{self._last}: of {pairs} pairs of "
+                f"frames, {without['texture']} have too little texture, {without['motion']} share no motion and "
+                f"{without['depth']} lack an estimate; add mattes of the dynamic objects, or measure another shot."
             )
         flicker = {number: change.size for number, change in self._flicker.items()}
         known = [size for size in flicker.values() if np.isfinite(size)]
         steps = self._all_steps()
         numbers = range(self._first + 1, self._last + 1)
-        return Steadiness(
+        return TemporalStability(
             first_frame=self._first,
             last_frame=self._last,
             spread=self._spread,
             flicker=float(np.mean(known)) if known else None,
             flicker_by_frame=tuple(flicker.get(n, float("nan")) for n in range(self._first, self._last + 1)),
-            steps=remarkable_steps(
+            steps=notable_steps(
                 numbers,
                 [steps[n].size for n in numbers],
                 [steps[n].shift for n in numbers],
@@ -271,16 +274,16 @@ class _Run:
             ),
             drift=tuple(sorted(self._drift, key=lambda drift: drift.first)),
             windows=self._windows,
-            still=float(np.mean(self._still)) if self._still else 0.0,
+            still=float(np.mean(self._static_shares)) if self._static_shares else 0.0,
             pairs=pairs,
             without_depth=without["depth"],
             without_texture=without["texture"],
-            without_still=without["still"],
+            without_still=without["motion"],
             unusable=self._unusable,
         )
 
     def _all_steps(self) -> dict[int, Change]:
-        """The step before each frame but the first; those at the ends, by the one neighbour that they have."""
+        """The step before each frame but the first; at both ends, by the single neighbouring step."""
         steps = dict.fromkeys(range(self._first + 1, self._last + 1), NO_CHANGE)
         for number, towards in ((self._last, -2), (self._first + 1, 2)):
             bend = self._flicker.get(self._first + 1 if towards > 0 else self._last - 1, NO_CHANGE)
@@ -288,17 +291,19 @@ class _Run:
         return steps | self._steps
 
 
-def notes(found: Steadiness) -> list[str]:
-    """One sentence for each kind of what could not be measured in a shot that could be."""
+def notes(found: TemporalStability) -> list[str]:
+    """One sentence for each reason why parts of a measured shot were skipped."""
     reasons = {
         "without an estimate in one of the two": found.without_depth,
         "with too little texture": found.without_texture,
-        "without a motion that much of the picture shares": found.without_still,
+        "without a motion that much of the image shares": found.without_still,
     }
-    lacking = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-    said = [f"Of {found.pairs} pairs of neighbouring frames, these were not measured: {lacking}."] if lacking else []
+    missing = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+    sentences = (
+        [f"Of {found.pairs} pairs of neighbouring frames, these were not measured: {missing}."] if missing else []
+    )
     if not found.pairs:
-        said.append("A frame alone holds still; steadiness takes 2 frames, and flicker 3.")
+        sentences.append("The shot has one frame; temporal stability needs 2 frames, and flicker 3.")
     if found.unusable:
-        said.append(f"Pixels without a number as their disparity were left out: {found.unusable}.")
-    return said
+        sentences.append(f"Pixels without finite disparity were skipped: {found.unusable}.")
+    return sentences

@@ -1,7 +1,7 @@
-"""From pixels to points in space and back, and pictures sampled between their pixels.
+"""Unprojection and projection of pixels, and sampling between pixels.
 
-The loops over pixels are compiled, several times as fast as the same in NumPy, which makes an array of every step.
-Without fast mathematics: NaN means that there is no value.
+The loops over pixels are compiled, which is several times faster than NumPy with its temporary arrays. Fast
+mathematics is off: NaN means that there is no value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...common.compiled import exact
 
-_FAR = -1e3  # where a flow leads that is not known: outside of any picture
+_FAR = -1e3  # target of unknown flow: outside any image
 
 
 def lift(
@@ -21,14 +21,14 @@ def lift(
     v: NDArray[np.floating],
     matrix: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Points [..., 3] in camera coordinates that pixels at columns `u` and rows `v` show at Z = `depth`."""
+    """Unproject pixels at columns `u` and rows `v` with Z = `depth` to points [..., 3] in camera coordinates."""
     x, y = (u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]
     return np.stack([x * depth, y * depth, np.asarray(depth, np.float64)], axis=-1)
 
 
 def moved(points: NDArray[np.float64], motion: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points [..., 3] under a rigid motion [4, 4]."""
-    x, y, z = points[..., 0], points[..., 1], points[..., 2]  # by coordinates: 20 times faster than a matrix product
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]  # by component: 20 times faster than a matrix product
     return np.stack([turn[0] * x + turn[1] * y + turn[2] * z + turn[3] for turn in motion[:3]], axis=-1)
 
 
@@ -40,8 +40,8 @@ def projected(points: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArr
 
 
 Corner = tuple[NDArray[np.intp], NDArray[np.float64]]
-"""One of the four pixels around each place: its index in the flattened map, and its weight."""
-_NO_WEIGHT = 1e-3  # of a pixel, below which it need not be looked at
+"""One of the four pixels around each position: its index in the flattened map, and its weight."""
+_NO_WEIGHT = 1e-3  # weight below which a pixel is ignored
 
 
 def sampled(values: NDArray[np.floating], u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -56,7 +56,7 @@ def sampled(values: NDArray[np.floating], u: NDArray[np.floating], v: NDArray[np
 def bounds_of_sampled(
     values: NDArray[np.floating], u: NDArray[np.floating], v: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least and greatest of the pixels that `sampled` averages; NaN where it is NaN, too."""
+    """Minimum and maximum of the pixels that `sampled` averages; NaN where it is NaN, too."""
     inside, corners = _corners(values.shape, u, v)
     flat = values.ravel()
     low, high = np.full(np.shape(inside), np.inf), np.full(np.shape(inside), -np.inf)
@@ -67,7 +67,7 @@ def bounds_of_sampled(
 
 
 def bounds_around(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Least and greatest value of each pixel and the eight around it, of those that are known: inf, -inf if none is."""
+    """Minimum and maximum of the finite values in each pixel's 3x3 neighbourhood: inf, -inf if there are none."""
     kernel, known = np.ones((3, 3), np.uint8), np.isfinite(values)
     low = cv2.erode(np.where(known, values, np.inf).astype(np.float32), kernel)
     high = cv2.dilate(np.where(known, values, -np.inf).astype(np.float32), kernel)
@@ -77,7 +77,7 @@ def bounds_around(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDA
 def _corners(
     shape: tuple[int, ...], u: NDArray[np.floating], v: NDArray[np.floating]
 ) -> tuple[NDArray[np.bool_], list[Corner]]:
-    """Where a place is in the picture, and the four pixels around it."""
+    """Whether a position is inside the image, and the four pixels around it."""
     height, width = shape
     inside = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)  # False for NaN
     x, y = np.where(inside, u, 0.0).astype(np.float64), np.where(inside, v, 0.0).astype(np.float64)
@@ -108,14 +108,14 @@ def bilinear(values: NDArray, u: NDArray, v: NDArray, found: NDArray) -> None:
         for under in range(2):
             for beside in range(2):
                 weight = (along if beside else 1 - along) * (down if under else 1 - down)
-                if weight > 0:  # without weight, NaN does not count
+                if weight > 0:  # a NaN of weight 0 does not count
                     total += weight * values[row + under * below, column + beside * right]
         found[index] = total
 
 
 @exact
 def followed(flow: NDArray, u: NDArray, v: NDArray) -> None:
-    """Column and row [H, W] to which a flow [H, W, 2] leads from each pixel."""
+    """Column and row [H, W] that a flow [H, W, 2] leads to from each pixel."""
     height, width = flow.shape[:2]
     for y in range(height):
         for x in range(width):
@@ -141,23 +141,23 @@ def off_lines(matrix: NDArray, points: NDArray, onward: NDArray, found: NDArray)
 
 
 @exact
-def agreeing(forth: NDArray, returned: NDArray, relative: float, absolute: float, found: NDArray) -> None:
-    """Where a flow [H, W, 2] and the way back from where it leads cancel out; see `optical_flow.agreeing`."""
-    height, width = forth.shape[:2]
+def agreeing(forward: NDArray, returned: NDArray, relative: float, absolute: float, found: NDArray) -> None:
+    """Where a flow [H, W, 2] and the sampled backward flow cancel out; see `optical_flow.agreeing`."""
+    height, width = forward.shape[:2]
     for y in range(height):
         for x in range(width):
-            along, down = forth[y, x, 0], forth[y, x, 1]
-            back, up = returned[y, x, 0], returned[y, x, 1]
-            missed = (along + back) ** 2 + (down + up) ** 2
-            length = along**2 + down**2 + back**2 + up**2
+            along, down = forward[y, x, 0], forward[y, x, 1]
+            backward, up = returned[y, x, 0], returned[y, x, 1]
+            missed = (along + backward) ** 2 + (down + up) ** 2
+            length = along**2 + down**2 + backward**2 + up**2
             found[y, x] = missed < relative * length + absolute
 
 
 @exact
 def keep_smooth(smooth: NDArray, smooth_there: NDArray, flow: NDArray, moves: float, values: NDArray) -> None:
-    """Set values [H, W], sampled where a flow leads, to NaN where either end is no smooth place, unless nothing moves.
+    """Set values [H, W], sampled along a flow, to NaN where either end is not smooth, unless nothing moves.
 
-    What is sampled outside of the picture is NaN already.
+    Samples outside the image are NaN already.
     """
     height, width = values.shape
     for y in range(height):

@@ -1,4 +1,4 @@
-"""What came out of several estimators over several sets, and its tables, the one with average rank first.
+"""Results of several estimators on several sets, and their tables, the one with average rank first.
 
 The average rank over many columns is that of StereoDiff's Tables 1 and 8.
 """
@@ -19,15 +19,15 @@ from ..stability.spectrum import mean_bands
 from ..table import Better, Cell, Column, Table, plain, ranks
 from .suite import Suite
 
-APART = {"static": "Where nothing moves", "moving": "Where something moves"}
-"""The regions that have tables of their own, and what those are called."""
+APART = {"static": "Static regions", "moving": "Dynamic objects"}
+"""The regions that have tables of their own, and their titles."""
 Values = Mapping[str, Mapping[str, float | None]]
-"""By region and metric, as `metrics.summary` gives them."""
+"""By region and metric, from `metrics.summary`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came out of one estimator on one clip in one run.
+    """The result of one estimator on one clip in one run.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class Outcome:
     failure : str
         One sentence: why there is none.
     notes : tuple of str
-        Sentences: what was left out.
+        Sentences: what was skipped.
     facts : dict
-        Whatever else is worth keeping, as JSON has it.
+        Further entries for JSON.
     comparison : Comparison or None
-        What the values were taken from.
+        The source of the values.
     """
 
     estimator: str
@@ -56,16 +56,20 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
     comparison: Comparison | None = None
 
-    def remarks(self) -> list[str]:
-        """The failure and the notes, each a sentence that says of what."""
+    def messages(self) -> list[str]:
+        """The failure and the notes, each preceded by estimator, set and clip."""
         about = f"{self.estimator} on {self.set}, {self.clip}"
-        return [f"{about}: {said.removeprefix(f'{self.clip}: ')}" for said in (self.failure, *self.notes) if said]
+        return [
+            f"{about}: {sentence.removeprefix(f'{self.clip}: ')}"
+            for sentence in (self.failure, *self.notes)
+            if sentence
+        ]
 
 
 def outcome_of(
     comparison: Comparison, metrics: Sequence[str], *, notes: Sequence[str] = (), facts: Mapping[str, Any], **names: Any
 ) -> Outcome:
-    """What a comparison says; `names` are those of `Outcome`, `facts` come before those of its parts."""
+    """The outcome of a comparison; `names` are further fields of `Outcome`, `facts` come before those of its parts."""
     steady = measure(comparison, metrics)
     values = comparison.values()
     values["all"] |= steady.values
@@ -99,7 +103,7 @@ def grid(outcomes: Sequence[Outcome], metrics: Sequence[str], region: str = "all
     """Means over the clips of a set, then over the runs.
 
     A row has a figure for a set only if every clip of it, in every run, was measured: a mean over easier clips would
-    not compare. A clip that no row was measured on, as one without moving objects, does not count.
+    not be comparable. Clips that no row was measured on, such as those without dynamic objects, do not count.
     """
     names = list(dict.fromkeys(each.estimator for each in outcomes))
     columns = tuple((name, metric) for name in dict.fromkeys(each.set for each in outcomes) for metric in metrics)
@@ -120,12 +124,12 @@ def _cell(outcomes: Sequence[Outcome], name: str, column: tuple[str, str], regio
     if not values or any(value is None for value in values):
         return None
     means = [float(np.mean([value for value in run if value is not None])) for run in runs.values()]
-    spread = float(np.std(means, ddof=1)) if len(means) > 1 else None
-    return Cell(mean=float(np.mean(means)), spread=spread)
+    deviation = float(np.std(means, ddof=1)) if len(means) > 1 else None
+    return Cell(mean=float(np.mean(means)), deviation=deviation)
 
 
-def told_apart(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> list[str]:
-    """Those of the metrics that somewhere have a figure of what moves."""
+def region_metrics(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> list[str]:
+    """Those of the metrics that have a figure for dynamic objects somewhere."""
     return [name for name in metrics if any(_value(each, name, "moving") is not None for each in outcomes)]
 
 
@@ -138,9 +142,9 @@ def ranked(outcomes: Sequence[Outcome], metrics: Sequence[str], region: str = "a
     found = grid(outcomes, metrics, region)
     return Table(
         title=title,
-        reading="One column for each set and measure; the rank is the mean over the columns of the place that an "
-        "estimator takes in them. A figure is the mean over the set's clips; one that no estimator could be measured "
-        "on does not count, and an estimator that lacks one that another has gets a dash. The notes say what failed.",
+        reading="One column for each set and metric; the average rank is the mean of an estimator's ranks in the "
+        "columns. A figure is the mean over the set's clips, without those on which no estimator could be measured; an "
+        "estimator that is missing a clip that another has gets a dash. The notes say what failed.",
         columns=(
             Column(name="Estimator"),
             *(METRIC[name].column(f"{place} ") for place, name in found.columns),
@@ -153,7 +157,7 @@ def ranked(outcomes: Sequence[Outcome], metrics: Sequence[str], region: str = "a
 def by_clip(
     outcomes: Sequence[Outcome], metrics: Sequence[str], region: str = "all", *, compared: bool = False
 ) -> Table:
-    """A row an estimator on a clip: means over the runs that were measured; a clip's estimators follow each other.
+    """One row for each estimator on each clip, grouped by clip: means over the measured runs.
 
     Parameters
     ----------
@@ -161,7 +165,7 @@ def by_clip(
     metrics : sequence of str
     region : str
     compared : bool
-        Whether the best of each clip is told.
+        Whether the best of each clip is marked.
     """
     rows: list[tuple[str | float | None, ...]] = []
     for set_name, clip in sorted({(each.set, each.clip) for each in outcomes}):
@@ -172,7 +176,7 @@ def by_clip(
     known = [METRIC[name] for name in metrics]
     return Table(
         title="Clip by clip",
-        reading="Means over the runs. A dash: it could not be measured, and the notes say why.",
+        reading="Means over the runs. A dash: not measured; the notes say why.",
         labels=3,
         columns=(
             *(Column(name=name) for name in ("Set", "Clip", "Estimator")),
@@ -188,14 +192,14 @@ def _mean(runs: Sequence[Outcome], metric: str, region: str) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def printed(
+def formatted(
     outcomes: Sequence[Outcome],
     metrics: Sequence[str],
     *,
     form: str | None = None,
     suite: Suite | None = None,
 ) -> str:
-    """The outcomes as 'json', 'csv' or, in any other case, Markdown, without an end of line."""
+    """The outcomes as 'json', 'csv' or, by default, Markdown, without a final newline."""
     if form == "json":
         return json.dumps(as_json(outcomes, metrics), indent=2, allow_nan=False)
     if form == "csv":
@@ -214,7 +218,7 @@ def markdown(
     reference: str = "",
     clips: bool = False,
 ) -> str:
-    """The table with average rank; then the regions, where masks tell them.
+    """The table with average rank; then the regions, where dynamic objects are known.
 
     Parameters
     ----------
@@ -224,11 +228,11 @@ def markdown(
     reference : str
         Name of a row: its differences to each other row, by region, as in StereoDiff's Tables 4 and 5.
     clips : bool
-        Whether a table of all clips follows; it does in any case where some estimator has no figure for one.
+        Whether a table of all clips follows; it always does where a figure is missing.
     """
     parts = [f"## {plain(title)}"] if title else []
     parts.append(ranked(outcomes, metrics).markdown())
-    own = told_apart(outcomes, metrics)
+    own = region_metrics(outcomes, metrics)
     regions = APART if own else {}
     for region, heading in regions.items():
         parts += [f"### {heading}", ranked(outcomes, own, region).markdown()]
@@ -265,7 +269,7 @@ def _leads(outcomes: Sequence[Outcome], metrics: Sequence[str], reference: str) 
 
 
 def _by_band(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Errors by frequency, as in StereoDiff's Tables 2 and 3; nothing where no outcome has bands."""
+    """Errors by frequency, as in StereoDiff's Tables 2 and 3, of the outcomes with bands."""
     known = [each for each in outcomes if each.facts.get("bands")]
     for name in dict.fromkeys(each.set for each in known):
         for metric, label in BY_BAND.items():
@@ -283,13 +287,13 @@ def _by_band(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def as_csv(outcomes: Sequence[Outcome]) -> str:
-    """Every figure on a line of its own: estimator, set, region, metric, mean, spread over the runs, average rank."""
+    """One figure per line: estimator, set, region, metric, mean, standard deviation over the runs, average rank."""
     rows: list[tuple[str | float | None, ...]] = []
     for region in REGIONS:
         table = grid(outcomes, tuple(METRIC), region)
         for name, row in table.rows.items():
             rows += [
-                (name, own, region, metric, cell.mean, cell.spread, table.rank[name])
+                (name, own, region, metric, cell.mean, cell.deviation, table.rank[name])
                 for (own, metric), cell in zip(table.columns, row, strict=True)
                 if cell is not None
             ]
@@ -302,7 +306,7 @@ def as_csv(outcomes: Sequence[Outcome]) -> str:
 
 
 def as_json(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> dict[str, Any]:
-    """The table, every clip's figures, and what was left out, for ``json.dumps``."""
+    """The table, every clip's figures, and the notes, for ``json.dumps``."""
     table = grid(outcomes, metrics)
     return {
         "table": [
@@ -310,7 +314,7 @@ def as_json(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> dict[str, An
                 "estimator": name,
                 "average_rank": table.rank[name],
                 "values": [
-                    {"set": own, "metric": metric, "mean": cell and cell.mean, "spread": cell and cell.spread}
+                    {"set": own, "metric": metric, "mean": cell and cell.mean, "spread": cell and cell.deviation}
                     for (own, metric), cell in zip(table.columns, row, strict=True)
                 ],
             }
@@ -360,8 +364,8 @@ def average_ranks(rows: Mapping[str, Sequence[float | None]], better: Sequence[B
     Parameters
     ----------
     rows : mapping
-        Name of an estimator to its value in each column; None where it has none. A row counts in the columns that it
-        has, as in StereoDiff's Table 1, and is ranked there among the others that have them.
+        Name of an estimator to its value in each column; None where it has none. A row is ranked in the columns in
+        which it has a value, as in StereoDiff's Table 1.
     better : sequence of 'lower' or 'higher'
         For each column, which values are better.
 

@@ -1,4 +1,4 @@
-"""Running a suite: clips are prepared, estimated where that was not done before, and measured."""
+"""Running a suite: clips are prepared, estimated unless an earlier run did, and measured."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..accuracy import over_time
 from ..accuracy.comparison import Comparison, compare
 from ..accuracy.metrics import MetricsError, frame_scores, summary
 from ..datasets import protocols
-from ..datasets.ground_truth import Truth, TruthError, with_masks
+from ..datasets.ground_truth import GroundTruth, GroundTruthError, with_masks
 from ..datasets.protocols import Protocol
 from .outcomes import Outcome, outcome_of
 from .suite import FLAT, Contender, DataSet, Suite, SuiteError, known_camera, slug
@@ -37,7 +37,7 @@ Emit = Callable[[events.Event], None]
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What every estimate of a suite is given."""
+    """The context of a suite's estimates."""
 
     suite: Suite
     emit: Emit
@@ -46,9 +46,9 @@ class _Run:
 
 @dataclass(frozen=True, kw_only=True)
 class _Clip:
-    """A clip of a set: its truth, and where its pictures lie for the estimators."""
+    """A clip of a set: its ground truth, and the folder of its images."""
 
-    truth: Truth
+    ground_truth: GroundTruth
     protocol: Protocol
     set: DataSet
     pictures: Path
@@ -59,29 +59,29 @@ def run(
     *,
     emit: Emit,
     cancelled: Callable[[], bool] = lambda: False,
-    tell: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> list[Outcome]:
     """Measure every estimator of a suite on every clip.
 
-    Estimators that refuse a clip, or find too little memory for it, are left without a figure there, and so are depth
-    and truth that cannot be read or measured; the outcome says why.
+    A clip has no figure where an estimator does not support it or runs out of memory, or where depth or ground truth
+    cannot be read or measured; the outcome says why.
 
     Parameters
     ----------
     suite : Suite
     emit : callable
-        Takes the events of each estimate.
+        Receives the events of each estimate.
     cancelled : callable
-        Asked between steps whether to stop.
-    tell : callable
-        Takes one line for people before each step, and sentences on what is missing.
+        Whether to stop; called between steps.
+    log : callable
+        Receives one line before each step, and sentences on what is missing.
 
     Raises
     ------
-    SuiteError, TruthError
+    SuiteError, GroundTruthError
         A set cannot be read, or has none of the clips.
     Failure
-        An estimator lacks something (weights, packages), or has no such parameter.
+        An estimator has a missing requirement (weights, packages), or no such parameter.
     Cancelled
     """
     for contender in suite.estimators:
@@ -90,18 +90,18 @@ def run(
             registry.require(registry.info_for(contender.estimator, parameters))
     task = _Run(suite=suite, emit=emit, cancelled=cancelled)
     measured = []
-    clips = [clip for each in suite.sets for clip in _clips(suite, each, tell)]
+    clips = [clip for each in suite.sets for clip in _clips(suite, each, log)]
     for contender in suite.estimators:  # the outer loop, so that an estimator's networks are read once
         for number in range(suite.runs):
             for clip in clips:
                 again = f", run {number + 1} of {suite.runs}" if suite.runs > 1 else ""
-                tell(f"{contender.name} on {clip.set.name}, {clip.truth.name}{again}")
+                log(f"{contender.name} on {clip.set.name}, {clip.ground_truth.name}{again}")
                 measured.append(_measured(task, contender, clip, number))
     return measured + (_flat(measured) if suite.flat else [])
 
 
 def _flat(measured: list[Outcome]) -> list[Outcome]:
-    """What one depth for all of a shot scores, on each clip that was measured and in the same shots and frames."""
+    """The scores of a constant depth per shot, on each measured clip in the same shots and frames."""
     widest: dict[tuple[str, str], Comparison] = {}
     for each in measured:
         key, own = (each.set, each.clip), each.comparison
@@ -109,8 +109,8 @@ def _flat(measured: list[Outcome]) -> list[Outcome]:
             widest[key] = own
     rows = []
     for (name, clip), like in widest.items():
-        same = partial(_same, np.ones(like.truth.depth(0).shape))
-        found = [frame_scores(same, like.truth, like.protocol, frames=part.scores.frames) for part in like.parts]
+        same = partial(_same, np.ones(like.ground_truth.depth(0).shape))
+        found = [frame_scores(same, like.ground_truth, like.protocol, frames=part.scores.frames) for part in like.parts]
         rows.append(Outcome(estimator=FLAT, set=name, clip=clip, values=summary(found, like.protocol.average)))
     return rows
 
@@ -119,34 +119,35 @@ def _same(disparity: NDArray[np.floating], index: int) -> NDArray[np.floating]:
     return disparity
 
 
-def _clips(suite: Suite, each: DataSet, tell: Callable[[str], None]) -> Iterator[_Clip]:
+def _clips(suite: Suite, each: DataSet, log: Callable[[str], None]) -> Iterator[_Clip]:
     protocol = protocols.of(each.protocol or suite.protocol, each.layout)
     found = datasets.open_clips(suite.path(each.truth), each.layout, rendering=each.rendering)
     if each.only:
-        absent = sorted(set(each.only) - {truth.name for truth in found})
+        absent = sorted(set(each.only) - {clip.name for clip in found})
         if absent:
-            raise SuiteError(
-                f"{suite.path(each.truth)} has no clip {absent[0]}; it has {', '.join(truth.name for truth in found)}."
-            )
-        found = [truth for truth in found if truth.name in each.only]
+            names = ", ".join(clip.name for clip in found)
+            raise SuiteError(f"{suite.path(each.truth)} has no clip {absent[0]}; it has {names}.")
+        found = [clip for clip in found if clip.name in each.only]
     else:
         found, missing = protocols.chosen(found, protocol)
         if missing:
-            tell(f"{each.name} lacks clips that the protocol {protocol.name} measures: {', '.join(missing)}.")
-    for truth in found:
-        own = with_masks(truth, suite.path(each.masks)) if each.masks else truth
-        place = suite.work_folder / "clips" / slug(each.name) / slug(truth.name)
-        tell(f"Preparing {each.name}, {truth.name}")
-        forget = partial(_forget, suite, each, truth, tell)
-        pictures = protocols.prepared_clip(protocols.applied(own, protocol), protocol, place, anew=forget)
-        yield _Clip(truth=own, protocol=protocol, set=each, pictures=pictures)
+            log(f"{each.name} has not all clips of the protocol {protocol.name}; missing: {', '.join(missing)}.")
+    for ground_truth in found:
+        own = with_masks(ground_truth, suite.path(each.masks)) if each.masks else ground_truth
+        place = suite.work_folder / "clips" / slug(each.name) / slug(ground_truth.name)
+        log(f"Preparing {each.name}, {ground_truth.name}")
+        remove_estimates = partial(_remove_estimates, suite, each, ground_truth, log)
+        pictures = protocols.prepared_clip(
+            protocols.applied(own, protocol), protocol, place, before_writing=remove_estimates
+        )
+        yield _Clip(ground_truth=own, protocol=protocol, set=each, pictures=pictures)
 
 
-def _forget(suite: Suite, each: DataSet, truth: Truth, tell: Callable[[str], None]) -> None:
-    """Remove what was estimated from other pictures of a clip: a job does not know what its files hold."""
-    made = sorted(suite.work_folder.glob(f"estimates/*/run*/{slug(each.name)}/{slug(truth.name)}"))
+def _remove_estimates(suite: Suite, each: DataSet, ground_truth: GroundTruth, log: Callable[[str], None]) -> None:
+    """Remove estimates from earlier images of a clip: a job does not compare the content of files."""
+    made = sorted(suite.work_folder.glob(f"estimates/*/run*/{slug(each.name)}/{slug(ground_truth.name)}"))
     if made:
-        tell(f"{each.name}, {truth.name} is another clip now, so it is estimated again.")
+        log(f"{each.name}, {ground_truth.name} has changed and is estimated again.")
     for folder in made:
         try:
             output.remove(folder)
@@ -158,22 +159,24 @@ def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Out
     names: dict[str, Any] = {
         "estimator": contender.name,
         "set": clip.set.name,
-        "clip": clip.truth.name,
+        "clip": clip.ground_truth.name,
         "run": number,
     }
     try:
         folder, sequence = _estimated(task, contender, clip, number)
-        found = compare(folder, clip.truth, clip.protocol, prepared=True, sequence=sequence)
+        found = compare(folder, clip.ground_truth, clip.protocol, prepared=True, sequence=sequence)
         return _outcome(task.suite, found, clip, names)
-    except (Failure, MetricsError, TruthError, ClipError, DepthSequenceError) as error:
+    except (Failure, MetricsError, GroundTruthError, ClipError, DepthSequenceError) as error:
         if isinstance(error, Failure) and error.code not in {exit_codes.REFUSED, exit_codes.FAILED}:
             raise
-        return Outcome(**names, failure=str(error))  # the other clips are worth their table
+        return Outcome(**names, failure=str(error))  # the other clips still make a table
 
 
 def _outcome(suite: Suite, found: Comparison, clip: _Clip, names: Mapping[str, Any]) -> Outcome:
     sequence = found.sequence
-    refused = [f"Frames {s.first_frame}-{s.last_frame}: {as_options(s.reason or '')}" for s in sequence.refused_shots]
+    unsupported = [
+        f"Frames {s.first_frame}-{s.last_frame}: {as_options(s.reason or '')}" for s in sequence.refused_shots
+    ]
     facts = {
         "protocol": clip.protocol.name,
         "folder": str(found.folder),
@@ -181,22 +184,22 @@ def _outcome(suite: Suite, found: Comparison, clip: _Clip, names: Mapping[str, A
         "seconds_of_estimate": sequence.seconds,
         "bands": over_time.bands(found) if suite.bands else None,
     }
-    return outcome_of(found, suite.metrics, notes=refused, facts=facts, **names)
+    return outcome_of(found, suite.metrics, notes=unsupported, facts=facts, **names)
 
 
 def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tuple[Path, DepthSequence]:
     suite = task.suite
     if contender.depth:
-        told = contender.depth.replace("{set}", clip.set.name).replace("{clip}", clip.truth.name)
-        folder = suite.path(told.replace("{run}", str(number)))
+        template = contender.depth.replace("{set}", clip.set.name).replace("{clip}", clip.ground_truth.name)
+        folder = suite.path(template.replace("{run}", str(number)))
         return folder, depth_sequence.load(folder)
     from ...run.runner import estimate
 
     folder = suite.work_folder / "estimates" / slug(contender.name) / f"run{number}"
-    folder = folder / slug(clip.set.name) / slug(clip.truth.name)
+    folder = folder / slug(clip.set.name) / slug(clip.ground_truth.name)
     make_folder(folder)
     source = describe(clip.pictures)
-    applied = protocols.applied(clip.truth, clip.protocol)
+    applied = protocols.applied(clip.ground_truth, clip.protocol)
     job = Job(
         source=source,
         output=str(folder.absolute()),
@@ -211,5 +214,5 @@ def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tu
         if kept.fingerprint == job.fingerprint():
             return folder, kept
     except DepthSequenceError:
-        pass  # not there yet, or not complete: the job goes on
+        pass  # missing or incomplete: the job resumes
     return folder, estimate(job, emit=task.emit, cancelled=task.cancelled, overwrite=True)

@@ -1,40 +1,39 @@
-"""A suite: many clips and many estimators, measured by one protocol, as a YAML file says it.
+"""A suite: many clips and many estimators, measured by one protocol, described in a YAML file.
 
 ::
 
     title: Two ways over the benchmark
     protocol: stereodiff          # plain (default), depthcrafter or stereodiff
-    runs: 2                       # with seeds 0, 1 …; tables have their mean and spread (default: 1)
+    runs: 2                       # with seeds 0, 1 …; tables have mean and standard deviation (default: 1)
     metrics: [absolute_relative, root_mean_square, delta1]   # the table's columns (this is the default)
-                                  # also delta2, delta3, and of truth with a camera path distance, warp_error, flicker
-    reference: StereoDiff         # also tables of its lead over each other, by region
+                                  # also delta2, delta3; with a true camera path distance, warp_error, flicker
+    reference: StereoDiff         # also tables of its difference to each other row, by region
     bands: true                   # also tables of the errors by frequency
     by_clip: true                 # also a table of all clips (there is one anyway where a figure is missing)
-    flat: true                    # also a row of what one depth for all of a shot would score: knowing nothing
+    flat: true                    # also a row with the score of a constant depth per shot, as a baseline
     work: somewhere               # clips and estimates are kept here (default: the suite's name, beside it)
     sets:
       - name: Bonn
         layout: bonn              # folder, sintel, scannet, kitti, bonn or nyu
         truth: /data/bonn         # or on the command line: --data Bonn=/data/bonn
         only: [rgbd_bonn_balloon] # names of clips (default: all that the protocol measures)
-        masks: /data/bonn_masks   # where something moves, for truth that does not say it
+        masks: /data/bonn_masks   # masks of dynamic objects, for ground truth without any
         rendering: final          # Sintel's pictures: clean (default) or final
-        protocol: depthcrafter    # another than the suite's
+        protocol: depthcrafter    # overrides the suite's
         size: 640                 # long side that estimators work at (default: their own)
     estimators:
       - name: StereoDiff          # as tables call it
         estimator: stereodiff
         parameters: {reach: 3}
-        size: 768                 # another than the set's
-        camera: lens              # it is told the true lens, or the whole "path" (default: unknown)
-      - name: elsewhere           # depth sequences that are there already, made of the prepared clips
+        size: 768                 # overrides the set's
+        camera: lens              # its input has the true lens, or the whole "path" (default: unknown)
+      - name: elsewhere           # existing depth sequences, estimated from the prepared clips
         depth: /made/{set}/{clip} # and {run}
 
-Paths are relative to the suite's file. Estimates that are there from an earlier run of the same suite are not made
-again, unless the clip's own pictures have changed since.
+Paths are relative to the suite's file. Estimates of an earlier run of the same suite are reused, unless the clip's
+images have changed since.
 
-What of a clip's true camera an estimator is told (nothing, the lens, or its whole path, as an artist may know it) is
-worked out by `known_camera`.
+`known_camera` is the part of a clip's true camera that is input of an estimator: nothing, the lens, or the whole path.
 """
 
 from __future__ import annotations
@@ -55,19 +54,19 @@ from ...contract.untrusted import RecordError, in_a_line, read_text
 from ..accuracy import metrics
 from ..accuracy.metrics import MetricsError
 from ..datasets import protocols
-from ..datasets.ground_truth import Truth
+from ..datasets.ground_truth import GroundTruth
 
 FLAT = "one depth for a shot"
-"""How tables call the row of `Suite.flat`."""
+"""Name of the row of `Suite.flat` in tables."""
 SHIPPED = Path(__file__).resolve().parent
 _LARGEST, _DEEPEST, _LONGEST = 1 << 16, 16, 4096
-"""Letters of a suite's file, levels of lists and mappings in it, and letters of a text in it."""
+"""Limits of a suite's file: characters, levels of nesting, characters of a text in it."""
 _MOST_RUNS = 1000
 KINDS = ("unknown", "lens", "path")
 
 
 class SuiteError(ValueError):
-    """A suite that cannot be run; the message is one sentence with the cure, in one line."""
+    """A suite that cannot be run; the message is one sentence with a hint, on one line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(in_a_line(message, most=1000))
@@ -75,7 +74,7 @@ class SuiteError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """Clips with truth, which make up some columns of the table; see the module."""
+    """Clips with ground truth: columns of the table; see the module."""
 
     name: str
     layout: str = "folder"
@@ -101,7 +100,7 @@ class Contender:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """What a suite's file says; see the module. `file` is where it was read from."""
+    """The content of a suite's file; see the module. `file` is its path."""
 
     sets: tuple[DataSet, ...]
     estimators: tuple[Contender, ...]
@@ -123,7 +122,7 @@ class Suite:
         return own.parent / (self.work or f"{own.stem}-work")
 
     def path(self, text: str) -> Path:
-        """A path of the suite's."""
+        """A path relative to the suite's file."""
         return Path(self.file).parent / text
 
 
@@ -138,16 +137,16 @@ def load(name: str | Path, *, data: Mapping[str, str] | None = None, work: str =
     Parameters
     ----------
     name : path
-        The file, or the name of one that comes with Fathom (see `shipped`), whose work lies in the current folder.
+        The file, or the name of one that comes with Fathom (see `shipped`), which works in the current folder.
     data : mapping or None
-        Name of a set to the folder of its truth, in the place of what the file says.
+        Name of a set to the folder of its ground truth; overrides the file.
     work : str
-        Folder for clips and estimates, in the place of what the file says.
+        Folder for clips and estimates; overrides the file.
 
     Raises
     ------
     SuiteError
-        There is no such file, or what it says makes no sense.
+        There is no such file, or it is invalid.
     """
     path = Path(name)
     own = str(name) in shipped() and not path.is_file()
@@ -155,31 +154,33 @@ def load(name: str | Path, *, data: Mapping[str, str] | None = None, work: str =
     try:
         text = read_text(path)
     except FileNotFoundError as error:
-        raise SuiteError(f"There is no suite {name}; give a YAML file, or one of {', '.join(shipped())}.") from error
+        raise SuiteError(f"There is no suite {name}; choose a YAML file, or one of {', '.join(shipped())}.") from error
     except OSError as error:
-        raise SuiteError(f"{path} cannot be read ({error.strerror}); give another file.") from error
+        raise SuiteError(f"{path} cannot be read ({error.strerror}); choose another file.") from error
     except RecordError as error:
-        raise SuiteError(f"{error}; give a YAML file, or one of {', '.join(shipped())}.") from error
+        raise SuiteError(f"{error}; choose a YAML file, or one of {', '.join(shipped())}.") from error
     if len(text) > _LARGEST:
-        raise SuiteError(f"{path} has {len(text)} letters, which no suite has; see the ones that come with Fathom.")
-    told = _parsed(text, path)
-    if not isinstance(told, dict):
-        raise SuiteError(f"{path} holds no suite but {type(told).__name__}; see the ones that come with Fathom.")
-    strange = next((key for key in told if not isinstance(key, str)), None)
+        raise SuiteError(
+            f"{path} has {len(text)} characters, too many for a suite; see the ones that come with Fathom."
+        )
+    data_read = _parsed(text, path)
+    if not isinstance(data_read, dict):
+        raise SuiteError(f"{path} is not a suite but {type(data_read).__name__}; see the ones that come with Fathom.")
+    strange = next((key for key in data_read if not isinstance(key, str)), None)
     if strange is not None:
-        raise SuiteError(f"{path} has a field {strange!r}; see the suites that come with Fathom.")
-    told.pop("file", None)
+        raise SuiteError(f"{path} has an unknown field {strange!r}; see the suites that come with Fathom.")
+    data_read.pop("file", None)
     try:
-        suite = records.from_json(Suite, told, where=path.name, strict=True)
+        suite = records.from_json(Suite, data_read, where=path.name, strict=True)
     except records.RecordError as error:
-        raise SuiteError(f"{path} is no suite: {error}.") from error
+        raise SuiteError(f"{path} is not a suite: {error}.") from error
     place = Path.cwd() / path.name if own else path.absolute()
     suite = replace(suite, file=str(place), work=str(Path(work).absolute()) if work else suite.work)
     return _checked(_with_data(suite, data or {}))
 
 
 def _parsed(text: str, path: Path) -> Any:
-    """What a file says, in YAML's safe part, and without references, which make much of little.
+    """The content of a file, by YAML's safe loader and without aliases, which can expand to any size.
 
     Raises
     ------
@@ -191,14 +192,14 @@ def _parsed(text: str, path: Path) -> Any:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise SuiteError(f"{path} refers to a part of itself with *; write it out.")
+                raise SuiteError(f"{path} has a YAML alias (*); write its content out.")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST or (isinstance(event, yaml.ScalarEvent) and len(event.value) > _LONGEST):
-                raise SuiteError(f"{path} is nested too deeply, or holds too long a text, for a suite; shorten it.")
+                raise SuiteError(f"{path} is nested too deeply, or has too long a text, for a suite; shorten it.")
         return yaml.safe_load(text)
     except SuiteError:
         raise
-    except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:  # also of numbers and dates that are none
+    except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:  # also for invalid numbers and dates
         raise SuiteError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}); correct it.") from error
 
 
@@ -237,16 +238,16 @@ def _checked(suite: Suite) -> Suite:
         _one_of(where, f"rendering of {each.name}", each.rendering, ("clean", "final"))
         _check_size(where, each.name, each.size)
         if not each.truth:
-            raise SuiteError(f"{where} does not say where {each.name} lies; add --data {each.name}=DIR.")
+            raise SuiteError(f"{where} has no folder for {each.name}; add --data {each.name}=DIR.")
     for contender in suite.estimators:
         _check_size(where, contender.name, contender.size)
         if bool(contender.estimator) == bool(contender.depth):
             raise SuiteError(
-                f"{where} must give {contender.name} either an estimator or depth sequences; give one of them."
+                f"{where} must have either an estimator or depth sequences for {contender.name}; write one of them."
             )
         _one_of(where, f"camera of {contender.name}", contender.camera, KINDS)
         if contender.depth and contender.camera != "unknown":
-            raise SuiteError(f"{where}: {contender.name} is depth that was made before; leave its camera out.")
+            raise SuiteError(f"{where}: {contender.name} has depth sequences and no estimator; leave its camera out.")
     return suite
 
 
@@ -257,11 +258,11 @@ def _check_names(where: str, what: str, names: list[str]) -> None:
         if names.count(name) > 1:
             raise SuiteError(f"{where} names the {what} {name} twice; give each a name of its own.")
         if other != name:
-            raise SuiteError(f"{where}: {other} and {name} would be kept in one folder; give one another name.")
+            raise SuiteError(f"{where}: {other} and {name} would share a folder; rename one.")
 
 
 def slug(name: str) -> str:
-    """A name as a folder is called."""
+    """A name, made fit for a folder."""
     return re.sub(r"[^\w.+-]+", "_", name).strip("_.") or "_"
 
 
@@ -275,45 +276,48 @@ def _one_of(where: str, what: str, value: str, choices: tuple[str, ...]) -> None
         raise SuiteError(f"{where}: the {what} must be one of {', '.join(choices)}, not '{value}'.")
 
 
-def known_camera(truth: Truth, kind: str, *, first_frame: int) -> Camera | None:
-    """The true camera, as far as it is told; None for 'unknown'.
+def known_camera(ground_truth: GroundTruth, kind: str, *, first_frame: int) -> Camera | None:
+    """The part of the true camera that is input of an estimator; None for 'unknown'.
 
     Parameters
     ----------
-    truth : Truth
+    ground_truth : GroundTruth
         With the protocol's frames and crop already (see `protocols.applied`).
     kind : str
         One of `KINDS`: 'lens' is focal length and principal point, 'path' also a pose for every frame.
     first_frame : int
-        Source frame of the truth's first one; the others follow without gaps.
+        Source frame of the ground truth's first one; the others follow without gaps.
 
     Raises
     ------
     MetricsError
-        The truth does not have it.
+        The ground truth has none.
     """
     if kind == "unknown":
         return None
-    picture = truth.picture(0)
-    if truth.matrix is None or picture is None:
-        raise MetricsError(f"The truth of {truth.name} has no calibration to tell; ask for the camera unknown.")
-    height, width = truth.depth(0).shape
+    picture = ground_truth.picture(0)
+    if ground_truth.matrix is None or picture is None:
+        raise MetricsError(f"The ground truth of {ground_truth.name} has no calibration; use the camera 'unknown'.")
+    height, width = ground_truth.depth(0).shape
     poses: tuple[Pose, ...] = ()
     if kind == "path":
-        missing = [number for number, pose in enumerate(truth.poses) if pose is None or not np.isfinite(pose).all()]
+        missing = [
+            number for number, pose in enumerate(ground_truth.poses) if pose is None or not np.isfinite(pose).all()
+        ]
         if missing:
             raise MetricsError(
-                f"The truth of {truth.name} has no pose at {len(missing)} of its frames; ask for the lens alone."
+                f"The ground truth of {ground_truth.name} has no pose at {len(missing)} of its frames; use the camera "
+                "'lens'."
             )
         poses = tuple(
             Pose(frame=first_frame + number, camera_to_world=tuple(tuple(map(float, row)) for row in pose))  # type: ignore[arg-type]
-            for number, pose in enumerate(truth.poses)
+            for number, pose in enumerate(ground_truth.poses)
             if pose is not None
         )
     return Camera(
         width=width,
         height=height,
-        focal_length=float(truth.matrix[0, 0]),
-        principal_point=(float(truth.matrix[0, 2]), float(truth.matrix[1, 2])),
+        focal_length=float(ground_truth.matrix[0, 0]),
+        principal_point=(float(ground_truth.matrix[0, 2]), float(ground_truth.matrix[1, 2])),
         poses=poses,
     ).scaled(picture.shape[1], picture.shape[0])

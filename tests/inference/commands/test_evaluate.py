@@ -1,4 +1,4 @@
-"""The verb that compares with the truth."""
+"""The verb that compares with the ground truth."""
 
 import json
 import shutil
@@ -16,17 +16,17 @@ from inference.media.exr import write_map
 
 @pytest.fixture
 def folders(tmp_path):
-    """Truth of four frames of a slanted wall before a still camera, and its exact inverse as an estimate."""
-    truth, depth = tmp_path / "truth", tmp_path / "depth"
-    (truth / "depth").mkdir(parents=True)
+    """Ground truth of four frames of a slanted wall before a still camera, and its exact inverse as an estimate."""
+    ground_truth, depth = tmp_path / "truth", tmp_path / "depth"
+    (ground_truth / "depth").mkdir(parents=True)
     depth.mkdir()
     z = 1.0 + np.mgrid[:24, :32][1] / 8
     pose = np.eye(4).tolist()
     camera = {"width": 32, "height": 24, "fx": 30.0, "fy": 30.0, "cx": 15.5, "cy": 11.5, "fps": 24}
     frames = [{"frame": index, "c2w_opencv": pose} for index in range(4)]
-    (truth / "camera.json").write_text(json.dumps({**camera, "frames": frames}))
+    (ground_truth / "camera.json").write_text(json.dumps({**camera, "frames": frames}))
     for index in range(4):
-        cv2.imwrite(str(truth / "depth" / f"{index:05d}.png"), np.round(z * 1000).astype(np.uint16))
+        cv2.imwrite(str(ground_truth / "depth" / f"{index:05d}.png"), np.round(z * 1000).astype(np.uint16))
     for number in (1002, 1003):
         write_map(depth / disparity_name(number), 3 / z + 0.5)
     spread = Range(minimum=0.0, maximum=4.0, p1=0.1, p99=3.9)
@@ -43,12 +43,12 @@ def folders(tmp_path):
         fingerprint="f",
     )
     depth_sequence.save(sequence, depth)
-    return depth, truth
+    return depth, ground_truth
 
 
 def test_an_exact_estimate_scores_as_one(worker, folders):
-    depth, truth = folders
-    done = worker("evaluate", depth, "--truth", truth)
+    depth, ground_truth = folders
+    done = worker("evaluate", depth, "--truth", ground_truth)
     assert done.returncode == 0, done.stderr
     head, row = done.stdout.splitlines()
     assert head.split() == ["frames", "region", "AbsRel", "RMSE", "[m]", "delta1", "delta2", "delta3", "flicker"]
@@ -58,9 +58,9 @@ def test_an_exact_estimate_scores_as_one(worker, folders):
 
 
 def test_a_wrong_estimate_scores_worse_and_json_has_every_number(worker, folders):
-    depth, truth = folders
+    depth, ground_truth = folders
     write_map(depth / disparity_name(1003), np.random.default_rng(0).random((24, 32)) + 1)
-    (facts,) = json.loads(worker("evaluate", depth, "--truth", truth, "--json").stdout)
+    (facts,) = json.loads(worker("evaluate", depth, "--truth", ground_truth, "--json").stdout)
     assert facts["first_frame"] == 1002 and facts["frames"] == 2
     assert facts["absolute_relative"] > 0.05 and facts["delta1"] < 1 and facts["flicker"] > 0.05
 
@@ -77,17 +77,17 @@ def test_a_map_that_is_lost_is_counted(worker, folders):
     ("spoil", "code", "words"),
     [
         (
-            lambda depth, truth: (depth / "depth.json").unlink(),
+            lambda depth, ground_truth: (depth / "depth.json").unlink(),
             exit_codes.USAGE,
             "contains no depth.json, so it is not a depth sequence",
         ),
         (
-            lambda depth, truth: (depth / "disparity.1003.exr").write_bytes(b""),
+            lambda depth, ground_truth: (depth / "disparity.1003.exr").write_bytes(b""),
             exit_codes.BAD_CLIP,
             "disparity.1003.exr",
         ),
-        (lambda depth, truth: (truth / "camera.json").unlink(), exit_codes.USAGE, "camera.json"),
-        (lambda depth, truth: _shorten(truth), exit_codes.USAGE, "The truth has 2 frames"),
+        (lambda depth, ground_truth: (ground_truth / "camera.json").unlink(), exit_codes.USAGE, "camera.json"),
+        (lambda depth, ground_truth: _shorten(ground_truth), exit_codes.USAGE, "The truth has 2 frames"),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_a_sentence(worker, folders, spoil, code, words):
@@ -97,11 +97,11 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(worker, folders, spoil, c
     assert words in done.stderr and "Traceback" not in done.stderr
 
 
-def _shorten(truth):
-    facts = json.loads((truth / "camera.json").read_text())
-    (truth / "camera.json").write_text(json.dumps({**facts, "frames": facts["frames"][:2]}))
+def _shorten(ground_truth):
+    facts = json.loads((ground_truth / "camera.json").read_text())
+    (ground_truth / "camera.json").write_text(json.dumps({**facts, "frames": facts["frames"][:2]}))
     for index in (2, 3):
-        (truth / "depth" / f"{index:05d}.png").unlink()
+        (ground_truth / "depth" / f"{index:05d}.png").unlink()
 
 
 @pytest.fixture
@@ -120,71 +120,71 @@ def noisy(folders):
 
 
 def test_several_estimates_are_ranked(worker, folders, noisy):
-    depth, truth = folders
-    done = worker("evaluate", depth, noisy, "--truth", truth)
+    depth, ground_truth = folders
+    done = worker("evaluate", depth, noisy, "--truth", ground_truth)
     assert done.returncode == 0, done.stderr
     head, _, exact, other = done.stdout.splitlines()
     assert head.startswith("| Estimator | truth AbsRel ↓ |") and head.endswith("| Average rank ↓ |")
     assert exact.startswith("| depth |") and "**1.0000**" in exact and exact.endswith("| 1.0 |")
     assert other.startswith("| other |") and not other.endswith("| 1.0 |")
-    facts = json.loads(worker("evaluate", depth, noisy, "--truth", truth, "--json").stdout)
+    facts = json.loads(worker("evaluate", depth, noisy, "--truth", ground_truth, "--json").stdout)
     assert [row["estimator"] for row in facts["table"]] == ["depth", "other"]
-    lines = worker("evaluate", depth, noisy, "--truth", truth, "--csv").stdout.splitlines()
+    lines = worker("evaluate", depth, noisy, "--truth", ground_truth, "--csv").stdout.splitlines()
     assert lines[0].startswith("estimator,set,region,metric,mean") and len(lines) > 10
 
 
 def test_masks_tell_what_moves(worker, folders):
-    depth, truth = folders
-    masks = truth.parent / "masks"
+    depth, ground_truth = folders
+    masks = ground_truth.parent / "masks"
     masks.mkdir()
     for index in range(4):
         mask = np.zeros((24, 32), np.uint8)
         mask[:, :8] = 255
         cv2.imwrite(str(masks / f"{index}.png"), mask)
-    done = worker("evaluate", depth, "--truth", truth, "--mattes", masks, "--markdown")
+    done = worker("evaluate", depth, "--truth", ground_truth, "--mattes", masks, "--markdown")
     assert done.returncode == 0, done.stderr
     assert "### Where something moves" in done.stdout
 
 
 def test_regions_and_distances_in_space_are_printed_where_the_truth_has_them(worker, folders):
-    depth, truth = folders
-    (truth / "dynamic").mkdir()
-    (truth / "flow").mkdir()
+    depth, ground_truth = folders
+    (ground_truth / "dynamic").mkdir()
+    (ground_truth / "flow").mkdir()
     for index in range(4):
         mask = np.zeros((24, 32), np.uint8)
         mask[:, :8] = 255
-        cv2.imwrite(str(truth / "dynamic" / f"{index:05d}.png"), mask)
-        write_flow(truth / "flow" / f"{index:05d}.exr", np.zeros((24, 32, 2)))
+        cv2.imwrite(str(ground_truth / "dynamic" / f"{index:05d}.png"), mask)
+        write_flow(ground_truth / "flow" / f"{index:05d}.exr", np.zeros((24, 32, 2)))
     wrong = 3 / (1.0 + np.mgrid[:24, :32][1] / 8) + 0.5
     wrong[:, :8] *= 1.5
     write_map(depth / disparity_name(1003), wrong)
-    done = worker("evaluate", depth, "--truth", truth, "--consistency")
+    done = worker("evaluate", depth, "--truth", ground_truth, "--consistency")
     assert done.returncode == 0, done.stderr
     head, *rows = [line.split() for line in done.stdout.splitlines()]
     assert head[-4:] == ["distance", "[m]", "warp", "error"]
     assert [row[1] for row in rows] == ["all", "static", "moving"] and len(rows[1]) == len(rows[2]) == 7
     assert float(rows[2][2]) > 2 * float(rows[1][2]), "what moves is what is wrong"
     assert rows[0][-2] == "-" and float(rows[0][-1]) < 0.001, "no frames are 10 apart, and what stands still is right"
-    (facts,) = json.loads(worker("evaluate", depth, "--truth", truth, "--consistency", "--json").stdout)
+    (facts,) = json.loads(worker("evaluate", depth, "--truth", ground_truth, "--consistency", "--json").stdout)
     assert facts["regions"]["moving"]["delta1"] < facts["regions"]["static"]["delta1"]
     assert facts["consistency"]["neighbours"]["points"] > 400 and facts["consistency"]["spaced"]["distance"] is None
-    table = worker("evaluate", depth, "--truth", truth, "--consistency", "--markdown").stdout
+    table = worker("evaluate", depth, "--truth", ground_truth, "--consistency", "--markdown").stdout
     assert "truth warp error ↓" in table and "### Where something moves" in table
 
 
 def test_consistency_without_a_camera_path_is_a_sentence_beside_the_figures(worker, folders):
-    depth, truth = folders
-    camera = json.loads((truth / "camera.json").read_text())
-    (truth / "camera.json").write_text(json.dumps({**camera, "frames": [{"c2w_opencv": None}] * 4}))
-    done = worker("evaluate", depth, "--truth", truth, "--consistency")
+    depth, ground_truth = folders
+    camera = json.loads((ground_truth / "camera.json").read_text())
+    (ground_truth / "camera.json").write_text(json.dumps({**camera, "frames": [{"c2w_opencv": None}] * 4}))
+    done = worker("evaluate", depth, "--truth", ground_truth, "--consistency")
     assert done.returncode == 0 and "truth has no camera path" in done.stderr
     assert done.stdout.splitlines()[1].split()[-3:] == ["-", "-", "-"]
 
 
 def test_a_data_sets_layout_and_protocol(worker, folders):
     """Bonn's, of which the published protocol takes frames 30 to 139."""
-    depth, truth = folders
-    bonn = truth.parent / "rgbd_bonn_made_up"
+    depth, ground_truth = folders
+    bonn = ground_truth.parent / "rgbd_bonn_made_up"
     for part in ("rgb", "depth"):
         (bonn / part).mkdir(parents=True)
         (bonn / f"{part}.txt").write_text("".join(f"{index / 30:.4f} {part}/{index}.png\n" for index in range(40)))
@@ -204,53 +204,56 @@ def test_a_data_sets_layout_and_protocol(worker, folders):
 
 
 def test_what_was_left_out_is_told_beside_the_figures(worker, folders):
-    depth, truth = folders
+    depth, ground_truth = folders
     holes = 3 / (1.0 + np.mgrid[:24, :32][1] / 8)
     holes[:4] = np.nan
     write_map(depth / disparity_name(1003), holes)
-    done = worker("evaluate", depth, "--truth", truth)
+    done = worker("evaluate", depth, "--truth", ground_truth)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
     assert "128 pixels with truth (8.3%) had no number in the estimate" in done.stderr
     assert "2 frames with truth, of 1001 to 1004, had no estimate" in done.stderr
-    (facts,) = json.loads(worker("evaluate", depth, "--truth", truth, "--json").stdout)
+    (facts,) = json.loads(worker("evaluate", depth, "--truth", ground_truth, "--json").stdout)
     assert facts["pixels_without_estimate"] == 128
     assert len(facts["by_frame"]["all"]["absolute_relative"]) == 2
 
 
-def _resize(truth, size, *, camera=True):
+def _resize(ground_truth, size, *, camera=True):
     if camera:
-        facts = json.loads((truth / "camera.json").read_text())
-        (truth / "camera.json").write_text(json.dumps({**facts, "width": size[0], "height": size[1]}))
-    for path in (truth / "depth").iterdir():
+        facts = json.loads((ground_truth / "camera.json").read_text())
+        (ground_truth / "camera.json").write_text(json.dumps({**facts, "width": size[0], "height": size[1]}))
+    for path in (ground_truth / "depth").iterdir():
         cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path), -1), size, interpolation=cv2.INTER_NEAREST))
 
 
-def _blank(truth):
-    for path in (truth / "depth").iterdir():
+def _blank(ground_truth):
+    for path in (ground_truth / "depth").iterdir():
         cv2.imwrite(str(path), np.zeros((24, 32), np.uint16))
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda truth: _resize(truth, (24, 32)), "32 x 24 pixels and the truth 24 x 32"),
-        (lambda truth: _resize(truth, (64, 48), camera=False), "is 64 x 48 pixels and the clip's depth 32 x 24"),
+        (lambda ground_truth: _resize(ground_truth, (24, 32)), "32 x 24 pixels and the truth 24 x 32"),
+        (
+            lambda ground_truth: _resize(ground_truth, (64, 48), camera=False),
+            "is 64 x 48 pixels and the clip's depth 32 x 24",
+        ),
         (_blank, "has no depth between 0.001 and 80.0 m"),
     ],
 )
 def test_truth_that_cannot_serve_is_a_sentence(worker, folders, spoil, words):
-    depth, truth = folders
-    spoil(truth)
-    done = worker("evaluate", depth, "--truth", truth)
+    depth, ground_truth = folders
+    spoil(ground_truth)
+    done = worker("evaluate", depth, "--truth", ground_truth)
     assert done.returncode == exit_codes.USAGE and words in done.stderr and "Traceback" not in done.stderr
 
 
 def test_one_of_several_clips_is_named(worker, folders):
-    depth, truth = folders
+    depth, ground_truth = folders
     for name in ("one", "two"):
-        shutil.copytree(truth, truth.parent / "clips" / name)
-    asked = worker("evaluate", depth, "--truth", truth.parent / "clips")
+        shutil.copytree(ground_truth, ground_truth.parent / "clips" / name)
+    asked = worker("evaluate", depth, "--truth", ground_truth.parent / "clips")
     assert asked.returncode == exit_codes.USAGE and "there are 2 clips: one, two. Name one with --clip" in asked.stderr
-    wrong = worker("evaluate", depth, "--truth", truth.parent / "clips", "--clip", "three")
+    wrong = worker("evaluate", depth, "--truth", ground_truth.parent / "clips", "--clip", "three")
     assert wrong.returncode == exit_codes.USAGE and "there is no clip three: one, two" in wrong.stderr
-    assert worker("evaluate", depth, "--truth", truth.parent / "clips", "--clip", "two").returncode == 0
+    assert worker("evaluate", depth, "--truth", ground_truth.parent / "clips", "--clip", "two").returncode == 0

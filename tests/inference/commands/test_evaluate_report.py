@@ -1,4 +1,4 @@
-"""The verb without truth, and the reports that it writes."""
+"""The verb without ground truth, and the reports that it writes."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ WIDTH, HEIGHT, FRAMES = 96, 64, range(1001, 1006)
 
 
 def texture():
-    """A picture whose motion can be told."""
+    """An image whose motion can be told."""
     noise = np.random.default_rng(4).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 1.2)
     return np.clip(128 + 4 * (smooth - smooth.mean()), 0, 255).astype(np.uint8)
@@ -67,8 +67,8 @@ def still(tmp_path):
 
 
 @pytest.fixture
-def truth(tmp_path):
-    """The wall as a folder of truth, seen by a camera that stands still."""
+def ground_truth(tmp_path):
+    """The wall as a folder of ground truth, seen by a camera that stands still."""
     folder = tmp_path / "truth"
     (folder / "depth").mkdir(parents=True)
     (folder / "rgb").mkdir()
@@ -86,7 +86,7 @@ def page(folder):
     return (folder / "index.html").read_text(encoding="utf-8")
 
 
-def test_without_truth_steadiness_is_printed(worker, still, tmp_path):
+def test_without_ground_truth_temporal_stability_is_printed(worker, still, tmp_path):
     done = worker("evaluate", still)
     assert done.returncode == 0, done.stderr
     head, row = done.stdout.splitlines()
@@ -98,7 +98,7 @@ def test_without_truth_steadiness_is_printed(worker, still, tmp_path):
     assert 1.0 < float(noisy_row[1].rstrip("%")) < 3.0, "0.98 of the noise's deviation, which is 2 %"
 
 
-def test_steadiness_as_json_has_no_nan(worker, still):
+def test_temporal_stability_as_json_has_no_nan(worker, still):
     (facts,) = json.loads(worker("evaluate", still, "--json").stdout, parse_constant=pytest.fail)
     assert facts["name"] == "e" and facts["first_frame"] == 1001 and facts["flicker"] == pytest.approx(0, abs=1e-6)
     assert facts["flicker_by_frame"][0] is None and len(facts["flicker_by_frame"]) == len(FRAMES)
@@ -118,7 +118,7 @@ def test_a_shot_that_cannot_be_measured_leaves_the_others(worker, still, tmp_pat
     assert nothing.returncode == exit_codes.USAGE and "is the same everywhere" in nothing.stderr and not nothing.stdout
 
 
-def test_what_was_left_out_is_told_beside_the_steadiness(worker, still):
+def test_what_was_skipped_is_printed_beside_the_temporal_stability(worker, still):
     broken = read_map(still / disparity_name(1003)).copy()
     broken[:4, :4] = np.nan, np.inf, -np.inf, np.nan
     write_map(still / disparity_name(1003), broken)
@@ -136,22 +136,25 @@ def test_what_was_left_out_is_told_beside_the_steadiness(worker, still):
     ]
 
 
-def test_a_report_says_what_was_left_out_of_its_tables(worker, still, truth, tmp_path):
+def test_a_report_says_what_was_left_out_of_its_tables(worker, still, ground_truth, tmp_path):
     (still / disparity_name(1005)).unlink()
-    done = worker("evaluate", still, "--truth", truth, "--report", tmp_path / "report")
+    done = worker("evaluate", still, "--truth", ground_truth, "--report", tmp_path / "report")
     assert done.returncode == 0, done.stderr
     text = page(tmp_path / "report")
     assert "e: 1 of 4 pairs of neighbouring frames could not be compared in space: 1 with no estimate." in text
-    assert "e, steadiness: Of 4 pairs of neighbouring frames, these were not measured: 1 without an estimate" in text
+    assert (
+        "e, temporal stability: Of 4 pairs of neighbouring frames, these were not measured: 1 without an estimate"
+        in text
+    )
 
 
-def test_a_frame_alone_is_said_to_be_too_little_for_steadiness(worker, still):
+def test_one_frame_is_too_little_for_temporal_stability(worker, still):
     whole = depth_sequence.load(still)
     (one,) = whole.shots
     alone = dataclasses.replace(one, last_frame=1001)
     depth_sequence.save(dataclasses.replace(whole, last_frame=1001, shots=(alone,)), still)
     done = worker("evaluate", still)
-    assert done.returncode == 0 and "A frame alone holds still; steadiness takes 2 frames" in done.stderr
+    assert done.returncode == 0 and "temporal stability needs 2 frames" in done.stderr
 
 
 def test_a_report_without_truth_has_profiles_at_the_lines_asked_for(worker, still, tmp_path):
@@ -162,19 +165,19 @@ def test_a_report_without_truth_has_profiles_at_the_lines_asked_for(worker, stil
     names = {path.name for path in (out / "figures").iterdir()}
     assert {"shot1_profile_column1.png", "shot1_profile_column2.png", "shot1_profile_row.png"} < names
     assert "shot1_steadiness.png" in names and "shot1_errors.png" not in names
-    assert "Steadiness of what stands still" in page(out)
+    assert "Temporal stability of the static region" in page(out)
 
 
-def test_a_report_with_truth_has_everything(worker, still, truth, tmp_path):
+def test_a_report_with_truth_has_everything(worker, still, ground_truth, tmp_path):
     out = tmp_path / "report"
     other = make(tmp_path, "other", noise=0.01)
-    done = worker("evaluate", still, other, "--truth", truth, "--report", out)
+    done = worker("evaluate", still, other, "--truth", ground_truth, "--report", out)
     assert done.returncode == 0, done.stderr
     assert "| still |" in done.stdout and "| other |" in done.stdout, "the same estimator twice, by their folders"
     text = page(out)
     for words in (
         "Against truth",
-        "Steadiness of what stands still",
+        "Temporal stability of the static region",
         "Consistency in space",
         "truth, frames 1001-1005",
     ):
@@ -194,14 +197,14 @@ def test_a_report_with_truth_has_everything(worker, still, truth, tmp_path):
     }
 
 
-def test_a_plate_that_is_gone_costs_the_steadiness_and_nothing_else(worker, still, truth, tmp_path):
+def test_a_plate_that_is_gone_costs_the_temporal_stability_and_nothing_else(worker, still, ground_truth, tmp_path):
     for path in (tmp_path / "plate").iterdir():
         path.unlink()
     out = tmp_path / "report"
-    done = worker("evaluate", still, "--truth", truth, "--report", out)
+    done = worker("evaluate", still, "--truth", ground_truth, "--report", out)
     assert done.returncode == 0, done.stderr
     text = page(out)
-    assert "e, steadiness:" in text and "Steadiness of what stands still" not in text
+    assert "e, temporal stability:" in text and "Temporal stability of the static region" not in text
     assert "Consistency in space" in text, "by the truth's own pictures"
     alone = worker("evaluate", still)
     assert alone.returncode == exit_codes.BAD_CLIP and "None of the 5 files of the sequence" in alone.stderr
@@ -212,11 +215,11 @@ def test_a_plate_that_is_gone_costs_the_steadiness_and_nothing_else(worker, stil
     [
         (("--column", "96", "--report", "out"), "There is no column 96 in a picture of 96; choose one from 0 to 95"),
         (("--row", "3"), "--row says what a report shows. Add --report DIR."),
-        (("--protocol", "depthcrafter"), "--protocol goes with truth. Add --truth DIR."),
-        (("--markdown",), "--markdown goes with truth."),
+        (("--protocol", "depthcrafter"), "--protocol needs ground truth. Add --truth DIR."),
+        (("--markdown",), "--markdown needs ground truth"),
         (("--layout", "bonn"), "--layout says how truth lies. Add --truth DIR."),
-        (("--rendering", "final"), "--rendering says which pictures of Sintel. Add --layout sintel."),
-        (("--work", "x"), "--work goes with a --suite."),
+        (("--rendering", "final"), "--rendering selects images of Sintel. Add --layout sintel."),
+        (("--work", "x"), "--work needs --suite"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_is_measured(worker, still, arguments, words):
@@ -229,7 +232,7 @@ def test_the_same_sequence_twice_is_refused(worker, still):
     assert done.returncode == exit_codes.USAGE and "named twice" in done.stderr
 
 
-def test_evaluating_without_a_report_needs_no_package_of_reports(still, truth, tmp_path):
+def test_evaluating_without_a_report_needs_no_package_of_reports(still, ground_truth, tmp_path):
     code = """
 import sys
 class Blocked:
@@ -246,7 +249,7 @@ sys.exit(main(sys.argv[1:]))
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "FATHOM_HOME": str(tmp_path / "home")}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    assert run(still, "--truth", truth).returncode == run(still).returncode == 0
-    lacking = run(still, "--report", tmp_path / "report")
-    assert lacking.returncode == exit_codes.MISSING and "pip install" in lacking.stderr
-    assert "Traceback" not in lacking.stderr and not lacking.stdout, "said before anything is measured"
+    assert run(still, "--truth", ground_truth).returncode == run(still).returncode == 0
+    missing = run(still, "--report", tmp_path / "report")
+    assert missing.returncode == exit_codes.MISSING and "pip install" in missing.stderr
+    assert "Traceback" not in missing.stderr and not missing.stdout, "said before anything is measured"

@@ -17,7 +17,7 @@ def texture(seed, width, height=HEIGHT):
 
 @pytest.fixture(scope="module")
 def clip():
-    """Pictures of a pan past a square that goes the other way, their true maps, and which pixels the square has."""
+    """Images of a pan past a square that goes the other way, their true maps, and which pixels the square has."""
     wide = texture(1, WIDTH + STEP * COUNT)
     square = texture(2, 72, 72)
     ramp = np.linspace(0.2, 0.6, wide.shape[1], dtype=np.float32)

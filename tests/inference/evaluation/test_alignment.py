@@ -19,49 +19,49 @@ DEPTHS = 2 + 6 * np.random.default_rng(3).random((3, 12, 16))
     shift=st.floats(-1e4, 1e4),
 )
 def test_a_known_scale_and_shift_are_found(scale, sign, shift):
-    truth = truth_of(DEPTHS)
-    inverse = np.array([1 / truth.depth(i).astype(np.float64) for i in range(3)])
+    ground_truth = truth_of(DEPTHS)
+    inverse = np.array([1 / ground_truth.depth(i).astype(np.float64) for i in range(3)])
     scale *= sign
     moved = scale * (inverse + shift)
-    found = align(moved.__getitem__, truth, range(3))
+    found = align(moved.__getitem__, ground_truth, range(3))
     digits = 1e-9 * (1 + abs(shift))
     assert found.scale * scale == pytest.approx(1, rel=digits)
     assert found.shift == pytest.approx(-shift, abs=digits * max(abs(shift), 1))
 
 
 def test_a_constant_disparity_tells_nothing_of_depth():
-    truth = truth_of(DEPTHS)
-    found = align(lambda i: np.full((12, 16), 1e5 / 3), truth, range(3))
+    ground_truth = truth_of(DEPTHS)
+    found = align(lambda i: np.full((12, 16), 1e5 / 3), ground_truth, range(3))
     assert found.scale == 0
-    assert found.shift == pytest.approx(np.mean(1 / truth_depths(truth)))
+    assert found.shift == pytest.approx(np.mean(1 / truth_depths(ground_truth)))
 
 
-def truth_depths(truth):
-    return np.array([truth.depth(i) for i in range(len(truth))], np.float64)
+def truth_depths(ground_truth):
+    return np.array([ground_truth.depth(i) for i in range(len(ground_truth))], np.float64)
 
 
 def test_pixels_and_frames_without_estimate_take_no_part():
-    truth = truth_of(DEPTHS)
-    estimates = [2 / truth.depth(0).astype(np.float64), None, np.full((12, 16), np.nan)]
+    ground_truth = truth_of(DEPTHS)
+    estimates = [2 / ground_truth.depth(0).astype(np.float64), None, np.full((12, 16), np.nan)]
     estimates[0][3:5] = np.nan
     estimates[0][6] = np.inf
-    found = align(estimates.__getitem__, truth, range(3))
+    found = align(estimates.__getitem__, ground_truth, range(3))
     assert found.scale == pytest.approx(0.5) and found.shift == pytest.approx(0, abs=1e-12)
 
 
 def test_without_any_number_there_is_nothing_to_align():
-    truth = truth_of(DEPTHS, name="shot7")
+    ground_truth = truth_of(DEPTHS, name="shot7")
     with pytest.raises(MetricsError, match="estimate of shot7 has no number"):
-        align(lambda i: np.full((12, 16), np.nan), truth, range(3))
+        align(lambda i: np.full((12, 16), np.nan), ground_truth, range(3))
     with pytest.raises(MetricsError, match="estimate of shot7 has no number"):
-        align(lambda i: None, truth, range(3))
+        align(lambda i: None, ground_truth, range(3))
 
 
 def test_limits_are_the_protocols():
-    truth = truth_of([np.full((12, 16), 50.0)])
+    ground_truth = truth_of([np.full((12, 16), 50.0)])
     with pytest.raises(MetricsError, match=r"between 0\.001 and 10\.0 m"):
-        align(lambda i: np.ones((12, 16)), truth, range(1), Protocol(farthest=10.0))
-    assert align(lambda i: np.ones((12, 16)), truth, range(1)).farthest == 80
+        align(lambda i: np.ones((12, 16)), ground_truth, range(1), Protocol(farthest=10.0))
+    assert align(lambda i: np.ones((12, 16)), ground_truth, range(1)).farthest == 80
 
 
 def test_depth_stays_inside_the_limits():

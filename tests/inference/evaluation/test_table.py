@@ -27,7 +27,7 @@ def table(values, better):
 )
 def test_the_best_of_a_column_is_that_of_the_numbers_shown(values, better, places):
     found = table(values, better)
-    assert found.places(1) == places and found.places(0) == [None] * len(values)
+    assert found.column_ranks(1) == places and found.column_ranks(0) == [None] * len(values)
     assert found.html().count('class="best"') == places.count(1)
 
 
@@ -35,7 +35,7 @@ def test_the_best_is_told_among_rows_about_the_same_only():
     rows = (("a", 1.0), ("b", 2.0), ("a", 3.0), ("b", 2.5))
     columns = (LABEL, Column(name="c", better="lower"))
     found = Table(columns=columns, rows=rows, groups=("first", "first", "second", "second"))
-    assert found.places(1) == [1, 2, 2, 1]
+    assert found.column_ranks(1) == [1, 2, 2, 1]
     with pytest.raises(ValueError, match="1 groups for 4 rows"):
         Table(columns=columns, rows=rows, groups=("first",))
 
@@ -54,7 +54,7 @@ MIXED = Table(
         Column(name="what"),
     ),
     rows=(
-        ("<A>", "a|b", Cell(mean=0.25, spread=0.01), 1.25, "all & more"),
+        ("<A>", "a|b", Cell(mean=0.25, deviation=0.01), 1.25, "all & more"),
         ("<A>", "=c", Cell(mean=0.5), None, ""),
         ("<A>", "d", Cell(mean=1.0), float("nan"), "-"),
     ),

@@ -1,11 +1,11 @@
-"""Scenes that are planes, seen by a moving camera: depth, flow and pictures are exact, in closed form."""
+"""Scenes that are planes, seen by a moving camera: depth, flow and images are exact, in closed form."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from inference.evaluation.datasets.ground_truth import Truth
+from inference.evaluation.datasets.ground_truth import GroundTruth
 
 HEIGHT, WIDTH, FOCAL = 48, 64, 60.0
 MATRIX = np.array([[FOCAL, 0, (WIDTH - 1) / 2], [0, FOCAL, (HEIGHT - 1) / 2], [0, 0, 1]])
@@ -70,13 +70,13 @@ def walk(count, step=0.02):
 
 
 def truth_of(plane, poses, *, given=True, pictures=False, moving=None, known=None):
-    """The truth of a plane; `given`: with its flow, `known` [H, W]: where it is measured."""
+    """The ground truth of a plane; `given`: with its flow, `known` [H, W]: where it is measured."""
     depths = [plane.depth(at).astype(np.float32) for at in poses]
 
     def read_flow(index):
         return flow(plane.depth(poses[index]), poses[index], poses[index + 1]) if index + 1 < len(poses) else None
 
-    return Truth(
+    return GroundTruth(
         name="plane",
         frame_numbers=tuple(range(len(poses))),
         read_depth=lambda index: depths[index] if known is None else np.where(known, depths[index], np.float32(0)),

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures of a shot side by side, all in one colour scale."""
+"""Contact sheets: frames of a shot in one colour scale."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from .scale import Scale, error_limit
 SIDE_BY_SIDE = 5
 """Frames in a comparison."""
 
-_WIDEST, _HIGHEST = 3.4, 2.6  # inches of one picture
+_WIDEST, _HIGHEST = 3.4, 2.6  # inches of one image
 
 SHEET = (
-    "Frames of the shot in order, all in one colour scale: bright is near, dark is far, grey has no value. A thing "
-    "that keeps its distance keeps its colour from tile to tile; a background that changes colour drifts."
+    "Frames of the shot in order, all in one colour scale: bright is near, dark is far, grey has no value. An "
+    "object at a constant distance keeps its colour from tile to tile; a background that changes colour drifts."
 )
 BESIDE = (
     "Some frames beside their depth, in one colour scale for the whole shot: bright is near, dark is far, grey has no "
-    "value. Edges of the depth should lie on those of the picture, and what keeps its distance should keep its colour."
+    "value. Edges of the depth should match those of the image, and objects at a constant distance keep their colour."
 )
 COMPARISON = (
-    "The same frames by every estimator, in one colour scale for all of them. Each estimator's disparity is brought to "
-    "the scale by one factor and one offset for the whole shot, so what differs from frame to frame is its own doing."
+    "The same frames by every estimator, in one colour scale. Each estimator's disparity is mapped to the scale by one "
+    "factor and one offset for the whole shot, so differences between frames are the estimator's own."
 )
 ERRORS = (
-    "|Z - Z*| / Z* of every pixel, where Z is the aligned depth and Z* the true one: dark is right, bright is wrong, "
-    "grey has no true depth or no estimate. One scale for all frames and estimators."
+    "|Z - Z*| / Z* of every pixel, where Z is the aligned depth and Z* the true depth: dark is accurate, bright is "
+    "wrong, grey has no ground truth or no estimate. One scale for all frames and estimators."
 )
 
 
 def sheet(track: Track, scale: Scale) -> Figure:
-    """Tiles of one estimate, or of the truth."""
+    """Tiles of one estimate, or of the ground truth."""
     frames = sorted(track.tiles)
     convert = scale.of(track)
     height, width = next(iter(track.tiles.values())).shape[:2]
@@ -57,8 +57,8 @@ def sheet(track: Track, scale: Scale) -> Figure:
 
 
 def side_by_side(gathered: Gathered, scale: Scale) -> Figure:
-    """Some frames of the plate, the truth and every estimate: one row a frame, one column each."""
-    tracks = [track for track in (gathered.plate, gathered.truth, *gathered.estimates) if track is not None]
+    """Some frames of the plate, the ground truth and every estimate: one row a frame, one column each."""
+    tracks = [track for track in (gathered.plate, gathered.ground_truth, *gathered.estimates) if track is not None]
     frames = evenly(gathered.chosen, SIDE_BY_SIDE)
     columns = [
         (t.name, {frame: tile if tile.ndim == 3 else scale.of(t)(tile) for frame, tile in t.tiles.items()})
@@ -108,7 +108,7 @@ def _table(
 
 
 def _figure(rows: int, columns: int, aspect: float) -> Figure:
-    """A figure for a grid of pictures, their titles, a scale and a key; pictures no larger than one looks at."""
+    """A figure for a grid of images, their titles, a scale and a key; images no larger than one looks at."""
     width = min(0.9 * style.WIDTH / columns, _WIDEST, _HIGHEST / aspect)
     return style.new_figure(
         rows * (width * aspect + 0.22) + 0.5, width=width * columns * 1.03 + 1.2, layout="compressed"

@@ -1,4 +1,4 @@
-"""Numbers over a shot's time: mean disparity, errors by frame, and whatever else was measured by frame."""
+"""Curves over a shot's frames: mean disparity, errors, and other series."""
 
 from __future__ import annotations
 
@@ -16,62 +16,62 @@ from . import style
 from .scale import Scale
 
 MEAN = (
-    "The mean of each frame. A camera that moves changes it slowly, and so does what comes in or goes out; a saw-tooth "
-    "is flicker, and a step where nothing happens in the picture is a jump."
+    "The mean of each frame. A moving camera changes it slowly, and so do objects that enter or leave; a saw-tooth "
+    "is flicker, and a step without a change in the image is a jump."
 )
 MEAN_OF_TRUTH = (
-    " All means are taken over the same pixels, those with a true depth, and the dashed black line is what they should "
-    "be; pixels without an estimate are left out, so a frame with many of them may stand out."
+    " All means are over the same pixels, those with ground truth, and the dashed black line is the ground truth's; "
+    "pixels without an estimate are skipped, so a frame with many of them may stand out."
 )
 BORDERS = " Dashed vertical lines mark where an estimator's window begins or ends."
 JUMPS = " Dotted vertical lines mark where depth was found to jump."
 _LEAST_SPAN = 0.1  # of the colour scale, that the axis of the means spans at least
 BY_FRAME = (
-    "The measures of the table, frame by frame, after one alignment for the whole shot. High all along: wrong; "
-    "slowly rising or falling: drift; jagged: flicker. Gaps are frames that could not be measured. The axes need not "
+    "The metrics of the table, frame by frame, after one alignment for the whole shot. Constantly high: wrong; "
+    "slowly rising or falling: drift; jagged: flicker. Gaps are frames that could not be measured. The axes may not "
     "begin at 0."
 )
 
 
 def mean_disparity(shot: Shot, gathered: Gathered, scale: Scale) -> Figure:
-    """The mean of every estimate over time, and the truth's (StereoDiff, figure 4)."""
+    """The mean of every estimate over time, and the ground truth's (StereoDiff, figure 4)."""
     figure = style.new_figure(3.4)
     axes = figure.subplots()
-    if gathered.truth is not None:
-        means = scale.of(gathered.truth)(gathered.truth.means)
-        axes.plot(shot.frames, means, color=style.TRUTH, linestyle="--", label="Truth")
+    if gathered.ground_truth is not None:
+        means = scale.of(gathered.ground_truth)(gathered.ground_truth.means)
+        axes.plot(shot.frames, means, color=style.TRUTH, linestyle="--", label="Ground truth")
     for index, (track, estimate) in enumerate(zip(gathered.estimates, shot.estimates, strict=True)):
         means = scale.of(track)(track.means)
-        if gathered.truth is not None:
-            means = np.where(np.isnan(gathered.truth.means), np.nan, means)
+        if gathered.ground_truth is not None:
+            means = np.where(np.isnan(gathered.ground_truth.means), np.nan, means)
         axes.plot(shot.frames, means, label=style.short(track.name), **_line(means, index))
         _marks(axes, estimate, index)
     _finish(axes, shot, f"mean {scale.label}")
     low, high = axes.get_ylim()
     least = _LEAST_SPAN * (scale.high - scale.low)
-    if high - low < least:  # what is not seen in the pictures is not to look like much here
+    if high - low < least:  # a change that is invisible in the images must not look large here
         axes.set_ylim((low + high - least) / 2, (low + high + least) / 2)
     return figure
 
 
 def mean_reading(shot: Shot) -> str:
-    """What the figure of means shows in this shot."""
-    return MEAN + (MEAN_OF_TRUTH if shot.truth is not None else "") + marks_reading(shot)
+    """Caption of the figure of means."""
+    return MEAN + (MEAN_OF_TRUTH if shot.ground_truth is not None else "") + marks_reading(shot)
 
 
 def by_frame_reading(shot: Shot) -> str:
-    """What the figure of errors by frame shows in this shot."""
+    """Caption of the figure of errors by frame."""
     return BY_FRAME + marks_reading(shot)
 
 
 def marks_reading(shot: Shot) -> str:
-    """What the vertical lines mean, where there are any."""
+    """Caption of the vertical lines, if there are any."""
     borders, jumps = (any(getattr(each, name) for each in shot.estimates) for name in ("borders", "jumps"))
     return (BORDERS if borders else "") + (JUMPS if jumps else "")
 
 
 def errors(shot: Shot) -> Figure:
-    """Every measure by frame: one axis a measure."""
+    """Every metric by frame, one axis each."""
     names = measures(shot)
     figure = style.new_figure(2.3 * len(names) + 0.4)
     for axes, name in zip(figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0], names, strict=True):
@@ -86,7 +86,7 @@ def errors(shot: Shot) -> Figure:
 
 
 def series(shot: Shot) -> Figure:
-    """Everything else that was measured by frame: one axis a quantity."""
+    """Every other series by frame, one axis per quantity."""
     labels = list(dict.fromkeys(each.label for estimate in shot.estimates for each in estimate.series))
     figure = style.new_figure(2.3 * len(labels) + 0.4)
     for axes, label in zip(figure.subplots(len(labels), 1, squeeze=False)[:, 0], labels, strict=True):
@@ -100,13 +100,13 @@ def series(shot: Shot) -> Figure:
 
 
 def series_reading(shot: Shot) -> str:
-    """What the series say of themselves."""
+    """Caption of the series."""
     readings = {each.label: each.reading for estimate in shot.estimates for each in estimate.series}
     return " ".join(f"{label.capitalize()}: {reading}" for label, reading in readings.items()) + marks_reading(shot)
 
 
 def measures(shot: Shot) -> list[str]:
-    """The measures that any estimate has by frame."""
+    """The metrics that any estimate has by frame."""
     return list(dict.fromkeys(name for estimate in shot.estimates for name in estimate.errors))
 
 
@@ -115,7 +115,7 @@ def _of(estimate: Estimate, label: str) -> list[Series]:
 
 
 def _line(values: ArrayLike, index: int) -> dict[str, Any]:
-    """Style of an estimate's line; with points where single values stand between gaps or the shot is short."""
+    """Style of an estimate's line, with markers if a value is isolated between gaps."""
     known = np.isfinite(np.asarray(values, np.float64))
     alone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]
     return {**style.line_style(index), "linewidth": 1.3, "marker": "o" if alone.any() else "", "markersize": 3}

@@ -1,7 +1,7 @@
-"""Temporal profiles: a line through the picture, its values side by side over time.
+"""Temporal profiles: the values along a line through the image, side by side over time.
 
-As in DepthCrafter (Hu et al., figures 4 and 6): what stands still before a still camera draws straight stripes, and
-what flickers draws jagged ones.
+As in DepthCrafter (Hu et al., figures 4 and 6): a static scene under a locked camera draws straight stripes, and
+flicker draws jagged ones.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from . import style
 from .scale import Scale
 
 READING = (
-    "Left, a frame with a line through it; right, what lies on that line in every frame, time running to the right. "
-    "Compare with the plate's own stripes: depth that is steady follows them smoothly. Vertical streaks are flicker of "
-    "single frames, steps are jumps of the whole picture, and slow changes of colour along a still thing are drift."
+    "Left, a frame with a line through it; right, the values on that line in every frame, with time to the right. "
+    "Compare with the plate's stripes: stable depth follows them smoothly. Vertical streaks are flicker of "
+    "single frames, steps are jumps of the whole image, and slow changes of colour along a static object are drift."
 )
 BORDERS = " Dashed lines mark where an estimator's window begins or ends."
 
 
 def profile(shot: Shot, gathered: Gathered, scale: Scale, index: int) -> Figure:
-    """The profiles along one of the shot's slices: one row each for plate, truth and every estimate."""
+    """The profiles along one of the shot's slices: one row each for plate, ground truth and every estimate."""
     each = shot.slices[index]
-    tracks = [track for track in (gathered.plate, gathered.truth, *gathered.estimates) if track is not None]
+    tracks = [track for track in (gathered.plate, gathered.ground_truth, *gathered.estimates) if track is not None]
     height, width = next(iter(gathered.estimates[0].tiles.values())).shape[:2]
     left = min(0.3, 0.3 * width / height / 1.78)
     row = 0.85 * style.WIDTH * left * height / width + 0.45
@@ -51,17 +51,17 @@ def profile(shot: Shot, gathered: Gathered, scale: Scale, index: int) -> Figure:
 
 
 def reading(shot: Shot, gathered: Gathered) -> str:
-    """What a profile shows in this shot."""
+    """Caption of a profile."""
     every = -(-len(shot.frames) // len(gathered.profiled))
     return (
         READING
         + (BORDERS if any(each.borders for each in shot.estimates) else "")
-        + (f" So long a shot shows one frame in {every}." if every > 1 else "")
+        + (f" The shot is long, so the profile shows one frame in {every}." if every > 1 else "")
     )
 
 
 def _middle(chosen: tuple[int, ...], tracks: list[Track]) -> int:
-    """The frame nearest to the middle that all have; where there is none, the middle one."""
+    """The frame nearest to the middle that all tracks have; if there is none, the middle one."""
     middle = chosen[len(chosen) // 2]
     shared = [frame for frame in chosen if all(frame in track.tiles for track in tracks)]
     return min(shared, key=lambda frame: abs(frame - middle), default=middle)
@@ -107,12 +107,12 @@ def _time(frames: tuple[int, ...]) -> tuple[int, int] | None:
 
 
 def _place(frames: tuple[int, ...], frame: int) -> float:
-    """Where, on the time axis, a frame begins."""
+    """The position on the time axis at which a frame begins."""
     start, step = _time(frames) or (0, 1)
     return start + (bisect_left(frames, frame) - 0.5) * step
 
 
 def _number(frames: tuple[int, ...], place: float) -> str:
-    """The source frame that stands at a place of an axis that counts frames."""
+    """The source frame at a position of an axis that counts frames."""
     index = round(place)
     return str(frames[index]) if 0 <= index < len(frames) else ""

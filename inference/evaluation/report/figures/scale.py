@@ -1,4 +1,4 @@
-"""Bringing a shot's depth to one scale that all its pictures share."""
+"""The colour scale that all images of a shot share."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..gather import Gathered, Track
 from ..values import Values
 
 LOWEST, HIGHEST = 1.0, 99.0
-"""Percentiles of a shot's values that the ends of the scale stand for."""
+"""Percentiles of a shot's values at the ends of the scale."""
 _CROWDED = 0.02
-"""Share of the scale within which half of the values lie, below which a picture shows little."""
+"""Share of the scale that half of the values span, below which an image shows little."""
 ALIGNED = "inverse depth [1/m]"
 NORMALISED = "disparity [share of the shot's 1-99 % range]"
 
@@ -30,11 +30,11 @@ class Scale:
     label : str
         Quantity and unit.
     low, high : float
-        What the ends of the colours stand for; values beyond take the colour of the nearer end.
+        Values at the ends of the colours; values beyond are clamped.
     affine : dict
-        Name of a track to (scale, shift), which bring its own values to the scale's unit.
+        Name of a track to (scale, shift), from its own values to the scale's unit.
     notes : tuple of str
-        Sentences on shots that have no spread.
+        Sentences on shots of constant depth.
     """
 
     label: str
@@ -45,11 +45,11 @@ class Scale:
 
     @property
     def norm(self) -> Normalize:
-        """The scale as matplotlib takes it."""
+        """The scale for matplotlib."""
         return Normalize(self.low, self.high)
 
     def of(self, track: Track) -> Callable[[NDArray[np.floating]], NDArray[np.floating]]:
-        """What brings a track's values to the scale's unit."""
+        """The conversion of a track's values to the scale's unit."""
         factor, shift = self.affine[track.name]
         return lambda values: values * factor + shift
 
@@ -57,8 +57,8 @@ class Scale:
 def scale_of(gathered: Gathered, folder: Path | None = None) -> Scale:
     """The one scale for all frames and all estimates of a shot.
 
-    With truth: inverse depth in 1/m, each estimate by its one scale and shift. Without: each estimate's disparity by
-    its own percentiles over the whole shot, never frame by frame, which would hide what changes over time.
+    With ground truth: inverse depth in 1/m, each estimate by its one scale and shift. Without: each estimate's
+    disparity by its own percentiles over the whole shot, never frame by frame, which would hide changes over time.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ def scale_of(gathered: Gathered, folder: Path | None = None) -> Scale:
         See `Values`.
     """
     notes: list[str] = []
-    if gathered.truth is not None:
-        affine = {track.name: track.alignment or (1.0, 0.0) for track in (gathered.truth, *gathered.estimates)}
-        low, high = _span(gathered.truth.samples)
+    if gathered.ground_truth is not None:
+        affine = {track.name: track.alignment or (1.0, 0.0) for track in (gathered.ground_truth, *gathered.estimates)}
+        low, high = _span(gathered.ground_truth.samples)
         if low == high:
-            notes.append(f"The truth is {low:.4g} 1/m everywhere, so the colours span the estimates alone.")
+            notes.append(f"The ground truth is {low:.4g} 1/m everywhere, so the colours span the estimates alone.")
             together = Values(folder)
-            for track in (*gathered.estimates, gathered.truth):
+            for track in (*gathered.estimates, gathered.ground_truth):
                 for block in track.samples.blocks():
                     together.add(block * affine[track.name][0] + affine[track.name][1])
             low, high = _span(together)
@@ -86,7 +86,7 @@ def scale_of(gathered: Gathered, folder: Path | None = None) -> Scale:
         if low == high:
             affine[track.name] = (0.0, 0.5)
             what = f"is {low:.4g} everywhere" if len(track.samples) else "has no value anywhere"
-            notes.append(f"{track.name} {what} in this shot, so there is no depth in it to see.")
+            notes.append(f"{track.name} {what} in this shot, so there is no depth to show.")
         else:
             affine[track.name] = (1 / (high - low), -low / (high - low))
             notes += _crowded(track, high - low)
@@ -94,7 +94,7 @@ def scale_of(gathered: Gathered, folder: Path | None = None) -> Scale:
 
 
 def error_limit(gathered: Gathered) -> float:
-    """What the upper end of the error colours stands for: a round share that 95 % of the shown pixels lie below."""
+    """The upper end of the error colours: a round share above 95 % of the shown pixels' errors."""
     values = [error[np.isfinite(error)] for track in gathered.estimates for error in track.errors.values()]
     together = np.concatenate(values) if values else np.empty(0)
     worst = float(np.percentile(together, 95)) if len(together) else 0.0
@@ -103,19 +103,19 @@ def error_limit(gathered: Gathered) -> float:
 
 
 def _crowded(track: Track, span: float) -> list[str]:
-    """A sentence where a few far values leave hardly any colours to the others."""
+    """A sentence if a few outliers leave hardly any colours to the other values."""
     lower, upper = track.samples.percentiles([25, 75])
     share = (upper - lower) / span
     if share >= _CROWDED:
         return []
     return [
-        f"Half of all values of {track.name} lie within {share:.2%} of its colour scale: a few that are far from the "
-        "others, which may be errors, take up the rest. The contact sheet shows in which frames they lie."
+        f"Half of all values of {track.name} are within {share:.2%} of its colour scale: a few outliers, "
+        "which may be errors, span the rest. The contact sheet shows their frames."
     ]
 
 
 def _span(samples: Values) -> tuple[float, float]:
-    """The percentiles of values, or their ends where the percentiles coincide."""
+    """The percentiles of values, or minimum and maximum where the percentiles coincide."""
     if not len(samples):
         return 0.0, 0.0
     least, low, high, most = samples.percentiles([0, LOWEST, HIGHEST, 100])

@@ -1,4 +1,4 @@
-"""Errors by frequency: magnitude spectra, the ratio of two estimators, and the bands as numbers.
+"""Errors by frequency: magnitude spectra, the ratio of two estimators, and tables of the bands.
 
 StereoDiff, figure 3 and tables 2 and 3; the transform and the bands are `stability.spectrum`'s.
 """
@@ -19,22 +19,22 @@ from . import style
 from .curves import measures
 
 READING = (
-    "How much of the error changes how fast. Low frequencies, left, are drift and whole windows being off; high ones, "
-    "right, are flicker from frame to frame; shading tells the bands of the table apart, and the constant part, which "
-    "is the mean, is left out. Lower is better at every frequency."
+    "The error by its rate of change. Low frequencies, left, are drift and errors of whole windows; high ones, right, "
+    "are flicker from frame to frame; the shading shows the bands of the table, and the constant part, which is the "
+    "mean, is omitted. Lower is better at every frequency."
 )
 RATIO = (
-    " Below, the magnitude of each further estimator over that of the first: under 1 it has less of that frequency in "
-    "its errors than the first has."
+    " Below, the ratio of each further estimator's magnitude to the first one's: below 1 its errors have less of that "
+    "frequency."
 )
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
-_NARROW, _WIDE = 5, 150  # highest over lowest value of an axis, from which on fewer of the numbers are written
+_NARROW, _WIDE = 5, 150  # ratio of an axis's limits, above which fewer tick labels are written
 SHORTEST = 4
-"""Frames from which on a spectrum has more than one point."""
+"""Fewest frames of a spectrum with more than one point."""
 
 
 def spectra(shot: Shot) -> Figure:
-    """Magnitude spectra, a column a measure, and below them the ratio of each estimate to the first."""
+    """Magnitude spectra, one column per metric, and below them the ratio of each estimate to the first."""
     names = analysed(shot)
     compared = any(len(_with(shot, name)) > 1 for name in names)
     across = min(len(names), 3)
@@ -57,14 +57,14 @@ def spectra(shot: Shot) -> Figure:
 
 
 def analysed(shot: Shot) -> list[str]:
-    """The measures of which there is a spectrum: as errors, and with a value in some frame."""
+    """The metrics that have a value in some frame of a shot long enough for a spectrum."""
     if len(shot.frames) < SHORTEST:
         return []
     return [name for name in measures(shot) if _with(shot, name)]
 
 
 def tables(shot: Shot) -> list[Table]:
-    """The bands of every measure, a row an estimate."""
+    """The bands of every metric, one row per estimate."""
     made = []
     for name in analysed(shot):
         rows = [(estimate.name, spectrum.band_values(errors)) for estimate, errors in _with(shot, name)]
@@ -72,15 +72,15 @@ def tables(shot: Shot) -> list[Table]:
         columns = (
             Column(name="Estimate"),
             *(
-                Column(name=f"F{place} ({_told(each)})", better="lower", digits=5)
+                Column(name=f"F{place} ({_format_band(each)})", better="lower", digits=5)
                 for place, each in enumerate(spectrum.bands(len(shot.frames))[:count])
             ),
         )
         made.append(
             Table(
                 title=f"{_error_name(name)} by band of frequencies",
-                reading="Mean absolute value of what each band of frequencies alone makes up of the errors; F0 is the "
-                f"mean error. In brackets: cycles per shot of {len(shot.frames)} frames.",
+                reading="Mean absolute value of the errors, reconstructed from each band of frequencies alone; F0 is "
+                f"the mean error. In brackets: cycles per shot of {len(shot.frames)} frames.",
                 columns=columns,
                 rows=tuple((name, *values, *[None] * (count - len(values))) for name, values in rows),
             )
@@ -89,7 +89,7 @@ def tables(shot: Shot) -> list[Table]:
 
 
 def _with(shot: Shot, name: str) -> list[tuple[Estimate, NDArray[np.float64]]]:
-    """The estimates that have a measure in some frame, and its error sequence."""
+    """The estimates that have a metric in some frame, and its error sequence."""
     found = []
     for estimate in shot.estimates:
         values = np.asarray(estimate.errors.get(name, ()), np.float64)
@@ -99,7 +99,7 @@ def _with(shot: Shot, name: str) -> list[tuple[Estimate, NDArray[np.float64]]]:
 
 
 def _is_share_of_right(name: str) -> bool:
-    """Whether a measure counts what is right, so that 1 less it is the error."""
+    """Whether a metric counts correct pixels, so that the error is 1 minus it."""
     return name.lower().startswith(("delta", "δ"))
 
 
@@ -133,7 +133,7 @@ def _ratios(axes: Axes, shot: Shot, name: str) -> None:
 
 
 def _prepare(axes: Axes, shot: Shot) -> None:
-    """Logarithmic axes, frequency along them, the bands shaded in turn."""
+    """Set up logarithmic axes with frequency along x and alternately shaded bands."""
     axes.set_axis_on()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -158,7 +158,7 @@ def _prepare(axes: Axes, shot: Shot) -> None:
 
 
 def _plain(axes: Axes) -> None:
-    """Write the vertical axis's numbers out: as many as there is room for, whether it spans little or much."""
+    """Write plain tick labels on the vertical axis, as many as its range allows."""
     low, high = axes.get_ylim()
     locator: Locator = LogLocator(subs=(1,))
     if high < _NARROW * low:
@@ -174,5 +174,5 @@ def _cycles(errors: NDArray[np.float64]) -> NDArray[np.int_]:
     return np.arange(1, len(errors) // 2 + 1)
 
 
-def _told(band: range) -> str:
+def _format_band(band: range) -> str:
     return str(band.start) if len(band) == 1 else f"{band.start}-{band.stop - 1}"

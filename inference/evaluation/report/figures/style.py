@@ -1,7 +1,7 @@
-"""How figures look: colours that are perceptually uniform, axes with units, and the same picture on every machine.
+"""The style of figures: perceptually uniform colours, axes with units, and the same image on every machine.
 
-matplotlib is used without pyplot: nothing is kept between figures, and no window system is asked for. Its defaults
-hold whatever the user's own ``matplotlibrc`` says.
+matplotlib is used without pyplot: it keeps no state between figures and needs no window system. Its defaults apply
+whatever the user's ``matplotlibrc`` says.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from ....common import caches
 from ....contract.untrusted import in_a_line
 
-caches.keep_in_data_folder("MPLCONFIGDIR", "matplotlib")  # its index of fonts; to be settled before it is imported
+caches.keep_in_data_folder("MPLCONFIGDIR", "matplotlib")  # its font cache; must be set before the import
 
 import cv2  # noqa: E402
 import matplotlib as mpl  # noqa: E402
@@ -29,19 +29,19 @@ from matplotlib.patches import Patch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 DEPTH, ERROR = "inferno", "viridis"
-"""Perceptually uniform: equal steps in value look equal, and grey prints keep their order."""
+"""Perceptually uniform, also in greyscale."""
 MISSING = "#bdbdbd"
-"""A neutral grey, which neither map has: where there is no value."""
+"""Missing values: a neutral grey that neither colour map contains."""
 TRUTH = "#000000"
 MARK = "#e6194b"
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's colours, which people with colour-deficient sight tell apart; dashes tell further ones."""
+"""Okabe and Ito's colours, which are colour-blind safe; further lines differ by dashes."""
 DASHES = ("-", "--", "-.", ":")
 WIDTH = 12.0  # inches
-_LETTERS = 48  # of a name
+_LETTERS = 48  # of a displayed name
 DPI = 110
-_LARGE = 150_000  # bytes of PNG from which on some loss is worth it
-_QUALITY, _LOSSLESS = 92, 101  # of WebP; above 100 there is no loss
+_LARGE = 150_000  # bytes of PNG above which the page embeds lossy WebP
+_QUALITY, _LOSSLESS = 92, 101  # of WebP; above 100 is lossless
 
 _STYLE = {
     "font.size": 9,
@@ -64,12 +64,12 @@ class Drawn:
     Attributes
     ----------
     name : str
-        For its file.
+        Stem of its file.
     title : str
     reading : str
-        What it shows and how to read it.
+        Caption.
     alternative : str
-        What it shows, for those who do not see it.
+        Alternative text for screen readers.
     png : bytes
     """
 
@@ -82,13 +82,13 @@ class Drawn:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in the house's style; figures must be made and rendered inside."""
+    """Apply the style; figures must be created and rendered inside."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
 
 
 def short(name: str) -> str:
-    """A name as figures have room for it; one that begins with an underscore would be left out of a legend."""
+    """A shortened name; a leading underscore, which hides an entry from legends, gets a space."""
     shown = in_a_line(name, most=_LETTERS)
     return f" {shown}" if shown.startswith("_") else shown
 
@@ -103,19 +103,19 @@ def new_figure(
 def png(figure: Figure) -> bytes:
     """A figure as PNG: the same bytes for the same figure."""
     buffer = io.BytesIO()
-    figure.draw_without_rendering()  # which lays it out, so that this need not be done again for each of two drawings
+    figure.draw_without_rendering()  # lays the figure out once instead of in each of two drawings
     figure.set_layout_engine("none")
     figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def for_page(drawn: bytes) -> bytes:
-    """A figure as WebP, several times smaller: lines without loss, pictures with one that is not seen.
+    """A figure as WebP, several times smaller: plots lossless, images with an invisible loss.
 
     Parameters
     ----------
     drawn : bytes
-        As `png` gives it.
+        From `png`.
     """
     picture = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR)
     quality = _QUALITY if len(drawn) > _LARGE else _LOSSLESS
@@ -124,7 +124,7 @@ def for_page(drawn: bytes) -> bytes:
 
 
 def colours(name: str) -> Colormap:
-    """A colour map, with its colour for what has no value."""
+    """A colour map with the colour of missing values."""
     return mpl.colormaps[name].with_extremes(bad=MISSING)
 
 
@@ -134,7 +134,7 @@ def line_style(index: int) -> dict[str, Any]:
 
 
 def show(axes: Axes, values: NDArray[np.floating], norm: Normalize, colormap: str) -> None:
-    """Show a map by colour, or a picture as it is, without ticks."""
+    """Show a map in colours, or an image as it is, without ticks."""
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -145,12 +145,12 @@ def show(axes: Axes, values: NDArray[np.floating], norm: Normalize, colormap: st
 
 
 def picture(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """A plate's picture as matplotlib shows it, in the colour of missing values where there is none."""
+    """A plate's image for matplotlib, with the colour of missing values where invalid."""
     return np.clip(np.where(np.isfinite(values), values, mpl.colors.to_rgb(MISSING)), 0, 1)
 
 
 def colour_bar(figure: Figure, axes: Any, norm: Normalize, colormap: str, *, label: str, extend: str = "both") -> None:
-    """Add the scale that all of some axes share, and what has no value."""
+    """Add the colour bar that the axes share."""
     bar = figure.colorbar(
         ScalarMappable(norm=norm, cmap=colours(colormap)),
         ax=axes,
@@ -164,5 +164,5 @@ def colour_bar(figure: Figure, axes: Any, norm: Normalize, colormap: str, *, lab
 
 
 def missing_key(figure: Figure) -> None:
-    """Say what the colour of missing values means."""
+    """Add a legend for the colour of missing values."""
     figure.legend(handles=[Patch(facecolor=MISSING, label="no value")], loc="outside lower right")

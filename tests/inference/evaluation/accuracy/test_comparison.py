@@ -1,4 +1,4 @@
-"""Which frame of a depth sequence is measured by which frame of the truth."""
+"""Which frame of a depth sequence is measured by which frame of the ground truth."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,23 +36,23 @@ def test_the_truths_first_frame_is_the_clips_first_picture(tmp_path):
     found = compare(tmp_path, truth_of(DEPTHS))
     assert error(found) < 1e-6 and found.numbers == tuple(range(1000, 1006))
     assert [(part.first_frame, part.last_frame) for part in found.parts] == [(1002, 1004)]
-    assert found.without_estimate == (1000, 1001, 1005) and found.without_truth == 0
+    assert found.without_estimate == (1000, 1001, 1005) and found.without_ground_truth == 0
     assert found.notes() == ["clip: 3 frames with truth, of 1000 to 1005, had no estimate."]
 
 
 def test_truth_for_some_pictures_only(tmp_path):
     """As KITTI's, whose first frames have none, and every second here."""
-    truth = replace(truth_of(DEPTHS[:3]), frame_numbers=(1, 3, 5))
+    ground_truth = replace(truth_of(DEPTHS[:3]), frame_numbers=(1, 3, 5))
     write_depth(tmp_path, {n: inverse(n // 2) if n % 2 else np.ones((12, 16)) for n in range(8)}, files=names(range(8)))
-    found = compare(tmp_path, truth)
-    assert error(found) < 1e-6 and found.numbers == (1, 3, 5) and found.without_truth == 5
+    found = compare(tmp_path, ground_truth)
+    assert error(found) < 1e-6 and found.numbers == (1, 3, 5) and found.without_ground_truth == 5
     assert "5 frames of the estimate had no truth" in found.notes()[0]
 
 
 def test_a_file_that_the_truth_names_says_where_a_part_of_the_clip_begins(tmp_path):
-    truth = replace(truth_of(DEPTHS), rgb_files=tuple(Path(f"set/{n:010d}.png") for n in range(6)))
+    ground_truth = replace(truth_of(DEPTHS), rgb_files=tuple(Path(f"set/{n:010d}.png") for n in range(6)))
     write_depth(tmp_path, {n: inverse(n) for n in range(3, 6)}, files=[f"{n:010d}.png" for n in range(3, 6)])
-    found = compare(tmp_path, truth)
+    found = compare(tmp_path, ground_truth)
     assert error(found) < 1e-6 and found.origin == 0 and found.without_estimate == (0, 1, 2)
 
 
@@ -77,7 +77,7 @@ def test_a_map_that_was_deleted_is_a_frame_without_an_estimate(tmp_path):
     write_depth(tmp_path, {n: inverse(n) for n in range(6)}, files=names(range(6)))
     (tmp_path / disparity_name(2)).unlink()
     found = compare(tmp_path, truth_of(DEPTHS))
-    assert error(found) < 1e-6 and found.without_estimate == (2,) and found.without_truth == 0
+    assert error(found) < 1e-6 and found.without_estimate == (2,) and found.without_ground_truth == 0
     assert found.notes() == ["clip: 1 frame with truth, number 2, had no estimate."]
     for n in (0, 1, 3, 4, 5):
         (tmp_path / disparity_name(n)).unlink()
@@ -106,7 +106,7 @@ def test_a_protocols_frames_and_crop(tmp_path):
     protocol = replace(FRAMES, first=1, every=2, crop=Crop(top=2, left=4))
     write_depth(tmp_path / "whole", {n: inverse(n) for n in range(6)}, files=names(range(6)))
     whole = compare(tmp_path / "whole", truth_of(DEPTHS), protocol)
-    assert whole.numbers == (1, 3, 5) and error(whole) < 1e-6 and whole.without_truth == 3
+    assert whole.numbers == (1, 3, 5) and error(whole) < 1e-6 and whole.without_ground_truth == 3
     own = {place: inverse(n)[2:, 4:] for place, n in enumerate((1, 3, 5))}
     write_depth(tmp_path / "own", own, files=names(range(3)))
     prepared = compare(tmp_path / "own", truth_of(DEPTHS), protocol, prepared=True)
@@ -120,13 +120,13 @@ def test_depth_of_a_suites_own_pictures_is_known_by_them(tmp_path):
     files = tuple(tmp_path / "set" / f"{n:05d}.png" for n in range(1, 7))
     for file in files:
         cv2.imwrite(str(file), np.zeros((12, 16, 3), np.uint8))
-    truth = replace(truth_of(DEPTHS), rgb_files=files)
-    pictures = protocols.prepared_clip(truth, PLAIN, tmp_path / "clip")
+    ground_truth = replace(truth_of(DEPTHS), rgb_files=files)
+    pictures = protocols.prepared_clip(ground_truth, PLAIN, tmp_path / "clip")
     own = [path.name for path in sorted(pictures.iterdir())]
     write_depth(tmp_path / "depth", {n: inverse(n) for n in range(6)}, files=own, source=pictures)
-    assert error(compare(tmp_path / "depth", truth)) < 1e-6
+    assert error(compare(tmp_path / "depth", ground_truth)) < 1e-6
     with pytest.raises(MetricsError, match="the protocol plain measures; measure it by that one"):
-        compare(tmp_path / "depth", truth, replace(FRAMES, name="depthcrafter"))
+        compare(tmp_path / "depth", ground_truth, replace(FRAMES, name="depthcrafter"))
 
 
 def test_everything_that_was_left_out_is_said(tmp_path):

@@ -37,10 +37,10 @@ def test_an_exact_prediction_has_no_errors():
     average=st.sampled_from(["frames", "pixels"]),
 )
 def test_affine_changes_of_a_prediction_do_not_change_the_metrics(scale, sign, shift, average):
-    truth = truth_of(DEPTHS, moving=DEPTHS > 6)
-    before = summary([frame_scores(ESTIMATE.__getitem__, truth)], average)
+    ground_truth = truth_of(DEPTHS, moving=DEPTHS > 6)
+    before = summary([frame_scores(ESTIMATE.__getitem__, ground_truth)], average)
     changed = sign * scale * (ESTIMATE + shift)
-    after = summary([frame_scores(changed.__getitem__, truth)], average)
+    after = summary([frame_scores(changed.__getitem__, ground_truth)], average)
     for region, values in before.items():
         for name, value in values.items():
             assert after[region][name] == pytest.approx(value, rel=1e-6), (region, name)
@@ -56,16 +56,16 @@ def test_values_are_those_of_the_definitions():
 
 
 def test_delta_has_three_steps():
-    truth = truth_of([np.full((2, 3), 4.0)])
+    ground_truth = truth_of([np.full((2, 3), 4.0)])
     wrong = np.array([[1.0, 1.2, 1.3], [1.5, 1.6, 2.0]]) / 4
-    scores = frame_scores(lambda i: wrong, truth, alignment=IDENTITY)
+    scores = frame_scores(lambda i: wrong, ground_truth, alignment=IDENTITY)
     found = {name: scores.values["all"][name][0] for name in ("delta1", "delta2", "delta3")}
     assert found == {"delta1": pytest.approx(2 / 6), "delta2": pytest.approx(4 / 6), "delta3": pytest.approx(5 / 6)}
 
 
 def test_frames_count_alike_or_pixels_do():
     depths = np.full((2, 2, 4), 2.0)
-    depths[1, :, 1:] = 0  # the second frame has two pixels of truth
+    depths[1, :, 1:] = 0  # the second frame has two pixels of ground truth
     estimate = np.stack([np.full((2, 4), 0.5), np.full((2, 4), 0.25)])  # exact, and 4 m instead of 2 m
     part = frame_scores(estimate.__getitem__, truth_of(depths), alignment=IDENTITY)
     assert part.values["all"]["absolute_relative"].tolist() == [0, 1]
@@ -77,10 +77,10 @@ def test_frames_count_alike_or_pixels_do():
 def test_regions_are_told_apart():
     moving = np.zeros((3, 12, 16), bool)
     moving[0, :4] = True
-    truth = truth_of(DEPTHS, moving=moving)
+    ground_truth = truth_of(DEPTHS, moving=moving)
     estimate = 1 / np.float32(DEPTHS).astype(np.float64)
     estimate[0, :4] /= 2
-    part = frame_scores(estimate.__getitem__, truth, alignment=IDENTITY)
+    part = frame_scores(estimate.__getitem__, ground_truth, alignment=IDENTITY)
     assert part.values["moving"]["absolute_relative"][0] == pytest.approx(1)
     assert np.isnan(part.values["moving"]["absolute_relative"][1:]).all(), "nothing moves there"
     np.testing.assert_allclose(part.values["static"]["absolute_relative"], 0, atol=1e-12)
@@ -110,10 +110,10 @@ def test_what_has_no_estimate_is_counted_and_left_out():
 
 
 def test_shots_with_alignments_of_their_own_make_one_figure():
-    truth = truth_of(DEPTHS)
+    ground_truth = truth_of(DEPTHS)
     both = [
-        frame_scores(ESTIMATE.__getitem__, truth, frames=[0]),
-        frame_scores(ESTIMATE.__getitem__, truth, frames=[1, 2]),
+        frame_scores(ESTIMATE.__getitem__, ground_truth, frames=[0]),
+        frame_scores(ESTIMATE.__getitem__, ground_truth, frames=[1, 2]),
     ]
     means = [part.values["all"]["absolute_relative"] for part in both]
     assert summary(both, "frames")["all"]["absolute_relative"] == pytest.approx(np.concatenate(means).mean())
@@ -136,11 +136,11 @@ def test_truth_without_a_valid_pixel_is_a_sentence_and_a_frame_without_one_is_no
 
 
 def test_the_clips_figures_are_those_of_its_frames():
-    truth = truth_of(DEPTHS, moving=DEPTHS > 6)
-    part = summary([frame_scores(ESTIMATE.__getitem__, truth)])
-    scores = score(ESTIMATE.__getitem__, truth)
+    ground_truth = truth_of(DEPTHS, moving=DEPTHS > 6)
+    part = summary([frame_scores(ESTIMATE.__getitem__, ground_truth)])
+    scores = score(ESTIMATE.__getitem__, ground_truth)
     assert {name: getattr(scores, name) for name in NAMES} == part["all"]
     assert scores.absolute_relative_moving == part["moving"]["absolute_relative"]
     assert scores.pixels == DEPTHS.size and scores.pixels_without_estimate == 0
-    capped = score(ESTIMATE.__getitem__, truth, protocol=Protocol(farthest=5.0))
+    capped = score(ESTIMATE.__getitem__, ground_truth, protocol=Protocol(farthest=5.0))
     assert capped.pixels == np.count_nonzero(np.float32(DEPTHS) < 5)

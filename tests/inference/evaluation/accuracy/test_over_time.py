@@ -26,10 +26,10 @@ def still_camera():
     )
 
 
-def of(folder, truth, factor=lambda index: 1.0):
+def of(folder, ground_truth, factor=lambda index: 1.0):
     maps = {n: factor(n) / DEPTHS[n].astype(np.float64) for n in range(COUNT)}
     write_depth(folder, maps, files=[f"{n:05d}.png" for n in range(COUNT)])
-    return compare(folder, truth)
+    return compare(folder, ground_truth)
 
 
 def test_an_exact_estimate_has_neither_distance_nor_flicker(tmp_path):
@@ -56,11 +56,11 @@ def test_truth_without_a_camera_is_said(tmp_path):
 
 
 def test_pairs_that_could_not_be_compared_are_counted(tmp_path):
-    truth = still_camera()
-    poses = (None, None, *truth.poses[2:])
-    comparison = of(tmp_path, replace(truth, poses=poses))
+    ground_truth = still_camera()
+    poses = (None, None, *ground_truth.poses[2:])
+    comparison = of(tmp_path, replace(ground_truth, poses=poses))
     (tmp_path / "disparity.0006.exr").unlink()
-    found = measure(compare(tmp_path, replace(truth, poses=poses)), NAMES)
+    found = measure(compare(tmp_path, replace(ground_truth, poses=poses)), NAMES)
     assert found.notes == (
         "1 of 1 pairs of frames 10 apart could not be compared in space: 1 with no true pose.",
         "4 of 11 pairs of neighbouring frames could not be compared in space: 2 with no true pose, 2 with no estimate.",
@@ -70,8 +70,8 @@ def test_pairs_that_could_not_be_compared_are_counted(tmp_path):
 
 def test_measured_flow_says_what_the_truth_itself_would_score(tmp_path):
     random = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
-    truth = replace(still_camera(), read_flow=None, read_picture=lambda index: random)
-    (said,) = measure(of(tmp_path, truth), NAMES).notes
+    ground_truth = replace(still_camera(), read_flow=None, read_picture=lambda index: random)
+    (said,) = measure(of(tmp_path, ground_truth), NAMES).notes
     assert "by which the true depth itself has a distance of 0.0000 m and a warp error of 0.0000" in said
 
 

@@ -113,12 +113,12 @@ def test_figures_are_those_of_a_reckoning_from_the_files(tmp_path, layout, prepa
     write, count, size, far, cap, frames, rows, columns = SETS[layout]
     depths = write(tmp_path / "set", some_depths(count, *size, far))
     guess = a_guess(depths)
-    (truth,) = open_clips(tmp_path / "set", layout)
+    (ground_truth,) = open_clips(tmp_path / "set", layout)
     part = guess[frames, rows, columns] if prepared else guess
-    first = 5 if layout == "kitti" and not prepared else 0  # a drive's first pictures have no depth
+    first = 5 if layout == "kitti" and not prepared else 0  # a drive's first images have no depth
     maps = {first + index: values for index, values in enumerate(part)}
     write_depth(tmp_path / "depth", maps, files=[f"{n:05d}.png" for n in range(first + len(part))])
-    found = compare(tmp_path / "depth", truth, protocols.of("depthcrafter", layout), prepared=prepared)
+    found = compare(tmp_path / "depth", ground_truth, protocols.of("depthcrafter", layout), prepared=prepared)
     own = reckoned(guess[frames, rows, columns], depths[frames, rows, columns], cap)
     np.testing.assert_allclose(list(found.values()["all"].values()), own, rtol=1e-4)  # a ratio can be just 1.25 ** 2
     assert 0.05 < own[0] < 3 and own[2] < own[3] < own[4] < 1, "a case that tells right from wrong"
@@ -128,8 +128,8 @@ def test_maps_of_another_size_are_brought_to_the_truths_before_anything_else(tmp
     depths = sintel(tmp_path / "set", some_depths(6, 12, 20, 60))
     small = a_guess(np.ones((6, 6, 10)) * 4)
     write_depth(tmp_path / "depth", dict(enumerate(small)), files=[f"{n}.png" for n in range(6)])
-    (truth,) = open_clips(tmp_path / "set", "sintel")
+    (ground_truth,) = open_clips(tmp_path / "set", "sintel")
     for name, how in (("depthcrafter", cv2.INTER_LINEAR), ("stereodiff", cv2.INTER_NEAREST)):
         brought = [cv2.resize(values.astype(np.float64), (20, 12), interpolation=how) for values in small]
-        found = compare(tmp_path / "depth", truth, protocols.of(name, "sintel"))
+        found = compare(tmp_path / "depth", ground_truth, protocols.of(name, "sintel"))
         np.testing.assert_allclose(list(found.values()["all"].values()), reckoned(brought, depths, 70), rtol=1e-6)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from inference.evaluation.datasets import open_clips
 from inference.evaluation.datasets.bonn import APART, pair
-from inference.evaluation.datasets.ground_truth import TruthError
+from inference.evaluation.datasets.ground_truth import GroundTruthError
 
 START = 1548266469.93
 
 
 def write_clip(folder, *, rgb, depth):
-    """Pictures and depth at times in seconds after the start."""
+    """Images and depth at times in seconds after the start."""
     for part, times in (("rgb", rgb), ("depth", depth)):
         (folder / part).mkdir(parents=True)
         lines = [f"# {part} images", "# timestamp filename"]
@@ -62,13 +62,13 @@ def test_each_depth_serves_one_picture_and_none_is_far(first, second):
 
 def test_what_is_broken_is_named(tmp_path):
     folder = write_clip(tmp_path / "clip", rgb=[0], depth=[5])
-    with pytest.raises(TruthError, match=r"No picture of .*clip has depth less than 20 ms"):
+    with pytest.raises(GroundTruthError, match=r"No picture of .*clip has depth less than 20 ms"):
         open_clips(folder, "bonn")
     (folder / "rgb.txt").write_text("1.0 rgb/1.png\nnonsense\n")
-    with pytest.raises(TruthError, match=r"Line 2 of .*rgb\.txt is no time and file \(nonsense\)"):
+    with pytest.raises(GroundTruthError, match=r"Line 2 of .*rgb\.txt is no time and file \(nonsense\)"):
         open_clips(folder, "bonn")
     (folder / "rgb.txt").unlink()
-    with pytest.raises(TruthError, match=r"rgb\.txt cannot be read"):
+    with pytest.raises(GroundTruthError, match=r"rgb\.txt cannot be read"):
         open_clips(folder, "bonn")
-    with pytest.raises(TruthError, match=r"no <clip>/depth\.txt"):
+    with pytest.raises(GroundTruthError, match=r"no <clip>/depth\.txt"):
         open_clips(folder / "rgb", "bonn")

@@ -1,4 +1,4 @@
-"""Truth that somebody else packed: whatever a file holds, it is one sentence, at once and without much memory."""
+"""Ground truth files from elsewhere: any fault is one sentence, at once and without much memory."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from scipy.io import savemat
 
 from inference.common.failures import ClipError
 from inference.evaluation import datasets
-from inference.evaluation.datasets.ground_truth import TruthError
+from inference.evaluation.datasets.ground_truth import GroundTruthError
 
 TAG = struct.pack("<f", 202021.25)
 EYE = "\n".join(" ".join(map(str, row)) for row in np.eye(4))
@@ -64,7 +64,7 @@ def read(root, layout):
 
 def refused(root, layout):
     """One sentence in one line."""
-    with pytest.raises((TruthError, ClipError)) as told:
+    with pytest.raises((GroundTruthError, ClipError)) as told:
         read(root, layout)
     text = str(told.value)
     assert len(text.splitlines()) == 1 and text.isprintable() and len(text) < 2000
@@ -128,7 +128,7 @@ def test_a_picture(tmp_path, kind, content):
 
 
 def giant_png(width, height):
-    """A few hundred bytes that declare a picture of 16 bits."""
+    """A few hundred bytes that declare an image of 16 bits."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inference.evaluation.datasets import open_clips
-from inference.evaluation.datasets.ground_truth import TruthError
+from inference.evaluation.datasets.ground_truth import GroundTruthError
 
 DRIVE = "2011_09_26_drive_0002_sync"
 NUMBERS = range(5, 12)
@@ -104,16 +104,16 @@ def test_what_is_broken_is_named(recorded):
     write_path(recorded)
     drive = recorded / "2011_09_26" / DRIVE
     (drive / "oxts" / "data" / "0000000008.txt").write_text("49.0 north")
-    with pytest.raises(TruthError, match=r"0000000008\.txt cannot be read as a position"):
+    with pytest.raises(GroundTruthError, match=r"0000000008\.txt cannot be read as a position"):
         open_clips(recorded, "kitti")
     (drive.parent / "calib_cam_to_cam.txt").write_text("P_rect_02: 1 2 3\n")
-    with pytest.raises(TruthError, match="no line P_rect_02 of 12 numbers"):
+    with pytest.raises(GroundTruthError, match="no line P_rect_02 of 12 numbers"):
         open_clips(recorded, "kitti")
     (drive / "image_02" / "data" / "0000000009.png").unlink()
-    with pytest.raises(TruthError, match="lacks the picture 0000000009"):
+    with pytest.raises(GroundTruthError, match="lacks the picture 0000000009"):
         open_clips(recorded, "kitti")
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(TruthError, match=r"no val/<drive>/proj_depth"):
+    with pytest.raises(GroundTruthError, match=r"no val/<drive>/proj_depth"):
         open_clips(tmp_path, "kitti")

@@ -9,7 +9,7 @@ import pytest
 from truth_maker import truth_of
 
 from inference.common.failures import ClipError
-from inference.evaluation.datasets.ground_truth import TruthError, with_masks
+from inference.evaluation.datasets.ground_truth import GroundTruthError, with_masks
 from inference.evaluation.datasets.protocols import Protocol, applied
 
 DEPTHS = np.ones((3, 4, 6))
@@ -24,8 +24,8 @@ def write(folder, names, *, size=(6, 4)):
         cv2.imwrite(str(folder / f"{name}.png"), mask)
 
 
-def columns(truth):
-    return [int(truth.moving(i)[0].sum()) for i in range(len(truth))]
+def columns(ground_truth):
+    return [int(ground_truth.moving(i)[0].sum()) for i in range(len(ground_truth))]
 
 
 def test_one_for_each_frame_with_truth(tmp_path):
@@ -35,21 +35,21 @@ def test_one_for_each_frame_with_truth(tmp_path):
 
 
 def test_one_for_each_picture_of_the_clip(tmp_path):
-    truth = replace(truth_of(DEPTHS), frame_numbers=(1, 3, 5))
+    ground_truth = replace(truth_of(DEPTHS), frame_numbers=(1, 3, 5))
     write(tmp_path / "clip", [f"m{i}" for i in range(6)])
-    assert columns(with_masks(truth, tmp_path)) == [1, 3, 5]
+    assert columns(with_masks(ground_truth, tmp_path)) == [1, 3, 5]
 
 
 def test_names_of_the_pictures_count_first(tmp_path):
-    truth = replace(truth_of(DEPTHS), rgb_files=tuple(Path(f"{name}.jpg") for name in ("c", "a", "b")))
+    ground_truth = replace(truth_of(DEPTHS), rgb_files=tuple(Path(f"{name}.jpg") for name in ("c", "a", "b")))
     write(tmp_path / "clip", ["a", "b", "c"])
-    assert columns(with_masks(truth, tmp_path)) == [2, 0, 1]
+    assert columns(with_masks(ground_truth, tmp_path)) == [2, 0, 1]
 
 
 def test_masks_of_another_size_are_brought_to_the_depths(tmp_path):
     write(tmp_path / "clip", ["0", "1", "2"], size=(12, 8))
-    truth = with_masks(truth_of(DEPTHS), tmp_path)
-    assert truth.moving(2).shape == (4, 6) and columns(truth) == [0, 1, 2]
+    ground_truth = with_masks(truth_of(DEPTHS), tmp_path)
+    assert ground_truth.moving(2).shape == (4, 6) and columns(ground_truth) == [0, 1, 2]
 
 
 def test_what_is_transparent_does_not_move(tmp_path):
@@ -84,8 +84,8 @@ def test_a_protocol_takes_their_frames_too(tmp_path):
 
 
 def test_masks_that_do_not_fit_are_refused(tmp_path):
-    with pytest.raises(TruthError, match="no masks of clip"):
+    with pytest.raises(GroundTruthError, match="no masks of clip"):
         with_masks(truth_of(DEPTHS), tmp_path)
     write(tmp_path / "clip", ["0", "1"])
-    with pytest.raises(TruthError, match="2 masks and clip 3 frames"):
+    with pytest.raises(GroundTruthError, match="2 masks and clip 3 frames"):
         with_masks(truth_of(DEPTHS), tmp_path)

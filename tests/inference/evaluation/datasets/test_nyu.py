@@ -1,4 +1,4 @@
-"""NYU Depth v2, as its labelled .mat and as exported pictures, made up."""
+"""NYU Depth v2, as its labelled .mat and as exported images, made up."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from scipy.io import savemat
 
 from inference.evaluation.datasets import open_clips
-from inference.evaluation.datasets.ground_truth import TruthError
+from inference.evaluation.datasets.ground_truth import GroundTruthError
 
 h5py = pytest.importorskip("h5py")
 
@@ -38,13 +38,13 @@ def test_without_splits_all_images_are_taken(labelled):
 
 def test_what_is_broken_is_named(labelled):
     savemat(labelled / "splits.mat", {"testNdxs": np.array([[5]])})
-    with pytest.raises(TruthError, match=r"splits\.mat names images that .* does not have \(4\)"):
+    with pytest.raises(GroundTruthError, match=r"splits\.mat names images that .* does not have \(4\)"):
         open_clips(labelled, "nyu")
     (labelled / "splits.mat").write_bytes(b"not MATLAB's")
-    with pytest.raises(TruthError, match=r"splits\.mat cannot be read"):
+    with pytest.raises(GroundTruthError, match=r"splits\.mat cannot be read"):
         open_clips(labelled, "nyu")
     (labelled / "nyu_depth_v2_labeled.mat").write_bytes(b"not HDF5")
-    with pytest.raises(TruthError, match=r"labeled\.mat cannot be read as NYUv2's labelled set"):
+    with pytest.raises(GroundTruthError, match=r"labeled\.mat cannot be read as NYUv2's labelled set"):
         open_clips(labelled, "nyu")
 
 
@@ -60,5 +60,5 @@ def test_exported_pictures_are_read(tmp_path):
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(TruthError, match=r"neither nyu_depth_v2_labeled\.mat nor"):
+    with pytest.raises(GroundTruthError, match=r"neither nyu_depth_v2_labeled\.mat nor"):
         open_clips(tmp_path, "nyu")

@@ -8,7 +8,7 @@ from truth_maker import truth_of
 
 from inference.evaluation.accuracy.metrics import frame_scores
 from inference.evaluation.datasets import protocols
-from inference.evaluation.datasets.ground_truth import TruthError
+from inference.evaluation.datasets.ground_truth import GroundTruthError
 from inference.evaluation.datasets.protocols import Crop, Protocol, applied, chosen
 
 
@@ -16,8 +16,8 @@ def ramp(count, height=4, width=6):
     return np.arange(1, count + 1).reshape(-1, 1, 1) * np.ones((height, width))
 
 
-def numbers(truth):
-    return list(truth.frame_numbers)
+def numbers(ground_truth):
+    return list(ground_truth.frame_numbers)
 
 
 @pytest.mark.parametrize(
@@ -83,20 +83,20 @@ def test_clips_are_those_of_the_protocol():
 
 def test_a_single_clip_was_meant_whatever_its_name():
     assert [clip.name for clip in chosen(named("mine"), protocols.of("depthcrafter", "bonn"))[0]] == ["mine"]
-    with pytest.raises(TruthError, match="None of the clips that the protocol depthcrafter measures"):
+    with pytest.raises(GroundTruthError, match="None of the clips that the protocol depthcrafter measures"):
         chosen(named("mine", "yours"), protocols.of("depthcrafter", "bonn"))
 
 
 def test_everything_of_a_clip_is_cropped_alike():
     depth = np.arange(48.0).reshape(1, 6, 8) + 1
     flow, picture = np.dstack([depth[0], -depth[0]]), np.dstack([depth[0]] * 3).astype(np.uint8)
-    truth = replace(
+    ground_truth = replace(
         truth_of(depth, moving=depth > 20),
         read_flow=lambda i: flow,
         read_picture=lambda i: picture,
         matrix=np.array([[50.0, 0, 3.5], [0, 50, 2.5], [0, 0, 1]]),
     )
-    cut = applied(truth, Protocol(crop=Crop(top=1, bottom=2, left=3, right=1)))
+    cut = applied(ground_truth, Protocol(crop=Crop(top=1, bottom=2, left=3, right=1)))
     expected = depth[0, 1:4, 3:7]
     np.testing.assert_array_equal(cut.depth(0), expected)
     np.testing.assert_array_equal(cut.moving(0), expected > 20)
@@ -106,23 +106,23 @@ def test_everything_of_a_clip_is_cropped_alike():
 
 
 def test_pictures_of_another_size_are_brought_to_the_depths_before_the_crop():
-    truth = replace(truth_of(ramp(1, 6, 8)), read_picture=lambda i: np.zeros((12, 16, 3), np.uint8))
-    assert applied(truth, Protocol(crop=Crop(left=2))).picture(0).shape == (6, 6, 3)
+    ground_truth = replace(truth_of(ramp(1, 6, 8)), read_picture=lambda i: np.zeros((12, 16, 3), np.uint8))
+    assert applied(ground_truth, Protocol(crop=Crop(left=2))).picture(0).shape == (6, 6, 3)
 
 
 def test_a_disparity_of_the_whole_picture_is_measured_in_its_part():
     depth = 2 + np.random.default_rng(0).random((1, 12, 16)).astype(np.float32)
-    truth, protocol = truth_of(depth), Protocol(crop=Crop(top=2, left=4))
+    ground_truth, protocol = truth_of(depth), Protocol(crop=Crop(top=2, left=4))
     whole = 1 / depth[0].astype(np.float64)
     part = protocols.of_whole_picture(whole, (12, 16), protocol)
     assert part.shape == (10, 12)
-    assert frame_scores(lambda i: part, applied(truth, protocol), protocol).values["all"]["delta1"][0] == 1
+    assert frame_scores(lambda i: part, applied(ground_truth, protocol), protocol).values["all"]["delta1"][0] == 1
 
 
 def test_what_is_too_short_or_too_small_is_refused():
     with pytest.raises(
-        TruthError, match=r"clip has 20 frames with truth and the protocol depthcrafter begins at .* 30"
+        GroundTruthError, match=r"clip has 20 frames with truth and the protocol depthcrafter begins at .* 30"
     ):
         applied(truth_of(ramp(20)), protocols.of("depthcrafter", "bonn"))
-    with pytest.raises(TruthError, match="Nothing is left of a picture of 6 x 4 pixels"):
+    with pytest.raises(GroundTruthError, match="Nothing is left of a picture of 6 x 4 pixels"):
         applied(truth_of(ramp(1)), protocols.of("depthcrafter", "nyu")).depth(0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from inference.evaluation.datasets import open_clips
-from inference.evaluation.datasets.ground_truth import TruthError
+from inference.evaluation.datasets.ground_truth import GroundTruthError
 
 
 @pytest.fixture
@@ -49,23 +49,23 @@ def test_what_is_broken_is_named(scannet):
     scene = scannet / "scene0707_00"
     clip = open_clips(scene, "scannet")[0]
     cv2.imwrite(str(scene / "depth" / "2.png"), np.zeros((6, 8), np.uint8))
-    with pytest.raises(TruthError, match=r"2\.png is no grey picture of 16 bits \(uint8, 6 x 8\)"):
+    with pytest.raises(GroundTruthError, match=r"2\.png is no grey picture of 16 bits \(uint8, 6 x 8\)"):
         clip.depth(2)
     (scene / "color" / "7.jpg").unlink()
-    with pytest.raises(TruthError, match="lacks the picture of frame 7"):
+    with pytest.raises(GroundTruthError, match="lacks the picture of frame 7"):
         open_clips(scene, "scannet")
     (scene / "color" / "7.jpg").write_bytes(b"x")
     (scene / "pose" / "1.txt").write_text("1 2 3\n")
-    with pytest.raises(TruthError, match=r"1\.txt holds no 4 x 4 matrix"):
+    with pytest.raises(GroundTruthError, match=r"1\.txt holds no 4 x 4 matrix"):
         open_clips(scene, "scannet")
     (scene / "pose" / "1.txt").write_text("not numbers")
-    with pytest.raises(TruthError, match=r"1\.txt cannot be read as a matrix"):
+    with pytest.raises(GroundTruthError, match=r"1\.txt cannot be read as a matrix"):
         open_clips(scene, "scannet")
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(TruthError, match=r"no <scene>/depth/\*\.png"):
+    with pytest.raises(GroundTruthError, match=r"no <scene>/depth/\*\.png"):
         open_clips(tmp_path, "scannet")
     (tmp_path / "scene0000_00" / "depth").mkdir(parents=True)
-    with pytest.raises(TruthError, match=r"has no \*\.png in it"):
+    with pytest.raises(GroundTruthError, match=r"has no \*\.png in it"):
         open_clips(tmp_path, "scannet")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inference.evaluation.datasets import open_clips
-from inference.evaluation.datasets.ground_truth import TruthError
+from inference.evaluation.datasets.ground_truth import GroundTruthError
 
 HEIGHT, WIDTH = 4, 6
 MATRIX = np.array([[1120.0, 0, 511.5], [0, 1120.0, 217.5], [0, 0, 1]])
@@ -91,14 +91,14 @@ def test_depth_alone_is_enough(tmp_path):
 def test_a_broken_file_is_named(sintel, spoil, words):
     clip = open_clips(sintel, "sintel")[0]
     spoil(sintel / "training" / "depth" / "alley_1" / "frame_0002.dpt")
-    with pytest.raises(TruthError, match=r"frame_0002\.dpt") as told:
+    with pytest.raises(GroundTruthError, match=r"frame_0002\.dpt") as told:
         clip.depth(1)
     assert words in str(told.value)
 
 
 def test_a_missing_picture_is_named(sintel):
     (sintel / "training" / "clean" / "alley_1" / "frame_0003.png").unlink()
-    with pytest.raises(TruthError, match="lacks the picture frame_0003"):
+    with pytest.raises(GroundTruthError, match="lacks the picture frame_0003"):
         open_clips(sintel, "sintel")
 
 
@@ -114,10 +114,10 @@ def test_a_frame_by_another_lens_has_no_pose(sintel):
 def test_a_broken_camera_is_named(sintel):
     file = sintel / "training" / "camdata_left" / "alley_1" / "frame_0002.cam"
     file.write_bytes(file.read_bytes()[:50])
-    with pytest.raises(TruthError, match=r"frame_0002\.cam is cut short"):
+    with pytest.raises(GroundTruthError, match=r"frame_0002\.cam is cut short"):
         open_clips(sintel, "sintel")
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(TruthError, match="no training/depth"):
+    with pytest.raises(GroundTruthError, match="no training/depth"):
         open_clips(tmp_path, "sintel")

@@ -49,16 +49,16 @@ def compared(name, disparity, count=COUNT, **more):
 
 @pytest.fixture
 def make():
-    """Shots: by default an exact estimate and one that flickers in every second frame, with plate and truth."""
+    """Shots: by default an exact estimate and one that flickers in every second frame, with plate and ground truth."""
 
-    def shot(count=COUNT, *, estimates=None, plate=True, truth=True, **more):
+    def shot(count=COUNT, *, estimates=None, plate=True, ground_truth=True, **more):
         frames = tuple(range(1, count + 1))
         if estimates is None:
             estimates = (
                 compared("exact", right, count),
                 compared("flickering", lambda frame: right(frame) * (1 + 0.2 * (frame % 2)), count),
             )
-            if not truth:
+            if not ground_truth:
                 estimates = tuple(Estimate(name=e.name, disparity=e.disparity) for e in estimates)
 
         def pictures():
@@ -71,7 +71,7 @@ def make():
                 "frames": frames,
                 "estimates": tuple(estimates),
                 "plate": pictures if plate else None,
-                "truth": wall if truth else None,
+                "ground_truth": wall if ground_truth else None,
                 "fps": 24.0,
                 **more,
             }
@@ -83,7 +83,7 @@ def make():
 
 @pytest.fixture
 def on_disk(tmp_path):
-    """A depth sequence of eight frames, 1001 to 1008, of a plate of numbered pictures; by default one shot of it."""
+    """A depth sequence of eight frames, 1001 to 1008, of a plate of numbered images; by default one shot of it."""
     return sequence_of(tmp_path, "parallax")
 
 

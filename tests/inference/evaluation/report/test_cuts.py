@@ -13,7 +13,7 @@ def with_shots(on_disk, *shots):
 
 def test_a_clip_of_one_shot_needs_no_table(on_disk):
     assert tables.shots_table({"a": on_disk.sequence}) is None
-    assert list(build.refusals({"a": on_disk.sequence})) == []
+    assert list(build.unsupported_shots({"a": on_disk.sequence})) == []
 
 
 def test_every_shot_is_listed_with_what_each_estimator_did(on_disk):
@@ -27,7 +27,7 @@ def test_every_shot_is_listed_with_what_each_estimator_did(on_disk):
     )
     assert "a cut between each shot and the next. Every shot has a scale" in table.reading
     assert "a scale" not in tables.shots_table({"a": first}, apart=False).reading
-    assert list(build.refusals({"a": first})) == ["a refused the frames 1005-1008: It is dark."]
+    assert list(build.unsupported_shots({"a": first})) == ["a refused the frames 1005-1008: It is dark."]
 
 
 def test_cuts_in_unlike_places_are_not_taken_for_the_same(on_disk):

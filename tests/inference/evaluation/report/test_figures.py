@@ -24,7 +24,7 @@ def drawn(make, **more):
 
 
 def coloured(figure):
-    """Images that are coloured by value, not pictures."""
+    """Images that are coloured by value, not images."""
     return [image for axes in figure.axes for image in axes.images if image.get_array().ndim == 2]
 
 
@@ -44,7 +44,7 @@ def test_colour_maps_are_perceptually_uniform_and_missing_is_none_of_their_colou
 
 
 def test_every_tile_of_a_contact_sheet_has_the_shots_scale_and_its_frame(make):
-    shot, gathered, scale = drawn(make, truth=False)
+    shot, gathered, scale = drawn(make, ground_truth=False)
     figure = contact.sheet(gathered.estimates[1], scale)
     images = coloured(figure)
     assert len(images) == len(shot.frames)
@@ -58,12 +58,12 @@ def test_a_side_by_side_shows_plate_truth_and_all_estimates_in_one_scale(make):
     _, gathered, scale = drawn(make)
     figure = contact.side_by_side(gathered, scale)
     grid = [axes for axes in figure.axes if axes.images]
-    assert [axes.get_title() for axes in grid[:4]] == ["Plate", "Truth", "exact", "flickering"]
+    assert [axes.get_title() for axes in grid[:4]] == ["Plate", "Ground truth", "exact", "flickering"]
     assert len(grid) == 4 * contact.SIDE_BY_SIDE
     assert [axes.get_ylabel() for axes in grid[::4]] == [f"frame {frame}" for frame in (1, 3, 5, 6, 8)]
     assert {image.get_clim() for image in coloured(figure)} == {(scale.low, scale.high)}
-    exact, truth = grid[2].images[0].get_array(), grid[1].images[0].get_array()
-    np.testing.assert_allclose(exact[3:], truth[3:], rtol=1e-4)
+    exact, ground_truth = grid[2].images[0].get_array(), grid[1].images[0].get_array()
+    np.testing.assert_allclose(exact[3:], ground_truth[3:], rtol=1e-4)
     assert figure.legends[0].get_texts()[0].get_text() == "no value", "the truth has holes"
 
 
@@ -101,7 +101,7 @@ def test_a_profile_shows_plate_beside_depth_over_source_frames(make, kind, acros
 def test_a_profile_marks_the_windows_and_counts_frames_that_are_not_evenly_spaced(make):
     shot, gathered, scale = drawn(
         make,
-        truth=False,
+        ground_truth=False,
         plate=False,
         frames=(1, 2, 4, 8),
         estimates=(Estimate(name="e", disparity=make.right, borders=(4,)),),
@@ -115,11 +115,11 @@ def test_a_profile_marks_the_windows_and_counts_frames_that_are_not_evenly_space
 def test_mean_curves_of_an_exact_estimate_lie_on_the_truths(make):
     shot, gathered, scale = drawn(make)
     (axes,) = curves.mean_disparity(shot, gathered, scale).axes
-    truth, exact, flickering = (line.get_ydata() for line in axes.lines)
-    np.testing.assert_allclose(exact, truth, rtol=1e-5)
+    ground_truth, exact, flickering = (line.get_ydata() for line in axes.lines)
+    np.testing.assert_allclose(exact, ground_truth, rtol=1e-5)
     assert (np.sign(np.diff(flickering)) == [-1, 1, -1, 1, -1, 1, -1]).all()
     assert axes.get_ylabel() == "mean inverse depth\n[1/m]" and axes.get_xlabel() == "source frame"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["Truth", "exact", "flickering"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["Ground truth", "exact", "flickering"]
 
 
 def test_errors_and_series_stand_over_their_frames_with_units(make):
@@ -143,7 +143,7 @@ def waved(make, **waves):
         Estimate(name=name, disparity=make.right, errors={"delta1": 1 - wave(cycles), "AbsRel": wave(cycles)})
         for name, cycles in waves.items()
     ]
-    return make(count=32, truth=False, plate=False, estimates=estimates)
+    return make(count=32, ground_truth=False, plate=False, estimates=estimates)
 
 
 def test_error_that_swings_at_one_frequency_peaks_there(make):
@@ -176,7 +176,7 @@ def test_band_tables_put_a_frequency_into_its_band(make):
 def test_what_cannot_be_analysed_is_left_out(make):
     assert spectra.analysed(make(count=3)) == []
     nothing = Estimate(name="e", disparity=make.right, errors={"AbsRel": np.full(8, np.nan)})
-    assert spectra.analysed(make(truth=False, estimates=(nothing,))) == []
+    assert spectra.analysed(make(ground_truth=False, estimates=(nothing,))) == []
 
 
 def test_a_png_is_the_same_every_time_and_as_large_as_told(make):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.common.failures import ClipError
-from inference.evaluation.report.gather import TILES, evenly, gather, told
+from inference.evaluation.report.gather import TILES, evenly, format_frames, gather
 from inference.evaluation.report.shots import Estimate, ReportError, Slice
 
 
@@ -37,7 +37,7 @@ def test_means_are_taken_where_there_is_truth_for_all_alike(make):
     gathered = gather(shot)
     for place, frame in enumerate(shot.frames):
         depth = make.wall(frame)
-        assert gathered.truth.means[place] == pytest.approx(np.mean(1 / depth[depth > 0]), rel=1e-6)
+        assert gathered.ground_truth.means[place] == pytest.approx(np.mean(1 / depth[depth > 0]), rel=1e-6)
         assert gathered.estimates[0].means[place] == pytest.approx(make.right(frame)[depth > 0].mean(), rel=1e-6)
 
 
@@ -68,13 +68,15 @@ def test_what_has_no_value_is_counted_and_told(make):
 
 
 def test_frames_are_told_in_runs():
-    assert told([7]) == "frame 7" and told([1, 2, 3, 5, 8, 9]) == "frames 1-3, 5, 8-9"
+    assert format_frames([7]) == "frame 7" and format_frames([1, 2, 3, 5, 8, 9]) == "frames 1-3, 5, 8-9"
 
 
 def test_large_maps_are_kept_small_and_their_holes_stay_holes(make):
     large = np.ones((600, 1200), np.float32)
     large[:, :600] = np.nan
-    shot = make(count=30, truth=False, plate=False, estimates=(Estimate(name="e", disparity=lambda frame: large),))
+    shot = make(
+        count=30, ground_truth=False, plate=False, estimates=(Estimate(name="e", disparity=lambda frame: large),)
+    )
     (track,) = gather(shot).estimates
     assert len(track.tiles) == TILES and all(tile.shape == (240, 480) for tile in track.tiles.values())
     assert np.isnan(track.tiles[1][:, :240]).all() and (track.tiles[1][:, 240:] == 1).all()
@@ -110,10 +112,10 @@ def test_without_a_plate_that_is_said(make):
 )
 def test_depth_that_cannot_be_shown_is_one_sentence(make, disparity, words):
     with pytest.raises(ReportError, match=words):
-        gather(make(truth=False, estimates=(Estimate(name="e", disparity=disparity),)))
+        gather(make(ground_truth=False, estimates=(Estimate(name="e", disparity=disparity),)))
 
 
 def test_an_estimate_without_any_of_the_chosen_frames_still_has_a_picture(make):
     only = Estimate(name="e", disparity=lambda frame: np.eye(4) if frame == 2 else None)
-    (track,) = gather(make(count=60, truth=False, estimates=(only,))).estimates
+    (track,) = gather(make(count=60, ground_truth=False, estimates=(only,))).estimates
     assert set(track.tiles) == {2}

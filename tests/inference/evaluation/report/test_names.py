@@ -21,7 +21,7 @@ from inference.evaluation.report.write import Report
     ],
 )
 def test_a_figure_with_any_name(make, tmp_path, name):
-    shot = make(count=2, plate=False, truth=False, estimates=(Estimate(name=name, disparity=make.right),))
+    shot = make(count=2, plate=False, ground_truth=False, estimates=(Estimate(name=name, disparity=make.right),))
     page = write.write(Report(title=name, shots=(shot,)), tmp_path)
     assert page.read_text(encoding="utf-8").count("<img") == 4
 
@@ -30,7 +30,7 @@ def test_names_have_room_and_are_never_left_out_of_a_legend():
     assert len(style.short("n" * 5000)) <= 48 and style.short("_a") == " _a" and style.short("a\nb") == "a b"
 
 
-@pytest.mark.parametrize("name", ["Plate", "Truth"])
+@pytest.mark.parametrize("name", ["Plate", "Ground truth"])
 def test_an_estimate_is_not_taken_for_the_plate_or_the_truth(make, name):
     with pytest.raises(ReportError, match=f"cannot be called {name}"):
         make(count=1, estimates=(make.compared(name, make.right, 1),))

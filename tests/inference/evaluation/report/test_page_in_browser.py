@@ -1,4 +1,4 @@
-"""The page in a real browser, where there is one: it shows itself, its pictures included, in light and in dark."""
+"""The page in a real browser, where there is one: it shows itself, its images included, in light and in dark."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on
 
 
 def test_a_page_shows_its_pictures_in_light_and_dark(make, tmp_path):
-    shot = make(count=1, truth=False, plate=False, estimates=(Estimate(name="e", disparity=make.right),))
+    shot = make(count=1, ground_truth=False, plate=False, estimates=(Estimate(name="e", disparity=make.right),))
     file = write.write(Report(title="t", shots=(shot,)), tmp_path / "report")
     for scheme, ground in ((1, (0xF6, 0xF6, 0xF4)), (0, (0x17, 0x18, 0x1B))):
         picture = tmp_path / f"{scheme}.png"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inference.contract.depth_sequence import disparity_name
 from inference.evaluation.accuracy import metrics
 from inference.evaluation.accuracy.comparison import compare
-from inference.evaluation.datasets.ground_truth import Truth
+from inference.evaluation.datasets.ground_truth import GroundTruth
 from inference.evaluation.datasets.protocols import PLAIN, Crop, Protocol
 from inference.evaluation.report import shots
 from inference.evaluation.report.gather import gather
@@ -19,7 +19,7 @@ from inference.evaluation.report.tables import metrics_tables
 
 
 def truth_of(make, count=8, **more):
-    return Truth(
+    return GroundTruth(
         name="wall",
         frame_numbers=tuple(range(count)),
         read_depth=lambda index: make.wall(index + 1),
@@ -28,9 +28,9 @@ def truth_of(make, count=8, **more):
     )
 
 
-def measured(on_disk, truth, protocol=PLAIN):
-    """The sequence compared with a truth whose first picture is frame 1001."""
-    found = compare(on_disk.folder, truth, protocol)
+def measured(on_disk, ground_truth, protocol=PLAIN):
+    """The sequence compared with a ground truth whose first image is frame 1001."""
+    found = compare(on_disk.folder, ground_truth, protocol)
     return found, found.parts[0], Extras()
 
 
@@ -66,7 +66,7 @@ def estimate(name="e", **more):
         ({"estimates": ()}, "name every estimate"),
         ({"estimates": (estimate(), estimate())}, "each differently, not e, e"),
         ({"estimates": (estimate(errors={"AbsRel": np.ones(3)}),)}, "3 values of AbsRel and the shot 2 frames"),
-        ({"truth": lambda frame: np.ones((4, 4))}, "every estimate needs its alignment"),
+        ({"ground_truth": lambda frame: np.ones((4, 4))}, "every estimate needs its alignment"),
     ],
 )
 def test_a_shot_that_could_not_be_read_is_refused(change, words):
@@ -112,15 +112,15 @@ def test_only_the_frames_and_the_part_that_were_measured_are_shown(on_disk, make
     shot = shots.of_parts({"parallax": measured(on_disk, truth_of(make), protocol)})
     assert shot.frames == (1002, 1005, 1008) and shot.fps == 8, "a third of the plate's rate"
     gathered = gather(shot)
-    assert gathered.truth.tiles[1005].shape == gathered.estimates[0].tiles[1005].shape == (14, 28)
+    assert gathered.ground_truth.tiles[1005].shape == gathered.estimates[0].tiles[1005].shape == (14, 28)
     assert gathered.plate is None, "the whole plate would show another part than the depth"
     np.testing.assert_allclose(gathered.estimates[0].errors[1005], 0, atol=1e-5)
 
 
 def test_estimates_that_were_measured_on_other_frames_have_gaps(on_disk, make):
-    truth = truth_of(make)
-    whole, part, _ = measured(on_disk, truth)
-    less = replace(part, scores=metrics.frame_scores(whole.disparity, truth, frames=range(2, 5)))
+    ground_truth = truth_of(make)
+    whole, part, _ = measured(on_disk, ground_truth)
+    less = replace(part, scores=metrics.frame_scores(whole.disparity, ground_truth, frames=range(2, 5)))
     shot = shots.of_parts({"parallax": (whole, part, Extras()), "part": (whole, less, Extras())})
     np.testing.assert_array_equal(np.isnan(shot.estimates[1].errors["AbsRel"]), [1, 1, 0, 0, 0, 1, 1, 1])
 
@@ -134,8 +134,8 @@ def test_the_truths_own_pictures_are_the_plate(on_disk, make):
 def test_tables_have_a_row_an_estimate_for_every_region_that_was_measured(on_disk, make):
     half = np.zeros((18, 32), bool)
     half[:, :16] = True
-    truth = truth_of(make, read_moving=lambda index: half)
-    rows = [("parallax", metrics.summary([measured(on_disk, truth)[1].scores]))]
+    ground_truth = truth_of(make, read_moving=lambda index: half)
+    rows = [("parallax", metrics.summary([measured(on_disk, ground_truth)[1].scores]))]
     tables = metrics_tables(rows, reading="Every pixel counts alike.")
     assert [table.title for table in tables] == [
         "Against truth",

@@ -160,7 +160,7 @@ def test_depth_that_is_all_equal_or_has_no_value_makes_a_report_all_the_same(mak
         Estimate(name="flat", disparity=lambda frame: np.full((4, 6), 2.0)),
         Estimate(name="empty", disparity=lambda frame: np.full((4, 6), np.nan)),
     )
-    shot = make(count=2, plate=False, truth=False, estimates=estimates)
+    shot = make(count=2, plate=False, ground_truth=False, estimates=estimates)
     found = Page(write.write(Report(title="t", shots=(shot,)), tmp_path).read_text(encoding="utf-8"))
     assert "flat is 2 everywhere in this shot" in found.text
     assert "empty has no value anywhere in this shot" in found.text
@@ -168,7 +168,7 @@ def test_depth_that_is_all_equal_or_has_no_value_makes_a_report_all_the_same(mak
 
 
 def test_names_of_estimates_never_leave_the_folder(make, tmp_path):
-    shot = make(count=1, plate=False, truth=False, estimates=(Estimate(name="../../Ä b", disparity=make.right),))
+    shot = make(count=1, plate=False, ground_truth=False, estimates=(Estimate(name="../../Ä b", disparity=make.right),))
     write.write(Report(title="t", shots=(shot,)), tmp_path / "in")
     assert [path.name for path in (tmp_path / "in" / "figures").iterdir()] == ["shot1_sheet1_b.png"]
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
@@ -176,7 +176,7 @@ def test_names_of_estimates_never_leave_the_folder(make, tmp_path):
 
 def test_a_second_report_takes_the_place_of_the_first(make, tmp_path):
     one = make(count=1, plate=False, estimates=(make.compared("a", make.right, 1),))
-    two = make(count=1, plate=False, truth=False, estimates=(Estimate(name="a", disparity=make.right),))
+    two = make(count=1, plate=False, ground_truth=False, estimates=(Estimate(name="a", disparity=make.right),))
     write.write(Report(title="first", shots=(one, one)), tmp_path)
     (tmp_path / "figures" / "mine.png").write_bytes(b"kept")
     file = write.write(Report(title="second", shots=(two,)), tmp_path)
@@ -227,7 +227,9 @@ def test_figures_are_not_written_through_a_link(tmp_path):
 def test_a_report_that_fails_leaves_the_earlier_one(make, tmp_path):
     write.write(Report(title="first", shots=(make(count=1, plate=False),)), tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    broken = make(count=1, plate=False, truth=False, estimates=(Estimate(name="a", disparity=lambda frame: None),))
+    broken = make(
+        count=1, plate=False, ground_truth=False, estimates=(Estimate(name="a", disparity=lambda frame: None),)
+    )
     with pytest.raises(ReportError):
         write.write(Report(title="second", shots=(make(count=1, plate=False), broken)), tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
@@ -244,13 +246,13 @@ def test_memory_holds_the_figures_of_one_shot(make, tmp_path, monkeypatch):
         return made
 
     monkeypatch.setattr(write, "_page", counted)
-    write.write(Report(title="t", shots=(make(count=1, plate=False, truth=False),) * 4), tmp_path)
+    write.write(Report(title="t", shots=(make(count=1, plate=False, ground_truth=False),) * 4), tmp_path)
     assert len(most) == 4 and max(most) <= 1, "the one before is still being written"
 
 
 def test_a_very_long_shot_shows_one_frame_in_several(make, tmp_path, monkeypatch):
     monkeypatch.setattr(gather, "_LINES", 4)
-    file = write.write(Report(title="t", shots=(make(count=9, truth=False),)), tmp_path)
+    file = write.write(Report(title="t", shots=(make(count=9, ground_truth=False),)), tmp_path)
     assert "So long a shot shows one frame in 3." in Page(file.read_text(encoding="utf-8")).text
 
 

@@ -70,18 +70,18 @@ def test_what_moves_is_left_out_by_its_mask():
 
 def test_what_moves_is_left_out_by_its_motion_where_nobody_says():
     poses = walk(11)
-    truth = truth_of(PLANE, poses)
+    ground_truth = truth_of(PLANE, poses)
     box = np.zeros((HEIGHT, WIDTH, 1), bool)
     box[10:30, 20:30] = True
 
     def drawn(index):  # the box slides over the plane by 4 pixels a frame
-        still = truth.flow(index)
+        still = ground_truth.flow(index)
         return None if still is None else np.where(box, still + np.array([4.0, 0.0]), still)
 
-    sliding = replace(truth, read_flow=drawn)
+    sliding = replace(ground_truth, read_flow=drawn)
     found = consistency(exact(PLANE, poses), sliding)
     assert found.neighbours.distance < 1e-5
-    assert found.neighbours.points < 0.95 * consistency(exact(PLANE, poses), truth).neighbours.points
+    assert found.neighbours.points < 0.95 * consistency(exact(PLANE, poses), ground_truth).neighbours.points
 
 
 def test_what_gets_hidden_is_left_out():
@@ -94,26 +94,26 @@ def test_what_gets_hidden_is_left_out():
         return np.where((x > 0) & (x < 0.4), shown, far.depth(poses[index]))
 
     wall = truth_of(far, poses)
-    truth = replace(
+    ground_truth = replace(
         wall,
         read_depth=lambda index: depth(index).astype(np.float32),
         read_flow=lambda index: flow(depth(index), poses[index], poses[index + 1]) if index < 10 else None,
         read_moving=lambda index: np.zeros((HEIGHT, WIDTH), bool),
     )
-    found = consistency(depth, truth)
+    found = consistency(depth, ground_truth)
     assert found.spaced.distance < 1e-5
     assert found.spaced.points < consistency(exact(far, poses), wall).spaced.points
 
 
 def test_flow_is_measured_where_none_is_given():
     poses = walk(11)
-    truth = truth_of(PLANE, poses, given=False, pictures=True)
-    found = consistency(exact(PLANE, poses), truth)
+    ground_truth = truth_of(PLANE, poses, given=False, pictures=True)
+    found = consistency(exact(PLANE, poses), ground_truth)
     assert found.correspondences == "measured"
     assert found.spaced.points > 0.5 * HEIGHT * WIDTH
     assert found.spaced.relative < 0.002
     assert found.spaced.floor == pytest.approx(found.spaced.distance, rel=1e-3)
-    steps = consistency(lambda index: PLANE.depth(poses[index]) * 1.05**index, truth)
+    steps = consistency(lambda index: PLANE.depth(poses[index]) * 1.05**index, ground_truth)
     assert steps.neighbours.relative == pytest.approx(0.05, abs=0.002)
 
 
@@ -167,9 +167,9 @@ def test_pixels_and_frames_of_no_use_are_counted():
 
 def test_frames_without_a_pose_are_counted():
     poses = walk(11)
-    truth = truth_of(PLANE, poses)
-    truth = replace(truth, poses=(*truth.poses[:10], None))
-    found = consistency(exact(PLANE, poses), truth)
+    ground_truth = truth_of(PLANE, poses)
+    ground_truth = replace(ground_truth, poses=(*ground_truth.poses[:10], None))
+    found = consistency(exact(PLANE, poses), ground_truth)
     assert found.spaced.without_pose == 1
     assert found.spaced.distance is None
     assert found.neighbours.without_pose == 1
@@ -208,9 +208,13 @@ def test_truth_that_does_not_do_is_refused_in_one_sentence(change, sentence):
 
 
 def test_pictures_too_small_to_measure_flow_in_are_refused():
-    truth = replace(truth_of(PLANE, walk(2), given=False), read_picture=lambda index: np.zeros((6, 8, 3), np.uint8))
+    ground_truth = replace(
+        truth_of(PLANE, walk(2), given=False), read_picture=lambda index: np.zeros((6, 8, 3), np.uint8)
+    )
     with pytest.raises(MetricsError, match="8x6 pixels, too few"):
-        consistency(lambda index: np.ones((6, 8)), replace(truth, read_depth=lambda index: np.ones((6, 8), np.float32)))
+        consistency(
+            lambda index: np.ones((6, 8)), replace(ground_truth, read_depth=lambda index: np.ones((6, 8), np.float32))
+        )
 
 
 def test_an_estimate_of_another_size_is_refused():
@@ -220,16 +224,16 @@ def test_an_estimate_of_another_size_is_refused():
 
 def peak(count):
     poses = walk(count, step=0.001)
-    truth = truth_of(PLANE, [poses[0]])
-    truth = replace(
-        truth,
+    ground_truth = truth_of(PLANE, [poses[0]])
+    ground_truth = replace(
+        ground_truth,
         frame_numbers=tuple(range(count)),
         read_depth=lambda index: PLANE.depth(poses[index]).astype(np.float32),
         read_flow=lambda index: np.zeros((HEIGHT, WIDTH, 2), np.float32),
         poses=tuple(poses),
     )
     tracemalloc.start()
-    consistency(lambda index: np.ones((HEIGHT, WIDTH)), truth)
+    consistency(lambda index: np.ones((HEIGHT, WIDTH)), ground_truth)
     highest = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return highest
@@ -241,18 +245,18 @@ def test_a_long_shot_takes_no_more_memory():
 
 
 def test_real_depth_is_as_consistent_as_its_flow(footage):
-    truth = open_clip(footage / "gt" / "cg_street_dolly_40")
-    found = consistency(truth.depth, truth, range(6), spacing=5)
+    ground_truth = open_clip(footage / "gt" / "cg_street_dolly_40")
+    found = consistency(ground_truth.depth, ground_truth, range(6), spacing=5)
     assert found.correspondences == "measured"
     assert found.spaced.relative < 0.02
-    flat = consistency(lambda index: np.full(truth.depth(index).shape, 10.0), truth, range(6), spacing=5)
+    flat = consistency(lambda index: np.full(ground_truth.depth(index).shape, 10.0), ground_truth, range(6), spacing=5)
     assert flat.spaced.distance > 5 * found.spaced.distance
     assert flat.spaced.floor == pytest.approx(found.spaced.distance)
 
 
 def test_pictures_are_brought_to_the_size_of_the_depth():
     poses = walk(3)
-    truth = truth_of(PLANE, poses, given=False, pictures=True)
+    ground_truth = truth_of(PLANE, poses, given=False, pictures=True)
     double = (2 * WIDTH, 2 * HEIGHT)
-    large = replace(truth, read_picture=lambda index: cv2.resize(PLANE.picture(poses[index]), double))
+    large = replace(ground_truth, read_picture=lambda index: cv2.resize(PLANE.picture(poses[index]), double))
     assert consistency(exact(PLANE, poses), large).neighbours.relative < 0.002

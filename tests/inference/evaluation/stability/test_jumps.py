@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from inference.evaluation.stability.drift import remarkable_steps
+from inference.evaluation.stability.drift import notable_steps
 
 
 def told(sizes, borders=()):
-    return remarkable_steps(range(101, 101 + len(sizes)), sizes, [-size for size in sizes], set(borders))
+    return notable_steps(range(101, 101 + len(sizes)), sizes, [-size for size in sizes], set(borders))
 
 
 def rough(count, seed=0):

@@ -1,4 +1,4 @@
-"""What stands still in the picture, where the motion cannot be told."""
+"""What stands still in the image, where the motion cannot be told."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Steadiness without truth, of disparity whose unsteadiness is known."""
+"""Steadiness without ground truth, of disparity whose unsteadiness is known."""
 
 import tracemalloc
 
@@ -12,7 +12,7 @@ from inference.contract import depth_sequence
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
 from inference.evaluation.datasets.protocols import MetricsError
 from inference.evaluation.stability.drift import Windows
-from inference.evaluation.stability.temporal_stability import steadiness, steadiness_by_shot
+from inference.evaluation.stability.temporal_stability import measure_stability, stability_by_shot
 from inference.media.exr import write_map
 from inference.media.source import describe
 from tests.inference.support.still_scenes import HEIGHT, WIDTH, Plane, noise, walk
@@ -26,14 +26,14 @@ def locked(disparity, count=24, *, first=1, **options):
     """A camera that stands before something that does not move."""
     frames = range(first, first + count)
     options = {"spread": 1.0, **options}
-    return steadiness(((n, PICTURE) for n in frames), disparity, first=first, last=frames[-1], **options)
+    return measure_stability(((n, PICTURE) for n in frames), disparity, first=first, last=frames[-1], **options)
 
 
 def walking(disparity, count=24, *, windows=None, step=0.02):
     """A camera that moves before a plane, frames counted from 0; `disparity` takes the frame and the exact one."""
     poses = walk(count, step)
     spread = float(np.ptp(1 / PLANE.depth(poses[0])))
-    return steadiness(
+    return measure_stability(
         ((n, PLANE.picture(poses[n])) for n in range(count)),
         lambda n: disparity(n, 1 / PLANE.depth(poses[n])),
         first=0,
@@ -171,7 +171,7 @@ def test_what_moves_does_not_count():
 
     def measured(**options):
         pictures = ((n, picture(n)) for n in range(16))
-        return steadiness(pictures, disparity, first=0, last=15, spread=1.0, **options)
+        return measure_stability(pictures, disparity, first=0, last=15, spread=1.0, **options)
 
     told, shown = measured(), measured(moving=square)
     everything = measured(moving=lambda n: np.zeros((HEIGHT, WIDTH), bool))
@@ -188,7 +188,7 @@ def test_edges_of_a_standing_camera_count_and_those_of_a_moving_one_do_not():
 
 def test_pictures_without_texture_are_refused_in_one_sentence():
     with pytest.raises(MetricsError, match="of 4 pairs of frames, 4 have too little texture") as told:
-        steadiness(
+        measure_stability(
             ((n, np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)) for n in range(1, 6)),
             lambda n: RAMP,
             first=1,
@@ -207,7 +207,9 @@ def test_pictures_that_move_all_over_are_refused_in_one_sentence():
         return cv2.remap(noise(4, (120, 160)), where[..., 0], where[..., 1], cv2.INTER_LINEAR)
 
     with pytest.raises(MetricsError, match="share no motion"):
-        steadiness(((n, churned(n)) for n in range(4)), lambda n: np.ones((120, 160)), first=0, last=3, spread=1.0)
+        measure_stability(
+            ((n, churned(n)) for n in range(4)), lambda n: np.ones((120, 160)), first=0, last=3, spread=1.0
+        )
 
 
 def test_frames_that_cannot_be_measured_are_counted():
@@ -219,7 +221,7 @@ def test_frames_that_cannot_be_measured_are_counted():
     def holed(n):
         return None if n == 20 else np.where(RAMP < 0.1, np.nan, RAMP)
 
-    found = steadiness(pictures(), holed, first=1, last=30, spread=1.0)
+    found = measure_stability(pictures(), holed, first=1, last=30, spread=1.0)
     assert found.pairs == 29
     assert found.without_depth == 2
     assert found.without_texture + found.without_still == 3
@@ -245,7 +247,7 @@ def test_disparity_that_is_the_same_everywhere_is_refused():
 
 def test_pictures_too_small_for_motion_are_refused():
     with pytest.raises(MetricsError, match="Frame 1 has 8x6 pixels"):
-        steadiness([(1, np.zeros((6, 8, 3)))], lambda n: np.ones((6, 8)), first=1, last=1, spread=1.0)
+        measure_stability([(1, np.zeros((6, 8, 3)))], lambda n: np.ones((6, 8)), first=1, last=1, spread=1.0)
 
 
 def test_a_long_shot_takes_no_more_memory():
@@ -261,7 +263,7 @@ def test_a_long_shot_takes_no_more_memory():
 
 
 def write_sequence(folder, clip, maps, *, parameters, size=(WIDTH, HEIGHT)):
-    """A finished depth sequence of a folder of pictures, in one shot."""
+    """A finished depth sequence of a folder of images, in one shot."""
     folder.mkdir()
     for number, values in maps.items():
         write_map(folder / disparity_name(number), values)
@@ -295,14 +297,14 @@ def test_a_depth_sequence_on_disk_is_measured_against_its_plate(tmp_path):
     plate = write_plate(tmp_path / "plate", 24)
     maps = {n: 2 * RAMP + (0.1 if n >= 1013 else 0) for n in range(1001, 1021)}
     sequence = write_sequence(tmp_path / "depth", plate, maps, parameters={"window": 16, "overlap": 4})
-    ((_, found),) = steadiness_by_shot(tmp_path / "depth", sequence)
+    ((_, found),) = stability_by_shot(tmp_path / "depth", sequence)
     assert (found.first_frame, found.last_frame, found.spread) == (1001, 1020, 2)
     assert found.windows == Windows(length=16, overlap=4)
     (jump,) = found.jumps
     assert (jump.frame, jump.border) == (1013, True)
     assert jump.size == pytest.approx(0.05)
     (tmp_path / "depth" / disparity_name(1005)).unlink()
-    assert steadiness_by_shot(tmp_path / "depth", sequence)[0][1].without_depth == 2
+    assert stability_by_shot(tmp_path / "depth", sequence)[0][1].without_depth == 2
 
 
 def test_mattes_say_what_moves(tmp_path):
@@ -314,8 +316,8 @@ def test_mattes_say_what_moves(tmp_path):
     (tmp_path / "mattes").mkdir()
     for number in range(1001, 1011):
         cv2.imwrite(str(tmp_path / "mattes" / f"{number}.png"), wild.astype(np.uint8) * 255)
-    assert steadiness_by_shot(tmp_path / "depth", sequence)[0][1].flicker > 0.05
-    assert steadiness_by_shot(tmp_path / "depth", sequence, mattes=tmp_path / "mattes")[0][1].flicker < 1e-6
+    assert stability_by_shot(tmp_path / "depth", sequence)[0][1].flicker > 0.05
+    assert stability_by_shot(tmp_path / "depth", sequence, mattes=tmp_path / "mattes")[0][1].flicker < 1e-6
 
 
 def test_large_maps_are_measured_at_a_working_size(tmp_path):
@@ -324,6 +326,6 @@ def test_large_maps_are_measured_at_a_working_size(tmp_path):
     sequence = write_sequence(
         tmp_path / "depth", plate, dict.fromkeys((1001, 1002, 1003), large), parameters={}, size=(1280, 960)
     )
-    ((_, found),) = steadiness_by_shot(tmp_path / "depth", sequence)
+    ((_, found),) = stability_by_shot(tmp_path / "depth", sequence)
     assert found.flicker < 1e-6
     assert found.unusable == 0

@@ -14,19 +14,19 @@ POSES = [np.eye(4) + np.diag([index / 10] * 3, 1) for index in range(3)]
 
 
 def test_the_lens_and_the_path_are_those_of_the_truth(tmp_path):
-    truth = write_truth(tmp_path, DEPTHS, POSES, rgb=True)
-    assert known_camera(truth, "unknown", first_frame=5) is None
-    lens = known_camera(truth, "lens", first_frame=5)
+    ground_truth = write_truth(tmp_path, DEPTHS, POSES, rgb=True)
+    assert known_camera(ground_truth, "unknown", first_frame=5) is None
+    lens = known_camera(ground_truth, "lens", first_frame=5)
     assert (lens.width, lens.height, lens.focal_length, lens.principal_point) == (32, 24, 30.0, (15.5, 11.5))
     assert lens.poses == ()
-    path = known_camera(truth, "path", first_frame=5)
+    path = known_camera(ground_truth, "path", first_frame=5)
     assert [pose.frame for pose in path.poses] == [5, 6, 7]
     assert np.array_equal([pose.camera_to_world for pose in path.poses], POSES)
 
 
 def test_pictures_larger_than_the_depth_have_the_same_camera_at_their_size(tmp_path):
-    truth = write_truth(tmp_path, DEPTHS, POSES, rgb=True)
-    large = replace(truth, read_picture=lambda index: np.zeros((48, 64, 3), np.uint8))
+    ground_truth = write_truth(tmp_path, DEPTHS, POSES, rgb=True)
+    large = replace(ground_truth, read_picture=lambda index: np.zeros((48, 64, 3), np.uint8))
     lens = known_camera(large, "lens", first_frame=0)
     assert (lens.width, lens.focal_length, lens.principal_point) == (64, 60.0, (31.5, 23.5))
 
@@ -34,7 +34,7 @@ def test_pictures_larger_than_the_depth_have_the_same_camera_at_their_size(tmp_p
 def test_what_the_truth_lacks_is_said(tmp_path):
     with pytest.raises(MetricsError, match="no calibration to tell"):
         known_camera(truth_of(DEPTHS), "lens", first_frame=0)
-    truth = write_truth(tmp_path, DEPTHS, [*POSES[:2], None], rgb=True)
-    assert known_camera(truth, "lens", first_frame=0) is not None
+    ground_truth = write_truth(tmp_path, DEPTHS, [*POSES[:2], None], rgb=True)
+    assert known_camera(ground_truth, "lens", first_frame=0) is not None
     with pytest.raises(MetricsError, match="has no pose at 1 of its frames"):
-        known_camera(truth, "path", first_frame=0)
+        known_camera(ground_truth, "path", first_frame=0)

@@ -61,7 +61,7 @@ def test_several_runs_have_a_mean_and_a_spread():
     runs = [outcome("one", "A", clip, e, run=run) for run, both in enumerate([(0.1, 0.3), (0.3, 0.5)]) for clip, e in
             zip("ab", both)]  # fmt: skip
     cell = grid(runs, SHOWN).rows["one"][0]
-    assert cell.mean == pytest.approx(0.3) and cell.spread == pytest.approx(0.2 / 2**0.5)
+    assert cell.mean == pytest.approx(0.3) and cell.deviation == pytest.approx(0.2 / 2**0.5)
     assert "| one | 0.3000 ± 0.1414 |" in markdown(runs, SHOWN)
 
 

@@ -1,4 +1,4 @@
-"""One scale for all pictures of a shot."""
+"""One scale for all images of a shot."""
 
 import dataclasses
 
@@ -18,11 +18,11 @@ def test_with_truth_everything_is_in_inverse_metres(make):
     assert scale.label == ALIGNED and scale.notes == ()
     shown = scale.of(gathered.estimates[0])(gathered.estimates[0].tiles[1])
     np.testing.assert_allclose(shown[3:], 1 / make.wall(1)[3:], rtol=1e-5)
-    assert (scale.low, scale.high) == pytest.approx(tuple(np.percentile(gathered.truth.samples, [1, 99])))
+    assert (scale.low, scale.high) == pytest.approx(tuple(np.percentile(gathered.ground_truth.samples, [1, 99])))
 
 
 def test_without_truth_the_shots_own_percentiles_are_0_and_1(make):
-    gathered = gather(make(truth=False))
+    gathered = gather(make(ground_truth=False))
     scale = scale_of(gathered)
     assert scale.label == NORMALISED and (scale.low, scale.high) == (0, 1)
     for track in gathered.estimates:
@@ -49,7 +49,7 @@ def test_scale_and_shift_of_an_estimator_do_not_change_its_pictures(factor, shif
 @pytest.mark.parametrize("value", [0.0, 2.5, -1.0])
 def test_depth_that_is_all_equal_is_said_and_drawn_in_one_colour(make, value):
     flat = Estimate(name="flat", disparity=lambda frame: np.full((4, 6), value))
-    gathered = gather(make(truth=False, estimates=(flat,)))
+    gathered = gather(make(ground_truth=False, estimates=(flat,)))
     scale = scale_of(gathered)
     assert f"flat is {value:.4g} everywhere in this shot" in scale.notes[0]
     assert (scale.of(gathered.estimates[0])(gathered.estimates[0].tiles[1]) == 0.5).all()
@@ -57,12 +57,12 @@ def test_depth_that_is_all_equal_is_said_and_drawn_in_one_colour(make, value):
 
 def test_depth_without_any_value_is_said(make):
     empty = Estimate(name="empty", disparity=lambda frame: np.full((4, 6), np.nan))
-    scale = scale_of(gather(make(truth=False, estimates=(empty,))))
+    scale = scale_of(gather(make(ground_truth=False, estimates=(empty,))))
     assert "empty has no value anywhere" in scale.notes[0]
 
 
 def test_truth_that_is_all_equal_leaves_the_colours_to_the_estimates(make):
-    flat = dataclasses.replace(make(), truth=lambda frame: np.full((18, 32), 4.0, np.float32))
+    flat = dataclasses.replace(make(), ground_truth=lambda frame: np.full((18, 32), 4.0, np.float32))
     scale = scale_of(gather(flat))
     assert scale.low < scale.high and "The truth is 0.25 1/m everywhere" in scale.notes[0]
 
@@ -72,7 +72,9 @@ def test_a_few_far_values_that_leave_no_colours_to_the_others_are_said(make):
     outliers = spread.copy()
     outliers[:, :1] = 1e4
     notes = [
-        scale_of(gather(make(truth=False, estimates=(Estimate(name="e", disparity=lambda frame, v=v: v),)))).notes
+        scale_of(
+            gather(make(ground_truth=False, estimates=(Estimate(name="e", disparity=lambda frame, v=v: v),)))
+        ).notes
         for v in (spread, outliers)
     ]
     assert notes[0] == () and "Half of all values of e lie within 0.01% of its colour scale" in notes[1][0]
