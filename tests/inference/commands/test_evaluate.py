@@ -69,7 +69,7 @@ def test_a_map_that_is_lost_is_counted(worker, folders):
     (folders[0] / "disparity.1003.exr").unlink()
     done = worker("evaluate", folders[0], "--truth", folders[1])
     assert done.returncode == 0
-    assert "had no estimate" in done.stderr
+    assert "had no depth" in done.stderr
     assert "0.0000  1.0000" in done.stdout
 
 
@@ -143,7 +143,7 @@ def test_masks_tell_what_moves(worker, folders):
         cv2.imwrite(str(masks / f"{index}.png"), mask)
     done = worker("evaluate", depth, "--truth", ground_truth, "--mattes", masks, "--markdown")
     assert done.returncode == 0, done.stderr
-    assert "### Where something moves" in done.stdout
+    assert "### Dynamic objects" in done.stdout
 
 
 def test_regions_and_distances_in_space_are_printed_where_the_truth_has_them(worker, folders):
@@ -169,7 +169,7 @@ def test_regions_and_distances_in_space_are_printed_where_the_truth_has_them(wor
     assert facts["regions"]["moving"]["delta1"] < facts["regions"]["static"]["delta1"]
     assert facts["consistency"]["neighbours"]["points"] > 400 and facts["consistency"]["spaced"]["distance"] is None
     table = worker("evaluate", depth, "--truth", ground_truth, "--consistency", "--markdown").stdout
-    assert "truth warp error ↓" in table and "### Where something moves" in table
+    assert "truth warp error ↓" in table and "### Dynamic objects" in table
 
 
 def test_consistency_without_a_camera_path_is_a_sentence_beside_the_figures(worker, folders):
@@ -197,10 +197,10 @@ def test_a_data_sets_layout_and_protocol(worker, folders):
     assert plain.returncode == 0 and plain.stdout.splitlines()[1].split()[0] == "1002-1003"
     none = worker("evaluate", depth, *bonns, "--protocol", "depthcrafter")
     assert none.returncode == exit_codes.USAGE
-    assert "the frames 1002 to 1003 and the truth 1031 to 1040" in none.stderr
+    assert "the frames 1002 to 1003 and the ground truth 1031 to 1040" in none.stderr
     prepared = worker("evaluate", depth, *bonns, "--protocol", "depthcrafter", "--prepared")
     assert prepared.returncode == 0, prepared.stderr
-    assert "| e | 0.0" in prepared.stdout and "8 frames with truth" in prepared.stderr
+    assert "| e | 0.0" in prepared.stdout and "8 frames with ground truth" in prepared.stderr
 
 
 def test_what_was_left_out_is_told_beside_the_figures(worker, folders):
@@ -210,8 +210,8 @@ def test_what_was_left_out_is_told_beside_the_figures(worker, folders):
     write_map(depth / disparity_name(1003), holes)
     done = worker("evaluate", depth, "--truth", ground_truth)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
-    assert "128 pixels with truth (8.3%) had no number in the estimate" in done.stderr
-    assert "2 frames with truth, of 1001 to 1004, had no estimate" in done.stderr
+    assert "128 pixels with ground truth (8.3%) had no finite estimate" in done.stderr
+    assert "2 frames with ground truth, of 1001 to 1004, had no depth" in done.stderr
     (facts,) = json.loads(worker("evaluate", depth, "--truth", ground_truth, "--json").stdout)
     assert facts["pixels_without_estimate"] == 128
     assert len(facts["by_frame"]["all"]["absolute_relative"]) == 2
@@ -233,12 +233,12 @@ def _blank(ground_truth):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda ground_truth: _resize(ground_truth, (24, 32)), "32 x 24 pixels and the truth 24 x 32"),
+        (lambda ground_truth: _resize(ground_truth, (24, 32)), "32 x 24 pixels and the ground truth 24 x 32"),
         (
             lambda ground_truth: _resize(ground_truth, (64, 48), camera=False),
             "is 64 x 48 pixels and the clip's depth 32 x 24",
         ),
-        (_blank, "has no depth between 0.001 and 80.0 m"),
+        (_blank, "has no depth from 0.001 to 80.0 m"),
     ],
 )
 def test_truth_that_cannot_serve_is_a_sentence(worker, folders, spoil, words):

@@ -115,7 +115,7 @@ def test_a_shot_that_cannot_be_measured_leaves_the_others(worker, still, tmp_pat
     assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["1002-1005"]
     depth_sequence.save(dataclasses.replace(whole, shots=(flat,)), still)
     nothing = worker("evaluate", still)
-    assert nothing.returncode == exit_codes.USAGE and "is the same everywhere" in nothing.stderr and not nothing.stdout
+    assert nothing.returncode == exit_codes.USAGE and "is constant" in nothing.stderr and not nothing.stdout
 
 
 def test_what_was_skipped_is_printed_beside_the_temporal_stability(worker, still):
@@ -132,7 +132,7 @@ def test_what_was_skipped_is_printed_beside_the_temporal_stability(worker, still
         "e, frames 1006-1009 have no depth: It shows nothing.",
         "e, frames 1001-1005: Of 4 pairs of neighbouring frames, these were not measured: 1 without an estimate in one "
         "of the two.",
-        "e, frames 1001-1005: Pixels without a number as their disparity were left out: 16.",
+        "e, frames 1001-1005: Pixels without finite disparity were skipped: 16.",
     ]
 
 
@@ -176,7 +176,7 @@ def test_a_report_with_truth_has_everything(worker, still, ground_truth, tmp_pat
     assert "| still |" in done.stdout and "| other |" in done.stdout, "the same estimator twice, by their folders"
     text = page(out)
     for words in (
-        "Against truth",
+        "Against ground truth",
         "Temporal stability of the static region",
         "Consistency in space",
         "truth, frames 1001-1005",
@@ -213,11 +213,11 @@ def test_a_plate_that_is_gone_costs_the_temporal_stability_and_nothing_else(work
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--column", "96", "--report", "out"), "There is no column 96 in a picture of 96; choose one from 0 to 95"),
-        (("--row", "3"), "--row says what a report shows. Add --report DIR."),
+        (("--column", "96", "--report", "out"), "There is no column 96 in an image of 96; choose one from 0 to 95"),
+        (("--row", "3"), "--row needs a report. Add --report DIR."),
         (("--protocol", "depthcrafter"), "--protocol needs ground truth. Add --truth DIR."),
         (("--markdown",), "--markdown needs ground truth"),
-        (("--layout", "bonn"), "--layout says how truth lies. Add --truth DIR."),
+        (("--layout", "bonn"), "--layout describes ground truth. Add --truth DIR."),
         (("--rendering", "final"), "--rendering selects images of Sintel. Add --layout sintel."),
         (("--work", "x"), "--work needs --suite"),
     ],

@@ -37,7 +37,7 @@ def test_the_truths_first_frame_is_the_clips_first_picture(tmp_path):
     assert error(found) < 1e-6 and found.numbers == tuple(range(1000, 1006))
     assert [(part.first_frame, part.last_frame) for part in found.parts] == [(1002, 1004)]
     assert found.without_estimate == (1000, 1001, 1005) and found.without_ground_truth == 0
-    assert found.notes() == ["clip: 3 frames with truth, of 1000 to 1005, had no estimate."]
+    assert found.notes() == ["clip: 3 frames with ground truth, of 1000 to 1005, had no depth."]
 
 
 def test_truth_for_some_pictures_only(tmp_path):
@@ -46,7 +46,7 @@ def test_truth_for_some_pictures_only(tmp_path):
     write_depth(tmp_path, {n: inverse(n // 2) if n % 2 else np.ones((12, 16)) for n in range(8)}, files=names(range(8)))
     found = compare(tmp_path, ground_truth)
     assert error(found) < 1e-6 and found.numbers == (1, 3, 5) and found.without_ground_truth == 5
-    assert "5 frames of the estimate had no truth" in found.notes()[0]
+    assert "5 frames of the estimate had no ground truth" in found.notes()[0]
 
 
 def test_a_file_that_the_truth_names_says_where_a_part_of_the_clip_begins(tmp_path):
@@ -78,10 +78,10 @@ def test_a_map_that_was_deleted_is_a_frame_without_an_estimate(tmp_path):
     (tmp_path / disparity_name(2)).unlink()
     found = compare(tmp_path, truth_of(DEPTHS))
     assert error(found) < 1e-6 and found.without_estimate == (2,) and found.without_ground_truth == 0
-    assert found.notes() == ["clip: 1 frame with truth, number 2, had no estimate."]
+    assert found.notes() == ["clip: 1 frame with ground truth, number 2, had no depth."]
     for n in (0, 1, 3, 4, 5):
         (tmp_path / disparity_name(n)).unlink()
-    with pytest.raises(MetricsError, match=r"none of the maps that its depth\.json names, such as .*estimate"):
+    with pytest.raises(MetricsError, match=r"none of the depth maps of its depth\.json, such as .*estimate"):
         compare(tmp_path, truth_of(DEPTHS))
 
 
@@ -93,12 +93,12 @@ def test_a_shot_without_anything_to_measure_leaves_the_others(tmp_path):
     found = compare(tmp_path, truth_of(depths))
     assert [(part.first_frame, part.last_frame) for part in found.parts] == [(0, 2)] and error(found) < 1e-6
     assert found.notes() == [
-        "clip: Frames 3-5 could not be measured: The truth of clip has no depth between 0.001 and 80.0 m; check its "
+        "clip: Frames 3-5 could not be measured: The ground truth of clip has no depth from 0.001 to 80.0 m; check its "
         "unit (millimetres)."
     ]
-    with pytest.raises(MetricsError, match="has no depth between"):
+    with pytest.raises(MetricsError, match="has no depth from"):
         compare(tmp_path, truth_of(DEPTHS * 0))
-    with pytest.raises(MetricsError, match="which is another picture"):  # that is no matter of one shot
+    with pytest.raises(MetricsError, match="another aspect ratio"):  # that is no matter of one shot
         compare(tmp_path, truth_of(DEPTHS[:, :, :8]))
 
 
@@ -125,7 +125,7 @@ def test_depth_of_a_suites_own_pictures_is_known_by_them(tmp_path):
     own = [path.name for path in sorted(pictures.iterdir())]
     write_depth(tmp_path / "depth", {n: inverse(n) for n in range(6)}, files=own, source=pictures)
     assert error(compare(tmp_path / "depth", ground_truth)) < 1e-6
-    with pytest.raises(MetricsError, match="the protocol plain measures; measure it by that one"):
+    with pytest.raises(MetricsError, match="the protocol plain measures; use that protocol"):
         compare(tmp_path / "depth", ground_truth, replace(FRAMES, name="depthcrafter"))
 
 
@@ -136,14 +136,14 @@ def test_everything_that_was_left_out_is_said(tmp_path):
     maps[0][0, 0] = np.nan
     write_depth(tmp_path, maps, files=names(range(6)))
     said = " ".join(compare(tmp_path, truth_of(depths)).notes())
-    assert "pixels with truth" in said and "had no number in the estimate" in said
-    assert "The truth of 1 frame has no pixel to be measured by" in said
-    assert "8 x 6 pixels were brought to the truth's 16 x 12" in said
+    assert "pixels with ground truth" in said and "had no finite estimate" in said
+    assert "The ground truth of 1 frame has no valid pixel" in said
+    assert "resized from 8 x 6 to the ground truth's 16 x 12 pixels" in said
 
 
 def test_what_cannot_be_compared_is_a_sentence(tmp_path):
     write_depth(tmp_path, {n: np.ones((12, 16)) for n in (90, 91)}, files=names(range(80, 99)))
-    with pytest.raises(MetricsError, match=r"the frames 90 to 91 and the truth 80 to 85"):
+    with pytest.raises(MetricsError, match=r"the frames 90 to 91 and the ground truth 80 to 85"):
         compare(tmp_path, truth_of(DEPTHS))
     with pytest.raises(DepthSequenceError):
         compare(tmp_path / "nothing", truth_of(DEPTHS))

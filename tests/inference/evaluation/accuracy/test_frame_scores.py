@@ -131,7 +131,7 @@ def test_truth_without_a_valid_pixel_is_a_sentence_and_a_frame_without_one_is_no
     part = frame_scores(ESTIMATE.__getitem__, truth_of(depths))
     assert part.pixels["all"].tolist() == [192, 0, 192] and part.missing == ()
     assert np.isnan(part.values["all"]["delta1"]).tolist() == [False, True, False]
-    with pytest.raises(MetricsError, match="truth of clip has no depth between"):
+    with pytest.raises(MetricsError, match="ground truth of clip has no depth from"):
         frame_scores(ESTIMATE.__getitem__, truth_of(depths * 0))
 
 

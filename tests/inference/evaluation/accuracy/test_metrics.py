@@ -160,7 +160,7 @@ def test_a_truth_without_camera_is_refused(tmp_path):
 
 
 def test_poses_must_match_the_depth_pictures(tmp_path):
-    with pytest.raises(GroundTruthError, match="2 depth pictures and 1 poses"):
+    with pytest.raises(GroundTruthError, match="2 depth images and 1 poses"):
         write_truth(tmp_path, [np.ones((HEIGHT, WIDTH))] * 2, [None])
 
 

@@ -62,10 +62,10 @@ def test_each_depth_serves_one_picture_and_none_is_far(first, second):
 
 def test_what_is_broken_is_named(tmp_path):
     folder = write_clip(tmp_path / "clip", rgb=[0], depth=[5])
-    with pytest.raises(GroundTruthError, match=r"No picture of .*clip has depth less than 20 ms"):
+    with pytest.raises(GroundTruthError, match=r"No image of .*clip has depth less than 20 ms"):
         open_clips(folder, "bonn")
     (folder / "rgb.txt").write_text("1.0 rgb/1.png\nnonsense\n")
-    with pytest.raises(GroundTruthError, match=r"Line 2 of .*rgb\.txt is no time and file \(nonsense\)"):
+    with pytest.raises(GroundTruthError, match=r"Line 2 of .*rgb\.txt is not a time and a file \(nonsense\)"):
         open_clips(folder, "bonn")
     (folder / "rgb.txt").unlink()
     with pytest.raises(GroundTruthError, match=r"rgb\.txt cannot be read"):

@@ -68,10 +68,10 @@ def test_a_folder_without_depth_is_refused(tmp_path, root):
 def test_masks_or_pictures_for_some_frames_only_are_refused(tmp_path):
     write_truth(tmp_path, WALLS, [None] * 3, moving=[np.ones((HEIGHT, WIDTH), bool)] * 3, rgb=True)
     (tmp_path / "rgb" / "00002.png").unlink()
-    with pytest.raises(GroundTruthError, match="3 depth pictures and 2 pictures in rgb"):
+    with pytest.raises(GroundTruthError, match="3 depth images and 2 images in rgb"):
         open_clip(tmp_path)
     (tmp_path / "dynamic" / "00000.png").unlink()
-    with pytest.raises(GroundTruthError, match="3 depth pictures and 2 dynamic masks"):
+    with pytest.raises(GroundTruthError, match="3 depth images and 2 dynamic masks"):
         open_clip(tmp_path)
 
 
@@ -95,7 +95,7 @@ def test_numbers_that_say_that_files_belong_to_other_frames_are_refused(tmp_path
         (tmp_path / "rgb" / f"{index:05d}.png").rename(tmp_path / "rgb" / f"{index + 1:05d}.png")
     assert open_clip(tmp_path).rgb_files[0].name == "00001.png"
     (tmp_path / "rgb" / "00003.png").rename(tmp_path / "rgb" / "00004.png")  # one lacks an image, another its depth
-    with pytest.raises(GroundTruthError, match=r"rgb/00004\.png where depth/00002\.png is"):
+    with pytest.raises(GroundTruthError, match=r"rgb/00004\.png for depth/00002\.png"):
         open_clip(tmp_path)
 
 
@@ -115,13 +115,13 @@ def test_depth_and_flow_of_another_size_than_the_cameras_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda camera: camera.pop("fx"), "lacks 'fx'"),
-        (lambda camera: camera.update(fx=0), "calibration that is 0 or no number"),
-        (lambda camera: camera.update(cy=float("nan")), "calibration that is 0 or no number"),
+        (lambda camera: camera.pop("fx"), "has no 'fx'"),
+        (lambda camera: camera.update(fx=0), "calibration of 0 or of no finite number"),
+        (lambda camera: camera.update(cy=float("nan")), "calibration of 0 or of no finite number"),
         (lambda camera: camera["frames"][1].update(c2w_opencv=[[0.0] * 4] * 4), "matrix for frame 1; write null"),
         (lambda camera: camera["frames"][1].update(c2w_opencv=[[float("inf")] * 4] * 4), "matrix for frame 1"),
-        (lambda camera: camera["frames"][1].update(c2w_opencv=[[1, 2], [3, 4]]), "something else than a camera"),
-        (lambda camera: camera.update(frames=3), "something else than a camera"),
+        (lambda camera: camera["frames"][1].update(c2w_opencv=[[1, 2], [3, 4]]), "is not a camera file"),
+        (lambda camera: camera.update(frames=3), "is not a camera file"),
     ],
 )
 def test_a_camera_that_cannot_be_one_is_a_sentence(tmp_path, change, words):
@@ -140,6 +140,6 @@ def test_a_picture_that_is_cut_short_is_named_and_not_filled_in(tmp_path):
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
     path.write_bytes(path.read_bytes()[:-100])
     ground_truth = open_clip(tmp_path)
-    with pytest.raises(GroundTruthError, match=r"00001\.jpg is cut short"):
+    with pytest.raises(GroundTruthError, match=r"00001\.jpg is truncated"):
         ground_truth.picture(1)
     assert ground_truth.picture(0).shape == (HEIGHT, WIDTH, 3)

@@ -110,7 +110,7 @@ def test_what_is_broken_is_named(recorded):
     with pytest.raises(GroundTruthError, match="no line P_rect_02 of 12 numbers"):
         open_clips(recorded, "kitti")
     (drive / "image_02" / "data" / "0000000009.png").unlink()
-    with pytest.raises(GroundTruthError, match="lacks the picture 0000000009"):
+    with pytest.raises(GroundTruthError, match="has no image 0000000009"):
         open_clips(recorded, "kitti")
 
 

@@ -87,5 +87,5 @@ def test_masks_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(GroundTruthError, match="no masks of clip"):
         with_masks(truth_of(DEPTHS), tmp_path)
     write(tmp_path / "clip", ["0", "1"])
-    with pytest.raises(GroundTruthError, match="2 masks and clip 3 frames"):
+    with pytest.raises(GroundTruthError, match="2 masks, which do not match the 3 frames of clip"):
         with_masks(truth_of(DEPTHS), tmp_path)

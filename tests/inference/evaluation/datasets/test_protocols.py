@@ -83,7 +83,7 @@ def test_clips_are_those_of_the_protocol():
 
 def test_a_single_clip_was_meant_whatever_its_name():
     assert [clip.name for clip in chosen(named("mine"), protocols.of("depthcrafter", "bonn"))[0]] == ["mine"]
-    with pytest.raises(GroundTruthError, match="None of the clips that the protocol depthcrafter measures"):
+    with pytest.raises(GroundTruthError, match="All clips of the protocol depthcrafter are missing"):
         chosen(named("mine", "yours"), protocols.of("depthcrafter", "bonn"))
 
 
@@ -121,8 +121,8 @@ def test_a_disparity_of_the_whole_picture_is_measured_in_its_part():
 
 def test_what_is_too_short_or_too_small_is_refused():
     with pytest.raises(
-        GroundTruthError, match=r"clip has 20 frames with truth and the protocol depthcrafter begins at .* 30"
+        GroundTruthError, match=r"clip has 20 frames with ground truth and the protocol depthcrafter begins at .* 30"
     ):
         applied(truth_of(ramp(20)), protocols.of("depthcrafter", "bonn"))
-    with pytest.raises(GroundTruthError, match="Nothing is left of a picture of 6 x 4 pixels"):
+    with pytest.raises(GroundTruthError, match="Nothing is left of an image of 6 x 4 pixels"):
         applied(truth_of(ramp(1)), protocols.of("depthcrafter", "nyu")).depth(0)

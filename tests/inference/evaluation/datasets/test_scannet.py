@@ -49,14 +49,14 @@ def test_what_is_broken_is_named(scannet):
     scene = scannet / "scene0707_00"
     clip = open_clips(scene, "scannet")[0]
     cv2.imwrite(str(scene / "depth" / "2.png"), np.zeros((6, 8), np.uint8))
-    with pytest.raises(GroundTruthError, match=r"2\.png is no grey picture of 16 bits \(uint8, 6 x 8\)"):
+    with pytest.raises(GroundTruthError, match=r"2\.png is not a 16-bit greyscale image \(uint8, 6 x 8\)"):
         clip.depth(2)
     (scene / "color" / "7.jpg").unlink()
-    with pytest.raises(GroundTruthError, match="lacks the picture of frame 7"):
+    with pytest.raises(GroundTruthError, match="has no image of frame 7"):
         open_clips(scene, "scannet")
     (scene / "color" / "7.jpg").write_bytes(b"x")
     (scene / "pose" / "1.txt").write_text("1 2 3\n")
-    with pytest.raises(GroundTruthError, match=r"1\.txt holds no 4 x 4 matrix"):
+    with pytest.raises(GroundTruthError, match=r"1\.txt is not a 4 x 4 matrix"):
         open_clips(scene, "scannet")
     (scene / "pose" / "1.txt").write_text("not numbers")
     with pytest.raises(GroundTruthError, match=r"1\.txt cannot be read as a matrix"):

@@ -81,7 +81,7 @@ def test_depth_alone_is_enough(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-4]), "cut short"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-4]), "truncated"),
         (lambda path: path.write_bytes(b"\0" * 20), "tag 202021.25"),
         (lambda path: path.write_bytes(b""), "tag 202021.25"),
         (lambda path: path.unlink(), "cannot be read"),
@@ -98,7 +98,7 @@ def test_a_broken_file_is_named(sintel, spoil, words):
 
 def test_a_missing_picture_is_named(sintel):
     (sintel / "training" / "clean" / "alley_1" / "frame_0003.png").unlink()
-    with pytest.raises(GroundTruthError, match="lacks the picture frame_0003"):
+    with pytest.raises(GroundTruthError, match="has no image frame_0003"):
         open_clips(sintel, "sintel")
 
 
@@ -114,7 +114,7 @@ def test_a_frame_by_another_lens_has_no_pose(sintel):
 def test_a_broken_camera_is_named(sintel):
     file = sintel / "training" / "camdata_left" / "alley_1" / "frame_0002.cam"
     file.write_bytes(file.read_bytes()[:50])
-    with pytest.raises(GroundTruthError, match=r"frame_0002\.cam is cut short"):
+    with pytest.raises(GroundTruthError, match=r"frame_0002\.cam is truncated"):
         open_clips(sintel, "sintel")
 
 

@@ -54,7 +54,7 @@ def test_what_cannot_be_measured_is_a_note_in_the_report(make, on_disk):
     assert any(note.startswith("e, temporal stability: No static region") for note in report.notes), (
         "a plate of one grey"
     )
-    assert [table.title for table in report.tables] == ["Against truth"]
+    assert [table.title for table in report.tables] == ["Against ground truth"]
 
 
 def test_sequences_alone_are_seen_by_their_names_whatever_could_be_measured(on_disk, another):

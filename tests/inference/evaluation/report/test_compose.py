@@ -69,7 +69,7 @@ def test_estimates_of_a_clip_share_its_shots_and_its_table(on_disk, another, gro
     assert shot.estimates[1].jumps == (1004,) and 1004 in shot.estimates[1].borders
     table = report.tables[0]
     assert table.rows[0][1] < 1e-3 < table.rows[1][1] and table.column_ranks(1) == [1, 2]
-    assert "Clip wall; in the means every pixel counts alike." in table.reading
+    assert "Clip wall; in the means every pixel has the same weight." in table.reading
     assert "parallax, temporal stability: No." in report.notes
 
 
@@ -79,7 +79,7 @@ def test_parts_are_put_to_those_that_they_overlap_most(on_disk, another, ground_
     assert first.frames == tuple(range(1001, 1009)), "the uncut estimate goes on over the cut"
     assert [estimate.name for estimate in first.estimates] == ["cut", "parallax"]
     assert second.frames == (1005, 1006, 1007, 1008) and [e.name for e in second.estimates] == ["cut"]
-    assert second.notes == ("There is no depth of this shot by parallax.",)
+    assert second.notes == ("parallax has no depth of this shot.",)
 
 
 def test_a_protocol_for_whole_clips_makes_one_shot_of_them(another, ground_truth):
@@ -87,14 +87,14 @@ def test_a_protocol_for_whole_clips_makes_one_shot_of_them(another, ground_truth
         "t", {"cut": compared(another("cut", shots=TWO_SHOTS), ground_truth, "depthcrafter")}
     )
     (shot,) = report.shots
-    assert shot.frames == tuple(range(1001, 1009)) and "every frame counts alike" in report.tables[1].reading
+    assert shot.frames == tuple(range(1001, 1009)) and "every frame has the same weight" in report.tables[1].reading
 
 
 def test_frames_without_an_estimate_are_told_by_its_name(another, ground_truth):
     half = another("half", shots=((1001, 1004, "done"), (1005, 1008, "refused")))
     report = build.against_ground_truth("t", {"half": compared(half, ground_truth)})
-    assert report.notes[-2].startswith("half: wall: 4 frames with truth")
-    assert report.notes[-1] == "half refused the frames 1005-1008: The camera stands."
+    assert report.notes[-2].startswith("half: wall: 4 frames with ground truth")
+    assert report.notes[-1] == "half does not support the frames 1005-1008: The camera stands."
 
 
 def test_sequences_without_truth_are_shown_shot_by_shot(on_disk, another):
@@ -104,10 +104,10 @@ def test_sequences_without_truth_are_shown_shot_by_shot(on_disk, another):
     report = build.alone("t", [refused, on_disk], steady)
     (shot,) = report.shots
     assert shot.frames == (1001, 1002, 1003, 1004) and shot.estimates[1].jumps == (1003,)
-    assert report.notes == ("refusing refused the frames 1005-1008: The camera stands.",)
+    assert report.notes == ("refusing does not support the frames 1005-1008: The camera stands.",)
     assert report.tables[0].title == "Shots and cuts"
     first, second = build.alone("t", [another("cut", shots=TWO_SHOTS), refused], {"cut": [], "refusing": []}).shots
-    assert first.notes == () and second.notes == ("There is no depth of this shot by refusing.",)
+    assert first.notes == () and second.notes == ("refusing has no depth of this shot.",)
 
 
 def test_a_ranked_table_ends_with_the_mean_of_the_places():

@@ -27,7 +27,7 @@ def test_every_shot_is_listed_with_what_each_estimator_did(on_disk):
     )
     assert "a cut between each shot and the next. Every shot has a scale" in table.reading
     assert "a scale" not in tables.shots_table({"a": first}, apart=False).reading
-    assert list(build.unsupported_shots({"a": first})) == ["a refused the frames 1005-1008: It is dark."]
+    assert list(build.unsupported_shots({"a": first})) == ["a does not support the frames 1005-1008: It is dark."]
 
 
 def test_cuts_in_unlike_places_are_not_taken_for_the_same(on_disk):
@@ -35,4 +35,4 @@ def test_cuts_in_unlike_places_are_not_taken_for_the_same(on_disk):
     assert table.rows == (("frames 1001-1008", 8.0, "depth", "refused"),)
     table = tables.shots_table({"a": on_disk.sequence, "b": with_shots(on_disk, (1001, 1004, "done"))})
     assert table.rows[0] == ("frames 1001-1004", 4.0, "cut elsewhere", "depth")
-    assert table.reading.startswith("Cuts were found in unlike places.")
+    assert table.reading.startswith("The estimates have cuts at different frames.")

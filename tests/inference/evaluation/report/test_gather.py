@@ -60,14 +60,14 @@ def test_what_has_no_value_is_counted_and_told(make):
     gathered = gather(make(estimates=(make.compared("holed", holed),)))
     np.testing.assert_array_equal(gathered.estimates[0].missing, [0, 0, np.nan, np.nan, 0.5, 0.5, 0, 0])
     assert gathered.notes == (
-        "holed has no map of frames 3-4.",
+        "holed has no depth map of frames 3-4.",
         "holed has pixels without a value in 2 frames, most in frame 5 (50.0%).",
     )
     assert np.isnan(gathered.estimates[0].profiles[0][2:4]).all()
     assert np.isfinite(gathered.estimates[0].samples).all()
 
 
-def test_frames_are_told_in_runs():
+def test_frames_are_formatted_as_ranges():
     assert format_frames([7]) == "frame 7" and format_frames([1, 2, 3, 5, 8, 9]) == "frames 1-3, 5, 8-9"
 
 
@@ -100,13 +100,13 @@ def test_a_plate_that_breaks_off_is_a_note_and_no_failure(make):
 
 def test_without_a_plate_that_is_said(make):
     gathered = gather(make(plate=False))
-    assert gathered.plate is None and gathered.notes == ("There is no plate to show beside the depth.",)
+    assert gathered.plate is None and gathered.notes == ("The shot has no plate to show beside the depth.",)
 
 
 @pytest.mark.parametrize(
     ("disparity", "words"),
     [
-        (lambda frame: None, "e has no map of any frame; leave it out"),
+        (lambda frame: None, "e has no depth map of any frame; leave it out"),
         (lambda frame: np.ones((4, 4 + (frame > 5))), "Frame 6 of e is 5x4 pixels and those before are 4x4"),
     ],
 )

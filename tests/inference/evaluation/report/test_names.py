@@ -32,5 +32,5 @@ def test_names_have_room_and_are_never_left_out_of_a_legend():
 
 @pytest.mark.parametrize("name", ["Plate", "Ground truth"])
 def test_an_estimate_is_not_taken_for_the_plate_or_the_truth(make, name):
-    with pytest.raises(ReportError, match=f"cannot be called {name}"):
+    with pytest.raises(ReportError, match=f"cannot have the name {name}"):
         make(count=1, estimates=(make.compared(name, make.right, 1),))

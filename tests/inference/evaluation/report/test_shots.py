@@ -47,9 +47,9 @@ def test_a_slice_lies_in_pictures_of_any_size(at):
 
 
 def test_a_slice_outside_of_the_picture_is_refused():
-    with pytest.raises(ReportError, match="no column 640 in a picture of 640; choose one from 0 to 639"):
+    with pytest.raises(ReportError, match="no column 640 in an image of 640; choose one from 0 to 639"):
         Slice.of_pixel("column", 640, size=640)
-    with pytest.raises(ReportError, match=r"row at 1\.5 lies outside"):
+    with pytest.raises(ReportError, match=r"row at 1\.5 is outside"):
         Slice(kind="row", at=1.5)
 
 
@@ -60,11 +60,11 @@ def estimate(name="e", **more):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"frames": ()}, "the frames must rise"),
-        ({"frames": (2, 1)}, "the frames must rise"),
-        ({"frames": (1, 1, 2)}, "the frames must rise"),
-        ({"estimates": ()}, "name every estimate"),
-        ({"estimates": (estimate(), estimate())}, "each differently, not e, e"),
+        ({"frames": ()}, "frames must be ascending"),
+        ({"frames": (2, 1)}, "frames must be ascending"),
+        ({"frames": (1, 1, 2)}, "frames must be ascending"),
+        ({"estimates": ()}, "every estimate needs a name of its own"),
+        ({"estimates": (estimate(), estimate())}, "name of its own, not e, e"),
         ({"estimates": (estimate(errors={"AbsRel": np.ones(3)}),)}, "3 values of AbsRel and the shot 2 frames"),
         ({"ground_truth": lambda frame: np.ones((4, 4))}, "every estimate needs its alignment"),
     ],
@@ -138,9 +138,9 @@ def test_tables_have_a_row_an_estimate_for_every_region_that_was_measured(on_dis
     rows = [("parallax", metrics.summary([measured(on_disk, ground_truth)[1].scores]))]
     tables = metrics_tables(rows, reading="Every pixel counts alike.")
     assert [table.title for table in tables] == [
-        "Against truth",
-        "Against truth where nothing moves",
-        "Against truth where something moves",
+        "Against ground truth",
+        "Against ground truth in static regions",
+        "Against ground truth on dynamic objects",
     ]
     assert [column.name for column in tables[0].columns] == ["Estimate", "AbsRel", "RMSE", "delta1", "delta2", "delta3"]
     assert tables[0].columns[2].unit == "m" and tables[0].reading.endswith("Every pixel counts alike.")

@@ -95,7 +95,7 @@ def test_distances_in_space_stand_beside_their_floor():
     table = tables.consistency_table([("a", consistency(0.5)), ("b", consistency(0.4))])
     assert [column.unit for column in table.columns] == ["", "m", "m", "m", "m", "", ""]
     assert table.rows[0] == pytest.approx(("a", 0.5, 0.01, 0.05, 0.01, 0.1, 0.001)) and table.column_ranks(1) == [2, 1]
-    assert "10 apart" in table.reading and "the optical flow that comes with the truth" in table.reading
+    assert "10 apart" in table.reading and "the optical flow that comes with the ground truth" in table.reading
     (series,) = tables.of_consistency(consistency(0.5), numbers=range(1001, 1011)).series
     assert series.frames == (1001, 1002, 1003) and series.unit == "m"
     np.testing.assert_allclose(series.values, 0.05)

@@ -208,7 +208,7 @@ def test_a_page_that_is_no_report_is_not_written_over(tmp_path, kind):
         os.mkfifo(page_there)
     else:
         page_there.mkdir()
-    with pytest.raises(Failure, match=r"index\.html is there and no part of a report") as failure:
+    with pytest.raises(Failure, match=r"index\.html exists and is not part of a report") as failure:
         write.write(Report(title="t", shots=()), tmp_path)
     assert failure.value.code == exit_codes.BAD_OUTPUT
     assert mine.read_text() == "<h1>My site</h1>" and page_there.exists()
@@ -219,7 +219,7 @@ def test_figures_are_not_written_through_a_link(tmp_path):
     (tmp_path / "elsewhere" / "shot1_mean.png").write_bytes(b"kept")
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "figures").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Failure, match="figures is there and no part of a report"):
+    with pytest.raises(Failure, match="figures exists and is not part of a report"):
         write.write(Report(title="t", shots=()), tmp_path / "report")
     assert (tmp_path / "elsewhere" / "shot1_mean.png").read_bytes() == b"kept"
 
@@ -253,7 +253,7 @@ def test_memory_holds_the_figures_of_one_shot(make, tmp_path, monkeypatch):
 def test_a_very_long_shot_shows_one_frame_in_several(make, tmp_path, monkeypatch):
     monkeypatch.setattr(gather, "_LINES", 4)
     file = write.write(Report(title="t", shots=(make(count=9, ground_truth=False),)), tmp_path)
-    assert "So long a shot shows one frame in 3." in Page(file.read_text(encoding="utf-8")).text
+    assert "the profile shows one frame in 3." in Page(file.read_text(encoding="utf-8")).text
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):

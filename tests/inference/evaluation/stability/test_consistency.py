@@ -195,7 +195,7 @@ def test_one_frame_has_no_pairs():
     [
         ({"matrix": None}, "no camera path"),
         ({"poses": (None,) * 11}, "no camera path"),
-        ({"read_flow": None}, "neither flow nor pictures"),
+        ({"read_flow": None}, "neither flow nor images"),
         ({"read_flow": None, "read_picture": lambda index: noise(1, (40, 40))}, "another shape"),
         ({"read_flow": lambda index: flow(PLANE.depth(pose()), pose(), pose()) if index < 3 else None}, "none for"),
     ],
@@ -218,7 +218,7 @@ def test_pictures_too_small_to_measure_flow_in_are_refused():
 
 
 def test_an_estimate_of_another_size_is_refused():
-    with pytest.raises(MetricsError, match="frame 0 of plane has 32x24 pixels and the truth 64x48"):
+    with pytest.raises(MetricsError, match="frame 0 of plane has 32x24 pixels and the ground truth 64x48"):
         consistency(lambda index: np.ones((24, 32)), truth_of(PLANE, walk(2)))
 
 

@@ -241,7 +241,7 @@ def test_short_shots_have_what_can_be_measured(count):
 
 
 def test_disparity_that_is_the_same_everywhere_is_refused():
-    with pytest.raises(MetricsError, match="frames 1-24 is the same everywhere"):
+    with pytest.raises(MetricsError, match="frames 1-24 is constant"):
         locked(lambda n: RAMP, spread=0.0)
 
 

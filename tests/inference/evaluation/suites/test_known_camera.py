@@ -32,7 +32,7 @@ def test_pictures_larger_than_the_depth_have_the_same_camera_at_their_size(tmp_p
 
 
 def test_what_the_truth_lacks_is_said(tmp_path):
-    with pytest.raises(MetricsError, match="no calibration to tell"):
+    with pytest.raises(MetricsError, match="has no calibration"):
         known_camera(truth_of(DEPTHS), "lens", first_frame=0)
     ground_truth = write_truth(tmp_path, DEPTHS, [*POSES[:2], None], rgb=True)
     assert known_camera(ground_truth, "lens", first_frame=0) is not None

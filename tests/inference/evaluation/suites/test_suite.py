@@ -65,14 +65,14 @@ def test_the_command_line_says_where_sets_lie_and_where_work_is_kept(tmp_path, m
         ),
         (GOOD + "metrics: [loss]", "metric must be one of absolute_relative"),
         (GOOD + "reference: nobody", "reference must be one of parallax"),
-        (GOOD.replace("truth: truth", "layout: folder"), "does not say where mine lies; add --data mine=DIR"),
+        (GOOD.replace("truth: truth", "layout: folder"), "has no folder for mine; add --data mine=DIR"),
         (GOOD.replace("truth: truth", "truth: t, layout: tum"), "layout of mine must be one of folder, sintel"),
         (GOOD.replace("estimator: parallax}", "estimator: parallax, depth: x}"), "either an estimator or depth"),
         (GOOD.replace("name: parallax, estimator: parallax", "name: parallax"), "either an estimator or depth"),
         (GOOD.replace("estimator: parallax}", "estimator: parallax, camera: red}"), "one of unknown, lens, path"),
         (GOOD.replace("estimator: parallax}", "depth: x, camera: lens}"), "leave its camera out"),
         (GOOD + "  - {name: parallax, estimator: parallax}", "names the estimator parallax twice"),
-        (GOOD + "  - {name: 'parallax?', estimator: parallax}", "parallax and parallax\\? would be kept in one folder"),
+        (GOOD + "  - {name: 'parallax?', estimator: parallax}", "parallax and parallax\\? would share a folder"),
     ],
 )
 def test_what_makes_no_sense_is_a_sentence(written, text, words):
@@ -82,7 +82,7 @@ def test_what_makes_no_sense_is_a_sentence(written, text, words):
 
 def test_an_unknown_suite_or_set_is_a_sentence(tmp_path):
     with pytest.raises(
-        SuiteError, match="There is no suite nothing; give a YAML file, or one of benchmark, depthcrafter-figure-6"
+        SuiteError, match="There is no suite nothing; choose a YAML file, or one of benchmark, depthcrafter-figure-6"
     ):
         load("nothing")
     with pytest.raises(SuiteError, match="has no set Bonn; it has long"):

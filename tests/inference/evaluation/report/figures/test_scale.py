@@ -64,7 +64,7 @@ def test_depth_without_any_value_is_said(make):
 def test_truth_that_is_all_equal_leaves_the_colours_to_the_estimates(make):
     flat = dataclasses.replace(make(), ground_truth=lambda frame: np.full((18, 32), 4.0, np.float32))
     scale = scale_of(gather(flat))
-    assert scale.low < scale.high and "The truth is 0.25 1/m everywhere" in scale.notes[0]
+    assert scale.low < scale.high and "The ground truth is 0.25 1/m everywhere" in scale.notes[0]
 
 
 def test_a_few_far_values_that_leave_no_colours_to_the_others_are_said(make):
