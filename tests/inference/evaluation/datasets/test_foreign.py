@@ -191,24 +191,24 @@ def test_a_giant_file_of_sintel_is_not_read(tmp_path):
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf"), 1e308])
 def test_a_camera_of_sintel_that_is_none(tmp_path, value):
     sintel(tmp_path, cam=TAG + struct.pack("<d", value) * 21)
-    assert "holds no camera" in refused(tmp_path, "sintel")
+    assert "has no valid camera" in refused(tmp_path, "sintel")
 
 
 @pytest.mark.parametrize(
     ("rgb", "words"),
     [
-        ("nan rgb/1.png", "no time and file"),
-        ("inf rgb/1.png", "no time and file"),
-        ("1e999 rgb/1.png", "no time and file"),
-        ("1.0", "no time and file"),
+        ("nan rgb/1.png", "is not a time and a file"),
+        ("inf rgb/1.png", "is not a time and a file"),
+        ("1e999 rgb/1.png", "is not a time and a file"),
+        ("1.0", "is not a time and a file"),
         ("1.0 ../../secret.png", "outside of its folder"),
         ("1.0 /etc/passwd", "outside of its folder"),
         ("1.0 \\\\server\\share\\a.png", "outside of its folder"),
         ("1.0 C:/a.png", "outside of its folder"),
         ("1.0 rgb/\0.png", "outside of its folder"),
         ("1.0 " + "a" * 5000, "cannot be read"),
-        ("\x1b]0;x\x07 rgb", "no time and file"),
-        (b"\xff\xfe", "no text"),
+        ("\x1b]0;x\x07 rgb", "is not a time and a file"),
+        (b"\xff\xfe", "is not text"),
         ("pipe", "pipe or a device"),
     ],
 )

@@ -42,7 +42,7 @@ def test_a_suite_has_its_table_and_a_page_for_each_clip(make, on_disk, another, 
     assert len(set(links)) == 2, "names that differ only in what a path cannot have"
     assert all((out / link).is_file() for link in links)
     assert "Set: a/b &lt;2&gt;" in text and "other on Set, a/b &lt;2&gt;: It refused." in text
-    assert "Set AbsRel" in text and "Average rank" in text and "Where something moves" not in text
+    assert "Set AbsRel" in text and "Average rank" in text and "Dynamic objects" not in text
     assert "Clip by clip" in text and "Set, a/b &lt;2&gt;: other" in text
     first, second = ((out / link).read_text(encoding="utf-8") for link in links)
     assert "other" in first and "flickering" not in first and '<th scope="row">other</th>' not in second

@@ -93,7 +93,7 @@ def test_a_plate_that_is_not_there_is_a_note(on_disk, tmp_path):
 def test_a_map_that_is_not_there_is_a_gap(on_disk):
     (on_disk.folder / disparity_name(1004)).unlink()
     gathered = gather(shots.of_sequences(on_disk.sequence.done_shots[0], [(on_disk, Extras())]))
-    assert "parallax has no map of frame 1004." in gathered.notes
+    assert "parallax has no depth map of frame 1004." in gathered.notes
 
 
 def test_an_exact_estimate_is_exact_in_every_figures_data(on_disk, make):

@@ -66,7 +66,7 @@ def consistency(distance):
 def test_flicker_borders_and_jumps_stand_at_their_source_frames():
     extras = tables.of_stability(measure_stability())
     (flicker,) = extras.series
-    assert flicker.frames == tuple(range(11, 21)) and flicker.unit == "% of the shot's spread"
+    assert flicker.frames == tuple(range(11, 21)) and flicker.unit == "% of the shot's disparity range"
     np.testing.assert_allclose(flicker.values, [np.nan, *[1.0] * 8, np.nan])
     assert extras.borders == (15, 17) and extras.jumps == (17, 19)
     assert tables.of_stability(measure_stability(windows=None)).borders == ()

@@ -146,7 +146,7 @@ def test_a_shot_of_one_frame_has_pictures_and_no_time(make, tmp_path):
         "shot1_sheet2_flickering.png",
         "shot1_side_by_side.png",
     ]
-    assert "The shot has one frame" in found.text and "There is no plate" in found.text
+    assert "The shot has one frame" in found.text and "The shot has no plate" in found.text
 
 
 def test_a_shot_of_three_frames_has_curves_and_no_spectrum(make, tmp_path):

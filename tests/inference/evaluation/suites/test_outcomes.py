@@ -74,12 +74,12 @@ def test_regions_have_tables_where_something_moves_and_leads_by_region():
     ]
     assert grid(own, SHOWN, "moving").rows["one"][0].mean == 0.4, "a clip in which nothing moves does not count"
     text = markdown(own, SHOWN, clips=True)
-    lines = text[text.index("### Where something moves, by clip") :].splitlines()
+    lines = text[text.index("### Dynamic objects, by clip") :].splitlines()
     assert "| A | a | one | 0.4000 | 0.6000 |" in lines and "| A | still | one | – | – |" in lines
     text = markdown(own, SHOWN, reference="one")
-    assert "### Where something moves" in text and "### one minus two" in text
+    assert "### Dynamic objects" in text and "### one minus two" in text
     assert "| A | moving | -0.2000 | +0.2000 |" in text and "| A | overall | -0.0500 | +0.0500 |" in text
-    assert "Where something moves" not in markdown(TWO, SHOWN)
+    assert "Dynamic objects" not in markdown(TWO, SHOWN)
 
 
 def test_errors_by_band_are_averaged_over_clips():

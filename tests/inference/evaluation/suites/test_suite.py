@@ -51,7 +51,7 @@ def test_the_command_line_says_where_sets_lie_and_where_work_is_kept(tmp_path, m
     ("text", "words"),
     [
         ("sets: [", "cannot be read as YAML"),
-        ("- a", "holds no suite but list"),
+        ("- a", "is not a suite but list"),
         ("sets: []\nestimators: []", "needs at least one set"),
         (GOOD + "colour: red", "has no field 'colour'"),
         (GOOD + "runs: many", r"runs must be of type int"),

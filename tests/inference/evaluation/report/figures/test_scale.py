@@ -77,7 +77,7 @@ def test_a_few_far_values_that_leave_no_colours_to_the_others_are_said(make):
         ).notes
         for v in (spread, outliers)
     ]
-    assert notes[0] == () and "Half of all values of e lie within 0.01% of its colour scale" in notes[1][0]
+    assert notes[0] == () and "Half of all values of e are within 0.01% of its colour scale" in notes[1][0]
 
 
 @pytest.mark.parametrize(("error", "limit"), [(0.0, 0.001), (0.04, 0.05), (0.051, 0.1), (0.15, 0.2), (0.7, 1.0)])
