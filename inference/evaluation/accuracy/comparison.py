@@ -190,7 +190,7 @@ def compare(
     estimated = {frame for frame in with_truth if (folder / disparity_name(frame)).exists()}
     if with_truth and not estimated:
         raise MetricsError(
-            f"{folder} has none of the maps that its depth.json names, such as {disparity_name(min(with_truth))}; "
+            f"{folder} has none of the depth maps of its depth.json, such as {disparity_name(min(with_truth))}; "
             "estimate the clip again."
         )
     if not estimated:

@@ -72,7 +72,7 @@ def test_measured_flow_says_what_the_truth_itself_would_score(tmp_path):
     random = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     ground_truth = replace(still_camera(), read_flow=None, read_picture=lambda index: random)
     (said,) = measure(of(tmp_path, ground_truth), NAMES).notes
-    assert "by which the true depth itself has a distance of 0.0000 m and a warp error of 0.0000" in said
+    assert "with which the true depth itself scores a distance of 0.0000 m and a warp error of 0.0000" in said
 
 
 def test_bands_are_those_of_the_error_sequences(tmp_path):
