@@ -114,5 +114,5 @@ def _camera(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _bytes(path: Path) -> bytes:
     data = content(path, again="extract it again", most=_LARGEST)
     if len(data) < 4 or np.frombuffer(data, "<f4", 1)[0] != _TAG:
-        raise GroundTruthError(f"{path} does not begin with the tag of Sintel 202021.25; extract it again.")
+        raise GroundTruthError(f"{path} does not begin with Sintel's tag 202021.25; extract it again.")
     return data

@@ -87,7 +87,7 @@ def test_a_map_that_is_lost_is_counted(worker, folders):
             "disparity.1003.exr",
         ),
         (lambda depth, ground_truth: (ground_truth / "camera.json").unlink(), exit_codes.USAGE, "camera.json"),
-        (lambda depth, ground_truth: _shorten(ground_truth), exit_codes.USAGE, "The truth has 2 frames"),
+        (lambda depth, ground_truth: _shorten(ground_truth), exit_codes.USAGE, "The ground truth has 2 frames"),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_a_sentence(worker, folders, spoil, code, words):

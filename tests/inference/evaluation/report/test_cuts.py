@@ -25,8 +25,8 @@ def test_every_shot_is_listed_with_what_each_estimator_did(on_disk):
         ("frames 1001-1004", 4.0, "depth", "depth"),
         ("frames 1005-1008", 4.0, "refused", "depth"),
     )
-    assert "a cut between each shot and the next. Every shot has a scale" in table.reading
-    assert "a scale" not in tables.shots_table({"a": first}, apart=False).reading
+    assert "a cut between each shot and the next. Every shot has its own scale" in table.reading
+    assert "own scale" not in tables.shots_table({"a": first}, apart=False).reading
     assert list(build.unsupported_shots({"a": first})) == ["a does not support the frames 1005-1008: It is dark."]
 
 

@@ -87,7 +87,7 @@ def test_a_plate_that_is_not_there_is_a_note(on_disk, tmp_path):
     (tmp_path / "plate" / "p.1004.png").unlink()
     shot = shots.of_sequences(on_disk.sequence.done_shots[0], [(on_disk, Extras())])
     assert shot.plate is None and len(shot.notes) == 1
-    assert "The plate is left out" in shot.notes[0] and "p.1004.png" in shot.notes[0]
+    assert "The plate is not shown" in shot.notes[0] and "p.1004.png" in shot.notes[0]
 
 
 def test_a_map_that_is_not_there_is_a_gap(on_disk):
