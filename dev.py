@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set up, run, test and build Fathom: ``python3 dev.py VERB``. Needs git and Python 3.11 or newer, nothing else.
 
-    demo [--clip CLIP]                  run the main job and leave pictures of it in demo-output/
+    demo [--clip CLIP]                  run the main job and leave images of it in demo-output/
     test [--all] [--blender 4.2 4.5 5.2] [...]
                                         run the tests, with --all the slow ones too; other arguments go to pytest
     lint                                ruff and mypy

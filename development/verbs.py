@@ -16,7 +16,7 @@ NO_TESTS_COLLECTED = 5  # pytest's exit status
 
 
 def demo(arguments: list[str]) -> int:
-    """Run the main job on the project's own clip, or on another one, and leave pictures in ``demo-output/``."""
+    """Run the main job on the project's own clip, or on another one, and leave images in ``demo-output/``."""
     worker = environments.ensure(WORKER)
     blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
     return _run([str(blender), "-m", "development.demo", *arguments], FATHOM_PYTHON=str(worker))
@@ -143,8 +143,8 @@ def _blender_versions(arguments: list[str]) -> tuple[list[str], list[str]]:
     versions = arguments[start + 1 : end]
     unknown = [version for version in versions if version not in BLENDERS]
     if unknown or not versions:
-        given = f"'{unknown[0]}'" if unknown else "none"
-        raise Problem(f"--blender takes one or more of {', '.join(BLENDERS)}, not {given}.")
+        value = f"'{unknown[0]}'" if unknown else "none"
+        raise Problem(f"--blender takes one or more of {', '.join(BLENDERS)}, not {value}.")
     return versions, arguments[:start] + arguments[end:]
 
 

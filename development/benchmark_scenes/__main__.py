@@ -17,7 +17,7 @@ def main() -> int:
     """Render what the command line asks for; the exit status is 0 if all of it is there."""
     from development import in_blender
 
-    in_blender.enable_checkout()  # which also keeps the user's own Blender settings out of the pictures
+    in_blender.enable_checkout()  # which also keeps the user's own Blender settings out of the images
     from . import overview, render
     from .clips import CLIPS, QUICK
 
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--scene", action="append", choices=CLIPS, help="only this one (may be given again)")
     parser.add_argument("--quick", action="store_true", help="few and small frames, for tests")
     parser.add_argument("--output", metavar="DIR", type=Path, help="default: build/benchmark, or build/benchmark-quick")
-    parser.add_argument("--threads", metavar="N", type=int, default=0, help="processor threads; default: all")
+    parser.add_argument("--threads", metavar="N", type=int, default=0, help="CPU threads; default: all")
     options = parser.parse_args()
     if options.threads < 0:
         parser.error(f"--threads {options.threads} is no number of threads; give 1 or more, or leave it out")
@@ -39,8 +39,10 @@ def main() -> int:
     started = time.monotonic()
     for name in options.scene or clips:
         begun = time.monotonic()
-        place = render.rendered(clips[name], folder, threads=options.threads)
-        print(f"{os.path.relpath(place)}: {clips[name].frames} frames, {time.monotonic() - begun:.0f} s", flush=True)
+        clip_folder = render.rendered(clips[name], folder, threads=options.threads)
+        print(
+            f"{os.path.relpath(clip_folder)}: {clips[name].frames} frames, {time.monotonic() - begun:.0f} s", flush=True
+        )
     done = [(clip, folder / name) for name, clip in clips.items() if render.is_rendered(clip, folder)]
     overview.write(folder / "contact_sheet.png", done)
     print(f"All of it took {time.monotonic() - started:.0f} s; see {os.path.relpath(folder / 'contact_sheet.png')}.")

@@ -41,14 +41,14 @@ def build(*, frames: int, path: rigs.CameraPath | None = None) -> bpy.types.Scen
 
 def _following(t: float) -> tuple[Vector, Vector]:
     steps = 2.0 * math.pi * t * _LENGTH / 1.4
-    place = Vector(
+    position = Vector(
         (
             0.55 * math.sin(2.6 * t) - 0.5 + 0.02 * math.sin(steps),
             -4.0 + _LENGTH * t,
             1.6 + 0.022 * math.cos(2.0 * steps),
         )
     )
-    return place, place + Vector((0.5 * math.sin(3.6 * t + 0.5) - 0.1, 6.0, -0.05))
+    return position, position + Vector((0.5 * math.sin(3.6 * t + 0.5) - 0.1, 6.0, -0.05))
 
 
 def _ground(random: np.random.Generator) -> None:
@@ -164,9 +164,9 @@ def _hoop(frames: int) -> None:
     radius = 0.42
     hoop = shapes.tube("Hoop", ash, [shapes.ring(radius - 0.02, thickness=0.02)], sides=8)
 
-    def place(t: float) -> Matrix:
+    def position(t: float) -> Matrix:
         x = 4.6 - 9.0 * t
         where = Matrix.Translation((x, 6.4 + 5.0 * t, radius)) @ Matrix.Rotation(math.radians(-28.0), 4, "Z")
         return where @ Matrix.Rotation(x / (radius * math.cos(math.radians(28.0))), 4, "Y")
 
-    rigs.animate(hoop, frames, place)
+    rigs.animate(hoop, frames, position)

@@ -58,7 +58,7 @@ class Clip:
     width, height : int
         Pixels.
     samples : int
-        Of the picture, a pixel.
+        Of the image, a pixel.
     grain : float
         See `film.with_grain`.
     """

@@ -183,5 +183,5 @@ def _bouncing_ball(frames: int) -> None:
 
 
 def _moving(t: float) -> tuple[Vector, Vector]:
-    place = Vector((-0.85 + 1.7 * t, -5.2 + 1.3 * t, 1.55 + 0.05 * math.sin(9.0 * t) + 0.12 * t))
-    return place, Vector((0.1 + 0.25 * t, 6.0, 1.72))
+    position = Vector((-0.85 + 1.7 * t, -5.2 + 1.3 * t, 1.55 + 0.05 * math.sin(9.0 * t) + 0.12 * t))
+    return position, Vector((0.1 + 0.25 * t, 6.0, 1.72))

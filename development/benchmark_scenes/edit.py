@@ -23,7 +23,9 @@ def train(*, frames: int) -> bpy.types.Scene:
 def passers(*, frames: int) -> bpy.types.Scene:
     """Those who walk in the avenue, the camera going with one of them."""
     ahead = Vector((2.9, 5.4, 0.05))
-    return avenue.build(frames=frames, path=lambda t: ((place := Vector((-2.0, -3.4 + 10.4 * t, 1.15))), place + ahead))
+    return avenue.build(
+        frames=frames, path=lambda t: ((position := Vector((-2.0, -3.4 + 10.4 * t, 1.15))), position + ahead)
+    )
 
 
 def stairs(*, frames: int) -> bpy.types.Scene:

@@ -47,20 +47,20 @@ def walker(
         return 2.0 * math.pi * walked * t / (_STRIDE * height)
 
     def body(t: float) -> Matrix:
-        place, heading = path(t)
+        position, heading = path(t)
         lift = Vector((0.0, 0.0, height * (0.475 + 0.012 * math.cos(2.0 * phase(t)))))
-        return Matrix.Translation(place + lift) @ Euler((0.0, 0.0, heading)).to_matrix().to_4x4()
+        return Matrix.Translation(position + lift) @ Euler((0.0, 0.0, heading)).to_matrix().to_4x4()
 
     def part(name: str, material: bpy.types.Material, profile: Sequence[tuple[float, float]]) -> bpy.types.Object:
         sized = [(r * height, z * height) for r, z in profile]
         return shapes.turned(f"Walker {name}", material, foot=(0.0, 0.0, 0.0), profile=sized, sides=20)
 
     def joined(
-        thing: bpy.types.Object, parent: bpy.types.Object, at: shapes.Point, bend: Callable[[float], float]
+        obj: bpy.types.Object, parent: bpy.types.Object, at: shapes.Point, bend: Callable[[float], float]
     ) -> None:
-        thing.parent = parent
-        place = Matrix.Translation(Vector(at) * height)
-        rigs.animate(thing, frames, lambda t: place @ Euler((bend(phase(t)), 0.0, 0.0)).to_matrix().to_4x4())
+        obj.parent = parent
+        position = Matrix.Translation(Vector(at) * height)
+        rigs.animate(obj, frames, lambda t: position @ Euler((bend(phase(t)), 0.0, 0.0)).to_matrix().to_4x4())
 
     coat = [(0.135, -0.13), (0.12, 0.0), (0.095, 0.12), (0.11, 0.25), (0.1, 0.33), (0.045, 0.37), (0.03, 0.38)]
     trunk = part("coat", cloth.coat, coat)

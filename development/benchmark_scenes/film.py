@@ -1,4 +1,4 @@
-"""What a camera adds to a picture."""
+"""What a camera adds to an image."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def with_grain(picture: NDArray[np.uint8], *, strength: float, seed: int) -> NDArray[np.uint8]:
-    """A picture [H, W, 3] under film grain, which is strongest in the middle tones.
+def with_grain(image: NDArray[np.uint8], *, strength: float, seed: int) -> NDArray[np.uint8]:
+    """An image [H, W, 3] under film grain, which is strongest in the middle tones.
 
     Without it, what stands still before a locked camera would be the same to the bit in every frame, as no plate is.
 
     Parameters
     ----------
-    picture : uint8 [H, W, 3]
+    image : uint8 [H, W, 3]
     strength : float
         Standard deviation in the middle tones, in steps of 8 bits; 0: none.
     seed : int
         Of the pattern: another for each frame.
     """
     if not strength:
-        return picture
+        return image
     random = np.random.default_rng(seed)
-    noise = random.normal(size=(*picture.shape[:2], 1)) + 0.35 * random.normal(size=picture.shape)
+    noise = random.normal(size=(*image.shape[:2], 1)) + 0.35 * random.normal(size=image.shape)
     soft = noise + 0.35 * sum(np.roll(noise, step, axis) for axis in (0, 1) for step in (-1, 1))
     soft *= strength / np.sqrt((1.0 + 0.35**2) * (1.0 + 4 * 0.35**2))  # to the asked deviation
-    tone = picture / 255.0
-    grained = picture + soft * (0.3 + 2.8 * tone * (1.0 - tone))
+    tone = image / 255.0
+    grained = image + soft * (0.3 + 2.8 * tone * (1.0 - tone))
     return np.clip(grained + 0.5, 0.0, 255.0).astype(np.uint8)

@@ -68,9 +68,9 @@ def sun(
     """Sunlight: `turn` is its rotation and `size` its diameter in the sky, both in degrees."""
     light = bpy.data.lights.new("Sun", "SUN")
     light.energy, light.color, light.angle = energy, colour, math.radians(size)
-    thing = bpy.data.objects.new("Sun", light)
-    thing.rotation_euler = [math.radians(angle) for angle in turn]
-    scene.collection.objects.link(thing)
+    obj = bpy.data.objects.new("Sun", light)
+    obj.rotation_euler = [math.radians(angle) for angle in turn]
+    scene.collection.objects.link(obj)
 
 
 def panel(
@@ -82,12 +82,12 @@ def panel(
     energy: float,
     colour: Colour,
 ) -> None:
-    """Soft light from a rectangle, unseen by the camera: a window, or a lamp beside the picture."""
+    """Soft light from a rectangle, unseen by the camera: a window, or a lamp beside the image."""
     light = bpy.data.lights.new("Panel", "AREA")
     light.shape, (light.size, light.size_y) = "RECTANGLE", size
     light.energy, light.color = energy, colour
-    thing = bpy.data.objects.new("Panel", light)
-    thing.location = centre
-    thing.rotation_euler = (Vector(aim) - Vector(centre)).to_track_quat("-Z", "Y").to_euler()
-    thing.visible_camera = False
-    scene.collection.objects.link(thing)
+    obj = bpy.data.objects.new("Panel", light)
+    obj.location = centre
+    obj.rotation_euler = (Vector(aim) - Vector(centre)).to_track_quat("-Z", "Y").to_euler()
+    obj.visible_camera = False
+    scene.collection.objects.link(obj)

@@ -1,4 +1,4 @@
-"""The demo scene's materials: procedural, so that the repository carries no pictures.
+"""The demo scene's materials: procedural, so that the repository carries no images.
 
 Every surface has detail from several octaves of noise: stereo matching needs something to see everywhere.
 """

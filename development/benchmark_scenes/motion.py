@@ -56,5 +56,5 @@ def flow(
     ahead = seen[..., 2] > 1e-6
     projected = seen @ calibration.T
     with np.errstate(divide="ignore", invalid="ignore"):
-        places = projected[..., :2] / projected[..., 2:]
-    return np.where(ahead[..., None], places - pixels[..., :2], np.nan).astype(np.float32)
+        positions = projected[..., :2] / projected[..., 2:]
+    return np.where(ahead[..., None], positions - pixels[..., :2], np.nan).astype(np.float32)

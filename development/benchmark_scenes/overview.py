@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inference.evaluation.datasets.flow_file import read_flow
 
-from . import pictures, sheet
+from . import images, sheet
 from .clips import Clip
 
 
@@ -27,11 +27,11 @@ def write(path: Path, clips: list[tuple[Clip, Path]]) -> None:
     cells = []
     for clip, folder in clips:
         number = (2 * clip.frames) // 5
-        plate = pictures.read_png(folder / "rgb" / f"{number:05d}.png")
+        plate = images.read_png(folder / "rgb" / f"{number:05d}.png")
         with OpenEXR.File(str(folder / "depth_exact" / f"{number:05d}.exr"), separate_channels=True) as file:
             depth = np.array(file.channels()["Z"].pixels)
         flow = read_flow(folder / "flow" / f"{number:05d}.exr")
-        moving = pictures.read_png(folder / "dynamic" / f"{number:05d}.png")[..., 0] > 127
+        moving = images.read_png(folder / "dynamic" / f"{number:05d}.png")[..., 0] > 127
         cells.append(sheet.Cell(plate, f"{clip.name}: {clip.about}"))
         cells.append(sheet.Cell(_coloured(depth), f"true depth, from {depth.min():.1f} m; the sky is black"))
         cells.append(sheet.Cell(colour_flow(flow, moving), "true flow, with what moves outlined"))
@@ -43,7 +43,7 @@ def _coloured(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
     with np.errstate(divide="ignore"):
         near = np.where(np.isfinite(depth), 1.0 / depth, np.nan)
     low, high = np.nanpercentile(near, (1, 99))
-    return pictures.colour_depth((near - low) / (high - low))
+    return images.colour_depth((near - low) / (high - low))
 
 
 def colour_flow(flow: NDArray[np.float32], moving: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -55,9 +55,9 @@ def colour_flow(flow: NDArray[np.float32], moving: NDArray[np.bool_]) -> NDArray
     strength = np.clip(length / max(float(np.nanpercentile(length, 98)), 1e-6), 0.0, 1.0)[..., None]
     angle = np.arctan2(flow[..., 1], flow[..., 0])[..., None] - np.array((0.0, 2.0, 4.0)) * np.pi / 3.0
     colours = 1.0 - strength * (0.5 - 0.5 * np.cos(angle)) * 0.95
-    picture = np.where(np.isnan(colours), 0.0, colours * 255.0 + 0.5).astype(np.uint8)
+    image = np.where(np.isnan(colours), 0.0, colours * 255.0 + 0.5).astype(np.uint8)
     edge = np.zeros_like(moving)
     for axis in (0, 1):
         edge |= np.diff(moving, axis=axis, append=np.take(moving, [-1], axis=axis))
-    picture[edge] = 0
-    return picture
+    image[edge] = 0
+    return image

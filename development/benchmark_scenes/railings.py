@@ -42,8 +42,8 @@ def build(*, frames: int, path: rigs.CameraPath | None = None) -> bpy.types.Scen
 
 
 def _passing(t: float) -> tuple[Vector, Vector]:
-    place = Vector((-1.0 + 1.9 * t, -2.15 + 0.15 * math.sin(3.0 * t), 1.42 + 0.06 * t))
-    return place, place + Vector((0.42 - 0.25 * t, 4.0, 0.3))
+    position = Vector((-1.0 + 1.9 * t, -2.15 + 0.15 * math.sin(3.0 * t), 1.42 + 0.06 * t))
+    return position, position + Vector((0.42 - 0.25 * t, 4.0, 0.3))
 
 
 def _ground(random: np.random.Generator) -> None:
@@ -132,8 +132,8 @@ def _wires(random: np.random.Generator) -> None:
                 sag = random.uniform(0.55, 0.8)
                 line = []
                 for u in np.linspace(0.0, 1.0, 25):
-                    place = start.lerp(end, u) + across * s
-                    line.append((place + Vector((0.0, 0.0, z - sag * 4.0 * u * (1.0 - u))), 0.016))
+                    position = start.lerp(end, u) + across * s
+                    line.append((position + Vector((0.0, 0.0, z - sag * 4.0 * u * (1.0 - u))), 0.016))
                 lines.append(line)
     shapes.tube("Wires", wire, lines, sides=5)
 
@@ -151,8 +151,10 @@ def _far(random: np.random.Generator) -> None:
         roof.data.transform(Matrix.Diagonal((wide / 4.6, 1.0, 1.0, 1.0)) @ Matrix.Rotation(math.radians(45), 4, "Z"))
         roof.rotation_euler = (0.0, 0.0, math.radians(turn))
         for i in range(3):
-            place = Matrix.Rotation(math.radians(turn), 3, "Z") @ Vector((-wide / 2 + wide * (i + 0.5) / 3, -2.1, 0.0))
-            shapes.box("Pane", dark, centre=Vector((x, y, 1.8)) + place, size=(0.8, 0.1, 1.0), turn=turn)
+            position = Matrix.Rotation(math.radians(turn), 3, "Z") @ Vector(
+                (-wide / 2 + wide * (i + 0.5) / 3, -2.1, 0.0)
+            )
+            shapes.box("Pane", dark, centre=Vector((x, y, 1.8)) + position, size=(0.8, 0.1, 1.0), turn=turn)
     cloud = np.stack(
         (random.uniform(-40, 40, 5200), random.normal(33.0, 0.6, 5200), random.uniform(0.0, 1.7, 5200)), axis=1
     )
@@ -175,11 +177,11 @@ def _swing(frames: int, bough: Vector, iron: bpy.types.Material) -> None:
         ],
     )
 
-    def place(t: float) -> Matrix:
+    def position(t: float) -> Matrix:
         turn = Euler((0.34 * math.sin(2.0 * math.pi * (0.7 * t + 0.05)), 0.0, math.radians(-24.0)), "XYZ")
         return Matrix.Translation(bough) @ turn.to_matrix().to_4x4()
 
-    rigs.animate(seat, frames, place)
+    rigs.animate(seat, frames, position)
 
 
 def _cartwheel(frames: int) -> None:
@@ -201,9 +203,9 @@ def _cartwheel(frames: int) -> None:
     )
     hub.rotation_euler, hub.parent = (math.pi / 2, 0.0, 0.0), wheel
 
-    def place(t: float) -> Matrix:
+    def position(t: float) -> Matrix:
         x = 2.5 - 1.4 * t
         where = Matrix.Translation((x, 2.9 + 0.2 * t, radius)) @ Matrix.Rotation(math.radians(-4.0), 4, "Z")
         return where @ Matrix.Rotation(x / radius, 4, "Y")
 
-    rigs.animate(wheel, frames, place)
+    rigs.animate(wheel, frames, position)

@@ -3,7 +3,7 @@
 A clip's folder has the layout `folder` of evaluation sets, and more than that layout asks for:
 
 ``rgb/%05d.png``
-    The pictures, numbered from 1.
+    The images, numbered from 1.
 ``depth/%05d.png``
     16 bits, planar Z in millimetres; 0 where there is none, which is the sky.
 ``depth_exact/%05d.exr``
@@ -18,7 +18,7 @@ A clip's folder has the layout `folder` of evaluation sets, and more than that l
     ``frame`` and ``c2w_opencv``, the camera-to-world matrix in metres, OpenCV axes; ``shots``, the first and last frame
     of each. After a cut the world may be another one.
 
-The picture averages over each pixel; the truth is what the ray through the pixel's centre meets. There is no motion
+The image averages over each pixel; the truth is what the ray through the pixel's centre meets. There is no motion
 blur, which would blur the truth as well.
 """
 
@@ -47,7 +47,7 @@ from inference.evaluation.datasets.flow_file import write_flow
 from . import motion
 from .clips import Clip, Shot
 from .film import with_grain
-from .pictures import read_png, write_png
+from .images import read_png, write_png
 
 OUTPUT = Path(__file__).resolve().parents[2] / "build" / "benchmark"
 OUTPUT_QUICK = OUTPUT.with_name("benchmark-quick")
@@ -66,11 +66,11 @@ def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print, *,
     report : callable
         Takes a line about the progress now and then.
     threads : int
-        Of the processor; 0: all. The files do not depend on it.
+        Of the CPU; 0: all. The files do not depend on it.
     """
-    place = folder / clip.name
+    clip_folder = folder / clip.name
     if is_rendered(clip, folder):
-        return place
+        return clip_folder
     fingerprint = _fingerprint(clip)  # of the sources that are run, whatever becomes of them meanwhile
     unfinished = folder / f".{clip.name}.{os.getpid()}.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -78,11 +78,11 @@ def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print, *,
         _render(clip, unfinished, report, threads)
         (unfinished / _MADE_FROM).write_text(fingerprint, encoding="utf-8")
         if not is_rendered(clip, folder):  # by another process that was faster
-            shutil.rmtree(place, ignore_errors=True)
-            unfinished.rename(place)
+            shutil.rmtree(clip_folder, ignore_errors=True)
+            unfinished.rename(clip_folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return place
+    return clip_folder
 
 
 def is_rendered(clip: Clip, folder: Path) -> bool:
@@ -93,7 +93,7 @@ def is_rendered(clip: Clip, folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Progress:
-    """What is left of a clip, told every few frames; a frame is a picture and its truth."""
+    """What is left of a clip, told every few frames; a frame is an image and its truth."""
 
     clip: Clip
     report: Callable[[str], None]
@@ -140,9 +140,9 @@ def _film(
     for i in range(shot.frames):
         name = f"{first + i:05d}"
         scene.frame_set(shot.first + i)
-        picture, depth, index = _picture(scene, scratch)
-        picture = with_grain(picture, strength=progress.clip.grain, seed=first + i)
-        write_png(folder / "rgb" / f"{name}.png", picture)  # anew: Blender's own files hold the time that they took
+        image, depth, index = _image(scene, scratch)
+        image = with_grain(image, strength=progress.clip.grain, seed=first + i)
+        write_png(folder / "rgb" / f"{name}.png", image)  # anew: Blender's own files hold the time that they took
         write_png(folder / "depth" / f"{name}.png", _millimetres(depth))
         _write_depth(folder / "depth_exact" / f"{name}.exr", depth)
         write_png(folder / "dynamic" / f"{name}.png", np.where(index > 0, 255, 0).astype(np.uint8))
@@ -164,32 +164,32 @@ def camera_to_world(camera: bpy.types.Object) -> motion.Matrix:
 
 
 def calibration(camera: bpy.types.Camera, width: int, height: int) -> motion.Matrix:
-    """Pinhole calibration [3, 3] in pixels of a landscape picture, pixel centres at integers."""
+    """Pinhole calibration [3, 3] in pixels of a landscape image, pixel centres at integers."""
     focal = camera.lens / camera.sensor_width * width
     return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
 
 
 def _movements(scene: bpy.types.Scene, shot: Shot) -> tuple[list[motion.Matrix], dict[int, list[motion.Matrix]]]:
     """The camera's poses, and by number the places of all objects that move; renders know them by that number."""
-    things = [thing for thing in scene.objects if thing.type == "MESH"]
-    poses, places = [], {thing.name: [] for thing in things}
+    objects = [obj for obj in scene.objects if obj.type == "MESH"]
+    poses, matrices = [], {obj.name: [] for obj in objects}
     for frame in range(shot.first, shot.first + shot.frames):
         scene.frame_set(frame)
         poses.append(camera_to_world(scene.camera))
-        for thing in things:
-            places[thing.name].append(np.array(thing.matrix_world, np.float64))
+        for obj in objects:
+            matrices[obj.name].append(np.array(obj.matrix_world, np.float64))
     moving = {}
-    for thing in things:
-        path = places[thing.name]
-        thing.pass_index = 0
-        if any(not np.array_equal(place, path[0]) for place in path):
-            thing.pass_index = len(moving) + 1
-            moving[thing.pass_index] = path
+    for obj in objects:
+        path = matrices[obj.name]
+        obj.pass_index = 0
+        if any(not np.array_equal(clip_folder, path[0]) for clip_folder in path):
+            obj.pass_index = len(moving) + 1
+            moving[obj.pass_index] = path
     return poses, moving
 
 
 def _cycles(scene: bpy.types.Scene, clip: Clip, threads: int) -> None:
-    """A clean picture from few samples: short paths, and the denoiser guided by colour and normals."""
+    """A clean image from few samples: short paths, and the denoiser guided by colour and normals."""
     render = scene.render
     render.engine = "CYCLES"
     render.resolution_x, render.resolution_y, render.resolution_percentage = clip.width, clip.height, 100
@@ -207,14 +207,14 @@ def _cycles(scene: bpy.types.Scene, clip: Clip, threads: int) -> None:
     layer.use_pass_z = layer.use_pass_object_index = True
 
 
-def _picture(scene: bpy.types.Scene, scratch: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
+def _image(scene: bpy.types.Scene, scratch: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
     """Render the scene's frame, by way of files in a folder.
 
     Cycles takes depth and object from a pixel's first sample, which goes through the pixel's centre.
 
     Returns
     -------
-    picture : uint8 [H, W, 3]
+    image : uint8 [H, W, 3]
     depth : float32 [H, W]
         Planar Z in metres, infinite in the sky.
     index : int32 [H, W]
@@ -255,14 +255,14 @@ def _write_depth(path: Path, depth: NDArray[np.float32]) -> None:
 def quiet() -> Iterator[None]:
     """Keep what Blender prints while it renders from the terminal."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    previous = os.dup(1)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(previous, 1)
+        os.close(previous)
 
 
 def _fingerprint(clip: Clip) -> str:

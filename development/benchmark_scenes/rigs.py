@@ -30,23 +30,23 @@ def camera(scene: bpy.types.Scene, frames: int, path: CameraPath, *, lens: float
     """A camera of a lens in millimetres on a path."""
     data = bpy.data.cameras.new("Camera")
     data.lens, data.sensor_width, data.clip_end = lens, SENSOR, 500.0
-    thing = bpy.data.objects.new("Camera", data)
-    thing.rotation_mode = "QUATERNION"
-    scene.collection.objects.link(thing)
-    scene.camera = thing
+    obj = bpy.data.objects.new("Camera", data)
+    obj.rotation_mode = "QUATERNION"
+    scene.collection.objects.link(obj)
+    scene.camera = obj
     for frame, t in times(frames):
-        place, aim = path(t)
-        thing.location = place
-        thing.rotation_quaternion = (aim - place).to_track_quat("-Z", "Y")
-        thing.keyframe_insert("location", frame=frame)
-        thing.keyframe_insert("rotation_quaternion", frame=frame)
-    return thing
+        position, aim = path(t)
+        obj.location = position
+        obj.rotation_quaternion = (aim - position).to_track_quat("-Z", "Y")
+        obj.keyframe_insert("location", frame=frame)
+        obj.keyframe_insert("rotation_quaternion", frame=frame)
+    return obj
 
 
-def animate(thing: bpy.types.Object, frames: int, path: Callable[[float], Matrix]) -> None:
+def animate(obj: bpy.types.Object, frames: int, path: Callable[[float], Matrix]) -> None:
     """Move an object: `path` gives its place, relative to its parent if it has one, at a time from 0 to 1."""
-    thing.rotation_mode = "QUATERNION"
+    obj.rotation_mode = "QUATERNION"
     for frame, t in times(frames):
-        thing.location, thing.rotation_quaternion, _ = path(t).decompose()
-        thing.keyframe_insert("location", frame=frame)
-        thing.keyframe_insert("rotation_quaternion", frame=frame)
+        obj.location, obj.rotation_quaternion, _ = path(t).decompose()
+        obj.keyframe_insert("location", frame=frame)
+        obj.keyframe_insert("rotation_quaternion", frame=frame)

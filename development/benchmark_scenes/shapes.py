@@ -21,9 +21,9 @@ def from_bmesh(name: str, mesh: bmesh.types.BMesh, material: bpy.types.Material,
     mesh.free()
     data.materials.append(material)
     data.polygons.foreach_set("use_smooth", [smooth] * len(data.polygons))
-    thing = bpy.data.objects.new(name, data)
-    bpy.context.scene.collection.objects.link(thing)
-    return thing
+    obj = bpy.data.objects.new(name, data)
+    bpy.context.scene.collection.objects.link(obj)
+    return obj
 
 
 def box(
@@ -40,9 +40,9 @@ def box(
     bmesh.ops.create_cube(mesh, size=1.0, matrix=Matrix.Diagonal((*size, 1.0)))
     if bevel:
         bmesh.ops.bevel(mesh, geom=mesh.edges[:], offset=bevel, segments=2, affect="EDGES")
-    thing = from_bmesh(name, mesh, material, smooth=False)
-    thing.location, thing.rotation_euler = centre, (0.0, 0.0, math.radians(turn))
-    return thing
+    obj = from_bmesh(name, mesh, material, smooth=False)
+    obj.location, obj.rotation_euler = centre, (0.0, 0.0, math.radians(turn))
+    return obj
 
 
 def turned(
@@ -58,10 +58,10 @@ def turned(
             mesh.faces.new((low[i], low[j], high[j], high[i]))
     mesh.faces.new(rings[0][::-1])
     mesh.faces.new(rings[-1])
-    thing = from_bmesh(name, mesh, material, smooth=True)
-    thing.data.set_sharp_from_angle(angle=math.radians(40))
-    thing.location = foot
-    return thing
+    obj = from_bmesh(name, mesh, material, smooth=True)
+    obj.data.set_sharp_from_angle(angle=math.radians(40))
+    obj.location = foot
+    return obj
 
 
 def ball(
@@ -70,9 +70,9 @@ def ball(
     """A sphere."""
     mesh = bmesh.new()
     bmesh.ops.create_icosphere(mesh, subdivisions=subdivisions, radius=radius)
-    thing = from_bmesh(name, mesh, material, smooth=True)
-    thing.location = centre
-    return thing
+    obj = from_bmesh(name, mesh, material, smooth=True)
+    obj.location = centre
+    return obj
 
 
 def arch_wall(
@@ -106,9 +106,9 @@ def arch_wall(
         for i in range(len(a) - 1):
             mesh.faces.new((a[i], a[i + 1], b[i + 1], b[i]))
     bmesh.ops.recalc_face_normals(mesh, faces=mesh.faces[:])
-    thing = from_bmesh(name, mesh, material, smooth=False)
-    thing.location = (0.0, y, 0.0)
-    return thing
+    obj = from_bmesh(name, mesh, material, smooth=False)
+    obj.location = (0.0, y, 0.0)
+    return obj
 
 
 def leaves(

@@ -1,4 +1,4 @@
-"""Putting the demo's pictures onto one sheet, and a clip's rows over time into one picture."""
+"""Putting the demo's images onto one sheet, and a clip's rows over time into one image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import pictures
+from . import images
 
 _COLUMNS, _WIDTH, _GAP, _TEXT, _TITLE = 3, 480, 12, 30, 52
 _BACKGROUND = 24
@@ -16,29 +16,29 @@ _BACKGROUND = 24
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture uint8 [H, W, 3] and what it is."""
+    """An image uint8 [H, W, 3] and what it is."""
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     text: str
 
 
 def write(path: Path, cells: list[Cell], *, title: str) -> None:
     """Write a sheet of cells, three to a row, each with its text below."""
-    fitted = [pictures.resize(cell.picture, _WIDTH) for cell in cells]
+    fitted = [images.resize(cell.image, _WIDTH) for cell in cells]
     rows = [fitted[i : i + _COLUMNS] for i in range(0, len(fitted), _COLUMNS)]
-    heights = [max(picture.shape[0] for picture in row) for row in rows]
+    heights = [max(image.shape[0] for image in row) for row in rows]
     width = _COLUMNS * (_WIDTH + _GAP) + _GAP
     canvas = np.full((_TITLE + sum(heights) + len(rows) * _TEXT + _GAP, width, 3), _BACKGROUND, np.uint8)
     texts = [(_GAP, 34, 22, title)]
     top = _TITLE
     for row, height, first in zip(rows, heights, range(0, len(cells), _COLUMNS), strict=True):
-        for column, picture in enumerate(row):
+        for column, image in enumerate(row):
             left = _GAP + column * (_WIDTH + _GAP)
-            canvas[top : top + picture.shape[0], left : left + _WIDTH] = picture
+            canvas[top : top + image.shape[0], left : left + _WIDTH] = image
             texts.append((left, top + height + 20, 15, cells[first + column].text))
         top += height + _TEXT
-    pictures.write_png(path, canvas)
-    pictures.label(path, texts)
+    images.write_png(path, canvas)
+    images.label(path, texts)
 
 
 def over_time(rows: list[NDArray[np.uint8]], *, height: int) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
 """A table with a toy train before a locked camera: the train goes round, a ball rolls, a lamp swings.
 
-Nothing but those moves, in the picture and in the world: `parallax` must refuse such a clip. Depths from 0.8 m to 4 m.
+Nothing but those moves, in the image and in the world: `parallax` must refuse such a clip. Depths from 0.8 m to 4 m.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _room() -> None:
     shapes.box("Side wall", wall, centre=(2.7, 0.5, 0.6), size=(0.1, 6.0, 4.0))
     shapes.box("Dado rail", white, centre=(0.0, 1.68, 0.12), size=(7.0, 0.05, 0.09), bevel=0.015)
     shapes.box("Floor", oak, centre=(0.0, 0.5, -0.95), size=(8.0, 6.0, 0.1))
-    x = -2.1  # a wall with a window beside the picture, for the light that comes through it
+    x = -2.1  # a wall with a window beside the image, for the light that comes through it
     shapes.box("Window wall", white, centre=(x, 0.5, -0.1), size=(0.1, 6.0, 1.9))
     for y in (-2.2, 2.4):
         shapes.box("Window wall", white, centre=(x, y, 2.0), size=(0.1, 1.6, 4.0))
@@ -103,8 +103,8 @@ def _shelf(lacquer: dict[str, bpy.types.Material]) -> None:
 def _on_track(along: float) -> tuple[Vector, float]:
     """Place and heading about z on the oval, `along` in rounds."""
     angle = 2.0 * math.pi * along
-    place = _CENTRE + Vector((_OVAL[0] * math.cos(angle), _OVAL[1] * math.sin(angle), _TOP))
-    return place, math.atan2(_OVAL[1] * math.cos(angle), -_OVAL[0] * math.sin(angle))
+    position = _CENTRE + Vector((_OVAL[0] * math.cos(angle), _OVAL[1] * math.sin(angle), _TOP))
+    return position, math.atan2(_OVAL[1] * math.cos(angle), -_OVAL[0] * math.sin(angle))
 
 
 def _track() -> None:
@@ -114,13 +114,13 @@ def _track() -> None:
     for side in (-0.036, 0.036):
         line = []
         for i in range(97):
-            place, heading = _on_track(i / 96)
-            line.append((place + Vector((-math.sin(heading) * side, math.cos(heading) * side, 0.017)), 0.005))
+            position, heading = _on_track(i / 96)
+            line.append((position + Vector((-math.sin(heading) * side, math.cos(heading) * side, 0.017)), 0.005))
         lines.append(line)
     shapes.tube("Rails", steel, lines)
     for i in range(60):
-        place, heading = _on_track(i / 60)
-        sleeper = shapes.box("Sleeper", beech, centre=place + Vector((0.0, 0.0, 0.006)), size=(0.022, 0.11, 0.012))
+        position, heading = _on_track(i / 60)
+        sleeper = shapes.box("Sleeper", beech, centre=position + Vector((0.0, 0.0, 0.006)), size=(0.022, 0.11, 0.012))
         sleeper.rotation_euler = (0.0, 0.0, heading)
 
 
@@ -164,14 +164,14 @@ def _train(frames: int, lacquer: dict[str, bpy.types.Material]) -> None:
                 wheel = shapes.turned("Wheel", black, foot=(0.0, 0.0, 0.0), profile=rim, sides=20)
                 wheel.location, wheel.rotation_euler = (x, side * 0.036 + 0.004, -0.006), (math.pi / 2, 0.0, 0.0)
                 parts.append(wheel)
-        for thing in parts:
-            thing.parent = chassis
+        for obj in parts:
+            obj.parent = chassis
 
-        def place(t: float, i: int = i) -> Matrix:
+        def position(t: float, i: int = i) -> Matrix:
             where, heading = _on_track(0.66 + 0.34 * t - 0.055 * i)
             return Matrix.Translation(where + Vector((0.0, 0.0, 0.047))) @ Matrix.Rotation(heading, 4, "Z")
 
-        rigs.animate(chassis, frames, place)
+        rigs.animate(chassis, frames, position)
 
 
 def _engine(black: bpy.types.Material, lacquer: dict[str, bpy.types.Material]) -> list[bpy.types.Object]:
@@ -202,12 +202,12 @@ def _ball(frames: int) -> None:
     radius = 0.05
     ball = shapes.ball("Ball", materials.beach_ball("Ball"), centre=(0.0, 0.0, 0.0), radius=radius)
 
-    def place(t: float) -> Matrix:
+    def position(t: float) -> Matrix:
         x = 0.62 - 0.95 * t
         where = Matrix.Translation((x, -0.44 + 0.12 * t, radius))
         return where @ Euler((0.0, 0.0, 0.1)).to_matrix().to_4x4() @ Matrix.Rotation(x / radius, 4, "Y")
 
-    rigs.animate(ball, frames, place)
+    rigs.animate(ball, frames, position)
 
 
 def _lamp(frames: int) -> None:
@@ -219,7 +219,7 @@ def _lamp(frames: int) -> None:
     )
     shapes.tube("Cable", cable, [[((0.0, 0.0, -0.97), 0.005), ((0.0, 0.0, 0.0), 0.005)]]).parent = lamp
 
-    def place(t: float) -> Matrix:
+    def position(t: float) -> Matrix:
         return Matrix.Translation(hook) @ Matrix.Rotation(0.22 * math.cos(2.0 * math.pi * (0.85 * t + 0.1)), 4, "Y")
 
-    rigs.animate(lamp, frames, place)
+    rigs.animate(lamp, frames, position)

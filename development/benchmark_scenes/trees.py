@@ -77,9 +77,9 @@ def tree(
 def _limb(
     start: Vector, heading: Vector, length: float, radius: float, random: np.random.Generator
 ) -> list[tuple[Vector, float]]:
-    steps, line, place, direction = 5, [], start.copy(), heading.copy()
+    steps, line, position, direction = 5, [], start.copy(), heading.copy()
     for i in range(steps + 1):
-        line.append((place.copy(), radius * (1.0 - 0.5 * i / steps)))
+        line.append((position.copy(), radius * (1.0 - 0.5 * i / steps)))
         direction = (direction + 0.12 * Vector(random.normal(size=3))).normalized()
-        place += direction * (length / steps)
+        position += direction * (length / steps)
     return line

@@ -38,8 +38,8 @@ def build(*, frames: int, path: rigs.CameraPath | None = None) -> bpy.types.Scen
 
 
 def _crane(t: float) -> tuple[Vector, Vector]:
-    place = Vector((-2.3 + 2.2 * t, -7.2 + 0.7 * t, 1.5 + 0.9 * t))
-    return place, Vector((0.5 + 0.4 * t, 3.0, 2.35))
+    position = Vector((-2.3 + 2.2 * t, -7.2 + 0.7 * t, 1.5 + 0.9 * t))
+    return position, Vector((0.5 + 0.4 * t, 3.0, 2.35))
 
 
 def _house(white: bpy.types.Material) -> None:
@@ -153,9 +153,9 @@ def _balloon(frames: int) -> None:
     line = [((0.03 * math.sin(4.0 * u), 0.0, -0.3 - 1.0 * u), 0.006) for u in np.linspace(0.0, 1.0, 9)]
     shapes.tube("Balloon string", string, [line]).parent = balloon
 
-    def place(t: float) -> Matrix:
+    def position(t: float) -> Matrix:
         where = Vector((-1.7 + 1.5 * t, -1.2 + 0.3 * t, 1.65 + 1.45 * t))
         turn = Euler((0.12 * math.sin(5.0 * t), 0.16 * math.cos(4.0 * t), 0.5 * t))
         return Matrix.Translation(where) @ turn.to_matrix().to_4x4()
 
-    rigs.animate(balloon, frames, place)
+    rigs.animate(balloon, frames, position)

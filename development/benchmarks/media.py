@@ -64,7 +64,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for frames in (arguments.frames, arguments.frames * 10):
             views = Panning(wide, size)
-            path = movie(Path(folder) / "clip.mp4", range(frames), size=size, options={"crf": "18"}, pictures=views)
+            path = movie(Path(folder) / "clip.mp4", range(frames), size=size, options={"crf": "18"}, images=views)
             command = [sys.executable, __file__, "--measure", str(path), "--size", str(arguments.size)]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
             print(f"{out[0]} frames of {size[0]} x {size[1]}: {float(out[1]) * 1000:.1f} ms a frame, peak {out[2]} MB")
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 class Panning:
-    """Views of a wide picture, made one at a time."""
+    """Views of a wide image, made one at a time."""
 
     def __init__(self, wide: np.ndarray, size: tuple[int, int]) -> None:
         self.wide, self.size = wide, size

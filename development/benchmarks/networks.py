@@ -49,7 +49,7 @@ from inference.video_diffusion import device, dry_run, loading, memory, resoluti
 from inference.video_diffusion.execution.forward import OWN, PLAIN, Forward
 from inference.video_diffusion.execution.plan import Plan
 from inference.video_diffusion.memory import META
-from inference.video_diffusion.networks import RELEASED, Networks, make_up, random_networks
+from inference.video_diffusion.networks import RELEASED, Networks, fill_randomly, random_networks
 from inference.video_diffusion.placement import Placement
 from inference.video_diffusion.stages import ENCODE_GRID
 
@@ -117,19 +117,19 @@ class Task:
         cut = windows.segments(self.frames, self.parameters["window"], self.parameters["overlap"])
         return sum(map(len, cut)) / self.frames
 
-    def diffusion(self, place: torch.device, dtype: torch.dtype = torch.float16) -> Networks:
+    def diffusion(self, torch_device: torch.device, dtype: torch.dtype = torch.float16) -> Networks:
         """Random networks of Stable Video Diffusion."""
         config = {part: sizes for part, sizes in self.networks.items() if part != "pair"}
-        return random_networks(config=config or None, device=place, dtype=dtype)
+        return random_networks(config=config or None, device=torch_device, dtype=dtype)
 
-    def pair_network(self, place: torch.device, dtype: torch.dtype = torch.float32) -> Any:
+    def pair_network(self, torch_device: torch.device, dtype: torch.dtype = torch.float32) -> Any:
         """A random network of stereodiff's first stage."""
         from inference.estimators.stereodiff.stage1 import checkpoint_file, network
 
         with META:
             made = network.PairNetwork(**self.networks.get("pair", {}))
-        if place != META:
-            make_up(made, torch.Generator(place).manual_seed(0), torch.float32)
+        if torch_device != META:
+            fill_randomly(made, torch.Generator(torch_device).manual_seed(0), torch.float32)
         return checkpoint_file.prepared(made, dtype)
 
     def case(self, kind: str, dtype: torch.dtype) -> memory.Case:
@@ -147,18 +147,18 @@ def work(task: Task, forward: Forward) -> dict[str, float]:
     """Floating-point operations for a frame by row, but for those whose work is of another kind."""
     case = task.case("cuda", torch.float16)
     networks, height, width = case.networks, case.height, case.width
-    given: dict[str, Any] = {"device": META, "attempt": lambda run: run(Plan()), "forward": forward}
+    common: dict[str, Any] = {"device": META, "attempt": lambda run: run(Plan()), "forward": forward}
 
     def blank(*shape: int) -> Tensor:
         return torch.empty(shape, device=META)
 
     images, latents = blank(ENCODE_GRID, 3, height, width), blank(case.window, 4, height // 8, width // 8)
     encoded = stages.Encoded(latents, blank(case.window, networks.image_encoder.config.projection_dim))
-    step = given | {"steps": 1, "guidance": 1.0, "noise_augmentation": 0.0}
+    step = common | {"steps": 1, "guidance": 1.0, "noise_augmentation": 0.0}
     clip = dry_run.flops(lambda: stages.embed(networks.image_encoder, images)) / ENCODE_GRID
-    encode = dry_run.flops(lambda: stages.encode(networks, images, images, **given)) / ENCODE_GRID - clip
+    encode = dry_run.flops(lambda: stages.encode(networks, images, images, **common)) / ENCODE_GRID - clip
     denoise = dry_run.flops(lambda: stages.denoise(networks, latents, encoded, **step)) / case.window
-    decode = dry_run.flops(lambda: stages.decode(networks, latents[: case.decode_chunk], **given)) / case.decode_chunk
+    decode = dry_run.flops(lambda: stages.decode(networks, latents[: case.decode_chunk], **common)) / case.decode_chunk
     if task.estimator == "depthcrafter":
         often = task.passes * task.parameters["steps"] * (2 if case.guided else 1)
         return {"clip": clip, "encode": encode, "denoise": denoise * often, "decode": decode}
@@ -166,9 +166,9 @@ def work(task: Task, forward: Forward) -> dict[str, float]:
     from inference.estimators.stereodiff.stage1 import matching, pairs
     from inference.estimators.stereodiff.stage2 import refinement
 
-    width, height = matching.picture_size(task.width, task.height)
+    width, height = matching.image_size(task.width, task.height)
     pair, image, maps = task.pair_network(META), blank(1, 3, height, width), blank(ENCODE_GRID, height, width)
-    prior = given | {"size": (case.width, case.height), "resize": "nearest"}
+    prior = common | {"size": (case.width, case.height), "resize": "nearest"}
     with torch.inference_mode():
         states = pair.encode(image)
         look = dry_run.flops(lambda: pair.decode(states, states, height, width))
@@ -190,7 +190,7 @@ def needed(task: Task, gigabytes: float) -> list[tuple[str, float]]:
         from inference.estimators.stereodiff.stage1 import batches, matching
         from inference.estimators.stereodiff.stage1 import memory as pair_memory
 
-        dtype, size = batches.dtype_of(task.parameters["precision"]), matching.picture_size(task.width, task.height)
+        dtype, size = batches.dtype_of(task.parameters["precision"]), matching.image_size(task.width, task.height)
         least = functools.partial(pair_memory.needed_bytes, task.pair_network(META, dtype), size, dtype=dtype)
         sizes = {batch: least(batch, kind="cuda") for batch in pair_memory.BATCHES}
         batch = next((batch for batch, size in sizes.items() if size <= room), None)
@@ -208,8 +208,8 @@ def needed(task: Task, gigabytes: float) -> list[tuple[str, float]]:
 @contextmanager
 def random_weights(task: Task) -> Iterator[None]:
     """Let an estimator find random networks in the place of the downloaded ones."""
-    place, _ = device.choose(task.parameters["device"], task.parameters["precision"])
-    where = place if device.free_bytes(place) > _ROOM else torch.device("cpu")
+    torch_device, _ = device.choose(task.parameters["device"], task.parameters["precision"])
+    where = torch_device if device.free_bytes(torch_device) > _ROOM else torch.device("cpu")
     loading.forget()
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(loading, "load", lambda *folders, dtype: task.diffusion(where, dtype)))
@@ -257,18 +257,18 @@ class Stopwatch:
     was denoised.
     """
 
-    def __init__(self, rows: dict[str, Row], place: torch.device) -> None:
+    def __init__(self, rows: dict[str, Row], torch_device: torch.device) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(rows, 0.0)
         self.peaks: Counter[str] = Counter()
         self.latents: list[Tensor] = []
-        self._rows, self._place, self._stack = rows, place, ExitStack()
+        self._rows, self._device, self._stack = rows, torch_device, ExitStack()
         self._row, self._inner = "", 0.0
 
     def __enter__(self) -> Stopwatch:
         for name, row in self._rows.items():
             for target in (f"inference.{function}" for function in row.functions.split()):
                 self._stack.enter_context(mock.patch(target, self._timed(name, pkgutil.resolve_name(target))))
-        if self._place.type != "cuda":  # which keeps a record of its peak
+        if self._device.type != "cuda":  # which keeps a record of its peak
             ended = threading.Event()
             watching = threading.Thread(target=self._watch, args=(ended,), daemon=True)
             watching.start()
@@ -285,15 +285,15 @@ class Stopwatch:
                 return function(*arguments, **named)  # the dry run that plans the use of memory
             outer, before = self._row, self._inner
             self._row, self._inner = outer or row, 0.0
-            if self._place.type == "cuda" and not outer:
-                torch.cuda.reset_peak_memory_stats(self._place)
-            device.synchronise(self._place)
+            if self._device.type == "cuda" and not outer:
+                torch.cuda.reset_peak_memory_stats(self._device)
+            device.synchronise(self._device)
             start = time.perf_counter()
             result = function(*arguments, **named)
-            device.synchronise(self._place)
+            device.synchronise(self._device)
             took = time.perf_counter() - start
-            if self._place.type == "cuda" and not outer:
-                self.peaks[row] = max(self.peaks[row], torch.cuda.max_memory_allocated(self._place))
+            if self._device.type == "cuda" and not outer:
+                self.peaks[row] = max(self.peaks[row], torch.cuda.max_memory_allocated(self._device))
             self.seconds[row] += took - self._inner
             self._row, self._inner = outer, before + took
             self.latents += [result] if row == "denoise" else []
@@ -304,14 +304,14 @@ class Stopwatch:
     def _watch(self, ended: threading.Event) -> None:
         while not ended.wait(0.02):
             if row := self._row:
-                self.peaks[row] = max(self.peaks[row], held_bytes(self._place))
+                self.peaks[row] = max(self.peaks[row], held_bytes(self._device))
 
 
-def held_bytes(place: torch.device) -> int:
+def held_bytes(torch_device: torch.device) -> int:
     """Bytes that this process holds of the device's memory."""
-    if place.type == "cuda":
-        return torch.cuda.memory_allocated(place)
-    return torch.mps.driver_allocated_memory() if place.type == "mps" else psutil.Process().memory_info().rss
+    if torch_device.type == "cuda":
+        return torch.cuda.memory_allocated(torch_device)
+    return torch.mps.driver_allocated_memory() if torch_device.type == "mps" else psutil.Process().memory_info().rss
 
 
 class Images:
@@ -330,13 +330,13 @@ class Images:
 
 
 def measure(
-    task: Task, place: torch.device, repeats: int, estimate: Callable[[Shot], object]
+    task: Task, torch_device: torch.device, repeats: int, estimate: Callable[[Shot], object]
 ) -> tuple[dict[str, Any], list[Tensor], list[np.ndarray]]:
     """The figures, the time being the median of the repeats after a first run; the last one's latents and maps."""
 
     def run(count: int) -> tuple[Stopwatch, float, list[np.ndarray]]:
         maps: list[np.ndarray] = []
-        with tempfile.TemporaryDirectory() as scratch, Stopwatch(ROWS[task.estimator], place) as watch:
+        with tempfile.TemporaryDirectory() as scratch, Stopwatch(ROWS[task.estimator], torch_device) as watch:
             shot = Shot(
                 frames=Images(task.width, task.height, count),
                 parameters=task.parameters,
@@ -377,17 +377,17 @@ def measured(task: Task, repeats: int, *, random: bool, plain: bool) -> dict[str
     Failure
         Weights, packages or the device are missing; memory does not suffice; values overflow.
     """
-    place, dtype = device.choose(task.parameters["device"], task.parameters["precision"])
+    torch_device, dtype = device.choose(task.parameters["device"], task.parameters["precision"])
     if not random:
         registry.require(registry.info(task.estimator))
-    program, place_networks, placements = held_bytes(place), loading.placement, list[Placement]()
+    program, place_networks, placements = held_bytes(torch_device), loading.placement, list[Placement]()
 
     def placement(*arguments: Any, **named: Any) -> Placement:
         placements.append(place_networks(*arguments, **named))
         return placements[-1]
 
     def stock(shot: Shot) -> None:
-        whole = Placement(placements[0].networks, place, Plan(), smaller=lambda plan: None, warn=_log)
+        whole = Placement(placements[0].networks, torch_device, Plan(), smaller=lambda plan: None, warn=_log)
         streaming.Stream(shot, streaming.Settings(**task.parameters), whole, PLAIN).run()
 
     other, psnr = None, None
@@ -396,26 +396,26 @@ def measured(task: Task, repeats: int, *, random: bool, plain: bool) -> dict[str
             stack.enter_context(random_weights(task))
         stack.enter_context(mock.patch.object(loading, "placement", placement))
         _log("Measuring Fathom")
-        own, latents, maps = measure(task, place, repeats, registry.function(task.estimator))
+        own, latents, maps = measure(task, torch_device, repeats, registry.function(task.estimator))
         if plain:
             _log("Measuring diffusers' stock modules")
             for weight in (each for module in placements[0].networks.modules for each in module.parameters()):
                 weight.data = weight.data.contiguous()  # as diffusers loads them
             try:
-                other, its_latents, its_maps = measure(task, place, repeats, stock)
+                other, its_latents, its_maps = measure(task, torch_device, repeats, stock)
                 psnr = {"latents": decibels(latents, its_latents), "disparity": decibels(maps, its_maps, peak=1.0)}
             except Failure as failure:
                 _log(f"diffusers' stock modules could not be measured. {failure}")
     plan, half = placements[-1].plan, str(dtype).removeprefix("torch.")
-    stages_need = memory.needed_bytes(task.case(place.type, dtype), plan)
+    stages_need = memory.needed_bytes(task.case(torch_device.type, dtype), plan)
     return _facts(task) | {
-        "device": device.name(place) if place.type != "cpu" else f"{os.cpu_count()} CPU cores",
+        "device": device.name(torch_device) if torch_device.type != "cpu" else f"{os.cpu_count()} CPU cores",
         "precision": half,
         "weights": "random" if random else "released",
         "plan": asdict(plan),
-        "program_bytes": program if place.type == "cpu" else 0,
+        "program_bytes": program if torch_device.type == "cpu" else 0,
         "planned_bytes": {name: stages_need[row.planned] for name, row in ROWS[task.estimator].items() if row.planned},
-        "product_flops": {each: _product_flops(place, getattr(torch, each)) for each in {half, "float32"}},
+        "product_flops": {each: _product_flops(torch_device, getattr(torch, each)) for each in {half, "float32"}},
         "own": own,
         "plain": other,
         "psnr": psnr,
@@ -432,18 +432,18 @@ def _facts(task: Task) -> dict[str, Any]:
     return asdict(task) | {"torch": torch.__version__, "passes": task.passes, "work": both}
 
 
-def _product_flops(place: torch.device, dtype: torch.dtype) -> float:
+def _product_flops(torch_device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second that a plain matrix product reaches: the arithmetic floor; GPUs round float32 to TF32."""
-    side, batch = {"cuda": (8192, 10), "mps": (4096, 1)}.get(place.type, (1024, 1))
-    left, right = (torch.randn(side, side, device=place).to(dtype) for _ in range(2))
+    side, batch = {"cuda": (8192, 10), "mps": (4096, 1)}.get(torch_device.type, (1024, 1))
+    left, right = (torch.randn(side, side, device=torch_device).to(dtype) for _ in range(2))
     seconds = []
     with device.tensor_float(True):
         for _ in range(8):
-            device.synchronise(place)
+            device.synchronise(torch_device)
             start = time.perf_counter()
             for _ in range(batch):
                 left @ right
-            device.synchronise(place)
+            device.synchronise(torch_device)
             seconds.append((time.perf_counter() - start) / batch)
     return 2 * side**3 / statistics.median(seconds[2:])
 
@@ -585,13 +585,13 @@ def report_of(name: str, arguments: list[str]) -> str:
     options = parser_of(name).parse_args(arguments)
     if options.overlap is None:
         options.overlap = min(25, options.window // 4)
-    given = {parameter.name: parameter.default for parameter in registry.info(name).parameters}
+    defaults = {parameter.name: parameter.default for parameter in registry.info(name).parameters}
     networks = json.loads(options.networks.read_text(encoding="utf-8")) if options.networks else {}
     parts = {*RELEASED, *(["pair"] if name == "stereodiff" else [])}
     if networks and not parts <= set(networks):
         raise Failure(exit_codes.USAGE, f"{options.networks} must hold {', '.join(sorted(parts))}.")
     task = Task(
-        name, *options.size, options.frames, {key: getattr(options, key, given[key]) for key in given}, networks
+        name, *options.size, options.frames, {key: getattr(options, key, defaults[key]) for key in defaults}, networks
     )
     if options.count:
         report, text = counted(task), counted_text

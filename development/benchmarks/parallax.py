@@ -1,6 +1,6 @@
 """Time and memory of the parallax estimator.
 
-    python development/benchmarks/parallax.py rgb/                     a folder of pictures (or a synthetic dolly
+    python development/benchmarks/parallax.py rgb/                     a folder of images (or a synthetic dolly
     without one) python development/benchmarks/parallax.py --frames 1000 --width 640 --height 480
 
 The synthetic clip is made frame by frame, so the figures are the estimator's own. Prints seconds a frame by stage and
@@ -28,7 +28,7 @@ from inference.estimators import parallax
 from inference.estimators.base import Shot
 
 FOCAL = 0.9
-"""Picture widths, of the synthetic clip; it is given to the solve, since flat walls do not determine it."""
+"""Image widths, of the synthetic clip; it is given to the solve, since flat walls do not determine it."""
 
 
 class Dolly:
@@ -51,16 +51,16 @@ class Dolly:
 
     def __getitem__(self, index: int) -> np.ndarray:
         focal = FOCAL * self.width
-        picture = np.empty((self.height, self.width, 3), np.uint8)
+        image = np.empty((self.height, self.width, 3), np.uint8)
         y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
         for top, depth, texture in self._layers:
             u = x[top:] + 0.03 * index * focal / depth
-            picture[top:] = cv2.remap(texture, u.astype(np.float32) % 1023, y[top:] % 1023, cv2.INTER_LINEAR)
-        return picture
+            image[top:] = cv2.remap(texture, u.astype(np.float32) % 1023, y[top:] % 1023, cv2.INTER_LINEAR)
+        return image
 
 
 class Folder:
-    """The pictures of a folder, read when they are asked for."""
+    """The images of a folder, read when they are asked for."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self.files = sorted(folder.iterdir())[:count]
@@ -95,17 +95,17 @@ def scratch() -> Iterator[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="?", type=Path, help="folder of pictures; a synthetic dolly without one")
+    parser.add_argument("pictures", nargs="?", type=Path, help="folder of images; a synthetic dolly without one")
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
     options = parser.parse_args()
-    if options.pictures:
-        frames = Folder(options.pictures, options.frames)
+    if options.images:
+        frames = Folder(options.images, options.frames)
     else:
         frames = Dolly(count=options.frames, width=options.width, height=options.height)
     camera = None
-    if not options.pictures:
+    if not options.images:
         middle = ((frames.width - 1) / 2, (frames.height - 1) / 2)
         camera = Camera(
             width=frames.width, height=frames.height, focal_length=FOCAL * frames.width, principal_point=middle
@@ -126,22 +126,20 @@ def main() -> None:
             check=lambda: None,
         )
         result = parallax.estimate(shot)
-        kept = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        scratch_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     seconds = time.perf_counter() - start
     print(f"{len(frames)} frames of {frames.width}x{frames.height}: {seconds / len(frames):.2f} s a frame")
     for label, passed in watch.seconds.items():
         print(f"  {label:32s} {passed / len(frames):.3f} s a frame")
     own, child = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     spent = [usage.ru_utime + usage.ru_stime for usage in (own, child)]
-    print(
-        f"  processor time            {spent[0] / len(frames):.2f} s a frame, camera solve {spent[1] / len(frames):.2f}"
-    )
+    print(f"  CPU time            {spent[0] / len(frames):.2f} s a frame, camera solve {spent[1] / len(frames):.2f}")
     mebi = 1024 if sys.platform != "darwin" else 1024**2  # ru_maxrss counts kibibytes, on macOS bytes
     print(f"  peak memory, estimator    {own.ru_maxrss / mebi:.0f} MiB")
     print(f"  peak memory, camera solve {child.ru_maxrss / mebi:.0f} MiB")
-    print(f"  kept on disk until the end {kept / 2**20:.0f} MiB")
+    print(f"  kept on disk until the end {scratch_bytes / 2**20:.0f} MiB")
     if result.camera:
-        print(f"  focal length {result.camera.focal_length / frames.width:.3f} picture widths")
+        print(f"  focal length {result.camera.focal_length / frames.width:.3f} image widths")
 
 
 if __name__ == "__main__":

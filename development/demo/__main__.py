@@ -1,7 +1,7 @@
-"""The main job from a clip to pictures: ``python3 dev.py demo [--clip CLIP]``.
+"""The main job from a clip to images: ``python3 dev.py demo [--clip CLIP]``.
 
 Estimates the clip's depth by the operator that an artist clicks, measures it, builds camera, depth mesh, fog and
-compositing by the operators for those, and leaves pictures of all in ``demo-output/``. The clip is by default one that
+compositing by the operators for those, and leaves images of all in ``demo-output/``. The clip is by default one that
 the project renders itself, whose true depth is known; of any other it is measured how still the depth holds.
 """
 

@@ -1,4 +1,4 @@
-"""All pictures of a demo run, and the sheet that shows them together."""
+"""All images of a demo run, and the sheet that shows them together."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
-from development.benchmark_scenes import pictures, sheet
+from development.benchmark_scenes import images, sheet
 from development.benchmark_scenes.sheet import Cell
 
 from . import stage
 from .estimate import Result
 
-_ROW = 0.62  # of the picture's height: where the profile over time is taken
+_ROW = 0.62  # of the image's height: where the profile over time is taken
 
 
 def make(result: Result, folder: Path, *, truth: Path | None, focal_length: float) -> Path:
-    """Build from the depth, render every piece, and put the pictures onto one sheet.
+    """Build from the depth, render every piece, and put the images onto one sheet.
 
     Parameters
     ----------
     result : Result
     folder : Path
-        Takes the pictures, ``scene.blend`` and ``contact_sheet.png``.
+        Takes the images, ``scene.blend`` and ``contact_sheet.png``.
     truth : Path or None
         The clip's evaluation set.
     focal_length : float
@@ -47,7 +47,7 @@ def make(result: Result, folder: Path, *, truth: Path | None, focal_length: floa
     bpy.context.preferences.filepaths.save_version = 0
     bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))  # first, so that paths become relative to it
 
-    print("Building camera, depth mesh, fog and compositing, and rendering pictures of them", flush=True)
+    print("Building camera, depth mesh, fog and compositing, and rendering images of them", flush=True)
     built = stage.build(result.scene, frame=middle + depth.frame_offset, focal_length=focal_length)
     stage.render_mesh(built, folder / "mesh.png")
     stage.render_fog(built, folder / "fog_volume.png")
@@ -58,28 +58,28 @@ def make(result: Result, folder: Path, *, truth: Path | None, focal_length: floa
     low, high = shot.range.p1, shot.range.p99
 
     def coloured(number: int) -> NDArray[np.uint8]:
-        return pictures.colour_depth((_map(result.folder / disparity_name(number)) - low) / (high - low))
+        return images.colour_depth((_map(result.folder / disparity_name(number)) - low) / (high - low))
 
     plate = stage.plate_at(built, effects, middle + depth.frame_offset)
-    pictures.write_png(folder / "plate.png", plate)
-    pictures.write_png(folder / "depth.png", coloured(middle))
+    images.write_png(folder / "plate.png", plate)
+    images.write_png(folder / "depth.png", coloured(middle))
     height, width = plate.shape[0] // 2, plate.shape[1]
     shown = [numbers[i * len(numbers) // min(height, len(numbers))] for i in range(min(height, len(numbers)))]
     of_plate = [_row(stage.plate_at(built, effects, n + depth.frame_offset)) for n in shown]
-    of_depth = [_row(pictures.resize(coloured(n), width)) for n in shown]
+    of_depth = [_row(images.resize(coloured(n), width)) for n in shown]
     slices = [sheet.over_time(rows, height=height) for rows in (of_plate, of_depth)]
-    pictures.write_png(folder / "over_time.png", np.concatenate(slices))
+    images.write_png(folder / "over_time.png", np.concatenate(slices))
 
     cells = [
         Cell(plate, f"The plate, frame {middle}"),
         Cell(coloured(middle), "Its depth, near is light"),
     ]
     if truth is not None:
-        true = pictures.read_grey16(truth / "depth" / f"{middle:05d}.png")
+        true = images.read_grey16(truth / "depth" / f"{middle:05d}.png")
         with np.errstate(divide="ignore"):
             inverse = np.where(true > 0, 1000.0 / true, np.nan)
         span = np.nanpercentile(inverse, (1, 99))
-        cells.append(Cell(pictures.colour_depth((inverse - span[0]) / (span[1] - span[0])), "The true depth"))
+        cells.append(Cell(images.colour_depth((inverse - span[0]) / (span[1] - span[0])), "The true depth"))
     elif sequence.confidence is not None:
         grey = np.clip(_map(result.folder / confidence_name(middle)) * 255, 0, 255).astype(np.uint8)
         cells.append(Cell(np.repeat(grey[..., None], 3, axis=2), "Confidence"))
@@ -91,7 +91,7 @@ def make(result: Result, folder: Path, *, truth: Path | None, focal_length: floa
         ("matte", "Matte of the middle distance"),
         ("over_time", "One row over time: plate and depth"),
     ):
-        cells.append(Cell(pictures.read_png(folder / f"{name}.png"), text))
+        cells.append(Cell(images.read_png(folder / f"{name}.png"), text))
     title = f"Fathom    {depth.name if truth is None else 'courtyard'}    {sequence.estimator}    "
     title += f"{len(numbers)} frames in {result.seconds:.0f} s"
     path = folder / "contact_sheet.png"
@@ -104,5 +104,5 @@ def _map(path: Path) -> NDArray[np.float32]:
         return np.array(file.channels()["Y"].pixels)
 
 
-def _row(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return picture[round(_ROW * (picture.shape[0] - 1))]
+def _row(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return image[round(_ROW * (image.shape[0] - 1))]

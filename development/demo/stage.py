@@ -1,4 +1,4 @@
-"""The shot in Blender: what the operators build from its depth, and pictures of each piece."""
+"""The shot in Blender: what the operators build from its depth, and images of each piece."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
-from development.benchmark_scenes import pictures
+from development.benchmark_scenes import images
 from development.benchmark_scenes.render import quiet
 
 
@@ -27,7 +27,7 @@ class Stage:
     camera, mesh, fog : Object
         The shot's.
     near, middle : float
-        Distances from the camera, in the scene's units, that a sixth and half of the picture are nearer than.
+        Distances from the camera, in the scene's units, that a sixth and half of the image are nearer than.
     """
 
     scene: bpy.types.Scene
@@ -54,9 +54,9 @@ def build(scene: bpy.types.Scene, *, frame: int, focal_length: float) -> Stage:
     bpy.ops.fathom.build_camera(fit_render_size=True, focal_length=focal_length)
     bpy.ops.fathom.build_depth_mesh(focal_length=focal_length)
     bpy.ops.fathom.build_fog(focal_length=focal_length)
-    made = [thing for thing in bpy.data.objects if thing not in before]
-    camera = next(thing for thing in made if thing.type == "CAMERA")
-    mesh, fog = (next(thing for thing in made if what in thing.name) for what in ("Mesh", "Fog"))
+    made = [obj for obj in bpy.data.objects if obj not in before]
+    camera = next(obj for obj in made if obj.type == "CAMERA")
+    mesh, fog = (next(obj for obj in made if what in obj.name) for what in ("Mesh", "Fog"))
     _plain_renders(scene)
     return Stage(scene, camera, mesh, fog, *_distances(camera, mesh))
 
@@ -69,7 +69,7 @@ def compose(stage: Stage) -> dict[str, bpy.types.Node]:
         getattr(bpy.ops.fathom, f"add_compositing_{name}")()
         labels = {"fog": "Fog", "dof": "Depth of Field", "matte": "Depth Matte"}
         made[name] = next(node for node in _nodes(stage.scene) if node not in before and node.label == labels[name])
-    matte = made["matte"].inputs  # of what lies around the picture's middle distance
+    matte = made["matte"].inputs  # of what lies around the image's middle distance
     matte["Target"].default_value, matte["Tolerance"].default_value = stage.middle, 0.15 * stage.middle
     matte["Softness"].default_value = 0.05 * stage.middle
     return made
@@ -79,12 +79,14 @@ def render_mesh(stage: Stage, path: Path) -> None:
     """The depth mesh from beside and above the camera that filmed it."""
     eye, axes = stage.camera.matrix_world.translation, stage.camera.matrix_world.to_3x3().normalized()
     target = eye + axes @ Vector((0.0, 0.0, -stage.middle))
-    place = eye + axes @ Vector((0.34, 0.2, -0.1)) * stage.near
+    position = eye + axes @ Vector((0.34, 0.2, -0.1)) * stage.near
     data = stage.camera.data.copy()
     data.shift_x = data.shift_y = 0.0
     second = bpy.data.objects.new("Second viewpoint", data)
     stage.scene.collection.objects.link(second)
-    second.matrix_world = Matrix.Translation(place) @ (target - place).to_track_quat("-Z", "Y").to_matrix().to_4x4()
+    second.matrix_world = (
+        Matrix.Translation(position) @ (target - position).to_track_quat("-Z", "Y").to_matrix().to_4x4()
+    )
     with _camera(stage.scene, second), _hidden(stage.fog), _compositing(stage.scene, on=False):
         _render(stage.scene, path, samples=8, world=(0.035, 0.04, 0.05))
     bpy.data.objects.remove(second)
@@ -113,23 +115,23 @@ def render_compositing(stage: Stage, made: dict[str, bpy.types.Node], folder: Pa
         tree = made["matte"].id_data
         output = next(node for node in tree.nodes if node.bl_idname in ("NodeGroupOutput", "CompositorNodeComposite"))
         target = output.inputs[0]
-        kept = target.links[0].from_socket
+        previous = target.links[0].from_socket
         tree.links.new(made["matte"].outputs["Matte"], target)
         _render(stage.scene, folder / "matte.png", samples=1)
-        tree.links.new(kept, target)
+        tree.links.new(previous, target)
 
 
 def plate_at(stage: Stage, made: dict[str, bpy.types.Node], frame: int) -> NDArray[np.uint8]:
     """The plate at a scene frame as Blender shows it, uint8 [H, W, 3]: the composition without its effects."""
-    kept = stage.scene.frame_current
+    previous = stage.scene.frame_current
     stage.scene.frame_set(frame)
     with tempfile.TemporaryDirectory() as folder, _compositing(stage.scene, on=True):
         made["fog"].mute = made["dof"].mute = True
         _render(stage.scene, Path(folder) / "plate.png", samples=1)
         made["fog"].mute = made["dof"].mute = False
-        picture = pictures.read_png(Path(folder) / "plate.png")
-    stage.scene.frame_set(kept)
-    return picture
+        image = images.read_png(Path(folder) / "plate.png")
+    stage.scene.frame_set(previous)
+    return image
 
 
 def _plain_renders(scene: bpy.types.Scene) -> None:
@@ -168,10 +170,10 @@ def _distances(camera: bpy.types.Object, mesh: bpy.types.Object) -> tuple[float,
     points = np.empty(3 * len(data.vertices), np.float32)
     data.vertices.foreach_get("co", points)
     world: NDArray[np.float64] = np.array(evaluated.matrix_world)
-    places = points.reshape(-1, 3) @ world[:3, :3].T + world[:3, 3]
+    points_world = points.reshape(-1, 3) @ world[:3, :3].T + world[:3, 3]
     evaluated.to_mesh_clear()
     ahead = -np.array(camera.matrix_world.to_3x3().normalized())[:, 2]
-    near, middle = np.percentile((places - np.array(camera.matrix_world.translation)) @ ahead, (100 / 6, 50))
+    near, middle = np.percentile((points_world - np.array(camera.matrix_world.translation)) @ ahead, (100 / 6, 50))
     return float(near), float(middle)
 
 
@@ -182,20 +184,20 @@ def _nodes(scene: bpy.types.Scene) -> list[bpy.types.Node]:
 
 @contextmanager
 def _camera(scene: bpy.types.Scene, camera: bpy.types.Object) -> Iterator[None]:
-    kept, scene.camera = scene.camera, camera
+    previous, scene.camera = scene.camera, camera
     yield
-    scene.camera = kept
+    scene.camera = previous
 
 
 @contextmanager
-def _hidden(thing: bpy.types.Object) -> Iterator[None]:
-    thing.hide_render = True
+def _hidden(obj: bpy.types.Object) -> Iterator[None]:
+    obj.hide_render = True
     yield
-    thing.hide_render = False
+    obj.hide_render = False
 
 
 @contextmanager
 def _compositing(scene: bpy.types.Scene, *, on: bool) -> Iterator[None]:
-    kept, scene.render.use_compositing = scene.render.use_compositing, on
+    previous, scene.render.use_compositing = scene.render.use_compositing, on
     yield
-    scene.render.use_compositing = kept
+    scene.render.use_compositing = previous

@@ -1,4 +1,4 @@
-"""Where the networks run, in which precision, and how much memory there is for them."""
+"""The device and the precision of the networks, and how much memory is free for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..contract import exit_codes
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 CUDA_CONTEXT = 0.6e9
-"""Bytes that CUDA itself takes of a card once a process uses it: context, kernels, cuBLAS' workspace."""
+"""Bytes of GPU memory that CUDA itself takes in each process: context, kernels, cuBLAS' workspace."""
 _FAST_HALF = (7, 0)
 """First compute capability (Volta) with tensor cores. Before it, half precision is emulated or runs at 1/64 of single
 precision's pace (CUDA C++ Programming Guide, arithmetic throughput), and cuDNN converts back and forth."""
@@ -30,9 +30,8 @@ def choose(device: str = devices.AUTO, precision: str = "auto") -> tuple[torch.d
     device : str
         See `devices.find`.
     precision : str
-        ``fp16``, ``bf16``, ``fp32``, or ``auto``: float16, in which the weights are released, on graphics cards that
-        are fast at it, and float32 on older cards and on the processor. The autoencoder's encoder runs in float32
-        in any case.
+        ``fp16``, ``bf16``, ``fp32``, or ``auto``: float16, in which the weights are released, on GPUs that
+        are fast at it, and float32 on older GPUs and on the CPU. The autoencoder's encoder always runs in float32.
 
     Raises
     ------
@@ -58,7 +57,7 @@ def choose(device: str = devices.AUTO, precision: str = "auto") -> tuple[torch.d
 
 
 def _usual(device: torch.device) -> torch.dtype:
-    if device.type == "cpu":  # few processors compute in halves, and none of them faster by enough to round for it
+    if device.type == "cpu":  # few CPUs compute in half precision, and none is faster enough to be worth the rounding
         return torch.float32
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < _FAST_HALF:
         return torch.float32
@@ -67,7 +66,7 @@ def _usual(device: torch.device) -> torch.dtype:
 
 def _knows_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        # what torch emulates on older cards takes float32's time, so it is no help
+        # torch emulates it on older GPUs, which is no faster than float32
         return torch.cuda.get_device_capability(device) >= _BFLOAT16
     try:
         torch.zeros(1, dtype=torch.bfloat16, device=device).add_(1)
@@ -77,25 +76,25 @@ def _knows_bfloat16(device: torch.device) -> bool:
 
 
 def free_bytes(device: torch.device, memory_limit: float = 0.0, *, held: int = 0) -> int:
-    """Bytes of the device's memory that the networks and their work may take.
+    """Bytes of the device's memory that the networks may use.
 
     Parameters
     ----------
     device : torch.device
     memory_limit : float
-        Gigabytes (1e9) that the artist grants in all, the driver's own share included; 0: all that is free.
+        Upper limit in gigabytes (1e9), the driver's own share included; 0: all that is free.
     held : int
-        Bytes that belong to the networks and lie on the device already: they are there to be used, too.
+        Bytes of the networks that are on the device already; they count as free.
     """
     import psutil
 
     share = 0.0
     if device.type == "cuda":
-        # what torch keeps for later is free for us, though the driver thinks otherwise
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        free, share = torch.cuda.mem_get_info(device)[0] + kept, CUDA_CONTEXT
+        # torch's cached memory is free for us, though the driver counts it as used
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free, share = torch.cuda.mem_get_info(device)[0] + reserved, CUDA_CONTEXT
     elif device.type == "mps":
-        # One memory for both: what Metal would grant, as far as other programs have left it.
+        # unified memory: what Metal recommends, limited by what other programs leave
         ours = torch.mps.driver_allocated_memory()
         granted = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
         free = min(granted, psutil.virtual_memory().available + ours - torch.mps.current_allocated_memory())
@@ -112,7 +111,7 @@ def name(device: torch.device) -> str:
 
 @contextmanager
 def tensor_float(allowed: bool) -> Iterator[None]:
-    """Let cards compute float32 in TF32 for a while, many times as fast, or not; torch allows it to convolutions."""
+    """Allow or forbid TF32 for float32 while this lasts: many times as fast; torch allows it for convolutions only."""
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, convolutions.allow_tf32
     products.allow_tf32 = convolutions.allow_tf32 = allowed
@@ -123,7 +122,7 @@ def tensor_float(allowed: bool) -> Iterator[None]:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -131,7 +130,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def release(device: torch.device) -> None:
-    """Give back what torch keeps of the device's memory for later."""
+    """Free torch's cached memory of the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

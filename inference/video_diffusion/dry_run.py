@@ -1,21 +1,21 @@
-"""What a computation needs, without doing it: peak memory and floating-point operations, by a dry run.
+"""Peak memory and floating-point operations of a computation, measured by a dry run.
 
-The very code that will run is run on torch's ``meta`` device, where tensors have shapes but no values and no memory.
-``meta`` stands for the GPU; what the code moves to the computer's memory on the way (``.cpu()``, ``module.to("cpu")``)
-is no longer counted, and costs nothing here either.
+The same code that will run later is run on torch's ``meta`` device, where tensors have shapes but no values or
+memory. ``meta`` stands for the GPU; tensors that the code moves to host memory (``.cpu()``, ``module.to("cpu")``)
+are not counted, and cost nothing here either.
 
-What is taken for granted of the real device:
+Assumptions about the real device:
 
-* Attention is fused (PyTorch's flash, memory-efficient or cuDNN kernels, and flash on the processor): the matrix of
-  scores is never in memory. Heads wider than 256, as the autoencoder's single head, go to the memory-efficient kernel,
+* Attention is fused (PyTorch's flash, memory-efficient or cuDNN kernels, and flash on the CPU): the score matrix is
+  never in memory. Heads wider than 256, as the autoencoder's single head, go to the memory-efficient kernel,
   which takes any width in float16, bfloat16 and float32. Only where the caller says so (Apple's GPUs) are the scores
   counted: twice, before and after their softmax.
 * A convolution whose input or weight is channels last makes a result that is, as cuDNN's and oneDNN's do and torch's on
-  ``meta`` does not; an input that is not is copied into that order. Where neither is, there is workspace for a copy of
-  input and result, because the libraries' fast kernels bring them into their own order.
-* GroupNorm copies an input that is channels last: PyTorch's CUDA kernel knows contiguous inputs only.
-* What is the same for every computation is not counted here: the driver's context, the workspace of matrix products
-  and what the caching allocator loses between blocks; see `memory`.
+  ``meta`` does not; an input that is not is copied into that order. Where neither is, workspace for a copy of input
+  and result is counted, because the libraries' fast kernels reorder both.
+* GroupNorm copies an input that is channels last: PyTorch's CUDA kernel takes contiguous inputs only.
+* Constant overhead is not counted here: the driver's context, the workspace of matrix products and the caching
+  allocator's fragmentation; see `memory`.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ from torch.utils.weak import WeakIdKeyDictionary
 aten: Any = torch.ops.aten
 
 BLOCK = 512
-"""Bytes that every allocation on a CUDA card is rounded up to."""
+"""Allocations on a CUDA GPU are rounded up to a multiple of this many bytes."""
 
 _orders: WeakIdKeyDictionary = WeakIdKeyDictionary()
-"""Storage of a stand-in in the computer's memory -> strides on the device, to which it returns as it was."""
+"""Storage of a stand-in in host memory -> the strides that its tensor had on the device, for its return."""
 _made: dict[Any, tuple[torch.Size, tuple[int, ...], torch.dtype]] = {}
-"""What operations make of arguments of given shapes."""
+"""Cached result shapes of operations, by the shapes of their arguments."""
 _MOST_MADE = 50_000
 _MAKERS = {aten.empty.memory_format, aten.empty_strided.default, aten.zeros.default}
 
 
 def peak_bytes(work: Callable[[], object], *, resident: Iterable[Tensor] = (), fused_attention: bool = True) -> int:
-    """The most bytes that tensors on ``meta`` occupy at any moment of `work`.
+    """The peak of the bytes that tensors on ``meta`` occupy during `work`.
 
     Parameters
     ----------
     work : callable
-        Called once. Questions to values (``bool(tensor)``) are answered with zero.
+        Called once. Reading a value (``bool(tensor)``) gives zero.
     resident : iterable of Tensor
-        What lies on ``meta`` before, such as weights; tensors that share storage count once.
+        Tensors that are on ``meta`` before, such as weights; shared storage counts once.
     fused_attention : bool
-        Whether attention goes without the matrix of its scores.
+        Whether attention runs without its score matrix in memory.
 
     Returns
     -------
@@ -91,16 +91,16 @@ def bytes_of(tensors: Iterable[Tensor]) -> int:
 
 
 def on_host(shape: Iterable[int], dtype: torch.dtype) -> Tensor:
-    """A stand-in for a tensor in the computer's memory: it has the shape, but one value for all places."""
+    """A stand-in for a tensor in host memory: it has the shape, and one value for all elements."""
     return torch.zeros((), dtype=dtype, device="cpu").expand(tuple(shape))
 
 
 class _Ledger(TorchDispatchMode):
-    """Follows every storage on ``meta`` from its making to its end."""
+    """Tracks the lifetime of every storage on ``meta``."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing is compiled in a dry run, and not to ask each time saves a tenth of its time
+        return False  # nothing is compiled in a dry run, and this saves a tenth of its time
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,13 +120,13 @@ class _Ledger(TorchDispatchMode):
             self.live -= size
             del self._known[key]
 
-        # torch keeps a storage's Python object as long as the storage itself, so the reference tells its end
+        # torch keeps a storage's Python object as long as the storage, so the weak reference dies with it
         self._known[key] = weakref.ref(storage, freed)
         self.live += size
         self.peak = max(self.peak, self.live)
 
     def enter_all(self, tensors: Iterable[Tensor]) -> None:
-        """Count many; none is kept alive by the loop."""
+        """Count many, without keeping any of them alive."""
         for tensor in tensors:
             self.enter_in(tensor)
 
@@ -143,11 +143,11 @@ class _Ledger(TorchDispatchMode):
         if func is aten._local_scalar_dense.default and args[0].is_meta:
             return torch.zeros((), dtype=args[0].dtype).item()
         written = _written(func)
-        if written is not None:  # changes what is there: nothing new
+        if written is not None:  # in place: nothing new
             target = kwargs[written] if isinstance(written, str) else args[written]
             if isinstance(target, Tensor) and target.is_meta:
                 return target
-        if _is_composed(func):  # in inference mode whole layers arrive here; they are counted piece by piece
+        if _is_composed(func):  # in inference mode composite operations arrive here; their parts are counted
             with self:
                 return func.decompose(*args, **kwargs)
         result = self._computed(func, args, kwargs)
@@ -161,7 +161,7 @@ class _Ledger(TorchDispatchMode):
         return result
 
     def _computed(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """The result of an operation; torch needs long to find a shape, so that it is asked but once for the same."""
+        """The result of an operation; torch is slow to infer shapes, so each is inferred once."""
         key = (func, _key(args), _key(kwargs)) if _makes_one(func) else None
         if key is None or key not in _made:
             result = func(*args, **kwargs)
@@ -176,9 +176,9 @@ class _Ledger(TorchDispatchMode):
 
 @cache
 def _is_composed(func: Any) -> bool:
-    """Whether an operation is made of others and has no kernel of its own.
+    """Whether an operation is composed of others and has no kernel of its own.
 
-    Resampling has one, though torch also knows how to make it of others on ``meta``, by way of many large tensors.
+    Resampling has one, though torch can also decompose it on ``meta``, into many large tensors.
     """
     if func.name().startswith("aten::upsample_"):
         return False
@@ -187,30 +187,30 @@ def _is_composed(func: Any) -> bool:
 
 @cache
 def _written(func: Any) -> int | str | None:
-    """The one argument that an operation writes into and returns, by its place or name; None where there is none."""
-    given = func._schema.arguments
-    places = [at for at, each in enumerate(given) if each.alias_info is not None and each.alias_info.is_write]
-    if len(places) != 1 or torch.Tag.inplace_view in func.tags or len(func._schema.returns) != 1:
+    """The one argument that an operation writes to and returns, by its position or name; None where there is none."""
+    source = func._schema.arguments
+    positions = [at for at, each in enumerate(source) if each.alias_info is not None and each.alias_info.is_write]
+    if len(positions) != 1 or torch.Tag.inplace_view in func.tags or len(func._schema.returns) != 1:
         return None
-    return given[places[0]].name if given[places[0]].kwarg_only else places[0]
+    return source[positions[0]].name if source[positions[0]].kwarg_only else positions[0]
 
 
 @cache
 def _makes_one(func: Any) -> bool:
-    """Whether an operation makes one new tensor out of nothing but its arguments' shapes."""
+    """Whether an operation returns one new tensor whose shape follows from its arguments' shapes."""
     schema = func._schema
     one = len(schema.returns) == 1 and str(schema.returns[0].type) == "Tensor"
     return one and all(each.alias_info is None for each in (*schema.arguments, *schema.returns))
 
 
 def _shares(result: Tensor, args: Any) -> bool:
-    """Whether a result is a view after all, as that of ``_unsafe_view``, which does not say so."""
+    """Whether a result is a view, such as that of ``_unsafe_view``, whose schema does not declare it."""
     storages = (leaf.untyped_storage()._cdata for leaf in tree_leaves(args) if isinstance(leaf, Tensor))
     return result.untyped_storage()._cdata in storages
 
 
 def _key(value: Any) -> Any:
-    """What the shape of a result depends on, of arguments."""
+    """The properties of arguments that a result's shape depends on."""
     if isinstance(value, Tensor):
         return (value.shape, value.stride(), value.dtype, value.device.type)
     if isinstance(value, (tuple, list)):
@@ -221,7 +221,7 @@ def _key(value: Any) -> Any:
 
 
 def _host(func: Any, args: Any, kwargs: Any) -> Tensor | None:
-    """The result of an operation between the device's and the computer's memory; None for every other."""
+    """The result of an operation between device and host memory; None for every other."""
     if func is aten.copy_.default:
         return args[0] if args[0].is_cpu and (args[1].is_meta or _hollow(args[0])) else None
     if func is not aten._to_copy.default and func not in _MAKERS:
@@ -246,9 +246,9 @@ def _hollow(tensor: Tensor) -> bool:
     return tensor.is_cpu and tensor.numel() > 1 and not any(tensor.stride())
 
 
-def _ordered(result: Tensor, given: Tensor, weight: Tensor) -> Tensor:
-    """A convolution's result in the order that it has on a real device."""
-    if torch.channels_last not in (suggest_memory_format(given), suggest_memory_format(weight)):
+def _ordered(result: Tensor, source: Tensor, weight: Tensor) -> Tensor:
+    """A convolution's result in the memory format that it has on a real device."""
+    if torch.channels_last not in (suggest_memory_format(source), suggest_memory_format(weight)):
         return result
     return torch.empty_like(result, memory_format=torch.channels_last)
 
@@ -256,18 +256,18 @@ def _ordered(result: Tensor, given: Tensor, weight: Tensor) -> Tensor:
 def _workspace(func: Any, args: Any, result: Any) -> int:
     """Bytes that a layer needs beside its inputs and outputs, see the module's docstring."""
     if func is aten.convolution.default:
-        given = args[0]
-        if not given.is_meta or given.dim() < 4 or suggest_memory_format(given) != torch.contiguous_format:
+        source = args[0]
+        if not source.is_meta or source.dim() < 4 or suggest_memory_format(source) != torch.contiguous_format:
             return 0
         ordered = suggest_memory_format(args[1]) != torch.contiguous_format
-        return given.nbytes if ordered else given.nbytes + result.nbytes
+        return source.nbytes if ordered else source.nbytes + result.nbytes
     if func is aten.native_group_norm.default:
         return 0 if args[0].is_contiguous() else args[0].nbytes
     return 0
 
 
 class _Attention(TorchFunctionMode):
-    """Sends attention to the fused kernel, which on ``meta`` torch would not choose."""
+    """Routes attention to the fused kernel, which torch does not choose on ``meta``."""
 
     def __init__(self, ledger: _Ledger | None, *, fused: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Networks that are ready for a shot: read from the downloaded files, on a device, under a plan that fits."""
+"""Load the downloaded networks for a shot: choose the device, the precision and a memory plan that fits."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def placement(shot: Shot, settings: Settings, *, who: str, guided: bool = False)
     shot : Shot
     settings : Settings
     who : str
-        What they are for, in messages.
+        Name of the estimator or stage, for messages.
     guided : bool
         Whether there is classifier-free guidance.
 
     Raises
     ------
     Failure
-        The device or the precision does not exist; memory does not suffice; weights are damaged.
+        The device or the precision does not exist; there is too little memory; weights are damaged.
     """
-    place, dtype = device.choose(settings.device, settings.precision)
+    torch_device, dtype = device.choose(settings.device, settings.precision)
     shot.progress("load", "Loading the networks", 0, 1)
     networks = _networks(store.folder(DEPTHCRAFTER), store.folder(SVD), dtype)
     shot.check()
@@ -47,21 +47,21 @@ def placement(shot: Shot, settings: Settings, *, who: str, guided: bool = False)
         window=min(settings.window, len(shot.frames)),
         decode_chunk=min(settings.decode_chunk, len(shot.frames)),
         guided=guided,
-        kind=place.type,
+        kind=torch_device.type,
     )
-    shot.progress("plan", "Planning the use of memory", 0, 1)
-    plan = _fitting(case, settings, networks, place, who)
+    shot.progress("plan", "Planning memory", 0, 1)
+    plan = _fitting(case, settings, networks, torch_device, who)
     shot.check()
 
     def smaller(plan: Plan) -> Plan | None:
         return memory.step_down(case, plan, made.stage)
 
-    made = Placement(networks, place, plan, smaller=smaller, warn=shot.warn)
+    made = Placement(networks, torch_device, plan, smaller=smaller, warn=shot.warn)
     return made
 
 
 def forget() -> None:
-    """Let the networks go that wait in the computer's memory for the job's next shot."""
+    """Free the networks that are cached in host memory for the job's next shot."""
     if _networks.cache_info().currsize:
         _networks.cache_clear()
         gc.collect()
@@ -69,23 +69,23 @@ def forget() -> None:
 
 @functools.lru_cache(maxsize=1)
 def _networks(depthcrafter: Path, svd: Path, dtype: torch.dtype) -> Networks:
-    """The networks in the computer's memory, read once for all shots of a job."""
+    """The networks in host memory, loaded once for all shots of a job."""
     return load(depthcrafter, svd, dtype=dtype)
 
 
-def _fitting(case: memory.Case, settings: Settings, networks: Networks, place: torch.device, who: str) -> Plan:
-    """The fastest plan that fits into the memory that is free."""
-    free = device.free_bytes(place, memory_limit=settings.memory_limit, held=_held(networks, place))
+def _fitting(case: memory.Case, settings: Settings, networks: Networks, torch_device: torch.device, who: str) -> Plan:
+    """The fastest plan that fits into free memory."""
+    free = device.free_bytes(torch_device, memory_limit=settings.memory_limit, held=_held(networks, torch_device))
     plan = memory.choose_plan(case, free, compiled=settings.compile, who=who)
     print(
         f"{who} at {case.width}x{case.height} needs about {memory.peak_bytes(case, plan) / 1e9:.1f} of "
-        f"{free / 1e9:.1f} GB that are free on {device.name(place)}: {plan}",
+        f"{free / 1e9:.1f} GB that are free on {device.name(torch_device)}: {plan}",
         file=sys.stderr,
     )
     return plan
 
 
-def _held(networks: Networks, place: torch.device) -> int:
-    """Bytes that the networks take of the device's memory already: an earlier shot has left them there."""
+def _held(networks: Networks, torch_device: torch.device) -> int:
+    """Bytes of the networks that an earlier shot has left on the device."""
     tensors = [tensor for module in networks.modules for tensor in (*module.parameters(), *module.buffers())]
-    return sum(tensor.nbytes for tensor in tensors if tensor.device.type == place.type)
+    return sum(tensor.nbytes for tensor in tensors if tensor.device.type == torch_device.type)

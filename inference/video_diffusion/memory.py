@@ -1,7 +1,7 @@
-"""In what pieces an estimate must be computed to fit into memory, and what to change where it does not fit at all.
+"""The memory plan: how an estimate is split to fit into memory, and what to change where it does not fit at all.
 
-How much it needs under a plan comes from a dry run (`dry_run`) of the very stages that an estimate runs, on the
-networks' own sizes. What a dry run cannot know is added as a margin.
+The memory that a plan needs comes from a dry run (`dry_run`) of the stages that an estimate runs, on networks of the
+same sizes. What a dry run cannot measure is added as a margin.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from .stages import ENCODE_GRID
 
 Settings = dict[str, Any]
 _STEP = 0.85
-"""Memory of the next smaller plan, as a share: much less than the dry run may be wrong by would not help."""
+"""Memory of the next smaller plan, as a share of this one's; a smaller step would lie within the dry run's error."""
 META = torch.device("meta")
 STAGES: tuple[Stage, ...] = ("denoise", "decode", "encode")
-"""Those first that are the first not to fit."""
+"""In the order in which they stop fitting."""
 ALLOCATOR = {"cuda": 1.08, "cpu": 1.3, "mps": 1.3}
-"""By kind of device, what memory is lost to, as a factor: the caching allocator, between blocks of different sizes; on
-the processor oneDNN's reordered weights, and copies in float32 that half-precision sums make (measured: up to three
-tenths over the dry run); on Apple's GPUs norms computed in float32. That of cards was not measured on one yet."""
+"""Memory overhead as a factor, by kind of device: the caching allocator's fragmentation; on the CPU oneDNN's reordered
+weights and the float32 copies of half-precision sums (measured: up to 30 % over the dry run); on Apple's GPUs norms
+computed in float32. The factor for CUDA has not been measured on a GPU yet."""
 WORKSPACE = 0.15e9
-"""Bytes for the workspace of matrix products and for what libraries keep."""
+"""Bytes for the workspace of matrix products and for the libraries' caches."""
 
 
 def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False, who: str = "DepthCrafter") -> Plan:
@@ -46,14 +46,14 @@ def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False, who: str
     free_bytes : int
         See `device.free_bytes`.
     compiled : bool
-        Taken over into the plan.
+        Copied into the plan.
     who : str
-        Needs the memory, for the sentence.
+        Name of what needs the memory, for the message.
 
     Raises
     ------
     Failure
-        REFUSED: not even the smallest plan fits; the sentence has the numbers and what to change.
+        REFUSED: not even the smallest plan fits; the message has the figures and what to change.
     """
     plan = _fitting(case, dict.fromkeys(STAGES, free_bytes))
     if plan is None:
@@ -62,14 +62,14 @@ def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False, who: str
 
 
 def step_down(case: Case, plan: Plan, stage: Stage | None = None) -> Plan | None:
-    """The next smaller plan, for when the memory did not suffice after all.
+    """The next smaller plan, for use after memory ran out.
 
     Parameters
     ----------
     case : Case
     plan : Plan
     stage : str or None
-        Where it did not suffice; None: unknown, so that every stage is to need less, if it can.
+        The stage that ran out; None: unknown, so every stage must need less where it can.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def smallest(case: Case) -> Plan:
 
 
 def _fitting(case: Case, room: dict[Stage, int]) -> Plan | None:
-    """The fastest plan each of whose stages keeps within its room."""
+    """The fastest plan each of whose stages fits into its `room`."""
     for away in (False, True) if case.kind == "cuda" else (False,):
         settings: Settings = {}
         for stage in STAGES:
@@ -128,8 +128,8 @@ def _first(case: Case, stage: Stage, *, away: bool, room: int) -> Settings | Non
 def _families(case: Case, stage: Stage, *, away: bool) -> list[list[Settings]]:
     """Settings of a stage, the fastest first, in families whose members need less and less.
 
-    Smaller pieces come before networks that come and go, as long as a piece still fills a large card; then networks
-    wait on the host, then the skip connections, at last the UNet's blocks.
+    Smaller pieces come first, as long as a piece still keeps a large GPU busy; then networks wait in host memory, then
+    the skip connections, and last the UNet's blocks.
     """
     base: Settings = {"networks_on_host": away}
     if stage == "encode":
@@ -153,21 +153,24 @@ def _families(case: Case, stage: Stage, *, away: bool) -> list[list[Settings]]:
 
 
 def _piece(case: Case, frames: int | None) -> Settings:
-    """Frames of a spatial layer at once, and as much of the picture of a temporal one."""
-    places = (case.width // 8) * (case.height // 8)
-    return {"frames": frames, "pixels": frames and max(1, -(-frames * places // case.window))}
+    """Frames that a spatial layer computes at once, and a temporal layer's share of the image in proportion."""
+    pixels = (case.width // 8) * (case.height // 8)
+    return {"frames": frames, "pixels": frames and max(1, -(-frames * pixels // case.window))}
 
 
 def _too_little(case: Case, free_bytes: int, who: str) -> Failure:
-    """Say how much is needed, how much there is, and what would fit."""
+    """The failure that says how much memory is needed, how much is free, and what would fit."""
     long = max(case.width, case.height)
     needed = needed_bytes(case, smallest(case))
     sizes = (896, 768, 640, 512, 384, 256, 128)
     smaller = [(setting("size", size), _resized(case, size)) for size in sizes if size < long]
     windows = (80, 60, 40, 25, 10, 1) if max(needed["encode"], needed["decode"]) <= free_bytes else ()
     shorter = [(setting("window", window), replace(case, window=window)) for window in windows if window < case.window]
-    cures = [_first_cure("a smaller size", smaller, free_bytes), _first_cure("a shorter window", shorter, free_bytes)]
-    choices = ", ".join(cure for cure in cures if cure)
+    alternatives = [
+        _first_hint("a smaller size", smaller, free_bytes),
+        _first_hint("a shorter window", shorter, free_bytes),
+    ]
+    choices = ", ".join(hint for hint in alternatives if hint)
     wanted = f"{case.width}x{case.height} in windows of {case.window} frame{'s' * (case.window > 1)}"
     return Failure(
         exit_codes.REFUSED,
@@ -179,8 +182,8 @@ def _too_little(case: Case, free_bytes: int, who: str) -> Failure:
     )
 
 
-def _first_cure(what: str, ways: list[tuple[str, Case]], free_bytes: int) -> str:
-    """The least change of a kind that fits, as words."""
+def _first_hint(what: str, ways: list[tuple[str, Case]], free_bytes: int) -> str:
+    """The smallest change of one kind that fits, in words; empty where none does."""
 
     def fits(way: tuple[str, Case]) -> bool:
         return peak_bytes(way[1], smallest(way[1])) <= free_bytes
@@ -200,7 +203,7 @@ def _resized(case: Case, long: int) -> Case:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """What is to be estimated, as far as it concerns memory.
+    """The facts of an estimate that its memory depends on.
 
     Attributes
     ----------
@@ -215,7 +218,7 @@ class Case:
     guided : bool
         Whether there is classifier-free guidance.
     kind : str
-        Kind of the device: ``cuda``, ``mps`` or ``cpu``. Only a card has a memory of its own, which others can relieve.
+        Kind of the device: ``cuda``, ``mps`` or ``cpu``. Only CUDA has memory of its own.
     """
 
     networks: Networks
@@ -243,7 +246,7 @@ def outlined(networks: Networks, dtype: torch.dtype) -> Networks:
 
 
 def needed_bytes(case: Case, plan: Plan) -> dict[Stage, int]:
-    """Bytes of the device's memory that each stage needs under a plan, without CUDA's own share."""
+    """Bytes of device memory that each stage needs under a plan, without CUDA's own share."""
     return {stage: stage_bytes(case, stage, plan) for stage in STAGES}
 
 
@@ -266,7 +269,7 @@ def stage_bytes(case: Case, stage: Stage, plan: Plan) -> int:
 
 
 def _peak(case: Case, stage: Stage, plan: Plan) -> int:
-    """Run a stage dry. What the device holds between the stages is what the plan says."""
+    """Peak of a stage's dry run; the plan decides what the device holds between the stages."""
     networks = case.networks
     where = torch.device("cpu") if plan.networks_on_host else META
     moved = [each for each in networks.modules if next(each.parameters()).device != where]
@@ -282,30 +285,30 @@ def _peak(case: Case, stage: Stage, plan: Plan) -> int:
 
 
 def _stage(case: Case, stage: Stage, placement: Placement) -> object:
-    given: dict[str, Any] = {"device": META, "attempt": placement.attempt}
+    common: dict[str, Any] = {"device": META, "attempt": placement.attempt}
     rows, columns = case.height // 8, case.width // 8
     if stage == "encode":
-        pictures = dry_run.on_host((ENCODE_GRID, 3, case.height, case.width), torch.float32)
-        return stages.encode(case.networks, pictures, pictures, **given)
+        images = dry_run.on_host((ENCODE_GRID, 3, case.height, case.width), torch.float32)
+        return stages.encode(case.networks, images, images, **common)
     if stage == "decode":
         latents = dry_run.on_host((case.decode_chunk, 4, rows, columns), torch.float32)
-        return stages.decode(case.networks, latents, **given)
+        return stages.decode(case.networks, latents, **common)
     latents = dry_run.on_host((case.window, 4, rows, columns), torch.float32)
     width = case.networks.image_encoder.config.projection_dim
     embeddings = dry_run.on_host((case.window, width), torch.float16)
     conditions = stages.Encoded(latents, embeddings)
-    # two passes one after the other need one pass's memory and what the first has given
-    given |= {"steps": 1, "guidance": 1.0, "noise_augmentation": 0.02}
-    kept = torch.empty_like(latents, device=META) if case.guided else None
-    return stages.denoise(case.networks, latents, conditions, **given), kept
+    # guidance runs two passes in turn: memory for one, and the first one's result
+    common |= {"steps": 1, "guidance": 1.0, "noise_augmentation": 0.02}
+    first_pass = torch.empty_like(latents, device=META) if case.guided else None
+    return stages.denoise(case.networks, latents, conditions, **common), first_pass
 
 
 def with_margin(peak: int, kind: str) -> int:
-    """Bytes of a device of this kind (``cuda``, ``mps`` or ``cpu``) that work with this peak needs."""
+    """A dry run's peak in bytes, with the margin for a kind of device (``cuda``, ``mps`` or ``cpu``)."""
     return int(peak * ALLOCATOR[kind] + WORKSPACE)
 
 
 def gigabytes(size: float, *, up: bool = True) -> str:
-    """A size in gigabytes (1e9 bytes) with one digit, rounded up (what is needed) or down (what is free)."""
+    """A size in gigabytes (1e9 bytes) with one digit, rounded up (memory needed) or down (memory free)."""
     tenths = size / 1e8
     return f"{(math.ceil(tenths) if up else math.floor(tenths)) / 10:.1f}"

@@ -1,6 +1,5 @@
-"""Stable Video Diffusion's networks: read from files, checked tensor by tensor, or made up at random.
-
-A file of weights whose tensors do not fit is refused by the first that does not.
+"""Stable Video Diffusion's networks: read from files and checked tensor by tensor, or with random
+weights. The message about a weights file that does not fit names the first wrong tensor.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from ..models.safetensors_header import Tensor
 _LONGEST_CONFIG, _LONGEST_LIST = 1 << 20, 200
 _LARGEST_NUMBER, _MOST_LAYERS = 1 << 16, 200
 _COUNTS = re.compile("layers|depth|blocks|heads")
-"""Names of what is made so many times."""
+"""Names of settings that count layers or parts."""
 CLASSES = {
     "unet": UNetSpatioTemporalConditionModel,
     "vae": AutoencoderKLTemporalDecoder,
     "image_encoder": CLIPVisionModelWithProjection,
 }
 RELEASED: dict[str, dict[str, Any]] = {
-    "unet": {},  # diffusers' defaults are SVD's, but for the width of its frame count, which is not used
+    "unet": {},  # diffusers' defaults are SVD's, except for the number of frames, which is not used
     "vae": {
         "down_block_types": ["DownEncoderBlock2D"] * 4,
         "block_out_channels": [128, 256, 512, 512],
@@ -68,14 +67,14 @@ RELEASED: dict[str, dict[str, Any]] = {
 }
 """Constructor arguments of the released networks."""
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-"""How attention in autoencoders was named before diffusers 0.17."""
+"""Names of autoencoder attention layers before diffusers 0.17, and today's."""
 _NOT_NEEDED = ("position_ids",)
-"""Ends of names of tensors that older files carry and today's networks compute."""
+"""Name endings of tensors that older files contain and today's networks compute."""
 _NUMBERS = ("F16", "BF16", "F32", "F64")
-"""In which a network's weights may be written."""
+"""Data types that a network's weights may have."""
 Naming = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
-"""Called with the names that a file holds, gives the file's names of each of the network's tensors. Where there are
-several, they must hold the same; what is not mentioned is not used."""
+"""Maps the tensor names of a file to those of the network: for each of the network's tensors, the file's names. Tensors
+of several names must be equal; names that are left out are not used."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +101,17 @@ class Networks:
         return self.unet, self.vae, self.image_encoder
 
     def prepared(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Networks:
-        """The same networks, brought in place to a device and the dtypes of a run, ready for inference.
+        """Move the networks in place to a device and the dtypes of a run, ready for inference; returns itself.
 
-        Convolutions keep their weights channels last, the order in which their inputs come.
+        Convolution weights become channels last, like their inputs.
         """
         for network in self.modules:
             network.requires_grad_(False).eval()
-        # the encoder straight to float32: bfloat16 on the way would round what the file has
+        # the encoder directly to float32: bfloat16 in between would round the file's weights
         for part in (self.vae.encoder, self.vae.quant_conv):
             part.to(device=device, dtype=torch.float32)
         for part in (self.unet, self.vae.decoder, self.image_encoder):
-            torch.nn.Module.to(part, device=device, dtype=dtype)  # diffusers' own `to` warns of nothing
+            torch.nn.Module.to(part, device=device, dtype=dtype)  # diffusers' own `to` warns needlessly
         for network in self.modules:
             for layer in network.modules():
                 if isinstance(layer, torch.nn.Conv2d):
@@ -137,23 +136,23 @@ def load(
     Raises
     ------
     Failure
-        MISSING: a file is not there, is broken, or belongs to another network; it names the file and the tensor.
+        MISSING: a file is not there, is broken, or belongs to another network; the message names file and tensor.
     """
-    places = {
+    files = {
         "unet": (depthcrafter / "config.json", depthcrafter / "diffusion_pytorch_model.safetensors"),
         "vae": (svd / "vae" / "config.json", svd / "vae" / "diffusion_pytorch_model.fp16.safetensors"),
         "image_encoder": (svd / "image_encoder" / "config.json", svd / "image_encoder" / "model.fp16.safetensors"),
     }
     found = {}
-    for part, (config, weights) in places.items():
+    for part, (config, weights) in files.items():
         facts = read_config(config)
-        with _blaming(config):
+        with _config_errors(config):
             network = _empty(part, facts)
         read_into(network, weights)
         found[part] = network
     path = svd / "scheduler" / "scheduler_config.json"
     facts = read_config(path)
-    with _blaming(path):
+    with _config_errors(path):
         scheduler = EulerDiscreteScheduler.from_config(facts)
     return Networks(**found, scheduler=scheduler).prepared(device, dtype)
 
@@ -165,7 +164,7 @@ def random_networks(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Networks:
-    """Networks with made-up weights, to measure speed and memory where the released ones are not at hand.
+    """Networks with random weights, to measure speed and memory without the released ones.
 
     Parameters
     ----------
@@ -183,15 +182,15 @@ def random_networks(
     for part in CLASSES:
         network = _empty(part, dict(config[part]))
         if generator is not None:
-            make_up(network, generator, dtype)
+            fill_randomly(network, generator, dtype)
         found[part] = network
     scheduler = EulerDiscreteScheduler.from_config(dict(config["scheduler"]))
     return Networks(**found, scheduler=scheduler).prepared(device, dtype)
 
 
 @contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Whatever a library says of a configuration becomes a `Failure` (MISSING) that names its file."""
+def _config_errors(path: Path) -> Iterator[None]:
+    """Turn any error that a library raises over a configuration into a `Failure` (MISSING) that names the file."""
     try:
         yield
     except Exception as error:
@@ -200,34 +199,34 @@ def _blaming(path: Path) -> Iterator[None]:
 
 
 def _is_modest(value: Any, most: int, *, deep: int = 3) -> bool:
-    """Whether a value of a configuration is one that a network can be made by."""
+    """Whether a configuration's value is within the bounds of any real network."""
     if isinstance(value, (list, dict)):
         inner = value if isinstance(value, list) else list(value.values())
         return deep > 0 and len(inner) <= _LONGEST_LIST and all(_is_modest(v, most, deep=deep - 1) for v in inner)
     is_bounded = not isinstance(value, (int, float)) or abs(value) <= most
-    return is_bounded or (isinstance(value, float) and math.isinf(value))  # which JSON has no number for
+    return is_bounded or (isinstance(value, float) and math.isinf(value))  # JSON has no infinite numbers
 
 
 def _empty(part: str, config: dict[str, Any]) -> Any:
-    """A network without weights; only buffers that no file holds are made."""
+    """A network without weights; only buffers that no file contains are allocated."""
     with init_empty_weights(include_buffers=False):
         if part == "image_encoder":
             return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(config))
         return CLASSES[part].from_config(config)
 
 
-def make_up(network: torch.nn.Module, generator: torch.Generator, dtype: torch.dtype) -> None:
-    """Give a network without weights random ones, on the generator's device.
+def fill_randomly(network: torch.nn.Module, generator: torch.Generator, dtype: torch.dtype) -> None:
+    """Fill a network without weights with random ones, on the generator's device.
 
-    They keep the size of what flows through a layer about the same, so that half precision stays finite.
+    They are scaled so that a layer's output is about as large as its input, and half precision stays finite.
     """
     for name, parameter in list(network.named_parameters()):
         owner, _, last = name.rpartition(".")
-        values = _made_up(last, parameter.shape, generator, dtype)
+        values = _random_values(last, parameter.shape, generator, dtype)
         setattr(network.get_submodule(owner), last, torch.nn.Parameter(values, requires_grad=False))
 
 
-def _made_up(name: str, shape: torch.Size, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
+def _random_values(name: str, shape: torch.Size, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
     values = torch.empty(shape, device=generator.device, dtype=dtype)
     if len(shape) < 2:
         return values.fill_(1.0 if name == "weight" else 0.0)
@@ -235,9 +234,9 @@ def _made_up(name: str, shape: torch.Size, generator: torch.Generator, dtype: to
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A network's ``config.json``; a `Failure` (MISSING) where it is none.
+    """A network's ``config.json``; a `Failure` (MISSING) where it is not one.
 
-    It is somebody else's, and what it says becomes loops and memory: no network of today is near these bounds.
+    The file is untrusted, and its values become loops and memory, so they are bounded, far above any real network.
     """
     try:
         with open(path, "rb") as file:
@@ -248,28 +247,28 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise damaged(path, str(error)) from error
     if not isinstance(config, dict):
-        raise damaged(path, "it is no JSON object")
+        raise damaged(path, "it is not a JSON object")
     for key, value in config.items():
         most = _MOST_LAYERS if _COUNTS.search(key) else _LARGEST_NUMBER
         if not _is_modest(value, most):
-            raise damaged(path, f"what it says of {key[:100]!a} is beyond any network")
-    # the class name of the depth UNet is one of its authors' own; its arguments are SVD's
+            raise damaged(path, f"its value of {key[:100]!a} is beyond any real network")
+    # the depth UNet names its authors' own class; the arguments are SVD's
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
 def todays_names(held: Sequence[str]) -> dict[str, list[str]]:
-    """The `Naming` of what diffusers and transformers have written, now or formerly."""
+    """The `Naming` for files of diffusers and transformers, of current and earlier versions."""
     return {_current(name): [name] for name in held if not name.endswith(_NOT_NEEDED)}
 
 
 def read_into(network: torch.nn.Module, path: Path, *, naming: Naming = todays_names) -> None:
-    """Fill a network, whose parameters may be on the meta device, from a file; the dtype becomes the file's.
+    """Load a network's weights, whose parameters may be on the meta device, from a file; the dtype becomes the file's.
 
     Raises
     ------
     Failure
-        MISSING: the file is not there, is broken, or holds other tensors than the network has; the sentence names
-        the first of them.
+        MISSING: the file is not there, is broken, or has other tensors than the network; the message names
+        the first one.
     """
     wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
     tensors = {}
@@ -289,7 +288,7 @@ def read_into(network: torch.nn.Module, path: Path, *, naming: Naming = todays_n
 
 
 def header(path: Path) -> dict[str, Tensor]:
-    """What a file of weights holds; a `Failure` (MISSING) where it is none, or not whole."""
+    """The tensors in a weights file; a `Failure` (MISSING) where it is not one, or is incomplete."""
     try:
         return safetensors_header.read(path)
     except (OSError, safetensors_header.HeaderError) as error:
@@ -297,19 +296,19 @@ def header(path: Path) -> dict[str, Tensor]:
 
 
 def damaged(path: Path, reason: str) -> Failure:
-    """The failure of a file of weights that cannot be used."""
+    """The failure of a weights file that cannot be used."""
     return Failure(
         exit_codes.MISSING,
-        f"The file of weights {path} cannot be used: {reason.rstrip('.')}.",
-        cure=f"Check what was downloaded. Run: {store.command('verify')}",
+        f"The weights file {path} cannot be used: {reason.rstrip('.')}.",
+        cure=f"Check the downloaded files. Run: {store.command('verify')}",
     )
 
 
 def _compare(wanted: Mapping[str, list[int]], found: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
-    """Refuse a file whose tensors are not exactly the network's; `found` has them by the file's own names."""
+    """Check that a file's tensors are exactly the network's; `found` has them by the file's own names."""
     for name, shape in wanted.items():
         if name not in found:
-            raise damaged(path, f"it lacks the tensor {name}, so it belongs to another network")
+            raise damaged(path, f"the tensor {name} is missing, so it belongs to another network")
         for old, other in found[name].items():
             if list(other.shape) != shape:
                 raise damaged(
@@ -318,10 +317,10 @@ def _compare(wanted: Mapping[str, list[int]], found: Mapping[str, Mapping[str, T
                     "to another network",
                 )
             if other.dtype not in _NUMBERS:
-                raise damaged(path, f"its tensor {old} holds {other.dtype}, and a network computes with real numbers")
+                raise damaged(path, f"its tensor {old} has the data type {other.dtype}, not a floating-point one")
     for name, olds in found.items():
         if name not in wanted:
-            raise damaged(path, f"it holds the tensor {next(iter(olds))}, which the network does not have")
+            raise damaged(path, f"it has the tensor {next(iter(olds))}, which the network does not have")
 
 
 def _current(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What all estimators on these networks share: parameters, their values, and what they take of a shot.
+"""Parameters that all estimators on these networks share, and the parts of a shot that they use.
 
 Standard library only.
 """
@@ -29,7 +29,7 @@ WINDOWS = (
         minimum=0,
         maximum=109,
         advanced=True,
-        description="Frames that two windows share; more joins them better and takes longer.",
+        description="Frames that two windows share; more makes transitions smoother and takes longer.",
     ),
     Parameter(
         name="noise_augmentation",
@@ -45,40 +45,40 @@ WINDOWS = (
         minimum=1,
         maximum=110,
         advanced=True,
-        description="Frames that are decoded together; more look smoother over time and take more memory.",
+        description="Frames that are decoded together; more is smoother over time and takes more memory.",
     ),
 )
-"""How a clip is cut up, and encoded and decoded."""
+"""Windows, encoding and decoding."""
 
 COMPUTING = (
     Parameter(
         name="device",
         default="auto",
         choices=("auto", "cuda", "mps", "cpu"),
-        description="What computes; auto takes the GPU where there is one.",
+        description="Device to compute on; auto uses the GPU where there is one.",
     ),
     Parameter(
         name="precision",
         default="auto",
         choices=("auto", "fp16", "bf16", "fp32"),
         advanced=True,
-        description="Of the networks' numbers; auto chooses by the device.",
+        description="Precision of the networks; auto chooses by the device.",
     ),
     Parameter(
         name="memory_limit",
         default=0.0,
         minimum=0.0,
         advanced=True,
-        description="Gigabytes of the device's memory to keep within; 0: all that is free.",
+        description="Limit on the device's memory, in gigabytes; 0: all that is free.",
     ),
     Parameter(
         name="compile",
         default=False,
         advanced=True,
-        description="Compile the networks first, a minute or more, which pays for itself on long clips.",
+        description="Compile the networks first, which takes a minute or more and pays off on long clips.",
     ),
 )
-"""On what, in which numbers and within which memory."""
+"""Device, precision, memory and compilation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class Shot(Protocol):
 
 
 def check_window(window: int, overlap: int) -> None:
-    """Refuse a window that its overlap fills.
+    """Check that a window is longer than its overlap.
 
     Raises
     ------

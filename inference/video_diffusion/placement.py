@@ -1,4 +1,4 @@
-"""Where the networks are while a stage runs, and what happens when the device's memory does not suffice."""
+"""Where the networks are while a stage runs, and what happens when the device runs out of memory."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Placement:
     device : torch.device
     plan : Plan
     smaller : callable
-        Gives the plan below one, None where there is none; see `memory.step_down`.
+        Returns the next smaller plan, None where there is none; see `memory.step_down`.
     warn : callable
-        Hears, in a sentence, that the plan shrank.
+        Called with a message when the plan shrinks.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Placement:
         self._smaller, self._warn = smaller, warn
         self._shrunk = False
         self.stage: Stage | None = None
-        """The stage that is under way."""
+        """The current stage."""
         if plan.networks_on_host:  # an earlier shot of the job may have left them on the device
             self._send_away()
 
     @contextmanager
     def during(self, stage: Stage) -> Iterator[None]:
-        """Have what a stage needs on the device; the rest may stay there too, if the plan says so."""
+        """Keep a stage's networks on the device; the plan decides whether the others stay there too."""
         self.stage = stage
         try:
             self.attempt(lambda plan: self._bring())
@@ -64,7 +64,7 @@ class Placement:
                 self._send_away()
 
     def attempt(self, work: Callable[[Plan], T]) -> T:
-        """Run `work` with the plan; where memory runs out, shrink the plan and run it again, once in all.
+        """Run `work` with the plan; when memory runs out, shrink the plan and run it again, at most once.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class Placement:
             raise self._exhausted() from error
 
     def leave(self) -> None:
-        """Leave the device to others."""
+        """Free the device for others."""
         self._send_away()
         gc.collect()
         device.release(self.device)
@@ -100,8 +100,8 @@ class Placement:
         self.leave()
         self._bring()
         self._warn(
-            "The memory ran out, so the work goes on in smaller pieces, which is slower; nothing that was finished is "
-            "lost."
+            "The memory ran out, so the estimate continues in smaller pieces, which is slower. No finished work "
+            "is lost."
         )
 
     def _needed(self) -> list[torch.nn.Module]:
@@ -123,8 +123,7 @@ class Placement:
     def _exhausted(self) -> Failure:
         return Failure(
             exit_codes.FAILED,
-            "The memory ran out, also in the smallest pieces that were left to try.",
+            "The memory ran out again, with the smallest memory plan that was left.",
             cure=f"Choose a smaller {setting('size')} or fewer frames at a time ({setting('window', 60)}), or close "
-            "other programs that use the device, and start the job again; an unchanged job goes on from what is "
-            "finished.",
+            "other programs that use the device, and start the job again; an unchanged job resumes.",
         )

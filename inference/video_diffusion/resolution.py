@@ -1,4 +1,4 @@
-"""Between the size that the artist works at and the one that the networks take."""
+"""Resizing between the processing resolution and the size that the networks take."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 SIDE = 64
-"""The networks halve a picture six times: three in the autoencoder, three in the UNet."""
+"""The networks halve an image six times: three in the autoencoder, three in the UNet."""
 
 
 def network_size(width: int, height: int) -> tuple[int, int]:
-    """The size at which the networks see a picture of the working size.
+    """The size at which the networks see an image of the processing resolution.
 
-    Each side becomes the nearest multiple of 64, as DepthCrafter was published, so the aspect changes a little: nothing
-    is cut off or padded. (Python rounds halves to the even number, and so did they.)
+    Each side becomes the nearest multiple of 64, as in DepthCrafter, so the aspect changes a little: nothing is cropped
+    or padded. (Halves are rounded to the even number, as there.)
 
     Returns
     -------
@@ -25,12 +25,12 @@ def network_size(width: int, height: int) -> tuple[int, int]:
     return max(SIDE, round(width / SIDE) * SIDE), max(SIDE, round(height / SIDE) * SIDE)
 
 
-def to_network(pictures: list[NDArray[np.uint8]], size: tuple[int, int]) -> Tensor:
-    """Frames of the working size as the networks take them.
+def to_network(images: list[NDArray[np.uint8]], size: tuple[int, int]) -> Tensor:
+    """Frames of the processing resolution as the networks' input.
 
     Parameters
     ----------
-    pictures : list of array [h, w, 3]
+    images : list of array [h, w, 3]
         uint8 RGB.
     size : (width, height)
 
@@ -40,14 +40,14 @@ def to_network(pictures: list[NDArray[np.uint8]], size: tuple[int, int]) -> Tens
         float32, 0 to 1.
     """
     fitted = [
-        picture if picture.shape[1::-1] == size else cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
-        for picture in pictures
+        image if image.shape[1::-1] == size else cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+        for image in images
     ]
     return torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2).float() / 255
 
 
 def to_working(disparity: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A map of the networks' size [H, W] at the working size (width, height), which has the plate's aspect."""
+    """A map [H, W] resized to the processing resolution (width, height), which has the plate's aspect."""
     if disparity.shape[::-1] == size:
         return disparity
     return cv2.resize(disparity, size, interpolation=cv2.INTER_LINEAR)

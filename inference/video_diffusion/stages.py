@@ -23,28 +23,28 @@ from .execution.plan import Plan
 from .networks import Networks
 
 FRAMES_PER_SECOND, MOTION_BUCKET = 7, 127
-"""What every video is said to be; SVD's usual values, given as they are."""
+"""SVD's conditioning, with the same values for every video."""
 Check = Callable[[], None]
 T = TypeVar("T")
 _SIDE = 224
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training pictures (Radford et al. 2021)."""
+"""Of CLIP's training images (Radford et al. 2021)."""
 ENCODING, STEP, DECODING = 2.6, 3.2, 6.9
-"""Work for a frame, in TFLOP at 1024x576: in what the progress is counted."""
+"""Work for a frame, in TFLOP at 1024x576: the unit of the progress."""
 ENCODE_GRID = 8
-"""Frames that are encoded together, counted from the clip's start, so that a stream makes the same batches."""
+"""Frames that are encoded together, in batches counted from the clip's start, so that a stream makes the same ones."""
 
 
 class Attempt(Protocol):
-    """Runs a function with the plan of the moment, and again with a smaller one where memory does not suffice."""
+    """Runs a function with the current plan, and again with a smaller one when memory runs out."""
 
     def __call__(self, work: Callable[[Plan], T], /) -> T: ...
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the UNet is told of frames.
+    """The UNet's conditioning for frames.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ def encode(
     check: Check = lambda: None,
     forward: Forward = OWN,
 ) -> Encoded:
-    """Encode frames one by one; how many are passed together changes nothing beyond rounding.
+    """Encode frames one by one; the size of a batch changes nothing beyond rounding.
 
     Parameters
     ----------
@@ -90,21 +90,21 @@ def encode(
     frames : Tensor [n, 3, H, W]
         float32, 0 to 1.
     noise : Tensor [n, 3, H, W]
-        What is added to the frames in [-1, 1] after CLIP has seen them and before the autoencoder does.
+        Added to the frames in [-1, 1] before the autoencoder sees them; CLIP sees them without it.
 
     Returns
     -------
     Encoded
-        On the device, where it may still be in the making.
+        On the device, which may still be computing it.
     """
 
     def work(plan: Plan) -> Encoded:
-        # Apple's GPUs read the frames later than the computer may let them go
+        # Apple's GPUs may read the frames after the host has freed them
         pixels = frames.to(device, non_blocking=device.type == "cuda")
         embeddings = embed(networks.image_encoder, pixels)
         check()
         latents = forward.encode(networks.vae, 2 * pixels - 1 + noise.to(device), plan=plan, check=check)
-        # in one order whatever the layers' own, since an order may change bits and a checkpoint keeps but one
+        # always contiguous: the memory format may change bits, and a checkpoint stores only this one
         return Encoded(latents.contiguous(), embeddings)
 
     return attempt(work)
@@ -136,24 +136,24 @@ def denoise(
         Of the same frames.
     steps : int
     guidance : float
-        Classifier-free guidance, one factor for all frames; at most 1: none, and no second pass.
+        Classifier-free guidance, one factor for all frames; 1 or less: none, and no second pass.
     noise_augmentation : float
         Strength of the noise that the frames were encoded with.
     progress : callable
-        Hears how many steps are done.
+        Called with the number of finished steps.
 
     Returns
     -------
     Tensor [n, 4, h, w]
-        float32, on the computer's side.
+        float32, on the CPU.
 
     Raises
     ------
     Failure
-        FAILED: the values are no numbers any more.
+        FAILED: the values are not finite.
     """
     scheduler = networks.scheduler
-    scheduler.set_timesteps(steps)  # for every segment anew: it also sets the count of steps back
+    scheduler.set_timesteps(steps)  # for every segment: this also resets the count of steps
     added = added_ids(networks, noise_augmentation, device)
     video, embeddings = conditions.latents.to(device), conditions.embeddings.to(device)
     # Kept in float32 between the steps: at the first noise level half precision would round the anchor away.
@@ -174,21 +174,21 @@ def denoise(
                     check=check,
                 ).float()
 
-            given = velocity(video, embeddings)
+            conditioned = velocity(video, embeddings)
             if guidance <= 1:
-                return given
-            free = velocity(torch.zeros_like(video), torch.zeros_like(embeddings))
-            return free + guidance * (given - free)
+                return conditioned
+            unconditioned = velocity(torch.zeros_like(video), torch.zeros_like(embeddings))
+            return unconditioned + guidance * (conditioned - unconditioned)
 
         current = scheduler.step(attempt(work), timestep, current).prev_sample
-        refuse_overflow(current, networks)
+        check_overflow(current, networks)
         progress(index + 1)
         check()
     return current.cpu().contiguous()
 
 
 def added_ids(networks: Networks, noise_augmentation: float, device: torch.device) -> Tensor:
-    """What the UNet is told of how the video was made, [3], in its own dtype."""
+    """The UNet's conditioning on frame rate, motion and noise augmentation, [3], in its own dtype."""
     ids = torch.tensor([FRAMES_PER_SECOND, MOTION_BUCKET, noise_augmentation], device=device)
     return ids.to(networks.unet.conv_in.weight.dtype)
 
@@ -224,21 +224,21 @@ def decode(
     Tensor [n, H, W]
         Disparity, float32, 0 to 1, on the device: the mean of the decoder's three channels. It is not stretched to
         any range, so that all chunks and windows share one scale. NaN where the decoder's values left the range of
-        their dtype; whoever reads it refuses that (`overflow`), since to ask here would keep the device waiting.
+        their dtype; the caller checks for it (`overflow`), since a check here would stall the device.
     """
     scaled = latents.to(device) / networks.vae.config.scaling_factor
 
     def work(plan: Plan) -> Tensor:
-        pictures = forward.decode(networks.vae, scaled, plan=plan, check=check)
-        disparity = (pictures.float() / 2 + 0.5).clamp(0, 1).mean(dim=1)
-        # infinity would pass for the nearest or the farthest that there is
-        return disparity.masked_fill_(~torch.isfinite(pictures).all(dim=1), torch.nan)
+        images = forward.decode(networks.vae, scaled, plan=plan, check=check)
+        disparity = (images.float() / 2 + 0.5).clamp(0, 1).mean(dim=1)
+        # infinity would look like the nearest or the farthest point
+        return disparity.masked_fill_(~torch.isfinite(images).all(dim=1), torch.nan)
 
     return attempt(work)
 
 
-def refuse_overflow(latents: Tensor, networks: Networks) -> None:
-    """Never let a window's latents [n, 4, h, w] become depth where they are no numbers.
+def check_overflow(latents: Tensor, networks: Networks) -> None:
+    """Raise where a window's latents [n, 4, h, w] are not finite.
 
     Raises
     ------
@@ -251,20 +251,20 @@ def refuse_overflow(latents: Tensor, networks: Networks) -> None:
 
 
 def overflow(networks: Networks, where: str) -> Failure:
-    """The failure of networks whose values are no numbers any more."""
+    """The failure of networks whose values are not finite; `where` says where, as part of a sentence."""
     dtype = str(networks.unet.conv_in.weight.dtype).removeprefix("torch.")
     if dtype == "float32":
         return Failure(
             exit_codes.FAILED,
-            f"The network's values are no numbers any more, {where}, although it runs in float32.",
+            f"The network's values are not finite {where}, although it runs in float32.",
             "Its weights are damaged.",
             f"Check them. Run: {store.command('verify')}",
         )
     return Failure(
         exit_codes.FAILED,
-        f"The network's values left the range of {dtype} {where}; nothing of it was written as depth.",
+        f"The network's values left the range of {dtype} {where}; no depth was written from them.",
         cure=f"Choose another precision ({setting('precision', 'bf16')}, or {setting('precision', 'fp32')}, which "
-        "takes twice the memory).",
+        "needs twice the memory).",
     )
 
 
@@ -290,31 +290,31 @@ def embed(image_encoder: torch.nn.Module, frames: Tensor) -> Tensor:
     return image_encoder(pixels.to(next(image_encoder.parameters()).dtype)).image_embeds
 
 
-def shrunk(pictures: Tensor) -> Tensor:
-    """Pictures [n, c, H, W] brought to CLIP's size without regard to their aspect, [n, c, 224, 224].
+def shrunk(images: Tensor) -> Tensor:
+    """Images [n, c, H, W] resized to CLIP's size, ignoring their aspect, [n, c, 224, 224].
 
     Blurred against aliasing as far as each axis shrinks, then resampled bicubically corner to corner, which is how
     SVD's embeddings were made; values may leave the range of the input.
     """
-    height, width = pictures.shape[-2:]
-    blurred = _blurred(_blurred(pictures, width / _SIDE, axis=-1), height / _SIDE, axis=-2)
+    height, width = images.shape[-2:]
+    blurred = _blurred(_blurred(images, width / _SIDE, axis=-1), height / _SIDE, axis=-2)
     return functional.interpolate(blurred, (_SIDE, _SIDE), mode="bicubic", align_corners=True)
 
 
-def _blurred(pictures: Tensor, factor: float, *, axis: int) -> Tensor:
+def _blurred(images: Tensor, factor: float, *, axis: int) -> Tensor:
     """Gaussian blur along one axis, reflected at the borders, for shrinking by `factor`."""
     sigma = max((factor - 1) / 2, 0.001)
     taps = int(max(4 * sigma, 3))
     taps += 1 - taps % 2
-    places = torch.arange(taps, dtype=pictures.dtype, device=pictures.device) - taps // 2
-    kernel = torch.exp(-(places**2) / (2 * sigma**2))
+    offsets = torch.arange(taps, dtype=images.dtype, device=images.device) - taps // 2
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
     kernel = kernel / kernel.sum()
     front, rear = (taps - 1) // 2, taps // 2
-    channels = pictures.shape[1]
+    channels = images.shape[1]
     if axis == -1:
-        padded = functional.pad(pictures, (front, rear, 0, 0), mode="reflect")
+        padded = functional.pad(images, (front, rear, 0, 0), mode="reflect")
         weight = kernel.reshape(1, 1, 1, taps)
     else:
-        padded = functional.pad(pictures, (0, 0, front, rear), mode="reflect")
+        padded = functional.pad(images, (0, 0, front, rear), mode="reflect")
         weight = kernel.reshape(1, 1, taps, 1)
     return functional.conv2d(padded, weight.expand(channels, 1, *weight.shape[2:]), groups=channels)

@@ -1,8 +1,8 @@
-"""A shot of any length on its way through the networks: windows of frames stream in, and maps stream out.
+"""The networks on a shot of any length: windows of frames stream in, and maps stream out.
 
-In memory are, beside the networks, one window's inputs and latents, and the decoded overlap of the window before. After
-every window a checkpoint is saved, from which a later run resumes: to the same bits under the same memory plan, and
-within the rounding of another.
+Beside the networks, memory holds one window's inputs and latents, and the decoded overlap of the window before. A
+checkpoint is saved after every window; a later run resumes from it, to the same bits under the same memory plan and
+within rounding under another.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def work_of(
     encoding, denoising : float
         For a frame at 1024x576; a frame is denoised once in every window that it is in.
     blended : bool
-        Whether it is decoded as often, or once.
+        Whether a frame is also decoded once in every window, or once in all.
     """
     in_windows = sum(len(window) for window in windows.segments(count, settings.window, settings.overlap))
     work = encoding * count + denoising * in_windows + DECODING * (in_windows if blended else count)
@@ -55,7 +55,7 @@ def work_of(
 
 
 class Stream(ABC):
-    """The loop over a shot's windows. What is encoded, denoised and written is the estimator's own.
+    """The loop over a shot's windows; the estimator supplies what is encoded, denoised and written.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Stream(ABC):
     encoding, denoising : float
         See `work_of`.
     blended : int
-        Frames that are faded from a window into the next one once they are decoded; 0: each is decoded once.
+        Decoded frames that are cross-faded between windows; 0: each frame is decoded once.
 
     Attributes
     ----------
@@ -79,9 +79,9 @@ class Stream(ABC):
     size : (width, height)
         Of the networks' images.
     common : dict
-        How a stage is run, see `stages`.
+        Keyword arguments of every stage, see `stages`.
     latents : Tensor [n, 4, h, w]
-        What is denoised and not decoded, on the CPU; from frame `latents_from` on.
+        Denoised and not decoded yet, on the CPU, from frame `latents_from` on.
     """
 
     encoding_label = "Encoding frames"
@@ -120,20 +120,20 @@ class Stream(ABC):
 
     @abstractmethod
     def begin(self) -> bool:
-        """Get ready where no earlier run has left a checkpoint; False: nothing is to be done."""
+        """Prepare a run without a checkpoint; False: nothing is left to do."""
 
     @abstractmethod
     def encode(self, indices: range) -> tuple[Tensor, ...]:
-        """What a window is denoised from, of some of its frames, each [n, …] and on the device."""
+        """The inputs that some frames of a window are denoised from, each [n, …] and on the device."""
 
     @abstractmethod
     def denoise(self, index: int, *inputs: Tensor) -> Tensor:
-        """Denoise a window from what `encode` gave of its frames.
+        """Denoise a window from the results of `encode` for its frames.
 
         Returns
         -------
         Tensor [n, 4, h, w]
-            On the CPU: what is to be decoded now or later, up to the window's last frame.
+            On the CPU: the latents that are still to be decoded, up to the window's last frame.
         """
 
     @abstractmethod
@@ -146,11 +146,11 @@ class Stream(ABC):
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What else a checkpoint must hold: tensors, and what JSON knows."""
+        """The estimator's own part of a checkpoint: tensors, and values that JSON can hold."""
 
     @abstractmethod
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Take over the state of an earlier run."""
+        """Restore the `state` of an earlier run."""
 
     def run(self) -> None:
         """Estimate the frames that are not written yet.
@@ -158,7 +158,7 @@ class Stream(ABC):
         Raises
         ------
         Failure
-            Memory ran out, or the networks' values overflowed; what was written stays, and an unchanged job resumes.
+            Memory ran out, or the networks' values overflowed; written maps stay, and an unchanged job resumes.
         Cancelled
         """
         begun = self._resumed()
@@ -167,9 +167,9 @@ class Stream(ABC):
         for index in range(begun, len(self.windows)):
             window = self.windows[index]
             self._encode_until(window.stop)
-            given = slice(window.start - self._inputs_from, window.stop - self._inputs_from)
+            current = slice(window.start - self._inputs_from, window.stop - self._inputs_from)
             with self.placement.during("denoise"):
-                self.latents = self.denoise(index, *(each[given] for each in self._inputs))
+                self.latents = self.denoise(index, *(each[current] for each in self._inputs))
             self.latents_from = window.stop - len(self.latents)
             self._inputs = tuple(each[self.next_start(index) - self._inputs_from :] for each in self._inputs)
             self._inputs_from = self.next_start(index)
@@ -181,19 +181,19 @@ class Stream(ABC):
         return self.windows[index + 1].start if index + 1 < len(self.windows) else self.count
 
     def label(self, doing: str, index: int) -> str:
-        """What is done with a window, in words."""
+        """The progress label for a window."""
         return f"{doing} window {index + 1} of {len(self.windows)}" if len(self.windows) > 1 else doing
 
-    def worked(self, work: float, frames: int) -> None:
-        """Count work that is done, for a frame at 1024x576."""
+    def count_work(self, work: float, frames: int) -> None:
+        """Add finished work; `work` is for one frame at 1024x576."""
         self._work_done += work * frames * self.size[0] * self.size[1] / _PUBLISHED_PIXELS
 
-    def tell(self, stage: str, label: str) -> None:
+    def report(self, stage: str, label: str) -> None:
         """Report the progress."""
         self.shot.progress(stage, label, self._work_done, self._work)
 
     def encode_frames(self, indices: range, noise: Tensor) -> Encoded:
-        """Some frames with standard normal noise [n, 3, H, W] on them."""
+        """Encode some frames, with standard normal noise [n, 3, H, W] added to them."""
         images = resolution.to_network([self.shot.frames[index] for index in indices], self.size)
         return stages.encode(self.placement.networks, images, self._noise * noise, **self.common)
 
@@ -206,31 +206,31 @@ class Stream(ABC):
         done = facts["windows_done"]
         window = self.windows[done - 1]
         latents_from = window.stop - len(tensors["latents"])
-        if not self.shot.finished.issuperset(range(latents_from)):  # a map was lost since then
+        if not self.shot.finished.issuperset(range(latents_from)):  # a map has been lost since
             return 0
         self.latents, self.latents_from = tensors["latents"], latents_from
-        self._inputs = tuple(tensors[f"inputs.{place}"] for place in range(facts["inputs"]))
+        self._inputs = tuple(tensors[f"inputs.{position}"] for position in range(facts["inputs"]))
         self._inputs_from = self.next_start(done - 1)
         self._blending = Blending(self._blended, tensors["waiting"])
         self.restore(tensors, facts)
         before = self.windows[: done - 1]
-        self.worked(self._encoding, self._inputs_from + len(self._inputs[0]))
-        self.worked(self._denoising, sum(map(len, before)) + len(window))
-        self.worked(DECODING, sum(map(len, before)) if self._blended else latents_from)
+        self.count_work(self._encoding, self._inputs_from + len(self._inputs[0]))
+        self.count_work(self._denoising, sum(map(len, before)) + len(window))
+        self.count_work(DECODING, sum(map(len, before)) if self._blended else latents_from)
         self._decode(done - 1)
         return int(done)
 
     def _save(self, index: int) -> None:
-        """Save a checkpoint of a window that is denoised and not decoded, in the place of the one before."""
+        """Save a checkpoint of a window that is denoised and not decoded; it replaces the previous one."""
         tensors, facts = self.state()
         waiting = self._blending.waiting
         tensors |= {"latents": self.latents, "waiting": torch.stack(waiting) if waiting else torch.empty(0)}
-        tensors |= {f"inputs.{place}": each for place, each in enumerate(self._inputs)}
+        tensors |= {f"inputs.{position}": each for position, each in enumerate(self._inputs)}
         facts |= {"windows_done": index + 1, "inputs": len(self._inputs)}
         save_tensors(self.shot.scratch / CHECKPOINT, tensors, facts)
 
     def _encode_until(self, stop: int) -> None:
-        """Have all frames before `stop` encoded, in chunks on a grid from the shot's first frame."""
+        """Encode all frames before `stop`, in chunks on a grid from the shot's first frame."""
         start = self._inputs_from + (len(self._inputs[0]) if self._inputs else 0)
         if start >= stop:
             return
@@ -239,14 +239,14 @@ class Stream(ABC):
         with self.placement.during("encode"):
             for first in range(start, stop, ENCODE_GRID):
                 indices = range(first, min(first + ENCODE_GRID, self.count))
-                self.tell("encode", self.encoding_label)
+                self.report("encode", self.encoding_label)
                 fetched.append([Fetched(each) for each in self.encode(indices)])
-                self.worked(self._encoding, len(indices))
+                self.count_work(self._encoding, len(indices))
         pieces += [tuple(each.tensor() for each in piece) for piece in fetched]
         self._inputs = tuple(torch.cat(each) for each in zip(*pieces))
 
     def _decode(self, index: int) -> None:
-        """Decode what can be, blend it with the window before, and write what is final and not written yet."""
+        """Decode the final latents, blend them with the previous window, and write the maps that are final."""
         piece = range(self.latents_from, self.decodable(index))
         last = index + 1 == len(self.windows)
         final = piece if last else piece[: len(piece) - self._blended]
@@ -258,7 +258,7 @@ class Stream(ABC):
         self.latents_from = piece.stop
 
     def _maps(self, piece: range, final: range) -> Iterator[Tensor | None]:
-        """Maps [H, W] of consecutive frames; None for those that neither a file nor the next window is made of."""
+        """Maps [H, W] of consecutive frames; None for those that neither a file nor the next window needs."""
         written = self.shot.finished.intersection(final)
 
         def decoding() -> Iterator[tuple[range, Fetched | None]]:
@@ -271,14 +271,14 @@ class Stream(ABC):
                 yield chunk, Fetched(stages.decode(self.placement.networks, latents, **self.common))
 
         for chunk, fetched in one_behind(decoding()):
-            self.tell("decode", "Decoding and writing frames")
+            self.report("decode", "Decoding and writing frames")
             maps = fetched.tensor() if fetched else None
-            for place, frame in enumerate(chunk):
-                if maps is not None and not bool(torch.isfinite(maps[place]).all()):
+            for position, frame in enumerate(chunk):
+                if maps is not None and not bool(torch.isfinite(maps[position]).all()):
                     where = f"while frame {self.shot.frames.numbers[frame]} was decoded"
                     raise stages.overflow(self.placement.networks, where)
-                yield None if maps is None else maps[place]
-            self.worked(DECODING, len(chunk))
+                yield None if maps is None else maps[position]
+            self.count_work(DECODING, len(chunk))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

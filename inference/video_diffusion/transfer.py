@@ -1,4 +1,4 @@
-"""Bringing results from the device while it goes on computing."""
+"""Copying results to host memory while the device keeps computing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Fetched:
-    """A tensor on its way to the computer's memory; the copy starts at once and `tensor` waits for it."""
+    """A tensor that is being copied to host memory; `tensor` waits for the copy."""
 
     def __init__(self, source: Tensor) -> None:
         self._event: torch.cuda.Event | None = None
@@ -25,14 +25,14 @@ class Fetched:
             self._host = source.cpu()
 
     def tensor(self) -> Tensor:
-        """The values, in the computer's memory."""
+        """The values, in host memory."""
         if self._event is not None:
             self._event.synchronize()
         return self._host
 
 
 def one_behind(items: Iterable[T]) -> Iterator[T]:
-    """The same items, each handed out only once the next one was begun, so that the device is never idle."""
+    """The same items, each yielded only after the next one has been started, so that the device is never idle."""
     waiting: list[T] = []
     for item in items:
         waiting.append(item)

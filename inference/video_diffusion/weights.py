@@ -8,7 +8,7 @@ DEPTHCRAFTER = Model(
     name="depthcrafter",
     label="DepthCrafter's UNet",
     repository="tencent/DepthCrafter",
-    # From other projects' published pins: it could not be looked up on the hub itself.
+    # pinned by other published projects; it could not be verified on the hub itself
     revision="c1a22b53f8abf80cd0b025adf29e637773229eca",
     revision_checked=False,
     licence=Licence(
@@ -29,7 +29,7 @@ SVD = Model(
     name="svd-xt",
     label="Stable Video Diffusion XT's image encoder and autoencoder",
     repository="stabilityai/stable-video-diffusion-img2vid-xt",
-    # From other projects' published pins: it could not be looked up on the hub itself.
+    # pinned by other published projects; it could not be verified on the hub itself
     revision="9e43909513c6714f1bc78bcb44d96e733cd242aa",
     revision_checked=False,
     licence=Licence(
@@ -46,4 +46,4 @@ SVD = Model(
         ModelFile(path="scheduler/scheduler_config.json", size=500),
     ),
 )
-"""What DepthCrafter takes over from SVD as it is; SVD's own UNet (3 GB) is not needed."""
+"""The parts of SVD that DepthCrafter uses unchanged; SVD's own UNet (3 GB) is not needed."""

@@ -1,10 +1,9 @@
-"""Long clips in overlapping segments: where they lie, how they are joined (DepthCrafter, section 3.4, figure 3), and
-the random numbers of a run.
+"""Long clips in overlapping segments: their frame ranges, how they are joined (DepthCrafter, section 3.4, figure 3),
+and the random numbers of a run.
 
-Those are drawn in the order in which the published implementation draws them, and piece by piece. All come from one
-generator on the CPU: first the pixel noise of the whole clip, then the first latents of one window. A generator's
-piecewise draws equal one large draw where every piece has a multiple of 16 numbers, which a frame always has: its sides
-are multiples of 64.
+The random numbers are drawn in the order of the published implementation, in chunks, from one generator on the CPU:
+first the pixel noise of the whole clip, then the first latents of one window. Chunked draws equal one large draw where
+every chunk has a multiple of 16 elements, which a frame always has: its sides are multiples of 64.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from .parameters import check_window
 
 
 def segments(count: int, window: int, overlap: int) -> list[range]:
-    """The segments of a clip of `count` frames, each given as the range of its frames.
+    """The segments of a clip of `count` frames, as ranges of frames.
 
     A clip that fits into the window is one segment. Otherwise each begins `window` - `overlap` frames after the one
     before, and the last may be as short as `overlap` + 1 frames.
@@ -41,7 +40,7 @@ def extended(
     sigmas: tuple[float, float],
     denoise: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Denoise the next segment and join it to what is there.
+    """Denoise the next segment and join it to the latents so far.
 
     Parameters
     ----------
@@ -53,8 +52,8 @@ def extended(
         Standard normal noise for it, see `segment_noise`.
     overlap : int
     anchor : bool
-        Whether overlapped frames start from what the segment before has made of them, so that both agree in scale
-        and shift; False: from pure noise of their own.
+        Whether overlapped frames start from the previous segment's result, so that both agree in scale and shift;
+        False: from pure noise of their own.
     stitch : bool
         See `joined`.
     sigmas : (float, float)
@@ -99,14 +98,14 @@ def joined(before: Tensor, after: Tensor, *, stitch: bool) -> Tensor:
 
 
 class Blending:
-    """What the window before has made of the frames that the next one shares with it.
+    """Cross-fading of the frames that consecutive windows share.
 
     Parameters
     ----------
     overlap : int
         Frames that consecutive windows share.
     waiting : sequence of Tensor [H, W]
-        To go on from where an earlier `Blending` stood: its `waiting`.
+        `waiting` of an earlier `Blending`, to resume from it.
     """
 
     def __init__(self, overlap: int, waiting: Iterable[Tensor] = ()) -> None:
@@ -137,11 +136,11 @@ class Blending:
         """
         before, self.waiting = self.waiting, []
         final = len(window) - (0 if last else self._overlap)
-        for place, (index, own) in enumerate(zip(window, maps, strict=True)):
+        for position, (index, own) in enumerate(zip(window, maps, strict=True)):
             blended = own
-            if own is not None and place < len(before):
-                blended = torch.lerp(before[place], own, self._weights[place])
-            if place < final:
+            if own is not None and position < len(before):
+                blended = torch.lerp(before[position], own, self._weights[position])
+            if position < final:
                 yield index, blended
             elif blended is None:
                 raise ValueError(f"the next window needs frame {index}")
@@ -162,9 +161,9 @@ def latent_noise(generator: torch.Generator, window: int, height: int, width: in
 def skipped(
     generator: torch.Generator, count: int, height: int, width: int, *, check: Callable[[], None] = lambda: None
 ) -> torch.Generator:
-    """A generator that stands where `generator` will once it has drawn the pixel noise of `count` frames.
+    """A copy of `generator` advanced past the pixel noise of `count` frames.
 
-    The clip's frames need not be read for it, so that a segment can be denoised before the clip's end is known.
+    No frames need to be read for it, so a segment can be denoised before the rest of the clip is read.
     """
     ahead = torch.Generator()
     ahead.set_state(generator.get_state())
@@ -187,8 +186,8 @@ def segment_noise(pool: Tensor, index: int, length: int, overlap: int, *, anchor
         Of the segment; no longer than the pool.
     overlap : int
     anchor : bool
-        True: the pool is rolled by `overlap` for each segment, so that overlapped frames begin with the very noise
-        that they had in the segment before. False: every segment begins with the pool as it is, so that overlapped
-        frames have other noise than before.
+        True: the pool is rolled by `overlap` for each segment, so that overlapped frames start with the same noise
+        as in the segment before. False: every segment starts with the unrolled pool, so overlapped frames get
+        different noise.
     """
     return (torch.roll(pool, index * overlap, dims=0) if anchor else pool)[:length]

@@ -1,4 +1,4 @@
-"""DepthCrafter: depth that holds over long shots, by video diffusion (Hu et al. 2024)."""
+"""DepthCrafter: temporally stable depth of long shots by video diffusion (Hu et al. 2024)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..base import EstimatorInfo, Shot, ShotResult
 INFO = EstimatorInfo(
     name="depthcrafter",
     label="DepthCrafter",
-    summary="Fine, steady relative depth of any shot by video diffusion, moving subjects included; "
+    summary="Detailed, temporally stable relative depth of any shot by video diffusion, moving subjects included; "
     "for research and education only, and for a strong GPU.",
     licence="Weights: DepthCrafter's for academic, research and education use only; Stable Video Diffusion's under "
     "its community licence",
@@ -27,7 +27,7 @@ INFO = EstimatorInfo(
             default=5,
             minimum=1,
             maximum=100,
-            description="Denoising steps; the released weights are used with 5, and were with 25 at first.",
+            description="Denoising steps: 5 for the current weights; their first release was used with 25.",
         ),
         Parameter(
             name="guidance",
@@ -35,21 +35,21 @@ INFO = EstimatorInfo(
             minimum=1.0,
             maximum=10.0,
             advanced=True,
-            description="Classifier-free guidance; above 1 it sharpens details (1.2 was used with 25 steps) and "
-            "doubles the time.",
+            description="Classifier-free guidance; above 1 it sharpens details (the first release used 1.2 with 25 "
+            "steps) and doubles the time.",
         ),
         *parameters.WINDOWS,
         Parameter(
             name="anchor",
             default=True,
             advanced=True,
-            description="Start each window's overlap from what the window before has made of it.",
+            description="Start each window's overlap from the previous window's result.",
         ),
         Parameter(
             name="stitch",
             default=True,
             advanced=True,
-            description="Fade from window to window over their overlap; off: its plain mean.",
+            description="Cross-fade windows over their overlap; off: the mean of both.",
         ),
         *parameters.COMPUTING,
     ),

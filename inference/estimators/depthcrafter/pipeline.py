@@ -44,7 +44,7 @@ class DepthCrafterPipeline:
         The networks stay on the device, and in the dtype, that they have; the autoencoder's encoder is brought to
         float32.
     plan : Plan or None
-        In what pieces the layers are computed; None: in no more than they must be.
+        In which pieces the layers are computed; None: everything at once, as far as kernels allow.
     """
 
     def __init__(self, *, unet: Any, vae: Any, image_encoder: Any, scheduler: Any, plan: Plan | None = None) -> None:
@@ -74,23 +74,23 @@ class DepthCrafterPipeline:
             float32, 0 to 1, display-referred; H and W multiples of 64.
         num_inference_steps : int
         guidance_scale : float
-            Above 1: classifier-free guidance, for twice the work.
+            Above 1: classifier-free guidance, which doubles the work.
         window_size, overlap : int
             Frames of a segment, and frames that two segments share.
         noise_aug_strength : float
         decode_chunk_size : int
             Frames that the decoder's temporal layers see together.
         generator : torch.Generator or None
-            On the CPU; None: one with a seed of the system's.
+            On the CPU; None: one with a random seed.
         anchor, stitch : bool
             The two parts of the strategy for long clips (paper, section 3.4), for its ablation (section 4.3).
 
         Raises
         ------
         ValueError
-            The frames' shape or a setting makes no sense.
+            The frames' shape or a setting is invalid.
         Failure
-            See `parameters.check_window` and `stages.denoise`; or the decoder's values are no numbers any more.
+            See `parameters.check_window` and `stages.denoise`; or the decoder's values are not finite.
         """
         count, height, width = _check(frames, num_inference_steps, decode_chunk_size)
         device = self.networks.unet.conv_in.weight.device
@@ -145,7 +145,7 @@ class DepthCrafterPipeline:
 
 
 def _check(frames: NDArray[np.float32], steps: int, decode_chunk: int) -> tuple[int, int, int]:
-    """Length, height and width of a clip that the pipeline can take."""
+    """Length, height and width of a clip, checked."""
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.float32 or not len(frames):
         raise ValueError(f"frames must be float32 [T, H, W, 3] with T >= 1, not {frames.dtype} {list(frames.shape)}")
     count, height, width = frames.shape[:3]

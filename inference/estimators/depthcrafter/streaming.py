@@ -32,7 +32,7 @@ def estimate_shot(shot: Shot) -> ShotResult:
     Raises
     ------
     Failure
-        The parameters contradict each other; the device lacks memory; weights are damaged; values overflowed.
+        The parameters contradict each other; the device has too little memory; weights are damaged; values overflowed.
     """
     settings = Settings(**shot.parameters)
     check_window(settings.window, settings.overlap)
@@ -43,7 +43,7 @@ def estimate_shot(shot: Shot) -> ShotResult:
 
 
 class Stream(stream.Stream):
-    """A shot on its way through the stages; see `video_diffusion.stream`."""
+    """DepthCrafter's part of `video_diffusion.stream`."""
 
     def __init__(self, shot: Shot, settings: Settings, placement: Placement, forward: Forward = OWN) -> None:
         work = STEP * settings.steps * (2 if settings.guidance > 1 else 1)
@@ -52,9 +52,9 @@ class Stream(stream.Stream):
         self._generator, self._pool = torch.Generator(), torch.empty(0)
 
     def begin(self) -> bool:
-        """Draw the pool's noise, which comes after all pixel noise, which is drawn only as frames are read."""
+        """Draw the latent noise, which follows all pixel noise in the generator's order."""
         self._generator.manual_seed(self.shot.seed)
-        self.tell("noise", "Drawing noise")
+        self.report("noise", "Drawing noise")
         width, height = self.size
         ahead = windows.skipped(self._generator, self.count, height, width, check=self.shot.check)
         self._pool = windows.latent_noise(ahead, min(self._settings.window, self.count), height, width)
@@ -76,13 +76,13 @@ class Stream(stream.Stream):
         return encoded.latents, encoded.embeddings
 
     def denoise(self, index: int, *inputs: Tensor) -> Tensor:
-        """Denoise one segment and join it to what is not decoded yet."""
+        """Denoise one segment and join it to the latents that are not decoded yet."""
         settings, length = self._settings, len(inputs[0])
         label = self.label("Denoising", index)
 
         def report(steps: int) -> None:
-            self.worked(self._work_of_step, length)
-            self.tell("denoise", label)
+            self.count_work(self._work_of_step, length)
+            self.report("denoise", label)
 
         def denoise(first: Tensor) -> Tensor:
             return stages.denoise(
@@ -96,7 +96,7 @@ class Stream(stream.Stream):
                 **self.common,
             )
 
-        self.tell("denoise", label)
+        self.report("denoise", label)
         return windows.extended(
             self.latents,
             index,

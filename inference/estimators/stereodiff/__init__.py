@@ -1,4 +1,4 @@
-"""StereoDiff: stereo matching for what is static, one diffusion step for what moves (Li et al. 2025)."""
+"""StereoDiff: stereo matching for static regions, one diffusion step for dynamic objects (Li et al. 2025)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .settings import MONST3R, REFINE_SIGMA
 INFO = EstimatorInfo(
     name="stereodiff",
     label="StereoDiff",
-    summary="Depth with camera that holds over long shots: stereo matching for what is static, one diffusion step "
-    "for what moves; for research and education only, and for a strong GPU.",
+    summary="Temporally stable depth and camera for long shots: stereo matching for static regions, one diffusion step "
+    "for dynamic objects; for research and education only, and for a strong GPU.",
     licence="Weights: MonST3R's for non-commercial use (CC BY-NC-SA 4.0); DepthCrafter's for academic, research and "
     "education use only; Stable Video Diffusion's under its community licence",
     quantity="inverse_depth",
@@ -31,9 +31,9 @@ INFO = EstimatorInfo(
     gives_camera=True,
     gives_confidence=True,
     confidence_meaning="1 - 1/C of stereo matching, with C the confidence (1 or more) that MonST3R's network has in "
-    "the very points that the depth is read from; 0 where there were none and the depth is that of their neighbours",
+    "the points that the depth is read from; 0 where there were none and the depth is that of neighbouring pixels",
     variants=(
-        # the pair network sees 512 pixels: nothing is gained by larger maps of it alone
+        # the pair network works at 512 pixels: larger maps of it alone gain nothing
         Variant(parameter="stage", value="1", models=(MONST3R,), default_size=512),
         Variant(parameter="stage1_from", models=(DEPTHCRAFTER, SVD)),
     ),
@@ -42,28 +42,27 @@ INFO = EstimatorInfo(
             name="stage",
             default="both",
             choices=("both", "1"),
-            description="What is done: stereo matching and its refinement by diffusion, or stereo matching alone.",
+            description="Stages to run: stereo matching and its refinement by diffusion, or stereo matching alone.",
         ),
         Parameter(
             name="stage1_from",
             default="",
             depth_sequence=True,
-            description="Folder of another depth sequence of the same frames, which is refined in the place of stereo "
-            "matching's.",
+            description="Folder of another depth sequence of the same frames, which is refined instead of stereo "
+            "matching's result.",
         ),
         Parameter(
             name="reach",
             default=2,
             minimum=1,
             maximum=10,
-            description="How many of the following frames each frame is matched with; more takes longer and drifts "
-            "less.",
+            description="Following frames that each frame is matched with; more takes longer and drifts less.",
         ),
         Parameter(
             name="robust",
             default=True,
             advanced=True,
-            description="Weigh points that do not fit down when frames are joined; off: as published.",
+            description="Reduce the weight of points that do not fit when frames are aligned; off: as published.",
         ),
         Parameter(
             name="refine_sigma",
@@ -71,29 +70,28 @@ INFO = EstimatorInfo(
             minimum=0.05,
             maximum=700.0,
             advanced=True,
-            description="Noise that the one diffusion step takes away: the more, the more is painted anew; 0.7 to 3 is "
-            "useful.",
+            description="Noise level of the one diffusion step: higher changes more of the depth; 0.7 to 3 is useful.",
         ),
         Parameter(
             name="spacing",
             default="karras",
             choices=("karras", "leading", "trailing"),
             advanced=True,
-            description="Scheduler that the noise is chosen by; leading and trailing (0.698 and 1.613) are for "
-            "comparisons and take the place of refine_sigma.",
+            description="Scheduler that the noise level comes from; leading and trailing (0.698 and 1.613) are for "
+            "comparisons and replace refine_sigma.",
         ),
         Parameter(
             name="latent_sharing",
             default=False,
             advanced=True,
-            description="Share latents between windows as DepthCrafter does; for comparisons, since it does harm here.",
+            description="Share latents between windows as DepthCrafter does; for comparisons, since results are worse.",
         ),
         Parameter(
             name="resize",
             default="nearest",
             choices=("nearest", "bilinear"),
             advanced=True,
-            description="How stereo matching's depth is brought to the diffusion's size; nearest is as published.",
+            description="Interpolation of stereo matching's depth to the diffusion's size; nearest is as published.",
         ),
         Parameter(
             name="range_quantile",
@@ -101,7 +99,7 @@ INFO = EstimatorInfo(
             minimum=0.0,
             maximum=0.25,
             advanced=True,
-            description="Share of the nearest and of the farthest values that the shot's range leaves out; 0: none.",
+            description="Share of the nearest and farthest values that the shot's value range leaves out; 0: none.",
         ),
         *shared.WINDOWS,
         *shared.COMPUTING,

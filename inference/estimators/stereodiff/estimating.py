@@ -1,4 +1,4 @@
-"""StereoDiff as an estimator: both stages of a shot one after the other, each of which finds the device free."""
+"""StereoDiff as an estimator: both stages of a shot in turn, each with the whole device."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 
 from ...video_diffusion import device, loading, resolution
 from ..base import ReportProgress, Shot, ShotResult
-from .prior import GivenPrior, Prior, write_maps
+from .prior import Prior, SequencePrior, write_maps
 from .settings import Settings
 from .stage1 import batches
 from .stage1 import run as stage1
-from .stage1.matching import picture_size
+from .stage1.matching import image_size
 from .stage1.result import MatchedPrior
 from .stage2 import stream as stage2
 from .stage2.stream import Refinement
@@ -25,25 +25,27 @@ def estimate_shot(shot: Shot) -> ShotResult:
     Raises
     ------
     Failure
-        The parameters contradict each other; the device lacks memory; weights are damaged; values overflowed.
+        The parameters contradict each other; the device has too little memory; weights are damaged; values overflowed.
     Refused
-        There is no depth in the shot, or the depth sequence that is to be refined has none for it.
+        There is no depth in the shot, or the depth sequence to refine has none for it.
     """
     settings = Settings(**shot.parameters)
     settings.check()
-    place, _ = device.choose(settings.device, settings.precision)
-    first, second = _works(shot, settings)
+    torch_device, _ = device.choose(settings.device, settings.precision)
+    first, second = _work_of_stages(shot, settings)
     matched: MatchedPrior | None = None
     prior: Prior
     if settings.matches:
-        if _has_one_memory(place):  # an earlier shot has left the others
+        if _has_one_memory(torch_device):  # an earlier shot has left the diffusion networks
             loading.forget()
-        prior = matched = stage1.match_shot(shot, settings, place, progress=_part(shot, 0, first, first + second))
+        prior = matched = stage1.match_shot(
+            shot, settings, torch_device, progress=_part(shot, 0, first, first + second)
+        )
     else:
-        prior = _given(shot, settings)
+        prior = _sequence_prior(shot, settings)
     if len(shot.finished) < len(shot.frames):
         if settings.refines:
-            if _has_one_memory(place):
+            if _has_one_memory(torch_device):
                 batches.forget()
             _refine(replace(shot, progress=_part(shot, first, second, first + second)), settings, prior)
         else:
@@ -54,16 +56,16 @@ def estimate_shot(shot: Shot) -> ShotResult:
     return ShotResult(camera=camera.scaled(shot.frames.width, shot.frames.height) if camera else None)
 
 
-def _works(shot: Shot, settings: Settings) -> tuple[float, float]:
-    """Work of both stages, in TFLOP; 0 for one that does not take place."""
+def _work_of_stages(shot: Shot, settings: Settings) -> tuple[float, float]:
+    """Work of both stages, in TFLOP; 0 for a stage that is not run."""
     count, working = len(shot.frames), (shot.frames.width, shot.frames.height)
-    matching = stage1.work_of(count, settings, picture_size(*working)) if settings.matches else 0.0
+    matching = stage1.work_of(count, settings, image_size(*working)) if settings.matches else 0.0
     refining = stage2.work_of(count, settings, resolution.network_size(*working)) if settings.refines else 0.0
     return matching, refining
 
 
 def _part(shot: Shot, before: float, own: float, whole: float) -> ReportProgress:
-    """Hears of a stage's progress and tells of it as a part of the whole work."""
+    """Progress of one stage, reported as a part of the whole work."""
 
     def report(stage: str, label: str, done: float, total: float) -> None:
         shot.progress(stage, label, before + own * (done / total if total > 0 else 0.0), whole)
@@ -71,13 +73,13 @@ def _part(shot: Shot, before: float, own: float, whole: float) -> ReportProgress
     return report
 
 
-def _has_one_memory(place: torch.device) -> bool:
-    """Whether the networks of one stage take memory from the other's wherever they wait; a card has its own."""
-    return place.type != "cuda"
+def _has_one_memory(torch_device: torch.device) -> bool:
+    """Whether device and host share one memory, so that networks in either take it from the other stage."""
+    return torch_device.type != "cuda"
 
 
-def _given(shot: Shot, settings: Settings) -> GivenPrior:
-    prior = GivenPrior(Path(settings.stage1_from), shot.frames.numbers)
+def _sequence_prior(shot: Shot, settings: Settings) -> SequencePrior:
+    prior = SequencePrior(Path(settings.stage1_from), shot.frames.numbers)
     prior.check_aspect(shot.frames.width, shot.frames.height)
     return prior
 
@@ -85,7 +87,7 @@ def _given(shot: Shot, settings: Settings) -> GivenPrior:
 def _refine(shot: Shot, settings: Settings, prior: Prior) -> None:
     placement = loading.placement(shot, settings, who="StereoDiff's second stage")
     Refinement(shot, settings, prior, placement).run()
-    if settings.matches and placement.device.type != "cpu":  # the next shot begins with the pair network
+    if settings.matches and placement.device.type != "cpu":  # the next shot starts with the pair network
         placement.leave()
 
 

@@ -1,6 +1,6 @@
-"""A shot's depth before stage 2: what stage 1, or another depth sequence, says of each frame.
+"""A shot's depth before stage 2, of stage 1 or of another depth sequence.
 
-The paper's second stage refines any depth sequence (section 3.3), so one that exists can take the place of stage 1.
+The paper's second stage refines any depth sequence (section 3.3), so an existing one can replace stage 1.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from ...video_diffusion import resolution
 from ..base import Shot
 
 _NARROW, _TINY = 1e-3, 1e-37
-"""Two quantiles must be further apart than this share of their value, and than this: `Spread` knows no better."""
+"""Quantiles that are closer, by a share of their value or absolutely, count as equal: the precision of `Spread`."""
 _FARTHEST = 1e-4
-"""Inverse depth of what lies infinitely far away, as a share of the shot's 99 % quantile, which wild points do not
-move: the range from 0 to 1 that the refinement knows must end somewhere above 0."""
+"""Inverse depth of points at infinity, as a share of the shot's 99th percentile, which outliers do not change: the
+lower end of the refinement's value range must be above 0."""
 _ASPECT = 1.05
-"""By how much the pictures' aspects may differ: sizes are rounded to whole pixels."""
+"""Ratio by which the images' aspects may differ: sizes are rounded to whole pixels."""
 _AGAIN = "copy its files again, or estimate that depth sequence again"
 
 
 class Prior(Protocol):
-    """Maps by random access; the same bits however often and in whatever order they are asked for.
+    """Maps by random access; the same bits on every read, in any order.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Prior(Protocol):
     camera : Camera or None
         With a pose for every frame, scaled to the maps; None where none is known.
     has_confidence : bool
-        Whether `confidence` means something.
+        Whether `confidence` is meaningful.
     """
 
     @property
@@ -60,11 +60,11 @@ class Prior(Protocol):
         """The map [h, w] of the shot's `index`-th frame: finite, holes filled, in the prior's own units."""
 
     def confidence(self, index: int) -> NDArray[np.float32]:
-        """How far that map is to be trusted, [h, w], 0 to 1; 0 where it was filled."""
+        """Confidence of that map [h, w], 0 to 1; 0 where it was filled."""
 
 
 def filled(disparity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A map [h, w] with the value of the nearest valid pixel wherever it is not valid itself.
+    """A map [h, w] whose invalid pixels are filled with the value of the nearest valid one.
 
     Raises
     ------
@@ -79,42 +79,42 @@ def filled(disparity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[
     return disparity[rows, columns]
 
 
-def spread_of(
+def value_range(
     prior: Prior,
     count: int,
     quantile: float,
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[float, float]:
-    """Between which values a shot's disparity lies, but for a share of it at each end.
+    """The value range of a shot's disparity, without a share of the values at each end.
 
-    Where nearly all values are the same, as those of a sky behind something small, it is minimum and maximum.
+    Where nearly all values are the same, as of a sky behind a small object, it is minimum and maximum.
 
     Parameters
     ----------
     prior : Prior
     count : int
-        Frames of the shot; one map is held at a time.
+        Frames of the shot; one map is in memory at a time.
     quantile : float
         The share, 0 to below 0.5; 0: minimum and maximum.
     check : callable
         Raises to stop; called before each map.
     progress : callable
-        Hears how many maps of how many are read.
+        Called with the number of maps read, and of all.
 
     Returns
     -------
     (low, high)
-        Equal where all values are.
+        Equal where all values are equal.
     """
-    spread = Spread()
+    percentiles = Spread()
     for index in range(count):
         check()
-        spread.add(prior.disparity(index))
+        percentiles.add(prior.disparity(index))
         progress(index + 1, count)
-    low, high = spread.quantile(quantile), spread.quantile(1 - quantile)
+    low, high = percentiles.quantile(quantile), percentiles.quantile(1 - quantile)
     if high - low <= max(_NARROW * abs(low), _NARROW * abs(high), _TINY):
-        return spread.quantile(0), spread.quantile(1)
+        return percentiles.quantile(0), percentiles.quantile(1)
     return low, high
 
 
@@ -138,7 +138,7 @@ def write_maps(shot: Shot, prior: Prior, frame: int, disparity: NDArray[np.float
     shot.write(frame, resolution.to_working(disparity, working), confidence)
 
 
-class GivenPrior:
+class SequencePrior:
     """The maps of a shot from a depth sequence; see `prior.Prior`.
 
     Parameters
@@ -160,10 +160,10 @@ class GivenPrior:
     Failure
         USAGE: the folder holds no depth sequence.
     Refused
-        What the sequence has does not do for this shot: it lacks frames; it was refused itself; its shots are cut
-        elsewhere.
+        The sequence does not fit this shot: frames are missing; its estimator did not support the shot; its shots are
+        cut elsewhere.
     ClipError
-        The folder lacks files that it should have; those may come back.
+        Files are missing in the folder; they may come back.
     """
 
     def __init__(self, folder: Path, numbers: Sequence[int]) -> None:
@@ -184,20 +184,20 @@ class GivenPrior:
         self.camera = self._camera(shot)
 
     def check_aspect(self, width: int, height: int) -> None:
-        """Refuse maps of pictures that have another aspect than those of this size."""
+        """Check that the maps have the aspect of images of this size."""
         found, wanted = self.size[0] / self.size[1], width / height
         if max(found / wanted, wanted / found) > _ASPECT:
             raise Refused(
                 f"The maps in {self._folder} are {self.size[0]}x{self.size[1]} and have another aspect than the clip.",
-                "Choose a depth sequence of this very clip.",
+                "Choose a depth sequence of this clip.",
             )
 
     def disparity(self, index: int) -> NDArray[np.float32]:
-        """A frame's map in the sequence's own units, holes filled; above 0 where those are inverse depth."""
+        """A frame's map in the sequence's own units, holes filled; above 0 where it is inverse depth."""
         values = self._read(disparity_name(self._numbers[index]))
         valid = np.isfinite(values)
         if not valid.any():
-            raise ClipError(f"The map of frame {self._numbers[index]} in {self._folder} holds no finite value", _AGAIN)
+            raise ClipError(f"The map of frame {self._numbers[index]} in {self._folder} has no finite value", _AGAIN)
         found = filled(values, valid)
         return found if self._floor is None else np.maximum(found, np.float32(self._floor))
 
@@ -212,21 +212,21 @@ class GivenPrior:
         first, last, sequence = self._numbers[0], self._numbers[-1], self.sequence
         if first < sequence.first_frame or last > sequence.last_frame:
             raise Refused(
-                f"{self._folder} has depth of the frames {sequence.first_frame} to {sequence.last_frame} only, not of "
-                f"all from {first} to {last}.",
-                "Choose frames within those, or estimate that depth sequence for all frames.",
+                f"{self._folder} has depth of frames {sequence.first_frame} to {sequence.last_frame} only, not of all "
+                f"frames {first} to {last}.",
+                "Choose frames in that range, or estimate that depth sequence for all frames.",
             )
         shot = sequence.shot_at(first)
         if shot.status != "done":
             raise Refused(
-                f"{self._folder} has no depth of the frames {shot.first_frame} to {shot.last_frame}: its estimator "
-                f"refused them ({(shot.reason or 'it did not say why').rstrip('.')}).",
-                f"Take another depth sequence, or let stereo matching do it (leave {setting('stage1_from')} out).",
+                f"{self._folder} has no depth of frames {shot.first_frame} to {shot.last_frame}: its estimator does not "
+                f"support that shot ({(shot.reason or 'no reason was recorded').rstrip('.')}).",
+                f"Choose another depth sequence, or use stereo matching (leave out {setting('stage1_from')}).",
             )
         if not shot.first_frame <= first <= last <= shot.last_frame:
             raise Refused(
-                f"A shot of {self._folder} ends at frame {shot.last_frame}, within the frames {first} to {last} that "
-                "make one shot here, so their depths share no scale.",
+                f"A shot of {self._folder} ends at frame {shot.last_frame}, within frames {first} to {last}, which are "
+                "one shot here, so their depths share no scale.",
                 "Estimate that depth sequence again from the same clip.",
             )
         return shot
@@ -237,9 +237,8 @@ class GivenPrior:
             return None
         if shot.range is None or not shot.range.maximum > 0:
             raise Refused(
-                f"In {self._folder} nothing of the frames {shot.first_frame} to {shot.last_frame} is at a finite "
-                "distance.",
-                f"Take another depth sequence, or let stereo matching do it (leave {setting('stage1_from')} out).",
+                f"{self._folder} has no finite distance in frames {shot.first_frame} to {shot.last_frame}.",
+                f"Choose another depth sequence, or use stereo matching (leave out {setting('stage1_from')}).",
             )
         return _FARTHEST * (shot.range.p99 if shot.range.p99 > 0 else shot.range.maximum)
 
@@ -248,10 +247,12 @@ class GivenPrior:
             names = [disparity_name(number), *([confidence_name(number)] if self.has_confidence else [])]
             for name in names:
                 if not (self._folder / name).is_file():
-                    raise ClipError(f"{self._folder} lacks {name}, although its depth.json says that it has it", _AGAIN)
+                    raise ClipError(
+                        f"{name} is missing in {self._folder}, although its depth.json lists that frame", _AGAIN
+                    )
 
     def _camera(self, shot: depth_sequence.Shot) -> Camera | None:
-        """The sequence's camera with the poses of the frames, for its maps."""
+        """The sequence's camera, scaled to its maps, with the poses of the shot's frames."""
         if shot.camera is None or not shot.camera.poses:
             return None
         poses = tuple(pose for pose in shot.camera.poses if pose.frame in self._numbers)

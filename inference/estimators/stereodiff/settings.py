@@ -1,6 +1,6 @@
-"""StereoDiff's parameters as they travel, what of them contradicts itself, and what a run with them needs and gives.
+"""StereoDiff's parameters, the check for contradictions among them, and the facts of a run with them.
 
-Standard library only: also the facts of the weights that are needed beside DepthCrafter's.
+Also the facts of MonST3R's weights. Standard library only.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ MONST3R = Model(
     name="monst3r",
     label="MonST3R's network",
     repository="Junyi42/MonST3R_PO-TA-S-W_ViTLarge_BaseDecoder_512_dpt",
-    revision="",  # nobody is known to have published a pin, and it could not be looked up on the hub itself
+    revision="",  # no published project pins it, and it could not be looked up on the hub itself
     revision_checked=False,
     licence=Licence(
         name="cc-by-nc-sa-4.0",
         title="CC BY-NC-SA 4.0 (MonST3R)",
-        summary="Free for non-commercial use that names the authors; what is made of the weights themselves is passed "
-        "on under the same terms; those of the data that they were trained on come on top.",
+        summary="Free for non-commercial use with attribution; works derived from the weights must be shared under the "
+        "same terms; the terms of the training data apply as well.",
         url="https://creativecommons.org/licenses/by-nc-sa/4.0/",
     ),
     files=(
@@ -37,7 +37,7 @@ MONST3R = Model(
         ModelFile(path="model.safetensors", size=2_284_700_000),
     ),
 )
-"""The network that sees two pictures at once, fp32: DUSt3R's, trained further for scenes that move."""
+"""The pair network, fp32: DUSt3R's, fine-tuned for dynamic scenes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +49,19 @@ class Settings(shared.Settings):
     stage : str
         Both stages, or stereo matching alone.
     stage1_from : str
-        Folder with the depth sequence that takes the place of stage 1; empty for none.
+        Folder of the depth sequence that replaces stage 1; empty for none.
     reach : int
         Stage 1: frames with which each frame is matched, the paper's n.
     robust : bool
-        Stage 1: whether registrations are weighted anew so that outliers fall silent; the paper does not.
+        Stage 1: whether registrations are reweighted against outliers; the paper's are not.
     refine_sigma, spacing
         Stage 2: see `refinement.noise_level`.
     latent_sharing : bool
         Stage 2: whether windows share latents, as DepthCrafter's do (the paper's ablation, table 6).
     resize : str
-        Stage 2: how stage 1's maps are brought to the networks' size.
+        Stage 2: interpolation of stage 1's maps to the networks' size.
     range_quantile : float
-        Stage 2: share of the darkest and of the brightest values that the range 0..1 leaves out.
+        Stage 2: share of the farthest and of the nearest values that the value range leaves out.
     """
 
     stage: Literal["both", "1"]
@@ -85,7 +85,7 @@ class Settings(shared.Settings):
         return self.stage != "1"
 
     def check(self) -> None:
-        """Refuse parameters that contradict each other.
+        """Check that no parameters contradict each other.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class Settings(shared.Settings):
         if self.stage == "1" and self.stage1_from:
             raise Failure(
                 exit_codes.USAGE,
-                "Stage 1 alone has nothing to do where its depth is taken from another depth sequence.",
+                "Stage 1 has nothing to do when its depth comes from another depth sequence.",
                 cure=f"Leave out either {setting('stage', 1)} or {setting('stage1_from')}.",
             )
         if self.spacing != "karras" and self.refine_sigma != REFINE_SIGMA:
@@ -103,14 +103,14 @@ class Settings(shared.Settings):
                 exit_codes.USAGE,
                 f"The noise level of the step cannot be both {setting('refine_sigma', f'{self.refine_sigma:g}')} and "
                 f"the one of {setting('spacing', self.spacing)}.",
-                cure="Leave out either of the two.",
+                cure="Leave out one of the two.",
             )
         if self.refines:
             check_window(self.window, self.overlap)
 
 
 def facts_for(info: EstimatorInfo, parameters: dict[str, Any]) -> EstimatorInfo:
-    """The facts of a run.
+    """The facts of a run with these parameters.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def facts_for(info: EstimatorInfo, parameters: dict[str, Any]) -> EstimatorInfo:
     Failure
         USAGE: the parameters contradict each other.
     DepthSequenceError
-        There is no depth sequence where they name one.
+        The folder that they name has no depth sequence.
     """
     settings = Settings(**parameters)
     settings.check()
@@ -132,13 +132,13 @@ def facts_for(info: EstimatorInfo, parameters: dict[str, Any]) -> EstimatorInfo:
     return _refining(facts, depth_sequence.load(settings.stage1_from)) if settings.stage1_from else facts
 
 
-def _refining(info: EstimatorInfo, given: DepthSequence) -> EstimatorInfo:
-    """What comes of another depth sequence: its camera, confidence and quantity, where it has them."""
-    meaning = f"taken over from {given.estimator}: {given.confidence}" if given.confidence else None
+def _refining(info: EstimatorInfo, sequence: DepthSequence) -> EstimatorInfo:
+    """The facts of refining another depth sequence: its quantity, and camera and confidence where it has them."""
+    meaning = f"taken over from {sequence.estimator}: {sequence.confidence}" if sequence.confidence else None
     return replace(
         info,
-        quantity=given.quantity,
-        gives_camera=all(shot.camera is not None and shot.camera.poses for shot in given.done_shots),
-        gives_confidence=given.confidence is not None,
+        quantity=sequence.quantity,
+        gives_camera=all(shot.camera is not None and shot.camera.poses for shot in sequence.done_shots),
+        gives_confidence=sequence.confidence is not None,
         confidence_meaning=meaning,
     )

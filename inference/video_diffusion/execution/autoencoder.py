@@ -1,7 +1,7 @@
-"""The autoencoder in pieces: frames encoded a few at a time, a chunk of frames decoded by rows of the picture.
+"""The autoencoder in pieces: frames are encoded a few at a time, chunks are decoded by rows of the image.
 
-Decoding by rows is exact: each layer is computed for the whole picture before the next one begins, so that tiles
-need no more than the one row of halo of that layer's own convolution, and GroupNorms see the whole in two passes.
+Decoding by rows is exact: each layer is computed for the whole image before the next one begins, so that tiles
+need only the one row of halo of that layer's own convolution, and GroupNorms see the whole image in two passes.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def encode(vae: Any, pixels: Tensor, *, plan: Plan | None = None, check: Check =
     ----------
     vae : AutoencoderKLTemporalDecoder
     pixels : Tensor [n, 3, H, W]
-        -1 to 1. Its dtype is the one that is computed in: float32, in whatever the weights are kept.
+        -1 to 1. Its dtype is the one of the computation: float32, whatever the weights' dtype is.
     plan : Plan or None
     check : callable
-        Called between layers; raises to end the work.
+        Called between layers; raises to cancel.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def decode(vae: Any, latents: Tensor, *, plan: Plan | None = None, check: Check 
     plan : Plan or None
         `decoder_rows` changes nothing beyond rounding.
     check : callable
-        Called between pieces; raises to end the work.
+        Called between pieces; raises to cancel.
 
     Returns
     -------
@@ -109,18 +109,18 @@ def _encode(vae: Any, hidden: Tensor, where: Where, call: Call, check: Check) ->
     by = layer_weights.convolution(encoder.conv_out, where)
     hidden = convolve_normalised((hidden,), norm, by, call=call, in_place=True)
     last = layer_weights.linear(vae.quant_conv, where)
-    means = len(last.weight) // 2  # the other half would make the logarithms of the variances
+    means = len(last.weight) // 2  # the other half are the logarithms of the variances
     return functional.linear(hidden, last.weight[:means].flatten(1), where(vae.quant_conv.bias)[:means])
 
 
 def attended(hidden: Tensor, norm: GroupNorm, by: Attention, call: Call) -> Tensor:
-    """The autoencoder's attention among the places of each frame [n, H, W, C], and what came in."""
+    """The autoencoder's attention among the pixels of each frame [n, H, W, C], added to its input."""
     values = call(normalised, (hidden,), *affine(call(moments, hidden), norm), silu=False).flatten(1, 2)
     return attend_space(values, by).view(hidden.shape).add_(hidden)
 
 
 class _Decoder:
-    """What is carried through the decoder; as an attribute, so that nobody holds what has been replaced.
+    """The decoder's hidden state, as an attribute, so that no local variable keeps a replaced one alive.
 
     Attributes
     ----------
@@ -171,10 +171,10 @@ class _Decoder:
         self.hidden = whole.tensor
 
     def _tiles(self, channels: int, times: int = 1) -> list[slice]:
-        """Rows of the layer's input, so that it makes no more than the plan's rows of its output."""
-        _, height, width, given = self.hidden.shape
+        """Rows of the layer's input that make at most the plan's rows of its output."""
+        _, height, width, in_channels = self.hidden.shape
         rows = None if self._rows is None else max(1, self._rows // times)
-        return list(spans(height, rows, elements=len(self.hidden) * width * times**2 * max(given, channels)))
+        return list(spans(height, rows, elements=len(self.hidden) * width * times**2 * max(in_channels, channels)))
 
     def _by_rows(self, layer: Callable[..., Tensor], by: Convolution, *, times: int = 1) -> None:
         out = len(by.weight) // times**2
@@ -187,7 +187,7 @@ class _Decoder:
         self.hidden = whole.tensor
 
     def _last(self, decoder: Any) -> None:
-        """Norm and convolution in space, convolution in time: to the picture."""
+        """The last norm, spatial convolution and temporal convolution, whose result is the image."""
         norm = layer_weights.group_norm(decoder.conv_norm_out, self._where)
         space = layer_weights.convolution(decoder.conv_out, self._where)
         time = layer_weights.convolution(decoder.time_conv_out, self._where)
@@ -197,12 +197,12 @@ class _Decoder:
         for tile in tiles:
             self._check()
             source, edges = resnet.haloed(self.hidden, tile)
-            piece = _picture(convolve_normalised((source,), by, space, call=self._call, **edges), time)
+            piece = _image(convolve_normalised((source,), by, space, call=self._call, **edges), time)
             whole.put(tile, piece)
         self.hidden = whole.tensor
 
 
-def _picture(values: Tensor, time: Convolution) -> Tensor:
+def _image(values: Tensor, time: Convolution) -> Tensor:
     """The convolution over time of [n, rows, columns, 3]."""
     flat = values.reshape(1, len(values), -1, values.shape[-1])
     return convolve(flat, time, padding=(1, 0)).view(values.shape)

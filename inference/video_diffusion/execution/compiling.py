@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Call(Protocol):
-    """Calls a layer's function, compiled or as it is."""
+    """Calls a layer's function, compiled or not."""
 
     def __call__(self, function: Callable[..., T], /, *arguments: Any, **options: Any) -> T: ...
 
@@ -28,17 +28,17 @@ class Call(Protocol):
 def caller(plan: Plan) -> Iterator[Call]:
     """How layers are called while this lasts; compiled ones raise a `Failure` (MISSING) where there is no compiler.
 
-    Only what lies between matrix products, convolutions and attention is compiled, so that it is read and written
-    once; those keep their own kernels. A few small graphs serve all layers, pieces and windows: one for each number
-    of channels. A function that cannot be compiled raises; it is never run as it is instead.
+    Only the element-wise work between matrix products, convolutions and attention is compiled, so that tensors are read
+    and written once. A few small graphs serve all layers, pieces and windows: one for each number of channels. A
+    function that cannot be compiled raises; there is no fallback to the uncompiled one.
     """
     if not plan.compiled:
         yield _as_it_is
         return
     import torch._dynamo
 
-    # Channels are fixed in a graph, which makes it faster; frames and places are not, which makes it serve all pieces.
-    # With too few graphs allowed, torch would silently go on without compiling.
+    # Channels are fixed in a graph, which makes it faster; frames and pixels are not, so it serves all pieces.
+    # With too low a limit, torch would silently continue without compiling.
     with torch._dynamo.config.patch(
         automatic_dynamic_shapes=False,
         recompile_limit=256,
@@ -58,7 +58,7 @@ def _compiled(function: Callable[..., T], /, *arguments: Any, **options: Any) ->
             torch._dynamo.maybe_mark_dynamic(leaf, list(range(leaf.dim() - 1)))
     try:
         return _graph(function)(*arguments, **options)
-    except torch._dynamo.exc.ShortenTraceback as error:  # what may go wrong while compiling, not what runs then
+    except torch._dynamo.exc.ShortenTraceback as error:  # errors of compilation, not of the compiled code
         inner = getattr(error, "inner_exception", error)
         if isinstance(inner, torch.OutOfMemoryError):
             raise inner from error
@@ -66,7 +66,7 @@ def _compiled(function: Callable[..., T], /, *arguments: Any, **options: Any) ->
             exit_codes.MISSING,
             "The layers could not be compiled on this machine.",
             f"{type(inner).__name__}: {str(inner).strip().splitlines()[0]}".rstrip(".") + ".",
-            f"Estimate without compiling ({setting('compile', False)}), which only takes longer.",
+            f"Estimate without compiling ({setting('compile', False)}), which only is slower.",
         ) from error
 
 

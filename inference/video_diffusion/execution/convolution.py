@@ -1,7 +1,7 @@
 """Convolutions on channels-last tensors [n, rows, columns, channels].
 
-A temporal convolution (3, 1, 1) is one of these too: frames are its rows, places its columns, and its kernel is
-three rows high and one column wide. No 3D convolution is needed, which Apple's GPUs lack.
+A temporal convolution (3, 1, 1) is one of these too: frames are its rows, pixels its columns, and its kernel is
+three rows high and one column wide. So no 3D convolution is needed, which Apple's GPUs do not support.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def convolve(values: Tensor, by: Convolution, *, stride: int = 1, padding: tuple
 
 
 def convolve_rows(values: Tensor, by: Convolution, *, top: bool = True, bottom: bool = True) -> Tensor:
-    """Convolve some rows of a picture [n, rows, columns, channels].
+    """Convolve some rows of an image [n, rows, columns, channels].
 
     Parameters
     ----------
     values : Tensor
     by : Convolution
     top, bottom : bool
-        Whether the picture ends there, so that a row of zeros follows; else the outermost row only serves as halo,
-        and has none in the result.
+        Whether the image ends there and is padded with a row of zeros; else the outermost row is halo and has no row in
+        the result.
     """
     columns = by.weight.shape[3] // 2
     if top == bottom:
@@ -78,11 +78,10 @@ def convolve_normalised(
 
 
 def doubling(weight: Tensor, bias: Tensor) -> Convolution:
-    """A convolution of a picture doubled by repeating (3x3) as one of the picture itself (2x2).
+    """The 3x3 convolution of a nearest-neighbour doubled image, as a 2x2 convolution of the image itself.
 
-    Where a picture is doubled, the three taps of a row fall on two of its places only: with one for the even and one
-    for the odd places, the 3x3 kernel becomes four of 2x2, with fewer than half the products and without ever making
-    the doubled picture.
+    In a doubled image, the three taps of a row fall on two of its pixels only: with separate kernels for even and odd
+    pixels, the 3x3 kernel becomes four of 2x2, with fewer than half the products and without the doubled image.
 
     Returns
     -------
@@ -103,7 +102,7 @@ def doubling(weight: Tensor, bias: Tensor) -> Convolution:
 
 
 def double(values: Tensor, by: Convolution, *, top: bool = True, bottom: bool = True) -> Tensor:
-    """Double a picture and convolve it, see `doubling`.
+    """Double an image and convolve it, see `doubling`.
 
     Parameters
     ----------
@@ -116,7 +115,7 @@ def double(values: Tensor, by: Convolution, *, top: bool = True, bottom: bool = 
     Returns
     -------
     Tensor [n, 2 rows, 2 columns, out]
-        Of the rows that are no halo.
+        Without the halo's rows.
     """
     halo = (not top) + (not bottom)
     taps = convolve_rows(values, by, top=top, bottom=bottom)

@@ -1,4 +1,4 @@
-"""The two ways through the networks: in pieces and fast, or diffusers' own."""
+"""The two implementations of the networks' forward passes: Fathom's own in pieces, or diffusers'."""
 
 from __future__ import annotations
 

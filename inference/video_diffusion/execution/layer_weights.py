@@ -1,9 +1,9 @@
-"""The weights of diffusers' modules as one layer of ours takes them, on the device and in the dtype of its work.
+"""The weights of diffusers' modules as inputs of Fathom's own layers, on the device and in the dtype of the run.
 
-The modules are only read. A layer's weights are gathered when it starts and let go when it ends: where the network
-waits in the computer's memory, that brings it to the device layer by layer. What is derived here (joint matrices of
-query, key and value, reordered kernels) costs far less than a thousandth of the layer's own work. Tensors that a layer
-does not need for a while can wait in the computer's memory, too.
+The modules are only read. A layer's weights are gathered when it starts and freed when it ends: a network in
+host memory is moved to the device layer by layer in this way. Derived weights (joint matrices of query, key and value,
+reordered kernels) cost far less than a thousandth of the layer's own work. Tensors that no layer needs for a while can
+wait in host memory, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Where(NamedTuple):
     dtype: torch.dtype
 
     def __call__(self, tensor: Tensor) -> Tensor:
-        # detached: torch.compile makes graphs of their own for what is a module's parameter
+        # detached: torch.compile makes separate graphs for a module's parameters
         return bring(tensor.detach(), self.device, self.dtype)
 
     def maybe(self, tensor: Tensor | None) -> Tensor | None:
@@ -48,9 +48,9 @@ class LayerNorm(NamedTuple):
 
 
 class Residual(NamedTuple):
-    """Half of a residual block: norm, convolution, norm, convolution; and what leads past them.
+    """Half of a residual block: norm, convolution, norm, convolution, and the shortcut.
 
-    The convolutions come without their biases, which are added where that is free. `bias2` is the shortcut's, too.
+    The convolutions have no biases of their own, which are added where that is free. `bias2` includes the shortcut's.
     """
 
     norm1: GroupNorm
@@ -71,7 +71,7 @@ class Attention(NamedTuple):
 
 
 class FeedForward(NamedTuple):
-    """Two linear maps with a gated GELU between: `up` gives values and gates side by side."""
+    """Two linear maps with a gated GELU between: `up` makes values and gates side by side."""
 
     up: Linear
     down: Linear
@@ -125,8 +125,8 @@ def residual(block: Any, where: Where, embedding: Tensor | None = None) -> Resid
     block : module
     where : Where
     embedding : Tensor [1, channels] or None
-        Of the noise level, after SiLU. It is the same for all frames, so that what the block makes of it is part of
-        the first convolution's bias.
+        Of the noise level, after SiLU. It is the same for all frames, so its projection is added to the first
+        convolution's bias.
     """
     first, second = where(block.conv1.bias), where(block.conv2.bias)
     if embedding is not None:
@@ -164,7 +164,7 @@ def attention(module: Any, where: Where) -> Attention:
 def attended_token(module: Any, tokens: Tensor, where: Where) -> Tensor:
     """Cross-attention to a single token [n, channels]: the softmax of one score is 1, whatever the query.
 
-    What remains is two linear maps of the token, the same for every place.
+    Two linear maps of the token remain, the same for every pixel.
     """
     values = functional.linear(tokens, *linear(module.to_v, where))
     return functional.linear(values, *linear(module.to_out[0], where))
@@ -196,10 +196,10 @@ def mlp(module: Any, values: Tensor, where: Where) -> Tensor:
 
 
 def park(tensor: Tensor, *, on_host: bool) -> Tensor:
-    """A tensor that is not needed for a while: itself, or its copy in the computer's memory.
+    """A tensor that is not needed for a while: itself, or its copy in host memory.
 
-    The copy to pinned memory runs beside the computer's own work. Whoever reads it brings it back through the same
-    stream of the device (`bring`), so that it is complete by then; the computer itself never looks into it.
+    The copy to pinned memory is asynchronous. It is only read back through the same stream of the device (`bring`), by
+    when it is complete; the host itself never reads it.
     """
     if not on_host or tensor.device.type == "cpu":
         return tensor
@@ -208,8 +208,8 @@ def park(tensor: Tensor, *, on_host: bool) -> Tensor:
 
 
 def bring(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """A tensor on the device and in the dtype of the work; where it is so already, itself.
+    """A tensor on the device and in a dtype; itself where it is there already.
 
-    Nothing is ever copied back: a weight that was brought is let go after its layer, and the computer's own stays.
+    Nothing is copied back: a weight's copy is freed after its layer, and the original stays in host memory.
     """
     return tensor.to(device=device, dtype=dtype or tensor.dtype, non_blocking=device.type == "cuda")

@@ -1,8 +1,8 @@
-"""GroupNorm in pieces: statistics of any part of a layer's input can be joined, and are then applied to any part.
+"""GroupNorm in pieces: statistics of the parts of a layer's input are joined, and applied to any part.
 
-Tensors are channels last, [n, places, channels] or [n, rows, columns, channels]: PyTorch's own CUDA kernel knows
-only the other order and would copy both ways. Statistics are kept in float32 for each channel, because a channel
-belongs to one group also where a layer's input is in two tensors (a block's input and its skip connection).
+Tensors are channels last, [n, pixels, channels] or [n, rows, columns, channels]: PyTorch's own CUDA kernel takes only
+the other order and would copy both ways. Statistics are float32 and per channel, so that a layer's input may be in two
+tensors (a block's input and its skip connection).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class GroupNorm(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What is known of the values of each channel.
+    """Mean and sum of squared differences of each channel.
 
     Attributes
     ----------
@@ -50,12 +50,11 @@ class Affine(NamedTuple):
 
 
 def moments(values: Tensor) -> Moments:
-    """Moments over the places of [n, ..., channels], for each n and channel.
+    """Moments over the pixels of [n, ..., channels], for each n and channel.
 
-    Half precision goes by plain sums in float32: its values' own rounding is a larger error than what is lost to
-    cancellation, as long as the mean is below some hundreds of standard deviations, beyond which nothing of the
-    values is left either. float32 goes by Welford's method, or on the processor, where that is slow, by sums of what
-    is left when a sample is taken off.
+    Half precision uses plain sums in float32: the values' own rounding is a larger error than cancellation, as long as
+    the mean is below some hundreds of standard deviations, beyond which the values themselves are lost. float32 uses
+    Welford's method, or on the CPU, where that is slow, sums of the differences to a sample.
     """
     values = values.flatten(1, -2)
     if values.dtype in (torch.float16, torch.bfloat16):
@@ -93,15 +92,17 @@ def beside(parts: Iterable[Moments]) -> Moments:
     )
 
 
-def pooled(given: Moments) -> Moments:
+def pooled(statistics: Moments) -> Moments:
     """Moments over all n together, [1, channels]."""
-    mean = given.mean.mean(0, keepdim=True)
-    squares = given.squares.sum(0, keepdim=True) + given.number * (given.mean - mean).square().sum(0, keepdim=True)
-    return Moments(given.number * len(given.mean), mean, squares)
+    mean = statistics.mean.mean(0, keepdim=True)
+    squares = statistics.squares.sum(0, keepdim=True) + statistics.number * (statistics.mean - mean).square().sum(
+        0, keepdim=True
+    )
+    return Moments(statistics.number * len(statistics.mean), mean, squares)
 
 
 def joined(parts: Iterable[Moments]) -> Moments:
-    """Moments of several sets of places together (Chan, Golub, LeVeque 1979)."""
+    """Moments of several sets of pixels together (Chan, Golub, LeVeque 1979)."""
     return reduce(_joined, parts)
 
 
@@ -113,22 +114,22 @@ def _joined(first: Moments, second: Moments) -> Moments:
     return Moments(number, mean, squares)
 
 
-def affine(given: Moments, norm: GroupNorm, bias: Tensor | None = None) -> Affine:
-    """What normalises values with these moments.
+def affine(statistics: Moments, norm: GroupNorm, bias: Tensor | None = None) -> Affine:
+    """The normalisation of values with these moments.
 
     Parameters
     ----------
-    given : Moments
+    statistics : Moments
     norm : GroupNorm
     bias : Tensor [channels] or None
-        Still to be added to the values, before they are normalised; doing so here costs nothing.
+        To be added to the values before they are normalised; here it costs nothing.
     """
-    count = len(given.mean)
-    means = given.mean if bias is None else given.mean + bias
+    count = len(statistics.mean)
+    means = statistics.mean if bias is None else statistics.mean + bias
     grouped = means.reshape(count, norm.groups, -1)
     between, mean = torch.var_mean(grouped, 2, correction=0, keepdim=True)
-    within = given.squares.reshape(grouped.shape).mean(2, keepdim=True)
-    inverse = torch.add(between, within, alpha=1 / given.number).add_(norm.eps).rsqrt_()
+    within = statistics.squares.reshape(grouped.shape).mean(2, keepdim=True)
+    inverse = torch.add(between, within, alpha=1 / statistics.number).add_(norm.eps).rsqrt_()
     scale = (norm.weight.reshape(1, norm.groups, -1) * inverse).reshape(means.shape)
     centre = mean.expand_as(grouped).reshape(means.shape)
     if bias is not None:
@@ -140,7 +141,7 @@ def affine(given: Moments, norm: GroupNorm, bias: Tensor | None = None) -> Affin
 def normalised(
     parts: tuple[Tensor, ...], scale: Tensor, shift: Tensor, *, silu: bool, in_place: bool = False
 ) -> Tensor:
-    """Normalise tensors that lie side by side along the channels, without bringing them together before.
+    """Normalise tensors that are side by side along the channels, without concatenating them first.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Going over a layer's work in pieces."""
+"""Computing a layer in pieces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 MOST_ELEMENTS = 2**31 - 1
-"""Elements that one tensor of a layer may have: beyond, libraries count with 64-bit numbers (slowly) or fail."""
+"""Elements that one tensor of a layer may have: beyond, libraries use 64-bit indices (slowly) or fail."""
 _few: ContextVar[bool] = ContextVar("few", default=False)
 
 
@@ -25,7 +25,7 @@ def spans(total: int, size: int | None, *, elements: int = 1, most: int | None =
     elements : int
         Elements of the largest tensor that one item takes part in; pieces stay below `MOST_ELEMENTS`.
     most : int or None
-        A limit of the device's beside it.
+        A further limit, of the device.
     """
     limit = max(1, min(size or total, most or total, MOST_ELEMENTS // elements))
     count = -(-total // limit)
@@ -39,9 +39,9 @@ def spans(total: int, size: int | None, *, elements: int = 1, most: int | None =
 
 @contextmanager
 def few() -> Iterator[None]:
-    """While this lasts, only the first two pieces are gone over.
+    """While this lasts, only the first two pieces are computed.
 
-    For dry runs, which ask how much memory the work takes: no later piece takes more than the second.
+    For dry runs, which measure memory: no later piece needs more than the second.
     """
     token = _few.set(True)
     try:
@@ -51,7 +51,7 @@ def few() -> Iterator[None]:
 
 
 class Whole:
-    """A layer's result, laid together from pieces; a piece that is all of it takes its place without a copy.
+    """A layer's result, assembled from pieces; a piece that is all of it is taken without a copy.
 
     Parameters
     ----------
@@ -60,15 +60,15 @@ class Whole:
     axis : int
         0 or 1.
     into : Tensor or None
-        What the pieces overwrite; None: a new one.
+        The tensor that the pieces overwrite; None: a new one.
     """
 
     def __init__(self, total: int, *, axis: int = 0, into: Tensor | None = None) -> None:
         self.tensor = torch.empty(0) if into is None else into
         self._total, self._axis = total, axis
 
-    def put(self, place: slice, piece: Tensor) -> None:
-        """Lay one piece to its place along the axis."""
+    def put(self, span: slice, piece: Tensor) -> None:
+        """Store one piece at its position along the axis."""
         if piece.shape[self._axis] == self._total:
             self.tensor = piece
             return
@@ -76,4 +76,4 @@ class Whole:
             shape = list(piece.shape)
             shape[self._axis] = self._total
             self.tensor = torch.empty(shape, dtype=piece.dtype, device=piece.device)
-        self.tensor[(slice(None),) * self._axis + (place,)] = piece
+        self.tensor[(slice(None),) * self._axis + (span,)] = piece

@@ -1,6 +1,6 @@
-"""The networks through diffusers' stock modules, nothing optimised: the yardstick for everything beside this file.
+"""The networks through diffusers' stock modules, not optimised: the reference for the other files in this folder.
 
-What the UNet is told beside the latents (the noise level, and how the video was made) is the same for both.
+The embedding of the UNet's conditioning (noise level, frame rate, motion) serves both.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def predict(
     plan: Plan | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """The UNet's output for one window, as `unet.predict` gives it; the plan is not heeded."""
+    """The UNet's output for one window, as of `unet.predict`; the plan is ignored."""
     check()
     frames = len(latents)
     dtype = unet.conv_in.weight.dtype
     sample = torch.cat([latents.to(dtype), video_latents.to(dtype)], dim=1)
-    # diffusers repeats one token over all frames; DepthCrafter gives each frame its own (paper, 3.2)
+    # diffusers repeats one token over all frames; in DepthCrafter each frame has its own (paper, 3.2)
     tokens = embeddings.to(dtype)[:, None]
     emb = time_embedding(unet, timestep, added_ids).expand(frames, -1)
     images = torch.zeros(1, frames, dtype=dtype, device=sample.device)
@@ -56,7 +56,7 @@ def predict(
 
 @torch.inference_mode()
 def decode(vae: Any, latents: Tensor, *, plan: Plan | None = None, check: Callable[[], None] = lambda: None) -> Tensor:
-    """One chunk of frames, as `autoencoder.decode` gives it; the plan is not heeded."""
+    """One decoded chunk of frames, as of `autoencoder.decode`; the plan is ignored."""
     check()
     dtype = next(vae.decoder.parameters()).dtype
     return vae.decode(latents.to(dtype), num_frames=len(latents)).sample
@@ -64,7 +64,7 @@ def decode(vae: Any, latents: Tensor, *, plan: Plan | None = None, check: Callab
 
 @torch.inference_mode()
 def encode(vae: Any, pixels: Tensor, *, plan: Plan | None = None, check: Callable[[], None] = lambda: None) -> Tensor:
-    """The mode of the latent distribution, as `autoencoder.encode` gives it; the plan is not heeded."""
+    """The mode of the latent distribution, as of `autoencoder.encode`; the plan is ignored."""
     check()
     return vae.encode(pixels).latent_dist.mode()
 
@@ -88,8 +88,7 @@ def time_embedding(unet: Any, timestep: Tensor, added_ids: Tensor) -> Tensor:
     Returns
     -------
     Tensor [1, channels]
-        In the dtype of the UNet's weights: sinusoids are made in float32 and then cast, as the released networks
-        were trained and run.
+        In the dtype of the UNet's weights: sinusoids are computed in float32 and then cast, as in training.
     """
     weight = unet.conv_in.weight
     moment = unet.time_proj(timestep.reshape(1).to(weight.device)).to(weight.dtype)

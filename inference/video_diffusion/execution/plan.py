@@ -1,4 +1,4 @@
-"""How much of a network's work is done at once. No setting here changes a result beyond rounding."""
+"""How much of a network is computed at once. No setting here changes a result beyond rounding."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What stays on the device, and in what pieces the layers are computed.
+    """What stays on the device, and in which pieces the layers are computed.
 
     Attributes
     ----------
     encode_frames : int
-        Frames that the autoencoder's encoder and CLIP take at once (both know single frames only).
+        Frames that the autoencoder's encoder and CLIP take at once (both see each frame alone).
     frames : int or None
-        Frames that a spatial layer of the UNet takes at once where frames are largest; coarser layers, whose frames
-        are smaller, take as many more. None: all of the window.
+        Frames that a spatial layer of the UNet takes at once at full resolution; coarser layers, whose frames are
+        smaller, take more in proportion. None: the whole window.
     pixels : int or None
-        Places of the picture that a temporal layer of the UNet takes at once where it has fewest channels; wider
-        layers take as many fewer. None: all.
+        Pixels that a temporal layer of the UNet takes at once where it has the fewest channels; wider layers take fewer
+        in proportion. None: all.
     decoder_rows : int or None
-        Rows of the picture, at the layer's own resolution, that a decoder's layer computes at once, its halo beside
-        them; None: all. The decoder's chunk of frames is no such knob: its temporal layers see only the chunk.
+        Rows of the image, at the layer's own resolution, that a decoder's layer computes at once, without its
+        halo; None: all. The decoder's chunk of frames is not part of the plan, since it changes the result.
     skips_on_host : bool
-        Whether the UNet's skip connections wait in the computer's memory.
+        Whether the UNet's skip connections wait in host memory.
     networks_on_host : bool
         Whether a network is on the device only while it is used.
     blocks_on_host : bool

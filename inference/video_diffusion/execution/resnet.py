@@ -1,4 +1,4 @@
-"""Residual blocks in pieces: spatial ones by frames or rows, temporal ones by places of the picture.
+"""Residual blocks in pieces: spatial ones by frames or rows, temporal ones by pixels.
 
 Hidden states are [frames, rows, columns, channels].
 """
@@ -34,7 +34,7 @@ def spatial(
     ----------
     hidden : Tensor [F, H, W, C]
     skip : Tensor [F, H, W, D] or None
-        Beside it along the channels; may wait in the computer's memory. The two are never brought together.
+        Beside it along the channels; may be in host memory. The two are never concatenated.
     weights : Residual
     frames : int or None
         Frames at a time.
@@ -42,9 +42,9 @@ def spatial(
     Returns
     -------
     Tensor [F, H, W, O]
-        A new one.
+        New.
     Moments [1, O]
-        Of it, for the temporal block that follows.
+        Of that tensor, for the temporal block that follows.
     """
     total, height, width, channels = hidden.shape
     widest = max(channels + (0 if skip is None else skip.shape[3]), len(weights.bias1))
@@ -60,7 +60,7 @@ def spatial(
 
 
 def residual(parts: tuple[Tensor, ...], weights: Residual, call: Call) -> tuple[Tensor, Moments]:
-    """A spatial residual block of whole frames at once, and the moments of its result over all of them."""
+    """A spatial residual block of whole frames at once, and its result's moments over all frames."""
     before = affine(beside([call(moments, part) for part in parts]), weights.norm1)
     inner = convolve_normalised(parts, before, weights.conv1, call=call)
     between = affine(call(moments, inner), weights.norm2, weights.bias1)
@@ -71,7 +71,7 @@ def residual(parts: tuple[Tensor, ...], weights: Residual, call: Call) -> tuple[
 
 
 def add_past(result: Tensor, parts: tuple[Tensor, ...], weights: Residual, call: Call) -> Tensor:
-    """Add to a block's `result`, in place, its bias and its input, by way of the shortcut where channels change."""
+    """Add bias and input to a block's `result`, in place; the input goes through the shortcut where channels change."""
     if weights.shortcut is None:
         return call(_summed, result, parts[0], weights.bias2)
     start = 0
@@ -83,8 +83,8 @@ def add_past(result: Tensor, parts: tuple[Tensor, ...], weights: Residual, call:
     return result.add_(weights.bias2)
 
 
-def _summed(result: Tensor, given: Tensor, bias: Tensor) -> Tensor:
-    return result.add_(bias).add_(given)
+def _summed(result: Tensor, block_input: Tensor, bias: Tensor) -> Tensor:
+    return result.add_(bias).add_(block_input)
 
 
 def temporal(
@@ -97,7 +97,7 @@ def temporal(
     call: Call,
     check: Check,
 ) -> Tensor:
-    """A temporal residual block and its mix with the spatial one that came before, some places at a time.
+    """A temporal residual block and its mix with the spatial one that came before, some pixels at a time.
 
     With s the spatial block's result and s + r the temporal one's, the mix a s + (1 - a)(s + r) is s + (1 - a) r.
 
@@ -106,25 +106,25 @@ def temporal(
     hidden : Tensor [F, H, W, C]
         Overwritten.
     known : Moments [1, C]
-        Of all of it: these norms span time and space.
+        Over time and space, as these norms are.
     weights : Residual
     spatial_share : Tensor [1]
         a.
     pixels : int or None
-        Places at a time, with all of their frames.
+        Pixels at a time, each with all frames.
 
     Returns
     -------
     Tensor [F, H, W, C]
     """
     frames, height, width, channels = hidden.shape
-    places = hidden.view(frames, height * width, channels)
-    total = places.shape[1]
+    positions = hidden.view(frames, height * width, channels)
+    total = positions.shape[1]
     inner, known_inner = Whole(total, axis=1), []
     before = affine(known, weights.norm1)
     for some in spans(total, pixels, elements=frames * channels):
         check()
-        piece = convolve_normalised((places[None, :, some],), before, weights.conv1, call=call)
+        piece = convolve_normalised((positions[None, :, some],), before, weights.conv1, call=call)
         known_inner.append(call(moments, piece))
         inner.put(some, piece[0])
         del piece
@@ -133,7 +133,7 @@ def temporal(
         check()
         source = inner.tensor[None, :, some]
         piece = convolve_normalised((source,), between, weights.conv2, call=call, in_place=source.is_contiguous())
-        call(_mixed_in, places[:, some], piece[0], weights.bias2, 1.0 - spatial_share)
+        call(_mixed_in, positions[:, some], piece[0], weights.bias2, 1.0 - spatial_share)
         del piece
     return hidden
 
@@ -145,9 +145,9 @@ def _mixed_in(values: Tensor, result: Tensor, bias: Tensor, share: Tensor) -> No
 def spatial_by_rows(
     hidden: Tensor, weights: Residual, *, rows: int, call: Call, check: Check
 ) -> tuple[Tensor, Moments]:
-    """A spatial residual block, one frame and some rows of it at a time; only input and output are ever whole.
+    """A spatial residual block, one frame and some rows of it at a time; only input and output are whole.
 
-    Equal to `spatial` with one frame at a time, for pictures of which not even one frame's layer fits.
+    Equal to `spatial` with one frame at a time, for images so large that not even one frame's layer fits.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def spatial_by_rows(
         Overwritten where the block keeps its channels.
     weights : Residual
     rows : int
-        Rows at a time, beside which one row on either side is read.
+        Rows at a time; one more row on either side is read.
 
     Returns
     -------
@@ -168,12 +168,12 @@ def spatial_by_rows(
     tiles = list(spans(height, rows, elements=width * max(channels, out)))
     known = []
     for frame in spans(frames, 1):
-        given, made = hidden[frame], result[frame]
-        before = affine(joined(call(moments, given[:, tile]) for tile in tiles), weights.norm1)
+        block_input, made = hidden[frame], result[frame]
+        before = affine(joined(call(moments, block_input[:, tile]) for tile in tiles), weights.norm1)
         between = []
         for tile in tiles:
             check()
-            source, edges = haloed(given, tile)
+            source, edges = haloed(block_input, tile)
             inner[:, tile] = convolve_normalised((source,), before, weights.conv1, call=call, **edges)
             between.append(call(moments, inner[:, tile]))
         after = affine(joined(between), weights.norm2, weights.bias1)
@@ -181,12 +181,12 @@ def spatial_by_rows(
             check()
             source, edges = haloed(inner, tile)
             piece = convolve_normalised((source,), after, weights.conv2, call=call, **edges)
-            made[:, tile] = add_past(piece, (given[:, tile],), weights, call)
+            made[:, tile] = add_past(piece, (block_input[:, tile],), weights, call)
             known.append(call(moments, made[:, tile]))
     return result, joined(known)
 
 
 def haloed(values: Tensor, tile: slice) -> tuple[Tensor, dict[str, bool]]:
-    """Rows of [n, H, W, C] with one more on either side, and at which sides the picture ends instead."""
+    """Rows of [n, H, W, C] with one more on either side, and the sides at which the image ends instead."""
     top, bottom = tile.start == 0, tile.stop == values.shape[1]
     return values[:, tile.start - (not top) : tile.stop + (not bottom)], {"top": top, "bottom": bottom}

@@ -1,6 +1,6 @@
-"""Transformers: spatial blocks by frames, temporal blocks by places of the picture.
+"""Transformers: spatial blocks by frames, temporal blocks by pixels.
 
-Attention and feed-forward layers work on tokens [n, tokens, channels], without a copy beyond what they compute.
+Attention and feed-forward layers work on tokens [n, tokens, channels], without extra copies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .norm import GroupNorm, affine, moments, normalised
 from .pieces import Whole, spans
 
 MOST_SEQUENCES = 65535
-"""Sequences times heads of one attention: what the grid of PyTorch's attention kernels holds (pytorch#142228)."""
+"""Sequences times heads of one attention: the grid limit of PyTorch's attention kernels (pytorch#142228)."""
 
 
 def transformer(
@@ -42,15 +42,15 @@ def transformer(
     tokens : Tensor [F, E]
         CLIP's, one a frame. The temporal blocks see only the first of the window.
     frames, pixels : int or None
-        Frames that a spatial block takes at a time, and places that a temporal one does.
+        Frames that a spatial block takes at a time, and pixels that a temporal block does.
 
     Returns
     -------
     Tensor [F, H, W, C]
-        A new one.
+        New.
     """
     length, height, width, channels = hidden.shape
-    given = hidden.view(length, height * width, channels)
+    inputs = hidden.view(length, height * width, channels)
     total = height * width
     heads = module.num_attention_heads
     enter = (layer_weights.group_norm(module.norm, where), layer_weights.linear(module.proj_in, where))
@@ -67,7 +67,7 @@ def transformer(
         widest = len(block.feed_forward.up.weight)
         for some in spans(length, frames, elements=total * widest, most=MOST_SEQUENCES // heads):
             check()
-            piece = states.tensor[some] if index else entered(given[some], *enter, call)
+            piece = states.tensor[some] if index else entered(inputs[some], *enter, call)
             piece = spatial_block(piece, seen[some], block, call)
             states.put(some, piece)
             del piece
@@ -78,7 +78,7 @@ def transformer(
             check()
             piece = temporal_block(states.tensor[:, some], position, seen, block, share=share, call=call)
             if index == len(pairs) - 1:
-                piece = functional.linear(piece, *leave).add_(given[:, some])
+                piece = functional.linear(piece, *leave).add_(inputs[:, some])
             mixed.put(some, piece)
             del piece
         states = Whole(length, into=mixed.tensor)
@@ -94,7 +94,7 @@ def entered(values: Tensor, norm: GroupNorm, by: Linear, call: Call) -> Tensor:
 
 
 def spatial_block(values: Tensor, seen: Tensor, by: TransformerBlock, call: Call) -> Tensor:
-    """Attention among the places of each frame of [n, P, C], what is seen of CLIP's token [n, 1, C], feed-forward."""
+    """Attention among the pixels of each frame of [n, P, C], attended CLIP token `seen` [n, 1, C], feed-forward."""
     result = attend_space(normed(values, by.norm1), by.attention)
     result, rest = call(_added_and_normed, result, values, seen, by.norm3)
     return feed_forward(rest, by.feed_forward, call).add_(result)
@@ -103,17 +103,17 @@ def spatial_block(values: Tensor, seen: Tensor, by: TransformerBlock, call: Call
 def temporal_block(
     values: Tensor, position: Tensor, seen: Tensor, by: TransformerBlock, *, share: Tensor, call: Call
 ) -> Tensor:
-    """Attention over the frames of each place of [F, P, C], and the mix with what came in.
+    """Attention over the frames of each pixel of [F, P, C], mixed with the block's input.
 
     Parameters
     ----------
     values : Tensor [F, P, C]
     position : Tensor [F, 1, C]
-        Says which frame is which.
+        Embeddings of the frames' positions.
     seen : Tensor [C]
-        What is seen of CLIP's token.
+        The attended CLIP token.
     share : Tensor [1]
-        Of what came in.
+        Of the input in the mix.
     """
     norm, entrance = by.entrance
     placed = values + position
@@ -124,9 +124,9 @@ def temporal_block(
     return call(_mixed, feed_forward(rest, by.feed_forward, call), states, values, share)
 
 
-def _added_and_normed(result: Tensor, given: Tensor, seen: Tensor | None, by: LayerNorm) -> tuple[Tensor, Tensor]:
-    """A layer's result, added in place to what it was made of, and the LayerNorm of the sum."""
-    result.add_(given)
+def _added_and_normed(result: Tensor, inputs: Tensor, seen: Tensor | None, by: LayerNorm) -> tuple[Tensor, Tensor]:
+    """A layer's result with its input added in place, and the LayerNorm of the sum."""
+    result.add_(inputs)
     if seen is not None:
         result.add_(seen)
     return result, normed(result, by)
@@ -142,16 +142,16 @@ def normed(values: Tensor, by: LayerNorm) -> Tensor:
 
 
 def attend_space(values: Tensor, by: Attention) -> Tensor:
-    """Self-attention of the places [n, P, C] of each picture."""
-    count, places, channels = values.shape
-    query, key, value = functional.linear(values, *by.joint).view(count, places, 3, by.heads, -1).unbind(2)
+    """Self-attention among the pixels [n, P, C] of each image."""
+    count, positions, channels = values.shape
+    query, key, value = functional.linear(values, *by.joint).view(count, positions, 3, by.heads, -1).unbind(2)
     # [n, heads, P, width], as views
     result = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
-    return functional.linear(result.transpose(1, 2).reshape(count, places, channels), *by.out)
+    return functional.linear(result.transpose(1, 2).reshape(count, positions, channels), *by.out)
 
 
 def attend_time(values: Tensor, by: Attention, more: Tensor) -> Tensor:
-    """Self-attention over the frames of each place of [F, P, C].
+    """Self-attention over the frames of each pixel of [F, P, C].
 
     Parameters
     ----------
@@ -161,10 +161,10 @@ def attend_time(values: Tensor, by: Attention, more: Tensor) -> Tensor:
     Returns
     -------
     Tensor [F, P, C]
-        Perhaps a view of one whose places come first.
+        May be a view of a tensor whose pixels come first.
     """
-    frames, places, _ = values.shape
-    query, key, value = functional.linear(values, *by.joint).view(frames, places, 3, by.heads, -1).unbind(2)
+    frames, positions, _ = values.shape
+    query, key, value = functional.linear(values, *by.joint).view(frames, positions, 3, by.heads, -1).unbind(2)
     order = (1, 2, 0, 3)  # [P, heads, F, width], as views
     result = functional.scaled_dot_product_attention(query.permute(order), key.permute(order), value.permute(order))
     bias = more if by.out.bias is None else by.out.bias + more
@@ -172,9 +172,9 @@ def attend_time(values: Tensor, by: Attention, more: Tensor) -> Tensor:
 
 
 def projected(result: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Map attention's result [P, heads, F, width] to [F, P, C] in the order that its kernel has left it in memory.
+    """Map attention's result [P, heads, F, width] to [F, P, C] in the kernel's own memory layout.
 
-    Some kernels lay it out as the query was, frames first, others with the sequence inside.
+    Some kernels keep the query's layout, frames first; others put the sequence inside.
     """
     first = result.permute(2, 0, 1, 3)
     if first.is_contiguous():
@@ -188,5 +188,5 @@ def feed_forward(values: Tensor, by: FeedForward, call: Call) -> Tensor:
 
 
 def _gated(both: Tensor) -> Tensor:
-    kept, gates = both.chunk(2, dim=-1)
-    return functional.gelu(gates).mul_(kept)
+    values, gates = both.chunk(2, dim=-1)
+    return functional.gelu(gates).mul_(values)

@@ -1,7 +1,7 @@
-"""DepthCrafter's UNet in pieces, to the numbers of diffusers' own forward pass (`plain`).
+"""DepthCrafter's UNet in pieces, equal to diffusers' own forward pass (`plain`) within rounding.
 
-diffusers' modules are walked and their weights read; nothing of them is called, changed or subclassed but what makes
-sinusoids. What DepthCrafter changes in them (Hu et al. 2024, section 3.2): each frame has its own CLIP token.
+Only the weights of diffusers' modules are read, and their sinusoids called; nothing is changed or subclassed.
+DepthCrafter's change to SVD (Hu et al. 2024, section 3.2): each frame has its own CLIP token.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def predict(
     Parameters
     ----------
     unet : UNetSpatioTemporalConditionModel
-        May lie in the computer's memory: its layers are brought one by one to where the latents are.
+        May be in host memory: its layers are moved one by one to the latents' device.
     latents : Tensor [F, 4, h, w]
-        Noisy, divided by sqrt(sigma^2 + 1). Sides are multiples of what the network halves them by (8).
+        Noisy, divided by sqrt(sigma^2 + 1). Sides are multiples of the network's downsampling factor (8).
     video_latents : Tensor [F, 4, h, w]
         Of the frames; zeros without guidance.
     embeddings : Tensor [F, E]
@@ -55,9 +55,9 @@ def predict(
     timestep : Tensor
         One number, 0.25 ln sigma.
     plan : Plan or None
-        In what pieces; changes nothing beyond rounding. None: in no more than there must be.
+        Changes nothing beyond rounding. None: everything at once, as far as kernels allow.
     check : callable
-        Called between pieces; raises to end the work.
+        Called between pieces; raises to cancel.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def predict(
     Raises
     ------
     ValueError
-        The latents' sides are no multiples of what they must be.
+        The latents' sides are not multiples of the downsampling factor.
     """
     plan = plan or Plan()
     halved = 2 ** sum(block.downsamplers is not None for block in unet.down_blocks)
@@ -96,7 +96,7 @@ def predict(
 
 @dataclass(kw_only=True)
 class _Walk:
-    """What is carried through the UNet; as attributes, so that nobody holds what has been replaced.
+    """The UNet's hidden state, as attributes, so that no local variable keeps a replaced one alive.
 
     Attributes
     ----------
@@ -108,8 +108,8 @@ class _Walk:
     narrowest : int
         Channels of the network's first layer.
     largest : int
-        Numbers in a frame of that layer. What the plan says of it holds for smaller layers in proportion, so that
-        all of them compute about as much at a time.
+        Elements of a frame in that layer. The plan's figures are for it; smaller layers take more frames in proportion,
+        so that all layers compute about as much at a time.
     skips : list of Tensor
         Of the way down, for the way up.
     """
@@ -193,14 +193,14 @@ class _Walk:
         self.hidden = whole.tensor
 
     def _frames(self, channels: int | None = None) -> int | None:
-        """Frames at a time in a layer of the size of `hidden`, with the channels that it makes."""
+        """Frames at a time in a layer of the size of `hidden` with so many output channels."""
         if self.plan.frames is None:
             return None
         _, height, width, own = self.hidden.shape
         return max(1, self.plan.frames * self.largest // (height * width * (channels or own)))
 
     def _pixels(self) -> int | None:
-        """Places at a time in a layer of the size of `hidden`."""
+        """Pixels at a time in a layer of the size of `hidden`."""
         if self.plan.pixels is None:
             return None
         return max(1, self.plan.pixels * self.narrowest // self.hidden.shape[3])
@@ -211,5 +211,5 @@ def _last(piece: Tensor, norm: GroupNorm, by: Convolution, call: Call) -> Tensor
 
 
 def _attentions(block: Any) -> Any:
-    """The transformers of a block, one a residual block, or as many times None."""
+    """The transformers of a block, one per residual block; None for each where there are none."""
     return block.attentions if hasattr(block, "attentions") else [None] * len(block.resnets)

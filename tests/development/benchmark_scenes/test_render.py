@@ -14,7 +14,7 @@ import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Matrix, Vector
 
-from development.benchmark_scenes import clips, materials, overview, pictures, render, rigs, shapes
+from development.benchmark_scenes import clips, images, materials, overview, render, rigs, shapes
 from inference.evaluation.datasets.flow_file import read_flow
 
 pytestmark = pytest.mark.skipif(
@@ -97,7 +97,7 @@ def depth(folder, frame):
 
 
 def moving(folder, frame):
-    return pictures.read_png(folder / "dynamic" / f"{frame:05d}.png")[..., 0] > 127
+    return images.read_png(folder / "dynamic" / f"{frame:05d}.png")[..., 0] > 127
 
 
 def rays(camera):
@@ -147,7 +147,7 @@ def test_depth_and_mask_are_what_the_ray_through_the_pixels_centre_meets(folder,
 
 def test_whole_millimetres_are_the_depth_rounded_and_the_sky_is_zero(folder):
     exact = depth(folder, 1)
-    rounded = pictures.read_grey16(folder / "depth" / "00001.png")
+    rounded = images.read_grey16(folder / "depth" / "00001.png")
     assert np.array_equal(rounded == 0, np.isinf(exact))
     near = rounded > 0
     assert np.abs(rounded[near] / 1000.0 - exact[near]).max() <= 0.0005 + 1e-6
@@ -185,7 +185,7 @@ def test_flow_agrees_with_the_renderers_own(folder, tmp_path):
     scene.cycles.samples, scene.cycles.use_denoising = 1, False
     scene.view_layers[0].use_pass_vector = True
     scene.frame_set(1)
-    render._picture(scene, tmp_path)
+    render._image(scene, tmp_path)
     with OpenEXR.File(str(tmp_path / "passes.exr"), separate_channels=True) as file:
         channels = {name: channel.pixels for part in file.parts for name, channel in part.channels.items()}
     x, y = (next(p for name, p in channels.items() if name.endswith(f"Vector.{axis}")) for axis in "ZW")
@@ -252,10 +252,10 @@ def held(*, frames):
 def test_before_a_locked_camera_what_stands_still_does_not_shimmer(tmp_path):
     small = replace(clip(clips.Shot(build=held, frames=2), width=64, height=36), grain=0.0)
     place = render.rendered(small, tmp_path, quietly, threads=1)
-    first, second = (pictures.read_png(place / "rgb" / f"{n:05d}.png").astype(int) for n in (1, 2))
+    first, second = (images.read_png(place / "rgb" / f"{n:05d}.png").astype(int) for n in (1, 2))
     touched = moving(place, 1) | moving(place, 2)
     assert not touched[:, :20].any()
-    assert np.abs(first - second)[:, :20].max() <= 2  # the denoiser looks at the whole picture
+    assert np.abs(first - second)[:, :20].max() <= 2  # the denoiser looks at the whole image
     assert np.abs(first - second)[touched].mean() > 4.0
 
 
@@ -285,8 +285,8 @@ def test_a_clip_of_two_lenses_is_refused(tmp_path):
 def test_the_overview_shows_plate_depth_and_flow(folder, tmp_path):
     shots = (clips.Shot(build=spheres, frames=FRAMES), clips.Shot(build=spheres, frames=2, span=(0.0, 0.5)))
     overview.write(tmp_path / "sheet.png", [(clip(*shots), folder)])
-    picture = pictures.read_png(tmp_path / "sheet.png")
-    assert picture.shape[1] > 3 * 480 and picture.std() > 20
+    image = images.read_png(tmp_path / "sheet.png")
+    assert image.shape[1] > 3 * 480 and image.std() > 20
 
 
 def test_flow_in_colours_is_white_where_nothing_moves_and_strongest_where_most_does():

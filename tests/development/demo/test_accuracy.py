@@ -12,7 +12,7 @@ from bl_ext.dev.fathom.inference.contract.job import Job
 from bl_ext.dev.fathom.scene import source
 
 from development.benchmark_scenes import clips, render
-from development.benchmark_scenes.pictures import read_grey16
+from development.benchmark_scenes.images import read_grey16
 
 ROOT = Path(__file__).resolve().parents[3]
 

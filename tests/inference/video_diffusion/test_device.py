@@ -17,7 +17,7 @@ GB = 10**9
 
 @pytest.fixture
 def card(monkeypatch):
-    """A computer with one NVIDIA card of a given compute capability."""
+    """A computer with one NVIDIA GPU of a given compute capability."""
 
     def set_up(capability, *, free=10 * GB, reserved=0, allocated=0):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

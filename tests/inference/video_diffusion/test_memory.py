@@ -149,7 +149,7 @@ def test_what_the_dry_run_says_lives_does_live(golden, tiny_networks, stage):
     cpu = torch.device("cpu")
     common = {"device": cpu, "attempt": lambda work: work(plan)}
     latents, tokens = torch.randn(8, 4, 8, 16), torch.randn(8, tiny_networks.image_encoder.config.projection_dim)
-    pictures = torch.rand(8, 3, 64, 128)
+    images = torch.rand(8, 3, 64, 128)
     ledger = RealLedger()
     ledger.enter_all(
         tensor
@@ -158,13 +158,13 @@ def test_what_the_dry_run_says_lives_does_live(golden, tiny_networks, stage):
     )
     with ledger:
         if stage == "encode":
-            stages.encode(tiny_networks, pictures, pictures, **common)
+            stages.encode(tiny_networks, images, images, **common)
         elif stage == "decode":
             stages.decode(tiny_networks, latents, **common)
         else:
             conditions = stages.Encoded(latents, tokens)
             stages.denoise(tiny_networks, latents, conditions, steps=1, guidance=1.0, noise_augmentation=0.02, **common)
-    assert dry == pytest.approx(ledger.peak, rel=0.04)  # of which it counts the pictures twice
+    assert dry == pytest.approx(ledger.peak, rel=0.04)  # of which it counts the images twice
 
 
 def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released):

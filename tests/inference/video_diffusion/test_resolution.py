@@ -28,8 +28,8 @@ def test_sides_become_multiples_of_64_as_published(plate, long_side, expected):
 
 
 def test_frames_and_maps_are_brought_there_and_back():
-    picture = np.full((30, 70, 3), (255, 51, 0), np.uint8)
-    frames = to_network([picture, picture], (64, 64))
+    image = np.full((30, 70, 3), (255, 51, 0), np.uint8)
+    frames = to_network([image, image], (64, 64))
     assert frames.shape == (2, 3, 64, 64)
     np.testing.assert_allclose(frames[1, :, 5, 5].numpy(), [1, 0.2, 0], atol=1e-6)
     ramp = np.linspace(0, 1, 64, dtype=np.float32)[None].repeat(64, 0)

@@ -1,12 +1,11 @@
-"""From point maps of pairs to one depth, pose and focal length for every frame, without optimisation.
+"""Align the point maps of pairs: one depth, pose and focal length for every frame, without optimisation.
 
-Closed form, as StereoDiff (section 3.2) takes it over from DUSt3R and MonST3R: the pairs' maximum spanning tree is
-walked from its strongest pair on, each further pair laid onto what is placed by a registration of the frame that both
-share. Camera poses are by-products: the points of a pair are in the axes of its first frame's camera, so what places
-the pair places that camera (Procrustes; no point is projected, nothing is drawn at random).
+Closed form, as in StereoDiff (section 3.2) after DUSt3R and MonST3R: the pairs' maximum spanning tree is walked from
+its strongest pair on, and each further pair is registered to an aligned one by the frame that both share. Camera poses
+are by-products: the points of a pair are in the axes of its first frame's camera, so the pair's similarity is that
+camera's pose (Procrustes; no projection, no random sampling).
 
-For each frame, what places it is one view of one pair; nothing else of it is held in memory, and views are read as they
-are needed, a few for every frame.
+Each frame is aligned by one view of one pair. Views are read as they are needed, a few for every frame.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ from .pairs import Pair, PointMap, known, placements, spanning_tree, strongest_s
 from .registration import NoPoints, Similarity, focal_length, register
 
 Read = Callable[[Pair, int], PointMap]
-"""Gives the view of a frame in a pair; of which it is asked is what `pairs.may_join` and `pairs.may_pose` leave."""
+"""Returns the view of a frame in a pair; called only for views that `pairs.may_join` or `pairs.may_pose` allow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """Where the frames of a shot are.
+    """The alignment of a shot's frames.
 
     Attributes
     ----------
     pairs : [T, 2] ints
-        For each frame the pair whose view of it gives its depth.
+        For each frame the pair whose view its depth is read from.
     scales, rotations, translations : [T], [T, 3, 3], [T, 3]
-        The similarity from that pair's own axes and unit to the frame's camera, in the shot's unit of length, which is
-        that of its strongest pair.
+        The similarity from that pair's own axes and unit to the frame's camera, in the shot's unit of length,
+        which is that of its strongest pair.
     poses : [T, 4, 4]
         Camera to world, OpenCV axes, in that unit; the world is the first frame's camera.
     focal_lengths : [T]
-        In pixels of the views, as each frame alone implies it; NaN where it implies none. The principal point is the
-        middle of the picture.
+        In pixels of the views, estimated from each frame alone; NaN where none follows. The principal point is the
+        middle of the image.
     """
 
     pairs: NDArray[np.int64]
@@ -61,7 +60,7 @@ class Alignment:
         return float(np.nanmean(self.focal_lengths))
 
     def camera(self, numbers: range, *, width: int, height: int) -> Camera:
-        """As the contract says it, for views of this size; `numbers` are the frames' source numbers."""
+        """The contract's camera, for views of this size; `numbers` are the frames' source numbers."""
         poses = []
         for number, pose in zip(numbers, self.poses, strict=True):
             rows = tuple(tuple(float(value) for value in row) for row in pose)
@@ -95,7 +94,7 @@ def align(
     numbers: Sequence[int] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Alignment:
-    """Lay all frames of a shot into one space.
+    """Align all frames of a shot in one space.
 
     Parameters
     ----------
@@ -106,18 +105,18 @@ def align(
     read : callable
     robust : bool
         False: the paper's registration, weighted by the source's confidence. True: see `registration.register`;
-        confidences never go below 1, so by themselves they do not silence what is wrong.
+        confidences are never below 1, so they alone do not remove outliers.
     device : torch.device or str
-        Where to compute. What does not know float64 (Apple's GPUs) leaves it to the processor.
+        Device to compute on. Apple's GPUs, without float64, leave it to the CPU.
     numbers : sequence of int or None
         The frames' source numbers, for messages; None: counted from 0.
     progress : callable
-        Called with the registrations and focal lengths done, and with their number in all; may raise to stop.
+        Called with the number of finished registrations and focal lengths, and of all; may raise to cancel.
 
     Raises
     ------
     Refused
-        The network gave no finite points for a frame, or no focal length follows from any.
+        The network found no finite points in a frame, or no focal length follows from any frame.
     ValueError
         The pairs do not join all frames.
     """
@@ -125,7 +124,7 @@ def align(
     numbers = range(count) if numbers is None else numbers
     walk = Walk(_on(read, torch.device(device)), robust, numbers)
     starts = strongest_starts(scores, scores) | strongest_starts(scores, pairs)
-    placed = max(count - 2, 0)  # each but the strongest pair's two, which need no registration
+    placed = max(count - 2, 0)  # all frames but the strongest pair's two, which need no registration
     for done, _ in enumerate(walk.place(pairs, scores), start=1):
         progress(done, placed + count)
     posing, focals = [], []
@@ -162,9 +161,9 @@ class DepthMap:
     depth : Tensor [H, W]
         z in the frame's camera; NaN where it is not valid.
     valid : Tensor [H, W], bool
-        False where the point is not finite or not before the camera.
+        False where the point is not finite or not in front of the camera.
     confidence : Tensor [H, W]
-        0 to 1: 1 - 1 / C, C the network's confidence in the very points that the depth is read from; 0 where the depth
+        0 to 1: 1 - 1 / C, C the network's confidence in the points that the depth is read from; 0 where the depth
         is not valid.
     """
 
@@ -174,10 +173,10 @@ class DepthMap:
 
 
 def depth_map(alignment: Alignment, read: Read, frame: int) -> DepthMap:
-    """The depth of one frame; `frame` counts from the shot's first. In the precision of what `read` gives."""
+    """The depth of one frame; `frame` counts from the shot's first. In the precision of the views."""
     first, second = (int(number) for number in alignment.pairs[frame])
     view = read((first, second), frame)
-    # z alone of the similarity: maps are asked for again and again
+    # only z of the similarity: maps are read often
     along = (alignment.scales[frame] * alignment.rotations[frame][2]).tolist()
     x, y, z = (axis.double() * share for axis, share in zip(view.points.unbind(-1), along))
     depth = (x + y + z + float(alignment.translations[frame][2])).to(view.points.dtype)
@@ -216,18 +215,18 @@ class Walk:
     Attributes
     ----------
     to_world : Places
-        For each placed pair the similarity from its own axes and unit to the strongest pair's.
+        For each aligned pair the similarity from its own axes and unit to the strongest pair's.
     used : dict
-        For each placed frame the pair that placed it.
+        For each aligned frame the pair that aligned it.
     """
 
     def __init__(self, read: Read, robust: bool, numbers: Sequence[int]) -> None:
         self._read, self._robust, self._numbers = read, robust, numbers
-        self.to_world = Places(2 * len(numbers))
+        self.to_world = SimilarityTable(2 * len(numbers))
         self.used: dict[int, Pair] = {}
 
     def place(self, pairs: list[Pair], scores: Mapping[Pair, float]) -> Iterator[int]:
-        """Place all frames of a tree; yields each as it is placed, but for the strongest pair's two.
+        """Align all frames of a tree; yields each once it is aligned, except the strongest pair's two.
 
         Raises
         ------
@@ -243,20 +242,21 @@ class Walk:
             yield step.frame
 
     def place_pair(self, pair: Pair, frame: int) -> None:
-        """Place a pair, unless it is, by a frame of it that is placed; errors as for `place`."""
+        """Align a pair, unless it is, by one of its frames that is aligned; errors as for `place`."""
         if pair in self.to_world:
             return
         used = self.used[frame]
         source, target = self._read(pair, frame), self._read(used, frame)
         try:
-            # Onto the view that places the frame, and then as that: the same as onto the points placed.
+            # registering to the view that aligned the frame, then applying that view's similarity, equals
+            # registering to the aligned points
             found = register(source.points, target.points, source.confidence, target.confidence, robust=self._robust)
         except NoPoints:
             raise self._without_points(frame) from None
         self.to_world[pair] = self.to_world[used].after(found)
 
     def focal_length(self, pair: Pair) -> float:
-        """As the first frame of a pair implies it; NaN where it implies none; errors as for `place`."""
+        """Of the first frame of a pair; NaN where none follows; errors as for `place`."""
         view = self._read(pair, pair[0])
         if not (known(view.points, view.confidence) > 0).any():
             raise self._without_points(pair[0])
@@ -269,16 +269,16 @@ class Walk:
         )
 
 
-class Places:
+class SimilarityTable:
     """Similarities by pair, all in one block of memory.
 
-    Between the large arrays that come and go with every pair, small ones that stay would keep the allocator from
-    using their room again: memory would grow with the shot by about an array a pair.
+    Small arrays that live on between the large temporary ones of each pair would fragment the heap: memory would grow
+    by about one large array for each pair.
 
     Parameters
     ----------
     most : int
-        How many there can be.
+        Largest number of similarities.
     """
 
     def __init__(self, most: int) -> None:
@@ -292,7 +292,7 @@ class Places:
         row = self._table[self._rows[pair]]
         return Similarity(float(row[0]), row[1:10].reshape(3, 3), row[10:])
 
-    def __setitem__(self, pair: Pair, place: Similarity) -> None:
+    def __setitem__(self, pair: Pair, similarity: Similarity) -> None:
         row = self._table[self._rows.setdefault(pair, len(self._rows))]
-        row[0] = place.scale
-        row[1:10], row[10:] = place.rotation.reshape(9), place.translation
+        row[0] = similarity.scale
+        row[1:10], row[10:] = similarity.rotation.reshape(9), similarity.translation

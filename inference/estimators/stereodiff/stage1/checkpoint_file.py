@@ -1,6 +1,4 @@
-"""The pair network from the files in which DUSt3R and MonST3R are published, by the names that those give its
-tensors.
-"""
+"""The pair network from the published files of DUSt3R and MonST3R, whose tensor names are mapped to the network's."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ SIZES = {
     "dec_depth": "decoder_depth",
     "dec_num_heads": "decoder_heads",
 }
-"""The configuration's names of the network's sizes; those that it leaves out are the released ones."""
+"""The configuration's names of the network's sizes; missing ones have the released value."""
 _INFINITY = float("inf")
 _FIXED: dict[str, tuple[Any, ...]] = {
     "patch_size": (16,),
@@ -33,18 +31,18 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "depth_mode": (["exp", -_INFINITY, _INFINITY], ["exp", None, None], ["exp"]),
     "conf_mode": (["exp", 1, _INFINITY], ["exp", 1, None], ["exp", 1]),
 }
-"""What else the configuration may say of the network that is built here, in the ways in which JSON can say it."""
+"""Further settings of the configuration, with the values that describe the network that is built here."""
 _LEVELS = tuple(f"downstream_head1.dpt.act_postprocess.{level}.0.bias" for level in range(4))
 _JOINED = "downstream_head1.dpt.scratch.refinenet1.out_conv.bias"
 _FIRST, _SECOND = "dec_blocks.", "dec_blocks2."
 UNUSED = re.compile(r"mask_token|.*\.act_[1-4]_postprocess\..*")
-"""Tensors of the pretraining, and second names of old checkpoints."""
+"""Tensors of the pretraining, and duplicates in old checkpoints."""
 _TWICE = re.compile(r"(.*\.scratch\.)layer(\d)_rn\.(.*)")
-"""The layers of the heads that have two names; a file may hold either or both."""
+"""Layers of the heads that have two names; a file may have either or both."""
 
 
 def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> PairNetwork:
-    """Read the network from its folder, into the computer's memory.
+    """Read the network from its folder, into host memory.
 
     Parameters
     ----------
@@ -56,7 +54,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> PairNetwork:
     Raises
     ------
     Failure
-        MISSING: a file is not there, is broken, or belongs to another network; it names the file and the tensor.
+        MISSING: a file is not there, is broken, or belongs to another network; the message names file and tensor.
     """
     network = _empty(folder / CONFIG, folder / WEIGHTS)
     read_into(network, folder / WEIGHTS, naming=names)
@@ -64,7 +62,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> PairNetwork:
 
 
 def prepared(network: PairNetwork, dtype: torch.dtype) -> PairNetwork:
-    """The network made ready to infer in a dtype; heads end in exponentials, which half precision cannot hold."""
+    """The network prepared for inference in a dtype; heads end in exponentials, which overflow half precision."""
     network.eval().requires_grad_(False)
     network.to(dtype)
     network.downstream_head1.float()
@@ -75,7 +73,7 @@ def prepared(network: PairNetwork, dtype: torch.dtype) -> PairNetwork:
 def names(held: Sequence[str]) -> dict[str, list[str]]:
     """The file's names of the network's tensors (`video_diffusion.networks.Naming`).
 
-    A file of a network that was never trained on pairs has one decoder, and both begin as it.
+    A file of a network that was never trained on pairs has one decoder, which initialises both.
     """
     found: dict[str, list[str]] = {}
     for name in held:
@@ -89,7 +87,7 @@ def names(held: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _empty(config_path: Path, weights_path: Path) -> PairNetwork:
-    """The network without weights; the sizes of its heads, which no configuration tells, are those of the tensors."""
+    """The network without weights; the sizes of its heads, which no configuration has, come from the tensors."""
     config = read_config(config_path)
     _check(config, config_path)
     sizes = {own: config[theirs] for theirs, own in SIZES.items() if theirs in config}
@@ -104,11 +102,13 @@ def _empty(config_path: Path, weights_path: Path) -> PairNetwork:
 def _check(config: Mapping[str, Any], path: Path) -> None:
     for name, allowed in _FIXED.items():
         if name in config and config[name] not in allowed:
-            raise damaged(path, f"it says {name}={config[name]!r}, which is another network than {allowed[0]!r}")
+            raise damaged(
+                path, f"its {name} is {config[name]!r} and not {allowed[0]!r}, so it belongs to another network"
+            )
 
 
 def _head_sizes(path: Path) -> dict[str, Any]:
-    """Sizes of the heads in a file; none where it lacks the tensors that tell, which is found once it is read."""
+    """Sizes of the heads in a file; empty where the tensors are missing, which is reported once the file is read."""
     held = header(path)
     if not held.keys() >= {*_LEVELS, _JOINED} or not all(held[name].shape for name in (*_LEVELS, _JOINED)):
         return {}

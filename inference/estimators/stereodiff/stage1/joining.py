@@ -1,6 +1,6 @@
-"""From a store of pairs to every frame's place, also where the network found nothing in some frames.
+"""Align a shot's frames from its stored pairs, also where the network found nothing in some frames.
 
-Frames without a usable point take no part in the alignment; each is shown as the nearest frame that has depth.
+Frames without a usable point are left out of the alignment; each gets the depth of the nearest frame that has one.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from .alignment import Alignment, DepthMap, Read
 from .pairs import Pair, PointMap
 
 _UNSURE = 0.1
-"""Mean confidence of a frame (0 to 1) below which the network trusts nothing of it: C is 1.1 then, of at least 1."""
+"""Mean confidence of a frame (0 to 1) below which a warning names it: C, at least 1, is about 1.1 then."""
 _TOO_NEAR = 1e-4
-"""Share of a frame's median depth; what is nearer is no surface, and its disparity would own the shot's range."""
+"""Share of a frame's median depth; nearer points are outliers, which would dominate the shot's value range."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What is known of a shot's frames beside their places; frames count from the shot's first.
+    """Facts of a shot's frames beside the alignment; frames count from the shot's first.
 
     Attributes
     ----------
     seen : tuple of int
         Frames that are in the alignment, in order: its n-th is frame ``seen[n]``.
     shown : tuple of int
-        For each frame the one whose depth it has: itself, unless it has none.
+        For each frame the one whose depth it gets: itself, unless it has none.
     unsure : tuple of int
-        Frames of whose depth the network trusts nothing.
+        Frames with hardly any confidence.
     """
 
     seen: tuple[Frame, ...]
@@ -55,7 +55,7 @@ def join(
     numbers: Sequence[int],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Alignment, Findings]:
-    """Lay a shot's frames into one space, and find those that have no depth.
+    """Align a shot's frames in one space, and find those without depth.
 
     Parameters
     ----------
@@ -69,24 +69,24 @@ def join(
     Raises
     ------
     Refused
-        There is no depth at all, frames without points part the shot, or no focal length follows.
+        There is no depth at all, frames without points split the shot, or no focal length follows.
     """
     useful = {pair: score for pair, score in scores.items() if score > 0}
     seen = sorted({frame for pair in useful for frame in pair})
     _check(seen, useful, numbers)
-    place = {frame: index for index, frame in enumerate(seen)}
+    position = {frame: index for index, frame in enumerate(seen)}
 
-    def told(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         progress(done, total + len(seen))
 
     aligned = alignment.align(
         len(seen),
-        {(place[first], place[second]): score for (first, second), score in useful.items()},
+        {(position[first], position[second]): score for (first, second), score in useful.items()},
         among(seen, read),
         robust=robust,
         device=device,
         numbers=[numbers[frame] for frame in seen],
-        progress=told,
+        progress=report,
     )
     good, unsure = [], []
     before = max(len(seen) - 2, 0) + len(seen)  # as `align` counts
@@ -96,23 +96,23 @@ def join(
             good.append(frame)
             if float(found.confidence.sum() / found.valid.sum()) < _UNSURE:
                 unsure.append(frame)
-        progress(before + place[frame] + 1, before + len(seen))
+        progress(before + position[frame] + 1, before + len(seen))
     if not good:
         raise Refused(
-            f"No point of frames {numbers[0]} to {numbers[-1]} lies in front of its camera, as the network sees them.",
+            f"No point of frames {numbers[0]} to {numbers[-1]} lies in front of its camera.",
             "Choose another estimator for this shot.",
         )
     return aligned, Findings(tuple(seen), tuple(_nearest(good, frame) for frame in range(count)), tuple(unsure))
 
 
 def _nearest(good: Sequence[int], frame: int) -> int:
-    """Of frames in order the one nearest to a frame; of two, the earlier."""
+    """The nearest to a frame of some frames in order; of two, the earlier."""
     at = bisect.bisect_left(good, frame)
     return min(good[max(at - 1, 0) : at + 1], key=lambda other: abs(other - frame))
 
 
 def among(seen: Sequence[int], read: Read) -> Read:
-    """Reads by places among the frames that are seen."""
+    """A `Read` whose frames are positions in `seen`."""
 
     def renamed(pair: Pair, frame: int) -> PointMap:
         return read((seen[pair[0]], seen[pair[1]]), seen[frame])
@@ -121,7 +121,7 @@ def among(seen: Sequence[int], read: Read) -> Read:
 
 
 def depth_map(aligned: Alignment, seen: Sequence[int], read: Read, frame: int) -> DepthMap:
-    """The depth of a frame that is seen, without what is no surface; see `alignment.depth_map`."""
+    """The depth of a frame in `seen`, without outliers near the camera; see `alignment.depth_map`."""
     found = alignment.depth_map(aligned, among(seen, read), bisect.bisect_left(seen, frame))
     if not found.valid.any():
         return found
@@ -133,18 +133,18 @@ def depth_map(aligned: Alignment, seen: Sequence[int], read: Read, frame: int) -
 
 
 def warnings(findings: Findings, numbers: Sequence[int]) -> list[str]:
-    """What an artist should know of frames without depth, or with one that nobody trusts; one sentence each."""
-    told = []
+    """Warnings about frames without depth, or with hardly any confidence."""
+    sentences = []
     without = [numbers[frame] for frame, other in enumerate(findings.shown) if frame != other]
     if without:
-        told.append(f"The network found no usable points in {spans(without)}; the nearest frame's depth stands there.")
+        sentences.append(f"The network found no usable points in {spans(without)}; they get the nearest frame's depth.")
     if findings.unsure:
         unsure = [numbers[frame] for frame in findings.unsure]
-        told.append(
-            f"The network trusts nothing that it sees in {spans(unsure)}, for lack of texture perhaps; the depth there "
-            "may be wrong."
+        sentences.append(
+            f"The network has hardly any confidence in {spans(unsure)}, perhaps because texture is missing; the depth "
+            "there may be wrong."
         )
-    return told
+    return sentences
 
 
 def spans(numbers: Sequence[int]) -> str:
@@ -161,7 +161,7 @@ def spans(numbers: Sequence[int]) -> str:
 
 
 def load(path: Path) -> Findings | None:
-    """What an earlier run found; None where there is nothing that can be read."""
+    """The findings of an earlier run; None where none can be read."""
     try:
         return records.load(Findings, path, strict=True)
     except (OSError, records.RecordError):
@@ -189,7 +189,7 @@ def _check(seen: Sequence[int], useful: Mapping[Pair, float], numbers: Sequence[
     apart = [numbers[frame] for frame in seen if frame not in joined]
     if apart:
         raise Refused(
-            f"Nothing that the network found joins {spans(apart)} with the frames before.",
-            f"Estimate them as a clip of their own ({setting('frames')}), or choose a larger reach "
+            f"No match connects {spans(apart)} with the frames before.",
+            f"Estimate them as a separate clip ({setting('frames')}), or choose a larger reach "
             f"({setting('reach', 5)}).",
         )

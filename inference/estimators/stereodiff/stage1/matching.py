@@ -20,7 +20,7 @@ from .pair_store import PairStore, packed
 from .pairs import Pair, pairs
 
 LONG_SIDE = 512
-"""Of the pictures that the released network was trained on."""
+"""Of the images that the released network was trained on."""
 
 
 class Frames(Protocol):
@@ -31,12 +31,11 @@ class Frames(Protocol):
     def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
 
 
-def picture_size(width: int, height: int) -> tuple[int, int]:
-    """The size at which the network sees a picture.
+def image_size(width: int, height: int) -> tuple[int, int]:
+    """The size at which the network sees an image.
 
-    A long side above 512 becomes 512, then both sides the multiple of 16 below, by resizing: nothing is cut off, so
-    that there is depth for every pixel. A square is taken as it is. Smaller pictures are not enlarged: who works small
-    wants it fast.
+    A long side above 512 becomes 512, then both sides the multiple of 16 below, by resizing: nothing is cropped, so
+    every pixel gets depth. A square stays square. Smaller images are not enlarged, for speed.
 
     Returns
     -------
@@ -47,8 +46,8 @@ def picture_size(width: int, height: int) -> tuple[int, int]:
     return next(fitted), next(fitted)
 
 
-def to_pictures(frames: list[NDArray[np.uint8]], size: tuple[int, int]) -> Tensor:
-    """Frames [h, w, 3], uint8 RGB, as the network takes them: [n, 3, H, W], -1 to 1."""
+def to_images(frames: list[NDArray[np.uint8]], size: tuple[int, int]) -> Tensor:
+    """Frames [h, w, 3], uint8 RGB, as the network's input [n, 3, H, W], -1 to 1."""
     fitted = []
     for frame in frames:
         smaller = size[0] < frame.shape[1]
@@ -69,37 +68,37 @@ def match(
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Have the network look at all pairs of a shot that an earlier run has not done.
+    """Run the network on all pairs of a shot that an earlier run has not done.
 
     Parameters
     ----------
     network : PairNetwork
-        On the device, in the dtype that it computes in.
+        On the device, in the dtype of the computation.
     frames : Frames
     store : PairStore
-        Takes the results.
+        Receives the results.
     reach : int
         The paper's n.
     batch : int
         Pairs that are decoded together; the last ones may be fewer.
     device : torch.device
     size : (width, height)
-        See `picture_size`.
+        See `image_size`.
     smaller : callable
-        Called with the size of a batch for which memory did not suffice; gives the one to go on with, or raises.
+        Called with the size of a batch that ran out of memory; returns the size to continue with, or raises.
     check : callable
-        Raises to stop; called between layers.
+        Called between layers; raises to cancel.
     progress : callable
-        Hears how many pairs of how many are done.
+        Called with the number of finished pairs, and of all.
     """
     everything = pairs(len(frames), reach)
     known = store.done
-    look = _Look(network, frames, size, device, check)
+    look = _Matcher(network, frames, size, device, check)
     waiting: tuple[Sequence[Pair], list[Fetched]] | None = None
     done = 0
 
     def keep() -> None:
-        # one behind: what was fetched is written while the device computes the next
+        # one behind: a batch is written while the device computes the next
         nonlocal waiting, done
         if waiting is not None:
             chosen, fetched = waiting
@@ -107,10 +106,10 @@ def match(
             waiting, done = None, done + len(chosen)
             progress(done, len(everything))
 
-    place = 0
-    while place < len(everything):
+    start = 0
+    while start < len(everything):
         check()
-        chosen = everything[place : place + batch]
+        chosen = everything[start : start + batch]
         if known.issuperset(chosen):
             done += len(chosen)
             progress(done, len(everything))
@@ -122,12 +121,12 @@ def match(
                 batch = smaller(batch)
                 continue
             waiting = chosen, fetched
-        place += len(chosen)
+        start += len(chosen)
     keep()
 
 
-class _Look:
-    """The network, and what it has encoded."""
+class _Matcher:
+    """The network, and the frames that it has encoded."""
 
     def __init__(
         self, network: PairNetwork, frames: Frames, size: tuple[int, int], device: torch.device, check: Check
@@ -137,21 +136,21 @@ class _Look:
         self._encoded: dict[int, Tensor] = {}
 
     def forget(self) -> None:
-        """Let what is encoded go, with the memory that it took."""
+        """Free the encoded frames."""
         self._encoded = {}
         gc.collect()
         devices.release(self._device)
 
     def attempted(self, chosen: Sequence[Pair], together: int, *, oldest: int) -> list[Fetched] | None:
-        """What the network says of a batch, on its way from the device; None where memory does not suffice.
+        """The network's results for a batch, being copied from the device; None where memory ran out.
 
         Parameters
         ----------
         chosen : sequence of Pair
         together : int
-            Size of the batches now.
+            Current size of batches.
         oldest : int
-            Frames before it are not asked for again.
+            No earlier frame is needed again.
         """
         try:
             return self._pairs(chosen, together, oldest)
@@ -167,8 +166,8 @@ class _Look:
         for frame in sorted({frame for pair in chosen for frame in pair}):
             if frame not in self._encoded:
                 frames = group_pairs(frame, together, len(self._frames))
-                pictures = to_pictures([self._frames[each] for each in frames], self._size)
-                states = self._network.encode(pictures.to(self._device, self._dtype), self._check)
+                images = to_images([self._frames[each] for each in frames], self._size)
+                states = self._network.encode(images.to(self._device, self._dtype), self._check)
                 self._encoded |= {each: states[row : row + 1] for row, each in enumerate(frames)}
         first, second = (torch.cat([self._encoded[pair[side]] for pair in chosen]) for side in (0, 1))
         views = packed(*self._network.decode(first, second, height, width, self._check))
@@ -176,10 +175,10 @@ class _Look:
 
 
 def group_pairs(frame: int, size: int, count: int) -> range:
-    """The frames that are encoded together with one, where so many pairs are decoded together.
+    """The frames that are encoded together with a frame, for a size of batches of pairs.
 
-    They depend on nothing else, so that a frame's states are the same whenever they are asked for. A frame takes about
-    as much memory to encode as a tenth of a pair to decode.
+    They depend on nothing else, so a frame's states are always the same. Encoding a frame takes about a tenth of the
+    memory of decoding a pair.
 
     Parameters
     ----------

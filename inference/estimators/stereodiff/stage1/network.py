@@ -1,8 +1,8 @@
-"""The network that sees two pictures and tells where the points of both are (DUSt3R, Wang et al. 2024; MonST3R,
-Zhang et al. 2024, is the same network with other weights).
+"""The pair network: point maps of two images (DUSt3R, Wang et al. 2024; MonST3R, Zhang et al. 2024, is the same
+network with other weights).
 
-Vision transformer blocks with rotary positions in two dimensions encode and decode the pictures' patches; from those to
-pixels leads a dense prediction transformer's head (Ranftl et al. 2021), of which there are two. Names of modules are
+Vision transformer blocks with rotary positions in two dimensions encode and decode the images' patches; two heads of a
+dense prediction transformer (Ranftl et al. 2021) turn them into pixels. Names of modules are
 those of the released checkpoints, so that their weights load as they are.
 """
 
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 PATCH = 16
 _HOOKS = (6, 9, 12)
-"""The layers of a decoder that its head sees, beside the encoder's result."""
+"""The layers of a decoder that its head uses, beside the encoder's result."""
 Points = tuple[Tensor, Tensor, Tensor, Tensor]
 Check = Callable[[], None]
 ROTARY_BASE = 100.0
@@ -25,22 +25,22 @@ _EPSILON = 1e-6
 LEVELS = (96, 192, 384, 768)
 """Channels of the four levels, from 4 times the patches' resolution to half of it."""
 WIDTH = 256
-"""Channels in which they are joined."""
+"""Channels in which the levels are fused."""
 
 
 def _never() -> None:
-    """Does not stop."""
+    """Never cancels."""
 
 
 class PairNetwork(nn.Module):
-    """Two pictures in, the points of both in the first camera's frame out.
+    """Two images in, the points of both in the first camera's frame out.
 
     Parameters
     ----------
     encoder_dim, encoder_depth, encoder_heads : int
         Width, blocks and attention heads of the encoder.
     decoder_dim, decoder_depth, decoder_heads : int
-        Of each of the two decoders; 12 blocks, for the head looks at the 12th.
+        Of each of the two decoders; 12 blocks, since the head uses the 12th.
     head_levels, head_width
         See `DenseHead`.
     """
@@ -73,7 +73,7 @@ class PairNetwork(nn.Module):
         self.downstream_head2 = DenseHead(widths, levels=head_levels, width=head_width)
 
     def forward(self, image1: Tensor, image2: Tensor) -> Points:
-        """Points of two pictures.
+        """Points of two images.
 
         Parameters
         ----------
@@ -83,28 +83,28 @@ class PairNetwork(nn.Module):
         Returns
         -------
         points1 : Tensor [B, H, W, 3]
-            Of the first picture, in the first camera's frame: x right, y down, z forward.
+            Of the first image, in the first camera's frame: x right, y down, z forward.
         confidences1 : Tensor [B, H, W]
             1 or more.
         points2, confidences2
-            Likewise of the second picture, in the **first** camera's frame too.
+            Likewise of the second image, in the **first** camera's frame too.
         """
         return self.decode(self.encode(image1), self.encode(image2), image1.shape[-2], image1.shape[-1])
 
     def encode(self, image: Tensor, check: Check = _never) -> Tensor:
-        """What the encoder sees in pictures [B, 3, H, W], [B, H / 16 * W / 16, encoder_dim].
+        """The encoder's states [B, H / 16 * W / 16, encoder_dim] of images [B, 3, H, W].
 
-        It sees each picture alone, so a frame is encoded once for all pairs that it is in. `check` is called between
-        layers and may raise to stop.
+        Each image is encoded alone, so a frame is encoded once for all its pairs. `check` is called between layers and
+        may raise to cancel.
 
         Raises
         ------
         ValueError
-            The sides are no multiples of 16.
+            The sides are not multiples of 16.
         """
         height, width = image.shape[-2:]
         if height % PATCH or width % PATCH:
-            raise ValueError(f"the pictures' sides must be multiples of {PATCH}, not {width}x{height}")
+            raise ValueError(f"the images' sides must be multiples of {PATCH}, not {width}x{height}")
         rotation = Rotation(height // PATCH, width // PATCH, self._head_dims[0], image.device)
         states = self.patch_embed(image)
         for block in self.enc_blocks:
@@ -113,7 +113,7 @@ class PairNetwork(nn.Module):
         return self.enc_norm(states)
 
     def decode(self, states1: Tensor, states2: Tensor, height: int, width: int, check: Check = _never) -> Points:
-        """Points of pairs of encoded pictures; see `forward` and `encode`."""
+        """Points of pairs of encoded images; see `forward` and `encode`."""
         rows, columns = height // PATCH, width // PATCH
         rotation = Rotation(rows, columns, self._head_dims[1], states1.device)
         first, second = self.decoder_embed(states1), self.decoder_embed(states2)
@@ -136,12 +136,12 @@ class PairNetwork(nn.Module):
 
 
 def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Have layers compute in the dtype of their inputs; dry runs on ``meta`` know no autocast."""
+    """Let layers compute in the dtype of their inputs; ``meta``, of dry runs, has no autocast."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 class _Patches(nn.Module):
-    """Pictures as rows of patches."""
+    """Images as rows of patches."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -152,14 +152,14 @@ class _Patches(nn.Module):
 
 
 class Rotation:
-    """Rotary position embedding of the places of a grid (Su et al. 2021), for each axis half of a head.
+    """Rotary position embedding of a grid of patches (Su et al. 2021), half of a head for each axis.
 
     Parameters
     ----------
     rows, columns : int
         Of the grid of patches.
     head_dim : int
-        Channels of a head; a multiple of 4. The first half turns by the row, the second by the column.
+        Channels of a head; a multiple of 4. The first half is rotated by the row, the second by the column.
     device : torch.device
     """
 
@@ -167,25 +167,25 @@ class Rotation:
         half = head_dim // 2
         frequencies = ROTARY_BASE ** (-torch.arange(0, half, 2, device=device, dtype=torch.float32) / half)
         angles = []
-        for places in (
+        for positions in (
             torch.arange(rows, device=device).repeat_interleave(columns),
             torch.arange(columns, device=device).repeat(rows),
         ):
-            turned = places[:, None] * frequencies
+            turned = positions[:, None] * frequencies
             angles.append(torch.cat([turned, turned], dim=1))
         whole = torch.cat(angles, dim=1)
         self._cosine, self._sine = whole.cos(), whole.sin()
         self._half = half
 
     def __call__(self, heads: Tensor) -> Tensor:
-        """Turn queries or keys [B, heads, places, head_dim]."""
+        """Rotate queries or keys [B, heads, patches, head_dim]."""
         pairs = heads.unflatten(-1, (2, 2, self._half // 2))
         swapped = torch.stack([-pairs[..., 1, :], pairs[..., 0, :]], dim=-2).flatten(-3)
         return heads * self._cosine.to(heads.dtype) + swapped * self._sine.to(heads.dtype)
 
 
 class SelfAttention(nn.Module):
-    """Attention among the patches of one picture."""
+    """Attention among the patches of one image."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -194,13 +194,13 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, states: Tensor, rotation: Rotation) -> Tensor:
-        """[B, places, width] to the same."""
+        """[B, patches, width] to the same."""
         query, key, value = self.qkv(states).unflatten(-1, (3, self._heads, -1)).permute(2, 0, 3, 1, 4)
         return self.proj(_attended(rotation(query), rotation(key), value))
 
 
 class CrossAttention(nn.Module):
-    """Attention from the patches of one picture to those of the other."""
+    """Attention from the patches of one image to those of the other."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -211,10 +211,10 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, states: Tensor, others: Tensor, rotation: Rotation) -> Tensor:
-        """States [B, places, width] that attend to others of the same shape and grid."""
+        """States [B, patches, width] that attend to others of the same shape and grid."""
         query, key, value = (
-            layer(given).unflatten(-1, (self._heads, -1)).transpose(1, 2)
-            for layer, given in ((self.projq, states), (self.projk, others), (self.projv, others))
+            layer(inputs).unflatten(-1, (self._heads, -1)).transpose(1, 2)
+            for layer, inputs in ((self.projq, states), (self.projk, others), (self.projv, others))
         )
         return self.proj(_attended(rotation(query), rotation(key), value))
 
@@ -233,7 +233,7 @@ class FeedForward(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """A block of the encoder, which sees one picture alone."""
+    """A block of the encoder, which sees one image alone."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -243,13 +243,13 @@ class EncoderBlock(nn.Module):
         self.mlp = FeedForward(width)
 
     def forward(self, states: Tensor, rotation: Rotation) -> Tensor:
-        """[B, places, width] to the same."""
+        """[B, patches, width] to the same."""
         states = states + self.attn(self.norm1(states), rotation)
         return states + self.mlp(self.norm2(states))
 
 
 class DecoderBlock(nn.Module):
-    """A block of one of the two decoders, which sees its own picture and, through the other's states, the other."""
+    """A block of one of the two decoders, which sees its own image and, through the other's states, the other."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -262,7 +262,7 @@ class DecoderBlock(nn.Module):
         self.mlp = FeedForward(width)
 
     def forward(self, states: Tensor, others: Tensor, rotation: Rotation) -> Tensor:
-        """[B, places, width] to the same."""
+        """[B, patches, width] to the same."""
         states = states + self.attn(self.norm1(states), rotation)
         states = states + self.cross_attn(self.norm2(states), self.norm_y(others), rotation)
         return states + self.mlp(self.norm3(states))
@@ -274,12 +274,12 @@ def norm(width: int) -> nn.LayerNorm:
 
 
 def _attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention of [B, heads, places, head_dim], the heads joined: [B, places, width]."""
+    """Attention of [B, heads, patches, head_dim], with the heads joined: [B, patches, width]."""
     return functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
 class DenseHead(nn.Module):
-    """Points and confidences of every pixel of one picture.
+    """Points and confidences of every pixel of one image.
 
     Parameters
     ----------
@@ -313,7 +313,7 @@ class DenseHead(nn.Module):
         values = self.dpt(states, rows, columns).permute(0, 2, 3, 1)
         direction, certainty = values[..., :3], values[..., 3]
         length = direction.norm(dim=-1, keepdim=True)
-        # the network tells the logarithm of one plus the distance
+        # the network predicts the logarithm of one plus the distance
         return direction / length.clamp(min=1e-8) * torch.expm1(length), 1 + torch.exp(certainty)
 
 
@@ -321,7 +321,7 @@ class _Pyramid(nn.Module):
     def __init__(self, widths: Sequence[int], levels: Sequence[int], width: int) -> None:
         super().__init__()
         narrow = width // 2
-        first, second, third, fourth = (nn.Conv2d(given, level, 1) for given, level in zip(widths, levels))
+        first, second, third, fourth = (nn.Conv2d(inputs, level, 1) for inputs, level in zip(widths, levels))
         self.act_postprocess = nn.ModuleList(
             [
                 nn.Sequential(first, nn.ConvTranspose2d(levels[0], levels[0], 4, stride=4)),
@@ -345,7 +345,7 @@ class _Pyramid(nn.Module):
             for index, (process, state) in enumerate(zip(self.act_postprocess, states))
         ]
         height, width = levels[2].shape[-2:]
-        fused = self.scratch.refinenet4(levels[3])[:, :, :height, :width]  # odd grids come back a line too large
+        fused = self.scratch.refinenet4(levels[3])[:, :, :height, :width]  # odd grids come back one line too large
         fused = self.scratch.refinenet3(fused, levels[2])
         fused = self.scratch.refinenet2(fused, levels[1])
         return self.head(self.scratch.refinenet1(fused, levels[0]))
@@ -362,7 +362,7 @@ class _Fusions(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """Joins a coarser level, made finer, with the next."""
+    """Fuses a coarser level, upsampled, with the next."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -381,14 +381,14 @@ class _Residual(nn.Module):
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, given: Tensor) -> Tensor:
-        return given + self.conv2(functional.relu(self.conv1(functional.relu(given))))
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + self.conv2(functional.relu(self.conv1(functional.relu(inputs))))
 
 
 class _Doubling(nn.Module):
-    def forward(self, given: Tensor) -> Tensor:
-        return _doubled(given)
+    def forward(self, inputs: Tensor) -> Tensor:
+        return _doubled(inputs)
 
 
-def _doubled(given: Tensor) -> Tensor:
-    return functional.interpolate(given, scale_factor=2, mode="bilinear", align_corners=True)
+def _doubled(inputs: Tensor) -> Tensor:
+    return functional.interpolate(inputs, scale_factor=2, mode="bilinear", align_corners=True)

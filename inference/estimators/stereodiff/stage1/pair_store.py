@@ -1,11 +1,10 @@
-"""The network's results on disk, from the pair network to the alignment; what lies there need not be computed again.
+"""The pair network's results on disk, for the alignment and for resuming.
 
-A result is written only while it can still matter (`pairs.may_join`, `pairs.may_pose`) and deleted as soon as a
-stronger pair rules it out, so about one and a half pairs a frame are kept of the four that the paper's n = 2 makes.
-Each view is one ``.npy`` file of float32: half precision would put steps of 0.05 % into the depth, which show as
-terraces on a surface, and its range ends where confidences may not. A line of ``scores.jsonl`` says that a pair is
-done; it is written after the pair's files and before those that it rules out go, so that a run that was killed anywhere
-in between finds everything that it believes to have.
+A result is stored only while the alignment may need it (`pairs.may_join`, `pairs.may_pose`) and deleted once a stronger
+pair rules it out: about one and a half pairs a frame remain of the four that the paper's n = 2 makes. Each view is a
+``.npy`` file of float32: half precision would quantise depth in steps of 0.05 %, which show as terraces, and
+confidences may exceed its range. A line of ``scores.jsonl`` marks a pair as done; it is written after the pair's files and before
+ruled-out files are deleted, so a run that is killed in between never loses a file that it counts on.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from .pairs import Pair, PointMap, known, scores
 
 _SCORES = "scores.jsonl"
 _VIEWS = own_files.Names(("######-######-######.npy",))
-"""The names of files that views are kept in."""
+"""Names of the files of views."""
 _WRITERS = 4
-"""Files that are written at once: each waits for the disk."""
+"""Files that are written at once, since each waits for the disk."""
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """A line of that file: a pair and its score."""
+    """A line of ``scores.jsonl``: a pair and its score."""
 
     line: tuple[Frame, Frame, float]
 
@@ -48,7 +47,7 @@ View = tuple[Pair, int]
 def packed(
     points1: Tensor, confidences1: Tensor, points2: Tensor, confidences2: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the network says of B pairs as it is kept, made where it is, for a device does so in no time.
+    """The network's results for B pairs in the format of the store, computed on their device, which is fastest.
 
     Parameters
     ----------
@@ -59,12 +58,12 @@ def packed(
     Returns
     -------
     views1, views2 : Tensor [B, H, W, 4]
-        float32: points and confidences, these 0 where they or the points are not finite.
+        float32: points and confidences, the latter 0 where they or the points are not finite.
     scores : Tensor [B]
         float64, see `pairs.scores`.
     """
     given = (points1, confidences1, points2, confidences2)
-    if points1.device.type == "mps":  # which does not know float64
+    if points1.device.type == "mps":  # without float64
         points1, confidences1, points2, confidences2 = (each.cpu() for each in given)
     confidences1, confidences2 = known(points1, confidences1), known(points2, confidences2)
     views = (
@@ -80,7 +79,7 @@ class PairStore:
     Parameters
     ----------
     folder : Path
-        Of its own; made where it is missing. What an earlier run left there is taken up.
+        For this store alone; created where it is missing. The results of an earlier run in it are used.
     reach : int
         The pairs', see `pairs.pairs`.
 
@@ -95,9 +94,9 @@ class PairStore:
         self._scores = self._read_scores()
         wanted = {view for pair in self._scores for view in self._wanted(pair)}
         there = {path.name for path in folder.iterdir() if _VIEWS.has_file((path.name,))}
-        self._kept = {view for view in wanted if _name(view) in there}
-        self._lost = {pair for pair, _ in wanted - self._kept}
-        for name in there - {_name(view) for view in self._kept}:  # left by a run that was killed while it cleaned up
+        self._saved = {view for view in wanted if _name(view) in there}
+        self._lost = {pair for pair, _ in wanted - self._saved}
+        for name in there - {_name(view) for view in self._saved}:  # left by a run that was killed during its cleanup
             (folder / name).unlink()
 
     @property
@@ -111,14 +110,14 @@ class PairStore:
         return frozenset(self._scores.keys() - self._lost)
 
     def add(self, pairs: Sequence[Pair], views1: Tensor, views2: Tensor, scores: Tensor) -> None:
-        """Save what the network says of some pairs; on return they are done, for later runs too.
+        """Save the network's results for some pairs; on return they are done, for later runs too.
 
         Parameters
         ----------
         pairs : sequence of Pair
             B of them.
         views1, views2, scores
-            See `packed`; fastest where they are in host memory already.
+            See `packed`; fastest in host memory.
 
         Raises
         ------
@@ -136,45 +135,45 @@ class PairStore:
 
         with ThreadPoolExecutor(_WRITERS) as writers:
             list(writers.map(write, wanted))
-        self._kept.update(view for _, view in wanted)
+        self._saved.update(view for _, view in wanted)
         self._note(pairs)
         self._clean_up(pairs)
 
     def read(self, pair: Pair, frame: int) -> PointMap:
-        """A view that is still kept: points and confidences of a pair's frame, float32, in the computer's memory.
+        """A saved view: points and confidences of a pair's frame, float32, in host memory.
 
         Raises
         ------
         KeyError
             It was ruled out, or never added.
         """
-        if (pair, frame) not in self._kept:
-            raise KeyError(f"frame {frame} of the pair {pair} is not kept")
+        if (pair, frame) not in self._saved:
+            raise KeyError(f"frame {frame} of the pair {pair} is not saved")
         planes = torch.from_numpy(np.load(self.folder / _name((pair, frame))))
         return PointMap(planes[..., :3], planes[..., 3])
 
     @property
-    def kept(self) -> frozenset[View]:
+    def saved(self) -> frozenset[View]:
         """The views that can be read."""
-        return frozenset(self._kept)
+        return frozenset(self._saved)
 
     def keep(self, views: Set[View]) -> None:
-        """Delete all but some views; pairs of which this takes what could still matter are not done any more."""
-        for view in self._kept - views:
+        """Delete all but some views; pairs that lose a needed view are no longer done."""
+        for view in self._saved - views:
             self._lost.add(view[0])
             (self.folder / _name(view)).unlink()
-        self._kept &= views
+        self._saved &= views
 
     def clear(self) -> None:
         """Delete everything."""
-        (self.folder / _SCORES).unlink(missing_ok=True)  # first: without it, what is left is nothing that was done
+        (self.folder / _SCORES).unlink(missing_ok=True)  # first: without it, no pair counts as done
         for path in list(self.folder.iterdir()):
             if _VIEWS.has_file((path.name,)):
                 path.unlink()
-        self._scores, self._kept, self._lost = {}, set(), set()
+        self._scores, self._saved, self._lost = {}, set(), set()
 
     def _wanted(self, pair: Pair) -> list[View]:
-        """The views of a pair that can still matter."""
+        """The views of a pair that the alignment may still need."""
         if pairs.may_join(self._scores, pair, self._reach):
             return [(pair, frame) for frame in dict.fromkeys(pair)]
         return [(pair, pair[0])] if pairs.may_pose(self._scores, pair, self._reach) else []
@@ -189,17 +188,17 @@ class PairStore:
             os.fsync(file.fileno())
 
     def _clean_up(self, pairs: Sequence[Pair]) -> None:
-        """Delete what new pairs rule out, which is among their neighbours."""
+        """Delete the views that new pairs rule out, which are among their neighbours."""
         frames = [frame for pair in pairs for frame in pair]
         near = range(min(frames) - self._reach, max(frames) + self._reach + 1)
         for first in near:
             for second in range(first - self._reach, first + self._reach + 1):
                 pair = (first, second)
                 if pair in self._scores:
-                    kept = {(pair, first), (pair, second)} & self._kept
-                    for view in kept.difference(self._wanted(pair)):
+                    saved = {(pair, first), (pair, second)} & self._saved
+                    for view in saved.difference(self._wanted(pair)):
                         (self.folder / _name(view)).unlink()
-                        self._kept.remove(view)
+                        self._saved.remove(view)
 
     def _read_scores(self) -> dict[Pair, float]:
         path = self.folder / _SCORES
@@ -208,7 +207,7 @@ class PairStore:
         for line in text.splitlines():
             try:
                 first, second, found = records.loads(_Scored, f'{{"line": {line}}}', where=_SCORES, strict=True).line
-            except records.RecordError:  # the last one, which a run that was killed did not finish
+            except records.RecordError:  # the last line of a run that was killed
                 continue
             scores[first, second] = found
         whole = "".join(_line(pair, found) for pair, found in scores.items())

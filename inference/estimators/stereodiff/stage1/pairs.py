@@ -1,8 +1,8 @@
-"""Which frames are looked at together, and what the network says of a frame in a pair (StereoDiff, section 3.2).
+"""The pairs of frames that are matched, and the tree that joins them (StereoDiff, section 3.2).
 
 A pair is directed: in ``(i, j)`` the points of both frames are in the axes of camera i, in a unit of length of the
-pair's own. The most trusted pairs make a tree that joins all frames; which pairs cannot belong to it is known before
-all of them are.
+pair's own. The pairs of the highest confidence make a tree that joins all frames. Pairs can be ruled out before all
+scores are known.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
 Pair = tuple[int, int]
-"""Two frames, counted from the shot's first; the first one's camera gives the axes."""
+"""Two frames, counted from the shot's first; the axes are of the first one's camera."""
 Scores = Mapping[Pair, float]
 
 
 @dataclass(frozen=True)
 class PointMap:
-    """What the network says of one frame of a pair.
+    """The network's result for one frame of a pair.
 
     Attributes
     ----------
     points : Tensor [H, W, 3]
-        Where each pixel's surface is, in the axes of the pair's first camera (OpenCV's: z is depth).
+        The surface point of each pixel, in the axes of the pair's first camera (OpenCV's: z is depth).
     confidence : Tensor [H, W]
         1 or more.
     """
@@ -51,7 +51,7 @@ def pairs(count: int, reach: int) -> list[Pair]:
     Returns
     -------
     list of Pair
-        By the later frame, so that whoever computes them one after the other needs `reach` frames besides the newest.
+        Sorted by the later frame, so that computing them in order needs `reach` frames besides the newest.
         Twice n T - n (n + 1) / 2 pairs for T > n frames.
     """
     if count == 1:
@@ -65,7 +65,7 @@ def pairs(count: int, reach: int) -> list[Pair]:
 
 
 def scores(first: Tensor, second: Tensor) -> Tensor:
-    """How far pairs are to be trusted: the product of both frames' mean confidences (DUSt3R, "mst" initialisation).
+    """Scores of pairs: the product of both frames' mean confidences (DUSt3R, "mst" initialisation).
 
     Parameters
     ----------
@@ -88,22 +88,22 @@ def known(points: Tensor, confidence: Tensor) -> Tensor:
 
 
 def order(scores: Mapping[Pair, float], pair: Pair) -> tuple[float, int, int]:
-    """Sorts pairs by strength; of equal ones, the pair of earlier frames is the stronger. No two pairs are equal."""
+    """Sort key of pairs by score; of equal scores, the pair of earlier frames is stronger. No two keys are equal."""
     return (scores[pair], -pair[0], -pair[1])
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A step from frames whose place is known to the next.
+    """A step from aligned frames to the next.
 
     Attributes
     ----------
     pair : Pair
         Holds both frames, in either order.
     anchor : int
-        The frame whose place is known.
+        The frame that is aligned already.
     frame : int
-        The frame that the pair places.
+        The frame that the pair aligns.
     """
 
     pair: Pair
@@ -112,14 +112,14 @@ class Placement:
 
 
 def spanning_tree(count: int, scores: Scores) -> list[Pair]:
-    """The pairs, of each two frames the better direction, that join all frames with the greatest sum of scores.
+    """The maximum spanning tree: pairs, of each two frames the better direction, that join all frames.
 
     Parameters
     ----------
     count : int
         Frames.
     scores : mapping of Pair to float
-        Of the pairs that there are, in any order.
+        Of all pairs, in any order.
 
     Returns
     -------
@@ -138,9 +138,9 @@ def spanning_tree(count: int, scores: Scores) -> list[Pair]:
     for pair in strongest:
         better.setdefault(frozenset(pair), pair)
     chosen = list(better.values())
-    # Ranks in place of scores: the least sum of ranks has the greatest sum of scores, because only the order decides
-    # (Kruskal). They are never equal, so the tree does not depend on how scipy sorts, and never 0, which scipy takes
-    # for no edge.
+    # Ranks instead of scores: the tree of the least sum of ranks has the greatest sum of scores, since only the order
+    # matters (Kruskal). Ranks are never equal, so the tree does not depend on scipy's sorting, and never 0, which means
+    # no edge to scipy.
     rows, columns = zip(*chosen) if chosen else ((), ())
     ranks = coo_matrix((np.arange(1, len(chosen) + 1), (rows, columns)), shape=(count, count))
     tree = sorted(int(rank) for rank in minimum_spanning_tree(ranks.tocsr()).data)
@@ -150,7 +150,7 @@ def spanning_tree(count: int, scores: Scores) -> list[Pair]:
 
 
 def placements(tree: list[Pair], scores: Scores) -> Iterator[Placement]:
-    """The way through a tree from its strongest pair on: always the strongest pair that touches a placed frame."""
+    """The order of aligning a tree's pairs, from its strongest on: always the strongest that has an aligned frame."""
     at: dict[int, list[Pair]] = {}
     for pair in tree:
         for frame in pair:
@@ -176,7 +176,7 @@ def placements(tree: list[Pair], scores: Scores) -> Iterator[Placement]:
 
 
 def strongest_starts(scores: Scores, among: Iterable[Pair]) -> dict[int, Pair]:
-    """For every frame at which a pair starts, the strongest of those that do."""
+    """For every first frame of a pair, the strongest pair that starts there."""
     found: dict[int, Pair] = {}
     for pair in among:
         known = found.get(pair[0])
@@ -186,10 +186,10 @@ def strongest_starts(scores: Scores, among: Iterable[Pair]) -> dict[int, Pair]:
 
 
 def may_join(scores: Scores, pair: Pair, reach: int) -> bool:
-    """Whether a pair can still belong to the tree, whatever the pairs to come score.
+    """Whether a pair can still belong to the tree, whatever the scores of later pairs.
 
-    It cannot if its other direction is stronger, or if both other sides of a triangle are: the weakest edge of a cycle
-    is never in the tree.
+    It cannot if its reverse is stronger, or if both other sides of a triangle are: the weakest edge of a cycle is never
+    in the tree.
     """
     first, second = pair
     mine = order(scores, pair)

@@ -1,8 +1,8 @@
-"""The similarity that lays one cloud of points onto another: closed form, weighted, and robust where asked for.
+"""The similarity that registers one point cloud to another: closed form, weighted, optionally robust.
 
 S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (PAMI 1991); the
 symmetric scale is that of B. K. P. Horn, "Closed-form solution of absolute orientation using unit quaternions" (JOSA A
-1987), section 2.E. Sums are in float64. Beside it, the focal length that a map of points implies (DUSt3R, section
+1987), section 2.E. Sums are in float64. Also the focal length of a point map (DUSt3R, section
 3.3).
 """
 
@@ -16,26 +16,26 @@ import torch
 from torch import Tensor
 
 REWEIGHTINGS = 10
-"""Rounds of the robust fit at the most; five settle it where outliers have halved the scale of the first."""
+"""Most rounds of the robust fit; five suffice where outliers have halved the scale of the first."""
 _SETTLED = 0.01
-"""Share by which the residuals' median may still change in the last round."""
+"""Relative change of the residuals' median below which the fit has converged."""
 SAMPLE = 20_000
-"""Points that the robust fit's rounds look at; the last one looks at all."""
+"""Points that the robust fit's rounds use; the last one uses all."""
 _NEAR = 0.1
-"""Share of the median distance; points nearer to a camera do not count for more than those at it."""
+"""Share of the median distance; points nearer to a camera count no more than those at it."""
 _REACH = 3.0
-"""Residual, in medians of all residuals, at which a point counts a quarter."""
+"""Residual, in medians of all residuals, at which a point's weight is a quarter."""
 _FLOOR = 1e-4
-"""Smallest median that is believed, as a share of the distance: exact points must not throw each other out."""
+"""Smallest median residual, as a share of the distance: exact points must not exclude each other."""
 _POINTLIKE = 1e-6
-"""Points within this share of their distance of each other are one point: float32 knows no better."""
+"""Points within this share of their distance are one point: float32 is no more precise."""
 _LINELIKE = 1e-6
 """Second by first singular value of the correlation, below which points lie on one line."""
 ITERATIONS = 10
 _WIDEST = math.tan(math.radians(80))
-"""Rays further off the axis are no pinhole camera's: single points beside the camera would otherwise decide."""
+"""Rays further off the axis are ignored: single points beside the camera would dominate otherwise."""
 _CLOSEST = 1e-8
-"""Pixels; a residual below it counts as much as this one."""
+"""Pixels; smaller residuals count as this one."""
 
 
 class NoPoints(Exception):
@@ -44,7 +44,7 @@ class NoPoints(Exception):
 
 @dataclass(frozen=True)
 class Similarity:
-    """``x`` to ``scale * rotation @ x + translation``; float64, in the computer's memory."""
+    """``x`` to ``scale * rotation @ x + translation``; float64, in host memory."""
 
     scale: float
     rotation: Tensor
@@ -61,7 +61,7 @@ class Similarity:
         return points.double() @ matrix.T + self.translation.to(points.device)
 
     def after(self, first: Similarity) -> Similarity:
-        """What `first` gives, moved by this one."""
+        """The composition: `first`, then this one."""
         return Similarity(
             self.scale * first.scale,
             self.rotation @ first.rotation,
@@ -69,12 +69,12 @@ class Similarity:
         )
 
     def inverse(self) -> Similarity:
-        """Takes points back."""
+        """The inverse."""
         back = self.rotation.T
         return Similarity(1 / self.scale, back, -back @ self.translation / self.scale)
 
     def rigid(self) -> Similarity:
-        """Without its scale: the pose of a camera in the origin, which stands at the same place either way."""
+        """Without its scale: the pose of a camera in the origin, whose position the scale does not change."""
         return Similarity(1.0, self.rotation, self.translation)
 
 
@@ -92,16 +92,16 @@ def register(
     target_weights : Tensor [...] or None
         Of the target's points, for the robust fit.
     robust : bool
-        False: weighted least squares, the paper's. True: points whose residual, by their distance, stands out lose
-        their weight (Geman and McClure's function, reweighted until it settles); a pixel counts as what two
-        measurements of those weights are worth together, whose error grows with the distance; and the scale is the
-        ratio of both clouds' spreads, so that noise, which makes the least-squares scale too small, cancels.
+        False: weighted least squares, the paper's. True: points with outlying residuals, relative to their
+        distance, lose their weight (Geman and McClure's function, reweighted until it converges); a pixel's weight is
+        the joint weight of two measurements whose error grows with the distance; and the scale is the ratio of both
+        clouds' standard deviations, so that noise, which makes the least-squares scale too small, cancels.
 
     Returns
     -------
     Similarity
-        Points that lie on a line leave a turn about it open: the smallest rotation is taken. If all lie in one point,
-        nothing is turned, and the scale is the ratio of its distances from both origins.
+        For points on a line, the rotation about it is undetermined: the smallest rotation is taken. If all points
+        coincide, there is no rotation, and the scale is the ratio of the distances from both origins.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def register(
 
 def _robust(x: Tensor, y: Tensor, w: Tensor) -> Similarity:
     few = slice(None, None, -(-len(w) // SAMPLE))
-    # A network errs by a share of the distance: without this, the farthest points would decide by their leverage.
+    # The network's error is relative to the distance: without this, the farthest points would dominate.
     apart = (x.square().sum(0) * y.square().sum(0)).sqrt()
     near = _NEAR * weighted_median(apart[few], w[few])
     w = w / apart.clamp_min(near) if near > 0 else w
@@ -140,7 +140,7 @@ def _robust(x: Tensor, y: Tensor, w: Tensor) -> Similarity:
 
 
 def _residuals(fit: Similarity, x: Tensor, y: Tensor) -> Tensor:
-    """How far points [3, N] miss each other, by the smaller of their distances from the target's origin."""
+    """Residuals of points [3, N], relative to the smaller of their distances from the target's origin."""
     moved = fit(x.T).T
     distance = torch.minimum((y * y).sum(0), (moved * moved).sum(0)).sqrt()
     return (moved - y).square().sum(0).sqrt() / distance.clamp_min(torch.finfo(x.dtype).tiny)
@@ -153,10 +153,10 @@ def _trust(off: Tensor, reach: float) -> Tensor:
 def weighted_median(values: Tensor, weights: Tensor) -> float:
     """The value [N] at which half of the weight [N] is reached.
 
-    Weights count in millionths of the largest: sums of whole numbers are the same on every device and in every run.
+    Weights count in millionths of the largest: sums of integers are the same on every device and in every run.
     """
-    ordered, places = values.sort(stable=True)
-    counts = (weights[places] * (1e6 / weights.max())).ceil().long().cumsum(0)
+    ordered, positions = values.sort(stable=True)
+    counts = (weights[positions] * (1e6 / weights.max())).ceil().long().cumsum(0)
     half = torch.searchsorted(counts, (counts[-1:] + 1) // 2)
     return float(ordered[half])
 
@@ -167,21 +167,21 @@ def _fit(x: Tensor, y: Tensor, w: Tensor, *, symmetric: bool) -> Similarity:
     middle_x, middle_y = (x * share).sum(1), (y * share).sum(1)
     x, y = x - middle_x[:, None], y - middle_y[:, None]
     weighted = x * share
-    spread_x, spread_y = (weighted * x).sum(), (y * y * share).sum()
-    facts = torch.cat([(y @ weighted.T).reshape(9), middle_x, middle_y, spread_x[None], spread_y[None]]).cpu()
+    variance_x, variance_y = (weighted * x).sum(), (y * y * share).sum()
+    facts = torch.cat([(y @ weighted.T).reshape(9), middle_x, middle_y, variance_x[None], variance_y[None]]).cpu()
     correlation, middle_x, middle_y = facts[:9].reshape(3, 3), facts[9:12], facts[12:15]
-    spread_x, spread_y = facts[15], facts[16]
-    if _one_point(middle_x, spread_x) or _one_point(middle_y, spread_y):
+    variance_x, variance_y = facts[15], facts[16]
+    if _one_point(middle_x, variance_x) or _one_point(middle_y, variance_y):
         return _by_distance(middle_x, middle_y)
     rotation = _rotation(correlation)
-    scale = float((spread_y / spread_x).sqrt() if symmetric else (rotation * correlation).sum() / spread_x)
-    if scale <= 0:  # the clouds have nothing to do with each other
+    scale = float((variance_y / variance_x).sqrt() if symmetric else (rotation * correlation).sum() / variance_x)
+    if scale <= 0:  # the clouds do not correspond
         return _by_distance(middle_x, middle_y)
     return Similarity(scale, rotation, middle_y - scale * rotation @ middle_x)
 
 
-def _one_point(middle: Tensor, spread: Tensor) -> bool:
-    return bool(spread <= _POINTLIKE**2 * (middle @ middle))
+def _one_point(middle: Tensor, percentiles: Tensor) -> bool:
+    return bool(percentiles <= _POINTLIKE**2 * (middle @ middle))
 
 
 def _by_distance(x: Tensor, y: Tensor) -> Similarity:
@@ -196,26 +196,26 @@ def _rotation(correlation: Tensor) -> Tensor:
         return torch.eye(3, dtype=correlation.dtype)
     correlation, values = correlation / values[0], values / values[0]
     if values[1] <= _LINELIKE:
-        # A slight pull towards no turn at all decides what is open, and bends the rest by a millionth at most.
+        # A slight bias towards the identity determines the free rotation, and changes the rest by a millionth at most.
         correlation = correlation + _LINELIKE * torch.eye(3, dtype=correlation.dtype)
     return roma.special_procrustes(correlation, method="svd")
 
 
 def focal_length(points: Tensor) -> float | None:
-    """The focal length for which points fall onto their pixels, by Weiszfeld's iteration.
+    """The focal length at which points project to their pixels, by Weiszfeld's iteration.
 
-    Minimises the sum over pixels of ‖p - f (x, y) / z‖, p from the middle of the picture.
+    Minimises the sum over pixels of ‖p - f (x, y) / z‖, with p relative to the image's centre.
 
     Parameters
     ----------
     points : Tensor [H, W, 3]
-        Of each pixel, in the axes of the camera that filmed it; those that are not finite, or not before the camera,
-        do not count. On any device that computes in float64.
+        Of each pixel, in the axes of the camera that filmed it; those that are not finite, or not in front of the
+        camera, do not count. On any device that computes in float64.
 
     Returns
     -------
     float or None
-        In pixels; None where the points imply none.
+        In pixels; None where none follows from the points.
     """
     height, width = points.shape[:2]
     down = torch.arange(height, device=points.device, dtype=torch.float64) - (height - 1) / 2
@@ -229,7 +229,7 @@ def focal_length(points: Tensor) -> float | None:
     focal = _ratio(along, square)
     from_middle = torch.where(usable, right.square() + down.square()[:, None], 0)
     for _ in range(ITERATIONS):
-        # ‖p - f q‖² from what is at hand; rounding may leave it below 0
+        # ‖p - f q‖², expanded; rounding may make it negative
         off = (from_middle - 2 * focal * along + focal * focal * square).clamp_min(_CLOSEST**2)
         weight = off.rsqrt()
         focal = _ratio(weight * along, weight * square)

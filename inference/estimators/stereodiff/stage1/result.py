@@ -17,7 +17,7 @@ from .pair_store import PairStore, View
 
 
 class MatchedPrior:
-    """The maps of a shot whose frames are aligned, read from the store of pairs; see `prior.Prior`.
+    """The maps of an aligned shot, read from its stored pairs; see `prior.Prior`.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ class MatchedPrior:
 
     @property
     def camera(self) -> Camera:
-        """With the pose of every frame, and one focal length; a frame that shows another's depth stands where it does.
+        """With the pose of every frame, and one focal length; a frame that gets another's depth has its pose.
 
-        For maps of `size`. The unit of length is the depths'.
+        For maps of `size`, in the depth's unit of length.
         """
         seen = self.findings.seen
         camera = self._alignment.camera(range(len(seen)), width=self.size[0], height=self.size[1])
-        at = {frame: place for place, frame in enumerate(seen)}
+        at = {frame: position for position, frame in enumerate(seen)}
         poses = (
             replace(camera.poses[at[shown]], frame=number) for number, shown in zip(self._numbers, self.findings.shown)
         )
@@ -77,16 +77,16 @@ class MatchedPrior:
 
     @property
     def views(self) -> set[View]:
-        """What the maps are read from."""
+        """The views that the maps are read from."""
         seen, pairs = self.findings.seen, self._alignment.pairs.tolist()
         return {((seen[first], seen[second]), frame) for frame, (first, second) in zip(seen, pairs)}
 
     def clear(self) -> None:
-        """Delete what the maps are read from; the camera stays."""
+        """Delete the views that the maps are read from; the camera stays."""
         self._last = None
         self._store.clear()
 
     def _map(self, frame: int) -> DepthMap:
-        if self._last is None or self._last[0] != frame:  # disparity and confidence are asked for one after the other
+        if self._last is None or self._last[0] != frame:  # disparity and confidence are read one after the other
             self._last = (frame, joining.depth_map(self._alignment, self.findings.seen, self._store.read, frame))
         return self._last[1]

@@ -1,7 +1,7 @@
-"""Stage 1 of a shot: the pair network looks at all pairs, and their points are laid into one space.
+"""Stage 1 of a shot: the pair network matches all pairs, and their points are aligned in one space.
 
-What is done is saved in the shot's scratch after every batch of pairs, and once more after the alignment. A later run
-resumes from there: to the same bits if as many pairs fit into the memory, and within the rounding of others if not.
+Results are saved in the shot's scratch folder after every batch of pairs, and after the alignment. A later run resumes
+from there: to the same bits if as many pairs fit into memory, and within rounding if not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..settings import Settings
 from . import alignment, batches, joining
 from .alignment import Alignment
 from .joining import Findings
-from .matching import picture_size
+from .matching import image_size
 from .pair_store import PairStore
 from .pairs import pairs
 from .result import MatchedPrior
@@ -29,7 +29,7 @@ _FOLDER, _PAIRS, _ALIGNMENT, _FINDINGS = "stage1", "pairs", "alignment.npz", "fr
 ENCODING, DECODING = 0.52, 0.81
 """Work for a frame and for a pair, in TFLOP at 512x384 (counted by `video_diffusion.dry_run.flops`)."""
 ALIGNING = 0.4
-"""Likewise for a frame, by the time that it takes beside the others."""
+"""Likewise for a frame, by its time relative to the others."""
 _RELEASED_PIXELS = 512 * 384
 
 
@@ -42,60 +42,60 @@ def work_of(count: int, settings: Settings, size: tuple[int, int]) -> float:
         Frames of the shot.
     settings : Settings
     size : (width, height)
-        Of the network's pictures, see `matching.picture_size`.
+        Of the network's images, see `matching.image_size`.
     """
     share = size[0] * size[1] / _RELEASED_PIXELS
     return share * ((ENCODING + ALIGNING) * count + DECODING * len(pairs(count, settings.reach)))
 
 
-def match_shot(shot: Shot, settings: Settings, place: torch.device, *, progress: ReportProgress) -> MatchedPrior:
+def match_shot(shot: Shot, settings: Settings, torch_device: torch.device, *, progress: ReportProgress) -> MatchedPrior:
     """Depth, confidence and camera of a shot by stereo matching.
 
     Parameters
     ----------
     shot : Shot
     settings : Settings
-        Its `precision` is one that the device has.
-    place : torch.device
+        Its `precision` is one that the device supports.
+    torch_device : torch.device
     progress : callable
-        Of `work_of`.
+        In the unit of `work_of`.
 
     Returns
     -------
     MatchedPrior
-        At the network's size. Once all maps are written, `MatchedPrior.clear` frees the disk; then, or where all frames
-        are finished already, it is good for its camera alone.
+        At the network's size. Once all maps are written, `MatchedPrior.clear` frees the disk; then, or where all
+        frames are finished already, only its camera is usable.
 
     Raises
     ------
     Refused
-        There is no depth in the shot, or nothing joins its frames.
+        There is no depth in the shot, or no match connects its frames.
     Failure
-        Weights are damaged, or the memory does not suffice.
+        Weights are damaged, or there is too little memory.
     """
-    size, numbers = picture_size(shot.frames.width, shot.frames.height), shot.frames.numbers
+    size, numbers = image_size(shot.frames.width, shot.frames.height), shot.frames.numbers
     folder = shot.scratch / _FOLDER
     folder.mkdir(exist_ok=True)
     pair_store = PairStore(folder / _PAIRS, settings.reach)
     work = _Work(shot, settings, size, progress)
-    prior = _taken_up(folder, pair_store, size, numbers)
-    if prior is None or not (len(shot.finished) == len(numbers) or prior.views <= pair_store.kept):
+    prior = _load_prior(folder, pair_store, size, numbers)
+    if prior is None or not (len(shot.finished) == len(numbers) or prior.views <= pair_store.saved):
         if not pair_store.done.issuperset(pairs(len(numbers), settings.reach)):
             work.begin("load", "Loading the pair network")
             network = batches.load(settings)
             shot.check()
-            work.begin("plan", "Planning the use of memory")
+            work.begin("plan", "Planning memory")
             batches.run(
                 network,
                 shot,
                 settings,
-                place,
+                torch_device,
                 pair_store=pair_store,
                 progress=work.matched,
             )
-        aligned, findings = _join(shot, settings, place, pair_store, work)
+        aligned, findings = _join(shot, settings, torch_device, pair_store, work)
         aligned.save(folder / _ALIGNMENT)
-        save_json(folder / _FINDINGS, findings)  # last: with it, all is there
+        save_json(folder / _FINDINGS, findings)  # last: it marks the stage as complete
         prior = MatchedPrior(pair_store, aligned, findings, size=size, numbers=numbers)
         pair_store.keep(prior.views)
     for warning in joining.warnings(prior.findings, numbers):
@@ -104,7 +104,7 @@ def match_shot(shot: Shot, settings: Settings, place: torch.device, *, progress:
 
 
 class _Work:
-    """Tells the progress of both halves of the stage."""
+    """Reports the progress of both halves of the stage."""
 
     def __init__(self, shot: Shot, settings: Settings, size: tuple[int, int], progress: ReportProgress) -> None:
         self._progress, self._check = progress, shot.check
@@ -120,13 +120,13 @@ class _Work:
     def aligned(self, done: int, total: int) -> None:
         self._check()
         before = self._total - self._aligning
-        self._progress("align", "Laying frames into one space", before + self._aligning * done / total, self._total)
+        self._progress("align", "Aligning frames", before + self._aligning * done / total, self._total)
 
 
-def _taken_up(
+def _load_prior(
     folder: Path, pair_store: PairStore, size: tuple[int, int], numbers: Sequence[int]
 ) -> MatchedPrior | None:
-    """What an earlier run has finished; its maps need not be there any more."""
+    """The result of an earlier run, whose views may be deleted by now."""
     findings = joining.load(folder / _FINDINGS)
     if findings is None:
         return None
@@ -134,7 +134,7 @@ def _taken_up(
 
 
 def _join(
-    shot: Shot, settings: Settings, place: torch.device, pair_store: PairStore, work: _Work
+    shot: Shot, settings: Settings, torch_device: torch.device, pair_store: PairStore, work: _Work
 ) -> tuple[Alignment, Findings]:
     def on(where: torch.device) -> tuple[Alignment, Findings]:
         return joining.join(
@@ -148,14 +148,11 @@ def _join(
         )
 
     try:
-        return on(place)
+        return on(torch_device)
     except Exception as error:
-        if place.type == "cpu" or not is_out_of_memory(error):
+        if torch_device.type == "cpu" or not is_out_of_memory(error):
             raise
     finally:
-        device.release(place)
-    shot.warn(
-        "The graphics card's memory did not suffice for laying the frames into one space, so the processor does it, "
-        "which is slower."
-    )
+        device.release(torch_device)
+    shot.warn("The GPU's memory was too small for aligning the frames, so the CPU does it, which is slower.")
     return on(torch.device("cpu"))

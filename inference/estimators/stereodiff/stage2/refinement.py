@@ -1,8 +1,8 @@
-"""Stage 2: one denoising step makes a depth sequence that holds in the large hold in the small as well (paper, 3.3).
+"""Stage 2: one denoising step makes a globally consistent depth sequence locally consistent as well (paper, 3.3).
 
-Everything happens in disparity, stretched to 0..1 by one range for the whole shot, so that all windows share it.
-Overlapping windows are faded one into the next after decoding: the paper shares no latents between windows, since at
-this noise level that harms (table 6).
+Disparity is normalised to 0..1 by one value range for the whole shot, so that all windows share it. Overlapping windows
+are cross-faded after decoding: the paper shares no latents between windows, which is worse at this noise level
+(table 6).
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from ....video_diffusion.stages import Attempt, Check, Encoded, added_ids
 from ..settings import REFINE_SIGMA, Settings
 
 _LATENTS, _PIXELS = 0, 1
-"""Tell apart the noise that a frame is given twice: on its depth's latents, and on its picture."""
+"""Kinds of noise of a frame: on its depth's latents, and on its image."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """The factors of one step at a noise level (Karras et al. 2022, table 1, with SVD's v-prediction).
+    """The preconditioning of one step at a noise level (Karras et al. 2022, table 1, with SVD's v-prediction).
 
     Attributes
     ----------
-    given : float
-        The noisy latents are multiplied by it for the network.
-    kept, predicted : float
-        Clean latents are `kept` times the noisy ones less `predicted` times what the network gives.
+    c_in : float
+        Factor of the noisy latents in the network's input.
+    c_skip, c_out : float
+        Clean latents are `c_skip` times the noisy ones minus `c_out` times the network's output.
     timestep : float
-        What the network is told.
+        The network's conditioning on the noise level, c_noise.
     """
 
-    given: float
-    kept: float
-    predicted: float
+    c_in: float
+    c_skip: float
+    c_out: float
     timestep: float
 
     @staticmethod
     def at(sigma: float) -> Step:
         """The step that starts at the noise level `sigma`, above 0."""
         size = math.sqrt(sigma**2 + 1)
-        return Step(given=1 / size, kept=1 / size**2, predicted=sigma / size, timestep=0.25 * math.log(sigma))
+        return Step(c_in=1 / size, c_skip=1 / size**2, c_out=sigma / size, timestep=0.25 * math.log(sigma))
 
 
 def noise_level(scheduler: Any, settings: Settings) -> float:
     """The noise level that the step starts from.
 
-    With Karras' levels, as the weights are released, a spacing of time steps changes nothing. Without them, the level
-    is the one that the scheduler's own sigmas have at t = 2 of T = 4: 0.698 (leading) or 1.613 (trailing).
+    With Karras' noise levels, which the released weights use, the spacing of time steps changes nothing. Without them,
+    the level is the scheduler's own sigma at t = 2 of T = 4: 0.698 (leading) or 1.613 (trailing).
     """
     if settings.spacing == "karras":
         return settings.refine_sigma
@@ -66,15 +66,15 @@ def noise_level(scheduler: Any, settings: Settings) -> float:
 
 
 def frame_noise(seed: int, frame: int, height: int, width: int) -> Tensor:
-    """Standard normal noise [4, height / 8, width / 8] on one frame's depth, by its absolute number.
+    """Standard normal noise [4, height / 8, width / 8] for one frame's depth, by its source number.
 
-    Whatever windows a frame is in, its noise is the same.
+    It is the same in all windows of the frame.
     """
     return torch.randn(4, height // 8, width // 8, generator=_generator(seed, frame, _LATENTS))
 
 
 def pixel_noise(seed: int, frame: int, height: int, width: int) -> Tensor:
-    """Standard normal noise [3, height, width] on one frame's picture, likewise."""
+    """Standard normal noise [3, height, width] for one frame's image, likewise."""
     return torch.randn(3, height, width, generator=_generator(seed, frame, _PIXELS))
 
 
@@ -84,14 +84,14 @@ def _generator(*key: int) -> torch.Generator:
 
 
 def stretched(disparity: Tensor, low: float, high: float) -> Tensor:
-    """Disparity by the shot's range: `low` becomes 0, `high` 1, what lies outside is clamped; a flat shot is 0.5."""
+    """Disparity normalised by the shot's value range: `low` becomes 0, `high` 1, clamped; a flat shot is 0.5."""
     if not high > low:
         return torch.full_like(disparity, 0.5)
     return ((disparity - low) / (high - low)).clamp(0, 1)
 
 
 def unstretched(disparity: Tensor, low: float, high: float) -> Tensor:
-    """The way back from `stretched`, to the units of stage 1."""
+    """The inverse of `stretched`: back to the units of stage 1."""
     return disparity * (high - low) + low if high > low else torch.full_like(disparity, low)
 
 
@@ -107,7 +107,7 @@ def encode_prior(
     check: Check = lambda: None,
     forward: Forward = OWN,
 ) -> Tensor:
-    """Latents of disparity maps, as the network was trained to make them.
+    """Latents of disparity maps, as in the network's training.
 
     Parameters
     ----------
@@ -115,9 +115,9 @@ def encode_prior(
     disparity : Tensor [n, h, w]
         float32, 0 to 1.
     size : (width, height)
-        Of the networks' pictures.
+        Of the networks' images.
     resize : str
-        The paper takes the nearest value.
+        The paper uses nearest.
 
     Returns
     -------
@@ -127,10 +127,10 @@ def encode_prior(
     width, height = size
     options = {} if resize == "nearest" else {"align_corners": False}
     fitted = functional.interpolate(disparity[:, None].to(device), (height, width), mode=resize, **options)
-    pictures = (2 * fitted - 1).expand(-1, 3, -1, -1)
+    images = (2 * fitted - 1).expand(-1, 3, -1, -1)
 
     def work(plan: Plan) -> Tensor:
-        return forward.encode(networks.vae, pictures, plan=plan, check=check) * networks.vae.config.scaling_factor
+        return forward.encode(networks.vae, images, plan=plan, check=check) * networks.vae.config.scaling_factor
 
     return attempt(work).contiguous()
 
@@ -161,7 +161,7 @@ def refine(
     noise : Tensor [n, 4, h, w]
         See `frame_noise`.
     sigma : float
-        How much noise is added: the more, the more is painted anew. 0.7 to 3 is useful.
+        Noise level: higher changes more of the depth. 0.7 to 3 is useful.
     noise_augmentation : float
         Strength of the noise that the frames were encoded with.
 
@@ -177,7 +177,7 @@ def refine(
     def work(plan: Plan) -> Tensor:
         return forward.predict(
             networks.unet,
-            step.given * noisy,
+            step.c_in * noisy,
             conditions.latents.to(device),
             conditions.embeddings.to(device),
             added_ids=added,
@@ -186,5 +186,5 @@ def refine(
             check=check,
         ).float()
 
-    velocity = attempt(work)  # before all else, while nothing more than it needs is on the device
-    return (step.kept * noisy - step.predicted * velocity).contiguous()
+    velocity = attempt(work)  # first, while nothing else is on the device
+    return (step.c_skip * noisy - step.c_out * velocity).contiguous()

@@ -13,12 +13,12 @@ from ....video_diffusion.execution.forward import OWN, Forward
 from ....video_diffusion.placement import Placement
 from ....video_diffusion.stages import ENCODING, STEP, Encoded
 from ...base import Shot
-from ..prior import Prior, spread_of, write_maps
+from ..prior import Prior, value_range, write_maps
 from ..settings import Settings
 from . import refinement
 
 ENCODING_PRIOR = 2.3
-"""Work for a frame, in TFLOP at 1024x576 as the others': the autoencoder sees each frame twice, CLIP once."""
+"""Work for a frame, in TFLOP at 1024x576 as the others': the autoencoder encodes each frame twice, CLIP once."""
 
 
 def work_of(count: int, settings: Settings, size: tuple[int, int]) -> float:
@@ -28,7 +28,7 @@ def work_of(count: int, settings: Settings, size: tuple[int, int]) -> float:
 
 
 class Refinement(stream.Stream):
-    """A shot's prior on its way through the step.
+    """StereoDiff's part of `video_diffusion.stream`.
 
     Parameters
     ----------
@@ -61,24 +61,24 @@ class Refinement(stream.Stream):
         self._low = self._high = 0.0
 
     def begin(self) -> bool:
-        """Read the shot's range; a shot whose prior is the same everywhere is written at once."""
-        self.tell("range", "Reading the depth to refine")
-        self._low, self._high = spread_of(
+        """Read the shot's value range; a shot whose prior is constant is written at once."""
+        self.report("range", "Reading the depth to refine")
+        self._low, self._high = value_range(
             self._prior,
             self.count,
             self._settings.range_quantile,
             self.shot.check,
-            lambda done, total: self.tell("range", "Reading the depth to refine"),
+            lambda done, total: self.report("range", "Reading the depth to refine"),
         )
         if self._high > self._low:
             return True
-        self.shot.warn("Its depth is the same everywhere, so there was nothing to refine.")
+        self.shot.warn("The shot's depth is the same everywhere, so there was nothing to refine.")
         for frame in sorted(set(range(self.count)) - self.shot.finished):
             self.write(frame, torch.full((self.shot.frames.height, self.shot.frames.width), 0.5))
         return False
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The shot's range."""
+        """The shot's value range."""
         return {}, {"range": [self._low, self._high]}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -101,7 +101,7 @@ class Refinement(stream.Stream):
         return plate.latents, plate.embeddings, prior
 
     def denoise(self, index: int, *inputs: Tensor) -> Tensor:
-        """Take one window through the step."""
+        """Refine one window by one denoising step."""
         latents, embeddings, prior = inputs
         settings, window = self._settings, self.windows[index]
         shared = self.latents if settings.latent_sharing and settings.overlap and index else None
@@ -109,7 +109,7 @@ class Refinement(stream.Stream):
             prior = torch.cat([shared, prior[settings.overlap :]])
         seed, numbers, (width, height) = self.shot.seed, self.shot.frames.numbers, self.size
         label = self.label("Refining", index)
-        self.tell("refine", label)
+        self.report("refine", label)
         refined = refinement.refine(
             self.placement.networks,
             prior,
@@ -119,23 +119,23 @@ class Refinement(stream.Stream):
             noise_augmentation=settings.noise_augmentation,
             **self.common,
         ).cpu()
-        stages.refuse_overflow(refined, self.placement.networks)
-        self.worked(STEP, len(window))
-        self.tell("refine", label)
+        stages.check_overflow(refined, self.placement.networks)
+        self.count_work(STEP, len(window))
+        self.report("refine", label)
         if shared is None:
             return refined
         both = windows.joined(shared, refined[: len(shared)], stitch=True)
         return torch.cat([both, refined[len(shared) :]])
 
     def decodable(self, index: int) -> int:
-        """All of a window, since it is blended with the next one; where latents are shared, what that does not have."""
+        """The end of the window, which is blended with the next; where latents are shared, the start of the next."""
         return self.next_start(index) if self._settings.latent_sharing else self.windows[index].stop
 
     def write(self, frame: int, disparity: Tensor) -> None:
         """Write one frame's maps, in the prior's units.
 
-        Where those are inverse depth, no map reaches 0: the prior's own are above it, so the lower end of the range
-        is, and what was decoded lies between 0 and 1, from that end upwards.
+        Inverse depth stays above 0: the prior's values are, and so is the lower end of the value range, which decoded
+        values (0 to 1) start from.
         """
         units = refinement.unstretched(disparity, self._low, self._high)
         write_maps(self._shot, self._prior, frame, units.numpy())

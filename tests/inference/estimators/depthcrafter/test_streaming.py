@@ -17,7 +17,7 @@ from inference.video_diffusion.execution.plan import Plan
 from inference.video_diffusion.placement import Placement
 from inference.video_diffusion.stream import CHECKPOINT
 from tests.inference.support import stoppable
-from tests.inference.support.stoppable import Frames, moving_pictures
+from tests.inference.support.stoppable import Frames, moving_images
 
 DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
 
@@ -39,7 +39,7 @@ class Run(stoppable.Run):
 def whole(networks, frames, **arguments):
     pipeline = DepthCrafterPipeline(**dataclasses.asdict(networks))
     return pipeline(
-        frames.pictures.astype(np.float32) / 255, generator=torch.Generator().manual_seed(7), **arguments
+        frames.images.astype(np.float32) / 255, generator=torch.Generator().manual_seed(7), **arguments
     ).disparity
 
 
@@ -64,7 +64,7 @@ NAMES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_stream_gives_the_bits_of_the_whole_clip(tiny_networks, tmp_path, name):
     count, changed = CASES[name]
-    frames = Frames(moving_pictures(count))
+    frames = Frames(moving_images(count))
     maps = Run(tiny_networks, frames, tmp_path, **changed)()
     expected = whole(tiny_networks, frames, **{NAMES.get(key, key): value for key, value in changed.items()})
     assert maps.shape == (count, 64, 64) and maps.dtype == np.float32
@@ -73,7 +73,7 @@ def test_a_stream_gives_the_bits_of_the_whole_clip(tiny_networks, tmp_path, name
 
 
 def test_frames_are_read_once_and_in_time(tiny_networks, tmp_path):
-    frames = Frames(moving_pictures(30))
+    frames = Frames(moving_images(30))
     run = Run(tiny_networks, frames, tmp_path, window=10, overlap=2, decode_chunk=4, steps=1, stop_after=1)
     with pytest.raises(Cancelled):
         run()
@@ -82,7 +82,7 @@ def test_frames_are_read_once_and_in_time(tiny_networks, tmp_path):
 
 @pytest.mark.parametrize("stop_after", [0, 3, 4, 9, 12])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny_networks, tmp_path, stop_after):
-    frames = Frames(moving_pictures(13))
+    frames = Frames(moving_images(13))
     settings = {"window": 6, "overlap": 2, "decode_chunk": 4, "steps": 2}
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny_networks, tmp_path
 
 
 def test_a_run_that_resumes_under_another_plan_shows_no_seam(tiny_networks, tmp_path):
-    frames, settings = Frames(moving_pictures(13)), {"window": 6, "overlap": 2, "decode_chunk": 4, "steps": 2}
+    frames, settings = Frames(moving_images(13)), {"window": 6, "overlap": 2, "decode_chunk": 4, "steps": 2}
     (tmp_path / "whole").mkdir()
     expected = Run(tiny_networks, frames, tmp_path / "whole", **settings)()
     first = Run(tiny_networks, frames, tmp_path, stop_after=4, **settings)
@@ -113,7 +113,7 @@ def test_a_run_that_resumes_under_another_plan_shows_no_seam(tiny_networks, tmp_
 
 
 def test_a_torn_checkpoint_is_passed_over(tiny_networks, tmp_path):
-    frames = Frames(moving_pictures(8))
+    frames = Frames(moving_images(8))
     settings = {"window": 5, "overlap": 2, "steps": 1, "decode_chunk": 2}
     expected = Run(tiny_networks, frames, tmp_path, **settings)()
     (tmp_path / CHECKPOINT).write_bytes(b"torn")
@@ -121,7 +121,7 @@ def test_a_torn_checkpoint_is_passed_over(tiny_networks, tmp_path):
 
 
 def test_a_map_that_was_lost_is_made_again(tiny_networks, tmp_path):
-    frames = Frames(moving_pictures(13))
+    frames = Frames(moving_images(13))
     settings = {"window": 6, "overlap": 2, "steps": 1, "decode_chunk": 2}
     expected = Run(tiny_networks, frames, tmp_path, **settings)()
     again = Run(tiny_networks, frames, tmp_path, finished=set(range(13)) - {1}, **settings)
@@ -129,12 +129,12 @@ def test_a_map_that_was_lost_is_made_again(tiny_networks, tmp_path):
 
 
 def test_maps_have_the_working_size(tiny_networks, tmp_path):
-    frames = Frames(moving_pictures(2, width=70, height=52))
+    frames = Frames(moving_images(2, width=70, height=52))
     assert Run(tiny_networks, frames, tmp_path, steps=1)().shape == (2, 52, 70)
 
 
 def test_progress_reaches_its_end_and_never_runs_backwards(tiny_networks, tmp_path):
-    run = Run(tiny_networks, Frames(moving_pictures(13)), tmp_path, window=6, overlap=2, steps=2, decode_chunk=4)
+    run = Run(tiny_networks, Frames(moving_images(13)), tmp_path, window=6, overlap=2, steps=2, decode_chunk=4)
     run()
     done = [entry[2] for entry in run.told]
     assert done == sorted(done) and run.told[-1][2] == pytest.approx(run.told[-1][3], rel=0.2)
@@ -157,7 +157,7 @@ def _failing(name, at, error):
 
 @pytest.mark.parametrize("stage", ["predict", "decode", "encode"])
 def test_lack_of_memory_steps_the_plan_down_once_and_changes_nothing(tiny_networks, tmp_path, stage):
-    frames = Frames(moving_pictures(9))
+    frames = Frames(moving_images(9))
     settings = {"window": 6, "overlap": 2, "steps": 2, "decode_chunk": 4}
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -172,7 +172,7 @@ def test_lack_of_memory_steps_the_plan_down_once_and_changes_nothing(tiny_networ
 
 def test_lack_of_memory_for_the_second_time_ends_in_a_sentence(tiny_networks, tmp_path):
     forward, _ = _failing("predict", {2, 4}, torch.OutOfMemoryError("CUDA out of memory"))
-    frames, smaller = Frames(moving_pictures(5)), Plan(frames=1)
+    frames, smaller = Frames(moving_images(5)), Plan(frames=1)
     run = Run(tiny_networks, frames, tmp_path, forward=forward, smaller=lambda plan: smaller, steps=4)
     with pytest.raises(Failure, match=r"memory ran out.*smaller \[\[size\]\]"):
         run()
@@ -180,7 +180,7 @@ def test_lack_of_memory_for_the_second_time_ends_in_a_sentence(tiny_networks, tm
 
 def test_other_errors_are_not_taken_for_lack_of_memory(tiny_networks, tmp_path):
     forward, _ = _failing("predict", {1}, RuntimeError("a bug"))
-    run = Run(tiny_networks, Frames(moving_pictures(2)), tmp_path, forward=forward, smaller=lambda plan: Plan(frames=1))
+    run = Run(tiny_networks, Frames(moving_images(2)), tmp_path, forward=forward, smaller=lambda plan: Plan(frames=1))
     with pytest.raises(RuntimeError, match="a bug"):
         run()
     assert not run.warnings
@@ -188,7 +188,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(tiny_networks, tmp_path):
 
 def test_values_that_are_no_numbers_are_never_written(tiny_networks, tmp_path):
     tiny_networks.unet.conv_out.bias.data[0] = float("nan")
-    run = Run(tiny_networks, Frames(moving_pictures(3)), tmp_path, steps=1)
+    run = Run(tiny_networks, Frames(moving_images(3)), tmp_path, steps=1)
     with pytest.raises(Failure, match=r"no numbers.*3 of the 3 frames"):
         run()
     assert not run.maps
@@ -198,7 +198,7 @@ def test_values_that_are_no_numbers_are_never_written(tiny_networks, tmp_path):
 def test_a_decoder_that_overflows_is_told_by_the_frame(tiny_networks, tmp_path, value):
     """Infinity must not pass for the nearest or the farthest depth that there is."""
     tiny_networks.vae.decoder.time_conv_out.bias.data[0] = float(value)
-    run = Run(tiny_networks, Frames(moving_pictures(3)), tmp_path, steps=1)
+    run = Run(tiny_networks, Frames(moving_images(3)), tmp_path, steps=1)
     with pytest.raises(Failure, match="frame 101"):
         run()
     assert not run.maps
@@ -206,6 +206,6 @@ def test_a_decoder_that_overflows_is_told_by_the_frame(tiny_networks, tmp_path, 
 
 def test_half_precision_names_the_remedy(tiny_networks, tmp_path):
     tiny_networks.unet.to(torch.bfloat16).conv_out.bias.data[0] = float("nan")
-    run = Run(tiny_networks, Frames(moving_pictures(1)), tmp_path, steps=1)
+    run = Run(tiny_networks, Frames(moving_images(1)), tmp_path, steps=1)
     with pytest.raises(Failure, match=r"range of bfloat16.*\[\[precision=bf16\]\], or \[\[precision=fp32\]\]"):
         run()

@@ -28,15 +28,15 @@ def studio(tmp_path_factory):
 
 @pytest.fixture
 def shot_of(studio, tmp_path, monkeypatch):
-    """``shot_of(pictures, scratch="a")`` is a shot, see `matched_shots.made`, and the tiny weights are in place.
+    """``shot_of(images, scratch="a")`` is a shot, see `matched_shots.made`, and the tiny weights are in place.
 
     `batch` pairs are decoded together; 0: as many as are planned, which takes its time.
     """
     planned = batches._planned
     monkeypatch.setenv(store.STUDIO, str(studio))
 
-    def make(pictures, scratch="scratch", batch=4, **changed):
+    def make(images, scratch="scratch", batch=4, **changed):
         monkeypatch.setattr(batches, "_planned", (lambda *given: batch) if batch else planned)
-        return matched_shots.made(pictures, tmp_path / scratch, **changed)
+        return matched_shots.made(images, tmp_path / scratch, **changed)
 
     return make

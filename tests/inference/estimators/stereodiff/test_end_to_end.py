@@ -156,7 +156,7 @@ def test_stage_1_alone_needs_its_own_weights_only(diff, clip, tmp_path):
     assert refused.returncode == exit_codes.MISSING and "DepthCrafter's UNet" in refused.stderr
 
 
-def _given(folder, *, first=1001, last=1012, size=(32, 24), camera=True, quantity="inverse_depth"):
+def _sequence_prior(folder, *, first=1001, last=1012, size=(32, 24), camera=True, quantity="inverse_depth"):
     """A made-up depth sequence of the clip: a ramp that moves."""
     folder.mkdir()
     ramp = np.tile(np.linspace(0.5, 1.5, size[0], dtype=np.float32), (size[1], 1))
@@ -197,7 +197,7 @@ def _given(folder, *, first=1001, last=1012, size=(32, 24), camera=True, quantit
 @pytest.mark.parametrize(("quantity", "with_camera"), [("inverse_depth", True), ("relative_disparity", False)])
 def test_any_depth_sequence_is_refined(diff, clip, tmp_path, quantity, with_camera):
     diff.use("refining")
-    given, camera = _given(tmp_path / "given", camera=with_camera, quantity=quantity)
+    given, camera = _sequence_prior(tmp_path / "given", camera=with_camera, quantity=quantity)
     done = diff(clip, tmp_path / "depth", "--parameter", f"stage1_from={given}", *WINDOWS)
     assert done.returncode == 0, done.stdout + done.stderr
     sequence = load(tmp_path / "depth")
@@ -212,7 +212,7 @@ def test_any_depth_sequence_is_refined(diff, clip, tmp_path, quantity, with_came
 
 def test_a_depth_sequence_that_does_not_do_is_told_in_a_sentence(diff, clip, tmp_path):
     diff.use("refining")
-    given, _ = _given(tmp_path / "given", last=1008)
+    given, _ = _sequence_prior(tmp_path / "given", last=1008)
     done = diff(clip, tmp_path / "depth", "--parameter", f"stage1_from={given}")
     said = "has depth of the frames 1001 to 1008 only, not of all from 1001 to 1012"
     assert done.returncode == exit_codes.REFUSED and said in done.stderr and "Traceback" not in done.stderr

@@ -25,7 +25,7 @@ from inference.models import store
 from inference.video_diffusion import loading
 from inference.video_diffusion.execution.plan import Plan
 from tests.inference.support import tiny_models
-from tests.inference.support.stoppable import Frames, Run, moving_pictures
+from tests.inference.support.stoppable import Frames, Run, moving_images
 
 DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
 SETTINGS = {"device": "cpu", "window": 4, "overlap": 1, "decode_chunk": 3, "noise_augmentation": 0.02}
@@ -49,7 +49,7 @@ class Estimate(Run):
 
     def __init__(self, folder, *, frames=None, **changed):
         run = {name: changed.pop(name) for name in ("finished", "stop_at", "stop_after") if name in changed}
-        frames = frames or Frames(moving_pictures(COUNT, WIDTH, HEIGHT))
+        frames = frames or Frames(moving_images(COUNT, WIDTH, HEIGHT))
         folder.mkdir(exist_ok=True)
         super().__init__(frames, folder, parameters=DEFAULTS | SETTINGS | changed, **run)
 
@@ -189,7 +189,7 @@ def test_depth_of_another_aspect_is_not_refined(tmp_path):
     folder = tmp_path / "given"
     folder.mkdir()
     write_map(folder / disparity_name(101), np.ones((WIDTH, HEIGHT), np.float32))
-    spread = Range(minimum=1.0, maximum=1.0, p1=1.0, p99=1.0)
+    percentiles = Range(minimum=1.0, maximum=1.0, p1=1.0, p99=1.0)
     sequence = DepthSequence(
         source=Source(path="plate.mp4", kind="movie"),
         first_frame=101,
@@ -197,18 +197,18 @@ def test_depth_of_another_aspect_is_not_refined(tmp_path):
         width=HEIGHT,
         height=WIDTH,
         quantity="inverse_depth",
-        shots=(Shot(first_frame=101, last_frame=101, status="done", range=spread),),
+        shots=(Shot(first_frame=101, last_frame=101, status="done", range=percentiles),),
         estimator="another",
         fingerprint="f",
     )
     depth_sequence.save(sequence, folder)
-    run = Estimate(tmp_path / "run", frames=Frames(moving_pictures(1, WIDTH, HEIGHT)), stage1_from=str(folder))
+    run = Estimate(tmp_path / "run", frames=Frames(moving_images(1, WIDTH, HEIGHT)), stage1_from=str(folder))
     with pytest.raises(Refused, match="48x64 and have another aspect"):
         run()
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_shortest_clips(tmp_path, count):
-    run = Estimate(tmp_path, frames=Frames(moving_pictures(count, HEIGHT, WIDTH)))()
+    run = Estimate(tmp_path, frames=Frames(moving_images(count, HEIGHT, WIDTH)))()
     assert run.clip.shape == (count, WIDTH, HEIGHT) and run.clip.min() > 0
     assert len(run.result.camera.poses) == count

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.estimators.stereodiff.prior import filled, spread_of
+from inference.estimators.stereodiff.prior import filled, value_range
 
 
 class Maps:
@@ -46,18 +46,18 @@ def test_nothing_valid_cannot_be_filled():
 def test_the_range_covers_the_whole_shot():
     maps = [np.linspace(t, t + 1, 5000, dtype=np.float32).reshape(50, 100) for t in range(1, 5)]
     told = []
-    low, high = spread_of(Maps(maps), 4, 0.01, progress=lambda done, total: told.append((done, total)))
+    low, high = value_range(Maps(maps), 4, 0.01, progress=lambda done, total: told.append((done, total)))
     assert (low, high) == (pytest.approx(1.04, rel=1e-3), pytest.approx(4.96, rel=1e-3))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert spread_of(Maps(maps), 4, 0.0) == (1.0, 5.0)
-    assert spread_of(Maps([np.full((2, 2), 0.25, np.float32)]), 1, 0.01) == (0.25, 0.25)
+    assert value_range(Maps(maps), 4, 0.0) == (1.0, 5.0)
+    assert value_range(Maps([np.full((2, 2), 0.25, np.float32)]), 1, 0.01) == (0.25, 0.25)
 
 
 @pytest.mark.parametrize(("behind", "before"), [(1e-4, 0.5), (0.3, 0.5), (0.0, 1.0), (0.5, 0.1)])
 def test_something_small_before_a_sky_is_not_lost(behind, before):
     map_ = np.full((50, 100), behind, np.float32)
     map_[20:24, 30:40] = before
-    assert spread_of(Maps([map_]), 1, 0.01) == (map_.min(), map_.max())
+    assert value_range(Maps([map_]), 1, 0.01) == (map_.min(), map_.max())
 
 
 def test_the_range_can_be_stopped():
@@ -65,4 +65,4 @@ def test_the_range_can_be_stopped():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        spread_of(Maps([np.ones((2, 2), np.float32)]), 1, 0.01, check=stop)
+        value_range(Maps([np.ones((2, 2), np.float32)]), 1, 0.01, check=stop)

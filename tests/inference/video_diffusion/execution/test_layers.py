@@ -67,7 +67,7 @@ def test_statistics_of_large_values_do_not_overflow_in_half_precision():
     assert torch.allclose(known.squares, torch.full((1, 32), 16 * 3e4**2))
 
 
-@pytest.mark.parametrize("way", [norm._shifted, norm._welford])  # of the processor, and of GPUs
+@pytest.mark.parametrize("way", [norm._shifted, norm._welford])  # of the CPU, and of GPUs
 def test_either_way_to_statistics_in_float32_bears_means_far_from_zero(way):
     values = torch.randn(3, 500, 32) * torch.rand(32).add(0.5) + 300 * torch.randn(32)
     known, exact = way(values), values.double()

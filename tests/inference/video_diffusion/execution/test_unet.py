@@ -170,7 +170,7 @@ def test_pieces_need_less_memory(hollow):
 
 
 def test_a_network_in_the_computers_memory_is_brought_layer_by_layer(golden):
-    # wide layers and small pictures: nearly all that is needed are weights
+    # wide layers and small images: nearly all that is needed are weights
     config = {**golden["config"]["unet"], "block_out_channels": [128, 256, 256]}
     hollow = random_networks(config={**golden["config"], "unet": config}, device="meta").unet
     given = inputs(1, 8, 8, device="meta")

@@ -90,10 +90,10 @@ def test_robust_registration_stands_outliers_that_confidence_does_not_silence():
     truth = pair_scene.shot(12, seed=5, height=24, width=32, focal=40.0)
     network = pair_scene.network(truth, spoil=outliers)
     found = align(12, network.scores, network.read, robust=True)
-    assert spread(found, network, truth) < 0.01
+    assert percentiles(found, network, truth) < 0.01
     assert float(trusted_errors(found, network, truth)[0].quantile(0.99)) < 0.02  # the noise of single pixels included
     plain = align(12, network.scores, network.read, robust=False)
-    assert spread(plain, network, truth) > 0.1  # there is something to stand
+    assert percentiles(plain, network, truth) > 0.1  # there is something to stand
     assert found.focal_length == pytest.approx(truth.focal, rel=0.02)
     truth.poses[:, :3, 3] *= errors(found, network, truth)[1]
     path = float(truth.poses[:, :3, 3].norm(dim=-1).max())
@@ -109,7 +109,7 @@ def trusted_errors(found, network, truth):
     return off[good].abs(), frames[good]
 
 
-def spread(found, network, truth):
+def percentiles(found, network, truth):
     """By how much the frame that is off the most is off as a whole."""
     off, frames = trusted_errors(found, network, truth)
     return max(float(off[frames == frame].median()) for frame in frames.unique())
@@ -122,8 +122,8 @@ def test_noise_does_not_shrink_a_long_shot():
 
     truth = pair_scene.shot(50, seed=6, height=24, width=32)
     network = pair_scene.network(truth, reach=1, spoil=noise)
-    assert spread(align(50, network.scores, network.read, robust=True), network, truth) < 0.03
-    assert spread(align(50, network.scores, network.read, robust=False), network, truth) > 0.04
+    assert percentiles(align(50, network.scores, network.read, robust=True), network, truth) < 0.03
+    assert percentiles(align(50, network.scores, network.read, robust=False), network, truth) > 0.04
 
 
 @settings(max_examples=5, deadline=None)

@@ -77,12 +77,12 @@ def test_the_alignment_goes_to_the_processor_where_the_card_is_full(shot_of, mon
 
     expected = contents(run(shot_of(panned(4))), 4)
     again = shot_of(panned(4), "other")
-    with pytest.raises(KeyboardInterrupt):  # all pairs are done, on the processor
+    with pytest.raises(KeyboardInterrupt):  # all pairs are done, on the CPU
         run(replace(again, progress=stop_at_alignment))
     monkeypatch.setattr(joining, "join", join)
     prior = stage1.match_shot(again, SETTINGS, torch.device("meta"), progress=again.progress)
     assert asked == ["meta", "cpu"] and contents(prior, 4) == expected
-    assert len(again.frames.warned) == 1 and "so the processor does it" in again.frames.warned[0]
+    assert len(again.frames.warned) == 1 and "so the CPU does it" in again.frames.warned[0]
 
 
 def stop_at_alignment(stage, label, done, total):
@@ -91,7 +91,7 @@ def stop_at_alignment(stage, label, done, total):
 
 
 class Card(PairNetwork):
-    """A network that notes where it was sent, and that finds no room on a card for `crowded` times."""
+    """A network that notes where it was sent, and that finds no room on a GPU for `crowded` times."""
 
     def __init__(self, *, crowded=0):
         torch.nn.Module.__init__(self)

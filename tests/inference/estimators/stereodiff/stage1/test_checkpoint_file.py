@@ -59,10 +59,10 @@ def test_half_precision_leaves_the_heads_in_float32(folder):
     heads = {"downstream_head1", "downstream_head2"}
     assert {name for name, dtypes in kinds.items() if dtypes == {torch.float32}} == heads
     assert {name for name, dtypes in kinds.items() if dtypes == {torch.float16}} == kinds.keys() - heads
-    pictures = torch.rand(2, 3, 32, 48) * 2 - 1
+    images = torch.rand(2, 3, 32, 48) * 2 - 1
     with torch.inference_mode():
-        found = network.decode(*(network.encode(pictures.half()) for _ in range(2)), 32, 48)
-        exact = checkpoint_file.load(folder)(pictures, pictures)
+        found = network.decode(*(network.encode(images.half()) for _ in range(2)), 32, 48)
+        exact = checkpoint_file.load(folder)(images, images)
     for half, single in zip(found, exact):
         assert half.dtype == torch.float32
         torch.testing.assert_close(half, single, rtol=0.02, atol=0.02)

@@ -62,13 +62,13 @@ def _match(network, frames, folder, **changed):
     ],
 )
 def test_the_network_s_size(plate, expected):
-    assert matching.picture_size(*plate) == expected
+    assert matching.image_size(*plate) == expected
 
 
 def test_pictures_are_fitted_and_centred_on_zero():
     frame = np.zeros((30, 50, 3), np.uint8)
     frame[..., 0] = 255
-    found = matching.to_pictures([frame, frame], (32, 16))
+    found = matching.to_images([frame, frame], (32, 16))
     assert found.shape == (2, 3, 16, 32)
     assert found[:, 0].unique().tolist() == [1] and found[:, 1:].unique().tolist() == [-1]
 
@@ -78,26 +78,26 @@ def test_every_pair_is_what_the_network_says_of_it(network, frames, tmp_path):
     store = _match(network, frames, tmp_path, progress=lambda done, total: told.append((done, total)))
     assert store.done == set(pairs(7, 2)) and told[-1] == (22, 22)
     with torch.inference_mode():
-        pictures = matching.to_pictures(frames, SIZE)
-        kept = 0
+        images = matching.to_images(frames, SIZE)
+        saved = 0
         for i, j in sorted(store.done):
-            expected = network(pictures[i : i + 1], pictures[j : j + 1])
+            expected = network(images[i : i + 1], images[j : j + 1])
             for side, frame in enumerate((i, j)):
                 try:
                     found = store.read((i, j), frame)
                 except KeyError:
                     continue
-                kept += 1
+                saved += 1
                 torch.testing.assert_close(found.points, expected[2 * side][0], rtol=1e-4, atol=1e-5)
                 torch.testing.assert_close(found.confidence, expected[2 * side + 1][0], rtol=1e-4, atol=1e-5)
-    assert kept >= 2 * 6
+    assert saved >= 2 * 6
 
 
 @pytest.mark.parametrize(("reach", "batch"), [(2, 4), (3, 2), (1, 1), (2, 16)])
 def test_a_frame_is_encoded_once(network, frames, tmp_path, monkeypatch, reach, batch):
     seen = []
     real = network.encode
-    monkeypatch.setattr(network, "encode", lambda pictures, check: seen.append(len(pictures)) or real(pictures, check))
+    monkeypatch.setattr(network, "encode", lambda images, check: seen.append(len(images)) or real(images, check))
     _match(network, frames[:5], tmp_path, reach=reach, batch=batch)
     assert sum(seen) == 5 and max(seen) == min(5, max(1, batch // 2))
 
@@ -154,7 +154,7 @@ def test_what_ran_out_of_memory_goes_on_in_smaller_batches_and_resumes_in_others
     expected = _match(network, frames, tmp_path / "expected")
     for store in (found, _match(network, frames, tmp_path / "cut", batch=3)):
         assert store.scores == pytest.approx(expected.scores, rel=1e-4)
-        for pair, frame in expected.kept & store.kept:
+        for pair, frame in expected.saved & store.saved:
             one, other = store.read(pair, frame), expected.read(pair, frame)
             torch.testing.assert_close(one.points, other.points, rtol=1e-4, atol=1e-5)
 

@@ -107,7 +107,7 @@ def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released, 
         stage1_memory.choose_batch(released, FULL, dtype=torch.float32, free_bytes=int(1.96e9), kind=kind)
     assert refused.value.code == exit_codes.REFUSED
     assert re.fullmatch(
-        r"Matching needs about \d+\.\d GB for pictures of 512x384, and 1\.9 GB are free\.", refused.value.what
+        r"Matching needs about \d+\.\d GB for images of 512x384, and 1\.9 GB are free\.", refused.value.what
     )
     assert ("[[device=cpu]]" in refused.value.cure) == elsewhere
     assert "[[size" not in refused.value.cure, "the weights alone are more"

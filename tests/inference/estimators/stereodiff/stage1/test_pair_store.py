@@ -78,12 +78,12 @@ def test_only_a_pair_and_a_half_for_each_frame_is_kept(tmp_path):
     for batch in batches(pairs(count, REACH), 4):
         add(store, network, batch)
         newest = max(max(pair) for pair in batch)
-        kept = len(list(tmp_path.glob("*.npy")))
-        most = max(most, kept - 4 * newest)
-        assert {path.name for path in tmp_path.glob("*.npy")} == {pair_store._name(view) for view in store._kept}
+        saved = len(list(tmp_path.glob("*.npy")))
+        most = max(most, saved - 4 * newest)
+        assert {path.name for path in tmp_path.glob("*.npy")} == {pair_store._name(view) for view in store._saved}
     assert most <= 8
-    kept = len(list(tmp_path.glob("*.npy")))
-    assert kept <= 4 * count < 2 * len(network.scores)  # 2 views of 1.5 pairs, 1 of the pairs that only give poses
+    saved = len(list(tmp_path.glob("*.npy")))
+    assert saved <= 4 * count < 2 * len(network.scores)  # 2 views of 1.5 pairs, 1 of the pairs that only give poses
     store.clear()
     assert not list(tmp_path.iterdir()) and not store.done and not store.scores
 
@@ -117,7 +117,7 @@ def test_a_run_killed_anywhere_is_taken_up_to_the_same_bits(network, tmp_path, m
             if not store.done.issuperset(batch):
                 add(store, network, batch)
         assert same(outcome(store.scores, store.read), expected)
-        assert {path.name for path in folder.glob("*.npy")} == {pair_store._name(view) for view in store._kept}
+        assert {path.name for path in folder.glob("*.npy")} == {pair_store._name(view) for view in store._saved}
 
 
 def test_a_torn_last_line_is_a_pair_to_be_computed_again(network, tmp_path):
@@ -140,7 +140,7 @@ def test_a_lost_file_is_a_pair_to_be_computed_again(network, tmp_path):
     store = PairStore(tmp_path, REACH)
     for batch in batches(pairs(COUNT, REACH)):
         add(store, network, batch)
-    pair, frame = sorted(store._kept)[3]
+    pair, frame = sorted(store._saved)[3]
     next(tmp_path.glob(pair_store._name((pair, frame)))).unlink()
     (tmp_path / ".tmp-1-000001-000002-000001.npy").write_bytes(b"half a file")
     store = PairStore(tmp_path, REACH)

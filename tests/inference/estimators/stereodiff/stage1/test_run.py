@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from inference.common.failures import Refused
-from inference.estimators.stereodiff.prior import Prior, spread_of
+from inference.estimators.stereodiff.prior import Prior, value_range
 from inference.estimators.stereodiff.stage1 import batches, joining, matching
 from inference.estimators.stereodiff.stage1 import run as stage1
 from inference.estimators.stereodiff.stage1.pair_store import PairStore, packed
@@ -25,7 +25,7 @@ def test_a_shot_gets_depth_confidence_and_a_camera(shot_of, count, size):
     shot = shot_of(panned(count, size))
     prior: Prior = run(shot)
     width, height = prior.size
-    assert (width, height) == matching.picture_size(*size) and prior.has_confidence
+    assert (width, height) == matching.image_size(*size) and prior.has_confidence
     for index in reversed(range(count)):
         disparity, confidence = prior.disparity(index), prior.confidence(index)
         assert disparity.shape == confidence.shape == (height, width)
@@ -37,7 +37,7 @@ def test_a_shot_gets_depth_confidence_and_a_camera(shot_of, count, size):
     assert [pose.frame for pose in camera.poses] == list(range(1001, 1001 + count))
     np.testing.assert_allclose(camera.poses[0].camera_to_world, np.eye(4), atol=1e-12)
     assert np.isfinite([pose.camera_to_world for pose in camera.poses]).all()
-    low, high = spread_of(prior, count, 0.01)
+    low, high = value_range(prior, count, 0.01)
     assert 0 < low < high and shot.frames.warned == []
 
 
@@ -52,14 +52,14 @@ def test_progress_never_runs_back_and_ends_at_the_stages_work(shot_of):
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits_wherever_it_stopped(shot_of):
-    pictures = panned(6)
+    images = panned(6)
     check = stopping(10**9)
-    expected = contents(run(shot_of(pictures, "whole", check=check)), 6)
+    expected = contents(run(shot_of(images, "whole", check=check)), 6)
     number = len(check.calls)
     for after in np.linspace(0, number - 1, 5).astype(int):
         with pytest.raises(KeyboardInterrupt):
-            run(shot_of(pictures, f"cut{after}", check=stopping(after)))
-        assert contents(run(shot_of(pictures, f"cut{after}")), 6) == expected
+            run(shot_of(images, f"cut{after}", check=stopping(after)))
+        assert contents(run(shot_of(images, f"cut{after}")), 6) == expected
 
 
 @pytest.mark.parametrize("robust", [True, False])
@@ -115,7 +115,7 @@ def test_frames_without_any_texture_end_in_depth_or_a_sentence(shot_of, grey, co
 def made_up(shot, change, *, still=False, reach=2):
     """Put into a shot's scratch what a network might have said, as `change` of a true scene."""
     count = len(shot.frames)
-    width, height = matching.picture_size(shot.frames.width, shot.frames.height)
+    width, height = matching.image_size(shot.frames.width, shot.frames.height)
     truth = pair_scene.shot(count, height=height, width=width, focal=60.0)
     if still:  # all pairs have the same axes
         truth.poses[:] = torch.eye(4)

@@ -30,7 +30,7 @@ def _at_once(work):
 
 def test_the_factors_of_the_published_step():
     step = refinement.Step.at(refinement.REFINE_SIGMA)
-    found = (step.given, step.timestep, step.kept, step.predicted)
+    found = (step.c_in, step.timestep, step.c_skip, step.c_out)
     assert found == pytest.approx((0.40328, 0.20485, 0.16263, 0.91508), abs=1e-5)
 
 
@@ -67,11 +67,11 @@ def test_maps_go_through_the_networks(networks):
         assert prior.shape == (2, 4, 8, 8) and prior.std() > 0
     noise = torch.stack([refinement.frame_noise(3, number, 64, 64) for number in (7, 8)])
     conditions = Encoded(torch.zeros(2, 4, 8, 8), torch.zeros(2, 24))
-    given = {"noise_augmentation": 0.02, "device": CPU, "attempt": _at_once}
-    refined = refinement.refine(networks, prior, conditions, noise, **given)
+    common = {"noise_augmentation": 0.02, "device": CPU, "attempt": _at_once}
+    refined = refinement.refine(networks, prior, conditions, noise, **common)
     assert refined.shape == prior.shape and torch.isfinite(refined).all()
     # the less noise, the less is painted anew
-    nearly = refinement.refine(networks, prior, conditions, noise, sigma=0.01, **given)
+    nearly = refinement.refine(networks, prior, conditions, noise, sigma=0.01, **common)
     assert (nearly - prior).norm() < (refined - prior).norm()
 
 
@@ -93,7 +93,7 @@ def test_noise_belongs_to_a_frame():
     assert torch.equal(noise, refinement.frame_noise(1, 42, 64, 128))
     grain = refinement.pixel_noise(1, 42, 64, 128)
     assert grain.shape == (3, 64, 128) and abs(grain.std() - 1) < 0.05
-    # what a frame's picture is given says nothing of what its depth is given
+    # what a frame's image is given says nothing of what its depth is given
     small = grain.reshape(-1)[: noise.numel()].reshape(noise.shape)
     for other in (refinement.frame_noise(1, 43, 64, 128), refinement.frame_noise(2, 42, 64, 128), small):
         assert (noise - other).abs().max() > 0.1

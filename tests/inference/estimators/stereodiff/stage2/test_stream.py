@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from inference.common.failures import Cancelled, Failure
 from inference.estimators.stereodiff import INFO
-from inference.estimators.stereodiff.prior import spread_of
+from inference.estimators.stereodiff.prior import value_range
 from inference.estimators.stereodiff.settings import Settings
 from inference.estimators.stereodiff.stage2 import refinement
 from inference.estimators.stereodiff.stage2.stream import Refinement, work_of
@@ -30,7 +30,7 @@ from inference.video_diffusion.placement import Placement
 from inference.video_diffusion.stream import CHECKPOINT
 from inference.video_diffusion.windows import Blending, segments
 from tests.inference.golden.fill import fill
-from tests.inference.support.stoppable import Frames, Run, moving_pictures
+from tests.inference.support.stoppable import Frames, Run, moving_images
 
 GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "depthcrafter.json").read_text())
 DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
@@ -83,7 +83,7 @@ class Stage(Run):
     """One run of the second stage."""
 
     def __init__(self, networks, folder, *, count=COUNT, frames=None, prior=None, forward=OWN, smaller=None, **changed):
-        frames = frames or Frames(moving_pictures(count))
+        frames = frames or Frames(moving_images(count))
         folder.mkdir(exist_ok=True)
         run = {name: changed.pop(name) for name in ("finished", "stop_at", "stop_after") if name in changed}
         super().__init__(frames, folder, **run)
@@ -100,14 +100,14 @@ def by_hand(networks, frames, prior, settings, seed=7):
     """The same from the functions, the whole clip at once."""
     common = {"device": CPU, "attempt": lambda work: work(Plan())}
     numbers, count = frames.numbers, len(frames)
-    low, high = spread_of(prior, count, settings.range_quantile)
+    low, high = value_range(prior, count, settings.range_quantile)
     sigma = refinement.noise_level(networks.scheduler, settings)
     plate, latents = [], []
     for start in range(0, count, 8):
         some = range(start, min(start + 8, count))
-        pictures = torch.from_numpy(frames.pictures[some.start : some.stop]).permute(0, 3, 1, 2).float() / 255
+        images = torch.from_numpy(frames.images[some.start : some.stop]).permute(0, 3, 1, 2).float() / 255
         grain = torch.stack([refinement.pixel_noise(seed, numbers[i], 64, 64) for i in some])
-        plate.append(stages.encode(networks, pictures, settings.noise_augmentation * grain, **common))
+        plate.append(stages.encode(networks, images, settings.noise_augmentation * grain, **common))
         maps = refinement.stretched(torch.from_numpy(prior.maps[some.start : some.stop]), low, high)
         latents.append(refinement.encode_prior(networks, maps, (64, 64), resize=settings.resize, **common))
     plate, latents = stages.Encoded.joined(plate), torch.cat(latents)
@@ -143,7 +143,7 @@ def by_hand(networks, frames, prior, settings, seed=7):
     ids=str,
 )
 def test_a_stream_gives_what_its_functions_give(networks, tmp_path, count, changed):
-    frames, prior = Frames(moving_pictures(count)), Made(count)
+    frames, prior = Frames(moving_images(count)), Made(count)
     maps = Stage(networks, tmp_path, frames=frames, prior=prior, **changed)()
     assert maps.shape == (count, 64, 64) and maps.dtype == np.float32 and maps.std() > 0
     np.testing.assert_array_equal(maps, by_hand(networks, frames, prior, parameters(**changed)))
@@ -157,7 +157,7 @@ def test_maps_stay_in_the_units_of_the_prior_and_above_0(networks, tmp_path):
 
 
 def test_maps_and_confidence_have_the_working_size(networks, tmp_path):
-    run = Stage(networks, tmp_path, frames=Frames(moving_pictures(2, width=70, height=52)))
+    run = Stage(networks, tmp_path, frames=Frames(moving_images(2, width=70, height=52)))
     assert run().shape == (2, 52, 70)
     assert run.confidences[0].shape == (52, 70) and 0 <= run.confidences[0].min() < run.confidences[0].max() <= 1
     run = Stage(networks, tmp_path / "without", count=1, prior=Made(1, has_confidence=False))
@@ -166,7 +166,7 @@ def test_maps_and_confidence_have_the_working_size(networks, tmp_path):
 
 
 def test_frames_are_read_once_and_in_time(networks, tmp_path):
-    frames = Frames(moving_pictures(30))
+    frames = Frames(moving_images(30))
     run = Stage(networks, tmp_path, frames=frames, window=10, overlap=2, decode_chunk=4, stop_after=0)
     with pytest.raises(Cancelled):
         run()
@@ -209,7 +209,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
 
 
 def test_the_frames_of_finished_windows_are_not_read_again(networks, uninterrupted, tmp_path):
-    frames = Frames(moving_pictures(COUNT))
+    frames = Frames(moving_images(COUNT))
     expected, calls = uninterrupted[False]
     found = _killed_and_resumed(networks, tmp_path / "cut", [calls - 2], frames=frames, **WINDOWS)
     np.testing.assert_array_equal(found, expected)

@@ -1,4 +1,4 @@
-"""Pictures as NumPy arrays: reading, writing, colouring and labelling, with what Blender's development side has."""
+"""Images as NumPy arrays: reading, writing, colouring and labelling, with what Blender's development side has."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-# Near to far: from warm light to deep blue, so that a depth picture reads without a legend.
+# Near to far: from warm light to deep blue, so that a depth image reads without a legend.
 _DEPTH_COLOURS = np.array(
     [(255, 244, 196), (255, 190, 96), (238, 106, 82), (176, 48, 110), (92, 30, 118), (30, 20, 66)], np.float64
 )
 
 
-def write_png(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Write a PNG: uint8 [H, W, 3] as colour, uint8 or uint16 [H, W] as grey."""
     kinds = {(3, "uint8"): "rgb24", (2, "uint8"): "gray", (2, "uint16"): "gray16be"}
-    kind = kinds[picture.ndim, picture.dtype.name]
+    kind = kinds[image.ndim, image.dtype.name]
     encoder = av.CodecContext.create("png", "w")
-    encoder.height, encoder.width = picture.shape[:2]
+    encoder.height, encoder.width = image.shape[:2]
     encoder.pix_fmt, encoder.time_base = kind, Fraction(1)
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=kind)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=kind)
     path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))
 
 
 def read_png(path: Path) -> NDArray[np.uint8]:
-    """Read any 8-bit picture as uint8 [H, W, 3]."""
+    """Read any 8-bit image as uint8 [H, W, 3]."""
     with av.open(str(path)) as container:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
 
 def read_grey16(path: Path) -> NDArray[np.uint16]:
-    """Read a 16-bit grey picture as uint16 [H, W]."""
+    """Read a 16-bit grey image as uint16 [H, W]."""
     with av.open(str(path)) as container:
         return next(container.decode(video=0)).to_ndarray(format="gray16le")
 
 
-def resize(picture: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """The picture [H, W, 3] at another width, its aspect kept, by area or bicubic sampling."""
-    height = round(picture.shape[0] * width / picture.shape[1])
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+def resize(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """The image [H, W, 3] at another width, its aspect kept, by area or bicubic sampling."""
+    height = round(image.shape[0] * width / image.shape[1])
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
     return frame.reformat(width=width, height=height, interpolation="BICUBIC").to_ndarray(format="rgb24")
 
 
@@ -60,12 +60,12 @@ def label(path: Path, texts: list[tuple[int, int, int, str]]) -> None:
     import blf
     import imbuf
 
-    picture = imbuf.load(str(path))
-    height = picture.size[1]
-    with blf.bind_imbuf(0, picture):
+    image = imbuf.load(str(path))
+    height = image.size[1]
+    with blf.bind_imbuf(0, image):
         for x, y, size, text in texts:
             blf.size(0, size)
             blf.color(0, 0.93, 0.93, 0.93, 1.0)
             blf.position(0, x, height - y, 0)
             blf.draw_buffer(0, text)
-    imbuf.write(picture, filepath=str(path))
+    imbuf.write(image, filepath=str(path))
