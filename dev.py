@@ -1,23 +1,23 @@
 #!/usr/bin/env python3
 """Set up, run, test and build Fathom: ``python3 dev.py VERB``. Needs git and Python 3.11 or newer, nothing else.
 
-    demo [--clip CLIP]                  run the main job and leave images of it in demo-output/
+    demo [--clip CLIP]                  run the main job; images of it go to demo-output/
     test [--all] [--blender 4.2 4.5 5.2] [...]
                                         run the tests, with --all the slow ones too; other arguments go to pytest
     lint                                ruff and mypy
     build                               the extension's zip, by Blender's own tool, into build/
     benchmark [NAME [...]]              all benchmarks, or one of development/benchmarks/; arguments go to it
-    render-benchmark [--scene NAME]     clips with true depth, camera, flow and moving objects, into build/benchmark/
+    render-benchmark [--scene NAME]     clips with ground truth, into build/benchmark/
     lock                                resolve requirements/*.in into requirements/*.txt: versions, with checksums
 
 Every verb first makes the environments that it needs (`development/environments.py`) and, on Debian, the system
-packages that they need; what stands already is left alone, so a second run starts at once. The demo needs no torch;
-the tests and lint do, and add it to the demo's environment.
+packages that they need; existing ones are kept, so a second run starts at once. The demo needs no torch;
+the tests and lint do, and add it to the same environment.
 """
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 -- an older Python must get this sentence, not a syntax error
+if sys.version_info < (3, 11):  # noqa: UP036 -- an older Python should print this sentence, not a syntax error
     sys.exit("dev.py needs Python 3.11 or newer; this is %d.%d." % sys.version_info[:2])  # noqa: UP031
 
 from development import locks, verbs

@@ -1,8 +1,8 @@
 """The virtual environments of development: the worker's, and one for each supported Blender.
 
-Each is made from pinned files under ``requirements/`` and carries a stamp of them, written last: an environment
-whose set-up was interrupted, or whose lock has changed since, is made again from nothing. The worker's is first made
-for the main job alone, and grown in place by whoever needs more.
+Each is made from lock files under ``requirements/`` and marked with their hashes, written last: an environment whose
+installation was interrupted, or whose lock has changed since, is made again from scratch. The worker's starts with the
+packages of the main job; verbs that need more add them in place.
 """
 
 from __future__ import annotations
@@ -37,12 +37,11 @@ class Environment:
     locks : tuple of str
         Files under ``requirements/`` that are installed into it.
     label : str
-        What it is, for the person who waits for it.
+        Description, for progress messages.
     blender : bool
         Whether it holds bpy, which needs system libraries.
     grows_from : Environment or None
-        An earlier stage in the same folder, with some of the same locks: what this one serves as well, and what it is
-        grown from where that stands already.
+        An earlier stage in the same folder, with some of the same locks, to which this one adds packages.
     """
 
     folder: str
@@ -54,7 +53,7 @@ class Environment:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """Its folder."""
         return ROOT / self.folder
 
     @property
@@ -92,14 +91,16 @@ BLENDERS = {
     for version, python in {"4.2": "3.11", "4.5": "3.11", "5.0": "3.11", "5.2": "3.13"}.items()
 }
 
-LOCKER = Environment(folder=".venv-lock", python="3.11", locks=("dev-lock.txt",), label="what writes lock files, 60 MB")
+LOCKER = Environment(
+    folder=".venv-lock", python="3.11", locks=("dev-lock.txt",), label="the tool that writes lock files, 60 MB"
+)
 
 
 def ensure(environment: Environment) -> Path:
-    """Make an environment unless it stands already.
+    """Make an environment unless it exists.
 
-    A stamp names every stage that an environment went through, by the locks of each. It is taken away before anything
-    is installed: an environment whose growth was interrupted is no environment.
+    A stamp file has a hash of the locks of each stage. It is deleted before anything is installed, so an interrupted
+    installation is not taken for an environment.
 
     Returns
     -------
@@ -144,7 +145,7 @@ def ensure(environment: Environment) -> Path:
 
 
 def _fingerprint(environment: Environment) -> str:
-    """What the environment is made from, as one hash."""
+    """A hash of the environment's Python version and locks."""
     digest = hashlib.sha256(environment.python.encode())
     for lock in environment.locks:
         digest.update((REQUIREMENTS / lock).read_bytes())
@@ -152,10 +153,8 @@ def _fingerprint(environment: Environment) -> str:
 
 
 def _run(command: list[str], failure: str) -> None:
-    """Run what ends, with all that it starts, when this process does, however it does (see
-    `inference/common/parent_watch.py`).
-    """
+    """Run a command that ends, with its children, when this process ends (see `inference/common/parent_watch.py`)."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=os.name != "nt") as process:
         code = process.wait()
     if code:
-        raise Problem(f"{failure}; its message stands above. Run the same command again when that is mended.")
+        raise Problem(f"{failure}; see its message above. Fix that, and run the same command again.")

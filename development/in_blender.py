@@ -1,4 +1,4 @@
-"""For a Python that has bpy: enable the checkout as the extension that it is, away from the user's own Blender."""
+"""For a Python that has bpy: enable the checkout as an extension, isolated from the user's own Blender."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pathlib import Path
 from .environments import ROOT
 
 MODULE = "bl_ext.dev.fathom"
-"""Name under which Blender knows the checkout then."""
+"""The checkout's module name in Blender."""
 
 
 def enable_checkout() -> None:
-    """Enable the checkout as an extension; to be called before anything imports bpy.
+    """Enable the checkout as an extension; call it before anything imports bpy.
 
-    Blender's settings and what Fathom installs go to a temporary folder. An extension's folder bears its identifier
-    while a clone may have any name, so the local repository holds a link to the checkout.
+    Blender's settings and Fathom's data go to a temporary folder. An extension's folder must have its identifier as
+    name, and a clone may have another, so the local repository has a link to the checkout.
 
     Raises
     ------
     RuntimeError
-        Blender could not enable it; the reason stands in the output.
+        Blender could not enable it; the reason is in the output.
     """
     folder = Path(tempfile.mkdtemp(prefix="fathom-development-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["BLENDER_USER_RESOURCES"] = str(folder / "user")
     os.environ["FATHOM_HOME"] = str(folder / "home")
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "build" / "numba"))  # compiled loops outlive this run
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "build" / "numba"))  # keep compiled code for later runs
     (folder / "repository").mkdir()
     (folder / "repository" / "fathom").symlink_to(ROOT, target_is_directory=True)
     import bpy

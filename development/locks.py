@@ -1,6 +1,6 @@
-"""Resolving ``requirements/*.in`` (what is wanted, and why) into ``*.txt``: versions and checksums of everything.
+"""Resolve ``requirements/*.in`` (what is required, and why) into ``*.txt``: versions and checksums of all packages.
 
-uv resolves for every platform and Python at once, where pip would for those that it runs on.
+uv resolves for all platforms and Pythons at once; pip resolves only for its own.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .problems import Problem
 # One bpy for each supported Blender; the newest wheel of that series.
 BPY = {"4.2": "bpy==4.2.23", "4.5": "bpy==4.5.15", "5.0": "bpy==5.0.1", "5.2": "bpy==5.2.3"}
 
-# What torch pins itself, for Linux alone and otherwise in each of its builds: it brings them.
+# Pinned by torch itself, differently in each build, and installed with it.
 CUDA = re.compile(r"(nvidia|cuda|triton)\b")
 
-# What the shipped locks must be published for, ready-built: uv's names of the platforms, and the Pythons.
+# Platforms (uv's names) and Pythons for which the shipped locks' packages must be published as wheels.
 PLATFORMS = {"Linux": "x86_64-manylinux_2_28", "Windows": "x86_64-pc-windows-msvc", "macOS": "aarch64-apple-darwin"}
 OLDEST_MACOS = "14.0"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -40,15 +40,15 @@ class Lock:
     source : str
         The file to resolve.
     python : str
-        The oldest Python that it is for; where it is not shipped, the only one.
+        The oldest Python that it supports; where it is not shipped, the only one.
     extra : tuple of str
         Requirements beside those of `source`.
     beside : tuple of str
-        Other locks that are installed into the same environment: their versions bind, and are not repeated.
+        Other locks of the same environment: their versions are constraints, and are not repeated.
     names : str or None
-        One of `beside` that this lock names, so that installing this one installs both.
+        One of `beside` that this lock includes, so that installing this one installs both.
     shipped : bool
-        Whether it serves every supported platform and Python, and not development on this one alone.
+        Whether it is for every supported platform and Python, and not only for development on this one.
     """
 
     output: str
@@ -75,7 +75,7 @@ LOCKS = (
 def lock(arguments: list[str]) -> int:
     """Write the lock files; with arguments, only those named, such as ``light.txt``.
 
-    What a lock pins already stays in that version while it fits; delete the file to have the newest of everything.
+    Pinned versions stay while they fit; delete the file to get the newest of everything.
     """
     unknown = set(arguments) - {item.output for item in LOCKS}
     if unknown:
@@ -94,7 +94,7 @@ def lock(arguments: list[str]) -> int:
 
 
 def _text(item: Lock, pins: Iterable[str]) -> str:
-    """What the lock file says."""
+    """The text of the lock file."""
     lines = [f"# Made by `python3 dev.py lock` from {item.source}; change that file and run it again."]
     if item.names:
         lines.append(f"-r {item.names}")
@@ -102,7 +102,7 @@ def _text(item: Lock, pins: Iterable[str]) -> str:
 
 
 def _resolve(item: Lock, uv: str) -> list[str]:
-    """Pins, with their checksums, of everything that `item` has beyond what lies beside it."""
+    """Pins, with checksums, of all packages that `item` adds to the locks beside it."""
     with tempfile.TemporaryDirectory(prefix="fathom-lock-") as folder:
         extra, output = Path(folder) / "extra.in", Path(folder) / "lock.txt"
         extra.write_text("\n".join(item.extra), encoding="utf-8")
@@ -131,17 +131,17 @@ def names(pins: Iterable[str]) -> set[str]:
 
 
 def _check_builds(file: Path, uv: str) -> None:
-    """See that every package of a lock is published ready-built for every platform and Python that Fathom supports."""
+    """Check that every package of a lock has a wheel for every platform and Python that Fathom supports."""
     for version in PYTHONS:
         for system_name, platform in PLATFORMS.items():
             options = ["--no-deps", "--python-version", version, "--python-platform", platform]
-            what = f"{file.name} is not to be had ready-built for {system_name} and Python {version}"
+            what = f"{file.name} has packages without a wheel for {system_name} and Python {version}"
             _uv(uv, [*options, "--output-file", os.devnull, str(file)], what)
-    print(f"{file.name}: ready-built for {', '.join(PLATFORMS)} and Python {PYTHONS[0]} to {PYTHONS[-1]}")
+    print(f"{file.name}: wheels for {', '.join(PLATFORMS)} and Python {PYTHONS[0]} to {PYTHONS[-1]}")
 
 
 def _uv(uv: str, arguments: list[str], failure: str) -> None:
     command = [uv, "pip", "compile", "--quiet", "--only-binary", ":all:", *arguments]
     variables = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": OLDEST_MACOS}
     if subprocess.run(command, env=variables, check=False).returncode:
-        raise Problem(f"{failure}; uv's message stands above.")
+        raise Problem(f"{failure}; see uv's message above.")

@@ -1,8 +1,8 @@
-"""What stops a verb of dev.py, said in one sentence."""
+"""Errors that end a verb of dev.py with one sentence."""
 
 
 class Problem(Exception):
-    """A verb cannot go on; the message says what happened and what to do."""
+    """A verb cannot continue; the message says what happened and what to do."""
 
 
 class NoInterpreter(Problem):

@@ -1,4 +1,4 @@
-"""What the environments need from the operating system: an interpreter, venv, and bpy's system libraries."""
+"""System requirements of the environments: an interpreter, venv, and bpy's system libraries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .problems import Problem
 
-# What `import bpy` links against and the wheels do not carry: shared library -> Debian package.
+# Libraries that bpy links to and its wheels do not include: shared library -> Debian package.
 BLENDER_LIBRARIES = {
     "libX11.so.6": "libx11-6",
     "libXrender.so.1": "libxrender1",
@@ -27,7 +27,7 @@ BLENDER_LIBRARIES = {
 
 
 def find_python(version: str) -> str | None:
-    """Path of an interpreter of that version, such as '3.11': the running one, or one on PATH; None without one."""
+    """Path of an interpreter of a version, such as '3.11': the running one, or one on PATH; None if none is found."""
     if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
         return sys.executable
     for name in (f"python{version}", "python3", "python"):
@@ -38,9 +38,9 @@ def find_python(version: str) -> str | None:
 
 
 def need_venv(python: str) -> None:
-    """Make sure that `python` can make a virtual environment with pip in it.
+    """Make sure that `python` can make a virtual environment with pip.
 
-    Debian splits that off its Python; another interpreter always has it.
+    Debian packages that separately; other interpreters always can.
     """
     if _answer(python, "import ensurepip, venv; print('yes')") == "yes":
         return
@@ -49,16 +49,16 @@ def need_venv(python: str) -> None:
 
 
 def need_blender_libraries() -> None:
-    """Make sure that the system libraries of bpy are there. Only Linux lacks any."""
+    """Make sure that bpy's system libraries are installed; only Linux needs any."""
     if sys.platform != "linux":
         return
     missing = {package for library, package in BLENDER_LIBRARIES.items() if not _loads(library)}
     if missing:
-        install(missing, reason="Blender's Python module needs system libraries that are not there")
+        install(missing, reason="Blender's Python module needs system libraries that are not installed")
 
 
 def install(packages: set[str], *, reason: str) -> None:
-    """Install Debian packages: by apt when root, else say the exact line to run.
+    """Install Debian packages: by apt as root, else raise with the command to run.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def install(packages: set[str], *, reason: str) -> None:
     """
     names = sorted(packages)
     if not shutil.which("apt-get"):
-        raise Problem(f"{reason}. Install what your system calls these Debian packages: {' '.join(names)}.")
+        raise Problem(f"{reason}. Install your system's equivalents of these Debian packages: {' '.join(names)}.")
     commands = (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *names])
     line = " && ".join(map(" ".join, commands))
     if os.geteuid() != 0:
@@ -76,7 +76,7 @@ def install(packages: set[str], *, reason: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in commands:
         if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode:
-            raise Problem(f"apt-get failed, its message stands above. When that is mended, run: {line}")
+            raise Problem(f"apt-get failed; see its message above. Fix that, and run: {line}")
 
 
 def _loads(library: str) -> bool:

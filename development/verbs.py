@@ -23,16 +23,15 @@ def demo(arguments: list[str]) -> int:
 
 
 def render_benchmark(arguments: list[str]) -> int:
-    """Render the project's own clips with their truth, by which estimators are judged."""
+    """Render the project's own clips with ground truth, for evaluating estimators."""
     blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
     return _run([str(blender), "-m", "development.benchmark_scenes", *arguments])
 
 
 def test(arguments: list[str]) -> int:
-    """Run the tests: the worker's and, on Blender 5.0, Blender's; or Blender's alone on the versions named.
+    """Run the tests: the worker's and, on Blender 5.0, Blender's; with ``--blender``, only Blender's on those versions.
 
-    Those marked slow are left out unless ``--all`` is among the arguments, or ``-m``, or they are named. A path among
-    pytest's arguments picks the side that it belongs to.
+    Slow tests run with ``--all``, ``-m``, or by name only. A path among pytest's arguments selects its side.
     """
     versions, rest = _blender_versions(arguments)
     options = _pytest_options(rest)
@@ -72,18 +71,20 @@ def lint(arguments: list[str]) -> int:
 
 
 def build(arguments: list[str]) -> int:
-    """Build the extension's zip with the tool that Blender's wheel carries."""
+    """Build the extension's zip with the tool in Blender's wheel."""
     blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
     tools = sorted(environments.BLENDERS[DEFAULT_BLENDER].path.rglob("addons_core/bl_pkg/cli/blender_ext.py"))
     if not tools:
-        raise Problem(f"the bpy wheel in {blender.parent.parent} carries no extension tool; remove it and run again.")
+        raise Problem(
+            f"the bpy wheel in {blender.parent.parent} has no extension tool; delete that folder and run again."
+        )
     output = ROOT / "build"
     output.mkdir(exist_ok=True)
     return _run([str(blender), str(tools[0]), "build", "--source-dir", str(ROOT), "--output-dir", str(output)])
 
 
 def benchmark(arguments: list[str]) -> int:
-    """Run one of ``development/benchmarks/``, with its arguments; all of them where none is named."""
+    """Run one of ``development/benchmarks/``, with its arguments; all of them without a name."""
     names = sorted(
         path.stem for path in (ROOT / "development" / "benchmarks").glob("*.py") if not path.stem.startswith("_")
     )
@@ -101,24 +102,24 @@ def benchmark(arguments: list[str]) -> int:
 
 
 def _pytest_options(arguments: list[str]) -> list[str]:
-    """What pytest is told unless the arguments say otherwise: which tests, and to run them on all cores."""
+    """Default options of pytest, unless the arguments override them: which tests, and on all cores."""
     options = []
     if not any(argument == "--all" or argument.startswith("-m") or "::" in argument for argument in arguments):
         options += ["-m", "not slow"]
-    # A debugger and unread output need the one process; tests of a file share what it makes, so they stay together.
+    # A debugger and uncaptured output need a single process; tests of a file share fixtures, so they stay together.
     if not any(argument.startswith(("-n", "-s", "--pdb", "--numprocesses", "--capture")) for argument in arguments):
         options += ["--numprocesses", "auto", "--dist", "loadfile"]
     return options
 
 
 def _environment_of(benchmark: Path) -> Environment:
-    """The worker's environment that a benchmark runs in: with the networks' packages where it says so."""
+    """The worker's environment for a benchmark: with the networks' packages where it asks for them."""
     says_so = re.search(r'^PACKAGES = "full"', benchmark.read_text(encoding="utf-8"), re.MULTILINE)
     return FULL_WORKER if says_so else WORKER
 
 
 def _side_of(argument: str) -> str | None:
-    """The side that one of pytest's arguments belongs to, see `_side`; None where it names no path."""
+    """The side of one of pytest's arguments, see `_side`; None where it is not a path."""
     path = ROOT / argument.split("::", maxsplit=1)[0]
     return _side(path.resolve()) if path.exists() else None
 

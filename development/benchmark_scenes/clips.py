@@ -1,7 +1,7 @@
-"""The benchmark's clips: which scenes, how long, how large.
+"""The benchmark's clips: scenes, lengths and sizes.
 
-Each shows something that depth estimators find hard. The scenes' movements are the same for any number of frames;
-fewer frames are larger steps.
+Each is difficult for depth estimators in another way. A scene's motion does not depend on the number of frames; fewer
+frames mean larger steps.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from . import avenue, courtyard, edit, railings, toys, villa
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """A scene filmed without a cut.
+    """A scene rendered without a cut.
 
     Attributes
     ----------
     build : callable
         Takes `frames`, builds the scene in an empty file, animated over frames 1 to `frames`, and returns it.
     frames : int
-        That are filmed.
+        Number of rendered frames.
     span : pair of floats
-        The part of the scene's time, which goes from 0 to 1, that is filmed.
+        The rendered part of the scene's time, which runs from 0 to 1.
     """
 
     build: Callable[..., bpy.types.Scene]
@@ -45,20 +45,20 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """How a clip is filmed.
+    """A clip of the benchmark.
 
     Attributes
     ----------
     name : str
         Of its folder.
     about : str
-        What it is good for, in a few words.
+        What it tests, in a few words.
     shots : tuple of Shot
-        Between two of them is a cut; the world may be another one.
+        With cuts between them; each may have another scene.
     width, height : int
         Pixels.
     samples : int
-        Of the image, a pixel.
+        Per pixel.
     grain : float
         See `film.with_grain`.
     """
@@ -73,7 +73,7 @@ class Clip:
 
     @property
     def frames(self) -> int:
-        """Of all shots."""
+        """Number of frames of all shots."""
         return sum(shot.frames for shot in self.shots)
 
 
@@ -151,4 +151,4 @@ QUICK = {
     else _quick(clip, frames=12 if len(clip.shots) == 1 else 4, width=128, samples=2)
     for name, clip in CLIPS.items()
 }
-"""The same clips in fewer and smaller frames, for tests; the courtyard large enough for a depth that can be judged."""
+"""The same clips in fewer and smaller frames, for tests; the courtyard is large enough to evaluate depth on it."""

@@ -155,17 +155,17 @@ def wood(name: str, dark: Colour, light: Colour) -> bpy.types.Material:
 
 
 def beach_ball(name: str) -> bpy.types.Material:
-    """Six coloured gores round the object's z axis, scuffed, so that its rolling can be seen."""
+    """Six coloured panels round the object's z axis, scuffed, so that its rolling is visible."""
     nodes = _begin(name)
     coordinates = nodes.add("TexCoord")
     gradient = nodes.add("TexGradient", gradient_type="RADIAL")
     nodes.link(coordinates.outputs["Object"], gradient.inputs["Vector"])
     white, red, blue = (0.82, 0.80, 0.75), (0.75, 0.06, 0.04), (0.04, 0.16, 0.55)
     stops = [(0.0, red), (1 / 6, white), (2 / 6, blue), (3 / 6, white), (4 / 6, red), (5 / 6, blue)]
-    gores = nodes.ramp(gradient.outputs["Fac"], stops)
-    gores.node.color_ramp.interpolation = "CONSTANT"
+    panels = nodes.ramp(gradient.outputs["Fac"], stops)
+    panels.node.color_ramp.interpolation = "CONSTANT"
     scuffs = nodes.ramp(nodes.noise(9.0), [(0.3, (0.55, 0.55, 0.55)), (0.6, (1.0, 1.0, 1.0))])
-    return nodes.finish(nodes.blend(gores, scuffs, mode="MULTIPLY", amount=0.8), Roughness=0.4)
+    return nodes.finish(nodes.blend(panels, scuffs, mode="MULTIPLY", amount=0.8), Roughness=0.4)
 
 
 def plain(name: str, colour: Colour, *, roughness: float = 0.6, metallic: float = 0.0) -> bpy.types.Material:

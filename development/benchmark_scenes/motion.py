@@ -1,6 +1,6 @@
-"""Where each pixel's surface point is seen in the next frame, from depth, camera and the objects' own motion.
+"""Optical flow to the next frame, from depth, camera and the objects' own motion.
 
-Objects move rigidly, so a point keeps its place in its object's axes. Pinhole cameras; pixel centres at integers.
+Objects move rigidly, so points are fixed in their object's axes. Pinhole cameras; pixel centres at integers.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ def flow(
     next_camera: Matrix,
     moves: Mapping[int, Matrix],
 ) -> NDArray[np.float32]:
-    """Optical flow to the next frame, of every pixel, whether its point is hidden there or not.
+    """Optical flow to the next frame, of every pixel, whether its point is occluded there or not.
 
     Parameters
     ----------
     depth : [H, W]
         Planar Z in metres; inf is the sky, which has no parallax.
     index : int [H, W]
-        The moving object that each pixel shows; 0 for what stands still.
+        The moving object that each pixel shows; 0 for static regions.
     calibration : float64 [3, 3]
         In pixels.
     camera, next_camera : float64 [4, 4]
         Camera-to-world, OpenCV axes, of this frame and the next.
     moves : mapping from int to float64 [4, 4]
-        What takes world points of each moving object from this frame to the next.
+        Transform of each moving object's world points from this frame to the next.
 
     Returns
     -------

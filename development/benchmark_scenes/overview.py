@@ -1,4 +1,4 @@
-"""One sheet that shows every clip of a rendered benchmark: the plate, its depth, its flow and what moves."""
+"""A contact sheet of a rendered benchmark: plate, depth, flow and moving objects of every clip."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def write(path: Path, clips: list[tuple[Clip, Path]]) -> None:
         moving = images.read_png(folder / "dynamic" / f"{number:05d}.png")[..., 0] > 127
         cells.append(sheet.Cell(plate, f"{clip.name}: {clip.about}"))
         cells.append(sheet.Cell(_coloured(depth), f"true depth, from {depth.min():.1f} m; the sky is black"))
-        cells.append(sheet.Cell(colour_flow(flow, moving), "true flow, with what moves outlined"))
+        cells.append(sheet.Cell(colour_flow(flow, moving), "true flow, moving objects outlined"))
     sheet.write(path, cells, title="Rendered benchmark")
 
 
 def _coloured(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Nearness in colours; the sky is black."""
+    """Inverse depth in colours; the sky is black."""
     with np.errstate(divide="ignore"):
         near = np.where(np.isfinite(depth), 1.0 / depth, np.nan)
     low, high = np.nanpercentile(near, (1, 99))
@@ -47,9 +47,9 @@ def _coloured(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def colour_flow(flow: NDArray[np.float32], moving: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Flow [H, W, 2] as uint8 [H, W, 3]: the hue is the direction, and it is the stronger the farther a pixel goes.
+    """Flow [H, W, 2] as uint8 [H, W, 3]: the hue is the direction, the saturation the distance.
 
-    What moves on its own is outlined in black.
+    Moving objects are outlined in black.
     """
     length = np.hypot(flow[..., 0], flow[..., 1])
     strength = np.clip(length / max(float(np.nanpercentile(length, 98)), 1e-6), 0.0, 1.0)[..., None]

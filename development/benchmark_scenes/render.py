@@ -1,25 +1,25 @@
-"""Rendering the benchmark's clips with Cycles, each with its truth beside it.
+"""Render the benchmark's clips with Cycles, with ground truth.
 
-A clip's folder has the layout `folder` of evaluation sets, and more than that layout asks for:
+A clip's folder has the layout `folder` of evaluation sets, with additional files:
 
 ``rgb/%05d.png``
     The images, numbered from 1.
 ``depth/%05d.png``
-    16 bits, planar Z in millimetres; 0 where there is none, which is the sky.
+    16 bits, planar Z in millimetres; 0 in the sky.
 ``depth_exact/%05d.exr``
     The same unrounded: channel ``Z``, float32, metres; infinite in the sky.
 ``flow/%05d.exr``
     Channels ``X`` and ``Y``, float32: pixels to the right and down from this frame to the next, see `motion.flow`; NaN
     before a cut. None for the last frame.
 ``dynamic/%05d.png``
-    255 on objects that move on their own at some time in the shot. Their shadows are no part of them.
+    255 on objects that move on their own at some time in the shot. Without their shadows.
 ``camera.json``
     ``width``, ``height``, ``fx``, ``fy``, ``cx``, ``cy`` (pixel centres at integers), ``fps``; ``frames``, each with
     ``frame`` and ``c2w_opencv``, the camera-to-world matrix in metres, OpenCV axes; ``shots``, the first and last frame
-    of each. After a cut the world may be another one.
+    of each. After a cut the scene may be another one.
 
-The image averages over each pixel; the truth is what the ray through the pixel's centre meets. There is no motion
-blur, which would blur the truth as well.
+Images are averaged over each pixel; ground truth is the ray's hit through the pixel's centre. There is no motion blur,
+which would blur the ground truth too.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print, *,
     clip : Clip
     folder : Path
     report : callable
-        Takes a line about the progress now and then.
+        Called with lines about the progress.
     threads : int
         Of the CPU; 0: all. The files do not depend on it.
     """
     clip_folder = folder / clip.name
     if is_rendered(clip, folder):
         return clip_folder
-    fingerprint = _fingerprint(clip)  # of the sources that are run, whatever becomes of them meanwhile
+    fingerprint = _fingerprint(clip)  # before rendering, in case the sources change meanwhile
     unfinished = folder / f".{clip.name}.{os.getpid()}.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
@@ -86,14 +86,14 @@ def rendered(clip: Clip, folder: Path, report: Callable[[str], None] = print, *,
 
 
 def is_rendered(clip: Clip, folder: Path) -> bool:
-    """Whether a clip lies below `folder`, rendered from the scenes as they are now."""
+    """Whether a clip below `folder` is rendered from the current scenes."""
     file = folder / clip.name / _MADE_FROM
     return file.exists() and file.read_text(encoding="utf-8") == _fingerprint(clip)
 
 
 @dataclass(frozen=True)
 class _Progress:
-    """What is left of a clip, told every few frames; a frame is an image and its truth."""
+    """Reports the time left every few frames."""
 
     clip: Clip
     report: Callable[[str], None]
@@ -142,7 +142,7 @@ def _film(
         scene.frame_set(shot.first + i)
         image, depth, index = _image(scene, scratch)
         image = with_grain(image, strength=progress.clip.grain, seed=first + i)
-        write_png(folder / "rgb" / f"{name}.png", image)  # anew: Blender's own files hold the time that they took
+        write_png(folder / "rgb" / f"{name}.png", image)  # Blender's own files contain the render time
         write_png(folder / "depth" / f"{name}.png", _millimetres(depth))
         _write_depth(folder / "depth_exact" / f"{name}.exr", depth)
         write_png(folder / "dynamic" / f"{name}.png", np.where(index > 0, 255, 0).astype(np.uint8))

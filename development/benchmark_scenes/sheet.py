@@ -1,4 +1,4 @@
-"""Putting the demo's images onto one sheet, and a clip's rows over time into one image."""
+"""Contact sheets, and temporal profiles: one row of a clip over time as an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BACKGROUND = 24
 
 @dataclass(frozen=True)
 class Cell:
-    """An image uint8 [H, W, 3] and what it is."""
+    """An image uint8 [H, W, 3] and its caption."""
 
     image: NDArray[np.uint8]
     text: str
@@ -44,7 +44,7 @@ def write(path: Path, cells: list[Cell], *, title: str) -> None:
 def over_time(rows: list[NDArray[np.uint8]], *, height: int) -> NDArray[np.uint8]:
     """The same row of frame after frame, from the first at the top to the last.
 
-    A surface that stands still under a moving camera draws a smooth, slanted stripe; depth that flickers draws steps.
+    A static surface under a moving camera makes a smooth, slanted stripe; flickering depth makes steps.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """How long cancelling takes: from the request until the worker and all its children are gone.
 
-Run as ``.venv-inference/bin/python development/benchmarks/cancel.py CLIP [repeats]``. The promise is one second.
+Run as ``.venv-inference/bin/python development/benchmarks/cancel.py CLIP [repeats]``. It should be below one second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from inference.media.source import describe
 
 
 def measure(clip: Path, after: float) -> tuple[float, str, int]:
-    """Cancel a run `after` seconds; return the seconds it took, the stage it was in, and how many processes went."""
+    """Cancel a run `after` seconds; return the seconds it took, the stage, and the number of processes that ended."""
     stage = "starting"
     with tempfile.TemporaryDirectory() as folder:
         steps = client.estimate(Job(source=describe(clip), output=folder), python=sys.executable)
@@ -40,7 +40,7 @@ def measure(clip: Path, after: float) -> tuple[float, str, int]:
 
 
 def main() -> None:
-    """Cancel at random moments and print what it took."""
+    """Cancel at random moments and print the seconds."""
     clip, repeats = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10
     moments = random.Random(0)
     took = []

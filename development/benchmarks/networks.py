@@ -4,9 +4,9 @@
     python3 dev.py benchmark networks stereodiff --random-weights --memory-limit 12
     python3 dev.py benchmark networks depthcrafter --count --size 768x448
 
-The estimator itself runs on random images, with a stopwatch around its stages. Random weights have the released sizes,
-and neither time nor memory depends on their values. With --count nothing runs: the work, and the memory on GPUs of
-common sizes, come from a dry run. Without an estimator all are counted.
+The estimator itself runs on random images, and its stages are timed. Random networks have the released sizes; time and
+memory do not depend on the weights' values. With --count nothing runs: the work, and the memory on GPUs of common
+sizes, come from a dry run. Without an estimator, all are counted.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ PACKAGES = "full"
 GPUS = (4, 6, 8, 12, 16, 24)
 """Gigabytes (1e9 bytes) of common GPUs."""
 _FIRST = 16
-"""Frames of the first run, which loads the networks and is not counted."""
+"""Frames of the first run, which loads the networks and is not measured."""
 _ROOM = 8e9
-"""Bytes that a GPU must have free for random weights to be made there, which is much faster."""
+"""Free bytes of a GPU above which random weights are made on it, which is much faster."""
 
 
 class Row(NamedTuple):
@@ -98,7 +98,7 @@ SIZES = {"depthcrafter": "1024x576", "stereodiff": "640x480"}
 
 @dataclass(frozen=True)
 class Task:
-    """What is estimated.
+    """The estimate to measure.
 
     `networks` has the constructor arguments of random networks by part, ``pair`` being stereodiff's pair network;
     empty: the released ones'.
@@ -113,7 +113,7 @@ class Task:
 
     @property
     def passes(self) -> float:
-        """How often a frame goes through the UNet in each step, on the mean: those that windows share twice."""
+        """Mean number of passes of a frame through the UNet in each step: frames that windows share count twice."""
         cut = windows.segments(self.frames, self.parameters["window"], self.parameters["overlap"])
         return sum(map(len, cut)) / self.frames
 
@@ -133,7 +133,7 @@ class Task:
         return checkpoint_file.prepared(made, dtype)
 
     def case(self, kind: str, dtype: torch.dtype) -> memory.Case:
-        """What the memory is planned for on a kind of device."""
+        """The memory planner's case on a kind of device."""
         width, height = resolution.network_size(self.width, self.height)
         window, chunk = (min(self.parameters[name], self.frames) for name in ("window", "decode_chunk"))
         guided = self.parameters.get("guidance", 1) > 1
@@ -144,7 +144,7 @@ class Task:
 
 
 def work(task: Task, forward: Forward) -> dict[str, float]:
-    """Floating-point operations for a frame by row, but for those whose work is of another kind."""
+    """Floating-point operations per frame by row, except for rows that are not network passes."""
     case = task.case("cuda", torch.float16)
     networks, height, width = case.networks, case.height, case.width
     common: dict[str, Any] = {"device": META, "attempt": lambda run: run(Plan()), "forward": forward}
@@ -184,7 +184,7 @@ def work(task: Task, forward: Forward) -> dict[str, float]:
 
 
 def needed(task: Task, gigabytes: float) -> list[tuple[str, float]]:
-    """What each part of an estimator would do on such a GPU, and the bytes that it needs then."""
+    """The plan of each part of an estimator on a GPU of that size, in words, and the bytes that it needs."""
     found, room = [], gigabytes * 1e9 - device.CUDA_CONTEXT
     if task.estimator == "stereodiff":
         from inference.estimators.stereodiff.stage1 import batches, matching
@@ -207,7 +207,7 @@ def needed(task: Task, gigabytes: float) -> list[tuple[str, float]]:
 
 @contextmanager
 def random_weights(task: Task) -> Iterator[None]:
-    """Let an estimator find random networks in the place of the downloaded ones."""
+    """Replace an estimator's downloaded networks with random ones."""
     torch_device, _ = device.choose(task.parameters["device"], task.parameters["precision"])
     where = torch_device if device.free_bytes(torch_device) > _ROOM else torch.device("cpu")
     loading.forget()
@@ -221,7 +221,7 @@ def random_weights(task: Task) -> Iterator[None]:
             add = PairStore.add
 
             def add_walls(store: PairStore, chosen: Any, views: Tensor, *others: Tensor) -> None:
-                """Random weights see no scene that could be aligned, so views of a made one are stored."""
+                """Random weights find no scene to align, so views of a synthetic one are stored."""
                 walls = [_wall(views.shape[2], views.shape[1], second - first) for first, second in chosen]
                 add(store, chosen, *(torch.cat(each) for each in zip(*walls)))
 
@@ -235,7 +235,7 @@ def random_weights(task: Task) -> Iterator[None]:
 
 @functools.cache
 def _wall(width: int, height: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What a pair of frames so many steps apart sees of a wavy wall, in a unit of its own, with noise, as stored."""
+    """Stored views of a wavy wall for a pair of frames `steps` apart, in a unit of its own, with noise."""
     from inference.estimators.stereodiff.stage1.pair_store import packed
 
     generator = torch.Generator().manual_seed(steps & 255)
@@ -251,10 +251,10 @@ def _wall(width: int, height: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Stopwatch:
-    """Seconds and bytes at most of the rows' functions, while it is entered; what runs inside another is not its own.
+    """Seconds and peak bytes of the rows' functions, while it is entered; time of nested rows is not counted twice.
 
-    The device is waited for around each, so copies that an estimate makes meanwhile are not hidden. `latents` has what
-    was denoised.
+    The device is synchronised around each function, so concurrent copies are not hidden. `latents` are the denoised
+    ones.
     """
 
     def __init__(self, rows: dict[str, Row], torch_device: torch.device) -> None:
@@ -268,7 +268,7 @@ class Stopwatch:
         for name, row in self._rows.items():
             for target in (f"inference.{function}" for function in row.functions.split()):
                 self._stack.enter_context(mock.patch(target, self._timed(name, pkgutil.resolve_name(target))))
-        if self._device.type != "cuda":  # which keeps a record of its peak
+        if self._device.type != "cuda":  # CUDA records its peak itself
             ended = threading.Event()
             watching = threading.Thread(target=self._watch, args=(ended,), daemon=True)
             watching.start()
@@ -282,7 +282,7 @@ class Stopwatch:
     def _timed(self, row: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **named: Any) -> Any:
             if META in (getattr(each, "device", None) for each in arguments) or named.get("device") == META:
-                return function(*arguments, **named)  # the dry run that plans the use of memory
+                return function(*arguments, **named)  # the memory planner's dry run
             outer, before = self._row, self._inner
             self._row, self._inner = outer or row, 0.0
             if self._device.type == "cuda" and not outer:
@@ -315,7 +315,7 @@ def held_bytes(torch_device: torch.device) -> int:
 
 
 class Images:
-    """A clip of a few random images, over and over; see `estimators.base.Frames`."""
+    """A clip of a few random images, repeated; see `estimators.base.Frames`."""
 
     def __init__(self, width: int, height: int, count: int) -> None:
         self.width, self.height, self.numbers = width, height, range(1, count + 1)
@@ -332,7 +332,7 @@ class Images:
 def measure(
     task: Task, torch_device: torch.device, repeats: int, estimate: Callable[[Shot], object]
 ) -> tuple[dict[str, Any], list[Tensor], list[np.ndarray]]:
-    """The figures, the time being the median of the repeats after a first run; the last one's latents and maps."""
+    """The figures, with the median time of the repeats after a first run; and the last run's latents and maps."""
 
     def run(count: int) -> tuple[Stopwatch, float, list[np.ndarray]]:
         maps: list[np.ndarray] = []
@@ -355,7 +355,7 @@ def measure(
             return watch, time.perf_counter() - start, maps
 
     window = min(task.parameters["window"], task.frames)
-    _, first, _ = run(window if task.parameters["compile"] else min(window, _FIRST))  # compiled for a window's length
+    _, first, _ = run(window if task.parameters["compile"] else min(window, _FIRST))  # compilation needs a whole window
     seconds: dict[str, list[float]] = defaultdict(list)
     peaks: Counter[str] = Counter()
     for _ in range(repeats):
@@ -370,12 +370,12 @@ def measure(
 
 
 def measured(task: Task, repeats: int, *, random: bool, plain: bool) -> dict[str, Any]:
-    """Run an estimator, and, if `plain`, the same stages of diffusers' own modules beside it.
+    """Measure an estimator and, if `plain`, the same stages in diffusers' own modules.
 
     Raises
     ------
     Failure
-        Weights, packages or the device are missing; memory does not suffice; values overflow.
+        Weights, packages or the device are missing; there is too little memory; values overflow.
     """
     torch_device, dtype = device.choose(task.parameters["device"], task.parameters["precision"])
     if not random:
@@ -433,7 +433,7 @@ def _facts(task: Task) -> dict[str, Any]:
 
 
 def _product_flops(torch_device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second that a plain matrix product reaches: the arithmetic floor; GPUs round float32 to TF32."""
+    """Operations a second of a plain matrix product, the reference for the floor; GPUs round float32 to TF32."""
     side, batch = {"cuda": (8192, 10), "mps": (4096, 1)}.get(torch_device.type, (1024, 1))
     left, right = (torch.randn(side, side, device=torch_device).to(dtype) for _ in range(2))
     seconds = []
@@ -470,7 +470,7 @@ def described(plan: Plan) -> str:
 
 
 def measured_text(report: dict[str, Any]) -> str:
-    """A measurement for people."""
+    """A measurement as text."""
     lines = [
         f"{report['estimator']} on {report['device']}, {report['precision']}, {report['weights']} weights, "
         f"torch {report['torch']}",
@@ -491,7 +491,7 @@ def measured_text(report: dict[str, Any]) -> str:
 
 
 def _table(who: str, found: dict[str, Any], flop: dict[str, float], report: dict[str, Any]) -> Iterator[str]:
-    """Its lines; the floor is how long the work takes at the pace of a plain matrix product of the row's precision."""
+    """Lines of a table; the floor is the time of the same work at the speed of a plain matrix product."""
     rows, pace = ROWS[report["estimator"]], report["product_flops"]
     floor = {name: 1000 * flop[name] / pace["float32" if rows[name].single else report["precision"]] for name in flop}
     flop, floor = flop | {"all": sum(flop.values())}, floor | {"all": sum(floor.values())}
@@ -511,7 +511,7 @@ def _table(who: str, found: dict[str, Any], flop: dict[str, float], report: dict
 
 
 def counted_text(report: dict[str, Any]) -> str:
-    """The counts for people."""
+    """The counts as text."""
     rows, own, stock = ROWS[report["estimator"]], report["work"]["own"], report["work"]["stock"]
     lines = [f"{report['estimator']}: {_task_text(report)}", "", f"{'TFLOP for a frame':20} {'stock':>8} {'own':>8}"]
     lines += [f"{rows[name].title:20} {stock[name] / 1e12:8.2f} {own[name] / 1e12:8.2f}" for name in own]

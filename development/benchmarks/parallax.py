@@ -1,10 +1,10 @@
 """Time and memory of the parallax estimator.
 
-    python development/benchmarks/parallax.py rgb/                     a folder of images (or a synthetic dolly
-    without one) python development/benchmarks/parallax.py --frames 1000 --width 640 --height 480
+    python development/benchmarks/parallax.py rgb/             a folder of images
+    python development/benchmarks/parallax.py --frames 1000 --width 640 --height 480      a synthetic dolly shot
 
-The synthetic clip is made frame by frame, so the figures are the estimator's own. Prints seconds a frame by stage and
-the peak resident memory of the process and of the camera solve's.
+The synthetic clip is made frame by frame, so it takes hardly any memory. Prints seconds a frame by stage and the peak
+resident memory of the estimator and of the camera solve's process.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from inference.estimators import parallax
 from inference.estimators.base import Shot
 
 FOCAL = 0.9
-"""Image widths, of the synthetic clip; it is given to the solve, since flat walls do not determine it."""
+"""In image widths, of the synthetic clip; the solve uses it, since flat walls do not determine it."""
 
 
 class Dolly:
-    """A camera that glides past three textured walls at different depths; frames are made when they are asked for."""
+    """A camera that glides past three textured walls at different depths; frames are made when they are read."""
 
     def __init__(self, *, count: int, width: int, height: int) -> None:
         self.width, self.height = width, height
@@ -60,7 +60,7 @@ class Dolly:
 
 
 class Folder:
-    """The images of a folder, read when they are asked for."""
+    """The images of a folder, read on demand."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self.files = sorted(folder.iterdir())[:count]
@@ -137,7 +137,7 @@ def main() -> None:
     mebi = 1024 if sys.platform != "darwin" else 1024**2  # ru_maxrss counts kibibytes, on macOS bytes
     print(f"  peak memory, estimator    {own.ru_maxrss / mebi:.0f} MiB")
     print(f"  peak memory, camera solve {child.ru_maxrss / mebi:.0f} MiB")
-    print(f"  kept on disk until the end {scratch_bytes / 2**20:.0f} MiB")
+    print(f"  on disk until the end {scratch_bytes / 2**20:.0f} MiB")
     if result.camera:
         print(f"  focal length {result.camera.focal_length / frames.width:.3f} image widths")
 

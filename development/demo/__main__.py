@@ -1,8 +1,8 @@
-"""The main job from a clip to images: ``python3 dev.py demo [--clip CLIP]``.
+"""The main job from a clip to pictures: ``python3 dev.py demo [--clip CLIP]``.
 
-Estimates the clip's depth by the operator that an artist clicks, measures it, builds camera, depth mesh, fog and
-compositing by the operators for those, and leaves images of all in ``demo-output/``. The clip is by default one that
-the project renders itself, whose true depth is known; of any other it is measured how still the depth holds.
+Estimates the clip's depth with the artist's operators, evaluates it, builds camera, depth mesh, fog and compositing,
+and writes images of all to ``demo-output/``. The default clip is one that the project renders itself, with ground
+truth; for any other, temporal stability is measured instead of accuracy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OUTPUT = ROOT / "demo-output"
 
 
 def main() -> int:
-    """Run the demo; the exit status is 0 if depth came out."""
+    """Run the demo; the exit status is 0 if the clip got depth."""
     parser = argparse.ArgumentParser(prog="python3 dev.py demo", description=__doc__.split(":")[0] + ".")
     parser.add_argument("--clip", metavar="CLIP", help="a movie, a folder of frames or one frame of a sequence")
     parser.add_argument("--frames", metavar="A-B", default="", help="the clip's frames to use (default: all)")
@@ -54,16 +54,16 @@ def main() -> int:
     sheet = gallery.make(result, folder, truth=truth, focal_length=options.focal_length)
     figures = _evaluate(result.folder, truth, folder / "report")
     (folder / ("accuracy.txt" if truth else "steadiness.txt")).write_text(figures, encoding="utf-8")
-    print("\nAgainst the true depth:" if truth else "\nHow still the depth holds, in percent of its spread:")
+    print("\nAgainst the ground truth:" if truth else "\nTemporal stability, in percent of the value range:")
     print(figures)
     print(f"The whole demo took {time.monotonic() - started:.0f} s.")
-    print(f"Look at {os.path.relpath(sheet)}, and at report/index.html beside it for how good the depth is; there is")
-    print("scene.blend as well, to open in Blender.")
+    print(f"See {os.path.relpath(sheet)}, report/index.html beside it for the quality of the depth, and")
+    print("scene.blend, to open in Blender.")
     return 0
 
 
 def _evaluate(depth: Path, truth: Path | None, report: Path) -> str:
-    """What the worker's own evaluation prints; its report comes into a folder."""
+    """The figures of the worker's evaluation, whose report is written to a folder."""
     print("Measuring the depth", flush=True)
     command = [os.environ["FATHOM_PYTHON"], "-m", "inference", "evaluate", str(depth), "--report", str(report)]
     command += ["--truth", str(truth)] if truth else []

@@ -16,11 +16,11 @@ class Result:
     Attributes
     ----------
     scene : Scene
-        It knows the depth; its frames are the clip's.
+        Its depth list has the result; its frames are the clip's.
     folder : Path
         The depth sequence.
     seconds : float
-        Time that the worker took.
+        The worker's time.
     """
 
     scene: bpy.types.Scene
@@ -29,7 +29,7 @@ class Result:
 
 
 def estimate(clip: Path, output: Path, options: argparse.Namespace) -> Result | None:
-    """Estimate a clip into a folder below `output`; None, after the reason was printed, where nothing came out."""
+    """Estimate a clip into a folder below `output`; None where it fails, with the reason printed."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
     path = next(iter(sorted(p for p in clip.iterdir() if p.is_file())), clip) if clip.is_dir() else clip
@@ -37,7 +37,7 @@ def estimate(clip: Path, output: Path, options: argparse.Namespace) -> Result | 
         bpy.ops.fathom.estimate_video_depth(
             filepath=str(path), output=str(output / "depth"), estimator=options.estimator, frames=options.frames
         )
-    except RuntimeError:  # an operator's error report, which Blender has printed by now
+    except RuntimeError:  # an operator's error report, which Blender has printed already
         return None
     known = scene.fathom.depths[scene.fathom.active_depth]
     folder = Path(bpy.path.abspath(known.folder))

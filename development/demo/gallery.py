@@ -1,4 +1,4 @@
-"""All images of a demo run, and the sheet that shows them together."""
+"""All images of a demo run, and the contact sheet."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from development.benchmark_scenes.sheet import Cell
 from . import stage
 from .estimate import Result
 
-_ROW = 0.62  # of the image's height: where the profile over time is taken
+_ROW = 0.62  # of the image's height: the row of the temporal profile
 
 
 def make(result: Result, folder: Path, *, truth: Path | None, focal_length: float) -> Path:
-    """Build from the depth, render every piece, and put the images onto one sheet.
+    """Build from the depth, render each result, and arrange the images on one sheet.
 
     Parameters
     ----------
     result : Result
     folder : Path
-        Takes the images, ``scene.blend`` and ``contact_sheet.png``.
+        For the images, ``scene.blend`` and ``contact_sheet.png``.
     truth : Path or None
         The clip's evaluation set.
     focal_length : float
@@ -72,14 +72,14 @@ def make(result: Result, folder: Path, *, truth: Path | None, focal_length: floa
 
     cells = [
         Cell(plate, f"The plate, frame {middle}"),
-        Cell(coloured(middle), "Its depth, near is light"),
+        Cell(coloured(middle), "Its depth, near is bright"),
     ]
     if truth is not None:
         true = images.read_grey16(truth / "depth" / f"{middle:05d}.png")
         with np.errstate(divide="ignore"):
             inverse = np.where(true > 0, 1000.0 / true, np.nan)
         span = np.nanpercentile(inverse, (1, 99))
-        cells.append(Cell(images.colour_depth((inverse - span[0]) / (span[1] - span[0])), "The true depth"))
+        cells.append(Cell(images.colour_depth((inverse - span[0]) / (span[1] - span[0])), "Ground truth"))
     elif sequence.confidence is not None:
         grey = np.clip(_map(result.folder / confidence_name(middle)) * 255, 0, 255).astype(np.uint8)
         cells.append(Cell(np.repeat(grey[..., None], 3, axis=2), "Confidence"))

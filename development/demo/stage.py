@@ -1,4 +1,4 @@
-"""The shot in Blender: what the operators build from its depth, and images of each piece."""
+"""The shot in Blender: results of the operators, and images of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from development.benchmark_scenes.render import quiet
 
 @dataclass(frozen=True)
 class Stage:
-    """What was built.
+    """The built scene.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Stage:
     camera, mesh, fog : Object
         The shot's.
     near, middle : float
-        Distances from the camera, in the scene's units, that a sixth and half of the image are nearer than.
+        Distances from the camera in the scene's units: the 1/6 quantile and the median of the image.
     """
 
     scene: bpy.types.Scene
@@ -39,7 +39,7 @@ class Stage:
 
 
 def build(scene: bpy.types.Scene, *, frame: int, focal_length: float) -> Stage:
-    """Build camera, depth mesh and fog of the shot at a scene frame, by the operators that an artist clicks.
+    """Build camera, depth mesh and fog of the shot at a scene frame, with the artist's operators.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def build(scene: bpy.types.Scene, *, frame: int, focal_length: float) -> Stage:
         Its active depth is built from.
     frame : int
     focal_length : float
-        Millimetres on a sensor 36 mm wide, for an estimator that gives no camera; 0: take the estimator's.
+        Millimetres on a sensor 36 mm wide, for an estimator without a camera; 0: the estimator's.
     """
     scene.frame_set(frame)
     before = set(bpy.data.objects)
@@ -69,7 +69,7 @@ def compose(stage: Stage) -> dict[str, bpy.types.Node]:
         getattr(bpy.ops.fathom, f"add_compositing_{name}")()
         labels = {"fog": "Fog", "dof": "Depth of Field", "matte": "Depth Matte"}
         made[name] = next(node for node in _nodes(stage.scene) if node not in before and node.label == labels[name])
-    matte = made["matte"].inputs  # of what lies around the image's middle distance
+    matte = made["matte"].inputs  # around the image's middle distance
     matte["Target"].default_value, matte["Tolerance"].default_value = stage.middle, 0.15 * stage.middle
     matte["Softness"].default_value = 0.05 * stage.middle
     return made
@@ -135,7 +135,7 @@ def plate_at(stage: Stage, made: dict[str, bpy.types.Node], frame: int) -> NDArr
 
 
 def _plain_renders(scene: bpy.types.Scene) -> None:
-    """Settings under which a plate comes out as it went in (no view transform, no filter)."""
+    """Render settings that keep a plate unchanged (no view transform, no filter)."""
     scene.render.engine = "CYCLES"
     scene.cycles.device = "CPU"
     scene.cycles.use_adaptive_sampling = False

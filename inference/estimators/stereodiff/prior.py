@@ -219,8 +219,8 @@ class SequencePrior:
         shot = sequence.shot_at(first)
         if shot.status != "done":
             raise Refused(
-                f"{self._folder} has no depth of frames {shot.first_frame} to {shot.last_frame}: its estimator does not "
-                f"support that shot ({(shot.reason or 'no reason was recorded').rstrip('.')}).",
+                f"{self._folder} has no depth of frames {shot.first_frame} to {shot.last_frame}: its estimator does "
+                f"not support that shot ({(shot.reason or 'no reason was recorded').rstrip('.')}).",
                 f"Choose another depth sequence, or use stereo matching (leave out {setting('stage1_from')}).",
             )
         if not shot.first_frame <= first <= last <= shot.last_frame:

@@ -3,8 +3,9 @@
 A result is stored only while the alignment may need it (`pairs.may_join`, `pairs.may_pose`) and deleted once a stronger
 pair rules it out: about one and a half pairs a frame remain of the four that the paper's n = 2 makes. Each view is a
 ``.npy`` file of float32: half precision would quantise depth in steps of 0.05 %, which show as terraces, and
-confidences may exceed its range. A line of ``scores.jsonl`` marks a pair as done; it is written after the pair's files and before
-ruled-out files are deleted, so a run that is killed in between never loses a file that it counts on.
+confidences may exceed its range. A line of ``scores.jsonl`` marks a pair as done; it is written
+after the pair's files and before ruled-out files are deleted, so a run that is killed in between loses no file that it
+counts on.
 """
 
 from __future__ import annotations

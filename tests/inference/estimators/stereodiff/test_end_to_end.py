@@ -115,7 +115,7 @@ def test_a_clip_becomes_depth_confidence_and_camera(diff, worker, clip, tmp_path
     assert maps.shape == sure.shape == (12, 48, 64) and maps.min() > 0 and maps.std() > 0
     assert sure.min() >= 0 and sure.max() <= 1
     labels = {event["label"] for event in helpers.events_of(done.stdout) if event["event"] == "stage"}
-    assert {"Matching frames", "Laying frames into one space", "Refining window 3 of 3"} <= labels
+    assert {"Matching frames", "Aligning frames", "Refining window 3 of 3"} <= labels
 
     cut = tmp_path / "cut"
     _killed_in_both_stages(worker, helpers, diff.arguments(clip, cut, *more), cut, after=1004)
@@ -157,7 +157,7 @@ def test_stage_1_alone_needs_its_own_weights_only(diff, clip, tmp_path):
 
 
 def _sequence_prior(folder, *, first=1001, last=1012, size=(32, 24), camera=True, quantity="inverse_depth"):
-    """A made-up depth sequence of the clip: a ramp that moves."""
+    """A synthetic depth sequence of the clip: a ramp that moves."""
     folder.mkdir()
     ramp = np.tile(np.linspace(0.5, 1.5, size[0], dtype=np.float32), (size[1], 1))
     for number in range(first, last + 1):

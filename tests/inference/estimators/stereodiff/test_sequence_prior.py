@@ -1,4 +1,4 @@
-"""Another depth sequence in the place of stage 1: what is read of it, and what is told where it does not do."""
+"""Another depth sequence in the place of stage 1: what is read of it, and the messages where it does not fit."""
 
 from __future__ import annotations
 
@@ -128,23 +128,23 @@ def test_a_wild_point_does_not_bring_infinity_near(tmp_path, p99, farthest):
 @pytest.mark.parametrize(
     ("facts", "numbers", "said"),
     [
-        ({}, range(9, 14), "has depth of the frames 11 to 16 only, not of all from 9 to 13"),
+        ({}, range(9, 14), "has depth of frames 11 to 16 only, not of all frames 9 to 13"),
         ({}, range(14, 18), "11 to 16 only"),
-        ({"shots": (shot(11, 13), shot(14, 16))}, range(12, 16), "ends at frame 13, within the frames 12 to 15"),
+        ({"shots": (shot(11, 13), shot(14, 16))}, range(12, 16), "ends at frame 13, within frames 12 to 15"),
         (
             {"shots": (shot(status="refused", reason="It shook too much.", range=None, camera=None),)},
             range(12, 14),
-            r"its estimator refused them \(It shook too much\)\.",
+            r"its estimator does not support that shot \(It shook too much\)\.",
         ),
         (
             {"shots": (shot(range=Range(minimum=-1, maximum=0, p1=-1, p99=0)),)},
             range(11, 14),
-            "nothing of the frames 11 to 16 is at a finite distance",
+            "no finite distance in frames 11 to 16",
         ),
     ],
     ids=["before", "after", "cut", "refused", "infinite"],
 )
-def test_what_does_not_do_is_told_in_a_sentence(tmp_path, facts, numbers, said):
+def test_what_does_not_fit_is_named_in_a_sentence(tmp_path, facts, numbers, said):
     with pytest.raises(Refused, match=said) as caught:
         SequencePrior(made(tmp_path, **facts), numbers)
     assert str(tmp_path) in caught.value.reason and caught.value.cure.endswith(".")
