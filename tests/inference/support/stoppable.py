@@ -23,7 +23,7 @@ class Frames:
         return self.pictures[index]
 
 
-def moving_pictures(count, width=64, height=64, seed=0):
+def moving_images(count, width=64, height=64, seed=0):
     """Something that moves: smooth random colours, shifted from frame to frame."""
     rng = np.random.default_rng(seed)
     wide = cv2.resize(rng.integers(0, 256, (6, 12, 3)).astype(np.float32), (2 * width, height))

@@ -162,7 +162,7 @@ def test_a_camera_without_a_pose_for_every_frame_is_no_part_of_a_depth_sequence(
 
 
 def test_maps_that_are_missing_are_named_and_no_verdict_on_the_shot(tmp_path):
-    with pytest.raises(ClipError, match=r"lacks disparity\.0014\.exr"):
+    with pytest.raises(ClipError, match=r"disparity\.0014\.exr is missing"):
         SequencePrior(made(tmp_path, with_maps=range(11, 14)), range(12, 16))
 
 

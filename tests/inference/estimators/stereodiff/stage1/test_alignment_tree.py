@@ -17,7 +17,7 @@ from inference.estimators.stereodiff.stage1.pairs import (
     order,
     pairs,
     placements,
-    score,
+    scores,
     spanning_tree,
     strongest_starts,
 )
@@ -41,7 +41,7 @@ def test_the_papers_count_of_pairs():
 
 
 def test_a_score_is_the_product_of_both_means():
-    assert score(torch.tensor([[1.0, 3.0]]), torch.tensor([[5.0]])) == 10
+    assert scores(torch.tensor([[1.0, 3.0]]), torch.tensor([[5.0]])) == 10
     points = torch.zeros(1, 3, 3)
     points[0, 0, 1] = torch.nan
     assert known(points, torch.tensor([[2.0, 4.0, torch.inf]])).tolist() == [[0, 4, 0]]

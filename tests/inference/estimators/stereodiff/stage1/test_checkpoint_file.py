@@ -101,12 +101,12 @@ def test_weights_that_a_configuration_does_not_size_are_the_released_ones(folder
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t.pop("enc_norm.bias"), r"lacks the tensor enc_norm\.bias"),
-        (lambda t: t.pop("dec_blocks2.3.norm_y.bias"), r"lacks the tensor dec_blocks2\.3\.norm_y\.bias"),
-        (lambda t: t.pop(HEAD + "scratch.layer2_rn.weight"), r"lacks the tensor \S+layer_rn\.1\.weight"),
-        (lambda t: t.pop(HEAD + "act_postprocess.2.0.bias"), r"tensor \S+ has the shape|lacks the tensor"),
+        (lambda t: t.pop("enc_norm.bias"), r"tensor enc_norm\.bias is missing"),
+        (lambda t: t.pop("dec_blocks2.3.norm_y.bias"), r"tensor dec_blocks2\.3\.norm_y\.bias is missing"),
+        (lambda t: t.pop(HEAD + "scratch.layer2_rn.weight"), r"tensor \S+layer_rn\.1\.weight is missing"),
+        (lambda t: t.pop(HEAD + "act_postprocess.2.0.bias"), r"tensor \S+ (has the shape|is missing)"),
         (lambda t: t.update({"enc_norm.bias": torch.zeros(3)}), r"enc_norm\.bias has the shape \[3\].*\[32\]"),
-        (lambda t: t.update({"lora.up": torch.zeros(3)}), r"holds the tensor lora\.up"),
+        (lambda t: t.update({"lora.up": torch.zeros(3)}), r"has the tensor lora\.up"),
         (
             lambda t: t.update(
                 {
@@ -129,7 +129,7 @@ def test_weights_of_another_network_are_named_by_tensor_and_file(folder, change,
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        ({"head_type": "linear"}, r"head_type='linear'.*'dpt'"),
+        ({"head_type": "linear"}, r"head_type is 'linear'.*'dpt'"),
         ({"output_mode": "pts3d+desc24"}, "output_mode"),
         ({"depth_mode": ["linear", -1, 1]}, "depth_mode"),
         ({"dec_depth": 8}, "12 blocks, not 8"),

@@ -75,7 +75,7 @@ def test_a_shot_without_points_is_refused(count, lost):
 
 
 def test_frames_without_points_that_part_the_shot_are_refused():
-    with pytest.raises(Refused, match=r"joins frames 1005 to 1006 with the frames before\.") as refused:
+    with pytest.raises(Refused, match=r"connects frames 1005 to 1006 with the frames before") as refused:
         join(*blinded(6, {2, 3}))
     assert "[[reach=5]]" in refused.value.cure and "[[frames]]" in refused.value.cure
     truth, network = blinded(6, {2, 3}, reach=3)

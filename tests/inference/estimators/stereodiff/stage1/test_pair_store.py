@@ -160,7 +160,7 @@ def test_a_single_frame(tmp_path):
 
 def test_a_view_that_was_ruled_out_cannot_be_read(network, tmp_path):
     store = PairStore(tmp_path, REACH)
-    with pytest.raises(KeyError, match="not kept"):
+    with pytest.raises(KeyError, match="not saved"):
         store.read((0, 1), 0)
 
 

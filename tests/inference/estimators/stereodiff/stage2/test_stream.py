@@ -342,7 +342,7 @@ def test_lack_of_memory_steps_the_plan_down_once_and_changes_nothing(networks, u
 def test_values_that_are_no_numbers_are_never_written(fresh_networks, tmp_path):
     fresh_networks.unet.conv_out.bias.data[0] = float("nan")
     run = Stage(fresh_networks, tmp_path, count=3)
-    with pytest.raises(Failure, match=r"no numbers.*3 of the 3 frames"):
+    with pytest.raises(Failure, match=r"not finite.*3 of the 3 frames"):
         run()
     assert not run.maps and not (tmp_path / CHECKPOINT).exists()
 
