@@ -54,7 +54,7 @@ def test_where_memory_runs_out_the_batches_are_halved_with_one_warning(shot_of, 
 @pytest.mark.parametrize("batch", [4, 1])
 def test_where_memory_suffices_for_no_pair_it_is_said_what_to_do(shot_of, monkeypatch, batch):
     crowd(monkeypatch, 0)
-    with pytest.raises(Failure, match="too little memory.*even a single pair") as failure:
+    with pytest.raises(Failure, match=r"too little memory.*even a single pair") as failure:
         run(shot_of(panned(4), batch=batch))
     assert failure.value.code == exit_codes.FAILED and "[[size=384]]" in failure.value.cure
 
