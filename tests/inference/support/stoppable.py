@@ -10,17 +10,17 @@ from inference.estimators.base import Shot
 class Frames:
     """Frames in memory, noting which are asked for; source numbers count from 101."""
 
-    def __init__(self, pictures):
-        self.pictures, self.asked = pictures, []
-        self.height, self.width = pictures.shape[1:3]
-        self.numbers = range(101, 101 + len(pictures))
+    def __init__(self, images):
+        self.images, self.asked = images, []
+        self.height, self.width = images.shape[1:3]
+        self.numbers = range(101, 101 + len(images))
 
     def __len__(self):
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index):
         self.asked.append(index)
-        return self.pictures[index]
+        return self.images[index]
 
 
 def moving_images(count, width=64, height=64, seed=0):
