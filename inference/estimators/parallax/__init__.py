@@ -1,4 +1,4 @@
-"""Depth from the camera's own motion: no weights, no GPU. ``docs/parallax.md`` says how it works and where it fails."""
+"""Depth from the camera's own motion: no weights, no GPU. See ``docs/parallax.md`` for the method and its limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SOLVE_FILES = (
     *(f"tracks.db{ending}" for ending in ("", "-journal", "-shm", "-wal")),
     *(f"#/{name}.bin" for name in ("cameras", "frames", "images", "points3D", "rigs")),
 )
-"""What lies in the folder of the camera solve, COLMAP's models included."""
+"""The files in the folder of the camera solve, COLMAP's models included."""
 INFO = EstimatorInfo(
     name="parallax",
     label="Parallax",

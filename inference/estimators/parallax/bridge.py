@@ -1,4 +1,4 @@
-"""Depth of a frame that shows nothing itself: that of the frames around it, seen from where its camera stands."""
+"""Depth of a frame without usable detail: that of the frames around it, reprojected to its camera."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ...depth_maps import temporal
 from .fusion import Witness
 
 CONFIDENCE = 0.5
-"""By what the confidence of what is carried over is multiplied."""
-_UNSEEN = 1e-3  # weight of a witness's own pixel where nothing of it is seen
+"""Factor on the confidence of reprojected depth."""
+_UNSEEN = 1e-3  # weight of a source frame's own pixel where none of its pixels is projected
 
 
 def bridge(
     witnesses: Sequence[Witness], matrix: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Inverse depth and confidence [H, W] of a frame from those of its witnesses.
+    """Inverse depth and confidence [H, W] of a frame from those of other frames.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ def bridge(
 def _seen(
     witness: Witness, matrix: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Inverse depth, confidence and weight [H, W] of what a witness knows, as the frame sees it; near hides far.
+    """A source frame's inverse depth, confidence and weight [H, W] as the frame sees them; near pixels hide far ones.
 
-    Each pixel is drawn into the four around the place where it comes to lie, so that no gaps open between them.
+    Each pixel is drawn into the four pixels around its projection, so that no gaps open.
     """
     height, width = witness.inverse_depth.shape
     y, x = np.mgrid[:height, :width]
@@ -53,7 +53,7 @@ def _seen(
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     target = (rows[inside] * width + columns[inside]).astype(np.int64)
     source = np.tile(np.arange(len(front)), 4)[inside]
-    order = np.argsort(near[source], kind="stable")  # of several drawn into one pixel the last stays
+    order = np.argsort(near[source], kind="stable")  # the last one drawn into a pixel stays
     target, source = target[order], source[order]
     inverse_depth = witness.inverse_depth.astype(np.float32).ravel().copy()
     confidence = witness.confidence.astype(np.float32).ravel() * 0

@@ -1,4 +1,4 @@
-"""The camera of a shot: given, or solved from its tracks."""
+"""The camera of a shot: the input camera's path, or one solved from tracks."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _TRACK_SHARE = 0.3  # of the time until the camera is known
 
 
 def camera_path(shot: Shot, progress: Callable[[str, float], None]) -> Views:
-    """Cameras of all frames and static points, at the working size.
+    """Cameras of all frames and static points, at the working size; saved in the shot's scratch folder.
 
-    A camera that is given with its poses is taken as it is, in its own units; otherwise the unit of length is the
-    median distance of the static points. What was found is kept in the shot's scratch folder.
+    An input camera with poses is used as it is, in its own units; for a solved one, the unit of length is the median
+    distance of the static points.
 
     Parameters
     ----------
     shot : Shot
     progress : callable
-        Called with what goes on and how much of it, 0..1, is done.
+        Called with the current step and the share, 0..1, that is done.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def camera_path(shot: Shot, progress: Callable[[str, float], None]) -> Views:
 
 
 def tracks_of(shot: Shot, progress: Callable[[float], None] = lambda done: None) -> Tracks:
-    """The shot's tracks as it shows them (not straightened); kept in its scratch folder."""
+    """The shot's tracks, with lens distortion; saved in its scratch folder."""
     kept = shot.scratch / _TRACKS
     if kept.exists():
         with np.load(kept) as data:
@@ -68,7 +68,7 @@ def tracks_of(shot: Shot, progress: Callable[[float], None] = lambda done: None)
 
 
 def straight_tracks(tracks: Tracks, views: Views) -> Tracks:
-    """Tracks as a lens without distortion would have shown them."""
+    """Undistorted tracks."""
     straight = straighten(tracks.xy, focal=views.focal, centre=views.centre, distortion=views.distortion)
     return replace(tracks, xy=straight)
 
@@ -131,8 +131,8 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
     missing = [number for number in shot.frames.numbers if number not in poses]
     if missing:
         raise Refused(
-            f"The given camera has no pose for frame {missing[0]}.",
-            "Give a pose for every frame, or only the focal length.",
+            f"The input camera has no pose for frame {missing[0]}.",
+            "Provide a pose for every frame, or only the focal length.",
         )
     to_world = np.array([poses[number] for number in shot.frames.numbers], np.float64)
     turned = to_world[:, :3, :3].transpose(0, 2, 1)
@@ -154,8 +154,8 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
         longer = max(shot.frames.width, shot.frames.height)
         unsupported.refuse_without_parallax(
             motion, frames=len(shot.frames), long_side=longer
-        )  # which no other path would cure
+        )  # a reason that another path would not change
         raise Refused(
-            refused.reason, "Check that the given camera belongs to this shot, or leave it to be solved."
+            refused.reason, "Check that the input camera belongs to this shot, or let the camera be solved."
         ) from refused
     return placed

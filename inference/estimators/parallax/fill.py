@@ -1,7 +1,7 @@
-"""Complete depth from where it is known: planes fitted locally, within what the plate shows as one surface.
+"""Completing depth where it is unknown: planes are fitted locally, within the surfaces that the plate shows.
 
-In a pinhole picture a plane in space is an affine function of the pixel in inverse depth. So around each pixel one
-such function is fitted to what is known, weighted by confidence and by an edge-aware kernel (`edge_smoothing`).
+In a pinhole image, the inverse depth of a plane in space is an affine function of the pixel. So around each pixel one
+such function is fitted to the known depth, weighted by confidence and by an edge-aware kernel (`edge_smoothing`).
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ def fill(
     ----------
     inverse_depth : float32 [H, W]
     confidence : float32 [H, W]
-        0..1; 0 where nothing is known.
+        0..1; 0 where the depth is unknown.
     picture : uint8 [H, W, 3]
     least, most : float
-        Inverse depths that the result keeps within.
+        Range of inverse depths that the result is clamped to.
 
     Returns
     -------
     inverse_depth : float32 [H, W]
         Finite everywhere.
     support : float32 [H, W]
-        How much confidence stands behind each pixel: the smoothed confidence.
+        The smoothed confidence.
 
     Notes
     -----
-    A coarse fit, which reaches far and follows the surest places, is corrected by a fine one where that has support.
+    A coarse fit with a wide kernel, dominated by the most confident pixels, is corrected by a fine one where that has
+    support.
     """
     coarse, _ = _fit(inverse_depth, confidence**2, picture, **_COARSE)
     coarse = np.clip(coarse, least, most)
@@ -62,10 +63,10 @@ def _fit(
     sigma: float,
     ridge: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted least-squares affine functions around each pixel, evaluated there; and the weight behind each.
+    """Weighted least-squares affine functions around each pixel, evaluated there, with their weights.
 
-    The normal equations' nine moments are smoothed over the picture and solved for each pixel; `ridge` keeps the slope
-    of a patch that is known along one line only from running away (pixels are counted in picture widths).
+    The nine moments of the normal equations are smoothed over the image and solved for each pixel. `ridge` regularises
+    the slope of a patch known along one line only (pixels are in units of the image width).
     """
     height, width = confidence.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -1,16 +1,16 @@
-"""How far the tracks are believed on an unknown focal length, and how well a refined solve explains them.
+"""A prior on an unknown focal length, and how well a refined solve explains the tracks.
 
-On short shots, and where the camera glides sideways, hundreds of focal lengths explain the tracks equally well, and
-bundle adjustment ends at whatever the tracks' own drift prefers: a normal lens comes out as a fisheye or a telephoto
-lens. So the solve's answer is weighed against what lenses usually are: with a normal distribution of log f around the
-usual one, as a prior, the likeliest focal length minimises
+On short shots, and where the camera moves sideways, hundreds of focal lengths explain the tracks equally well, and
+bundle adjustment ends wherever the drift of the tracks leads: a normal lens becomes a fisheye or a telephoto lens. So
+the solve is weighed against usual lenses: with a normal distribution of log f around the usual one as a prior, the most
+likely focal length minimises
 
     WEIGHT log(misfit(f)) + (log f - log usual)^2 / (2 SPREAD^2)
 
-where the misfit is that of everything else adjusted to f. Errors of tracks go together over many frames, so the weight
-is that of a hundred or so independent observations, not of the tens of thousands that there are. A shot that tells its
-focal length keeps it: there, a few percent more or less cost more than the prior can gain. Where that is one that no
-lens has, it is left to be refused.
+where the misfit is that of everything else adjusted to f. Errors of a track are correlated over many frames, so the
+weight is that of about a hundred independent observations, not of tens of thousands. A shot that determines its focal
+length keeps it: there, a change of a few percent costs more than the prior can gain. An impossible focal length stays,
+for the shot to be reported as unsupported.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ WEIGHT = 100.0
 SPREAD = 0.3
 _STEPS = (0.25, 0.5, 0.75, 1.0)  # of the way, in log f, from the solve's answer to the usual focal length
 _ASIDE = (0.2, 0.4, 0.6, 0.8)  # away from the usual focal length, in log f
-_NEAR = 0.12  # of a difference in log f is left alone: the prior has nothing to say about so little
-_TRUNCATED = 1.0  # pixels at 640: what misses by more counts as this much
+_NEAR = 0.12  # differences in log f below this are ignored
+_TRUNCATED = 1.0  # pixels at 640: larger errors count as this much
 
 
 def likely(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstruction:
@@ -36,32 +36,32 @@ def likely(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstr
     Parameters
     ----------
     model : Reconstruction
-        With a focal length that was found; it stays as it is.
+        With a solved focal length; not modified.
     usual : float
         Pixels.
 
     Returns
     -------
     Reconstruction
-        The model itself where nothing is likelier.
+        The model itself where no other is likelier.
     """
     found = focal_of(model)
     away = float(np.log(usual / found))
     if abs(away) < _NEAR:
         return model
     start = copy.deepcopy(model)
-    refine(start, refine_focal=False)  # as all that it is compared with
+    refine(start, refine_focal=False)  # like all models that it is compared with
     best, _ = _followed(start, [found * float(np.exp(step * away)) for step in _STEPS], usual)
     return model if best is start else best
 
 
 def around(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstruction:
-    """A model with the likeliest focal length to either side of the usual one, which it was held at.
+    """The likeliest of models with focal lengths around the usual one.
 
     Parameters
     ----------
     model : Reconstruction
-        It stays as it is.
+        Solved with the usual focal length fixed; not modified.
     usual : float
         Pixels.
     """
@@ -72,7 +72,7 @@ def around(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstr
 
 
 def likeliest(models: Sequence[pycolmap.Reconstruction], *, usual: float) -> pycolmap.Reconstruction:
-    """Of several models of the same tracks the likeliest; what one lacks of another's observations counts as missed."""
+    """The likeliest of several models of the same tracks; missing observations count as errors."""
     count = max(observations(model) for model in models)
     return min(models, key=lambda model: _unlikely(model, count, usual))
 
@@ -80,7 +80,7 @@ def likeliest(models: Sequence[pycolmap.Reconstruction], *, usual: float) -> pyc
 def _followed(
     model: pycolmap.Reconstruction, focals: Sequence[float], usual: float
 ) -> tuple[pycolmap.Reconstruction, float]:
-    """A model adjusted to one focal length after another while that makes it likelier, and how unlikely it is."""
+    """A model adjusted to one focal length after another while that makes it likelier, with its cost."""
     count = observations(model)
     best, least = model, _unlikely(model, count, usual)
     adjusted = model
@@ -89,7 +89,7 @@ def _followed(
         refine(adjusted, refine_focal=False)
         unlikely = _unlikely(adjusted, count, usual)
         if unlikely > least:
-            break  # misfit and prior together grow, and will from here on
+            break  # the cost only grows from here on
         best, least = adjusted, unlikely
     return best, least
 
@@ -100,7 +100,7 @@ def focal_of(model: pycolmap.Reconstruction) -> float:
 
 
 def with_focal_length(model: pycolmap.Reconstruction, focal: float) -> pycolmap.Reconstruction:
-    """A copy of the model with another focal length, in pixels, and nothing adjusted to it."""
+    """A copy of the model with another focal length, in pixels; nothing else is adjusted."""
     changed = copy.deepcopy(model)
     camera = next(iter(changed.cameras.values()))
     camera.params = np.array([focal, *camera.params[1:]])
@@ -113,7 +113,7 @@ def _unlikely(model: pycolmap.Reconstruction, count: int, usual: float) -> float
 
 
 def refine(model: pycolmap.Reconstruction, *, refine_focal: bool, rounds: int | None = None) -> None:
-    """Bundle adjustment on one thread, bearing with outliers; until it converges, or for so many rounds."""
+    """Robust bundle adjustment on one thread, until it converges or for a number of rounds."""
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     options.refine_focal_length = refine_focal
@@ -128,18 +128,18 @@ def refine(model: pycolmap.Reconstruction, *, refine_focal: bool, rounds: int | 
 
 
 def observations(model: pycolmap.Reconstruction) -> int:
-    """How many times the model's points are seen in its pictures."""
+    """The number of observations of the model's points in its images."""
     return sum(image.num_points3D for image in model.images.values() if image.has_pose)
 
 
 def misfit(model: pycolmap.Reconstruction, count: int) -> float:
-    """Mean squared distance, truncated, between where points are seen and where the model puts them.
+    """Mean squared reprojection error, truncated.
 
     Parameters
     ----------
     model : Reconstruction
     count : int
-        How many observations there are to explain; those that the model no longer has count as missed.
+        The number of observations to explain; those that the model no longer has count as errors.
     """
     size = next(iter(model.cameras.values()))
     limit = _TRUNCATED * max(size.width, size.height) / 640

@@ -1,4 +1,4 @@
-"""The frames of a shot as stereo wants them: small, straight, a few at a time in memory."""
+"""The frames of a shot for stereo: small, undistorted, and cached in memory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from ..base import Frames
 from .view import Views, bend
 
-_KEPT = 96  # small frames in memory; some 30 MB
+_KEPT = 96  # cached small frames, about 30 MB
 
 
 class Pictures:
-    """Straightened pictures of a shot's frames by index, safe to ask from several threads.
+    """Undistorted small images of a shot's frames by index; safe to use from several threads.
 
     Parameters
     ----------
     frames : Frames
     views : Views
-        At the size that the pictures should have.
+        At the size of the images.
     """
 
     def __init__(self, frames: Frames, views: Views) -> None:
@@ -41,9 +41,9 @@ class Pictures:
         return self._get(index)[1]
 
     def straight(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A picture or mask at working size, straightened and made small."""
+        """An image or mask of working size, undistorted and reduced."""
         if self._map is not None:
-            # straightened at full size, so that the reduction that follows averages as it does without distortion
+            # undistorted at working size, so that the reduction averages as it does without distortion
             picture = cv2.remap(picture, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
 
@@ -63,7 +63,7 @@ class Pictures:
 
 
 def _straightening(views: Views, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where each pixel of the straight picture lies in the distorted one, both of the given size."""
+    """Where each pixel of the undistorted image is in the distorted one, both of this size."""
     full = views.resized(width, height)
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     at = bend(np.stack([x, y], axis=-1), focal=full.focal, centre=full.centre, distortion=full.distortion)

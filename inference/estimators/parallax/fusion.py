@@ -1,4 +1,4 @@
-"""Keep the depth on which neighbouring frames agree, and average it; what stands alone is doubted."""
+"""Depth fusion: averaging depth on which neighbouring frames agree."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _TOLERANCE = 0.03  # relative difference of depth at which agreement has fallen 
 
 @dataclass(frozen=True)
 class Witness:
-    """Another frame's depth.
+    """Depth of another frame.
 
     Attributes
     ----------
     inverse_depth, confidence : float32 [H, W]
     rotation, shift : float64 [3, 3], [3]
-        From the reference's camera coordinates to this frame's.
+        From the reference frame's camera coordinates to this frame's (in `bridge`: the other way).
     """
 
     inverse_depth: NDArray[np.float32]
@@ -32,7 +32,7 @@ class Witness:
 
 @compiled
 def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolerance, total, weight, support, seen):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
-    """Ask one witness about every pixel; ``back`` is the rotation the other way."""
+    """Accumulate one source frame's depth at every pixel; ``back`` is the inverse rotation."""
     height, width = mine.shape
     for y in range(height):
         for x in range(width):
@@ -53,7 +53,7 @@ def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolera
             agreement = np.exp(-miss * miss)
             if agreement < 1e-3:
                 continue
-            # the witness's depth along its ray through the same point, brought back
+            # the source's depth along its ray through the same point, transformed back
             rx, ry, rz = qx / qz * other - shift[0], qy / qz * other - shift[1], other - shift[2]
             depth = back[2, 0] * rx + back[2, 1] * ry + back[2, 2] * rz
             if depth <= 0:
@@ -72,14 +72,14 @@ def fuse(
     focal: float,
     centre: NDArray[np.float64],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Fuse a frame's depth with that of its witnesses.
+    """Fuse a frame's depth with that of its source frames.
 
     Returns
     -------
     inverse_depth : float32 [H, W]
-        Mean of all that agree with the frame's own, weighted by confidence and agreement.
+        Mean of the depths that agree with the frame's own, weighted by confidence and agreement.
     support : float32 [H, W]
-        Share of the witnesses that see the place and agree, 0..1.
+        Share of the source frames that see the point and agree, 0..1.
     """
     total = confidence.astype(np.float64) * inverse_depth + 1e-9 * inverse_depth
     weight = confidence.astype(np.float64) + 1e-9

@@ -1,7 +1,7 @@
-"""What the camera solve is told of the lens, and what it raises; without COLMAP, which the worker never loads.
+"""The lens that the camera solve gets, and the error it raises; without COLMAP, which the worker never loads.
 
-COLMAP's logging library takes the signals of the process that it is loaded into (it prints addresses and ends it), so
-only the solve's own process (`solve_process`) imports it.
+COLMAP's logging library installs signal handlers in its process (which print addresses and exit), so only the child
+process of the solve (`solve_process`) imports it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 
 class SolveError(Exception):
-    """The camera could not be solved; the message is a reason in one sentence."""
+    """The camera could not be solved; the message is the reason in one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lens:
-    """What is known of the lens, at working size: see `Views` for units."""
+    """The known lens, at working size; units as in `Views`."""
 
     width: int
     height: int

@@ -1,8 +1,8 @@
-"""What moves on its own: found by tracks that no static point explains, and put at the depth of where it stands.
+"""Dynamic objects: found by tracks that no static point explains, and placed at the depth of the ground below them.
 
-A point that moves while the camera does cannot be triangulated. Over a window of frames its track misses every static
-point's path; a track of something that stands still hits one. The votes of both are spread over the picture within
-what the plate shows as one surface.
+A point that moves while the camera does cannot be triangulated. Over a window of frames, its track fits no static
+point; a track of a static point fits one. The votes of both are smoothed over the image within the surfaces that the
+plate shows.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from .tracks import Tracks
 from .view import Views
 
 _SPAN = 8  # observations to either side
-_LEAST = 4  # fewer observations tell nothing
-_STILL, _MOVING = 1.5, 3.0  # pixels at 640: missed by less, by more
-_SHARE = 0.08  # of its own path in the picture that a moving point must miss by too: near points show a solve's faults
+_LEAST = 4  # fewest observations for a vote
+_STILL, _MOVING = 1.5, 3.0  # pixels at 640: smaller errors are static, larger ones dynamic
+_SHARE = (
+    0.08  # the error of a dynamic point also exceeds this share of its path, as near points show errors of the solve
+)
 _STRENGTH, _SIGMA = 300.0, 6.0
-_DOUBT = 1e-4  # each pixel's own vote for standing still, so that a subject does not spread over a blank sky
-_NEAR = 0.035  # of the long side: how far from a moving track its subject reaches at most
-_GAP = 0.2  # of the height: a blank part of a subject between parts that have tracks
-_VOTES = 6  # fewer moving tracks make no subject
-_FOOTING = 0.35  # of its height, to either side: how far a subject's lowest point carries it
+_DOUBT = 1e-4  # each pixel's own vote for static, so that an object does not spread over a blank sky
+_NEAR = 0.035  # of the long side: largest distance of an object's pixels from its tracks
+_GAP = 0.2  # of the height: largest part of an object without tracks, between parts with tracks
+_VOTES = 6  # fewest dynamic tracks of an object
+_FOOTING = 0.35  # of an object's height, to either side of its lowest point: the part that shares its depth
 _SMALLEST = 1e-3  # share of the picture
 
 
@@ -48,7 +50,7 @@ def _solved(m, right, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, missed, path, seen):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
-    """For each observation of each track: how far its window misses the static point that fits best."""
+    """For each observation of each track: the error of the static point that fits its window best."""
     for track in range(len(starts) - 1):
         first, last = starts[track], starts[track + 1]
         for centre in range(first, last):
@@ -90,7 +92,7 @@ def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, mi
                     continue
                 dx, dy = focal * x / z + cx - xy[i, 0], focal * y / z + cy - xy[i, 1]
                 total += min(dx * dx + dy * dy, 2500.0)
-                # where the point would be had the camera only turned since the window's first frame
+                # where the point would be if the camera had only rotated since the window's first frame
                 fx = pose[0, 0] * rays[begin, 0] + pose[0, 1] * rays[begin, 1] + pose[0, 2] * rays[begin, 2]
                 fy = pose[1, 0] * rays[begin, 0] + pose[1, 1] * rays[begin, 1] + pose[1, 2] * rays[begin, 2]
                 fz = max(pose[2, 0] * rays[begin, 0] + pose[2, 1] * rays[begin, 1] + pose[2, 2] * rays[begin, 2], 1e-6)
@@ -102,12 +104,12 @@ def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, mi
 
 @dataclass(frozen=True)
 class Unrest:
-    """What each observation of `Tracks` tells, in its order.
+    """Whether each observation of `Tracks` is static or dynamic, in their order.
 
     Attributes
     ----------
     still, moving : bool [M]
-        Neither where too little is known.
+        Both False where too little is known.
     """
 
     still: NDArray[np.bool_]
@@ -115,7 +117,7 @@ class Unrest:
 
 
 def unrest(tracks: Tracks, views: Views) -> Unrest:
-    """Tell which tracks stand still and which move.
+    """Classify tracks as static or dynamic.
 
     Parameters
     ----------
@@ -149,7 +151,7 @@ def unrest(tracks: Tracks, views: Views) -> Unrest:
 def mask(
     xy: NDArray[np.float32], still: NDArray[np.bool_], moving: NDArray[np.bool_], picture: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
-    """Where a picture [H, W, 3] moves on its own, from the votes of points [K, 2] in its pixels."""
+    """The mask of dynamic objects in an image [H, W, 3], from the votes of points [K, 2] in pixels."""
     height, width = picture.shape[:2]
     result = np.zeros((height, width), bool)
     if moving.sum() < _VOTES:
@@ -163,7 +165,7 @@ def mask(
     far = np.ones((height, width), np.uint8)
     far[y[moving], x[moving]] = 0
     near = cv2.distanceTransform(far, cv2.DIST_L2, 5) < _NEAR * max(height, width)
-    # what lies between two near parts, one above the other, belongs to the subject: a plain skirt has no tracks
+    # pixels between two such parts, one above the other, belong to the object: a plain skirt has no tracks
     upright = np.ones((round(_GAP * height), 1), np.uint8)
     near = cv2.morphologyEx(near.astype(np.uint8), cv2.MORPH_CLOSE, upright) > 0
     inside = (votes[..., 1] > votes[..., 0]) & near
@@ -179,12 +181,12 @@ def mask(
 def stand(
     inverse_depth: NDArray[np.float32], moves: NDArray[np.bool_], *, most: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Put each moving subject at the depth of the ground under it.
+    """Place each dynamic object at the depth of the ground below it.
 
     Parameters
     ----------
     inverse_depth : float32 [H, W]
-        Of the static scene, completed behind the subjects.
+        Of the static scene, completed behind the objects.
     moves : bool [H, W]
     most : float
         Largest inverse depth.
@@ -193,7 +195,7 @@ def stand(
     -------
     inverse_depth : float32 [H, W]
     subjects : int32 [H, W]
-        Their numbers from 1; 0 elsewhere.
+        The objects' numbers from 1; 0 elsewhere.
     """
     height = moves.shape[0]
     result = inverse_depth.copy()
@@ -204,8 +206,8 @@ def stand(
         inside = labels[top : top + tall, left : left + wide] == label
         lowest = top + tall - 1 - np.argmax(inside[::-1], axis=0)
         ground = inverse_depth[np.minimum(lowest + below, height - 1), left + np.arange(wide)]
-        # What stands on one foot stands there as a whole; how far that reaches grows with how tall it is, so that
-        # a shadow, long and flat, keeps to the ground column by column.
+        # The nearest ground below an object counts for columns within a reach that grows with its height, so that a
+        # flat, long shadow follows the ground column by column.
         reach = 2 * max(1, round(_FOOTING * tall)) + 1
         ground = cv2.dilate(ground.reshape(1, -1), np.ones((1, reach), np.uint8))
         patch = result[top : top + tall, left : left + wide]

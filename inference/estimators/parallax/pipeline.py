@@ -1,4 +1,4 @@
-"""The estimator from beginning to end; each step keeps what it made, so that a later run goes on from there."""
+"""The estimator from beginning to end; each step saves its results, so that a later run resumes from there."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from .tracks import Tracks
 from .unsupported import doubts, explained, guessed_lens
 from .view import Views, bent, save_arrays
 
-_LONG_SIDE = 320  # of the pictures that stereo works on
+_LONG_SIDE = 320  # of the images for stereo
 _WEIGHTS = {"match": 0.55, "complete": 0.12, "settle": 0.2}  # shares of the time after the camera is known
-_CAMERA_SHARE = 0.3  # share of all the time that tracking and solving take
-_FUSED = (1, 3)  # frames to either side that a frame is fused with, besides its neighbours
+_CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
+_FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbours
 
 
 @dataclass(frozen=True)
 class _Scene:
-    """What all frames share."""
+    """The data that all frames share."""
 
     views: Views
     pictures: Pictures
@@ -42,7 +42,7 @@ class _Scene:
     """Inverse depths."""
     folder: Path
     tracks: Tracks
-    """At stereo's size, straightened."""
+    """At the size of stereo, undistorted."""
     unrest: moving.Unrest
     mattes: Any | None
 
@@ -53,9 +53,9 @@ def estimate(shot: Shot) -> ShotResult:
     Raises
     ------
     Refused
-        Where the shot has no parallax or its camera cannot be solved.
+        The shot has no parallax, or its camera cannot be solved.
     Cancelled
-        Passed on from `Shot.check`.
+        From `Shot.check`.
     """
     taking = taking_part.choose(shot)
     taking.refuse_too_few(shot)
@@ -70,7 +70,7 @@ def estimate(shot: Shot) -> ShotResult:
         raise
     tracks = straight_tracks(tracks_of(shot), full)
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # frames are worked on side by side; OpenCV's own threads would only get in the way
+    cv2.setNumThreads(1)  # frames are processed in parallel, where OpenCV's own threads only slow it down
     try:
         scene = _scene(shot, full, tracks)
         passed = _pass(
@@ -93,7 +93,7 @@ def estimate(shot: Shot) -> ShotResult:
 
 
 def _scene(shot: Shot, full: Views, tracks: Tracks) -> _Scene:
-    """Everything about the shot that the passes need, at stereo's size; `full` and `tracks` are at the working size."""
+    """The shared data of the passes, at the size of stereo; `full` and `tracks` are at the working size."""
     scale = min(1.0, _LONG_SIDE / max(full.width, full.height))
     views = full.resized(max(1, round(full.width * scale)), max(1, round(full.height * scale)))
     depths = [views.sparse(frame)[1][:, 2] for frame in range(len(views))]
@@ -120,7 +120,7 @@ def _scene(shot: Shot, full: Views, tracks: Tracks) -> _Scene:
 
 
 def _unrest(shot: Shot, tracks: Tracks, views: Views) -> moving.Unrest:
-    """Which tracks stand still and which move; kept, as it takes a while."""
+    """The tracks classified as static or dynamic; saved in the scratch folder."""
     kept = shot.scratch / "unrest.npz"
     if kept.exists():
         with np.load(kept) as data:
@@ -139,7 +139,7 @@ def _pass(
     passed: float,
     work: Callable[[_Scene, int, Callable[[], None]], NDArray[np.float32]],
 ) -> float:
-    """Do one step for every frame that does not have it yet; returns the share of all work that is then done."""
+    """Run one step for every frame that has no saved result; returns the share of all work that is then done."""
     count = len(scene.views)
     (scene.folder / name).mkdir(exist_ok=True)
     left = [frame for frame in range(count) if not _file(scene, name, frame).exists()]
@@ -175,7 +175,7 @@ def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.f
 
 
 def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
-    """Inverse depth everywhere, confidence and subjects [3, H, W]: fused with other frames and completed."""
+    """Inverse depth everywhere, confidence and dynamic objects [3, H, W]: fused with other frames and completed."""
     views = scene.views
     count = len(views)
     mine, margin, match = _load(scene, "match", frame)
@@ -199,7 +199,7 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
 
 
 def _moves(scene: _Scene, frame: int, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a frame moves on its own."""
+    """The mask of a frame's dynamic objects."""
     part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
     found = moving.mask(scene.tracks.xy[part], scene.unrest.still[part], scene.unrest.moving[part], picture)
     if scene.mattes is not None:
@@ -209,7 +209,7 @@ def _moves(scene: _Scene, frame: int, picture: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], passed: float) -> None:
-    """Steady every frame over time, bring it to the working size and write it."""
+    """Stabilise every frame over time, upsample it to the working size and write it."""
     count = len(scene.views)
     left = [frame for frame in range(count) if frame not in shot.finished]
     finished = count - len(left)
@@ -222,7 +222,7 @@ def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], 
         nonlocal finished
         finished += 1
         shot.write(frame, *ready.pop(frame))
-        shot.progress("settle", "Steadying over time", passed * count + (1 - passed) * finished, float(count))
+        shot.progress("settle", "Stabilising over time", passed * count + (1 - passed) * finished, float(count))
 
     workers.each(settle, left, check=shot.check, done=done)
 
@@ -234,7 +234,7 @@ def _bridge_all(
     taking: taking_part.TakingPart,
     poses: NDArray[np.float64],
 ) -> None:
-    """Write the frames that show too little, from what two frames on each side of them know; `poses` are of all."""
+    """Write the frames with too little detail, from two frames on each side of them; `poses` are of all frames."""
     for frame in sorted(taking.lost):
         shot.check()
         group = [index for index in taking.repeating[frame] if index not in shot.finished]
@@ -257,7 +257,7 @@ def _subjects(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> NDArray[np.float32]:
-    """A completed frame's inverse depth with its subjects where they stand over time."""
+    """A completed frame's inverse depth, with the depth of its dynamic objects smoothed over time."""
     inverse_depth, subjects = _subjects(scene, frame)
     return np.minimum(inverse_depth * footings[frame][subjects], np.float32(scene.nearest))
 
@@ -288,7 +288,7 @@ def _settled(
 def _enlarged(
     scene: _Scene, inverse_depth: NDArray[np.float32], confidence: NDArray[np.float32], picture: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Inverse depth and confidence at the working size, as the lens shows them."""
+    """Inverse depth and confidence at the working size, with the lens distortion."""
     disparity = upsample(bent(inverse_depth, scene.views), picture)
     height, width = disparity.shape
     sure = cv2.resize(bent(confidence, scene.views), (width, height), interpolation=cv2.INTER_LINEAR)

@@ -1,7 +1,7 @@
-"""Semi-global matching: the depth of each pixel with its neighbours' in mind (Hirschmüller, PAMI 2008).
+"""Semi-global matching: the depth of each pixel, regularised by its neighbours (Hirschmüller, PAMI 2008).
 
-Costs are summed along eight straight paths through the picture, on which a change of depth by one plane costs a
-little and a jump costs more, less where the picture itself changes.
+Costs are summed along eight straight paths through the image, on which a change of depth by one plane has a small
+penalty and a jump a larger one, reduced at edges of the image.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def aggregate(cost: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[
     cost : float32 [H, W, D]
         0..1.
     guide : float32 [H, W]
-        The grey picture, 0..255.
+        The grey image, 0..255.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def winners(
     -------
     inverse_depth : float32 [H, W]
     margin : float32 [H, W]
-        By how much the next best plane, not directly beside it, is worse; a flat cost gives none.
+        By how much the next best plane, not directly beside it, is worse; 0 for a flat cost.
     match : float32 [H, W]
         The matching cost there, 0..1.
     """

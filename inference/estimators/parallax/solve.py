@@ -1,16 +1,15 @@
 """The camera solve: focal length, poses and static points from tracks.
 
 Structure from motion by COLMAP's global mapper (Pan et al., "Global Structure-from-Motion Revisited", ECCV 2024) on
-key frames, after which the frames between them are placed against its points. Everything runs on one thread with a
-fixed seed, so the same tracks give the same bits.
+key frames; the frames between them are then resectioned from its points. Everything runs on one thread with a fixed
+seed, so the same tracks give the same bits.
 
-Where a shot has little perspective, a scene that turns one way looks almost like its mirror image in depth turning the
-other way (the Necker reversal; Hartley and Zisserman, "Multiple View Geometry", 2004, section 14.6). Bundle adjustment
-cannot get from one to the other, so a mapper that started on the wrong side ends there, with everything near taken for
-far. Perspective tells: refined from the mirrored start, a right solution falls back to itself or fits worse, a wrong
-one fits better.
+Where a shot has little perspective, a scene that rotates one way looks almost like its mirror image in depth rotating
+the other way (the Necker reversal; Hartley and Zisserman, "Multiple View Geometry", 2004, section 14.6). Bundle
+adjustment cannot get from one to the other, so a mapper may end with near and far exchanged. Perspective decides:
+refined from the mirrored start, a right solution returns to itself or fits worse, a wrong one fits better.
 
-This module runs in a process of its own (`solve_process`), because COLMAP cannot be interrupted.
+This module runs in a child process (`solve_process`), because COLMAP cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from .zooming import refuse_zoom
 
 START_FOCAL = 0.9
 """First guess of an unknown focal length, as a share of the longer side."""
-_GAPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # matched key frames lie so many key frames apart
-_CELLS = 8  # a match is spread over so many cells across the picture
-_CELL = 8  # and may take so many tracks from each,
-_ABOVE_MEAN = 1.5  # or so many times the mean, but no more, lest a busy subject outweigh the scene
+_GAPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # distances of matched key frames, in key frames
+_CELLS = 8  # cells across the image, over which matches are balanced
+_CELL = 8  # most tracks of a match per cell,
+_ABOVE_MEAN = 1.5  # or so many times the mean, so that a textured object does not outweigh the scene
 _SHARED = 30  # fewest tracks that two matched key frames share
-_INLIER = 4.0  # pixels at 640, for placing frames between key frames
+_INLIER = 4.0  # pixels at 640, for the frames between key frames
 _FLIP = np.diag([1.0, 1.0, -1.0])
 
 
@@ -48,7 +47,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     ----------
     tracks : Tracks
     lens : Lens
-        A focal length that is known stays as it is; an unknown one is found.
+        A known focal length is fixed; an unknown one is solved.
     seed : int
     folder : Path
         For the mapper's database; emptied by the caller.
@@ -79,8 +78,8 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     else:
         model = _map(database, folder, seed, refine_focal=False)
     if model is None:
-        whose = "whose lens stays as it is" if lens.focal is None else "with the given focal length"
-        raise SolveError(f"No path of a camera {whose} explains the motion of the tracked points.")
+        whose = "with a constant focal length" if lens.focal is None else "with the known focal length"
+        raise SolveError(f"No camera path {whose} explains the motion of the tracked points.")
     refuse_zoom(model)
     return replace(_views(model, straight, keys, lens, seed), lens_guessed=guessed)
 
@@ -88,10 +87,10 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
 def _with_unknown_lens(
     database: Path, folder: Path, seed: int, *, usual: float
 ) -> tuple[pycolmap.Reconstruction | None, bool]:
-    """The likeliest model, None where there is none, and whether its focal length is more the prior's than the tracks'.
+    """The likeliest model, None where there is none, and whether its focal length is guessed from the prior.
 
-    Where the tracks do not tell the focal length, the mapper comes out anywhere or, having lost the scene on its way,
-    nowhere. So where no lens has what it found, it maps again with the usual focal length held.
+    Where the tracks do not determine the focal length, the mapper ends at an arbitrary one or fails. So where its focal
+    length is impossible, it runs again with the usual focal length fixed.
     """
     model = _map(database, folder, seed, refine_focal=True)
     if model is not None:
@@ -107,7 +106,7 @@ def _with_unknown_lens(
 
 
 def _fill(database: Path, tracks: Tracks, keys: list[int], lens: Lens, focal: float) -> None:
-    """Write camera, frames, points and matches as COLMAP's database wants them (pixel centres at .5)."""
+    """Write camera, frames, points and matches into COLMAP's database (pixel centres at .5)."""
     with pycolmap.Database.open(database) as db:
         camera = pycolmap.Camera(
             model="SIMPLE_PINHOLE",
@@ -142,7 +141,7 @@ def _fill(database: Path, tracks: Tracks, keys: list[int], lens: Lens, focal: fl
 
 
 def _balanced(xy: NDArray[np.float32], lens: Lens) -> NDArray[np.bool_]:
-    """Which points [K] to keep so that no part of the picture has more than its share; the older tracks come first."""
+    """Which points [K] to keep so that no part of the image has more than its share; older tracks are preferred."""
     cell = (xy // (max(lens.width, lens.height) / _CELLS)).astype(np.int64) @ [1, 2 * _CELLS]
     order = np.argsort(cell, kind="stable")
     firsts = np.searchsorted(cell[order], cell[order])
@@ -162,7 +161,7 @@ def _verify(database: Path, seed: int) -> None:
 
 
 def _map(database: Path, folder: Path, seed: int, *, refine_focal: bool) -> pycolmap.Reconstruction | None:
-    """The mapper's model, the right way round."""
+    """The mapper's model, with the depth reversal resolved."""
     options = pycolmap.GlobalPipelineOptions()
     options.num_threads = 1
     options.random_seed = seed
@@ -180,7 +179,7 @@ def _map(database: Path, folder: Path, seed: int, *, refine_focal: bool) -> pyco
 
 
 def _views(model: pycolmap.Reconstruction, tracks: Tracks, keys: list[int], lens: Lens, seed: int) -> Views:
-    """Collect the model and place every frame that the mapper did not see."""
+    """The model's cameras, with all other frames resectioned."""
     camera = next(iter(model.cameras.values()))
     count = len(tracks)
     poses = np.full((count, 3, 4), np.nan)
@@ -241,7 +240,7 @@ def _place(
     if len(points) >= 12:
         answer = pycolmap.estimate_and_refine_absolute_pose(xy.astype(np.float64) + 0.5, points, camera, options)
     if answer is None:
-        raise SolveError(f"The camera is lost at the shot's frame {frame + 1}: too few points are seen there.")
+        raise SolveError(f"The camera solve fails at frame {frame + 1} of the shot: too few points are visible there.")
     return answer["cam_from_world"].matrix()
 
 
@@ -251,28 +250,28 @@ def right_way_round(model: pycolmap.Reconstruction, *, refine_focal: bool) -> py
     Parameters
     ----------
     model : Reconstruction
-        As the mapper left it; it stays as it is.
+        The mapper's result; not modified.
     refine_focal : bool
-        Whether the focal length was found by the mapper rather than given.
+        Whether the mapper solved the focal length.
 
     Returns
     -------
     Reconstruction
     """
-    # Both are refined in the same way, or the one that was refined last would be at an advantage.
+    # both are refined, or the refined one would have an advantage
     straight, turned = copy.deepcopy(model), _mirrored(model)
     for candidate in (straight, turned):
         refine(candidate, refine_focal=refine_focal)
-    # Refining drops what has come to lie behind a camera; had a model only to explain what it kept, dropping would pay.
+    # refining drops points behind a camera, so dropped observations count as errors
     count = observations(model)
     return turned if misfit(turned, count) < misfit(straight, count) else model
 
 
 def _mirrored(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-    """The model mirrored in depth about its middle, as the middle picture's camera sees it.
+    """The model mirrored in depth about its centre, in the coordinates of the middle image's camera.
 
-    With S the mirror and the middle of the points as origin, a parallel projection sees ``S X`` under the rotation
-    ``S R S`` just where it saw X under R, since S leaves x and y alone; the shifts stay.
+    With S the mirror and the centre of the points as origin, a parallel projection of ``S X`` under the rotation
+    ``S R S`` equals that of X under R, since S leaves x and y unchanged; the translations stay.
     """
     mirror = copy.deepcopy(model)
     seeing = sorted((image for image in mirror.images.values() if image.has_pose), key=lambda image: image.name)

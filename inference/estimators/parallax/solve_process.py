@@ -1,11 +1,11 @@
-"""The camera solve in a process of its own, so that it can be ended at any moment.
+"""The camera solve in a child process, so that it can be cancelled at any moment.
 
-COLMAP's calls cannot be interrupted. The parent waits with `solve_apart`, which looks every tenth of a second whether
-the run was cancelled; the child (this file run as a program) ends by itself when its parent is gone. What COLMAP prints
-goes to a file, so that it does not run through the progress, and from there to the log where the child breaks off.
+COLMAP's calls cannot be interrupted. The parent waits in `solve_apart`, which checks every tenth of a second whether
+the run was cancelled; the child (this file run as a program) exits by itself when its parent is gone. COLMAP's output
+goes to a file, so that it does not mix with the progress, and from there to the log if the child fails.
 
-Only what the child measured, and wrote down as its reason, says something about the shot (`SolveError`). A child that
-is killed, crashes, hangs or leaves no answer that can be read is a `Failure` of the run, which may do better next time.
+Only a reason that the child wrote to its file is about the shot (`SolveError`). A child that is killed, crashes, hangs
+or leaves no readable result is a `Failure` of the run, which may succeed next time.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from .tracks import Tracks
 from .view import Views, load_views
 
 _POLL = 0.1
-_UNSOLVED, _NO_MEMORY = 20, 21  # exit codes: the reason stands in the folder; memory ran out
+_UNSOLVED, _NO_MEMORY = 20, 21  # exit codes: the reason is in the folder; out of memory
 _LONGEST_REASON = 2000
-_LEAST_ROOM = 1 << 20  # bytes free on the disk, below which that is why a child fails
+_LEAST_ROOM = 1 << 20  # free bytes below which a full disk is the reason of a failure
 _ANSWER, _REASON, _TASK, _TRACKS, _LOG = "views.npz", "reason.txt", "task.json", "tracks.npz", "log.txt"
 
 
@@ -58,20 +58,20 @@ def solve_apart(
     tracks, lens, seed
         As for `solve.solve`.
     folder : Path
-        Emptied and used for what passes between the two; removed at the end.
+        For the files exchanged between the two processes; emptied first, removed at the end.
     check : callable
         Called every tenth of a second; when it raises, the child is killed.
     limit : float
-        Seconds after which the solve counts as hanging.
+        Timeout in seconds.
 
     Raises
     ------
     SolveError
-        The solve says why the camera cannot be found.
+        The camera cannot be solved, with the reason.
     Failure
         FAILED: the child ended in another way.
     MemoryError, OSError
-        It ran out of memory; the disk is full.
+        The child ran out of memory; the disk is full.
     """
     _empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,9 +87,9 @@ def solve_apart(
             if time.monotonic() - start > limit:
                 raise Failure(
                     exit_codes.FAILED,
-                    f"The camera solve found no answer within {limit:.0f} seconds.",
-                    cure="Start the same job again when the computer has less to do, which goes on from what is "
-                    f"finished; or choose a smaller {setting('size')} or fewer {setting('frames')}.",
+                    f"The camera solve did not finish within {limit:.0f} seconds.",
+                    cure="Start the same job again when the computer is less busy, which resumes it; "
+                    f"or choose a smaller {setting('size')} or fewer {setting('frames')}.",
                 )
             time.sleep(_POLL)
     finally:
@@ -102,13 +102,13 @@ def solve_apart(
     if child.returncode == 0 and (views := _answer(folder, len(tracks))):
         _empty(folder)
         return views
-    check()  # a signal that reached the child as well is the request to stop, and no failure
+    check()  # a signal that also ended the child is the request to stop, not a failure
     tqdm.write((folder / _LOG).read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
     raise _failed(child.returncode, folder)
 
 
 def _reason(folder: Path) -> str | None:
-    """Why the camera cannot be found; None where the child did not say so."""
+    """The child's reason why the camera cannot be solved; None where it left none."""
     try:
         text = (folder / _REASON).read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
@@ -117,7 +117,7 @@ def _reason(folder: Path) -> str | None:
 
 
 def _answer(folder: Path, count: int) -> Views | None:
-    """The solve's answer for `count` frames; None where there is none that can be read."""
+    """The child's result for `count` frames; None where it is missing or unreadable."""
     try:
         views = load_views(folder / _ANSWER)
         poses, points, seen = views.world_to_camera, views.points, views.seen
@@ -136,16 +136,16 @@ def _answer(folder: Path, count: int) -> Views | None:
 
 
 def _failed(code: int, folder: Path) -> Exception:
-    """What a child that gave neither answer nor reason means, by its exit code."""
+    """The error for a child without result or reason, by its exit code."""
     if code == _NO_MEMORY:
         return MemoryError("the camera solve")
     if shutil.disk_usage(folder).free < _LEAST_ROOM:
         return OSError(errno.ENOSPC, "no room for the camera solve", str(folder))
     if code in (0, _UNSOLVED):
-        how, memory = "ended without an answer that can be read", False
+        how, memory = "ended without a readable result", False
     else:
         how, memory = exit_codes.ending(code)
-    again = "start the same job again, which goes on from what is finished"
+    again = "start the same job again, which resumes it"
     cure = f"Close other programs or choose a smaller {setting('size')}, and {again}." if memory else ""
     return Failure(
         exit_codes.FAILED,
@@ -155,7 +155,7 @@ def _failed(code: int, folder: Path) -> Exception:
 
 
 def _empty(folder: Path) -> None:
-    """Delete what a solve keeps, and the folder, if that was all."""
+    """Delete the files of a solve, and the folder if it is then empty."""
     with contextlib.suppress(OSError):
         own_files.clear(folder, own_files.Names(SOLVE_FILES))
         folder.rmdir()

@@ -1,7 +1,7 @@
-"""Steady depth for moving subjects: where one stands is measured in each frame and settled over many.
+"""Temporally stable depth of dynamic objects: the median of an object's depth over many frames.
 
-The ground under a subject is read from a few pixels, so its depth jumps from frame to frame. The subject's own tracks
-tell which subject of the next frames is the same; the median over them is what it gets.
+The ground below an object is read from a few pixels, so its depth jumps from frame to frame. The object's tracks link
+it to the same object in other frames; the median over them is its depth.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ def factors(
     *,
     check: Callable[[], None],
 ) -> list[NDArray[np.float32]]:
-    """By what to multiply the inverse depth of each subject of each frame.
+    """Factors on the inverse depth of each dynamic object of each frame.
 
     Parameters
     ----------
     load : callable
-        Frame to inverse depth [H, W] and labels [H, W] of its subjects, 0 where there is none.
+        Frame to inverse depth [H, W] and labels [H, W] of its objects, 0 elsewhere.
     tracks : Tracks
         At the size of the maps.
     moving : bool [M]
-        Which observations of the tracks move on their own.
+        Which observations of the tracks are dynamic.
     check : callable
         Called for each frame; may raise to end the work.
 
     Returns
     -------
     list of float32 arrays
-        For each frame, by label; the first, for no subject, is 1.
+        For each frame, by label; the first, for the static scene, is 1.
     """
     levels: list[NDArray[np.float64]] = []  # per frame, by label: the logarithm of the median inverse depth
     subject = np.zeros(len(tracks.ids), np.int32)  # per observation: the label that it lies in
@@ -65,7 +65,7 @@ def factors(
 
 @dataclass(frozen=True)
 class _Observations:
-    """Tracks on subjects: whose, when, at which level and on which subject of the frame, each [K]."""
+    """Observations on objects, each [K]: track, frame, level, and the object's label in that frame."""
 
     ids: NDArray[np.int32]
     when: NDArray[np.int64]
@@ -74,7 +74,7 @@ class _Observations:
 
 
 def _of_frame(frame: int, own: NDArray[np.float64], seen: _Observations) -> NDArray[np.float32]:
-    """Factors of one frame's subjects, whose levels are `own`."""
+    """Factors of one frame's objects, whose levels are `own`."""
     result = np.ones(len(own), np.float32)
     if len(own) == 1:
         return result

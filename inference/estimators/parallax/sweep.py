@@ -1,8 +1,8 @@
-"""Plane sweep: how well neighbouring frames agree with a frame at each of many depths (Collins, CVPR 1996).
+"""Plane sweep: how well neighbouring frames match a frame at each of many depths (Collins, CVPR 1996).
 
-A stack of planes parallel to the picture, evenly spaced in inverse depth, is laid through the scene; on each plane the
-neighbours are warped onto the frame and compared by zero-mean normalised cross-correlation (ZNCC), which ignores
-brightness and contrast. Neighbours are chosen far enough apart to see depth, near enough to see the same things.
+The planes are parallel to the image and evenly spaced in inverse depth; on each plane the neighbours are warped onto
+the frame and compared by zero-mean normalised cross-correlation (ZNCC), which ignores brightness and contrast.
+Neighbours are chosen far enough apart for parallax, near enough to see the same surfaces.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from .view import Views
 PLANES = 64
 _WINDOW = 5
 _SOFTENING = 1.0  # grey levels squared added to a window's variance, so that noise on blank walls does not correlate
-_HALF_WEIGHT = 0.5  # of the comparison at half size, which reaches further on weak texture
-_OUTSIDE = 0.5  # cost of a pixel that no neighbour sees: as good as no correlation
+_HALF_WEIGHT = 0.5  # of the comparison at half size, whose window is larger on weak texture
+_OUTSIDE = 0.5  # cost of a pixel that no neighbour sees: that of no correlation
 _LIT = 0.999  # share of a window that must lie inside the neighbour
 _BASELINES = (0.04, 0.12)
 """Wanted distances between the cameras, as shares of the scene's median depth."""
 _LEAST_OVERLAP = 0.4
 _GOOD_OVERLAP = 0.85
 _MOST_TURN = np.cos(np.radians(35.0))
-_REACH = 60  # frames to either side that are looked at
+_REACH = 60  # frames to either side that are considered
 _COUNT = 4
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A frame to compare with.
+    """A neighbouring frame.
 
     Attributes
     ----------
     grey : float32 [H, W]
-        Its straightened picture, 0..255.
+        Its undistorted image, 0..255.
     rotation, shift : float64 [3, 3], [3]
         From the reference's camera coordinates to its own.
     """
@@ -90,9 +90,9 @@ def matching_cost(
     Returns
     -------
     float32 [H, W, D]
-        (1 - ZNCC) / 2, averaged over the better half of the neighbours that see the place, so that one in which it is
-        occluded does not count. One in which it lies outside the picture says nothing at all: at a shot's ends only
-        the nearest neighbour may see what the camera is about to pass.
+        (1 - ZNCC) / 2, averaged over the better half of the neighbours that see the point, so that neighbours in which
+        it is occluded do not count. Neighbours in which it is outside the image are left out: at a shot's ends only the
+        nearest neighbour may see what the camera is about to pass.
     """
     height, width = grey.shape
     cost = np.empty((len(inverse_depths), height, width), np.float32)
@@ -117,7 +117,7 @@ def matching_cost(
 
 
 def _better_half(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean [H, W] of the lower half of scores [N, H, W], infinite where a pixel is not seen; sorts them."""
+    """Mean [H, W] of the lower half of scores [N, H, W], infinite where a pixel is not seen; sorts `scores`."""
     scores.sort(axis=0)
     seeing = np.count_nonzero(np.isfinite(scores), axis=0)
     counted = (seeing + 1) // 2
@@ -137,7 +137,7 @@ class _Scale:
         self.variance = _box(grey * grey) - self.mean**2
 
     def compare(self, other: NDArray[np.float32]) -> NDArray[np.float32]:
-        """ZNCC [H, W] with another picture."""
+        """ZNCC [H, W] with another image."""
         mean = _box(other)
         variance = _box(other * other) - mean * mean
         covariance = _box(self.grey * other) - self.mean * mean
@@ -179,7 +179,7 @@ def choose_neighbours(views: Views, frame: int, depth: float, *, baselines: Sequ
 
 
 def _costs(views: Views, frame: int, other: int, depth: float, baselines: Sequence[float]) -> list[float]:
-    """How ill-suited `other` is for each wanted baseline; infinite where it sees too little of the same."""
+    """The cost of `other` as a neighbour for each wanted baseline; infinite where the overlap is too small."""
     rotation, shift = views.relative(frame, other)
     if rotation[2, 2] < _MOST_TURN:
         return [np.inf] * len(baselines)
@@ -192,7 +192,7 @@ def _costs(views: Views, frame: int, other: int, depth: float, baselines: Sequen
 
 
 def _overlap(views: Views, frame: int, rotation: np.ndarray, shift: np.ndarray) -> float:
-    """Share of the frame's points that fall inside the other picture."""
+    """Share of the frame's points that are inside the other image."""
     _, points = views.sparse(frame)
     if not len(points):
         return 1.0

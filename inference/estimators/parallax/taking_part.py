@@ -1,9 +1,9 @@
-"""Which frames take part in a solve, and what the others get.
+"""The frames of a shot that are solved, and the depth and poses of the others.
 
-A frame that repeats another tells nothing new: as a neighbour in stereo it has no baseline, and a track through it
-seems to halt. It gets what the frame has that it repeats. A frame of a flash, or one that is black or white, shows too
-little to be matched. The camera moves on through it, so its pose lies between those around it, from where their depth
-is seen (`bridge`).
+A frame that repeats another adds nothing: as a neighbour in stereo it has no baseline, and a track through it seems to
+stop. It gets the depth and pose of the frame that it repeats. A flash, or a black or white frame, has too little detail
+to be matched. The camera moves on through it, so its pose is interpolated, and the depth of the frames around it is
+reprojected to that pose (`bridge`).
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from .unsupported import CURE, SHORTEST
 from .view import Views, save_arrays
 
 _LONG_SIDE = 320
-_BLOWN = 250  # grey level from which a pixel tells nothing
-_MORE_BLOWN = 0.12  # share of the picture by which a flash has more such pixels than the frames around it
-_DARKER = 0.45  # of the brightness and
-_PLAINER = 0.4  # of the detail of the frames around it: a frame without light
-_STANDS = 1.0  # pixels at 640 by which points move before a camera that stands still
-_LOST = 0.08  # share of the points that outlive a change which ends them all
-_LIT = 0.12  # by which brightness changes where the light did
-_SPOKEN = 3  # stretches of frames that a sentence names one by one
+_BLOWN = 250  # grey level from which a pixel is overexposed
+_MORE_BLOWN = 0.12  # share of the image by which a flash has more such pixels than the frames around it
+_DARKER = 0.45  # share of the brightness and
+_PLAINER = 0.4  # of the detail of the frames around it, below which a frame is too dark
+_STANDS = 1.0  # pixels at 640: largest motion of points before a locked camera
+_LOST = 0.08  # largest share of the points that can be followed across a cut
+_LIT = 0.12  # difference in log brightness across a change of light
+_SPOKEN = 3  # ranges of frames that a sentence lists one by one
 _AROUND = 2  # frames to either side of a change
 _OTHERWISE = CURE[0].lower() + CURE[1:]
 
 
 @dataclass(frozen=True)
 class TakingPart:
-    """The frames of a shot by what they are good for, as indices.
+    """The frames of a shot by their use, as indices.
 
     Attributes
     ----------
     frames : tuple of int
-        Those that take part, ascending.
+        Those that are solved, ascending.
     shown : tuple of int
         For each frame of the shot the one that it repeats, or itself.
     lost : dict of int to str
-        Those that show too little, repeats left out, and what they are.
+        Those with too little detail, without repeats, with a description such as ``black``.
     """
 
     frames: tuple[int, ...]
@@ -63,7 +63,7 @@ class TakingPart:
         return {key: tuple(group) for key, group in groupby(range(len(self.shown)), self.shown.__getitem__)}
 
     def narrowed(self, shot: Shot) -> Shot:
-        """The shot of the frames that take part alone; what it writes for one counts for those that repeat it."""
+        """The shot of the solved frames only; a map written for one is also written for those that repeat it."""
         if self.frames == tuple(range(len(shot.frames))):
             return shot
         repeating = [self.repeating[frame] for frame in self.frames]
@@ -82,16 +82,16 @@ class TakingPart:
         )
 
     def around(self, frame: int) -> tuple[int, int]:
-        """Which two of `frames`, by their place among them, lie on both sides of a frame, or else next to it."""
+        """The indices into `frames` of the two frames on both sides of a frame, or else of the nearest two."""
         after = int(np.searchsorted(self.frames, frame))
         first = min(max(after - 1, 0), len(self.frames) - 2)
         return first, first + 1
 
     def spread(self, views: Views, shot: Shot) -> NDArray[np.float64]:
-        """Poses [N, 3, 4], world to camera, of all frames of a shot from those of the frames that take part.
+        """Poses [N, 3, 4], world to camera, of all frames of a shot from those of the solved frames.
 
-        Where the shot's camera is given with its path, that is it. Else a frame that repeats another stands where
-        that does, and one that shows too little on the way between its neighbours, at an even pace.
+        An input camera's poses are used as they are. Otherwise a repeat has the pose of the frame that it repeats, and
+        a frame with too little detail one that is interpolated between its neighbours.
         """
         poses = np.empty((len(self.shown), 3, 4))
         place = {frame: i for i, frame in enumerate(self.frames)}
@@ -110,7 +110,7 @@ class TakingPart:
         return poses
 
     def warnings(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        """What is to be said of frames whose depth was not seen in them."""
+        """A warning about frames whose depth comes from other frames."""
         found = self._stretches()
         if not found:
             return ()
@@ -120,10 +120,10 @@ class TakingPart:
             where = f"{len(every)} frames between {numbers[every[0]]} and {numbers[every[-1]]} ({what})"
         else:
             where = ", ".join(f"{_spoken(numbers, frames)} ({what})" for frames, what in found)
-        return (f"Depth and camera of {where} are carried over from the frames around: too little is seen there.",)
+        return (f"Depth and camera of {where} are interpolated from the frames around: there is too little detail.",)
 
     def _stretches(self) -> list[tuple[list[int], str]]:
-        """Stretches of frames that show too little, repeats among them, and what they are."""
+        """Ranges of frames with too little detail, repeats included, with their descriptions."""
         lost = [frame for frame, shown in enumerate(self.shown) if shown in self.lost]
         found = []
         for _, group in groupby(enumerate(lost), lambda pair: pair[1] - pair[0]):
@@ -132,33 +132,33 @@ class TakingPart:
         return found
 
     def refuse_too_few(self, shot: Shot) -> None:
-        """Raise `Refused` where too few frames take part, or too many in a row do not."""
+        """Raise `Refused` where too few frames can be solved, or too many in a row cannot."""
         numbers, count, new = shot.frames.numbers, len(self.shown), len(set(self.shown))
         if count < SHORTEST:
             raise Refused(f"The shot has {count} frames and parallax needs at least {SHORTEST}.", CURE)
         if new == 1:
-            raise Refused(f"The camera stands still: all {count} frames show the same picture.", CURE)
+            raise Refused(f"The camera stands still: all {count} frames show the same image.", CURE)
         for frames, what in self._stretches():
             if len(frames) == count:
                 raise Refused(f"No points can be followed: all {count} frames are {what}.", CURE)
             at_an_end = frames[0] == 0 or frames[-1] == count - 1
             if len(frames) > (FLASH if at_an_end else BRIDGED):
                 raise Refused(
-                    f"Too little is seen in {_spoken(numbers, frames)} ({what}) to tell the camera's way through them.",
-                    f"Leave these frames out, or let a new shot begin behind them ({setting('cuts')}).",
+                    f"There is too little detail in {_spoken(numbers, frames)} ({what}) to follow the camera.",
+                    f"Leave these frames out, or start a new shot after them ({setting('cuts')}).",
                 )
         if len(self.frames) >= SHORTEST:
             return
         if new < SHORTEST and self._stands(shot):
-            raise Refused(f"The camera stands still: of {count} frames {count - new} show the same as others.", CURE)
+            raise Refused(f"The camera stands still: of {count} frames {count - new} repeat others.", CURE)
         least = f"and parallax needs at least {SHORTEST}."
         if new < SHORTEST:
             repeated = f"the other {count - new} repeat them"
             raise Refused(f"The shot has {new} frames that differ, {repeated}, {least}", CURE)
         frames, what = self._stretches()[0]
         raise Refused(
-            f"The light changes from {_spoken(numbers, frames)} ({what}) on: {len(self.frames)} of {count} frames show "
-            f"enough, {least}",
+            f"The light changes from {_spoken(numbers, frames)} ({what}) on: {len(self.frames)} of {count} frames have "
+            f"enough detail, {least}",
             CURE,
         )
 
@@ -171,7 +171,7 @@ class TakingPart:
 
 
 class _Chosen:
-    """Some of a shot's frames, or of its mattes, by their place among those that were chosen."""
+    """A selection of a shot's frames, or of its mattes."""
 
     def __init__(self, frames: Any, chosen: tuple[int, ...]) -> None:
         self._frames, self._chosen = frames, chosen
@@ -187,7 +187,7 @@ class _Chosen:
 
 
 def choose(shot: Shot) -> TakingPart:
-    """Tell which frames of a shot take part; kept in its scratch folder, as it looks at all of them."""
+    """Select the frames of a shot to solve; the facts about all frames are saved in its scratch folder."""
     shown = shot.shown or tuple(range(len(shot.frames)))
     new = [frame for frame in range(len(shown)) if shown[frame] == frame]
     kept = shot.scratch / "light.npz"
@@ -210,7 +210,7 @@ def choose(shot: Shot) -> TakingPart:
 def refuse_at_a_break(tracks: Tracks, frames: Frames) -> None:
     """Raise `Refused` with the frame where all tracks end at once, if there is one.
 
-    To be called where a shot is refused: such a break is the reason, whatever came of it.
+    To be called for an unsupported shot: such a break is then the actual reason.
     """
     count = len(tracks)
     for step in range(1, count):
@@ -225,16 +225,16 @@ def refuse_at_a_break(tracks: Tracks, frames: Frames) -> None:
         if abs(np.log(levels[1] / levels[0])) > _LIT:
             raise Refused(
                 f"The light changes too much at frame {number}: {follow_on}.",
-                f"Let a new shot begin there ({setting('cuts')}), or {_OTHERWISE}",
+                f"Start a new shot there ({setting('cuts')}), or {_OTHERWISE}",
             )
         raise Refused(
-            f"The picture changes too much at frame {number}: {follow_on}.",
-            f"Where that is a cut or a dissolve, let a new shot begin there ({setting('cuts')}); else {_OTHERWISE}",
+            f"The image changes too much at frame {number}: {follow_on}.",
+            f"If that is a cut or a dissolve, start a new shot there ({setting('cuts')}); otherwise {_OTHERWISE}",
         )
 
 
 def _facts(picture: NDArray[np.uint8]) -> tuple[tuple[float, float, float], str]:
-    """Brightness, detail and share that is blown out of a picture; what it is where it shows nothing."""
+    """Brightness, detail and overexposed share of an image, and a description where it is blank."""
     height, width = picture.shape[:2]
     scale = min(1.0, _LONG_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -245,7 +245,7 @@ def _facts(picture: NDArray[np.uint8]) -> tuple[tuple[float, float, float], str]
 
 
 def _flashes(facts: NDArray[np.float64]) -> dict[int, str]:
-    """Rows of facts [N, 3] on frames that are far brighter or darker than those before and after them."""
+    """The rows of facts [N, 3] of frames that are far brighter or darker than those before and after them."""
     found: dict[int, str] = {}
     for first in range(1, len(facts) - 1):
         if first in found:
@@ -253,7 +253,7 @@ def _flashes(facts: NDArray[np.float64]) -> dict[int, str]:
         for length in range(1, min(BRIDGED, len(facts) - 1 - first) + 1):
             inside, around = facts[first : first + length], facts[[first - 1, first + length]]
             if np.all(inside[:, 2] > around[:, 2].max() + _MORE_BLOWN):
-                what = "blown out by a flash"
+                what = "overexposed by a flash"
             elif np.all((inside[:, 0] < _DARKER * around[:, 0].min()) & (inside[:, 1] < _PLAINER * around[:, 1].min())):
                 what = "much darker than the others"
             else:
@@ -264,7 +264,7 @@ def _flashes(facts: NDArray[np.float64]) -> dict[int, str]:
 
 
 def _between(one: NDArray[np.float64], other: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """The pose [3, 4] on the way from one to another: even turn about one axis, position on a line."""
+    """A pose [3, 4] interpolated between two: rotation about one axis, position on a line."""
     turn = cv2.Rodrigues(other[:, :3] @ one[:, :3].T)[0] * share
     rotation = cv2.Rodrigues(turn)[0] @ one[:, :3]
     here, there = (-pose[:, :3].T @ pose[:, 3] for pose in (one, other))

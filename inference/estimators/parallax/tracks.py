@@ -1,7 +1,7 @@
 """Point tracks through a shot: corners followed from frame to frame.
 
-Tracks serve three ends: the parallax test, the camera solve and the depth range. They are kept as flat arrays (16 bytes
-an observation, about 20 MB for a thousand frames), so memory stays small for any clip.
+Tracks are used by the parallax test, the camera solve and the depth range. They are flat arrays (16 bytes per
+observation, about 20 MB for a thousand frames), so memory stays small for any clip.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from scipy.spatial import cKDTree
 from ...media import light
 
 POINTS = 1200
-"""How many tracks are alive in a frame; lost ones are replaced in each frame."""
+"""The number of tracks in a frame; lost ones are replaced in each frame."""
 _CORNER_QUALITY = 0.002
 _CORNER_DISTANCE = 9.0  # pixels where the long side is 640, as all lengths here
-_ROUND_TRIP = 0.6  # a track ends where following it forth and back misses its start by more
+_ROUND_TRIP = 0.6  # largest forward-backward error of a track
 _WINDOW = (17, 17)
 _LEVELS = 4
-_LEAPS = 0.75  # where flow follows fewer of the points, the step may be too large for it
+_LEAPS = 0.75  # share of points followed by flow, below which the motion may be too large for it
 _LARGE_STEP = 0.03  # of the long side
 _LEVELS_GUESSED = 1
 _FEATURE = 5e-4
-_DISTINCT = 0.8  # of a match's distance to the second best one (Lowe 2004, section 7.1)
+_DISTINCT = 0.8  # ratio test: of the distance to the second best match (Lowe 2004, section 7.1)
 _MATCHED = 2.0  # pixels from the epipolar line
 _LEAST_MATCHES = 30
-_AROUND_POINT = 5  # matches that tell where a point is
-_LIT = 2.0, 4.0  # grey levels by which most of a picture, and its mean, change where the light does; less harms none
+_AROUND_POINT = 5  # nearest matches that predict a point's motion
+_LIT = 2.0, 4.0  # grey levels by which the median and the mean of an image change where the light does
 
-_STEP = 0.02  # a key frame follows when tracks have moved by this share of the long side
-_SPARSEST = 8  # and after so many frames at the latest
+_STEP = 0.02  # motion of tracks between key frames, as a share of the long side
+_SPARSEST = 8  # largest distance of key frames
 _MOST_KEYS = 150  # key frames in a shot; the mapper's time grows faster than their number
 _FEWEST_KEYS = 16  # key frames wanted of a short shot
 
@@ -68,7 +68,7 @@ class Tracks:
         return self.ids[part], self.xy[part]
 
     def shared(self, first: int, second: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Where, in ``at(first)`` and ``at(second)``, the tracks stand that both frames see."""
+        """Indices into ``at(first)`` and ``at(second)`` of the tracks that both frames see."""
         _, a, b = np.intersect1d(self.at(first)[0], self.at(second)[0], assume_unique=True, return_indices=True)
         return a, b
 
@@ -79,9 +79,9 @@ class Tracks:
 
 
 def key_frames(tracks: Tracks, *, long_side: int) -> list[int]:
-    """Choose the frames that the mapper sees: wherever tracks have moved noticeably, first and last among them.
+    """Choose the frames for the mapper: wherever tracks have moved noticeably, and the first and last.
 
-    Their number is bounded, for the mapper's sake; in a long or fast shot they lie further apart.
+    Their number is bounded, to limit the mapper's time; in a long or fast shot they are further apart.
     """
     step = _STEP * long_side
     count = len(tracks)
@@ -110,16 +110,16 @@ def follow(
     moving: Callable[[int], NDArray[np.bool_]] | None = None,
     step: Callable[[int], None] = lambda done: None,
 ) -> Tracks:
-    """Track corners through a shot with pyramidal Lucas-Kanade (Bouguet 2001), led by features where it loses many.
+    """Track corners through a shot with pyramidal Lucas-Kanade (Bouguet 2001), guided by features where it loses many.
 
     Parameters
     ----------
     picture : callable
-        Frame index to an RGB picture [H, W, 3].
+        Frame index to an RGB image [H, W, 3].
     count : int
         Number of frames.
     moving : callable or None
-        Frame index to a mask [H, W], True where no track may lie.
+        Frame index to a mask [H, W], True where no tracks are wanted.
     step : callable
         Called with the number of frames done after each frame; may raise to end the work.
     """
@@ -150,7 +150,7 @@ def follow(
 def _advance(
     before: NDArray[np.uint8], after: NDArray[np.uint8], points: NDArray[np.float32]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Follow points by one frame, forth and back; which of them came through, and where they are now."""
+    """Follow points by one frame, forward and backward; which of them were followed, and their new positions."""
     if not len(points):
         return np.zeros(0, bool), points
     if _light_changes(before, after):
@@ -170,8 +170,8 @@ def _flow(
     points: NDArray[np.float32],
     guess: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """`_advance` by Lucas-Kanade, from where the points are guessed to be or else from where they were."""
-    start: Any = points if guess is None else guess  # (OpenCV's stubs do not know that it makes what is not given)
+    """`_advance` by Lucas-Kanade, starting from guessed positions or else from the old ones."""
+    start: Any = points if guess is None else guess  # Any: OpenCV's stubs require all arguments
     flags = cv2.OPTFLOW_USE_INITIAL_FLOW
     options: dict[str, Any] = {"winSize": _WINDOW, "maxLevel": _LEVELS if guess is None else _LEVELS_GUESSED}
     there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, points, start.copy(), flags=flags, **options)
@@ -184,10 +184,10 @@ def _flow(
 def _leap(
     before: NDArray[np.uint8], after: NDArray[np.uint8], points: NDArray[np.float32]
 ) -> NDArray[np.float32] | None:
-    """Where points are after a step that is too large for flow; None where it is not, or the pictures tell too little.
+    """Positions of points after a motion too large for flow; None for a small motion, or too few matches.
 
-    Features (AKAZE; Alcantarilla et al., BMVC 2013) are found in the whole picture however far they have moved. Those
-    whose matches agree on one fundamental matrix tell how the picture moves around each point.
+    Features (AKAZE; Alcantarilla et al., BMVC 2013) are matched over the whole image. Matches that agree on one
+    fundamental matrix predict the motion around each point.
     """
     detector = cv2.AKAZE_create(threshold=_FEATURE, max_points=POINTS)
     (here, described), (there, described_there) = (detector.detectAndCompute(p, None) for p in (before, after))
@@ -206,15 +206,15 @@ def _leap(
     agree = agree.ravel() == 1
     first, moved = first[agree], (second - first)[agree]
     if np.median(np.linalg.norm(moved, axis=1)) < _LARGE_STEP * max(before.shape):
-        return None  # flow has lost them for another reason: grain, blur, something that passes before them
+        return None  # flow lost them for another reason: grain, blur, occlusion
     nearest = cKDTree(first).query(points, k=_AROUND_POINT)[1]
     return points + np.median(moved[nearest], axis=1).astype(np.float32)
 
 
 def _light_changes(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
-    """Whether a point's brightness cannot be taken as constant, as Lucas-Kanade does.
+    """Whether brightness changes, which Lucas-Kanade assumes to be constant.
 
-    A fade or an exposure that adapts would end tracks or, worse, shift them, the same way forth and back.
+    A fade or an automatic exposure would end tracks or, worse, shift them by the same error forward and backward.
     """
     change = cv2.subtract(after, before, dtype=cv2.CV_16S)
     return bool(abs(np.median(change)) > _LIT[0] or abs(float(change.mean())) > _LIT[1])
@@ -229,7 +229,7 @@ def _inside(points: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _corners(grey: NDArray[np.uint8], taken: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """New corners away from the points that are already followed."""
+    """New corners away from the points that are already tracked."""
     wanted = POINTS - len(taken)
     distance = max(_CORNER_DISTANCE * max(grey.shape) / 640, 3.0)
     if wanted <= 0:

@@ -1,4 +1,4 @@
-"""Static points from tracks where the camera's path is known."""
+"""Triangulation of static points from tracks, with a known camera path."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MOST_MISSED = 3.0  # pixels at 640
 
 
 def triangulate(tracks: Tracks, views: Views) -> Views:
-    """Place the tracks in space.
+    """Triangulate the tracks.
 
-    Each point minimises its distance to the rays of its track, weighted by 1/Z^2 so that it is the distance in the
-    picture that counts (iteratively reweighted; Hartley and Sturm, "Triangulation", 1997, section 4.2).
+    Each point minimises its distance to the rays of its track, weighted by 1/Z^2 to approximate the reprojection error
+    (iteratively reweighted; Hartley and Sturm, "Triangulation", 1997, section 4.2).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def triangulate(tracks: Tracks, views: Views) -> Views:
     Returns
     -------
     Views
-        With the points that at least three frames see from noticeably different directions.
+        With the points that at least three frames see from sufficiently different directions.
     """
     frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
     count = int(tracks.ids.max(initial=-1)) + 1
@@ -48,14 +48,14 @@ def triangulate(tracks: Tracks, views: Views) -> Views:
 def place(
     ids: NDArray[np.integer], frames: NDArray[np.integer], xy: NDArray[np.floating], views: Views
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points for tracks, good or not, and by how much they miss them.
+    """Points for all tracks, good or not, and their reprojection errors.
 
     Parameters
     ----------
     ids, frames : int [M]
         Track and frame of each observation.
     xy : float [M, 2]
-        Where it is.
+        Pixels.
     views : Views
 
     Returns

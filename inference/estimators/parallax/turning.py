@@ -1,12 +1,12 @@
-"""A camera that only turns and zooms, fitted to a shot's tracks: the rival that a camera solve has to beat.
+"""A camera that only rotates and zooms, fitted to a shot's tracks: the baseline that a camera solve has to beat.
 
 Such a camera moves every point by the infinite homography ``K_j R_ij K_i^-1``, whatever its distance (Hartley and
-Zisserman, "Multiple View Geometry", 2004, section 8.4), so a shot that it explains shows no depth. A zoom must be
-looked at over the whole shot: to a solve with one focal length it is a camera that travels towards a flat picture.
+Zisserman, "Multiple View Geometry", 2004, section 8.4), so a shot that it explains has no parallax. A zoom must be
+measured over the whole shot: a solve with one focal length mistakes it for a camera moving towards a flat image.
 
 All frames are adjusted together: a rotation and a focal length for each, a direction for each track (bundle adjustment
-without positions; Szeliski and Shum, "Creating Full View Panoramic Image Mosaics", SIGGRAPH 1997), by Levenberg and
-Marquardt with the directions eliminated (section A6.3 of the former), bearing with outliers.
+without positions; Szeliski and Shum, "Creating Full View Panoramic Image Mosaics", SIGGRAPH 1997), by robust
+Levenberg-Marquardt with the directions eliminated (section A6.3 of the former).
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from scipy import sparse
 
 from .tracks import Tracks
 
-_SHORTEST = 3  # observations that a track has at least
-_MOST = 200  # tracks that are alive in a frame: those that last longest in each of
-_CELLS = 8  # cells along the picture's longer side, lest all lie on what is far away
+_SHORTEST = 3  # fewest observations of a track
+_MOST = 200  # tracks used per frame: the longest ones in each of
+_CELLS = 8  # cells along the image's longer side, so that not all are far away
 _OUTLIER = 1.0  # pixels at 640: the scale of Cauchy's weights
-_STARTS = (0.9, 2.0)  # focal lengths that are tried first, in picture widths
-_PRIOR = 0.5  # spread of log f about the start; it matters only where nothing turns, which leaves f open
+_STARTS = (0.9, 2.0)  # initial focal lengths, in image widths
+_PRIOR = 0.5  # deviation of log f from the start; it matters only without rotation, where f is undetermined
 _ROUNDS, _LINK_ROUNDS = 10, 8
-_SETTLED = 1e-3  # part of the misfit that another round must gain
+_SETTLED = 1e-3  # smallest relative gain of a round
 
 
 @dataclass(frozen=True)
 class Turning:
-    """A fitted camera, and how far it is off.
+    """A fitted camera, and its reprojection errors.
 
     Attributes
     ----------
@@ -41,11 +41,11 @@ class Turning:
     turn : float
         Degrees between the first view and the one farthest from it.
     ids, frames : int64 [M]
-        For each observation that took part: its track, counted anew, and its frame.
+        For each observation used: its track, renumbered, and its frame.
     xy : float64 [M, 2]
-        Where it is, pixels.
+        Its position in pixels.
     missed : float64 [M]
-        How far that is from where the camera would have put it, pixels at 640.
+        Its reprojection error in pixels at 640.
     """
 
     zoom: float
@@ -58,7 +58,7 @@ class Turning:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Observations: track [M], place of the frame among those that are fitted [M], offset from the middle [M, 2]."""
+    """Observations: track [M], index of the frame among the fitted ones [M], offset from the image centre [M, 2]."""
 
     track: NDArray[np.int64]
     frame: NDArray[np.int64]
@@ -67,7 +67,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _State:
-    """What is adjusted: rotations [N, 3, 3], logarithms of focal lengths [N], directions [P, 3]."""
+    """The adjusted variables: rotations [N, 3, 3], logarithms of focal lengths [N], directions [P, 3]."""
 
     rotation: NDArray[np.float64]
     log_focal: NDArray[np.float64]
@@ -75,7 +75,7 @@ class _State:
 
 
 def fit(tracks: Tracks, frames: list[int], *, width: int, height: int) -> Turning | None:
-    """Fit a turning and zooming camera to some of a shot's frames; None where too few tracks link them.
+    """Fit a rotating and zooming camera to some of a shot's frames; None where too few tracks link them.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def fit(tracks: Tracks, frames: list[int], *, width: int, height: int) -> Turnin
 def _chosen(
     tracks: Tracks, frames: list[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]] | None:
-    """Track, frame and position of the observations that take part."""
+    """Track, frame and position of the observations used."""
     parts = [tracks.at(frame) for frame in frames]
     ids = np.concatenate([ids for ids, _ in parts]).astype(np.int64)
     frame = np.repeat(np.arange(len(frames)), [len(ids) for ids, _ in parts])
@@ -119,7 +119,9 @@ def _chosen(
     for index in range(len(frames)):
         here = np.flatnonzero(frame == index)
         here = here[np.lexsort((-length[ids[here]], cell[here]))]
-        place = np.arange(len(here)) - np.searchsorted(cell[here], cell[here])  # in its cell, the longest first
+        place = np.arange(len(here)) - np.searchsorted(
+            cell[here], cell[here]
+        )  # rank within its cell, the longest first
         longest = ids[here[np.argsort(place, kind="stable")[:_MOST]]]
         kept[longest] |= length[longest] >= _SHORTEST
     part = kept[ids]
@@ -129,7 +131,7 @@ def _chosen(
 
 
 def _adjusted(seen: _Seen, start: float, count: int) -> tuple[_State, float]:
-    """Everything adjusted from a first focal length, and the misfit that is left."""
+    """The state adjusted from an initial focal length, and its misfit."""
     state = _chained(seen, start, count)
     error, damping = _error(state, seen), 1e-3
     misfit = _misfit(error, state, start)
@@ -148,25 +150,25 @@ def _adjusted(seen: _Seen, start: float, count: int) -> tuple[_State, float]:
 
 
 def _misfit(error: NDArray[np.float64], state: _State, start: float) -> float:
-    """Cauchy's of all observations, and what the prior says."""
+    """Cauchy loss of all observations, plus the prior."""
     prior = np.mean((state.log_focal - np.log(start)) ** 2) / _PRIOR**2
     return float(np.sum(np.log1p(np.sum(error**2, axis=1) / _OUTLIER**2)) + prior)
 
 
 def _error(state: _State, seen: _Seen) -> NDArray[np.float64]:
-    """From where each observation is to where the camera puts it [M, 2]; what is behind it is far off."""
+    """Reprojection errors [M, 2]; large behind the camera."""
     local = np.einsum("nij,nj->ni", state.rotation[seen.frame], state.points[seen.track])
     ahead = np.maximum(local[:, 2:], 1e-3)
     return np.asarray(np.exp(state.log_focal)[seen.frame, None] * local[:, :2] / ahead - seen.xy)
 
 
 def _step(state: _State, seen: _Seen, error: NDArray[np.float64], *, start: float, damping: float) -> _State:
-    """One step of Levenberg and Marquardt."""
+    """One step of Levenberg-Marquardt."""
     count, many, total = len(state.rotation), len(state.points), len(seen.track)
     rotation = state.rotation[seen.frame]
     local = np.einsum("nij,nj->ni", rotation, state.points[seen.track])
     of_camera, of_local = _derivatives(local, np.exp(state.log_focal)[seen.frame])
-    # a direction moves in the plane across it
+    # a direction moves in its tangent plane
     aside = np.cross(state.points, np.eye(3)[np.argmin(np.abs(state.points), axis=1)])
     aside /= np.linalg.norm(aside, axis=1, keepdims=True)
     plane = np.stack([aside, np.cross(state.points, aside)], axis=2)
@@ -204,7 +206,7 @@ def _step(state: _State, seen: _Seen, error: NDArray[np.float64], *, start: floa
 
 
 def _sparse(parts: NDArray[np.float64], block: NDArray[np.int64], shape: tuple[int, int]) -> sparse.csr_matrix:
-    """Derivatives [M, 2, k], which belong to the given blocks of k columns, as one matrix."""
+    """Derivatives [M, 2, k] as one matrix; `block` [M] has the index of each one's k columns."""
     total, _, width = parts.shape
     column = np.repeat(width * block[:, None] + np.arange(width), 2, axis=0).reshape(total, 2, width)
     return sparse.csr_matrix((parts.ravel(), column.ravel(), np.arange(0, parts.size + 1, width)), shape)
@@ -213,7 +215,7 @@ def _sparse(parts: NDArray[np.float64], block: NDArray[np.int64], shape: tuple[i
 def _derivatives(
     local: NDArray[np.float64], focal: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of where points [M, 3] are seen: by the camera's turn and log f [M, 2, 4], and by the point [M, 2, 3]."""
+    """Of the projections of points [M, 3]: by the camera's rotation and log f [M, 2, 4], and by the point [M, 2, 3]."""
     x, y, z = local[:, 0], local[:, 1], np.maximum(local[:, 2], 1e-3)
     of_local = np.zeros((len(local), 2, 3))
     of_local[:, 0, 0] = of_local[:, 1, 1] = focal / z
@@ -228,7 +230,7 @@ def _derivatives(
 
 
 def _chained(seen: _Seen, start: float, count: int) -> _State:
-    """A first state: each frame against the one before it, and each track's mean direction."""
+    """The initial state: each frame aligned to the one before it, and each track's mean direction."""
     rotation, log_focal = np.tile(np.eye(3), (count, 1, 1)), np.full(count, np.log(start))
     parts = np.split(np.arange(len(seen.track)), np.searchsorted(seen.frame, np.arange(1, count)))
     for index in range(1, count):
@@ -245,7 +247,7 @@ def _chained(seen: _Seen, start: float, count: int) -> _State:
 def _link(
     before: NDArray[np.float64], after: NDArray[np.float64], log_focal: float
 ) -> tuple[NDArray[np.float64], float]:
-    """The turn between two frames and the logarithm of the second's focal length."""
+    """The rotation between two frames and the logarithm of the second's focal length."""
     rays = np.column_stack([before / np.exp(log_focal), np.ones(len(before))])
     turn, log_now = np.eye(3), log_focal
     for _ in range(_LINK_ROUNDS if len(rays) >= 4 else 0):

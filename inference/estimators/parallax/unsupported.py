@@ -1,9 +1,8 @@
-"""Shots that parallax does not do: measured on tracks before anything expensive starts, and on the solve after it.
+"""Shots that parallax does not support: measured on tracks before anything expensive starts, and on the solve after it.
 
-First whether the camera moves at all. Then how much of the picture a solve explains: one that follows a subject instead
-of the scene looks sound by itself; its points fit, only they all lie on the subject, and depth around it is of a camera
-that never was. What gives it away is where its points are missing: tracks last all over the picture, and those outside
-the subject fit none of them.
+First whether the camera moves at all. Then how much of the image a solve explains: a solve that follows a moving object
+instead of the scene has points with small errors, but all on the object, and a wrong camera path. It shows in the cells
+of the image that have tracks but no static points.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.failures import Refused
+from ...contract.hints import setting
 from .tracks import Tracks, key_frames
 from .triangulate import place
 from .turning import Turning, fit
@@ -23,62 +23,60 @@ from .view import Views
 
 CURE = "Use Quick for this shot, or DepthCrafter or StereoDiff."
 SHORTEST = 12
-_SPANS = (20, 16, 12, 9, 7, 5, 4, 3)  # frames over which motion is compared: as many as tracks last
+_SPANS = (20, 16, 12, 9, 7, 5, 4, 3)  # frames over which motion is measured: as many as tracks last
 _STARTS = 8
 _LEAST_PARALLAX = 1.0  # pixels at 640
-_STILL = 1.0  # pixels at 640: a point that far from a rotating camera's prediction stands still
+_STILL = 1.0  # pixels at 640: points this close to a rotating camera's prediction show no parallax
 _STILL_SHARE = 0.15  # real shots with a moving camera have at most .03
 _STILL_SPREAD = 0.25
 _BELOW_SHARE = 0.4
 _ASIDE, _UNDER = 40.0, 10.0  # pixels at 640: what counts as below a point
 _LEAST_TRACKS = 40
-_LASTING = 0.33  # of the tracks; what outlasts most others is far away and may be flat: it shows no parallax
+_LASTING = 0.33  # of the tracks; points that outlast most others are far away or flat, without parallax
 _LEAST_OBSERVATIONS = 60
 _LEAST_BASELINE = 0.03
-_LEAST_SHARP = 0.75  # of the plate's own pixels, below which no deviation counts
-_LEAST_BETTER = (
-    0.3  # of the observations that a solve explains better; real shots with a moving camera have .6 and more
-)
-_BETTER = 2.0, 0.5  # times as near, and by so many pixels at 640 nearer
+_LEAST_SHARP = 0.75  # smallest deviation that counts, in pixels of the plate
+_LEAST_BETTER = 0.3  # of the observations explained better by a solve; real shots with a moving camera have .6 and more
+_BETTER = 2.0, 0.5  # by this factor, and by so many pixels at 640 on top
 _ZOOMS = 1.03
-_FLAT = 4.0  # pixels at 640 from what a turning camera shows: it moves before something flat
+_FLAT = 4.0  # pixels at 640 from a rotating camera's prediction: the camera moves before something flat
 _TURNS = 0.5  # degrees
 FOCAL_RANGE = (0.4, 2.5)
-"""Of lenses, as shares of the longer side: what a solve may find."""
-_GIVEN_RANGE = (0.2, 40.0)  # what may be given: from the widest lens that draws straight lines to a telescope
+"""Plausible focal lengths of a solve, as shares of the longer side."""
+_GIVEN_RANGE = (0.2, 40.0)  # valid known focal lengths: from the widest rectilinear lens to a telescope
 _CELLS = 8
 _EXPLAINED_CELLS = 8  # along the longer side
-_EXPLAINED_LASTING = 4  # frames that a track must last to be explained by anything
-_FOLLOWED = 3  # such tracks make a cell count,
-_EXPLAINED = 2  # and so many static points in it explain it
-_LEAST = 0.5  # of the cells; frames of sound solves have .6 and more, those that follow a subject .2 to .45
+_EXPLAINED_LASTING = 4  # shortest tracks that count, in frames
+_FOLLOWED = 3  # fewest such tracks of a cell that counts
+_EXPLAINED = 2  # fewest static points of an explained cell
+_LEAST = 0.5  # of the cells; frames of correct solves have .6 and more, those that follow an object .2 to .45
 _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warning
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What the tracks tell about the camera; medians over several starts, lengths in pixels at 640.
+    """Measures of the camera's motion from tracks; medians over several starts, lengths in pixels at 640.
 
     Attributes
     ----------
     parallax : float
-        Three quarters of the points deviate by less from the one homography that most follow. A camera that only
-        rotates or zooms moves all points by a homography, and so does one that stands still.
+        75th percentile of the points' deviations from the dominant homography. A camera that stands still, rotates or
+        zooms moves all points by a homography.
     moved : float
-        How far points move between the compared frames.
+        Motion of points between the compared frames.
     zoom : float
-        By how much distances in the picture change.
+        Change of scale.
     still_share, still_spread : float
-        Share of the points that follow a rotating camera, and share of the picture's cells that have such points.
+        Share of the points without parallax, and share of the image's cells that have such points.
     still_below : float
-        Share of the other points that have still ones below them. Before a locked camera things move behind ground
-        that does not; to a moving camera the ground at the bottom of the picture moves most, whatever is far away.
+        Share of the other points with still ones below them. Before a locked camera, objects move behind static ground;
+        to a moving camera, the ground at the bottom of the image moves most.
     tracks : int
         Points that last over the compared frames.
     span : int
-        How many frames are compared: fewer where tracks live shorter, since the camera moves fast.
+        Distance of the compared frames: smaller for a fast camera, where tracks are shorter.
     turning : Turning or None
-        The camera that only turns and zooms and comes nearest to the whole shot; None where nothing links its frames.
+        The rotating and zooming camera that fits the whole shot best; None where too few tracks link its frames.
     """
 
     parallax: float
@@ -93,7 +91,7 @@ class Motion:
 
     @property
     def from_turning(self) -> float:
-        """As `parallax`, but from what a camera that only turns and zooms shows over the whole shot."""
+        """As `parallax`, but the deviation from a camera that only rotates and zooms, over the whole shot."""
         return float(np.percentile(self.turning.missed, 75)) if self.turning is not None else np.inf
 
 
@@ -104,7 +102,7 @@ def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
     ----------
     tracks : Tracks
     width, height : int
-        Of the pictures.
+        Of the frames.
     """
     count, scale = len(tracks), 640 / max(width, height)
     centre = np.array([width - 1, height - 1]) / 2 * scale
@@ -132,7 +130,7 @@ def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
 def _compared(
     pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]], scale: float, centre: NDArray[np.float64]
 ) -> tuple[float, ...]:
-    """Medians of what `_compare` tells of several pairs of frames; of nothing where none can be compared."""
+    """Medians of `_compare` over several pairs of frames; neutral values where none can be compared."""
     rows = []
     for before, after in pairs:
         enough = len(before) >= _LEAST_TRACKS
@@ -147,7 +145,7 @@ def _compared(
 
 
 def _compare(before: NDArray[np.float64], after: NDArray[np.float64], centre: NDArray[np.float64]) -> tuple | None:
-    """The figures of `Motion`, but the last, for two frames; None where no homography is found."""
+    """The first six measures of `Motion` for two frames; None where no homography is found."""
     homography, _ = cv2.findHomography(before, after, cv2.RANSAC, _STILL, maxIters=2000, confidence=0.999)
     if homography is None:
         return None
@@ -168,14 +166,14 @@ def _residual(homography: NDArray[np.float64], before: NDArray, after: NDArray) 
 
 
 def _nearest_rotation(homography: NDArray[np.float64], centre: NDArray[np.float64]) -> tuple[NDArray, float]:
-    """The homography nearest to one given that a camera causes by turning and zooming, and its zoom.
+    """The homography of a rotating and zooming camera that is nearest to `homography`, and its zoom.
 
-    Such a homography is K2 R K1^-1 (Hartley and Zisserman 8.4.2); focal length and zoom are searched for.
+    It has the form K2 R K1^-1 (Hartley and Zisserman 8.4.2); focal length and zoom are searched for.
     """
     best: tuple[float, NDArray, float] = (np.inf, np.eye(3), 1.0)
     corners = centre + centre * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1], [0, 0]])
     wanted = cv2.perspectiveTransform(corners[None], homography)[0]
-    # the zoom is the change of distances at the picture's middle
+    # the zoom is the change of scale at the image centre
     linear = homography[:2, :2] - np.outer(
         cv2.perspectiveTransform(centre[None, None], homography)[0, 0], homography[2, :2]
     )
@@ -205,11 +203,11 @@ def refuse_without_parallax(motion: Motion, *, frames: int, long_side: int, matt
     ----------
     motion : Motion
     frames : int
-        How many the shot has.
+        Number of frames of the shot.
     long_side : int
-        Of the pictures.
+        Of the frames.
     matted : bool
-        Whether mattes leave out a part of the pictures.
+        Whether mattes exclude a part of the frames.
     """
     if frames < SHORTEST:
         raise Refused(f"The shot has {frames} frames and parallax needs at least {SHORTEST}.", CURE)
@@ -217,16 +215,16 @@ def refuse_without_parallax(motion: Motion, *, frames: int, long_side: int, matt
         also = "; or its mattes leave too little of it" if matted else ""
         raise Refused(
             f"Only {motion.tracks} points can be followed over {motion.span} frames and parallax needs "
-            f"{_LEAST_TRACKS}: the picture is too blurred, dark or empty, or changes too much between frames{also}.",
+            f"{_LEAST_TRACKS}: the image is too blurred, dark or empty, or changes too much between frames{also}.",
             CURE,
         )
-    # over the whole shot a zoom or a turn adds up, and so does the parallax of a camera that moves
+    # over the whole shot a zoom or a rotation adds up, and so does parallax
     sharp = max(_LEAST_PARALLAX, _LEAST_SHARP * 640 / long_side)
     for deviates, least in ((motion.parallax, _LEAST_PARALLAX), (motion.from_turning, sharp)):
         if deviates < least:
             raise Refused(
                 f"The shot has no parallax, {_behaviour(motion)}: points deviate by {deviates:.1f} pixels from one "
-                f"common motion and {least:.1f} are needed.",
+                f"common motion, and {least:.1f} are needed.",
                 CURE,
             )
     if (
@@ -235,9 +233,9 @@ def refuse_without_parallax(motion: Motion, *, frames: int, long_side: int, matt
         and motion.still_below >= _BELOW_SHARE
     ):
         raise Refused(
-            f"The shot has no parallax, {_behaviour(motion)} and only things before it move: {motion.still_share:.0%} "
-            f"of the points, over {motion.still_spread:.0%} of the picture and among and below those that move, show "
-            "none at all.",
+            f"The shot has no parallax, {_behaviour(motion)} and only objects in the scene move: "
+            f"{motion.still_share:.0%} of the points, over {motion.still_spread:.0%} of the image and also below the "
+            "moving objects, have no parallax.",
             CURE,
         )
 
@@ -246,7 +244,7 @@ def _behaviour(motion: Motion) -> str:
     turning = motion.turning
     if turning is not None and turning.zoom > _ZOOMS:
         if motion.from_turning > _FLAT:
-            return "all that can be followed lies in one plane"
+            return "all tracked points are in one plane"
         return _zooms(turning)
     if motion.moved < _STILL or motion.still_share >= _STILL_SHARE:
         return "the camera stands still or only turns" if motion.moved >= _STILL else "the camera stands still"
@@ -261,14 +259,14 @@ def _zooms(turning: Turning) -> str:
 def refuse_no_better(views: Views, turning: Turning) -> None:
     """Raise `Refused` where a solve explains the shot hardly better than a camera that does not move.
 
-    A solve has a depth for each point to play with, so it follows any picture that a turning and zooming camera makes,
-    with a path that never was. What tells is that it comes nowhere nearer for it.
+    A solve has a free depth for each point, so it also fits the images of a rotating and zooming camera, with a wrong
+    path. But then it fits them no better.
 
     Parameters
     ----------
     views : Views
     turning : Turning
-        Fitted to tracks that are straightened as for the views.
+        Fitted to tracks undistorted as for the views.
     """
     _, missed = place(turning.ids, turning.frames, turning.xy, views)
     missed *= 640 / max(views.width, views.height)
@@ -277,40 +275,41 @@ def refuse_no_better(views: Views, turning: Turning) -> None:
     if better < _LEAST_BETTER:
         how = _zooms(turning) if turning.zoom > _ZOOMS else "the camera turns without moving"
         raise Refused(
-            f"The shot has too little parallax, {how}: a moving camera explains only {better:.0%} of the points better "
-            f"than that, and {_LEAST_BETTER:.0%} are needed.",
+            f"The shot has too little parallax, {how}: a moving camera explains only {better:.0%} of the points "
+            f"better, and {_LEAST_BETTER:.0%} are needed.",
             CURE,
         )
 
 
 def refuse_given_lens(focal: float, *, long_side: int) -> None:
-    """Raise `Refused` where no lens has the given focal length, in pixels."""
+    """Raise `Refused` for an impossible known focal length, in pixels."""
     share = focal / long_side
     if not _GIVEN_RANGE[0] <= share <= _GIVEN_RANGE[1]:
         raise Refused(
-            f"The given focal length is {share:.2f} picture widths, and lenses have {_GIVEN_RANGE[0]:.1f} to "
+            f"The known focal length is {share:.2f} image widths, and lenses have {_GIVEN_RANGE[0]:.1f} to "
             f"{_GIVEN_RANGE[1]:.0f}.",
-            "Check its unit (pixels of the plate, or millimetres with the sensor's width), or leave it to be found.",
+            f"Check the unit of the {setting('focal_length')} (pixels of the plate, or millimetres with the "
+            f"{setting('sensor_width')}), or leave it out.",
         )
 
 
 def refuse_found_lens(views: Views) -> None:
-    """Raise `Refused` where no lens has the focal length that a solve found."""
+    """Raise `Refused` where a solve found an impossible focal length."""
     share = views.focal / max(views.width, views.height)
     if not FOCAL_RANGE[0] < share < FOCAL_RANGE[1]:
         raise Refused(
-            f"The camera solve failed: it found a focal length of {share:.2f} picture widths, "
+            f"The camera solve failed: it found a focal length of {share:.2f} image widths, "
             f"and lenses have {FOCAL_RANGE[0]} to {FOCAL_RANGE[1]}.",
-            f"Give the lens's focal length if you know it. {CURE}",
+            f"Set the {setting('focal_length')} if you know it. {CURE}",
         )
 
 
 def refuse_weak_points(views: Views) -> None:
-    """Raise `Refused` where too little was triangulated, or from too small a motion."""
+    """Raise `Refused` where too few points were triangulated, or the baseline is too small."""
     observed = len(views.seen) / len(views)
     if observed < _LEAST_OBSERVATIONS:
         raise Refused(
-            f"Only {observed:.0f} static points a frame fit the camera's path and {_LEAST_OBSERVATIONS} are needed.",
+            f"Only {observed:.0f} static points per frame fit the camera path, and {_LEAST_OBSERVATIONS} are needed.",
             CURE,
         )
     depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
@@ -319,14 +318,14 @@ def refuse_weak_points(views: Views) -> None:
     reach = 2 * float(np.linalg.norm(positions - np.median(positions, axis=0), axis=1).max())
     if reach < _LEAST_BASELINE * depth:
         raise Refused(
-            f"The camera moves by {reach / depth:.1%} of the distance to the scene "
+            f"The camera moves by {reach / depth:.1%} of the distance to the scene, "
             f"and parallax needs {_LEAST_BASELINE:.0%}.",
             CURE,
         )
 
 
 def explained(views: Views, tracks: Tracks) -> NDArray[np.float64]:
-    """For each frame, the share of the picture's cells with tracks in which there are static points, too.
+    """For each frame, the share of the image's cells with tracks that also have static points.
 
     Parameters
     ----------
@@ -346,14 +345,14 @@ def explained(views: Views, tracks: Tracks) -> NDArray[np.float64]:
 
 
 def _filled(xy: NDArray[np.floating], views: Views) -> NDArray[np.int64]:
-    """How many of the points [K, 2] lie in each cell [C]."""
+    """The number of points [K, 2] in each cell [C]."""
     size = max(views.width, views.height) / _EXPLAINED_CELLS
     column, row = np.clip(xy // size, 0, _EXPLAINED_CELLS - 1).astype(np.int64).T
     return np.bincount(row * _EXPLAINED_CELLS + column, minlength=_EXPLAINED_CELLS**2)
 
 
 def refuse_unexplained(shares: NDArray[np.float64], numbers: Sequence[int]) -> None:
-    """Raise `Refused` where a solve leaves most of the picture unexplained for more than a moment.
+    """Raise `Refused` where a solve leaves most of the image unexplained in more than a few frames.
 
     Parameters
     ----------
@@ -365,37 +364,37 @@ def refuse_unexplained(shares: NDArray[np.float64], numbers: Sequence[int]) -> N
     weak = np.flatnonzero(shares < _LEAST)
     if len(weak) > _MOST_FRAMES * len(shares):
         raise Refused(
-            f"The camera solve follows something that moves, or too little: in {len(weak)} frames "
-            f"({_spans(weak, numbers)}) static points were found in {np.median(shares[weak]):.0%} of the picture only, "
+            f"The camera solve follows a moving object, or too little of the scene: in {len(weak)} frames "
+            f"({_spans(weak, numbers)}) static points cover only {np.median(shares[weak]):.0%} of the image, "
             f"and {_LEAST:.0%} are needed.",
-            f"{CURE} Or give mattes of what moves, or leave these frames out.",
+            f"{CURE} Or provide {setting('mattes')} of the moving objects, or leave these frames out.",
         )
 
 
 def doubts(shares: NDArray[np.float64], numbers: Sequence[int]) -> tuple[str, ...]:
-    """Warnings of the frames in which little of the picture is explained."""
+    """A warning about frames in which little of the image is explained."""
     weak = np.flatnonzero(shares < _LEAST)
     if not len(weak):
         return ()
     return (
-        f"Depth of {_spans(weak, numbers)} may be wrong: the camera solve explains only "
-        f"{shares.min():.0%} of the picture there; mattes of what moves help.",
+        f"The depth of frames {_spans(weak, numbers)} may be wrong: the camera solve explains only "
+        f"{shares.min():.0%} of the image there. Provide mattes of moving objects.",
     )
 
 
 def guessed_lens(views: Views) -> tuple[str, ...]:
-    """A warning where the tracks left the focal length to what lenses usually have."""
+    """A warning where the focal length is guessed from usual lenses."""
     if not views.lens_guessed:
         return ()
     share = views.focal / max(views.width, views.height)
     return (
-        f"The camera's motion hardly tells the focal length, so a likely one was taken ({share:.1f} picture widths): "
-        "near and far may be stretched against each other; give the lens if you know it.",
+        f"The camera's motion hardly determines the focal length, so a likely one is used ({share:.1f} image widths). "
+        "Depth may be stretched along the view axis. Set the focal length if you know it.",
     )
 
 
 def _spans(frames: NDArray[np.intp], numbers: Sequence[int]) -> str:
-    """``1-5, 9`` for frame indices, ascending; after three stretches only the whole is told."""
+    """``1-5, 9`` for ascending frame indices; only the first and last frame for more than three ranges."""
     stretches = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
     if len(stretches) > 3:
         return f"between {numbers[int(frames[0])]} and {numbers[int(frames[-1])]}"

@@ -1,4 +1,4 @@
-"""The camera of a shot as parallax computes with it, and the sparse points that were triangulated from it."""
+"""The cameras of a shot's frames, and the sparse points triangulated from them."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Views:
     Attributes
     ----------
     width, height : int
-        Size in pixels of the pictures that the numbers refer to.
+        Size in pixels of the images that the numbers refer to.
     focal : float
         In pixels.
     centre : float64 [2]
         Principal point, pixel centres at integers.
     distortion : float64 [2]
-        k1, k2 as in `Camera`. Everything else here is free of distortion: pictures and points are straightened first.
+        k1, k2 as in `Camera`. Everything else here is undistorted: images and points are undistorted first.
     world_to_camera : float64 [N, 3, 4]
         OpenCV axes.
     points : float64 [P, 3]
     seen : int32 [M, 2]
         (frame, point), sorted by frame: where a point was tracked.
     lens_guessed : bool
-        The focal length is what lenses usually have, since the tracks hardly tell it.
+        The focal length is that of usual lenses, since the tracks hardly determine it.
     """
 
     width: int
@@ -48,7 +48,7 @@ class Views:
     lens_guessed: bool = False
 
     def __len__(self) -> int:
-        """How many frames there are."""
+        """The number of frames."""
         return len(self.world_to_camera)
 
     @property
@@ -80,7 +80,7 @@ class Views:
         return self.focal * points[:, :2] / points[:, 2:] + self.centre
 
     def resized(self, width: int, height: int) -> Views:
-        """The same cameras for pictures of another size."""
+        """The same cameras for images of another size."""
         camera = Camera(
             width=self.width,
             height=self.height,
@@ -102,7 +102,7 @@ class Views:
         return replace(self, world_to_camera=poses, points=self.points * factor)
 
     def camera(self, numbers: Sequence[int]) -> Camera:
-        """As the contract says it; `numbers` are the frames' source numbers."""
+        """As the contract's `Camera`; `numbers` are the frames' source numbers."""
         poses = []
         for number, pose in zip(numbers, self.world_to_camera, strict=True):
             inverse = np.eye(4)
@@ -135,7 +135,7 @@ def load_views(path: Path) -> Views:
 def straighten(
     xy: NDArray[np.floating], *, focal: float, centre: NDArray[np.float64], distortion: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Pixels [K, 2] of the straight pinhole picture for pixels of the distorted one."""
+    """Pixels [K, 2] of the undistorted pinhole image for pixels of the distorted one."""
     if not np.any(distortion) or not len(xy):
         return np.asarray(xy, np.float32)
     matrix = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1.0]])
@@ -150,14 +150,14 @@ def straighten(
 def bend(
     xy: NDArray[np.floating], *, focal: float, centre: NDArray[np.float64], distortion: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Pixels [..., 2] of the distorted picture for pixels of the straight one (the model that `Camera` states)."""
+    """Pixels [..., 2] of the distorted image for pixels of the undistorted one (the model of `Camera`)."""
     ray = (np.asarray(xy, np.float64) - centre) / focal
     square = np.sum(ray**2, axis=-1, keepdims=True)
     return focal * ray * (1 + distortion[0] * square + distortion[1] * square**2) + centre
 
 
 def bent(small: NDArray[np.float32], views: Views) -> NDArray[np.float32]:
-    """A map [H, W] of the straight picture as the distorted picture's pixels see it."""
+    """A depth map [H, W] of the undistorted image, resampled to the distorted one."""
     if not np.any(views.distortion):
         return small
     y, x = np.mgrid[: views.height, : views.width]

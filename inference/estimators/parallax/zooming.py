@@ -1,4 +1,4 @@
-"""Whether the lens zooms while the camera moves; a solve with one focal length makes of it a path that never was."""
+"""Whether the lens zooms while the camera moves, for which a solve with one focal length finds a wrong path."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pycolmap
 from .focal_length import misfit, observations, refine
 from .lens import SolveError
 
-_SUSPECT = 0.15  # mean squared pixels at 640 that a solve misses by; sound ones have less
-_FREED = 0.6  # of them, at most, may stay where each picture may have a focal length of its own
+_SUSPECT = 0.15  # mean squared error of a solve in pixels at 640, above which a zoom is tested
+_FREED = 0.6  # of this error, which remains at most with a focal length per image if the lens zooms
 _ZOOMS = 1.05
-_ROUNDS = 15  # of adjustment, which show where it goes
+_ROUNDS = 15  # of adjustment, enough to show a zoom
 
 
 def refuse_zoom(model: pycolmap.Reconstruction) -> None:
@@ -24,16 +24,16 @@ def refuse_zoom(model: pycolmap.Reconstruction) -> None:
     freed = with_own_lenses(model)
     refine(freed, refine_focal=True, rounds=_ROUNDS)
     focal = [image.camera.focal_length for image in freed.images.values()]
-    zoom = float(np.percentile(focal, 95) / np.percentile(focal, 5))  # some pictures tell their own badly
+    zoom = float(np.percentile(focal, 95) / np.percentile(focal, 5))  # the focal length of some images is uncertain
     if zoom > _ZOOMS and misfit(freed, count) < _FREED * before:
         raise SolveError(
-            f"The lens zooms while the camera moves, by a factor of about {zoom:.1f}, and parallax needs a lens that "
-            "stays as it is."
+            f"The lens zooms while the camera moves, by a factor of about {zoom:.1f}, and parallax needs a constant "
+            "focal length."
         )
 
 
 def with_own_lenses(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-    """A copy of a model in which each picture has a camera, and so a focal length, of its own."""
+    """A copy of a model in which each image has its own camera, and so its own focal length."""
     result = pycolmap.Reconstruction()
     numbers = {}
     for image_id, image in sorted(model.images.items()):

@@ -1,4 +1,4 @@
-"""Relative depth of any clip from a tiny network, made steady: ``docs/quick.md`` says what it is for and what not."""
+"""Relative depth of any clip from a tiny network, stabilised over time: see ``docs/quick.md`` for uses and limits."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""TCMonoDepth small as OpenCV runs it, and a frame shown to it in several framings whose answers are averaged.
+"""TCMonoDepth small in OpenCV, run on several framings of each frame whose predictions are averaged.
 
 The network (Li et al., "Enforcing Temporal Consistency in Video Depth Estimation", ICCV Workshops 2021) takes RGB of
-320 x 192 pixels and gives relative disparity, right up to a scale and a shift that differ from framing to framing, so
-each answer is brought to the first one's mean and deviation before the mean is taken. What is wrong differs between
-framings as well: that is what the mean takes away.
+320 x 192 pixels and predicts relative disparity up to a scale and a shift that differ between framings, so each
+prediction is normalised to the first one's mean and deviation before they are averaged. Errors differ between framings
+as well, so the mean reduces them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .weights import MODEL
 WIDTH, HEIGHT = 320, 192
 _STRETCH = 0.1  # change of aspect up to which a frame is stretched; beyond it is padded
 _GREY, _WHITE = 114, 255
-_FAR = 0.85  # of the input's size, on white: as if from farther away
-_NEAR = 0.8  # of the frame's size, from its middle: as if from nearer
-_MIRRORED = 0.4  # share of the padded mirrored frame, another one of the whole
-_BLEND = 20  # pixels over which the middle passes into the rest
-_FLAT = 1e-4  # standard deviation of an answer below which it tells nothing
+_FAR = 0.85  # of the input's size, on white: as from farther away
+_NEAR = 0.8  # of the frame's size, cropped to its centre: as from nearer
+_MIRRORED = 0.4  # weight of the padded mirrored frame
+_BLEND = 20  # pixels over which the centre crop is blended into the whole
+_FLAT = 1e-4  # standard deviation of a prediction below which it is ignored
 
 Look = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -41,12 +41,12 @@ class Network:
     Raises
     ------
     Failure
-        MISSING: it is another file than Fathom fixes.
+        MISSING: the file does not match the checksum that Fathom fixes.
     """
 
     def __init__(self, path: Path) -> None:
-        # read here, as OpenCV cannot open every name that the system can; and nothing is parsed but what is known,
-        # for an ONNX file can name other files and sizes at will
+        # read here, as OpenCV cannot open every file name; and verified before it is parsed, as an ONNX file may name
+        # other files and arbitrary sizes
         content = fixed_content(path, MODEL.files[0])
         self._net = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
 
@@ -57,7 +57,7 @@ class Network:
 
 
 def map_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height of the maps of frames of a size: 320 pixels on the long side, or as many as there are."""
+    """Width and height of the depth maps for a frame size: 320 pixels on the long side, or fewer for smaller frames."""
     scale = min(1.0, WIDTH / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -71,7 +71,7 @@ def look(network: Look, picture: NDArray[np.uint8], *, check: Callable[[], None]
         RGB [192, 320, 3] to disparity [192, 320].
     picture : uint8 [H, W, 3]
     check : callable
-        Called before each answer.
+        Called before each run of the network.
     """
     size = map_size(picture.shape[1], picture.shape[0])
     (first, whole), *others = _answers(network, picture, size, check)
@@ -88,7 +88,7 @@ def look(network: Look, picture: NDArray[np.uint8], *, check: Callable[[], None]
 def _answers(
     network: Look, picture: NDArray[np.uint8], size: tuple[int, int], check: Callable[[], None]
 ) -> Iterator[tuple[NDArray[np.float32], float]]:
-    """Disparity at `size` in several framings, each with its share in the mean; the first leads the others."""
+    """Disparity at `size` in several framings, each with its weight; the others are normalised to the first."""
     height, width = picture.shape[:2]
     fits = abs(width / height * HEIGHT / WIDTH - 1) <= _STRETCH
     check()
@@ -110,7 +110,7 @@ def _answers(
 def _padded(
     network: Look, picture: NDArray[np.uint8], size: tuple[int, int], *, share: float, grey: int
 ) -> NDArray[np.float32]:
-    """The answer for the frame in its own aspect, taking up a share of the input before plain grey."""
+    """The prediction for the frame in its own aspect, filling a share of the input on plain grey."""
     height, width = picture.shape[:2]
     scale = min(WIDTH / width, HEIGHT / height) * share
     wide, high = max(1, round(width * scale)), max(1, round(height * scale))
@@ -121,7 +121,7 @@ def _padded(
 
 
 def _middle(network: Look, picture: NDArray[np.uint8], whole: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The answer for the frame's middle, fitted into the one for the whole frame."""
+    """The prediction for the whole frame, with that for its centre crop fitted and blended in."""
     inner, outer = _inside(picture.shape[:2]), _inside(whole.shape)
     around = whole[outer]
     answer = _resized(network(_resized(picture[inner], WIDTH, HEIGHT)), around.shape[1], around.shape[0])

@@ -1,4 +1,4 @@
-"""The estimator from beginning to end: each frame by itself, then all of them along the flow, then along the plate."""
+"""The estimator from beginning to end: a depth map per frame, stabilised along the flow, upsampled along the plate."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from ..base import Shot, ShotResult
 from .network import Network, look, map_size
 from .weights import FILE, MODEL
 
-_LOOKING, _LEVELLING = 0.6, 0.1  # shares of the time that the network takes, and the comparison of neighbours
-_FLASH = 24.0  # grey levels that a frame's mean lies from the median around it, when it is a flash
-_DARK, _GAIN = 50.0, 6.0  # mean level up to which dark frames are brightened, and by how much at most
-_AROUND = 3  # frames to either side that this median is of
+_LOOKING, _LEVELLING = 0.6, 0.1  # shares of the time for the network, and for comparing neighbours
+_FLASH = 24.0  # grey levels by which a flash frame's mean differs from the median around it
+_DARK, _GAIN = 50.0, 6.0  # mean level up to which dark frames are brightened, and the largest gain
+_AROUND = 3  # frames to either side for this median
 _SIGMA, _STRENGTH = 8.0, 10.0  # of the smoothing that stops at the plate's edges
 _THREADS = 8
 
@@ -37,14 +37,14 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
     ----------
     shot : Shot
     network : callable or None
-        As for `network.look`; None: the one of the weights.
+        As for `network.look`; None: the network of the weights.
 
     Raises
     ------
     Refused
-        No frame shows anything.
+        All frames are blank.
     Cancelled
-        Passed on from `Shot.check`.
+        From `Shot.check`.
     """
     count = len(shot.frames)
     shown = shot.shown or tuple(range(count))
@@ -52,17 +52,17 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
     good = _good(facts)
     if not good:
         raise Refused(
-            f"All {count} frames of the shot are of nearly one colour."
+            f"All {count} frames of the shot are nearly one colour."
             if count > 1
-            else "The frame is of nearly one colour.",
-            "Choose frames that show something.",
+            else "The frame is nearly one colour.",
+            "Choose frames with visible detail.",
         )
     unit = (
         float(np.mean([facts[frame].centre for frame in good])),
         max(float(np.mean([facts[frame].deviation for frame in good])), 1e-9),
     )
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # frames are worked on side by side; OpenCV's own threads would only get in the way
+    cv2.setNumThreads(1)  # frames are processed in parallel, where OpenCV's own threads only slow it down
     try:
         found = _levels(shot, good, unit)
         _steady_all(shot, good, shown, found, unit)
@@ -73,7 +73,7 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
 
 @dataclass(frozen=True)
 class _Facts:
-    """Of a frame: the mean of its grey, whether it shows nothing; mean and standard deviation of its map."""
+    """Of a frame: its mean grey, whether it is blank; mean and standard deviation of its depth map."""
 
     mean: float
     blank: bool
@@ -82,7 +82,7 @@ class _Facts:
 
 
 def _look_at_all(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> dict[int, _Facts]:
-    """Show every frame that repeats none to the network; what an earlier run has kept is read."""
+    """Run the network on every frame that is not a repeat; depth maps saved by an earlier run are loaded."""
     (shot.scratch / "look").mkdir(exist_ok=True)
     facts, count = {}, len(shot.frames)
     for frame in range(count):
@@ -99,14 +99,14 @@ def _look_at_all(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.f
         with np.load(kept) as data:
             mean, blank, centre, deviation = (float(each) for each in data["facts"])
         facts[frame] = _Facts(mean, bool(blank), centre, deviation)
-        shot.progress("look", "Looking at each frame", _LOOKING * (frame + 1), float(count))
+        shot.progress("look", "Estimating each frame", _LOOKING * (frame + 1), float(count))
     return facts
 
 
 def _good(facts: dict[int, _Facts]) -> list[int]:
-    """The frames that tell something: no blank ones, no flashes; all that are not blank where hardly any is left.
+    """The frames that are neither blank nor a flash; all that are not blank where fewer than half remain.
 
-    A flash is brighter or darker than what is before it *and* after it, so light that goes on or off is none.
+    A flash is brighter or darker than the frames before *and* after it, so switching a light is not a flash.
     """
     shown = [frame for frame, each in facts.items() if not each.blank]
     means = [facts[frame].mean for frame in shown]
@@ -119,7 +119,7 @@ def _good(facts: dict[int, _Facts]) -> list[int]:
 
 
 def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[np.float64]:
-    """Scale and shift [N, 2] of the good frames; kept, as it takes a moment."""
+    """Scale and shift [N, 2] of the good frames; saved in the scratch folder."""
     kept = shot.scratch / "levels.npy"
     if kept.exists():
         return np.load(kept)
@@ -143,7 +143,7 @@ def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[n
 def _steady_all(
     shot: Shot, good: list[int], shown: Sequence[int], found: NDArray[np.float64], unit: tuple[float, float]
 ) -> None:
-    """Make the frames steady, bring them to the working size along the plate's edges, and write them."""
+    """Stabilise the depth maps over time, upsample them to the working size along the plate's edges, and write them."""
     count = len(shot.frames)
     threads = max(1, min(os.cpu_count() or 1, _THREADS))
 
@@ -165,20 +165,20 @@ def _steady_all(
         sources = _sources(shown[frame], good)
         mixed = [np.float32(share) * window.steady(place[at], check=pause) for at, share in sources]
         pause()
-        guide = max(sources, key=lambda source: source[1])[0]  # a flash has no edges to go by
+        guide = max(sources, key=lambda source: source[1])[0]  # a flash frame has no usable edges
         ready[frame] = _enlarged(sum(mixed[1:], mixed[0]), shot.frames[guide])
 
     def done(frame: int) -> None:
         nonlocal finished
         finished += 1
         shot.write(frame, ready.pop(frame))
-        shot.progress("steady", "Steadying over time", begun * count + (1 - begun) * finished, float(count))
+        shot.progress("steady", "Stabilising over time", begun * count + (1 - begun) * finished, float(count))
 
     workers.each(work, left, check=shot.check, done=done)
 
 
 def _sources(frame: int, good: list[int]) -> list[tuple[int, float]]:
-    """The good frames that a frame's map is mixed from, with their shares: itself, or the nearest before and after."""
+    """The good frames that a frame's depth is interpolated from, with weights: itself, or the nearest on each side."""
     at = int(np.searchsorted(good, frame))
     if at < len(good) and good[at] == frame:
         return [(frame, 1.0)]
@@ -190,10 +190,10 @@ def _sources(frame: int, good: list[int]) -> list[tuple[int, float]]:
 
 
 def _enlarged(steady: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A map at the size of a picture [H, W, 3], smoothed up to the picture's edges.
+    """A depth map upsampled to the size of an image [H, W, 3], smoothed within the image's edges.
 
-    Soft edges are left as they are: drawn to the picture's, what the network sees wrongly shows sharper than what is
-    right, and it flickers more.
+    Soft edges are not snapped to the image's: that would sharpen the network's errors more than its correct edges, and
+    add flicker.
     """
     height, width = picture.shape[:2]
     large = cv2.resize(steady, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -201,21 +201,21 @@ def _enlarged(steady: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArra
 
 
 def _bridged(shot: Shot, good: list[int], shown: Sequence[int]) -> tuple[str, ...]:
-    """What the artist should know of frames that told nothing."""
+    """A warning about frames whose depth is interpolated."""
     taken = set(good)
     without = [number for number, frame in zip(shot.frames.numbers, shown, strict=True) if frame not in taken]
     if not without:
         return ()
     if len(without) == 1:
-        return (f"Frame {without[0]} flashes or is blank: its depth is that of the frames around it.",)
+        return (f"Frame {without[0]} is a flash or blank: its depth is interpolated from the frames around it.",)
     return (
-        f"{len(without)} frames between {without[0]} and {without[-1]} flash or are blank: their depth is that of the "
-        "frames around them.",
+        f"{len(without)} frames between {without[0]} and {without[-1]} are flashes or blank: their depth is "
+        "interpolated from the frames around them.",
     )
 
 
 def _lit(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture, brighter where it is too dark for the network, as in a fade."""
+    """An image, brightened where it is too dark for the network, as in a fade."""
     gain = min(_DARK / max(float(picture.mean()), 1e-3), _GAIN)
     return cv2.convertScaleAbs(picture, alpha=gain) if gain > 1 else picture
 

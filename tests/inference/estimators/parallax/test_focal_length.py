@@ -126,7 +126,7 @@ def test_a_shot_that_does_not_tell_its_lens_is_solved_with_a_likely_one(tmp_path
     assert np.corrcoef(1 / views.sparse(0)[1][:, 2], 1 / points[nearest, 2])[0, 1] > 0.99
     if name != "as it is":
         (warning,) = guessed_lens(views)
-        assert "0.9 picture widths" in warning and "give the lens" in warning
+        assert "0.9 image widths" in warning and "Set the focal length" in warning
 
 
 def test_a_lens_that_is_told_is_not_doubted(tmp_path):
@@ -138,16 +138,16 @@ def test_a_lens_that_is_told_is_not_doubted(tmp_path):
 def test_without_any_model_there_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(solve, "_map", lambda *where, refine_focal: None)
     tracks, _ = filmed(GLIDE)
-    with pytest.raises(SolveError, match="whose lens stays as it is"):
+    with pytest.raises(SolveError, match="with a constant focal length"):
         solve.solve(tracks, LENS, seed=0, folder=tmp_path)
-    with pytest.raises(SolveError, match="with the given focal length"):
+    with pytest.raises(SolveError, match="with the known focal length"):
         solve.solve(tracks, replace(LENS, focal=FOCAL), seed=0, folder=tmp_path)
 
 
 @pytest.mark.parametrize("widths", [0.1, 60.0])
 def test_a_given_focal_length_that_no_lens_has_is_not_called_found(scene, make, tmp_path, widths):
     camera = replace(make.camera(scene.poses, focal=192 * widths), poses=())
-    with pytest.raises(Refused, match=f"^The given focal length is {widths:.2f} picture widths") as caught:
+    with pytest.raises(Refused, match=f"^The known focal length is {widths:.2f} image widths") as caught:
         parallax.estimate(make.shot(scene.pictures, tmp_path, camera=camera).shot)
     assert "unit" in caught.value.cure
 

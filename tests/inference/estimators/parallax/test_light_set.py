@@ -103,5 +103,5 @@ def test_the_doctor_says_what_the_other_estimators_would_need(worker, light_pyth
     )
     assert done.returncode == 0, done.stdout
     note, cure = done.stdout.partition("[note] full set: ")[2].splitlines()[:2]
-    assert "parallax and quick need none" in note and cure.endswith(f"{MAIN} install full")
+    assert "parallax and quick do not need it" in note and cure.endswith(f"{MAIN} install full")
     assert "(no torch, which parallax does not need)" in done.stdout

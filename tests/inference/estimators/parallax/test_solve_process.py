@@ -35,13 +35,16 @@ ENDINGS = {
     "termination": ("os.kill(os.getpid(), 15)", r"ended from outside \(SIGTERM\)"),
     "exception": ("1 / 0", "ended with exit code 1"),
     "pipe": ("raise BrokenPipeError", "ended with exit code 1"),
-    "nothing": ("", "without an answer"),
-    "garbage": ("(folder / 'views.npz').write_bytes(bytes(range(256)))", "without an answer"),
-    "half an answer": ("(folder / 'views.npz').write_bytes(b'PK\\3\\4' + bytes(26))", "without an answer"),
-    "no reason": ("sys.exit(20)", "without an answer"),
-    "an empty reason": ("(folder / 'reason.txt').write_text(' '); sys.exit(20)", "without an answer"),
-    "a reason of garbage": ("(folder / 'reason.txt').write_bytes(b'\\xff\\xfe'); sys.exit(20)", "without an answer"),
-    "an endless reason": ("(folder / 'reason.txt').write_text('no' * 9999); sys.exit(20)", "without an answer"),
+    "nothing": ("", "without a readable result"),
+    "garbage": ("(folder / 'views.npz').write_bytes(bytes(range(256)))", "without a readable result"),
+    "half an answer": ("(folder / 'views.npz').write_bytes(b'PK\\3\\4' + bytes(26))", "without a readable result"),
+    "no reason": ("sys.exit(20)", "without a readable result"),
+    "an empty reason": ("(folder / 'reason.txt').write_text(' '); sys.exit(20)", "without a readable result"),
+    "a reason of garbage": (
+        "(folder / 'reason.txt').write_bytes(b'\\xff\\xfe'); sys.exit(20)",
+        "without a readable result",
+    ),
+    "an endless reason": ("(folder / 'reason.txt').write_text('no' * 9999); sys.exit(20)", "without a readable result"),
 }
 
 
@@ -55,7 +58,7 @@ def test_a_child_that_ends_otherwise_is_a_failure_of_the_run(tmp_path, monkeypat
 
 
 def test_a_child_that_hangs_is_a_failure_and_is_ended(tmp_path, monkeypatch):
-    with pytest.raises(Failure, match="no answer within 1 seconds") as caught:
+    with pytest.raises(Failure, match="did not finish within 1 seconds") as caught:
         ends(tmp_path, monkeypatch, "time.sleep(1000)", limit=1.0)
     assert caught.value.code == exit_codes.FAILED
     assert not [child for child in psutil.Process().children() if "child.py" in " ".join(child.cmdline())]
@@ -74,7 +77,7 @@ from inference.estimators.parallax.view import Views
 Views(width=640, height=480, focal=500.0, centre=np.zeros(2), distortion=np.zeros(2),
       world_to_camera=np.zeros((7, 3, 4)), points=np.zeros((1, 3)), seen=np.zeros((1, 2), np.int32)
 ).save(folder / "views.npz")"""
-    with pytest.raises(Failure, match="without an answer"):
+    with pytest.raises(Failure, match="without a readable result"):
         ends(tmp_path, monkeypatch, code)
 
 

@@ -64,7 +64,7 @@ def test_frames_that_repeat_another_have_its_maps(estimated):
 def test_frames_that_show_too_little_are_named_and_less_sure(estimated):
     run, result = estimated
     assert len(result.warnings) == 1
-    assert "frame 1 (black), frame 10 (white), frame 14 (blown out by a flash)" in result.warnings[0]
+    assert "frame 1 (black), frame 10 (white), frame 14 (overexposed by a flash)" in result.warnings[0]
     for index in (0, 9, 13):
         assert run.confidence[index].mean() < 0.8 * run.confidence[7].mean()
 

@@ -204,5 +204,5 @@ def test_a_solve_without_an_answer_says_so(tmp_path):
     xy = np.random.default_rng(0).uniform(0, 640, (COUNT * 20, 2)).astype(np.float32)
     tracks = Tracks(np.arange(COUNT + 1) * 20, np.tile(np.arange(20, dtype=np.int32), COUNT), xy)  # too few to match
     lens = Lens(width=640, height=480, focal=None, centre=(319.5, 239.5))
-    with pytest.raises(SolveError, match="No path of a camera"):
+    with pytest.raises(SolveError, match="No camera path"):
         solve_process.solve_apart(tracks, lens, seed=0, folder=tmp_path / "s", check=lambda: None, limit=300.0)

@@ -153,7 +153,7 @@ def test_traffic_before_a_locked_camera(make, tmp_path, still, ways):
         pictures.append(picture)
     motion = unsupported.measure(follow(pictures.__getitem__, COUNT), width=192, height=144)
     assert motion.parallax > 1.0, "the traffic must fool the first measure, or this tests nothing"
-    refused(make.shot(pictures, tmp_path), "only things before it move")
+    refused(make.shot(pictures, tmp_path), "only objects in the scene move")
 
 
 def test_a_moving_camera_is_not_refused(scene, make):
@@ -176,7 +176,7 @@ def test_a_given_camera_that_stands_still(scene, make, tmp_path):
     run = make.shot(scene.pictures, tmp_path, camera=make.camera(np.repeat(np.eye(4)[None], 16, axis=0)))
     with pytest.raises(Refused) as caught:
         parallax.estimate(run.shot)
-    assert "given camera" in caught.value.cure
+    assert "input camera" in caught.value.cure
 
 
 def test_the_true_camera_of_a_locked_shot(make, tmp_path, still):
