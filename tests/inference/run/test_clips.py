@@ -117,7 +117,7 @@ def empty_folder(folder):
         (file_of("notes.txt", b"a letter to the producer"), ["notes.txt", "no movie", "choose a movie"]),
         (animation, ["plate.0001.webp", "animation of 3 pictures", "convert it to a movie"]),
         (lambda folder: movie(folder / "raw.h264", range(9), container_format="h264"), ["raw.h264", "convert", "MP4"]),
-        (empty_folder, ["plate", "no pictures", "choose a folder"]),
+        (empty_folder, ["plate", "contains no images", "choose a folder"]),
         (lambda folder: folder / "lost.mov", ["lost.mov", "choose a movie"]),
         (lambda folder: folder / "lost.1001.exr", ["lost.1001.exr", "choose a movie"]),
     ],
