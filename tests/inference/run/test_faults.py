@@ -233,7 +233,7 @@ def test_a_folder_that_may_not_be_written(worker, clip, tmp_path):
     try:
         for output in (folder, folder / "below"):
             done = worker.estimate(clip, output, preexec_fn=_like_anybody)
-            _refused(done, exit_codes.BAD_OUTPUT, output, "no permission", "Choose a folder")
+            _refused(done, exit_codes.BAD_OUTPUT, output, "permission is denied", "Choose a folder")
     finally:
         folder.chmod(0o755)
 
