@@ -68,6 +68,16 @@ def _hear_signals():
             signal.signal(number, handler)
 
 
+@pytest.fixture(autouse=True)
+def environment_stays():
+    """Undo what a test, or the program that it ran in this process, has set in the environment."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
+
+
 @pytest.fixture
 def empty_file():
     """An empty file without the extension disabled: factory settings, no objects."""

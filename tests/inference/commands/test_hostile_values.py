@@ -127,8 +127,8 @@ def test_any_value_of_any_option_ends_in_a_sentence(verb, option, places, words,
         ("FATHOM_HOME", "~nobody-here/fathom", "there is no such user"),
         ("FATHOM_HOME", "{}/file", "it is no folder"),
         ("FATHOM_HOME", f"/tmp/{'x' * 300}", "cannot be used"),
-        ("FATHOM_WEIGHTS", "~nobody-here/weights", "named by FATHOM_WEIGHTS, is no folder"),
-        ("FATHOM_WEIGHTS", f"/tmp/{'x' * 300}", "named by FATHOM_WEIGHTS, is no folder"),
+        ("FATHOM_WEIGHTS", "~nobody-here/weights", "set in FATHOM_WEIGHTS, is not a folder"),
+        ("FATHOM_WEIGHTS", f"/tmp/{'x' * 300}", "set in FATHOM_WEIGHTS, is not a folder"),
     ],
 )
 def test_a_folder_of_the_environment_that_is_none_is_one_sentence(
@@ -148,7 +148,7 @@ def test_a_home_that_nobody_has_is_told_of_a_clip_and_a_source(tmp_path, monkeyp
     download = ("models", "download", "tcmonodepth-small", "--accept-licence", "mit-tcmonodepth")
     for arguments, told in (
         (("estimate", "~nobody-here/clip.mp4", "--output", str(tmp_path / "out")), "There is nothing at"),
-        ((*download, "--from", "~nobody-here/weights"), "given by --from, is no folder"),
+        ((*download, "--from", "~nobody-here/weights"), "(--from) is not a folder"),
     ):
         code, said = run(arguments, capfd)
         assert code != exit_codes.OK and told in said and "Traceback" not in said

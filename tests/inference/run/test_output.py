@@ -91,7 +91,7 @@ def test_a_result_that_was_finished_but_not_tidied_up_counts_as_finished(tmp_pat
     with _opened(tmp_path, (1, 2)) as out:
         _fill(out, (1, 2), "x")
         depth_sequence.save(_sequence(1, 2, "k"), tmp_path)  # killed right after
-    with pytest.raises(Failure, match="this very job"), _opened(tmp_path, (1, 2)):
+    with pytest.raises(Failure, match="the same job"), _opened(tmp_path, (1, 2)):
         pass
     assert not (tmp_path / ".fathom").exists()
 

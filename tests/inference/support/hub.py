@@ -282,7 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
         with open(path, "rb") as file:
             file.seek(start)
             while piece := file.read(PIECE if left is None else min(PIECE, left)):
-                if name in faults.corrupt and file.report() >= path.stat().st_size:
+                if name in faults.corrupt and file.tell() >= path.stat().st_size:
                     piece = piece[:-1] + bytes([piece[-1] ^ 1])
                 self.wfile.write(piece)
                 self._request.sent += len(piece)
