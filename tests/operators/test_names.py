@@ -49,7 +49,7 @@ def test_strip_clip_folder_and_frame_are_one_clip(numbered, worker, clip, tmp_pa
 
 
 def test_a_refused_clip_leaves_nothing(worker, clip, tmp_path):
-    with pytest.raises(RuntimeError, match="refused"):
+    with pytest.raises(RuntimeError, match="unsupported"):
         estimate(tmp_path / "shots" / "depth", filepath=str(clip / "plate.1001.png"), parameters='{"refused": -1}')
     assert not (tmp_path / "shots").exists()
     assert command(tmp_path / "none.mov", "--output", tmp_path / "shots") == exit_codes.BAD_CLIP
