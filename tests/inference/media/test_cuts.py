@@ -192,6 +192,7 @@ def test_every_frame_is_in_exactly_one_shot(first, count, places):
     assert tuple(begin for begin, _ in found) == (first, *starts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "starts"),
     [

@@ -24,6 +24,7 @@ def expected(worker, cut_clip, tmp_path_factory, helpers):
     return helpers.contents(output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full_size", [False, True])
 def test_runs_that_are_killed_at_random_moments_end_in_the_same_bits(worker, cut_clip, tmp_path, helpers, full_size):
     extra = ("--full-size", "--size", "64") if full_size else ()

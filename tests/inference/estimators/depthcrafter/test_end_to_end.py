@@ -71,6 +71,7 @@ def test_a_clip_becomes_a_depth_sequence(crafter, clip, tmp_path, helpers):
     assert kinds.index(("frame", 1001)) < kinds.index(("stage", "Denoising window 3 of 3"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1004, 1008])  # a window is still to be denoised after each
 def test_a_killed_run_goes_on_to_the_same_bits(crafter, worker, clip, tmp_path, helpers, after):
     assert crafter(clip, tmp_path / "whole", *SEGMENTS).returncode == 0
@@ -132,6 +133,7 @@ def test_missing_weights_are_told_with_the_command(worker, clip, tmp_path):
     assert not (tmp_path / "depth").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "overlap", "segments"), [(110, 25, 2), (80, 20, 3)])
 def test_real_footage_in_windows(crafter, worker, footage, tmp_path, helpers, window, overlap, segments):
     clip = footage / "clips" / "tokyo-walk.mp4"

@@ -80,6 +80,7 @@ def test_frames_are_read_once_and_in_time(tiny_networks, tmp_path):
     assert frames.asked == list(range(16))  # the first window's, to the end of a chunk of 8, before the first map
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [0, 3, 4, 9, 12])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny_networks, tmp_path, stop_after):
     frames = Frames(moving_images(13))
@@ -155,6 +156,7 @@ def _failing(name, at, error):
     return dataclasses.replace(OWN, **{name: failing}), plans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["predict", "decode", "encode"])
 def test_lack_of_memory_steps_the_plan_down_once_and_changes_nothing(tiny_networks, tmp_path, stage):
     frames = Frames(moving_images(9))

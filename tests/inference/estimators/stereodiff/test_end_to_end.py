@@ -127,6 +127,7 @@ def test_a_clip_becomes_depth_confidence_and_camera(diff, worker, clip, tmp_path
     assert not (cut / ".fathom" / "shot.1001-1012").exists()
 
 
+@pytest.mark.slow
 def test_real_footage(diff, worker, footage, tmp_path, helpers):
     clip = footage / "gt" / "7scenes_redkitchen_50" / "rgb"
     if not clip.is_dir():
