@@ -432,6 +432,22 @@ def test_no_file_names_this_machine_or_a_registry():
     assert not said
 
 
+def test_links_of_the_docs_lead_somewhere():
+    def headings(page):
+        found = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        return {re.sub(r"[^\w\- ]", "", each.strip().lower()).replace(" ", "-") for each in found}
+
+    dead = []
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            name, _, heading = link.partition("#")
+            target = page.parent / name if name else page
+            if link.startswith("http") or (target.exists() and (not heading or heading in headings(target))):
+                continue
+            dead.append(f"{page.name}: {link}")
+    assert not dead
+
+
 def test_tests_mirror_the_tree():
     folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
     packages = [str(folder) for folder in folders if (ROOT / "tests" / folder / "__init__.py").exists()]

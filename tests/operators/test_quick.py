@@ -17,8 +17,6 @@ def home(inference_python, empty_file, monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_PYTHON", str(inference_python))
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(preferences, "offline_reason", lambda: None)
-    for name in ("HF_HUB_OFFLINE", "FATHOM_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
     return tmp_path / "home"
 
 

@@ -11,8 +11,6 @@ from inference.models.download import DownloadRequest, download
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import NETWORK, OTHER, write_models
 
-OURS = ("FATHOM_WEIGHTS_MIRROR", "FATHOM_HUB_MIRROR_TOKEN")
-
 
 @pytest.fixture
 def served(tmp_path) -> Path:
@@ -39,10 +37,7 @@ def real_hub(hub, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
-    """The data folder; nothing in the environment of whoever runs the tests shines through."""
-    for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "FATHOM_WEIGHTS", "HTTP_PROXY", "HTTPS_PROXY", *OURS):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+    """The data folder; of whoever runs the tests, `tests/conftest.py` has forgotten everything else."""
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
     return tmp_path / "home"
