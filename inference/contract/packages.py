@@ -30,6 +30,7 @@ _IMPORTED_AS = {
     "markdown-it-py": "markdown_it",
     "fonttools": "fontTools",
     "python-dateutil": "dateutil",
+    "pytest-xdist": "xdist",
 }
 _COMPARISONS = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,

@@ -1,6 +1,7 @@
 """The two sets of packages, as their locks name them."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,10 @@ def test_the_sets_have_nothing_in_common_and_torch_is_on_top():
     assert {"numpy", "pycolmap"} <= light.keys() and {"torch", "diffusers", "huggingface-hub"} <= on_top.keys()
 
 
-@pytest.mark.parametrize("name", [*packages.locked(), *packages.locked_on_top()])
+LOCKS = sorted((Path(__file__).parents[3] / "requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize("name", sorted(packages.pins(LOCKS)))
 def test_every_locked_package_is_found_under_the_name_that_it_is_imported_by(name):
     if packages.installed(name) is None:
         pytest.skip(f"{name} is not installed here")
