@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 
 from ..inference.contract import exit_codes, hints
-from ..inference.contract.camera import SENSOR_WIDTH, typed_lens
+from ..inference.contract.camera import SENSOR_WIDTH, parse_lens
 from ..inference.contract.client import WorkerError
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
@@ -158,7 +158,7 @@ def _lens(options: argparse.Namespace, width: int | None) -> tuple[float | None,
     if width is None:
         raise JobError("The clip's size is not known, so its focal length in pixels is not either; leave the lens out.")
     try:
-        return typed_lens(options.focal_length, options.sensor_width, width=width)
+        return parse_lens(options.focal_length, options.sensor_width, width=width)
     except ValueError as error:
         raise JobError(str(error)) from error
 

@@ -61,7 +61,7 @@ def learn(found: tuple[EstimatorFacts, ...]) -> None:
     _session.known = found
     parameters.register_for(found)
     run = current_run.last()
-    if run is not None and run.code == exit_codes.MISSING and any(facts.lacks for facts in found):
+    if run is not None and run.code == exit_codes.MISSING and any(facts.missing_requirements for facts in found):
         current_run.forget_last()  # what is missing stands in the panel now, until it is there
 
 
@@ -80,7 +80,7 @@ def _is_due(python: Path, now: float) -> bool:
     run = current_run.last()
     if run is not None and run.code == exit_codes.MISSING and _session.ended != current_run.count_ended():
         return True  # a run missed what the answer did not know of
-    is_incomplete = any(facts.lacks or facts.notes for facts in _session.known)
+    is_incomplete = any(facts.missing_requirements or facts.notes for facts in _session.known)
     return is_incomplete and _session.process is None and now - _session.asked_at > _AGAIN
 
 

@@ -100,7 +100,7 @@ def draw_last(layout: bpy.types.UILayout, about: Subject | None, facts: Estimato
     if run is None or about is None or not isinstance(run.subject, Subject):
         return
     if run.code == exit_codes.MISSING:
-        is_concerned = run.subject.settings == about.settings and not (facts and facts.lacks)
+        is_concerned = run.subject.settings == about.settings and not (facts and facts.missing_requirements)
     else:
         is_concerned = run.subject == about
     if not is_concerned:
@@ -109,7 +109,7 @@ def draw_last(layout: bpy.types.UILayout, about: Subject | None, facts: Estimato
         box = layout.box()
         draw_advice(box, run.headline, icon="ERROR", width=width, quotes=True)
         draw_shots(box, run.shots, width=width)
-        if run.code == exit_codes.REFUSED:
+        if run.code == exit_codes.UNSUPPORTED:
             draw_quick(box, facts.name if facts else "", width=width)
     elif run.outcome == "done" and run.shots:
         box = layout.box()
@@ -123,7 +123,7 @@ def draw_quick(layout: bpy.types.UILayout, estimator: str, *, width: float) -> N
     """The button that gives soft depth of any clip at once, where `estimator` is another."""
     if estimator != QUICK.estimator:
         quick = catalogue.facts(QUICK.estimator)
-        is_there = quick is None or not any(lack.kind == "weights" for lack in quick.lacks)
+        is_there = quick is None or not any(requirement.kind == "weights" for requirement in quick.missing_requirements)
         _draw_get_quick(layout, is_there=is_there, icon="RENDER_ANIMATION", width=width)
 
 
@@ -190,21 +190,25 @@ def draw_requirements(
     layout: bpy.types.UILayout, facts: EstimatorFacts, environment: Environment | None, *, width: float
 ) -> None:
     """An estimator's missing requirements and how to get them: by a button, where packages of our own are missing."""
-    for lack in facts.lacks:
-        if lack.kind == "packages" and environment is not None and environment.own is not None:
+    for requirement in facts.missing_requirements:
+        if requirement.kind == "packages" and environment is not None and environment.own is not None:
             box = layout.box()
-            draw_text(box, lack.what, icon="ERROR", width=width)
+            draw_text(box, requirement.what, icon="ERROR", width=width)
             draw_install(box, environment, "full", width=width)
-        elif facts.name == QUICK.estimator and lack.kind == "weights":
+        elif facts.name == QUICK.estimator and requirement.kind == "weights":
             _draw_get_quick(layout, is_there=False, icon="IMPORT", width=width)
         else:
-            draw_advice(layout, f"{lack.what} {lack.cure}", icon="ERROR", width=width)
-    if facts.lacks and not any(lack.kind == "environment" for lack in facts.lacks):  # Quick needs the environment too
+            draw_advice(layout, f"{requirement.what} {requirement.hint}", icon="ERROR", width=width)
+    if facts.missing_requirements and not any(
+        requirement.kind == "environment" for requirement in facts.missing_requirements
+    ):  # Quick needs the environment too
         draw_quick(layout, facts.name, width=width)
-    if facts.licence and any(lack.kind == "weights" for lack in facts.lacks):  # to be known before they are downloaded
+    if facts.licence and any(
+        requirement.kind == "weights" for requirement in facts.missing_requirements
+    ):  # to be known before they are downloaded
         draw_text(layout, facts.licence, icon="INFO", width=width)
     for note in facts.notes:
-        draw_advice(layout, f"{note.what} {note.cure}", icon="INFO", width=width)
+        draw_advice(layout, f"{note.what} {note.hint}", icon="INFO", width=width)
 
 
 def draw_install(

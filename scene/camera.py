@@ -255,7 +255,7 @@ def _intrinsics(depth: Depth, shot: Shot, focal_length: float | None) -> Camera:
         if not 0 < focal_length < math.inf:
             raise CameraError(f"The focal length must be above 0 mm, not {focal_length:g}.")
         width, height = plate_size(depth)
-        return Camera.of_lens(focal_length, SENSOR_WIDTH, width=width, height=height)
+        return Camera.from_lens(focal_length, SENSOR_WIDTH, width=width, height=height)
     if shot.camera is None:
         raise CameraError(
             f"{depth.sequence.estimator} gave no camera for frames {shot.first_frame}-{shot.last_frame} of "

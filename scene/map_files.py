@@ -56,9 +56,9 @@ def unreadable(folder: Path, sequence: DepthSequence) -> str | None:
     Blender waits for ever for a pipe, tells by a file's content of what format it is, and takes as much memory as it
     says that it needs. A file that is missing, empty or too small is shown as a missing one. Opens every map.
     """
-    lack = memory.shortage(sequence.width, sequence.height)
-    if lack is not None:
-        return f"The maps in {folder} are {lack}: close other programs, or estimate the clip at a smaller size."
+    shortfall = memory.shortage(sequence.width, sequence.height)
+    if shortfall is not None:
+        return f"The maps in {folder} are {shortfall}: close other programs, or estimate the clip at a smaller size."
     for shot in sequence.done_shots:
         for frame, name in product(range(shot.first_frame, shot.last_frame + 1), _names(sequence)):
             problem = _problem(folder / name(frame), sequence)

@@ -124,8 +124,10 @@ def require_shown(depth: Depth) -> Path:
     for name in (name for name in names if Path(name).suffix.lower() == ".exr"):
         windows = exr_windows.of_file(folder / name)
         for width, height in map(exr_windows.size, (windows.display, *windows.data) if windows else ()):
-            if (lack := memory.shortage(width, height)) is not None:
-                raise PlateError(f"The plate {folder / name} is {lack}: close other programs, or use a smaller plate.")
+            if (shortfall := memory.shortage(width, height)) is not None:
+                raise PlateError(
+                    f"The plate {folder / name} is {shortfall}: close other programs, or use a smaller plate."
+                )
     if exr_windows.shared_display(folder / name for name in names) is not None:
         raise PlateError(
             f"Blender cannot show the plate {names[0]} to {names[-1]} in place, for the data windows of its files "

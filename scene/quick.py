@@ -50,4 +50,4 @@ def _in_blender(event: Event, offline: str) -> Event:
     """The worker's error that weights are missing, with what to do about it in Blender."""
     if not (isinstance(event, Error) and "offline mode" in event.what):
         return event
-    return replace(event, what="Quick's weights are not on this machine yet.", cure=offline)
+    return replace(event, what="Quick's weights are not on this machine yet.", hint=offline)

@@ -128,4 +128,4 @@ def _lens(plate: Plate, settings: Settings) -> Camera | None:
     width, height = plate.source.width, plate.source.height
     if width is None or height is None:
         raise JobError("The clip's size is not known, so its focal length in pixels is not either; leave the lens out.")
-    return Camera.of_lens(settings.focal_length, settings.sensor_width, width=width, height=height)
+    return Camera.from_lens(settings.focal_length, settings.sensor_width, width=width, height=height)

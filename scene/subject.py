@@ -183,7 +183,7 @@ def standing(subject: Subject) -> Standing:
         return new
     if place.standing != "unfinished":
         return Standing(standing=place.standing)
-    return Standing(standing="unfinished", share=depth_sequence.unfinished_share(place.folder))
+    return Standing(standing="unfinished", share=depth_sequence.unfinished_progress(place.folder))
 
 
 _seen = Seen(lambda asked: standing(asked[0]), holds=15.0)

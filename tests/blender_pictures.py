@@ -42,7 +42,7 @@ def rendered(scene: bpy.types.Scene, frame: int, size: tuple[int, int], folder: 
     scene.render.filepath = str(folder / f"rendered_{frame}.png")
     bpy.ops.render.render(write_still=True)
     image = bpy.data.images.load(scene.render.filepath, check_existing=False)
-    image.colorspace_settings.name = "Non-Color"  # 16-bit pictures would come back linear
+    image.colorspace_settings.name = "Non-Color"  # 16-bit images would come back linear
     pixels = np.array(image.pixels[:]).reshape(image.size[1], image.size[0], 4)[::-1, :, :3]
     bpy.data.images.remove(image)
     return pixels

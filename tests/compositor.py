@@ -65,7 +65,7 @@ def linear(srgb):
 
 def plate(frame, size):
     """The maker's plate [H, W, 3] as Blender reads it: sRGB brought to scene linear."""
-    return linear(depth_maker.smooth_picture(frame, *size) / 255.0)
+    return linear(depth_maker.smooth_image(frame, *size) / 255.0)
 
 
 def distance(frame, map_size, plate_size, far_limit):

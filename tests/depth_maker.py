@@ -43,7 +43,7 @@ def slanted(frame, width, height):
     return 0.2 + 0.3 * v + 0.1 * np.sin(3 * u + 0.7 * frame) + 0.02 * (frame % 5)
 
 
-def smooth_picture(frame, width, height):
+def smooth_image(frame, width, height):
     """A plate [H, W, 3] uint8 of soft colours that tells left from right, top from bottom and frame from frame."""
     y, x = np.mgrid[0:height, 0:width]
     u, v = (x + 0.5) / width, (y + 0.5) / height
@@ -81,7 +81,7 @@ def make(
     quantity="inverse_depth",
     camera=None,
     disparity: Callable = slanted,
-    picture: Callable = smooth_picture,
+    image: Callable = smooth_image,
     confidence: Callable | None = None,
     plate_name="plate.{:04d}.png",
     source: Source | None = None,
@@ -100,7 +100,7 @@ def make(
     quantity : str
     camera : Camera, callable taking the shot's frames, or None
         None: no camera in ``depth.json``.
-    disparity, picture, confidence : callable (frame, width, height) -> array
+    disparity, image, confidence : callable (frame, width, height) -> array
     source : Source or None
         The plate, where it is not the sequence of images that is written here.
 
@@ -115,7 +115,7 @@ def make(
     width, height = size
     plate_width, plate_height = plate_size or size
     for frame in frames:
-        write_png(plates / plate_name.format(frame), picture(frame, plate_width, plate_height))
+        write_png(plates / plate_name.format(frame), image(frame, plate_width, plate_height))
     records = []
     for first, last, status in shots or [(frames[0], frames[-1], "done")]:
         if status == "refused":

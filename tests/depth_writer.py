@@ -7,7 +7,7 @@ from inference.media.exr import write_map
 
 
 def write_depth(folder, maps, *, files, shots=None, source=None, estimator="e", refused=()):
-    """A depth sequence of a clip of numbered pictures.
+    """A depth sequence of a clip of numbered images.
 
     `maps` has source frames and arrays; `shots` first and last frames of each, one over all if None.
     """

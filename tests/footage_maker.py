@@ -1,6 +1,6 @@
 """Small clips made on the spot, for tests on both sides: only NumPy, PyAV and OpenEXR are needed.
 
-Every picture carries its own number as a row of black and white bars, so that a test can tell which picture is
+Every image carries its own number as a row of black and white bars, so that a test can tell which image is
 shown, however it came there.
 """
 
@@ -21,24 +21,24 @@ SIZE = (64, 48)
 
 
 def numbered(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """A picture [H, W, 3] uint8: the number in bars at the top (lowest bit left), a colour ramp below."""
+    """An image [H, W, 3] uint8: the number in bars at the top (lowest bit left), a colour ramp below."""
     width, height = size
-    picture = np.empty((height, width, 3), np.uint8)
-    picture[..., 0] = np.linspace(40, 220, width, dtype=np.uint8)[None]
-    picture[..., 1] = np.linspace(220, 40, height, dtype=np.uint8)[:, None]
-    picture[..., 2] = 90
+    image = np.empty((height, width, 3), np.uint8)
+    image[..., 0] = np.linspace(40, 220, width, dtype=np.uint8)[None]
+    image[..., 1] = np.linspace(220, 40, height, dtype=np.uint8)[:, None]
+    image[..., 2] = 90
     bar = width // BITS
     for bit in range(BITS):
-        picture[: height // 2, bit * bar : (bit + 1) * bar] = 235 if number >> bit & 1 else 20
-    return picture
+        image[: height // 2, bit * bar : (bit + 1) * bar] = 235 if number >> bit & 1 else 20
+    return image
 
 
-def number_in(picture: np.ndarray) -> int:
-    """The number that a picture of `numbered` carries, at any size; values 0 to 1 or 0 to 255."""
-    height, width = picture.shape[:2]
-    grey = picture[height // 8 : height * 3 // 8, :, :3].astype(np.float64).mean(axis=(0, 2))
+def number_in(image: np.ndarray) -> int:
+    """The number that an image of `numbered` carries, at any size; values 0 to 1 or 0 to 255."""
+    height, width = image.shape[:2]
+    grey = image[height // 8 : height * 3 // 8, :, :3].astype(np.float64).mean(axis=(0, 2))
     bar = width // BITS
-    middle = 0.5 if picture.dtype.kind == "f" else 127.5
+    middle = 0.5 if image.dtype.kind == "f" else 127.5
     return int(sum((grey[b * bar + bar // 4 : (b + 1) * bar - bar // 4].mean() > middle) << b for b in range(BITS)))
 
 
@@ -55,21 +55,21 @@ def movie(
     container_options: dict[str, str] | None = None,
     rotation: int = 0,
     pixel_aspect: Fraction | None = None,
-    pictures: Sequence[np.ndarray] | None = None,
+    images: Sequence[np.ndarray] | None = None,
     matrix: int | None = None,
     colours: tuple[int, int] | None = None,
     full_range: bool = False,
     container_format: str | None = None,
     piped: bool = False,
 ) -> Path:
-    """Write a movie whose i-th picture has the time stamp ``times[i]`` and, by default, carries the number i.
+    """Write a movie whose i-th image has the time stamp ``times[i]`` and, by default, carries the number i.
 
     Parameters
     ----------
     times : ints
         In units of `time_base`, by default 1 / rate.
     rotation : int
-        Degrees clockwise by which players turn the picture.
+        Degrees clockwise by which players turn the image.
     pixel_aspect : Fraction or None
         Width of a pixel over its height.
     matrix : int or None
@@ -104,8 +104,8 @@ def movie(
         if rotation:
             stream.set_display_rotation(-rotation)
         for index, time in enumerate(times):
-            picture = numbered(index, size) if pictures is None else pictures[index]
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb48le" if picture.dtype == np.uint16 else "rgb24")
+            image = numbered(index, size) if images is None else images[index]
+            frame = av.VideoFrame.from_ndarray(image, format="rgb48le" if image.dtype == np.uint16 else "rgb24")
             frame = frame.reformat(
                 format=pixel_format,
                 dst_colorspace=matrix,
@@ -133,12 +133,12 @@ class _Pipe:
 
 def streams(
     path: Path,
-    pictures: Sequence[Sequence[np.ndarray]],
+    images: Sequence[Sequence[np.ndarray]],
     *,
     rates: Sequence[int] | None = None,
     cover: int | None = None,
 ) -> Path:
-    """Write a movie with several video streams, each of its own pictures and size.
+    """Write a movie with several video streams, each of its own images and size.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def streams(
     """
     with av.open(str(path), "w") as container:
         made = []
-        for index, each in enumerate(pictures):
+        for index, each in enumerate(images):
             art = index == cover
             stream = container.add_stream("mjpeg" if art else "libx264", rate=rates[index] if rates else 25)
             stream.height, stream.width = each[0].shape[:2]
@@ -158,8 +158,8 @@ def streams(
             if art:
                 stream.disposition = Disposition.attached_pic
             made.append(stream)
-        for time in range(max(map(len, pictures))):
-            for stream, each in zip(made, pictures):
+        for time in range(max(map(len, images))):
+            for stream, each in zip(made, images):
                 if time < len(each):
                     frame = av.VideoFrame.from_ndarray(each[time], format="rgb24").reformat(format=stream.pix_fmt)
                     frame.pts, frame.time_base = time, 1 / Fraction(stream.codec_context.framerate)
@@ -169,11 +169,11 @@ def streams(
     return path
 
 
-def woven(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Pictures of two moments each, line by line, the upper line first."""
-    made = [picture.copy() for picture in pictures[::2]]
-    for picture, later in zip(made, pictures[1::2]):
-        picture[1::2] = later[1::2]
+def woven(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Images of two moments each, line by line, the upper line first."""
+    made = [image.copy() for image in images[::2]]
+    for image, later in zip(made, images[1::2]):
+        image[1::2] = later[1::2]
     return made
 
 
@@ -182,25 +182,25 @@ def stills(
     numbers: Iterable[int],
     *,
     suffix: str = "png",
-    pictures: Sequence[np.ndarray] | None = None,
+    images: Sequence[np.ndarray] | None = None,
     pattern: str = "plate.{:04d}",
     header: dict | None = None,
 ) -> list[Path]:
-    """Write pictures, by default ``plate.####.suffix`` that carry 0, 1, 2, …
+    """Write images, by default ``plate.####.suffix`` that carry 0, 1, 2, …
 
-    An ``exr`` takes float pictures as they are, has `numbered` pictures made linear, and has `header`'s attributes.
+    An ``exr`` takes float images as they are, has `numbered` images made linear, and has `header`'s attributes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for index, number in enumerate(numbers):
-        picture = numbered(index) if pictures is None else pictures[index]
+        image = numbered(index) if images is None else images[index]
         file = folder / f"{pattern.format(number)}.{suffix}"
         if suffix == "exr":
-            linear = (picture / 255.0) ** 2.2 if picture.dtype == np.uint8 else picture
+            linear = (image / 255.0) ** 2.2 if image.dtype == np.uint8 else image
             with OpenEXR.File(header or {}, {"RGB": np.ascontiguousarray(linear, np.float32)}) as exr:
                 exr.write(str(file))
         else:
-            _write_still(file, picture)
+            _write_still(file, image)
         files.append(file)
     return files
 
@@ -213,15 +213,15 @@ def cropped_exrs(
 ) -> list[Path]:
     """Write EXR files ``plate.####.exr`` that carry 0, 1, 2, … and have data only in their crops.
 
-    A crop is the first column and row and the last column and row; what it has beyond the picture is white. The
-    display windows, as large as the picture, begin at `origins` (column, row), and the crops with them; None: 0, 0.
+    A crop is the first column and row and the last column and row; what it has beyond the image is white. The
+    display windows, as large as the image, begin at `origins` (column, row), and the crops with them; None: 0, 0.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for index, (number, (left, top, right, bottom)) in enumerate(zip(numbers, crops)):
-        picture = (numbered(index) / 255.0) ** 2.2
+        image = (numbered(index) / 255.0) ** 2.2
         around = max(0, -left, -top, right - SIZE[0] + 1, bottom - SIZE[1] + 1)
-        padded = np.pad(picture, ((around, around), (around, around), (0, 0)), constant_values=1.0)
+        padded = np.pad(image, ((around, around), (around, around), (0, 0)), constant_values=1.0)
         part = padded[top + around : bottom + around + 1, left + around : right + around + 1]
         origin = np.array(origins[index] if origins else (0, 0), np.int32)
         last = np.array([SIZE[0] - 1, SIZE[1] - 1], np.int32)
@@ -236,15 +236,15 @@ def cropped_exrs(
     return files
 
 
-def _write_still(file: Path, picture: np.ndarray) -> None:
+def _write_still(file: Path, image: np.ndarray) -> None:
     codec = {"png": "png", "jpg": "mjpeg", "dpx": "dpx"}[file.suffix[1:]]
     pixel_format = "yuvj444p" if codec == "mjpeg" else "rgb24"
     with av.open(str(file), "w", format="image2", options={"update": "1"}) as container:
         stream = container.add_stream(codec, rate=25)
-        stream.height, stream.width = picture.shape[:2]
+        stream.height, stream.width = image.shape[:2]
         stream.pix_fmt = pixel_format
         stream.options = {"qscale": "1"} if codec == "mjpeg" else {}
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixel_format)
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)
         frame.pts = 0
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

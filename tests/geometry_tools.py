@@ -27,7 +27,7 @@ def attribute(mesh, name, width):
     return values.reshape(-1, width)
 
 
-def picture_grid(columns, rows):
+def image_grid(columns, rows):
     """Places (u, v from the bottom) of a map's pixel centres, [columns, rows] each."""
     return np.meshgrid((np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows, indexing="ij")
 

@@ -22,7 +22,7 @@ def main(source: str, first: str, last: str, out: str) -> int:
     try:
         with open_clip(records.loads(Source, text, where="source", strict=True)) as clip:
             ends = [None if end == "-" else int(end) for end in (first, last)]
-            np.save(out, np.stack([picture for _, picture in clip.read(*ends)]))
+            np.save(out, np.stack([image for _, image in clip.read(*ends)]))
     except ClipError as error:
         print(error)
         return exit_codes.BAD_CLIP

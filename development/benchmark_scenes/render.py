@@ -229,13 +229,13 @@ def _image(scene: bpy.types.Scene, scratch: Path) -> tuple[NDArray[np.uint8], ND
         result.save_render(str(scratch / "passes.exr"), scene=scene)
         settings.media_type, settings.file_format, settings.color_mode = "IMAGE", "PNG", "RGB"
         settings.color_depth = "8"
-        result.save_render(str(scratch / "picture.png"), scene=scene)
+        result.save_render(str(scratch / "image.png"), scene=scene)
     with OpenEXR.File(str(scratch / "passes.exr"), separate_channels=True) as file:
         channels = {name: channel.pixels for part in file.parts for name, channel in part.channels.items()}
         depth = next(pixels for name, pixels in channels.items() if name.endswith("Depth.Z"))
         index = next(pixels for name, pixels in channels.items() if name.endswith("Object Index.X"))
         depth = np.where(depth > 1e9, np.float32(np.inf), depth)
-        return read_png(scratch / "picture.png"), depth, np.round(index).astype(np.int32)
+        return read_png(scratch / "image.png"), depth, np.round(index).astype(np.int32)
 
 
 def _millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:

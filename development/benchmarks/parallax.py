@@ -95,7 +95,7 @@ def scratch() -> Iterator[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="?", type=Path, help="folder of images; a synthetic dolly without one")
+    parser.add_argument("images", nargs="?", type=Path, help="folder of images; a synthetic dolly without one")
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)

@@ -1,4 +1,4 @@
-"""The main job from a clip to pictures: ``python3 dev.py demo [--clip CLIP]``.
+"""The main job from a clip to images: ``python3 dev.py demo [--clip CLIP]``.
 
 Estimates the clip's depth with the artist's operators, evaluates it, builds camera, depth mesh, fog and compositing,
 and writes images of all to ``demo-output/``. The default clip is one that the project renders itself, with ground

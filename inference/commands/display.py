@@ -161,6 +161,6 @@ def summary(event: events.Progress) -> str:
     return ", ".join(parts)
 
 
-def card(title: str, rows: Iterable[tuple[str, str]]) -> str:
+def facts_block(title: str, rows: Iterable[tuple[str, str]]) -> str:
     """Facts under a title, one per line; an empty name continues the line above."""
     return "\n".join([title, *(f"  {name:<11} {text}" for name, text in rows)])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..common import devices
-from ..common.failures import unmet
+from ..common.failures import unmet_requirements
 from ..contract import environment, exit_codes, packages
 from ..estimators import registry
 from . import torch_device
@@ -35,7 +35,7 @@ class Finding:
     topic: str
     what: str
     severity: Severity = "ok"
-    cure: str = ""
+    hint: str = ""
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -47,14 +47,18 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; the exit code is MISSING where estimates cannot run."""
-    lacks = 0
+    missing_requirements = 0
     for finding in findings(Path(options.output or ".")):
         print(f"[{_MARKS[finding.severity]}] {finding.topic}: {finding.what}")
-        if finding.cure:
-            print(f"       -> {finding.cure}")
-        lacks += finding.severity == "missing"
-    print("Everything that an estimate needs is installed." if not lacks else f"{lacks} requirements are missing.")
-    return exit_codes.MISSING if lacks else exit_codes.OK
+        if finding.hint:
+            print(f"       -> {finding.hint}")
+        missing_requirements += finding.severity == "missing"
+    print(
+        "Everything that an estimate needs is installed."
+        if not missing_requirements
+        else f"{missing_requirements} requirements are missing."
+    )
+    return exit_codes.MISSING if missing_requirements else exit_codes.OK
 
 
 def findings(output: Path) -> Iterator[Finding]:
@@ -85,13 +89,13 @@ def _python() -> Finding:
 
 def _packages() -> Iterator[Finding]:
     """The packages of the light set."""
-    cure = f"Run: {packages.install_command()}"
+    hint = f"Run: {packages.install_command()}"
     wanted = packages.locked()
     differing = [name for name in wanted if _differs(name, wanted[name])]
     for name, version in wanted.items():
         found = packages.installed(name)
         if not packages.importable(packages.module_of(name)):
-            yield Finding(name, f"missing ({version} required)", "missing", cure)
+            yield Finding(name, f"missing ({version} required)", "missing", hint)
         elif found is None:
             yield Finding(name, f"installed under another name ({version} required)", "note")
         elif name in differing:
@@ -99,7 +103,7 @@ def _packages() -> Iterator[Finding]:
         else:
             yield Finding(name, found)
     if differing:
-        yield Finding("packages", "some versions differ from those that Fathom was tested with", "note", cure)
+        yield Finding("packages", "some versions differ from those that Fathom was tested with", "note", hint)
 
 
 def _packages_on_top() -> Finding:
@@ -117,7 +121,7 @@ def _packages_on_top() -> Finding:
         what = f"versions differ from those that Fathom was tested with: {', '.join(differing)}"
     else:
         return Finding("full set", f"all {len(wanted)} packages, among them torch {packages.installed('torch')}")
-    return Finding("full set", what, "note", packages.cure(full=True))
+    return Finding("full set", what, "note", packages.hint(full=True))
 
 
 def _differs(name: str, wanted: str) -> bool:
@@ -133,16 +137,16 @@ def _device() -> Finding:
     try:
         found = torch_device.ask()
     except torch_device.TorchUnusable as error:
-        return Finding("device", f"{cores}; torch cannot be used: {error}", "note", packages.cure(full=True))
+        return Finding("device", f"{cores}; torch cannot be used: {error}", "note", packages.hint(full=True))
     if found.device == "mps":  # its memory is the host memory, which is the next finding
         return Finding("device", f"{found.name}, up to {found.total / 1e9:.1f} GB of the host memory; {cores}")
     if found.device != "cpu":
         return Finding("device", f"{found.name}, {_free(found.free, found.total)}; {cores}")
-    if not devices.nvidia_cards():
+    if not devices.nvidia_gpus():
         return Finding("device", f"{cores} (torch {found.torch} finds no GPU)")
     what = f"{cores}: torch {found.torch} finds no GPU although an NVIDIA driver is installed"
-    cure = "Update the NVIDIA driver." if devices.torch_has_cuda() else devices.cuda_cure()
-    return Finding("device", what, "note", cure)
+    hint = "Update the NVIDIA driver." if devices.torch_has_cuda() else devices.cuda_hint()
+    return Finding("device", what, "note", hint)
 
 
 def _memory() -> Finding:
@@ -165,8 +169,8 @@ def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(_there(folder)).free
     what = f"{free / 1e9:.1f} GB free for {folder}"
     if free < _LITTLE_DISK:
-        cure = "Free disk space: a frame takes about 1 MB at the default size, about 8 MB at 1920x1080."
-        return Finding("disk", what, "note", cure)
+        hint = "Free disk space: a frame takes about 1 MB at the default size, about 8 MB at 1920x1080."
+        return Finding("disk", what, "note", hint)
     return Finding("disk", what)
 
 
@@ -181,8 +185,8 @@ def _data_folder() -> Finding:
         with tempfile.TemporaryFile(dir=_there(folder)):
             pass
     except OSError as error:
-        cure = "Set the environment variable FATHOM_HOME to a writable folder."
-        return Finding("data folder", f"{folder} cannot be written ({error})", "note", cure)
+        hint = "Set the environment variable FATHOM_HOME to a writable folder."
+        return Finding("data folder", f"{folder} cannot be written ({error})", "note", hint)
     return Finding("data folder", f"{folder}{'' if folder.exists() else ' (not created yet)'}")
 
 
@@ -190,12 +194,16 @@ def _estimators() -> Iterator[Finding]:
     ready = []
     for found in map(status_of, registry.in_order()):
         if found.facts is None:
-            yield Finding(found.name, found.lacks[0].what, "missing", found.lacks[0].cure)
-        elif found.lacks:
-            lacking = unmet(found.lacks)
-            less = [variant_text(each) for each, lacks in zip(found.facts.variants, found.variants) if not lacks]
+            yield Finding(found.name, found.missing_requirements[0].what, "missing", found.missing_requirements[0].hint)
+        elif found.missing_requirements:
+            unmet = unmet_requirements(found.missing_requirements)
+            less = [
+                variant_text(each)
+                for each, missing_requirements in zip(found.facts.variants, found.variants)
+                if not missing_requirements
+            ]
             can = f"can run with {' or '.join(less)} alone" if less else "cannot run"
-            yield Finding(found.name, f"{can}: {lacking.what}", "note", lacking.cure)
+            yield Finding(found.name, f"{can}: {unmet.what}", "note", unmet.hint)
         else:
             ready.append(found.name)
     if ready:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..common.failures import Failure
 from ..contract import events, exit_codes, leftovers
-from ..contract.camera import Camera, typed_lens
+from ..contract.camera import Camera, parse_lens
 from ..contract.job import FIND_CUTS, Job, Source, load, with_output
 from . import stoppable
 from .display import Display
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         output = Path(job.output).absolute()
         made = leftovers.missing_folders(output)
         # before the last one, which may block on a slow reader
-        asked.last_words.insert(-1, lambda: leftovers.take_away(output, made, ended=os.getpid()))
+        asked.before_kill.insert(-1, lambda: leftovers.take_away(output, made, ended=os.getpid()))
         sequence = estimate(job, emit=display, cancelled=asked, overwrite=options.overwrite)
         frames = sum(shot.last_frame - shot.first_frame + 1 for shot in sequence.done_shots)
         return events.Done(folder=str(output), frames=frames, seconds=time.monotonic() - begun)
@@ -183,10 +183,10 @@ def _camera(options: argparse.Namespace, source: Source, first: int | None, last
     with open_clip(source, first, last) as clip:
         width, height = clip.width, clip.height
     try:
-        lens = typed_lens(options.focal_length, options.sensor_width, width=width)
+        lens = parse_lens(options.focal_length, options.sensor_width, width=width)
     except ValueError as error:
         raise Failure(exit_codes.USAGE, str(error)) from error
-    return Camera.of_lens(*lens, width=width, height=height)
+    return Camera.from_lens(*lens, width=width, height=height)
 
 
 def _config(name: str | None) -> str | None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..contract import exit_codes, records
-from ..contract.catalogue import Lack, Parameter
+from ..contract.catalogue import MissingRequirement, Parameter
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo, Variant
-from .display import card
+from .display import facts_block
 
 
 def variant_text(variant: Variant) -> str:
@@ -30,9 +30,9 @@ class EstimatorStatus:
 
     name: str
     facts: EstimatorInfo | None
-    lacks: list[Lack]
-    notes: list[Lack]
-    variants: tuple[list[Lack], ...] = ()
+    missing_requirements: list[MissingRequirement]
+    notes: list[MissingRequirement]
+    variants: tuple[list[MissingRequirement], ...] = ()
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -62,22 +62,26 @@ def status_of(name: str) -> EstimatorStatus:
         info = registry.info(name)
     except Exception as error:
         traceback.print_exc()
-        lack = Lack(
-            what=f"The estimator cannot be loaded ({type(error).__name__}: {error}).", cure="Install Fathom again."
+        requirement = MissingRequirement(
+            what=f"The estimator cannot be loaded ({type(error).__name__}: {error}).", hint="Install Fathom again."
         )
-        return EstimatorStatus(name=name, facts=None, lacks=[lack], notes=[])
-    variants = tuple(registry.lacks(info.used(variant)) for variant in info.variants)
+        return EstimatorStatus(name=name, facts=None, missing_requirements=[requirement], notes=[])
+    variants = tuple(registry.missing_requirements(info.used(variant)) for variant in info.variants)
     return EstimatorStatus(
-        name=name, facts=info, lacks=registry.lacks(info), notes=registry.notes(info), variants=variants
+        name=name,
+        facts=info,
+        missing_requirements=registry.missing_requirements(info),
+        notes=registry.notes(info),
+        variants=variants,
     )
 
 
 def _as_json(entry: EstimatorStatus) -> dict[str, Any]:
     facts = records.to_json(entry.facts) if entry.facts else {"name": entry.name}
-    for variant, lacks in zip(facts.get("variants", ()), entry.variants):
-        variant["lacks"] = records.to_json(lacks)
-    told = {"lacks": records.to_json(entry.lacks), "notes": records.to_json(entry.notes)}
-    return facts | {"can_run": not entry.lacks} | told
+    for variant, missing in zip(facts.get("variants", ()), entry.variants):
+        variant["missing_requirements"] = records.to_json(missing)
+    told = {"missing_requirements": records.to_json(entry.missing_requirements), "notes": records.to_json(entry.notes)}
+    return facts | {"can_run": not entry.missing_requirements} | told
 
 
 def _as_text(entry: EstimatorStatus) -> str:
@@ -85,23 +89,23 @@ def _as_text(entry: EstimatorStatus) -> str:
     if info:
         title = f"{entry.name} - {info.label}: {info.summary}"
         gives = [info.quantity.replace("_", " ")]
-        gives += ["camera"] if info.gives_camera else []
-        gives += ["confidence"] if info.gives_confidence else []
+        gives += ["camera"] if info.has_camera else []
+        gives += ["confidence"] if info.has_confidence else []
         depth = f" (depth is computed at {info.depth_size} at most)" if info.depth_size else ""
         size = f"{info.default_size} pixels on the long side{depth}, {info.minimum_frames} frames or more"
         rows += [("licence", info.licence), ("needs", _needs(info)), ("output", ", ".join(gives)), ("size", size)]
         ordered = sorted(info.parameters, key=lambda parameter: parameter.advanced)
         rows += [("advanced" if each.advanced else "parameter", _parameter(each)) for each in ordered]
-    rows += [("can run", answer) for answer in _answers(entry.lacks)]
-    if info and entry.lacks:
-        for variant, lacks in zip(info.variants, entry.variants):
-            rows += [("", f"with {variant_text(variant)}: {answer}") for answer in _answers(lacks)]
-    return card(title, [*rows, *(("note", f"{note.what} {note.cure}") for note in entry.notes)])
+    rows += [("can run", answer) for answer in _answers(entry.missing_requirements)]
+    if info and entry.missing_requirements:
+        for variant, missing in zip(info.variants, entry.variants):
+            rows += [("", f"with {variant_text(variant)}: {answer}") for answer in _answers(missing)]
+    return facts_block(title, [*rows, *(("note", f"{note.what} {note.hint}") for note in entry.notes)])
 
 
-def _answers(lacks: Sequence[Lack]) -> list[str]:
+def _answers(missing_requirements: Sequence[MissingRequirement]) -> list[str]:
     """Whether an estimator can run, and why not."""
-    return [f"no: {lack.what} {lack.cure}" for lack in lacks] or ["yes"]
+    return [f"no: {requirement.what} {requirement.hint}" for requirement in missing_requirements] or ["yes"]
 
 
 def _needs(info: EstimatorInfo) -> str:

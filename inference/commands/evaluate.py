@@ -108,11 +108,11 @@ def _check(options: argparse.Namespace) -> None:
     needs_truth += [options.form] if options.form in {"csv", "markdown"} else []
     for name in needs_truth:
         if not options.truth:
-            raise Failure(exit_codes.USAGE, f"--{name} needs ground truth.", cure="Add --truth DIR.")
+            raise Failure(exit_codes.USAGE, f"--{name} needs ground truth.", hint="Add --truth DIR.")
     if options.layout != "folder" and not options.truth:
-        raise Failure(exit_codes.USAGE, "--layout describes ground truth.", cure="Add --truth DIR.")
+        raise Failure(exit_codes.USAGE, "--layout describes ground truth.", hint="Add --truth DIR.")
     if options.rendering != "clean" and options.layout != "sintel":
-        raise Failure(exit_codes.USAGE, "--rendering selects images of Sintel.", cure="Add --layout sintel.")
+        raise Failure(exit_codes.USAGE, "--rendering selects images of Sintel.", hint="Add --layout sintel.")
     for name in ("data", "work"):
         if getattr(options, name):
             raise Failure(exit_codes.USAGE, f"--{name} needs --suite.")

@@ -65,7 +65,7 @@ def check_report(options: argparse.Namespace, sequences: Sequences | None = None
     """
     for name in ("column", "row"):
         if getattr(options, name) and not options.report:
-            raise Failure(exit_codes.USAGE, f"--{name} needs a report.", cure="Add --report DIR.")
+            raise Failure(exit_codes.USAGE, f"--{name} needs a report.", hint="Add --report DIR.")
         if getattr(options, name) and options.suite:
             raise Failure(exit_codes.USAGE, f"--{name} cannot be used with --suite, whose clips differ in size.")
     if not options.report:
@@ -100,7 +100,7 @@ def _named(folders: Sequence[str]) -> Sequences:
     names = [each.estimator for each in sequences]
     paths = [Path(folder).absolute() for folder in folders]
     if len(set(paths)) < len(paths):
-        raise Failure(exit_codes.USAGE, "The same depth sequence is named twice.", cure="Name each once.")
+        raise Failure(exit_codes.USAGE, "The same depth sequence is named twice.", hint="Name each once.")
     parts = 0
     while len(set(names)) < len(names):
         parts += 1
@@ -126,7 +126,7 @@ def _temporal_stability(options: argparse.Namespace, sequences: Sequences) -> di
     for name, shot, error in errors:
         _log(f"{name}, frames {shot.first_frame}-{shot.last_frame}: {error}")
     for name, (_, sequence) in sequences.items():
-        for shot in sequence.refused_shots:
+        for shot in sequence.unsupported_shots:
             _log(f"{name}, frames {shot.first_frame}-{shot.last_frame} have no depth: {as_options(shot.reason or '')}")
     for name, each in rows:
         _log(*notes(each), who=f"{name}, frames {each.first_frame}-{each.last_frame}")
@@ -179,7 +179,7 @@ def _ground_truth(options: argparse.Namespace) -> GroundTruth:
         return clips[0]
     shown = ", ".join(clip.name for clip in clips[:8]) + (", …" if len(clips) > 8 else "")
     what = f"there is no clip {options.clip}" if options.clip else f"there are {len(clips)} clips"
-    raise Failure(exit_codes.USAGE, f"In {options.truth} {what}: {shown}.", cure="Name one with --clip NAME.")
+    raise Failure(exit_codes.USAGE, f"In {options.truth} {what}: {shown}.", hint="Name one with --clip NAME.")
 
 
 def _check_length(sequence: DepthSequence, ground_truth: GroundTruth) -> None:
@@ -193,7 +193,7 @@ def _check_length(sequence: DepthSequence, ground_truth: GroundTruth) -> None:
             exit_codes.USAGE,
             f"The ground truth has {len(ground_truth)} frames and the depth ends at frame {last} of a clip that "
             f"begins at {origin}.",
-            cure="Use the ground truth of this clip.",
+            hint="Use the ground truth of this clip.",
         )
 
 

@@ -22,7 +22,7 @@ from ..models import notes, store, verification
 from ..models.facts import Model
 from ..models.verification import ModelStatus
 from . import stoppable
-from .display import Display, card
+from .display import Display, facts_block
 
 if TYPE_CHECKING:
     from ..run.stop import Stop
@@ -156,7 +156,7 @@ def _as_text(found: ModelStatus, estimators: Sequence[str]) -> str:
     ]
     if not found.can_run:
         rows.append(("download", store.command("download", model.name)))
-    return card(f"{model.name} - {model.label}, for {', '.join(estimators)}", rows)
+    return facts_block(f"{model.name} - {model.label}, for {', '.join(estimators)}", rows)
 
 
 def _revision(found: ModelStatus) -> str:
@@ -180,7 +180,7 @@ def _path(options: argparse.Namespace) -> str:
     absent = [model for model in models if store.missing(model)]
     if absent:
         what = f"These weights are missing or incomplete on this computer: {', '.join(model.name for model in absent)}."
-        raise Failure(exit_codes.MISSING, what, cure=store.download_command(*absent))
+        raise Failure(exit_codes.MISSING, what, hint=store.download_command(*absent))
     return "\n".join(str(store.folder(model)) for model in models)
 
 

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace, work: Work, *, ending: Callable[[events.Don
         from ..run import stop
 
         asked = stop.Stop(exit_codes.CANCELLED)
-        asked.last_words += [lock.release_all, lambda: display(events.cancelled())]
+        asked.before_kill += [lock.release_all, lambda: display(events.cancelled())]
         stops.append(asked)
         stop.listen_to_signals(asked)
         if options.parent_pipe:
@@ -76,5 +76,5 @@ def _need_packages() -> None:
         raise Failure(
             exit_codes.MISSING,
             f"These packages are not installed in {sys.executable}: {', '.join(absent)}.",
-            cure=packages.cure(),
+            hint=packages.hint(),
         )

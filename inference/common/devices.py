@@ -40,22 +40,22 @@ def find(wanted: str = AUTO) -> str:
     """
     if not _KNOWN.fullmatch(wanted):
         raise Failure(
-            exit_codes.USAGE, f"'{wanted}' is not a valid device.", cure="Choose auto, cuda, cuda:1, mps or cpu."
+            exit_codes.USAGE, f"'{wanted}' is not a valid device.", hint="Choose auto, cuda, cuda:1, mps or cpu."
         )
     kind, _, index = wanted.partition(":")
-    cards = _cards() if kind in ("auto", "cuda") else 0
-    if kind == "cuda" and int(index or 0) >= cards:
-        unused = unused_card() if not cards else None
-        cure = unused[1] if unused else "Choose another device, or auto."
-        raise Failure(exit_codes.MISSING, _no_card(wanted, cards), cure=cure)
+    gpus = _gpus() if kind in ("auto", "cuda") else 0
+    if kind == "cuda" and int(index or 0) >= gpus:
+        unused = unused_gpu() if not gpus else None
+        hint = unused[1] if unused else "Choose another device, or auto."
+        raise Failure(exit_codes.MISSING, _no_gpu(wanted, gpus), hint=hint)
     if kind == "mps" and not _apple():
         raise Failure(
             exit_codes.MISSING,
             f"The device '{wanted}' is not available: torch finds no Apple GPU.",
-            cure="Choose another device, or auto.",
+            hint="Choose another device, or auto.",
         )
     if kind == "auto":
-        kind = "cuda" if cards else "mps" if _apple() else "cpu"
+        kind = "cuda" if gpus else "mps" if _apple() else "cpu"
     return f"cuda:{index or _current()}" if kind == "cuda" else kind
 
 
@@ -68,7 +68,7 @@ def name(device: str) -> str:
     return "Apple GPU" if device == "mps" else device
 
 
-def _cards() -> int:
+def _gpus() -> int:
     if not packages.importable("torch"):
         return 0
     import torch
@@ -90,9 +90,9 @@ def _apple() -> bool:
     return bool(torch.backends.mps.is_available())
 
 
-def _no_card(wanted: str, cards: int) -> str:
-    if cards:
-        return f"The device '{wanted}' is not available: the last of {cards} NVIDIA GPUs is cuda:{cards - 1}."
+def _no_gpu(wanted: str, gpus: int) -> str:
+    if gpus:
+        return f"The device '{wanted}' is not available: the last of {gpus} NVIDIA GPUs is cuda:{gpus - 1}."
     if not packages.importable("torch"):
         return f"The device '{wanted}' cannot be used: torch is not installed."
     import torch
@@ -102,7 +102,7 @@ def _no_card(wanted: str, cards: int) -> str:
     return f"The device '{wanted}' is not available: torch {version} {reason}."
 
 
-def nvidia_cards() -> int:
+def nvidia_gpus() -> int:
     """The driver's number of GPUs (CUDA driver API, ``cuInit`` and ``cuDeviceGetCount``); 0 without a driver."""
     try:
         driver = ctypes.CDLL(_DRIVER)
@@ -127,7 +127,7 @@ def torch_has_cuda() -> bool:
     return match is None or match.group(1) != "None"
 
 
-def unused_card() -> tuple[str, str] | None:
+def unused_gpu() -> tuple[str, str] | None:
     """Why an NVIDIA GPU of this computer is unused although torch is installed, and what to do about it.
 
     Returns
@@ -135,15 +135,15 @@ def unused_card() -> tuple[str, str] | None:
     (str, str) or None
         Two sentences; None if torch is not installed or was built with CUDA, or if there is no GPU.
     """
-    if not packages.importable("torch") or torch_has_cuda() or not nvidia_cards():
+    if not packages.importable("torch") or torch_has_cuda() or not nvidia_gpus():
         return None
     return (
         f"This computer has an NVIDIA GPU, but torch {packages.installed('torch')} is built without CUDA.",
-        cuda_cure(),
+        cuda_hint(),
     )
 
 
-def cuda_cure() -> str:
+def cuda_hint() -> str:
     """The hint if torch was built without CUDA."""
     wanted = packages.locked_on_top()["torch"]
     # The CUDA build for Windows is complete, and the index's other packages differ from the lock.

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..contract import events, exit_codes, packages
-from ..contract.catalogue import Lack
+from ..contract.catalogue import MissingRequirement
 from ..contract.depth_sequence import DepthSequenceError
 from ..contract.hints import setting
 from ..contract.job import JobError
-from ..contract.own_files import CURE, InTheWay
+from ..contract.own_files import HINT, PathConflict
 from ..contract.records import RecordError
 from ..contract.untrusted import in_a_line
 from ..contract.web_address import hide_secrets
@@ -42,37 +42,37 @@ class Failure(Exception):
     ----------
     code : int
         One of `inference.contract.exit_codes`.
-    what, why, cure : str
+    what, why, hint : str
         Sentences: what happened, the reason, what to try.
     shots : tuple of ShotNote
         The reasons of single shots, if they differ.
     """
 
     def __init__(
-        self, code: int, what: str, why: str = "", cure: str = "", *, shots: tuple[events.ShotNote, ...] = ()
+        self, code: int, what: str, why: str = "", hint: str = "", *, shots: tuple[events.ShotNote, ...] = ()
     ) -> None:
-        self.code, self.what, self.why, self.cure, self.shots = code, what, why, cure, shots
+        self.code, self.what, self.why, self.hint, self.shots = code, what, why, hint, shots
         super().__init__(self.event().message)
 
     def event(self) -> events.Error:
         """The event for the artist."""
-        return events.Error(code=self.code, what=self.what, why=self.why, cure=self.cure, shots=self.shots)
+        return events.Error(code=self.code, what=self.what, why=self.why, hint=self.hint, shots=self.shots)
 
 
-class Refused(Exception):
+class UnsupportedShot(Exception):
     """A shot is unsupported by the estimator.
 
     Parameters
     ----------
     reason : str
         One sentence with the measured reason.
-    cure : str
+    hint : str
         One sentence with what to do instead.
     """
 
-    def __init__(self, reason: str, cure: str) -> None:
-        super().__init__(f"{reason} {cure}")
-        self.reason, self.cure = reason, cure
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason} {hint}")
+        self.reason, self.hint = reason, hint
 
 
 class Cancelled(Exception):
@@ -86,19 +86,19 @@ class ClipError(Exception):
     ----------
     what : str
         What is wrong, naming the file and, if there is one, the frame; no full stop.
-    cure : str
+    hint : str
         What to do instead; no full stop.
 
     The message is both as one sentence.
     """
 
-    def __init__(self, what: str, cure: str) -> None:
-        super().__init__(f"{what}; {cure}.")
-        self.what, self.cure = what, cure
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(f"{what}; {hint}.")
+        self.what, self.hint = what, hint
 
     def __reduce__(self) -> tuple[type[ClipError], tuple[str, str]]:
         """Pickle by both parts, so that the error can leave a child process."""
-        return type(self), (self.what, self.cure)
+        return type(self), (self.what, self.hint)
 
 
 def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None = None) -> Failure:
@@ -112,8 +112,8 @@ def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None =
     needed_bytes : float or None
         Approximate space that the rest of the job needs, for the message on a full disk.
     """
-    if isinstance(error, InTheWay):
-        return Failure(exit_codes.BAD_OUTPUT, error.sentence, cure=CURE)
+    if isinstance(error, PathConflict):
+        return Failure(exit_codes.BAD_OUTPUT, error.sentence, hint=HINT)
     if error.errno in _FULL:
         size = f"About {max(needed_bytes / 1e6, 1):.0f} MB more are" if needed_bytes else "More space is"
         return Failure(
@@ -126,21 +126,21 @@ def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None =
         return Failure(
             exit_codes.BAD_OUTPUT,
             f"{path} cannot be written: permission is denied, or the folder is read-only.",
-            cure="Choose a folder that you may write to.",
+            hint="Choose a folder that you may write to.",
         )
     return Failure(
         exit_codes.BAD_OUTPUT,
         f"{path} cannot be written ({error.strerror or error}).",
-        cure="Check the folder and its disk, or choose another folder.",
+        hint="Check the folder and its disk, or choose another folder.",
     )
 
 
-def unmet(lacks: Sequence[Lack]) -> Failure:
+def unmet_requirements(missing: Sequence[MissingRequirement]) -> Failure:
     """Missing requirements as one error: what they are, and each hint once, in the order in which to follow them."""
-    first, *others = dict.fromkeys(lack.cure for lack in lacks)
+    first, *others = dict.fromkeys(requirement.hint for requirement in missing)
     hints = [first, *(hint[:1].lower() + hint[1:] for hint in others)]
     steps = "; then ".join([*(hint.rstrip(".") for hint in hints[:-1]), hints[-1]])
-    return Failure(exit_codes.MISSING, " ".join(lack.what for lack in lacks), cure=steps)
+    return Failure(exit_codes.MISSING, " ".join(requirement.what for requirement in missing), hint=steps)
 
 
 def is_of_files(error: OSError) -> bool:
@@ -155,8 +155,8 @@ def explain(error: BaseException) -> events.Error:
         return error.event()
     if isinstance(error, (Cancelled, KeyboardInterrupt)):
         return events.cancelled()
-    if isinstance(error, Refused):
-        return events.Error(code=exit_codes.REFUSED, what=error.reason, cure=error.cure)
+    if isinstance(error, UnsupportedShot):
+        return events.Error(code=exit_codes.UNSUPPORTED, what=error.reason, hint=error.hint)
     if isinstance(error, JobError):
         return events.Error(code=error.code, what=str(error))
     if isinstance(error, (RecordError, DepthSequenceError)):
@@ -169,20 +169,20 @@ def explain(error: BaseException) -> events.Error:
         return events.Error(
             code=exit_codes.FAILED,
             what="The computer ran out of memory.",
-            cure=f"Choose a smaller {setting('size')} or close other programs, and start the same job again.",
+            hint=f"Choose a smaller {setting('size')} or close other programs, and start the same job again.",
         )
-    if isinstance(error, InTheWay) or (isinstance(error, OSError) and error.errno in _FULL):
+    if isinstance(error, PathConflict) or (isinstance(error, OSError) and error.errno in _FULL):
         return unwritable(error, error.filename or "a file").event()
     if isinstance(error, OSError) and error.errno in _NO_NAME:
         return events.Error(
             code=exit_codes.USAGE,
             what=f"{in_a_line(str(error.filename))} is not a valid file name on this system ({error.strerror}).",
-            cure="Choose another name.",
+            hint="Choose another name.",
         )
     return events.Error(
         code=exit_codes.FAILED,
         what=f"An unexpected error occurred ({type(error).__name__}: {_first_line(error)}).",
-        cure="The log has the details; start the same job again to resume it.",
+        hint="The log has the details; start the same job again to resume it.",
     )
 
 
@@ -195,7 +195,7 @@ def _missing(error: ImportError) -> events.Error:
     return events.Error(
         code=exit_codes.MISSING,
         what=what,
-        cure=packages.cure(full=packages.is_on_top(module)),
+        hint=packages.hint(full=packages.is_on_top(module)),
     )
 
 

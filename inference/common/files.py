@@ -87,7 +87,7 @@ def make_folder(folder: Path) -> tuple[Path, ...]:
         raise Failure(
             exit_codes.BAD_OUTPUT,
             f"{folder} cannot be the output folder: {blocking} is a file.",
-            cure="Choose another folder.",
+            hint="Choose another folder.",
         ) from error
     except OSError as error:
         remove_empty(made)

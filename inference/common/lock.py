@@ -209,7 +209,7 @@ def _refusal(other: Holder | None, path: Path) -> Failure:
         return Failure(
             exit_codes.BAD_OUTPUT,
             f"Another run is writing into {folder}.",
-            cure="Wait for it, cancel it, or choose another folder.",
+            hint="Wait for it, cancel it, or choose another folder.",
         )
     user = f" of {_printable(other.user)}" if other.user else ""
     since = f", since {at}" if (at := _clock(other.started)) else ""
@@ -217,14 +217,14 @@ def _refusal(other: Holder | None, path: Path) -> Failure:
         return Failure(
             exit_codes.BAD_OUTPUT,
             f"Another run (process {other.process}{user}{since}) is writing into {folder}.",
-            cure="Wait for it, cancel it, or choose another folder.",
+            hint="Wait for it, cancel it, or choose another folder.",
         )
     files = " and ".join(str(each) for each in (path, path.with_name(SOFT)) if os.path.lexists(each))
     return Failure(
         exit_codes.BAD_OUTPUT,
         f"Another run on the computer {_printable(other.host)} (process {other.process}){user}{since} is writing into "
         f"{folder}.",
-        cure=f"Wait for it or choose another folder; if that run has certainly ended, delete {files}.",
+        hint=f"Wait for it or choose another folder; if that run has certainly ended, delete {files}.",
     )
 
 

@@ -12,7 +12,7 @@ _DROPPED_BITS = 12
 _BINS = 1 << (32 - _DROPPED_BITS)
 
 
-class Spread:
+class Percentiles:
     """Minimum, maximum and percentiles of any number of maps, in constant memory.
 
     Values are counted in bins of equal width in the bit patterns of float32, whose order is that of the values. Counts

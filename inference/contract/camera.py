@@ -77,7 +77,7 @@ class Camera:
     poses: tuple[Pose, ...] = ()
 
     @classmethod
-    def of_lens(cls, focal_length: float, sensor_width: float, *, width: int, height: int) -> Camera:
+    def from_lens(cls, focal_length: float, sensor_width: float, *, width: int, height: int) -> Camera:
         """A camera known by its focal length and sensor width alone, both in millimetres."""
         middle = ((width - 1) / 2, (height - 1) / 2)
         return cls(width=width, height=height, focal_length=focal_length / sensor_width * width, principal_point=middle)
@@ -105,7 +105,7 @@ class Camera:
         )
 
 
-def typed_lens(focal_length: str, sensor_width: float | None, *, width: int) -> tuple[float, float]:
+def parse_lens(focal_length: str, sensor_width: float | None, *, width: int) -> tuple[float, float]:
     """Focal length and sensor width in millimetres from the values of command-line options.
 
     Parameters

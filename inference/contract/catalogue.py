@@ -49,19 +49,19 @@ class Parameter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lack:
+class MissingRequirement:
     """A requirement that is missing on this computer, and how to provide it, one sentence each.
 
     Attributes
     ----------
-    what, cure : str
+    what, hint : str
     kind : str
         ``packages`` (of the full set), ``environment`` (of the light one), ``weights`` (they or their licence),
         ``device``; for an unknown kind the sentences are shown.
     """
 
     what: str
-    cure: str
+    hint: str
     kind: str = ""
 
 
@@ -76,13 +76,13 @@ class VariantFacts:
         The value that selects the variant; None: any but the default.
     default_size : int or None
         None: the estimator's.
-    lacks : tuple of Lack
+    missing_requirements : tuple of Lack
     """
 
     parameter: str
     value: Any = None
     default_size: int | None = None
-    lacks: tuple[Lack, ...] = ()
+    missing_requirements: tuple[MissingRequirement, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class EstimatorFacts:
         Default processing resolution, long side in pixels; None: unknown.
     depth_size : int or None
         Largest long side at which depth is estimated, whatever the processing resolution; None: no limit.
-    lacks : tuple of Lack
+    missing_requirements : tuple of Lack
         Missing requirements; empty if it can run.
     notes : tuple of Lack
         Optional requirements that would make it better or faster.
@@ -112,8 +112,8 @@ class EstimatorFacts:
     default_size: int | None = None
     depth_size: int | None = None
     parameters: tuple[Parameter, ...] = ()
-    lacks: tuple[Lack, ...] = ()
-    notes: tuple[Lack, ...] = ()
+    missing_requirements: tuple[MissingRequirement, ...] = ()
+    notes: tuple[MissingRequirement, ...] = ()
     variants: tuple[VariantFacts, ...] = ()
 
     def chosen(self, parameters: Mapping[str, Any]) -> EstimatorFacts:
@@ -123,7 +123,11 @@ class EstimatorFacts:
             default = defaults.get(variant.parameter)
             value = parameters.get(variant.parameter, default)
             if value == variant.value if variant.value is not None else value != default:
-                return replace(self, lacks=variant.lacks, default_size=variant.default_size or self.default_size)
+                return replace(
+                    self,
+                    missing_requirements=variant.missing_requirements,
+                    default_size=variant.default_size or self.default_size,
+                )
         return self
 
 

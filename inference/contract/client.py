@@ -305,7 +305,7 @@ class _Worker:
         return events.Error(
             code=code if code in _ENDINGS else exit_codes.FAILED,
             what=f"The worker {how} without a result.",
-            cure=f"Close other programs{self._lighter} and {again}; {self._log} has the details."
+            hint=f"Close other programs{self._lighter} and {again}; {self._log} has the details."
             if memory
             else f"{self._log} has the details; {again}.",
         )
@@ -332,7 +332,7 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
         return events.Error(
             code=exit_codes.FAILED,
             what=f"The job cannot be written to the system's folder for temporary files ({error.strerror or error}).",
-            cure="Free some space there, or set another folder in the environment variable TMPDIR.",
+            hint="Free some space there, or set another folder in the environment variable TMPDIR.",
         )
     arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
     try:
@@ -345,16 +345,16 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
     return _Worker(process, log, tidy, lighter=f" or choose a smaller {setting('size')},", errors=errors)
 
 
-def _opened(log: Path, what: str, cure: str) -> IO[bytes] | events.Error:
+def _opened(log: Path, what: str, hint: str) -> IO[bytes] | events.Error:
     """The opened log, in a folder that is made if need be; or the error that `what` cannot be written."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         return bounded_log.opened(log)
-    except own_files.InTheWay as error:
-        return events.Error(code=exit_codes.BAD_OUTPUT, what=error.sentence, cure=own_files.CURE)
+    except own_files.PathConflict as error:
+        return events.Error(code=exit_codes.BAD_OUTPUT, what=error.sentence, hint=own_files.HINT)
     except OSError as error:
         what = f"{what} cannot be written ({error.strerror or error})."
-        return events.Error(code=exit_codes.BAD_OUTPUT, what=what, cure=cure)
+        return events.Error(code=exit_codes.BAD_OUTPUT, what=what, hint=hint)
 
 
 def _job_file(wanted: Job) -> str:
@@ -399,7 +399,7 @@ def _not_started(python: str | Path, error: OSError) -> events.Error:
     return events.Error(
         code=exit_codes.MISSING,
         what=f"The worker's Python {python} cannot be started ({error.strerror or error}).",
-        cure="Press Install Dependencies in Fathom's preferences.",
+        hint="Press Install Dependencies in Fathom's preferences.",
     )
 
 

@@ -154,7 +154,7 @@ class DepthSequence:
         return tuple(shot for shot in self.shots if shot.status == "done")
 
     @property
-    def refused_shots(self) -> tuple[Shot, ...]:
+    def unsupported_shots(self) -> tuple[Shot, ...]:
         """The unsupported shots; `Shot.reason` says why."""
         return tuple(shot for shot in self.shots if shot.status == "refused")
 
@@ -279,7 +279,7 @@ def plate_file(source: Source) -> str:
     return str(Path(source.path) / source.files[0]) if source.files else source.path
 
 
-def unfinished_share(folder: str | Path) -> float:
+def unfinished_progress(folder: str | Path) -> float:
     """How much of that job is done, 0 to 1; 0 if unknown."""
     share = _unfinished(folder).share
     return float(min(max(share, 0), 1)) if isinstance(share, (int, float)) else 0.0

@@ -90,7 +90,7 @@ class Error:
     ----------
     code : int
         The worker's exit code (`inference.contract.exit_codes`).
-    what, why, cure : str
+    what, why, hint : str
         What happened, the reason, and what to try; all but `what` may be empty.
     shots : tuple of ShotNote
         The reasons of single shots, if they differ.
@@ -100,13 +100,13 @@ class Error:
     code: int
     what: ForPeople
     why: ForPeople = ""
-    cure: ForPeople = ""
+    hint: ForPeople = ""
     shots: tuple[ShotNote, ...] = ()
 
     @property
     def headline(self) -> str:
-        """`what`, `why` and `cure` as one text."""
-        return " ".join(part for part in (self.what, self.why, self.cure) if part)
+        """`what`, `why` and `hint` as one text."""
+        return " ".join(part for part in (self.what, self.why, self.hint) if part)
 
     @property
     def message(self) -> str:
@@ -119,7 +119,7 @@ def cancelled() -> Error:
     return Error(
         code=exit_codes.CANCELLED,
         what="The run was cancelled.",
-        cure="Finished work is saved; start the same job again to resume it.",
+        hint="Finished work is saved; start the same job again to resume it.",
     )
 
 

@@ -9,7 +9,7 @@ FAILED = 1
 """Something unexpected went wrong; the log has the details."""
 USAGE = 2
 """The command line or the job is not valid."""
-REFUSED = 3
+UNSUPPORTED = 3
 """The shot or the task is unsupported; the message says what to do instead."""
 BAD_CLIP = 4
 """The clip cannot be read correctly."""

@@ -33,15 +33,15 @@ class NumberingError(ValueError):
     ----------
     what : str
         What is wrong, naming a file or the folder; no full stop.
-    cure : str
+    hint : str
         What to do instead; no full stop.
 
     The message is both as one sentence.
     """
 
-    def __init__(self, what: str, cure: str) -> None:
-        super().__init__(f"{what}; {cure}.")
-        self.what, self.cure = what, cure
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(f"{what}; {hint}.")
+        self.what, self.hint = what, hint
 
 
 @dataclass(frozen=True)

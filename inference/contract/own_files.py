@@ -29,11 +29,11 @@ _CAREFUL = _NOFOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _BY_DESCRIPTOR = {os.open, os.unlink, os.rmdir, os.stat} <= os.supports_dir_fd and os.listdir in os.supports_fd
 
 
-CURE = "Remove it, or choose another folder."
-"""The hint for `InTheWay`."""
+HINT = "Remove it, or choose another folder."
+"""The hint for `PathConflict`."""
 
 
-class InTheWay(OSError):
+class PathConflict(OSError):
     """Something else has the name of a file or folder that Fathom needs."""
 
     def __init__(self, path: str | Path, what: str) -> None:
@@ -117,16 +117,16 @@ def make_folder(folder: Path) -> None:
 
 def _need_folder(path: str | Path, facts: os.stat_result) -> None:
     if is_link(facts):
-        raise InTheWay(path, "is a link")
+        raise PathConflict(path, "is a link")
     if not stat.S_ISDIR(facts.st_mode):
-        raise InTheWay(path, "is not a folder")
+        raise PathConflict(path, "is not a folder")
 
 
 def _need_file(path: str | Path, facts: os.stat_result) -> None:
     if is_link(facts):
-        raise InTheWay(path, "is a link")
+        raise PathConflict(path, "is a link")
     if not stat.S_ISREG(facts.st_mode):
-        raise InTheWay(path, "is a folder" if stat.S_ISDIR(facts.st_mode) else "is not a regular file")
+        raise PathConflict(path, "is a folder" if stat.S_ISDIR(facts.st_mode) else "is not a regular file")
 
 
 def opener(path: str, flags: int) -> int:
@@ -148,13 +148,13 @@ def open_file(path: str | Path, flags: int, *, alone: bool = True) -> int:
         descriptor = os.open(path, flags | _CAREFUL, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:  # replaced by a link meanwhile
-            raise InTheWay(path, "is a link") from error
+            raise PathConflict(path, "is a link") from error
         raise
     try:
         facts = os.fstat(descriptor)
         _need_file(path, facts)
         if alone and facts.st_nlink > 1:
-            raise InTheWay(path, "has another name (a hard link)")
+            raise PathConflict(path, "has another name (a hard link)")
     except OSError:
         os.close(descriptor)
         raise

@@ -166,7 +166,7 @@ def install_command(*, full: bool = False) -> str:
     return f"{pip()} install -r {_quoted(os.fspath(environment.LIGHT[-1]))}"
 
 
-def cure(*, full: bool = False) -> str:
+def hint(*, full: bool = False) -> str:
     """The hint for missing packages of a set: one sentence with the command."""
     what = "Install Dependencies, with the packages of all estimators," if full else "Install Dependencies"
     return f"Press {what} in Fathom's preferences, or run: {install_command(full=full)}"

@@ -39,7 +39,7 @@ _OWN = 0.05  # regularisation towards the frame's own scale and shift, relative 
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class ComparedFrame:
     """A frame for comparison with others: `colour` [h, w, 3] of normalised brightness, and `disparity` [h, w]."""
 
     colour: NDArray[np.uint8]
@@ -51,10 +51,10 @@ class Look:
         return cv2.cvtColor(self.colour, cv2.COLOR_RGB2GRAY)
 
 
-def levelled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def normalised_brightness(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An image of normalised brightness."""
-    gain = min(_LEVEL / max(float(picture.mean()), 1e-3), _GAIN)
-    return cv2.convertScaleAbs(picture, alpha=gain)
+    gain = min(_LEVEL / max(float(image.mean()), 1e-3), _GAIN)
+    return cv2.convertScaleAbs(image, alpha=gain)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class Step:
     moved: float
 
 
-def step(first: Look, second: Look, *, centre: float, deviation: float) -> Step:
+def step(first: ComparedFrame, second: ComparedFrame, *, centre: float, deviation: float) -> Step:
     """Compare a frame with the next, robustly, along the flow.
 
     Parameters
@@ -143,12 +143,14 @@ class Window:
     frames : sequence of int
         The frames to use, in order; each is the neighbour of the next.
     look : callable
-        Frame to its `Look`.
+        Frame to its `ComparedFrame`.
     deviation : float
         Standard deviation of the shot's disparity.
     """
 
-    def __init__(self, frames: Sequence[int], look: Callable[[int], Look], *, deviation: float, threads: int) -> None:
+    def __init__(
+        self, frames: Sequence[int], look: Callable[[int], ComparedFrame], *, deviation: float, threads: int
+    ) -> None:
         self._frames, self._deviation = frames, max(deviation, 1e-12)
         held = 2 * (2 * REACH + 1) + 2 * threads
         self._look = lru_cache(held)(look)
@@ -171,7 +173,7 @@ class Window:
         check()
         return self._mean(np.stack(values), np.stack(weights))
 
-    def _at(self, at: int) -> Look:
+    def _at(self, at: int) -> ComparedFrame:
         return self._look(self._frames[at])
 
     def _followed(self, at: int, side: int):  # type: ignore[no-untyped-def]  # (pairs of maps)

@@ -69,9 +69,9 @@ def _along_columns(values, weights, strength):  # type: ignore[no-untyped-def]  
 
 def edge_weights(guide: NDArray[np.uint8], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Affinities of horizontal [H, W - 1] and vertical [H - 1, W] neighbours in an image [H, W, 3], 0..1."""
-    picture = guide.astype(np.float32)
-    across = np.sqrt(np.sum(np.diff(picture, axis=1) ** 2, axis=2) / 3)
-    down = np.sqrt(np.sum(np.diff(picture, axis=0) ** 2, axis=2) / 3)
+    image = guide.astype(np.float32)
+    across = np.sqrt(np.sum(np.diff(image, axis=1) ** 2, axis=2) / 3)
+    down = np.sqrt(np.sum(np.diff(image, axis=0) ** 2, axis=2) / 3)
     return np.exp(-across / np.float32(sigma)), np.exp(-down / np.float32(sigma))
 
 

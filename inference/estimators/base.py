@@ -70,7 +70,7 @@ class EstimatorInfo:
         Width and height of the working size are multiples of this.
     minimum_frames : int
         Shorter shots are not supported.
-    gives_camera, gives_confidence : bool
+    has_camera, has_confidence : bool
     confidence_meaning : str or None
         How confidence is mapped to 0..1, for ``depth.json``.
     parameters : tuple of Parameter
@@ -94,8 +94,8 @@ class EstimatorInfo:
     depth_size: int | None = None
     size_multiple: int = 1
     minimum_frames: int = 1
-    gives_camera: bool = False
-    gives_confidence: bool = False
+    has_camera: bool = False
+    has_confidence: bool = False
     confidence_meaning: str | None = None
     parameters: tuple[Parameter, ...] = ()
     variants: tuple[Variant, ...] = ()

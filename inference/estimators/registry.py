@@ -11,9 +11,9 @@ from typing import Any
 
 from .. import estimators, models
 from ..common import devices
-from ..common.failures import Failure, unmet
+from ..common.failures import Failure, unmet_requirements
 from ..contract import exit_codes, packages
-from ..contract.catalogue import Lack
+from ..contract.catalogue import MissingRequirement
 from ..contract.depth_sequence import Weights
 from ..contract.leftovers import SHOT
 from .base import EstimatorInfo, Shot, ShotResult
@@ -85,40 +85,40 @@ def function(name: str) -> Estimate:
 def _module(name: str) -> Any:
     if name not in names():
         raise Failure(
-            exit_codes.USAGE, f"There is no estimator '{name}'.", cure=f"Choose one of these: {', '.join(in_order())}."
+            exit_codes.USAGE, f"There is no estimator '{name}'.", hint=f"Choose one of these: {', '.join(in_order())}."
         )
     return importlib.import_module(f"{estimators.__name__}.{name}")
 
 
-def lacks(facts: EstimatorInfo) -> list[Lack]:
+def missing_requirements(facts: EstimatorInfo) -> list[MissingRequirement]:
     """The missing requirements of an estimator on this computer; empty where it can run."""
-    weights, device = models.missing_requirements(facts.models), _device_lacks(facts)
-    return [*_package_lacks(facts), *weights, *device]
+    weights, device = models.missing_requirements(facts.models), _missing_device(facts)
+    return [*_missing_packages(facts), *weights, *device]
 
 
-def _package_lacks(facts: EstimatorInfo) -> list[Lack]:
+def _missing_packages(facts: EstimatorInfo) -> list[MissingRequirement]:
     missing = packages.missing()
     on_top = packages.missing_of(facts.packages)
     if on_top:  # installing these includes the light set
         what = f"{facts.label} needs packages that are not installed: {', '.join(on_top + missing)}."
-        return [Lack(what=what, cure=packages.cure(full=True), kind="packages")]
+        return [MissingRequirement(what=what, hint=packages.hint(full=True), kind="packages")]
     if missing:
         what = f"Packages are missing: {', '.join(missing)}."
-        return [Lack(what=what, cure=packages.cure(), kind="environment")]
+        return [MissingRequirement(what=what, hint=packages.hint(), kind="environment")]
     return []
 
 
-def _device_lacks(facts: EstimatorInfo) -> list[Lack]:
-    if facts.gpu != "needed" or devices.nvidia_cards():
+def _missing_device(facts: EstimatorInfo) -> list[MissingRequirement]:
+    if facts.gpu != "needed" or devices.nvidia_gpus():
         return []
     what = f"{facts.label} needs an NVIDIA GPU."
-    return [Lack(what=what, cure="Use Quick or Parallax, which need no GPU.", kind="device")]
+    return [MissingRequirement(what=what, hint="Use Quick or Parallax, which need no GPU.", kind="device")]
 
 
-def notes(facts: EstimatorInfo) -> list[Lack]:
+def notes(facts: EstimatorInfo) -> list[MissingRequirement]:
     """Recommendations for an estimator that can run without them on this computer."""
-    unused = devices.unused_card() if facts.gpu != "unused" else None
-    return [Lack(what=unused[0], cure=unused[1], kind="device")] if unused else []
+    unused = devices.unused_gpu() if facts.gpu != "unused" else None
+    return [MissingRequirement(what=unused[0], hint=unused[1], kind="device")] if unused else []
 
 
 def require(
@@ -145,6 +145,6 @@ def require(
     Failure
         MISSING: with all missing requirements and the hint of each.
     """
-    if _package_lacks(facts) or _device_lacks(facts):
-        raise unmet(lacks(facts))
+    if _missing_packages(facts) or _missing_device(facts):
+        raise unmet_requirements(missing_requirements(facts))
     return models.ready(facts.models, check=check, reading=reading)

@@ -71,7 +71,7 @@ class Clip:
         Yields
         ------
         number : int
-        picture : [H, W, 3] float32
+        image : [H, W, 3] float32
             RGB, sRGB-encoded, in [0, 1].
 
         Raises
@@ -82,7 +82,7 @@ class Clip:
         first = self.first_frame if first is None else first
         last = self.last_frame if last is None else last
         self._check_range(first, last)
-        return self._pictures(first, last, size)
+        return self._images(first, last, size)
 
     def require(self, first: int, last: int) -> None:
         """Check that the clip has the frames `first` to `last`, as far as possible without reading them.
@@ -110,17 +110,15 @@ class Clip:
                 "choose a range within the clip",
             )
 
-    def _pictures(
-        self, first: int, last: int, size: tuple[int, int] | None
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def _images(self, first: int, last: int, size: tuple[int, int] | None) -> Iterator[tuple[int, NDArray[np.float32]]]:
         for number, stored in self._frames.read(first, last):
             if number > self._woven_to:  # a frame that is read again was checked before
                 self._weave.feed(stored)
                 self._woven_to = number
-            picture = pixels.as_float(stored)
+            image = pixels.as_float(stored)
             if size is not None:
-                picture = _scaled(picture, size)
-            yield number, self._to_display(picture)
+                image = _scaled(image, size)
+            yield number, self._to_display(image)
 
     def __enter__(self) -> Self:
         return self
@@ -152,11 +150,11 @@ def open_clip(source: Source, first: int | None = None, last: int | None = None)
     return Clip(source, first, last)
 
 
-def _scaled(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    height, width = picture.shape[:2]
+def _scaled(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    height, width = image.shape[:2]
     if (width, height) == size:
-        return picture
-    picture = colour.finite(picture)  # one bad pixel must not spread
+        return image
+    image = colour.finite(image)  # one bad pixel must not spread
     smaller = size[0] <= width and size[1] <= height
-    scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return scaled.astype(np.float32, copy=False)

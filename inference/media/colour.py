@@ -21,13 +21,13 @@ from .colour_config import (
     space_of,
 )
 
-Picture = NDArray[np.float32]
+Image = NDArray[np.float32]
 
 _HDR_WHITE = 100 / 203
 _HIGHLIGHT = 65504.0
 
 
-def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool = False) -> Callable[[Picture], Picture]:
+def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool = False) -> Callable[[Image], Image]:
     """A function that converts images for display.
 
     Parameters
@@ -55,18 +55,18 @@ def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool =
     if colorspace == SRGB:  # nothing to convert, whatever the configuration
         return _clamped
     if colorspace == LINEAR and named_config(config) is None:
-        return lambda picture: encode_srgb(_clamped(picture))
+        return lambda image: encode_srgb(_clamped(image))
     if deep_still:
         space = space_of(load(named_config(config)), colorspace, named_config(config))
         if space.isData():
-            return lambda picture: encode_srgb(_clamped(picture))
+            return lambda image: encode_srgb(_clamped(image))
         if space.getEncoding() == "hdr-video":
             to_linear = processor(colorspace, named_config(config), LINEAR_NAMES)
-            return lambda picture: encode_srgb(_clamped(_applied(to_linear, picture) * _HDR_WHITE))
+            return lambda image: encode_srgb(_clamped(_applied(to_linear, image) * _HDR_WHITE))
     conversion = processor(colorspace, named_config(config), DISPLAY_NAMES)
 
-    def convert(picture: Picture) -> Picture:
-        return _clamped(_applied(conversion, picture))
+    def convert(image: Image) -> Image:
+        return _clamped(_applied(conversion, image))
 
     return convert
 
@@ -94,25 +94,25 @@ def find(space: str, config: str | Path | None) -> str | None:
     return None if found is None else found.getName()
 
 
-def finite(picture: Picture) -> Picture:
+def finite(image: Image) -> Image:
     """The image with NaN replaced by 0 and infinities by the largest half float, which is far above display white."""
-    if np.isfinite(picture).all():
-        return picture
-    return np.nan_to_num(picture, nan=0.0, posinf=_HIGHLIGHT, neginf=-_HIGHLIGHT)
+    if np.isfinite(image).all():
+        return image
+    return np.nan_to_num(image, nan=0.0, posinf=_HIGHLIGHT, neginf=-_HIGHLIGHT)
 
 
-def encode_srgb(linear: Picture) -> Picture:
+def encode_srgb(linear: Image) -> Image:
     """The sRGB transfer function (IEC 61966-2-1) on values in [0, 1]."""
     return np.where(linear <= 0.0031308, linear * np.float32(12.92), 1.055 * np.power(linear, 1 / 2.4) - 0.055).astype(
         np.float32
     )
 
 
-def _clamped(picture: Picture) -> Picture:
-    return np.clip(finite(picture), 0.0, 1.0)
+def _clamped(image: Image) -> Image:
+    return np.clip(finite(image), 0.0, 1.0)
 
 
-def _applied(conversion: PyOpenColorIO.CPUProcessor, picture: Picture) -> Picture:
-    values = np.array(finite(picture), np.float32, order="C")  # a copy, since OCIO works in place
+def _applied(conversion: PyOpenColorIO.CPUProcessor, image: Image) -> Image:
+    values = np.array(finite(image), np.float32, order="C")  # a copy, since OCIO works in place
     conversion.applyRGB(values)
     return values

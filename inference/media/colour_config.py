@@ -36,7 +36,7 @@ from .declared import free_bytes
 SRGB = "sRGB"
 LINEAR = "Linear Rec.709"
 DISPLAY_NAMES = (SRGB, "sRGB - Texture", "sRGB Encoded Rec.709 (sRGB)", "srgb_texture", "Utility - sRGB - Texture")
-"""What configurations call the space of an sRGB picture; Blender's own comes first."""
+"""What configurations call the space of an sRGB image; Blender's own comes first."""
 LINEAR_NAMES = (LINEAR, "Linear Rec.709 (sRGB)", "lin_rec709_scene")
 BLENDERS_NAMES = {
     "srgb_rec709_display": SRGB,

@@ -102,7 +102,7 @@ def _nearest(primaries: int, transfer: int) -> str | None:
 
 
 def of_still(path: Path) -> ColourTag:
-    """What a picture file says; nothing where it cannot be read, which is told when its pixels are."""
+    """What an image file says; nothing where it cannot be read, which is told when its pixels are."""
     try:
         with np.errstate(all="ignore"):
             return _exr(path) if path.suffix.lower() == ".exr" else _of_data(path.read_bytes())

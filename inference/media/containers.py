@@ -1,4 +1,4 @@
-"""Movie files opened by FFmpeg: those that hold their pictures themselves, within the memory that is free."""
+"""Movie files opened by FFmpeg: those that hold their images themselves, within the memory that is free."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PICTURES = (
     "qdraw_pipe,qoi_pipe,sgi_pipe,sunrast_pipe,tiff_pipe,webp,webp_pipe,xbm_pipe,xpm_pipe,xwd_pipe"
 )
 _OPTIONS = {"format_whitelist": f"{_MOVIES},{_SOUNDS},{_PICTURES}", "protocol_whitelist": "file"}
-"""FFmpeg's names of the formats that are opened, sounds and pictures for a sentence of their own. Playlists (HLS, DASH,
+"""FFmpeg's names of the formats that are opened, sounds and images for a sentence of their own. Playlists (HLS, DASH,
 concat, SDP), whose entries name other files and addresses, scripts and texts are none."""
 _AHEAD = 4
-"""Pictures that a decoder keeps besides those that its threads are at."""
+"""Images that a decoder keeps besides those that its threads are at."""
 _MOST_THREADS = 16
 """As many as FFmpeg starts by itself."""
 _MOST_STREAMS = 64
@@ -80,14 +80,14 @@ def _opened(name: str) -> av.container.InputContainer:
 
 
 def bound_memory(stream: av.VideoStream, path: str) -> None:
-    """Refuse a stream whose pictures do not fit into memory, and have its decoder refuse any that it meets later.
+    """Refuse a stream whose images do not fit into memory, and have its decoder refuse any that it meets later.
 
-    The decoder has as many threads as there is memory for: each has a picture of its own.
+    The decoder has as many threads as there is memory for: each has an image of its own.
     """
     codec = stream.codec_context
     width, height = codec.width or 0, codec.height or 0
     sample = (codec.format.padded_bits_per_pixel / 8 if codec.format is not None else 0) or _BYTES_AT_MOST
-    declared.refuse_beyond_memory(path, Declared(width, height, (1 + _AHEAD) * sample), finished=_CONVERTED)
+    declared.require_memory(path, Declared(width, height, (1 + _AHEAD) * sample), finished=_CONVERTED)
     fitting = declared.free_bytes() / max(width * height, 1) - _CONVERTED
     threads = min(int(fitting / sample) - _AHEAD, os.cpu_count() or 1, _MOST_THREADS)
     if threads < min(os.cpu_count() or 1, _MOST_THREADS):
@@ -97,15 +97,15 @@ def bound_memory(stream: av.VideoStream, path: str) -> None:
 
 
 def _most_pixels(sample: float) -> int:
-    """Pixels of the largest picture that memory suffices for, with so many bytes a pixel while it is decoded."""
+    """Pixels of the largest image that memory suffices for, with so many bytes a pixel while it is decoded."""
     return min(int(declared.free_bytes() / ((1 + _AHEAD) * sample + _CONVERTED)), _MOST_PIXELS)
 
 
 def video_stream(container: av.container.InputContainer, path: str, index: int) -> av.VideoStream:
-    """The video stream with an index, attached pictures not counted; a ClipError where there is none."""
+    """The video stream with an index, attached images not counted; a ClipError where there is none."""
     streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
     if not streams:
-        raise ClipError(f"{path} has no picture in it", "choose a movie with a video stream")
+        raise ClipError(f"{path} has no image in it", "choose a movie with a video stream")
     if index >= len(streams):
         count = "one video stream" if len(streams) == 1 else f"{len(streams)} video streams"
         last = {1: "0", 2: "0 or 1"}.get(len(streams), f"one of 0 to {len(streams) - 1}")
@@ -116,7 +116,7 @@ def video_stream(container: av.container.InputContainer, path: str, index: int) 
 
 
 def is_still(container: av.container.InputContainer) -> bool:
-    """Whether FFmpeg takes a file for one picture; that would pass for a movie of one frame."""
+    """Whether FFmpeg takes a file for one image; that would pass for a movie of one frame."""
     name = container.format.name
     one = name.endswith("_pipe") or name in ("image2", "ico")
     return one or container.metadata.get("major_brand") in ("avif", "heic", "heix", "mif1")

@@ -62,16 +62,16 @@ class CutFinder:
         self._ahead: deque[_Frame] = deque()  # fed, and not decided on
         self._decided = 0
         self._before: deque[_Frame] = deque(maxlen=max(_NEAR))  # that show something, the last first
-        self._nothing: list[_Frame] = []  # the first frame of the stretch without a picture that goes on
+        self._nothing: list[_Frame] = []  # the first frame of the stretch without an image that goes on
         self._starts: list[int] = []
 
-    def feed(self, number: int, picture: NDArray[np.uint8]) -> None:
-        """Take the next frame: its number, one more than the last, and its picture, uint8 RGB [H, W, 3]."""
+    def feed(self, number: int, image: NDArray[np.uint8]) -> None:
+        """Take the next frame: its number, one more than the last, and its image, uint8 RGB [H, W, 3]."""
         self._last = number
-        if self._finder.feed(picture):
+        if self._finder.feed(image):
             self.repeats.append(number)
             return
-        small = _small(picture)
+        small = _small(image)
         if not self._fed:  # the detector looks at neighbours on both sides, which the first frame has not
             self._first = number
             self._process(small, times=_WINDOW)
@@ -91,9 +91,9 @@ class CutFinder:
         return tuple(self._starts)
 
     def _process(self, small: NDArray[np.uint8], *, times: int = 1) -> None:
-        picture = np.ascontiguousarray(small[..., ::-1])
+        image = np.ascontiguousarray(small[..., ::-1])
         for _ in range(times):
-            for cut in self._detector.process_frame(FrameTimecode(self._fed, _RATE), picture):
+            for cut in self._detector.process_frame(FrameTimecode(self._fed, _RATE), image):
                 self._candidates.add(cut.frame_num - _WINDOW)
             self._fed += 1
 
@@ -146,8 +146,8 @@ def shots(first: int, last: int, starts: tuple[int, ...]) -> tuple[tuple[int, in
     return tuple((begin, end - 1) for begin, end in pairwise(edges))
 
 
-def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = picture.shape[:2]
+def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
     scale = min(1.0, LONG_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -1,4 +1,4 @@
-"""The size that a picture file declares, and whether memory suffices for it; both before anything is decoded.
+"""The size that an image file declares, and whether memory suffices for it; both before anything is decoded.
 
 A file of a few megabytes may declare billions of pixels, which a library takes memory for as soon as it is called.
 """
@@ -26,7 +26,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Declared:
-    """What a file says of its picture.
+    """What a file says of its image.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Declared:
     depth : float
         Bytes that a library takes for a pixel to decode it.
     least : float
-        Bytes that a file of such a picture has at least.
+        Bytes that a file of such an image has at least.
     """
 
     width: int
@@ -44,8 +44,8 @@ class Declared:
     least: float = 0
 
 
-def refuse_beyond_memory(path: str | Path, declared: Declared, *, finished: float = _IN_COLOUR) -> None:
-    """Refuse a picture whose decoding takes more memory than there is.
+def require_memory(path: str | Path, declared: Declared, *, finished: float = _IN_COLOUR) -> None:
+    """Refuse an image whose decoding takes more memory than there is.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ def require_file(path: Path, *, again: str, what: str = "file") -> None:
         raise ClipError(f"{path} cannot be read ({error.strerror})", "check the file and its permissions") from error
 
 
-def of_picture(data: bytes, *, plain: bool = False) -> Declared | None:
-    """What a picture's header declares.
+def of_image(data: bytes, *, plain: bool = False) -> Declared | None:
+    """What an image's header declares.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def of_picture(data: bytes, *, plain: bool = False) -> Declared | None:
     Returns
     -------
     Declared or None
-        None where it is no picture of a kind that is known, or its header is broken.
+        None where it is no image of a kind that is known, or its header is broken.
     """
     read = next((each for marks, each in _KINDS if data.startswith(marks)), _targa if plain else None)
     if read is None:
@@ -195,7 +195,7 @@ def _webp(data: bytes) -> Declared | None:
 
 
 def _tiff(data: bytes) -> Declared:
-    """TIFF 6.0, section 8; a tile that is larger than the picture is taken whole."""
+    """TIFF 6.0, section 8; a tile that is larger than the image is taken whole."""
     width, height = (tiff.value(data, tag) or 0 for tag in (tiff.WIDTH, tiff.HEIGHT))
     bits, samples = tiff.value(data, tiff.BITS) or 1, tiff.value(data, tiff.SAMPLES) or 1
     tile = [tiff.value(data, tag) or 0 for tag in (tiff.TILE_WIDTH, tiff.TILE_HEIGHT)]

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.failures import ClipError
 from ..contract import exr_windows
 from ..contract.depth_sequence import CHANNEL
-from .declared import DEFLATE, Declared, refuse_beyond_memory
+from .declared import DEFLATE, Declared, require_memory
 
 _IN_A_PICTURE = 28
 """Bytes of a pixel besides its channels: three floats of an image, as many where they were halves, and masks."""
@@ -192,7 +192,7 @@ def _look_before(path: str | Path, accept: Callable[[int, int], None] | None) ->
     if Path(path).stat().st_size < least:
         raise ValueError("its pixels are incomplete")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
-    refuse_beyond_memory(path, Declared(width, height, depth / (width * height)), finished=_IN_A_PICTURE)
+    require_memory(path, Declared(width, height, depth / (width * height)), finished=_IN_A_PICTURE)
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Profile:
 
 
 def read(data: bytes) -> Profile | None:
-    """Read a profile of RGB pictures; None for those of others, and for what is no profile.
+    """Read a profile of RGB images; None for those of others, and for what is no profile.
 
     The layout is that of ICC.1:2022 (clauses 7, 9 and 10).
     """

@@ -1,4 +1,4 @@
-"""Whether the pictures of a clip are woven of two moments each, line by line, though no header says so."""
+"""Whether the images of a clip are woven of two moments each, line by line, though no header says so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FEWEST = 3
-_SHARE = 0.2  # two of five pictures of a film that was brought to 60 fields are woven
+_SHARE = 0.2  # two of five images of a film that was brought to 60 fields are woven
 _ONE_ORDER = 0.8
 _ROUGH = 0.75  # clips as cameras shoot them lie at 0.4 to 0.56, woven ones above 0.78 from 0.3 pixels of motion on
 _MOVES = 10
@@ -22,16 +22,16 @@ def marked(path: str) -> str:
     """The warning for a movie that says so itself."""
     return (
         f"{path} is marked as interlaced: if moving edges in it look like combs, deinterlace it first, for depth of "
-        "two moments in one picture is wrong where something moves."
+        "two moments in one image is wrong where something moves."
     )
 
 
 class Weave:
-    """Looks at the pictures of a clip as they pass, in order.
+    """Looks at the images of a clip as they pass, in order.
 
-    A picture counts as woven when FFmpeg's filter ``idet`` takes its lines for two moments in a row, and when where
+    An image counts as woven when FFmpeg's filter ``idet`` takes its lines for two moments in a row, and when where
     it moves a line differs from its neighbours as it would not from lines of its own moment; a camera that tilts by
-    two lines a picture deceives the filter alone.
+    two lines an image deceives the filter alone.
     """
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class Weave:
         self._fed = self._looked = 0
         self._woven: Counter[str] = Counter()
 
-    def feed(self, picture: NDArray) -> None:
-        """Take the next picture, [H, W, 3]; floats are passed over, since no camera that weaves makes them."""
-        if picture.dtype not in (np.uint8, np.uint16) or picture.shape[0] < 16:
+    def feed(self, image: NDArray) -> None:
+        """Take the next image, [H, W, 3]; floats are passed over, since no camera that weaves makes them."""
+        if image.dtype not in (np.uint8, np.uint16) or image.shape[0] < 16:
             return
-        green = picture[..., 1]
-        grey = np.ascontiguousarray(green if picture.dtype == np.uint8 else green >> 8, np.uint8)
+        green = image[..., 1]
+        grey = np.ascontiguousarray(green if image.dtype == np.uint8 else green >> 8, np.uint8)
         if self._graph is None or grey.shape != self._recent[-1][1].shape:
             self._graph = _detector(grey)
         frame = av.VideoFrame.from_ndarray(grey, format="gray")
@@ -56,16 +56,16 @@ class Weave:
         try:
             while True:
                 self._look(self._graph.vpull())
-        except (av.BlockingIOError, av.EOFError):  # it wants one more picture first
+        except (av.BlockingIOError, av.EOFError):  # it wants one more image first
             return
 
     def warning(self, path: str) -> str | None:
-        """One sentence, where enough pictures are woven."""
+        """One sentence, where enough images are woven."""
         woven = self._woven.total()
         if woven < max(_FEWEST, _SHARE * self._looked) or max(self._woven.values()) < _ONE_ORDER * woven:
             return None
         return (
-            f"{path} is interlaced although it does not say so: {woven} of {self._looked} pictures are combed where "
+            f"{path} is interlaced although it does not say so: {woven} of {self._looked} images are combed where "
             "something moves, and depth is wrong there; deinterlace it first."
         )
 
@@ -87,7 +87,7 @@ def _detector(grey: NDArray[np.uint8]) -> av.filter.Graph:
 
 
 def _roughness(recent: dict[int, NDArray[np.uint8]], number: int) -> float:
-    """How far lines are from the two beside them, over how far from the two beyond those, where the picture moves."""
+    """How far lines are from the two beside them, over how far from the two beyond those, where the image moves."""
     other = number - 1 if number - 1 in recent else number + 1
     if number not in recent or other not in recent:
         return 0.0

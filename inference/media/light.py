@@ -7,19 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLACK, WHITE, PLAIN = "black", "white", "of one colour"
-_FLAT = 6.0  # grey levels between the darkest and the brightest parts of a picture that shows nothing
+_FLAT = 6.0  # grey levels between the darkest and the brightest parts of an image that shows nothing
 _DARK, _BRIGHT = 40, 215
 _AROUND = 40.0  # pixels at 640: the surroundings that a pixel is compared with
-_CONTRAST, _FLOOR = 36.0, 2.0  # grey levels of the levelled picture, and of what counts as grain in the original
+_CONTRAST, _FLOOR = 36.0, 2.0  # grey levels of the levelled image, and of what counts as grain in the original
 _CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE = 200, 0.01, 6.0
 _WINDOW, _LEVELS = (15, 15), 4
 _ROUND_TRIP = 0.5
 _FOUND = 0.25  # of the corners; one scene a few frames later has .4 and more, another one up to .1, of a few blocks .2
 _TINTED = 2.0  # times that one channel rises more than another
-_BLOWN = 200  # mean level above which a picture loses its colour
+_BLOWN = 200  # mean level above which an image loses its colour
 
 
-def levelled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def normalised_brightness(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An image [H, W] without its lighting: each pixel relative to the mean and the contrast around it."""
     values = grey.astype(np.float32)
     detail = values - _around(values)
@@ -36,9 +36,9 @@ def _around(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def blank(picture: NDArray[np.uint8]) -> str | None:
+def blank(image: NDArray[np.uint8]) -> str | None:
     """The colour of a blank image, RGB [H, W, 3]: black, white or of one colour; None if the image is not blank."""
-    smooth = cv2.GaussianBlur(picture, (0, 0), max(picture.shape) / 128)
+    smooth = cv2.GaussianBlur(image, (0, 0), max(image.shape) / 128)
     low, high = np.percentile(smooth, [1, 99], axis=(0, 1))
     if (high - low).max() >= _FLAT:
         return None
@@ -50,7 +50,7 @@ def same_scene(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
 
     Corners of one are tracked to the other and back by pyramidal Lucas-Kanade on levelled images.
     """
-    a, b = (levelled(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)) for picture in (one, other))
+    a, b = (normalised_brightness(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in (one, other))
     corners = cv2.goodFeaturesToTrack(a, _CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE)
     if corners is None or _tinted(one, other):
         return False

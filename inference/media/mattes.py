@@ -34,7 +34,7 @@ class Mattes:
         Raises
         ------
         ClipError
-            The picture cannot be read.
+            The image cannot be read.
         """
         return matte(self.files[index], (self.width, self.height), self.display)
 
@@ -47,10 +47,10 @@ def matte(path: str | Path, size: tuple[int, int], display: exr_windows.Box | No
     Raises
     ------
     ClipError
-        The picture cannot be read.
+        The image cannot be read.
     """
-    picture = pixels.as_float(stills.read(path, over_black=True, display=display)).mean(axis=2)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA) >= 0.5, bool)
+    image = pixels.as_float(stills.read(path, over_black=True, display=display)).mean(axis=2)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA) >= 0.5, bool)
 
 
 def mattes(folder: str | Path, first: int, last: int, size: tuple[int, int]) -> Mattes:
@@ -59,7 +59,7 @@ def mattes(folder: str | Path, first: int, last: int, size: tuple[int, int]) -> 
     Parameters
     ----------
     folder : path
-        Holds one numbered sequence of pictures with the source's frame numbers; it may be longer than the range.
+        Holds one numbered sequence of images with the source's frame numbers; it may be longer than the range.
     first, last : int
         Source frames, both included.
     size : (width, height)
@@ -72,12 +72,12 @@ def mattes(folder: str | Path, first: int, last: int, size: tuple[int, int]) -> 
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ClipError(f"There is no folder of mattes {folder}", "choose one with a picture for every frame")
-    names = sequence.pictures(folder)
+        raise ClipError(f"There is no folder of mattes {folder}", "choose one with an image for every frame")
+    names = sequence.images(folder)
     try:
         files = {number: folder / name for number, name in numbering.by_frame(names).items()} if names else {}
     except numbering.NumberingError as error:
-        raise ClipError(error.what, error.cure) from error
+        raise ClipError(error.what, error.hint) from error
     for number in range(first, last + 1):
         if number not in files:
             raise ClipError(

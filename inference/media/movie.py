@@ -30,7 +30,7 @@ class Facts:
     width, height : int
         Stored size in pixels.
     rotation : int
-        Degrees clockwise that turn the stored picture into the displayed one.
+        Degrees clockwise that turn the stored image into the displayed one.
     timeline : Timeline
     colour_tag : ColourTag
     warnings : tuple of str
@@ -56,7 +56,7 @@ class Movie:
     Raises
     ------
     ClipError
-        The file is missing, empty, no movie, or has no picture.
+        The file is missing, empty, no movie, or has no image.
     """
 
     linear = False
@@ -81,26 +81,26 @@ class Movie:
         ClipError
             The movie ends before `last` or cannot be decoded.
         """
-        wanted, held, picture = first, None, None
+        wanted, held, image = first, None, None
         end = 0
         for frame in self._decode(first):
             start = _ticks(frame)
             while held is not None and wanted <= last and self.timeline.time_of(wanted) < start:
-                picture = self._picture(held, wanted) if picture is None else picture
-                yield wanted, picture
+                image = self._image(held, wanted) if image is None else image
+                yield wanted, image
                 wanted += 1
             if wanted > last:
                 return
-            held, picture = frame, None
+            held, image = frame, None
             end = start + (frame.duration or 0)
         self._check_end(wanted, end)
-        while wanted <= last and held is not None:  # Blender shows the last picture to the end of its timeline
-            picture = self._picture(held, wanted) if picture is None else picture
-            yield wanted, picture
+        while wanted <= last and held is not None:  # Blender shows the last image to the end of its timeline
+            image = self._image(held, wanted) if image is None else image
+            yield wanted, image
             wanted += 1
 
     def _check_end(self, wanted: int, end: int) -> None:
-        """Refuse a movie that ran out of pictures at `end`, a frame or more before its header says that it ends."""
+        """Refuse a movie that ran out of images at `end`, a frame or more before its header says that it ends."""
         frame = 1 / (self.timeline.rate * self.timeline.tick)
         if self.timeline.end is not None and end + frame < self.timeline.end:
             raise ClipError(
@@ -165,7 +165,7 @@ class Movie:
         time = packet.pts if packet.pts is not None else packet.dts
         return self.timeline.number_at(self.timeline.origin if time is None else time)
 
-    def _picture(self, frame: av.VideoFrame, number: int) -> NDArray[np.uint8 | np.uint16]:
+    def _image(self, frame: av.VideoFrame, number: int) -> NDArray[np.uint8 | np.uint16]:
         if frame.is_corrupt:
             raise ClipError(
                 f"Frame {number} of {self.path} is damaged", "copy or render the file again, or leave that frame out"
@@ -189,7 +189,7 @@ def describe(path: Path, *, stream: int = 0) -> Source:
 def _facts(source: Source) -> Facts:
     with containers.opened(source.path) as container:
         if containers.is_still(container):
-            raise ClipError(f"{source.path} is a picture of a kind that is not read", stills.CONVERT)
+            raise ClipError(f"{source.path} is an image of a kind that is not read", stills.CONVERT)
         stream = containers.video_stream(container, source.path, source.stream)
         containers.bound_memory(stream, source.path)
         codec = stream.codec_context
@@ -264,7 +264,7 @@ def _warnings(source: Source, stream: av.VideoStream, frame: av.VideoFrame, coun
 
 
 _PROGRESSIVE = 1
-"""FFmpeg's code for the field order of progressive pictures; 0 is unknown, those above are interlaced."""
+"""FFmpeg's code for the field order of progressive images; 0 is unknown, those above are interlaced."""
 
 
 def _ticks(frame: av.VideoFrame) -> int:

@@ -20,7 +20,7 @@ _TICK = Fraction(1, 1000)  # a filter wants to know, and this one does not look 
 
 
 def rgb(frame: av.VideoFrame) -> NDArray[np.uint8 | np.uint16]:
-    """The stored picture of a frame.
+    """The stored image of a frame.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def rgb(frame: av.VideoFrame) -> NDArray[np.uint8 | np.uint16]:
         Full range, whatever the range of the codec's values. The matrix from Y'CbCr is the one that the file names,
         BT.601 where it names none or one that is no plain matrix (YCgCo, ICtCp), as in Blender. The colour samples of
         two rows are taken as Blender takes them too: wherever the file says that they lie, and as in a progressive
-        picture.
+        image.
     """
     exact = frame.format.is_rgb and all(component.bits <= 8 for component in frame.format.components)
     full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
@@ -46,17 +46,17 @@ def matrix_is_known(code: int) -> bool:
     return code in _MATRICES or code == _CONSTANT_LUMINANCE
 
 
-def as_float(picture: NDArray) -> NDArray[np.float32]:
+def as_float(image: NDArray) -> NDArray[np.float32]:
     """Integers to [0, 1]; floats as they are."""
-    if np.issubdtype(picture.dtype, np.integer):
-        return picture.astype(np.float32) * np.float32(1 / np.iinfo(picture.dtype).max)
-    return picture.astype(np.float32, copy=False)
+    if np.issubdtype(image.dtype, np.integer):
+        return image.astype(np.float32) * np.float32(1 / np.iinfo(image.dtype).max)
+    return image.astype(np.float32, copy=False)
 
 
 def _plain(frame: av.VideoFrame) -> av.VideoFrame:
     """The same image without the metadata that FFmpeg's scaler uses and Blender does not: fields and chroma location.
 
-    The scaler takes the fields of an interlaced picture apart, so that each keeps its own colours.
+    The scaler takes the fields of an interlaced image apart, so that each keeps its own colours.
     """
     if frame.format.is_rgb:
         return frame

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONG_SIDE = 512
-"""Pictures are compared at this size; lengths below are pixels of it."""
+"""Images are compared at this size; lengths below are pixels of it."""
 _BLUR = 1.5
 _GRID = 6  # cells along each side
 _LEVEL = 1.5  # grey levels by which a cell's mean may differ,
 _DIFFERENCE = 5.0  # and its pixels, root mean square: more is a subject that moves, or light that changes
-_SHIFT = 0.04  # of the whole picture, in which grain and compression show none
+_SHIFT = 0.04  # of the whole image, in which grain and compression show none
 _SHARE_OF_MOTION = 0.04  # or this share of what frames around it move by: coarse compression moves edges a little
 _LIKE_MOTION = 0.12  # share of a cell's difference, in the median, that a shift explains
-_SIGMAS = 4.0  # grain in a small picture passes these limits by chance: so many standard deviations are no sign
+_SIGMAS = 4.0  # grain in a small image passes these limits by chance: so many standard deviations are no sign
 _ALIKE = 4 * np.pi * _BLUR**2  # pixels of smooth grain that tell as much as a single one of its own
 _FLAT = 0.02  # added to squared gradients, lest a cell without any seem to move
 
@@ -37,27 +37,27 @@ class RepeatFinder:
         self._smooth: NDArray[np.float32] | None = None
         self._motion = 0.0
 
-    def feed(self, picture: NDArray[np.uint8]) -> bool:
-        """Whether a picture, uint8 RGB [H, W, 3], repeats the last new one."""
-        if self._new is not None and np.array_equal(picture, self._new):
+    def feed(self, image: NDArray[np.uint8]) -> bool:
+        """Whether an image, uint8 RGB [H, W, 3], repeats the last new one."""
+        if self._new is not None and np.array_equal(image, self._new):
             return True
-        smooth = _smooth(picture)
+        smooth = _smooth(image)
         if self._smooth is not None:
             change = _Change(self._smooth, smooth)
             if change.is_none(beside=self._motion):
                 return True
             self._motion = change.shift if not self._motion else 0.5 * (self._motion + change.shift)
-        self._new, self._smooth = picture.copy(), smooth
+        self._new, self._smooth = image.copy(), smooth
         return False
 
 
 class _Change:
-    """How a smooth grey picture differs from another.
+    """How a smooth grey image differs from another.
 
     Attributes
     ----------
     shift : float
-        By which the whole picture moved, least squares.
+        By which the whole image moved, least squares.
     """
 
     def __init__(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> None:
@@ -95,8 +95,8 @@ def _shift(xx: NDArray, xy: NDArray, yy: NDArray, x: NDArray, y: NDArray) -> tup
     return scale * (yy * x - xy * y), scale * (xx * y - xy * x)
 
 
-def _smooth(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+def _smooth(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     scale = LONG_SIDE / max(grey.shape)
     if scale < 1:
         size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))

@@ -42,7 +42,7 @@ class Sequence:
         try:
             self._files = {number: folder / name for number, name in numbering.by_frame(source.files).items()}
         except NumberingError as error:
-            raise ClipError(error.what, error.cure) from error
+            raise ClipError(error.what, error.hint) from error
         self.first_frame, self.last_frame = min(self._files), max(self._files)
         wanted = within(self._files, first, last)
         found = next((file for file in (*wanted.values(), *self._files.values()) if file.is_file()), None)
@@ -77,14 +77,14 @@ class Sequence:
         for number in range(first, last + 1):
             file = self._files[number]
             check = partial(self._check_size, number)
-            picture = stills.read(file, display=self._display, accept=check)
-            check(picture.shape[1], picture.shape[0])
-            if (picture.dtype == np.float32) != self._floating:
+            image = stills.read(file, display=self._display, accept=check)
+            check(image.shape[1], image.shape[0])
+            if (image.dtype == np.float32) != self._floating:
                 raise ClipError(
-                    f"Frame {number} ({file}) mixes float and integer pictures in one sequence",
+                    f"Frame {number} ({file}) mixes float and integer images in one sequence",
                     "render all frames in one format",
                 )
-            yield number, np.rot90(picture, -self._turns)
+            yield number, np.rot90(image, -self._turns)
 
     def _check_size(self, number: int, width: int, height: int) -> None:
         if (height, width) != self._stored[:2]:
@@ -124,17 +124,17 @@ def within(files: dict[int, Path], first: int | None, last: int | None) -> dict[
 def describe(path: Path, first: int | None = None, last: int | None = None) -> Source:
     """The source that a folder of frames, or one frame in it, is; see `source.describe`."""
     folder = path if path.is_dir() else path.parent
-    names = pictures(folder)
+    names = images(folder)
     try:
         files = numbering.of_folder(names, folder) if path.is_dir() else numbering.around(path.name, names)
         numbering.check(files, folder, first, last)
     except NumberingError as error:
-        raise ClipError(error.what, error.cure) from error
+        raise ClipError(error.what, error.hint) from error
     return Source(kind="sequence", path=str(folder), files=tuple(files))
 
 
-def pictures(folder: Path) -> list[str]:
-    """Names of the picture files in a folder, sorted; hidden files and other files are passed over."""
+def images(folder: Path) -> list[str]:
+    """Names of the image files in a folder, sorted; hidden files and other files are passed over."""
     try:
         entries = [entry.name for entry in folder.iterdir() if entry.is_file()]
     except OSError as error:

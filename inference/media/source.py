@@ -16,7 +16,7 @@ def describe(path: str | Path, first: int | None = None, last: int | None = None
     Parameters
     ----------
     path : path
-        A movie file, a folder that holds one numbered sequence of pictures, or one frame of a sequence.
+        A movie file, a folder that holds one numbered sequence of images, or one frame of a sequence.
     first, last : int or None
         The frames that are asked for, both included: a sequence may lack others. None: the clip's ends.
     stream : int

@@ -1,4 +1,4 @@
-"""One picture from a file: EXR by OpenEXR, the usual formats by OpenCV, DPX and the rest by FFmpeg."""
+"""One image from a file: EXR by OpenEXR, the usual formats by OpenCV, DPX and the rest by FFmpeg."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read(
     display: exr_windows.Box | None = None,
     accept: Callable[[int, int], None] = lambda width, height: None,
 ) -> NDArray[np.float32 | np.uint8 | np.uint16]:
-    """Read a picture.
+    """Read an image.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def read(
     Raises
     ------
     ClipError
-        The file is missing, empty, cut short, or no picture; it declares more than memory suffices for.
+        The file is missing, empty, cut short, or no image; it declares more than memory suffices for.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -65,22 +65,22 @@ def read(
     data = declared.contents(path, again=_COPY)
     if suffix == ".cin":
         raise ClipError(f"{path} is a Cineon file, which is not read", CONVERT)
-    size = declared.of_picture(data, plain=suffix == ".tga")
+    size = declared.of_image(data, plain=suffix == ".tga")
     if size is None:
         raise ClipError(
-            f"{path} is no picture that can be read", f"{_COPY}, or {CONVERT}" if suffix in EXTENSIONS else CONVERT
+            f"{path} is no image that can be read", f"{_COPY}, or {CONVERT}" if suffix in EXTENSIONS else CONVERT
         )
     accept(size.width, size.height)
     if len(data) < size.least:
         raise ClipError(f"{path} is cut short", _COPY)
-    declared.refuse_beyond_memory(path, size)
+    declared.require_memory(path, size)
     if suffix in FFMPEG:
         return _ffmpeg(path)
-    pictures = _animated(data)
-    if pictures > 1:
+    images = _animated(data)
+    if images > 1:
         raise ClipError(
-            f"{path} is an animation of {pictures} pictures, of which only the first would be read",
-            "convert it to a movie or to numbered pictures",
+            f"{path} is an animation of {images} images, of which only the first would be read",
+            "convert it to a movie or to numbered images",
         )
     if cut_short(data):
         raise ClipError(f"{path} is cut short", _COPY)
@@ -91,28 +91,26 @@ def read(
             return _planar(path, tiff.bits_of_planes(data))
         data = tiff.as_stored(data)
     # Decoding from memory, since OpenCV cannot open every file name on every platform.
-    picture = _decoded(data)
-    if picture is None:
+    image = _decoded(data)
+    if image is None:
         raise ClipError(
-            f"{path} is no picture that can be read", f"{_COPY}, or {CONVERT}" if suffix in OPENCV else CONVERT
+            f"{path} is no image that can be read", f"{_COPY}, or {CONVERT}" if suffix in OPENCV else CONVERT
         )
-    if picture.dtype == np.float64:
-        picture = picture.astype(np.float32)
-    if picture.dtype not in (np.uint8, np.uint16, np.float32):
-        raise ClipError(
-            f"{path} has {picture.dtype} values", "convert it to 8 or 16 bits a channel, or to 32-bit float"
-        )
+    if image.dtype == np.float64:
+        image = image.astype(np.float32)
+    if image.dtype not in (np.uint8, np.uint16, np.float32):
+        raise ClipError(f"{path} has {image.dtype} values", "convert it to 8 or 16 bits a channel, or to 32-bit float")
     bits = _jpeg_2000_bits(data)
-    if picture.dtype == np.uint16 and bits < 16:  # OpenCV leaves the values as they are
-        picture = np.round(picture * np.float32(65535 / (2**bits - 1))).astype(np.uint16)
-    if picture.ndim == 2 or picture.shape[2] == 1:
-        return np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
-    if over_black and picture.shape[2] in {2, 4} and picture.dtype != np.float32:
-        covered = picture[..., -1:].astype(np.float32) / np.iinfo(picture.dtype).max
-        picture = np.round(picture * covered).astype(picture.dtype)
-    if picture.shape[2] == 2:  # grey and alpha
-        return np.repeat(picture[..., :1], 3, axis=2)
-    return np.ascontiguousarray(picture[..., 2::-1])
+    if image.dtype == np.uint16 and bits < 16:  # OpenCV leaves the values as they are
+        image = np.round(image * np.float32(65535 / (2**bits - 1))).astype(np.uint16)
+    if image.ndim == 2 or image.shape[2] == 1:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    if over_black and image.shape[2] in {2, 4} and image.dtype != np.float32:
+        covered = image[..., -1:].astype(np.float32) / np.iinfo(image.dtype).max
+        image = np.round(image * covered).astype(image.dtype)
+    if image.shape[2] == 2:  # grey and alpha
+        return np.repeat(image[..., :1], 3, axis=2)
+    return np.ascontiguousarray(image[..., 2::-1])
 
 
 def _decoded(data: bytes) -> NDArray | None:
@@ -152,11 +150,11 @@ def _chunks_fit(data: bytes) -> bool:
 
 _MOST_CHUNKS = 1_000_000
 _MOST_PASSES = 100
-"""Of a progressive JPEG over its picture (ITU-T T.81, G): each takes as long as decoding it, of a few bytes."""
+"""Of a progressive JPEG over its image (ITU-T T.81, G): each takes as long as decoding it, of a few bytes."""
 
 
 def _jpeg_2000_bits(data: bytes) -> int:
-    """Bits of a JPEG 2000 picture's first channel (ITU-T T.800, A.5.1); 16 for any other file."""
+    """Bits of a JPEG 2000 image's first channel (ITU-T T.800, A.5.1); 16 for any other file."""
     if not data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
         return 16
     at = data.find(b"\xff\x4f\xff\x51")
@@ -164,7 +162,7 @@ def _jpeg_2000_bits(data: bytes) -> int:
 
 
 def _animated(data: bytes) -> int:
-    """How many pictures an animated PNG or WebP shows; 1 for any other file."""
+    """How many images an animated PNG or WebP shows; 1 for any other file."""
     if data.startswith(b"\x89PNG"):
         at = data.find(b"acTL", 0, max(0, data.find(b"IDAT")))
         return int.from_bytes(data[at + 4 : at + 8], "big") if at > 0 else 1
@@ -179,12 +177,12 @@ def _exr(path: Path, display: exr_windows.Box | None, accept: Callable[[int, int
         display = display if own is None else own.display
         width, height = exr_windows.size(display)
         accept(width, height)
-        declared.refuse_beyond_memory(path, Declared(width, height, 12))
+        declared.require_memory(path, Declared(width, height, 12))
     channels = exr.read_placed_channels(path, accept=accept if display is None else None)
     layer = _layer(list(channels))
     if layer is None:
         raise ClipError(
-            f"{path} has no picture but only the channels {', '.join(sorted(channels))}",
+            f"{path} has no image but only the channels {', '.join(sorted(channels))}",
             "render it with R, G and B, or with one channel Y",
         )
     planes = [channels[name][0].astype(np.float32, copy=False) for name in layer]
@@ -206,7 +204,7 @@ def _placed(image: NDArray[np.float32], corner: tuple[int, int], display: exr_wi
 
 
 def _layer(names: list[str]) -> tuple[str, str, str] | None:
-    """The three channels that are the picture: plain R, G, B before a combined pass before the first other layer."""
+    """The three channels that are the image: plain R, G, B before a combined pass before the first other layer."""
     upper = {name.upper(): name for name in names}
     layers = [name[:-1] for name in names if name[-1:].upper() == "R" and (len(name) == 1 or name[-2] == ".")]
     layers.sort(key=lambda layer: (layer != "", not layer.lower().endswith(("combined.", "rgba.", "rgb.", "beauty."))))
@@ -241,5 +239,5 @@ def _ffmpeg(path: Path) -> NDArray[np.uint8 | np.uint16]:
     except (av.FFmpegError, OSError, AttributeError) as error:
         containers.pass_on_memory(error)
         reason = getattr(error, "strerror", None) or "its coding is unknown"
-        raise ClipError(f"{path} is no picture that can be read ({reason})", _COPY) from error
-    raise ClipError(f"{path} has no picture in it", _COPY)
+        raise ClipError(f"{path} is no image that can be read ({reason})", _COPY) from error
+    raise ClipError(f"{path} has no image in it", _COPY)

@@ -65,7 +65,7 @@ def value(data: bytes, tag: int) -> int | None:
 def as_stored(data: bytes) -> bytes:
     """The same TIFF without what makes a library change its pixels and what Blender does not heed.
 
-    That is how to turn the picture, and that its colours have yet to be multiplied by alpha. A file that cannot be
+    That is how to turn the image, and that its colours have yet to be multiplied by alpha. A file that cannot be
     looked through comes back as it is.
     """
     changed = bytearray(data)

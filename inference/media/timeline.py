@@ -28,9 +28,9 @@ class Timeline:
         Time stamp of frame 1, in ticks.
     frame_count : int
     end : int or None
-        Time stamp at which the last picture ends by the file's header; None where the header does not say.
+        Time stamp at which the last image ends by the file's header; None where the header does not say.
     said, found : int
-        Frames by the file's header (0: it does not say), and those that its pictures last for.
+        Frames by the file's header (0: it does not say), and those that its images last for.
     """
 
     rate: Fraction
@@ -42,14 +42,14 @@ class Timeline:
     found: int = 0
 
     def time_of(self, number: int) -> int:
-        """Time stamp of a frame in ticks: the last picture that starts at or before it is shown.
+        """Time stamp of a frame in ticks: the last image that starts at or before it is shown.
 
         Blender rounds to whole ticks, halves upwards.
         """
         return self.origin + math.floor((number - 1) / (self.rate * self.tick) + Fraction(1, 2))
 
     def number_at(self, time: int) -> int:
-        """The first frame at which a picture with the time stamp `time` can be shown, within the clip."""
+        """The first frame at which an image with the time stamp `time` can be shown, within the clip."""
         number = math.ceil((time - self.origin - Fraction(1, 2)) * self.rate * self.tick) + 1
         return min(max(number, 1), self.frame_count)
 
@@ -78,7 +78,7 @@ def of_stream(
     alone = len(container.streams) == 1  # others may well go on longer
     too_long = alone and not unknown and is_more(said, found)
     if too_long and end is None:
-        end = origin + int(seconds / tick)  # pictures are missing
+        end = origin + int(seconds / tick)  # images are missing
     wrong = unknown or is_more(found, said) or (too_long and end is not None and end <= packets.end)
     return Timeline(
         rate=rate,

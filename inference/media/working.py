@@ -65,7 +65,7 @@ class CachedFrames:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """The `index`-th picture, [H, W, 3] uint8 RGB, display-referred; a negative index counts from the end."""
+        """The `index`-th image, [H, W, 3] uint8 RGB, display-referred; a negative index counts from the end."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
         size = self.width * self.height * 3
@@ -236,9 +236,9 @@ def _fill(
         file.seek(held * size[0] * size[1] * 3)
         file.truncate()  # a frame that was cut off half-way
         if held < total:
-            for number, picture in clip.read(first + held, last, size=size):
+            for number, image in clip.read(first + held, last, size=size):
                 check()
-                values = np.rint(picture * np.float32(255)).astype(np.uint8)
+                values = np.rint(image * np.float32(255)).astype(np.uint8)
                 file.write(values.tobytes())
                 finder.feed(number, values)
                 progress(number - first + 1, total)

@@ -153,13 +153,13 @@ def with_token(server: Server, token: str | None) -> Server:
         raise Failure(
             exit_codes.USAGE,
             "The token is invalid: it contains spaces, line breaks or characters that no token has, or is too long.",
-            cure="Copy the token again, in one line.",
+            hint="Copy the token again, in one line.",
         )
     if not (server.address.startswith("https://") or is_loopback(server.address)):
         raise Failure(
             exit_codes.USAGE,
             f"The token is not sent to {server.address}, because plain http is not encrypted.",
-            cure=f"Name the mirror with https in {ENDPOINT}, or leave the token out.",
+            hint=f"Name the mirror with https in {ENDPOINT}, or leave the token out.",
         )
     return replace(server, login=f"Bearer {known}")
 
@@ -223,5 +223,5 @@ def _user_token() -> str:
         raise Failure(
             exit_codes.USAGE,
             f"Your Hugging Face token cannot be read ({type(error).__name__}).",
-            cure="Set HF_TOKEN to the token, or log in again with hf auth login.",
+            hint="Set HF_TOKEN to the token, or log in again with hf auth login.",
         ) from error

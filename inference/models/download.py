@@ -148,7 +148,7 @@ def _check_named_revisions(models: Sequence[Model], named: Mapping[str, str]) ->
             hint = f"Remove the weights first. Run: {store.command('remove', name)}"
         else:
             continue
-        raise Failure(exit_codes.USAGE, what, cure=hint)
+        raise Failure(exit_codes.USAGE, what, hint=hint)
 
 
 def _require_licences(models: Sequence[Model], request: DownloadRequest) -> None:
@@ -163,7 +163,7 @@ def _require_licences(models: Sequence[Model], request: DownloadRequest) -> None
                 refused.append(model.licence)
     if refused:
         raise Failure(
-            exit_codes.REFUSED,
+            exit_codes.UNSUPPORTED,
             f"Nothing was downloaded, because these licences were not accepted: {', '.join(x.title for x in refused)}.",
             " ".join(f"{licence.summary} Full text: {licence.url}" for licence in refused),
             f"Accept them with {' '.join(f'--accept-licence {licence.name}' for licence in refused)}.",
@@ -186,7 +186,7 @@ def _require_disk_space(work: Sequence[tuple[Model, Sequence[Checksum]]], reques
             exit_codes.BAD_OUTPUT,
             f"The weights need {size_text(needed)} more in {store.cache_folder()}, and the disk has "
             f"{size_text(free)} left.",
-            cure="Free disk space, or set FATHOM_HOME to a folder on another disk.",
+            hint="Free disk space, or set FATHOM_HOME to a folder on another disk.",
         )
 
 
@@ -205,7 +205,7 @@ def _plan(model: Model, request: DownloadRequest) -> tuple[Model, Sequence[Check
     if request.offline:
         what = f"{model.label} is incomplete on this computer and cannot be downloaded in offline mode."
         hint = "Download it while online, or copy it with models download --from DIR."
-        raise Failure(exit_codes.MISSING, what, cure=hint)
+        raise Failure(exit_codes.MISSING, what, hint=hint)
     if not model.address:
         model, lock = _ask_hub(model, lock, request)
         problems = request.problems(model)
@@ -225,7 +225,7 @@ def _ask_hub(model: Model, lock: Lock | None, request: DownloadRequest) -> tuple
         raise Failure(
             exit_codes.MISSING,
             f"{model.label} was copied from a folder without a revision, so the hub cannot supply its missing files.",
-            cure="Copy it again with models download --from DIR, or remove it and download it again. Run: "
+            hint="Copy it again with models download --from DIR, or remove it and download it again. Run: "
             f"{store.command('remove', model.name)}",
         )
     elif not model.revision:
@@ -245,10 +245,10 @@ def _newest(model: Model, request: DownloadRequest) -> str:
     if request.ask_revision(model, revision, day):
         return revision
     raise Failure(
-        exit_codes.REFUSED,
+        exit_codes.UNSUPPORTED,
         f"Fathom does not fix the revision of {model.repository}, and does not choose the newest by itself: {revision} "
         f"of {day}.",
-        cure=f"Choose this or an older one with --revision {model.name}={revision}; later downloads keep it.",
+        hint=f"Choose this or an older one with --revision {model.name}={revision}; later downloads keep it.",
     )
 
 
@@ -311,7 +311,7 @@ def _checksum(model: Model, server: Server, file: ModelFile, siblings: list[Any]
 
 
 def _rejected(what: str, hint: str) -> Failure:
-    return Failure(exit_codes.MISSING, what, cure=f"{hint}, {OR_COPY}.")
+    return Failure(exit_codes.MISSING, what, hint=f"{hint}, {OR_COPY}.")
 
 
 def _reconciled(model: Model, lock: Lock | None, answer: Lock) -> Lock:
@@ -327,7 +327,7 @@ def _reconciled(model: Model, lock: Lock | None, answer: Lock) -> Lock:
                 exit_codes.MISSING,
                 f"{answer.source} lists another checksum for {now.path} in {model.repository} at the same revision "
                 f"than {lock.source} did on {lock.recorded[:10]}, so one of the two cannot be trusted.",
-                cure="Nothing was changed. Compare the checksums with another source; to accept the new ones, remove "
+                hint="Nothing was changed. Compare the checksums with another source; to accept the new ones, remove "
                 f"the weights first. Run: {store.command('remove', model.name)}",
             )
         together.append(replace(now, sha256=now.sha256 or then.sha256, git_id=now.git_id or then.git_id))
@@ -345,7 +345,7 @@ def _plan_copy(
     folder = store.inside(source, model)
     if folder is None:
         what = f"{source} contains no {model.repository}, neither as a folder of that name nor as a Hugging Face cache"
-        raise Failure(exit_codes.MISSING, f"{what}.", cure="Choose the folder that contains it.")
+        raise Failure(exit_codes.MISSING, f"{what}.", hint="Choose the folder that contains it.")
     wanted, facts = [], {file.path: file for file in model.files}
     for name in problems:
         path, file, what = folder / name, facts[name], ""
@@ -403,7 +403,7 @@ def _fetch(model: Model, wanted: Checksum, request: DownloadRequest, meter: Mete
     raise Failure(
         exit_codes.MISSING,
         f"{connection.server.address} sent a damaged {wanted.path} of {model.repository}: its checksum does not match.",
-        cure="Start the same command again; if the error remains, try without the mirror or from another network.",
+        hint="Start the same command again; if the error remains, try without the mirror or from another network.",
     )
 
 
@@ -445,4 +445,4 @@ def _verify_and_place(model: Model, wanted: Checksum, path: Path, request: Downl
 
 
 def _bad_origin(what: str) -> Failure:
-    return Failure(exit_codes.MISSING, what, cure="Replace the file, or choose another folder.")
+    return Failure(exit_codes.MISSING, what, hint="Replace the file, or choose another folder.")

@@ -236,7 +236,7 @@ def read_lock(model: Model) -> Lock | None:
             exit_codes.MISSING,
             f"The lock file of checksums {path} is of {lock.repository} at {lock.revision}, not of {model.repository} "
             f"at {revision_}.",
-            cure=hint,
+            hint=hint,
         )
     return lock
 
@@ -344,7 +344,7 @@ def _read(kind: type[Note], path: Path, what: str, hint: str) -> Note | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise Failure(exit_codes.MISSING, f"{what.format(path)} cannot be read ({error}).", cure=hint) from error
+        raise Failure(exit_codes.MISSING, f"{what.format(path)} cannot be read ({error}).", hint=hint) from error
 
 
 def _pin_path(model: Model) -> Path:

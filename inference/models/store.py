@@ -54,7 +54,7 @@ def studio_folder() -> Path | None:
     folder = absolute(named)
     if not is_folder(folder):
         raise Failure(
-            exit_codes.USAGE, f"{folder}, set in {STUDIO}, is not a folder.", cure=f"Correct {STUDIO} or clear it."
+            exit_codes.USAGE, f"{folder}, set in {STUDIO}, is not a folder.", hint=f"Correct {STUDIO} or clear it."
         )
     return folder
 
@@ -125,7 +125,7 @@ def own(path: Path) -> Path:
         raise Failure(
             exit_codes.BAD_OUTPUT,
             f"{path} is not changed, because a link in it points outside {cache_folder()}.",
-            cure="Remove that link. Only the folder of all weights itself may be a link.",
+            hint="Remove that link. Only the folder of all weights itself may be a link.",
         )
     return path
 

@@ -361,7 +361,7 @@ def _first_line(reason: object) -> str:
 
 
 def _failure(what: str, hint: str) -> Failure:
-    return Failure(exit_codes.MISSING, what, cure=hint)
+    return Failure(exit_codes.MISSING, what, hint=hint)
 
 
 # Receiving within time limits

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ..common.failures import Failure, unmet
+from ..common.failures import Failure, unmet_requirements
 from ..common.progress import Meter
 from ..common.units import size_text
 from ..contract import events, exit_codes
-from ..contract.catalogue import Lack
+from ..contract.catalogue import MissingRequirement
 from ..contract.depth_sequence import Weights
 from . import notes, safetensors_header, store, trust
 from .facts import Model, ModelFile
@@ -63,7 +63,7 @@ def ready(
     """
     statuses, missing = _all_statuses(models)
     if missing:
-        raise unmet(missing)
+        raise unmet_requirements(missing)
     weights = []
     for found in statuses:
         problems, sums = read(found, check=check, before_reading=partial(reading, found.model.label))
@@ -82,7 +82,7 @@ def ready(
     return tuple(weights)
 
 
-def missing_requirements(models: Sequence[Model]) -> list[Lack]:
+def missing_requirements(models: Sequence[Model]) -> list[MissingRequirement]:
     """Missing files, checksums and licences of models; no weights are read."""
     return _all_statuses(models)[1]
 
@@ -112,9 +112,9 @@ def verify(models: Sequence[Model], *, emit: Callable[[events.Event], None], che
         problems, _ = read(each, again=True, check=check, report=meter.count)
         if problems:
             failure = broken(each.model, problems)
-            found.append(Lack(what=failure.what, cure=failure.cure))
+            found.append(MissingRequirement(what=failure.what, hint=failure.hint))
     if found:
-        raise unmet(found)
+        raise unmet_requirements(found)
     meter.finish()
 
 
@@ -207,13 +207,13 @@ def model_status(model: Model) -> ModelStatus:
     )
 
 
-def _all_statuses(models: Sequence[Model]) -> tuple[list[ModelStatus], list[Lack]]:
+def _all_statuses(models: Sequence[Model]) -> tuple[list[ModelStatus], list[MissingRequirement]]:
     """The status of each model, and all missing requirements."""
     try:
         statuses = [model_status(model) for model in models]
     except Failure as failure:
-        return [], [Lack(what=failure.what, cure=failure.cure, kind="weights")]
-    return statuses, [Lack(what=what, cure=hint, kind="weights") for what, hint in _missing(statuses)]
+        return [], [MissingRequirement(what=failure.what, hint=failure.hint, kind="weights")]
+    return statuses, [MissingRequirement(what=what, hint=hint, kind="weights") for what, hint in _missing(statuses)]
 
 
 def _missing(statuses: Sequence[ModelStatus]) -> Iterator[tuple[str, str]]:
@@ -240,7 +240,7 @@ def _missing(statuses: Sequence[ModelStatus]) -> Iterator[tuple[str, str]]:
 
 def broken(model: Model, problems: Problems) -> Failure:
     """The error for a model's problems, with the command that fixes them."""
-    return Failure(exit_codes.MISSING, " ".join(dict.fromkeys(problems.values())), cure=_hint(model))
+    return Failure(exit_codes.MISSING, " ".join(dict.fromkeys(problems.values())), hint=_hint(model))
 
 
 def _hint(model: Model) -> str:
@@ -356,7 +356,7 @@ def first_checksum(model: Model, path: Path, name: str, source: Path, *, check: 
     sha256 = digest(path, check=check)
     problem = _content_problem(path, name, sha256, None)
     if problem:
-        raise Failure(exit_codes.MISSING, problem, cure="Replace the file, or choose another folder.")
+        raise Failure(exit_codes.MISSING, problem, hint="Replace the file, or choose another folder.")
     found, lock = _checksum(path, name, sha256), notes.read_lock(model) or notes.new_lock(model, "folder", str(source))
     notes.write_lock(model, replace(lock, files=(*lock.files, found)))
     return found
@@ -445,8 +445,8 @@ def fixed_content(path: Path, file: ModelFile) -> bytes:
             content = opened.read(file.size + 1)
     except OSError as error:
         what = f"The weights {path} cannot be read ({error.strerror or error})."
-        raise Failure(exit_codes.MISSING, what, cure="Run models verify.") from error
+        raise Failure(exit_codes.MISSING, what, hint="Run models verify.") from error
     if hashlib.sha256(content).hexdigest() != file.sha256:
         what = f"The weights {path} are damaged: they do not match the checksum that Fathom fixes."
-        raise Failure(exit_codes.MISSING, what, cure="Run models verify, which shows how to replace them.")
+        raise Failure(exit_codes.MISSING, what, hint="Run models verify, which shows how to replace them.")
     return content

@@ -33,7 +33,7 @@ def frames_of(job: Job, clip: Clip) -> tuple[int, int]:
             exit_codes.USAGE,
             f"The frames {first}-{last} are not all in {job.source.path}, which has the frames "
             f"{clip.first_frame}-{clip.last_frame}.",
-            cure="Choose a range within the clip.",
+            hint="Choose a range within the clip.",
         )
     return first, last
 
@@ -45,14 +45,14 @@ def check_length(info: EstimatorInfo, first: int, last: int) -> None:
         raise Failure(
             exit_codes.USAGE,
             f"The frames {first}-{last} go beyond Blender's last frame, {numbering.LARGEST}.",
-            cure=parts,
+            hint=parts,
         )
-    if info.gives_camera and last - first + 1 > depth_sequence.LONGEST_PATH:
+    if info.has_camera and last - first + 1 > depth_sequence.LONGEST_PATH:
         raise Failure(
             exit_codes.USAGE,
             f"The frames {first}-{last} are more than the {depth_sequence.LONGEST_PATH} that a depth sequence with a "
             "camera path can contain.",
-            cure=parts,
+            hint=parts,
         )
 
 
@@ -66,11 +66,11 @@ def check_camera(camera: Camera | None, first: int, last: int) -> None:
         raise Failure(
             exit_codes.USAGE,
             f"The job's camera path has no pose for frame {missing[0]}.",
-            cure="Set a pose for every frame, or only the focal length.",
+            hint="Set a pose for every frame, or only the focal length.",
         )
 
 
-def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Path) -> dict[str, str]:
+def input_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Path) -> dict[str, str]:
     """Hashes that identify the input depth sequences of a job.
 
     Parameters
@@ -105,16 +105,16 @@ def given_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
             raise Failure(
                 exit_codes.BAD_OUTPUT,
                 f"The result would overwrite {named}, the depth sequence set by {setting(parameter.name)}.",
-                cure="Choose another output folder.",
+                hint="Choose another output folder.",
             )
     return found
 
 
-def warn_of_idle_card(info: EstimatorInfo, parameters: dict[str, Any], emit: Callable[[events.Event], None]) -> None:
+def warn_of_idle_gpu(info: EstimatorInfo, parameters: dict[str, Any], emit: Callable[[events.Event], None]) -> None:
     """Warn before the work if torch cannot use the computer's GPU, unless the job chooses another device."""
     if parameters.get("device", devices.AUTO) == devices.AUTO:
         for note in registry.notes(info):
-            emit(events.Warning(message=f"{note.what} {note.cure}"))
+            emit(events.Warning(message=f"{note.what} {note.hint}"))
 
 
 def warn_of_little_room(folder: Path, needed: float, emit: Callable[[events.Event], None]) -> None:

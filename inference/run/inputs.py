@@ -114,13 +114,13 @@ class Inputs:
             raise Changed(
                 exit_codes.FAILED,
                 f"{path} {what} while depth was estimated from it, so this run's work was deleted.",
-                cure="Start the same job again when its files no longer change.",
+                hint="Start the same job again when its files no longer change.",
             )
         if gone is not None:
             raise Failure(
                 exit_codes.FAILED,
                 f"{gone} disappeared while depth was estimated from it.",
-                cure="Start the same job again to resume it when the file is back.",
+                hint="Start the same job again to resume it when the file is back.",
             )
 
     def key(

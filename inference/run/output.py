@@ -39,7 +39,7 @@ from ..contract.depth_sequence import (
 )
 from ..contract.hints import setting
 from ..contract.numbering import Frame
-from ..contract.own_files import InTheWay, Names
+from ..contract.own_files import Names, PathConflict
 from ..contract.records import Bounds, FilePath, Seconds, Word
 from ..estimators import registry
 from ..media.exr import read_map
@@ -204,14 +204,14 @@ class Output:
             raise Failure(
                 exit_codes.FAILED,
                 f"The lock of {self.folder} was removed during the run, so another run may be writing there.",
-                cure="Make sure that no other run is, and start the same job again to resume it.",
+                hint="Make sure that no other run is, and start the same job again to resume it.",
             )
         lost = _missing(sequence, self.maps)
         if lost:
             raise Failure(
                 exit_codes.FAILED,
                 f"{self.maps / lost[0]} was removed during the run.",
-                cure="Start the same job again to make the missing maps.",
+                hint="Start the same job again to make the missing maps.",
             )
         if self.state.staged:
             self._save(phase="publishing", sequence=sequence, replaced=_frames_of(self.folder))
@@ -279,7 +279,7 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
     scratch = folder / SCRATCH
     for path in (folder / depth_sequence.SIDECAR, *_maps(folder, new.first_frame, new.last_frame)):
         if path.is_dir() and not path.is_symlink():
-            raise InTheWay(path, "is a folder")
+            raise PathConflict(path, "is a folder")
     for leftover in list(scratch.glob(f"{own_files.TEMPORARY}*")):
         if own_files.is_file(leftover) and _own_names().has_file((leftover.name,)):
             leftover.unlink(missing_ok=True)
@@ -314,7 +314,7 @@ def _current(folder: Path, new: State, *, overwrite: bool, emit: Emit) -> State:
         raise Failure(
             exit_codes.BAD_OUTPUT,
             f"{strange} exists already, and Fathom does not know where it comes from.",
-            cure=f"Choose another folder, or use {setting('overwrite')}.",
+            hint=f"Choose another folder, or use {setting('overwrite')}.",
         )
     _clear(scratch)  # without a readable state, it may be of any job
     current = replace(new, staged=finished or strange is not None)
@@ -330,8 +330,8 @@ def _finished_already(folder: Path, fingerprint: str) -> Failure:
     except DepthSequenceError:
         same = False
     what = f"{folder} contains the finished result of {'the same' if same else 'another'} job."
-    cure = f"Choose another folder, or use {setting('overwrite')}."
-    return Failure(exit_codes.BAD_OUTPUT, what, cure=f"Use it as it is. {cure}" if same else cure)
+    hint = f"Choose another folder, or use {setting('overwrite')}."
+    return Failure(exit_codes.BAD_OUTPUT, what, hint=f"Use it as it is. {hint}" if same else hint)
 
 
 def _frames_of(folder: Path) -> tuple[int, int] | None:
@@ -453,7 +453,7 @@ class State:
     seconds : float
         Time spent so far, over all runs.
     share : float
-        Progress of the job, 0 to 1 (`depth_sequence.unfinished_share`).
+        Progress of the job, 0 to 1 (`depth_sequence.unfinished_progress`).
     """
 
     key: Word

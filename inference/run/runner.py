@@ -62,7 +62,7 @@ def estimate(
     folder = Path(job.output).absolute()
     declared = registry.info(job.estimator)
     parameters = resolve_parameters(declared, job.parameters)
-    given = checks.given_sequences(declared, parameters, folder)
+    given = checks.input_sequences(declared, parameters, folder)
     info = registry.info_for(job.estimator, parameters)
 
     def check() -> None:
@@ -73,7 +73,7 @@ def estimate(
         emit(events.Stage(name="weights", label=f"Checking {label}"))
 
     weights = registry.require(info, check=check, reading=reading)
-    checks.warn_of_idle_card(info, parameters, emit)
+    checks.warn_of_idle_gpu(info, parameters, emit)
     noted = inputs.note(job)
     with open_clip(job.source, job.first_frame, job.last_frame) as clip:
         first, last = checks.frames_of(job, clip)
@@ -100,7 +100,7 @@ def estimate(
                 last_frame=last,
             ),
             size=wanted,
-            confidence=info.gives_confidence,
+            confidence=info.has_confidence,
             overwrite=overwrite,
             emit=emit,
             started=started,
@@ -123,7 +123,7 @@ def estimate(
                     shots=done,
                     estimator=info.name,
                     fingerprint=job.fingerprint(),
-                    confidence=info.confidence_meaning if info.gives_confidence else None,
+                    confidence=info.confidence_meaning if info.has_confidence else None,
                     parameters=parameters,
                     seed=job.seed,
                     weights=weights,
@@ -203,9 +203,9 @@ def _all_shots(
 
 def _all_refused(done: tuple[depth_sequence.Shot, ...]) -> Failure:
     if len(done) == 1:
-        return Failure(exit_codes.REFUSED, f"The clip is unsupported. {done[0].reason}")
+        return Failure(exit_codes.UNSUPPORTED, f"The clip is unsupported. {done[0].reason}")
     what = f"All {len(done)} shots of the clip are unsupported."
-    return Failure(exit_codes.REFUSED, what, shots=tuple(map(_note, done)))
+    return Failure(exit_codes.UNSUPPORTED, what, shots=tuple(map(_note, done)))
 
 
 def _note(shot: depth_sequence.Shot) -> events.ShotNote:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.failures import Refused, unwritable
-from ..common.percentiles import Spread
+from ..common.failures import UnsupportedShot, unwritable
+from ..common.percentiles import Percentiles
 from ..contract import depth_sequence, events, own_files
 from ..contract.camera import Camera
 from ..contract.depth_sequence import confidence_name, disparity_name
@@ -101,7 +101,7 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
     try:
         if len(frames) < task.info.minimum_frames:
             count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
-            raise Refused(
+            raise UnsupportedShot(
                 f"The shot has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
                 "Choose a longer range, or use Quick, which supports a single frame.",
             )
@@ -121,7 +121,7 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
                 warn=lambda message: _warn(task, label, message),
             )
         )
-    except Refused as refused:
+    except UnsupportedShot as refused:
         task.check()  # after a cancellation, an interrupted child process may look like an unsupported shot
         maps.drop()
         return _refused(first, last, str(refused))
@@ -137,7 +137,7 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
         first_frame=first,
         last_frame=last,
         status="done",
-        range=maps.spread.range(),
+        range=maps.value_range.range(),
         camera=camera.scaled(task.clip.width, task.clip.height) if camera else None,
     )
 
@@ -190,8 +190,8 @@ def _check_maps(
 ) -> None:
     """Raise an error if an estimator's maps differ from its declaration."""
     number = frames.numbers[index]
-    if (confidence is not None) != info.gives_confidence:
-        raise ValueError(f"{info.name} declares gives_confidence={info.gives_confidence}, unlike its maps")
+    if (confidence is not None) != info.has_confidence:
+        raise ValueError(f"{info.name} declares has_confidence={info.has_confidence}, unlike its maps")
     for name, values in (("disparity", disparity), ("confidence", confidence)):
         if values is None:
             continue
@@ -207,14 +207,14 @@ def _check_maps(
 def _checked(camera: Camera | None, info: EstimatorInfo, frames: Frames) -> Camera | None:
     if camera is not None and [pose.frame for pose in camera.poses] != list(frames.numbers):
         raise ValueError(f"{info.name} returned a camera with poses of other frames")
-    if camera is None and info.gives_camera:
+    if camera is None and info.has_camera:
         raise ValueError(f"{info.name} declares a camera and returned none")
     return camera
 
 
 def _doubts(maps: _Maps, info: EstimatorInfo) -> tuple[str, ...]:
     """A warning if most of a shot's depth has no confidence, judged by a few dozen of its frames."""
-    if not info.gives_confidence:
+    if not info.has_confidence:
         return ()
     looked_at = maps.numbers[:: -(-len(maps.numbers) // _LOOKED_AT)]
     share = float(np.mean([np.mean(maps.confidence(number) < _NO_CONFIDENCE) for number in looked_at]))
@@ -263,7 +263,7 @@ class _Maps:
     numbers : sequence of int
     there : set of int
         The frames whose maps are all written.
-    spread : Spread
+    value_range : Percentiles
         Percentiles of the written disparity maps.
     """
 
@@ -272,7 +272,7 @@ class _Maps:
     ) -> None:
         self._out, self._folder, self.numbers, self._size = out, folder, numbers, size
         self._final = folder == out.maps
-        self.spread, self.there = Spread(), set[int]()
+        self.value_range, self.there = Percentiles(), set[int]()
         folder.mkdir(exist_ok=True)
         for number in numbers:
             if not are_there(folder, number, confidence=out.confidence):
@@ -332,7 +332,7 @@ class _Maps:
         self.there.clear()
 
     def _count(self, number: int, disparity: NDArray[np.float32]) -> None:
-        self.spread.add(disparity)
+        self.value_range.add(disparity)
         self.there.add(number)
         if self._final:
             self._out.meter.frames_done(1)

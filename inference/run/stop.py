@@ -23,7 +23,7 @@ from ..common import parent_watch
 GRACE = 0.4
 """Seconds from the request until the process is ended by force."""
 _WORD = 0.1
-"""Seconds that each of `Stop.last_words` may take."""
+"""Seconds that each of `Stop.before_kill` may take."""
 
 
 class Stop:
@@ -31,7 +31,7 @@ class Stop:
 
     Attributes
     ----------
-    last_words : list of callables
+    before_kill : list of callables
         Called in order by the watchdog just before it ends the process by force, with a short time limit each.
     heard : tuple of int
         Signals that request the stop.
@@ -40,7 +40,7 @@ class Stop:
     def __init__(self, exit_code: int) -> None:
         self._exit_code = exit_code
         self._requested = threading.Event()
-        self.last_words: list[Callable[[], None]] = []
+        self.before_kill: list[Callable[[], None]] = []
         self.heard: tuple[int, ...] = ()
 
     def __call__(self) -> bool:
@@ -62,7 +62,7 @@ class Stop:
 
     def _watch(self) -> None:
         time.sleep(GRACE)
-        for word in self.last_words:
+        for word in self.before_kill:
             # in a thread, since it may block on a lock of the stuck work, or on a pipe that nobody reads
             speaker = threading.Thread(target=word, daemon=True)
             speaker.start()

@@ -44,14 +44,14 @@ def choose(device: str = devices.AUTO, precision: str = "auto") -> tuple[torch.d
         return found, _usual(found)
     if precision not in PRECISIONS:
         raise Failure(
-            exit_codes.USAGE, f"There is no precision '{precision}'.", cure=f"Choose auto, {', '.join(PRECISIONS)}."
+            exit_codes.USAGE, f"There is no precision '{precision}'.", hint=f"Choose auto, {', '.join(PRECISIONS)}."
         )
     dtype = PRECISIONS[precision]
     if dtype == torch.bfloat16 and not _knows_bfloat16(found):
         raise Failure(
             exit_codes.MISSING,
             f"{name(found)} does not compute in bf16.",
-            cure="Choose another precision: fp16, fp32 or auto.",
+            hint="Choose another precision: fp16, fp32 or auto.",
         )
     return found, dtype
 

@@ -173,10 +173,10 @@ def _too_little(case: Case, free_bytes: int, who: str) -> Failure:
     choices = ", ".join(hint for hint in alternatives if hint)
     wanted = f"{case.width}x{case.height} in windows of {case.window} frame{'s' * (case.window > 1)}"
     return Failure(
-        exit_codes.REFUSED,
+        exit_codes.UNSUPPORTED,
         f"{who} needs about {gigabytes(max(needed.values()))} GB at {wanted}, "
         f"and {gigabytes(free_bytes, up=False)} GB are free.",
-        cure=f"Choose {choices}, or close other programs that use the memory."
+        hint=f"Choose {choices}, or close other programs that use the memory."
         if choices
         else "Close other programs that use the memory, or choose the estimator parallax.",
     )

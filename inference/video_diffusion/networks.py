@@ -300,7 +300,7 @@ def damaged(path: Path, reason: str) -> Failure:
     return Failure(
         exit_codes.MISSING,
         f"The weights file {path} cannot be used: {reason.rstrip('.')}.",
-        cure=f"Check the downloaded files. Run: {store.command('verify')}",
+        hint=f"Check the downloaded files. Run: {store.command('verify')}",
     )
 
 

@@ -137,5 +137,5 @@ def check_window(window: int, overlap: int) -> None:
         raise Failure(
             exit_codes.USAGE,
             f"The overlap ({overlap} frames) must be 0 or more and smaller than the window ({window} frames).",
-            cure=f"Choose an overlap of {min(25, window // 4)}, or a longer window.",
+            hint=f"Choose an overlap of {min(25, window // 4)}, or a longer window.",
         )

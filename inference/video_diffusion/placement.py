@@ -124,6 +124,6 @@ class Placement:
         return Failure(
             exit_codes.FAILED,
             "The memory ran out again, with the smallest memory plan that was left.",
-            cure=f"Choose a smaller {setting('size')} or fewer frames at a time ({setting('window', 60)}), or close "
+            hint=f"Choose a smaller {setting('size')} or fewer frames at a time ({setting('window', 60)}), or close "
             "other programs that use the device, and start the job again; an unchanged job resumes.",
         )

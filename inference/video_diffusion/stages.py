@@ -263,7 +263,7 @@ def overflow(networks: Networks, where: str) -> Failure:
     return Failure(
         exit_codes.FAILED,
         f"The network's values left the range of {dtype} {where}; no depth was written from them.",
-        cure=f"Choose another precision ({setting('precision', 'bf16')}, or {setting('precision', 'fp32')}, which "
+        hint=f"Choose another precision ({setting('precision', 'bf16')}, or {setting('precision', 'fp32')}, which "
         "needs twice the memory).",
     )
 

@@ -64,9 +64,9 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
     """
     start = distances(depth, shot)
     image = disparity_image(depth)
-    lack = memory.shortage(*plate_size(depth))
-    if lack is not None:
-        raise DepthError(f"The plate of {depth.name} is {lack}: close other programs, or use a smaller plate.")
+    shortfall = memory.shortage(*plate_size(depth))
+    if shortfall is not None:
+        raise DepthError(f"The plate of {depth.name} is {shortfall}: close other programs, or use a smaller plate.")
     tree = lookup.find(KIND, image=image, shot=shot.first_frame, among="node_groups", form="CompositorNodeTree")
     if tree is None:
         tree = bpy.data.node_groups.new(depth.label("Fathom Depth", shot), "CompositorNodeTree")

@@ -36,7 +36,7 @@ def cut_clip(tmp_path_factory) -> Path:
 
 
 def write_clip(folder: Path, numbers: range, *, size=(64, 48), cut: int | None = None) -> Path:
-    """Pictures of a texture that moves; another texture and colour from frame `cut` on."""
+    """Images of a texture that moves; another texture and colour from frame `cut` on."""
     width, height = size
     rng = np.random.default_rng(7)
     for number in numbers:
@@ -44,9 +44,9 @@ def write_clip(folder: Path, numbers: range, *, size=(64, 48), cut: int | None =
         texture = np.random.default_rng(2 if later else 1).integers(0, 256, (height, width * 2, 3), np.uint8)
         texture = cv2.GaussianBlur(texture, (0, 0), 2)
         shift = number % width
-        picture = texture[:, shift : shift + width].astype(np.int16)
-        picture = picture // 3 + ((0, 0, 160) if later else (160, 60, 0)) + rng.integers(0, 4, picture.shape)
-        cv2.imwrite(str(folder / f"plate.{number:04d}.png"), np.clip(picture, 0, 255).astype(np.uint8))
+        image = texture[:, shift : shift + width].astype(np.int16)
+        image = image // 3 + ((0, 0, 160) if later else (160, 60, 0)) + rng.integers(0, 4, image.shape)
+        cv2.imwrite(str(folder / f"plate.{number:04d}.png"), np.clip(image, 0, 255).astype(np.uint8))
     return folder
 
 

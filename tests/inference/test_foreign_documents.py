@@ -269,7 +269,7 @@ def test_nothing_that_lies_in_a_scratch_folder_harms(tmp_path, content):
     assert output.read_state(scratch) is None
     assert depth_sequence.unfinished_fingerprint(tmp_path) is None
     assert depth_sequence.unfinished_plate(tmp_path) is None
-    assert depth_sequence.unfinished_share(tmp_path) == 0
+    assert depth_sequence.unfinished_progress(tmp_path) == 0
     assert leftovers.holds_work(tmp_path) in (True, False)
     leftovers.take_away(tmp_path)
 
@@ -285,7 +285,7 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
         depth_sequence.load(tmp_path)
     with pytest.raises(JobError, match="is a pipe or a device and not a file"):
         job.load(tmp_path / "job.json")
-    assert output.read_state(scratch) is None and depth_sequence.unfinished_share(tmp_path) == 0
+    assert output.read_state(scratch) is None and depth_sequence.unfinished_progress(tmp_path) == 0
     leftovers.take_away(tmp_path)
 
 

@@ -8,19 +8,19 @@ import pytest
 WORKER = Path(__file__).resolve().parents[1] / "inference" / "support" / "worker.py"
 
 
-def write_png(path: Path, picture: np.ndarray) -> None:
+def write_png(path: Path, image: np.ndarray) -> None:
     """Write an image [H, W, 3] uint8, top row first, with Blender's own means."""
     import bpy
 
-    height, width = picture.shape[:2]
-    image = bpy.data.images.new("picture", width, height)
+    height, width = image.shape[:2]
+    written = bpy.data.images.new("frame", width, height)
     rgba = np.ones((height, width, 4), np.float32)
-    rgba[..., :3] = picture[::-1] / 255.0
-    image.pixels.foreach_set(rgba.ravel())
-    image.file_format = "PNG"
-    image.filepath_raw = str(path)
-    image.save()
-    bpy.data.images.remove(image)
+    rgba[..., :3] = image[::-1] / 255.0
+    written.pixels.foreach_set(rgba.ravel())
+    written.file_format = "PNG"
+    written.filepath_raw = str(path)
+    written.save()
+    bpy.data.images.remove(written)
 
 
 @pytest.fixture(scope="session")

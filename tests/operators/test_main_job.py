@@ -31,7 +31,7 @@ def look(x):
     ray = np.stack([(u - (WIDTH - 1) / 2) / FOCAL, (v - (HEIGHT - 1) / 2) / FOCAL, np.ones_like(u)], axis=-1)
     origin = np.array([x, 0.0, 0.0])
     distance = np.full(u.shape, np.inf)
-    picture = np.zeros((*u.shape, 3))
+    image = np.zeros((*u.shape, 3))
     for number, (axis, position, limits) in enumerate(WALLS):
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = (position - origin[axis]) / ray[..., axis]
@@ -40,10 +40,10 @@ def look(x):
         for value, (low, high) in zip((a, b), limits):
             inside &= (value >= low) & (value <= high)
         pattern = texture(number)
-        picture[inside] = pattern[(a[inside] * 60).astype(int) % 512, (b[inside] * 60).astype(int) % 512]
+        image[inside] = pattern[(a[inside] * 60).astype(int) % 512, (b[inside] * 60).astype(int) % 512]
         distance[inside] = reach[inside]
-    picture = picture.reshape(HEIGHT, fine, WIDTH, fine, 3).mean(axis=(1, 3))
-    return np.rint(picture * 255).astype(np.uint8), distance[fine // 2 :: fine, fine // 2 :: fine]
+    image = image.reshape(HEIGHT, fine, WIDTH, fine, 3).mean(axis=(1, 3))
+    return np.rint(image * 255).astype(np.uint8), distance[fine // 2 :: fine, fine // 2 :: fine]
 
 
 def film(folder, positions):
@@ -51,8 +51,8 @@ def film(folder, positions):
     folder.mkdir()
     distances = []
     for number, x in enumerate(positions, start=1):
-        picture, distance = look(x)
-        write_png(folder / f"street.{number:04d}.png", picture)
+        image, distance = look(x)
+        write_png(folder / f"street.{number:04d}.png", image)
         distances.append(distance)
     return distances
 

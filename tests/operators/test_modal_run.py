@@ -112,7 +112,7 @@ def test_the_button_cancels(empty_file):
 
 
 def test_an_error_is_reported(empty_file):
-    operator = Operator(steps((Error(code=1, what="It broke.", cure="Mend it."),)))
+    operator = Operator(steps((Error(code=1, what="It broke.", hint="Mend it."),)))
     operator.modal(context(), TICK)
     assert operator.modal(context(), TICK) == {"CANCELLED"}
     assert operator.reports == [("ERROR", "It broke. Mend it.")]
@@ -226,7 +226,7 @@ def test_cancelled_half_way_the_next_run_goes_on_from_there(worker, clip, tmp_pa
         pass
     kept = (place.folder / "disparity.1001.exr").stat().st_mtime_ns
     assert not (place.folder / "depth.json").exists() and not operator.finished
-    assert 0.1 < depth_sequence.unfinished_share(place.folder) < 0.9, "for the button that resumes"
+    assert 0.1 < depth_sequence.unfinished_progress(place.folder) < 0.9, "for the button that resumes"
     bpy.ops.fathom.estimate_video_depth(
         filepath=str(clip / "plate.1001.png"),
         output=str(tmp_path),

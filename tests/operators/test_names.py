@@ -9,8 +9,7 @@ import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence, exit_codes
 from bl_ext.dev.fathom.operators import command_line
 from bl_ext.dev.fathom.scene import versions
-
-from tests.blender_pictures import fresh_sequencer
+from tests.blender_images import fresh_sequencer
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 

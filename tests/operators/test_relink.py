@@ -234,8 +234,8 @@ def test_a_plate_that_moves_after_building_is_relinked_in_place(tmp_path):
     (tmp_path / "store").mkdir()
     shutil.move(tmp_path / "plate", tmp_path / "store" / "renamed")
     for n in range(1, 6):
-        picture = tmp_path / "store" / "renamed" / f"plate.{n:04d}.png"
-        picture.rename(picture.with_name(f"street_v2.{n:04d}.png"))
+        image = tmp_path / "store" / "renamed" / f"plate.{n:04d}.png"
+        image.rename(image.with_name(f"street_v2.{n:04d}.png"))
     with pytest.raises(RuntimeError, match="Frame 1 of the plate is missing"):
         bpy.ops.fathom.build_depth_mesh()
     chosen = tmp_path / "store" / "renamed" / "street_v2.0003.png"

@@ -55,7 +55,10 @@ def test_what_is_lacking_is_told_for_what_is_asked(learned, inference_python):
 
     def lacking():
         return {
-            name for name, label in LABELS.items() for lack in catalogue.facts_in(scene).lacks if label in lack.what
+            name
+            for name, label in LABELS.items()
+            for requirement in catalogue.facts_in(scene).missing_requirements
+            if label in requirement.what
         }
 
     def shown():
@@ -80,7 +83,7 @@ def test_what_is_lacking_is_told_for_what_is_asked(learned, inference_python):
     scene.fathom_stereodiff.stage1_from = "//depth/v001"
     assert lacking() == {"depthcrafter"}
     scene.fathom.estimator = "parallax"
-    assert catalogue.facts_in(scene).lacks == ()
+    assert catalogue.facts_in(scene).missing_requirements == ()
 
 
 def test_a_depth_sequence_is_chosen_as_a_folder(learned):

@@ -27,11 +27,19 @@ def scene(empty_file, tmp_path, monkeypatch):
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(scene_preferences, "at_hand", scene_preferences.known)  # as where there is a window
     seen.stop()
-    lacks = tuple(
-        contract.Lack(what="It lacks it.", cure="Run: pip", kind=kind) for kind in ("packages", "weights", "")
+    missing_requirements = tuple(
+        contract.MissingRequirement(what="It lacks it.", hint="Run: pip", kind=kind)
+        for kind in ("packages", "weights", "")
     )
     names = ("parallax", "quick", "depthcrafter")
-    catalogue.learn(tuple(contract.EstimatorFacts(name=name, label=name, lacks=lacks, notes=lacks) for name in names))
+    catalogue.learn(
+        tuple(
+            contract.EstimatorFacts(
+                name=name, label=name, missing_requirements=missing_requirements, notes=missing_requirements
+            )
+            for name in names
+        )
+    )
     camera = lambda frames: depth_maker.dolly(frames, width=24, height=16, focal_length=26.0)  # noqa: E731
     bpy.ops.fathom.load_depth(directory=str(depth_maker.make(tmp_path, camera=camera)))
     bpy.ops.fathom.build_camera()
@@ -40,11 +48,11 @@ def scene(empty_file, tmp_path, monkeypatch):
     lost = empty_file.fathom.depths.add()
     lost.name, lost.folder = "lost", "//lost"
     empty_file.fathom.active_depth = 1
-    picture = tmp_path / "street.0001.png"
-    depth_maker.write_png(picture, np.zeros((48, 64, 3), np.uint8))
+    image = tmp_path / "street.0001.png"
+    depth_maker.write_png(image, np.zeros((48, 64, 3), np.uint8))
     editor = empty_file.sequence_editor_create()
-    editor.active_strip = strips_of(editor).new_image("street", str(picture), 1, 1)
-    bpy.data.movieclips.load(str(picture))
+    editor.active_strip = strips_of(editor).new_image("street", str(image), 1, 1)
+    bpy.data.movieclips.load(str(image))
     empty_file.fathom.output = str(tmp_path / "depth")
     (tmp_path / "depth").mkdir(exist_ok=True)
     yield empty_file
@@ -130,7 +138,7 @@ def test_no_panel_looks_at_a_file_or_starts_a_process(scene):
     texts = all_texts(scene)
     assert "ready, with the basic packages" in texts and "It lacks it." in texts
     for about in (subject.in_front(SimpleNamespace(scene=scene, area=None)), "full"):
-        end_run(scene, events.Error(code=exit_codes.REFUSED, what="It failed.", shots=(SHOT,)), about=about)
+        end_run(scene, events.Error(code=exit_codes.UNSUPPORTED, what="It failed.", shots=(SHOT,)), about=about)
         assert "It failed." in all_texts(scene)
         look()
         assert "It failed." in all_texts(scene)

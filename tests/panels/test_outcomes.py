@@ -19,7 +19,7 @@ SHOTS = (
     events.ShotNote(first_frame=1003, last_frame=1003, reason="The camera stands still."),
     events.ShotNote(first_frame=1004, last_frame=1006, reason="It has 2 frames; choose a smaller [[size]]."),
 )
-REFUSED = events.Error(code=exit_codes.REFUSED, what="All 3 shots of the clip were refused.", shots=SHOTS)
+UNSUPPORTED = events.Error(code=exit_codes.UNSUPPORTED, what="All 3 shots of the clip were refused.", shots=SHOTS)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def says(layout, words="All 3 shots"):
 
 
 def test_an_unsupported_shot_stands_under_its_own_strip_alone(strips):
-    ended(REFUSED, about=subject.in_front(context()))
+    ended(UNSUPPORTED, about=subject.in_front(context()))
     editor = bpy.context.scene.sequence_editor
     assert says(drawn())
     editor.active_strip = strips[1]
@@ -113,20 +113,20 @@ def test_an_unsupported_shot_stands_under_its_own_strip_alone(strips):
     ],
 )
 def test_a_changed_setting_or_trim_makes_it_another_estimate(strips, change):
-    ended(REFUSED, about=subject.in_front(context()))
+    ended(UNSUPPORTED, about=subject.in_front(context()))
     change(bpy.context.scene)
     assert not says(drawn())
 
 
 def test_moving_the_strip_changes_nothing(strips):
-    ended(REFUSED, about=subject.in_front(context()))
+    ended(UNSUPPORTED, about=subject.in_front(context()))
     strips[0].frame_start += 30
     strips[0].channel = 5
     assert says(drawn())
 
 
 def test_another_file_and_the_same_again(strips, tmp_path):
-    ended(REFUSED, about=subject.in_front(context()))
+    ended(UNSUPPORTED, about=subject.in_front(context()))
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     assert not says(drawn())
@@ -135,19 +135,19 @@ def test_another_file_and_the_same_again(strips, tmp_path):
 
 
 def test_another_scene_with_another_clip(strips):
-    ended(REFUSED, about=subject.in_front(context()))
+    ended(UNSUPPORTED, about=subject.in_front(context()))
     other = bpy.data.scenes.new("other")
     assert not says(drawn(context(other)))
 
 
 def test_a_clip_of_the_movie_clip_editor(strips, tmp_path):
     clips = [bpy.data.movieclips.load(str(tmp_path / name / f"{name}.1001.png")) for name in ("street", "yard")]
-    ended(REFUSED, about=subject.in_front(context(clip=clips[0])))
+    ended(UNSUPPORTED, about=subject.in_front(context(clip=clips[0])))
     assert says(drawn(context(clip=clips[0]))) and not says(drawn(context(clip=clips[1]))) and not says(drawn())
 
 
 def test_a_run_of_a_file_is_shown_under_no_clip(strips):
-    ended(REFUSED, about=None)
+    ended(UNSUPPORTED, about=None)
     assert not says(drawn())
 
 
@@ -160,7 +160,9 @@ def test_what_was_missing_is_told_of_every_clip_until_it_is_there(strips):
     bpy.context.scene.fathom.seed = 0
     try:
         lacking = contract.EstimatorFacts(
-            name="parallax", label="Parallax", lacks=(contract.Lack(what="A package.", cure="Get it."),)
+            name="parallax",
+            label="Parallax",
+            missing_requirements=(contract.MissingRequirement(what="A package.", hint="Get it."),),
         )
         catalogue.learn((lacking,))
         assert not says(drawn()), "the panel says what is lacking by itself"
@@ -171,7 +173,7 @@ def test_what_was_missing_is_told_of_every_clip_until_it_is_there(strips):
 
 
 def test_each_shot_has_its_reason_and_a_button_to_its_frames(strips):
-    ended(REFUSED, about=subject.in_front(context()))
+    ended(UNSUPPORTED, about=subject.in_front(context()))
     layout = drawn()
     shots = [button for button in layout.buttons if button.name == "fathom.show_frame"]
     assert [(button.text, button.frame) for button in shots] == [
@@ -260,7 +262,7 @@ def quick(layout):
 
 
 def test_an_unsupported_shot_offers_quick_depth_at_once(strips):
-    ended(REFUSED, about=subject.in_front(context()))
+    ended(UNSUPPORTED, about=subject.in_front(context()))
     layout = drawn()
     assert len(quick(layout)) == 1 and contract.QUICK.terms in layout.texts
 

@@ -19,9 +19,9 @@ from drawing import Recorder, drawn, ready
 
 LISTED = [
     {"name": "parallax", "label": "Parallax", "summary": "From motion.", "licence": "GPL", "default_size": 640,
-     "unheard_of": 1, "lacks": [], "parameters": []},
+     "unheard_of": 1, "missing_requirements": [], "parameters": []},
     {"name": "other", "label": "Other", "summary": "From learning.", "default_size": 1024,
-     "lacks": [{"what": "It needs a GPU.", "cure": "Buy one."}],
+     "missing_requirements": [{"what": "It needs a GPU.", "hint": "Buy one."}],
      "parameters": [
          {"name": "steps", "default": 5, "description": "How many.", "minimum": 1, "maximum": 50, "choices": []},
          {"name": "guidance", "default": 1.5, "description": "How much.", "minimum": 0.0, "maximum": None},
@@ -48,7 +48,7 @@ def test_without_a_worker_the_default_is_listed():
 
 def test_the_workers_list_is_taken_in(learned):
     assert [f.label for f in catalogue.estimators()] == ["Parallax", "Other"]
-    assert catalogue.facts("other").lacks[0].cure == "Buy one." and catalogue.facts("nobody") is None
+    assert catalogue.facts("other").missing_requirements[0].hint == "Buy one." and catalogue.facts("nobody") is None
 
 
 def test_declared_parameters_become_properties_with_limits(learned, empty_file):
@@ -155,11 +155,11 @@ def test_nothing_selected_is_said():
 LACKING = contract.EstimatorFacts(
     name="other",
     label="Other",
-    lacks=(
-        contract.Lack(what="Other needs packages.", cure="Run: pip", kind="packages"),
-        contract.Lack(what="Weights are missing.", cure="Download them.", kind="weights"),
+    missing_requirements=(
+        contract.MissingRequirement(what="Other needs packages.", hint="Run: pip", kind="packages"),
+        contract.MissingRequirement(what="Weights are missing.", hint="Download them.", kind="weights"),
     ),
-    notes=(contract.Lack(what="A card is idle.", cure="Wake it.", kind="device"),),
+    notes=(contract.MissingRequirement(what="A GPU is idle.", hint="Wake it.", kind="device"),),
 )
 
 
@@ -190,7 +190,7 @@ def test_an_estimator_that_lacks_packages_shows_the_sentence_and_the_button_that
     assert (button.name, button.packages) == ("fathom.install_dependencies", "FULL")
     assert layout.texts[0] == "Other needs packages." and "Run: pip" not in " ".join(layout.texts)
     assert any(preferences.describe_size("full")[1:] in text for text in layout.texts)
-    assert "Weights are missing. Download them." in layout.texts and layout.texts[-1] == "A card is idle. Wake it."
+    assert "Weights are missing. Download them." in layout.texts and layout.texts[-1] == "A GPU is idle. Wake it."
 
 
 def test_in_another_python_the_command_is_offered_for_setting_up_would_not_help(home, tmp_path, monkeypatch):
@@ -203,20 +203,20 @@ def test_in_another_python_the_command_is_offered_for_setting_up_would_not_help(
 
 
 def test_quick_offers_what_it_lacks_by_a_press_and_says_what_that_downloads(home):
-    lack = contract.Lack(what="Weights are missing.", cure="Run: models download", kind="weights")
-    facts = contract.EstimatorFacts(name="quick", label="Quick", lacks=(lack,))
+    requirement = contract.MissingRequirement(what="Weights are missing.", hint="Run: models download", kind="weights")
+    facts = contract.EstimatorFacts(name="quick", label="Quick", missing_requirements=(requirement,))
     layout = drawn_lacks(facts)
     allow, get = layout.buttons
     assert (allow.text, get.name) == ("Allow Online Access", "fathom.get_quick_depth")
     assert "online access is off" in " ".join(layout.texts)
     assert layout.texts[-1] == contract.QUICK.terms
-    layout = drawn_lacks(replace(facts, lacks=()))
+    layout = drawn_lacks(replace(facts, missing_requirements=()))
     assert layout.buttons == []
 
 
 def test_without_packages_at_all_quick_is_not_offered(home):
-    lack = contract.Lack(what="Packages are missing.", cure="Set up.", kind="environment")
-    layout = drawn_lacks(replace(LACKING, lacks=(lack,)))
+    requirement = contract.MissingRequirement(what="Packages are missing.", hint="Set up.", kind="environment")
+    layout = drawn_lacks(replace(LACKING, missing_requirements=(requirement,)))
     assert "fathom.get_quick_depth" not in [button.name for button in layout.buttons]
 
 
@@ -243,7 +243,7 @@ def test_the_licence_is_told_while_weights_are_missing(home):
     licensed = replace(LACKING, licence="Weights: for research only")
     layout = drawn_lacks(licensed)
     assert "Weights: for research only" in layout.texts
-    layout = drawn_lacks(replace(licensed, lacks=()))
+    layout = drawn_lacks(replace(licensed, missing_requirements=()))
     assert "Weights: for research only" not in layout.texts
 
 
@@ -319,7 +319,9 @@ def test_online_nothing_is_said_of_it(home):
 
 
 def test_an_unsupported_shot_says_what_getting_quick_depth_waits_for(learned):
-    quick = replace(LACKING, name=QUICK.estimator, lacks=(replace(LACKING.lacks[0], kind="weights"),))
+    quick = replace(
+        LACKING, name=QUICK.estimator, missing_requirements=(replace(LACKING.missing_requirements[0], kind="weights"),)
+    )
     for known, online, buttons in (((), False, 1), ((quick,), False, 2), ((quick,), True, 1)):
         catalogue.learn(known)
         bpy.context.preferences.system.use_online_access = online

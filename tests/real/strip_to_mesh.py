@@ -52,13 +52,13 @@ def main(plates: Path, output: Path, package: str | None) -> None:
         assert vertices > 1000, f"{vertices} vertices at frame {frame}"
 
     scene.frame_set(11 + count // 2)
-    picture = output / "mesh.png"
-    _render_from_the_side(scene, mesh, picture)
+    image = output / "mesh.png"
+    _render_from_the_side(scene, mesh, image)
     bpy.ops.wm.save_mainfile()
-    print(f"OK: {count} frames of depth in {folder}, {vertices} vertices, picture {picture}", flush=True)
+    print(f"OK: {count} frames of depth in {folder}, {vertices} vertices, image {image}", flush=True)
 
 
-def _render_from_the_side(scene: bpy.types.Scene, mesh: bpy.types.Object, picture: Path) -> None:
+def _render_from_the_side(scene: bpy.types.Scene, mesh: bpy.types.Object, image: Path) -> None:
     """The mesh as a camera a little to the right of the shot's own sees it."""
     own = scene.camera
     scene.camera = own.copy()
@@ -72,7 +72,7 @@ def _render_from_the_side(scene: bpy.types.Scene, mesh: bpy.types.Object, pictur
     scene.render.use_sequencer = False
     scene.render.resolution_percentage = 50
     scene.view_settings.view_transform = "Standard"
-    scene.render.filepath = str(picture)
+    scene.render.filepath = str(image)
     bpy.ops.render.render(write_still=True)
     bpy.data.objects.remove(scene.camera)
     scene.camera = own

@@ -59,7 +59,7 @@ def test_the_generator_is_followed_to_its_end():
 
 
 def test_an_error_is_kept():
-    run = current_run.start("Estimating", steps((Error(code=1, what="It broke.", cure="Mend it."),)))
+    run = current_run.start("Estimating", steps((Error(code=1, what="It broke.", hint="Mend it."),)))
     advance_all(run)
     assert (run.outcome, run.message) == ("failed", "It broke. Mend it.")
 

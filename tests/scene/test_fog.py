@@ -10,7 +10,7 @@ from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import fog as fogs
 from bl_ext.dev.fathom.scene import mesh as meshes
 from bl_ext.dev.fathom.scene import nodes
-from geometry_tools import evaluated, picture_grid, rays, render, set_up_cycles, unprojected, vertices
+from geometry_tools import evaluated, image_grid, rays, render, set_up_cycles, unprojected, vertices
 
 SIZE = (24, 15)
 BANDS = (2.0, 5.0, 10.0)
@@ -72,7 +72,7 @@ def test_body_is_closed_and_turned_outwards(tmp_path, empty_file, quantity, star
 def test_far_side_is_the_depth_and_near_side_the_start(tmp_path, empty_file, quantity):
     _depth, shot, fog = build(tmp_path, empty_file, quantity=quantity)
     nodes.set_modifier_input(fog.modifiers[0], "Start", 0.5)
-    u, v = picture_grid(*SIZE)
+    u, v = image_grid(*SIZE)
     for frame in (1, 3, 5):
         found = vertices(fog, empty_file, frame)
         z = 1 / depth_maker.slanted(frame, *SIZE)[::-1].T
@@ -90,7 +90,7 @@ def test_far_side_is_the_depth_and_near_side_the_start(tmp_path, empty_file, qua
 
 def expected_transmittance(camera, density, start, z):
     """exp(-density * length of the ray between start and z), of each pixel, top row first."""
-    u, v = picture_grid(*SIZE)
+    u, v = image_grid(*SIZE)
     length = np.linalg.norm(rays(camera, u, v), axis=-1) * np.maximum(z - start, 0)
     return np.exp(-density * length).T[::-1]
 
@@ -153,7 +153,7 @@ def test_fog_has_no_holes_at_depth_edges_and_fills_the_frame(tmp_path, empty_fil
 
 def test_fog_and_mesh_do_not_quarrel_over_the_surface(tmp_path, empty_file):
     """With both in one place some rays slip through the surface and bring in the world's light."""
-    depth, shot, fog = build(tmp_path / "made", empty_file, picture=lambda n, w, h: np.full((h, w, 3), 128, np.uint8))
+    depth, shot, fog = build(tmp_path / "made", empty_file, image=lambda n, w, h: np.full((h, w, 3), 128, np.uint8))
     set_look(fog, density=0.2, color=(0, 0, 0, 1))
     nodes.set_modifier_input(fog.modifiers[0], "Start", 0.5)
     mesh = meshes.build_mesh(depth, shot, fog.parent)

@@ -43,7 +43,7 @@ def press(names=BUILD):
     return said
 
 
-def small_file_of_a_large_picture(path, side):
+def small_file_of_a_large_image(path, side):
     """A black PNG of one bit a pixel."""
     packed, row = zlib.compressobj(9), b"\0" * (side // 8 + 1)
     body = b"".join(packed.compress(row) for _ in range(side)) + packed.flush()
@@ -56,9 +56,9 @@ def small_file_of_a_large_picture(path, side):
 
 
 @pytest.mark.parametrize("name", ["disparity", "confidence"])
-def test_a_picture_of_another_format_is_no_map_whatever_it_is_called(tmp_path, empty_file, name):
+def test_a_image_of_another_format_is_no_map_whatever_it_is_called(tmp_path, empty_file, name):
     folder = depth_maker.make(tmp_path, camera=filmed, confidence=depth_maker.slanted)
-    small_file_of_a_large_picture(folder / f"{name}.0003.exr", 2000)
+    small_file_of_a_large_image(folder / f"{name}.0003.exr", 2000)
     bpy.ops.fathom.load_depth(directory=str(folder))
     assert all(f"{name}.0003.exr is no OpenEXR image" in sentence for sentence in press())
     assert not any(image.get("fathom_kind") == name for image in bpy.data.images)
@@ -176,7 +176,7 @@ def test_blender_does_not_wait_for_a_plate_that_is_a_pipe(tmp_path, empty_file, 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_strip_whose_frame_is_a_pipe_is_not_waited_for(tmp_path, empty_file):
-    from tests.blender_pictures import fresh_sequencer
+    from tests.blender_images import fresh_sequencer
 
     depth_maker.write_map(tmp_path / "f.0001.exr", np.zeros((16, 24)))
     strip = fresh_sequencer(empty_file).new_image("f", str(tmp_path / "f.0001.exr"), 1, 1)

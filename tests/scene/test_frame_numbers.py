@@ -11,8 +11,8 @@ from bl_ext.dev.fathom.scene import mesh as meshes
 from bl_ext.dev.fathom.scene import nodes, source
 from bl_ext.dev.fathom.scene.compositing import add_fog, compositor_nodes
 from geometry_tools import attribute, evaluated
+from tests.blender_images import fresh_sequencer
 
-from tests.blender_pictures import fresh_sequencer
 from tests.footage_maker import number_in, stills
 
 
@@ -31,7 +31,7 @@ def test_depth_and_plate_are_in_step(tmp_path, empty_file, first, scene_start):
     add_fog(empty_file, depth, shot, density=0)
     tree = compositor_nodes.find_scene_tree(empty_file)
     group = next(node for node in tree.nodes if node.label == "Fathom Depth")
-    picture = compositor_nodes.result(tree).links[0].from_socket
+    image = compositor_nodes.result(tree).links[0].from_socket
     compositor.prepare(empty_file, (6, 4))
     for step in range(-2, 6):
         frame, wanted = scene_start + step, min(max(first + step, first), first + 3)
@@ -41,7 +41,7 @@ def test_depth_and_plate_are_in_step(tmp_path, empty_file, first, scene_start):
         compositor.show(empty_file, nodes.output_of(group, "Disparity"))
         found = compositor.render(empty_file, tmp_path, frame)[..., 0]
         np.testing.assert_allclose(found, disparity, rtol=1e-5, err_msg=str(frame))
-        compositor.show(empty_file, picture)
+        compositor.show(empty_file, image)
         found = compositor.render(empty_file, tmp_path, frame)[..., :3]
         np.testing.assert_allclose(found, compositor.plate(wanted, (6, 4)), atol=3e-4, err_msg=str(frame))
 

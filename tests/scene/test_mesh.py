@@ -13,7 +13,7 @@ from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import mesh as meshes
 from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene import plate as plates
-from geometry_tools import attribute, evaluated, picture_grid, render, set_up_cycles, unprojected, vertices
+from geometry_tools import attribute, evaluated, image_grid, render, set_up_cycles, unprojected, vertices
 
 SIZE, PLATE = (23, 15), (60, 37)
 
@@ -73,7 +73,7 @@ def test_vertices_are_the_analytic_unprojection(tmp_path, empty_file, quantity, 
     rig = cameras.find_rig(depth, shot, empty_file)
     rig.location, rig.rotation_euler, rig[cameras.SCALE] = (1, -2, 3), (0.3, 0.1, -0.7), 3.0
     columns, rows = SIZE
-    u, v = picture_grid(columns, rows)
+    u, v = image_grid(columns, rows)
     for frame in (1, 3, 5):
         found = vertices(mesh, empty_file, frame + 50).reshape(columns + 2, rows + 2, 3)[1:-1, 1:-1]
         z = expected_z(depth, shot, frame, inputs)
@@ -93,7 +93,7 @@ def test_attributes_hold_depth_and_place_in_the_image(tmp_path, empty_file):
     inner = attribute(result, meshes.DEPTH_ATTRIBUTE, 1).reshape(25, 17)[1:-1, 1:-1]
     assert np.allclose(inner, z, rtol=1e-6)
     place = attribute(result, meshes.PLATE_ATTRIBUTE, 3).reshape(25, 17, 3)
-    u, v = picture_grid(*SIZE)
+    u, v = image_grid(*SIZE)
     assert np.allclose(place[1:-1, 1:-1, 0] / z, u, atol=1e-6) and np.allclose(place[1:-1, 1:-1, 1] / z, v, atol=1e-6)
     assert place[0, 0, 0] / place[0, 0, 2] == pytest.approx(-1 / 23, abs=1e-6)  # the border: one pixel outside
     assert place[-1, -1, 1] / place[-1, -1, 2] == pytest.approx(1 + 1 / 15, abs=1e-6)
@@ -163,7 +163,7 @@ def test_seen_from_its_own_camera_it_is_the_plate(tmp_path, empty_file, depth_si
     rig.location, rig[cameras.SCALE] = (4, 5, 6), 2.5
     for frame in (1, 4):
         seen = render(empty_file, tmp_path / "seen", frame + 10)[..., :3]
-        plate = depth_maker.smooth_picture(frame, *PLATE).astype(float)
+        plate = depth_maker.smooth_image(frame, *PLATE).astype(float)
         d = stepped(frame, *depth_size)
         y, x = (np.arange(n)[:, None] for n in (PLATE[1], PLATE[0]))
         rows, columns = (y * depth_size[1] // PLATE[1])[:, 0], (x * depth_size[0] // PLATE[0])[:, 0]
@@ -188,7 +188,7 @@ def test_a_slope_shows_the_plate_without_swimming(tmp_path, empty_file):
         tmp_path / "made", empty_file, disparity=steep, size=(8, 6), plate_size=(64, 48), camera=still
     )
     set_up_cycles(empty_file, size=(64, 48))
-    plate = depth_maker.smooth_picture(2, 64, 48).astype(float)
+    plate = depth_maker.smooth_image(2, 64, 48).astype(float)
     seen = render(empty_file, tmp_path / "seen", 2)[..., :3]
     assert psnr(seen, plate) > 45
 
@@ -297,7 +297,7 @@ def test_an_artists_own_camera_serves_too(tmp_path, empty_file, fit, size):
     meshes.build_mesh(depth, shot, eye)
     set_up_cycles(empty_file, size=size)
     seen = render(empty_file, tmp_path / "seen", 2)[..., :3]
-    plate = depth_maker.smooth_picture(2, *size).astype(float)
+    plate = depth_maker.smooth_image(2, *size).astype(float)
     assert psnr(seen, plate) > 45
 
 
@@ -313,7 +313,7 @@ def test_a_movie_is_shown_in_step(tmp_path, empty_file, inference_python):
     mesh = meshes.build_mesh(depth, shot, cameras.build_camera(depth, shot, scene=empty_file, focal_length=40.0))
     nodes.set_modifier_input(mesh.modifiers[0], "Edge Cut", 1.0)
     set_up_cycles(empty_file, size=(64, 48))
-    # Frame n of the movie is the picture with the number n - 1, eight bars of 8 pixels, the lowest bit left.
+    # Frame n of the movie is the image with the number n - 1, eight bars of 8 pixels, the lowest bit left.
     for scene_frame, frame in ((5, 2), (22, 2), (25, 5), (27, 7), (60, 7)):
         seen = render(empty_file, tmp_path / "seen", scene_frame)[:24, 4::8, :3].mean(axis=(0, 2)) > 128
         assert sum(int(bit) << i for i, bit in enumerate(seen)) == frame - 1

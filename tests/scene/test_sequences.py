@@ -6,8 +6,8 @@ import pytest
 from bl_ext.dev.fathom.inference.contract.job import Job, JobError, validate
 from bl_ext.dev.fathom.scene import source, versions
 from bl_ext.dev.fathom.scene.source import SourceError
+from tests.blender_images import fresh_sequencer
 
-from tests.blender_pictures import fresh_sequencer
 from tests.footage_maker import cropped_exrs, movie, stills
 
 
@@ -97,7 +97,7 @@ def test_a_strip_that_repeats_its_files_is_trimmed_to_one_round(strips, empty_fi
 
 def test_a_size_that_changes_and_a_still_that_is_broken_outside(strips, empty_file, tmp_path):
     files = stills(tmp_path / "shot", range(1001, 1007))
-    big = stills(tmp_path / "big", [1001], pictures=[np.zeros((96, 128, 3), np.uint8)])
+    big = stills(tmp_path / "big", [1001], images=[np.zeros((96, 128, 3), np.uint8)])
     big[0].replace(files[0])
     files[1].write_bytes(b"\x89PNG nothing")
     for plate in (

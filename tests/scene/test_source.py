@@ -8,8 +8,8 @@ from bl_ext.dev.fathom.scene.source import Plate, SourceError, shown_frames
 from bl_ext.dev.fathom.scene.versions import StripTimes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.blender_images import fresh_sequencer, in_sequencer, run_reader
 
-from tests.blender_pictures import fresh_sequencer, in_sequencer, run_reader
 from tests.footage_maker import movie, numbered, stills, streams
 
 
@@ -123,8 +123,8 @@ def test_relative_paths_are_found(strips, empty_file, clip_file, tmp_path):
 
 
 def two_streams(folder):
-    pictures = [[numbered(n) for n in range(6)], [numbered(100 + n, (96, 64)) for n in range(9)]]
-    return streams(folder / "cameras.mov", pictures, rates=[25, 50])
+    images = [[numbered(n) for n in range(6)], [numbered(100 + n, (96, 64)) for n in range(9)]]
+    return streams(folder / "cameras.mov", images, rates=[25, 50])
 
 
 def test_a_strip_shows_the_stream_of_its_index(strips, empty_file, tmp_path):

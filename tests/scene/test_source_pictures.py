@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import nodes, source, versions
 from bl_ext.dev.fathom.scene.compositing import compositor_nodes
+from tests.blender_images import fresh_sequencer, rendered, worker_reads
 
-from tests.blender_pictures import fresh_sequencer, rendered, worker_reads
 from tests.footage_maker import movie, number_in, numbered, stills, streams, woven
 
 B_FRAMES = {"preset": "medium", "bf": "3", "x264-params": "b-adapt=0:keyint=8"}
@@ -140,26 +140,26 @@ def make_interlaced(folder):
 
 def make_woven(folder):
     moving = [np.roll(numbered(5), 3 * step, axis=1) for step in range(8)]
-    return movie(folder / "woven.mp4", range(4), pictures=woven(moving), options={"crf": "1", **FIELDS})
+    return movie(folder / "woven.mp4", range(4), images=woven(moving), options={"crf": "1", **FIELDS})
 
 
 def make_woven_ten_bits(folder):
     moving = [np.roll(numbered(5), 3 * step, axis=1) for step in range(8)]
     options = {"crf": "1", "x264-params": "chromaloc=2", **FIELDS}
-    return movie(folder / "woven.mkv", range(4), pictures=woven(moving), options=options, pixel_format="yuv420p10le")
+    return movie(folder / "woven.mkv", range(4), images=woven(moving), options=options, pixel_format="yuv420p10le")
 
 
 def make_colour_at_the_top(folder):
     lines = np.random.default_rng(1).integers(16, 240, (48, 8, 3), np.uint8).repeat(8, axis=1)
     options = {"crf": "1", "x264-params": "chromaloc=2"}
-    return movie(folder / "top.mp4", range(2), pictures=[lines] * 2, options=options)
+    return movie(folder / "top.mp4", range(2), images=[lines] * 2, options=options)
 
 
 def make_dv(folder):
     options = {"flags": "+ildct"}
     return movie(
         folder / "dv.avi", range(3), size=(720, 576), codec="dvvideo", options=options,
-        pictures=[numbered(index, (720, 576)) for index in range(3)],
+        images=[numbered(index, (720, 576)) for index in range(3)],
     )  # fmt: skip
 
 
@@ -176,8 +176,8 @@ def test_colours_of_lines_are_blenders(make, empty_file, inference_python, tmp_p
 @pytest.mark.parametrize("name", ["streams.mkv", "streams.mov"])
 @pytest.mark.parametrize("rates", [(25, 25), (25, 50)])
 def test_the_stream_that_a_strip_shows_is_read(name, rates, empty_file, inference_python, tmp_path):
-    pictures = [[numbered(n) for n in range(6)], [numbered(100 + n) for n in range(9)]]
-    path = streams(tmp_path / name, pictures, rates=rates)
+    images = [[numbered(n) for n in range(6)], [numbered(100 + n) for n in range(9)]]
+    path = streams(tmp_path / name, images, rates=rates)
     strip = fresh_sequencer(empty_file).new_movie("clip", str(path), 1, 1)
     length = strip.frame_final_duration
     for index, first in ((1, 100), (0, 0)):
@@ -241,8 +241,8 @@ def test_a_clip_strip_shows_its_clip_with_frame_offset_and_trim(empty_file, infe
 @pytest.mark.parametrize("space", ["ACEScg", "Filmic Log", "Linear Rec.709", "ARRI LogC3 (EI800)", "sRGB"])
 def test_colour_comes_to_display_as_in_blender(space, empty_file, inference_python, tmp_path):
     values = np.linspace(-0.1, 1.4, 24 * 32, dtype=np.float32).reshape(24, 32)
-    picture = np.stack([values, values[::-1] * 0.5, values[:, ::-1] * 0.8], axis=-1)
-    (file,) = stills(tmp_path / "plate", [1001], suffix="exr", pictures=[picture])
+    image = np.stack([values, values[::-1] * 0.5, values[:, ::-1] * 0.8], axis=-1)
+    (file,) = stills(tmp_path / "plate", [1001], suffix="exr", images=[image])
     strip = fresh_sequencer(empty_file).new_image("plate", str(file), 1, 1)
     try:
         strip.colorspace_settings.name = space

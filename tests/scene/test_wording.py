@@ -39,7 +39,7 @@ def test_a_label_is_that_of_the_property():
 
 
 def test_what_a_run_says_is_in_the_panels_words():
-    steps = iter([(Warning(message="Mind [[size]]."), Error(code=1, what="No room.", cure="Try [[window=60]]."))])
+    steps = iter([(Warning(message="Mind [[size]]."), Error(code=1, what="No room.", hint="Try [[window=60]]."))])
     run = current_run.Run("Estimating", steps)
     run.advance()
     run.advance()
@@ -55,7 +55,7 @@ def test_a_script_hears_the_panels_words(monkeypatch, tmp_path):
     from bl_ext.dev.fathom.scene.output import Place
 
     def refused(*_arguments, **_options):
-        raise client.WorkerError(Error(code=3, what="It needs more memory.", cure="Choose [[size=512]]."))
+        raise client.WorkerError(Error(code=3, what="It needs more memory.", hint="Choose [[size=512]]."))
 
     place = Place(folder=tmp_path, standing="new")
     monkeypatch.setattr(estimation, "prepare", lambda *_arguments, **_options: (None, place))

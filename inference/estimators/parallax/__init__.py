@@ -24,8 +24,8 @@ INFO = EstimatorInfo(
         *("light.npz", "tracks.npz", "views.npz", "unrest.npz", "match/######.npy", "complete/######.npy"),
         *(f"solve/{name}" for name in SOLVE_FILES),
     ),
-    gives_camera=True,
-    gives_confidence=True,
+    has_camera=True,
+    has_confidence=True,
     confidence_meaning=(
         "1 where neighbouring frames agree on the depth, 0 where it was completed from its surroundings"
     ),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...depth_maps import temporal
-from .fusion import Witness
+from .fusion import SourceDepth
 
 CONFIDENCE = 0.5
 """Factor on the confidence of reprojected depth."""
@@ -16,7 +16,7 @@ _UNSEEN = 1e-3  # weight of a source frame's own pixel where none of its pixels 
 
 
 def bridge(
-    witnesses: Sequence[Witness], matrix: NDArray[np.float64]
+    witnesses: Sequence[SourceDepth], matrix: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Inverse depth and confidence [H, W] of a frame from those of other frames.
 
@@ -34,7 +34,7 @@ def bridge(
 
 
 def _seen(
-    witness: Witness, matrix: NDArray[np.float64]
+    witness: SourceDepth, matrix: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """A source frame's inverse depth, confidence and weight [H, W] as the frame sees them; near pixels hide far ones.
 

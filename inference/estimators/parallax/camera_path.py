@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...common.failures import Refused
+from ...common.failures import UnsupportedShot
 from ...contract.camera import Camera
 from ..base import Shot
 from . import unsupported
@@ -15,8 +15,8 @@ from .lens import Lens, SolveError
 from .solve_process import solve_apart
 from .tracks import Tracks, follow
 from .triangulate import triangulate
-from .unsupported import explained, refuse_unexplained
-from .view import Views, load_views, save_arrays, straighten
+from .unsupported import explained, require_explained_tracks
+from .view import Views, load_views, save_arrays, undistort
 
 _TRACKS, _VIEWS = "tracks.npz", "views.npz"
 _TRACK_SHARE = 0.3  # of the time until the camera is known
@@ -69,7 +69,7 @@ def tracks_of(shot: Shot, progress: Callable[[float], None] = lambda done: None)
 
 def straight_tracks(tracks: Tracks, views: Views) -> Tracks:
     """Undistorted tracks."""
-    straight = straighten(tracks.xy, focal=views.focal, centre=views.centre, distortion=views.distortion)
+    straight = undistort(tracks.xy, focal=views.focal, centre=views.centre, distortion=views.distortion)
     return replace(tracks, xy=straight)
 
 
@@ -78,11 +78,11 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     lens = _lens(shot)
     straight = tracks
     if lens.focal is not None:
-        unsupported.refuse_given_lens(lens.focal, long_side=max(lens.width, lens.height))
+        unsupported.check_known_lens(lens.focal, long_side=max(lens.width, lens.height))
         centre, distortion = np.array(lens.centre), np.array(lens.distortion)
-        straight = replace(tracks, xy=straighten(tracks.xy, focal=lens.focal, centre=centre, distortion=distortion))
+        straight = replace(tracks, xy=undistort(tracks.xy, focal=lens.focal, centre=centre, distortion=distortion))
     motion = unsupported.measure(straight, width=frames.width, height=frames.height)
-    unsupported.refuse_without_parallax(
+    unsupported.require_parallax(
         motion,
         frames=len(frames),
         long_side=max(frames.width, frames.height),
@@ -100,13 +100,13 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
             limit=limit,
         )
     except SolveError as error:
-        raise Refused(str(error), unsupported.CURE) from error
+        raise UnsupportedShot(str(error), unsupported.HINT) from error
     if motion.turning is not None:
         unsupported.refuse_no_better(views, motion.turning)
     if lens.focal is None:
-        unsupported.refuse_found_lens(views)
+        unsupported.check_solved_lens(views)
     unsupported.refuse_weak_points(views)
-    refuse_unexplained(explained(views, straight_tracks(tracks, views)), frames.numbers)
+    require_explained_tracks(explained(views, straight_tracks(tracks, views)), frames.numbers)
     depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
     return views.scaled(1 / float(np.median(depths)))
 
@@ -130,7 +130,7 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
     poses = {pose.frame: pose.camera_to_world for pose in camera.poses}
     missing = [number for number in shot.frames.numbers if number not in poses]
     if missing:
-        raise Refused(
+        raise UnsupportedShot(
             f"The input camera has no pose for frame {missing[0]}.",
             "Provide a pose for every frame, or only the focal length.",
         )
@@ -149,13 +149,13 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
     placed = triangulate(straight_tracks(tracks, views), views)
     try:
         unsupported.refuse_weak_points(placed)
-    except Refused as refused:
+    except UnsupportedShot as refused:
         motion = unsupported.measure(tracks, width=shot.frames.width, height=shot.frames.height)
         longer = max(shot.frames.width, shot.frames.height)
-        unsupported.refuse_without_parallax(
+        unsupported.require_parallax(
             motion, frames=len(shot.frames), long_side=longer
         )  # a reason that another path would not change
-        raise Refused(
+        raise UnsupportedShot(
             refused.reason, "Check that the input camera belongs to this shot, or let the camera be solved."
         ) from refused
     return placed

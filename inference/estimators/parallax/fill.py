@@ -19,7 +19,7 @@ _ENOUGH = 0.003  # smoothed confidence at which the fine fit counts as much as t
 def fill(
     inverse_depth: NDArray[np.float32],
     confidence: NDArray[np.float32],
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     *,
     least: float,
     most: float,
@@ -31,7 +31,7 @@ def fill(
     inverse_depth : float32 [H, W]
     confidence : float32 [H, W]
         0..1; 0 where the depth is unknown.
-    picture : uint8 [H, W, 3]
+    image : uint8 [H, W, 3]
     least, most : float
         Range of inverse depths that the result is clamped to.
 
@@ -47,9 +47,9 @@ def fill(
     A coarse fit with a wide kernel, dominated by the most confident pixels, is corrected by a fine one where that has
     support.
     """
-    coarse, _ = _fit(inverse_depth, confidence**2, picture, **_COARSE)
+    coarse, _ = _fit(inverse_depth, confidence**2, image, **_COARSE)
     coarse = np.clip(coarse, least, most)
-    fine, support = _fit(inverse_depth - coarse, confidence, picture, **_FINE)
+    fine, support = _fit(inverse_depth - coarse, confidence, image, **_FINE)
     share = support / (support + _ENOUGH)
     return np.clip(coarse + share * fine, least, most).astype(np.float32), support.astype(np.float32)
 
@@ -57,7 +57,7 @@ def fill(
 def _fit(
     values: NDArray[np.floating],
     confidence: NDArray[np.float32],
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     *,
     strength: float,
     sigma: float,
@@ -75,7 +75,7 @@ def _fit(
     w = np.maximum(confidence, np.float32(1e-6))
     wd = w * values
     moments = np.stack([w, w * x, w * y, w * x * x, w * x * y, w * y * y, wd, wd * x, wd * y], axis=-1)
-    smoothed = smooth(moments, edge_weights(picture, sigma), strength=strength).astype(np.float64)
+    smoothed = smooth(moments, edge_weights(image, sigma), strength=strength).astype(np.float64)
     weight = smoothed[..., 0]
     mean_x, mean_y, xx, xy, yy, mean, dx, dy = np.moveaxis(smoothed[..., 1:] / weight[..., None], -1, 0)
     xx, xy, yy = xx - mean_x**2 + ridge, xy - mean_x * mean_y, yy - mean_y**2 + ridge

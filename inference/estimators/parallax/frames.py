@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import Frames
-from .view import Views, bend
+from .view import Views, distort
 
 _KEPT = 96  # cached small frames, about 30 MB
 
 
-class Pictures:
+class UndistortedFrames:
     """Undistorted small images of a shot's frames by index; safe to use from several threads.
 
     Parameters
@@ -40,20 +40,20 @@ class Pictures:
         """Grey levels [H, W], 0..255."""
         return self._get(index)[1]
 
-    def straight(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def straight(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An image or mask of working size, undistorted and reduced."""
         if self._map is not None:
             # undistorted at working size, so that the reduction averages as it does without distortion
-            picture = cv2.remap(picture, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+            image = cv2.remap(image, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
 
     def _get(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         with self._lock:
             if index in self._kept:
                 self._kept.move_to_end(index)
                 return self._kept[index]
-            picture = self._frames[index]
-        small = self.straight(picture)
+            image = self._frames[index]
+        small = self.straight(image)
         made = (small, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
         with self._lock:
             self._kept[index] = made
@@ -66,5 +66,5 @@ def _straightening(views: Views, width: int, height: int) -> tuple[NDArray[np.fl
     """Where each pixel of the undistorted image is in the distorted one, both of this size."""
     full = views.resized(width, height)
     x, y = np.meshgrid(np.arange(width), np.arange(height))
-    at = bend(np.stack([x, y], axis=-1), focal=full.focal, centre=full.centre, distortion=full.distortion)
+    at = distort(np.stack([x, y], axis=-1), focal=full.focal, centre=full.centre, distortion=full.distortion)
     return at[..., 0].astype(np.float32), at[..., 1].astype(np.float32)

@@ -14,7 +14,7 @@ _TOLERANCE = 0.03  # relative difference of depth at which agreement has fallen 
 
 
 @dataclass(frozen=True)
-class Witness:
+class SourceDepth:
     """Depth of another frame.
 
     Attributes
@@ -67,7 +67,7 @@ def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolera
 def fuse(
     inverse_depth: NDArray[np.float32],
     confidence: NDArray[np.float32],
-    witnesses: Sequence[Witness],
+    witnesses: Sequence[SourceDepth],
     *,
     focal: float,
     centre: NDArray[np.float64],

@@ -30,7 +30,7 @@ _NEAR = 0.035  # of the long side: largest distance of an object's pixels from i
 _GAP = 0.2  # of the height: largest part of an object without tracks, between parts with tracks
 _VOTES = 6  # fewest dynamic tracks of an object
 _FOOTING = 0.35  # of an object's height, to either side of its lowest point: the part that shares its depth
-_SMALLEST = 1e-3  # share of the picture
+_SMALLEST = 1e-3  # share of the image
 
 
 @compiled
@@ -103,7 +103,7 @@ def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, mi
 
 
 @dataclass(frozen=True)
-class Unrest:
+class TrackMotion:
     """Whether each observation of `Tracks` is static or dynamic, in their order.
 
     Attributes
@@ -116,7 +116,7 @@ class Unrest:
     moving: NDArray[np.bool_]
 
 
-def unrest(tracks: Tracks, views: Views) -> Unrest:
+def unrest(tracks: Tracks, views: Views) -> TrackMotion:
     """Classify tracks as static or dynamic.
 
     Parameters
@@ -145,14 +145,14 @@ def unrest(tracks: Tracks, views: Views) -> Unrest:
     still, moving = np.empty(len(xy), bool), np.empty(len(xy), bool)
     still[order] = known & (missed < _STILL * unit)
     moving[order] = known & (missed > _MOVING * unit) & (missed > _SHARE * path)
-    return Unrest(still, moving)
+    return TrackMotion(still, moving)
 
 
 def mask(
-    xy: NDArray[np.float32], still: NDArray[np.bool_], moving: NDArray[np.bool_], picture: NDArray[np.uint8]
+    xy: NDArray[np.float32], still: NDArray[np.bool_], moving: NDArray[np.bool_], image: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
     """The mask of dynamic objects in an image [H, W, 3], from the votes of points [K, 2] in pixels."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     result = np.zeros((height, width), bool)
     if moving.sum() < _VOTES:
         return result
@@ -161,7 +161,7 @@ def mask(
     x, y = np.clip(np.rint(xy).astype(int), 0, [width - 1, height - 1]).T
     np.add.at(votes[..., 0], (y[still], x[still]), 1)
     np.add.at(votes[..., 1], (y[moving], x[moving]), 1)
-    votes = smooth(votes, edge_weights(picture, _SIGMA), strength=_STRENGTH)
+    votes = smooth(votes, edge_weights(image, _SIGMA), strength=_STRENGTH)
     far = np.ones((height, width), np.uint8)
     far[y[moving], x[moving]] = 0
     near = cv2.distanceTransform(far, cv2.DIST_L2, 5) < _NEAR * max(height, width)

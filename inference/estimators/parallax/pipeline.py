@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import workers
-from ...common.failures import Refused
+from ...common.failures import UnsupportedShot
 from ...common.files import save_array
 from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
 from ..base import Shot, ShotResult
-from . import bridge, fill, fusion, moving, sgm, subject_depth, sweep, taking_part
+from . import bridge, fill, frame_selection, fusion, moving, object_depth, sgm, sweep
 from .camera_path import camera_path, straight_tracks, tracks_of
-from .frames import Pictures
+from .frames import UndistortedFrames
 from .tracks import Tracks
 from .unsupported import doubts, explained, guessed_lens
-from .view import Views, bent, save_arrays
+from .view import Views, distorted, save_arrays
 
 _LONG_SIDE = 320  # of the images for stereo
 _WEIGHTS = {"match": 0.55, "complete": 0.12, "settle": 0.2}  # shares of the time after the camera is known
@@ -35,7 +35,7 @@ class _Scene:
     """The data that all frames share."""
 
     views: Views
-    pictures: Pictures
+    images: UndistortedFrames
     neighbours: tuple[tuple[int, ...], ...]
     farthest: float
     nearest: float
@@ -43,7 +43,7 @@ class _Scene:
     folder: Path
     tracks: Tracks
     """At the size of stereo, undistorted."""
-    unrest: moving.Unrest
+    unrest: moving.TrackMotion
     mattes: Any | None
 
 
@@ -57,16 +57,16 @@ def estimate(shot: Shot) -> ShotResult:
     Cancelled
         From `Shot.check`.
     """
-    taking = taking_part.choose(shot)
-    taking.refuse_too_few(shot)
+    taking = frame_selection.choose(shot)
+    taking.require_enough(shot)
     whole, shot = shot, taking.narrowed(shot)
     count = len(shot.frames)
     try:
         full = camera_path(
             shot, lambda label, done: shot.progress("camera", label, _CAMERA_SHARE * done * count, float(count))
         )
-    except Refused:
-        taking_part.refuse_at_a_break(tracks_of(shot), shot.frames)
+    except UnsupportedShot:
+        frame_selection.require_unbroken(tracks_of(shot), shot.frames)
         raise
     tracks = straight_tracks(tracks_of(shot), full)
     threads = cv2.getNumThreads()
@@ -77,7 +77,7 @@ def estimate(shot: Shot) -> ShotResult:
             shot, scene, name="match", label="Matching neighbouring frames", passed=_CAMERA_SHARE, work=_match
         )
         passed = _pass(shot, scene, name="complete", label="Completing surfaces", passed=passed, work=_complete)
-        footings = subject_depth.factors(
+        footings = object_depth.factors(
             lambda frame: _subjects(scene, frame), scene.tracks, scene.unrest.moving, check=shot.check
         )
         _settle_all(shot, scene, footings, passed)
@@ -108,7 +108,7 @@ def _scene(shot: Shot, full: Views, tracks: Tracks) -> _Scene:
     small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
     return _Scene(
         views,
-        Pictures(shot.frames, views),
+        UndistortedFrames(shot.frames, views),
         tuple(chosen),
         float(farthest),
         float(nearest),
@@ -119,12 +119,12 @@ def _scene(shot: Shot, full: Views, tracks: Tracks) -> _Scene:
     )
 
 
-def _unrest(shot: Shot, tracks: Tracks, views: Views) -> moving.Unrest:
+def _unrest(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotion:
     """The tracks classified as static or dynamic; saved in the scratch folder."""
     kept = shot.scratch / "unrest.npz"
     if kept.exists():
         with np.load(kept) as data:
-            return moving.Unrest(data["still"], data["moving"])
+            return moving.TrackMotion(data["still"], data["moving"])
     found = moving.unrest(tracks, views)
     save_arrays(kept, still=found.still, moving=found.moving)
     return found
@@ -160,10 +160,10 @@ def _pass(
 
 def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
     """Inverse depth, margin and matching cost [3, H, W] of a frame by plane sweep and semi-global matching."""
-    views, pictures = scene.views, scene.pictures
+    views, images = scene.views, scene.images
     planes = sweep.planes(scene.nearest, scene.farthest)
-    grey = pictures.grey(frame)
-    around = [sweep.Neighbour(pictures.grey(other), *views.relative(frame, other)) for other in scene.neighbours[frame]]
+    grey = images.grey(frame)
+    around = [sweep.Neighbour(images.grey(other), *views.relative(frame, other)) for other in scene.neighbours[frame]]
     if not around:
         empty = np.full(grey.shape, 0.5 * (scene.nearest + scene.farthest), np.float32)
         return np.stack([empty, np.zeros_like(empty), np.ones_like(empty)])
@@ -185,26 +185,26 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     for other in sorted(o for o in others if 0 <= o < count):
         theirs, their_margin, _ = _load(scene, "match", other)
         trust = np.clip(their_margin / 0.02, 0, 1) + np.float32(1e-3)
-        witnesses.append(fusion.Witness(theirs, trust, *views.relative(frame, other)))
+        witnesses.append(fusion.SourceDepth(theirs, trust, *views.relative(frame, other)))
     pause()
     fused, support = fusion.fuse(mine, sure + np.float32(1e-3), witnesses, focal=views.focal, centre=views.centre)
     confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
     pause()
-    picture = scene.pictures.colour(frame)
-    moves = _moves(scene, frame, picture)
+    image = scene.images.colour(frame)
+    moves = _moves(scene, frame, image)
     confidence[moves] = 0
-    whole, _ = fill.fill(fused, confidence, picture, least=scene.farthest, most=scene.nearest)
+    whole, _ = fill.fill(fused, confidence, image, least=scene.farthest, most=scene.nearest)
     standing, subjects = moving.stand(whole, moves, most=scene.nearest)
     return np.stack([standing, confidence, subjects.astype(np.float32)])
 
 
-def _moves(scene: _Scene, frame: int, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """The mask of a frame's dynamic objects."""
     part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
-    found = moving.mask(scene.tracks.xy[part], scene.unrest.still[part], scene.unrest.moving[part], picture)
+    found = moving.mask(scene.tracks.xy[part], scene.unrest.still[part], scene.unrest.moving[part], image)
     if scene.mattes is not None:
         matte = np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255)
-        found |= scene.pictures.straight(matte) > 127
+        found |= scene.images.straight(matte) > 127
     return found
 
 
@@ -231,7 +231,7 @@ def _bridge_all(
     shot: Shot,
     scene: _Scene,
     footings: list[NDArray[np.float32]],
-    taking: taking_part.TakingPart,
+    taking: frame_selection.TakingPart,
     poses: NDArray[np.float64],
 ) -> None:
     """Write the frames with too little detail, from two frames on each side of them; `poses` are of all frames."""
@@ -245,7 +245,7 @@ def _bridge_all(
                 pair = np.stack([scene.views.world_to_camera[other], poses[index]])
                 theirs, sure = _placed(scene, footings, other), _load(scene, "complete", other)[1]
                 move = replace(scene.views, world_to_camera=pair).relative(0, 1)
-                witnesses.append(fusion.Witness(theirs, sure, *move))
+                witnesses.append(fusion.SourceDepth(theirs, sure, *move))
             inverse_depth, confidence = bridge.bridge(witnesses, scene.views.matrix)
             inverse_depth = np.clip(inverse_depth, scene.farthest, scene.nearest)
             shot.write(index, *_enlarged(scene, inverse_depth, confidence, shot.frames[index]))
@@ -268,13 +268,13 @@ def _settled(
     """Final inverse depth and confidence at the working size."""
     views = scene.views
     inverse_depth, confidence = _placed(scene, footings, frame), _load(scene, "complete", frame)[1]
-    grey = scene.pictures.grey(frame).astype(np.uint8)
+    grey = scene.images.grey(frame).astype(np.uint8)
     values, weights = [inverse_depth], [np.ones_like(inverse_depth)]
     for other in range(max(0, frame - temporal.REACH), min(len(views), frame + temporal.REACH + 1)):
         if other == frame:
             continue
         pause()
-        their_grey = scene.pictures.grey(other).astype(np.uint8)
+        their_grey = scene.images.grey(other).astype(np.uint8)
         forth, back = temporal.flow(grey, their_grey), temporal.flow(their_grey, grey)
         theirs = _placed(scene, footings, other)
         carried, trust = temporal.carry(theirs, forth, back, move=views.relative(other, frame), matrix=views.matrix)
@@ -286,12 +286,12 @@ def _settled(
 
 
 def _enlarged(
-    scene: _Scene, inverse_depth: NDArray[np.float32], confidence: NDArray[np.float32], picture: NDArray[np.uint8]
+    scene: _Scene, inverse_depth: NDArray[np.float32], confidence: NDArray[np.float32], image: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Inverse depth and confidence at the working size, with the lens distortion."""
-    disparity = upsample(bent(inverse_depth, scene.views), picture)
+    disparity = upsample(distorted(inverse_depth, scene.views), image)
     height, width = disparity.shape
-    sure = cv2.resize(bent(confidence, scene.views), (width, height), interpolation=cv2.INTER_LINEAR)
+    sure = cv2.resize(distorted(confidence, scene.views), (width, height), interpolation=cv2.INTER_LINEAR)
     return disparity, np.clip(sure, 0, 1)
 
 

@@ -26,8 +26,8 @@ from .focal_length import SPREAD, around, focal_of, likeliest, likely, misfit, o
 from .lens import Lens, SolveError
 from .tracks import Tracks, key_frames
 from .unsupported import FOCAL_RANGE
-from .view import Views, straighten
-from .zooming import refuse_zoom
+from .view import Views, undistort
+from .zooming import require_constant_zoom
 
 START_FOCAL = 0.9
 """First guess of an unknown focal length, as a share of the longer side."""
@@ -65,7 +65,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     straight = Tracks(
         tracks.starts,
         tracks.ids,
-        straighten(tracks.xy, focal=focal, centre=np.array(lens.centre), distortion=np.array(lens.distortion)),
+        undistort(tracks.xy, focal=focal, centre=np.array(lens.centre), distortion=np.array(lens.distortion)),
     )
     keys = key_frames(straight, long_side=max(lens.width, lens.height))
     database = folder / "tracks.db"
@@ -80,7 +80,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     if model is None:
         whose = "with a constant focal length" if lens.focal is None else "with the known focal length"
         raise SolveError(f"No camera path {whose} explains the motion of the tracked points.")
-    refuse_zoom(model)
+    require_constant_zoom(model)
     return replace(_views(model, straight, keys, lens, seed), lens_guessed=guessed)
 
 

@@ -88,7 +88,7 @@ def solve_apart(
                 raise Failure(
                     exit_codes.FAILED,
                     f"The camera solve did not finish within {limit:.0f} seconds.",
-                    cure="Start the same job again when the computer is less busy, which resumes it; "
+                    hint="Start the same job again when the computer is less busy, which resumes it; "
                     f"or choose a smaller {setting('size')} or fewer {setting('frames')}.",
                 )
             time.sleep(_POLL)
@@ -146,11 +146,11 @@ def _failed(code: int, folder: Path) -> Exception:
     else:
         how, memory = exit_codes.ending(code)
     again = "start the same job again, which resumes it"
-    cure = f"Close other programs or choose a smaller {setting('size')}, and {again}." if memory else ""
+    hint = f"Close other programs or choose a smaller {setting('size')}, and {again}." if memory else ""
     return Failure(
         exit_codes.FAILED,
         f"The camera solve {how}.",
-        cure=cure or f"The log has the details; {again}.",
+        hint=hint or f"The log has the details; {again}.",
     )
 
 

@@ -145,12 +145,12 @@ class _Scale:
         return covariance / np.sqrt(softened)
 
 
-def _box(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.boxFilter(picture, cv2.CV_32F, (_WINDOW, _WINDOW))
+def _box(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return cv2.boxFilter(image, cv2.CV_32F, (_WINDOW, _WINDOW))
 
 
-def _halved(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+def _halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
 def choose_neighbours(views: Views, frame: int, depth: float, *, baselines: Sequence[float] = _BASELINES) -> list[int]:

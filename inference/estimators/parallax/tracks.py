@@ -104,7 +104,7 @@ def key_frames(tracks: Tracks, *, long_side: int) -> list[int]:
 
 
 def follow(
-    picture: Callable[[int], NDArray[np.uint8]],
+    image: Callable[[int], NDArray[np.uint8]],
     count: int,
     *,
     moving: Callable[[int], NDArray[np.bool_]] | None = None,
@@ -114,7 +114,7 @@ def follow(
 
     Parameters
     ----------
-    picture : callable
+    image : callable
         Frame index to an RGB image [H, W, 3].
     count : int
         Number of frames.
@@ -129,7 +129,7 @@ def follow(
     before: NDArray[np.uint8] | None = None
     fresh = 0
     for index in range(count):
-        grey = cv2.cvtColor(picture(index), cv2.COLOR_RGB2GRAY)
+        grey = cv2.cvtColor(image(index), cv2.COLOR_RGB2GRAY)
         free = ~moving(index) if moving is not None else np.ones(grey.shape, bool)
         if before is not None:
             kept, moved = _advance(before, grey, live)
@@ -154,7 +154,7 @@ def _advance(
     if not len(points):
         return np.zeros(0, bool), points
     if _light_changes(before, after):
-        before, after = light.levelled(before), light.levelled(after)
+        before, after = light.normalised_brightness(before), light.normalised_brightness(after)
     kept, there = _flow(before, after, points)
     if kept.mean() < _LEAPS:
         lost = np.flatnonzero(~kept)

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common.failures import Refused
+from ...common.failures import UnsupportedShot
 from ...contract.hints import setting
 from .tracks import Tracks, key_frames
 from .triangulate import place
 from .turning import Turning, fit
 from .view import Views
 
-CURE = "Use Quick for this shot, or DepthCrafter or StereoDiff."
+HINT = "Use Quick for this shot, or DepthCrafter or StereoDiff."
 SHORTEST = 12
 _SPANS = (20, 16, 12, 9, 7, 5, 4, 3)  # frames over which motion is measured: as many as tracks last
 _STARTS = 8
@@ -196,8 +196,8 @@ def _nearest_rotation(homography: NDArray[np.float64], centre: NDArray[np.float6
     return best[1], best[2]
 
 
-def refuse_without_parallax(motion: Motion, *, frames: int, long_side: int, matted: bool = False) -> None:
-    """Raise `Refused` with the measured reason where the camera does not move enough.
+def require_parallax(motion: Motion, *, frames: int, long_side: int, matted: bool = False) -> None:
+    """Raise `UnsupportedShot` with the measured reason where the camera does not move enough.
 
     Parameters
     ----------
@@ -210,33 +210,33 @@ def refuse_without_parallax(motion: Motion, *, frames: int, long_side: int, matt
         Whether mattes exclude a part of the frames.
     """
     if frames < SHORTEST:
-        raise Refused(f"The shot has {frames} frames and parallax needs at least {SHORTEST}.", CURE)
+        raise UnsupportedShot(f"The shot has {frames} frames and parallax needs at least {SHORTEST}.", HINT)
     if motion.tracks < _LEAST_TRACKS:
         also = "; or its mattes leave too little of it" if matted else ""
-        raise Refused(
+        raise UnsupportedShot(
             f"Only {motion.tracks} points can be followed over {motion.span} frames and parallax needs "
             f"{_LEAST_TRACKS}: the image is too blurred, dark or empty, or changes too much between frames{also}.",
-            CURE,
+            HINT,
         )
     # over the whole shot a zoom or a rotation adds up, and so does parallax
     sharp = max(_LEAST_PARALLAX, _LEAST_SHARP * 640 / long_side)
     for deviates, least in ((motion.parallax, _LEAST_PARALLAX), (motion.from_turning, sharp)):
         if deviates < least:
-            raise Refused(
+            raise UnsupportedShot(
                 f"The shot has no parallax, {_behaviour(motion)}: points deviate by {deviates:.1f} pixels from one "
                 f"common motion, and {least:.1f} are needed.",
-                CURE,
+                HINT,
             )
     if (
         motion.still_share >= _STILL_SHARE
         and motion.still_spread >= _STILL_SPREAD
         and motion.still_below >= _BELOW_SHARE
     ):
-        raise Refused(
+        raise UnsupportedShot(
             f"The shot has no parallax, {_behaviour(motion)} and only objects in the scene move: "
             f"{motion.still_share:.0%} of the points, over {motion.still_spread:.0%} of the image and also below the "
             "moving objects, have no parallax.",
-            CURE,
+            HINT,
         )
 
 
@@ -257,7 +257,7 @@ def _zooms(turning: Turning) -> str:
 
 
 def refuse_no_better(views: Views, turning: Turning) -> None:
-    """Raise `Refused` where a solve explains the shot hardly better than a camera that does not move.
+    """Raise `UnsupportedShot` where a solve explains the shot hardly better than a camera that does not move.
 
     A solve has a free depth for each point, so it also fits the images of a rotating and zooming camera, with a wrong
     path. But then it fits them no better.
@@ -274,18 +274,18 @@ def refuse_no_better(views: Views, turning: Turning) -> None:
     better = float(np.mean(turning.missed > times * missed + by))
     if better < _LEAST_BETTER:
         how = _zooms(turning) if turning.zoom > _ZOOMS else "the camera turns without moving"
-        raise Refused(
+        raise UnsupportedShot(
             f"The shot has too little parallax, {how}: a moving camera explains only {better:.0%} of the points "
             f"better, and {_LEAST_BETTER:.0%} are needed.",
-            CURE,
+            HINT,
         )
 
 
-def refuse_given_lens(focal: float, *, long_side: int) -> None:
-    """Raise `Refused` for an impossible known focal length, in pixels."""
+def check_known_lens(focal: float, *, long_side: int) -> None:
+    """Raise `UnsupportedShot` for an impossible known focal length, in pixels."""
     share = focal / long_side
     if not _GIVEN_RANGE[0] <= share <= _GIVEN_RANGE[1]:
-        raise Refused(
+        raise UnsupportedShot(
             f"The known focal length is {share:.2f} image widths, and lenses have {_GIVEN_RANGE[0]:.1f} to "
             f"{_GIVEN_RANGE[1]:.0f}.",
             f"Check the unit of the {setting('focal_length')} (pixels of the plate, or millimetres with the "
@@ -293,34 +293,34 @@ def refuse_given_lens(focal: float, *, long_side: int) -> None:
         )
 
 
-def refuse_found_lens(views: Views) -> None:
-    """Raise `Refused` where a solve found an impossible focal length."""
+def check_solved_lens(views: Views) -> None:
+    """Raise `UnsupportedShot` where a solve found an impossible focal length."""
     share = views.focal / max(views.width, views.height)
     if not FOCAL_RANGE[0] < share < FOCAL_RANGE[1]:
-        raise Refused(
+        raise UnsupportedShot(
             f"The camera solve failed: it found a focal length of {share:.2f} image widths, "
             f"and lenses have {FOCAL_RANGE[0]} to {FOCAL_RANGE[1]}.",
-            f"Set the {setting('focal_length')} if you know it. {CURE}",
+            f"Set the {setting('focal_length')} if you know it. {HINT}",
         )
 
 
 def refuse_weak_points(views: Views) -> None:
-    """Raise `Refused` where too few points were triangulated, or the baseline is too small."""
+    """Raise `UnsupportedShot` where too few points were triangulated, or the baseline is too small."""
     observed = len(views.seen) / len(views)
     if observed < _LEAST_OBSERVATIONS:
-        raise Refused(
+        raise UnsupportedShot(
             f"Only {observed:.0f} static points per frame fit the camera path, and {_LEAST_OBSERVATIONS} are needed.",
-            CURE,
+            HINT,
         )
     depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
     depth = float(np.median(depths))
     positions = views.positions
     reach = 2 * float(np.linalg.norm(positions - np.median(positions, axis=0), axis=1).max())
     if reach < _LEAST_BASELINE * depth:
-        raise Refused(
+        raise UnsupportedShot(
             f"The camera moves by {reach / depth:.1%} of the distance to the scene, "
             f"and parallax needs {_LEAST_BASELINE:.0%}.",
-            CURE,
+            HINT,
         )
 
 
@@ -351,8 +351,8 @@ def _filled(xy: NDArray[np.floating], views: Views) -> NDArray[np.int64]:
     return np.bincount(row * _EXPLAINED_CELLS + column, minlength=_EXPLAINED_CELLS**2)
 
 
-def refuse_unexplained(shares: NDArray[np.float64], numbers: Sequence[int]) -> None:
-    """Raise `Refused` where a solve leaves most of the image unexplained in more than a few frames.
+def require_explained_tracks(shares: NDArray[np.float64], numbers: Sequence[int]) -> None:
+    """Raise `UnsupportedShot` where a solve leaves most of the image unexplained in more than a few frames.
 
     Parameters
     ----------
@@ -363,11 +363,11 @@ def refuse_unexplained(shares: NDArray[np.float64], numbers: Sequence[int]) -> N
     """
     weak = np.flatnonzero(shares < _LEAST)
     if len(weak) > _MOST_FRAMES * len(shares):
-        raise Refused(
+        raise UnsupportedShot(
             f"The camera solve follows a moving object, or too little of the scene: in {len(weak)} frames "
             f"({_spans(weak, numbers)}) static points cover only {np.median(shares[weak]):.0%} of the image, "
             f"and {_LEAST:.0%} are needed.",
-            f"{CURE} Or provide {setting('mattes')} of the moving objects, or leave these frames out.",
+            f"{HINT} Or provide {setting('mattes')} of the moving objects, or leave these frames out.",
         )
 
 

@@ -132,7 +132,7 @@ def load_views(path: Path) -> Views:
     return Views(**values | {name: kind(values[name]) for name, kind in plain.items()})
 
 
-def straighten(
+def undistort(
     xy: NDArray[np.floating], *, focal: float, centre: NDArray[np.float64], distortion: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Pixels [K, 2] of the undistorted pinhole image for pixels of the distorted one."""
@@ -147,7 +147,7 @@ def straighten(
     return straight.reshape(-1, 2).astype(np.float32)
 
 
-def bend(
+def distort(
     xy: NDArray[np.floating], *, focal: float, centre: NDArray[np.float64], distortion: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Pixels [..., 2] of the distorted image for pixels of the undistorted one (the model of `Camera`)."""
@@ -156,12 +156,12 @@ def bend(
     return focal * ray * (1 + distortion[0] * square + distortion[1] * square**2) + centre
 
 
-def bent(small: NDArray[np.float32], views: Views) -> NDArray[np.float32]:
+def distorted(small: NDArray[np.float32], views: Views) -> NDArray[np.float32]:
     """A depth map [H, W] of the undistorted image, resampled to the distorted one."""
     if not np.any(views.distortion):
         return small
     y, x = np.mgrid[: views.height, : views.width]
     pixels = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float64)
-    at = straighten(pixels, focal=views.focal, centre=views.centre, distortion=views.distortion)
+    at = undistort(pixels, focal=views.focal, centre=views.centre, distortion=views.distortion)
     at = at.reshape(views.height, views.width, 2)
     return cv2.remap(small, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

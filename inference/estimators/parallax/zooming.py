@@ -14,7 +14,7 @@ _ZOOMS = 1.05
 _ROUNDS = 15  # of adjustment, enough to show a zoom
 
 
-def refuse_zoom(model: pycolmap.Reconstruction) -> None:
+def require_constant_zoom(model: pycolmap.Reconstruction) -> None:
     """Raise `SolveError` where a model explains the shot badly and one whose lens zooms explains it well."""
     count = observations(model)
     before = misfit(model, count)

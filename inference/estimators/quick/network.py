@@ -27,7 +27,7 @@ _MIRRORED = 0.4  # weight of the padded mirrored frame
 _BLEND = 20  # pixels over which the centre crop is blended into the whole
 _FLAT = 1e-4  # standard deviation of a prediction below which it is ignored
 
-Look = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Forward = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class Network:
@@ -50,9 +50,9 @@ class Network:
         content = fixed_content(path, MODEL.files[0])
         self._net = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
 
-    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Disparity [192, 320] of RGB [192, 320, 3]."""
-        self._net.setInput(cv2.dnn.blobFromImage(picture.astype(np.float32)))
+        self._net.setInput(cv2.dnn.blobFromImage(image.astype(np.float32)))
         return np.array(self._net.forward()).reshape(HEIGHT, WIDTH)
 
 
@@ -62,19 +62,19 @@ def map_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def look(network: Look, picture: NDArray[np.uint8], *, check: Callable[[], None]) -> NDArray[np.float32]:
+def infer(network: Forward, image: NDArray[np.uint8], *, check: Callable[[], None]) -> NDArray[np.float32]:
     """Disparity of a frame [H, W, 3] at `map_size`.
 
     Parameters
     ----------
     network : callable
         RGB [192, 320, 3] to disparity [192, 320].
-    picture : uint8 [H, W, 3]
+    image : uint8 [H, W, 3]
     check : callable
         Called before each run of the network.
     """
-    size = map_size(picture.shape[1], picture.shape[0])
-    (first, whole), *others = _answers(network, picture, size, check)
+    size = map_size(image.shape[1], image.shape[0])
+    (first, whole), *others = _answers(network, image, size, check)
     total = first * np.float32(whole)
     for answer, share in others:
         deviation = float(answer.std())
@@ -86,45 +86,45 @@ def look(network: Look, picture: NDArray[np.uint8], *, check: Callable[[], None]
 
 
 def _answers(
-    network: Look, picture: NDArray[np.uint8], size: tuple[int, int], check: Callable[[], None]
+    network: Forward, image: NDArray[np.uint8], size: tuple[int, int], check: Callable[[], None]
 ) -> Iterator[tuple[NDArray[np.float32], float]]:
     """Disparity at `size` in several framings, each with its weight; the others are normalised to the first."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     fits = abs(width / height * HEIGHT / WIDTH - 1) <= _STRETCH
     check()
     if not fits:
-        yield _padded(network, picture, size, share=1.0, grey=_GREY), 1.0
+        yield _padded(network, image, size, share=1.0, grey=_GREY), 1.0
         check()
-        yield _padded(network, picture, size, share=_FAR, grey=_WHITE), 1.0
+        yield _padded(network, image, size, share=_FAR, grey=_WHITE), 1.0
         return
-    whole = _resized(network(_resized(picture, WIDTH, HEIGHT)), *size)
+    whole = _resized(network(_resized(image, WIDTH, HEIGHT)), *size)
     yield whole, 1.0
     check()
-    yield _padded(network, picture, size, share=_FAR, grey=_WHITE), 1.0
+    yield _padded(network, image, size, share=_FAR, grey=_WHITE), 1.0
     check()
-    yield _padded(network, np.ascontiguousarray(picture[:, ::-1]), size, share=1.0, grey=_GREY)[:, ::-1], _MIRRORED
+    yield _padded(network, np.ascontiguousarray(image[:, ::-1]), size, share=1.0, grey=_GREY)[:, ::-1], _MIRRORED
     check()
-    yield _middle(network, picture, whole), 1.0
+    yield _middle(network, image, whole), 1.0
 
 
 def _padded(
-    network: Look, picture: NDArray[np.uint8], size: tuple[int, int], *, share: float, grey: int
+    network: Forward, image: NDArray[np.uint8], size: tuple[int, int], *, share: float, grey: int
 ) -> NDArray[np.float32]:
     """The prediction for the frame in its own aspect, filling a share of the input on plain grey."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(WIDTH / width, HEIGHT / height) * share
     wide, high = max(1, round(width * scale)), max(1, round(height * scale))
     left, top = (WIDTH - wide) // 2, (HEIGHT - high) // 2
     shown = np.full((HEIGHT, WIDTH, 3), grey, np.uint8)
-    shown[top : top + high, left : left + wide] = _resized(picture, wide, high)
+    shown[top : top + high, left : left + wide] = _resized(image, wide, high)
     return _resized(network(shown)[top : top + high, left : left + wide], *size)
 
 
-def _middle(network: Look, picture: NDArray[np.uint8], whole: NDArray[np.float32]) -> NDArray[np.float32]:
+def _middle(network: Forward, image: NDArray[np.uint8], whole: NDArray[np.float32]) -> NDArray[np.float32]:
     """The prediction for the whole frame, with that for its centre crop fitted and blended in."""
-    inner, outer = _inside(picture.shape[:2]), _inside(whole.shape)
+    inner, outer = _inside(image.shape[:2]), _inside(whole.shape)
     around = whole[outer]
-    answer = _resized(network(_resized(picture[inner], WIDTH, HEIGHT)), around.shape[1], around.shape[0])
+    answer = _resized(network(_resized(image[inner], WIDTH, HEIGHT)), around.shape[1], around.shape[0])
     if answer.std() < _FLAT:
         return whole
     spread = answer - answer.mean()

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import workers
-from ...common.failures import Refused
+from ...common.failures import UnsupportedShot
 from ...common.files import save_array, save_arrays
-from ...depth_maps.along_flow import Look, Step, Window, levelled, levels, step
+from ...depth_maps.along_flow import ComparedFrame, Step, Window, levels, normalised_brightness, step
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 from ...media import light
 from ...models import store
 from ..base import Shot, ShotResult
-from .network import Network, look, map_size
+from .network import Network, infer, map_size
 from .weights import FILE, MODEL
 
 _LOOKING, _LEVELLING = 0.6, 0.1  # shares of the time for the network, and for comparing neighbours
@@ -51,7 +51,7 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
     facts = _look_at_all(shot, network or Network(store.folder(MODEL) / FILE))
     good = _good(facts)
     if not good:
-        raise Refused(
+        raise UnsupportedShot(
             f"All {count} frames of the shot are nearly one colour."
             if count > 1
             else "The frame is nearly one colour.",
@@ -91,9 +91,9 @@ def _look_at_all(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.f
         shot.check()
         kept = _file(shot, frame)
         if not kept.exists():
-            picture = shot.frames[frame]
-            small = _small(picture, shot)
-            found = look(network, _lit(picture), check=shot.check)
+            image = shot.frames[frame]
+            small = _small(image, shot)
+            found = infer(network, _brightened(image), check=shot.check)
             told = np.array([small.mean(), light.blank(small) is not None, found.mean(), found.std()])
             save_arrays(kept, map=found, facts=told)
         with np.load(kept) as data:
@@ -150,11 +150,11 @@ def _steady_all(
     centre, deviation = unit
     place = {frame: at for at, frame in enumerate(good)}
 
-    def looked(frame: int) -> Look:
+    def looked(frame: int) -> ComparedFrame:
         scale, shift = found[place[frame]]
         at = _look_of(shot, frame)
         level = centre + scale * (at.disparity - centre) + shift * deviation
-        return Look(at.colour, level.astype(np.float32))
+        return ComparedFrame(at.colour, level.astype(np.float32))
 
     window = Window(good, looked, deviation=deviation, threads=threads)
     ready: dict[int, NDArray[np.float32]] = {}
@@ -189,15 +189,15 @@ def _sources(frame: int, good: list[int]) -> list[tuple[int, float]]:
     return [(around[0], 1 - share), (around[1], share)]
 
 
-def _enlarged(steady: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _enlarged(steady: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """A depth map upsampled to the size of an image [H, W, 3], smoothed within the image's edges.
 
     Soft edges are not snapped to the image's: that would sharpen the network's errors more than its correct edges, and
     add flicker.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     large = cv2.resize(steady, (width, height), interpolation=cv2.INTER_LINEAR)
-    return smooth(large[..., None], edge_weights(picture, _SIGMA), strength=_STRENGTH)[..., 0]
+    return smooth(large[..., None], edge_weights(image, _SIGMA), strength=_STRENGTH)[..., 0]
 
 
 def _bridged(shot: Shot, good: list[int], shown: Sequence[int]) -> tuple[str, ...]:
@@ -214,15 +214,15 @@ def _bridged(shot: Shot, good: list[int], shown: Sequence[int]) -> tuple[str, ..
     )
 
 
-def _lit(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _brightened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An image, brightened where it is too dark for the network, as in a fade."""
-    gain = min(_DARK / max(float(picture.mean()), 1e-3), _GAIN)
-    return cv2.convertScaleAbs(picture, alpha=gain) if gain > 1 else picture
+    gain = min(_DARK / max(float(image.mean()), 1e-3), _GAIN)
+    return cv2.convertScaleAbs(image, alpha=gain) if gain > 1 else image
 
 
-def _small(picture: NDArray[np.uint8], shot: Shot) -> NDArray[np.uint8]:
+def _small(image: NDArray[np.uint8], shot: Shot) -> NDArray[np.uint8]:
     size = map_size(shot.frames.width, shot.frames.height)
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _file(shot: Shot, frame: int) -> Path:
@@ -234,5 +234,5 @@ def _load(shot: Shot, frame: int) -> NDArray[np.float32]:
         return data["map"]
 
 
-def _look_of(shot: Shot, frame: int) -> Look:
-    return Look(levelled(_small(shot.frames[frame], shot)), _load(shot, frame))
+def _look_of(shot: Shot, frame: int) -> ComparedFrame:
+    return ComparedFrame(normalised_brightness(_small(shot.frames[frame], shot)), _load(shot, frame))

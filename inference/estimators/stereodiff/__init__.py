@@ -28,8 +28,8 @@ INFO = EstimatorInfo(
         *(f"stage1/{name}" for name in ("alignment.npz", "frames.json")),
         *(f"stage1/pairs/{name}" for name in ("scores.jsonl", "######-######-######.npy")),
     ),
-    gives_camera=True,
-    gives_confidence=True,
+    has_camera=True,
+    has_confidence=True,
     confidence_meaning="1 - 1/C of stereo matching, with C the confidence (1 or more) that MonST3R's network has in "
     "the points that the depth is read from; 0 where there were none and the depth is that of neighbouring pixels",
     variants=(

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from ...common.failures import ClipError, Failure, Refused
-from ...common.percentiles import Spread
+from ...common.failures import ClipError, Failure, UnsupportedShot
+from ...common.percentiles import Percentiles
 from ...contract import depth_sequence, exit_codes
 from ...contract.camera import Camera
 from ...contract.depth_sequence import DepthSequence, DepthSequenceError, confidence_name, disparity_name
@@ -25,7 +25,7 @@ from ...video_diffusion import resolution
 from ..base import Shot
 
 _NARROW, _TINY = 1e-3, 1e-37
-"""Quantiles that are closer, by a share of their value or absolutely, count as equal: the precision of `Spread`."""
+"""Quantiles that are closer, by a share of their value or absolutely, are equal: the precision of `Percentiles`."""
 _FARTHEST = 1e-4
 """Inverse depth of points at infinity, as a share of the shot's 99th percentile, which outliers do not change: the
 lower end of the refinement's value range must be above 0."""
@@ -107,7 +107,7 @@ def value_range(
     (low, high)
         Equal where all values are equal.
     """
-    percentiles = Spread()
+    percentiles = Percentiles()
     for index in range(count):
         check()
         percentiles.add(prior.disparity(index))
@@ -187,7 +187,7 @@ class SequencePrior:
         """Check that the maps have the aspect of images of this size."""
         found, wanted = self.size[0] / self.size[1], width / height
         if max(found / wanted, wanted / found) > _ASPECT:
-            raise Refused(
+            raise UnsupportedShot(
                 f"The maps in {self._folder} are {self.size[0]}x{self.size[1]} and have another aspect than the clip.",
                 "Choose a depth sequence of this clip.",
             )
@@ -211,20 +211,20 @@ class SequencePrior:
         """The sequence's shot that all frames are in."""
         first, last, sequence = self._numbers[0], self._numbers[-1], self.sequence
         if first < sequence.first_frame or last > sequence.last_frame:
-            raise Refused(
+            raise UnsupportedShot(
                 f"{self._folder} has depth of frames {sequence.first_frame} to {sequence.last_frame} only, not of all "
                 f"frames {first} to {last}.",
                 "Choose frames in that range, or estimate that depth sequence for all frames.",
             )
         shot = sequence.shot_at(first)
         if shot.status != "done":
-            raise Refused(
+            raise UnsupportedShot(
                 f"{self._folder} has no depth of frames {shot.first_frame} to {shot.last_frame}: its estimator does "
                 f"not support that shot ({(shot.reason or 'no reason was recorded').rstrip('.')}).",
                 f"Choose another depth sequence, or use stereo matching (leave out {setting('stage1_from')}).",
             )
         if not shot.first_frame <= first <= last <= shot.last_frame:
-            raise Refused(
+            raise UnsupportedShot(
                 f"A shot of {self._folder} ends at frame {shot.last_frame}, within frames {first} to {last}, which are "
                 "one shot here, so their depths share no scale.",
                 "Estimate that depth sequence again from the same clip.",
@@ -236,7 +236,7 @@ class SequencePrior:
         if self.sequence.quantity != "inverse_depth":
             return None
         if shot.range is None or not shot.range.maximum > 0:
-            raise Refused(
+            raise UnsupportedShot(
                 f"{self._folder} has no finite distance in frames {shot.first_frame} to {shot.last_frame}.",
                 f"Choose another depth sequence, or use stereo matching (leave out {setting('stage1_from')}).",
             )

@@ -96,14 +96,14 @@ class Settings(shared.Settings):
             raise Failure(
                 exit_codes.USAGE,
                 "Stage 1 has nothing to do when its depth comes from another depth sequence.",
-                cure=f"Leave out either {setting('stage', 1)} or {setting('stage1_from')}.",
+                hint=f"Leave out either {setting('stage', 1)} or {setting('stage1_from')}.",
             )
         if self.spacing != "karras" and self.refine_sigma != REFINE_SIGMA:
             raise Failure(
                 exit_codes.USAGE,
                 f"The noise level of the step cannot be both {setting('refine_sigma', f'{self.refine_sigma:g}')} and "
                 f"the one of {setting('spacing', self.spacing)}.",
-                cure="Leave out one of the two.",
+                hint="Leave out one of the two.",
             )
         if self.refines:
             check_window(self.window, self.overlap)
@@ -138,7 +138,7 @@ def _refining(info: EstimatorInfo, sequence: DepthSequence) -> EstimatorInfo:
     return replace(
         info,
         quantity=sequence.quantity,
-        gives_camera=all(shot.camera is not None and shot.camera.poses for shot in sequence.done_shots),
-        gives_confidence=sequence.confidence is not None,
+        has_camera=all(shot.camera is not None and shot.camera.poses for shot in sequence.done_shots),
+        has_confidence=sequence.confidence is not None,
         confidence_meaning=meaning,
     )

@@ -205,7 +205,7 @@ def compare(
         if frame not in estimated:
             return None
         found = read_map(folder / disparity_name(frame))
-        return found if whole is None else protocols.of_whole_picture(found, whole, protocol)
+        return found if whole is None else protocols.of_whole_image(found, whole, protocol)
 
     parts: list[Part] = []
     unmeasured: dict[str, NothingMeasuredError] = {}

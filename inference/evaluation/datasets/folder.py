@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...contract.numbering import frame_number
 from ...media.mattes import matte
 from .flow_file import read_flow
-from .ground_truth import GroundTruth, GroundTruthError, content, depth_png, numbered, pictures
+from .ground_truth import GroundTruth, GroundTruthError, content, depth_png, images, numbered
 
 _CAMERA = "write fx, fy, cx, cy and, for every frame, c2w_opencv, as described in docs/parallax.md"
 _SINGULAR = 1e-9  # determinant below which a matrix is not camera-to-world
@@ -49,7 +49,7 @@ def open_clip(folder: Path) -> GroundTruth:
     depth = tuple(numbered((folder / "depth").glob("*.png")))
     if not depth:
         raise GroundTruthError(f"{folder} has no depth/*.png; choose a folder with 16-bit depth images in millimetres.")
-    dynamic, rgb = tuple(numbered((folder / "dynamic").glob("*.png"))), tuple(pictures(folder / "rgb"))
+    dynamic, rgb = tuple(numbered((folder / "dynamic").glob("*.png"))), tuple(images(folder / "rgb"))
     _match(folder, depth, dynamic, "dynamic masks")
     _match(folder, depth, rgb, "images in rgb")
     matrix, poses, size = _camera(folder, len(depth))

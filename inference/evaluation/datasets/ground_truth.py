@@ -31,7 +31,7 @@ from ...media.stills import cut_short
 
 DepthReader = Callable[[int], NDArray[np.float32]]
 MaskReader = Callable[[int], NDArray[np.bool_]]
-PictureReader = Callable[[int], "NDArray[np.uint8] | None"]
+ImageReader = Callable[[int], "NDArray[np.uint8] | None"]
 FlowReader = Callable[[int], "NDArray[np.float32] | None"]
 _LARGEST_MATRIX = 1 << 16
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -67,8 +67,8 @@ class GroundTruth:
         Camera-to-world per frame, OpenCV's axes, metres; None where unknown.
     rgb_files : tuple of Path
         The image of each frame, or empty where there are none.
-    read_picture : callable or None
-        Frame to its image, where it is not just the file's content; see `picture`.
+    read_image : callable or None
+        Frame to its image, where it is not just the file's content; see `image`.
     """
 
     name: str
@@ -79,7 +79,7 @@ class GroundTruth:
     matrix: NDArray[np.float64] | None = None
     poses: tuple[NDArray[np.float64] | None, ...] = ()
     rgb_files: tuple[Path, ...] = ()
-    read_picture: PictureReader | None = None
+    read_image: ImageReader | None = None
 
     def __post_init__(self) -> None:
         """Fill in unknown poses.
@@ -113,10 +113,10 @@ class GroundTruth:
         """Flow [H, W, 2] in pixels to the ground truth's next frame; None where unknown."""
         return None if self.read_flow is None else self.read_flow(index)
 
-    def picture(self, index: int) -> NDArray[np.uint8] | None:
+    def image(self, index: int) -> NDArray[np.uint8] | None:
         """The frame's image, RGB [H, W, 3]; None where there is none."""
-        if self.read_picture is not None:
-            return self.read_picture(index)
+        if self.read_image is not None:
+            return self.read_image(index)
         if not self.rgb_files:
             return None
         return np.ascontiguousarray(read_image(self.rgb_files[index], cv2.IMREAD_COLOR)[..., ::-1])
@@ -129,7 +129,7 @@ class GroundTruth:
         def flow(index: int) -> NDArray[np.float32] | None:
             return self.flow(chosen[index]) if follows[index] else None
 
-        moving, picture = self.read_moving, self.read_picture
+        moving, image = self.read_moving, self.read_image
         return replace(
             self,
             frame_numbers=tuple(self.frame_numbers[index] for index in chosen),
@@ -138,7 +138,7 @@ class GroundTruth:
             read_flow=None if self.read_flow is None else flow,
             poses=tuple(self.poses[index] for index in chosen),
             rgb_files=tuple(self.rgb_files[index] for index in chosen) if self.rgb_files else (),
-            read_picture=None if picture is None else lambda index: picture(chosen[index]),
+            read_image=None if image is None else lambda index: image(chosen[index]),
         )
 
 
@@ -178,22 +178,22 @@ def read_image(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
         It is missing or broken, or its declared size exceeds memory.
     """
     data = content(path, again="restore the file", most=LARGEST_PICTURE)
-    size = declared.of_picture(data)
+    size = declared.of_image(data)
     if cut_short(data) or (size is not None and len(data) < size.least):
         raise GroundTruthError(f"{path} is truncated; restore the file.")
     if size is None:
         raise GroundTruthError(f"{path} is no readable image; restore the file.")
     try:
-        declared.refuse_beyond_memory(path, size)
+        declared.require_memory(path, size)
     except ClipError as error:
         raise GroundTruthError(f"{error}.") from error
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # larger than the library allows
-        picture = None
-    if picture is None:
+        image = None
+    if image is None:
         raise GroundTruthError(f"{path} is no readable image; restore the file.")
-    return picture
+    return image
 
 
 def with_masks(ground_truth: GroundTruth, folder: Path) -> GroundTruth:
@@ -205,7 +205,7 @@ def with_masks(ground_truth: GroundTruth, folder: Path) -> GroundTruth:
         The folder has no masks, or some frames have none.
     """
     own = folder / ground_truth.name
-    files = pictures(own if own.is_dir() else folder)
+    files = images(own if own.is_dir() else folder)
     if not files:
         raise GroundTruthError(
             f"{folder} has no masks of {ground_truth.name}; add a folder of that name, with images white on dynamic "
@@ -252,7 +252,7 @@ def depth_png(path: Path, per_metre: float) -> NDArray[np.float32]:
     return values.astype(np.float32) / np.float32(per_metre)
 
 
-def pictures(folder: Path) -> list[Path]:
+def images(folder: Path) -> list[Path]:
     """Image files of a folder, sorted by their number."""
     return numbered(path for path in folder.glob("*") if path.suffix.lower() in PICTURES)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .ground_truth import GroundTruth, GroundTruthError, by_stem, depth_png, lines_of, number_of, numbered, pictures
+from .ground_truth import GroundTruth, GroundTruthError, by_stem, depth_png, images, lines_of, number_of, numbered
 
 _DEPTH = Path("proj_depth") / "groundtruth" / "image_02"
 _PICTURES = Path("image_02") / "data"
@@ -60,7 +60,7 @@ def _open(drive: Path) -> GroundTruth:
         raise GroundTruthError(f"{drive / _DEPTH} has no *.png in it; extract KITTI's annotated depth maps again.")
     name = drive.resolve().name
     raw = _recording(drive, name)
-    rgb = by_stem(pictures(raw / _PICTURES)) if raw else {}
+    rgb = by_stem(images(raw / _PICTURES)) if raw else {}
     missing = [path.stem for path in depth if path.stem not in rgb]
     if raw and missing:
         raise GroundTruthError(f"{raw / _PICTURES} has no image {missing[0]}; extract the drive's recording again.")

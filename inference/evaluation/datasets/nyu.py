@@ -48,10 +48,10 @@ def open_clips(root: Path) -> list[GroundTruth]:
         raise GroundTruthError(
             f"{root} has neither {LABELLED} nor images sync_depth_*.png; download the labelled set, or export it."
         )
-    return [_of_pictures(path, root) for path in depth]
+    return [_of_images(path, root) for path in depth]
 
 
-def _of_pictures(depth: Path, root: Path) -> GroundTruth:
+def _of_images(depth: Path, root: Path) -> GroundTruth:
     number = depth.stem.removeprefix("sync_depth_")
     rgb = next((p for ending in (".jpg", ".png") if (p := depth.with_name(f"rgb_{number}{ending}")).is_file()), None)
     return GroundTruth(
@@ -75,10 +75,10 @@ def _of_image(file: Path, index: int) -> GroundTruth:
     def depth(_: int) -> NDArray[np.float32]:
         return np.ascontiguousarray(_read(file, lambda data: _images(data, "depths", 3)[index]).T.astype(np.float32))
 
-    def picture(_: int) -> NDArray[np.uint8]:
+    def image(_: int) -> NDArray[np.uint8]:
         return np.ascontiguousarray(_read(file, lambda data: _images(data, "images", 4)[index]).transpose(2, 1, 0))
 
-    return GroundTruth(name=f"{index + 1:04d}", frame_numbers=(0,), read_depth=depth, read_picture=picture)
+    return GroundTruth(name=f"{index + 1:04d}", frame_numbers=(0,), read_depth=depth, read_image=image)
 
 
 def _images(data: Any, name: str, dimensions: int) -> Any:

@@ -197,8 +197,8 @@ def _cropped(ground_truth: GroundTruth, crop: Crop) -> GroundTruth:
         found = flow(index) if flow else None
         return None if found is None else part(found)
 
-    def picture(index: int) -> NDArray[np.uint8] | None:
-        found = ground_truth.picture(index)
+    def image(index: int) -> NDArray[np.uint8] | None:
+        found = ground_truth.image(index)
         if found is None:
             return None
         height, width = ground_truth.depth(index).shape
@@ -209,20 +209,20 @@ def _cropped(ground_truth: GroundTruth, crop: Crop) -> GroundTruth:
         read_depth=lambda index: part(ground_truth.depth(index)),
         read_moving=None if moving is None else lambda index: part(moving(index)),
         read_flow=None if flow is None else cropped_flow,
-        read_picture=picture,
+        read_image=image,
         matrix=matrix,
     )
 
 
-def to_size(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def to_size(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     """An image, resized; shrinking averages."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    shrinks = picture.shape[0] > height
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = image.shape[0] > height
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def of_whole_picture(disparity: NDArray[np.floating], whole: tuple[int, ...], protocol: Protocol) -> NDArray:
+def of_whole_image(disparity: NDArray[np.floating], whole: tuple[int, ...], protocol: Protocol) -> NDArray:
     """The protocol's crop of a disparity that was estimated from the set's uncropped images.
 
     Parameters
@@ -264,7 +264,7 @@ def prepared_clip(
             "clip": ground_truth.name,
             "protocol": protocol.name,
             "frames": ground_truth.frame_numbers,
-            "pictures": [[str(path), path.stat().st_mtime_ns] for path in ground_truth.rgb_files if path.is_file()],
+            "images": [[str(path), path.stat().st_mtime_ns] for path in ground_truth.rgb_files if path.is_file()],
         }
     )
     frames = folder / _FRAMES
@@ -293,9 +293,9 @@ def prepared_clip(
     return frames
 
 
-def protocol_of(pictures: str | Path) -> str | None:
+def protocol_of(images: str | Path) -> str | None:
     """Name of the protocol that `prepared_clip` wrote a folder of images for; None for other folders."""
-    folder = Path(pictures)
+    folder = Path(images)
     try:
         note = records.parse(read_text(folder.parent / _NOTE), where=_NOTE)
     except (OSError, records.RecordError):
@@ -305,12 +305,12 @@ def protocol_of(pictures: str | Path) -> str | None:
 
 
 def _png(ground_truth: GroundTruth, index: int) -> bytes:
-    picture = ground_truth.picture(index)
-    if picture is None:
+    image = ground_truth.image(index)
+    if image is None:
         raise GroundTruthError(
             f"{ground_truth.name} has ground truth and no images to estimate depth from; add them as its layout says."
         )
-    return cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes()
+    return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
 
 
 class MetricsError(ValueError):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .ground_truth import GroundTruth, GroundTruthError, by_stem, depth_png, matrix_file, number_of, numbered, pictures
+from .ground_truth import GroundTruth, GroundTruthError, by_stem, depth_png, images, matrix_file, number_of, numbered
 
 
 def open_clips(root: Path) -> list[GroundTruth]:
@@ -37,7 +37,7 @@ def _open(scene: Path) -> GroundTruth:
     depth = numbered((scene / "depth").glob("*.png"))
     if not depth:
         raise GroundTruthError(f"{scene / 'depth'} has no *.png in it; export the scene's depth from its .sens file.")
-    rgb = by_stem(pictures(scene / "color"))
+    rgb = by_stem(images(scene / "color"))
     missing = [path.stem for path in depth if path.stem not in rgb]
     if rgb and missing:
         raise GroundTruthError(f"{scene / 'color'} has no image of frame {missing[0]}; export the colours again.")

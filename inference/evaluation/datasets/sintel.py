@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .ground_truth import GroundTruth, GroundTruthError, by_stem, content, numbered, pictures
+from .ground_truth import GroundTruth, GroundTruthError, by_stem, content, images, numbered
 
 _TAG = np.float32(202021.25)
 _SINGULAR = 1e-9  # determinant below which a camera matrix is singular
@@ -46,7 +46,7 @@ def open_clips(root: Path, *, rendering: str = "clean") -> list[GroundTruth]:
 
 def _open(folder: Path, base: Path, rendering: str) -> GroundTruth:
     depth = numbered(folder.glob("*.dpt"))
-    rgb = by_stem(pictures(base / rendering / folder.name))
+    rgb = by_stem(images(base / rendering / folder.name))
     cameras = by_stem((base / "camdata_left" / folder.name).glob("*.cam"))
     flows = by_stem((base / "flow" / folder.name).glob("*.flo"))
     stems = [path.stem for path in depth]

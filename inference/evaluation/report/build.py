@@ -221,7 +221,7 @@ def write_suite(
 def unsupported_shots(sequences: Mapping[str, DepthSequence]) -> Iterator[str]:
     """A sentence for every shot that an estimator does not support."""
     for name, sequence in sequences.items():
-        for shot in sequence.refused_shots:
+        for shot in sequence.unsupported_shots:
             frames = f"{shot.first_frame}-{shot.last_frame}"
             yield f"{name} does not support the frames {frames}: {as_options(shot.reason or '')}"
 

@@ -154,12 +154,12 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
     chosen = evenly(shot.frames, TILES)
     plate, ground_truth = Track(shot, "Plate", folder), Track(shot, "Ground truth", folder, (1.0, 0.0))
     tracks = [Track(shot, estimate.name, folder, estimate.alignment) for estimate in shot.estimates]
-    pictures = _Plate(shot)
+    images = _Plate(shot)
     for place, frame in enumerate(shot.frames):
         keep = frame in chosen
-        picture = pictures.at(frame)
-        if picture is not None:
-            plate.add(place, frame, np.asarray(picture, np.float32), keep=keep)
+        image = images.at(frame)
+        if image is not None:
+            plate.add(place, frame, np.asarray(image, np.float32), keep=keep)
         depth = None if shot.ground_truth is None else shot.ground_truth(frame)
         inverse = None if depth is None else _inverse(depth)
         if inverse is not None:
@@ -180,7 +180,7 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
                 f"{shot.title}: {track.name} has no depth map of any frame; leave it out, or estimate the shot again."
             )
     absent = ["The shot has no plate to show beside the depth."] if shot.plate is None else []
-    notes = [*absent, *pictures.notes, *(note for track in tracks for note in track.notes())]
+    notes = [*absent, *images.notes, *(note for track in tracks for note in track.notes())]
     return Gathered(
         plate=plate if plate.tiles else None,
         ground_truth=ground_truth if ground_truth.tiles else None,
@@ -209,7 +209,7 @@ class _Plate:
 
     def __init__(self, shot: Shot) -> None:
         self.notes: list[str] = []
-        self._pictures = iter(()) if shot.plate is None else shot.plate()
+        self._images = iter(()) if shot.plate is None else shot.plate()
         self._next: tuple[int, NDArray[np.floating]] | None = None
         self._advance()
 
@@ -220,7 +220,7 @@ class _Plate:
 
     def _advance(self) -> None:
         try:
-            self._next = next(self._pictures, None)
+            self._next = next(self._images, None)
         except ClipError as error:
             self._next = None
             self.notes.append(f"The plate is left out from here on: {error}.".replace("..", "."))

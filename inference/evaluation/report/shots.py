@@ -23,7 +23,7 @@ from ..datasets.ground_truth import GroundTruth
 
 Maps = Callable[[int], "NDArray[np.floating] | None"]
 """Source frame to a map [H, W], or None where the frame has none."""
-Pictures = Callable[[], Iterator[tuple[int, NDArray[np.floating]]]]
+UndistortedFrames = Callable[[], Iterator[tuple[int, NDArray[np.floating]]]]
 """Starts reading a plate: source frame and image [H, W, 3] in 0..1 (sRGB), frames rising."""
 _PLATE = 960
 """Long side of the plate in a report, in pixels."""
@@ -188,7 +188,7 @@ class Shot:
     title: str
     frames: tuple[int, ...]
     estimates: tuple[Estimate, ...]
-    plate: Pictures | None = None
+    plate: UndistortedFrames | None = None
     ground_truth: Maps | None = None
     slices: tuple[Slice, ...] = MIDDLE
     fps: float | None = None
@@ -320,7 +320,7 @@ def plate_name(source: Source) -> str:
     return "/".join(part for part in path.parts[-2:] if part != path.anchor) if source.kind == "sequence" else path.name
 
 
-def plate_of(source: Source, frames: Sequence[int]) -> tuple[Pictures | None, float | None, tuple[str, ...]]:
+def plate_of(source: Source, frames: Sequence[int]) -> tuple[UndistortedFrames | None, float | None, tuple[str, ...]]:
     """Reader of a plate's images of some frames, its frame rate, and a note if it cannot be read."""
     try:
         with open_clip(source, frames[0], frames[-1]) as clip:
@@ -330,14 +330,14 @@ def plate_of(source: Source, frames: Sequence[int]) -> tuple[Pictures | None, fl
     except ClipError as error:
         return None, source.fps, (f"The plate is not shown: {error}",)
 
-    def pictures() -> Iterator[tuple[int, NDArray[np.floating]]]:
+    def images() -> Iterator[tuple[int, NDArray[np.floating]]]:
         wanted = set(frames)
         with open_clip(source, frames[0], frames[-1]) as clip:
-            for number, picture in clip.read(frames[0], frames[-1], size=size):
+            for number, image in clip.read(frames[0], frames[-1], size=size):
                 if number in wanted:
-                    yield number, picture
+                    yield number, image
 
-    return pictures, fps, ()
+    return images, fps, ()
 
 
 def _estimate(name: str, comparison: Comparison, part: Part, extras: Extras, at: Mapping[int, int]) -> Estimate:
@@ -362,15 +362,15 @@ def _head(metric: Metric) -> str:
     return f"{metric.label} [{metric.unit}]" if metric.unit else metric.label
 
 
-def _ground_truth_plate(ground_truth: GroundTruth, at: Mapping[int, int]) -> Pictures | None:
+def _ground_truth_plate(ground_truth: GroundTruth, at: Mapping[int, int]) -> UndistortedFrames | None:
     """The ground truth's own images, where it has them."""
-    if ground_truth.picture(next(iter(at.values()))) is None:
+    if ground_truth.image(next(iter(at.values()))) is None:
         return None
 
-    def pictures() -> Iterator[tuple[int, NDArray[np.floating]]]:
+    def images() -> Iterator[tuple[int, NDArray[np.floating]]]:
         for frame, place in at.items():
-            picture = ground_truth.picture(place)
-            if picture is not None:
-                yield frame, picture.astype(np.float32) / 255
+            image = ground_truth.image(place)
+            if image is not None:
+                yield frame, image.astype(np.float32) / 255
 
-    return pictures
+    return images

@@ -130,7 +130,7 @@ def check(folder: Path) -> None:
         raise Failure(
             exit_codes.BAD_OUTPUT,
             f"{strange} exists and is not part of a report, so no report is written over it.",
-            cure="Choose another folder for the report.",
+            hint="Choose another folder for the report.",
         )
 
 
@@ -189,9 +189,9 @@ def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> 
     drawn: list[Drawn] = []
 
     def add(name: str, title: str, reading: str, make: Callable[[], Figure]) -> None:
-        picture = style.png(make())
+        image = style.png(make())
         alternative = f"{title} of {shot.title}: {', '.join(estimate.name for estimate in shot.estimates)}."
-        drawn.append(Drawn(name=name, title=title, reading=reading, alternative=alternative, png=picture))
+        drawn.append(Drawn(name=name, title=title, reading=reading, alternative=alternative, png=image))
 
     several = len(shot.estimates) > 1
     if several or gathered.plate or gathered.ground_truth:

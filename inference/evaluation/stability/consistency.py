@@ -128,7 +128,7 @@ def consistency(
             "and calibration, or leave consistency out."
         )
     given = len(frames) > 1 and ground_truth.flow(frames[0]) is not None
-    reader = Reader(depth=depth, ground_truth=ground_truth, protocol=protocol, pictures=not given and len(frames) > 1)
+    reader = Reader(depth=depth, ground_truth=ground_truth, protocol=protocol, images=not given and len(frames) > 1)
     spaced: list[tuple[int, Pair | Reason]] = []
     neighbours: list[tuple[int, Pair | Reason]] = []
     start = before = reader.read(frames[0])
@@ -203,7 +203,7 @@ def flicker(depth: Depth, ground_truth: GroundTruth, frames: Sequence[int], prot
     """
     if ground_truth.matrix is None:
         return None
-    reader = Reader(depth=depth, ground_truth=ground_truth, protocol=protocol, pictures=False)
+    reader = Reader(depth=depth, ground_truth=ground_truth, protocol=protocol, images=False)
     found: list[float] = []
     before: Frame | None = None
     for index in frames:

@@ -73,7 +73,7 @@ class Change:
 NO_CHANGE = Change(size=float("nan"), shift=float("nan"))
 
 
-def frame(number: int, picture: NDArray, disparity: NDArray[np.floating] | None, value_range: float) -> Frame:
+def frame(number: int, image: NDArray, disparity: NDArray[np.floating] | None, value_range: float) -> Frame:
     """Prepare a frame; its disparity is resized to the image.
 
     Raises
@@ -81,7 +81,7 @@ def frame(number: int, picture: NDArray, disparity: NDArray[np.floating] | None,
     MetricsError
         The image is too small to measure flow in.
     """
-    grey = optical_flow.grey(picture)
+    grey = optical_flow.grey(image)
     height, width = grey.shape
     if max(height, width) < optical_flow.SMALLEST:
         raise MetricsError(
@@ -126,8 +126,8 @@ def second_difference(frames: Sequence[Frame], frame_pairs: Sequence[FramePair |
     if backward is None or forward is None:
         return NO_CHANGE
     came, goes = backward.flow_pair.backward, forward.flow_pair.forward
-    bend = _own(middle) - (_elsewhere(middle, before, came) + _elsewhere(middle, after, goes)) / 2
-    return _mean(bend / value_range, backward.static_in_second() & forward.static)
+    curvature = _own(middle) - (_elsewhere(middle, before, came) + _elsewhere(middle, after, goes)) / 2
+    return _mean(curvature / value_range, backward.static_in_second() & forward.static)
 
 
 def third_difference(frames: Sequence[Frame], frame_pairs: Sequence[FramePair | None], value_range: float) -> Change:

@@ -60,9 +60,9 @@ class FlowPair:
     reliable_backward: NDArray[np.bool_]
 
 
-def grey(picture: NDArray) -> NDArray[np.uint8]:
+def grey(image: NDArray) -> NDArray[np.uint8]:
     """An RGB image [H, W, 3], in [0, 1] or as integers, converted to grey for optical flow."""
-    values = np.asarray(picture)
+    values = np.asarray(image)
     scale = 255 / np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 255
     shades = cv2.cvtColor(np.nan_to_num(values.astype(np.float32) * np.float32(scale)), cv2.COLOR_RGB2GRAY)
     return np.clip(np.round(shades), 0, 255).astype(np.uint8)
@@ -127,8 +127,8 @@ def chained(flow: NDArray[np.floating], onward: NDArray[np.floating]) -> NDArray
 def edges(flow: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Motion boundaries [H, W], across which flow must not be interpolated."""
     known = np.where(np.isfinite(flow), flow, 0).astype(np.float32)
-    bends = (cv2.filter2D(known, -1, kernel, borderType=cv2.BORDER_REPLICATE) for kernel in (_BEND, _BEND.T))
-    return np.asarray(np.any([np.abs(bend) > _BREAK for bend in bends], axis=(0, -1)), bool)
+    curvatures = (cv2.filter2D(known, -1, kernel, borderType=cv2.BORDER_REPLICATE) for kernel in (_BEND, _BEND.T))
+    return np.asarray(np.any([np.abs(curvature) > _BREAK for curvature in curvatures], axis=(0, -1)), bool)
 
 
 def static_region(

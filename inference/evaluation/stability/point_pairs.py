@@ -92,14 +92,14 @@ class Reader:
     ground_truth : GroundTruth
     protocol : Protocol
         Its limits of depth.
-    pictures : bool
+    images : bool
         Whether flow is measured and images are needed.
     """
 
     depth: Depth
     ground_truth: GroundTruth
     protocol: Protocol
-    pictures: bool
+    images: bool
 
     def read(self, index: int) -> Frame:
         """Read one frame.
@@ -121,7 +121,7 @@ class Reader:
             depth=None if estimate is None else _usable(estimate),
             true=known(true, self.protocol),
             moving=self.ground_truth.moving(index),
-            grey=self._grey(index, true.shape) if self.pictures else np.zeros((0, 0), np.uint8),
+            grey=self._grey(index, true.shape) if self.images else np.zeros((0, 0), np.uint8),
         )
 
     def given(self, index: int) -> FlowPair:
@@ -144,13 +144,13 @@ class Reader:
         )
 
     def _grey(self, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        picture = self.ground_truth.picture(index)
-        if picture is None:
+        image = self.ground_truth.image(index)
+        if image is None:
             raise MetricsError(
                 f"The ground truth of {self.ground_truth.name} has neither flow nor images, so points cannot be "
                 "tracked; add one of them, or leave consistency out."
             )
-        shades = optical_flow.grey(picture)
+        shades = optical_flow.grey(image)
         if abs(shades.shape[1] * shape[0] / (shades.shape[0] * shape[1]) - 1) > _SAME_SHAPE:
             raise MetricsError(
                 f"Image {index} of {self.ground_truth.name} has {_size(shades.shape)} pixels and its true depth "

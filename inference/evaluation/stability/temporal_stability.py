@@ -155,7 +155,7 @@ def _stability_of_shot(
 
 
 def measure_stability(
-    pictures: Iterable[tuple[int, NDArray]],
+    images: Iterable[tuple[int, NDArray]],
     disparity: Disparity,
     *,
     first: int,
@@ -168,7 +168,7 @@ def measure_stability(
 
     Parameters
     ----------
-    pictures : iterable of (int, [H, W, 3])
+    images : iterable of (int, [H, W, 3])
         Source frame and its image, RGB in [0, 1] or integers, for all frames of the shot in order.
     disparity : callable
         See `Disparity`.
@@ -192,8 +192,8 @@ def measure_stability(
             "estimate the shot again."
         )
     run = _Run(first=first, last=last, spread=spread, windows=windows)
-    for number, picture in pictures:
-        run.add(following.frame(number, picture, disparity(number), spread), moving)
+    for number, image in images:
+        run.add(following.frame(number, image, disparity(number), spread), moving)
     return run.result()
 
 
@@ -286,8 +286,8 @@ class _Run:
         """The step before each frame but the first; at both ends, by the single neighbouring step."""
         steps = dict.fromkeys(range(self._first + 1, self._last + 1), NO_CHANGE)
         for number, towards in ((self._last, -2), (self._first + 1, 2)):
-            bend = self._flicker.get(self._first + 1 if towards > 0 else self._last - 1, NO_CHANGE)
-            steps[number] = Change(size=2 * bend.size, shift=towards * bend.shift)
+            curvature = self._flicker.get(self._first + 1 if towards > 0 else self._last - 1, NO_CHANGE)
+            steps[number] = Change(size=2 * curvature.size, shift=towards * curvature.shift)
         return steps | self._steps
 
 

@@ -51,7 +51,7 @@ class _Clip:
     ground_truth: GroundTruth
     protocol: Protocol
     set: DataSet
-    pictures: Path
+    images: Path
 
 
 def run(
@@ -137,10 +137,10 @@ def _clips(suite: Suite, each: DataSet, log: Callable[[str], None]) -> Iterator[
         place = suite.work_folder / "clips" / slug(each.name) / slug(ground_truth.name)
         log(f"Preparing {each.name}, {ground_truth.name}")
         remove_estimates = partial(_remove_estimates, suite, each, ground_truth, log)
-        pictures = protocols.prepared_clip(
+        images = protocols.prepared_clip(
             protocols.applied(own, protocol), protocol, place, before_writing=remove_estimates
         )
-        yield _Clip(ground_truth=own, protocol=protocol, set=each, pictures=pictures)
+        yield _Clip(ground_truth=own, protocol=protocol, set=each, images=images)
 
 
 def _remove_estimates(suite: Suite, each: DataSet, ground_truth: GroundTruth, log: Callable[[str], None]) -> None:
@@ -167,7 +167,7 @@ def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Out
         found = compare(folder, clip.ground_truth, clip.protocol, prepared=True, sequence=sequence)
         return _outcome(task.suite, found, clip, names)
     except (Failure, MetricsError, GroundTruthError, ClipError, DepthSequenceError) as error:
-        if isinstance(error, Failure) and error.code not in {exit_codes.REFUSED, exit_codes.FAILED}:
+        if isinstance(error, Failure) and error.code not in {exit_codes.UNSUPPORTED, exit_codes.FAILED}:
             raise
         return Outcome(**names, failure=str(error))  # the other clips still make a table
 
@@ -175,7 +175,7 @@ def _measured(task: _Run, contender: Contender, clip: _Clip, number: int) -> Out
 def _outcome(suite: Suite, found: Comparison, clip: _Clip, names: Mapping[str, Any]) -> Outcome:
     sequence = found.sequence
     unsupported = [
-        f"Frames {s.first_frame}-{s.last_frame}: {as_options(s.reason or '')}" for s in sequence.refused_shots
+        f"Frames {s.first_frame}-{s.last_frame}: {as_options(s.reason or '')}" for s in sequence.unsupported_shots
     ]
     facts = {
         "protocol": clip.protocol.name,
@@ -198,7 +198,7 @@ def _estimated(task: _Run, contender: Contender, clip: _Clip, number: int) -> tu
     folder = suite.work_folder / "estimates" / slug(contender.name) / f"run{number}"
     folder = folder / slug(clip.set.name) / slug(clip.ground_truth.name)
     make_folder(folder)
-    source = describe(clip.pictures)
+    source = describe(clip.images)
     applied = protocols.applied(clip.ground_truth, clip.protocol)
     job = Job(
         source=source,

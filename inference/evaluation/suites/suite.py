@@ -18,7 +18,7 @@
         truth: /data/bonn         # or on the command line: --data Bonn=/data/bonn
         only: [rgbd_bonn_balloon] # names of clips (default: all that the protocol measures)
         masks: /data/bonn_masks   # masks of dynamic objects, for ground truth without any
-        rendering: final          # Sintel's pictures: clean (default) or final
+        rendering: final          # Sintel's images: clean (default) or final
         protocol: depthcrafter    # overrides the suite's
         size: 640                 # long side that estimators work at (default: their own)
     estimators:
@@ -295,8 +295,8 @@ def known_camera(ground_truth: GroundTruth, kind: str, *, first_frame: int) -> C
     """
     if kind == "unknown":
         return None
-    picture = ground_truth.picture(0)
-    if ground_truth.matrix is None or picture is None:
+    image = ground_truth.image(0)
+    if ground_truth.matrix is None or image is None:
         raise MetricsError(f"The ground truth of {ground_truth.name} has no calibration; use the camera 'unknown'.")
     height, width = ground_truth.depth(0).shape
     poses: tuple[Pose, ...] = ()
@@ -320,4 +320,4 @@ def known_camera(ground_truth: GroundTruth, kind: str, *, first_frame: int) -> C
         focal_length=float(ground_truth.matrix[0, 0]),
         principal_point=(float(ground_truth.matrix[0, 2]), float(ground_truth.matrix[1, 2])),
         poses=poses,
-    ).scaled(picture.shape[1], picture.shape[0])
+    ).scaled(image.shape[1], image.shape[0])

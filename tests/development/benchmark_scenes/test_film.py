@@ -18,5 +18,5 @@ def test_grain_is_the_same_for_a_seed_and_another_for_the_next():
     assert not np.array_equal(with_grain(GREY, strength=2.0, seed=1), with_grain(GREY, strength=2.0, seed=2))
 
 
-def test_no_grain_leaves_the_picture_as_it_is():
+def test_no_grain_leaves_the_image_as_it_is():
     assert np.array_equal(with_grain(GREY, strength=0.0, seed=1), GREY)

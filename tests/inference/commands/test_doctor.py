@@ -12,7 +12,7 @@ from inference.common import devices
 from inference.contract import packages
 
 
-def device(monkeypatch, found, *, cards=0, has_cuda=False):
+def device(monkeypatch, found, *, gpus=0, has_cuda=False):
     """The doctor's finding on a computer where torch tells what is given."""
 
     def ask():
@@ -22,7 +22,7 @@ def device(monkeypatch, found, *, cards=0, has_cuda=False):
 
     monkeypatch.setattr(packages, "importable", lambda module: True)
     monkeypatch.setattr(torch_device, "ask", ask)
-    monkeypatch.setattr(devices, "nvidia_cards", lambda: cards)
+    monkeypatch.setattr(devices, "nvidia_gpus", lambda: gpus)
     monkeypatch.setattr(devices, "torch_has_cuda", lambda: has_cuda)
     return doctor._device()
 
@@ -31,8 +31,8 @@ CPU = TorchDevice(torch="2.13.0", device="cpu", name="cpu")
 
 
 def test_a_card_is_told_with_its_memory(monkeypatch):
-    card = TorchDevice(torch="2.13.0+cu130", device="cuda:0", name="H100", free=70e9, total=80e9)
-    finding = device(monkeypatch, card, cards=1, has_cuda=True)
+    gpu = TorchDevice(torch="2.13.0+cu130", device="cuda:0", name="H100", free=70e9, total=80e9)
+    finding = device(monkeypatch, gpu, gpus=1, has_cuda=True)
     assert finding.severity == "ok" and finding.what.startswith("H100, 70.0 of 80.0 GB free; CPU")
 
 
@@ -43,19 +43,19 @@ def test_an_apple_gpu_is_told_with_what_metal_grants(monkeypatch):
 
 def test_no_gpu_is_no_fault(monkeypatch):
     finding = device(monkeypatch, CPU)
-    assert finding.severity == "ok" and "torch 2.13.0 finds no GPU" in finding.what and not finding.cure
+    assert finding.severity == "ok" and "torch 2.13.0 finds no GPU" in finding.what and not finding.hint
 
 
-@pytest.mark.parametrize(("has_cuda", "cure"), [(False, "PyTorch's CUDA build"), (True, "Update the NVIDIA driver")])
-def test_a_driver_whose_card_torch_does_not_find_is_noted_with_the_cure(monkeypatch, has_cuda, cure):
-    finding = device(monkeypatch, CPU, cards=1, has_cuda=has_cuda)
-    assert finding.severity == "note" and cure in finding.cure
+@pytest.mark.parametrize(("has_cuda", "hint"), [(False, "PyTorch's CUDA build"), (True, "Update the NVIDIA driver")])
+def test_a_driver_whose_card_torch_does_not_find_is_noted_with_the_cure(monkeypatch, has_cuda, hint):
+    finding = device(monkeypatch, CPU, gpus=1, has_cuda=has_cuda)
+    assert finding.severity == "note" and hint in finding.hint
     assert "torch 2.13.0 finds no GPU although an NVIDIA driver is installed" in finding.what
 
 
 def test_a_torch_that_does_not_load_is_noted(monkeypatch):
     finding = device(monkeypatch, TorchUnusable("OSError: libcudart.so.13: cannot open"))
-    assert finding.severity == "note" and "libcudart.so.13" in finding.what and "install full" in finding.cure
+    assert finding.severity == "note" and "libcudart.so.13" in finding.what and "install full" in finding.hint
 
 
 def test_torch_is_asked_in_a_process_of_its_own():
@@ -106,5 +106,5 @@ def test_the_full_set_is_told_in_one_line(monkeypatch):
 )
 def test_what_is_wrong_with_it_comes_with_one_command(monkeypatch, hidden, versions, words):
     finding = finding_on_the_full_set(monkeypatch, hidden=hidden, versions=versions)
-    assert finding.severity == "note" and finding.cure.count("run: ") == 1
+    assert finding.severity == "note" and finding.hint.count("run: ") == 1
     assert re.search(words, finding.what)

@@ -205,7 +205,7 @@ def test_a_plate_that_is_gone_costs_the_temporal_stability_and_nothing_else(work
     assert done.returncode == 0, done.stderr
     text = page(out)
     assert "e, temporal stability:" in text and "Temporal stability of the static region" not in text
-    assert "Consistency in space" in text, "by the truth's own pictures"
+    assert "Consistency in space" in text, "by the truth's own images"
     alone = worker("evaluate", still)
     assert alone.returncode == exit_codes.BAD_CLIP and "None of the 5 files of the sequence" in alone.stderr
 

@@ -8,7 +8,7 @@ import signal
 import cv2
 import numpy as np
 import pytest
-from truth_maker import write_truth
+from ground_truth_maker import write_truth
 
 from inference.contract import exit_codes
 
@@ -23,8 +23,8 @@ def benchmark(tmp_path):
         moving = [depth > 6 * factor for depth in DEPTHS]
         write_truth(tmp_path / "truth" / name, depths, [np.eye(4)] * 4, moving=moving, rgb=True)
         for index, depth in enumerate(depths):
-            picture = np.repeat((np.round(250 * 2 * factor / depth)).astype(np.uint8)[..., None], 3, axis=2)
-            cv2.imwrite(str(tmp_path / "truth" / name / "rgb" / f"{index:05d}.png"), picture)
+            image = np.repeat((np.round(250 * 2 * factor / depth)).astype(np.uint8)[..., None], 3, axis=2)
+            cv2.imwrite(str(tmp_path / "truth" / name / "rgb" / f"{index:05d}.png"), image)
     return tmp_path
 
 
@@ -75,8 +75,8 @@ def test_a_protocols_frames_are_what_estimators_see(worker, benchmark):
     done = worker("evaluate", "--suite", suite, "--csv")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("estimator,set,region,metric,mean,spread,average_rank_of_region\n")
-    pictures = sorted(path.name for path in (benchmark / "suite-work" / "clips").rglob("*.png"))
-    assert pictures == [f"{n:05d}.png" for n in range(4)]
+    images = sorted(path.name for path in (benchmark / "suite-work" / "clips").rglob("*.png"))
+    assert images == [f"{n:05d}.png" for n in range(4)]
 
 
 def test_a_refused_clip_leaves_a_gap_and_a_sentence(worker, benchmark):
@@ -224,7 +224,7 @@ def test_a_suite_that_was_stopped_goes_on_from_what_is_finished(worker, benchmar
     assert len(list(benchmark.rglob("depth.json"))) == 4
 
 
-def test_a_clip_whose_pictures_have_changed_is_estimated_again(worker, benchmark):
+def test_a_clip_whose_images_have_changed_is_estimated_again(worker, benchmark):
     """As one that was rendered anew: its old depth would be measured against its new ground truth."""
     suite = write_suite(benchmark)
     assert worker("evaluate", "--suite", suite).returncode == 0

@@ -167,15 +167,15 @@ def test_a_download_goes_on_after_its_end(models, hub, home, helpers, how):
 
 def test_a_licence_that_is_not_accepted(models, hub, helpers):
     refused = models("download", "brightness", "--events")
-    assert refused.returncode == exit_codes.REFUSED and hub.log == []
+    assert refused.returncode == exit_codes.UNSUPPORTED and hub.log == []
     (error,) = helpers.events_of(refused.stdout)
-    assert "Brightness licence" in error["what"] and "--accept-licence brightness-only" in error["cure"]
+    assert "Brightness licence" in error["what"] and "--accept-licence brightness-only" in error["hint"]
     wrong = models("download", "brightness", "--accept-licence", "brightness")
     assert wrong.returncode == exit_codes.USAGE and "There is no licence 'brightness'" in wrong.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
-@pytest.mark.parametrize(("answer", "code"), [("brightness-only", exit_codes.OK), ("yes", exit_codes.REFUSED)])
+@pytest.mark.parametrize(("answer", "code"), [("brightness-only", exit_codes.OK), ("yes", exit_codes.UNSUPPORTED)])
 def test_a_terminal_is_asked_for_the_licence(models, hub, answer, code):
     import pty
 
@@ -191,7 +191,7 @@ def test_a_terminal_is_asked_for_the_licence(models, hub, answer, code):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
-@pytest.mark.parametrize(("answer", "code"), [("yes", exit_codes.OK), ("", exit_codes.REFUSED)])
+@pytest.mark.parametrize(("answer", "code"), [("yes", exit_codes.OK), ("", exit_codes.UNSUPPORTED)])
 def test_on_a_terminal_the_newest_revision_is_offered(models, monst3r, answer, code):
     import pty
 
@@ -319,7 +319,7 @@ def test_a_revision_that_fathom_does_not_fix_is_named_on_the_command_line(models
     accept = ("--accept-licence", "cc-by-nc-sa-4.0")
     assert "a revision that you choose with the first download" in models("list", "monst3r").stdout
     first = models("download", "monst3r", *accept)
-    assert first.returncode == exit_codes.REFUSED and f"--revision monst3r={HEAD}" in first.stderr
+    assert first.returncode == exit_codes.UNSUPPORTED and f"--revision monst3r={HEAD}" in first.stderr
     assert models("download", "monst3r", *accept, "--revision", "monst3r").returncode == exit_codes.USAGE
     second = models("download", "monst3r", *accept, "--revision", f"monst3r={HEAD}")
     assert second.returncode == 0, second.stderr

@@ -88,7 +88,7 @@ def test_estimators_are_listed_with_what_an_artist_must_know(worker):
         assert words in done.stdout
     facts = {each["name"]: each for each in json.loads(worker("estimators", "--json").stdout)}
     assert {"parallax", "running_mean"} <= set(facts)
-    assert facts["running_mean"]["can_run"] is True and facts["running_mean"]["lacks"] == []
+    assert facts["running_mean"]["can_run"] is True and facts["running_mean"]["missing_requirements"] == []
     assert facts["running_mean"]["parameters"][0]["name"] == "pause"
 
 
@@ -105,8 +105,13 @@ def test_an_estimator_that_can_do_less_without_its_weights_says_so(worker, tmp_p
     assert "can run with stage=1 alone: Weights are missing" in worker("doctor").stdout
     facts = {each["name"]: each for each in json.loads(worker("estimators", "--json").stdout)}
     (variant,) = facts["staged"]["variants"]
-    assert (variant["parameter"], variant["value"], variant["default_size"], variant["lacks"]) == ("stage", "1", 32, [])
-    assert facts["staged"]["lacks"] and not facts["staged"]["can_run"]
+    assert (variant["parameter"], variant["value"], variant["default_size"], variant["missing_requirements"]) == (
+        "stage",
+        "1",
+        32,
+        [],
+    )
+    assert facts["staged"]["missing_requirements"] and not facts["staged"]["can_run"]
     assert facts["staged"]["parameters"][1]["depth_sequence"] is True
 
 

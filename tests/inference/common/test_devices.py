@@ -9,14 +9,14 @@ from inference.contract import exit_codes, packages
 
 @pytest.fixture
 def computer(monkeypatch):
-    """A computer with so many NVIDIA cards, and an Apple GPU or none."""
+    """A computer with so many NVIDIA GPUs, and an Apple GPU or none."""
 
-    def set_up(*, cards=0, apple=False):
+    def set_up(*, gpus=0, apple=False):
         torch = pytest.importorskip("torch")
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: cards > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Card {device}")
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device}")
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apple)
 
     return set_up
@@ -27,10 +27,10 @@ def computer(monkeypatch):
     [
         ({}, "auto", "cpu", "cpu"),
         ({"apple": True}, "auto", "mps", "Apple GPU"),
-        ({"cards": 2}, "auto", "cuda:0", "Card cuda:0"),
-        ({"cards": 2}, "cuda", "cuda:0", "Card cuda:0"),
-        ({"cards": 2}, "cuda:1", "cuda:1", "Card cuda:1"),
-        ({"cards": 2}, "cpu", "cpu", "cpu"),
+        ({"gpus": 2}, "auto", "cuda:0", "GPU cuda:0"),
+        ({"gpus": 2}, "cuda", "cuda:0", "GPU cuda:0"),
+        ({"gpus": 2}, "cuda:1", "cuda:1", "GPU cuda:1"),
+        ({"gpus": 2}, "cpu", "cpu", "cpu"),
         ({"apple": True}, "cpu", "cpu", "cpu"),
     ],
 )
@@ -44,8 +44,8 @@ def test_a_job_gets_what_it_asks_for(computer, there, wanted, found, name):
     ("there", "wanted", "words"),
     [
         ({}, "cuda", "The device 'cuda' is not available: torch"),
-        ({"cards": 2}, "cuda:2", "the last of 2 NVIDIA GPUs is cuda:1"),
-        ({"cards": 1}, "mps", "no Apple GPU"),
+        ({"gpus": 2}, "cuda:2", "the last of 2 NVIDIA GPUs is cuda:1"),
+        ({"gpus": 1}, "mps", "no Apple GPU"),
     ],
 )
 def test_a_device_that_is_not_there_is_refused(computer, there, wanted, words):
@@ -70,7 +70,7 @@ def test_without_torch_there_is_the_processor(monkeypatch):
 
 def test_a_card_that_torch_was_not_built_for_comes_with_its_cure(computer, monkeypatch):
     computer()
-    monkeypatch.setattr(devices, "unused_card", lambda: ("A card is idle.", "Install PyTorch's CUDA build."))
+    monkeypatch.setattr(devices, "unused_gpu", lambda: ("A GPU is idle.", "Install PyTorch's CUDA build."))
     with pytest.raises(Failure) as refused:
         devices.find("cuda")
-    assert refused.value.cure == "Install PyTorch's CUDA build."
+    assert refused.value.hint == "Install PyTorch's CUDA build."

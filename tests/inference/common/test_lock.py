@@ -334,7 +334,7 @@ def test_the_soft_lock_of_another_computer_is_left_alone_and_the_sentence_names_
     (folder / lock.SOFT).write_text("12\nrender07\n")
     with pytest.raises(Failure, match=r"render07 \(process 12\)") as caught:
         lock.acquire(folder)
-    assert str(folder / lock.NAME) in caught.value.cure and str(folder / lock.SOFT) in caught.value.cure
+    assert str(folder / lock.NAME) in caught.value.hint and str(folder / lock.SOFT) in caught.value.hint
     for name in (lock.NAME, lock.SOFT):
         (folder / name).unlink()
     lock.acquire(folder).release()

@@ -1,4 +1,4 @@
-"""NVIDIA cards and torch's build, told without importing torch."""
+"""NVIDIA GPUs and torch's build, told without importing torch."""
 
 import ctypes
 import sys
@@ -25,7 +25,7 @@ def absent(name):
 
 
 @pytest.mark.parametrize(
-    ("library", "cards"),
+    ("library", "gpus"),
     [
         (driver(), 2),
         (driver(count=0), 0),
@@ -33,11 +33,11 @@ def absent(name):
         (absent, 0),
         (lambda name: object(), 0),
     ],
-    ids=["two cards", "none", "no device", "no driver", "no such library"],
+    ids=["two GPUs", "none", "no device", "no driver", "no such library"],
 )
-def test_the_driver_is_asked(monkeypatch, library, cards):
+def test_the_driver_is_asked(monkeypatch, library, gpus):
     monkeypatch.setattr(ctypes, "CDLL", library)
-    assert devices.nvidia_cards() == cards
+    assert devices.nvidia_gpus() == gpus
 
 
 @pytest.fixture
@@ -74,18 +74,18 @@ def test_how_torch_was_built_is_read_and_not_imported(torch, note, has):
 def test_without_torch_there_is_no_cuda(monkeypatch):
     monkeypatch.setattr(packages, "importable", lambda module: False)
     assert devices.torch_has_cuda() is False
-    assert devices.unused_card() is None
+    assert devices.unused_gpu() is None
 
 
 @pytest.mark.parametrize(
-    ("cards", "note", "is_unused"),
+    ("gpus", "note", "is_unused"),
     [(1, "cuda = None", True), (1, "cuda = '13.0'", False), (0, "cuda = None", False)],
 )
-def test_a_card_that_torch_was_not_built_for_is_told_with_the_line_to_run(monkeypatch, torch, cards, note, is_unused):
+def test_a_card_that_torch_was_not_built_for_is_told_with_the_line_to_run(monkeypatch, torch, gpus, note, is_unused):
     torch(note)
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(devices, "nvidia_cards", lambda: cards)
-    told = devices.unused_card()
+    monkeypatch.setattr(devices, "nvidia_gpus", lambda: gpus)
+    told = devices.unused_gpu()
     assert (told is not None) is is_unused
     if told:
         assert "NVIDIA GPU" in told[0] and "without CUDA" in told[0]
@@ -96,4 +96,4 @@ def test_a_card_that_torch_was_not_built_for_is_told_with_the_line_to_run(monkey
 @pytest.mark.parametrize(("platform", "option"), [("win32", True), ("linux", False)])
 def test_what_the_cuda_build_brings_itself_is_not_installed_again(monkeypatch, platform, option):
     monkeypatch.setattr(sys, "platform", platform)
-    assert ("--no-deps" in devices.cuda_cure()) is option
+    assert ("--no-deps" in devices.cuda_hint()) is option

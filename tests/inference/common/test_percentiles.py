@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from inference.common.percentiles import Spread
+from inference.common.percentiles import Percentiles
 
 MAPS = st.lists(
     npst.arrays(
@@ -20,10 +20,10 @@ MAPS = st.lists(
 
 
 def _spread(maps):
-    spread = Spread()
+    value_range = Percentiles()
     for values in maps:
-        spread.add(values)
-    return spread.range()
+        value_range.add(values)
+    return value_range.range()
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,4 +62,4 @@ def test_a_single_value():
 
 def test_nothing_has_no_spread():
     with pytest.raises(ValueError, match="no map"):
-        Spread().range()
+        Percentiles().range()

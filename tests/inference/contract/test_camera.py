@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.contract.camera import SENSOR_WIDTH, Camera, typed_lens
+from inference.contract.camera import SENSOR_WIDTH, Camera, parse_lens
 
 CAMERAS = st.builds(
     Camera,
@@ -24,10 +24,10 @@ def test_scaling_there_and_back_changes_nothing(camera, width, height):
 
 
 @given(CAMERAS, st.integers(1, 8), st.tuples(st.floats(-1, 1), st.floats(-1, 1)))
-def test_a_ray_falls_on_the_same_place_of_the_picture(camera, factor, ray):
+def test_a_ray_falls_on_the_same_place_of_the_image(camera, factor, ray):
     large = camera.scaled(camera.width * factor, camera.height * factor)
 
-    def place(seen):  # 0 to 1 from the picture's left and upper rim; a pixel's centre lies half a pixel in
+    def place(seen):  # 0 to 1 from the image's left and upper rim; a pixel's centre lies half a pixel in
         size = np.array((seen.width, seen.height))
         return (seen.focal_length * np.array(ray) + seen.principal_point + 0.5) / size
 
@@ -52,8 +52,8 @@ def test_the_middle_stays_the_middle(width, height, to_width, to_height):
     ],
 )
 def test_a_lens_is_in_millimetres_unless_it_says_pixels(typed, sensor_width, lens):
-    assert typed_lens(typed, sensor_width, width=1920) == lens
-    camera = Camera.of_lens(*lens, width=1920, height=1080)
+    assert parse_lens(typed, sensor_width, width=1920) == lens
+    camera = Camera.from_lens(*lens, width=1920, height=1080)
     assert camera.focal_length == lens[0] / lens[1] * 1920
     assert (camera.principal_point, camera.poses) == ((959.5, 539.5), ())
 
@@ -61,4 +61,4 @@ def test_a_lens_is_in_millimetres_unless_it_says_pixels(typed, sensor_width, len
 @pytest.mark.parametrize("typed", ["", "long", "0", "-35", "35cm", "1e3", "nan", "9" * 400, "0px"])
 def test_what_is_no_focal_length_is_refused(typed):
     with pytest.raises(ValueError, match=r"\[\[focal_length\]\] must be in millimetres"):
-        typed_lens(typed, None, width=1920)
+        parse_lens(typed, None, width=1920)

@@ -113,8 +113,8 @@ def test_a_worker_that_is_killed_ends_in_an_error(clip, tmp_path):
     last = _rest(steps)[-1]
     assert isinstance(last, events.Error)
     assert "was killed (SIGKILL), as the system does when memory runs out" in last.what
-    assert last.code == exit_codes.FAILED and "Close other programs or choose a smaller [[size]]" in last.cure
-    assert str(tmp_path / client.LOG) in last.cure
+    assert last.code == exit_codes.FAILED and "Close other programs or choose a smaller [[size]]" in last.hint
+    assert str(tmp_path / client.LOG) in last.hint
 
 
 def test_a_worker_whose_library_crashes_ends_in_an_error(clip, tmp_path):
@@ -124,7 +124,7 @@ def test_a_worker_whose_library_crashes_ends_in_an_error(clip, tmp_path):
         process.send_signal(signal.SIGSEGV)
     last = _rest(steps)[-1]
     assert last.code == exit_codes.FAILED and last.what == "The worker crashed (SIGSEGV) without a result."
-    assert str(tmp_path / client.LOG) in last.cure and "memory" not in last.message
+    assert str(tmp_path / client.LOG) in last.hint and "memory" not in last.message
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_errors_of_the_worker_arrive_as_they_are(clip, tmp_path):
 def test_a_python_that_is_not_there(clip, tmp_path):
     (heard,) = client.estimate(_job(clip, tmp_path), python=tmp_path / "no" / "python")
     assert heard[0].code == exit_codes.MISSING
-    assert "Install Dependencies" in heard[0].cure
+    assert "Install Dependencies" in heard[0].hint
 
 
 def test_an_output_folder_that_cannot_be_made(clip, tmp_path):

@@ -21,7 +21,7 @@ EVENTS = st.one_of(
     ),
     st.builds(events.Frame, number=st.integers(-(2**63), 2**63 - 1), path=st.text()),
     st.builds(events.Warning, message=st.text()),
-    st.builds(events.Error, code=st.integers(0, 255), what=st.text(), why=st.text(), cure=st.text()),
+    st.builds(events.Error, code=st.integers(0, 255), what=st.text(), why=st.text(), hint=st.text()),
     st.builds(events.Done, folder=st.text(), frames=st.integers(0, 2**63 - 1), seconds=FINITE),
 )
 
@@ -65,4 +65,4 @@ def test_the_fraction_is_one(done, total, fraction):
 
 
 def test_the_parts_of_an_error_are_one_text():
-    assert events.Error(code=1, what="It broke.", cure="Mend it.").message == "It broke. Mend it."
+    assert events.Error(code=1, what="It broke.", hint="Mend it.").message == "It broke. Mend it."

@@ -36,7 +36,7 @@ def empty_file(folder):
 
 def other_size(folder):
     files = stills(folder / "plate", range(1, 8))
-    stills(folder / "other", [7], pictures=[np.zeros((96, 128, 3), np.uint8)])[0].replace(files[6])
+    stills(folder / "other", [7], images=[np.zeros((96, 128, 3), np.uint8)])[0].replace(files[6])
     return files[0].parent
 
 
@@ -54,7 +54,7 @@ def test_an_unreadable_clip_leaves_nothing(make, worker, tmp_path):
         (["--frames", "100-200"], exit_codes.USAGE),
         (["--parameter", "nonsense=1"], exit_codes.USAGE),
         (["--mattes", "/none"], exit_codes.BAD_CLIP),
-        (["--parameter", "refused=1"], exit_codes.REFUSED),
+        (["--parameter", "refused=1"], exit_codes.UNSUPPORTED),
     ],
 )
 def test_a_bad_option_and_a_refusal_leave_nothing(options, code, worker, tmp_path):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from inference.contract import own_files
-from inference.contract.own_files import InTheWay, Names, atomic, save_text
+from inference.contract.own_files import Names, PathConflict, atomic, save_text
 
 NAMES = Names(
     ("state.json", "clip/frames.u8", "low/disparity.####.exr", "shot.####-####/", "shot.####-####/a/######.npy")
@@ -125,7 +125,7 @@ def test_a_junction_is_a_link_and_a_file_in_a_cloud_is_none():
 def test_a_real_junction_is_refused(tmp_path):
     (tmp_path / "there").mkdir()
     subprocess.run(["cmd", "/c", "mklink", "/J", tmp_path / "here", tmp_path / "there"], check=True)
-    with pytest.raises(InTheWay, match="is a link"):
+    with pytest.raises(PathConflict, match="is a link"):
         own_files.make_folder(tmp_path / "here")
 
 
@@ -144,7 +144,7 @@ def test_what_is_no_file_of_ours_is_not_written_into(kind, tmp_path):
         os.mkfifo(path)
     else:
         path.hardlink_to(theirs)
-    with pytest.raises(InTheWay), open(path, "ab", opener=own_files.opener) as file:
+    with pytest.raises(PathConflict), open(path, "ab", opener=own_files.opener) as file:
         file.write(b"ours")
     assert theirs.read_text() == "theirs" and not (tmp_path / "new").exists()
 
@@ -153,7 +153,7 @@ def test_what_is_no_file_of_ours_is_not_written_into(kind, tmp_path):
 def test_a_new_file_takes_the_place_of_no_link(tmp_path):
     (tmp_path / "theirs").write_text("theirs")
     (tmp_path / "half").symlink_to(tmp_path / "theirs")
-    with pytest.raises(InTheWay):
+    with pytest.raises(PathConflict):
         own_files.create(tmp_path / "half")
     (tmp_path / "half").unlink()
     (tmp_path / "half").hardlink_to(tmp_path / "theirs")
@@ -186,7 +186,7 @@ def test_checking_refuses_links_and_what_is_not_what_its_name_says(path, kind, t
         place.mkdir()
     else:
         place.write_text("a file")
-    with pytest.raises(InTheWay) as caught:
+    with pytest.raises(PathConflict) as caught:
         own_files.check(tmp_path / "here", NAMES)
     assert str(place) in caught.value.sentence
 

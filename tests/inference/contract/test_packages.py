@@ -51,4 +51,4 @@ def test_one_command_installs_a_set(monkeypatch):
 def test_a_failed_import_names_the_set_that_cures_it(monkeypatch, module, command):
     monkeypatch.setattr(packages, "importable", lambda name: False)
     told = failures.explain(ModuleNotFoundError(f"No module named {module!r}", name=module))
-    assert told.cure.endswith(command) and told.cure.count("run: ") == 1
+    assert told.hint.endswith(command) and told.hint.count("run: ") == 1

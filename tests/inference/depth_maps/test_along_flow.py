@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.depth_maps.along_flow import REACH, Look, Step, Window, levelled, levels, step
+from inference.depth_maps.along_flow import REACH, ComparedFrame, Step, Window, levels, normalised_brightness, step
 
 COUNT, WIDTH, HEIGHT, STEP = 24, 240, 144, 2
 
@@ -21,32 +21,32 @@ def clip():
     wide = texture(1, WIDTH + STEP * COUNT)
     square = texture(2, 72, 72)
     ramp = np.linspace(0.2, 0.6, wide.shape[1], dtype=np.float32)
-    pictures, maps, inside = [], [], []
+    images, maps, inside = [], [], []
     for i in range(COUNT):
-        picture = wide[:, STEP * i : STEP * i + WIDTH].copy()
+        image = wide[:, STEP * i : STEP * i + WIDTH].copy()
         true = np.tile(ramp[STEP * i : STEP * i + WIDTH], (HEIGHT, 1))
         x = 20 + 2 * i
-        picture[30:102, x : x + 72] = square
+        image[30:102, x : x + 72] = square
         true[30:102, x : x + 72] = 1.0
         mask = np.zeros((HEIGHT, WIDTH), bool)
         mask[30:102, x : x + 72] = True
-        pictures.append(picture)
+        images.append(image)
         maps.append(true)
         inside.append(mask)
-    return pictures, maps, inside
+    return images, maps, inside
 
 
-def window(pictures, maps, frames=None):
-    looks = [Look(levelled(p), m) for p, m in zip(pictures, maps, strict=True)]
+def window(images, maps, frames=None):
+    looks = [ComparedFrame(normalised_brightness(p), m) for p, m in zip(images, maps, strict=True)]
     deviation = float(np.mean([m.std() for m in maps]))
     return Window(range(len(maps)) if frames is None else frames, looks.__getitem__, deviation=deviation, threads=1)
 
 
 def test_noise_is_taken_away_along_what_moves(clip):
-    pictures, maps, inside = clip
+    images, maps, inside = clip
     random = np.random.default_rng(3)
     noisy = [m + random.normal(0, 0.05, m.shape).astype(np.float32) for m in maps]
-    made = window(pictures, noisy)
+    made = window(images, noisy)
     for frame in (3, 12, COUNT - 2):
         steady = made.steady(frame, check=lambda: None)
         core = cv2.erode(inside[frame].astype(np.uint8), np.ones((9, 9))) > 0
@@ -59,50 +59,50 @@ def test_noise_is_taken_away_along_what_moves(clip):
 
 
 def test_a_frames_own_scale_and_shift_are_those_of_its_neighbours(clip):
-    pictures, maps, _ = clip
+    images, maps, _ = clip
     drifting = list(maps)
     drifting[12] = (1.4 * maps[12] - 0.2).astype(np.float32)
-    steady = window(pictures, drifting).steady(12, check=lambda: None)
+    steady = window(images, drifting).steady(12, check=lambda: None)
     assert np.abs(steady - maps[12]).mean() < 0.1 * np.abs(drifting[12] - maps[12]).mean()
 
 
 def test_a_lone_frame_stays_as_it_is(clip):
-    pictures, maps, _ = clip
-    np.testing.assert_array_equal(window(pictures[:1], maps[:1]).steady(0, check=lambda: None), maps[0])
+    images, maps, _ = clip
+    np.testing.assert_array_equal(window(images[:1], maps[:1]).steady(0, check=lambda: None), maps[0])
 
 
 def test_a_frame_that_is_left_out_changes_nothing(clip):
-    pictures, maps, _ = clip
+    images, maps, _ = clip
     spoilt = list(maps)
     spoilt[11] = np.full_like(maps[11], 50.0)
     frames = [i for i in range(COUNT) if i != 11]
-    steady = window(pictures, spoilt, frames).steady(frames.index(12), check=lambda: None)
+    steady = window(images, spoilt, frames).steady(frames.index(12), check=lambda: None)
     assert np.abs(steady - maps[12]).max() < 0.9
 
 
 def test_only_what_the_window_reaches_is_read(clip):
-    pictures, maps, _ = clip
+    images, maps, _ = clip
     asked = set()
 
     def look(frame):
         asked.add(frame)
-        return Look(levelled(pictures[frame]), maps[frame])
+        return ComparedFrame(normalised_brightness(images[frame]), maps[frame])
 
     Window(range(COUNT), look, deviation=0.2, threads=1).steady(2, check=lambda: None)
     assert asked == set(range(2 + REACH + 1))
 
 
-def test_pictures_of_any_light_are_compared_alike():
-    picture = texture(4, 80)
-    dark = (picture * 0.3).astype(np.uint8)
-    assert np.abs(levelled(dark).astype(int) - levelled(picture)).mean() < 4
+def test_images_of_any_light_are_compared_alike():
+    image = texture(4, 80)
+    dark = (image * 0.3).astype(np.uint8)
+    assert np.abs(normalised_brightness(dark).astype(int) - normalised_brightness(image)).mean() < 4
 
 
 def test_a_step_tells_scale_and_shift_between_two_frames(clip):
-    pictures, maps, _ = clip
+    images, maps, _ = clip
     unit = {"centre": float(maps[5].mean()), "deviation": float(maps[5].std())}
     second = unit["centre"] + 1.25 * (maps[6] - unit["centre"]) + 0.3 * unit["deviation"]
-    found = step(Look(pictures[5], maps[5]), Look(pictures[6], second.astype(np.float32)), **unit)
+    found = step(ComparedFrame(images[5], maps[5]), ComparedFrame(images[6], second.astype(np.float32)), **unit)
     assert found.scale == pytest.approx(1 / 1.25, rel=0.03)
     assert found.shift == pytest.approx(-0.3 / 1.25, abs=0.05)
     assert found.moved == pytest.approx(STEP / WIDTH, rel=0.3)

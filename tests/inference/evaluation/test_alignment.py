@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from ground_truth_maker import truth_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from truth_maker import truth_of
 
 from inference.evaluation.alignment import align
 from inference.evaluation.datasets.protocols import MetricsError, Protocol, fitted
@@ -76,7 +76,7 @@ def test_maps_are_brought_to_the_truths_size_as_the_protocol_says():
     assert len(np.unique(fitted(small, (4, 4), Protocol(resize="linear")))) > 4
 
 
-def test_a_map_of_another_picture_is_refused():
+def test_a_map_of_another_image_is_refused():
     with pytest.raises(MetricsError, match="16 x 12 pixels and the ground truth 12 x 16"):
         fitted(np.ones((12, 16)), (16, 12))
     assert fitted(np.ones((448, 1024)), (436, 1024)).shape == (436, 1024)  # a working size of whole blocks

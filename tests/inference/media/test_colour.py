@@ -123,7 +123,7 @@ def test_a_missing_and_a_broken_configuration_are_named(tmp_path):
         colour.to_display("ACEScg", tmp_path / "broken.ocio")
 
 
-def test_pictures_are_not_changed_in_place(config):
+def test_images_are_not_changed_in_place(config):
     for space in ("sRGB", "Linear Rec.709 (sRGB)"):
         values = VALUES[:, :2].copy()
         colour.to_display(space, config)(values)
@@ -135,9 +135,9 @@ def test_a_configuration_whose_name_is_no_utf_8(tmp_path):
     folder.mkdir()
     config = folder / "config.ocio"
     config.write_text(PyOpenColorIO.Config.CreateFromFile("ocio://studio-config-latest").serialize(), encoding="utf-8")
-    picture = np.full((2, 2, 3), 0.18, np.float32)
+    image = np.full((2, 2, 3), 0.18, np.float32)
     assert np.allclose(
-        colour.to_display("ACEScg", str(config))(picture), colour.to_display("ACEScg", None)(picture), atol=1e-3
+        colour.to_display("ACEScg", str(config))(image), colour.to_display("ACEScg", None)(image), atol=1e-3
     )
     with pytest.raises(ClipError, match=r"The colour space .* is not in the OCIO configuration"):
         colour.to_display(os.fsdecode(b"ac\xe9s"), str(config))

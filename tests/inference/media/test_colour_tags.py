@@ -1,4 +1,4 @@
-"""Colours that a file names; that they become Blender's picture is tested against Blender itself in tests/scene."""
+"""Colours that a file names; that they become Blender's image is tested against Blender itself in tests/scene."""
 
 import os
 import struct
@@ -124,10 +124,10 @@ def test_a_configuration_without_the_space_is_named(tmp_path, monkeypatch):
 def test_hdr_is_not_read_as_it_is_stored(tmp_path):
     path = movie(tmp_path / "clip.mkv", range(1), codec="ffv1", pixel_format="yuv444p10le", colours=(9, 16), matrix=9)
     with open_clip(describe(path)) as clip:
-        ((_, picture),) = clip.read()
+        ((_, image),) = clip.read()
     with open_clip(replace(describe(path), colorspace="sRGB")) as clip:
         ((_, stored),) = clip.read()
-    corner = picture[0, 0]  # grey, code 20 of 255: by SMPTE ST 2084 0.16 cd/m², sRGB 0.0195
+    corner = image[0, 0]  # grey, code 20 of 255: by SMPTE ST 2084 0.16 cd/m², sRGB 0.0195
     assert stored[0, 0] == pytest.approx(20 / 255, abs=0.01)
     assert corner == pytest.approx(0.02, abs=0.01)
 
@@ -142,8 +142,8 @@ def test_a_coding_that_is_no_plain_matrix_is_warned_of(tmp_path):
 
 
 def png(path, *chunks, bits=8):
-    picture = numbered(5)[..., ::-1]
-    data = cv2.imencode(".png", picture if bits == 8 else picture.astype(np.uint16) * 257)[1].tobytes()
+    image = numbered(5)[..., ::-1]
+    data = cv2.imencode(".png", image if bits == 8 else image.astype(np.uint16) * 257)[1].tobytes()
     made = b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     )

@@ -1,4 +1,4 @@
-"""What is a movie, and what only says so: playlists, addresses, and pictures beyond the memory."""
+"""What is a movie, and what only says so: playlists, addresses, and images beyond the memory."""
 
 import socket
 import struct
@@ -73,7 +73,7 @@ def test_a_list_of_other_files_opens_none(tmp_path, listener, kind, suffix):
     other = movie(tmp_path / "other.ts", range(5))
     path = tmp_path / f"clip.{suffix}"
     path.write_text(lists(port, other)[kind])
-    with pytest.raises(ClipError, match=r"is no movie|has no picture in it|is coded in a way"):
+    with pytest.raises(ClipError, match=r"is no movie|has no image in it|is coded in a way"):
         describe(path)
     assert not heard
 
@@ -93,7 +93,7 @@ def test_a_name_that_reads_like_a_pattern_is_a_name(tmp_path):
     with pytest.raises(ClipError, match=r"There is no movie|There is nothing at"):
         describe(path)
     path.write_bytes((tmp_path / "x1.psd.png").read_bytes())
-    with pytest.raises(ClipError, match="is a picture of a kind that is not read"):
+    with pytest.raises(ClipError, match="is an image of a kind that is not read"):
         describe(path)
 
 
@@ -147,8 +147,8 @@ def grown(path, size):
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
         for number in range(6):
-            picture = numbered(number) if number < 3 else np.zeros((size[1], size[0], 3), np.uint8)
-            packet = av.Packet(cv2.imencode(".jpg", picture)[1].tobytes())
+            image = numbered(number) if number < 3 else np.zeros((size[1], size[0], 3), np.uint8)
+            packet = av.Packet(cv2.imencode(".jpg", image)[1].tobytes())
             packet.stream, packet.time_base = stream, Fraction(1, 25)
             packet.pts = packet.dts = number
             container.mux(packet)

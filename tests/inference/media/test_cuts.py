@@ -17,16 +17,16 @@ def scene(seed, frame, *, pan=1):
     return wide[:, frame * pan : frame * pan + 128]
 
 
-def look(pictures, first=1):
-    """What the finder knows of pictures when it has seen all: where shots start, what repeats, what is blank."""
+def look(images, first=1):
+    """What the finder knows of images when it has seen all: where shots start, what repeats, what is blank."""
     finder = cuts.CutFinder()
-    for number, picture in enumerate(pictures, first):
-        finder.feed(number, np.ascontiguousarray(picture))
+    for number, image in enumerate(images, first):
+        finder.feed(number, np.ascontiguousarray(image))
     return finder.finish(), finder.repeats, finder.blank
 
 
-def found(pictures, first=1):
-    return look(pictures, first)[0]
+def found(images, first=1):
+    return look(images, first)[0]
 
 
 def smooth(seed, frame, *, pan=3):
@@ -38,13 +38,13 @@ def nothing(level, count=1):
     return [np.full((72, 128, 3), level, np.uint8)] * count
 
 
-def lit(picture, gain, lift=0):
-    return np.clip(picture.astype(np.float32) * gain + lift, 0, 255).astype(np.uint8)
+def lit(image, gain, lift=0):
+    return np.clip(image.astype(np.float32) * gain + lift, 0, 255).astype(np.uint8)
 
 
-def grainy(picture, seed, sigma=6):
-    grain = np.random.default_rng(seed).normal(0, sigma, picture.shape)
-    return np.clip(picture + grain, 0, 255).astype(np.uint8)
+def grainy(image, seed, sigma=6):
+    grain = np.random.default_rng(seed).normal(0, sigma, image.shape)
+    return np.clip(image + grain, 0, 255).astype(np.uint8)
 
 
 def test_no_cut_in_one_shot_however_short():
@@ -56,8 +56,8 @@ def test_no_cut_in_one_shot_however_short():
 @pytest.mark.parametrize("lengths", [(20, 20), (5, 8, 30), (1, 20), (20, 1), (3, 3, 3)])
 @pytest.mark.parametrize("first", [1, 1001])
 def test_every_cut_is_found_at_its_frame(lengths, first):
-    pictures = [scene(shot, i) for shot, length in enumerate(lengths) for i in range(length)]
-    assert found(pictures, first) == tuple(first + sum(lengths[:i]) for i in range(1, len(lengths)))
+    images = [scene(shot, i) for shot, length in enumerate(lengths) for i in range(length)]
+    assert found(images, first) == tuple(first + sum(lengths[:i]) for i in range(1, len(lengths)))
 
 
 def test_a_fast_pan_is_no_cut():
@@ -66,10 +66,10 @@ def test_a_fast_pan_is_no_cut():
 
 @pytest.mark.parametrize("length", [1, 2])
 def test_a_flash_is_no_cut(length):
-    pictures = [scene(1, i) for i in range(30)]
+    images = [scene(1, i) for i in range(30)]
     for i in range(12, 12 + length):
-        pictures[i] = np.full_like(pictures[i], 250)
-    assert found(pictures) == ()
+        images[i] = np.full_like(images[i], 250)
+    assert found(images) == ()
 
 
 @pytest.mark.parametrize(
@@ -78,17 +78,17 @@ def test_a_flash_is_no_cut(length):
 @pytest.mark.parametrize("sigma", [0, 2, 8], ids=["as they are", "with grain", "with much grain"])
 def test_held_frames_are_no_cuts_and_are_known(holds, sigma):
     unique = [i for i, count in enumerate(holds) for _ in range(count)]
-    pictures = [grainy(smooth(1, i), seed, sigma) for seed, i in enumerate(unique)]
-    starts, repeats, blank = look(pictures)
+    images = [grainy(smooth(1, i), seed, sigma) for seed, i in enumerate(unique)]
+    starts, repeats, blank = look(images)
     assert (starts, blank) == ((), {})
     assert repeats == [n + 1 for n in range(1, len(unique)) if unique[n] == unique[n - 1]]
 
 
 def test_a_cut_between_held_frames_is_found():
-    pictures = [
+    images = [
         grainy(smooth(1 + i // 5, i % 5, pan=1), n, 4) for n, i in enumerate(i for i in range(15) for _ in range(3))
     ]
-    assert found(pictures) == (16, 31)
+    assert found(images) == (16, 31)
 
 
 def test_a_camera_that_moves_slowly_repeats_nothing_for_long():
@@ -113,9 +113,9 @@ def test_a_locked_camera_repeats_everything_but_what_moves():
 @pytest.mark.parametrize("length", [1, 2])
 @pytest.mark.parametrize("gain", [0.2, 0.5, 1.3, 2.0])
 def test_a_frame_or_two_in_another_light_are_no_shot(length, gain):
-    pictures = [smooth(1, i) for i in range(30)]
-    pictures[12 : 12 + length] = [lit(picture, gain) for picture in pictures[12 : 12 + length]]
-    assert found(pictures) == ()
+    images = [smooth(1, i) for i in range(30)]
+    images[12 : 12 + length] = [lit(image, gain) for image in images[12 : 12 + length]]
+    assert found(images) == ()
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_light_that_changes_is_no_cut(light):
 
 
 def test_a_white_flash_on_a_cut_is_no_shot():
-    pictures = [smooth(1, i) for i in range(15)] + nothing(255) + [smooth(2, i) for i in range(15)]
-    starts, _, blank = look(pictures)
+    images = [smooth(1, i) for i in range(15)] + nothing(255) + [smooth(2, i) for i in range(15)]
+    starts, _, blank = look(images)
     assert starts in ((16,), (17,)) and blank == {}
 
 
@@ -149,21 +149,21 @@ def test_heads_tails_and_dips_that_show_nothing_are_shots_of_their_own(level):
 
 
 def test_a_shot_goes_on_behind_a_few_frames_that_show_nothing():
-    pictures = [smooth(1, i, pan=1) for i in range(40)]
-    assert look(pictures[:15] + nothing(0, 5) + pictures[20:])[0::2] == ((), {})
-    starts, _, blank = look(pictures[:10] + nothing(0, 20) + pictures[30:])
+    images = [smooth(1, i, pan=1) for i in range(40)]
+    assert look(images[:15] + nothing(0, 5) + images[20:])[0::2] == ((), {})
+    starts, _, blank = look(images[:10] + nothing(0, 20) + images[30:])
     assert (starts, blank) == ((11, 31), {11: "black"})
 
 
 def test_one_frame_that_shows_nothing_at_an_end_stays_with_its_shot():
-    pictures = [smooth(1, i) for i in range(15)]
-    assert look(nothing(0) + pictures + nothing(255, 2))[0::2] == ((), {})
+    images = [smooth(1, i) for i in range(15)]
+    assert look(nothing(0) + images + nothing(255, 2))[0::2] == ((), {})
 
 
 @pytest.mark.parametrize(("level", "what"), [(0, "black"), (255, "white"), (20, "black"), (128, "of one colour")])
 @pytest.mark.parametrize("count", [1, 2, 20])
 def test_a_clip_that_shows_nothing_is_one_shot_that_says_so(level, what, count):
-    assert look([grainy(picture, i, 1) for i, picture in enumerate(nothing(level, count))])[0::2] == ((), {1: what})
+    assert look([grainy(image, i, 1) for i, image in enumerate(nothing(level, count))])[0::2] == ((), {1: what})
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -172,9 +172,9 @@ def test_a_short_clip_of_a_fast_camera_is_one_shot(count):
 
 
 def test_a_short_shot_in_other_colours_is_a_shot():
-    pictures = [smooth(1, i, pan=1) for i in range(33)]
-    pictures[15:18] = [lit(picture, np.float32([0.3, 1, 0.5])) for picture in pictures[15:18]]
-    assert found(pictures) == (16, 19)
+    images = [smooth(1, i, pan=1) for i in range(33)]
+    images[15:18] = [lit(image, np.float32([0.3, 1, 0.5])) for image in images[15:18]]
+    assert found(images) == (16, 19)
 
 
 def test_shots_cover_the_range():
@@ -207,7 +207,5 @@ def test_every_frame_is_in_exactly_one_shot(first, count, places):
 )
 def test_cuts_of_real_footage(name, starts, footage):
     with open_clip(describe(footage / "clips" / name)) as clip:
-        pictures = [
-            np.rint(p * 255).astype(np.uint8) for _, p in clip.read(size=(256, 256 * clip.height // clip.width))
-        ]
-    assert found(pictures) == starts
+        images = [np.rint(p * 255).astype(np.uint8) for _, p in clip.read(size=(256, 256 * clip.height // clip.width))]
+    assert found(images) == starts

@@ -1,4 +1,4 @@
-"""Pictures that declare what they are not: sizes beyond memory, tables without end, files that are none."""
+"""Images that declare what they are not: sizes beyond memory, tables without end, files that are none."""
 
 import os
 import struct
@@ -21,20 +21,20 @@ PICTURE = footage_maker.numbered(5)
 SIZE = (64, 48)
 
 
-def encoded(path, picture=PICTURE):
-    """Write a picture in the format of the file's name."""
+def encoded(path, image=PICTURE):
+    """Write an image in the format of the file's name."""
     suffix = path.suffix[1:]
     if suffix == "exr":
-        with OpenEXR.File({}, {"RGB": (picture / 255).astype(np.float32)}) as file:
+        with OpenEXR.File({}, {"RGB": (image / 255).astype(np.float32)}) as file:
             file.write(str(path))
     elif suffix in ("dpx", "tga", "sgi"):
         with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
             stream = container.add_stream({"tga": "targa"}.get(suffix, suffix), rate=25)
             stream.width, stream.height, stream.pix_fmt = *SIZE, "bgr24" if suffix == "tga" else "rgb24"
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             container.mux(stream.encode(None))
     else:
-        values = picture.astype(np.float32) / 255 if suffix == "hdr" else picture
+        values = image.astype(np.float32) / 255 if suffix == "hdr" else image
         options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000] if suffix == "jp2" else []
         assert cv2.imwrite(str(path), values, options)
     return path
@@ -54,7 +54,7 @@ def little_memory(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_beyond_the_memory_is_refused_by_its_header(tmp_path, kind, little_memory):
+def test_a_image_beyond_the_memory_is_refused_by_its_header(tmp_path, kind, little_memory):
     path = encoded(tmp_path / f"plate.0001.{kind}", cv2.resize(PICTURE, (96, 80)) if kind == "jp2" else PICTURE)
     width, height = (96, 80) if kind == "jp2" else SIZE
     assert stills.read(path).shape == (height, width, 3)
@@ -66,11 +66,11 @@ def test_a_picture_beyond_the_memory_is_refused_by_its_header(tmp_path, kind, li
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_picture_declares_the_size_that_it_has(tmp_path, kind):
+def test_every_image_declares_the_size_that_it_has(tmp_path, kind):
     path = encoded(tmp_path / f"plate.0001.{kind}", cv2.resize(PICTURE, (96, 80)) if kind == "jp2" else PICTURE)
     told = []
-    picture = stills.read(path, accept=lambda *size: told.append(size))
-    assert told == [picture.shape[1::-1]]
+    image = stills.read(path, accept=lambda *size: told.append(size))
+    assert told == [image.shape[1::-1]]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_every_picture_declares_the_size_that_it_has(tmp_path, kind):
         ("sgi", 6, ">HH"),
     ],
 )
-def test_a_small_file_that_declares_a_huge_picture(tmp_path, kind, at, form, little_memory):
+def test_a_small_file_that_declares_a_huge_image(tmp_path, kind, at, form, little_memory):
     path = encoded(tmp_path / f"plate.0001.{kind}")
     data = bytearray(path.read_bytes())
     struct.pack_into(form, data, at, *([60000] * 2))
@@ -93,7 +93,7 @@ def test_a_small_file_that_declares_a_huge_picture(tmp_path, kind, at, form, lit
         stills.read(path)
 
 
-def test_a_jpeg_that_declares_a_huge_picture(tmp_path, little_memory):
+def test_a_jpeg_that_declares_a_huge_image(tmp_path, little_memory):
     path = encoded(tmp_path / "plate.0001.jpg")
     data = bytearray(path.read_bytes())
     struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, 65500, 65500)
@@ -114,7 +114,7 @@ def huge_exr(path, side, compression=OpenEXR.PIZ_COMPRESSION):
     return path
 
 
-def test_an_exr_that_declares_a_huge_picture(tmp_path, little_memory):
+def test_an_exr_that_declares_a_huge_image(tmp_path, little_memory):
     path = huge_exr(tmp_path / "plate.0001.exr", 30000)
     little_memory(3 << 30)
     with pytest.raises(ClipError, match=r"declares 30000 x 30000 pixels, which take 28\.8 GB .* and 3\.2 GB are free"):
@@ -196,7 +196,7 @@ def test_a_giant_frame_in_the_midst_of_a_sequence_is_named_before_it_is_decoded(
         frames = clip.read()
         next(frames)
         monkeypatch.setattr(cv2, "imdecode", None)
-        monkeypatch.setattr(exr, "refuse_beyond_memory", None)
+        monkeypatch.setattr(exr, "require_memory", None)
         with pytest.raises(ClipError, match=r"Frame 2 .* is 200 x 150 pixels and the sequence is 64 x 48"):
             next(frames)
 
@@ -330,7 +330,7 @@ def broken(kind):
         "an hdr of numbers": ("hdr", b"#?RADIANCE\n\n-Y 99999999999 +X 2\n"),
         "a text": ("png", b"#EXTM3U\nfile:///etc/hostname\n"),
         "a playlist": ("dpx", b"#EXTM3U\n#EXTINF:10,\nfile:///etc/hostname\n"),
-        "a picture of no width": ("tga", bytes(18) + bytes(400)),
+        "an image of no width": ("tga", bytes(18) + bytes(400)),
     }[kind]
 
 
@@ -340,7 +340,7 @@ def broken(kind):
         "a width beyond OpenCV's", "a webp of twenty bytes", "a webp beyond OpenCV's", "a jpeg 2000 of a mark",
         "a tiff of nothing", "a tiff of many fields", "a bigtiff without end", "a bigtiff beyond all",
         "a bigtiff of values beyond all", "a jpeg without a frame",
-        "a jpeg of marks", "an hdr of numbers", "a text", "a playlist", "a picture of no width",
+        "a jpeg of marks", "an hdr of numbers", "a text", "a playlist", "an image of no width",
     ],
 )  # fmt: skip
 def test_what_fuzzing_found_is_one_sentence(tmp_path, kind):

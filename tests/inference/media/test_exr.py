@@ -69,12 +69,12 @@ def test_a_missing_file_and_a_missing_channel_are_named(tmp_path):
 
 @pytest.mark.parametrize("attribute", ["owner", "colorInteropID", "anything"])
 def test_texts_of_a_header_that_are_no_utf_8(attribute, tmp_path):
-    picture = np.random.default_rng(0).random((6, 8, 3), np.float32)
+    image = np.random.default_rng(0).random((6, 8, 3), np.float32)
     path = tmp_path / "plate.0001.exr"
-    with OpenEXR.File({attribute: "Rene"}, {"RGB": picture}) as file:
+    with OpenEXR.File({attribute: "Rene"}, {"RGB": image}) as file:
         file.write(str(path))
     path.write_bytes(path.read_bytes().replace(b"Rene", b"Ren\xe9", 1))
-    assert np.array_equal(exr.read_channels(path)["G"], picture[..., 1])
+    assert np.array_equal(exr.read_channels(path)["G"], image[..., 1])
     assert exr.read_header(path)[attribute] == "Ren?"
 
 

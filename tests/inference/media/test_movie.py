@@ -18,7 +18,7 @@ B_FRAMES = {"preset": "medium", "bf": "3", "x264-params": "b-adapt=0:keyint=12"}
 
 def numbers(path, first=None, last=None):
     with open_clip(describe(path)) as clip:
-        return [(number, number_in(picture)) for number, picture in clip.read(first, last)]
+        return [(number, number_in(image)) for number, image in clip.read(first, last)]
 
 
 def test_a_movie_counts_from_one(tmp_path):
@@ -26,11 +26,11 @@ def test_a_movie_counts_from_one(tmp_path):
     with open_clip(describe(path)) as clip:
         assert (clip.first_frame, clip.last_frame, clip.width, clip.height) == (1, 10, 64, 48)
         assert (clip.fps, clip.colorspace) == (25.0, "sRGB")
-        for number, picture in clip.read():
-            assert picture.dtype == np.float32
-            assert picture.shape == (48, 64, 3)
-            assert 0 <= picture.min() <= picture.max() <= 1
-            assert np.abs(picture * 255 - numbered(number - 1)).mean() < 8
+        for number, image in clip.read():
+            assert image.dtype == np.float32
+            assert image.shape == (48, 64, 3)
+            assert 0 <= image.min() <= image.max() <= 1
+            assert np.abs(image * 255 - numbered(number - 1)).mean() < 8
 
 
 def test_a_range_is_the_same_as_that_part_of_the_whole(tmp_path):
@@ -50,14 +50,14 @@ def test_where_time_starts_does_not_matter(start, tmp_path):
 def test_variable_rate_is_held_on_a_constant_timeline(tmp_path):
     times = [0, 1, 4, 5, 9]
     path = movie(tmp_path / "clip.mp4", times)
-    shown = [picture for _, picture in numbers(path)]
+    shown = [image for _, image in numbers(path)]
     assert shown[:9] == [sum(t <= frame for t in times) - 1 for frame in range(9)]
 
 
 def test_blenders_word_on_rate_and_count_wins(tmp_path):
     source = replace(describe(movie(tmp_path / "clip.mp4", range(10))), fps=12.5, frame_count=6)
     with open_clip(source) as clip:
-        assert [number_in(picture) for _, picture in clip.read()] == [0, 2, 4, 6, 8, 9]  # the last one is held
+        assert [number_in(image) for _, image in clip.read()] == [0, 2, 4, 6, 8, 9]  # the last one is held
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -65,16 +65,16 @@ def test_rotation_is_the_files_unless_it_is_given(rotation, tmp_path):
     path = movie(tmp_path / "clip.mp4", range(1), rotation=rotation)
     for source, turned in ((describe(path), rotation), (replace(describe(path), rotation=0), 0)):
         with open_clip(source) as clip:
-            ((_, picture),) = clip.read()
+            ((_, image),) = clip.read()
         upright = np.rot90(numbered(0), -turned // 90)
         assert (clip.width, clip.height) == upright.shape[1::-1]
-        assert np.abs(picture * 255 - upright).mean() < 8
+        assert np.abs(image * 255 - upright).mean() < 8
 
 
 def test_ten_bits_are_kept(tmp_path):
     ramp = np.linspace(0, 65535, 64).astype(np.uint16)
-    picture = np.repeat(np.repeat(ramp[None, :, None], 48, 0), 3, 2)
-    path = movie(tmp_path / "deep.mkv", range(1), codec="ffv1", pixel_format="yuv444p10le", pictures=[picture])
+    image = np.repeat(np.repeat(ramp[None, :, None], 48, 0), 3, 2)
+    path = movie(tmp_path / "deep.mkv", range(1), codec="ffv1", pixel_format="yuv444p10le", images=[image])
     with open_clip(describe(path)) as clip:
         ((_, read),) = clip.read()
     assert np.abs(read[0, :, 0] - ramp / 65535).max() < 1.5 / 1023  # 8 bits would be off by twice that
@@ -107,7 +107,7 @@ def test_a_recording_of_variable_rate_without_a_header_is_held_on_its_timeline(t
     times = [0, 33, 67, 100, 267, 300, 333]
     path = movie(tmp_path / "clip.webm", times, rate=30, time_base=Fraction(1, 1000), codec="libvpx-vp9", piped=True,
                  options={"crf": "10", "cpu-used": "8"}, container_options={"live": "1"})  # fmt: skip
-    assert [picture for _, picture in numbers(path)] == [0, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6]
+    assert [image for _, image in numbers(path)] == [0, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6]
 
 
 def with_duration(path, milliseconds, *, tags):
@@ -145,7 +145,7 @@ def test_a_header_that_promises_far_more_is_not_believed(tmp_path):
 def test_an_mpeg_whose_length_is_only_estimated_is_counted_without_a_word(tmp_path):
     noise = list(np.random.default_rng(2).integers(0, 256, (8, 120, 160, 3), np.uint8))  # FFmpeg takes it for shorter
     path = movie(tmp_path / "clip.mpg", range(8), size=(160, 120), codec="mpeg2video", options={"qscale": "2"},
-                 pictures=noise)  # fmt: skip
+                 images=noise)  # fmt: skip
     with open_clip(describe(path)) as clip:
         assert clip.last_frame == len(list(clip.read())) in range(7, 10)
         assert clip.warnings == ()
@@ -209,9 +209,9 @@ def test_one_of_several_video_streams(name, tmp_path):
 
 @pytest.mark.parametrize("cover", [0, 1])
 def test_cover_art_is_no_stream(cover, tmp_path):
-    pictures = [[numbered(i) for i in range(6)]]
-    path = streams(tmp_path / "clip.mp4", [*pictures, [numbered(77)]][:: -1 if cover == 0 else 1], cover=cover)
-    assert [picture for _, picture in numbers(path)] == list(range(6))
+    images = [[numbered(i) for i in range(6)]]
+    path = streams(tmp_path / "clip.mp4", [*images, [numbered(77)]][:: -1 if cover == 0 else 1], cover=cover)
+    assert [image for _, image in numbers(path)] == list(range(6))
     with pytest.raises(ClipError, match=r"has one video stream and none with the index 1; set \[\[stream\]\] to 0"):
         describe(path, stream=1)
 
@@ -318,7 +318,7 @@ def test_a_path_that_does_not_exist(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["plate.0001.pcx", "plate.0001.ppm", "plate.0001.xwd", "plate.0001.jfif"])
-def test_a_picture_of_another_kind_is_no_movie_of_one_frame(name, tmp_path):
+def test_a_image_of_another_kind_is_no_movie_of_one_frame(name, tmp_path):
     codec = {"jfif": "mjpeg"}.get(name[11:], name[11:])
     path, pixel_format = tmp_path / name, {"mjpeg": "yuvj444p", "xwd": "bgr24"}.get(codec, "rgb24")
     with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
@@ -327,7 +327,7 @@ def test_a_picture_of_another_kind_is_no_movie_of_one_frame(name, tmp_path):
         frame = av.VideoFrame.from_ndarray(numbered(5), format="rgb24").reformat(format=pixel_format)
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(ClipError, match=r"0001\.\w+ is a picture of a kind that is not read; convert it to PNG, JPEG"):
+    with pytest.raises(ClipError, match=r"0001\.\w+ is an image of a kind that is not read; convert it to PNG, JPEG"):
         describe(path)
 
 
@@ -338,5 +338,5 @@ def test_sound_alone_is_no_clip(tmp_path):
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = 8000, 0, Fraction(1, 8000)
         container.mux(stream.encode(frame))
-    with pytest.raises(ClipError, match=r"sound\.wav has no picture in it"):
+    with pytest.raises(ClipError, match=r"sound\.wav has no image in it"):
         describe(path)

@@ -13,7 +13,7 @@ BT601 = {"red": 1.402, "green": (-0.344136, -0.714136), "blue": 1.772}
 
 
 def plainly(frame):
-    """The picture by the equations of BT.601, every two lines and columns sharing the colour that is stored."""
+    """The image by the equations of BT.601, every two lines and columns sharing the colour that is stored."""
     luma, first, second = (
         np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width].astype(float)
         for plane in frame.planes
@@ -45,7 +45,7 @@ FIELDS = {"flags": "+ildct+ilme", "top": "1"}
     ids=str,
 )
 def test_two_lines_share_their_colour_whatever_the_file_says(codec, suffix, options, tmp_path):
-    path = movie(tmp_path / f"clip.{suffix}", range(1), codec=codec, options=options, pictures=[BLOCKS])
+    path = movie(tmp_path / f"clip.{suffix}", range(1), codec=codec, options=options, images=[BLOCKS])
     frame = first_frame(path)
     assert frame.interlaced_frame == ("flags" in options)
     assert np.abs(pixels.rgb(frame) / 257 - plainly(frame)).max() <= 1.5
@@ -54,7 +54,7 @@ def test_two_lines_share_their_colour_whatever_the_file_says(codec, suffix, opti
 @pytest.mark.parametrize("matrix", [8, 12, 14])  # YCgCo, chromaticity-derived, ICtCp
 def test_codings_that_are_no_plain_matrix_count_as_bt601(matrix, tmp_path):
     params = {"crf": "1", "x264-params": f"colormatrix={ {8: 'YCgCo', 12: 'chroma-derived-nc', 14: 'ICtCp'}[matrix] }"}
-    frame = first_frame(movie(tmp_path / "clip.mp4", range(1), options=params, pictures=[BLOCKS]))
+    frame = first_frame(movie(tmp_path / "clip.mp4", range(1), options=params, images=[BLOCKS]))
     assert int(frame.colorspace) == matrix
     assert not pixels.matrix_is_known(matrix)
     assert np.abs(pixels.rgb(frame) / 257 - plainly(frame)).max() <= 1.5

@@ -44,9 +44,9 @@ def test_the_frame_number_is_the_last_one_in_the_name(head, number, padding, tai
 def test_a_sequence_keeps_its_numbers(suffix, tmp_path):
     files = stills(tmp_path, range(1001, 1005), suffix=suffix)
     for path in (tmp_path, files[2]):
-        pictures = read(path)
-        assert list(pictures) == [1001, 1002, 1003, 1004]
-        assert [number_in(picture) for picture in pictures.values()] == [0, 1, 2, 3]
+        images = read(path)
+        assert list(images) == [1001, 1002, 1003, 1004]
+        assert [number_in(image) for image in images.values()] == [0, 1, 2, 3]
 
 
 def test_a_part_of_a_sequence_needs_only_its_own_files(tmp_path):
@@ -58,7 +58,7 @@ def test_a_part_of_a_sequence_needs_only_its_own_files(tmp_path):
             next(clip.read(1, 5))
 
 
-def test_one_picture_is_a_clip_of_one_frame(tmp_path):
+def test_one_image_is_a_clip_of_one_frame(tmp_path):
     stills(tmp_path, [7])[0].rename(tmp_path / "photo.png")
     assert list(read(tmp_path / "photo.png")) == [1]
 
@@ -70,8 +70,8 @@ def test_other_files_in_the_folder_do_not_disturb(tmp_path):
     assert list(read(tmp_path)) == [1, 2]
 
 
-def write(path, picture):
-    assert cv2.imwrite(str(path), picture[..., ::-1] if picture.ndim == 3 and picture.shape[2] == 3 else picture)
+def write(path, image):
+    assert cv2.imwrite(str(path), image[..., ::-1] if image.ndim == 3 and image.shape[2] == 3 else image)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -82,14 +82,14 @@ def test_sixteen_bits_are_kept(suffix, tmp_path):
 
 
 def test_alpha_is_left_out_and_grey_repeated(tmp_path):
-    picture = numbered(5)
-    alpha = np.dstack([picture[..., ::-1], np.zeros((48, 64), np.uint8)])
+    image = numbered(5)
+    alpha = np.dstack([image[..., ::-1], np.zeros((48, 64), np.uint8)])
     (tmp_path / "a").mkdir()
     (tmp_path / "g").mkdir()
     assert cv2.imwrite(str(tmp_path / "a" / "f1.png"), alpha)
-    assert cv2.imwrite(str(tmp_path / "g" / "f1.png"), picture[..., 0])
-    np.testing.assert_allclose(read(tmp_path / "a")[1] * 255, picture, atol=1e-3)
-    np.testing.assert_allclose(read(tmp_path / "g")[1] * 255, picture[..., :1].repeat(3, 2), atol=1e-3)
+    assert cv2.imwrite(str(tmp_path / "g" / "f1.png"), image[..., 0])
+    np.testing.assert_allclose(read(tmp_path / "a")[1] * 255, image, atol=1e-3)
+    np.testing.assert_allclose(read(tmp_path / "g")[1] * 255, image[..., :1].repeat(3, 2), atol=1e-3)
 
 
 def write_exr(path, channels):
@@ -109,9 +109,9 @@ PLANES = [np.full((6, 8), value, np.float32) for value in (0.1, 0.4, 0.9)]
         "Aux.R Aux.G Aux.B rgba.R rgba.G rgba.B",
     ],
 )
-def test_the_picture_is_found_among_the_channels(names, tmp_path):
+def test_the_image_is_found_among_the_channels(names, tmp_path):
     names = names.split()
-    order = sorted(range(len(names)), key=lambda i: "Aux" in names[i])  # the picture's values first
+    order = sorted(range(len(names)), key=lambda i: "Aux" in names[i])  # the image's values first
     channels = {names[i]: PLANES[place % 3] * (1 if place < 3 else 0.5) for place, i in enumerate(order)}
     write_exr(tmp_path / "f1.exr", channels)
     expected = [float(colour.encode_srgb(plane)[0, 0]) for plane in PLANES]
@@ -135,9 +135,9 @@ def test_half_floats_a_lone_y_and_parts(tmp_path):
     np.testing.assert_allclose(read(tmp_path / "y")[1][0, 0], [expected[1]] * 3, atol=1e-5)
 
 
-def test_an_exr_without_a_picture_names_its_channels(tmp_path):
+def test_an_exr_without_a_image_names_its_channels(tmp_path):
     write_exr(tmp_path / "f1.exr", {"Z": PLANES[0], "mask": PLANES[1]})
-    with pytest.raises(ClipError, match="has no picture but only the channels Z, mask"):
+    with pytest.raises(ClipError, match="has no image but only the channels Z, mask"):
         read(tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_a_missing_frame_is_named(tmp_path):
 
 
 def test_frames_of_different_sizes_are_named(tmp_path):
-    stills(tmp_path, range(3), pictures=[numbered(0), numbered(1), numbered(2, (80, 48))])
+    stills(tmp_path, range(3), images=[numbered(0), numbered(1), numbered(2, (80, 48))])
     with pytest.raises(ClipError, match=r"Frame 2 \(.*0002\.png\) is 80 x 48 pixels and the sequence is 64 x 48"):
         read(tmp_path)
 
@@ -176,7 +176,7 @@ def test_a_file_that_is_cut_short_is_named(suffix, keep, tmp_path):
         read(tmp_path)
 
 
-def test_an_animated_png_is_no_picture(tmp_path):
+def test_an_animated_png_is_no_image(tmp_path):
     (file,) = stills(tmp_path, [1])
     data = file.read_bytes()
     for count in (3, 1):
@@ -186,9 +186,7 @@ def test_an_animated_png_is_no_picture(tmp_path):
         if count == 1:
             assert list(read(tmp_path)) == [1]
             continue
-        with pytest.raises(
-            ClipError, match=r"0001\.png is an animation of 3 pictures, .*; convert it to a movie or to"
-        ):
+        with pytest.raises(ClipError, match=r"0001\.png is an animation of 3 images, .*; convert it to a movie or to"):
             read(tmp_path)
 
 
@@ -222,11 +220,11 @@ def test_a_file_without_permission(tmp_path):
 
 def test_a_size_that_changes_and_a_still_that_is_broken_outside_the_frames_asked_for(tmp_path):
     files = stills(tmp_path, range(1001, 1007))
-    stills(tmp_path, [1001], pictures=[numbered(9, (128, 96))])
+    stills(tmp_path, [1001], images=[numbered(9, (128, 96))])
     files[1].write_bytes(b"")
     with open_clip(describe(tmp_path), 1003, 1006) as clip:
         assert (clip.width, clip.height) == (64, 48)
-        assert [number_in(picture) for _, picture in clip.read(1003, 1006)] == [2, 3, 4, 5]
+        assert [number_in(image) for _, image in clip.read(1003, 1006)] == [2, 3, 4, 5]
     with pytest.raises(ClipError, match=r"plate\.1002\.png is empty"), open_clip(describe(tmp_path), 1002, 1006):
         pass
 
@@ -236,7 +234,7 @@ def test_a_gap_outside_the_frames_asked_for(tmp_path):
     source = describe(tmp_path, 1004, 1005)
     with open_clip(source, 1004, 1005) as clip:
         clip.require(1004, 1005)
-        assert [number_in(picture) for _, picture in clip.read(1004, 1005)] == [2, 3]
+        assert [number_in(image) for _, image in clip.read(1004, 1005)] == [2, 3]
         with pytest.raises(ClipError, match="Frame 1003 is missing from the sequence"):
             list(clip.read(1002, 1004))
     with pytest.raises(ClipError, match="Frame 1003 is missing"):
@@ -247,9 +245,9 @@ def test_a_gap_outside_the_frames_asked_for(tmp_path):
 def test_digits_behind_the_frame_number(pattern, tmp_path):
     files = stills(tmp_path, range(1001, 1013), pattern=pattern)
     for path in (tmp_path, files[5]):
-        pictures = read(path)
-        assert list(pictures) == list(range(1001, 1013))
-        assert [number_in(picture) for picture in pictures.values()] == list(range(12))
+        images = read(path)
+        assert list(images) == list(range(1001, 1013))
+        assert [number_in(image) for image in images.values()] == list(range(12))
 
 
 CROPS = [(4, 0, 63, 47), (-3, -5, 70, 50), (0, 0, 60, 40), (9, 30, 20, 47), (80, 80, 80, 80)]
@@ -258,15 +256,15 @@ CROPS = [(4, 0, 63, 47), (-3, -5, 70, 50), (0, 0, 60, 40), (9, 30, 20, 47), (80,
 @pytest.mark.parametrize("origins", [None, [(10, 5)] * 5, [(0, 0), (10, 5), (-7, 0), (0, 3), (1, -1)]])
 def test_data_windows_that_differ_are_placed_in_the_display_window(origins, tmp_path):
     files = cropped_exrs(tmp_path, range(5), CROPS, origins)
-    pictures = read(tmp_path)
+    images = read(tmp_path)
     for index, (left, top, right, bottom) in enumerate(CROPS):
-        picture = pictures[index]
-        assert picture.shape == (48, 64, 3)
+        image = images[index]
+        assert image.shape == (48, 64, 3)
         inside = np.zeros((48, 64), bool)
         inside[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = True
-        assert not picture[~inside].any(), "nothing is outside the data"
+        assert not image[~inside].any(), "nothing is outside the data"
         expected = colour.to_display(colour.LINEAR, None)(((numbered(index) / 255.0) ** 2.2).astype(np.float32))
-        np.testing.assert_allclose(picture[inside], expected[inside], atol=1e-3)
+        np.testing.assert_allclose(image[inside], expected[inside], atol=1e-3)
     alone = read(files[2])
     assert alone[2].shape == (48, 64, 3), "one frame chosen stands for its whole sequence"
 
@@ -278,14 +276,14 @@ def test_windows_of_one_size_in_other_places_are_placed_too(tmp_path):
     assert not first[:, :4].any() and first[10, 4].any() and not second[:, :6].any() and second[10, 6].any()
 
 
-def test_data_windows_that_are_alike_are_the_picture_as_in_blender(tmp_path):
+def test_data_windows_that_are_alike_are_the_image_as_in_blender(tmp_path):
     cropped_exrs(tmp_path, range(3), [(4, 2, 43, 31)] * 3)
-    assert {picture.shape for picture in read(tmp_path).values()} == {(30, 40, 3)}
+    assert {image.shape for image in read(tmp_path).values()} == {(30, 40, 3)}
 
 
 def test_a_display_window_that_begins_elsewhere_with_the_data_changes_nothing(tmp_path):
     cropped_exrs(tmp_path, range(3), [(4, 2, 43, 31)] * 3, [(0, 0), (9, 9), (-3, 5)])
-    assert {picture.shape for picture in read(tmp_path).values()} == {(30, 40, 3)}
+    assert {image.shape for image in read(tmp_path).values()} == {(30, 40, 3)}
 
 
 def test_only_the_data_windows_of_the_frames_asked_for_count(tmp_path):
@@ -324,6 +322,6 @@ def test_a_folder_and_files_whose_names_are_no_utf_8(suffix, tmp_path):
     folder.mkdir()
     for number, file in enumerate(stills(tmp_path / "plain", range(3), suffix=suffix)):
         file.rename(folder / os.fsdecode(b"pl\xe4te.%d.%s" % (number, suffix.encode())))
-    assert [number_in(picture) for picture in read(folder).values()] == [0, 1, 2]
+    assert [number_in(image) for image in read(folder).values()] == [0, 1, 2]
     write_map(folder / "depth.exr", np.ones((4, 4)))
     assert read_map(folder / "depth.exr").shape == (4, 4)

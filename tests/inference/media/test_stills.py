@@ -1,4 +1,4 @@
-"""Pictures of kinds that need a look of their own."""
+"""Images of kinds that need a look of their own."""
 
 import av
 import numpy as np
@@ -11,7 +11,7 @@ from tests.footage_maker import numbered
 
 @pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 16])
 @pytest.mark.parametrize("name", ["plate.0001.jp2", "plate.0001.j2c"])
-def test_a_jpeg_2000_picture_has_its_full_range_whatever_its_bits(bits, name, tmp_path):
+def test_a_jpeg_2000_image_has_its_full_range_whatever_its_bits(bits, name, tmp_path):
     grey = numbered(5)[..., 0].astype(np.float64) / 255
     pixel_format = "gray" if bits == 8 else f"gray{bits}le"
     options = {"format": name[-3:].replace("j2c", "j2k"), "pred": "dwt53"}
@@ -25,9 +25,9 @@ def test_a_jpeg_2000_picture_has_its_full_range_whatever_its_bits(bits, name, tm
         frame.planes[0].update(rows.tobytes())
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    picture = stills.read(tmp_path / name)
-    assert picture.dtype == (np.uint8 if bits == 8 else np.uint16)
-    assert np.abs(picture[..., 1] / np.iinfo(picture.dtype).max - grey).max() < 3 / 255
+    image = stills.read(tmp_path / name)
+    assert image.dtype == (np.uint8 if bits == 8 else np.uint16)
+    assert np.abs(image[..., 1] / np.iinfo(image.dtype).max - grey).max() < 3 / 255
 
 
 def test_a_cineon_file_says_what_to_convert(tmp_path):
@@ -37,7 +37,7 @@ def test_a_cineon_file_says_what_to_convert(tmp_path):
 
 
 def progressive(passes):
-    """A grey JPEG of 64x64 pixels whose picture is coded in many passes (ITU-T T.81, G), most of which say nothing."""
+    """A grey JPEG of 64x64 pixels whose image is coded in many passes (ITU-T T.81, G), most of which say nothing."""
 
     def segment(mark, *values):
         data = b"".join(value if isinstance(value, bytes) else bytes([value]) for value in values)

@@ -12,14 +12,14 @@ from tests.footage_maker import numbered
 ORIENTATION, EXTRA_SAMPLES, PROFILE = 274, 338, 34675
 
 
-def write(path, picture, *, order="<", big=False, planar=False, **values):
-    """An uncompressed TIFF of a picture [H, W, channels] with further SHORT fields, named t<tag>."""
-    height, width, channels = picture.shape
-    stored = picture.astype(picture.dtype.newbyteorder(order))
+def write(path, image, *, order="<", big=False, planar=False, **values):
+    """An uncompressed TIFF of an image [H, W, channels] with further SHORT fields, named t<tag>."""
+    height, width, channels = image.shape
+    stored = image.astype(image.dtype.newbyteorder(order))
     planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(stored, 2, 0)] if planar else [stored]
     pixels = b"".join(plane.tobytes() for plane in planes)
-    short = {256: [width], 257: [height], 258: [8 * picture.itemsize] * channels, 259: [1], 262: [2], 277: [channels]}
-    short |= {278: [height], 284: [1 + planar], 339: [3 if picture.dtype.kind == "f" else 1] * channels} | {
+    short = {256: [width], 257: [height], 258: [8 * image.itemsize] * channels, 259: [1], 262: [2], 277: [channels]}
+    short |= {278: [height], 284: [1 + planar], 339: [3 if image.dtype.kind == "f" else 1] * channels} | {
         int(name[1:]): [value] for name, value in values.items()
     }
     word, room = ("Q", 8) if big else ("I", 4)
@@ -44,29 +44,29 @@ def write(path, picture, *, order="<", big=False, planar=False, **values):
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_a_picture_is_as_it_is_stored_however_it_asks_to_be_turned(turn, big, order, tmp_path):
+def test_a_image_is_as_it_is_stored_however_it_asks_to_be_turned(turn, big, order, tmp_path):
     for dtype, factor in ((np.uint8, 1), (np.uint16, 257)):
-        picture = numbered(5).astype(dtype) * factor
-        path = write(tmp_path / "plate.0001.tif", picture, order=order, big=big, t274=turn)
-        assert np.array_equal(stills.read(path), picture)
+        image = numbered(5).astype(dtype) * factor
+        path = write(tmp_path / "plate.0001.tif", image, order=order, big=big, t274=turn)
+        assert np.array_equal(stills.read(path), image)
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
 def test_alpha_is_left_out_of_the_colours(kind, tmp_path):
-    picture = numbered(5)
-    veiled = np.dstack([picture, np.full(picture.shape[:2], 90, np.uint8)])
+    image = numbered(5)
+    veiled = np.dstack([image, np.full(image.shape[:2], 90, np.uint8)])
     path = write(tmp_path / "plate.0001.tif", veiled, t338=kind)
-    assert np.array_equal(stills.read(path), picture)
+    assert np.array_equal(stills.read(path), image)
     over_black = stills.read(path, over_black=True).astype(int)
-    assert np.abs(over_black - picture * (90 / 255)).max() <= 1
+    assert np.abs(over_black - image * (90 / 255)).max() <= 1
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_planes_of_each_colour(order, tmp_path):
     for dtype, factor in ((np.uint8, 1), (np.uint16, 257)):
-        picture = numbered(5).astype(dtype) * factor
-        path = write(tmp_path / f"{factor}.0001.tif", picture, order=order, planar=True)
-        assert np.array_equal(stills.read(path), picture)
+        image = numbered(5).astype(dtype) * factor
+        path = write(tmp_path / f"{factor}.0001.tif", image, order=order, planar=True)
+        assert np.array_equal(stills.read(path), image)
     floats = write(tmp_path / "float.0001.tif", numbered(5).astype(np.float32) / 255, order=order, planar=True)
     with pytest.raises(ClipError, match=r"keeps its colours in planes .* at 32 bits; write it with its channels"):
         stills.read(floats)

@@ -25,7 +25,7 @@ def test_frames_follow_one_another_at_the_rate(timeline, number):
 
 @settings(max_examples=200, deadline=None)
 @given(timeline=timelines, number=st.integers(1, 5000))
-def test_a_picture_is_first_shown_at_the_first_frame_that_reaches_its_time(timeline, number):
+def test_a_image_is_first_shown_at_the_first_frame_that_reaches_its_time(timeline, number):
     shown = timeline.number_at(timeline.time_of(min(number, timeline.frame_count)))
     assert shown == min(number, timeline.frame_count)
     assert 1 <= timeline.number_at(-10_000_000) <= timeline.number_at(10_000_000_000) == timeline.frame_count

@@ -93,7 +93,7 @@ def test_scaling_is_an_area_average(clip, tmp_path):
 def test_cuts_make_shots(tmp_path):
     random = np.random.default_rng(0)
     worlds = [random.integers(0, 255, (6, 8, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1) for _ in range(3)]
-    stills(tmp_path / "plate", range(1001, 1031), pictures=[worlds[i // 10] for i in range(30)])
+    stills(tmp_path / "plate", range(1001, 1031), images=[worlds[i // 10] for i in range(30)])
     with open_clip(describe(tmp_path / "plate")) as clip:
         prepared = prepare(clip, 1003, 1030, (64, 48), tmp_path / "cache")
     assert prepared.shots == ((1003, 1010), (1011, 1020), (1021, 1030))
@@ -103,12 +103,12 @@ class Stop(Exception):
     pass
 
 
-def test_pictures_that_stand_for_several_frames_are_known_however_often_it_is_asked(tmp_path):
+def test_images_that_stand_for_several_frames_are_known_however_often_it_is_asked(tmp_path):
     times, at = [], 0
     for held in (1, 3, 2, 1, 4, 2, 1, 3):
         times.append(at)
         at += held
-    path = movie(tmp_path / "phone.mp4", times, rate=24, pictures=[panned(i) for i in range(8)], size=(192, 96))
+    path = movie(tmp_path / "phone.mp4", times, rate=24, images=[panned(i) for i in range(8)], size=(192, 96))
     with open_clip(describe(path)) as clip:
         for cuts, shots in ((None, ((1, 15),)), ((), ((1, 15),)), ((3, 7), ((1, 2), (3, 6), (7, 15)))):
             prepared = prepare(clip, 1, 15, (192, 96), tmp_path / "cache", cuts=cuts)
@@ -186,12 +186,12 @@ def test_too_little_room_is_said_before_the_work(clip, tmp_path, monkeypatch):
 
 
 def test_mattes_by_frame_number(tmp_path):
-    pictures = []
+    images = []
     for column in range(4):
-        picture = np.zeros((48, 64, 3), np.uint8)
-        picture[:, 16 * column : 16 * (column + 1)] = 255
-        pictures.append(picture)
-    stills(tmp_path / "mattes", range(1001, 1005), pictures=pictures)
+        image = np.zeros((48, 64, 3), np.uint8)
+        image[:, 16 * column : 16 * (column + 1)] = 255
+        images.append(image)
+    stills(tmp_path / "mattes", range(1001, 1005), images=images)
     found = mattes(tmp_path / "mattes", 1002, 1004, (32, 24))
     assert (len(found), found.numbers) == (3, range(1002, 1005))
     assert found[0].dtype == bool

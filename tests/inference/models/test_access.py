@@ -145,10 +145,10 @@ def test_a_gated_mirror_says_where_its_token_goes(hub, refused, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", SECRET)
     hub.faults.gated = {NETWORK.repository}
     failure = refused(NETWORK)
-    assert "FATHOM_HUB_MIRROR_TOKEN" in failure.cure and "HF_TOKEN is sent to the hub only" in failure.cure
+    assert "FATHOM_HUB_MIRROR_TOKEN" in failure.hint and "HF_TOKEN is sent to the hub only" in failure.hint
     monkeypatch.setenv("FATHOM_HUB_MIRROR_TOKEN", "another")
     failure = refused(NETWORK)
-    assert "account of your token" in failure.what and "administrator of the mirror" in failure.cure
+    assert "account of your token" in failure.what and "administrator of the mirror" in failure.hint
     assert SECRET not in str(failure)
 
 

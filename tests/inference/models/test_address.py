@@ -89,7 +89,7 @@ def test_a_file_comes_from_its_address_at_its_revision_and_is_verified(server, g
 
 
 def test_without_the_licence_nothing_is_fetched(server, get, refused):
-    assert refused(FIXED, accept=False).code == exit_codes.REFUSED
+    assert refused(FIXED, accept=False).code == exit_codes.UNSUPPORTED
     assert server.asked == []
 
 
@@ -136,7 +136,7 @@ def test_what_passes_is_tried_again_and_what_does_not_is_said(server, refused, s
     server.status = status
     failure = refused(FIXED)
     assert f"({status})" in failure.what and server.address in failure.what
-    assert access.MIRROR in failure.cure and "--from DIR" in failure.cure
+    assert access.MIRROR in failure.hint and "--from DIR" in failure.hint
     assert len(server.asked) == attempts
 
 

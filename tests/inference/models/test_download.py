@@ -112,7 +112,7 @@ def test_a_lost_connection_is_taken_up_where_it_broke(hub, get):
 def test_a_connection_that_stays_lost_is_given_up_and_gone_on_from_later(hub, get, refused):
     hub.faults.cut_after = 0
     failure = refused(NETWORK)
-    assert failure.code == exit_codes.MISSING and "connection" in failure.what and "--from DIR" in failure.cure
+    assert failure.code == exit_codes.MISSING and "connection" in failure.what and "--from DIR" in failure.hint
     hub.faults.cut_after, hub.faults.cuts = 200_000, 1
     stop = iter(range(20))
 
@@ -183,7 +183,7 @@ def test_cancelling_leaves_what_has_come(hub, get):
         get(NETWORK, check=check)
     assert heard and max(partials()) > 0
     assert not (notes.folder() / ".downloading").exists(), "the lock is given back"
-    assert verification.missing_requirements([NETWORK])[0].cure == store.download_command(NETWORK)
+    assert verification.missing_requirements([NETWORK])[0].hint == store.download_command(NETWORK)
 
 
 # Licences
@@ -191,9 +191,9 @@ def test_cancelling_leaves_what_has_come(hub, get):
 
 def test_nothing_comes_before_the_licence_is_accepted(hub, refused, get):
     failure = refused(NETWORK, OTHER, accept=False)
-    assert failure.code == exit_codes.REFUSED and hub.log == []
+    assert failure.code == exit_codes.UNSUPPORTED and hub.log == []
     assert "Test licence, Other licence" in failure.what and "https://example.org/licence" in failure.why
-    assert failure.cure == "Accept them with --accept-licence test-only --accept-licence other-licence."
+    assert failure.hint == "Accept them with --accept-licence test-only --accept-licence other-licence."
     assert notes.accepted(NETWORK.licence) is None
 
 
@@ -216,7 +216,7 @@ def test_room_is_asked_for_before_anything_comes(hub, get, refused, monkeypatch)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=64_300_000))
     failure = refused(NETWORK)
     assert failure.code == exit_codes.BAD_OUTPUT and hub.sent() == 0
-    assert "800 kB more" in failure.what and "64.3 MB left" in failure.what and "FATHOM_HOME" in failure.cure
+    assert "800 kB more" in failure.what and "64.3 MB left" in failure.what and "FATHOM_HOME" in failure.hint
     blob = hashlib.sha256(expected()[LARGE]).hexdigest()
     partial = store.repository_folder(NETWORK) / "blobs" / f"{blob}.incomplete"
     partial.write_bytes(expected()[LARGE][:550_000])

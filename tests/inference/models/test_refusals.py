@@ -41,7 +41,7 @@ def test_the_hub_may_not_change_its_mind(hub, get, refused, path):
     (store.folder(NETWORK) / path).unlink()
     hub.faults.wrong_checksum = {path}
     failure = refused(NETWORK)
-    assert "another checksum" in failure.what and path in failure.what and "models remove network" in failure.cure
+    assert "another checksum" in failure.what and path in failure.what and "models remove network" in failure.hint
     assert notes.read_lock(NETWORK) == before
 
 
@@ -84,7 +84,7 @@ def test_a_gated_repository_says_what_to_do(hub, refused):
     failure = refused(NETWORK)
     assert failure.code == exit_codes.MISSING
     assert "accepting its terms" in failure.what
-    assert f"{hub.endpoint}/{NETWORK.repository}" in failure.cure and "HF_TOKEN" in failure.cure
+    assert f"{hub.endpoint}/{NETWORK.repository}" in failure.hint and "HF_TOKEN" in failure.hint
     wrong = refused(NETWORK, token="hf_wrong")
     assert "your token" in wrong.what and "hf_wrong" not in str(wrong)
 
@@ -113,14 +113,14 @@ def test_a_hub_that_is_not_there(refused, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     failure = refused(NETWORK)
     assert failure.code == exit_codes.MISSING and "http://127.0.0.1:9 cannot be reached" in failure.what
-    assert "HF_ENDPOINT" in failure.cure
+    assert "HF_ENDPOINT" in failure.hint
 
 
 @pytest.mark.parametrize("address", ["huggingface.co", "ftp://huggingface.co", "http://hub:port"])
 def test_an_address_that_is_none(refused, monkeypatch, address):
     monkeypatch.setenv("HF_ENDPOINT", address)
     failure = refused(NETWORK)
-    assert f"{address} is not an address of a hub" in failure.what and "HF_ENDPOINT" in failure.cure
+    assert f"{address} is not an address of a hub" in failure.what and "HF_ENDPOINT" in failure.hint
 
 
 def test_something_else_answers(hub, served, refused, monkeypatch):
@@ -156,7 +156,7 @@ def test_a_certificate_that_cannot_be_verified(served, refused, get, monkeypatch
     with serving:
         monkeypatch.setenv("HF_ENDPOINT", serving.endpoint)
         failure = refused(NETWORK)
-        assert "certificate" in failure.what and "SSL_CERT_FILE" in failure.cure
+        assert "certificate" in failure.what and "SSL_CERT_FILE" in failure.hint
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
         get(NETWORK)
     assert found() == expected()

@@ -20,9 +20,9 @@ def served(tmp_path):
 
 def test_the_newest_is_never_taken_unasked(hub, refused):
     failure = refused(OPEN)
-    assert failure.code == exit_codes.REFUSED
+    assert failure.code == exit_codes.UNSUPPORTED
     assert f"does not fix the revision of {OPEN.repository}" in failure.what and f"{HEAD} of 2025-01-31" in failure.what
-    assert f"--revision network={HEAD}" in failure.cure
+    assert f"--revision network={HEAD}" in failure.hint
     assert hub.sent() == 0 and not any("main" in request.path for request in hub.log)
     assert notes.is_open(OPEN) and notes.accepted(OPEN.licence) is None, "nothing is noted of what did not come"
     assert (store.used_revision(OPEN), notes.is_open(OPEN), notes.read_pin(OPEN)) == (notes.UNKNOWN, True, None)
@@ -85,7 +85,7 @@ def test_a_fixed_revision_takes_no_other(hub, refused):
 def test_a_revision_that_the_hub_does_not_know_is_not_noted(hub, refused):
     failure = refused(OPEN, revisions={"network": LATER})
     assert failure.code == exit_codes.MISSING and f"does not know the revision {LATER}" in failure.what
-    assert "published pins" not in failure.what and "/somebody/network/commits" in failure.cure
+    assert "published pins" not in failure.what and "/somebody/network/commits" in failure.hint
     assert notes.is_open(OPEN)
 
 
@@ -93,7 +93,7 @@ def test_another_revision_only_after_the_first_was_removed(hub, get, refused):
     get(OPEN, revisions={"network": HEAD})
     failure = refused(OPEN, revisions={"network": LATER})
     assert failure.code == exit_codes.USAGE and f"has been at the revision {HEAD}" in failure.what
-    assert "models remove network" in failure.cure
+    assert "models remove network" in failure.hint
     assert store.remove(OPEN, []) > 0 and notes.is_open(OPEN) and verification.missing_requirements([OPEN])
     assert not store.repository_folder(OPEN).exists() and notes.read_lock(OPEN) is None
 
@@ -104,8 +104,8 @@ def test_a_note_that_cannot_be_read_is_named(hub, get, refused, home):
     note.write_text("{")
     failure = refused(OPEN)
     assert failure.code == exit_codes.MISSING and str(note) in failure.what
-    (lack,) = verification.missing_requirements([OPEN])
-    assert str(note) in lack.what
+    (requirement,) = verification.missing_requirements([OPEN])
+    assert str(note) in requirement.what
 
 
 # From folders

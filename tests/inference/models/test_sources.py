@@ -61,7 +61,7 @@ def test_offline_takes_what_is_there_and_asks_nobody(hub, get, no_network, monke
     with pytest.raises(Failure) as caught:
         get(NETWORK, offline=True)
     assert caught.value.code == exit_codes.MISSING
-    assert "offline mode" in caught.value.what and "--from DIR" in caught.value.cure
+    assert "offline mode" in caught.value.what and "--from DIR" in caught.value.hint
     get(NETWORK, source=write_models(tmp_path / "disk", NETWORK), offline=True)
     get(NETWORK, offline=True)
     assert hub.log == [] and verification.missing_requirements([NETWORK]) == []
@@ -213,7 +213,7 @@ def test_a_studios_damaged_file_is_said_and_left_alone(studio, get):
     path.write_bytes(bytes(600_000))
     with pytest.raises(Failure) as caught:
         verification.ready([NETWORK])
-    assert str(path) in caught.value.what and "FATHOM_WEIGHTS" in caught.value.cure
+    assert str(path) in caught.value.what and "FATHOM_WEIGHTS" in caught.value.hint
     with pytest.raises(Failure):
         get(NETWORK)
     assert path.read_bytes() == bytes(600_000)
@@ -225,14 +225,14 @@ def test_a_clone_without_its_large_files_is_recognised(studio):
     path = studio / NETWORK.repository / LARGE
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 600000\n")
     notes.accept(NETWORK)
-    lack, *_ = verification.missing_requirements([NETWORK])
-    assert str(path) in lack.what and "git lfs pull" in lack.what
+    requirement, *_ = verification.missing_requirements([NETWORK])
+    assert str(path) in requirement.what and "git lfs pull" in requirement.what
 
 
 def test_a_studios_folder_that_is_none(monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_WEIGHTS", str(tmp_path / "gone"))
-    (lack,) = verification.missing_requirements([NETWORK])
-    assert "gone, set in FATHOM_WEIGHTS, is not a folder" in lack.what and "clear it" in lack.cure
+    (requirement,) = verification.missing_requirements([NETWORK])
+    assert "gone, set in FATHOM_WEIGHTS, is not a folder" in requirement.what and "clear it" in requirement.hint
 
 
 def test_two_models_of_one_repository_share_what_they_have_in_common(hub, get):

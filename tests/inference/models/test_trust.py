@@ -111,7 +111,7 @@ def test_a_lock_file_with_what_cannot_be_is_named(hub, get, refused, change):
     hub.log.clear()
     failure = refused(NETWORK)
     assert failure.code == exit_codes.MISSING and str(path) in failure.what and hub.log == []
-    assert "models remove network" in failure.cure
+    assert "models remove network" in failure.hint
 
 
 @pytest.mark.parametrize("revision", ["../../../outside", "main", "", "A" * 40, "CON"])
@@ -165,8 +165,8 @@ def test_a_link_out_of_a_studios_folder_is_not_used(tmp_path, monkeypatch, link,
     _lead_out(folder, link, outside)
     monkeypatch.setenv("FATHOM_WEIGHTS", str(folder))
     notes.accept(OPEN)
-    lack, *_ = verification.missing_requirements([OPEN])
-    assert "a link to a file outside" in lack.what
+    requirement, *_ = verification.missing_requirements([OPEN])
+    assert "a link to a file outside" in requirement.what
     with pytest.raises(Failure, match="a link to a file outside"):
         verification.ready([OPEN])
     assert not verification.model_status(OPEN).can_run

@@ -88,21 +88,25 @@ def test_verify_names_every_bad_file_and_the_command(placed, spoil, word):
     assert caught.value.code == exit_codes.MISSING
     assert str(placed / LARGE) in caught.value.what and word in caught.value.what
     assert str(placed / "config.json") in caught.value.what and "more.safetensors" not in caught.value.what
-    assert "models download network" in caught.value.cure
+    assert "models download network" in caught.value.hint
 
 
 def test_a_truncated_file_is_noticed_without_reading(placed):
     (placed / LARGE).write_bytes(bytes(10))
-    lacks = []
-    assert read_by(lambda: lacks.extend(verification.missing_requirements([NETWORK]))) == 0
-    assert "10 bytes, not 600000" in lacks[0].what and "models download network" in lacks[0].cure
+    missing = []
+    assert read_by(lambda: missing.extend(verification.missing_requirements([NETWORK]))) == 0
+    assert "10 bytes, not 600000" in missing[0].what and "models download network" in missing[0].hint
 
 
 def test_files_that_nobody_verified_are_not_trusted(home):
     folder = put_in_place(NETWORK, {f.path: content(f.path, f.size) for f in NETWORK.files})
     notes.forget(NETWORK)
-    (lack,) = verification.missing_requirements([NETWORK])
-    assert "never verified" in lack.what and str(folder) in lack.what and "models download network" in lack.cure
+    (requirement,) = verification.missing_requirements([NETWORK])
+    assert (
+        "never verified" in requirement.what
+        and str(folder) in requirement.what
+        and "models download network" in requirement.hint
+    )
     with pytest.raises(Failure, match="never verified"):
         verification.ready([NETWORK])
 
@@ -111,8 +115,8 @@ def test_a_broken_lock_is_no_lock(placed):
     notes.lock_path(NETWORK).write_text("{")
     with pytest.raises(Failure, match=r"cannot be read.*models remove network"):
         verification.ready([NETWORK])
-    (lack,) = verification.missing_requirements([NETWORK])
-    assert str(notes.lock_path(NETWORK)) in lack.what and "remove" in lack.cure
+    (requirement,) = verification.missing_requirements([NETWORK])
+    assert str(notes.lock_path(NETWORK)) in requirement.what and "remove" in requirement.hint
     store.remove(NETWORK, [])
     assert "Weights are missing" in verification.missing_requirements([NETWORK])[0].what
 

@@ -56,8 +56,8 @@ def missing_frame(folder):
 
 
 def other_size(folder):
-    pictures = [numbered(0), numbered(1), numbered(2, (80, 48)), numbered(3)]
-    return stills(folder / "plate", range(1001, 1005), pictures=pictures)[0]
+    images = [numbered(0), numbered(1), numbered(2, (80, 48)), numbered(3)]
+    return stills(folder / "plate", range(1001, 1005), images=images)[0]
 
 
 def broken_frame(folder):
@@ -115,7 +115,7 @@ def empty_folder(folder):
         (file_of("clip.mp4", b""), ["clip.mp4", "empty (0 bytes)", "again"]),
         (file_of("clip.mp4", b"a letter to the producer " * 99), ["clip.mp4", "no movie", "choose a movie"]),
         (file_of("notes.txt", b"a letter to the producer"), ["notes.txt", "no movie", "choose a movie"]),
-        (animation, ["plate.0001.webp", "animation of 3 pictures", "convert it to a movie"]),
+        (animation, ["plate.0001.webp", "animation of 3 images", "convert it to a movie"]),
         (lambda folder: movie(folder / "raw.h264", range(9), container_format="h264"), ["raw.h264", "convert", "MP4"]),
         (empty_folder, ["plate", "contains no images", "choose a folder"]),
         (lambda folder: folder / "lost.mov", ["lost.mov", "choose a movie"]),
@@ -129,7 +129,7 @@ def test_a_clip_that_cannot_be_read_is_refused_in_one_sentence(worker, tmp_path,
     assert done.returncode == exit_codes.BAD_CLIP, done.stderr
     assert "Traceback" not in done.stderr
     last = helpers.events_of(done.stdout)[-1]
-    assert (last["event"], last["code"], last["why"], last["cure"]) == ("error", exit_codes.BAD_CLIP, "", "")
+    assert (last["event"], last["code"], last["why"], last["hint"]) == ("error", exit_codes.BAD_CLIP, "", "")
     for word in words:
         assert word in last["what"]
     assert "\n" not in last["what"] and last["what"].endswith(".")
@@ -155,9 +155,9 @@ def test_a_frame_that_went_missing_after_the_job_was_written_is_named(worker, tm
 # What can
 
 
-def seen(picture):
-    """Brightness 0..1 of a picture [H, W, 3] of 0..255."""
-    return picture.astype(np.float64).mean(axis=2) / 255
+def seen(image):
+    """Brightness 0..1 of an image [H, W, 3] of 0..255."""
+    return image.astype(np.float64).mean(axis=2) / 255
 
 
 def test_ten_bits_portrait_and_odd(bright, tmp_path):
@@ -191,12 +191,12 @@ def test_one_frame_is_a_clip(bright, tmp_path, kind):
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_alpha_is_ignored(bright, tmp_path, depth):
-    picture = numbered(3).astype(depth) * (np.iinfo(depth).max // 255)
+    image = numbered(3).astype(depth) * (np.iinfo(depth).max // 255)
     alpha = np.zeros((48, 64, 1), depth)
     alpha[10:20] = np.iinfo(depth).max // 2
     (tmp_path / "plate").mkdir()
     for number in (1, 2):
-        cv2.imwrite(str(tmp_path / "plate" / f"p.{number}.png"), np.dstack([picture[..., ::-1], alpha]))
+        cv2.imwrite(str(tmp_path / "plate" / f"p.{number}.png"), np.dstack([image[..., ::-1], alpha]))
     _, maps = bright(tmp_path / "plate", tmp_path / "out")
     np.testing.assert_allclose(maps[0], seen(numbered(3)), atol=1 / 255)
 
@@ -225,12 +225,12 @@ def test_the_working_size_is_the_long_side(bright, tmp_path, helpers, plate, siz
 
 
 def test_full_size_where_the_working_size_was_rounded_beyond_the_plates(bright, tmp_path):
-    picture = numbered(5, (61, 43))
-    stills(tmp_path / "plate", [7, 8], pictures=[picture, picture])
+    image = numbered(5, (61, 43))
+    stills(tmp_path / "plate", [7, 8], images=[image, image])
     sequence, maps = bright(tmp_path / "plate", tmp_path / "out", "--full-size")
     assert (sequence.width, sequence.height) == (61, 43)
     assert maps.shape == (2, 43, 61)
-    assert np.median(np.abs(maps[0] - seen(picture))) < 0.05
+    assert np.median(np.abs(maps[0] - seen(image))) < 0.05
 
 
 # What is told of a clip on the way
@@ -267,9 +267,9 @@ def test_a_configuration_that_ocio_has_built_in_is_no_file(worker, clip, tmp_pat
     assert depth_sequence.load(tmp_path / "out").source.ocio_config == "ocio://cg-config-latest"
 
 
-def test_woven_pictures_are_told_once_they_were_seen(worker, tmp_path, helpers):
+def test_woven_images_are_told_once_they_were_seen(worker, tmp_path, helpers):
     moving = [np.roll(cv2.resize(numbered(5), (256, 192)), 6 * step, axis=1) for step in range(24)]
-    clip = movie(tmp_path / "woven.mp4", range(12), size=(256, 192), pictures=woven(moving))
+    clip = movie(tmp_path / "woven.mp4", range(12), size=(256, 192), images=woven(moving))
     (told,) = warnings_of(worker.estimate(clip, tmp_path / "out", "--events"), helpers)
     assert told.startswith(f"{clip} is interlaced although it does not say so")
 

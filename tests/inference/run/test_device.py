@@ -14,14 +14,14 @@ INFO = replace(registry.info("parallax"), gpu="useful")
 
 @pytest.fixture
 def card(monkeypatch):
-    monkeypatch.setattr(devices, "_cards", lambda: 1)
+    monkeypatch.setattr(devices, "_gpus", lambda: 1)
     monkeypatch.setattr(devices, "_current", lambda: 0)
-    monkeypatch.setattr(devices, "name", lambda device: "A Card" if device == "cuda:0" else device)
+    monkeypatch.setattr(devices, "name", lambda device: "A GPU" if device == "cuda:0" else device)
 
 
 def test_a_job_is_told_by_the_card_that_it_gets(card):
-    assert runner._device(INFO, {}) == "A Card"
-    assert runner._device(INFO, {"device": "auto"}) == "A Card"
+    assert runner._device(INFO, {}) == "A GPU"
+    assert runner._device(INFO, {"device": "auto"}) == "A GPU"
     assert runner._device(INFO, {"device": "cpu"}) == "cpu"
 
 

@@ -31,10 +31,10 @@ def test_every_frame_has_its_maps_and_the_sidecar_tells_of_them(worker, clip, tm
     expected = {f"{kind}.{n}.exr" for kind in ("disparity", "confidence") for n in range(1001, 1013)}
     assert names == expected | {"depth.json"}, "the scratch folder is gone and nothing else was left"
     values = np.stack([exr.read_map(output / depth_sequence.disparity_name(n)) for n in range(1001, 1013)])
-    spread = sequence.shots[0].range
-    assert (spread.minimum, spread.maximum) == (values.min(), values.max())
-    assert spread.p1 == pytest.approx(np.percentile(values, 1), rel=1e-3)
-    assert spread.p99 == pytest.approx(np.percentile(values, 99), rel=1e-3)
+    value_range = sequence.shots[0].range
+    assert (value_range.minimum, value_range.maximum) == (values.min(), values.max())
+    assert value_range.p1 == pytest.approx(np.percentile(values, 1), rel=1e-3)
+    assert value_range.p99 == pytest.approx(np.percentile(values, 99), rel=1e-3)
 
 
 def test_a_range_of_the_clip_alone_is_estimated(worker, clip, tmp_path):
@@ -82,7 +82,7 @@ def test_cuts_that_are_none_are_refused_in_one_sentence_before_any_work(worker, 
     assert not (tmp_path / "out").exists()
 
 
-def test_stretches_without_a_picture_have_no_depth_and_say_why(worker, tmp_path, helpers):
+def test_stretches_without_a_image_have_no_depth_and_say_why(worker, tmp_path, helpers):
     (tmp_path / "clip").mkdir()
     clip = helpers.write_clip(tmp_path / "clip", range(1, 25))
     for number in (*range(1, 7), *range(19, 25)):
@@ -104,13 +104,13 @@ def test_stretches_without_a_picture_have_no_depth_and_say_why(worker, tmp_path,
 @pytest.mark.parametrize(("dark", "said"), [(0.75, "75% of the depth has hardly any confidence"), (0.25, None)])
 @pytest.mark.parametrize("size", [(), ("--full-size",)], ids=["working size", "full size"])
 def test_depth_without_confidence_is_warned_of(worker, tmp_path, helpers, dark, said, size):
-    pictures = []
+    images = []
     for index in range(6):
-        picture = np.full((48, 64, 3), 150 + 10 * index, np.uint8)
-        picture[:, 20:40] = 230
-        picture[: round(48 * dark)] = 5
-        pictures.append(picture)
-    stills(tmp_path / "plate", range(1, 7), pictures=pictures)
+        image = np.full((48, 64, 3), 150 + 10 * index, np.uint8)
+        image[:, 20:40] = 230
+        image[: round(48 * dark)] = 5
+        images.append(image)
+    stills(tmp_path / "plate", range(1, 7), images=images)
     done = worker.estimate(tmp_path / "plate", tmp_path / "out", "--events", *size)
     assert done.returncode == 0, done.stderr
     warnings = [event["message"] for event in helpers.events_of(done.stdout) if event["event"] == "warning"]

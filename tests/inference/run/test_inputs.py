@@ -17,12 +17,12 @@ ESTIMATE = ("--estimator", "running_mean", "--parameter", "pause=0.25")
 
 
 def other(path):
-    """Another picture, or movie, in the place of one."""
+    """Another image, or movie, in the place of one."""
     made = path.with_name(f"other{path.suffix}")
     if path.suffix == ".mp4":
         movie(made, range(20, 32))
     else:
-        made = stills(path.parent.parent / "others", [7], pictures=[np.full((48, 64, 3), 90, np.uint8)])[0]
+        made = stills(path.parent.parent / "others", [7], images=[np.full((48, 64, 3), 90, np.uint8)])[0]
     return made
 
 
@@ -172,7 +172,7 @@ def test_only_what_gives_the_same_to_the_bit_is_resumed(tmp_path):
         key_of(replace(wanted, size=128)),
         key_of(replace(wanted, first_frame=2)),
         key_of(wanted, versions={"numpy": "3"}),
-        key_of(wanted, device="A Card"),
+        key_of(wanted, device="A GPU"),
         key_of(wanted, given={"stage1_from": "abc"}),
     ]
     rewritten(plate[2])

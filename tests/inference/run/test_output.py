@@ -175,7 +175,7 @@ def test_time_and_share_add_up_over_runs(tmp_path):
             out.meter.begin(10)
             out.meter.part(0.4 if run == 1 else 0.1)
             out.keep(Shot(first_frame=run, last_frame=run, status="refused", reason="It is black."))
-            assert out.state.share == depth_sequence.unfinished_share(tmp_path) == 0.4, "it runs not backwards"
+            assert out.state.share == depth_sequence.unfinished_progress(tmp_path) == 0.4, "it runs not backwards"
             assert out.state.seconds < out.seconds()
     assert len(out.state.shots) == 3
 

@@ -66,7 +66,7 @@ def test_finished_frames_are_not_made_again_and_their_time_counts(worker, clip, 
     assert len(stamps) >= 12
     before = json.loads((tmp_path / ".fathom" / "state.json").read_text())["seconds"]
     assert before > 0.8
-    assert 0.4 <= depth_sequence.unfinished_share(tmp_path) < 1, "half of the frames and what came before"
+    assert 0.4 <= depth_sequence.unfinished_progress(tmp_path) < 1, "half of the frames and what came before"
     done = worker.estimate(clip, tmp_path, *arguments, "--events")
     events = helpers.events_of(done.stdout)
     told = [event["number"] for event in events if event["event"] == "frame"]

@@ -16,12 +16,12 @@ SETTINGS = Settings(**{parameter.name: parameter.default for parameter in INFO.p
 
 
 class Frames(list):
-    """Pictures by random access with their source numbers; they note what the shot was told of them."""
+    """Images by random access with their source numbers; they note what the shot was told of them."""
 
-    def __init__(self, pictures, first=1001):
-        super().__init__(pictures)
-        self.height, self.width = pictures[0].shape[:2]
-        self.numbers = range(first, first + len(pictures))
+    def __init__(self, images, first=1001):
+        super().__init__(images)
+        self.height, self.width = images[0].shape[:2]
+        self.numbers = range(first, first + len(images))
         self.warned, self.told = [], []
 
 
@@ -33,10 +33,10 @@ def panned(count, size=(64, 48), seed=0):
     return [wide.clip(0, 255).astype(np.uint8)[:, 3 * i : 3 * i + width] for i in range(count)]
 
 
-def made(pictures, folder, **changed):
+def made(images, folder, **changed):
     """A shot whose warnings and progress are in lists on its frames."""
     (folder / "stage1").mkdir(parents=True, exist_ok=True)
-    frames = Frames(pictures)
+    frames = Frames(images)
     facts = {
         "frames": frames,
         "parameters": {},

@@ -28,7 +28,7 @@ PAIR = {
 """Sizes of the tiny pair network, as its configuration names them."""
 PAIR_HEADS = {"head_levels": (8, 8, 12, 16), "head_width": 16}
 PAIR_SEED = 70
-"""Whose points imply a focal length about as long as the picture is wide, at whatever the network looks."""
+"""Whose points imply a focal length about as long as the image is wide, at whatever the network looks."""
 
 
 def write(folder, *, dtype="float16"):

@@ -23,7 +23,7 @@ def card(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A Card")
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A GPU")
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 12 * GB))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
@@ -45,7 +45,7 @@ def test_a_card_runs_in_half_precision_where_it_is_fast(card, capability, dtype)
 
 def test_a_card_without_bf16_is_named(card):
     card((7, 5))
-    with pytest.raises(Failure, match=r"A Card does not compute in bf16\. Choose another") as refused:
+    with pytest.raises(Failure, match=r"A GPU does not compute in bf16\. Choose another") as refused:
         devices_.choose("auto", "bf16")
     assert refused.value.code == exit_codes.MISSING
     card((8, 6))

@@ -171,18 +171,18 @@ def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released):
     case = memory.Case(networks=released, width=1024, height=576, window=2)
     with pytest.raises(Failure) as refused:
         memory.choose_plan(case, int(3.9e9))
-    assert refused.value.code == exit_codes.REFUSED
+    assert refused.value.code == exit_codes.UNSUPPORTED
     assert re.fullmatch(
         r"DepthCrafter needs about \d+\.\d GB at 1024x576 in windows of 2 frames, and 3\.9 GB are free\.",
         refused.value.what,
     )
-    cure = re.fullmatch(
+    hint = re.fullmatch(
         r"Choose a smaller size \(\[\[size=(\d+)\]\] needs about (\d+\.\d) GB\), "
         r"or close other programs that use the memory\.",
-        refused.value.cure,
+        refused.value.hint,
     )
-    assert cure, refused.value.cure
-    assert int(cure[1]) < 1024 and float(cure[2]) <= 3.9
+    assert hint, refused.value.hint
+    assert int(hint[1]) < 1024 and float(hint[2]) <= 3.9
 
 
 def test_a_shorter_window_is_a_cure_where_it_helps(golden):
@@ -193,14 +193,14 @@ def test_a_shorter_window_is_a_cure_where_it_helps(golden):
     assert others < needed["denoise"]
     with pytest.raises(Failure) as refused:
         memory.choose_plan(case, (others + needed["denoise"]) // 2)
-    assert "a shorter window ([[window=" in refused.value.cure
+    assert "a shorter window ([[window=" in refused.value.hint
 
 
 def test_where_not_even_one_small_frame_fits_the_sentence_says_so(golden):
     with pytest.raises(Failure) as refused:
         memory.choose_plan(tiny(golden, window=1), 1000)
     assert "in windows of 1 frame, and 0.0 GB are free." in refused.value.what
-    assert refused.value.cure == "Close other programs that use the memory, or choose the estimator parallax."
+    assert refused.value.hint == "Close other programs that use the memory, or choose the estimator parallax."
 
 
 def test_outlines_have_the_sizes_and_dtypes_of_the_networks(tiny_networks):

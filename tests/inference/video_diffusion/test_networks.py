@@ -60,7 +60,7 @@ def test_weights_of_another_network_are_named_by_tensor_and_file(folders, change
     with pytest.raises(Failure, match=said) as failure:
         networks.load(*folders)
     assert str(folders[0] / UNET) in failure.value.what and failure.value.code == exit_codes.MISSING
-    assert "models verify" in failure.value.cure
+    assert "models verify" in failure.value.hint
 
 
 @pytest.mark.parametrize("damage", ["truncated", "gone", "empty"])

@@ -30,7 +30,7 @@ def make(folder, gray, *, offset=0, frames=range(1, 6), **more):
         folder,
         size=SIZE,
         frames=frames,
-        picture=lambda frame, w, h: np.full((h, w, 3), gray + frame, np.uint8),
+        image=lambda frame, w, h: np.full((h, w, 3), gray + frame, np.uint8),
         disparity=lambda frame, w, h: np.full((h, w), 0.5) + np.linspace(0, 1e-3, w),
         **more,
     )
@@ -113,7 +113,7 @@ def test_clips_on_the_same_frames_get_a_chain_each(tmp_path, empty_file, order):
     assert "frames in common" in sentence and beside(scene, a) is None
     viewer = next(n for n in tree.nodes if n.bl_idname == "CompositorNodeViewer")
     assert nodes.input_of(viewer, "Image").links[0].from_node not in first
-    # The artist lays one over the other; what is added now goes to its clip's own picture.
+    # The artist lays one over the other; what is added now goes to its clip's own image.
     end = nodes.input_of(viewer, "Image").links[0].from_socket
     mixed = compositor_nodes.mix_color(tree, 0.5, output.links[0].from_socket, end)
     nodes.feed(output, mixed)
@@ -229,7 +229,7 @@ def test_a_clip_of_the_artists_own_nodes_is_found_by_its_file(tmp_path, empty_fi
         sockets.append(nodes.output_of(node, "Image"))
     mixed = compositor_nodes.mix_color(tree, 0.5, *sockets)
     nodes.feed(compositor_nodes.result(tree), mixed)
-    first = fog(scene, a, RED)  # no other clip has depth: over the artist's picture
+    first = fog(scene, a, RED)  # no other clip has depth: over the artist's image
     second = fog(scene, b, BLUE)
     assert compositor_nodes.result(tree).links[0].from_node == first
     assert nodes.input_of(first, "Image").links[0].from_socket == mixed

@@ -28,7 +28,7 @@ def test_mix_color_takes_its_three_inputs(empty_file):
     assert [tuple(v) for v in values[1:]] == [(1, 0, 0, 1), (0, 1, 0, 1)]
 
 
-def picture(tree, values, tmp_path, name):
+def image(tree, values, tmp_path, name):
     """An Image node of an image [H, W, 4], premultiplied, as scene linear."""
     header = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION}
     channels = {c: np.ascontiguousarray(values[..., i], np.float32) for i, c in enumerate("RGBA")}
@@ -42,7 +42,7 @@ def test_compositor_helpers_do_the_same_in_every_version(tmp_path, empty_file):
     tree = compositor_nodes.scene_tree(empty_file)
     random = np.random.default_rng(3).random((5, 6, 4)).astype(np.float32)
     other = np.random.default_rng(4).random((5, 6, 4)).astype(np.float32)
-    a, b = picture(tree, random, tmp_path, "a.exr"), picture(tree, other, tmp_path, "b.exr")
+    a, b = image(tree, random, tmp_path, "a.exr"), image(tree, other, tmp_path, "b.exr")
     padded = np.pad(random, [(1, 1), (1, 1), (0, 0)], mode="edge")
     rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
     wanted = {

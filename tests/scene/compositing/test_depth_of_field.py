@@ -27,7 +27,7 @@ def grain(frame, width, height):
 
 def make(tmp_path, scale=1, **more):
     size = (SIZE[0] // scale, SIZE[1] // scale)
-    more = {"frames": range(1, 4), "disparity": bands, "picture": grain, **more}
+    more = {"frames": range(1, 4), "disparity": bands, "image": grain, **more}
     return depths.load(depth_maker.make(tmp_path, size=size, plate_size=SIZE, **more))
 
 
@@ -46,9 +46,9 @@ def defocus_of(node):
     return nodes.output_of(node, "Radius").links[0].to_node
 
 
-def middle(picture, band):
+def middle(image, band):
     """The band without what neighbours may bleed into."""
-    return picture[10:-10, band * 20 + 7 : band * 20 + 13, :3]
+    return image[10:-10, band * 20 + 7 : band * 20 + 13, :3]
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -133,7 +133,7 @@ def test_each_shot_is_focused_by_its_own_camera_and_the_artists_stays(tmp_path, 
         nodes.input_of(node, "F-Stop").default_value /= 4
     assert empty_file.camera == artists
     assert (artists.data.dof.focus_distance, artists.data.lens) == (10.0, 50.0)
-    middle_of = np.array(BANDS)[2:4]  # the picture's middle lies between these
+    middle_of = np.array(BANDS)[2:4]  # the image's middle lies between these
     for i, scale in enumerate((1.0, 0.02)):
         focused = 1 / built[i].data.dof.focus_distance
         assert middle_of.min() * scale * 0.999 < focused < middle_of.max() * scale * 1.001, i

@@ -72,7 +72,7 @@ def test_existing_links_survive_but_the_one_into_the_output(depth, add):
     assert len(replaced) == (0 if add is add_depth_matte else 1)
     assert all(to == output.node.name for _, _, to, _ in replaced)
     assert output.is_linked and compositor_nodes.result(tree) == output
-    assert not any(node.label == "Plate" for node in tree.nodes)  # it has a picture already
+    assert not any(node.label == "Plate" for node in tree.nodes)  # it has an image already
 
 
 def test_everything_at_once_stands_in_frames_without_overlaps_and_is_added_once(depth):

@@ -28,7 +28,7 @@ def test_a_rendered_card_cuts_the_plate_where_it_is_nearer(tmp_path, empty_file,
     plate = compositor.plate(2, plate_size)
     alpha = left.astype(float)
     wanted, on_top = compositor.merged(np.array(RED) * alpha[..., None], alpha, np.where(left, 2.6, 1e10), plate, z)
-    # Cycles filters the card's own outline, in the middle of the picture.
+    # Cycles filters the card's own outline, in the middle of the image.
     inside = np.abs(np.arange(plate_size[0]) + 0.5 - plate_size[0] / 2) > 2
     found = compositor.render(empty_file, tmp_path, 2)
     np.testing.assert_allclose(found[:, inside, :3], wanted[:, inside], atol=1e-3)
@@ -117,8 +117,8 @@ def test_a_render_over_a_image_is_declined_in_a_sentence(tmp_path, empty_file):
     depth = depths.load(depth_maker.make(tmp_path, size=(24, 16)))
     tree = compositor_nodes.scene_tree(empty_file)
     layers = nodes.new(tree, "CompositorNodeRLayers", scene=empty_file)
-    picture = nodes.new(tree, "CompositorNodeImage")
-    both = compositor_nodes.mix_color(tree, 0.5, nodes.output_of(layers, "Image"), nodes.output_of(picture, "Image"))
+    image = nodes.new(tree, "CompositorNodeImage")
+    both = compositor_nodes.mix_color(tree, 0.5, nodes.output_of(layers, "Image"), nodes.output_of(image, "Image"))
     nodes.feed(compositor_nodes.result(tree), both)
     before = (len(tree.nodes), len(tree.links))
     with pytest.raises(CompositingError, match="lays a render over images already"):

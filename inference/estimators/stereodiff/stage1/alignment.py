@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....common.failures import Refused
+from ....common.failures import UnsupportedShot
 from ....common.files import save_arrays
 from ....contract.camera import Camera, Pose
 from .pairs import Pair, PointMap, known, placements, spanning_tree, strongest_starts
@@ -135,7 +135,7 @@ def align(
         focals.append(walk.focal_length(pair))
         progress(placed + frame + 1, placed + count)
     if np.isnan(focals).all():
-        raise Refused(
+        raise UnsupportedShot(
             f"No focal length follows from the points of frames {numbers[0]} to {numbers[-1]}.",
             "Choose another estimator for this shot.",
         )
@@ -262,8 +262,8 @@ class Walk:
             raise self._without_points(pair[0])
         return focal_length(view.points) or np.nan
 
-    def _without_points(self, frame: int) -> Refused:
-        return Refused(
+    def _without_points(self, frame: int) -> UnsupportedShot:
+        return UnsupportedShot(
             f"The network found no usable points in frame {self._numbers[frame]}.",
             "Leave this frame out, or choose another estimator for this shot.",
         )

@@ -144,7 +144,7 @@ def _exhausted(torch_device: torch.device) -> Failure:
     return Failure(
         exit_codes.FAILED,
         "There is too little memory to match even a single pair of frames.",
-        cure=f"Close other programs that use the device and start the same job again, which resumes; or "
+        hint=f"Close other programs that use the device and start the same job again, which resumes; or "
         f"choose a smaller size ({setting('size', 384)}){elsewhere}.",
     )
 

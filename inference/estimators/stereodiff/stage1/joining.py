@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ....common.failures import Refused
+from ....common.failures import UnsupportedShot
 from ....contract import records
 from ....contract.hints import setting
 from ....contract.numbering import Frame
@@ -98,7 +98,7 @@ def join(
                 unsure.append(frame)
         progress(before + position[frame] + 1, before + len(seen))
     if not good:
-        raise Refused(
+        raise UnsupportedShot(
             f"No point of frames {numbers[0]} to {numbers[-1]} lies in front of its camera.",
             "Choose another estimator for this shot.",
         )
@@ -171,7 +171,7 @@ def load(path: Path) -> Findings | None:
 def _check(seen: Sequence[int], useful: Mapping[Pair, float], numbers: Sequence[int]) -> None:
     if not seen:
         which = spans(list(numbers)) if len(numbers) < 3 else f"frames {numbers[0]} to {numbers[-1]}"
-        raise Refused(
+        raise UnsupportedShot(
             f"The network found no usable points in {which}.",
             "Choose another estimator for this shot, or, if the precision is fp16 or bf16, "
             f"{setting('precision', 'fp32')}.",
@@ -188,7 +188,7 @@ def _check(seen: Sequence[int], useful: Mapping[Pair, float], numbers: Sequence[
             waiting.extend(beside[frame])
     apart = [numbers[frame] for frame in seen if frame not in joined]
     if apart:
-        raise Refused(
+        raise UnsupportedShot(
             f"No match connects {spans(apart)} with the frames before.",
             f"Estimate them as a separate clip ({setting('frames')}), or choose a larger reach "
             f"({setting('reach', 5)}).",

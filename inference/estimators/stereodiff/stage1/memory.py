@@ -67,10 +67,10 @@ def choose_batch(network: PairNetwork, size: tuple[int, int], *, dtype: torch.dt
         *([f"use the CPU ({setting('device', 'cpu')})"] if kind != "cpu" else []),
     ]
     raise Failure(
-        exit_codes.REFUSED,
+        exit_codes.UNSUPPORTED,
         f"Matching needs about {gigabytes(needed)} GB for images of {size[0]}x{size[1]}, "
         f"and {gigabytes(free_bytes, up=False)} GB are free.",
-        cure=f"{', '.join(choices)}, or choose the estimator parallax.",
+        hint=f"{', '.join(choices)}, or choose the estimator parallax.",
     )
 
 

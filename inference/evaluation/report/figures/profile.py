@@ -38,8 +38,8 @@ def profile(shot: Shot, gathered: Gathered, scale: Scale, index: int) -> Figure:
     grid = figure.subplots(len(tracks), 2, squeeze=False, width_ratios=[left, 1 - left])
     middle = _middle(gathered.chosen, tracks)
     borders = {e.name: e.borders for e in shot.estimates}
-    for (picture, slices), track in zip(grid, tracks, strict=True):
-        _frame(picture, track, scale, each, middle)
+    for (image, slices), track in zip(grid, tracks, strict=True):
+        _frame(image, track, scale, each, middle)
         _slices(slices, track, scale, (shot.slices[index], track.profiles[index]), gathered.profiled)
         for border in borders.get(track.name, ()):
             slices.axvline(_place(gathered.profiled, border), color=style.MARK, linestyle="--", linewidth=0.9)
@@ -87,7 +87,7 @@ def _slices(
     start, step = _time(frames) or (0, 1)
     extent = (start - step / 2, start + (len(frames) - 0.5) * step, len(across) - 0.5, -0.5)
     if across.ndim == 3:
-        axes.imshow(style.picture(across), aspect="auto", extent=extent, interpolation="antialiased")
+        axes.imshow(style.image(across), aspect="auto", extent=extent, interpolation="antialiased")
     else:
         shown = scale.of(track)(across)
         axes.imshow(shown, cmap=style.colours(style.DEPTH), norm=scale.norm, aspect="auto", extent=extent)

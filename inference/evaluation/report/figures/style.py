@@ -117,9 +117,9 @@ def for_page(drawn: bytes) -> bytes:
     drawn : bytes
         From `png`.
     """
-    picture = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR)
     quality = _QUALITY if len(drawn) > _LARGE else _LOSSLESS
-    _, data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    _, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])
     return bytes(data.tobytes())
 
 
@@ -139,12 +139,12 @@ def show(axes: Axes, values: NDArray[np.floating], norm: Normalize, colormap: st
     axes.set_xticks([])
     axes.set_yticks([])
     if values.ndim == 3:
-        axes.imshow(picture(values), interpolation="antialiased")
+        axes.imshow(image(values), interpolation="antialiased")
     else:
         axes.imshow(values, cmap=colours(colormap), norm=norm)
 
 
-def picture(values: NDArray[np.floating]) -> NDArray[np.floating]:
+def image(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """A plate's image for matplotlib, with the colour of missing values where invalid."""
     return np.clip(np.where(np.isfinite(values), values, mpl.colors.to_rgb(MISSING)), 0, 1)
 

@@ -23,7 +23,7 @@ def compiled_code(tmp_path_factory):
 
 
 def noise(seed):
-    """A picture [512, 512, 3] of noise at several scales, 0..255."""
+    """An image [512, 512, 3] of noise at several scales, 0..255."""
     generator = np.random.default_rng(seed)
     total = np.zeros((512, 512, 3), np.float32)
     for size, weight in ((8, 1.0), (32, 1.0), (128, 1.0), (512, 0.5)):
@@ -58,7 +58,7 @@ def look(pose, *, focal=FOCAL, width=WIDTH, height=HEIGHT, texture_scale=60.0, d
     world = local @ pose[:3, :3].T
     origin = pose[:3, 3]
     depth = np.full(local.shape[:2], np.inf)
-    picture = np.zeros((*local.shape[:2], 3), np.float32)
+    image = np.zeros((*local.shape[:2], 3), np.float32)
     for (axis, position, limits), texture in zip(WALLS, TEXTURES, strict=True):
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = (position - origin[axis]) / world[..., axis]
@@ -68,9 +68,9 @@ def look(pose, *, focal=FOCAL, width=WIDTH, height=HEIGHT, texture_scale=60.0, d
             inside &= (value >= low) & (value <= high)
         u, v = (np.where(inside, w * texture_scale, 0).astype(np.float32) % 511 for w in (a, b))
         colour = cv2.remap(texture, u, v, cv2.INTER_LINEAR)
-        picture[inside] = colour[inside]
+        image[inside] = colour[inside]
         depth[inside] = reach[inside]
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return np.clip(np.rint(small), 0, 255).astype(np.uint8), depth[fine // 2 :: fine, fine // 2 :: fine]
 
 
@@ -85,19 +85,19 @@ def path(count=COUNT, *, step=0.08):
     return np.array(poses)
 
 
-class Pictures:
+class UndistortedFrames:
     """Frames in memory, as the `Frames` protocol has them."""
 
-    def __init__(self, pictures, first=1):
-        self.pictures = pictures
-        self.height, self.width = pictures[0].shape[:2]
-        self.numbers = range(first, first + len(pictures))
+    def __init__(self, images, first=1):
+        self.images = images
+        self.height, self.width = images[0].shape[:2]
+        self.numbers = range(first, first + len(images))
 
     def __len__(self):
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index):
-        return self.pictures[index]
+        return self.images[index]
 
 
 @dataclass
@@ -113,8 +113,8 @@ class Run:
         return np.stack([self.disparity[i] for i in sorted(self.disparity)])
 
 
-def a_shot(pictures, scratch, *, camera=None, until=None, finished=(), mattes=None, stop_at=None):
-    """A shot over pictures; cancelled after `until` checks, or as soon as stage `stop_at` reports."""
+def a_shot(images, scratch, *, camera=None, until=None, finished=(), mattes=None, stop_at=None):
+    """A shot over images; cancelled after `until` checks, or as soon as stage `stop_at` reports."""
     disparity, confidence, stages = {}, {}, []
     left = [until]
 
@@ -134,7 +134,7 @@ def a_shot(pictures, scratch, *, camera=None, until=None, finished=(), mattes=No
 
     Path(scratch).mkdir(parents=True, exist_ok=True)
     shot = Shot(
-        frames=Pictures(pictures),
+        frames=UndistortedFrames(images),
         parameters={},
         seed=0,
         camera=camera,
@@ -165,7 +165,7 @@ def known_camera(poses, *, focal=FOCAL, width=WIDTH, height=HEIGHT, first=1, dis
 @dataclass
 class Scene:
     poses: np.ndarray
-    pictures: list
+    images: list
     depth: np.ndarray
 
 
@@ -174,7 +174,7 @@ def scene():
     """The scene from a moving camera."""
     poses = path()
     seen = [look(pose) for pose in poses]
-    return Scene(poses, [picture for picture, _ in seen], np.stack([depth for _, depth in seen]))
+    return Scene(poses, [image for image, _ in seen], np.stack([depth for _, depth in seen]))
 
 
 @pytest.fixture(scope="session")
@@ -182,4 +182,6 @@ def make():
     """The functions of this file, for tests that film something else."""
     from types import SimpleNamespace
 
-    return SimpleNamespace(look=look, path=path, shot=a_shot, camera=known_camera, noise=noise, Pictures=Pictures)
+    return SimpleNamespace(
+        look=look, path=path, shot=a_shot, camera=known_camera, noise=noise, UndistortedFrames=UndistortedFrames
+    )

@@ -2,7 +2,7 @@
 
 import cv2
 import pytest
-from truth_maker import score
+from ground_truth_maker import score
 
 from inference.estimators import parallax
 from inference.evaluation.datasets.folder import open_clip
@@ -14,8 +14,8 @@ from inference.evaluation.datasets.folder import open_clip
 )
 def test_depth_is_as_accurate_as_promised(footage, make, tmp_path, clip, absolute_relative, delta1, flicker):
     folder = footage / "gt" / clip
-    pictures = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in sorted((folder / "rgb").iterdir())]
-    run = make.shot(pictures, tmp_path)
+    images = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in sorted((folder / "rgb").iterdir())]
+    run = make.shot(images, tmp_path)
     parallax.estimate(run.shot)
     scores = score(run.disparity.__getitem__, open_clip(folder))
     assert scores.absolute_relative <= absolute_relative

@@ -4,12 +4,12 @@ import numpy as np
 import psutil
 import pytest
 
-from inference.common.failures import Cancelled, Refused
+from inference.common.failures import Cancelled, UnsupportedShot
 from inference.estimators import parallax
 
 
 def relative(disparity, depth):
-    """|Z - Z*| / Z* away from the picture's border."""
+    """|Z - Z*| / Z* away from the image's border."""
     error = np.abs(1 / disparity - depth) / depth
     return error[:, 8:-8, 8:-8]
 
@@ -26,12 +26,12 @@ def similarity(found, true):
 
 @pytest.fixture(scope="module")
 def solved(scene, make, tmp_path_factory):
-    run = make.shot(scene.pictures, tmp_path_factory.mktemp("solved"))
+    run = make.shot(scene.images, tmp_path_factory.mktemp("solved"))
     return run, parallax.estimate(run.shot)
 
 
 def test_a_known_camera_gives_depth_in_its_own_units(scene, make, tmp_path):
-    run = make.shot(scene.pictures, tmp_path, camera=make.camera(scene.poses))
+    run = make.shot(scene.images, tmp_path, camera=make.camera(scene.poses))
     result = parallax.estimate(run.shot)
     error = relative(run.maps(), scene.depth)
     assert np.median(error) < 0.015
@@ -72,7 +72,7 @@ def test_a_known_focal_length_stays_and_helps(scene, make, tmp_path):
     from dataclasses import replace
 
     camera = replace(make.camera(scene.poses), poses=())
-    run = make.shot(scene.pictures, tmp_path, camera=camera)
+    run = make.shot(scene.images, tmp_path, camera=camera)
     result = parallax.estimate(run.shot)
     assert result.camera.focal_length == camera.focal_length
     found = np.array([pose.camera_to_world for pose in result.camera.poses])
@@ -83,7 +83,7 @@ def test_a_known_distortion_is_undone(scene, make, tmp_path):
     distortion = (0.15, 0.0)
     seen = [make.look(pose, distortion=distortion) for pose in scene.poses]
     camera = make.camera(scene.poses, distortion=distortion)
-    run = make.shot([picture for picture, _ in seen], tmp_path, camera=camera)
+    run = make.shot([image for image, _ in seen], tmp_path, camera=camera)
     result = parallax.estimate(run.shot)
     depth = np.stack([depth for _, depth in seen])
     assert np.median(relative(run.maps(), depth)) < 0.02
@@ -91,13 +91,13 @@ def test_a_known_distortion_is_undone(scene, make, tmp_path):
 
 
 def test_a_camera_without_a_pose_for_every_frame_is_refused(scene, make, tmp_path):
-    run = make.shot(scene.pictures, tmp_path, camera=make.camera(scene.poses[:-1]))
-    with pytest.raises(Refused, match="no pose for frame 16"):
+    run = make.shot(scene.images, tmp_path, camera=make.camera(scene.poses[:-1]))
+    with pytest.raises(UnsupportedShot, match="no pose for frame 16"):
         parallax.estimate(run.shot)
 
 
 def test_the_same_job_gives_the_same_bits(scene, solved, make, tmp_path):
-    run = make.shot(scene.pictures, tmp_path)
+    run = make.shot(scene.images, tmp_path)
     result = parallax.estimate(run.shot)
     assert result == solved[1]
     np.testing.assert_array_equal(run.maps(), solved[0].maps())
@@ -105,12 +105,12 @@ def test_the_same_job_gives_the_same_bits(scene, solved, make, tmp_path):
 
 @pytest.mark.parametrize("stage", ["Solving the camera", "match", "complete", "settle"])
 def test_a_cancelled_run_goes_on_to_the_same_bits(scene, solved, make, tmp_path, stage):
-    first = make.shot(scene.pictures, tmp_path, stop_at=stage)
+    first = make.shot(scene.images, tmp_path, stop_at=stage)
     with pytest.raises(Cancelled):
         parallax.estimate(first.shot)
     assert not psutil.Process().children(), "the camera solve outlived its run"
     assert not list(tmp_path.rglob(".tmp-*")) or stage != "Solving the camera"
-    second = make.shot(scene.pictures, tmp_path, finished=first.disparity)
+    second = make.shot(scene.images, tmp_path, finished=first.disparity)
     result = parallax.estimate(second.shot)
     assert result == solved[1]
     assert not first.disparity.keys() & second.disparity.keys()
@@ -126,14 +126,14 @@ def test_progress_rises_to_its_total(solved):
 
 def test_a_matte_keeps_a_moving_subject_out_of_the_solve(scene, make, tmp_path):
     texture = make.noise(9)[:40, :28].astype(np.uint8)
-    pictures, mattes = [], []
-    for index, picture in enumerate(scene.pictures):
-        pictures.append(picture.copy())
-        mattes.append(np.zeros(picture.shape[:2], bool))
+    images, mattes = [], []
+    for index, image in enumerate(scene.images):
+        images.append(image.copy())
+        mattes.append(np.zeros(image.shape[:2], bool))
         left = 20 + 6 * index
-        pictures[-1][84:124, left : left + 28] = texture[:, : 192 - left]
+        images[-1][84:124, left : left + 28] = texture[:, : 192 - left]
         mattes[-1][84:124, left : left + 28] = True
-    run = make.shot(pictures, tmp_path, mattes=mattes)
+    run = make.shot(images, tmp_path, mattes=mattes)
     result = parallax.estimate(run.shot)
     found = np.array([pose.camera_to_world for pose in result.camera.poses])[:, :3, 3]
     assert similarity(found, scene.poses[:, :3, 3]) < 0.05

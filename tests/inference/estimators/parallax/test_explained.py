@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from inference.common.failures import Refused
+from inference.common.failures import UnsupportedShot
 from inference.estimators.parallax.tracks import Tracks
-from inference.estimators.parallax.unsupported import doubts, explained, refuse_unexplained
+from inference.estimators.parallax.unsupported import doubts, explained, require_explained_tracks
 from inference.estimators.parallax.view import Views
 
 WIDTH, HEIGHT, COUNT = 320, 240, 40
@@ -13,7 +13,7 @@ NUMBERS = range(101, 101 + COUNT)
 
 
 def followed(static_of, *, lasting=COUNT):
-    """Views and tracks of points all over the picture; static are those that ``static_of(frame, xy)`` names."""
+    """Views and tracks of points all over the image; static are those that ``static_of(frame, xy)`` names."""
     x, y = np.meshgrid(np.arange(8, WIDTH, 16), np.arange(8, HEIGHT, 16))
     xy = np.column_stack([x.ravel(), y.ravel()]).astype(np.float32)
     each = len(xy)
@@ -44,32 +44,32 @@ def everywhere(frame, xy):
     return np.ones(len(xy), bool)
 
 
-def test_a_solve_of_the_whole_picture_passes():
+def test_a_solve_of_the_whole_image_passes():
     shares = explained(*followed(everywhere))
     np.testing.assert_array_equal(shares, 1)
-    refuse_unexplained(shares, NUMBERS)
+    require_explained_tracks(shares, NUMBERS)
     assert doubts(shares, NUMBERS) == ()
 
 
 def test_a_moving_subject_before_an_explained_scene_passes():
     shares = explained(*followed(lambda frame, xy: ~on_subject(xy)))
     assert 0.6 < shares.max() < 1
-    refuse_unexplained(shares, NUMBERS)
+    require_explained_tracks(shares, NUMBERS)
     assert doubts(shares, NUMBERS) == ()
 
 
 def test_a_solve_that_follows_the_subject_for_a_while_is_refused_and_says_where_and_what_to_do():
     shares = explained(*followed(lambda frame, xy: on_subject(xy) | (frame >= 10)))
     assert shares[0] < 0.4 and shares[10] == 1
-    with pytest.raises(Refused, match=r"10 frames \(101-110\)") as caught:
-        refuse_unexplained(shares, NUMBERS)
-    for cure in ("mattes", "leave these frames out", "DepthCrafter", "StereoDiff"):
-        assert cure in caught.value.cure
+    with pytest.raises(UnsupportedShot, match=r"10 frames \(101-110\)") as caught:
+        require_explained_tracks(shares, NUMBERS)
+    for hint in ("mattes", "leave these frames out", "DepthCrafter", "StereoDiff"):
+        assert hint in caught.value.hint
 
 
 def test_a_moment_is_told_but_not_refused():
     shares = explained(*followed(lambda frame, xy: on_subject(xy) | (frame not in {4, 17})))
-    refuse_unexplained(shares, NUMBERS)
+    require_explained_tracks(shares, NUMBERS)
     (warning,) = doubts(shares, NUMBERS)
     assert "105, 118" in warning and "mattes" in warning
 

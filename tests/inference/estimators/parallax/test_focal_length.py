@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mapped_model import everywhere_tracks, mapped
 
-from inference.common.failures import Refused
+from inference.common.failures import UnsupportedShot
 from inference.estimators import parallax
 from inference.estimators.parallax import focal_length, solve, unsupported
 from inference.estimators.parallax.focal_length import focal_of
@@ -79,8 +79,8 @@ def test_a_focal_length_that_no_lens_has_is_drawn_to_the_usual_one_where_the_tra
 def test_one_that_the_tracks_tell_is_left_to_be_refused(tmp_path):
     tracks, _ = filmed(around_the_scene(), focal=0.25 * WIDTH)
     views = solve.solve(tracks, LENS, seed=0, folder=tmp_path)
-    with pytest.raises(Refused, match=r"it found a focal length of 0\.2"):
-        unsupported.refuse_found_lens(views)
+    with pytest.raises(UnsupportedShot, match=r"it found a focal length of 0\.2"):
+        unsupported.check_solved_lens(views)
 
 
 def test_a_held_focal_length_goes_where_the_tracks_tell(tmp_path):
@@ -117,7 +117,7 @@ def test_a_shot_that_does_not_tell_its_lens_is_solved_with_a_likely_one(tmp_path
     tracks, points = filmed(GLIDE)
     views = solve.solve(tracks, LENS, seed=0, folder=tmp_path)
     assert views.focal == pytest.approx(USUAL, rel=0.3)
-    unsupported.refuse_found_lens(views)
+    unsupported.check_solved_lens(views)
     first = views.seen[views.seen[:, 0] == 0, 1]
     xy = views.project(views.sparse(0)[1])
     ids, seen = tracks.at(0)
@@ -147,9 +147,9 @@ def test_without_any_model_there_is_a_sentence(tmp_path, monkeypatch):
 @pytest.mark.parametrize("widths", [0.1, 60.0])
 def test_a_given_focal_length_that_no_lens_has_is_not_called_found(scene, make, tmp_path, widths):
     camera = replace(make.camera(scene.poses, focal=192 * widths), poses=())
-    with pytest.raises(Refused, match=f"^The known focal length is {widths:.2f} image widths") as caught:
-        parallax.estimate(make.shot(scene.pictures, tmp_path, camera=camera).shot)
-    assert "unit" in caught.value.cure
+    with pytest.raises(UnsupportedShot, match=f"^The known focal length is {widths:.2f} image widths") as caught:
+        parallax.estimate(make.shot(scene.images, tmp_path, camera=camera).shot)
+    assert "unit" in caught.value.hint
 
 
 def test_the_usual_focal_length_is_left_as_it_is(gliding):

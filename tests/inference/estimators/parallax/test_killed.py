@@ -14,8 +14,8 @@ import pytest
 def clip(scene, tmp_path):
     folder = tmp_path / "clip"
     folder.mkdir()
-    for index, picture in enumerate(scene.pictures, start=1):
-        cv2.imwrite(str(folder / f"plate.{index:04d}.png"), picture[..., ::-1])
+    for index, image in enumerate(scene.images, start=1):
+        cv2.imwrite(str(folder / f"plate.{index:04d}.png"), image[..., ::-1])
     return folder
 
 

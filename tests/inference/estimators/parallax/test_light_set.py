@@ -31,8 +31,8 @@ finally:
 @pytest.fixture(scope="module")
 def clip(scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clip")
-    for index, picture in enumerate(scene.pictures, start=1):
-        cv2.imwrite(str(folder / f"plate.{index:04d}.png"), picture[..., ::-1])
+    for index, image in enumerate(scene.images, start=1):
+        cv2.imwrite(str(folder / f"plate.{index:04d}.png"), image[..., ::-1])
     return folder
 
 
@@ -93,7 +93,7 @@ def test_an_estimator_whose_set_is_missing_says_so_in_one_sentence_with_one_comm
     told = json.loads(done.stdout)
     sentence = told["what"].split(". ")[0]
     assert sentence.startswith("DepthCrafter needs packages that are not installed: torch, diffusers, transformers")
-    assert told["cure"].count(f"run: {light_python} {MAIN} install full") == 1 and "pip" not in told["cure"]
+    assert told["hint"].count(f"run: {light_python} {MAIN} install full") == 1 and "pip" not in told["hint"]
     assert not (tmp_path / "depth").exists()
 
 
@@ -102,6 +102,6 @@ def test_the_doctor_says_what_the_other_estimators_would_need(worker, light_pyth
         [light_python, "-I", MAIN, "doctor"], capture_output=True, text=True, env=worker.environment, check=False
     )
     assert done.returncode == 0, done.stdout
-    note, cure = done.stdout.partition("[note] full set: ")[2].splitlines()[:2]
-    assert "parallax and quick do not need it" in note and cure.endswith(f"{MAIN} install full")
+    note, hint = done.stdout.partition("[note] full set: ")[2].splitlines()[:2]
+    assert "parallax and quick do not need it" in note and hint.endswith(f"{MAIN} install full")
     assert "(no torch, which parallax does not need)" in done.stdout

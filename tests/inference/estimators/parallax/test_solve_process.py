@@ -53,8 +53,8 @@ ENDINGS = {
 def test_a_child_that_ends_otherwise_is_a_failure_of_the_run(tmp_path, monkeypatch, code, said):
     with pytest.raises(Failure, match=f"^The camera solve .*{said}") as caught:
         ends(tmp_path, monkeypatch, code)
-    assert caught.value.code == exit_codes.FAILED and "start the same job again" in caught.value.cure
-    assert ("Close other programs" in caught.value.cure) == ("SIGKILL" in said)
+    assert caught.value.code == exit_codes.FAILED and "start the same job again" in caught.value.hint
+    assert ("Close other programs" in caught.value.hint) == ("SIGKILL" in said)
 
 
 def test_a_child_that_hangs_is_a_failure_and_is_ended(tmp_path, monkeypatch):
@@ -96,9 +96,9 @@ def test_a_disk_that_is_full_is_why_a_child_fails(tmp_path, monkeypatch):
 def two_shots(scene, tmp_path):
     folder = tmp_path / "clip"
     folder.mkdir()
-    for index, picture in enumerate([*scene.pictures, *scene.pictures], start=1):
-        cv2.imwrite(str(folder / f"plate.{index:04d}.png"), picture[..., ::-1])
-    return folder, len(scene.pictures)
+    for index, image in enumerate([*scene.images, *scene.images], start=1):
+        cv2.imwrite(str(folder / f"plate.{index:04d}.png"), image[..., ::-1])
+    return folder, len(scene.images)
 
 
 def _solver(process, helpers):

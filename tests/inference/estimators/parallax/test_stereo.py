@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference.estimators.parallax import INFO, fill, fusion, pipeline, sgm, sweep
-from inference.estimators.parallax.view import Views, bend, bent, straighten
+from inference.estimators.parallax.view import Views, distort, distorted, undistort
 
 
 def views(count=9, *, step=0.1, points=None, width=64, height=48, distortion=(0.0, 0.0)):
@@ -54,21 +54,21 @@ def test_the_right_plane_matches_best():
 
 
 def test_pixels_that_no_neighbour_sees_tell_nothing():
-    picture = np.random.default_rng(3).uniform(0, 255, (48, 64)).astype(np.float32)
-    neighbour = sweep.Neighbour(picture, np.eye(3), np.array([-10.0, 0.0, 0.0]))
+    image = np.random.default_rng(3).uniform(0, 255, (48, 64)).astype(np.float32)
+    neighbour = sweep.Neighbour(image, np.eye(3), np.array([-10.0, 0.0, 0.0]))
     matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
-    cost = sweep.matching_cost(picture, [neighbour], matrix, np.array([0.5, 1.0]))
+    cost = sweep.matching_cost(image, [neighbour], matrix, np.array([0.5, 1.0]))
     np.testing.assert_allclose(cost, 0.5)
 
 
 def test_a_pixel_that_one_neighbour_alone_sees_is_judged_by_that_one():
-    picture = np.random.default_rng(3).uniform(0, 255, (48, 64)).astype(np.float32)
+    image = np.random.default_rng(3).uniform(0, 255, (48, 64)).astype(np.float32)
     matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
     depths = np.array([0.2, 0.5])
-    near = sweep.Neighbour(np.roll(picture, 5, axis=1), np.eye(3), np.array([0.2, 0.0, 0.0]))
-    far = [sweep.Neighbour(picture, np.eye(3), np.array([side * 20.0, 0.0, 0.0])) for side in (-1, 1, 2)]
-    alone = sweep.matching_cost(picture, [near], matrix, depths)
-    np.testing.assert_allclose(sweep.matching_cost(picture, [near, *far], matrix, depths), alone, atol=1e-6)
+    near = sweep.Neighbour(np.roll(image, 5, axis=1), np.eye(3), np.array([0.2, 0.0, 0.0]))
+    far = [sweep.Neighbour(image, np.eye(3), np.array([side * 20.0, 0.0, 0.0])) for side in (-1, 1, 2)]
+    alone = sweep.matching_cost(image, [near], matrix, depths)
+    np.testing.assert_allclose(sweep.matching_cost(image, [near, *far], matrix, depths), alone, atol=1e-6)
     assert (alone != 0.5).mean() > 0.8
 
 
@@ -128,12 +128,12 @@ def test_agreeing_frames_support_and_average_each_other():
     two = views(2)
     flat = np.full((48, 64), 0.5, np.float32)
     sure = np.ones_like(flat)
-    witness = fusion.Witness(flat * np.float32(1.01), sure, *two.relative(0, 1))
+    witness = fusion.SourceDepth(flat * np.float32(1.01), sure, *two.relative(0, 1))
     fused, support = fusion.fuse(flat, sure, [witness, witness], focal=two.focal, centre=two.centre)
     seen = np.s_[:, 8:]
     assert (support[seen] > 0.8).all()
     np.testing.assert_allclose(fused[seen], 0.5 * 1.0066, rtol=2e-3)
-    liar = fusion.Witness(flat * np.float32(1.5), sure, *two.relative(0, 1))
+    liar = fusion.SourceDepth(flat * np.float32(1.5), sure, *two.relative(0, 1))
     fused, support = fusion.fuse(flat, sure, [liar, liar], focal=two.focal, centre=two.centre)
     np.testing.assert_allclose(fused, flat, rtol=1e-5)
     assert support.max() < 1e-3
@@ -152,14 +152,14 @@ def test_neighbours_lie_on_both_sides_at_the_wanted_baselines():
 def test_bending_undoes_straightening():
     lens = {"focal": 50.0, "centre": np.array([31.5, 23.5]), "distortion": np.array([0.12, -0.03])}
     pixels = np.random.default_rng(7).uniform(0, [63, 47], (50, 2))
-    np.testing.assert_allclose(bend(straighten(pixels, **lens), **lens), pixels, atol=1e-4)
+    np.testing.assert_allclose(distort(undistort(pixels, **lens), **lens), pixels, atol=1e-4)
 
 
-def test_maps_of_a_straight_picture_are_bent_back():
+def test_maps_of_a_straight_image_are_bent_back():
     lens = views(distortion=(0.2, 0.0))
     x = np.tile(np.arange(64, dtype=np.float32), (48, 1))
-    seen = bent(x, lens)
-    where = straighten(np.array([[50.0, 30.0]]), focal=50.0, centre=lens.centre, distortion=lens.distortion)
+    seen = distorted(x, lens)
+    where = undistort(np.array([[50.0, 30.0]]), focal=50.0, centre=lens.centre, distortion=lens.distortion)
     assert seen[30, 50] == pytest.approx(where[0, 0], abs=0.02)
 
 

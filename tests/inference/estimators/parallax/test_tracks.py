@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inference.common.parent_watch import ORPHANED
-from inference.estimators.parallax import moving, solve_process, subject_depth
+from inference.estimators.parallax import moving, object_depth, solve_process
 from inference.estimators.parallax import tracks as tracks_module
 from inference.estimators.parallax.lens import Lens, SolveError
 from inference.estimators.parallax.tracks import POINTS, Tracks, follow, key_frames
@@ -47,10 +47,10 @@ def exact(*, drift=0.0, count=COUNT):
     return tracks, views, points
 
 
-def test_tracks_follow_a_picture_that_moves(make):
+def test_tracks_follow_a_image_that_moves(make):
     texture = make.noise(3).astype(np.uint8)
-    pictures = [np.ascontiguousarray(texture[50 : 50 + 144, 40 + 2 * i : 40 + 2 * i + 192]) for i in range(8)]
-    tracks = follow(pictures.__getitem__, 8)
+    images = [np.ascontiguousarray(texture[50 : 50 + 144, 40 + 2 * i : 40 + 2 * i + 192]) for i in range(8)]
+    tracks = follow(images.__getitem__, 8)
     before, after = tracks.moved(0, 7)
     assert len(before) > 50
     np.testing.assert_allclose(np.median(after - before, axis=0), [-14, 0], atol=0.1)
@@ -68,11 +68,11 @@ def test_tracks_follow_a_picture_that_moves(make):
 )
 def test_tracks_outlive_a_change_of_light_and_stay_in_place(make, light):
     texture = make.noise(3)
-    pictures = [
+    images = [
         np.clip(texture[50 : 50 + 144, 40 + 2 * i : 40 + 2 * i + 192] * 0.75 * gain, 0, 255).astype(np.uint8)
         for i, gain in enumerate(light)
     ]
-    before, after = follow(pictures.__getitem__, 8).moved(0, 7)
+    before, after = follow(images.__getitem__, 8).moved(0, 7)
     assert len(before) > 200
     missed = np.abs(after - before - [-14, 0])
     assert np.median(missed) < 0.1 and np.percentile(missed, 90) < 0.5
@@ -81,21 +81,21 @@ def test_tracks_outlive_a_change_of_light_and_stay_in_place(make, light):
 def layers(make, *, steps, count):
     """A near strip before a far one, which move to the left by `steps` [2] pixels a frame, at 384 by 216."""
     far, near = (np.tile(make.noise(seed).astype(np.uint8), (1, 4, 1)) for seed in (3, 5))
-    pictures = []
+    images = []
     for index in range(count):
-        picture = far[50:266, steps[0] * index : steps[0] * index + 384].copy()
-        picture[130:] = near[50:136, steps[1] * index : steps[1] * index + 384]
-        pictures.append(picture)
-    return pictures
+        image = far[50:266, steps[0] * index : steps[0] * index + 384].copy()
+        image[130:] = near[50:136, steps[1] * index : steps[1] * index + 384]
+        images.append(image)
+    return images
 
 
-def test_steps_of_a_tenth_of_the_picture_are_followed(make, monkeypatch):
+def test_steps_of_a_tenth_of_the_image_are_followed(make, monkeypatch):
     steps = np.array([31, 42])
-    pictures = layers(make, steps=steps, count=2)
+    images = layers(make, steps=steps, count=2)
 
     def followed():
         """How many points are found in the second frame, and the share of them that are where they should be."""
-        before, after = follow(pictures.__getitem__, 2).moved(0, 1)
+        before, after = follow(images.__getitem__, 2).moved(0, 1)
         moved = -steps[(before[:, 1] >= 130).astype(int)]
         return len(before), np.mean(np.linalg.norm(after - before - np.column_stack([moved, 0 * moved]), axis=1) < 1)
 
@@ -139,15 +139,15 @@ def test_what_moves_on_its_own_is_told_from_what_stands_still():
 
 
 def test_a_subject_is_masked_within_its_outline_and_stands_on_the_ground():
-    picture = np.full((60, 80, 3), 60, np.uint8)
-    picture[15:45, 30:42] = 200
+    image = np.full((60, 80, 3), 60, np.uint8)
+    image[15:45, 30:42] = 200
     generator = np.random.default_rng(1)
     inside = generator.uniform([31, 16], [41, 44], (60, 2))
     outside = generator.uniform([0, 0], [28, 59], (60, 2))
     others = generator.uniform([44, 0], [79, 59], (60, 2))
     xy = np.concatenate([inside, outside, others]).astype(np.float32)
     moves = np.arange(len(xy)) < 60
-    mask = moving.mask(xy, ~moves, moves, picture)
+    mask = moving.mask(xy, ~moves, moves, image)
     subject = np.zeros((60, 80), bool)
     subject[15:45, 30:42] = True
     assert (mask & subject).sum() / (mask | subject).sum() > 0.8
@@ -173,7 +173,7 @@ def test_a_subjects_depth_is_steadied_along_its_tracks():
     def load(frame):
         return np.where(labels, true * jumps[frame], 0.1).astype(np.float32), labels
 
-    found = subject_depth.factors(load, tracks, np.ones(len(tracks.ids), bool), check=lambda: None)
+    found = object_depth.factors(load, tracks, np.ones(len(tracks.ids), bool), check=lambda: None)
     steady = [true * jumps[frame] * found[frame][1] for frame in range(count)]
     assert np.ptp(np.log(steady)) < 0.3 * np.ptp(np.log(jumps))
     assert all(factor[0] == 1 for factor in found)

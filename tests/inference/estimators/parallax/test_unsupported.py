@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.common.failures import Refused
+from inference.common.failures import UnsupportedShot
 from inference.estimators import parallax
 from inference.estimators.parallax import unsupported
 from inference.estimators.parallax.tracks import Tracks, follow
@@ -20,9 +20,9 @@ def still(make):
 
 
 def refused(run, match):
-    with pytest.raises(Refused, match=match) as caught:
+    with pytest.raises(UnsupportedShot, match=match) as caught:
         parallax.estimate(run.shot)
-    assert "DepthCrafter or StereoDiff" in caught.value.cure
+    assert "DepthCrafter or StereoDiff" in caught.value.hint
     return caught.value
 
 
@@ -37,8 +37,8 @@ def test_a_locked_camera(make, tmp_path, still):
 
 
 def test_a_pan(make, tmp_path):
-    pictures = turned(lambda index: turn(0.008 * index, roll=0.001 * index), make)
-    assert "turn" in refused(make.shot(pictures, tmp_path), "no parallax").reason
+    images = turned(lambda index: turn(0.008 * index, roll=0.001 * index), make)
+    assert "turn" in refused(make.shot(images, tmp_path), "no parallax").reason
 
 
 def turn(right=0.0, up=0.0, roll=0.0):
@@ -75,22 +75,22 @@ ZOOMS = {
 @pytest.mark.parametrize("name", ZOOMS)
 def test_a_zoom(make, tmp_path, name):
     count, zoom, pose, said = ZOOMS[name]
-    pictures = [make.look(pose(i), focal=170.0 * zoom(i))[0] for i in range(count)]
-    refused(make.shot(pictures, tmp_path), f"has no parallax, the lens zooms {said}")
+    images = [make.look(pose(i), focal=170.0 * zoom(i))[0] for i in range(count)]
+    refused(make.shot(images, tmp_path), f"has no parallax, the lens zooms {said}")
 
 
 def test_a_zoom_that_is_tracked_badly_is_told_by_the_solve_that_explains_it_no_better(make, tmp_path, monkeypatch):
     monkeypatch.setattr(unsupported, "_LEAST_PARALLAX", 0.0)
     monkeypatch.setattr(unsupported, "_LEAST_SHARP", 0.0)
-    pictures = [make.look(np.eye(4), focal=170.0 * (1 + i / 12))[0] for i in range(16)]
-    refused(make.shot(pictures, tmp_path), "too little parallax, the lens zooms by a factor of 2.*explains only")
+    images = [make.look(np.eye(4), focal=170.0 * (1 + i / 12))[0] for i in range(16)]
+    refused(make.shot(images, tmp_path), "too little parallax, the lens zooms by a factor of 2.*explains only")
 
 
 def test_a_zoom_while_the_camera_moves(make, tmp_path):
     size = {"width": 384, "height": 288}
-    pictures = [make.look(pose, focal=340.0 * (1 + i / 24), **size)[0] for i, pose in enumerate(make.path(20))]
+    images = [make.look(pose, focal=340.0 * (1 + i / 24), **size)[0] for i, pose in enumerate(make.path(20))]
     camera = make.camera([], focal=340.0, **size)
-    refused(make.shot(pictures, tmp_path, camera=camera), "The lens zooms while the camera moves, by a factor of")
+    refused(make.shot(images, tmp_path, camera=camera), "The lens zooms while the camera moves, by a factor of")
 
 
 @pytest.mark.parametrize("step", [(0.0, 0.0, 0.12), (0.0, -0.05, 0.0), (0.06, 0.0, 0.06)])
@@ -99,12 +99,12 @@ def test_travel_is_no_zoom(make, step):
     poses[:, :3, 3] = np.arange(16)[:, None] * step
     tracks = follow([make.look(pose)[0] for pose in poses].__getitem__, 16)
     motion = unsupported.measure(tracks, width=192, height=144)
-    unsupported.refuse_without_parallax(motion, frames=16, long_side=192)
+    unsupported.require_parallax(motion, frames=16, long_side=192)
     assert motion.from_turning > 5.0
 
 
 def test_motion_is_measured_over_as_many_frames_as_tracks_last(scene):
-    tracks = follow(scene.pictures.__getitem__, len(scene.pictures))
+    tracks = follow(scene.images.__getitem__, len(scene.images))
     frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
     count = tracks.ids.max() + 1
     # every track is another one after six frames, not all at once
@@ -113,7 +113,7 @@ def test_motion_is_measured_over_as_many_frames_as_tracks_last(scene):
     short = replace(short, ids=short.ids[order], xy=short.xy[order])
     motion = unsupported.measure(short, width=192, height=144)
     assert motion.span == 5 and motion.tracks >= 40
-    unsupported.refuse_without_parallax(motion, frames=len(short), long_side=192)
+    unsupported.require_parallax(motion, frames=len(short), long_side=192)
 
 
 def test_a_far_wall_that_outlasts_what_is_near_is_not_all_that_can_be_followed(make):
@@ -135,48 +135,48 @@ def test_a_far_wall_that_outlasts_what_is_near_is_not_all_that_can_be_followed(m
     assert wall[over_all].all() and len(over_all) > 60, "only the wall must last, or this tests nothing"
     motion = unsupported.measure(tracks, width=192, height=144)
     assert motion.span < count - 1 and motion.parallax > 10
-    unsupported.refuse_without_parallax(motion, frames=count, long_side=192)
+    unsupported.require_parallax(motion, frames=count, long_side=192)
 
 
 @pytest.mark.parametrize("ways", [(1, 1, 1), (1, -1, 1)], ids=["one way", "both ways"])
 def test_traffic_before_a_locked_camera(make, tmp_path, still, ways):
     lanes = [(make.noise(20 + i)[:26, :60].astype(np.uint8), 30 + 30 * i, way) for i, way in enumerate(ways)]
-    pictures = []
+    images = []
     for index in range(COUNT):
-        picture = still.copy()
+        image = still.copy()
         for car, top, way in lanes:
             for start in range(-400, 400, 85):
                 left = start + way * index
-                first, last = max(left, 0), min(left + 60, picture.shape[1])
+                first, last = max(left, 0), min(left + 60, image.shape[1])
                 if first < last:
-                    picture[top : top + 26, first:last] = car[:, first - left : last - left]
-        pictures.append(picture)
-    motion = unsupported.measure(follow(pictures.__getitem__, COUNT), width=192, height=144)
+                    image[top : top + 26, first:last] = car[:, first - left : last - left]
+        images.append(image)
+    motion = unsupported.measure(follow(images.__getitem__, COUNT), width=192, height=144)
     assert motion.parallax > 1.0, "the traffic must fool the first measure, or this tests nothing"
-    refused(make.shot(pictures, tmp_path), "only objects in the scene move")
+    refused(make.shot(images, tmp_path), "only objects in the scene move")
 
 
 def test_a_moving_camera_is_not_refused(scene, make):
-    tracks = follow(scene.pictures.__getitem__, len(scene.pictures))
+    tracks = follow(scene.images.__getitem__, len(scene.images))
     motion = unsupported.measure(tracks, width=192, height=144)
     assert motion.parallax > 1.0
-    unsupported.refuse_without_parallax(motion, frames=len(tracks), long_side=192)
+    unsupported.require_parallax(motion, frames=len(tracks), long_side=192)
 
 
 def test_a_short_shot(scene, make, tmp_path):
-    refused(make.shot(scene.pictures[:11], tmp_path), "11 frames")
+    refused(make.shot(scene.images[:11], tmp_path), "11 frames")
 
 
-def test_an_empty_picture(make, tmp_path):
+def test_an_empty_image(make, tmp_path):
     blank = [np.full((144, 192, 3), 90, np.uint8)] * COUNT
     refused(make.shot(blank, tmp_path), "points can be followed")
 
 
 def test_a_given_camera_that_stands_still(scene, make, tmp_path):
-    run = make.shot(scene.pictures, tmp_path, camera=make.camera(np.repeat(np.eye(4)[None], 16, axis=0)))
-    with pytest.raises(Refused) as caught:
+    run = make.shot(scene.images, tmp_path, camera=make.camera(np.repeat(np.eye(4)[None], 16, axis=0)))
+    with pytest.raises(UnsupportedShot) as caught:
         parallax.estimate(run.shot)
-    assert "input camera" in caught.value.cure
+    assert "input camera" in caught.value.hint
 
 
 def test_the_true_camera_of_a_locked_shot(make, tmp_path, still):
@@ -187,30 +187,30 @@ def test_the_true_camera_of_a_locked_shot(make, tmp_path, still):
     assert "stands still" in refused(make.shot(grain, tmp_path, camera=camera), "no parallax").reason
 
 
-def test_mattes_that_leave_nothing_of_the_pictures_are_named():
+def test_mattes_that_leave_nothing_of_the_images_are_named():
     nothing = follow(lambda index: np.zeros((48, 64, 3), np.uint8), 16, moving=lambda index: np.ones((48, 64), bool))
     motion = unsupported.measure(nothing, width=64, height=48)
     for matted in (False, True):
-        with pytest.raises(Refused) as refusal:
-            unsupported.refuse_without_parallax(motion, frames=16, long_side=64, matted=matted)
+        with pytest.raises(UnsupportedShot) as refusal:
+            unsupported.require_parallax(motion, frames=16, long_side=64, matted=matted)
         assert ("its mattes leave too little of it" in refusal.value.reason) == matted
 
 
 @pytest.mark.parametrize("clip", ["bigbuckbunny_static-camera.mp4", "bear_davis.mp4"])
 def test_real_shots_without_parallax(footage, clip):
-    pictures = frames_of(footage / "clips" / clip, 50)
-    height, width = pictures[0].shape[:2]
-    motion = unsupported.measure(follow(pictures.__getitem__, len(pictures)), width=width, height=height)
-    with pytest.raises(Refused):
-        unsupported.refuse_without_parallax(motion, frames=len(pictures), long_side=max(width, height))
+    images = frames_of(footage / "clips" / clip, 50)
+    height, width = images[0].shape[:2]
+    motion = unsupported.measure(follow(images.__getitem__, len(images)), width=width, height=height)
+    with pytest.raises(UnsupportedShot):
+        unsupported.require_parallax(motion, frames=len(images), long_side=max(width, height))
 
 
 @pytest.mark.parametrize("clip", ["tokyo-walk.mp4", "apple_closeup.mp4", "lady-running_davis.mp4"])
 def test_real_shots_with_parallax(footage, clip):
-    pictures = frames_of(footage / "clips" / clip, 50)
-    height, width = pictures[0].shape[:2]
-    motion = unsupported.measure(follow(pictures.__getitem__, len(pictures)), width=width, height=height)
-    unsupported.refuse_without_parallax(motion, frames=len(pictures), long_side=max(width, height))
+    images = frames_of(footage / "clips" / clip, 50)
+    height, width = images[0].shape[:2]
+    motion = unsupported.measure(follow(images.__getitem__, len(images)), width=width, height=height)
+    unsupported.require_parallax(motion, frames=len(images), long_side=max(width, height))
 
 
 def frames_of(path, count):

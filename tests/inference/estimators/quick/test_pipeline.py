@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.common.failures import Cancelled, Refused
+from inference.common.failures import Cancelled, UnsupportedShot
 from inference.estimators.base import Shot
 from inference.estimators.quick import network
 from inference.estimators.quick.pipeline import estimate
@@ -20,9 +20,9 @@ def compiled_code(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path_factory.getbasetemp() / "home"))
 
 
-def brightness(picture):
+def brightness(image):
     """A network: what is bright is near."""
-    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
 
 
 class Unsteady:
@@ -32,14 +32,14 @@ class Unsteady:
         self.random = np.random.default_rng(1)
         self.calls = 0
 
-    def __call__(self, picture):
+    def __call__(self, image):
         self.calls += 1
         scale, shift = self.random.normal(1, 0.15), self.random.normal(0, 0.08)
-        return (scale * brightness(picture) + shift + self.random.normal(0, 0.02, picture.shape[:2])).astype(np.float32)
+        return (scale * brightness(image) + shift + self.random.normal(0, 0.02, image.shape[:2])).astype(np.float32)
 
 
 def texture(seed=0, size=SIZE):
-    """A picture of soft blobs."""
+    """An image of soft blobs."""
     random = np.random.default_rng(seed)
     total = np.zeros((size[1], size[0], 3), np.float32)
     for cells in (6, 20):
@@ -51,23 +51,23 @@ def texture(seed=0, size=SIZE):
 class Frames:
     """Frames in memory, as the protocol has them."""
 
-    def __init__(self, pictures):
-        self.pictures = pictures
-        self.height, self.width = pictures[0].shape[:2]
-        self.numbers = range(1001, 1001 + len(pictures))
+    def __init__(self, images):
+        self.images = images
+        self.height, self.width = images[0].shape[:2]
+        self.numbers = range(1001, 1001 + len(images))
 
     def __len__(self):
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index):
-        return self.pictures[index]
+        return self.images[index]
 
 
 @dataclass
 class Run:
-    """A run over pictures; `maps` is what it wrote."""
+    """A run over images; `maps` is what it wrote."""
 
-    pictures: list
+    images: list
     scratch: Path
     shown: tuple = ()
     maps: dict = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Run:
 
         self.scratch.mkdir(exist_ok=True)
         shot = Shot(
-            frames=Frames(self.pictures),
+            frames=Frames(self.images),
             parameters={},
             seed=0,
             camera=None,
@@ -100,13 +100,13 @@ class Run:
 
     @property
     def all(self):
-        return np.stack([self.maps[i] for i in range(len(self.pictures))])
+        return np.stack([self.maps[i] for i in range(len(self.images))])
 
 
 @pytest.fixture
 def run(tmp_path):
-    def make(pictures, shown=(), name="scratch"):
-        return Run(pictures, tmp_path / name, shown)
+    def make(images, shown=(), name="scratch"):
+        return Run(images, tmp_path / name, shown)
 
     return make
 
@@ -135,11 +135,11 @@ def test_nothing_jumps_at_the_ends(run):
 
 def test_depth_follows_what_moves(run):
     wide = texture(2, (SIZE[0] + 3 * COUNT, SIZE[1]))
-    pictures = [np.ascontiguousarray(wide[:, 3 * i : 3 * i + SIZE[0]]) for i in range(COUNT)]
-    made = run(pictures)
+    images = [np.ascontiguousarray(wide[:, 3 * i : 3 * i + SIZE[0]]) for i in range(COUNT)]
+    made = run(images)
     made()
     for i in (0, 9, COUNT - 1):
-        assert np.corrcoef(made.maps[i].ravel(), brightness(pictures[i]).ravel())[0, 1] > 0.97
+        assert np.corrcoef(made.maps[i].ravel(), brightness(images[i]).ravel())[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("size", [(320, 240), (90, 160), (35, 20), (7, 5), (3, 200)])
@@ -151,10 +151,10 @@ def test_one_frame_of_any_shape_has_depth_of_its_size(run, size):
 
 
 def test_a_flash_is_bridged_and_named(run):
-    pictures = [texture()] * COUNT
-    pictures[8] = np.full_like(pictures[0], 255)
-    pictures[9] = np.clip(texture().astype(int) + 120, 0, 255).astype(np.uint8)
-    made = run(pictures)
+    images = [texture()] * COUNT
+    images[8] = np.full_like(images[0], 255)
+    images[9] = np.clip(texture().astype(int) + 120, 0, 255).astype(np.uint8)
+    made = run(images)
     result = made()
     change = np.abs(np.diff(made.all, axis=0)).mean(axis=(1, 2)) / made.all.std()
     assert change.max() < 0.02
@@ -169,8 +169,8 @@ def test_light_that_goes_on_is_no_flash(run):
 
 
 def test_a_fade_to_black_keeps_its_depth(run):
-    pictures = [(texture() * max(0.0, 1 - i / 15)).astype(np.uint8) for i in range(COUNT)]
-    made = run(pictures)
+    images = [(texture() * max(0.0, 1 - i / 15)).astype(np.uint8) for i in range(COUNT)]
+    made = run(images)
     made()
     for i in range(COUNT):
         assert np.corrcoef(made.maps[i].ravel(), made.maps[0].ravel())[0, 1] > 0.9
@@ -187,17 +187,17 @@ def test_a_repeated_frame_has_the_depth_of_what_it_repeats_and_is_not_looked_at(
 
 @pytest.mark.parametrize(("count", "what"), [(1, "The frame is"), (5, "All 5 frames")])
 def test_a_shot_that_shows_nothing_is_refused(run, count, what):
-    with pytest.raises(Refused, match=what):
+    with pytest.raises(UnsupportedShot, match=what):
         run([np.full((72, 128, 3), 90, np.uint8)] * count)()
 
 
 @pytest.mark.parametrize("stage", ["look", "steady"])
 def test_a_cancelled_run_goes_on_to_the_same_bits(run, stage):
     wide = texture(4, (SIZE[0] + 2 * COUNT, SIZE[1]))
-    pictures = [np.ascontiguousarray(wide[:, 2 * i : 2 * i + SIZE[0]]) for i in range(COUNT)]
-    whole = run(pictures, name="whole")
+    images = [np.ascontiguousarray(wide[:, 2 * i : 2 * i + SIZE[0]]) for i in range(COUNT)]
+    whole = run(images, name="whole")
     whole()
-    broken = run(pictures, name="broken")
+    broken = run(images, name="broken")
     with pytest.raises(Cancelled):
         broken(stop_at=lambda made: len([name for name, _ in made.reported if name == stage]) >= 7)
     assert len(broken.maps) < COUNT
@@ -213,8 +213,8 @@ def test_progress_rises_to_the_end(run):
 
 
 def test_a_window_alone_decides_on_a_frame(run):
-    pictures = [texture(i) for i in range(3 * COUNT)]
-    one, other = run(pictures, name="one"), run([*pictures[:-1], texture(99)], name="other")
+    images = [texture(i) for i in range(3 * COUNT)]
+    one, other = run(images, name="one"), run([*images[:-1], texture(99)], name="other")
     one()
     other()
     middle = slice(0, 2 * COUNT)  # but for the unit that all maps share
@@ -224,20 +224,20 @@ def test_a_window_alone_decides_on_a_frame(run):
 def test_a_frame_is_shown_in_its_own_aspect_where_stretching_would_show():
     shown = []
 
-    def net(picture):
-        shown.append(picture)
-        return brightness(picture)
+    def net(image):
+        shown.append(image)
+        return brightness(image)
 
-    network.look(net, np.full((480, 640, 3), 200, np.uint8), check=lambda: None)
-    for picture, grey in zip(shown, (114, 255), strict=True):
-        assert (picture[:, 0] == grey).all() and (picture[96, 160] == 200).all()
+    network.infer(net, np.full((480, 640, 3), 200, np.uint8), check=lambda: None)
+    for image, grey in zip(shown, (114, 255), strict=True):
+        assert (image[:, 0] == grey).all() and (image[96, 160] == 200).all()
     shown.clear()
-    network.look(net, np.full((360, 640, 3), 200, np.uint8), check=lambda: None)
+    network.infer(net, np.full((360, 640, 3), 200, np.uint8), check=lambda: None)
     assert len(shown) == 4 and (shown[0] == 200).all()
 
 
 def test_framings_that_answer_at_other_scales_are_averaged_at_the_firsts():
-    picture = texture(5, (640, 360))
+    image = texture(5, (640, 360))
     count = 0
 
     def net(shown):
@@ -245,7 +245,7 @@ def test_framings_that_answer_at_other_scales_are_averaged_at_the_firsts():
         count += 1
         return np.float32(count) * brightness(shown) + np.float32(10 * count)
 
-    found = network.look(net, picture, check=lambda: None)
-    small = brightness(cv2.resize(picture, (320, 180), interpolation=cv2.INTER_AREA)) + 10
+    found = network.infer(net, image, check=lambda: None)
+    small = brightness(cv2.resize(image, (320, 180), interpolation=cv2.INTER_AREA)) + 10
     assert np.abs(found - small).mean() < 0.15 * small.std()
     assert found.mean() == pytest.approx(small.mean(), abs=0.01)

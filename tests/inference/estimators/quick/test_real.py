@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.estimators.quick.network import Network, look
+from inference.estimators.quick.network import Network, infer
 from inference.estimators.quick.weights import FILE, MODEL
 
 COUNT = 16
@@ -61,8 +61,8 @@ def test_from_a_folder_of_weights_to_steady_depth_that_is_right(weights, footage
 
 
 def test_the_network_sees_that_the_ground_comes_nearer(weights, footage):
-    picture = cv2.imread(str(footage / "gt" / "cg_street_dolly_40" / "rgb" / "00000.jpg"))[..., ::-1]
-    found = look(Network(weights), np.ascontiguousarray(picture), check=lambda: None)
+    image = cv2.imread(str(footage / "gt" / "cg_street_dolly_40" / "rgb" / "00000.jpg"))[..., ::-1]
+    found = infer(Network(weights), np.ascontiguousarray(image), check=lambda: None)
     assert found.shape == (180, 320)
     assert found[-20:].mean() > found[90:110].mean() + found.std()
 

@@ -216,7 +216,7 @@ def test_a_depth_sequence_that_does_not_do_is_told_in_a_sentence(diff, clip, tmp
     given, _ = _sequence_prior(tmp_path / "given", last=1008)
     done = diff(clip, tmp_path / "depth", "--parameter", f"stage1_from={given}")
     said = "frames 1001 to 1008 only, not of all frames 1001 to 1012"
-    assert done.returncode == exit_codes.REFUSED and said in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == exit_codes.UNSUPPORTED and said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "depth" / "depth.json").exists()
 
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.common.failures import Cancelled, Refused
+from inference.common.failures import Cancelled, UnsupportedShot
 from inference.contract import depth_sequence
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, disparity_name
 from inference.contract.job import Source
@@ -203,7 +203,7 @@ def test_depth_of_another_aspect_is_not_refined(tmp_path):
     )
     depth_sequence.save(sequence, folder)
     run = Estimate(tmp_path / "run", frames=Frames(moving_images(1, WIDTH, HEIGHT)), stage1_from=str(folder))
-    with pytest.raises(Refused, match="48x64 and have another aspect"):
+    with pytest.raises(UnsupportedShot, match="48x64 and have another aspect"):
         run()
 
 

@@ -51,26 +51,26 @@ def given(tmp_path):
 
 def test_both_stages_need_all_weights_and_give_all_there_is():
     assert facts() == INFO and INFO.models == (MONST3R, DEPTHCRAFTER, SVD)
-    assert INFO.gives_camera and INFO.gives_confidence and INFO.quantity == "inverse_depth"
+    assert INFO.has_camera and INFO.has_confidence and INFO.quantity == "inverse_depth"
     assert registry.info_for("stereodiff", resolve_parameters(INFO, {})) == INFO
 
 
 def test_stage_1_alone_needs_its_own_weights_and_works_at_its_own_size():
     alone = facts(stage="1")
     assert (alone.models, alone.default_size) == ((MONST3R,), 512)
-    assert alone.gives_camera and alone.gives_confidence
+    assert alone.has_camera and alone.has_confidence
     assert facts(stage="1", window=20, overlap=20) == alone, "there are no windows"
 
 
 def test_another_depth_sequence_passes_on_what_it_has(given):
     refining = given()
     assert refining.models == (DEPTHCRAFTER, SVD) and refining.quantity == "relative_disparity"
-    assert refining.gives_camera and refining.confidence_meaning == "taken over from another: its own"
+    assert refining.has_camera and refining.confidence_meaning == "taken over from another: its own"
     assert given(quantity="inverse_depth").quantity == "inverse_depth"
     without = given(confidence=None, shots=(dataclasses.replace(GIVEN.shots[0], camera=None),))
-    assert (without.gives_camera, without.gives_confidence, without.confidence_meaning) == (False, False, None)
+    assert (without.has_camera, without.has_confidence, without.confidence_meaning) == (False, False, None)
     still = dataclasses.replace(CAMERA, poses=())
-    assert not given(shots=(dataclasses.replace(GIVEN.shots[0], camera=still),)).gives_camera
+    assert not given(shots=(dataclasses.replace(GIVEN.shots[0], camera=still),)).has_camera
 
 
 def test_what_is_no_depth_sequence_is_named(tmp_path):
@@ -92,7 +92,7 @@ def test_what_is_no_depth_sequence_is_named(tmp_path):
 def test_parameters_that_contradict_each_other(parameters, words):
     with pytest.raises(Failure, match=words) as caught:
         facts(**parameters)
-    assert caught.value.cure.endswith(".")
+    assert caught.value.hint.endswith(".")
 
 
 def test_settings_are_exactly_the_declared_parameters():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.common.failures import ClipError, Failure, Refused
+from inference.common.failures import ClipError, Failure, UnsupportedShot
 from inference.contract import depth_sequence, exit_codes
 from inference.contract.camera import Camera, Pose
 from inference.contract.depth_sequence import DepthSequence, Range, confidence_name, disparity_name
@@ -145,9 +145,9 @@ def test_a_wild_point_does_not_bring_infinity_near(tmp_path, p99, farthest):
     ids=["before", "after", "cut", "refused", "infinite"],
 )
 def test_what_does_not_fit_is_named_in_a_sentence(tmp_path, facts, numbers, said):
-    with pytest.raises(Refused, match=said) as caught:
+    with pytest.raises(UnsupportedShot, match=said) as caught:
         SequencePrior(made(tmp_path, **facts), numbers)
-    assert str(tmp_path) in caught.value.reason and caught.value.cure.endswith(".")
+    assert str(tmp_path) in caught.value.reason and caught.value.hint.endswith(".")
 
 
 def test_a_folder_without_a_depth_sequence_is_named(tmp_path):
@@ -177,10 +177,10 @@ def test_damaged_maps_are_named(tmp_path):
         prior.disparity(1)
 
 
-def test_pictures_of_another_aspect_are_refused(tmp_path):
+def test_images_of_another_aspect_are_refused(tmp_path):
     prior = SequencePrior(made(tmp_path), FRAMES)
     prior.check_aspect(640, 478)
-    with pytest.raises(Refused, match="another aspect"):
+    with pytest.raises(UnsupportedShot, match="another aspect"):
         prior.check_aspect(480, 640)
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from depth_writer import write_depth
-from truth_maker import truth_of
+from ground_truth_maker import truth_of
 
 from inference.contract.depth_sequence import DepthSequenceError, disparity_name
 from inference.evaluation.accuracy.comparison import compare
@@ -31,7 +31,7 @@ def error(comparison):
     return comparison.values()["all"]["absolute_relative"]
 
 
-def test_the_truths_first_frame_is_the_clips_first_picture(tmp_path):
+def test_the_truths_first_frame_is_the_clips_first_image(tmp_path):
     write_depth(tmp_path, {1000 + n: inverse(n) for n in range(2, 5)}, files=names(range(1000, 1006)))
     found = compare(tmp_path, truth_of(DEPTHS))
     assert error(found) < 1e-6 and found.numbers == tuple(range(1000, 1006))
@@ -40,7 +40,7 @@ def test_the_truths_first_frame_is_the_clips_first_picture(tmp_path):
     assert found.notes() == ["clip: 3 frames with ground truth, of 1000 to 1005, had no depth."]
 
 
-def test_truth_for_some_pictures_only(tmp_path):
+def test_truth_for_some_images_only(tmp_path):
     """As KITTI's, whose first frames have none, and every second here."""
     ground_truth = replace(truth_of(DEPTHS[:3]), frame_numbers=(1, 3, 5))
     write_depth(tmp_path, {n: inverse(n // 2) if n % 2 else np.ones((12, 16)) for n in range(8)}, files=names(range(8)))
@@ -114,16 +114,16 @@ def test_a_protocols_frames_and_crop(tmp_path):
     assert prepared.values()["all"] == pytest.approx(whole.values()["all"])
 
 
-def test_depth_of_a_suites_own_pictures_is_known_by_them(tmp_path):
+def test_depth_of_a_suites_own_images_is_known_by_them(tmp_path):
     """They are counted from 0, whatever the clip's files are called."""
     (tmp_path / "set").mkdir()
     files = tuple(tmp_path / "set" / f"{n:05d}.png" for n in range(1, 7))
     for file in files:
         cv2.imwrite(str(file), np.zeros((12, 16, 3), np.uint8))
     ground_truth = replace(truth_of(DEPTHS), rgb_files=files)
-    pictures = protocols.prepared_clip(ground_truth, PLAIN, tmp_path / "clip")
-    own = [path.name for path in sorted(pictures.iterdir())]
-    write_depth(tmp_path / "depth", {n: inverse(n) for n in range(6)}, files=own, source=pictures)
+    images = protocols.prepared_clip(ground_truth, PLAIN, tmp_path / "clip")
+    own = [path.name for path in sorted(images.iterdir())]
+    write_depth(tmp_path / "depth", {n: inverse(n) for n in range(6)}, files=own, source=images)
     assert error(compare(tmp_path / "depth", ground_truth)) < 1e-6
     with pytest.raises(MetricsError, match="the protocol plain measures; use that protocol"):
         compare(tmp_path / "depth", ground_truth, replace(FRAMES, name="depthcrafter"))

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from ground_truth_maker import score, truth_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from truth_maker import score, truth_of
 
 from inference.evaluation.accuracy.metrics import (
     NAMES,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from truth_maker import HEIGHT, WIDTH, score, write_truth
+from ground_truth_maker import HEIGHT, WIDTH, score, write_truth
 
 from inference.evaluation.accuracy.metrics import MetricsError, align
 from inference.evaluation.datasets.folder import open_clip
@@ -159,12 +159,12 @@ def test_a_truth_without_camera_is_refused(tmp_path):
         open_clip(tmp_path)
 
 
-def test_poses_must_match_the_depth_pictures(tmp_path):
+def test_poses_must_match_the_depth_images(tmp_path):
     with pytest.raises(GroundTruthError, match="2 depth images and 1 poses"):
         write_truth(tmp_path, [np.ones((HEIGHT, WIDTH))] * 2, [None])
 
 
-def test_a_broken_depth_picture_is_named(tmp_path):
+def test_a_broken_depth_image_is_named(tmp_path):
     ground_truth = write_truth(tmp_path, [np.ones((HEIGHT, WIDTH))], [None])
     (tmp_path / "depth" / "00000.png").write_bytes(b"")
     with pytest.raises(GroundTruthError, match=r"00000\.png"):

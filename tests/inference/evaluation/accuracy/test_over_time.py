@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from depth_writer import write_depth
-from truth_maker import truth_of
+from ground_truth_maker import truth_of
 
 from inference.evaluation.accuracy.comparison import compare
 from inference.evaluation.accuracy.over_time import bands, measure
@@ -70,7 +70,7 @@ def test_pairs_that_could_not_be_compared_are_counted(tmp_path):
 
 def test_measured_flow_says_what_the_truth_itself_would_score(tmp_path):
     random = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
-    ground_truth = replace(still_camera(), read_flow=None, read_picture=lambda index: random)
+    ground_truth = replace(still_camera(), read_flow=None, read_image=lambda index: random)
     (said,) = measure(of(tmp_path, ground_truth), NAMES).notes
     assert "with which the true depth itself scores a distance of 0.0000 m and a warp error of 0.0000" in said
 

@@ -30,13 +30,13 @@ def write_clip(folder, *, rgb, depth):
     return folder
 
 
-def test_depth_belongs_to_the_picture_next_in_time(tmp_path):
+def test_depth_belongs_to_the_image_next_in_time(tmp_path):
     write_clip(tmp_path / "rgbd_bonn_balloon", rgb=[0, 0.033, 0.066, 0.2, 0.233], depth=[0.01, 0.045, 0.0702, 0.228])
     (clip,) = open_clips(tmp_path, "bonn")
     assert clip.name == "rgbd_bonn_balloon"
-    assert clip.frame_numbers == (0, 1, 2, 4), "the picture at 0.2 s has no depth less than 20 ms away"
+    assert clip.frame_numbers == (0, 1, 2, 4), "the image at 0.2 s has no depth less than 20 ms away"
     assert [round(float(clip.depth(i)[0, 0]), 3) for i in range(4)] == [1.0, 1.1, 1.2, 1.3]
-    assert clip.picture(3)[0, 0, 0] == 50
+    assert clip.image(3)[0, 0, 0] == 50
     assert clip.matrix[0, 0] == pytest.approx(542.82, abs=0.01) and clip.poses == (None,) * 4
 
 
@@ -49,7 +49,7 @@ def test_clips_are_found_by_name(tmp_path):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 0.3), max_size=12), st.lists(st.floats(0, 0.3), max_size=12))
-def test_each_depth_serves_one_picture_and_none_is_far(first, second):
+def test_each_depth_serves_one_image_and_none_is_far(first, second):
     pairs = pair(sorted(first), sorted(second))
     for side in (0, 1):
         taken = [each[side] for each in pairs]

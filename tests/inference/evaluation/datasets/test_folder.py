@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from truth_maker import HEIGHT, WIDTH, write_truth
+from ground_truth_maker import HEIGHT, WIDTH, write_truth
 
 from inference.common.failures import ClipError
 from inference.evaluation.datasets import folder as layout
@@ -65,7 +65,7 @@ def test_a_folder_without_depth_is_refused(tmp_path, root):
         layout.open_clips(tmp_path / root)
 
 
-def test_masks_or_pictures_for_some_frames_only_are_refused(tmp_path):
+def test_masks_or_images_for_some_frames_only_are_refused(tmp_path):
     write_truth(tmp_path, WALLS, [None] * 3, moving=[np.ones((HEIGHT, WIDTH), bool)] * 3, rgb=True)
     (tmp_path / "rgb" / "00002.png").unlink()
     with pytest.raises(GroundTruthError, match="3 depth images and 2 images in rgb"):
@@ -133,7 +133,7 @@ def test_a_camera_that_cannot_be_one_is_a_sentence(tmp_path, change, words):
         open_clip(tmp_path)
 
 
-def test_a_picture_that_is_cut_short_is_named_and_not_filled_in(tmp_path):
+def test_a_image_that_is_cut_short_is_named_and_not_filled_in(tmp_path):
     ground_truth = write_truth(tmp_path, WALLS, [None] * 3, rgb=True)
     path = tmp_path / "rgb" / "00001.jpg"
     (tmp_path / "rgb" / "00001.png").unlink()
@@ -141,5 +141,5 @@ def test_a_picture_that_is_cut_short_is_named_and_not_filled_in(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     ground_truth = open_clip(tmp_path)
     with pytest.raises(GroundTruthError, match=r"00001\.jpg is truncated"):
-        ground_truth.picture(1)
-    assert ground_truth.picture(0).shape == (HEIGHT, WIDTH, 3)
+        ground_truth.image(1)
+    assert ground_truth.image(0).shape == (HEIGHT, WIDTH, 3)

@@ -59,7 +59,7 @@ def read(root, layout):
     """Everything of every clip; where it can be read."""
     for clip in datasets.open_clips(root, layout):
         for frame in range(len(clip)):
-            clip.depth(frame), clip.picture(frame), clip.moving(frame), clip.flow(frame)
+            clip.depth(frame), clip.image(frame), clip.moving(frame), clip.flow(frame)
 
 
 def refused(root, layout):
@@ -119,7 +119,7 @@ def test_a_camera_file(tmp_path, content):
 
 @pytest.mark.parametrize("kind", ["depth", "dynamic", "rgb"])
 @pytest.mark.parametrize("content", ["pipe", "folder", "device", b"", b"junk"])
-def test_a_picture(tmp_path, kind, content):
+def test_a_image(tmp_path, kind, content):
     depth(tmp_path / "depth" / "00000.png")
     put(tmp_path / "camera.json", camera())
     (tmp_path / kind / "00000.png").unlink(missing_ok=True)
@@ -140,7 +140,7 @@ def giant_png(width, height):
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("kind", ["depth", "dynamic", "rgb"])
 @pytest.mark.parametrize("side", [0, 30_000, 60_000, 1_000_000, 2**31 - 1])
-def test_a_picture_that_declares_a_giant_size(tmp_path, kind, side):
+def test_a_image_that_declares_a_giant_size(tmp_path, kind, side):
     depth(tmp_path / "depth" / "00000.png")
     put(tmp_path / "camera.json", camera())
     put(tmp_path / kind / "00000.png", giant_png(side, side))

@@ -32,8 +32,8 @@ def recorded(kitti):
     drive = kitti / "2011_09_26" / DRIVE
     (drive / "image_02" / "data").mkdir(parents=True)
     for number in range(NUMBERS.stop + 5):
-        picture = np.full((7, 9, 3), number, np.uint8)
-        cv2.imwrite(str(drive / "image_02" / "data" / f"{number:010d}.png"), picture)
+        image = np.full((7, 9, 3), number, np.uint8)
+        cv2.imwrite(str(drive / "image_02" / "data" / f"{number:010d}.png"), image)
     (drive.parent / "calib_cam_to_cam.txt").write_text(
         f"calib_time: 09-Jan-2012 13:57:47\nR_rect_00: {NO_TURN}\n"
         "P_rect_02: 721.5 0 609.5 43.29 0 721.5 172.8 0 0 0 1 0\n"
@@ -58,7 +58,7 @@ def test_drives_are_read_with_their_own_frame_numbers(recorded):
     (clip,) = open_clips(recorded, "kitti")
     assert clip.name == DRIVE and clip.frame_numbers == tuple(NUMBERS)
     assert clip.depth(2)[0, 0] == 7.5 and clip.depth(2)[1, 1] == 0
-    assert clip.rgb_files[2].name == "0000000007.png" and clip.picture(2)[0, 0, 0] == 7
+    assert clip.rgb_files[2].name == "0000000007.png" and clip.image(2)[0, 0, 0] == 7
     assert clip.matrix[0].tolist() == [721.5, 0, 609.5] and clip.poses == (None,) * 7
 
 

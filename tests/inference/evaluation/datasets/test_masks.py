@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from truth_maker import truth_of
+from ground_truth_maker import truth_of
 
 from inference.common.failures import ClipError
 from inference.evaluation.datasets.ground_truth import GroundTruthError, with_masks
@@ -31,16 +31,16 @@ def columns(ground_truth):
 def test_one_for_each_frame_with_truth(tmp_path):
     write(tmp_path / "clip", ["m0", "m1", "m2"])
     assert columns(with_masks(truth_of(DEPTHS), tmp_path)) == [0, 1, 2]
-    assert columns(with_masks(truth_of(DEPTHS), tmp_path / "clip")) == [0, 1, 2], "the pictures themselves"
+    assert columns(with_masks(truth_of(DEPTHS), tmp_path / "clip")) == [0, 1, 2], "the images themselves"
 
 
-def test_one_for_each_picture_of_the_clip(tmp_path):
+def test_one_for_each_image_of_the_clip(tmp_path):
     ground_truth = replace(truth_of(DEPTHS), frame_numbers=(1, 3, 5))
     write(tmp_path / "clip", [f"m{i}" for i in range(6)])
     assert columns(with_masks(ground_truth, tmp_path)) == [1, 3, 5]
 
 
-def test_names_of_the_pictures_count_first(tmp_path):
+def test_names_of_the_images_count_first(tmp_path):
     ground_truth = replace(truth_of(DEPTHS), rgb_files=tuple(Path(f"{name}.jpg") for name in ("c", "a", "b")))
     write(tmp_path / "clip", ["a", "b", "c"])
     assert columns(with_masks(ground_truth, tmp_path)) == [2, 0, 1]

@@ -28,7 +28,7 @@ def test_the_test_split_of_the_labelled_set_is_read(labelled):
     clips = open_clips(labelled, "nyu")
     assert [clip.name for clip in clips] == ["0002", "0004"] and len(clips[1]) == 1
     np.testing.assert_array_equal(clips[1].depth(0), DEPTHS[3])
-    np.testing.assert_array_equal(clips[1].picture(0), IMAGES[3])
+    np.testing.assert_array_equal(clips[1].image(0), IMAGES[3])
     assert clips[0].rgb_files == () and clips[0].moving(0) is None
 
 
@@ -48,7 +48,7 @@ def test_what_is_broken_is_named(labelled):
         open_clips(labelled, "nyu")
 
 
-def test_exported_pictures_are_read(tmp_path):
+def test_exported_images_are_read(tmp_path):
     for scene, number in (("kitchen_0001", 45), ("bathroom", 1), ("kitchen_0001", 46)):
         (tmp_path / "test" / scene).mkdir(parents=True, exist_ok=True)
         base = tmp_path / "test" / scene

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from truth_maker import truth_of
+from ground_truth_maker import truth_of
 
 from inference.evaluation.accuracy.metrics import frame_scores
 from inference.evaluation.datasets import protocols
@@ -89,11 +89,11 @@ def test_a_single_clip_was_meant_whatever_its_name():
 
 def test_everything_of_a_clip_is_cropped_alike():
     depth = np.arange(48.0).reshape(1, 6, 8) + 1
-    flow, picture = np.dstack([depth[0], -depth[0]]), np.dstack([depth[0]] * 3).astype(np.uint8)
+    flow, image = np.dstack([depth[0], -depth[0]]), np.dstack([depth[0]] * 3).astype(np.uint8)
     ground_truth = replace(
         truth_of(depth, moving=depth > 20),
         read_flow=lambda i: flow,
-        read_picture=lambda i: picture,
+        read_image=lambda i: image,
         matrix=np.array([[50.0, 0, 3.5], [0, 50, 2.5], [0, 0, 1]]),
     )
     cut = applied(ground_truth, Protocol(crop=Crop(top=1, bottom=2, left=3, right=1)))
@@ -101,20 +101,20 @@ def test_everything_of_a_clip_is_cropped_alike():
     np.testing.assert_array_equal(cut.depth(0), expected)
     np.testing.assert_array_equal(cut.moving(0), expected > 20)
     np.testing.assert_array_equal(cut.flow(0)[..., 0], expected)
-    np.testing.assert_array_equal(cut.picture(0)[..., 1], expected)
+    np.testing.assert_array_equal(cut.image(0)[..., 1], expected)
     np.testing.assert_array_equal(cut.matrix[:2, 2], [0.5, 1.5])  # a pixel keeps its ray
 
 
-def test_pictures_of_another_size_are_brought_to_the_depths_before_the_crop():
-    ground_truth = replace(truth_of(ramp(1, 6, 8)), read_picture=lambda i: np.zeros((12, 16, 3), np.uint8))
-    assert applied(ground_truth, Protocol(crop=Crop(left=2))).picture(0).shape == (6, 6, 3)
+def test_images_of_another_size_are_brought_to_the_depths_before_the_crop():
+    ground_truth = replace(truth_of(ramp(1, 6, 8)), read_image=lambda i: np.zeros((12, 16, 3), np.uint8))
+    assert applied(ground_truth, Protocol(crop=Crop(left=2))).image(0).shape == (6, 6, 3)
 
 
-def test_a_disparity_of_the_whole_picture_is_measured_in_its_part():
+def test_a_disparity_of_the_whole_image_is_measured_in_its_part():
     depth = 2 + np.random.default_rng(0).random((1, 12, 16)).astype(np.float32)
     ground_truth, protocol = truth_of(depth), Protocol(crop=Crop(top=2, left=4))
     whole = 1 / depth[0].astype(np.float64)
-    part = protocols.of_whole_picture(whole, (12, 16), protocol)
+    part = protocols.of_whole_image(whole, (12, 16), protocol)
     assert part.shape == (10, 12)
     assert frame_scores(lambda i: part, applied(ground_truth, protocol), protocol).values["all"]["delta1"][0] == 1
 

@@ -30,7 +30,7 @@ def test_scenes_are_read_in_the_order_of_their_frames(scannet):
     clip = clips[0]
     assert clip.frame_numbers == tuple(range(12))
     assert clip.depth(10)[1, 1] == 3.5 and clip.depth(10)[0, 0] == 0, "10 comes after 9 and not after 1"
-    assert clip.rgb_files[10].name == "10.jpg" and clip.picture(10).shape == (12, 16, 3)
+    assert clip.rgb_files[10].name == "10.jpg" and clip.image(10).shape == (12, 16, 3)
     assert clip.matrix[0, 0] == pytest.approx(577.87) and clip.matrix.shape == (3, 3)
     assert clip.poses[3] is None and clip.poses[4][0, 0] == 5
     assert clip.moving(0) is None and clip.flow(0) is None

@@ -59,11 +59,11 @@ def test_every_sequence_is_read(sintel, root):
     assert clip.flow(2) is None
 
 
-def test_clean_or_final_pictures(sintel):
+def test_clean_or_final_images(sintel):
     clean = open_clips(sintel, "sintel")[0]
     final = open_clips(sintel, "sintel", rendering="final")[0]
     assert clean.rgb_files[1].parts[-3:] == ("clean", "alley_1", "frame_0002.png")
-    assert clean.picture(1)[0, 0].tolist() == [12, 0, 0] and final.picture(1)[0, 0].tolist() == [22, 0, 0]
+    assert clean.image(1)[0, 0].tolist() == [12, 0, 0] and final.image(1)[0, 0].tolist() == [22, 0, 0]
 
 
 def test_one_sequence_is_read_by_its_depth(sintel):
@@ -74,7 +74,7 @@ def test_one_sequence_is_read_by_its_depth(sintel):
 def test_depth_alone_is_enough(tmp_path):
     tagged(tmp_path / "depth" / "cave_2" / "frame_0001.dpt", depth_of(1))
     (clip,) = open_clips(tmp_path, "sintel")
-    assert clip.rgb_files == () and clip.picture(0) is None and clip.flow(0) is None
+    assert clip.rgb_files == () and clip.image(0) is None and clip.flow(0) is None
     assert clip.matrix is None and clip.poses == (None,)
 
 
@@ -96,7 +96,7 @@ def test_a_broken_file_is_named(sintel, spoil, words):
     assert words in str(told.value)
 
 
-def test_a_missing_picture_is_named(sintel):
+def test_a_missing_image_is_named(sintel):
     (sintel / "training" / "clean" / "alley_1" / "frame_0003.png").unlink()
     with pytest.raises(GroundTruthError, match="has no image frame_0003"):
         open_clips(sintel, "sintel")

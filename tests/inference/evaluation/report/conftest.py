@@ -61,7 +61,7 @@ def make():
             if not ground_truth:
                 estimates = tuple(Estimate(name=e.name, disparity=e.disparity) for e in estimates)
 
-        def pictures():
+        def images():
             for frame in frames:
                 yield frame, np.full((2 * HEIGHT, 2 * WIDTH, 3), frame / 10, np.float32)
 
@@ -70,7 +70,7 @@ def make():
                 "title": "a shot",
                 "frames": frames,
                 "estimates": tuple(estimates),
-                "plate": pictures if plate else None,
+                "plate": images if plate else None,
                 "ground_truth": wall if ground_truth else None,
                 "fps": 24.0,
                 **more,

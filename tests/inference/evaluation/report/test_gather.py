@@ -87,10 +87,10 @@ def test_a_plate_that_breaks_off_is_a_note_and_no_failure(make):
     whole = make().plate
 
     def broken():
-        for frame, picture in whole():
+        for frame, image in whole():
             if frame == 4:
                 raise ClipError("frame 4 of plate.mp4 cannot be decoded", "copy the clip again")
-            yield frame, picture
+            yield frame, image
 
     gathered = gather(dataclasses.replace(make(), plate=broken))
     assert set(gathered.plate.tiles) == {1, 2, 3}
@@ -115,7 +115,7 @@ def test_depth_that_cannot_be_shown_is_one_sentence(make, disparity, words):
         gather(make(ground_truth=False, estimates=(Estimate(name="e", disparity=disparity),)))
 
 
-def test_an_estimate_without_any_of_the_chosen_frames_still_has_a_picture(make):
+def test_an_estimate_without_any_of_the_chosen_frames_still_has_a_image(make):
     only = Estimate(name="e", disparity=lambda frame: np.eye(4) if frame == 2 else None)
     (track,) = gather(make(count=60, ground_truth=False, estimates=(only,))).estimates
     assert set(track.tiles) == {2}

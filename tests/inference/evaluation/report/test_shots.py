@@ -42,11 +42,11 @@ def test_a_slice_of_a_pixel_comes_back_to_that_pixel(size, data):
 
 
 @pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
-def test_a_slice_lies_in_pictures_of_any_size(at):
+def test_a_slice_lies_in_images_of_any_size(at):
     assert all(0 <= Slice(kind="row", at=at).index(size) < size for size in (1, 2, 7, 1080))
 
 
-def test_a_slice_outside_of_the_picture_is_refused():
+def test_a_slice_outside_of_the_image_is_refused():
     with pytest.raises(ReportError, match="no column 640 in an image of 640; choose one from 0 to 639"):
         Slice.of_pixel("column", 640, size=640)
     with pytest.raises(ReportError, match=r"row at 1\.5 is outside"):
@@ -125,9 +125,9 @@ def test_estimates_that_were_measured_on_other_frames_have_gaps(on_disk, make):
     np.testing.assert_array_equal(np.isnan(shot.estimates[1].errors["AbsRel"]), [1, 1, 0, 0, 0, 1, 1, 1])
 
 
-def test_the_truths_own_pictures_are_the_plate(on_disk, make):
-    picture = np.full((18, 32, 3), 51, np.uint8)
-    shot = shots.of_parts({"parallax": measured(on_disk, truth_of(make, read_picture=lambda index: picture))})
+def test_the_truths_own_images_are_the_plate(on_disk, make):
+    image = np.full((18, 32, 3), 51, np.uint8)
+    shot = shots.of_parts({"parallax": measured(on_disk, truth_of(make, read_image=lambda index: image))})
     np.testing.assert_allclose(gather(shot).plate.tiles[1001], 0.2, atol=1e-6)
 
 

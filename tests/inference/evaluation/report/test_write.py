@@ -82,7 +82,7 @@ def test_a_page_loads_nothing_from_anywhere(everything):
     assert "default-src 'none'" in text, "and a browser would refuse to"
 
 
-def test_a_page_holds_the_pictures_that_lie_beside_it(everything):
+def test_a_page_holds_the_images_that_lie_beside_it(everything):
     images = Page((everything / "index.html").read_text(encoding="utf-8")).images
     held = [base64.b64decode(image["src"].partition(",")[2]) for image in images]
     beside = [path.read_bytes() for path in (everything / "figures").iterdir()]
@@ -135,7 +135,7 @@ def test_names_cannot_become_part_of_the_page():
     assert "script" not in found.tags and found.text.count(evil) == 4  # twice as title, in the table, in the note
 
 
-def test_a_shot_of_one_frame_has_pictures_and_no_time(make, tmp_path):
+def test_a_shot_of_one_frame_has_images_and_no_time(make, tmp_path):
     shot = make(count=1, plate=False)
     file = write.write(Report(title="t", shots=(shot,)), tmp_path)
     found = Page(file.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import pytest
 from inference.evaluation.datasets.folder import open_clip
 from inference.evaluation.datasets.protocols import MetricsError
 from inference.evaluation.stability.consistency import consistency
-from tests.inference.support.still_scenes import HEIGHT, WIDTH, Plane, flow, noise, pose, rays, truth_of, walk
+from tests.inference.support.static_scenes import HEIGHT, WIDTH, Plane, flow, noise, pose, rays, truth_of, walk
 
 PLANE = Plane()
 
@@ -107,7 +107,7 @@ def test_what_gets_hidden_is_left_out():
 
 def test_flow_is_measured_where_none_is_given():
     poses = walk(11)
-    ground_truth = truth_of(PLANE, poses, given=False, pictures=True)
+    ground_truth = truth_of(PLANE, poses, given=False, images=True)
     found = consistency(exact(PLANE, poses), ground_truth)
     assert found.correspondences == "measured"
     assert found.spaced.points > 0.5 * HEIGHT * WIDTH
@@ -196,7 +196,7 @@ def test_one_frame_has_no_pairs():
         ({"matrix": None}, "no camera path"),
         ({"poses": (None,) * 11}, "no camera path"),
         ({"read_flow": None}, "neither flow nor images"),
-        ({"read_flow": None, "read_picture": lambda index: noise(1, (40, 40))}, "another shape"),
+        ({"read_flow": None, "read_image": lambda index: noise(1, (40, 40))}, "another shape"),
         ({"read_flow": lambda index: flow(PLANE.depth(pose()), pose(), pose()) if index < 3 else None}, "none for"),
     ],
 )
@@ -207,9 +207,9 @@ def test_truth_that_does_not_do_is_refused_in_one_sentence(change, sentence):
     assert str(told.value).count(". ") == 0
 
 
-def test_pictures_too_small_to_measure_flow_in_are_refused():
+def test_images_too_small_to_measure_flow_in_are_refused():
     ground_truth = replace(
-        truth_of(PLANE, walk(2), given=False), read_picture=lambda index: np.zeros((6, 8, 3), np.uint8)
+        truth_of(PLANE, walk(2), given=False), read_image=lambda index: np.zeros((6, 8, 3), np.uint8)
     )
     with pytest.raises(MetricsError, match="8x6 pixels, too few"):
         consistency(
@@ -254,9 +254,9 @@ def test_real_depth_is_as_consistent_as_its_flow(footage):
     assert flat.spaced.floor == pytest.approx(found.spaced.distance)
 
 
-def test_pictures_are_brought_to_the_size_of_the_depth():
+def test_images_are_brought_to_the_size_of_the_depth():
     poses = walk(3)
-    ground_truth = truth_of(PLANE, poses, given=False, pictures=True)
+    ground_truth = truth_of(PLANE, poses, given=False, images=True)
     double = (2 * WIDTH, 2 * HEIGHT)
-    large = replace(ground_truth, read_picture=lambda index: cv2.resize(PLANE.picture(poses[index]), double))
+    large = replace(ground_truth, read_image=lambda index: cv2.resize(PLANE.image(poses[index]), double))
     assert consistency(exact(PLANE, poses), large).neighbours.relative < 0.002

@@ -15,7 +15,7 @@ from inference.evaluation.stability.drift import Windows
 from inference.evaluation.stability.temporal_stability import measure_stability, stability_by_shot
 from inference.media.exr import write_map
 from inference.media.source import describe
-from tests.inference.support.still_scenes import HEIGHT, WIDTH, Plane, noise, walk
+from tests.inference.support.static_scenes import HEIGHT, WIDTH, Plane, noise, walk
 
 PICTURE = noise(3, (HEIGHT, WIDTH))
 RAMP = np.linspace(0, 1, HEIGHT)[:, None] * np.ones(WIDTH)
@@ -34,7 +34,7 @@ def walking(disparity, count=24, *, windows=None, step=0.02):
     poses = walk(count, step)
     spread = float(np.ptp(1 / PLANE.depth(poses[0])))
     return measure_stability(
-        ((n, PLANE.picture(poses[n])) for n in range(count)),
+        ((n, PLANE.image(poses[n])) for n in range(count)),
         lambda n: disparity(n, 1 / PLANE.depth(poses[n])),
         first=0,
         last=count - 1,
@@ -154,7 +154,7 @@ def test_background_that_drifts_from_window_to_window_is_told_from_what_stays():
 def test_what_moves_does_not_count():
     still, patch = PICTURE.copy(), noise(5, (16, 16), blur=1.0)
 
-    def picture(n):  # a square goes to the right, 2 pixels a frame
+    def image(n):  # a square goes to the right, 2 pixels a frame
         drawn = still.copy()
         drawn[16:32, 2 * n : 2 * n + 16] = patch
         return drawn
@@ -170,8 +170,8 @@ def test_what_moves_does_not_count():
         return mask
 
     def measured(**options):
-        pictures = ((n, picture(n)) for n in range(16))
-        return measure_stability(pictures, disparity, first=0, last=15, spread=1.0, **options)
+        images = ((n, image(n)) for n in range(16))
+        return measure_stability(images, disparity, first=0, last=15, spread=1.0, **options)
 
     told, shown = measured(), measured(moving=square)
     everything = measured(moving=lambda n: np.zeros((HEIGHT, WIDTH), bool))
@@ -186,7 +186,7 @@ def test_edges_of_a_standing_camera_count_and_those_of_a_moving_one_do_not():
     assert wobbling.flicker == pytest.approx(1 / WIDTH, rel=0.1)
 
 
-def test_pictures_without_texture_are_refused_in_one_sentence():
+def test_images_without_texture_are_refused_in_one_sentence():
     with pytest.raises(MetricsError, match="of 4 pairs of frames, 4 have too little texture") as told:
         measure_stability(
             ((n, np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)) for n in range(1, 6)),
@@ -198,7 +198,7 @@ def test_pictures_without_texture_are_refused_in_one_sentence():
     assert str(told.value).count(". ") == 0
 
 
-def test_pictures_that_move_all_over_are_refused_in_one_sentence():
+def test_images_that_move_all_over_are_refused_in_one_sentence():
     def churned(n):  # every small square goes its own way
         rng = np.random.default_rng(n)
         shifts = cv2.resize(rng.normal(0, 6, (6, 8, 2)), (160, 120), interpolation=cv2.INTER_CUBIC)
@@ -215,13 +215,13 @@ def test_pictures_that_move_all_over_are_refused_in_one_sentence():
 def test_frames_that_cannot_be_measured_are_counted():
     blank = np.full_like(PICTURE, 90)
 
-    def pictures():
+    def images():
         return ((n, blank if n in (8, 9) else PICTURE) for n in range(1, 31))
 
     def holed(n):
         return None if n == 20 else np.where(RAMP < 0.1, np.nan, RAMP)
 
-    found = measure_stability(pictures(), holed, first=1, last=30, spread=1.0)
+    found = measure_stability(images(), holed, first=1, last=30, spread=1.0)
     assert found.pairs == 29
     assert found.without_depth == 2
     assert found.without_texture + found.without_still == 3
@@ -245,7 +245,7 @@ def test_disparity_that_is_the_same_everywhere_is_refused():
         locked(lambda n: RAMP, spread=0.0)
 
 
-def test_pictures_too_small_for_motion_are_refused():
+def test_images_too_small_for_motion_are_refused():
     with pytest.raises(MetricsError, match="Frame 1 has 8x6 pixels"):
         measure_stability([(1, np.zeros((6, 8, 3)))], lambda n: np.ones((6, 8)), first=1, last=1, spread=1.0)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from truth_maker import write_truth
+from ground_truth_maker import write_truth
 
 from inference.estimators.stereodiff.settings import MONST3R
 from inference.estimators.stereodiff.stage1 import batches
@@ -37,7 +37,7 @@ def weights(tmp_path_factory):
     torch.set_num_threads(threads)
 
 
-def pictures(count):
+def images(count):
     """A texture that moves before a camera that goes sideways."""
     texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (HEIGHT, 2 * WIDTH, 3), np.uint8), (0, 0), 1.5)
     texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
@@ -66,8 +66,8 @@ def table_of(name, folder, **data):
 
 def test_depthcrafters_strategy_for_long_clips(tmp_path):
     write_truth(tmp_path / "long", depths(6), [np.eye(4)] * 6, rgb=True)
-    for index, picture in enumerate(pictures(6)):
-        cv2.imwrite(str(tmp_path / "long" / "rgb" / f"{index:05d}.png"), picture)
+    for index, image in enumerate(images(6)):
+        cv2.imwrite(str(tmp_path / "long" / "rgb" / f"{index:05d}.png"), image)
     table = table_of("depthcrafter-figure-6", tmp_path, long=str(tmp_path / "long"))
     assert list(table) == ["baseline", "+ initialisation", "+ initialisation & stitching"]
     assert all(np.isfinite(value) for row in table.values() for value in row.values())
@@ -76,7 +76,7 @@ def test_depthcrafters_strategy_for_long_clips(tmp_path):
 
 def test_stereodiffs_latent_sharing_and_zerosnr(tmp_path):
     folder = tmp_path / "bonn" / "rgbd_bonn_tiny"
-    for part, frames in (("rgb", pictures(5)), ("depth", [np.uint16(5000 * depth) for depth in depths(5)])):
+    for part, frames in (("rgb", images(5)), ("depth", [np.uint16(5000 * depth) for depth in depths(5)])):
         (folder / part).mkdir(parents=True)
         lines = []
         for index, frame in enumerate(frames):

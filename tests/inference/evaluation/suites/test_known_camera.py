@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from truth_maker import truth_of, write_truth
+from ground_truth_maker import truth_of, write_truth
 
 from inference.evaluation.accuracy.metrics import MetricsError
 from inference.evaluation.suites.suite import known_camera
@@ -24,9 +24,9 @@ def test_the_lens_and_the_path_are_those_of_the_truth(tmp_path):
     assert np.array_equal([pose.camera_to_world for pose in path.poses], POSES)
 
 
-def test_pictures_larger_than_the_depth_have_the_same_camera_at_their_size(tmp_path):
+def test_images_larger_than_the_depth_have_the_same_camera_at_their_size(tmp_path):
     ground_truth = write_truth(tmp_path, DEPTHS, POSES, rgb=True)
-    large = replace(ground_truth, read_picture=lambda index: np.zeros((48, 64, 3), np.uint8))
+    large = replace(ground_truth, read_image=lambda index: np.zeros((48, 64, 3), np.uint8))
     lens = known_camera(large, "lens", first_frame=0)
     assert (lens.width, lens.focal_length, lens.principal_point) == (64, 60.0, (31.5, 23.5))
 

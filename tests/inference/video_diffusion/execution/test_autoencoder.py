@@ -58,7 +58,7 @@ def test_any_frames_together_encode_to_what_diffusers_encodes(vae, together):
     assert apart(result, expected) < 1e-5
 
 
-def test_pictures_are_encoded_in_their_own_precision_whatever_the_weights(golden, fill):
+def test_images_are_encoded_in_their_own_precision_whatever_the_weights(golden, fill):
     made = fill(random_networks(config=golden["config"]).vae, 12)
     pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     torch.nn.Module.to(made, dtype=torch.bfloat16)
@@ -129,7 +129,7 @@ def test_fewer_frames_together_are_encoded_in_less_memory(golden):
     assert at(1) < 0.35 * at(4) < 0.35 * at(8)
 
 
-def test_a_doubled_picture_is_convolved_with_fewer_products(golden):
+def test_a_doubled_image_is_convolved_with_fewer_products(golden):
     hollow = random_networks(config=golden["config"], device="meta").vae
     given = torch.empty(2, 4, 32, 32, device="meta")
     stock = dry_run.flops(lambda: plain.decode(hollow, given))

@@ -88,4 +88,4 @@ def test_a_machine_without_compiler_is_told_in_one_sentence(fresh):
     with without, caller(Plan(compiled=True)) as call, pytest.raises(Failure) as raised:
         call(layer, torch.zeros(2, 3))
     assert raised.value.code == exit_codes.MISSING
-    assert "/nowhere/g++" in raised.value.why and "compile=false" in raised.value.cure
+    assert "/nowhere/g++" in raised.value.why and "compile=false" in raised.value.hint

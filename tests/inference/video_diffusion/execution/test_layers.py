@@ -97,7 +97,7 @@ def test_a_bias_is_counted_in_without_being_added(in_place):
 
 @settings(max_examples=20)
 @given(rows=st.integers(1, 7), columns=st.integers(1, 6), piece=st.integers(1, 7))
-def test_a_doubled_picture_is_never_made(rows, columns, piece):
+def test_a_doubled_image_is_never_made(rows, columns, piece):
     torch.manual_seed(rows)
     layer = nn.Conv2d(6, 5, 3, padding=1).requires_grad_(False)
     values = torch.randn(2, rows, columns, 6)
@@ -112,7 +112,7 @@ def test_a_doubled_picture_is_never_made(rows, columns, piece):
     assert torch.allclose(whole.tensor, expected.permute(0, 2, 3, 1), atol=1e-5)
 
 
-def test_a_convolution_over_time_is_one_of_a_picture_of_frames_and_places():
+def test_a_convolution_over_time_is_one_of_a_image_of_frames_and_places():
     layer = nn.Conv3d(8, 5, (3, 1, 1), padding=(1, 0, 0)).requires_grad_(False)
     values = torch.randn(4, 3, 7, 8)  # frames, rows, columns, channels
     expected = layer(values.permute(3, 0, 1, 2)[None])[0].permute(1, 2, 3, 0)

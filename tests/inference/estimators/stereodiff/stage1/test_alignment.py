@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.common.failures import Refused
+from inference.common.failures import UnsupportedShot
 from inference.estimators.stereodiff.stage1 import alignment, pairs
 from inference.estimators.stereodiff.stage1.alignment import align, depth_map
 from inference.estimators.stereodiff.stage1.pairs import PointMap
@@ -251,7 +251,7 @@ def test_a_frame_without_points_is_named(count, lost):
         if frame == lost:
             view.points[:] = torch.nan
             network.scores[pair] = 0.0
-    with pytest.raises(Refused, match=rf"no usable points in frame {1001 + lost}\."):
+    with pytest.raises(UnsupportedShot, match=rf"no usable points in frame {1001 + lost}\."):
         align(count, network.scores, network.read, numbers=range(1001, 1001 + count))
 
 
@@ -259,7 +259,7 @@ def test_points_that_no_camera_saw_are_refused():
     network = pair_scene.network(pair_scene.shot(3))
     for view in network.views.values():
         view.points[..., 2] = -1.0
-    with pytest.raises(Refused, match="No focal length follows from the points of frames 0 to 2"):
+    with pytest.raises(UnsupportedShot, match="No focal length follows from the points of frames 0 to 2"):
         align(3, network.scores, network.read)
 
 

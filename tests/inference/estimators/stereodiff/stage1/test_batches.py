@@ -56,13 +56,13 @@ def test_where_memory_suffices_for_no_pair_it_is_said_what_to_do(shot_of, monkey
     crowd(monkeypatch, 0)
     with pytest.raises(Failure, match=r"too little memory.*even a single pair") as failure:
         run(shot_of(panned(4), batch=batch))
-    assert failure.value.code == exit_codes.FAILED and "[[size=384]]" in failure.value.cure
+    assert failure.value.code == exit_codes.FAILED and "[[size=384]]" in failure.value.hint
 
 
 def test_too_little_memory_is_refused_before_anything_is_matched(shot_of):
     with pytest.raises(Failure, match=r"Matching needs about .* GB are free") as failure:
         run(shot_of(panned(3), batch=0), replace(SETTINGS, memory_limit=1e-6))
-    assert failure.value.code == exit_codes.REFUSED
+    assert failure.value.code == exit_codes.UNSUPPORTED
 
 
 def test_the_alignment_goes_to_the_processor_where_the_card_is_full(shot_of, monkeypatch):
@@ -115,7 +115,7 @@ def test_the_network_leaves_the_device_also_where_something_goes_wrong():
         batches._on_device(crowded, torch.device("meta")),
     ):
         pass
-    assert crowded.sent == ["meta", "cpu"] and "[[device=cpu]]" in failure.value.cure
+    assert crowded.sent == ["meta", "cpu"] and "[[device=cpu]]" in failure.value.hint
 
 
 def rounding():

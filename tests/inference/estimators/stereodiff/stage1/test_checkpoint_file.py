@@ -123,7 +123,7 @@ def test_weights_of_another_network_are_named_by_tensor_and_file(folder, change,
     with pytest.raises(Failure, match=said) as failure:
         checkpoint_file.load(folder)
     assert str(folder / "model.safetensors") in failure.value.what and failure.value.code == exit_codes.MISSING
-    assert "models verify" in failure.value.cure
+    assert "models verify" in failure.value.hint
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.common.failures import Refused
+from inference.common.failures import UnsupportedShot
 from inference.common.files import save_json
 from inference.estimators.stereodiff.stage1 import joining
 from inference.estimators.stereodiff.stage1.pairs import pairs, scores
@@ -69,15 +69,15 @@ def test_frames_without_points_show_the_nearest_that_has_some(lost, shown):
 
 @pytest.mark.parametrize(("count", "lost"), [(1, {0}), (2, {0}), (2, {1}), (4, {0, 1, 2, 3})])
 def test_a_shot_without_points_is_refused(count, lost):
-    with pytest.raises(Refused, match=r"no usable points in frames? 1001") as refused:
+    with pytest.raises(UnsupportedShot, match=r"no usable points in frames? 1001") as refused:
         join(*blinded(count, lost))
-    assert "precision=fp32" in refused.value.cure
+    assert "precision=fp32" in refused.value.hint
 
 
 def test_frames_without_points_that_part_the_shot_are_refused():
-    with pytest.raises(Refused, match=r"connects frames 1005 to 1006 with the frames before") as refused:
+    with pytest.raises(UnsupportedShot, match=r"connects frames 1005 to 1006 with the frames before") as refused:
         join(*blinded(6, {2, 3}))
-    assert "[[reach=5]]" in refused.value.cure and "[[frames]]" in refused.value.cure
+    assert "[[reach=5]]" in refused.value.hint and "[[frames]]" in refused.value.hint
     truth, network = blinded(6, {2, 3}, reach=3)
     assert_recovered(truth, network, *join(truth, network))
 
@@ -105,7 +105,7 @@ def test_a_frame_that_lies_behind_its_camera_shows_its_neighbour():
 def test_a_shot_behind_its_cameras_is_refused():
     truth = pair_scene.shot(3)
     truth.depths *= -1
-    with pytest.raises(Refused, match=r"focal length|in front of its camera"):
+    with pytest.raises(UnsupportedShot, match=r"focal length|in front of its camera"):
         join(truth, pair_scene.network(truth))
 
 
@@ -173,7 +173,7 @@ def test_every_point_in_one_place_is_refused_or_flat():
     network = pair_scene.network(truth)
     for view in network.views.values():
         view.points[:] = torch.tensor([0.0, 0.0, 2.0], dtype=torch.float64)
-    with pytest.raises(Refused, match="focal length"):
+    with pytest.raises(UnsupportedShot, match="focal length"):
         join(truth, network)
 
 
@@ -183,7 +183,7 @@ def test_whatever_is_lost_each_frame_has_depth_or_the_shot_is_refused(count, rea
     truth, network = blinded(count, lost, reach)
     try:
         aligned, findings = join(truth, network)
-    except Refused:
+    except UnsupportedShot:
         left = set(range(count)) - lost
         joined = {pair for pair in pairs(count, reach) if set(pair) <= left}
         assert not joined or any(

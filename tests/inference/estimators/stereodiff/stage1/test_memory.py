@@ -105,12 +105,12 @@ def test_more_memory_gives_larger_batches():
 def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released, kind, elsewhere):
     with pytest.raises(Failure) as refused:
         stage1_memory.choose_batch(released, FULL, dtype=torch.float32, free_bytes=int(1.96e9), kind=kind)
-    assert refused.value.code == exit_codes.REFUSED
+    assert refused.value.code == exit_codes.UNSUPPORTED
     assert re.fullmatch(
         r"Matching needs about \d+\.\d GB for images of 512x384, and 1\.9 GB are free\.", refused.value.what
     )
-    assert ("[[device=cpu]]" in refused.value.cure) == elsewhere
-    assert "[[size" not in refused.value.cure, "the weights alone are more"
+    assert ("[[device=cpu]]" in refused.value.hint) == elsewhere
+    assert "[[size" not in refused.value.hint, "the weights alone are more"
 
 
 def test_a_smaller_size_is_a_cure_where_it_helps():
@@ -118,7 +118,7 @@ def test_a_smaller_size_is_a_cure_where_it_helps():
     small = stage1_memory.needed_bytes(network, (256, 192), 1, **given)
     with pytest.raises(Failure) as refused:
         stage1_memory.choose_batch(network, FULL, free_bytes=small, **given)
-    told = re.search(r"choose a smaller size \(\[\[size=256\]\] needs about (\d\.\d) GB\)", refused.value.cure)
+    told = re.search(r"choose a smaller size \(\[\[size=256\]\] needs about (\d\.\d) GB\)", refused.value.hint)
     assert told and float(told[1]) == pytest.approx(small / 1e9, abs=0.1)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.common.failures import Refused
+from inference.common.failures import UnsupportedShot
 from inference.estimators.stereodiff.prior import Prior, value_range
 from inference.estimators.stereodiff.stage1 import batches, joining, matching
 from inference.estimators.stereodiff.stage1 import run as stage1
@@ -104,8 +104,8 @@ def test_frames_without_any_texture_end_in_depth_or_a_sentence(shot_of, grey, co
     shot = shot_of([np.full((48, 64, 3), grey, np.uint8)] * count)
     try:
         prior = run(shot)
-    except Refused as refused:
-        assert str(refused).count(". ") == 1 and refused.cure
+    except UnsupportedShot as refused:
+        assert str(refused).count(". ") == 1 and refused.hint
         return
     for index in range(count):
         assert np.isfinite(prior.disparity(index)).all() and prior.disparity(index).min() > 0
@@ -177,7 +177,7 @@ def test_a_network_of_nothing_but_no_numbers_is_refused(shot_of):
 
     shot = shot_of(panned(4))
     made_up(shot, lose)
-    with pytest.raises(Refused, match="no usable points in frames 1001 to 1004"):
+    with pytest.raises(UnsupportedShot, match="no usable points in frames 1001 to 1004"):
         run(shot)
 
 

@@ -33,7 +33,7 @@ def test_without_truth_the_shots_own_percentiles_are_0_and_1(make):
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.01, 100), st.floats(-50, 50))
-def test_scale_and_shift_of_an_estimator_do_not_change_its_pictures(factor, shift):
+def test_scale_and_shift_of_an_estimator_do_not_change_its_images(factor, shift):
     values = np.random.default_rng(3).random((6, 12, 16))
     from inference.evaluation.report.shots import Shot
 

@@ -12,7 +12,7 @@ def decoded(data):
 
 
 @pytest.mark.parametrize(("noise", "largest"), [(0, 0), (300, 40)])
-def test_a_page_has_lines_without_loss_and_pictures_small(noise, largest):
+def test_a_page_has_lines_without_loss_and_images_small(noise, largest):
     with style.styled():
         figure = style.new_figure(4, width=6)
         axes = figure.subplots()

@@ -1,5 +1,5 @@
 """An estimator for tests that comes in by the door for video diffusion: weights to download, sizes in multiples of 8,
-any number of frames, relative disparity, and neither camera nor confidence. Disparity is the picture's brightness.
+any number of frames, relative disparity, and neither camera nor confidence. Disparity is the image's brightness.
 """
 
 import numpy as np

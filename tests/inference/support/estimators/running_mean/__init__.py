@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from inference.common.failures import Refused
+from inference.common.failures import UnsupportedShot
 from inference.common.files import save_arrays
 from inference.contract.camera import Camera, Pose
 from inference.contract.catalogue import Parameter
@@ -29,9 +29,9 @@ INFO = EstimatorInfo(
     default_size=64,
     size_multiple=4,
     minimum_frames=2,
-    gives_camera=True,
+    has_camera=True,
     scratch_files=("mean.npz",),
-    gives_confidence=True,
+    has_confidence=True,
     confidence_meaning="the brightness itself",
     parameters=(
         Parameter(name="pause", default=0.0, minimum=0.0, maximum=60.0, description="Seconds between frames."),
@@ -55,7 +55,7 @@ time.sleep(600)
 def estimate(shot):
     numbers = shot.frames.numbers
     if shot.parameters["refused"] in (-1, numbers[0]):
-        raise Refused("It shows nothing of use.", "Use another estimator.")
+        raise UnsupportedShot("It shows nothing of use.", "Use another estimator.")
     kept = shot.scratch / "mean.npz"
     mean, start = np.zeros((shot.frames.height, shot.frames.width), np.float64), 0
     if kept.exists():
@@ -127,7 +127,11 @@ def _misbehave(shot):
         print(f"child {child.pid}", file=sys.stderr, flush=True)
         child.wait()
         time.sleep(0.1)
-        raise Refused("It went away.", "Try again.") if trouble == "refusing child" else RuntimeError("it went away")
+        raise (
+            UnsupportedShot("It went away.", "Try again.")
+            if trouble == "refusing child"
+            else RuntimeError("it went away")
+        )
     elif trouble == "stubborn child":  # neither the estimator nor its child look after themselves
         child = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(600)"])
         print(f"child {child.pid}", file=sys.stderr, flush=True)

@@ -5,35 +5,35 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.common.failures import Cancelled, Refused
+from inference.common.failures import Cancelled, UnsupportedShot
 from inference.contract.camera import Camera
 from inference.contract.job import Job
 from inference.estimators import parallax
-from inference.estimators.parallax import taking_part
+from inference.estimators.parallax import frame_selection
 from inference.estimators.parallax.bridge import bridge
-from inference.estimators.parallax.fusion import Witness
+from inference.estimators.parallax.fusion import SourceDepth
 from inference.media import exr
 from inference.media.source import describe
 from inference.run import runner
 from tests import footage_maker
 
 
-def white(picture):
-    return np.full_like(picture, 255)
+def white(image):
+    return np.full_like(image, 255)
 
 
-def lit(picture, gain, lift=0.0):
-    return np.clip(picture.astype(np.float32) * gain + lift, 0, 255).astype(np.uint8)
+def lit(image, gain, lift=0.0):
+    return np.clip(image.astype(np.float32) * gain + lift, 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def flashed(scene):
     """The scene's frames: the third held for three, a white frame, one blown out, the first black."""
-    pictures = [np.zeros_like(scene.pictures[0]), *scene.pictures[1:]]
-    pictures[7], pictures[11] = white(pictures[7]), lit(pictures[11], 2.5, 60)
+    images = [np.zeros_like(scene.images[0]), *scene.images[1:]]
+    images[7], images[11] = white(images[7]), lit(images[11], 2.5, 60)
     unique = [0, 1, 2, 2, 2, *range(3, 16)]
     shown = (0, 1, 2, 2, 2, *range(5, 18))
-    return [pictures[i] for i in unique], shown, unique
+    return [images[i] for i in unique], shown, unique
 
 
 def camera_of(scene, make, unique):
@@ -42,8 +42,8 @@ def camera_of(scene, make, unique):
 
 @pytest.fixture(scope="module")
 def estimated(scene, make, flashed, tmp_path_factory):
-    pictures, shown, unique = flashed
-    run = make.shot(pictures, tmp_path_factory.mktemp("taking"), camera=camera_of(scene, make, unique))
+    images, shown, unique = flashed
+    run = make.shot(images, tmp_path_factory.mktemp("taking"), camera=camera_of(scene, make, unique))
     return run, parallax.estimate(replace(run.shot, shown=shown))
 
 
@@ -75,16 +75,16 @@ def test_a_camera_that_was_given_stays_as_it_is(scene, make, estimated, flashed)
 
 
 def test_a_cancelled_run_goes_on_to_the_same_bits(scene, make, estimated, flashed, tmp_path):
-    pictures, shown, unique = flashed
-    first = make.shot(pictures, tmp_path, camera=camera_of(scene, make, unique), stop_at="settle")
+    images, shown, unique = flashed
+    first = make.shot(images, tmp_path, camera=camera_of(scene, make, unique), stop_at="settle")
     with pytest.raises(Cancelled):
         parallax.estimate(replace(first.shot, shown=shown))
     first.disparity.pop(4, None)  # the run was killed between a frame and the one that repeats it
-    second = make.shot(pictures, tmp_path, camera=camera_of(scene, make, unique), finished=first.disparity)
+    second = make.shot(images, tmp_path, camera=camera_of(scene, make, unique), finished=first.disparity)
     parallax.estimate(replace(second.shot, shown=shown))
     for index, disparity in (second.disparity | first.disparity).items():
         np.testing.assert_array_equal(disparity, estimated[0].disparity[index])
-    assert len(second.disparity | first.disparity) == len(pictures)
+    assert len(second.disparity | first.disparity) == len(images)
 
 
 def test_a_movie_of_variable_frame_rate_is_one_shot_with_depth_for_every_frame(scene, tmp_path):
@@ -92,7 +92,7 @@ def test_a_movie_of_variable_frame_rate_is_one_shot_with_depth_for_every_frame(s
     for held in (1, 3, 2, 1, 4, 2, 1, 3, 1, 2, 2, 1, 3, 1, 2, 1):
         times.append(at)
         at += held
-    path = footage_maker.movie(tmp_path / "phone.mp4", times, rate=24, pictures=scene.pictures, size=(192, 144))
+    path = footage_maker.movie(tmp_path / "phone.mp4", times, rate=24, images=scene.images, size=(192, 144))
     lens = Camera(width=192, height=144, focal_length=170.0, principal_point=(95.5, 71.5))
     events = []
     job = Job(source=describe(path), output=str(tmp_path / "out"), camera=lens)
@@ -107,16 +107,16 @@ def test_a_movie_of_variable_frame_rate_is_one_shot_with_depth_for_every_frame(s
     assert np.median(error) < 0.03
 
 
-def chosen(make, pictures, tmp_path, shown=()):
-    run = make.shot(pictures, tmp_path)
-    return taking_part.choose(replace(run.shot, shown=shown)), replace(run.shot, shown=shown)
+def chosen(make, images, tmp_path, shown=()):
+    run = make.shot(images, tmp_path)
+    return frame_selection.choose(replace(run.shot, shown=shown)), replace(run.shot, shown=shown)
 
 
 def test_poses_of_frames_without_a_part(scene, make, flashed, tmp_path):
     from inference.estimators.parallax.view import Views
 
-    pictures, shown, unique = flashed
-    taking, shot = chosen(make, pictures, tmp_path, shown)
+    images, shown, unique = flashed
+    taking, shot = chosen(make, images, tmp_path, shown)
     assert taking.frames == (1, 2, 5, 6, 7, 8, 10, 11, 12, 14, 15, 16, 17)
     world = np.linalg.inv(scene.poses[unique])[:, :3]
     views = Views(
@@ -139,8 +139,8 @@ def test_poses_of_frames_without_a_part(scene, make, flashed, tmp_path):
     ids=["even", "exposure", "fade", "a little brighter"],
 )
 def test_light_that_tracks_outlive_leaves_all_frames_their_part(scene, make, tmp_path, light):
-    pictures = [lit(picture, 0.7 * gain) for picture, gain in zip(scene.pictures, light, strict=True)]
-    assert chosen(make, pictures, tmp_path)[0].lost == {}
+    images = [lit(image, 0.7 * gain) for image, gain in zip(scene.images, light, strict=True)]
+    assert chosen(make, images, tmp_path)[0].lost == {}
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,10 @@ def test_light_that_tracks_outlive_leaves_all_frames_their_part(scene, make, tmp
     ids=["a long flash", "dropped exposure", "strobe", "ends"],
 )
 def test_flashes_and_what_is_black_take_no_part(scene, make, tmp_path, light, lost):
-    pictures = [lit(picture, 0.6 * gain, 200 * (gain > 1)) for picture, gain in zip(scene.pictures, light, strict=True)]
-    taking, _ = chosen(make, pictures, tmp_path)
+    images = [lit(image, 0.6 * gain, 200 * (gain > 1)) for image, gain in zip(scene.images, light, strict=True)]
+    taking, _ = chosen(make, images, tmp_path)
     assert set(taking.lost) == lost
-    assert chosen(make, pictures, tmp_path)[0] == taking
+    assert chosen(make, images, tmp_path)[0] == taking
 
 
 @pytest.mark.parametrize(
@@ -171,21 +171,21 @@ def test_flashes_and_what_is_black_take_no_part(scene, make, tmp_path, light, lo
     ],
 )
 def test_too_few_frames_that_take_part_are_refused_for_what_is_true(scene, make, tmp_path, edit, shown, words):
-    run = make.shot(edit(list(scene.pictures)), tmp_path)
-    with pytest.raises(Refused, match=words):
+    run = make.shot(edit(list(scene.images)), tmp_path)
+    with pytest.raises(UnsupportedShot, match=words):
         parallax.estimate(replace(run.shot, shown=shown))
 
 
 def test_a_locked_camera_with_a_few_other_frames_is_refused_for_standing_still(scene, make, tmp_path):
-    run = make.shot([scene.pictures[0]] * 16, tmp_path)
-    with pytest.raises(Refused, match="camera stands still: of 16 frames 14"):
+    run = make.shot([scene.images[0]] * 16, tmp_path)
+    with pytest.raises(UnsupportedShot, match="camera stands still: of 16 frames 14"):
         parallax.estimate(replace(run.shot, shown=(0,) * 8 + (8,) * 8))
 
 
 def test_a_cut_that_was_not_found_is_named(scene, make, tmp_path):
     other = [np.ascontiguousarray(make.noise(11)[100:244, 60 + 3 * i : 252 + 3 * i].astype(np.uint8)) for i in range(8)]
-    run = make.shot([*scene.pictures[:8], *other], tmp_path)
-    with pytest.raises(Refused, match="changes too much at frame 9"):
+    run = make.shot([*scene.images[:8], *other], tmp_path)
+    with pytest.raises(UnsupportedShot, match="changes too much at frame 9"):
         parallax.estimate(run.shot)
 
 
@@ -194,7 +194,7 @@ def test_depth_seen_from_elsewhere_hides_what_is_behind():
     inverse_depth[10:30, 20:40] = 0.5
     sure = np.full((40, 60), 0.8, np.float32)
     matrix = np.array([[50.0, 0, 29.5], [0, 50, 19.5], [0, 0, 1]])
-    found, confidence = bridge([Witness(inverse_depth, sure, np.eye(3), np.array([0.2, 0, 0]))], matrix)
+    found, confidence = bridge([SourceDepth(inverse_depth, sure, np.eye(3), np.array([0.2, 0, 0]))], matrix)
     assert (found[12:28, 27:43] == np.float32(0.5)).all()  # moved by 50 * 0.2 * 0.5 = 5 pixels, and the wall by one
     assert (found[:8] == np.float32(0.1)).all()
     np.testing.assert_allclose(confidence[:, 2:], 0.4 * (confidence[:, 2:] > 0), rtol=1e-6)

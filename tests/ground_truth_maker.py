@@ -32,8 +32,8 @@ def write_truth(folder, depths, poses, *, moving=None, flows=None, rgb=False):
     if rgb:
         (folder / "rgb").mkdir()
         for index, depth in enumerate(depths):
-            picture = np.random.default_rng(index).integers(0, 255, (*np.shape(depth), 3), np.uint8)
-            cv2.imwrite(str(folder / "rgb" / f"{index:05d}.png"), picture)
+            image = np.random.default_rng(index).integers(0, 255, (*np.shape(depth), 3), np.uint8)
+            cv2.imwrite(str(folder / "rgb" / f"{index:05d}.png"), image)
     height, width = np.shape(depths[0])
     camera = {"width": width, "height": height, "fx": FOCAL, "fy": FOCAL, "cx": 15.5, "cy": 11.5, "fps": 24}
     camera["frames"] = [{"c2w_opencv": None if pose is None else pose.tolist()} for pose in poses]

@@ -24,7 +24,7 @@ class Plane:
         normal = np.array(self.normal)
         return (self.distance - normal @ pose[:3, 3]) / (rays() @ pose[:3, :3].T @ normal)
 
-    def picture(self, pose):
+    def image(self, pose):
         """Its texture, uint8 RGB [H, W, 3]."""
         points = world(self.depth(pose), pose)
         where = (np.array([200.0, 200.0]) + 40 * points[..., :2]).astype(np.float32)
@@ -69,7 +69,7 @@ def walk(count, step=0.02):
     return [pose(step * i, 0.3 * step * i, step * i, turn=0.003 * i) for i in range(count)]
 
 
-def truth_of(plane, poses, *, given=True, pictures=False, moving=None, known=None):
+def truth_of(plane, poses, *, given=True, images=False, moving=None, known=None):
     """The ground truth of a plane; `given`: with its flow, `known` [H, W]: where it is measured."""
     depths = [plane.depth(at).astype(np.float32) for at in poses]
 
@@ -82,7 +82,7 @@ def truth_of(plane, poses, *, given=True, pictures=False, moving=None, known=Non
         read_depth=lambda index: depths[index] if known is None else np.where(known, depths[index], np.float32(0)),
         read_moving=moving,
         read_flow=read_flow if given else None,
-        read_picture=(lambda index: plane.picture(poses[index])) if pictures else None,
+        read_image=(lambda index: plane.image(poses[index])) if images else None,
         matrix=MATRIX,
         poses=tuple(poses),
     )

@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common.failures import Refused
+from ...common.failures import UnsupportedShot
 from ...contract.hints import setting
 from ...media import light
 from ...media.cuts import BRIDGED, FLASH
 from ..base import Frames, Shot
 from .tracks import Tracks, follow
-from .unsupported import CURE, SHORTEST
+from .unsupported import HINT, SHORTEST
 from .view import Views, save_arrays
 
 _LONG_SIDE = 320
@@ -36,7 +36,7 @@ _LOST = 0.08  # largest share of the points that can be followed across a cut
 _LIT = 0.12  # difference in log brightness across a change of light
 _SPOKEN = 3  # ranges of frames that a sentence lists one by one
 _AROUND = 2  # frames to either side of a change
-_OTHERWISE = CURE[0].lower() + CURE[1:]
+_OTHERWISE = HINT[0].lower() + HINT[1:]
 
 
 @dataclass(frozen=True)
@@ -131,35 +131,35 @@ class TakingPart:
             found.append((frames, " or ".join(dict.fromkeys(self.lost[self.shown[frame]] for frame in frames))))
         return found
 
-    def refuse_too_few(self, shot: Shot) -> None:
-        """Raise `Refused` where too few frames can be solved, or too many in a row cannot."""
+    def require_enough(self, shot: Shot) -> None:
+        """Raise `UnsupportedShot` where too few frames can be solved, or too many in a row cannot."""
         numbers, count, new = shot.frames.numbers, len(self.shown), len(set(self.shown))
         if count < SHORTEST:
-            raise Refused(f"The shot has {count} frames and parallax needs at least {SHORTEST}.", CURE)
+            raise UnsupportedShot(f"The shot has {count} frames and parallax needs at least {SHORTEST}.", HINT)
         if new == 1:
-            raise Refused(f"The camera stands still: all {count} frames show the same image.", CURE)
+            raise UnsupportedShot(f"The camera stands still: all {count} frames show the same image.", HINT)
         for frames, what in self._stretches():
             if len(frames) == count:
-                raise Refused(f"No points can be followed: all {count} frames are {what}.", CURE)
+                raise UnsupportedShot(f"No points can be followed: all {count} frames are {what}.", HINT)
             at_an_end = frames[0] == 0 or frames[-1] == count - 1
             if len(frames) > (FLASH if at_an_end else BRIDGED):
-                raise Refused(
+                raise UnsupportedShot(
                     f"There is too little detail in {_spoken(numbers, frames)} ({what}) to follow the camera.",
                     f"Leave these frames out, or start a new shot after them ({setting('cuts')}).",
                 )
         if len(self.frames) >= SHORTEST:
             return
         if new < SHORTEST and self._stands(shot):
-            raise Refused(f"The camera stands still: of {count} frames {count - new} repeat others.", CURE)
+            raise UnsupportedShot(f"The camera stands still: of {count} frames {count - new} repeat others.", HINT)
         least = f"and parallax needs at least {SHORTEST}."
         if new < SHORTEST:
             repeated = f"the other {count - new} repeat them"
-            raise Refused(f"The shot has {new} frames that differ, {repeated}, {least}", CURE)
+            raise UnsupportedShot(f"The shot has {new} frames that differ, {repeated}, {least}", HINT)
         frames, what = self._stretches()[0]
-        raise Refused(
+        raise UnsupportedShot(
             f"The light changes from {_spoken(numbers, frames)} ({what}) on: {len(self.frames)} of {count} frames have "
             f"enough detail, {least}",
-            CURE,
+            HINT,
         )
 
     def _stands(self, shot: Shot) -> bool:
@@ -207,8 +207,8 @@ def choose(shot: Shot) -> TakingPart:
     return TakingPart(tuple(frame for frame in new if frame not in lost), shown, lost)
 
 
-def refuse_at_a_break(tracks: Tracks, frames: Frames) -> None:
-    """Raise `Refused` with the frame where all tracks end at once, if there is one.
+def require_unbroken(tracks: Tracks, frames: Frames) -> None:
+    """Raise `UnsupportedShot` with the frame where all tracks end at once, if there is one.
 
     To be called for an unsupported shot: such a break is then the actual reason.
     """
@@ -223,22 +223,22 @@ def refuse_at_a_break(tracks: Tracks, frames: Frames) -> None:
         number = frames.numbers[there]
         follow_on = f"{survive} of {followed} points can be followed across it"
         if abs(np.log(levels[1] / levels[0])) > _LIT:
-            raise Refused(
+            raise UnsupportedShot(
                 f"The light changes too much at frame {number}: {follow_on}.",
                 f"Start a new shot there ({setting('cuts')}), or {_OTHERWISE}",
             )
-        raise Refused(
+        raise UnsupportedShot(
             f"The image changes too much at frame {number}: {follow_on}.",
             f"If that is a cut or a dissolve, start a new shot there ({setting('cuts')}); otherwise {_OTHERWISE}",
         )
 
 
-def _facts(picture: NDArray[np.uint8]) -> tuple[tuple[float, float, float], str]:
+def _facts(image: NDArray[np.uint8]) -> tuple[tuple[float, float, float], str]:
     """Brightness, detail and overexposed share of an image, and a description where it is blank."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(1.0, _LONG_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     detail = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3)).mean()
     return (float(grey.mean()), float(detail), float((grey >= _BLOWN).mean())), light.blank(small) or ""
