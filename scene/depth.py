@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 
 from ..inference.contract import depth_sequence, numbering
-from ..inference.contract.depth_sequence import DepthSequence, DepthSequenceError, Shot
+from ..inference.contract.depth_sequence import DepthSequence, DepthSequenceError, Quantity, Shot
 from ..inference.contract.job import Source
 from ..inference.contract.records import readable
 from . import lookup, map_files, places, tags
@@ -95,6 +95,10 @@ class Depth:
         """
         return self.require_done(self.shot_at(scene_frame))
 
+    def quantity_of(self, shot: Shot) -> Quantity:
+        """What a shot's maps hold: one clip may have shots with a measured depth and others with a relative one."""
+        return self.sequence.quantity_of(shot)
+
     def require_done(self, shot: Shot) -> Shot:
         """The shot itself, or DepthError with the estimator's reason where it has no depth."""
         if shot.status == "done" and shot.range is not None:
@@ -172,7 +176,7 @@ def distances(depth: Depth, shot: Shot) -> Distances:
     """
     values = depth.require_done(shot).range
     p1, p99 = values.p1, values.p99
-    if depth.sequence.quantity == "relative_disparity":
+    if depth.quantity_of(shot) == "relative_disparity":
         return Distances(p1=p1, p99=max(p99, p1 + 1e-6 * max(abs(p1), 1e-6)))
     nearest = 1.0 / p99 if p99 > 0 else 1.0
     far_limit = min(4.0 / p1, 200.0 * nearest) if p1 > 0 else 200.0 * nearest

@@ -54,7 +54,7 @@ def build_fog(
         The shot is unsupported.
     """
     depth.require_done(shot)
-    group = fog_group(depth.sequence.quantity)
+    group = fog_group(depth.quantity_of(shot))
     fog, modifier, made = frustum.place("fog", "Fog", depth=depth, shot=shot, camera=camera, group=group)
     material, look = _material(depth, shot)
     start = distances(depth, shot)

@@ -110,7 +110,7 @@ def _fill_in(modifier: bpy.types.NodesModifier, depth: Depth, shot: Shot, camera
         "Shown From": -_OPEN if shown_from is None else shown_from,
         "Shown To": _OPEN if shown_to is None else shown_to,
     }
-    if depth.sequence.quantity == "relative_disparity":
+    if depth.quantity_of(shot) == "relative_disparity":
         suits = distances(depth, shot)
         values |= {"P1": suits.p1, "P99": suits.p99}
     values["K1"], values["K2"] = tags.numbers(camera.data, DISTORTION, 2) or (0.0, 0.0)

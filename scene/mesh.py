@@ -63,7 +63,7 @@ def build_mesh(
     depth.require_done(shot)
     material = plate_material(depth) if plate else None
     confidence = confidence_image(depth)
-    group = mesh_group(depth.sequence.quantity, with_confidence=confidence is not None)
+    group = mesh_group(depth.quantity_of(shot), with_confidence=confidence is not None)
     mesh, modifier, made = frustum.place("mesh", "Mesh", depth=depth, shot=shot, camera=camera, group=group)
     if made and detail is None:
         detail = frustum.comfortable_detail(depth)

@@ -79,6 +79,7 @@ def make(
     frames=range(1, 6),
     shots=None,
     quantity="inverse_depth",
+    quantities=None,
     camera=None,
     disparity: Callable = slanted,
     image: Callable = smooth_image,
@@ -98,6 +99,8 @@ def make(
     shots : list of (first, last, status) or None
         One done shot over all frames by default. Unsupported shots have no maps.
     quantity : str
+    quantities : dict or None
+        First frame of a shot to the shot's own quantity.
     camera : Camera, callable taking the shot's frames, or None
         None: no camera in ``depth.json``.
     disparity, image, confidence : callable (frame, width, height) -> array
@@ -132,7 +135,10 @@ def make(
         p1, p99 = np.percentile(values, [1, 99])
         shot_camera = camera(range(first, last + 1)) if callable(camera) else camera
         spread = Range(minimum=float(values.min()), maximum=float(values.max()), p1=float(p1), p99=float(p99))
-        records.append(Shot(first_frame=first, last_frame=last, status="done", range=spread, camera=shot_camera))
+        own = (quantities or {}).get(first)
+        records.append(
+            Shot(first_frame=first, last_frame=last, status="done", range=spread, camera=shot_camera, quantity=own)
+        )
     sequence = DepthSequence(
         source=source
         or Source(

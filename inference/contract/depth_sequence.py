@@ -16,7 +16,8 @@ from .numbering import Frame
 from .records import Bounds, FilePath, ForPeople, RecordError, Seconds, Word
 from .untrusted import LARGEST_FILE, is_folder, is_there, read_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: shots name their quantity and their estimators; a file of version 1 has neither, and one for all shots."""
 SIDECAR = "depth.json"
 CHANNEL = "Y"
 SCRATCH = ".fathom"
@@ -62,11 +63,17 @@ class Shot:
     first_frame, last_frame : int
         Source frames, both included.
     status : 'done' or 'refused'
-        'refused': an unsupported shot, without maps; `reason` says why and what to do instead.
+        'refused': an unsupported shot, without maps.
+    reason : str or None
+        Of an unsupported shot: why, and what to do instead. Of another: why these estimators were chosen for it.
     range : Range or None
         None for an unsupported shot.
     camera : Camera or None
         None if the estimator finds none.
+    quantity : 'inverse_depth', 'relative_disparity' or None
+        None: the sequence's; see `DepthSequence.quantity_of`.
+    estimators : tuple of str
+        Those whose depth the maps have, the leading one first; empty: the sequence's alone.
     """
 
     first_frame: Frame
@@ -75,6 +82,8 @@ class Shot:
     reason: ForPeople | None = None
     range: Range | None = None
     camera: Camera | None = None
+    quantity: Quantity | None = None
+    estimators: tuple[Word, ...] = ()
 
     def problems(self) -> Iterator[str]:
         """Why this is not a valid shot; `records` asks."""
@@ -110,7 +119,7 @@ class DepthSequence:
     width, height : int
         Size of the maps in pixels.
     quantity : 'inverse_depth' or 'relative_disparity'
-        1/Z in the units of the camera path, or 1/Z up to one scale and shift a shot.
+        1/Z in the units of the camera path, or 1/Z up to one scale and shift a shot; of the shots that name none.
     confidence : str or None
         How the confidence maps were mapped to 0..1; None if there are none.
     fingerprint : str
@@ -147,6 +156,10 @@ class DepthSequence:
     def shot_at(self, frame: int) -> Shot:
         """The shot that contains a source frame; for a frame outside the sequence, the nearest shot."""
         return min(self.shots, key=lambda s: max(s.first_frame - frame, frame - s.last_frame, 0))
+
+    def quantity_of(self, shot: Shot) -> Quantity:
+        """What a shot's maps hold."""
+        return shot.quantity or self.quantity
 
     @property
     def done_shots(self) -> tuple[Shot, ...]:

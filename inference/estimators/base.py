@@ -208,7 +208,10 @@ class ShotResult:
         At the working size, with one pose for every frame of the shot; None where the estimator solves none.
     warnings : tuple of str
         One sentence each, for the artist.
+    quantity : Quantity or None
+        Of this shot's maps; None: the declared one.
     """
 
     camera: Camera | None = None
     warnings: tuple[str, ...] = field(default=())
+    quantity: Quantity | None = None

@@ -139,6 +139,8 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
         status="done",
         range=maps.value_range.range(),
         camera=camera.scaled(task.clip.width, task.clip.height) if camera else None,
+        quantity=result.quantity if result.quantity != task.info.quantity else None,
+        estimators=(task.info.name,),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ...inference.contract.depth_sequence import Shot
+from ...inference.contract.depth_sequence import Quantity, Shot
 from .. import distance_nodes, lookup, memory, nodes, tags
 from ..depth import (
     Depth,
@@ -71,8 +71,8 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
     if tree is None:
         tree = bpy.data.node_groups.new(depth.label("Fathom Depth", shot), "CompositorNodeTree")
         lookup.add(tags.tag(tree, KIND, image=image, shot=shot.first_frame), "node_groups")
-        _add_interface(tree, depth, start, span(depth, shot))
-        _build(tree, depth, start)
+        _add_interface(tree, depth, shot, start)
+        _build(tree, depth, start, depth.quantity_of(shot))
         nodes.arrange(tree)
     _set_frames(tree, depth, shot)
     return tree
@@ -87,7 +87,8 @@ def span(depth: Depth, shot: Shot) -> tuple[float, float]:
     return suits.near, max(min(suits.far, 8.0 * suits.near), 1.001 * suits.near)
 
 
-def _add_interface(tree: bpy.types.NodeTree, depth: Depth, start: Distances, reach: tuple[float, float]) -> None:
+def _add_interface(tree: bpy.types.NodeTree, depth: Depth, shot: Shot, start: Distances) -> None:
+    reach = span(depth, shot)
     for name, description in (
         ("Z", "Distance along the camera's axis; the far limit where there is no depth"),
         ("Disparity", "The depth maps' own values, larger is nearer; 0 where there is no depth"),
@@ -104,7 +105,7 @@ def _add_interface(tree: bpy.types.NodeTree, depth: Depth, start: Distances, rea
 
     scale = "Multiplies all distances; the same as the Scale of the camera's rig"
     nodes.interface_number(tree, "Scale", start.scale, scale, minimum=1e-6, parent=distance)
-    distance_nodes.add_inputs(tree, depth.sequence.quantity, start, parent=distance)
+    distance_nodes.add_inputs(tree, depth.quantity_of(shot), start, parent=distance)
     for name, default, minimum, description in (
         ("Mist Start", reach[0], 0.0, "Distance at which Mist rises from 0"),
         ("Mist Depth", reach[1] - reach[0], 1e-6, "Distance over which Mist rises to 1"),
@@ -112,7 +113,7 @@ def _add_interface(tree: bpy.types.NodeTree, depth: Depth, start: Distances, rea
         nodes.interface_number(tree, name, default, description, minimum=minimum, subtype="DISTANCE", parent=mist)
 
 
-def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances) -> None:
+def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances, quantity: Quantity) -> None:
     begin, end = nodes.group_ends(tree)
     images = [disparity_image(depth)]
     confidence = confidence_image(depth)
@@ -136,7 +137,7 @@ def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances) -> None:
         tree,
         disparity,
         inputs,
-        sequence.quantity,
+        quantity,
         p1=start.p1,
         value_range=start.p99 - start.p1,
         scale=inputs["Scale"],

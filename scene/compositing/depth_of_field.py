@@ -239,7 +239,7 @@ def _middle_distance(setup: tree.Setup) -> float:
     if rig is not None and tree.driver_of(setup, nodes.input_of(node, "Scale")) is not None:
         inputs["Scale"] = rig[SCALE]
     inverse = disparity
-    if depth.sequence.quantity == "relative_disparity":
+    if depth.quantity_of(shot) == "relative_disparity":
         t = (disparity - start.p1) / (start.p99 - start.p1)
         inverse = t * (1 / inputs["Near"] - 1 / inputs["Far"]) + 1 / inputs["Far"]
         inverse = min(inverse, 1 / inputs["Near Limit"])

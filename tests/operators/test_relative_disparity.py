@@ -99,6 +99,42 @@ def test_every_builder_serves_all_shots_but_the_refused(tmp_path):
     assert groups == {1, 4}
 
 
+def test_every_builder_goes_by_the_quantity_of_each_shot(tmp_path):
+    """Of a clip whose second shot has no parallax, the first is measured and the second relative."""
+    frames = (range(1, 3), range(4, 6))
+    camera = depth_maker.dolly(frames[0], width=12, height=8, focal_length=10.0)
+    folder = depth_maker.make(
+        tmp_path,
+        size=(12, 8),
+        shots=SHOTS,
+        camera=lambda found: camera if found == frames[0] else None,
+        quantities={4: "relative_disparity"},
+    )
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    kept = bpy.context.scene.fathom
+    kept.use_focal_length, kept.focal_length, kept.sensor_width = True, 35.0, 36.0
+    for name in BUILDERS:
+        assert getattr(bpy.ops.fathom, name)(all_shots=True) == {"FINISHED"}
+    measured, relative = sorted(made("mesh"), key=lambda mesh: mesh["fathom_shot"])
+    for mesh in (measured, relative):
+        nodes.set_modifier_input(mesh.modifiers[0], "Edge Cut", 1.0)
+    for mesh, frame in ((measured, 2), (relative, 4)):
+        disparity = depth_maker.slanted(frame, 12, 8).astype(np.float32)[::-1].T
+        wanted = 1 / disparity if mesh is measured else wanted_z(disparity, distances(mesh.modifiers[0]))
+        np.testing.assert_allclose(z_of(mesh, frame).reshape(14, 10)[1:-1, 1:-1], wanted, rtol=1e-4)
+    tree = compositor_nodes.find_scene_tree(bpy.context.scene)
+    has_near = {
+        node.node_tree["fathom_shot"]: "Near" in node.inputs for node in tree.nodes if node.label == "Fathom Depth"
+    }
+    assert has_near == {1: False, 4: True}
+    assert {
+        fog["fathom_shot"]: "/relative_disparity" in fog.modifiers[0].node_group["fathom_kind"] for fog in made("fog")
+    } == {
+        1: False,
+        4: True,
+    }
+
+
 def test_on_another_machine_without_the_plate_what_needs_it_says_where_it_looked(tmp_path):
     folder = depth_maker.make(tmp_path / "here", quantity="relative_disparity")
     alone = tmp_path / "there" / "depth"

@@ -53,7 +53,10 @@ def estimate_shot(shot: Shot) -> ShotResult:
     if matched is not None:
         matched.clear()
     camera = prior.camera
-    return ShotResult(camera=camera.scaled(shot.frames.width, shot.frames.height) if camera else None)
+    return ShotResult(
+        camera=camera.scaled(shot.frames.width, shot.frames.height) if camera else None,
+        quantity=prior.quantity if isinstance(prior, SequencePrior) else None,
+    )
 
 
 def _work_of_stages(shot: Shot, settings: Settings) -> tuple[float, float]:

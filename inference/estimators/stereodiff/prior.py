@@ -151,6 +151,8 @@ class SequencePrior:
     Attributes
     ----------
     sequence : DepthSequence
+    quantity : Quantity
+        Of this shot.
     size : (width, height)
     camera : Camera or None
     has_confidence : bool
@@ -179,6 +181,7 @@ class SequencePrior:
         self.size = (self.sequence.width, self.sequence.height)
         self.has_confidence = self.sequence.confidence is not None
         shot = self._shot()
+        self.quantity = self.sequence.quantity_of(shot)
         self._floor = self._farthest(shot)
         self._require_maps()
         self.camera = self._camera(shot)
@@ -233,7 +236,7 @@ class SequencePrior:
 
     def _farthest(self, shot: depth_sequence.Shot) -> float | None:
         """The least that inverse depth may be; None where the quantity is another."""
-        if self.sequence.quantity != "inverse_depth":
+        if self.quantity != "inverse_depth":
             return None
         if shot.range is None or not shot.range.maximum > 0:
             raise UnsupportedShot(

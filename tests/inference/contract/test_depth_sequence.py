@@ -172,6 +172,27 @@ def test_fields_of_a_newer_version_are_passed_over_but_not_its_schema(tmp_path):
         depth_sequence.load(tmp_path)
 
 
+def test_a_shot_may_have_a_quantity_and_estimators_of_its_own(tmp_path):
+    first, refused, last = _sequence().shots
+    learned = dataclasses.replace(last, quantity="relative_disparity", estimators=("quick",), reason="No parallax.")
+    depth_sequence.save(_sequence(shots=(first, refused, learned)), tmp_path)
+    found = depth_sequence.load(tmp_path)
+    assert found.shots[2] == learned
+    assert [found.quantity_of(shot) for shot in found.done_shots] == ["inverse_depth", "relative_disparity"]
+
+
+def test_a_file_of_the_first_version_has_one_quantity_for_all_shots(tmp_path):
+    depth_sequence.save(_sequence(), tmp_path)
+    data = json.loads((tmp_path / "depth.json").read_text())
+    data["schema_version"] = 1
+    for shot in data["shots"]:
+        del shot["quantity"], shot["estimators"]
+    (tmp_path / "depth.json").write_text(json.dumps(data))
+    found = depth_sequence.load(tmp_path)
+    assert found.shots == _sequence().shots and found.schema_version == 1
+    assert {found.quantity_of(shot) for shot in found.shots} == {"inverse_depth"}
+
+
 @pytest.mark.parametrize(
     ("frame", "first"), [(-5, 1), (1, 1), (10, 1), (11, 11), (12, 11), (13, 13), (30, 13), (99, 13)]
 )

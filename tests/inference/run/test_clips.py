@@ -334,7 +334,7 @@ def test_what_depth_json_says(worker, clip, tmp_path):
         "schema_version", "source", "first_frame", "last_frame", "width", "height", "quantity", "confidence", "shots",
         "estimator", "parameters", "seed", "weights", "versions", "seconds", "fingerprint",
     }  # fmt: skip
-    assert facts["schema_version"] == 1 and facts["seed"] == 7 and facts["seconds"] > 0
+    assert facts["schema_version"] == 2 and facts["seed"] == 7 and facts["seconds"] > 0
     assert (facts["first_frame"], facts["last_frame"]) == (1002, 1005)
     assert set(facts["source"]) == {
         "kind", "path", "files", "stream", "width", "height", "rotation", "fps", "frame_count",
@@ -343,7 +343,10 @@ def test_what_depth_json_says(worker, clip, tmp_path):
     assert (facts["source"]["fps"], facts["source"]["colorspace"]) == (24.0, "sRGB")
     assert not facts["source"]["path"].startswith("/"), "relative to the folder"
     (shot,) = facts["shots"]
-    assert set(shot) == {"first_frame", "last_frame", "status", "reason", "range", "camera"}
+    assert set(shot) == {
+        "first_frame", "last_frame", "status", "reason", "range", "camera", "quantity", "estimators",
+    }  # fmt: skip
+    assert (shot["reason"], shot["quantity"], shot["estimators"]) == (None, None, [facts["estimator"]])
     assert set(shot["range"]) == {"minimum", "maximum", "p1", "p99"}
     assert set(shot["camera"]) == {"width", "height", "focal_length", "principal_point", "distortion", "poses"}
     assert len(shot["camera"]["principal_point"]) == len(shot["camera"]["distortion"]) == 2
