@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Sequences = Mapping[str, tuple[Path, DepthSequence]]
 """Folders and the contents of their ``depth.json``, by display name."""
 _IN_SPACE = ("distance", "warp_error")
+_OF_SHOTS = ("flicker", "boundary", "boundary_near")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -250,16 +251,17 @@ def _consistency(comparison: Comparison, part: Part) -> Any:
 
 
 def _print_shots(shots: Sequence[Mapping[str, Any]]) -> None:
-    from ..evaluation.accuracy.metrics import METRICS
+    from ..evaluation.accuracy.metrics import METRIC, METRICS
     from ..evaluation.table import Column, Table
 
     in_space = any("consistency" in shot for shot in shots)
-    over_time = [Column(name="flicker")]
+    over_time = [METRIC[name].column() for name in _OF_SHOTS]
     over_time += [Column(name="distance", unit="m"), Column(name="warp error")] if in_space else []
     rows: list[tuple[Value, ...]] = []
     for shot in shots:
         found = shot.get("consistency") or {"spaced": {}, "neighbours": {}}
-        values = [shot["flicker"], found["spaced"].get("distance"), found["neighbours"].get("relative")]
+        values = [shot[name] for name in _OF_SHOTS]
+        values += [found["spaced"].get("distance"), found["neighbours"].get("relative")]
         for region, own in shot["regions"].items():
             if region == "static" and "moving" not in shot["regions"]:
                 continue  # the same as all

@@ -18,6 +18,7 @@ from ..datasets.ground_truth import GroundTruth
 from ..datasets.protocols import PLAIN, NothingMeasuredError, Protocol, fitted
 from ..stability.consistency import flicker
 from ..stability.point_pairs import Depth
+from .boundaries import boundary_f1
 from .metrics import Disparity, FrameScores, MetricsError, frame_scores, summary
 
 
@@ -79,14 +80,16 @@ class Comparison:
         """A part's own figures.
 
         In addition to `metrics.METRICS`: its flicker (mean |next frame, warped - expected| / expected over static
-        pixels; None without poses), AbsRel of static regions and of dynamic objects, the alignment, how many pixels
-        and frames were measured, and how many pixels with ground truth have no finite estimate.
+        pixels; None without poses), boundary F1, AbsRel of static regions and of dynamic objects, the alignment, how
+        many pixels and frames were measured, and how many pixels with ground truth have no finite estimate.
         """
         scores = part.scores
         over = summary([scores], self.protocol.average)
         return {
             **over["all"],
             "flicker": self.flicker(part),
+            "boundary": boundary_f1(scores.edges, exact=True),
+            "boundary_near": boundary_f1(scores.edges, exact=False),
             "absolute_relative_static": over["static"]["absolute_relative"],
             "absolute_relative_moving": over["moving"]["absolute_relative"],
             "alignment": scores.alignment,

@@ -7,7 +7,8 @@ scale and shift (see `alignment`); Z is the aligned estimate, Z* the ground trut
 * RMSE: root of the mean of (Z - Z*)^2, in metres
 * delta1, delta2, delta3: share of pixels where max(Z / Z*, Z* / Z) is below 1.25, 1.25^2 and 1.25^3
 
-(Eigen et al. 2014, as in DepthCrafter, section 4.2, and StereoDiff, section 4.1.3.)
+(Eigen et al. 2014, as in DepthCrafter, section 4.2, and StereoDiff, section 4.1.3.) Edges are counted as well; see
+`boundaries`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..alignment import Alignment, Disparity, align, measured
 from ..datasets.ground_truth import GroundTruth
 from ..datasets.protocols import PLAIN, MetricsError, Protocol, fitted
 from ..table import Better, Column
+from .boundaries import EDGE_COUNTS, edge_counts
 
 __all__ = ["Alignment", "Disparity", "MetricsError", "align", "frame_scores", "summary"]
 
@@ -55,8 +57,10 @@ EXTRA = (
     Metric(name="distance", label="distance at 10 frames", better="lower", unit="m"),
     Metric(name="warp_error", label="warp error", better="lower"),
     Metric(name="flicker", label="flicker", better="lower"),
+    Metric(name="boundary", label="boundary F1", better="higher"),
+    Metric(name="boundary_near", label="boundary F1 within 1 px", better="higher"),
 )
-"""Metrics of clips whose ground truth has a camera path; see `over_time`."""
+"""Metrics of clips, those over time for ground truth that has a camera path; see `over_time`."""
 NAMES = tuple(metric.name for metric in METRICS)
 METRIC = {metric.name: metric for metric in (*METRICS, *EXTRA)}
 
@@ -75,6 +79,8 @@ class FrameScores:
         By region: how many pixels were measured.
     without_estimate : int64 [T]
         Pixels with true depth and without a finite estimate, which are skipped.
+    edges : int64 [T, 5, 2, 4]
+        Of `boundaries.edge_counts`.
     missing : tuple of int
         Those of the frames that have no estimate at all.
     alignment : Alignment
@@ -86,6 +92,7 @@ class FrameScores:
     values: dict[str, dict[str, NDArray[np.float64]]]
     pixels: dict[str, NDArray[np.int64]]
     without_estimate: NDArray[np.int64]
+    edges: NDArray[np.int64]
     missing: tuple[int, ...]
     alignment: Alignment
     sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
@@ -123,6 +130,7 @@ def frame_scores(
     values = {region: {name: np.full(len(chosen), np.nan) for name in NAMES} for region in REGIONS}
     pixels = {region: np.zeros(len(chosen), np.int64) for region in REGIONS}
     without, missing, sizes = np.zeros(len(chosen), np.int64), [], None
+    edges = np.zeros((len(chosen), *EDGE_COUNTS), np.int64)
     for place, frame in enumerate(chosen):
         true = ground_truth.depth(frame)
         valid = measured(true, protocol)
@@ -134,7 +142,9 @@ def frame_scores(
             sizes = (estimate.shape[1], estimate.shape[0]), (true.shape[1], true.shape[0])
         known = valid & np.isfinite(fitted_estimate := fitted(estimate, true.shape, protocol))
         without[place] = np.count_nonzero(valid) - np.count_nonzero(known)
-        errors = pixel_errors(alignment.depth(fitted_estimate[known]), true[known].astype(np.float64))
+        depth = np.where(known, alignment.depth(fitted_estimate), np.nan)
+        edges[place] = edge_counts(depth, np.where(known, true, np.nan))
+        errors = pixel_errors(depth[known], true[known].astype(np.float64))
         moving = ground_truth.moving(frame)
         for region in REGIONS:
             if region == "all":
@@ -152,6 +162,7 @@ def frame_scores(
         values=values,
         pixels=pixels,
         without_estimate=without,
+        edges=edges,
         missing=tuple(missing),
         alignment=alignment,
         sizes=sizes,

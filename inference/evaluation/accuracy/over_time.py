@@ -1,7 +1,7 @@
-"""A comparison over time: distances in space, flicker, and errors by frequency.
+"""A whole comparison: distances in space, flicker, edges, and errors by frequency.
 
-Distances are those of `consistency` (StereoDiff, Table 8), flicker that of `flicker`, and bands those of `spectrum`
-(StereoDiff, Tables 2 and 3).
+Distances are those of `consistency` (StereoDiff, Table 8), flicker that of `flicker`, edges those of `boundaries`, and
+bands those of `spectrum` (StereoDiff, Tables 2 and 3).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..stability.consistency import Consistency, Distances, consistency
 from ..stability.spectrum import band_values
+from .boundaries import boundary_f1
 from .comparison import Comparison, Part
 from .metrics import MetricsError
 
@@ -44,6 +45,8 @@ def measure(comparison: Comparison, names: Sequence[str]) -> OverTime:
     if "flicker" in names:
         found_in = [(comparison.flicker(part), len(part.scores.frames)) for part in comparison.parts]
         values["flicker"] = _weighted([(value, count) for value, count in found_in if value is not None])
+    edges = [counts for part in comparison.parts for counts in part.scores.edges]
+    values |= {"boundary": boundary_f1(edges, exact=True), "boundary_near": boundary_f1(edges, exact=False)}
     return OverTime(values={name: values[name] for name in names if name in values}, notes=notes)
 
 

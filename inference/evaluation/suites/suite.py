@@ -6,7 +6,8 @@
     protocol: stereodiff          # plain (default), depthcrafter or stereodiff
     runs: 2                       # with seeds 0, 1 …; tables have mean and standard deviation (default: 1)
     metrics: [absolute_relative, root_mean_square, delta1]   # the table's columns (this is the default)
-                                  # also delta2, delta3; with a true camera path distance, warp_error, flicker
+                                  # also delta2, delta3, boundary, boundary_near; with a true camera path distance,
+                                  # warp_error, flicker
     reference: StereoDiff         # also tables of its difference to each other row, by region
     bands: true                   # also tables of the errors by frequency
     by_clip: true                 # also a table of all clips (there is one anyway where a figure is missing)
