@@ -50,15 +50,6 @@ def align(
 
     Pixels without a finite estimate, and frames without one, are skipped. The scale of a constant disparity is 0.
 
-    Parameters
-    ----------
-    disparity : callable
-    ground_truth : GroundTruth
-    frames : iterable of int
-        Of the ground truth.
-    protocol : Protocol
-        Its limits of depth, and how maps are resized to the ground truth's size.
-
     Raises
     ------
     NothingMeasuredError

@@ -39,8 +39,6 @@ class Column:
 
     Attributes
     ----------
-    name : str
-    unit : str
     better : 'lower', 'higher' or None
         Which values are better; None: neither.
     digits : int or None
@@ -63,11 +61,10 @@ class Table:
 
     Attributes
     ----------
-    columns : tuple of Column
     rows : tuple of tuples of Value
         As many in each as there are columns.
-    title, reading : str
-        The table's name, and a caption on how to read it.
+    reading : str
+        A caption on how to read it.
     labels : int
         How many of the first columns label the row.
     groups : tuple of str

@@ -24,14 +24,7 @@ from .metrics import Disparity, FrameScores, MetricsError, frame_scores, summary
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
-    """Frames with one scale and shift: a shot, or a whole clip.
-
-    Attributes
-    ----------
-    first_frame, last_frame : int
-        Source frames.
-    scores : FrameScores
-    """
+    """Source frames with one scale and shift: a shot, or a whole clip."""
 
     first_frame: int
     last_frame: int
@@ -44,18 +37,12 @@ class Comparison:
 
     Attributes
     ----------
-    folder : Path
-    sequence : DepthSequence
     ground_truth : GroundTruth
         As measured: with the protocol's frames and crop.
-    protocol : Protocol
     origin : int
         Source frame of the clip's first image.
     numbers : tuple of int
         Source frame of each frame of `ground_truth`.
-    disparity : callable
-        Frame of `ground_truth` to disparity; None where there is no estimate.
-    parts : tuple of Part
     without_estimate : tuple of int
         Source frames of the protocol that have ground truth and no estimate: not requested, or unsupported.
     without_ground_truth : int

@@ -106,19 +106,7 @@ def frame_scores(
     frames: Iterable[int] | None = None,
     alignment: Alignment | None = None,
 ) -> FrameScores:
-    """Measure each frame, with one scale and shift for all of them.
-
-    Parameters
-    ----------
-    disparity : callable
-        Frame of the ground truth to disparity [H, W] of any size, larger is nearer; None where there is no estimate.
-    ground_truth : GroundTruth
-        With the protocol's frames and crop already (see `protocols.applied`).
-    protocol : Protocol
-    frames : iterable of int or None
-        Frames of the ground truth to measure; None: all.
-    alignment : Alignment or None
-        None: found here.
+    """Measure each frame that a protocol is `applied` to, with one scale and shift for all of them.
 
     Raises
     ------
@@ -178,14 +166,9 @@ def pixel_errors(depth: NDArray[np.float64], true: NDArray[np.float64]) -> NDArr
 def summary(
     parts: Sequence[FrameScores], average: Literal["frames", "pixels"] = "pixels"
 ) -> dict[str, dict[str, float | None]]:
-    """By region and metric, the value over all frames together; None where nothing could be measured.
+    """By region and metric, the value over all frames of a clip's shots together; None where nothing could be measured.
 
-    Parameters
-    ----------
-    parts : sequence of FrameScores
-        The shots of a clip, each with its own alignment.
-    average : 'frames' or 'pixels'
-        Whether each frame counts alike (the mean of the frames' values), or each pixel.
+    `average`: whether each frame counts alike (the mean of the frames' values), or each pixel.
     """
     found: dict[str, dict[str, float | None]] = {}
     for region in REGIONS:

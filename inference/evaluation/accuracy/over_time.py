@@ -51,13 +51,7 @@ def measure(comparison: Comparison, names: Sequence[str]) -> OverTime:
 
 
 def consistency_of(comparison: Comparison, part: Part) -> Consistency:
-    """Distances in space of a part, after its own alignment.
-
-    Raises
-    ------
-    MetricsError
-        The ground truth has no camera path, or neither flow nor images.
-    """
+    """Distances in space of a part, after its own alignment; raises as `consistency`."""
     frames = range(min(part.scores.frames), max(part.scores.frames) + 1)
     return consistency(comparison.depth(part), comparison.ground_truth, frames, protocol=comparison.protocol)
 

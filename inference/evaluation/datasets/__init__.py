@@ -10,16 +10,9 @@ if TYPE_CHECKING:
 
 
 def open_clips(root: str | Path, layout: str, *, rendering: str = "clean") -> list[GroundTruth]:
-    """Every clip of a data set, by name.
+    """Every clip of a data set by name: of the set's folder, or of one clip's.
 
-    Parameters
-    ----------
-    root : path
-        The set's folder, or that of one clip.
-    layout : str
-        One of `protocols.LAYOUTS`.
-    rendering : 'clean' or 'final'
-        Which images of Sintel; ignored for other layouts.
+    `layout` is one of `protocols.LAYOUTS`, `rendering` the images of Sintel: 'clean' or 'final'.
 
     Raises
     ------

@@ -26,12 +26,7 @@ _CLOSE, _MOST = 8, 50_000
 
 
 def open_clips(root: Path) -> list[GroundTruth]:
-    """Every clip, by name, or the one that `root` is.
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """Every clip, by name, or the one that `root` is."""
     if (root / "depth.txt").is_file():
         return [_open(root)]
     folders = sorted(path.parent for path in root.glob("*/depth.txt"))

@@ -19,13 +19,7 @@ CHANNELS = ("X", "Y")
 
 
 def write_flow(path: str | Path, flow: ArrayLike) -> None:
-    """Write one frame's flow.
-
-    Parameters
-    ----------
-    path : path
-    flow : [H, W, 2] numbers
-        Pixels to the right and downward, from this frame to the next; NaN where unknown.
+    """Write one frame's flow [H, W, 2], to the next frame.
 
     Raises
     ------

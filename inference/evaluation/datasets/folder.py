@@ -27,12 +27,7 @@ _SINGULAR = 1e-9  # determinant below which a matrix is not camera-to-world
 
 
 def open_clips(root: Path) -> list[GroundTruth]:
-    """The clip in a folder, or the clips in its subfolders, by name; hidden ones are unfinished and skipped.
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """The clip in a folder, or the clips in its subfolders, by name; hidden ones are unfinished and skipped."""
     if (root / "depth").is_dir() or (root / "camera.json").exists() or not root.is_dir():
         return [open_clip(root)]
     folders = sorted(path for path in root.iterdir() if (path / "depth").is_dir() and not path.name.startswith("."))
@@ -40,12 +35,7 @@ def open_clips(root: Path) -> list[GroundTruth]:
 
 
 def open_clip(folder: Path) -> GroundTruth:
-    """Open one clip.
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """Open one clip."""
     depth = tuple(numbered((folder / "depth").glob("*.png")))
     if not depth:
         raise GroundTruthError(f"{folder} has no depth/*.png; choose a folder with 16-bit depth images in millimetres.")

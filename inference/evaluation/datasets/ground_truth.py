@@ -1,6 +1,7 @@
 """Ground truth of a clip: depth, camera path, masks of dynamic objects, flow; and the readers of its files.
 
-The modules beside this one read one layout each and return the `GroundTruth` of this module.
+The modules beside this one read one layout each and return the `GroundTruth` of this module. Whatever cannot be read, in
+any of them, is a `GroundTruthError`, whose message names the file.
 
 Masks of dynamic objects may come from a folder of their own, for ground truth without any: they separate static and
 dynamic regions (StereoDiff, Tables 4 and 5). The folder has a subfolder for each clip, of the clip's name, or for a
@@ -82,13 +83,7 @@ class GroundTruth:
     read_image: ImageReader | None = None
 
     def __post_init__(self) -> None:
-        """Fill in unknown poses.
-
-        Raises
-        ------
-        GroundTruthError
-            A frame's number is out of range.
-        """
+        """Check the numbers of the frames, and fill in unknown poses."""
         for number in self.frame_numbers:
             if not 0 <= number <= LARGEST:
                 raise GroundTruthError(
@@ -147,20 +142,7 @@ LARGEST_TEXT, LARGEST_PICTURE = 1 << 24, 1 << 30
 
 
 def content(path: Path, *, again: str, most: int = LARGEST_TEXT) -> bytes:
-    """The content of a file; a pipe or a device is not opened.
-
-    Parameters
-    ----------
-    path : path
-    again : str
-        Hint for the error message.
-    most : int
-        Largest size in bytes.
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """The content of a file of at most `most` bytes; a pipe or a device is not opened. `again` is the error's hint."""
     try:
         return read_bytes(path, most=most)
     except OSError as error:
@@ -170,13 +152,7 @@ def content(path: Path, *, again: str, most: int = LARGEST_TEXT) -> bytes:
 
 
 def read_image(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
-    """An image of the ground truth as OpenCV reads it.
-
-    Raises
-    ------
-    GroundTruthError
-        It is missing or broken, or its declared size exceeds memory.
-    """
+    """An image of the ground truth as OpenCV reads it, if it is whole and its declared size fits into memory."""
     data = content(path, again="restore the file", most=LARGEST_PICTURE)
     size = declared.of_image(data)
     if cut_short(data) or (size is not None and len(data) < size.least):
@@ -197,13 +173,7 @@ def read_image(path: Path, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
 
 
 def with_masks(ground_truth: GroundTruth, folder: Path) -> GroundTruth:
-    """The ground truth with masks from a folder; to be called before a protocol selects frames.
-
-    Raises
-    ------
-    GroundTruthError
-        The folder has no masks, or some frames have none.
-    """
+    """The ground truth with masks from a folder; to be called before a protocol selects frames."""
     own = folder / ground_truth.name
     files = images(own if own.is_dir() else folder)
     if not files:
@@ -236,13 +206,7 @@ def _matched(ground_truth: GroundTruth, files: list[Path]) -> list[Path]:
 
 
 def depth_png(path: Path, per_metre: float) -> NDArray[np.float32]:
-    """Depth in metres of a 16-bit image, 0 where it is 0.
-
-    Raises
-    ------
-    GroundTruthError
-        It is missing, broken or of another type.
-    """
+    """Depth in metres of a 16-bit image, 0 where it is 0."""
     values = read_image(path)
     if values.dtype != np.uint16 or values.ndim != 2:
         raise GroundTruthError(
@@ -268,25 +232,14 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def number_of(path: Path) -> int:
-    """The number in a file's name.
-
-    Raises
-    ------
-    GroundTruthError
-        The name is not a number.
-    """
+    """The number that a file's name is."""
     if not (path.stem.isascii() and path.stem.isdecimal()):
         raise GroundTruthError(f"The name of {path} is not a number; extract the set's files again.")
     return int(path.stem)
 
 
 def lines_of(path: Path, *, again: str, most: int = LARGEST_TEXT) -> list[str]:
-    """The lines of a text file.
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """The lines of a text file."""
     try:
         return content(path, again=again, most=most).decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -294,13 +247,7 @@ def lines_of(path: Path, *, again: str, most: int = LARGEST_TEXT) -> list[str]:
 
 
 def inside(folder: Path, name: str, *, where: Path) -> Path:
-    """A file in a folder, by the name that another file gives.
-
-    Raises
-    ------
-    GroundTruthError
-        The name leads elsewhere.
-    """
+    """A file in a folder, by the name that another file gives, which must not lead elsewhere."""
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or any(letter in name for letter in "\\:\0"):
         raise GroundTruthError(f"{where} names a file outside of its folder ({name}); extract the clip again.")
@@ -308,12 +255,7 @@ def inside(folder: Path, name: str, *, where: Path) -> Path:
 
 
 def matrix_file(path: Path) -> NDArray[np.float64] | None:
-    """A 4 x 4 matrix in a text file; None where it is not finite, as for frames without a pose.
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """A 4 x 4 matrix in a text file; None where it is not finite, as for frames without a pose."""
     lines = lines_of(path, again="export it again", most=_LARGEST_MATRIX)
     try:
         matrix = np.loadtxt(io.StringIO("\n".join(lines or ["0"])), dtype=np.float64, max_rows=5)

@@ -30,18 +30,7 @@ Matrix = NDArray[np.float64]
 
 
 def open_clips(root: Path) -> list[GroundTruth]:
-    """Every drive with depth, by name, or the single one at `root`.
-
-    Parameters
-    ----------
-    root : path
-        The folder with ``val``, that folder itself, or a drive's in it. Of a folder with ``val`` and ``train`` the
-        former is used.
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """Every drive with depth, by name, or the single one at `root`; of ``val`` and ``train`` the former is used."""
     if (root / _DEPTH).is_dir():
         return [_open(root)]
     for base in (root / "val", root / "data_depth_annotated" / "val", root):
@@ -84,13 +73,7 @@ def _recording(drive: Path, name: str) -> Path | None:
 
 
 def camera_of(drive: Path, numbers: tuple[int, ...]) -> tuple[Matrix | None, tuple[Matrix | None, ...]]:
-    """Calibration [3, 3] of camera 2 and its camera-to-world matrices of some frames; None where the files are missing.
-
-    Raises
-    ------
-    GroundTruthError
-        A file is broken.
-    """
+    """Calibration [3, 3] of camera 2, and camera-to-world of some frames; None where the files are missing."""
     date = drive.parent
     own = date / "calib_cam_to_cam.txt"
     if not own.is_file():

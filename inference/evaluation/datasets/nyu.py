@@ -29,17 +29,7 @@ _MOST_IMAGES, _MOST_PIXELS, _LARGEST_SPLITS = 100_000, 1 << 26, 1 << 20
 
 
 def open_clips(root: Path) -> list[GroundTruth]:
-    """Every image of the test split.
-
-    Parameters
-    ----------
-    root : path
-        The .mat file, the folder it is in, or a folder of exported images.
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """Every image of the test split, of the .mat file, the folder it is in, or a folder of exported images."""
     file = root if root.suffix == ".mat" else root / LABELLED
     if file.is_file():
         return _of_mat(file)
@@ -82,13 +72,7 @@ def _of_image(file: Path, index: int) -> GroundTruth:
 
 
 def _images(data: Any, name: str, dimensions: int) -> Any:
-    """A data set stored in the file itself, not in external ones, of a plausible size.
-
-    Raises
-    ------
-    ValueError
-        It is not.
-    """
+    """A data set stored in the file itself, not in external ones, of a plausible size; else a ValueError."""
     import h5py
 
     if not isinstance(data.get(name, getlink=True), h5py.HardLink) or not isinstance(data[name], h5py.Dataset):

@@ -55,13 +55,7 @@ class Crop:
     even: bool = False
 
     def part(self, height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns of an image that remain.
-
-        Raises
-        ------
-        GroundTruthError
-            Nothing remains.
-        """
+        """Rows and columns of an image that remain; a `GroundTruthError` if none do."""
         bottom, right = height - self.bottom, width - self.right
         if self.even:
             bottom -= (bottom - self.top) % 2
@@ -144,14 +138,9 @@ def of(name: str, layout: str) -> Protocol:
 
 
 def chosen(clips: Sequence[GroundTruth], protocol: Protocol) -> tuple[list[GroundTruth], list[str]]:
-    """The clips of a set that a protocol measures, and the names of its clips that are missing.
+    """The clips of a set that a protocol measures, and the names of its clips that are missing, if not all are.
 
     A single clip is always measured, whatever its name.
-
-    Raises
-    ------
-    GroundTruthError
-        All are missing.
     """
     if len(clips) == 1:
         return list(clips), []
@@ -166,13 +155,7 @@ def chosen(clips: Sequence[GroundTruth], protocol: Protocol) -> tuple[list[Groun
 
 
 def applied(ground_truth: GroundTruth, protocol: Protocol) -> GroundTruth:
-    """The ground truth that a protocol measures: its frames, cropped.
-
-    Raises
-    ------
-    GroundTruthError
-        The clip has no frame of the protocol's range.
-    """
+    """The ground truth that a protocol measures: its frames, of which there must be one, cropped."""
     frames = range(protocol.first, len(ground_truth), protocol.every)
     frames = frames[: protocol.count] if protocol.count else frames
     if not frames:
@@ -225,12 +208,7 @@ def to_size(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
 def of_whole_image(disparity: NDArray[np.floating], whole: tuple[int, ...], protocol: Protocol) -> NDArray:
     """The protocol's crop of a disparity that was estimated from the set's uncropped images.
 
-    Parameters
-    ----------
-    disparity : [h, w] of any size
-    whole : (height, width)
-        Of the set's depth before the crop.
-    protocol : Protocol
+    `whole` is the height and width of the set's depth before the crop.
     """
     return fitted(disparity, whole, protocol)[protocol.crop.part(*whole) if protocol.crop else ...]
 
@@ -238,19 +216,10 @@ def of_whole_image(disparity: NDArray[np.floating], whole: tuple[int, ...], prot
 def prepared_clip(
     ground_truth: GroundTruth, protocol: Protocol, folder: Path, *, before_writing: Callable[[], None] = lambda: None
 ) -> Path:
-    """Write a clip's images, unless an earlier run did; returns the folder.
+    """Write the images of a clip that a protocol was `applied` to, unless an earlier run did; returns the folder.
 
-    Images are lossless, ``00000.png`` and so on.
-
-    Parameters
-    ----------
-    ground_truth : GroundTruth
-        With the protocol's frames and crop (see `applied`).
-    protocol : Protocol
-    folder : Path
-        Created or cleared if necessary.
-    before_writing : callable
-        Called before images are written: estimates of earlier images are invalid then.
+    Images are lossless, ``00000.png`` and so on. `before_writing` is called before any is written: estimates of
+    earlier images are invalid then.
 
     Raises
     ------

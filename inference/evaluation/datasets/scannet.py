@@ -16,12 +16,7 @@ from .ground_truth import GroundTruth, GroundTruthError, by_stem, depth_png, ima
 
 
 def open_clips(root: Path) -> list[GroundTruth]:
-    """Every scene with depth, by name, or the single one at `root`.
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """Every scene with depth, by name, or the single one at `root`."""
     if (root / "depth").is_dir():
         return [_open(root)]
     scenes = sorted(path.parent for path in root.glob("*/depth") if path.is_dir())

@@ -21,18 +21,7 @@ _LARGEST = 1 << 29
 
 
 def open_clips(root: Path, *, rendering: str = "clean") -> list[GroundTruth]:
-    """Every sequence with depth, or the single one whose depth folder is `root`.
-
-    Parameters
-    ----------
-    root : path
-        The set, its ``training`` folder, or ``training/depth/<clip>``.
-    rendering : 'clean' or 'final'
-
-    Raises
-    ------
-    GroundTruthError
-    """
+    """Every sequence with depth in the set or its ``training`` folder, or the one in ``training/depth/<clip>``."""
     if any(root.glob("*.dpt")):
         return [_open(root, root.parent.parent, rendering)]
     base = root / "training" if (root / "training").is_dir() else root

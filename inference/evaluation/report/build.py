@@ -84,17 +84,8 @@ def against_ground_truth(
 ) -> Report:
     """A report on one clip, compared with ground truth: errors, distances in space, and temporal stability.
 
-    What cannot be measured, such as distances without a camera path, becomes a note.
-
-    Parameters
-    ----------
-    title : str
-    comparisons : mapping
-        By the estimates' names, all with the same ground truth and protocol.
-    slices : tuple of Slice
-        Lines for temporal profiles.
-    log : callable
-        Receives a line before each step.
+    The comparisons, by the estimates' names, all have the same ground truth and protocol. What cannot be measured, such
+    as distances without a camera path, becomes a note. `log` receives a line before each step.
     """
     found = _Found()
     for name, each in comparisons.items():
@@ -133,17 +124,9 @@ def alone(
     *,
     slices: tuple[Slice, ...] = MIDDLE,
 ) -> Report:
-    """A report on depth sequences of one plate, without ground truth.
+    """A report on depth sequences of one plate, without ground truth; the first one defines the shots.
 
-    Parameters
-    ----------
-    title : str
-    estimates : sequence of OnDisk
-        The first one defines the shots.
-    steady : mapping
-        By the estimates' names, the results of `temporal_stability.stability_by_shot`.
-    slices : tuple of Slice
-        Lines for temporal profiles.
+    `steady` has the results of `temporal_stability.stability_by_shot` by the estimates' names.
     """
     found = _Found()
     for each in estimates:
@@ -171,24 +154,9 @@ def write_suite(
     *,
     log: Log = lambda text: None,
 ) -> Path:
-    """Write the report of a suite: its table, and a self-contained page for each clip.
+    """Write the report of a suite: its table, and a self-contained page for each clip; returns the page with the table.
 
     The pages show the first of several runs; the table is over all.
-
-    Parameters
-    ----------
-    title : str
-    outcomes : sequence of Outcome
-        The results of `run.run`.
-    metrics : sequence of str
-        The table's metrics.
-    folder : path
-    log : callable
-
-    Returns
-    -------
-    Path
-        The page with the table.
     """
     folder = Path(folder)
     pages: dict[str, str] = {}

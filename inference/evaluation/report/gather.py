@@ -114,9 +114,8 @@ class Gathered:
 
     Attributes
     ----------
-    plate, ground_truth : Track or None
-        The ground truth in inverse depth, 1/m.
-    estimates : tuple of Track
+    ground_truth : Track or None
+        In inverse depth, 1/m.
     chosen : tuple of int
         The frames with tiles.
     profiled : tuple of int
@@ -136,20 +135,12 @@ class Gathered:
 def gather(shot: Shot, folder: Path | None = None) -> Gathered:
     """Read a shot once; memory holds lines, tiles and statistics of its frames, and one whole frame.
 
-    Parameters
-    ----------
-    shot : Shot
-    folder : Path or None
-        See `Values`.
-
     Raises
     ------
     ReportError
         An estimate has no map of any frame, or maps of several sizes.
     ClipError
         A depth map or the ground truth cannot be read. An unreadable plate is a note.
-    OSError
-        The disk is full.
     """
     chosen = evenly(shot.frames, TILES)
     plate, ground_truth = Track(shot, "Plate", folder), Track(shot, "Ground truth", folder, (1.0, 0.0))

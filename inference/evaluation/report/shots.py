@@ -58,21 +58,7 @@ class Slice:
 
     @classmethod
     def of_pixel(cls, kind: Literal["column", "row"], pixel: int, *, size: int) -> Slice:
-        """The line through the pixels of one index.
-
-        Parameters
-        ----------
-        kind : 'column' or 'row'
-        pixel : int
-            From 0.
-        size : int
-            Width of the image for a column, height for a row.
-
-        Raises
-        ------
-        ReportError
-            The image has no such pixel.
-        """
+        """The line through the pixels of one index, from 0, which an image of this width or height must have."""
         if not 0 <= pixel < size:
             raise ReportError(f"There is no {kind} {pixel} in an image of {size}; choose one from 0 to {size - 1}.")
         return cls(kind=kind, at=(pixel + 0.5) / size)
@@ -225,13 +211,7 @@ class OnDisk:
     sequence: DepthSequence
 
     def disparity(self, frame: int) -> NDArray[np.float32] | None:
-        """A source frame's map; None where the folder has none.
-
-        Raises
-        ------
-        ClipError
-            The file is broken.
-        """
+        """A source frame's map; None where the folder has none."""
         path = self.folder / disparity_name(frame)
         return read_map(path) if path.exists() else None
 
@@ -239,21 +219,7 @@ class OnDisk:
 def of_sequences(
     shot: depth_sequence.Shot, estimates: Sequence[tuple[OnDisk, Extras]], *, slices: tuple[Slice, ...] = MIDDLE
 ) -> Shot:
-    """A shot of one depth sequence or of several of the same plate, without ground truth.
-
-    Parameters
-    ----------
-    shot : depth_sequence.Shot
-        Its frames are shown.
-    estimates : sequence of (OnDisk, Extras)
-        The plate is the first one's.
-    slices : tuple of Slice
-
-    Raises
-    ------
-    ReportError
-        Names are not unique.
-    """
+    """A shot's frames by one depth sequence or several of the same plate, which is the first's, without ground truth."""
     frames = tuple(range(shot.first_frame, shot.last_frame + 1))
     source = estimates[0][0].sequence.source
     plate, fps, notes = plate_of(source, frames)
@@ -269,20 +235,10 @@ def of_sequences(
 
 
 def of_parts(compared: Mapping[str, tuple[Comparison, Part, Extras]], *, slices: tuple[Slice, ...] = MIDDLE) -> Shot:
-    """A shot, or a whole clip, that was compared with ground truth: the measured frames only.
+    """A shot, or a whole clip, that was compared with ground truth: the measured frames only, by the estimates' names.
 
-    The plate is the first estimate's, if the ground truth has no images and is not cropped.
-
-    Parameters
-    ----------
-    compared : mapping
-        By the estimates' names; all with the same ground truth and protocol.
-    slices : tuple of Slice
-
-    Raises
-    ------
-    ReportError
-        Names are not unique.
+    All have the same ground truth and protocol. The plate is the first estimate's, if the ground truth has no images
+    and is not cropped.
     """
     first = next(iter(compared.values()))[0]
     ground_truth, protocol = first.ground_truth, first.protocol

@@ -51,14 +51,7 @@ def of_stability(found: TemporalStability) -> Extras:
 
 
 def of_consistency(found: Consistency, *, numbers: Sequence[int]) -> Extras:
-    """The distance between neighbours in space, frame by frame.
-
-    Parameters
-    ----------
-    found : Consistency
-    numbers : sequence of int
-        Source frame of every frame of the ground truth.
-    """
+    """The distance between neighbours in space, by the source frames in `numbers` of the ground truth's."""
     neighbours = found.neighbours
     series = Series(
         label="warp error",
@@ -73,12 +66,7 @@ def of_consistency(found: Consistency, *, numbers: Sequence[int]) -> Extras:
 def shots_table(sequences: Mapping[str, DepthSequence], *, apart: bool = True) -> Table | None:
     """Every shot with its frames and each estimator's status; None for a single shot of which all have depth.
 
-    Parameters
-    ----------
-    sequences : mapping
-        By the estimates' names.
-    apart : bool
-        Whether each shot has its own scale and shift.
+    `apart`: whether each shot has its own scale and shift.
     """
     by_shot = [{(s.first_frame, s.last_frame): s.status for s in sequence.shots} for sequence in sequences.values()]
     shots = sorted({shot for each in by_shot for shot in each})
@@ -111,12 +99,7 @@ def shots_table(sequences: Mapping[str, DepthSequence], *, apart: bool = True) -
 def metrics_tables(rows: Sequence[tuple[str, Values]], *, reading: str = "") -> list[Table]:
     """The papers' metrics, one row per estimate; static and dynamic regions in further tables, if there are any.
 
-    Parameters
-    ----------
-    rows : sequence of (name, values)
-        From `metrics.summary`.
-    reading : str
-        How the figures were averaged.
+    `rows` are names with the result of `metrics.summary`; `reading` says how the figures were averaged.
     """
     moves = any(value is not None for _, values in rows for value in values.get("moving", {}).values())
     made = []

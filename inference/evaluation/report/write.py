@@ -47,8 +47,6 @@ class Report:
 
     Attributes
     ----------
-    title : str
-    shots : tuple of Shot
     tables : tuple of Table
         Figures over everything, before the shots.
     pages : tuple of (title, path)
@@ -76,19 +74,10 @@ class ShotPage:
 
 
 def write(report: Report, folder: str | Path) -> Path:
-    """Draw a report's figures and write its page; memory holds the figures of one shot.
+    """Draw a report's figures and write its page, which is returned; memory holds the figures of one shot.
 
-    Parameters
-    ----------
-    report : Report
-    folder : path
-        Created if missing. ``index.html`` embeds all figures and can be shared alone; ``figures/`` has each as a PNG.
-        An earlier report in the folder is replaced once this one is complete.
-
-    Returns
-    -------
-    Path
-        The page.
+    ``index.html`` embeds all figures and can be shared alone; ``figures/`` has each as a PNG. An earlier report in the
+    folder is replaced once this one is complete.
 
     Raises
     ------
@@ -115,12 +104,7 @@ def write(report: Report, folder: str | Path) -> Path:
 
 
 def check(folder: Path) -> None:
-    """Check that a folder has no other file with the name of a report's.
-
-    Raises
-    ------
-    Failure
-    """
+    """Check that a folder has no other file with the name of a report's, which is a `Failure`."""
     strange = None
     if (folder / PAGE).is_symlink() or not _is_report(folder / PAGE):
         strange = folder / PAGE

@@ -99,20 +99,7 @@ def consistency(
     spacing: int = SPACING,
     protocol: Protocol = PLAIN,
 ) -> Consistency:
-    """Measure a shot, with a few frames in memory at a time.
-
-    Parameters
-    ----------
-    depth : callable
-        See `Depth`.
-    ground_truth : GroundTruth
-        With calibration and poses, and flow or images.
-    frames : range or None
-        Consecutive frames of the ground truth to measure; None: all.
-    spacing : int
-        Distance of a pair's two frames.
-    protocol : Protocol
-        Its limits of depth.
+    """Measure a shot, with a few frames in memory at a time; `frames` are consecutive, None: all.
 
     Raises
     ------
@@ -190,16 +177,6 @@ def flicker(depth: Depth, ground_truth: GroundTruth, frames: Sequence[int], prot
 
     The true depth and poses give the correspondences; the expected depth is the estimate itself, transformed by the
     poses. Only consecutive frames of the ground truth are compared.
-
-    Parameters
-    ----------
-    depth : callable
-        See `Depth`.
-    ground_truth : GroundTruth
-    frames : sequence of int
-        Of the ground truth.
-    protocol : Protocol
-        Its limits of depth.
     """
     if ground_truth.matrix is None:
         return None

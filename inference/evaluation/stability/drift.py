@@ -91,12 +91,7 @@ class _Slope:
 class Follower:
     """Tracks the static region from some frames before a span to some frames after it.
 
-    Parameters
-    ----------
-    span : Span
-    disparity : [H, W] or None
-        Of the first frame; NaN where invalid.
-    shape : (height, width)
+    It starts with the disparity [H, W] of its first frame; None where that has none.
     """
 
     def __init__(self, span: Span, disparity: NDArray[np.floating] | None, shape: tuple[int, ...]) -> None:
@@ -117,17 +112,10 @@ class Follower:
     def advance(
         self, frame: int, disparity: NDArray[np.floating], flow: NDArray[np.floating], static: NDArray[np.bool_]
     ) -> None:
-        """Track to the next frame.
+        """Track to the next frame, whose disparity [H, W] is NaN where invalid.
 
-        Parameters
-        ----------
-        frame : int
-        disparity : [H, W]
-            Of this frame; NaN where invalid.
-        flow : [H, W, 2]
-            From the previous frame to this one.
-        static : bool [H, W]
-            Where the previous frame is static and visible in this one.
+        `flow` [H, W, 2] leads from the previous frame to this one; `static` [H, W] is True where the previous frame is
+        static and visible in this one.
         """
         self._followed &= at(static, self._u.astype(np.float32), self._v.astype(np.float32))
         along, down = (sampled(flow[..., axis], self._u, self._v) for axis in (0, 1))
@@ -210,14 +198,8 @@ def notable_steps(
 ) -> tuple[Step, ...]:
     """The steps at borders of windows, and the jumps, in order.
 
-    Parameters
-    ----------
-    frames : ints
-        The first frame after each step, consecutive.
-    sizes, shifts : floats
-        See `Step`; NaN where they could not be measured.
-    borders : ints
-        Frames with which a window begins or ends.
+    `frames` are the first frames after each step, consecutive; `sizes` and `shifts` are NaN where they could not be
+    measured (see `Step`); with the frames in `borders` a window begins or ends.
     """
     values = np.asarray(sizes, np.float64)
     rivals = values.copy()

@@ -45,14 +45,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class FramePair:
-    """Two consecutive frames.
-
-    Attributes
-    ----------
-    flow_pair : Link
-    static : bool [H, W]
-        Where the first one is static and visible in the second.
-    """
+    """Two consecutive frames, and where the first one is static and visible in the second [H, W]."""
 
     flow_pair: FlowPair
     static: NDArray[np.bool_]
@@ -74,13 +67,7 @@ NO_CHANGE = Change(size=float("nan"), shift=float("nan"))
 
 
 def frame(number: int, image: NDArray, disparity: NDArray[np.floating] | None, value_range: float) -> Frame:
-    """Prepare a frame; its disparity is resized to the image.
-
-    Raises
-    ------
-    MetricsError
-        The image is too small to measure flow in.
-    """
+    """Prepare a frame; its disparity is resized to the image, which must be large enough to measure flow in."""
     grey = optical_flow.grey(image)
     height, width = grey.shape
     if max(height, width) < optical_flow.SMALLEST:

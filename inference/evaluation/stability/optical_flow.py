@@ -74,14 +74,9 @@ def flow_pair(
     *,
     start: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
 ) -> FlowPair:
-    """Measure flow in both directions.
+    """Measure flow between two grey images of one size, their long side at least `SMALLEST`, in both directions.
 
-    Parameters
-    ----------
-    before, after : uint8 [H, W]
-        Grey images of one size, their long side at least `SMALLEST`.
-    start : (forward, backward) or None
-        Initial flow, such as one chained over the images in between, for large motion.
+    `start` is initial flow, forward and backward, such as one chained over the images in between, for large motion.
     """
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     forward = search.calc(before, after, None if start is None else start[0].copy())
@@ -136,13 +131,7 @@ def static_region(
 ) -> NDArray[np.bool_] | NoStaticRegion:
     """Where the first of two images is static and visible in the second [H, W].
 
-    Parameters
-    ----------
-    flow_pair : Link
-    before, after : uint8 [H, W]
-        The images.
-    moving : bool [H, W] or None
-        Dynamic objects in the first one, if known.
+    `moving` [H, W] is True on dynamic objects in the first one; None: they are found by their motion.
     """
     textured = _textured(before) & at(_textured(after), *positions(flow_pair.forward))
     if moving is not None:

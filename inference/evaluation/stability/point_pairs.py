@@ -83,18 +83,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """Reads the frames of an estimate and its ground truth.
-
-    Attributes
-    ----------
-    depth : callable
-        See `Depth`.
-    ground_truth : GroundTruth
-    protocol : Protocol
-        Its limits of depth.
-    images : bool
-        Whether flow is measured and images are needed.
-    """
+    """Reads the frames of an estimate and its ground truth, with `images` where flow is measured in them."""
 
     depth: Depth
     ground_truth: GroundTruth
@@ -102,13 +91,7 @@ class Reader:
     images: bool
 
     def read(self, index: int) -> Frame:
-        """Read one frame.
-
-        Raises
-        ------
-        MetricsError
-            Sizes or shapes do not match, or an image is needed and there is none.
-        """
+        """Read one frame; a `MetricsError` if sizes do not match, or if there is no image where one is needed."""
         true = self.ground_truth.depth(index)
         estimate = self.depth(index)
         if estimate is not None and estimate.shape != true.shape:
@@ -125,13 +108,7 @@ class Reader:
         )
 
     def given(self, index: int) -> FlowPair:
-        """The ground truth's own flow from a frame to the next, without backward flow.
-
-        Raises
-        ------
-        MetricsError
-            It is missing.
-        """
+        """The ground truth's own flow from a frame to the next, which it must have, without backward flow."""
         flow = self.ground_truth.flow(index)
         if flow is None:
             raise MetricsError(
@@ -172,21 +149,16 @@ def compare(
     poses: tuple[NDArray[np.float64] | None, ...],
     matrix: NDArray[np.float64],
 ) -> Pair | Reason:
-    """Compare the static points that two frames share, in the second one's camera coordinates.
+    """Compare the static points that two frames share, in the second one's camera coordinates, or say what is missing.
 
     Parameters
     ----------
-    before, after : Frame
-    flow : Link
-        Flow from the first to the second.
+    flow : FlowPair
+        From the first frame to the second.
     poses : float64 [4, 4] or None
         Camera-to-world, of every frame of the ground truth.
     matrix : float64 [3, 3]
         Calibration.
-
-    Returns
-    -------
-    Pair, or what is missing
     """
     first, second = poses[before.index], poses[after.index]
     if first is None or second is None:

@@ -39,22 +39,9 @@ def bands(count: int) -> list[range]:
 
 
 def band_values(errors: ArrayLike) -> list[float]:
-    """The value of every band of an error sequence, F0 first.
+    """The value of every band of an error sequence [T], F0 first, in the unit of the errors; NaN is `interpolated`.
 
-    Parameters
-    ----------
-    errors : [T] numbers
-        NaN where a frame could not be measured: filled in (see `interpolated`).
-
-    Returns
-    -------
-    list of float
-        Mean over t of |inverse DFT of F(k) with all but the band's k and T - k set to 0|, in the unit of the errors.
-
-    Raises
-    ------
-    MetricsError
-        There is no value at all.
+    Mean over t of |inverse DFT of F(k) with all but the band's k and T - k set to 0|.
     """
     values = interpolated(errors)
     transform = np.fft.rfft(values)
@@ -67,33 +54,14 @@ def band_values(errors: ArrayLike) -> list[float]:
 
 
 def magnitude(errors: ArrayLike) -> NDArray[np.float64]:
-    """|F(k)| for k = 0 ... T // 2, unscaled.
-
-    Raises
-    ------
-    MetricsError
-        There is no value at all.
-    """
+    """|F(k)| for k = 0 ... T // 2, unscaled."""
     return np.abs(np.fft.rfft(interpolated(errors)))
 
 
 def ratio(errors: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
     """How much stronger every frequency is in one estimator's errors than in another's (figure 3 c of StereoDiff).
 
-    Parameters
-    ----------
-    errors, reference : [T] numbers
-        The same measure of the same frames.
-
-    Returns
-    -------
-    float64 [T // 2 + 1]
-        |F(k)| over the reference's; NaN where the reference has nothing.
-
-    Raises
-    ------
-    MetricsError
-        The lengths differ, or one has no value at all.
+    |F(k)| over the reference's [T // 2 + 1]; NaN where the reference has nothing. Both are of the same frames.
     """
     upper, lower = np.asarray(errors, np.float64), np.asarray(reference, np.float64)
     if upper.shape != lower.shape:

@@ -111,15 +111,8 @@ def stability_by_shot(
 ) -> list[ShotStability]:
     """Measure every shot of a depth sequence on disk against its own plate.
 
-    Parameters
-    ----------
-    folder : path
-        Folder of the depth maps.
-    sequence : DepthSequence
-        The folder's ``depth.json``.
-    mattes : path or None
-        Folder of images with the plate's frame numbers, white on dynamic objects. None: these are found by their
-        motion.
+    `mattes` is a folder of images with the plate's frame numbers, white on dynamic objects; None: these are found by
+    their motion.
     """
     found: list[ShotStability] = []
     for shot in sequence.done_shots:

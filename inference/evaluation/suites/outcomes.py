@@ -31,9 +31,6 @@ class Outcome:
 
     Attributes
     ----------
-    estimator, set, clip : str
-    run : int
-        From 0.
     values : mapping or None
         By region and metric; None where there is no figure.
     failure : str
@@ -84,15 +81,7 @@ def outcome_of(
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A table: rows are estimators, columns are metrics of sets.
-
-    Attributes
-    ----------
-    columns : tuple of (set, metric)
-    rows : dict of list of Cell or None
-    rank : dict of float or None
-        Average over the columns.
-    """
+    """A table: rows are estimators, columns are metrics of sets; the rank is the average over the columns."""
 
     columns: tuple[tuple[str, str], ...]
     rows: dict[str, list[Cell | None]]
@@ -159,13 +148,7 @@ def by_clip(
 ) -> Table:
     """One row for each estimator on each clip, grouped by clip: means over the measured runs.
 
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-    metrics : sequence of str
-    region : str
-    compared : bool
-        Whether the best of each clip is marked.
+    `compared`: whether the best of each clip is marked.
     """
     rows: list[tuple[str | float | None, ...]] = []
     for set_name, clip in sorted({(each.set, each.clip) for each in outcomes}):
@@ -220,15 +203,8 @@ def markdown(
 ) -> str:
     """The table with average rank; then the regions, where dynamic objects are known.
 
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-    metrics : sequence of str
-    title : str
-    reference : str
-        Name of a row: its differences to each other row, by region, as in StereoDiff's Tables 4 and 5.
-    clips : bool
-        Whether a table of all clips follows; it always does where a figure is missing.
+    `reference` is the name of a row whose differences to each other row follow, by region, as in StereoDiff's Tables 4
+    and 5; with `clips` a table of all clips follows, which it always does where a figure is missing.
     """
     parts = [f"## {plain(title)}"] if title else []
     parts.append(ranked(outcomes, metrics).markdown())
@@ -359,20 +335,10 @@ def by_frame(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 
 def average_ranks(rows: Mapping[str, Sequence[float | None]], better: Sequence[Better]) -> dict[str, float | None]:
-    """Mean over the columns of each row's rank in them.
+    """Mean over the columns of each row's rank in them; None for a row without any value.
 
-    Parameters
-    ----------
-    rows : mapping
-        Name of an estimator to its value in each column; None where it has none. A row is ranked in the columns in
-        which it has a value, as in StereoDiff's Table 1.
-    better : sequence of 'lower' or 'higher'
-        For each column, which values are better.
-
-    Returns
-    -------
-    dict
-        None for a row without any value.
+    A row is ranked in the columns in which it has a value, as in StereoDiff's Table 1; `better` says for each column
+    which values are better.
     """
     columns = [ranks([row[at] for row in rows.values()], kind) for at, kind in enumerate(better)]
     found: dict[str, float | None] = {}

@@ -64,17 +64,8 @@ def run(
     """Measure every estimator of a suite on every clip.
 
     A clip has no figure where an estimator does not support it or runs out of memory, or where depth or ground truth
-    cannot be read or measured; the outcome says why.
-
-    Parameters
-    ----------
-    suite : Suite
-    emit : callable
-        Receives the events of each estimate.
-    cancelled : callable
-        Whether to stop; called between steps.
-    log : callable
-        Receives one line before each step, and sentences on what is missing.
+    cannot be read or measured; the outcome says why. `emit` receives the events of each estimate, `log` one line before
+    each step and sentences on what is missing.
 
     Raises
     ------

@@ -133,16 +133,10 @@ def shipped() -> list[str]:
 
 
 def load(name: str | Path, *, data: Mapping[str, str] | None = None, work: str = "") -> Suite:
-    """Read a suite.
+    """Read a suite: a file, or the name of one that comes with Fathom (`shipped`), which works in the current folder.
 
-    Parameters
-    ----------
-    name : path
-        The file, or the name of one that comes with Fathom (see `shipped`), which works in the current folder.
-    data : mapping or None
-        Name of a set to the folder of its ground truth; overrides the file.
-    work : str
-        Folder for clips and estimates; overrides the file.
+    `data`, from the name of a set to the folder of its ground truth, and `work`, the folder for clips and estimates,
+    override the file.
 
     Raises
     ------
@@ -181,12 +175,7 @@ def load(name: str | Path, *, data: Mapping[str, str] | None = None, work: str =
 
 
 def _parsed(text: str, path: Path) -> Any:
-    """The content of a file, by YAML's safe loader and without aliases, which can expand to any size.
-
-    Raises
-    ------
-    SuiteError
-    """
+    """The content of a file, by YAML's safe loader and without aliases, which can expand to any size."""
     import yaml
 
     try:

@@ -59,12 +59,6 @@ def scale_of(gathered: Gathered, folder: Path | None = None) -> Scale:
 
     With ground truth: inverse depth in 1/m, each estimate by its one scale and shift. Without: each estimate's
     disparity by its own percentiles over the whole shot, never frame by frame, which would hide changes over time.
-
-    Parameters
-    ----------
-    gathered : Gathered
-    folder : Path or None
-        See `Values`.
     """
     notes: list[str] = []
     if gathered.ground_truth is not None:

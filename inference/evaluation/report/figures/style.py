@@ -59,19 +59,7 @@ _STYLE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A finished figure.
-
-    Attributes
-    ----------
-    name : str
-        Stem of its file.
-    title : str
-    reading : str
-        Caption.
-    alternative : str
-        Alternative text for screen readers.
-    png : bytes
-    """
+    """A finished figure: the stem of its file, its caption (`reading`), and an alternative text for screen readers."""
 
     name: str
     title: str
@@ -110,13 +98,7 @@ def png(figure: Figure) -> bytes:
 
 
 def for_page(drawn: bytes) -> bytes:
-    """A figure as WebP, several times smaller: plots lossless, images with an invisible loss.
-
-    Parameters
-    ----------
-    drawn : bytes
-        From `png`.
-    """
+    """A figure from `png` as WebP, several times smaller: plots lossless, images with an invisible loss."""
     image = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR)
     quality = _QUALITY if len(drawn) > _LARGE else _LOSSLESS
     _, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])
