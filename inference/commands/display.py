@@ -29,15 +29,10 @@ class Display(Protocol):
 
 
 class Lines:
-    """One JSON object a line on standard output, and nothing else there.
+    """One JSON object a line on standard output, and nothing else there; `on_closed` is called when the reader is gone.
 
     The descriptor of standard output is duplicated first, so that prints of libraries, in Python or C, go to standard
     error.
-
-    Parameters
-    ----------
-    on_closed : callable
-        Called when the reader has closed the pipe.
     """
 
     def __init__(self, on_closed: Callable[[], None]) -> None:
@@ -68,10 +63,7 @@ class Lines:
 class Person:
     """A progress bar on a terminal, plain lines elsewhere; both on standard error.
 
-    Parameters
-    ----------
-    ending : callable
-        Describes a `Done` event in a sentence; None: as for an estimate.
+    `ending` describes a `Done` event in a sentence; None: as for an estimate.
     """
 
     def __init__(self, *, ending: Callable[[events.Done], str] | None = None) -> None:

@@ -62,13 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def findings(output: Path) -> Iterator[Finding]:
-    """Check everything that an estimate needs.
-
-    Parameters
-    ----------
-    output : Path
-        Output folder whose disk is checked; it need not exist.
-    """
+    """Check everything that an estimate needs; the disk is that of the output folder, which need not exist."""
     yield Finding("Fathom", packages.fathom_version())
     yield _python()
     yield from _packages()

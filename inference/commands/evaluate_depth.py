@@ -30,12 +30,7 @@ _OF_SHOTS = ("flicker", "boundary", "boundary_near")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure, print the figures, and write the report if one is requested.
-
-    Raises
-    ------
-    Failure, DepthSequenceError, GroundTruthError, MetricsError, ClipError, ReportError
-    """
+    """Measure, print the figures, and write the report if one is requested."""
     sequences = _named(options.depth)
     slices = check_report(options, sequences)
     if options.truth:
@@ -58,12 +53,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def check_report(options: argparse.Namespace, sequences: Sequences | None = None) -> tuple[Slice, ...]:
-    """Check the report's options before anything is measured; returns the lines that the report shows over time.
-
-    Raises
-    ------
-    Failure, ReportError
-    """
+    """Check the report's options before anything is measured; returns the lines that the report shows over time."""
     for name in ("column", "row"):
         if getattr(options, name) and not options.report:
             raise Failure(exit_codes.USAGE, f"--{name} needs a report.", hint="Add --report DIR.")

@@ -329,13 +329,7 @@ def every_model() -> dict[str, tuple[Model, list[str]]]:
 
 
 def models_named(names: Sequence[str]) -> list[Model]:
-    """The models of these names; all models without names.
-
-    Raises
-    ------
-    Failure
-        USAGE: there is no model of a name; the sentence lists all names.
-    """
+    """The models of these names, which must exist (else a `Failure`, USAGE); all models without names."""
     there = every_model()
     for name in names:
         if name not in there:

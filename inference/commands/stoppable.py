@@ -27,16 +27,9 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, work: Work, *, ending: Callable[[events.Done], str] | None = None) -> int:
-    """Run the work of a verb; errors become an event and an exit code.
+    """Run the work of a verb with those of `add_options`; errors become an event and an exit code.
 
-    Parameters
-    ----------
-    options : Namespace
-        With those of `add_options`.
-    work : callable
-        Called with the display for its events, and the `Stop` to check.
-    ending : callable or None
-        As for `Person`, without ``--events``.
+    The work takes the display for its events, and the `Stop` to check; `ending` is as for `Person`.
     """
     stops: list[Stop] = []
 

@@ -24,19 +24,7 @@ _LIMIT = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class TorchDevice:
-    """The device that torch would use.
-
-    Attributes
-    ----------
-    torch : str
-        Version.
-    device : str
-        As `devices.find` returns it.
-    name : str
-        Of the GPU.
-    free, total : float
-        Bytes of its memory; for Apple's GPUs the host memory that Metal may use; 0 for the CPU.
-    """
+    """The device that torch would use, and its memory in bytes: for Apple's GPUs, the host's that Metal may use."""
 
     torch: str
     device: str

@@ -17,13 +17,6 @@ def keep_in_data_folder(variable: str, name: str) -> None:
     """Set the cache folder of a library; call it before the library is imported, which reads the variable once.
 
     A variable that is set already stays. If the data folder cannot be written, the system's temporary folder is used.
-
-    Parameters
-    ----------
-    variable : str
-        The library's environment variable, such as ``NUMBA_CACHE_DIR``.
-    name : str
-        The library's name, for its folder.
     """
     if variable in os.environ:
         return

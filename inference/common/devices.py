@@ -130,10 +130,7 @@ def torch_has_cuda() -> bool:
 def unused_gpu() -> tuple[str, str] | None:
     """Why an NVIDIA GPU of this computer is unused although torch is installed, and what to do about it.
 
-    Returns
-    -------
-    (str, str) or None
-        Two sentences; None if torch is not installed or was built with CUDA, or if there is no GPU.
+    None if torch is not installed or was built with CUDA, or if there is no GPU.
     """
     if not packages.importable("torch") or torch_has_cuda() or not nvidia_gpus():
         return None

@@ -60,15 +60,7 @@ class Failure(Exception):
 
 
 class UnsupportedShot(Exception):
-    """A shot is unsupported by the estimator.
-
-    Parameters
-    ----------
-    reason : str
-        One sentence with the measured reason.
-    hint : str
-        One sentence with what to do instead.
-    """
+    """A shot is unsupported by the estimator: one sentence with the measured reason, one with what to do instead."""
 
     def __init__(self, reason: str, hint: str) -> None:
         super().__init__(f"{reason} {hint}")
@@ -104,13 +96,7 @@ class ClipError(Exception):
 def unwritable(error: OSError, path: str | Path, *, needed_bytes: float | None = None) -> Failure:
     """The error for a file in the output folder that could not be written.
 
-    Parameters
-    ----------
-    error : OSError
-    path : path
-        The file.
-    needed_bytes : float or None
-        Approximate space that the rest of the job needs, for the message on a full disk.
+    `needed_bytes` is the approximate space that the rest of the job needs, for the message on a full disk.
     """
     if isinstance(error, PathConflict):
         return Failure(exit_codes.BAD_OUTPUT, error.sentence, hint=HINT)

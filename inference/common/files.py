@@ -67,12 +67,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> tuple[Path, ...]:
-    """Make a folder and its parents unless they exist.
-
-    Returns
-    -------
-    tuple of Path
-        The folders that were made, the innermost first.
+    """Make a folder and its parents unless they exist; returns the folders that were made, the innermost first.
 
     Raises
     ------

@@ -101,12 +101,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def acquire(folder: Path) -> Lock:
-    """Take the lock of a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder for the lock file, made if it is missing. Its parent must exist.
+    """Take the lock of a folder, which is made if it is missing; its parent must exist.
 
     Raises
     ------

@@ -20,16 +20,10 @@ ORPHANED = 1
 
 
 def end_with_parent(stream: BinaryIO) -> None:
-    """End this process at once when a pipe from its parent closes.
+    """End this process at once when a pipe from its parent closes, such as its standard input.
 
-    The operating system closes the pipe however the parent ends, even if it is killed. Call this first in the child,
-    before any library starts threads.
-
-    Parameters
-    ----------
-    stream : binary file
-        The child's end of a pipe that the parent keeps open and writes nothing more to, such as
-        ``sys.stdin.buffer`` after the parent started it with ``stdin=subprocess.PIPE``.
+    The parent keeps its end open and writes nothing more to it; the operating system closes the pipe however the parent
+    ends, even if it is killed. Call this first in the child, before any library starts threads.
     """
     when_closed(stream.fileno(), lambda: os._exit(ORPHANED))
 

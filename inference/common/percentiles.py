@@ -33,24 +33,12 @@ class Percentiles:
         self._maximum = max(self._maximum, float(values.max()))
 
     def range(self) -> Range:
-        """Minimum, maximum and percentiles of the counted values.
-
-        Raises
-        ------
-        ValueError
-            Nothing was counted.
-        """
+        """Minimum, maximum and percentiles of the counted values."""
         p1, p99 = self.quantile(0.01), self.quantile(0.99)
         return Range(minimum=self._minimum, maximum=self._maximum, p1=p1, p99=p99)
 
     def quantile(self, fraction: float) -> float:
-        """The value below which this share of the counted values is; 0 and 1 return minimum and maximum exactly.
-
-        Raises
-        ------
-        ValueError
-            Nothing was counted.
-        """
+        """The value below which this share of the counted values is; 0 and 1 return minimum and maximum exactly."""
         if not np.isfinite(self._minimum):
             raise ValueError("no map was counted")
         if fraction in (0, 1):

@@ -19,16 +19,7 @@ _SETTLED = 2.0
 class Meter:
     """Adds up the work of a job, in frames, and emits progress events.
 
-    Parameters
-    ----------
-    emit : callable
-        Takes the events.
-    frames : int
-        The number of frames of the job.
-    clock : callable
-        Monotonic time in seconds.
-    notice : callable or None
-        Called with every progress event; takes the share of the job that is done, 0 to 1.
+    `notice` is called with every progress event; it takes the share of the job that is done, 0 to 1.
     """
 
     def __init__(
@@ -52,11 +43,7 @@ class Meter:
     def begin(self, span: float, *, counts: bool = True) -> None:
         """Begin the next part of the job, `span` units of work; the part before is complete.
 
-        Parameters
-        ----------
-        span : float
-        counts : bool
-            Whether its speed predicts the time left: that of reading the clip does not.
+        `counts`: whether its speed predicts the time left; that of reading the clip does not.
         """
         self._before += self._span
         self._span, self.came = span, 0.0

@@ -27,18 +27,9 @@ def start(source: IO[bytes], log: IO[bytes]) -> threading.Thread:
 
 
 def copy(source: IO[bytes], log: IO[bytes], *, head: int = HEAD, tail: int = TAIL) -> None:
-    """Append a stream to a log until the stream ends, and close both.
+    """Append a stream to a log from `opened` until the stream ends, and close both.
 
     Data that cannot be written is dropped, so that the process which writes the stream never blocks.
-
-    Parameters
-    ----------
-    source : binary stream
-        Buffered.
-    log : binary file
-        From `opened`.
-    head, tail : int
-        Bytes, as `HEAD` and `TAIL`.
     """
     with source, log:
         while piece := source.read1(_AT_ONCE):  # type: ignore[attr-defined]

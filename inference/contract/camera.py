@@ -122,7 +122,7 @@ def parse_lens(focal_length: str, sensor_width: float | None, *, width: int) -> 
     ValueError
         One sentence: a value is not valid, or the two cannot be combined.
 
-    >>> typed_lens("35", None, width=1920), typed_lens("960px", None, width=1920)
+    >>> parse_lens("35", None, width=1920), parse_lens("960px", None, width=1920)
     ((35.0, 36.0), (18.0, 36.0))
     """
     match = _FOCAL_LENGTH.fullmatch(focal_length.strip())

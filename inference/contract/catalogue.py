@@ -52,12 +52,8 @@ class Parameter:
 class MissingRequirement:
     """A requirement that is missing on this computer, and how to provide it, one sentence each.
 
-    Attributes
-    ----------
-    what, hint : str
-    kind : str
-        ``packages`` (of the full set), ``environment`` (of the light one), ``weights`` (they or their licence),
-        ``device``; for an unknown kind the sentences are shown.
+    `kind`: ``packages`` (of the full set), ``environment`` (of the light one), ``weights`` (they or their licence),
+    ``device``; for an unknown kind the sentences are shown.
     """
 
     what: str
@@ -67,16 +63,9 @@ class MissingRequirement:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantFacts:
-    """A variant of an estimator with fewer requirements, selected by one parameter.
+    """A variant of an estimator with fewer requirements, selected by a parameter's value; None: any but the default.
 
-    Attributes
-    ----------
-    parameter : str
-    value : Any
-        The value that selects the variant; None: any but the default.
-    default_size : int or None
-        None: the estimator's.
-    missing_requirements : tuple of Lack
+    Without a `default_size`, it has the estimator's.
     """
 
     parameter: str
@@ -87,19 +76,15 @@ class VariantFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimatorFacts:
-    """Facts about an estimator that the artist can choose.
+    """Facts about an estimator that the artist can choose; a broken one has only its name.
 
     Attributes
     ----------
-    name, label, summary, licence : str
-        A broken estimator has only its name.
     default_size : int or None
         Default processing resolution, long side in pixels; None: unknown.
     depth_size : int or None
         Largest long side at which depth is estimated, whatever the processing resolution; None: no limit.
-    missing_requirements : tuple of Lack
-        Missing requirements; empty if it can run.
-    notes : tuple of Lack
+    notes : tuple of MissingRequirement
         Optional requirements that would make it better or faster.
     variants : tuple of VariantFacts
         The first that the parameters select applies.

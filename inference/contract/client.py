@@ -41,14 +41,7 @@ Steps = Generator[tuple[Event, ...], bool | None, None]
 
 
 class WorkerError(RuntimeError):
-    """A job that ended without a result.
-
-    Parameters
-    ----------
-    event : events.Error
-    message : str or None
-        The event's message, worded for its reader; None: unchanged.
-    """
+    """A job that ended without a result; its message is the event's, unless one worded for its reader is given."""
 
     def __init__(self, event: events.Error, message: str | None = None) -> None:
         super().__init__(message or event.message)
@@ -80,23 +73,10 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: 
 
 
 def download(weights: str, *, licence: str, offline: bool, python: str | Path, home: str | Path) -> Steps:
-    """Download weights in the worker, which is quick if they are there already, and yield its events.
+    """Download weights by name in the worker, which is quick if they are there already, and yield its events.
 
-    Parameters
-    ----------
-    weights : str
-        Their name.
-    licence : str
-        Name of their licence, which the user has accepted.
-    offline : bool
-        Whether network access is forbidden.
-    python, home
-        As for `estimate`.
-
-    Yields
-    ------
-    tuple of Event
-        As for `estimate`; `done` and `total` of progress are bytes.
+    `licence` is the name of their licence, which the user has accepted. `done` and `total` of progress are bytes;
+    everything else is as for `estimate`.
     """
     arguments = ["models", "download", weights, "--accept-licence", licence, "--events", "--parent-pipe"]
     log = Path(home) / "download.log"
@@ -145,19 +125,9 @@ def run_blocking(
     overwrite: bool = False,
     home: str | Path | None = None,
 ) -> DepthSequence:
-    """Run a job in the worker and wait for its result.
+    """Run a job in the worker, as `estimate` does, and wait for its result, with the plate's path made absolute.
 
-    Parameters
-    ----------
-    wanted, python, overwrite, home
-        As for `estimate`.
-    on_event : callable
-        Called with every event, in the caller's thread.
-
-    Returns
-    -------
-    DepthSequence
-        As in its ``depth.json``, with the plate's path made absolute.
+    `on_event` is called with every event, in the caller's thread.
 
     Raises
     ------

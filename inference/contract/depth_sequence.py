@@ -210,16 +210,7 @@ def load(folder: str | Path) -> DepthSequence:
 
 
 def read(folder: str | Path) -> DepthSequence:
-    """Read a finished depth sequence, with the plate's path as written.
-
-    Parameters
-    ----------
-    folder : path
-        The folder, or the ``depth.json`` in it.
-
-    Returns
-    -------
-    DepthSequence
+    """Read a finished depth sequence, by its folder or the ``depth.json`` in it, with the plate's path as written.
 
     Raises
     ------
@@ -371,14 +362,7 @@ def lies_near(path: str | Path, folder: str | Path) -> bool:
     """Whether a path from the ``depth.json`` in `folder` shares a folder with it, other than the root of a disk.
 
     Any other may name a server, which opening it would contact, so it is not accessed until the artist asks for the
-    plate. This function accesses no file.
-
-    Parameters
-    ----------
-    path : path
-        As `load` returns it.
-    folder : path
-        The depth sequence's, absolute.
+    plate. This function accesses no file. The path is as `load` returns it.
     """
     if is_foreign(str(path)):
         return False

@@ -46,10 +46,7 @@ PROBLEMS: dict[State, str] = {
 class MissingEnvironment(RuntimeError):
     """There is no Python that can run the worker; the message is one sentence with a hint.
 
-    Attributes
-    ----------
-    by_setup : bool
-        Whether installing an environment solves it.
+    `by_setup`: whether installing an environment solves it.
     """
 
     def __init__(self, message: str, *, by_setup: bool = False) -> None:
@@ -58,13 +55,10 @@ class MissingEnvironment(RuntimeError):
 
 
 def data_folder(preference: str | None = None) -> Path:
-    """The per-user folder for what Fathom installs and downloads, shared by all Blender versions.
+    """The per-user folder for what Fathom installs and downloads, shared by all Blender versions; it need not exist.
 
-    Parameters
-    ----------
-    preference : str or None
-        The folder that the artist chose; empty or None: the environment variable ``FATHOM_HOME``, then the
-        platform's usual place for a user's data. The folder need not exist.
+    Without a folder that the artist chose: that in the environment variable ``FATHOM_HOME``, else the platform's usual
+    place for a user's data.
     """
     chosen = preference or os.environ.get("FATHOM_HOME")
     if chosen:
@@ -94,12 +88,8 @@ def python_of(folder: Path) -> Path:
 def state(folder: Path, requirements: Sequence[Path] = LIGHT) -> State:
     """The state of an environment.
 
-    Returns
-    -------
-    str
-        ``missing``; ``unfinished`` (its installation was interrupted); ``outdated`` (made from another lock);
-        ``broken`` (the Python that it was made with no longer exists, for example because that Blender was removed);
-        ``ready``.
+    ``missing``; ``unfinished`` (its installation was interrupted); ``outdated`` (made from another lock); ``broken``
+    (the Python that it was made with no longer exists, for example because that Blender was removed); ``ready``.
     """
     if not folder.exists():
         return "missing"

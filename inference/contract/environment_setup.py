@@ -6,20 +6,22 @@ import contextlib
 import errno
 import json
 import os
+import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from . import own_files
 from .client import MAIN, clean_environment
 from .environment import LIGHT, STAMP, WHERE, PackageSet, fingerprint, python_of, state
 from .events import Event, Progress, Stage
-from .installer import TORCH_INDEX, last_line
-from .tool_run import run
+from .installer import CHECKING, TORCH_INDEX, last_line
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 """Every package of the locks has wheels for these versions and those between."""
@@ -29,6 +31,9 @@ _SIZES: dict[PackageSet, tuple[float, float]] = {
     "full": (3.0, 6.0) if sys.platform.startswith("linux") else (0.5, 2.0),
 }
 """Gigabytes to download and on disk, with Python 3.11; PyTorch's Linux build includes the CUDA libraries."""
+
+_WAIT = 0.02
+"""Seconds that one step waits for a tool's output, so that the caller's loop needs no sleep."""
 
 Events = tuple[Event, ...]
 Steps = Generator[Events, bool | None, None]
@@ -322,7 +327,7 @@ def _install(
     total = 2 * sum(_count(path) for path in requirements) + 2  # and one each for venv and for unpacking
     done = 0
     for name, command in steps:
-        code, done = yield from run(command, log, variables, first=name, done=done + 1, total=total)
+        code, done = yield from run_tool(command, log, variables, first=name, done=done + 1, total=total)
         if code is None:
             return False
         if code:
@@ -345,3 +350,100 @@ def _last_error(log: Path, code: int) -> str:
     last = last_line("\n".join(lines))
     reason = errors[-1] if errors else last if code == 1 else f"it ended with code {code} after: {last}"
     return reason if reason.endswith(".") else reason + "."
+
+
+# Running a tool in steps: its output becomes a log and events
+
+
+def run_tool(
+    command: list[str | Path], log: Path, variables: dict[str, str], *, first: str, done: int, total: int
+) -> Generator[Events, bool | None, tuple[int | None, int]]:
+    """Run a tool that ends when its standard input closes; the processes that it starts end with it.
+
+    Its output is appended to `log`; `first` is the prefix of the labels; `done` of `total` is the progress of the whole
+    installation so far. Yields events as `create`; sending True ends the tool. Returns the exit code,
+    None if cancelled, and the progress.
+
+    Raises
+    ------
+    OSError
+        The tool cannot be started, or the log cannot be written.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=variables,
+        start_new_session=os.name != "nt",
+        creationflags=0x08000200 if os.name == "nt" else 0,  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
+    )
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True).start()
+    try:
+        with open(log, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"$ {' '.join(map(str, command))}\n")
+            ended = False
+            while not ended:
+                events: list[Event] = []
+                for line in _drain(lines):
+                    if line is None:
+                        ended = True
+                        break
+                    file.write(line)
+                    label = _label(line)
+                    if label:
+                        events.append(Stage(name="environment", label=f"{first}: {label}"))
+                    if line.startswith(("Collecting ", "Processing ", CHECKING)):
+                        done = min(done + 1, total - 1)
+                        events.append(Progress(done=done, total=total))
+                if (yield tuple(events)):
+                    return None, done
+        return process.wait(), done
+    finally:
+        _end_tool(process)
+
+
+def _label(line: str) -> str:
+    """A label for the current step from a line of the tool's output; empty if it names none."""
+    if line.startswith(("Collecting ", "Processing ")):
+        return Path(line.split()[1]).name
+    if line.startswith("Installing collected"):
+        return "unpacking"
+    return line.strip() if line.startswith((CHECKING, "PyTorch ")) else ""
+
+
+def _pump(stream: Iterable[str] | None, lines: queue.Queue[str | None]) -> None:
+    for line in stream or ():
+        lines.put(line)
+    lines.put(None)
+
+
+def _drain(lines: queue.Queue[str | None]) -> list[str | None]:
+    """The new lines; waits a moment for the first."""
+    found = []
+    try:
+        found.append(lines.get(timeout=_WAIT))
+        while True:
+            found.append(lines.get_nowait())
+    except queue.Empty:
+        return found
+
+
+def _end_tool(process: subprocess.Popen[str]) -> None:
+    """End a tool and the processes that it started, which may outlive it, for example if memory ran out.
+
+    On Windows those end with it (see `parent_watch`).
+    """
+    if os.name != "nt":
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # none left (macOS: none running)
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:
+        process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()

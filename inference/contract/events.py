@@ -143,13 +143,7 @@ def encode(event: Event) -> str:
 
 
 def decode(line: str) -> Event | None:
-    """Read one line.
-
-    Returns
-    -------
-    Event or None
-        None for a line that is not an event, or an event unknown to this version: either side may be newer.
-    """
+    """Read one line; None if it is not an event, or one unknown to this version: either side may be newer."""
     try:
         data = records.parse(line, where="event")
         kind = _KINDS[data.pop("event")]

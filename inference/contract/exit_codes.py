@@ -34,19 +34,10 @@ _WINDOWS = {
 
 
 def ending(code: int) -> tuple[str, bool]:
-    """How a process ended.
+    """How a process ended: words that follow its name, and whether a lack of memory is the likely reason.
 
-    Parameters
-    ----------
-    code : int
-        As the parent process sees it: the negative number of a signal; a shell in between makes that 128 + signal.
-
-    Returns
-    -------
-    what : str
-        Words that follow the name of the process, such as ``crashed (SIGSEGV)``.
-    memory : bool
-        Whether a lack of memory is the likely reason.
+    The code is as the parent process sees it: the negative number of a signal; a shell in between makes that 128 +
+    signal.
     """
     if code % 2**32 in _WINDOWS:
         words = _WINDOWS[code % 2**32]

@@ -52,18 +52,10 @@ def of_file(path: str | Path) -> Windows | None:
 
 
 def shared_display(paths: Iterable[str | Path]) -> Box | None:
-    """The display window in which a sequence's images are placed.
+    """The display window in which a sequence's images are placed; unreadable files and other formats are ignored.
 
-    Parameters
-    ----------
-    paths : iterable of path
-        The files of the requested frames; unreadable ones and other formats are ignored.
-
-    Returns
-    -------
-    Box or None
-        None if all data windows are equal, so that the data alone is the image, as in Blender, or if the display
-        windows differ in size. Their origins may differ: the image is each file's own display window.
+    None if all data windows are equal, so that the data alone is the image, as in Blender, or if the display windows
+    differ in size. Their origins may differ: the image is each file's own display window.
     """
     found = {windows for path in paths if Path(path).suffix.lower() == ".exr" and (windows := of_file(path))}
     alike = len({each.data for each in found}) < 2 or len({each.in_display() for each in found}) < 2
@@ -78,13 +70,7 @@ def size(box: Box) -> tuple[int, int]:
 
 
 def with_plain_text(data: bytes) -> bytes:
-    """The same file with ``?`` for each byte outside ASCII in its header's texts and channel names.
-
-    Raises
-    ------
-    ValueError, struct.error
-        It is not an OpenEXR file.
-    """
+    """The same file with ``?`` for each byte outside ASCII in its header's texts and channel names."""
     changed = bytearray(data)
     for header in _headers(io.BytesIO(data)):
         for kind, at, length in header.values():

@@ -35,14 +35,7 @@ OF_A_JOB = frozenset(
 
 
 def setting(name: str, value: object = None) -> str:
-    """A setting as messages contain it.
-
-    Parameters
-    ----------
-    name : str
-        A field of the job, a parameter of the estimator, ``frames`` or ``overwrite``.
-    value : object
-        A value to try; None: no value is suggested.
+    """A setting as messages contain it, with a value to try unless that is None.
 
     >>> setting("size"), setting("window", 60), setting("compile", False)
     ('[[size]]', '[[window=60]]', '[[compile=false]]')
@@ -55,23 +48,13 @@ def setting(name: str, value: object = None) -> str:
 def worded(text: str, word: Callable[[str, str | None], str]) -> str:
     """A message with its settings worded for a front end.
 
-    Parameters
-    ----------
-    text : str
-    word : callable
-        Takes a setting's name, and the value as text or None; returns the text to show.
+    `word` takes a setting's name, and the value as text or None; it returns the text to show.
     """
     return _SETTING.sub(lambda found: word(found[1], found[2]), text)
 
 
 def as_options(text: str, options: Collection[str] = OF_A_JOB) -> str:
-    """A message worded for the command line.
-
-    Parameters
-    ----------
-    text : str
-    options : collection of str
-        The settings with their own options; others are parameters.
+    """A message worded for the command line; settings that are no `options` are parameters.
 
     >>> as_options("Choose a smaller [[size]], or [[window=60]].")
     'Choose a smaller --size, or --parameter window=60.'

@@ -246,13 +246,7 @@ def last_line(text: str) -> str:
 
 
 def check(locks: Sequence[Path], *, load: bool = True) -> None:
-    """Verify that this Python's environment has every package of some locks, in its version, and can import it.
-
-    Parameters
-    ----------
-    locks : paths
-    load : bool
-        Whether each is imported.
+    """Verify that this Python's environment has every package of some locks, in its version, and can `load` it.
 
     Raises
     ------

@@ -209,12 +209,7 @@ def check_cuts(cuts: str, first: int | None, last: int | None) -> tuple[int, ...
 
 
 def validate(job: Job) -> Job:
-    """Check everything about a job that can be checked without opening its files.
-
-    Returns
-    -------
-    Job
-        The job itself, so that the call can be chained.
+    """Check everything about a job that can be checked without opening its files; returns the job itself.
 
     Raises
     ------

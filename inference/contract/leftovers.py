@@ -51,7 +51,6 @@ def holds_work(folder: Path, *, frames_count: bool = True, maps_count: bool = Tr
 
     Parameters
     ----------
-    folder : Path
     frames_count : bool
         Whether frames of the clip at processing resolution count.
     maps_count : bool
@@ -130,15 +129,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def read_lock(lock: Path) -> str:
-    """The text of a lock file, which is JSON.
-
-    Raises
-    ------
-    OSError
-        It cannot be read, or is not a regular file.
-    ValueError
-        It is not UTF-8 text.
-    """
+    """The text of a lock file, which is JSON."""
     descriptor = own_files.open_file(lock, os.O_RDONLY, alone=False)
     try:
         if os.name == "nt":  # the first byte, a space, is locked and cannot be read

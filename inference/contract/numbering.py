@@ -27,17 +27,7 @@ _DIGITS = re.compile(r"([0-9]+)")  # ASCII digits only, as in Blender
 
 
 class NumberingError(ValueError):
-    """Files that are not a sequence of numbered images.
-
-    Parameters
-    ----------
-    what : str
-        What is wrong, naming a file or the folder; no full stop.
-    hint : str
-        What to do instead; no full stop.
-
-    The message is both as one sentence.
-    """
+    """Files that are not a sequence of numbered images; the message is `what` and `hint` as one sentence."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(f"{what}; {hint}.")
@@ -190,14 +180,7 @@ def of_folder(names: Iterable[str], folder: str | Path) -> list[str]:
 
 
 def around(name: str, names: Iterable[str]) -> list[str]:
-    """The sequence that one file belongs to, in frame order.
-
-    Parameters
-    ----------
-    name : str
-        File name of one of its frames.
-    names : iterable of str
-        All image files of its folder.
+    """The sequence that one file among all image files of its folder belongs to, in frame order.
 
     Raises
     ------

@@ -101,15 +101,7 @@ def is_file(path: str | Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder of ours unless it exists.
-
-    Raises
-    ------
-    InTheWay
-        A link, or anything else that is not a folder, has its name.
-    OSError
-        It cannot be made; FileNotFoundError: its parent does not exist.
-    """
+    """Make a folder of ours unless it exists; a `PathConflict` if a link, or anything else, has its name."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
     _need_folder(folder, os.lstat(folder))
@@ -134,7 +126,7 @@ def opener(path: str, flags: int) -> int:
 
     Raises
     ------
-    InTheWay
+    PathConflict
         It is a link, a folder, a pipe or the like, or a file with hard links.
     """
     return open_file(path, flags)
@@ -181,22 +173,8 @@ def create(path: Path) -> None:
 def atomic(path: str | Path, *, via: str | Path | None = None) -> Iterator[Path]:
     """Write a file of ours under a temporary name, and rename it once it is complete and on disk.
 
-    Parameters
-    ----------
-    path : path
-        The file to create or replace in one step.
-    via : path or None
-        Folder on the same disk for the temporary file; None: beside `path`.
-
-    Yields
-    ------
-    Path
-        The temporary name, with the same suffix; the block writes it.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written; the temporary file is deleted then, and `path` is unchanged.
+    Yields the temporary name, with the same suffix, which the block writes: beside `path`, or in the folder `via` on
+    the same disk. If the file cannot be written, the temporary file is deleted and `path` is unchanged.
     """
     path = Path(path)
     temporary = Path(via or path.parent) / f"{TEMPORARY}{os.getpid()}-{path.name}"
@@ -241,13 +219,9 @@ def lock(descriptor: int) -> None:
 
 
 def check(folder: Path, names: Names) -> None:
-    """Make sure that the files and folders with our names in a folder are ones, and not links.
+    """Make sure that the files and folders with our names in a folder are ones, and not links (`PathConflict`).
 
     A file with hard links (some backups make them) is replaced by a copy.
-
-    Raises
-    ------
-    InTheWay
     """
     _check(folder, (), names)
 
@@ -270,23 +244,10 @@ def _check(folder: Path, inside: tuple[str, ...], names: Names) -> None:
 
 
 def clear(folder: Path, names: Names, *, last: str = "") -> None:
-    """Delete the files with our names from a folder, and then its empty folders with our names.
+    """Delete the files with our names from a folder, `last` last, and then its empty folders with our names.
 
-    Links, special files and files with other names stay. If the operating system supports it, every step is relative
-    to a folder that is held open, so that no folder can be replaced by a link meanwhile.
-
-    Parameters
-    ----------
-    folder : Path
-        It stays; if it does not exist or is a link, nothing is deleted.
-    names : Names
-    last : str
-        Name of a file directly in the folder, which is deleted last.
-
-    Raises
-    ------
-    OSError
-        Something cannot be deleted.
+    The folder itself, links, special files and files with other names stay. If the operating system supports it, every
+    step is relative to a folder that is held open, so that no folder can be replaced by a link meanwhile.
     """
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), _held_open(folder, None) as place:
         _clear(place, (), names, last)

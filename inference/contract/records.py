@@ -125,17 +125,7 @@ _WHOLE = Bounds(-(2**63), 2**63 - 1)
 
 
 def to_json(record: Any) -> Any:
-    """Convert a record (or a value inside one) for ``json.dumps``.
-
-    Parameters
-    ----------
-    record : dataclass instance, tuple, dict or scalar
-
-    Returns
-    -------
-    dict, list or scalar
-        Fields in their order of declaration; tuples become lists.
-    """
+    """Convert a record (or a value inside one) for ``json.dumps``; tuples become lists."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
     if isinstance(record, (tuple, list)):
@@ -157,12 +147,7 @@ def dumps(record: Any, *, indent: int | None = 2) -> str:
 def load(
     cls: type[Record], path: str | Path, *, strict: bool, where: str | None = None, most: int = LARGEST_FILE
 ) -> Record:
-    """`loads` for a file (`read_text`); `where` defaults to the file's name.
-
-    Raises
-    ------
-    OSError, RecordError
-    """
+    """`loads` for a file (`read_text`); `where` defaults to the file's name."""
     where = where or Path(path).name
     return from_json(cls, parse(read_text(path, most=most), where=where, most=most), where=where, strict=strict)
 

@@ -51,13 +51,7 @@ def in_a_line(text: str, *, most: int = 200) -> str:
 
 
 def read_text(path: str | Path, *, most: int = LARGEST_FILE) -> str:
-    """The text of a file; pipes, devices and folders are not opened, so that reading never blocks.
-
-    Parameters
-    ----------
-    path : path
-    most : int
-        Largest size in bytes.
+    """The text of a file of at most `most` bytes; pipes, devices and folders are not opened, so reading never blocks.
 
     Raises
     ------
@@ -91,12 +85,7 @@ def read_bytes(path: str | Path, *, most: int = LARGEST_FILE) -> bytes:
 
 
 def open_file(path: str | Path) -> BinaryIO:
-    """Open a regular file for reading bytes, with the errors of `read_text`.
-
-    Raises
-    ------
-    OSError, RecordError
-    """
+    """Open a regular file for reading bytes, with the errors of `read_text`."""
     try:
         _require_file(Path(path).stat().st_mode, path)
     except ValueError as error:  # an impossible name

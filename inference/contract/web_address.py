@@ -19,21 +19,11 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(:[0-9]*)?")
 
 
 def without_secrets(address: str) -> str:
-    """An address without its user, password, query and fragment.
+    """An address, which need not be valid, without its user, password, query and fragment.
 
-    Parameters
-    ----------
-    address : str
-        Such as ``https://user:password@host:8080/path?token=…``; need not be valid.
+    If the password cannot be identified (for example one with a slash), only the parts that are certainly not secret
+    remain. Control characters are removed.
 
-    Returns
-    -------
-    str
-        Such as ``https://host:8080/path?…``. If the password cannot be identified (for example one with a slash), only
-        the parts that are certainly not secret. Control characters are removed.
-
-    Examples
-    --------
     >>> without_secrets("https://me:secret@mirror.studio/hub")
     'https://mirror.studio/hub'
     """

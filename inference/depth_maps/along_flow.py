@@ -80,11 +80,7 @@ class Step:
 def step(first: ComparedFrame, second: ComparedFrame, *, centre: float, deviation: float) -> Step:
     """Compare a frame with the next, robustly, along the flow.
 
-    Parameters
-    ----------
-    first, second : Look
-    centre, deviation : float
-        Mean and standard deviation of the shot's maps.
+    `centre` and `deviation` are the mean and standard deviation of the shot's maps.
     """
     forward, backward = temporal.flow(first.grey, second.grey), temporal.flow(second.grey, first.grey)
     height, width = first.disparity.shape
@@ -136,16 +132,9 @@ def levels(steps: Sequence[Step]) -> NDArray[np.float64]:
 
 
 class Window:
-    """Stabilises the frames of a shot; thread-safe, with no more in memory than the window needs.
+    """Stabilises the `frames` of a shot, in order; thread-safe, with no more in memory than the window needs.
 
-    Parameters
-    ----------
-    frames : sequence of int
-        The frames to use, in order; each is the neighbour of the next.
-    look : callable
-        Frame to its `ComparedFrame`.
-    deviation : float
-        Standard deviation of the shot's disparity.
+    `deviation` is the standard deviation of the shot's disparity.
     """
 
     def __init__(

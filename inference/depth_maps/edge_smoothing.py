@@ -78,15 +78,9 @@ def edge_weights(guide: NDArray[np.uint8], sigma: float) -> tuple[NDArray[np.flo
 def smooth(
     values: NDArray[np.float32], weights: tuple[NDArray[np.float32], NDArray[np.float32]], *, strength: float
 ) -> NDArray[np.float32]:
-    """Smooth values [H, W, C] where the weights connect pixels.
+    """Smooth values [H, W, C] where the weights of `edge_weights` connect pixels.
 
-    Parameters
-    ----------
-    values : float32 [H, W, C]
-    weights : pair of float32 arrays
-        Of `edge_weights`.
-    strength : float
-        lambda; the reach in flat areas is about its square root, in pixels.
+    `strength` is lambda; the reach in flat areas is about its square root, in pixels.
     """
     result = np.array(values, np.float32, order="C")
     for step in range(1, _ROUNDS + 1):

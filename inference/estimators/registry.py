@@ -59,13 +59,7 @@ def scratch_files() -> tuple[str, ...]:
 
 
 def info_for(name: str, parameters: dict[str, Any]) -> EstimatorInfo:
-    """The facts of a run of an estimator with these parameters.
-
-    Parameters
-    ----------
-    name : str
-    parameters : dict
-        Every declared one, with its value.
+    """The facts of a run of an estimator with these parameters, which are all declared ones.
 
     Raises
     ------
@@ -127,18 +121,7 @@ def require(
     check: Callable[[], None] = lambda: None,
     reading: Callable[[str], None] = lambda label: None,
 ) -> tuple[Weights, ...]:
-    """Check that an estimator can run.
-
-    Parameters
-    ----------
-    facts : EstimatorInfo
-    check, reading : callable
-        As for `models.ready`, which reads weights that have changed since they were verified.
-
-    Returns
-    -------
-    tuple of Weights
-        As ``depth.json`` records them.
+    """Check that an estimator can run: `models.ready` for its weights, which are returned, packages and device.
 
     Raises
     ------

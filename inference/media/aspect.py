@@ -10,14 +10,7 @@ _SQUARE = 1.13
 
 
 def warning(path: str, ratio: Fraction | float | None) -> str | None:
-    """A warning if a clip is squeezed.
-
-    Parameters
-    ----------
-    path : str
-    ratio : number or None
-        Width of a pixel over its height, from the file.
-    """
+    """A warning if a clip is squeezed, by the width of a pixel over its height in the file."""
     if not ratio or not math.isfinite(ratio) or 1 / _SQUARE < ratio < _SQUARE:
         return None
     return (

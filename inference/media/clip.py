@@ -59,20 +59,10 @@ class Clip:
     def read(
         self, first: int | None = None, last: int | None = None, *, size: tuple[int, int] | None = None
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield ``(number, image)`` from frame `first` to `last`, both included, streaming.
+        """Yield ``(number, image)`` from frame `first` to `last`, both included; None: the clip's ends.
 
-        Parameters
-        ----------
-        first, last : int or None
-            None: the clip's ends.
-        size : (width, height) or None
-            Scale the images to this size (area average, in the plate's own encoding); None: the plate's size.
-
-        Yields
-        ------
-        number : int
-        image : [H, W, 3] float32
-            RGB, sRGB-encoded, in [0, 1].
+        Images are float32 [H, W, 3], RGB, sRGB-encoded, in [0, 1], scaled to `size` (width, height; area average, in
+        the plate's own encoding) unless that is None.
 
         Raises
         ------
@@ -85,13 +75,7 @@ class Clip:
         return self._images(first, last, size)
 
     def require(self, first: int, last: int) -> None:
-        """Check that the clip has the frames `first` to `last`, as far as possible without reading them.
-
-        Raises
-        ------
-        ClipError
-            The range is not in the clip, or the file of a frame is missing.
-        """
+        """Check that the clip has the frames `first` to `last`, as far as possible without reading them."""
         self._check_range(first, last)
         if isinstance(self._frames, Sequence):
             self._frames.require(first, last)
@@ -133,13 +117,7 @@ class Clip:
 
 
 def open_clip(source: Source, first: int | None = None, last: int | None = None) -> Clip:
-    """Open a source for reading.
-
-    Parameters
-    ----------
-    source : Source
-    first, last : int or None
-        The frames that will be read, both included; others in a sequence are ignored. None: the clip's ends.
+    """Open a source for reading the frames `first` to `last`; others in a sequence are ignored. None: the clip's ends.
 
     Raises
     ------

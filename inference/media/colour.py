@@ -72,19 +72,9 @@ def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool =
 
 
 def find(space: str, config: str | Path | None) -> str | None:
-    """The name of a colour space, from the identifier that files use.
+    """The name of a colour space, from the identifier that files use, such as ``pq_rec2020_display``; None if unknown.
 
-    Parameters
-    ----------
-    space : str
-        Such as ``pq_rec2020_display``.
-    config : path or None
-        As for `to_display`.
-
-    Returns
-    -------
-    str or None
-        Blender's name if it is in the configuration, else the configuration's own; None if it has no such space.
+    Blender's name if it is in the configuration, else the configuration's own.
     """
     known = load(named_config(config))
     name = BLENDERS_NAMES.get(space)

@@ -122,22 +122,9 @@ def _of_data(data: bytes) -> ColourTag:
 
 
 def space_of(source: Source, tag: ColourTag, *, default: str) -> tuple[str, str | None]:
-    """The colour space in which a clip is read, and a warning if its file's metadata differs.
+    """The colour space in which a clip is read, and a warning if its file's metadata differs, with the space to choose.
 
-    Parameters
-    ----------
-    source : Source
-        Its colour space, chosen in Blender or by a person, has priority.
-    tag : ColourTag
-    default : str
-        Blender's default for files of this format.
-
-    Returns
-    -------
-    space : str
-        A name in the source's configuration.
-    warning : str or None
-        One sentence with the space to choose.
+    The source's colour space, chosen in Blender or by a person, has priority; `default` is Blender's for this format.
     """
     named = find(tag.space, source.ocio_config) if tag.space is not None else None
     if source.colorspace is None and named is not None:
@@ -332,12 +319,7 @@ _GRID = np.stack(np.meshgrid(*[np.linspace(0, 1, 5)] * 3), axis=-1).reshape(-1, 
 def _visible(to_xyz: NDArray, decode: Callable[[NDArray], NDArray], *, linear: bool = False) -> bool:
     """Whether a colour looks clearly different when it is read as sRGB, or as linear Rec.709.
 
-    Parameters
-    ----------
-    to_xyz : [3, 3]
-        From linear RGB to CIE XYZ adapted to D50.
-    decode : callable
-        From the file's values to linear ones, in [0, 1].
+    `decode` converts the file's values to linear ones, in [0, 1]; `to_xyz` [3, 3] those to CIE XYZ adapted to D50.
     """
     values = decode(_GRID) @ to_xyz.T @ np.linalg.inv(_to_xyz(_SRGB)).T
     shown = encode_srgb(np.clip(values, 0, 1).astype(np.float32))

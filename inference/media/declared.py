@@ -45,19 +45,9 @@ class Declared:
 
 
 def require_memory(path: str | Path, declared: Declared, *, finished: float = _IN_COLOUR) -> None:
-    """Refuse an image whose decoding takes more memory than there is.
+    """Reject (ClipError) an image whose decoding takes more memory than is free.
 
-    Parameters
-    ----------
-    path : path
-        For the sentence.
-    declared : Declared
-    finished : float
-        Bytes of a pixel that are taken besides, after it is decoded.
-
-    Raises
-    ------
-    ClipError
+    `finished` is how many bytes of a pixel are needed besides, after it is decoded.
     """
     needed = declared.width * declared.height * (declared.depth + finished)
     free = free_bytes()
@@ -85,18 +75,7 @@ def free_bytes() -> int:
 
 
 def contents(path: Path, *, again: str) -> bytes:
-    """What is in a file of its own, not empty, that memory suffices for.
-
-    Parameters
-    ----------
-    path : path
-    again : str
-        What to do about a file that is empty.
-
-    Raises
-    ------
-    ClipError
-    """
+    """The content of a regular file, not empty, that fits into memory; `again` is the hint for an empty one."""
     require_file(path, again=again)
     try:
         size, free = path.stat().st_size, free_bytes()
@@ -127,19 +106,9 @@ def require_file(path: Path, *, again: str, what: str = "file") -> None:
 
 
 def of_image(data: bytes, *, plain: bool = False) -> Declared | None:
-    """What an image's header declares.
+    """The size that an image's header declares; None for an unknown format or a broken header.
 
-    Parameters
-    ----------
-    data : bytes
-        The file.
-    plain : bool
-        Whether it may be a Targa file, which bears no mark.
-
-    Returns
-    -------
-    Declared or None
-        None where it is no image of a kind that is known, or its header is broken.
+    `plain`: whether the file may be a Targa, which has no signature.
     """
     read = next((each for marks, each in _KINDS if data.startswith(marks)), _targa if plain else None)
     if read is None:

@@ -38,16 +38,7 @@ _LEAST_SAMPLE = 1.5
 
 
 def write_map(path: str | Path, array: ArrayLike, metadata: Mapping[str, str | int | float] | None = None) -> None:
-    """Write one map.
-
-    Parameters
-    ----------
-    path : path
-        Written in place: call with a temporary name and rename, where a half-written file must never be seen.
-    array : [H, W] numbers
-        Kept as float32.
-    metadata : mapping or None
-        Goes into the file's header; for people and other programs, since Blender does not show it.
+    """Write one map [H, W] as float32, in place; `metadata` goes into the header, for people and other programs.
 
     Raises
     ------
@@ -82,22 +73,12 @@ def _check_written(path: str | Path, values: NDArray[np.float32]) -> None:
 
 
 def read_map(path: str | Path, *, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
-    """Read one map.
-
-    Parameters
-    ----------
-    path : path
-    size : (width, height) or None
-        What it must be; another size is refused before it costs any memory. None: any.
-
-    Returns
-    -------
-    [H, W] float32
+    """Read one map [H, W], float32; one that is not of `size` (width, height) is rejected before it costs any memory.
 
     Raises
     ------
     ClipError
-        The file is missing, broken, or has no channel ``Y``; it is of another size, or larger than memory suffices for.
+        The file is missing, broken, or has no channel ``Y``; it has another size, or is too large for memory.
     """
 
     def accept(width: int, height: int) -> None:
@@ -117,14 +98,10 @@ def read_map(path: str | Path, *, size: tuple[int, int] | None = None) -> NDArra
 
 
 def read_channels(path: str | Path) -> dict[str, NDArray[np.floating]]:
-    """Read all channels of an EXR file.
+    """Read all channels of an EXR file, by their full names (``ViewLayer.Combined.R``), in the order of its parts.
 
-    Returns
-    -------
-    dict of [H, W] arrays
-        By the channel's full name as in the file (``ViewLayer.Combined.R``), in the order of the file's parts.
-        Of parts that share a channel name the first counts. Values are as stored (half, float or uint), those of the
-        data window alone.
+    Of parts that share a channel name the first counts. Values are as stored (half, float or uint), those of the data
+    window alone.
 
     Raises
     ------

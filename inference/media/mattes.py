@@ -29,13 +29,7 @@ class Mattes:
         return len(self.files)
 
     def __getitem__(self, index: int) -> NDArray[np.bool_]:
-        """Bool [H, W], True where at least half of the pixel is white.
-
-        Raises
-        ------
-        ClipError
-            The image cannot be read.
-        """
+        """Bool [H, W], True where at least half of the pixel is white."""
         return matte(self.files[index], (self.width, self.height), self.display)
 
 
@@ -43,32 +37,20 @@ def matte(path: str | Path, size: tuple[int, int], display: exr_windows.Box | No
     """One matte at a size (width, height): bool [H, W], True where at least half of the pixel is white.
 
     Transparent pixels are black.
-
-    Raises
-    ------
-    ClipError
-        The image cannot be read.
     """
     image = pixels.as_float(stills.read(path, over_black=True, display=display)).mean(axis=2)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA) >= 0.5, bool)
 
 
 def mattes(folder: str | Path, first: int, last: int, size: tuple[int, int]) -> Mattes:
-    """The mattes of the frames `first` to `last`.
+    """The mattes of the frames `first` to `last`, scaled to `size`.
 
-    Parameters
-    ----------
-    folder : path
-        Holds one numbered sequence of images with the source's frame numbers; it may be longer than the range.
-    first, last : int
-        Source frames, both included.
-    size : (width, height)
-        What the mattes are scaled to.
+    The folder has one numbered sequence of images with the source's frame numbers, which may be longer than the range.
 
     Raises
     ------
     ClipError
-        A frame has no matte, or the folder holds none at all.
+        A frame has no matte, or the folder has none at all.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -23,19 +23,7 @@ _SEEK_MARGIN = Fraction(1)
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a movie's header says.
-
-    Attributes
-    ----------
-    width, height : int
-        Stored size in pixels.
-    rotation : int
-        Degrees clockwise that turn the stored image into the displayed one.
-    timeline : Timeline
-    colour_tag : ColourTag
-    warnings : tuple of str
-        One sentence each on what is not as it should be.
-    """
+    """What a movie's header says: its stored size, and the degrees clockwise from the stored to the displayed image."""
 
     width: int
     height: int
@@ -46,18 +34,7 @@ class Facts:
 
 
 class Movie:
-    """An open movie.
-
-    Parameters
-    ----------
-    source : Source
-        Of kind 'movie'; its rotation, fps and frame_count win over the file's own.
-
-    Raises
-    ------
-    ClipError
-        The file is missing, empty, no movie, or has no image.
-    """
+    """An open movie; its source's rotation, fps and frame_count override the file's own."""
 
     linear = False
     """Movies are sRGB unless they or Blender say otherwise."""

@@ -20,15 +20,11 @@ _TICK = Fraction(1, 1000)  # a filter wants to know, and this one does not look 
 
 
 def rgb(frame: av.VideoFrame) -> NDArray[np.uint8 | np.uint16]:
-    """The stored image of a frame.
+    """The stored image of a frame [H, W, 3]: uint8 where the codec has 8-bit RGB, else uint16.
 
-    Returns
-    -------
-    [H, W, 3] uint8 where the codec keeps 8-bit RGB, else uint16
-        Full range, whatever the range of the codec's values. The matrix from Y'CbCr is the one that the file names,
-        BT.601 where it names none or one that is no plain matrix (YCgCo, ICtCp), as in Blender. The colour samples of
-        two rows are taken as Blender takes them too: wherever the file says that they lie, and as in a progressive
-        image.
+    Full range, whatever the range of the codec's values. The matrix from Y'CbCr is the one that the file names, BT.601
+    where it names none or one that is no plain matrix (YCgCo, ICtCp), as in Blender. The colour samples of two rows are
+    taken as Blender takes them too: wherever the file says that they lie, and as in a progressive image.
     """
     exact = frame.format.is_rgb and all(component.bits <= 8 for component in frame.format.components)
     full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")

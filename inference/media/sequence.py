@@ -20,20 +20,10 @@ FPS = 24.0
 
 
 class Sequence:
-    """An open image sequence; files outside what is read may be missing, unreadable or of another size.
+    """An open image sequence; files outside of what is read may be missing, unreadable or of another size.
 
-    Parameters
-    ----------
-    source : Source
-        Of kind 'sequence'.
-    first, last : int or None
-        The frames that will be read, both included: their size is the sequence's, and where the data windows of
-        their EXR files differ, each is placed in the display window, black outside. None: the sequence's ends.
-
-    Raises
-    ------
-    ClipError
-        No file is there, the first of those that will be read is no image, or the names do not say the frames.
+    The size of the frames `first` to `last` is the sequence's. Where their EXR files differ in data windows, each is
+    placed in the display window, black outside.
     """
 
     def __init__(self, source: Source, first: int | None = None, last: int | None = None) -> None:

@@ -11,27 +11,16 @@ from . import movie, sequence, stills
 
 
 def describe(path: str | Path, first: int | None = None, last: int | None = None, *, stream: int = 0) -> Source:
-    """The source for a path.
+    """The source for a path: a movie, a folder that holds one numbered sequence of images, or one frame of a sequence.
 
-    Parameters
-    ----------
-    path : path
-        A movie file, a folder that holds one numbered sequence of images, or one frame of a sequence.
-    first, last : int or None
-        The frames that are asked for, both included: a sequence may lack others. None: the clip's ends.
-    stream : int
-        Which of a movie's video streams, from 0.
-
-    Returns
-    -------
-    Source
-        With an absolute path; the values that Blender would set are None.
+    The path is made absolute; the values that Blender would set are None. A sequence may lack other frames than `first`
+    to `last`. `stream` is the index of a movie's video stream, from 0.
 
     Raises
     ------
     ClipError
-        One sentence: there is nothing at the path, the folder has no images or more than one sequence, a frame
-        that is asked for is missing, the file is no movie, or it has no such stream.
+        One sentence: there is nothing at the path, the folder has no images or more than one sequence, a requested
+        frame is missing, the file is not a movie, or it has no such stream.
     """
     path = absolute(path)
     try:

@@ -33,29 +33,23 @@ def read(
     display: exr_windows.Box | None = None,
     accept: Callable[[int, int], None] = lambda width, height: None,
 ) -> NDArray[np.float32 | np.uint8 | np.uint16]:
-    """Read an image.
+    """Read an image [H, W, 3] as uint8, uint16 or float32: RGB as stored, in the file's own encoding; grey is repeated.
 
     Parameters
     ----------
-    path : path
     over_black : bool
-        Whether what a PNG or TIFF of 8 or 16 bits has transparent is shown before black, as a matte is to be taken.
-        False: alpha is left out.
+        Whether transparent pixels of a PNG or TIFF of 8 or 16 bits become black, as in a matte. False: alpha is
+        ignored.
     display : Box or None
         Window in which the data of EXR files is placed, black outside; each in its own, where that begins elsewhere.
         None: the data alone is the image.
     accept : callable
-        Given the width and the height that the file declares, before they cost any memory; may raise.
-
-    Returns
-    -------
-    [H, W, 3] uint8, uint16 or float32
-        RGB as stored, in the file's own encoding; grey is repeated.
+        Takes the width and the height that the file declares, before they cost any memory; may raise.
 
     Raises
     ------
     ClipError
-        The file is missing, empty, cut short, or no image; it declares more than memory suffices for.
+        The file is missing, empty, truncated, or no image; it declares more than fits into memory.
     """
     path = Path(path)
     suffix = path.suffix.lower()

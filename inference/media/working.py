@@ -24,20 +24,9 @@ _STATE = "frames.json"
 
 
 def working_size(width: int, height: int, long_side: int, multiple: int) -> tuple[int, int]:
-    """The processing resolution of a plate.
+    """The processing resolution (width, height) of a plate; one that is smaller than `long_side` is not enlarged.
 
-    Parameters
-    ----------
-    width, height : int
-        The plate's displayed size in pixels.
-    long_side : int
-        Wanted long side; a smaller plate is not enlarged.
-    multiple : int
-        Width and height become the nearest multiples of this, at least one.
-
-    Returns
-    -------
-    (width, height)
+    Width and height become the nearest multiples of `multiple`, at least one.
     """
     scale = min(1.0, long_side / max(width, height))
 
@@ -158,24 +147,14 @@ def prepare(
 ) -> Prepared:
     """Scale a range of a clip to processing resolution, in one pass, into a cache on disk, and find its cuts.
 
-    A call that was interrupted goes on where it stopped when it is made again with the same arguments, and the result
-    is the same to the bit. That the folder is of this clip, range and size alone is the caller's to see to.
+    An interrupted call continues where it stopped when it is repeated with the same arguments, to the same bits. The
+    caller ensures that the folder is for this clip, range and size alone. `check` is called before every frame,
+    `progress` after it.
 
     Parameters
     ----------
-    clip : Clip
-    first, last : int
-        Source frames, both included.
-    size : (width, height)
-        Working size; see `working_size`.
-    folder : path
-        Made if need be; two files are kept in it.
     cuts : tuple of int or None
-        First frames of the shots after the first, where they are given; None: they are found.
-    check : callable
-        Called before every frame; what it raises passes through.
-    progress : callable
-        Called after every frame with the number of frames done and their total.
+        First frames of the shots after the first, where they are known; None: they are found.
 
     Raises
     ------

@@ -105,19 +105,7 @@ def hub() -> Server:
 
 
 def server_of(model: Model, token: str | None) -> Server:
-    """The server that a model's files are downloaded from, with its credentials.
-
-    Parameters
-    ----------
-    model : Model
-    token : str or None
-        As for `with_token`.
-
-    Raises
-    ------
-    Failure
-        As for `configured_server` and `with_token`.
-    """
+    """The server that a model's files are downloaded from, with its credentials; errors as for `with_token`."""
     if not model.address:
         return with_token(hub(), token)
     mirror = configured_server(MIRROR)
@@ -134,12 +122,8 @@ def is_hub(address: str) -> bool:
 def with_token(server: Server, token: str | None) -> Server:
     """The hub or a mirror of it, with the token that is sent to it.
 
-    Parameters
-    ----------
-    server : Server
-    token : str or None
-        The user's token for this server. None: for the hub the user's own token, as huggingface_hub finds it; for a
-        mirror ``FATHOM_HUB_MIRROR_TOKEN``, or the credentials in its address.
+    Without a `token`, the hub gets the user's own, as huggingface_hub finds it, and a mirror the one in
+    ``FATHOM_HUB_MIRROR_TOKEN``, else the credentials in its address.
 
     Raises
     ------

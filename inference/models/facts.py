@@ -67,8 +67,6 @@ class Model:
         Full commit hash; empty: Fathom fixes none, and the user chooses it once on each computer (`notes.Pin`).
     revision_checked : bool
         Whether that revision was looked up on the hub itself; False: it comes from third parties' published pins.
-    licence : Licence
-    files : tuple of ModelFile
     address : str
         Server of the files, as ``address/revision/path``, each with its sha256; empty: the hub.
     """

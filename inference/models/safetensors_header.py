@@ -38,12 +38,7 @@ class Tensor:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by their names.
-
-    Parameters
-    ----------
-    path : Path
-        The file; only its header is read.
+    """The tensors of a file by their names; only its header is read.
 
     Raises
     ------

@@ -60,18 +60,7 @@ def studio_folder() -> Path | None:
 
 
 def inside(folder: Path, model: Model) -> Path | None:
-    """The folder of a model's files in a folder that holds several models.
-
-    Parameters
-    ----------
-    folder : Path
-        Contains ``owner/name/…`` with the files under their paths in the repository, or is a Hugging Face cache.
-
-    Returns
-    -------
-    Path or None
-        None where it contains neither.
-    """
+    """The folder of a model's files in one for several models: ``owner/name/…``, or a Hugging Face cache."""
     revision = notes.revision(model)
     if revision == notes.UNKNOWN:
         revision = only_snapshot(folder, model) or revision
@@ -109,12 +98,9 @@ def root(model: Model) -> Path:
 
 
 def own(path: Path) -> Path:
-    """A path inside the folder of downloaded weights, checked with all links of its parents resolved.
+    """A file to write or remove in the folder of downloaded weights, checked with all links of its parents resolved.
 
-    Parameters
-    ----------
-    path : Path
-        A file to write or remove; it may itself be a link, which is not followed.
+    It may itself be a link, which is not followed.
 
     Raises
     ------
@@ -196,18 +182,9 @@ def discard(model: Model, path: str) -> None:
 
 
 def remove(model: Model, others: Iterable[Model]) -> int:
-    """Remove a model's files from the data folder, with partial downloads, checksums and stamps.
+    """Remove a model's files, with partial downloads, checksums and stamps; returns the bytes freed.
 
-    Parameters
-    ----------
-    model : Model
-    others : iterable of Model
-        All other models; files shared with one of them stay.
-
-    Returns
-    -------
-    int
-        The bytes freed.
+    Files shared with one of the `others`, which are all other models, stay.
     """
     repository = repository_folder(model)
     before = _used(repository)

@@ -68,14 +68,7 @@ OR_COPY = "or copy the files from another computer (models download --from DIR)"
 class Connection:
     """Requests a model's files from a server, and retries where the connection failed.
 
-    Attributes
-    ----------
-    server : Server
-    model : Model
-    check : callable
-        Called at least twice a second while waiting; raises to cancel.
-    warn : callable
-        Called with a sentence before each retry.
+    `check` is called at least twice a second while waiting, and raises to cancel; `warn` before each retry.
     """
 
     server: Server
@@ -84,13 +77,7 @@ class Connection:
     warn: Callable[[str], None]
 
     def ask(self, path: str) -> dict[str, Any]:
-        """The JSON object at a path.
-
-        Raises
-        ------
-        Failure
-            MISSING: the server cannot be reached, or returns something else.
-        """
+        """The JSON object at a path; a `Failure` (MISSING) if the server cannot be reached, or sends something else."""
         text = bytearray()
 
         def receive() -> None:
@@ -112,18 +99,9 @@ class Connection:
         return answer
 
     def fetch(self, path: str, wanted: Checksum, to: Path, report: Callable[[int], object]) -> None:
-        """Download a file, or the rest of a partial file; its content is not verified here.
+        """Download a file, or the rest of a partial file, to its full size; its content is not verified here.
 
-        Parameters
-        ----------
-        path : str
-            On the server.
-        wanted : Checksum
-            Of the file.
-        to : Path
-            The partial file; it has ``wanted.size`` bytes in the end.
-        report : callable
-            Called with the number of bytes received; negative where saved bytes must be downloaded again.
+        `report` is called with the number of bytes received, negative where saved bytes must be downloaded again.
 
         Raises
         ------
@@ -376,15 +354,9 @@ def pieces(
 ) -> Generator[tuple[bool, bytes], None, None]:
     """What `begin` yields, received in a thread until this generator is closed.
 
-    A server that sends a byte every few seconds never runs into the timeout of a single read. So a thread reads, and
-    this generator measures how much arrives over a longer time.
-
-    Parameters
-    ----------
-    begin : callable
-        Sends the request and yields the received bytes, as `Connection` does; called in the thread.
-    check : callable
-        Called at least twice a second; raises to cancel.
+    A server that sends a byte every few seconds never runs into the timeout of a single read. So a thread calls `begin`
+    and reads, and this generator measures how much arrives over a longer time. `check` is called at least twice a
+    second and raises to cancel.
 
     Raises
     ------
@@ -453,16 +425,7 @@ def _put(waiting: queue.Queue, what: object, left: threading.Event) -> bool:
 
 
 def is_usable(status: int, content_range: str, start: int) -> bool:
-    """Whether a response can be used for a request from `start` on; if not, the whole file must be requested.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status.
-    content_range : str
-        Its ``Content-Range``.
-    start : int
-    """
+    """Whether a response can be used for a request from `start` on; if not, the whole file must be requested."""
     if not start:
         return True
     return content_range.startswith(f"bytes {start}-") if status == 206 else status != 416

@@ -38,23 +38,11 @@ def nothing(*_: object) -> None:
 def ready(
     models: Sequence[Model], *, check: Check = nothing, reading: Callable[[str], None] = nothing
 ) -> tuple[Weights, ...]:
-    """Check, before an estimate, that weights may be used and match their checksums.
+    """Check, before an estimate, that weights may be used and match their checksums, as ``depth.json`` records them.
 
     A file whose size and modification time are those of its stamp is not read; any other is read in full. Weights in a
-    studio's folder that were never verified get their checksums recorded.
-
-    Parameters
-    ----------
-    models : sequence of Model
-    check : callable
-        Called between pieces; raises to cancel.
-    reading : callable
-        Called with the label of a model before any of its files is read.
-
-    Returns
-    -------
-    tuple of Weights
-        As ``depth.json`` records them.
+    studio's folder that were never verified get their checksums recorded. `check` is called between pieces and raises
+    to cancel; `reading` with the label of a model before any of its files is read.
 
     Raises
     ------
@@ -88,15 +76,7 @@ def missing_requirements(models: Sequence[Model]) -> list[MissingRequirement]:
 
 
 def verify(models: Sequence[Model], *, emit: Callable[[events.Event], None], check: Check = nothing) -> None:
-    """Read every byte of models; only the record of verified files is changed.
-
-    Parameters
-    ----------
-    models : sequence of Model
-    emit : callable
-        Takes events; `done` and `total` of progress are bytes.
-    check : callable
-        Called between pieces; raises to cancel.
+    """Read every byte of models; only the record of verified files is changed. `done` of progress is in bytes.
 
     Raises
     ------
@@ -179,13 +159,7 @@ class ModelStatus:
 
 
 def model_status(model: Model) -> ModelStatus:
-    """The status of a model.
-
-    Raises
-    ------
-    Failure
-        A record cannot be read, or ``FATHOM_WEIGHTS`` does not name a folder.
-    """
+    """The status of a model; a `Failure` if a record cannot be read, or ``FATHOM_WEIGHTS`` does not name a folder."""
     folder, lock = store.folder(model), notes.read_lock(model)
     studio, root = store.is_studios(model), store.root(model)
     problems = {}
@@ -282,24 +256,10 @@ def read(
     report: ReportBytes = nothing,
     before_reading: Check = nothing,
 ) -> tuple[Problems, tuple[Checksum, ...]]:
-    """Compare a model's files with the lock, and stamp those that match.
+    """Compare a model's files with the lock, and stamp those that match; unchanged files only if `again`.
 
-    Parameters
-    ----------
-    found : ModelStatus
-    again : bool
-        Whether unchanged files are read again.
-    check, report : callable
-        As for `digest`; `report` is also called for files that are not read.
-    before_reading : callable
-        Called before the first file is read.
-
-    Returns
-    -------
-    problems : dict
-        Path of a file to a sentence; empty where all files match.
-    sums : tuple of Checksum
-        Of the files that match, with their sha256.
+    `report` is called with the bytes of each piece, or of a file that is not read; `before_reading` before the first
+    file is read. Returns the problems by path, and the checksums of the files that match, with their sha256.
     """
     model, problems, sums, kept = found.model, dict(found.problems), [], []
     is_first = True
@@ -334,19 +294,7 @@ def read(
 
 
 def first_checksum(model: Model, path: Path, name: str, source: Path, *, check: Check) -> Checksum:
-    """Record the checksum of a file that is copied from a folder.
-
-    Parameters
-    ----------
-    model : Model
-    path : Path
-        The file.
-    name : str
-        Its path in the repository.
-    source : Path
-        The folder that the user named.
-    check : callable
-        As for `digest`.
+    """Record the checksum of a file that is copied from the user's folder `source`; `name`: its path in the repository.
 
     Raises
     ------
@@ -376,16 +324,7 @@ def take(model: Model, wanted: Checksum, path: Path, *, check: Check) -> bool:
 
 
 def digest(path: Path, *, check: Check = nothing, report: ReportBytes = nothing) -> str:
-    """The sha256 of a file, read piece by piece.
-
-    Parameters
-    ----------
-    path : Path
-    check : callable
-        Called between pieces; raises to cancel.
-    report : callable
-        Called with the bytes of every piece that was read.
-    """
+    """The sha256 of a file, read piece by piece: `check` is called between them, `report` with the bytes of each."""
     return _hash(path, hashlib.sha256(), check, report)
 
 

@@ -24,21 +24,9 @@ _PIECE = 1 << 20
 
 
 def drop_damaged(folder: Path, names: Names, *, check: Callable[[], None]) -> list[Path]:
-    """Delete the array files of ours in a shot's folder that are damaged.
+    """Delete, and return, the damaged array files of ours in a shot's folder, which is in the scratch folder.
 
-    Parameters
-    ----------
-    folder : Path
-        The shot's, in the scratch folder.
-    names : Names
-        The names of our files, relative to the scratch folder.
-    check : callable
-        Called between files; raises to cancel.
-
-    Returns
-    -------
-    list of Path
-        The deleted files.
+    `names` are relative to the scratch folder; `check` is called between files and raises to cancel.
     """
     dropped = []
     for inside, _, files in os.walk(folder):

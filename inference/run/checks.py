@@ -71,20 +71,9 @@ def check_camera(camera: Camera | None, first: int, last: int) -> None:
 
 
 def input_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Hashes that identify the input depth sequences of a job.
+    """Hashes that identify the input depth sequences of a job, by the names of all its declared parameters.
 
-    Parameters
-    ----------
-    info : EstimatorInfo
-    parameters : dict
-        All declared parameters.
-    folder : Path
-        The output folder.
-
-    Returns
-    -------
-    dict
-        Name of the parameter to the sha256 of the sequence's ``depth.json``, which a new estimate changes.
+    Each is the sha256 of the sequence's ``depth.json``, which a new estimate changes.
 
     Raises
     ------

@@ -56,17 +56,9 @@ def _facts(path: Path) -> _Facts | None:
 
 
 class Inputs:
-    """The files of a job's range of frames.
+    """The files that are read for a job's frames `first` to `last`, as `noted` before the clip was opened.
 
-    Parameters
-    ----------
-    job : Job
-    noted : mapping
-        The result of `note` before the clip was opened.
-    first, last : int
-        The frames that are read.
-    sequences : iterable of str
-        Folders of input depth sequences.
+    `sequences` are folders of input depth sequences.
     """
 
     def __init__(
@@ -85,12 +77,7 @@ class Inputs:
         self._found = {path: (number, noted[path] if path in noted else _facts(path)) for number, path in named}
 
     def check(self, first: int | None = None, last: int | None = None) -> None:
-        """Raise an error if a file has changed.
-
-        Parameters
-        ----------
-        first, last : int or None
-            The frames whose files are checked; None: all.
+        """Raise an error if a file has changed that belongs to the frames `first` to `last`; None: to any.
 
         Raises
         ------
@@ -133,18 +120,8 @@ class Inputs:
     ) -> str:
         """A hash that is equal exactly for runs whose maps are bit for bit the same.
 
-        It covers the job, its files (by size and modification time, including the colour configuration), the packages,
-        the device, the weights and the input depth sequences.
-
-        Parameters
-        ----------
-        versions : mapping
-            Package name to version.
-        device : str
-            The device that computes.
-        weights : sequence of Weights
-        given : mapping
-            Name of the parameter for an input depth sequence to the sha256 of its ``depth.json``.
+        It covers the job, its files (by size and modification time, including the colour configuration), the versions
+        of packages, the device, the weights, and in `given` the sha256 of each input depth sequence's ``depth.json``.
         """
         facts = {
             "job": self._job.fingerprint(),

@@ -67,10 +67,10 @@ def opened(
 ) -> Iterator[Output]:
     """Lock an output folder for a job, to start or resume it.
 
+    The folder is made if it is missing, and removed again if the job leaves nothing in it.
+
     Parameters
     ----------
-    folder : Path
-        Made if it is missing, and removed again if the job leaves nothing in it.
     new : State
         The initial state of the job.
     size, confidence
@@ -108,23 +108,16 @@ def opened(
 
 
 class Output:
-    """A locked output folder, and the state of the run that writes into it.
+    """A locked output folder, and the state of the run that writes into it, saved with each shot and every few seconds.
 
     Attributes
     ----------
-    folder : Path
     scratch : Path
         For files that must outlive the run but not the job.
     maps : Path
         Folder for the maps, under their final names.
     confidence : bool
         Whether frames have confidence maps.
-    emit : callable
-        Takes events.
-    meter : Meter
-        The progress of the whole job.
-    state : State
-        The state of the run, saved after each shot and every few seconds.
     """
 
     def __init__(
@@ -254,13 +247,7 @@ class Output:
 
 
 def remove(folder: Path) -> None:
-    """Delete a depth sequence, finished or not: our files in its folder, and the folder if it is empty then.
-
-    Raises
-    ------
-    OSError
-        Something cannot be deleted.
-    """
+    """Delete a depth sequence, finished or not: our files in its folder, and the folder if it is empty then."""
     inside = (*leftovers.LOCKS, *leftovers.FILES, *registry.scratch_files())
     names = (depth_sequence.SIDECAR, leftovers.LOG, *leftovers.MAPS, *(f"{SCRATCH}/{name}" for name in inside))
     (folder / depth_sequence.SIDECAR).unlink(missing_ok=True)  # first: without it, the rest is not a result

@@ -32,22 +32,10 @@ Emit = Callable[[events.Event], None]
 def estimate(
     job: Job, *, emit: Emit, cancelled: Callable[[], bool] = lambda: False, overwrite: bool = False
 ) -> DepthSequence:
-    """Estimate the depth of a clip, or resume an earlier run of the same job.
+    """Estimate the depth of a clip, or resume an earlier run of the same job; returns what is in ``depth.json``.
 
-    Parameters
-    ----------
-    job : Job
-    emit : callable
-        Takes all events except `Error` and `Done`, which the caller emits.
-    cancelled : callable
-        Called between steps; True stops the run.
-    overwrite : bool
-        Whether a finished result in the output folder may be replaced.
-
-    Returns
-    -------
-    DepthSequence
-        As written to ``depth.json``.
+    `emit` takes all events except `Error` and `Done`, which the caller emits. `cancelled` is called between steps, and
+    True stops the run.
 
     Raises
     ------

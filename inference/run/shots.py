@@ -38,19 +38,7 @@ _LOW = "low"
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What the shots of a job have in common.
-
-    Attributes
-    ----------
-    job : Job
-    info : EstimatorInfo
-    parameters : dict
-        All that the estimator declares.
-    clip : Clip
-    out : Output
-    check : callable
-        Raises `Cancelled`.
-    """
+    """What the shots of a job have in common; `parameters` are all that the estimator declares."""
 
     job: Job
     info: EstimatorInfo
@@ -66,22 +54,9 @@ class Task:
 
 
 def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: str) -> depth_sequence.Shot:
-    """Estimate one shot, or resume it.
+    """Estimate one shot, or resume it; returns it done, with its maps written, or unsupported.
 
-    Parameters
-    ----------
-    task : Task
-    prepared : Prepared
-        The clip at processing resolution.
-    first, last : int
-        The shot's frames, both included.
-    label : str
-        The shot's name for the artist, such as ``shot 2 of 3``; empty if there is only one.
-
-    Returns
-    -------
-    depth_sequence.Shot
-        Done, its maps written, or unsupported, with the reason.
+    `label` is the shot's name for the artist, such as ``shot 2 of 3``; empty if there is only one.
     """
     if first in prepared.blank:
         task.out.meter.begin((last - first + 1) * (1 + task.upsampling))
@@ -248,21 +223,10 @@ def _upsampled(task: Task, low: _Maps, label: str) -> _Maps:
 class _Maps:
     """The maps of one shot in a folder, including those of an earlier run unless they are damaged.
 
-    Parameters
-    ----------
-    out : Output
-        Counts each final map.
-    folder : Path
-        `Output.maps`, or a folder for maps that are yet to be upsampled.
-    numbers : sequence of int
-        The shot's frames.
-    size : (width, height)
-    check : callable
-        Called between two frames that are read; raises to cancel.
+    The folder is `Output.maps`, whose final maps are counted there, or one for maps that are yet to be upsampled.
 
     Attributes
     ----------
-    numbers : sequence of int
     there : set of int
         The frames whose maps are all written.
     value_range : Percentiles
@@ -287,13 +251,7 @@ class _Maps:
                 self._count(number, maps[0])
 
     def read(self, number: int) -> tuple[NDArray[np.float32], ...]:
-        """A frame's disparity [H, W] and, if there is one, its confidence.
-
-        Raises
-        ------
-        ClipError
-            One of them is damaged or has another size.
-        """
+        """A frame's disparity [H, W] and, if there is one, its confidence."""
         return tuple(read_map(self._folder / name, size=self._size) for name in self._names(number))
 
     def confidence(self, number: int) -> NDArray[np.float32]:

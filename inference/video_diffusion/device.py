@@ -23,15 +23,10 @@ _BFLOAT16 = (8, 0)
 
 
 def choose(device: str = devices.AUTO, precision: str = "auto") -> tuple[torch.device, torch.dtype]:
-    """The device and the dtype of the networks.
+    """The device (see `devices.find`) and the dtype of the networks.
 
-    Parameters
-    ----------
-    device : str
-        See `devices.find`.
-    precision : str
-        ``fp16``, ``bf16``, ``fp32``, or ``auto``: float16, in which the weights are released, on GPUs that
-        are fast at it, and float32 on older GPUs and on the CPU. The autoencoder's encoder always runs in float32.
+    ``auto`` is float16, in which the weights are released, on GPUs that are fast at it, and float32 on older GPUs and
+    on the CPU. The autoencoder's encoder always runs in float32.
 
     Raises
     ------
@@ -80,7 +75,6 @@ def free_bytes(device: torch.device, memory_limit: float = 0.0, *, held: int = 0
 
     Parameters
     ----------
-    device : torch.device
     memory_limit : float
         Upper limit in gigabytes (1e9), the driver's own share included; 0: all that is free.
     held : int

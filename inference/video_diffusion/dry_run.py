@@ -50,7 +50,7 @@ _MAKERS = {aten.empty.memory_format, aten.empty_strided.default, aten.zeros.defa
 
 
 def peak_bytes(work: Callable[[], object], *, resident: Iterable[Tensor] = (), fused_attention: bool = True) -> int:
-    """The peak of the bytes that tensors on ``meta`` occupy during `work`.
+    """The peak of the bytes that tensors on ``meta`` occupy during `work`, with the workspaces named above.
 
     Parameters
     ----------
@@ -60,11 +60,6 @@ def peak_bytes(work: Callable[[], object], *, resident: Iterable[Tensor] = (), f
         Tensors that are on ``meta`` before, such as weights; shared storage counts once.
     fused_attention : bool
         Whether attention runs without its score matrix in memory.
-
-    Returns
-    -------
-    int
-        The peak, with resident tensors and the workspaces named above.
     """
     ledger = _Ledger()
     ledger.enter_all(resident)

@@ -19,16 +19,7 @@ from .weights import DEPTHCRAFTER, SVD
 
 
 def placement(shot: Shot, settings: Settings, *, who: str, guided: bool = False) -> Placement:
-    """The networks for a shot.
-
-    Parameters
-    ----------
-    shot : Shot
-    settings : Settings
-    who : str
-        Name of the estimator or stage, for messages.
-    guided : bool
-        Whether there is classifier-free guidance.
+    """The networks for a shot; `who` is the name of the estimator or stage, for messages.
 
     Raises
     ------

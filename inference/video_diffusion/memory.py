@@ -38,22 +38,12 @@ WORKSPACE = 0.15e9
 
 
 def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False, who: str = "DepthCrafter") -> Plan:
-    """The fastest plan that fits.
-
-    Parameters
-    ----------
-    case : Case
-    free_bytes : int
-        See `device.free_bytes`.
-    compiled : bool
-        Copied into the plan.
-    who : str
-        Name of what needs the memory, for the message.
+    """The fastest plan that fits; `who` needs the memory, for the message.
 
     Raises
     ------
     Failure
-        REFUSED: not even the smallest plan fits; the message has the figures and what to change.
+        UNSUPPORTED: not even the smallest plan fits; the message has the figures and what to change.
     """
     plan = _fitting(case, dict.fromkeys(STAGES, free_bytes))
     if plan is None:
@@ -62,19 +52,9 @@ def choose_plan(case: Case, free_bytes: int, *, compiled: bool = False, who: str
 
 
 def step_down(case: Case, plan: Plan, stage: Stage | None = None) -> Plan | None:
-    """The next smaller plan, for use after memory ran out.
+    """The next smaller plan, for use after memory ran out in a stage; None where there is none.
 
-    Parameters
-    ----------
-    case : Case
-    plan : Plan
-    stage : str or None
-        The stage that ran out; None: unknown, so every stage must need less where it can.
-
-    Returns
-    -------
-    Plan or None
-        None where there is none.
+    Where the stage is unknown (None), every stage must need less where it can.
     """
     now = needed_bytes(case, plan)
     least = needed_bytes(case, smallest(case))

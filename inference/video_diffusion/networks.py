@@ -81,13 +81,7 @@ of several names must be equal; names that are left out are not used."""
 class Networks:
     """The networks of one run, without gradients.
 
-    Attributes
-    ----------
-    unet : UNetSpatioTemporalConditionModel
-    vae : AutoencoderKLTemporalDecoder
-        Its encoder in float32, which the released one needs; its decoder in the dtype of the run.
-    image_encoder : CLIPVisionModelWithProjection
-    scheduler : EulerDiscreteScheduler
+    The autoencoder's encoder is in float32, which the released one needs; its decoder in the dtype of the run.
     """
 
     unet: Any
@@ -122,16 +116,7 @@ class Networks:
 def load(
     depthcrafter: Path, svd: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Networks:
-    """Read the networks from their folders.
-
-    Parameters
-    ----------
-    depthcrafter : Path
-        Holds ``config.json`` and ``diffusion_pytorch_model.safetensors`` of the depth UNet.
-    svd : Path
-        Holds ``image_encoder/``, ``vae/`` and ``scheduler/`` of Stable Video Diffusion.
-    device, dtype
-        See `Networks.prepared`.
+    """Read the networks from their folders: DepthCrafter's UNet, and the rest from Stable Video Diffusion's repository.
 
     Raises
     ------
@@ -166,15 +151,7 @@ def random_networks(
 ) -> Networks:
     """Networks with random weights, to measure speed and memory without the released ones.
 
-    Parameters
-    ----------
-    seed : int
-    config : mapping or None
-        Constructor arguments by part; None: those of the released networks.
-    device : device
-        On ``meta`` nothing is allocated.
-    dtype
-        See `Networks.prepared`.
+    `config` has constructor arguments by part; None: those of the released networks. On ``meta`` nothing is allocated.
     """
     config = config or RELEASED
     generator = None if str(device) == "meta" else torch.Generator(device).manual_seed(seed)

@@ -124,13 +124,7 @@ class Shot(Protocol):
 
 
 def check_window(window: int, overlap: int) -> None:
-    """Check that a window is longer than its overlap.
-
-    Raises
-    ------
-    Failure
-        USAGE.
-    """
+    """Check that a window is longer than its overlap; else a `Failure` (USAGE)."""
     if window < 1:
         raise Failure(exit_codes.USAGE, f"The window must be 1 frame or more, not {window}.")
     if not 0 <= overlap < window:

@@ -23,15 +23,8 @@ T = TypeVar("T")
 class Placement:
     """Networks and their device, under a plan that shrinks once when memory runs out.
 
-    Parameters
-    ----------
-    networks : Networks
-    device : torch.device
-    plan : Plan
-    smaller : callable
-        Returns the next smaller plan, None where there is none; see `memory.step_down`.
-    warn : callable
-        Called with a message when the plan shrinks.
+    `smaller` returns the next smaller plan, None where there is none (`memory.step_down`); `warn` is called with a
+    message when the plan shrinks.
     """
 
     def __init__(

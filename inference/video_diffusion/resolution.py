@@ -13,32 +13,16 @@ SIDE = 64
 
 
 def network_size(width: int, height: int) -> tuple[int, int]:
-    """The size at which the networks see an image of the processing resolution.
+    """The size (width, height) at which the networks see an image of the processing resolution.
 
     Each side becomes the nearest multiple of 64, as in DepthCrafter, so the aspect changes a little: nothing is cropped
     or padded. (Halves are rounded to the even number, as there.)
-
-    Returns
-    -------
-    (width, height)
     """
     return max(SIDE, round(width / SIDE) * SIDE), max(SIDE, round(height / SIDE) * SIDE)
 
 
 def to_network(images: list[NDArray[np.uint8]], size: tuple[int, int]) -> Tensor:
-    """Frames of the processing resolution as the networks' input.
-
-    Parameters
-    ----------
-    images : list of array [h, w, 3]
-        uint8 RGB.
-    size : (width, height)
-
-    Returns
-    -------
-    Tensor [n, 3, H, W]
-        float32, 0 to 1.
-    """
+    """Frames [h, w, 3], uint8 RGB, as the networks' input [n, 3, H, W] of a size (width, height): float32, 0 to 1."""
     fitted = [
         image if image.shape[1::-1] == size else cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
         for image in images

@@ -82,20 +82,10 @@ def encode(
     check: Check = lambda: None,
     forward: Forward = OWN,
 ) -> Encoded:
-    """Encode frames one by one; the size of a batch changes nothing beyond rounding.
+    """Encode frames [n, 3, H, W], 0 to 1, one by one; the size of a batch changes nothing beyond rounding.
 
-    Parameters
-    ----------
-    networks : Networks
-    frames : Tensor [n, 3, H, W]
-        float32, 0 to 1.
-    noise : Tensor [n, 3, H, W]
-        Added to the frames in [-1, 1] before the autoencoder sees them; CLIP sees them without it.
-
-    Returns
-    -------
-    Encoded
-        On the device, which may still be computing it.
+    `noise` of the same shape is added to the frames in [-1, 1] before the autoencoder sees them; CLIP sees them without
+    it. The device may still be computing the result.
     """
 
     def work(plan: Plan) -> Encoded:
@@ -129,12 +119,10 @@ def denoise(
 
     Parameters
     ----------
-    networks : Networks
     latents : Tensor [n, 4, h, w]
         float32, at the first noise level, see `first_sigmas`.
     conditions : Encoded
         Of the same frames.
-    steps : int
     guidance : float
         Classifier-free guidance, one factor for all frames; 1 or less: none, and no second pass.
     noise_augmentation : float
@@ -212,12 +200,7 @@ def decode(
     check: Check = lambda: None,
     forward: Forward = OWN,
 ) -> Tensor:
-    """Decode one chunk of frames, which the decoder's temporal layers see together.
-
-    Parameters
-    ----------
-    networks : Networks
-    latents : Tensor [n, 4, h, w]
+    """Decode one chunk of frames [n, 4, h, w], which the decoder's temporal layers see together.
 
     Returns
     -------
@@ -238,13 +221,7 @@ def decode(
 
 
 def check_overflow(latents: Tensor, networks: Networks) -> None:
-    """Raise where a window's latents [n, 4, h, w] are not finite.
-
-    Raises
-    ------
-    Failure
-        FAILED, see `overflow`.
-    """
+    """Raise a `Failure` (see `overflow`) where a window's latents [n, 4, h, w] are not finite."""
     bad = ~torch.isfinite(latents).flatten(1).all(dim=1)
     if bool(bad.any()):
         raise overflow(networks, f"in {int(bad.sum())} of the {len(bad)} frames of a window")
@@ -270,19 +247,7 @@ def overflow(networks: Networks, where: str) -> Failure:
 
 @torch.inference_mode()
 def embed(image_encoder: torch.nn.Module, frames: Tensor) -> Tensor:
-    """The projected CLIP embeddings of frames.
-
-    Parameters
-    ----------
-    image_encoder : CLIPVisionModelWithProjection
-    frames : Tensor [n, 3, H, W]
-        float32, 0 to 1, on the encoder's device.
-
-    Returns
-    -------
-    Tensor [n, channels]
-        In the encoder's dtype.
-    """
+    """The projected CLIP embeddings [n, channels] of frames [n, 3, H, W], 0 to 1, in the encoder's dtype."""
     small = (shrunk(2 * frames - 1) + 1) / 2
     mean = torch.tensor(_MEAN, device=frames.device).reshape(1, 3, 1, 1)
     deviation = torch.tensor(_DEVIATION, device=frames.device).reshape(1, 3, 1, 1)

@@ -35,19 +35,10 @@ _PUBLISHED_PIXELS = 1024 * 576
 def work_of(
     count: int, settings: Settings, size: tuple[int, int], *, encoding: float, denoising: float, blended: bool
 ) -> float:
-    """Work on a shot, in TFLOP.
+    """Work on a shot of `count` frames with images of `size`, in TFLOP.
 
-    Parameters
-    ----------
-    count : int
-        Frames of the shot.
-    settings : Settings
-    size : (width, height)
-        Of the networks' images.
-    encoding, denoising : float
-        For a frame at 1024x576; a frame is denoised once in every window that it is in.
-    blended : bool
-        Whether a frame is also decoded once in every window, or once in all.
+    `encoding` and `denoising` are for a frame at 1024x576. A frame is denoised once in every window that it is in, and
+    also decoded once in every window where windows are `blended`, else once in all.
     """
     in_windows = sum(len(window) for window in windows.segments(count, settings.window, settings.overlap))
     work = encoding * count + denoising * in_windows + DECODING * (in_windows if blended else count)
@@ -59,12 +50,6 @@ class Stream(ABC):
 
     Parameters
     ----------
-    shot : Shot
-    settings : Settings
-    placement : Placement
-        Holds the networks.
-    forward : Forward
-        How they are run.
     encoding, denoising : float
         See `work_of`.
     blended : int
@@ -130,10 +115,7 @@ class Stream(ABC):
     def denoise(self, index: int, *inputs: Tensor) -> Tensor:
         """Denoise a window from the results of `encode` for its frames.
 
-        Returns
-        -------
-        Tensor [n, 4, h, w]
-            On the CPU: the latents that are still to be decoded, up to the window's last frame.
+        Returns the latents [n, 4, h, w] that are still to be decoded, up to the window's last frame, on the CPU.
         """
 
     @abstractmethod

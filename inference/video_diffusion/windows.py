@@ -79,15 +79,10 @@ def extended(
 
 
 def joined(before: Tensor, after: Tensor, *, stitch: bool) -> Tensor:
-    """The overlapped frames of two segments as one.
+    """The overlapped frames of two segments as one, latents [overlap, 4, h, w].
 
-    Parameters
-    ----------
-    before, after : Tensor [overlap, 4, h, w]
-        Latents of the same frames in the earlier and in the later segment.
-    stitch : bool
-        True: mortise and tenon, the later segment's weight grows linearly from 0 to 1, both included (figure 3).
-        False: the plain mean, the baseline of the paper's ablation (section 4.3).
+    `stitch`: mortise and tenon, the later segment's weight grows linearly from 0 to 1, both included (figure 3). Else
+    the plain mean, the baseline of the paper's ablation (section 4.3).
     """
     overlap = len(before)
     if stitch:
@@ -98,15 +93,7 @@ def joined(before: Tensor, after: Tensor, *, stitch: bool) -> Tensor:
 
 
 class Blending:
-    """Cross-fading of the frames that consecutive windows share.
-
-    Parameters
-    ----------
-    overlap : int
-        Frames that consecutive windows share.
-    waiting : sequence of Tensor [H, W]
-        `waiting` of an earlier `Blending`, to resume from it.
-    """
+    """Cross-fading of the `overlap` frames that consecutive windows share; `waiting` is an earlier one's, to resume."""
 
     def __init__(self, overlap: int, waiting: Iterable[Tensor] = ()) -> None:
         self._overlap = overlap
@@ -116,23 +103,10 @@ class Blending:
     def through(
         self, window: range, maps: Iterable[Tensor | None], *, last: bool
     ) -> Iterator[tuple[int, Tensor | None]]:
-        """The frames of a window that are final now; `waiting` is what the next window needs once all are taken.
+        """Yield the frames of a window that are final now, with maps; `waiting` is then what the next window needs.
 
-        Parameters
-        ----------
-        window : range
-            Its frames.
-        maps : iterable of Tensor [H, W] or None
-            One for each of them; None where nobody asks for the frame. The last `overlap` ones are asked for, unless
-            the window is the last.
-        last : bool
-            Whether no window follows.
-
-        Yields
-        ------
-        (int, Tensor or None)
-            Each frame, in order, and its map, the window's weight growing linearly from 0 to 1 over the overlap, both
-            included.
+        There is one map [H, W] for each of the window's frames; None where nobody needs the frame. The last `overlap`
+        ones are needed, unless no window follows. The window's weight grows linearly from 0 to 1 over the overlap.
         """
         before, self.waiting = self.waiting, []
         final = len(window) - (0 if last else self._overlap)
@@ -175,19 +149,9 @@ def skipped(
 
 
 def segment_noise(pool: Tensor, index: int, length: int, overlap: int, *, anchor: bool) -> Tensor:
-    """Standard normal noise that a segment starts from, [length, 4, h, w].
+    """Standard normal noise that a segment starts from, [length, 4, h, w], from the pool [window, 4, h, w].
 
-    Parameters
-    ----------
-    pool : Tensor [window, 4, h, w]
-    index : int
-        Of the segment, from 0.
-    length : int
-        Of the segment; no longer than the pool.
-    overlap : int
-    anchor : bool
-        True: the pool is rolled by `overlap` for each segment, so that overlapped frames start with the same noise
-        as in the segment before. False: every segment starts with the unrolled pool, so overlapped frames get
-        different noise.
+    `anchor`: the pool is rolled by `overlap` for each segment, so that overlapped frames start with the same noise as
+    in the segment before. Else every segment starts with the unrolled pool, so overlapped frames get different noise.
     """
     return (torch.roll(pool, index * overlap, dims=0) if anchor else pool)[:length]

@@ -26,7 +26,7 @@ def estimate_shot(shot: Shot) -> ShotResult:
     ------
     Failure
         The parameters contradict each other; the device has too little memory; weights are damaged; values overflowed.
-    Refused
+    UnsupportedShot
         There is no depth in the shot, or the depth sequence to refine has none for it.
     """
     settings = Settings(**shot.parameters)

@@ -64,13 +64,7 @@ class Prior(Protocol):
 
 
 def filled(disparity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A map [h, w] whose invalid pixels are filled with the value of the nearest valid one.
-
-    Raises
-    ------
-    ValueError
-        No pixel is valid.
-    """
+    """A map [h, w] whose invalid pixels have the value of the nearest valid one, of which there must be one."""
     if valid.all():
         return disparity
     if not valid.any():
@@ -86,26 +80,10 @@ def value_range(
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[float, float]:
-    """The value range of a shot's disparity, without a share of the values at each end.
+    """The value range (low, high) of a shot of `count` frames, without the share `quantile` of the values at each end.
 
-    Where nearly all values are the same, as of a sky behind a small object, it is minimum and maximum.
-
-    Parameters
-    ----------
-    prior : Prior
-    count : int
-        Frames of the shot; one map is in memory at a time.
-    quantile : float
-        The share, 0 to below 0.5; 0: minimum and maximum.
-    check : callable
-        Raises to stop; called before each map.
-    progress : callable
-        Called with the number of maps read, and of all.
-
-    Returns
-    -------
-    (low, high)
-        Equal where all values are equal.
+    Where nearly all values are the same, as of a sky behind a small object, it is minimum and maximum. One map is in
+    memory at a time; `check` is called before each and raises to stop.
     """
     percentiles = Percentiles()
     for index in range(count):
@@ -119,16 +97,9 @@ def value_range(
 
 
 def write_maps(shot: Shot, prior: Prior, frame: int, disparity: NDArray[np.float32]) -> None:
-    """Write a frame's map, with the prior's confidence where it has one.
+    """Write a frame's map, counted from the shot's first and of any size, with the prior's confidence where it has one.
 
-    Parameters
-    ----------
-    shot : Shot
-    prior : Prior
-    frame : int
-        Counted from the shot's first.
-    disparity : array [h, w]
-        Of any size. Resizing stays within its values.
+    Resizing stays within its values.
     """
     shot.check()
     working = (shot.frames.width, shot.frames.height)
@@ -139,29 +110,18 @@ def write_maps(shot: Shot, prior: Prior, frame: int, disparity: NDArray[np.float
 
 
 class SequencePrior:
-    """The maps of a shot from a depth sequence; see `prior.Prior`.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds ``depth.json``.
-    numbers : sequence of int
-        The shot's source frames.
+    """The maps of a shot, by its source frames, from the depth sequence in a folder; see `prior.Prior`.
 
     Attributes
     ----------
-    sequence : DepthSequence
     quantity : Quantity
         Of this shot.
-    size : (width, height)
-    camera : Camera or None
-    has_confidence : bool
 
     Raises
     ------
     Failure
         USAGE: the folder holds no depth sequence.
-    Refused
+    UnsupportedShot
         The sequence does not fit this shot: frames are missing; its estimator did not support the shot; its shots are
         cut elsewhere.
     ClipError

@@ -85,13 +85,7 @@ class Settings(shared.Settings):
         return self.stage != "1"
 
     def check(self) -> None:
-        """Check that no parameters contradict each other.
-
-        Raises
-        ------
-        Failure
-            USAGE.
-        """
+        """Check that no parameters contradict each other, which is a `Failure` (USAGE)."""
         if self.stage == "1" and self.stage1_from:
             raise Failure(
                 exit_codes.USAGE,
@@ -110,14 +104,7 @@ class Settings(shared.Settings):
 
 
 def facts_for(info: EstimatorInfo, parameters: dict[str, Any]) -> EstimatorInfo:
-    """The facts of a run with these parameters.
-
-    Parameters
-    ----------
-    info : EstimatorInfo
-        Those of a run of both stages, and its variants.
-    parameters : dict
-        Every declared one.
+    """The facts of a run with these parameters, all declared ones, from those of a run of both stages.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Ground truth of a clip: depth, camera path, masks of dynamic objects, flow; and the readers of its files.
 
-The modules beside this one read one layout each and return the `GroundTruth` of this module. Whatever cannot be read, in
-any of them, is a `GroundTruthError`, whose message names the file.
+The modules beside this one read one layout each and return the `GroundTruth` of this module. Whatever cannot be read,
+in any of them, is a `GroundTruthError`, whose message names the file.
 
 Masks of dynamic objects may come from a folder of their own, for ground truth without any: they separate static and
 dynamic regions (StereoDiff, Tables 4 and 5). The folder has a subfolder for each clip, of the clip's name, or for a

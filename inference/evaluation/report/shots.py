@@ -219,7 +219,7 @@ class OnDisk:
 def of_sequences(
     shot: depth_sequence.Shot, estimates: Sequence[tuple[OnDisk, Extras]], *, slices: tuple[Slice, ...] = MIDDLE
 ) -> Shot:
-    """A shot's frames by one depth sequence or several of the same plate, which is the first's, without ground truth."""
+    """A shot's frames by one depth sequence or several of the same plate, that of the first, without ground truth."""
     frames = tuple(range(shot.first_frame, shot.last_frame + 1))
     source = estimates[0][0].sequence.source
     plate, fps, notes = plate_of(source, frames)

@@ -27,21 +27,10 @@ Check = Callable[[], None]
 
 @torch.inference_mode()
 def encode(vae: Any, pixels: Tensor, *, plan: Plan | None = None, check: Check = lambda: None) -> Tensor:
-    """The mode of each frame's latent distribution.
+    """The mode [n, 4, H/8, W/8] of each frame's latent distribution, not scaled.
 
-    Parameters
-    ----------
-    vae : AutoencoderKLTemporalDecoder
-    pixels : Tensor [n, 3, H, W]
-        -1 to 1. Its dtype is the one of the computation: float32, whatever the weights' dtype is.
-    plan : Plan or None
-    check : callable
-        Called between layers; raises to cancel.
-
-    Returns
-    -------
-    Tensor [n, 4, H/8, W/8]
-        Not scaled.
+    `pixels` [n, 3, H, W] are -1 to 1, in the dtype of the computation: float32, whatever the weights' dtype is. `check`
+    is called between layers and raises to cancel.
     """
     plan = plan or Plan()
     where = Where(pixels.device, pixels.dtype)
@@ -55,22 +44,10 @@ def encode(vae: Any, pixels: Tensor, *, plan: Plan | None = None, check: Check =
 
 @torch.inference_mode()
 def decode(vae: Any, latents: Tensor, *, plan: Plan | None = None, check: Check = lambda: None) -> Tensor:
-    """Decode one chunk of frames, which the decoder's temporal layers see together.
+    """Decode one chunk of frames [n, 4, h, w], divided by the scaling factor, which temporal layers see together.
 
-    Parameters
-    ----------
-    vae : AutoencoderKLTemporalDecoder
-    latents : Tensor [n, 4, h, w]
-        Divided by the scaling factor.
-    plan : Plan or None
-        `decoder_rows` changes nothing beyond rounding.
-    check : callable
-        Called between pieces; raises to cancel.
-
-    Returns
-    -------
-    Tensor [n, 3, 8 h, 8 w]
-        Before clamping, in the dtype of the decoder's weights.
+    The result [n, 3, 8 h, 8 w] is not clamped, and in the dtype of the decoder's weights. `check` is called between
+    pieces and raises to cancel.
     """
     plan = plan or Plan()
     where = Where(latents.device, vae.decoder.conv_in.weight.dtype)

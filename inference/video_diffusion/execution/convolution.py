@@ -32,13 +32,8 @@ def convolve(values: Tensor, by: Convolution, *, stride: int = 1, padding: tuple
 def convolve_rows(values: Tensor, by: Convolution, *, top: bool = True, bottom: bool = True) -> Tensor:
     """Convolve some rows of an image [n, rows, columns, channels].
 
-    Parameters
-    ----------
-    values : Tensor
-    by : Convolution
-    top, bottom : bool
-        Whether the image ends there and is padded with a row of zeros; else the outermost row is halo and has no row in
-        the result.
+    `top`, `bottom`: whether the image ends there and is padded with a row of zeros; else the outermost row is halo and
+    has no row in the result.
     """
     columns = by.weight.shape[3] // 2
     if top == bottom:
@@ -57,21 +52,10 @@ def convolve_normalised(
     bottom: bool = True,
     in_place: bool = False,
 ) -> Tensor:
-    """GroupNorm, SiLU and a convolution that keeps the size.
+    """GroupNorm, SiLU and a convolution that keeps the size, three rows high and one or three columns wide.
 
-    Parameters
-    ----------
-    parts : tensors [n, rows, columns, channels]
-        Side by side along the channels.
-    norm : Affine
-    by : Convolution
-        Three rows high, one or three columns wide.
-    call : Call
-        How the norm is called.
-    top, bottom : bool
-        See `convolve_rows`.
-    in_place : bool
-        A single part may be overwritten.
+    The `parts` [n, rows, columns, channels] are side by side along the channels; a single one may be overwritten if
+    `in_place`. For `top` and `bottom` see `convolve_rows`.
     """
     values = call(normalised, parts, *norm, silu=True, in_place=in_place)
     return convolve_rows(values, by, top=top, bottom=bottom)
@@ -81,12 +65,8 @@ def doubling(weight: Tensor, bias: Tensor) -> Convolution:
     """The 3x3 convolution of a nearest-neighbour doubled image, as a 2x2 convolution of the image itself.
 
     In a doubled image, the three taps of a row fall on two of its pixels only: with separate kernels for even and odd
-    pixels, the 3x3 kernel becomes four of 2x2, with fewer than half the products and without the doubled image.
-
-    Returns
-    -------
-    Convolution
-        With 4 times the channels: of the result's even and odd rows, and in these of even and odd columns.
+    pixels, the 3x3 kernel becomes four of 2x2, with fewer than half the products and without the doubled image. The
+    channels are those of the result's even and odd rows, and in these of even and odd columns.
     """
     top, middle, bottom = weight.float().unbind(2)  # sums of taps are rounded once
     kernels = []
@@ -102,21 +82,7 @@ def doubling(weight: Tensor, bias: Tensor) -> Convolution:
 
 
 def double(values: Tensor, by: Convolution, *, top: bool = True, bottom: bool = True) -> Tensor:
-    """Double an image and convolve it, see `doubling`.
-
-    Parameters
-    ----------
-    values : Tensor [n, rows, columns, channels]
-    by : Convolution
-        From `doubling`.
-    top, bottom : bool
-        See `convolve_rows`.
-
-    Returns
-    -------
-    Tensor [n, 2 rows, 2 columns, out]
-        Without the halo's rows.
-    """
+    """Double an image [n, rows, columns, channels] and convolve it, by a result of `doubling`; see `convolve_rows`."""
     halo = (not top) + (not bottom)
     taps = convolve_rows(values, by, top=top, bottom=bottom)
     count, rows, columns, out = len(values), values.shape[1] - halo, values.shape[2], by.weight.shape[0] // 4

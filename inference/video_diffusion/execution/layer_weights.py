@@ -120,13 +120,8 @@ def linear(module: Any, where: Where) -> Linear:
 def residual(block: Any, where: Where, embedding: Tensor | None = None) -> Residual:
     """A ResnetBlock2D or TemporalResnetBlock.
 
-    Parameters
-    ----------
-    block : module
-    where : Where
-    embedding : Tensor [1, channels] or None
-        Of the noise level, after SiLU. It is the same for all frames, so its projection is added to the first
-        convolution's bias.
+    The embedding [1, channels] of the noise level, after SiLU, is the same for all frames, so its projection is added
+    to the first convolution's bias.
     """
     first, second = where(block.conv1.bias), where(block.conv2.bias)
     if embedding is not None:

@@ -26,16 +26,7 @@ class GroupNorm(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Mean and sum of squared differences of each channel.
-
-    Attributes
-    ----------
-    number : int
-        Of values per channel.
-    mean : Tensor [n, channels]
-    squares : Tensor [n, channels]
-        Sum of the squared differences to the mean.
-    """
+    """Number of values, mean and sum of squared differences of each channel [n, channels]."""
 
     number: int
     mean: Tensor
@@ -115,15 +106,7 @@ def _joined(first: Moments, second: Moments) -> Moments:
 
 
 def affine(statistics: Moments, norm: GroupNorm, bias: Tensor | None = None) -> Affine:
-    """The normalisation of values with these moments.
-
-    Parameters
-    ----------
-    statistics : Moments
-    norm : GroupNorm
-    bias : Tensor [channels] or None
-        To be added to the values before they are normalised; here it costs nothing.
-    """
+    """The normalisation of values with these moments; a bias that is added to the values before costs nothing here."""
     count = len(statistics.mean)
     means = statistics.mean if bias is None else statistics.mean + bias
     grouped = means.reshape(count, norm.groups, -1)
@@ -143,20 +126,8 @@ def normalised(
 ) -> Tensor:
     """Normalise tensors that are side by side along the channels, without concatenating them first.
 
-    Parameters
-    ----------
-    parts : tensors [n, rows, columns, channels]
-    scale, shift : Tensor [n, 1, 1, all channels]
-        See `Affine`.
-    silu : bool
-        Whether SiLU follows.
-    in_place : bool
-        A single part may be overwritten.
-
-    Returns
-    -------
-    Tensor [n, rows, columns, all channels]
-        In the parts' dtype; computed in float32.
+    `scale` and `shift` are those of an `Affine`. The result is in the parts' dtype, computed in float32; a single part
+    may be overwritten if `in_place`.
     """
     dtype, device = parts[0].dtype, parts[0].device
     if torch.compiler.is_compiling() or device.type == "mps":

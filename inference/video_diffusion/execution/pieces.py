@@ -19,7 +19,6 @@ def spans(total: int, size: int | None, *, elements: int = 1, most: int | None =
 
     Parameters
     ----------
-    total : int
     size : int or None
         The largest piece that is wanted; None: one piece.
     elements : int
@@ -51,16 +50,9 @@ def few() -> Iterator[None]:
 
 
 class Whole:
-    """A layer's result, assembled from pieces; a piece that is all of it is taken without a copy.
+    """A layer's result, of length `total` along its axis 0 or 1, assembled from pieces, in `into` or a new tensor.
 
-    Parameters
-    ----------
-    total : int
-        Length along the axis.
-    axis : int
-        0 or 1.
-    into : Tensor or None
-        The tensor that the pieces overwrite; None: a new one.
+    A piece that is all of it is taken without a copy.
     """
 
     def __init__(self, total: int, *, axis: int = 0, into: Tensor | None = None) -> None:

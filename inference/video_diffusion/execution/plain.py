@@ -75,20 +75,10 @@ def _attended(block: torch.nn.Module, tokens: Tensor) -> dict[str, Tensor]:
 
 
 def time_embedding(unet: Any, timestep: Tensor, added_ids: Tensor) -> Tensor:
-    """The embedding that every residual block adds, the same for all frames.
+    """The embedding [1, channels] that every residual block adds, the same for all frames.
 
-    Parameters
-    ----------
-    unet : UNetSpatioTemporalConditionModel
-    timestep : Tensor
-        One number, 0.25 ln sigma.
-    added_ids : Tensor [3]
-        Frames per second, motion bucket and noise augmentation, as SVD was trained with.
-
-    Returns
-    -------
-    Tensor [1, channels]
-        In the dtype of the UNet's weights: sinusoids are computed in float32 and then cast, as in training.
+    `timestep` is 0.25 ln sigma; `added_ids` [3] are frames per second, motion bucket and noise augmentation, as SVD was
+    trained with. Sinusoids are computed in float32 and then cast to the dtype of the weights, as in training.
     """
     weight = unet.conv_in.weight
     moment = unet.time_proj(timestep.reshape(1).to(weight.device)).to(weight.dtype)

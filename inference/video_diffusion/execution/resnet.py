@@ -28,23 +28,9 @@ def spatial(
     call: Call,
     check: Check,
 ) -> tuple[Tensor, Moments]:
-    """A spatial residual block, some frames at a time.
+    """A spatial residual block, some frames at a time; returns a new tensor [F, H, W, O] and its moments [1, O].
 
-    Parameters
-    ----------
-    hidden : Tensor [F, H, W, C]
-    skip : Tensor [F, H, W, D] or None
-        Beside it along the channels; may be in host memory. The two are never concatenated.
-    weights : Residual
-    frames : int or None
-        Frames at a time.
-
-    Returns
-    -------
-    Tensor [F, H, W, O]
-        New.
-    Moments [1, O]
-        Of that tensor, for the temporal block that follows.
+    `skip` is beside `hidden` [F, H, W, C] along the channels and may be in host memory; the two are never concatenated.
     """
     total, height, width, channels = hidden.shape
     widest = max(channels + (0 if skip is None else skip.shape[3]), len(weights.bias1))
@@ -100,22 +86,8 @@ def temporal(
     """A temporal residual block and its mix with the spatial one that came before, some pixels at a time.
 
     With s the spatial block's result and s + r the temporal one's, the mix a s + (1 - a)(s + r) is s + (1 - a) r.
-
-    Parameters
-    ----------
-    hidden : Tensor [F, H, W, C]
-        Overwritten.
-    known : Moments [1, C]
-        Over time and space, as these norms are.
-    weights : Residual
-    spatial_share : Tensor [1]
-        a.
-    pixels : int or None
-        Pixels at a time, each with all frames.
-
-    Returns
-    -------
-    Tensor [F, H, W, C]
+    `hidden` [F, H, W, C] is overwritten; `known` are its moments over time and space, as these norms are;
+    `spatial_share` is a.
     """
     frames, height, width, channels = hidden.shape
     positions = hidden.view(frames, height * width, channels)
@@ -147,19 +119,8 @@ def spatial_by_rows(
 ) -> tuple[Tensor, Moments]:
     """A spatial residual block, one frame and some rows of it at a time; only input and output are whole.
 
-    Equal to `spatial` with one frame at a time, for images so large that not even one frame's layer fits.
-
-    Parameters
-    ----------
-    hidden : Tensor [F, H, W, C]
-        Overwritten where the block keeps its channels.
-    weights : Residual
-    rows : int
-        Rows at a time; one more row on either side is read.
-
-    Returns
-    -------
-    As `spatial`.
+    Equal to `spatial` with one frame at a time, for images so large that not even one frame's layer fits. `hidden` is
+    overwritten where the block keeps its channels.
     """
     frames, height, width, channels = hidden.shape
     out = len(weights.bias1)

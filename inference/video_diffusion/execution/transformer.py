@@ -33,21 +33,10 @@ def transformer(
     call: Call,
     check: Callable[[], None],
 ) -> Tensor:
-    """A TransformerSpatioTemporalModel.
+    """A TransformerSpatioTemporalModel on [F, H, W, C]; returns a new tensor.
 
-    Parameters
-    ----------
-    module : TransformerSpatioTemporalModel
-    hidden : Tensor [F, H, W, C]
-    tokens : Tensor [F, E]
-        CLIP's, one a frame. The temporal blocks see only the first of the window.
-    frames, pixels : int or None
-        Frames that a spatial block takes at a time, and pixels that a temporal block does.
-
-    Returns
-    -------
-    Tensor [F, H, W, C]
-        New.
+    `tokens` [F, E] are CLIP's, one a frame; the temporal blocks see only the first of the window. A spatial block takes
+    so many `frames` at a time, a temporal block so many `pixels`.
     """
     length, height, width, channels = hidden.shape
     inputs = hidden.view(length, height * width, channels)
@@ -105,15 +94,8 @@ def temporal_block(
 ) -> Tensor:
     """Attention over the frames of each pixel of [F, P, C], mixed with the block's input.
 
-    Parameters
-    ----------
-    values : Tensor [F, P, C]
-    position : Tensor [F, 1, C]
-        Embeddings of the frames' positions.
-    seen : Tensor [C]
-        The attended CLIP token.
-    share : Tensor [1]
-        Of the input in the mix.
+    `position` [F, 1, C] has the embeddings of the frames' positions, `seen` [C] is the attended CLIP token, and `share`
+    [1] that of the input in the mix.
     """
     norm, entrance = by.entrance
     placed = values + position
@@ -151,17 +133,9 @@ def attend_space(values: Tensor, by: Attention) -> Tensor:
 
 
 def attend_time(values: Tensor, by: Attention, more: Tensor) -> Tensor:
-    """Self-attention over the frames of each pixel of [F, P, C].
+    """Self-attention over the frames of each pixel of [F, P, C]; `more` [C] is added to every token's result.
 
-    Parameters
-    ----------
-    more : Tensor [C]
-        Added to every token's result.
-
-    Returns
-    -------
-    Tensor [F, P, C]
-        May be a view of a tensor whose pixels come first.
+    The result may be a view of a tensor whose pixels come first.
     """
     frames, positions, _ = values.shape
     query, key, value = functional.linear(values, *by.joint).view(frames, positions, 3, by.heads, -1).unbind(2)

@@ -38,7 +38,7 @@ def predict(
     plan: Plan | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """The UNet's output for one window.
+    """The UNet's output for one window, v [F, 4, h, w], in its dtype.
 
     Parameters
     ----------
@@ -58,16 +58,6 @@ def predict(
         Changes nothing beyond rounding. None: everything at once, as far as kernels allow.
     check : callable
         Called between pieces; raises to cancel.
-
-    Returns
-    -------
-    Tensor [F, 4, h, w]
-        v, in the UNet's dtype.
-
-    Raises
-    ------
-    ValueError
-        The latents' sides are not multiples of the downsampling factor.
     """
     plan = plan or Plan()
     halved = 2 ** sum(block.downsamplers is not None for block in unet.down_blocks)
@@ -96,13 +86,10 @@ def predict(
 
 @dataclass(kw_only=True)
 class _Walk:
-    """The UNet's hidden state, as attributes, so that no local variable keeps a replaced one alive.
+    """The UNet's hidden state [F, H, W, C], as attributes, so that no local variable keeps a replaced one alive.
 
     Attributes
     ----------
-    hidden : Tensor [F, H, W, C]
-    tokens : Tensor [F, E]
-        CLIP's.
     embedding : Tensor [1, channels]
         Of the noise level, after SiLU.
     narrowest : int

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import wheel_maker
 
-from inference.contract import environment, environment_setup, tool_run
+from inference.contract import environment, environment_setup
 from inference.contract.events import Progress, Stage
 
 
@@ -358,7 +358,7 @@ def test_what_a_tool_started_ends_with_a_tool_that_is_killed(tmp_path):
         "print('Checking', child.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
     )
     command = [sys.executable, "-c", code]
-    steps = tool_run.run(command, tmp_path / "log", dict(os.environ), first="", done=0, total=1)
+    steps = environment_setup.run_tool(command, tmp_path / "log", dict(os.environ), first="", done=0, total=1)
     for _ in steps:
         pass
     child = int((tmp_path / "log").read_text().split()[-1])

@@ -98,11 +98,8 @@ def align(
 
     Parameters
     ----------
-    count : int
-        Frames of the shot, T.
     scores : mapping of Pair to float
         Of all pairs, see `pairs.scores`; their order does not matter.
-    read : callable
     robust : bool
         False: the paper's registration, weighted by the source's confidence. True: see `registration.register`;
         confidences are never below 1, so they alone do not remove outliers.
@@ -115,7 +112,7 @@ def align(
 
     Raises
     ------
-    Refused
+    UnsupportedShot
         The network found no finite points in a frame, or no focal length follows from any frame.
     ValueError
         The pairs do not join all frames.
@@ -204,17 +201,9 @@ def _matrix(pose: Similarity) -> NDArray[np.float64]:
 class Walk:
     """A walk through a shot's pairs.
 
-    Parameters
-    ----------
-    read : callable
-    robust : bool
-        See `registration.register`.
-    numbers : sequence of int
-        The frames' source numbers, for messages.
-
     Attributes
     ----------
-    to_world : Places
+    to_world : SimilarityTable
         For each aligned pair the similarity from its own axes and unit to the strongest pair's.
     used : dict
         For each aligned frame the pair that aligned it.
@@ -226,13 +215,7 @@ class Walk:
         self.used: dict[int, Pair] = {}
 
     def place(self, pairs: list[Pair], scores: Mapping[Pair, float]) -> Iterator[int]:
-        """Align all frames of a tree; yields each once it is aligned, except the strongest pair's two.
-
-        Raises
-        ------
-        Refused
-            The network found no points in a frame.
-        """
+        """Align all frames of a tree; yields each once it is aligned, except the strongest pair's two."""
         root = pairs[0]
         self.to_world[root] = Similarity.identity()
         self.used = dict.fromkeys(root, root)
@@ -242,7 +225,7 @@ class Walk:
             yield step.frame
 
     def place_pair(self, pair: Pair, frame: int) -> None:
-        """Align a pair, unless it is, by one of its frames that is aligned; errors as for `place`."""
+        """Align a pair, unless it is, by one of its frames that is aligned."""
         if pair in self.to_world:
             return
         used = self.used[frame]
@@ -256,7 +239,7 @@ class Walk:
         self.to_world[pair] = self.to_world[used].after(found)
 
     def focal_length(self, pair: Pair) -> float:
-        """Of the first frame of a pair; NaN where none follows; errors as for `place`."""
+        """Of the first frame of a pair; NaN where none follows."""
         view = self._read(pair, pair[0])
         if not (known(view.points, view.confidence) > 0).any():
             raise self._without_points(pair[0])
@@ -270,15 +253,10 @@ class Walk:
 
 
 class SimilarityTable:
-    """Similarities by pair, all in one block of memory.
+    """At most so many similarities by pair, all in one block of memory.
 
     Small arrays that live on between the large temporary ones of each pair would fragment the heap: memory would grow
     by about one large array for each pair.
-
-    Parameters
-    ----------
-    most : int
-        Largest number of similarities.
     """
 
     def __init__(self, most: int) -> None:

@@ -25,13 +25,10 @@ from .pair_store import PairStore
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """The dtype of the pair network, except its heads.
+    """The dtype of the pair network, except its heads, for a precision that the device supports.
 
-    Parameters
-    ----------
-    precision : str
-        A job's, checked by `video_diffusion.device.choose`. ``auto`` is float32, as in the reference and the weights:
-        an error in the points of one pair is passed on to all frames that are aligned by it.
+    ``auto`` is float32, as in the reference and the weights: an error in the points of one pair is passed on to all
+    frames that are aligned by it.
     """
     return torch.float32 if precision == "auto" else device.PRECISIONS[precision]
 
@@ -57,22 +54,12 @@ def run(
     pair_store: PairStore,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Run the network on the pairs that are not done; on return the device is free.
-
-    Parameters
-    ----------
-    network : PairNetwork
-        In host memory.
-    shot, settings, place
-        See `run.match_shot`.
-    pair_store : PairStore
-    progress : callable
-        Called with the number of finished pairs, and of all.
+    """Run the network, which is in host memory, on the pairs that are not done; on return the device is free.
 
     Raises
     ------
     Failure
-        REFUSED: there is too little memory.
+        There is too little memory.
     """
     size = image_size(shot.frames.width, shot.frames.height)
     warned = False

@@ -42,14 +42,7 @@ _TWICE = re.compile(r"(.*\.scratch\.)layer(\d)_rn\.(.*)")
 
 
 def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> PairNetwork:
-    """Read the network from its folder, into host memory.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds ``config.json`` and ``model.safetensors``.
-    dtype : torch.dtype
-        Of encoder and decoders; the heads are in float32, see `prepared`.
+    """Read the network from the folder of its two files, into host memory; the heads are in float32, see `prepared`.
 
     Raises
     ------

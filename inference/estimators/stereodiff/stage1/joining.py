@@ -55,20 +55,11 @@ def join(
     numbers: Sequence[int],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Alignment, Findings]:
-    """Align a shot's frames in one space, and find those without depth.
-
-    Parameters
-    ----------
-    count : int
-        Frames of the shot.
-    scores, read, robust, device, progress
-        See `alignment.align`.
-    numbers : sequence of int
-        The frames' source numbers, for messages.
+    """Align a shot's frames in one space, and find those without depth; parameters as for `alignment.align`.
 
     Raises
     ------
-    Refused
+    UnsupportedShot
         There is no depth at all, frames without points split the shot, or no focal length follows.
     """
     useful = {pair: score for pair, score in scores.items() if score > 0}

@@ -32,14 +32,10 @@ class Frames(Protocol):
 
 
 def image_size(width: int, height: int) -> tuple[int, int]:
-    """The size at which the network sees an image.
+    """The size (width, height) at which the network sees an image.
 
     A long side above 512 becomes 512, then both sides the multiple of 16 below, by resizing: nothing is cropped, so
     every pixel gets depth. A square stays square. Smaller images are not enlarged, for speed.
-
-    Returns
-    -------
-    (width, height)
     """
     scale = min(1.0, LONG_SIDE / max(width, height))
     fitted = (max(PATCH, round(side * scale) // PATCH * PATCH) for side in (width, height))
@@ -74,14 +70,12 @@ def match(
     ----------
     network : PairNetwork
         On the device, in the dtype of the computation.
-    frames : Frames
     store : PairStore
         Receives the results.
     reach : int
         The paper's n.
     batch : int
         Pairs that are decoded together; the last ones may be fewer.
-    device : torch.device
     size : (width, height)
         See `image_size`.
     smaller : callable
@@ -144,13 +138,7 @@ class _Matcher:
     def attempted(self, chosen: Sequence[Pair], together: int, *, oldest: int) -> list[Fetched] | None:
         """The network's results for a batch, being copied from the device; None where memory ran out.
 
-        Parameters
-        ----------
-        chosen : sequence of Pair
-        together : int
-            Current size of batches.
-        oldest : int
-            No earlier frame is needed again.
+        `together` is the current size of batches; no frame before `oldest` is needed again.
         """
         try:
             return self._pairs(chosen, together, oldest)
@@ -175,18 +163,10 @@ class _Matcher:
 
 
 def group_pairs(frame: int, size: int, count: int) -> range:
-    """The frames that are encoded together with a frame, for a size of batches of pairs.
+    """The frames of a shot that are encoded together with a frame, for a size of batches of pairs.
 
     They depend on nothing else, so a frame's states are always the same. Encoding a frame takes about a tenth of the
     memory of decoding a pair.
-
-    Parameters
-    ----------
-    frame : int
-    size : int
-        Of the batch of pairs.
-    count : int
-        Frames of the shot.
     """
     together = max(1, size // 2)
     first = frame // together * together

@@ -30,7 +30,7 @@ _ENCODED = 12
 
 
 def choose_batch(network: PairNetwork, size: tuple[int, int], *, dtype: torch.dtype, free_bytes: int, kind: str) -> int:
-    """The most pairs that fit into memory together.
+    """The most pairs that fit into memory together, one of `BATCHES`.
 
     Parameters
     ----------
@@ -45,15 +45,10 @@ def choose_batch(network: PairNetwork, size: tuple[int, int], *, dtype: torch.dt
     kind : str
         Of the device: ``cuda``, ``mps`` or ``cpu``.
 
-    Returns
-    -------
-    int
-        One of `BATCHES`.
-
     Raises
     ------
     Failure
-        REFUSED: not even a single pair fits; the message has the figures and what to do.
+        UNSUPPORTED: not even a single pair fits; the message has the figures and what to do.
     """
     outline = outlined(network, dtype)
     # the CPU gains nothing by more than one pair, and can cancel sooner

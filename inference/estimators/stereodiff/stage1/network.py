@@ -92,15 +92,10 @@ class PairNetwork(nn.Module):
         return self.decode(self.encode(image1), self.encode(image2), image1.shape[-2], image1.shape[-1])
 
     def encode(self, image: Tensor, check: Check = _never) -> Tensor:
-        """The encoder's states [B, H / 16 * W / 16, encoder_dim] of images [B, 3, H, W].
+        """The encoder's states [B, H / 16 * W / 16, encoder_dim] of images [B, 3, H, W]; H and W are multiples of 16.
 
         Each image is encoded alone, so a frame is encoded once for all its pairs. `check` is called between layers and
         may raise to cancel.
-
-        Raises
-        ------
-        ValueError
-            The sides are not multiples of 16.
         """
         height, width = image.shape[-2:]
         if height % PATCH or width % PATCH:
@@ -152,15 +147,9 @@ class _Patches(nn.Module):
 
 
 class Rotation:
-    """Rotary position embedding of a grid of patches (Su et al. 2021), half of a head for each axis.
+    """Rotary position embedding of a grid of patches (Su et al. 2021).
 
-    Parameters
-    ----------
-    rows, columns : int
-        Of the grid of patches.
-    head_dim : int
-        Channels of a head; a multiple of 4. The first half is rotated by the row, the second by the column.
-    device : torch.device
+    The first half of a head's channels, a multiple of 4, is rotated by the row, the second by the column.
     """
 
     def __init__(self, rows: int, columns: int, head_dim: int, device: torch.device) -> None:
@@ -279,37 +268,14 @@ def _attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class DenseHead(nn.Module):
-    """Points and confidences of every pixel of one image.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        Channels of the four states that it takes.
-    levels : sequence of int
-        Of the four levels, see `LEVELS`.
-    width : int
-        See `WIDTH`.
-    """
+    """Points and confidences of every pixel of one image, from four states of some widths; see `LEVELS`, `WIDTH`."""
 
     def __init__(self, widths: Sequence[int], *, levels: Sequence[int] = LEVELS, width: int = WIDTH) -> None:
         super().__init__()
         self.dpt = _Pyramid(widths, levels, width)
 
     def forward(self, states: Sequence[Tensor], rows: int, columns: int) -> tuple[Tensor, Tensor]:
-        """Points and confidences.
-
-        Parameters
-        ----------
-        states : four of Tensor [B, rows * columns, width]
-        rows, columns : int
-            Of the grid of patches.
-
-        Returns
-        -------
-        points : Tensor [B, H, W, 3]
-        confidences : Tensor [B, H, W]
-            1 or more.
-        """
+        """Points [B, H, W, 3] and confidences [B, H, W], 1 or more, from four states [B, rows * columns, width]."""
         values = self.dpt(states, rows, columns).permute(0, 2, 3, 1)
         direction, certainty = values[..., :3], values[..., 3]
         length = direction.norm(dim=-1, keepdim=True)

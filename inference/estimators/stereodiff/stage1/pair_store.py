@@ -75,19 +75,7 @@ def packed(
 
 
 class PairStore:
-    """The results of a shot's pairs.
-
-    Parameters
-    ----------
-    folder : Path
-        For this store alone; created where it is missing. The results of an earlier run in it are used.
-    reach : int
-        The pairs', see `pairs.pairs`.
-
-    Attributes
-    ----------
-    folder : Path
-    """
+    """The results of a shot's pairs, in a folder for them alone; those of an earlier run in it are used."""
 
     def __init__(self, folder: Path, reach: int) -> None:
         self.folder, self._reach = folder, reach
@@ -111,20 +99,7 @@ class PairStore:
         return frozenset(self._scores.keys() - self._lost)
 
     def add(self, pairs: Sequence[Pair], views1: Tensor, views2: Tensor, scores: Tensor) -> None:
-        """Save the network's results for some pairs; on return they are done, for later runs too.
-
-        Parameters
-        ----------
-        pairs : sequence of Pair
-            B of them.
-        views1, views2, scores
-            See `packed`; fastest in host memory.
-
-        Raises
-        ------
-        OSError
-            The disk is full, for instance.
-        """
+        """Save the network's results for some pairs, as `packed`; on return they are done, for later runs too."""
         views1, views2 = views1.cpu(), views2.cpu()
         self._scores |= zip(pairs, scores.tolist(), strict=True)
         self._lost.difference_update(pairs)
@@ -141,13 +116,7 @@ class PairStore:
         self._clean_up(pairs)
 
     def read(self, pair: Pair, frame: int) -> PointMap:
-        """A saved view: points and confidences of a pair's frame, float32, in host memory.
-
-        Raises
-        ------
-        KeyError
-            It was ruled out, or never added.
-        """
+        """A saved view: points and confidences of a pair's frame, float32, in host memory."""
         if (pair, frame) not in self._saved:
             raise KeyError(f"frame {frame} of the pair {pair} is not saved")
         planes = torch.from_numpy(np.load(self.folder / _name((pair, frame))))

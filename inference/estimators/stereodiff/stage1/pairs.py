@@ -39,20 +39,10 @@ class PointMap:
 
 
 def pairs(count: int, reach: int) -> list[Pair]:
-    """The pairs of a shot: each frame with the next `reach` ones, in both directions.
+    """The pairs of a shot: each frame with the next `reach` ones, the paper's n, in both directions.
 
-    Parameters
-    ----------
-    count : int
-        Frames of the shot. A single frame is paired with itself.
-    reach : int
-        The paper's n, 1 or more.
-
-    Returns
-    -------
-    list of Pair
-        Sorted by the later frame, so that computing them in order needs `reach` frames besides the newest.
-        Twice n T - n (n + 1) / 2 pairs for T > n frames.
+    Sorted by the later frame, so that computing them in order needs `reach` frames besides the newest: twice
+    n T - n (n + 1) / 2 pairs for T > n frames. A single frame is paired with itself.
     """
     if count == 1:
         return [(0, 0)]
@@ -65,18 +55,7 @@ def pairs(count: int, reach: int) -> list[Pair]:
 
 
 def scores(first: Tensor, second: Tensor) -> Tensor:
-    """Scores of pairs: the product of both frames' mean confidences (DUSt3R, "mst" initialisation).
-
-    Parameters
-    ----------
-    first, second : Tensor [..., H, W]
-        Confidences of both frames; 0 where there is no point, see `known`.
-
-    Returns
-    -------
-    Tensor [...]
-        float64.
-    """
+    """Scores of pairs, float64: the product of both mean confidences [..., H, W] (DUSt3R, "mst" initialisation)."""
     means = (each.mean(dim=(-2, -1), dtype=torch.float64) for each in (first, second))
     return next(means) * next(means)
 
@@ -94,17 +73,7 @@ def order(scores: Mapping[Pair, float], pair: Pair) -> tuple[float, int, int]:
 
 @dataclass(frozen=True)
 class Placement:
-    """A step from aligned frames to the next.
-
-    Attributes
-    ----------
-    pair : Pair
-        Holds both frames, in either order.
-    anchor : int
-        The frame that is aligned already.
-    frame : int
-        The frame that the pair aligns.
-    """
+    """A step from aligned frames to the next: `pair` holds the aligned `anchor`, and the `frame` that it aligns."""
 
     pair: Pair
     anchor: int
@@ -112,24 +81,9 @@ class Placement:
 
 
 def spanning_tree(count: int, scores: Scores) -> list[Pair]:
-    """The maximum spanning tree: pairs, of each two frames the better direction, that join all frames.
+    """The maximum spanning tree: pairs, of each two frames the better direction, that join all frames; strongest first.
 
-    Parameters
-    ----------
-    count : int
-        Frames.
-    scores : mapping of Pair to float
-        Of all pairs, in any order.
-
-    Returns
-    -------
-    list of Pair
-        `count` - 1 pairs, the strongest first; of a single frame, the pair of it with itself.
-
-    Raises
-    ------
-    ValueError
-        The pairs do not join all frames.
+    Of a single frame it is the pair of it with itself; a ValueError if the pairs do not join all frames.
     """
     strongest = _strongest_first(scores)
     if count == 1:

@@ -17,22 +17,7 @@ from .pair_store import PairStore, View
 
 
 class MatchedPrior:
-    """The maps of an aligned shot, read from its stored pairs; see `prior.Prior`.
-
-    Parameters
-    ----------
-    store : PairStore
-    alignment : Alignment
-    findings : Findings
-    size : (width, height)
-        Of the maps.
-    numbers : sequence of int
-        The frames' source numbers.
-
-    Attributes
-    ----------
-    findings : Findings
-    """
+    """The maps of an aligned shot, of `size`, read from its stored pairs; see `prior.Prior`."""
 
     has_confidence = True
 

@@ -34,41 +34,20 @@ _RELEASED_PIXELS = 512 * 384
 
 
 def work_of(count: int, settings: Settings, size: tuple[int, int]) -> float:
-    """Work of stage 1 on a shot, in TFLOP: the unit of `match_shot`'s progress.
-
-    Parameters
-    ----------
-    count : int
-        Frames of the shot.
-    settings : Settings
-    size : (width, height)
-        Of the network's images, see `matching.image_size`.
-    """
+    """Work of stage 1 on `count` frames with images of `size`, in TFLOP: the unit of `match_shot`'s progress."""
     share = size[0] * size[1] / _RELEASED_PIXELS
     return share * ((ENCODING + ALIGNING) * count + DECODING * len(pairs(count, settings.reach)))
 
 
 def match_shot(shot: Shot, settings: Settings, torch_device: torch.device, *, progress: ReportProgress) -> MatchedPrior:
-    """Depth, confidence and camera of a shot by stereo matching.
+    """Depth, confidence and camera of a shot by stereo matching, at the network's size.
 
-    Parameters
-    ----------
-    shot : Shot
-    settings : Settings
-        Its `precision` is one that the device supports.
-    torch_device : torch.device
-    progress : callable
-        In the unit of `work_of`.
-
-    Returns
-    -------
-    MatchedPrior
-        At the network's size. Once all maps are written, `MatchedPrior.clear` frees the disk; then, or where all
-        frames are finished already, only its camera is usable.
+    Once all maps are written, `MatchedPrior.clear` frees the disk; then, or where all frames are finished already, only
+    its camera is usable. Progress is in the unit of `work_of`.
 
     Raises
     ------
-    Refused
+    UnsupportedShot
         There is no depth in the shot, or no match connects its frames.
     Failure
         Weights are damaged, or there is too little memory.

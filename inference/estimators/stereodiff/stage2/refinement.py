@@ -107,22 +107,9 @@ def encode_prior(
     check: Check = lambda: None,
     forward: Forward = OWN,
 ) -> Tensor:
-    """Latents of disparity maps, as in the network's training.
+    """Latents [n, 4, height / 8, width / 8], scaled, of disparity maps [n, h, w], 0 to 1, as in the network's training.
 
-    Parameters
-    ----------
-    networks : Networks
-    disparity : Tensor [n, h, w]
-        float32, 0 to 1.
-    size : (width, height)
-        Of the networks' images.
-    resize : str
-        The paper uses nearest.
-
-    Returns
-    -------
-    Tensor [n, 4, height / 8, width / 8]
-        float32, scaled.
+    `size` is the width and height of the networks' images; the paper resizes to it by nearest neighbours.
     """
     width, height = size
     options = {} if resize == "nearest" else {"align_corners": False}
@@ -149,11 +136,10 @@ def refine(
     check: Check = lambda: None,
     forward: Forward = OWN,
 ) -> Tensor:
-    """One step from noisy latents of a window straight to clean ones.
+    """One step from noisy latents of a window straight to clean ones [n, 4, h, w], on the device.
 
     Parameters
     ----------
-    networks : Networks
     prior : Tensor [n, 4, h, w]
         See `encode_prior`.
     conditions : Encoded
@@ -164,11 +150,6 @@ def refine(
         Noise level: higher changes more of the depth. 0.7 to 3 is useful.
     noise_augmentation : float
         Strength of the noise that the frames were encoded with.
-
-    Returns
-    -------
-    Tensor [n, 4, h, w]
-        float32, on the device.
     """
     step = Step.at(sigma)
     noisy = prior.to(device) + sigma * noise.to(device)

@@ -28,19 +28,7 @@ def work_of(count: int, settings: Settings, size: tuple[int, int]) -> float:
 
 
 class Refinement(stream.Stream):
-    """StereoDiff's part of `video_diffusion.stream`.
-
-    Parameters
-    ----------
-    shot : Shot
-    settings : Settings
-    prior : Prior
-        Of the shot's frames.
-    placement : Placement
-        Holds the networks.
-    forward : Forward
-        How they are run.
-    """
+    """StereoDiff's part of `video_diffusion.stream`, which refines the prior of the shot's frames."""
 
     encoding_label = "Encoding frames and their depth"
 
