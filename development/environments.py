@@ -26,14 +26,12 @@ GUARD = WORKER_MAIN.parent / "common" / "parent_watch.py"
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment, or a stage of one.
+    """A virtual environment in the repository's root, or a stage of one.
 
     Attributes
     ----------
-    folder : str
-        Its name in the repository's root.
-    python : str
-        Version of the interpreter that it needs.
+    folder, python : str
+        Its name, and the version of the interpreter that it needs.
     locks : tuple of str
         Files under ``requirements/`` that are installed into it.
     label : str
@@ -97,15 +95,10 @@ LOCKER = Environment(
 
 
 def ensure(environment: Environment) -> Path:
-    """Make an environment unless it exists.
+    """Make an environment unless it exists; its interpreter.
 
     A stamp file has a hash of the locks of each stage. It is deleted before anything is installed, so an interrupted
     installation is not taken for an environment.
-
-    Returns
-    -------
-    Path
-        Its interpreter.
 
     Raises
     ------

@@ -19,11 +19,6 @@ def enable_checkout() -> None:
 
     Blender's settings and Fathom's data go to a temporary folder. An extension's folder must have its identifier as
     name, and a clone may have another, so the local repository has a link to the checkout.
-
-    Raises
-    ------
-    RuntimeError
-        Blender could not enable it; the reason is in the output.
     """
     folder = Path(tempfile.mkdtemp(prefix="fathom-development-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

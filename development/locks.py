@@ -35,10 +35,8 @@ class Lock:
 
     Attributes
     ----------
-    output : str
-        The file to write.
-    source : str
-        The file to resolve.
+    output, source : str
+        The file to write, and the one to resolve.
     python : str
         The oldest Python that it supports; where it is not shipped, the only one.
     extra : tuple of str

@@ -58,13 +58,7 @@ def need_blender_libraries() -> None:
 
 
 def install(packages: set[str], *, reason: str) -> None:
-    """Install Debian packages: by apt as root, else raise with the command to run.
-
-    Raises
-    ------
-    Problem
-        Not root, no apt on this system, or apt failed.
-    """
+    """Install Debian packages by apt as root; Problem with what to run by hand where that cannot be or fails."""
     names = sorted(packages)
     if not shutil.which("apt-get"):
         raise Problem(f"{reason}. Install your system's equivalents of these Debian packages: {' '.join(names)}.")

@@ -14,8 +14,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -87,12 +85,6 @@ class Stopwatch:
         self._since = now
 
 
-@contextmanager
-def scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="fathom-benchmark-") as folder:
-        yield Path(folder)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="?", type=Path, help="folder of images; a synthetic dolly without one")
@@ -112,21 +104,21 @@ def main() -> None:
         )
     watch = Stopwatch()
     start = time.perf_counter()
-    with scratch() as folder:
+    with tempfile.TemporaryDirectory(prefix="fathom-benchmark-") as folder:
         shot = Shot(
             frames=frames,
             parameters={},
             seed=0,
             camera=camera,
             mattes=None,
-            scratch=folder,
+            scratch=Path(folder),
             finished=frozenset(),
             write=lambda index, disparity, confidence=None: None,
             progress=watch,
             check=lambda: None,
         )
         result = parallax.estimate(shot)
-        scratch_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        scratch_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     seconds = time.perf_counter() - start
     print(f"{len(frames)} frames of {frames.width}x{frames.height}: {seconds / len(frames):.2f} s a frame")
     for label, passed in watch.seconds.items():

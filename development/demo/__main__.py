@@ -36,7 +36,7 @@ def main() -> int:
     in_blender.enable_checkout()
     from development.benchmark_scenes import clips, render
 
-    from . import estimate, gallery
+    from . import gallery
 
     started = time.monotonic()
     truth = None
@@ -48,11 +48,10 @@ def main() -> int:
     folder = OUTPUT / ("courtyard" if truth else clip.stem)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    result = estimate.estimate(clip, folder, options)
-    if result is None:
+    if not _estimate(clip, folder / "depth", options):
         return 1
-    sheet = gallery.make(result, folder, truth=truth, focal_length=options.focal_length)
-    figures = _evaluate(result.folder, truth, folder / "report")
+    sheet, depth = gallery.make(folder, truth=truth, focal_length=options.focal_length)
+    figures = _evaluate(depth, truth, folder / "report")
     (folder / ("accuracy.txt" if truth else "steadiness.txt")).write_text(figures, encoding="utf-8")
     print("\nAgainst the ground truth:" if truth else "\nTemporal stability, in percent of the value range:")
     print(figures)
@@ -60,6 +59,21 @@ def main() -> int:
     print(f"See {os.path.relpath(sheet)}, report/index.html beside it for the quality of the depth, and")
     print("scene.blend, to open in Blender.")
     return 0
+
+
+def _estimate(clip: Path, output: Path, options: argparse.Namespace) -> bool:
+    """Whether the artist's operator, in a new file, has put a clip's depth on the scene's list; it prints why not."""
+    import bpy
+
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    path = next(iter(sorted(p for p in clip.iterdir() if p.is_file())), clip) if clip.is_dir() else clip
+    try:
+        bpy.ops.fathom.estimate_video_depth(
+            filepath=str(path), output=str(output), estimator=options.estimator, frames=options.frames
+        )
+    except RuntimeError:  # an operator's error report, which Blender has printed already
+        return False
+    return True
 
 
 def _evaluate(depth: Path, truth: Path | None, report: Path) -> str:

@@ -13,33 +13,21 @@ from development.benchmark_scenes import images, sheet
 from development.benchmark_scenes.sheet import Cell
 
 from . import stage
-from .estimate import Result
 
 _ROW = 0.62  # of the image's height: the row of the temporal profile
 
 
-def make(result: Result, folder: Path, *, truth: Path | None, focal_length: float) -> Path:
-    """Build from the depth, render each result, and arrange the images on one sheet.
+def make(folder: Path, *, truth: Path | None, focal_length: float) -> tuple[Path, Path]:
+    """Build from the scene's depth, render each result, and arrange the images on one sheet.
 
-    Parameters
-    ----------
-    result : Result
-    folder : Path
-        For the images, ``scene.blend`` and ``contact_sheet.png``.
-    truth : Path or None
-        The clip's evaluation set.
-    focal_length : float
-        As for `stage.build`.
-
-    Returns
-    -------
-    Path
-        The sheet.
+    The folder gets the images, ``scene.blend`` and ``contact_sheet.png``; `truth` is the clip's evaluation set, and
+    `focal_length` as for `stage.build`. Returns the sheet, and the folder of the depth.
     """
     from bl_ext.dev.fathom.inference.contract.depth_sequence import confidence_name, disparity_name
     from bl_ext.dev.fathom.scene import depth_list
 
-    depth = depth_list.load(result.scene)
+    scene = bpy.context.scene
+    depth = depth_list.load(scene)
     sequence = depth.sequence
     shot = max(sequence.done_shots, key=lambda s: s.last_frame - s.first_frame)
     numbers = range(shot.first_frame, shot.last_frame + 1)
@@ -48,7 +36,7 @@ def make(result: Result, folder: Path, *, truth: Path | None, focal_length: floa
     bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))  # first, so that paths become relative to it
 
     print("Building camera, depth mesh, fog and compositing, and rendering images of them", flush=True)
-    built = stage.build(result.scene, frame=middle + depth.frame_offset, focal_length=focal_length)
+    built = stage.build(scene, frame=middle + depth.frame_offset, focal_length=focal_length)
     stage.render_mesh(built, folder / "mesh.png")
     stage.render_fog(built, folder / "fog_volume.png")
     effects = stage.compose(built)
@@ -58,7 +46,7 @@ def make(result: Result, folder: Path, *, truth: Path | None, focal_length: floa
     low, high = shot.range.p1, shot.range.p99
 
     def coloured(number: int) -> NDArray[np.uint8]:
-        return images.colour_depth((_map(result.folder / disparity_name(number)) - low) / (high - low))
+        return images.colour_depth((_map(depth.folder / disparity_name(number)) - low) / (high - low))
 
     plate = stage.plate_at(built, effects, middle + depth.frame_offset)
     images.write_png(folder / "plate.png", plate)
@@ -81,7 +69,7 @@ def make(result: Result, folder: Path, *, truth: Path | None, focal_length: floa
         span = np.nanpercentile(inverse, (1, 99))
         cells.append(Cell(images.colour_depth((inverse - span[0]) / (span[1] - span[0])), "Ground truth"))
     elif sequence.confidence is not None:
-        grey = np.clip(_map(result.folder / confidence_name(middle)) * 255, 0, 255).astype(np.uint8)
+        grey = np.clip(_map(depth.folder / confidence_name(middle)) * 255, 0, 255).astype(np.uint8)
         cells.append(Cell(np.repeat(grey[..., None], 3, axis=2), "Confidence"))
     for name, text in (
         ("mesh", "Depth mesh, from another viewpoint"),
@@ -93,10 +81,10 @@ def make(result: Result, folder: Path, *, truth: Path | None, focal_length: floa
     ):
         cells.append(Cell(images.read_png(folder / f"{name}.png"), text))
     title = f"Fathom    {depth.name if truth is None else 'courtyard'}    {sequence.estimator}    "
-    title += f"{len(numbers)} frames in {result.seconds:.0f} s"
+    title += f"{len(numbers)} frames in {sequence.seconds:.0f} s"
     path = folder / "contact_sheet.png"
     sheet.write(path, cells, title=title)
-    return path
+    return path, depth.folder
 
 
 def _map(path: Path) -> NDArray[np.float32]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -19,16 +20,7 @@ from development.benchmark_scenes.render import quiet
 
 @dataclass(frozen=True)
 class Stage:
-    """The built scene.
-
-    Attributes
-    ----------
-    scene : Scene
-    camera, mesh, fog : Object
-        The shot's.
-    near, middle : float
-        Distances from the camera in the scene's units: the 1/6 quantile and the median of the image.
-    """
+    """The built scene: the shot's objects, and the 1/6 quantile and the median of their distances from the camera."""
 
     scene: bpy.types.Scene
     camera: bpy.types.Object
@@ -41,13 +33,7 @@ class Stage:
 def build(scene: bpy.types.Scene, *, frame: int, focal_length: float) -> Stage:
     """Build camera, depth mesh and fog of the shot at a scene frame, with the artist's operators.
 
-    Parameters
-    ----------
-    scene : Scene
-        Its active depth is built from.
-    frame : int
-    focal_length : float
-        Millimetres on a sensor 36 mm wide, for an estimator without a camera; 0: the estimator's.
+    `focal_length` is in millimetres on a sensor 36 mm wide, for an estimator without a camera; 0: the estimator's.
     """
     scene.frame_set(frame)
     before = set(bpy.data.objects)
@@ -87,7 +73,8 @@ def render_mesh(stage: Stage, path: Path) -> None:
     second.matrix_world = (
         Matrix.Translation(position) @ (target - position).to_track_quat("-Z", "Y").to_matrix().to_4x4()
     )
-    with _camera(stage.scene, second), _hidden(stage.fog), _compositing(stage.scene, on=False):
+    hidden = _meanwhile(stage.fog, "hide_render", True)
+    with _meanwhile(stage.scene, "camera", second), hidden, _compositing(stage.scene, on=False):
         _render(stage.scene, path, samples=8, world=(0.035, 0.04, 0.05))
     bpy.data.objects.remove(second)
 
@@ -99,7 +86,7 @@ def render_fog(stage: Stage, path: Path) -> None:
     modifier = stage.mesh.modifiers[0]
     cut = nodes.modifier_input(modifier, "Edge Cut")
     nodes.set_modifier_input(modifier, "Edge Cut", 1.0)  # uncut: nothing but the plate is behind the fog
-    with _camera(stage.scene, stage.camera), _compositing(stage.scene, on=False):
+    with _meanwhile(stage.scene, "camera", stage.camera), _compositing(stage.scene, on=False):
         _render(stage.scene, path, samples=8, world=(0.75, 0.82, 0.9))
     nodes.set_modifier_input(modifier, "Edge Cut", cut)
 
@@ -183,21 +170,13 @@ def _nodes(scene: bpy.types.Scene) -> list[bpy.types.Node]:
 
 
 @contextmanager
-def _camera(scene: bpy.types.Scene, camera: bpy.types.Object) -> Iterator[None]:
-    previous, scene.camera = scene.camera, camera
+def _meanwhile(thing: Any, name: str, value: object) -> Iterator[None]:
+    """Set a property for a while."""
+    previous = getattr(thing, name)
+    setattr(thing, name, value)
     yield
-    scene.camera = previous
+    setattr(thing, name, previous)
 
 
-@contextmanager
-def _hidden(obj: bpy.types.Object) -> Iterator[None]:
-    obj.hide_render = True
-    yield
-    obj.hide_render = False
-
-
-@contextmanager
-def _compositing(scene: bpy.types.Scene, *, on: bool) -> Iterator[None]:
-    previous, scene.render.use_compositing = scene.render.use_compositing, on
-    yield
-    scene.render.use_compositing = previous
+def _compositing(scene: bpy.types.Scene, *, on: bool) -> AbstractContextManager[None]:
+    return _meanwhile(scene.render, "use_compositing", on)
