@@ -1,12 +1,12 @@
 """The operators that build a shot's camera, depth mesh and fog volume."""
 
 import bpy
+from bpy.props import BoolProperty
 
 from ..inference.contract.records import readable
 from ..scene.build import fit_scene, look_through
 from ..scene.camera import (
     SENSOR_WIDTH,
-    CameraError,
     build_camera,
     cut_between_cameras,
     find_camera,
@@ -17,41 +17,31 @@ from ..scene.depth import DepthError
 from ..scene.fog import build_fog
 from ..scene.mesh import build_mesh
 from ..scene.plate import PlateError, plate_image
+from ..scene.problems import Problem
+from .arguments import argument
 from .depth_operator import OnDepth
 
 
 class _Build(OnDepth):
     """The camera, which everything else hangs on, is built or brought up to date on the way."""
 
-    focal_length: bpy.props.FloatProperty(
-        name="Focal Length",
-        description="For a camera that does not move, in millimetres on a sensor 36 mm wide; 0: the camera that the "
-        "estimator found, else the known focal length of the scene",
-        default=0.0,
+    focal_length: argument(
+        bpy.props.FloatProperty,
+        "Focal Length",
+        "For a camera that does not move, in millimetres on a sensor 36 mm wide; 0: the camera that the estimator "
+        "found, else the known focal length of the scene",
         min=0.0,
         soft_max=300.0,
         unit="CAMERA",
-        options={"SKIP_SAVE"},  # the next clip has another lens
     )
-    scene_camera: bpy.props.BoolProperty(
-        name="Scene Camera",
-        description="Let the scene look through the shot's camera; from the panel, on when that is built for the first "
-        "time",
+    scene_camera: argument(
+        BoolProperty,
+        "Scene Camera",
+        "Let the scene look through the shot's camera; from the panel, on when that is built for the first time",
         default=True,
-        options={"SKIP_SAVE"},
     )
-    fit_render_size: bpy.props.BoolProperty(
-        name="Fit Render Size",
-        description="Set the scene's render size to the clip's",
-        default=False,
-        options={"SKIP_SAVE"},
-    )
-    fit_frame_range: bpy.props.BoolProperty(
-        name="Fit Frame Range",
-        description="Set the scene's start and end to those of the clip",
-        default=False,
-        options={"SKIP_SAVE"},
-    )
+    fit_render_size: argument(BoolProperty, "Fit Render Size", "Set the scene's render size to the clip's")
+    fit_frame_range: argument(BoolProperty, "Fit Frame Range", "Set the scene's start and end to those of the clip")
 
     def invoke(self, context, event):
         """From a panel: a camera that was built before is the scene's only if the artist has left it so."""
@@ -92,7 +82,7 @@ class _Build(OnDepth):
             focal_length = given_focal_length(found)
         if focal_length is None and shot.camera is None and settings.use_focal_length:
             if not settings.sensor_width > 0:
-                raise CameraError(f"The sensor's width must be above 0 mm, not {settings.sensor_width:g}.")
+                raise Problem(f"The sensor's width must be above 0 mm, not {settings.sensor_width:g}.")
             focal_length = settings.focal_length * SENSOR_WIDTH / settings.sensor_width
         how = {"scene": context.scene, "focal_length": focal_length, "scene_camera": self.scene_camera}
         try:
@@ -107,7 +97,6 @@ class FATHOM_OT_build_camera(_Build, bpy.types.Operator):
 
     bl_idname = "fathom.build_camera"
     bl_label = "Build Camera"
-    bl_options = {"REGISTER", "UNDO"}
 
     def build(self, context, depth, shot):
         """The camera alone."""
@@ -119,11 +108,8 @@ class FATHOM_OT_build_depth_mesh(_Build, bpy.types.Operator):
 
     bl_idname = "fathom.build_depth_mesh"
     bl_label = "Build Depth Mesh"
-    bl_options = {"REGISTER", "UNDO"}
 
-    points: bpy.props.BoolProperty(
-        name="Point Cloud", description="Points instead of a surface", default=False, options={"SKIP_SAVE"}
-    )
+    points: argument(BoolProperty, "Point Cloud", "Points instead of a surface")
 
     def build(self, context, depth, shot):
         """The mesh under the shot's camera."""
@@ -137,7 +123,6 @@ class FATHOM_OT_build_fog(_Build, bpy.types.Operator):
 
     bl_idname = "fathom.build_fog"
     bl_label = "Build Fog Volume"
-    bl_options = {"REGISTER", "UNDO"}
 
     def build(self, context, depth, shot):
         """The fog under the shot's camera."""

@@ -17,36 +17,16 @@ import bpy
 from ..inference.contract import exit_codes, hints
 from ..inference.contract.camera import SENSOR_WIDTH, parse_lens
 from ..inference.contract.client import WorkerError
-from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, JobError
 from ..inference.contract.records import readable
 from ..scene import build, depth_list, lookup, source
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
-from ..scene.camera import CameraError
-from ..scene.depth import Depth, DepthError
-from ..scene.nodes import NodeError
-from ..scene.output import OutputError
-from ..scene.plate import PlateError, plate_size, with_plate
+from ..scene.depth import Depth
+from ..scene.plate import plate_size, with_plate
+from ..scene.problems import PROBLEMS, Problem
 from ..scene.settings import Settings
-from ..scene.source import SourceError
-
-
-class FileProblem(RuntimeError):
-    """A .blend file that cannot be opened or saved; the message is one sentence."""
-
-
-_PROBLEMS: dict[type[Exception], int] = {
-    SourceError: exit_codes.BAD_CLIP,
-    OutputError: exit_codes.BAD_OUTPUT,
-    MissingEnvironment: exit_codes.MISSING,
-    DepthError: exit_codes.FAILED,
-    CameraError: exit_codes.FAILED,
-    NodeError: exit_codes.FAILED,
-    PlateError: exit_codes.BAD_CLIP,
-    FileProblem: exit_codes.FAILED,
-}
 
 _OPTIONS = {
     "estimator",
@@ -64,18 +44,7 @@ _OPTIONS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one verb.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        What follows ``--command fathom``.
-
-    Returns
-    -------
-    int
-        An exit code, see `inference.contract.exit_codes`.
-    """
+    """Run the verb that follows ``--command fathom``; an exit code, see `inference.contract.exit_codes`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names that are no UTF-8 are printed as they are
     parser = _parser()
@@ -87,10 +56,8 @@ def main(arguments: Sequence[str]) -> int:
         options.run(options)
     except WorkerError as error:
         return _fail(error.event.message, error.event.code)
-    except JobError as error:
-        return _fail(str(error), error.code)
-    except tuple(_PROBLEMS) as error:
-        return _fail(str(error), next(code for kind, code in _PROBLEMS.items() if isinstance(error, kind)))
+    except PROBLEMS as error:
+        return _fail(str(error), getattr(error, "code", exit_codes.MISSING))  # MissingEnvironment has none
     return exit_codes.OK
 
 
@@ -202,7 +169,7 @@ def _build(options: argparse.Namespace) -> None:
         try:
             bpy.ops.wm.open_mainfile(filepath=str(Path(options.into).absolute()))
         except RuntimeError as error:
-            raise FileProblem(f"{options.into} cannot be opened: {_reason(error)}") from error
+            raise Problem(f"{options.into} cannot be opened: {_reason(error)}") from error
     else:
         bpy.ops.wm.read_homefile(use_empty=True)
     scene = bpy.context.scene
@@ -253,7 +220,7 @@ def _save(path: Path, target: Path) -> None:
     try:
         bpy.ops.wm.save_as_mainfile(filepath=str(path))
     except RuntimeError as error:
-        raise FileProblem(f"{target} cannot be saved: {_reason(error)}") from error
+        raise Problem(f"{target} cannot be saved: {_reason(error)}") from error
 
 
 def _reason(error: RuntimeError) -> str:

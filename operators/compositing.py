@@ -3,14 +3,12 @@
 import bpy
 
 from ..scene import compositing
-from ..scene.compositing.tree import CompositingError
+from .arguments import argument
 from .depth_operator import OnDepth
 
 
 class _Add(OnDepth):
     """One effect for each shot; adding it again finds the one that is there."""
-
-    problems = (*OnDepth.problems, CompositingError)
 
     @classmethod
     def poll(cls, context):
@@ -33,7 +31,6 @@ class FATHOM_OT_add_compositing_fog(_Add, bpy.types.Operator):
 
     bl_idname = "fathom.add_compositing_fog"
     bl_label = "Add Compositing Fog"
-    bl_options = {"REGISTER", "UNDO"}
     add = staticmethod(compositing.add_fog)
 
 
@@ -42,17 +39,15 @@ class FATHOM_OT_add_compositing_dof(_Add, bpy.types.Operator):
 
     bl_idname = "fathom.add_compositing_dof"
     bl_label = "Add Depth of Field"
-    bl_options = {"REGISTER", "UNDO"}
 
-    max_blur: bpy.props.IntProperty(
-        name="Max Blur",
-        description="Largest radius of the blur; twice as much takes four times as long. 0: as it is, or, the first "
-        "time, as much as suits the render's width",
+    max_blur: argument(
+        bpy.props.IntProperty,
+        "Max Blur",
+        "Largest radius of the blur; twice as much takes four times as long. 0: as it is, or, the first time, as much "
+        "as suits the render's width",
         subtype="PIXEL",
-        default=0,
         min=0,
         soft_max=100,
-        options={"SKIP_SAVE"},
     )
 
     def add(self, scene, depth, shot):
@@ -67,7 +62,6 @@ class FATHOM_OT_add_compositing_matte(_Add, bpy.types.Operator):
 
     bl_idname = "fathom.add_compositing_matte"
     bl_label = "Add Depth Matte"
-    bl_options = {"REGISTER", "UNDO"}
     add = staticmethod(compositing.add_depth_matte)
 
 
@@ -76,7 +70,6 @@ class FATHOM_OT_add_compositing_z_combine(_Add, bpy.types.Operator):
 
     bl_idname = "fathom.add_compositing_z_combine"
     bl_label = "Add Z Combine"
-    bl_options = {"REGISTER", "UNDO"}
     add = staticmethod(compositing.add_z_combine)
 
 

@@ -7,7 +7,7 @@ from ..scene import build, depth_list, missing, plate
 from ..scene import depth as depth_module
 from ..scene.depth import DepthError
 from ..scene.plate import PlateError
-from ..scene.versions import PATH_OPTIONS
+from .arguments import argument, depth_argument, path_argument
 from .reporting import reporting
 
 
@@ -24,12 +24,7 @@ class _InFileBrowser:
 class _ChoosesFolder(_InFileBrowser):
     """Mix-in: that is the folder of a depth sequence."""
 
-    directory: bpy.props.StringProperty(
-        name="Folder",
-        description="The folder with the depth.json",
-        subtype="DIR_PATH",
-        options={"SKIP_SAVE"} | PATH_OPTIONS,
-    )
+    directory: path_argument("Folder", "The folder with the depth.json", "DIR_PATH")
     filter_glob: bpy.props.StringProperty(default="*depth.json", options={"HIDDEN", "SKIP_SAVE"})
     filename: bpy.props.StringProperty(subtype="FILE_NAME", options={"HIDDEN", "SKIP_SAVE"})  # or no files are shown
 
@@ -48,14 +43,11 @@ class FATHOM_OT_load_depth(_ChoosesFolder, bpy.types.Operator):
     bl_label = "Load Depth"
     bl_options = {"REGISTER", "UNDO"}
 
-    frame_offset: bpy.props.IntProperty(
-        name="Frame Offset",
-        description="What is added to the clip's frame numbers to give the scene's",
-        default=0,
-        options={"SKIP_SAVE"},
+    frame_offset: argument(
+        bpy.props.IntProperty, "Frame Offset", "What is added to the clip's frame numbers to give the scene's"
     )
 
-    @reporting(DepthError)
+    @reporting
     def execute(self, context):
         depth = depth_module.load(_chosen(self.directory), frame_offset=self.frame_offset)
         if not self.properties.is_property_set("frame_offset"):
@@ -68,18 +60,9 @@ class FATHOM_OT_load_depth(_ChoosesFolder, bpy.types.Operator):
 class _OnEntry:
     """Mix-in: an operator for a depth of the scene's list."""
 
-    depth: bpy.props.IntProperty(
-        name="Depth",
-        description="Place in the list, from 0; -1: the active one",
-        default=-1,
-        min=-1,
-        options={"HIDDEN", "SKIP_SAVE"},
-    )
+    bl_options = {"REGISTER", "UNDO"}
 
-    @property
-    def index(self):
-        """The place in the list, None for the active one."""
-        return None if self.depth < 0 else self.depth
+    depth: depth_argument(options=frozenset({"HIDDEN"}))
 
     @classmethod
     def poll(cls, context):
@@ -94,11 +77,10 @@ class FATHOM_OT_forget_depth(_OnEntry, bpy.types.Operator):
 
     bl_idname = "fathom.forget_depth"
     bl_label = "Remove Depth from List"
-    bl_options = {"REGISTER", "UNDO"}
 
-    @reporting(DepthError)
+    @reporting
     def execute(self, context):
-        depth_list.remove(context.scene, self.index)
+        depth_list.remove(context.scene, self.depth)
         return {"FINISHED"}
 
 
@@ -107,12 +89,11 @@ class FATHOM_OT_check_files(_OnEntry, bpy.types.Operator):
 
     bl_idname = "fathom.check_files"
     bl_label = "Check Files"
-    bl_options = {"REGISTER", "UNDO"}
 
-    @reporting(DepthError, PlateError)
+    @reporting
     def execute(self, context):
         try:
-            depth = depth_list.load(context.scene, self.index)
+            depth = depth_list.load(context.scene, self.depth)
             plate.ask(depth)
             plate.require_plate(depth)
         finally:
@@ -126,11 +107,10 @@ class FATHOM_OT_relink_depth(_OnEntry, _ChoosesFolder, bpy.types.Operator):
 
     bl_idname = "fathom.relink_depth"
     bl_label = "Relink Depth"
-    bl_options = {"REGISTER", "UNDO"}
 
-    @reporting(DepthError)
+    @reporting
     def execute(self, context):
-        depth = depth_list.relink(context.scene, _chosen(self.directory), self.index)
+        depth = depth_list.relink(context.scene, _chosen(self.directory), self.depth)
         missing.reload()
         self.report({"INFO"}, readable(f"{depth.name} shows the depth in {depth.folder}"))
         return {"FINISHED"}
@@ -141,14 +121,8 @@ class FATHOM_OT_find_plate(_OnEntry, _InFileBrowser, bpy.types.Operator):
 
     bl_idname = "fathom.find_plate"
     bl_label = "Find Plate"
-    bl_options = {"REGISTER", "UNDO"}
 
-    filepath: bpy.props.StringProperty(
-        name="Plate",
-        description="The movie, a frame of the sequence, or its folder",
-        subtype="FILE_PATH",
-        options={"SKIP_SAVE"} | PATH_OPTIONS,
-    )
+    filepath: path_argument("Plate", "The movie, a frame of the sequence, or its folder", "FILE_PATH")
     filter_movie: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
     filter_image: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
 
@@ -157,11 +131,11 @@ class FATHOM_OT_find_plate(_OnEntry, _InFileBrowser, bpy.types.Operator):
         self.filepath = self.filepath or bpy.path.abspath("//")
         return super().invoke(context, event)
 
-    @reporting(DepthError, PlateError)
+    @reporting
     def execute(self, context):
         if not self.filepath:
             raise PlateError("No clip is chosen: choose the movie, or a frame of the sequence.")
-        depth = depth_list.find_plate(context.scene, self.filepath, self.index)
+        depth = depth_list.find_plate(context.scene, self.filepath, self.depth)
         missing.reload()
         self.report({"INFO"}, readable(f"{depth.name} shows the plate {depth.source.path}"))
         return {"FINISHED"}
@@ -172,7 +146,6 @@ class FATHOM_OT_fit_scene(_OnEntry, bpy.types.Operator):
 
     bl_idname = "fathom.fit_scene"
     bl_label = "Fit Scene to Clip"
-    bl_options = {"REGISTER", "UNDO"}
 
     frame_range: bpy.props.BoolProperty(
         name="Frame Range", description="Set the scene's start and end to those of the clip", default=True
@@ -184,11 +157,11 @@ class FATHOM_OT_fit_scene(_OnEntry, bpy.types.Operator):
         name="Frame Rate", description="Set the scene's frame rate to the clip's, where it is known", default=True
     )
 
-    @reporting(DepthError)
+    @reporting
     def execute(self, context):
         build.fit_scene(
             context.scene,
-            depth_list.load(context.scene, self.index),
+            depth_list.load(context.scene, self.depth),
             frame_range=self.frame_range,
             render_size=self.render_size,
             frame_rate=self.frame_rate,

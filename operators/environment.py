@@ -3,12 +3,11 @@
 import bpy
 
 from ..inference.contract import environment, environment_setup
-from ..inference.contract.environment import MissingEnvironment
-from ..inference.contract.environment_setup import SetupError
-from ..scene import current_run, preferences, seen
+from ..scene import preferences, seen
 from ..scene.windows import redraw
-from .modal_run import Follows
-from .reporting import report_error
+from .arguments import argument
+from .modal_run import Follows, is_idle
+from .reporting import report_error, reporting
 
 
 class FATHOM_OT_install_dependencies(Follows, bpy.types.Operator):
@@ -17,14 +16,8 @@ class FATHOM_OT_install_dependencies(Follows, bpy.types.Operator):
     bl_idname = "fathom.install_dependencies"
     bl_label = "Install Dependencies"
 
-    problems = (SetupError, MissingEnvironment, OSError)
-
-    packages: bpy.props.EnumProperty(
-        name="Packages",
-        description="Which estimators to install for",
-        items=preferences.PACKAGES,
-        default="LIGHT",
-        options={"SKIP_SAVE"},
+    packages: argument(
+        bpy.props.EnumProperty, "Packages", "Which estimators to install for", items=preferences.PACKAGES
     )
 
     @classmethod
@@ -35,8 +28,7 @@ class FATHOM_OT_install_dependencies(Follows, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if current_run.current() is not None:
-            cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
+        if not is_idle(cls):
             return False
         reason = preferences.install_offline_reason(preferences.at_hand())
         if reason is not None:
@@ -73,8 +65,7 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if current_run.current() is not None:
-            cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
+        if not is_idle(cls):
             return False
         state = preferences.at_hand()
         if state is not None and not state.can_be_removed:
@@ -85,15 +76,12 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
     def invoke(self, context, event):
         return context.window_manager.invoke_confirm(self, event)
 
+    @reporting
     def execute(self, context):
         try:
             environment_setup.remove(preferences.data_folder())
         except OSError as error:
-            report_error(self, f"The environment cannot be removed: {error}. End what still runs from it.")
-            return {"CANCELLED"}
-        except SetupError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+            return report_error(self, f"The environment cannot be removed: {error}. End what still runs from it.")
         seen.outdate()
         redraw()
         self.report({"INFO"}, "The inference environment was removed")
@@ -107,7 +95,7 @@ class FATHOM_OT_copy_command(bpy.types.Operator):
     bl_label = "Copy Command"
     bl_options = {"INTERNAL"}  # without a command, so in the search, it would do nothing
 
-    command: bpy.props.StringProperty(name="Command", description="What is copied", options={"SKIP_SAVE"})
+    command: argument(bpy.props.StringProperty, "Command", "What is copied")
 
     @classmethod
     def description(cls, context, properties):

@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.props import BoolProperty, IntProperty, StringProperty
 
 from ..inference.contract import client, records
 from ..inference.contract.catalogue import QUICK
 from ..inference.contract.client import Steps
-from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.job import Job, JobError
 from ..inference.contract.records import readable
 from ..scene import current_run, depth_list, output, preferences, quick, source, subject
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene import settings as settings_module
-from ..scene.depth import DepthError, require_own
-from ..scene.output import OutputError
+from ..scene.depth import require_own
 from ..scene.settings import Settings
-from ..scene.source import Plate, SourceError
-from ..scene.versions import PATH_OPTIONS
+from ..scene.source import Plate
+from .arguments import argument, path_argument
 from .modal_run import Follows
 from .reporting import reporting
 
@@ -29,12 +28,8 @@ from .reporting import reporting
 class _OnShown:
     """Mix-in: an operator for the strip or clip in front of the artist."""
 
-    strip: bpy.props.StringProperty(
-        name="Strip", description="Name of a strip, instead of the active one", options={"SKIP_SAVE"}
-    )
-    clip: bpy.props.StringProperty(
-        name="Clip", description="Name of a movie clip, instead of the one that is shown", options={"SKIP_SAVE"}
-    )
+    strip: argument(StringProperty, "Strip", "Name of a strip, instead of the active one")
+    clip: argument(StringProperty, "Clip", "Name of a movie clip, instead of the one that is shown")
 
     def shown(self, context):
         """It, and the scene whose timeline it lies on."""
@@ -44,74 +39,43 @@ class _OnShown:
 class Estimates(_OnShown, Follows):
     """Mix-in of the operators that estimate the depth of a strip, a clip or a file."""
 
-    problems = (SourceError, JobError, OutputError, MissingEnvironment, DepthError)
+    bl_options = {"UNDO"}  # no REGISTER: adjusting the last operation would estimate again
     cancelled_note = "What was finished is saved: Resume continues from there."
 
-    # None is remembered for the next press, which is about another strip.
-    filepath: bpy.props.StringProperty(
-        name="File",
-        description="A movie, or one frame of a sequence, instead of a strip or clip",
-        subtype="FILE_PATH",
-        options={"SKIP_SAVE"} | PATH_OPTIONS,
+    filepath: path_argument("File", "A movie, or one frame of a sequence, instead of a strip or clip", "FILE_PATH")
+    stream: argument(
+        IntProperty, "Stream Index", "Which video stream of the file, if it is a movie with several", min=0
     )
-    stream: bpy.props.IntProperty(
-        name="Stream Index",
-        description="Which video stream of the file, if it is a movie with several",
-        min=0,
-        options={"SKIP_SAVE"},
+    frames: argument(
+        StringProperty, "Frames", "The clip's frames to estimate, such as 1001-1040; empty: all that are shown"
     )
-    frames: bpy.props.StringProperty(
-        name="Frames",
-        description="The clip's frames to estimate, such as 1001-1040; empty: all that are shown",
-        options={"SKIP_SAVE"},
+    output: path_argument("Output", "Folder of the depth sequences; empty: the scene's", "DIR_PATH")
+    estimator: argument(StringProperty, "Estimator", "Name of the estimator; empty: the scene's")
+    parameters: argument(
+        StringProperty, "Parameters", "The estimator's parameters as a JSON object; empty: the scene's"
     )
-    output: bpy.props.StringProperty(
-        name="Output",
-        description="Folder of the depth sequences; empty: the scene's",
-        subtype="DIR_PATH",
-        options={"SKIP_SAVE"} | PATH_OPTIONS,
+    cuts: argument(
+        StringProperty,
+        "Cuts",
+        "Where shots begin: auto, none, or their first frames such as 31,77; empty: the scene's",
     )
-    estimator: bpy.props.StringProperty(
-        name="Estimator", description="Name of the estimator; empty: the scene's", options={"SKIP_SAVE"}
-    )
-    parameters: bpy.props.StringProperty(
-        name="Parameters",
-        description="The estimator's parameters as a JSON object; empty: the scene's",
-        options={"SKIP_SAVE"},
-    )
-    cuts: bpy.props.StringProperty(
-        name="Cuts",
-        description="Where shots begin: auto, none, or their first frames such as 31,77; empty: the scene's",
-        options={"SKIP_SAVE"},
-    )
-    size: bpy.props.IntProperty(
-        name="Processing Resolution",
-        description="Long side in pixels, 0 for the estimator's own; not set: the scene's",
+    size: argument(
+        IntProperty,
+        "Processing Resolution",
+        "Long side in pixels, 0 for the estimator's own; not set: the scene's",
         min=0,
         subtype="PIXEL",
-        options={"SKIP_SAVE"},
     )
-    full_size: bpy.props.BoolProperty(
-        name="Full Resolution", description="Depth at the clip's size; not set: the scene's", options={"SKIP_SAVE"}
-    )
-    seed: bpy.props.IntProperty(name="Seed", description="Not set: the scene's", min=0, options={"SKIP_SAVE"})
-    new_version: bpy.props.BoolProperty(
-        name="New Version",
-        description="Estimate into a new folder also where this depth is there already",
-        options={"SKIP_SAVE"},
+    full_size: argument(BoolProperty, "Full Resolution", "Depth at the clip's size; not set: the scene's")
+    seed: argument(IntProperty, "Seed", "Not set: the scene's", min=0)
+    new_version: argument(
+        BoolProperty, "New Version", "Estimate into a new folder also where this depth is there already"
     )
 
     _plate: Plate | None = None
     _folder: Path | None = None
     _scene = 0
     """Session number of the scene that asked: unlike its name it stays."""
-
-    @classmethod
-    def poll(cls, context):
-        if current_run.current() is not None:
-            cls.poll_message_set("Fathom is at work: wait for it, or cancel it")
-            return False
-        return context.scene is not None
 
     def begin(self, context):
         """The plate, its job and where it goes; nothing to run where the result is there already."""
@@ -167,7 +131,6 @@ class FATHOM_OT_estimate_video_depth(Estimates, bpy.types.Operator):
 
     bl_idname = "fathom.estimate_video_depth"
     bl_label = "Estimate Video Depth"
-    bl_options = {"UNDO"}  # no REGISTER: adjusting the last operation would estimate again
 
     @classmethod
     def description(cls, context, properties):
@@ -181,7 +144,6 @@ class FATHOM_OT_get_quick_depth(Estimates, bpy.types.Operator):
 
     bl_idname = "fathom.get_quick_depth"
     bl_label = "Get Quick Depth"
-    bl_options = {"UNDO"}
 
     @classmethod
     def description(cls, context, properties):
@@ -225,9 +187,9 @@ class FATHOM_OT_show_frame(_OnShown, bpy.types.Operator):
     bl_label = "Go to Frame"
     bl_options = {"REGISTER", "UNDO"}
 
-    frame: bpy.props.IntProperty(name="Frame", description="A frame of the clip", options={"SKIP_SAVE"})
+    frame: argument(IntProperty, "Frame", "A frame of the clip")
 
-    @reporting(SourceError)
+    @reporting
     def execute(self, context):
         shown, scene = self.shown(context)
         plate = source.from_shown(shown, scene)

@@ -12,6 +12,7 @@ from ..inference.contract.events import Stage
 from ..inference.contract.records import readable
 from ..scene import current_run
 from ..scene.current_run import Run
+from ..scene.problems import PROBLEMS
 from ..scene.windows import clear_status, redraw
 from .reporting import pops_up, report_error
 
@@ -22,20 +23,30 @@ _REASONS = "The tab Fathom has the reason of each."
 _timers: list[bpy.types.Timer] = []  # at most one; kept here so that disabling the extension can remove it
 
 
+def is_idle(operator: type[bpy.types.Operator]) -> bool:
+    """Whether nothing is running, for an operator's poll."""
+    if current_run.current() is not None:
+        operator.poll_message_set("Fathom is at work: wait for it, or cancel it")
+        return False
+    return True
+
+
 class Follows:
     """Mix-in: the operator gives `begin` and `finish`, and inherits how it is run.
 
-    ``begin(context)`` returns the arguments of `current_run.start`, or None when there is nothing to run; it raises one
-    of `problems` with a sentence for the artist. ``finish(context)`` is called when the run is done and takes in its
-    result.
+    ``begin(context)`` returns the arguments of `current_run.start`, or None when there is nothing to run.
+    ``finish(context)`` is called when the run is done and takes in its result. Either may raise one of `PROBLEMS`.
     """
 
-    problems: tuple[type[Exception], ...] = ()
     cancelled_note = ""
     """What is reported when the run was cancelled."""
 
     _run: Run | None = None
     _editor = ""
+
+    @classmethod
+    def poll(cls, context):
+        return is_idle(cls) and context.scene is not None
 
     def execute(self, context):
         """Run to the end, printing progress."""
@@ -96,8 +107,8 @@ class Follows:
             if begun is None:
                 return {"FINISHED"}
             self._run = current_run.start(*begun)
-        except (current_run.Busy, *self.problems) as problem:
-            return self._report(problem)
+        except (OSError, *PROBLEMS) as problem:
+            return report_error(self, problem)
         return None
 
     def _is_ours(self, context, event) -> bool:
@@ -115,16 +126,15 @@ class Follows:
         self._warn(run.warnings)
         if run.outcome == "failed":
             in_panel = pops_up(self) and run.subject is not None and len(run.shots) > 1
-            report_error(self, f"{run.headline}\n{_REASONS}" if in_panel else run.message)
-            return {"CANCELLED"}
+            return report_error(self, f"{run.headline}\n{_REASONS}" if in_panel else run.message)
         self._warn([f"No depth for {shot.text[0].lower()}{shot.text[1:]}" for shot in run.shots])
         if run.outcome == "cancelled":
             self.report({"WARNING"}, f"{run.title} was cancelled. {self.cancelled_note}".strip())
             return {"CANCELLED"}
         try:
             self.finish(context)
-        except self.problems as problem:
-            return self._report(problem)
+        except (OSError, *PROBLEMS) as problem:
+            return report_error(self, problem)
         return {"FINISHED"}
 
     def _warn(self, sentences: list[str]):
@@ -133,10 +143,6 @@ class Follows:
             self.report({"WARNING"}, readable(sentence))
         if len(sentences) > _MOST_REPORTED:
             self.report({"WARNING"}, f"And {len(sentences) - _MOST_REPORTED} more such warnings")
-
-    def _report(self, problem: Exception):
-        report_error(self, problem)
-        return {"CANCELLED"}
 
 
 def _lasting_window(context) -> bpy.types.Window:

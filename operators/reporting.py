@@ -6,6 +6,7 @@ from typing import Any
 
 import bpy
 
+from ..scene.problems import PROBLEMS
 from ..scene.wording import shown, worded, wrapped
 
 _LETTERS = 80
@@ -19,24 +20,24 @@ def pops_up(operator: bpy.types.Operator) -> bool:
     return operator.options.is_invoke and not bpy.app.background
 
 
-def report_error(operator: bpy.types.Operator, problem: Exception | str) -> None:
-    """Report an error in the words of the panels, broken into lines where it pops up: Blender breaks none there."""
+def report_error(operator: bpy.types.Operator, problem: Exception | str) -> set[str]:
+    """Report an error in the words of the panels, broken into lines where it pops up: Blender breaks none there.
+
+    Returns what an operator returns that ends with it.
+    """
     message = shown(worded(str(problem)), _MOST)
     operator.report({"ERROR"}, "\n".join(wrapped(message, _LETTERS)) if pops_up(operator) else message)
+    return {"CANCELLED"}
 
 
-def reporting(*problems: type[Exception]) -> Callable[[Callable[[Any, Any], set[str]]], Callable[[Any, Any], set[str]]]:
-    """Have an operator's execute report some problems, and cancel, where it meets them."""
+def reporting(execute: Callable[[Any, Any], set[str]]) -> Callable[[Any, Any], set[str]]:
+    """Have an operator's execute report what stands in its way, and cancel."""
 
-    def decorate(execute: Callable[[Any, Any], set[str]]) -> Callable[[Any, Any], set[str]]:
-        @functools.wraps(execute)
-        def guarded(self: bpy.types.Operator, context: bpy.types.Context) -> set[str]:
-            try:
-                return execute(self, context)
-            except problems as problem:
-                report_error(self, problem)
-                return {"CANCELLED"}
+    @functools.wraps(execute)
+    def guarded(self: bpy.types.Operator, context: bpy.types.Context) -> set[str]:
+        try:
+            return execute(self, context)
+        except PROBLEMS as problem:
+            return report_error(self, problem)
 
-        return guarded
-
-    return decorate
+    return guarded

@@ -15,10 +15,8 @@ class FATHOM_UL_depths(bpy.types.UIList):
         layout.prop(item, "name", text="", emboss=False, icon="IMAGE_ZDEPTH", translate=False)
 
 
-class _Depths:
+class _Depths(parts.Sidebar):
     bl_label = "Depth"
-    bl_region_type = "UI"
-    bl_category = "Fathom"
 
     def draw(self, context):
         layout = self.layout
@@ -64,14 +62,14 @@ def _draw_missing(layout, sentence, operator, *, width):
     box.operator(operator, icon="FILE_FOLDER")
 
 
-class _Build:
-    bl_label = "Build"
-    bl_region_type = "UI"
-    bl_category = "Fathom"
-
+class _OfDepth(parts.Sidebar):
     @classmethod
     def poll(cls, context):
         return len(context.scene.fathom.depths) > 0
+
+
+class _Build(_OfDepth):
+    bl_label = "Build"
 
     def draw(self, context):
         layout = self.layout
@@ -88,14 +86,8 @@ class _Build:
             layout.prop(rig, SCALE_PATH, text="Scene Scale")
 
 
-class _Compositing:
+class _Compositing(_OfDepth):
     bl_label = "Compositing"
-    bl_region_type = "UI"
-    bl_category = "Fathom"
-
-    @classmethod
-    def poll(cls, context):
-        return len(context.scene.fathom.depths) > 0
 
     def draw(self, context):
         layout = self.layout

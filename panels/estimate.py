@@ -19,10 +19,8 @@ class FATHOM_MT_estimators(bpy.types.Menu):
             choose.data_path, choose.value = "scene.fathom.estimator", facts.name
 
 
-class _Estimate:
+class _Estimate(parts.Sidebar):
     bl_label = "Video Depth"
-    bl_region_type = "UI"
-    bl_category = "Fathom"
 
     def draw(self, context):
         layout = self.layout
@@ -48,16 +46,16 @@ class _Estimate:
         row = layout.row()
         row.scale_y = 1.4
         row.enabled = can_run and icon != "INFO"
-        text = _verb(subject.known_standing(about))
+        text = _verb(subject.known_unfinished(about))
         row.operator("fathom.estimate_video_depth", text=text, icon="RENDER_ANIMATION")
         parts.draw_last(layout, about, facts, width=width)
 
 
-def _verb(found):
+def _verb(unfinished):
     """What the button does, as things stand on the disk."""
-    if found is None or found.standing != "unfinished":
+    if unfinished is None:
         return "Estimate Video Depth"
-    share = int(100 * found.share)  # never 100 % before it is
+    share = int(100 * unfinished)  # never 100 % before it is
     return f"Resume ({share} %)" if share else "Resume"
 
 
@@ -70,10 +68,8 @@ def _draw_estimator(layout, name, facts):
     split.menu("FATHOM_MT_estimators", text=facts.label or name if facts else f"{name} (not installed)")
 
 
-class _Settings:
+class _Settings(parts.Sidebar):
     bl_label = "Settings"
-    bl_region_type = "UI"
-    bl_category = "Fathom"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context):
@@ -118,10 +114,8 @@ def _draw_focal_length(column, settings):
         part.prop(settings, name, text=text)
 
 
-class _Advanced:
+class _Advanced(parts.Sidebar):
     bl_label = "Advanced"
-    bl_region_type = "UI"
-    bl_category = "Fathom"
     bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod

@@ -26,18 +26,15 @@ _COMMAND = re.compile(r"\b([Rr])un: (\S.*)$")
 """How a sentence of the worker's ends that names what to run."""
 
 
-def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", width: float = 220.0) -> None:
-    """A sentence, broken into lines that fit.
+class Sidebar:
+    """Mix-in: a panel in the sidebar's tab Fathom."""
 
-    Parameters
-    ----------
-    layout : UILayout
-    text : str
-    icon : str
-        Before the first line.
-    width : float
-        Of the region, in pixels.
-    """
+    bl_region_type = "UI"
+    bl_category = "Fathom"
+
+
+def draw_text(layout: bpy.types.UILayout, text: str, *, icon: str = "NONE", width: float = 220.0) -> None:
+    """A sentence with an icon before it, broken into lines that fit a region that is so many pixels wide."""
     scale = bpy.context.preferences.system.ui_scale or 1.0  # 0 without a window
     letters = max(16, int((width / scale - 50) / _PIXELS_PER_LETTER))
     column = layout.column(align=True)
@@ -157,15 +154,7 @@ def draw_environment(
 ) -> bool:
     """Whether the worker can be started; where it cannot, what is missing and the button that helps.
 
-    Parameters
-    ----------
-    layout : UILayout
-    environment : Environment or None
-        As far as is known.
-    estimator : str
-        Name of the one that is chosen, which decides what to install.
-    width : float
-        Of the region, in pixels.
+    `estimator` is the name of the one that is chosen, which decides what to install.
     """
     if environment is None:
         return False
@@ -190,6 +179,7 @@ def draw_requirements(
     layout: bpy.types.UILayout, facts: EstimatorFacts, environment: Environment | None, *, width: float
 ) -> None:
     """An estimator's missing requirements and how to get them: by a button, where packages of our own are missing."""
+    kinds = {requirement.kind for requirement in facts.missing_requirements}
     for requirement in facts.missing_requirements:
         if requirement.kind == "packages" and environment is not None and environment.own is not None:
             box = layout.box()
@@ -199,13 +189,9 @@ def draw_requirements(
             _draw_get_quick(layout, is_there=False, icon="IMPORT", width=width)
         else:
             draw_advice(layout, f"{requirement.what} {requirement.hint}", icon="ERROR", width=width)
-    if facts.missing_requirements and not any(
-        requirement.kind == "environment" for requirement in facts.missing_requirements
-    ):  # Quick needs the environment too
+    if kinds and "environment" not in kinds:  # which Quick needs too
         draw_quick(layout, facts.name, width=width)
-    if facts.licence and any(
-        requirement.kind == "weights" for requirement in facts.missing_requirements
-    ):  # to be known before they are downloaded
+    if facts.licence and "weights" in kinds:  # to be known before they are downloaded
         draw_text(layout, facts.licence, icon="INFO", width=width)
     for note in facts.notes:
         draw_advice(layout, f"{note.what} {note.hint}", icon="INFO", width=width)

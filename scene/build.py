@@ -26,21 +26,9 @@ def build(
     focal_length: float | None = None,
     scene_camera: bool = True,
 ) -> list[str]:
-    """Build some of `BUILDERS`; the camera always, because everything hangs on it.
+    """Build some of `BUILDERS`; the camera always, because everything hangs on it. Returns the objects' names.
 
-    Parameters
-    ----------
-    what : names of builders
-    depth : Depth
-    shot : Shot
-    scene : Scene
-    focal_length, scene_camera
-        As for `camera.build_camera`; see `look_through` for several shots.
-
-    Returns
-    -------
-    list of str
-        Names of the objects.
+    `focal_length` and `scene_camera` are as for `camera.build_camera`; see `look_through` for several shots.
     """
     what = set(what)
     camera = build_camera(depth, shot, scene=scene, focal_length=focal_length, scene_camera=scene_camera)
@@ -55,10 +43,7 @@ def build(
 def look_through(scene: bpy.types.Scene, depth: Depth) -> str | None:
     """Let the scene look through the cameras of a clip's shots; where several are built, markers cut between them.
 
-    Returns
-    -------
-    str or None
-        One sentence where markers of the artist's have the scene look through another camera all the same.
+    Returns one sentence where markers of the artist's have the scene look through another camera all the same.
     """
     cameras = {shot.first_frame: find_camera(depth, shot, scene) for shot in depth.sequence.done_shots}
     built = [camera for camera in cameras.values() if camera is not None]
@@ -94,19 +79,7 @@ def fit_scene(
     render_size: bool = True,
     frame_rate: bool = True,
 ) -> None:
-    """Give a scene the clip's frames, size and rate.
-
-    Parameters
-    ----------
-    scene : Scene
-    depth : Depth
-    frame_range : bool
-        Start and end, the playhead among them.
-    render_size : bool
-        See `camera.fit_render_size`.
-    frame_rate : bool
-        Where ``depth.json`` tells it.
-    """
+    """Give a scene the clip's frames (start and end, the playhead among them), size, and rate where that is known."""
     require_own(scene, "scene")
     if render_size:
         fit_render_size(scene, depth)

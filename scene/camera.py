@@ -19,6 +19,7 @@ from ..inference.contract.depth_sequence import Shot
 from . import lookup, nodes, tags
 from .depth import Depth, disparity_image, distances, find_disparity_image, require_own
 from .plate import plate_image, plate_size, show_plate
+from .problems import Problem
 
 SCALE = "Scale"
 """Custom property of the rig; `SCALE_PATH` is where drivers find it."""
@@ -38,10 +39,6 @@ _VIEW = Matrix.Diagonal((1, -1, -1, 1))
 """Blender's camera axes (y up, looking along -z) in OpenCV's."""
 
 
-class CameraError(ValueError):
-    """A camera that cannot be built; the message is one sentence for the artist."""
-
-
 def build_camera(
     depth: Depth,
     shot: Shot,
@@ -51,15 +48,14 @@ def build_camera(
     plate: bool = True,
     scene_camera: bool = True,
 ) -> bpy.types.Object:
-    """Build the camera of a shot, or bring the one that was built before up to date.
+    """Build the camera of a shot that is done, or bring the one that was built before up to date.
+
+    It goes into the clip's collection of the scene; the render size stays as it is, see `fit_render_size`. Its parent
+    is the rig; one that is there keeps its place, rotation and Scale. Mesh and fog of the shot whose camera was deleted
+    hang under the new one.
 
     Parameters
     ----------
-    depth : Depth
-    shot : Shot
-        One that is done.
-    scene : Scene
-        Where it goes: into the collection of the clip. The render size stays as it is, see `fit_render_size`.
     focal_length : float or None
         Millimetres on a sensor 36 mm wide: a locked camera at the rig's origin, whatever the estimator found.
         None: the estimator's camera, its path keyed on every frame (linear in between, held before and after).
@@ -68,17 +64,11 @@ def build_camera(
     scene_camera : bool
         Whether the scene looks through it from now on; a scene without a camera does so in any case.
 
-    Returns
-    -------
-    Object
-        The camera; its parent is the rig. A rig that is there keeps its place, rotation and Scale. Mesh and fog of the
-        shot whose camera was deleted hang under the new one.
-
     Raises
     ------
     DepthError
         The shot is unsupported, or the scene is linked.
-    CameraError
+    Problem
         The estimator gave no camera and `focal_length` is None, or it is not above 0.
     PlateError
         `plate` is asked for and missing; nothing is built then.
@@ -93,10 +83,8 @@ def build_camera(
     camera = _in_scene("camera", image, shot, scene)
     if camera is None:
         name = depth.label("Camera", shot)
-        camera = tags.tag(
-            bpy.data.objects.new(name, bpy.data.cameras.new(name)), "camera", image=image, shot=shot.first_frame
-        )
-        lookup.link(lookup.add(camera), collection, [scene])
+        camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
+        lookup.link(lookup.tag(camera, "camera", image=image, shot=shot.first_frame), collection, [scene])
     camera.parent = rig
     camera.matrix_parent_inverse = Matrix.Identity(4)
     _set_lens(camera.data, known)
@@ -205,9 +193,10 @@ def camera_at(scene: bpy.types.Scene, frame: int) -> bpy.types.Object | None:
 def clip_collection(depth: Depth, scene: bpy.types.Scene) -> bpy.types.Collection:
     """The scene's collection for what is built from a clip's depth, made if it is not there."""
     image = disparity_image(depth)
-    collection = tags.find(scene.collection.children_recursive, "collection", image=image)
+    of_clip = lookup.tagged("collection", image=image, among="collections")
+    collection = next((each for each in of_clip if each in scene.collection.children_recursive), None)
     if collection is None:
-        collection = tags.tag(bpy.data.collections.new(depth.name), "collection", image=image)
+        collection = lookup.tag(bpy.data.collections.new(depth.name), "collection", image=image, among="collections")
         scene.collection.children.link(collection)
     return collection
 
@@ -253,11 +242,11 @@ def _in_scene(kind: str, image: bpy.types.Image, shot: Shot, scene: bpy.types.Sc
 def _intrinsics(depth: Depth, shot: Shot, focal_length: float | None) -> Camera:
     if focal_length is not None:
         if not 0 < focal_length < math.inf:
-            raise CameraError(f"The focal length must be above 0 mm, not {focal_length:g}.")
+            raise Problem(f"The focal length must be above 0 mm, not {focal_length:g}.")
         width, height = plate_size(depth)
         return Camera.from_lens(focal_length, SENSOR_WIDTH, width=width, height=height)
     if shot.camera is None:
-        raise CameraError(
+        raise Problem(
             f"{depth.sequence.estimator} gave no camera for frames {shot.first_frame}-{shot.last_frame} of "
             f"{depth.name}; give a focal length."
         )
@@ -268,10 +257,10 @@ def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, collection: bpy.types
     image = disparity_image(depth)
     rig = _in_scene("rig", image, shot, scene)
     if rig is None:
-        rig = tags.tag(bpy.data.objects.new(depth.label("Rig", shot), None), "rig", image=image, shot=shot.first_frame)
+        rig = bpy.data.objects.new(depth.label("Rig", shot), None)
         rig.empty_display_type = "ARROWS"
         rig.empty_display_size = distances(depth, shot).near
-        lookup.link(lookup.add(rig), collection, [scene])
+        lookup.link(lookup.tag(rig, "rig", image=image, shot=shot.first_frame), collection, [scene])
     if not isinstance(rig.get(SCALE), (int, float)):
         rig[SCALE] = 1.0
         rig.id_properties_ui(SCALE).update(

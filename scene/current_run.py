@@ -11,10 +11,9 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ..inference.contract.environment import MissingEnvironment
-from ..inference.contract.environment_setup import SetupError
 from ..inference.contract.events import Done, Error, Event, Progress, ShotNote, Stage, Warning
 from . import seen
+from .problems import PROBLEMS, Problem
 from .wording import shown, worded
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
@@ -23,7 +22,7 @@ _MOST = 10_000
 Outcome = Literal["running", "done", "failed", "cancelled"]
 
 
-class Busy(RuntimeError):
+class Busy(Problem):
     """Something is running already; the message is one sentence for the artist."""
 
 
@@ -35,20 +34,17 @@ class Run:
     ----------
     title : str
         What is done, for the artist.
-    outcome : 'running', 'done', 'failed' or 'cancelled'
+    subject : object
+        What the run is about: `scene.subject.Subject` of an estimate, the set of packages that is installed; None:
+        nothing that the panels could show it with.
     message : str
         Why it failed, in full; `headline` without what is about single shots.
     code : int or None
         Exit code of a failed estimate (`inference.contract.exit_codes`).
     shots : list of ShotNote
         Why shots have no depth.
-    subject : object
-        What the run is about: `scene.subject.Subject` of an estimate, the set of packages that is installed; None:
-        nothing that the panels could show it with.
     label : str
         The stage that it is in.
-    progress : Progress
-    warnings : list of str
     cancelling : bool
         Whether it has been asked to end.
     """
@@ -81,7 +77,7 @@ class Run:
         except StopIteration:
             self.outcome = self._verdict or ("cancelled" if self.cancelling else "done")
             return ()
-        except (SetupError, MissingEnvironment, OSError) as error:
+        except (OSError, *PROBLEMS) as error:
             self.outcome, self.message, self.headline = "failed", str(error), str(error)
             return ()
         for event in events:
@@ -160,13 +156,7 @@ def forget_last() -> None:
 
 
 def start(title: str, steps: Steps, subject: object = None) -> Run:
-    """Make a run the current one.
-
-    Raises
-    ------
-    Busy
-        Another one is running.
-    """
+    """Make a run the current one; Busy where another one is running."""
     global _current, _last
     if _current is not None:
         raise Busy(f"{_current.title} is running already: wait for it, or cancel it first.")

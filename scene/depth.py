@@ -16,13 +16,14 @@ from ..inference.contract.depth_sequence import DepthSequence, DepthSequenceErro
 from ..inference.contract.job import Source
 from ..inference.contract.records import readable
 from . import lookup, map_files, places, tags
+from .problems import Problem
 from .wording import worded
 
 _LARGEST_OFFSET = 2 * numbering.LARGEST
 """From the last frame that a clip may have to the first that Blender's timeline may have, and some more."""
 
 
-class DepthError(ValueError):
+class DepthError(Problem):
     """Depth that cannot be loaded or built with; the message is one sentence for the artist."""
 
 
@@ -41,8 +42,7 @@ class Depth:
     plate : Source or None
         Where the plate lies now; None: where ``depth.json`` says. See `plate.with_plate`.
     names_place : bool
-        Whether ``depth.json`` names a place of its own for the plate (`depth_sequence.names_elsewhere`), see
-        `plate.may_look`.
+        Whether ``depth.json`` names a place of its own for the plate, see `plate.may_look`.
     """
 
     folder: Path
@@ -86,13 +86,7 @@ class Depth:
         return self.sequence.shot_at(scene_frame - self.frame_offset)
 
     def done_shot_at(self, scene_frame: int) -> Shot:
-        """As `shot_at`, for building.
-
-        Raises
-        ------
-        DepthError
-            The shot is unsupported; the sentence has the reason.
-        """
+        """As `shot_at`, for building: see `require_done`."""
         return self.require_done(self.shot_at(scene_frame))
 
     def quantity_of(self, shot: Shot) -> Quantity:
@@ -126,14 +120,10 @@ class Depth:
         return map_files.unreadable(self.folder, self.sequence)
 
     def frames_shown(self, shot: Shot) -> tuple[int | None, int | None]:
-        """Source frames at which the shot's setup shows something: exactly those for which `shot_at` gives the shot.
+        """First and last source frame at which the shot's setup shows something: where `shot_at` gives the shot.
 
-        Returns
-        -------
-        (int or None, int or None)
-            First and last, both included; None where it is open, since beyond the clip's ends the shot at that end
-            goes on with its frame clamped. Elsewhere another shot has its turn, and where that one is unsupported there
-            is nothing to see.
+        None where it is open, since beyond the clip's ends the shot at that end goes on with its frame clamped.
+        Elsewhere another shot has its turn, and where that one is unsupported there is nothing to see.
         """
         shots = self._in_order
         i = bisect_left(shots, shot.first_frame, key=lambda each: each.first_frame)
@@ -163,16 +153,11 @@ class Distances:
 
 
 def distances(depth: Depth, shot: Shot) -> Distances:
-    """Starting values that suit a shot.
+    """Starting values that suit a shot; DepthError where it is unsupported.
 
-    For ``inverse_depth`` the far limit is four times as far as 99 % of the image, at most 200 times the
-    distance of what is nearest, so that a sky (disparity 0) stays at hand. ``relative_disparity`` knows no distances:
-    near and far are guesses for the artist to change.
-
-    Raises
-    ------
-    DepthError
-        The shot is unsupported.
+    For ``inverse_depth`` the far limit is four times as far as 99 % of the image, at most 200 times the distance of
+    what is nearest, so that a sky (disparity 0) stays at hand. ``relative_disparity`` knows no distances: near and far
+    are guesses for the artist to change.
     """
     values = depth.require_done(shot).range
     p1, p99 = values.p1, values.p99
@@ -186,12 +171,8 @@ def distances(depth: Depth, shot: Shot) -> Distances:
 def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
     """Load a finished depth sequence, from any place on any machine.
 
-    Parameters
-    ----------
-    folder : path
-        The folder or its ``depth.json``; Blender's ``//`` at the start stands for the folder of the .blend file.
-    frame_offset : int
-        Scene frame = source frame + frame_offset.
+    `folder` is the folder or its ``depth.json``; Blender's ``//`` at the start stands for the folder of the .blend
+    file.
 
     Raises
     ------
@@ -217,13 +198,7 @@ def load(folder: str | Path, *, frame_offset: int = 0) -> Depth:
 
 
 def absolute(path: str | Path) -> Path:
-    """A path of Blender's on this machine: ``//`` stands for the folder of the .blend file.
-
-    Raises
-    ------
-    DepthError
-        It is an absolute path of another kind of system.
-    """
+    """A path of Blender's on this machine, ``//`` being the .blend file's folder; DepthError for another machine's."""
     text = str(path)
     is_relative = places.is_relative(text) or not depth_sequence.is_absolute(text)
     if "\\" in text and os.name != "nt" and is_relative and not os.path.lexists(bpy.path.abspath(text)):
@@ -233,21 +208,21 @@ def absolute(path: str | Path) -> Path:
     return Path(os.path.normpath(Path(bpy.path.abspath(text)).absolute()))
 
 
+def place_of(stored: str) -> Path | None:
+    """As `absolute`, for a path that is stored; None where it is empty or another machine's."""
+    try:
+        return absolute(stored) if stored.strip() else None
+    except DepthError:
+        return None
+
+
 def is_same_place(stored: str, path: Path) -> bool:
     """Whether a path that is stored as Blender does is that place."""
-    try:
-        return bool(stored) and os.path.normpath(absolute(stored)) == os.path.normpath(path)
-    except DepthError:
-        return False
+    return place_of(stored) == Path(os.path.normpath(path))
 
 
 def require_own(datablock: bpy.types.ID, what: str) -> None:
-    """Refuse to work in what comes from a linked file: Blender lets it be changed, and keeps nothing of that.
-
-    Raises
-    ------
-    DepthError
-    """
+    """Refuse to work in what comes from a linked file: Blender lets it be changed, and keeps nothing of that."""
     library = datablock.library or getattr(datablock.override_library, "reference", datablock).library
     if library is not None:
         raise DepthError(
@@ -265,49 +240,38 @@ def disparity_image(depth: Depth) -> bpy.types.Image:
 
     Its frames are addressed by source frame: Geometry Nodes' Image Texture takes that number as its Frame, and
     `show_frames` sets up everything that has an image user. One that shows the folder already is used again, and so is
-    one of the same job whose folder has gone: the depth was moved, and what was built from it goes with it. The path
-    is relative to the .blend file where that is saved.
-
-    Raises
-    ------
-    DepthError
-        No shot has maps.
+    one of the same job whose folder has gone: the depth was moved, and what was built from it goes with it. The path is
+    relative to the .blend file where that is saved. DepthError where no shot has maps.
     """
-    return _maps(depth, depth_sequence.disparity_name, "disparity", "Depth")
+    return _maps(depth, "disparity")
 
 
 @lookup.once
 def confidence_image(depth: Depth) -> bpy.types.Image | None:
     """As `disparity_image`, for the confidence maps (0..1); None where the estimator gave none."""
-    if depth.sequence.confidence is None:
-        return None
-    return _maps(depth, depth_sequence.confidence_name, "confidence", "Confidence")
+    return None if depth.sequence.confidence is None else _maps(depth, "confidence")
 
 
 def repoint(depth: Depth, *, moved_from: Path | None = None) -> None:
     """Let the images of the maps that this file has show the depth's folder: what was built goes with them.
 
-    Parameters
-    ----------
-    depth : Depth
-        Where it lies now.
-    moved_from : Path or None
-        Where it lay: images of this job that show that place go with it, also where the files there still are.
+    Images of this job that show the place `moved_from` go with it, also where the files there still are.
     """
-    kinds = [(depth_sequence.disparity_name, "disparity", "Depth")]
-    if depth.sequence.confidence is not None:
-        kinds.append((depth_sequence.confidence_name, "confidence", "Confidence"))
-    for file_name, kind, label in kinds:
+    for kind in ("disparity", *(["confidence"] if depth.sequence.confidence is not None else [])):
         if depth.sequence.done_shots and _find(depth, kind, moved_from) is not None:
-            _maps(depth, file_name, kind, label, moved_from).reload()  # Blender remembers files that were missing
+            _maps(depth, kind, moved_from).reload()  # Blender remembers files that were missing
 
 
+@lookup.once
 def find_disparity_image(depth: Depth) -> bpy.types.Image | None:
     """The datablock that `disparity_image` would use again, or None."""
-    return lookup.answer(disparity_image, depth) or _find(depth, "disparity")
+    return _find(depth, "disparity")
 
 
-def _maps(depth: Depth, file_name: Any, kind: str, label: str, moved_from: Path | None = None) -> bpy.types.Image:
+_LABELS = {"disparity": "Depth", "confidence": "Confidence"}
+
+
+def _maps(depth: Depth, kind: str, moved_from: Path | None = None) -> bpy.types.Image:
     shots = depth.done_shots
     places.ask(depth.folder)
     if depth.unreadable is not None:
@@ -315,14 +279,15 @@ def _maps(depth: Depth, file_name: Any, kind: str, label: str, moved_from: Path 
     # The lowest number: Blender takes from it how many digits the numbers have at least.
     first = min(shot.first_frame for shot in shots)
     image = _find(depth, kind, moved_from)
-    path = depth.folder / file_name(first)
+    name = depth_sequence.disparity_name if kind == "disparity" else depth_sequence.confidence_name
+    path = depth.folder / name(first)
     if image is None:
         try:
             image = bpy.data.images.load(str(path))
         except RuntimeError as error:  # a link that leads nowhere, or a path that is longer than Blender's are
             reason = str(error).strip().rpartition(": ")[2].rstrip(".")
             raise DepthError(f"Blender cannot read {path} ({reason}): copy the folder again, or elsewhere.") from error
-        image.name = depth.label(label)
+        image.name = depth.label(_LABELS[kind])
         tags.tag(image, kind)
     if tags.text(image, tags.JOB) != depth.sequence.fingerprint:
         tags.set_text(image, tags.JOB, depth.sequence.fingerprint)
@@ -332,10 +297,7 @@ def _maps(depth: Depth, file_name: Any, kind: str, label: str, moved_from: Path 
 
 
 def _find(depth: Depth, kind: str, moved_from: Path | None = None) -> bpy.types.Image | None:
-    images = (
-        i for i in bpy.data.images if i.library is None and i.source != "VIEWER"
-    )  # nor a render, whatever it says
-    ours = [image for image in images if tags.text(image, tags.KIND) == kind]
+    ours = tags.images(kind)
 
     def showing(folder: Path) -> list[bpy.types.Image]:
         ways = {os.path.normpath(folder), os.path.realpath(folder) if places.may_look(folder) else ""}
@@ -377,19 +339,11 @@ def portable_path(path: Path, blend: str | None = None) -> str:
 
 
 def show_frames(user: Any, first: int, last: int, *, frame_offset: int) -> None:
-    """Let an image user show source frame = scene frame - frame_offset, clamped to first..last.
+    """Let an image user show source frame = scene frame - frame_offset, clamped to first..last, both source frames.
 
-    Parameters
-    ----------
-    user : ImageUser, or a compositor's Image node, which has the same properties
-    first, last : int
-        Source frames, both included.
-    frame_offset : int
-
-    Notes
-    -----
-    Blender shows frame ``min(max(scene - frame_start + 1, 0), frame_duration) + frame_offset``: before its start it
-    asks for the frame *before* the first. The range is therefore given as one frame shorter and starting one later.
+    A compositor's Image node has the properties of an image user. Blender shows frame
+    ``min(max(scene - frame_start + 1, 0), frame_duration) + frame_offset``: before its start it asks for the frame
+    *before* the first. The range is therefore given as one frame shorter and starting one later.
     """
     shown = {"frame_offset": first, "frame_start": first + frame_offset + 1, "frame_duration": last - first}
     if last <= first:  # a duration of 0 means something else, so the start of a single frame lies before any timeline

@@ -16,7 +16,7 @@ from ..inference.contract.records import readable
 from ..inference.contract.untrusted import is_file
 from . import depth as depth_module
 from . import places, tags
-from .depth import Depth, DepthError, absolute, is_same_place, portable_path, require_own
+from .depth import Depth, DepthError, is_same_place, place_of, portable_path, require_own
 from .plate import PlateError, known_plate, repoint_plate, require_plate, require_shown, with_plate
 from .plate import may_look as plate_may_be_looked_at
 
@@ -26,19 +26,10 @@ _LONGEST = 200
 
 
 def remember(scene: bpy.types.Scene, depth: Depth) -> int:
-    """Put a depth on the scene's list and make it the active one; one that is there already is brought up to date.
+    """Put a depth on the scene's list, make it the active one, and return its place; DepthError in a linked scene.
 
-    One of the same job whose folder has gone is that one: it was moved, and what was built from it goes with it.
-
-    Returns
-    -------
-    int
-        Its place in the list.
-
-    Raises
-    ------
-    DepthError
-        The scene is linked.
+    One that is there already is brought up to date, and so is one of the same job whose folder has gone: it was moved,
+    and what was built from it goes with it.
     """
     require_own(scene, "scene")
     listed = scene.fathom
@@ -66,20 +57,8 @@ def placed(scene: bpy.types.Scene, depth: Depth) -> Depth:
     return _with_plate(item, replace(depth, frame_offset=item.frame_offset))
 
 
-def load(scene: bpy.types.Scene, index: int | None = None) -> Depth:
-    """Load a depth of the scene's list.
-
-    Parameters
-    ----------
-    scene : Scene
-    index : int or None
-        Its place; None: the active one.
-
-    Raises
-    ------
-    DepthError
-        There is none at that place, or its folder cannot be loaded.
-    """
+def load(scene: bpy.types.Scene, index: int = -1) -> Depth:
+    """Load a depth of the scene's list, by its place or at -1 the active one; DepthError where that cannot be."""
     item = _item(scene, index)
     ask(item)
     depth = read(item)
@@ -87,11 +66,16 @@ def load(scene: bpy.types.Scene, index: int | None = None) -> Depth:
     return depth
 
 
-def remove(scene: bpy.types.Scene, index: int | None = None) -> None:
+def remove(scene: bpy.types.Scene, index: int = -1) -> None:
     """Take a depth off the scene's list, whose next one becomes the active one; `index` as for `load`."""
     item, listed = _item(scene, index), scene.fathom
     listed.depths.remove(list(listed.depths).index(item))
     listed.active_depth = max(0, min(listed.active_depth, len(listed.depths) - 1))
+
+
+def entries() -> list[bpy.types.PropertyGroup]:
+    """The entries of the lists of all scenes of this file."""
+    return [item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths]
 
 
 def ask(item: bpy.types.PropertyGroup) -> None:
@@ -109,46 +93,31 @@ def may_look(item: bpy.types.PropertyGroup) -> bool:
 def read(item: bpy.types.PropertyGroup) -> Depth:
     """As `load`, for an entry of a list, and without writing anything: panels may ask.
 
-    Raises
-    ------
-    DepthError
-        As `load`. A folder that was moved is named; so is one that holds another job's depth than what was built from
-        the entry.
+    DepthError names a folder that was moved, or one that holds another job's depth than what was built from the entry.
     """
     name = item.name or "this entry"
     if not item.folder.strip():
         raise DepthError(f"The depth {name} has no folder: choose the one with its depth.json in the panel.")
     if _has_folder(item):
-        depth = depth_module.load(absolute(item.folder), frame_offset=item.frame_offset)
+        depth = depth_module.load(item.folder, frame_offset=item.frame_offset)
         is_known = not item.job or depth.sequence.fingerprint == item.job
         shown = None if is_known or not is_same_place(item.linked, depth.folder) else _shown_folder(item)
     else:
         shown = _shown_folder(item)
         if shown is None:
             raise DepthError(
-                f"The depth {name} is not where it was: there is no {_named(item.folder)}; what was built from it "
-                "shows nothing until you choose its new folder."
+                f"The depth {name} is not where it was: there is no {place_of(item.folder) or item.folder}; what was "
+                "built from it shows nothing until you choose its new folder."
             )
     if shown is not None:
         depth = depth_module.load(shown, frame_offset=item.frame_offset)
     return _with_plate(item, _same_job(item, depth))
 
 
-def relink(scene: bpy.types.Scene, folder: str | Path, index: int | None = None) -> Depth:
+def relink(scene: bpy.types.Scene, folder: str | Path, index: int = -1) -> Depth:
     """Tell where a depth of the scene's list lies now: everything that was built from it shows that place at once.
 
-    Parameters
-    ----------
-    scene : Scene
-    folder : path
-        Where the depth sequence lies now.
-    index : int or None
-        As for `load`.
-
-    Raises
-    ------
-    DepthError
-        As `load`; or the folder holds the depth of another job. Nothing is changed then.
+    DepthError as for `load`, or where the folder holds the depth of another job. Nothing is changed then.
     """
     item = _item(scene, index)
     places.ask(bpy.path.abspath(str(folder)))
@@ -159,23 +128,11 @@ def relink(scene: bpy.types.Scene, folder: str | Path, index: int | None = None)
     return depth
 
 
-def find_plate(scene: bpy.types.Scene, path: str | Path, index: int | None = None) -> Depth:
+def find_plate(scene: bpy.types.Scene, path: str | Path, index: int = -1) -> Depth:
     """Tell where the plate of a depth lies now; what shows it does so at once, and what is built later as well.
 
-    It is noted on the list, with every depth of it whose plate is missing at the same place.
-
-    Parameters
-    ----------
-    scene : Scene
-    path : path
-        As for `plate.with_plate`.
-    index : int or None
-        As for `load`.
-
-    Raises
-    ------
-    DepthError, PlateError
-        As `load` and `plate.with_plate`. Nothing is changed then.
+    It is noted on the list, with every depth of it whose plate is missing at the same place. Nothing is changed where
+    an error is raised, as by `load` and `plate.with_plate`, whose `path` it is.
     """
     item = _item(scene, index)
     depth = load(scene, index)
@@ -207,26 +164,21 @@ def folder_chosen(item: bpy.types.PropertyGroup) -> None:
 
 def relink_chosen() -> None:
     """`folder_chosen` for whatever entry has another folder than what was built from it shows."""
-    for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
+    for item in entries():
         if item.folder != item.linked and (may_look(item) or places.is_artists(item.folder)):
             folder_chosen(item)
 
 
 def rebase(old: str, new: str) -> None:
-    """Keep all lists' folders where they are when the .blend file goes from one path to another.
+    """Keep all lists' folders where they are when the .blend file goes from one path (empty: not saved) to another.
 
-    Blender does so for the paths that it knows, to which an extension's properties do not belong. What the artist
-    wrote as an absolute path stays one.
-
-    Parameters
-    ----------
-    old, new : str
-        Paths of .blend files, empty for one that is not saved.
+    Blender does so for the paths that it knows, to which an extension's properties do not belong. What the artist wrote
+    as an absolute path stays one.
     """
     before, after = str(Path(old).parent), str(Path(new).parent)
     if before == after:
         return
-    for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
+    for item in entries():
         for name in ("folder", "linked", "plate"):
             stored = getattr(item, name)
             if stored.startswith("//") or (stored and not old):
@@ -243,28 +195,15 @@ def _place(scene: bpy.types.Scene, depth: Depth) -> int | None:
     return next(chain(here, moved), None)
 
 
-def _named(stored: str) -> str:
-    """A stored path for a sentence: where it leads on this machine, or as it is where that is another's."""
-    try:
-        return str(absolute(stored))
-    except DepthError:
-        return stored
-
-
 def _is_gone(item: bpy.types.PropertyGroup) -> bool:
     """Whether it is known that an entry's folder is not there; see `places.is_gone`."""
-    try:
-        place = absolute(item.folder)
-    except DepthError:  # another machine's
-        return True
-    return not item.folder.strip() or (places.may_look(item.folder) and not os.path.lexists(place))
+    place = place_of(item.folder)
+    return place is None or (places.may_look(item.folder) and not os.path.lexists(place))
 
 
 def _has_folder(item: bpy.types.PropertyGroup) -> bool:
-    try:
-        return places.may_look(item.folder) and os.path.lexists(absolute(item.folder))
-    except DepthError:
-        return False
+    place = place_of(item.folder) if places.may_look(item.folder) else None
+    return place is not None and os.path.lexists(place)
 
 
 def _shown_folder(item: bpy.types.PropertyGroup) -> Path | None:
@@ -273,21 +212,20 @@ def _shown_folder(item: bpy.types.PropertyGroup) -> Path | None:
     Blender keeps the paths of images right where it does not know of ours: when a scene is appended to a file
     elsewhere, or missing files were found.
     """
-    for image in bpy.data.images:
-        is_its_own = tags.text(image, tags.KIND) == "disparity" and item.job and tags.text(image, tags.JOB) == item.job
-        if is_its_own and image.library is None and places.may_look(image.filepath):
+    for image in tags.images("disparity"):
+        if item.job and tags.text(image, tags.JOB) == item.job and places.may_look(image.filepath):
             folder = Path(bpy.path.abspath(image.filepath)).parent
             if is_file(folder / depth_sequence.SIDECAR):
                 return folder
     return None
 
 
-def _item(scene: bpy.types.Scene, index: int | None) -> bpy.types.PropertyGroup:
-    """An entry of the scene's list; None: the active one. DepthError where there is none."""
+def _item(scene: bpy.types.Scene, index: int) -> bpy.types.PropertyGroup:
+    """An entry of the scene's list; -1: the active one. DepthError where there is none."""
     listed = scene.fathom
     if not len(listed.depths):
         raise DepthError("This scene has no depth yet: estimate a clip's depth, or load a depth sequence.")
-    index = listed.active_depth if index is None else index
+    index = listed.active_depth if index < 0 else index
     if not 0 <= index < len(listed.depths):
         raise DepthError(f"The scene's list has no depth {index}: it holds {len(listed.depths)}, counted from 0.")
     return listed.depths[index]
@@ -310,10 +248,7 @@ def _link(item: bpy.types.PropertyGroup, depth: Depth) -> None:
         with _unheard():
             item.folder = stored
     if not is_same_place(item.linked, depth.folder):
-        try:
-            moved_from = absolute(item.linked) if item.linked and item.job == depth.sequence.fingerprint else None
-        except DepthError:
-            moved_from = None
+        moved_from = place_of(item.linked) if item.job == depth.sequence.fingerprint else None
         depth_module.repoint(depth, moved_from=moved_from)
         repoint_plate(depth)
         item.linked = stored
@@ -323,12 +258,8 @@ def _link(item: bpy.types.PropertyGroup, depth: Depth) -> None:
 
 def _with_plate(item: bpy.types.PropertyGroup, depth: Depth) -> Depth:
     """The depth with the plate that the entry knows; as it is where that is on another machine, or not asked for."""
-    if not item.plate or not places.may_look(item.plate):
-        return depth
-    try:
-        return known_plate(depth, absolute(item.plate), item.plate_colorspace or None)
-    except DepthError:
-        return depth
+    path = place_of(item.plate) if places.may_look(item.plate) else None
+    return depth if path is None else known_plate(depth, path, item.plate_colorspace or None)
 
 
 def _lacks(item: bpy.types.PropertyGroup, path: str) -> bool:

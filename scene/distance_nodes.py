@@ -46,17 +46,8 @@ def distance(
 ) -> Socket:
     """Z from disparity; the formulas are those of `depth.Distances`.
 
-    Parameters
-    ----------
-    tree : NodeTree
-    disparity : Socket
-    inputs : sockets by name
-        Of the group, see `add_inputs`.
-    quantity : Quantity
-    p1, value_range : Socket or float
-        The shot's first percentile, and from that to its 99th; for ``relative_disparity`` alone.
-    scale : Socket or float
-        Multiplies Z.
+    `inputs` are the group's sockets by name, see `add_inputs`. For ``relative_disparity``, `p1` is the shot's first
+    percentile, and `value_range` from that to its 99th. `scale` multiplies Z.
     """
     inverse = disparity
     if quantity == "relative_disparity":

@@ -24,23 +24,10 @@ from .wording import worded
 def prepare(
     plate: Plate, settings: Settings, *, root: Path, new_version: bool = False, asked: bool = False
 ) -> tuple[Job, Place]:
-    """The job for a plate, and where it goes.
+    """The job for a plate, and where it goes below `root`, see `output.place`.
 
-    Parameters
-    ----------
-    plate : Plate
-    settings : Settings
-    root : Path
-        Folder of the depth sequences; see `scene.output.place`.
-    new_version : bool
-        Whether the job gets a new folder also where its result is there already.
-    asked : bool
-        Whether the artist asked for it, so that all places that are named may be looked at: see `places`.
-
-    Raises
-    ------
-    JobError
-        One sentence on what is wrong with the settings or the folder.
+    Where the artist `asked` for it, all places that are named may be looked at, see `places`. JobError and OutputError
+    have one sentence on what is wrong with the settings or the folder.
     """
     if asked:
         for named in (root, plate.source.path, *filter(is_absolute, map(str, settings.parameters.values()))):
@@ -61,24 +48,12 @@ def estimate(
 ) -> Depth:
     """Estimate a plate's depth and wait for it; a result that is there already is loaded.
 
-    Parameters
-    ----------
-    plate : Plate
-        From `scene.source`.
-    root, settings, new_version
-        As for `prepare`; without settings the defaults.
-    python : Path or None
-        The worker's; None: as the preferences say.
-    on_event : callable or None
-        Hears every event.
-
-    Returns
-    -------
-    Depth
+    `root`, `settings` and `new_version` are as for `prepare`, without settings the defaults; without `python` the
+    worker runs in the one of the preferences. `on_event` hears every event.
 
     Raises
     ------
-    JobError, MissingEnvironment, WorkerError
+    JobError, OutputError, MissingEnvironment, WorkerError
         One sentence each.
     """
     job, place = prepare(plate, settings or Settings(), root=root, new_version=new_version, asked=True)

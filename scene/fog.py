@@ -9,7 +9,7 @@ from __future__ import annotations
 import bpy
 
 from ..inference.contract.depth_sequence import Quantity, Shot
-from . import frustum, lattice, lookup, nodes, tags
+from . import frustum, lattice, lookup, nodes
 from .depth import Depth, disparity_image, distances
 from .geometry import Socket, combine, delete, move, named, paint, split, store, switch, vector
 
@@ -28,11 +28,11 @@ def build_fog(
 ) -> bpy.types.Object:
     """Build the fog of a shot under its camera, or bring the one that was built before up to date.
 
+    At frames of other shots there is no fog. Where it starts is an input of its modifier, what it looks like are inputs
+    of its material's group; what was changed there stays.
+
     Parameters
     ----------
-    depth : Depth
-    shot : Shot
-        One that is done. At frames of other shots there is no fog.
     camera : Object
         The shot's camera: `camera.build_camera`'s, or one of the artist's own.
     detail : float or None
@@ -41,12 +41,6 @@ def build_fog(
     density : float or None
         Extinction per unit of length of the scene. None: as it is; at first such that half of the light comes through
         from the far limit or ten times the near distance, whichever is nearer.
-
-    Returns
-    -------
-    Object
-        Where the fog starts is an input of its modifier, what it looks like are inputs of its material's group; what
-        was changed there stays.
 
     Raises
     ------
@@ -79,13 +73,7 @@ def fog_group(quantity: Quantity) -> bpy.types.NodeTree:
 
 def look_group() -> bpy.types.NodeTree:
     """The shader group of fog: density, colour, height falloff and noise, built if the file has none yet."""
-    kind = f"fog look/{_VERSION}"
-    tree = lookup.find(kind, among="node_groups", form="ShaderNodeTree")
-    if tree is None:
-        tree = lookup.add(tags.tag(bpy.data.node_groups.new("Fathom Fog Look", "ShaderNodeTree"), kind), "node_groups")
-        _build_look(tree)
-        nodes.arrange(tree)
-    return tree
+    return lookup.node_group(f"fog look/{_VERSION}", "Fathom Fog Look", "ShaderNodeTree", _build_look)
 
 
 # ------------------------------------------------------------------------------------------------------------ parts
@@ -97,7 +85,7 @@ def _material(depth: Depth, shot: Shot) -> tuple[bpy.types.Material, bpy.types.N
     material = lookup.find("fog material", image=image, shot=shot.first_frame, among="materials")
     if material is None:
         material = bpy.data.materials.new(depth.label("Fog", shot))
-        lookup.add(tags.tag(material, "fog material", image=image, shot=shot.first_frame), "materials")
+        lookup.tag(material, "fog material", image=image, shot=shot.first_frame, among="materials")
         nodes.material_tree(material).nodes.clear()
     tree = nodes.material_tree(material)
     look = next((n for n in tree.nodes if n.bl_idname == "ShaderNodeGroup" and n.node_tree == look_group()), None)
@@ -135,8 +123,7 @@ def _build_look(tree: bpy.types.NodeTree) -> None:
             tree, name, kind, default=default, minimum=low, maximum=high, subtype=subtype, description=what
         )
     nodes.interface_output(tree, "Volume", "Shader")
-    begin, end = nodes.group_ends(tree)
-    inputs = begin.outputs
+    inputs, outputs = nodes.group_sockets(tree)
 
     position = nodes.value(tree, "ShaderNodeNewGeometry", "Position")
     _, _, height = split(tree, position)
@@ -153,7 +140,7 @@ def _build_look(tree: bpy.types.NodeTree) -> None:
 
     density = nodes.math(tree, "MULTIPLY", inputs["Density"], nodes.math(tree, "MULTIPLY", layer, patches))
     look = {"Density": density, "Color": inputs["Color"], "Anisotropy": inputs["Anisotropy"], "Density Attribute": ""}
-    nodes.feed(end.inputs["Volume"], nodes.value(tree, "ShaderNodeVolumePrincipled", "Volume", look))
+    nodes.feed(outputs["Volume"], nodes.value(tree, "ShaderNodeVolumePrincipled", "Volume", look))
 
 
 def _build_group(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
@@ -170,8 +157,7 @@ def _build_group(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
     lattice.add_panels(tree, quantity)
     nodes.use_single_values(tree)
     nodes.interface_output(tree, "Geometry", "Geometry")
-    begin, end = nodes.group_ends(tree)
-    inputs = begin.outputs
+    inputs, outputs = nodes.group_sockets(tree)
     points = lattice.add_lattice(tree, quantity)
 
     geometry = _box(tree, points.columns, points.rows)
@@ -191,7 +177,7 @@ def _build_group(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
         "Distance": nodes.math(tree, "MULTIPLY", inputs["Start"], 1e-6),
     }
     geometry = paint(tree, nodes.value(tree, "GeometryNodeMergeByDistance", "Geometry", weld), inputs["Material"])
-    nodes.feed(end.inputs["Geometry"], switch(tree, points.shown, None, geometry))
+    nodes.feed(outputs["Geometry"], switch(tree, points.shown, None, geometry))
 
 
 def _box(tree: bpy.types.NodeTree, columns: Socket, rows: Socket) -> Socket:

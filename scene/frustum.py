@@ -26,24 +26,9 @@ def place(
 ) -> tuple[bpy.types.Object, bpy.types.NodesModifier, bool]:
     """The object of that kind under the camera, with the group as its modifier; made if it is not there.
 
-    Parameters
-    ----------
-    kind : str
-        What it is found by again, see `tags`.
-    label : str
-        Its name, after the clip's.
-    depth, shot : Depth, Shot
-        What is shown; the shot must be done.
-    camera : Object
-        Becomes its parent; its lens drives the group's inputs.
-    group : NodeTree
-        A Geometry Nodes group with the inputs of `lattice.add_inputs`.
-
-    Returns
-    -------
-    object, modifier
-    made : bool
-        Whether the modifier is new, so that its inputs want starting values.
+    The camera becomes its parent, and its lens drives the inputs of the group, which are those of `lattice.add_inputs`.
+    The shot must be done; `label` is the object's name, after the clip's. Returns whether the modifier is new as well,
+    so that its inputs want starting values.
     """
     image = disparity_image(depth)
     alike = lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH")
@@ -52,10 +37,8 @@ def place(
     placed = next((t for t in alike if t.parent == camera), None) or next(orphans, None)
     if placed is None:
         name = depth.label(label, shot)
-        placed = tags.tag(
-            bpy.data.objects.new(name, bpy.data.meshes.new(name)), kind, image=image, shot=shot.first_frame
-        )
-        lookup.add(placed)
+        placed = bpy.data.objects.new(name, bpy.data.meshes.new(name))
+        lookup.tag(placed, kind, image=image, shot=shot.first_frame)
         for collection in lookup.collections_of(camera):
             lookup.link(placed, collection, scenes)
     hang(placed, camera)

@@ -11,13 +11,14 @@ column and row from its position. All lengths are in the units of the camera pat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import bpy
 
 from ..inference.contract.depth_sequence import Quantity
-from . import distance_nodes, lookup, nodes, tags
+from . import distance_nodes, lookup, nodes
 from .geometry import Socket, combine, sample, split, vector
 
 UNDISTORT_STEPS = 20
@@ -60,15 +61,9 @@ class Lattice:
     spacing: Socket
 
 
-def shared_group(kind: str, name: str, build: Any) -> bpy.types.NodeTree:
+def shared_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], None]) -> bpy.types.NodeTree:
     """The file's node group of that kind, built by ``build(tree)`` if it is not there."""
-    kind = f"{kind}/{_VERSION}"
-    tree = lookup.find(kind, among="node_groups", form="GeometryNodeTree")
-    if tree is None:
-        tree = lookup.add(tags.tag(bpy.data.node_groups.new(name, "GeometryNodeTree"), kind), "node_groups")
-        build(tree)
-        nodes.arrange(tree)
-    return tree
+    return lookup.node_group(f"{kind}/{_VERSION}", name, "GeometryNodeTree", build)
 
 
 def add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, *, detail: str) -> None:
@@ -115,21 +110,21 @@ def _add_percentiles(tree: bpy.types.NodeTree, panel: bpy.types.NodeTreeInterfac
 
 def add_lattice(tree: bpy.types.NodeTree, quantity: Quantity) -> Lattice:
     """Add the shared part to a group that has the inputs of `add_inputs` and `add_panels`."""
-    begin, _ = nodes.group_ends(tree)
+    inputs, _ = nodes.group_sockets(tree)
     timing = _group(tree, "frames", "Fathom Frames", _build_frames)
     grid = _group(tree, "pixels", "Fathom Pixels", _build_pixels)
     rays = _group(tree, "rays", "Fathom Rays", _build_rays)
     distance = _group(tree, f"distance/{quantity}", "Fathom Distance", lambda t: _build_distance(t, quantity))
     for node in (timing, grid, rays, distance):
         for socket in node.inputs:
-            if socket.name in begin.outputs:
-                nodes.feed(socket, begin.outputs[socket.name])
-    disparity = sample(tree, begin.outputs["Disparity"], grid.outputs["Pixel"], timing.outputs["Frame"])
+            if socket.name in inputs:
+                nodes.feed(socket, inputs[socket.name])
+    disparity = sample(tree, inputs["Disparity"], grid.outputs["Pixel"], timing.outputs["Frame"])
     nodes.feed(distance.inputs["Disparity"], disparity)
     nodes.feed(rays.inputs["UV"], grid.outputs["UV"])
     shown = nodes.math(tree, "MULTIPLY", timing.outputs["Shown"], _is_there(tree, timing.outputs["Frame"]))
     points = nodes.math(tree, "SUBTRACT", grid.outputs["Columns"], 2.0)
-    size = nodes.math(tree, "MULTIPLY", points, begin.outputs["Focal Length"])
+    size = nodes.math(tree, "MULTIPLY", points, inputs["Focal Length"])
     return Lattice(
         columns=grid.outputs["Columns"],
         rows=grid.outputs["Rows"],
@@ -151,12 +146,12 @@ def _is_there(tree: bpy.types.NodeTree, frame: Socket) -> Socket:
     Blender tells 0 x 0 of a file that it does not find. That needs no Python, so it holds on a farm without the
     extension too, and for one missing frame amid the others.
     """
-    begin, _ = nodes.group_ends(tree)
+    inputs, _ = nodes.group_sockets(tree)
     info = nodes.new(tree, "GeometryNodeImageInfo", label="The map's own size")
-    nodes.feed(nodes.input_of(info, "Image"), begin.outputs["Disparity"])
+    nodes.feed(nodes.input_of(info, "Image"), inputs["Disparity"])
     nodes.feed(nodes.input_of(info, "Frame"), frame)
     agree = (
-        nodes.math(tree, "COMPARE", nodes.output_of(info, side), begin.outputs[f"Map {side}"], 0.5)
+        nodes.math(tree, "COMPARE", nodes.output_of(info, side), inputs[f"Map {side}"], 0.5)
         for side in ("Width", "Height")
     )
     return nodes.math(tree, "MULTIPLY", *agree, label="The map is there")
@@ -173,8 +168,7 @@ def _interface(tree: bpy.types.NodeTree, inputs: dict[str, str], outputs: dict[s
         nodes.interface_input(tree, name, kind)
     for name, kind in outputs.items():
         nodes.interface_output(tree, name, kind)
-    begin, end = nodes.group_ends(tree)
-    return begin.outputs, end.inputs
+    return nodes.group_sockets(tree)
 
 
 def _build_frames(tree: bpy.types.NodeTree) -> None:
@@ -272,10 +266,9 @@ def _build_distance(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
     if quantity == "relative_disparity":
         _add_percentiles(tree)
     nodes.interface_output(tree, "Z", "Float")
-    begin, end = nodes.group_ends(tree)
-    inputs = begin.outputs
+    inputs, outputs = nodes.group_sockets(tree)
     p1 = value_range = 0.0
     if quantity == "relative_disparity":
         p1, value_range = inputs["P1"], nodes.math(tree, "SUBTRACT", inputs["P99"], inputs["P1"])
     z = distance_nodes.distance(tree, inputs["Disparity"], inputs, quantity, p1=p1, value_range=value_range)
-    nodes.feed(end.inputs["Z"], z)
+    nodes.feed(outputs["Z"], z)

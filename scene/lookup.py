@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import bpy
 
-from . import tags
+from . import nodes, tags
+from .tags import Datablock
 
 Answer = TypeVar("Answer")
 
@@ -24,8 +25,7 @@ class _Book:
     """What was found since `caching` began; datablocks stay valid, since nothing is undone or removed meanwhile."""
 
     def __init__(self) -> None:
-        self.answers: dict[Any, Any] = {}
-        self.holders: list[Any] = []  # what answers are kept by the identity of has to live as long
+        self.answers: dict[Any, tuple[Any, Any]] = {}  # with the depth, whose identity they are found by
         self.tagged: dict[str, dict[Any, list[Any]]] = {}
         self.members: dict[bpy.types.Scene, set[bpy.types.Object]] = {}
         self.places: dict[bpy.types.Object, list[bpy.types.Collection]] | None = None
@@ -50,33 +50,26 @@ def caching() -> Iterator[None]:
 
 
 def once(function: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Let a function of a depth and of plain values be called once for each, inside `caching`."""
+    """Let a function of a depth and of plain values be called once for each, inside `caching`, until it finds one."""
 
     @functools.wraps(function)
-    def asked(depth: Any, *arguments: Any, **options: Any) -> Answer:
+    def asked(depth: Any, *arguments: Any) -> Answer:
         book = _state["book"]
         if book is None:
-            return function(depth, *arguments, **options)
-        key = (function.__name__, id(depth), arguments, tuple(sorted(options.items())))
-        if key not in book.answers:
-            book.holders.append(depth)
+            return function(depth, *arguments)
+        key = (function.__name__, id(depth), arguments)
+        _, answer = book.answers.get(key, (depth, None))
+        if answer is None:
             try:
-                book.answers[key] = function(depth, *arguments, **options)
+                answer = function(depth, *arguments)
             except ValueError as problem:  # a sentence for the artist, which is the same for every shot
-                book.answers[key] = problem
-        answer = book.answers[key]
+                answer = problem
+            book.answers[key] = depth, answer
         if isinstance(answer, ValueError):
             raise answer
         return answer
 
     return asked
-
-
-def answer(function: Callable[..., Answer], depth: Any) -> Answer | None:
-    """What a function of `once` answered for a depth alone; None where it was not asked, or had a problem."""
-    book = _state["book"]
-    found = None if book is None else book.answers.get((function.__name__, id(depth), (), ()))
-    return None if isinstance(found, ValueError) else found
 
 
 def tagged(
@@ -89,17 +82,9 @@ def tagged(
 ) -> list[Any]:
     """Datablocks of this file that `tags.tag` marked so, in Blender's order; those of libraries are left alone.
 
-    Parameters
-    ----------
-    kind : str or None
-        None: of any kind.
-    image, shot
-        As for `tags.tag`.
-    among : str
-        The collection in ``bpy.data``.
-    form : str or None
-        Type of the objects, or ``bl_idname`` of the node trees: whatever else bears the mark, in a file of somebody
-        else's, is none of ours, and may even crash Blender where it is taken for one. None: any.
+    They are `among` that collection in ``bpy.data``; `kind` None: of any. `form` is the type of the objects, or the
+    ``bl_idname`` of the node trees: whatever else bears the mark, in a file of somebody else's, is none of ours, and
+    may even crash Blender where it is taken for one.
     """
     return [block for block in _marked((kind, tags.key(image), shot), among) if form is None or form == _form(block)]
 
@@ -135,13 +120,33 @@ def find(
     return next(iter(tagged(kind, image=image, shot=shot, among=among, form=form)), None)
 
 
-def add(block: Any, among: str = "objects") -> Any:
-    """Take in a datablock that was made and tagged; returns it."""
+def tag(
+    block: Datablock,
+    kind: str,
+    *,
+    image: bpy.types.Image | None = None,
+    shot: int | None = None,
+    among: str = "objects",
+) -> Datablock:
+    """Mark a datablock that was made, see `tags.tag`, and take it in; returns it."""
+    tags.tag(block, kind, image=image, shot=shot)
     book = _state["book"]
     if book is not None and among in book.tagged:
         for key in _keys(block):
             book.tagged[among][key].append(block)
     return block
+
+
+def node_group(
+    kind: str, name: str, form: str, build: Callable[[Any], None], *, image: Any = None, shot: int | None = None
+) -> Any:
+    """The file's node group of that kind and form, made by ``build(tree)`` if it is not there."""
+    tree = find(kind, image=image, shot=shot, among="node_groups", form=form)
+    if tree is None:
+        tree = tag(bpy.data.node_groups.new(name, form), kind, image=image, shot=shot, among="node_groups")
+        build(tree)
+        nodes.arrange(tree)
+    return tree
 
 
 def discard(block: bpy.types.ID) -> None:

@@ -32,14 +32,13 @@ def build_mesh(
 ) -> bpy.types.Object:
     """Build the depth mesh of a shot under its camera, or bring the one that was built before up to date.
 
+    At frames of other shots there is no geometry. It is the camera's child and follows its lens and shift. Its
+    modifier's inputs are the artist's: what was changed there stays.
+
     Parameters
     ----------
-    depth : Depth
-    shot : Shot
-        One that is done. At frames of other shots there is no geometry.
     camera : Object
-        The shot's camera: `camera.build_camera`'s, or one of the artist's own. The mesh is its child and follows its
-        lens and shift.
+        The shot's camera: `camera.build_camera`'s, or one of the artist's own.
     points : bool or None
         Whether points are shown instead of a surface. None: as it is, a surface at first.
     detail : float or None
@@ -47,11 +46,6 @@ def build_mesh(
         less where that would be more than half a million points.
     plate : bool
         Whether the plate is put on it, as an emission.
-
-    Returns
-    -------
-    Object
-        Its modifier's inputs are the artist's: what was changed there stays.
 
     Raises
     ------
@@ -83,18 +77,12 @@ def build_mesh(
 
 @lookup.once
 def plate_material(depth: Depth) -> bpy.types.Material:
-    """The material that shows the plate as an emission, in step with the depth; one for all shots of a clip.
-
-    Raises
-    ------
-    PlateError
-        The plate is missing.
-    """
+    """The material that shows the plate as an emission, in step with the depth; one for all shots of a clip."""
     plate, image = plate_image(depth), disparity_image(depth)
     material = lookup.find("plate material", image=image, among="materials")
     if material is None:
-        material = tags.tag(bpy.data.materials.new(depth.label("Plate")), "plate material", image=image)
-        lookup.add(material, "materials")
+        material = bpy.data.materials.new(depth.label("Plate"))
+        lookup.tag(material, "plate material", image=image, among="materials")
         _build_material(nodes.material_tree(material))
     for node in nodes.material_tree(material).nodes:
         if node.bl_idname == "ShaderNodeTexImage" and tags.KIND in node:
@@ -128,8 +116,7 @@ def _build_group(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: 
     _add_inputs(tree, quantity, with_confidence)
     nodes.use_single_values(tree)
     nodes.interface_output(tree, "Geometry", "Geometry")
-    begin, end = nodes.group_ends(tree)
-    inputs = begin.outputs
+    inputs, outputs = nodes.group_sockets(tree)
     points = lattice.add_lattice(tree, quantity)
 
     geometry = _grid(tree, points.columns, points.rows)
@@ -157,7 +144,7 @@ def _build_group(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: 
     vertices = {"Mesh": geometry, "Selection": inside, "Radius": radius}
     cloud = nodes.value(tree, "GeometryNodeMeshToPoints", "Points", vertices, mode="VERTICES")
     geometry = paint(tree, switch(tree, inputs["Point Cloud"], surface, cloud), inputs["Material"])
-    nodes.feed(end.inputs["Geometry"], switch(tree, points.shown, None, geometry))
+    nodes.feed(outputs["Geometry"], switch(tree, points.shown, None, geometry))
 
 
 def _add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: bool) -> None:

@@ -98,12 +98,8 @@ _seen = Seen(_look_for, holds=2.0)
 def of_file(*, only_built: bool = False) -> list[str]:
     """What is missing of the file, as sentences: for the depths of all scenes' lists, and what was built from others.
 
-    Where something was missing the last time and is not any more, Blender reads it again.
-
-    Parameters
-    ----------
-    only_built : bool
-        Leave out depths that nothing was built from.
+    Where something was missing the last time and is not any more, Blender reads it again. `only_built` leaves out
+    depths that nothing was built from.
     """
     built = _built()
     by_job: dict[str, list[bpy.types.Image]] = {}
@@ -114,7 +110,7 @@ def of_file(*, only_built: bool = False) -> list[str]:
             by_job.setdefault(job, []).append(image)
     named: set[bpy.types.Image] = set()
     sentences: dict[str, None] = {}
-    for item in (item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths):
+    for item in depth_list.entries():
         its_own = by_job.get(item.job, [])
         found = Missing() if only_built and not its_own else _look(item)
         sentences.update(dict.fromkeys(found))
@@ -143,8 +139,7 @@ def reload() -> None:
 
 def _built() -> list[bpy.types.Image]:
     """Images of Fathom's that something shows."""
-    kinds = ("disparity", "confidence", "plate")
-    return [i for i in bpy.data.images if i.library is None and i.users and tags.text(i, tags.KIND) in kinds]
+    return [image for image in tags.images("disparity", "confidence", "plate") if image.users]
 
 
 _UNSEEN = "The {} lies at a place that this file names in full, and that was not looked at yet: Check Files does"

@@ -12,6 +12,8 @@ from typing import Any
 
 import bpy
 
+from .problems import Problem
+
 _BARE_COMPOSITOR = hasattr(bpy.types, "CompositorNodeMath")
 """Up to 4.5 the compositor has its own Math, Value, … nodes; from 5.0 it shares those of the shaders."""
 
@@ -28,29 +30,14 @@ _OPTION_VALUES = {"APPLY": "Apply Mask"}
 """Values whose name in the menu socket is not the property's value in title case."""
 
 
-class NodeError(KeyError):
-    """A node or a group without a socket that it should have; the message is one sentence for the artist."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
 # ------------------------------------------------------------------------------------------------ nodes and sockets
 
 
 def new(tree: bpy.types.NodeTree, kind: str, *, label: str = "", **properties: Any) -> bpy.types.Node:
-    """Add a node.
+    """Add a node, labelled for the artist, and set properties on it; for those that became sockets see `set_option`.
 
-    Parameters
-    ----------
-    tree : NodeTree
-    kind : str
-        ``'Math'``, ``'Value'``, ``'SeparateXYZ'`` or ``'CombineXYZ'``, whose type differs between trees and versions;
-        anything else is the node's own type, such as ``'CompositorNodeScale'``.
-    label : str
-        What the artist reads on the node; empty for Blender's own.
-    **properties
-        Set on the node; for properties that became sockets see `set_option`.
+    `kind` is ``'Math'``, ``'Value'``, ``'SeparateXYZ'`` or ``'CombineXYZ'``, whose type differs between trees and
+    versions; anything else is the node's own type, such as ``'CompositorNodeScale'``.
     """
     if kind in ("Math", "Value", "SeparateXYZ", "CombineXYZ"):
         own = _BARE_COMPOSITOR and tree.bl_idname == "CompositorNodeTree"
@@ -65,10 +52,7 @@ def new(tree: bpy.types.NodeTree, kind: str, *, label: str = "", **properties: A
 def input_of(node: bpy.types.Node, name: str, occurrence: int = 0) -> bpy.types.NodeSocket:
     """The node's input of that name; `occurrence` counts among those of the same name that are in use.
 
-    Raises
-    ------
-    KeyError
-        Naming the node and the sockets that it has.
+    Problem, where there is none, names the node and the sockets that it has.
     """
     return _named(node, node.inputs, name, occurrence)
 
@@ -83,7 +67,7 @@ def _named(node: bpy.types.Node, sockets: Any, name: str, occurrence: int) -> bp
     if occurrence < len(matching):
         return matching[occurrence]
     held = getattr(node, "node_tree", None)
-    raise NodeError(
+    raise Problem(
         f"{'The node group ' + held.name if held else node.bl_idname} is not as Fathom makes it: it has no socket "
         f"{name} ({occurrence}), but {', '.join(s.name for s in sockets)}; delete it, and build again."
     )
@@ -128,12 +112,8 @@ def set_option(node: bpy.types.Node, name: str, value: Any) -> None:
     """Set an option by the name and value that it has as a property, whether it is one or has become a socket.
 
     ``set_option(scale, "space", "RENDER_SIZE")`` sets the property up to 4.5 and the input Type to 'Render Size' from
-    5.0. Where a version has both, the socket is what counts.
-
-    Raises
-    ------
-    KeyError
-        The node has neither, or the socket's name is missing in the table of this module.
+    5.0. Where a version has both, the socket is what counts. KeyError where the node has neither, or the socket's name
+    is missing in the table of this module.
     """
     socket_name = _OPTION_SOCKETS.get((node.bl_idname, name))
     sockets = [s for s in node.inputs if s.name == socket_name]
@@ -240,13 +220,13 @@ def use_single_values(tree: bpy.types.NodeTree) -> None:
                 item.structure_type = "SINGLE"
 
 
-def group_ends(tree: bpy.types.NodeTree) -> tuple[bpy.types.Node, bpy.types.Node]:
-    """The group's input and output nodes, added if they are not there."""
+def group_sockets(tree: bpy.types.NodeTree) -> tuple[Any, Any]:
+    """The group's inputs and outputs, as seen from inside; the nodes that hold them are added if they are not there."""
 
     def end(kind: str) -> bpy.types.Node:
         return next((node for node in tree.nodes if node.bl_idname == kind), None) or tree.nodes.new(kind)
 
-    return end("NodeGroupInput"), end("NodeGroupOutput")
+    return end("NodeGroupInput").outputs, end("NodeGroupOutput").inputs
 
 
 def interface_identifiers(tree: bpy.types.NodeTree) -> dict[str, str]:
@@ -262,7 +242,7 @@ def _identifier(tree: bpy.types.NodeTree, name: str) -> str:
     try:
         return interface_identifiers(tree)[name]
     except KeyError as error:
-        raise NodeError(
+        raise Problem(
             f"The node group {tree.name} is not as Fathom makes it: it has no input {name}; delete it, and build again."
         ) from error
 
@@ -325,18 +305,8 @@ def drive(
 ) -> None:
     """Drive a property by others: by their sum, or by an expression that is simple enough to need no permission.
 
-    Parameters
-    ----------
-    holder : bpy_struct
-        What has the property; a driver that it has is replaced.
-    name : str
-        The property, or a path to it.
-    sources : dict
-        The datablock and the path in it by the name of the variable.
-    expression : str
-        Empty for the sum.
-    index : int
-        Of an element of the property; -1 where it has none.
+    `name` is the property or a path to it, `index` an element's or -1; a driver that it has is replaced. `sources` are
+    the datablock and the path in it by the name of the variable.
     """
     holder.driver_remove(name, index)
     driver = holder.driver_add(name, index).driver

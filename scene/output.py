@@ -14,11 +14,12 @@ from typing import Literal, NamedTuple
 
 import bpy
 
-from ..inference.contract import depth_sequence, numbering
+from ..inference.contract import depth_sequence, exit_codes, numbering
 from ..inference.contract.job import Job
 from ..inference.contract.leftovers import LOG
 from ..inference.contract.untrusted import absolute, is_there
 from . import depth, places
+from .problems import Problem
 
 _VERSION = re.compile(r"v(\d+)", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*\ufffd]+')
@@ -29,20 +30,15 @@ _LONGEST = 100
 Standing = Literal["new", "unfinished", "finished"]
 
 
-class OutputError(ValueError):
+class OutputError(Problem):
     """No output folder is known; the message is one sentence for the artist."""
+
+    code = exit_codes.BAD_OUTPUT
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a job goes.
-
-    Attributes
-    ----------
-    folder : Path
-    standing : 'new', 'unfinished' or 'finished'
-        What lies there already: nothing, this job's unfinished work to resume, or this job's result.
-    """
+    """Where a job goes, and what lies there already: nothing, its unfinished work to resume, or its result."""
 
     folder: Path
     standing: Standing
@@ -51,10 +47,7 @@ class Place:
 def root_folder(path: str) -> Path:
     """The folder that a setting such as ``//depth`` means, absolute.
 
-    Raises
-    ------
-    OutputError
-        It is empty, or relative to a .blend file that has not been saved.
+    OutputError where it is empty, or relative to a .blend file that has not been saved.
     """
     if not path.strip():
         raise OutputError("No output folder is chosen: choose one in the Fathom panel.")
@@ -80,24 +73,11 @@ def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False) -> P
 
     Clips of one name in different folders are distinguished by their paths, in whatever order they come.
 
-    The newest version that holds the same job, finished or not, is the job's own, so that the same request goes on
-    with what is there. Any other job gets the version after the last. A finished result is passed over when a
-    file that the job reads is newer than it.
+    The newest version that holds the same job, finished or not, is the job's own, so that the same request goes on with
+    what is there; with `new_version` it gets another. Any other job gets the version after the last. A finished result
+    is passed over when a file that the job reads is newer than it. The output folder of `wanted` does not count.
 
-    Parameters
-    ----------
-    root : Path
-    clip : str
-        The clip's name, see `clip_folder`.
-    wanted : Job
-        Its own output folder does not count.
-    new_version : bool
-        Whether the job gets a new folder also where it has one.
-
-    Raises
-    ------
-    OutputError
-        What lies there already cannot be read.
+    OutputError where what lies there already cannot be read.
     """
     try:
         return _place(root, clip, wanted, new_version)

@@ -9,32 +9,30 @@ from pathlib import Path
 
 import bpy
 
-from ..inference.contract import exr_windows, numbering
+from ..inference.contract import exit_codes, exr_windows, numbering
 from ..inference.contract.depth_sequence import is_foreign
 from ..inference.contract.job import Source
 from ..inference.contract.untrusted import is_file, is_folder
 from . import lookup, memory, places, tags
 from . import source as sources
 from .depth import Depth, DepthError, absolute, portable_path, set_where_new, show_frames
+from .problems import Problem
 from .source_files import SourceError, same_sequence
 
 
-class PlateError(ValueError):
+class PlateError(Problem):
     """A plate that cannot be shown; the message is one sentence for the artist."""
+
+    code = exit_codes.BAD_CLIP
 
 
 @lookup.once
 def plate_image(depth: Depth) -> bpy.types.Image:
     """The image datablock of the clip that the depth belongs to, in the clip's own colour space, alpha ignored.
 
-    Frames are addressed as those of the depth: see `show_plate`. One that shows the clip already is used again;
-    images that the artist loaded are left alone. The path is relative to the .blend file where that is saved.
-
-    Raises
-    ------
-    PlateError
-        The movie or a frame of the sequence is not where ``depth.json`` says, this Blender does not know the clip's
-        colour space, or the plate is not the movie's first video stream, which alone an image shows.
+    Frames are addressed as those of the depth: see `show_plate`. One that shows the clip already is used again; images
+    that the artist loaded are left alone. The path is relative to the .blend file where that is saved. PlateError as
+    for `require_shown`, or where this Blender does not know the clip's colour space.
     """
     ask(depth)
     path = require_shown(depth)
@@ -58,11 +56,8 @@ def ask(depth: Depth) -> None:
 def require_plate(depth: Depth) -> Path:
     """The movie, or the sequence's first file that has depth, after checking that all files are there.
 
-    Raises
-    ------
-    PlateError
-        One is missing, or the path is another kind of system's, which is not looked at then; names what is written in
-        ``depth.json``.
+    PlateError, where one is missing or the path is another kind of system's, which is not looked at then, names what is
+    written in ``depth.json``.
     """
     sequence, source = depth.sequence, depth.source  # of the files only names are looked at: panels ask
     if is_foreign(source.path):
@@ -100,8 +95,9 @@ def _wanted(depth: Depth) -> dict[int, str]:
 
 
 def require_shown(depth: Depth) -> Path:
-    """As `require_plate`, and decline a sequence that Blender shows otherwise than it is, or has no memory for; its
-    depth is right all the same. Opens every EXR of it.
+    """As `require_plate`, but PlateError as well for what Blender shows otherwise than it is, or has no memory for.
+
+    The depth of such a plate is right all the same. Opens every EXR of it.
     """
     path = require_plate(depth)
     if depth.source.stream:
@@ -139,17 +135,9 @@ def require_shown(depth: Depth) -> Path:
 def with_plate(depth: Depth, path: str | Path) -> Depth:
     """The depth with its plate at another place than ``depth.json`` says, after a look whether it is that plate.
 
-    Parameters
-    ----------
-    depth : Depth
-    path : path
-        The movie, a frame of the sequence or the folder that holds it; also frames of what was a movie, and the other
-        way round.
-
-    Raises
-    ------
-    PlateError
-        It cannot be read, has not the plate's size, or not the frames that the depth was made of.
+    `path` is the movie, a frame of the sequence or the folder that holds it; also frames of what was a movie, and the
+    other way round. PlateError where it cannot be read, has not the plate's size, or not the frames that the depth was
+    made of.
     """
     sequence, written = depth.sequence, depth.sequence.source
     places.ask(bpy.path.abspath(str(path)))
@@ -185,15 +173,7 @@ def _read(path: Path, stream: int) -> sources.Plate:
 
 
 def known_plate(depth: Depth, path: Path, colorspace: str | None) -> Depth:
-    """As `with_plate`, for a place that it was found at before: no file is opened.
-
-    Parameters
-    ----------
-    depth : Depth
-    path : Path
-        The movie or the sequence's first file.
-    colorspace : str or None
-    """
+    """As `with_plate`, for a movie or a sequence's first file that was found before: no file is opened."""
     source = replace(depth.sequence.source, kind="movie", path=str(path), files=(), colorspace=colorspace, stream=0)
     if path.suffix.lower() in bpy.path.extensions_image:
         files = same_sequence(path) if is_folder(path.parent) else []
@@ -204,12 +184,8 @@ def known_plate(depth: Depth, path: Path, colorspace: str | None) -> Depth:
 def repoint_plate(depth: Depth, *, moved_from: str = "") -> None:
     """Let the images of the plate that this file has show the plate where it lies now: what was built goes with them.
 
-    Parameters
-    ----------
-    depth : Depth
-        Nothing is done where its plate is missing or cannot be shown.
-    moved_from : str
-        The movie or the first file where it lay: images that show that go with it, also where it still is.
+    Images that show the movie or first file `moved_from` go with it, also where that still is. Nothing is done where
+    the plate is missing or cannot be shown.
     """
     if not may_look(depth):
         return
@@ -275,9 +251,7 @@ def _show_file(image: bpy.types.Image, path: Path, depth: Depth) -> None:
 
 def _plates(depth: Depth, *, of_job: bool = False) -> list[bpy.types.Image]:
     """Images of plates that Fathom made; `of_job`: only those that show the plate of this depth."""
-    images = (i for i in bpy.data.images if i.library is None and i.source != "VIEWER")
-    ours = [image for image in images if tags.text(image, tags.KIND) == "plate"]
-    return [i for i in ours if not of_job or depth.sequence.fingerprint in tags.jobs(i)]
+    return [i for i in tags.images("plate") if not of_job or depth.sequence.fingerprint in tags.jobs(i)]
 
 
 def _is_there(image: bpy.types.Image) -> bool:

@@ -23,13 +23,7 @@ def data_folder() -> Path:
 
 
 def worker_python() -> Path:
-    """The Python that runs the worker; of our own environments the one that serves every estimator, if it is there.
-
-    Raises
-    ------
-    MissingEnvironment
-        One sentence that says what to do.
-    """
+    """The Python that runs the worker; of our own environments the one that serves every estimator, if it is there."""
     return environment.find_python(_get("python"), home=data_folder())
 
 

@@ -15,19 +15,8 @@ from ..inference.contract.job import Job
 def estimate(job: Job, *, python: Path, home: Path, offline: str | None) -> Steps:
     """Get the weights, whose licence the artist accepts by asking for it, and run a job of Quick's.
 
-    Parameters
-    ----------
-    job : Job
-    python, home : Path
-        The worker's, as for `client.estimate`.
-    offline : str or None
-        Why the network must not be touched, with what to do about it; weights that are there already serve all the
-        same.
-
-    Yields
-    ------
-    tuple of Event
-        As `client.estimate` does; the last one is `Done` or `Error`.
+    `offline` is why the network must not be touched, with what to do about it; weights that are there already serve all
+    the same. Otherwise as `client.estimate`.
     """
     steps = client.download(QUICK.weights, licence=QUICK.licence, offline=offline is not None, python=python, home=home)
     cancel: bool | None = None

@@ -31,41 +31,25 @@ class _Known(Generic[Answer]):
 
 
 class Seen(Generic[Key, Answer]):
-    """Answers to questions of one kind.
+    """Answers to questions of one kind, each of which holds for so many seconds at least.
 
-    Parameters
-    ----------
-    look : callable
-        Finds the answer to a question; `LookupError`: there is nothing any more that it could be about.
-    holds : float
-        Seconds for which an answer holds, at least.
+    `look` finds the answer; LookupError: there is nothing any more that the question could be about.
     """
 
     def __init__(self, look: Callable[[Key], Answer], *, holds: float) -> None:
         self._look, self._holds = look, holds
         self._known: dict[Key, _Known[Answer]] = {}
-        self._wanted: dict[Key, None] = {}
+        self.wanted: dict[Key, None] = {}
         _all.append(self)
 
     def of(self, key: Key) -> Answer | None:
         """What is known, None as long as nothing is; what may be old news is looked for again, soon."""
         known = self._known.get(key)
         if known is None or time.monotonic() > known.until:
-            self._wanted[key] = None
+            self.wanted[key] = None
             if not bpy.app.background and not bpy.app.timers.is_registered(work):
                 bpy.app.timers.register(work, persistent=True)  # also where another file is opened in this moment
         return None if known is None else known.answer
-
-    def look(self, key: Key) -> Answer:
-        """Look at once, and know it from then on."""
-        begun = time.monotonic()
-        try:
-            answer = self._look(key)
-        finally:
-            self._wanted.pop(key, None)
-        now = time.monotonic()
-        self._known[key] = _Known(answer, now + max(self._holds, (now - begun) / _SHARE))
-        return answer
 
     def forget(self) -> None:
         """Know nothing: files have changed."""
@@ -79,24 +63,19 @@ class Seen(Generic[Key, Answer]):
     def work(self, until: float) -> bool:
         """Look for what was asked, up to a time of the clock; whether something is known that was not."""
         has_changed = False
-        while self._wanted and time.monotonic() < until:
-            key = next(iter(self._wanted))
+        while self.wanted and (begun := time.monotonic()) < until:
+            key = next(iter(self.wanted))
             before = self._known.get(key)
             try:
-                after = self.look(key)
+                answer = self._look(key)
             except LookupError:
                 continue
-            has_changed = has_changed or before is None or before.answer != after
+            finally:
+                self.wanted.pop(key, None)
+            now = time.monotonic()
+            self._known[key] = _Known(answer, now + max(self._holds, (now - begun) / _SHARE))
+            has_changed = has_changed or before is None or before.answer != answer
         return has_changed
-
-    def is_idle(self) -> bool:
-        """Whether nothing is asked that was not looked for."""
-        return not self._wanted
-
-    def stop(self) -> None:
-        """Know nothing, and look for nothing."""
-        self.forget()
-        self._wanted.clear()
 
 
 _all: list[Seen[Any, Any]] = []
@@ -108,7 +87,7 @@ def work() -> float | None:
     changes = [seen.work(until) for seen in _all]
     if any(changes):
         redraw()
-    return None if all(seen.is_idle() for seen in _all) else _NEXT
+    return _NEXT if any(seen.wanted for seen in _all) else None
 
 
 def outdate() -> None:
@@ -122,4 +101,5 @@ def stop() -> None:
     if bpy.app.timers.is_registered(work):
         bpy.app.timers.unregister(work)
     for seen in _all:
-        seen.stop()
+        seen.forget()
+        seen.wanted.clear()

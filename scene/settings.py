@@ -80,19 +80,9 @@ def _as_typed(value: float) -> float:
 
 
 def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
-    """The job that estimates a plate; to be validated when its output folder is certain.
+    """The job that estimates a plate into a folder; to be validated when that is certain.
 
-    Parameters
-    ----------
-    plate : Plate
-    settings : Settings
-    output : Path
-        Folder that becomes the depth sequence.
-
-    Raises
-    ------
-    JobError
-        One sentence on what is wrong.
+    JobError has one sentence on what is wrong with the settings.
     """
     return Job(
         source=plate.source,

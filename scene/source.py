@@ -30,13 +30,7 @@ _RANGE = re.compile(r"([0-9]{1,12})(?:\s*-\s*([0-9]{1,12}))?")
 class Plate:
     """A stretch of a clip, and where it lies on the timeline.
 
-    Attributes
-    ----------
-    source : Source
-    first_frame, last_frame : int
-        Source frames that are shown, both included.
-    scene_start : int
-        Scene frame at which `first_frame` is shown.
+    Source frames, both included, and the scene frame at which the first is shown.
     """
 
     source: Source
@@ -61,16 +55,10 @@ def from_shown(shown: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
 
 
 def from_strip(strip: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
-    """The frames that a strip shows.
+    """The frames that a strip shows, of the scene whose sequencer holds it.
 
-    Parameters
-    ----------
-    strip : MOVIE, IMAGE or MOVIECLIP strip
-        Its trims count; its transform, crop, colour and modifiers do not, since depth belongs to the plate.
-    scene : Scene
-        The scene whose sequencer holds it.
-    frames : str
-        Source frames among those, such as ``1001-1040`` or ``1001``; empty: all of them.
+    Its trims count; its transform, crop, colour and modifiers do not, since depth belongs to the plate. `frames` are
+    source frames among those, such as ``1001-1040`` or ``1001``; empty: all of them.
 
     Raises
     ------
@@ -124,21 +112,11 @@ def _shown(
 
 
 def shown_frames(times: StripTimes, *, first: int, count: int, offset: int = 0) -> tuple[int, int, int] | None:
-    """Which source frames a strip shows.
+    """Which source frames a strip shows: first, last and the scene frame of the first; None where it shows none.
 
-    Parameters
-    ----------
-    times : StripTimes
-    first, count : int
-        Number of the file's first frame, and how many there are.
-    offset : int
-        Frames by which the content is shifted (a movie clip's Frame Offset).
-
-    Returns
-    -------
-    (first, last, scene_start) or None
-        Source frames, both included, each once: frames that are held before or after the content count once. None
-        where the strip shows nothing of the file.
+    Each counts once, also where it is held before or after the content. `first` and `count` are the number of the
+    file's first frame and how many there are, `offset` frames by which the content is shifted (a movie clip's Frame
+    Offset).
     """
     start = round(times.content_start)
     # A strip that lies wholly before or after its content holds one frame of it.
@@ -228,15 +206,7 @@ def _clip_by_name(strip: Any) -> bpy.types.MovieClip:
 
 
 def from_clip(clip: bpy.types.MovieClip, frames: str = "") -> Plate:
-    """All frames of a clip of the Movie Clip Editor, with its Start Frame and Frame Offset, or some of them.
-
-    Raises
-    ------
-    SourceError
-        A file is missing or cannot be read.
-    JobError
-        The frames are no range, or not all in the clip.
-    """
+    """All frames of a clip of the Movie Clip Editor, by its Start Frame and Frame Offset, or some: see `from_strip`."""
     source, first, count = of_clip(clip)
     begin, end = max(first, first + clip.frame_offset), first + count - 1
     if begin > end:
@@ -257,20 +227,8 @@ def from_clip(clip: bpy.types.MovieClip, frames: str = "") -> Plate:
 def from_file(path: str | Path, frames: str = "", *, stream: int = 0) -> Plate:
     """All frames of a movie file, of a folder of numbered images, or of the sequence that an image is one of.
 
-    Parameters
-    ----------
-    path : path
-    frames : str
-        Source frames among those, such as ``1001-1040`` or ``1001``; empty: all of them.
-    stream : int
-        Which of a movie's video streams, from 0.
-
-    Raises
-    ------
-    SourceError
-        Nothing is there, or it cannot be read, or frames of the sequence that are asked for are missing.
-    JobError
-        The frames are no range, or not all in the clip.
+    Or some of them, see `from_strip`. `stream` is which of a movie's video streams, from 0. SourceError where nothing
+    is there, or it cannot be read, or frames of the sequence that are asked for are missing.
     """
     path = Path(absolute(str(path), None))
     if not is_there(path):
@@ -293,19 +251,7 @@ def from_file(path: str | Path, frames: str = "", *, stream: int = 0) -> Plate:
 
 
 def only_frames(plate: Plate, frames: str) -> Plate:
-    """A part of a plate.
-
-    Parameters
-    ----------
-    plate : Plate
-    frames : str
-        Source frames, such as ``1001-1040`` or ``1001``; empty: all of them.
-
-    Raises
-    ------
-    JobError
-        That is no range, or the plate does not show all of it.
-    """
+    """A part of a plate, such as ``1001-1040`` or ``1001``; JobError where that is no range, or not all shown."""
     if not frames:
         return plate
     first, last = frame_range(frames)

@@ -10,26 +10,25 @@ from pathlib import Path
 
 import bpy
 
-from ..inference.contract import exr_windows, numbering
+from ..inference.contract import exit_codes, exr_windows, numbering
 from ..inference.contract.job import Source
 from ..inference.contract.numbering import NumberingError, frame_number
 from ..inference.contract.untrusted import is_file, is_folder
 from . import versions
+from .problems import Problem
 
 
-class SourceError(ValueError):
+class SourceError(Problem):
     """What the artist chose cannot be estimated as it is; the message is one sentence that says what to do."""
+
+    code = exit_codes.BAD_CLIP
 
 
 def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
     """A clip's source, the number of its first frame and how many frames Blender counts.
 
-    Blender ends an image sequence at its first gap; the source has the files behind it as well.
-
-    Raises
-    ------
-    SourceError
-        Its file is missing, Blender cannot read it, or Blender does not find the other frames of the sequence.
+    Blender ends an image sequence at its first gap; the source has the files behind it as well. SourceError where its
+    file is missing, Blender cannot read it, or Blender does not find the other frames of the sequence.
     """
     path = Path(absolute(clip.filepath, clip))
     if not is_file(path):
@@ -69,13 +68,7 @@ def of_clip(clip: bpy.types.MovieClip) -> tuple[Source, int, int]:
 
 
 def of_movie(path: str, colorspace: str | None) -> Source:
-    """A movie file as Blender reads it; `colorspace` None: Blender's default for it.
-
-    Raises
-    ------
-    SourceError
-        The file is missing or Blender cannot read it.
-    """
+    """A movie file as Blender reads it; `colorspace` None: Blender's default for it."""
     if not is_file(path):
         raise SourceError(
             f"The movie {path} is missing; restore it, or relink it with File > External Data > Find Missing Files."
@@ -86,15 +79,10 @@ def of_movie(path: str, colorspace: str | None) -> Source:
 
 
 def of_stream(source: Source, index: int) -> Source:
-    """Another video stream of a movie, as Blender counts its frames.
+    """Another video stream of a movie, as Blender counts its frames; SourceError where it has none of that index.
 
     A strip keeps its length when its Stream Index is changed, so a strip of its own is made and taken away again. The
     size is left open (None): a strip knows only that of the first stream before it is drawn.
-
-    Raises
-    ------
-    SourceError
-        The movie has no such stream.
     """
     scene = bpy.data.scenes.new("Fathom")
     try:
@@ -112,10 +100,7 @@ def of_stream(source: Source, index: int) -> Source:
 def of_images(path: Path) -> Source:
     """The sequence in a folder, or that a file belongs to; its frames need not be complete, see `of_frames`.
 
-    Raises
-    ------
-    SourceError
-        There are no images, more than one sequence, or their names do not say which number is the frame.
+    SourceError where there are no images, more than one sequence, or names that do not say which number is the frame.
     """
     folder = path if is_folder(path) else path.parent
     names = _images(folder)
@@ -139,24 +124,11 @@ def of_images(path: Path) -> Source:
 
 
 def of_frames(source: Source, first: int, last: int) -> Source:
-    """A source with the size of the frames that are asked for.
+    """A source with the size of the frames that are asked for, instead of its first frame's.
 
-    Parameters
-    ----------
-    source : Source
-        With the size of its first frame.
-    first, last : int
-        Source frames, both included. Nothing is asked of the others: they may be missing, or of another size.
-
-    Returns
-    -------
-    Source
-        Where the data windows of EXR files differ, the size is that of their display window, in which they are placed.
-
-    Raises
-    ------
-    SourceError
-        A frame is missing or there twice, or Blender cannot read the first.
+    Nothing is asked of other frames: they may be missing, or of another size. Where the data windows of EXR files
+    differ, the size is that of their display window, in which they are placed. SourceError where a frame is missing or
+    there twice, or Blender cannot read the first.
     """
     if source.kind == "movie":
         return source
@@ -228,13 +200,7 @@ def _images(folder: Path) -> list[str]:
 
 
 def same_sequence(file: Path) -> list[str]:
-    """Names of the files beside a file that are frames of its sequence, itself among them, in the order of its frames.
-
-    Raises
-    ------
-    SourceError
-        The folder cannot be read, or the names do not say which number is the frame.
-    """
+    """Names of the frames of a file's sequence that lie beside it, itself among them, in their order."""
     try:
         return numbering.around(file.name, _images(file.parent))
     except NumberingError as error:

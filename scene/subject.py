@@ -13,11 +13,11 @@ from typing import Any, Literal
 import bpy
 
 from ..inference.contract import depth_sequence
-from ..inference.contract.job import JobError
 from ..inference.contract.untrusted import is_folder
 from . import current_run, estimation, output, places, source, versions
 from . import settings as settings_module
 from .output import OutputError
+from .problems import PROBLEMS
 from .seen import Seen
 from .settings import Settings
 from .source import Plate, SourceError
@@ -55,14 +55,6 @@ class Subject:
     sequencer: str = field(default="", compare=False)
     scene: str = field(default="", compare=False)
     files: tuple[str, ...] = field(default=(), compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What lies on the disk for a subject: see `scene.output.Place`; of unfinished work the share that is done."""
-
-    standing: output.Standing
-    share: float = 0.0
 
 
 def of_strip(strip: Any, sequencer: bpy.types.Scene, settings: Settings, root: str, *, scene: str) -> Subject | None:
@@ -128,15 +120,7 @@ def in_front(context: bpy.types.Context) -> Subject | None:
 def shown_in(context: bpy.types.Context, *, strip: str = "", clip: str = "") -> tuple[Any, bpy.types.Scene]:
     """The strip or clip that is named, else the one in front of the artist: the editor's clip, or the active strip.
 
-    Returns
-    -------
-    (Strip or MovieClip, Scene)
-        And the scene whose timeline it lies on.
-
-    Raises
-    ------
-    SourceError
-        There is none.
+    With the scene whose timeline it lies on. SourceError where there is none.
     """
     if clip:
         if clip not in bpy.data.movieclips:
@@ -160,44 +144,37 @@ def shown_in(context: bpy.types.Context, *, strip: str = "", clip: str = "") -> 
     return editor.active_strip, scene
 
 
-def standing(subject: Subject) -> Standing:
-    """What lies on the disk for a subject. It opens the clip, unless the folder of depth sequences is not there."""
-    new = Standing(standing="new")
+def unfinished(subject: Subject) -> float | None:
+    """The share that is done of unfinished work on a subject, from 0 to 1; None where there is none on the disk.
+
+    It opens the clip, unless the folder of depth sequences is not there.
+    """
     scene = bpy.data.scenes.get(subject.scene)
     if scene is None or not subject.root:
-        return new
+        return None
     settings = settings_module.from_scene(scene)
     named = filter(depth_sequence.is_absolute, map(str, settings.parameters.values()))
     if not all(map(places.is_artists, (scene.fathom.output, *subject.files, *named))):
-        return new
-    if not is_folder(subject.root):
-        return new
-    if repr(settings) != subject.settings:  # changed since it was asked for; it is asked for again
-        return new
+        return None
+    if not is_folder(subject.root) or repr(settings) != subject.settings:  # changed since; it is asked for again
+        return None
     try:
         plate = _plate(subject)
         if plate is None:
-            return new
+            return None
         _, place = estimation.prepare(plate, settings, root=Path(subject.root))
-    except (SourceError, JobError, OutputError):
-        return new
-    if place.standing != "unfinished":
-        return Standing(standing=place.standing)
-    return Standing(standing="unfinished", share=depth_sequence.unfinished_progress(place.folder))
+    except PROBLEMS:
+        return None
+    return depth_sequence.unfinished_progress(place.folder) if place.standing == "unfinished" else None
 
 
-_seen = Seen(lambda asked: standing(asked[0]), holds=15.0)
+_seen = Seen(lambda asked: unfinished(asked[0]), holds=15.0)
 """Fifteen seconds: another Blender, or a farm, may have gone on."""
 
 
-def known_standing(subject: Subject | None) -> Standing | None:
-    """`standing` as far as is known: nothing is opened, panels ask. With each run that ends it may be another."""
+def known_unfinished(subject: Subject | None) -> float | None:
+    """`unfinished` as far as is known: nothing is opened, panels ask. With each run that ends it may be another."""
     return None if subject is None else _seen.of((subject, current_run.count_ended()))
-
-
-def look(subject: Subject) -> Standing:
-    """`standing`, which is known from now on."""
-    return _seen.look((subject, current_run.count_ended()))
 
 
 def _plate(subject: Subject) -> Plate | None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import bpy
@@ -31,21 +30,10 @@ KIND, DEPTH, SHOT, JOB = "fathom_kind", "fathom_depth", "fathom_shot", "fathom_j
 
 
 def tag(datablock: Datablock, kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None) -> Datablock:
-    """Mark a datablock as built by Fathom.
+    """Mark a datablock as built by Fathom, and return it.
 
-    Parameters
-    ----------
-    datablock : ID
-    kind : str
-    image : Image or None
-        The disparity image that it belongs to; None for what serves any depth, such as a shared node group.
-    shot : int or None
-        First source frame of its shot; None for what serves all shots.
-
-    Returns
-    -------
-    ID
-        The datablock itself.
+    `image` is the disparity image that it belongs to, None for what serves any depth, such as a shared node group;
+    `shot` the first source frame of its shot, None for what serves all shots.
     """
     datablock[KIND] = kind
     if image is not None:
@@ -71,6 +59,12 @@ def numbers(datablock: Any, name: str, count: int) -> tuple[float, ...] | None:
     return found if is_right else None
 
 
+def images(*kinds: str) -> list[bpy.types.Image]:
+    """The images of this file that were marked so; a render is none, whatever it says."""
+    own = (image for image in bpy.data.images if image.library is None and image.source != "VIEWER")
+    return [image for image in own if text(image, KIND) in kinds]
+
+
 def jobs(datablock: Any) -> list[str]:
     """The fingerprints of the jobs that an image is of."""
     return text(datablock, JOB).split()
@@ -92,15 +86,3 @@ def set_text(datablock: Any, name: str, value: str) -> None:
 def key(image: Any) -> int | None:
     """What stands for a disparity image in a look-up: None for none, and for what is none in somebody else's file."""
     return image.as_pointer() if isinstance(image, bpy.types.ID) else None
-
-
-def find(
-    among: Iterable[Datablock], kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None
-) -> Datablock | None:
-    """The datablock that was tagged so, or None; what comes from a linked library is left alone."""
-    for datablock in among:
-        if datablock.library is not None or datablock.get(KIND) != kind:
-            continue
-        if datablock.get(DEPTH) == image and datablock.get(SHOT) == shot:
-            return datablock
-    return None

@@ -90,10 +90,3 @@ def length_of(strip: Any) -> int:
 def clip_of(strip: Any) -> bpy.types.MovieClip | None:
     """The movie clip of a MOVIECLIP strip; None where Blender does not tell (4.2)."""
     return getattr(strip, "clip", None)
-
-
-def trim(strip: Any, *, start: int, end: int) -> None:
-    """Move a strip's handles inwards, in frames from the ends of its content; negative: outwards, which holds."""
-    names = ("left_handle_offset", "right_handle_offset") if _NEW_TIMES else ("frame_offset_start", "frame_offset_end")
-    for name, value in zip(names, (start, end)):
-        setattr(strip, name, value)

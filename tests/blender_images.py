@@ -24,6 +24,15 @@ def fresh_sequencer(scene: bpy.types.Scene) -> Any:
     return versions.strips_of(scene.sequence_editor_create())
 
 
+def trim(strip: Any, *, start: int, end: int) -> None:
+    """Move a strip's handles inwards, in frames from the ends of its content; negative: outwards, which holds."""
+    names = ("left_handle_offset", "right_handle_offset")
+    if not hasattr(strip, names[0]):
+        names = ("frame_offset_start", "frame_offset_end")
+    for name, value in zip(names, (start, end)):
+        setattr(strip, name, value)
+
+
 def in_sequencer(scene: bpy.types.Scene) -> Any:
     """A context in which the sequencer's operators run, in background too."""
     window = bpy.context.window_manager.windows[0]

@@ -5,11 +5,9 @@ from .depth_group import depth_group
 from .depth_of_field import add_depth_of_field, max_blur_of
 from .fog import add_fog
 from .matte import add_depth_matte
-from .tree import CompositingError
 from .z_combine import add_z_combine
 
 __all__ = [
-    "CompositingError",
     "add_depth_matte",
     "add_depth_of_field",
     "add_fog",

@@ -139,23 +139,10 @@ def clip_image(setup: Setup) -> Socket:
 
 
 def lead(setup: Setup, node: bpy.types.Node, stage: str, *, entry: str = "Image") -> bool:
-    """Lead the clip's image through an effect that is new or was taken out of the chain.
+    """Lead the clip's image through an effect that is new or was taken out of the chain, and say whether it was.
 
-    Parameters
-    ----------
-    setup : Setup
-    node : Node
-        With an output *Image*.
-    stage : str
-        One of `STAGES`.
-    entry : str
-        The input that takes the image so far.
-
-    Returns
-    -------
-    bool
-        Whether it was. An effect that is in the chain only gets an image again where it has none, and one that leads
-        to an output of the artist's, such as a file's, is left as it is.
+    The effect's input `entry` takes the image so far, its output is called Image. One that is in the chain only gets an
+    image again where it has none, and one that leads to an output of the artist's, such as a file's, is left as it is.
     """
     end = _end(setup)
     if end is not None and node in upstream(end.source.node):

@@ -121,16 +121,8 @@ def _inputs(group: bpy.types.NodeTree) -> Iterable[bpy.types.NodeTreeInterfaceSo
 def join(setup: Setup, source: Socket) -> list[Socket]:
     """Join a clip's chain to a result that shows other clips, at its own frames; beside it where they share frames.
 
-    Parameters
-    ----------
-    setup : Setup
-    source : NodeSocket
-        Where the clip's chain ends.
-
-    Returns
-    -------
-    list of NodeSocket
-        The input that shows the clip from now on; none where it stays beside.
+    `source` is where the clip's chain ends. Returns the input that shows the clip from now on; none where it stays
+    beside.
     """
     output = compositor_nodes.result(setup.tree)
     if not output.is_linked:
@@ -142,10 +134,8 @@ def join(setup: Setup, source: Socket) -> list[Socket]:
         return []
     node = setup.find(SWITCH_KIND)
     if node is None:
-        group = tree.effect_group(SWITCH_KIND, "Fathom Clip at Its Frames", _build)
-        node = setup.mark(
-            tree.add_group(setup, group, f"{setup.depth.name} at Its Frames"), SWITCH_KIND, all_shots=True
-        )
+        label = f"{setup.depth.name} at Its Frames"
+        node = tree.add_effect(setup, SWITCH_KIND, "Clip at Its Frames", _build, label=label, all_shots=True)
         tree.place_after(setup, before.node, [node])
     nodes.feed(nodes.input_of(node, "Image"), before)
     nodes.feed(nodes.input_of(node, "Clip"), source)
@@ -217,10 +207,9 @@ def _build(group: bpy.types.NodeTree) -> None:
     nodes.interface_input(group, "Clip", "Color", description="The image of the clip")
     nodes.interface_input(group, "After", "Float", default=-_NEVER, description="The clip shows after this frame")
     nodes.interface_input(group, "Before", "Float", default=_NEVER, description="The clip shows before this frame")
-    begin, end = nodes.group_ends(group)
-    inputs = {socket.name: socket for socket in begin.outputs}
+    inputs, outputs = nodes.group_sockets(group)
     frame = nodes.output_of(nodes.new(group, "CompositorNodeSceneTime"), "Frame")
     late_enough = nodes.math(group, "GREATER_THAN", frame, inputs["After"])
     early_enough = nodes.math(group, "LESS_THAN", frame, inputs["Before"])
     shows = nodes.math(group, "MULTIPLY", late_enough, early_enough, label="At the clip's frames")
-    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.mix_images(group, shows, inputs["Image"], inputs["Clip"]))
+    nodes.feed(outputs["Image"], compositor_nodes.mix_images(group, shows, inputs["Image"], inputs["Clip"]))

@@ -91,20 +91,15 @@ def mix_color(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any, *, label: s
 
 def mix_images(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any) -> Socket:
     """Add nodes for ``a (1 - factor) + b factor`` on all four channels, in the compositor; returns the result."""
-    alphas = [alpha_of(tree, socket) for socket in (a, b)]
+    alphas = [channel(tree, socket, "Alpha") for socket in (a, b)]
     alpha = nodes.math(
         tree, "MULTIPLY_ADD", nodes.math(tree, "SUBTRACT", alphas[1], alphas[0]), factor, alphas[0], label="Alpha"
     )
     return set_alpha(tree, mix_color(tree, factor, a, b), alpha, mode="REPLACE_ALPHA")
 
 
-def alpha_of(tree: bpy.types.NodeTree, image: Socket) -> Socket:
-    """Add a node of the compositor that gives an image's alpha; returns its output."""
-    return channel(tree, image, "Alpha")
-
-
 def channel(tree: bpy.types.NodeTree, image: Socket, name: str) -> Socket:
-    """Add a node of the compositor that gives a channel of an image, such as 'Red'; returns its output."""
+    """Add a node of the compositor that gives a channel of an image, such as 'Red' or 'Alpha'; returns its output."""
     return nodes.value(tree, "CompositorNodeSeparateColor", name, {"Image": image})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ...inference.contract.depth_sequence import Quantity, Shot
-from .. import distance_nodes, lookup, memory, nodes, tags
+from .. import distance_nodes, lookup, memory, nodes
 from ..depth import (
     Depth,
     DepthError,
@@ -44,36 +44,21 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
     =============  ====================================================================================================
 
     Maps of another size than the plate's are brought to it bilinearly, see `resample`. Scene frame = source frame +
-    the depth's frame offset; beyond the clip's ends its first and last frame are held.
-
-    Parameters
-    ----------
-    depth : Depth
-    shot : Shot
-        One that is done.
-
-    Returns
-    -------
-    NodeTree
-        For a Group node of any compositor tree.
-
-    Raises
-    ------
-    DepthError
-        The shot is unsupported; the sentence has the reason. Or the plate is larger than memory allows.
+    the depth's frame offset; beyond the clip's ends its first and last frame are held. DepthError where the shot is
+    unsupported, or the plate larger than memory allows.
     """
     start = distances(depth, shot)
     image = disparity_image(depth)
     shortfall = memory.shortage(*plate_size(depth))
     if shortfall is not None:
         raise DepthError(f"The plate of {depth.name} is {shortfall}: close other programs, or use a smaller plate.")
-    tree = lookup.find(KIND, image=image, shot=shot.first_frame, among="node_groups", form="CompositorNodeTree")
-    if tree is None:
-        tree = bpy.data.node_groups.new(depth.label("Fathom Depth", shot), "CompositorNodeTree")
-        lookup.add(tags.tag(tree, KIND, image=image, shot=shot.first_frame), "node_groups")
+
+    def build(tree: bpy.types.NodeTree) -> None:
         _add_interface(tree, depth, shot, start)
         _build(tree, depth, start, depth.quantity_of(shot))
-        nodes.arrange(tree)
+
+    name = depth.label("Fathom Depth", shot)
+    tree = lookup.node_group(KIND, name, "CompositorNodeTree", build, image=image, shot=shot.first_frame)
     _set_frames(tree, depth, shot)
     return tree
 
@@ -114,7 +99,7 @@ def _add_interface(tree: bpy.types.NodeTree, depth: Depth, shot: Shot, start: Di
 
 
 def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances, quantity: Quantity) -> None:
-    begin, end = nodes.group_ends(tree)
+    inputs, outputs = nodes.group_sockets(tree)
     images = [disparity_image(depth)]
     confidence = confidence_image(depth)
     if confidence is not None:
@@ -131,7 +116,6 @@ def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances, quantity: Q
     disparity, inside = _unfaded(tree, fitted[0])
     shown = nodes.math(tree, "MULTIPLY", _shown(tree), _is_there(tree, sources[0]))
     has_depth = nodes.math(tree, "MULTIPLY", inside, shown, label="Has Depth")
-    inputs = {socket.name: socket for socket in begin.outputs}
     scaled_limit = nodes.math(tree, "MULTIPLY", inputs["Far Limit"], inputs["Scale"])
     z = distance_nodes.distance(
         tree,
@@ -154,7 +138,7 @@ def _build(tree: bpy.types.NodeTree, depth: Depth, start: Distances, quantity: Q
     if confidence is not None:
         results["Confidence"] = nodes.math(tree, "MULTIPLY", _unfaded(tree, fitted[1])[0], has_depth)
     for name, socket in results.items():
-        nodes.feed(nodes.input_of(end, name), socket)
+        nodes.feed(outputs[name], socket)
 
 
 def fit_to_render(tree: bpy.types.NodeTree, socket: Socket) -> Socket:
@@ -170,7 +154,7 @@ def _unfaded(tree: bpy.types.NodeTree, image: Socket) -> tuple[Socket, Socket]:
 
     Scaling fades value and alpha alike over the outermost pixel; their quotient does not fade.
     """
-    alpha = compositor_nodes.alpha_of(tree, image)
+    alpha = compositor_nodes.channel(tree, image, "Alpha")
     parts = alpha.node
     value = nodes.math(tree, "DIVIDE", nodes.output_of(parts, "Red"), nodes.math(tree, "MAXIMUM", alpha, 1e-6))
     return value, nodes.math(tree, "GREATER_THAN", alpha, 1e-3, label="Inside the plate")

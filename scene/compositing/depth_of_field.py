@@ -48,19 +48,17 @@ def add_depth_of_field(
     f_stop: float | None = None,
     max_blur: float | None = None,
 ) -> bpy.types.Node:
-    """Blur the scene's result by a shot's depth, or find the depth of field that was added before.
+    """Blur the scene's result by the depth of a shot, or find the depth of field that was added before.
 
     A point at distance Z is blurred to a disc of the diameter ``f^2 / N |1/focus - 1/Z|`` on the sensor, f the focal
     length, N the f-stop; what lies at the focus distance stays as it is. Frames without depth pass unchanged, in no
-    time. Where the shot's camera is built, **that camera's** *Focus Distance* or *Focus Object* under Depth of Field
-    is the focus (it need not be switched on there, which would blur rendered objects as well), and its lens the focal
+    time. Where the shot's camera is built, **that camera's** *Focus Distance* or *Focus Object* under Depth of Field is
+    the focus (it need not be switched on there, which would blur rendered objects as well), and its lens the focal
     length. Else they stand on the node: the estimator's focal length, or 50 mm. Another camera, the scene's active one
     too, is neither asked nor changed.
 
     Parameters
     ----------
-    scene, depth, shot : Scene, Depth, Shot
-        The shot must be done.
     focus_distance : float or None
         Set on the shot's camera or the node. None keeps what it has; what nobody has focused yet gets the distance of
         what lies in the middle of the image at the scene's frame (the median over a tenth of width and height).
@@ -85,8 +83,7 @@ def add_depth_of_field(
     is_new = node is None
     added = []
     if is_new:
-        group = tree.effect_group(FOCUS_KIND, "Fathom Depth of Field", _build)
-        node = setup.mark(tree.add_group(setup, group, "Depth of Field"), FOCUS_KIND)
+        node = tree.add_effect(setup, FOCUS_KIND, "Depth of Field", _build)
         added.append(node)
     if defocus is None:
         defocus = nodes.new(setup.tree, "CompositorNodeDefocus", use_zbuffer=False, scene=scene, label="Defocus")
@@ -156,8 +153,7 @@ def _build(group: bpy.types.NodeTree) -> None:
         ("Width", 1920.0, 1.0, None, "Width of the render in pixels"),
     ):
         nodes.interface_number(group, name, default, description, minimum=minimum, subtype=subtype)
-    begin, end = nodes.group_ends(group)
-    inputs = {socket.name: socket for socket in begin.outputs}
+    inputs, outputs = nodes.group_sockets(group)
     inverse = [nodes.math(group, "DIVIDE", 1.0, inputs[name]) for name in ("Z", "Focus Distance")]
     away = nodes.math(group, "ABSOLUTE", nodes.math(group, "SUBTRACT", *inverse), label="|1/Z - 1/Focus|")
     # Radius in sensor widths: f^2 / (2 N sensor), with millimetres where distances are metres.
@@ -165,7 +161,7 @@ def _build(group: bpy.types.NodeTree) -> None:
     lens = nodes.math(group, "DIVIDE", squared, inputs["F-Stop"])
     scaled = nodes.math(group, "MULTIPLY", lens, 1.0 / (2.0 * 1000.0 * SENSOR_WIDTH), label="Lens")
     pixels = nodes.math(group, "MULTIPLY", nodes.math(group, "MULTIPLY", away, scaled), inputs["Width"])
-    nodes.feed(nodes.input_of(end, "Radius"), nodes.math(group, "MULTIPLY", pixels, inputs["Has Depth"]))
+    nodes.feed(outputs["Radius"], nodes.math(group, "MULTIPLY", pixels, inputs["Has Depth"]))
 
 
 def _set_focus(setup: tree.Setup, node: bpy.types.Node, wanted: float | None, *, is_new: bool) -> float:

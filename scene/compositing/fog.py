@@ -31,38 +31,16 @@ def add_fog(
     *Linear* is 1, ``(Z - start) / (end - start)`` clamped to 0..1; in between it is a blend of the two. Frames without
     depth pass unchanged. Fog lies on what Z Combine gives and reads its distances, whichever is added first.
 
-    Parameters
-    ----------
-    scene, depth, shot : Scene, Depth, Shot
-        The shot must be done.
-    color : 3 or 4 floats or None
-        Scene linear. As every argument: None keeps what the node has, or a start that suits the shot.
-    density : float or None
-        Per unit of distance.
-    start, end : float or None
-        Distances; `end` counts for linear fog only.
-    linear : float or None
-        0 for exponential, 1 for linear.
-
-    Returns
-    -------
-    Node
-        The group node "Fathom Fog".
-
-    Raises
-    ------
-    DepthError, PlateError
-        See `chain.open_setup`.
+    `color` is scene linear. Every argument that is None keeps what the node has, or a start that suits the shot.
+    Returns the group node "Fathom Fog"; raises as `chain.open_setup`.
     """
     setup = chain.open_setup(scene, depth, shot)
     node = setup.find(KIND)
     is_new = node is None
     if is_new:
-        node = setup.mark(tree.add_group(setup, tree.effect_group(KIND, "Fathom Fog", _build), "Fog"), KIND)
+        node = tree.add_effect(setup, KIND, "Fog", _build)
         near, far = span(depth, shot)
-        nodes.input_of(node, "Start").default_value = near
-        nodes.input_of(node, "End").default_value = far
-        nodes.input_of(node, "Density").default_value = 1.5 / (far - near)
+        tree.set_inputs(node, {"Start": near, "End": far, "Density": 1.5 / (far - near)})
         before = chain.place(setup, KIND).source.node
     chain.lead(setup, node, KIND)
     if is_new:
@@ -90,8 +68,7 @@ def _build(group: bpy.types.NodeTree) -> None:
         ("Linear", 0.0, 1.0, "FACTOR", "0: exponential, as fog is in nature; 1: linear from Start to End"),
     ):
         nodes.interface_number(group, name, default, description, minimum=0.0, maximum=maximum, subtype=subtype)
-    begin, end = nodes.group_ends(group)
-    inputs = {socket.name: socket for socket in begin.outputs}
+    inputs, outputs = nodes.group_sockets(group)
     behind = nodes.math(
         group, "MAXIMUM", nodes.math(group, "SUBTRACT", inputs["Z"], inputs["Start"]), 0.0, label="Behind Start"
     )
@@ -107,7 +84,7 @@ def _build(group: bpy.types.NodeTree) -> None:
     fog = nodes.math(group, "MULTIPLY", laid, inputs["Has Depth"], label="Fog")
     # Fog is as opaque as the image that it lies on, whose colours are premultiplied.
     veil = compositor_nodes.set_alpha(
-        group, inputs["Color"], compositor_nodes.alpha_of(group, inputs["Image"]), mode="APPLY"
+        group, inputs["Color"], compositor_nodes.channel(group, inputs["Image"], "Alpha"), mode="APPLY"
     )
-    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.mix_color(group, fog, inputs["Image"], veil))
-    nodes.feed(nodes.input_of(end, "Fog"), fog)
+    nodes.feed(outputs["Image"], compositor_nodes.mix_color(group, fog, inputs["Image"], veil))
+    nodes.feed(outputs["Fog"], fog)

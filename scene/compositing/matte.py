@@ -23,36 +23,19 @@ def add_depth_matte(
 ) -> bpy.types.Node:
     """Add a matte of what lies at a shot's target distance, or find the one that was added before.
 
-    With Z the distance, the matte is ``1 - (|Z - target| - tolerance) / softness``, clamped to 0..1; with softness 0
-    it is 1 up to the tolerance and 0 beyond. Frames without depth have matte 0. The matte stands beside the image's
-    way to the output, which stays as it is: its output *Matte* goes into other nodes' factors, *Image* is the image
-    cut out by it, with all of Fathom's effects on it, whichever is added first. A viewer that Fathom added shows the
-    cut-out.
+    With Z the distance, the matte is ``1 - (|Z - target| - tolerance) / softness``, clamped to 0..1; with softness 0 it
+    is 1 up to the tolerance and 0 beyond. Frames without depth have matte 0. The matte stands beside the image's way to
+    the output, which stays as it is: its output *Matte* goes into other nodes' factors, *Image* is the image cut out by
+    it, with all of Fathom's effects on it, whichever is added first. A viewer that Fathom added shows the cut-out.
 
-    Parameters
-    ----------
-    scene, depth, shot : Scene, Depth, Shot
-        The shot must be done.
-    target, tolerance, softness : float or None
-        Distances; None keeps what the node has, or a start that suits the shot: its nearest third.
-
-    Returns
-    -------
-    Node
-        The group node "Fathom Depth Matte".
-
-    Raises
-    ------
-    DepthError, PlateError
-        See `chain.open_setup`.
+    Every argument that is None keeps what the node has, or a start that suits the shot: its nearest third. Returns the
+    group node "Fathom Depth Matte"; raises as `chain.open_setup`.
     """
     setup = chain.open_setup(scene, depth, shot)
     node = setup.find(KIND)
     before = chain.place(setup, KIND).source
     if node is None:
-        node = setup.mark(
-            tree.add_group(setup, tree.effect_group(KIND, "Fathom Depth Matte", _build), "Depth Matte"), KIND
-        )
+        node = tree.add_effect(setup, KIND, "Depth Matte", _build)
         near, far = span(depth, shot)
         tree.set_inputs(node, {"Target": near, "Tolerance": (far - near) / 3, "Softness": (far - near) / 10})
         tree.place_below(setup, before.node, node)
@@ -76,8 +59,7 @@ def _build(group: bpy.types.NodeTree) -> None:
         nodes.interface_input(
             group, name, "Float", default=default, minimum=0.0, subtype="DISTANCE", description=description
         )
-    begin, end = nodes.group_ends(group)
-    inputs = {socket.name: socket for socket in begin.outputs}
+    inputs, outputs = nodes.group_sockets(group)
     away = nodes.math(
         group, "ABSOLUTE", nodes.math(group, "SUBTRACT", inputs["Z"], inputs["Target"]), label="Away from the target"
     )
@@ -86,5 +68,5 @@ def _build(group: bpy.types.NodeTree) -> None:
     outside = nodes.math(group, "DIVIDE", beyond, softness, clamp=True)
     inside = nodes.math(group, "SUBTRACT", 1.0, outside)
     matte = nodes.math(group, "MULTIPLY", inside, inputs["Has Depth"], label="Matte")
-    nodes.feed(nodes.input_of(end, "Matte"), matte)
-    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.set_alpha(group, inputs["Image"], matte, mode="APPLY"))
+    nodes.feed(outputs["Matte"], matte)
+    nodes.feed(outputs["Image"], compositor_nodes.set_alpha(group, inputs["Image"], matte, mode="APPLY"))

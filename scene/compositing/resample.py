@@ -26,20 +26,10 @@ _HAIR = 1e-5
 def to_plate_size(
     tree: bpy.types.NodeTree, maps: list[Socket], *, map_size: tuple[int, int], plate_size: tuple[int, int]
 ) -> list[Socket]:
-    """Bring maps to the plate's size, bilinearly, the outermost pixels extended.
+    """Bring maps to the plate's size, bilinearly, the outermost pixels extended; sizes are (width, height).
 
-    Parameters
-    ----------
-    tree : NodeTree
-        Of the compositor.
-    maps : list of NodeSocket
-        Colour outputs with the map in red; all of `map_size`.
-    map_size, plate_size : (width, height)
-
-    Returns
-    -------
-    list of NodeSocket
-        Value outputs; where both sizes agree they are the maps unchanged.
+    `maps` are colour outputs with the map in red. Returns value outputs; where both sizes agree they are the maps
+    unchanged.
     """
     if map_size == plate_size:
         return [_red(tree, socket) for socket in maps]
@@ -132,9 +122,8 @@ def _ramp(tree: bpy.types.NodeTree, size: tuple[int, int], *, axis: int) -> Sock
 def _shared_image(what: str, width: int, height: int, pixels: np.ndarray | None = None) -> bpy.types.Image:
     """A small helper image, made once a file."""
     name = f"Fathom {what}"
-    for image in bpy.data.images:
-        is_ours = image.library is None and image.get(tags.KIND) == "helper"
-        if is_ours and image.name == name and tuple(image.size) == (width, height):
+    for image in tags.images("helper"):
+        if image.name == name and tuple(image.size) == (width, height):
             return image
     image = bpy.data.images.new(name, width, height, alpha=True, is_data=True)
     image.colorspace_settings.name = "Non-Color"

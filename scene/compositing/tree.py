@@ -34,19 +34,9 @@ FRAMES = "fathom_frames"
 Socket = bpy.types.NodeSocket
 
 
-class CompositingError(ValueError):
-    """A tree that an effect cannot be added to; the message is one sentence for the artist."""
-
-
 @dataclass(frozen=True)
 class Setup:
-    """A shot's nodes in a scene's compositor tree.
-
-    Attributes
-    ----------
-    scene, tree : Scene, NodeTree
-    depth, shot : Depth, Shot
-    """
+    """A shot's nodes in a scene's compositor tree."""
 
     scene: bpy.types.Scene
     tree: bpy.types.NodeTree
@@ -133,14 +123,18 @@ def plate(setup: Setup) -> Socket:
     return nodes.output_of(node, "Image")
 
 
-def effect_group(kind: str, name: str, build: Callable[[bpy.types.NodeTree], None]) -> bpy.types.NodeTree:
-    """The node group of an effect, made by `build` if the file does not have it yet."""
-    group = lookup.find(kind, among="node_groups", form="CompositorNodeTree")
-    if group is None:
-        group = lookup.add(tags.tag(bpy.data.node_groups.new(name, "CompositorNodeTree"), kind), "node_groups")
-        build(group)
-        nodes.arrange(group)
-    return group
+def add_effect(
+    setup: Setup,
+    kind: str,
+    name: str,
+    build: Callable[[bpy.types.NodeTree], None],
+    *,
+    label: str = "",
+    all_shots: bool = False,
+) -> bpy.types.Node:
+    """Add the node "Fathom `name`" of an effect; its group is made by `build` if the file does not have it yet."""
+    group = lookup.node_group(kind, f"Fathom {name}", "CompositorNodeTree", build)
+    return setup.mark(add_group(setup, group, label or name), kind, all_shots=all_shots)
 
 
 def effect_inputs(group: bpy.types.NodeTree) -> None:

@@ -7,6 +7,7 @@ import bpy
 from ...inference.contract.depth_sequence import Shot
 from .. import nodes, tags
 from ..depth import Depth
+from ..problems import Problem
 from . import chain, compositor_nodes, tree
 from .tree import MERGE_KIND as KIND
 
@@ -26,28 +27,12 @@ def add_z_combine(
     depth show the plate alone. For both to agree, the scene's camera should be the one built from the depth.
 
     The scene's result so far is taken for the plate. Where it is a render instead (Render Layers feed it and no image
-    does), it is taken for the render, with what the artist does to it, and the plate is added. The view layer's Depth
-    pass and the film's transparency are switched on.
+    does), it is taken for the render, with what the artist does to it, and the plate is added. The Depth pass of the
+    view layer (None: the scene's first) and the film's transparency are switched on.
 
-    Parameters
-    ----------
-    scene, depth, shot : Scene, Depth, Shot
-        The shot must be done.
-    view_layer : ViewLayer or None
-        What is merged; None for the scene's first.
-
-    Returns
-    -------
-    Node
-        The group node "Fathom Z Combine"; its output *Z* is the distance of what is on top, which the other effects
-        use, whichever is added first: Z Combine goes before them.
-
-    Raises
-    ------
-    CompositingError
-        The tree lays a render over images already, so any of them may be the plate.
-    DepthError, PlateError
-        See `chain.open_setup`.
+    Returns the group node "Fathom Z Combine"; its output *Z* is the distance of what is on top, which the other effects
+    use, whichever is added first: Z Combine goes before them. Raises as `chain.open_setup`, and Problem where
+    the tree lays a render over images already, so that any of them may be the plate.
     """
     setup = chain.open_setup(scene, depth, shot)
     node = setup.find(KIND)
@@ -73,12 +58,12 @@ def _add(setup: tree.Setup) -> bpy.types.Node:
     earlier = next((node for node in fed if node.get(tags.KIND) == KIND), None)  # another shot's, over its plate
     has_render = "CompositorNodeRLayers" in kinds and earlier is None
     if has_render and kinds & set(_IMAGES):
-        raise tree.CompositingError(
+        raise Problem(
             f"The compositor of {setup.scene.name} lays a render over images already, and Z Combine would do so again: "
             "let the plate alone feed the output, then add it."
         )
     before = chain.place(setup, KIND).source.node
-    node = setup.mark(tree.add_group(setup, tree.effect_group(KIND, "Fathom Z Combine", _build), "Z Combine"), KIND)
+    node = tree.add_effect(setup, KIND, "Z Combine", _build)
     if has_render:
         nodes.feed(nodes.input_of(node, "Image"), tree.plate(setup))
     elif earlier is not None and nodes.input_of(earlier, "Render").is_linked:
@@ -103,9 +88,8 @@ def _build(group: bpy.types.NodeTree) -> None:
     tree.effect_inputs(group)
     nodes.interface_input(group, "Render", "Color", default=(0, 0, 0, 0), description="The render, premultiplied")
     nodes.interface_number(group, "Render Z", 1e10, "The render's Depth pass").hide_value = True
-    begin, end = nodes.group_ends(group)
-    inputs = {socket.name: socket for socket in begin.outputs}
-    alpha = compositor_nodes.alpha_of(group, inputs["Render"])
+    inputs, outputs = nodes.group_sockets(group)
+    alpha = compositor_nodes.channel(group, inputs["Render"], "Alpha")
     nearer = _nearer(group, inputs["Render Z"], inputs["Z"])
     on_top = nodes.math(group, "MULTIPLY", nearer, inputs["Has Depth"], label="Render on top")
     # Premultiplied "over": render x on_top + plate x (1 - alpha x on_top).
@@ -114,17 +98,17 @@ def _build(group: bpy.types.NodeTree) -> None:
     under = nodes.math(group, "SUBTRACT", 1.0, cover)
     rest = compositor_nodes.set_alpha(group, inputs["Image"], under, mode="APPLY")
     whole = nodes.math(
-        group, "MULTIPLY_ADD", compositor_nodes.alpha_of(group, inputs["Image"]), under, cover, label="Alpha"
+        group, "MULTIPLY_ADD", compositor_nodes.channel(group, inputs["Image"], "Alpha"), under, cover, label="Alpha"
     )
     summed = compositor_nodes.add_color(group, rest, laid)
-    nodes.feed(nodes.input_of(end, "Image"), compositor_nodes.set_alpha(group, summed, whole, mode="REPLACE_ALPHA"))
+    nodes.feed(outputs["Image"], compositor_nodes.set_alpha(group, summed, whole, mode="REPLACE_ALPHA"))
     # At soft edges 1/Z goes over, so that an effect on both has no jagged edge.
     known = nodes.math(group, "LESS_THAN", inputs["Render Z"], _NOTHING)
     share = nodes.math(group, "MULTIPLY", cover, known)
     inverse = [nodes.math(group, "DIVIDE", 1.0, inputs[name]) for name in ("Z", "Render Z")]
     gain = nodes.math(group, "SUBTRACT", inverse[1], inverse[0])
     mixed = nodes.math(group, "MULTIPLY_ADD", gain, share, inverse[0], label="1 / Z")
-    nodes.feed(nodes.input_of(end, "Z"), nodes.math(group, "DIVIDE", 1.0, mixed, label="Z on top"))
+    nodes.feed(outputs["Z"], nodes.math(group, "DIVIDE", 1.0, mixed, label="Z on top"))
 
 
 def _nearer(

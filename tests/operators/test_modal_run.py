@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import bpy
 import pytest
 from bl_ext.dev.fathom.inference.contract import client, depth_sequence
-from bl_ext.dev.fathom.inference.contract.environment_setup import SetupError
 from bl_ext.dev.fathom.inference.contract.events import Done, Error, Progress, ShotNote, Warning
 from bl_ext.dev.fathom.operators import build, compositing, depths, modal_run, reporting
 from bl_ext.dev.fathom.scene import current_run, depth, estimation, source
@@ -32,7 +31,6 @@ def context(area_type="SEQUENCE_EDITOR", playing=False):
 class Operator(modal_run.Follows):
     """As Blender makes one: what it reports is kept."""
 
-    problems = (SetupError,)
     cancelled_note = "It is kept."
     options = SimpleNamespace(is_invoke=False)
 
@@ -149,7 +147,6 @@ def test_errors_of_all_operators_are_broken_into_lines_where_they_pop_up(empty_f
         operator = SimpleNamespace(
             directory="/depth/" + "a_long_name/" * 40,
             frame_offset=0,
-            problems=build.OnDepth.problems,
             options=SimpleNamespace(is_invoke=True),
             report=lambda kind, text, reports=reports: reports.append(text),
             _load=lambda _scene: depth.load("/depth/" + "a_long_name/" * 40),

@@ -8,8 +8,8 @@ import bpy
 import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence, exit_codes
 from bl_ext.dev.fathom.operators import command_line
-from bl_ext.dev.fathom.scene import versions
-from tests.blender_images import fresh_sequencer
+
+from tests.blender_images import fresh_sequencer, trim
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 
@@ -91,7 +91,7 @@ def test_digits_behind_the_frame_number(worker, clip, tmp_path):
     strip = fresh_sequencer(bpy.context.scene).new_image("shot", str(folder / "shot.1001_4k.png"), 1, 1)
     for number in range(1002, 1007):
         strip.elements.append(f"shot.{number}_4k.png")
-    versions.trim(strip, start=1, end=1)
+    trim(strip, start=1, end=1)
     estimate(tmp_path / "depth", strip="shot")
     sequence = depth_sequence.load(tmp_path / "depth" / "shot" / "v001")
     assert (sequence.first_frame, sequence.last_frame) == (1002, 1005)

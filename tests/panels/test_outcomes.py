@@ -12,7 +12,7 @@ from bl_ext.dev.fathom.panels import catalogue, estimate, parts
 from bl_ext.dev.fathom.scene import current_run, seen, subject
 from bl_ext.dev.fathom.scene.versions import strips_of
 from depth_maker import write_png
-from drawing import Recorder
+from drawing import Recorder, look
 
 SHOTS = (
     events.ShotNote(first_frame=1001, last_frame=1002, reason="It has 2 frames; choose a smaller [[size]]."),
@@ -237,24 +237,27 @@ def test_unfinished_work_is_resumed(strips, state, text):
     (place.folder / depth_sequence.SCRATCH).mkdir(parents=True)
     (place.folder / depth_sequence.SCRATCH / depth_sequence.STATE).write_text(state.format(job.fingerprint()))
     assert verb() == "Estimate Video Depth", "not looked for yet: drawing reads nothing"
-    subject.look(subject.in_front(context()))
+    look()
     assert verb() == text
     scene.fathom.seed = 9
-    subject.look(subject.in_front(context()))
+    verb()
+    look()
     assert verb() == "Estimate Video Depth", "of other settings there is nothing"
 
 
 def test_without_a_folder_the_clip_is_not_even_opened(strips, monkeypatch):
     monkeypatch.setattr(subject, "_plate", lambda *_: pytest.fail("the clip was opened"))
-    assert subject.look(subject.in_front(context())).standing == "new"
+    assert subject.unfinished(subject.in_front(context())) is None
 
 
-def test_what_a_run_leaves_is_looked_for_again(strips):
+def test_what_a_run_leaves_is_looked_for_again(strips, monkeypatch):
+    monkeypatch.setattr(subject, "unfinished", lambda _subject: 0.5)
     about = subject.in_front(context())
-    subject.look(about)
-    assert subject.known_standing(about) is not None
+    assert subject.known_unfinished(about) is None
+    look()
+    assert subject.known_unfinished(about) == 0.5
     ended(events.Done(folder="", frames=5, seconds=1), about=about)
-    assert subject.known_standing(about) is None
+    assert subject.known_unfinished(about) is None
 
 
 def quick(layout):

@@ -7,6 +7,7 @@ import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import plate as plates
+from bl_ext.dev.fathom.scene.problems import Problem
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 
@@ -117,13 +118,13 @@ def test_focal_length_alone_gives_a_locked_camera(depth, empty_file):
     assert with_path == camera and camera.animation_data.action is not None
     again = cameras.build_camera(depth, depth.sequence.shots[0], scene=empty_file, focal_length=50.0)
     assert again.animation_data.action is None and len(bpy.data.actions) == 0
-    with pytest.raises(cameras.CameraError, match="above 0"):
+    with pytest.raises(Problem, match="above 0"):
         cameras.build_camera(depth, depth.sequence.shots[0], scene=empty_file, focal_length=0.0)
 
 
 def test_without_camera_and_focal_length_it_says_so(tmp_path, empty_file):
     depth = depths.load(depth_maker.make(tmp_path))
-    with pytest.raises(cameras.CameraError, match=r"gave no camera for frames 1-5 of plate; give a focal length"):
+    with pytest.raises(Problem, match=r"gave no camera for frames 1-5 of plate; give a focal length"):
         cameras.build_camera(depth, depth.sequence.shots[0], scene=empty_file)
     assert len(bpy.data.objects) == 0
 

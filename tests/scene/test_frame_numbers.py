@@ -11,8 +11,8 @@ from bl_ext.dev.fathom.scene import mesh as meshes
 from bl_ext.dev.fathom.scene import nodes, source
 from bl_ext.dev.fathom.scene.compositing import add_fog, compositor_nodes
 from geometry_tools import attribute, evaluated
-from tests.blender_images import fresh_sequencer
 
+from tests.blender_images import fresh_sequencer
 from tests.footage_maker import number_in, stills
 
 

@@ -3,6 +3,7 @@
 import bpy
 import pytest
 from bl_ext.dev.fathom.scene import nodes
+from bl_ext.dev.fathom.scene.problems import Problem
 
 
 @pytest.fixture(params=["CompositorNodeTree", "ShaderNodeTree", "GeometryNodeTree"])
@@ -21,9 +22,9 @@ def test_math_links_sockets_and_sets_numbers(tree):
 
 def test_a_wrong_socket_name_is_told_with_the_right_ones(tree):
     node = nodes.new(tree, "Math")
-    with pytest.raises(KeyError, match="Value"):
+    with pytest.raises(Problem, match="Value"):
         nodes.input_of(node, "Factor")
-    with pytest.raises(KeyError):
+    with pytest.raises(Problem):
         nodes.input_of(node, "Value", 2)  # only operations of three operands use the third
 
 
@@ -46,12 +47,13 @@ def test_interface_holds_what_it_was_given(tree):
         tree, "Near", "Float", default=2.0, minimum=0.5, maximum=9.0, subtype="DISTANCE", description="d", parent=shape
     )
     nodes.interface_output(tree, "Z", "Float", description="z")
-    begin, end = nodes.group_ends(tree)
-    assert nodes.group_ends(tree) == (begin, end)
+    inputs, outputs = nodes.group_sockets(tree)
+    again = nodes.group_sockets(tree)
+    assert ([*inputs], [*outputs]) == ([*again[0]], [*again[1]]) and len(tree.nodes) == 2
     socket = next(i for i in tree.interface.items_tree if i.name == "Near")
     assert (socket.default_value, socket.min_value, socket.max_value) == (2.0, 0.5, 9.0)
     assert (socket.subtype, socket.description, socket.parent.name) == ("DISTANCE", "d", "Shape")
-    assert nodes.output_of(begin, "Near").type == nodes.input_of(end, "Z").type == "VALUE"
+    assert inputs["Near"].type == outputs["Z"].type == "VALUE"
 
 
 def test_modifier_inputs_by_name(empty_file):
@@ -60,13 +62,13 @@ def test_modifier_inputs_by_name(empty_file):
     nodes.interface_input(tree, "Geometry", "Geometry")
     nodes.interface_input(tree, "Height", "Float", default=1.0, parent=inside)
     nodes.interface_output(tree, "Geometry", "Geometry")
-    begin, end = nodes.group_ends(tree)
+    inputs, outputs = nodes.group_sockets(tree)
     move = nodes.new(tree, "GeometryNodeSetPosition")
     up = nodes.new(tree, "CombineXYZ")
-    nodes.feed(nodes.input_of(up, "Z"), nodes.output_of(begin, "Height"))
-    nodes.feed(nodes.input_of(move, "Geometry"), nodes.output_of(begin, "Geometry"))
+    nodes.feed(nodes.input_of(up, "Z"), inputs["Height"])
+    nodes.feed(nodes.input_of(move, "Geometry"), inputs["Geometry"])
     nodes.feed(nodes.input_of(move, "Offset"), nodes.output_of(up, "Vector"))
-    nodes.feed(nodes.input_of(end, "Geometry"), nodes.output_of(move, "Geometry"))
+    nodes.feed(outputs["Geometry"], nodes.output_of(move, "Geometry"))
     mesh = bpy.data.meshes.new("point")
     mesh.from_pydata([(0, 0, 0)], [], [])
     thing = bpy.data.objects.new("point", mesh)

@@ -140,11 +140,11 @@ def test_what_the_panel_says_of_a_strip_comes_from_no_place_that_stood_in_the_fi
     scene = bpy.context.scene
     settings = settings_module.from_scene(scene)
     about = subject.of_clip(clip, settings, scene.fathom.output, scene=scene.name)
-    assert subject.look(about).standing == "new"
+    assert subject.unfinished(about) is None
     assert touched("canary") == []
     scene.fathom.output = "/canary/mine"  # the artist's own choice
     about = subject.of_clip(clip, settings, scene.fathom.output, scene=scene.name)
-    subject.look(about)
+    subject.unfinished(about)
     assert touched("/canary/mine") == ["/canary/mine"]
 
 

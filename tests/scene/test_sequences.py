@@ -4,10 +4,10 @@ import bpy
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract.job import Job, JobError, validate
-from bl_ext.dev.fathom.scene import source, versions
+from bl_ext.dev.fathom.scene import source
 from bl_ext.dev.fathom.scene.source import SourceError
-from tests.blender_images import fresh_sequencer
 
+from tests.blender_images import fresh_sequencer, trim
 from tests.footage_maker import cropped_exrs, movie, stills
 
 
@@ -58,7 +58,7 @@ def test_a_clip_that_does_not_find_its_sequence_is_declined(empty_file, tmp_path
 def test_a_strip_of_which_one_frame_is_shown_keeps_its_number(strips, empty_file, tmp_path):
     files = stills(tmp_path / "shot", range(1001, 1006), pattern="shot.{:04d}_4k")
     strip = image_strip(strips, files)
-    versions.trim(strip, start=2, end=2)
+    trim(strip, start=2, end=2)
     assert frames(source.from_strip(strip, empty_file)) == (1003, 1003, 3)
     assert frames(source.from_strip(image_strip(strips, files), empty_file, "1002-1003")) == (1002, 1003, 2)
 
@@ -84,14 +84,14 @@ def test_a_gap_outside_the_frames_that_are_asked_for(strips, empty_file, tmp_pat
         source.from_strip(strip, empty_file)
     with pytest.raises(JobError, match=r"a strip shows the frames 1001-1006: .* not 1003-1007"):
         source.from_strip(strip, empty_file, "1003-1007")
-    versions.trim(strip, start=0, end=2)
+    trim(strip, start=0, end=2)
     assert frames(source.from_strip(strip, empty_file)) == (1001, 1003, 1)
 
 
 def test_a_strip_that_repeats_its_files_is_trimmed_to_one_round(strips, empty_file, tmp_path):
     files = stills(tmp_path / "shot", [1001, 1002, 1003])
     strip = image_strip(strips, [*files, *files])
-    versions.trim(strip, start=3, end=0)
+    trim(strip, start=3, end=0)
     assert frames(source.from_strip(strip, empty_file)) == (1001, 1003, 4)
 
 

@@ -8,8 +8,8 @@ from bl_ext.dev.fathom.scene.source import Plate, SourceError, shown_frames
 from bl_ext.dev.fathom.scene.versions import StripTimes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.blender_images import fresh_sequencer, in_sequencer, run_reader
 
+from tests.blender_images import fresh_sequencer, in_sequencer, run_reader, trim
 from tests.footage_maker import movie, numbered, stills, streams
 
 
@@ -85,7 +85,7 @@ def test_a_strip_gives_the_whole_movie(strips, empty_file, clip_file):
 
 def test_held_ends_count_once(strips, empty_file, clip_file):
     strip = strips.new_movie("shot", str(clip_file), 1, 10)
-    versions.trim(strip, start=-4, end=-6)
+    trim(strip, start=-4, end=-6)
     plate = source.from_strip(strip, empty_file)
     assert (plate.first_frame, plate.last_frame, plate.scene_start) == (1, 12, 10)
 
@@ -103,7 +103,7 @@ def test_hold_offsets_cut_the_file(strips, empty_file, clip_file):
 
 def test_a_trimmed_sequence(strips, empty_file, tmp_path):
     strip = image_strip(strips, stills(tmp_path / "plate", range(1001, 1011)), start=1)
-    versions.trim(strip, start=2, end=3)
+    trim(strip, start=2, end=3)
     plate = source.from_strip(strip, empty_file)
     assert (plate.first_frame, plate.last_frame, plate.scene_start) == (1003, 1007, 3)
     assert len(plate.source.files) == 10
@@ -111,7 +111,7 @@ def test_a_trimmed_sequence(strips, empty_file, tmp_path):
 
 def test_a_still_that_is_stretched_is_one_frame(strips, empty_file, tmp_path):
     strip = image_strip(strips, stills(tmp_path / "plate", [7]), start=5)
-    versions.trim(strip, start=0, end=-24)
+    trim(strip, start=0, end=-24)
     plate = source.from_strip(strip, empty_file)
     assert (plate.first_frame, plate.last_frame, plate.scene_start) == (7, 7, 5)
 
@@ -137,7 +137,7 @@ def test_a_strip_shows_the_stream_of_its_index(strips, empty_file, tmp_path):
     assert len(bpy.data.scenes) == 1  # looking leaves nothing behind
     validate(Job(source=plate.source, output="out", first_frame=plate.first_frame, last_frame=plate.last_frame))
     strip.filepath = strip.filepath  # read again, it can be as long as the stream that it shows
-    versions.trim(strip, start=0, end=0)
+    trim(strip, start=0, end=0)
     assert source.from_strip(strip, empty_file).last_frame == 9
 
 
@@ -298,7 +298,7 @@ def test_a_missing_image_is_named(strips, empty_file, tmp_path):
     files[4].unlink()
     with pytest.raises(SourceError, match=r"Frame 5 of plate is missing: there is no file .*plate\.0005\.png"):
         source.from_strip(strip, empty_file)
-    versions.trim(strip, start=0, end=1)  # what is not shown need not be there
+    trim(strip, start=0, end=1)  # what is not shown need not be there
     assert source.from_strip(strip, empty_file).last_frame == 4
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import nodes, source, versions
 from bl_ext.dev.fathom.scene.compositing import compositor_nodes
-from tests.blender_images import fresh_sequencer, rendered, worker_reads
 
+from tests.blender_images import fresh_sequencer, rendered, trim, worker_reads
 from tests.footage_maker import movie, number_in, numbered, stills, streams, woven
 
 B_FRAMES = {"preset": "medium", "bf": "3", "x264-params": "b-adapt=0:keyint=8"}
@@ -210,7 +210,7 @@ def test_matrix_and_range_are_the_files(matrix, full_range, empty_file, inferenc
 def test_a_trimmed_strip_gives_exactly_what_it_shows(empty_file, inference_python, tmp_path):
     path = movie(tmp_path / "long.mp4", range(24), options=B_FRAMES)
     strip = fresh_sequencer(empty_file).new_movie("clip", str(path), 1, 10)
-    versions.trim(strip, start=3, end=4)
+    trim(strip, start=3, end=4)
     strip_is_shown = source.from_strip(strip, empty_file)
     assert (strip_is_shown.first_frame, strip_is_shown.last_frame, strip_is_shown.scene_start) == (4, 20, 13)
     assert check_same(strip_is_shown, empty_file, inference_python, tmp_path) == list(range(3, 20))
@@ -232,7 +232,7 @@ def test_a_clip_strip_shows_its_clip_with_frame_offset_and_trim(empty_file, infe
     clip = bpy.data.movieclips.load(str(path))
     clip.frame_offset = 2
     strip = fresh_sequencer(empty_file).new_clip(clip.name, clip, 1, 20)
-    versions.trim(strip, start=1, end=0)
+    trim(strip, start=1, end=0)
     plate = source.from_strip(strip, empty_file)
     assert (plate.first_frame, plate.last_frame, plate.scene_start) == (4, 12, 21)
     assert check_same(plate, empty_file, inference_python, tmp_path) == list(range(3, 12))

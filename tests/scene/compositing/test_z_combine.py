@@ -8,7 +8,8 @@ import OpenEXR
 import pytest
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import nodes
-from bl_ext.dev.fathom.scene.compositing import CompositingError, add_fog, add_z_combine, compositor_nodes
+from bl_ext.dev.fathom.scene.compositing import add_fog, add_z_combine, compositor_nodes
+from bl_ext.dev.fathom.scene.problems import Problem
 
 RED = (0.8, 0.1, 0.05)
 
@@ -121,7 +122,7 @@ def test_a_render_over_a_image_is_declined_in_a_sentence(tmp_path, empty_file):
     both = compositor_nodes.mix_color(tree, 0.5, nodes.output_of(layers, "Image"), nodes.output_of(image, "Image"))
     nodes.feed(compositor_nodes.result(tree), both)
     before = (len(tree.nodes), len(tree.links))
-    with pytest.raises(CompositingError, match="lays a render over images already"):
+    with pytest.raises(Problem, match="lays a render over images already"):
         add_z_combine(empty_file, depth, depth.sequence.shots[0])
     assert (len(tree.nodes), len(tree.links)) == before
 

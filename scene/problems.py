@@ -1,0 +1,16 @@
+"""What stands in the way of something that the artist asked for."""
+
+from ..inference.contract import exit_codes
+from ..inference.contract.environment import MissingEnvironment
+from ..inference.contract.environment_setup import SetupError
+from ..inference.contract.job import JobError
+
+
+class Problem(ValueError):
+    """One sentence for the artist that says what to do; `code` is the exit code of a command that has it."""
+
+    code = exit_codes.FAILED
+
+
+PROBLEMS = (Problem, JobError, MissingEnvironment, SetupError)
+"""All errors that are a sentence for the artist: operators report them."""
