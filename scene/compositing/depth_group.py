@@ -82,7 +82,7 @@ def _add_interface(tree: bpy.types.NodeTree, depth: Depth, shot: Shot, start: Di
             "Has Depth",
             "1 where there is depth, 0 on frames of other shots, outside the plate and where the map is missing",
         ),
-        *([("Confidence", "How sure the estimator is, 0 to 1")] if depth.sequence.confidence else []),
+        *([("Confidence", "How sure the estimator is, 0 to 1")] if depth.sequence.confidence is not None else []),
     ):
         nodes.interface_output(tree, name, "Float", description=description)
     distance = nodes.panel(tree, "Distance", description="From disparity to distance")
