@@ -167,7 +167,7 @@ def explain(error: BaseException) -> events.Error:
         )
     return events.Error(
         code=exit_codes.FAILED,
-        what=f"An unexpected error occurred ({type(error).__name__}: {_first_line(error)}).",
+        what=f"An unexpected error occurred ({type(error).__name__}: {first_line(error)}).",
         hint="The log has the details; start the same job again to resume it.",
     )
 
@@ -175,7 +175,7 @@ def explain(error: BaseException) -> events.Error:
 def _missing(error: ImportError) -> events.Error:
     module = error.name or str(error)
     if packages.importable(module.partition(".")[0]):
-        what = f"The package {packages.package_of(module)} is installed but cannot be loaded ({_first_line(error)})."
+        what = f"The package {packages.package_of(module)} is installed but cannot be loaded ({first_line(error)})."
     else:
         what = f"The package {packages.package_of(module)} is not installed in {sys.executable}."
     return events.Error(
@@ -201,6 +201,7 @@ def _class_of(module: str, name: str) -> type[BaseException] | tuple[()]:
     return getattr(sys.modules.get(module), name, ())
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: object) -> str:
+    """The first line of an error's text without secrets and full stop, or else its type."""
     text = hide_secrets(str(error)).strip()
     return text.splitlines()[0].rstrip(".") if text else type(error).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import queue
@@ -189,7 +188,7 @@ def _alone(place: Path) -> Iterator[None]:
     """
     path = place / ".lock"
     with open(own_files.open_file(path, os.O_CREAT | os.O_RDWR, alone=False), "r+b") as file:
-        if not (_lock(file.fileno()) and own_files.is_at(path, file.fileno())):
+        if not (own_files.lock(file.fileno()) and own_files.is_at(path, file.fileno())):
             raise SetupError(
                 "Another Blender is installing an inference environment in the same data folder; wait until it is "
                 "done, or cancel it there."
@@ -202,15 +201,6 @@ def _alone(place: Path) -> Iterator[None]:
     if os.name == "nt":
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock an open file for as long as it is open; False if another process has locked it."""
-    try:
-        own_files.lock(descriptor)
-    except OSError as error:
-        return error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
-    return True
 
 
 def _is_link(path: Path) -> bool:

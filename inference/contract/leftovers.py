@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -109,7 +108,7 @@ def _held(lock: Path) -> Iterator[bool]:
         return
     is_open = True
     try:
-        is_free = _lock(descriptor)
+        is_free = own_files.lock(descriptor)
         if os.name == "nt":  # Windows cannot delete an open file
             os.close(descriptor)
             is_open = False
@@ -117,15 +116,6 @@ def _held(lock: Path) -> Iterator[bool]:
     finally:
         if is_open:
             os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Take the operating system's lock, as `common.lock` does; True also on a disk without locks."""
-    try:
-        own_files.lock(descriptor)
-    except OSError as error:
-        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)
-    return True
 
 
 def read_lock(lock: Path) -> str:

@@ -27,7 +27,7 @@ if __name__ == "__main__":  # run by path in isolated mode: make the folder of t
 import psutil
 import PyOpenColorIO
 
-from ..common.failures import ClipError
+from ..common.failures import ClipError, first_line
 from ..common.parent_watch import end_with_parent
 from ..contract import exit_codes
 from ..contract.untrusted import readable
@@ -266,9 +266,7 @@ def _names(config: PyOpenColorIO.Config) -> list[str]:
 
 
 def _first_line(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return error.object.decode("utf-8", "replace").strip().splitlines()[0].rstrip(".")
-    return str(error).strip().splitlines()[0].rstrip(".")
+    return first_line(error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else error)
 
 
 if __name__ == "__main__":

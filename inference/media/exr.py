@@ -14,7 +14,7 @@ import numpy as np
 import OpenEXR
 from numpy.typing import ArrayLike, NDArray
 
-from ..common.failures import ClipError
+from ..common.failures import ClipError, first_line
 from ..contract import exr_windows
 from ..contract.depth_sequence import CHANNEL
 from .declared import DEFLATE, Declared, require_memory
@@ -139,7 +139,7 @@ def read_placed_channels(
         raise
     except Exception as error:
         raise ClipError(
-            f"{path} cannot be read as an EXR file ({_first_line(error)})", "render or copy it again"
+            f"{path} cannot be read as an EXR file ({first_line(error)})", "render or copy it again"
         ) from error
     return channels
 
@@ -190,8 +190,3 @@ def _library_name(path: str | Path) -> str | bytes:
     """A path as the library takes it: bytes where it is no UTF-8, for its bindings encode text strictly."""
     text = str(path)
     return text if text.isascii() else os.fsencode(text)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")

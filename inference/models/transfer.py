@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..common.failures import Failure
+from ..common.failures import Failure, first_line
 from ..contract import exit_codes, packages
 from ..contract.untrusted import in_a_line
 from ..contract.web_address import hide_secrets, without_secrets
@@ -233,7 +233,7 @@ class Connection:
         """The error for an exception of the network."""
         is_unreached = isinstance(error, urllib.error.URLError)
         reason: Any = error.reason if isinstance(error, urllib.error.URLError) else error
-        server, said = self.server.address, quoted(_first_line(reason))
+        server, said = self.server.address, quoted(first_line(reason))
         if isinstance(reason, ssl.SSLCertVerificationError):
             what = f"The certificate of {server} cannot be verified ({said})."
             hint = f"If a studio's proxy inspects the traffic, set SSL_CERT_FILE to its certificates, {OR_COPY}."
@@ -331,11 +331,6 @@ def unexpected(server: Server, why: str) -> Failure:
 def quoted(said: object) -> str:
     """Untrusted text for a sentence: short, without control characters and secrets."""
     return in_a_line(hide_secrets(str(said)[:1000]))
-
-
-def _first_line(reason: object) -> str:
-    text = str(reason).strip()
-    return text.splitlines()[0].rstrip(".") if text else type(reason).__name__
 
 
 def _failure(what: str, hint: str) -> Failure:

@@ -19,7 +19,7 @@ from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler, UNet
 from safetensors import SafetensorError, safe_open
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from ..common.failures import Failure
+from ..common.failures import Failure, first_line
 from ..contract import exit_codes
 from ..models import safetensors_header, store
 from ..models.safetensors_header import Tensor
@@ -171,8 +171,7 @@ def _config_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        text = str(error).strip().splitlines()
-        raise damaged(path, text[0] if text else type(error).__name__) from error
+        raise damaged(path, first_line(error)) from error
 
 
 def _is_modest(value: Any, most: int, *, deep: int = 3) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.units import counted, frame_ranges
 from ...contract import depth_sequence
 from ...contract.depth_sequence import DepthSequence, disparity_name
 from ...contract.numbering import frame_numbers
@@ -111,19 +112,20 @@ class Comparison:
         if self.without_estimate:
             first, last = self.without_estimate[0], self.without_estimate[-1]
             which = f"of {first} to {last}" if last > first else f"number {first}"
-            sentences.append(f"{_count(len(self.without_estimate), 'frame')} with ground truth, {which}, had no depth.")
+            missing = counted(len(self.without_estimate), "frame")
+            sentences.append(f"{missing} with ground truth, {which}, had no depth.")
         if self.without_ground_truth:
-            sentences.append(f"{_count(self.without_ground_truth, 'frame')} of the estimate had no ground truth.")
+            sentences.append(f"{counted(self.without_ground_truth, 'frame')} of the estimate had no ground truth.")
         sentences += self.unmeasured
         scores = [part.scores for part in self.parts]
         holes = sum(int(each.without_estimate.sum()) for each in scores)
         if holes:
             share = holes / (holes + sum(int(each.pixels["all"].sum()) for each in scores))
-            sentences.append(f"{_count(holes, 'pixel')} with ground truth ({share:.1%}) had no finite estimate.")
+            sentences.append(f"{counted(holes, 'pixel')} with ground truth ({share:.1%}) had no finite estimate.")
         empty = sum(int(np.count_nonzero(each.pixels["all"] + each.without_estimate == 0)) for each in scores)
         empty -= sum(len(each.missing) for each in scores)
         if empty:
-            sentences.append(f"The ground truth of {_count(empty, 'frame')} has no valid pixel.")
+            sentences.append(f"The ground truth of {counted(empty, 'frame')} has no valid pixel.")
         sizes = next((each.sizes for each in scores if each.sizes), None)
         if sizes:
             (width, height), (wide, high) = sizes
@@ -185,8 +187,9 @@ def compare(
         )
     if not estimated:
         raise MetricsError(
-            f"No frame of {folder} has ground truth in {ground_truth.name}: the estimate has the frames "
-            f"{_ranges(shots)} and the ground truth {min(places)} to {max(places)}; use the ground truth of this clip."
+            f"No frame of {folder} has ground truth in {ground_truth.name}: the estimate has the "
+            f"{frame_ranges([frame for shot in shots for frame in shot])} and the ground truth {min(places)} to "
+            f"{max(places)}; use the ground truth of this clip."
         )
     whole = ground_truth.depth(0).shape if protocol.crop and not prepared else None
 
@@ -239,11 +242,3 @@ def origin_of(sequence: DepthSequence, ground_truth: GroundTruth, *, prepared: b
     }
     named = next((name for name in source.files if name in numbers), None)
     return first if named is None else frames[named] - numbers[named]
-
-
-def _ranges(shots: list[range]) -> str:
-    return ", ".join(f"{shot.start} to {shot.stop - 1}" for shot in shots)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...common.failures import ClipError
+from ...common.units import counted, frame_ranges
 from .shots import Estimate, ReportError, Shot, Slice
-from .values import Values
 
 TILES = 20
 """Frames that are shown whole."""
 _TILE = 480  # pixels of their long side
 _SAMPLES = 64  # columns and rows of the grid on which a frame's values are sampled
+_MOST_SAMPLES = 1 << 23
+"""Samples of a track at most: 32 MB. A shot of some thousand frames has a coarser grid."""
 _LINES = 6000
 """Most frames of a temporal profile, more than a page is wide; longer shots show every second one, every third, ..."""
-_RUNS = 12  # most ranges of frames in a note
 
 
 class Track:
@@ -39,16 +40,12 @@ class Track:
         Mean over a frame's valid pixels; where the frame has ground truth, over those with valid ground truth.
     missing : float64 [T]
         Share of a frame's pixels without a value; NaN for a frame without a map.
-    samples : Values
-        Values of all frames, sampled on a grid.
     errors : dict
         Source frame to |Z - Z*| / Z* [h, w], NaN where the ground truth or the estimate has no value.
     alignment : (scale, shift) or None
     """
 
-    def __init__(
-        self, shot: Shot, name: str, folder: Path | None, alignment: tuple[float, float] | None = None
-    ) -> None:
+    def __init__(self, shot: Shot, name: str, alignment: tuple[float, float] | None = None) -> None:
         self.name, self.alignment = name, alignment
         self.size = (0, 0)
         self.tiles: dict[int, NDArray[np.float32]] = {}
@@ -56,7 +53,7 @@ class Track:
         self.profiles = [np.empty((len(_profiled(shot.frames)), 0), np.float32) for _ in shot.slices]
         self.means = np.full(len(shot.frames), np.nan)
         self.missing = np.full(len(shot.frames), np.nan)
-        self.samples = Values(folder)
+        self._samples: list[NDArray[np.float32]] = []
         self._shot = shot
 
     def add(
@@ -87,23 +84,30 @@ class Track:
             return
         known = np.isfinite(values)
         self.missing[place] = 1 - known.mean()
-        grid = values[_grid(values.shape[0]), _grid(values.shape[1])]
-        self.samples.add(grid[np.isfinite(grid)])
+        coarsest = math.ceil(math.sqrt(values.size * len(self._shot.frames) / _MOST_SAMPLES))
+        down, across = (max(1, side // _SAMPLES, coarsest) for side in values.shape)
+        grid = values[::down, ::across]
+        self._samples.append(grid[np.isfinite(grid)])
         if where is not None:
             known &= cv2.resize(where.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         if known.any():
             self.means[place] = values[known].mean(dtype=np.float64)
 
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """Finite values of all frames, sampled on a grid."""
+        return np.concatenate([np.empty(0, np.float32), *self._samples])
+
     def notes(self) -> Iterator[str]:
         """Sentences on missing maps and pixels."""
         absent = [frame for frame, share in zip(self._shot.frames, self.missing, strict=True) if np.isnan(share)]
         if absent:
-            yield f"{self.name} has no depth map of {format_frames(absent)}."
+            yield f"{self.name} has no depth map of {frame_ranges(absent)}."
         holes = np.nan_to_num(self.missing)
         if holes.any():
             worst = int(np.argmax(holes))
             yield (
-                f"{self.name} has pixels without a value in {format_count(int(np.count_nonzero(holes)), 'frame')}, "
+                f"{self.name} has pixels without a value in {counted(int(np.count_nonzero(holes)), 'frame')}, "
                 f"most in frame {self._shot.frames[worst]} ({holes[worst]:.1%})."
             )
 
@@ -132,7 +136,7 @@ class Gathered:
     notes: tuple[str, ...]
 
 
-def gather(shot: Shot, folder: Path | None = None) -> Gathered:
+def gather(shot: Shot) -> Gathered:
     """Read a shot once; memory holds lines, tiles and statistics of its frames, and one whole frame.
 
     Raises
@@ -143,8 +147,8 @@ def gather(shot: Shot, folder: Path | None = None) -> Gathered:
         A depth map or the ground truth cannot be read. An unreadable plate is a note.
     """
     chosen = evenly(shot.frames, TILES)
-    plate, ground_truth = Track(shot, "Plate", folder), Track(shot, "Ground truth", folder, (1.0, 0.0))
-    tracks = [Track(shot, estimate.name, folder, estimate.alignment) for estimate in shot.estimates]
+    plate, ground_truth = Track(shot, "Plate"), Track(shot, "Ground truth", (1.0, 0.0))
+    tracks = [Track(shot, estimate.name, estimate.alignment) for estimate in shot.estimates]
     images = _Plate(shot)
     for place, frame in enumerate(shot.frames):
         keep = frame in chosen
@@ -222,28 +226,6 @@ def line(values: NDArray[np.float32], each: Slice) -> NDArray[np.float32]:
     if each.kind == "column":
         return values[:, each.index(values.shape[1])]
     return values[each.index(values.shape[0])]
-
-
-def format_frames(frames: Sequence[int]) -> str:
-    """Format frames as ranges."""
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][-1] + 1:
-            runs[-1][1:] = [frame]
-        else:
-            runs.append([frame])
-    words = ["-".join(map(str, run)) for run in runs[:_RUNS]]
-    words += ["…", "-".join(map(str, runs[-1]))] if len(runs) > _RUNS else []
-    return ("frame " if len(frames) == 1 else "frames ") + ", ".join(words)
-
-
-def format_count(count: int, noun: str) -> str:
-    """Format a count with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _grid(size: int) -> slice:
-    return slice(None, None, max(1, size // _SAMPLES))
 
 
 def _inverse(depth: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -134,7 +134,7 @@ def _is_report(path: Path) -> bool:
 def _pages(shots: Sequence[Shot], scratch: Path, drawn: list[str]) -> Iterator[ShotPage]:
     """Each shot's part of the page; its figures are written as files, and their names added to `drawn`."""
     for number, shot in enumerate(shots, start=1):
-        made = _page(shot, scratch)
+        made = _page(shot)
         for each in made.figures:
             drawn.append(f"shot{number}_{each.name}.png")
             (scratch / drawn[-1]).write_bytes(each.png)
@@ -153,9 +153,9 @@ def _publish(scratch: Path, folder: Path, drawn: Sequence[str]) -> None:
     os.replace(scratch / PAGE, folder / PAGE)
 
 
-def _page(shot: Shot, scratch: Path) -> ShotPage:
-    gathered = gather(shot, scratch)
-    scale = scale_of(gathered, scratch)
+def _page(shot: Shot) -> ShotPage:
+    gathered = gather(shot)
+    scale = scale_of(gathered)
     notes = [*shot.notes, *gathered.notes, *scale.notes]
     with style.styled():
         figures = _figures(shot, gathered, scale, notes)
@@ -212,7 +212,8 @@ def _facts(shot: Shot, gathered: Gathered) -> Table:
     rows: list[tuple[Value, ...]] = []
     for track in gathered.estimates:
         there = np.isfinite(track.missing)
-        low, high = track.samples.percentiles([1, 99]) if len(track.samples) else (None, None)
+        samples = track.samples
+        low, high = np.percentile(samples, [1, 99]).tolist() if len(samples) else (None, None)
         scale, shift = track.alignment or (None, None)
         missing = 100 * float(track.missing[there].mean())
         rows.append((track.name, int(there.sum()), missing, low, high, scale, shift))

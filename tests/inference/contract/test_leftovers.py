@@ -162,7 +162,7 @@ def stuck(job, *, emit, cancelled, overwrite):
     if "--full-size" in sys.argv:
         (scratch / "clip").mkdir()
         (scratch / "clip" / "frames.u8").write_bytes(b"1")
-    for word in cancelled.last_words:
+    for word in cancelled.before_kill:
         word()
     raise Cancelled
 

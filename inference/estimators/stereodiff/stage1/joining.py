@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ....common.failures import UnsupportedShot
+from ....common.units import frame_ranges
 from ....contract import records
 from ....contract.hints import setting
 from ....contract.numbering import Frame
@@ -128,27 +129,16 @@ def warnings(findings: Findings, numbers: Sequence[int]) -> list[str]:
     sentences = []
     without = [numbers[frame] for frame, other in enumerate(findings.shown) if frame != other]
     if without:
-        sentences.append(f"The network found no usable points in {spans(without)}; they get the nearest frame's depth.")
+        sentences.append(
+            f"The network found no usable points in {frame_ranges(without)}; they get the nearest frame's depth."
+        )
     if findings.unsure:
         unsure = [numbers[frame] for frame in findings.unsure]
         sentences.append(
-            f"The network has hardly any confidence in {spans(unsure)}, perhaps because texture is missing; the depth "
-            "there may be wrong."
+            f"The network has hardly any confidence in {frame_ranges(unsure)}, perhaps because texture is missing; the "
+            "depth there may be wrong."
         )
     return sentences
-
-
-def spans(numbers: Sequence[int]) -> str:
-    """Frame numbers in order as words, such as ``frames 3 to 5 and 9``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    words = [str(first) if first == last else f"{first} to {last}" for first, last in runs]
-    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-    return f"frame{'s' * (len(numbers) > 1)} {listed}"
 
 
 def load(path: Path) -> Findings | None:
@@ -161,9 +151,8 @@ def load(path: Path) -> Findings | None:
 
 def _check(seen: Sequence[int], useful: Mapping[Pair, float], numbers: Sequence[int]) -> None:
     if not seen:
-        which = spans(list(numbers)) if len(numbers) < 3 else f"frames {numbers[0]} to {numbers[-1]}"
         raise UnsupportedShot(
-            f"The network found no usable points in {which}.",
+            f"The network found no usable points in {frame_ranges(numbers)}.",
             "Choose another estimator for this shot, or, if the precision is fp16 or bf16, "
             f"{setting('precision', 'fp32')}.",
         )
@@ -180,7 +169,7 @@ def _check(seen: Sequence[int], useful: Mapping[Pair, float], numbers: Sequence[
     apart = [numbers[frame] for frame in seen if frame not in joined]
     if apart:
         raise UnsupportedShot(
-            f"No match connects {spans(apart)} with the frames before.",
+            f"No match connects {frame_ranges(apart)} with the frames before.",
             f"Estimate them as a separate clip ({setting('frames')}), or choose a larger reach "
             f"({setting('reach', 5)}).",
         )

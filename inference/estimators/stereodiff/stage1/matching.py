@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,20 +14,13 @@ from torch import Tensor
 from ....common.failures import is_out_of_memory
 from ....video_diffusion import device as devices
 from ....video_diffusion.transfer import Fetched
+from ...base import Frames
 from .network import PATCH, Check, PairNetwork
 from .pair_store import PairStore, packed
 from .pairs import Pair, pairs
 
 LONG_SIDE = 512
 """Of the images that the released network was trained on."""
-
-
-class Frames(Protocol):
-    """The frames of a shot, see `estimators.base.Frames`."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
 
 
 def image_size(width: int, height: int) -> tuple[int, int]:

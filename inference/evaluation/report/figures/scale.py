@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from ..gather import Gathered, Track
-from ..values import Values
 
 LOWEST, HIGHEST = 1.0, 99.0
 """Percentiles of a shot's values at the ends of the scale."""
@@ -54,7 +52,7 @@ class Scale:
         return lambda values: values * factor + shift
 
 
-def scale_of(gathered: Gathered, folder: Path | None = None) -> Scale:
+def scale_of(gathered: Gathered) -> Scale:
     """The one scale for all frames and all estimates of a shot.
 
     With ground truth: inverse depth in 1/m, each estimate by its one scale and shift. Without: each estimate's
@@ -66,11 +64,9 @@ def scale_of(gathered: Gathered, folder: Path | None = None) -> Scale:
         low, high = _span(gathered.ground_truth.samples)
         if low == high:
             notes.append(f"The ground truth is {low:.4g} 1/m everywhere, so the colours span the estimates alone.")
-            together = Values(folder)
-            for track in (*gathered.estimates, gathered.ground_truth):
-                for block in track.samples.blocks():
-                    together.add(block * affine[track.name][0] + affine[track.name][1])
-            low, high = _span(together)
+            tracks = (*gathered.estimates, gathered.ground_truth)
+            aligned = [track.samples * affine[track.name][0] + affine[track.name][1] for track in tracks]
+            low, high = _span(np.concatenate(aligned))
         if low == high:
             low, high = low - 0.5, high + 0.5
         return Scale(label=ALIGNED, low=low, high=high, affine=affine, notes=tuple(notes))
@@ -98,7 +94,7 @@ def error_limit(gathered: Gathered) -> float:
 
 def _crowded(track: Track, span: float) -> list[str]:
     """A sentence if a few outliers leave hardly any colours to the other values."""
-    lower, upper = track.samples.percentiles([25, 75])
+    lower, upper = np.percentile(track.samples, [25, 75])
     share = (upper - lower) / span
     if share >= _CROWDED:
         return []
@@ -108,9 +104,9 @@ def _crowded(track: Track, span: float) -> list[str]:
     ]
 
 
-def _span(samples: Values) -> tuple[float, float]:
+def _span(samples: NDArray[np.float32]) -> tuple[float, float]:
     """The percentiles of values, or minimum and maximum where the percentiles coincide."""
     if not len(samples):
         return 0.0, 0.0
-    least, low, high, most = samples.percentiles([0, LOWEST, HIGHEST, 100])
+    least, low, high, most = np.percentile(samples, [0, LOWEST, HIGHEST, 100]).tolist()
     return (low, high) if high > low else (least, most)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.common.failures import ClipError
-from inference.evaluation.report.gather import TILES, evenly, format_frames, gather
+from inference.evaluation.report import gather as module
+from inference.evaluation.report.gather import TILES, evenly, gather
 from inference.evaluation.report.shots import Estimate, ReportError, Slice
 
 
@@ -67,8 +68,14 @@ def test_what_has_no_value_is_counted_and_told(make):
     assert np.isfinite(gathered.estimates[0].samples).all()
 
 
-def test_frames_are_formatted_as_ranges():
-    assert format_frames([7]) == "frame 7" and format_frames([1, 2, 3, 5, 8, 9]) == "frames 1-3, 5, 8-9"
+def test_samples_do_not_grow_with_the_shot(make, monkeypatch):
+    shot = make(count=60, ground_truth=False, estimates=(Estimate(name="e", disparity=make.right),))
+    everything = gather(shot).estimates[0].samples
+    monkeypatch.setattr(module, "_MOST_SAMPLES", 4000)
+    fewer = gather(shot).estimates[0].samples
+    assert len(everything) == 60 * 18 * 32 and 1000 < len(fewer) <= 4000
+    ends = np.ptp(everything)
+    np.testing.assert_allclose(np.percentile(fewer, [1, 99]), np.percentile(everything, [1, 99]), atol=0.05 * ends)
 
 
 def test_large_maps_are_kept_small_and_their_holes_stay_holes(make):

@@ -238,10 +238,10 @@ def test_a_report_that_fails_leaves_the_earlier_one(make, tmp_path):
 def test_memory_holds_the_figures_of_one_shot(make, tmp_path, monkeypatch):
     alive, most = weakref.WeakSet(), []
 
-    def counted(shot, scratch, real=write._page):
+    def counted(shot, real=write._page):
         gc.collect()
         most.append(len(alive))
-        made = real(shot, scratch)
+        made = real(shot)
         alive.add(made)
         return made
 

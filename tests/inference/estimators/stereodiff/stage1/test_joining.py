@@ -64,7 +64,7 @@ def test_frames_without_points_show_the_nearest_that_has_some(lost, shown):
     warned = joining.warnings(findings, range(1001, 1007))
     assert len(warned) == bool(lost)
     if lost == {0, 1}:
-        assert warned[0].startswith("The network found no usable points in frames 1001 to 1002; ")
+        assert warned[0].startswith("The network found no usable points in frames 1001-1002; ")
 
 
 @pytest.mark.parametrize(("count", "lost"), [(1, {0}), (2, {0}), (2, {1}), (4, {0, 1, 2, 3})])
@@ -75,7 +75,7 @@ def test_a_shot_without_points_is_refused(count, lost):
 
 
 def test_frames_without_points_that_part_the_shot_are_refused():
-    with pytest.raises(UnsupportedShot, match=r"connects frames 1005 to 1006 with the frames before") as refused:
+    with pytest.raises(UnsupportedShot, match=r"connects frames 1005-1006 with the frames before") as refused:
         join(*blinded(6, {2, 3}))
     assert "[[reach=5]]" in refused.value.hint and "[[frames]]" in refused.value.hint
     truth, network = blinded(6, {2, 3}, reach=3)
@@ -133,7 +133,7 @@ def test_frames_without_texture_are_laid_as_well_as_their_points_and_warned_of(r
     assert_recovered(truth, network, aligned, findings)
     assert findings.unsure == tuple(range(5))
     (warned,) = joining.warnings(findings, range(1001, 1006))
-    assert "hardly any confidence in frames 1001 to 1005," in warned
+    assert "hardly any confidence in frames 1001-1005," in warned
 
 
 def test_noise_that_nobody_trusts_does_not_grow_with_the_shot():
@@ -203,19 +203,6 @@ def test_findings_are_kept(tmp_path):
     assert joining.load(path) is None
     save_json(path, findings)
     assert joining.load(path) == findings
-
-
-@pytest.mark.parametrize(
-    ("numbers", "words"),
-    [
-        ([7], "frame 7"),
-        ([7, 8], "frames 7 to 8"),
-        ([3, 4, 5, 9], "frames 3 to 5 and 9"),
-        ([1, 3, 5, 6], "frames 1, 3 and 5 to 6"),
-    ],
-)
-def test_frames_in_words(numbers, words):
-    assert joining.spans(numbers) == words
 
 
 def test_a_pair_that_saw_one_frame_alone_joins_nothing():

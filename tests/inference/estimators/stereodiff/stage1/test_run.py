@@ -177,7 +177,7 @@ def test_a_network_of_nothing_but_no_numbers_is_refused(shot_of):
 
     shot = shot_of(panned(4))
     made_up(shot, lose)
-    with pytest.raises(UnsupportedShot, match="no usable points in frames 1001 to 1004"):
+    with pytest.raises(UnsupportedShot, match="no usable points in frames 1001-1004"):
         run(shot)
 
 
