@@ -3,7 +3,7 @@
 import bpy
 from bpy.props import BoolProperty
 
-from ..inference.contract.records import readable
+from ..inference.contract.untrusted import readable
 from ..scene.build import fit_scene, look_through
 from ..scene.camera import (
     SENSOR_WIDTH,

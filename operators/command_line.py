@@ -19,7 +19,7 @@ from ..inference.contract.camera import SENSOR_WIDTH, parse_lens
 from ..inference.contract.client import WorkerError
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, JobError
-from ..inference.contract.records import readable
+from ..inference.contract.untrusted import readable
 from ..scene import build, depth_list, lookup, source
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module

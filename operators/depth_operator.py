@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.contract.depth_sequence import Shot
-from ..inference.contract.records import readable
+from ..inference.contract.untrusted import readable
 from ..scene import depth as depth_module
 from ..scene import depth_list, lookup, places
 from ..scene.depth import Depth

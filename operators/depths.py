@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..inference.contract.records import readable
+from ..inference.contract.untrusted import readable
 from ..scene import build, depth_list, missing, plate
 from ..scene import depth as depth_module
 from ..scene.depth import DepthError

@@ -12,7 +12,7 @@ from ..inference.contract import client, records
 from ..inference.contract.catalogue import QUICK
 from ..inference.contract.client import Steps
 from ..inference.contract.job import Job, JobError
-from ..inference.contract.records import readable
+from ..inference.contract.untrusted import readable
 from ..scene import current_run, depth_list, output, preferences, quick, source, subject
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module

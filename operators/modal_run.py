@@ -9,7 +9,7 @@ import time
 import bpy
 
 from ..inference.contract.events import Stage
-from ..inference.contract.records import readable
+from ..inference.contract.untrusted import readable
 from ..scene import current_run
 from ..scene.current_run import Run
 from ..scene.problems import PROBLEMS

@@ -14,7 +14,7 @@ import bpy
 from ..inference.contract import depth_sequence, numbering
 from ..inference.contract.depth_sequence import DepthSequence, DepthSequenceError, Quantity, Shot
 from ..inference.contract.job import Source
-from ..inference.contract.records import readable
+from ..inference.contract.untrusted import readable
 from . import lookup, map_files, places, tags
 from .problems import Problem
 from .wording import worded

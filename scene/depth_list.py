@@ -12,8 +12,7 @@ from pathlib import Path
 import bpy
 
 from ..inference.contract import depth_sequence
-from ..inference.contract.records import readable
-from ..inference.contract.untrusted import is_file
+from ..inference.contract.untrusted import is_file, readable
 from . import depth as depth_module
 from . import places, tags
 from .depth import Depth, DepthError, is_same_place, place_of, portable_path, require_own

@@ -17,8 +17,7 @@ import bpy
 from ..inference.contract import numbering
 from ..inference.contract.job import JobError, Source
 from ..inference.contract.numbering import NumberingError
-from ..inference.contract.records import in_a_line, readable
-from ..inference.contract.untrusted import is_file, is_folder, is_there
+from ..inference.contract.untrusted import in_a_line, is_file, is_folder, is_there, readable
 from . import versions
 from .source_files import SourceError, absolute, ocio_config, of_clip, of_frames, of_images, of_movie, of_stream
 from .versions import StripTimes

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import bpy
 
-from ..inference.contract.records import readable
+from ..inference.contract.untrusted import readable
 
 Datablock = TypeVar("Datablock", bound=bpy.types.ID)
 

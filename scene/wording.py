@@ -8,7 +8,7 @@ import textwrap
 import bpy
 
 from ..inference.contract import hints
-from ..inference.contract.records import readable
+from ..inference.contract.untrusted import readable
 
 _ELSEWHERE = {
     "colorspace": "the Color Space of the strip or clip",

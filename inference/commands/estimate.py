@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..common.failures import Failure
 from ..contract import events, exit_codes, leftovers
 from ..contract.camera import Camera, parse_lens
+from ..contract.hints import OF_A_JOB
 from ..contract.job import FIND_CUTS, Job, Source, load, with_output
 from . import stoppable
 from .display import Display
@@ -133,25 +134,11 @@ def _job(options: argparse.Namespace) -> Job:
 
 
 def _job_of_file(options: argparse.Namespace) -> Job:
-    named = {
-        "CLIP": options.clip,
-        "--estimator": options.estimator,
-        "--frames": options.frames,
-        "--cuts": options.cuts,
-        "--stream": options.stream,
-        "--size": options.size,
-        "--full-size": options.full_size,
-        "--seed": options.seed,
-        "--parameter": options.parameter,
-        "--focal-length": options.focal_length,
-        "--sensor-width": options.sensor_width,
-        "--colorspace": options.colorspace,
-        "--ocio-config": options.ocio_config,
-        "--mattes": options.mattes,
-    }
-    both = [name for name, value in named.items() if value or (value == 0 and value is not False)]
-    if both:
-        raise Failure(exit_codes.USAGE, f"{both[0]} cannot be combined with --job: the job file describes the clip.")
+    for name in ("clip", *sorted(OF_A_JOB - {"output", "overwrite"}), "parameter"):
+        value = getattr(options, name)
+        if value or (value == 0 and value is not False):
+            shown = "CLIP" if name == "clip" else f"--{name.replace('_', '-')}"
+            raise Failure(exit_codes.USAGE, f"{shown} cannot be combined with --job: the job file describes the clip.")
     job = load(options.job)
     return with_output(job, str(Path(options.output).absolute())) if options.output else job
 

@@ -22,27 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from .untrusted import LARGEST_FILE, SURROGATE, RecordError, in_a_line, read_text, readable
+from .untrusted import LARGEST_FILE, SURROGATE, RecordError, in_a_line, read_text
 
-__all__ = [
-    "Bounds",
-    "FileName",
-    "FilePath",
-    "ForPeople",
-    "RecordError",
-    "Seconds",
-    "Text",
-    "Word",
-    "check",
-    "dumps",
-    "from_json",
-    "in_a_line",
-    "load",
-    "loads",
-    "parse",
-    "readable",
-    "to_json",
-]
 Record = TypeVar("Record")
 Reader = Callable[[Any, bool], Any]
 _BYTES_OF_A_VALUE = 32

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.depth_sequence import plate_file
 from ..contract.hints import setting
 from ..contract.job import Source
 from . import exr, icc, tiff
@@ -138,13 +139,9 @@ def space_of(source: Source, tag: ColourTag, *, default: str) -> tuple[str, str 
         config = named_config(source.ocio_config) or "that OCIO has built in"
         because, advice = f" since the OCIO configuration {config} has no such space", f"or {setting('ocio_config')}"
     return space, (
-        f"{_first_file(source)} says that it has {tag.says} but is read as {space}{because}; if that looks wrong, set "
+        f"{plate_file(source)} says that it has {tag.says} but is read as {space}{because}; if that looks wrong, set "
         f"{setting('colorspace')} {advice}."
     )
-
-
-def _first_file(source: Source) -> Path:
-    return Path(source.path, source.files[0]) if source.files else Path(source.path)
 
 
 # -------------------------------------------------------------------------------------------------------------- EXR

@@ -188,22 +188,17 @@ def _jpeg_2000(data: bytes) -> Declared:
     return Declared(right - left, down - top, 10 * count)
 
 
-def _dpx(data: bytes) -> Declared:
-    """SMPTE ST 268, the image's header."""
-    width, height = struct.unpack_from(">II" if data.startswith(b"SDPX") else "<II", data, 772)
-    return Declared(width, height, 24)
+def _fixed(layout: str, at: int) -> Callable[[bytes], Declared]:
+    """The reader of a header that has width and height at one place."""
+
+    def read(data: bytes) -> Declared:
+        width, height = struct.unpack_from(layout, data, at)
+        return Declared(width, height, 24)
+
+    return read
 
 
-def _sgi(data: bytes) -> Declared:
-    width, height = struct.unpack_from(">HH", data, 6)
-    return Declared(width, height, 24)
-
-
-def _targa(data: bytes) -> Declared:
-    width, height = struct.unpack_from("<HH", data, 12)
-    return Declared(width, height, 24)
-
-
+_targa = _fixed("<HH", 12)
 _KINDS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Declared | None]], ...] = (
     ((b"\x89PNG\r\n\x1a\n",), _png),
     ((b"\xff\xd8",), _jpeg),
@@ -212,7 +207,8 @@ _KINDS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Declared | None]], ...]
     ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _tiff),
     ((b"#?RADIANCE", b"#?RGBE"), _radiance),
     ((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), _jpeg_2000),
-    ((b"SDPX", b"XPDS"), _dpx),
-    ((b"\x01\xda",), _sgi),
+    ((b"SDPX",), _fixed(">II", 772)),  # SMPTE ST 268, the image's header
+    ((b"XPDS",), _fixed("<II", 772)),
+    ((b"\x01\xda",), _fixed(">HH", 6)),  # SGI
 )
 """How files of a kind begin, and what reads their size."""

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from ...common import failures
 from ...common.failures import Failure
 from ...contract import exit_codes, packages
-from ...contract.records import readable
+from ...contract.untrusted import readable
 from ..table import Column, Table, Value
 from .figures import contact, curves, profile, spectra, style
 from .figures.scale import Scale, scale_of
