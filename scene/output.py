@@ -162,9 +162,9 @@ def _plate_of(folder: Path) -> _Other | None:
         written = depth_sequence.read(folder)
     except depth_sequence.DepthSequenceError:
         plate = depth_sequence.unfinished_plate(folder)
-        return _Other(Path(plate), places.may_look(plate)) if plate else None
-    plate = depth_sequence.plate_file(depth_sequence.located(written, folder).source)
-    return _Other(Path(plate), not depth_sequence.names_elsewhere(written, folder) or places.may_look(plate))
+        return _Other(Path(plate), places.may_look(Path(plate))) if plate else None
+    plate = Path(depth_sequence.plate_file(depth_sequence.located(written, folder).source))
+    return _Other(plate, not depth_sequence.names_elsewhere(written, folder) or places.may_look(plate))
 
 
 def _versions(clip_root: Path) -> dict[int, Path]:

@@ -50,11 +50,17 @@ def is_relative(stored: str, *, library: bpy.types.Library | None = None) -> boo
 
 
 def may_look(stored: str | Path, *, library: bpy.types.Library | None = None) -> bool:
-    """Whether a path of Blender's may be looked at without being asked for once more."""
-    text = str(stored)
-    if is_relative(text, library=library):
+    """Whether a path may be looked at without being asked for once more.
+
+    A text is a path of Blender's, where ``//`` is the folder of the .blend file; a `Path` is one of this system, where
+    ``//`` begins the name of a server.
+    """
+    if isinstance(stored, PurePath):
+        place = PurePath(_plain(stored))
+    elif is_relative(stored, library=library):
         return library is None or may_look(library.filepath)
-    place = PurePath(_plain(bpy.path.abspath(text, library=library)))
+    else:
+        place = PurePath(_plain(bpy.path.abspath(stored, library=library)))
     return any(str(each) in _asked for each in (place, *place.parents))
 
 

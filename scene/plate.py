@@ -45,7 +45,7 @@ def plate_image(depth: Depth) -> bpy.types.Image:
 
 def may_look(depth: Depth) -> bool:
     """Whether the plate's files may be looked at although the artist did not ask for them: see `places`."""
-    return depth.plate is not None or not depth.names_place or places.may_look(depth.source.path)
+    return depth.plate is not None or not depth.names_place or places.may_look(Path(depth.source.path))
 
 
 def ask(depth: Depth) -> None:

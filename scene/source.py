@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import bpy
@@ -154,6 +154,12 @@ def _require_unchanged(strip: Any, scene: bpy.types.Scene) -> None:
 def _of_image_strip(strip: Any, scene: bpy.types.Scene, frames: str) -> Plate:
     """The frames of an image strip, whose files are whichever the artist chose."""
     names = tuple(element.filename for element in strip.elements)
+    for name in names:
+        if PurePath(name).name != name:  # such a path would be looked at, whatever server it names
+            raise SourceError(
+                f"Strip {strip.name} has an image in another folder than its own, {in_a_line(name)}; use one strip for "
+                "each folder."
+            )
     try:
         numbers = numbering.frame_numbers(names)
     except NumberingError as error:

@@ -11,8 +11,9 @@ import pytest
 from bl_ext.dev.fathom.panels import build as panel
 from bl_ext.dev.fathom.panels import status
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import depth_list, missing, output, places, subject
+from bl_ext.dev.fathom.scene import depth_list, estimation, missing, output, places, source, subject, versions
 from bl_ext.dev.fathom.scene import settings as settings_module
+from bl_ext.dev.fathom.scene.source import SourceError
 from disk_watch import watched
 from drawing import drawn
 
@@ -161,6 +162,44 @@ def test_unfinished_work_of_others_is_not_asked_for_its_clip(tmp_path, empty_fil
     found = output._plate_of(folder)
     assert found is not None and not found.may_look
     assert touched("canary") == []
+
+
+@pytest.mark.parametrize("written", ["state.json", "depth.json"])
+def test_a_server_that_a_version_of_others_names_as_its_plate_is_not_asked(tmp_path, empty_file, touched, written):
+    """Two slashes begin the name of a server there, and not the folder of the .blend file."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    version = tmp_path / "depth" / "plate" / "v001"
+    version.parent.mkdir(parents=True)
+    made = depth_maker.make(tmp_path / "own")
+    if written == "depth.json":
+        shutil.copytree(made, version)
+        rewrite(version, path="//canary/share")
+    else:
+        (version / ".fathom").mkdir(parents=True)
+        state = {"fingerprint": "f", "plate": "//canary/share/plate.0001.png"}
+        (version / ".fathom" / "state.json").write_text(json.dumps(state))
+    plate = source.from_file(tmp_path / "own" / "plate" / "plate.0001.png")
+    _, place = estimation.prepare(plate, settings_module.Settings(), root=tmp_path / "depth")
+    assert place.standing == "new" and place.folder == tmp_path / "depth" / "plate_own" / "v001"
+    assert touched("canary/share") == []
+
+
+@pytest.mark.parametrize("image", ["/canary/share/plate.0002.png", "//canary/share/plate.0002.png", "../canary/2.png"])
+def test_an_image_of_a_strip_in_another_folder_is_not_looked_at(tmp_path, empty_file, touched, image):
+    depth_maker.make(tmp_path)
+    strips = versions.strips_of(empty_file.sequence_editor_create())
+    strip = strips.new_image("theirs", str(tmp_path / "plate" / "plate.0001.png"), 1, 1)
+    strip.elements.append(image)
+    empty_file.fathom.output = "//"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "theirs.blend"))
+    scene = bpy.context.scene
+    strip = versions.strips_of(scene.sequence_editor)[0]
+    settings = settings_module.from_scene(scene)
+    assert subject.unfinished(subject.of_strip(strip, scene, settings, "//", scene=scene.name)) is None
+    with pytest.raises(SourceError, match="one strip for each folder"):
+        source.from_strip(strip, scene)
+    assert touched("canary/") == []
 
 
 def test_links_in_a_depth_folder_are_not_followed_before_building(tmp_path, empty_file, touched):
