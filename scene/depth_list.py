@@ -18,6 +18,7 @@ from . import places, tags
 from .depth import Depth, DepthError, is_same_place, place_of, portable_path, require_own
 from .plate import PlateError, known_plate, repoint_plate, require_plate, require_shown, with_plate
 from .plate import may_look as plate_may_be_looked_at
+from .source_files import SourceError
 
 _state = {"hears": True}
 _LONGEST = 200
@@ -256,9 +257,14 @@ def _link(item: bpy.types.PropertyGroup, depth: Depth) -> None:
 
 
 def _with_plate(item: bpy.types.PropertyGroup, depth: Depth) -> Depth:
-    """The depth with the plate that the entry knows; as it is where that is on another machine, or not asked for."""
+    """The depth with the plate that the entry knows; as it is where that is on another machine, not asked for, or no
+    sequence any more.
+    """
     path = place_of(item.plate) if places.may_look(item.plate) else None
-    return depth if path is None else known_plate(depth, path, item.plate_colorspace or None)
+    try:
+        return depth if path is None else known_plate(depth, path, item.plate_colorspace or None)
+    except SourceError:
+        return depth
 
 
 def _lacks(item: bpy.types.PropertyGroup, path: str) -> bool:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
-from . import own_files, records
+from . import numbering, own_files, records
 from .camera import Camera, Pixels
 from .job import Seed, Source
 from .numbering import Frame
@@ -152,6 +152,11 @@ class DepthSequence:
         yield from shots_problems(self.shots, self.first_frame, self.last_frame)
         if not self.shots:
             yield "lists no shots; estimate the clip again"
+        try:
+            if self.source.files:
+                numbering.frame_numbers(self.source.files)
+        except numbering.NumberingError as error:
+            yield f"has a plate whose files are not a sequence ({error.what})"
 
     def shot_at(self, frame: int) -> Shot:
         """The shot that contains a source frame; for a frame outside the sequence, the nearest shot."""

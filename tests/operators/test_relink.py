@@ -247,6 +247,20 @@ def test_a_plate_that_moves_after_building_is_relinked_in_place(tmp_path):
     assert item().name == "plate depth"
 
 
+def test_a_plate_that_other_images_came_beside_is_found_again(tmp_path):
+    folder = depth_maker.make(tmp_path)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    (tmp_path / "plate").rename(tmp_path / "moved")
+    for name in ("a1_b5.png", "a7_b3.png", "a9_b2.png"):  # no one sequence, so the plate there is none either
+        shutil.copy(tmp_path / "moved" / "plate.0001.png", tmp_path / "moved" / name)
+    bpy.context.scene.fathom.depths[0].plate = str(tmp_path / "moved" / "a1_b5.png")
+    with pytest.raises(RuntimeError, match="put the sequence there, or show with Find Plate"):
+        bpy.ops.fathom.check_files()
+    assert any("put the sequence there" in sentence for sentence in missing.of_file())
+    bpy.ops.fathom.find_plate(filepath=str(tmp_path / "moved" / "plate.0001.png"))
+    bpy.ops.fathom.check_files()
+
+
 def test_another_clip_is_not_taken_for_the_plate(tmp_path, depth_of_movie):
     depth_of_movie("D:/plates/shot.mov")
     small = movie(tmp_path / "small.mp4", range(8), size=(32, 24))

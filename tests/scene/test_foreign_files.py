@@ -95,6 +95,13 @@ def test_any_text_about_the_plate_is_taken_or_declined(tmp_path, empty_file, tex
     attack(folder)
 
 
+@pytest.mark.parametrize("names", [["a1_b5.png", "a7_b3.png", "a9_b2.png"], ["a.-0001.png", "a.-0002.png"]])
+def test_a_plate_whose_files_are_no_sequence_is_declined(tmp_path, empty_file, names):
+    folder = depth_maker.make(tmp_path, camera=filmed)
+    change(folder, lambda data: data["source"].__setitem__("files", names))
+    assert any("has a plate whose files are not a sequence" in sentence for sentence in attack(folder))
+
+
 @pytest.mark.parametrize("last", [10**7, 10**10, 10**400])
 def test_frames_that_no_file_has_cost_nothing(tmp_path, empty_file, last):
     folder = depth_maker.make(tmp_path, camera=None)
