@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from . import records
-from .untrusted import absolute, read_text
+from .untrusted import absolute, is_file, is_folder, is_there, read_text
 
 _REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
 LIGHT = (_REQUIREMENTS / "light.txt",)
@@ -91,7 +91,7 @@ def state(folder: Path, requirements: Sequence[Path] = LIGHT) -> State:
     ``missing``; ``unfinished`` (its installation was interrupted); ``outdated`` (made from another lock); ``broken``
     (the Python that it was made with no longer exists, for example because that Blender was removed); ``ready``.
     """
-    if not folder.exists():
+    if not is_there(folder):
         return "missing"
     try:
         stamp = records.parse(read_text(folder / STAMP), where=STAMP)
@@ -99,7 +99,7 @@ def state(folder: Path, requirements: Sequence[Path] = LIGHT) -> State:
         return "unfinished"
     if not isinstance(stamp, dict) or stamp.get("requirements") != fingerprint(requirements):
         return "outdated"
-    return "ready" if python_of(folder).exists() else "broken"
+    return "ready" if is_there(python_of(folder)) else "broken"
 
 
 def fingerprint(requirements: Sequence[Path]) -> str:
@@ -118,6 +118,14 @@ def states(home: Path) -> dict[PackageSet, State]:
     sets: tuple[PackageSet, ...] = ("full", "light")
     found = {name: requirements_of(name) for name in sets}
     return {name: state(own_environment(home, locks), locks) for name, locks in found.items()}
+
+
+def entries(folder: Path) -> list[Path]:
+    """What a folder contains; nothing if it does not exist or cannot be read."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def find_python(
@@ -146,8 +154,8 @@ def find_python(
     ):
         if value:
             path = absolute(value)
-            path = python_of(path) if path.is_dir() else path
-            if not (path.is_file() and os.access(path, os.X_OK)):
+            path = python_of(path) if is_folder(path) else path
+            if not (is_file(path) and os.access(path, os.X_OK)):
                 raise MissingEnvironment(
                     f"{path}, set by {origin}, is not a program that can be run; correct it in {WHERE} or clear it."
                 )
@@ -160,6 +168,6 @@ def find_python(
         if found == "ready":
             return python_of(folder)
         standing = found if standing == "missing" else standing
-    if standing == "missing" and any((home / "environments").glob("*/pyvenv.cfg")):
+    if standing == "missing" and any(is_there(each / "pyvenv.cfg") for each in entries(home / "environments")):
         standing = "outdated"
     raise MissingEnvironment(f"{PROBLEMS[standing]}: press Install Dependencies in {WHERE}.", by_setup=True)

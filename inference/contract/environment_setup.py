@@ -18,9 +18,10 @@ from pathlib import Path
 
 from . import own_files
 from .client import MAIN, clean_environment
-from .environment import LIGHT, STAMP, WHERE, PackageSet, fingerprint, python_of, state
+from .environment import LIGHT, STAMP, WHERE, PackageSet, entries, fingerprint, python_of, state
 from .events import Event, Progress, Stage
 from .installer import CHECKING, TORCH_INDEX, last_line
+from .untrusted import is_folder, is_there
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 """Every package of the locks has wheels for these versions and those between."""
@@ -126,7 +127,7 @@ def remove(home: Path) -> None:
         One cannot be deleted.
     """
     place = home / "environments"
-    if not place.is_dir():
+    if not is_folder(place):
         return
     with _alone(place):
         for folder in _ours(place):
@@ -155,7 +156,7 @@ def remove_others(folder: Path) -> None:
 
 def _ours(place: Path) -> list[Path]:
     """The environments in a folder that Fathom made, finished or not."""
-    return [path for path in _named(place) if (path / "pyvenv.cfg").exists() and not _is_link(path)]
+    return [path for path in _named(place) if is_there(path / "pyvenv.cfg") and not _is_link(path)]
 
 
 def _delete(folder: Path) -> None:
@@ -211,7 +212,7 @@ def _is_link(path: Path) -> bool:
 def _named(place: Path, suffix: str = "") -> list[Path]:
     """The paths with a name as from `environment.own_environment`."""
     names = re.compile(r"[0-9a-f]{12}" + re.escape(suffix))
-    return [path for path in place.iterdir() if names.fullmatch(path.name)] if place.is_dir() else []
+    return [path for path in entries(place) if names.fullmatch(path.name)]
 
 
 def base_python() -> Path:
@@ -271,7 +272,7 @@ def _check_python(python: Path) -> str:
 
 
 def _check_room(folder: Path, needed: float) -> None:
-    there = next(path for path in folder.parents if path.exists())
+    there = next(path for path in folder.parents if is_there(path))
     free = shutil.disk_usage(there).free
     if free < needed:
         raise SetupError(

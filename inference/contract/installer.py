@@ -24,7 +24,7 @@ from pathlib import Path
 
 from . import environment, packages
 from .client import clean_environment
-from .untrusted import RecordError, escaped, in_a_line
+from .untrusted import RecordError, escaped, in_a_line, is_folder
 from .web_address import hide_secrets, secrets, without_secrets
 
 TORCH_INDEX = "FATHOM_TORCH_INDEX"
@@ -234,9 +234,7 @@ def needs_network(torch_index: str = "") -> bool:
     for name, value in os.environ.items():
         variables.setdefault(name.upper(), []).append(value)  # for pip, case does not matter
     no_index, folders = variables.get("PIP_NO_INDEX", []), " ".join(variables.get("PIP_FIND_LINKS", [])).split()
-    is_local = (
-        bool(no_index and folders) and all(map(_is_on, no_index)) and all(Path(each).is_dir() for each in folders)
-    )
+    is_local = bool(no_index and folders) and all(map(_is_on, no_index)) and all(map(is_folder, folders))
     return not is_local or bool(torch_index or os.environ.get(TORCH_INDEX))
 
 

@@ -1,11 +1,12 @@
 """Finding the worker's Python, and telling a whole environment from any other."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from inference.contract import environment
+from inference.contract import environment, environment_setup, installer
 
 
 @pytest.fixture
@@ -180,3 +181,43 @@ def test_the_hash_ignores_how_lines_end(tmp_path):
 def test_a_stamp_that_is_none_is_of_no_finished_environment(tmp_path, stamp):
     (tmp_path / environment.STAMP).write_bytes(stamp)
     assert environment.state(tmp_path) in ("unfinished", "outdated")
+
+
+@pytest.fixture
+def as_nobody():
+    """No rights of the superuser's, whom no permission stops."""
+    if not hasattr(os, "seteuid"):
+        pytest.skip("this system has no such users")
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(before)
+
+
+@pytest.fixture(params=["long", "closed"])
+def impossible(request, tmp_path_factory):
+    """A folder that the system does not look into."""
+    if request.param == "long":
+        return Path("/", "x" * 300)
+    folder = tmp_path_factory.mktemp("closed")
+    folder.chmod(0)
+    request.getfixturevalue("as_nobody")
+    return folder
+
+
+def test_a_place_that_cannot_be_looked_at_is_told_as_one_where_nothing_is(impossible, monkeypatch):
+    home = impossible / "home"
+    assert environment.states(home) == {"full": "missing", "light": "missing"}
+    assert not environment_setup.are_there(home)
+    environment_setup.remove(home)
+    with pytest.raises(environment.MissingEnvironment, match="press Install Dependencies"):
+        environment.find_python(home=home)
+    with pytest.raises(environment.MissingEnvironment, match="is not a program that can be run"):
+        environment.find_python(str(impossible / "python"), home=home)
+    monkeypatch.setattr(environment_setup, "_check_python", lambda python: "3.11")
+    with pytest.raises(environment_setup.SetupError, match="cannot be written"):
+        list(environment_setup.create(environment.own_environment(home), python=Path(sys.executable)))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(impossible / "wheels"))
+    assert installer.needs_network()
