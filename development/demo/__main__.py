@@ -31,8 +31,12 @@ def main() -> int:
         "--focal-length", metavar="MM", type=float, default=0.0, help="on a sensor 36 mm wide, if the camera is known"
     )
     options = parser.parse_args()
-    if options.clip and not Path(options.clip).exists():
+    clip = Path(options.clip or "courtyard").resolve()
+    if options.clip and not clip.exists():
         parser.error(f"there is no {options.clip}")
+    folder = OUTPUT / clip.stem
+    if options.clip and (clip.is_relative_to(folder.resolve()) or folder.resolve().is_relative_to(clip)):
+        parser.error(f"{options.clip} holds {folder}, which the results replace, or lies in it: move it elsewhere")
     in_blender.enable_checkout()
     from development.benchmark_scenes import clips, render
 
@@ -40,12 +44,9 @@ def main() -> int:
 
     started = time.monotonic()
     truth = None
-    if options.clip:
-        clip = Path(options.clip).absolute()
-    else:
+    if not options.clip:
         truth = render.rendered(clips.CLIPS["courtyard"], render.OUTPUT)
         clip = truth / "rgb"
-    folder = OUTPUT / ("courtyard" if truth else clip.stem)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if not _estimate(clip, folder / "depth", options):
