@@ -53,6 +53,7 @@ class FATHOM_OT_load_depth(_ChoosesFolder, bpy.types.Operator):
         if not self.properties.is_property_set("frame_offset"):
             depth = depth_list.placed(context.scene, depth)
         depth_list.remember(context.scene, depth)
+        missing.reload()  # as it lies there now, which may not be what Blender has read
         self.report({"INFO"}, f"Loaded the depth of {depth.name}")
         return {"FINISHED"}
 

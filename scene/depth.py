@@ -289,10 +289,11 @@ def _maps(depth: Depth, kind: str, moved_from: Path | None = None) -> bpy.types.
             raise DepthError(f"Blender cannot read {path} ({reason}): copy the folder again, or elsewhere.") from error
         image.name = depth.label(_LABELS[kind])
         tags.tag(image, kind)
-    if tags.text(image, tags.JOB) != depth.sequence.fingerprint:
-        tags.set_text(image, tags.JOB, depth.sequence.fingerprint)
     set_where_new(image.colorspace_settings, name="Non-Color")
     set_where_new(image, alpha_mode="NONE", source="SEQUENCE", filepath=portable_path(path))
+    if tags.text(image, tags.JOB) != depth.sequence.fingerprint:
+        tags.set_text(image, tags.JOB, depth.sequence.fingerprint)
+        image.reload()  # Blender goes on showing what it has read, and the folder may hold another estimate since
     return image
 
 

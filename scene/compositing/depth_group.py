@@ -29,6 +29,9 @@ Socket = bpy.types.NodeSocket
 def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
     """The node group of a shot's depth, built if it is not there, its frame mapping brought up to date if it is.
 
+    Where the folder holds the depth of another estimate since, whose values or sizes mean something else, it is built
+    anew.
+
     Inputs (their defaults suit the shot, see `depth.distances`): *Scale* and *Far Limit* for ``inverse_depth``, with
     *Near*, *Far* and *Near Limit* for ``relative_disparity``; *Mist Start* and *Mist Depth*.
 
@@ -57,10 +60,18 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
         _add_interface(tree, depth, shot, start)
         _build(tree, depth, start, depth.quantity_of(shot))
 
-    name = depth.label("Fathom Depth", shot)
-    tree = lookup.node_group(KIND, name, "CompositorNodeTree", build, image=image, shot=shot.first_frame)
+    name, kind = depth.label("Fathom Depth", shot), f"{KIND}/{_constants(depth, shot, start)}"
+    tree = lookup.node_group(kind, name, "CompositorNodeTree", build, image=image, shot=shot.first_frame)
     _set_frames(tree, depth, shot)
     return tree
+
+
+def _constants(depth: Depth, shot: Shot, start: Distances) -> str:
+    """What of the depth the group's nodes hold as constants."""
+    quantity, sequence = depth.quantity_of(shot), depth.sequence
+    percentiles = (start.p1, start.p99) if quantity == "relative_disparity" else None
+    sizes = (sequence.width, sequence.height), plate_size(depth)
+    return repr((quantity, percentiles, sizes, sequence.confidence is not None))
 
 
 def span(depth: Depth, shot: Shot) -> tuple[float, float]:

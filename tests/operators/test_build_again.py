@@ -1,6 +1,10 @@
 """Building again brings back what was deleted, and takes in what was left."""
 
+import json
+import shutil
+
 import bpy
+import depth_maker
 import pytest
 from bl_ext.dev.fathom.scene import nodes
 from bl_ext.dev.fathom.scene.compositing import compositor_nodes
@@ -124,3 +128,54 @@ def test_the_compositors_scale_follows_the_next_rig(listed):
     tree = compositor_nodes.find_scene_tree(bpy.context.scene)
     (curve,) = tree.animation_data.drivers
     assert curve.driver.variables[0].targets[0].id["fathom_kind"] == "rig"
+
+
+def seen(frame):
+    """How far the surface reaches at a frame, nearest and farthest, as Blender shows it."""
+    bpy.context.scene.frame_set(frame)
+    bpy.context.view_layer.update()
+    mesh = next(o for o in bpy.data.objects if o.get("fathom_kind") == "mesh")
+    return [round(reach(-z for _x, _y, z in positions(mesh.name)), 3) for reach in (min, max)]
+
+
+@pytest.mark.parametrize("again", ["load_depth", "build_depth_mesh"])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [("inverse_depth", "inverse_depth"), ("relative_disparity",) * 2, ("inverse_depth", "relative_disparity")],
+)
+def test_a_folder_that_holds_another_estimate_since_is_shown_as_it_is(tmp_path, first, then, again):
+    """Blender keeps the maps that it has read; what a group has as constants is the first estimate's."""
+    made = {}
+    for name, quantity, scale in (("old", first, 1.0), ("new", then, 10.0)):
+        made[name] = depth_maker.make(
+            tmp_path / name,
+            camera=lambda frames: depth_maker.dolly(frames, width=24, height=16, focal_length=26.0),
+            frames=range(1, 3),
+            quantity=quantity,
+            disparity=lambda frame, width, height, s=scale: s * depth_maker.slanted(frame, width, height) + s - 1,
+        )
+        data = json.loads((made[name] / "depth.json").read_text())
+        (made[name] / "depth.json").write_text(json.dumps(data | {"fingerprint": name}))
+    folder = made["old"]
+    call("load_depth", directory=str(folder))
+    for name in ("build_depth_mesh", "add_compositing_fog"):
+        call(name)
+    seen(1)
+    for path in made["new"].iterdir():
+        shutil.copy(path, folder / path.name)
+    if again == "load_depth":
+        call("load_depth", directory=str(folder))
+    for name in ("build_depth_mesh", "add_compositing_fog"):
+        call(name)
+    shown = [seen(frame) for frame in (1, 2)]
+    tree = compositor_nodes.find_scene_tree(bpy.context.scene)
+    group = next(node.node_tree for node in tree.nodes if node.get("fathom_kind") == "comp_depth")
+    constants = {round(s.default_value, 4) for n in group.nodes for s in n.inputs if s.type == "VALUE"}
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    call("load_depth", directory=str(folder))
+    for name in ("build_depth_mesh", "add_compositing_fog"):
+        call(name)
+    assert shown == [seen(frame) for frame in (1, 2)]
+    tree = compositor_nodes.find_scene_tree(bpy.context.scene)
+    group = next(node.node_tree for node in tree.nodes if node.get("fathom_kind") == "comp_depth")
+    assert constants == {round(s.default_value, 4) for n in group.nodes for s in n.inputs if s.type == "VALUE"}
