@@ -26,20 +26,19 @@ GUARD = WORKER_MAIN.parent / "common" / "parent_watch.py"
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment in the repository's root, or a stage of one.
+    """A virtual environment in the repository's root.
 
     Attributes
     ----------
     folder, python : str
         Its name, and the version of the interpreter that it needs.
     locks : tuple of str
-        Files under ``requirements/`` that are installed into it.
+        Files under ``requirements/`` that are installed into it. One that begins as another in the same folder does
+        adds its packages to that.
     label : str
         Description, for progress messages.
     blender : bool
         Whether it holds bpy, which needs system libraries.
-    grows_from : Environment or None
-        An earlier stage in the same folder, with some of the same locks, to which this one adds packages.
     """
 
     folder: str
@@ -47,7 +46,6 @@ class Environment:
     locks: tuple[str, ...]
     label: str
     blender: bool = False
-    grows_from: Environment | None = None
 
     @property
     def path(self) -> Path:
@@ -59,11 +57,6 @@ class Environment:
         """Its interpreter."""
         return system.executable(self.path)
 
-    @property
-    def stages(self) -> tuple[Environment, ...]:
-        """The stages that it goes through, itself the last."""
-        return (*(self.grows_from.stages if self.grows_from else ()), self)
-
 
 WORKER = Environment(
     folder=".venv-inference",
@@ -74,9 +67,8 @@ WORKER = Environment(
 FULL_WORKER = Environment(
     folder=WORKER.folder,
     python=WORKER.python,
-    locks=("light.txt", "full.txt", "dev-inference.txt", "torch.txt"),
+    locks=(*WORKER.locks, "full.txt", "dev-inference.txt", "torch.txt"),
     label="the networks' packages and the development tools, 6 GB on Linux, 2 GB where pip finds torch without CUDA",
-    grows_from=WORKER,
 )
 BLENDERS = {
     version: Environment(
@@ -97,7 +89,7 @@ LOCKER = Environment(
 def ensure(environment: Environment) -> Path:
     """Make an environment unless it exists; its interpreter.
 
-    A stamp file has a hash of the locks of each stage. It is deleted before anything is installed, so an interrupted
+    A stamp file has the hashes of what is in it. It is deleted before anything is installed, so an interrupted
     installation is not taken for an environment.
 
     Raises
@@ -110,7 +102,7 @@ def ensure(environment: Environment) -> Path:
     if environment.blender:
         system.need_blender_libraries()
     stamp = environment.path / "fathom-stamp"
-    wanted = [_fingerprint(stage) for stage in environment.stages]
+    wanted = _fingerprints(environment)
     there = stamp.read_text().split() if stamp.exists() and environment.executable.exists() else []
     if wanted[-1] in there:
         return environment.executable
@@ -137,12 +129,13 @@ def ensure(environment: Environment) -> Path:
     return environment.executable
 
 
-def _fingerprint(environment: Environment) -> str:
-    """A hash of the environment's Python version and locks."""
-    digest = hashlib.sha256(environment.python.encode())
+def _fingerprints(environment: Environment) -> list[str]:
+    """A hash of the Python version and the first lock, the first two, and so on."""
+    digest, found = hashlib.sha256(environment.python.encode()), []
     for lock in environment.locks:
         digest.update((REQUIREMENTS / lock).read_bytes())
-    return digest.hexdigest()
+        found.append(digest.hexdigest())
+    return found
 
 
 def _run(command: list[str], failure: str) -> None:

@@ -18,18 +18,11 @@ CLASSES = (
 _command = None
 
 
-@bpy.app.handlers.persistent
-def _before_load(*_arguments) -> None:
-    """Another file is opened: what is running belonged to this one."""
-    modal_run.end()
-
-
 def register() -> None:
     """Make the operators, the command and the handlers known."""
     global _command  # noqa: PLW0603 -- Blender's handle of the command, needed to take it back
     for cls in CLASSES:
         bpy.utils.register_class(cls)
-    bpy.app.handlers.load_pre.append(_before_load)
     files.register()
     atexit.register(current_run.end_current)
     _command = bpy.utils.register_cli_command("fathom", command_line.main)
@@ -41,6 +34,5 @@ def unregister() -> None:
     bpy.utils.unregister_cli_command(_command)
     atexit.unregister(current_run.end_current)
     files.unregister()
-    bpy.app.handlers.load_pre.remove(_before_load)
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -4,6 +4,7 @@ import bpy
 
 from ..inference.contract.untrusted import readable
 from ..scene import depth_list, missing, places, versions
+from . import modal_run
 
 
 @bpy.app.handlers.persistent
@@ -16,6 +17,12 @@ def _before_save(path: str, *_arguments) -> None:
 def _after_save(path: str, *_arguments) -> None:
     """Where only a copy was written, or saving failed, the open file is still the old one."""
     depth_list.rebase(path, bpy.data.filepath)
+
+
+@bpy.app.handlers.persistent
+def _before_load(*_arguments) -> None:
+    """Another file is opened: what is running belonged to this one."""
+    modal_run.end()
 
 
 @bpy.app.handlers.persistent
@@ -47,6 +54,7 @@ _HANDLERS = (
     ("save_pre", _before_save),
     ("save_post", _after_save),
     ("save_post_fail", _after_save),
+    ("load_pre", _before_load),
     ("load_post", _after_load),
     ("render_init", _before_render),
     *((("blend_import_post", _after_import),) if versions.HEARS_IMPORTS else ()),

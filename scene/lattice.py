@@ -147,9 +147,8 @@ def _is_there(tree: bpy.types.NodeTree, frame: Socket) -> Socket:
     extension too, and for one missing frame amid the others.
     """
     inputs, _ = nodes.group_sockets(tree)
-    info = nodes.new(tree, "GeometryNodeImageInfo", label="The map's own size")
-    nodes.feed(nodes.input_of(info, "Image"), inputs["Disparity"])
-    nodes.feed(nodes.input_of(info, "Frame"), frame)
+    of_map = {"Image": inputs["Disparity"], "Frame": frame}
+    info = nodes.value(tree, "GeometryNodeImageInfo", "Width", of_map, label="The map's own size").node
     agree = (
         nodes.math(tree, "COMPARE", nodes.output_of(info, side), inputs[f"Map {side}"], 0.5)
         for side in ("Width", "Height")
@@ -175,9 +174,8 @@ def _build_frames(tree: bpy.types.NodeTree) -> None:
     """The source frame, clamped to the shot, and whether the shot has its turn."""
     names = ("Frame Offset", "First Frame", "Last Frame", "Shown From", "Shown To")
     inputs, out = _interface(tree, dict.fromkeys(names, "Int"), {"Frame": "Int", "Shown": "Bool"})
-    time = nodes.new(tree, "GeometryNodeInputSceneTime")
     # The nearest frame: motion blur looks at fractions around the frame and must not see its neighbours.
-    frame = nodes.math(tree, "ROUND", nodes.output_of(time, "Frame"))
+    frame = nodes.math(tree, "ROUND", nodes.value(tree, "GeometryNodeInputSceneTime", "Frame"))
     source = nodes.math(tree, "SUBTRACT", frame, inputs["Frame Offset"], label="Source frame")
     clamped = nodes.math(
         tree, "MAXIMUM", nodes.math(tree, "MINIMUM", source, inputs["Last Frame"]), inputs["First Frame"]
@@ -195,8 +193,7 @@ def _build_pixels(tree: bpy.types.NodeTree) -> None:
         {"Detail": "Float", "Map Width": "Int", "Map Height": "Int"},
         {"Columns": "Int", "Rows": "Int", "Pixel": "Vector", "UV": "Vector", "Border": "Bool"},
     )
-    position = nodes.new(tree, "GeometryNodeInputPosition")
-    x, y, _ = split(tree, nodes.output_of(position, "Position"))
+    x, y, _ = split(tree, nodes.value(tree, "GeometryNodeInputPosition", "Position"))
     pixel, place, border = [], [], []
     for along, size, number in ((x, inputs["Map Width"], "Columns"), (y, inputs["Map Height"], "Rows")):
         wanted = nodes.math(tree, "ROUND", nodes.math(tree, "MULTIPLY", size, inputs["Detail"]))

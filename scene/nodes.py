@@ -57,9 +57,9 @@ def input_of(node: bpy.types.Node, name: str, occurrence: int = 0) -> bpy.types.
     return _named(node, node.inputs, name, occurrence)
 
 
-def output_of(node: bpy.types.Node, name: str, occurrence: int = 0) -> bpy.types.NodeSocket:
+def output_of(node: bpy.types.Node, name: str) -> bpy.types.NodeSocket:
     """The node's output of that name; as `input_of`."""
-    return _named(node, node.outputs, name, occurrence)
+    return _named(node, node.outputs, name, 0)
 
 
 def _named(node: bpy.types.Node, sockets: Any, name: str, occurrence: int) -> bpy.types.NodeSocket:
@@ -134,7 +134,7 @@ def material_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     return material.node_tree
 
 
-def arrange(tree: bpy.types.NodeTree, *, width: float = 200.0, gap: float = 40.0) -> None:
+def arrange(tree: bpy.types.NodeTree) -> None:
     """Place all nodes of a small tree in columns, each left of what it feeds."""
     columns: dict[bpy.types.Node, int] = {}
 
@@ -148,7 +148,7 @@ def arrange(tree: bpy.types.NodeTree, *, width: float = 200.0, gap: float = 40.0
     for node in sorted(tree.nodes, key=column):
         x = column(node)
         shown = sum(s.enabled and not s.hide for s in (*node.inputs, *node.outputs))
-        node.location = (-x * (width + gap), -heights.get(x, 0.0))
+        node.location = (-240.0 * x, -heights.get(x, 0.0))
         heights[x] = heights.get(x, 0.0) + 100.0 + 24.0 * shown
 
 

@@ -72,17 +72,17 @@ def result(tree: bpy.types.NodeTree) -> Socket:
 # ------------------------------------------------------------------------------------------------ nodes
 
 
-def mix_color(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any, *, label: str = "") -> Socket:
+def mix_color(tree: bpy.types.NodeTree, factor: Any, a: Any, b: Any) -> Socket:
     """Add a node for ``a (1 - factor) + b factor`` on red, green and blue; returns its output.
 
     The compositor's own node (MixRGB: Fac, Image, Image) gave way to the shared Mix node in 5.0. Alpha is a's up to
     5.0 and mixed in 5.2: see `mix_images`.
     """
     if _OWN_NODES:
-        node = nodes.new(tree, "CompositorNodeMixRGB", label=label)
+        node = nodes.new(tree, "CompositorNodeMixRGB")
         names = (("Fac", 0), ("Image", 0), ("Image", 1))
     else:
-        node = nodes.new(tree, "ShaderNodeMix", label=label, data_type="RGBA", clamp_factor=True)
+        node = nodes.new(tree, "ShaderNodeMix", data_type="RGBA", clamp_factor=True)
         names = (("Factor", 0), ("A", 0), ("B", 0))
     for (name, occurrence), value in zip(names, (factor, a, b)):
         nodes.feed(nodes.input_of(node, name, occurrence), value)
@@ -122,32 +122,36 @@ def has_bilinear_map_uv() -> bool:
 
 def map_uv(tree: bpy.types.NodeTree, image: Socket, uv: Socket, *, bilinear: bool) -> Socket:
     """Add a Map UV node that takes the nearest pixel, or bilinearly with the borders extended (from 5.0)."""
-    node = nodes.new(tree, "CompositorNodeMapUV")
-    nodes.feed(nodes.input_of(node, "Image"), image)
-    nodes.feed(nodes.input_of(node, "UV"), uv)
+    output = nodes.value(tree, "CompositorNodeMapUV", "Image", {"Image": image, "UV": uv})
+    node = output.node
     if has_bilinear_map_uv():
         nodes.input_of(node, "Interpolation").default_value = "Bilinear" if bilinear else "Nearest"
         nodes.input_of(node, "Extension X").default_value = nodes.input_of(node, "Extension Y").default_value = "Extend"
     else:
         node.filter_type = "NEAREST"
-    return nodes.output_of(node, "Image")
+    return output
 
 
 def set_alpha(tree: bpy.types.NodeTree, image: Any, alpha: Any, *, mode: str) -> Socket:
     """Add a Set Alpha node; `mode` is 'APPLY' (multiply all channels) or 'REPLACE_ALPHA'. Returns its output."""
-    node = nodes.new(tree, "CompositorNodeSetAlpha")
-    nodes.set_option(node, "mode", mode)
-    nodes.feed(nodes.input_of(node, "Image"), image)
-    nodes.feed(nodes.input_of(node, "Alpha"), alpha)
-    return nodes.output_of(node, "Image")
+    output = nodes.value(tree, "CompositorNodeSetAlpha", "Image", {"Image": image, "Alpha": alpha})
+    nodes.set_option(output.node, "mode", mode)
+    return output
 
 
 def soften(tree: bpy.types.NodeTree, image: Any) -> Socket:
     """Add a Filter node that weights 3x3 pixels by 1 2 1 along each axis (its Soften); returns its output."""
-    node = nodes.new(tree, "CompositorNodeFilter")
-    nodes.set_option(node, "filter_type", "SOFTEN")
-    nodes.feed(nodes.input_of(node, "Image"), image)
-    return nodes.output_of(node, "Image")
+    output = nodes.value(tree, "CompositorNodeFilter", "Image", {"Image": image})
+    nodes.set_option(output.node, "filter_type", "SOFTEN")
+    return output
+
+
+def between(tree: bpy.types.NodeTree, first: Any, last: Any, *, label: str) -> Socket:
+    """Add nodes that give 1 at scene frames after one number and before another, else 0; returns the result."""
+    frame = nodes.value(tree, "CompositorNodeSceneTime", "Frame")
+    late_enough = nodes.math(tree, "GREATER_THAN", frame, first)
+    early_enough = nodes.math(tree, "LESS_THAN", frame, last)
+    return nodes.math(tree, "MULTIPLY", late_enough, early_enough, label=label)
 
 
 def draft_defocus(node: bpy.types.Node, draft: bool) -> None:

@@ -173,20 +173,16 @@ def _unfaded(tree: bpy.types.NodeTree, image: Socket) -> tuple[Socket, Socket]:
 
 def _shown(tree: bpy.types.NodeTree) -> Socket:
     """1 on frames of the shot, 0 on others, between two frame numbers that `_set_frames` sets."""
-    time = nodes.new(tree, "CompositorNodeSceneTime")
-    frame = nodes.output_of(time, "Frame")
-    first, last = (nodes.new(tree, "Value", label=label) for label in ("Shown From", "Shown To"))
-    late_enough = nodes.math(tree, "GREATER_THAN", frame, nodes.output_of(first, "Value"))
-    early_enough = nodes.math(tree, "LESS_THAN", frame, nodes.output_of(last, "Value"))
-    return nodes.math(tree, "MULTIPLY", late_enough, early_enough, label="In the shot")
+    first, last = (nodes.value(tree, "Value", "Value", label=label) for label in ("Shown From", "Shown To"))
+    return compositor_nodes.between(tree, first, last, label="In the shot")
 
 
 def _is_there(tree: bpy.types.NodeTree, source: bpy.types.Node) -> Socket:
     """1 where the frame's map can be read, else 0: a file that is missing has alpha 0 everywhere, a map has 1."""
-    levels = nodes.new(tree, "CompositorNodeLevels", label="The map's alpha")
-    nodes.set_option(levels, "channel", "RED")
-    nodes.feed(nodes.input_of(levels, "Image"), nodes.output_of(source, "Alpha"))
-    return nodes.math(tree, "GREATER_THAN", nodes.output_of(levels, "Mean"), 0.5, label="The map is there")
+    alpha = {"Image": nodes.output_of(source, "Alpha")}
+    mean = nodes.value(tree, "CompositorNodeLevels", "Mean", alpha, label="The map's alpha")
+    nodes.set_option(mean.node, "channel", "RED")
+    return nodes.math(tree, "GREATER_THAN", mean, 0.5, label="The map is there")
 
 
 def _blend(tree: bpy.types.NodeTree, a: Socket, b: Socket, weight: Socket) -> Socket:

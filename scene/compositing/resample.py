@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 
 from .. import nodes, tags
+from ..geometry import combine, split
 from . import compositor_nodes
 
 Socket = bpy.types.NodeSocket
@@ -33,15 +34,15 @@ def to_plate_size(
     """
     if map_size == plate_size:
         return [_red(tree, socket) for socket in maps]
-    centres = _pixel_centres(tree, plate_size)
+    centres = _pixel_centres(tree, plate_size)  # of Map UV's vectors; their third part is the alpha
     if compositor_nodes.has_bilinear_map_uv():
-        uv = _vector(tree, *map(partial(_normalised, tree), centres, map_size, plate_size))
+        uv = combine(tree, *map(partial(_normalised, tree), centres, map_size, plate_size), 1.0)
         return [_red(tree, compositor_nodes.map_uv(tree, socket, uv, bilinear=True)) for socket in maps]
     # Map UV of 4.x knows Nearest, and an anisotropic filter that blurs: bilinear is made of four Nearest lookups.
     (u, fx), (v, fy) = (
         _neighbours(tree, c, size, plate) for c, size, plate in zip(centres, map_size, plate_size, strict=True)
     )
-    corners = [[_vector(tree, u[i], v[j]) for i in (0, 1)] for j in (0, 1)]
+    corners = [[combine(tree, u[i], v[j], 1.0) for i in (0, 1)] for j in (0, 1)]
     results = []
     for socket in maps:
         rows = [
@@ -85,11 +86,9 @@ def _pixel_centres(tree: bpy.types.NodeTree, size: tuple[int, int]) -> tuple[Soc
         # A generated image is no more than its size in the .blend file.
         image = _shared_image(f"{size[0]}x{size[1]}", *size)
         node = nodes.new(tree, "CompositorNodeImage", image=image, label="Size of the plate")
-        coordinates = nodes.new(tree, "CompositorNodeImageCoordinates")
-        nodes.feed(nodes.input_of(coordinates, "Image"), nodes.output_of(node, "Image"))
-        parts = nodes.new(tree, "SeparateXYZ")
-        nodes.feed(parts.inputs[0], nodes.output_of(coordinates, "Normalized"))
-        x, y = (nodes.math(tree, "MULTIPLY", nodes.output_of(parts, axis), float(n)) for axis, n in zip("XY", size))
+        of_image = {"Image": nodes.output_of(node, "Image")}
+        place = nodes.value(tree, "CompositorNodeImageCoordinates", "Normalized", of_image)
+        x, y = (nodes.math(tree, "MULTIPLY", part, float(n)) for part, n in zip(split(tree, place), size))
         return x, y
     return _ramp(tree, size, axis=0), _ramp(tree, size, axis=1)
 
@@ -131,11 +130,6 @@ def _shared_image(what: str, width: int, height: int, pixels: np.ndarray | None 
         image.pixels.foreach_set(pixels.ravel())
         image.pack()
     return tags.tag(image, "helper")
-
-
-def _vector(tree: bpy.types.NodeTree, u: Socket, v: Socket) -> Socket:
-    """(u, v, 1); Map UV reads the third part as alpha."""
-    return nodes.value(tree, "CombineXYZ", "Vector", {"X": u, "Y": v, "Z": 1.0})
 
 
 def _blend(tree: bpy.types.NodeTree, a: Socket, b: Socket, weight: Socket) -> Socket:
