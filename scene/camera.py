@@ -140,6 +140,7 @@ def follow_lens(modifier: bpy.types.NodesModifier, camera: bpy.types.Object, dep
         ("Shift X", f"shift * {share:.9g}", {"shift": (data, "shift_x")}),
         ("Shift Y", f"shift * {share:.9g}", {"shift": (data, "shift_y")}),
     ):
+        nodes.set_modifier_input(modifier, name, 0.0)  # whatever else it is in a file of somebody else's, or not at all
         nodes.drive(modifier.id_data, nodes.modifier_input_path(modifier, name), sources, expression)
 
 

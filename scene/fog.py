@@ -57,7 +57,7 @@ def build_fog(
         nodes.set_modifier_input(modifier, "Start", 0.1 * start.near)
         if detail is None:
             detail = frustum.comfortable_detail(depth, FOG_POINTS)
-    if nodes.modifier_input(modifier, "Material") is None:
+    if not isinstance(nodes.modifier_input(modifier, "Material"), bpy.types.Material):
         nodes.set_modifier_input(modifier, "Material", material)
     if detail is not None:
         nodes.set_modifier_input(modifier, "Detail", detail)

@@ -48,7 +48,7 @@ def place(
     if modifier is None:
         for old in [m for m in placed.modifiers if m.type == "NODES" and _is_ours(m)]:
             earlier |= _inputs_for(group, old)
-            placed.modifiers.remove(old)
+            nodes.remove_modifier(old)
         modifier = placed.modifiers.new(_NAME, "NODES")
         modifier.node_group = group
     if made:
@@ -72,7 +72,8 @@ def _inputs_for(group: bpy.types.NodeTree, old: bpy.types.NodesModifier) -> dict
     if len(set(kinds)) != 1 or old.node_group is None:
         return {}  # for depth of another kind, whose distances would mean something else here
     names = nodes.interface_identifiers(old.node_group).keys() & nodes.interface_identifiers(group).keys()
-    return {name: nodes.modifier_input(old, name) for name in names - {"Geometry"}}
+    values = {name: nodes.modifier_input(old, name) for name in names - {"Geometry"}}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def comfortable_detail(depth: Depth, points: int = COMFORTABLE_POINTS) -> float:

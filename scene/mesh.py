@@ -62,7 +62,7 @@ def build_mesh(
     if made and detail is None:
         detail = frustum.comfortable_detail(depth)
     shown = nodes.modifier_input(modifier, "Material")
-    if shown is not None and shown.get(tags.KIND) != "plate material":
+    if isinstance(shown, bpy.types.Material) and shown.get(tags.KIND) != "plate material":
         material = None  # the artist's own stays
     for name, value in (
         ("Point Cloud", points),

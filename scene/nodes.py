@@ -257,7 +257,7 @@ def modifier_input(modifier: bpy.types.NodesModifier, name: str) -> Any:
     """
     identifier = _identifier(modifier.node_group, name)
     inputs = _modifier_inputs(modifier)
-    return modifier[identifier] if inputs is None else getattr(inputs, identifier).value
+    return modifier.get(identifier) if inputs is None else getattr(inputs, identifier).value
 
 
 def set_modifier_input(modifier: bpy.types.NodesModifier, name: str, value: Any) -> None:
@@ -269,6 +269,15 @@ def set_modifier_input(modifier: bpy.types.NodesModifier, name: str, value: Any)
     else:
         getattr(inputs, identifier).value = value
     modifier.id_data.update_tag()  # up to 5.1 writing an ID property does not tell the dependency graph
+
+
+def remove_modifier(modifier: bpy.types.NodesModifier) -> None:
+    """Remove a modifier with the drivers of its inputs, which in 4.2 would drive those of the next one of its name."""
+    thing, path = modifier.id_data, f'modifiers["{bpy.utils.escape_identifier(modifier.name)}"]'
+    for curve in list(thing.animation_data.drivers) if thing.animation_data else ():
+        if curve.data_path.startswith(path):
+            thing.animation_data.drivers.remove(curve)
+    thing.modifiers.remove(modifier)
 
 
 def _modifier_inputs(modifier: bpy.types.NodesModifier) -> Any | None:

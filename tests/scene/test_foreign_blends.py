@@ -6,7 +6,7 @@ import pytest
 from bl_ext.dev.fathom.inference.contract.job import JobError
 from bl_ext.dev.fathom.scene import camera as cameras
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import depth_list, estimation, lookup, places, settings, source, tags
+from bl_ext.dev.fathom.scene import depth_list, estimation, lookup, nodes, places, settings, source, tags
 from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 from bl_ext.dev.fathom.scene.depth import DepthError
 
@@ -104,6 +104,24 @@ def test_a_node_of_another_type_under_our_mark_ends_in_a_sentence_at_most(built,
         for key, value in kept.items():
             theirs[key] = value
     press(COMPOSE)
+
+
+@pytest.mark.skipif(bpy.app.version >= (5, 2, 0), reason="inputs of modifiers have types there")
+@pytest.mark.parametrize("value", [None, 1, 0.5, "x", [1, 2], {"a": 1}])
+def test_inputs_of_a_modifier_that_are_something_else_are_set_again(built, value):
+    things = [thing for thing in bpy.data.objects if thing.get(tags.KIND) in ("mesh", "fog")]
+    for modifier in (thing.modifiers[0] for thing in things):
+        modifier.id_data.animation_data_clear()
+        for name in list(modifier.keys()):
+            del modifier[name]
+            if value is not None:
+                modifier[name] = value
+    assert press(BUILD) == [""] * 3
+    for thing in things:
+        modifier = thing.modifiers[0]
+        assert nodes.modifier_input(modifier, "Map Width") == 24 and nodes.modifier_input(modifier, "Disparity").users
+        assert tags.text(nodes.modifier_input(modifier, "Material"), tags.KIND).endswith("material")
+        assert len(thing.animation_data.drivers) == 3
 
 
 @pytest.mark.parametrize("kind", ["plate material", "fog material"])
