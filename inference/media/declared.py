@@ -5,6 +5,7 @@ A file of a few megabytes may declare billions of pixels, which a library takes 
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from ..common.failures import ClipError
-from . import tiff
+from . import jpeg_2000, tiff
 
 _IN_COLOUR = 16
 """Bytes of a pixel while it is on its way to an image of floats: three of four bytes, and what masks take."""
@@ -173,19 +174,20 @@ def _tiff(data: bytes) -> Declared:
 
 
 def _radiance(data: bytes) -> Declared | None:
-    found = re.search(rb"\n([-+])([XY]) +(\d{1,10}) +[-+][XY] +(\d{1,10})\s", data[:65536])
-    if found is None:
+    """The largest size that it names: of where its header ends, libraries have other ideas."""
+    sizes = [
+        (int(other), int(one)) if axis == b"Y" else (int(one), int(other))
+        for axis, one, other in re.findall(rb"[-+]([XY])\s*\+?(\d{1,10})\s*[-+][XY]\s*\+?(\d{1,10})", data)
+    ]
+    return Declared(*max(sizes, key=math.prod), 16) if sizes else None
+
+
+def _jpeg_2000(data: bytes) -> Declared | None:
+    """Each channel of a pixel is a number of four bytes, and so is its transform; OpenCV takes up to four channels."""
+    found = jpeg_2000.read(data)
+    if found is None or found.is_shredded or found.channels > 4:
         return None
-    first, second = int(found[3]), int(found[4])
-    return Declared(*((second, first) if found[2] == b"Y" else (first, second)), 16)
-
-
-def _jpeg_2000(data: bytes) -> Declared:
-    """ITU-T T.800, A.5.1: each channel of a pixel is a number of four bytes, and so is its transform."""
-    at = data.index(b"\xff\x4f\xff\x51")
-    right, down, left, top = struct.unpack_from(">4I", data, at + 8)
-    count = struct.unpack_from(">H", data, at + 40)[0]
-    return Declared(right - left, down - top, 10 * count)
+    return Declared(found.width, found.height, 10 * found.channels)
 
 
 def _fixed(layout: str, at: int) -> Callable[[bytes], Declared]:
@@ -206,7 +208,7 @@ _KINDS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Declared | None]], ...]
     ((b"RIFF",), _webp),
     ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _tiff),
     ((b"#?RADIANCE", b"#?RGBE"), _radiance),
-    ((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), _jpeg_2000),
+    (jpeg_2000.MARKS, _jpeg_2000),
     ((b"SDPX",), _fixed(">II", 772)),  # SMPTE ST 268, the image's header
     ((b"XPDS",), _fixed("<II", 772)),
     ((b"\x01\xda",), _fixed(">HH", 6)),  # SGI

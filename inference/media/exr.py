@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.failures import ClipError, first_line
 from ..contract import exr_windows
 from ..contract.depth_sequence import CHANNEL
+from ..contract.untrusted import in_a_line
 from .declared import DEFLATE, Declared, require_memory
 
 _IN_A_PICTURE = 28
@@ -145,18 +146,21 @@ def read_placed_channels(
 
 
 def _look_before(path: str | Path, accept: Callable[[int, int], None] | None) -> None:
-    """Refuse (ClipError) a file by its header: one that memory does not suffice for, and deep data."""
+    """Refuse (ClipError) a file by its header: one that memory does not suffice for, deep data, and subsampling."""
     sizes, depth, least = [], 0.0, 0.0
     with _opened(path, header_only=True) as file:
         for part in file.parts:
             if part.type() not in (OpenEXR.scanlineimage, OpenEXR.tiledimage):
                 raise ClipError(f"{path} holds deep data", "render it without, or flatten it")
+            for channel in part.header["channels"]:
+                if (channel.xSampling, channel.ySampling) != (1, 1):
+                    raise ClipError(
+                        f"{path} holds its channel {in_a_line(channel.name)} at a part of its resolution (subsampling)",
+                        "render it with every channel at full resolution",
+                    )
             (left, top), (right, down) = part.header["dataWindow"]
             sizes.append((int(right) - int(left) + 1, int(down) - int(top) + 1))
-            samples = sum(
-                sizes[-1][0] * sizes[-1][1] / max(channel.xSampling * channel.ySampling, 1)
-                for channel in part.header["channels"]
-            )
+            samples = sizes[-1][0] * sizes[-1][1] * len(part.header["channels"])
             tile = part.header.get("tiles")  # the library takes memory for a whole one
             if tile is not None and tile.xSize * tile.ySize > max(sizes[-1][0] * sizes[-1][1], _LARGEST_TILE):
                 raise ValueError(f"it has tiles of {tile.xSize} x {tile.ySize} pixels")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..common.failures import ClipError
 from ..contract import exr_windows
-from . import containers, declared, exr, pixels, tiff
+from . import containers, declared, exr, jpeg_2000, pixels, tiff
 from .declared import Declared
 
 OPENCV = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".hdr", ".jp2", ".j2c"})
@@ -69,7 +69,7 @@ def read(
         raise ClipError(f"{path} is cut short", _COPY)
     declared.require_memory(path, size)
     if suffix in FFMPEG:
-        return _ffmpeg(path)
+        return _ffmpeg(path, size)
     images = _animated(data)
     if images > 1:
         raise ClipError(
@@ -82,7 +82,7 @@ def read(
         raise ClipError(f"{path} is coded in {passes} passes, and no camera or program takes more than a few", CONVERT)
     if tiff.is_tiff(data):
         if tiff.bits_of_planes(data) > 8:  # OpenCV takes those for garbage
-            return _planar(path, tiff.bits_of_planes(data))
+            return _planar(path, size, tiff.bits_of_planes(data))
         data = tiff.as_stored(data)
     # Decoding from memory, since OpenCV cannot open every file name on every platform.
     image = _decoded(data)
@@ -94,9 +94,9 @@ def read(
         image = image.astype(np.float32)
     if image.dtype not in (np.uint8, np.uint16, np.float32):
         raise ClipError(f"{path} has {image.dtype} values", "convert it to 8 or 16 bits a channel, or to 32-bit float")
-    bits = _jpeg_2000_bits(data)
-    if image.dtype == np.uint16 and bits < 16:  # OpenCV leaves the values as they are
-        image = np.round(image * np.float32(65535 / (2**bits - 1))).astype(np.uint16)
+    if image.dtype == np.uint16 and data.startswith(jpeg_2000.MARKS) and (header := jpeg_2000.read(data)):
+        scale = np.float32(65535 / (2**header.bits - 1))  # OpenCV leaves the values as they are
+        image = np.round(image * scale).astype(np.uint16)
     if image.ndim == 2 or image.shape[2] == 1:
         return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     if over_black and image.shape[2] in {2, 4} and image.dtype != np.float32:
@@ -145,14 +145,6 @@ def _chunks_fit(data: bytes) -> bool:
 _MOST_CHUNKS = 1_000_000
 _MOST_PASSES = 100
 """Of a progressive JPEG over its image (ITU-T T.81, G): each takes as long as decoding it, of a few bytes."""
-
-
-def _jpeg_2000_bits(data: bytes) -> int:
-    """Bits of a JPEG 2000 image's first channel (ITU-T T.800, A.5.1); 16 for any other file."""
-    if not data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
-        return 16
-    at = data.find(b"\xff\x4f\xff\x51")
-    return (data[at + 42] & 0x7F) + 1 if 0 <= at < len(data) - 42 else 16
 
 
 def _animated(data: bytes) -> int:
@@ -213,22 +205,25 @@ def _layer(names: list[str]) -> tuple[str, str, str] | None:
     return None if grey is None else (grey, grey, grey)
 
 
-def _planar(path: Path, bits: int) -> NDArray[np.uint8 | np.uint16]:
+def _planar(path: Path, size: Declared, bits: int) -> NDArray[np.uint8 | np.uint16]:
     with contextlib.suppress(ClipError):
         if bits == 16:
-            return _ffmpeg(path)
+            return _ffmpeg(path, size)
     raise ClipError(
         f"{path} keeps its colours in planes of their own, which is not read at {bits} bits",
         "write it with its channels interleaved, or convert it to PNG or OpenEXR",
     )
 
 
-def _ffmpeg(path: Path) -> NDArray[np.uint8 | np.uint16]:
+def _ffmpeg(path: Path, size: Declared) -> NDArray[np.uint8 | np.uint16]:
+    # One file by its very name, whatever is in it: no pattern, no list of other files, and no larger image.
+    options = {"pattern_type": "none", "protocol_whitelist": "file"}
+    bounds = {"max_pixels": str(size.width * size.height)}
     try:
-        # One file by its very name, whatever is in it: no pattern, and no list of other files.
-        options = {"pattern_type": "none", "protocol_whitelist": "file"}
-        with av.open(str(path.absolute()), format="image2", options=options) as container:
-            for frame in container.decode(video=0):
+        with av.open(str(path.absolute()), format="image2", options=options, stream_options=[bounds]) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.options = {**stream.codec_context.options, **bounds}
+            for frame in container.decode(stream):
                 return pixels.rgb(frame)
     except (av.FFmpegError, OSError, AttributeError) as error:
         containers.pass_on_memory(error)

@@ -11,7 +11,8 @@ _SHORT = 3
 WIDTH, HEIGHT, BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 258, 277, 322, 323
 _ORIENTATION, _PLANES, _EXTRA_SAMPLES = 274, 284, 338
 _MOST_FIELDS, _MOST_SAMPLES = 4096, 64
-_UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+_WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
+"""Kinds of whole numbers; libraries take the signed ones too, where the others belong."""
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SEPARATE = 2
 
@@ -57,9 +58,9 @@ def fields(data: bytes) -> dict[int, Field]:
 def value(data: bytes, tag: int) -> int | None:
     """The first value of a field of whole numbers; None where there is none, struct.error where it is broken."""
     field = fields(data).get(tag)
-    if field is None or field.kind not in _UNSIGNED or field.count < 1:
+    if field is None or field.kind not in _WHOLE or field.count < 1:
         return None
-    return int(struct.unpack_from(_order(data) + _UNSIGNED[field.kind], data, field.at)[0])
+    return int(struct.unpack_from(_order(data) + _WHOLE[field.kind], data, field.at)[0])
 
 
 def as_stored(data: bytes) -> bytes:

@@ -103,6 +103,51 @@ def test_a_jpeg_that_declares_a_huge_image(tmp_path, little_memory):
         stills.read(path)
 
 
+def test_a_radiance_image_that_names_two_sizes_has_the_larger_one(tmp_path, little_memory):
+    """OpenCV takes the line behind the first that is empty, or behind one of 127 characters."""
+    path = encoded(tmp_path / "plate.0001.hdr")
+    data = path.read_bytes()
+    said = f"-Y {SIZE[1]} +X {SIZE[0]}\n".encode()
+    assert data.count(said) == 1
+    head, pixels = data.split(said)
+    little_memory(4 << 30)
+    for lie in (
+        head.replace(b"\n", b"\n-Y 10 +X 10 \n", 1) + b"-Y 60000 +X 60000\n" + pixels,
+        head[:-1] + b"x" * 127 + b"\n-Y60000 +X\t60000\n\n" + said + pixels,
+        head + b"+X 60000 -Y 60000\n" + said + pixels,
+    ):
+        path.write_bytes(lie)
+        with pytest.raises(ClipError, match="declares 60000 x 60000 pixels"):
+            stills.read(path)
+
+
+@pytest.mark.parametrize("kind", [6, 8, 9, 17])
+def test_a_tiff_whose_numbers_have_signs_declares_the_same(kind):
+    """Libraries take such numbers too."""
+    form = {6: "b", 8: "h", 9: "i", 17: "q"}[kind]
+    tags = {256: 90, 257: 80, 258: 64, 277: 3, 322: 96, 323: 96}
+    values = {tag: struct.pack(f"<{form}", value).ljust(8, b"\0") for tag, value in tags.items()}
+    entries = b"".join(struct.pack("<HHQ", tag, kind, 1) + value for tag, value in values.items())
+    head = b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, len(tags))
+    found = declared.of_image(head + entries + bytes(8))
+    assert (found.width, found.height) == (90, 80)
+    assert found.depth == pytest.approx(2 * 3 * 8 * 96 * 96 / (90 * 80))
+
+
+def test_a_targa_file_that_begins_as_another_kind_costs_what_that_declares(tmp_path, monkeypatch):
+    """FFmpeg would take the other size, which is refused before it takes any memory."""
+    side = 9000
+    head = bytearray(b"BM\x0a" + bytes(15 + 0x42))  # a text of 0x42 bytes, in which a bitmap has its own size
+    struct.pack_into("<HHB", head, 12, side, side, 24)
+    struct.pack_into("<ii", head, 18, 10, 10)
+    path = tmp_path / "plate.0001.tga"
+    path.write_bytes(bytes(head) + b"\xff\1\2\3" * (side * side // 128 + 1))
+    assert declared.of_image(path.read_bytes(), plain=True).width == 10
+    monkeypatch.setattr(stills.pixels, "rgb", lambda frame: pytest.fail("it was decoded"))
+    with pytest.raises(ClipError, match="is no image that can be read"):
+        stills.read(path)
+
+
 def huge_exr(path, side, compression=OpenEXR.PIZ_COMPRESSION):
     """A file of a kilobyte whose header has a data window of side x side."""
     with OpenEXR.File({"compression": compression}, {"Y": np.zeros((48, 64), np.float32)}) as file:

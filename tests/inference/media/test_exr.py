@@ -1,4 +1,5 @@
 import os
+import struct
 
 import numpy as np
 import OpenEXR
@@ -9,7 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from inference.common.failures import ClipError
 from inference.contract import exr_windows
-from inference.media import exr
+from inference.evaluation.datasets.flow_file import read_flow
+from inference.media import exr, stills
 
 
 @settings(max_examples=40, deadline=None)
@@ -96,3 +98,34 @@ def test_the_header_alone_tells_the_channels_of_all_parts(tmp_path):
 def test_the_header_of_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "map.exr")
     assert exr_windows.of_file(tmp_path / "map.exr") is None
+
+
+def subsampled(path, **channels):
+    """An uncompressed file of 16 x 8 pixels, float; each channel has every so many columns and rows."""
+
+    def attribute(name, kind, value):
+        return f"{name}\0{kind}\0".encode() + struct.pack("<i", len(value)) + value
+
+    width, height, names = 16, 8, sorted(channels)
+    listed = [f"{name}\0".encode() + struct.pack("<i4xii", 2, channels[name], channels[name]) for name in names]
+    box = struct.pack("<4i", 0, 0, width - 1, height - 1)
+    head = struct.pack("<II", 20000630, 2) + attribute("channels", "chlist", b"".join(listed) + b"\0")
+    head += attribute("compression", "compression", b"\0") + attribute("lineOrder", "lineOrder", b"\0")
+    head += attribute("dataWindow", "box2i", box) + attribute("displayWindow", "box2i", box)
+    head += attribute("pixelAspectRatio", "float", struct.pack("<f", 1))
+    head += attribute("screenWindowCenter", "v2f", bytes(8)) + attribute("screenWindowWidth", "float", bytes(4)) + b"\0"
+    lines = [sum(4 * width // channels[name] for name in names if row % channels[name] == 0) for row in range(height)]
+    starts = np.cumsum([len(head) + 8 * height, *(8 + length for length in lines[:-1])]).astype("<u8")
+    rows = [struct.pack("<ii", row, length) + bytes(length) for row, length in enumerate(lines)]
+    path.write_bytes(head + starts.tobytes() + b"".join(rows))
+    return path
+
+
+def test_channels_of_fewer_pixels_are_said(tmp_path):
+    path = tmp_path / "plate.0001.exr"
+    assert stills.read(subsampled(path, R=1, G=1, B=1)).shape == (8, 16, 3)
+    for channels in ({"R": 1, "G": 2, "B": 2}, {"R": 2, "G": 2, "B": 2}, {"Y": 2}, {"Y": 1, "RY": 2, "BY": 2}):
+        subsampled(path, **channels)
+        for read in (stills.read, lambda path: exr.read_map(path, size=(16, 8)), read_flow):
+            with pytest.raises(ClipError, match=r"holds its channel \w+ at a part of its resolution"):
+                read(path)
