@@ -23,6 +23,7 @@ def keep_in_data_folder(variable: str, name: str) -> None:
     folder = data_folder() / "cache" / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # it may be there and read-only, such as a studio's
     except OSError:
         folder = _temporary(name)
     os.environ[variable] = str(folder)

@@ -17,9 +17,34 @@ _CLOSE = 0.12  # relative to the median: what is averaged
 _TRUST = 1.0  # pixels of forward-backward difference at which trust has fallen to 1/e
 
 
-def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Dense optical flow [H, W, 2] between two grey images."""
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, after, None)
+def flow(
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    start: NDArray[np.float32] | None = None,
+    *,
+    preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST,
+) -> NDArray[np.float32]:
+    """Dense optical flow [H, W, 2] between two grey images of any size.
+
+    Parameters
+    ----------
+    before, after : uint8 [H, W]
+    start : [H, W, 2] or None
+        Initial flow.
+    preset : int
+        OpenCV's, for the search.
+    """
+    search = cv2.DISOpticalFlow_create(preset)
+    # OpenCV crashes where a side is shorter than a patch at the finest scale: such images go on beyond their edges.
+    least = search.getPatchSize() << search.getFinestScale()
+    height, width = before.shape
+    down, right = max(0, least - height), max(0, least - width)
+
+    def padded(values: NDArray) -> NDArray:
+        return cv2.copyMakeBorder(values, 0, down, 0, right, cv2.BORDER_REPLICATE)
+
+    found = search.calc(padded(before), padded(after), None if start is None else padded(start))
+    return np.ascontiguousarray(found[:height, :width])
 
 
 def carry(

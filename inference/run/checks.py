@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..common import devices
-from ..common.failures import Failure
-from ..contract import depth_sequence, events, exit_codes, numbering
+from ..common.failures import ClipError, Failure
+from ..contract import depth_sequence, events, exit_codes, numbering, records
 from ..contract.camera import Camera
 from ..contract.catalogue import Parameter
 from ..contract.depth_sequence import DepthSequenceError
 from ..contract.hints import setting
-from ..contract.job import Job
+from ..contract.job import Job, Source
 from ..contract.untrusted import read_bytes
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo
@@ -54,6 +54,17 @@ def check_length(info: EstimatorInfo, first: int, last: int) -> None:
             "camera path can contain.",
             hint=parts,
         )
+
+
+def check_source(source: Source) -> None:
+    """Raise a `ClipError` for a clip whose own values no ``depth.json`` can hold, before any work is done."""
+    try:
+        records.check(source, where="clip")
+    except records.RecordError as error:
+        raise ClipError(
+            f"{depth_sequence.plate_file(source)} cannot be estimated: its {str(error).removeprefix('clip.')}",
+            "convert it to an image sequence of at most 65536 pixels a side, with a usual frame rate",
+        ) from error
 
 
 def check_camera(camera: Camera | None, first: int, last: int) -> None:

@@ -71,6 +71,8 @@ def estimate(
             emit(events.Warning(message=warning))
         checks.check_camera(job.camera, first, last)
         check_cuts(job.cuts, first, last)
+        source = _resolved(job, clip)
+        checks.check_source(source)
         size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # raises an error for missing mattes before any work is done
@@ -102,7 +104,7 @@ def estimate(
                     out.abandon()
                     raise _all_refused(done)
                 sequence = DepthSequence(
-                    source=_resolved(job, clip),
+                    source=source,
                     first_frame=first,
                     last_frame=last,
                     width=wanted[0],

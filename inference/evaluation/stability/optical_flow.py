@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...depth_maps import temporal
 from . import warping
 from .warping import sampled
 
@@ -78,9 +79,9 @@ def flow_pair(
 
     `start` is initial flow, forward and backward, such as one chained over the images in between, for large motion.
     """
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    forward = search.calc(before, after, None if start is None else start[0].copy())
-    backward = search.calc(after, before, None if start is None else start[1].copy())
+    there, back = (None, None) if start is None else start
+    forward = temporal.flow(before, after, there, preset=cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    backward = temporal.flow(after, before, back, preset=cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return FlowPair(
         forward=forward,
         backward=backward,

@@ -1,5 +1,6 @@
 """Where libraries are told to keep their caches."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -34,6 +35,22 @@ def test_a_data_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
     caches.keep_in_data_folder(NAME, "lib")
     assert Path(os.environ[NAME]).parent == Path(tempfile.gettempdir())
     assert Path(os.environ[NAME]).name.startswith("fathom-lib-")
+
+
+def test_a_cache_that_is_there_and_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
+    """As in a studio's folder that the administrator has used and a farm may only read."""
+    theirs = tmp_path / "home" / "cache" / "lib"
+    theirs.mkdir(parents=True)
+    make = tempfile.TemporaryFile
+
+    def read_only(*arguments, dir=None, **options):  # permissions do not bind an administrator, who may run this
+        if dir and Path(dir) == theirs:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir))
+        return make(*arguments, dir=dir, **options)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    caches.keep_in_data_folder(NAME, "lib")
+    assert Path(os.environ[NAME]).parent == Path(tempfile.gettempdir())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need privileges on Windows")

@@ -1,5 +1,9 @@
 """Depth carried from frame to frame, and settled over time."""
 
+import subprocess
+import sys
+
+import cv2
 import numpy as np
 import pytest
 
@@ -22,3 +26,32 @@ def test_settling_ignores_an_outlier():
     values = np.array([1.0, 1.02, 0.98, 3.0], np.float32).reshape(4, 1, 1)
     settled = temporal.settle(values, np.ones_like(values))
     assert settled[0, 0] == pytest.approx(1.0, abs=1e-6)
+
+
+THIN = """
+import cv2
+import numpy as np
+from inference.depth_maps import temporal
+for preset in (cv2.DISOPTICAL_FLOW_PRESET_FAST, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM):
+    for size in ((1, 1), (7, 12), (8, 64), (14, 40), (28, 160), (28, 320), (64, 12), (320, 28), (14, 1280), (31, 31)):
+        image = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+        for start in (None, np.zeros((*size, 2), np.float32)):
+            found = temporal.flow(image, np.roll(image, 1, 1), start, preset=preset)
+            assert found.shape == (*size, 2) and found.dtype == np.float32, size
+"""
+
+
+def test_flow_of_thin_images_crashes_nothing():
+    """In a process of its own, which OpenCV would end."""
+    ended = subprocess.run([sys.executable, "-c", THIN], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("is_tall", [False, True])
+@pytest.mark.parametrize("size", [(20, 160), (24, 320)])
+def test_flow_of_thin_images_is_right(size, is_tall):
+    texture = np.random.default_rng(3).integers(0, 256, (size[0], size[1] + 2), np.uint8)
+    texture = cv2.GaussianBlur(texture, (0, 0), 1.5)
+    before, after = texture[:, 2:], texture[:, :-2]
+    found = temporal.flow(before.T.copy(), after.T.copy()).swapaxes(0, 1) if is_tall else temporal.flow(before, after)
+    np.testing.assert_allclose(np.median(found[2:-2, 4:-4], axis=(0, 1)), [0, 2] if is_tall else [2, 0], atol=0.35)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -98,6 +99,18 @@ def animation(folder):
     return path
 
 
+def too_fast(folder):
+    """Of a rate that no depth.json holds."""
+    return movie(folder / "clip.mp4", range(9), rate=10_000_000, time_base=Fraction(1, 10_000_000))
+
+
+def too_wide(folder):
+    """As a panorama; wider than any depth.json says."""
+    (folder / "plate").mkdir()
+    cv2.imwrite(str(folder / "plate" / "plate.0001.png"), np.resize(numbered(3), (4, 70_000, 3)))
+    return folder / "plate"
+
+
 def empty_folder(folder):
     (folder / "plate").mkdir()
     return folder / "plate"
@@ -117,6 +130,8 @@ def empty_folder(folder):
         (file_of("notes.txt", b"a letter to the producer"), ["notes.txt", "no movie", "choose a movie"]),
         (animation, ["plate.0001.webp", "animation of 3 images", "convert it to a movie"]),
         (lambda folder: movie(folder / "raw.h264", range(9), container_format="h264"), ["raw.h264", "convert", "MP4"]),
+        (too_fast, ["clip.mp4 cannot be estimated: its fps must be at most 1000000, not 10000000", "convert it"]),
+        (too_wide, ["plate.0001.png cannot be estimated: its width must be at most 65536, not 70000", "convert it"]),
         (empty_folder, ["plate", "contains no images", "choose a folder"]),
         (lambda folder: folder / "lost.mov", ["lost.mov", "choose a movie"]),
         (lambda folder: folder / "lost.1001.exr", ["lost.1001.exr", "choose a movie"]),
