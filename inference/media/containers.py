@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import psutil
 from av.stream import Disposition
 
 from ..common.failures import ClipError
@@ -35,6 +40,10 @@ _CONVERTED = 24
 """Bytes of a pixel besides: its RGB of 16 bits, and an image of floats with masks."""
 _BYTES_AT_MOST = 8.0
 """Bytes of a pixel as decoders keep it; most take a quarter of that."""
+_TABLES = 4 << 30
+"""Bytes of memory that opening a movie may take beyond its file's own size: tables, and an image or a few."""
+_LEAST_ROOM = 1 << 29
+"""Bytes that it may take in any case: where memory is short, images are refused by their size, in a better sentence."""
 _MOST_PIXELS = _MOST_AT_ONCE = 2**31 - 1
 """FFmpeg's own bounds, of pixels and of bytes that are taken at once."""
 
@@ -53,7 +62,8 @@ def opened(path: str) -> av.container.InputContainer:
     try:
         with open(name, "rb"):
             pass
-        return _opened(name)
+        with _bounded(Path(name).stat().st_size):
+            return _opened(name)
     except av.ArgumentError as error:  # what is not on the list
         raise ClipError(
             f"{path} is no movie of a kind that is read: lists of other files are not, nor addresses",
@@ -77,6 +87,33 @@ def _opened(name: str) -> av.container.InputContainer:
         if isinstance(error, av.FFmpegError):
             raise
     return av.open(name, metadata_errors="ignore", options=_OPTIONS)  # MPEG streams, whose header names no streams
+
+
+@contextlib.contextmanager
+def _bounded(size: int) -> Iterator[None]:
+    """Let this process have only so much more memory: a header of kilobytes may list hundreds of millions of frames.
+
+    FFmpeg takes what it is not given for the end of its tables. Only Linux can limit a process that way.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    with _ONE_AT_A_TIME:
+        before, most = resource.getrlimit(resource.RLIMIT_AS)
+        room = max(min(declared.free_bytes(), _TABLES + size), _LEAST_ROOM)
+        limits = [psutil.Process().memory_info().vms + room, before, most]
+        soft = min(limit for limit in limits if limit != resource.RLIM_INFINITY)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, most))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (before, most))
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""The limit is the process's, and each thread gives back what it found."""
 
 
 def bound_memory(stream: av.VideoStream, path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -218,7 +219,7 @@ def _planar(path: Path, size: Declared, bits: int) -> NDArray[np.uint8 | np.uint
 def _ffmpeg(path: Path, size: Declared) -> NDArray[np.uint8 | np.uint16]:
     # One file by its very name, whatever is in it: no pattern, no list of other files, and no larger image.
     options = {"pattern_type": "none", "protocol_whitelist": "file"}
-    bounds = {"max_pixels": str(size.width * size.height)}
+    bounds: Any = {"max_pixels": str(size.width * size.height)}
     try:
         with av.open(str(path.absolute()), format="image2", options=options, stream_options=[bounds]) as container:
             stream = container.streams.video[0]

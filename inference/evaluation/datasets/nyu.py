@@ -87,6 +87,8 @@ def _images(data: Any, name: str, dimensions: int) -> Any:
         raise ValueError(f"its {name} are not images")
     if not 0 < whole[0] <= _MOST_IMAGES or not 0 < pixels <= _MOST_PIXELS:
         raise ValueError(f"its {name} are {' x '.join(map(str, whole))} large")
+    if math.prod(found.chunks or ()) > _MOST_PIXELS:  # each is unpacked as a whole
+        raise ValueError(f"its {name} are stored in chunks of {' x '.join(map(str, found.chunks))}")
     return found
 
 

@@ -2,7 +2,10 @@
 
 import socket
 import struct
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import av
@@ -15,6 +18,9 @@ from inference.media import containers, declared, timeline
 from inference.media.clip import open_clip
 from inference.media.source import describe
 from tests.footage_maker import movie, numbered
+
+if sys.platform == "linux":
+    import resource
 
 
 @pytest.fixture
@@ -239,3 +245,43 @@ def test_absurd_times_and_tables_end_in_a_sentence_or_in_frames(tmp_path, name, 
                 pass
     except ClipError as error:
         assert "clip.mp4" in error.what
+
+
+LISTED = 20_000_000
+OPENED = """
+import resource
+import sys
+from inference.common.failures import ClipError
+from inference.media import containers, declared
+from inference.media.source import describe
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+declared.free_bytes = lambda: 300 << 20
+containers._LEAST_ROOM = 0
+try:
+    describe(sys.argv[1])
+except (ClipError, MemoryError) as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base, resource.getrlimit(resource.RLIMIT_AS)[0], error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process has")
+def test_tables_of_millions_of_frames_take_no_more_memory_than_is_free(tmp_path):
+    """A file of three kilobytes whose header lists frames of a byte each, which would take 1.4 GB."""
+    path = movie(tmp_path / "clip.mp4", range(12))
+    data = boxed(path.read_bytes(), b"stsz", 4, ">II", 1, LISTED)
+    data = boxed(data, b"stsc", 8, ">III", 1, LISTED, 1)
+    path.write_bytes(boxed(data, b"stts", 8, ">II", LISTED, 1))
+    ended = subprocess.run([sys.executable, "-c", OPENED, path], capture_output=True, text=True, check=True)
+    kilobytes, limit, said = ended.stdout.split(maxsplit=2)
+    assert int(kilobytes) < 400_000 and str(path) in said
+    assert int(limit) == resource.getrlimit(resource.RLIMIT_AS)[0], "the limit is taken back"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process has")
+def test_movies_that_are_opened_at_once_leave_no_limit(tmp_path):
+    path = movie(tmp_path / "clip.mp4", range(5))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with ThreadPoolExecutor(8) as threads:
+        for container in threads.map(containers.opened, [str(path)] * 40):
+            container.close()
+    assert resource.getrlimit(resource.RLIMIT_AS) == before

@@ -305,6 +305,7 @@ def virtual(file):
         elsewhere,
         virtual,
         lambda file: file.create_dataset("depths", shape=(10**12, 8, 6), dtype="f4", chunks=(1, 8, 6)),
+        lambda file: file.create_dataset("depths", shape=(63, 4096, 4096), dtype="f4", chunks=(63, 4096, 4096)),
         lambda file: file.create_dataset("depths", data=1.0),
         lambda file: file.create_group("depths"),
         lambda file: file.create_dataset("depths", data=np.array([b"abc", b"d"])),
