@@ -123,9 +123,7 @@ def consistency(
     for index in frames[1:]:
         after = reader.read(index)
         step = reader.given(before.index) if given else optical_flow.flow_pair(before.grey, after.grey)
-        neighbours.append(
-            (before.index, compare(before, after, step, poses=ground_truth.poses, matrix=ground_truth.matrix))
-        )
+        neighbours.append((before.index, compare(before, after, step, ground_truth)))
         onward = sharp(step) if given else step
         flow = onward if flow is None else chained(flow, onward)
         if index - start.index == spacing:
@@ -133,9 +131,7 @@ def consistency(
                 flow = step
             elif not given:
                 flow = optical_flow.flow_pair(start.grey, after.grey, start=finite(flow))
-            spaced.append(
-                (start.index, compare(start, after, flow, poses=ground_truth.poses, matrix=ground_truth.matrix))
-            )
+            spaced.append((start.index, compare(start, after, flow, ground_truth)))
             start, flow = after, None
         before = after
     return Consistency(
@@ -186,10 +182,8 @@ def flicker(depth: Depth, ground_truth: GroundTruth, frames: Sequence[int], prot
     for index in frames:
         after = reader.read(index)
         if before is not None and before.index == index - 1 and after.depth is not None:
-            flow = static_flow(before, after, poses=ground_truth.poses, matrix=ground_truth.matrix)
-            pair = (
-                compare(before, after, flow, poses=ground_truth.poses, matrix=ground_truth.matrix) if flow else "pose"
-            )
+            flow = static_flow(before, after, ground_truth)
+            pair = compare(before, after, flow, ground_truth) if flow else "pose"
             found += [pair.relative / pair.points] if isinstance(pair, Pair) and pair.points else []
         before = after
     return float(np.mean(found)) if found else None

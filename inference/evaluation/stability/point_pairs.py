@@ -115,10 +115,7 @@ class Reader:
                 f"The ground truth of {self.ground_truth.name} has flow for some frames and none for frame {index}; "
                 "add it for all but the last, or remove it to have flow measured."
             )
-        known = np.asarray(np.isfinite(flow).all(axis=-1), bool)
-        return FlowPair(
-            forward=flow, backward=np.full_like(flow, np.nan), reliable=known, reliable_backward=np.zeros_like(known)
-        )
+        return _one_way(flow)
 
     def _grey(self, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         image = self.ground_truth.image(index)
@@ -141,31 +138,16 @@ class Reader:
         return np.asarray(cv2.resize(shades, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def compare(
-    before: Frame,
-    after: Frame,
-    flow: FlowPair,
-    *,
-    poses: tuple[NDArray[np.float64] | None, ...],
-    matrix: NDArray[np.float64],
-) -> Pair | Reason:
+def compare(before: Frame, after: Frame, flow: FlowPair, ground_truth: GroundTruth) -> Pair | Reason:
     """Compare the static points that two frames share, in the second one's camera coordinates, or say what is missing.
 
-    Parameters
-    ----------
-    flow : FlowPair
-        From the first frame to the second.
-    poses : float64 [4, 4] or None
-        Camera-to-world, of every frame of the ground truth.
-    matrix : float64 [3, 3]
-        Calibration.
+    `flow` leads from the first frame to the second.
     """
-    first, second = poses[before.index], poses[after.index]
-    if first is None or second is None:
+    motion, matrix = _camera_motion(before, after, ground_truth), ground_truth.matrix
+    if motion is None or matrix is None:
         return "pose"
     if before.depth is None or after.depth is None:
         return "depth"
-    motion = np.linalg.inv(second) @ first
     rows, columns = np.nonzero(_comparable(before, after, flow, motion=motion, matrix=matrix))
     if not len(rows):
         return "points"
@@ -194,14 +176,22 @@ def compare(
     )
 
 
-def static_flow(
-    before: Frame, after: Frame, *, poses: tuple[NDArray[np.float64] | None, ...], matrix: NDArray[np.float64]
-) -> FlowPair | None:
+def static_flow(before: Frame, after: Frame, ground_truth: GroundTruth) -> FlowPair | None:
     """Flow of a static scene from a frame to another, by true depth and camera; None without poses."""
-    first, second = poses[before.index], poses[after.index]
-    if first is None or second is None:
+    motion, matrix = _camera_motion(before, after, ground_truth), ground_truth.matrix
+    if motion is None or matrix is None:
         return None
-    forward = _static_motion(before, motion=np.linalg.inv(second) @ first, matrix=matrix)[1]
+    return _one_way(_static_motion(before, motion=motion, matrix=matrix)[1])
+
+
+def _camera_motion(before: Frame, after: Frame, ground_truth: GroundTruth) -> NDArray[np.float64] | None:
+    """From the first frame's camera coordinates to the second's [4, 4]; None without poses."""
+    first, second = (ground_truth.poses[frame.index] for frame in (before, after))
+    return None if first is None or second is None else np.linalg.inv(second) @ first
+
+
+def _one_way(forward: NDArray[np.floating]) -> FlowPair:
+    """Known flow [H, W, 2], NaN where unknown, without backward flow."""
     known = np.asarray(np.isfinite(forward).all(axis=-1), bool)
     return FlowPair(
         forward=forward, backward=np.full_like(forward, np.nan), reliable=known, reliable_backward=np.zeros_like(known)
