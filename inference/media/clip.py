@@ -113,7 +113,7 @@ class Clip:
         self.close()
 
     def close(self) -> None:
-        """Does nothing, since no file stays open between reads; a clip can be used like a file."""
+        """Does nothing, since no file stays open between reads."""
 
 
 def open_clip(source: Source, first: int | None = None, last: int | None = None) -> Clip:

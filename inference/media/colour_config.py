@@ -1,9 +1,9 @@
-"""OCIO configurations: which one holds, what is in it, and the conversions that it describes.
+"""OCIO configurations: which one applies, its contents, and the conversions that it describes.
 
-A configuration and its tables may come from somebody else, with a clip or in a depth sequence. OCIO crashes over spaces
-that lead in a circle, waits for pipes, and unfolds what a few lines repeat until memory runs out. So a process of its
-own (this file run as a program) first does what is about to be done here: where that ends badly, takes long or takes
-too much memory, the configuration is refused in a sentence.
+A configuration and its tables may come from another source, with a clip or in a depth sequence. OCIO crashes on cyclic
+colour spaces, blocks on pipes, and expands what a few lines repeat until memory runs out. So a child process (this file
+run as a program) does first what is about to be done here: if that fails, takes long or needs too much memory, the
+configuration is rejected in one sentence.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ _NO_MEMORY, _NO_FILE = 21, 22
 
 
 def named_config(config: str | Path | None) -> str | Path | None:
-    """The configuration that a job or else the environment variable ``OCIO`` names; None: the built-in one."""
+    """The configuration that a job, or else the environment variable ``OCIO``, names; None: the built-in one."""
     return config or os.environ.get("OCIO") or None
 
 
 def config_file(config: str | Path | None) -> Path | None:
-    """The file of `named_config`; None where it is one that OCIO has built in."""
+    """The file of `named_config`; None for one that is built into OCIO."""
     named = named_config(config)
     return None if named is None or str(named).startswith("ocio://") else Path(named)
 
@@ -105,7 +105,7 @@ def load(path: str | Path | None) -> PyOpenColorIO.Config:
 
 
 def space_of(config: PyOpenColorIO.Config, name: str, path: str | Path | None) -> PyOpenColorIO.ColorSpace:
-    """A colour space of the configuration at a path; a ClipError, which names like ones, where it has none."""
+    """A colour space of the configuration at a path; a ClipError with similar names if there is none."""
     space = config.getColorSpace(readable(name))
     if space is None:
         near = difflib.get_close_matches(name, _names(config), n=3, cutoff=0.4)
@@ -118,12 +118,12 @@ def space_of(config: PyOpenColorIO.Config, name: str, path: str | Path | None) -
 
 
 def processor(colorspace: str, path: str | Path | None, targets: tuple[str, ...]) -> PyOpenColorIO.CPUProcessor:
-    """What converts from a colour space to the first of some that the configuration at a path has.
+    """The conversion from a colour space to the first of some `targets` that the configuration at a path has.
 
     Raises
     ------
     ClipError
-        As `load`; it has no such space, takes for a table what is no file, or cannot convert.
+        As `load`; it has no such space, a table is not a file, or it cannot convert.
     """
     config = load(path)
     space_of(config, colorspace, path)
@@ -144,7 +144,7 @@ def _read(path: str | Path) -> PyOpenColorIO.Config:
 
 
 def _tables(config: PyOpenColorIO.Config) -> Iterator[Path]:
-    """The files that hold tables of a configuration, as far as they can be found."""
+    """The files with tables of a configuration, as far as they can be found."""
     spaces = config.getColorSpaces(PyOpenColorIO.SEARCH_REFERENCE_SPACE_ALL, PyOpenColorIO.COLORSPACE_ALL)
     ways = (PyOpenColorIO.COLORSPACE_DIR_TO_REFERENCE, PyOpenColorIO.COLORSPACE_DIR_FROM_REFERENCE)
     waiting = [space.getTransform(way) for space in spaces for way in ways]
@@ -173,7 +173,7 @@ def _processor_to(config: PyOpenColorIO.Config, colorspace: str, targets: tuple[
 
 
 def _try(path: str | Path, colorspace: str = "", targets: tuple[str, ...] = ()) -> None:
-    """Refuse (ClipError) a configuration that a process of its own cannot read, or convert a colour space by."""
+    """Reject (ClipError) a configuration that a child process cannot read, or that does not convert a colour space."""
     facts = Path(path).stat()
     _tried(os.fspath(path), (facts.st_mtime_ns, facts.st_size), colorspace, targets)
 

@@ -77,7 +77,7 @@ _KNOWN = {
 
 
 def of_codes(primaries: int, transfer: int, *, still: bool = False) -> ColourTag:
-    """What a movie's header, or a PNG's cICP chunk (`still`), says by its codes of ITU-T H.273."""
+    """The colour metadata in a movie's header, or a PNG's cICP chunk (`still`), by its codes of ITU-T H.273."""
     parts = []
     if transfer in _TRANSFERS:
         parts.append(f"the transfer function {_TRANSFERS[transfer]}")
@@ -103,7 +103,7 @@ def _nearest(primaries: int, transfer: int) -> str | None:
 
 
 def of_still(path: Path) -> ColourTag:
-    """What an image file says; nothing where it cannot be read, which is told when its pixels are."""
+    """The colour metadata of an image file; nothing if it cannot be read, which is reported when its pixels are."""
     try:
         with np.errstate(all="ignore"):
             return _exr(path) if path.suffix.lower() == ".exr" else _of_data(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Movie files opened by FFmpeg: those that hold their images themselves, within the memory that is free."""
+"""Movie files opened by FFmpeg: only formats that contain their images themselves, within free memory."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def opened(path: str) -> av.container.InputContainer:
     Raises
     ------
     ClipError
-        It is missing, empty, no movie, or of a kind that is not read.
+        It is missing, empty, not a movie, or of an unsupported kind.
     """
     declared.require_file(Path(path), again="copy or render the file again", what="movie")
     # Absolute, or a name with a colon would be the address of something else.
@@ -79,7 +79,7 @@ def opened(path: str) -> av.container.InputContainer:
 
 
 def _opened(name: str) -> av.container.InputContainer:
-    """The container; its streams' decoders, which are tried for its header, have bounded memory as well."""
+    """The container; decoders that FFmpeg tries for its header have bounded memory as well."""
     bounds = [{"max_pixels": str(_most_pixels(_BYTES_AT_MOST))}] * _MOST_STREAMS
     try:
         return av.open(name, metadata_errors="ignore", options=_OPTIONS, stream_options=bounds)  # type: ignore[arg-type]
@@ -117,9 +117,9 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def bound_memory(stream: av.VideoStream, path: str) -> None:
-    """Refuse a stream whose images do not fit into memory, and have its decoder refuse any that it meets later.
+    """Reject a stream whose images do not fit into memory, and make its decoder reject any later one.
 
-    The decoder has as many threads as there is memory for: each has an image of its own.
+    The decoder has as many threads as fit into memory: each has an image of its own.
     """
     codec = stream.codec_context
     width, height = codec.width or 0, codec.height or 0
@@ -134,12 +134,12 @@ def bound_memory(stream: av.VideoStream, path: str) -> None:
 
 
 def _most_pixels(sample: float) -> int:
-    """Pixels of the largest image that memory suffices for, with so many bytes a pixel while it is decoded."""
+    """Pixels of the largest image that fits into memory, with so many bytes for each while it is decoded."""
     return min(int(declared.free_bytes() / ((1 + _AHEAD) * sample + _CONVERTED)), _MOST_PIXELS)
 
 
 def video_stream(container: av.container.InputContainer, path: str, index: int) -> av.VideoStream:
-    """The video stream with an index, attached images not counted; a ClipError where there is none."""
+    """The video stream with an index, attached images not counted; a ClipError if there is none."""
     streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
     if not streams:
         raise ClipError(f"{path} has no image in it", "choose a movie with a video stream")
@@ -153,18 +153,18 @@ def video_stream(container: av.container.InputContainer, path: str, index: int) 
 
 
 def is_still(container: av.container.InputContainer) -> bool:
-    """Whether FFmpeg takes a file for one image; that would pass for a movie of one frame."""
+    """Whether FFmpeg opens a file as one image, which would look like a movie of one frame."""
     name = container.format.name
     one = name.endswith("_pipe") or name in ("image2", "ico")
     return one or container.metadata.get("major_brand") in ("avif", "heic", "heix", "mif1")
 
 
 def pass_on_memory(error: Exception) -> None:
-    """Raise a MemoryError on, unless it is only the file's: FFmpeg says the same of a size beyond its own bound."""
+    """Raise a MemoryError again, unless the file is the reason: FFmpeg raises one for sizes beyond its limit, too."""
     if isinstance(error, MemoryError) and declared.free_bytes() < _MOST_AT_ONCE:
         raise error
 
 
 def reason(error: Exception) -> str:
-    """What FFmpeg or the system says, without a full stop."""
+    """The message of FFmpeg or the system, without a full stop."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")

@@ -66,7 +66,7 @@ class CutFinder:
         self._starts: list[int] = []
 
     def feed(self, number: int, image: NDArray[np.uint8]) -> None:
-        """Take the next frame: its number, one more than the last, and its image, uint8 RGB [H, W, 3]."""
+        """Process the next frame: its number, one more than the last, and its image, uint8 RGB [H, W, 3]."""
         self._last = number
         if self._finder.feed(image):
             self.repeats.append(number)
@@ -98,7 +98,7 @@ class CutFinder:
             self._fed += 1
 
     def _decide(self) -> None:
-        """Decide whether the oldest frame ahead begins a shot; those behind it are known."""
+        """Decide whether the oldest undecided frame begins a shot."""
         after = [frame for frame in self._ahead if frame.blank is None]
         frame = self._ahead.popleft()
         if frame.blank is not None:
@@ -113,7 +113,7 @@ class CutFinder:
         self._decided += 1
 
     def _goes_on(self, after: list[_Frame]) -> bool:
-        """Whether a frame within a flash's length of here, or the one here, shows what one before it does."""
+        """Whether one of the next frames within the length of a flash shows what a frame before does."""
         return any(
             light.same_scene(before.small, later.small)
             for back, before in enumerate(islice(self._before, FLASH + 1))
@@ -121,7 +121,7 @@ class CutFinder:
         )
 
     def _end_of_nothing(self, end: int, *, after: list[_Frame]) -> None:
-        """Decide on a stretch of frames that show nothing, which ends before the frame `end`."""
+        """Decide on a blank range, which ends before the frame `end`."""
         first = self._nothing.pop()
         length = end - first.number
         near = [frames[i - 1] for i in _NEAR for frames in [list(self._before)] if i <= len(frames)]

@@ -1,6 +1,6 @@
-"""The size that an image file declares, and whether memory suffices for it; both before anything is decoded.
+"""The size that an image file declares, and whether it fits into memory; both before anything is decoded.
 
-A file of a few megabytes may declare billions of pixels, which a library takes memory for as soon as it is called.
+A file of a few megabytes may declare billions of pixels, for which a library allocates memory as soon as it is called.
 """
 
 from __future__ import annotations
@@ -27,16 +27,14 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Declared:
-    """What a file says of its image.
+    """The declared size of an image in pixels.
 
     Attributes
     ----------
-    width, height : int
-        In pixels.
     depth : float
-        Bytes that a library takes for a pixel to decode it.
+        Bytes for each pixel that a library needs to decode it.
     least : float
-        Bytes that a file of such an image has at least.
+        Smallest number of bytes of a file with such an image.
     """
 
     width: int
@@ -61,7 +59,7 @@ def require_memory(path: str | Path, declared: Declared, *, finished: float = _I
 
 
 def free_bytes() -> int:
-    """Bytes of memory that this process can have: what is free, within the limits of its container and its own."""
+    """Bytes of memory that this process can still use, within the limits of its container and its own."""
     free = int(psutil.virtual_memory().available)
     with suppress(OSError, ValueError):  # not on Linux; no limit
         limit, used = (int((_CGROUP / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
@@ -92,7 +90,7 @@ def contents(path: Path, *, again: str) -> bytes:
 
 
 def require_file(path: Path, *, again: str, what: str = "file") -> None:
-    """Refuse (ClipError) what is not there, no file but a folder, a pipe or a device, or empty."""
+    """Reject (ClipError) a missing or empty file, a folder, a pipe or a device."""
     try:
         if not path.exists():
             raise ClipError(

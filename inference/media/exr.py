@@ -64,7 +64,7 @@ def write_map(path: str | Path, array: ArrayLike, metadata: Mapping[str, str | i
 
 
 def _check_written(path: str | Path, values: NDArray[np.float32]) -> None:
-    """Read a file back: the library does not tell when the disk is full."""
+    """Read a file back: the library does not report a full disk."""
     try:
         kept = read_channels(path)[CHANNEL]
     except (ClipError, KeyError):
@@ -117,7 +117,7 @@ def read_placed_channels(
 ) -> dict[str, tuple[NDArray[np.floating], tuple[int, int]]]:
     """As `read_channels`, each with the column and row of its first pixel: the corner of its part's data window.
 
-    `accept` is given the width and height of the first part's data window before any memory is taken, and may raise.
+    `accept` takes the width and height of the first part's data window before any memory is allocated, and may raise.
     """
     if not Path(path).is_file():
         raise ClipError(f"There is no file {path}", "check the path")
@@ -146,7 +146,7 @@ def read_placed_channels(
 
 
 def _look_before(path: str | Path, accept: Callable[[int, int], None] | None) -> None:
-    """Refuse (ClipError) a file by its header: one that memory does not suffice for, deep data, and subsampling."""
+    """Reject (ClipError) a file by its header: one that does not fit into memory, deep data, or subsampling."""
     sizes, depth, least = [], 0.0, 0.0
     with _opened(path, header_only=True) as file:
         for part in file.parts:
@@ -183,7 +183,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 
 def _opened(path: str | Path, **options: bool) -> OpenEXR.File:
-    """Open a file, also one whose header has texts that are no UTF-8, which the library's bindings refuse."""
+    """Open a file, also one with texts in its header that are not UTF-8, which the library's bindings reject."""
     try:
         return OpenEXR.File(_library_name(path), **options)
     except UnicodeDecodeError:
@@ -191,6 +191,6 @@ def _opened(path: str | Path, **options: bool) -> OpenEXR.File:
 
 
 def _library_name(path: str | Path) -> str | bytes:
-    """A path as the library takes it: bytes where it is no UTF-8, for its bindings encode text strictly."""
+    """A path for the library: bytes if it is not UTF-8, since its bindings encode text strictly."""
     text = str(path)
     return text if text.isascii() else os.fsencode(text)

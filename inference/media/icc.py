@@ -1,4 +1,4 @@
-"""ICC profiles that are a matrix and three curves, as far as it takes to tell how far they are from sRGB."""
+"""ICC profiles with a matrix and three curves, as far as needed to compare them with sRGB."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Profile:
 
 
 def read(data: bytes) -> Profile | None:
-    """Read a profile of RGB images; None for those of others, and for what is no profile.
+    """Read a profile of RGB images; None for other profiles, and for other data.
 
     The layout is that of ICC.1:2022 (clauses 7, 9 and 10).
     """

@@ -1,4 +1,4 @@
-"""Whether the images of a clip are woven of two moments each, line by line, though no header says so."""
+"""Whether the images of a clip are interlaced although no header says so: two moments each, line by line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TICK = Fraction(1, 1000)
 
 
 def marked(path: str) -> str:
-    """The warning for a movie that says so itself."""
+    """The warning for a movie that is marked as interlaced."""
     return (
         f"{path} is marked as interlaced: if moving edges in it look like combs, deinterlace it first, for depth of "
         "two moments in one image is wrong where something moves."
@@ -27,11 +27,11 @@ def marked(path: str) -> str:
 
 
 class Weave:
-    """Looks at the images of a clip as they pass, in order.
+    """Looks for interlaced images in a clip, which come in order.
 
-    An image counts as woven when FFmpeg's filter ``idet`` takes its lines for two moments in a row, and when where
-    it moves a line differs from its neighbours as it would not from lines of its own moment; a camera that tilts by
-    two lines an image deceives the filter alone.
+    An image counts as interlaced if FFmpeg's filter ``idet`` classifies it so, and if, where it moves, a line differs
+    more from its neighbours than lines of one moment do; a camera that tilts by two lines an image deceives the filter
+    alone.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Weave:
         self._woven: Counter[str] = Counter()
 
     def feed(self, image: NDArray) -> None:
-        """Take the next image, [H, W, 3]; floats are passed over, since no camera that weaves makes them."""
+        """Process the next image, [H, W, 3]; floats are ignored, since no interlacing camera makes them."""
         if image.dtype not in (np.uint8, np.uint16) or image.shape[0] < 16:
             return
         green = image[..., 1]
@@ -60,7 +60,7 @@ class Weave:
             return
 
     def warning(self, path: str) -> str | None:
-        """One sentence, where enough images are woven."""
+        """One sentence, if enough images are interlaced."""
         woven = self._woven.total()
         if woven < max(_FEWEST, _SHARE * self._looked) or max(self._woven.values()) < _ONE_ORDER * woven:
             return None
@@ -87,7 +87,7 @@ def _detector(grey: NDArray[np.uint8]) -> av.filter.Graph:
 
 
 def _roughness(recent: dict[int, NDArray[np.uint8]], number: int) -> float:
-    """How far lines are from the two beside them, over how far from the two beyond those, where the image moves."""
+    """How far lines differ from the two beside them, relative to those two lines away, where the image moves."""
     other = number - 1 if number - 1 in recent else number + 1
     if number not in recent or other not in recent:
         return 0.0

@@ -28,7 +28,7 @@ def normalised_brightness(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _around(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean around each pixel of [H, W], Gaussian; made small for it, as it has no detail."""
+    """Mean around each pixel of [H, W], Gaussian, computed on a small image, as it has no detail."""
     height, width = values.shape
     reach = _AROUND * max(height, width) / 640
     small = max(1, round(width * 4 / reach)), max(1, round(height * 4 / reach))
@@ -64,7 +64,7 @@ def same_scene(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
 
 
 def _tinted(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether the colour of all changes, as no light does that only grows or fades."""
+    """Whether all colours change, which no light does that only brightens or dims."""
     means = np.array([one.mean(axis=(0, 1)), other.mean(axis=(0, 1))]) + 4.0
     if means.mean(axis=1).max() > _BLOWN:
         return False

@@ -77,7 +77,7 @@ class Movie:
             wanted += 1
 
     def _check_end(self, wanted: int, end: int) -> None:
-        """Refuse a movie that ran out of images at `end`, a frame or more before its header says that it ends."""
+        """Reject a movie without images from `end` on, a frame or more before its header says that it ends."""
         frame = 1 / (self.timeline.rate * self.timeline.tick)
         if self.timeline.end is not None and end + frame < self.timeline.end:
             raise ClipError(
@@ -138,7 +138,7 @@ class Movie:
             ) from error
 
     def _number(self, packet: av.Packet) -> int:
-        """The frame that a packet is shown at, roughly: packets of B-frames come out of order."""
+        """The frame at which a packet is shown, roughly: packets of B-frames are not in order."""
         time = packet.pts if packet.pts is not None else packet.dts
         return self.timeline.number_at(self.timeline.origin if time is None else time)
 
@@ -157,7 +157,7 @@ class Movie:
 
 
 def describe(path: Path, *, stream: int = 0) -> Source:
-    """The source that a movie file is; see `source.describe`."""
+    """The source for a movie file; see `source.describe`."""
     source = Source(kind="movie", path=str(path), stream=stream)
     _facts(source)
     return source
@@ -217,7 +217,7 @@ def _untimed(path: str) -> ClipError:
 
 
 def _warnings(source: Source, stream: av.VideoStream, frame: av.VideoFrame, counted: Timeline) -> Iterator[str]:
-    """What is not as it should be, and what to do, one sentence each."""
+    """One sentence for each problem, with what to do."""
     if timeline.is_more(counted.found, counted.frame_count):
         yield (
             f"{source.path} has {counted.found} frames, of which only the first {counted.frame_count} are shown and "

@@ -85,7 +85,7 @@ class Sequence:
             )
 
     def require(self, first: int, last: int) -> None:
-        """Refuse (ClipError) a range of which a file is missing; the sentence names the frame and the file."""
+        """Reject (ClipError) a range with a missing file; the sentence names the frame and the file."""
         for number in range(first, last + 1):
             if number not in self._files:
                 raise ClipError(
@@ -98,7 +98,7 @@ class Sequence:
 
 
 def _display_told(file: Path, source: Source) -> exr_windows.Box | None:
-    """The display window of a file whose sequence is told to have its size: a part of it may have windows alike."""
+    """The display window of a file, if the source has its size; some frames may have equal data windows."""
     windows = exr_windows.of_file(file) if file.suffix.lower() == ".exr" else None
     told = (source.width, source.height)
     if windows is None or exr_windows.size(windows.display) != told:
@@ -112,7 +112,7 @@ def within(files: dict[int, Path], first: int | None, last: int | None) -> dict[
 
 
 def describe(path: Path, first: int | None = None, last: int | None = None) -> Source:
-    """The source that a folder of frames, or one frame in it, is; see `source.describe`."""
+    """The source for a folder of frames, or for one frame in it; see `source.describe`."""
     folder = path if path.is_dir() else path.parent
     names = images(folder)
     try:
@@ -124,7 +124,7 @@ def describe(path: Path, first: int | None = None, last: int | None = None) -> S
 
 
 def images(folder: Path) -> list[str]:
-    """Names of the image files in a folder, sorted; hidden files and other files are passed over."""
+    """Names of the image files in a folder, sorted; hidden files and other files are ignored."""
     try:
         entries = [entry.name for entry in folder.iterdir() if entry.is_file()]
     except OSError as error:

@@ -109,7 +109,7 @@ def read(
 
 
 def _decoded(data: bytes) -> NDArray | None:
-    """What OpenCV makes of a file; None where it is broken, or larger than OpenCV allows."""
+    """The image that OpenCV reads from a file; None if it is broken, or larger than OpenCV allows."""
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -123,7 +123,7 @@ _NO_MEMORY = -4
 
 
 def cut_short(data: bytes) -> bool:
-    """Whether a PNG or JPEG lacks its end; their libraries fill in what is missing without an error."""
+    """Whether a PNG or JPEG is truncated; their libraries fill in the missing part without an error."""
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data[-4096:] or not _chunks_fit(data)
     if data.startswith(b"\xff\xd8"):
@@ -132,7 +132,7 @@ def cut_short(data: bytes) -> bool:
 
 
 def _chunks_fit(data: bytes) -> bool:
-    """Whether a PNG's chunks end where the file does, or before; OpenCV takes memory for any that says it is longer."""
+    """Whether a PNG's chunks end within the file; OpenCV allocates memory for any that claims to be longer."""
     at = 8
     for _ in range(_MOST_CHUNKS):
         if data[at + 4 : at + 8] in (b"IEND", b""):
@@ -178,7 +178,7 @@ def _exr(path: Path, display: exr_windows.Box | None, accept: Callable[[int, int
 
 
 def _placed(image: NDArray[np.float32], corner: tuple[int, int], display: exr_windows.Box) -> NDArray[np.float32]:
-    """An image whose first pixel lies at `corner` (column, row), as it is seen in a window."""
+    """An image whose first pixel is at `corner` (column, row), cropped to a window."""
     width, height = exr_windows.size(display)
     seen = np.zeros((height, width, 3), np.float32)
     left, top = corner[0] - display[0], corner[1] - display[1]

@@ -19,7 +19,7 @@ _SEPARATE = 2
 
 @dataclass(frozen=True)
 class Field:
-    """Where a field's values lie in the file: kind, how many, first byte."""
+    """The position of a field's values in the file: kind, number, first byte."""
 
     kind: int
     count: int
@@ -56,7 +56,7 @@ def fields(data: bytes) -> dict[int, Field]:
 
 
 def value(data: bytes, tag: int) -> int | None:
-    """The first value of a field of whole numbers; None where there is none, struct.error where it is broken."""
+    """The first value of a field of whole numbers; None if there is none, struct.error if it is broken."""
     field = fields(data).get(tag)
     if field is None or field.kind not in _WHOLE or field.count < 1:
         return None
@@ -64,10 +64,10 @@ def value(data: bytes, tag: int) -> int | None:
 
 
 def as_stored(data: bytes) -> bytes:
-    """The same TIFF without what makes a library change its pixels and what Blender does not heed.
+    """The same TIFF without the tags by which a library changes its pixels, and which Blender ignores.
 
-    That is how to turn the image, and that its colours have yet to be multiplied by alpha. A file that cannot be
-    looked through comes back as it is.
+    Those are the orientation, and that colours are not multiplied by alpha yet. A file that cannot be parsed is
+    returned unchanged.
     """
     changed = bytearray(data)
     try:
@@ -88,7 +88,7 @@ def as_stored(data: bytes) -> bytes:
 
 
 def bits_of_planes(data: bytes) -> int:
-    """Bits of a colour where a TIFF keeps each colour in a plane of its own; 0 where it does not, or is broken."""
+    """Bits of a colour if a TIFF stores each colour in its own plane; 0 if it does not, or is broken."""
     try:
         several = BITS in (found := fields(data)) and found[BITS].count > 1
         return (value(data, BITS) or 0) if several and value(data, _PLANES) == _SEPARATE else 0

@@ -59,8 +59,8 @@ def of_stream(
 ) -> Timeline:
     """The timeline of an open movie, which is read to its end for it.
 
-    A header that does not say how long the movie is, or says far less than is there, is not heeded: the packets are
-    counted. `fps` and `frame_count` are Blender's word where Blender gave it.
+    A header without the movie's length, or with one far below what is there, is ignored: the packets are counted. `fps`
+    and `frame_count` are Blender's, if they are known.
     """
     rate = Fraction(stream.guessed_rate or stream.average_rate or stream.base_rate or 25)
     if fps is not None and abs(float(rate) - fps) > 1e-4 * fps:  # Blender tells it as a 32-bit float
@@ -92,7 +92,7 @@ def of_stream(
 
 
 def counts_nothing(stream: av.VideoStream) -> bool:
-    """Whether a header has a number of frames that nobody counted, as one that was written before its frames."""
+    """Whether a header has a placeholder as its number of frames, since it was written before them."""
     return stream.frames >= _PLACEHOLDER
 
 
@@ -113,7 +113,7 @@ _FASTEST = 240
 
 @dataclass(frozen=True)
 class _Packets:
-    """What the packets of a stream say: time stamps of the first and behind the last in ticks, and how many."""
+    """Facts from a stream's packets: time stamps of the first and behind the last in ticks, and their number."""
 
     start: int
     end: int
@@ -154,9 +154,9 @@ _FIRST, _LAST = 0, 2**52
 
 
 def _duration(container: av.container.InputContainer, stream: av.VideoStream, tick: Fraction) -> Fraction:
-    """Seconds, as Blender 5.2 takes them: the stream's word, else the container's less where the stream starts.
+    """Seconds, as Blender 5.2 determines them: the stream's own, else the container's minus where the stream starts.
 
-    (Earlier versions now and then count a frame less in Matroska files with sound; Blender's word settles that.)
+    (Earlier versions now and then count a frame less in Matroska files with sound; Blender's own count overrides this.)
     """
     if stream.duration:
         return stream.duration * tick

@@ -114,7 +114,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What was found in the cached frames: first frames of shots, blank frames with their colours, repeated frames."""
+    """Findings about the cached frames: first frames of shots, blank frames with their colours, repeated frames."""
 
     starts: tuple[Frame, ...]
     blank: tuple[tuple[Frame, str], ...]
@@ -129,7 +129,7 @@ class _Found:
 
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    """What a cache holds, as it is kept beside it; None: not known yet."""
+    """The facts that are saved beside a cache; None: not known yet."""
 
     found: _Found | None = None
 
@@ -202,7 +202,7 @@ def _fill(
     check: Callable[[], None],
     progress: Callable[[int, int], None],
 ) -> CutFinder:
-    """Append what the cache lacks beyond its first `held` frames, and return what has seen all of them."""
+    """Append the missing frames to a cache with `held` ones; returns the finder, which has processed all of them."""
     total = last - first + 1
     finder = CutFinder()
     if held:

@@ -97,9 +97,9 @@ def download(models: Sequence[Model], request: DownloadRequest) -> None:
     Raises
     ------
     Failure
-        REFUSED: a licence was not accepted, or a revision not chosen. MISSING: weights could not be downloaded, or do
-        not match their checksums. BAD_OUTPUT: the disk is full or read-only, or another download is running. USAGE: a
-        named revision is invalid.
+        UNSUPPORTED: a licence was not accepted, or a revision not chosen. MISSING: weights could not be downloaded, or
+        do not match their checksums. BAD_OUTPUT: the disk is full or read-only, or another download is running. USAGE:
+        a named revision is invalid.
     """
     _check_named_revisions(models, request.revisions)
     folder = notes.folder()
