@@ -6,7 +6,7 @@
                                         run the tests, with --all the slow ones too; other arguments go to pytest
     lint                                ruff and mypy
     build                               the extension's zip, by Blender's own tool, into build/
-    benchmark [NAME [...]]              all benchmarks, or one of development/benchmarks/; arguments go to it
+    benchmark NAME [...]                a benchmark of development/benchmarks/; arguments go to it
     render-benchmark [--scene NAME]     clips with ground truth, into build/benchmark/
     lock                                resolve requirements/*.in into requirements/*.txt: versions, with checksums
 

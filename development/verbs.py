@@ -84,21 +84,15 @@ def build(arguments: list[str]) -> int:
 
 
 def benchmark(arguments: list[str]) -> int:
-    """Run one of ``development/benchmarks/``, with its arguments; all of them without a name."""
-    names = sorted(
-        path.stem for path in (ROOT / "development" / "benchmarks").glob("*.py") if not path.stem.startswith("_")
-    )
-    if arguments and arguments[0] in names:
-        names, arguments = arguments[:1], arguments[1:]
-    elif arguments:
-        raise Problem(f"there is no benchmark '{arguments[0]}'; it is one of {', '.join(names)}.")
-    statuses = []
-    for name in names:
-        file = ROOT / "development" / "benchmarks" / f"{name}.py"
-        worker = environments.ensure(_environment_of(file))
-        print(f"\n== {name}", flush=True)
-        statuses.append(_run([str(worker), str(file), *arguments]))
-    return max(statuses, default=0)
+    """Run one of ``development/benchmarks/``, with its arguments."""
+    folder = ROOT / "development" / "benchmarks"
+    names = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    name = arguments[0] if arguments else ""
+    if name not in names:
+        found = f"there is no benchmark '{name}'" if name else "benchmark needs a name"
+        raise Problem(f"{found}; choose one of {', '.join(names)}.")
+    file = folder / f"{name}.py"
+    return _run([str(environments.ensure(_environment_of(file))), str(file), *arguments[1:]])
 
 
 def _pytest_options(arguments: list[str]) -> list[str]:

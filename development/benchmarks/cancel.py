@@ -1,10 +1,11 @@
 """How long cancelling takes: from the request until the worker and all its children are gone.
 
-Run as ``.venv-inference/bin/python development/benchmarks/cancel.py CLIP [repeats]``. It should be below one second.
+Run as ``python3 dev.py benchmark cancel CLIP [--repeats N]``. It should be below one second.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import tempfile
@@ -41,11 +42,14 @@ def measure(clip: Path, after: float) -> tuple[float, str, int]:
 
 def main() -> None:
     """Cancel at random moments and print the seconds."""
-    clip, repeats = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10
+    parser = argparse.ArgumentParser(prog="cancel", description=__doc__.splitlines()[0])
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--repeats", type=int, default=10, help="how many runs are cancelled (10)")
+    settings = parser.parse_args()
     moments = random.Random(0)
     took = []
-    for _ in range(repeats):
-        seconds, stage, processes = measure(clip, moments.uniform(0.2, 40.0))
+    for _ in range(settings.repeats):
+        seconds, stage, processes = measure(settings.clip, moments.uniform(0.2, 40.0))
         took.append(seconds)
         print(f"{seconds:.2f} s, {processes} processes, while: {stage}")
     print(f"longest {max(took):.2f} s, mean {sum(took) / len(took):.2f} s")

@@ -84,8 +84,11 @@ def test_a_benchmark_says_whether_it_needs_the_networks_packages(ensured, tmp_pa
     folder.mkdir(parents=True)
     (folder / "light.py").write_text('"""Needs little."""\n')
     (folder / "network.py").write_text('"""Needs torch."""\n\nPACKAGES = "full"\n')
-    assert verbs.benchmark([]) == 0
+    assert verbs.benchmark(["light"]) == 0 and verbs.benchmark(["network", "--repeats", "1"]) == 0
     assert ensured == [environments.WORKER, environments.FULL_WORKER]
+    for arguments in ([], ["mesh"]):
+        with pytest.raises(verbs.Problem, match="choose one of light, network"):
+            verbs.benchmark(arguments)
 
 
 def run(*arguments):

@@ -36,7 +36,7 @@ def camera_path(shot: Shot, progress: Callable[[str, float], None]) -> Views:
 
     Raises
     ------
-    Refused
+    UnsupportedShot
     """
     kept = shot.scratch / _VIEWS
     if kept.exists():

@@ -52,7 +52,7 @@ def estimate(shot: Shot) -> ShotResult:
 
     Raises
     ------
-    Refused
+    UnsupportedShot
         The shot has no parallax, or its camera cannot be solved.
     Cancelled
         From `Shot.check`.

@@ -41,7 +41,7 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
 
     Raises
     ------
-    Refused
+    UnsupportedShot
         All frames are blank.
     Cancelled
         From `Shot.check`.
