@@ -68,6 +68,7 @@ NETWORK_ROOMS = (
     "inference/video_diffusion",
     "inference/estimators/depthcrafter",
     "inference/estimators/stereodiff",
+    "inference/estimators/video_depth_anything",
     "development/benchmarks/networks.py",
 )
 # Estimators are listed without torch, so what their facts are made of is free of it.
@@ -78,6 +79,8 @@ FACTS = (
     "inference/estimators/depthcrafter/__init__.py",
     "inference/estimators/stereodiff/__init__.py",
     "inference/estimators/stereodiff/settings.py",
+    "inference/estimators/video_depth_anything/__init__.py",
+    "inference/estimators/video_depth_anything/weights.py",
 )
 MAY_IMPORT_NETWORKS_LATE = (*NETWORK_ROOMS, "inference/commands", "inference/models", "inference/common")
 LONGEST_FILE = 700
@@ -100,6 +103,8 @@ MAY_BE_SHORT = {
     "inference/estimators/parallax/frames.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/object_depth.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/zooming.py": "a question of its own to a solve, with its own reasons",
+    "inference/estimators/video_depth_anything/memory.py": "a question of its own, as the other networks have it",
+    "inference/estimators/video_depth_anything/weights.py": "facts of weights, which are listed without torch",
     "inference/media/icc.py": "the reader of a file format, as tiff is",
     "inference/media/repeats.py": "a question of its own to a clip, with its own reasons",
     "inference/run/checkpoints.py": "what is believed of a checkpoint, whichever estimator wrote it",

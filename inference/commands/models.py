@@ -19,7 +19,7 @@ from ..contract import events, exit_codes, hints, records
 from ..contract.untrusted import absolute
 from ..estimators import registry
 from ..models import notes, store, verification
-from ..models.facts import Model
+from ..models.facts import Licence, Model
 from ..models.verification import ModelStatus
 from . import stoppable
 from .display import Display, facts_block
@@ -142,14 +142,14 @@ def _as_json(found: ModelStatus, estimators: Sequence[str]) -> dict[str, Any]:
 
 
 def _as_text(found: ModelStatus, estimators: Sequence[str]) -> str:
-    model, licence, acceptance = found.model, found.model.licence, notes.accepted(found.model.licence)
+    model, licence = found.model, found.model.licence
     missing = f": {size_text(found.size(found.missing))} to download" if found.missing else ""
     rows = [
         ("repository", f"{model.repository} at {_revision(found)}"),
         ("size", f"{size_text(found.size(model.files))} in {len(model.files)} files"),
         ("licence", f"{licence.name}: {licence.title}. {licence.summary}"),
         ("", licence.url),
-        ("accepted", acceptance.accepted[:10] if acceptance else "no"),
+        ("accepted", _acceptance(found.model.licence)),
         ("folder", f"{found.folder}{' (the studio’s)' if found.studio else ''}"),
         ("checksums", _CHECKSUMS[found.lock.origin] if found.lock else "none yet"),
         ("state", _STATES[found.state] + missing),
@@ -157,6 +157,13 @@ def _as_text(found: ModelStatus, estimators: Sequence[str]) -> str:
     if not found.can_run:
         rows.append(("download", store.command("download", model.name)))
     return facts_block(f"{model.name} - {model.label}, for {', '.join(estimators)}", rows)
+
+
+def _acceptance(licence: Licence) -> str:
+    if not licence.needs_acceptance:
+        return "not necessary"
+    acceptance = notes.accepted(licence)
+    return acceptance.accepted[:10] if acceptance else "no"
 
 
 def _revision(found: ModelStatus) -> str:
@@ -320,7 +327,8 @@ def every_model() -> dict[str, tuple[Model, list[str]]]:
     """Every model by its name, with the names of the estimators that need it."""
     found: dict[str, tuple[Model, list[str]]] = {}
     for estimator in registry.names():
-        for model in registry.info(estimator).models:
+        info = registry.info(estimator)
+        for model in dict.fromkeys((*info.models, *(each for variant in info.variants for each in variant.models))):
             known, users = found.setdefault(model.name, (model, []))
             if known != model:
                 raise ValueError(f"{estimator} and {users[0]} declare different models '{model.name}'")

@@ -155,7 +155,7 @@ def _require_licences(models: Sequence[Model], request: DownloadRequest) -> None
     """Record accepted licences, and raise where one is not accepted."""
     refused = []
     for model in models:
-        if not notes.accepted(model.licence):
+        if not notes.is_permitted(model.licence):
             if model.licence.name in request.accepted or request.ask(model):
                 if not notes.is_open(model):  # else it is recorded once the revision is known
                     notes.accept(model)
@@ -206,7 +206,7 @@ def _plan(model: Model, request: DownloadRequest) -> tuple[Model, Sequence[Check
         what = f"{model.label} is incomplete on this computer and cannot be downloaded in offline mode."
         hint = "Download it while online, or copy it with models download --from DIR."
         raise Failure(exit_codes.MISSING, what, hint=hint)
-    if not model.address:
+    if not model.is_fixed:
         model, lock = _ask_hub(model, lock, request)
         problems = request.problems(model)
     wanted = [each for path in problems if lock and (each := lock.of(path))]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Licence:
-    """The terms of use of weights, which the user accepts once by name.
+    """The terms of use of weights, which the user accepts once by name where they bind whoever uses them.
 
     Attributes
     ----------
@@ -19,12 +19,15 @@ class Licence:
         What it permits and forbids, one sentence.
     url : str
         Of its full text.
+    needs_acceptance : bool
+        Whether the user must accept it before a download; not where it permits every use without conditions on it.
     """
 
     name: str
     title: str
     summary: str
     url: str
+    needs_acceptance: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,8 @@ class Model:
         Whether that revision was looked up on the hub itself; False: it comes from third parties' published pins.
     address : str
         Server of the files, as ``address/revision/path``, each with its sha256; empty: the hub.
+
+    Where every file has its sha256, Fathom fixes the weights, and the hub is not asked for checksums.
     """
 
     name: str
@@ -79,6 +84,11 @@ class Model:
     licence: Licence
     files: tuple[ModelFile, ...]
     address: str = ""
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether Fathom itself fixes the content of all files."""
+        return bool(self.revision) and all(file.sha256 for file in self.files)
 
     @property
     def size(self) -> int:

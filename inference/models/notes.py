@@ -89,7 +89,8 @@ class Lock:
     origin : 'hub', 'folder' or 'fathom'
         Whether they are the hub's, were computed from files that came without the hub, or are fixed by Fathom itself.
     source : str
-        The hub's address, the folder, or the files' own address; without a password.
+        The hub's address, the folder, or the files' own address; without a password. Empty for files on the hub
+        whose checksums Fathom fixes.
     recorded : str
         When, as an ISO date and time; empty for those that Fathom fixes.
     """
@@ -225,7 +226,7 @@ def read_lock(model: Model) -> Lock | None:
     Failure
         MISSING: the lock file cannot be read, or is of another revision.
     """
-    if model.address:
+    if model.is_fixed:
         files = tuple(Checksum(path=file.path, size=file.size, sha256=file.sha256) for file in model.files)
         return new_lock(model, "fathom", model.address, files, recorded="")
     path, revision_ = lock_path(model), revision(model)
@@ -285,10 +286,28 @@ def write_stamps(model: Model, stamps: Stamps) -> None:
     write(_stamps_path(model), stamps)
 
 
+def read_converted(name: str) -> Checksum | None:
+    """The content of a file that was converted from a released one; None where none is recorded."""
+    try:
+        return records.load(Checksum, _converted_path(name), strict=False)
+    except (OSError, ValueError):
+        return None
+
+
+def write_converted(checksum: Checksum) -> None:
+    """Record the content of a converted file under its name."""
+    write(_converted_path(checksum.path), checksum)
+
+
 def forget(model: Model) -> None:
     """Remove the lock, the stamps and the chosen revision of a model."""
     for path in (lock_path(model), _stamps_path(model), _pin_path(model)):
         path.unlink(missing_ok=True)
+
+
+def forget_converted(name: str) -> None:
+    """Remove the record of a converted file."""
+    _converted_path(name).unlink(missing_ok=True)
 
 
 # Licences
@@ -302,10 +321,15 @@ def accepted(licence: Licence) -> Acceptance | None:
         return None
 
 
+def is_permitted(licence: Licence) -> bool:
+    """Whether weights under a licence may be used: it was accepted, or need not be."""
+    return not licence.needs_acceptance or accepted(licence) is not None
+
+
 def accept(model: Model) -> None:
-    """Record that the licence of a model is accepted; an earlier record stays as it is."""
+    """Record that the licence of a model is accepted, where it has to be; an earlier record stays as it is."""
     licence = model.licence
-    if accepted(licence):
+    if is_permitted(licence):
         return
     acceptance = Acceptance(
         name=licence.name,
@@ -353,6 +377,10 @@ def _pin_path(model: Model) -> Path:
 
 def _stamps_path(model: Model) -> Path:
     return folder() / "verified" / f"{model.name}-{revision(model)[:12]}.json"
+
+
+def _converted_path(name: str) -> Path:
+    return folder() / "converted" / f"{name}.json"
 
 
 def _licence_path(licence: Licence) -> Path:

@@ -16,7 +16,7 @@ from ..common.failures import Failure
 from ..contract import environment, exit_codes
 from ..contract.untrusted import absolute, is_folder
 from . import notes, trust
-from .facts import Model
+from .facts import Model, ModelFile
 from .notes import Checksum
 
 STUDIO = "FATHOM_WEIGHTS"
@@ -173,6 +173,11 @@ def place(model: Model, wanted: Checksum, partial: Path) -> None:
     os.replace(temporary, pointer)
 
 
+def converted_file(model: Model, file: ModelFile) -> Path:
+    """Where the tensors of a ``.pth`` file are kept as safetensors, see `pickled`; named by the release's sha256."""
+    return repository_folder(model) / "converted" / f"{file.sha256}.safetensors"
+
+
 def discard(model: Model, path: str) -> None:
     """Remove a file of a model, and its blob where no other file links to it."""
     pointer = own(own_folder(model) / path)
@@ -192,6 +197,8 @@ def remove(model: Model, others: Iterable[Model]) -> int:
     for file in model.files:
         if file.path not in shared:
             own(own_folder(model) / file.path).unlink(missing_ok=True)
+            own(converted_file(model, file)).unlink(missing_ok=True)
+            notes.forget_converted(converted_file(model, file).name)
     if not any(other.repository == model.repository for other in others):
         for partial in repository.glob(f"blobs/*{PARTIAL}"):
             if partial.is_symlink() or partial.is_file():

@@ -205,7 +205,7 @@ def _missing(statuses: Sequence[ModelStatus]) -> Iterator[tuple[str, str]]:
         for what in dict.fromkeys(each.problems.values()):
             yield what, _hint(each.model)
     # the download of what is missing asks for its licence
-    open_ones = [each.model for each in there if not notes.accepted(each.model.licence)]
+    open_ones = [each.model for each in there if not notes.is_permitted(each.model.licence)]
     if open_ones:
         titles = list(dict.fromkeys(model.licence.title for model in open_ones))
         several = "Licences were not accepted yet" if len(titles) > 1 else "A licence was not accepted yet"

@@ -16,7 +16,7 @@ INFO = EstimatorInfo(
     "its community licence",
     quantity="relative_disparity",
     default_size=1024,
-    place=3,
+    place=4,
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"),
     models=(DEPTHCRAFTER, SVD),
     gpu="useful",

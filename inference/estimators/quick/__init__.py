@@ -13,7 +13,7 @@ INFO = EstimatorInfo(
     quantity="relative_disparity",
     default_size=640,
     models=(MODEL,),
-    place=2,
+    place=3,
     scratch_files=("levels.npy", "look/######.npz"),
 )
 

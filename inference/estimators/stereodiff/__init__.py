@@ -19,7 +19,7 @@ INFO = EstimatorInfo(
     "education use only; Stable Video Diffusion's under its community licence",
     quantity="inverse_depth",
     default_size=1024,
-    place=4,
+    place=5,
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "roma"),
     models=(MONST3R, DEPTHCRAFTER, SVD),
     gpu="useful",

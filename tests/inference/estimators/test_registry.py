@@ -117,7 +117,7 @@ def test_parallax_can_run_here_and_declares_what_it_is():
 
 def test_estimators_stand_in_the_order_of_what_to_try(running_mean):
     order = registry.in_order()
-    assert order[:4] == ["parallax", "quick", "depthcrafter", "stereodiff"]
+    assert order[:5] == ["parallax", "video_depth_anything", "quick", "depthcrafter", "stereodiff"]
     assert sorted(order) == registry.names()
 
 

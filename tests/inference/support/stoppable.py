@@ -1,5 +1,7 @@
 """A shot in memory for estimators: its frames, and a run that may be stopped anywhere."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 
@@ -70,3 +72,8 @@ class Run:
     def clip(self):
         """All maps in order."""
         return np.stack([self.maps[index] for index in sorted(self.maps)])
+
+
+def replaced(shot, **changed):
+    """A shot with other facts."""
+    return dataclasses.replace(shot, **changed)

@@ -1,5 +1,6 @@
 """The worker as tests run it: its own command line, with the estimators for tests beside the product's."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,5 +12,8 @@ import inference.estimators  # noqa: E402
 inference.estimators.__path__.append(str(HERE / "estimators"))
 
 from inference.commands.main import main  # noqa: E402
+from tests.inference.support import tiny_video_depth  # noqa: E402
 
+if folder := os.environ.get(tiny_video_depth.INSTALLED):
+    tiny_video_depth.installed(folder)
 sys.exit(main())
