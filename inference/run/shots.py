@@ -78,7 +78,7 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
             count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
             raise UnsupportedShot(
                 f"The shot has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
-                "Choose a longer range, or use Quick, which supports a single frame.",
+                "Choose a longer range, or use Video Depth Anything or Quick, which support a single frame.",
             )
         result = registry.function(task.info.name)(
             Shot(

@@ -21,7 +21,7 @@ from .triangulate import place
 from .turning import Turning, fit
 from .view import Views
 
-HINT = "Use Quick for this shot, or DepthCrafter or StereoDiff."
+HINT = "Use Video Depth Anything for this shot, or Quick for a draft."
 SHORTEST = 12
 _SPANS = (20, 16, 12, 9, 7, 5, 4, 3)  # frames over which motion is measured: as many as tracks last
 _STARTS = 8
