@@ -106,7 +106,8 @@ def _missing_device(facts: EstimatorInfo) -> list[MissingRequirement]:
     if facts.gpu != "needed" or devices.nvidia_gpus():
         return []
     what = f"{facts.label} needs an NVIDIA GPU."
-    return [MissingRequirement(what=what, hint="Use Video Depth Anything, Quick or Parallax, which need no GPU.", kind="device")]
+    hint = "Use Video Depth Anything, Quick or Parallax, which need no GPU."
+    return [MissingRequirement(what=what, hint=hint, kind="device")]
 
 
 def notes(facts: EstimatorInfo) -> list[MissingRequirement]:
