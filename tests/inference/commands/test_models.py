@@ -24,6 +24,15 @@ from tests.inference.support.small_models import HEAD, content, write_models
 ACCEPT = ("--accept-licence", "brightness-only")
 PATH = "unet.safetensors"
 SIZE = MODEL.files[0].size
+PRODUCT = {
+    "depthcrafter",
+    "svd-xt",
+    "tcmonodepth-small",
+    "monst3r",
+    "video-depth-anything-small",
+    "video-depth-anything-metric-small",
+}
+"""All weights of the product."""
 
 
 @pytest.fixture
@@ -79,7 +88,7 @@ def test_the_command_that_is_told_keeps_to_the_data_folder(models, worker, home)
 
 def test_the_whole_life_of_weights(models, hub, home):
     listed = {each["name"]: each for each in json.loads(models("list", "--json").stdout)}
-    assert set(listed) == {"brightness", "depthcrafter", "svd-xt", "tcmonodepth-small", "monst3r"}
+    assert set(listed) == {"brightness", *PRODUCT}
     entry = listed["brightness"]
     assert (entry["state"], entry["can_run"], entry["missing_size"]) == ("missing", False, SIZE)
     assert (entry["estimators"], entry["accepted"], entry["checksums"]) == (["brightness", "staged"], None, None)
@@ -298,12 +307,7 @@ def test_without_any_package_they_are_listed_all_the_same(models, worker, tmp_pa
             [*command, "models", *arguments], capture_output=True, text=True, env=worker.environment, check=False
         )
 
-    assert {each["name"] for each in json.loads(run("list", "--json").stdout)} == {
-        "depthcrafter",
-        "svd-xt",
-        "tcmonodepth-small",
-        "monst3r",
-    }
+    assert {each["name"] for each in json.loads(run("list", "--json").stdout)} == PRODUCT
     assert run("path").returncode == exit_codes.MISSING and run("remove", "svd-xt").returncode == 0
     lacking = run("download")
     assert lacking.returncode == exit_codes.MISSING and "-m pip install -r" in lacking.stderr
