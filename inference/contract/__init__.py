@@ -1,0 +1,1 @@
+"""What both processes share, Blender's and the worker's: formats, the worker's start, environments. Standard library only."""
