@@ -1,1 +1,1 @@
-"""What both processes share, Blender's and the worker's: formats, the worker's start, environments. Standard library only."""
+"""What both processes share: formats, the start of the worker, its environment. Standard library only."""
