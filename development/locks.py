@@ -61,6 +61,14 @@ class Lock:
 LOCKS = (
     Lock("light.txt", "light.in", "3.11", shipped=True),
     Lock("full.txt", "full.in", "3.11", beside=("light.txt", "torch.txt"), names="light.txt", shipped=True),
+    Lock(
+        "mattes.txt",
+        "mattes.in",
+        "3.11",
+        beside=("light.txt", "full.txt", "torch.txt"),
+        names="light.txt",
+        shipped=True,
+    ),
     Lock("dev-inference.txt", "dev-inference.in", "3.11", beside=("light.txt", "full.txt", "torch.txt")),
     Lock("dev-lock.txt", "dev-lock.in", "3.11"),
     *(

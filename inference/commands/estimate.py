@@ -33,18 +33,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument(
         "--estimator", metavar="NAME", help=f"a name that the command estimators lists (default: {Job.estimator})"
     )
-    verb.add_argument("--frames", metavar="A-B", help="range of source frames, both included (default: the whole clip)")
-    verb.add_argument(
-        "--cuts",
-        metavar="auto|none|FRAMES",
-        help="cuts between shots: detected, none, or the first frames of new shots, as in 31,77 (default: auto)",
-    )
-    verb.add_argument(
-        "--stream",
-        metavar="N",
-        type=whole_number,
-        help="video stream of a movie with several, from 0 (default: 0)",
-    )
+    add_source_options(verb)
     verb.add_argument(
         "--size",
         metavar="PIXELS",
@@ -68,15 +57,31 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument(
         "--sensor-width", metavar="MM", type=float, help="width of the sensor in millimetres (default: 36)"
     )
-    verb.add_argument("--colorspace", metavar="NAME", help="colour space of the plate, by its OCIO name")
-    verb.add_argument(
-        "--ocio-config", metavar="FILE", help="OCIO configuration (default: the one named by $OCIO, else OCIO's own)"
-    )
     verb.add_argument("--mattes", metavar="DIR", help="folder of mattes, white where objects move")
     verb.add_argument("--overwrite", action="store_true", help="replace a finished depth sequence in the output folder")
     verb.add_argument("--job", metavar="FILE", help="a job file instead of CLIP and its options")
     stoppable.add_options(verb)
     verb.set_defaults(run=run, prints=False)
+
+
+def add_source_options(verb: argparse.ArgumentParser) -> None:
+    """Add the options that say what is read of a clip, and how."""
+    verb.add_argument("--frames", metavar="A-B", help="range of source frames, both included (default: the whole clip)")
+    verb.add_argument(
+        "--cuts",
+        metavar="auto|none|FRAMES",
+        help="cuts between shots: detected, none, or the first frames of new shots, as in 31,77 (default: auto)",
+    )
+    verb.add_argument(
+        "--stream",
+        metavar="N",
+        type=whole_number,
+        help="video stream of a movie with several, from 0 (default: 0)",
+    )
+    verb.add_argument("--colorspace", metavar="NAME", help="colour space of the plate, by its OCIO name")
+    verb.add_argument(
+        "--ocio-config", metavar="FILE", help="OCIO configuration (default: the one named by $OCIO, else OCIO's own)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -105,10 +110,24 @@ def _job(options: argparse.Namespace) -> Job:
     if not options.clip or not options.output:
         raise Failure(exit_codes.USAGE, "The command estimate needs a CLIP and --output DIR, or --job FILE.")
     from ..estimators import registry
-    from ..media.source import describe
     from ..run.checks import parse_parameters
 
-    estimator = options.estimator or Job.estimator
+    estimator, job = options.estimator or Job.estimator, job_of_clip(options)
+    return replace(
+        job,
+        estimator=estimator,
+        parameters=parse_parameters(registry.info(estimator), options.parameter),
+        full_size=options.full_size,
+        seed=options.seed or 0,
+        mattes=_absolute(options.mattes),
+        camera=_camera(options, job.source, job.first_frame, job.last_frame),
+    )
+
+
+def job_of_clip(options: argparse.Namespace) -> Job:
+    """A job that reads a clip as the options of `add_source_options` say, with output and size."""
+    from ..media.source import describe
+
     first, last = _range(options.frames)
     source = describe(options.clip, first, last, stream=_stream(options.stream))
     source = replace(
@@ -122,13 +141,7 @@ def _job(options: argparse.Namespace) -> Job:
         output=str(Path(options.output).absolute()),
         first_frame=first,
         last_frame=last,
-        estimator=estimator,
-        parameters=parse_parameters(registry.info(estimator), options.parameter),
         size=options.size,
-        full_size=options.full_size,
-        seed=options.seed or 0,
-        mattes=_absolute(options.mattes),
-        camera=_camera(options, source, first, last),
         cuts=FIND_CUTS if options.cuts is None else options.cuts,
     )
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import mattes
 from ..common import failures
 from ..common.failures import Cancelled, Failure
 from ..common.units import duration, size_text
@@ -324,7 +325,7 @@ def _ask_revision(model: Model, revision: str, day: str) -> bool:
 
 
 def every_model() -> dict[str, tuple[Model, list[str]]]:
-    """Every model by its name, with the names of the estimators that need it."""
+    """Every model by its name, with what needs it: the names of estimators, and mattes."""
     found: dict[str, tuple[Model, list[str]]] = {}
     for estimator in registry.names():
         info = registry.info(estimator)
@@ -333,6 +334,7 @@ def every_model() -> dict[str, tuple[Model, list[str]]]:
             if known != model:
                 raise ValueError(f"{estimator} and {users[0]} declare different models '{model.name}'")
             users.append(estimator)
+    found[mattes.MODEL.name] = mattes.MODEL, ["mattes of people"]
     return found
 
 

@@ -25,6 +25,8 @@ TORCH = _REQUIREMENTS / "torch.txt"
 """The version of PyTorch; it alone is locked without checksums, since it is published in several builds."""
 FULL = (*LIGHT, _REQUIREMENTS / "full.txt", TORCH)
 """The light set's lock, and those of the packages that networks need in addition."""
+MATTES = (_REQUIREMENTS / "mattes.txt",)
+"""The lock of the packages that run the matte network; optional, on top of either set."""
 
 STAMP = "fathom-environment.json"
 WHERE = "Edit > Preferences > Add-ons > Fathom"

@@ -101,7 +101,7 @@ def _pip(arguments: list[str], settings: dict[str, str]) -> None:
     # Wheels only, since an artist may have no compiler.
     code, output = _run([*command, "--only-binary=:all:", "--progress-bar=off", *arguments], settings)
     if code:
-        raise InstallError(f"Installing the packages failed: {_last_error(output, code, sources(settings))}")
+        raise InstallError(f"Installing the packages failed: {last_error(output, code, settings)}")
 
 
 def _named(locks: Iterable[Path]) -> list[str]:
@@ -110,11 +110,7 @@ def _named(locks: Iterable[Path]) -> list[str]:
 
 def _run(command: list[str], variables: dict[str, str]) -> tuple[int, list[str]]:
     """Run a program and print its output without secrets; returns its exit code and those lines."""
-    output = []
-    addresses = [
-        value for name, value in variables.items() if name.startswith("PIP_") or name.lower().endswith("_proxy")
-    ]
-    known = set().union(*map(secrets, addresses))
+    output, known = [], _known_secrets(variables)
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -131,8 +127,28 @@ def _run(command: list[str], variables: dict[str, str]) -> tuple[int, list[str]]
     return process.returncode, output
 
 
-def _last_error(output: list[str], code: int, searched: str) -> str:
-    """The error in pip's output, or how pip ended, as one sentence; `searched`: the indexes that it searched."""
+def _known_secrets(variables: dict[str, str]) -> set[str]:
+    """The passwords in the addresses of some variables."""
+    addresses = [
+        value for name, value in variables.items() if name.startswith("PIP_") or name.lower().endswith("_proxy")
+    ]
+    return set().union(*map(secrets, addresses))
+
+
+def last_error(output: list[str], code: int, settings: dict[str, str]) -> str:
+    """The error in pip's output, or how pip ended, as one sentence without secrets.
+
+    Parameters
+    ----------
+    output : list of str
+        Lines with their ends.
+    code : int
+        pip's exit code.
+    settings : dict
+        The variables that pip ran with; see `pip_settings`.
+    """
+    known = _known_secrets(settings)
+    output, searched = [hide_secrets(line, known) for line in output], sources(settings)
     for line, following in zip(output, [*output[1:], ""]):
         if "DO NOT MATCH THE HASHES" in line:
             wrong, _, place = (in_a_line(part.rstrip(":")) for part in (*following.split(), "", "", "")[:3])

@@ -31,6 +31,7 @@ _IMPORTED_AS = {
     "fonttools": "fontTools",
     "python-dateutil": "dateutil",
     "pytest-xdist": "xdist",
+    "protobuf": "google.protobuf",
 }
 _COMPARISONS = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
@@ -161,9 +162,17 @@ def install_command(*, full: bool = False) -> str:
 
     The full set needs several calls of pip (see `installer`), made by the worker's command ``install``.
     """
-    if full:
-        return f"{_quoted(sys.executable)} {_quoted(os.fspath(Path(__file__).parents[1] / '__main__.py'))} install full"
-    return f"{pip()} install -r {_quoted(os.fspath(environment.LIGHT[-1]))}"
+    return _worker_installs("full") if full else f"{pip()} install -r {_quoted(os.fspath(environment.LIGHT[-1]))}"
+
+
+def install_mattes_command() -> str:
+    """The command that adds what the matte network needs to this Python."""
+    return _worker_installs("mattes")
+
+
+def _worker_installs(packages: str) -> str:
+    main = _quoted(os.fspath(Path(__file__).parents[1] / "__main__.py"))
+    return f"{_quoted(sys.executable)} {main} install {packages}"
 
 
 def hint(*, full: bool = False) -> str:

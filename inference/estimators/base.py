@@ -2,9 +2,10 @@
 
 A folder under ``inference/estimators/`` is an estimator when its ``__init__.py`` has ``INFO``, an `EstimatorInfo`, and
 ``estimate``, called with a `Shot` and returning a `ShotResult`. Where facts depend on the parameters in a way that a
-`Variant` cannot describe, it also has ``info_for``, called with all parameters and returning the `EstimatorInfo` of
-such a run, or raising a `Failure` for parameters that exclude each other. The registry imports every estimator to list
-them, so an ``__init__.py`` must not import heavy packages: ``estimate`` does that when it is called.
+`Variant` cannot describe, it also has ``info_for``, called with all parameters and ``has_mattes`` (whether the job has
+mattes of its own) and returning the `EstimatorInfo` of such a run, or raising a `Failure` for what excludes each other.
+The registry imports every estimator to list them, so an ``__init__.py`` must not import heavy packages: ``estimate``
+does that when it is called.
 """
 
 from __future__ import annotations

@@ -58,17 +58,25 @@ def scratch_files() -> tuple[str, ...]:
     return tuple(found)
 
 
-def info_for(name: str, parameters: dict[str, Any]) -> EstimatorInfo:
-    """The facts of a run of an estimator with these parameters, which are all declared ones.
+def info_for(name: str, parameters: dict[str, Any], *, has_mattes: bool = False) -> EstimatorInfo:
+    """The facts of a run of an estimator with these parameters.
+
+    Parameters
+    ----------
+    name : str
+    parameters : dict
+        Every declared one, with its value.
+    has_mattes : bool
+        Whether the job has mattes of its own.
 
     Raises
     ------
     Failure
-        As for `info`; or the parameters exclude each other.
+        As for `info`; or the parameters exclude each other, or the mattes.
     """
     module = _module(name)
     own = getattr(module, "info_for", None)
-    return own(parameters) if own else module.INFO.chosen(parameters)
+    return own(parameters, has_mattes=has_mattes) if own else module.INFO.chosen(parameters)
 
 
 def function(name: str) -> Estimate:

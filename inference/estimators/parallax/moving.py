@@ -31,6 +31,7 @@ _GAP = 0.2  # of the height: largest part of an object without tracks, between p
 _VOTES = 6  # fewest dynamic tracks of an object
 _FOOTING = 0.35  # of an object's height, to either side of its lowest point: the part that shares its depth
 _SMALLEST = 1e-3  # share of the image
+_SITS = 3.0  # times as many votes for static as for dynamic, with which a matte's part belongs to the static scene
 
 
 @compiled
@@ -149,16 +150,36 @@ def unrest(tracks: Tracks, views: Views) -> TrackMotion:
 
 
 def mask(
-    xy: NDArray[np.float32], still: NDArray[np.bool_], moving: NDArray[np.bool_], image: NDArray[np.uint8]
+    xy: NDArray[np.float32],
+    still: NDArray[np.bool_],
+    moving: NDArray[np.bool_],
+    image: NDArray[np.uint8],
+    matte: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
-    """The mask of dynamic objects in an image [H, W, 3], from the votes of points [K, 2] in pixels."""
+    """The mask of dynamic objects in an image.
+
+    Parameters
+    ----------
+    xy : float32 [K, 2]
+        Points in pixels.
+    still, moving : bool [K]
+        Their votes.
+    image : uint8 [H, W, 3]
+    matte : bool [H, W] or None
+        Dynamic objects with a known outline, which takes the place of the one that the votes around them have.
+    """
+    if matte is not None and matte.any():
+        reach = _around(matte, _NEAR)
+        x, y = _pixels(xy, matte.shape)
+        others = mask(xy, still, moving & ~reach[y, x], image)
+        return matte | (others & ~reach)
     height, width = image.shape[:2]
     result = np.zeros((height, width), bool)
     if moving.sum() < _VOTES:
         return result
     votes = np.full((height, width, 2), 1e-6, np.float32)
     votes[..., 0] = _DOUBT
-    x, y = np.clip(np.rint(xy).astype(int), 0, [width - 1, height - 1]).T
+    x, y = _pixels(xy, (height, width))
     np.add.at(votes[..., 0], (y[still], x[still]), 1)
     np.add.at(votes[..., 1], (y[moving], x[moving]), 1)
     votes = smooth(votes, edge_weights(image, _SIGMA), strength=_STRENGTH)
@@ -176,6 +197,68 @@ def mask(
         if stats[label, cv2.CC_STAT_AREA] >= _SMALLEST * height * width and hits[label] >= _VOTES:
             result |= labels == label
     return result
+
+
+def of_matte(
+    matte: NDArray[np.bool_], xy: NDArray[np.float32], still: NDArray[np.bool_], moving: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The parts of a matte [H, W] that may move: whoever sits still belongs to the scene, whose depth is measured.
+
+    Parameters
+    ----------
+    matte : bool [H, W]
+    xy : float32 [K, 2]
+        Points in pixels.
+    still, moving : bool [K]
+        Their votes.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(matte.astype(np.uint8))
+    x, y = _pixels(xy, matte.shape)
+    stays, moves = (np.bincount(labels[y[each], x[each]], minlength=count) for each in (still, moving))
+    sits = (stays >= _VOTES) & (stays > _SITS * moves)
+    kept = (stats[:, cv2.CC_STAT_AREA] >= _SMALLEST * matte.size) & ~sits
+    kept[0] = False
+    return np.asarray(kept[labels], bool)
+
+
+def cut_out(values: NDArray[np.float32], matte: NDArray[np.bool_], *, reach: int) -> NDArray[np.float32]:
+    """A map [H, W] whose edges around a subject are those of its matte.
+
+    A map enlarged from a smaller one has the subject's edge somewhere within `reach` pixels of the true one. There each
+    pixel takes the value of the nearest one that is surely on its side of the matte's edge.
+
+    Parameters
+    ----------
+    values : float32 [H, W]
+    matte : bool [H, W]
+        Of the same size.
+    reach : int
+        Pixels.
+    """
+    result = values.copy()
+    for side in (matte, ~matte):
+        inner = cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 5)
+        band = side & (inner <= reach)
+        if not band.any() or not (inner > reach).any():
+            continue  # nothing is surely on this side
+        _, nearest = cv2.distanceTransformWithLabels(
+            (inner <= reach).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        sure = np.zeros(int(nearest.max()) + 1, np.float32)
+        sure[nearest[inner > reach]] = values[inner > reach]
+        result[band] = sure[nearest[band]]
+    return result
+
+
+def _around(matte: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+    """What lies within a share of the long side of a mask, the mask included."""
+    return cv2.distanceTransform((~matte).astype(np.uint8), cv2.DIST_L2, 5) < share * max(matte.shape)
+
+
+def _pixels(xy: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Columns and rows of points [K, 2]."""
+    x, y = np.clip(np.rint(xy).astype(np.int64), 0, [shape[1] - 1, shape[0] - 1]).T
+    return x, y
 
 
 def stand(

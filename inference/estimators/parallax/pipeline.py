@@ -16,9 +16,10 @@ from ...common.failures import UnsupportedShot
 from ...common.files import save_array
 from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
+from ...mattes.network import mattes_of
 from ..base import Shot, ShotResult
-from . import bridge, fill, frame_selection, fusion, moving, object_depth, sgm, sweep
-from .camera_path import camera_path, straight_tracks, tracks_of
+from . import bridge, fill, frame_selection, fusion, makes_mattes, moving, object_depth, sgm, sweep
+from .camera_path import camera_path, static_tracks, straight_tracks, tracks_of
 from .frames import UndistortedFrames
 from .tracks import Tracks
 from .unsupported import doubts, explained, guessed_lens
@@ -27,6 +28,8 @@ from .view import Views, distorted, save_arrays
 _LONG_SIDE = 320  # of the images for stereo
 _WEIGHTS = {"match": 0.55, "complete": 0.12, "settle": 0.2}  # shares of the time after the camera is known
 _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
+_MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
+_OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbours
 
 
@@ -45,6 +48,8 @@ class _Scene:
     """At the size of stereo, undistorted."""
     unrest: moving.TrackMotion
     mattes: Any | None
+    found_mattes: bool
+    """Whether the mattes are the network's, which are of people whether they move or not."""
 
 
 def estimate(shot: Shot) -> ShotResult:
@@ -59,6 +64,9 @@ def estimate(shot: Shot) -> ShotResult:
     """
     taking = frame_selection.choose(shot)
     taking.require_enough(shot)
+    found_mattes = makes_mattes(shot.parameters, has_mattes=shot.mattes is not None)
+    if found_mattes:
+        shot = _with_mattes(shot)
     whole, shot = shot, taking.narrowed(shot)
     count = len(shot.frames)
     try:
@@ -69,10 +77,11 @@ def estimate(shot: Shot) -> ShotResult:
         frame_selection.require_unbroken(tracks_of(shot), shot.frames)
         raise
     tracks = straight_tracks(tracks_of(shot), full)
+    static = straight_tracks(static_tracks(shot, tracks_of(shot)), full)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # frames are processed in parallel, where OpenCV's own threads only slow it down
     try:
-        scene = _scene(shot, full, tracks)
+        scene = _scene(shot, full, tracks, found_mattes=found_mattes)
         passed = _pass(
             shot, scene, name="match", label="Matching neighbouring frames", passed=_CAMERA_SHARE, work=_match
         )
@@ -87,12 +96,28 @@ def estimate(shot: Shot) -> ShotResult:
         cv2.setNumThreads(threads)
     numbers = shot.frames.numbers
     solved = shot.camera is None or not shot.camera.poses
-    warnings = (*guessed_lens(full), *doubts(explained(full, tracks), numbers)) if solved else ()
+    warnings = (*guessed_lens(full), *doubts(explained(full, static), numbers)) if solved else ()
     camera = replace(full, world_to_camera=poses).camera(whole.frames.numbers)
     return ShotResult(camera=camera, warnings=(*taking.warnings(whole.frames.numbers), *warnings))
 
 
-def _scene(shot: Shot, full: Views, tracks: Tracks) -> _Scene:
+def _with_mattes(shot: Shot) -> Shot:
+    """The shot with mattes of its people by the network."""
+    count = float(len(shot.frames))
+
+    def later(stage: str, label: str, done: float, total: float) -> None:
+        shot.progress(stage, label, _MATTE_SHARE * total + (1 - _MATTE_SHARE) * done, total)
+
+    found = mattes_of(
+        shot.frames,
+        shot.scratch,
+        check=shot.check,
+        progress=lambda done: shot.progress("mattes", "Finding people", _MATTE_SHARE * done * count, count),
+    )
+    return replace(shot, mattes=found, progress=later)
+
+
+def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _Scene:
     """The shared data of the passes, at the size of stereo; `full` and `tracks` are at the working size."""
     scale = min(1.0, _LONG_SIDE / max(full.width, full.height))
     views = full.resized(max(1, round(full.width * scale)), max(1, round(full.height * scale)))
@@ -116,6 +141,7 @@ def _scene(shot: Shot, full: Views, tracks: Tracks) -> _Scene:
         replace(tracks, xy=small),
         _unrest(shot, tracks, full),
         shot.mattes,
+        found_mattes,
     )
 
 
@@ -201,11 +227,12 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
 def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """The mask of a frame's dynamic objects."""
     part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
-    found = moving.mask(scene.tracks.xy[part], scene.unrest.still[part], scene.unrest.moving[part], image)
+    votes = scene.tracks.xy[part], scene.unrest.still[part], scene.unrest.moving[part]
+    matte = None
     if scene.mattes is not None:
-        matte = np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255)
-        found |= scene.images.straight(matte) > 127
-    return found
+        matte = scene.images.straight(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255)) > 127
+        matte = moving.of_matte(matte, *votes) if scene.found_mattes else matte
+    return moving.mask(*votes, image, matte)
 
 
 def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], passed: float) -> None:
@@ -282,7 +309,24 @@ def _settled(
         weights.append(trust)
     steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), scene.farthest, scene.nearest)
     pause()
-    return _enlarged(scene, steady, confidence, shot.frames[frame])
+    disparity, sure = _enlarged(scene, steady, confidence, shot.frames[frame])
+    if scene.mattes is not None:
+        disparity = _with_outline(scene, frame, np.asarray(scene.mattes[frame], bool), disparity)
+    return disparity, sure
+
+
+def _with_outline(
+    scene: _Scene, frame: int, matte: NDArray[np.bool_], disparity: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """A final map with the outline that the matte gives those of its parts that are subjects."""
+    height, width = matte.shape
+    subjects = distorted((_subjects(scene, frame)[1] > 0).astype(np.float32), scene.views)
+    near = cv2.resize(subjects, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
+    count, labels = cv2.connectedComponents(matte.astype(np.uint8))
+    share = np.bincount(labels[near], minlength=count) / np.bincount(labels.ravel(), minlength=count)
+    share[0] = 0
+    reach = round(_OUTLINE * width / scene.views.width) + 1
+    return moving.cut_out(disparity, np.asarray((share > 0.5)[labels], bool), reach=reach)
 
 
 def _enlarged(

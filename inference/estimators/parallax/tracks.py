@@ -19,6 +19,7 @@ from ...media import light
 
 POINTS = 1200
 """The number of tracks in a frame; lost ones are replaced in each frame."""
+_POINTS_ASIDE = 300  # besides, on what a matte covers
 _CORNER_QUALITY = 0.002
 _CORNER_DISTANCE = 9.0  # pixels where the long side is 640, as all lengths here
 _ROUND_TRIP = 0.6  # largest forward-backward error of a track
@@ -78,6 +79,14 @@ class Tracks:
         return self.at(first)[1][a], self.at(second)[1][b]
 
 
+def without(tracks: Tracks, aside: Callable[[int], NDArray[np.bool_]]) -> Tracks:
+    """The observations outside a mask: ``aside(i)`` [H, W] is that of frame i."""
+    kept = [_inside(tracks.at(frame)[1], ~aside(frame)) for frame in range(len(tracks))]
+    starts = np.concatenate([[0], np.cumsum([np.count_nonzero(each) for each in kept])]).astype(np.int64)
+    part = np.concatenate(kept)
+    return Tracks(starts, tracks.ids[part], tracks.xy[part])
+
+
 def key_frames(tracks: Tracks, *, long_side: int) -> list[int]:
     """Choose the frames for the mapper: wherever tracks have moved noticeably, and the first and last.
 
@@ -107,7 +116,7 @@ def follow(
     image: Callable[[int], NDArray[np.uint8]],
     count: int,
     *,
-    moving: Callable[[int], NDArray[np.bool_]] | None = None,
+    aside: Callable[[int], NDArray[np.bool_]] | None = None,
     step: Callable[[int], None] = lambda done: None,
 ) -> Tracks:
     """Track corners through a shot with pyramidal Lucas-Kanade (Bouguet 2001), guided by features where it loses many.
@@ -118,8 +127,8 @@ def follow(
         Frame index to an RGB image [H, W, 3].
     count : int
         Number of frames.
-    moving : callable or None
-        Frame index to a mask [H, W], True where no tracks are wanted.
+    aside : callable or None
+        Frame index to a mask [H, W], True on what has tracks of its own besides: see `without`.
     step : callable
         Called with the number of frames done after each frame; may raise to end the work.
     """
@@ -130,12 +139,15 @@ def follow(
     fresh = 0
     for index in range(count):
         grey = cv2.cvtColor(image(index), cv2.COLOR_RGB2GRAY)
-        free = ~moving(index) if moving is not None else np.ones(grey.shape, bool)
+        free = ~aside(index) if aside is not None else np.ones(grey.shape, bool)
+        whole = np.ones(grey.shape, bool)
         if before is not None:
             kept, moved = _advance(before, grey, live)
-            kept &= _inside(moved, free)
+            kept &= _inside(moved, whole)
             live_ids, live = live_ids[kept], moved[kept]
-        born = _corners(grey, live, free)
+        born = _corners(grey, live, free, POINTS)
+        if not free.all():
+            born = np.concatenate([born, _corners(grey, live, ~free, _POINTS_ASIDE)])
         live = np.concatenate([live, born])
         live_ids = np.concatenate([live_ids, np.arange(fresh, fresh + len(born), dtype=np.int32)])
         fresh += len(born)
@@ -228,9 +240,11 @@ def _inside(points: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.
     return inside
 
 
-def _corners(grey: NDArray[np.uint8], taken: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """New corners away from the points that are already tracked."""
-    wanted = POINTS - len(taken)
+def _corners(
+    grey: NDArray[np.uint8], taken: NDArray[np.float32], free: NDArray[np.bool_], most: int
+) -> NDArray[np.float32]:
+    """New corners in a part of the image, away from the points that are already tracked, up to `most` in that part."""
+    wanted = most - int(np.count_nonzero(_inside(taken, free)))
     distance = max(_CORNER_DISTANCE * max(grey.shape) / 640, 3.0)
     if wanted <= 0:
         return np.empty((0, 2), np.float32)

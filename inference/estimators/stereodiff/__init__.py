@@ -107,7 +107,7 @@ INFO = EstimatorInfo(
 )
 
 
-def info_for(parameters: dict[str, Any]) -> EstimatorInfo:
+def info_for(parameters: dict[str, Any], *, has_mattes: bool = False) -> EstimatorInfo:
     """The facts of a run with these parameters; see `estimators.base`."""
     from .settings import facts_for
 

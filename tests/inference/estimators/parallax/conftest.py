@@ -135,7 +135,7 @@ def a_shot(images, scratch, *, camera=None, until=None, finished=(), mattes=None
     Path(scratch).mkdir(parents=True, exist_ok=True)
     shot = Shot(
         frames=UndistortedFrames(images),
-        parameters={},
+        parameters={"mattes": "own"},  # never the network
         seed=0,
         camera=camera,
         mattes=mattes,

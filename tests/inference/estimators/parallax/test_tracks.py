@@ -13,7 +13,7 @@ from inference.common.parent_watch import ORPHANED
 from inference.estimators.parallax import moving, object_depth, solve_process
 from inference.estimators.parallax import tracks as tracks_module
 from inference.estimators.parallax.lens import Lens, SolveError
-from inference.estimators.parallax.tracks import POINTS, Tracks, follow, key_frames
+from inference.estimators.parallax.tracks import POINTS, Tracks, follow, key_frames, without
 from inference.estimators.parallax.triangulate import triangulate
 from inference.estimators.parallax.view import Views, load_views, save_arrays
 
@@ -105,12 +105,19 @@ def test_steps_of_a_tenth_of_the_image_are_followed(make, monkeypatch):
     assert followed()[0] < 0.5 * POINTS, "flow alone must fail, or this tests nothing"
 
 
-def test_no_track_lies_on_a_matte(make):
+def test_what_a_matte_covers_has_tracks_of_its_own_that_the_solve_does_not_see(make):
     texture = make.noise(3).astype(np.uint8)
     matte = np.zeros((144, 192), bool)
     matte[:, 96:] = True
-    tracks = follow(lambda i: texture[50 : 50 + 144, 40 : 40 + 192], 3, moving=lambda i: matte)
-    assert len(tracks.xy) and tracks.xy[:, 0].max() < 96
+    tracks = follow(lambda i: texture[50 : 50 + 144, 40 : 40 + 192], 3, aside=lambda i: matte)
+    assert (tracks.xy[:, 0] > 96).sum() > 30
+    static = without(tracks, lambda i: matte)
+    assert len(static) == len(tracks) and static.xy[:, 0].max() < 96
+    assert len(static.xy) == (tracks.xy[:, 0] < 96).sum()
+    for frame in range(3):
+        ids, xy = static.at(frame)
+        known = dict(zip(tracks.at(frame)[0], tracks.at(frame)[1].tolist(), strict=True))
+        assert all(known[i] == place for i, place in zip(ids, xy.tolist(), strict=True))
 
 
 def test_points_are_triangulated_exactly():

@@ -188,7 +188,7 @@ def test_the_true_camera_of_a_locked_shot(make, tmp_path, still):
 
 
 def test_mattes_that_leave_nothing_of_the_images_are_named():
-    nothing = follow(lambda index: np.zeros((48, 64, 3), np.uint8), 16, moving=lambda index: np.ones((48, 64), bool))
+    nothing = follow(lambda index: np.zeros((48, 64, 3), np.uint8), 16, aside=lambda index: np.ones((48, 64), bool))
     motion = unsupported.measure(nothing, width=64, height=48)
     for matted in (False, True):
         with pytest.raises(UnsupportedShot) as refusal:

@@ -29,7 +29,7 @@ INFO = EstimatorInfo(
 )
 
 
-def info_for(parameters):
+def info_for(parameters, has_mattes=False):
     facts = INFO.chosen(parameters)
     if parameters["stage1_from"]:
         given = depth_sequence.load(parameters["stage1_from"])

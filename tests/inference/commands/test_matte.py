@@ -1,0 +1,72 @@
+"""The command `matte`, on a network of the test's own: whoever is bright is a person."""
+
+import cv2
+import numpy as np
+import pytest
+
+from inference import mattes
+from inference.commands import main
+from inference.contract import exit_codes
+from inference.mattes import network
+from inference.media.exr import read_map
+from inference.media.mattes import mattes as own_mattes
+from inference.run import stop
+
+COUNT, HEIGHT, WIDTH = 4, 48, 64
+
+
+class Bright:
+    def __call__(self, image, state):
+        return (image.mean(axis=2) > 128).astype(np.float32), None
+
+
+@pytest.fixture(autouse=True)
+def signals_stay(monkeypatch):
+    """The verb runs in the test's own process, whose signals are pytest's."""
+    monkeypatch.setattr(stop, "listen_to_signals", lambda asked: None)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for index in range(COUNT):
+        image = np.full((HEIGHT, WIDTH, 3), 20, np.uint8)
+        image[10:40, 5 + 8 * index : 20 + 8 * index] = 230
+        cv2.imwrite(str(folder / f"shot.{1001 + index}.png"), image)
+    return folder
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    monkeypatch.setattr(mattes, "require", lambda: None)
+    monkeypatch.setattr(network, "RobustVideoMatting", Bright)
+
+
+def test_one_exr_a_frame_with_the_clips_own_numbers(clip, tmp_path, installed):
+    output = tmp_path / "mattes"
+    assert main.main(["matte", str(clip), "--output", str(output)]) == exit_codes.OK
+    assert sorted(path.name for path in output.iterdir()) == [f"matte.{1001 + i}.exr" for i in range(COUNT)]
+    first = read_map(output / "matte.1001.exr")
+    assert first.shape == (HEIGHT, WIDTH) and first[20, 10] == 1 and first[20, 40] == 0
+
+
+def test_they_are_mattes_that_an_estimate_takes(clip, tmp_path, installed):
+    output = tmp_path / "mattes"
+    main.main(["matte", str(clip), "--output", str(output), "--frames", "1002-1003"])
+    found = own_mattes(output, 1002, 1003, (WIDTH, HEIGHT))
+    assert found[0][20, 15] and not found[0][20, 6] and not found[0][2, 15]
+
+
+def test_earlier_mattes_are_replaced_only_where_it_is_asked_for(clip, tmp_path, installed, capsys):
+    command = ["matte", str(clip), "--output", str(tmp_path / "mattes"), "--size", "64"]
+    main.main(command)
+    assert main.main(command) == exit_codes.BAD_OUTPUT
+    assert "--overwrite" in capsys.readouterr().err
+    assert main.main([*command, "--overwrite"]) == exit_codes.OK
+
+
+def test_what_is_missing_is_one_sentence_before_the_clip_is_read(clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    assert main.main(["matte", str(clip), "--output", str(tmp_path / "mattes")]) == exit_codes.MISSING
+    assert "robust-video-matting" in capsys.readouterr().err and not (tmp_path / "mattes").exists()

@@ -1,0 +1,104 @@
+"""Mattes of a shot: what two passes of a recurrent network make of it, on a network of the test's own."""
+
+import numpy as np
+import pytest
+
+from inference.common.failures import Cancelled
+from inference.mattes.network import SCRATCH_FILES, mattes_of
+
+HEIGHT, WIDTH = 6, 8
+
+
+def shot(count):
+    """Frames that are grey by their index."""
+    return [np.full((HEIGHT, WIDTH, 3), 10 * index, np.uint8) for index in range(count)]
+
+
+class Learner:
+    """A network that needs two frames before it sees anything; after them a matte is the image's brightness."""
+
+    def __init__(self):
+        self.order = []
+
+    def __call__(self, image, state):
+        seen = 0 if state is None else state
+        self.order.append(int(image[0, 0, 0]) // 10)
+        value = 1.0 if seen >= 2 else 0.0
+        return np.full(image.shape[:2], value, np.float32), seen + 1
+
+
+def made(folder, frames, network, check=lambda: None):
+    done = []
+    return mattes_of(frames, folder, load=lambda: network, check=check, progress=done.append), done
+
+
+def test_a_shot_is_read_forwards_and_backwards_each_from_an_empty_state(tmp_path):
+    network = Learner()
+    _, done = made(tmp_path, shot(5), network)
+    assert network.order == [0, 1, 2, 3, 4, 4, 3, 2, 1, 0]
+    assert done == sorted(done) and done[-1] == 1.0
+
+
+def test_what_one_pass_has_not_found_yet_the_other_has(tmp_path):
+    found, _ = made(tmp_path, shot(5), Learner())
+    assert len(found) == 5
+    assert all(found.opacity(index).min() == 1 for index in (0, 1, 2, 3, 4))
+    assert found[0].dtype == bool and found[0].shape == (HEIGHT, WIDTH) and found[0].all()
+
+
+def test_where_both_have_found_somebody_the_mean_counts(tmp_path):
+    answers = iter([0.2, 0.6, 0.7, 0.4])  # two frames forwards, then backwards
+
+    def network(image, state):
+        return np.full(image.shape[:2], next(answers), np.float32), None
+
+    found, _ = made(tmp_path, shot(2), network)
+    assert found.opacity(0)[0, 0] == pytest.approx(0.3, abs=0.005)
+    assert found.opacity(1)[0, 0] == pytest.approx(0.65, abs=0.005)
+    assert not found[0].any() and found[1].all()
+
+
+def test_finished_mattes_are_used_again_without_the_network(tmp_path):
+    made(tmp_path, shot(4), Learner())
+    again = mattes_of(shot(4), tmp_path, load=lambda: 1 / 0, check=lambda: None, progress=lambda done: None)
+    assert again[3].all()
+    assert not list((tmp_path / "matte-forwards").iterdir()), "the first pass is not kept"
+
+
+def test_a_cancelled_run_is_made_again_to_the_same_bits(tmp_path):
+    calls = []
+
+    def stop():
+        calls.append(0)
+        if len(calls) == 7:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        made(tmp_path / "a", shot(5), Learner(), check=stop) if (tmp_path / "a").mkdir() is None else None
+    made(tmp_path / "a", shot(5), Learner())
+    (tmp_path / "b").mkdir()
+    made(tmp_path / "b", shot(5), Learner())
+    for index in range(5):
+        name = f"matte/{index:06d}.npy"
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_estimators_scratch_files_include_the_mattes():
+    from inference.estimators.parallax import INFO
+
+    assert set(SCRATCH_FILES) <= set(INFO.scratch_files)
+
+
+def test_the_network_itself_finds_nobody_in_noise():
+    """Where it is installed: names and shapes are those of the file."""
+    pytest.importorskip("onnxruntime", reason="the packages of requirements/mattes.txt are not installed")
+    from inference import mattes
+    from inference.mattes.network import RobustVideoMatting
+
+    if mattes.missing():
+        pytest.skip("the weights of the matte network are not downloaded")
+    network, state = RobustVideoMatting(), None
+    for seed in range(2):
+        image = np.random.default_rng(seed).integers(0, 256, (90, 160, 3), dtype=np.uint8)
+        opacity, state = network(image, state)
+    assert opacity.shape == (90, 160) and opacity.min() >= 0 and opacity.mean() < 0.2
