@@ -29,6 +29,7 @@ PRODUCT = {
     "svd-xt",
     "tcmonodepth-small",
     "monst3r",
+    "robust-video-matting",
     "video-depth-anything-small",
     "video-depth-anything-metric-small",
 }
