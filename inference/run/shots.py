@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.failures import UnsupportedShot, unwritable
+from ..common.failures import Cancelled, ClipError, Failure, UnsupportedShot, is_out_of_memory, unwritable
 from ..common.percentiles import Percentiles
-from ..contract import depth_sequence, events, own_files
+from ..contract import depth_sequence, events, leftovers, own_files
 from ..contract.camera import Camera
 from ..contract.depth_sequence import confidence_name, disparity_name
 from ..contract.job import Job
 from ..contract.own_files import Names
 from ..estimators import registry
-from ..estimators.base import EstimatorInfo, Frames, ReportProgress, Shot
+from ..estimators.base import EstimatorInfo, Frames, ReportProgress, Shot, ShotResult
 from ..media.clip import Clip
 from ..media.exr import read_map, write_map
 from ..media.mattes import mattes
@@ -67,19 +68,14 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
     folder = task.out.scratch / _LOW if task.job.full_size else task.out.maps
     maps = _Maps(task.out, folder, frames.numbers, size, check=task.check)
     own = _own_folder(task, frames.numbers, label)
+    is_resumed = any(own.iterdir())
     task.out.meter.begin(len(frames))
 
     def write(index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
         _check_maps(task.info, frames, index, disparity, confidence)
         maps.write(frames.numbers[index], disparity, confidence)
 
-    try:
-        if len(frames) < task.info.minimum_frames:
-            count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
-            raise UnsupportedShot(
-                f"The shot has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
-                "Choose a longer range, or use Video Depth Anything or Quick, which support a single frame.",
-            )
+    def attempt() -> ShotResult:
         result = registry.function(task.info.name)(
             Shot(
                 frames=frames,
@@ -96,16 +92,34 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
                 warn=lambda message: _warn(task, label, message),
             )
         )
+        if left_out := maps.missing():
+            raise ValueError(f"{task.info.name} left out {len(left_out)} frames, the first is {left_out[0]}")
+        return replace(result, camera=_checked(result.camera, task.info, frames))
+
+    try:
+        if len(frames) < task.info.minimum_frames:
+            count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
+            raise UnsupportedShot(
+                f"The shot has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
+                "Choose a longer range, or use Video Depth Anything or Quick, which support a single frame.",
+            )
+        try:
+            result = attempt()
+        except Exception as error:
+            task.check()  # what a cancellation breaks is no checkpoint's fault
+            if not is_resumed or not _may_be_of_checkpoints(error):
+                raise
+            traceback.print_exc()
+            why = type(error).__name__
+            _warn(task, label, f"What an earlier run left of this shot cannot be used ({why}) and will be made again.")
+            own_files.clear(own, Names(tuple(each.removeprefix(leftovers.SHOT) for each in registry.scratch_files())))
+            result = attempt()
     except UnsupportedShot as refused:
         task.check()  # after a cancellation, an interrupted child process may look like an unsupported shot
         maps.drop()
         return _refused(first, last, str(refused))
-    left_out = maps.missing()
-    if left_out:
-        raise ValueError(f"{task.info.name} left out {len(left_out)} frames, the first is {left_out[0]}")
     for warning in (*result.warnings, *_doubts(maps, task.info)):
         _warn(task, label, warning)
-    camera = _checked(result.camera, task.info, frames)
     if task.job.full_size:
         maps = _upsampled(task, maps, label)
     return depth_sequence.Shot(
@@ -113,10 +127,16 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
         last_frame=last,
         status="done",
         range=maps.value_range.range(),
-        camera=camera.scaled(task.clip.width, task.clip.height) if camera else None,
+        camera=result.camera.scaled(task.clip.width, task.clip.height) if result.camera else None,
         quantity=result.quantity if result.quantity != task.info.quantity else None,
         estimators=(task.info.name,),
     )
+
+
+def _may_be_of_checkpoints(error: Exception) -> bool:
+    """Whether arrays of another shape or type than an estimator's own may cause an error; they are only data to it."""
+    others = (Failure, ClipError, UnsupportedShot, Cancelled, OSError, ImportError)
+    return not isinstance(error, others) and not is_out_of_memory(error)
 
 
 def _refused(first: int, last: int, reason: str) -> depth_sequence.Shot:

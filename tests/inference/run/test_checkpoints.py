@@ -98,8 +98,18 @@ def test_only_damaged_files_of_our_names_go(tmp_path):
     assert sorted(path.name for path in folder.rglob("*.npz")) == [".tmp-77-mean.npz", "000002.npz", "theirs.npz"]
 
 
-@pytest.mark.parametrize("name", ["nothing.npz", "cut.npz", "pickled.npz"])
-def test_a_run_makes_again_what_is_damaged(name, worker, tmp_path, helpers):
+FOREIGN = {
+    "another size": {"mean": np.ones((3, 5)), "next": np.array(2)},
+    "text": {"mean": np.full((48, 64), "x"), "next": np.array("x")},
+    "another name": {"median": np.ones((48, 64))},
+    "no list": {"mean": np.array(1.0), "next": np.array([1, 2])},
+    "the end": {"mean": np.ones((48, 64)), "next": np.array(8)},
+}
+
+
+@pytest.mark.parametrize("content", [*(DAMAGED[name] for name in ("nothing.npz", "cut.npz", "pickled.npz")), *FOREIGN])
+def test_a_run_makes_again_what_it_cannot_use(content, worker, tmp_path, helpers):
+    """What is damaged, and whole arrays that are not the estimator's."""
     plate, folder = stills(tmp_path / "plate", range(1, 9))[0], tmp_path / "depth"
     options = ("--parameter", "pause=0.25")
     process = worker.start("estimate", plate, "--output", folder, "--estimator", "running_mean", *options)
@@ -107,10 +117,13 @@ def test_a_run_makes_again_what_is_damaged(name, worker, tmp_path, helpers):
     process.kill()
     process.wait()
     kept = folder / ".fathom" / "shot.0001-0008" / "mean.npz"
-    kept.write_bytes(DAMAGED[name])
+    kept.write_bytes(content if isinstance(content, bytes) else saved(**FOREIGN[content]))
     done = worker.estimate(plate, folder, *options)
     assert done.returncode == exit_codes.OK, done.stderr
-    assert f"{kept} from an earlier run cannot be read and will be made again" in done.stderr
+    if isinstance(content, bytes):
+        assert f"{kept} from an earlier run cannot be read and will be made again" in done.stderr
+    else:
+        assert "What an earlier run left of this shot cannot be used (" in done.stderr
     assert worker.estimate(plate, tmp_path / "fresh", *options).returncode == exit_codes.OK
     maps = sorted((tmp_path / "fresh").glob("*.exr"))
     assert len(maps) == 16 and all(each.read_bytes() == (folder / each.name).read_bytes() for each in maps)
