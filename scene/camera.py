@@ -263,7 +263,8 @@ def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene, collection: bpy.types
         rig.empty_display_size = distances(depth, shot).near
         lookup.link(lookup.tag(rig, "rig", image=image, shot=shot.first_frame), collection, [scene])
     if not isinstance(rig.get(SCALE), (int, float)):
-        rig[SCALE] = 1.0
+        is_metric = depth.sequence.unit == "metres" and scene.unit_settings.system != "NONE"
+        rig[SCALE] = 1.0 / scene.unit_settings.scale_length if is_metric else 1.0
         rig.id_properties_ui(SCALE).update(
             default=1.0, min=1e-6, soft_min=0.01, soft_max=100.0, description="Multiplies depth and camera path alike"
         )

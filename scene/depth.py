@@ -139,8 +139,8 @@ class Distances:
     """Starting values for the inputs that turn a shot's disparity d into distance Z.
 
     ``inverse_depth``: ``Z = scale / max(d, 1 / far_limit)``.
-    ``relative_disparity``: ``t = (d - p1) / (p99 - p1)``, ``1 / Z = t (1 / near - 1 / far) + 1 / far``, clamped to
-    ``[1 / far_limit, 1 / near_limit]``.
+    ``relative_disparity``: ``t = (d - p1) / (p99 - p1)``, ``1 / Z = t (1 / near - 1 / far) + 1 / far``, or 0 where d is
+    0, clamped to ``[1 / far_limit, 1 / near_limit]``.
     """
 
     p1: float

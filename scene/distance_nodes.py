@@ -54,6 +54,8 @@ def distance(
         t = nodes.math(tree, "DIVIDE", nodes.math(tree, "SUBTRACT", disparity, p1), value_range, label="t")
         near, far = (nodes.math(tree, "DIVIDE", 1.0, inputs[name]) for name in ("Near", "Far"))
         inverse = nodes.math(tree, "MULTIPLY_ADD", t, nodes.math(tree, "SUBTRACT", near, far), far, label="1 / Z")
+        is_seen = nodes.math(tree, "GREATER_THAN", nodes.math(tree, "ABSOLUTE", disparity), 0.0, label="not beyond")
+        inverse = nodes.math(tree, "MULTIPLY", inverse, is_seen)
         inverse = nodes.math(tree, "MINIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, inputs["Near Limit"]))
     inverse = nodes.math(tree, "MAXIMUM", inverse, nodes.math(tree, "DIVIDE", 1.0, inputs["Far Limit"]))
     return nodes.math(tree, "DIVIDE", scale, inverse, label="Z")

@@ -132,7 +132,8 @@ def make(
             if confidence is not None:
                 write_map(out / depth_sequence.confidence_name(n), confidence(n, width, height))
         values = np.stack(list(maps.values()))
-        p1, p99 = np.percentile(values, [1, 99])
+        # 0 is at or beyond the far end, and not of the range
+        p1, p99 = np.percentile(values[values != 0] if values.any() else values, [1, 99])
         shot_camera = camera(range(first, last + 1)) if callable(camera) else camera
         spread = Range(minimum=float(values.min()), maximum=float(values.max()), p1=float(p1), p99=float(p99))
         own = (quantities or {}).get(first)

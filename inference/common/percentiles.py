@@ -10,6 +10,8 @@ from ..contract.depth_sequence import Range
 _DROPPED_BITS = 12
 """Dropped of a float32's 23 bits of mantissa; bins are 1/2048 of the value wide."""
 _BINS = 1 << (32 - _DROPPED_BITS)
+_ZEROS = slice(_BINS // 2 - 1, _BINS // 2 + 1)
+"""The bins of -0 and 0; other values there are below 1e-40."""
 
 
 class Percentiles:
@@ -33,22 +35,31 @@ class Percentiles:
         self._maximum = max(self._maximum, float(values.max()))
 
     def range(self) -> Range:
-        """Minimum, maximum and percentiles of the counted values."""
-        p1, p99 = self.quantile(0.01), self.quantile(0.99)
+        """Minimum and maximum of the counted values, and the percentiles of those that are not 0.
+
+        A disparity of 0 is at or beyond the far end, as a sky is, and tells nothing of where the scene ends.
+        """
+        measured = self._counts.copy()
+        measured[_ZEROS] = 0
+        counts = measured if measured.any() else self._counts
+        p1, p99 = (self._quantile(fraction, counts) for fraction in (0.01, 0.99))
         return Range(minimum=self._minimum, maximum=self._maximum, p1=p1, p99=p99)
 
     def quantile(self, fraction: float) -> float:
         """The value below which this share of the counted values is; 0 and 1 return minimum and maximum exactly."""
+        return self._quantile(fraction, self._counts)
+
+    def _quantile(self, fraction: float, counts: NDArray[np.int64]) -> float:
         if not np.isfinite(self._minimum):
             raise ValueError("no map was counted")
         if fraction in (0, 1):
             return self._maximum if fraction else self._minimum
-        cumulative = np.cumsum(self._counts)
+        cumulative = np.cumsum(counts)
         target = fraction * cumulative[-1]
         index = int(np.searchsorted(cumulative, target))
-        below = cumulative[index] - self._counts[index]
+        below = cumulative[index] - counts[index]
         low, high = (_value(index + step) for step in (0, 1))
-        value = low + (high - low) * float(target - below) / float(self._counts[index])
+        value = low + (high - low) * float(target - below) / float(counts[index])
         return float(np.float32(min(max(value, self._minimum), self._maximum)))
 
 

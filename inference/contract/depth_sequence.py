@@ -120,6 +120,8 @@ class DepthSequence:
         Size of the maps in pixels.
     quantity : 'inverse_depth' or 'relative_disparity'
         1/Z in the units of the camera path, or 1/Z up to one scale and shift a shot; of the shots that name none.
+    unit : 'metres' or None
+        Of distances, where the quantity is ``inverse_depth`` and no camera path gives one.
     confidence : str or None
         How the confidence maps were mapped to 0..1; None if there are none.
     fingerprint : str
@@ -139,6 +141,7 @@ class DepthSequence:
     shots: tuple[Shot, ...]
     estimator: Word
     fingerprint: Word
+    unit: Literal["metres"] | None = None
     confidence: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     seed: Seed = 0

@@ -63,6 +63,8 @@ class EstimatorInfo:
         Weights that must be downloaded, with their licences accepted.
     gpu : 'unused', 'useful' or 'needed'
     quantity : Quantity
+    unit : 'metres' or None
+        Of an ``inverse_depth``; None: that of the camera path.
     default_size : int
         Working size, long side in pixels, when the job names none.
     depth_size : int or None
@@ -89,6 +91,7 @@ class EstimatorInfo:
     licence: str
     quantity: Quantity
     default_size: int
+    unit: Literal["metres"] | None = None
     packages: tuple[str, ...] = ()
     models: tuple[Model, ...] = ()
     gpu: Literal["unused", "useful", "needed"] = "unused"

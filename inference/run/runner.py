@@ -110,6 +110,7 @@ def estimate(
                     width=wanted[0],
                     height=wanted[1],
                     quantity=info.quantity,
+                    unit=info.unit,
                     shots=done,
                     estimator=info.name,
                     fingerprint=job.fingerprint(),

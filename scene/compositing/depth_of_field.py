@@ -238,7 +238,7 @@ def _middle_distance(setup: tree.Setup) -> float:
     if depth.quantity_of(shot) == "relative_disparity":
         t = (disparity - start.p1) / (start.p99 - start.p1)
         inverse = t * (1 / inputs["Near"] - 1 / inputs["Far"]) + 1 / inputs["Far"]
-        inverse = min(inverse, 1 / inputs["Near Limit"])
+        inverse = min(inverse, 1 / inputs["Near Limit"]) if disparity else 0.0
     return inputs["Scale"] / max(inverse, 1 / inputs["Far Limit"])
 
 

@@ -1,5 +1,7 @@
 """The camera: what it shows is what the estimator's camera saw."""
 
+import dataclasses
+
 import bpy
 import depth_maker
 import numpy as np
@@ -61,6 +63,17 @@ def test_a_static_point_is_seen_where_the_camera_saw_it(depth, empty_file, scale
     assert "Dependency cycle" not in "".join(capfd.readouterr())
     found = depths.distances(depth, shot)
     assert camera.data.clip_start < scale * found.near_limit < scale * found.far_limit < camera.data.clip_end
+
+
+@pytest.mark.parametrize(
+    ("unit", "length", "scale"), [("metres", 1.0, 1.0), ("metres", 0.01, 100.0), (None, 0.01, 1.0)]
+)
+def test_depth_in_metres_starts_at_true_scale(depth, empty_file, unit, length, scale):
+    empty_file.unit_settings.scale_length = length
+    metric = dataclasses.replace(depth, sequence=dataclasses.replace(depth.sequence, unit=unit))
+    shot = metric.sequence.shots[0]
+    cameras.build_camera(metric, shot, scene=empty_file)
+    assert cameras.find_rig(metric, shot, empty_file)[cameras.SCALE] == pytest.approx(scale)
 
 
 def test_the_path_is_keyed_on_every_frame_linear_and_held(depth, empty_file):

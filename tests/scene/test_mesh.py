@@ -55,6 +55,29 @@ def expected_z(depth, shot, frame, inputs):
     return 1 / np.clip(inverse, 1 / inputs["Far Limit"], 1 / inputs["Near Limit"])
 
 
+@pytest.mark.parametrize(
+    ("quantity", "inputs"),
+    [
+        ("inverse_depth", {"Far Limit": 30.0}),
+        ("relative_disparity", {"Near": 2.0, "Far": 10.0, "Near Limit": 1.0, "Far Limit": 300.0}),
+    ],
+)
+def test_a_sky_ends_at_the_far_limit_and_nowhere_nearer(tmp_path, empty_file, quantity, inputs):
+    def below_a_sky(frame, width, height):
+        scene = depth_maker.slanted(frame, width, height)
+        scene[: height // 2] = 0
+        return scene
+
+    _, shot, _, mesh = build(tmp_path, empty_file, quantity=quantity, disparity=below_a_sky)
+    assert 0 == shot.range.minimum < 0.2 < shot.range.p1
+    for name, value in inputs.items():
+        nodes.set_modifier_input(mesh.modifiers[0], name, value)
+    found = attribute(evaluated(mesh, empty_file, 2).data, meshes.DEPTH_ATTRIBUTE, 1).reshape(25, 17)[1:-1, 1:-1]
+    sky, ground = found[:, SIZE[1] - SIZE[1] // 2 :], found[:, : SIZE[1] - SIZE[1] // 2]
+    assert np.allclose(sky, inputs["Far Limit"], rtol=1e-5)
+    assert ground.max() < 11
+
+
 @pytest.mark.parametrize("distortion", [(0.0, 0.0), (-0.25, 0.06)])
 @pytest.mark.parametrize(
     ("quantity", "inputs"),

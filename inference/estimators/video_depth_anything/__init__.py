@@ -56,7 +56,7 @@ INFO = EstimatorInfo(
 def info_for(parameters: dict[str, Any], *, has_mattes: bool = False) -> EstimatorInfo:
     """The facts of a run with these parameters; see `estimators.base`."""
     facts = INFO.chosen(parameters)
-    return replace(facts, quantity="inverse_depth") if parameters["metric"] else facts
+    return replace(facts, quantity="inverse_depth", unit="metres") if parameters["metric"] else facts
 
 
 def estimate(shot: Shot) -> ShotResult:

@@ -32,6 +32,7 @@ def test_bounds_are_exact_and_percentiles_lie_between_their_neighbours(maps):
     found = _spread(maps)
     values = np.sort(np.concatenate([each.ravel() for each in maps]).astype(np.float64))
     assert (found.minimum, found.maximum) == (values[0], values[-1])
+    values = values[values != 0] if values.any() else values
     for fraction, got in ((0.01, found.p1), (0.99, found.p99)):
         rank = fraction * len(values)
         around = values[max(int(np.floor(rank)) - 1, 0)], values[min(int(np.ceil(rank)), len(values) - 1)]
@@ -53,6 +54,16 @@ def test_close_to_numpys_percentiles_on_many_values():
     found = _spread(maps)
     assert found.p1 == pytest.approx(np.percentile(maps, 1), rel=1e-3)
     assert found.p99 == pytest.approx(np.percentile(maps, 99), rel=1e-3)
+
+
+def test_what_is_beyond_the_far_end_is_not_of_the_range():
+    scene = np.linspace(0.2, 1, 1000, dtype=np.float32).reshape(20, 50)
+    sky = np.zeros((80, 50), np.float32)
+    found, alone = _spread([scene, sky, -sky]), _spread([scene])
+    assert (found.p1, found.p99) == (alone.p1, alone.p99)
+    assert (found.minimum, found.maximum) == (0, 1)
+    nothing = _spread([sky])
+    assert nothing.minimum == nothing.p1 == nothing.p99 == nothing.maximum == 0
 
 
 def test_a_single_value():

@@ -75,7 +75,8 @@ def test_metres_are_inverse_depth(vda, clip, tmp_path):
     done = vda(clip, tmp_path / "depth", "--parameter", "metric=yes")
     assert done.returncode == 0, done.stderr
     sequence = load(tmp_path / "depth")
-    assert sequence.quantity == "inverse_depth" and sequence.weights[0].repository == METRIC.repository
+    assert (sequence.quantity, sequence.unit) == ("inverse_depth", "metres")
+    assert sequence.weights[0].repository == METRIC.repository
     assert sequence.shots[0].camera is None
 
 
