@@ -22,6 +22,7 @@ def empty(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_what_stands_is_left_and_what_is_unfinished_or_outdated_is_made_again(empty):
     python = environments.ensure(empty)
     assert python.exists() and python == empty.executable

@@ -49,6 +49,7 @@ def run(capsys, *arguments):
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_work_of_the_released_networks_is_what_it_is_known_to_be():
     stock, own = (networks.work(task("depthcrafter"), forward) for forward in (PLAIN, OWN))
     assert stock == pytest.approx(stock | {"denoise": 5 * 3.20e12, "encode": 2.6e12, "decode": 6.9e12}, rel=0.02)
@@ -66,6 +67,7 @@ def test_the_work_of_the_released_pair_network_is_what_it_is_known_to_be(config)
     assert found["pairs"] == pytest.approx(434 / 110 * 0.811e12, rel=0.01), "n = 2, in both directions"
 
 
+@pytest.mark.slow
 def test_frames_that_windows_share_and_guidance_count_twice(config):
     def work(name, **changed):
         return networks.work(task(name, config, size=(64, 64), window=8, **changed), OWN)
@@ -114,6 +116,7 @@ def test_every_stage_is_measured_beside_the_stock_modules(tiny_file, capsys):
     assert re.search(r"\d\.\d\d times as fast as diffusers' stock modules; PSNR to theirs: latents \d+", text)
 
 
+@pytest.mark.slow
 def test_every_part_of_both_stages_is_measured(tiny_file, capsys):
     report = json.loads(run(capsys, "stereodiff", "--networks", tiny_file, *SMALL, "--reach", "1", "--json"))
     rows = networks.ROWS["stereodiff"]
@@ -127,6 +130,7 @@ def test_every_part_of_both_stages_is_measured(tiny_file, capsys):
     assert "1.20 passes a frame, reach 1" in text and "diffusers" not in text
 
 
+@pytest.mark.slow
 def test_a_limit_of_memory_makes_smaller_pieces(tiny_file, capsys):
     small = ("--size", "256x128", "--frames", "2", "--steps", "1", "--repeats", "1", "--device", "cpu")
     report = json.loads(
@@ -136,6 +140,7 @@ def test_a_limit_of_memory_makes_smaller_pieces(tiny_file, capsys):
     assert re.search(r"plan: .*(rows|frames)", networks.measured_text(report))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "parts"), [("depthcrafter", 1), ("stereodiff", 2)])
 def test_counting_alone_runs_nothing(tiny_file, capsys, monkeypatch, name, parts):
     monkeypatch.delattr(networks, "measure")
@@ -150,6 +155,7 @@ def test_counting_alone_runs_nothing(tiny_file, capsys, monkeypatch, name, parts
     assert re.search(r"12 GB +\d\.\d GB  everything at once", text)
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_too_small_is_told(config):
     found = networks.needed(task("stereodiff", config, size=(128, 64), frames=6), 0.7)
     assert [words for words, _ in found] == ["nothing fits", "nothing fits"]

@@ -184,6 +184,7 @@ def test_a_run_that_is_ended_by_force_leaves_nothing_but_frames(frames, tmp_path
 # Names that are no UTF-8
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no names that are no Unicode")
 @pytest.mark.parametrize("kind", ["movie", "sequence"])
 def test_names_that_are_no_utf_8(kind, worker, tmp_path):

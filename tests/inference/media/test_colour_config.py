@@ -98,6 +98,7 @@ def test_what_unfolds_without_end_is_left_when_it_takes_too_long(tmp_path, monke
         colour.to_display("strange", written(tmp_path, more=unfolding(40)))
 
 
+@pytest.mark.slow
 def test_what_unfolds_without_end_is_left_when_memory_runs_short(tmp_path, monkeypatch):
     monkeypatch.setattr(colour_config, "free_bytes", lambda: 800_000_000)
     with pytest.raises(ClipError, match="cannot be used: OCIO takes more memory for it than is free"):

@@ -216,6 +216,7 @@ def test_progress_grows_to_the_end_and_frames_are_told_once(worker, clip, tmp_pa
     assert json.dumps(events).count('"error"') == 0
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_clip(worker, tmp_path, helpers):
     if not hasattr(os, "wait4"):
         pytest.skip("this system does not tell a process's peak memory")

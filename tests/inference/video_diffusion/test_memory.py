@@ -44,6 +44,7 @@ def only_what_grows(request, monkeypatch):
         monkeypatch.setattr(memory, "WORKSPACE", 0)
 
 
+@pytest.mark.slow
 def test_a_card_of_12_gb_takes_the_full_window(released):
     """Within what is left when CUDA has taken its own share."""
     case = memory.Case(networks=released, width=1024, height=576, window=110)
@@ -60,6 +61,7 @@ def test_the_margin_is_on_top_of_the_dry_run(released):
     assert case.weights() == pytest.approx(2 * (1_524_623_082 + 97_742_847 + 632_076_800) + 2 * 34.2e6, rel=1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(kind=st.sampled_from(["cuda", "cpu"]), shares=st.tuples(st.floats(0.2, 1.2), st.floats(0.2, 1.2)))
 def test_less_memory_never_gives_a_plan_that_needs_more(golden, kind, shares):
@@ -185,6 +187,7 @@ def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released):
     assert int(hint[1]) < 1024 and float(hint[2]) <= 3.9
 
 
+@pytest.mark.slow
 def test_a_shorter_window_is_a_cure_where_it_helps(golden):
     wide = [("block_out_channels", (64, 128, 128))]
     case = tiny(golden, size=(256, 192), window=110, decode_chunk=1, kind="cpu", unet=wide)

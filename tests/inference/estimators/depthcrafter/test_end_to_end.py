@@ -91,6 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(crafter, worker, clip, tmp_path, 
     assert all((cut / name).stat().st_mtime_ns == time for name, time in before.items())
 
 
+@pytest.mark.slow
 def test_maps_reach_the_plate_s_size(crafter, tmp_path, helpers):
     clip = helpers.write_clip(_made(tmp_path / "clip"), range(1, 4), size=(150, 90))
     assert crafter(clip, tmp_path / "depth", *QUICK, "--size", "64", "--full-size").returncode == 0
@@ -104,6 +105,7 @@ def test_one_frame_is_a_clip(crafter, clip, tmp_path):
     assert [path.name for path in (tmp_path / "depth").glob("*.exr")] == ["disparity.1005.exr"]
 
 
+@pytest.mark.slow
 def test_shots_are_estimated_apart(crafter, cut_clip, tmp_path):
     assert crafter(cut_clip, tmp_path / "depth", "--parameter", "steps=1").returncode == 0
     assert [(s.first_frame, s.last_frame) for s in load(tmp_path / "depth").shots] == [(1, 15), (16, 30)]

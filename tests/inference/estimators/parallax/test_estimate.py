@@ -68,6 +68,7 @@ def test_solved_depth_is_right_up_to_one_scale(scene, solved):
     assert np.median(relative(inverse / scale, scene.depth)) < 0.03
 
 
+@pytest.mark.slow
 def test_a_known_focal_length_stays_and_helps(scene, make, tmp_path):
     from dataclasses import replace
 
@@ -103,7 +104,10 @@ def test_the_same_job_gives_the_same_bits(scene, solved, make, tmp_path):
     np.testing.assert_array_equal(run.maps(), solved[0].maps())
 
 
-@pytest.mark.parametrize("stage", ["Solving the camera", "match", "complete", "settle"])
+@pytest.mark.parametrize(
+    "stage",
+    ["complete", *(pytest.param(each, marks=pytest.mark.slow) for each in ("Solving the camera", "match", "settle"))],
+)
 def test_a_cancelled_run_goes_on_to_the_same_bits(scene, solved, make, tmp_path, stage):
     first = make.shot(scene.images, tmp_path, stop_at=stage)
     with pytest.raises(Cancelled):
@@ -124,6 +128,7 @@ def test_progress_rises_to_its_total(solved):
     assert done[-1] == pytest.approx(solved[0].stages[-1][3])
 
 
+@pytest.mark.slow
 def test_a_matte_keeps_a_moving_subject_out_of_the_solve(scene, make, tmp_path):
     texture = make.noise(9)[:40, :28].astype(np.uint8)
     images, mattes = [], []

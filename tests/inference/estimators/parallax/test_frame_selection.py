@@ -47,6 +47,7 @@ def estimated(scene, make, flashed, tmp_path_factory):
     return run, parallax.estimate(replace(run.shot, shown=shown))
 
 
+@pytest.mark.slow
 def test_every_frame_has_depth_as_good_as_that_of_the_frames_that_take_part(scene, estimated, flashed):
     run, _ = estimated
     true = scene.depth[flashed[2]]
@@ -74,6 +75,7 @@ def test_a_camera_that_was_given_stays_as_it_is(scene, make, estimated, flashed)
     np.testing.assert_allclose(poses, scene.poses[flashed[2]], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_goes_on_to_the_same_bits(scene, make, estimated, flashed, tmp_path):
     images, shown, unique = flashed
     first = make.shot(images, tmp_path, camera=camera_of(scene, make, unique), stop_at="settle")
@@ -87,6 +89,7 @@ def test_a_cancelled_run_goes_on_to_the_same_bits(scene, make, estimated, flashe
     assert len(second.disparity | first.disparity) == len(images)
 
 
+@pytest.mark.slow
 def test_a_movie_of_variable_frame_rate_is_one_shot_with_depth_for_every_frame(scene, tmp_path):
     times, at = [], 0
     for held in (1, 3, 2, 1, 4, 2, 1, 3, 1, 2, 2, 1, 3, 1, 2, 1):

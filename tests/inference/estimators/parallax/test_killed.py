@@ -19,6 +19,7 @@ def clip(scene, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_runs_that_are_killed_end_in_the_same_bits(worker, clip, tmp_path, helpers):
     def arguments(output):
         return "estimate", clip, "--output", output
@@ -42,7 +43,7 @@ def test_runs_that_are_killed_end_in_the_same_bits(worker, clip, tmp_path, helpe
 
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 @pytest.mark.parametrize("label", ["Tracking points", "Solving the camera", "Matching neighbouring frames"])
-@pytest.mark.parametrize("whom", ["the worker", "its whole group"])
+@pytest.mark.parametrize("whom", ["the worker", pytest.param("its whole group", marks=pytest.mark.slow)])
 def test_a_termination_is_a_cancel_at_any_stage(worker, clip, tmp_path, label, whom):
     out, log = tmp_path / "out", tmp_path / "log.txt"
     with open(log, "w") as stderr:

@@ -110,6 +110,7 @@ def _solver(process, helpers):
     return helpers.wait_for(found, "the camera solve")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 def test_a_solve_that_is_killed_is_no_verdict_and_is_tried_again(worker, two_shots, tmp_path, helpers):
     clip, count = two_shots

@@ -79,6 +79,7 @@ def test_a_zoom(make, tmp_path, name):
     refused(make.shot(images, tmp_path), f"has no parallax, the lens zooms {said}")
 
 
+@pytest.mark.slow
 def test_a_zoom_that_is_tracked_badly_is_told_by_the_solve_that_explains_it_no_better(make, tmp_path, monkeypatch):
     monkeypatch.setattr(unsupported, "_LEAST_PARALLAX", 0.0)
     monkeypatch.setattr(unsupported, "_LEAST_SHARP", 0.0)
@@ -86,6 +87,7 @@ def test_a_zoom_that_is_tracked_badly_is_told_by_the_solve_that_explains_it_no_b
     refused(make.shot(images, tmp_path), "too little parallax, the lens zooms by a factor of 2.*explains only")
 
 
+@pytest.mark.slow
 def test_a_zoom_while_the_camera_moves(make, tmp_path):
     size = {"width": 384, "height": 288}
     images = [make.look(pose, focal=340.0 * (1 + i / 24), **size)[0] for i, pose in enumerate(make.path(20))]

@@ -195,6 +195,7 @@ def _sequence_prior(folder, *, first=1001, last=1012, size=(32, 24), camera=True
     return folder, made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("quantity", "with_camera"), [("inverse_depth", True), ("relative_disparity", False)])
 def test_any_depth_sequence_is_refined(diff, clip, tmp_path, quantity, with_camera):
     diff.use("refining")
@@ -220,6 +221,7 @@ def test_a_depth_sequence_that_does_not_do_is_told_in_a_sentence(diff, clip, tmp
     assert not (tmp_path / "depth" / "depth.json").exists()
 
 
+@pytest.mark.slow
 def test_shots_are_estimated_apart(diff, cut_clip, tmp_path):
     done = diff(cut_clip, tmp_path / "depth", "--frames", "13-18", *WINDOWS)
     assert done.returncode == 0, done.stdout + done.stderr

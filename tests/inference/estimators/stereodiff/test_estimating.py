@@ -85,6 +85,7 @@ def test_progress_goes_through_both_stages(whole):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(whole, tmp_path_factory, one_thread, data):

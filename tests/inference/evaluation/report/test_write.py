@@ -235,6 +235,7 @@ def test_a_report_that_fails_leaves_the_earlier_one(make, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_memory_holds_the_figures_of_one_shot(make, tmp_path, monkeypatch):
     alive, most = weakref.WeakSet(), []
 
@@ -250,6 +251,7 @@ def test_memory_holds_the_figures_of_one_shot(make, tmp_path, monkeypatch):
     assert len(most) == 4 and max(most) <= 1, "the one before is still being written"
 
 
+@pytest.mark.slow
 def test_a_very_long_shot_shows_one_frame_in_several(make, tmp_path, monkeypatch):
     monkeypatch.setattr(gather, "_LINES", 4)
     file = write.write(Report(title="t", shots=(make(count=9, ground_truth=False),)), tmp_path)

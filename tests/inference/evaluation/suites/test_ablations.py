@@ -74,6 +74,7 @@ def test_depthcrafters_strategy_for_long_clips(tmp_path):
     assert len({row["absolute_relative"] for row in table.values()}) == 3, "each does something else"
 
 
+@pytest.mark.slow
 def test_stereodiffs_latent_sharing_and_zerosnr(tmp_path):
     folder = tmp_path / "bonn" / "rgbd_bonn_tiny"
     for part, frames in (("rgb", images(5)), ("depth", [np.uint16(5000 * depth) for depth in depths(5)])):
