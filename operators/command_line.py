@@ -18,7 +18,7 @@ from ..inference.contract import exit_codes, hints
 from ..inference.contract.camera import SENSOR_WIDTH, parse_lens
 from ..inference.contract.client import WorkerError
 from ..inference.contract.events import Event, Progress, Stage, Warning
-from ..inference.contract.job import FIND_CUTS, JobError
+from ..inference.contract.job import FIND_CUTS, Job, JobError
 from ..inference.contract.untrusted import readable
 from ..scene import build, depth_list, lookup, source
 from ..scene import depth as depth_module
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where shots begin: found, nowhere, or at these frames, such as 31,77 (default: auto)",
     )
     verb.add_argument("--stream", metavar="N", type=int, default=0, help="video stream of a movie (default: 0)")
-    verb.add_argument("--estimator", metavar="NAME", default="parallax", help="default: parallax")
+    verb.add_argument("--estimator", metavar="NAME", default=Job.estimator, help=f"default: {Job.estimator}")
     verb.add_argument("--size", metavar="PIXELS", type=int, help="long side to work at (default: the estimator's)")
     verb.add_argument("--full-size", action="store_true", help="bring the depth to the clip's own size")
     verb.add_argument("--seed", metavar="N", type=int, default=0)

@@ -9,7 +9,7 @@ import bpy
 from bpy.props import BoolProperty, IntProperty, StringProperty
 
 from ..inference.contract import client, records
-from ..inference.contract.catalogue import QUICK
+from ..inference.contract.catalogue import AUTOMATIC, LEARNED, QUICK, Fallback
 from ..inference.contract.client import Steps
 from ..inference.contract.job import Job, JobError
 from ..inference.contract.untrusted import readable
@@ -161,6 +161,42 @@ class FATHOM_OT_get_quick_depth(Estimates, bpy.types.Operator):
         return quick.estimate(job, python=python, home=home, offline=preferences.offline_reason())
 
 
+class FATHOM_OT_get_network(Estimates, bpy.types.Operator):
+    """Get the weights of a learned network, and estimate the active strip or clip with it where that is best"""
+
+    bl_idname = "fathom.get_network"
+    bl_label = "Get Network"
+    bl_options = {"UNDO"}
+
+    network: bpy.props.StringProperty(
+        name="Network", description="Name of the network's estimator", default=QUICK.estimator, options={"SKIP_SAVE"}
+    )
+
+    @classmethod
+    def description(cls, context, properties):
+        """The tooltip: what is downloaded, and under which licence."""
+        found = _network(properties.network)
+        return f"{cls.__doc__}.\n{found.terms}" if found else cls.__doc__
+
+    def begin(self, context):
+        """An estimate by Automatic, into a new folder where it was estimated without the network before."""
+        if _network(self.network) is None:
+            known = ", ".join(each.estimator for each in LEARNED)
+            raise JobError(f"There is no network {self.network}: choose one of {known}.")
+        self.estimator, self.new_version = AUTOMATIC.name, True
+        begun = super().begin(context)
+        context.scene.fathom.estimator = AUTOMATIC.name
+        return begun
+
+    def _steps(self, job: Job, python: Path, home: Path) -> Steps:
+        offline = preferences.offline_reason()
+        return quick.estimate(job, python=python, home=home, offline=offline, network=_network(self.network))
+
+
+def _network(name: str) -> Fallback | None:
+    return next((each for each in LEARNED if each.estimator == name), None)
+
+
 class FATHOM_OT_cancel(bpy.types.Operator):
     """End what Fathom is doing; the frames that are finished stay"""
 
@@ -217,4 +253,10 @@ class _Given:
     parameters: dict[str, Any]
 
 
-CLASSES = (FATHOM_OT_estimate_video_depth, FATHOM_OT_get_quick_depth, FATHOM_OT_cancel, FATHOM_OT_show_frame)
+CLASSES = (
+    FATHOM_OT_estimate_video_depth,
+    FATHOM_OT_get_quick_depth,
+    FATHOM_OT_get_network,
+    FATHOM_OT_cancel,
+    FATHOM_OT_show_frame,
+)

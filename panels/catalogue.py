@@ -26,7 +26,7 @@ _AGAIN = 10.0
 
 @dataclass
 class _Session:
-    known: tuple[EstimatorFacts, ...] = (catalogue.EMBEDDED,)
+    known: tuple[EstimatorFacts, ...] = (catalogue.AUTOMATIC,)
     wanted: Path | None = None
     """The interpreter whose worker is to be asked."""
     asked: Path | None = None
@@ -54,6 +54,12 @@ def facts_in(scene: bpy.types.Scene) -> EstimatorFacts | None:
     name = scene.fathom.estimator
     found = facts(name)
     return found.chosen(settings.parameters(scene, name)) if found else None
+
+
+def best_network() -> EstimatorFacts | None:
+    """The learned network that Automatic takes, as far as is known; None where none can run."""
+    found = (facts(each.estimator) for each in catalogue.LEARNED)
+    return next((each for each in found if each is not None and not each.missing_requirements), None)
 
 
 def learn(found: tuple[EstimatorFacts, ...]) -> None:
@@ -89,7 +95,7 @@ def forget() -> None:
     if bpy.app.timers.is_registered(_look):
         bpy.app.timers.unregister(_look)
     _end_question()
-    _session.known, _session.asked, _session.wanted = (catalogue.EMBEDDED,), None, None
+    _session.known, _session.asked, _session.wanted = (catalogue.AUTOMATIC,), None, None
     parameters.unregister_all()
 
 

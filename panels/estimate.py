@@ -2,8 +2,10 @@
 
 import bpy
 
-from ..scene import current_run, preferences, subject
+from ..inference.contract.catalogue import COMPLETE, COMPLETE_FROM
+from ..scene import current_run, depth_list, preferences, source, subject
 from ..scene.settings import group_name
+from ..scene.source import SourceError
 from ..scene.versions import sequencer_scene
 from . import catalogue, parts
 
@@ -17,6 +19,24 @@ class FATHOM_MT_estimators(bpy.types.Menu):
             icon = "CHECKMARK" if facts.name == context.scene.fathom.estimator else "BLANK1"
             choose = self.layout.operator("wm.context_set_string", text=facts.label or facts.name, icon=icon)
             choose.data_path, choose.value = "scene.fathom.estimator", facts.name
+
+
+class FATHOM_MT_complete_from(bpy.types.Menu):
+    bl_label = "Complete From"
+    bl_description = "Choose among the depths of this clip that are on the list"
+
+    def draw(self, context):
+        name = context.scene.fathom.estimator
+        try:
+            plate = source.from_shown(*subject.shown_in(context)).source
+            found = depth_list.of_clip(context.scene, plate)
+        except SourceError:
+            found = []
+        if not found:
+            self.layout.label(text="No depth of this clip is on the list", icon="INFO")
+        for label, folder in found:
+            choose = self.layout.operator("wm.context_set_string", text=label, icon="IMAGE_ZDEPTH", translate=False)
+            choose.data_path, choose.value = f"scene.{group_name(name)}.{COMPLETE_FROM}", str(folder)
 
 
 class _Estimate(parts.Sidebar):
@@ -143,7 +163,18 @@ def _draw_parameters(column, context, *, advanced):
         column.label(text=catalogue.facts(name).label)
     for parameter in parameters:
         if parameter.advanced == advanced:
-            column.prop(getattr(context.scene, group_name(name)), parameter.name)
+            _draw_parameter(column, getattr(context.scene, group_name(name)), parameter.name)
+
+
+def _draw_parameter(column, group, name):
+    if name == COMPLETE:
+        best = catalogue.best_network()
+        column.prop(group, name, text=f"Complete with {best.label if best else 'Learned Depth'}")
+        return
+    row = column.row(align=True)
+    row.prop(group, name)
+    if name == COMPLETE_FROM:
+        row.menu("FATHOM_MT_complete_from", text="", icon="DOWNARROW_HLT")
 
 
 class FATHOM_PT_sequencer(_Estimate, bpy.types.Panel):
@@ -191,6 +222,7 @@ class FATHOM_PT_clip_advanced(_Advanced, bpy.types.Panel):
 
 CLASSES = (
     FATHOM_MT_estimators,
+    FATHOM_MT_complete_from,
     FATHOM_PT_sequencer,
     FATHOM_PT_sequencer_settings,
     FATHOM_PT_sequencer_advanced,

@@ -7,7 +7,7 @@ from typing import get_args
 import bpy
 
 from ..inference.contract import client, exit_codes
-from ..inference.contract.catalogue import EMBEDDED, QUICK, EstimatorFacts
+from ..inference.contract.catalogue import AUTOMATIC, EMBEDDED, LEARNED, QUICK, EstimatorFacts
 from ..inference.contract.environment import PackageSet
 from ..inference.contract.events import ShotNote
 from ..scene import current_run, preferences
@@ -117,11 +117,26 @@ def draw_last(layout: bpy.types.UILayout, about: Subject | None, facts: Estimato
 
 
 def draw_quick(layout: bpy.types.UILayout, estimator: str, *, width: float) -> None:
-    """The button that gives soft depth of any clip at once, where `estimator` is another."""
-    if estimator != QUICK.estimator:
+    """The button that gives soft depth of any clip at once, where `estimator` is another; Automatic's networks."""
+    if estimator == AUTOMATIC.name:
+        draw_networks(layout, width=width)
+    elif estimator != QUICK.estimator:
         quick = catalogue.facts(QUICK.estimator)
         is_there = quick is None or not any(requirement.kind == "weights" for requirement in quick.missing_requirements)
         _draw_get_quick(layout, is_there=is_there, icon="RENDER_ANIMATION", width=width)
+
+
+def draw_networks(layout: bpy.types.UILayout, *, width: float) -> None:
+    """Buttons that get the weights of the networks that Automatic takes, and estimate with it."""
+    for network in LEARNED:
+        facts = catalogue.facts(network.estimator)
+        missing = {requirement.kind for requirement in facts.missing_requirements} if facts is not None else {"weights"}
+        if missing != {"weights"} or (facts is None and network != QUICK):
+            continue
+        draw_offline(layout, preferences.offline_reason(), width=width)
+        label = facts.label if facts is not None else QUICK.estimator.title()
+        layout.operator("fathom.get_network", text=f"Get {label}", icon="IMPORT").network = network.estimator
+        draw_text(layout, network.terms, width=width)
 
 
 def _draw_get_quick(layout: bpy.types.UILayout, *, is_there: bool, icon: str, width: float) -> None:
@@ -168,7 +183,7 @@ def draw_environment(
     draw_text(box, text, icon="ERROR", width=width)
     box.alert = False
     if problem.by_setup:
-        is_light = estimator in {EMBEDDED.name, QUICK.estimator}
+        is_light = estimator in EMBEDDED
         draw_install(box, environment, preferences.chosen_packages() if is_light else "full", width=width)
     else:
         box.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = preferences.ADDON
@@ -193,6 +208,10 @@ def draw_requirements(
         draw_quick(layout, facts.name, width=width)
     if facts.licence and "weights" in kinds:  # to be known before they are downloaded
         draw_text(layout, facts.licence, icon="INFO", width=width)
+    if facts.name == AUTOMATIC.name and catalogue.best_network() is None:
+        draw_text(layout, "Without a learned network, shots without parallax have no depth", icon="INFO", width=width)
+        draw_networks(layout, width=width)
+        return
     for note in facts.notes:
         draw_advice(layout, f"{note.what} {note.hint}", icon="INFO", width=width)
 

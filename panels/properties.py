@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..inference.contract.catalogue import AUTOMATIC
 from ..scene import depth_list
 from ..scene.versions import HEARS_CHANGES, PATH_OPTIONS
 
@@ -48,7 +49,7 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     """Fathom's settings in a scene."""
 
     estimator: bpy.props.StringProperty(
-        name="Estimator", description="Name of the method that estimates depth", default="parallax"
+        name="Estimator", description="Name of the method that estimates depth", default=AUTOMATIC.name
     )  # a string and no enum: an enum stores a number, which changes when an estimator is added
     cuts: bpy.props.EnumProperty(
         name="Cuts",

@@ -12,6 +12,7 @@ from pathlib import Path
 import bpy
 
 from ..inference.contract import depth_sequence
+from ..inference.contract.job import Source
 from ..inference.contract.untrusted import is_file, readable
 from . import depth as depth_module
 from . import places, tags
@@ -64,6 +65,22 @@ def load(scene: bpy.types.Scene, index: int = -1) -> Depth:
     depth = read(item)
     _link(item, depth)  # the artist may have chosen another folder
     return depth
+
+
+def of_clip(scene: bpy.types.Scene, plate: Source) -> list[tuple[str, Path]]:
+    """The depths of the scene's list that are of a clip: name and folder of each that may be looked at and is there."""
+    wanted = os.path.normcase(os.path.realpath(depth_sequence.plate_file(plate)))
+    found = []
+    for item in scene.fathom.depths:
+        try:
+            depth = read(item) if may_look(item) else None
+        except DepthError:
+            continue
+        if depth is None or not plate_may_be_looked_at(depth):
+            continue
+        if os.path.normcase(os.path.realpath(depth_sequence.plate_file(depth.source))) == wanted:
+            found.append((item.name, depth.folder))
+    return found
 
 
 def remove(scene: bpy.types.Scene, index: int = -1) -> None:

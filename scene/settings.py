@@ -34,7 +34,7 @@ class Settings:
         Of the lens, in millimetres, where it is known; the sensor's width is that of the image.
     """
 
-    estimator: str = "parallax"
+    estimator: str = Job.estimator
     parameters: dict[str, Any] = field(default_factory=dict)
     cuts: str = FIND_CUTS
     size: int | None = None

@@ -28,7 +28,7 @@ class Recorder:
     def template_list(self, *_arguments, **_options):
         pass
 
-    def menu(self, name, *, text):
+    def menu(self, name, *, text, **_options):
         self.texts.append(f"<{name}: {text}>")
 
     def progress(self, *, text, **_options):

@@ -16,7 +16,7 @@ from typing import Literal
 from ..common import devices
 from ..common.failures import unmet_requirements
 from ..contract import environment, exit_codes, packages
-from ..estimators import registry
+from ..run import automatic
 from . import torch_device
 from .estimators import status_of, variant_text
 
@@ -186,7 +186,7 @@ def _data_folder() -> Finding:
 
 def _estimators() -> Iterator[Finding]:
     ready = []
-    for found in map(status_of, registry.in_order()):
+    for found in map(status_of, automatic.in_order()):
         if found.facts is None:
             yield Finding(found.name, found.missing_requirements[0].what, "missing", found.missing_requirements[0].hint)
         elif found.missing_requirements:

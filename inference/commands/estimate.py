@@ -109,14 +109,14 @@ def _job(options: argparse.Namespace) -> Job:
         return _job_of_file(options)
     if not options.clip or not options.output:
         raise Failure(exit_codes.USAGE, "The command estimate needs a CLIP and --output DIR, or --job FILE.")
-    from ..estimators import registry
+    from ..run import automatic
     from ..run.checks import parse_parameters
 
     estimator, job = options.estimator or Job.estimator, job_of_clip(options)
     return replace(
         job,
         estimator=estimator,
-        parameters=parse_parameters(registry.info(estimator), options.parameter),
+        parameters=parse_parameters(automatic.info(estimator), options.parameter),
         full_size=options.full_size,
         seed=options.seed or 0,
         mattes=_absolute(options.mattes),

@@ -13,6 +13,7 @@ from ..contract import exit_codes, records
 from ..contract.catalogue import MissingRequirement, Parameter
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo, Variant
+from ..run import automatic
 from .display import facts_block
 
 
@@ -48,7 +49,7 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb."""
-    listed = [status_of(name) for name in registry.in_order()]
+    listed = [status_of(name) for name in automatic.in_order()]
     if options.json:
         print(json.dumps([_as_json(entry) for entry in listed], indent=2, ensure_ascii=False))
     else:
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 def status_of(name: str) -> EstimatorStatus:
     """The status of an estimator on this computer; one that cannot be loaded does not hide the others."""
     try:
-        info = registry.info(name)
+        info = automatic.info(name)
     except Exception as error:
         traceback.print_exc()
         requirement = MissingRequirement(
@@ -71,7 +72,7 @@ def status_of(name: str) -> EstimatorStatus:
         name=name,
         facts=info,
         missing_requirements=registry.missing_requirements(info),
-        notes=registry.notes(info),
+        notes=automatic.notes(info),
         variants=variants,
     )
 

@@ -116,17 +116,24 @@ class EstimatorFacts:
         return self
 
 
-EMBEDDED = EstimatorFacts(
-    name="parallax",
-    label="Parallax",
-    summary="Depth from the camera's own motion; needs no weights and no GPU",
+AUTOMATIC = EstimatorFacts(
+    name="automatic",
+    label="Automatic",
+    summary="Parallax where the camera moves, completed by the best learned network on this computer; that network "
+    "alone elsewhere",
 )
-"""The default estimator, described without an inference environment."""
+"""The default, described without an inference environment. It is no estimator of its own: `run.automatic` chooses for
+each shot.
+"""
+COMPLETE, COMPLETE_FROM = "complete", "complete_from"
+"""Parameters of an estimator that learned depth completes: that of the best network, or of a depth sequence."""
+EMBEDDED = (AUTOMATIC.name, "parallax", "quick")
+"""Names of what needs no more than the light set of packages."""
 
 
 @dataclass(frozen=True)
 class Fallback:
-    """The estimator that works on any clip, with the names of its weights and of their licence."""
+    """An estimator for any clip, computer and use, with the names of its weights and of their licence."""
 
     estimator: str
     weights: str
@@ -141,6 +148,14 @@ QUICK = Fallback(
     licence="mit-tcmonodepth",
     terms="TCMonoDepth small, 0.8 MB once, MIT licence, copyright (c) 2021 Yu Li",
 )
+VIDEO_DEPTH_ANYTHING = Fallback(
+    estimator="video_depth_anything",
+    weights="video-depth-anything-small",
+    licence="apache-2.0",
+    terms="Video Depth Anything small, 116 MB once, Apache License 2.0",
+)
+LEARNED = (VIDEO_DEPTH_ANYTHING, QUICK)
+"""The learned networks that Automatic takes by itself, best first; one that this Fathom lacks is passed over."""
 
 
 def ask(python: Path, home: Path | None = None) -> subprocess.Popen[bytes]:

@@ -99,7 +99,7 @@ class Job:
     first_frame, last_frame : int or None
         Source frames to estimate, both included, in Blender's numbering (see `numbering`). None: the clip's ends.
     estimator : str
-        Name in the worker's registry.
+        Name in the worker's registry, or ``automatic``.
     parameters : dict
         Values of the estimator's parameters; any other has its default.
     output : str
@@ -123,7 +123,7 @@ class Job:
     output: FilePath
     first_frame: Frame | None = None
     last_frame: Frame | None = None
-    estimator: Word = "parallax"
+    estimator: Word = "automatic"
     parameters: dict[str, Any] = field(default_factory=dict)
     size: Pixels | None = None
     full_size: bool = False

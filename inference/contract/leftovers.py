@@ -26,9 +26,11 @@ LOCKS = (LOCK, f"{LOCK}.soft")
 """Names of the lock files of a running job."""
 SHOT = "shot.####-####/"
 """Folder, in the scratch folder, of the estimator's own files."""
+LEARNED = "network"
+"""Folder, in a shot's, of the maps of the network that completes its depth."""
 FILES = (
     *(STATE, f"{CLIP}/frames.u8", f"{CLIP}/frames.json", SHOT),
-    *(f"{folder}/{name}" for folder in ("low", "new") for name in MAPS),
+    *(f"{folder}/{name}" for folder in ("low", "new", f"{SHOT}{LEARNED}") for name in MAPS),
 )
 """The files of a run in its scratch folder, except its estimator's."""
 _LARGEST_LOCK = 4096

@@ -14,6 +14,7 @@ from ..common.compiled import compiled
 
 REACH = 4
 _CLOSE = 0.12  # relative to the median: what is averaged
+_BLUR, _UNLIKE = 1.0, 14.0  # pixels, of colours that are compared; difference at which they count 1/e
 _TRUST = 1.0  # pixels of forward-backward difference at which trust has fallen to 1/e
 
 
@@ -86,6 +87,20 @@ def carry(
     valid = z > 1e-9
     trust = np.exp(-missed / _TRUST**2) * valid
     return (1 / np.where(valid, z, depth)).astype(np.float32), trust.astype(np.float32)
+
+
+def similarity(image: NDArray[np.uint8], other: NDArray[np.uint8], forward: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How alike an image and another frame are along the flow [H, W, 2] to that, 0..1 for each pixel.
+
+    Flow that loses a small object among its surroundings is consistent, forward and backward; its colours are not.
+    """
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    mine, theirs = (cv2.GaussianBlur(each, (0, 0), _BLUR).astype(np.float32) for each in (image, other))
+    there = cv2.remap(
+        theirs, x + forward[..., 0], y + forward[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.exp(-np.mean((there - mine) ** 2, axis=-1) / np.float32(_UNLIKE**2))
 
 
 @compiled

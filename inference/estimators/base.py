@@ -22,7 +22,24 @@ from ..models.facts import Model
 if TYPE_CHECKING:  # estimators are listed, with their missing requirements, even without numpy
     import numpy as np
     from numpy.typing import NDArray
-from ..contract.catalogue import Parameter
+from ..contract.catalogue import COMPLETE, COMPLETE_FROM, Parameter
+
+COMPLETION = (
+    Parameter(
+        name=COMPLETE_FROM,
+        default="",
+        depth_sequence=True,
+        description="Folder of another depth sequence of the same clip, fitted to the measured depth: it has the depth "
+        "of dynamic objects, blank walls, sky and shots without parallax.",
+    ),
+    Parameter(
+        name=COMPLETE,
+        default=False,
+        description="Complete the measured depth with that of the best learned network on this computer, which is "
+        "estimated first.",
+    ),
+)
+"""Parameters of an estimator that `completes`; `run.automatic` and `run.shots` read them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +91,8 @@ class EstimatorInfo:
     minimum_frames : int
         Shorter shots are not supported.
     has_camera, has_confidence : bool
+    completes : bool
+        Whether it uses `Shot.learned` for what it cannot measure; it declares the parameters `COMPLETION` then.
     confidence_meaning : str or None
         How confidence is mapped to 0..1, for ``depth.json``.
     parameters : tuple of Parameter
@@ -100,6 +119,7 @@ class EstimatorInfo:
     minimum_frames: int = 1
     has_camera: bool = False
     has_confidence: bool = False
+    completes: bool = False
     confidence_meaning: str | None = None
     parameters: tuple[Parameter, ...] = ()
     variants: tuple[Variant, ...] = ()
@@ -157,6 +177,13 @@ class ReportProgress(Protocol):
         """`done` of `total` units of the shot's work are finished; `stage` and `label` name the current step."""
 
 
+class LearnedDepth(Protocol):
+    """Depth of a shot that a learned network made: right up to a scale and a shift, which drift."""
+
+    def __getitem__(self, index: int) -> NDArray[np.float32]:
+        """The finite map [h, w] of the shot's `index`-th frame, of any size; larger is nearer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shot:
     """The input of an estimator.
@@ -174,6 +201,8 @@ class Shot:
         ``mattes[i]`` bool [H, W], True on dynamic objects; None: unknown.
     shown : tuple of int
         For each frame the index of the frame that it repeats, or its own; empty: no frame repeats another.
+    learned : LearnedDepth or None
+        Depth of the same frames for what the estimator cannot measure, where it `completes` and there is any.
     scratch : Path
         The estimator's own folder, which outlives the run: checkpoints saved there (by `common.files`, in one step) let
         a later run of the same job resume. It is deleted once the whole job is complete.
@@ -199,6 +228,7 @@ class Shot:
     progress: ReportProgress
     check: Any
     shown: tuple[int, ...] = ()
+    learned: LearnedDepth | None = None
     warn: Callable[[str], None] = field(default=lambda message: None)
 
 
@@ -214,8 +244,11 @@ class ShotResult:
         One sentence each, for the artist.
     quantity : Quantity or None
         Of this shot's maps; None: the declared one.
+    completed : bool
+        Whether `Shot.learned` has a part in the maps.
     """
 
     camera: Camera | None = None
     warnings: tuple[str, ...] = field(default=())
     quantity: Quantity | None = None
+    completed: bool = False

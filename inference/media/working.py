@@ -6,10 +6,11 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +50,8 @@ class CachedFrames:
     numbers: range
     width: int
     height: int
+    cached: tuple[int, int]
+    """Width and height in the cache; another size of the frames is made of them as they are read."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -57,10 +60,18 @@ class CachedFrames:
         """The `index`-th image, [H, W, 3] uint8 RGB, display-referred; a negative index counts from the end."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
-        size = self.width * self.height * 3
+        width, height = self.cached
+        count = width * height * 3
         # Read, not mapped: mapped pages would count as the process's memory.
-        values = np.fromfile(self.path, np.uint8, count=size, offset=(self.offset + index % len(self)) * size)
-        return values.reshape(self.height, self.width, 3)
+        values = np.fromfile(self.path, np.uint8, count=count, offset=(self.offset + index % len(self)) * count)
+        image = values.reshape(height, width, 3)
+        size = (self.width, self.height)
+        return image if size == self.cached else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def resized(frames: CachedFrames, size: tuple[int, int]) -> CachedFrames:
+    """The frames at another (width, height)."""
+    return replace(frames, width=size[0], height=size[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +120,7 @@ class Prepared:
             numbers=range(first, last + 1),
             width=self.width,
             height=self.height,
+            cached=(self.width, self.height),
         )
 
 
@@ -206,7 +218,9 @@ def _fill(
     total = last - first + 1
     finder = CutFinder()
     if held:
-        cached = CachedFrames(path=path, offset=0, numbers=range(first, first + held), width=size[0], height=size[1])
+        cached = CachedFrames(
+            path=path, offset=0, numbers=range(first, first + held), width=size[0], height=size[1], cached=size
+        )
         for index in range(held):
             check()
             finder.feed(first + index, cached[index])

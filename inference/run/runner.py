@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,14 @@ from typing import Any
 from ..common import devices
 from ..common.failures import Cancelled, ClipError, Failure, is_of_files, unwritable
 from ..contract import depth_sequence, events, exit_codes, leftovers, packages
-from ..contract.depth_sequence import DepthSequence
+from ..contract.depth_sequence import DepthSequence, Quantity
 from ..contract.job import Job, Source, check_cuts, shot_starts, validate
-from ..estimators import registry
 from ..estimators.base import EstimatorInfo
 from ..media import working
 from ..media.clip import Clip, open_clip
 from ..media.mattes import mattes
-from . import checks, inputs, output, shots
-from .checks import resolve_parameters
+from . import automatic, checks, inputs, output, shots
+from .automatic import Choice
 from .output import Output, State
 
 _PREPARING = 0.05
@@ -48,10 +47,10 @@ def estimate(
     started = time.monotonic()
     validate(job)
     folder = Path(job.output).absolute()
-    declared = registry.info(job.estimator)
-    parameters = resolve_parameters(declared, job.parameters)
-    given = checks.input_sequences(declared, parameters, folder)
-    info = registry.info_for(job.estimator, parameters, has_mattes=bool(job.mattes))
+    declared = automatic.info(job.estimator)
+    given = checks.input_sequences(declared, checks.resolve_parameters(declared, job.parameters), folder)
+    choice = automatic.choose(job.estimator, job.parameters, has_mattes=bool(job.mattes))
+    info, parameters = choice.info, choice.parameters
 
     def check() -> None:
         if cancelled():
@@ -60,8 +59,9 @@ def estimate(
     def reading(label: str) -> None:
         emit(events.Stage(name="weights", label=f"Checking {label}"))
 
-    weights = registry.require(info, check=check, reading=reading)
-    checks.warn_of_idle_gpu(info, parameters, emit)
+    weights = choice.require(check=check, reading=reading)
+    for each in choice.used:
+        checks.warn_of_idle_gpu(each, parameters, emit)
     noted = inputs.note(job)
     with open_clip(job.source, job.first_frame, job.last_frame) as clip:
         first, last = checks.frames_of(job, clip)
@@ -79,7 +79,9 @@ def estimate(
         read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(parameters[name]) for name in given])
         plate = (clip.width, clip.height)
         wanted = plate if job.full_size else size
-        key = read.key(versions=_versions(info), device=_device(info, parameters), weights=weights, given=given)
+        key = read.key(
+            versions=_versions(choice), device=_device(choice.used, parameters), weights=weights, given=given
+        )
         with output.opened(
             folder,
             State(
@@ -98,27 +100,28 @@ def estimate(
             checks.warn_of_little_room(folder, out.needed_bytes(), emit)
             with _leaving_what_counts(out, read):
                 check()
-                task = shots.Task(job=job, info=info, parameters=parameters, clip=clip, out=out, check=check)
+                task = shots.Task(job=job, choice=choice, clip=clip, out=out, check=check)
                 done = _all_shots(task, read, first, last, size)
                 if not any(shot.status == "done" for shot in done):
                     out.abandon()
                     raise _all_refused(done)
+                done, quantity = _with_common_quantity(done, info)
                 sequence = DepthSequence(
                     source=source,
                     first_frame=first,
                     last_frame=last,
                     width=wanted[0],
                     height=wanted[1],
-                    quantity=info.quantity,
+                    quantity=quantity,
                     unit=info.unit,
                     shots=done,
                     estimator=info.name,
                     fingerprint=job.fingerprint(),
                     confidence=info.confidence_meaning if info.has_confidence else None,
-                    parameters=parameters,
+                    parameters={} if choice.is_automatic else parameters,
                     seed=job.seed,
                     weights=weights,
-                    versions=_versions(info),
+                    versions=_versions(choice),
                     seconds=round(out.seconds(), 2),
                 )
                 check()
@@ -156,7 +159,7 @@ def _all_shots(
     task: shots.Task, read: inputs.Inputs, first: int, last: int, size: tuple[int, int]
 ) -> tuple[depth_sequence.Shot, ...]:
     """Read the clip at processing resolution, and run each of its shots."""
-    out, meter, count, work = task.out, task.out.meter, last - first + 1, 1 + task.upsampling
+    out, meter, count, work = task.out, task.out.meter, last - first + 1, task.work
     meter.plan(count * (work + _PREPARING))
     meter.begin(count * _PREPARING, counts=False)
     meter.stage("prepare", "Reading the clip")
@@ -217,13 +220,28 @@ def _resolved(job: Job, clip: Clip) -> Source:
     )
 
 
-def _versions(info: EstimatorInfo) -> dict[str, str]:
-    own = {packages.package_of(module) for module in info.packages}
+def _with_common_quantity(
+    shots: tuple[depth_sequence.Shot, ...], info: EstimatorInfo
+) -> tuple[tuple[depth_sequence.Shot, ...], Quantity]:
+    """The shots and the quantity of most: those that have it name none of their own."""
+    found = [shot.quantity or info.quantity for shot in shots if shot.status == "done"]
+    common = max((info.quantity, *found), key=found.count)
+    named = tuple(
+        replace(shot, quantity=None if (own := shot.quantity or info.quantity) == common else own)
+        if shot.status == "done"
+        else shot
+        for shot in shots
+    )
+    return named, common
+
+
+def _versions(choice: Choice) -> dict[str, str]:
+    own = {packages.package_of(module) for info in choice.used for module in info.packages}
     return packages.versions() | {name: version for name in sorted(own) if (version := packages.installed(name))}
 
 
-def _device(info: EstimatorInfo, parameters: dict[str, Any]) -> str:
-    """The name of the device that computes: a GPU's if the estimator can use it and the job allows it."""
-    if info.gpu == "unused":
+def _device(infos: Sequence[EstimatorInfo], parameters: dict[str, Any]) -> str:
+    """The name of the device that computes: a GPU's if an estimator can use it and the job allows it."""
+    if all(info.gpu == "unused" for info in infos):
         return "cpu"
     return devices.name(devices.find(str(parameters.get("device", devices.AUTO))))

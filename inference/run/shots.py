@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.failures import Cancelled, ClipError, Failure, UnsupportedShot, is_out_of_memory, unwritable
-from ..common.percentiles import Percentiles
+from ..common.failures import Cancelled, ClipError, Failure, UnsupportedShot, is_out_of_memory
 from ..contract import depth_sequence, events, leftovers, own_files
 from ..contract.camera import Camera
-from ..contract.depth_sequence import confidence_name, disparity_name
+from ..contract.catalogue import COMPLETE_FROM
 from ..contract.job import Job
 from ..contract.own_files import Names
+from ..depth_maps.sequence_maps import SequenceMaps, Skipped
 from ..estimators import registry
-from ..estimators.base import EstimatorInfo, Frames, ReportProgress, Shot, ShotResult
+from ..estimators.base import EstimatorInfo, Frames, ReportProgress, Shot, ShotResult, Writer
 from ..media.clip import Clip
-from ..media.exr import read_map, write_map
 from ..media.mattes import mattes
-from ..media.working import Prepared
+from ..media.working import CachedFrames, Prepared, resized, working_size
 from . import checkpoints
-from .output import Output, are_there, map_names, sound_maps
+from .automatic import Choice
+from .output import Output
+from .shot_maps import Learned, ShotMaps, of_sequence
 
 _UPSAMPLING = 0.4e-6
 """Work of upsampling a frame's maps to plate size, as a share of estimating it, per pixel of the plate."""
@@ -33,20 +34,31 @@ _NO_CONFIDENCE, _MOST_WITHOUT = 0.1, 0.65
 """Confidence below which a pixel has none, and the share of such pixels that causes a warning; good shots: .1 to .6."""
 _LOOKED_AT = 48
 """Frames of a shot whose confidence is checked."""
+LEARNED_WORK = 0.5
+"""Work of estimating a frame's learned depth, as a share of estimating it by what that completes."""
 _LOW = "low"
 """Folder in the scratch folder for maps that are yet to be upsampled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What the shots of a job have in common; `parameters` are all that the estimator declares."""
+    """What the shots of a job have in common."""
 
     job: Job
-    info: EstimatorInfo
-    parameters: dict[str, Any]
+    choice: Choice
     clip: Clip
     out: Output
     check: Callable[[], None]
+
+    @property
+    def info(self) -> EstimatorInfo:
+        """The facts of the result."""
+        return self.choice.info
+
+    @property
+    def work(self) -> float:
+        """Work of a frame, in that of estimating it."""
+        return 1 + self.upsampling + (LEARNED_WORK if self.choice.learned else 0.0)
 
     @property
     def upsampling(self) -> float:
@@ -60,65 +72,48 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
     `label` is the shot's name for the artist, such as ``shot 2 of 3``; empty if there is only one.
     """
     if first in prepared.blank:
-        task.out.meter.begin((last - first + 1) * (1 + task.upsampling))
+        task.out.meter.begin((last - first + 1) * task.work)
         reason = f"The shot is {prepared.blank[first]} throughout, so it has no depth."
         return _refused(first, last, f"{reason} Leave it out, or choose other frames.")
     frames = prepared.frames(first, last)
-    size = (frames.width, frames.height)
-    folder = task.out.scratch / _LOW if task.job.full_size else task.out.maps
-    maps = _Maps(task.out, folder, frames.numbers, size, check=task.check)
-    own = _own_folder(task, frames.numbers, label)
-    is_resumed = any(own.iterdir())
-    task.out.meter.begin(len(frames))
-
-    def write(index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
-        _check_maps(task.info, frames, index, disparity, confidence)
-        maps.write(frames.numbers[index], disparity, confidence)
-
-    def attempt() -> ShotResult:
-        result = registry.function(task.info.name)(
-            Shot(
-                frames=frames,
-                parameters=dict(task.parameters),
-                seed=task.job.seed,
-                camera=_camera_of(task.job.camera, frames),
-                mattes=mattes(task.job.mattes, first, last, size) if task.job.mattes else None,
-                shown=prepared.shown(first, last),
-                scratch=own,
-                finished=frozenset(index for index, number in enumerate(frames.numbers) if number in maps.there),
-                write=write,
-                progress=_reporter(task, label),
-                check=task.check,
-                warn=lambda message: _warn(task, label, message),
-            )
-        )
-        if left_out := maps.missing():
-            raise ValueError(f"{task.info.name} left out {len(left_out)} frames, the first is {left_out[0]}")
-        return replace(result, camera=_checked(result.camera, task.info, frames))
-
+    scratch = _own_folder(task, frames.numbers, label)
+    inputs = _Inputs(
+        frames=frames,
+        shown=prepared.shown(first, last),
+        scratch=scratch,
+        is_resumed=any(scratch.iterdir()),
+        label=label,
+    )
     try:
-        if len(frames) < task.info.minimum_frames:
-            count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
-            raise UnsupportedShot(
-                f"The shot has {count} and {task.info.label} needs at least {task.info.minimum_frames}.",
-                "Choose a longer range, or use Video Depth Anything or Quick, which support a single frame.",
-            )
-        try:
-            result = attempt()
-        except Exception as error:
-            task.check()  # what a cancellation breaks is no checkpoint's fault
-            if not is_resumed or not _may_be_of_checkpoints(error):
-                raise
-            traceback.print_exc()
-            why = type(error).__name__
-            _warn(task, label, f"What an earlier run left of this shot cannot be used ({why}) and will be made again.")
-            own_files.clear(own, Names(tuple(each.removeprefix(leftovers.SHOT) for each in registry.scratch_files())))
-            result = attempt()
+        learned = _learned(task, inputs)
+    except UnsupportedShot as refused:
+        return _refused(first, last, str(refused))
+    folder = task.out.scratch / _LOW if task.job.full_size else task.out.maps
+    maps = _maps(task, folder, inputs, confidence=task.info.has_confidence)
+    task.out.meter.begin(len(frames))
+    names: tuple[str, ...] = (task.choice.leading.name,)
+    why: str | None = None
+    try:
+        result = _estimated(task, task.choice.leading, task.choice.parameters, inputs, maps, learned=learned)
+        if result.completed and learned is not None:
+            names = (*names, *learned.estimators)
+            why = f"{task.choice.leading.label} measured the depth and {learned.label} completed it."
+        elif task.choice.is_automatic:
+            why = f"The depth is {task.choice.leading.label}'s alone, without a learned network."
     except UnsupportedShot as refused:
         task.check()  # after a cancellation, an interrupted child process may look like an unsupported shot
         maps.drop()
-        return _refused(first, last, str(refused))
-    for warning in (*result.warnings, *_doubts(maps, task.info)):
+        if learned is None:
+            hint = task.choice.hint_for(refused)
+            return _refused(first, last, f"{refused.reason} {hint}")
+        names = learned.estimators
+        why = f"{refused.reason} So the depth is {learned.label}'s alone."
+        result = ShotResult(camera=learned.camera, quantity=learned.quantity)
+        learned.write_all(
+            frames, _writer(task.info, inputs, maps), confidence=task.info.has_confidence, check=task.check
+        )
+    measured = task.choice.leading.name in names
+    for warning in (*result.warnings, *(_doubts(maps, task.info) if measured else ())):
         _warn(task, label, warning)
     if task.job.full_size:
         maps = _upsampled(task, maps, label)
@@ -126,10 +121,11 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
         first_frame=first,
         last_frame=last,
         status="done",
+        reason=why,
         range=maps.value_range.range(),
         camera=result.camera.scaled(task.clip.width, task.clip.height) if result.camera else None,
         quantity=result.quantity if result.quantity != task.info.quantity else None,
-        estimators=(task.info.name,),
+        estimators=names,
     )
 
 
@@ -137,6 +133,147 @@ def _may_be_of_checkpoints(error: Exception) -> bool:
     """Whether arrays of another shape or type than an estimator's own may cause an error; they are only data to it."""
     others = (Failure, ClipError, UnsupportedShot, Cancelled, OSError, ImportError)
     return not isinstance(error, others) and not is_out_of_memory(error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What a shot's estimators share.
+
+    Attributes
+    ----------
+    frames : CachedFrames
+    shown : tuple of int
+        As in `Shot`.
+    scratch : Path
+        Their folder.
+    is_resumed : bool
+        Whether an earlier run left something there.
+    label : str
+        The shot's name for the artist.
+    """
+
+    frames: CachedFrames
+    shown: tuple[int, ...]
+    scratch: Path
+    is_resumed: bool
+    label: str
+
+
+def _learned(task: Task, inputs: _Inputs) -> Learned | None:
+    """The learned depth that completes the shot, which a network estimates first; None where there is none.
+
+    Raises
+    ------
+    UnsupportedShot
+        It is another depth sequence's, which does not fit the shot.
+    """
+    numbers = inputs.frames.numbers
+    if task.choice.learned_from is not None:
+        try:
+            found = SequenceMaps(task.choice.learned_from, numbers, named_by=COMPLETE_FROM)
+        except Skipped as skipped:
+            _warn(task, inputs.label, f"{skipped.reason} So the depth is not completed.")
+            return None
+        found.check_aspect(inputs.frames.width, inputs.frames.height)
+        return of_sequence(found)
+    info = task.choice.learned
+    if info is None:
+        return None
+    task.out.meter.begin(len(inputs.frames) * LEARNED_WORK)
+    size = working_size(inputs.frames.width, inputs.frames.height, info.default_size, info.size_multiple)
+    smaller = replace(inputs, frames=resized(inputs.frames, size))
+    maps = _maps(task, inputs.scratch / leftovers.LEARNED, smaller, confidence=info.has_confidence)
+    parameters = {parameter.name: parameter.default for parameter in info.parameters}
+    try:
+        result = _estimated(task, info, parameters, smaller, maps, learned=None)
+    except UnsupportedShot:
+        task.check()
+        maps.drop()
+        return None
+    return Learned(
+        maps=lambda index: maps.read(numbers[index])[0],
+        estimators=(info.name,),
+        label=info.label,
+        quantity=result.quantity or info.quantity,
+        camera=result.camera,
+    )
+
+
+def _estimated(
+    task: Task,
+    info: EstimatorInfo,
+    parameters: dict[str, Any],
+    inputs: _Inputs,
+    maps: ShotMaps,
+    *,
+    learned: Learned | None,
+) -> ShotResult:
+    """Run an estimator on a shot."""
+    frames = inputs.frames
+    if len(frames) < info.minimum_frames:
+        count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
+        raise UnsupportedShot(
+            f"The shot has {count} and {info.label} needs at least {info.minimum_frames}.",
+            "Choose a longer range, or use Video Depth Anything or Quick, which support a single frame.",
+        )
+    try:
+        return _attempt(task, info, parameters, inputs, maps, learned=learned)
+    except Exception as error:
+        task.check()  # what a cancellation breaks is no checkpoint's fault
+        if not inputs.is_resumed or not _may_be_of_checkpoints(error):
+            raise
+        traceback.print_exc()
+        why = f"What an earlier run left of this shot cannot be used ({type(error).__name__}) and will be made again."
+        _warn(task, inputs.label, why)
+        names = tuple(each.removeprefix(leftovers.SHOT) for each in registry.scratch_files())
+        own_files.clear(inputs.scratch, Names(names))
+        return _attempt(task, info, parameters, inputs, maps, learned=learned)
+
+
+def _attempt(
+    task: Task,
+    info: EstimatorInfo,
+    parameters: dict[str, Any],
+    inputs: _Inputs,
+    maps: ShotMaps,
+    *,
+    learned: Learned | None,
+) -> ShotResult:
+    frames = inputs.frames
+    first, last, size = frames.numbers[0], frames.numbers[-1], (frames.width, frames.height)
+    result = registry.function(info.name)(
+        Shot(
+            frames=frames,
+            parameters=dict(parameters),
+            seed=task.job.seed,
+            camera=_camera_of(task.job.camera, frames),
+            mattes=mattes(task.job.mattes, first, last, size) if task.job.mattes else None,
+            shown=inputs.shown,
+            learned=learned,
+            scratch=inputs.scratch,
+            finished=frozenset(index for index, number in enumerate(frames.numbers) if number in maps.there),
+            write=_writer(info, inputs, maps),
+            progress=_reporter(task, inputs.label),
+            check=task.check,
+            warn=lambda message: _warn(task, inputs.label, message),
+        )
+    )
+    if left_out := maps.missing():
+        raise ValueError(f"{info.name} left out {len(left_out)} frames, the first is {left_out[0]}")
+    return replace(result, camera=_checked(result.camera, info, frames))
+
+
+def _writer(info: EstimatorInfo, inputs: _Inputs, maps: ShotMaps) -> Writer:
+    def write(index: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
+        _check_maps(info, inputs.frames, index, disparity, confidence)
+        maps.write(inputs.frames.numbers[index], disparity, confidence)
+
+    return write
+
+
+def _maps(task: Task, folder: Path, inputs: _Inputs, *, confidence: bool) -> ShotMaps:
+    size = (inputs.frames.width, inputs.frames.height)
+    return ShotMaps(task.out, folder, inputs.frames.numbers, size, confidence=confidence, check=task.check)
 
 
 def _refused(first: int, last: int, reason: str) -> depth_sequence.Shot:
@@ -209,7 +346,7 @@ def _checked(camera: Camera | None, info: EstimatorInfo, frames: Frames) -> Came
     return camera
 
 
-def _doubts(maps: _Maps, info: EstimatorInfo) -> tuple[str, ...]:
+def _doubts(maps: ShotMaps, info: EstimatorInfo) -> tuple[str, ...]:
     """A warning if most of a shot's depth has no confidence, judged by a few dozen of its frames."""
     if not info.has_confidence:
         return ()
@@ -223,12 +360,13 @@ def _doubts(maps: _Maps, info: EstimatorInfo) -> tuple[str, ...]:
     )
 
 
-def _upsampled(task: Task, low: _Maps, label: str) -> _Maps:
+def _upsampled(task: Task, low: ShotMaps, label: str) -> ShotMaps:
     """A shot's maps at plate size, in one pass over the plate."""
     from ..depth_maps.joint_upsampling import upsample  # late, since it compiles
 
     numbers, meter = low.numbers, task.out.meter
-    maps = _Maps(task.out, task.out.maps, numbers, (task.clip.width, task.clip.height), check=task.check)
+    size = (task.clip.width, task.clip.height)
+    maps = ShotMaps(task.out, task.out.maps, numbers, size, confidence=task.info.has_confidence, check=task.check)
     meter.begin(len(numbers) * task.upsampling)
     meter.stage("upsample", _labelled("Upsampling depth to the plate's size", label))
     left = maps.missing()
@@ -238,84 +376,3 @@ def _upsampled(task: Task, low: _Maps, label: str) -> _Maps:
             maps.write(number, *upsample(low.read(number), plate))
         meter.part((number - numbers[0] + 1) / len(numbers))
     return maps
-
-
-class _Maps:
-    """The maps of one shot in a folder, including those of an earlier run unless they are damaged.
-
-    The folder is `Output.maps`, whose final maps are counted there, or one for maps that are yet to be upsampled.
-
-    Attributes
-    ----------
-    there : set of int
-        The frames whose maps are all written.
-    value_range : Percentiles
-        Percentiles of the written disparity maps.
-    """
-
-    def __init__(
-        self, out: Output, folder: Path, numbers: Sequence[int], size: tuple[int, int], *, check: Callable[[], None]
-    ) -> None:
-        self._out, self._folder, self.numbers, self._size = out, folder, numbers, size
-        self._final = folder == out.maps
-        self.value_range, self.there = Percentiles(), set[int]()
-        folder.mkdir(exist_ok=True)
-        for number in numbers:
-            if not are_there(folder, number, confidence=out.confidence):
-                continue
-            check()
-            maps = sound_maps(folder, number, size=size, confidence=out.confidence)
-            if maps is None:
-                (folder / disparity_name(number)).unlink()
-            else:
-                self._count(number, maps[0])
-
-    def read(self, number: int) -> tuple[NDArray[np.float32], ...]:
-        """A frame's disparity [H, W] and, if there is one, its confidence."""
-        return tuple(read_map(self._folder / name, size=self._size) for name in self._names(number))
-
-    def confidence(self, number: int) -> NDArray[np.float32]:
-        """A frame's confidence alone."""
-        return read_map(self._folder / confidence_name(number), size=self._size)
-
-    def write(self, number: int, disparity: NDArray[np.float32], confidence: NDArray[np.float32] | None = None) -> None:
-        """Write a frame's maps [H, W], the disparity last, unless they are written already."""
-        if number in self.there:
-            return
-        size = 0
-        for name, values in ((confidence_name(number), confidence), (disparity_name(number), disparity)):
-            if values is None:
-                continue
-            path = self._folder / name
-            try:
-                with own_files.atomic(path, via=self._out.scratch) as temporary:
-                    write_map(temporary, values)
-                    size += temporary.stat().st_size
-            except OSError as error:
-                raise unwritable(error, path, needed_bytes=self._out.needed_bytes()) from error
-        self._count(number, disparity)
-        if self._final:
-            self._out.wrote(size)
-            self._out.emit(events.Frame(number=number, path=str(self._folder / disparity_name(number))))
-
-    def missing(self) -> list[int]:
-        """The frames without maps."""
-        return [number for number in self.numbers if number not in self.there]
-
-    def drop(self) -> None:
-        """Remove all maps."""
-        for number in sorted(self.there):
-            for name in self._names(number):
-                (self._folder / name).unlink(missing_ok=True)
-        if self._final:
-            self._out.meter.frames_done(-len(self.there))
-        self.there.clear()
-
-    def _count(self, number: int, disparity: NDArray[np.float32]) -> None:
-        self.value_range.add(disparity)
-        self.there.add(number)
-        if self._final:
-            self._out.meter.frames_done(1)
-
-    def _names(self, number: int) -> list[str]:
-        return map_names(number, confidence=self._out.confidence)

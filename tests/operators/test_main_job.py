@@ -80,7 +80,8 @@ def test_a_filmed_scene_becomes_geometry(python, empty_file, tmp_path):
     arguments = {"filepath": str(tmp_path / "street" / "street.0001.png"), "output": str(tmp_path / "depth")}
     assert bpy.ops.fathom.estimate_video_depth(**arguments, size=WIDTH) == {"FINISHED"}
     depth = depth_list.load(bpy.context.scene)
-    assert depth.sequence.estimator == "parallax" and depth.sequence.quantity == "inverse_depth"
+    assert depth.sequence.estimator == "automatic" and depth.sequence.shots[0].estimators == ("parallax",)
+    assert depth.sequence.quantity == "inverse_depth"
     found = read_map(depth.folder / "disparity.0007.exr")
     actual = 1 / truth[6]
     rows = np.linspace(0, actual.shape[0] - 1, found.shape[0]).round().astype(int)
@@ -98,7 +99,7 @@ def test_a_filmed_scene_becomes_geometry(python, empty_file, tmp_path):
 
 def test_a_locked_camera_is_declined_with_what_to_do(python, empty_file, tmp_path):
     film(tmp_path / "street", np.zeros(COUNT))
-    with pytest.raises(RuntimeError, match="DepthCrafter or StereoDiff"):
+    with pytest.raises(RuntimeError, match="Get the weights of a learned network"):
         bpy.ops.fathom.estimate_video_depth(
             filepath=str(tmp_path / "street" / "street.0001.png"), output=str(tmp_path / "depth"), size=WIDTH
         )

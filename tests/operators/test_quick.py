@@ -102,3 +102,26 @@ def test_what_the_button_names_is_what_the_estimator_declares():
     }
     assert said["name"] == QUICK.licence and said["title"] in QUICK.terms
     assert f'name="{QUICK.weights}"' in root.read_text(encoding="utf-8")
+
+
+def test_one_press_gets_a_network_for_automatic(home, serve, footage, clip, tmp_path):
+    weights = footage / "learned" / "tcmonodepth_small_192x320.onnx"
+    if not weights.is_file():
+        pytest.skip("the weights of Quick are not among the test footage")
+    asked = serve(weights.read_bytes())
+    arguments = {"filepath": str(clip / "plate.1001.png"), "output": str(tmp_path / "depth")}
+    assert bpy.ops.fathom.get_network(network="quick", **arguments) == {"FINISHED"}
+    assert len(asked) == 1
+    depth = depth_list.load(bpy.context.scene)
+    (shot,) = depth.sequence.shots
+    assert (depth.sequence.estimator, shot.estimators) == ("automatic", ("quick",)), "too short for Parallax"
+    assert depth.quantity_of(shot) == "relative_disparity" and shot.reason.endswith("So the depth is Quick's alone.")
+    assert bpy.context.scene.fathom.estimator == "automatic"
+
+
+def test_a_network_that_there_is_not_is_an_error(home, clip, tmp_path):
+    with pytest.raises(RuntimeError, match="There is no network nobody: choose one of video_depth_anything, quick"):
+        bpy.ops.fathom.get_network(
+            network="nobody", filepath=str(clip / "plate.1001.png"), output=str(tmp_path / "depth")
+        )
+    assert not (tmp_path / "depth").exists()

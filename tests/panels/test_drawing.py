@@ -104,7 +104,9 @@ def draw_all(scene):
             if "poll" in dir(cls):
                 cls.poll(context)
             if "description" in cls.__dict__:
-                cls.description(context, SimpleNamespace(packages="FULL", new_version=True, command=""))
+                cls.description(
+                    context, SimpleNamespace(packages="FULL", new_version=True, command="", network="quick")
+                )
     return " ".join(texts)
 
 
@@ -123,6 +125,7 @@ def all_texts(scene):
 
 
 def test_no_panel_looks_at_a_file_or_starts_a_process(scene):
+    scene.fathom.estimator = "parallax"
     assert "missing" not in all_texts(scene), "nothing is known yet"
     look()
     texts = all_texts(scene)
@@ -159,11 +162,11 @@ def test_the_worker_is_asked_by_a_timer(scene, monkeypatch):
     )
     process = SimpleNamespace(poll=lambda: 0)
     monkeypatch.setattr(contract, "ask", lambda *arguments: asked.append(arguments[0]) or process)
-    monkeypatch.setattr(contract, "answer", lambda _process: (contract.EMBEDDED,))
+    monkeypatch.setattr(contract, "answer", lambda _process: (contract.AUTOMATIC,))
     with monkeypatch.context() as patch:
         patch.setattr(catalogue, "bpy", SimpleNamespace(app=app))
         draw_all(scene)
         draw_all(scene)
     assert timers == [catalogue._look] and asked == [], "once, however often it is drawn"
     assert catalogue._look() is None and asked == [python]
-    assert catalogue.estimators() == (contract.EMBEDDED,)
+    assert catalogue.estimators() == (contract.AUTOMATIC,)

@@ -1,6 +1,7 @@
 """What the panel says of the last run: of its own clip and settings, shot by shot, and what is left to resume."""
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
@@ -166,7 +167,7 @@ def test_what_was_missing_is_told_of_every_clip_until_it_is_there(strips):
         )
         catalogue.learn((lacking,))
         assert not says(drawn()), "the panel says what is lacking by itself"
-        catalogue.learn((contract.EMBEDDED,))
+        catalogue.learn((contract.AUTOMATIC,))
         assert not says(drawn()), "it is there"
     finally:
         catalogue.forget()
@@ -265,9 +266,34 @@ def quick(layout):
 
 
 def test_an_unsupported_shot_offers_quick_depth_at_once(strips):
+    bpy.context.scene.fathom.estimator = "parallax"
     ended(UNSUPPORTED, about=subject.in_front(context()))
     layout = drawn()
     assert len(quick(layout)) == 1 and contract.QUICK.terms in layout.texts
+
+
+def networks(layout):
+    return [button.network for button in layout.buttons if button.name == "fathom.get_network"]
+
+
+def test_automatic_offers_the_networks_that_it_lacks(strips):
+    lacking = contract.MissingRequirement(what="Weights are missing.", hint="Get them.", kind="weights")
+    packages = contract.MissingRequirement(what="No torch.", hint="Install it.", kind="packages")
+    quick = contract.EstimatorFacts(name="quick", label="Quick", missing_requirements=(lacking,))
+    video = contract.EstimatorFacts(
+        name="video_depth_anything", label="Video Depth Anything", missing_requirements=(lacking,)
+    )
+    ended(UNSUPPORTED, about=subject.in_front(context()))
+    assert networks(drawn()) == ["quick"], "it is in every Fathom"
+    catalogue.learn((contract.AUTOMATIC, video, quick))
+    layout = drawn()
+    assert set(networks(layout)) == {"video_depth_anything", "quick"}
+    assert contract.VIDEO_DEPTH_ANYTHING.terms in layout.texts and contract.QUICK.terms in layout.texts
+    catalogue.learn((contract.AUTOMATIC, replace(video, missing_requirements=(lacking, packages)), quick))
+    assert set(networks(drawn())) == {"quick"}
+    catalogue.learn((contract.AUTOMATIC, replace(video, missing_requirements=()), quick))
+    assert catalogue.best_network().name == "video_depth_anything"
+    catalogue.forget()
 
 
 def test_another_failure_does_not(strips):

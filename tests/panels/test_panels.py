@@ -42,8 +42,8 @@ def learned():
 
 
 def test_without_a_worker_the_default_is_listed():
-    assert [f.name for f in catalogue.estimators()] == ["parallax"]
-    assert bpy.context.scene.fathom.estimator == "parallax"
+    assert [f.name for f in catalogue.estimators()] == ["automatic"]
+    assert bpy.context.scene.fathom.estimator == "automatic"
 
 
 def test_the_workers_list_is_taken_in(learned):
@@ -104,7 +104,7 @@ def test_the_worker_is_asked_again_only_while_something_is_lacking(learned, monk
     monkeypatch.setattr(catalogue._session, "process", object())
     assert not catalogue._is_due(tmp_path, 200.0), "an answer is awaited"
     monkeypatch.setattr(catalogue._session, "process", None)
-    monkeypatch.setattr(catalogue._session, "known", (contract.EMBEDDED,))
+    monkeypatch.setattr(catalogue._session, "known", (contract.AUTOMATIC,))
     assert not catalogue._is_due(tmp_path, 200.0), "nothing is lacking"
 
 
@@ -122,8 +122,8 @@ def test_the_worker_tells_its_estimators(inference_python):
 
 def test_every_estimator_is_known_to_the_fallback_by_the_same_name(inference_python):
     found = contract.answer(contract.ask(inference_python))
-    facts = next(facts for facts in found if facts.name == contract.EMBEDDED.name)
-    assert facts.label == contract.EMBEDDED.label
+    facts = next(facts for facts in found if facts.name == contract.AUTOMATIC.name)
+    assert facts.label == contract.AUTOMATIC.label
 
 
 def test_panels_stand_in_the_tab_fathom_of_their_editors():

@@ -10,7 +10,7 @@ from ...common.failures import Failure
 from ...contract import exit_codes
 from ...contract.catalogue import Parameter
 from ...contract.hints import setting
-from ..base import EstimatorInfo, Shot, ShotResult
+from ..base import COMPLETION, EstimatorInfo, Shot, ShotResult
 
 SOLVE_FILES = (
     *("task.json", "tracks.npz", "views.npz", "reason.txt", "log.txt"),
@@ -31,14 +31,18 @@ INFO = EstimatorInfo(
     scratch_files=(
         *("light.npz", "tracks.npz", "views.npz", "unrest.npz", "match/######.npy", "complete/######.npy"),
         *("matte/######.npy", "matte-forwards/######.npy"),
+        *("fit.npz", "learned/######.npy", "blend/######.npy"),
         *(f"solve/{name}" for name in SOLVE_FILES),
     ),
     has_camera=True,
     has_confidence=True,
+    completes=True,
     confidence_meaning=(
-        "1 where neighbouring frames agree on the depth, 0 where it was completed from its surroundings"
+        "1 where neighbouring frames agree on the depth, 0 where it was completed, from its surroundings or by learned "
+        "depth"
     ),
     parameters=(
+        *COMPLETION,
         Parameter(
             name="mattes",
             default="auto",

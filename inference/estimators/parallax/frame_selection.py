@@ -76,6 +76,7 @@ class TakingPart:
             shot,
             frames=_Chosen(shot.frames, self.frames),
             mattes=None if shot.mattes is None else _Chosen(shot.mattes, self.frames),
+            learned=None if shot.learned is None else _Chosen(shot.learned, self.frames),
             finished=frozenset(i for i, group in enumerate(repeating) if shot.finished.issuperset(group)),
             write=write,
             shown=(),
@@ -171,7 +172,7 @@ class TakingPart:
 
 
 class _Chosen:
-    """A selection of a shot's frames, or of its mattes."""
+    """A selection of a shot's frames, mattes or learned maps."""
 
     def __init__(self, frames: Any, chosen: tuple[int, ...]) -> None:
         self._frames, self._chosen = frames, chosen

@@ -40,8 +40,15 @@ class UndistortedFrames:
         """Grey levels [H, W], 0..255."""
         return self._get(index)[1]
 
-    def straight(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """An image or mask of working size, undistorted and reduced."""
+    def reduced(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A map of the whole distorted image, of any size, undistorted and brought to the size of the images."""
+        if self._map is None:
+            shrinks = values.shape[0] >= self._size[1]
+            return cv2.resize(values, self._size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return self.straight(cv2.resize(values, self._map[0].shape[::-1], interpolation=cv2.INTER_LINEAR))
+
+    def straight(self, image: NDArray) -> NDArray:
+        """An image, mask or map of working size, undistorted and reduced."""
         if self._map is not None:
             # undistorted at working size, so that the reduction averages as it does without distortion
             image = cv2.remap(image, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -17,8 +17,8 @@ from ...common.files import save_array
 from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
 from ...mattes.network import mattes_of
-from ..base import Shot, ShotResult
-from . import bridge, fill, frame_selection, fusion, makes_mattes, moving, object_depth, sgm, sweep
+from ..base import LearnedDepth, Shot, ShotResult
+from . import bridge, completion, fill, frame_selection, fusion, makes_mattes, moving, object_depth, sgm, sweep
 from .camera_path import camera_path, static_tracks, straight_tracks, tracks_of
 from .frames import UndistortedFrames
 from .tracks import Tracks
@@ -26,10 +26,17 @@ from .unsupported import doubts, explained, guessed_lens
 from .view import Views, distorted, save_arrays
 
 _LONG_SIDE = 320  # of the images for stereo
-_WEIGHTS = {"match": 0.55, "complete": 0.12, "settle": 0.2}  # shares of the time after the camera is known
+_WEIGHTS = {
+    "match": 0.55,
+    "complete": 0.12,
+    "learned": 0.04,
+    "blend": 0.04,
+    "settle": 0.2,
+}  # shares of the time after the camera is known
 _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
 _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
+_BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbours
 
 
@@ -50,6 +57,14 @@ class _Scene:
     mattes: Any | None
     found_mattes: bool
     """Whether the mattes are the network's, which are of people whether they move or not."""
+    learned: LearnedDepth | None
+    """Of the frames; None where measured depth is not completed by it."""
+
+    @property
+    def limits(self) -> tuple[np.float32, np.float32]:
+        """Smallest and largest inverse depth of the maps: learned depth is also of what cannot be measured."""
+        wider = _BEYOND if self.learned is not None else 1.0
+        return np.float32(self.farthest / wider), np.float32(self.nearest * wider)
 
 
 def estimate(shot: Shot) -> ShotResult:
@@ -86,6 +101,7 @@ def estimate(shot: Shot) -> ShotResult:
             shot, scene, name="match", label="Matching neighbouring frames", passed=_CAMERA_SHARE, work=_match
         )
         passed = _pass(shot, scene, name="complete", label="Completing surfaces", passed=passed, work=_complete)
+        scene, passed, disagrees = _learn(shot, scene, passed)
         footings = object_depth.factors(
             lambda frame: _subjects(scene, frame), scene.tracks, scene.unrest.moving, check=shot.check
         )
@@ -98,7 +114,11 @@ def estimate(shot: Shot) -> ShotResult:
     solved = shot.camera is None or not shot.camera.poses
     warnings = (*guessed_lens(full), *doubts(explained(full, static), numbers)) if solved else ()
     camera = replace(full, world_to_camera=poses).camera(whole.frames.numbers)
-    return ShotResult(camera=camera, warnings=(*taking.warnings(whole.frames.numbers), *warnings))
+    return ShotResult(
+        camera=camera,
+        warnings=(*taking.warnings(whole.frames.numbers), *warnings, *disagrees),
+        completed=scene.learned is not None,
+    )
 
 
 def _with_mattes(shot: Shot) -> Shot:
@@ -142,6 +162,7 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
         _unrest(shot, tracks, full),
         shot.mattes,
         found_mattes,
+        shot.learned,
     )
 
 
@@ -235,6 +256,44 @@ def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bo
     return moving.mask(*votes, image, matte)
 
 
+def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tuple[str, ...]]:
+    """Fit the learned depth and blend it in; without it, and with a warning, where it does not fit."""
+    if scene.learned is None:
+        return scene, passed, ()
+    passed = _pass(shot, scene, name="learned", label="Reading learned depth", passed=passed, work=_learned)
+    kept = scene.folder / "fit.npz"
+    if not kept.exists():
+        try:
+            completion.fit(lambda frame: _measured(scene, frame), len(scene.views), check=shot.check).save(kept)
+        except completion.Disagreement:
+            without = "The learned depth has hardly anything in common with what parallax measured, so it is not used."
+            return replace(scene, learned=None), passed, (without,)
+    found = completion.load_fit(kept)
+
+    def work(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+        inverse_depth, confidence, subjects = _load(scene, "complete", frame)
+        image = scene.images.colour(frame)
+        pause()
+        fitted = found.at(frame, _load(scene, "learned", frame))
+        blended = completion.blended(inverse_depth, confidence, subjects > 0, fitted, image)
+        return np.clip(blended, *scene.limits)
+
+    return scene, _pass(shot, scene, name="blend", label="Completing by learned depth", passed=passed, work=work), ()
+
+
+def _learned(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
+    """Learned disparity of a frame, at the size of stereo, undistorted."""
+    if scene.learned is None:
+        raise ValueError("there is no learned depth")
+    return scene.images.reduced(scene.learned[frame])
+
+
+def _measured(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """See `completion.Measured`."""
+    inverse_depth, confidence, subjects = _load(scene, "complete", frame)
+    return inverse_depth, completion.weights(confidence, subjects > 0), _load(scene, "learned", frame)
+
+
 def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], passed: float) -> None:
     """Stabilise every frame over time, upsample it to the working size and write it."""
     count = len(scene.views)
@@ -274,7 +333,7 @@ def _bridge_all(
                 move = replace(scene.views, world_to_camera=pair).relative(0, 1)
                 witnesses.append(fusion.SourceDepth(theirs, sure, *move))
             inverse_depth, confidence = bridge.bridge(witnesses, scene.views.matrix)
-            inverse_depth = np.clip(inverse_depth, scene.farthest, scene.nearest)
+            inverse_depth = np.clip(inverse_depth, *scene.limits)
             shot.write(index, *_enlarged(scene, inverse_depth, confidence, shot.frames[index]))
 
 
@@ -284,7 +343,9 @@ def _subjects(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> NDArray[np.float32]:
-    """A completed frame's inverse depth, with the depth of its dynamic objects smoothed over time."""
+    """A completed frame's inverse depth: with learned depth, or dynamic objects at a depth smoothed over time."""
+    if scene.learned is not None:
+        return _load(scene, "blend", frame)
     inverse_depth, subjects = _subjects(scene, frame)
     return np.minimum(inverse_depth * footings[frame][subjects], np.float32(scene.nearest))
 
@@ -305,9 +366,11 @@ def _settled(
         forth, back = temporal.flow(grey, their_grey), temporal.flow(their_grey, grey)
         theirs = _placed(scene, footings, other)
         carried, trust = temporal.carry(theirs, forth, back, move=views.relative(other, frame), matrix=views.matrix)
+        if scene.learned is not None:  # only then do dynamic objects have a depth of their own to lose
+            trust *= temporal.similarity(scene.images.colour(frame), scene.images.colour(other), forth)
         values.append(carried)
         weights.append(trust)
-    steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), scene.farthest, scene.nearest)
+    steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), *scene.limits)
     pause()
     disparity, sure = _enlarged(scene, steady, confidence, shot.frames[frame])
     if scene.mattes is not None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
+from ...depth_maps.sequence_maps import SequenceMaps
 from ...video_diffusion import device, loading, resolution
 from ..base import ReportProgress, Shot, ShotResult
-from .prior import Prior, SequencePrior, write_maps
+from .prior import Prior, write_maps
 from .settings import Settings
 from .stage1 import batches
 from .stage1 import run as stage1
@@ -55,7 +56,7 @@ def estimate_shot(shot: Shot) -> ShotResult:
     camera = prior.camera
     return ShotResult(
         camera=camera.scaled(shot.frames.width, shot.frames.height) if camera else None,
-        quantity=prior.quantity if isinstance(prior, SequencePrior) else None,
+        quantity=prior.quantity if isinstance(prior, SequenceMaps) else None,
     )
 
 
@@ -81,8 +82,8 @@ def _has_one_memory(torch_device: torch.device) -> bool:
     return torch_device.type != "cuda"
 
 
-def _sequence_prior(shot: Shot, settings: Settings) -> SequencePrior:
-    prior = SequencePrior(Path(settings.stage1_from), shot.frames.numbers)
+def _sequence_prior(shot: Shot, settings: Settings) -> SequenceMaps:
+    prior = SequenceMaps(Path(settings.stage1_from), shot.frames.numbers, named_by="stage1_from")
     prior.check_aspect(shot.frames.width, shot.frames.height)
     return prior
 

@@ -5,33 +5,19 @@ The paper's second stage refines any depth sequence (section 3.3), so an existin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
-from ...common.failures import ClipError, Failure, UnsupportedShot
 from ...common.percentiles import Percentiles
-from ...contract import depth_sequence, exit_codes
 from ...contract.camera import Camera
-from ...contract.depth_sequence import DepthSequence, DepthSequenceError, confidence_name, disparity_name
-from ...contract.hints import setting
-from ...media.exr import read_map
 from ...video_diffusion import resolution
 from ..base import Shot
 
 _NARROW, _TINY = 1e-3, 1e-37
 """Quantiles that are closer, by a share of their value or absolutely, are equal: the precision of `Percentiles`."""
-_FARTHEST = 1e-4
-"""Inverse depth of points at infinity, as a share of the shot's 99th percentile, which outliers do not change: the
-lower end of the refinement's value range must be above 0."""
-_ASPECT = 1.05
-"""Ratio by which the images' aspects may differ: sizes are rounded to whole pixels."""
-_AGAIN = "copy its files again, or estimate that depth sequence again"
 
 
 class Prior(Protocol):
@@ -61,16 +47,6 @@ class Prior(Protocol):
 
     def confidence(self, index: int) -> NDArray[np.float32]:
         """Confidence of that map [h, w], 0 to 1; 0 where it was filled."""
-
-
-def filled(disparity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A map [h, w] whose invalid pixels have the value of the nearest valid one, of which there must be one."""
-    if valid.all():
-        return disparity
-    if not valid.any():
-        raise ValueError("no pixel is valid")
-    rows, columns = distance_transform_edt(~valid, return_distances=False, return_indices=True)
-    return disparity[rows, columns]
 
 
 def value_range(
@@ -107,119 +83,3 @@ def write_maps(shot: Shot, prior: Prior, frame: int, disparity: NDArray[np.float
     if prior.has_confidence:
         confidence = np.clip(resolution.to_working(prior.confidence(frame), working), 0, 1)
     shot.write(frame, resolution.to_working(disparity, working), confidence)
-
-
-class SequencePrior:
-    """The maps of a shot, by its source frames, from the depth sequence in a folder; see `prior.Prior`.
-
-    Attributes
-    ----------
-    quantity : Quantity
-        Of this shot.
-
-    Raises
-    ------
-    Failure
-        USAGE: the folder holds no depth sequence.
-    UnsupportedShot
-        The sequence does not fit this shot: frames are missing; its estimator did not support the shot; its shots are
-        cut elsewhere.
-    ClipError
-        Files are missing in the folder; they may come back.
-    """
-
-    def __init__(self, folder: Path, numbers: Sequence[int]) -> None:
-        folder = Path(folder)
-        self._folder = folder.parent if folder.name == depth_sequence.SIDECAR else folder
-        self._numbers = numbers
-        try:
-            self.sequence: DepthSequence = depth_sequence.load(folder)
-        except DepthSequenceError as error:
-            raise Failure(
-                exit_codes.USAGE, f"{setting('stage1_from')} names no depth sequence to refine: {error}"
-            ) from error
-        self.size = (self.sequence.width, self.sequence.height)
-        self.has_confidence = self.sequence.confidence is not None
-        shot = self._shot()
-        self.quantity = self.sequence.quantity_of(shot)
-        self._floor = self._farthest(shot)
-        self._require_maps()
-        self.camera = self._camera(shot)
-
-    def check_aspect(self, width: int, height: int) -> None:
-        """Check that the maps have the aspect of images of this size."""
-        found, wanted = self.size[0] / self.size[1], width / height
-        if max(found / wanted, wanted / found) > _ASPECT:
-            raise UnsupportedShot(
-                f"The maps in {self._folder} are {self.size[0]}x{self.size[1]} and have another aspect than the clip.",
-                "Choose a depth sequence of this clip.",
-            )
-
-    def disparity(self, index: int) -> NDArray[np.float32]:
-        """A frame's map in the sequence's own units, holes filled; above 0 where it is inverse depth."""
-        values = self._read(disparity_name(self._numbers[index]))
-        valid = np.isfinite(values)
-        if not valid.any():
-            raise ClipError(f"The map of frame {self._numbers[index]} in {self._folder} has no finite value", _AGAIN)
-        found = filled(values, valid)
-        return found if self._floor is None else np.maximum(found, np.float32(self._floor))
-
-    def confidence(self, index: int) -> NDArray[np.float32]:
-        """The sequence's own, 0 where the map has no finite value."""
-        values = self._read(confidence_name(self._numbers[index]))
-        known = np.isfinite(values) & np.isfinite(self._read(disparity_name(self._numbers[index])))
-        return np.where(known, values, np.float32(0)).clip(0, 1)
-
-    def _shot(self) -> depth_sequence.Shot:
-        """The sequence's shot that all frames are in."""
-        first, last, sequence = self._numbers[0], self._numbers[-1], self.sequence
-        if first < sequence.first_frame or last > sequence.last_frame:
-            raise UnsupportedShot(
-                f"{self._folder} has depth of frames {sequence.first_frame} to {sequence.last_frame} only, not of all "
-                f"frames {first} to {last}.",
-                "Choose frames in that range, or estimate that depth sequence for all frames.",
-            )
-        shot = sequence.shot_at(first)
-        if shot.status != "done":
-            raise UnsupportedShot(
-                f"{self._folder} has no depth of frames {shot.first_frame} to {shot.last_frame}: its estimator does "
-                f"not support that shot ({(shot.reason or 'no reason was recorded').rstrip('.')}).",
-                f"Choose another depth sequence, or use stereo matching (leave out {setting('stage1_from')}).",
-            )
-        if not shot.first_frame <= first <= last <= shot.last_frame:
-            raise UnsupportedShot(
-                f"A shot of {self._folder} ends at frame {shot.last_frame}, within frames {first} to {last}, which are "
-                "one shot here, so their depths share no scale.",
-                "Estimate that depth sequence again from the same clip.",
-            )
-        return shot
-
-    def _farthest(self, shot: depth_sequence.Shot) -> float | None:
-        """The least that inverse depth may be; None where the quantity is another."""
-        if self.quantity != "inverse_depth":
-            return None
-        if shot.range is None or not shot.range.maximum > 0:
-            raise UnsupportedShot(
-                f"{self._folder} has no finite distance in frames {shot.first_frame} to {shot.last_frame}.",
-                f"Choose another depth sequence, or use stereo matching (leave out {setting('stage1_from')}).",
-            )
-        return _FARTHEST * (shot.range.p99 if shot.range.p99 > 0 else shot.range.maximum)
-
-    def _require_maps(self) -> None:
-        for number in self._numbers:
-            names = [disparity_name(number), *([confidence_name(number)] if self.has_confidence else [])]
-            for name in names:
-                if not (self._folder / name).is_file():
-                    raise ClipError(
-                        f"{name} is missing in {self._folder}, although its depth.json lists that frame", _AGAIN
-                    )
-
-    def _camera(self, shot: depth_sequence.Shot) -> Camera | None:
-        """The sequence's camera, scaled to its maps, with the poses of the shot's frames."""
-        if shot.camera is None or not shot.camera.poses:
-            return None
-        poses = tuple(pose for pose in shot.camera.poses if pose.frame in self._numbers)
-        return replace(shot.camera, poses=poses).scaled(*self.size)
-
-    def _read(self, name: str) -> NDArray[np.float32]:
-        return read_map(self._folder / name, size=self.size)

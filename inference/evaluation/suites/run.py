@@ -18,10 +18,8 @@ from ...contract.depth_sequence import DepthSequence, DepthSequenceError
 from ...contract.hints import as_options
 from ...contract.job import Job
 from ...contract.numbering import frame_numbers
-from ...estimators import registry
 from ...media.source import describe
-from ...run import output
-from ...run.checks import resolve_parameters
+from ...run import automatic, output
 from .. import datasets
 from ..accuracy import over_time
 from ..accuracy.comparison import Comparison, compare
@@ -77,8 +75,7 @@ def run(
     """
     for contender in suite.estimators:
         if contender.estimator:
-            parameters = resolve_parameters(registry.info(contender.estimator), contender.parameters)
-            registry.require(registry.info_for(contender.estimator, parameters))
+            automatic.choose(contender.estimator, contender.parameters).require()
     task = _Run(suite=suite, emit=emit, cancelled=cancelled)
     measured = []
     clips = [clip for each in suite.sets for clip in _clips(suite, each, log)]

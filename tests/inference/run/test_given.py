@@ -126,4 +126,4 @@ def test_an_estimator_without_stages_refuses_them_in_one_sentence(worker, clip, 
         done = worker("estimate", clip, "--output", tmp_path / "out", "--parameter", named)
         assert done.returncode == exit_codes.USAGE
         (line,) = done.stderr.splitlines()
-        assert f"The estimator parallax has no parameter '{named.partition('=')[0]}'" in line
+        assert f"The estimator automatic has no parameter '{named.partition('=')[0]}'" in line

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....contract.camera import Camera
-from ..prior import filled
+from ....depth_maps.sequence_maps import filled
 from . import joining
 from .alignment import Alignment, DepthMap
 from .joining import Findings

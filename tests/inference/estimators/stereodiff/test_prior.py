@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.estimators.stereodiff.prior import filled, value_range
+from inference.depth_maps.sequence_maps import filled
+from inference.estimators.stereodiff.prior import value_range
 
 
 class Maps:

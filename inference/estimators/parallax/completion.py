@@ -1,0 +1,278 @@
+"""Completing what parallax measured by a learned depth of the same shot.
+
+Parallax is right in the units of the camera path, where the image has detail and stands still. A learned network has a
+value everywhere, right up to a scale and a shift that drift over the image, over time and with the distance. So the
+learned disparity is fitted to the confident static pixels (`fit`), and takes the place of the others (`blended`).
+
+The fit is a field of low resolution: a scale and a shift for each cell of a grid over the image and over the learned
+disparity (a bilateral grid: Chen, Paris and Durand, SIGGRAPH 2007), in each frame, smooth along all four axes. The
+moments of a weighted straight line are summed by cell and smoothed, from wide to narrow; where a cell has little to
+go by, the wider level holds. A slope is the ratio of the standard deviations: a regression's would be too small, as
+the learned disparity has errors as well, and dynamic objects would sink into what is behind them. Pixels far from
+the last fit have little weight (Cauchy), so wrong measurements do not bend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from ...common.files import save_arrays
+from ...depth_maps.edge_smoothing import edge_weights, smooth
+
+Measured = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
+"""Frame to inverse depth, weight in the fit and learned disparity, all [H, W]."""
+
+_CELL, _BINS = 32, 8  # pixels of the maps, which are 320 wide; bins of the learned disparity
+_LEVELS = ((6.0, 12.0, 1.5), (1.5, 6.0, 1.2), (0.75, 4.0, 1.0))  # standard deviations in cells, frames and bins
+_ROUNDS = 2  # per level
+_WEAK, _FLAT = 0.01, 0.3  # weight of the wider level's value, and of its slope per variance, beside a pixel's of 1
+_SLOPES = 0.3, 3.0  # smallest and largest slope, as a share of the wider level's
+_CAUCHY = 2.0  # residual at which a pixel's weight is halved, in deviations
+_SURE, _SURER = 0.1, 0.5  # confidence from which a pixel has a weight, and full weight
+_SAMPLED_FRAMES, _SAMPLED = 64, 4  # at most so many frames, every so many pixels, for the first fit
+_FEWEST = 100  # pixels of that fit
+_LEAST_AGREEMENT = 0.4  # correlation of learned and measured disparity below which they cannot be of the same scene
+_REACH, _SIGMA = 60.0, 8.0  # of the smoothing of the confidence that stops at the plate's edges
+_OWN = 0.04  # smoothed confidence at which the narrow fit counts as much as the wide one
+_TEXTURE, _AROUND = 4.0, 4.0  # root mean square of the slope, in grey levels a pixel, and the pixels it is taken over
+_ALIKE = 0.05  # smoothed confidence at which measured and learned depth count alike
+
+
+class Disagreement(Exception):
+    """The learned depth does not fit the measured one."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Scale and shift of the learned disparity of a shot, in `bins`, for each cell of each frame.
+
+    Attributes
+    ----------
+    wide, narrow : float32 [N, 2, h, w, bins]
+        The wide level is for what has no measured surroundings.
+    low, step : float
+        Learned disparity at the lower end of the first bin, and of a bin.
+    """
+
+    wide: NDArray[np.float32]
+    narrow: NDArray[np.float32]
+    low: float
+    step: float
+
+    def at(self, frame: int, learned: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A frame's learned disparity [H, W], fitted by the wide and by the narrow level."""
+        bins = _bins(learned, self.low, self.step)
+        places = _places(bins)
+        return _applied(self.wide[frame], bins, places), _applied(self.narrow[frame], bins, places)
+
+    def save(self, path: Path) -> None:
+        """Write to a file in one step."""
+        save_arrays(path, wide=self.wide, narrow=self.narrow, bins=np.array([self.low, self.step]))
+
+
+def load_fit(path: Path) -> Fit:
+    """Read what `Fit.save` wrote."""
+    with np.load(path) as data:
+        low, step = (float(each) for each in data["bins"])
+        return Fit(data["wide"], data["narrow"], low, step)
+
+
+def weights(confidence: NDArray[np.float32], dynamic: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """How much a pixel counts in the fit: confident and static ones do."""
+    sure = np.clip((confidence - _SURE) / (_SURER - _SURE), 0, 1)
+    return np.where(dynamic, np.float32(0), sure).astype(np.float32)
+
+
+def fit(measured: Measured, count: int, *, check: Callable[[], None]) -> Fit:
+    """Fit the learned disparity of a shot's `count` frames to the measured one.
+
+    Parameters
+    ----------
+    measured : callable
+    count : int
+    check : callable
+        Called for each frame that is read; may raise to end the work.
+
+    Raises
+    ------
+    Disagreement
+        They have hardly anything in common.
+    """
+    low, step = _range(measured, count, check)
+
+    def read(frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        check()
+        inverse_depth, weight, learned = measured(frame)
+        return inverse_depth, weight, _bins(learned, low, step)
+
+    slope, shift, deviation = _line(read, count)
+    height, width = measured(0)[0].shape
+    field = np.empty((count, 2, -(-height // _CELL), -(-width // _CELL), _BINS), np.float32)
+    field[:, 0], field[:, 1] = slope, shift
+    wide = field
+    for level, (cells, frames, bins) in enumerate(_LEVELS):
+        start, sizes = field, (frames, 0, cells, cells, bins)
+        modes = ("nearest", "nearest", "constant", "constant", "constant")
+        for _ in range(_ROUNDS):
+            moments, deviation = _moments(read, field, deviation)
+            field = _solved(gaussian_filter(moments, sizes, mode=modes, truncate=3.0), start)
+        wide = field if level == 0 else wide
+    return Fit(wide, field, low, step)
+
+
+def blended(
+    measured: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    dynamic: NDArray[np.bool_],
+    fitted: tuple[NDArray[np.float32], NDArray[np.float32]],
+    image: NDArray[np.uint8],
+) -> NDArray[np.float32]:
+    """A frame's inverse depth [H, W], measured where that is confident, else learned.
+
+    Parameters
+    ----------
+    measured, confidence : float32 [H, W]
+    dynamic : bool [H, W]
+        Pixels that are known to move.
+    fitted : pair of float32 [H, W]
+        The learned disparity, see `Fit.at`.
+    image : uint8 [H, W, 3]
+        The plate: confidence spreads within its surfaces, so that the seam follows their edges.
+    """
+    known = np.where(dynamic, np.float32(0), confidence)
+    support = smooth(known[..., None], edge_weights(image, _SIGMA), strength=_REACH)[..., 0]
+    support = np.where(dynamic, np.float32(0), support)
+    wide, narrow = fitted
+    # What is not measured although it has texture moves, or is hidden from the other frames: nothing around it has its
+    # depth. Of a blank wall or a sky something has.
+    near = np.maximum(support / (support + _OWN), np.where(dynamic, np.float32(0), _blankness(image)))
+    learned = wide + near * (narrow - wide)
+    share = support**2 / (support**2 + _ALIKE**2)
+    return (learned + share * (measured - learned)).astype(np.float32)
+
+
+def _blankness(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """1 where an image [H, W, 3] has no texture, falling to 0."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    slopes = [cv2.Sobel(grey, cv2.CV_32F, *order) / 8 for order in ((1, 0), (0, 1))]
+    texture = cv2.GaussianBlur(slopes[0] ** 2 + slopes[1] ** 2, (0, 0), _AROUND)
+    return np.exp(-texture / np.float32(_TEXTURE**2))
+
+
+def _range(measured: Measured, count: int, check: Callable[[], None]) -> tuple[float, float]:
+    """Where the bins of the learned disparity begin, and their size."""
+    found = []
+    for frame in _sampled(count):
+        check()
+        found.append(measured(frame)[2][::_SAMPLED, ::_SAMPLED].ravel())
+    low, high = (float(each) for each in np.percentile(np.concatenate(found), [0.5, 99.5]))
+    if not high > low:
+        raise Disagreement
+    return low, (high - low) / _BINS
+
+
+def _line(read: Measured, count: int) -> tuple[float, float, float]:
+    """Slope and shift of one line over the whole shot, and the standard deviation from it."""
+    parts = [[each[::_SAMPLED, ::_SAMPLED].ravel() for each in read(frame)] for frame in _sampled(count)]
+    inverse_depth, weight, bins = (np.concatenate(each).astype(np.float64) for each in zip(*parts, strict=True))
+    used = weight > 0
+    if used.sum() < _FEWEST:
+        raise Disagreement
+    inverse_depth, weight, bins = inverse_depth[used], weight[used], bins[used]
+    share = weight
+    for _ in range(8):
+        mean_x, mean_d = np.average(bins, weights=share), np.average(inverse_depth, weights=share)
+        x, d = bins - mean_x, inverse_depth - mean_d
+        xx, dd, xd = (float(np.average(each, weights=share)) for each in (x * x, d * d, x * d))
+        if min(xx, dd) <= 0 or xd < _LEAST_AGREEMENT * np.sqrt(xx * dd):
+            raise Disagreement
+        slope = np.sqrt(dd / xx)
+        missed = np.abs(d - slope * x)
+        deviation = _deviation(missed, weight)
+        share = weight / (1 + (missed / (_CAUCHY * deviation)) ** 2)
+    return slope, mean_d - slope * mean_x, deviation
+
+
+def _moments(read: Measured, field: NDArray[np.float32], deviation: float) -> tuple[NDArray[np.float32], float]:
+    """Weighted moments 1, x, d, xx, xd, dd by frame and cell [N, 6, h, w, bins], and the deviation from the field."""
+    moments = np.empty((len(field), 6, *field.shape[2:]), np.float32)
+    missed_by, weight_of = [], []
+    for frame in range(len(field)):
+        inverse_depth, weight, bins = read(frame)
+        missed = np.abs(inverse_depth - _applied(field[frame], bins, _places(bins)))
+        missed_by.append(missed[::_SAMPLED, ::_SAMPLED].ravel())
+        weight_of.append(weight[::_SAMPLED, ::_SAMPLED].ravel())
+        weight = weight / (1 + (missed / (_CAUCHY * deviation)) ** 2)
+        x, d = weight * bins, weight * inverse_depth
+        moments[frame] = _summed(
+            [weight, x, d, x * bins, x * inverse_depth, d * inverse_depth], bins, moments.shape[2:]
+        )
+    return moments, _deviation(np.concatenate(missed_by), np.concatenate(weight_of))
+
+
+def _summed(
+    terms: Sequence[NDArray[np.floating]], bins: NDArray[np.float32], shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Means of the terms over the pixels of each cell, shared between the two bins that the learned disparity is in."""
+    height, width = bins.shape
+    cell = (np.arange(height) // _CELL)[:, None] * shape[1] + np.arange(width) // _CELL
+    place = np.clip(bins - 0.5, 0, _BINS - 1)
+    lower = np.minimum(place.astype(np.int64), _BINS - 2)
+    share, at, size = place - lower, (cell * _BINS + lower).ravel(), int(np.prod(shape))
+    summed = [
+        np.bincount(at, ((1 - share) * term).ravel(), size) + np.bincount(at + 1, (share * term).ravel(), size)
+        for term in terms
+    ]
+    return np.stack(summed).reshape(-1, *shape) / _CELL**2
+
+
+def _solved(moments: NDArray[np.float32], start: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Slope and shift [N, 2, h, w, bins] from smoothed moments, drawn to those of the wider level."""
+    weight, *others = np.moveaxis(moments.astype(np.float64), 1, 0)
+    mean_x, mean_d, xx, xd, dd = (each / np.maximum(weight, 1e-12) for each in others)
+    xx, xd, dd = np.maximum(xx - mean_x**2, 0), xd - mean_x * mean_d, np.maximum(dd - mean_d**2, 0)
+    wider, shift = start[:, 0].astype(np.float64), start[:, 1].astype(np.float64)
+    known = weight > _WEAK
+    drawn = _WEAK * _FLAT * (float(np.median(xx[known])) if known.any() else 1.0)
+    slope = np.sqrt((weight * dd + drawn * wider**2) / (weight * xx + drawn + 1e-30))
+    agreement = np.clip(xd / np.sqrt(np.maximum(xx * dd, 1e-30)), 0, 1)
+    slope = np.clip(wider + agreement * (slope - wider), _SLOPES[0] * wider, _SLOPES[1] * wider)
+    value = (weight * mean_d + _WEAK * (wider * mean_x + shift)) / (weight + _WEAK)
+    return np.stack([slope, value - slope * mean_x], axis=1).astype(np.float32)
+
+
+def _bins(learned: NDArray[np.float32], low: float, step: float) -> NDArray[np.float32]:
+    return ((learned - low) / step).astype(np.float32)
+
+
+def _places(bins: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Where each pixel is in the grid: row, column and bin, the centres of cells at integers."""
+    y, x = ((np.arange(size, dtype=np.float32) + 0.5) / _CELL - 0.5 for size in bins.shape)
+    rows, columns = np.meshgrid(y, x, indexing="ij")
+    return [rows, columns, bins - np.float32(0.5)]
+
+
+def _applied(
+    field: NDArray[np.float32], bins: NDArray[np.float32], places: list[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    slope, shift = (map_coordinates(each, places, order=1, mode="nearest") for each in field)
+    return slope * bins + shift
+
+
+def _sampled(count: int) -> list[int]:
+    """The frames for the first fit."""
+    return [int(frame) for frame in np.unique(np.linspace(0, count - 1, min(count, _SAMPLED_FRAMES)).astype(int))]
+
+
+def _deviation(missed: NDArray[np.floating], weight: NDArray[np.floating]) -> float:
+    """Standard deviation from the weighted median of absolute residuals."""
+    order = np.argsort(missed)
+    total = np.cumsum(weight[order])
+    return max(1.4826 * float(missed[order][np.searchsorted(total, 0.5 * total[-1])]), 1e-12)

@@ -1,0 +1,226 @@
+"""Measured depth completed by learned depth: the fit, the blend, and a whole shot with a subject that moves."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.contract.catalogue import COMPLETE_FROM
+from inference.estimators import parallax
+from inference.estimators.parallax import INFO, completion, fill
+
+COUNT, HEIGHT, WIDTH = 24, 90, 160
+
+
+def learned_of(inverse_depth, seed=0):
+    """What a good learned network makes of true inverse depth [N, H, W]: scale and shift drift over image and time."""
+    random = np.random.default_rng(seed)
+    height, width = inverse_depth.shape[1:]
+    middle = np.median(inverse_depth)
+    ends = random.uniform(-1, 1, (2, 2, 3, 3)).astype(np.float32)
+    found = []
+    for frame, true in enumerate(inverse_depth):
+        share = frame / 48
+        scale, shift = (
+            cv2.resize((1 - share) * a + share * b, (width, height), interpolation=cv2.INTER_CUBIC) for a, b in ends
+        )
+        noisy = true * (1 + 0.3 * scale) + 0.15 * middle * shift + random.normal(0, 0.02 * middle, true.shape)
+        found.append(cv2.GaussianBlur(noisy.astype(np.float32), (0, 0), 1.0))
+    return found
+
+
+class Street:
+    """A floor before a wall with a box, seen by a camera that slides; before them a disc that moves."""
+
+    def __init__(self):
+        y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+        self.true, self.dynamic, self.images = [], [], []
+        for frame in range(COUNT):
+            depth = np.maximum(0.1, 0.5 * (y / HEIGHT) ** 2)
+            depth[30:60, 30 + frame : 60 + frame] = 0.3
+            disc = (x - 110 + 2 * frame) ** 2 + (y - 45) ** 2 < 12**2
+            depth[disc] = 0.4
+            self.true.append(depth.astype(np.float32))
+            self.dynamic.append(disc)
+            grey = 400 * depth + np.where(disc, 25 * (1 + np.sin(x + frame) * np.sin(y)), 0)
+            self.images.append(np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2))
+        self.learned = learned_of(np.stack(self.true))
+        random = np.random.default_rng(1)
+        self.measured, self.confidence = [], []
+        for true, disc, image in zip(self.true, self.dynamic, self.images, strict=True):
+            blank = np.zeros((HEIGHT, WIDTH), bool)
+            blank[:25, :70] = True  # a blank part of the wall
+            unknown = disc | blank
+            noisy = (true * (1 + random.normal(0, 0.01, true.shape))).astype(np.float32)
+            sure = np.where(unknown, 0, random.uniform(0.3, 0.9, true.shape)).astype(np.float32)
+            wild = np.where(unknown, np.float32(0.25), noisy)
+            filled, _ = fill.fill(wild, sure, image, least=0.02, most=1.0)
+            self.measured.append(np.where(unknown, filled, noisy))
+            self.confidence.append(sure)
+
+    def read(self, frame):
+        nothing = np.zeros((HEIGHT, WIDTH), bool)
+        return self.measured[frame], completion.weights(self.confidence[frame], nothing), self.learned[frame]
+
+
+@pytest.fixture(scope="module")
+def street():
+    return Street()
+
+
+@pytest.fixture(scope="module")
+def found(street):
+    return completion.fit(street.read, COUNT, check=lambda: None)
+
+
+def error(estimate, true, where):
+    """Mean relative error of depth."""
+    return float(np.mean(np.abs(1 / np.maximum(estimate, 1e-3) - 1 / true)[where] * true[where]))
+
+
+def test_scale_and_shift_that_drift_are_found_where_nothing_is_measured(street, found):
+    everything = np.ones((HEIGHT, WIDTH), bool)
+    for frame in (0, COUNT // 2, COUNT - 1):
+        wide, narrow = found.at(frame, street.learned[frame])
+        a, b = np.polyfit(street.learned[frame].ravel(), street.true[frame].ravel(), 1)
+        one_line = error(a * street.learned[frame] + b, street.true[frame], everything)
+        assert error(narrow, street.true[frame], everything) < min(0.09, 0.65 * one_line)
+        assert error(wide, street.true[frame], street.dynamic[frame]) < 0.16
+
+
+def blended(street, found, frame, dynamic=None):
+    dynamic = np.zeros((HEIGHT, WIDTH), bool) if dynamic is None else dynamic
+    fitted = found.at(frame, street.learned[frame])
+    return completion.blended(street.measured[frame], street.confidence[frame], dynamic, fitted, street.images[frame])
+
+
+def test_learned_depth_takes_the_place_of_what_is_not_measured_and_of_nothing_else(street, found):
+    for frame in (2, 15):
+        result, true, disc = blended(street, found, frame), street.true[frame], street.dynamic[frame]
+        unknown = street.confidence[frame] == 0
+        assert error(result, true, disc) < 0.15
+        assert error(result, true, unknown) < 0.25 * error(street.measured[frame], true, unknown)
+        known = ~cv2.dilate(unknown.astype(np.uint8), np.ones((9, 9))).astype(bool)
+        assert error(result, true, known) < 0.015
+    result = blended(street, found, 15, street.dynamic[15])
+    assert error(result, street.true[15], street.dynamic[15]) < 0.15
+
+
+def test_known_dynamic_objects_are_learned_whatever_their_confidence(street, found):
+    wrong = replace_confidence(street, 15, street.dynamic[15], 0.9)
+    kept = completion.blended(
+        *wrong, np.zeros((HEIGHT, WIDTH), bool), found.at(15, street.learned[15]), street.images[15]
+    )
+    mended = completion.blended(*wrong, street.dynamic[15], found.at(15, street.learned[15]), street.images[15])
+    assert error(kept, street.true[15], street.dynamic[15]) > 0.3
+    assert error(mended, street.true[15], street.dynamic[15]) < 0.15
+
+
+def replace_confidence(street, frame, where, value):
+    return street.measured[frame], np.where(where, np.float32(value), street.confidence[frame])
+
+
+def test_the_blend_is_steady_at_its_seams_and_over_time(street, found):
+    results = np.stack([blended(street, found, frame) for frame in range(COUNT)])
+    wall = results[:, 5:20, 5:140]
+    assert np.abs(np.diff(wall, axis=0)).mean() < 0.002, "of a wall at 0.1"
+    across = np.abs(np.diff(wall.mean(0), axis=1)).max()
+    assert across < 0.02, "no step where the blank wall begins"
+
+
+def test_wrong_measurements_do_not_bend_the_fit(street, found):
+    def read(frame):
+        measured, weight, learned = street.read(frame)
+        measured = measured.copy()
+        measured[60:80, 20:50] = 0.02  # confident and wrong
+        return measured, weight, learned
+
+    bent = completion.fit(read, COUNT, check=lambda: None)
+    everything = np.ones((HEIGHT, WIDTH), bool)
+    _, narrow = bent.at(12, street.learned[12])
+    assert error(narrow, street.true[12], everything) < 0.08
+
+
+@pytest.mark.parametrize("made_of", ["noise", "inverted", "flat"])
+def test_depth_of_something_else_is_no_completion(street, made_of):
+    random = np.random.default_rng(3)
+
+    def read(frame):
+        measured, weight, learned = street.read(frame)
+        other = {"noise": random.normal(size=learned.shape), "inverted": -learned, "flat": 0 * learned + 1}
+        return measured, weight, other[made_of].astype(np.float32)
+
+    with pytest.raises(completion.Disagreement):
+        completion.fit(read, COUNT, check=lambda: None)
+
+
+def test_the_unit_of_learned_depth_does_not_matter(street, found):
+    def read(frame):
+        measured, weight, learned = street.read(frame)
+        return measured, weight, (5000 + 300 * learned).astype(np.float32)
+
+    other = completion.fit(read, COUNT, check=lambda: None)
+    np.testing.assert_allclose(
+        other.at(9, (5000 + 300 * street.learned[9]).astype(np.float32))[1],
+        found.at(9, street.learned[9])[1],
+        atol=2e-3,
+    )
+
+
+def test_a_fit_is_read_as_it_was_saved(street, found, tmp_path):
+    found.save(tmp_path / "fit.npz")
+    again = completion.load_fit(tmp_path / "fit.npz")
+    np.testing.assert_array_equal(again.at(3, street.learned[3])[0], found.at(3, street.learned[3])[0])
+
+
+def with_subject(scene):
+    """The scene's images with a disc that moves up and down before the camera, and the true inverse depth."""
+    images, inverse, where = [], [], []
+    spots = np.random.default_rng(5).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    for frame, (image, depth) in enumerate(zip(scene.images, scene.depth, strict=True)):
+        y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+        top, left = 40 + round(18 * np.sin(0.7 * frame)), 90
+        disc = (x - left) ** 2 + (y - top) ** 2 < 18**2
+        shown = image.copy()
+        shown[disc] = spots[(y - top)[disc] + 20, (x - left)[disc] + 20]
+        nearest = np.where(disc, 2.5, depth)
+        images.append(shown)
+        inverse.append(np.where(np.isfinite(nearest), 1 / nearest, 0).astype(np.float32))
+        where.append(disc)
+    return images, np.stack(inverse), np.stack(where)
+
+
+@pytest.mark.slow
+def test_a_subject_that_moves_gets_its_depth_in_the_camera_s_units_and_resumes_to_the_same_bits(scene, make, tmp_path):
+    images, true, moves = with_subject(scene)
+    learned = learned_of(true)
+    alone, completed = make.shot(images, tmp_path / "a"), make.shot(images, tmp_path / "b")
+    parallax.estimate(alone.shot)
+    result = parallax.estimate(replace(completed.shot, learned=learned))
+    assert result.completed and result.camera is not None and not result.warnings
+    shown = true > 0
+
+    inside = np.stack([cv2.erode(disc.astype(np.uint8), np.ones((9, 9))) > 0 for disc in moves])
+
+    def errors(run):
+        maps = run.maps()
+        scale, shift = np.polyfit(maps[shown & ~moves], true[shown & ~moves], 1)
+        fitted = scale * maps + shift
+        return error(fitted, np.where(shown, true, 1), inside), error(fitted, np.where(shown, true, 1), shown & ~moves)
+
+    (moving, static), (moving_alone, static_alone) = errors(completed), errors(alone)
+    assert moving < 0.2 and moving_alone > 1, "it was not seen to move"
+    assert static <= static_alone
+    stopped = make.shot(images, tmp_path / "c", stop_at="settle")
+    with pytest.raises(Exception, match=r"^$"):
+        parallax.estimate(replace(stopped.shot, learned=learned))
+    resumed = make.shot(images, tmp_path / "c", finished=sorted(stopped.disparity))
+    parallax.estimate(replace(resumed.shot, learned=learned))
+    maps = stopped.disparity | resumed.disparity
+    assert np.array_equal(np.stack([maps[i] for i in sorted(maps)]), completed.maps())
+
+
+def test_its_scratch_files_are_declared():
+    assert INFO.completes and COMPLETE_FROM in {parameter.name for parameter in INFO.parameters}
+    assert {"fit.npz", "learned/######.npy", "blend/######.npy"} <= set(INFO.scratch_files)
