@@ -120,7 +120,7 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     except SolveError as error:
         raise UnsupportedShot(str(error), unsupported.HINT) from error
     if motion.turning is not None:
-        unsupported.refuse_no_better(views, motion.turning)
+        unsupported.refuse_poor_fit(views, motion.turning)
     if lens.focal is None:
         unsupported.check_solved_lens(views)
     unsupported.refuse_weak_points(views)

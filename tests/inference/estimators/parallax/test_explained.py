@@ -63,7 +63,7 @@ def test_a_solve_that_follows_the_subject_for_a_while_is_refused_and_says_where_
     assert shares[0] < 0.4 and shares[10] == 1
     with pytest.raises(UnsupportedShot, match=r"10 frames \(101-110\)") as caught:
         require_explained_tracks(shares, NUMBERS)
-    for hint in ("mattes", "leave these frames out", "DepthCrafter", "StereoDiff"):
+    for hint in ("mattes", "leave these frames out", "Video Depth Anything", "Quick"):
         assert hint in caught.value.hint
 
 

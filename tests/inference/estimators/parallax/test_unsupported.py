@@ -10,6 +10,8 @@ from inference.common.failures import UnsupportedShot
 from inference.estimators import parallax
 from inference.estimators.parallax import unsupported
 from inference.estimators.parallax.tracks import Tracks, follow
+from inference.estimators.parallax.turning import Turning
+from inference.estimators.parallax.view import Views
 
 COUNT = 24
 
@@ -22,7 +24,7 @@ def still(make):
 def refused(run, match):
     with pytest.raises(UnsupportedShot, match=match) as caught:
         parallax.estimate(run.shot)
-    assert "DepthCrafter or StereoDiff" in caught.value.hint
+    assert "Video Depth Anything" in caught.value.hint
     return caught.value
 
 
@@ -93,6 +95,38 @@ def test_a_zoom_while_the_camera_moves(make, tmp_path):
     images = [make.look(pose, focal=340.0 * (1 + i / 24), **size)[0] for i, pose in enumerate(make.path(20))]
     camera = make.camera([], focal=340.0, **size)
     refused(make.shot(images, tmp_path, camera=camera), "The lens zooms while the camera moves, by a factor of")
+
+
+def fit_of(wander):
+    """A moving camera's views, and tracks of points that wander by so many pixels a frame as no rigid scene does."""
+    generator, frames, points = np.random.default_rng(0), 16, 120
+    poses = np.tile(np.eye(4)[:3], (frames, 1, 1))
+    poses[:, 0, 3] = -0.08 * np.arange(frames)
+    centre = np.array([319.5, 239.5])
+    world = np.column_stack([generator.uniform(-2, 2, (points, 2)), generator.uniform(3, 9, points)])
+    local = world[None] + poses[:, None, :, 3]
+    xy = 500 * local[..., :2] / local[..., 2:] + centre
+    xy += np.cumsum(generator.normal(0, wander, xy.shape), axis=0)
+    views = Views(
+        width=640,
+        height=480,
+        focal=500.0,
+        centre=centre,
+        distortion=np.zeros(2),
+        world_to_camera=poses,
+        points=np.empty((0, 3)),
+        seen=np.empty((0, 2), np.int32),
+    )
+    ids, when = np.tile(np.arange(points), frames), np.repeat(np.arange(frames), points)
+    missed = np.full(len(ids), 40.0)  # a camera that turns explains nothing of it
+    return views, Turning(zoom=1.0, turn=0.0, ids=ids, frames=when, xy=xy.reshape(-1, 2), missed=missed)
+
+
+def test_a_solve_that_half_of_the_points_do_not_follow_is_none():
+    unsupported.refuse_poor_fit(*fit_of(0.2))
+    with pytest.raises(UnsupportedShot, match=r"half of the tracked points are more than \d\.\d pixels") as caught:
+        unsupported.refuse_poor_fit(*fit_of(3.0))
+    assert "moves" in caught.value.reason and "mattes" in caught.value.hint
 
 
 @pytest.mark.parametrize("step", [(0.0, 0.0, 0.12), (0.0, -0.05, 0.0), (0.06, 0.0, 0.06)])
