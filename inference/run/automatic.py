@@ -21,7 +21,6 @@ from ..contract.depth_sequence import Weights
 from ..contract.hints import setting
 from ..estimators import registry
 from ..estimators.base import EstimatorInfo
-from .checks import resolve_parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +99,8 @@ def choose(name: str, given: dict[str, Any], *, has_mattes: bool = False) -> Cho
         USAGE: there is no such estimator or parameter, or parameters exclude each other. MISSING: a network is to
         complete the depth, and the weights of none are on this computer.
     """
+    from .checks import resolve_parameters  # late: estimators are listed even without numpy
+
     declared = info(name)
     parameters = resolve_parameters(declared, given)
     if name == AUTOMATIC.name:
