@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
         streams.secure()
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # huggingface_hub reads this on import
+    os.environ.update(environment.NO_TELEMETRY)
     try:
         options = _parsed(given)
     except _Usage as wrong:

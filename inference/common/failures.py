@@ -6,6 +6,7 @@ import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import walk_tb
 
 from ..contract import events, exit_codes, packages
 from ..contract.catalogue import MissingRequirement
@@ -173,9 +174,10 @@ def explain(error: BaseException) -> events.Error:
 
 
 def _missing(error: ImportError) -> events.Error:
-    module = error.name or str(error)
-    if packages.importable(module.partition(".")[0]):
-        what = f"The package {packages.package_of(module)} is installed but cannot be loaded ({first_line(error)})."
+    module = (error.name if isinstance(error, ModuleNotFoundError) else _raised_in(error) or error.name) or ""
+    if not isinstance(error, ModuleNotFoundError) or packages.importable(module.partition(".")[0]):
+        which = f"The package {packages.package_of(module)} is installed but" if module else "A package"
+        what = f"{which} cannot be loaded ({first_line(error)})."
     else:
         what = f"The package {packages.package_of(module)} is not installed in {sys.executable}."
     return events.Error(
@@ -183,6 +185,17 @@ def _missing(error: ImportError) -> events.Error:
         what=what,
         hint=packages.hint(full=packages.is_on_top(module)),
     )
+
+
+def _raised_in(error: ImportError) -> str:
+    """The package that raised an error while it was imported; empty if unknown.
+
+    Where a library of it cannot be loaded, the error itself names that library's file alone, such as ``_C``.
+    """
+    modules = (str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in walk_tb(error.__traceback__))
+    others = {"importlib", "_frozen_importlib", "_frozen_importlib_external", "__main__", __name__.partition(".")[0]}
+    found = [module for module in modules if module not in others and packages.importable(module)]
+    return found[-1] if found else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -25,6 +25,8 @@ TORCH = _REQUIREMENTS / "torch.txt"
 """The version of PyTorch; it alone is locked without checksums, since it is published in several builds."""
 FULL = (*LIGHT, _REQUIREMENTS / "full.txt", TORCH)
 """The light set's lock, and those of the packages that networks need in addition."""
+NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1"}
+"""Environment variables by which libraries report nothing to their makers; each reads its own when it is imported."""
 MATTES = (_REQUIREMENTS / "mattes.txt",)
 """The lock of the packages that run the matte network; optional, on top of either set."""
 

@@ -8,6 +8,7 @@ one way has not found who is there: what the first frames do not know yet, the w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,11 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..common.failures import Failure, first_line
 from ..common.files import save_array
-from ..contract import own_files
+from ..contract import environment, exit_codes, own_files, packages
 from ..models import store
 from ..models.verification import fixed_content
-from . import MODEL
+from . import MODEL, PACKAGE
 
 SCRATCH_FILES = ("matte/######.npy", "matte-forwards/######.npy")
 """The files that `mattes_of` makes in its folder."""
@@ -48,10 +50,7 @@ class RobustVideoMatting:
     """
 
     def __init__(self) -> None:
-        import os
-
-        import onnxruntime
-
+        onnxruntime = _imported()
         content = fixed_content(store.folder(MODEL) / MODEL.files[0].path, MODEL.files[0])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = min(os.cpu_count() or 1, _THREADS)
@@ -68,6 +67,22 @@ class RobustVideoMatting:
         names = ["pha", *(f"r{index + 1}o" for index in range(_STATES))]
         opacity, *state = self._session.run(names, {"src": values, "downsample_ratio": ratio, **states})
         return opacity[0, 0], state
+
+
+def _imported() -> Any:
+    """ONNX Runtime, which otherwise reports to its makers from a thread of its own, with an id that it stores."""
+    os.environ.update(environment.NO_TELEMETRY)
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise Failure(
+            exit_codes.MISSING,
+            f"The package {PACKAGE} is installed but cannot be loaded ({first_line(error)}).",
+            hint="Set the parameter mattes of Parallax to off to do without its mattes, or install the package again. "
+            f"Run: {packages.install_mattes_command()}",
+        ) from error
+    onnxruntime.disable_telemetry_events()  # some versions for Windows do not read the variable
+    return onnxruntime
 
 
 class SavedMattes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote, urljoin, urlsplit
 
 from ..common.failures import Failure
-from ..contract import exit_codes
+from ..contract import environment, exit_codes
 from ..contract.web_address import without_secrets
 from .facts import Model
 
@@ -198,7 +198,7 @@ def _origin(address: str) -> tuple[str, str, int]:
 
 def _user_token() -> str:
     """The user's token of the hub, as huggingface_hub finds it."""
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # it reads that setting when it is imported
+    os.environ.update(environment.NO_TELEMETRY)
     from huggingface_hub.utils import build_hf_headers
 
     try:

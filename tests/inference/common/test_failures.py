@@ -1,5 +1,9 @@
 """What exceptions mean."""
 
+import importlib
+import importlib.machinery
+import sys
+
 import cv2
 import pytest
 
@@ -26,3 +30,42 @@ def test_memory_that_ran_out(error, expected):
 def test_memory_of_a_gpu_that_ran_out():
     torch = pytest.importorskip("torch")
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+
+
+@pytest.fixture
+def packages_of_others(tmp_path, monkeypatch):
+    """A folder for packages of the test's own, which Python finds."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def failed_import(name):
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        return explain(error)
+    raise AssertionError(f"{name} was imported")
+
+
+def test_a_package_whose_library_cannot_be_loaded_is_installed(packages_of_others):
+    (packages_of_others / "plumb").mkdir()
+    (packages_of_others / "plumb" / "__init__.py").write_text("from plumb._C import level\n")
+    (packages_of_others / "plumb" / f"_C{importlib.machinery.EXTENSION_SUFFIXES[0]}").write_bytes(b"")
+    told = failed_import("plumb")
+    assert told.code == exit_codes.MISSING
+    assert told.what.startswith("The package plumb is installed but cannot be loaded (")
+
+
+def test_a_package_that_says_itself_why_it_cannot_be_loaded_is_installed(packages_of_others):
+    (packages_of_others / "plumb.py").write_text("raise ImportError('A dynamic link library (DLL) failed.')\n")
+    assert failed_import("plumb").what == (
+        "The package plumb is installed but cannot be loaded (A dynamic link library (DLL) failed)."
+    )
+
+
+def test_a_package_that_is_not_there_is_not_installed(packages_of_others):
+    (packages_of_others / "plumb.py").write_text("import no_such_library\n")
+    assert failed_import("plumb").what.startswith("The package no_such_library is not installed in ")

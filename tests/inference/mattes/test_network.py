@@ -1,9 +1,16 @@
 """Mattes of a shot: what two passes of a recurrent network make of it, on a network of the test's own."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from inference.common.failures import Cancelled
+from inference.commands import main
+from inference.common.failures import Cancelled, Failure
+from inference.contract import environment, exit_codes
+from inference.mattes import network
 from inference.mattes.network import SCRATCH_FILES, mattes_of
 
 HEIGHT, WIDTH = 6, 8
@@ -102,3 +109,51 @@ def test_the_network_itself_finds_nobody_in_noise():
         image = np.random.default_rng(seed).integers(0, 256, (90, 160, 3), dtype=np.uint8)
         opacity, state = network(image, state)
     assert opacity.shape == (90, 160) and opacity.min() >= 0 and opacity.mean() < 0.2
+
+
+@pytest.fixture
+def onnxruntime(tmp_path, monkeypatch):
+    """Writes a package that takes ONNX Runtime's place."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    for name in environment.NO_TELEMETRY:
+        monkeypatch.setenv(name, "0")
+    yield (tmp_path / "onnxruntime.py").write_text
+    sys.modules.pop("onnxruntime", None)
+
+
+def test_the_runtime_is_told_to_report_nothing_before_it_is_imported(onnxruntime, monkeypatch):
+    onnxruntime(
+        "import os\n"
+        "seen, told = os.environ['ORT_DISABLE_TELEMETRY'], []\n"
+        "def disable_telemetry_events():\n"
+        "    told.append(1)\n"
+    )
+    monkeypatch.setattr(network, "fixed_content", lambda path, file: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        network.RobustVideoMatting()
+    assert sys.modules["onnxruntime"].seen == "1" and sys.modules["onnxruntime"].told
+
+
+def test_every_command_tells_all_libraries_to_report_nothing(monkeypatch, capsys):
+    for name in environment.NO_TELEMETRY:
+        monkeypatch.setenv(name, "0")
+    main.main(["estimators"])
+    assert {name: os.environ[name] for name in environment.NO_TELEMETRY} == environment.NO_TELEMETRY
+
+
+def test_the_real_runtime_stores_no_id_and_opens_no_connection(tmp_path):
+    pytest.importorskip("onnxruntime", reason="the packages of requirements/mattes.txt are not installed")
+    script = "import time\nfrom inference.mattes.network import _imported\n_imported()\ntime.sleep(2)\n"
+    homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"), str(tmp_path))
+    subprocess.run([sys.executable, "-c", script], env=os.environ | homes, check=True)
+    assert not [path for path in tmp_path.rglob("*") if "nnx" in path.name]
+
+
+def test_a_runtime_that_cannot_be_loaded_is_one_sentence_with_a_way_around(onnxruntime):
+    onnxruntime("raise ImportError('DLL load failed while importing onnxruntime_pybind11_state')\n")
+    with pytest.raises(Failure) as caught:
+        network.RobustVideoMatting()
+    assert caught.value.code == exit_codes.MISSING
+    assert "installed but cannot be loaded (DLL load failed" in caught.value.what
+    assert "mattes" in caught.value.hint and "install mattes" in caught.value.hint
