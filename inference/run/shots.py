@@ -34,6 +34,10 @@ _NO_CONFIDENCE, _MOST_WITHOUT = 0.1, 0.65
 """Confidence below which a pixel has none, and the share of such pixels that causes a warning; good shots: .1 to .6."""
 _LOOKED_AT = 48
 """Frames of a shot whose confidence is checked."""
+_DISAGREES = (
+    "What {0} measured has hardly anything in common with what {1} sees, as where a moving subject is taken for the "
+    "scene."
+)
 LEARNED_WORK = 0.5
 """Work of estimating a frame's learned depth, as a share of estimating it by what that completes."""
 _LOW = "low"
@@ -95,6 +99,8 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
     why: str | None = None
     try:
         result = _estimated(task, task.choice.leading, task.choice.parameters, inputs, maps, learned=learned)
+        if learned is not None and not result.completed and task.choice.learned is not None:
+            raise UnsupportedShot(_DISAGREES.format(task.choice.leading.label, learned.label), "")
         if result.completed and learned is not None:
             names = (*names, *learned.estimators)
             why = f"{task.choice.leading.label} measured the depth and {learned.label} completed it."

@@ -38,7 +38,9 @@ _CAUCHY = 2.0  # residual at which a pixel's weight is halved, in deviations
 _SURE, _SURER = 0.1, 0.5  # confidence from which a pixel has a weight, and full weight
 _SAMPLED_FRAMES, _SAMPLED = 64, 4  # at most so many frames, every so many pixels, for the first fit
 _FEWEST = 100  # pixels of that fit
-_LEAST_AGREEMENT = 0.4  # correlation of learned and measured disparity below which they cannot be of the same scene
+_LEAST_AGREEMENT = (
+    0.55  # correlation of learned and measured disparity below which one is wrong; good shots have .7 and more
+)
 _REACH, _SIGMA = 60.0, 8.0  # of the smoothing of the confidence that stops at the plate's edges
 _OWN = 0.04  # smoothed confidence at which the narrow fit counts as much as the wide one
 _TEXTURE, _AROUND = 4.0, 4.0  # root mean square of the slope, in grey levels a pixel, and the pixels it is taken over

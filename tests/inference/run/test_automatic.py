@@ -180,6 +180,24 @@ def test_another_depth_sequence_completes_it_as_well(estimators, footage_of_two,
     assert caught.value.code == exit_codes.USAGE
 
 
+def test_what_the_network_contradicts_is_not_believed(estimators, footage_of_two, tmp_path):
+    def disagree(shot):
+        return replace(measure(shot), completed=False)
+
+    estimators.table["measuring"].estimate = disagree
+    sequence = estimate(footage_of_two, tmp_path / "depth")
+    assert [shot.estimators for shot in sequence.shots] == [("network",), ("network",)]
+    assert sequence.shots[0].reason == (
+        "What Measuring measured has hardly anything in common with what Network sees, as where a moving subject is "
+        "taken for the scene. So the depth is Network's alone."
+    )
+    assert sequence.quantity == "relative_disparity" and maps(tmp_path / "depth", MOVES[0])[1].max() == 0
+    estimate(footage_of_two, tmp_path / "learned", estimator="network", size=WIDTH)
+    of_folder = {"complete_from": str(tmp_path / "learned")}  # it may be of another clip
+    sequence = estimate(footage_of_two, tmp_path / "kept", estimator="measuring", parameters=of_folder)
+    assert [shot.estimators for shot in sequence.shots] == [("measuring",), ("network",)]
+
+
 def test_a_depth_sequence_of_other_frames_is_named(estimators, footage_of_two, tmp_path):
     estimate(footage_of_two, tmp_path / "learned", estimator="network", first_frame=2, last_frame=10)
     wanted = {"estimator": "measuring", "parameters": {"complete_from": str(tmp_path / "learned")}}
