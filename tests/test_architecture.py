@@ -70,6 +70,7 @@ NETWORK_ROOMS = (
     "inference/estimators/stereodiff",
     "inference/estimators/video_depth_anything",
     "development/benchmarks/networks.py",
+    "development/benchmarks/window_network.py",
 )
 # Estimators are listed without torch, so what their facts are made of is free of it.
 FACTS = (

@@ -3,6 +3,7 @@
     python3 dev.py benchmark networks depthcrafter --random-weights --plain
     python3 dev.py benchmark networks stereodiff --random-weights --memory-limit 12
     python3 dev.py benchmark networks depthcrafter --count --size 768x448
+    python3 dev.py benchmark networks video_depth_anything --random-weights --plain
 
 The estimator itself runs on random images, and its stages are timed. Random networks have the released sizes; time and
 memory do not depend on the weights' values. With --count nothing runs: the work, and the memory on GPUs of common
@@ -348,7 +349,7 @@ def measure(
                 write=lambda index, disparity, confidence=None: maps.append(disparity),
                 progress=lambda stage, label, done, total: None,
                 check=lambda: None,
-                warn=_log,
+                warn=log,
             )
             start = time.perf_counter()
             estimate(shot)
@@ -387,7 +388,7 @@ def measured(task: Task, repeats: int, *, random: bool, plain: bool) -> dict[str
         return placements[-1]
 
     def stock(shot: Shot) -> None:
-        whole = Placement(placements[0].networks, torch_device, Plan(), smaller=lambda plan: None, warn=_log)
+        whole = Placement(placements[0].networks, torch_device, Plan(), smaller=lambda plan: None, warn=log)
         streaming.Stream(shot, streaming.Settings(**task.parameters), whole, PLAIN).run()
 
     other, psnr = None, None
@@ -395,17 +396,17 @@ def measured(task: Task, repeats: int, *, random: bool, plain: bool) -> dict[str
         if random:
             stack.enter_context(random_weights(task))
         stack.enter_context(mock.patch.object(loading, "placement", placement))
-        _log("Measuring Fathom")
+        log("Measuring Fathom")
         own, latents, maps = measure(task, torch_device, repeats, registry.function(task.estimator))
         if plain:
-            _log("Measuring diffusers' stock modules")
+            log("Measuring diffusers' stock modules")
             for weight in (each for module in placements[0].networks.modules for each in module.parameters()):
                 weight.data = weight.data.contiguous()  # as diffusers loads them
             try:
                 other, its_latents, its_maps = measure(task, torch_device, repeats, stock)
                 psnr = {"latents": decibels(latents, its_latents), "disparity": decibels(maps, its_maps, peak=1.0)}
             except Failure as failure:
-                _log(f"diffusers' stock modules could not be measured. {failure}")
+                log(f"diffusers' stock modules could not be measured. {failure}")
     plan, half = placements[-1].plan, str(dtype).removeprefix("torch.")
     stages_need = memory.needed_bytes(task.case(torch_device.type, dtype), plan)
     return _facts(task) | {
@@ -415,7 +416,7 @@ def measured(task: Task, repeats: int, *, random: bool, plain: bool) -> dict[str
         "plan": asdict(plan),
         "program_bytes": program if torch_device.type == "cpu" else 0,
         "planned_bytes": {name: stages_need[row.planned] for name, row in ROWS[task.estimator].items() if row.planned},
-        "product_flops": {each: _product_flops(torch_device, getattr(torch, each)) for each in {half, "float32"}},
+        "product_flops": {each: product_flops(torch_device, getattr(torch, each)) for each in {half, "float32"}},
         "own": own,
         "plain": other,
         "psnr": psnr,
@@ -432,7 +433,7 @@ def _facts(task: Task) -> dict[str, Any]:
     return asdict(task) | {"torch": torch.__version__, "passes": task.passes, "work": both}
 
 
-def _product_flops(torch_device: torch.device, dtype: torch.dtype) -> float:
+def product_flops(torch_device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of a plain matrix product, the reference for the floor; GPUs round float32 to TF32."""
     side, batch = {"cuda": (8192, 10), "mps": (4096, 1)}.get(torch_device.type, (1024, 1))
     left, right = (torch.randn(side, side, device=torch_device).to(dtype) for _ in range(2))
@@ -529,19 +530,26 @@ def _task_text(report: dict[str, Any]) -> str:
     return f"{frames} frames of {report['width']}x{report['height']} in {', '.join([cut, *more])}"
 
 
-def _log(text: str) -> None:
+def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
+    """The options of an estimator on Stable Video Diffusion's networks."""
+    parser = shared_parser(name, size=SIZES[name], frames=110)
+    parser.add_argument("--networks", type=Path, metavar="FILE", help="JSON with constructor arguments of random ones")
+    parser.set_defaults(overlap=None)
+    return parser
+
+
+def shared_parser(name: str, *, size: str, frames: int) -> argparse.ArgumentParser:
     """The options: what is measured and how, and the estimator's own parameters."""
     parser = argparse.ArgumentParser(prog=f"networks {name}", description=__doc__.splitlines()[0])
     parser.add_argument("--random-weights", action="store_true", help="random weights, so that none are needed")
-    parser.add_argument("--networks", type=Path, metavar="FILE", help="JSON with constructor arguments of random ones")
-    parser.add_argument("--size", type=_size, default=SIZES[name], metavar="WxH", help="of the clip")
-    parser.add_argument("--frames", type=_count, default=110, help="length of the clip (default: 110)")
+    parser.add_argument("--size", type=_size, default=size, metavar="WxH", help="of the clip")
+    parser.add_argument("--frames", type=_count, default=frames, help=f"length of the clip (default: {frames})")
     parser.add_argument("--repeats", type=_count, default=3, help="runs, of which the median counts (default: 3)")
-    parser.add_argument("--plain", action="store_true", help="measure diffusers' stock modules as well (depthcrafter)")
+    parser.add_argument("--plain", action="store_true", help="measure the published forward passes as well")
     parser.add_argument("--count", action="store_true", help="count work and memory by a dry run, and run nothing")
     parser.add_argument("--json", action="store_true", help="print every figure as JSON")
     for parameter in registry.info(name).parameters:
@@ -554,7 +562,6 @@ def parser_of(name: str) -> argparse.ArgumentParser:
             kind = {}
         option = f"--{parameter.name.replace('_', '-')}"
         parser.add_argument(option, default=parameter.default, help=parameter.description, **kind)
-    parser.set_defaults(overlap=None)
     return parser
 
 
@@ -603,16 +610,20 @@ def report_of(name: str, arguments: list[str]) -> str:
 
 def main(arguments: list[str]) -> int:
     """The command line; an exit status."""
-    if arguments and arguments[0] not in ROWS:
-        _log(f"usage: networks [{'|'.join(ROWS)}] [options; ESTIMATOR --help lists them]")
+    from development.benchmarks import window_network  # it shares what this module measures with
+
+    reports = {name: functools.partial(report_of, name) for name in ROWS}
+    reports[window_network.NAME] = window_network.report_of
+    if arguments and arguments[0] not in reports:
+        log(f"usage: networks [{'|'.join(reports)}] [options; ESTIMATOR --help lists them]")
         return exit_codes.USAGE
     try:
-        for name, *options in [arguments] if arguments else [[name, "--count"] for name in ROWS]:
-            print(report_of(name, options))
+        for name, *options in [arguments] if arguments else [[name, "--count"] for name in reports]:
+            print(reports[name](options))
     except (Failure, OSError, ValueError) as error:
         event = failures.explain(error)
-        settings = {"size", *(parameter.name for name in ROWS for parameter in registry.info(name).parameters)}
-        _log(hints.as_options(event.message, settings))
+        settings = {"size", *(parameter.name for name in reports for parameter in registry.info(name).parameters)}
+        log(hints.as_options(event.message, settings))
         return event.code
     return exit_codes.OK
 

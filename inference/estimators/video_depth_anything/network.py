@@ -82,6 +82,12 @@ class VideoDepthAnything(nn.Module):
         self.head.scratch["output_conv2"].to(torch.float32)
         return self
 
+    def compile_parts(self) -> None:
+        """Compile the parts that repeat, each when it is first called; their values stay the same within rounding."""
+        for module in self.modules():
+            if isinstance(module, (_Block, _Fusion, _TemporalBlock)):
+                module.compile()
+
     def forward(self, frames: Tensor, *, check: Callable[[], None] = _nothing) -> Tensor:
         """Estimate the depth of some frames together.
 

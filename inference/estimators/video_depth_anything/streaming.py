@@ -10,6 +10,7 @@ import functools
 import gc
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ...contract.hints import setting
 from ...models import pickled, store
 from ...models.facts import Model
 from ...video_diffusion import device
+from ...video_diffusion.execution.compiling import explained
 from ...video_diffusion.memory import gigabytes
 from ..base import Shot, ShotResult
 from . import joining, memory, windows
@@ -236,7 +238,8 @@ class _Network:
         while True:
             run = self._run = self._run or self._loaded(self._dtype)
             try:
-                maps = run(frames, places, images, last=last, keep=keep, progress=progress)
+                with explained() if self._settings.compile else nullcontext():
+                    maps = run(frames, places, images, last=last, keep=keep, progress=progress)
                 break
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -287,6 +290,8 @@ class _Network:
             )
         network = load(METRIC if self._settings.metric else SMALL).in_precision(dtype)
         network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self._settings.compile:
+            network.compile_parts()
         return WindowRun(network, self.size, self._device, self._plans[0], check=self._shot.check)
 
 

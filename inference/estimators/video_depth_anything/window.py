@@ -49,6 +49,10 @@ class WindowRun:
     plan : Plan
     check : callable
         Called between steps; raises to cancel.
+
+    Attributes
+    ----------
+    device : torch.device
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class WindowRun:
         *,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self._network, self._device, self._plan = network, device, plan
+        self._network, self.device, self._plan = network, device, plan
         self._width, self._height = size
         self._check = check
         self._levels: dict[int, Levels] = {}
@@ -126,7 +130,7 @@ class WindowRun:
             groups = [list(range(start, min(start + at_once, last + 1))) for start in starts]
         for index, group in enumerate(groups):
             self._check()
-            batch = images(group).to(self._device, memory_format=torch.channels_last)
+            batch = images(group).to(self.device, memory_format=torch.channels_last)
             found = self._network.levels(batch, check=self._check)
             levels = _by_frame(group, found) | levels
             progress(0.7 * (index + 1) / len(groups))

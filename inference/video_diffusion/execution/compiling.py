@@ -56,9 +56,18 @@ def _compiled(function: Callable[..., T], /, *arguments: Any, **options: Any) ->
     for leaf in tree_leaves(arguments):
         if isinstance(leaf, torch.Tensor) and leaf.dim() > 1:
             torch._dynamo.maybe_mark_dynamic(leaf, list(range(leaf.dim() - 1)))
-    try:
+    with explained():
         return _graph(function)(*arguments, **options)
-    except torch._dynamo.exc.ShortenTraceback as error:  # errors of compilation, not of the compiled code
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn errors of compilation, not of the compiled code, into a `Failure` (MISSING)."""
+    import torch._dynamo
+
+    try:
+        yield
+    except torch._dynamo.exc.ShortenTraceback as error:
         inner = getattr(error, "inner_exception", error)
         if isinstance(inner, torch.OutOfMemoryError):
             raise inner from error

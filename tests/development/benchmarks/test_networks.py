@@ -247,7 +247,7 @@ def test_what_runs_inside_another_row_is_not_that_ones_own(monkeypatch):
 
 def test_the_plain_product_leaves_the_precision_of_products_as_it_was():
     before = torch.backends.cuda.matmul.allow_tf32
-    assert networks._product_flops(torch.device("cpu"), torch.float32) > 0
+    assert networks.product_flops(torch.device("cpu"), torch.float32) > 0
     assert torch.backends.cuda.matmul.allow_tf32 == before
 
 

@@ -251,3 +251,24 @@ def test_the_network_sees_images_that_suit_the_device(frame, on_cpu, size):
     assert windows.network_size(*frame, 294) == streaming.Settings(**DEFAULTS | {"input_size": 300}).image_size(
         *frame, on_cpu=on_cpu
     )
+
+
+@pytest.mark.slow
+def test_compiled_parts_give_the_same_depth(tmp_path):
+    frames = clip(5)
+    plain, compiled = Run(frames, tmp_path / "plain")(), Run(frames, tmp_path / "compiled", compile=True)()
+    assert np.abs(plain - compiled).max() <= 1e-4 * plain.max()
+
+
+def test_a_compiler_that_is_missing_is_told_in_a_sentence(tmp_path, monkeypatch):
+    import torch._dynamo
+
+    def fail(*_, **__):
+        raise torch._dynamo.exc.BackendCompilerFailed(fail, RuntimeError("no compiler"), None)
+
+    frames = clip(3)
+    Run(frames, tmp_path / "plain")()  # the memory plan is known from now on
+    monkeypatch.setattr(network.VideoDepthAnything, "compile_parts", lambda self: None)
+    monkeypatch.setattr(WindowRun, "__call__", fail)
+    with pytest.raises(Failure, match="could not be compiled on this machine"):
+        Run(frames, tmp_path / "compiled", compile=True)()
