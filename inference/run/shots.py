@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +43,19 @@ _DISAGREES = (
 )
 LEARNED_WORK = 0.5
 """Work of estimating a frame's learned depth, as a share of estimating it by what that completes."""
+_OF_ARRAYS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    zipfile.BadZipFile,
+    cv2.error,
+)
+"""Errors of arrays that are not as expected."""
+_OF_THE_SYSTEM = ("CUDA", "CUDNN", "cuDNN", "CUBLAS", "HIP", "MPS", "Metal", "Triton", "thread", "process")
+"""Words in a `RuntimeError` of a device, its driver, or a system out of resources."""
 _LOW = "low"
 """Folder in the scratch folder for maps that are yet to be upsampled."""
 
@@ -136,9 +152,16 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
 
 
 def _may_be_of_checkpoints(error: Exception) -> bool:
-    """Whether arrays of another shape or type than an estimator's own may cause an error; they are only data to it."""
-    others = (Failure, ClipError, UnsupportedShot, Cancelled, OSError, ImportError)
-    return not isinstance(error, others) and not is_out_of_memory(error)
+    """Whether arrays of another shape or type than an estimator's own may cause an error; they are only data to it.
+
+    A GPU or a system that fails is no fault of theirs, and they are kept: they may be hours of work.
+    """
+    if isinstance(error, (Failure, ClipError, UnsupportedShot, Cancelled)) or is_out_of_memory(error):
+        return False
+    if isinstance(error, RuntimeError):  # torch's for shapes that do not fit, and for much else
+        is_plain = type(error) in (RuntimeError, NotImplementedError)
+        return is_plain and not any(word in str(error) for word in _OF_THE_SYSTEM)
+    return isinstance(error, _OF_ARRAYS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,10 +253,13 @@ def _estimated(
             raise
         traceback.print_exc()
         why = f"What an earlier run left of this shot cannot be used ({type(error).__name__}) and will be made again."
-        _warn(task, inputs.label, why)
-        names = tuple(each.removeprefix(leftovers.SHOT) for each in registry.scratch_files())
-        own_files.clear(inputs.scratch, Names(names))
-        return _attempt(task, info, parameters, inputs, maps, learned=learned)
+    # outside of the handler: while that runs, the traceback keeps what the attempt had, a GPU's memory and open files,
+    # which Windows does not delete
+    gc.collect()
+    _warn(task, inputs.label, why)
+    names = tuple(each.removeprefix(leftovers.SHOT) for each in registry.scratch_files())
+    own_files.clear(inputs.scratch, Names(names))
+    return _attempt(task, info, parameters, inputs, maps, learned=learned)
 
 
 def _attempt(

@@ -6,7 +6,6 @@ one window, however long the shot.
 
 from __future__ import annotations
 
-import functools
 import gc
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -133,7 +132,6 @@ class RawMaps:
         self._work, self._done = windows.WINDOW * len(self._frames) + _JOINING * count, 0.0
         self._network = _Network(shot, settings)
         self.size = self._network.size
-        self._saved = functools.lru_cache(maxsize=4)(self._load)
 
     def missing(self) -> list[int]:
         """The windows that are still to be estimated."""
@@ -143,16 +141,13 @@ class RawMaps:
 
     def estimate(self, window: int) -> None:
         """Estimate one window, in any order, and save its maps."""
-        count, label = len(self._sources), self._label(window)
-        is_anchor = window == self._anchor
-        # maps of frames behind the clip's end, which are padding, are never asked for
-        places = max(count - windows.STEP * window, windows.FROM_AFAR if window else 1)
+        label, is_anchor = self._label(window), window == self._anchor
         self.report("estimate", label)
         maps = self._network.maps(
             self._frames[window],
-            windows.WINDOW if is_anchor else min(places, windows.WINDOW),
+            self._places(window),
             self._images,
-            last=None if is_anchor else count - 1,
+            last=None if is_anchor else len(self._sources) - 1,
             keep=() if window + 1 >= len(self._frames) else self._frames[window + 1],
             progress=lambda share: self.shot.progress(
                 "estimate", label, self._done + share * windows.WINDOW, self._work
@@ -163,18 +158,20 @@ class RawMaps:
 
     def at(self, window: int, place: int) -> NDArray[np.float32]:
         """A saved map at the network's size."""
-        return np.asarray(self._saved(window)[place])
+        # read, not kept mapped: Windows deletes no file that is
+        return np.array(np.load(self._path(window), mmap_mode="r")[place])
 
     def at_working_size(self, window: int, place: int) -> NDArray[np.float32]:
         """A saved map at the processing resolution."""
-        found = torch.from_numpy(self.at(window, place).copy())[None, None]
+        found = torch.from_numpy(self.at(window, place))[None, None]
         return resized(found, (self.shot.frames.height, self.shot.frames.width))[0, 0].numpy()
 
     def require_depth(self) -> None:
         """Raise `UnsupportedShot` for maps that are the same everywhere."""
         for window in range(len(self._frames)):
             self.shot.check()
-            if any(np.ptp(joining.thinned(maps)) > 0 for maps in self._saved(window)):
+            maps = (joining.thinned(self.at(window, place)) for place in range(self._places(window)))
+            if any(np.ptp(each) > 0 for each in maps):
                 return
         raise UnsupportedShot(
             "Video Depth Anything sees the same distance everywhere in the shot.", "Choose frames with visible detail."
@@ -203,8 +200,12 @@ class RawMaps:
     def _path(self, window: int) -> Path:
         return self.shot.scratch / ("anchor.npy" if window == self._anchor else f"window.{window:06d}.npy")
 
-    def _load(self, window: int) -> NDArray[np.float32]:
-        return np.load(self._path(window), mmap_mode="r")
+    def _places(self, window: int) -> int:
+        """How many maps of a window are saved; those of padding behind the clip's end are never asked for."""
+        if window == self._anchor:
+            return windows.WINDOW
+        places = max(len(self._sources) - windows.STEP * window, windows.FROM_AFAR if window else 1)
+        return min(places, windows.WINDOW)
 
 
 class _Network:

@@ -1,14 +1,16 @@
 """What an estimator kept of a shot, damaged."""
 
 import io
+import weakref
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from inference.contract import exit_codes
+from inference.contract import exit_codes, own_files
 from inference.contract.own_files import Names
-from inference.run import checkpoints
+from inference.run import checkpoints, shots
 from tests.footage_maker import stills
 
 
@@ -127,3 +129,66 @@ def test_a_run_makes_again_what_it_cannot_use(content, worker, tmp_path, helpers
     assert worker.estimate(plate, tmp_path / "fresh", *options).returncode == exit_codes.OK
     maps = sorted((tmp_path / "fresh").glob("*.exr"))
     assert len(maps) == 16 and all(each.read_bytes() == (folder / each.name).read_bytes() for each in maps)
+
+
+def test_what_an_earlier_run_left_survives_a_gpu_that_fails(worker, tmp_path):
+    plate, folder = stills(tmp_path / "plate", range(1, 9))[0], tmp_path / "depth"
+    options = ("--parameter", "trouble=driver")
+    kept = folder / ".fathom" / "shot.0001-0008" / "mean.npz"
+    worker.environment["FATHOM_TEST_DRIVER"] = "lost"
+    for _ in range(2):  # the second run goes on from what the first has left
+        done = worker.estimate(plate, folder, *options)
+        assert done.returncode == exit_codes.FAILED and "CUDA error" in done.stderr
+        assert "cannot be used" not in done.stderr
+        with np.load(kept) as file:
+            assert int(file["next"]) == 2
+    worker.environment["FATHOM_TEST_DRIVER"] = ""
+    assert worker.estimate(plate, folder, *options).returncode == exit_codes.OK
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("operands could not be broadcast together"), True),
+        (KeyError("mean"), True),
+        (IndexError("index 31 is out of bounds"), True),
+        (RuntimeError("The size of tensor a (5) must match the size of tensor b (6)"), True),
+        (NotImplementedError("\"upsample_bilinear2d\" not implemented for 'Int'"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), False),
+        (RuntimeError("CUDA driver error: unknown error"), False),
+        (RuntimeError("can't start new thread"), False),
+        (type("AcceleratorError", (RuntimeError,), {})("unspecified launch failure"), False),
+        (MemoryError(), False),
+        (OSError(5, "Input/output error"), False),
+        (ImportError("DLL load failed"), False),
+    ],
+)
+def test_only_errors_of_arrays_may_be_those_of_checkpoints(error, expected):
+    assert shots._may_be_of_checkpoints(error) == expected
+
+
+def test_a_second_attempt_holds_nothing_of_the_first(tmp_path, monkeypatch):
+    """Neither a GPU's memory nor files, which Windows does not delete while they are open."""
+    held, attempts = [], []
+
+    class Array:
+        pass
+
+    def attempt(task, info, parameters, inputs, maps, *, learned):
+        attempts.append([each() for each in held])
+        if len(attempts) == 1:
+            array = Array()
+            array.itself = array
+            held.append(weakref.ref(array))
+            raise ValueError("another shape")
+        return "done"
+
+    cleared = []
+    monkeypatch.setattr(shots, "_attempt", attempt)
+    monkeypatch.setattr(shots, "_warn", lambda task, label, message: None)
+    monkeypatch.setattr(own_files, "clear", lambda folder, names: cleared.append([each() for each in held]))
+    task = SimpleNamespace(check=lambda: None)
+    inputs = SimpleNamespace(frames=range(8), is_resumed=True, label="", scratch=tmp_path)
+    info = SimpleNamespace(minimum_frames=1)
+    assert shots._estimated(task, info, {}, inputs, None, learned=None) == "done"
+    assert attempts == [[], [None]] and cleared == [[None]]

@@ -1,6 +1,7 @@
 """Clips of any length, window by window: the published result, and the same bits after every interruption."""
 
 import numpy as np
+import psutil
 import pytest
 
 torch = pytest.importorskip("torch", reason="the packages of the network estimators are not installed")
@@ -111,6 +112,17 @@ def test_windows_that_are_saved_need_no_network(tmp_path, tiny):
     np.testing.assert_array_equal(again(), expected[[7]])
     assert len(tiny) == 1
     assert Run(frames, tmp_path, finished=range(30)).calls == 0
+
+
+def test_saved_windows_are_not_kept_open(tmp_path):
+    """Windows deletes no file that is mapped, and a run ends with removing its windows."""
+    run = Run(clip(60), tmp_path / "shot")
+    run()
+    raw = streaming.RawMaps(run.shot, streaming.Settings(**run.shot.parameters))
+    maps = [raw.at(window, 1) for window in range(4)]
+    assert all(type(each) is np.ndarray and each.base is None for each in maps)
+    if hasattr(psutil.Process, "memory_maps"):
+        assert not [each.path for each in psutil.Process().memory_maps() if each.path.startswith(str(tmp_path))]
 
 
 @pytest.mark.parametrize(("order", "frames_at_once"), [((2, 0, 1, 3), 1), ((3, 2, 1, 0), 4), ((1, 3, 0, 2), 3)])

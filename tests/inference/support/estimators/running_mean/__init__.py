@@ -93,6 +93,8 @@ def _misbehave(shot):
         ctypes.CDLL(None).fflush(None)
     elif trouble == "crash":
         raise ZeroDivisionError("something went wrong inside")
+    elif trouble == "driver" and os.environ.get("FATHOM_TEST_DRIVER") == "lost":
+        raise RuntimeError("CUDA error: unspecified launch failure")
     elif trouble == "pipe":
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
     elif trouble == "memory":
