@@ -142,3 +142,15 @@ def test_the_list_has_both_weights_and_says_that_nothing_need_be_accepted(worker
         assert found["estimators"] == ["video_depth_anything"] and not found["licence"]["needs_acceptance"]
         assert found["files"][0]["sha256"] == model.files[0].sha256
     assert "accepted    not necessary" in worker("models", "list", SMALL.name).stdout
+
+
+def test_automatic_takes_it_where_its_weights_are_there(vda, worker, clip, tmp_path):
+    done = worker("estimate", clip, "--output", tmp_path / "depth")
+    assert done.returncode == 0, done.stdout + done.stderr
+    sequence = load(tmp_path / "depth")
+    (shot,) = sequence.shots
+    assert sequence.estimator == "automatic" and shot.estimators[-1] == "video_depth_anything"
+    assert SMALL.repository in {weights.repository for weights in sequence.weights} and sequence.versions["torch"]
+    assert "Video Depth Anything" in shot.reason
+    maps = maps_of(tmp_path / "depth", range(1001, 1013))
+    assert maps.shape == (12, 48, 64) and maps.std() > 0.01
