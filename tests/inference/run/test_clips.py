@@ -346,8 +346,8 @@ def test_what_depth_json_says(worker, clip, tmp_path):
     assert worker.estimate(clip, tmp_path / "out", "--seed", "7", "--frames", "1002-1005").returncode == 0
     facts = json.loads((tmp_path / "out" / "depth.json").read_text())
     assert set(facts) == {
-        "schema_version", "source", "first_frame", "last_frame", "width", "height", "quantity", "confidence", "shots",
-        "estimator", "parameters", "seed", "weights", "versions", "seconds", "fingerprint",
+        "schema_version", "source", "first_frame", "last_frame", "width", "height", "quantity", "unit", "confidence",
+        "shots", "estimator", "parameters", "seed", "weights", "versions", "seconds", "fingerprint",
     }  # fmt: skip
     assert facts["schema_version"] == 2 and facts["seed"] == 7 and facts["seconds"] > 0
     assert (facts["first_frame"], facts["last_frame"]) == (1002, 1005)
