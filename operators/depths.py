@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.contract.untrusted import readable
-from ..scene import build, depth_list, missing, plate
+from ..scene import build, depth_list, missing_files, plate
 from ..scene import depth as depth_module
 from ..scene.depth import DepthError
 from ..scene.plate import PlateError
@@ -53,7 +53,7 @@ class FATHOM_OT_load_depth(_ChoosesFolder, bpy.types.Operator):
         if not self.properties.is_property_set("frame_offset"):
             depth = depth_list.placed(context.scene, depth)
         depth_list.remember(context.scene, depth)
-        missing.reload()  # as it lies there now, which may not be what Blender has read
+        missing_files.reload()  # as it lies there now, which may not be what Blender has read
         self.report({"INFO"}, f"Loaded the depth of {depth.name}")
         return {"FINISHED"}
 
@@ -98,7 +98,7 @@ class FATHOM_OT_check_files(_OnEntry, bpy.types.Operator):
             plate.ask(depth)
             plate.require_plate(depth)
         finally:
-            missing.forget()
+            missing_files.forget()
         self.report({"INFO"}, f"The depth of {depth.name} and its plate are there")
         return {"FINISHED"}
 
@@ -112,7 +112,7 @@ class FATHOM_OT_relink_depth(_OnEntry, _ChoosesFolder, bpy.types.Operator):
     @reporting
     def execute(self, context):
         depth = depth_list.relink(context.scene, _chosen(self.directory), self.depth)
-        missing.reload()
+        missing_files.reload()
         self.report({"INFO"}, readable(f"{depth.name} shows the depth in {depth.folder}"))
         return {"FINISHED"}
 
@@ -137,7 +137,7 @@ class FATHOM_OT_find_plate(_OnEntry, _InFileBrowser, bpy.types.Operator):
         if not self.filepath:
             raise PlateError("No clip is chosen: choose the movie, or a frame of the sequence.")
         depth = depth_list.find_plate(context.scene, self.filepath, self.depth)
-        missing.reload()
+        missing_files.reload()
         self.report({"INFO"}, readable(f"{depth.name} shows the plate {depth.source.path}"))
         return {"FINISHED"}
 

@@ -3,8 +3,8 @@
 import bpy
 
 from ..inference.contract import environment, environment_setup
-from ..scene import preferences, seen
-from ..scene.windows import redraw
+from ..scene import disk_status, preferences
+from ..scene.redraw import redraw
 from .arguments import argument
 from .modal_run import Follows, is_idle
 from .reporting import report_error, reporting
@@ -82,7 +82,7 @@ class FATHOM_OT_remove_environment(bpy.types.Operator):
             environment_setup.remove(preferences.data_folder())
         except OSError as error:
             return report_error(self, f"The environment cannot be removed: {error}. End what still runs from it.")
-        seen.outdate()
+        disk_status.outdate()
         redraw()
         self.report({"INFO"}, "The inference environment was removed")
         return {"FINISHED"}

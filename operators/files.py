@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.contract.untrusted import readable
-from ..scene import depth_list, missing, places, versions
+from ..scene import depth_list, missing_files, places, versions
 from . import modal_run
 
 
@@ -29,8 +29,8 @@ def _before_load(*_arguments) -> None:
 def _after_load(*_arguments) -> None:
     """Another file: what was seen of the last one's is of no use."""
     places.file_opened()
-    missing.forget()
-    _warn(missing.of_file())
+    missing_files.forget()
+    _warn(missing_files.of_file())
 
 
 @bpy.app.handlers.persistent
@@ -42,7 +42,7 @@ def _after_import(*_arguments) -> None:
 @bpy.app.handlers.persistent
 def _before_render(*_arguments) -> None:
     """Once a render, not once a frame."""
-    _warn(missing.of_file(only_built=True))
+    _warn(missing_files.of_file(only_built=True))
 
 
 def _warn(sentences: list[str]) -> None:

@@ -13,7 +13,7 @@ from ..inference.contract.untrusted import readable
 from ..scene import current_run
 from ..scene.current_run import Run
 from ..scene.problems import PROBLEMS
-from ..scene.windows import clear_status, redraw
+from ..scene.redraw import clear_status, redraw
 from .reporting import pops_up, report_error
 
 _TICK = 0.2

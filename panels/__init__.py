@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..scene import seen
+from ..scene import disk_status
 from . import build, catalogue, estimate, preferences, properties, status
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *estimate.CLASSES, *build.CLASSES)
@@ -19,7 +19,7 @@ def register() -> None:
 def unregister() -> None:
     """Take everything back."""
     catalogue.forget()
-    seen.stop()
+    disk_status.stop()
     status.unregister()
     properties.unregister()
     for cls in reversed(CLASSES):

@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..scene import missing
+from ..scene import missing_files
 from ..scene.build import renders_strips
 from ..scene.camera import SCALE_PATH, rig_above
 from . import parts
@@ -32,7 +32,7 @@ class _Depths(parts.Sidebar):
             return
         item = listed.depths[min(max(listed.active_depth, 0), len(listed.depths) - 1)]
         parts.draw_text(layout, item.summary, width=width)
-        found = missing.of_entry(item)
+        found = missing_files.of_entry(item)
         _draw_missing(layout, found.depth, "fathom.relink_depth", width=width)
         _draw_missing(layout, found.plate, "fathom.find_plate", width=width)
         if found.unseen is not None:

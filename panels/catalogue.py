@@ -16,7 +16,7 @@ from ..inference.contract import catalogue, exit_codes
 from ..inference.contract.catalogue import EstimatorFacts
 from ..inference.contract.records import RecordError
 from ..scene import current_run, preferences, settings
-from ..scene.windows import redraw
+from ..scene.redraw import redraw
 from . import parameters
 
 _LOOK = 0.2

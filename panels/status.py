@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.contract.untrusted import readable
-from ..scene import missing
+from ..scene import missing_files
 
 _MOST = 3
 """Depths that are named."""
@@ -11,7 +11,7 @@ _MOST = 3
 
 def draw(self, context):
     """In red, for the scene's depths; the sidebars say more."""
-    incomplete = missing.incomplete(context.scene)
+    incomplete = missing_files.incomplete(context.scene)
     if incomplete:
         row = self.layout.row()
         row.alert = True

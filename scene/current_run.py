@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..inference.contract.events import Done, Error, Event, Progress, ShotNote, Stage, Warning
-from . import seen
+from . import disk_status
 from .problems import PROBLEMS, Problem
 from .wording import shown, worded
 
@@ -172,7 +172,7 @@ def end(run: Run) -> None:
     finally:
         if run is _current:
             _current, _last, _ended = None, run, _ended + 1
-            seen.outdate()
+            disk_status.outdate()
 
 
 def end_current() -> None:

@@ -11,7 +11,7 @@ import bpy
 
 from ..inference.contract import environment, environment_setup, installer
 from ..inference.contract.environment import MissingEnvironment, PackageSet
-from .seen import Seen
+from .disk_status import Seen
 
 ADDON = __package__.rpartition(".")[0]
 """Name under which Blender knows the extension, such as ``bl_ext.user_default.fathom``."""

@@ -16,9 +16,9 @@ from ..inference.contract import depth_sequence
 from ..inference.contract.untrusted import is_folder
 from . import current_run, estimation, output, places, source, versions
 from . import settings as settings_module
+from .disk_status import Seen
 from .output import OutputError
 from .problems import PROBLEMS
-from .seen import Seen
 from .settings import Settings
 from .source import Plate, SourceError
 

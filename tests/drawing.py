@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 
 from bl_ext.dev.fathom.inference.contract import environment
-from bl_ext.dev.fathom.scene import preferences, seen
+from bl_ext.dev.fathom.scene import disk_status, preferences
 
 
 class Recorder:
@@ -47,13 +47,13 @@ class Recorder:
 
 def look():
     """Look for what was drawn without being known, as the timer does."""
-    while seen.work() is not None:
+    while disk_status.work() is not None:
         pass
 
 
 def drawn(draw, *arguments, **options):
     """What a function draws into its first argument, a layout, when the timer has looked for what it asked."""
-    seen.outdate()
+    disk_status.outdate()
     draw(Recorder(), *arguments, **options)
     look()
     draw(layout := Recorder(), *arguments, **options)

@@ -99,7 +99,7 @@ MAY_BE_SHORT = {
     "inference/commands/streams.py": "comes before any work, whatever that is",
     "inference/commands/torch_device.py": "runs as a program of its own",
     "inference/contract/bounded_log.py": "what a log may take of the disk, whoever writes it",
-    "inference/estimators/parallax/bridge.py": "a step of the method, with its own reasons and formulas",
+    "inference/estimators/parallax/blank_frames.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/fill.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/frames.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/zooming.py": "a question of its own to a solve, with its own reasons",

@@ -25,14 +25,14 @@ ALLOWED_MB = 40
 
 def measure(path: str, size: int) -> None:
     """Prepare a clip in this process and print seconds per frame and peak memory."""
-    from inference.media import working
+    from inference.media import processing_size
     from inference.media.clip import open_clip
     from inference.media.source import describe
 
     with open_clip(describe(path)) as clip, tempfile.TemporaryDirectory() as folder:
-        wanted = working.working_size(clip.width, clip.height, size, 8)
+        wanted = processing_size.working_size(clip.width, clip.height, size, 8)
         start = time.perf_counter()
-        prepared = working.prepare(clip, clip.first_frame, clip.last_frame, wanted, folder)
+        prepared = processing_size.prepare(clip, clip.first_frame, clip.last_frame, wanted, folder)
         frames = prepared.frames(clip.first_frame, clip.last_frame)
         for index in range(len(frames)):
             frames[index].mean()

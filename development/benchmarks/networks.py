@@ -43,7 +43,7 @@ from inference.common import failures
 from inference.common.failures import Failure
 from inference.contract import exit_codes, hints
 from inference.contract.catalogue import Parameter
-from inference.estimators import registry
+from inference.estimators import registry, requirements
 from inference.estimators.base import Shot
 from inference.estimators.depthcrafter import streaming
 from inference.video_diffusion import device, dry_run, loading, memory, resolution, stages, windows
@@ -380,7 +380,7 @@ def measured(task: Task, repeats: int, *, random: bool, plain: bool) -> dict[str
     """
     torch_device, dtype = device.choose(task.parameters["device"], task.parameters["precision"])
     if not random:
-        registry.require(registry.info(task.estimator))
+        requirements.require(registry.info(task.estimator))
     program, place_networks, placements = held_bytes(torch_device), loading.placement, list[Placement]()
 
     def placement(*arguments: Any, **named: Any) -> Placement:

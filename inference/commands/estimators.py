@@ -11,7 +11,7 @@ from typing import Any
 
 from ..contract import exit_codes, records
 from ..contract.catalogue import MissingRequirement, Parameter
-from ..estimators import registry
+from ..estimators import requirements
 from ..estimators.base import EstimatorInfo, Variant
 from ..run import automatic
 from .display import facts_block
@@ -67,11 +67,11 @@ def status_of(name: str) -> EstimatorStatus:
             what=f"The estimator cannot be loaded ({type(error).__name__}: {error}).", hint="Install Fathom again."
         )
         return EstimatorStatus(name=name, facts=None, missing_requirements=[requirement], notes=[])
-    variants = tuple(registry.missing_requirements(info.used(variant)) for variant in info.variants)
+    variants = tuple(requirements.missing_requirements(info.used(variant)) for variant in info.variants)
     return EstimatorStatus(
         name=name,
         facts=info,
-        missing_requirements=registry.missing_requirements(info),
+        missing_requirements=requirements.missing_requirements(info),
         notes=automatic.notes(info),
         variants=variants,
     )

@@ -68,7 +68,7 @@ def _write_mattes(options: argparse.Namespace, emit: Callable[[events.Event], No
 
     mattes.require()
     from ..mattes.network import mattes_of
-    from ..media import exr, working
+    from ..media import exr, processing_size
     from ..media.clip import open_clip
     from ..run.checks import frames_of
 
@@ -85,10 +85,10 @@ def _write_mattes(options: argparse.Namespace, emit: Callable[[events.Event], No
         meter.plan(last - first + 1)
         try:
             with tempfile.TemporaryDirectory(prefix=".fathom-matte-", dir=folder) as scratch:
-                size = working.working_size(clip.width, clip.height, options.size, 1)
+                size = processing_size.working_size(clip.width, clip.height, options.size, 1)
                 meter.begin(_READING * (last - first + 1), counts=False)
                 meter.stage("prepare", "Reading the clip")
-                prepared = working.prepare(
+                prepared = processing_size.prepare(
                     clip, first, last, size, Path(scratch) / "clip", cuts=shot_starts(job.cuts), check=check,
                     progress=lambda done, total: meter.part(done / total),
                 )  # fmt: skip

@@ -19,7 +19,7 @@ from ..contract import exit_codes
 from ..contract.catalogue import AUTOMATIC, COMPLETE, COMPLETE_FROM, LEARNED, MissingRequirement
 from ..contract.depth_sequence import Weights
 from ..contract.hints import setting
-from ..estimators import registry
+from ..estimators import registry, requirements
 from ..estimators.base import EstimatorInfo
 
 
@@ -67,8 +67,10 @@ class Choice:
     def require(
         self, *, check: Callable[[], None] = lambda: None, reading: Callable[[str], None] = lambda label: None
     ) -> tuple[Weights, ...]:
-        """As `registry.require`, for all that run."""
-        return tuple(weights for each in self.used for weights in registry.require(each, check=check, reading=reading))
+        """As `requirements.require`, for all that run."""
+        return tuple(
+            weights for each in self.used for weights in requirements.require(each, check=check, reading=reading)
+        )
 
 
 def info(name: str) -> EstimatorInfo:
@@ -131,19 +133,19 @@ def choose(name: str, given: dict[str, Any], *, has_mattes: bool = False) -> Cho
 
 def best_network() -> EstimatorInfo | None:
     """The first of `catalogue.LEARNED` that can run on this computer."""
-    return next((facts for facts in _networks() if not registry.missing_requirements(facts)), None)
+    return next((facts for facts in _networks() if not requirements.missing_requirements(facts)), None)
 
 
 def notes(facts: EstimatorInfo) -> list[MissingRequirement]:
     """Recommendations for an estimator that can run without them: for Automatic, the networks to get."""
     if facts.name == AUTOMATIC.name:
         return list(_missing_networks()) if best_network() is None else []
-    return registry.notes(facts)
+    return requirements.notes(facts)
 
 
 def _missing_networks() -> Iterator[MissingRequirement]:
     for facts in _networks():
-        yield from registry.missing_requirements(facts)
+        yield from requirements.missing_requirements(facts)
 
 
 def _networks() -> Iterator[EstimatorInfo]:

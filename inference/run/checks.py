@@ -17,7 +17,7 @@ from ..contract.depth_sequence import DepthSequenceError
 from ..contract.hints import setting
 from ..contract.job import Job, Source
 from ..contract.untrusted import read_bytes
-from ..estimators import registry
+from ..estimators import requirements
 from ..estimators.base import EstimatorInfo
 from ..media.clip import Clip
 
@@ -113,7 +113,7 @@ def input_sequences(info: EstimatorInfo, parameters: dict[str, Any], folder: Pat
 def warn_of_idle_gpu(info: EstimatorInfo, parameters: dict[str, Any], emit: Callable[[events.Event], None]) -> None:
     """Warn before the work if torch cannot use the computer's GPU, unless the job chooses another device."""
     if parameters.get("device", devices.AUTO) == devices.AUTO:
-        for note in registry.notes(info):
+        for note in requirements.notes(info):
             emit(events.Warning(message=f"{note.what} {note.hint}"))
 
 

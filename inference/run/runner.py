@@ -15,7 +15,7 @@ from ..contract import depth_sequence, events, exit_codes, leftovers, packages
 from ..contract.depth_sequence import DepthSequence, Quantity
 from ..contract.job import Job, Source, check_cuts, shot_starts, validate
 from ..estimators.base import EstimatorInfo
-from ..media import working
+from ..media import processing_size
 from ..media.clip import Clip, open_clip
 from ..media.mattes import mattes
 from . import automatic, checks, inputs, output, shots
@@ -73,7 +73,7 @@ def estimate(
         check_cuts(job.cuts, first, last)
         source = _resolved(job, clip)
         checks.check_source(source)
-        size = working.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
+        size = processing_size.working_size(clip.width, clip.height, job.size or info.default_size, info.size_multiple)
         if job.mattes:
             mattes(job.mattes, first, last, size)  # raises an error for missing mattes before any work is done
         read = inputs.Inputs(job, noted, first=first, last=last, sequences=[str(parameters[name]) for name in given])
@@ -163,7 +163,7 @@ def _all_shots(
     meter.plan(count * (work + _PREPARING))
     meter.begin(count * _PREPARING, counts=False)
     meter.stage("prepare", "Reading the clip")
-    prepared = working.prepare(
+    prepared = processing_size.prepare(
         task.clip,
         first,
         last,

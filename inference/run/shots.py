@@ -25,7 +25,7 @@ from ..estimators import registry
 from ..estimators.base import EstimatorInfo, Frames, ReportProgress, Shot, ShotResult, Writer
 from ..media.clip import Clip
 from ..media.mattes import mattes
-from ..media.working import CachedFrames, Prepared, resized, working_size
+from ..media.processing_size import CachedFrames, Prepared, resized, working_size
 from . import checkpoints
 from .automatic import Choice
 from .output import Output

@@ -10,7 +10,7 @@ import depth_maker
 import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import depth_list, missing, plate
+from bl_ext.dev.fathom.scene import depth_list, missing_files, plate
 from bl_ext.dev.fathom.scene.versions import HEARS_CHANGES
 from footage_maker import movie, numbered, streams
 
@@ -131,7 +131,7 @@ def test_a_scene_that_is_appended_to_a_file_elsewhere_keeps_its_depth(tmp_path, 
         taken.scenes = ["Scene"]
     scene = taken.scenes[0]
     assert depth_list.load(scene).folder == folder
-    assert not missing.of_file()
+    assert not missing_files.of_file()
     assert os.path.normpath(bpy.path.abspath(scene.fathom.depths[0].folder)) == str(folder)
     assert images("disparity") == [str(folder / "disparity.0001.exr")]
 
@@ -256,7 +256,7 @@ def test_a_plate_that_other_images_came_beside_is_found_again(tmp_path):
     bpy.context.scene.fathom.depths[0].plate = str(tmp_path / "moved" / "a1_b5.png")
     with pytest.raises(RuntimeError, match="put the sequence there, or show with Find Plate"):
         bpy.ops.fathom.check_files()
-    assert any("put the sequence there" in sentence for sentence in missing.of_file())
+    assert any("put the sequence there" in sentence for sentence in missing_files.of_file())
     bpy.ops.fathom.find_plate(filepath=str(tmp_path / "moved" / "plate.0001.png"))
     bpy.ops.fathom.check_files()
 

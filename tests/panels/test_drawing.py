@@ -10,7 +10,7 @@ from bl_ext.dev.fathom import operators, panels
 from bl_ext.dev.fathom.inference.contract import catalogue as contract
 from bl_ext.dev.fathom.inference.contract import events, exit_codes
 from bl_ext.dev.fathom.panels import catalogue, preferences, status
-from bl_ext.dev.fathom.scene import current_run, seen, subject
+from bl_ext.dev.fathom.scene import current_run, disk_status, subject
 from bl_ext.dev.fathom.scene import preferences as scene_preferences
 from bl_ext.dev.fathom.scene.versions import strips_of
 from disk_watch import watched
@@ -26,7 +26,7 @@ def scene(empty_file, tmp_path, monkeypatch):
     monkeypatch.delenv("FATHOM_PYTHON", raising=False)
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(scene_preferences, "at_hand", scene_preferences.known)  # as where there is a window
-    seen.stop()
+    disk_status.stop()
     missing_requirements = tuple(
         contract.MissingRequirement(what="It lacks it.", hint="Run: pip", kind=kind)
         for kind in ("packages", "weights", "")
@@ -59,7 +59,7 @@ def scene(empty_file, tmp_path, monkeypatch):
     current_run.end_current()
     current_run.forget_last()
     catalogue.forget()
-    seen.stop()
+    disk_status.stop()
 
 
 def draw_all(scene):
@@ -135,7 +135,7 @@ def test_no_panel_looks_at_a_file_or_starts_a_process(scene):
         and "what was built from it shows nothing until you choose its new folder" in texts
     )
     ready("light")
-    seen.outdate()
+    disk_status.outdate()
     assert "press Install Dependencies" in all_texts(scene), "old news, while a timer looks"
     look()
     texts = all_texts(scene)

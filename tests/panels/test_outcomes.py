@@ -10,7 +10,7 @@ import pytest
 from bl_ext.dev.fathom.inference.contract import catalogue as contract
 from bl_ext.dev.fathom.inference.contract import depth_sequence, events, exit_codes
 from bl_ext.dev.fathom.panels import catalogue, estimate, parts
-from bl_ext.dev.fathom.scene import current_run, seen, subject
+from bl_ext.dev.fathom.scene import current_run, disk_status, subject
 from bl_ext.dev.fathom.scene.versions import strips_of
 from depth_maker import write_png
 from drawing import Recorder, look
@@ -31,7 +31,7 @@ def _nothing_is_known(empty_file, monkeypatch, tmp_path):
     yield
     current_run.end_current()
     current_run.forget_last()
-    seen.stop()
+    disk_status.stop()
 
 
 @pytest.fixture

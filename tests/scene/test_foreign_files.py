@@ -14,7 +14,7 @@ import depth_maker
 import pytest
 from bl_ext.dev.fathom.panels import build as panel
 from bl_ext.dev.fathom.panels import status
-from bl_ext.dev.fathom.scene import map_files, missing, tags
+from bl_ext.dev.fathom.scene import map_files, missing_files, tags
 from drawing import drawn
 
 OPERATORS = ("build_camera", "build_depth_mesh", "build_fog", "add_compositing_fog", "fit_scene")
@@ -57,7 +57,7 @@ def draw(scene):
     context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=300), object=None)
     layout = drawn(lambda layout: panel._Depths.draw(SimpleNamespace(layout=layout), context))
     status.draw(SimpleNamespace(layout=layout), context)
-    missing.of_file()
+    missing_files.of_file()
     for text in layout.texts:
         text.encode()
 

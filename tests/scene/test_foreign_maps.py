@@ -11,7 +11,7 @@ import numpy as np
 import OpenEXR
 import pytest
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import memory, missing, source
+from bl_ext.dev.fathom.scene import memory, missing_files, source
 from bl_ext.dev.fathom.scene import plate as plates
 from bl_ext.dev.fathom.scene.plate import PlateError
 from bl_ext.dev.fathom.scene.source import SourceError
@@ -169,7 +169,7 @@ def test_blender_does_not_wait_for_a_plate_that_is_a_pipe(tmp_path, empty_file, 
     bpy.ops.fathom.load_depth(directory=str(folder))
     said = press()
     assert said[0] == "" and all("is no file" in sentence for sentence in (said[1], said[3]))
-    missing.of_file()
+    missing_files.of_file()
     with pytest.raises(SourceError):
         source.from_file(tmp_path / "plate" / names[0])
 
@@ -194,7 +194,7 @@ def test_a_plate_that_may_not_be_looked_at_is_said_in_a_sentence(tmp_path, empty
     (tmp_path / "plate").chmod(0)
     try:
         bpy.ops.fathom.load_depth(directory=str(folder))
-        assert any("plate" in sentence for sentence in missing.of_file())
+        assert any("plate" in sentence for sentence in missing_files.of_file())
         assert press()[0] == ""
         with pytest.raises(SourceError):
             source.from_file(tmp_path / "plate" / "plate.0001.png")
@@ -215,8 +215,8 @@ def test_paths_of_a_file_that_no_system_takes_are_said_in_a_sentence(tmp_path, e
     empty_file.fathom.depths[0].folder = f"//{'w' * 300}"
     bpy.ops.wm.save_mainfile()
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "theirs.blend"))
-    missing.forget()
-    assert any("w" * 300 in sentence for sentence in missing.of_file())
+    missing_files.forget()
+    assert any("w" * 300 in sentence for sentence in missing_files.of_file())
     assert all(press())
     for long in ("y" * 300, "y/" * 3000):
         with pytest.raises(RuntimeError, match="There is nothing at"):

@@ -11,7 +11,7 @@ import pytest
 from bl_ext.dev.fathom.panels import build as panel
 from bl_ext.dev.fathom.panels import status
 from bl_ext.dev.fathom.scene import depth as depths
-from bl_ext.dev.fathom.scene import depth_list, estimation, missing, output, places, source, subject, versions
+from bl_ext.dev.fathom.scene import depth_list, estimation, missing_files, output, places, source, subject, versions
 from bl_ext.dev.fathom.scene import settings as settings_module
 from bl_ext.dev.fathom.scene.source import SourceError
 from disk_watch import watched
@@ -22,7 +22,7 @@ from drawing import drawn
 def nothing_asked():
     places._asked.clear()
     places._stood.clear()
-    missing.forget()
+    missing_files.forget()
     yield
 
 
@@ -59,7 +59,7 @@ def test_the_plate_of_a_depth_is_not_looked_at_before_something_shows_it(tmp_pat
     rewrite(folder, path=where, kind=kind, **({"files": []} if kind == "movie" else {}))
     bpy.ops.fathom.load_depth(directory=str(folder))
     layout = draw_all(empty_file)
-    missing.of_file()
+    missing_files.of_file()
     bpy.ops.fathom.fit_scene()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
@@ -77,7 +77,7 @@ def test_a_plate_beside_the_depth_is_looked_at(tmp_path, empty_file, touched):
     folder = depth_maker.make(tmp_path)
     bpy.ops.fathom.load_depth(directory=str(folder))
     (tmp_path / "plate" / "plate.0002.png").unlink()
-    assert any("plate.0002.png" in sentence for sentence in missing.of_file())
+    assert any("plate.0002.png" in sentence for sentence in missing_files.of_file())
 
 
 @pytest.mark.parametrize("where", ["/canary/share/depth", "///canary/share/depth", "\\\\canary\\share\\depth"])
@@ -96,7 +96,7 @@ def test_an_entry_of_a_file_is_not_looked_at_before_the_artist_asks(tmp_path, em
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "theirs.blend"))
     scene = bpy.context.scene
     layout = draw_all(scene)
-    missing.of_file()
+    missing_files.of_file()
     depth_list.relink_chosen()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
     assert "fathom.check_files" in [button.name for button in layout.buttons]
@@ -268,7 +268,7 @@ def test_a_relative_path_that_leads_over_the_root_of_the_disk_counts_as_an_absol
     bpy.ops.wm.save_mainfile()
     bpy.ops.wm.open_mainfile(filepath=blend)
     layout = draw_all(bpy.context.scene)
-    missing.of_file()
+    missing_files.of_file()
     assert "fathom.check_files" in [button.name for button in layout.buttons]
     assert not places.is_artists(bpy.context.scene.fathom.output)
     assert touched("canary") == []

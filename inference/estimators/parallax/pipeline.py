@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common import workers
+from ...common import frame_threads
 from ...common.failures import UnsupportedShot
 from ...common.files import save_array
 from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
 from ...mattes.network import mattes_of
 from ..base import LearnedDepth, Shot, ShotResult
-from . import bridge, completion, fill, frame_selection, fusion, makes_mattes, moving, object_depth, sgm, sweep
+from . import blank_frames, completion, fill, frame_selection, fusion, makes_mattes, moving, object_depth, sgm, sweep
 from .camera_path import camera_path, static_tracks, straight_tracks, tracks_of
 from .frames import UndistortedFrames
 from .tracks import Tracks
@@ -201,7 +201,7 @@ def _pass(
         finished += 1
         shot.progress(name, label, passed * count + share * finished, float(count))
 
-    workers.each(keep, left, check=shot.check, done=done)
+    frame_threads.each(keep, left, check=shot.check, done=done)
     return passed + share
 
 
@@ -310,7 +310,7 @@ def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], 
         shot.write(frame, *ready.pop(frame))
         shot.progress("settle", "Stabilising over time", passed * count + (1 - passed) * finished, float(count))
 
-    workers.each(settle, left, check=shot.check, done=done)
+    frame_threads.each(settle, left, check=shot.check, done=done)
 
 
 def _bridge_all(
@@ -332,7 +332,7 @@ def _bridge_all(
                 theirs, sure = _placed(scene, footings, other), _load(scene, "complete", other)[1]
                 move = replace(scene.views, world_to_camera=pair).relative(0, 1)
                 witnesses.append(fusion.SourceDepth(theirs, sure, *move))
-            inverse_depth, confidence = bridge.bridge(witnesses, scene.views.matrix)
+            inverse_depth, confidence = blank_frames.bridge(witnesses, scene.views.matrix)
             inverse_depth = np.clip(inverse_depth, *scene.limits)
             shot.write(index, *_enlarged(scene, inverse_depth, confidence, shot.frames[index]))
 

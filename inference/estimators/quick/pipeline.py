@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common import workers
+from ...common import frame_threads
 from ...common.failures import UnsupportedShot
 from ...common.files import save_array, save_arrays
 from ...depth_maps.along_flow import ComparedFrame, Step, Window, levels, normalised_brightness, step
@@ -134,7 +134,7 @@ def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[n
         share = _LOOKING + _LEVELLING * len(steps) / len(good)
         shot.progress("level", "Comparing neighbouring frames", share * count, float(count))
 
-    workers.each(work, range(len(good) - 1), check=shot.check, done=done)
+    frame_threads.each(work, range(len(good) - 1), check=shot.check, done=done)
     found = levels([steps[at] for at in range(len(good) - 1)])
     save_array(kept, found)
     return found
@@ -174,7 +174,7 @@ def _steady_all(
         shot.write(frame, ready.pop(frame))
         shot.progress("steady", "Stabilising over time", begun * count + (1 - begun) * finished, float(count))
 
-    workers.each(work, left, check=shot.check, done=done)
+    frame_threads.each(work, left, check=shot.check, done=done)
 
 
 def _sources(frame: int, good: list[int]) -> list[tuple[int, float]]:

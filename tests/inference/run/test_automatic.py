@@ -9,11 +9,10 @@ import pytest
 
 from inference.common.failures import Cancelled, Failure, UnsupportedShot
 from inference.contract import depth_sequence, exit_codes
-from inference.contract.catalogue import LEARNED, QUICK, Fallback
+from inference.contract.catalogue import LEARNED, QUICK, Fallback, MissingRequirement
 from inference.contract.job import Job
-from inference.estimators import registry
+from inference.estimators import registry, requirements
 from inference.estimators.base import COMPLETION, EstimatorInfo, ShotResult
-from inference.estimators.registry import MissingRequirement
 from inference.media.exr import read_map
 from inference.media.source import describe
 from inference.run import automatic, runner
@@ -77,13 +76,13 @@ def estimators(monkeypatch):
             "network": SimpleNamespace(INFO=NETWORK, estimate=see),
         },
     )
-    requirements = registry.missing_requirements
+    asked = requirements.missing_requirements
     monkeypatch.setattr(registry, "names", lambda: sorted(found.table))
     monkeypatch.setattr(registry, "_module", lambda name: found.table[name])
     monkeypatch.setattr(
-        registry,
+        requirements,
         "missing_requirements",
-        lambda facts: found.missing if facts.name == "network" else requirements(facts),
+        lambda facts: found.missing if facts.name == "network" else asked(facts),
     )
     nobody = Fallback(estimator="of a later Fathom", weights="", licence="", terms="")
     network = Fallback(estimator="network", weights="", licence="", terms="")

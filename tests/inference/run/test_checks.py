@@ -8,14 +8,14 @@ from inference.common.failures import Failure
 from inference.contract import depth_sequence, exit_codes, records, untrusted
 from inference.contract.camera import Pose
 from inference.contract.catalogue import MissingRequirement
-from inference.estimators import registry
+from inference.estimators import registry, requirements
 from inference.run import checks, runner
 
 
 @pytest.mark.parametrize(("parameters", "told"), [({"device": "auto"}, 1), ({}, 1), ({"device": "cpu"}, 0)])
 def test_a_card_that_lies_idle_is_told_unless_the_job_wants_the_processor(monkeypatch, parameters, told):
     monkeypatch.setattr(
-        registry, "notes", lambda info: [MissingRequirement(what="A GPU is idle.", hint="Wake it.", kind="device")]
+        requirements, "notes", lambda info: [MissingRequirement(what="A GPU is idle.", hint="Wake it.", kind="device")]
     )
     heard = []
     checks.warn_of_idle_gpu(registry.info("depthcrafter"), parameters, heard.append)

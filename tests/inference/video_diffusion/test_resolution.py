@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference.media.working import working_size
+from inference.media.processing_size import working_size
 from inference.video_diffusion.resolution import network_size, to_network, to_working
 
 

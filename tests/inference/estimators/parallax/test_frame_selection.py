@@ -10,7 +10,7 @@ from inference.contract.camera import Camera
 from inference.contract.job import Job
 from inference.estimators import parallax
 from inference.estimators.parallax import frame_selection
-from inference.estimators.parallax.bridge import bridge
+from inference.estimators.parallax.blank_frames import bridge
 from inference.estimators.parallax.fusion import SourceDepth
 from inference.media import exr
 from inference.media.source import describe

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from inference.common.failures import ClipError
 from inference.media.clip import open_clip
 from inference.media.mattes import mattes
+from inference.media.processing_size import prepare, working_size
 from inference.media.source import describe
-from inference.media.working import prepare, working_size
 from tests.footage_maker import movie, number_in, stills
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from inference.common import workers
+from inference.common import frame_threads
 from inference.common.failures import Cancelled
 
 
 def test_parallel_work_does_every_frame_once():
     done = []
-    workers.each(lambda frame, pause: None, range(50), check=lambda: None, done=done.append)
+    frame_threads.each(lambda frame, pause: None, range(50), check=lambda: None, done=done.append)
     assert sorted(done) == list(range(50))
 
 
@@ -18,7 +18,7 @@ def test_an_error_in_a_thread_comes_out():
             raise ValueError("frame 7")
 
     with pytest.raises(ValueError, match="frame 7"):
-        workers.each(work, range(50), check=lambda: None, done=lambda frame: None)
+        frame_threads.each(work, range(50), check=lambda: None, done=lambda frame: None)
 
 
 def test_cancelling_reaches_into_running_threads():
@@ -34,5 +34,5 @@ def test_cancelling_reaches_into_running_threads():
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        workers.each(work, range(50), check=check, done=lambda frame: None)
+        frame_threads.each(work, range(50), check=check, done=lambda frame: None)
     assert len(started) < 50

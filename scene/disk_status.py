@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import bpy
 
-from .windows import redraw
+from .redraw import redraw
 
 Key = TypeVar("Key", bound=Hashable)
 Answer = TypeVar("Answer")

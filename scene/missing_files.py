@@ -14,10 +14,10 @@ from ..inference.contract.untrusted import is_folder, is_there
 from . import current_run, depth_list, places, tags
 from . import depth as depth_module
 from .depth import DepthError
+from .disk_status import Seen
 from .plate import PlateError, may_look, require_plate
-from .seen import Seen
+from .redraw import clear_status
 from .versions import HEARS_CHANGES
-from .windows import clear_status
 
 
 @dataclass(frozen=True)

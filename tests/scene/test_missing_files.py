@@ -12,7 +12,7 @@ import depth_maker
 import numpy as np
 import pytest
 from bl_ext.dev.fathom.scene import camera as cameras
-from bl_ext.dev.fathom.scene import compositing, depth_list, missing, seen
+from bl_ext.dev.fathom.scene import compositing, depth_list, disk_status, missing_files
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import fog as fogs
 from bl_ext.dev.fathom.scene import mesh as meshes
@@ -170,7 +170,7 @@ def test_single_files_are_missed_too(tmp_path, empty_file, capfd, lost, sentence
     folder = depth_maker.make(tmp_path, camera=filmed)
     scene = listed(folder)
     (tmp_path / lost).unlink()
-    (found,) = missing.of_file()
+    (found,) = missing_files.of_file()
     assert sentence in found
     assert list(known(scene.fathom.depths[0])) == [found]
     capfd.readouterr()
@@ -182,7 +182,7 @@ def test_a_depth_that_nothing_was_built_from_holds_up_no_render(tmp_path, empty_
     folder = depth_maker.make(tmp_path, camera=filmed)
     bpy.ops.fathom.load_depth(directory=str(folder))
     shutil.rmtree(folder)
-    assert missing.of_file(only_built=True) == [] and len(missing.of_file()) == 1
+    assert missing_files.of_file(only_built=True) == [] and len(missing_files.of_file()) == 1
 
 
 def test_files_that_come_back_are_read_again(tmp_path, empty_file):
@@ -191,9 +191,9 @@ def test_files_that_come_back_are_read_again(tmp_path, empty_file):
     mesh = next(o for o in scene.objects if o.get("fathom_kind") == "mesh")
     shutil.move(folder, tmp_path / "elsewhere")
     reread()
-    assert missing.of_file() and shown(scene, [mesh], 2) == [0]
+    assert missing_files.of_file() and shown(scene, [mesh], 2) == [0]
     shutil.move(tmp_path / "elsewhere", folder)
-    assert missing.of_file() == []
+    assert missing_files.of_file() == []
     assert shown(scene, [mesh], 2)[0] > 0
 
 
@@ -204,11 +204,11 @@ def test_asking_for_every_drawing_looks_seldom(tmp_path, empty_file, monkeypatch
     looks = []
     read = depth_list.read
     monkeypatch.setattr(depth_list, "read", lambda item: looks.append(1) or read(item))
-    missing.forget()
-    assert list(missing.of_entry(item)) == [] and not looks, "asking looks at nothing"
-    seen.work()
-    assert [list(missing.of_entry(item)) for _ in range(5)] == [[]] * 5 and len(looks) == 1
-    seen.work()
+    missing_files.forget()
+    assert list(missing_files.of_entry(item)) == [] and not looks, "asking looks at nothing"
+    disk_status.work()
+    assert [list(missing_files.of_entry(item)) for _ in range(5)] == [[]] * 5 and len(looks) == 1
+    disk_status.work()
     assert len(looks) == 1
     shutil.rmtree(folder)
     assert "what was built from it shows nothing" in known(item).depth
@@ -216,10 +216,10 @@ def test_asking_for_every_drawing_looks_seldom(tmp_path, empty_file, monkeypatch
 
 def known(item):
     """What is known of an entry when it was looked for as after a drawing."""
-    missing.forget()
-    missing.of_entry(item)
-    seen.work()
-    return missing.of_entry(item)
+    missing_files.forget()
+    missing_files.of_entry(item)
+    disk_status.work()
+    return missing_files.of_entry(item)
 
 
 def test_a_long_list_is_looked_through_a_part_at_a_time(tmp_path, empty_file, monkeypatch):
@@ -228,20 +228,20 @@ def test_a_long_list_is_looked_through_a_part_at_a_time(tmp_path, empty_file, mo
     def look(item):
         looked.append(item.name)
         time.sleep(0.001)
-        return missing.Missing(depth="gone" if item.name == "299" else None)
+        return missing_files.Missing(depth="gone" if item.name == "299" else None)
 
-    monkeypatch.setattr(missing, "_look", look)
+    monkeypatch.setattr(missing_files, "_look", look)
     for number in range(300):
         item = empty_file.fathom.depths.add()
         item.name, item.job = str(number), str(number)
-    missing.forget()
+    missing_files.forget()
     begun = time.monotonic()
-    assert missing.incomplete(empty_file) == [] and looked == []
-    assert seen.work() is not None, "there is more"
-    assert missing.incomplete(empty_file) == []  # drawn again at once
+    assert missing_files.incomplete(empty_file) == [] and looked == []
+    assert disk_status.work() is not None, "there is more"
+    assert missing_files.incomplete(empty_file) == []  # drawn again at once
     assert time.monotonic() - begun < 0.2 and 0 < len(looked) < 150
     assert looked[0] == "0"
-    while seen.work() is not None:
+    while disk_status.work() is not None:
         pass
-    assert missing.incomplete(empty_file) == ["299"]
+    assert missing_files.incomplete(empty_file) == ["299"]
     assert sorted(looked) == sorted(set(looked))
