@@ -19,7 +19,6 @@ from ..media import processing_size
 from ..media.clip import Clip, open_clip
 from ..media.mattes import mattes
 from . import automatic, checks, inputs, output, shots
-from .automatic import Choice
 from .output import Output, State
 
 _PREPARING = 0.05
@@ -80,7 +79,7 @@ def estimate(
         plate = (clip.width, clip.height)
         wanted = plate if job.full_size else size
         key = read.key(
-            versions=_versions(choice), device=_device(choice.used, parameters), weights=weights, given=given
+            versions=_versions(choice.used), device=_device(choice.used, parameters), weights=weights, given=given
         )
         with output.opened(
             folder,
@@ -121,7 +120,7 @@ def estimate(
                     parameters={} if choice.is_automatic else parameters,
                     seed=job.seed,
                     weights=weights,
-                    versions=_versions(choice),
+                    versions=_versions(choice.used),
                     seconds=round(out.seconds(), 2),
                 )
                 check()
@@ -235,8 +234,8 @@ def _with_common_quantity(
     return named, common
 
 
-def _versions(choice: Choice) -> dict[str, str]:
-    own = {packages.package_of(module) for info in choice.used for module in info.packages}
+def _versions(infos: Sequence[EstimatorInfo]) -> dict[str, str]:
+    own = {packages.package_of(module) for info in infos for module in info.packages}
     return packages.versions() | {name: version for name in sorted(own) if (version := packages.installed(name))}
 
 
