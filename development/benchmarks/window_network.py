@@ -22,7 +22,7 @@ import torch
 
 from development.benchmarks.networks import GPUS, Images, held_bytes, log, product_flops, shared_parser
 from inference.common.failures import Failure
-from inference.estimators import registry
+from inference.estimators import registry, requirements
 from inference.estimators.base import Shot
 from inference.estimators.video_depth_anything import memory, streaming, windows
 from inference.estimators.video_depth_anything.network import VideoDepthAnything
@@ -83,7 +83,7 @@ def _measured(options: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     settings = streaming.Settings(**parameters)
     torch_device, dtype = device.choose(settings.device, settings.precision)
     if not options.random_weights:
-        registry.require(registry.info_for(NAME, parameters))
+        requirements.require(registry.info_for(NAME, parameters))
     size = settings.image_size(*options.size, on_cpu=torch_device.type == "cpu")
     case = memory.Case(width=size[0], height=size[1], kind=torch_device.type, dtype=dtype)
     plan = memory.plans(case, device.free_bytes(torch_device, memory_limit=settings.memory_limit))[0]
