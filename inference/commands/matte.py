@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..common.failures import Cancelled, Failure, unwritable
 from ..common.files import make_folder
 from ..common.progress import Meter
-from ..contract import events, exit_codes, own_files
+from ..contract import events, exit_codes, leftovers, own_files
 from ..contract.job import check_cuts, shot_starts, validate
 from . import estimate, stoppable
 from .display import Display
 from .numbers import whole_number
 
+SCRATCH = ".fathom-matte"
+"""Folder inside the mattes' for a run's working files."""
 LARGEST = 1920
 """Long side of the mattes, in pixels, when the command names none; a smaller plate has mattes of its own size."""
 _READING = 0.1
@@ -79,25 +81,25 @@ def _write_mattes(options: argparse.Namespace, emit: Callable[[events.Event], No
         first, last = frames_of(job, clip)
         clip.require(first, last)
         check_cuts(job.cuts, first, last)
-        _refuse_old(folder, first, last, overwrite=options.overwrite)
-        make_folder(folder)
         meter = Meter(emit, frames=last - first + 1)
         meter.plan(last - first + 1)
+        made = make_folder(folder)
         try:
-            with tempfile.TemporaryDirectory(prefix=".fathom-matte-", dir=folder) as scratch:
+            with _scratch(folder / SCRATCH) as scratch:
+                _refuse_old(folder, first, last, overwrite=options.overwrite)
                 size = processing_size.working_size(clip.width, clip.height, options.size, 1)
                 meter.begin(_READING * (last - first + 1), counts=False)
                 meter.stage("prepare", "Reading the clip")
                 prepared = processing_size.prepare(
-                    clip, first, last, size, Path(scratch) / "clip", cuts=shot_starts(job.cuts), check=check,
+                    clip, first, last, size, scratch / leftovers.CLIP, cuts=shot_starts(job.cuts), check=check,
                     progress=lambda done, total: meter.part(done / total),
                 )  # fmt: skip
                 for warning in (*clip.warnings, *clip.found()):
                     emit(events.Warning(message=warning))
                 meter.stage("mattes", "Finding people")
                 for start, end in prepared.shots:
-                    own = Path(scratch) / f"shot-{start}"
-                    own.mkdir()
+                    own = scratch / f"shot.{start:04d}-{end:04d}"
+                    own_files.make_folder(own)
                     meter.begin((1 - _READING) * (end - start + 1))
                     found = mattes_of(prepared.frames(start, end), own, check=check, progress=meter.part)
                     for index, number in enumerate(range(start, end + 1)):
@@ -107,8 +109,29 @@ def _write_mattes(options: argparse.Namespace, emit: Callable[[events.Event], No
                     meter.frames_done(end - start + 1)
         except OSError as error:
             raise unwritable(error, folder) from error
+        finally:
+            leftovers.remove_empty(made)
     meter.finish()
     return last - first + 1
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """The scratch folder of one run at a time, empty at first and removed at last; a killed run's is cleared."""
+    from ..common import lock
+    from ..mattes.network import SCRATCH_FILES
+
+    own = (f"{leftovers.SHOT}{each}" for each in SCRATCH_FILES)
+    names = own_files.Names((*(f"{leftovers.CLIP}/{each}" for each in leftovers.CLIP_FILES), *own))
+    held = lock.acquire(folder)
+    try:
+        own_files.clear(folder, names)
+        own_files.check(folder, names)
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            own_files.clear(folder, names)
+        held.release()
 
 
 def _refuse_old(folder: Path, first: int, last: int, *, overwrite: bool) -> None:

@@ -18,6 +18,8 @@ LOCK = "lock"
 """Beginning of the names of lock files, in the scratch folder."""
 CLIP = "clip"
 """Folder, in the scratch folder, of the clip's frames at processing resolution."""
+CLIP_FILES = ("frames.u8", "frames.json")
+"""The files in it."""
 _NOTES = ("frames.json", STATE)
 """Files that only describe others."""
 MAPS = ("disparity.####.exr", "confidence.####.exr")
@@ -29,7 +31,7 @@ SHOT = "shot.####-####/"
 LEARNED = "network"
 """Folder, in a shot's, of the maps of the network that completes its depth."""
 FILES = (
-    *(STATE, f"{CLIP}/frames.u8", f"{CLIP}/frames.json", SHOT),
+    *(STATE, *(f"{CLIP}/{name}" for name in CLIP_FILES), SHOT),
     *(f"{folder}/{name}" for folder in ("low", "new", f"{SHOT}{LEARNED}") for name in MAPS),
 )
 """The files of a run in its scratch folder, except its estimator's."""

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from inference import mattes
-from inference.commands import main
+from inference.commands import main, matte
+from inference.common import lock
 from inference.contract import exit_codes
 from inference.mattes import network
 from inference.media.exr import read_map
@@ -70,3 +71,51 @@ def test_what_is_missing_is_one_sentence_before_the_clip_is_read(clip, tmp_path,
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
     assert main.main(["matte", str(clip), "--output", str(tmp_path / "mattes")]) == exit_codes.MISSING
     assert "robust-video-matting" in capsys.readouterr().err and not (tmp_path / "mattes").exists()
+
+
+def test_what_a_killed_run_left_is_cleared_and_what_is_not_ours_stays(clip, tmp_path, installed):
+    output = tmp_path / "mattes"
+    left = output / matte.SCRATCH
+    ours = [left / "clip" / "frames.u8", left / "shot.0001-0004" / "matte-forwards" / "000001.npy", left / "lock"]
+    theirs = left / "clip" / "notes.txt"
+    for path in (*ours, theirs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert main.main(["matte", str(clip), "--output", str(output)]) == exit_codes.OK
+    assert [path for path in left.rglob("*") if path.is_file()] == [theirs]
+    theirs.unlink()
+    assert main.main(["matte", str(clip), "--output", str(output), "--overwrite"]) == exit_codes.OK
+    assert not left.exists() and len(list(output.iterdir())) == COUNT
+
+
+def test_one_run_at_a_time_writes_into_a_folder(clip, tmp_path, installed, capsys):
+    (tmp_path / "mattes").mkdir()
+    held = lock.acquire(tmp_path / "mattes" / matte.SCRATCH)
+    try:
+        command = ["matte", str(clip), "--output", str(tmp_path / "mattes"), "--overwrite"]
+        assert main.main(command) == exit_codes.BAD_OUTPUT
+        assert "is writing into" in capsys.readouterr().err
+        assert not list((tmp_path / "mattes").glob("*.exr"))
+    finally:
+        held.release()
+
+
+@pytest.mark.parametrize("inside", ["", "clip"])
+def test_a_scratch_folder_that_is_a_link_is_declined(clip, tmp_path, installed, capsys, inside):
+    (tmp_path / "theirs" / "clip").mkdir(parents=True)
+    (tmp_path / "theirs" / "clip" / "frames.u8").write_bytes(b"theirs")
+    link = tmp_path / "mattes" / matte.SCRATCH / inside
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "theirs" / inside)
+    assert main.main(["matte", str(clip), "--output", str(tmp_path / "mattes")]) == exit_codes.BAD_OUTPUT
+    assert "link" in capsys.readouterr().err
+    assert (tmp_path / "theirs" / "clip" / "frames.u8").read_bytes() == b"theirs"
+
+
+def test_a_run_that_fails_leaves_no_folder_behind(tmp_path, clip, installed, monkeypatch):
+    def broken(image, state):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(network, "RobustVideoMatting", lambda: broken)
+    assert main.main(["matte", str(clip), "--output", str(tmp_path / "a" / "mattes")]) == exit_codes.FAILED
+    assert not (tmp_path / "a").exists()
