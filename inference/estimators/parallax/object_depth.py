@@ -1,8 +1,9 @@
 """Temporally stable depth of dynamic objects: the median of an object's depth over many frames.
 
 The ground below an object is read from a few pixels, so its depth jumps from frame to frame. The object's tracks link
-it to the same object in other frames, and so does the overlap of its outlines in neighbouring ones; the median over
-them is its depth. An object whose feet are out of the image touches no ground there: frames in which it does decide.
+it to the same object in other frames or, where it has none, the overlap of its outlines in neighbouring ones; the
+median over them is its depth. An object whose feet are out of the image touches no ground there: frames in which it
+does decide.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def factors(
     tracks: Tracks,
     moving: NDArray[np.bool_],
     *,
+    outlined: bool,
     check: Callable[[], None],
 ) -> list[NDArray[np.float32]]:
     """Factors on the inverse depth of each dynamic object of each frame.
@@ -36,6 +38,8 @@ def factors(
         At the size of the maps.
     moving : bool [M]
         Which observations of the tracks are dynamic.
+    outlined : bool
+        Whether the objects' outlines are those of mattes, so that it is known where they end.
     check : callable
         Called for each frame; may raise to end the work.
 
@@ -45,7 +49,7 @@ def factors(
         For each frame, by label; the first, for the static scene, is 1.
     """
     levels: list[NDArray[np.float64]] = []  # per frame, by label: the logarithm of the median inverse depth
-    links = _Links()
+    links = _Links(outlined)
     subject = np.zeros(len(tracks.ids), np.int32)  # per observation: the label that it lies in
     for frame in range(len(tracks)):
         check()
@@ -68,11 +72,12 @@ def factors(
 class _Links:
     """Objects in neighbouring frames that are one, by the overlap of their outlines."""
 
-    def __init__(self) -> None:
+    def __init__(self, outlined: bool) -> None:
+        self._outlined = outlined
         self.chains: list[NDArray[np.int64]] = []
         """Per frame, by label: the number of the chain; -1 for the static scene."""
         self.grounded: list[NDArray[np.bool_]] = []
-        """Per frame, by label: whether the object ends above the image's lower edge."""
+        """Per frame, by label: False where the object is known to end below the image's lower edge."""
         self._before: NDArray[np.int32] | None = None
         self._next = 0
 
@@ -95,7 +100,8 @@ class _Links:
                 chains[label] = self._next
                 self._next += 1
         grounded = np.ones(count, bool)
-        grounded[np.unique(labels[-1])] = False
+        if self._outlined:
+            grounded[np.unique(labels[-1])] = False
         self.chains.append(chains)
         self.grounded.append(grounded)
         self._before = labels
@@ -122,7 +128,7 @@ def _of_frame(frame: int, levels: list[NDArray[np.float64]], links: _Links, seen
     for label in range(1, len(own)):
         linked = np.isin(ids, ids[(when == frame) & (subject == label)])
         same = [(int(other), int(each)) for other, each in zip(when[linked], subject[linked], strict=True)]
-        for other in around:
+        for other in around if not same else ():  # tracks are surer than outlines, and last longer
             same += [(other, int(each)) for each in np.flatnonzero(links.chains[other] == links.chains[frame][label])]
         values = np.array([levels[other][each] for other, each in same])
         contact = np.array([links.grounded[other][each] for other, each in same], bool)

@@ -103,7 +103,11 @@ def estimate(shot: Shot) -> ShotResult:
         passed = _pass(shot, scene, name="complete", label="Completing surfaces", passed=passed, work=_complete)
         scene, passed, disagrees = _learn(shot, scene, passed)
         footings = object_depth.factors(
-            lambda frame: _subjects(scene, frame), scene.tracks, scene.unrest.moving, check=shot.check
+            lambda frame: _subjects(scene, frame),
+            scene.tracks,
+            scene.unrest.moving,
+            outlined=scene.mattes is not None,
+            check=shot.check,
         )
         _settle_all(shot, scene, footings, passed)
         poses = taking.spread(full, whole)

@@ -77,7 +77,7 @@ def levels_of(regions, depths):
     """The inverse depth of each frame's subject after `object_depth`, without any tracks."""
     maps = [(np.where(region, depth, 0.1).astype(np.float32), region.astype(np.int32))
             for region, depth in zip(regions, depths, strict=True)]  # fmt: skip
-    factors = object_depth.factors(maps.__getitem__, NO_TRACKS, np.empty(0, bool), check=lambda: None)
+    factors = object_depth.factors(maps.__getitem__, NO_TRACKS, np.empty(0, bool), outlined=True, check=lambda: None)
     return np.array([depth * factor[1] for depth, factor in zip(depths, factors, strict=True)])
 
 

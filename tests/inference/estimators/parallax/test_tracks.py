@@ -180,7 +180,7 @@ def test_a_subjects_depth_is_steadied_along_its_tracks():
     def load(frame):
         return np.where(labels, true * jumps[frame], 0.1).astype(np.float32), labels
 
-    found = object_depth.factors(load, tracks, np.ones(len(tracks.ids), bool), check=lambda: None)
+    found = object_depth.factors(load, tracks, np.ones(len(tracks.ids), bool), outlined=False, check=lambda: None)
     steady = [true * jumps[frame] * found[frame][1] for frame in range(count)]
     assert np.ptp(np.log(steady)) < 0.3 * np.ptp(np.log(jumps))
     assert all(factor[0] == 1 for factor in found)
