@@ -62,11 +62,16 @@ class RobustVideoMatting:
         if state is None:
             state = [np.zeros((1, 1, 1, 1), np.float32)] * _STATES
         values = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-        ratio = np.array([min(1.0, _INSIDE / max(image.shape[:2]))], np.float32)
+        ratio = np.array([inside(*image.shape[:2])], np.float32)
         states = {f"r{index + 1}i": each for index, each in enumerate(state)}
         names = ["pha", *(f"r{index + 1}o" for index in range(_STATES))]
         opacity, *state = self._session.run(names, {"src": values, "downsample_ratio": ratio, **states})
         return opacity[0, 0], state
+
+
+def inside(height: int, width: int) -> float:
+    """The scale of images inside the network: 512 pixels on the long side, and some on the short one of any strip."""
+    return min(1.0, max(_INSIDE / max(height, width), 2 / min(height, width)))
 
 
 def _imported() -> Any:

@@ -157,3 +157,11 @@ def test_a_runtime_that_cannot_be_loaded_is_one_sentence_with_a_way_around(onnxr
     assert caught.value.code == exit_codes.MISSING
     assert "installed but cannot be loaded (DLL load failed" in caught.value.what
     assert "mattes" in caught.value.hint and "install mattes" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("size", "scale"), [((360, 640), 0.8), ((48, 64), 1.0), ((1, 640), 1.0), ((4, 3000), 0.5), ((2160, 3840), 2 / 15)]
+)
+def test_images_of_any_shape_have_pixels_inside_the_network(size, scale):
+    assert network.inside(*size) == pytest.approx(scale)
+    assert int(min(size) * network.inside(*size)) >= 1
