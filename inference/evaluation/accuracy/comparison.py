@@ -188,8 +188,8 @@ def compare(
     if not estimated:
         raise MetricsError(
             f"No frame of {folder} has ground truth in {ground_truth.name}: the estimate has the "
-            f"{frame_ranges([frame for shot in shots for frame in shot])} and the ground truth {min(places)} to "
-            f"{max(places)}; use the ground truth of this clip."
+            f"{frame_ranges([frame for shot in shots for frame in shot])} and the ground truth the "
+            f"{frame_ranges(sorted(places))}; use the ground truth of this clip."
         )
     whole = ground_truth.depth(0).shape if protocol.crop and not prepared else None
 

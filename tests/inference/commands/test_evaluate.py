@@ -199,7 +199,7 @@ def test_a_data_sets_layout_and_protocol(worker, folders):
     assert plain.returncode == 0 and plain.stdout.splitlines()[1].split()[0] == "1002-1003"
     none = worker("evaluate", depth, *bonns, "--protocol", "depthcrafter")
     assert none.returncode == exit_codes.USAGE
-    assert "the frames 1002 to 1003 and the ground truth 1031 to 1040" in none.stderr
+    assert "the frames 1002-1003 and the ground truth the frames 1031-1040" in none.stderr
     prepared = worker("evaluate", depth, *bonns, "--protocol", "depthcrafter", "--prepared")
     assert prepared.returncode == 0, prepared.stderr
     assert "| e | 0.0" in prepared.stdout and "8 frames with ground truth" in prepared.stderr

@@ -207,6 +207,7 @@ def impossible(request, tmp_path_factory):
 
 
 def test_a_place_that_cannot_be_looked_at_is_told_as_one_where_nothing_is(impossible, monkeypatch):
+    monkeypatch.delenv("FATHOM_PYTHON", raising=False)
     home = impossible / "home"
     assert environment.states(home) == {"full": "missing", "light": "missing"}
     assert not environment_setup.are_there(home)

@@ -42,6 +42,7 @@ def test_the_environment_has_the_locked_package_and_is_known_as_ready(tmp_path, 
     assert create(folder, lock) == []  # there already: nothing to do
 
 
+@pytest.mark.slow
 def test_a_changed_lock_makes_it_outdated_and_replaces_it(tmp_path, lock):
     folder = tmp_path / "one"
     create(folder, lock)
@@ -236,6 +237,7 @@ for events in environment_setup.create(folder, python=Path(sys.executable), requ
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("during", ["Making an environment", "Installing the packages"])
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are looked for as POSIX has them")
 def test_the_tools_end_with_a_caller_that_is_killed_and_what_they_left_is_repaired(tmp_path, lock, during):

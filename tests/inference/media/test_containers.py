@@ -21,6 +21,7 @@ from tests.footage_maker import movie, numbered
 
 if sys.platform == "linux":
     import resource
+from tests.marks import rest_slow
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def lists(port, other):
 
 
 @pytest.mark.parametrize("kind", lists(0, containers.Path("a.ts")))
-@pytest.mark.parametrize("suffix", ["mp4", "m3u8", "mov", "txt", "mpd", "sdp", "ffconcat"])
+@pytest.mark.parametrize("suffix", rest_slow(["mp4", "m3u8", "mov", "txt", "mpd", "sdp", "ffconcat"], fast=2))
 def test_a_list_of_other_files_opens_none(tmp_path, listener, kind, suffix):
     port, heard = listener
     other = movie(tmp_path / "other.ts", range(5))

@@ -12,6 +12,7 @@ from inference.contract import exit_codes, own_files
 from inference.contract.own_files import Names
 from inference.run import checkpoints, shots
 from tests.footage_maker import stills
+from tests.marks import rest_slow
 
 
 def saved(**arrays):
@@ -109,7 +110,9 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("content", [*(DAMAGED[name] for name in ("nothing.npz", "cut.npz", "pickled.npz")), *FOREIGN])
+@pytest.mark.parametrize(
+    "content", rest_slow([DAMAGED["cut.npz"], *FOREIGN, DAMAGED["nothing.npz"], DAMAGED["pickled.npz"]], fast=2)
+)
 def test_a_run_makes_again_what_it_cannot_use(content, worker, tmp_path, helpers):
     """What is damaged, and whole arrays that are not the estimator's."""
     plate, folder = stills(tmp_path / "plate", range(1, 9))[0], tmp_path / "depth"

@@ -12,6 +12,7 @@ from inference.contract.job import Job
 from inference.media.source import describe
 from inference.run import output
 from tests.footage_maker import stills
+from tests.marks import rest_slow
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need privileges on Windows")
 
@@ -57,7 +58,7 @@ def test_a_scratch_folder_that_is_a_link_is_refused_and_its_target_stays(
 
 
 @pytest.mark.parametrize("inside", ["clip", "shot.0001-0006", "state.json", "new", "low", "clip/frames.u8"])
-@pytest.mark.parametrize("options", [(), ("--seed", "1"), ("--full-size",)])
+@pytest.mark.parametrize("options", rest_slow([(), ("--seed", "1"), ("--full-size",)]))
 def test_links_in_the_scratch_folder_are_refused(inside, options, worker, plate, theirs, tmp_path):
     folder = tmp_path / "depth"
     unfinished(worker, plate, folder)

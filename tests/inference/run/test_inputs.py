@@ -12,6 +12,7 @@ from inference.contract import exit_codes, job
 from inference.media.source import describe
 from inference.run import inputs
 from tests.footage_maker import movie, stills
+from tests.marks import rest_slow
 
 ESTIMATE = ("--estimator", "running_mean", "--parameter", "pause=0.25")
 
@@ -68,8 +69,8 @@ def begun(worker, plate, folder, helpers, *options):
     return process
 
 
-@pytest.mark.parametrize("change", [replaced, rewritten, appended, alike])
-@pytest.mark.parametrize("options", [(), ("--full-size",)])
+@pytest.mark.parametrize("change", rest_slow([replaced, rewritten, appended, alike], fast=2))
+@pytest.mark.parametrize("options", rest_slow([(), ("--full-size",)]))
 def test_a_clip_that_changes_ends_the_run_and_nothing_of_it_is_kept(change, options, plate, worker, tmp_path, helpers):
     folder = tmp_path / "depth"
     process = begun(worker, plate, folder, helpers, *options)
@@ -81,7 +82,7 @@ def test_a_clip_that_changes_ends_the_run_and_nothing_of_it_is_kept(change, opti
     assert not (folder / "depth.json").exists() and not list(folder.rglob("*.exr")), "nothing of two clips is kept"
 
 
-@pytest.mark.parametrize("options", [(), ("--full-size",)])
+@pytest.mark.parametrize("options", rest_slow([(), ("--full-size",)]))
 def test_a_clip_that_is_away_for_a_while_ends_the_run_and_what_is_finished_is_kept(
     options, plate, worker, tmp_path, helpers
 ):
@@ -114,7 +115,7 @@ def test_nothing_is_kept_where_some_files_are_away_and_others_have_changed(tmp_p
         read.check()
 
 
-@pytest.mark.parametrize("options", [(), ("--full-size",)])
+@pytest.mark.parametrize("options", rest_slow([(), ("--full-size",)]))
 def test_what_only_looks_like_a_change_is_none(options, plate, worker, tmp_path, helpers):
     process = begun(worker, plate, tmp_path / "depth", helpers, *options)
     plate.chmod(0o444)

@@ -12,6 +12,7 @@ from inference.estimators.parallax import unsupported
 from inference.estimators.parallax.tracks import Tracks, follow
 from inference.estimators.parallax.turning import Turning
 from inference.estimators.parallax.view import Views
+from tests.marks import rest_slow
 
 COUNT = 24
 
@@ -74,7 +75,7 @@ ZOOMS = {
 }
 
 
-@pytest.mark.parametrize("name", ZOOMS)
+@pytest.mark.parametrize("name", rest_slow(ZOOMS, fast=2))
 def test_a_zoom(make, tmp_path, name):
     count, zoom, pose, said = ZOOMS[name]
     images = [make.look(pose(i), focal=170.0 * zoom(i))[0] for i in range(count)]
@@ -241,6 +242,7 @@ def test_real_shots_without_parallax(footage, clip):
         unsupported.require_parallax(motion, frames=len(images), long_side=max(width, height))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", ["tokyo-walk.mp4", "apple_closeup.mp4", "lady-running_davis.mp4"])
 def test_real_shots_with_parallax(footage, clip):
     images = frames_of(footage / "clips" / clip, 50)

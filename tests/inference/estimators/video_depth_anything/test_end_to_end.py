@@ -88,6 +88,7 @@ def test_one_frame_is_a_clip_and_maps_reach_the_plate_s_size(vda, tmp_path, help
     assert read_map(tmp_path / "depth" / "disparity.0002.exr").shape == (91, 150)
 
 
+@pytest.mark.slow
 def test_shots_are_estimated_apart(vda, cut_clip, tmp_path):
     assert vda(cut_clip, tmp_path / "depth").returncode == 0
     assert [(s.first_frame, s.last_frame) for s in load(tmp_path / "depth").shots] == [(1, 15), (16, 30)]

@@ -143,7 +143,7 @@ def test_everything_that_was_left_out_is_said(tmp_path):
 
 def test_what_cannot_be_compared_is_a_sentence(tmp_path):
     write_depth(tmp_path, {n: np.ones((12, 16)) for n in (90, 91)}, files=names(range(80, 99)))
-    with pytest.raises(MetricsError, match=r"the frames 90-91 and the ground truth 80 to 85"):
+    with pytest.raises(MetricsError, match=r"the frames 90-91 and the ground truth the frames 80-85"):
         compare(tmp_path, truth_of(DEPTHS))
     with pytest.raises(DepthSequenceError):
         compare(tmp_path / "nothing", truth_of(DEPTHS))
