@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.failures import Cancelled, ClipError, Failure, UnsupportedShot, is_out_of_memory
+from ..common.units import counted
 from ..contract import depth_sequence, events, leftovers, own_files
 from ..contract.camera import Camera
 from ..contract.catalogue import COMPLETE_FROM
@@ -240,9 +241,8 @@ def _estimated(
     """Run an estimator on a shot."""
     frames = inputs.frames
     if len(frames) < info.minimum_frames:
-        count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
         raise UnsupportedShot(
-            f"The shot has {count} and {info.label} needs at least {info.minimum_frames}.",
+            f"The shot has {counted(len(frames), 'frame')} and {info.label} needs at least {info.minimum_frames}.",
             "Choose a longer range, or use Video Depth Anything or Quick, which support a single frame.",
         )
     try:

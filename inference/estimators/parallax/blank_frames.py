@@ -22,7 +22,7 @@ def bridge(
 
     Parameters
     ----------
-    witnesses : sequence of Witness
+    witnesses : sequence of SourceDepth
         With rotation and shift from their own camera coordinates to the frame's.
     matrix : float64 [3, 3]
     """

@@ -85,21 +85,21 @@ def _matted(shot: Shot) -> Callable[[int], NDArray[np.bool_]] | None:
     return lambda index: cv2.dilate(np.asarray(mattes[index], np.uint8), kernel) > 0
 
 
-def straight_tracks(tracks: Tracks, views: Views) -> Tracks:
+def undistorted_tracks(tracks: Tracks, views: Views) -> Tracks:
     """Undistorted tracks."""
-    straight = undistort(tracks.xy, focal=views.focal, centre=views.centre, distortion=views.distortion)
-    return replace(tracks, xy=straight)
+    xy = undistort(tracks.xy, focal=views.focal, centre=views.centre, distortion=views.distortion)
+    return replace(tracks, xy=xy)
 
 
 def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) -> Views:
     frames = shot.frames
     lens = _lens(shot)
-    straight = tracks
+    undistorted = tracks
     if lens.focal is not None:
         unsupported.check_known_lens(lens.focal, long_side=max(lens.width, lens.height))
         centre, distortion = np.array(lens.centre), np.array(lens.distortion)
-        straight = replace(tracks, xy=undistort(tracks.xy, focal=lens.focal, centre=centre, distortion=distortion))
-    motion = unsupported.measure(straight, width=frames.width, height=frames.height)
+        undistorted = replace(tracks, xy=undistort(tracks.xy, focal=lens.focal, centre=centre, distortion=distortion))
+    motion = unsupported.measure(undistorted, width=frames.width, height=frames.height)
     unsupported.require_parallax(
         motion,
         frames=len(frames),
@@ -124,7 +124,7 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     if lens.focal is None:
         unsupported.check_solved_lens(views)
     unsupported.refuse_weak_points(views)
-    require_explained_tracks(explained(views, straight_tracks(tracks, views)), frames.numbers)
+    require_explained_tracks(explained(views, undistorted_tracks(tracks, views)), frames.numbers)
     depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
     return views.scaled(1 / float(np.median(depths)))
 
@@ -164,7 +164,7 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
         points=np.empty((0, 3)),
         seen=np.empty((0, 2), np.int32),
     )
-    placed = triangulate(straight_tracks(tracks, views), views)
+    placed = triangulate(undistorted_tracks(tracks, views), views)
     try:
         unsupported.refuse_weak_points(placed)
     except UnsupportedShot as refused:

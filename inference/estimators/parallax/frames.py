@@ -45,9 +45,9 @@ class UndistortedFrames:
         if self._map is None:
             shrinks = values.shape[0] >= self._size[1]
             return cv2.resize(values, self._size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return self.straight(cv2.resize(values, self._map[0].shape[::-1], interpolation=cv2.INTER_LINEAR))
+        return self.undistorted(cv2.resize(values, self._map[0].shape[::-1], interpolation=cv2.INTER_LINEAR))
 
-    def straight(self, image: NDArray) -> NDArray:
+    def undistorted(self, image: NDArray) -> NDArray:
         """An image, mask or map of working size, undistorted and reduced."""
         if self._map is not None:
             # undistorted at working size, so that the reduction averages as it does without distortion
@@ -60,7 +60,7 @@ class UndistortedFrames:
                 self._kept.move_to_end(index)
                 return self._kept[index]
             image = self._frames[index]
-        small = self.straight(image)
+        small = self.undistorted(image)
         made = (small, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
         with self._lock:
             self._kept[index] = made

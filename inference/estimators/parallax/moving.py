@@ -117,13 +117,13 @@ class TrackMotion:
     moving: NDArray[np.bool_]
 
 
-def unrest(tracks: Tracks, views: Views) -> TrackMotion:
+def track_motion(tracks: Tracks, views: Views) -> TrackMotion:
     """Classify tracks as static or dynamic.
 
     Parameters
     ----------
     tracks : Tracks
-        Straightened.
+        Undistorted.
     views : Views
         At the size of the tracks.
     """

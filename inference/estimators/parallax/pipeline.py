@@ -19,7 +19,7 @@ from ...depth_maps.edge_upsampling import upsample
 from ...mattes.network import mattes_of
 from ..base import LearnedDepth, Shot, ShotResult
 from . import blank_frames, completion, fill, frame_selection, fusion, makes_mattes, moving, object_depth, sgm, sweep
-from .camera_path import camera_path, static_tracks, straight_tracks, tracks_of
+from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
 from .frames import UndistortedFrames
 from .tracks import Tracks
 from .unsupported import doubts, explained, guessed_lens
@@ -53,7 +53,7 @@ class _Scene:
     folder: Path
     tracks: Tracks
     """At the size of stereo, undistorted."""
-    unrest: moving.TrackMotion
+    motion: moving.TrackMotion
     mattes: Any | None
     found_mattes: bool
     """Whether the mattes are the network's, which are of people whether they move or not."""
@@ -91,8 +91,8 @@ def estimate(shot: Shot) -> ShotResult:
     except UnsupportedShot:
         frame_selection.require_unbroken(tracks_of(shot), shot.frames)
         raise
-    tracks = straight_tracks(tracks_of(shot), full)
-    static = straight_tracks(static_tracks(shot, tracks_of(shot)), full)
+    found = tracks_of(shot)
+    tracks = undistorted_tracks(found, full)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # frames are processed in parallel, where OpenCV's own threads only slow it down
     try:
@@ -105,7 +105,7 @@ def estimate(shot: Shot) -> ShotResult:
         footings = object_depth.factors(
             lambda frame: _subjects(scene, frame),
             scene.tracks,
-            scene.unrest.moving,
+            scene.motion.moving,
             outlined=scene.mattes is not None,
             check=shot.check,
         )
@@ -114,9 +114,10 @@ def estimate(shot: Shot) -> ShotResult:
         _bridge_all(whole, scene, footings, taking, poses)
     finally:
         cv2.setNumThreads(threads)
-    numbers = shot.frames.numbers
-    solved = shot.camera is None or not shot.camera.poses
-    warnings = (*guessed_lens(full), *doubts(explained(full, static), numbers)) if solved else ()
+    warnings: tuple[str, ...] = ()
+    if shot.camera is None or not shot.camera.poses:  # the camera was solved
+        static = undistorted_tracks(static_tracks(shot, found), full)
+        warnings = (*guessed_lens(full), *doubts(explained(full, static), shot.frames.numbers))
     camera = replace(full, world_to_camera=poses).camera(whole.frames.numbers)
     return ShotResult(
         camera=camera,
@@ -163,20 +164,20 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
         float(nearest),
         shot.scratch,
         replace(tracks, xy=small),
-        _unrest(shot, tracks, full),
+        _motion(shot, tracks, full),
         shot.mattes,
         found_mattes,
         shot.learned,
     )
 
 
-def _unrest(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotion:
+def _motion(shot: Shot, tracks: Tracks, views: Views) -> moving.TrackMotion:
     """The tracks classified as static or dynamic; saved in the scratch folder."""
     kept = shot.scratch / "unrest.npz"
     if kept.exists():
         with np.load(kept) as data:
             return moving.TrackMotion(data["still"], data["moving"])
-    found = moving.unrest(tracks, views)
+    found = moving.track_motion(tracks, views)
     save_arrays(kept, still=found.still, moving=found.moving)
     return found
 
@@ -252,10 +253,10 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
 def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """The mask of a frame's dynamic objects."""
     part = slice(scene.tracks.starts[frame], scene.tracks.starts[frame + 1])
-    votes = scene.tracks.xy[part], scene.unrest.still[part], scene.unrest.moving[part]
+    votes = scene.tracks.xy[part], scene.motion.still[part], scene.motion.moving[part]
     matte = None
     if scene.mattes is not None:
-        matte = scene.images.straight(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255)) > 127
+        matte = scene.images.undistorted(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255)) > 127
         matte = moving.of_matte(matte, *votes) if scene.found_mattes else matte
     return moving.mask(*votes, image, matte)
 

@@ -62,15 +62,15 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     SolveError
     """
     focal = lens.focal or START_FOCAL * max(lens.width, lens.height)
-    straight = Tracks(
+    undistorted = Tracks(
         tracks.starts,
         tracks.ids,
         undistort(tracks.xy, focal=focal, centre=np.array(lens.centre), distortion=np.array(lens.distortion)),
     )
-    keys = key_frames(straight, long_side=max(lens.width, lens.height))
+    keys = key_frames(undistorted, long_side=max(lens.width, lens.height))
     database = folder / "tracks.db"
     database.unlink(missing_ok=True)
-    _fill(database, straight, keys, lens, focal)
+    _fill(database, undistorted, keys, lens, focal)
     _verify(database, seed)
     guessed = False
     if lens.focal is None:
@@ -81,7 +81,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
         whose = "with a constant focal length" if lens.focal is None else "with the known focal length"
         raise SolveError(f"No camera path {whose} explains the motion of the tracked points.")
     require_constant_zoom(model)
-    return replace(_views(model, straight, keys, lens, seed), lens_guessed=guessed)
+    return replace(_views(model, undistorted, keys, lens, seed), lens_guessed=guessed)
 
 
 def _with_unknown_lens(

@@ -23,7 +23,7 @@ def triangulate(tracks: Tracks, views: Views) -> Views:
     Parameters
     ----------
     tracks : Tracks
-        Straightened.
+        Undistorted.
     views : Views
         Its points are replaced.
 

@@ -80,7 +80,7 @@ def fit(tracks: Tracks, frames: list[int], *, width: int, height: int) -> Turnin
     Parameters
     ----------
     tracks : Tracks
-        Straightened.
+        Undistorted.
     frames : list of int
         Ascending; tracks must last from one to the next.
     width, height : int

@@ -343,7 +343,7 @@ def explained(views: Views, tracks: Tracks) -> NDArray[np.float64]:
     ----------
     views : Views
     tracks : Tracks
-        Straightened, at the size of the views.
+        Undistorted, at the size of the views.
     """
     lasts = np.bincount(tracks.ids) >= _EXPLAINED_LASTING
     shares = np.ones(len(views))

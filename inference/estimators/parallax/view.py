@@ -141,10 +141,10 @@ def undistort(
     matrix = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1.0]])
     coefficients = np.array([distortion[0], distortion[1], 0, 0])
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
-    straight = cv2.undistortPointsIter(
+    undistorted = cv2.undistortPointsIter(
         np.asarray(xy, np.float64).reshape(-1, 1, 2), matrix, coefficients, None, matrix, criteria
     )
-    return straight.reshape(-1, 2).astype(np.float32)
+    return undistorted.reshape(-1, 2).astype(np.float32)
 
 
 def distort(

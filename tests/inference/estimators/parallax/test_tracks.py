@@ -139,7 +139,7 @@ def test_views_survive_a_file(tmp_path):
 
 def test_what_moves_on_its_own_is_told_from_what_stands_still():
     tracks, views, _ = exact(drift=0.08)
-    found = moving.unrest(tracks, views)
+    found = moving.track_motion(tracks, views)
     still, moves = found.still.reshape(COUNT, 40)[8], found.moving.reshape(COUNT, 40)[8]
     assert still[:35].all() and not moves[:35].any()
     assert moves[35:].all() and not still[35:].any()
