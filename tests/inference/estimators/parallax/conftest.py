@@ -177,11 +177,33 @@ def scene():
     return Scene(poses, [image for image, _ in seen], np.stack([depth for _, depth in seen]))
 
 
+def with_subject(scene):
+    """The scene's images with a disc that moves up and down before the camera, Z [N, H, W], and where the disc is."""
+    images, depth, where = [], [], []
+    spots = np.random.default_rng(5).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    for frame, (image, behind) in enumerate(zip(scene.images, scene.depth, strict=True)):
+        y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+        top, left = 40 + round(18 * np.sin(0.7 * frame)), 90
+        disc = (x - left) ** 2 + (y - top) ** 2 < 18**2
+        shown = image.copy()
+        shown[disc] = spots[(y - top)[disc] + 20, (x - left)[disc] + 20]
+        images.append(shown)
+        depth.append(np.where(disc, 2.5, behind))
+        where.append(disc)
+    return images, np.stack(depth), np.stack(where)
+
+
 @pytest.fixture(scope="session")
 def make():
     """The functions of this file, for tests that film something else."""
     from types import SimpleNamespace
 
     return SimpleNamespace(
-        look=look, path=path, shot=a_shot, camera=known_camera, noise=noise, UndistortedFrames=UndistortedFrames
+        look=look,
+        path=path,
+        shot=a_shot,
+        camera=known_camera,
+        noise=noise,
+        with_subject=with_subject,
+        UndistortedFrames=UndistortedFrames,
     )

@@ -6,28 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
+from development.benchmarks.completion import stand_in
 from inference.contract.catalogue import COMPLETE_FROM
 from inference.estimators import parallax
 from inference.estimators.parallax import INFO, completion, fill
 
 COUNT, HEIGHT, WIDTH = 24, 90, 160
-
-
-def learned_of(inverse_depth, seed=0):
-    """What a good learned network makes of true inverse depth [N, H, W]: scale and shift drift over image and time."""
-    random = np.random.default_rng(seed)
-    height, width = inverse_depth.shape[1:]
-    middle = np.median(inverse_depth)
-    ends = random.uniform(-1, 1, (2, 2, 3, 3)).astype(np.float32)
-    found = []
-    for frame, true in enumerate(inverse_depth):
-        share = frame / 48
-        scale, shift = (
-            cv2.resize((1 - share) * a + share * b, (width, height), interpolation=cv2.INTER_CUBIC) for a, b in ends
-        )
-        noisy = true * (1 + 0.3 * scale) + 0.15 * middle * shift + random.normal(0, 0.02 * middle, true.shape)
-        found.append(cv2.GaussianBlur(noisy.astype(np.float32), (0, 0), 1.0))
-    return found
 
 
 class Street:
@@ -45,7 +29,7 @@ class Street:
             self.dynamic.append(disc)
             grey = 400 * depth + np.where(disc, 25 * (1 + np.sin(x + frame) * np.sin(y)), 0)
             self.images.append(np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2))
-        self.learned = learned_of(np.stack(self.true))
+        self.learned = stand_in(np.stack(self.true), 0)
         random = np.random.default_rng(1)
         self.measured, self.confidence = [], []
         for true, disc, image in zip(self.true, self.dynamic, self.images, strict=True):
@@ -174,27 +158,11 @@ def test_a_fit_is_read_as_it_was_saved(street, found, tmp_path):
     np.testing.assert_array_equal(again.at(3, street.learned[3])[0], found.at(3, street.learned[3])[0])
 
 
-def with_subject(scene):
-    """The scene's images with a disc that moves up and down before the camera, and the true inverse depth."""
-    images, inverse, where = [], [], []
-    spots = np.random.default_rng(5).integers(0, 255, (40, 40, 3)).astype(np.uint8)
-    for frame, (image, depth) in enumerate(zip(scene.images, scene.depth, strict=True)):
-        y, x = np.mgrid[: image.shape[0], : image.shape[1]]
-        top, left = 40 + round(18 * np.sin(0.7 * frame)), 90
-        disc = (x - left) ** 2 + (y - top) ** 2 < 18**2
-        shown = image.copy()
-        shown[disc] = spots[(y - top)[disc] + 20, (x - left)[disc] + 20]
-        nearest = np.where(disc, 2.5, depth)
-        images.append(shown)
-        inverse.append(np.where(np.isfinite(nearest), 1 / nearest, 0).astype(np.float32))
-        where.append(disc)
-    return images, np.stack(inverse), np.stack(where)
-
-
 @pytest.mark.slow
 def test_a_subject_that_moves_gets_its_depth_in_the_camera_s_units_and_resumes_to_the_same_bits(scene, make, tmp_path):
-    images, true, moves = with_subject(scene)
-    learned = learned_of(true)
+    images, depth, moves = make.with_subject(scene)
+    true = np.where(np.isfinite(depth), 1 / depth, 0).astype(np.float32)
+    learned = stand_in(true, 0)
     alone, completed = make.shot(images, tmp_path / "a"), make.shot(images, tmp_path / "b")
     parallax.estimate(alone.shot)
     result = parallax.estimate(replace(completed.shot, learned=learned))
