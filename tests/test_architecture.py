@@ -96,6 +96,7 @@ MAY_BE_SHORT = {
     "development/benchmark_scenes/overview.py": "needs OpenCV, which the Blender that renders does not have",
     "development/demo/gallery.py": "its images are looked at by themselves, the demo's steps read without them",
     "inference/commands/install.py": "a verb of the command line, as every other has its module",
+    "inference/commands/matte.py": "a verb of the command line, as every other has its module",
     "inference/commands/streams.py": "comes before any work, whatever that is",
     "inference/commands/torch_device.py": "runs as a program of its own",
     "inference/contract/bounded_log.py": "what a log may take of the disk, whoever writes it",

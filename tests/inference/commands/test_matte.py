@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from inference import mattes
-from inference.commands import main, matte
+from inference.commands import main
 from inference.common import lock
 from inference.contract import exit_codes
 from inference.mattes import network
 from inference.media.exr import read_map
 from inference.media.mattes import mattes as own_mattes
-from inference.run import stop
+from inference.run import matte_sequence, stop
 
 COUNT, HEIGHT, WIDTH = 4, 48, 64
 
@@ -75,7 +75,7 @@ def test_what_is_missing_is_one_sentence_before_the_clip_is_read(clip, tmp_path,
 
 def test_what_a_killed_run_left_is_cleared_and_what_is_not_ours_stays(clip, tmp_path, installed):
     output = tmp_path / "mattes"
-    left = output / matte.SCRATCH
+    left = output / matte_sequence.SCRATCH
     ours = [left / "clip" / "frames.u8", left / "shot.0001-0004" / "matte-forwards" / "000001.npy", left / "lock"]
     theirs = left / "clip" / "notes.txt"
     for path in (*ours, theirs):
@@ -90,7 +90,7 @@ def test_what_a_killed_run_left_is_cleared_and_what_is_not_ours_stays(clip, tmp_
 
 def test_one_run_at_a_time_writes_into_a_folder(clip, tmp_path, installed, capsys):
     (tmp_path / "mattes").mkdir()
-    held = lock.acquire(tmp_path / "mattes" / matte.SCRATCH)
+    held = lock.acquire(tmp_path / "mattes" / matte_sequence.SCRATCH)
     try:
         command = ["matte", str(clip), "--output", str(tmp_path / "mattes"), "--overwrite"]
         assert main.main(command) == exit_codes.BAD_OUTPUT
@@ -104,7 +104,7 @@ def test_one_run_at_a_time_writes_into_a_folder(clip, tmp_path, installed, capsy
 def test_a_scratch_folder_that_is_a_link_is_declined(clip, tmp_path, installed, capsys, inside):
     (tmp_path / "theirs" / "clip").mkdir(parents=True)
     (tmp_path / "theirs" / "clip" / "frames.u8").write_bytes(b"theirs")
-    link = tmp_path / "mattes" / matte.SCRATCH / inside
+    link = tmp_path / "mattes" / matte_sequence.SCRATCH / inside
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "theirs" / inside)
     assert main.main(["matte", str(clip), "--output", str(tmp_path / "mattes")]) == exit_codes.BAD_OUTPUT
