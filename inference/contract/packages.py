@@ -6,6 +6,7 @@ There are two sets: *light* for every job, and *full*, which adds the packages o
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import importlib.util
 import operator
@@ -196,6 +197,7 @@ def is_on_top(module: str) -> bool:
     return any(module_of(package) == top for package in locked_on_top())
 
 
+@functools.cache  # asked for as a run begins and ends; every package's metadata takes milliseconds to read
 def versions() -> dict[str, str]:
     """Name to version of what every estimate uses: Python, Fathom and packages of the light set."""
     found = {"python": ".".join(map(str, sys.version_info[:3])), "fathom": fathom_version()}

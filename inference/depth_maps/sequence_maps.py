@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from ..common.failures import ClipError, Failure, UnsupportedShot
 from ..contract import depth_sequence, exit_codes
@@ -172,5 +171,7 @@ def filled(disparity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[
         return disparity
     if not valid.any():
         raise ValueError("no pixel is valid")
+    from scipy.ndimage import distance_transform_edt  # takes a fifth of a second to import, and few runs need it
+
     rows, columns = distance_transform_edt(~valid, return_distances=False, return_indices=True)
     return disparity[rows, columns]

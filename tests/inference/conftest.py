@@ -1,11 +1,14 @@
 """What tests of the worker share: small clips, and the worker with the estimators for tests."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,6 +24,7 @@ hypothesis.settings.register_profile("fathom", deadline=None)  # how long an exa
 hypothesis.settings.load_profile("fathom")
 
 WORKER = Path(__file__).resolve().parent / "support" / "worker.py"
+WORKER_SERVER = WORKER.with_name("worker_server.py")
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +55,12 @@ def write_clip(folder: Path, numbers: range, *, size=(64, 48), cut: int | None =
 
 
 class Worker:
-    """The command line, as a process."""
+    """The command line, as a process: a new Python, or forked from `worker_server` where it runs to its end."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, server: Path) -> None:
         self.environment = {**os.environ, "FATHOM_HOME": str(home)}
+        self.server = server
+        self.at_start = settings_apart(self.environment)
         self.started: list[subprocess.Popen] = []
 
     def command(self, *arguments) -> list[str]:
@@ -69,18 +75,52 @@ class Worker:
 
     def __call__(self, *arguments, **options) -> subprocess.CompletedProcess:
         """Run it to its end."""
+        # A forked process has what Python and the libraries read as they start from its server.
+        if options in ({}, {"stdin": subprocess.DEVNULL}) and settings_apart(self.environment) == self.at_start:
+            return self._forked(list(map(str, arguments)))
         process = self.start(*arguments, **options)
         out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def _forked(self, arguments: list[str]) -> subprocess.CompletedProcess:
+        request = {"arguments": arguments, "folder": str(Path.cwd()), "environment": self.environment}
+        with socket.socket(socket.AF_UNIX) as connection, contextlib.ExitStack() as outputs:
+            connection.settimeout(120)
+            connection.connect(os.fspath(self.server))
+            files = [outputs.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(2)]
+            socket.send_fds(connection, [json.dumps(request).encode()], [file.fileno() for file in files])
+            with connection.makefile() as answers:
+                process = int(answers.readline())
+                try:
+                    status = int(answers.readline())
+                except TimeoutError:
+                    os.kill(process, signal.SIGKILL)
+                    raise
+            for file in files:
+                file.seek(0)
+            out, err = (file.read() for file in files)
+        return subprocess.CompletedProcess(self.command(*arguments), status, out, err)
 
     def estimate(self, clip: Path, output: Path, *arguments, **options) -> subprocess.CompletedProcess:
         """Run an estimate by the estimator for tests."""
         return self("estimate", clip, "--output", output, "--estimator", "running_mean", *arguments, **options)
 
 
+@pytest.fixture(scope="session")
+def worker_server():
+    """The socket of a process that forks workers."""
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
+        path = Path(folder) / "worker"
+        command = [sys.executable, "-I", "-u", WORKER_SERVER, path]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as server:
+            assert server.stdout.readline() == b"ready\n"
+            yield path
+            server.kill()
+
+
 @pytest.fixture
-def worker(tmp_path_factory):
-    made = Worker(tmp_path_factory.getbasetemp() / "home")
+def worker(tmp_path_factory, worker_server):
+    made = Worker(tmp_path_factory.getbasetemp() / "home", worker_server)
     yield made
     for process in made.started:
         if process.poll() is None:
@@ -105,6 +145,12 @@ def light_python(tmp_path_factory) -> Path:
         for top in tops:
             (packages_folder / top).symlink_to(distribution.locate_file(top))
     return folder / "bin" / "python"
+
+
+def settings_apart(environment: dict[str, str]) -> dict[str, str]:
+    """An environment without what Fathom and the hub's library read when they are asked, not as they start."""
+    when_asked = ("FATHOM_HOME", "HF_", "PYTEST_")
+    return {name: value for name, value in environment.items() if not name.startswith(when_asked)}
 
 
 def events_of(text: str) -> list[dict]:

@@ -60,6 +60,7 @@ def test_a_suite_prints_its_table_and_is_not_estimated_twice(worker, benchmark):
     assert len(facts["clips"][0]["bands"]["delta1"][0]) == 3  # F0, F1 and F2 of four frames
 
 
+@pytest.mark.slow
 def test_runs_have_seeds_of_their_own(worker, benchmark):
     done = worker("evaluate", "--suite", write_suite(benchmark, "runs: 2\n"), "--work", benchmark / "work")
     assert done.returncode == 0, done.stderr
@@ -86,6 +87,7 @@ def test_a_refused_clip_leaves_a_gap_and_a_sentence(worker, benchmark):
     assert "means on ours, near: The clip is unsupported. It shows nothing of use." in done.stderr
 
 
+@pytest.mark.slow
 def test_depth_that_is_there_is_measured_as_it_is(worker, benchmark):
     assert worker("evaluate", "--suite", write_suite(benchmark)).returncode == 0
     suite = benchmark / "again.yaml"
@@ -125,6 +127,7 @@ def test_missing_clips_and_parameters_are_said_before_any_work(worker, benchmark
     assert not list(benchmark.rglob("depth.json"))
 
 
+@pytest.mark.slow
 def test_a_row_says_what_one_depth_for_all_of_a_shot_would_score(worker, benchmark):
     suite = write_suite(benchmark, "flat: true\nmetrics: [absolute_relative, delta1, flicker]\n")
     done = worker("evaluate", "--suite", suite, "--json")
@@ -141,6 +144,7 @@ def test_a_row_says_what_one_depth_for_all_of_a_shot_would_score(worker, benchma
     assert "one depth" not in done.stdout, "what nothing was measured on has nothing to be compared with"
 
 
+@pytest.mark.slow
 def test_estimators_are_told_the_true_camera_where_the_suite_says_so(worker, benchmark):
     """As known to the job: another camera is another job, and what the ground truth lacks cannot be told."""
     suite = write_suite(benchmark)
@@ -157,6 +161,7 @@ def test_estimators_are_told_the_true_camera_where_the_suite_says_so(worker, ben
     assert done.returncode == 0 and "has no pose at 1 of its frames; use the camera 'lens'" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_of_one_clip_leaves_the_others_figures(worker, benchmark):
     """An estimate's broken map, depth that nobody made, and ground truth that is cut short."""
     assert worker("evaluate", "--suite", write_suite(benchmark)).returncode == 0

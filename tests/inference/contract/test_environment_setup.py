@@ -270,6 +270,7 @@ def test_the_tools_end_with_a_caller_that_is_killed_and_what_they_left_is_repair
     assert not (folder.parent / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_two_at_once_do_not_destroy_each_others_work(tmp_path, lock):
     first = environment_setup.create(tmp_path / "one", python=Path(sys.executable), requirements=[lock])
     for _ in range(3):
@@ -285,6 +286,7 @@ def test_two_at_once_do_not_destroy_each_others_work(tmp_path, lock):
     assert not (tmp_path / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_a_removal_that_was_broken_off_is_repaired(tmp_path, lock, monkeypatch):
     folder = tmp_path / "one"
     create(folder, lock)

@@ -55,6 +55,7 @@ def test_every_frame_has_depth_as_good_as_that_of_the_frames_that_take_part(scen
     assert (np.median(error[:, 8:-8, 8:-8], axis=(1, 2)) < 0.03).all()
 
 
+@pytest.mark.slow
 def test_frames_that_repeat_another_have_its_maps(estimated):
     run, _ = estimated
     for index in (3, 4):
@@ -62,6 +63,7 @@ def test_frames_that_repeat_another_have_its_maps(estimated):
         np.testing.assert_array_equal(run.confidence[index], run.confidence[2])
 
 
+@pytest.mark.slow
 def test_frames_that_show_too_little_are_named_and_less_sure(estimated):
     run, result = estimated
     assert len(result.warnings) == 1
@@ -70,6 +72,7 @@ def test_frames_that_show_too_little_are_named_and_less_sure(estimated):
         assert run.confidence[index].mean() < 0.8 * run.confidence[7].mean()
 
 
+@pytest.mark.slow
 def test_a_camera_that_was_given_stays_as_it_is(scene, make, estimated, flashed):
     poses = np.array([pose.camera_to_world for pose in estimated[1].camera.poses])
     np.testing.assert_allclose(poses, scene.poses[flashed[2]], atol=1e-12)

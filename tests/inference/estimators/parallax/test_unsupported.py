@@ -75,7 +75,7 @@ ZOOMS = {
 }
 
 
-@pytest.mark.parametrize("name", rest_slow(ZOOMS, fast=2))
+@pytest.mark.parametrize("name", rest_slow(ZOOMS))
 def test_a_zoom(make, tmp_path, name):
     count, zoom, pose, said = ZOOMS[name]
     images = [make.look(pose(i), focal=170.0 * zoom(i))[0] for i in range(count)]
@@ -130,7 +130,7 @@ def test_a_solve_that_half_of_the_points_do_not_follow_is_none():
     assert "moves" in caught.value.reason and "mattes" in caught.value.hint
 
 
-@pytest.mark.parametrize("step", [(0.0, 0.0, 0.12), (0.0, -0.05, 0.0), (0.06, 0.0, 0.06)])
+@pytest.mark.parametrize("step", rest_slow([(0.0, 0.0, 0.12), (0.0, -0.05, 0.0), (0.06, 0.0, 0.06)]))
 def test_travel_is_no_zoom(make, step):
     poses = np.tile(np.eye(4), (16, 1, 1))
     poses[:, :3, 3] = np.arange(16)[:, None] * step

@@ -166,7 +166,7 @@ def test_metric_depth_is_inverse_metres(tmp_path):
     depth = published(frames, metric=True)
     assert np.isfinite(found).all() and found.max() == pytest.approx(1 / streaming._NEAREST)
     seen = depth > streaming._NEAREST
-    np.testing.assert_allclose(1 / found[seen], depth[seen], rtol=1e-4)
+    np.testing.assert_allclose(1 / found[seen], depth[seen], rtol=1e-4, atol=1e-5)  # of depths up to 6 metres
 
 
 def test_progress_reaches_its_end_and_never_runs_backwards(tmp_path):

@@ -150,6 +150,7 @@ def peak(work, net):
     return dry_run.peak_bytes(work, resident=net.parameters())
 
 
+@pytest.mark.slow
 def test_pieces_need_less_memory(hollow):
     given = inputs(40, 16, 32, device="meta")
     frame = 16 * 32 * 32 * 4  # bytes of a frame of the widest layer
