@@ -5,12 +5,14 @@ import atexit
 import bpy
 
 from ..scene import current_run
-from . import build, command_line, compositing, depths, environment, estimate, files, modal_run
+from ..scene.viewing import drawing
+from . import build, command_line, compositing, depths, environment, estimate, files, modal_run, view
 
 CLASSES = (
     *estimate.CLASSES,
     *environment.CLASSES,
     *depths.CLASSES,
+    *view.CLASSES,
     *build.CLASSES,
     *compositing.CLASSES,
 )
@@ -24,6 +26,7 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     files.register()
+    drawing.register()
     atexit.register(current_run.end_current)
     _command = bpy.utils.register_cli_command("fathom", command_line.main)
 
@@ -33,6 +36,7 @@ def unregister() -> None:
     modal_run.end()
     bpy.utils.unregister_cli_command(_command)
     atexit.unregister(current_run.end_current)
+    drawing.unregister()
     files.unregister()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -20,6 +20,7 @@ from ..scene import settings as settings_module
 from ..scene.depth import require_own
 from ..scene.settings import Settings
 from ..scene.source import Plate
+from ..scene.viewing.shown import Target
 from .arguments import argument, path_argument
 from .modal_run import Follows
 from .reporting import reporting
@@ -93,7 +94,7 @@ class Estimates(_OnShown, Follows):
             return None
         python, home = preferences.worker_python(), preferences.data_folder()
         verb = "Finishing" if place.standing == "unfinished" else "Estimating"
-        return f"{verb} the depth of {plate.name}", self._steps(job, python, home), about
+        return f"{verb} the depth of {plate.name}", self._steps(job, python, home), about, Target(place.folder, plate)
 
     def finish(self, context):
         """Put the depth on the list of the scene that it was asked for in."""

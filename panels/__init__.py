@@ -3,9 +3,9 @@
 import bpy
 
 from ..scene import disk_status
-from . import build, catalogue, estimate, preferences, properties, status
+from . import build, catalogue, estimate, preferences, properties, status, view
 
-CLASSES = (*properties.CLASSES, *preferences.CLASSES, *estimate.CLASSES, *build.CLASSES)
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *estimate.CLASSES, *build.CLASSES, *view.CLASSES)
 
 
 def register() -> None:

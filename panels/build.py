@@ -15,7 +15,9 @@ class FATHOM_UL_depths(bpy.types.UIList):
         layout.prop(item, "name", text="", emboss=False, icon="IMAGE_ZDEPTH", translate=False)
 
 
-class _Depths(parts.Sidebar):
+class Depths(parts.Sidebar):
+    """The list of depths, and where the active one lies."""
+
     bl_label = "Depth"
 
     def draw(self, context):
@@ -63,6 +65,8 @@ def _draw_missing(layout, sentence, operator, *, width):
 
 
 class _OfDepth(parts.Sidebar):
+    bl_order = 1  # below View
+
     @classmethod
     def poll(cls, context):
         return len(context.scene.fathom.depths) > 0
@@ -119,7 +123,7 @@ _BLUR_NOTE = (
 )
 
 
-class FATHOM_PT_sequence_editor_depths(_Depths, bpy.types.Panel):
+class FATHOM_PT_sequence_editor_depths(Depths, bpy.types.Panel):
     bl_space_type = "SEQUENCE_EDITOR"
 
 
@@ -131,7 +135,7 @@ class FATHOM_PT_sequence_editor_compositing(_Compositing, bpy.types.Panel):
     bl_space_type = "SEQUENCE_EDITOR"
 
 
-class FATHOM_PT_clip_editor_depths(_Depths, bpy.types.Panel):
+class FATHOM_PT_clip_editor_depths(Depths, bpy.types.Panel):
     bl_space_type = "CLIP_EDITOR"
 
 
@@ -143,7 +147,7 @@ class FATHOM_PT_clip_editor_compositing(_Compositing, bpy.types.Panel):
     bl_space_type = "CLIP_EDITOR"
 
 
-class FATHOM_PT_view_3d_depths(_Depths, bpy.types.Panel):
+class FATHOM_PT_view_3d_depths(Depths, bpy.types.Panel):
     bl_space_type = "VIEW_3D"
 
 
@@ -151,7 +155,7 @@ class FATHOM_PT_view_3d_build(_Build, bpy.types.Panel):
     bl_space_type = "VIEW_3D"
 
 
-class FATHOM_PT_node_editor_depths(_Depths, bpy.types.Panel):
+class FATHOM_PT_node_editor_depths(Depths, bpy.types.Panel):
     bl_space_type = "NODE_EDITOR"
 
     @classmethod

@@ -45,6 +45,68 @@ class FATHOM_PG_depth(bpy.types.PropertyGroup):
     summary: bpy.props.StringProperty(name="Summary", description="What the depth sequence holds")
 
 
+class FATHOM_PG_view(bpy.types.PropertyGroup):
+    """How depth is shown in the editors; nothing that is built depends on it."""
+
+    show: bpy.props.BoolProperty(
+        name="View Depth",
+        description="Show the active depth in the Sequencer's preview, the Movie Clip Editor and the Image Editor",
+        default=False,
+    )
+    colors: bpy.props.EnumProperty(
+        name="Colors",
+        description="Colors of what is far to what is near",
+        items=(
+            ("TURBO", "Turbo", "Blue far, green between, red near: tells most levels apart"),
+            ("INFERNO", "Inferno", "Black far, yellow near: as light as it is near"),
+            ("GREY", "Grey", "Black far, white near"),
+        ),
+        default="TURBO",
+    )
+    opacity: bpy.props.FloatProperty(
+        name="Opacity", description="Of the depth over the plate", default=1.0, min=0.0, max=1.0, subtype="FACTOR"
+    )
+    near: bpy.props.FloatProperty(
+        name="Near",
+        description="What is shown nearest: 1 is the nearest percent of the shot, 0 its farthest percent",
+        default=1.0,
+        soft_min=0.0,
+        soft_max=1.0,
+    )
+    far: bpy.props.FloatProperty(
+        name="Far",
+        description="What is shown farthest: 0 is the farthest percent of the shot, 1 its nearest percent. Above Near, "
+        "the colors are inverted",
+        default=0.0,
+        soft_min=0.0,
+        soft_max=1.0,
+    )
+    gamma: bpy.props.FloatProperty(
+        name="Gamma", description="Above 1, what is far has more of the colors", default=1.0, min=0.1, max=10.0
+    )
+    arrangement: bpy.props.EnumProperty(
+        name="Arrangement",
+        description="Where depth is shown",
+        items=(
+            ("OVER", "Over", "Over the plate"),
+            ("WIPE", "Wipe", "Right of a line; the plate, or the other version, is left of it"),
+            ("BESIDE", "Beside", "Right of the plate, or of the other version"),
+        ),
+        default="OVER",
+    )
+    wipe: bpy.props.FloatProperty(
+        name="Wipe", description="Where the line is", default=0.5, min=0.0, max=1.0, subtype="FACTOR"
+    )
+    other: bpy.props.StringProperty(
+        name="Against", description="Another depth of the list to compare with, such as a version; empty: the plate"
+    )
+    follow_run: bpy.props.BoolProperty(
+        name="Follow Estimate",
+        description="While depth is being estimated, show its frames as they come in; off: the active depth",
+        default=True,
+    )
+
+
 class FATHOM_PG_scene(bpy.types.PropertyGroup):
     """Fathom's settings in a scene."""
 
@@ -110,6 +172,7 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     )
     depths: bpy.props.CollectionProperty(type=FATHOM_PG_depth, name="Depths")
     active_depth: bpy.props.IntProperty(name="Active Depth", default=0, min=0)
+    view: bpy.props.PointerProperty(type=FATHOM_PG_view, name="View")
     all_shots: bpy.props.BoolProperty(
         name="All Shots",
         description="Build one setup for every shot of the clip, instead of the one under the playhead",
@@ -117,7 +180,7 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (FATHOM_PG_depth, FATHOM_PG_scene)
+CLASSES = (FATHOM_PG_depth, FATHOM_PG_view, FATHOM_PG_scene)
 
 
 def register() -> None:

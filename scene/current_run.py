@@ -47,6 +47,8 @@ class Run:
         The stage that it is in.
     cancelling : bool
         Whether it has been asked to end.
+    target : object
+        `scene.viewing.shown.Target` of an estimate: where its maps are coming in; None: nowhere to look at.
     """
 
     title: str
@@ -61,6 +63,7 @@ class Run:
     progress: Progress = field(default_factory=lambda: Progress(done=0, total=0))
     warnings: list[str] = field(default_factory=list)
     cancelling: bool = False
+    target: object = None
     _begun: bool = False
     _verdict: Outcome | None = None
 
@@ -155,12 +158,12 @@ def forget_last() -> None:
     _last = None
 
 
-def start(title: str, steps: Steps, subject: object = None) -> Run:
+def start(title: str, steps: Steps, subject: object = None, target: object = None) -> Run:
     """Make a run the current one; Busy where another one is running."""
     global _current, _last
     if _current is not None:
         raise Busy(f"{_current.title} is running already: wait for it, or cancel it first.")
-    _current, _last = Run(title, steps, subject), None
+    _current, _last = Run(title, steps, subject, target=target), None
     return _current
 
 

@@ -87,6 +87,22 @@ def length_of(strip: Any) -> int:
     return round(times.content_end - times.content_start)
 
 
+def add_strip_modifier(strip: Any, scene: bpy.types.Scene, name: str, kind: str) -> Any:
+    """Give a strip a modifier.
+
+    Blender 5.0 crashes over that where the workspace shows no scene's strips, so it shows this one's meanwhile.
+    """
+    workspace = bpy.context.workspace
+    if not hasattr(workspace, "sequencer_scene"):
+        return strip.modifiers.new(name, kind)
+    before = workspace.sequencer_scene
+    workspace.sequencer_scene = before or scene
+    try:
+        return strip.modifiers.new(name, kind)
+    finally:
+        workspace.sequencer_scene = before
+
+
 def clip_of(strip: Any) -> bpy.types.MovieClip | None:
     """The movie clip of a MOVIECLIP strip; None where Blender does not tell (4.2)."""
     return getattr(strip, "clip", None)

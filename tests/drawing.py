@@ -41,6 +41,9 @@ class Recorder:
         self.buttons.append(SimpleNamespace(name=name, text=text, icon=icon))
         return self.buttons[-1]
 
+    def prop_search(self, _owner, name, *_arguments, **_options):
+        self.texts.append(f"<{name}>")
+
     def prop(self, _owner, name, **options):
         self.texts.append(f"<{name}{' expanded' if options.get('expand') else ''}>")
 

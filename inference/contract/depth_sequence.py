@@ -297,6 +297,22 @@ def unfinished_progress(folder: str | Path) -> float:
     return float(min(max(share, 0), 1)) if isinstance(share, (int, float)) else 0.0
 
 
+def unfinished_shots(folder: str | Path) -> tuple[Shot, ...]:
+    """The shots that an unfinished job has finished so far; none if unknown."""
+    try:
+        path = Path(folder) / SCRATCH / STATE
+        return records.load(_UnfinishedShots, path, strict=False, most=LARGEST_STATE).shots
+    except (OSError, RecordError):
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _UnfinishedShots:
+    """The part of an unfinished job's state that shows its maps."""
+
+    shots: tuple[Shot, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Unfinished:
     """The part of an unfinished job's state (`run.output.State`) that Blender needs."""

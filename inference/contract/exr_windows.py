@@ -1,4 +1,4 @@
-"""The headers of OpenEXR files: data and display windows, channels, texts. Standard library only.
+"""The headers of OpenEXR files: data and display windows, channels, texts, storage. Standard library only.
 
 Layout of a header: https://openexr.com/en/latest/OpenEXRFileLayout.html
 """
@@ -15,7 +15,7 @@ from typing import BinaryIO
 from .untrusted import open_file
 
 _MAGIC = b"\x76\x2f\x31\x01"
-_MULTIPART = 0x1000
+_MULTIPART, _TILED_OR_DEEP = 0x1000, 0x0A00
 _LONGEST_NAME = 255
 _MOST_PARTS, _MOST_ATTRIBUTES = 1000, 10_000
 
@@ -40,6 +40,47 @@ class Windows:
         """The data windows relative to the first column and row of the display window."""
         column, row = self.display[:2]
         return tuple((left - column, top - row, right - column, down - row) for left, top, right, down in self.data)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a single-part file of scan lines stores its pixels.
+
+    Attributes
+    ----------
+    window : Box
+        The data window.
+    channels : tuple of (str, int)
+        Name and type of each, in the order of their samples: 0 unsigned integer, 1 half, 2 float.
+    compression : int
+        0 none, 2 ZIP of single lines, 3 ZIP of 16 lines; others as in the format's description.
+    chunks : int
+        Offset in the file of the table of chunk offsets.
+    """
+
+    window: Box
+    channels: tuple[tuple[str, int], ...]
+    compression: int
+    chunks: int
+
+
+def stored(file: BinaryIO) -> Stored:
+    """How an open file stores its pixels.
+
+    Raises
+    ------
+    ValueError, KeyError, struct.error
+        It is not an OpenEXR file of scan lines in one part, or its header is damaged.
+    """
+    header = next(_headers(file))
+    chunks = file.tell()
+    file.seek(4)
+    if struct.unpack("<i", file.read(4))[0] & (_MULTIPART | _TILED_OR_DEEP):
+        raise ValueError("an OpenEXR file of several parts, tiles or deep pixels")
+    file.seek(header["compression"][1])
+    (compression,) = file.read(1)
+    channels = tuple(_channels(file, header["channels"]))
+    return Stored(window=_box(file, header["dataWindow"]), channels=channels, compression=compression, chunks=chunks)
 
 
 def of_file(path: str | Path) -> Windows | None:
@@ -82,17 +123,16 @@ def with_plain_text(data: bytes) -> bytes:
 def _read(file: BinaryIO) -> Windows:
     headers = list(_headers(file))
     data = tuple(_box(file, header["dataWindow"]) for header in headers)
-    channels = tuple(name for header in headers for name in _channels(file, header["channels"]))
+    channels = tuple(name for header in headers for name, _ in _channels(file, header["channels"]))
     return Windows(data=data, display=_box(file, headers[0]["displayWindow"]), channels=channels)
 
 
-def _channels(file: BinaryIO, attribute: _Attribute) -> Iterator[str]:
-    """The names in a list of channels: each is followed by 16 bytes about the channel, the last by a zero."""
+def _channels(file: BinaryIO, attribute: _Attribute) -> Iterator[tuple[str, int]]:
+    """Names and types in a list of channels: 16 bytes about the channel follow each name, a zero the last."""
     at, length = attribute[1:]
     file.seek(at)
     while file.tell() < at + length and (name := _text(file)):
-        yield name
-        file.seek(16, 1)
+        yield name, struct.unpack("<i12x", file.read(16))[0]
 
 
 def _box(file: BinaryIO, attribute: _Attribute) -> Box:

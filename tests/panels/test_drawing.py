@@ -76,12 +76,12 @@ def draw_all(scene):
             assert hasattr(bpy.types, f"{category.upper()}_OT_{name}"), button.name
             assert button.icon == "NONE" or button.icon in ICONS
 
-    for kind in ("SEQUENCE_EDITOR", "CLIP_EDITOR", "VIEW_3D", "NODE_EDITOR"):
+    for kind in ("SEQUENCE_EDITOR", "CLIP_EDITOR", "IMAGE_EDITOR", "VIEW_3D", "NODE_EDITOR"):
         context = SimpleNamespace(
             scene=scene,
             region=SimpleNamespace(width=400),
             area=SimpleNamespace(type=kind),
-            space_data=SimpleNamespace(clip=bpy.data.movieclips[0], tree_type="CompositorNodeTree"),
+            space_data=SimpleNamespace(type=kind, clip=bpy.data.movieclips[0], tree_type="CompositorNodeTree"),
             object=scene.camera,
             mode="OBJECT",
         )

@@ -1,0 +1,474 @@
+"""Which depth maps an editor shows, and where: over the plate, wiped against it or another version, or beside it.
+
+Everything is decided anew at every draw from the scene's settings and the editor, and no file is looked at: what lies
+in folders is known from `disk_status`, which looks between draws.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...inference.contract import depth_sequence, numbering
+from ...inference.contract.depth_sequence import Range, Shot
+from ...inference.contract.numbering import NumberingError
+from .. import current_run, depth_list, tags, versions
+from ..depth import DepthError
+from ..disk_status import Seen
+from ..plate import plate_size
+from ..source import Plate
+from . import maps
+from .maps import MapError
+
+_MAP = re.compile(r"disparity\.(-?[0-9]+)\.exr", re.ASCII)
+_LOOKED_AT = 5
+"""Maps that the value range of a shot in the making is taken from."""
+_GAP = 0.02
+"""Between a plate and the depth beside it, as a share of the width."""
+Corner = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a run writes its maps, and of which plate."""
+
+    folder: Path
+    plate: Plate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Viewed:
+    """A depth to look at, finished or in the making.
+
+    Attributes
+    ----------
+    name : str
+        For the label beside it.
+    plate : str
+        The movie, or the sequence's first file.
+    job : str
+        Fingerprint of a finished depth; empty.
+    size : (int, int)
+        Of the plate, as displayed.
+    shots : tuple of Shot
+        With their value ranges; of one in the making those that are finished.
+    so_far : Range or None
+        Of one in the making: the value range of what is there.
+    """
+
+    name: str
+    folder: Path
+    plate: str
+    frame_offset: int
+    first_frame: int
+    last_frame: int
+    size: tuple[int, int]
+    job: str = ""
+    shots: tuple[Shot, ...] = ()
+    so_far: Range | None = None
+
+    def range_at(self, frame: int) -> Range | None:
+        """The value range that a frame is shown in: its shot's; None where it has no depth, or not yet."""
+        shot = next((each for each in self.shots if each.first_frame <= frame <= each.last_frame), None)
+        return shot.range if shot is not None else self.so_far
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One map in an editor.
+
+    Attributes
+    ----------
+    path : Path
+    corners : tuple
+        Lower left, lower right, upper right and upper left, in the coordinates of the editor's view.
+    crop : tuple
+        What of the map lies between them: left, bottom, right, top, as shares of its size.
+    low, high : float
+        The percentiles that it is shown between.
+    label : str
+    is_whole : bool
+        Whether it is shown where and as large as the plate; otherwise a part of it, or beside it.
+    """
+
+    path: Path
+    corners: tuple[Corner, Corner, Corner, Corner]
+    low: float
+    high: float
+    label: str
+    crop: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    is_whole: bool = True
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an editor shows: the maps, and one sentence where there are none."""
+
+    pictures: tuple[Picture, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an editor shows a plate: its corners as those of `Picture`, and the source frame."""
+
+    corners: tuple[Corner, Corner, Corner, Corner]
+    frame: int
+    crop: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+
+SQUARE: tuple[Corner, Corner, Corner, Corner] = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+"""Where the Image and the Movie Clip Editor show an image, in their views' coordinates."""
+
+
+def in_editor(space: bpy.types.Space, scene: bpy.types.Scene, sequencer: bpy.types.Scene | None = None) -> Shown:
+    """What an editor shows of the scene's active depth, or of what is being estimated.
+
+    `sequencer` is the scene whose strips a Sequencer shows. Empty where depth is not to be shown.
+    """
+    view = scene.fathom.view
+    if not view.show:
+        return Shown()
+    running = target_viewed() if view.follow_run else None
+    viewed = running
+    place = _place_of(running, space, sequencer or scene) if running is not None else None
+    if place is None:
+        viewed = of_scene(scene)
+        if viewed is None:
+            return Shown(note=_absence(scene, running))
+        place = _place_of(viewed, space, sequencer or scene)
+    if place is None or viewed is None:
+        return Shown(note=_elsewhere(viewed, space))
+    other = of_scene(scene, view.other) if view.other else None
+    return _arranged(viewed, other, place, view)
+
+
+def of_scene(scene: bpy.types.Scene, name: str = "") -> Viewed | None:
+    """The active depth of a scene's list, or the first of a name, as far as is known; no file is looked at."""
+    listed = scene.fathom.depths
+    index = listed.find(name) if name else scene.fathom.active_depth
+    if not 0 <= index < len(listed):
+        return None
+    item = listed[index]
+    if not depth_list.may_look(item):
+        return None
+    return _of_entry.of(_Entry(scene.name, index, bpy.data.filepath, item.folder, item.plate, item.frame_offset))
+
+
+def target_viewed() -> Viewed | None:
+    """What is being estimated, with the maps that are there so far; None where nothing is, or none is known yet."""
+    run = current_run.current()
+    target = getattr(run, "target", None)
+    return _of_target.of(target) if isinstance(target, Target) else None
+
+
+def forget() -> None:
+    """Know nothing: another file was opened."""
+    _of_entry.forget()
+    _of_target.forget()
+
+
+def frames_there(folder: Path) -> list[int]:
+    """The frames that have a map in a folder, in order; a map has its name only once it is complete."""
+    try:
+        found = (_MAP.fullmatch(entry.name) for entry in os.scandir(folder))
+        return sorted(int(match[1]) for match in found if match)
+    except OSError:
+        return []
+
+
+# ------------------------------------------------------------------------------------------------------ what is there
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of a list as far as it decides what is shown."""
+
+    scene: str
+    index: int
+    blend: str
+    folder: str
+    plate: str
+    frame_offset: int
+
+
+def _look_for_entry(entry: _Entry) -> Viewed | None:
+    item = bpy.data.scenes[entry.scene].fathom.depths[entry.index]
+    if item.folder != entry.folder:
+        raise LookupError(entry)
+    try:
+        depth = depth_list.read(item)
+    except DepthError:
+        return None
+    sequence = depth.sequence
+    return Viewed(
+        name=f"{item.name}, {sequence.estimator.replace('_', ' ').title()}",
+        folder=depth.folder,
+        plate=depth_sequence.plate_file(depth.source),
+        frame_offset=depth.frame_offset,
+        first_frame=sequence.first_frame,
+        last_frame=sequence.last_frame,
+        size=plate_size(depth),
+        job=sequence.fingerprint,
+        shots=tuple(replace(shot, camera=None) for shot in sequence.shots),
+    )
+
+
+def _look_for_target(target: Target) -> Viewed:
+    """A run's maps so far; until a shot is finished, its range is that of some of the maps that are there."""
+    plate, shots = target.plate, depth_sequence.unfinished_shots(target.folder)
+    there = frames_there(target.folder)
+    loose = [n for n in there if not any(s.first_frame <= n <= s.last_frame for s in shots)]
+    return Viewed(
+        name=f"{plate.name} {target.folder.name}, being estimated: {len(there)} of "
+        f"{plate.last_frame - plate.first_frame + 1} frames",
+        folder=target.folder,
+        plate=depth_sequence.plate_file(plate.source),
+        frame_offset=plate.frame_offset,
+        first_frame=plate.first_frame,
+        last_frame=plate.last_frame,
+        size=(plate.source.width or 0, plate.source.height or 0),
+        shots=tuple(replace(shot, camera=None) for shot in shots),
+        so_far=_range_of(target.folder, loose),
+    )
+
+
+def _range_of(folder: Path, frames: list[int]) -> Range | None:
+    """The value range of some maps, evenly chosen, without what is 0: that is at or beyond the far end."""
+    if not frames:
+        return None
+    chosen = sorted({frames[round(i * (len(frames) - 1) / (_LOOKED_AT - 1))] for i in range(_LOOKED_AT)})
+    values = []
+    for frame in chosen:
+        try:
+            found = maps.read(folder / depth_sequence.disparity_name(frame))[::2, ::2].ravel()
+        except (OSError, MapError):
+            continue
+        values.append(found[np.isfinite(found) & (found != 0)])
+    joined = np.concatenate(values) if values else np.zeros(0, np.float32)
+    if not len(joined):
+        return None
+    low, p1, p99, high = (float(each) for each in np.percentile(joined, [0, 1, 99, 100]))
+    return Range(minimum=low, maximum=high, p1=p1, p99=p99)
+
+
+_of_entry: Seen[_Entry, Viewed | None] = Seen(_look_for_entry, holds=3.0)
+_of_target: Seen[Target, Viewed] = Seen(_look_for_target, holds=1.0)
+
+
+# ------------------------------------------------------------------------------------------------------------- places
+
+
+def _place_of(viewed: Viewed, space: bpy.types.Space, scene: bpy.types.Scene) -> Place | None:
+    """Where an editor shows the plate of a depth; None where it does not."""
+    if space.type == "SEQUENCE_EDITOR":
+        return _in_sequencer(viewed, scene)
+    if space.type == "CLIP_EDITOR":
+        return _in_clip_editor(viewed, space, scene)
+    image = space.image
+    if image is None or tags.text(image, tags.KIND) not in ("plate", "disparity") or not viewed.job:
+        return None
+    if viewed.job not in tags.jobs(image):
+        return None
+    frame = scene.frame_current - viewed.frame_offset
+    return Place(SQUARE, min(max(frame, viewed.first_frame), viewed.last_frame))
+
+
+def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor, scene: bpy.types.Scene) -> Place | None:
+    clip = space.clip
+    if clip is None or not _is_of(viewed.plate, clip.filepath, is_movie=clip.source == "MOVIE", owner=clip):
+        return None
+    if space.show_stable and clip.tracking.stabilization.use_2d_stabilization:
+        return None  # the clip is shown turned and shifted
+    first = 1 if clip.source == "MOVIE" else _number(clip.filepath)
+    if first is None:
+        return None
+    return Place(SQUARE, scene.frame_current - clip.frame_start + first + clip.frame_offset)
+
+
+def _in_sequencer(viewed: Viewed, scene: bpy.types.Scene) -> Place | None:
+    """On the strip of the plate under the playhead."""
+    now = scene.frame_current
+    strip = strip_of(viewed.plate, scene, now=now)
+    if strip is None:
+        return None
+    corners, crop = corners_of(strip, scene, viewed.size)
+    return Place(corners, now - offset_of(strip), crop)
+
+
+def strip_of(plate: str, scene: bpy.types.Scene, *, now: int | None = None) -> Any | None:
+    """The strip that shows a plate, frame for frame: the active one, else the topmost; None where none does.
+
+    `plate` is the movie, or the sequence's first file; at `now`, where that is a frame of the scene.
+    """
+    editor = scene.sequence_editor
+    found = [each for each in versions.strips_of(editor) if _shows(each, plate, scene, now)] if editor else []
+    if editor and editor.active_strip in found:
+        return editor.active_strip
+    return max(found, key=lambda each: each.channel, default=None)
+
+
+def offset_of(strip: Any) -> int:
+    """Scene frame less source frame of a strip that `strip_of` found."""
+    times = versions.times_of(strip)
+    if strip.type == "IMAGE":
+        first = _number(strip.elements[0].filename)
+    elif strip.type == "MOVIE":
+        first = 1
+    else:
+        clip = _clip_of(strip)
+        first = (1 if clip.source == "MOVIE" else _number(clip.filepath)) + clip.frame_offset
+    return round(times.content_start) - first - times.trim_start
+
+
+def _shows(strip: Any, plate: str, scene: bpy.types.Scene, now: int | None) -> bool:
+    """Whether a strip shows a plate, at a frame where that is one, without other frames or shapes than its file's."""
+    if strip.type not in ("MOVIE", "IMAGE", "MOVIECLIP") or strip.mute or strip.use_reverse_frames or strip.strobe > 1:
+        return False
+    times = versions.times_of(strip)
+    if now is not None and not max(times.left, times.content_start) <= now < min(times.right, times.content_end):
+        return False
+    if len(getattr(strip, "retiming_keys", ())):
+        return False
+    if any(getattr(strip, name, False) for name in ("undistort", "stabilize2d")):
+        return False
+    if strip.type == "IMAGE":
+        name = strip.elements[0].filename if strip.elements else ""
+        path, is_movie, owner = str(Path(strip.directory) / name), False, scene
+    elif strip.type == "MOVIE":
+        path, is_movie, owner = strip.filepath, True, scene
+    else:
+        owner = _clip_of(strip)
+        if owner is None:
+            return False
+        path, is_movie = owner.filepath, owner.source == "MOVIE"
+    return _is_of(plate, path, is_movie=is_movie, owner=owner) and (is_movie or _number(path) is not None)
+
+
+def _clip_of(strip: Any) -> bpy.types.MovieClip | None:
+    """The clip of a clip strip; where Blender does not tell (4.2), the one of its name."""
+    return versions.clip_of(strip) or bpy.data.movieclips.get(strip.name)
+
+
+def _number(path: str) -> int | None:
+    try:
+        return numbering.frame_number(depth_sequence.pure_path(path).name)
+    except NumberingError:
+        return None
+
+
+def _is_of(plate: str, stored: str, *, is_movie: bool, owner: Any) -> bool:
+    """Whether a path of Blender's is a depth's plate: the same movie, or a file of the same sequence."""
+    library = owner.library if isinstance(owner, bpy.types.ID) else None
+    ours = os.path.normcase(os.path.normpath(bpy.path.abspath(stored, library=library)))
+    theirs = os.path.normcase(os.path.normpath(plate))
+    if is_movie or ours == theirs:
+        return ours == theirs
+    one, other = Path(ours), Path(theirs)
+    return one.parent == other.parent and numbering.without_numbers(one.name) == numbering.without_numbers(other.name)
+
+
+def corners_of(
+    strip: Any, scene: bpy.types.Scene, plate: tuple[int, int]
+) -> tuple[tuple[Corner, Corner, Corner, Corner], tuple[float, float, float, float]]:
+    """Where a strip's image lies in the Sequencer's preview, and what of it its crop leaves.
+
+    The preview's middle is 0, 0 and its unit a pixel of the render size, whose pixel aspect widens it. A strip scales
+    and turns its image about its origin, and shifts that. `plate` is the size of an image that Blender has not read.
+    """
+    element = strip.elements[0] if getattr(strip, "elements", None) else None
+    width, height = (element.orig_width, element.orig_height) if element is not None else (0, 0)
+    if not (width and height):
+        width, height = plate if all(plate) else (scene.render.resolution_x, scene.render.resolution_y)
+    crop, transform = strip.crop, strip.transform
+    left, right = crop.min_x / width, 1.0 - crop.max_x / width
+    bottom, top = crop.min_y / height, 1.0 - crop.max_y / height
+    pivot = ((transform.origin[0] - 0.5) * width, (transform.origin[1] - 0.5) * height)
+    cos, sin = math.cos(transform.rotation), math.sin(transform.rotation)
+    aspect = scene.render.pixel_aspect_x / scene.render.pixel_aspect_y
+    found = []
+    for u, v in ((left, bottom), (right, bottom), (right, top), (left, top)):
+        x, y = (u - 0.5) * width, (v - 0.5) * height
+        x, y = -x if strip.use_flip_x else x, -y if strip.use_flip_y else y
+        x, y = (x - pivot[0]) * transform.scale_x, (y - pivot[1]) * transform.scale_y
+        turned = (x * cos - y * sin, x * sin + y * cos)
+        shifted = (turned[0] + pivot[0] + transform.offset_x, turned[1] + pivot[1] + transform.offset_y)
+        found.append((shifted[0] * aspect, shifted[1]))
+    return tuple(found), (left, bottom, right, top)
+
+
+# -------------------------------------------------------------------------------------------------------- arrangement
+
+
+def _arranged(viewed: Viewed, other: Viewed | None, place: Place, view: bpy.types.PropertyGroup) -> Shown:
+    """The maps of a frame as the settings lay them out; a sentence where the depth has none."""
+    pictures = []
+    arrangement = view.arrangement
+    if arrangement != "OVER" and other is not None:
+        part = (0.0, view.wipe) if arrangement == "WIPE" else (0.0, 1.0)
+        pictures += _picture(other, place, part)
+    if arrangement == "WIPE":
+        pictures += _picture(viewed, place, (view.wipe, 1.0))
+    else:
+        shift = 1.0 + _GAP if arrangement == "BESIDE" else 0.0
+        pictures += _picture(viewed, place, (0.0, 1.0), shift=shift)
+    if pictures:
+        return Shown(tuple(pictures))
+    where = f"Frame {place.frame} of {viewed.name}"
+    shot = next((each for each in viewed.shots if each.first_frame <= place.frame <= each.last_frame), None)
+    if shot is not None and shot.status == "refused":
+        return Shown(note=f"{where} has no depth: {shot.reason or 'its shot is unsupported'}")
+    is_coming = not viewed.job and viewed.first_frame <= place.frame <= viewed.last_frame
+    return Shown(note=f"{where} has no depth yet" if is_coming else f"{where} has no depth")
+
+
+def _picture(viewed: Viewed, place: Place, part: tuple[float, float], *, shift: float = 0.0) -> Iterator[Picture]:
+    """A part of a depth's map, from left to right, as shares of its width; none where the frame has no depth."""
+    values = viewed.range_at(place.frame)
+    if values is None or not viewed.first_frame <= place.frame <= viewed.last_frame or part[0] >= part[1]:
+        return
+    one, two, three, four = place.corners
+    lower, upper = _between(one, two), _between(four, three)
+    left, bottom, right, top = place.crop
+    across = right - left
+    yield Picture(
+        path=viewed.folder / depth_sequence.disparity_name(place.frame),
+        corners=(lower(part[0] + shift), lower(part[1] + shift), upper(part[1] + shift), upper(part[0] + shift)),
+        low=values.p1,
+        high=values.p99,
+        label=f"{viewed.name}, frame {place.frame}",
+        crop=(left + across * part[0], bottom, left + across * part[1], top),
+        is_whole=part == (0.0, 1.0) and not shift,
+    )
+
+
+def _between(start: Corner, end: Corner):
+    return lambda share: (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]))
+
+
+def _absence(scene: bpy.types.Scene, running: Viewed | None) -> str:
+    listed = scene.fathom.depths
+    if not len(listed):
+        return "" if running is not None or current_run.current() is not None else "This scene has no depth to view yet"
+    item = listed[min(max(scene.fathom.active_depth, 0), len(listed) - 1)]
+    if not depth_list.may_look(item):
+        return f"The depth {item.name} was not looked at: press Check Files in the panel Depth"
+    return ""  # not known yet, or missing, which the panel says
+
+
+def _elsewhere(viewed: Viewed | None, space: bpy.types.Space) -> str:
+    if viewed is None:
+        return ""
+    if space.type == "SEQUENCE_EDITOR":
+        return f"No strip under the playhead shows the clip of {viewed.name}, frame for frame"
+    if space.type == "CLIP_EDITOR":
+        return f"This editor does not show the clip of {viewed.name}"
+    return ""
