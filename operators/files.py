@@ -4,6 +4,7 @@ import bpy
 
 from ..inference.contract.untrusted import readable
 from ..scene import depth_list, missing_files, places, versions
+from ..scene.viewing import drawing
 from . import modal_run
 
 
@@ -30,6 +31,7 @@ def _after_load(*_arguments) -> None:
     """Another file: what was seen of the last one's is of no use."""
     places.file_opened()
     missing_files.forget()
+    drawing.forget()
     _warn(missing_files.of_file())
 
 

@@ -52,19 +52,17 @@ def register() -> None:
         handler = spaces[kind].draw_handler_add(_draw, (), region, "POST_PIXEL")
         _handlers.append((spaces[kind], handler))
     bpy.app.handlers.frame_change_post.append(_frame_changed)
-    bpy.app.handlers.load_post.append(_file_opened)
 
 
 def unregister() -> None:
     """Take everything back."""
-    bpy.app.handlers.load_post.remove(_file_opened)
     bpy.app.handlers.frame_change_post.remove(_frame_changed)
     while _handlers:
         space, handler = _handlers.pop()
         space.draw_handler_remove(handler, _EDITORS_OF[space])
     if bpy.app.timers.is_registered(_watch):
         bpy.app.timers.unregister(_watch)
-    _forget()
+    forget()
     _gpu.clear()
 
 
@@ -75,12 +73,8 @@ _EDITORS_OF = {
 }
 
 
-@bpy.app.handlers.persistent
-def _file_opened(*_arguments: Any) -> None:
-    _forget()
-
-
-def _forget() -> None:
+def forget() -> None:
+    """Know nothing: another file was opened."""
     cache.forget()
     _textures.clear()
     shown.forget()

@@ -85,7 +85,7 @@ def test_its_whole_life(package, tmp_path, inference_python, after_use):
     assert there["addons"] == ["bl_ext.user_default.fathom"]
     assert "FATHOM_PT_sequencer" in there["classes"] and "estimate_video_depth" in there["operators"]
     assert there["properties"] == ["Scene.fathom"]
-    files = ["load_post", "load_pre", "render_init", "save_post", "save_post_fail", "save_pre"]
+    files = ["frame_change_post", "load_post", "load_pre", "render_init", "save_post", "save_post_fail", "save_pre"]
     files = ["blend_import_post"] * hasattr(bpy.app.handlers, "blend_import_post") + files
     assert [line.split()[0] for line in there["handlers"]] == files and len(there["drawn"]) == 1
     assert report["estimate"] == report["build"] == ["FINISHED"]
