@@ -6,11 +6,12 @@ import bpy
 
 from ..scene import current_run
 from ..scene.viewing import drawing
-from . import build, command_line, compositing, depths, environment, estimate, files, modal_run, view
+from . import build, command_line, compositing, depths, environment, estimate, files, modal_run, view, weights
 
 CLASSES = (
     *estimate.CLASSES,
     *environment.CLASSES,
+    *weights.CLASSES,
     *depths.CLASSES,
     *view.CLASSES,
     *build.CLASSES,

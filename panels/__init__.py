@@ -2,7 +2,8 @@
 
 import bpy
 
-from ..scene import disk_status
+from ..scene import beside, disk_status
+from ..scene import weights as known_weights
 from . import build, catalogue, estimate, preferences, properties, status, view
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *estimate.CLASSES, *build.CLASSES, *view.CLASSES)
@@ -19,6 +20,8 @@ def register() -> None:
 def unregister() -> None:
     """Take everything back."""
     catalogue.forget()
+    known_weights.forget()
+    beside.stop()
     disk_status.stop()
     status.unregister()
     properties.unregister()

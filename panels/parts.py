@@ -10,7 +10,8 @@ from ..inference.contract import client, exit_codes
 from ..inference.contract.catalogue import AUTOMATIC, EMBEDDED, LEARNED, QUICK, EstimatorFacts
 from ..inference.contract.environment import PackageSet
 from ..inference.contract.events import ShotNote
-from ..scene import current_run, preferences
+from ..scene import current_run, preferences, weights
+from ..scene.current_run import Transfer, describe_bytes
 from ..scene.preferences import Environment
 from ..scene.subject import Subject
 from ..scene.wording import shown, worded, wrapped
@@ -202,6 +203,9 @@ def draw_requirements(
             draw_install(box, environment, "full", width=width)
         elif facts.name == QUICK.estimator and requirement.kind == "weights":
             _draw_get_quick(layout, is_there=False, icon="IMPORT", width=width)
+        elif requirement.weights:
+            draw_text(layout, requirement.what, icon="ERROR", width=width)
+            draw_get_weights(layout, requirement.weights, width=width)
         else:
             draw_advice(layout, f"{requirement.what} {requirement.hint}", icon="ERROR", width=width)
     if kinds and "environment" not in kinds:  # which Quick needs too
@@ -216,6 +220,23 @@ def draw_requirements(
         draw_advice(layout, f"{note.what} {note.hint}", icon="INFO", width=width)
 
 
+def draw_get_weights(layout: bpy.types.UILayout, names: tuple[str, ...], *, width: float) -> None:
+    """The button that shows the licences of missing weights and downloads them, and why the last download failed."""
+    draw_failed_transfer(layout, width=width)
+    draw_offline(layout, preferences.offline_reason(), width=width)
+    found = [facts for facts in weights.known() or () if facts.name in names]
+    left = sum(max(facts.missing_size - facts.partial_size, 0) for facts in found)
+    text = f"Download Weights ({describe_bytes(left)})" if left else "Download Weights"
+    layout.operator("fathom.get_weights", text=text, icon="IMPORT").names = ",".join(names)
+
+
+def draw_failed_transfer(layout: bpy.types.UILayout, *, width: float) -> None:
+    """Why the last download or verification failed."""
+    run = current_run.last()
+    if run is not None and run.outcome == "failed" and isinstance(run.subject, Transfer):
+        draw_advice(layout, run.message, icon="ERROR", width=width, quotes=True)
+
+
 def draw_install(
     layout: bpy.types.UILayout, environment: Environment | None, packages: PackageSet, *, width: float
 ) -> None:
@@ -226,6 +247,15 @@ def draw_install(
     layout.operator("fathom.install_dependencies", text=text, icon="IMPORT").packages = packages.upper()
     size = preferences.describe_size(packages)
     draw_text(layout, f"{size[:1].upper()}{size[1:]}", width=width)
+    if packages == "full":
+        draw_torch_build(layout, width=width)
+
+
+def draw_torch_build(layout: bpy.types.UILayout, *, width: float) -> None:
+    """Which build of PyTorch would be installed, and why, as far as is known."""
+    build = preferences.known_torch_build()
+    if build is not None:
+        draw_text(layout, build.reason, icon="ERROR" if build.is_short else "INFO", width=width)
 
 
 def draw_failed_install(layout: bpy.types.UILayout, environment: Environment | None, *, width: float) -> None:

@@ -3,8 +3,9 @@
 import bpy
 
 from ..inference.contract import environment
-from ..scene import current_run, preferences
-from . import parts
+from ..scene import current_run, data_size, preferences
+from ..scene.current_run import describe_bytes
+from . import parts, weights
 
 
 class FATHOM_AP_preferences(bpy.types.AddonPreferences):
@@ -33,7 +34,17 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
     torch_index: bpy.props.StringProperty(
         name="PyTorch Index",
         description="Address of the package index that PyTorch comes from, as the selector on PyTorch's site names it: "
-        "for a build that fits the GPU. Empty: where pip's settings have all packages come from",
+        "for another build than the one that Fathom chooses",
+    )
+    finds_torch: bpy.props.BoolProperty(
+        name="Choose PyTorch for this Computer",
+        description="Take the build of PyTorch that fits the GPU and its driver, from PyTorch's own package index, "
+        "unless pip's settings name where packages come from. Off: all packages come from where pip's settings say",
+        default=True,
+    )
+
+    show_weights: bpy.props.BoolProperty(
+        name="Weights of Networks", description="What networks have learned: licences, sizes, downloads", default=False
     )
 
     def draw(self, context):
@@ -48,24 +59,48 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
             parts.draw_run(box, run, width=width)
             return
         known = preferences.known()
-        if known is not None:
-            _draw_state(box, known, width=width)
-        parts.draw_failed_install(box, known, width=width)
-        box.row().prop(self, "packages", expand=True)
-        chosen = next(text for name, _label, text in preferences.PACKAGES if name == self.packages)
-        parts.draw_text(box, chosen, icon="INFO", width=width)
-        if known is not None and known.has(self.packages.lower()):
-            parts.draw_text(box, preferences.INSTALLED, icon="CHECKMARK", width=width)
-        else:
-            if self.packages == "FULL":
-                box.prop(self, "torch_index")
-            parts.draw_offline(box, preferences.install_offline_reason(known), width=width)
-            install = box.operator("fathom.install_dependencies", text="Install Dependencies", icon="IMPORT")
-            install.packages = self.packages
-        if known is not None and known.can_be_removed:
-            box.operator("fathom.remove_environment", text="Remove", icon="TRASH")
+        _draw_environment(box, self, known, width=width)
+        _draw_size(layout, width=width)
+        box = layout.box()
+        icon = "DOWNARROW_HLT" if self.show_weights else "RIGHTARROW"
+        box.prop(self, "show_weights", icon=icon, emboss=False)
+        if self.show_weights:
+            weights.draw(box, width=width)
         pages = layout.operator("wm.path_open", text="Documentation", icon="HELP")
         pages.filepath = str(preferences.DOCUMENTATION)
+
+
+def _draw_environment(box, chosen, known, *, width):
+    """The packages: which are there, which are chosen, and what installs or removes them."""
+    if known is not None:
+        _draw_state(box, known, width=width)
+    parts.draw_failed_install(box, known, width=width)
+    box.row().prop(chosen, "packages", expand=True)
+    parts.draw_text(box, preferences.describe_packages(chosen.packages.lower()), icon="INFO", width=width)
+    if known is not None and known.has(chosen.packages.lower()):
+        parts.draw_text(box, preferences.INSTALLED, icon="CHECKMARK", width=width)
+    else:
+        if chosen.packages == "FULL":
+            box.prop(chosen, "finds_torch")
+            box.prop(chosen, "torch_index")
+            parts.draw_torch_build(box, width=width)
+        parts.draw_offline(box, preferences.install_offline_reason(known), width=width)
+        install = box.operator("fathom.install_dependencies", text="Install Dependencies", icon="IMPORT")
+        install.packages = chosen.packages
+    if known is not None and known.can_be_removed:
+        row = box.row(align=True)
+        row.operator("fathom.repair_environment", text="Repair", icon="FILE_REFRESH")
+        row.operator("fathom.remove_environment", text="Remove", icon="TRASH")
+
+
+def _draw_size(layout, *, width):
+    """What the data folder takes of the disk, as far as it is counted."""
+    sizes = data_size.known()
+    if sizes is not None and sizes.total:
+        parts_of_it = [f"{name} {describe_bytes(size)}" for name, size in sizes.parts.items() if size]
+        of_it = f" ({', '.join(parts_of_it)})" if parts_of_it else ""
+        text = f"The data folder takes {describe_bytes(sizes.total)}{of_it}: {preferences.data_folder()}"
+        parts.draw_text(layout, text, icon="DISK_DRIVE", width=width)
 
 
 def _draw_state(layout: bpy.types.UILayout, known: preferences.Environment, *, width: float) -> None:

@@ -26,6 +26,13 @@ class Busy(Problem):
     """Something is running already; the message is one sentence for the artist."""
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """Weights, by name, that are downloaded or read: the progress of such a run is in bytes."""
+
+    weights: tuple[str, ...]
+
+
 @dataclass
 class Run:
     """Something that takes a while, and how far it is.
@@ -35,8 +42,8 @@ class Run:
     title : str
         What is done, for the artist.
     subject : object
-        What the run is about: `scene.subject.Subject` of an estimate, the set of packages that is installed; None:
-        nothing that the panels could show it with.
+        What the run is about: `scene.subject.Subject` of an estimate, the set of packages that is installed, a
+        `Transfer` of weights; None: nothing that the panels could show it with.
     message : str
         Why it failed, in full; `headline` without what is about single shots.
     code : int or None
@@ -121,7 +128,9 @@ class Run:
         if self.cancelling:
             return "Cancelling"
         parts = []
-        if self.progress.frames_total:
+        if isinstance(self.subject, Transfer) and self.progress.total:
+            parts.append(f"{describe_bytes(self.progress.done)} of {describe_bytes(self.progress.total)}")
+        elif self.progress.frames_total:
             parts.append(f"{self.progress.frames} of {self.progress.frames_total} frames")
         if self.progress.seconds_left is not None:
             parts.append(f"{duration(self.progress.seconds_left)} left")
@@ -182,6 +191,17 @@ def end_current() -> None:
     """Close what is running, if anything is: for the end of Blender, of the file or of the extension."""
     if _current is not None:
         end(_current)
+
+
+def describe_bytes(count: float) -> str:
+    """Bytes for people.
+
+    >>> describe_bytes(3_050_000_000), describe_bytes(116_400_000), describe_bytes(790_000)
+    ('3.05 GB', '116 MB', '0.8 MB')
+    """
+    if count >= 1e9:
+        return f"{count / 1e9:.3g} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.1f} MB"
 
 
 def duration(seconds: float) -> str:

@@ -9,8 +9,11 @@ from typing import Any
 
 import bpy
 
-from ..inference.contract import environment, environment_setup, installer
+from ..inference.contract import environment, environment_setup, installer, torch_builds
 from ..inference.contract.environment import MissingEnvironment, PackageSet
+from ..inference.contract.torch_builds import Build
+from ..inference.contract.web_address import without_secrets
+from .beside import Beside
 from .disk_status import Seen
 
 ADDON = __package__.rpartition(".")[0]
@@ -113,15 +116,58 @@ def torch_index() -> str:
     return str(_value("torch_index") or "").strip()
 
 
+def torch_build() -> Build:
+    """The build of PyTorch to install; where Fathom chooses it, that asks pip and the driver, for seconds."""
+    wanted = _wanted_build()
+    if isinstance(wanted, Build):
+        return wanted
+    found = torch_builds.choose(environment_setup.base_python())
+    _chosen.learn(wanted, found)
+    return found
+
+
+def known_torch_build() -> Build | None:
+    """`torch_build` as far as is known, None where nothing is yet: nothing is asked here, panels ask."""
+    wanted = _wanted_build()
+    return wanted if isinstance(wanted, Build) else _chosen.of(wanted)
+
+
+def _wanted_build() -> Build | tuple[str | None, ...]:
+    """The build that the preferences say; else what its choice depends on, which is found once in a session."""
+    index = torch_index()
+    if index:
+        return Build(index, f"PyTorch comes from {without_secrets(index)}.")
+    if _value("finds_torch") is False:
+        return Build("", "PyTorch comes from where pip's settings have all packages come from.")
+    return tuple(map(os.environ.get, (installer.TORCH_INDEX, "PIP_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX")))
+
+
+_chosen: Beside[tuple[str | None, ...], Build] = Beside(
+    lambda _wanted: torch_builds.choose(environment_setup.base_python())
+)
+
+
+def sizes(packages: PackageSet) -> tuple[float, float]:
+    """Approximate gigabytes of a set of packages: to download, and on disk; with the build that is known by now."""
+    build = known_torch_build() if packages == "full" else None
+    return build.sizes if build is not None and build.sizes else environment_setup.sizes(packages)
+
+
 def describe_size(packages: PackageSet) -> str:
     """What installing a set of packages takes, for the artist."""
-    download, disk = environment_setup.sizes(packages)
+    download, disk = sizes(packages)
     return f"about {download:g} GB to download, {disk:g} GB on disk"
 
 
+def describe_packages(packages: PackageSet) -> str:
+    """Which estimators a set of packages is for, and what it takes."""
+    what = "every estimator, with PyTorch for neural networks" if packages == "full" else "Parallax and Quick"
+    return f"For {what}: {describe_size(packages)}"
+
+
 PACKAGES = (
-    ("LIGHT", "Basic", f"For Parallax and Quick: {describe_size('light')}"),
-    ("FULL", "All Estimators", f"For every estimator, with PyTorch for neural networks: {describe_size('full')}"),
+    ("LIGHT", "Basic", "For Parallax and Quick"),
+    ("FULL", "All Estimators", "For every estimator, with PyTorch for neural networks"),
 )
 """The sets to choose from, as an enum's items; the identifiers are the sets' names in capitals."""
 

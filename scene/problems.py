@@ -4,6 +4,7 @@ from ..inference.contract import exit_codes
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.environment_setup import SetupError
 from ..inference.contract.job import JobError
+from ..inference.contract.weights import WeightsError
 
 
 class Problem(ValueError):
@@ -12,5 +13,5 @@ class Problem(ValueError):
     code = exit_codes.FAILED
 
 
-PROBLEMS = (Problem, JobError, MissingEnvironment, SetupError)
+PROBLEMS = (Problem, JobError, MissingEnvironment, SetupError, WeightsError)
 """All errors that are a sentence for the artist: operators report them."""

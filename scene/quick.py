@@ -19,7 +19,7 @@ def estimate(job: Job, *, python: Path, home: Path, offline: str | None, network
     the same. Otherwise as `client.estimate`. `network` is whose weights.
     """
     steps = client.download(
-        network.weights, licence=network.licence, offline=offline is not None, python=python, home=home
+        [network.weights], licences=[network.licence], offline=offline is not None, python=python, home=home
     )
     cancel: bool | None = None
     cancelled = failed = False

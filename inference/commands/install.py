@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from ..common import parent_watch
-from ..contract import environment, exit_codes, installer
+from ..contract import environment, exit_codes, installer, torch_builds
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -41,9 +41,21 @@ def run(options: argparse.Namespace) -> int:
     try:
         with output as stream, contextlib.redirect_stdout(stream):
             if not options.check_only:
-                installer.install(locks, torch_index=os.environ.get(installer.TORCH_INDEX, ""))
+                installer.install(locks, torch_index=_torch_index(locks))
             installer.check(locks, load=not options.no_load)
     except (installer.InstallError, OSError) as error:
         print(f"ERROR: {error}", file=sys.stderr, flush=True)
         return exit_codes.FAILED
     return exit_codes.OK
+
+
+def _torch_index(locks: list[Path]) -> str:
+    """The package index for PyTorch that the environment variable names, or that fits this computer."""
+    named = os.environ.get(installer.TORCH_INDEX, "")
+    if named != torch_builds.AUTOMATIC:
+        return named
+    if environment.TORCH not in locks:
+        return ""
+    build = torch_builds.choose()
+    print(build.reason, flush=True)
+    return build.index

@@ -16,7 +16,7 @@ from .. import mattes
 from ..common import failures
 from ..common.failures import Cancelled, Failure
 from ..common.units import duration, size_text
-from ..contract import events, exit_codes, hints, records
+from ..contract import events, exit_codes, hints, records, weights
 from ..contract.untrusted import absolute
 from ..estimators import registry
 from ..models import notes, store, verification
@@ -28,6 +28,7 @@ from .display import Display, facts_block
 if TYPE_CHECKING:
     from ..run.stop import Stop
 
+_NEWEST = weights.NEWEST
 _STATES = {
     "missing": "not downloaded",
     "incomplete": "some files are missing",
@@ -75,7 +76,8 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         metavar="NAME=HASH",
         action="append",
         default=[],
-        help="commit of weights whose revision Fathom does not fix; repeatable",
+        help=f"commit of weights whose revision Fathom does not fix, or NAME={_NEWEST} for the hub's newest, which is "
+        "kept from then on; repeatable",
     )
     download.add_argument(
         "--token",
@@ -132,6 +134,7 @@ def _as_json(found: ModelStatus, estimators: Sequence[str]) -> dict[str, Any]:
         "files": files,
         "size": found.size(model.files),
         "missing_size": found.size(found.missing),
+        "partial_size": store.partial_bytes(model),
         "folder": str(found.folder),
         "studio": found.studio,
         "state": found.state,
@@ -211,6 +214,8 @@ def _download(options: argparse.Namespace) -> int:
         from ..models.download import DownloadRequest, download, offline_is_set
 
         _check_licence_names(options.accept_licence)
+        revisions = _revisions(options.revision)
+        newest = {each.name for each in models if not each.revision and revisions.get(each.name) == _NEWEST}
         request = DownloadRequest(
             emit=display,
             check=check,
@@ -218,13 +223,16 @@ def _download(options: argparse.Namespace) -> int:
             source=_folder(options.source),
             offline=options.offline or offline_is_set(),
             token=options.token,
-            revisions=_revisions(options.revision),
+            revisions={name: revision for name, revision in revisions.items() if name not in newest},
+            ask_revision=lambda model, _revision, _day: model.name in newest,
         )
         if not options.events:
             for model in models:
                 _announce(model)
             if sys.stdin.isatty() and not options.parent_pipe:
-                request = replace(request, ask=_ask, ask_revision=_ask_revision)
+                request = replace(request, ask=_ask)
+                if not newest:
+                    request = replace(request, ask_revision=_ask_revision)
         download(models, request)
 
     def ending(models: Sequence[Model], time: str) -> str:

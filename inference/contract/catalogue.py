@@ -53,12 +53,13 @@ class MissingRequirement:
     """A requirement that is missing on this computer, and how to provide it, one sentence each.
 
     `kind`: ``packages`` (of the full set), ``environment`` (of the light one), ``weights`` (they or their licence),
-    ``device``; for an unknown kind the sentences are shown.
+    ``device``; for an unknown kind the sentences are shown. `weights` names the weights that a download provides.
     """
 
     what: str
     hint: str
     kind: str = ""
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -72,20 +72,54 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: 
     yield from _followed(_start(wanted, python, overwrite, home))
 
 
-def download(weights: str, *, licence: str, offline: bool, python: str | Path, home: str | Path) -> Steps:
+def download(
+    names: Sequence[str],
+    *,
+    licences: Sequence[str] = (),
+    revisions: Mapping[str, str] | None = None,
+    source: str | Path | None = None,
+    offline: bool = False,
+    python: str | Path,
+    home: str | Path,
+) -> Steps:
     """Download weights by name in the worker, which is quick if they are there already, and yield its events.
 
-    `licence` is the name of their licence, which the user has accepted. `done` and `total` of progress are bytes;
-    everything else is as for `estimate`.
+    Parameters
+    ----------
+    names : sequence of str
+        As `contract.weights` lists them.
+    licences : sequence of str
+        Names of the licences that the user has accepted.
+    revisions : mapping or None
+        Name of weights to a commit hash, or ``newest``, where Fathom fixes none.
+    source : path or None
+        A folder to copy from instead of the network.
+    offline : bool
+        Whether the network must not be touched.
+    python, home : path
+        As for `estimate`; `done` and `total` of progress are bytes, everything else is as there.
     """
-    arguments = ["models", "download", weights, "--accept-licence", licence, "--events", "--parent-pipe"]
-    log = Path(home) / "download.log"
+    options = [part for licence in licences for part in ("--accept-licence", licence)]
+    options += [part for name, revision in (revisions or {}).items() for part in ("--revision", f"{name}={revision}")]
+    options += [] if source is None else ["--from", str(source)]
+    options += ["--offline"] if offline else []
+    yield from _manage_weights("download", [*names, *options], python, home)
+
+
+def verify(names: Sequence[str], *, python: str | Path, home: str | Path) -> Steps:
+    """Read every byte of weights in the worker and compare them with their checksums; otherwise as `download`."""
+    yield from _manage_weights("verify", names, python, home)
+
+
+def _manage_weights(action: str, arguments: Sequence[str], python: str | Path, home: str | Path) -> Steps:
+    """Run the worker's verb ``models``."""
+    log = Path(home) / f"{action}.log"
     errors = _opened(log, f"The data folder {home}", "Make room there, or choose another in Fathom's preferences.")
     if isinstance(errors, events.Error):
         yield (errors,)
         return
     try:
-        process = _process(python, [*arguments, *(["--offline"] if offline else [])], errors, home)
+        process = _process(python, ["models", action, *arguments, "--events", "--parent-pipe"], errors, home)
     except OSError as error:
         yield (_not_started(python, error),)
         return

@@ -9,13 +9,14 @@ an unfinished environment or one of another version of Fathom is never used by m
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from . import records
+from . import own_files, records
 from .untrusted import absolute, is_file, is_folder, is_there, read_text
 
 _REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
@@ -29,6 +30,11 @@ NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1"}
 """Environment variables by which libraries report nothing to their makers; each reads its own when it is imported."""
 MATTES = (_REQUIREMENTS / "mattes.txt",)
 """The lock of the packages that run the matte network; optional, on top of either set."""
+
+WEIGHTS = "FATHOM_WEIGHTS"
+"""Environment variable that names a studio's folder of weights."""
+_WEIGHTS_NOTE = Path("models") / "folder.json"
+"""In the data folder: the folder of weights that the artist chose, for all Blender versions and the command line."""
 
 STAMP = "fathom-environment.json"
 WHERE = "Edit > Preferences > Add-ons > Fathom"
@@ -72,6 +78,31 @@ def data_folder(preference: str | None = None) -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "Fathom"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fathom"
+
+
+def weights_folder(home: Path | None = None) -> Path | None:
+    """A studio's folder of weights, which Fathom reads and never changes; None where none is named.
+
+    That of the environment variable ``FATHOM_WEIGHTS``, else the one that was chosen for the data folder `home`. It
+    need not exist. OSError or RecordError where the note cannot be read.
+    """
+    named = os.environ.get(WEIGHTS)
+    if not named:
+        note = (home or data_folder()) / _WEIGHTS_NOTE
+        named = records.parse(read_text(note), where=str(note)) if is_file(note) else ""
+        if not isinstance(named, str):
+            raise records.RecordError(f"{note} names no folder")
+    return absolute(named) if named else None
+
+
+def choose_weights_folder(home: Path, folder: Path | None) -> None:
+    """Note a studio's folder of weights for the data folder `home`; None: there is none. OSError where that fails."""
+    note = home / _WEIGHTS_NOTE
+    if folder is None:
+        note.unlink(missing_ok=True)
+        return
+    note.parent.mkdir(parents=True, exist_ok=True)
+    own_files.save_text(note, f"{json.dumps(str(folder))}\n")
 
 
 def requirements_of(packages: PackageSet) -> tuple[Path, ...]:

@@ -114,6 +114,46 @@ def create(
         ) from error
 
 
+def repair(
+    folder: Path,
+    *,
+    python: Path,
+    requirements: Sequence[Path] = LIGHT,
+    needed_bytes: float = 0.0,
+    torch_index: str = "",
+) -> Steps:
+    """Check that every package of an environment is there and loads, and make it again where one does not.
+
+    Arguments, steps and errors are those of `create`; an environment that is whole stays as it is.
+    """
+    if state(folder, requirements) == "ready":
+        log = folder.with_name(f"{folder.name}.log")
+        command: list[str | Path] = [python_of(folder), "-I", "-u", MAIN, "install", "--check-only", "--parent-pipe"]
+        total = sum(_count(path) for path in requirements) + 1
+        try:
+            code, _ = yield from run_tool(
+                [*command, *map(Path.absolute, requirements)],
+                log,
+                clean_environment(folder.parent.parent),
+                first="Checking the packages",
+                done=0,
+                total=total,
+            )
+        except OSError:
+            code = 1  # its Python does not start
+        if code is None:
+            return
+        if code == 0:
+            log.unlink(missing_ok=True)
+            yield (Progress(done=total, total=total),)
+            return
+        yield (Stage(name="environment", label=f"Repairing: {_last_error(log, code)}"),)
+        (folder / STAMP).unlink(missing_ok=True)
+    yield from create(
+        folder, python=python, requirements=requirements, needed_bytes=needed_bytes, torch_index=torch_index
+    )
+
+
 def remove(home: Path) -> None:
     """Delete every environment that Fathom made in the data folder `home`, and their logs.
 
@@ -254,6 +294,11 @@ def _check_python(python: Path) -> str:
             check=False,
             env=clean_environment(),
         )
+    except PermissionError as error:
+        raise SetupError(
+            f"{python} may only be run by Blender itself, as in Blender from an app store: use Blender's own "
+            f"download, or make an environment by hand (docs/install.md) and choose it in {WHERE}."
+        ) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SetupError(f"{python} does not run ({error}); choose another Python.") from error
     if answer.returncode:

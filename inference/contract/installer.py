@@ -237,6 +237,11 @@ def sources(settings: dict[str, str]) -> str:
     return ", ".join(map(without_secrets, [*places, *settings.get("PIP_FIND_LINKS", "").split()]))
 
 
+def names_sources(settings: dict[str, str]) -> bool:
+    """Whether some variables of pip's name where packages come from, as a studio's mirror or folder is named."""
+    return any(settings.get(_variable(name)) for name in _SOURCES)
+
+
 def _is_on(value: str) -> bool:
     return value.lower() in ("1", "true", "yes", "on", "y", "t")
 

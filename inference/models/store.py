@@ -14,15 +14,15 @@ from pathlib import Path
 
 from ..common.failures import Failure
 from ..contract import environment, exit_codes
-from ..contract.untrusted import absolute, is_folder
+from ..contract.untrusted import RecordError, is_folder
 from . import notes, trust
 from .facts import Model, ModelFile
 from .notes import Checksum
 
-STUDIO = "FATHOM_WEIGHTS"
-"""Environment variable that names a studio's folder of weights."""
 _MAIN = Path(__file__).resolve().parents[1] / "__main__.py"
+STUDIO = environment.WEIGHTS
 PARTIAL = ".incomplete"
+_CHOOSE = "Choose the folder again in Fathom's preferences, or clear it there."
 
 
 def cache_folder() -> Path:
@@ -41,22 +41,30 @@ def own_folder(model: Model) -> Path:
 
 
 def studio_folder() -> Path | None:
-    """The studio's folder of weights; None where none is named.
+    """The studio's folder of weights, see `environment.weights_folder`; None where none is named.
 
     Raises
     ------
     Failure
-        USAGE: the environment variable does not name a folder.
+        USAGE: what is named is no folder, or the note of it cannot be read.
     """
-    named = os.environ.get(STUDIO)
-    if not named:
-        return None
-    folder = absolute(named)
-    if not is_folder(folder):
+    try:
+        folder = environment.weights_folder()
+    except (OSError, RecordError) as error:
         raise Failure(
-            exit_codes.USAGE, f"{folder}, set in {STUDIO}, is not a folder.", hint=f"Correct {STUDIO} or clear it."
+            exit_codes.USAGE, f"The name of the weights' folder cannot be read ({error}).", hint=_CHOOSE
+        ) from error
+    if folder is not None and not is_folder(folder):
+        setting = studio_setting()
+        raise Failure(
+            exit_codes.USAGE, f"{folder}, set in {setting}, is not a folder.", hint=f"Correct {setting} or clear it."
         )
     return folder
+
+
+def studio_setting() -> str:
+    """What names the studio's folder, for a sentence."""
+    return STUDIO if os.environ.get(STUDIO) else "Weights Folder in Fathom's preferences"
 
 
 def inside(folder: Path, model: Model) -> Path | None:
@@ -156,6 +164,13 @@ def partial_path(model: Model, wanted: Checksum) -> Path:
     if (path.is_symlink() and not path.is_char_device()) or path.is_fifo():
         path.unlink()
     return path
+
+
+def partial_bytes(model: Model) -> int:
+    """Bytes of a model's files that an interrupted download left to be resumed."""
+    folder = repository_folder(model) / "blobs"
+    found = folder.glob(f"*{PARTIAL}") if is_folder(folder) else ()
+    return sum(path.stat().st_size for path in found if path.is_file() and not path.is_symlink())
 
 
 def place(model: Model, wanted: Checksum, partial: Path) -> None:

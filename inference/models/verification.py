@@ -187,10 +187,10 @@ def _all_statuses(models: Sequence[Model]) -> tuple[list[ModelStatus], list[Miss
         statuses = [model_status(model) for model in models]
     except Failure as failure:
         return [], [MissingRequirement(what=failure.what, hint=failure.hint, kind="weights")]
-    return statuses, [MissingRequirement(what=what, hint=hint, kind="weights") for what, hint in _missing(statuses)]
+    return statuses, list(_missing(statuses))
 
 
-def _missing(statuses: Sequence[ModelStatus]) -> Iterator[tuple[str, str]]:
+def _missing(statuses: Sequence[ModelStatus]) -> Iterator[MissingRequirement]:
     absent, there = [each for each in statuses if each.missing], [each for each in statuses if not each.missing]
     if absent:
         sizes = ", ".join(
@@ -199,17 +199,26 @@ def _missing(statuses: Sequence[ModelStatus]) -> Iterator[tuple[str, str]]:
         )
         studio = store.studio_folder()
         where = f" in {studio} or" if studio else ""
-        hint = store.download_command(*(each.model for each in absent))
-        yield f"Weights are missing{where} in {store.cache_folder()}: {sizes}.", hint
+        what = f"Weights are missing{where} in {store.cache_folder()}: {sizes}."
+        yield _to_download(what, [each.model for each in absent])
     for each in there:
         for what in dict.fromkeys(each.problems.values()):
-            yield what, _hint(each.model)
+            if each.studio:
+                yield MissingRequirement(what=what, hint=_hint(each.model), kind="weights")
+            else:
+                yield _to_download(what, [each.model])
     # the download of what is missing asks for its licence
     open_ones = [each.model for each in there if not notes.is_permitted(each.model.licence)]
     if open_ones:
         titles = list(dict.fromkeys(model.licence.title for model in open_ones))
         several = "Licences were not accepted yet" if len(titles) > 1 else "A licence was not accepted yet"
-        yield f"{several}: {', '.join(titles)}.", store.download_command(*open_ones)
+        yield _to_download(f"{several}: {', '.join(titles)}.", open_ones)
+
+
+def _to_download(what: str, models: Sequence[Model]) -> MissingRequirement:
+    """A requirement that the download of models provides."""
+    names = tuple(model.name for model in models)
+    return MissingRequirement(what=what, hint=store.download_command(*models), kind="weights", weights=names)
 
 
 def broken(model: Model, problems: Problems) -> Failure:
@@ -220,7 +229,7 @@ def broken(model: Model, problems: Problems) -> Failure:
 def _hint(model: Model) -> str:
     """The fix for damaged weights."""
     if store.is_studios(model):
-        return f"Replace the file, or clear {store.STUDIO} to use downloaded weights."
+        return f"Replace the file, or clear {store.studio_setting()} to use downloaded weights."
     return store.download_command(model)
 
 

@@ -107,7 +107,8 @@ def test_a_disk_without_room_is_told_before(home, online, locks, monkeypatch):
 
 
 def test_what_it_takes_is_told_before():
-    (_, light, told), (_, full, told_full) = preferences.PACKAGES
+    (_, light, _), (_, full, _) = preferences.PACKAGES
+    told, told_full = map(preferences.describe_packages, ("light", "full"))
     assert (light, full) == ("Basic", "All Estimators")
     assert preferences.describe_size("light") in told and preferences.describe_size("full") in told_full
     sizes = [environment_setup.sizes(name) for name in ("light", "full")]

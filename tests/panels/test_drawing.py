@@ -97,7 +97,7 @@ def draw_all(scene):
         status.draw(SimpleNamespace(layout=(bar := Recorder())), context)
         note(bar)
         for packages in ("LIGHT", "FULL"):
-            page = SimpleNamespace(layout=Recorder(), packages=packages)
+            page = SimpleNamespace(layout=Recorder(), packages=packages, show_weights=packages == "FULL")
             preferences.FATHOM_AP_preferences.draw(page, context)
             note(page.layout)
         for cls in operators.CLASSES:

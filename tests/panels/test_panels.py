@@ -384,11 +384,13 @@ def test_a_growth_that_was_broken_off_is_told_beside_what_is_ready(home):
     )
 
 
-def drawn_preferences(packages="LIGHT"):
+def drawn_preferences(packages="LIGHT", *, show_weights=False):
     """The layout that the preferences were drawn into."""
     context = SimpleNamespace(region=SimpleNamespace(width=4000))
     draw = panels_preferences.FATHOM_AP_preferences.draw
-    return drawn(lambda layout: draw(SimpleNamespace(layout=layout, packages=packages), context))
+    return drawn(
+        lambda layout: draw(SimpleNamespace(layout=layout, packages=packages, show_weights=show_weights), context)
+    )
 
 
 @pytest.mark.parametrize(

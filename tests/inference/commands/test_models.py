@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from inference.commands.display import summary as describe
-from inference.contract import events, exit_codes
+from inference.contract import environment, events, exit_codes
 from inference.contract.job import Job
 from inference.estimators.stereodiff import settings
 from inference.media import source
@@ -166,6 +166,7 @@ def test_a_download_goes_on_after_its_end(models, hub, home, helpers, how):
         assert helpers.events_of(out)[-1]["code"] == exit_codes.CANCELLED
     had = partial(home)
     assert had > 300_000
+    assert json.loads(models("list", "--json", "brightness").stdout)[0]["partial_size"] == had
     hub.faults.pause = 0.0
     hub.log.clear()
     done = models("download", "brightness")
@@ -320,12 +321,33 @@ def test_help_says_what_there_is(models):
         assert word in shown
 
 
+def test_the_newest_revision_is_taken_where_that_is_said_and_kept(models, monst3r):
+    arguments = ("download", "monst3r", "--accept-licence", "cc-by-nc-sa-4.0", "--revision", "monst3r=newest")
+    done = models(*arguments)
+    assert done.returncode == 0, done.stderr
+    monst3r.faults.newest = "f" * 40
+    assert models(*arguments).returncode == 0
+    (entry,) = json.loads(models("list", "--json", "monst3r").stdout)
+    assert (entry["revision"], entry["pin"]["chosen"], entry["revision_open"]) == (HEAD, "user", False)
+
+
+def test_a_folder_that_was_chosen_is_the_studios(models, hub, home, monkeypatch):
+    environment.choose_weights_folder(home, hub.folder)
+    (entry,) = json.loads(models("list", "--json", "brightness").stdout)
+    assert entry["studio"] and entry["folder"].startswith(str(hub.folder))
+    environment.choose_weights_folder(home, home / "gone")
+    failed = models("list", "--json", "brightness")
+    assert failed.returncode == exit_codes.USAGE and "gone, set in Weights Folder in Fathom's" in failed.stderr
+
+
 def test_a_revision_that_fathom_does_not_fix_is_named_on_the_command_line(models, monst3r):
     accept = ("--accept-licence", "cc-by-nc-sa-4.0")
     assert "a revision that you choose with the first download" in models("list", "monst3r").stdout
     first = models("download", "monst3r", *accept)
     assert first.returncode == exit_codes.UNSUPPORTED and f"--revision monst3r={HEAD}" in first.stderr
     assert models("download", "monst3r", *accept, "--revision", "monst3r").returncode == exit_codes.USAGE
+    fixed = models("download", "brightness", *ACCEPT, "--revision", "brightness=newest")
+    assert fixed.returncode == exit_codes.USAGE and "'newest' is not a revision of brightness" in fixed.stderr
     second = models("download", "monst3r", *accept, "--revision", f"monst3r={HEAD}")
     assert second.returncode == 0, second.stderr
     shown = models("list", "monst3r").stdout

@@ -351,7 +351,7 @@ def test_no_room_for_the_job_is_one_sentence_and_leaves_nothing(clip, tmp_path, 
 
 
 def _download(home):
-    return _rest(client.download("quick", licence="MIT", offline=True, python=sys.executable, home=home))
+    return _rest(client.download(["quick"], licences=["MIT"], offline=True, python=sys.executable, home=home))
 
 
 def test_a_data_folder_that_cannot_be_written_is_not_called_a_broken_environment(tmp_path):

@@ -394,3 +394,45 @@ def test_spaces_and_letters_of_any_alphabet_in_paths_and_a_link_to_the_data_fold
     create(folder, lock)
     assert environment.state(folder, [lock]) == "ready"
     assert (real / "environments" / "one" / "pyvenv.cfg").exists()
+
+
+def repair(folder, lock):
+    return [
+        event
+        for batch in environment_setup.repair(folder, python=Path(sys.executable), requirements=[lock])
+        for event in batch
+    ]
+
+
+@pytest.mark.slow
+def test_repairing_leaves_what_is_whole_and_makes_anew_what_is_not(tmp_path, lock):
+    folder = tmp_path / "environments" / "one"
+    create(folder, lock)
+    (folder / "mark").write_text("")
+    assert [e.fraction for e in repair(folder, lock) if isinstance(e, Progress)][-1] == 1.0
+    assert (folder / "mark").exists() and not list(folder.parent.glob("*.log"))
+    (module,) = folder.rglob("plumbline.py")
+    module.write_text("this is no Python")
+    labels = [e.label for e in repair(folder, lock) if isinstance(e, Stage)]
+    assert any(label.startswith("Repairing: plumbline 1.0 is installed but cannot be loaded") for label in labels)
+    assert environment.state(folder, [lock]) == "ready" and not (folder / "mark").exists()
+    assert "DEPTH" in next(folder.rglob("plumbline.py")).read_text()
+
+
+@pytest.mark.slow
+def test_spaces_and_letters_of_any_alphabet_in_the_path(tmp_path):
+    home = tmp_path / "Zoë Müller" / "My Files 日本語 Ж"
+    lock = wheel_maker.lock(tmp_path / "lock.txt", wheel_maker.make(tmp_path / "shelf", "plumbline"))
+    folder = home / "environments" / "one"
+    create(folder, lock)
+    command = [environment.python_of(folder), "-I", "-c", "import plumbline; print(plumbline.DEPTH)"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "7\n"
+
+
+def test_a_python_that_blender_alone_may_run_is_said_to_be_one(tmp_path, lock, monkeypatch):
+    def forbidden(*_arguments, **_options):
+        raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(environment_setup.subprocess, "run", forbidden)
+    with pytest.raises(environment_setup.SetupError, match="may only be run by Blender itself, as in Blender from an"):
+        create(tmp_path / "one", lock)

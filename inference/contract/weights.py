@@ -1,0 +1,136 @@
+"""The weights of networks, described for other processes. Standard library only.
+
+The worker's command line keeps them; any Python can list them, the one in Blender too, so that their licences and sizes
+are known before anything is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from . import records
+from .client import MAIN, clean_environment
+from .untrusted import in_a_line
+
+State = Literal["missing", "incomplete", "unverified", "changed", "ready"]
+NEWEST = "newest"
+"""Chooses the newest revision of weights whose revision Fathom does not fix."""
+_LONGEST = 60.0
+"""Seconds that listing or removing weights may take: it reads no weights."""
+
+
+class WeightsError(RuntimeError):
+    """Weights cannot be listed or removed; the message is one sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LicenceFacts:
+    """A licence: its name as users type it, title, one sentence, address, and whether it must be accepted."""
+
+    name: str
+    title: str
+    summary: str = ""
+    url: str = ""
+    needs_acceptance: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsFacts:
+    """Facts about weights, as the verb ``models list --json`` prints them.
+
+    Attributes
+    ----------
+    name, label, repository : str
+        As users type it; for the artist; where they come from.
+    licence : LicenceFacts
+    estimators : tuple of str
+        Names of what needs them.
+    size, missing_size, partial_size : int
+        Bytes of all files, of the missing ones, and of what an interrupted download left of those.
+    folder : str
+        Where the files are, or will be.
+    studio : bool
+        Whether that is a studio's folder, which Fathom does not change.
+    state : str
+        ``unverified`` without checksums, ``changed`` since they were verified.
+    can_run : bool
+        Whether the files are there and the licence is accepted.
+    revision_open : bool
+        Whether the artist has a revision to choose first.
+    """
+
+    name: str
+    label: str
+    repository: str
+    licence: LicenceFacts
+    estimators: tuple[str, ...] = ()
+    size: int = 0
+    missing_size: int = 0
+    partial_size: int = 0
+    folder: str = ""
+    studio: bool = False
+    state: State = "missing"
+    can_run: bool = False
+    revision_open: bool = False
+
+
+def ask(python: Path, home: Path) -> subprocess.Popen[bytes]:
+    """Start a Python to list the weights; `answer` reads the list. OSError where it cannot be started."""
+    return _start(python, home, ["list", "--json"])
+
+
+def answer(process: subprocess.Popen[bytes]) -> tuple[WeightsFacts, ...]:
+    """Wait for the list and read it.
+
+    Raises
+    ------
+    WeightsError
+        Why there is none, such as a studio's folder that is not there.
+    """
+    try:
+        output, errors = process.communicate(timeout=_LONGEST)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        process.communicate()
+        raise WeightsError(f"The list of weights has not come within {_LONGEST:.0f} s.") from error
+    if process.returncode:
+        raise WeightsError(_last_line(errors) or f"The list of weights ended with code {process.returncode}.")
+    try:
+        data = records.parse(output.decode("utf-8", "replace"), where="The list of weights")
+        if not isinstance(data, list):
+            raise records.RecordError("The list of weights is none")
+        return tuple(records.from_json(WeightsFacts, item, where="weights", strict=False) for item in data)
+    except records.RecordError as error:
+        raise WeightsError(f"{error}.") from error
+
+
+def remove(name: str, *, python: Path, home: Path) -> str:
+    """Remove downloaded weights and wait for it; what was done, in one sentence. WeightsError as for `answer`."""
+    try:
+        process = _start(python, home, ["remove", name])
+        output, errors = process.communicate(timeout=_LONGEST)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise WeightsError(f"{name} cannot be removed ({error}).") from error
+    if process.returncode:
+        raise WeightsError(_last_line(errors) or f"{name} cannot be removed.")
+    return _last_line(output)
+
+
+def _start(python: Path, home: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [python, "-I", "-B", "-u", MAIN, "models", *arguments],  # -B: the extension's folder may be read-only
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(home),
+        creationflags=0x08000000 if os.name == "nt" else 0,  # CREATE_NO_WINDOW
+    )
+
+
+def _last_line(output: bytes) -> str:
+    lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
+    return in_a_line(lines[-1].strip(), most=1000) if lines else ""
