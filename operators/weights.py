@@ -65,6 +65,8 @@ class FATHOM_OT_get_weights(bpy.types.Operator):
             several = len({facts.licence.name for facts in found}) > 1
             layout.prop(self, "accept", text="I accept these licences" if several else "I accept the licence")
         if any(facts.revision_open for facts in found):
+            open_ones = _labels([facts for facts in found if facts.revision_open])
+            _draw_lines(layout, f"Fathom fixes no revision of {open_ones}: choose one here, or by the command line.")
             layout.prop(self, "newest")
 
     @reporting

@@ -122,9 +122,13 @@ def draw_quick(layout: bpy.types.UILayout, estimator: str, *, width: float) -> N
     if estimator == AUTOMATIC.name:
         draw_networks(layout, width=width)
     elif estimator != QUICK.estimator:
-        quick = catalogue.facts(QUICK.estimator)
-        is_there = quick is None or not any(requirement.kind == "weights" for requirement in quick.missing_requirements)
-        _draw_get_quick(layout, is_there=is_there, icon="RENDER_ANIMATION", width=width)
+        _draw_get_quick(layout, is_there=_has_quick(), icon="RENDER_ANIMATION", width=width)
+
+
+def _has_quick() -> bool:
+    """Whether Quick has its weights, as far as is known."""
+    quick = catalogue.facts(QUICK.estimator)
+    return quick is None or not any(requirement.kind == "weights" for requirement in quick.missing_requirements)
 
 
 def draw_networks(layout: bpy.types.UILayout, *, width: float) -> None:
@@ -205,6 +209,8 @@ def draw_requirements(
             _draw_get_quick(layout, is_there=False, icon="IMPORT", width=width)
         elif requirement.weights:
             draw_text(layout, requirement.what, icon="ERROR", width=width)
+            if _has_quick():  # else its button has it
+                draw_offline(layout, preferences.offline_reason(), width=width)
             draw_get_weights(layout, requirement.weights, width=width)
         else:
             draw_advice(layout, f"{requirement.what} {requirement.hint}", icon="ERROR", width=width)
@@ -223,7 +229,6 @@ def draw_requirements(
 def draw_get_weights(layout: bpy.types.UILayout, names: tuple[str, ...], *, width: float) -> None:
     """The button that shows the licences of missing weights and downloads them, and why the last download failed."""
     draw_failed_transfer(layout, width=width)
-    draw_offline(layout, preferences.offline_reason(), width=width)
     found = [facts for facts in weights.known() or () if facts.name in names]
     left = sum(max(facts.missing_size - facts.partial_size, 0) for facts in found)
     text = f"Download Weights ({describe_bytes(left)})" if left else "Download Weights"

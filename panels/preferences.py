@@ -62,8 +62,10 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         _draw_environment(box, self, known, width=width)
         _draw_size(layout, width=width)
         box = layout.box()
-        icon = "DOWNARROW_HLT" if self.show_weights else "RIGHTARROW"
-        box.prop(self, "show_weights", icon=icon, emboss=False)
+        box.use_property_split = False
+        row = box.row()
+        row.alignment = "LEFT"
+        row.prop(self, "show_weights", icon="DOWNARROW_HLT" if self.show_weights else "RIGHTARROW", emboss=False)
         if self.show_weights:
             weights.draw(box, width=width)
         pages = layout.operator("wm.path_open", text="Documentation", icon="HELP")

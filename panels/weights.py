@@ -5,7 +5,7 @@ import bpy
 from ..inference.contract.weights import WeightsFacts
 from ..scene import preferences, weights
 from ..scene.current_run import describe_bytes
-from . import parts
+from . import catalogue, parts
 
 _STATES = {
     "missing": ("Not downloaded", "BLANK1"),
@@ -54,4 +54,12 @@ def _draw_one(box, facts: WeightsFacts, *, width):
     elif facts.state in ("ready", "changed", "unverified") and not facts.can_run and not facts.studio:
         text = f"{text}; Download asks for its licence or replaces damaged files"
     where = f", in the studio's folder {facts.folder}" if facts.studio else ""
-    parts.draw_text(box, f"{text}{where}. For {', '.join(facts.estimators)}. {facts.licence.title}.", width=width)
+    parts.draw_text(
+        box, f"{text}{where}. For {', '.join(map(_label, facts.estimators))}. {facts.licence.title}.", width=width
+    )
+
+
+def _label(estimator: str) -> str:
+    """What needs weights, as the panels name it."""
+    facts = catalogue.facts(estimator)
+    return facts.label if facts is not None and facts.label else estimator.replace("_", " ").capitalize()

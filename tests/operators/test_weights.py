@@ -107,7 +107,8 @@ def test_the_dialog_shows_size_licence_and_what_is_to_be_accepted(hub):
     texts = " ".join(layout.texts)
     assert "Brightness's network: 3.0 MB from nobody/brightness" in texts
     assert "Brightness licence. For tests only." in texts and "MonST3R" in texts and "0.8 MB" in texts
-    assert layout.texts[-2:] == ["<accept>", "<newest>"]
+    assert layout.texts[-1] == "<newest>" and "<accept>" in layout.texts
+    assert "Fathom fixes no revision of MonST3R's network: choose one here" in texts
     assert {button.url for button in layout.buttons} >= {MODEL.licence.url}
     layout, dialog.names = Recorder(), "video-depth-anything-small"
     dialog.layout = layout

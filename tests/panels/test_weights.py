@@ -45,7 +45,7 @@ def test_what_is_missing_can_be_downloaded(listed):
     listed(NET)
     layout, buttons = drawn()
     assert "The net (3.05 GB)" in layout.texts
-    assert "Not downloaded. For quick, slow. MIT licence." in layout.texts
+    assert "Not downloaded. For Quick, Slow. MIT licence." in layout.texts
     assert set(buttons) == {"fathom.get_weights"}
     assert (buttons["fathom.get_weights"].names, buttons["fathom.get_weights"].text) == ("net", "Download")
 
@@ -53,14 +53,14 @@ def test_what_is_missing_can_be_downloaded(listed):
 def test_what_was_broken_off_can_be_resumed_or_removed(listed):
     listed(replace(NET, partial_size=1_000_000_000))
     layout, buttons = drawn()
-    assert "32 % downloaded. For quick, slow. MIT licence." in layout.texts
+    assert "32 % downloaded. For Quick, Slow. MIT licence." in layout.texts
     assert buttons["fathom.get_weights"].text == "Resume" and buttons["fathom.remove_weights"].weights == "net"
 
 
 def test_what_is_there_can_be_verified_and_removed(listed):
     listed(READY)
     layout, buttons = drawn()
-    assert "Downloaded and verified. For quick, slow. MIT licence." in layout.texts
+    assert "Downloaded and verified. For Quick, Slow. MIT licence." in layout.texts
     assert set(buttons) == {"fathom.verify_weights", "fathom.remove_weights"}
 
 
