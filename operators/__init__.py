@@ -5,13 +5,15 @@ import atexit
 import bpy
 
 from ..scene import current_run
+from ..scene import queue as scene_queue
 from ..scene.viewing import drawing
-from . import build, command_line, compositing, depths, environment, estimate, files, modal_run, view, weights
+from . import build, command_line, compositing, depths, environment, estimate, files, modal_run, queue, view, weights
 
 CLASSES = (
     *estimate.CLASSES,
     *environment.CLASSES,
     *weights.CLASSES,
+    *queue.CLASSES,
     *depths.CLASSES,
     *view.CLASSES,
     *build.CLASSES,
@@ -34,6 +36,7 @@ def register() -> None:
 
 def unregister() -> None:
     """End what is running and take everything back."""
+    scene_queue.stop()
     modal_run.end()
     bpy.utils.unregister_cli_command(_command)
     atexit.unregister(current_run.end_current)

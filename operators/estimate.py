@@ -8,12 +8,13 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, IntProperty, StringProperty
 
-from ..inference.contract import client, records
+from ..inference.contract import client, queued_jobs, records
 from ..inference.contract.catalogue import AUTOMATIC, LEARNED, QUICK, Fallback
 from ..inference.contract.client import Steps
 from ..inference.contract.job import Job, JobError
+from ..inference.contract.queued_jobs import QueuedJob
 from ..inference.contract.untrusted import readable
-from ..scene import current_run, depth_list, output, preferences, quick, source, subject
+from ..scene import current_run, depth_list, output, preferences, queue, quick, source, subject
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene import settings as settings_module
@@ -75,6 +76,7 @@ class Estimates(_OnShown, Follows):
 
     _plate: Plate | None = None
     _folder: Path | None = None
+    _noted: QueuedJob | None = None
     _scene = 0
     """Session number of the scene that asked: unlike its name it stays."""
 
@@ -92,9 +94,24 @@ class Estimates(_OnShown, Follows):
         if place.standing == "finished":
             self.finish(context)
             return None
+        self._note(job, context.scene)
         python, home = preferences.worker_python(), preferences.data_folder()
         verb = "Finishing" if place.standing == "unfinished" else "Estimating"
         return f"{verb} the depth of {plate.name}", self._steps(job, python, home), about, Target(place.folder, plate)
+
+    def _note(self, job: Job, scene) -> None:
+        """Have the job found by later sessions should it stay unfinished; it is estimated without a note as well."""
+        try:
+            self._noted = queue.note(job, self._plate, scene, state="running")
+        except queue.QueueError as problem:
+            self.report({"WARNING"}, readable(str(problem)))
+
+    def _conclude(self, context):
+        """A run that left nothing leaves no note."""
+        ended = super()._conclude(context)
+        if self._noted is not None and queued_jobs.share_done(self._noted) is None:
+            queue.forget(self._noted)
+        return ended
 
     def finish(self, context):
         """Put the depth on the list of the scene that it was asked for in."""

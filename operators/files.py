@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.contract.untrusted import readable
-from ..scene import depth_list, missing_files, places, versions
+from ..scene import current_run, depth_list, missing_files, places, queue, versions
 from ..scene.viewing import drawing
 from . import modal_run
 
@@ -22,14 +22,16 @@ def _after_save(path: str, *_arguments) -> None:
 
 @bpy.app.handlers.persistent
 def _before_load(*_arguments) -> None:
-    """Another file is opened: what is running belonged to this one."""
-    modal_run.end()
+    """Another file is opened: what is running belonged to this one, but for the queue."""
+    if not queue.is_running(current_run.current()):
+        modal_run.end()
 
 
 @bpy.app.handlers.persistent
 def _after_load(*_arguments) -> None:
     """Another file: what was seen of the last one's is of no use."""
     places.file_opened()
+    queue.file_opened()
     missing_files.forget()
     drawing.forget()
     _warn(missing_files.of_file())

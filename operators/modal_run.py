@@ -151,6 +151,16 @@ def _lasting_window(context) -> bpy.types.Window:
     return next(lasting, context.window) if context.window.screen.is_temporary else context.window
 
 
+def print_events():
+    """A listener that prints the stages of the queue's jobs."""
+
+    def on_event(queued, event):
+        if isinstance(event, Stage):
+            print(readable(f"Fathom: {queued.label}: {event.label}"), flush=True)
+
+    return on_event
+
+
 def _follow_printing(run: Run) -> None:
     """Advance a run to its end and print what happens."""
     print(f"Fathom: {run.title}", flush=True)

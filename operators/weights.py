@@ -61,13 +61,15 @@ class FATHOM_OT_get_weights(bpy.types.Operator):
             _draw_lines(box, f"{facts.label}: {describe_size(facts)} from {facts.repository}", icon="IMPORT")
             _draw_lines(box, f"{facts.licence.title}. {facts.licence.summary}")
             box.operator("wm.url_open", text="Read the Licence", icon="URL").url = facts.licence.url
+        asked = any(facts.licence.needs_acceptance or facts.revision_open for facts in found)
+        box = layout.box() if asked else layout
         if any(facts.licence.needs_acceptance for facts in found):
             several = len({facts.licence.name for facts in found}) > 1
-            layout.prop(self, "accept", text="I accept these licences" if several else "I accept the licence")
-        if any(facts.revision_open for facts in found):
-            open_ones = _labels([facts for facts in found if facts.revision_open])
-            _draw_lines(layout, f"Fathom fixes no revision of {open_ones}: choose one here, or by the command line.")
-            layout.prop(self, "newest")
+            box.prop(self, "accept", text="I accept these licences" if several else "I accept the licence")
+        open_ones = _labels([facts for facts in found if facts.revision_open])
+        if open_ones:
+            _draw_lines(box, f"Fathom fixes no revision of {open_ones}: choose one here, or by the command line.")
+            box.prop(self, "newest")
 
     @reporting
     def execute(self, context):

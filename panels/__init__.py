@@ -4,9 +4,16 @@ import bpy
 
 from ..scene import beside, disk_status
 from ..scene import weights as known_weights
-from . import build, catalogue, estimate, preferences, properties, status, view
+from . import build, catalogue, estimate, preferences, properties, queue, status, view
 
-CLASSES = (*properties.CLASSES, *preferences.CLASSES, *estimate.CLASSES, *build.CLASSES, *view.CLASSES)
+CLASSES = (
+    *properties.CLASSES,
+    *preferences.CLASSES,
+    *estimate.CLASSES,
+    *queue.CLASSES,
+    *build.CLASSES,
+    *view.CLASSES,
+)
 
 
 def register() -> None:

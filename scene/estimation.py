@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +22,15 @@ from .wording import worded
 
 
 def prepare(
-    plate: Plate, settings: Settings, *, root: Path, new_version: bool = False, asked: bool = False
+    plate: Plate,
+    settings: Settings,
+    *,
+    root: Path,
+    new_version: bool = False,
+    asked: bool = False,
+    taken: Collection[Path] = (),
 ) -> tuple[Job, Place]:
-    """The job for a plate, and where it goes below `root`, see `output.place`.
+    """The job for a plate, and where it goes below `root`, see `output.place`; `taken` as there.
 
     Where the artist `asked` for it, all places that are named may be looked at, see `places`. JobError and OutputError
     have one sentence on what is wrong with the settings or the folder.
@@ -33,7 +39,7 @@ def prepare(
         for named in (root, plate.source.path, *filter(is_absolute, map(str, settings.parameters.values()))):
             places.ask(named)
     wanted = settings_module.make_job(plate, settings, output=root)
-    place = output.place(root, plate.name, wanted, new_version=new_version)
+    place = output.place(root, plate.name, wanted, new_version=new_version, taken=taken)
     return validate(replace(wanted, output=str(place.folder))), place
 
 

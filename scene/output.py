@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -68,19 +69,20 @@ def clip_folder(name: str) -> str:
     return f"_{name}" if not name or _RESERVED.match(name) else name
 
 
-def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False) -> Place:
+def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False, taken: Collection[Path] = ()) -> Place:
     """Find the folder for a job under ``<root>/<clip>``, or ``<root>/<clip>_<folder>`` where another clip has that.
 
     Clips of one name in different folders are distinguished by their paths, in whatever order they come.
 
     The newest version that holds the same job, finished or not, is the job's own, so that the same request goes on with
     what is there; with `new_version` it gets another. Any other job gets the version after the last. A finished result
-    is passed over when a file that the job reads is newer than it. The output folder of `wanted` does not count.
+    is passed over when a file that the job reads is newer than it. The output folder of `wanted` does not count, and
+    the folders that are `taken` are other jobs', begun or not.
 
     OutputError where what lies there already cannot be read.
     """
     try:
-        return _place(root, clip, wanted, new_version)
+        return _place(root, clip, wanted, new_version, set(taken))
     except OSError as error:
         raise OutputError(
             f"The output folder {root} cannot be read ({error.strerror or error}): choose a folder that you may write "
@@ -88,18 +90,24 @@ def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False) -> P
         ) from error
 
 
-def _place(root: Path, clip: str, wanted: Job, new_version: bool) -> Place:
+def _place(root: Path, clip: str, wanted: Job, new_version: bool, taken: set[Path]) -> Place:
     clip_root = _clip_root(root, clip, wanted)
     numbers = _versions(clip_root)
+    named = ((_VERSION.fullmatch(folder.name), folder) for folder in taken if folder.parent == clip_root)
+    numbers |= {int(match[1]): folder for match, folder in named if match}
     fingerprint = wanted.fingerprint()
     if not new_version:
         for _, folder in sorted(numbers.items(), reverse=True):
+            if folder in taken:
+                continue
             if _made_by(folder) == fingerprint and not _input_changed(wanted, folder):
                 return Place(folder=folder, standing="finished")
             if depth_sequence.unfinished_fingerprint(folder) == fingerprint:
                 return Place(folder=folder, standing="unfinished")
     last = max(numbers, default=0)
-    if last and _is_free(numbers[last]):  # left by a run that ended before its first frame
+    if (
+        last and numbers[last] not in taken and is_free(numbers[last])
+    ):  # left by a run that ended before its first frame
         return Place(folder=numbers[last], standing="new")
     return Place(folder=clip_root / f"v{last + 1:03d}", standing="new")
 
@@ -204,7 +212,7 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str) and Path(value).is_absolute()
 
 
-def _is_free(folder: Path) -> bool:
+def is_free(folder: Path) -> bool:
     """Whether a folder holds nothing that a new job could spoil."""
     if not folder.is_dir():
         return False

@@ -1,0 +1,93 @@
+"""The queue in the sidebar: what runs, what waits, what was left unfinished."""
+
+import bpy
+
+from ..inference.contract.queued_jobs import QueuedJob
+from ..scene import current_run, queue
+from . import parts
+
+_STATES = {
+    "waiting": "SORTTIME",
+    "running": "RENDER_ANIMATION",
+    "done": "CHECKMARK",
+    "failed": "ERROR",
+    "cancelled": "CANCEL",
+}
+_MOST = 30
+"""Jobs of each kind that are listed; the number of the others stands below."""
+
+
+class _Queue(parts.Sidebar):
+    bl_label = "Queue"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout = self.layout
+        width = context.region.width
+        jobs, now, left = queue.jobs(), queue.current(), queue.unfinished()
+        row = layout.row(align=True)
+        row.operator("fathom.add_to_queue", icon="ADD")
+        if now is None:
+            row.operator("fathom.start_queue", text="Start", icon="PLAY")
+        else:
+            row.operator("fathom.pause_queue", text="Pause", icon="PAUSE")
+            draw_progress(layout, *now, width=width)
+        for place, queued in enumerate(jobs[:_MOST]):
+            _draw_job(layout.box(), queued, is_first=place == 0, is_last=place == len(jobs) - 1, width=width)
+        if len(jobs) > _MOST:
+            layout.label(text=f"and {len(jobs) - _MOST} more")
+        if any(queued.state not in ("waiting", "running") for queued in jobs):
+            layout.operator("fathom.clear_queue", text="Clear What Is Over", icon="TRASH")
+        if left:
+            layout.label(text="Left unfinished", icon="RECOVER_LAST")
+        for queued, share in left[:_MOST]:
+            row = layout.row(align=True)
+            row.label(text=f"{queued.label} ({int(100 * share)} %)", translate=False)
+            row.operator("fathom.resume_job", text="Resume", icon="PLAY").job = queued.id
+            row.operator("fathom.remove_from_queue", text="", icon="X").job = queued.id
+        if len(left) > _MOST:
+            layout.label(text=f"and {len(left) - _MOST} more")
+
+
+def draw_progress(layout: bpy.types.UILayout, queued: QueuedJob, run: current_run.Run, *, width: float) -> None:
+    """How far the running job is, and how many wait."""
+    column = layout.column(align=True)
+    parts.draw_text(column, f"{queued.label}: {run.label}", width=width)
+    column.progress(factor=run.progress.fraction, text=f"{run.progress.fraction:.0%}")
+    waiting = sum(each.state == "waiting" for each in queue.jobs())
+    parts_of_it = [run.summary] if run.summary else []
+    parts_of_it += [f"{waiting} more {'waits' if waiting == 1 else 'wait'}"] if waiting else []
+    if parts_of_it:
+        parts.draw_text(column, ", ".join(parts_of_it), width=width)
+
+
+def _draw_job(box, queued, *, is_first, is_last, width):
+    row = box.row(align=True)
+    name = f"{queued.label} ({queued.job.estimator.replace('_', ' ')})"
+    row.label(text=name, icon=_STATES[queued.state], translate=False)
+    if queued.state == "waiting":
+        for by, icon, is_possible in ((-1, "TRIA_UP", not is_first), (1, "TRIA_DOWN", not is_last)):
+            part = row.row(align=True)
+            part.enabled = is_possible
+            button = part.operator("fathom.move_in_queue", text="", icon=icon)
+            button.job, button.by = queued.id, by
+    if queued.state in ("failed", "cancelled"):
+        row.operator("fathom.retry_in_queue", text="", icon="FILE_REFRESH").job = queued.id
+    if queued.state == "failed":
+        row.operator("fathom.open_log", text="", icon="TEXT").job = queued.id
+    if queued.state == "done":
+        row.operator("fathom.load_queued_depth", text="", icon="IMPORT").job = queued.id
+    row.operator("fathom.remove_from_queue", text="", icon="X").job = queued.id
+    if queued.message:
+        parts.draw_advice(box, queued.message, icon="NONE", width=width, quotes=True)
+
+
+class FATHOM_PT_sequencer_queue(_Queue, bpy.types.Panel):
+    bl_space_type = "SEQUENCE_EDITOR"
+
+
+class FATHOM_PT_clip_queue(_Queue, bpy.types.Panel):
+    bl_space_type = "CLIP_EDITOR"
+
+
+CLASSES = (FATHOM_PT_sequencer_queue, FATHOM_PT_clip_queue)

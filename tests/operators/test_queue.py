@@ -1,0 +1,189 @@
+"""The queue: several clips one after the other, whatever file is open, and what was left unfinished."""
+
+import bpy
+import pytest
+from bl_ext.dev.fathom.inference.contract import environment, events, queued_jobs
+from bl_ext.dev.fathom.scene import current_run, preferences, queue, source
+from bl_ext.dev.fathom.scene.settings import Settings
+
+MEAN = Settings(estimator="running_mean")
+
+
+@pytest.fixture
+def home(worker, empty_file, monkeypatch, tmp_path):
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    queue.stop()
+
+
+@pytest.fixture
+def shot(clip):
+    """A plate of some frames of the clip."""
+    return lambda frames="": source.from_file(clip / "plate.1001.png", frames)
+
+
+def add(plate, tmp_path, settings=MEAN, **options):
+    return queue.add(plate, settings, root=tmp_path / "depth", scene=bpy.context.scene, **options)
+
+
+def states():
+    return [queued.state for queued in queue.jobs()]
+
+
+def notes(home):
+    return list((home / "jobs").glob("*.json"))
+
+
+def test_what_waits_is_estimated_in_its_order_and_listed(home, shot, tmp_path):
+    one, two = add(shot("1001-1002"), tmp_path), add(shot("1003-1005"), tmp_path)
+    assert [queued.job.output[-4:] for queued in queue.jobs()] == ["v001", "v002"], "folders of their own"
+    assert len(notes(home)) == 2
+    queue.move(two.id, -1)
+    assert bpy.ops.fathom.start_queue() == {"FINISHED"}
+    assert states() == ["done", "done"] and notes(home) == []
+    assert [item.folder[-4:] for item in bpy.context.scene.fathom.depths] == ["v002", "v001"]
+    assert one.id == queue.jobs()[1].id
+    assert add(shot("1001-1002"), tmp_path) is None, "it is there already"
+    queue.clear()
+    assert queue.jobs() == () and not bpy.ops.fathom.start_queue.poll()
+
+
+def test_the_same_is_not_added_twice(home, shot, tmp_path):
+    add(shot(), tmp_path)
+    with pytest.raises(queue.QueueError, match="plate with these settings is in the queue already"):
+        add(shot(), tmp_path)
+    again = add(shot(), tmp_path, new_version=True)
+    assert again.job.output.endswith("v002")
+    queue.remove(again.id)
+    assert len(queue.jobs()) == 1
+
+
+def test_what_fails_does_not_hold_up_the_rest_and_can_be_tried_again(home, shot, tmp_path, monkeypatch):
+    wrong = Settings(estimator="nobody")
+    add(shot("1001-1002"), tmp_path, wrong)
+    add(shot("1001-1002"), tmp_path)
+    with pytest.raises(RuntimeError, match="nobody"):
+        bpy.ops.fathom.start_queue()
+    assert states() == ["failed", "done"] and "nobody" in queue.jobs()[0].message
+    queue.retry(queue.jobs()[0].id)
+    assert states() == ["waiting", "done"] and queue.jobs()[0].message == ""
+
+
+def test_without_an_environment_each_job_says_so(home, shot, tmp_path, monkeypatch):
+    monkeypatch.delenv("FATHOM_PYTHON")
+    add(shot(), tmp_path)
+    (failed,) = queue.run_all()
+    assert failed.state == "failed" and environment.PROBLEMS["missing"] in failed.message
+
+
+def cancel_at_first_frame(queued, event):
+    if isinstance(event, events.Frame):
+        queue.current()[1].cancel()
+
+
+def test_what_an_earlier_session_left_is_listed_with_its_share_and_resumed(home, shot, tmp_path, monkeypatch):
+    add(shot(), tmp_path, Settings(estimator="running_mean", parameters={"pause": 0.2}))
+    queue.run_all(cancel_at_first_frame)
+    assert states() == ["cancelled"] and queue.look() == []
+    queue.stop()
+    monkeypatch.setattr(queue._queue, "session", "the next")
+    ((left, share),) = queue.look()
+    assert 0 < share < 1 and left.label == "plate"
+    assert bpy.ops.fathom.resume_job(job=left.id) == {"FINISHED"}
+    assert states() == ["waiting"] and queue.look() == []
+    (done,) = queue.run_all()
+    assert done.state == "done" and notes(home) == []
+
+
+def test_an_estimate_outside_the_queue_that_is_cancelled_is_listed_too(home, clip, tmp_path, monkeypatch):
+    run = current_run.Run
+
+    class Cancelled(run):
+        def advance(self):
+            heard = super().advance()
+            if any(isinstance(event, events.Frame) for event in heard):
+                self.cancel()
+            return heard
+
+    monkeypatch.setattr(current_run, "Run", Cancelled)
+    arguments = {
+        "filepath": str(clip / "plate.1001.png"),
+        "output": str(tmp_path / "depth"),
+        "estimator": "running_mean",
+        "parameters": '{"pause": 0.2}',
+    }
+    assert bpy.ops.fathom.estimate_video_depth(**arguments) == {"CANCELLED"}
+    monkeypatch.setattr(current_run, "Run", run)
+    ((left, share),) = queue.look()
+    assert 0 < share < 1 and left.job.parameters == {"pause": 0.2}
+    assert bpy.ops.fathom.estimate_video_depth(**arguments) == {"FINISHED"}
+    assert queue.look() == [] and notes(home) == []
+
+
+def test_an_estimate_that_leaves_nothing_leaves_no_note(home, clip, tmp_path):
+    with pytest.raises(RuntimeError, match="nobody"):
+        bpy.ops.fathom.estimate_video_depth(
+            filepath=str(clip / "plate.1001.png"), output=str(tmp_path / "depth"), estimator="nobody"
+        )
+    assert notes(home) == []
+
+
+def test_it_goes_on_when_another_file_is_opened_and_is_paused(home, shot, tmp_path):
+    add(shot(), tmp_path, Settings(estimator="running_mean", parameters={"pause": 0.2}))
+    queue._advance()
+    assert states() == ["running"] and queue.is_running(current_run.current())
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert queue.is_running(current_run.current()), "another file is no end"
+    queue.pause()
+    while queue.current() is not None:
+        queue._advance()
+    assert states() == ["waiting"] and queue._advance() is None, "paused"
+    (done,) = queue.run_all()
+    assert done.state == "done" and not len(bpy.context.scene.fathom.depths), "that file did not ask"
+    assert bpy.ops.fathom.load_queued_depth(job=done.id) == {"FINISHED"}
+    assert len(bpy.context.scene.fathom.depths) == 1
+
+
+def test_selected_strips_and_clips_are_added(home, clip, tmp_path):
+    scene = bpy.context.scene
+    scene.fathom.output, scene.fathom.estimator = str(tmp_path / "depth"), "running_mean"
+    editor = scene.sequence_editor_create()
+    strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+    for channel, count in ((1, 2), (2, 4)):
+        strip = strips.new_image(f"s{count}", str(clip / "plate.1001.png"), channel, 1)
+        for number in range(1002, 1001 + count):
+            strip.elements.append(f"plate.{number}.png")
+        strip.select = True
+    if hasattr(bpy.context.workspace, "sequencer_scene"):
+        bpy.context.workspace.sequencer_scene = scene
+    assert bpy.ops.fathom.add_to_queue() == {"FINISHED"}
+    assert [queued.job.last_frame for queued in queue.jobs()] == [1002, 1004]
+    bpy.data.movieclips.load(str(clip / "plate.1001.png"))
+    assert bpy.ops.fathom.add_to_queue(clip="plate.1001.png") == {"FINISHED"}
+    assert len(queue.jobs()) == 3
+    with pytest.raises(RuntimeError, match="in the queue already"):
+        bpy.ops.fathom.add_to_queue(clip="plate.1001.png")
+
+
+def test_a_job_that_is_gone_is_said(home):
+    for operator in (bpy.ops.fathom.remove_from_queue, bpy.ops.fathom.move_in_queue, bpy.ops.fathom.resume_job):
+        with pytest.raises(RuntimeError, match="not (in the queue|there) any more"):
+            operator(job="0" * 16)
+
+
+def test_a_data_folder_that_cannot_be_written_stops_no_estimate(home, clip, tmp_path, monkeypatch):
+    home.mkdir()
+    (home / "jobs").write_text("in the way")
+    with pytest.raises(queue.QueueError, match="cannot be noted in the data folder"):
+        add(source.from_file(clip / "plate.1001.png", "1001"), tmp_path)
+    assert queue.jobs() == ()
+    assert bpy.ops.fathom.estimate_video_depth(
+        filepath=str(clip / "plate.1001.png"), frames="1001-1002", output=str(tmp_path), estimator="running_mean"
+    ) == {"FINISHED"}
+
+
+def test_notes_of_another_version_are_left_out(home, shot, tmp_path):
+    add(shot(), tmp_path)
+    (note,) = notes(home)
+    note.with_name("0" * 16 + ".json").write_text('{"job": 1}')
+    assert len(queued_jobs.noted(preferences.data_folder())) == 1
