@@ -7,6 +7,8 @@ from ..scene import build, depth_list, missing_files, plate
 from ..scene import depth as depth_module
 from ..scene.depth import DepthError
 from ..scene.plate import PlateError
+from ..scene.versions import sequencer_scene
+from ..scene.wording import shown
 from .arguments import argument, depth_argument, path_argument
 from .reporting import reporting
 
@@ -170,6 +172,28 @@ class FATHOM_OT_fit_scene(_OnEntry, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class FATHOM_OT_show_shot(bpy.types.Operator):
+    """Go to the first frame of this shot"""
+
+    bl_idname = "fathom.show_shot"
+    bl_label = "Go to Shot"
+    bl_options = {"REGISTER", "UNDO"}
+
+    frame: argument(bpy.props.IntProperty, "Frame", "First frame of the shot on the timeline")
+    reason: argument(bpy.props.StringProperty, "Reason", "Why it has no depth", options=frozenset({"HIDDEN"}))
+
+    @classmethod
+    def description(cls, context, properties):
+        """The tooltip: why the shot has no depth."""
+        return f"{cls.__doc__}.\nIt has no depth. {shown(properties.reason, 500)}" if properties.reason else cls.__doc__
+
+    def execute(self, context):
+        in_sequencer = context.area is not None and context.area.type == "SEQUENCE_EDITOR"
+        scene = sequencer_scene(context) if in_sequencer else context.scene
+        scene.frame_set(self.frame)
+        return {"FINISHED"}
+
+
 CLASSES = (
     FATHOM_OT_load_depth,
     FATHOM_OT_forget_depth,
@@ -177,4 +201,5 @@ CLASSES = (
     FATHOM_OT_relink_depth,
     FATHOM_OT_find_plate,
     FATHOM_OT_fit_scene,
+    FATHOM_OT_show_shot,
 )

@@ -167,7 +167,7 @@ def test_selected_strips_and_clips_are_added(home, clip, tmp_path):
 
 def test_a_job_that_is_gone_is_said(home):
     for operator in (bpy.ops.fathom.remove_from_queue, bpy.ops.fathom.move_in_queue, bpy.ops.fathom.resume_job):
-        with pytest.raises(RuntimeError, match="not (in the queue|there) any more"):
+        with pytest.raises(RuntimeError, match=r"not (in the queue|there) any more"):
             operator(job="0" * 16)
 
 

@@ -87,7 +87,7 @@ def draw_all(scene):
         )
         for cls in panels.CLASSES:
             if issubclass(cls, bpy.types.Panel) and cls.bl_space_type == kind:
-                assert not hasattr(cls, "poll") or cls.poll(context) or "advanced" in cls.__name__
+                assert not hasattr(cls, "poll") or cls.poll(context) or cls.__name__.endswith(("advanced", "shots"))
                 panel = SimpleNamespace(layout=Recorder())
                 if hasattr(cls, "subject"):
                     panel.subject = lambda context, cls=cls: cls.subject(None, context)
@@ -105,7 +105,7 @@ def draw_all(scene):
                 cls.poll(context)
             if "description" in cls.__dict__:
                 cls.description(
-                    context, SimpleNamespace(packages="FULL", new_version=True, command="", network="quick")
+                    context, SimpleNamespace(packages="FULL", new_version=True, command="", network="quick", reason="")
                 )
     return " ".join(texts)
 

@@ -1,0 +1,75 @@
+"""The shots of a depth on a scene's list, for panels: where each begins on the timeline, and whether it has depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import bpy
+
+from . import depth_list
+from .depth import DepthError
+from .disk_status import Seen
+
+
+@dataclass(frozen=True)
+class ListedShot:
+    """A shot: its frames in the clip's own numbers, the scene frame of the first, and why it has no depth."""
+
+    first_frame: int
+    last_frame: int
+    scene_frame: int
+    is_done: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of a list, and where it stands there, which does not count."""
+
+    blend: str
+    folder: str
+    job: str
+    frame_offset: int
+    scene: str = field(compare=False)
+    index: int = field(compare=False)
+
+
+def known(scene: bpy.types.Scene) -> tuple[ListedShot, ...]:
+    """The shots of the active depth of a scene's list, as far as they are known; no file is looked at, panels ask."""
+    listed = scene.fathom
+    if not listed.depths:
+        return ()
+    index = min(max(listed.active_depth, 0), len(listed.depths) - 1)
+    item = listed.depths[index]
+    if not depth_list.may_look(item):
+        return ()
+    return _seen.of(_Entry(bpy.data.filepath, item.folder, item.job, item.frame_offset, scene.name, index)) or ()
+
+
+def look(item: bpy.types.PropertyGroup) -> tuple[ListedShot, ...]:
+    """The shots of an entry of a list, read now; none where its depth cannot be."""
+    try:
+        depth = depth_list.read(item)
+    except DepthError:
+        return ()
+    return tuple(
+        ListedShot(
+            shot.first_frame,
+            shot.last_frame,
+            shot.first_frame + depth.frame_offset,
+            shot.status == "done",
+            (shot.reason or "") if shot.status != "done" else "",
+        )
+        for shot in depth.sequence.shots
+    )
+
+
+def _look(entry: _Entry) -> tuple[ListedShot, ...]:
+    scene = bpy.data.scenes.get(entry.scene)
+    items = scene.fathom.depths if scene is not None else ()
+    if entry.index >= len(items) or items[entry.index].folder != entry.folder:
+        raise LookupError(entry.folder)  # the list has changed
+    return look(items[entry.index])
+
+
+_seen = Seen(_look, holds=10.0)
