@@ -20,7 +20,7 @@ from ..inference.contract.client import WorkerError
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, Job, JobError
 from ..inference.contract.untrusted import readable
-from ..scene import build, depth_list, lookup, source
+from ..scene import build, depth_list, lookup, preferences, source, worker_command
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene.depth import Depth
@@ -47,13 +47,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb that follows ``--command fathom``; an exit code, see `inference.contract.exit_codes`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names that are no UTF-8 are printed as they are
-    parser = _parser()
     try:
-        options = parser.parse_args(list(arguments))
+        if arguments and arguments[0] in worker_command.VERBS:
+            return worker_command.run(arguments)
+        options = _parser().parse_args(list(arguments))
+        options.run(options)
     except SystemExit as error:  # argparse has printed why; Blender wants the code
         return int(error.code or 0)
-    try:
-        options.run(options)
     except WorkerError as error:
         return _fail(error.event.message, error.event.code)
     except PROBLEMS as error:
@@ -108,6 +108,19 @@ def _parser() -> argparse.ArgumentParser:
         "--fit-scene", action="store_true", help="give a scene of --into the clip's frames, size and rate, as a new one"
     )
     verb.set_defaults(run=_build)
+
+    verb = verbs.add_parser("install", help="install the packages that estimates need")
+    verb.add_argument(
+        "packages",
+        choices=["light", "full"],
+        nargs="?",
+        default="light",
+        help="light (Parallax and Quick) or full (all estimators, with the PyTorch that fits the GPU); default: light",
+    )
+    verb.set_defaults(run=_install)
+
+    for name, what in worker_command.VERBS.items():  # the worker's own, which `main` hands on
+        verbs.add_parser(name, help=what, add_help=False)
     return parser
 
 
@@ -151,6 +164,22 @@ def _estimate(options: argparse.Namespace) -> None:
         on_event=printing(),
     )
     print(depth.folder)
+
+
+def _install(options: argparse.Namespace) -> None:
+    if preferences.look().has(options.packages):
+        print(preferences.INSTALLED)
+        return
+    reason = preferences.install_offline_reason(preferences.look())
+    if reason is not None:
+        raise Problem(reason)
+    if options.packages == "full":
+        print(f"Fathom: {preferences.torch_build().reason}", flush=True)
+    for events in preferences.install(options.packages):
+        for event in events:
+            if isinstance(event, Stage):
+                print(readable(f"Fathom: {event.label}"), flush=True)
+    print(preferences.worker_python())
 
 
 def _parameter(text: str) -> tuple[str, Any]:

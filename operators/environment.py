@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..inference.contract import environment, environment_setup
+from ..inference.contract import environment_setup
 from ..scene import disk_status, preferences
 from ..scene.problems import Problem
 from ..scene.redraw import redraw
@@ -43,11 +43,9 @@ class FATHOM_OT_install_dependencies(Follows, bpy.types.Operator):
         if preferences.look().has(packages):
             self.report({"INFO"}, preferences.INSTALLED)
             return None
-        return "Installing the dependencies", _steps(environment_setup.create, packages), packages
+        return "Installing the dependencies", preferences.install(packages), packages
 
     def finish(self, context):
-        """The environments of earlier versions, and of the other set of packages, have served."""
-        environment_setup.remove_others(preferences.own_environment(self.packages.lower()))
         self.report({"INFO"}, "The inference environment is ready")
 
 
@@ -62,22 +60,10 @@ class FATHOM_OT_repair_environment(Follows, bpy.types.Operator):
         packages = "light" if states["full"] == "missing" and states["light"] != "missing" else "full"
         if states[packages] == "missing":
             raise Problem("There is no environment of Fathom's to repair: press Install Dependencies.")
-        return "Repairing the environment", _steps(environment_setup.repair, packages), packages
+        return "Repairing the environment", preferences.repair(packages), packages
 
     def finish(self, context):
         self.report({"INFO"}, "Every package of the inference environment is there and loads")
-
-
-def _steps(make, packages):
-    """The steps of a function of `environment_setup` for a set of packages, with Blender's own Python."""
-    build = preferences.torch_build() if packages == "full" else None
-    return make(
-        preferences.own_environment(packages),
-        python=environment_setup.base_python(),
-        requirements=environment.requirements_of(packages),
-        needed_bytes=preferences.sizes(packages)[1] * 1e9,
-        torch_index=build.index if build else "",
-    )
 
 
 class FATHOM_OT_remove_environment(bpy.types.Operator):

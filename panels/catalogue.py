@@ -49,6 +49,12 @@ def facts(name: str) -> EstimatorFacts | None:
     return next((f for f in _session.known if f.name == name), None)
 
 
+def label(name: str) -> str:
+    """An estimator's name for the artist."""
+    found = facts(name)
+    return found.label if found is not None and found.label else name.replace("_", " ").capitalize()
+
+
 def facts_in(scene: bpy.types.Scene) -> EstimatorFacts | None:
     """What is known of the estimator that a scene has chosen, as the scene's parameters make it."""
     name = scene.fathom.estimator

@@ -2,9 +2,8 @@
 
 import bpy
 
-from ..inference.contract.queued_jobs import QueuedJob
-from ..scene import current_run, queue
-from . import parts
+from ..scene import queue
+from . import catalogue, parts
 
 _STATES = {
     "waiting": "SORTTIME",
@@ -19,7 +18,6 @@ _MOST = 30
 
 class _Queue(parts.Sidebar):
     bl_label = "Queue"
-    bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context):
         layout = self.layout
@@ -30,8 +28,7 @@ class _Queue(parts.Sidebar):
         if now is None:
             row.operator("fathom.start_queue", text="Start", icon="PLAY")
         else:
-            row.operator("fathom.pause_queue", text="Pause", icon="PAUSE")
-            draw_progress(layout, *now, width=width)
+            row.operator("fathom.pause_queue", text="Pause", icon="PAUSE")  # how far it is stands above, as of any run
         for place, queued in enumerate(jobs[:_MOST]):
             _draw_job(layout.box(), queued, is_first=place == 0, is_last=place == len(jobs) - 1, width=width)
         if len(jobs) > _MOST:
@@ -49,21 +46,9 @@ class _Queue(parts.Sidebar):
             layout.label(text=f"and {len(left) - _MOST} more")
 
 
-def draw_progress(layout: bpy.types.UILayout, queued: QueuedJob, run: current_run.Run, *, width: float) -> None:
-    """How far the running job is, and how many wait."""
-    column = layout.column(align=True)
-    parts.draw_text(column, f"{queued.label}: {run.label}", width=width)
-    column.progress(factor=run.progress.fraction, text=f"{run.progress.fraction:.0%}")
-    waiting = sum(each.state == "waiting" for each in queue.jobs())
-    parts_of_it = [run.summary] if run.summary else []
-    parts_of_it += [f"{waiting} more {'waits' if waiting == 1 else 'wait'}"] if waiting else []
-    if parts_of_it:
-        parts.draw_text(column, ", ".join(parts_of_it), width=width)
-
-
 def _draw_job(box, queued, *, is_first, is_last, width):
     row = box.row(align=True)
-    name = f"{queued.label} ({queued.job.estimator.replace('_', ' ')})"
+    name = f"{queued.label} ({catalogue.label(queued.job.estimator)})"
     row.label(text=name, icon=_STATES[queued.state], translate=False)
     if queued.state == "waiting":
         for by, icon, is_possible in ((-1, "TRIA_UP", not is_first), (1, "TRIA_DOWN", not is_last)):

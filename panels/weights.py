@@ -55,11 +55,7 @@ def _draw_one(box, facts: WeightsFacts, *, width):
         text = f"{text}; Download asks for its licence or replaces damaged files"
     where = f", in the studio's folder {facts.folder}" if facts.studio else ""
     parts.draw_text(
-        box, f"{text}{where}. For {', '.join(map(_label, facts.estimators))}. {facts.licence.title}.", width=width
+        box,
+        f"{text}{where}. For {', '.join(map(catalogue.label, facts.estimators))}. {facts.licence.title}.",
+        width=width,
     )
-
-
-def _label(estimator: str) -> str:
-    """What needs weights, as the panels name it."""
-    facts = catalogue.facts(estimator)
-    return facts.label if facts is not None and facts.label else estimator.replace("_", " ").capitalize()

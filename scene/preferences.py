@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import bpy
 
 from ..inference.contract import environment, environment_setup, installer, torch_builds
 from ..inference.contract.environment import MissingEnvironment, PackageSet
+from ..inference.contract.environment_setup import Steps
 from ..inference.contract.torch_builds import Build
 from ..inference.contract.web_address import without_secrets
 from .beside import Beside
@@ -145,6 +147,32 @@ def _wanted_build() -> Build | tuple[str | None, ...]:
 _chosen: Beside[tuple[str | None, ...], Build] = Beside(
     lambda _wanted: torch_builds.choose(environment_setup.base_python())
 )
+
+
+def install(packages: PackageSet) -> Steps:
+    """The steps that make the environment for a set of packages, see `environment_setup.create`; others go at the end.
+
+    Where Fathom chooses the build of PyTorch, that is found first, which takes seconds.
+    """
+    yield from _made(environment_setup.create, packages)
+    if look().states[packages] == "ready":  # the environments of earlier versions, and of less packages, have served
+        environment_setup.remove_others(own_environment(packages))
+
+
+def repair(packages: PackageSet) -> Steps:
+    """The steps that check an environment, and make it again where it is damaged, see `environment_setup.repair`."""
+    yield from _made(environment_setup.repair, packages)
+
+
+def _made(make: Callable[..., Steps], packages: PackageSet) -> Steps:
+    build = torch_build() if packages == "full" else None
+    yield from make(
+        own_environment(packages),
+        python=environment_setup.base_python(),
+        requirements=environment.requirements_of(packages),
+        needed_bytes=sizes(packages)[1] * 1e9,
+        torch_index=build.index if build else "",
+    )
 
 
 def sizes(packages: PackageSet) -> tuple[float, float]:

@@ -1,10 +1,14 @@
 """``blender --command fathom``: the function that Blender calls with the arguments."""
 
+from types import SimpleNamespace
+
 import bpy
 import depth_maker
 import pytest
-from bl_ext.dev.fathom.inference.contract import depth_sequence, events, exit_codes
+import wheel_maker
+from bl_ext.dev.fathom.inference.contract import depth_sequence, environment, environment_setup, events, exit_codes
 from bl_ext.dev.fathom.operators import command_line
+from bl_ext.dev.fathom.scene import preferences, worker_command
 
 pytestmark = pytest.mark.usefixtures("empty_file")
 
@@ -250,3 +254,60 @@ def test_nothing_that_a_terminal_obeys_is_printed(tmp_path, capsys):
     tell(events.Warning(message=f"{name}\ud800"))
     printed = capsys.readouterr().out
     assert printed.count("owned") == 4 and not {"\x1b", "\x07", "\x9b", "\ud800"} & set(printed)
+
+
+@pytest.fixture
+def passed_on(monkeypatch, inference_python):
+    """The commands of the worker's that would be run."""
+    commands = []
+
+    def run(command, **options):
+        commands.append((command[4:], options["env"]["FATHOM_HOME"]))
+        return SimpleNamespace(returncode=6)
+
+    monkeypatch.setattr(worker_command.subprocess, "run", run)
+    monkeypatch.setenv("FATHOM_PYTHON", str(inference_python))
+    monkeypatch.setenv("FATHOM_HOME", "/data")
+    return commands
+
+
+def test_verbs_of_the_workers_are_handed_on_as_they_are(passed_on, monkeypatch, capfd):
+    for arguments in (["doctor"], ["models", "list", "--json"], ["estimators", "--help"], ["models", "remove", "x"]):
+        assert command_line.main(arguments) == 6
+        assert passed_on.pop() == (arguments, "/data")
+    assert command_line.main(["models", "download", "x"]) == 6
+    assert passed_on.pop()[0] == ["models", "download", "x", "--offline"] and "online access" in capfd.readouterr().err
+    monkeypatch.setattr(preferences, "offline_reason", lambda: None)
+    command_line.main(["models", "download", "x"])
+    assert passed_on.pop()[0] == ["models", "download", "x"]
+
+
+def test_without_an_environment_weights_can_be_listed_and_nothing_else(passed_on, monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("FATHOM_PYTHON")
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
+    for arguments in (["doctor"], ["models", "download", "x"]):
+        assert command_line.main(arguments) == exit_codes.MISSING
+        assert "press Install Dependencies" in capsys.readouterr().out and passed_on == []
+    assert command_line.main(["models", "list"]) == 6 and passed_on
+
+
+def test_the_weights_are_really_listed(tmp_path, monkeypatch, capfd):
+    monkeypatch.delenv("FATHOM_PYTHON", raising=False)
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
+    assert command_line.main(["models", "list"]) == exit_codes.OK
+    assert "depthcrafter - DepthCrafter's UNet" in capfd.readouterr().out
+
+
+def test_packages_are_installed(tmp_path, monkeypatch, capsys):
+    lock = wheel_maker.lock(tmp_path / "lock.txt", wheel_maker.make(tmp_path / "shelf", "plumbline"))
+    monkeypatch.delenv("FATHOM_PYTHON", raising=False)
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(environment, "LIGHT", (lock,))
+    assert command_line.main(["install"]) == exit_codes.FAILED
+    assert "online access is off" in capsys.readouterr().out
+    monkeypatch.setattr(preferences, "offline_reason", lambda: None)
+    monkeypatch.setattr(environment_setup, "_SIZES", {"light": (0.0, 0.01), "full": (0.0, 0.02)})
+    assert command_line.main(["install", "light"]) == exit_codes.OK
+    assert capsys.readouterr().out.splitlines()[-1] == str(preferences.worker_python())
+    assert command_line.main(["install"]) == exit_codes.OK
+    assert preferences.INSTALLED in capsys.readouterr().out

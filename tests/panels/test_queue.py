@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import bpy
 import depth_maker
 import pytest
-from bl_ext.dev.fathom.inference.contract.events import Progress, Stage
 from bl_ext.dev.fathom.inference.contract.job import Job, Source
 from bl_ext.dev.fathom.inference.contract.queued_jobs import QueuedJob
 from bl_ext.dev.fathom.panels import queue as panel
@@ -51,21 +50,18 @@ def test_each_job_has_the_buttons_that_its_state_asks_for(queued):
         "retry_in_queue", "remove_from_queue",
         "clear_queue", "resume_job", "remove_from_queue",
     ]  # fmt: skip
-    assert "waiting (automatic)" in layout.texts and "The disk is full." in layout.texts
+    assert "waiting (Automatic)" in layout.texts and "The disk is full." in layout.texts
     assert "old (42 %)" in layout.texts and layout.buttons[-1].job == job("old").id
 
 
-def test_the_running_job_shows_how_far_it_is_and_what_waits(queued):
+def test_while_a_job_is_running_the_queue_can_be_paused(queued):
     running = job("one", state="running")
-    queued(running, job("two"), job("three"))
-    run = current_run.start(
-        "Estimating", (batch for batch in [(Stage(name="x", label="Solving"), Progress(done=1, total=4))])
-    )
-    run.advance()
+    queued(running, job("two"))
+    run = current_run.start("Estimating", (batch for batch in [()]))
     queue._queue.current, queue._queue.run = running, run
     layout = drawn()
     assert [button.name for button in layout.buttons[:2]] == ["fathom.add_to_queue", "fathom.pause_queue"]
-    assert layout.texts[:3] == ["one: Solving", "25%", "2 more wait"]
+    assert layout.texts == ["one (Automatic)", "two (Automatic)"]
 
 
 def test_more_than_fit_are_counted(queued):
