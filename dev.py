@@ -5,7 +5,8 @@
     test [--all] [--blender 4.2 4.5 5.2] [...]
                                         run the tests, with --all the slow ones too; other arguments go to pytest
     lint                                ruff and mypy
-    build                               the extension's zip, by Blender's own tool, into build/
+    build                               the extension's zip, and a repository that serves it, by Blender's own tool,
+                                        into build/ and build/repository/
     benchmark NAME [...]                a benchmark of development/benchmarks/; arguments go to it
     render-benchmark [--scene NAME]     clips with ground truth, into build/benchmark/
     lock                                resolve requirements/*.in into requirements/*.txt: versions, with checksums

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -71,16 +72,26 @@ def lint(arguments: list[str]) -> int:
 
 
 def build(arguments: list[str]) -> int:
-    """Build the extension's zip with the tool in Blender's wheel."""
+    """Build the extension's zip with the tool in Blender's wheel, and a static repository that serves it.
+
+    The repository is a folder with the zip and Blender's index of it, for any web server or release page.
+    """
     blender = environments.ensure(BLENDERS[DEFAULT_BLENDER])
     tools = sorted(environments.BLENDERS[DEFAULT_BLENDER].path.rglob("addons_core/bl_pkg/cli/blender_ext.py"))
     if not tools:
         raise Problem(
             f"the bpy wheel in {blender.parent.parent} has no extension tool; delete that folder and run again."
         )
-    output = ROOT / "build"
-    output.mkdir(exist_ok=True)
-    return _run([str(blender), str(tools[0]), "build", "--source-dir", str(ROOT), "--output-dir", str(output)])
+    output, repository = ROOT / "build", ROOT / "build" / "repository"
+    shutil.rmtree(repository, ignore_errors=True)  # it has one version, which is this one
+    repository.mkdir(parents=True)
+    tool = [str(blender), str(tools[0])]
+    status = _run([*tool, "build", "--source-dir", str(ROOT), "--output-dir", str(repository)])
+    if status:
+        return status
+    for package in repository.glob("*.zip"):
+        shutil.copy2(package, output)
+    return _run([*tool, "server-generate", "--repo-dir", str(repository), "--html"])
 
 
 def benchmark(arguments: list[str]) -> int:

@@ -1,11 +1,15 @@
 """The zip that artists install: built and checked by Blender's own tool, and its whole life in a fresh Blender."""
 
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import bpy
@@ -57,6 +61,29 @@ def test_the_zip_holds_the_product_and_nothing_of_its_development(package):
     assert "docs/README.md" in names, "the preferences open it"
     assert not [name for name in names if "__pycache__" in name or "/." in name or name.startswith(".")]
     assert sum(info.file_size for info in zipfile.ZipFile(package).infolist()) < 5_000_000
+
+
+def test_a_folder_of_it_serves_as_a_repository(package, tmp_path):
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    shutil.copy2(package, folder)
+    tool("server-generate", "--repo-dir", str(folder), "--html")
+    (entry,) = json.loads((folder / "index.json").read_text(encoding="utf-8"))["data"]
+    assert (entry["id"], entry["archive_url"]) == ("fathom", f"./{package.name}"), "it can be moved to any server"
+    assert (folder / "index.html").is_file()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/index.json"
+    local = tmp_path / "local"
+    local.mkdir()
+    try:
+        tool("sync", "--remote-url", address, "--local-dir", str(local))
+        tool("install", "--remote-url", address, "--local-dir", str(local), "fathom")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (local / "fathom" / "blender_manifest.toml").is_file()
 
 
 def test_permissions_and_tagline_follow_the_guidelines():
