@@ -8,7 +8,7 @@ from ..scene import output, queue, source, subject
 from ..scene import settings as settings_module
 from ..scene.depth import require_own
 from ..scene.problems import PROBLEMS
-from ..scene.versions import sequencer_scene, strips_of
+from ..scene.versions import sequencer_scene, strips_of, times_of
 from .arguments import argument
 from .modal_run import print_events
 from .reporting import report_error, reporting
@@ -58,7 +58,7 @@ class FATHOM_OT_add_to_queue(bpy.types.Operator):
 
 
 def _position(strip):
-    return strip.channel, strip.frame_start, strip.name
+    return strip.channel, times_of(strip).left, strip.name
 
 
 class FATHOM_OT_start_queue(bpy.types.Operator):
