@@ -5,7 +5,7 @@ import bpy
 from ..inference.contract.weights import WeightsFacts
 from ..scene import preferences, weights
 from ..scene.current_run import describe_bytes
-from . import catalogue, parts
+from . import parts
 
 _STATES = {
     "missing": ("Not downloaded", "BLANK1"),
@@ -56,6 +56,6 @@ def _draw_one(box, facts: WeightsFacts, *, width):
     where = f", in the studio's folder {facts.folder}" if facts.studio else ""
     parts.draw_text(
         box,
-        f"{text}{where}. For {', '.join(map(catalogue.label, facts.estimators))}. {facts.licence.title}.",
+        f"{text}{where}. For {', '.join(facts.users or facts.estimators)}. {facts.licence.title}.",
         width=width,
     )

@@ -131,6 +131,7 @@ def _as_json(found: ModelStatus, estimators: Sequence[str]) -> dict[str, Any]:
         "pin": records.to_json(notes.read_pin(model)),
         "licence": records.to_json(model.licence),
         "estimators": list(estimators),
+        "users": [registry.info(name).label if name in registry.names() else name for name in estimators],
         "files": files,
         "size": found.size(model.files),
         "missing_size": found.size(found.missing),

@@ -47,8 +47,8 @@ class WeightsFacts:
     name, label, repository : str
         As users type it; for the artist; where they come from.
     licence : LicenceFacts
-    estimators : tuple of str
-        Names of what needs them.
+    estimators, users : tuple of str
+        Names of what needs them, and the same for the artist.
     size, missing_size, partial_size : int
         Bytes of all files, of the missing ones, and of what an interrupted download left of those.
     folder : str
@@ -68,6 +68,7 @@ class WeightsFacts:
     repository: str
     licence: LicenceFacts
     estimators: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
     size: int = 0
     missing_size: int = 0
     partial_size: int = 0

@@ -17,6 +17,7 @@ NET = WeightsFacts(
     repository="somebody/net",
     licence=LicenceFacts(name="mit", title="MIT licence"),
     estimators=("quick", "slow"),
+    users=("Quick", "Slow"),
     size=3_050_000_000,
     missing_size=3_050_000_000,
 )

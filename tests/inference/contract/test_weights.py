@@ -26,7 +26,8 @@ def answered(output, *, errors="", code=0):
 def test_any_python_lists_them(tmp_path):
     found = weights.answer(weights.ask(Path(sys.executable), tmp_path))
     one = next(each for each in found if each.name == "depthcrafter")
-    assert one.estimators == ("depthcrafter", "stereodiff") and one.size == one.missing_size > 3e9
+    assert (one.estimators, one.users) == (("depthcrafter", "stereodiff"), ("DepthCrafter", "StereoDiff"))
+    assert one.size == one.missing_size > 3e9
     assert (one.state, one.can_run, one.partial_size) == ("missing", False, 0) and one.folder.startswith(str(tmp_path))
     assert "academic" in one.licence.summary and one.licence.needs_acceptance and not one.revision_open
     assert next(each for each in found if each.name == "monst3r").revision_open
