@@ -76,11 +76,6 @@ def facts_of(names: Sequence[str]) -> list[WeightsFacts]:
     return [there[name] for name in names]
 
 
-def missing_for(estimator: str) -> list[str]:
-    """Names of the weights that an estimator needs and that cannot be used yet, as far as is known."""
-    return [each.name for each in known() or () if estimator in each.estimators and not each.can_run]
-
-
 def download(
     names: Sequence[str],
     *,
