@@ -94,8 +94,8 @@ class Estimates(_OnShown, Follows):
         if place.standing == "finished":
             self.finish(context)
             return None
-        self._note(job, context.scene)
         python, home = preferences.worker_python(), preferences.data_folder()
+        self._note(job, context.scene)
         verb = "Finishing" if place.standing == "unfinished" else "Estimating"
         return f"{verb} the depth of {plate.name}", self._steps(job, python, home), about, Target(place.folder, plate)
 

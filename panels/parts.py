@@ -223,6 +223,10 @@ def draw_requirements(
         draw_networks(layout, width=width)
         return
     for note in facts.notes:
+        if note.kind == "device" and environment is not None and environment.own == "full":  # of ours, by a button
+            draw_text(layout, note.what, icon="INFO", width=width)
+            layout.operator("fathom.repair_environment", text="Repair: Fit PyTorch to the GPU", icon="FILE_REFRESH")
+            continue
         draw_advice(layout, f"{note.what} {note.hint}", icon="INFO", width=width)
 
 

@@ -16,12 +16,13 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from . import own_files
+from . import own_files, records
 from .client import MAIN, clean_environment
-from .environment import LIGHT, STAMP, WHERE, PackageSet, entries, fingerprint, python_of, state
+from .environment import LIGHT, STAMP, TORCH, WHERE, PackageSet, entries, fingerprint, python_of, state
 from .events import Event, Progress, Stage
 from .installer import CHECKING, TORCH_INDEX, last_line
-from .untrusted import is_folder, is_there
+from .untrusted import is_folder, is_there, read_text
+from .web_address import without_secrets
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 """Every package of the locks has wheels for these versions and those between."""
@@ -124,8 +125,16 @@ def repair(
 ) -> Steps:
     """Check that every package of an environment is there and loads, and make it again where one does not.
 
-    Arguments, steps and errors are those of `create`; an environment that is whole stays as it is.
+    It is also made again where its PyTorch came from another index than `torch_index`: the GPU or the driver is another
+    now. Arguments, steps and errors are those of `create`; an environment that is as it should be stays.
     """
+    if (
+        state(folder, requirements) == "ready"
+        and TORCH in requirements
+        and _torch_index(folder) != without_secrets(torch_index)
+    ):
+        yield (Stage(name="environment", label="Repairing: another build of PyTorch fits this computer now"),)
+        (folder / STAMP).unlink(missing_ok=True)
     if state(folder, requirements) == "ready":
         log = folder.with_name(f"{folder.name}.log")
         command: list[str | Path] = [python_of(folder), "-I", "-u", MAIN, "install", "--check-only", "--parent-pipe"]
@@ -369,10 +378,24 @@ def _install(
         if code:
             reason = _last_error(log, code).removeprefix(f"{name} failed: ")
             raise SetupError(f"{name} failed: {reason} See {log} for the rest, then press Install Dependencies again.")
-    stamp = {"requirements": fingerprint(requirements), "python": str(python), "made": time.strftime("%Y-%m-%d %H:%M")}
+    stamp = {
+        "requirements": fingerprint(requirements),
+        "python": str(python),
+        "made": time.strftime("%Y-%m-%d %H:%M"),
+        "torch_index": without_secrets(torch_index),
+    }
     own_files.save_text(folder / STAMP, json.dumps(stamp) + "\n")
     yield (Progress(done=total, total=total),)
     return True
+
+
+def _torch_index(folder: Path) -> str:
+    """Where PyTorch came from by an environment's stamp; empty: from where all packages did, or unknown."""
+    try:
+        stamp = records.parse(read_text(folder / STAMP), where=STAMP)
+    except (OSError, records.RecordError):
+        return ""
+    return str(stamp.get("torch_index", "")) if isinstance(stamp, dict) else ""
 
 
 def _count(path: Path) -> int:

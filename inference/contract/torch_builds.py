@@ -153,9 +153,7 @@ def _build(name: str, reason: str) -> Build:
 
 def _short(why: str) -> Build:
     build = _build(CPU, "")
-    return Build(
-        build.index, f"PyTorch for the CPU, because {why}, and install the dependencies again.", build.sizes, True
-    )
+    return Build(build.index, f"PyTorch for the CPU, because {why}, and press Repair.", build.sizes, True)
 
 
 def _nvidia_smi() -> str | None:

@@ -436,3 +436,21 @@ def test_a_python_that_blender_alone_may_run_is_said_to_be_one(tmp_path, lock, m
     monkeypatch.setattr(environment_setup.subprocess, "run", forbidden)
     with pytest.raises(environment_setup.SetupError, match="may only be run by Blender itself, as in Blender from an"):
         create(tmp_path / "one", lock)
+
+
+@pytest.mark.slow
+def test_repairing_changes_the_build_of_pytorch_where_another_fits_now(tmp_path, lock, monkeypatch):
+    folder = tmp_path / "environments" / "one"
+    monkeypatch.setattr(environment_setup, "TORCH", lock)
+    create(folder, lock, torch_index="https://me:secret@wheels.studio/cpu")
+    assert "secret" not in (folder / environment.STAMP).read_text()
+    (folder / "mark").write_text("")
+
+    def repaired(index):
+        steps = environment_setup.repair(folder, python=Path(sys.executable), requirements=[lock], torch_index=index)
+        return [e.label for batch in steps for e in batch if isinstance(e, Stage)]
+
+    repaired("https://wheels.studio/cpu")
+    assert (folder / "mark").exists()
+    assert repaired("https://wheels.studio/cu130")[0].startswith("Repairing: another build of PyTorch")
+    assert not (folder / "mark").exists() and environment.state(folder, [lock]) == "ready"
