@@ -26,6 +26,7 @@ from .problems import PROBLEMS, Problem
 from .redraw import redraw
 from .settings import Settings
 from .source import Plate
+from .viewing.shown import Target
 from .wording import shown
 
 _TICK, _WAIT = 0.2, 1.0
@@ -236,6 +237,8 @@ def clear() -> None:
 def file_opened() -> None:
     """Another file is open: jobs go on, and their results are for the file that asked."""
     _queue.file += 1
+    if _queue.run is not None:
+        _queue.run.target = None
 
 
 def is_running(run: Run | None) -> bool:
@@ -292,11 +295,21 @@ def _begin(queued: QueuedJob) -> None:
             _finish(queued, "")
             return
         steps = client.estimate(queued.job, python=preferences.worker_python(), home=preferences.data_folder())
-        _queue.run = current_run.start(f"Estimating the depth of {queued.label}", steps)
+        target = _target(queued) if _queue.asked_in.get(queued.id) == _queue.file else None
+        _queue.run = current_run.start(f"Estimating the depth of {queued.label}", steps, target=target)
     except (OSError, *PROBLEMS) as problem:
         _change(queued, state="failed", message=str(problem))
         return
     _queue.current = _change(queued, state="running")
+
+
+def _target(queued: QueuedJob) -> Target:
+    """Where the maps come in, to be looked at in the file that asked for them."""
+    job = queued.job
+    first = job.first_frame if job.first_frame is not None else 1
+    last = job.last_frame if job.last_frame is not None else first
+    plate = Plate(source=job.source, first_frame=first, last_frame=last, scene_start=first + queued.frame_offset)
+    return Target(Path(job.output), plate)
 
 
 def _placed(queued: QueuedJob) -> QueuedJob:

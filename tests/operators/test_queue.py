@@ -132,8 +132,10 @@ def test_it_goes_on_when_another_file_is_opened_and_is_paused(home, shot, tmp_pa
     add(shot(), tmp_path, Settings(estimator="running_mean", parameters={"pause": 0.2}))
     queue._advance()
     assert states() == ["running"] and queue.is_running(current_run.current())
+    assert current_run.current().target.plate == shot(), "its maps can be looked at while they come in"
     bpy.ops.wm.read_homefile(use_empty=True)
     assert queue.is_running(current_run.current()), "another file is no end"
+    assert current_run.current().target is None
     queue.pause()
     while queue.current() is not None:
         queue._advance()
