@@ -17,6 +17,7 @@ import bpy
 from ..inference.contract import exit_codes, hints
 from ..inference.contract.camera import SENSOR_WIDTH, parse_lens
 from ..inference.contract.client import WorkerError
+from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, Job, JobError
 from ..inference.contract.untrusted import readable
@@ -56,8 +57,11 @@ def main(arguments: Sequence[str]) -> int:
         return int(error.code or 0)
     except WorkerError as error:
         return _fail(error.event.message, error.event.code)
+    except MissingEnvironment as error:
+        here = " Here: blender --command fathom install." if error.by_setup else ""
+        return _fail(f"{error}{here}", exit_codes.MISSING)
     except PROBLEMS as error:
-        return _fail(str(error), getattr(error, "code", exit_codes.MISSING))  # MissingEnvironment has none
+        return _fail(str(error), getattr(error, "code", exit_codes.FAILED))
     return exit_codes.OK
 
 

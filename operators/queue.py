@@ -193,7 +193,7 @@ class FATHOM_OT_open_log(_OnJob, bpy.types.Operator):
 
     @reporting
     def execute(self, context):
-        path = queue.log_of(next(each for each in queue.jobs() if each.id == self.job))
+        path = queue.log_of(self.job)
         try:
             text = bpy.data.texts.load(str(path), internal=True)
         except RuntimeError:

@@ -95,9 +95,9 @@ def _outside(found: list[tuple[QueuedJob, float]]) -> list[tuple[QueuedJob, floa
     return [(queued, share) for queued, share in found if queued.id not in own]
 
 
-def log_of(queued: QueuedJob) -> Path:
-    """Where the log of a job is, if there is one: a job that ends well leaves none."""
-    return Path(queued.job.output) / LOG
+def log_of(queued_id: str) -> Path:
+    """Where the log of a job in the queue is, if there is one: a job that ends well leaves none."""
+    return Path(_queue.jobs[_index(queued_id)].job.output) / LOG
 
 
 # What can be done with it

@@ -168,7 +168,8 @@ def test_selected_strips_and_clips_are_added(home, clip, tmp_path):
 
 
 def test_a_job_that_is_gone_is_said(home):
-    for operator in (bpy.ops.fathom.remove_from_queue, bpy.ops.fathom.move_in_queue, bpy.ops.fathom.resume_job):
+    operators = ("remove_from_queue", "move_in_queue", "resume_job", "retry_in_queue", "open_log", "load_queued_depth")
+    for operator in (getattr(bpy.ops.fathom, name) for name in operators):
         with pytest.raises(RuntimeError, match=r"not (in the queue|there) any more"):
             operator(job="0" * 16)
 
@@ -189,3 +190,14 @@ def test_notes_of_another_version_are_left_out(home, shot, tmp_path):
     (note,) = notes(home)
     note.with_name("0" * 16 + ".json").write_text('{"job": 1}')
     assert len(queued_jobs.noted(preferences.data_folder())) == 1
+
+
+def test_the_log_opens_in_the_text_editor(home, shot, tmp_path):
+    queued = add(shot(), tmp_path)
+    with pytest.raises(RuntimeError, match="There is no log"):
+        bpy.ops.fathom.open_log(job=queued.id)
+    log = queue.log_of(queued.id)
+    log.parent.mkdir(parents=True)
+    log.write_text("what went wrong")
+    assert bpy.ops.fathom.open_log(job=queued.id) == {"FINISHED"}
+    assert bpy.data.texts["plate v001 log"].as_string() == "what went wrong"
