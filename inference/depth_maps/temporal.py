@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from ..common.compiled import compiled
 
-REACH = 4
 _CLOSE = 0.12  # relative to the median: what is averaged
+_LEAST = 12  # pixels
 _BLUR, _UNLIKE = 1.0, 14.0  # pixels, of colours that are compared; difference at which they count 1/e
-_TRUST = 1.0  # pixels of forward-backward difference at which trust has fallen to 1/e
 
 
 def flow(
@@ -24,6 +23,7 @@ def flow(
     start: NDArray[np.float32] | None = None,
     *,
     preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    finest: int | None = None,
 ) -> NDArray[np.float32]:
     """Dense optical flow [H, W, 2] between two grey images of any size.
 
@@ -34,10 +34,15 @@ def flow(
         Initial flow.
     preset : int
         OpenCV's, for the search.
+    finest : int or None
+        How often the image is halved where the search ends; None: as often as the preset says.
     """
     search = cv2.DISOpticalFlow_create(preset)
-    # OpenCV crashes where a side is shorter than a patch at the finest scale: such images go on beyond their edges.
-    least = search.getPatchSize() << search.getFinestScale()
+    if finest is not None:
+        search.setFinestScale(finest)
+    # OpenCV crashes where a side is shorter than a patch at the finest scale, and declines fewer than 12 pixels: such
+    # images go on beyond their edges.
+    least = max(_LEAST, search.getPatchSize() << search.getFinestScale())
     height, width = before.shape
     down, right = max(0, least - height), max(0, least - width)
 
@@ -50,20 +55,19 @@ def flow(
 
 def carry(
     inverse_depth: NDArray[np.float32],
-    forward: NDArray[np.float32],
-    backward: NDArray[np.float32],
+    there: NDArray[np.float32],
     *,
     move: tuple[NDArray[np.float64], NDArray[np.float64]],
     matrix: NDArray[np.float64],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Another frame's depth, reprojected into this frame.
 
     Parameters
     ----------
     inverse_depth : float32 [H, W]
         The other frame's.
-    forward, backward : float32 [H, W, 2]
-        Flow from this frame to the other and from the other to this frame.
+    there : float32 [H, W, 2]
+        The places in it, as x and y, that this frame's pixels go to.
     move : rotation [3, 3], shift [3]
         From the other's camera coordinates to this frame's.
     matrix : float64 [3, 3]
@@ -71,36 +75,26 @@ def carry(
     Returns
     -------
     inverse_depth : float32 [H, W]
-    trust : float32 [H, W]
-        0..1.
+    valid : bool [H, W]
+        False behind this frame's camera.
     """
-    height, width = inverse_depth.shape
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    u, v = x + forward[..., 0], y + forward[..., 1]
-    returned = cv2.remap(backward, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 1e3))
-    missed = np.sum((returned + forward) ** 2, axis=-1)
-    there = cv2.remap(inverse_depth, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    depth = 1 / there
+    u, v = there[..., 0], there[..., 1]
+    depth = 1 / cv2.remap(inverse_depth, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     rotation, shift = move
     focal, cx, cy = matrix[0, 0], matrix[0, 2], matrix[1, 2]
     z = depth * (rotation[2, 0] * (u - cx) / focal + rotation[2, 1] * (v - cy) / focal + rotation[2, 2]) + shift[2]
     valid = z > 1e-9
-    trust = np.exp(-missed / _TRUST**2) * valid
-    return (1 / np.where(valid, z, depth)).astype(np.float32), trust.astype(np.float32)
+    return (1 / np.where(valid, z, depth)).astype(np.float32), valid
 
 
-def similarity(image: NDArray[np.uint8], other: NDArray[np.uint8], forward: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How alike an image and another frame are along the flow [H, W, 2] to that, 0..1 for each pixel.
+def similarity(image: NDArray[np.uint8], other: NDArray[np.uint8], there: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How alike an image and another frame are at the places [H, W, 2] that its pixels go to there, 0..1 for each.
 
     Flow that loses a small object among its surroundings is consistent, forward and backward; its colours are not.
     """
-    height, width = image.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
     mine, theirs = (cv2.GaussianBlur(each, (0, 0), _BLUR).astype(np.float32) for each in (image, other))
-    there = cv2.remap(
-        theirs, x + forward[..., 0], y + forward[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.exp(-np.mean((there - mine) ** 2, axis=-1) / np.float32(_UNLIKE**2))
+    seen = cv2.remap(theirs, there[..., 0], there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.exp(-np.mean((seen - mine) ** 2, axis=-1) / np.float32(_UNLIKE**2))
 
 
 @compiled

@@ -29,7 +29,15 @@ INFO = EstimatorInfo(
     minimum_frames=12,
     place=1,
     scratch_files=(
-        *("light.npz", "tracks.npz", "views.npz", "unrest.npz", "match/######.npy", "complete/######.npy"),
+        *(
+            "light.npz",
+            "tracks.npz",
+            "views.npz",
+            "unrest.npz",
+            "match/######.npy",
+            "flow/######.npy",
+            "complete/######.npy",
+        ),
         *("matte/######.npy", "matte-forwards/######.npy"),
         *("fit.npz", "learned/######.npy", "blend/######.npy"),
         *(f"solve/{name}" for name in SOLVE_FILES),

@@ -1,8 +1,8 @@
-"""Dynamic objects: found by tracks that no static point explains, and placed at the depth of the ground below them.
+"""Masks of dynamic objects, from the motion of tracks and of pixels.
 
 A point that moves while the camera does cannot be triangulated. Over a window of frames, its track fits no static
-point; a track of a static point fits one. The votes of both are smoothed over the image within the surfaces that the
-plate shows.
+point; a track of a static point fits one. Pixels are tested likewise (`dense_motion`). The votes of both are smoothed
+over the image within the surfaces that the plate shows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...common.compiled import compiled
 from ...depth_maps.edge_smoothing import edge_weights, smooth
+from .dense_motion import DenseMotion
 from .tracks import Tracks
 from .view import Views
 
@@ -24,13 +25,17 @@ _STILL, _MOVING = 1.5, 3.0  # pixels at 640: smaller errors are static, larger o
 _SHARE = (
     0.08  # the error of a dynamic point also exceeds this share of its path, as near points show errors of the solve
 )
-_STRENGTH, _SIGMA = 300.0, 6.0
-_DOUBT = 1e-4  # each pixel's own vote for static, so that an object does not spread over a blank sky
-_NEAR = 0.035  # of the long side: largest distance of an object's pixels from its tracks
-_GAP = 0.2  # of the height: largest part of an object without tracks, between parts with tracks
-_VOTES = 6  # fewest dynamic tracks of an object
-_FOOTING = 0.35  # of an object's height, to either side of its lowest point: the part that shares its depth
+_STRENGTH, _SIGMA = 100.0, 6.0
+_DOUBT = 0.03  # each pixel's own vote for static, so that an object does not spread over a blank sky
+_TRACK = 3.0  # vote of a track, where that of a pixel is 1 at most
+_SEED = 0.3  # vote of a pixel that is surely dynamic
+_NEAR = 0.015  # of the long side: largest distance of an object's pixels from surely dynamic ones
+_GAP = 0.1  # of the height: largest part of an object without such pixels, between parts with them
+_AROUND_MATTE = 0.035  # of the long side: what belongs to a matte's subject, its shadow too
+_VOTES = 6  # fewest dynamic tracks of an object, or else
+_SEEN = 0.2  # the smallest share of its pixels that are surely dynamic
 _SMALLEST = 1e-3  # share of the image
+_APART = 1.2  # pixels by which flow changes within a pixel's neighbours, where two objects meet
 _SITS = 3.0  # times as many votes for static as for dynamic, with which a matte's part belongs to the static scene
 
 
@@ -154,6 +159,8 @@ def mask(
     still: NDArray[np.bool_],
     moving: NDArray[np.bool_],
     image: NDArray[np.uint8],
+    dense: DenseMotion,
+    *,
     matte: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """The mask of dynamic objects in an image.
@@ -165,38 +172,37 @@ def mask(
     still, moving : bool [K]
         Their votes.
     image : uint8 [H, W, 3]
+    dense : DenseMotion
+        The votes of the pixels.
     matte : bool [H, W] or None
         Dynamic objects with a known outline, which takes the place of the one that the votes around them have.
     """
+    x, y = _pixels(xy, image.shape)
     if matte is not None and matte.any():
-        reach = _around(matte, _NEAR)
-        x, y = _pixels(xy, matte.shape)
-        others = mask(xy, still, moving & ~reach[y, x], image)
+        reach = _around(matte, _AROUND_MATTE)
+        beyond = DenseMotion(dense.still, dense.moving * ~reach)
+        others = mask(xy, still, moving & ~reach[y, x], image, beyond)
         return matte | (others & ~reach)
     height, width = image.shape[:2]
-    result = np.zeros((height, width), bool)
-    if moving.sum() < _VOTES:
-        return result
-    votes = np.full((height, width, 2), 1e-6, np.float32)
-    votes[..., 0] = _DOUBT
-    x, y = _pixels(xy, (height, width))
-    np.add.at(votes[..., 0], (y[still], x[still]), 1)
-    np.add.at(votes[..., 1], (y[moving], x[moving]), 1)
+    votes = np.stack([dense.still + np.float32(_DOUBT), dense.moving + np.float32(1e-6)], axis=-1)
+    np.add.at(votes[..., 0], (y[still], x[still]), _TRACK)
+    np.add.at(votes[..., 1], (y[moving], x[moving]), _TRACK)
     votes = smooth(votes, edge_weights(image, _SIGMA), strength=_STRENGTH)
-    far = np.ones((height, width), np.uint8)
-    far[y[moving], x[moving]] = 0
-    near = cv2.distanceTransform(far, cv2.DIST_L2, 5) < _NEAR * max(height, width)
-    # pixels between two such parts, one above the other, belong to the object: a plain skirt has no tracks
+    seeds = cv2.morphologyEx((dense.moving > _SEED).astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    seeds[y[moving], x[moving]] = 1
+    near = cv2.distanceTransform(1 - seeds, cv2.DIST_L2, 5) < _NEAR * max(height, width)
+    # pixels between two such parts, one above the other, belong to the object: a plain skirt has no texture
     upright = np.ones((round(_GAP * height), 1), np.uint8)
     near = cv2.morphologyEx(near.astype(np.uint8), cv2.MORPH_CLOSE, upright) > 0
-    inside = (votes[..., 1] > votes[..., 0]) & near
-    inside = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    inside = ((votes[..., 1] > votes[..., 0]) & near).astype(np.uint8)
+    inside = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(inside)
+    area = stats[:, cv2.CC_STAT_AREA]
     hits = np.bincount(labels[y[moving], x[moving]], minlength=count)
-    for label in range(1, count):
-        if stats[label, cv2.CC_STAT_AREA] >= _SMALLEST * height * width and hits[label] >= _VOTES:
-            result |= labels == label
-    return result
+    seen = np.bincount(labels[seeds > 0], minlength=count)
+    kept = (area >= _SMALLEST * height * width) & ((hits >= _VOTES) | (seen >= _SEEN * area))
+    kept[0] = False
+    return np.asarray(kept[labels], bool)
 
 
 def of_matte(
@@ -261,38 +267,38 @@ def _pixels(xy: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np
     return x, y
 
 
-def stand(
-    inverse_depth: NDArray[np.float32], moves: NDArray[np.bool_], *, most: float
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Place each dynamic object at the depth of the ground below it.
+def standing(moves: NDArray[np.bool_], shadowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask [H, W] of dynamic objects without the parts that lie on the static scene as their shadows do."""
+    window = np.ones((3, 3), np.uint8)
+    lying = cv2.morphologyEx((moves & shadowed).astype(np.uint8), cv2.MORPH_OPEN, window)
+    rest = cv2.morphologyEx((moves & (lying == 0)).astype(np.uint8), cv2.MORPH_OPEN, window)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(rest)
+    return (rest > 0) & (stats[parts, cv2.CC_STAT_AREA] >= _SMALLEST * moves.size)
+
+
+def separate(moves: NDArray[np.bool_], flow: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Number the dynamic objects of a mask: parts that touch are one unless they move differently.
 
     Parameters
     ----------
-    inverse_depth : float32 [H, W]
-        Of the static scene, completed behind the objects.
     moves : bool [H, W]
-    most : float
-        Largest inverse depth.
+    flow : float32 [2, H, W, 2]
+        To the next frame and back.
 
     Returns
     -------
-    inverse_depth : float32 [H, W]
-    subjects : int32 [H, W]
-        The objects' numbers from 1; 0 elsewhere.
+    int32 [H, W]
+        From 1; 0 elsewhere.
     """
-    height = moves.shape[0]
-    result = inverse_depth.copy()
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(moves.astype(np.uint8))
-    below = max(2, round(0.015 * height))
-    for label in range(1, count):
-        left, top, wide, tall = (int(v) for v in stats[label, :4])
-        inside = labels[top : top + tall, left : left + wide] == label
-        lowest = top + tall - 1 - np.argmax(inside[::-1], axis=0)
-        ground = inverse_depth[np.minimum(lowest + below, height - 1), left + np.arange(wide)]
-        # The nearest ground below an object counts for columns within a reach that grows with its height, so that a
-        # flat, long shadow follows the ground column by column.
-        reach = 2 * max(1, round(_FOOTING * tall)) + 1
-        ground = cv2.dilate(ground.reshape(1, -1), np.ones((1, reach), np.uint8))
-        patch = result[top : top + tall, left : left + wide]
-        patch[inside] = np.minimum(np.maximum(patch, ground), most)[inside]
-    return result, labels
+    window = np.ones((3, 3), np.uint8)
+    spans = [cv2.dilate(part, window) - cv2.erode(part, window) for part in np.moveaxis(flow[0], -1, 0)]
+    core = (moves & (np.hypot(*spans) < _APART)).astype(np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(core)
+    core &= stats[parts, cv2.CC_STAT_AREA] >= _SMALLEST * moves.size
+    _, whole = cv2.connectedComponents(moves.astype(np.uint8))
+    core |= moves & ~np.isin(whole, np.unique(whole[core > 0]))  # too thin or too torn to have a core
+    _, parts = cv2.connectedComponents(core, ltype=cv2.CV_32S)
+    _, nearest = cv2.distanceTransformWithLabels(1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    part_of = np.zeros(int(nearest.max()) + 1, np.int32)
+    part_of[nearest[core > 0]] = parts[core > 0]
+    return np.where(moves, part_of[nearest], 0).astype(np.int32)

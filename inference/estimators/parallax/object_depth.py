@@ -1,136 +1,228 @@
-"""Temporally stable depth of dynamic objects: the median of an object's depth over many frames.
+"""Where dynamic objects stand: one depth for each, which changes smoothly over time.
 
-The ground below an object is read from a few pixels, so its depth jumps from frame to frame. The object's tracks link
-it to the same object in other frames or, where it has none, the overlap of its outlines in neighbouring ones; the
-median over them is its depth. An object whose feet are out of the image touches no ground there: frames in which it
-does decide.
+An object is linked from frame to frame by the flow of its pixels. Three things tell its depth. The ground that it
+touches, read below its lowest pixels; where it is in the air, that is too far away, so ground that is nearer than the
+object counts more than ground that is farther. Its change of size: a rigid object's inverse depth grows as it does.
+And what bounds it: it is in front of what it hides, and behind what hides its feet. Together they are one least-squares
+problem for each object, over all of its frames, so that frames in which it touches nothing get what the others say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
 
-from .tracks import Tracks
+_OVERLAP = 0.3  # of their union, that one object's outlines in neighbouring frames share at least, along the flow
+_PART = 0.4  # of an object's pixels, that come from one that it was a part of
+_LASTING = 4  # frames that a dynamic object is seen in at least
+_BELOW = 0.015  # of the height: where the ground is read, below an object's lowest pixels
+_FEET = 0.08  # of an object's height, from its lowest pixel: the columns that touch the ground
+_BESIDE = 4  # pixels to either side of the feet, where the ground goes on
+_LEDGE = np.log(1.25)  # difference of log inverse depth between below and beside that makes the former an occluder
+_BEHIND = 75  # percentile of the static inverse depth that an object hides which it is in front of
+_CONTACT, _STEP, _UNSEEN_STEP = 0.1, 0.02, 0.06  # standard deviations of log inverse depth: of a contact, of a change
+_IN_THE_AIR = 0.06  # weight of ground that is farther than the object, where nearer ground counts 1
+_WEAK = 0.02  # weight of the static depth behind an object, where nothing else is known
+_ROUNDS = 12
+_FEWEST = 25  # pixels that determine a change of size
+_TRUSTED = 1.0  # pixels of forward-backward difference of flow
 
-_REACH = 12  # frames to either side
-_OVERLAP = 0.3  # of their union, that one object's outlines in neighbouring frames share at least
+
+@dataclass
+class _Chain:
+    """One object over its frames: each list has one value a frame; logarithms of inverse depth."""
+
+    frames: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    ground: list[float] = field(default_factory=list)
+    """NaN where the object touches no ground."""
+    least: list[float] = field(default_factory=list)
+    most: list[float] = field(default_factory=list)
+    """Bounds; infinite where nothing bounds."""
+    growth: list[float] = field(default_factory=list)
+    """Change of the logarithm of its size to the next frame; NaN where it cannot be told."""
+    parent: tuple[_Chain, int] | None = None
+    """The object, at its frame of that index, that this one was a part of before."""
+
+    @property
+    def lasting(self) -> int:
+        """Frames in which it is seen, as a part of others too."""
+        return len(self.frames) + (self.parent[1] + 1 if self.parent is not None else 0)
 
 
-def factors(
+def depths(
     load: Callable[[int], tuple[NDArray[np.float32], NDArray[np.int32]]],
-    tracks: Tracks,
-    moving: NDArray[np.bool_],
+    pair: Callable[[int], NDArray[np.floating]],
+    count: int,
     *,
-    outlined: bool,
+    most: float,
     check: Callable[[], None],
 ) -> list[NDArray[np.float32]]:
-    """Factors on the inverse depth of each dynamic object of each frame.
+    """The inverse depth of each dynamic object of each frame.
 
     Parameters
     ----------
     load : callable
-        Frame to inverse depth [H, W] and labels [H, W] of its objects, 0 elsewhere.
-    tracks : Tracks
-        At the size of the maps.
-    moving : bool [M]
-        Which observations of the tracks are dynamic.
-    outlined : bool
-        Whether the objects' outlines are those of mattes, so that it is known where they end.
+        Frame to static inverse depth [H, W], completed behind the objects, and labels [H, W] of its objects from 1,
+        0 elsewhere.
+    pair : callable
+        Frame to the flow [2, H, W, 2] to the next one and back.
+    count : int
+        Of the frames.
+    most : float
+        Largest inverse depth.
     check : callable
         Called for each frame; may raise to end the work.
 
     Returns
     -------
     list of float32 arrays
-        For each frame, by label; the first, for the static scene, is 1.
+        For each frame, by label; 0 for the static scene, of which objects that hardly last are part.
     """
-    levels: list[NDArray[np.float64]] = []  # per frame, by label: the logarithm of the median inverse depth
-    links = _Links(outlined)
-    subject = np.zeros(len(tracks.ids), np.int32)  # per observation: the label that it lies in
-    for frame in range(len(tracks)):
+    result: list[NDArray[np.float32]] = []
+    chains: list[_Chain] = []
+    open_chains: dict[int, _Chain] = {}
+    parents: dict[int, _Chain] = {}
+    inverse_depth, labels = load(0) if count else (np.empty((0, 0), np.float32), np.empty((0, 0), np.int32))
+    for frame in range(count):
         check()
-        inverse_depth, labels = load(frame)
-        count = int(labels.max(initial=0)) + 1
-        levels.append(
-            np.array([0.0, *(np.log(np.median(inverse_depth[labels == k])) for k in range(1, count))], np.float64)
-        )
-        links.add(labels)
-        part = slice(tracks.starts[frame], tracks.starts[frame + 1])
-        height, width = labels.shape
-        x, y = np.clip(np.rint(tracks.xy[part]).astype(int), 0, [width - 1, height - 1]).T
-        subject[part] = np.where(moving[part], labels[y, x], 0)
-    frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
-    known = np.flatnonzero(subject)
-    observations = _Observations(tracks.ids[known], frames[known], subject[known])
-    return [_of_frame(frame, levels, links, observations) for frame in range(len(tracks))]
-
-
-class _Links:
-    """Objects in neighbouring frames that are one, by the overlap of their outlines."""
-
-    def __init__(self, outlined: bool) -> None:
-        self._outlined = outlined
-        self.chains: list[NDArray[np.int64]] = []
-        """Per frame, by label: the number of the chain; -1 for the static scene."""
-        self.grounded: list[NDArray[np.bool_]] = []
-        """Per frame, by label: False where the object is known to end below the image's lower edge."""
-        self._before: NDArray[np.int32] | None = None
-        self._next = 0
-
-    def add(self, labels: NDArray[np.int32]) -> None:
-        """Add the next frame's labels [H, W]."""
-        count = int(labels.max(initial=0)) + 1
-        chains = np.full(count, -1, np.int64)
-        if self._before is not None and count > 1:
-            earlier = len(self.chains[-1])
-            both = np.bincount(self._before.ravel() * count + labels.ravel(), minlength=earlier * count)
-            both = both.reshape(earlier, count)
-            union = both.sum(axis=1, keepdims=True) + both.sum(axis=0) - both
-            overlap = np.where(union > 0, both / np.maximum(union, 1), 0)[1:, 1:]
-            while overlap.size and overlap.max() > _OVERLAP:  # the most alike first, each once
-                old, new = np.unravel_index(int(overlap.argmax()), overlap.shape)
-                chains[new + 1] = self.chains[-1][old + 1]
-                overlap[old], overlap[:, new] = 0, 0
-        for label in range(1, count):
-            if chains[label] < 0:
-                chains[label] = self._next
-                self._next += 1
-        grounded = np.ones(count, bool)
-        if self._outlined:
-            grounded[np.unique(labels[-1])] = False
-        self.chains.append(chains)
-        self.grounded.append(grounded)
-        self._before = labels
-
-
-@dataclass(frozen=True)
-class _Observations:
-    """Observations on objects, each [K]: track, frame, and the object's label in that frame."""
-
-    ids: NDArray[np.int32]
-    when: NDArray[np.int64]
-    subject: NDArray[np.int32]
-
-
-def _of_frame(frame: int, levels: list[NDArray[np.float64]], links: _Links, seen: _Observations) -> NDArray[np.float32]:
-    """Factors of one frame's objects."""
-    own = levels[frame]
-    result = np.ones(len(own), np.float32)
-    if len(own) == 1:
-        return result
-    near = slice(*np.searchsorted(seen.when, [frame - _REACH, frame + _REACH + 1]))
-    ids, when, subject = seen.ids[near], seen.when[near], seen.subject[near]
-    around = range(max(0, frame - _REACH), min(len(levels), frame + _REACH + 1))
-    for label in range(1, len(own)):
-        linked = np.isin(ids, ids[(when == frame) & (subject == label)])
-        same = [(int(other), int(each)) for other, each in zip(when[linked], subject[linked], strict=True)]
-        for other in around if not same else ():  # tracks are surer than outlines, and last longer
-            same += [(other, int(each)) for each in np.flatnonzero(links.chains[other] == links.chains[frame][label])]
-        values = np.array([levels[other][each] for other, each in same])
-        contact = np.array([links.grounded[other][each] for other, each in same], bool)
-        result[label] = np.exp(np.median(values[contact] if contact.any() else values) - own[label])
+        number = int(labels.max(initial=0)) + 1
+        result.append(np.zeros(number, np.float32))
+        for label in range(1, number):
+            chain = open_chains.get(label)
+            if chain is None:
+                before = parents.get(label)
+                chain = open_chains[label] = _Chain(parent=None if before is None else (before, len(before.frames) - 1))
+                chains.append(chain)
+            chain.frames.append(frame)
+            chain.labels.append(label)
+            ground, least, nearest = _observed(inverse_depth, labels, label)
+            chain.ground.append(ground)
+            chain.least.append(least)
+            chain.most.append(min(nearest, float(np.log(most))))
+            chain.growth.append(np.nan)
+        if frame + 1 < count:
+            flow = pair(frame).astype(np.float32)
+            inverse_depth, after = load(frame + 1)
+            linked, parts = _linked(labels, after, flow)
+            for label, chain in open_chains.items():
+                chain.growth[-1] = _growth(labels == label, flow)
+            parents = {label: open_chains[old] for label, old in parts.items()}
+            open_chains = {linked[label]: chain for label, chain in open_chains.items() if label in linked}
+            labels = after
+    solved: dict[int, NDArray[np.float64]] = {}
+    for chain in chains:  # parents come before their parts
+        inherited = solved[id(chain.parent[0])][chain.parent[1]] if chain.parent is not None else np.nan
+        solved[id(chain)] = _solve(chain, inherited)
+        if chain.lasting >= min(_LASTING, count):
+            for frame, label, value in zip(chain.frames, chain.labels, solved[id(chain)], strict=True):
+                result[frame][label] = min(np.exp(value), most)
     return result
+
+
+def _observed(inverse_depth: NDArray[np.float32], labels: NDArray[np.int32], label: int) -> tuple[float, float, float]:
+    """The ground that an object touches in a frame (NaN: none), and its bounds; logarithms of inverse depth."""
+    height, width = labels.shape
+    inside = labels == label
+    columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
+    lowest = height - 1 - np.argmax(inside[::-1, columns], axis=0)
+    bottom, tall = int(rows[-1]), int(rows[-1] - rows[0] + 1)
+    feet = lowest >= bottom - max(1, round(_FEET * tall))
+    below = np.minimum(lowest[feet] + max(2, round(_BELOW * height)), height - 1)
+    ground = float(np.log(np.median(inverse_depth[below, columns[feet]])))
+    hidden = float(np.log(np.percentile(inverse_depth[inside], _BEHIND)))
+    if bottom >= height - 2:  # its feet are below the image, on nearer ground
+        return np.nan, max(hidden, ground), np.inf
+    if np.mean(labels[below, columns[feet]] == 0) < 0.5:  # another object is there
+        return np.nan, hidden, np.inf
+    sides = columns[feet].min() - _BESIDE, columns[feet].max() + _BESIDE
+    beside = [np.log(inverse_depth[bottom, at]) for at in sides if 0 <= at < width and labels[bottom, at] == 0]
+    if beside and ground - max(beside) > _LEDGE:  # what is below does not go on beside it: it hides the feet
+        return np.nan, hidden, ground
+    return ground, hidden, np.inf
+
+
+def _linked(
+    before: NDArray[np.int32], after: NDArray[np.int32], flow: NDArray[np.float32]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Labels of a frame's objects with those of the next frame's, the most alike first, each once.
+
+    The second are the next frame's labels that are not linked, with those of the objects that most of their pixels come
+    from.
+    """
+    height, width = before.shape
+    rows, columns = np.nonzero(before)
+    x = np.rint(columns + flow[0, rows, columns, 0]).astype(int)
+    y = np.rint(rows + flow[0, rows, columns, 1]).astype(int)
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    source, target = before[rows, columns][inside], after[y[inside], x[inside]]
+    first, second = int(before.max(initial=0)) + 1, int(after.max(initial=0)) + 1
+    both = np.bincount(source * second + target, minlength=first * second).reshape(first, second).astype(float)
+    union = both.sum(axis=1, keepdims=True) + np.bincount(after.ravel(), minlength=second) - both
+    overlap = (both / np.maximum(union, 1))[1:, 1:]
+    parts = {}
+    for label in range(1, second) if first > 1 else ():
+        source_label = 1 + int(both[1:, label].argmax())
+        if both[source_label, label] > _PART * np.sum(after == label):
+            parts[label] = source_label
+    result: dict[int, int] = {}
+    while overlap.size and overlap.max() > _OVERLAP:
+        old, new = (int(v) for v in np.unravel_index(int(overlap.argmax()), overlap.shape))
+        result[old + 1] = new + 1
+        overlap[old], overlap[:, new] = 0, 0
+    return result, {label: old for label, old in parts.items() if label not in result.values()}
+
+
+def _growth(inside: NDArray[np.bool_], flow: NDArray[np.float32]) -> float:
+    """The logarithm of a region's change of scale to the next frame: of the similarity that fits its flow best."""
+    height, width = inside.shape
+    rows, columns = np.nonzero(inside)
+    step = flow[0, rows, columns].astype(np.float64)
+    x = np.clip(np.rint(columns + step[:, 0]).astype(int), 0, width - 1)
+    y = np.clip(np.rint(rows + step[:, 1]).astype(int), 0, height - 1)
+    known = np.linalg.norm(step + flow[1, y, x], axis=1) < _TRUSTED
+    if known.sum() < _FEWEST:
+        return np.nan
+    points = (columns[known] + 1j * rows[known]).astype(np.complex128)
+    moved = points + step[known, 0] + 1j * step[known, 1]
+    weight = np.ones(len(points))
+    turn = 1.0 + 0.0j
+    for _ in range(5):  # iteratively reweighted, after Cauchy: limbs move otherwise
+        centre, other = np.average(points, weights=weight), np.average(moved, weights=weight)
+        turn = np.sum(weight * np.conj(points - centre) * (moved - other)) / np.sum(
+            weight * np.abs(points - centre) ** 2
+        )
+        weight = 1 / (1 + np.abs(moved - other - turn * (points - centre)) ** 2)
+    return float(np.log(max(abs(turn), 1e-3)))
+
+
+def _solve(chain: _Chain, inherited: float) -> NDArray[np.float64]:
+    """The logarithm of an object's inverse depth in each of its frames; `inherited`: of the one that it came from."""
+    ground, least, most = (np.array(values) for values in (chain.ground, chain.least, chain.most))
+    growth = np.array(chain.growth[:-1])
+    steady = 1 / np.where(np.isnan(growth), _UNSEEN_STEP, _STEP) ** 2
+    growth = np.clip(np.nan_to_num(growth), -0.1, 0.1)
+    touches = ~np.isnan(ground)
+    value = np.full(len(ground), np.median(ground[touches]) if touches.any() else np.median(least))
+    for _ in range(_ROUNDS):
+        away = np.where(touches, ground - value, 0) / _CONTACT
+        contact = touches * np.where(away > 0, 1.0, _IN_THE_AIR) / (1 + away**2)
+        too_far, too_near = 1.0 * (value < least), 1.0 * (value > most)
+        weight = contact + too_far + too_near + _WEAK
+        target = contact * np.nan_to_num(ground) + too_far * least + too_near * most + _WEAK * np.minimum(least, most)
+        if not np.isnan(inherited):
+            weight[0] += 1
+            target[0] += inherited
+        weight, target = weight / _CONTACT**2, target / _CONTACT**2
+        diagonal = weight.copy()
+        diagonal[:-1] += steady
+        diagonal[1:] += steady
+        target[:-1] -= steady * growth
+        target[1:] += steady * growth
+        upper = np.concatenate([[0.0], -steady])
+        value = solveh_banded(np.stack([upper, diagonal]), target) if len(steady) else target / diagonal
+    return value

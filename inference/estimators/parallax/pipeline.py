@@ -18,7 +18,21 @@ from ...depth_maps import temporal
 from ...depth_maps.edge_upsampling import upsample
 from ...mattes.network import mattes_of
 from ..base import LearnedDepth, Shot, ShotResult
-from . import blank_frames, completion, fill, frame_selection, fusion, makes_mattes, moving, object_depth, sgm, sweep
+from . import (
+    blank_frames,
+    completion,
+    dense_motion,
+    fill,
+    frame_selection,
+    fusion,
+    makes_mattes,
+    moving,
+    object_depth,
+    pixel_paths,
+    sgm,
+    shadows,
+    sweep,
+)
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
 from .frames import UndistortedFrames
 from .tracks import Tracks
@@ -28,6 +42,7 @@ from .view import Views, distorted, save_arrays
 _LONG_SIDE = 320  # of the images for stereo
 _WEIGHTS = {
     "match": 0.55,
+    "flow": 0.08,
     "complete": 0.12,
     "learned": 0.04,
     "blend": 0.04,
@@ -37,6 +52,7 @@ _CAMERA_SHARE = 0.3  # share of the whole time for tracking and solving
 _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
 _BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
+_NEARER = 3.0  # times nearer than everything static that a dynamic object may be
 _FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbours
 
 
@@ -63,8 +79,8 @@ class _Scene:
     @property
     def limits(self) -> tuple[np.float32, np.float32]:
         """Smallest and largest inverse depth of the maps: learned depth is also of what cannot be measured."""
-        wider = _BEYOND if self.learned is not None else 1.0
-        return np.float32(self.farthest / wider), np.float32(self.nearest * wider)
+        farther = _BEYOND if self.learned is not None else 1.0
+        return np.float32(self.farthest / farther), np.float32(self.nearest * max(farther, _NEARER))
 
 
 def estimate(shot: Shot) -> ShotResult:
@@ -100,13 +116,14 @@ def estimate(shot: Shot) -> ShotResult:
         passed = _pass(
             shot, scene, name="match", label="Matching neighbouring frames", passed=_CAMERA_SHARE, work=_match
         )
+        passed = _pass(shot, scene, name="flow", label="Following every pixel", passed=passed, work=_flow)
         passed = _pass(shot, scene, name="complete", label="Completing surfaces", passed=passed, work=_complete)
         scene, passed, disagrees = _learn(shot, scene, passed)
-        footings = object_depth.factors(
+        footings = object_depth.depths(
             lambda frame: _subjects(scene, frame),
-            scene.tracks,
-            scene.motion.moving,
-            outlined=scene.mattes is not None,
+            lambda frame: _load(scene, "flow", frame),
+            len(scene.views),
+            most=_NEARER * scene.nearest,
             check=shot.check,
         )
         _settle_all(shot, scene, footings, passed)
@@ -189,7 +206,7 @@ def _pass(
     name: str,
     label: str,
     passed: float,
-    work: Callable[[_Scene, int, Callable[[], None]], NDArray[np.float32]],
+    work: Callable[[_Scene, int, Callable[[], None]], NDArray[np.floating]],
 ) -> float:
     """Run one step for every frame that has no saved result; returns the share of all work that is then done."""
     count = len(scene.views)
@@ -199,7 +216,7 @@ def _pass(
     share = (1 - _CAMERA_SHARE) * _WEIGHTS[name] / sum(_WEIGHTS.values())
 
     def keep(frame: int, pause: Callable[[], None]) -> None:
-        save_array(_file(scene, name, frame), np.asarray(work(scene, frame, pause), np.float32))
+        save_array(_file(scene, name, frame), work(scene, frame, pause))
 
     def done(_: int) -> None:
         nonlocal finished
@@ -226,6 +243,12 @@ def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.f
     return np.stack([np.clip(inverse_depth, scene.farthest, scene.nearest), margin, match])
 
 
+def _flow(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float16]:
+    """Flow [2, H, W, 2] to the next frame and back; the last frame's is 0."""
+    after = min(frame + 1, len(scene.views) - 1)
+    return pixel_paths.flow_pair(*(scene.images.grey(each).astype(np.uint8) for each in (frame, after)))
+
+
 def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
     """Inverse depth everywhere, confidence and dynamic objects [3, H, W]: fused with other frames and completed."""
     views = scene.views
@@ -246,8 +269,14 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     moves = _moves(scene, frame, image)
     confidence[moves] = 0
     whole, _ = fill.fill(fused, confidence, image, least=scene.farthest, most=scene.nearest)
-    standing, subjects = moving.stand(whole, moves, most=scene.nearest)
-    return np.stack([standing, confidence, subjects.astype(np.float32)])
+    moves = moving.standing(moves, shadows.shadowed(scene.images.colour, frame, whole, views))
+    subjects = moving.separate(moves, _load(scene, "flow", frame).astype(np.float32))
+    return np.stack([whole, confidence, subjects.astype(np.float32)])
+
+
+def _paths(scene: _Scene, frame: int) -> list[pixel_paths.PixelPaths]:
+    """Where a frame's pixels go in the frames around it."""
+    return pixel_paths.pixel_paths(lambda first: _load(scene, "flow", first), frame, len(scene.views))
 
 
 def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -258,7 +287,9 @@ def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bo
     if scene.mattes is not None:
         matte = scene.images.undistorted(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255)) > 127
         matte = moving.of_matte(matte, *votes) if scene.found_mattes else matte
-    return moving.mask(*votes, image, matte)
+    paths, grey = _paths(scene, frame), scene.images.grey(frame)
+    dense = dense_motion.dense_motion(paths, frame, scene.views, grey, most=_NEARER * scene.nearest)
+    return moving.mask(*votes, image, dense, matte=matte)
 
 
 def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tuple[str, ...]]:
@@ -352,7 +383,8 @@ def _placed(scene: _Scene, footings: list[NDArray[np.float32]], frame: int) -> N
     if scene.learned is not None:
         return _load(scene, "blend", frame)
     inverse_depth, subjects = _subjects(scene, frame)
-    return np.minimum(inverse_depth * footings[frame][subjects], np.float32(scene.nearest))
+    standing = footings[frame][subjects]
+    return np.where(standing > 0, standing, inverse_depth)
 
 
 def _settled(
@@ -361,18 +393,15 @@ def _settled(
     """Final inverse depth and confidence at the working size."""
     views = scene.views
     inverse_depth, confidence = _placed(scene, footings, frame), _load(scene, "complete", frame)[1]
-    grey = scene.images.grey(frame).astype(np.uint8)
     values, weights = [inverse_depth], [np.ones_like(inverse_depth)]
-    for other in range(max(0, frame - temporal.REACH), min(len(views), frame + temporal.REACH + 1)):
-        if other == frame:
-            continue
+    for path in _paths(scene, frame):
         pause()
-        their_grey = scene.images.grey(other).astype(np.uint8)
-        forth, back = temporal.flow(grey, their_grey), temporal.flow(their_grey, grey)
-        theirs = _placed(scene, footings, other)
-        carried, trust = temporal.carry(theirs, forth, back, move=views.relative(other, frame), matrix=views.matrix)
-        if scene.learned is not None:  # only then do dynamic objects have a depth of their own to lose
-            trust *= temporal.similarity(scene.images.colour(frame), scene.images.colour(other), forth)
+        theirs, move = _placed(scene, footings, path.frame), views.relative(path.frame, frame)
+        carried, valid = temporal.carry(theirs, path.there, move=move, matrix=views.matrix)
+        trust = path.trust * valid
+        if scene.learned is not None:
+            images = scene.images.colour(frame), scene.images.colour(path.frame)
+            trust *= temporal.similarity(*images, path.there)
         values.append(carried)
         weights.append(trust)
     steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), *scene.limits)
@@ -411,5 +440,5 @@ def _file(scene: _Scene, name: str, frame: int) -> Path:
     return scene.folder / name / f"{frame:06d}.npy"
 
 
-def _load(scene: _Scene, name: str, frame: int) -> NDArray[np.float32]:
+def _load(scene: _Scene, name: str, frame: int) -> NDArray:
     return np.load(_file(scene, name, frame))

@@ -1,11 +1,13 @@
-"""Subjects: the outline that a matte gives them, and a depth that does not jump from frame to frame."""
+"""Dynamic objects: how they are found, their outline, and where they stand."""
 
 import cv2
 import numpy as np
 import pytest
 
-from inference.estimators.parallax import moving, object_depth
-from inference.estimators.parallax.tracks import Tracks
+from inference.estimators.parallax import moving, object_depth, shadows
+from inference.estimators.parallax.dense_motion import DenseMotion, dense_motion
+from inference.estimators.parallax.pixel_paths import REACH, flow_pair, pixel_paths
+from inference.estimators.parallax.view import Views
 
 HEIGHT, WIDTH = 90, 160
 
@@ -23,7 +25,7 @@ def points(region, count, seed=0):
     return np.stack([x[chosen], y[chosen]], axis=1).astype(np.float32)
 
 
-NO_TRACKS = Tracks(np.zeros(31, np.int64), np.empty(0, np.int32), np.empty((0, 2), np.float32))
+NO_MOTION = DenseMotion(np.zeros((HEIGHT, WIDTH), np.float32), np.zeros((HEIGHT, WIDTH), np.float32))
 GREY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
 
 
@@ -31,18 +33,18 @@ def test_around_a_matte_the_outline_of_the_tracks_is_dropped():
     matte = box(60, 20, 80, 70)
     ragged = points(box(57, 15, 90, 75), 60)  # votes on the subject and raggedly beside it
     votes = np.zeros(60, bool), np.ones(60, bool)
-    assert (moving.mask(ragged, *votes, GREY) & ~matte).any(), "by tracks alone it is too large"
-    beside = moving.mask(ragged, *votes, GREY, matte) & ~matte
+    assert (moving.mask(ragged, *votes, GREY, NO_MOTION) & ~matte).any(), "by tracks alone it is too large"
+    beside = moving.mask(ragged, *votes, GREY, NO_MOTION, matte=matte) & ~matte
     reach = cv2.dilate(matte.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     assert not (beside & reach).any()
-    assert moving.mask(ragged, *votes, GREY, matte)[matte].all()
+    assert moving.mask(ragged, *votes, GREY, NO_MOTION, matte=matte)[matte].all()
 
 
 def test_what_moves_far_from_every_matte_is_found_by_its_tracks():
     matte, ball = box(10, 20, 30, 70), box(110, 30, 130, 50)
     there = points(ball, 80)
     votes = np.zeros(80, bool), np.ones(80, bool)
-    found = moving.mask(there, *votes, GREY, matte)
+    found = moving.mask(there, *votes, GREY, NO_MOTION, matte=matte)
     assert found[matte].all() and found[40, 120]
 
 
@@ -73,29 +75,185 @@ def test_an_empty_or_a_full_matte_changes_nothing():
         np.testing.assert_array_equal(moving.cut_out(values, matte, reach=5), values)
 
 
-def levels_of(regions, depths):
-    """The inverse depth of each frame's subject after `object_depth`, without any tracks."""
-    maps = [(np.where(region, depth, 0.1).astype(np.float32), region.astype(np.int32))
-            for region, depth in zip(regions, depths, strict=True)]  # fmt: skip
-    factors = object_depth.factors(maps.__getitem__, NO_TRACKS, np.empty(0, bool), outlined=True, check=lambda: None)
-    return np.array([depth * factor[1] for depth, factor in zip(depths, factors, strict=True)])
+def test_a_subject_is_masked_within_the_outline_that_the_image_shows():
+    subject = box(60, 20, 80, 70)
+    image = np.where(subject[..., None], 200, 60).astype(np.uint8).repeat(3, axis=2)
+    xy = np.concatenate([points(box(62, 22, 78, 68), 60), points(~subject, 300)])
+    moves = np.arange(len(xy)) < 60
+    found = moving.mask(xy, ~moves, moves, image, NO_MOTION)
+    assert (found & subject).sum() / (found | subject).sum() > 0.8
 
 
-def test_outlines_that_overlap_are_one_subject_whose_depth_does_not_jump():
-    regions = [box(30 + index, 20, 60 + index, 70) for index in range(30)]
-    depths = 0.5 + 0.2 * (np.arange(30) % 5 == 2)  # the ground below jumps every fifth frame
-    assert np.ptp(levels_of(regions, depths)) < 1e-3
+def test_pixels_alone_find_what_moves():
+    subject = box(60, 20, 80, 70)
+    image = np.where(subject[..., None], 200, 60).astype(np.uint8).repeat(3, axis=2)
+    blocks = np.random.default_rng(1).random((HEIGHT // 5, WIDTH // 5)) < 0.5  # the rest has no texture
+    scattered = blocks.repeat(5, axis=0).repeat(5, axis=1)
+    dense = DenseMotion((scattered & ~subject).astype(np.float32), (scattered & subject).astype(np.float32))
+    nothing = np.empty(0, bool)
+    found = moving.mask(np.empty((0, 2), np.float32), nothing, nothing, image, dense)
+    assert (found & subject).sum() / (found | subject).sum() > 0.85
 
 
-def test_feet_out_of_the_image_do_not_decide():
-    """Half of the time the subject is cut off below, where the ground at the edge is too far away."""
-    regions = [box(40, 20, 70, 70) if index < 8 else box(40, 30, 70, HEIGHT) for index in range(30)]
-    depths = np.where(np.arange(30) < 8, 0.6, 0.3)
-    found = levels_of(regions, depths)
-    np.testing.assert_allclose(found[:19], 0.6, rtol=1e-3)
+def texture(seed):
+    small = np.random.default_rng(seed).integers(0, 256, (HEIGHT // 2, WIDTH, 3), np.uint8)
+    return cv2.resize(small, (2 * WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
 
 
-def test_subjects_apart_keep_their_own_depth():
-    regions = [box(20, 20, 50, 70) if index < 15 else box(100, 20, 130, 70) for index in range(30)]
-    depths = np.where(np.arange(30) < 15, 0.6, 0.3)
-    np.testing.assert_allclose(levels_of(regions, depths), depths, rtol=1e-3)
+WALL, CLOTH = texture(0), texture(1)
+COUNT, FOCAL, STEP = 15, 100.0, 2
+
+
+def sideways():
+    """A camera that glides along a wall at depth 1, which moves by `STEP` pixels a frame."""
+    poses = np.tile(np.eye(4)[:3], (COUNT, 1, 1))
+    poses[:, 0, 3] = -STEP / FOCAL * np.arange(COUNT)
+    return Views(
+        width=WIDTH, height=HEIGHT, focal=FOCAL, centre=np.array([79.5, 44.5]), distortion=np.zeros(2),
+        world_to_camera=poses, points=np.empty((0, 3)), seen=np.empty((0, 2), np.int32),
+    )  # fmt: skip
+
+
+def filmed(frame, subject=None):
+    image = WALL[:, STEP * frame : STEP * frame + WIDTH].copy()
+    if subject is not None:
+        image[subject] = CLOTH[:, 40 - 2 * frame : 40 - 2 * frame + WIDTH][subject]
+    return image
+
+
+def test_a_pixel_that_leaves_the_way_of_every_static_point_moves():
+    subjects = [
+        box(70 + 2 * frame, 30 + 3 * (frame % 2), 90 + 2 * frame, 60 + 3 * (frame % 2)) for frame in range(COUNT)
+    ]
+    images = [filmed(frame, subject) for frame, subject in enumerate(subjects)]
+    greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
+    paths = pixel_paths(lambda first: flow_pair(greys[first], greys[first + 1]), 7, COUNT)
+    assert sorted(path.frame for path in paths) == [3, 4, 5, 6, 8, 9, 10, 11] and len(paths) == 2 * REACH
+    found = dense_motion(paths, 7, sideways(), greys[7].astype(np.float32), most=3.0)
+    inner = cv2.erode(subjects[7].astype(np.uint8), np.ones((7, 7))) > 0
+    outer = cv2.dilate(subjects[7].astype(np.uint8), np.ones((15, 15))) > 0
+    assert np.mean(found.moving[inner] > 0.3) > 0.8
+    assert np.mean(found.moving[~outer] > 0.3) < 0.01 and np.mean(found.still[~outer] > 0.3) > 0.6
+
+
+def test_flow_without_texture_says_nothing():
+    grey = np.full((HEIGHT, WIDTH), 90, np.uint8)
+    paths = pixel_paths(lambda first: flow_pair(grey, grey), 7, COUNT)
+    found = dense_motion(paths, 7, sideways(), grey.astype(np.float32), most=3.0)
+    assert not found.still.any() and not found.moving.any()
+
+
+def test_a_shadow_is_told_from_the_object_that_casts_it():
+    shadow, thing = box(40, 60, 70, 80), box(70, 30, 90, 80)
+
+    def colour(frame):
+        image = filmed(frame)
+        if frame == 7:
+            image[shadow] = (0.5 * image[shadow]).astype(np.uint8)
+            image[thing] = (30, 60, 220)
+        return image
+
+    wall = np.ones((HEIGHT, WIDTH), np.float32)
+    lying = shadows.shadowed(colour, 7, wall, sideways())
+    found = moving.standing(shadow | thing, lying)
+    assert found[thing].mean() > 0.9 and found[shadow].mean() < 0.1
+
+
+def test_objects_that_touch_are_told_apart_by_how_they_move():
+    left, right = box(40, 20, 60, 70), box(60, 20, 80, 70)
+    flow = np.zeros((2, HEIGHT, WIDTH, 2), np.float32)
+    assert moving.separate(left | right, flow).max() == 1
+    flow[0, right, 0] = 4
+    found = moving.separate(left | right, flow)
+    assert found.max() == 2 and len(np.unique(found[left])) == 1 and len(np.unique(found[right])) == 1
+    assert (found > 0).sum() == (left | right).sum()
+
+
+# the ground is nearer the lower it is; behind it there is a wall
+GROUND = np.where(np.arange(HEIGHT) < 40, 0.1, 0.1 + 0.01 * (np.arange(HEIGHT) - 40)).astype(np.float32)[:, None]
+SCENE = np.tile(GROUND, (1, WIDTH))
+
+
+def stands(regions, flow=(0.0, 0.0), scene=SCENE):
+    """The inverse depth that each frame's only object gets; 0 where it has none."""
+    still = np.zeros((2, HEIGHT, WIDTH, 2), np.float32)
+    still[0], still[1] = flow, np.negative(flow)
+    maps = [(scene, region.astype(np.int32)) for region in regions]
+    found = object_depth.depths(maps.__getitem__, lambda frame: still, len(maps), most=3.0, check=lambda: None)
+    return np.array([values[1] if len(values) > 1 else 0.0 for values in found])
+
+
+def at(row):
+    return GROUND[min(row + 2, HEIGHT - 1), 0]
+
+
+def test_an_object_stands_on_the_ground_below_its_feet():
+    np.testing.assert_allclose(stands([box(40, 30, 60, 70)] * 10), at(69), rtol=0.03)
+
+
+def test_its_depth_does_not_jump_where_its_mask_does():
+    """Every fifth frame its feet are missed, where the ground is farther away."""
+    found = stands([box(40, 30, 60, 60 if frame % 5 == 2 else 70) for frame in range(30)])
+    assert np.ptp(np.log(found)) < 0.03
+    np.testing.assert_allclose(found, at(69), rtol=0.06)
+
+
+def test_in_the_air_it_keeps_the_depth_of_the_ground_where_it_touched_it():
+    heights = [0, 8, 12, 8, 0, 8, 12, 8] * 3
+    found = stands([box(40, 50 - up, 60, 70 - up) for up in heights])
+    np.testing.assert_allclose(found, at(69), rtol=0.12)
+
+
+def test_feet_below_the_image_leave_the_depth_to_the_frames_before():
+    regions = [box(40, 30, 60, min(70 + 2 * frame, HEIGHT)) for frame in range(20)]
+    found = stands(regions)
+    assert (np.diff(found) > -0.02).all() and found[-1] >= at(HEIGHT - 1) * 0.95
+
+
+def test_what_hides_its_feet_is_nearer():
+    """A wall of which the upper edge hides the feet is no ground."""
+    scene = SCENE.copy()
+    scene[60:, 35:70] = 1.5
+    found = stands([box(40, 20, 60, 60)] * 10, scene=scene)
+    assert (found < 0.5).all() and (found > 0).all()
+
+
+def test_what_it_hides_is_farther():
+    scene = SCENE.copy()
+    scene[30:60] = 0.5
+    assert (stands([box(40, 30, 60, 55)] * 10, scene=scene) > 0.45).all()
+
+
+def test_it_comes_nearer_as_it_grows():
+    """Of its feet nothing is seen; what the flow says of its size says how its depth changes."""
+    growth = 1.02
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    step = (growth - 1) * np.stack([x - 50, y - HEIGHT], axis=-1)
+    sizes = [growth**frame for frame in range(12)]
+    regions = [box(round(50 - 10 * size), round(HEIGHT - 40 * size), round(50 + 10 * size), HEIGHT) for size in sizes]
+    found = stands(regions, flow=step)
+    np.testing.assert_allclose(found[-1] / found[0], growth**11, rtol=0.05)
+
+
+def test_what_is_seen_in_a_few_frames_only_is_no_object():
+    regions = [box(40, 30, 60, 70) if 5 <= frame < 8 else np.zeros((HEIGHT, WIDTH), bool) for frame in range(12)]
+    assert not stands(regions).any()
+
+
+def test_objects_apart_keep_their_own_depth():
+    regions = [box(20, 20, 50, 70).astype(np.int32) + 2 * box(100, 20, 130, 85) for _ in range(10)]
+    flow = np.zeros((2, HEIGHT, WIDTH, 2), np.float32)
+    found = object_depth.depths(
+        lambda frame: (SCENE, regions[frame]), lambda frame: flow, 10, most=3.0, check=lambda: None
+    )
+    np.testing.assert_allclose([values[1:] for values in found], [[at(69), at(84)]] * 10, rtol=0.03)
+
+
+def test_a_part_that_comes_off_lasts_as_long_as_what_it_was_a_part_of():
+    whole, left, right = box(40, 30, 80, 70), box(40, 30, 64, 70), box(65, 30, 80, 70)
+    labels = [whole.astype(np.int32)] * 6 + [left + 2 * right.astype(np.int32)] * 2
+    flow = np.zeros((2, HEIGHT, WIDTH, 2), np.float32)
+    found = object_depth.depths(
+        lambda frame: (SCENE, labels[frame]), lambda frame: flow, len(labels), most=3.0, check=lambda: None
+    )
+    assert (found[-1][1:] > 0).all()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inference.common.parent_watch import ORPHANED
-from inference.estimators.parallax import moving, object_depth, solve_process
+from inference.estimators.parallax import moving, solve_process
 from inference.estimators.parallax import tracks as tracks_module
 from inference.estimators.parallax.lens import Lens, SolveError
 from inference.estimators.parallax.tracks import POINTS, Tracks, follow, key_frames, without
@@ -143,47 +143,6 @@ def test_what_moves_on_its_own_is_told_from_what_stands_still():
     still, moves = found.still.reshape(COUNT, 40)[8], found.moving.reshape(COUNT, 40)[8]
     assert still[:35].all() and not moves[:35].any()
     assert moves[35:].all() and not still[35:].any()
-
-
-def test_a_subject_is_masked_within_its_outline_and_stands_on_the_ground():
-    image = np.full((60, 80, 3), 60, np.uint8)
-    image[15:45, 30:42] = 200
-    generator = np.random.default_rng(1)
-    inside = generator.uniform([31, 16], [41, 44], (60, 2))
-    outside = generator.uniform([0, 0], [28, 59], (60, 2))
-    others = generator.uniform([44, 0], [79, 59], (60, 2))
-    xy = np.concatenate([inside, outside, others]).astype(np.float32)
-    moves = np.arange(len(xy)) < 60
-    mask = moving.mask(xy, ~moves, moves, image)
-    subject = np.zeros((60, 80), bool)
-    subject[15:45, 30:42] = True
-    assert (mask & subject).sum() / (mask | subject).sum() > 0.8
-    ground = np.linspace(0.1, 1.0, 60, dtype=np.float32)[:, None] * np.ones((1, 80), np.float32)
-    standing, subjects = moving.stand(ground, subject, most=2.0)
-    np.testing.assert_array_equal(subjects > 0, subject)
-    np.testing.assert_allclose(standing[subject], ground[45, 0], rtol=0.05)
-    np.testing.assert_array_equal(standing[~subject], ground[~subject])
-
-
-def test_a_subjects_depth_is_steadied_along_its_tracks():
-    count, generator = 15, np.random.default_rng(2)
-    xy = generator.uniform([12, 12], [18, 18], (5, 2))
-    tracks = Tracks(
-        np.arange(count + 1) * 5,
-        np.tile(np.arange(5, dtype=np.int32), count),
-        np.tile(xy, (count, 1)).astype(np.float32),
-    )
-    labels = np.zeros((30, 30), np.int32)
-    labels[10:20, 10:20] = 1
-    true, jumps = 0.5, np.exp(generator.normal(0, 0.3, count))
-
-    def load(frame):
-        return np.where(labels, true * jumps[frame], 0.1).astype(np.float32), labels
-
-    found = object_depth.factors(load, tracks, np.ones(len(tracks.ids), bool), outlined=False, check=lambda: None)
-    steady = [true * jumps[frame] * found[frame][1] for frame in range(count)]
-    assert np.ptp(np.log(steady)) < 0.3 * np.ptp(np.log(jumps))
-    assert all(factor[0] == 1 for factor in found)
 
 
 def test_key_frames_are_bounded_and_have_both_ends():

@@ -1,0 +1,85 @@
+"""Where each pixel of a frame goes in the frames around it: the flow from frame to frame, chained.
+
+Each step is small, so that also what moves far is followed, with its outline (DIS, Kroeger et al., ECCV 2016, at full
+size).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...depth_maps import temporal
+
+REACH = 4  # frames to either side
+_ROUND_TRIP = 0.7  # pixels of forward-backward difference of a step at which its trust has fallen to 1/e
+
+
+@dataclass(frozen=True)
+class PixelPaths:
+    """Where the pixels of a frame are in another.
+
+    Attributes
+    ----------
+    frame : int
+        The other frame.
+    there : float32 [H, W, 2]
+        Places in it, as x and y.
+    trust : float32 [H, W]
+        0..1: forward and backward flow agree in every step.
+    """
+
+    frame: int
+    there: NDArray[np.float32]
+    trust: NDArray[np.float32]
+
+
+def flow_pair(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """Flow between two grey images [H, W], there and back: [2, H, W, 2]."""
+    preset = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+    both = [temporal.flow(*pair, preset=preset, finest=0) for pair in ((before, after), (after, before))]
+    return np.stack(both).astype(np.float16)
+
+
+def pixel_paths(pair: Callable[[int], NDArray[np.float16]], frame: int, count: int) -> list[PixelPaths]:
+    """Follow a frame's pixels to the frames around it.
+
+    Parameters
+    ----------
+    pair : callable
+        Frame to the `flow_pair` of it and the next one.
+    frame : int
+    count : int
+        Of the frames.
+    """
+    return [path for sign in (-1, 1) for path in _side(pair, frame, sign, count)]
+
+
+def _side(pair: Callable[[int], NDArray[np.float16]], frame: int, sign: int, count: int) -> list[PixelPaths]:
+    """The frames to one side, nearest first."""
+    found: list[PixelPaths] = []
+    for other in range(frame + sign, frame + sign * (REACH + 1), sign):
+        if not 0 <= other < count:
+            break
+        pairs = pair(min(other, other - sign)).astype(np.float32)
+        forth, back = pairs if sign > 0 else pairs[::-1]
+        height, width = forth.shape[:2]
+        if found:
+            there, trust = found[-1].there, found[-1].trust
+        else:
+            y, x = np.mgrid[:height, :width].astype(np.float32)
+            there, trust = np.stack([x, y], axis=-1), np.ones((height, width), np.float32)
+        u, v = there[..., 0], there[..., 1]
+        inside = (u > -0.5) & (v > -0.5) & (u < width - 0.5) & (v < height - 0.5)
+        step = cv2.remap(forth, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        there = there + step
+        returned = cv2.remap(
+            back, there[..., 0], there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 1e3)
+        )
+        trust = trust * inside * np.exp(-np.sum((returned + step) ** 2, axis=-1) / np.float32(_ROUND_TRIP**2))
+        found.append(PixelPaths(other, there, trust))
+    return found
