@@ -67,7 +67,7 @@ def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolera
 def fuse(
     inverse_depth: NDArray[np.float32],
     confidence: NDArray[np.float32],
-    witnesses: Sequence[SourceDepth],
+    sources: Sequence[SourceDepth],
     *,
     focal: float,
     centre: NDArray[np.float64],
@@ -84,15 +84,15 @@ def fuse(
     total = confidence.astype(np.float64) * inverse_depth + 1e-9 * inverse_depth
     weight = confidence.astype(np.float64) + 1e-9
     support, seen = np.zeros(weight.shape), np.zeros(weight.shape)
-    for witness in witnesses:
-        back = np.ascontiguousarray(witness.rotation.T)
-        to = np.ascontiguousarray(witness.rotation)
+    for source in sources:
+        back = np.ascontiguousarray(source.rotation.T)
+        to = np.ascontiguousarray(source.rotation)
         _hear(
             inverse_depth,
-            witness.inverse_depth,
-            witness.confidence,
+            source.inverse_depth,
+            source.confidence,
             to,
-            witness.shift,
+            source.shift,
             back,
             float(focal),
             float(centre[0]),

@@ -256,13 +256,13 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     mine, margin, match = _load(scene, "match", frame)
     sure = np.clip(margin / 0.02, 0, 1)
     others = {frame + offset * side for offset in _FUSED for side in (-1, 1)} | set(scene.neighbours[frame])
-    witnesses = []
+    sources = []
     for other in sorted(o for o in others if 0 <= o < count):
         theirs, their_margin, _ = _load(scene, "match", other)
         trust = np.clip(their_margin / 0.02, 0, 1) + np.float32(1e-3)
-        witnesses.append(fusion.SourceDepth(theirs, trust, *views.relative(frame, other)))
+        sources.append(fusion.SourceDepth(theirs, trust, *views.relative(frame, other)))
     pause()
-    fused, support = fusion.fuse(mine, sure + np.float32(1e-3), witnesses, focal=views.focal, centre=views.centre)
+    fused, support = fusion.fuse(mine, sure + np.float32(1e-3), sources, focal=views.focal, centre=views.centre)
     confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
     pause()
     image = scene.images.colour(frame)
@@ -362,13 +362,13 @@ def _bridge_all(
         group = [index for index in taking.repeating[frame] if index not in shot.finished]
         for index in group:
             before, after = taking.around(index)
-            witnesses = []
+            sources = []
             for other in range(max(0, before - 1), min(len(scene.views), after + 2)):
                 pair = np.stack([scene.views.world_to_camera[other], poses[index]])
                 theirs, sure = _placed(scene, footings, other), _load(scene, "complete", other)[1]
                 move = replace(scene.views, world_to_camera=pair).relative(0, 1)
-                witnesses.append(fusion.SourceDepth(theirs, sure, *move))
-            inverse_depth, confidence = blank_frames.bridge(witnesses, scene.views.matrix)
+                sources.append(fusion.SourceDepth(theirs, sure, *move))
+            inverse_depth, confidence = blank_frames.bridge(sources, scene.views.matrix)
             inverse_depth = np.clip(inverse_depth, *scene.limits)
             shot.write(index, *_enlarged(scene, inverse_depth, confidence, shot.frames[index]))
 

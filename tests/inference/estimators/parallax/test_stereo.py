@@ -128,8 +128,8 @@ def test_agreeing_frames_support_and_average_each_other():
     two = views(2)
     flat = np.full((48, 64), 0.5, np.float32)
     sure = np.ones_like(flat)
-    witness = fusion.SourceDepth(flat * np.float32(1.01), sure, *two.relative(0, 1))
-    fused, support = fusion.fuse(flat, sure, [witness, witness], focal=two.focal, centre=two.centre)
+    other = fusion.SourceDepth(flat * np.float32(1.01), sure, *two.relative(0, 1))
+    fused, support = fusion.fuse(flat, sure, [other, other], focal=two.focal, centre=two.centre)
     seen = np.s_[:, 8:]
     assert (support[seen] > 0.8).all()
     np.testing.assert_allclose(fused[seen], 0.5 * 1.0066, rtol=2e-3)
