@@ -49,12 +49,11 @@ def build_fog(
     """
     depth.require_done(shot)
     group = fog_group(depth.quantity_of(shot))
-    fog, modifier, made = frustum.place("fog", "Fog", depth=depth, shot=shot, camera=camera, group=group)
+    starts = {"Start": 0.1 * distances(depth, shot).near}
+    fog, modifier, made = frustum.place("fog", "Fog", depth=depth, shot=shot, camera=camera, group=group, starts=starts)
     material, look = _material(depth, shot)
-    start = distances(depth, shot)
     if made:
         fog.display_type = "BOUNDS"  # a solid, and wires as dense as pixels, would hide the plate
-        nodes.set_modifier_input(modifier, "Start", 0.1 * start.near)
         if detail is None:
             detail = frustum.comfortable_detail(depth, FOG_POINTS)
     if not isinstance(nodes.modifier_input(modifier, "Material"), bpy.types.Material):

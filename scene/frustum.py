@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import bpy
@@ -22,12 +24,20 @@ COMFORTABLE_POINTS = 500_000
 
 
 def place(
-    kind: str, label: str, *, depth: Depth, shot: Shot, camera: bpy.types.Object, group: bpy.types.NodeTree
+    kind: str,
+    label: str,
+    *,
+    depth: Depth,
+    shot: Shot,
+    camera: bpy.types.Object,
+    group: bpy.types.NodeTree,
+    starts: dict[str, float] | None = None,
 ) -> tuple[bpy.types.Object, bpy.types.NodesModifier, bool]:
     """The object of that kind under the camera, with the group as its modifier; made if it is not there.
 
     The camera becomes its parent, and its lens drives the inputs of the group, which are those of `lattice.add_inputs`.
-    The shot must be done; `label` is the object's name, after the clip's. Returns whether the modifier is new as well,
+    The shot must be done; `label` is the object's name, after the clip's, and `starts` are starting values of inputs
+    that suit the depth, beside those for distances. Returns whether the modifier is new as well,
     so that its inputs want starting values.
     """
     image = disparity_image(depth)
@@ -51,10 +61,9 @@ def place(
             nodes.remove_modifier(old)
         modifier = placed.modifiers.new(_NAME, "NODES")
         modifier.node_group = group
-    if made:
-        _set_distances(modifier, depth, shot)
     for name, value in earlier.items():
         nodes.set_modifier_input(modifier, name, value)
+    _set_starts(placed, modifier, _distances(depth, shot) | (starts or {}), keep=earlier.keys() if made else None)
     _fill_in(modifier, depth, shot, camera)
     return placed, modifier, made and not earlier
 
@@ -103,14 +112,26 @@ def _fill_in(modifier: bpy.types.NodesModifier, depth: Depth, shot: Shot, camera
     follow_lens(modifier, camera, depth)
 
 
-def _set_distances(modifier: bpy.types.NodesModifier, depth: Depth, shot: Shot) -> None:
+def _distances(depth: Depth, shot: Shot) -> dict[str, float]:
+    """Starting values of the inputs for distances."""
     start = distances(depth, shot)
-    inputs = nodes.interface_identifiers(modifier.node_group)
-    for name, value in (
-        ("Near", start.near),
-        ("Far", start.far),
-        ("Near Limit", start.near_limit),
-        ("Far Limit", start.far_limit),
-    ):
-        if name in inputs:
-            nodes.set_modifier_input(modifier, name, value)
+    return {"Near": start.near, "Far": start.far, "Near Limit": start.near_limit, "Far Limit": start.far_limit}
+
+
+def _set_starts(
+    placed: bpy.types.Object, modifier: bpy.types.NodesModifier, starts: dict[str, float], *, keep: Iterable[str] | None
+) -> None:
+    """Give a new modifier its starting values, but for those to `keep`; None: it was there before.
+
+    Where the folder holds another estimate since, whose distances have another unit, the values that the artist has
+    not changed become those that suit it.
+    """
+    before = dict(zip(starts, tags.numbers(placed, tags.STARTS, len(starts)) or ()))
+    for name in nodes.interface_identifiers(modifier.node_group).keys() & starts.keys():
+        own = nodes.modifier_input(modifier, name)
+        is_new = keep is not None and name not in keep
+        if is_new or (
+            name in before and isinstance(own, (int, float)) and math.isclose(own, before[name], rel_tol=1e-5)
+        ):
+            nodes.set_modifier_input(modifier, name, starts[name])
+    placed[tags.STARTS] = list(starts.values())

@@ -1,4 +1,4 @@
-"""How what Fathom built is found again: three custom properties on each datablock.
+"""How what Fathom built is found again: custom properties on each datablock.
 
 =================  ==================================================================================================
 property           value
@@ -9,6 +9,8 @@ property           value
 ``fathom_shot``    first source frame of the shot, absent on what serves all shots of a clip
 ``fathom_job``     on images of maps: the job's fingerprint, by which a depth that was moved is known again; on plates:
                    those of all jobs whose plate it is, with spaces between
+``fathom_starts``  on objects with a modifier: the starting values of its inputs, which follow the depth for as long as
+                   the artist has not changed them
 =================  ==================================================================================================
 
 Names are for the artist, who may change them; only these properties count.
@@ -27,6 +29,7 @@ from ..inference.contract.untrusted import readable
 Datablock = TypeVar("Datablock", bound=bpy.types.ID)
 
 KIND, DEPTH, SHOT, JOB = "fathom_kind", "fathom_depth", "fathom_shot", "fathom_job"
+STARTS = "fathom_starts"
 
 
 def tag(datablock: Datablock, kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None) -> Datablock:

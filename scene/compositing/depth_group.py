@@ -67,11 +67,10 @@ def depth_group(depth: Depth, shot: Shot) -> bpy.types.NodeTree:
 
 
 def _constants(depth: Depth, shot: Shot, start: Distances) -> str:
-    """What of the depth the group's nodes hold as constants."""
+    """What of the depth the group holds, as constants of its nodes or as its inputs' starting values."""
     quantity, sequence = depth.quantity_of(shot), depth.sequence
-    percentiles = (start.p1, start.p99) if quantity == "relative_disparity" else None
     sizes = (sequence.width, sequence.height), plate_size(depth)
-    return repr((quantity, percentiles, sizes, sequence.confidence is not None))
+    return repr((quantity, (start.p1, start.p99), sizes, sequence.confidence is not None))
 
 
 def span(depth: Depth, shot: Shot) -> tuple[float, float]:

@@ -179,3 +179,49 @@ def test_a_folder_that_holds_another_estimate_since_is_shown_as_it_is(tmp_path, 
     tree = compositor_nodes.find_scene_tree(bpy.context.scene)
     group = next(node.node_tree for node in tree.nodes if node.get("fathom_kind") == "comp_depth")
     assert constants == {round(s.default_value, 4) for n in group.nodes for s in n.inputs if s.type == "VALUE"}
+
+
+@pytest.mark.parametrize("limit", [None, 30.0])
+def test_limits_follow_an_estimate_of_another_unit_unless_the_artist_has_set_them(tmp_path, limit):
+    """Else everything would end at the far limit of the estimate before."""
+    for name, scale in (("old", 1000.0), ("new", 1.0)):
+        depth_maker.make(
+            tmp_path / name,
+            camera=lambda frames: depth_maker.dolly(frames, width=24, height=16, focal_length=26.0),
+            frames=range(1, 3),
+            disparity=lambda frame, width, height, s=scale: s * depth_maker.slanted(frame, width, height),
+        )
+    shown = tmp_path / "shown"
+    shutil.copytree(tmp_path / "old" / "depth", shown)
+    (shown / "depth.json").write_text((shown / "depth.json").read_text().replace("../plate", "../old/plate"))
+    call("load_depth", directory=str(shown))
+    builders = ("build_depth_mesh", "build_fog", "add_compositing_fog")
+    for name in builders:
+        call(name)
+    before = _far_limits()
+    if limit:
+        for thing in bpy.data.objects:
+            if thing.get("fathom_kind") in ("mesh", "fog"):
+                nodes.set_modifier_input(thing.modifiers[0], "Far Limit", limit)
+        _depth_node().inputs["Far Limit"].default_value = limit
+    for path in (tmp_path / "new" / "depth").iterdir():
+        shutil.copy(path, shown / path.name)
+    data = json.loads((shown / "depth.json").read_text())
+    data["source"]["path"] = "../old/plate"
+    (shown / "depth.json").write_text(json.dumps(data | {"fingerprint": "new"}))
+    call("load_depth", directory=str(shown))
+    for _ in range(2):
+        for name in builders:
+            call(name)
+    assert _far_limits() == pytest.approx([limit] * 3 if limit else [1000 * each for each in before], rel=1e-3)
+
+
+def _depth_node():
+    tree = compositor_nodes.find_scene_tree(bpy.context.scene)
+    return next(node for node in tree.nodes if node.get("fathom_kind") == "comp_depth")
+
+
+def _far_limits():
+    things = {thing.get("fathom_kind"): thing for thing in bpy.data.objects}
+    limits = [nodes.modifier_input(things[kind].modifiers[0], "Far Limit") for kind in ("mesh", "fog")]
+    return [*limits, _depth_node().inputs["Far Limit"].default_value]
