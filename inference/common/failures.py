@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -160,6 +161,13 @@ def explain(error: BaseException) -> events.Error:
         )
     if isinstance(error, PathConflict) or (isinstance(error, OSError) and error.errno in _FULL):
         return unwritable(error, error.filename or "a file").event()
+    if isinstance(error, OSError) and error.errno in _CLOSED and error.filename:
+        return events.Error(
+            code=exit_codes.USAGE,
+            what=f"{in_a_line(os.fsdecode(error.filename))} cannot be read or written: permission is denied, or the "
+            "disk is read-only.",
+            hint="Change its permissions, or choose another.",
+        )
     if isinstance(error, OSError) and error.errno in _NO_NAME:
         return events.Error(
             code=exit_codes.USAGE,

@@ -30,8 +30,11 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array to an ``.npy`` file, in one step."""
     import numpy as np
 
-    with own_files.atomic(path) as temporary:
-        np.save(temporary, array)
+    array = np.asarray(array, order="C")
+    # written by Python, since `np.save` reports a full disk without its error number
+    with own_files.atomic(path) as temporary, open(temporary, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
 
 
 def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:

@@ -113,8 +113,9 @@ def acquire(folder: Path) -> Lock:
     until = time.monotonic() + _PATIENCE
     try:
         while True:
-            descriptor = _opened(path)
+            descriptor = _opened(path, is_patient=time.monotonic() < until)
             if descriptor is None:
+                time.sleep(0.05)
                 continue
             try:
                 soft = _locked(path, descriptor)
@@ -139,8 +140,11 @@ class _Busy(Exception):
     """Another run holds the lock."""
 
 
-def _opened(path: Path) -> int | None:
-    """A descriptor of the lock file; None if it or its folder was removed meanwhile."""
+def _opened(path: Path, *, is_patient: bool) -> int | None:
+    """A descriptor of the lock file; None if it or its folder was removed meanwhile, as far as one `is_patient`.
+
+    Some folders, as in ``/proc`` or where Windows finds a path too long, are there and take no file: these raise.
+    """
     try:
         own_files.make_folder(path.parent)
         return own_files.open_file(path, os.O_RDWR | os.O_CREAT, alone=False)
@@ -150,7 +154,7 @@ def _opened(path: Path) -> int | None:
         except FileNotFoundError:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from None
     except FileNotFoundError:
-        if not path.parent.parent.is_dir():
+        if not is_patient or not path.parent.parent.is_dir():
             raise
         return None
 

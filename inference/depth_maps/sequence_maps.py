@@ -19,6 +19,8 @@ from ..media.exr import read_map
 _FARTHEST = 1e-4
 """Inverse depth of points at infinity, as a share of the shot's 99th percentile, which outliers do not change: the
 lower end of the refinement's value range must be above 0."""
+_LARGEST = 1e30
+"""Values beyond are no depth: sums and differences of them leave float32."""
 _ASPECT = 1.05
 """Ratio by which the images' aspects may differ: sizes are rounded to whole pixels."""
 _AGAIN = "copy its files again, or estimate that depth sequence again"
@@ -90,18 +92,18 @@ class SequenceMaps:
             )
 
     def disparity(self, index: int) -> NDArray[np.float32]:
-        """A frame's map in the sequence's own units, holes filled; above 0 where it is inverse depth."""
+        """A frame's map in the sequence's own units, holes (not finite, or huge) filled; above 0 for inverse depth."""
         values = self._read(disparity_name(self._numbers[index]))
-        valid = np.isfinite(values)
+        valid = _is_depth(values)
         if not valid.any():
-            raise ClipError(f"The map of frame {self._numbers[index]} in {self._folder} has no finite value", _AGAIN)
+            raise ClipError(f"The map of frame {self._numbers[index]} in {self._folder} has no finite depth", _AGAIN)
         found = filled(values, valid)
         return found if self._floor is None else np.maximum(found, np.float32(self._floor))
 
     def confidence(self, index: int) -> NDArray[np.float32]:
         """The sequence's own, 0 where the map has no finite value."""
         values = self._read(confidence_name(self._numbers[index]))
-        known = np.isfinite(values) & np.isfinite(self._read(disparity_name(self._numbers[index])))
+        known = np.isfinite(values) & _is_depth(self._read(disparity_name(self._numbers[index])))
         return np.where(known, values, np.float32(0)).clip(0, 1)
 
     def _shot(self) -> depth_sequence.Shot:
@@ -157,6 +159,11 @@ class SequenceMaps:
 
     def _read(self, name: str) -> NDArray[np.float32]:
         return read_map(self._folder / name, size=self.size)
+
+
+def _is_depth(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where values are finite and can be reckoned with."""
+    return np.asarray(np.abs(values) <= _LARGEST, bool)
 
 
 def filled(disparity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:

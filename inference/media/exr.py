@@ -59,7 +59,9 @@ def write_map(path: str | Path, array: ArrayLike, metadata: Mapping[str, str | i
         with OpenEXR.File(header, {CHANNEL: values}) as file:
             file.write(_library_name(path))
     except RuntimeError as error:
-        raise OSError(errno.EIO, f"cannot be written ({error})", str(path)) from error
+        full = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+        code = next((each for each in full if os.strerror(each) in str(error)), errno.EIO)
+        raise OSError(code, first_line(error), str(path)) from error
     _check_written(path, values)
 
 

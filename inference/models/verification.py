@@ -159,7 +159,24 @@ class ModelStatus:
 
 
 def model_status(model: Model) -> ModelStatus:
-    """The status of a model; a `Failure` if a record cannot be read, or ``FATHOM_WEIGHTS`` does not name a folder."""
+    """The status of a model.
+
+    Raises
+    ------
+    Failure
+        A record cannot be read, ``FATHOM_WEIGHTS`` does not name a folder, or one of weights is closed to this user.
+    """
+    try:
+        return _status(model)
+    except PermissionError as error:
+        raise Failure(
+            exit_codes.MISSING,
+            f"The weights {model.label} cannot be read: permission is denied for {error.filename}.",
+            hint="Ask its owner for the permission to read it, or name another folder of weights.",
+        ) from error
+
+
+def _status(model: Model) -> ModelStatus:
     folder, lock = store.folder(model), notes.read_lock(model)
     studio, root = store.is_studios(model), store.root(model)
     problems = {}

@@ -100,13 +100,13 @@ class Inputs:
             what = "changed" if before else "appeared"
             raise Changed(
                 exit_codes.FAILED,
-                f"{path} {what} while depth was estimated from it, so this run's work was deleted.",
+                f"{path} {what} while it was worked on, so this run's work was deleted.",
                 hint="Start the same job again when its files no longer change.",
             )
         if gone is not None:
             raise Failure(
                 exit_codes.FAILED,
-                f"{gone} disappeared while depth was estimated from it.",
+                f"{gone} disappeared while it was worked on.",
                 hint="Start the same job again to resume it when the file is back.",
             )
 

@@ -15,6 +15,7 @@ from ..contract import events, exit_codes, leftovers, own_files
 from ..contract.job import Job, check_cuts, shot_starts, validate
 from ..media import exr, processing_size
 from ..media.clip import open_clip
+from . import inputs
 from .checks import frames_of
 
 SCRATCH = ".fathom-matte"
@@ -65,11 +66,12 @@ def write_mattes(
     from ..mattes.network import mattes_of  # needs packages of its own
 
     validate(job)
-    folder = Path(job.output)
+    folder, noted = Path(job.output), inputs.note(job)
     with open_clip(job.source, job.first_frame, job.last_frame) as clip:
         first, last = frames_of(job, clip)
         clip.require(first, last)
         check_cuts(job.cuts, first, last)
+        read = inputs.Inputs(job, noted, first=first, last=last)
         meter = Meter(emit, frames=last - first + 1)
         meter.plan(last - first + 1)
         made = make_folder(folder)
@@ -83,6 +85,7 @@ def write_mattes(
                     clip, first, last, shown, scratch / leftovers.CLIP, cuts=shot_starts(job.cuts), check=check,
                     progress=lambda done, total: meter.part(done / total),
                 )  # fmt: skip
+                read.check()
                 for warning in (*clip.warnings, *clip.found()):
                     emit(events.Warning(message=warning))
                 meter.stage("mattes", "Finding people")

@@ -30,6 +30,7 @@ Measured = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32], NDArr
 """Frame to inverse depth, weight in the fit and learned disparity, all [H, W]."""
 
 _CELL, _BINS = 32, 8  # pixels of the maps, which are 320 wide; bins of the learned disparity
+_OUTSIDE = np.float32(16 * _BINS)  # bins below and above 0 that are told apart: single wild pixels must not bend a fit
 _LEVELS = ((6.0, 12.0, 1.5), (1.5, 6.0, 1.2), (0.75, 4.0, 1.0))  # standard deviations in cells, frames and bins
 _ROUNDS = 2  # per level
 _WEAK, _FLAT = 0.01, 0.3  # weight of the wider level's value, and of its slope per variance, beside a pixel's of 1
@@ -251,7 +252,8 @@ def _solved(moments: NDArray[np.float32], start: NDArray[np.float32]) -> NDArray
 
 
 def _bins(learned: NDArray[np.float32], low: float, step: float) -> NDArray[np.float32]:
-    return ((learned - low) / step).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return np.clip((learned - low) / step, -_OUTSIDE, _OUTSIDE).astype(np.float32)
 
 
 def _places(bins: NDArray[np.float32]) -> list[NDArray[np.float32]]:

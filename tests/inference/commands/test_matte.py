@@ -9,6 +9,7 @@ from inference.commands import main
 from inference.common import lock
 from inference.contract import exit_codes
 from inference.mattes import network
+from inference.media import processing_size
 from inference.media.exr import read_map
 from inference.media.mattes import mattes as own_mattes
 from inference.run import matte_sequence, stop
@@ -119,3 +120,16 @@ def test_a_run_that_fails_leaves_no_folder_behind(tmp_path, clip, installed, mon
     monkeypatch.setattr(network, "RobustVideoMatting", lambda: broken)
     assert main.main(["matte", str(clip), "--output", str(tmp_path / "a" / "mattes")]) == exit_codes.FAILED
     assert not (tmp_path / "a").exists()
+
+
+def test_a_clip_that_changes_while_it_is_read_makes_no_mattes(clip, tmp_path, installed, monkeypatch, capsys):
+    prepare = processing_size.prepare
+
+    def slowly(*arguments, **options):
+        prepared = prepare(*arguments, **options)
+        cv2.imwrite(str(clip / "shot.1003.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        return prepared
+
+    monkeypatch.setattr(processing_size, "prepare", slowly)
+    assert main.main(["matte", str(clip), "--output", str(tmp_path / "mattes")]) == exit_codes.FAILED
+    assert "shot.1003.png changed while" in capsys.readouterr().err and not (tmp_path / "mattes").exists()

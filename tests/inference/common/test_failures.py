@@ -1,7 +1,9 @@
 """What exceptions mean."""
 
+import errno
 import importlib
 import importlib.machinery
+import os
 import sys
 
 import cv2
@@ -69,3 +71,8 @@ def test_a_package_that_says_itself_why_it_cannot_be_loaded_is_installed(package
 def test_a_package_that_is_not_there_is_not_installed(packages_of_others):
     (packages_of_others / "plumb.py").write_text("import no_such_library\n")
     assert failed_import("plumb").what.startswith("The package no_such_library is not installed in ")
+
+
+def test_a_file_that_may_not_be_read_is_said_without_a_traceback():
+    event = explain(PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/shots/\x1b[2Jtruth"))
+    assert event.code == exit_codes.USAGE and "/shots/\\u001b[2Jtruth cannot be read" in event.what

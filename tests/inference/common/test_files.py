@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inference.common.failures import unwritable
 from inference.common.files import save_array, save_arrays, save_json, save_tensors, sync_folder
 from inference.contract.camera import Camera
 from inference.contract.records import load
+from inference.media.exr import write_map
 
 CAMERA = Camera(width=4, height=3, focal_length=2.0, principal_point=(1.5, 1.0))
 
@@ -62,3 +64,27 @@ def test_a_folder_that_cannot_be_synced_is_passed_over(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", refuse)
     sync_folder(tmp_path)
+
+
+def test_arrays_of_every_layout_read_back_alike(tmp_path):
+    for index, array in enumerate(
+        [np.zeros((0, 3)), np.array(2.5), np.arange(12).reshape(3, 4).T, np.array([True]), np.arange(8)[::2]]
+    ):
+        save_array(tmp_path / f"{index}.npy", array)
+        found = np.load(tmp_path / f"{index}.npy")
+        assert found.dtype == array.dtype and found.shape == array.shape and np.array_equal(found, array)
+
+
+@pytest.mark.parametrize("save", [save_array, write_map])
+def test_a_disk_that_fills_up_says_so(tmp_path, save):
+    """numpy and OpenEXR give no error number, by which a run knows that it can be resumed."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    values = np.random.default_rng(0).random((300, 300), np.float32)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError) as caught:
+            save(tmp_path / "a", values)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "disk is full" in unwritable(caught.value, tmp_path).what

@@ -226,6 +226,19 @@ def test_a_read_only_folder_is_said(tmp_path):
         tmp_path.chmod(0o755)
 
 
+@pytest.mark.parametrize("name", ["make_folder", "open_file"])
+def test_a_folder_that_is_there_and_takes_no_file_is_said(tmp_path, monkeypatch, name):
+    """As ``/proc``, and what Windows says of a path that is too long."""
+
+    def nowhere(*arguments, **options):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(arguments[0]))
+
+    monkeypatch.setattr(lock.own_files, name, nowhere)
+    monkeypatch.setattr(lock, "_PATIENCE", 0.2)
+    with pytest.raises(Failure, match="cannot be written"):
+        lock.acquire(tmp_path / ".fathom")
+
+
 @posix
 def test_anothers_stale_lock_that_cannot_be_written_is_replaced(tmp_path, monkeypatch):
     """As of another user, in a folder that both may write."""

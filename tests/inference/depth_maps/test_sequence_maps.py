@@ -178,10 +178,20 @@ def test_damaged_maps_are_named(tmp_path):
     write_map(folder / disparity_name(11), np.full((HEIGHT, WIDTH), np.nan, np.float32))
     write_map(folder / disparity_name(12), np.ones((3, 4), np.float32))
     prior = opened(folder, FRAMES)
-    with pytest.raises(ClipError, match=r"frame 11 .* no finite value"):
+    with pytest.raises(ClipError, match=r"frame 11 .* no finite depth"):
         prior.disparity(0)
     with pytest.raises(ClipError, match=r"disparity\.0012\.exr is 4x3 pixels and not 8x6"):
         prior.disparity(1)
+
+
+def test_values_that_no_float_can_be_reckoned_with_are_holes(tmp_path):
+    folder = made(tmp_path)
+    values = np.full((HEIGHT, WIDTH), 1.5, np.float32)
+    values[1, 2], values[2, 3] = 3e38, -3e38
+    write_map(folder / disparity_name(11), values)
+    prior = opened(folder, FRAMES)
+    assert (prior.disparity(0) == 1.5).all()
+    assert prior.confidence(0)[1, 2] == 0
 
 
 def test_images_of_another_aspect_are_refused(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from inference.common.failures import Cancelled, Failure
-from inference.models import download, store, verification
+from inference.models import download, package_file, store, verification
 from inference.models.facts import Licence, Model, ModelFile, Package
 
 CONTENT = bytes(range(256)) * 40
@@ -113,6 +113,21 @@ def test_a_copy_from_a_folder_must_be_the_same(model, tmp_path):
     (there / "net.onnx").write_bytes(CONTENT)
     fetched(model, source=tmp_path / "copies")
     assert not store.missing(model)
+
+
+def test_an_index_that_sends_without_end_fills_no_disk_and_leaves_nothing(model, monkeypatch, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(package_file.tempfile, "tempdir", str(tmp_path / "temporary"))
+    endless = (
+        "import os, pathlib, tempfile, time\n"
+        "with open(pathlib.Path(tempfile.gettempdir()) / 'part', 'wb') as file:\n"
+        "    while os.path.exists(file.name) and file.tell() < 200_000_000:\n"
+        "        file.write(bytes(1_000_000)); time.sleep(0.01)\n"
+    )
+    monkeypatch.setattr(package_file, "_PIP", ["-c", endless])
+    with pytest.raises(Failure, match="sends more than its"):
+        fetched(model)
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_it_can_be_cancelled(model):

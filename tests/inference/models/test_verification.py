@@ -1,8 +1,10 @@
 """Finding out whether weights are what they should be, and taking them away."""
 
 import dataclasses
+import errno
 import hashlib
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -136,6 +138,24 @@ def test_a_data_folder_that_cannot_be_written_serves_estimates(placed):
     stamps.mkdir()
     for _ in range(2):
         assert read_by(lambda: verification.ready([NETWORK])) == 800_100, "what cannot be noted is read each time"
+
+
+@pytest.mark.parametrize("studio", [False, True])
+def test_weights_that_may_not_be_read_are_said_to_be_so(placed, monkeypatch, tmp_path, studio):
+    """Of a studio's share, or of a data folder that somebody else made."""
+    if studio:
+        monkeypatch.setenv("FATHOM_WEIGHTS", str(tmp_path))
+
+    def closed(self, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "stat", closed)  # is_dir and is_file ask it
+    monkeypatch.setattr(Path, "is_dir", closed)
+    monkeypatch.setattr(Path, "is_file", closed)
+    (missing,) = verification.missing_requirements([NETWORK])
+    assert "cannot be read: permission is denied" in missing.what and missing.kind == "weights"
+    with pytest.raises(Failure, match="permission is denied"):
+        verification.ready([NETWORK])
 
 
 def test_how_weights_stand(placed, home):

@@ -73,6 +73,19 @@ def test_scale_and_shift_that_drift_are_found_where_nothing_is_measured(street, 
         assert error(wide, street.true[frame], street.dynamic[frame]) < 0.16
 
 
+@pytest.mark.parametrize("value", [1e6, -1e6, 1e29])
+def test_a_wild_pixel_of_the_learned_depth_bends_nothing(street, found, value):
+    def read(frame):
+        learned = street.learned[frame].copy()
+        learned[40, 40] = value
+        return (*street.read(frame)[:2], learned)
+
+    bent = completion.fit(read, COUNT, check=lambda: None)
+    for frame in (0, COUNT - 1):
+        _, narrow = bent.at(frame, street.learned[frame])
+        assert np.abs(narrow - found.at(frame, street.learned[frame])[1]).mean() < 0.01
+
+
 def blended(street, found, frame, dynamic=None):
     dynamic = np.zeros((HEIGHT, WIDTH), bool) if dynamic is None else dynamic
     fitted = found.at(frame, street.learned[frame])
