@@ -30,7 +30,7 @@ Measured = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32], NDArr
 """Frame to inverse depth, weight in the fit and learned disparity, all [H, W]."""
 
 _CELL, _BINS = 32, 8  # pixels of the maps, which are 320 wide; bins of the learned disparity
-_OUTSIDE = np.float32(16 * _BINS)  # bins below and above 0 that are told apart: single wild pixels must not bend a fit
+_OUTSIDE, _WILD = np.float32(16 * _BINS), 1.5  # bins that are told apart; ranges from the middle beyond which none fits
 _LEVELS = ((6.0, 12.0, 1.5), (1.5, 6.0, 1.2), (0.75, 4.0, 1.0))  # standard deviations in cells, frames and bins
 _ROUNDS = 2  # per level
 _WEAK, _FLAT = 0.01, 0.3  # weight of the wider level's value, and of its slope per variance, beside a pixel's of 1
@@ -113,7 +113,9 @@ def fit(measured: Measured, count: int, *, check: Callable[[], None]) -> Fit:
     def read(frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         check()
         inverse_depth, weight, learned = measured(frame)
-        return inverse_depth, weight, _bins(learned, low, step)
+        bins = _bins(learned, low, step)
+        is_wild = np.abs(bins - 0.5 * _BINS) > _WILD * _BINS
+        return inverse_depth, np.where(is_wild, np.float32(0), weight), bins
 
     slope, shift, deviation = _line(read, count)
     height, width = measured(0)[0].shape

@@ -149,7 +149,6 @@ def test_weights_that_may_not_be_read_are_said_to_be_so(placed, monkeypatch, tmp
     def closed(self, **options):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
 
-    monkeypatch.setattr(Path, "stat", closed)  # is_dir and is_file ask it
     monkeypatch.setattr(Path, "is_dir", closed)
     monkeypatch.setattr(Path, "is_file", closed)
     (missing,) = verification.missing_requirements([NETWORK])
