@@ -60,7 +60,7 @@ class FATHOM_OT_load_depth(_ChoosesFolder, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class _OnEntry:
+class OnEntry:
     """Mix-in: an operator for a depth of the scene's list."""
 
     bl_options = {"REGISTER", "UNDO"}
@@ -75,7 +75,7 @@ class _OnEntry:
         return True
 
 
-class FATHOM_OT_forget_depth(_OnEntry, bpy.types.Operator):
+class FATHOM_OT_forget_depth(OnEntry, bpy.types.Operator):
     """Take the depth off the list; its files and what was built from it stay"""
 
     bl_idname = "fathom.forget_depth"
@@ -87,7 +87,7 @@ class FATHOM_OT_forget_depth(_OnEntry, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_check_files(_OnEntry, bpy.types.Operator):
+class FATHOM_OT_check_files(OnEntry, bpy.types.Operator):
     """Look whether the depth and its plate lie where this file says"""
 
     bl_idname = "fathom.check_files"
@@ -105,7 +105,7 @@ class FATHOM_OT_check_files(_OnEntry, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_relink_depth(_OnEntry, _ChoosesFolder, bpy.types.Operator):
+class FATHOM_OT_relink_depth(OnEntry, _ChoosesFolder, bpy.types.Operator):
     """Choose where the depth lies now that its folder was moved; what was built from it goes with it"""
 
     bl_idname = "fathom.relink_depth"
@@ -119,7 +119,7 @@ class FATHOM_OT_relink_depth(_OnEntry, _ChoosesFolder, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_find_plate(_OnEntry, _InFileBrowser, bpy.types.Operator):
+class FATHOM_OT_find_plate(OnEntry, _InFileBrowser, bpy.types.Operator):
     """Choose where the clip of the depth lies: the movie, or a frame of the sequence"""
 
     bl_idname = "fathom.find_plate"
@@ -144,7 +144,7 @@ class FATHOM_OT_find_plate(_OnEntry, _InFileBrowser, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_fit_scene(_OnEntry, bpy.types.Operator):
+class FATHOM_OT_fit_scene(OnEntry, bpy.types.Operator):
     """Give the scene the clip's frame range, render size and frame rate"""
 
     bl_idname = "fathom.fit_scene"

@@ -14,7 +14,19 @@ from ..inference.contract.client import Steps
 from ..inference.contract.job import Job, JobError
 from ..inference.contract.queued_jobs import QueuedJob
 from ..inference.contract.untrusted import readable
-from ..scene import current_run, depth_list, output, preferences, queue, quick, source, subject
+from ..scene import (
+    current_run,
+    depth_list,
+    forecast,
+    output,
+    preferences,
+    presets,
+    preview,
+    queue,
+    quick,
+    source,
+    subject,
+)
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene import settings as settings_module
@@ -23,8 +35,15 @@ from ..scene.settings import Settings
 from ..scene.source import Plate
 from ..scene.viewing.shown import Target
 from .arguments import argument, path_argument
+from .depths import OnEntry
 from .modal_run import Follows
 from .reporting import reporting
+
+_RANGES = {
+    "START": "Begin at the playhead",
+    "END": "End at the playhead",
+    "SCENE": "Take the scene's preview range where it is on, else its start and end",
+}
 
 
 class _OnShown:
@@ -77,6 +96,8 @@ class Estimates(_OnShown, Follows):
     _plate: Plate | None = None
     _folder: Path | None = None
     _noted: QueuedJob | None = None
+    _job: Job | None = None
+    """What is estimated from its beginning, whose time counts."""
     _scene = 0
     """Session number of the scene that asked: unlike its name it stays."""
 
@@ -84,9 +105,10 @@ class Estimates(_OnShown, Follows):
         """The plate, its job and where it goes; nothing to run where the result is there already."""
         require_own(context.scene, "scene")  # the depth is to be listed there
         plate = self._find_plate(context)
-        settings = self._settings(context.scene)
-        root = output.root_folder(self.output or context.scene.fathom.output)
+        settings = self._settings(context.scene, plate)
+        root = self._root(context.scene)
         job, place = estimate_module.prepare(plate, settings, root=root, new_version=self.new_version, asked=True)
+        self._job = job if place.standing == "new" else None
         self._plate, self._folder, self._scene = plate, place.folder, context.scene.session_uid
         about = None
         if not (self.filepath or self.frames):
@@ -96,8 +118,12 @@ class Estimates(_OnShown, Follows):
             return None
         python, home = preferences.worker_python(), preferences.data_folder()
         self._note(job, context.scene)
-        verb = "Finishing" if place.standing == "unfinished" else "Estimating"
-        return f"{verb} the depth of {plate.name}", self._steps(job, python, home), about, Target(place.folder, plate)
+        return (
+            self._title(plate, is_begun=place.standing == "unfinished"),
+            self._steps(job, python, home),
+            about,
+            _target(plate, job, place.folder),
+        )
 
     def _note(self, job: Job, scene) -> None:
         """Have the job found by later sessions should it stay unfinished; it is estimated without a note as well."""
@@ -117,6 +143,8 @@ class Estimates(_OnShown, Follows):
         """Put the depth on the list of the scene that it was asked for in."""
         scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene), context.scene)
         depth_list.remember(scene, depth_module.load(self._folder, frame_offset=self._plate.frame_offset))
+        if self._job is not None and self._run is not None and self._run.done is not None:
+            forecast.note(self._job, self._run.done, home=preferences.data_folder())
         verb = "was" if self._run is None else "is"
         self.report({"INFO"}, readable(f"Depth of {self._plate.name} {verb} in {self._folder}"))
 
@@ -128,7 +156,13 @@ class Estimates(_OnShown, Follows):
             return source.from_file(bpy.path.abspath(self.filepath), self.frames, stream=self.stream)
         return source.from_shown(*self.shown(context), self.frames)
 
-    def _settings(self, scene) -> Settings:
+    def _title(self, plate, *, is_begun) -> str:
+        return f"{'Finishing' if is_begun else 'Estimating'} the depth of {plate.name}"
+
+    def _root(self, scene) -> Path:
+        return output.root_folder(self.output or scene.fathom.output)
+
+    def _settings(self, scene, plate) -> Settings:
         """The scene's settings, but for what the call names."""
         settings = settings_module.from_scene(scene)
         if self.estimator and self.estimator != settings.estimator:
@@ -136,6 +170,8 @@ class Estimates(_OnShown, Follows):
             settings = dataclasses.replace(settings, estimator=self.estimator, parameters=parameters)
         if self.parameters:
             settings = dataclasses.replace(settings, parameters=_parameters(self.parameters))
+        if self.filepath or self.frames:  # which name their frames themselves
+            settings = dataclasses.replace(settings, frames=None)
         named = {name: getattr(self, name) for name in ("full_size", "seed") if self.properties.is_property_set(name)}
         if self.cuts:
             named["cuts"] = self.cuts
@@ -155,6 +191,87 @@ class FATHOM_OT_estimate_video_depth(Estimates, bpy.types.Operator):
         if properties.new_version:
             return "Estimate into a new folder, also where this depth is there already"
         return cls.__doc__
+
+
+class FATHOM_OT_preview_frame(Estimates, bpy.types.Operator):
+    """Estimate the frames around the playhead at a small size with these settings, and show their depth"""
+
+    bl_idname = "fathom.preview_frame"
+    bl_label = "Preview Frame"
+
+    count: argument(IntProperty, "Count", "How many frames", default=24, min=1)
+
+    def finish(self, context):
+        """List the preview and show it."""
+        super().finish(context)
+        scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene), context.scene)
+        preview.show(scene, depth_module.load(self._folder, frame_offset=self._plate.frame_offset))
+
+    def _title(self, plate, *, is_begun) -> str:
+        return f"Previewing the depth of {plate.name}"
+
+    def _note(self, job, scene) -> None:
+        """No later session need finish a preview."""
+
+    def _root(self, scene) -> Path:
+        return preview.root()
+
+    def _settings(self, scene, plate) -> Settings:
+        settings = super()._settings(scene, plate)
+        return preview.settings_for(settings, plate, scene_frame=scene.frame_current, count=self.count)
+
+
+class FATHOM_OT_use_preset(bpy.types.Operator):
+    """Set the processing resolution and the chosen estimator's parameters for a quality"""
+
+    bl_idname = "fathom.use_preset"
+    bl_label = "Use Preset"
+    bl_options = {"UNDO"}
+
+    size: argument(IntProperty, "Processing Resolution", "Long side in pixels; 0: the estimator's own", min=0)
+    full_size: argument(BoolProperty, "Full Resolution")
+    parameters: argument(StringProperty, "Parameters", "As a JSON object; those that are not named stay")
+
+    @reporting
+    def execute(self, context):
+        values = _parameters(self.parameters) if self.parameters else {}
+        presets.apply(context.scene, size=self.size, full_size=self.full_size, parameters=values)
+        return {"FINISHED"}
+
+
+class FATHOM_OT_use_settings(OnEntry, bpy.types.Operator):
+    """Set everything as it was when this depth was estimated: estimator, parameters, resolution, cuts and range"""
+
+    bl_idname = "fathom.use_settings"
+    bl_label = "Use These Settings"
+
+    @reporting
+    def execute(self, context):
+        settings_module.to_scene(context.scene, depth_list.load(context.scene, self.depth))
+        return {"FINISHED"}
+
+
+class FATHOM_OT_set_range(bpy.types.Operator):
+    """Estimate from, or to, the playhead, or what the scene's range has"""
+
+    bl_idname = "fathom.set_range"
+    bl_label = "Set Range"
+    bl_options = {"UNDO"}
+
+    what: argument(
+        bpy.props.EnumProperty,
+        "What",
+        items=tuple((name, name.capitalize(), text) for name, text in _RANGES.items()),
+    )
+
+    @classmethod
+    def description(cls, context, properties):
+        """The tooltip: that of the choice."""
+        return _RANGES[properties.what]
+
+    def execute(self, context):
+        settings_module.set_range(context.scene, self.what)
+        return {"FINISHED"}
 
 
 class FATHOM_OT_get_quick_depth(Estimates, bpy.types.Operator):
@@ -251,6 +368,13 @@ class FATHOM_OT_show_frame(_OnShown, bpy.types.Operator):
         return {"FINISHED"}
 
 
+def _target(plate: Plate, job: Job, folder: Path) -> Target:
+    """Where the frames of a job come in, which may be a part of the plate."""
+    first, last = job.first_frame, job.last_frame
+    start = plate.frame_offset + first
+    return Target(folder, dataclasses.replace(plate, first_frame=first, last_frame=last, scene_start=start))
+
+
 def _parameters(text: str) -> dict:
     try:
         found = json.loads(text)
@@ -273,6 +397,10 @@ class _Given:
 
 CLASSES = (
     FATHOM_OT_estimate_video_depth,
+    FATHOM_OT_preview_frame,
+    FATHOM_OT_use_preset,
+    FATHOM_OT_use_settings,
+    FATHOM_OT_set_range,
     FATHOM_OT_get_quick_depth,
     FATHOM_OT_get_network,
     FATHOM_OT_cancel,

@@ -6,7 +6,7 @@ from ..inference.contract.untrusted import readable
 from ..scene import depth_list, depth_strip, versions
 from ..scene.redraw import redraw
 from ..scene.viewing import drawing, image_editor
-from .arguments import depth_argument
+from .depths import OnEntry
 from .reporting import reporting
 
 
@@ -36,21 +36,11 @@ class FATHOM_OT_view_depth(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_add_depth_strip(bpy.types.Operator):
+class FATHOM_OT_add_depth_strip(OnEntry, bpy.types.Operator):
     """Add a strip of the active depth above its plate in the Sequencer, grey, one range for each shot"""
 
     bl_idname = "fathom.add_depth_strip"
     bl_label = "Add Depth Strip"
-    bl_options = {"REGISTER", "UNDO"}
-
-    depth: depth_argument(options=frozenset({"HIDDEN"}))
-
-    @classmethod
-    def poll(cls, context):
-        if not len(context.scene.fathom.depths):
-            cls.poll_message_set("The list is empty")
-            return False
-        return True
 
     @reporting
     def execute(self, context):

@@ -45,6 +45,7 @@ class Depths(parts.Sidebar):
         column.use_property_decorate = False
         column.prop(item, "folder")
         column.prop(item, "frame_offset")
+        layout.operator("fathom.use_settings", icon="PASTEDOWN")
         if item.plate:
             row = column.row(align=True)
             shown = row.row()

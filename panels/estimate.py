@@ -1,9 +1,11 @@
 """The sidebar tab Fathom of the Sequencer and the Movie Clip Editor: a clip in, depth out."""
 
+import json
+
 import bpy
 
 from ..inference.contract.catalogue import COMPLETE, COMPLETE_FROM
-from ..scene import current_run, depth_list, preferences, source, subject
+from ..scene import current_run, depth_list, preferences, presets, source, subject
 from ..scene.settings import group_name
 from ..scene.source import SourceError
 from ..scene.versions import sequencer_scene
@@ -57,17 +59,24 @@ class _Estimate(parts.Sidebar):
         column = layout.column()
         facts = catalogue.facts_in(context.scene)
         _draw_estimator(column, settings.estimator, facts)
+        if facts and facts.presets:
+            _draw_presets(column, context.scene, facts)
         column.prop(settings, "output")
         environment = preferences.known()
         can_run = parts.draw_environment(layout, environment, settings.estimator, width=width)
         if facts and can_run:
             parts.draw_requirements(layout, facts, environment, width=width)
         about = subject.in_front(context)
-        row = layout.row()
+        column = layout.column(align=True)
+        column.enabled = can_run and icon != "INFO"
+        row = column.row(align=True)
         row.scale_y = 1.4
-        row.enabled = can_run and icon != "INFO"
         text = _verb(subject.known_unfinished(about))
         row.operator("fathom.estimate_video_depth", text=text, icon="RENDER_ANIMATION")
+        try_it = column.operator("fathom.preview_frame", icon="VIEWZOOM")
+        try_it.count = facts.preview_frames if facts else 24
+        for line in subject.known_outlook(about, facts) if can_run else ():
+            parts.draw_text(layout, line, icon="TIME", width=width)
         parts.draw_last(layout, about, facts, width=width)
 
 
@@ -88,6 +97,18 @@ def _draw_estimator(layout, name, facts):
     split.menu("FATHOM_MT_estimators", text=facts.label or name if facts else f"{name} (not installed)")
 
 
+def _draw_presets(layout, scene, facts):
+    """A button for each level of quality, pressed where the settings are its."""
+    row = layout.row(align=True)
+    for preset in facts.presets:
+        values = presets.values_of(facts, preset)
+        button = row.operator(
+            "fathom.use_preset", text=preset.name.capitalize(), depress=presets.is_chosen(scene, facts, preset)
+        )
+        button.size, button.full_size = values["size"], values["full_size"]
+        button.parameters = json.dumps(values["parameters"])
+
+
 class _Settings(parts.Sidebar):
     bl_label = "Settings"
     bl_options = {"DEFAULT_CLOSED"}
@@ -100,6 +121,7 @@ class _Settings(parts.Sidebar):
         layout.enabled = current_run.current() is None
         settings = context.scene.fathom
         facts = catalogue.facts_in(context.scene)
+        _draw_range(layout.column(heading="Range"), settings)
         column = layout.column()
         column.prop(settings, "cuts")
         if settings.cuts == "FRAMES":
@@ -124,6 +146,18 @@ def _about_size(size, facts):
         return works
     largest = f"finds depth itself at {facts.depth_size} px at most"
     return f"{works} and {largest}" if works else f"{facts.label} {largest}"
+
+
+def _draw_range(column, settings):
+    row = column.row(align=True)
+    row.prop(settings, "use_range", text="")
+    row.operator("fathom.set_range", text="", icon="PREVIEW_RANGE").what = "SCENE"
+    fields = column.column(align=True)
+    fields.active = settings.use_range
+    for name, what, icon in (("range_start", "START", "TRIA_RIGHT_BAR"), ("range_end", "END", "TRIA_LEFT_BAR")):
+        line = fields.row(align=True)
+        line.prop(settings, name)
+        line.operator("fathom.set_range", text="", icon=icon).what = what
 
 
 def _draw_focal_length(column, settings):

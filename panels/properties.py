@@ -144,6 +144,15 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     seed: bpy.props.IntProperty(
         name="Seed", description="Start of every random choice: the same seed gives the same depth", default=0, min=0
     )
+    use_range: bpy.props.BoolProperty(
+        name="Range", description="Estimate a part of what the strip or clip shows", default=False
+    )
+    range_start: bpy.props.IntProperty(
+        name="Start", description="First frame of the timeline that is estimated", default=1
+    )
+    range_end: bpy.props.IntProperty(
+        name="End", description="Last frame of the timeline that is estimated", default=250
+    )
     use_focal_length: bpy.props.BoolProperty(
         name="Known Focal Length", description="Estimate with the lens that the clip was filmed with", default=False
     )

@@ -56,6 +56,8 @@ class Run:
         Whether it has been asked to end.
     target : object
         `scene.viewing.shown.Target` of an estimate: where its maps are coming in; None: nowhere to look at.
+    done : Done or None
+        How it ended well.
     """
 
     title: str
@@ -71,6 +73,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     cancelling: bool = False
     target: object = None
+    done: Done | None = None
     _begun: bool = False
     _verdict: Outcome | None = None
 
@@ -120,7 +123,7 @@ class Run:
             self.message, self.headline = shown(worded(event.message)), shown(worded(event.headline))
             self.shots = [_worded(shot) for shot in event.shots[:_MOST]] or self.shots
         elif isinstance(event, Done):
-            self._verdict = "done"
+            self._verdict, self.done = "done", event
 
     @property
     def summary(self) -> str:

@@ -12,7 +12,7 @@ from ..inference.contract.depth_sequence import is_absolute
 from ..inference.contract.events import Event
 from ..inference.contract.job import Job, validate
 from . import depth as depth_module
-from . import output, places, preferences
+from . import output, places, preferences, source
 from . import settings as settings_module
 from .depth import Depth
 from .output import Place
@@ -38,6 +38,7 @@ def prepare(
     if asked:
         for named in (root, plate.source.path, *filter(is_absolute, map(str, settings.parameters.values()))):
             places.ask(named)
+    plate = source.in_range(plate, settings.frames)
     wanted = settings_module.make_job(plate, settings, output=root)
     place = output.place(root, plate.name, wanted, new_version=new_version, taken=taken)
     return validate(replace(wanted, output=str(place.folder))), place

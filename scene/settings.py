@@ -10,7 +10,9 @@ import bpy
 import numpy as np
 
 from ..inference.contract.camera import SENSOR_WIDTH, Camera
-from ..inference.contract.job import FIND_CUTS, Job, JobError
+from ..inference.contract.job import FIND_CUTS, NO_CUTS, Job, JobError, shot_starts
+from .depth import Depth
+from .problems import Problem
 from .source import Plate
 
 
@@ -30,6 +32,8 @@ class Settings:
     full_size : bool
         Whether maps are brought to the plate's size.
     seed : int
+    frames : (int, int) or None
+        First and last frame of the timeline to estimate, of those that the strip or clip shows; None: all of them.
     focal_length, sensor_width : float or None, float
         Of the lens, in millimetres, where it is known; the sensor's width is that of the image.
     """
@@ -40,6 +44,7 @@ class Settings:
     size: int | None = None
     full_size: bool = False
     seed: int = 0
+    frames: tuple[int, int] | None = None
     focal_length: float | None = None
     sensor_width: float = SENSOR_WIDTH
 
@@ -59,6 +64,7 @@ def from_scene(scene: bpy.types.Scene) -> Settings:
         size=chosen.size or None,
         full_size=chosen.full_size,
         seed=chosen.seed,
+        frames=(chosen.range_start, chosen.range_end) if chosen.use_range else None,
         focal_length=_as_typed(chosen.focal_length) if chosen.use_focal_length else None,
         sensor_width=_as_typed(chosen.sensor_width),
     )
@@ -72,6 +78,53 @@ def parameters(scene: bpy.types.Scene, estimator: str) -> dict[str, Any]:
     properties = {p.identifier: p for p in group.bl_rna.properties if p.identifier not in ("rna_type", "name")}
     changed = {name: getattr(group, name) for name, p in properties.items() if getattr(group, name) != p.default}
     return {name: _as_typed(value) if isinstance(value, float) else value for name, value in changed.items()}
+
+
+def set_range(scene: bpy.types.Scene, what: str) -> None:
+    """Let a scene's range begin (``START``) or end (``END``) at the playhead, or be the scene's own (``SCENE``)."""
+    chosen, now = scene.fathom, scene.frame_current
+    start, end = chosen.range_start, chosen.range_end
+    if what == "START":
+        start, end = now, max(end, now)
+    elif what == "END":
+        start, end = min(start, now), now
+    elif scene.use_preview_range:
+        start, end = scene.frame_preview_start, scene.frame_preview_end
+    else:
+        start, end = scene.frame_start, scene.frame_end
+    chosen.use_range, chosen.range_start, chosen.range_end = True, start, end
+
+
+def to_scene(scene: bpy.types.Scene, depth: Depth) -> None:
+    """Give a scene the settings that a depth was estimated with; nothing is changed where an error is raised.
+
+    The estimator's parameters that ``depth.json`` does not name get their defaults. Problem where this session does not
+    know the estimator's parameters.
+    """
+    sequence, chosen = depth.sequence, scene.fathom
+    group = getattr(scene, group_name(sequence.estimator), None)
+    known = {p.identifier: p for p in group.bl_rna.properties} if group is not None else {}
+    strange = sorted(set(sequence.parameters) - set(known))
+    if strange:
+        raise Problem(
+            f"The parameters of {sequence.estimator} ({', '.join(strange)}) are not known here: install the "
+            "dependencies first, so that the panel lists its settings."
+        )
+    for name, p in known.items():
+        if name not in ("rna_type", "name"):
+            setattr(group, name, sequence.parameters.get(name, p.default))
+    chosen.estimator, chosen.seed = sequence.estimator, sequence.seed
+    chosen.size, chosen.full_size = sequence.size or 0, sequence.full_size
+    cuts = (sequence.cuts or FIND_CUTS).strip()
+    chosen.cuts = cuts.upper() if cuts in (FIND_CUTS, NO_CUTS) else "FRAMES"
+    chosen.cut_frames = cuts if chosen.cuts == "FRAMES" else chosen.cut_frames
+    chosen.use_focal_length = sequence.focal_length is not None
+    if sequence.focal_length is not None and sequence.source.width:
+        chosen.sensor_width = SENSOR_WIDTH
+        chosen.focal_length = sequence.focal_length * SENSOR_WIDTH / sequence.source.width
+    chosen.use_range = True
+    chosen.range_start = sequence.first_frame + depth.frame_offset
+    chosen.range_end = sequence.last_frame + depth.frame_offset
 
 
 def _as_typed(value: float) -> float:
@@ -91,12 +144,23 @@ def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
         estimator=settings.estimator,
         parameters={name: _resolved(value) for name, value in settings.parameters.items()},
         output=str(output),
-        cuts=settings.cuts,
+        cuts=_cuts(settings, plate),
         size=settings.size,
         full_size=settings.full_size,
         seed=settings.seed,
         camera=_lens(plate, settings),
     )
+
+
+def _cuts(settings: Settings, plate: Plate) -> str:
+    """The cuts of a job: of a part of the clip, those that lie in it."""
+    if settings.frames is None:
+        return settings.cuts
+    starts = shot_starts(settings.cuts)
+    if not starts:
+        return settings.cuts
+    inside = [str(start) for start in starts if plate.first_frame < start <= plate.last_frame]
+    return ",".join(inside) or NO_CUTS
 
 
 def _resolved(value: Any) -> Any:

@@ -265,6 +265,23 @@ def only_frames(plate: Plate, frames: str) -> Plate:
     return replace(plate, first_frame=first, last_frame=last, scene_start=plate.scene_start + first - plate.first_frame)
 
 
+def in_range(plate: Plate, frames: tuple[int, int] | None) -> Plate:
+    """The part of a plate that lies in a range of the timeline, first and last scene frame; None: all of it.
+
+    JobError where it shows nothing there.
+    """
+    if frames is None:
+        return plate
+    first = max(frames[0] - plate.frame_offset, plate.first_frame)
+    last = min(frames[1] - plate.frame_offset, plate.last_frame)
+    if last < first:
+        raise JobError(
+            f"{plate.name} shows nothing between the frames {frames[0]} and {frames[1]} of the timeline: change the "
+            "range, or switch it off in Settings."
+        )
+    return replace(plate, first_frame=first, last_frame=last, scene_start=first + plate.frame_offset)
+
+
 def frame_range(frames: str) -> tuple[int, int]:
     """First and last frame of a text such as ``1001-1040`` or ``1001``; `JobError` for another text."""
     match = _RANGE.fullmatch(frames.strip())

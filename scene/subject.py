@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import bpy
 
 from ..inference.contract import depth_sequence
+from ..inference.contract.catalogue import EstimatorFacts
 from ..inference.contract.untrusted import is_folder
-from . import current_run, estimation, output, places, source, versions
+from . import current_run, estimation, forecast, output, places, preferences, source, versions
 from . import settings as settings_module
 from .disk_status import Seen
+from .forecast import Outlook
 from .output import OutputError
 from .problems import PROBLEMS
 from .settings import Settings
@@ -166,6 +168,48 @@ def unfinished(subject: Subject) -> float | None:
     except PROBLEMS:
         return None
     return depth_sequence.unfinished_progress(place.folder) if place.standing == "unfinished" else None
+
+
+def outlook(subject: Subject, facts: EstimatorFacts) -> Outlook | None:
+    """What an estimate of a subject will take, see `forecast.of`; None where that is not known. It opens the clip."""
+    scene = bpy.data.scenes.get(subject.scene)
+    if scene is None or not all(map(places.is_artists, subject.files)):
+        return None
+    settings = settings_module.from_scene(scene)
+    if repr(settings) != subject.settings:
+        return None
+    home = preferences.data_folder()
+    root = Path(subject.root) if subject.root and places.is_artists(scene.fathom.output) else home
+    try:
+        plate = _plate(subject)
+        if plate is None:
+            return None
+        job = settings_module.make_job(source.in_range(plate, settings.frames), settings, output=root)
+    except PROBLEMS:
+        return None
+    return forecast.of(job, facts, home=home, root=root)
+
+
+class _Asked(NamedTuple):
+    """A question; facts have dicts in them and cannot be hashed, and what of them counts is in the subject."""
+
+    subject: Subject
+    ended: int
+    facts: EstimatorFacts
+
+    def __hash__(self) -> int:
+        return hash((self.subject, self.ended, self.facts.name, self.facts.default_size))
+
+
+_outlooks = Seen(lambda asked: outlook(asked.subject, asked.facts), holds=15.0)
+
+
+def known_outlook(subject: Subject | None, facts: EstimatorFacts | None) -> list[str]:
+    """`outlook` in sentences, as far as is known: nothing is opened, panels ask."""
+    if subject is None or facts is None:
+        return []
+    found = _outlooks.of(_Asked(subject, current_run.count_ended(), facts))
+    return forecast.describe(found) if found is not None else []
 
 
 _seen = Seen(lambda asked: unfinished(asked[0]), holds=15.0)

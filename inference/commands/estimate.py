@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -99,9 +100,23 @@ def run(options: argparse.Namespace) -> int:
         asked.before_kill.insert(-1, lambda: leftovers.take_away(output, made, ended=os.getpid()))
         sequence = estimate(job, emit=display, cancelled=asked, overwrite=options.overwrite)
         frames = sum(shot.last_frame - shot.first_frame + 1 for shot in sequence.done_shots)
-        return events.Done(folder=str(output), frames=frames, seconds=time.monotonic() - begun)
+        spent = time.monotonic() - begun
+        return events.Done(folder=str(output), frames=frames, seconds=spent, peak_bytes=_peak_bytes())
 
     return stoppable.run(options, work)
+
+
+def _peak_bytes() -> int:
+    """The most host memory that this process had, and the largest of its children, in bytes; 0 if unknown."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
+    unit = 1 if sys.platform == "darwin" else 1024
+    users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(unit * resource.getrusage(user).ru_maxrss for user in users)
 
 
 def _job(options: argparse.Namespace) -> Job:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,35 @@ class VariantFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Settings for one level of quality; whatever is not named has its default.
+
+    Attributes
+    ----------
+    name : str
+        ``draft``, ``standard`` or ``fine``.
+    size : int or None
+        Processing resolution, long side in pixels; None: the estimator's.
+    full_size : bool
+        Whether maps are upsampled to the plate's size.
+    parameters : dict
+    """
+
+    name: str = "standard"
+    size: int | None = None
+    full_size: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+STANDARD = Preset()
+
+
+def presets(*, draft: Preset, fine: Preset) -> tuple[Preset, ...]:
+    """An estimator's presets in order; *Standard* is its defaults."""
+    return (replace(draft, name="draft"), STANDARD, replace(fine, name="fine"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class EstimatorFacts:
     """Facts about an estimator that the artist can choose; a broken one has only its name.
 
@@ -89,6 +118,12 @@ class EstimatorFacts:
         Optional requirements that would make it better or faster.
     variants : tuple of VariantFacts
         The first that the parameters select applies.
+    presets : tuple of Preset
+        Draft, Standard and Fine; none where unknown.
+    preview_frames : int
+        How many frames show what the estimator makes of a clip.
+    has_confidence : bool
+        Whether it has confidence maps.
     """
 
     name: str
@@ -101,6 +136,9 @@ class EstimatorFacts:
     missing_requirements: tuple[MissingRequirement, ...] = ()
     notes: tuple[MissingRequirement, ...] = ()
     variants: tuple[VariantFacts, ...] = ()
+    presets: tuple[Preset, ...] = ()
+    preview_frames: int = 24
+    has_confidence: bool = False
 
     def chosen(self, parameters: Mapping[str, Any]) -> EstimatorFacts:
         """The facts for some parameters; those not named have their defaults."""

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from . import numbering, own_files, records
 from .camera import Camera, Pixels
-from .job import Seed, Source
+from .job import LONGEST_CUTS, Seed, Source
 from .numbering import Frame
-from .records import Bounds, FilePath, ForPeople, RecordError, Seconds, Word
+from .records import Bounds, FilePath, ForPeople, RecordError, Seconds, Text, Word
 from .untrusted import LARGEST_FILE, is_folder, is_there, read_text
 
 SCHEMA_VERSION = 2
@@ -130,6 +130,16 @@ class DepthSequence:
         Package name to version, of every package used.
     seconds : float
         Time spent, over all runs.
+    size : int or None
+        Processing resolution of the job; None: the estimator's, or unknown.
+    processing_size : (int, int) or None
+        Width and height that the estimator worked at.
+    full_size : bool
+        Whether the maps were upsampled to the plate's size.
+    cuts : str or None
+        As in the job; None: unknown.
+    focal_length : float or None
+        Known focal length of the job, in pixels of the plate.
     """
 
     source: Source
@@ -148,6 +158,11 @@ class DepthSequence:
     weights: tuple[Weights, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     seconds: Seconds = 0.0
+    size: Pixels | None = None
+    processing_size: tuple[Pixels, Pixels] | None = None
+    full_size: bool = False
+    cuts: Annotated[str, Text(most=LONGEST_CUTS)] | None = None
+    focal_length: Annotated[float, Bounds(1e-3, 1e9)] | None = None
     schema_version: int = SCHEMA_VERSION
 
     def problems(self) -> Iterator[str]:

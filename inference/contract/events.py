@@ -125,12 +125,13 @@ def cancelled() -> Error:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """The depth sequence in `folder` is complete."""
+    """The depth sequence in `folder` is complete; `peak_bytes` is the most host memory that it took, 0 if unknown."""
 
     event: ClassVar[str] = "done"
     folder: ForPeople
     frames: int
     seconds: float
+    peak_bytes: int = 0
 
 
 Event = Stage | Progress | Frame | Warning | Error | Done

@@ -23,6 +23,8 @@ SCHEMA_VERSION = 1
 SMALLEST_SIZE = 64
 """Smallest processing resolution, long side in pixels."""
 FIND_CUTS, NO_CUTS = "auto", "none"
+LONGEST_CUTS = 10_000_000
+"""Letters."""
 Seed = Annotated[int, Bounds(0, 2**31 - 1)]
 _CUTS = re.compile(r"\d+(?:\s*,\s*\d+)*")
 
@@ -130,7 +132,7 @@ class Job:
     seed: Seed = 0
     mattes: FilePath | None = None
     camera: Camera | None = None
-    cuts: Annotated[str, Text(most=10_000_000)] = FIND_CUTS
+    cuts: Annotated[str, Text(most=LONGEST_CUTS)] = FIND_CUTS
     schema_version: int = SCHEMA_VERSION
 
     def fingerprint(self) -> str:

@@ -22,7 +22,7 @@ from ..models.facts import Model
 if TYPE_CHECKING:  # estimators are listed, with their missing requirements, even without numpy
     import numpy as np
     from numpy.typing import NDArray
-from ..contract.catalogue import COMPLETE, COMPLETE_FROM, Parameter
+from ..contract.catalogue import COMPLETE, COMPLETE_FROM, STANDARD, Parameter, Preset
 
 COMPLETION = (
     Parameter(
@@ -100,6 +100,10 @@ class EstimatorInfo:
         The first one that the parameters choose applies.
     place : int
         Position in lists, ascending: the order in which an artist should try the estimators.
+    presets : tuple of Preset
+        Draft, Standard and Fine.
+    preview_frames : int
+        How many frames show what the estimator makes of a clip, such as its window.
     scratch_files : tuple of str
         Its files in `Shot.scratch`, as patterns of `own_files.Names`; no other files are deleted.
     """
@@ -124,6 +128,8 @@ class EstimatorInfo:
     parameters: tuple[Parameter, ...] = ()
     variants: tuple[Variant, ...] = ()
     place: int = 100
+    presets: tuple[Preset, ...] = (STANDARD,)
+    preview_frames: int = 24
     scratch_files: tuple[str, ...] = ()
 
     def used(self, variant: Variant) -> EstimatorInfo:

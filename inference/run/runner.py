@@ -122,6 +122,11 @@ def estimate(
                     weights=weights,
                     versions=_versions(choice.used),
                     seconds=round(out.seconds(), 2),
+                    size=job.size,
+                    processing_size=size,
+                    full_size=job.full_size,
+                    cuts=job.cuts,
+                    focal_length=job.camera.focal_length if job.camera else None,
                 )
                 check()
                 read.check()

@@ -422,12 +422,11 @@ def _arranged(viewed: Viewed, other: Viewed | None, place: Place, view: bpy.type
         pictures += _picture(viewed, place, (0.0, 1.0), shift=shift)
     if pictures:
         return Shown(tuple(pictures))
-    where = f"Frame {place.frame} of {viewed.name}"
     shot = next((each for each in viewed.shots if each.first_frame <= place.frame <= each.last_frame), None)
     if shot is not None and shot.status == "refused":
-        return Shown(note=f"{where} has no depth: {shot.reason or 'its shot is unsupported'}")
+        return Shown(note=f"{viewed.name}: frame {place.frame} has no depth. {shot.reason or ''}".strip())
     is_coming = not viewed.job and viewed.first_frame <= place.frame <= viewed.last_frame
-    return Shown(note=f"{where} has no depth yet" if is_coming else f"{where} has no depth")
+    return Shown(note=f"{viewed.name}: frame {place.frame} has no depth{' yet' if is_coming else ''}")
 
 
 def _picture(viewed: Viewed, place: Place, part: tuple[float, float], *, shift: float = 0.0) -> Iterator[Picture]:

@@ -105,7 +105,10 @@ def draw_all(scene):
                 cls.poll(context)
             if "description" in cls.__dict__:
                 cls.description(
-                    context, SimpleNamespace(packages="FULL", new_version=True, command="", network="quick", reason="")
+                    context,
+                    SimpleNamespace(
+                        packages="FULL", new_version=True, command="", network="quick", reason="", what="END"
+                    ),
                 )
     return " ".join(texts)
 

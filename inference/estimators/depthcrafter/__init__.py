@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...contract.catalogue import Parameter
+from ...contract.catalogue import Parameter, Preset, presets
 from ...video_diffusion import parameters
 from ...video_diffusion.weights import DEPTHCRAFTER, SVD
 from ..base import EstimatorInfo, Shot, ShotResult
@@ -17,6 +17,8 @@ INFO = EstimatorInfo(
     quantity="relative_disparity",
     default_size=1024,
     place=4,
+    presets=presets(draft=Preset(size=512), fine=Preset(full_size=True)),
+    preview_frames=12,
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub"),
     models=(DEPTHCRAFTER, SVD),
     gpu="useful",

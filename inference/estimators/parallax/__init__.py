@@ -8,7 +8,7 @@ from typing import Any
 from ... import mattes
 from ...common.failures import Failure
 from ...contract import exit_codes
-from ...contract.catalogue import Parameter
+from ...contract.catalogue import Parameter, Preset, presets
 from ...contract.hints import setting
 from ..base import COMPLETION, EstimatorInfo, Shot, ShotResult
 
@@ -28,6 +28,7 @@ INFO = EstimatorInfo(
     depth_size=320,
     minimum_frames=12,
     place=1,
+    presets=presets(draft=Preset(size=384), fine=Preset(size=960, full_size=True)),
     scratch_files=(
         *(
             "light.npz",

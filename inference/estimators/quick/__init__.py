@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...contract.catalogue import Preset, presets
 from ..base import EstimatorInfo, Shot, ShotResult
 from .weights import MODEL
 
@@ -14,6 +15,8 @@ INFO = EstimatorInfo(
     default_size=640,
     models=(MODEL,),
     place=3,
+    presets=presets(draft=Preset(size=384), fine=Preset(size=960, full_size=True)),
+    preview_frames=8,
     scratch_files=("levels.npy", "look/######.npz"),
 )
 

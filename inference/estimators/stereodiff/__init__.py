@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...contract.catalogue import Parameter
+from ...contract.catalogue import Parameter, Preset, presets
 from ...video_diffusion import parameters as shared
 from ...video_diffusion.weights import DEPTHCRAFTER, SVD
 from ..base import EstimatorInfo, Shot, ShotResult, Variant
@@ -20,6 +20,8 @@ INFO = EstimatorInfo(
     quantity="inverse_depth",
     default_size=1024,
     place=5,
+    presets=presets(draft=Preset(parameters={"stage": "1"}), fine=Preset(full_size=True, parameters={"reach": 4})),
+    preview_frames=12,
     packages=("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "roma"),
     models=(MONST3R, DEPTHCRAFTER, SVD),
     gpu="useful",

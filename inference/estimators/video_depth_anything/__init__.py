@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...contract.catalogue import Parameter
+from ...contract.catalogue import Parameter, Preset, presets
 from ...video_diffusion import parameters as shared
 from ..base import EstimatorInfo, Shot, ShotResult, Variant
 from .weights import METRIC, SMALL
@@ -19,6 +19,11 @@ INFO = EstimatorInfo(
     quantity="relative_disparity",
     default_size=924,
     place=2,
+    presets=presets(
+        draft=Preset(size=518, parameters={"input_size": 196}),
+        fine=Preset(full_size=True, parameters={"input_size": 518}),
+    ),
+    preview_frames=32,
     packages=("torch", "safetensors"),
     models=(SMALL,),
     gpu="useful",

@@ -8,7 +8,10 @@ import pytest
 from inference import estimators
 from inference.common.failures import Failure
 from inference.contract import exit_codes
+from inference.contract.job import SMALLEST_SIZE
 from inference.estimators import registry
+from inference.run import automatic
+from inference.run.checks import resolve_parameters
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support" / "estimators"
 
@@ -61,3 +64,18 @@ def test_a_broken_estimator_comes_last(tmp_path, monkeypatch):
     (tmp_path / "broken" / "__init__.py").write_text("raise RuntimeError")
     monkeypatch.setattr(estimators, "__path__", [*estimators.__path__, str(tmp_path)])
     assert registry.in_order()[-1] == "broken"
+
+
+@pytest.mark.parametrize("name", automatic.in_order())
+def test_presets_are_valid_settings(name):
+    facts = automatic.info(name)
+    assert [preset.name for preset in facts.presets] == ["draft", "standard", "fine"]
+    draft, standard, fine = facts.presets
+    assert (standard.size, standard.full_size, standard.parameters) == (None, False, {})
+    assert fine.full_size and not draft.full_size
+    for preset in facts.presets:
+        resolve_parameters(facts, preset.parameters)
+        assert preset.size is None or preset.size >= SMALLEST_SIZE
+    if draft.size is not None:
+        assert draft.size < facts.default_size
+    assert facts.preview_frames >= facts.minimum_frames

@@ -130,7 +130,7 @@ def test_a_frame_without_depth_says_why(scene):
     scene.fathom.active_depth = 0
     scene.frame_current = 14
     found = seen(SEQUENCER, scene)
-    assert not found.pictures and found.note.endswith("has no depth: The camera stands still.")
+    assert not found.pictures and found.note.endswith("has no depth. The camera stands still.")
 
 
 def test_the_clip_editor_shows_the_frame_of_its_clip(scene, tmp_path):

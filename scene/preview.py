@@ -1,0 +1,72 @@
+"""Previews: depth of a few frames around the playhead, in Fathom's data folder; each replaces the one before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import bpy
+
+from ..inference.contract import leftovers, own_files
+from ..inference.contract.depth_sequence import SIDECAR
+from ..inference.contract.leftovers import LOG, MAPS
+from ..inference.contract.own_files import Names
+from . import depth_list, preferences, tags
+from .depth import Depth, place_of
+from .settings import Settings
+from .source import Plate, in_range
+
+SIZE = 384
+"""Processing resolution of a preview, long side in pixels, where the artist has chosen no smaller one."""
+
+
+def root() -> Path:
+    """The folder of all previews."""
+    return preferences.data_folder() / "previews"
+
+
+def settings_for(settings: Settings, plate: Plate, *, scene_frame: int, count: int) -> Settings:
+    """The settings of a preview: those for the whole clip at a small size, for so many frames around the playhead.
+
+    Near the ends of the plate, or of the range that is to be estimated, the frames are moved to lie inside.
+    """
+    part = in_range(plate, settings.frames)
+    middle = min(max(scene_frame - part.frame_offset, part.first_frame), part.last_frame)
+    first = max(part.first_frame, min(middle - count // 2, part.last_frame - count + 1))
+    last = min(part.last_frame, first + count - 1)
+    size = min(settings.size or SIZE, SIZE)
+    frames = (first + part.frame_offset, last + part.frame_offset)
+    return replace(settings, size=size, full_size=False, frames=frames)
+
+
+def show(scene: bpy.types.Scene, depth: Depth) -> None:
+    """List a preview, show it in the editors, and take earlier previews of its clip off the scene's list.
+
+    The files of those are deleted, unless something in this file shows them, or another scene lists them.
+    """
+    index = depth_list.remember(scene, depth)
+    scene.fathom.depths[index].name = f"{depth.name} preview"
+    scene.fathom.view.show = True
+    for other in sorted(depth.folder.parent.iterdir()):
+        if other != depth.folder and other.is_dir() and not other.is_symlink():
+            _forget(scene, other)
+
+
+def is_preview(item: bpy.types.PropertyGroup) -> bool:
+    """Whether an entry of a list is a preview."""
+    place = place_of(item.folder)
+    return place is not None and root() in place.parents
+
+
+def _forget(scene: bpy.types.Scene, folder: Path) -> None:
+    for index in reversed(range(len(scene.fathom.depths))):
+        if place_of(scene.fathom.depths[index].folder) == folder:
+            keep = scene.fathom.active_depth
+            depth_list.remove(scene, index)
+            scene.fathom.active_depth = keep - 1 if index < keep else keep
+    is_listed = any(place_of(item.folder) == folder for item in depth_list.entries())
+    is_shown = any(Path(bpy.path.abspath(image.filepath)).parent == folder for image in tags.images("disparity"))
+    if is_listed or is_shown:
+        return
+    own_files.clear(folder, Names((SIDECAR, LOG, *MAPS)), last=LOG)
+    leftovers.remove_empty((folder,))
