@@ -93,7 +93,8 @@ def _is_due(python: Path, now: float) -> bool:
     if run is not None and run.code == exit_codes.MISSING and _session.ended != current_run.count_ended():
         return True  # a run missed what the answer did not know of
     is_incomplete = any(facts.missing_requirements or facts.notes for facts in _session.known)
-    return is_incomplete and _session.process is None and now - _session.asked_at > _AGAIN
+    has_changed = _session.ended != current_run.count_ended()  # weights may have come
+    return is_incomplete and _session.process is None and (has_changed or now - _session.asked_at > _AGAIN)
 
 
 def forget() -> None:

@@ -99,6 +99,9 @@ def test_forgetting_leaves_nothing(learned):
 def test_the_worker_is_asked_again_only_while_something_is_lacking(learned, monkeypatch, tmp_path):
     monkeypatch.setattr(catalogue._session, "asked", tmp_path)
     monkeypatch.setattr(catalogue._session, "asked_at", 100.0)
+    monkeypatch.setattr(catalogue._session, "ended", current_run.count_ended() - 1)
+    assert catalogue._is_due(tmp_path, 101.0), "a run has ended, which may have brought what was lacking"
+    monkeypatch.setattr(catalogue._session, "ended", current_run.count_ended())
     assert catalogue._is_due(tmp_path / "another", 101.0)
     assert not catalogue._is_due(tmp_path, 101.0) and catalogue._is_due(tmp_path, 200.0)
     monkeypatch.setattr(catalogue._session, "process", object())
