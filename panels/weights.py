@@ -18,7 +18,7 @@ _STATES = {
 
 def draw(layout: bpy.types.UILayout, *, width: float) -> None:
     """All weights with licence, size, state and what can be done with them; the studio's folder."""
-    _draw_folder(layout)
+    _draw_folder(layout, width=width)
     parts.draw_failed_transfer(layout, width=width)
     parts.draw_offline(layout, preferences.offline_reason(), width=width)
     problem, found = weights.problem(), weights.known()
@@ -30,10 +30,15 @@ def draw(layout: bpy.types.UILayout, *, width: float) -> None:
         _draw_one(layout.box(), facts, width=width)
 
 
-def _draw_folder(layout):
+def _draw_folder(layout, *, width):
+    known = preferences.known()
+    folder = known.weights_folder if known is not None else None
+    if folder is not None:
+        parts.draw_text(layout, f"Weights are read from {folder}, where it has them", icon="FILE_FOLDER", width=width)
     row = layout.row(align=True)
     row.operator("fathom.choose_weights_folder", text="Use a Studio's Folder", icon="FILE_FOLDER")
-    row.operator("fathom.forget_weights_folder", text="", icon="X")
+    if folder is not None:
+        row.operator("fathom.forget_weights_folder", text="", icon="X")
 
 
 def _draw_one(box, facts: WeightsFacts, *, width):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import bpy
 from ..inference.contract import environment, environment_setup, installer, torch_builds
 from ..inference.contract.environment import MissingEnvironment, PackageSet
 from ..inference.contract.environment_setup import Steps
+from ..inference.contract.records import RecordError
 from ..inference.contract.torch_builds import Build
 from ..inference.contract.web_address import without_secrets
 from .beside import Beside
@@ -49,6 +51,8 @@ class Environment:
         Whether there is an environment, finished or not, that Fathom made.
     needs_network : bool
         Whether packages come from a server.
+    weights_folder : Path or None
+        The studio's folder of weights, where one is named.
     """
 
     python: Path | None
@@ -57,6 +61,7 @@ class Environment:
     states: dict[PackageSet, environment.State]
     can_be_removed: bool
     needs_network: bool
+    weights_folder: Path | None = None
 
     def has(self, packages: PackageSet) -> bool:
         """Whether our own environments have a set of packages; those of all estimators serve for less, too."""
@@ -73,7 +78,11 @@ def look() -> Environment:
         own = own_packages(python)
     except MissingEnvironment as error:
         problem = error
+    weights_folder = None
+    with contextlib.suppress(OSError, RecordError):  # the list of weights says what is wrong
+        weights_folder = environment.weights_folder(data_folder())
     return Environment(
+        weights_folder=weights_folder,
         python=python,
         problem=problem,
         own=own,
@@ -88,7 +97,7 @@ _seen = Seen(lambda _settings: look(), holds=2.0)
 
 def known() -> Environment | None:
     """`look` as far as is known, None where nothing is yet: no file is looked at, panels ask."""
-    variables = (os.environ.get(name) for name in ("FATHOM_PYTHON", "FATHOM_HOME"))
+    variables = (os.environ.get(name) for name in ("FATHOM_PYTHON", "FATHOM_HOME", environment.WEIGHTS))
     return _seen.of((_get("python"), _get("data_folder"), torch_index(), *variables))
 
 

@@ -21,7 +21,7 @@ from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.environment_setup import SetupError
 from ..inference.contract.records import RecordError
 from ..inference.contract.weights import WeightsError, WeightsFacts
-from . import current_run, places, preferences
+from . import current_run, disk_status, places, preferences
 from .problems import Problem
 from .redraw import redraw
 
@@ -137,6 +137,7 @@ def choose_folder(chosen: Path | None) -> None:
 def changed() -> None:
     """What is on the disk has changed: ask again."""
     _session.changes += 1
+    disk_status.outdate()
     redraw()
 
 

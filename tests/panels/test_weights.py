@@ -9,7 +9,7 @@ from bl_ext.dev.fathom.panels import parts
 from bl_ext.dev.fathom.panels import weights as panel
 from bl_ext.dev.fathom.scene import current_run, preferences, weights
 from bl_ext.dev.fathom.scene.current_run import Transfer
-from drawing import Recorder
+from drawing import Recorder, look
 
 NET = WeightsFacts(
     name="net",
@@ -39,7 +39,7 @@ def listed(monkeypatch):
 
 def drawn():
     panel.draw(layout := Recorder(), width=4000)
-    return layout, {button.name: button for button in layout.buttons[2:]}
+    return layout, {button.name: button for button in layout.buttons if "weights_folder" not in button.name}
 
 
 def test_what_is_missing_can_be_downloaded(listed):
@@ -76,6 +76,16 @@ def test_weights_whose_licence_is_open_say_so(listed):
     listed(replace(READY, can_run=False))
     layout, buttons = drawn()
     assert any("Download asks for its licence" in text for text in layout.texts) and "fathom.get_weights" in buttons
+
+
+def test_the_studios_folder_is_named_and_can_be_cleared(listed, monkeypatch, tmp_path):
+    monkeypatch.setenv("FATHOM_WEIGHTS", str(tmp_path / "weights"))
+    listed(READY)
+    drawn()
+    look()
+    layout, _ = drawn()
+    assert f"Weights are read from {tmp_path / 'weights'}, where it has them" in layout.texts
+    assert layout.buttons[1].name == "fathom.forget_weights_folder"
 
 
 def test_why_there_is_no_list(listed):
