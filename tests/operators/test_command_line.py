@@ -298,6 +298,7 @@ def test_the_weights_are_really_listed(tmp_path, monkeypatch, capfd):
     assert "depthcrafter - DepthCrafter's UNet" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_packages_are_installed(tmp_path, monkeypatch, capsys):
     lock = wheel_maker.lock(tmp_path / "lock.txt", wheel_maker.make(tmp_path / "shelf", "plumbline"))
     monkeypatch.delenv("FATHOM_PYTHON", raising=False)
