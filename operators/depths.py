@@ -180,12 +180,12 @@ class FATHOM_OT_show_shot(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     frame: argument(bpy.props.IntProperty, "Frame", "First frame of the shot on the timeline")
-    reason: argument(bpy.props.StringProperty, "Reason", "Why it has no depth", options=frozenset({"HIDDEN"}))
+    reason: argument(bpy.props.StringProperty, "Reason", "Why its depth is what it is", options=frozenset({"HIDDEN"}))
 
     @classmethod
     def description(cls, context, properties):
-        """The tooltip: why the shot has no depth."""
-        return f"{cls.__doc__}.\nIt has no depth. {shown(properties.reason, 500)}" if properties.reason else cls.__doc__
+        """The tooltip: why the shot's depth is what it is, or why it has none."""
+        return f"{cls.__doc__}.\n{shown(properties.reason, 500)}" if properties.reason else cls.__doc__
 
     def execute(self, context):
         in_sequencer = context.area is not None and context.area.type == "SEQUENCE_EDITOR"

@@ -44,6 +44,11 @@ def estimators() -> tuple[EstimatorFacts, ...]:
     return _session.known
 
 
+def has_answered() -> bool:
+    """Whether the worker has listed its estimators."""
+    return len(_session.known) > 1
+
+
 def facts(name: str) -> EstimatorFacts | None:
     """What is known of one estimator."""
     return next((f for f in _session.known if f.name == name), None)

@@ -7,6 +7,7 @@ from . import parts
 
 _MOST = 60
 """Shots that are listed; the number of the others stands below."""
+_QUANTITIES = {"inverse_depth": "measured", "relative_disparity": "relative"}
 
 
 class _Shots(parts.Sidebar):
@@ -22,10 +23,10 @@ class _Shots(parts.Sidebar):
         shots = shot_list.known(context.scene)
         column = layout.column(align=True)
         for number, shot in enumerate(shots[:_MOST], start=1):
-            text = f"Shot {number}: {shot.first_frame}-{shot.last_frame}"
-            icon = "CHECKMARK" if shot.is_done else "CANCEL"
-            go = column.operator("fathom.show_shot", text=text if shot.is_done else f"{text}, no depth", icon=icon)
-            go.frame, go.reason = shot.scene_frame, shot.reason
+            which = _QUANTITIES.get(shot.quantity, "") if shot.is_done else "no depth"
+            text = ", ".join(filter(None, [f"Shot {number}: {shot.first_frame}-{shot.last_frame}", which]))
+            go = column.operator("fathom.show_shot", text=text, icon="CHECKMARK" if shot.is_done else "CANCEL")
+            go.frame, go.reason = shot.scene_frame, shot.reason if shot.is_done else f"It has no depth. {shot.reason}"
         if len(shots) > _MOST:
             column.label(text=f"and {len(shots) - _MOST} more shots")
 

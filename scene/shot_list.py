@@ -13,13 +13,17 @@ from .disk_status import Seen
 
 @dataclass(frozen=True)
 class ListedShot:
-    """A shot: its frames in the clip's own numbers, the scene frame of the first, and why it has no depth."""
+    """A shot: its frames in the clip's own numbers, the scene frame of the first, and why its depth is what it is.
+
+    `quantity` is that of its maps where the clip's shots differ in it, else empty.
+    """
 
     first_frame: int
     last_frame: int
     scene_frame: int
     is_done: bool
     reason: str
+    quantity: str
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,15 @@ def look(item: bpy.types.PropertyGroup) -> tuple[ListedShot, ...]:
         depth = depth_list.read(item)
     except DepthError:
         return ()
+    differ = len({depth.quantity_of(shot) for shot in depth.sequence.done_shots}) > 1
     return tuple(
         ListedShot(
             shot.first_frame,
             shot.last_frame,
             shot.first_frame + depth.frame_offset,
             shot.status == "done",
-            (shot.reason or "") if shot.status != "done" else "",
+            shot.reason or "",
+            depth.quantity_of(shot) if differ and shot.status == "done" else "",
         )
         for shot in depth.sequence.shots
     )

@@ -80,8 +80,22 @@ def test_the_shots_of_the_active_depth_are_listed_and_a_press_goes_there(empty_f
     texts = [(button.text, button.frame) for button in layout.buttons]
     assert texts == [("Shot 1: 1-2", 101), ("Shot 2: 3-3, no depth", 103), ("Shot 3: 4-5", 104)]
     assert layout.buttons[1].reason and not layout.buttons[0].reason
+    assert layout.buttons[1].reason.startswith("It has no depth. ")
     assert bpy.ops.fathom.show_shot(frame=104) == {"FINISHED"}
     assert bpy.context.scene.frame_current == 104
     bpy.context.scene.fathom.depths[0].folder = str(tmp_path / "gone")
     assert shot_list.look(bpy.context.scene.fathom.depths[0]) == ()
+    disk_status.stop()
+
+
+def test_where_shots_differ_in_it_the_list_names_what_each_holds(empty_file, tmp_path):
+    shots_of = [(1, 2, "done"), (3, 3, "refused"), (4, 5, "done")]
+    folder = depth_maker.make(tmp_path, shots=shots_of, quantities={4: "relative_disparity"})
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    context = SimpleNamespace(scene=bpy.context.scene)
+    assert not shots._Shots.poll(context), "nothing is known yet"
+    look()
+    shots._Shots.draw(SimpleNamespace(layout=(layout := Recorder())), context)
+    texts = [button.text for button in layout.buttons]
+    assert texts == ["Shot 1: 1-2, measured", "Shot 2: 3-3, no depth", "Shot 3: 4-5, relative"]
     disk_status.stop()
