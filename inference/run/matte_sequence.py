@@ -12,6 +12,7 @@ from ..common.failures import Failure, unwritable
 from ..common.files import make_folder
 from ..common.progress import Meter
 from ..contract import events, exit_codes, leftovers, own_files
+from ..contract.hints import setting
 from ..contract.job import Job, check_cuts, shot_starts, validate
 from ..media import exr, processing_size
 from ..media.clip import open_clip
@@ -132,5 +133,5 @@ def _refuse_old(folder: Path, first: int, last: int, *, overwrite: bool) -> None
         raise Failure(
             exit_codes.BAD_OUTPUT,
             f"{folder} already has {name(there)}.",
-            hint="Choose another folder, or add --overwrite to replace these mattes.",
+            hint=f"Choose another folder, or use {setting('overwrite')} to replace these mattes.",
         )

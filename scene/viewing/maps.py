@@ -1,4 +1,7 @@
-"""Pixels of depth maps, read as the worker writes them, without an image of Blender's for each frame."""
+"""Pixels of depth maps, read as the worker writes them, without an image of Blender's for each frame.
+
+Read by hand, since Blender 4.2 brings no OpenImageIO, and later ones none in their Python before 4.5.
+"""
 
 from __future__ import annotations
 
