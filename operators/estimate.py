@@ -18,6 +18,7 @@ from ..scene import (
     current_run,
     depth_list,
     forecast,
+    known,
     output,
     preferences,
     presets,
@@ -26,6 +27,7 @@ from ..scene import (
     quick,
     source,
     subject,
+    versions,
 )
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
@@ -274,6 +276,53 @@ class FATHOM_OT_set_range(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class FATHOM_OT_use_lens(_OnShown, bpy.types.Operator):
+    """Take focal length and sensor width from what Blender knows"""
+
+    bl_idname = "fathom.use_lens"
+    bl_label = "Use Lens"
+    bl_options = {"UNDO"}
+
+    what: argument(
+        bpy.props.EnumProperty,
+        "What",
+        items=(
+            ("CLIP", "Tracking Camera", "That of the clip"),
+            ("CAMERA", "Scene Camera", "That which the scene looks through"),
+        ),
+    )
+
+    @classmethod
+    def description(cls, context, properties):
+        """The tooltip: whose."""
+        whose = "the clip's tracking camera" if properties.what == "CLIP" else "the camera that the scene looks through"
+        return f"Take focal length and sensor width from {whose}"
+
+    @reporting
+    def execute(self, context):
+        if self.what == "CAMERA":
+            known.use_lens_of_camera(context.scene)
+            return {"FINISHED"}
+        shown, _scene = self.shown(context)
+        known.use_lens_of_clip(context.scene, shown)
+        return {"FINISHED"}
+
+
+class FATHOM_OT_use_mattes(_OnShown, bpy.types.Operator):
+    """Take the images of the other selected strip as mattes: white on what moves, with the clip's frame numbers"""
+
+    bl_idname = "fathom.use_mattes"
+    bl_label = "Use Strip as Mattes"
+    bl_options = {"UNDO"}
+
+    @reporting
+    def execute(self, context):
+        sequencer = versions.sequencer_scene(context)
+        strip = self.shown(context)[0] if self.strip else known.selected_strip(sequencer)
+        known.use_mattes_of_strip(context.scene, strip, sequencer)
+        return {"FINISHED"}
+
+
 class FATHOM_OT_get_quick_depth(Estimates, bpy.types.Operator):
     """Choose Quick, get what it needs, and estimate soft depth of the active strip or clip with it"""
 
@@ -401,6 +450,8 @@ CLASSES = (
     FATHOM_OT_use_preset,
     FATHOM_OT_use_settings,
     FATHOM_OT_set_range,
+    FATHOM_OT_use_lens,
+    FATHOM_OT_use_mattes,
     FATHOM_OT_get_quick_depth,
     FATHOM_OT_get_network,
     FATHOM_OT_cancel,

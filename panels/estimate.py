@@ -131,6 +131,7 @@ class _Settings(parts.Sidebar):
             parts.draw_text(column, _about_size(settings.size, facts), width=width)
         column.prop(settings, "full_size")
         column.prop(settings, "seed")
+        _draw_mattes(layout.column(), settings)
         _draw_focal_length(layout.column(heading="Known Focal Length"), settings)
         _draw_parameters(layout.column(), context, advanced=False)
         if facts and facts.licence:
@@ -160,12 +161,20 @@ def _draw_range(column, settings):
         line.operator("fathom.set_range", text="", icon=icon).what = what
 
 
+def _draw_mattes(column, settings):
+    row = column.row(align=True)
+    row.prop(settings, "mattes")
+    row.operator("fathom.use_mattes", text="", icon="SEQ_SEQUENCER")
+
+
 def _draw_focal_length(column, settings):
     row = column.row()
     row.prop(settings, "use_focal_length", text="")
     for part, name, text in ((row.row(), "focal_length", ""), (column.column(), "sensor_width", "Sensor Width")):
         part.active = settings.use_focal_length
         part.prop(settings, name, text=text)
+    for what, icon in (("CLIP", "TRACKER"), ("CAMERA", "CAMERA_DATA")):
+        row.operator("fathom.use_lens", text="", icon=icon).what = what
 
 
 class _Advanced(parts.Sidebar):

@@ -10,6 +10,7 @@ from ..inference.contract import client, exit_codes
 from ..inference.contract.catalogue import AUTOMATIC, EMBEDDED, LEARNED, QUICK, EstimatorFacts
 from ..inference.contract.environment import PackageSet
 from ..inference.contract.events import ShotNote
+from ..inference.contract.hints import setting
 from ..scene import current_run, preferences, weights
 from ..scene.current_run import Transfer, describe_bytes
 from ..scene.preferences import Environment
@@ -60,6 +61,18 @@ def draw_advice(layout: bpy.types.UILayout, text: str, *, icon: str, width: floa
     draw_text(layout, _COMMAND.sub(r"\1un this in a terminal:", text), icon=icon, width=width)
     if command:
         layout.operator("fathom.copy_command", icon="COPYDOWN").command = command[2]
+    _draw_offers(layout, text)
+
+
+def _draw_offers(layout: bpy.types.UILayout, text: str) -> None:
+    """Buttons for what a message asks for and Blender may know: the lens, mattes on a strip."""
+    lens, mattes = (worded(setting(name)) for name in ("focal_length", "mattes"))
+    if lens in text:
+        row = layout.row(align=True)
+        row.operator("fathom.use_lens", text="Tracking Camera", icon="TRACKER").what = "CLIP"
+        row.operator("fathom.use_lens", text="Scene Camera", icon="CAMERA_DATA").what = "CAMERA"
+    if mattes in text:
+        layout.operator("fathom.use_mattes", icon="SEQ_SEQUENCER")
 
 
 def _is_own(command: str) -> bool:

@@ -153,6 +153,12 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     range_end: bpy.props.IntProperty(
         name="End", description="Last frame of the timeline that is estimated", default=250
     )
+    mattes: bpy.props.StringProperty(
+        name="Matte Folder",
+        description="Folder of images with the clip's frame numbers, white on what moves: camera solves leave it out",
+        subtype="DIR_PATH",
+        options=PATH_OPTIONS,
+    )
     use_focal_length: bpy.props.BoolProperty(
         name="Known Focal Length", description="Estimate with the lens that the clip was filmed with", default=False
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
+import bpy
+
 from ..inference.contract import client
 from ..inference.contract.client import WorkerError
 from ..inference.contract.depth_sequence import is_absolute
@@ -36,12 +38,22 @@ def prepare(
     have one sentence on what is wrong with the settings or the folder.
     """
     if asked:
-        for named in (root, plate.source.path, *filter(is_absolute, map(str, settings.parameters.values()))):
+        for named in (
+            root,
+            plate.source.path,
+            *_mattes(settings),
+            *filter(is_absolute, map(str, settings.parameters.values())),
+        ):
             places.ask(named)
     plate = source.in_range(plate, settings.frames)
     wanted = settings_module.make_job(plate, settings, output=root)
     place = output.place(root, plate.name, wanted, new_version=new_version, taken=taken)
     return validate(replace(wanted, output=str(place.folder))), place
+
+
+def _mattes(settings: Settings) -> tuple[str, ...]:
+    """The place that the mattes lie at, if there are any."""
+    return (bpy.path.abspath(settings.mattes),) if settings.mattes else ()
 
 
 def estimate(

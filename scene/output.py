@@ -5,6 +5,7 @@ Nothing here needs Blender's data but `root_folder`, which resolves ``//``.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -202,6 +203,8 @@ def _input_changed(wanted: Job, folder: Path) -> bool:
             for number, name in numbering.by_frame(source.files).items()
             if (first is None or number >= first) and (last is None or number <= last)
         ]
+    with contextlib.suppress(OSError):
+        files += list(Path(wanted.mattes).iterdir()) if wanted.mattes else []
     sidecars = (Path(value) / depth_sequence.SIDECAR for value in wanted.parameters.values() if _is_path(value))
     files += [path for path in sidecars if path.is_file()]
     made = (folder / depth_sequence.SIDECAR).stat().st_mtime_ns

@@ -34,6 +34,8 @@ class Settings:
     seed : int
     frames : (int, int) or None
         First and last frame of the timeline to estimate, of those that the strip or clip shows; None: all of them.
+    mattes : str or None
+        Folder of matte images with the clip's frame numbers; may begin with ``//``.
     focal_length, sensor_width : float or None, float
         Of the lens, in millimetres, where it is known; the sensor's width is that of the image.
     """
@@ -45,6 +47,7 @@ class Settings:
     full_size: bool = False
     seed: int = 0
     frames: tuple[int, int] | None = None
+    mattes: str | None = None
     focal_length: float | None = None
     sensor_width: float = SENSOR_WIDTH
 
@@ -65,6 +68,7 @@ def from_scene(scene: bpy.types.Scene) -> Settings:
         full_size=chosen.full_size,
         seed=chosen.seed,
         frames=(chosen.range_start, chosen.range_end) if chosen.use_range else None,
+        mattes=chosen.mattes.strip() or None,
         focal_length=_as_typed(chosen.focal_length) if chosen.use_focal_length else None,
         sensor_width=_as_typed(chosen.sensor_width),
     )
@@ -148,6 +152,7 @@ def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
         size=settings.size,
         full_size=settings.full_size,
         seed=settings.seed,
+        mattes=_folder(settings.mattes) if settings.mattes else None,
         camera=_lens(plate, settings),
     )
 
@@ -172,6 +177,10 @@ def _resolved(value: Any) -> Any:
             f"This file is not saved, so there is no folder for {value}: save the file, or choose another folder."
         )
     return str(Path(bpy.path.abspath(value)).absolute())
+
+
+def _folder(stored: str) -> str:
+    return str(Path(bpy.path.abspath(_resolved(stored))).absolute())
 
 
 def _lens(plate: Plate, settings: Settings) -> Camera | None:

@@ -156,7 +156,7 @@ def unfinished(subject: Subject) -> float | None:
         return None
     settings = settings_module.from_scene(scene)
     named = filter(depth_sequence.is_absolute, map(str, settings.parameters.values()))
-    if not all(map(places.is_artists, (scene.fathom.output, *subject.files, *named))):
+    if not all(map(places.is_artists, (scene.fathom.output, scene.fathom.mattes, *subject.files, *named))):
         return None
     if not is_folder(subject.root) or repr(settings) != subject.settings:  # changed since; it is asked for again
         return None
