@@ -55,7 +55,7 @@ def _press(name):
 
 def draw(scene):
     context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=300), object=None)
-    layout = drawn(lambda layout: panel._Depths.draw(SimpleNamespace(layout=layout), context))
+    layout = drawn(lambda layout: panel.Depths.draw(SimpleNamespace(layout=layout), context))
     status.draw(SimpleNamespace(layout=layout), context)
     missing_files.of_file()
     for text in layout.texts:

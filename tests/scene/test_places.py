@@ -44,7 +44,7 @@ def draw_all(scene):
     context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=300), object=None)
 
     def draw(layout):
-        panel._Depths.draw(SimpleNamespace(layout=layout), context)
+        panel.Depths.draw(SimpleNamespace(layout=layout), context)
         status.draw(SimpleNamespace(layout=layout), context)
 
     return drawn(draw)
