@@ -19,7 +19,7 @@ from .pixel_paths import PixelPaths
 from .view import Views
 
 _FEWEST = 3  # frames that must have followed a pixel
-_TRUSTED = 0.3  # trust of a path that counts
+_TRUSTED = 0.55  # trust of a path that counts
 _CAPPED = 30.0  # pixels: larger errors count as this much
 _NOISE, _OF_PATH = (
     0.4,

@@ -393,17 +393,20 @@ def _settled(
     """Final inverse depth and confidence at the working size."""
     views = scene.views
     inverse_depth, confidence = _placed(scene, footings, frame), _load(scene, "complete", frame)[1]
+    grey, dynamic = scene.images.grey(frame).astype(np.uint8), _subjects(scene, frame)[1] > 0
     values, weights = [inverse_depth], [np.ones_like(inverse_depth)]
     for path in _paths(scene, frame):
         pause()
+        direct = pixel_paths.direct_path(grey, scene.images.grey(path.frame).astype(np.uint8), path.frame)
         theirs, move = _placed(scene, footings, path.frame), views.relative(path.frame, frame)
-        carried, valid = temporal.carry(theirs, path.there, move=move, matrix=views.matrix)
-        trust = path.trust * valid
-        if scene.learned is not None:
-            images = scene.images.colour(frame), scene.images.colour(path.frame)
-            trust *= temporal.similarity(*images, path.there)
-        values.append(carried)
-        weights.append(trust)
+        for each, counts in ((path, 1.0), (direct, ~dynamic)):
+            carried, valid = temporal.carry(theirs, each.there, move=move, matrix=views.matrix)
+            trust = each.trust * valid * counts
+            if scene.learned is not None:
+                images = scene.images.colour(frame), scene.images.colour(path.frame)
+                trust *= temporal.similarity(*images, each.there)
+            values.append(carried)
+            weights.append(trust.astype(np.float32))
     steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), *scene.limits)
     pause()
     disparity, sure = _enlarged(scene, steady, confidence, shot.frames[frame])

@@ -1,7 +1,7 @@
-"""Where each pixel of a frame goes in the frames around it: the flow from frame to frame, chained.
+"""Where each pixel of a frame goes in the frames around it, by optical flow (DIS, Kroeger et al., ECCV 2016).
 
-Each step is small, so that also what moves far is followed, with its outline (DIS, Kroeger et al., ECCV 2016, at full
-size).
+Dynamic objects are followed from frame to frame, by fine flow that is chained: each step is small, so that also what
+moves far is followed, with its outline. The static scene is followed in one step by coarse flow, which is smoother.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...depth_maps import temporal
 
 REACH = 4  # frames to either side
-_ROUND_TRIP = 0.7  # pixels of forward-backward difference of a step at which its trust has fallen to 1/e
+_ROUND_TRIP = 1.0  # pixels of forward-backward difference of a step at which its trust has fallen to 1/e
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PixelPaths:
     there : float32 [H, W, 2]
         Places in it, as x and y.
     trust : float32 [H, W]
-        0..1: forward and backward flow agree in every step.
+        0..1: how well forward and backward flow agree in the step in which they agree least.
     """
 
     frame: int
@@ -59,6 +59,23 @@ def pixel_paths(pair: Callable[[int], NDArray[np.float16]], frame: int, count: i
     return [path for sign in (-1, 1) for path in _side(pair, frame, sign, count)]
 
 
+def direct_path(before: NDArray[np.uint8], after: NDArray[np.uint8], frame: int) -> PixelPaths:
+    """Follow the static scene of one grey image [H, W] to another, that of `frame`, in one step."""
+    forth, back = temporal.flow(before, after), temporal.flow(after, before)
+    height, width = before.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    there = np.stack([x, y], axis=-1) + forth
+    return PixelPaths(frame, there, _agreement(forth, back, there))
+
+
+def _agreement(step: NDArray[np.float32], back: NDArray[np.float32], there: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How well a step [H, W, 2] and the flow back from where it ends agree, 0..1."""
+    outside = (1e3, 1e3)
+    u, v = there[..., 0], there[..., 1]
+    returned = cv2.remap(back, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
+    return np.exp(-np.sum((returned + step) ** 2, axis=-1) / np.float32(_ROUND_TRIP**2))
+
+
 def _side(pair: Callable[[int], NDArray[np.float16]], frame: int, sign: int, count: int) -> list[PixelPaths]:
     """The frames to one side, nearest first."""
     found: list[PixelPaths] = []
@@ -77,9 +94,6 @@ def _side(pair: Callable[[int], NDArray[np.float16]], frame: int, sign: int, cou
         inside = (u > -0.5) & (v > -0.5) & (u < width - 0.5) & (v < height - 0.5)
         step = cv2.remap(forth, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         there = there + step
-        returned = cv2.remap(
-            back, there[..., 0], there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 1e3)
-        )
-        trust = trust * inside * np.exp(-np.sum((returned + step) ** 2, axis=-1) / np.float32(_ROUND_TRIP**2))
+        trust = np.minimum(trust, inside * _agreement(step, back, there))
         found.append(PixelPaths(other, there, trust))
     return found
