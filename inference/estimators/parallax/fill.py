@@ -14,6 +14,8 @@ from ...depth_maps.edge_smoothing import edge_weights, smooth
 _FINE = {"strength": 800.0, "sigma": 5.0, "ridge": 2e-4}
 _COARSE = {"strength": 20000.0, "sigma": 15.0, "ridge": 1e-3}
 _ENOUGH = 0.003  # smoothed confidence at which the fine fit counts as much as the coarse one
+_DETAIL = {"strength": 10.0, "sigma": 5.0, "ridge": 1e-4}
+_KNOWN = 0.1  # smoothed squared confidence at which the detail counts by half
 
 
 def fill(
@@ -45,13 +47,17 @@ def fill(
     Notes
     -----
     A coarse fit with a wide kernel, dominated by the most confident pixels, is corrected by a fine one where that has
-    support.
+    support, and that by the detail of a few pixels where these are confident themselves: what is measured is not
+    smoothed away by what completes the rest.
     """
-    coarse, _ = _fit(inverse_depth, confidence**2, image, **_COARSE)
+    sure = confidence**2
+    coarse, _ = _fit(inverse_depth, sure, image, **_COARSE)
     coarse = np.clip(coarse, least, most)
     fine, support = _fit(inverse_depth - coarse, confidence, image, **_FINE)
-    share = support / (support + _ENOUGH)
-    return np.clip(coarse + share * fine, least, most).astype(np.float32), support.astype(np.float32)
+    whole = coarse + support / (support + _ENOUGH) * fine
+    detail, known = _fit(inverse_depth - whole, sure, image, **_DETAIL)
+    whole += known / (known + _KNOWN) * detail
+    return np.clip(whole, least, most).astype(np.float32), support.astype(np.float32)
 
 
 def _fit(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...common.compiled import compiled
 
 _TOLERANCE = 0.03  # relative difference of depth at which agreement has fallen to 1/e
+_STEP = 0.3  # of the planes' spacing, added to the tolerance: far depth is not known better than that
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class SourceDepth:
 
 
 @compiled
-def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolerance, total, weight, support, seen):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+def _hear(mine, theirs, sure, to, shift, back, focal, cx, cy, tolerance, step, total, weight, support, seen):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     """Accumulate one source frame's depth at every pixel; ``back`` is the inverse rotation."""
     height, width = mine.shape
     for y in range(height):
@@ -49,7 +50,7 @@ def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolera
                 continue
             seen[y, x] += 1
             other = 1.0 / theirs[v, u]
-            miss = (other - qz) / qz / tolerance
+            miss = (other - qz) / qz / (tolerance + step * qz)
             agreement = np.exp(-miss * miss)
             if agreement < 1e-3:
                 continue
@@ -58,7 +59,7 @@ def _hear(mine, theirs, their_confidence, to, shift, back, focal, cx, cy, tolera
             depth = back[2, 0] * rx + back[2, 1] * ry + back[2, 2] * rz
             if depth <= 0:
                 continue
-            share = agreement * their_confidence[v, u]
+            share = agreement * sure[v, u]
             total[y, x] += share / depth
             weight[y, x] += share
             support[y, x] += agreement
@@ -71,8 +72,21 @@ def fuse(
     *,
     focal: float,
     centre: NDArray[np.float64],
+    spacing: float = 0.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fuse a frame's depth with that of its source frames.
+
+    Parameters
+    ----------
+    inverse_depth, confidence : float32 [H, W]
+        The frame's own.
+    sources : sequence of SourceDepth
+    focal : float
+        In pixels.
+    centre : float64 [2]
+        Principal point.
+    spacing : float
+        Between the planes of the sweep, in inverse depth.
 
     Returns
     -------
@@ -98,6 +112,7 @@ def fuse(
             float(centre[0]),
             float(centre[1]),
             _TOLERANCE,
+            float(_STEP * spacing),
             total,
             weight,
             support,

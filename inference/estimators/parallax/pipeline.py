@@ -239,7 +239,7 @@ def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.f
     cost = sweep.matching_cost(grey, around, views.matrix, planes, check=pause)
     total = sgm.aggregate(cost, grey)
     pause()
-    inverse_depth, margin, match = sgm.winners(total, cost, planes)
+    inverse_depth, margin, match = sgm.winners(total, cost, planes, outside=sweep.OUTSIDE)
     return np.stack([np.clip(inverse_depth, scene.farthest, scene.nearest), margin, match])
 
 
@@ -262,7 +262,14 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
         trust = np.clip(their_margin / 0.02, 0, 1) + np.float32(1e-3)
         sources.append(fusion.SourceDepth(theirs, trust, *views.relative(frame, other)))
     pause()
-    fused, support = fusion.fuse(mine, sure + np.float32(1e-3), sources, focal=views.focal, centre=views.centre)
+    fused, support = fusion.fuse(
+        mine,
+        sure + np.float32(1e-3),
+        sources,
+        focal=views.focal,
+        centre=views.centre,
+        spacing=(scene.nearest - scene.farthest) / (sweep.PLANES - 1),
+    )
     confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
     pause()
     image = scene.images.colour(frame)

@@ -91,7 +91,7 @@ def aggregate(cost: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[
 
 
 @compiled
-def _pick(total, cost, inverse_depths, chosen, margin, match):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
+def _pick(total, cost, inverse_depths, outside, chosen, margin, match):  # type: ignore[no-untyped-def]  # noqa: PLR0917  (compiled)
     height, width, planes = total.shape
     spacing = inverse_depths[1] - inverse_depths[0]
     for y in range(height):
@@ -102,7 +102,10 @@ def _pick(total, cost, inverse_depths, chosen, margin, match):  # type: ignore[n
                     best = d
             lowest = total[y, x, best]
             second = np.float32(1e30)
+            seen = 0
             for d in range(planes):
+                if cost[y, x, d] != outside:
+                    seen += 1
                 if abs(d - best) > 2:
                     second = min(second, total[y, x, d])
             offset = 0.0
@@ -112,24 +115,37 @@ def _pick(total, cost, inverse_depths, chosen, margin, match):  # type: ignore[n
                 if curve > 0:
                     offset = 0.5 * (left - right) / curve
             chosen[y, x] = inverse_depths[best] + offset * spacing
-            margin[y, x] = second - lowest
+            margin[y, x] = (second - lowest) * (seen / planes) ** 2
             match[y, x] = cost[y, x, best]
 
 
 def winners(
-    total: NDArray[np.float32], cost: NDArray[np.float32], inverse_depths: NDArray[np.float64]
+    total: NDArray[np.float32],
+    cost: NDArray[np.float32],
+    inverse_depths: NDArray[np.float64],
+    *,
+    outside: float = np.nan,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """The best plane of each pixel, refined by a parabola through its neighbours.
+
+    Parameters
+    ----------
+    total, cost : float32 [H, W, D]
+        Of `aggregate`, and before it.
+    inverse_depths : float64 [D]
+    outside : float
+        The cost of planes on which no other frame sees the pixel.
 
     Returns
     -------
     inverse_depth : float32 [H, W]
     margin : float32 [H, W]
-        By how much the next best plane, not directly beside it, is worse; 0 for a flat cost.
+        By how much the next best plane, not directly beside it, is worse; 0 for a flat cost. Less where some planes
+        are not seen, each of which might be the right one, as at borders that the camera moves towards or past.
     match : float32 [H, W]
         The matching cost there, 0..1.
     """
     shape = total.shape[:2]
     chosen, margin, match = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
-    _pick(total, cost, inverse_depths, chosen, margin, match)
+    _pick(total, cost, inverse_depths, np.float32(outside), chosen, margin, match)
     return chosen, margin, match

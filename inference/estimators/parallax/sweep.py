@@ -20,7 +20,7 @@ PLANES = 64
 _WINDOW = 5
 _SOFTENING = 1.0  # grey levels squared added to a window's variance, so that noise on blank walls does not correlate
 _HALF_WEIGHT = 0.5  # of the comparison at half size, whose window is larger on weak texture
-_OUTSIDE = 0.5  # cost of a pixel that no neighbour sees: that of no correlation
+OUTSIDE = 0.5  # cost of a pixel that no neighbour sees: that of no correlation
 _LIT = 0.999  # share of a window that must lie inside the neighbour
 _BASELINES = (0.04, 0.12)
 """Wanted distances between the cameras, as shares of the scene's median depth."""
@@ -125,7 +125,7 @@ def _better_half(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     for number in range((len(scores) + 1) // 2):
         total += np.where(number < counted, scores[number], np.float32(0))
     mean = total / np.maximum(counted, 1).astype(np.float32)
-    return np.where(seeing > 0, mean, np.float32(_OUTSIDE))
+    return np.where(seeing > 0, mean, np.float32(OUTSIDE))
 
 
 class _Scale:

@@ -112,6 +112,27 @@ def test_the_winner_is_refined_between_planes():
     assert match[0, 0] == pytest.approx(total.min())
 
 
+def test_a_winner_is_doubted_where_planes_are_not_seen():
+    depths = np.linspace(0.1, 1.0, 10)
+    cost = np.full((1, 1, 10), 0.3, np.float32)
+    cost[..., 4] = 0.1
+    hidden = cost.copy()
+    hidden[..., 5:] = sweep.OUTSIDE
+    _, whole, _ = sgm.winners(cost, cost, depths, outside=sweep.OUTSIDE)
+    _, half, _ = sgm.winners(cost, hidden, depths, outside=sweep.OUTSIDE)
+    assert half[0, 0] == pytest.approx(whole[0, 0] / 4)
+
+
+def test_measured_detail_is_not_smoothed_away():
+    y, x = np.mgrid[:48, :64]
+    box = (np.abs(y - 24) < 8) & (np.abs(x - 32) < 8)
+    depth = np.where(box, 0.8, 0.4).astype(np.float32)
+    plain = np.full((48, 64, 3), 90, np.uint8)  # no edge in the image tells where the box ends
+    whole, _ = fill.fill(depth, np.ones_like(depth), plain, least=0.1, most=2.0)
+    assert abs(whole[24, 32] - 0.8) < 0.08
+    assert abs(whole[24, 50] - 0.4) < 0.02
+
+
 def test_a_plane_is_completed_from_a_few_places():
     height, width = 48, 64
     y, x = np.mgrid[:height, :width]
@@ -137,6 +158,17 @@ def test_agreeing_frames_support_and_average_each_other():
     fused, support = fusion.fuse(flat, sure, [liar, liar], focal=two.focal, centre=two.centre)
     np.testing.assert_allclose(fused, flat, rtol=1e-5)
     assert support.max() < 1e-3
+
+
+def test_depth_agrees_within_what_the_planes_can_tell():
+    two = views(2)
+    far = np.full((48, 64), 0.2, np.float32)
+    sure = np.ones_like(far)
+    witness = fusion.SourceDepth(far * np.float32(1.1), sure, *two.relative(0, 1))
+    _, strict = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, centre=two.centre)
+    _, coarse = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, centre=two.centre, spacing=0.1)
+    assert strict[:, 8:].max() < 0.01
+    assert coarse[:, 8:].min() > 0.6
 
 
 def test_neighbours_lie_on_both_sides_at_the_wanted_baselines():
