@@ -19,6 +19,7 @@ from ..scene import (
     depth_list,
     forecast,
     known,
+    mask_images,
     output,
     preferences,
     presets,
@@ -32,7 +33,7 @@ from ..scene import (
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene import settings as settings_module
-from ..scene.depth import require_own
+from ..scene.depth import portable_path, require_own
 from ..scene.settings import Settings
 from ..scene.source import Plate
 from ..scene.viewing.shown import Target
@@ -323,6 +324,27 @@ class FATHOM_OT_use_mattes(_OnShown, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class FATHOM_OT_use_mask(_OnShown, bpy.types.Operator):
+    """Write a mask as mattes of the clip, beside its depth, and use them; Blender waits while it does"""
+
+    bl_idname = "fathom.use_mask"
+    bl_label = "Use Mask as Mattes"
+    bl_options = {"UNDO"}
+
+    mask: argument(StringProperty, "Mask", "Name of a mask of this file; empty: the only one, or the editor's")
+
+    @reporting
+    def execute(self, context):
+        shown, sequencer = self.shown(context)
+        mask = known.mask_of(self.mask or getattr(getattr(context.space_data, "mask", None), "name", ""))
+        plate = source.in_range(source.from_shown(shown, sequencer), settings_module.from_scene(context.scene).frames)
+        root = output.root_folder(context.scene.fathom.output) / output.clip_folder(plate.name)
+        folder = mask_images.rasterise(mask, plate, root / output.clip_folder(f"mattes {mask.name}"))
+        context.scene.fathom.mattes = portable_path(folder)
+        self.report({"INFO"}, readable(f"The mattes are in {folder}"))
+        return {"FINISHED"}
+
+
 class FATHOM_OT_get_quick_depth(Estimates, bpy.types.Operator):
     """Choose Quick, get what it needs, and estimate soft depth of the active strip or clip with it"""
 
@@ -452,6 +474,7 @@ CLASSES = (
     FATHOM_OT_set_range,
     FATHOM_OT_use_lens,
     FATHOM_OT_use_mattes,
+    FATHOM_OT_use_mask,
     FATHOM_OT_get_quick_depth,
     FATHOM_OT_get_network,
     FATHOM_OT_cancel,

@@ -165,6 +165,7 @@ def _draw_mattes(column, settings):
     row = column.row(align=True)
     row.prop(settings, "mattes")
     row.operator("fathom.use_mattes", text="", icon="SEQ_SEQUENCER")
+    row.operator("fathom.use_mask", text="", icon="MOD_MASK")
 
 
 def _draw_focal_length(column, settings):

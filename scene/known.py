@@ -69,3 +69,14 @@ def selected_strip(scene: bpy.types.Scene) -> Any:
     if len(found) != 1:
         raise Problem("Select the image strip with the mattes, then the clip's strip, so that this one is active.")
     return found[0]
+
+
+def mask_of(name: str) -> bpy.types.Mask:
+    """The mask of that name, or the only one of the file; Problem where there is none, or several and no name."""
+    masks = bpy.data.masks
+    if name in masks:
+        return masks[name]
+    if name or len(masks) != 1:
+        what = f"There is no mask {name}" if name else f"This file has {len(masks)} masks"
+        raise Problem(f"{what}: draw one in the Movie Clip Editor or the Image Editor, and show it there.")
+    return masks[0]

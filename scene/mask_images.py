@@ -1,0 +1,57 @@
+"""A Mask of Blender's as matte images, rendered by the Sequencer with its splines, feather and animation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bpy
+
+from . import versions
+from .problems import Problem
+from .source import Plate
+
+_UNNAMED = "rendering."
+"""Beginning of the names until all mattes are rendered: Blender counts by its own frames."""
+
+
+def name_of(frame: int) -> str:
+    """The file name of a frame's matte."""
+    return f"matte.{frame:04d}.png"
+
+
+def rasterise(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
+    """Write a matte for each frame of a plate into a folder, white inside the mask, under the clip's frame numbers.
+
+    The mask is taken at the scene's frames, as editors show it; before its first frame and after its last it is as at
+    those. Mattes of an earlier call are replaced. Problem where the plate's size is not known, or nothing can be
+    written.
+    """
+    width, height = plate.source.width, plate.source.height
+    if not (width and height):
+        raise Problem(f"The size of {plate.name} is not known: open it as a clip in the Movie Clip Editor.")
+    scene, copied = bpy.data.scenes.new("Fathom"), mask.copy()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        start = plate.scene_start
+        count = plate.last_frame - plate.first_frame + 1
+        copied.frame_start, copied.frame_end = start, start + count + 1
+        render = scene.render
+        render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+        render.use_sequencer, render.use_compositing = True, False
+        settings = render.image_settings
+        settings.file_format, settings.color_mode, settings.color_depth = "PNG", "BW", "8"
+        scene.view_settings.view_transform = "Standard"
+        editor = scene.sequence_editor_create()
+        versions.strips_of(editor).new_mask(name="mask", mask=copied, channel=1, frame_start=start)
+        scene.frame_start, scene.frame_end = start, start + count - 1
+        render.filepath = str(folder / _UNNAMED)
+        bpy.ops.render.render(animation=True, scene=scene.name)
+        for index in range(count):
+            os.replace(render.frame_path(frame=start + index), folder / name_of(plate.first_frame + index))
+    except (OSError, RuntimeError) as error:
+        raise Problem(f"The mask {mask.name} cannot be written into {folder}: {str(error).strip()}") from error
+    finally:
+        bpy.data.scenes.remove(scene)
+        bpy.data.masks.remove(copied)
+    return folder

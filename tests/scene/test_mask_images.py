@@ -1,0 +1,59 @@
+"""A mask becomes mattes with the clip's frame numbers."""
+
+import bpy
+import depth_maker
+import numpy as np
+import pytest
+from bl_ext.dev.fathom.inference.contract.job import Source
+from bl_ext.dev.fathom.scene import mask_images, source
+from bl_ext.dev.fathom.scene.problems import Problem
+
+
+def plate(width=64, height=48):
+    street = Source(kind="movie", path="/street.mov", width=width, height=height)
+    return source.Plate(source=street, first_frame=5, last_frame=7, scene_start=105)
+
+
+def box(left, right):
+    mask = bpy.data.masks.new("box")
+    spline = mask.layers.new(name="layer").splines.new()
+    spline.points.add(3)
+    # in a mask, the unit is the longer side, about the middle
+    for point, co in zip(spline.points, ((left, 0.25), (right, 0.25), (right, 0.75), (left, 0.75))):
+        point.co, point.handle_type = co, "VECTOR"
+    spline.use_cyclic = True
+    return mask
+
+
+def test_each_frame_has_a_matte(empty_file, tmp_path):
+    folder = mask_images.rasterise(box(0.25, 0.5), plate(), tmp_path / "mattes")
+    assert sorted(path.name for path in folder.iterdir()) == [f"matte.{n:04d}.png" for n in (5, 6, 7)]
+    for path in folder.iterdir():
+        image = bpy.data.images.load(str(path))
+        assert tuple(image.size) == (64, 48)
+        row = np.array(image.pixels[:]).reshape(48, 64, 4)[24, :, 0]
+        assert (row[18:30] > 0.99).all() and (row[:14] < 0.01).all() and (row[34:] < 0.01).all()
+    assert len(bpy.data.scenes) == 1 and len(bpy.data.masks) == 1
+    mask_images.rasterise(box(0.25, 0.5), plate(), tmp_path / "mattes")
+
+
+def test_what_cannot_be_written_is_said(empty_file, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Problem, match="cannot be written"):
+        mask_images.rasterise(box(0, 1), plate(), tmp_path / "file")
+    with pytest.raises(Problem, match="size"):
+        mask_images.rasterise(box(0, 1), plate(None, None), tmp_path)
+
+
+def test_one_press_makes_mattes_beside_the_depth(empty_file, tmp_path):
+    image = tmp_path / "street.0001.png"
+    depth_maker.write_png(image, depth_maker.smooth_image(1, 64, 48))
+    clip = bpy.data.movieclips.load(str(image))
+    empty_file.fathom.output = str(tmp_path / "depth")
+    with pytest.raises(RuntimeError, match="has 0 masks"):
+        bpy.ops.fathom.use_mask(clip=clip.name)
+    box(0.25, 0.5)
+    assert bpy.ops.fathom.use_mask(clip=clip.name) == {"FINISHED"}
+    folder = tmp_path / "depth" / "street" / "mattes box"
+    assert [path.name for path in folder.iterdir()] == ["matte.0001.png"]
+    assert empty_file.fathom.mattes == str(folder)
