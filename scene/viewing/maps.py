@@ -1,6 +1,6 @@
 """Pixels of depth maps, read as the worker writes them, without an image of Blender's for each frame.
 
-Read by hand, since Blender 4.2 brings no OpenImageIO, and later ones none in their Python before 4.5.
+Read by hand, since the Python of Blender 4.2 has no OpenImageIO.
 """
 
 from __future__ import annotations
