@@ -112,10 +112,10 @@ def worker_server():
     with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
         path = Path(folder) / "worker"
         command = [sys.executable, "-I", "-u", WORKER_SERVER, path]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as server:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
             assert server.stdout.readline() == b"ready\n"
+            server.wait()
             yield path
-            server.kill()
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """A worker for tests that is forked from a process that has imported it: half a second sooner than a new Python.
 
-Started as ``python -I -u worker_server.py SOCKET``. A connection brings one command line as JSON and, beside it, the
-descriptors that become standard output and error; the answers are the process and, at its end, its exit status.
+Started as ``python -I -u worker_server.py SOCKET``. It leaves whoever starts it, so that tests may look for and end all
+children of theirs, and ends when its standard input does. A connection brings one command line as JSON and, beside it,
+the descriptors that become standard output and error; the answers are the process and, at its end, its exit status.
 """
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -23,17 +25,22 @@ from inference.commands.main import main  # noqa: E402
 
 
 def serve(path: str) -> list[str]:
-    """Answer connections until this process is killed; in each worker, return its command line."""
+    """Answer connections until standard input ends; in each worker, return its command line."""
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(path)
     listening.listen()
     print("ready")
-    while True:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    while listening in select.select([listening, 0], [], [])[0]:
         connection, _ = listening.accept()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever waits for a worker is not waited for itself
         waits = os.fork() == 0
         if waits:
             listening.close()
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             request, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 2)
             worker = os.fork()
@@ -45,6 +52,7 @@ def serve(path: str) -> list[str]:
             connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
             os._exit(0)
         connection.close()
+    os._exit(0)
 
 
 def _become(request: dict, descriptors: list[int]) -> list[str]:
