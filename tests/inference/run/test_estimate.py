@@ -212,7 +212,9 @@ def test_progress_grows_to_the_end_and_frames_are_told_once(worker, clip, tmp_pa
     assert progress[-1]["frames"] == progress[-1]["frames_total"] == 12
     frames = [event["number"] for event in events if event["event"] == "frame"]
     assert frames == list(range(1001, 1013))
-    assert events[-1] == {"event": "done", "folder": str(tmp_path), "frames": 12, "seconds": events[-1]["seconds"]}
+    ended = {"event": "done", "folder": str(tmp_path), "frames": 12}
+    assert events[-1] == {**ended, "seconds": events[-1]["seconds"], "peak_bytes": events[-1]["peak_bytes"]}
+    assert events[-1]["peak_bytes"] > 10e6
     assert json.dumps(events).count('"error"') == 0
 
 
