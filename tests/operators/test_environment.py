@@ -83,6 +83,7 @@ def test_it_grows_to_all_estimators_which_then_serves_for_everything(home, onlin
     assert preferences.worker_python() == python and not light.exists(), "asking for less takes nothing away"
 
 
+@pytest.mark.slow
 def test_a_growth_that_fails_leaves_the_smaller_environment_at_work(home, online, locks):
     bpy.ops.fathom.install_dependencies()
     locks[1].write_text(locks[1].read_text().replace("leadline==1.0", "leadline==2.0"))

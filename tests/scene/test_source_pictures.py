@@ -12,6 +12,7 @@ from bl_ext.dev.fathom.scene.compositing import compositor_nodes
 
 from tests.blender_images import fresh_sequencer, rendered, trim, worker_reads
 from tests.footage_maker import movie, number_in, numbered, stills, streams, woven
+from tests.marks import rest_slow
 
 B_FRAMES = {"preset": "medium", "bf": "3", "x264-params": "b-adapt=0:keyint=8"}
 VARIABLE = [0, 1, 2, 4, 5, 7, 10, 11, 12, 13, 16, 18, 19, 21, 22, 25, 26, 29, 31, 33]
@@ -106,7 +107,7 @@ def test_a_movie_of_variable_rate_has_blenders_frame_count(empty_file, inference
     assert numbers == [sum(time <= frame for time in VARIABLE) - 1 for frame in range(34)]
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("rotation", rest_slow([90, 180, 270]))
 def test_a_rotated_movie_is_turned_as_this_blender_turns_it(rotation, empty_file, inference_python, tmp_path):
     path = movie(tmp_path / "turned.mp4", range(2), rotation=rotation)
     strip = fresh_sequencer(empty_file).new_movie("clip", str(path), 1, 1)
@@ -118,7 +119,9 @@ def test_a_rotated_movie_is_turned_as_this_blender_turns_it(rotation, empty_file
     assert np.abs(read[0] * 255 - upright).mean() < 10
 
 
-@pytest.mark.parametrize("colours", [(9, 16), (9, 18), (9, 1), (12, 13), (1, 1), (12, 16), (1, 8)], ids=str)
+@pytest.mark.parametrize(
+    "colours", rest_slow([(9, 16), (9, 18), (9, 1), (12, 13), (1, 1), (12, 16), (1, 8)], fast=3), ids=str
+)
 def test_colours_that_a_movie_names(colours, empty_file, inference_python, tmp_path):
     path = movie(tmp_path / "named.mkv", range(2), codec="ffv1", pixel_format="yuv444p10le", colours=colours, matrix=9)
     strip = fresh_sequencer(empty_file).new_movie("clip", str(path), 1, 1)
@@ -199,7 +202,7 @@ def test_deep_and_lossless_codecs(codec, pixel_format, suffix, empty_file, infer
     check_same(source.from_strip(strip, empty_file), empty_file, inference_python, tmp_path)
 
 
-@pytest.mark.parametrize("matrix", [1, 5, 9])
+@pytest.mark.parametrize("matrix", rest_slow([1, 5, 9]))
 @pytest.mark.parametrize("full_range", [False, True])
 def test_matrix_and_range_are_the_files(matrix, full_range, empty_file, inference_python, tmp_path):
     path = movie(tmp_path / "matrix.mp4", range(2), pixel_format="yuv444p", matrix=matrix, full_range=full_range)

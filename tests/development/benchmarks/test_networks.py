@@ -84,6 +84,7 @@ def test_frames_that_windows_share_and_guidance_count_twice(config):
     assert once["prior"] == pytest.approx(once["encode"]), "the same encoder sees both"
 
 
+@pytest.mark.slow
 def test_every_stage_is_measured_beside_the_stock_modules(tiny_file, capsys):
     report = json.loads(
         run(capsys, "depthcrafter", "--networks", tiny_file, *SMALL, "--steps", "2", "--plain", "--json")

@@ -34,6 +34,7 @@ def test_the_work_of_the_released_network_is_what_it_is_known_to_be(capsys):
     assert all(float(text.split()[0]) <= 3 for text in found["gpus"].values()), "gigabytes, the driver's share included"
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_beside_the_plain_forward_pass(capsys, tiny):
     small = ("--size", "56x48", "--input-size", "42", "--frames", "3", "--repeats", "1", "--device", "cpu")
     found = json.loads(run(capsys, "--random-weights", "--plain", "--json", *small))

@@ -51,6 +51,7 @@ def test_parallax_keeps_its_accuracy_on_the_courtyard(clip, inference_python, tm
     assert shot["flicker"] < 0.025
 
 
+@pytest.mark.slow
 def test_the_truth_is_where_the_image_is(clip):
     """The pavement in the rendered depth, brought into the world by the camera, lies at height 0 in every frame."""
     camera = json.loads((clip / "camera.json").read_text())

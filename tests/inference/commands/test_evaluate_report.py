@@ -136,6 +136,7 @@ def test_what_was_skipped_is_printed_beside_the_temporal_stability(worker, still
     ]
 
 
+@pytest.mark.slow
 def test_a_report_says_what_was_left_out_of_its_tables(worker, still, ground_truth, tmp_path):
     (still / disparity_name(1005)).unlink()
     done = worker("evaluate", still, "--truth", ground_truth, "--report", tmp_path / "report")
@@ -197,6 +198,7 @@ def test_a_report_with_truth_has_everything(worker, still, ground_truth, tmp_pat
     }
 
 
+@pytest.mark.slow
 def test_a_plate_that_is_gone_costs_the_temporal_stability_and_nothing_else(worker, still, ground_truth, tmp_path):
     for path in (tmp_path / "plate").iterdir():
         path.unlink()

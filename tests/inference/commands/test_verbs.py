@@ -9,6 +9,7 @@ import pytest
 
 from inference.commands.display import duration, summary
 from inference.contract import events, exit_codes
+from tests.marks import rest_slow
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def test_the_summary_has_frames_pace_and_time_left():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
-@pytest.mark.parametrize("columns", [120, 0])
+@pytest.mark.parametrize("columns", rest_slow([120, 0]))
 def test_on_a_terminal_there_is_a_bar(worker, clip, tmp_path, columns):
     import pty
     import termios

@@ -14,6 +14,7 @@ import wheel_maker
 
 from inference.contract import environment, environment_setup
 from inference.contract.events import Progress, Stage
+from tests.marks import rest_slow
 
 
 @pytest.fixture
@@ -95,6 +96,7 @@ def test_closed_it_leaves_nothing(tmp_path, lock):
     assert not (tmp_path / "one").exists()
 
 
+@pytest.mark.slow
 def test_a_half_built_one_is_replaced(tmp_path, lock):
     folder = tmp_path / "one"
     (folder / "bin").mkdir(parents=True)
@@ -172,7 +174,7 @@ HOSTILE = {
 """What pip takes from variables, or from its files, that would install elsewhere, otherwise or nothing."""
 
 
-@pytest.mark.parametrize("how", ["variables", "file"])
+@pytest.mark.parametrize("how", rest_slow(["variables", "file"]))
 def test_pips_settings_of_another_purpose_do_not_hold(tmp_path, lock, monkeypatch, how):
     here = tmp_path / "current"
     here.mkdir()
@@ -385,6 +387,7 @@ def test_a_file_in_the_place_of_the_folder_is_said(tmp_path, lock):
         create(tmp_path / "home" / "environments" / "one", lock)
 
 
+@pytest.mark.slow
 def test_spaces_and_letters_of_any_alphabet_in_paths_and_a_link_to_the_data_folder(tmp_path):
     real, lock = tmp_path / "daten ä# 深度", tmp_path / "sperre ü 深.txt"
     real.mkdir()

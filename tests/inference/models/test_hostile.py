@@ -11,6 +11,7 @@ from inference.models import access, notes, transfer
 from tests.inference.models.test_address import BYTES, FIXED
 from tests.inference.support.hostile import Hostile, reply
 from tests.inference.support.small_models import LARGE, NETWORK, SIZE, expected, found, partials
+from tests.marks import rest_slow
 
 COUNTLESS = b"[" * 100_000
 OUTSIDE = "../../../../outside"
@@ -143,7 +144,7 @@ def test_nothing_follows_where_an_answer_leads_astray(hostile, refused, model, l
     assert len(hostile.asked) <= access.REDIRECTS + 2
 
 
-@pytest.mark.parametrize("model", [NETWORK, FIXED], ids=["hub", "address"])
+@pytest.mark.parametrize("model", rest_slow([NETWORK, FIXED]), ids=["hub", "address"])
 def test_a_server_that_drips_is_left(hostile, refused, monkeypatch, model):
     def drip(path):
         yield b"HTTP/1.1 200 OK\r\n"

@@ -12,6 +12,7 @@ import pytest
 
 from inference.common import failures
 from inference.contract import exit_codes
+from tests.marks import rest_slow
 
 
 def _last(done, helpers):
@@ -186,7 +187,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("full_size", [False, True])
+@pytest.mark.parametrize("full_size", rest_slow([False, True]))
 def test_a_full_disk(worker, tmp_path, helpers, small_disk, full_size):
     (tmp_path / "clip").mkdir()
     clip = helpers.write_clip(tmp_path / "clip", range(1, 9), size=(128, 96))

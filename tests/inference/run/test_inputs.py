@@ -69,7 +69,7 @@ def begun(worker, plate, folder, helpers, *options):
     return process
 
 
-@pytest.mark.parametrize("change", rest_slow([replaced, rewritten, appended, alike], fast=2))
+@pytest.mark.parametrize("change", rest_slow([replaced, rewritten, appended, alike]))
 @pytest.mark.parametrize("options", rest_slow([(), ("--full-size",)]))
 def test_a_clip_that_changes_ends_the_run_and_nothing_of_it_is_kept(change, options, plate, worker, tmp_path, helpers):
     folder = tmp_path / "depth"

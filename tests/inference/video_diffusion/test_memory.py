@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.marks import rest_slow
+
 torch = pytest.importorskip("torch")
 
 from inference.common.failures import Failure  # noqa: E402
@@ -79,7 +81,7 @@ def test_less_memory_never_gives_a_plan_that_needs_more(golden, kind, shares):
     assert needed == sorted(needed)
 
 
-@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+@pytest.mark.parametrize("kind", rest_slow(["cuda", "cpu"]))
 def test_stepping_down_ends_at_the_smallest_plan(golden, kind):
     case = tiny(golden, kind=kind)
     plan, peaks = Plan(compiled=True), []

@@ -30,6 +30,7 @@ def solved(scene, make, tmp_path_factory):
     return run, parallax.estimate(run.shot)
 
 
+@pytest.mark.slow
 def test_a_known_camera_gives_depth_in_its_own_units(scene, make, tmp_path):
     run = make.shot(scene.images, tmp_path, camera=make.camera(scene.poses))
     result = parallax.estimate(run.shot)
@@ -80,6 +81,7 @@ def test_a_known_focal_length_stays_and_helps(scene, make, tmp_path):
     assert similarity(found[:, :3, 3], scene.poses[:, :3, 3]) < 0.02
 
 
+@pytest.mark.slow
 def test_a_known_distortion_is_undone(scene, make, tmp_path):
     distortion = (0.15, 0.0)
     seen = [make.look(pose, distortion=distortion) for pose in scene.poses]

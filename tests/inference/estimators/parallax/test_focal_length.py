@@ -13,6 +13,7 @@ from inference.estimators.parallax import focal_length, solve, unsupported
 from inference.estimators.parallax.focal_length import focal_of
 from inference.estimators.parallax.lens import Lens, SolveError
 from inference.estimators.parallax.unsupported import guessed_lens
+from tests.marks import rest_slow
 
 WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 256.0, 12, 150
 USUAL = 288.0
@@ -105,7 +106,7 @@ MAPPERS = {
 }
 
 
-@pytest.mark.parametrize("name", MAPPERS)
+@pytest.mark.parametrize("name", rest_slow(MAPPERS))
 def test_a_shot_that_does_not_tell_its_lens_is_solved_with_a_likely_one(tmp_path, monkeypatch, name):
     map_as_it_is = solve._map
 

@@ -80,6 +80,7 @@ def test_metres_are_inverse_depth(vda, clip, tmp_path):
     assert sequence.shots[0].camera is None
 
 
+@pytest.mark.slow
 def test_one_frame_is_a_clip_and_maps_reach_the_plate_s_size(vda, tmp_path, helpers):
     (tmp_path / "clip").mkdir()
     clip = helpers.write_clip(tmp_path / "clip", range(1, 4), size=(150, 91))

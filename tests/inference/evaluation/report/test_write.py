@@ -149,6 +149,7 @@ def test_a_shot_of_one_frame_has_images_and_no_time(make, tmp_path):
     assert "The shot has one frame" in found.text and "The shot has no plate" in found.text
 
 
+@pytest.mark.slow
 def test_a_shot_of_three_frames_has_curves_and_no_spectrum(make, tmp_path):
     found = Page(write.write(Report(title="t", shots=(make(count=3),)), tmp_path).read_text(encoding="utf-8"))
     assert "A spectrum needs 4 frames and the shot has 3." in found.text

@@ -101,7 +101,7 @@ def test_more_memory_gives_larger_batches():
         assert stage1_memory.choose_batch(network, size, **given) == stage1_memory.BATCHES[place]
 
 
-@pytest.mark.parametrize(("kind", "elsewhere"), [("cuda", True), ("cpu", False)])
+@pytest.mark.parametrize(("kind", "elsewhere"), [("cuda", True), pytest.param("cpu", False, marks=pytest.mark.slow)])
 def test_where_nothing_fits_one_sentence_has_the_numbers_and_the_cure(released, kind, elsewhere):
     with pytest.raises(Failure) as refused:
         stage1_memory.choose_batch(released, FULL, dtype=torch.float32, free_bytes=int(1.96e9), kind=kind)
