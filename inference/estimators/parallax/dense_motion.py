@@ -21,10 +21,8 @@ from .view import Views
 _FEWEST = 3  # frames that must have followed a pixel
 _TRUSTED = 0.55  # trust of a path that counts
 _CAPPED = 30.0  # pixels: larger errors count as this much
-_NOISE, _OF_PATH = (
-    0.4,
-    0.05,
-)  # error of a static pixel: pixels, and share of its way, as near points show those of a solve
+# error of a static pixel: pixels, and share of its way, as near points show those of a solve
+_NOISE, _OF_PATH = 0.4, 0.05
 _USUAL = 2.5  # times the median of an image's errors, that those of its static pixels are at most
 _STILL, _MOVING = 1.0, 2.0  # such errors, below and above which a pixel is static or moves
 _PATCH = 9  # pixels of the patches in which texture is measured

@@ -276,7 +276,8 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     moves = _moves(scene, frame, image)
     confidence[moves] = 0
     whole, _ = fill.fill(fused, confidence, image, least=scene.farthest, most=scene.nearest)
-    moves = moving.standing(moves, shadows.shadowed(scene.images.colour, frame, whole, views))
+    if moves.any():  # most frames of a static scene need no look at others for shadows
+        moves = moving.standing(moves, shadows.shadowed(scene.images.colour, frame, whole, views))
     subjects = moving.separate(moves, _load(scene, "flow", frame).astype(np.float32))
     return np.stack([whole, confidence, subjects.astype(np.float32)])
 
