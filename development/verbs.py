@@ -113,7 +113,8 @@ def _pytest_options(arguments: list[str]) -> list[str]:
         options += ["-m", "not slow"]
     # A debugger and uncaptured output need a single process; tests of a file share fixtures, so they stay together.
     if not any(argument.startswith(("-n", "-s", "--pdb", "--numprocesses", "--capture")) for argument in arguments):
-        options += ["--numprocesses", "auto", "--dist", "loadfile"]
+        processes = (os.cpu_count() or 1) + 1  # a quarter of the time a test waits: for what it started, or a signal
+        options += ["--numprocesses", str(processes), "--dist", "loadfile"]
     return options
 
 

@@ -111,7 +111,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(
-    "content", rest_slow([DAMAGED["cut.npz"], *FOREIGN, DAMAGED["nothing.npz"], DAMAGED["pickled.npz"]], fast=2)
+    "content", rest_slow([DAMAGED["cut.npz"], *FOREIGN, DAMAGED["nothing.npz"], DAMAGED["pickled.npz"]])
 )
 def test_a_run_makes_again_what_it_cannot_use(content, worker, tmp_path, helpers):
     """What is damaged, and whole arrays that are not the estimator's."""

@@ -206,6 +206,7 @@ def test_an_earlier_result_stays_whole_when_the_clip_changes_under_its_successor
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_after_a_change_starts_afresh(worker, tmp_path, helpers):
     plate, folder = movie(tmp_path / "clip.mp4", range(12)), tmp_path / "depth"
     process = begun(worker, plate, folder, helpers, "--full-size")

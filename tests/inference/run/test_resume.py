@@ -14,6 +14,7 @@ from inference.contract import depth_sequence
 from inference.contract.depth_sequence import Shot
 from inference.media.exr import write_map
 from inference.run import output
+from tests.marks import rest_slow
 
 
 @pytest.fixture
@@ -220,8 +221,8 @@ def _of_another_size(path):
     write_map(path, np.ones((8, 8), np.float32))
 
 
-@pytest.mark.parametrize("name", ["disparity.1002.exr", pytest.param("confidence.1002.exr", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("damage", [_cut, _not_finite, pytest.param(_of_another_size, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", rest_slow(["disparity.1002.exr", "confidence.1002.exr"]))
+@pytest.mark.parametrize("damage", rest_slow([_cut, _not_finite, _of_another_size]))
 def test_a_map_that_was_damaged_meanwhile_is_made_again(worker, clip, tmp_path, helpers, damage, name):
     whole, output = tmp_path / "whole", tmp_path / "out"
     assert worker.estimate(clip, whole, "--parameter", "pause=0.1").returncode == 0
@@ -233,8 +234,8 @@ def test_a_map_that_was_damaged_meanwhile_is_made_again(worker, clip, tmp_path, 
     assert helpers.contents(output) == helpers.contents(whole)
 
 
-@pytest.mark.parametrize("name", ["disparity.0003.exr", pytest.param("confidence.0003.exr", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("damage", [_cut, _not_finite, pytest.param(_of_another_size, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", rest_slow(["disparity.0003.exr", "confidence.0003.exr"]))
+@pytest.mark.parametrize("damage", rest_slow([_cut, _not_finite, _of_another_size]))
 def test_a_damaged_map_of_a_finished_shot_is_made_again_however_often_that_is_broken_off(
     worker, cut_clip, tmp_path, helpers, expected, damage, name
 ):
@@ -249,8 +250,8 @@ def test_a_damaged_map_of_a_finished_shot_is_made_again_however_often_that_is_br
     assert maps == {name: data for name, data in expected.items() if name != "depth.json"}
 
 
-@pytest.mark.parametrize("name", ["disparity.1002.exr", pytest.param("confidence.1002.exr", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("damage", [_cut, _not_finite, pytest.param(_of_another_size, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", rest_slow(["disparity.1002.exr", "confidence.1002.exr"]))
+@pytest.mark.parametrize("damage", rest_slow([_cut, _not_finite, _of_another_size]))
 def test_a_damaged_map_that_waits_for_its_full_size_is_made_again(worker, clip, tmp_path, helpers, damage, name):
     whole, output = tmp_path / "whole", tmp_path / "out"
     options = ("--full-size", "--parameter", "pause=0.1")

@@ -100,6 +100,7 @@ def test_maps_reach_the_plate_s_size(crafter, tmp_path, helpers):
     assert read_map(tmp_path / "depth" / "disparity.0002.exr").shape == (90, 150)
 
 
+@pytest.mark.slow
 def test_one_frame_is_a_clip(crafter, clip, tmp_path):
     assert crafter(clip, tmp_path / "depth", *QUICK, "--frames", "1005").returncode == 0
     assert [path.name for path in (tmp_path / "depth").glob("*.exr")] == ["disparity.1005.exr"]

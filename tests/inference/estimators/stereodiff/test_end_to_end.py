@@ -145,6 +145,7 @@ def test_real_footage(diff, worker, footage, tmp_path, helpers):
     assert helpers.contents(cut) == whole
 
 
+@pytest.mark.slow
 def test_stage_1_alone_needs_its_own_weights_only(diff, clip, tmp_path):
     diff.use("matching")
     done = diff(clip, tmp_path / "depth", "--parameter", "stage=1", "--frames", "1001-1004")

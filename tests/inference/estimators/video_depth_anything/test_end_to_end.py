@@ -71,6 +71,7 @@ def test_a_clip_becomes_a_depth_sequence(vda, worker, clip, tmp_path, helpers):
     assert {path.suffix for path in kept} == {".exr", ".json"}, "nothing is left of the windows"
 
 
+@pytest.mark.slow
 def test_metres_are_inverse_depth(vda, clip, tmp_path):
     done = vda(clip, tmp_path / "depth", "--parameter", "metric=yes")
     assert done.returncode == 0, done.stderr

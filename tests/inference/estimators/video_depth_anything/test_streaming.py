@@ -12,6 +12,7 @@ from inference.estimators.video_depth_anything.pipeline import estimate_clip  # 
 from inference.estimators.video_depth_anything.window import Plan, WindowRun  # noqa: E402
 from tests.inference.support import stoppable, tiny_video_depth  # noqa: E402
 from tests.inference.support.stoppable import Frames, moving_images  # noqa: E402
+from tests.marks import rest_slow  # noqa: E402
 
 DEFAULTS = {parameter.name: parameter.default for parameter in INFO.parameters}
 SIDE = 42
@@ -88,7 +89,7 @@ def test_each_frame_is_encoded_once(tmp_path, monkeypatch):
     assert sum(encoded) == 60, "and not once in each window"
 
 
-@pytest.mark.parametrize("joining", ["whole_clip", "published"])
+@pytest.mark.parametrize("joining", rest_slow(["whole_clip", "published"]))
 def test_a_run_that_was_stopped_anywhere_resumes_to_the_same_bits(tmp_path, joining):
     frames = clip(50)
     whole = Run(frames, tmp_path / "whole", joining=joining)
