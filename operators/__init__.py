@@ -7,7 +7,20 @@ import bpy
 from ..scene import current_run
 from ..scene import queue as scene_queue
 from ..scene.viewing import drawing
-from . import build, command_line, compositing, depths, environment, estimate, files, modal_run, queue, view, weights
+from . import (
+    build,
+    command_line,
+    compositing,
+    depths,
+    environment,
+    estimate,
+    export,
+    files,
+    modal_run,
+    queue,
+    view,
+    weights,
+)
 
 CLASSES = (
     *estimate.CLASSES,
@@ -18,6 +31,7 @@ CLASSES = (
     *view.CLASSES,
     *build.CLASSES,
     *compositing.CLASSES,
+    *export.CLASSES,
 )
 
 _command = None

@@ -9,19 +9,22 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import bpy
 
 from ..inference.contract import exit_codes, hints
+from ..inference.contract import export as export_contract
 from ..inference.contract.camera import SENSOR_WIDTH, parse_lens
 from ..inference.contract.client import WorkerError
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, Job, JobError
 from ..inference.contract.untrusted import readable
-from ..scene import build, depth_list, lookup, preferences, source, worker_command
+from ..scene import build, depth_list, export, lookup, preferences, source, worker_command
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene.depth import Depth
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names that are no UTF-8 are printed as they are
     try:
-        if arguments and arguments[0] in worker_command.VERBS:
+        if arguments and arguments[0] in worker_command.VERBS and not _is_blenders(arguments):
             return worker_command.run(arguments)
         options = _parser().parse_args(list(arguments))
         options.run(options)
@@ -123,9 +126,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.set_defaults(run=_install)
 
+    verb = verbs.add_parser("export", help=worker_command.VERBS["export"])
+    verb.add_argument("depth", metavar="DIR", help="the folder with the depth.json")
+    verb.add_argument("--format", choices=[*export_contract.BLENDERS], required=True)
+    verb.add_argument("--output", metavar="DIR", required=True, help="folder for the files; created if needed")
+    verb.add_argument("--frames", metavar="A-B", default="", help="frames to export (default: all)")
+    verb.add_argument("--scale", metavar="X", type=float, default=1.0, help="multiplies the camera path")
+    _add_lens(verb, "of a camera that does not move")
+    verb.add_argument("--overwrite", action="store_true", help="replace files of the same names")
+    verb.set_defaults(run=_export)
+
     for name, what in worker_command.VERBS.items():  # the worker's own, which `main` hands on
-        verbs.add_parser(name, help=what, add_help=False)
+        if name != "export":
+            verbs.add_parser(name, help=what, add_help=False)
     return parser
+
+
+def _is_blenders(arguments: Sequence[str]) -> bool:
+    """Whether an export is of a format that Blender writes itself."""
+    given = [part for argument in arguments for part in argument.split("=")]
+    formats = [value for name, value in pairwise(given) if name == "--format"]
+    return arguments[0] == "export" and bool(formats) and formats[-1] in export_contract.BLENDERS
 
 
 def _add_lens(verb: argparse.ArgumentParser, what: str) -> None:
@@ -184,6 +205,23 @@ def _install(options: argparse.Namespace) -> None:
             if isinstance(event, Stage):
                 print(readable(f"Fathom: {event.label}"), flush=True)
     print(preferences.worker_python())
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write a camera by Blender; the other formats are the worker's."""
+    scene = bpy.context.scene
+    depth = depth_list.placed(scene, depth_module.load(Path(options.depth).absolute()))
+    lens, sensor = _lens(options, plate_size(depth)[0])
+    wanted = export.wanted(
+        depth,
+        {"format": options.format.upper(), "directory": str(Path(options.output).absolute()), "frames": options.frames},
+        scene=scene,
+        focal_length=None if lens is None else lens * SENSOR_WIDTH / sensor,
+    )
+    scaled = (replace(each, scale=each.scale * options.scale) for each in wanted.placements)
+    wanted = export_contract.validate(replace(wanted, placements=tuple(scaled)))
+    for path in export.write_cameras(depth, wanted, options.format, scene=scene, overwrite=options.overwrite):
+        print(path)
 
 
 def _parameter(text: str) -> tuple[str, Any]:

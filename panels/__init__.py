@@ -4,7 +4,7 @@ import bpy
 
 from ..scene import beside, disk_status
 from ..scene import weights as known_weights
-from . import build, catalogue, estimate, preferences, properties, queue, shots, status, view
+from . import build, catalogue, estimate, export, preferences, properties, queue, shots, status, view
 
 CLASSES = (
     *properties.CLASSES,
@@ -12,6 +12,7 @@ CLASSES = (
     *estimate.CLASSES,
     *queue.CLASSES,
     *build.CLASSES,
+    *export.CLASSES,
     *shots.CLASSES,
     *view.CLASSES,
 )

@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.contract.catalogue import AUTOMATIC
-from ..scene import depth_list
+from ..scene import depth_list, export
 from ..scene.versions import HEARS_CHANGES, PATH_OPTIONS
 
 
@@ -107,6 +107,12 @@ class FATHOM_PG_view(bpy.types.PropertyGroup):
     )
 
 
+class FATHOM_PG_export(bpy.types.PropertyGroup):
+    """What is written for other programs, and how: `scene.export.properties`."""
+
+    __annotations__ = export.properties()
+
+
 class FATHOM_PG_scene(bpy.types.PropertyGroup):
     """Fathom's settings in a scene."""
 
@@ -188,6 +194,7 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     depths: bpy.props.CollectionProperty(type=FATHOM_PG_depth, name="Depths")
     active_depth: bpy.props.IntProperty(name="Active Depth", default=0, min=0)
     view: bpy.props.PointerProperty(type=FATHOM_PG_view, name="View")
+    export: bpy.props.PointerProperty(type=FATHOM_PG_export, name="Export")
     all_shots: bpy.props.BoolProperty(
         name="All Shots",
         description="Build one setup for every shot of the clip, instead of the one under the playhead",
@@ -195,7 +202,7 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (FATHOM_PG_depth, FATHOM_PG_view, FATHOM_PG_scene)
+CLASSES = (FATHOM_PG_depth, FATHOM_PG_view, FATHOM_PG_export, FATHOM_PG_scene)
 
 
 def register() -> None:

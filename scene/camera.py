@@ -9,6 +9,7 @@ in the scene.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import bpy
 import numpy as np
@@ -224,6 +225,35 @@ def render_size_problem(scene: bpy.types.Scene, depth: Depth) -> str | None:
         f"The render size {render.resolution_x}x{render.resolution_y} has another aspect than the plate; set it to "
         f"{width}x{height} (Fit Scene to Clip) so that plate and depth fill the camera view alike."
     )
+
+
+def intrinsics(depth: Depth, shot: Shot, focal_length: float | None = None) -> Camera:
+    """The camera of a shot, or one of a focal length on a sensor 36 mm wide; Problem where there is neither."""
+    return _intrinsics(depth, shot, focal_length)
+
+
+def baked_camera(known: Camera, frames: Iterable[int], *, world: Matrix, scale: float, name: str) -> bpy.types.Object:
+    """A camera without a parent, in no collection, keyed at source frames where it stands in the scene.
+
+    `scale` multiplies its path, and `world` takes that, z up, into the scene: a rotation and a translation. One without
+    poses stands still.
+    """
+    camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
+    _set_lens(camera.data, known)
+    camera.rotation_mode = "QUATERNION"
+    poses = {pose.frame: Matrix(pose.camera_to_world) for pose in known.poses}
+    before = None
+    for frame in frames:
+        matrix = poses.get(frame, Matrix.Identity(4))
+        matrix.translation = scale * matrix.translation
+        place, turn, _ = (world @ _WORLD @ matrix @ _VIEW).decompose()
+        if before is not None:
+            turn.make_compatible(before)
+        camera.location = place
+        camera.rotation_quaternion = before = turn
+        for path in ("location", "rotation_quaternion"):
+            camera.keyframe_insert(path, frame=frame)
+    return camera
 
 
 # ------------------------------------------------------------------------------------------------------------ parts

@@ -13,6 +13,7 @@ import bpy
 
 from ..inference.contract import depth_sequence, numbering
 from ..inference.contract.depth_sequence import DepthSequence, DepthSequenceError, Quantity, Shot
+from ..inference.contract.distances import reach
 from ..inference.contract.job import Source
 from ..inference.contract.untrusted import readable
 from . import lookup, map_files, places, tags
@@ -163,8 +164,7 @@ def distances(depth: Depth, shot: Shot) -> Distances:
     p1, p99 = values.p1, values.p99
     if depth.quantity_of(shot) == "relative_disparity":
         return Distances(p1=p1, p99=max(p99, p1 + 1e-6 * max(abs(p1), 1e-6)))
-    nearest = 1.0 / p99 if p99 > 0 else 1.0
-    far_limit = min(4.0 / p1, 200.0 * nearest) if p1 > 0 else 200.0 * nearest
+    nearest, far_limit = reach(p1, p99)
     return Distances(p1=p1, p99=p99, near=nearest, far=far_limit / 4.0, near_limit=0.1 * nearest, far_limit=far_limit)
 
 

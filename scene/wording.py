@@ -16,6 +16,8 @@ _ELSEWHERE = {
     "ocio_config": "Blender's color configuration",
     "stream": "the strip's Stream Index",
     "overwrite": "Estimate into New Version",
+    "plate": "Find Plate",
+    "fps": "Frame Rate",
 }
 """How is set in Blender what is no setting of the panel's."""
 _BETWEEN_PIECES = re.compile(r"(\s+|(?<=[/\\])(?=\w))")

@@ -12,6 +12,7 @@ from ..inference.contract.environment import MissingEnvironment
 from . import preferences
 
 VERBS = {
+    "export": "write a depth sequence for other programs",
     "models": "list, download, verify and remove the weights of networks",
     "doctor": "what is installed, what is missing, and how to install it",
     "estimators": "the estimators with every parameter, and whether they can run here",

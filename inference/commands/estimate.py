@@ -143,7 +143,7 @@ def job_of_clip(options: argparse.Namespace) -> Job:
     """A job that reads a clip as the options of `add_source_options` say, with output and size."""
     from ..media.source import describe
 
-    first, last = _range(options.frames)
+    first, last = frame_range(options.frames)
     source = describe(options.clip, first, last, stream=_stream(options.stream))
     source = replace(
         source,
@@ -171,7 +171,8 @@ def _job_of_file(options: argparse.Namespace) -> Job:
     return with_output(job, str(Path(options.output).absolute())) if options.output else job
 
 
-def _range(text: str | None) -> tuple[int | None, int | None]:
+def frame_range(text: str | None) -> tuple[int | None, int | None]:
+    """First and last frame of an option such as ``1-100``; None where it is not given."""
     if text is None:
         return None, None
     match = _RANGE.fullmatch(text.strip())

@@ -18,6 +18,9 @@ from typing import IO
 from . import bounded_log, depth_sequence, events, exit_codes, job, leftovers, own_files
 from .depth_sequence import DepthSequence, DepthSequenceError
 from .events import Event
+from .export import Export
+from .export import save as save_export
+from .export import validate as validate_export
 from .hints import setting
 from .job import Job
 from .leftovers import LOG
@@ -111,15 +114,40 @@ def verify(names: Sequence[str], *, python: str | Path, home: str | Path) -> Ste
     yield from _manage_weights("verify", names, python, home)
 
 
+def export(wanted: Export, *, overwrite: bool = False, python: str | Path, home: str | Path) -> Steps:
+    """Write an export in the worker and yield its events; otherwise as `download`.
+
+    `overwrite`: whether files of the same names that are not of this export may be replaced.
+    """
+    try:
+        name = _temporary("export", partial(save_export, validate_export(wanted)))
+    except job.JobError as error:
+        yield (events.Error(code=error.code, what=str(error)),)
+        return
+    except OSError as error:
+        yield (_no_temporary("export", error),)
+        return
+    try:
+        options = ["--job", name, *(["--overwrite"] if overwrite else [])]
+        yield from _run_verb(["export", *options], Path(home) / "export.log", python, home)
+    finally:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+
+
 def _manage_weights(action: str, arguments: Sequence[str], python: str | Path, home: str | Path) -> Steps:
     """Run the worker's verb ``models``."""
-    log = Path(home) / f"{action}.log"
+    yield from _run_verb(["models", action, *arguments], Path(home) / f"{action}.log", python, home)
+
+
+def _run_verb(arguments: Sequence[str], log: Path, python: str | Path, home: str | Path) -> Steps:
+    """Run a verb of the worker whose log lies in the data folder."""
     errors = _opened(log, f"The data folder {home}", "Make room there, or choose another in Fathom's preferences.")
     if isinstance(errors, events.Error):
         yield (errors,)
         return
     try:
-        process = _process(python, ["models", action, *arguments, "--events", "--parent-pipe"], errors, home)
+        process = _process(python, [*arguments, "--events", "--parent-pipe"], errors, home)
     except OSError as error:
         yield (_not_started(python, error),)
         return
@@ -329,15 +357,11 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
         leftovers.remove_empty(made)
         return errors
     try:
-        name = _job_file(wanted)
+        name = _temporary("job", partial(job.save, wanted))
     except OSError as error:
         errors.close()
         leftovers.take_away(folder, made)
-        return events.Error(
-            code=exit_codes.FAILED,
-            what=f"The job cannot be written to the system's folder for temporary files ({error.strerror or error}).",
-            hint="Free some space there, or set another folder in the environment variable TMPDIR.",
-        )
+        return _no_temporary("job", error)
     arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
     try:
         process = _process(python, arguments, errors, home)
@@ -361,16 +385,24 @@ def _opened(log: Path, what: str, hint: str) -> IO[bytes] | events.Error:
         return events.Error(code=exit_codes.BAD_OUTPUT, what=what, hint=hint)
 
 
-def _job_file(wanted: Job) -> str:
-    """Write a job to a temporary file."""
-    descriptor, name = tempfile.mkstemp(prefix="fathom-job-", suffix=".json")
+def _temporary(what: str, save: Callable[[str], None]) -> str:
+    """Save a record in a temporary file; its path."""
+    descriptor, name = tempfile.mkstemp(prefix=f"fathom-{what}-", suffix=".json")
     os.close(descriptor)
     try:
-        job.save(wanted, name)
+        save(name)
     except OSError:
         Path(name).unlink()
         raise
     return name
+
+
+def _no_temporary(what: str, error: OSError) -> events.Error:
+    return events.Error(
+        code=exit_codes.FAILED,
+        what=f"The {what} cannot be written to the system's folder for temporary files ({error.strerror or error}).",
+        hint="Free some space there, or set another folder in the environment variable TMPDIR.",
+    )
 
 
 def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, keep_log: bool) -> None:

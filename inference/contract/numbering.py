@@ -87,6 +87,20 @@ def by_frame(names: Sequence[str]) -> dict[int, str]:
     return dict(zip(frame_numbers(names), names))
 
 
+def digits(names: Sequence[str], otherwise: int = 4) -> int:
+    """How many digits the frame numbers of a sequence have at least; `otherwise` where there are no numbers.
+
+    >>> digits(["plate.01001.exr", "plate.01002.exr"]), digits(["take2.8.png", "take2.10.png"]), digits([])
+    (5, 1, 4)
+    """
+    try:
+        index = _index(tuple(names)) if names else None
+    except NumberingError:
+        index = None
+    found = [len(_parts(name).digits[-1 if index is None else index]) for name in names if _parts(name).digits]
+    return min(found, default=otherwise)
+
+
 def check(names: Sequence[str], folder: str | Path, first: int | None = None, last: int | None = None) -> None:
     """Check that a sequence has each frame of a range once, in order; frames outside the range are ignored.
 

@@ -1,4 +1,4 @@
-"""Maps as EXR files: one channel ``Y``, 32-bit float, ZIP, which every Blender reads the same way."""
+"""EXR files: maps with one channel ``Y``, 32-bit float, ZIP, which every Blender reads the same way, and others."""
 
 from __future__ import annotations
 
@@ -48,30 +48,64 @@ def write_map(path: str | Path, array: ArrayLike, metadata: Mapping[str, str | i
     OSError
         The file cannot be written (no folder, no permission, full disk).
     """
-    values = np.ascontiguousarray(array, dtype=np.float32)
-    if values.ndim != 2 or values.size == 0:
-        raise ValueError(f"a map has two dimensions and at least one pixel, not shape {values.shape}")
+    write_channels(path, {CHANNEL: np.asarray(array, np.float32)}, metadata)
+
+
+def write_channels(
+    path: str | Path,
+    channels: Mapping[str, NDArray[np.floating]],
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    corner: tuple[int, int] = (0, 0),
+    display: exr_windows.Box | None = None,
+) -> None:
+    """Write channels [H, W] of one size, float32 or float16 each, in place.
+
+    Parameters
+    ----------
+    channels : mapping
+        By their full names, such as ``depth.Z``.
+    metadata : mapping or None
+        For the header: texts, numbers, and the format's own attributes, such as ``pixelAspectRatio``.
+    corner : (int, int)
+        Column and row of the first pixel: the data window begins there.
+    display : Box or None
+        The display window; None: the data window.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `write_map`.
+    """
+    pixels = {name: np.ascontiguousarray(values) for name, values in channels.items()}
+    for values in pixels.values():
+        if values.ndim != 2 or values.size == 0:
+            raise ValueError(f"a map has two dimensions and at least one pixel, not shape {values.shape}")
     header = {**(metadata or {}), "compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    if corner != (0, 0) or display is not None:
+        height, width = next(iter(pixels.values())).shape
+        data = (*corner, corner[0] + width - 1, corner[1] + height - 1)
+        header |= {name: (box[:2], box[2:]) for name, box in (("dataWindow", data), ("displayWindow", display or data))}
     # The file is opened by Python first: its OSError names what is wrong (the library's error does not).
     with open(path, "wb"):
         pass
     try:
-        with OpenEXR.File(header, {CHANNEL: values}) as file:
+        with OpenEXR.File(header, dict(pixels)) as file:  # the library replaces the values
             file.write(_library_name(path))
     except RuntimeError as error:
         full = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
         code = next((each for each in full if os.strerror(each) in str(error)), errno.EIO)
         raise OSError(code, first_line(error), str(path)) from error
-    _check_written(path, values)
+    _check_written(path, pixels)
 
 
-def _check_written(path: str | Path, values: NDArray[np.float32]) -> None:
+def _check_written(path: str | Path, channels: Mapping[str, NDArray[np.floating]]) -> None:
     """Read a file back: the library does not report a full disk."""
     try:
-        kept = read_channels(path)[CHANNEL]
-    except (ClipError, KeyError):
-        kept = None
-    if kept is None or kept.tobytes() != values.tobytes():
+        kept = read_channels(path)
+    except ClipError:
+        kept = {}
+    if any(name not in kept or kept[name].tobytes() != values.tobytes() for name, values in channels.items()):
         raise OSError(errno.ENOSPC, "cannot be written completely; the disk may be full", str(path))
 
 

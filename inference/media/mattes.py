@@ -32,14 +32,23 @@ class Mattes:
         """Bool [H, W], True where at least half of the pixel is white."""
         return matte(self.files[index], (self.width, self.height), self.display)
 
+    def opacity(self, index: int) -> NDArray[np.float32]:
+        """Float32 [H, W], 0 to 1: how white each pixel is."""
+        return opacity(self.files[index], (self.width, self.height), self.display)
+
 
 def matte(path: str | Path, size: tuple[int, int], display: exr_windows.Box | None = None) -> NDArray[np.bool_]:
     """One matte at a size (width, height): bool [H, W], True where at least half of the pixel is white.
 
     Transparent pixels are black.
     """
+    return np.asarray(opacity(path, size, display) >= 0.5, bool)
+
+
+def opacity(path: str | Path, size: tuple[int, int], display: exr_windows.Box | None = None) -> NDArray[np.float32]:
+    """One matte at a size (width, height): float32 [H, W], 0 to 1. Transparent pixels are black."""
     image = pixels.as_float(stills.read(path, over_black=True, display=display)).mean(axis=2)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA) >= 0.5, bool)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32).clip(0, 1)
 
 
 def mattes(folder: str | Path, first: int, last: int, size: tuple[int, int]) -> Mattes:

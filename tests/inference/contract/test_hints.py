@@ -77,7 +77,11 @@ def test_no_message_of_a_job_speaks_of_options():
 
 
 def test_messages_name_settings_that_there_are():
-    known = hints.OF_A_JOB | {p.name for name in registry.names() for p in registry.info(name).parameters}
+    known = (
+        hints.OF_A_JOB
+        | hints.OF_AN_EXPORT
+        | {p.name for name in registry.names() for p in registry.info(name).parameters}
+    )
     wrong = []
     for path in sorted(INFERENCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

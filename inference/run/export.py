@@ -1,0 +1,783 @@
+"""A depth sequence written for other programs: images of distances, gray movies, points, cameras.
+
+Every file appears whole under its name. A record beside the files, such as ``street_depth.exr.json``, says what their
+values mean and which are written, so that the same export goes on where an earlier one ended, and files of anything
+else are never taken for its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common import lock
+from ..common.failures import ClipError, Failure, unwritable
+from ..common.files import make_folder, save_json, sync_folder
+from ..common.percentiles import Percentiles
+from ..common.progress import Meter
+from ..common.units import size_text
+from ..contract import depth_sequence, events, exit_codes, leftovers, own_files, records
+from ..contract import export as contract
+from ..contract.camera import SENSOR_WIDTH, Camera
+from ..contract.depth_sequence import DepthSequence, Shot, confidence_name, disparity_name
+from ..contract.export import CONFIDENCE_CHANNEL, MATTE_CHANNEL, Export, Placement
+from ..contract.hints import setting
+from ..contract.job import Source
+from ..contract.numbering import Frame
+from ..contract.records import Word
+from ..contract.untrusted import read_bytes
+from ..depth_maps import point_cloud
+from ..depth_maps.joint_upsampling import upsample
+from ..media import chan, exr, gray_movie
+from ..media.clip import Clip, open_clip
+from ..media.mattes import Mattes, mattes
+from ..media.windows import PlateWindows, Windows
+from .checks import warn_of_little_room
+
+SCRATCH = ".fathom-export"
+"""Folder inside the export's that holds its lock."""
+_SAVED_EVERY = 1.0
+"""Seconds between two saves of the record."""
+_LARGEST_HALF = 65504.0
+_PIXELS_OF_A_VOXEL = 2.0
+_STATED = {"exr": "distances", "png": "16-bit images", "movie": "a movie", "control": "a control video"}
+Check = Callable[[], None]
+Emit = Callable[[events.Event], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an export came to: the frames and the files that are there now."""
+
+    frames: int
+    files: int
+
+
+def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outcome:
+    """Write an export; what an earlier run of the same one has written stays.
+
+    Parameters
+    ----------
+    overwrite : bool
+        Whether files of these names that another export, or somebody else, has written may be replaced.
+    emit : callable
+        Receives stages, progress, frames and warnings.
+    check : callable
+        Called often; raises where the run is to end. Only whole files are left then.
+
+    Raises
+    ------
+    JobError, Failure
+        USAGE: the export cannot be made of this depth. BAD_OUTPUT: the folder cannot be written, is in use, or has
+        files that must not be replaced.
+    DepthSequenceError, ClipError
+        The depth, its plate or the mattes cannot be read.
+    """
+    contract.validate(wanted)
+    depth = Path(wanted.depth)
+    depth = (depth.parent if depth.name == depth_sequence.SIDECAR else depth).absolute()
+    sequence = depth_sequence.load(depth)
+    if wanted.plate is not None:
+        sequence = replace(sequence, source=_same_plate(wanted.plate, sequence.source))
+    shots = _measured(wanted, sequence, depth, check)
+    _require_maps(depth, sequence, shots)
+    _require_possible(wanted, sequence, shots)
+    folder = Path(wanted.output).absolute()
+    made = make_folder(folder)
+    try:
+        held = lock.acquire(folder / SCRATCH)
+        try:
+            files = _Files(folder, wanted, sequence, shots, depth=depth, overwrite=overwrite)
+            needed = contract.estimated_bytes(wanted, sequence)
+            warn_of_little_room(folder, needed, emit)
+            work = _Work(wanted, depth=depth, sequence=sequence, parts=shots, files=files, emit=emit, check=check)
+            try:
+                work.run(needed)
+            except OSError as error:
+                raise unwritable(error, folder, needed_bytes=needed * files.share_left()) from error
+            finally:
+                files.close()
+        finally:
+            held.release()
+    finally:
+        leftovers.remove_empty(made)
+    return Outcome(frames=sum(len(shot.frames) for shot in shots), files=len(files.targets))
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what this process was writing, which is about to be ended by force."""
+    for path in folder.glob(f"{own_files.TEMPORARY}{os.getpid()}-*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A shot, or what of it is exported.
+
+    Attributes
+    ----------
+    shot : Shot
+    frames : range
+    placed : Placement
+    low, high : float
+        Disparity that is black and white in images where near is white.
+    """
+
+    shot: Shot
+    frames: range
+    placed: Placement
+    low: float
+    high: float
+
+    def gray(self, disparity: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Disparity [H, W] in the shot's range: 0 far to 1 near."""
+        known = np.isfinite(disparity) & (disparity != 0)  # 0 is beyond the far end
+        return np.where(known, (disparity - self.low) / (self.high - self.low), 0).clip(0, 1).astype(np.float32)
+
+
+def _same_plate(found: Source, written: Source) -> Source:
+    """Where the plate is now, with what ``depth.json`` knows of it and its file does not tell."""
+    return replace(
+        found,
+        width=found.width or written.width,
+        height=found.height or written.height,
+        fps=found.fps or written.fps,
+        colorspace=found.colorspace or written.colorspace,
+    )
+
+
+def _measured(wanted: Export, sequence: DepthSequence, depth: Path, check: Check) -> tuple[_Part, ...]:
+    """The shots that are exported, with their distances and the ends of their grays: one range for the whole shot."""
+    found = []
+    for shot, frames in contract.shots_within(wanted, sequence):
+        if shot.range is None:
+            continue
+        low, high = shot.range.p1, shot.range.p99
+        if wanted.format in _STATED and wanted.percentiles != (1, 99):
+            counted = Percentiles()
+            for number in range(shot.first_frame, shot.last_frame + 1):
+                check()
+                values = exr.read_map(depth / disparity_name(number), size=(sequence.width, sequence.height))
+                known = values[np.isfinite(values) & (values != 0)]
+                if known.size:
+                    counted.add(known)
+            with contextlib.suppress(ValueError):  # nothing was counted: there is nothing but the far end
+                low, high = (counted.quantile(percentile / 100) for percentile in wanted.percentiles)
+        high = max(high, low + 1e-6 * max(abs(low), 1e-6))
+        placed = contract.placement(wanted, sequence, shot)
+        found.append(_Part(shot=shot, frames=frames, placed=placed, low=low, high=high))
+    return tuple(found)
+
+
+def _require_maps(depth: Path, sequence: DepthSequence, parts: Sequence[_Part]) -> None:
+    names = [disparity_name, *([confidence_name] if sequence.confidence is not None else [])]
+    for part in parts:
+        for number, name in itertools.product(part.frames, names):
+            if not (depth / name(number)).is_file():
+                raise ClipError(
+                    f"{name(number)} is missing in {depth}, although its depth.json lists that frame",
+                    "copy its files again, or estimate that depth sequence again",
+                )
+
+
+def _require_possible(wanted: Export, sequence: DepthSequence, parts: Sequence[_Part]) -> None:
+    """Raise (USAGE) for what the depth does not have, before anything is written."""
+    farthest = max(part.placed.far_limit * part.placed.scale for part in parts)
+    if wanted.format == "exr" and wanted.half and farthest > _LARGEST_HALF:
+        raise Failure(
+            exit_codes.USAGE,
+            f"Half floats end at {_LARGEST_HALF:g}, and the far limit is {farthest:g}.",
+            hint=f"Write 32-bit floats, or choose a nearer {setting('far_limit')}.",
+        )
+    if wanted.confidence and sequence.confidence is None:
+        raise Failure(
+            exit_codes.USAGE,
+            f"{sequence.estimator} gives no confidence, so there is no channel of it to write.",
+            hint="Leave the confidence out.",
+        )
+    if wanted.format in ("movie", "control") and not (wanted.fps or sequence.source.fps):
+        raise Failure(
+            exit_codes.USAGE,
+            "The clip's frame rate is not known.",
+            hint=f"Say how many frames a second the movie has with {setting('fps')}.",
+        )
+    for part in parts if wanted.format in contract.NEEDS_CAMERA and wanted.focal_length is None else ():
+        if part.shot.camera is None:
+            raise Failure(
+                exit_codes.USAGE,
+                f"The depth of frames {part.shot.first_frame}-{part.shot.last_frame} has no camera.",
+                hint=f"Give {setting('focal_length')}, for a camera that does not move.",
+            )
+
+
+# ----------------------------------------------------------------------------------------------------------- files
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Progress:
+    """What a record says of how far its export is.
+
+    Attributes
+    ----------
+    key : str
+        Equal for exports whose files are alike.
+    planned : tuple of (int, int)
+        As `written`, of all files that are the export's.
+    written : tuple of (int, int)
+        First and last of the frames, or first frames of the shots, whose files are whole.
+    finished : bool
+    """
+
+    key: Word
+    planned: tuple[tuple[Frame, Frame], ...] = ()
+    written: tuple[tuple[Frame, Frame], ...] = ()
+    finished: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Values:
+    """What the values of a shot's files mean, for people and scripts.
+
+    Attributes
+    ----------
+    line, near_limit, far_limit, scale
+        As `contract.export.Placement`.
+    low, high : float
+        Disparity at the ends of the gray range.
+    """
+
+    first_frame: int
+    last_frame: int
+    line: tuple[tuple[int, float, float], ...]
+    near_limit: float
+    far_limit: float
+    scale: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record(_Progress):
+    """The record of an export, beside its files."""
+
+    format: str
+    meaning: str
+    depth: str
+    shots: tuple[_Values, ...]
+
+
+class _Files:
+    """The files of an export, and the record of which are written.
+
+    Attributes
+    ----------
+    targets : dict
+        Path of each file by its frame, or by the first frame of its shot.
+    left : set
+        The numbers of those that are still to be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        wanted: Export,
+        sequence: DepthSequence,
+        parts: Sequence[_Part],
+        *,
+        depth: Path,
+        overwrite: bool,
+    ) -> None:
+        self.targets = _targets(folder, wanted, sequence, parts)
+        stem = contract.file_name(wanted.format, sequence).removesuffix(contract.SUFFIXES[wanted.format])
+        self._path = folder / f"{stem}.{wanted.format}.json"
+        self._record = _Record(
+            key=_key(wanted, depth),
+            format=wanted.format,
+            meaning=meaning(wanted),
+            depth=sequence.fingerprint,
+            shots=tuple(_values(part) for part in parts),
+        )
+        self._is_new = not self._path.exists()
+        for leftover in folder.glob(f"{own_files.TEMPORARY}*"):  # of a run that was killed
+            name = leftover.name.removeprefix(own_files.TEMPORARY).partition("-")[2]
+            if name in {path.name for path in (self._path, *self.targets.values())} and own_files.is_file(leftover):
+                leftover.unlink(missing_ok=True)
+        self._planned = set(self.targets)
+        self._written, self._saved = self._earlier(overwrite=overwrite), 0.0
+        self.left = set(self.targets) - self._written
+        if self.left:
+            self.save()
+
+    def share_left(self) -> float:
+        """How much of the export is still to be written, 0 to 1."""
+        return len(self.left) / max(len(self.targets), 1)
+
+    @contextlib.contextmanager
+    def writing(self, number: int) -> Iterator[Path]:
+        """Write a file under the temporary name that is yielded; it is renamed and recorded once it is whole."""
+        with own_files.atomic(self.targets[number]) as temporary:
+            yield temporary
+        self._written.add(number)
+        self.left.discard(number)
+        if time.monotonic() - self._saved > _SAVED_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Write the record."""
+        planned, written = _spans(self._planned), _spans(self._written)
+        save_json(self._path, replace(self._record, planned=planned, written=written, finished=not self.left))
+        self._saved = time.monotonic()
+
+    def close(self) -> None:
+        """Write the record for the last time; there is none where nothing was written."""
+        if self._written or not self._is_new:
+            self.save()
+        else:
+            self._path.unlink(missing_ok=True)
+
+    def _earlier(self, *, overwrite: bool) -> set[int]:
+        """The numbers of the files that an earlier run of the same export has written whole.
+
+        Failure (BAD_OUTPUT) where there are files that must not be replaced.
+        """
+        there = {number for number, path in self.targets.items() if os.path.lexists(path)}
+        earlier = self._read()
+        strange = there
+        if earlier is not None and earlier.key == self._record.key and not (overwrite and earlier.finished):
+            known, planned = _numbers(earlier.written), _numbers(earlier.planned)
+            strange = there - known if earlier.finished else there - planned
+            if not strange or overwrite:
+                self._planned |= planned
+                return known - (set(self.targets) - there)
+        strange = set() if overwrite else strange
+        foreign = [self.targets[min(strange)]] if strange else []
+        if earlier is None and self._path.exists() and not overwrite:
+            foreign.append(self._path)
+        if foreign:
+            raise Failure(
+                exit_codes.BAD_OUTPUT,
+                f"{foreign[0]} exists already, and is not of this export.",
+                hint="Choose another folder, or choose to overwrite files of these names.",
+            )
+        return set()
+
+    def _read(self) -> _Progress | None:
+        try:
+            return records.load(_Progress, self._path, strict=False)
+        except (OSError, records.RecordError):
+            return None
+
+
+def _targets(folder: Path, wanted: Export, sequence: DepthSequence, parts: Sequence[_Part]) -> dict[int, Path]:
+    if wanted.is_for_each_frame:
+        frames = [number for part in parts for number in part.frames]
+        return {number: folder / contract.file_name(wanted.format, sequence, frame=number) for number in frames}
+    if wanted.format in ("ply", "chan"):
+        shots = [part.shot for part in parts]
+        return {shot.first_frame: folder / contract.file_name(wanted.format, sequence, shot=shot) for shot in shots}
+    return {parts[0].frames[0]: folder / contract.file_name(wanted.format, sequence)}
+
+
+def _key(wanted: Export, depth: Path) -> str:
+    """Equal for exports whose files are alike: of one with a file for each frame, whatever the range."""
+    same = replace(wanted, output="", depth="")
+    if wanted.is_for_each_frame:
+        same = replace(same, first_frame=None, last_frame=None)
+    digest = hashlib.sha256(records.dumps(same).encode())
+    digest.update(read_bytes(depth / depth_sequence.SIDECAR, most=depth_sequence.LARGEST_STATE))
+    return digest.hexdigest()
+
+
+def _values(part: _Part) -> _Values:
+    placed = part.placed
+    return _Values(
+        first_frame=part.shot.first_frame,
+        last_frame=part.shot.last_frame,
+        line=placed.line,
+        near_limit=placed.near_limit,
+        far_limit=placed.far_limit,
+        scale=placed.scale,
+        low=part.low,
+        high=part.high,
+    )
+
+
+def meaning(wanted: Export) -> str:
+    """What the values of an export's files are, as a sentence."""
+    if wanted.format == "exr":
+        sign = "minus the distance" if wanted.negative else "the distance"
+        return (
+            f"{wanted.channel} is {sign} along the camera's axis in scene units: scale / (slope * disparity + shift), "
+            "not nearer than near_limit * scale and not farther than far_limit * scale, where a sky ends."
+        )
+    if wanted.format in ("png", "movie", "control"):
+        ends = "white where disparity is low and black where it is high" if wanted.far_white else (
+            "black where disparity is low and white where it is high"
+        )  # fmt: skip
+        return f"Linear in disparity (1 / distance), {ends}: one range for each shot."
+    if wanted.format == "ply":
+        return f"Points in the camera path's world, {_up(wanted)} up, in scene units."
+    return "Frame, position, rotation in degrees about x, y and z in the order ZXY, vertical field of view in degrees."
+
+
+def _up(wanted: Export) -> Any:
+    return wanted.up or contract.UP.get(wanted.format, "z")
+
+
+def _spans(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Runs of whole numbers, by their first and last."""
+    runs = itertools.groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
+    spans = ([number for _, number in run] for _, run in runs)
+    return tuple((span[0], span[-1]) for span in spans)
+
+
+def _numbers(spans: Iterable[tuple[int, int]]) -> set[int]:
+    return {number for first, last in spans for number in range(first, last + 1)}
+
+
+# ------------------------------------------------------------------------------------------------------------ work
+
+
+class _Work:
+    """One run of an export."""
+
+    def __init__(
+        self,
+        wanted: Export,
+        *,
+        depth: Path,
+        sequence: DepthSequence,
+        parts: tuple[_Part, ...],
+        files: _Files,
+        emit: Emit,
+        check: Check,
+    ) -> None:
+        self._wanted, self._depth, self._sequence, self._parts = wanted, depth, sequence, parts
+        self._files, self._emit, self._check = files, emit, check
+        self._size = (sequence.width, sequence.height)
+        self._known_mattes: dict[tuple[int, int], Mattes] = {}
+        self._known_rays: dict[int, NDArray[np.float32]] = {}  # of the shot that is at its turn
+        self._count = sum(len(part.frames) for part in parts)
+        if wanted.format in ("movie", "control"):
+            self._count = -(-self._count // wanted.every)
+        self._meter = Meter(emit, self._count)
+        self._meter.plan(self._count)
+
+    def run(self, needed: float) -> None:
+        """Write what is left, at most about `needed` bytes."""
+        wanted, count = self._wanted, len(self._files.left)
+        self._warn_of_gaps()
+        if not count:
+            self._emit(events.Warning(message="All files of this export are there already."))
+            return
+        what = "1 file" if count == 1 else f"{count} files"
+        room = size_text(needed * self._files.share_left())
+        self._meter.stage("export", f"Writing {what}, {room} at most")
+        done = self._count - count if wanted.is_for_each_frame else 0
+        self._meter.begin(done)
+        self._meter.frames_done(done)
+        self._meter.begin(self._count - done)
+        write = {
+            "exr": self._write_exr,
+            "png": self._write_png,
+            "movie": self._write_movie,
+            "control": self._write_movie,
+            "ply": self._write_merged if wanted.merged else self._write_points,
+            "chan": self._write_chan,
+        }
+        write[wanted.format]()
+        sync_folder(next(iter(self._files.targets.values())).parent)
+        self._meter.finish()
+
+    def _write_exr(self) -> None:
+        wanted, source = self._wanted, self._sequence.source
+        size = contract.image_size(wanted, self._sequence)
+        windows = self._windows(size)
+        held = self._mattes(size)
+        kind = np.float16 if wanted.half else np.float32
+        header: dict[str, Any] = {"comments": meaning(wanted), "software": "Fathom"}
+        if source.fps:
+            header["framesPerSecond"] = Fraction(source.fps).limit_denominator(1001)
+        unknown = 0
+        for part, number, maps, _ in self._frames(full=wanted.at_full_size):
+            distance = point_cloud.distance(maps[0], part.placed, number)
+            channels = {wanted.channel: -distance if wanted.negative else distance}
+            if wanted.confidence:
+                channels[CONFIDENCE_CHANNEL] = maps[1]
+            if held is not None:
+                channels[MATTE_CHANNEL] = held.opacity(held.numbers.index(number))
+            found = windows.of_frame(number) if windows is not None else None
+            unknown += found is None
+            placed = found or Windows()
+            with self._writing(number) as temporary:
+                exr.write_channels(
+                    temporary,
+                    {name: each.astype(kind) for name, each in channels.items()},
+                    header | {"pixelAspectRatio": placed.pixel_aspect},
+                    corner=placed.corner,
+                    display=placed.display,
+                )
+        if unknown:
+            self._emit(
+                events.Warning(
+                    message=f"The plate of {unknown} frames cannot be read, so their data window is the whole image "
+                    f"and their pixels are square; if the plate's are not, show where it is with {setting('plate')}."
+                )
+            )
+
+    def _write_png(self) -> None:
+        for part, number, maps, _ in self._frames(full=self._wanted.at_full_size):
+            gray = np.round(65535 * self._shade(part, maps[0])).astype(np.uint16)
+            is_coded, data = cv2.imencode(".png", gray)
+            if not is_coded:
+                raise ValueError("OpenCV cannot encode an image as PNG")
+            with self._writing(number) as temporary:
+                temporary.write_bytes(data.tobytes())
+
+    def _write_movie(self) -> None:
+        wanted, sequence = self._wanted, self._sequence
+        rate = wanted.fps or (sequence.source.fps or 0) / wanted.every
+        size = contract.image_size(wanted, sequence)
+        (target,) = self._files.targets
+        numbers = range(self._parts[0].frames[0], self._parts[-1].frames[-1] + 1, wanted.every)
+        chosen, nothing = set(numbers), np.zeros(size[::-1], np.float32)
+        label = f"Writing {size[0]}x{size[1]} pixels at {rate:.6g} frames/s"
+        self._meter.stage("export", label)
+        with self._files.writing(target) as temporary, gray_movie.written(temporary, size, rate) as append:
+            following = iter(numbers)
+            awaited = next(following)
+            for part, number, maps, _ in self._frames(full=wanted.at_full_size, chosen=chosen):
+                while awaited < number:  # frames without depth
+                    append(nothing)
+                    awaited = next(following)
+                append(self._shade(part, _resized(maps[0], size)))
+                awaited = next(following, number)
+                self._meter.frames_done(1)
+
+    def _write_points(self) -> None:
+        for part, number, maps, image in self._frames(full=self._wanted.at_full_size, colors=True):
+            points = self._vertices(part, number, maps, image)
+            with self._writing(number) as temporary:
+                point_cloud.write(temporary, points, self._comments(part, f"frame {number}"))
+
+    def _write_merged(self) -> None:
+        for part in self._parts:
+            if part.shot.first_frame not in self._files.left:
+                continue
+            voxel = self._wanted.voxel or self._voxel(part)
+            self._meter.stage("export", f"Merging points, one in each voxel of {voxel:g}")
+            grid = point_cloud.VoxelGrid(voxel, with_confidence=self._sequence.confidence is not None)
+            for each, number, maps, image in self._frames(full=self._wanted.at_full_size, colors=True, only=part):
+                grid.add(self._vertices(each, number, maps, image))
+                self._meter.frames_done(1)
+            try:
+                points = grid.points()
+            except ValueError as error:
+                raise Failure(
+                    exit_codes.USAGE,
+                    f"Voxels of {voxel:g} are too small for how far the points spread.",
+                    hint=f"Choose a larger {setting('voxel')}, or a nearer {setting('far_limit')}.",
+                ) from error
+            what = f"frames {part.frames[0]}-{part.frames[-1]}, one point in each voxel of {voxel:g}"
+            with self._files.writing(part.shot.first_frame) as temporary:
+                point_cloud.write(temporary, points, self._comments(part, what))
+
+    def _write_chan(self) -> None:
+        for part in self._parts:
+            self._check()
+            camera = self._camera(part)
+            self._warn_of_lens(part, camera)
+            turned = np.diag([1.0, -1.0, -1.0, 1.0])  # from OpenCV's axes to those that look along -z
+            poses = [
+                point_cloud.pose(camera, number, part.placed, _up(self._wanted)) @ turned for number in part.frames
+            ]
+            field = chan.vertical_field(camera.focal_length, camera.height)
+            if part.shot.first_frame in self._files.left:
+                with self._files.writing(part.shot.first_frame) as temporary:
+                    temporary.write_text(
+                        chan.text(part.frames, poses, [field] * len(part.frames)), encoding="ascii", newline="\n"
+                    )
+            self._meter.count(len(part.frames))
+            self._meter.frames_done(len(part.frames))
+
+    # -------------------------------------------------------------------------------------------------- what is read
+
+    def _frames(
+        self, *, full: bool, colors: bool = False, chosen: set[int] | None = None, only: _Part | None = None
+    ) -> Iterator[tuple[_Part, int, tuple[NDArray[np.float32], ...], NDArray[np.float32] | None]]:
+        """Shot, number, maps (disparity, and confidence where there is one) and plate of each frame that is left.
+
+        `full`: at the plate's size, along its edges; the plate is at the size of the maps, where it is read.
+        """
+        source = self._sequence.source
+        full = full and (source.width, source.height) != self._size
+        for part in self._parts if only is None else (only,):
+            wanted = self._files.left if chosen is None and self._wanted.is_for_each_frame else chosen
+            numbers = [number for number in part.frames if wanted is None or number in wanted]
+            plate = self._plate(numbers, None if full else self._size) if full or colors else itertools.repeat(None)
+            for number, image in zip(numbers, plate):
+                self._check()
+                maps = self._maps(number)
+                if full and image is not None:
+                    maps = upsample(maps, image)
+                yield part, number, maps, image
+                self._meter.count(1)
+
+    def _maps(self, number: int) -> tuple[NDArray[np.float32], ...]:
+        names = [disparity_name(number)]
+        if self._sequence.confidence is not None:
+            names.append(confidence_name(number))
+        return tuple(np.nan_to_num(exr.read_map(self._depth / name, size=self._size)) for name in names)
+
+    def _plate(self, numbers: Sequence[int], size: tuple[int, int] | None) -> Iterator[NDArray[np.float32]]:
+        """The plate's images of some frames in ascending order, read run by run."""
+        if not numbers:
+            return
+        clip = self._clip(numbers[0], numbers[-1])
+        for first, last in _spans(numbers):
+            for _, image in clip.read(first, last, size=size):
+                yield image
+
+    def _clip(self, first: int, last: int) -> Clip:
+        source = self._sequence.source
+        try:
+            clip = open_clip(source, first, last)
+            clip.require(first, last)
+        except ClipError as error:
+            why = "colors are" if self._wanted.format == "ply" else "edges are"
+            hint = f"show where it is with {setting('plate')}"
+            if self._wanted.format != "ply":
+                hint += f", or export at the size of the maps ({setting('full_size')} off)"
+            raise ClipError(f"The plate's {why} needed, and it cannot be read: {error.what}", hint) from error
+        return clip
+
+    def _mattes(self, size: tuple[int, int]) -> Mattes | None:
+        if self._wanted.mattes is None:
+            return None
+        if size not in self._known_mattes:
+            first, last = self._parts[0].frames[0], self._parts[-1].frames[-1]
+            self._known_mattes[size] = mattes(self._wanted.mattes, first, last, size)
+        return self._known_mattes[size]
+
+    def _windows(self, size: tuple[int, int]) -> PlateWindows | None:
+        try:
+            return PlateWindows(self._sequence.source, size)
+        except ClipError:  # a movie that is not there
+            return None
+
+    # ---------------------------------------------------------------------------------------------- what is made of it
+
+    def _shade(self, part: _Part, disparity: NDArray[np.float32]) -> NDArray[np.float32]:
+        gray = part.gray(disparity)
+        return 1 - gray if self._wanted.far_white else gray
+
+    def _vertices(
+        self, part: _Part, number: int, maps: tuple[NDArray[np.float32], ...], image: NDArray[np.float32] | None
+    ) -> NDArray[np.void]:
+        if image is None:
+            raise ValueError("points need the plate's colors")
+        confidence = maps[1] if len(maps) > 1 else None
+        left_out = None
+        if confidence is not None and self._wanted.minimum_confidence > 0:
+            left_out = confidence < self._wanted.minimum_confidence
+        height, width = maps[0].shape
+        held = self._mattes((width, height))
+        if held is not None:
+            matte = held[held.numbers.index(number)]
+            left_out = matte if left_out is None else left_out | matte
+        camera = self._camera(part).scaled(width, height)
+        if part.shot.first_frame not in self._known_rays:
+            self._known_rays = {part.shot.first_frame: point_cloud.rays(camera)}
+        return point_cloud.vertices(
+            maps[0],
+            part.placed,
+            number,
+            rays=self._known_rays[part.shot.first_frame],
+            pose=point_cloud.pose(camera, number, part.placed, _up(self._wanted)),
+            colors=image,
+            confidence=confidence,
+            left_out=left_out,
+        )
+
+    def _camera(self, part: _Part) -> Camera:
+        """The camera of a shot, at the plate's size."""
+        millimeters, source = self._wanted.focal_length, self._sequence.source
+        if millimeters is not None:
+            width, height = source.width or self._size[0], source.height or self._size[1]
+            return Camera.from_lens(millimeters, SENSOR_WIDTH, width=width, height=height)
+        if part.shot.camera is None:
+            raise ValueError("the shot has no camera")  # `_require_possible` has seen to it
+        return part.shot.camera
+
+    def _voxel(self, part: _Part) -> float:
+        """About two pixels at the median distance of the shot's middle frame, rounded to two digits."""
+        middle = part.frames[len(part.frames) // 2]
+        inverse = point_cloud.inverse_distance(self._maps(middle)[0], part.placed, middle)
+        seen = inverse[inverse > np.float32(1 / part.placed.far_limit)]
+        median = part.placed.scale / float(np.median(seen)) if seen.size else part.placed.far_limit
+        focal_length = self._camera(part).scaled(*self._size).focal_length
+        return float(f"{_PIXELS_OF_A_VOXEL * median / focal_length:.2g}")
+
+    def _comments(self, part: _Part, what: str) -> tuple[str, ...]:
+        return (f"Fathom: {what}, {_up(self._wanted)} up, scene units", f"far limit {part.placed.far_limit:g}")
+
+    @contextlib.contextmanager
+    def _writing(self, number: int) -> Iterator[Path]:
+        """Write a frame's file, and count it."""
+        with self._files.writing(number) as temporary:
+            yield temporary
+        self._meter.frames_done(1)
+        self._emit(events.Frame(number=number, path=str(self._files.targets[number])))
+
+    # --------------------------------------------------------------------------------------------- what is to be known
+
+    def _warn_of_gaps(self) -> None:
+        """Say which frames of the range have no depth."""
+        wanted, sequence = self._wanted, self._sequence
+        first = sequence.first_frame if wanted.first_frame is None else max(wanted.first_frame, sequence.first_frame)
+        last = sequence.last_frame if wanted.last_frame is None else min(wanted.last_frame, sequence.last_frame)
+        there = {number for part in self._parts for number in part.frames}
+        gaps = _spans(set(range(first, last + 1)) - there)
+        if gaps:
+            frames = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in gaps)
+            what = "are black" if wanted.format in ("movie", "control") else "are left out"
+            self._emit(events.Warning(message=f"Frames {frames} have no depth and {what}."))
+
+    def _warn_of_lens(self, part: _Part, camera: Camera) -> None:
+        """Say what of a lens no .chan file can hold."""
+        cx, cy = camera.principal_point
+        shift = (cx - (camera.width - 1) / 2, cy - (camera.height - 1) / 2)
+        lost = []
+        if any(abs(value) > 0.5 for value in shift):
+            lost.append(f"the lens's shift of {shift[0]:+.1f}, {shift[1]:+.1f} pixels (right, down)")
+        if any(camera.distortion):
+            lost.append(f"its distortion (k1 {camera.distortion[0]:g}, k2 {camera.distortion[1]:g})")
+        if lost:
+            self._emit(
+                events.Warning(
+                    message=f"A .chan file cannot hold {' nor '.join(lost)}: set it in the camera of frames "
+                    f"{part.frames[0]}-{part.frames[-1]} by hand, or undistort the plate."
+                )
+            )
+
+
+def _resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    height, width = values.shape
+    if (width, height) == size:
+        return values
+    shrinks = size[0] <= width and size[1] <= height
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(values, size, interpolation=way), np.float32)

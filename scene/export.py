@@ -1,0 +1,497 @@
+"""Depth for other programs: what the artist wants, as an export for the worker; cameras that Blender itself writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from mathutils import Matrix
+
+from ..inference.contract import client, depth_sequence, own_files
+from ..inference.contract import export as contract
+from ..inference.contract.client import Steps, WorkerError
+from ..inference.contract.depth_sequence import DepthSequenceError, Shot
+from ..inference.contract.events import Error, Event
+from ..inference.contract.export import Export, Placement
+from ..inference.contract.job import JobError
+from . import camera, depth_list, lookup, nodes, places, preferences, tags
+from .build import fit_scene
+from .compositing.compositor_nodes import find_scene_tree
+from .compositing.depth_group import KIND as COMPOSITOR_DEPTH
+from .compositing.tree import Setup
+from .current_run import describe_bytes
+from .depth import Depth, distances, find_disparity_image
+from .disk_status import Seen
+from .output import root_folder
+from .plate import ask as ask_for_plate
+from .problems import Problem
+from .versions import PATH_OPTIONS
+from .wording import worded
+
+FORMATS = (
+    ("EXR", "Z (OpenEXR)", "Distances in scene units, a file for each frame: for Nuke, Fusion, Natron, After Effects"),
+    ("PNG", "16-bit PNG", "Gray in one range for each shot, a file for each frame"),
+    ("MOVIE", "Preview Movie", "Gray in one range for each shot, as H.264"),
+    ("CONTROL", "Control Video", "Gray with near white, its sides multiples of what a video model wants"),
+    ("PLY", "Point Cloud (.ply)", "Points in the plate's colors where they stand in the scene"),
+    ("CHAN", "Camera (.chan)", "The camera's path and field of view, as Nuke and Houdini read them"),
+    ("USD", "Camera (USD)", "The camera with its lens and path"),
+    ("ALEMBIC", "Camera (Alembic)", "The camera with its lens and path"),
+)
+_DISTANCES = ("Near", "Far", "Near Limit", "Far Limit")
+
+
+@dataclass(frozen=True)
+class Exporting:
+    """What a run is about: an export into a folder."""
+
+    folder: str
+
+
+def properties(options: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The settings of an export, as annotations: of a scene's property group, and of the operator."""
+
+    def of(kind: Any, name: str, description: str, **more: Any) -> Any:
+        return kind(name=name, description=description, options=set(options) | more.pop("options", set()), **more)
+
+    return {
+        "format": of(EnumProperty, "Format", "What is written", items=FORMATS, default="EXR"),
+        "directory": of(
+            StringProperty, "Folder", "Where the files go", default="//export", subtype="DIR_PATH", options=PATH_OPTIONS
+        ),
+        "frames": of(
+            StringProperty, "Frames", "The clip's frames to export, such as 1001-1040; empty: all that have depth"
+        ),
+        "channel": of(
+            StringProperty, "Channel", "Name of the distances in the files: Z, or depth.Z as in Nuke", default="Z"
+        ),
+        "half": of(BoolProperty, "Half Float", "16 bits a value instead of 32: a thousandth of the distance"),
+        "negative": of(BoolProperty, "Negative Z", "Below 0, for programs whose cameras look along -Z"),
+        "with_confidence": of(BoolProperty, "Confidence", "Add the estimator's confidence, as channel confidence.A"),
+        "with_mattes": of(
+            BoolProperty,
+            "Mattes",
+            "The images of the Matte Folder: in EXR files channel matte.A; left out of point clouds",
+        ),
+        "full_size": of(
+            BoolProperty,
+            "Full Resolution",
+            "Bring the depth to the plate's size, its edges following those of the image",
+            default=True,
+        ),
+        "white": of(
+            EnumProperty,
+            "White",
+            "What is white",
+            items=(("NEAR", "Near", "Near is white"), ("FAR", "Far", "Far is white")),
+            default="NEAR",
+        ),
+        "low": of(FloatProperty, "Low", "Percentile of a shot's depth at the far end", default=1.0, min=0.0, max=100.0),
+        "high": of(
+            FloatProperty, "High", "Percentile of a shot's depth at the near end", default=99.0, min=0.0, max=100.0
+        ),
+        "size": of(
+            IntProperty,
+            "Long Side",
+            "Of the control video; 0: that of the depth maps",
+            default=0,
+            min=0,
+            max=16384,
+            subtype="PIXEL",
+        ),
+        "multiple": of(
+            IntProperty,
+            "Multiple",
+            "Both sides of the control video are multiples of it: 8 for most models, 64 for some",
+            default=8,
+            min=2,
+            max=512,
+        ),
+        "every": of(IntProperty, "Every", "Take every so many-th frame", default=1, min=1, max=10_000),
+        "fps": of(
+            FloatProperty,
+            "Frame Rate",
+            "Frames a second; 0: as many as make it last as long as the clip",
+            default=0.0,
+            min=0.0,
+            max=1000.0,
+        ),
+        "merged": of(BoolProperty, "Merge Frames", "One file for each shot, thinned to one point in each voxel"),
+        "voxel": of(
+            FloatProperty,
+            "Voxel",
+            "Side of a voxel; 0: about two pixels at the median distance",
+            default=0.0,
+            min=0.0,
+            subtype="DISTANCE",
+        ),
+        "minimum_confidence": of(
+            FloatProperty,
+            "Minimum Confidence",
+            "Leave out points that the estimator is less sure of",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            subtype="FACTOR",
+        ),
+        "up": of(
+            EnumProperty,
+            "Up",
+            "The axis that points up",
+            items=(
+                ("AUTO", "Automatic", "Z for points, as in Blender; Y for .chan, as in Nuke"),
+                ("Z", "Z", "As in Blender"),
+                ("Y", "Y", "As in Nuke, Maya and Houdini"),
+            ),
+            default="AUTO",
+        ),
+        "use_near_far": of(
+            BoolProperty, "Near and Far", "Distances of relative depth; off: those of what is built from it"
+        ),
+        "near": of(
+            FloatProperty,
+            "Near",
+            "Distance of the nearest 1 % of the shot, before Scale",
+            default=1.0,
+            min=1e-6,
+            subtype="DISTANCE",
+        ),
+        "far": of(
+            FloatProperty,
+            "Far",
+            "Distance of the farthest 1 % of the shot, before Scale",
+            default=10.0,
+            min=1e-6,
+            subtype="DISTANCE",
+        ),
+        "overwrite": of(BoolProperty, "Overwrite", "Replace files of the same names, whoever wrote them"),
+    }
+
+
+NAMES = tuple(properties())
+
+
+def wanted(
+    depth: Depth, values: dict[str, Any], *, scene: bpy.types.Scene, focal_length: float | None = None
+) -> Export:
+    """An export of a depth as it stands in a scene.
+
+    Distances are those of the node groups that are built, in scene units; the camera's world stands where its rig
+    stands.
+
+    Parameters
+    ----------
+    values : dict
+        The settings by the names of `properties`; those that are missing have their defaults. A format of
+        `contract.BLENDERS` gives one of ``chan``, whose frames and shots are the same.
+    focal_length : float or None
+        In millimeters on a sensor 36 mm wide, of shots without a camera.
+
+    Raises
+    ------
+    Problem, OutputError
+        A shot is relative and nothing says how near and far it is; there is no folder, or no Matte Folder.
+    JobError
+        The settings are not valid.
+    """
+    defaults = {name: kind.keywords.get("default") for name, kind in properties().items()}
+    chosen = {**defaults, **values}
+    kind = chosen["format"].lower()
+    kind = "chan" if kind in contract.BLENDERS else kind
+    first, last = _range(chosen["frames"] or "")
+    made = Export(
+        depth=str(depth.folder),
+        output=str(root_folder(chosen["directory"])),
+        format=kind,
+        first_frame=first,
+        last_frame=last,
+        plate=depth.plate,
+        focal_length=focal_length,
+        mattes=_mattes(scene) if chosen["with_mattes"] and kind in ("exr", "ply") else None,
+        channel=chosen["channel"],
+        half=bool(chosen["half"]),
+        negative=bool(chosen["negative"]),
+        confidence=bool(chosen["with_confidence"]) and kind == "exr",
+        full_size=bool(chosen["full_size"]) if kind in ("exr", "png") else None,
+        far_white=chosen["white"] == "FAR",
+        percentiles=(float(chosen["low"]), float(chosen["high"])),
+        size=chosen["size"] or None,
+        multiple=chosen["multiple"],
+        every=chosen["every"],
+        fps=chosen["fps"] or None,
+        merged=bool(chosen["merged"]),
+        voxel=chosen["voxel"] or None,
+        minimum_confidence=chosen["minimum_confidence"] or 0.0,
+        up=None if chosen["up"] == "AUTO" else chosen["up"].lower(),
+    )
+    contract.validate(made)
+    given = (chosen["near"], chosen["far"]) if chosen["use_near_far"] else None
+    shots = [shot for shot, _ in contract.shots_within(made, depth.sequence)]
+    return contract.validate(replace(made, placements=tuple(_placement(depth, s, scene, made, given) for s in shots)))
+
+
+def steps(export: Export, *, overwrite: bool = False) -> Steps:
+    """The steps of the worker that writes an export; everything that it names may be looked at."""
+    for place in (export.depth, export.output, *([export.mattes] if export.mattes else [])):
+        places.ask(place)
+    python, home = preferences.worker_python(), preferences.data_folder()
+    return client.export(export, overwrite=overwrite, python=python, home=home)
+
+
+def write(export: Export, *, overwrite: bool = False, on_event: Callable[[Event], None] | None = None) -> None:
+    """Write an export and wait for it; WorkerError has one sentence. `on_event` hears every event."""
+    for events in steps(export, overwrite=overwrite):
+        for event in events:
+            if on_event is not None:
+                on_event(event)
+            if isinstance(event, Error):
+                raise WorkerError(event, worded(event.message))
+
+
+def ask(depth: Depth) -> None:
+    """The artist asked for something that reads the depth's plate."""
+    ask_for_plate(depth)
+
+
+def known_size(item: bpy.types.PropertyGroup, values: dict[str, Any]) -> str | None:
+    """What an export of an entry of a scene's list takes of the disk at most, for the artist; None: not known yet."""
+    kind = values["format"].lower()
+    if kind in contract.BLENDERS or not depth_list.may_look(item) or not item.folder.strip():
+        return None
+    asked = _Asked(
+        folder=bpy.path.abspath(item.folder),
+        format=kind,
+        half=values["half"],
+        layers=values["with_confidence"] + values["with_mattes"],
+        full_size=values["full_size"],
+        size=values["size"],
+        multiple=values["multiple"],
+        every=values["every"],
+        frames=values["frames"],
+    )
+    size = _sizes.of(asked)
+    return None if size is None else describe_bytes(size)
+
+
+# ----------------------------------------------------------------------------------------------- distances and place
+
+
+def _placement(
+    depth: Depth, shot: Shot, scene: bpy.types.Scene, export: Export, given: tuple[float, float] | None
+) -> Placement:
+    depth.require_done(shot)
+    suits, quantity = distances(depth, shot), depth.quantity_of(shot)
+    built = _built_distances(depth, shot, scene)
+    world, scale = _stand(depth, shot, scene)
+    if quantity == "inverse_depth":
+        line, near_limit = (1.0, 0.0), 0.0
+    else:
+        if given is not None:
+            built = {"Near": given[0], "Far": given[1]}
+        elif not built and export.format in contract.NEEDS_DISTANCES:
+            raise Problem(
+                f"The depth of frames {shot.first_frame}-{shot.last_frame} of {depth.name} is relative, so it has no "
+                "distances of its own: set Near and Far here, or build a depth mesh and set them there."
+            )
+        near, far = built.get("Near", suits.near), built.get("Far", suits.far)
+        if not near < far:
+            raise Problem(f"Near must be less than Far, not {near:g} and {far:g}: set them where the depth is built.")
+        line = contract.line_of(suits.p1, suits.p99, near=near, far=far)
+        near_limit = built.get("Near Limit", 0.5 * near)
+        suits = replace(suits, far_limit=max(10.0 * far, suits.far_limit) if given is not None else suits.far_limit)
+    return Placement(
+        first_frame=shot.first_frame,
+        line=((shot.first_frame, *line),),
+        near_limit=near_limit,
+        far_limit=built.get("Far Limit", suits.far_limit),
+        scale=scale,
+        world=tuple(map(tuple, world)),
+    )
+
+
+def _built_distances(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> dict[str, float]:
+    """Near, Far and the limits of what is built from a shot in a scene: its mesh, its fog or its compositing; or {}."""
+    image = find_disparity_image(depth)
+    if image is None:
+        return {}
+    for kind in ("mesh", "fog"):
+        for thing in lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH"):
+            for modifier in thing.modifiers if lookup.is_in(thing, scene) else ():
+                group = modifier.node_group if modifier.type == "NODES" else None
+                if group is not None and tags.text(group, tags.KIND).startswith(f"{kind}/"):
+                    names = nodes.interface_identifiers(group).keys() & set(_DISTANCES)
+                    return {name: float(nodes.modifier_input(modifier, name)) for name in names}
+    tree = find_scene_tree(scene)
+    node = Setup(scene, tree, depth, shot).find(COMPOSITOR_DEPTH) if tree is not None else None
+    if node is None:
+        return {}
+    return {socket.name: float(socket.default_value) for socket in node.inputs if socket.name in _DISTANCES}
+
+
+def _stand(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> tuple[Matrix, float]:
+    """Where the rig of a shot stands, a rotation and a translation, and its scale."""
+    rig = camera.find_rig(depth, shot, scene)
+    if rig is None:
+        is_metric = depth.sequence.unit == "metres" and scene.unit_settings.system != "NONE"
+        return Matrix.Identity(4), 1.0 / scene.unit_settings.scale_length if is_metric else 1.0
+    layer = scene.view_layers[0]
+    layer.update()
+    place, turn, scale = rig.evaluated_get(layer.depsgraph).matrix_world.decompose()
+    if max(scale) - min(scale) > 1e-3 * max(scale) or min(scale) <= 0:
+        raise Problem(
+            f"{rig.name} is scaled unevenly, by what it hangs under, so distances mean nothing: scale all axes alike."
+        )
+    return Matrix.LocRotScale(place, turn, None), sum(scale) / 3
+
+
+def _range(text: str) -> tuple[int | None, int | None]:
+    """First and last frame of a text such as ``1001-1040``."""
+    if not text.strip():
+        return None, None
+    first, dash, last = text.replace(" ", "").partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+        raise JobError(f"Frames are a range such as 1001-1040, or one number, not '{text}'.")
+    return int(first), int(last) if dash else int(first)
+
+
+def _mattes(scene: bpy.types.Scene) -> str:
+    stored = scene.fathom.mattes.strip()
+    if not stored:
+        raise Problem("There is no Matte Folder: choose one in the settings, or export without mattes.")
+    return str(Path(bpy.path.abspath(stored)).absolute())
+
+
+# ------------------------------------------------------------------------------------------ what Blender itself writes
+
+
+def write_cameras(
+    depth: Depth,
+    export: Export,
+    kind: str,
+    *,
+    scene: bpy.types.Scene,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the camera of each shot of an export as USD or Alembic, on the clip's own frame numbers.
+
+    Parameters
+    ----------
+    export : Export
+        One of ``chan``: `wanted`.
+    kind : str
+        One of `contract.BLENDERS`.
+
+    Raises
+    ------
+    Problem
+        A shot has no camera, a file is there already, the folder cannot be written, or Blender cannot write one.
+    """
+    shots = contract.shots_within(export, depth.sequence)
+    folder = Path(export.output)
+    paths = [folder / contract.file_name(kind, depth.sequence, shot=shot) for shot, _ in shots]
+    known = [camera.intrinsics(depth, shot, export.focal_length) for shot, _ in shots]
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise Problem(f"{path} exists already: choose another folder, or overwrite it.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, lens, (shot, frames), placed in zip(paths, known, shots, export.placements):
+            with own_files.atomic(path) as temporary, _scene_of_camera(scene, depth, frames) as made:
+                filmed = camera.baked_camera(
+                    lens,
+                    frames,
+                    world=Matrix(placed.world) if placed.world else Matrix.Identity(4),
+                    scale=placed.scale * placed.path_scale,
+                    name=depth.label("Camera", shot),
+                )
+                made.collection.objects.link(filmed)
+                _write_with_blender(kind, temporary, made, filmed, frames)
+    except OSError as error:
+        raise Problem(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error
+    return paths
+
+
+@contextmanager
+def _scene_of_camera(scene: bpy.types.Scene, depth: Depth, frames: range) -> Iterator[bpy.types.Scene]:
+    """A scene with a scene's units and a clip's size, rate and frames, and nothing in it; removed with what it gets."""
+    made = bpy.data.scenes.new("Fathom Export")
+    made.unit_settings.system = scene.unit_settings.system
+    made.unit_settings.scale_length = scene.unit_settings.scale_length
+    made.render.fps, made.render.fps_base = scene.render.fps, scene.render.fps_base
+    fit_scene(made, depth, frame_range=False)
+    made.frame_start, made.frame_end = frames[0], frames[-1]
+    try:
+        yield made
+    finally:
+        for thing in list(made.collection.objects):
+            data, action = thing.data, thing.animation_data.action if thing.animation_data else None
+            bpy.data.objects.remove(thing)
+            bpy.data.cameras.remove(data)
+            if action is not None:
+                bpy.data.actions.remove(action)
+        bpy.data.scenes.remove(made)
+
+
+def _write_with_blender(kind: str, path: Path, made: bpy.types.Scene, filmed: bpy.types.Object, frames: range) -> None:
+    layer = made.view_layers[0]
+    layer.update()
+    filmed.select_set(True, view_layer=layer)
+    try:
+        with bpy.context.temp_override(scene=made, view_layer=layer, selected_objects=[filmed], active_object=filmed):
+            if kind == "usd":
+                bpy.ops.wm.usd_export(filepath=str(path), selected_objects_only=True, export_animation=True)
+            else:
+                bpy.ops.wm.alembic_export(
+                    filepath=str(path), start=frames[0], end=frames[-1], selected=True, flatten=True
+                )
+    except RuntimeError as error:
+        reason = str(error).strip().removeprefix("Error: ").rstrip(".")
+        raise Problem(f"Blender cannot write the camera to {path.parent} ({reason}).") from error
+
+
+# --------------------------------------------------------------------------------------------------- room on the disk
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the size of an export depends on."""
+
+    folder: str
+    format: str
+    half: bool
+    layers: int
+    full_size: bool
+    size: int
+    multiple: int
+    every: int
+    frames: str
+
+
+def _look(asked: _Asked) -> float:
+    try:
+        first, last = _range(asked.frames)
+        export = Export(
+            depth=asked.folder,
+            output="",
+            format=asked.format,
+            first_frame=first,
+            last_frame=last,
+            half=asked.half,
+            confidence=asked.layers > 0,
+            mattes="" if asked.layers > 1 else None,
+            full_size=asked.full_size if asked.format in ("exr", "png") else None,
+            size=asked.size or None,
+            multiple=asked.multiple,
+            every=asked.every,
+        )
+        return contract.estimated_bytes(export, depth_sequence.read(asked.folder))
+    except (OSError, DepthSequenceError, JobError) as error:
+        raise LookupError from error
+
+
+_sizes = Seen(_look, holds=5.0)
