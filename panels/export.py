@@ -17,8 +17,6 @@ class _Export(parts.Sidebar):
     bl_label = "Export"
     bl_options = {"DEFAULT_CLOSED"}
     bl_order = 2
-    shows_run = False
-    """Whether no other panel of the editor shows what is running."""
 
     @classmethod
     def poll(cls, context):
@@ -28,7 +26,8 @@ class _Export(parts.Sidebar):
         layout = self.layout
         width = context.region.width
         run = current_run.current()
-        if run is not None and isinstance(run.subject, export.Exporting) and self.shows_run:
+        is_shown_above = context.space_data.type in ("SEQUENCE_EDITOR", "CLIP_EDITOR")
+        if run is not None and isinstance(run.subject, export.Exporting) and not is_shown_above:
             parts.draw_run(layout, run, width=width)
             return
         chosen = context.scene.fathom.export
@@ -139,12 +138,10 @@ class FATHOM_PT_clip_editor_export(_Export, bpy.types.Panel):
 
 class FATHOM_PT_view_3d_export(_Export, bpy.types.Panel):
     bl_space_type = "VIEW_3D"
-    shows_run = True
 
 
 class FATHOM_PT_node_editor_export(_Export, bpy.types.Panel):
     bl_space_type = "NODE_EDITOR"
-    shows_run = True
 
     @classmethod
     def poll(cls, context):

@@ -27,8 +27,8 @@ NEEDS_DISTANCES = ("exr", "ply")
 NEEDS_CAMERA = ("ply", "chan")
 BLENDERS = {"usd": ".usdc", "alembic": ".abc"}
 """The formats that Blender writes, and the endings of their files."""
-UP = {"ply": "z", "chan": "y"}
-"""The axis that points up where an export names none: as in Blender, and as in Nuke."""
+Y_UP = ("chan",)
+"""The formats in which y points up where an export names no axis, as in Nuke; in the others z does, as in Blender."""
 SUFFIXES = {"exr": ".exr", "png": ".png", "movie": ".mp4", "control": ".mp4", "ply": ".ply", "chan": ".chan"}
 _STEMS = {
     **{"exr": "depth", "png": "depth", "movie": "depth", "control": "control", "ply": "points"},
@@ -154,7 +154,7 @@ class Export:
     minimum_confidence : float
         Points of less are left out.
     up : 'y', 'z' or None
-        Axis that points up in the world of points and cameras. None: as in `UP`.
+        Axis that points up in the world of points and cameras. None: see `Y_UP`.
     """
 
     depth: FilePath

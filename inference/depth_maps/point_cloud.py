@@ -30,8 +30,8 @@ _MOST_WAITING = 4_000_000
 def inverse_distance(disparity: NDArray[np.float32], placed: Placement, frame: int) -> NDArray[np.float32]:
     """1 / Z of each pixel of a frame, before the scale and within the limits.
 
-    What is at or beyond the far limit has exactly its value. A disparity of 0 is beyond, as a sky is, and so is one that
-    is no number.
+    What is at or beyond the far limit has exactly its value. A disparity of 0 is beyond, as a sky is, and so is one
+    that is no number.
     """
     known = np.isfinite(disparity) & (disparity != 0)
     farthest = np.float32(1 / placed.far_limit)

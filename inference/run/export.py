@@ -8,11 +8,9 @@ else are never taken for its own.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,20 +22,17 @@ from numpy.typing import NDArray
 
 from ..common import lock
 from ..common.failures import ClipError, Failure, unwritable
-from ..common.files import make_folder, save_json, sync_folder
+from ..common.files import make_folder, sync_folder
 from ..common.percentiles import Percentiles
 from ..common.progress import Meter
 from ..common.units import size_text
-from ..contract import depth_sequence, events, exit_codes, leftovers, own_files, records
+from ..contract import depth_sequence, events, exit_codes, leftovers, own_files
 from ..contract import export as contract
 from ..contract.camera import SENSOR_WIDTH, Camera
-from ..contract.depth_sequence import DepthSequence, Shot, confidence_name, disparity_name
-from ..contract.export import CONFIDENCE_CHANNEL, MATTE_CHANNEL, Export, Placement
+from ..contract.depth_sequence import DepthSequence, confidence_name, disparity_name
+from ..contract.export import CONFIDENCE_CHANNEL, MATTE_CHANNEL, Export
 from ..contract.hints import setting
 from ..contract.job import Source
-from ..contract.numbering import Frame
-from ..contract.records import Word
-from ..contract.untrusted import read_bytes
 from ..depth_maps import point_cloud
 from ..depth_maps.joint_upsampling import upsample
 from ..media import chan, exr, gray_movie
@@ -45,14 +40,13 @@ from ..media.clip import Clip, open_clip
 from ..media.mattes import Mattes, mattes
 from ..media.windows import PlateWindows, Windows
 from .checks import warn_of_little_room
+from .export_files import ExportFiles, Part, meaning, spans, up_of
 
 SCRATCH = ".fathom-export"
 """Folder inside the export's that holds its lock."""
-_SAVED_EVERY = 1.0
-"""Seconds between two saves of the record."""
 _LARGEST_HALF = 65504.0
 _PIXELS_OF_A_VOXEL = 2.0
-_STATED = {"exr": "distances", "png": "16-bit images", "movie": "a movie", "control": "a control video"}
+_GRAY = ("png", "movie", "control")
 Check = Callable[[], None]
 Emit = Callable[[events.Event], None]
 
@@ -99,16 +93,17 @@ def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outc
     try:
         held = lock.acquire(folder / SCRATCH)
         try:
-            files = _Files(folder, wanted, sequence, shots, depth=depth, overwrite=overwrite)
             needed = contract.estimated_bytes(wanted, sequence)
             warn_of_little_room(folder, needed, emit)
-            work = _Work(wanted, depth=depth, sequence=sequence, parts=shots, files=files, emit=emit, check=check)
             try:
-                work.run(needed)
+                files = ExportFiles(folder, wanted, sequence, shots, depth=depth, overwrite=overwrite)
+                with contextlib.closing(files):
+                    work = _Work(
+                        wanted, depth=depth, sequence=sequence, parts=shots, files=files, emit=emit, check=check
+                    )
+                    work.run(needed)
             except OSError as error:
-                raise unwritable(error, folder, needed_bytes=needed * files.share_left()) from error
-            finally:
-                files.close()
+                raise unwritable(error, folder, needed_bytes=needed) from error
         finally:
             held.release()
     finally:
@@ -123,31 +118,6 @@ def remove_temporary(folder: Path) -> None:
             path.unlink()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Part:
-    """A shot, or what of it is exported.
-
-    Attributes
-    ----------
-    shot : Shot
-    frames : range
-    placed : Placement
-    low, high : float
-        Disparity that is black and white in images where near is white.
-    """
-
-    shot: Shot
-    frames: range
-    placed: Placement
-    low: float
-    high: float
-
-    def gray(self, disparity: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Disparity [H, W] in the shot's range: 0 far to 1 near."""
-        known = np.isfinite(disparity) & (disparity != 0)  # 0 is beyond the far end
-        return np.where(known, (disparity - self.low) / (self.high - self.low), 0).clip(0, 1).astype(np.float32)
-
-
 def _same_plate(found: Source, written: Source) -> Source:
     """Where the plate is now, with what ``depth.json`` knows of it and its file does not tell."""
     return replace(
@@ -159,14 +129,14 @@ def _same_plate(found: Source, written: Source) -> Source:
     )
 
 
-def _measured(wanted: Export, sequence: DepthSequence, depth: Path, check: Check) -> tuple[_Part, ...]:
+def _measured(wanted: Export, sequence: DepthSequence, depth: Path, check: Check) -> tuple[Part, ...]:
     """The shots that are exported, with their distances and the ends of their grays: one range for the whole shot."""
     found = []
     for shot, frames in contract.shots_within(wanted, sequence):
         if shot.range is None:
             continue
         low, high = shot.range.p1, shot.range.p99
-        if wanted.format in _STATED and wanted.percentiles != (1, 99):
+        if wanted.format in _GRAY and wanted.percentiles != (1, 99):
             counted = Percentiles()
             for number in range(shot.first_frame, shot.last_frame + 1):
                 check()
@@ -178,11 +148,11 @@ def _measured(wanted: Export, sequence: DepthSequence, depth: Path, check: Check
                 low, high = (counted.quantile(percentile / 100) for percentile in wanted.percentiles)
         high = max(high, low + 1e-6 * max(abs(low), 1e-6))
         placed = contract.placement(wanted, sequence, shot)
-        found.append(_Part(shot=shot, frames=frames, placed=placed, low=low, high=high))
+        found.append(Part(shot=shot, frames=frames, placed=placed, low=low, high=high))
     return tuple(found)
 
 
-def _require_maps(depth: Path, sequence: DepthSequence, parts: Sequence[_Part]) -> None:
+def _require_maps(depth: Path, sequence: DepthSequence, parts: Sequence[Part]) -> None:
     names = [disparity_name, *([confidence_name] if sequence.confidence is not None else [])]
     for part in parts:
         for number, name in itertools.product(part.frames, names):
@@ -193,7 +163,7 @@ def _require_maps(depth: Path, sequence: DepthSequence, parts: Sequence[_Part]) 
                 )
 
 
-def _require_possible(wanted: Export, sequence: DepthSequence, parts: Sequence[_Part]) -> None:
+def _require_possible(wanted: Export, sequence: DepthSequence, parts: Sequence[Part]) -> None:
     """Raise (USAGE) for what the depth does not have, before anything is written."""
     farthest = max(part.placed.far_limit * part.placed.scale for part in parts)
     if wanted.format == "exr" and wanted.half and farthest > _LARGEST_HALF:
@@ -223,231 +193,6 @@ def _require_possible(wanted: Export, sequence: DepthSequence, parts: Sequence[_
             )
 
 
-# ----------------------------------------------------------------------------------------------------------- files
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Progress:
-    """What a record says of how far its export is.
-
-    Attributes
-    ----------
-    key : str
-        Equal for exports whose files are alike.
-    planned : tuple of (int, int)
-        As `written`, of all files that are the export's.
-    written : tuple of (int, int)
-        First and last of the frames, or first frames of the shots, whose files are whole.
-    finished : bool
-    """
-
-    key: Word
-    planned: tuple[tuple[Frame, Frame], ...] = ()
-    written: tuple[tuple[Frame, Frame], ...] = ()
-    finished: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Values:
-    """What the values of a shot's files mean, for people and scripts.
-
-    Attributes
-    ----------
-    line, near_limit, far_limit, scale
-        As `contract.export.Placement`.
-    low, high : float
-        Disparity at the ends of the gray range.
-    """
-
-    first_frame: int
-    last_frame: int
-    line: tuple[tuple[int, float, float], ...]
-    near_limit: float
-    far_limit: float
-    scale: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Record(_Progress):
-    """The record of an export, beside its files."""
-
-    format: str
-    meaning: str
-    depth: str
-    shots: tuple[_Values, ...]
-
-
-class _Files:
-    """The files of an export, and the record of which are written.
-
-    Attributes
-    ----------
-    targets : dict
-        Path of each file by its frame, or by the first frame of its shot.
-    left : set
-        The numbers of those that are still to be written.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        wanted: Export,
-        sequence: DepthSequence,
-        parts: Sequence[_Part],
-        *,
-        depth: Path,
-        overwrite: bool,
-    ) -> None:
-        self.targets = _targets(folder, wanted, sequence, parts)
-        stem = contract.file_name(wanted.format, sequence).removesuffix(contract.SUFFIXES[wanted.format])
-        self._path = folder / f"{stem}.{wanted.format}.json"
-        self._record = _Record(
-            key=_key(wanted, depth),
-            format=wanted.format,
-            meaning=meaning(wanted),
-            depth=sequence.fingerprint,
-            shots=tuple(_values(part) for part in parts),
-        )
-        self._is_new = not self._path.exists()
-        for leftover in folder.glob(f"{own_files.TEMPORARY}*"):  # of a run that was killed
-            name = leftover.name.removeprefix(own_files.TEMPORARY).partition("-")[2]
-            if name in {path.name for path in (self._path, *self.targets.values())} and own_files.is_file(leftover):
-                leftover.unlink(missing_ok=True)
-        self._planned = set(self.targets)
-        self._written, self._saved = self._earlier(overwrite=overwrite), 0.0
-        self.left = set(self.targets) - self._written
-        if self.left:
-            self.save()
-
-    def share_left(self) -> float:
-        """How much of the export is still to be written, 0 to 1."""
-        return len(self.left) / max(len(self.targets), 1)
-
-    @contextlib.contextmanager
-    def writing(self, number: int) -> Iterator[Path]:
-        """Write a file under the temporary name that is yielded; it is renamed and recorded once it is whole."""
-        with own_files.atomic(self.targets[number]) as temporary:
-            yield temporary
-        self._written.add(number)
-        self.left.discard(number)
-        if time.monotonic() - self._saved > _SAVED_EVERY:
-            self.save()
-
-    def save(self) -> None:
-        """Write the record."""
-        planned, written = _spans(self._planned), _spans(self._written)
-        save_json(self._path, replace(self._record, planned=planned, written=written, finished=not self.left))
-        self._saved = time.monotonic()
-
-    def close(self) -> None:
-        """Write the record for the last time; there is none where nothing was written."""
-        if self._written or not self._is_new:
-            self.save()
-        else:
-            self._path.unlink(missing_ok=True)
-
-    def _earlier(self, *, overwrite: bool) -> set[int]:
-        """The numbers of the files that an earlier run of the same export has written whole.
-
-        Failure (BAD_OUTPUT) where there are files that must not be replaced.
-        """
-        there = {number for number, path in self.targets.items() if os.path.lexists(path)}
-        earlier = self._read()
-        strange = there
-        if earlier is not None and earlier.key == self._record.key and not (overwrite and earlier.finished):
-            known, planned = _numbers(earlier.written), _numbers(earlier.planned)
-            strange = there - known if earlier.finished else there - planned
-            if not strange or overwrite:
-                self._planned |= planned
-                return known - (set(self.targets) - there)
-        strange = set() if overwrite else strange
-        foreign = [self.targets[min(strange)]] if strange else []
-        if earlier is None and self._path.exists() and not overwrite:
-            foreign.append(self._path)
-        if foreign:
-            raise Failure(
-                exit_codes.BAD_OUTPUT,
-                f"{foreign[0]} exists already, and is not of this export.",
-                hint="Choose another folder, or choose to overwrite files of these names.",
-            )
-        return set()
-
-    def _read(self) -> _Progress | None:
-        try:
-            return records.load(_Progress, self._path, strict=False)
-        except (OSError, records.RecordError):
-            return None
-
-
-def _targets(folder: Path, wanted: Export, sequence: DepthSequence, parts: Sequence[_Part]) -> dict[int, Path]:
-    if wanted.is_for_each_frame:
-        frames = [number for part in parts for number in part.frames]
-        return {number: folder / contract.file_name(wanted.format, sequence, frame=number) for number in frames}
-    if wanted.format in ("ply", "chan"):
-        shots = [part.shot for part in parts]
-        return {shot.first_frame: folder / contract.file_name(wanted.format, sequence, shot=shot) for shot in shots}
-    return {parts[0].frames[0]: folder / contract.file_name(wanted.format, sequence)}
-
-
-def _key(wanted: Export, depth: Path) -> str:
-    """Equal for exports whose files are alike: of one with a file for each frame, whatever the range."""
-    same = replace(wanted, output="", depth="")
-    if wanted.is_for_each_frame:
-        same = replace(same, first_frame=None, last_frame=None)
-    digest = hashlib.sha256(records.dumps(same).encode())
-    digest.update(read_bytes(depth / depth_sequence.SIDECAR, most=depth_sequence.LARGEST_STATE))
-    return digest.hexdigest()
-
-
-def _values(part: _Part) -> _Values:
-    placed = part.placed
-    return _Values(
-        first_frame=part.shot.first_frame,
-        last_frame=part.shot.last_frame,
-        line=placed.line,
-        near_limit=placed.near_limit,
-        far_limit=placed.far_limit,
-        scale=placed.scale,
-        low=part.low,
-        high=part.high,
-    )
-
-
-def meaning(wanted: Export) -> str:
-    """What the values of an export's files are, as a sentence."""
-    if wanted.format == "exr":
-        sign = "minus the distance" if wanted.negative else "the distance"
-        return (
-            f"{wanted.channel} is {sign} along the camera's axis in scene units: scale / (slope * disparity + shift), "
-            "not nearer than near_limit * scale and not farther than far_limit * scale, where a sky ends."
-        )
-    if wanted.format in ("png", "movie", "control"):
-        ends = "white where disparity is low and black where it is high" if wanted.far_white else (
-            "black where disparity is low and white where it is high"
-        )  # fmt: skip
-        return f"Linear in disparity (1 / distance), {ends}: one range for each shot."
-    if wanted.format == "ply":
-        return f"Points in the camera path's world, {_up(wanted)} up, in scene units."
-    return "Frame, position, rotation in degrees about x, y and z in the order ZXY, vertical field of view in degrees."
-
-
-def _up(wanted: Export) -> Any:
-    return wanted.up or contract.UP.get(wanted.format, "z")
-
-
-def _spans(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Runs of whole numbers, by their first and last."""
-    runs = itertools.groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
-    spans = ([number for _, number in run] for _, run in runs)
-    return tuple((span[0], span[-1]) for span in spans)
-
-
-def _numbers(spans: Iterable[tuple[int, int]]) -> set[int]:
-    return {number for first, last in spans for number in range(first, last + 1)}
-
-
 # ------------------------------------------------------------------------------------------------------------ work
 
 
@@ -460,8 +205,8 @@ class _Work:
         *,
         depth: Path,
         sequence: DepthSequence,
-        parts: tuple[_Part, ...],
-        files: _Files,
+        parts: tuple[Part, ...],
+        files: ExportFiles,
         emit: Emit,
         check: Check,
     ) -> None:
@@ -602,7 +347,7 @@ class _Work:
             self._warn_of_lens(part, camera)
             turned = np.diag([1.0, -1.0, -1.0, 1.0])  # from OpenCV's axes to those that look along -z
             poses = [
-                point_cloud.pose(camera, number, part.placed, _up(self._wanted)) @ turned for number in part.frames
+                point_cloud.pose(camera, number, part.placed, up_of(self._wanted)) @ turned for number in part.frames
             ]
             field = chan.vertical_field(camera.focal_length, camera.height)
             if part.shot.first_frame in self._files.left:
@@ -616,8 +361,8 @@ class _Work:
     # -------------------------------------------------------------------------------------------------- what is read
 
     def _frames(
-        self, *, full: bool, colors: bool = False, chosen: set[int] | None = None, only: _Part | None = None
-    ) -> Iterator[tuple[_Part, int, tuple[NDArray[np.float32], ...], NDArray[np.float32] | None]]:
+        self, *, full: bool, colors: bool = False, chosen: set[int] | None = None, only: Part | None = None
+    ) -> Iterator[tuple[Part, int, tuple[NDArray[np.float32], ...], NDArray[np.float32] | None]]:
         """Shot, number, maps (disparity, and confidence where there is one) and plate of each frame that is left.
 
         `full`: at the plate's size, along its edges; the plate is at the size of the maps, where it is read.
@@ -647,7 +392,7 @@ class _Work:
         if not numbers:
             return
         clip = self._clip(numbers[0], numbers[-1])
-        for first, last in _spans(numbers):
+        for first, last in spans(numbers):
             for _, image in clip.read(first, last, size=size):
                 yield image
 
@@ -680,12 +425,13 @@ class _Work:
 
     # ---------------------------------------------------------------------------------------------- what is made of it
 
-    def _shade(self, part: _Part, disparity: NDArray[np.float32]) -> NDArray[np.float32]:
-        gray = part.gray(disparity)
+    def _shade(self, part: Part, disparity: NDArray[np.float32]) -> NDArray[np.float32]:
+        known = np.isfinite(disparity) & (disparity != 0)  # 0 is beyond the far end
+        gray = np.where(known, (disparity - part.low) / (part.high - part.low), 0).clip(0, 1).astype(np.float32)
         return 1 - gray if self._wanted.far_white else gray
 
     def _vertices(
-        self, part: _Part, number: int, maps: tuple[NDArray[np.float32], ...], image: NDArray[np.float32] | None
+        self, part: Part, number: int, maps: tuple[NDArray[np.float32], ...], image: NDArray[np.float32] | None
     ) -> NDArray[np.void]:
         if image is None:
             raise ValueError("points need the plate's colors")
@@ -706,13 +452,13 @@ class _Work:
             part.placed,
             number,
             rays=self._known_rays[part.shot.first_frame],
-            pose=point_cloud.pose(camera, number, part.placed, _up(self._wanted)),
+            pose=point_cloud.pose(camera, number, part.placed, up_of(self._wanted)),
             colors=image,
             confidence=confidence,
             left_out=left_out,
         )
 
-    def _camera(self, part: _Part) -> Camera:
+    def _camera(self, part: Part) -> Camera:
         """The camera of a shot, at the plate's size."""
         millimeters, source = self._wanted.focal_length, self._sequence.source
         if millimeters is not None:
@@ -722,7 +468,7 @@ class _Work:
             raise ValueError("the shot has no camera")  # `_require_possible` has seen to it
         return part.shot.camera
 
-    def _voxel(self, part: _Part) -> float:
+    def _voxel(self, part: Part) -> float:
         """About two pixels at the median distance of the shot's middle frame, rounded to two digits."""
         middle = part.frames[len(part.frames) // 2]
         inverse = point_cloud.inverse_distance(self._maps(middle)[0], part.placed, middle)
@@ -731,8 +477,8 @@ class _Work:
         focal_length = self._camera(part).scaled(*self._size).focal_length
         return float(f"{_PIXELS_OF_A_VOXEL * median / focal_length:.2g}")
 
-    def _comments(self, part: _Part, what: str) -> tuple[str, ...]:
-        return (f"Fathom: {what}, {_up(self._wanted)} up, scene units", f"far limit {part.placed.far_limit:g}")
+    def _comments(self, part: Part, what: str) -> tuple[str, ...]:
+        return (f"Fathom: {what}, {up_of(self._wanted)} up, scene units", f"far limit {part.placed.far_limit:g}")
 
     @contextlib.contextmanager
     def _writing(self, number: int) -> Iterator[Path]:
@@ -750,13 +496,13 @@ class _Work:
         first = sequence.first_frame if wanted.first_frame is None else max(wanted.first_frame, sequence.first_frame)
         last = sequence.last_frame if wanted.last_frame is None else min(wanted.last_frame, sequence.last_frame)
         there = {number for part in self._parts for number in part.frames}
-        gaps = _spans(set(range(first, last + 1)) - there)
+        gaps = spans(set(range(first, last + 1)) - there)
         if gaps:
             frames = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in gaps)
             what = "are black" if wanted.format in ("movie", "control") else "are left out"
             self._emit(events.Warning(message=f"Frames {frames} have no depth and {what}."))
 
-    def _warn_of_lens(self, part: _Part, camera: Camera) -> None:
+    def _warn_of_lens(self, part: Part, camera: Camera) -> None:
         """Say what of a lens no .chan file can hold."""
         cx, cy = camera.principal_point
         shift = (cx - (camera.width - 1) / 2, cy - (camera.height - 1) / 2)

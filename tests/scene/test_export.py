@@ -1,0 +1,140 @@
+"""What the artist wants of an export, and cameras that Blender writes, read back by Blender's own importers."""
+
+import bpy
+import depth_maker
+import numpy as np
+import pytest
+from bl_ext.dev.fathom.inference.contract import export as contract
+from bl_ext.dev.fathom.inference.contract.job import JobError
+from bl_ext.dev.fathom.scene import depth as depth_module
+from bl_ext.dev.fathom.scene import export, nodes
+from bl_ext.dev.fathom.scene.build import build
+from bl_ext.dev.fathom.scene.camera import SCALE, find_camera, find_rig
+from bl_ext.dev.fathom.scene.problems import Problem
+from mathutils import Matrix
+
+pytestmark = pytest.mark.usefixtures("empty_file")
+SIZE = (24, 16)
+
+
+def filmed(frames):
+    return depth_maker.dolly(frames, width=SIZE[0], height=SIZE[1], focal_length=26.0, principal_point=(12.5, 7.0))
+
+
+@pytest.fixture
+def depth(tmp_path):
+    shots = [(1, 2, "done"), (3, 3, "refused"), (4, 5, "done")]
+    return depth_module.load(depth_maker.make(tmp_path / "a", shots=shots, camera=filmed), frame_offset=100)
+
+
+def wanted(depth, tmp_path, **values):
+    values = {"directory": str(tmp_path / "out"), "format": "CHAN"} | values
+    return export.wanted(depth, values, scene=bpy.context.scene)
+
+
+def test_an_export_as_it_stands_in_the_scene(depth, tmp_path):
+    scene, shot = bpy.context.scene, depth.sequence.shots[0]
+    build(["mesh"], depth, shot, scene=scene)
+    rig = find_rig(depth, shot, scene)
+    rig[SCALE] = 2.5
+    rig.location = (1, 2, 3)
+    rig.rotation_euler = (0, 0, 1.0)
+    mesh = next(thing for thing in bpy.data.objects if thing.get("fathom_kind") == "mesh")
+    nodes.set_modifier_input(mesh.modifiers[0], "Far Limit", 77.0)
+    rig.update_tag()
+    found = wanted(depth, tmp_path, format="EXR", channel="depth.Z", half=True)
+    first, second = found.placements
+    assert (first.first_frame, first.line, first.far_limit) == (1, ((1, 1.0, 0.0),), 77)
+    assert first.scale == pytest.approx(2.5)
+    assert np.allclose(first.world, Matrix.Translation((1, 2, 3)) @ Matrix.Rotation(1.0, 4, "Z"), atol=1e-6)
+    assert second.scale == 1 and np.allclose(second.world, np.eye(4)) and second.far_limit != 77
+    assert (found.channel, found.half, found.full_size, found.mattes) == ("depth.Z", True, True, None)
+    assert found.depth == str(depth.folder)
+
+
+def test_near_and_far_of_relative_depth(tmp_path):
+    scene = bpy.context.scene
+    depth = depth_module.load(depth_maker.make(tmp_path / "a", quantity="relative_disparity", camera=filmed))
+    shot = depth.sequence.shots[0]
+    with pytest.raises(Problem, match="set Near and Far here"):
+        wanted(depth, tmp_path, format="EXR")
+    assert wanted(depth, tmp_path, format="PNG").placements
+    given = wanted(depth, tmp_path, format="PLY", use_near_far=True, near=2.0, far=4.0).placements[0]
+    slope, shift = given.line[0][1:]
+    assert 1 / (slope * shot.range.p99 + shift) == pytest.approx(2)
+    assert 1 / (slope * shot.range.p1 + shift) == pytest.approx(4)
+    build(["mesh"], depth, shot, scene=scene)
+    mesh = next(thing for thing in bpy.data.objects if thing.get("fathom_kind") == "mesh")
+    nodes.set_modifier_input(mesh.modifiers[0], "Near", 3.0)
+    slope, shift = wanted(depth, tmp_path, format="EXR").placements[0].line[0][1:]
+    assert 1 / (slope * shot.range.p99 + shift) == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        ({"frames": "x"}, JobError, "Frames are a range"),
+        ({"frames": "300"}, JobError, "No frame from 300 to 300 has depth"),
+        ({"low": 50.0, "high": 10.0}, JobError, "ascending"),
+        ({"format": "EXR", "with_mattes": True}, Problem, "no Matte Folder"),
+        ({"format": "EXR", "channel": "a b"}, JobError, "letters and digits"),
+        ({"directory": "//export"}, Problem, "not saved"),
+    ],
+)
+def test_what_cannot_be_exported(depth, tmp_path, values, error, words):
+    with pytest.raises(error, match=words):
+        wanted(depth, tmp_path, **values)
+
+
+def imported(path):
+    """The camera that Blender finds in a file."""
+    before = set(bpy.data.objects)
+    if path.suffix == ".abc":
+        bpy.ops.wm.alembic_import(filepath=str(path), as_background_job=False)
+    else:
+        bpy.ops.wm.usd_import(filepath=str(path))
+    return next(thing for thing in bpy.data.objects if thing not in before and thing.type == "CAMERA")
+
+
+@pytest.mark.parametrize("kind", contract.BLENDERS)
+def test_cameras_come_back(depth, tmp_path, kind):
+    scene = bpy.context.scene
+    scene.unit_settings.scale_length = 1.0
+    for shot in depth.done_shots:
+        build(["camera"], depth, shot, scene=scene)
+        rig = find_rig(depth, shot, scene)
+        rig[SCALE], rig.location = 2.0, (1, 0, 0.5)
+        rig.update_tag()
+    before = {block: len(getattr(bpy.data, block)) for block in ("scenes", "objects", "cameras", "actions")}
+    made = wanted(depth, tmp_path)
+    paths = export.write_cameras(depth, made, kind, scene=scene)
+    assert [path.name for path in paths] == [f"plate_camera_{n}{contract.BLENDERS[kind]}" for n in ("1-2", "4-5")]
+    assert sorted(paths) == sorted((tmp_path / "out").iterdir())
+    assert {block: len(getattr(bpy.data, block)) for block in before} == before
+    shot = depth.done_shots[1]
+    ours, theirs = find_camera(depth, shot, scene), imported(paths[1])
+    for frame in (4, 5):
+        scene.frame_set(frame + depth.frame_offset)
+        expected = ours.matrix_world.copy()
+        scene.frame_set(frame)
+        found = theirs.matrix_world
+        assert np.allclose(found.translation, expected.translation, atol=1e-4)
+        assert np.allclose(found.normalized().to_3x3(), expected.normalized().to_3x3(), atol=1e-4)
+    data = theirs.data
+    assert data.lens / data.sensor_width == pytest.approx(ours.data.lens / ours.data.sensor_width, rel=1e-3)
+    assert data.shift_x == pytest.approx(ours.data.shift_x, abs=1e-3)
+    assert data.shift_y == pytest.approx(ours.data.shift_y, abs=1e-3)
+    with pytest.raises(Problem, match="exists already"):
+        export.write_cameras(depth, made, kind, scene=scene)
+    export.write_cameras(depth, made, kind, scene=scene, overwrite=True)
+
+
+def test_a_camera_that_is_not_there(tmp_path):
+    depth = depth_module.load(depth_maker.make(tmp_path / "a"))
+    with pytest.raises(Problem, match="gave no camera"):
+        export.write_cameras(depth, wanted(depth, tmp_path), "usd", scene=bpy.context.scene)
+    assert not (tmp_path / "out").exists()
+    values = {"directory": str(tmp_path / "out"), "format": "CHAN"}
+    made = export.wanted(depth, values, scene=bpy.context.scene, focal_length=35.0)
+    (path,) = export.write_cameras(depth, made, "usd", scene=bpy.context.scene)
+    assert imported(path).data.lens == pytest.approx(35, rel=1e-3)
