@@ -101,6 +101,16 @@ def run(depth, output, kind, *, overwrite=False, check=lambda: None, **settings)
     return outcome, heard
 
 
+def make_mattes(folder, columns):
+    """Mattes that are white in so many columns on the left."""
+    folder.mkdir()
+    for number in FRAMES:
+        image = np.zeros((*PLATE[::-1], 3), np.uint8)
+        image[:, :columns] = 255
+        cv2.imwrite(str(folder / f"m.{number}.png"), image)
+    return folder
+
+
 def read_exr(path):
     with OpenEXR.File(str(path), separate_channels=True) as file:
         part = file.parts[0]
@@ -137,12 +147,7 @@ def test_z_in_scene_units(depth, tmp_path):
 
 
 def test_layers_of_an_exr(depth, tmp_path):
-    mattes = tmp_path / "mattes"
-    mattes.mkdir()
-    for number in FRAMES:
-        image = np.zeros((*PLATE[::-1], 3), np.uint8)
-        image[:, :8] = 255
-        cv2.imwrite(str(mattes / f"m.{number}.png"), image)
+    mattes = make_mattes(tmp_path / "mattes", 8)
     _, heard = run(
         depth, tmp_path / "out", "exr", channel="depth.Z", half=True, confidence=True, mattes=str(mattes), negative=True
     )
@@ -325,12 +330,7 @@ def test_merged_points_are_thinned(depth, tmp_path):
 
 
 def test_mattes_leave_points_out(depth, tmp_path):
-    mattes = tmp_path / "mattes"
-    mattes.mkdir()
-    for number in FRAMES:
-        image = np.zeros((*PLATE[::-1], 3), np.uint8)
-        image[:, :16] = 255
-        cv2.imwrite(str(mattes / f"m.{number}.png"), image)
+    mattes = make_mattes(tmp_path / "mattes", 16)
     run(depth, tmp_path / "out", "ply", mattes=str(mattes), far_limit=10.0, last_frame=1001)
     _, points = read_ply(tmp_path / "out" / "street_points.1001.ply")
     assert len(points) == 8 * (MAP[1] - 1) and np.all(points["y"] > 3)
