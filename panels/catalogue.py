@@ -5,7 +5,6 @@ there is no environment, only the default that comes with Fathom is listed. Whil
 (weights, another torch), which the artist may be getting just then, the worker is asked again from time to time.
 """
 
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import bpy
 
 from ..inference.contract import catalogue, exit_codes
 from ..inference.contract.catalogue import EstimatorFacts
+from ..inference.contract.client import Question
 from ..inference.contract.records import RecordError
 from ..scene import current_run, preferences, settings
 from ..scene.redraw import redraw
@@ -33,7 +33,7 @@ class _Session:
     asked_at: float = 0.0
     ended: int = 0
     """How many runs had ended by then."""
-    process: subprocess.Popen[bytes] | None = None
+    question: Question | None = None
 
 
 _session = _Session()
@@ -99,7 +99,7 @@ def _is_due(python: Path, now: float) -> bool:
         return True  # a run missed what the answer did not know of
     is_incomplete = any(facts.missing_requirements or facts.notes for facts in _session.known)
     has_changed = _session.ended != current_run.count_ended()  # weights may have come
-    return is_incomplete and _session.process is None and (has_changed or now - _session.asked_at > _AGAIN)
+    return is_incomplete and _session.question is None and (has_changed or now - _session.asked_at > _AGAIN)
 
 
 def forget() -> None:
@@ -112,10 +112,9 @@ def forget() -> None:
 
 
 def _end_question() -> None:
-    if _session.process is not None:
-        _session.process.kill()
-        _session.process.communicate()
-        _session.process = None
+    if _session.question is not None:
+        _session.question.end()
+        _session.question = None
 
 
 def _look() -> float | None:
@@ -125,16 +124,16 @@ def _look() -> float | None:
             _end_question()
             python, _session.asked_at, _session.ended = _session.wanted, time.monotonic(), current_run.count_ended()
             _session.asked, _session.wanted = python, None
-            _session.process = catalogue.ask(python, preferences.data_folder())
-        if _session.process is None:
+            _session.question = catalogue.ask(python, preferences.data_folder())
+        if _session.question is None:
             return None
-        if _session.process.poll() is None:
+        if not _session.question.is_answered():
             return _LOOK
-        found = catalogue.answer(_session.process)
+        found = catalogue.answer(_session.question)
         if found != _session.known:
             learn(found)
             redraw()
     except (OSError, RecordError) as error:
         print(f"Fathom: the estimators cannot be listed: {error}")
-    _session.process = None
+    _session.question = None
     return None

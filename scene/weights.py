@@ -7,7 +7,6 @@ installed yet. It is asked again when a run has ended or the folders have change
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import bpy
 
 from ..inference.contract import client, environment, environment_setup
 from ..inference.contract import weights as contract
-from ..inference.contract.client import Steps
+from ..inference.contract.client import Question, Steps
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.environment_setup import SetupError
 from ..inference.contract.records import RecordError
@@ -40,7 +39,7 @@ class _Session:
     answered: Hashable = None
     """What the answer depends on, as it was asked."""
     asked: Hashable = None
-    process: subprocess.Popen[bytes] | None = None
+    question: Question | None = None
     changes: int = 0
 
 
@@ -145,10 +144,9 @@ def forget() -> None:
     """Know nothing, and end a question that is under way."""
     if bpy.app.timers.is_registered(_look):
         bpy.app.timers.unregister(_look)
-    if _session.process is not None:
-        _session.process.kill()
-        _session.process.communicate()
-    _session.known = _session.problem = _session.answered = _session.process = None
+    if _session.question is not None:
+        _session.question.end()
+    _session.known = _session.problem = _session.answered = _session.question = None
 
 
 def _circumstances() -> Hashable:
@@ -166,7 +164,7 @@ def _python() -> Path:
         return environment_setup.base_python()
 
 
-def _ask() -> subprocess.Popen[bytes]:
+def _ask() -> Question:
     try:
         return contract.ask(_python(), preferences.data_folder())
     except (OSError, SetupError) as error:
@@ -176,16 +174,16 @@ def _ask() -> subprocess.Popen[bytes]:
 def _look() -> float | None:
     """Ask, and see whether the answer has come; called by a timer, so on the main thread."""
     try:
-        if _session.process is None:
+        if _session.question is None:
             _session.asked = _circumstances()
             if _session.asked == _session.answered:
                 return None
-            _session.process = _ask()
-        if _session.process.poll() is None:
+            _session.question = _ask()
+        if not _session.question.is_answered():
             return _LOOK
-        _session.known, _session.problem = contract.answer(_session.process), None
+        _session.known, _session.problem = contract.answer(_session.question), None
     except WeightsError as error:
         _session.problem = str(error)
-    _session.process, _session.answered = None, _session.asked
+    _session.question, _session.answered = None, _session.asked
     redraw()
     return _LOOK

@@ -5,15 +5,13 @@ Blender cannot import the estimators, so it asks the worker once; a new estimato
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from . import records
-from .client import MAIN, clean_environment
+from . import client, records
+from .client import Question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,34 +195,14 @@ LEARNED = (VIDEO_DEPTH_ANYTHING, QUICK)
 """The learned networks that Automatic takes by itself, best first; one that this Fathom lacks is passed over."""
 
 
-def ask(python: Path, home: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start the worker to list its estimators; `answer` reads the list.
-
-    Raises
-    ------
-    OSError
-        The Python cannot be started.
-    """
-    return subprocess.Popen(
-        [python, "-I", "-u", MAIN, "estimators", "--json"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=clean_environment(home),
-        creationflags=0x08000000 if os.name == "nt" else 0,  # CREATE_NO_WINDOW
-    )
+def ask(python: Path, home: Path | None = None) -> Question:
+    """Start the worker to list its estimators; `answer` reads the list. OSError where the Python cannot be started."""
+    return client.ask(python, ["estimators", "--json"], home=home)
 
 
-def answer(process: subprocess.Popen[bytes]) -> tuple[EstimatorFacts, ...]:
-    """Wait for the worker's answer and read it.
-
-    Raises
-    ------
-    RecordError
-        The answer is not a list of estimators.
-    """
-    text = process.communicate()[0].decode("utf-8", "replace")
-    return read(text)
+def answer(question: Question) -> tuple[EstimatorFacts, ...]:
+    """Wait for the worker's answer and read it. RecordError where it is not a list of estimators."""
+    return read(question.answer()[1].decode("utf-8", "replace"))
 
 
 def read(text: str) -> tuple[EstimatorFacts, ...]:

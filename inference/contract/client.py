@@ -38,6 +38,8 @@ _LONGEST_END = 30.0
 """Seconds after the worker's end during which what another process still writes to its pipe is read."""
 _MOST_WAITING, _OF_AN_EVENT = 1 << 26, 500
 """Bytes of events that may wait while Blender is busy, and the overhead of each beside its text."""
+_LONGEST_ANSWER = 60.0
+"""Seconds that a `Question` may take: it reads no weights and no clip."""
 _DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "__PYVENV_LAUNCHER__")
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
@@ -207,6 +209,56 @@ def run_blocking(
         return depth_sequence.load(wanted.output)
     except DepthSequenceError as error:  # somebody took it away
         raise WorkerError(events.Error(code=exit_codes.FAILED, what=str(error))) from error
+
+
+class Question:
+    """A verb of the worker's that prints an answer and ends, as a process whose standard output and error are pipes.
+
+    A thread reads them: a full pipe would hold the worker up for ever, and on Windows a pipe is full with 4 KB.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._answer = 1, b"", b""
+        self._thread = threading.Thread(target=self._read, name="fathom-answer", daemon=True)
+        self._thread.start()
+
+    def is_answered(self) -> bool:
+        """Whether the process has ended, by itself or because it took too long."""
+        return not self._thread.is_alive()
+
+    def answer(self) -> tuple[int, bytes, bytes]:
+        """Wait for the exit code, the output and the errors."""
+        self._thread.join()
+        return self._answer
+
+    def end(self) -> None:
+        """End the process; nobody waits for its answer."""
+        self._process.kill()
+        self._thread.join()
+
+    def _read(self) -> None:
+        try:
+            output, errors = self._process.communicate(timeout=_LONGEST_ANSWER)
+            self._answer = self._process.returncode, output, errors
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            self._answer = 1, b"", f"The worker has not answered within {_LONGEST_ANSWER:.0f} s.\n".encode()
+
+
+def ask(python: str | Path, arguments: Sequence[str], *, home: str | Path | None) -> Question:
+    """Start a Python to answer a verb of the worker's. OSError where it cannot be started."""
+    return Question(
+        subprocess.Popen(
+            [str(python), "-I", "-B", "-u", str(MAIN), *arguments],  # -B: the extension's folder may be read-only
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=clean_environment(home),
+            creationflags=0x08000000 if os.name == "nt" else 0,  # CREATE_NO_WINDOW
+        )
+    )
 
 
 class _Worker:

@@ -6,21 +6,17 @@ are known before anything is installed.
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from . import records
-from .client import MAIN, clean_environment
+from . import client, records
+from .client import Question
 from .untrusted import in_a_line
 
 State = Literal["missing", "incomplete", "unverified", "changed", "ready"]
 NEWEST = "newest"
 """Chooses the newest revision of weights whose revision Fathom does not fix."""
-_LONGEST = 60.0
-"""Seconds that listing or removing weights may take: it reads no weights."""
 
 
 class WeightsError(RuntimeError):
@@ -79,12 +75,12 @@ class WeightsFacts:
     revision_open: bool = False
 
 
-def ask(python: Path, home: Path) -> subprocess.Popen[bytes]:
+def ask(python: Path, home: Path) -> Question:
     """Start a Python to list the weights; `answer` reads the list. OSError where it cannot be started."""
-    return _start(python, home, ["list", "--json"])
+    return client.ask(python, ["models", "list", "--json"], home=home)
 
 
-def answer(process: subprocess.Popen[bytes]) -> tuple[WeightsFacts, ...]:
+def answer(question: Question) -> tuple[WeightsFacts, ...]:
     """Wait for the list and read it.
 
     Raises
@@ -92,14 +88,9 @@ def answer(process: subprocess.Popen[bytes]) -> tuple[WeightsFacts, ...]:
     WeightsError
         Why there is none, such as a studio's folder that is not there.
     """
-    try:
-        output, errors = process.communicate(timeout=_LONGEST)
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        process.communicate()
-        raise WeightsError(f"The list of weights has not come within {_LONGEST:.0f} s.") from error
-    if process.returncode:
-        raise WeightsError(_last_line(errors) or f"The list of weights ended with code {process.returncode}.")
+    code, output, errors = question.answer()
+    if code:
+        raise WeightsError(_last_line(errors) or f"The list of weights ended with code {code}.")
     try:
         data = records.parse(output.decode("utf-8", "replace"), where="The list of weights")
         if not isinstance(data, list):
@@ -112,24 +103,12 @@ def answer(process: subprocess.Popen[bytes]) -> tuple[WeightsFacts, ...]:
 def remove(name: str, *, python: Path, home: Path) -> str:
     """Remove downloaded weights and wait for it; what was done, in one sentence. WeightsError as for `answer`."""
     try:
-        process = _start(python, home, ["remove", name])
-        output, errors = process.communicate(timeout=_LONGEST)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        code, output, errors = client.ask(python, ["models", "remove", name], home=home).answer()
+    except OSError as error:
         raise WeightsError(f"{name} cannot be removed ({error}).") from error
-    if process.returncode:
+    if code:
         raise WeightsError(_last_line(errors) or f"{name} cannot be removed.")
     return _last_line(output)
-
-
-def _start(python: Path, home: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [python, "-I", "-B", "-u", MAIN, "models", *arguments],  # -B: the extension's folder may be read-only
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=clean_environment(home),
-        creationflags=0x08000000 if os.name == "nt" else 0,  # CREATE_NO_WINDOW
-    )
 
 
 def _last_line(output: bytes) -> str:

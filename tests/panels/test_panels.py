@@ -104,9 +104,9 @@ def test_the_worker_is_asked_again_only_while_something_is_lacking(learned, monk
     monkeypatch.setattr(catalogue._session, "ended", current_run.count_ended())
     assert catalogue._is_due(tmp_path / "another", 101.0)
     assert not catalogue._is_due(tmp_path, 101.0) and catalogue._is_due(tmp_path, 200.0)
-    monkeypatch.setattr(catalogue._session, "process", object())
+    monkeypatch.setattr(catalogue._session, "question", object())
     assert not catalogue._is_due(tmp_path, 200.0), "an answer is awaited"
-    monkeypatch.setattr(catalogue._session, "process", None)
+    monkeypatch.setattr(catalogue._session, "question", None)
     monkeypatch.setattr(catalogue._session, "known", (contract.AUTOMATIC,))
     assert not catalogue._is_due(tmp_path, 200.0), "nothing is lacking"
 

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from inference.contract import environment, records, weights
+from inference.contract import client, environment, records, weights
 
 ENTRY = {
     "name": "net",
@@ -20,7 +21,8 @@ ENTRY = {
 
 def answered(output, *, errors="", code=0):
     script = f"import sys; sys.stdout.write({output!r}); sys.stderr.write({errors!r}); sys.exit({code})"
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return client.Question(process)
 
 
 def test_any_python_lists_them(tmp_path):
@@ -84,3 +86,23 @@ def test_a_note_that_names_no_folder_is_said(tmp_path, monkeypatch, text):
         environment.weights_folder(tmp_path)
     with pytest.raises(weights.WeightsError, match=r"name of the weights' folder cannot be read .*|Choose the folder"):
         weights.answer(weights.ask(Path(sys.executable), tmp_path))
+
+
+def test_an_answer_that_fills_its_pipe_comes_all_the_same():
+    entry = json.dumps(ENTRY)
+    script = f"import sys; print('[' + {entry!r} + ' ' * 1_000_000 + ']'); sys.stderr.write('noise ' * 100_000)"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    question = client.Question(process)
+    until = time.monotonic() + 20
+    while not question.is_answered():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert len(weights.answer(question)) == 1
+
+
+def test_nobody_waits_for_ever(monkeypatch):
+    monkeypatch.setattr(client, "_LONGEST_ANSWER", 0.2)
+    silent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=subprocess.PIPE)
+    with pytest.raises(weights.WeightsError, match="has not answered within"):
+        weights.answer(client.Question(silent))
+    assert silent.poll() is not None
