@@ -169,11 +169,14 @@ def install(packages: PackageSet) -> Steps:
 
 
 def repair(packages: PackageSet) -> Steps:
-    """The steps that check an environment, and make it again where it is damaged, see `environment_setup.repair`."""
-    yield from _made(environment_setup.repair, packages)
+    """The steps that check an environment, and make it again where it is damaged, see `environment_setup.repair`.
+
+    Where nothing may be downloaded, it is checked all the same.
+    """
+    yield from _made(environment_setup.repair, packages, offline=install_offline_reason(look()))
 
 
-def _made(make: Callable[..., Steps], packages: PackageSet) -> Steps:
+def _made(make: Callable[..., Steps], packages: PackageSet, **options: Any) -> Steps:
     build = torch_build() if packages == "full" else None
     yield from make(
         own_environment(packages),
@@ -181,6 +184,7 @@ def _made(make: Callable[..., Steps], packages: PackageSet) -> Steps:
         requirements=environment.requirements_of(packages),
         needed_bytes=sizes(packages)[1] * 1e9,
         torch_index=build.index if build else "",
+        **options,
     )
 
 

@@ -33,6 +33,8 @@ _SIZES: dict[PackageSet, tuple[float, float]] = {
 }
 """Gigabytes to download and on disk, with Python 3.11; PyTorch's Linux build includes the CUDA libraries."""
 
+_ASIDE = ".before"
+"""Ending of the name of an environment while the one that replaces it is made."""
 _WAIT = 0.02
 """Seconds that one step waits for a tool's output, so that the caller's loop needs no sleep."""
 
@@ -93,21 +95,37 @@ def create(
     version = _check_python(python)
     _check_room(folder, needed_bytes)
     log = log or folder.with_name(f"{folder.name}.log")
-    whole = False
-    try:
+    with _writable(folder):
         log.parent.mkdir(parents=True, exist_ok=True)
         with _alone(folder.parent):
-            _clear(folder)
-            log.unlink(missing_ok=True)
-            try:
-                yield (Stage(name="environment", label=f"Making an environment with Python {version}"),)
-                whole = yield from _install(folder, python, requirements, log, torch_index)
-            finally:
-                if not whole:
-                    with contextlib.suppress(OSError):
-                        _delete(folder)
-            if whole:
-                log.unlink(missing_ok=True)
+            yield (_begun(version),)
+            yield from _make(folder, python, requirements, log, torch_index)
+
+
+def _begun(version: str) -> Stage:
+    return Stage(name="environment", label=f"Making an environment with Python {version}")
+
+
+def _make(folder: Path, python: Path, requirements: Sequence[Path], log: Path, torch_index: str) -> Steps:
+    """`create`, with the lock held and everything checked."""
+    whole = False
+    _clear(folder)
+    log.unlink(missing_ok=True)
+    try:
+        whole = yield from _install(folder, python, requirements, log, torch_index)
+    finally:
+        if not whole:
+            with contextlib.suppress(OSError):
+                _delete(folder)
+    if whole:
+        log.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """A `SetupError` in the place of an OSError."""
+    try:
+        yield
     except OSError as error:
         raise SetupError(
             f"{error.filename or folder} cannot be written ({error.strerror or error}); correct its permissions, or "
@@ -122,21 +140,25 @@ def repair(
     requirements: Sequence[Path] = LIGHT,
     needed_bytes: float = 0.0,
     torch_index: str = "",
+    offline: str | None = None,
 ) -> Steps:
     """Check that every package of an environment is there and loads, and make it again where one does not.
 
     It is also made again where its PyTorch came from another index than `torch_index`: the GPU or the driver is another
-    now. Arguments, steps and errors are those of `create`; an environment that is as it should be stays.
+    now. Until the new one is whole, the old one is kept; where none can be made, it stays. Arguments, steps and errors
+    are those of `create`; `offline` is why no packages may be had, as a sentence, with what to do about it.
     """
-    if (
-        state(folder, requirements) == "ready"
-        and TORCH in requirements
-        and _torch_index(folder) != without_secrets(torch_index)
-    ):
-        yield (Stage(name="environment", label="Repairing: another build of PyTorch fits this computer now"),)
-        (folder / STAMP).unlink(missing_ok=True)
-    if state(folder, requirements) == "ready":
-        log = folder.with_name(f"{folder.name}.log")
+    if state(folder, requirements) != "ready":
+        if offline is not None:
+            raise SetupError(offline)
+        yield from create(
+            folder, python=python, requirements=requirements, needed_bytes=needed_bytes, torch_index=torch_index
+        )
+        return
+    log = folder.with_name(f"{folder.name}.log")
+    if TORCH in requirements and _torch_index(folder) != without_secrets(torch_index):
+        reason = "another build of PyTorch fits this computer now"
+    else:
         command: list[str | Path] = [python_of(folder), "-I", "-u", MAIN, "install", "--check-only", "--parent-pipe"]
         total = sum(_count(path) for path in requirements) + 1
         try:
@@ -148,19 +170,38 @@ def repair(
                 done=0,
                 total=total,
             )
-        except OSError:
-            code = 1  # its Python does not start
-        if code is None:
-            return
-        if code == 0:
-            log.unlink(missing_ok=True)
-            yield (Progress(done=total, total=total),)
-            return
-        yield (Stage(name="environment", label=f"Repairing: {_last_error(log, code)}"),)
-        (folder / STAMP).unlink(missing_ok=True)
-    yield from create(
-        folder, python=python, requirements=requirements, needed_bytes=needed_bytes, torch_index=torch_index
-    )
+            if code is None:
+                return
+            if code == 0:
+                log.unlink(missing_ok=True)
+                yield (Progress(done=total, total=total),)
+                return
+            reason = _last_error(log, code)
+        except OSError as error:
+            reason = f"its Python does not start ({error.strerror or error})"
+    if offline is not None:
+        raise SetupError(f"The inference environment was left as it is ({reason.rstrip('.')}). {offline}")
+    yield (Stage(name="environment", label=f"Repairing: {reason}"),)
+    version = _check_python(python)
+    _check_room(folder, needed_bytes)
+    with _writable(folder), _alone(folder.parent), _kept(folder, requirements):
+        yield (_begun(version),)
+        yield from _make(folder, python, requirements, log, torch_index)
+
+
+@contextlib.contextmanager
+def _kept(folder: Path, requirements: Sequence[Path]) -> Iterator[None]:
+    """Put an environment aside while another is made in its place, and back where that does not become ready."""
+    aside = folder.with_name(f"{folder.name}{_ASIDE}")
+    _clear(aside)  # of a repair that was killed
+    os.replace(folder, aside)
+    try:
+        yield
+    finally:
+        if state(folder, requirements) == "ready":
+            _clear(aside)
+        elif not os.path.lexists(folder):
+            os.replace(aside, folder)
 
 
 def remove(home: Path) -> None:
@@ -179,7 +220,7 @@ def remove(home: Path) -> None:
     if not is_folder(place):
         return
     with _alone(place):
-        for folder in _ours(place):
+        for folder in [*_ours(place), *_ours(place, _ASIDE)]:
             _delete(folder)
         for log in _named(place, ".log"):
             log.unlink()
@@ -198,14 +239,14 @@ def remove_others(folder: Path) -> None:
     While one is being installed nothing is deleted; the next installation does it.
     """
     with contextlib.suppress(SetupError, OSError), _alone(folder.parent):
-        for other in _ours(folder.parent):
+        for other in [*_ours(folder.parent), *_ours(folder.parent, _ASIDE)]:
             if other != folder:
                 _delete(other)
 
 
-def _ours(place: Path) -> list[Path]:
+def _ours(place: Path, suffix: str = "") -> list[Path]:
     """The environments in a folder that Fathom made, finished or not."""
-    return [path for path in _named(place) if is_there(path / "pyvenv.cfg") and not _is_link(path)]
+    return [path for path in _named(place, suffix) if is_there(path / "pyvenv.cfg") and not _is_link(path)]
 
 
 def _delete(folder: Path) -> None:

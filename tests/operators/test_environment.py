@@ -167,3 +167,15 @@ def test_nothing_is_removed_while_another_blender_sets_up(home, online, locks):
     ):
         bpy.ops.fathom.remove_environment()
     assert environment.state(folder, environment.LIGHT) == "ready"
+
+
+def test_offline_nothing_is_repaired_from_the_network(home, online, locks):
+    assert bpy.ops.fathom.install_dependencies() == {"FINISHED"}
+    bpy.context.preferences.system.use_online_access = False
+    assert bpy.ops.fathom.repair_environment() == {"FINISHED"}, "to look needs no network"
+    (module,) = preferences.own_environment().rglob("plumbline.py")
+    module.write_text("this is no Python")
+    with pytest.raises(RuntimeError, match=r"left as it is \(plumbline 1\.0 .* cannot be loaded.*online access is off"):
+        bpy.ops.fathom.repair_environment()
+    assert module.read_text() == "this is no Python"
+    assert preferences.worker_python() == environment.python_of(preferences.own_environment())

@@ -457,3 +457,50 @@ def test_repairing_changes_the_build_of_pytorch_where_another_fits_now(tmp_path,
     assert (folder / "mark").exists()
     assert repaired("https://wheels.studio/cu130")[0].startswith("Repairing: another build of PyTorch")
     assert not (folder / "mark").exists() and environment.state(folder, [lock]) == "ready"
+
+
+def test_a_repair_that_fails_or_is_cancelled_leaves_the_environment_that_was(tmp_path, lock, monkeypatch):
+    folder = tmp_path / "environments" / "0123456789ab"
+    monkeypatch.setattr(environment_setup, "TORCH", lock)
+    create(folder, lock, torch_index="https://wheels.studio/cpu")
+    (folder / "mark").write_text("")
+
+    def steps(**options):
+        return environment_setup.repair(
+            folder, python=Path(sys.executable), requirements=[lock], torch_index="https://another/cpu", **options
+        )
+
+    with pytest.raises(environment_setup.SetupError, match=r"left as it is \(another build .* now\)\. Switch it on\."):
+        list(steps(offline="Switch it on."))
+    with pytest.raises(environment_setup.SetupError, match="GB left"):
+        list(steps(needed_bytes=1e18))
+    started = steps()
+    next(started)
+    next(started)
+    assert not (folder / "mark").exists()
+    with pytest.raises(StopIteration):
+        while True:
+            started.send(True)
+    shelf = (tmp_path / "shelf").rename(tmp_path / "gone")
+    with pytest.raises(environment_setup.SetupError, match="Installing the packages failed"):
+        list(steps())
+    assert (folder / "mark").exists() and environment.state(folder, [lock]) == "ready"
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+    (tmp_path / "gone").rename(shelf.with_name("shelf"))
+    folder.with_name(f"{folder.name}.before").mkdir()
+    (folder.with_name(f"{folder.name}.before") / "pyvenv.cfg").write_text("")  # of a repair that was killed
+    list(steps())
+    assert not (folder / "mark").exists() and environment.state(folder, [lock]) == "ready"
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_python_that_does_not_start_is_said(tmp_path, lock):
+    folder = tmp_path / "environments" / "one"
+    create(folder, lock)
+    python = environment.python_of(folder)
+    python.unlink()
+    python.write_text("no program")
+    with pytest.raises(
+        environment_setup.SetupError, match=r"left as it is \(its Python does not start .*\)\. Offline\."
+    ):
+        list(environment_setup.repair(folder, python=Path(sys.executable), requirements=[lock], offline="Offline."))
