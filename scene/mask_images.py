@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import bpy
 
+from ..inference.contract import own_files
 from . import versions
 from .problems import Problem
 from .source import Plate
 
-_UNNAMED = "rendering."
-"""Beginning of the names until all mattes are rendered: Blender counts by its own frames."""
+_DRAFTS = ".fathom-matte-"
+"""Beginning of the name of the folder that mattes are rendered into until all are: Blender counts by its own frames,
+and writes through links."""
 
 
 def name_of(frame: int) -> str:
@@ -24,16 +28,26 @@ def rasterise(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
     """Write a matte for each frame of a plate into a folder, white inside the mask, under the clip's frame numbers.
 
     The mask is taken at the scene's frames, as editors show it; before its first frame and after its last it is as at
-    those. Mattes of an earlier call are replaced. Problem where the plate's size is not known, or nothing can be
-    written.
+    those. Mattes of an earlier call are replaced once all are rendered; nothing is written through a link.
+
+    Raises
+    ------
+    Problem
+        The plate's size is not known, it begins before frame 0 of the timeline, or nothing can be written.
     """
     width, height = plate.source.width, plate.source.height
     if not (width and height):
         raise Problem(f"The size of {plate.name} is not known: open it as a clip in the Movie Clip Editor.")
-    scene, copied = bpy.data.scenes.new("Fathom"), mask.copy()
+    start = plate.scene_start
+    if start < 0:
+        raise Problem(
+            f"{plate.name} begins at frame {start}, and Blender renders from frame 0 on: move it to the right."
+        )
+    scene, copied, drafts = bpy.data.scenes.new("Fathom"), mask.copy(), None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        start = plate.scene_start
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        own_files.make_folder(folder)
+        drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=folder))
         count = plate.last_frame - plate.first_frame + 1
         copied.frame_start, copied.frame_end = start, start + count + 1
         render = scene.render
@@ -45,13 +59,15 @@ def rasterise(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
         editor = scene.sequence_editor_create()
         versions.strips_of(editor).new_mask(name="mask", mask=copied, channel=1, frame_start=start)
         scene.frame_start, scene.frame_end = start, start + count - 1
-        render.filepath = str(folder / _UNNAMED)
+        render.filepath = str(drafts / "matte.")
         bpy.ops.render.render(animation=True, scene=scene.name)
         for index in range(count):
             os.replace(render.frame_path(frame=start + index), folder / name_of(plate.first_frame + index))
     except (OSError, RuntimeError) as error:
         raise Problem(f"The mask {mask.name} cannot be written into {folder}: {str(error).strip()}") from error
     finally:
+        if drafts is not None:
+            shutil.rmtree(drafts, ignore_errors=True)
         bpy.data.scenes.remove(scene)
         bpy.data.masks.remove(copied)
     return folder

@@ -1,5 +1,8 @@
 """A mask becomes mattes with the clip's frame numbers."""
 
+import os
+from dataclasses import replace
+
 import bpy
 import depth_maker
 import numpy as np
@@ -57,3 +60,37 @@ def test_one_press_makes_mattes_beside_the_depth(empty_file, tmp_path):
     folder = tmp_path / "depth" / "street" / "mattes box"
     assert [path.name for path in folder.iterdir()] == ["matte.0001.png"]
     assert empty_file.fathom.mattes == str(folder)
+
+
+def test_nothing_is_written_through_a_link(empty_file, tmp_path):
+    secret, folder = tmp_path / "secret", tmp_path / "mattes"
+    secret.write_text("mine")
+    folder.mkdir()
+    for name in ("matte.0005.png", "rendering.0105.png", "matte.0105.png"):
+        (folder / name).symlink_to(secret)
+    mask_images.rasterise(box(0, 1), plate(), folder)
+    assert secret.read_text() == "mine" and not (folder / "matte.0005.png").is_symlink()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "linked").symlink_to(elsewhere)
+    with pytest.raises(Problem, match="is a link"):
+        mask_images.rasterise(box(0, 1), plate(), tmp_path / "linked")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_pipe_or_a_folder_in_the_place_of_a_matte_holds_nothing_up(empty_file, tmp_path):
+    folder = tmp_path / "mattes"
+    folder.mkdir()
+    os.mkfifo(folder / "matte.0005.png")
+    (folder / "matte.0006.png").mkdir()
+    with pytest.raises(Problem, match="cannot be written"):
+        mask_images.rasterise(box(0, 1), plate(), folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["matte.0005.png", "matte.0006.png"], "no drafts are left"
+
+
+def test_a_clip_before_the_timelines_beginning_is_declined(empty_file, tmp_path):
+    with pytest.raises(Problem, match="begins at frame -3, and Blender renders from frame 0 on"):
+        mask_images.rasterise(box(0, 1), replace(plate(), scene_start=-3), tmp_path / "mattes")
+    assert not (tmp_path / "mattes").exists()
+    folder = mask_images.rasterise(box(0, 1), replace(plate(), scene_start=0), tmp_path / "mattes")
+    assert len(list(folder.iterdir())) == 3
