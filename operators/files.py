@@ -3,7 +3,7 @@
 import bpy
 
 from ..inference.contract.untrusted import readable
-from ..scene import current_run, depth_list, missing_files, places, queue, versions
+from ..scene import current_run, depth_list, missing_files, places, preview, queue, versions
 from ..scene.viewing import drawing
 from . import modal_run
 
@@ -31,6 +31,7 @@ def _before_load(*_arguments) -> None:
 def _after_load(*_arguments) -> None:
     """Another file: what was seen of the last one's is of no use."""
     places.file_opened()
+    preview.file_opened()
     queue.file_opened()
     missing_files.forget()
     drawing.forget()

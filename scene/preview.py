@@ -1,7 +1,12 @@
-"""Previews: depth of a few frames around the playhead, in Fathom's data folder; each replaces the one before."""
+"""Previews: depth of a few frames around the playhead, in Fathom's data folder.
+
+Each replaces the one before that this Blender made for the file that is open. Others stay: another .blend file may show
+them, or another Blender be estimating there.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +16,15 @@ from ..inference.contract import leftovers, own_files
 from ..inference.contract.depth_sequence import SIDECAR
 from ..inference.contract.leftovers import LOG, MAPS
 from ..inference.contract.own_files import Names
-from . import depth_list, preferences, tags
+from . import depth_list, preferences, tags, versions
 from .depth import Depth, place_of
 from .settings import Settings
 from .source import Plate, in_range
 
 SIZE = 384
 """Processing resolution of a preview, long side in pixels, where the artist has chosen no smaller one."""
+_made: set[Path] = set()
+"""Folders of the previews that were made for the file that is open."""
 
 
 def root() -> Path:
@@ -42,7 +49,8 @@ def settings_for(settings: Settings, plate: Plate, *, scene_frame: int, count: i
 def show(scene: bpy.types.Scene, depth: Depth) -> None:
     """List a preview, show it in the editors, and take earlier previews of its clip off the scene's list.
 
-    The files of those are deleted, unless something in this file shows them, or another scene lists them.
+    The files of those that were made for this file are deleted, unless something in it shows them, or another scene
+    lists them.
     """
     index = depth_list.remember(scene, depth)
     scene.fathom.depths[index].name = f"{depth.name} preview"
@@ -50,6 +58,12 @@ def show(scene: bpy.types.Scene, depth: Depth) -> None:
     for other in sorted(depth.folder.parent.iterdir()):
         if other != depth.folder and other.is_dir() and not other.is_symlink():
             _forget(scene, other)
+    _made.add(depth.folder)
+
+
+def file_opened() -> None:
+    """Another file is open: what was made for the last one may be shown by it, or by what it was saved as."""
+    _made.clear()
 
 
 def is_preview(item: bpy.types.PropertyGroup) -> bool:
@@ -65,8 +79,17 @@ def _forget(scene: bpy.types.Scene, folder: Path) -> None:
             depth_list.remove(scene, index)
             scene.fathom.active_depth = keep - 1 if index < keep else keep
     is_listed = any(place_of(item.folder) == folder for item in depth_list.entries())
-    is_shown = any(Path(bpy.path.abspath(image.filepath)).parent == folder for image in tags.images("disparity"))
-    if is_listed or is_shown:
+    if is_listed or folder not in _made or folder in _shown():
         return
+    _made.discard(folder)
     own_files.clear(folder, Names((SIDECAR, LOG, *MAPS)), last=LOG)
     leftovers.remove_empty((folder,))
+
+
+def _shown() -> set[Path]:
+    """The folders of depth that images and strips of this file show."""
+    stored = [image.filepath for image in tags.images("disparity")]
+    for scene in bpy.data.scenes:
+        strips = versions.strips_of(scene.sequence_editor, nested=True) if scene.sequence_editor else ()
+        stored += [f"{strip.directory}/map" for strip in strips if strip.type == "IMAGE"]
+    return {Path(os.path.normpath(bpy.path.abspath(path))).parent for path in stored}

@@ -8,6 +8,7 @@ import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence, measured
 from bl_ext.dev.fathom.inference.contract.catalogue import EstimatorFacts
 from bl_ext.dev.fathom.inference.contract.job import Source
+from bl_ext.dev.fathom.scene import depth as depth_module
 from bl_ext.dev.fathom.scene import disk_status, forecast, preferences, preview, settings, source, subject
 from bl_ext.dev.fathom.scene.versions import strips_of
 from drawing import look
@@ -63,6 +64,33 @@ def test_what_shows_a_preview_keeps_it(scene, worker):
     scene.frame_current = 16
     bpy.ops.fathom.preview_frame(count=2)
     assert (folder / "depth.json").exists() and len(scene.fathom.depths) == 1
+
+
+def test_what_shows_a_preview_in_a_saved_file_or_as_a_strip_keeps_it(scene, worker, tmp_path):
+    (tmp_path / "shots").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shots" / "street.blend"), check_existing=False)
+    scene.frame_current = 12
+    folders = []
+    for build, frame in ((bpy.ops.fathom.build_depth_mesh, 14), (bpy.ops.fathom.add_depth_strip, 16)):
+        bpy.ops.fathom.preview_frame(count=2)
+        folders.append(depth_module.absolute(scene.fathom.depths[0].folder))
+        assert build() == {"FINISHED"}
+        scene.frame_current = frame
+    bpy.ops.fathom.preview_frame(count=2)
+    assert all((folder / "depth.json").exists() for folder in folders) and len(scene.fathom.depths) == 1
+
+
+def test_previews_of_other_files_and_of_other_blenders_stay(scene, worker):
+    bpy.ops.fathom.preview_frame(count=2)
+    first = Path(scene.fathom.depths[0].folder)
+    preview.file_opened()
+    running = first.with_name("v009")
+    (running / ".fathom").mkdir(parents=True)
+    (running / "disparity.1001.exr").write_bytes(b"of a run in another Blender")
+    scene.frame_current = 16
+    bpy.ops.fathom.preview_frame(count=2)
+    assert (first / "depth.json").exists() and (running / "disparity.1001.exr").exists()
+    assert [Path(item.folder).name for item in scene.fathom.depths] == ["v010"]
 
 
 def test_a_range_is_estimated_alone(scene, worker):
