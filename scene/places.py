@@ -96,7 +96,14 @@ def file_opened() -> None:
 
 def file_joined() -> None:
     """Take in which paths stand in the file now that another was opened or appended to it."""
-    _stood.update(_plain(path) for path in _stored_paths() if path and not is_relative(path))
+    for path in _stored_paths():
+        stood(path)
+
+
+def stood(path: str) -> None:
+    """A file of somebody else's names a path that goes into a setting: it is not the artist's until it is asked for."""
+    if path and not is_relative(path):
+        _stood.add(_plain(path))
 
 
 def _look_for_appended() -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import bpy
 
 from ..inference.contract.catalogue import EstimatorFacts, Preset
-from .problems import Problem
-from .settings import group_name
+from .settings import group_name, set_parameters
 
 
 def values_of(facts: EstimatorFacts, preset: Preset) -> dict[str, Any]:
@@ -19,19 +18,8 @@ def values_of(facts: EstimatorFacts, preset: Preset) -> dict[str, Any]:
 
 
 def apply(scene: bpy.types.Scene, *, size: int, full_size: bool, parameters: dict[str, Any]) -> None:
-    """Give a scene a preset's settings for the estimator that it has chosen; other parameters stay.
-
-    Problem where that has no such parameter, as far as this session knows, or one takes no such value.
-    """
-    name = scene.fathom.estimator
-    group = getattr(scene, group_name(name), None)
-    for key, value in parameters.items():
-        if group is None or key not in group.bl_rna.properties:
-            raise Problem(f"{name} has no parameter {key} here: choose another preset, or install the dependencies.")
-        try:
-            setattr(group, key, value)
-        except (TypeError, ValueError) as error:
-            raise Problem(f"The parameter {key} of {name} cannot be {value!r}: choose another preset.") from error
+    """Give a scene a preset's settings for the estimator that it has chosen; errors as for `set_parameters`."""
+    set_parameters(scene, scene.fathom.estimator, parameters)
     scene.fathom.size, scene.fathom.full_size = size, full_size
 
 

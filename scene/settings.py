@@ -11,7 +11,9 @@ import numpy as np
 
 from ..inference.contract.camera import SENSOR_WIDTH, Camera
 from ..inference.contract.job import FIND_CUTS, NO_CUTS, Job, JobError, shot_starts
-from .depth import Depth
+from ..inference.contract.untrusted import in_a_line
+from . import places
+from .depth import Depth, require_own
 from .problems import Problem
 from .source import Plate
 
@@ -84,6 +86,33 @@ def parameters(scene: bpy.types.Scene, estimator: str) -> dict[str, Any]:
     return {name: _as_typed(value) if isinstance(value, float) else value for name, value in changed.items()}
 
 
+def set_parameters(scene: bpy.types.Scene, estimator: str, values: dict[str, Any]) -> None:
+    """Set some parameters of an estimator, all of them or none; others stay.
+
+    Problem where the estimator has no such parameter, as far as this session knows, or one takes no such value.
+    """
+    group = getattr(scene, group_name(estimator), None)
+    strange = [name for name in values if group is None or name not in group.bl_rna.properties]
+    if strange:
+        raise Problem(
+            f"The parameters of {estimator} ({in_a_line(', '.join(sorted(strange)))}) are not known here: install the "
+            "dependencies first, so that the panel lists its settings."
+        )
+    before = {name: getattr(group, name) for name in values}
+    for name, value in values.items():
+        try:
+            setattr(group, name, value)
+            is_kept = getattr(group, name) == (np.float32(value) if isinstance(before[name], float) else value)
+        except (TypeError, ValueError, OverflowError):
+            is_kept = False
+        if not is_kept:
+            for each, old in before.items():
+                setattr(group, each, old)
+            raise Problem(
+                f"The parameter {name} of {estimator} cannot be {in_a_line(repr(value))} here: choose other settings."
+            )
+
+
 def set_range(scene: bpy.types.Scene, what: str) -> None:
     """Let a scene's range begin (``START``) or end (``END``) at the playhead, or be the scene's own (``SCENE``)."""
     chosen, now = scene.fathom, scene.frame_current
@@ -105,18 +134,15 @@ def to_scene(scene: bpy.types.Scene, depth: Depth) -> None:
     The estimator's parameters that ``depth.json`` does not name get their defaults. Problem where this session does not
     know the estimator's parameters.
     """
+    require_own(scene, "scene")
     sequence, chosen = depth.sequence, scene.fathom
     group = getattr(scene, group_name(sequence.estimator), None)
     known = {p.identifier: p for p in group.bl_rna.properties} if group is not None else {}
-    strange = sorted(set(sequence.parameters) - set(known))
-    if strange:
-        raise Problem(
-            f"The parameters of {sequence.estimator} ({', '.join(strange)}) are not known here: install the "
-            "dependencies first, so that the panel lists its settings."
-        )
-    for name, p in known.items():
-        if name not in ("rna_type", "name"):
-            setattr(group, name, sequence.parameters.get(name, p.default))
+    own = {name: p for name, p in known.items() if name not in ("rna_type", "name")}
+    set_parameters(scene, sequence.estimator, {name: p.default for name, p in own.items()} | sequence.parameters)
+    for value in sequence.parameters.values():
+        if isinstance(value, str):
+            places.stood(value)  # the depth.json's, and not the artist's
     chosen.estimator, chosen.seed = sequence.estimator, sequence.seed
     chosen.size, chosen.full_size = sequence.size or 0, sequence.full_size
     cuts = (sequence.cuts or FIND_CUTS).strip()

@@ -1,6 +1,7 @@
 """Presets and the settings of earlier depths, as a scene takes them; a range of the timeline."""
 
 import json
+from dataclasses import replace
 
 import bpy
 import depth_maker
@@ -9,7 +10,7 @@ from bl_ext.dev.fathom.inference.contract import catalogue as contract
 from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.inference.contract.job import JobError, Source
 from bl_ext.dev.fathom.panels import catalogue
-from bl_ext.dev.fathom.scene import presets, settings, source
+from bl_ext.dev.fathom.scene import places, presets, settings, source
 from bl_ext.dev.fathom.scene.problems import Problem
 
 LISTED = [
@@ -57,8 +58,6 @@ def test_a_preset_of_another_estimator_is_declined(scene):
 
 def test_a_depth_gives_its_settings_back(scene, tmp_path):
     folder = depth_maker.make(tmp_path, plate_size=(48, 32))
-    from dataclasses import replace
-
     sequence = depth_sequence.load(folder)
     made = replace(
         sequence, estimator="other", parameters={"steps": 3, "mode": "best"}, seed=4, size=512, full_size=True,
@@ -118,3 +117,33 @@ def test_the_range_is_set_by_the_playhead_or_the_scene(scene):
     scene.use_preview_range, scene.frame_preview_start, scene.frame_preview_end = True, 7, 9
     bpy.ops.fathom.set_range(what="SCENE")
     assert settings.from_scene(scene).frames == (7, 9)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"steps": "many"}, {"mode": 5}, {"mode": "none"}, {"mode": "best", "steps": [1]}]
+)
+def test_settings_of_another_type_in_a_depth_are_declined_whole(scene, tmp_path, parameters):
+    folder = depth_maker.make(tmp_path)
+    sequence = depth_sequence.load(folder)
+    depth_sequence.save(replace(sequence, estimator="other", parameters=parameters, seed=9), folder)
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    scene.fathom_other.steps = 7
+    before = settings.from_scene(scene)
+    with pytest.raises(RuntimeError, match=r"The parameter \w+ of other cannot be"):
+        bpy.ops.fathom.use_settings()
+    assert settings.from_scene(scene) == before
+
+
+def test_a_folder_that_a_depth_names_is_not_the_artists(scene, tmp_path):
+    folder = depth_maker.make(tmp_path)
+    sequence = depth_sequence.load(folder)
+    named = str(tmp_path / "server" / "depth")
+    depth_sequence.save(replace(sequence, estimator="other", parameters={"from": named}), folder)
+    listed = [{**LISTED[0], "parameters": [{"name": "from", "default": "", "description": "A folder."}]}]
+    catalogue.learn(contract.read(json.dumps(listed)))
+    bpy.ops.fathom.load_depth(directory=str(folder))
+    assert bpy.ops.fathom.use_settings() == {"FINISHED"}
+    assert getattr(scene.fathom_other, "from") == named
+    assert not places.is_artists(named) and places.is_artists(str(tmp_path / "mine"))
+    places.ask(named)
+    assert places.is_artists(named)
