@@ -194,11 +194,9 @@ class FATHOM_OT_open_log(_OnJob, bpy.types.Operator):
     @reporting
     def execute(self, context):
         path = queue.log_of(self.job)
-        try:
-            text = bpy.data.texts.load(str(path), internal=True)
-        except RuntimeError:
-            return report_error(self, f"There is no log {path}: only a job that fails leaves one.")
-        text.name = readable(f"{path.parent.parent.name} {path.parent.name} log")
+        log = queue.read_log(path)
+        text = bpy.data.texts.new(readable(f"{path.parent.parent.name} {path.parent.name} log"))
+        text.from_string(log)
         self.report({"INFO"}, f"{text.name} is among the texts of the Text Editor")
         return {"FINISHED"}
 

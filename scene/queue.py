@@ -6,6 +6,8 @@ the next session can resume what this one leaves unfinished. Nothing here holds 
 
 from __future__ import annotations
 
+import contextlib
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,10 +16,12 @@ from pathlib import Path
 import bpy
 
 from ..inference.contract import client, queued_jobs
+from ..inference.contract.bounded_log import LARGEST
 from ..inference.contract.events import Event
 from ..inference.contract.job import Job, with_output
 from ..inference.contract.leftovers import LOG
 from ..inference.contract.queued_jobs import QueuedJob
+from ..inference.contract.untrusted import RecordError, read_bytes, readable
 from . import current_run, depth_list, estimation, output, places, preferences
 from . import depth as depth_module
 from .beside import Beside
@@ -30,6 +34,8 @@ from .viewing.shown import Target
 from .wording import shown
 
 _TICK, _WAIT = 0.2, 1.0
+_AGAIN = 60.0
+"""Seconds from one look for what was left unfinished to the next: another Blender may have ended."""
 
 
 class QueueError(Problem):
@@ -48,6 +54,8 @@ class _Queue:
     """Which file of this session is open."""
     asked_in: dict[str, int] = field(default_factory=dict)
     """The file that was open when a job was added."""
+    held: dict[Path, int] = field(default_factory=dict)
+    """Data folders, and the locks in them that say that this session is open."""
 
 
 _queue = _Queue()
@@ -74,17 +82,23 @@ def is_paused() -> bool:
 def unfinished() -> list[tuple[QueuedJob, float]]:
     """Jobs outside the queue that were left unfinished, in any session, with the share that is done; panels ask.
 
-    They are looked for beside Blender, as their folders may be on a server that is away.
+    What another Blender is doing, or has in its queue, is not left. They are looked for beside Blender, as their
+    folders may be on a server that is away.
     """
-    return _outside(_left.of((preferences.data_folder(), current_run.count_ended(), _queue.changes)) or [])
+    return _outside(_left.of(_key()) or [])
 
 
 def look() -> list[tuple[QueuedJob, float]]:
     """As `unfinished`, looked for now."""
-    key = (preferences.data_folder(), current_run.count_ended(), _queue.changes)
+    key = _key()
     found = _find_left(key)
     _left.learn(key, found)
     return _outside(found)
+
+
+def _key() -> tuple[Path, int, int, int]:
+    """What decides what was left unfinished, the data folder first."""
+    return preferences.data_folder(), current_run.count_ended(), _queue.changes, int(time.monotonic() / _AGAIN)
 
 
 def _outside(found: list[tuple[QueuedJob, float]]) -> list[tuple[QueuedJob, float]]:
@@ -98,6 +112,21 @@ def _outside(found: list[tuple[QueuedJob, float]]) -> list[tuple[QueuedJob, floa
 def log_of(queued_id: str) -> Path:
     """Where the log of a job in the queue is, if there is one: a job that ends well leaves none."""
     return Path(_queue.jobs[_index(queued_id)].job.output) / LOG
+
+
+def read_log(path: Path) -> str:
+    """The text of a log. QueueError where there is none.
+
+    The folder may be somebody else's, so Blender itself, which waits for a pipe, does not open the file.
+    """
+    try:
+        return readable(read_bytes(path, most=LARGEST).decode("utf-8", "replace"))
+    except FileNotFoundError as error:
+        raise QueueError(f"There is no log {path}: only a job that fails leaves one.") from error
+    except OSError as error:
+        raise QueueError(f"The log {path} cannot be read ({error.strerror}): correct its permissions.") from error
+    except RecordError as error:
+        raise QueueError(f"{error}, so it is no log of Fathom's: estimate into another folder.") from error
 
 
 # What can be done with it
@@ -211,6 +240,12 @@ def retry(queued_id: str) -> None:
 def resume(queued_id: str) -> QueuedJob:
     """Take a job that was left unfinished into the queue, and begin. QueueError where there is none."""
     left = _left_job(queued_id)
+    if any(queued.id == queued_id for queued in _queue.jobs):
+        raise QueueError(f"{left.label} with these settings is in the queue already.")
+    if queued_jobs.is_under_way(preferences.data_folder(), left):
+        raise QueueError(
+            f"{left.label} is being estimated already, or waits for it in another Blender: cancel it there."
+        )
     for named in (left.job.output, left.job.source.path):
         places.ask(named)
     queued = replace(left, session=_queue.session, state="waiting", message="")
@@ -253,6 +288,9 @@ def stop() -> None:
     if _queue.run is not None:
         current_run.end(_queue.run)
     _queue.jobs, _queue.current, _queue.run, _queue.is_paused = [], None, None, False
+    while _queue.held:
+        home, descriptor = _queue.held.popitem()
+        queued_jobs.let_go(home, _queue.session, descriptor)
 
 
 # How it goes on
@@ -300,6 +338,9 @@ def _begin(queued: QueuedJob) -> None:
     except (OSError, *PROBLEMS) as problem:
         _change(queued, state="failed", message=str(problem))
         return
+    except Exception as error:  # a mistake of ours; the others go on
+        _change(queued, state="failed", message=f"{type(error).__name__}: {error}")
+        return
     _queue.current = _change(queued, state="running")
 
 
@@ -318,6 +359,8 @@ def _placed(queued: QueuedJob) -> QueuedJob:
     if left is not None:
         return queued
     folder = Path(queued.job.output)
+    if len(folder.parents) < 2:  # a note that is damaged; whoever starts the job says what is wrong
+        return queued
     others = {Path(each.job.output) for each in _queue.jobs if each.id != queued.id and each.state == "waiting"}
     place = output.place(folder.parents[1], queued.label, queued.job, new_version=queued.new_version, taken=others)
     if place.standing == "finished":
@@ -353,7 +396,7 @@ def _finish(queued: QueuedJob, message: str) -> None:
 
 
 def _change(queued: QueuedJob, *, is_noted: bool = True, **changes: object) -> QueuedJob:
-    """A job with other facts, in the queue and in its note."""
+    """A job with other facts, in the queue and, where that can be written, in its note."""
     return _replaced(queued, replace(queued, **changes), is_noted=is_noted)  # type: ignore[arg-type]
 
 
@@ -363,18 +406,27 @@ def _replaced(old: QueuedJob, new: QueuedJob, *, is_noted: bool = True) -> Queue
         forget(old)
         _queue.asked_in[new.id] = _queue.asked_in.pop(old.id, -1)
     if is_noted and new.state != "done":
-        _write(new)
+        _write_if_possible(new)
     return new
 
 
+def _write_if_possible(queued: QueuedJob) -> None:
+    """As `_write`; the queue goes on where its data folder is full or away, and the note stays as it is."""
+    with contextlib.suppress(QueueError):
+        _write(queued)
+
+
 def _write(queued: QueuedJob) -> None:
+    home = preferences.data_folder()
     try:
-        queued_jobs.note(preferences.data_folder(), queued)
+        queued_jobs.note(home, queued)
     except OSError as error:
         raise QueueError(
-            f"The job cannot be noted in the data folder {preferences.data_folder()} ({error.strerror or error}): "
-            "make room there, or choose another in Fathom's preferences."
+            f"The job cannot be noted in the data folder {home} ({error.strerror or error}): make room there, or "
+            "choose another in Fathom's preferences."
         ) from error
+    if home not in _queue.held and (descriptor := queued_jobs.hold(home, _queue.session)) is not None:
+        _queue.held[home] = descriptor
     _queue.changes += 1
 
 
@@ -384,7 +436,7 @@ def _renumber() -> None:
         _queue.current = _queue.jobs[_index(_queue.current.id)]
     for queued in _queue.jobs:
         if queued.state in ("waiting", "running"):
-            _write(queued)
+            _write_if_possible(queued)
 
 
 def _index(queued_id: str) -> int:
@@ -401,14 +453,14 @@ def _left_job(queued_id: str) -> QueuedJob:
     return found
 
 
-def _find_left(key: tuple[Path, int, int]) -> list[tuple[QueuedJob, float]]:
+def _find_left(key: tuple[Path, int, int, int]) -> list[tuple[QueuedJob, float]]:
     """Runs in a thread: nothing of Blender's is touched."""
     found = ((queued, queued_jobs.share_done(queued)) for queued in queued_jobs.noted(key[0]))
     return [
         (replace(queued, label=shown(queued.label, 200)), share or 0.0)
         for queued, share in found
-        if share is not None or queued.state == "waiting"
+        if (share is not None or queued.state == "waiting") and not queued_jobs.is_under_way(key[0], queued)
     ]
 
 
-_left: Beside[tuple[Path, int, int], list[tuple[QueuedJob, float]]] = Beside(_find_left)
+_left: Beside[tuple[Path, int, int, int], list[tuple[QueuedJob, float]]] = Beside(_find_left)

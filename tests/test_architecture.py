@@ -100,7 +100,6 @@ MAY_BE_SHORT = {
     "inference/commands/matte.py": "a verb of the command line, as every other has its module",
     "inference/commands/streams.py": "comes before any work, whatever that is",
     "inference/commands/torch_device.py": "runs as a program of its own",
-    "inference/contract/bounded_log.py": "what a log may take of the disk, whoever writes it",
     "inference/estimators/parallax/blank_frames.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/fill.py": "a step of the method, with its own reasons and formulas",
     "inference/estimators/parallax/shadows.py": "a step of the method, with its own reasons and formulas",

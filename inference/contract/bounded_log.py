@@ -9,8 +9,10 @@ from typing import IO
 from . import own_files
 
 HEAD = TAIL = 4 << 20
-"""Bytes kept from the beginning and, at least, from the end; the file never exceeds HEAD + 2 TAIL."""
+"""Bytes kept from the beginning and, at least, from the end."""
 _AT_ONCE = 1 << 16
+LARGEST = HEAD + 2 * TAIL + _AT_ONCE
+"""Bytes that the file never exceeds."""
 LEFT_OUT = b"\n[... Fathom removed the middle of this log, which exceeded %d MB ...]\n"
 
 

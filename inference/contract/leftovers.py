@@ -122,6 +122,15 @@ def _held(lock: Path) -> Iterator[bool]:
             os.close(descriptor)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a run writes into an output folder, by the operating system's lock; False on a disk without locks."""
+    try:
+        with _held(folder / SCRATCH / LOCK) as is_free:
+            return not is_free
+    except OSError:
+        return False
+
+
 def read_lock(lock: Path) -> str:
     """The text of a lock file, which is JSON."""
     descriptor = own_files.open_file(lock, os.O_RDONLY, alone=False)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from . import depth_sequence, own_files, records
+from . import depth_sequence, leftovers, own_files, records
 from .job import Job
-from .records import FilePath, ForPeople
+from .records import FilePath
 from .untrusted import read_text
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 _FOLDER = "jobs"
 _NAME = re.compile(r"[0-9a-f]{16}\.json")
+_SESSION = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +51,14 @@ class QueuedJob:
     """
 
     job: Job
-    label: ForPeople
+    label: str
     session: str = ""
     place: float = 0.0
     state: State = "waiting"
-    message: ForPeople = ""
+    message: str = ""
     frame_offset: int = 0
     blend: FilePath = ""
-    scene: ForPeople = ""
+    scene: str = ""
     new_version: bool = False
 
     @property
@@ -90,6 +92,58 @@ def share_done(queued: QueuedJob) -> float | None:
     if depth_sequence.unfinished_fingerprint(folder) != queued.job.fingerprint():
         return None
     return depth_sequence.unfinished_progress(folder)
+
+
+def hold(home: Path, session: str) -> int | None:
+    """Hold a lock that says that a session is open, until its descriptor is closed; None on a disk without locks."""
+    path = _lock(home, session)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(5):  # another session may look in this moment, and remove what nobody holds
+            descriptor = own_files.open_file(path, os.O_CREAT | os.O_RDWR, alone=False)
+            if own_files.lock(descriptor) and own_files.is_at(path, descriptor):
+                return descriptor
+            os.close(descriptor)
+    return None
+
+
+def let_go(home: Path, session: str, descriptor: int) -> None:
+    """End a `hold`."""
+    with contextlib.suppress(OSError):
+        if os.name != "nt":  # there the file is locked, and whoever looks next removes it
+            _lock(home, session).unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def is_under_way(home: Path, queued: QueuedJob) -> bool:
+    """Whether a job is being done: it runs, or waits in the queue of a session that is open."""
+    if queued.state == "waiting" and _is_open(home, queued.session):
+        return True
+    return leftovers.is_held(Path(queued.job.output))
+
+
+def _is_open(home: Path, session: str) -> bool:
+    if not _SESSION.fullmatch(session):
+        return False
+    path = _lock(home, session)
+    try:
+        descriptor = own_files.open_file(path, os.O_RDWR, alone=False)
+    except OSError:
+        return False
+    try:
+        is_free = own_files.lock(descriptor)
+        if is_free and os.name != "nt":
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+    if is_free and os.name == "nt":
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    return not is_free
+
+
+def _lock(home: Path, session: str) -> Path:
+    return home / _FOLDER / f"{session}.lock"
 
 
 def _path(home: Path, name: str) -> Path:

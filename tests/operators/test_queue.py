@@ -1,8 +1,12 @@
 """The queue: several clips one after the other, whatever file is open, and what was left unfinished."""
 
+import os
+import shutil
+from dataclasses import replace
+
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference.contract import environment, events, queued_jobs
+from bl_ext.dev.fathom.inference.contract import client, environment, events, queued_jobs
 from bl_ext.dev.fathom.scene import current_run, preferences, queue, source
 from bl_ext.dev.fathom.scene.settings import Settings
 
@@ -201,3 +205,91 @@ def test_the_log_opens_in_the_text_editor(home, shot, tmp_path):
     log.write_text("what went wrong")
     assert bpy.ops.fathom.open_log(job=queued.id) == {"FINISHED"}
     assert bpy.data.texts["plate v001 log"].as_string() == "what went wrong"
+
+
+def test_a_log_that_is_none_holds_nothing_up(home, shot, tmp_path):
+    queued = add(shot(), tmp_path)
+    log = queue.log_of(queued.id)
+    log.parent.mkdir(parents=True)
+    os.mkfifo(log)
+    with pytest.raises(RuntimeError, match="is a pipe or a device and not a file, so it is no log"):
+        bpy.ops.fathom.open_log(job=queued.id)
+    log.unlink()
+    with open(log, "wb") as file:
+        file.truncate(100_000_000)
+    with pytest.raises(RuntimeError, match="is larger than 13 MB"):
+        bpy.ops.fathom.open_log(job=queued.id)
+    log.write_bytes(b"\xff\0\x1b[2Jend")
+    assert bpy.ops.fathom.open_log(job=queued.id) == {"FINISHED"}
+    assert bpy.data.texts["plate v001 log"].as_string().endswith("[2Jend")
+
+
+def test_a_data_folder_that_fills_up_does_not_hold_the_queue_up(home, shot, tmp_path):
+    add(shot("1001-1002"), tmp_path)
+    add(shot("1003-1004"), tmp_path, Settings(estimator="nobody"))
+    shutil.rmtree(home / "jobs")
+    (home / "jobs").write_text("in the way")
+    one, two = queue.run_all()
+    assert (one.state, two.state) == ("done", "failed") and "nobody" in two.message
+    assert queue.current() is None and current_run.current() is None
+
+
+def test_a_note_without_a_usable_folder_fails_alone(home, shot, tmp_path):
+    damaged = replace(add(shot("1001"), tmp_path), job=replace(queue.jobs()[0].job, output="/"), state="failed")
+    queue.stop()
+    queued_jobs.note(preferences.data_folder(), damaged)
+    queue._queue.jobs = [replace(damaged, state="waiting")]
+    add(shot("1001-1002"), tmp_path)
+    failed, done = queue.run_all()
+    assert (failed.state, done.state) == ("failed", "done") and failed.message.endswith(".")
+
+
+@pytest.fixture
+def another(home, shot, tmp_path, monkeypatch):
+    """Another Blender on the same data folder, which waits with a job in its queue."""
+    queued = add(shot(), tmp_path)
+    held = dict(queue._queue.held)
+    queue._queue.held.clear()
+    queue.stop()
+    mine = queue._queue.session
+    monkeypatch.setattr(queue._queue, "session", "f" * 32)
+    yield queued
+    for folder, descriptor in held.items():
+        queued_jobs.let_go(folder, mine, descriptor)
+
+
+def test_what_waits_in_another_blender_is_not_left(another, home):
+    assert queue.look() == []
+    with pytest.raises(RuntimeError, match="waits for it in another Blender"):
+        bpy.ops.fathom.resume_job(job=another.id)
+    assert queue.jobs() == ()
+
+
+def test_what_another_blender_is_estimating_is_not_left_until_that_ends(another, home, worker, shot, tmp_path):
+    started = replace(another, state="running", job=replace(another.job, parameters={"pause": 0.3}))
+    queued_jobs.forget(home, another)
+    queued_jobs.note(home, started)
+    steps = client.estimate(started.job, python=worker, home=home)
+    for heard in steps:
+        if any(isinstance(event, events.Frame) for event in heard):
+            break
+    assert queue.look() == []
+    with pytest.raises(RuntimeError, match="is being estimated already"):
+        bpy.ops.fathom.resume_job(job=started.id)
+    steps.close()
+    ((left, share),) = queue.look()
+    assert left.id == started.id and 0 < share < 1
+    assert bpy.ops.fathom.resume_job(job=left.id) == {"FINISHED"}
+    with pytest.raises(RuntimeError, match="is in the queue already"):
+        bpy.ops.fathom.resume_job(job=left.id)
+    assert len(queue.jobs()) == 1
+
+
+def test_a_session_that_has_ended_leaves_what_waited(home, shot, tmp_path, monkeypatch):
+    queued = add(shot(), tmp_path)
+    assert len(list((home / "jobs").glob("*.lock"))) == 1
+    queue.stop()
+    assert list((home / "jobs").glob("*.lock")) == []
+    (home / "jobs" / f"{queue._queue.session}.lock").write_text("")  # as of a Blender that was killed
+    ((left, share),) = queue.look()
+    assert (left.id, share) == (queued.id, 0.0) and list((home / "jobs").glob("*.lock")) == []
