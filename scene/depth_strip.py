@@ -9,7 +9,7 @@ import bpy
 from ..inference.contract import depth_sequence
 from ..inference.contract.depth_sequence import Shot, disparity_name
 from . import tags, versions
-from .depth import Depth, DepthError, distances, portable_path
+from .depth import Depth, DepthError, distances, portable_path, require_own
 from .plate import plate_size
 from .viewing import shown
 
@@ -19,8 +19,9 @@ def add(depth: Depth, scene: bpy.types.Scene) -> list[Any]:
 
     It lies where a strip of the plate lies, in time and in the image, else at the depth's own place. The maps are read
     live, grey from black far to white near; modifiers hold the shot's percentiles, and may be changed. The active strip
-    stays. DepthError where Blender cannot read the maps.
+    stays. DepthError where Blender cannot read the maps, or in a linked scene.
     """
+    require_own(scene, "scene")
     shots = depth.done_shots
     if depth.unreadable is not None:
         raise DepthError(depth.unreadable)

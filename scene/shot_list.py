@@ -9,6 +9,10 @@ import bpy
 from . import depth_list
 from .depth import DepthError
 from .disk_status import Seen
+from .wording import shown
+
+_LONGEST = 500
+"""Letters of a reason: what a file of somebody else's says may be endless, and panels draw it again and again."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def look(item: bpy.types.PropertyGroup) -> tuple[ListedShot, ...]:
             shot.last_frame,
             shot.first_frame + depth.frame_offset,
             shot.status == "done",
-            shot.reason or "",
+            shown(shot.reason or "", _LONGEST),
             depth.quantity_of(shot) if differ and shot.status == "done" else "",
         )
         for shot in depth.sequence.shots

@@ -17,7 +17,7 @@ from .untrusted import open_file
 _MAGIC = b"\x76\x2f\x31\x01"
 _MULTIPART, _TILED_OR_DEEP = 0x1000, 0x0A00
 _LONGEST_NAME = 255
-_MOST_PARTS, _MOST_ATTRIBUTES = 1000, 10_000
+_MOST_PARTS, _MOST_ATTRIBUTES, _MOST_CHANNELS = 1000, 10_000, 10_000
 
 Box = tuple[int, int, int, int]
 """First column, first row, last column, last row; all inclusive."""
@@ -131,7 +131,10 @@ def _channels(file: BinaryIO, attribute: _Attribute) -> Iterator[tuple[str, int]
     """Names and types in a list of channels: 16 bytes about the channel follow each name, a zero the last."""
     at, length = attribute[1:]
     file.seek(at)
+    found = 0
     while file.tell() < at + length and (name := _text(file)):
+        if (found := found + 1) > _MOST_CHANNELS:
+            raise ValueError("a part of too many channels")
         yield name, struct.unpack("<i12x", file.read(16))[0]
 
 

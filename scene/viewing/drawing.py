@@ -37,8 +37,11 @@ _MARGIN = 12, 30  # the second keeps clear of the frames that editors show along
 cache = maps.Cache()
 _handlers: list[tuple[type[bpy.types.Space], Any]] = []
 _gpu: dict[str, Any] = {}
-_textures: OrderedDict[Path, gpu.types.GPUTexture] = OrderedDict()
-_state: dict[str, Any] = {"settings": None, "ended": 0, "drawn": 0.0}
+_textures: OrderedDict[Path, tuple[NDArray[np.float32], gpu.types.GPUTexture]] = OrderedDict()
+"""With the map that each is of."""
+_CHECKED = 1.0
+"""Seconds from one look whether shown maps are others by now to the next."""
+_state: dict[str, Any] = {"settings": None, "ended": 0, "drawn": 0.0, "checked": 0.0}
 
 
 def register() -> None:
@@ -99,6 +102,9 @@ def _watch() -> float | None:
         return None
     until = time.monotonic() + _AT_ONCE
     has_changed = False
+    if time.monotonic() - _state["checked"] > _CHECKED:
+        _state["checked"] = time.monotonic()
+        has_changed = cache.check()
     while cache.wanted and time.monotonic() < until:
         has_changed = cache.read(next(iter(cache.wanted))) or has_changed
     disk_status.work()
@@ -215,12 +221,12 @@ def _draw_quad(
 
 def _texture(path: Path, values: NDArray[np.float32]) -> gpu.types.GPUTexture:
     found = _textures.get(path)
-    if found is None:
-        found = _textures[path] = _uploaded(values, "R32F")
+    if found is None or found[0] is not values:
+        found = _textures[path] = values, _uploaded(values, "R32F")
         while len(_textures) > _MOST_TEXTURES:
             _textures.popitem(last=False)
     _textures.move_to_end(path)
-    return found
+    return found[1]
 
 
 def _uploaded(values: NDArray[np.float32], form: str) -> gpu.types.GPUTexture:

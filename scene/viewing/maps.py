@@ -6,9 +6,11 @@ Read by hand, since the Python of Blender 4.2 has no OpenImageIO.
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +38,15 @@ class MapError(Problem):
 def read(path: str | Path) -> NDArray[np.float32]:
     """A map [H, W], float32, first row on top.
 
-    FileNotFoundError where it is not there yet; MapError where it is no map that Fathom wrote, or damaged.
+    FileNotFoundError where it is not there yet; MapError where it is no map that Fathom wrote, or damaged. A link is
+    not followed: it is read without being asked for, and where a link of somebody else's leads may be a server.
     """
+    if os.path.islink(path):  # noqa: PTH114  that of `Path` raises for impossible names
+        raise MapError(f"{path} is a link, and View Depth does not follow links: put the map itself there.")
     try:
         with open_file(path) as file:
             return _decoded(file.read(_MOST_BYTES))
-    except (ValueError, KeyError, IndexError, OverflowError, struct.error, zlib.error) as error:
+    except (ValueError, KeyError, IndexError, OverflowError, MemoryError, struct.error, zlib.error) as error:
         raise MapError(
             f"{path} cannot be shown, since it is not as Fathom writes its maps: copy the folder again, or estimate "
             "the clip again."
@@ -67,10 +72,10 @@ def _decoded(data: bytes) -> NDArray[np.float32]:
         line, length = struct.unpack_from("<ii", data, offset)
         row = line - top
         rows = min(lines, height - row)
-        if row < 0 or rows <= 0 or length < 0:
-            raise ValueError("a chunk outside the image")
-        raw = data[offset + 8 : offset + 8 + length]
         needed = rows * width * sample.itemsize
+        if row < 0 or not 0 < length <= needed:
+            raise ValueError("a chunk outside the image, or longer than its pixels")
+        raw = data[offset + 8 : offset + 8 + length]
         if length != needed:  # a chunk that compression does not make smaller is stored as it is
             raw = _unpacked(raw, needed)
         values[row : row + rows] = np.frombuffer(raw, sample, rows * width).reshape(rows, width)
@@ -91,15 +96,26 @@ def _unpacked(raw: bytes, needed: int) -> bytes:
     return joined.tobytes()
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A map that was read, and the file that it was: another may have its name since."""
+
+    values: NDArray[np.float32]
+    file: tuple[int, ...]
+
+
 class Cache:
     """Maps that were read, as many as fit; drawing asks, and reading happens between draws.
 
-    `of` gives a map, or None and notes that it is wanted; `read_wanted` reads those.
+    `of` gives a map, or None and notes that it is wanted. `read` reads one, and `check` drops those that are others by
+    now: another Blender may estimate into the folder, or somebody copy another depth there.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most = most_bytes
-        self._maps: OrderedDict[Path, NDArray[np.float32]] = OrderedDict()
+        self._maps: OrderedDict[Path, _Kept] = OrderedDict()
+        self._given: set[Path] = set()
+        """Maps that were asked for since the last check."""
         self._bytes = 0
         self.problems: dict[Path, str] = {}
         self.wanted: dict[Path, None] = {}
@@ -112,13 +128,30 @@ class Cache:
                 self.wanted[path] = None
             return None
         self._maps.move_to_end(path)
-        return found
+        self._given.add(path)
+        return found.values
+
+    def check(self) -> bool:
+        """Forget the maps, of those that are being shown, whose files are others by now, or gone; whether one was."""
+        given, self._given = self._given, set()
+        changed = [path for path in given if path in self._maps and _file(path) != self._maps[path].file]
+        for path in changed:
+            self._drop(path)
+        return bool(changed)
+
+    def _drop(self, path: Path) -> None:
+        self._bytes -= self._maps.pop(path).values.nbytes
 
     def read(self, path: Path) -> bool:
         """Read a map unless it is there; whether something is known now that was not."""
         self.wanted.pop(path, None)
-        if path in self._maps or path in self.problems:
+        if path in self.problems:
             return False
+        file = _file(path)
+        if path in self._maps:
+            if self._maps[path].file == file:
+                return False
+            self._drop(path)
         try:
             values = read(path)
         except FileNotFoundError:
@@ -126,11 +159,10 @@ class Cache:
         except (OSError, MapError) as error:
             self.problems[path] = str(error)
             return True
-        self._maps[path] = values
+        self._maps[path] = _Kept(values, file)
         self._bytes += values.nbytes
         while self._bytes > self._most and len(self._maps) > 1:
-            _, dropped = self._maps.popitem(last=False)
-            self._bytes -= dropped.nbytes
+            self._drop(next(iter(self._maps)))
         return True
 
     def forget(self) -> None:
@@ -139,3 +171,12 @@ class Cache:
         self._bytes = 0
         self.problems.clear()
         self.wanted.clear()
+
+
+def _file(path: Path) -> tuple[int, ...]:
+    """What tells a file from another of the same name; empty where there is none."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return ()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns

@@ -20,7 +20,7 @@ import numpy as np
 from ...inference.contract import depth_sequence, numbering
 from ...inference.contract.depth_sequence import Range, Shot
 from ...inference.contract.numbering import NumberingError
-from .. import current_run, depth_list, tags, versions
+from .. import current_run, depth_list, tags, versions, wording
 from ..depth import DepthError
 from ..disk_status import Seen
 from ..plate import plate_size
@@ -31,6 +31,8 @@ from .maps import MapError
 _MAP = re.compile(r"disparity\.(-?[0-9]+)\.exr", re.ASCII)
 _LOOKED_AT = 5
 """Maps that the value range of a shot in the making is taken from."""
+_LONGEST = 200
+"""Letters of a name, and of why a frame has no depth: what a file of somebody else's says may be endless."""
 _GAP = 0.02
 """Between a plate and the depth beside it, as a share of the width."""
 Corner = tuple[float, float]
@@ -210,7 +212,7 @@ def _look_for_entry(entry: _Entry) -> Viewed | None:
         return None
     sequence = depth.sequence
     return Viewed(
-        name=f"{item.name}, {sequence.estimator.replace('_', ' ').title()}",
+        name=wording.shown(f"{item.name}, {sequence.estimator.replace('_', ' ').title()}", _LONGEST),
         folder=depth.folder,
         plate=depth_sequence.plate_file(depth.source),
         frame_offset=depth.frame_offset,
@@ -218,8 +220,14 @@ def _look_for_entry(entry: _Entry) -> Viewed | None:
         last_frame=sequence.last_frame,
         size=plate_size(depth),
         job=sequence.fingerprint,
-        shots=tuple(replace(shot, camera=None) for shot in sequence.shots),
+        shots=tuple(map(_brief, sequence.shots)),
     )
+
+
+def _brief(shot: Shot) -> Shot:
+    """What is needed of a shot here."""
+    reason = wording.shown(wording.worded(shot.reason[: 10 * _LONGEST]), _LONGEST) if shot.reason else None
+    return replace(shot, camera=None, reason=reason)
 
 
 def _look_for_target(target: Target) -> Viewed:
@@ -236,7 +244,7 @@ def _look_for_target(target: Target) -> Viewed:
         first_frame=plate.first_frame,
         last_frame=plate.last_frame,
         size=(plate.source.width or 0, plate.source.height or 0),
-        shots=tuple(replace(shot, camera=None) for shot in shots),
+        shots=tuple(map(_brief, shots)),
         so_far=_range_of(target.folder, loose),
     )
 

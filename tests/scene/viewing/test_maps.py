@@ -1,5 +1,11 @@
 """Depth maps are read as they were written, without Blender, and nothing else is."""
 
+import io
+import os
+import struct
+import time
+import zlib
+
 import numpy as np
 import OpenEXR
 import pytest
@@ -72,3 +78,46 @@ def test_the_cache_reads_what_is_wanted_and_keeps_what_fits(tmp_path):
     assert cache.read(bad) and cache.of(bad) is None and bad not in cache.wanted and "bad.exr" in cache.problems[bad]
     cache.forget()
     assert cache.of(missing) is None
+
+
+def test_chunks_that_are_longer_than_their_pixels_are_declined_at_once(tmp_path):
+    path = write(tmp_path / "map.exr", np.zeros((4000, 1), np.float32), compression=OpenEXR.ZIPS_COMPRESSION)
+    data = bytearray(path.read_bytes())
+    end = zlib.compress(bytes(4)) + bytes(20_000_000)
+    at = len(data)
+    table = maps.exr_windows.stored(io.BytesIO(bytes(data))).chunks
+    data[table : table + 8 * 4000] = struct.pack("<4000Q", *[at] * 4000)
+    path.write_bytes(bytes(data) + struct.pack("<ii", 0, len(end)) + end)
+    begun = time.process_time()
+    with pytest.raises(maps.MapError):
+        maps.read(path)
+    assert time.process_time() - begun < 1
+
+
+def test_a_link_is_not_followed(tmp_path):
+    path = write(tmp_path / "map.exr", np.ones((2, 2), np.float32))
+    (tmp_path / "link.exr").symlink_to(path)
+    (tmp_path / "lost.exr").symlink_to(tmp_path / "nowhere")
+    for name in ("link", "lost"):
+        with pytest.raises(maps.MapError, match="is a link"):
+            maps.read(tmp_path / f"{name}.exr")
+
+
+def test_another_map_of_the_same_name_is_seen(tmp_path):
+    path, cache = tmp_path / "map.exr", maps.Cache()
+
+    def estimated(value):
+        write(tmp_path / "new.exr", np.full((2, 2), value, np.float32))
+        os.replace(tmp_path / "new.exr", path)
+
+    estimated(1)
+    assert cache.read(path) and cache.of(path)[0, 0] == 1
+    assert not cache.check() and not cache.read(path)
+    estimated(2)
+    assert cache.of(path)[0, 0] == 1, "drawing opens no file"
+    assert cache.check() and cache.of(path) is None
+    assert cache.read(path) and cache.of(path)[0, 0] == 2
+    estimated(3)
+    assert cache.read(path) and cache.of(path)[0, 0] == 3, "a new frame is read as it is now"
+    path.unlink()
+    assert cache.check() and cache.of(path) is None and not cache.read(path)

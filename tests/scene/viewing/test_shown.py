@@ -1,6 +1,7 @@
 """Which map lies where in each editor, for finished depth and for what is being estimated."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from bl_ext.dev.fathom.inference.contract import depth_sequence
 from bl_ext.dev.fathom.inference.contract.job import Source
-from bl_ext.dev.fathom.scene import current_run, disk_status, places, source
+from bl_ext.dev.fathom.scene import current_run, disk_status, places, shot_list, source
 from bl_ext.dev.fathom.scene.versions import strips_of
 from bl_ext.dev.fathom.scene.viewing import image_editor, shown
 from disk_watch import watched
@@ -200,3 +201,16 @@ def test_frames_are_shown_while_they_come_in(scene, tmp_path):
     assert (picture.low, picture.high) == (2.5, 19), "a finished shot has its own"
     scene.fathom.view.follow_run = False
     assert seen(SEQUENCER, scene).pictures[0].path.parent.parent.name == "one", "the active depth"
+
+
+def test_an_endless_reason_is_cut(scene, tmp_path):
+    sequence = depth_sequence.load(tmp_path / "two" / "depth")
+    shots = (sequence.shots[0], replace(sequence.shots[1], reason="x" * 5_000_000))
+    depth_sequence.save(replace(sequence, shots=shots), tmp_path / "two" / "depth")
+    disk_status.outdate()
+    of_plate(scene, "second")
+    scene.fathom.active_depth = 0
+    scene.frame_current = 14
+    assert 100 < len(seen(SEQUENCER, scene).note) < 400
+    (_, listed) = shot_list.look(scene.fathom.depths[0])
+    assert len(listed.reason) < 600
