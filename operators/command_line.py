@@ -4,6 +4,7 @@ Blender calls `main` with what follows the command's name, in background, and en
 """
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(f"{error}{here}", exit_codes.MISSING)
     except PROBLEMS as error:
         return _fail(str(error), getattr(error, "code", exit_codes.FAILED))
+    except OSError as error:  # such as of an output that is closed, or of a disk that is full
+        return _fail(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.", exit_codes.FAILED)
     return exit_codes.OK
 
 
@@ -316,7 +319,8 @@ def printing() -> Callable[[Event], None]:
 
 
 def _fail(message: str, code: int) -> int:
-    print(readable(f"Fathom: {_worded(message)}"), flush=True)
+    with contextlib.suppress(OSError):  # nobody listens any more
+        print(readable(f"Fathom: {_worded(message)}"), flush=True)
     return code
 
 
