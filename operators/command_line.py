@@ -20,6 +20,7 @@ import bpy
 from ..inference.contract import exit_codes, hints
 from ..inference.contract import export as export_contract
 from ..inference.contract.camera import SENSOR_WIDTH, parse_lens
+from ..inference.contract.camera_files import NUKES_ORDER, ROTATION_ORDERS
 from ..inference.contract.client import WorkerError
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
@@ -32,14 +33,17 @@ from ..scene.depth import Depth
 from ..scene.plate import plate_size, with_plate
 from ..scene.problems import PROBLEMS, Problem
 from ..scene.settings import Settings
+from ..scene.solved_camera import Choice
 
 _OPTIONS = {
+    "camera",
     "estimator",
     "focal_length",
     "frames",
     "full_size",
     "new_version",
     "output",
+    "rotation_order",
     "seed",
     "sensor_width",
     "size",
@@ -95,6 +99,17 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--full-size", action="store_true", help="bring the depth to the clip's own size")
     verb.add_argument("--seed", metavar="N", type=int, default=0)
     _add_lens(verb, "of the lens, where it is known")
+    verb.add_argument(
+        "--camera",
+        metavar="FILE",
+        help="solved camera: a file of Fathom's, a .chan, or the folder of COLMAP's cameras.txt and images.txt",
+    )
+    verb.add_argument(
+        "--rotation-order",
+        choices=ROTATION_ORDERS,
+        default=NUKES_ORDER,
+        help=f"of a .chan, which does not say (default: {NUKES_ORDER}, as Nuke)",
+    )
     verb.add_argument(
         "--parameter", metavar="NAME=VALUE", action="append", default=[], help="one of the estimator's; repeatable"
     )
@@ -183,6 +198,9 @@ def _estimate(options: argparse.Namespace) -> None:
         seed=options.seed,
         focal_length=focal_length,
         sensor_width=sensor_width,
+        camera=Choice(kind="FILE", name=str(Path(options.camera).absolute()), rotation_order=options.rotation_order)
+        if options.camera
+        else None,
     )
     depth = estimate_module.estimate(
         plate,

@@ -21,6 +21,7 @@ from ..scene import (
     known,
     mask_images,
     output,
+    places,
     preferences,
     presets,
     preview,
@@ -34,6 +35,7 @@ from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene import settings as settings_module
 from ..scene.depth import portable_path, require_own
+from ..scene.problems import Problem
 from ..scene.settings import Settings
 from ..scene.source import Plate
 from ..scene.viewing.shown import Target
@@ -309,6 +311,111 @@ class FATHOM_OT_use_lens(_OnShown, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class FATHOM_OT_use_solved_camera(_OnShown, bpy.types.Operator):
+    """Estimate with the camera that is solved already, so that depth is in its units and stands in its scene"""
+
+    bl_idname = "fathom.use_solved_camera"
+    bl_label = "Use Solved Camera"
+    bl_options = {"UNDO"}
+
+    what: argument(
+        bpy.props.EnumProperty,
+        "What",
+        items=(
+            ("SOLVE", "Camera Solve", "The camera solve of the clip"),
+            ("CAMERA", "Scene Camera", "A camera of the scene, whatever moves it"),
+            ("NONE", "None", "No solved camera"),
+        ),
+    )
+    solved_clip: argument(StringProperty, "Solved Clip", "Name of the clip with the solve, instead of the clip itself")
+    camera: argument(StringProperty, "Camera", "Name of a camera, instead of that which the scene looks through")
+
+    @classmethod
+    def description(cls, context, properties):
+        """The tooltip: that of the choice."""
+        return {
+            "CAMERA": "Estimate with the camera that the scene looks through, which moves as the clip's did",
+            "NONE": "Estimate without a solved camera",
+        }.get(properties.what, cls.__doc__)
+
+    @reporting
+    def execute(self, context):
+        if self.what == "NONE":
+            context.scene.fathom.camera = "NONE"
+            return {"FINISHED"}
+        found = known.use_solved_camera(
+            context.scene,
+            source.from_shown(*self.shown(context)),
+            self.what,
+            clip=_named(bpy.data.movieclips, self.solved_clip, "movie clip"),
+            camera=_named(bpy.data.objects, self.camera, "object"),
+        )
+        self.report({"WARNING"} if found.missing else {"INFO"}, readable(known.describe_solved_camera(found)))
+        return {"FINISHED"}
+
+
+def _named(among, name, what):
+    """A datablock of that name; None for no name, Problem where there is none."""
+    if name and name not in among:
+        raise Problem(f"There is no {what} {name} in this file: choose one of its own.")
+    return among[name] if name else None
+
+
+class FATHOM_OT_use_camera_file(_OnShown, bpy.types.Operator):
+    """Estimate with the camera in a file: one of Fathom's, a .chan file, or the folder of COLMAP's text files"""
+
+    bl_idname = "fathom.use_camera_file"
+    bl_label = "Use Camera File"
+    bl_options = {"UNDO"}
+
+    filepath: path_argument("File", "The camera file", "FILE_PATH")
+    filter_glob: argument(StringProperty, "Files", default="*.json;*.chan;*.txt", options=frozenset({"HIDDEN"}))
+
+    def invoke(self, context, _event):
+        """Ask for the file."""
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    @reporting
+    def execute(self, context):
+        path = Path(bpy.path.abspath(self.filepath)).absolute()
+        places.ask(path)
+        plate = source.from_shown(*self.shown(context))
+        found = known.use_solved_camera(context.scene, plate, "FILE", filepath=portable_path(path))
+        self.report({"WARNING"} if found.missing else {"INFO"}, readable(known.describe_solved_camera(found)))
+        return {"FINISHED"}
+
+
+class FATHOM_OT_export_solved_camera(_OnShown, bpy.types.Operator):
+    """Write the solved camera as a file that estimates on another computer read with --camera"""
+
+    bl_idname = "fathom.export_solved_camera"
+    bl_label = "Export Solved Camera"
+
+    filepath: path_argument("File", "The file to write, replaced where it is there", "FILE_PATH")
+    filter_glob: argument(StringProperty, "Files", default="*.json", options=frozenset({"HIDDEN"}))
+
+    @classmethod
+    def poll(cls, context):
+        cls.poll_message_set("Use a solved camera first")
+        return context.scene.fathom.camera != "NONE"
+
+    def invoke(self, context, _event):
+        """Ask for the file."""
+        self.filepath = self.filepath or "camera.json"
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    @reporting
+    def execute(self, context):
+        plate = source.from_shown(*self.shown(context))
+        settings = settings_module.from_scene(context.scene)
+        path = Path(bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".json"))
+        known.export_camera(source.in_range(plate, settings.frames), settings, path)
+        self.report({"INFO"}, readable(f"The camera is in {path}"))
+        return {"FINISHED"}
+
+
 class FATHOM_OT_use_mattes(_OnShown, bpy.types.Operator):
     """Take the images of the other selected strip as mattes: white on what moves, with the clip's frame numbers"""
 
@@ -473,6 +580,9 @@ CLASSES = (
     FATHOM_OT_use_settings,
     FATHOM_OT_set_range,
     FATHOM_OT_use_lens,
+    FATHOM_OT_use_solved_camera,
+    FATHOM_OT_use_camera_file,
+    FATHOM_OT_export_solved_camera,
     FATHOM_OT_use_mattes,
     FATHOM_OT_use_mask,
     FATHOM_OT_get_quick_depth,

@@ -61,6 +61,7 @@ class _Estimate(parts.Sidebar):
         _draw_estimator(column, settings.estimator, facts)
         if facts and facts.presets:
             _draw_presets(column, context.scene, facts)
+        _draw_camera(column, settings)
         column.prop(settings, "output")
         environment = preferences.known()
         can_run = parts.draw_environment(layout, environment, settings.estimator, width=width)
@@ -168,7 +169,28 @@ def _draw_mattes(column, settings):
     row.operator("fathom.use_mask", text="", icon="MOD_MASK")
 
 
+def _draw_camera(column, settings):
+    """The solved camera that is used, with what removes it; else what uses one."""
+    row = column.row(align=True)
+    if settings.camera == "NONE":
+        row.operator("fathom.use_solved_camera", icon="TRACKER").what = "SOLVE"
+        row.operator("fathom.use_solved_camera", text="", icon="CAMERA_DATA").what = "CAMERA"
+        row.operator("fathom.use_camera_file", text="", icon="FILE_FOLDER")
+        return
+    row.prop(settings, "camera")
+    row.operator("fathom.use_solved_camera", text="", icon="X").what = "NONE"
+    column.prop(settings, _CAMERAS[settings.camera])
+    if settings.camera == "FILE" and settings.camera_file.lower().endswith(".chan"):
+        column.prop(settings, "rotation_order")
+
+
+_CAMERAS = {"SOLVE": "camera_clip", "CAMERA": "camera_object", "FILE": "camera_file"}
+"""The property that names a solved camera of each kind."""
+
+
 def _draw_focal_length(column, settings):
+    is_chan = settings.camera == "FILE" and settings.camera_file.lower().endswith(".chan")
+    column.active = settings.camera == "NONE" or is_chan  # a solved camera has its own lens
     row = column.row()
     row.prop(settings, "use_focal_length", text="")
     for part, name, text in ((row.row(), "focal_length", ""), (column.column(), "sensor_width", "Sensor Width")):

@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..inference.contract.camera_files import NUKES_ORDER, ROTATION_ORDERS
 from ..inference.contract.catalogue import AUTOMATIC
 from ..scene import depth_list, export
 from ..scene.versions import HEARS_CHANGES, PATH_OPTIONS
@@ -164,6 +165,44 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
         description="Folder of images with the clip's frame numbers, white on what moves: camera solves leave it out",
         subtype="DIR_PATH",
         options=PATH_OPTIONS,
+    )
+    camera: bpy.props.EnumProperty(
+        name="Solved Camera",
+        description="The camera of the clip, where it is solved already: depth is then in its units, and stands where "
+        "it does",
+        items=(
+            ("NONE", "None", "The camera is not known, or its focal length alone"),
+            ("SOLVE", "Camera Solve", "The camera solve of the clip, with its lens distortion"),
+            ("CAMERA", "Scene Camera", "A camera of the scene, whatever moves it"),
+            ("FILE", "File", "A camera file of Fathom's, a .chan file, or the folder of COLMAP's text files"),
+        ),
+        default="NONE",
+    )
+    camera_clip: bpy.props.PointerProperty(
+        type=bpy.types.MovieClip,
+        name="Solved Clip",
+        description="The clip with the camera solve, such as the same shot at another resolution; empty: the clip "
+        "itself",
+    )
+    camera_object: bpy.props.PointerProperty(
+        type=bpy.types.Object,
+        name="Camera",
+        description="The camera that moves as the clip's did",
+        poll=lambda _self, thing: thing.type == "CAMERA",
+    )
+    camera_file: bpy.props.StringProperty(
+        name="Camera File",
+        description="A camera file of Fathom's, a .chan file, or the folder of COLMAP's cameras.txt and images.txt",
+        subtype="FILE_PATH",
+        options=PATH_OPTIONS,
+    )
+    rotation_order: bpy.props.EnumProperty(
+        name="Rotation Order",
+        description="Order of the rotations in a .chan file, which does not say; ZXY is Nuke's",
+        items=tuple(
+            (order, order, f"About {order[0]} first, then {order[1]}, then {order[2]}") for order in ROTATION_ORDERS
+        ),
+        default=NUKES_ORDER,
     )
     use_focal_length: bpy.props.BoolProperty(
         name="Known Focal Length", description="Estimate with the lens that the clip was filmed with", default=False

@@ -42,11 +42,12 @@ def prepare(
             root,
             plate.source.path,
             *_mattes(settings),
+            *_camera_file(settings),
             *filter(is_absolute, map(str, settings.parameters.values())),
         ):
             places.ask(named)
     plate = source.in_range(plate, settings.frames)
-    wanted = settings_module.make_job(plate, settings, output=root)
+    wanted = settings_module.make_job(plate, settings, output=root, asked=asked)
     place = output.place(root, plate.name, wanted, new_version=new_version, taken=taken)
     return validate(replace(wanted, output=str(place.folder))), place
 
@@ -54,6 +55,12 @@ def prepare(
 def _mattes(settings: Settings) -> tuple[str, ...]:
     """The place that the mattes lie at, if there are any."""
     return (bpy.path.abspath(settings.mattes),) if settings.mattes else ()
+
+
+def _camera_file(settings: Settings) -> tuple[str, ...]:
+    """The place that a camera file lies at, if there is one."""
+    choice = settings.camera
+    return (bpy.path.abspath(choice.name),) if choice is not None and choice.kind == "FILE" else ()
 
 
 def estimate(

@@ -7,10 +7,13 @@ from typing import Any
 
 import bpy
 
-from ..inference.contract import numbering
+from ..inference.contract import camera_files, numbering
 from ..inference.contract.numbering import NumberingError
-from . import versions
+from . import solved_camera, versions
 from .problems import Problem
+from .settings import Settings
+from .solved_camera import SolvedCamera
+from .source import Plate
 from .source_files import absolute
 
 
@@ -44,6 +47,77 @@ def use_lens_of_camera(scene: bpy.types.Scene) -> None:
 def _use(scene: bpy.types.Scene, focal_length: float, sensor_width: float) -> None:
     chosen = scene.fathom
     chosen.use_focal_length, chosen.focal_length, chosen.sensor_width = True, focal_length, sensor_width
+
+
+def use_solved_camera(
+    scene: bpy.types.Scene,
+    plate: Plate,
+    kind: str,
+    *,
+    clip: bpy.types.MovieClip | None = None,
+    camera: bpy.types.Object | None = None,
+    filepath: str = "",
+) -> SolvedCamera:
+    """Have a scene estimate a plate with a solved camera, which is read once to see that it can be used.
+
+    Parameters
+    ----------
+    kind : 'SOLVE', 'CAMERA' or 'FILE'
+        See `solved_camera.Choice`.
+    clip : MovieClip or None
+        The one with the solve; None: the one that shows the plate's file.
+    camera : Object or None
+        The scene's camera; None: the active one.
+    filepath : str
+        The camera file.
+
+    Raises
+    ------
+    Problem
+        The camera cannot be used; the scene's settings stay as they are.
+    """
+    if kind == "CAMERA" and camera is None:
+        camera = scene.camera
+        if camera is None:
+            raise Problem("The scene has no camera: choose one under Scene > Camera.")
+    name = {"SOLVE": clip.name if clip else "", "CAMERA": camera.name if camera else "", "FILE": filepath}[kind]
+    chosen = scene.fathom
+    choice = solved_camera.Choice(
+        kind=kind,
+        name=name,
+        rotation_order=chosen.rotation_order,
+        focal_length=chosen.focal_length / chosen.sensor_width if chosen.use_focal_length else None,
+    )
+    found = solved_camera.read(choice, plate, scene=scene)
+    chosen.camera, chosen.camera_clip = kind, clip
+    if kind == "CAMERA":
+        chosen.camera_object = camera
+    elif kind == "FILE":
+        chosen.camera_file = filepath
+    return found
+
+
+def export_camera(plate: Plate, settings: Settings, path: Path) -> None:
+    """Write the solved camera of the settings at a plate's frames, for ``--camera``; Problem where that fails."""
+    if settings.camera is None:
+        raise Problem("No solved camera is used: use one first.")
+    camera = solved_camera.read(settings.camera, plate).camera
+    try:
+        camera_files.save(camera, path)
+    except OSError as error:
+        raise Problem(f"{path} cannot be written ({error.strerror}): choose another folder.") from error
+
+
+def describe_solved_camera(found: SolvedCamera) -> str:
+    """What there is of a solved camera, in one sentence, with the frames that will be skipped."""
+    count, missing = len(found.camera.poses), found.missing
+    error = "" if found.error is None else f", average error {found.error:.2f} px"
+    if not missing:
+        return f"The camera has poses of all {count} frames{error}."
+    return (
+        f"The camera has poses of {count} of {count + len(missing)} frames{error}: those without, "
+        f"{numbering.spans(missing)}, will be skipped."
+    )
 
 
 def use_mattes_of_strip(scene: bpy.types.Scene, strip: Any, sequencer: bpy.types.Scene) -> None:

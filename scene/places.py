@@ -118,7 +118,7 @@ def _look_for_appended() -> None:
 
 def _stored_paths() -> Iterator[str]:
     for scene in bpy.data.scenes:
-        yield from (scene.fathom.output, scene.fathom.mattes)
+        yield from (scene.fathom.output, scene.fathom.mattes, scene.fathom.camera_file)
         yield from (item.folder for item in scene.fathom.depths)
         for group in (getattr(scene, name) for name in dir(scene) if name.startswith("fathom_")):
             yield from _texts(group)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 from ..inference.contract.camera import SENSOR_WIDTH, Camera
 from ..inference.contract.job import FIND_CUTS, NO_CUTS, Job, JobError, shot_starts
 from ..inference.contract.untrusted import in_a_line
-from . import places
+from . import places, solved_camera
 from .depth import Depth, require_own
 from .problems import Problem
+from .solved_camera import Choice
 from .source import Plate
 
 
@@ -40,6 +41,8 @@ class Settings:
         Folder of matte images with the clip's frame numbers; may begin with ``//``.
     focal_length, sensor_width : float or None, float
         Of the lens, in millimetres, where it is known; the sensor's width is that of the image.
+    camera : solved_camera.Choice or None
+        The solved camera, which takes the place of the lens; its focal length is the one above.
     """
 
     estimator: str = Job.estimator
@@ -52,6 +55,7 @@ class Settings:
     mattes: str | None = None
     focal_length: float | None = None
     sensor_width: float = SENSOR_WIDTH
+    camera: Choice | None = None
 
 
 def group_name(estimator: str) -> str:
@@ -73,7 +77,19 @@ def from_scene(scene: bpy.types.Scene) -> Settings:
         mattes=chosen.mattes.strip() or None,
         focal_length=_as_typed(chosen.focal_length) if chosen.use_focal_length else None,
         sensor_width=_as_typed(chosen.sensor_width),
+        camera=camera_choice(scene),
     )
+
+
+def camera_choice(scene: bpy.types.Scene) -> Choice | None:
+    """The solved camera that a scene's settings name; None where there is none."""
+    chosen = scene.fathom
+    if chosen.camera == "NONE":
+        return None
+    named = {"SOLVE": chosen.camera_clip, "CAMERA": chosen.camera_object}.get(chosen.camera)
+    name = chosen.camera_file if chosen.camera == "FILE" else named.name if named is not None else ""
+    order = chosen.rotation_order if chosen.camera == "FILE" else Choice.rotation_order
+    return Choice(kind=chosen.camera, name=name, rotation_order=order)
 
 
 def parameters(scene: bpy.types.Scene, estimator: str) -> dict[str, Any]:
@@ -136,6 +152,7 @@ def to_scene(scene: bpy.types.Scene, depth: Depth) -> None:
     """
     require_own(scene, "scene")
     sequence, chosen = depth.sequence, scene.fathom
+    kind, named = _camera_of(sequence.camera, chosen)
     group = getattr(scene, group_name(sequence.estimator), None)
     known = {p.identifier: p for p in group.bl_rna.properties} if group is not None else {}
     own = {name: p for name, p in known.items() if name not in ("rna_type", "name")}
@@ -152,9 +169,30 @@ def to_scene(scene: bpy.types.Scene, depth: Depth) -> None:
     if sequence.focal_length is not None and sequence.source.width:
         chosen.sensor_width = SENSOR_WIDTH
         chosen.focal_length = sequence.focal_length * SENSOR_WIDTH / sequence.source.width
+    chosen.camera = kind
+    if kind == "SOLVE":
+        chosen.camera_clip = named
+    elif kind == "CAMERA":
+        chosen.camera_object = named
     chosen.use_range = True
     chosen.range_start = sequence.first_frame + depth.frame_offset
     chosen.range_end = sequence.last_frame + depth.frame_offset
+
+
+def _camera_of(origin: str, chosen: Any) -> tuple[str, Any]:
+    """The kind of solved camera that a depth was estimated with, and the datablock; Problem where it is not here."""
+    kind, _, name = origin.partition(" ")
+    if not origin:
+        return "NONE", None
+    if kind == "FILE" and Path(chosen.camera_file).name == name:
+        return kind, None
+    among = {"SOLVE": bpy.data.movieclips, "CAMERA": bpy.data.objects}.get(kind)
+    if among is None or name not in among:
+        raise Problem(
+            f"This depth was estimated with a camera that this file does not have ({in_a_line(name or origin)}): "
+            "choose it under Solved Camera, or remove the solved camera there."
+        )
+    return kind, among[name]
 
 
 def _as_typed(value: float) -> float:
@@ -162,10 +200,11 @@ def _as_typed(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
+def make_job(plate: Plate, settings: Settings, *, output: Path, asked: bool = True) -> Job:
     """The job that estimates a plate into a folder; to be validated when that is certain.
 
-    JobError has one sentence on what is wrong with the settings.
+    Unless the artist `asked` for it, no scene is evaluated, see `solved_camera.known`. JobError and Problem have one
+    sentence on what is wrong with the settings.
     """
     return Job(
         source=plate.source,
@@ -179,7 +218,7 @@ def make_job(plate: Plate, settings: Settings, *, output: Path) -> Job:
         full_size=settings.full_size,
         seed=settings.seed,
         mattes=_folder(settings.mattes) if settings.mattes else None,
-        camera=_lens(plate, settings),
+        camera=_camera(plate, settings, asked=asked),
     )
 
 
@@ -207,6 +246,15 @@ def _resolved(value: Any) -> Any:
 
 def _folder(stored: str) -> str:
     return str(Path(bpy.path.abspath(_resolved(stored))).absolute())
+
+
+def _camera(plate: Plate, settings: Settings, *, asked: bool) -> Camera | None:
+    choice = settings.camera
+    if choice is None:
+        return _lens(plate, settings)
+    if choice.kind == "FILE" and settings.focal_length is not None:
+        choice = replace(choice, focal_length=settings.focal_length / settings.sensor_width)
+    return (solved_camera.read if asked else solved_camera.known)(choice, plate).camera
 
 
 def _lens(plate: Plate, settings: Settings) -> Camera | None:

@@ -6,7 +6,7 @@ another file or another scene leave it as it is, and what is shown beside it sti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -156,7 +156,7 @@ def unfinished(subject: Subject) -> float | None:
         return None
     settings = settings_module.from_scene(scene)
     named = filter(depth_sequence.is_absolute, map(str, settings.parameters.values()))
-    if not all(map(places.is_artists, (scene.fathom.output, scene.fathom.mattes, *subject.files, *named))):
+    if not all(map(places.is_artists, (*_written(scene), *subject.files, *named))):
         return None
     if not is_folder(subject.root) or repr(settings) != subject.settings:  # changed since; it is asked for again
         return None
@@ -168,6 +168,12 @@ def unfinished(subject: Subject) -> float | None:
     except PROBLEMS:
         return None
     return depth_sequence.unfinished_progress(place.folder) if place.standing == "unfinished" else None
+
+
+def _written(scene: bpy.types.Scene) -> tuple[str, ...]:
+    """The paths that a scene's settings name and an estimate opens."""
+    chosen = scene.fathom
+    return (chosen.output, chosen.mattes, *((chosen.camera_file,) if chosen.camera == "FILE" else ()))
 
 
 def outlook(subject: Subject, facts: EstimatorFacts) -> Outlook | None:
@@ -184,6 +190,7 @@ def outlook(subject: Subject, facts: EstimatorFacts) -> Outlook | None:
         plate = _plate(subject)
         if plate is None:
             return None
+        settings = replace(settings, camera=None)  # which takes no time, and may have to be evaluated
         job = settings_module.make_job(source.in_range(plate, settings.frames), settings, output=root)
     except PROBLEMS:
         return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.failures import Failure
-from ..contract import events, exit_codes, leftovers
+from ..contract import camera_files, events, exit_codes, leftovers, numbering
 from ..contract.camera import Camera, parse_lens
 from ..contract.hints import OF_A_JOB
 from ..contract.job import FIND_CUTS, Job, Source, load, with_output
@@ -57,6 +57,17 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     )
     verb.add_argument(
         "--sensor-width", metavar="MM", type=float, help="width of the sensor in millimetres (default: 36)"
+    )
+    verb.add_argument(
+        "--camera",
+        metavar="FILE",
+        help="solved camera: a file of Fathom's, a .chan, or the folder of COLMAP's cameras.txt and images.txt",
+    )
+    verb.add_argument(
+        "--rotation-order",
+        metavar="ORDER",
+        choices=camera_files.ROTATION_ORDERS,
+        help=f"order of the rotations of a .chan, which does not say (default: {camera_files.NUKES_ORDER}, as Nuke)",
     )
     verb.add_argument("--mattes", metavar="DIR", help="folder of mattes, white where objects move")
     verb.add_argument("--overwrite", action="store_true", help="replace a finished depth sequence in the output folder")
@@ -189,20 +200,34 @@ def _stream(index: int | None) -> int:
 
 
 def _camera(options: argparse.Namespace, source: Source, first: int | None, last: int | None) -> Camera | None:
-    """A camera with a known focal length only."""
-    if options.focal_length is None:
-        if options.sensor_width is not None:
-            raise Failure(exit_codes.USAGE, "--sensor-width needs a --focal-length in millimetres.")
+    """The camera of a file, or one with a known focal length only."""
+    if options.focal_length is None and options.sensor_width is not None:
+        raise Failure(exit_codes.USAGE, "--sensor-width needs a --focal-length in millimetres.")
+    if options.rotation_order is not None and options.camera is None:
+        raise Failure(exit_codes.USAGE, "--rotation-order is of a --camera file.")
+    if options.focal_length is None and options.camera is None:
         return None
     from ..media.clip import open_clip
 
     with open_clip(source, first, last) as clip:
         width, height = clip.width, clip.height
     try:
-        lens = parse_lens(options.focal_length, options.sensor_width, width=width)
+        known = None
+        if options.focal_length is not None:
+            lens = parse_lens(options.focal_length, options.sensor_width, width=width)
+            known = Camera.from_lens(*lens, width=width, height=height)
+        if options.camera is None:
+            return known
+        return camera_files.load(
+            options.camera,
+            width=width,
+            height=height,
+            files=dict(zip(source.files, numbering.frame_numbers(source.files), strict=True)) if source.files else {},
+            focal_length=known.focal_length if known else None,
+            rotation_order=options.rotation_order or camera_files.NUKES_ORDER,
+        )
     except ValueError as error:
         raise Failure(exit_codes.USAGE, str(error)) from error
-    return Camera.from_lens(*lens, width=width, height=height)
 
 
 def _config(name: str | None) -> str | None:

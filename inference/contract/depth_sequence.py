@@ -16,8 +16,9 @@ from .numbering import Frame
 from .records import Bounds, FilePath, ForPeople, RecordError, Seconds, Text, Word
 from .untrusted import LARGEST_FILE, is_folder, is_there, read_text
 
-SCHEMA_VERSION = 2
-"""2: shots name their quantity and their estimators; a file of version 1 has neither, and one for all shots."""
+SCHEMA_VERSION = 3
+"""3: cameras name their distortion model and what they are of, and poses may have a lens of their own.
+2: shots name their quantity and their estimators; a file of version 1 has neither, and one for all shots."""
 SIDECAR = "depth.json"
 CHANNEL = "Y"
 SCRATCH = ".fathom"
@@ -139,7 +140,9 @@ class DepthSequence:
     cuts : str or None
         As in the job; None: unknown.
     focal_length : float or None
-        Known focal length of the job, in pixels of the plate.
+        Known focal length of the job, in pixels of the plate, where nothing more of the camera was known.
+    camera : str
+        `Camera.origin` of the job's camera path; empty: it had none.
     """
 
     source: Source
@@ -163,6 +166,7 @@ class DepthSequence:
     full_size: bool = False
     cuts: Annotated[str, Text(most=LONGEST_CUTS)] | None = None
     focal_length: Annotated[float, Bounds(1e-3, 1e9)] | None = None
+    camera: Word = ""
     schema_version: int = SCHEMA_VERSION
 
     def problems(self) -> Iterator[str]:

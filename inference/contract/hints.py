@@ -15,6 +15,7 @@ _ABBREVIATIONS = {"bf16", "cpu", "cuda", "fp16", "fp32", "mps"}
 
 OF_A_JOB = frozenset(
     {
+        "camera",
         "colorspace",
         "cuts",
         "estimator",
@@ -25,6 +26,7 @@ OF_A_JOB = frozenset(
         "ocio_config",
         "output",
         "overwrite",
+        "rotation_order",
         "seed",
         "sensor_width",
         "size",

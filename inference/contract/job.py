@@ -146,9 +146,21 @@ class Job:
         for name in unused:
             del data["source"][name]
         del data["output"], data["cuts"]
+        if self.camera is not None:
+            del data["camera"]["origin"]
+            _leave_out(data["camera"], {"distortion_model": "polynomial", "pixel_aspect": 1.0})
+            for pose in data["camera"]["poses"]:
+                _leave_out(pose, {"focal_length": None, "principal_point": None})
         if (starts := shot_starts(self.cuts)) is not None:  # jobs without cuts keep the fingerprints that they had
             data["cuts"] = list(starts)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _leave_out(data: dict[str, Any], usual: dict[str, Any]) -> None:
+    """Drop what has its usual value, so that jobs without it keep the fingerprints that they had."""
+    for name, value in usual.items():
+        if data[name] == value:
+            del data[name]
 
 
 def shot_starts(cuts: str) -> tuple[int, ...] | None:

@@ -82,6 +82,23 @@ def frame_numbers(names: Sequence[str]) -> tuple[int, ...]:
     return _numbers(tuple(names))
 
 
+def spans(numbers: Sequence[int], *, most: int = 3) -> str:
+    """Ascending frames in words; only the first and the last for more than `most` stretches.
+
+    >>> spans((1, 2, 3, 9)), spans((1, 3, 5, 7))
+    ('1-3, 9', '4 frames between 1 and 7')
+    """
+    stretches: list[list[int]] = []
+    for number in numbers:
+        if stretches and number == stretches[-1][-1] + 1:
+            stretches[-1].append(number)
+        else:
+            stretches.append([number])
+    if len(stretches) > most:
+        return f"{len(numbers)} frames between {numbers[0]} and {numbers[-1]}"
+    return ", ".join(str(s[0]) if len(s) == 1 else f"{s[0]}-{s[-1]}" for s in stretches)
+
+
 def by_frame(names: Sequence[str]) -> dict[int, str]:
     """The files of one sequence by their frame number; see `frame_numbers`."""
     return dict(zip(frame_numbers(names), names))

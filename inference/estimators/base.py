@@ -91,6 +91,8 @@ class EstimatorInfo:
     minimum_frames : int
         Shorter shots are not supported.
     has_camera, has_confidence : bool
+    uses_poses : bool
+        Whether it uses the poses of `Shot.camera`, so that its depth is in their unit.
     completes : bool
         Whether it uses `Shot.learned` for what it cannot measure; it declares the parameters `COMPLETION` then.
     confidence_meaning : str or None
@@ -123,6 +125,7 @@ class EstimatorInfo:
     minimum_frames: int = 1
     has_camera: bool = False
     has_confidence: bool = False
+    uses_poses: bool = False
     completes: bool = False
     confidence_meaning: str | None = None
     parameters: tuple[Parameter, ...] = ()
@@ -201,8 +204,8 @@ class Shot:
         Every declared parameter with its value.
     seed : int
     camera : Camera or None
-        The known camera, scaled to the working size: its focal length alone, or its path with a pose for every frame
-        of the shot.
+        The known camera, scaled to the working size: its focal length alone, or its path. A shot of an estimator
+        that uses poses has one for every frame, or none.
     mattes : Frames-like or None
         ``mattes[i]`` bool [H, W], True on dynamic objects; None: unknown.
     shown : tuple of int

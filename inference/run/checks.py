@@ -21,6 +21,8 @@ from ..estimators import requirements
 from ..estimators.base import EstimatorInfo
 from ..media.clip import Clip
 
+_SAME_ASPECT = 0.01
+"""Largest relative difference of the aspects of a camera's images and a clip that are taken for one."""
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -67,17 +69,34 @@ def check_source(source: Source) -> None:
         ) from error
 
 
-def check_camera(camera: Camera | None, first: int, last: int) -> None:
-    """Raise a `Failure` (USAGE) for a camera path that lacks a frame."""
+def check_camera(camera: Camera | None, first: int, last: int, *, width: int, height: int) -> None:
+    """Raise a `Failure` (USAGE) for a camera of another aspect than the clip's, or a path without any of its frames."""
     if camera is None:
         return
-    have = {pose.frame for pose in camera.poses}
-    missing = [number for number in range(first, last + 1) if number not in have]
-    if have and missing:
+    if abs(camera.width * height / (camera.height * width) - 1) > _SAME_ASPECT:
         raise Failure(
             exit_codes.USAGE,
-            f"The job's camera path has no pose for frame {missing[0]}.",
-            hint="Set a pose for every frame, or only the focal length.",
+            f"The camera is for images of {camera.width}x{camera.height}, which have another aspect than the clip, "
+            f"{width}x{height}.",
+            hint="Use a camera of this clip, or leave it out, so that the camera is solved.",
+        )
+    if camera.poses and not any(first <= pose.frame <= last for pose in camera.poses):
+        raise Failure(
+            exit_codes.USAGE,
+            f"The camera has poses of the frames {camera.poses[0].frame}-{camera.poses[-1].frame} and none of the "
+            f"frames {first}-{last}.",
+            hint="Check the numbers of its frames, which are those of the clip's files (a movie's begin with 1).",
+        )
+
+
+def warn_of_unused_camera(info: EstimatorInfo, camera: Camera | None, emit: Callable[[events.Event], None]) -> None:
+    """Warn before the work if the estimator that leads does not use the poses of the job's camera."""
+    if camera is not None and camera.poses and not info.uses_poses:
+        emit(
+            events.Warning(
+                message=f"{info.label} does not use the camera's poses, so its depth is not in the camera's units; "
+                "Parallax does."
+            )
         )
 
 

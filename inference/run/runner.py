@@ -6,12 +6,14 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from ..common import devices
 from ..common.failures import Cancelled, ClipError, Failure, is_of_files, unwritable
 from ..contract import depth_sequence, events, exit_codes, leftovers, packages
+from ..contract.camera import Camera
 from ..contract.depth_sequence import DepthSequence, Quantity
 from ..contract.job import Job, Source, check_cuts, shot_starts, validate
 from ..estimators.base import EstimatorInfo
@@ -68,7 +70,8 @@ def estimate(
         clip.require(first, last)
         for warning in clip.warnings:
             emit(events.Warning(message=warning))
-        checks.check_camera(job.camera, first, last)
+        checks.check_camera(job.camera, first, last, width=clip.width, height=clip.height)
+        checks.warn_of_unused_camera(choice.leading, job.camera, emit)
         check_cuts(job.cuts, first, last)
         source = _resolved(job, clip)
         checks.check_source(source)
@@ -126,7 +129,8 @@ def estimate(
                     processing_size=size,
                     full_size=job.full_size,
                     cuts=job.cuts,
-                    focal_length=job.camera.focal_length if job.camera else None,
+                    focal_length=job.camera.focal_length if job.camera and not job.camera.poses else None,
+                    camera=job.camera.origin or "poses" if job.camera and job.camera.poses else "",
                 )
                 check()
                 read.check()
@@ -181,13 +185,14 @@ def _all_shots(
     for warning in task.clip.found():
         out.emit(events.Warning(message=warning))
     done = []
-    for index, (start, end) in enumerate(prepared.shots):
+    parts = _parts(prepared, task.job.camera) if task.choice.leading.uses_poses else list(prepared.shots)
+    for index, (start, end) in enumerate(parts):
         shot = out.finished_shot(start, end, check=task.check)
         if shot is not None:
             meter.begin((end - start + 1) * work)
             meter.frames_done(end - start + 1 if shot.status == "done" else 0)
         else:
-            label = f"shot {index + 1} of {len(prepared.shots)}" if len(prepared.shots) > 1 else ""
+            label = f"shot {index + 1} of {len(parts)}" if len(parts) > 1 else ""
             shot = shots.run_shot(task, prepared, start, end, label=label)
             if shot.status == "refused" and label:
                 note = _note(shot)
@@ -197,6 +202,21 @@ def _all_shots(
             out.keep(shot)
         done.append(shot)
     return tuple(done)
+
+
+def _parts(prepared: processing_size.Prepared, camera: Camera | None) -> list[tuple[int, int]]:
+    """First and last frame of each shot, those that the camera's path begins or ends in cut there.
+
+    So the frames with poses are estimated, and those without are shots of their own, which are skipped with the reason.
+    """
+    have = {pose.frame for pose in camera.poses} if camera is not None else set()
+    parts = []
+    for first, last in prepared.shots:
+        numbers = range(first, last + 1)
+        whole = not have or first in prepared.blank
+        runs = [list(numbers)] if whole else [list(run) for _, run in groupby(numbers, have.__contains__)]
+        parts += [(run[0], run[-1]) for run in runs]
+    return parts
 
 
 def _all_refused(done: tuple[depth_sequence.Shot, ...]) -> Failure:

@@ -240,6 +240,8 @@ def _estimated(
 ) -> ShotResult:
     """Run an estimator on a shot."""
     frames = inputs.frames
+    if info.uses_poses:
+        _require_poses(task.job.camera, frames)
     if len(frames) < info.minimum_frames:
         raise UnsupportedShot(
             f"The shot has {counted(len(frames), 'frame')} and {info.label} needs at least {info.minimum_frames}.",
@@ -318,6 +320,17 @@ def _camera_of(prior: Camera | None, frames: Frames) -> Camera | None:
         return None
     poses = tuple(pose for pose in prior.poses if pose.frame in frames.numbers)
     return replace(prior, poses=poses).scaled(frames.width, frames.height)
+
+
+def _require_poses(camera: Camera | None, frames: Frames) -> None:
+    """Raise `UnsupportedShot` where the job's camera has poses and none of this shot: another path is no answer."""
+    if camera is None or not camera.poses or any(pose.frame in frames.numbers for pose in camera.poses):
+        return
+    first, last = frames.numbers[0], frames.numbers[-1]
+    which = f"frame {first}" if first == last else f"frames {first}-{last}"
+    raise UnsupportedShot(
+        f"The camera has no pose for {which}.", "Solve the camera there as well, or leave these frames out."
+    )
 
 
 def _own_folder(task: Task, numbers: Sequence[int], label: str) -> Path:

@@ -45,6 +45,7 @@ INFO = EstimatorInfo(
     ),
     has_camera=True,
     has_confidence=True,
+    uses_poses=True,
     completes=True,
     confidence_meaning=(
         "1 where neighbouring frames agree on the depth, 0 where it was completed, from its surroundings or by learned "

@@ -18,7 +18,7 @@ from .solve_process import solve_apart
 from .tracks import Tracks, follow, without
 from .triangulate import triangulate
 from .unsupported import explained, require_explained_tracks
-from .view import Views, load_views, save_arrays, undistort
+from .view import Views, load_views, of_camera, save_arrays, undistort
 
 _TRACKS, _VIEWS = "tracks.npz", "views.npz"
 _TRACK_SHARE = 0.3  # of the time until the camera is known
@@ -87,8 +87,8 @@ def _matted(shot: Shot) -> Callable[[int], NDArray[np.bool_]] | None:
 
 def undistorted_tracks(tracks: Tracks, views: Views) -> Tracks:
     """Undistorted tracks."""
-    xy = undistort(tracks.xy, focal=views.focal, centre=views.centre, distortion=views.distortion)
-    return replace(tracks, xy=xy)
+    frames = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
+    return replace(tracks, xy=views.straight(tracks.xy, frames))
 
 
 def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) -> Views:
@@ -134,38 +134,24 @@ def _lens(shot: Shot) -> Lens:
     camera = shot.camera
     if camera is None:
         return Lens(width=width, height=height, focal=None, centre=((width - 1) / 2, (height - 1) / 2))
+    k1, k2, *others = (*camera.distortion, 0.0, 0.0)
+    if any(camera.distortion) and (camera.distortion_model != "polynomial" or any(others)):
+        raise UnsupportedShot(
+            "A camera is solved through a lens with distortion only by the polynomial model's k1 and k2.",
+            "Undistort the plate first, or provide the camera's path with its lens.",
+        )
     return Lens(
-        width=width,
-        height=height,
-        focal=camera.focal_length,
-        centre=camera.principal_point,
-        distortion=camera.distortion,
+        width=width, height=height, focal=camera.focal_length, centre=camera.principal_point, distortion=(k1, k2)
     )
 
 
 def _given(shot: Shot, tracks: Tracks) -> Views:
     camera: Camera = shot.camera  # type: ignore[assignment]  # the caller has looked
-    poses = {pose.frame: pose.camera_to_world for pose in camera.poses}
-    missing = [number for number in shot.frames.numbers if number not in poses]
-    if missing:
-        raise UnsupportedShot(
-            f"The input camera has no pose for frame {missing[0]}.",
-            "Provide a pose for every frame, or only the focal length.",
-        )
-    to_world = np.array([poses[number] for number in shot.frames.numbers], np.float64)
-    turned = to_world[:, :3, :3].transpose(0, 2, 1)
-    views = Views(
-        width=shot.frames.width,
-        height=shot.frames.height,
-        focal=camera.focal_length,
-        centre=np.array(camera.principal_point, np.float64),
-        distortion=np.array(camera.distortion, np.float64),
-        world_to_camera=np.concatenate([turned, -turned @ to_world[:, :3, 3:]], axis=2),
-        points=np.empty((0, 3)),
-        seen=np.empty((0, 2), np.int32),
-    )
-    placed = triangulate(undistorted_tracks(tracks, views), views)
+    views = of_camera(camera, shot.frames.numbers)
+    undistorted = undistorted_tracks(tracks, views)
+    placed = triangulate(undistorted, views)
     try:
+        unsupported.require_fit(undistorted, views)
         unsupported.refuse_weak_points(placed)
     except UnsupportedShot as refused:
         motion = unsupported.measure(tracks, width=shot.frames.width, height=shot.frames.height)
@@ -173,7 +159,5 @@ def _given(shot: Shot, tracks: Tracks) -> Views:
         unsupported.require_parallax(
             motion, frames=len(shot.frames), long_side=longer
         )  # a reason that another path would not change
-        raise UnsupportedShot(
-            refused.reason, "Check that the input camera belongs to this shot, or let the camera be solved."
-        ) from refused
+        raise UnsupportedShot(refused.reason, unsupported.CHECK_CAMERA) from refused
     return placed

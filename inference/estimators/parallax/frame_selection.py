@@ -24,7 +24,7 @@ from ...media.cuts import BRIDGED, FLASH
 from ..base import Frames, Shot
 from .tracks import Tracks, follow
 from .unsupported import HINT, SHORTEST
-from .view import Views, save_arrays
+from .view import Views, of_camera, save_arrays
 
 _LONG_SIDE = 320
 _BLOWN = 250  # grey level from which a pixel is overexposed
@@ -88,27 +88,24 @@ class TakingPart:
         first = min(max(after - 1, 0), len(self.frames) - 2)
         return first, first + 1
 
-    def spread(self, views: Views, shot: Shot) -> NDArray[np.float64]:
-        """Poses [N, 3, 4], world to camera, of all frames of a shot from those of the solved frames.
+    def spread(self, views: Views, shot: Shot) -> Views:
+        """Views of all frames of a shot, without points, from those of the solved frames.
 
         An input camera's poses are used as they are. Otherwise a repeat has the pose of the frame that it repeats, and
         a frame with too little detail one that is interpolated between its neighbours.
         """
+        if shot.camera is not None and shot.camera.poses:
+            return of_camera(shot.camera, shot.frames.numbers)
         poses = np.empty((len(self.shown), 3, 4))
         place = {frame: i for i, frame in enumerate(self.frames)}
-        given = {pose.frame: pose for pose in shot.camera.poses} if shot.camera else {}
         for frame, shown in enumerate(self.shown):
-            pose = given.get(shot.frames.numbers[frame])
-            if pose is not None:
-                world = np.array(pose.camera_to_world)
-                poses[frame] = np.column_stack([world[:3, :3].T, -world[:3, :3].T @ world[:3, 3]])
-            elif shown in place:
+            if shown in place:
                 poses[frame] = views.world_to_camera[place[shown]]
             else:
                 a, b = self.around(frame)
                 share = (frame - self.frames[a]) / (self.frames[b] - self.frames[a])
                 poses[frame] = _between(views.world_to_camera[a], views.world_to_camera[b], share)
-        return poses
+        return replace(views, world_to_camera=poses).with_points(np.empty((0, 3)), np.empty((0, 2), np.int32))
 
     def warnings(self, numbers: Sequence[int]) -> tuple[str, ...]:
         """A warning about frames whose depth comes from other frames."""

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import Frames
-from .view import Views, distort
+from .view import Views
 
 _KEPT = 96  # cached small frames, about 30 MB
+_MAPS = 8  # cached maps of undistortion, where each frame has its own: 2 MB each
 
 
 class UndistortedFrames:
@@ -30,7 +31,9 @@ class UndistortedFrames:
         self._size = (views.width, views.height)
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.float32]]] = OrderedDict()
-        self._map = None if not np.any(views.distortion) else _straightening(views, frames.width, frames.height)
+        self._full = views.resized(frames.width, frames.height)
+        self._shared = views.filmed is None or views.filmed.is_constant
+        self._maps: OrderedDict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = OrderedDict()
 
     def colour(self, index: int) -> NDArray[np.uint8]:
         """RGB [H, W, 3]."""
@@ -40,19 +43,33 @@ class UndistortedFrames:
         """Grey levels [H, W], 0..255."""
         return self._get(index)[1]
 
-    def reduced(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A map of the whole distorted image, of any size, undistorted and brought to the size of the images."""
-        if self._map is None:
+    def reduced(self, values: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+        """A map of a frame's whole distorted image, of any size, undistorted and brought to the size of the images."""
+        if not self._full.bends:
             shrinks = values.shape[0] >= self._size[1]
             return cv2.resize(values, self._size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return self.undistorted(cv2.resize(values, self._map[0].shape[::-1], interpolation=cv2.INTER_LINEAR))
+        size = (self._full.width, self._full.height)
+        return self.undistorted(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), index)
 
-    def undistorted(self, image: NDArray) -> NDArray:
-        """An image, mask or map of working size, undistorted and reduced."""
-        if self._map is not None:
+    def undistorted(self, image: NDArray, index: int) -> NDArray:
+        """A frame's image, mask or map of working size, undistorted and reduced."""
+        if self._full.bends:
             # undistorted at working size, so that the reduction averages as it does without distortion
-            image = cv2.remap(image, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            image = cv2.remap(image, *self._straightening(index), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
+
+    def _straightening(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Where each pixel of a frame's undistorted image is in the distorted one, both of working size."""
+        key = 0 if self._shared else index
+        with self._lock:
+            found = self._maps.get(key)
+        if found is None:
+            found = _straightening(self._full, index)
+            with self._lock:
+                self._maps[key] = found
+                while len(self._maps) > _MAPS:
+                    self._maps.popitem(last=False)
+        return found
 
     def _get(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         with self._lock:
@@ -60,7 +77,7 @@ class UndistortedFrames:
                 self._kept.move_to_end(index)
                 return self._kept[index]
             image = self._frames[index]
-        small = self.undistorted(image)
+        small = self.undistorted(image, index)
         made = (small, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
         with self._lock:
             self._kept[index] = made
@@ -69,9 +86,10 @@ class UndistortedFrames:
         return made
 
 
-def _straightening(views: Views, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where each pixel of the undistorted image is in the distorted one, both of this size."""
-    full = views.resized(width, height)
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    at = distort(np.stack([x, y], axis=-1), focal=full.focal, centre=full.centre, distortion=full.distortion)
-    return at[..., 0].astype(np.float32), at[..., 1].astype(np.float32)
+def _straightening(full: Views, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where each pixel of a frame's undistorted image is in the distorted one; `full` has the size of both."""
+    x, y = np.meshgrid(np.arange(full.width), np.arange(full.height))
+    with np.errstate(all="ignore"):  # outside of the filmed image, where a model may have no answer
+        at = np.nan_to_num(full.bent(np.stack([x, y], axis=-1), index), nan=-1.0, posinf=-1.0, neginf=-1.0)
+    x_there, y_there = (np.clip(at[..., axis], -1e6, 1e6).astype(np.float32) for axis in (0, 1))
+    return x_there, y_there

@@ -22,7 +22,8 @@ class SourceDepth:
     ----------
     inverse_depth, confidence : float32 [H, W]
     rotation, shift : float64 [3, 3], [3]
-        From the reference frame's camera coordinates to this frame's (in `bridge`: the other way).
+        From the reference frame's camera coordinates to this frame's (in `bridge`: the other way); see
+        `Views.relative`.
     """
 
     inverse_depth: NDArray[np.float32]
@@ -99,7 +100,7 @@ def fuse(
     weight = confidence.astype(np.float64) + 1e-9
     support, seen = np.zeros(weight.shape), np.zeros(weight.shape)
     for source in sources:
-        back = np.ascontiguousarray(source.rotation.T)
+        back = np.ascontiguousarray(np.linalg.inv(source.rotation))
         to = np.ascontiguousarray(source.rotation)
         _hear(
             inverse_depth,

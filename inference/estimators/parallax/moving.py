@@ -139,7 +139,7 @@ def track_motion(tracks: Tracks, views: Views) -> TrackMotion:
     frames = frames[order]
     xy = tracks.xy[order].astype(np.float64)
     local = np.column_stack([(xy - views.centre) / views.focal, np.ones(len(xy))])
-    rays = np.einsum("nji,nj->ni", views.world_to_camera[frames, :, :3], local)
+    rays = np.einsum("nij,nj->ni", views.to_world[frames], local)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     missed, path = np.zeros(len(xy)), np.zeros(len(xy))
     seen = np.zeros(len(xy), np.int64)

@@ -36,7 +36,7 @@ from . import (
 from .camera_path import camera_path, static_tracks, tracks_of, undistorted_tracks
 from .frames import UndistortedFrames
 from .tracks import Tracks
-from .unsupported import doubts, explained, guessed_lens
+from .unsupported import doubts, explained, fits_badly, guessed_lens
 from .view import Views, distorted, save_arrays
 
 _LONG_SIDE = 320  # of the images for stereo
@@ -127,15 +127,16 @@ def estimate(shot: Shot) -> ShotResult:
             check=shot.check,
         )
         _settle_all(shot, scene, footings, passed)
-        poses = taking.spread(full, whole)
-        _bridge_all(whole, scene, footings, taking, poses)
+        everywhere = taking.spread(full, whole)
+        _bridge_all(whole, scene, footings, taking, everywhere.resized(scene.views.width, scene.views.height))
     finally:
         cv2.setNumThreads(threads)
-    warnings: tuple[str, ...] = ()
-    if shot.camera is None or not shot.camera.poses:  # the camera was solved
-        static = undistorted_tracks(static_tracks(shot, found), full)
+    static = undistorted_tracks(static_tracks(shot, found), full)
+    if whole.camera is not None and whole.camera.poses:
+        camera, warnings = whole.camera, fits_badly(static, full)
+    else:
+        camera = everywhere.camera(whole.frames.numbers)
         warnings = (*guessed_lens(full), *doubts(explained(full, static), shot.frames.numbers))
-    camera = replace(full, world_to_camera=poses).camera(whole.frames.numbers)
     return ShotResult(
         camera=camera,
         warnings=(*taking.warnings(whole.frames.numbers), *warnings, *disagrees),
@@ -293,7 +294,7 @@ def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bo
     votes = scene.tracks.xy[part], scene.motion.still[part], scene.motion.moving[part]
     matte = None
     if scene.mattes is not None:
-        matte = scene.images.undistorted(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255)) > 127
+        matte = scene.images.undistorted(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255), frame) > 127
         matte = moving.of_matte(matte, *votes) if scene.found_mattes else matte
     paths, grey = _paths(scene, frame), scene.images.grey(frame)
     dense = dense_motion.dense_motion(paths, frame, scene.views, grey, most=_NEARER * scene.nearest)
@@ -329,7 +330,7 @@ def _learned(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np
     """Learned disparity of a frame, at the size of stereo, undistorted."""
     if scene.learned is None:
         raise ValueError("there is no learned depth")
-    return scene.images.reduced(scene.learned[frame])
+    return scene.images.reduced(scene.learned[frame], frame)
 
 
 def _measured(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -362,9 +363,9 @@ def _bridge_all(
     scene: _Scene,
     footings: list[NDArray[np.float32]],
     taking: frame_selection.TakingPart,
-    poses: NDArray[np.float64],
+    views: Views,
 ) -> None:
-    """Write the frames with too little detail, from two frames on each side of them; `poses` are of all frames."""
+    """Write the frames with too little detail, from two frames on each side of them; `views` are of all frames."""
     for frame in sorted(taking.lost):
         shot.check()
         group = [index for index in taking.repeating[frame] if index not in shot.finished]
@@ -372,13 +373,13 @@ def _bridge_all(
             before, after = taking.around(index)
             sources = []
             for other in range(max(0, before - 1), min(len(scene.views), after + 2)):
-                pair = np.stack([scene.views.world_to_camera[other], poses[index]])
+                pair = np.stack([scene.views.world_to_camera[other], views.world_to_camera[index]])
                 theirs, sure = _placed(scene, footings, other), _load(scene, "complete", other)[1]
                 move = replace(scene.views, world_to_camera=pair).relative(0, 1)
                 sources.append(fusion.SourceDepth(theirs, sure, *move))
             inverse_depth, confidence = blank_frames.bridge(sources, scene.views.matrix)
             inverse_depth = np.clip(inverse_depth, *scene.limits)
-            shot.write(index, *_enlarged(scene, inverse_depth, confidence, shot.frames[index]))
+            shot.write(index, *_enlarged(views, index, inverse_depth, confidence, shot.frames[index]))
 
 
 def _subjects(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -417,7 +418,7 @@ def _settled(
             weights.append(trust.astype(np.float32))
     steady = np.clip(temporal.settle(np.stack(values), np.stack(weights)), *scene.limits)
     pause()
-    disparity, sure = _enlarged(scene, steady, confidence, shot.frames[frame])
+    disparity, sure = _enlarged(views, frame, steady, confidence, shot.frames[frame])
     if scene.mattes is not None:
         disparity = _with_outline(scene, frame, np.asarray(scene.mattes[frame], bool), disparity)
     return disparity, sure
@@ -428,7 +429,7 @@ def _with_outline(
 ) -> NDArray[np.float32]:
     """A final map with the outline that the matte gives those of its parts that are subjects."""
     height, width = matte.shape
-    subjects = distorted((_subjects(scene, frame)[1] > 0).astype(np.float32), scene.views)
+    subjects = distorted((_subjects(scene, frame)[1] > 0).astype(np.float32), scene.views, frame)
     near = cv2.resize(subjects, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     count, labels = cv2.connectedComponents(matte.astype(np.uint8))
     share = np.bincount(labels[near], minlength=count) / np.bincount(labels.ravel(), minlength=count)
@@ -438,12 +439,16 @@ def _with_outline(
 
 
 def _enlarged(
-    scene: _Scene, inverse_depth: NDArray[np.float32], confidence: NDArray[np.float32], image: NDArray[np.uint8]
+    views: Views,
+    frame: int,
+    inverse_depth: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    image: NDArray[np.uint8],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Inverse depth and confidence at the working size, with the lens distortion."""
-    disparity = upsample(distorted(inverse_depth, scene.views), image)
+    """A frame's inverse depth and confidence at the working size, with the lens distortion."""
+    disparity = upsample(distorted(inverse_depth, views, frame), image)
     height, width = disparity.shape
-    sure = cv2.resize(distorted(confidence, scene.views), (width, height), interpolation=cv2.INTER_LINEAR)
+    sure = cv2.resize(distorted(confidence, views, frame), (width, height), interpolation=cv2.INTER_LINEAR)
     return disparity, np.clip(sure, 0, 1)
 
 

@@ -66,7 +66,7 @@ def place(
     """
     count = int(ids.max(initial=-1)) + 1
     local = np.column_stack([(xy - views.centre) / views.focal, np.ones(len(xy))])
-    rays = np.einsum("nji,nj->ni", views.world_to_camera[frames, :, :3], local)
+    rays = np.einsum("nij,nj->ni", views.to_world[frames], local)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     origins = views.positions[frames]
     weight = np.ones(len(rays))

@@ -21,6 +21,10 @@ from .triangulate import place
 from .turning import Turning, fit
 from .view import Views
 
+CHECK_CAMERA = (
+    "Check that the camera is this clip's, that it begins with the clip's first frame, and its focal length and "
+    f"distortion; or leave it out ({setting('camera')}), so that the camera is solved."
+)
 HINT = "Use Video Depth Anything for this shot, or Quick for a draft."
 SHORTEST = 12
 _SPANS = (20, 16, 12, 9, 7, 5, 4, 3)  # frames over which motion is measured: as many as tracks last
@@ -40,6 +44,8 @@ _LEAST_BETTER = 0.3  # of the observations explained better by a solve; real sho
 _MOST_MISSED = (
     2.4  # pixels at 640: median error of a solve; scenes have .4 to .7, a long walk in a crowd 1.8, a cat 3.2
 )
+_CONTRADICTS, _OF_WAY = 1.0, 0.3  # pixels at 640 and share of the points' ways that an input camera's error may be
+_DOUBTFUL = 0.8  # pixels at 640: median error of an input camera that causes a warning
 _BETTER = 2.0, 0.5  # by this factor, and by so many pixels at 640 on top
 _ZOOMS = 1.03
 _FLAT = 4.0  # pixels at 640 from a rotating camera's prediction: the camera moves before something flat
@@ -291,6 +297,71 @@ def refuse_poor_fit(views: Views, turning: Turning) -> None:
             f"better, and {_LEAST_BETTER:.0%} are needed.",
             HINT,
         )
+
+
+def misfit(tracks: Tracks, views: Views) -> tuple[float, float]:
+    """How far an input camera is from explaining a shot's tracks.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Undistorted, at the size of the views.
+    views : Views
+
+    Returns
+    -------
+    missed : float
+        Median distance, in pixels at 640, of the observations of lasting tracks from where the camera sees the static
+        point that fits them best. Points that would be behind a camera are taken for infinitely far: a reversed path
+        has the same epipolar lines, and all points behind it.
+    moved : float
+        Median length of their ways over the image, in the same unit.
+    """
+    every = np.repeat(np.arange(len(tracks)), np.diff(tracks.starts))
+    kept = np.bincount(tracks.ids)[tracks.ids] >= _EXPLAINED_LASTING
+    if not kept.any():
+        return 0.0, 0.0
+    _, ids = np.unique(tracks.ids[kept], return_inverse=True)
+    frames, xy, count = every[kept], tracks.xy[kept].astype(np.float64), int(ids.max()) + 1
+    _, missed = place(ids, frames, xy, views)
+    behind = np.bincount(ids, np.isinf(missed), minlength=count)[ids] > 0
+    rays = np.einsum(
+        "nij,nj->ni", views.to_world[frames], np.column_stack([(xy - views.centre) / views.focal, np.ones(len(xy))])
+    )
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    away = np.stack([np.bincount(ids, rays[:, axis], minlength=count) for axis in range(3)], axis=1)[ids]
+    at = np.einsum("nij,nj->ni", views.world_to_camera[frames, :, :3], away)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = np.where(at[:, 2] > 0, np.linalg.norm(views.project(at) - xy, axis=1), np.inf)
+    order = np.lexsort((frames, ids))
+    ends = np.flatnonzero(np.diff(ids[order], append=count))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    moved = np.linalg.norm(xy[order][ends] - xy[order][starts], axis=1)
+    unit = 640 / max(views.width, views.height)
+    return unit * float(np.median(np.where(behind, far, missed))), unit * float(np.median(moved))
+
+
+def require_fit(tracks: Tracks, views: Views) -> None:
+    """Raise `UnsupportedShot` for an input camera that contradicts the plate; as `misfit`."""
+    missed, moved = misfit(tracks, views)
+    most = max(_CONTRADICTS, min(_MOST_MISSED, _OF_WAY * moved))
+    if missed > most:
+        raise UnsupportedShot(
+            f"The camera does not fit the plate: half of the tracked points are more than {missed:.1f} pixels of "
+            f"640 from where it would see a scene that stands still, and at most {most:.1f} are allowed.",
+            CHECK_CAMERA,
+        )
+
+
+def fits_badly(tracks: Tracks, views: Views) -> tuple[str, ...]:
+    """A warning about an input camera that explains the plate less well than solves do; as `misfit`."""
+    missed, _ = misfit(tracks, views)
+    if missed <= _DOUBTFUL:
+        return ()
+    return (
+        f"The camera fits the plate badly: half of the tracked points are more than {missed:.1f} pixels of 640 from "
+        "where it would see a scene that stands still. Depth may be wrong; check the camera's lens and frames.",
+    )
 
 
 def check_known_lens(focal: float, *, long_side: int) -> None:

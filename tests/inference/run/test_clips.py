@@ -348,12 +348,12 @@ def test_what_depth_json_says(worker, clip, tmp_path):
     assert set(facts) == {
         "schema_version", "source", "first_frame", "last_frame", "width", "height", "quantity", "unit", "confidence",
         "shots", "estimator", "parameters", "seed", "weights", "versions", "seconds", "fingerprint",
-        "size", "processing_size", "full_size", "cuts", "focal_length",
+        "size", "processing_size", "full_size", "cuts", "focal_length", "camera",
     }  # fmt: skip
     settings = (facts["size"], facts["full_size"], facts["cuts"], facts["focal_length"])
     assert settings == (None, False, "auto", None)
     assert facts["processing_size"] == [facts["width"], facts["height"]]
-    assert facts["schema_version"] == 2 and facts["seed"] == 7 and facts["seconds"] > 0
+    assert facts["schema_version"] == 3 and facts["seed"] == 7 and facts["seconds"] > 0
     assert (facts["first_frame"], facts["last_frame"]) == (1002, 1005)
     assert set(facts["source"]) == {
         "kind", "path", "files", "stream", "width", "height", "rotation", "fps", "frame_count",
@@ -367,7 +367,11 @@ def test_what_depth_json_says(worker, clip, tmp_path):
     }  # fmt: skip
     assert (shot["reason"], shot["quantity"], shot["estimators"]) == (None, None, [facts["estimator"]])
     assert set(shot["range"]) == {"minimum", "maximum", "p1", "p99"}
-    assert set(shot["camera"]) == {"width", "height", "focal_length", "principal_point", "distortion", "poses"}
+    assert set(shot["camera"]) == {
+        "width", "height", "focal_length", "principal_point", "distortion", "distortion_model", "pixel_aspect", "poses",
+        "origin",
+    }  # fmt: skip
+    assert set(shot["camera"]["poses"][0]) == {"frame", "camera_to_world", "focal_length", "principal_point"}
     assert len(shot["camera"]["principal_point"]) == len(shot["camera"]["distortion"]) == 2
     assert [pose["frame"] for pose in shot["camera"]["poses"]] == [1002, 1003, 1004, 1005]
     assert np.shape(shot["camera"]["poses"][0]["camera_to_world"]) == (4, 4)

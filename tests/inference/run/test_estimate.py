@@ -189,18 +189,30 @@ def test_a_job_file_says_it_all(worker, clip, tmp_path):
     assert sequence.shots[0].camera.focal_length == pytest.approx(50)
 
 
-def test_a_camera_path_with_a_gap_is_refused_before_any_work(worker, clip, tmp_path):
+def _job_with_poses(clip, output, frames):
     identity = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
-    poses = tuple(camera.Pose(frame=n, camera_to_world=identity) for n in range(1001, 1012))
-    prior = camera.Camera(width=64, height=48, focal_length=50.0, principal_point=(31.5, 23.5), poses=poses)
+    poses = tuple(camera.Pose(frame=n, camera_to_world=identity) for n in frames)
+    prior = camera.Camera(
+        width=64, height=48, focal_length=50.0, principal_point=(31.5, 23.5), poses=poses, origin="SOLVE street.mov"
+    )
     names = tuple(sorted(path.name for path in clip.iterdir()))
     source = job.Source(kind="sequence", path=str(clip), files=names)
-    wanted = job.Job(source=source, output=str(tmp_path / "out"), estimator="running_mean", camera=prior)
+    return job.Job(source=source, output=str(output), estimator="running_mean", camera=prior)
+
+
+def test_frames_without_a_pose_are_skipped_and_named(worker, clip, tmp_path, helpers):
+    wanted = _job_with_poses(clip, tmp_path / "out", [*range(1001, 1006), *range(1008, 1013)])
     job.save(wanted, tmp_path / "job.json")
-    done = worker("estimate", "--job", tmp_path / "job.json")
-    assert done.returncode == 2
-    assert "no pose for frame 1012" in done.stderr
-    assert not (tmp_path / "out").exists()
+    done = worker("estimate", "--job", tmp_path / "job.json", "--events")
+    assert done.returncode == 0, done.stderr
+    sequence = depth_sequence.load(tmp_path / "out")
+    shots = [(shot.first_frame, shot.last_frame, shot.status) for shot in sequence.shots]
+    assert shots == [(1001, 1005, "done"), (1006, 1007, "refused"), (1008, 1012, "done")]
+    assert sequence.shots[1].reason.startswith("The camera has no pose for frames 1006-1007. Solve the camera there")
+    assert sequence.camera == "SOLVE street.mov" and sequence.focal_length is None
+    warned = [event["message"] for event in helpers.events_of(done.stdout) if event["event"] == "warning"]
+    assert any(text.startswith("Frames 1006-1007 were skipped: The camera has no pose") for text in warned), warned
+    assert not (tmp_path / "out" / "disparity.1006.exr").exists()
 
 
 def test_progress_grows_to_the_end_and_frames_are_told_once(worker, clip, tmp_path, helpers):

@@ -10,6 +10,7 @@ import pytest
 
 from inference.common.failures import Cancelled
 from inference.contract.camera import Camera, Pose
+from inference.contract.distortion import undistort
 from inference.estimators.base import Shot
 
 WIDTH, HEIGHT, FOCAL = 192, 144, 170.0
@@ -44,12 +45,19 @@ WALLS = [
 OTHER = {0: (1, 2), 1: (0, 2), 2: (0, 1)}
 
 
-def look(pose, *, focal=FOCAL, width=WIDTH, height=HEIGHT, texture_scale=60.0, distortion=(0.0, 0.0)):
-    """What a camera [4, 4] camera-to-world sees: RGB uint8 [H, W, 3] and Z float64 [H, W]."""
+def look(pose, *, focal=FOCAL, width=WIDTH, height=HEIGHT, texture_scale=60.0, distortion=(0.0, 0.0), lens=None):
+    """What a camera [4, 4] camera-to-world sees: RGB uint8 [H, W, 3] and Z float64 [H, W].
+
+    `lens` is a camera with another lens and size than the rest of the arguments say.
+    """
     fine = 2
     y, x = np.mgrid[: height * fine, : width * fine]
     ray = np.stack([(x + 0.5) / fine - 0.5, (y + 0.5) / fine - 0.5], axis=-1)
-    ray = (ray - [(width - 1) / 2, (height - 1) / 2]) / focal
+    own = (focal, focal, (width - 1) / 2, (height - 1) / 2) if lens is None else lens.intrinsics()
+    ray = (ray - own[2:]) / own[:2]
+    if lens is not None:
+        unit = lens.half_side / own[0]
+        ray = np.stack(undistort(lens.distortion_model, lens.distortion, ray[..., 0], ray[..., 1], unit=unit), axis=-1)
     straight = ray.copy()
     for _ in range(20):
         square = np.sum(straight**2, axis=-1, keepdims=True)

@@ -129,7 +129,7 @@ def test_poses_of_frames_without_a_part(scene, make, flashed, tmp_path):
         width=192, height=144, focal=170.0, centre=np.array([95.5, 71.5]), distortion=np.zeros(2),
         world_to_camera=world[list(taking.frames)], points=np.empty((0, 3)), seen=np.empty((0, 2), np.int32),
     )  # fmt: skip
-    poses = taking.spread(views, shot)
+    poses = taking.spread(views, shot).world_to_camera
     np.testing.assert_array_equal(poses[3], poses[2])
     np.testing.assert_allclose(poses[list(taking.frames)], world[list(taking.frames)])
     for index in (0, 9, 13):

@@ -30,6 +30,7 @@ INFO = EstimatorInfo(
     size_multiple=4,
     minimum_frames=2,
     has_camera=True,
+    uses_poses=True,
     scratch_files=("mean.npz",),
     has_confidence=True,
     confidence_meaning="the brightness itself",
