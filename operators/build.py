@@ -28,7 +28,7 @@ class _Build(OnDepth):
     focal_length: argument(
         bpy.props.FloatProperty,
         "Focal Length",
-        "For a camera that does not move, in millimetres on a sensor 36 mm wide; 0: the camera that the estimator "
+        "For a camera that does not move, in millimeters on a sensor 36 mm wide; 0: the camera that the estimator "
         "found, else the known focal length of the scene",
         min=0.0,
         soft_max=300.0,

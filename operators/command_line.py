@@ -168,15 +168,15 @@ def _is_blenders(arguments: Sequence[str]) -> bool:
 
 
 def _add_lens(verb: argparse.ArgumentParser, what: str) -> None:
-    verb.add_argument("--focal-length", metavar="LENGTH", help=f"{what}: millimetres (35) or pixels (850px)")
+    verb.add_argument("--focal-length", metavar="LENGTH", help=f"{what}: millimeters (35) or pixels (850px)")
     verb.add_argument("--sensor-width", metavar="MM", type=float, help="of the frame on the sensor (default: 36)")
 
 
 def _lens(options: argparse.Namespace, width: int | None) -> tuple[float | None, float]:
-    """Focal length, or None, and sensor width in millimetres; `width` is the plate's in pixels."""
+    """Focal length, or None, and sensor width in millimeters; `width` is the plate's in pixels."""
     if options.focal_length is None:
         if options.sensor_width is not None:
-            raise JobError("--sensor-width is for a --focal-length in millimetres.")
+            raise JobError("--sensor-width is for a --focal-length in millimeters.")
         return None, SENSOR_WIDTH
     if width is None:
         raise JobError("The clip's size is not known, so its focal length in pixels is not either; leave the lens out.")

@@ -446,7 +446,7 @@ class FATHOM_OT_use_mask(_OnShown, bpy.types.Operator):
         mask = known.mask_of(self.mask or getattr(getattr(context.space_data, "mask", None), "name", ""))
         plate = source.in_range(source.from_shown(shown, sequencer), settings_module.from_scene(context.scene).frames)
         root = output.root_folder(context.scene.fathom.output) / output.clip_folder(plate.name)
-        folder = mask_images.rasterise(mask, plate, root / output.clip_folder(f"mattes {mask.name}"))
+        folder = mask_images.rasterize(mask, plate, root / output.clip_folder(f"mattes {mask.name}"))
         context.scene.fathom.mattes = portable_path(folder)
         self.report({"INFO"}, readable(f"The mattes are in {folder}"))
         return {"FINISHED"}
@@ -460,7 +460,7 @@ class FATHOM_OT_get_quick_depth(Estimates, bpy.types.Operator):
 
     @classmethod
     def description(cls, context, properties):
-        """The tooltip: what is downloaded, and under which licence."""
+        """The tooltip: what is downloaded, and under which license."""
         return f"{cls.__doc__}.\n{QUICK.terms}"
 
     def begin(self, context):
@@ -487,7 +487,7 @@ class FATHOM_OT_get_network(Estimates, bpy.types.Operator):
 
     @classmethod
     def description(cls, context, properties):
-        """The tooltip: what is downloaded, and under which licence."""
+        """The tooltip: what is downloaded, and under which license."""
         found = _network(properties.network)
         return f"{cls.__doc__}.\n{found.terms}" if found else cls.__doc__
 

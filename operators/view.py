@@ -37,7 +37,7 @@ class FATHOM_OT_view_depth(bpy.types.Operator):
 
 
 class FATHOM_OT_add_depth_strip(OnEntry, bpy.types.Operator):
-    """Add a strip of the active depth above its plate in the Sequencer, grey, one range for each shot"""
+    """Add a strip of the active depth above its plate in the Sequencer, gray, one range for each shot"""
 
     bl_idname = "fathom.add_depth_strip"
     bl_label = "Add Depth Strip"

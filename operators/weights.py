@@ -21,13 +21,13 @@ _NAMES = "Names of weights, separated by commas"
 
 
 class FATHOM_OT_get_weights(bpy.types.Operator):
-    """Show the licence and the size of weights, and download them once you accept it"""
+    """Show the license and the size of weights, and download them once you accept it"""
 
     bl_idname = "fathom.get_weights"
     bl_label = "Download Weights"
 
     names: argument(StringProperty, "Names", _NAMES, options=frozenset({"HIDDEN"}))
-    accept: argument(BoolProperty, "I accept the licence", "Needed to download these weights")
+    accept: argument(BoolProperty, "I accept the license", "Needed to download these weights")
     newest: argument(
         BoolProperty,
         "Use the newest revision",
@@ -60,12 +60,12 @@ class FATHOM_OT_get_weights(bpy.types.Operator):
             box = layout.box()
             _draw_lines(box, f"{facts.label}: {describe_size(facts)} from {facts.repository}", icon="IMPORT")
             _draw_lines(box, f"{facts.licence.title}. {facts.licence.summary}")
-            box.operator("wm.url_open", text="Read the Licence", icon="URL").url = facts.licence.url
+            box.operator("wm.url_open", text="Read the License", icon="URL").url = facts.licence.url
         asked = any(facts.licence.needs_acceptance or facts.revision_open for facts in found)
         box = layout.box() if asked else layout
         if any(facts.licence.needs_acceptance for facts in found):
             several = len({facts.licence.name for facts in found}) > 1
-            box.prop(self, "accept", text="I accept these licences" if several else "I accept the licence")
+            box.prop(self, "accept", text="I accept these licenses" if several else "I accept the license")
         open_ones = _labels([facts for facts in found if facts.revision_open])
         if open_ones:
             _draw_lines(box, f"Fathom fixes no revision of {open_ones}: choose one here, or by the command line.")
@@ -75,25 +75,25 @@ class FATHOM_OT_get_weights(bpy.types.Operator):
     def execute(self, context):
         found = _facts(self.names)
         if any(facts.licence.needs_acceptance for facts in found) and not self.accept:
-            return report_error(self, "Nothing was downloaded, because the licence was not accepted: tick the box.")
+            return report_error(self, "Nothing was downloaded, because the license was not accepted: tick the box.")
         open_ones = [facts.name for facts in found if facts.revision_open and self.newest]
         return bpy.ops.fathom.download_weights(
             "EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT",
             names=",".join(facts.name for facts in found),
-            licences=",".join(dict.fromkeys(facts.licence.name for facts in found)),
+            licenses=",".join(dict.fromkeys(facts.licence.name for facts in found)),
             revisions=",".join(f"{name}={contract.NEWEST}" for name in open_ones),
         )
 
 
 class FATHOM_OT_download_weights(Follows, bpy.types.Operator):
-    """Download weights whose licences you accept, or copy them from a folder; an interrupted download resumes"""
+    """Download weights whose licenses you accept, or copy them from a folder; an interrupted download resumes"""
 
     bl_idname = "fathom.download_weights"
     bl_label = "Download Weights"
     cancelled_note = "What was downloaded is kept: Resume continues from there."
 
     names: argument(StringProperty, "Names", _NAMES)
-    licences: argument(StringProperty, "Licences", "Names of the licences that you accept, separated by commas")
+    licenses: argument(StringProperty, "Licenses", "Names of the licenses that you accept, separated by commas")
     revisions: argument(
         StringProperty,
         "Revisions",
@@ -106,7 +106,7 @@ class FATHOM_OT_download_weights(Follows, bpy.types.Operator):
         pairs = (text.partition("=") for text in _listed(self.revisions))
         steps = weights.download(
             [facts.name for facts in found],
-            licences=_listed(self.licences),
+            licences=_listed(self.licenses),
             revisions={name.strip(): revision.strip() for name, _, revision in pairs},
             source=Path(bpy.path.abspath(self.directory)).absolute() if self.directory else None,
         )

@@ -136,7 +136,7 @@ class _Settings(parts.Sidebar):
         _draw_focal_length(layout.column(heading="Known Focal Length"), settings)
         _draw_parameters(layout.column(), context, advanced=False)
         if facts and facts.licence:
-            parts.draw_text(layout, f"Licence: {facts.licence}", width=width)
+            parts.draw_text(layout, f"License: {facts.licence}", width=width)
         again = layout.operator("fathom.estimate_video_depth", text="Estimate into New Version", icon="DUPLICATE")
         again.new_version = True
 

@@ -244,7 +244,7 @@ def draw_requirements(
 
 
 def draw_get_weights(layout: bpy.types.UILayout, names: tuple[str, ...], *, width: float) -> None:
-    """The button that shows the licences of missing weights and downloads them, and why the last download failed."""
+    """The button that shows the licenses of missing weights and downloads them, and why the last download failed."""
     draw_failed_transfer(layout, width=width)
     found = [facts for facts in weights.known() or () if facts.name in names]
     left = sum(max(facts.missing_size - facts.partial_size, 0) for facts in found)

@@ -44,7 +44,7 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
     )
 
     show_weights: bpy.props.BoolProperty(
-        name="Weights of Networks", description="What networks have learned: licences, sizes, downloads", default=False
+        name="Weights of Networks", description="What networks have learned: licenses, sizes, downloads", default=False
     )
 
     def draw(self, context):

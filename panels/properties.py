@@ -60,7 +60,7 @@ class FATHOM_PG_view(bpy.types.PropertyGroup):
         items=(
             ("TURBO", "Turbo", "Blue far, green between, red near: tells most levels apart"),
             ("INFERNO", "Inferno", "Black far, yellow near: as light as it is near"),
-            ("GREY", "Grey", "Black far, white near"),
+            ("GRAY", "Gray", "Black far, white near"),
         ),
         default="TURBO",
     )

@@ -17,7 +17,7 @@ _STATES = {
 
 
 def draw(layout: bpy.types.UILayout, *, width: float) -> None:
-    """All weights with licence, size, state and what can be done with them; the studio's folder."""
+    """All weights with license, size, state and what can be done with them; the studio's folder."""
     _draw_folder(layout, width=width)
     parts.draw_failed_transfer(layout, width=width)
     parts.draw_offline(layout, preferences.offline_reason(), width=width)
@@ -57,7 +57,7 @@ def _draw_one(box, facts: WeightsFacts, *, width):
     if facts.partial_size and facts.missing_size:
         text = f"{int(100 * min(facts.partial_size / facts.missing_size, 1))} % downloaded"
     elif facts.state in ("ready", "changed", "unverified") and not facts.can_run and not facts.studio:
-        text = f"{text}; Download asks for its licence or replaces damaged files"
+        text = f"{text}; Download asks for its license or replaces damaged files"
     where = f", in the studio's folder {facts.folder}" if facts.studio else ""
     parts.draw_text(
         box,

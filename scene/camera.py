@@ -58,7 +58,7 @@ def build_camera(
     Parameters
     ----------
     focal_length : float or None
-        Millimetres on a sensor 36 mm wide: a locked camera at the rig's origin, whatever the estimator found.
+        Millimeters on a sensor 36 mm wide: a locked camera at the rig's origin, whatever the estimator found.
         None: the estimator's camera, its path keyed on every frame (linear in between, held before and after).
     plate : bool
         Whether the plate is shown behind the camera view.

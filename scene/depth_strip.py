@@ -18,7 +18,7 @@ def add(depth: Depth, scene: bpy.types.Scene) -> list[Any]:
     """Add an image strip for each shot of a depth to a scene's Sequencer, above all other strips.
 
     It lies where a strip of the plate lies, in time and in the image, else at the depth's own place. The maps are read
-    live, grey from black far to white near; modifiers hold the shot's percentiles, and may be changed. The active strip
+    live, gray from black far to white near; modifiers hold the shot's percentiles, and may be changed. The active strip
     stays. DepthError where Blender cannot read the maps, or in a linked scene.
     """
     require_own(scene, "scene")

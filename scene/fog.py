@@ -1,6 +1,6 @@
 """The fog volume: a closed body that fills the camera's frustum and ends at the surfaces that the depth shows.
 
-A volume grid would have voxels of one size everywhere, half a metre at the actor in a street of a hundred metres; a
+A volume grid would have voxels of one size everywhere, half a meter at the actor in a street of a hundred meters; a
 mesh ends exactly where the depth does. Its inside is filled by a volume material.
 """
 
@@ -71,7 +71,7 @@ def fog_group(quantity: Quantity) -> bpy.types.NodeTree:
 
 
 def look_group() -> bpy.types.NodeTree:
-    """The shader group of fog: density, colour, height falloff and noise, built if the file has none yet."""
+    """The shader group of fog: density, color, height falloff and noise, built if the file has none yet."""
     return lookup.node_group(f"fog look/{_VERSION}", "Fathom Fog Look", "ShaderNodeTree", _build_look)
 
 

@@ -14,7 +14,7 @@ from .camera import DISTORTION, follow_lens, hang, is_lost
 from .depth import Depth, disparity_image, distances
 
 _OPEN = 2**24
-"""A frame number beyond any timeline that a node can still tell from its neighbours."""
+"""A frame number beyond any timeline that a node can still tell from its neighbors."""
 
 _NAME = "Fathom"
 """What modifiers are called at first."""

@@ -16,7 +16,7 @@ def sample(tree: bpy.types.NodeTree, image: Socket, place: Socket, frame: Socket
     inputs = {"Image": image, "Vector": place, "Frame": frame}
     kind = "GeometryNodeImageTexture"
     color = nodes.value(tree, kind, "Color", inputs, interpolation="Closest", extension="EXTEND")
-    # The colour itself would be weighted to a luminance.
+    # The color itself would be weighted to a luminance.
     return nodes.value(tree, "FunctionNodeSeparateColor", "Red", {"Color": color})
 
 

@@ -4,7 +4,7 @@ A lattice has one point in the middle of each sampled pixel of the maps and a bo
 outside the image, so that the image is covered to its very edge; border points take the depth of the pixel beside
 them. Everything here is live: node groups read the disparity maps and follow the timeline, nothing is baked.
 
-The lattice before displacement stands on integer coordinates centred on the origin, so a node can tell a point's
+The lattice before displacement stands on integer coordinates centered on the origin, so a node can tell a point's
 column and row from its position. All lengths are in the units of the camera path, in the camera's own space
 (Blender's axes: it looks along -z).
 """
@@ -48,7 +48,7 @@ class Lattice:
     border : Socket
         Whether it is of the border.
     spacing : Socket
-        Distance between neighbouring points at Z = 1.
+        Distance between neighboring points at Z = 1.
     """
 
     columns: Socket
@@ -174,7 +174,7 @@ def _build_frames(tree: bpy.types.NodeTree) -> None:
     """The source frame, clamped to the shot, and whether the shot has its turn."""
     names = ("Frame Offset", "First Frame", "Last Frame", "Shown From", "Shown To")
     inputs, out = _interface(tree, dict.fromkeys(names, "Int"), {"Frame": "Int", "Shown": "Bool"})
-    # The nearest frame: motion blur looks at fractions around the frame and must not see its neighbours.
+    # The nearest frame: motion blur looks at fractions around the frame and must not see its neighbors.
     frame = nodes.math(tree, "ROUND", nodes.value(tree, "GeometryNodeInputSceneTime", "Frame"))
     source = nodes.math(tree, "SUBTRACT", frame, inputs["Frame Offset"], label="Source frame")
     clamped = nodes.math(
@@ -208,13 +208,13 @@ def _build_pixels(tree: bpy.types.NodeTree) -> None:
         index = nodes.math(tree, "FLOOR", nodes.math(tree, "SUBTRACT", middle, 0.01))
         last = nodes.math(tree, "SUBTRACT", size, 1.0)
         inside = nodes.math(tree, "MINIMUM", nodes.math(tree, "MAXIMUM", index, 0.0), last)
-        centre = nodes.math(tree, "DIVIDE", nodes.math(tree, "ADD", inside, 0.5), size)
+        center = nodes.math(tree, "DIVIDE", nodes.math(tree, "ADD", inside, 0.5), size)
         below = nodes.math(tree, "LESS_THAN", i, -0.5)
         above = nodes.math(tree, "GREATER_THAN", i, nodes.math(tree, "SUBTRACT", count, 0.5))
-        # One and a half pixels out from the outermost centre: one pixel beyond the image's edge.
+        # One and a half pixels out from the outermost center: one pixel beyond the image's edge.
         out_by = nodes.math(tree, "DIVIDE", nodes.math(tree, "SUBTRACT", above, below), size)
-        pixel.append(centre)
-        place.append(nodes.math(tree, "MULTIPLY_ADD", out_by, 1.5, centre))
+        pixel.append(center)
+        place.append(nodes.math(tree, "MULTIPLY_ADD", out_by, 1.5, center))
         border += [below, above]
     nodes.feed(out["Pixel"], combine(tree, *pixel, 0.0))
     nodes.feed(out["UV"], combine(tree, *place, 0.0))

@@ -24,7 +24,7 @@ def name_of(frame: int) -> str:
     return f"matte.{frame:04d}.png"
 
 
-def rasterise(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
+def rasterize(mask: bpy.types.Mask, plate: Plate, folder: Path) -> Path:
     """Write a matte for each frame of a plate into a folder, white inside the mask, under the clip's frame numbers.
 
     The mask is taken at the scene's frames, as editors show it; before its first frame and after its last it is as at

@@ -152,9 +152,9 @@ def _add_inputs(tree: bpy.types.NodeTree, quantity: Quantity, with_confidence: b
     points = "Points instead of a surface, one for each sampled pixel"
     nodes.interface_input(tree, "Point Cloud", "Bool", default=False, description=points)
     lattice.add_inputs(tree, quantity, detail="Share of the depth maps' width and height that is sampled")
-    cut = "Cut the surface where the depth jumps between neighbours by more than this share; 1 cuts nothing"
+    cut = "Cut the surface where the depth jumps between neighbors by more than this share; 1 cuts nothing"
     nodes.interface_number(tree, "Edge Cut", EDGE_CUT, cut, minimum=0.0, maximum=1.0, subtype="FACTOR")
-    radius = "In distances between neighbouring points; 0.7 leaves no gaps as the camera sees them"
+    radius = "In distances between neighboring points; 0.7 leaves no gaps as the camera sees them"
     nodes.interface_number(tree, "Point Radius", POINT_RADIUS, radius, minimum=0.0)
     if with_confidence:
         sure = "Leave out what the estimator is less sure of"

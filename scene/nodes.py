@@ -34,7 +34,7 @@ _OPTION_VALUES = {"APPLY": "Apply Mask"}
 
 
 def new(tree: bpy.types.NodeTree, kind: str, *, label: str = "", **properties: Any) -> bpy.types.Node:
-    """Add a node, labelled for the artist, and set properties on it; for those that became sockets see `set_option`.
+    """Add a node, labeled for the artist, and set properties on it; for those that became sockets see `set_option`.
 
     `kind` is ``'Math'``, ``'Value'``, ``'SeparateXYZ'`` or ``'CombineXYZ'``, whose type differs between trees and
     versions; anything else is the node's own type, such as ``'CompositorNodeScale'``.

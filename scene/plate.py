@@ -28,11 +28,11 @@ class PlateError(Problem):
 
 @lookup.once
 def plate_image(depth: Depth) -> bpy.types.Image:
-    """The image datablock of the clip that the depth belongs to, in the clip's own colour space, alpha ignored.
+    """The image datablock of the clip that the depth belongs to, in the clip's own color space, alpha ignored.
 
     Frames are addressed as those of the depth: see `show_plate`. One that shows the clip already is used again; images
     that the artist loaded are left alone. The path is relative to the .blend file where that is saved. PlateError as
-    for `require_shown`, or where this Blender does not know the clip's colour space.
+    for `require_shown`, or where this Blender does not know the clip's color space.
     """
     ask(depth)
     path = require_shown(depth)
@@ -241,7 +241,7 @@ def _show_file(image: bpy.types.Image, path: Path, depth: Depth) -> None:
             set_where_new(image.colorspace_settings, name=source.colorspace)
         except TypeError as error:
             raise PlateError(
-                f"This Blender knows no colour space '{source.colorspace}', which {path.name} is in; start it "
+                f"This Blender knows no color space '{source.colorspace}', which {path.name} is in; start it "
                 "with the OCIO configuration that the clip was estimated with."
             ) from error
     jobs = tags.jobs(image)

@@ -13,7 +13,7 @@ from ..inference.contract.job import Job
 
 
 def estimate(job: Job, *, python: Path, home: Path, offline: str | None, network: Fallback = QUICK) -> Steps:
-    """Get the weights, whose licence the artist accepts by asking for it, and run a job that uses them.
+    """Get the weights, whose license the artist accepts by asking for it, and run a job that uses them.
 
     `offline` is why the network must not be touched, with what to do about it; weights that are there already serve all
     the same. Otherwise as `client.estimate`. `network` is whose weights.

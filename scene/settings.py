@@ -40,7 +40,7 @@ class Settings:
     mattes : str or None
         Folder of matte images with the clip's frame numbers; may begin with ``//``.
     focal_length, sensor_width : float or None, float
-        Of the lens, in millimetres, where it is known; the sensor's width is that of the image.
+        Of the lens, in millimeters, where it is known; the sensor's width is that of the image.
     camera : solved_camera.Choice or None
         The solved camera, which takes the place of the lens; its focal length is the one above.
     """

@@ -56,14 +56,14 @@ def from_shown(shown: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
 def from_strip(strip: Any, scene: bpy.types.Scene, frames: str = "") -> Plate:
     """The frames that a strip shows, of the scene whose sequencer holds it.
 
-    Its trims count; its transform, crop, colour and modifiers do not, since depth belongs to the plate. `frames` are
+    Its trims count; its transform, crop, color and modifiers do not, since depth belongs to the plate. `frames` are
     source frames among those, such as ``1001-1040`` or ``1001``; empty: all of them.
 
     Raises
     ------
     SourceError
         The strip is of another type; it is reversed, retimed, strobed, speed-changed, deinterlaced, undistorted or
-        stabilised; a file is missing or cannot be read; its images are not numbered one after the other.
+        stabilized; a file is missing or cannot be read; its images are not numbered one after the other.
     JobError
         The frames are no range, or not all shown.
     """

@@ -160,7 +160,7 @@ def _unreadable(path: Path) -> SourceError:
 
 
 def ocio_config() -> str | None:
-    """The colour configuration that this Blender uses: the variable OCIO's, or the one that it ships."""
+    """The color configuration that this Blender uses: the variable OCIO's, or the one that it ships."""
     own = os.environ.get("OCIO", "")
     if own.startswith("ocio://") or is_file(own):
         return own

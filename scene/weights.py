@@ -82,7 +82,7 @@ def download(
     revisions: Mapping[str, str] | None = None,
     source: Path | None = None,
 ) -> Steps:
-    """Download weights, or their missing and damaged files, under licences that the artist accepts; see
+    """Download weights, or their missing and damaged files, under licenses that the artist accepts; see
     `client.download`. Copied from `source` they need no network.
 
     MissingEnvironment where no worker can run, MissingWeights where nothing may be downloaded.

@@ -48,4 +48,4 @@ def _words(name: str, value: str | None) -> str:
         return _ELSEWHERE[name] if value is None else f"{_ELSEWHERE[name]} {value}"
     group = bpy.types.Scene.bl_rna.properties.get("fathom")
     known = group.fixed_type.properties.get(name) if group else None
-    return hints.labelled(known.name if known else hints.label(name), value)
+    return hints.labeled(known.name if known else hints.label(name), value)

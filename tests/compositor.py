@@ -42,7 +42,7 @@ def show(scene, socket):
 
 
 def bilinear(values, size):
-    """Values [H, W] brought to (width, height), centres of pixels at half-integers, borders extended."""
+    """Values [H, W] brought to (width, height), centers of pixels at half-integers, borders extended."""
     height, width = values.shape
 
     def axis(count, n):

@@ -44,7 +44,7 @@ def slanted(frame, width, height):
 
 
 def smooth_image(frame, width, height):
-    """A plate [H, W, 3] uint8 of soft colours that tells left from right, top from bottom and frame from frame."""
+    """A plate [H, W, 3] uint8 of soft colors that tells left from right, top from bottom and frame from frame."""
     y, x = np.mgrid[0:height, 0:width]
     u, v = (x + 0.5) / width, (y + 0.5) / height
     red = 0.15 + 0.7 * u

@@ -21,7 +21,7 @@ SIZE = (64, 48)
 
 
 def numbered(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """An image [H, W, 3] uint8: the number in bars at the top (lowest bit left), a colour ramp below."""
+    """An image [H, W, 3] uint8: the number in bars at the top (lowest bit left), a color ramp below."""
     width, height = size
     image = np.empty((height, width, 3), np.uint8)
     image[..., 0] = np.linspace(40, 220, width, dtype=np.uint8)[None]
@@ -36,10 +36,10 @@ def numbered(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
 def number_in(image: np.ndarray) -> int:
     """The number that an image of `numbered` carries, at any size; values 0 to 1 or 0 to 255."""
     height, width = image.shape[:2]
-    grey = image[height // 8 : height * 3 // 8, :, :3].astype(np.float64).mean(axis=(0, 2))
+    gray = image[height // 8 : height * 3 // 8, :, :3].astype(np.float64).mean(axis=(0, 2))
     bar = width // BITS
     middle = 0.5 if image.dtype.kind == "f" else 127.5
-    return int(sum((grey[b * bar + bar // 4 : (b + 1) * bar - bar // 4].mean() > middle) << b for b in range(BITS)))
+    return int(sum((gray[b * bar + bar // 4 : (b + 1) * bar - bar // 4].mean() > middle) << b for b in range(BITS)))
 
 
 def movie(
@@ -57,7 +57,7 @@ def movie(
     pixel_aspect: Fraction | None = None,
     images: Sequence[np.ndarray] | None = None,
     matrix: int | None = None,
-    colours: tuple[int, int] | None = None,
+    colors: tuple[int, int] | None = None,
     full_range: bool = False,
     container_format: str | None = None,
     piped: bool = False,
@@ -74,7 +74,7 @@ def movie(
         Width of a pixel over its height.
     matrix : int or None
         Code of the matrix to Y'CbCr (1 is BT.709, 5 BT.601, 9 BT.2020), used and written into the file.
-    colours : (primaries, transfer) or None
+    colors : (primaries, transfer) or None
         Codes (ITU-T H.273) that are written into the file; the values stay as they are.
     full_range : bool
         Whether Y'CbCr uses all 256 values.
@@ -97,8 +97,8 @@ def movie(
             stream.codec_context.sample_aspect_ratio = pixel_aspect
         if matrix is not None:
             stream.codec_context.colorspace = matrix
-        if colours is not None:
-            stream.codec_context.color_primaries, stream.codec_context.color_trc = colours
+        if colors is not None:
+            stream.codec_context.color_primaries, stream.codec_context.color_trc = colors
         if full_range:
             stream.codec_context.color_range = ColorRange.JPEG
         if rotation:
@@ -113,8 +113,8 @@ def movie(
             )
             if matrix is not None:
                 frame.colorspace = matrix
-            if colours is not None:
-                frame.color_primaries, frame.color_trc = colours
+            if colors is not None:
+                frame.color_primaries, frame.color_trc = colors
             frame.pts, frame.time_base = time, time_base or 1 / Fraction(rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

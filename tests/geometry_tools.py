@@ -28,7 +28,7 @@ def attribute(mesh, name, width):
 
 
 def image_grid(columns, rows):
-    """Places (u, v from the bottom) of a map's pixel centres, [columns, rows] each."""
+    """Places (u, v from the bottom) of a map's pixel centers, [columns, rows] each."""
     return np.meshgrid((np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows, indexing="ij")
 
 

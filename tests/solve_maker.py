@@ -54,8 +54,8 @@ def make(folder, *, lens="POLYNOMIAL", bends=True, principal_point=(0.0, 0.0), a
     settings, (model, coefficients) = LENSES[lens]
     for name, value in settings.items() if bends else ():
         setattr(camera, name, value)
-    centre = np.array(SIZE) / 2 + principal_point
-    camera.principal_point_pixels = centre
+    center = np.array(SIZE) / 2 + principal_point
+    camera.principal_point_pixels = center
     unit = max(SIZE[0], SIZE[1] / aspect) / 2 / camera.focal_length_pixels
     scale = camera.focal_length_pixels * np.array([1.0, aspect])
     first = (frames or range(1, len(path) + 1))[0]
@@ -66,7 +66,7 @@ def make(folder, *, lens="POLYNOMIAL", bends=True, principal_point=(0.0, 0.0), a
         x, y = local[:, 0] / -local[:, 2], local[:, 1] / local[:, 2]  # y down, as the contract's
         if bends:
             x, y = distortion.distort(model, coefficients, x, y, unit=unit)
-        for track, marker in zip(tracks, (np.stack([x, -y], axis=1) * scale + centre) / SIZE, strict=True):
+        for track, marker in zip(tracks, (np.stack([x, -y], axis=1) * scale + center) / SIZE, strict=True):
             track.markers.insert_frame(frame, co=marker)
     if solve:
         solve_camera(clip, *((frames or range(1, len(path) + 1))[i] for i in (0, -1)))

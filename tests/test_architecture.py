@@ -113,7 +113,7 @@ MAY_BE_SHORT = {
     "inference/run/checkpoints.py": "what is believed of a checkpoint, whichever estimator wrote it",
     "inference/video_diffusion/weights.py": "facts of weights, which are listed without torch",
     "panels/parameters.py": "property groups, which are no list of estimators",
-    "scene/viewing/colour_maps.py": "tables of colours and their formula, apart from the GPU",
+    "scene/viewing/color_maps.py": "tables of colors and their formula, apart from the GPU",
     "panels/weights.py": "the weights are a topic of their own beside the packages",
     "scene/map_files.py": "a look at files on the disk, which is no reading of a depth sequence",
 }

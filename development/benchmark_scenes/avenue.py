@@ -33,7 +33,7 @@ def build(*, frames: int, path: rigs.CameraPath | None = None) -> bpy.types.Scen
         clouds=(0.5, 0.75),
         strength=1.0,
     )
-    light.sun(scene, turn=(44, 0, 62), energy=5.0, colour=(1.0, 0.86, 0.66))
+    light.sun(scene, turn=(44, 0, 62), energy=5.0, color=(1.0, 0.86, 0.66))
     scene.view_settings.exposure = 0.4
     rigs.camera(scene, frames, path or _following, lens=28.0)
     return scene
@@ -56,13 +56,13 @@ def _ground(random: np.random.Generator) -> None:
     lawn = materials.mottled("Lawn", (0.05, 0.10, 0.015), (0.17, 0.24, 0.05), scale=5.0)
     kerb = materials.rough("Kerb", (0.32, 0.30, 0.27), (0.60, 0.57, 0.52), scale=3.0, bump=0.0)
     gold = materials.mottled("Fallen leaves", (0.36, 0.17, 0.03), (0.72, 0.45, 0.10), scale=4.0)
-    shapes.box("Lawn", lawn, centre=(0.0, 22.0, -0.13), size=(70.0, 64.0, 0.2))
-    shapes.box("Path", gravel, centre=(0.0, 22.0, -0.1), size=(4.4, 64.0, 0.2))
+    shapes.box("Lawn", lawn, center=(0.0, 22.0, -0.13), size=(70.0, 64.0, 0.2))
+    shapes.box("Path", gravel, center=(0.0, 22.0, -0.1), size=(4.4, 64.0, 0.2))
     for side in (-1, 1):
         for i in range(34):
-            shapes.box("Kerb", kerb, centre=(side * 2.26, -6.0 + 1.5 * i, 0.0), size=(0.16, 1.47, 0.16), bevel=0.02)
+            shapes.box("Kerb", kerb, center=(side * 2.26, -6.0 + 1.5 * i, 0.0), size=(0.16, 1.47, 0.16), bevel=0.02)
     where = np.stack((random.normal(0.0, 2.6, 4200), random.uniform(-5.0, 26.0, 4200), np.full(4200, 0.02)), axis=1)
-    shapes.leaves("Fallen leaves", gold, centres=where, size=0.1, random=random)
+    shapes.leaves("Fallen leaves", gold, centers=where, size=0.1, random=random)
 
 
 def _trees(random: np.random.Generator) -> None:
@@ -82,13 +82,13 @@ def _furniture() -> None:
     for side, y in ((-1, 1.0), (1, 5.2), (-1, 9.4), (1, 13.6)):
         x = side * 2.62
         for k in range(4):
-            shapes.box("Bench seat", slats, centre=(x + side * (0.12 * k - 0.2), y, 0.44), size=(0.095, 1.6, 0.03))
+            shapes.box("Bench seat", slats, center=(x + side * (0.12 * k - 0.2), y, 0.44), size=(0.095, 1.6, 0.03))
             shapes.box(
-                "Bench back", slats, centre=(x + side * (0.27 + 0.02 * k), y, 0.54 + 0.11 * k), size=(0.03, 1.6, 0.09)
+                "Bench back", slats, center=(x + side * (0.27 + 0.02 * k), y, 0.54 + 0.11 * k), size=(0.03, 1.6, 0.09)
             )
         for end in (-0.65, 0.65):
-            shapes.box("Bench leg", iron, centre=(x, y + end, 0.21), size=(0.42, 0.05, 0.42))
-            shapes.box("Bench leg", iron, centre=(x + side * 0.32, y + end, 0.48), size=(0.04, 0.05, 0.9))
+            shapes.box("Bench leg", iron, center=(x, y + end, 0.21), size=(0.42, 0.05, 0.42))
+            shapes.box("Bench leg", iron, center=(x + side * 0.32, y + end, 0.48), size=(0.04, 0.05, 0.9))
     for side, y in ((1, 1.0), (-1, 7.3), (1, 11.5), (-1, 17.8)):
         post = [(0.14, 0.0), (0.12, 0.14), (0.055, 0.22), (0.042, 2.7), (0.08, 2.76)]
         shapes.turned("Lamp post", iron, foot=(side * 2.4, y, 0.0), profile=post, sides=20)
@@ -104,13 +104,13 @@ def _end_of_the_avenue(random: np.random.Generator) -> None:
     hedge = materials.mottled("Box hedge", (0.03, 0.07, 0.015), (0.12, 0.19, 0.05), scale=3.0)
     wood = materials.mottled("Far wood", (0.06, 0.085, 0.03), (0.22, 0.21, 0.08), scale=0.5)
     shapes.arch_wall("Pavilion", stone, y=38.0, half_width=5.0, height=5.6, opening=1.7, spring=2.2, thickness=2.0)
-    shapes.box("Cornice", stone, centre=(0.0, 38.0, 5.7), size=(10.6, 2.6, 0.3), bevel=0.05)
+    shapes.box("Cornice", stone, center=(0.0, 38.0, 5.7), size=(10.6, 2.6, 0.3), bevel=0.05)
     roof = shapes.turned(
         "Pavilion roof", slate, foot=(0.0, 38.0, 5.85), profile=[(5.0, 0.0), (1.2, 2.4), (1.0, 2.5)], sides=4
     )
     roof.data.transform(Matrix.Diagonal((1.45, 0.5, 1.0, 1.0)) @ Matrix.Rotation(math.radians(45), 4, "Z"))
     for side in (-1, 1):
-        shapes.box("Hedge", hedge, centre=(side * 5.4, 16.0, 0.55), size=(0.9, 44.0, 1.1), bevel=0.06)
+        shapes.box("Hedge", hedge, center=(side * 5.4, 16.0, 0.55), size=(0.9, 44.0, 1.1), bevel=0.06)
         face = np.stack(
             (
                 side * 5.4 + random.uniform(-0.5, 0.5, 2600),
@@ -119,12 +119,12 @@ def _end_of_the_avenue(random: np.random.Generator) -> None:
             ),
             axis=1,
         )
-        shapes.leaves("Hedge leaves", hedge, centres=face, size=0.16, random=random)
+        shapes.leaves("Hedge leaves", hedge, centers=face, size=0.16, random=random)
     for count, y, tall in ((5000, 43.0, 8.0), (5000, 47.0, 11.0)):
         crowd = np.stack(
             (random.uniform(-30, 30, count), random.normal(y, 1.0, count), tall * random.random(count) ** 0.8), axis=1
         )
-        shapes.leaves("Far wood", wood, centres=crowd, size=1.5, random=random)
+        shapes.leaves("Far wood", wood, centers=crowd, size=1.5, random=random)
 
 
 def _people(frames: int) -> None:

@@ -1,6 +1,6 @@
 """A walled courtyard, a camera that moves through it, and a ball that bounces across.
 
-Everything is made from numbers with a fixed seed, in metres, z up; the camera looks along y. Depths run from 1.5 m
+Everything is made from numbers with a fixed seed, in meters, z up; the camera looks along y. Depths run from 1.5 m
 to 60 m and the sky. The camera's path has no stretch without parallax, which `parallax` needs.
 """
 
@@ -34,30 +34,30 @@ def build(*, frames: int, path: rigs.CameraPath | None = None) -> bpy.types.Scen
 
 
 def _ground_and_walls() -> None:
-    shapes.box("Pavement", materials.cobbles("Cobbles"), centre=(0.0, 4.0, -0.1), size=(12.0, 30.0, 0.2))
+    shapes.box("Pavement", materials.cobbles("Cobbles"), center=(0.0, 4.0, -0.1), size=(12.0, 30.0, 0.2))
     brick = materials.bricks("Brick side wall", axes="yz")
     plaster = materials.rough("Plaster", (0.45, 0.26, 0.12), (0.78, 0.56, 0.33), scale=1.6)
     stone = materials.rough("Stone", (0.30, 0.27, 0.23), (0.62, 0.57, 0.49), scale=2.4)
     timber = materials.wood("Timber", (0.09, 0.05, 0.03), (0.26, 0.15, 0.08))
     shutter = materials.wood("Shutters", (0.03, 0.12, 0.14), (0.10, 0.30, 0.32))
     glass = materials.rough("Windows", (0.02, 0.025, 0.03), (0.07, 0.08, 0.09), roughness=0.2, bump=0.0)
-    shapes.box("Left wall", brick, centre=(-_HALF_WIDTH - 0.3, 3.0, 2.4), size=(0.6, 22.0, 4.8))
-    shapes.box("Right wall", plaster, centre=(_HALF_WIDTH + 0.3, 3.0, 2.1), size=(0.6, 22.0, 4.2))
+    shapes.box("Left wall", brick, center=(-_HALF_WIDTH - 0.3, 3.0, 2.4), size=(0.6, 22.0, 4.8))
+    shapes.box("Right wall", plaster, center=(_HALF_WIDTH + 0.3, 3.0, 2.1), size=(0.6, 22.0, 4.2))
     for side, top in ((-1, 4.8), (1, 4.2)):
         x = side * _HALF_WIDTH
-        shapes.box("Coping", stone, centre=(x + side * 0.25, 3.0, top + 0.07), size=(0.8, 22.0, 0.16), bevel=0.03)
-        shapes.box("Plinth", stone, centre=(x, 3.0, 0.25), size=(0.24, 22.0, 0.5), bevel=0.03)
+        shapes.box("Coping", stone, center=(x + side * 0.25, 3.0, top + 0.07), size=(0.8, 22.0, 0.16), bevel=0.03)
+        shapes.box("Plinth", stone, center=(x, 3.0, 0.25), size=(0.24, 22.0, 0.5), bevel=0.03)
         for y in (-0.6, 3.0, 6.6):
-            shapes.box("Window", glass, centre=(x, y, 2.5), size=(0.1, 0.9, 1.3))
-            shapes.box("Lintel", stone, centre=(x, y, 3.25), size=(0.24, 1.3, 0.2), bevel=0.02)
-            shapes.box("Sill", stone, centre=(x, y, 1.78), size=(0.3, 1.3, 0.12), bevel=0.02)
+            shapes.box("Window", glass, center=(x, y, 2.5), size=(0.1, 0.9, 1.3))
+            shapes.box("Lintel", stone, center=(x, y, 3.25), size=(0.24, 1.3, 0.2), bevel=0.02)
+            shapes.box("Sill", stone, center=(x, y, 1.78), size=(0.3, 1.3, 0.12), bevel=0.02)
             for end in (-1, 1):
-                shapes.box("Shutter", shutter, centre=(x - side * 0.09, y + end * 0.72, 2.5), size=(0.06, 0.5, 1.35))
+                shapes.box("Shutter", shutter, center=(x - side * 0.09, y + end * 0.72, 2.5), size=(0.06, 0.5, 1.35))
         for y in (1.2, 4.8):
-            shapes.box("Buttress", stone, centre=(x - side * 0.15, y, 1.6), size=(0.5, 0.5, 3.2), bevel=0.04)
-    shapes.box("Door", timber, centre=(-_HALF_WIDTH, 8.6, 1.1), size=(0.16, 1.2, 2.2))
+            shapes.box("Buttress", stone, center=(x - side * 0.15, y, 1.6), size=(0.5, 0.5, 3.2), bevel=0.04)
+    shapes.box("Door", timber, center=(-_HALF_WIDTH, 8.6, 1.1), size=(0.16, 1.2, 2.2))
     shapes.arch_wall("Gate", stone, y=10.5, half_width=4.4, height=4.3, opening=1.5, spring=1.7, thickness=0.9)
-    shapes.box("Gate coping", stone, centre=(0.0, 10.5, 4.38), size=(9.0, 1.2, 0.2), bevel=0.04)
+    shapes.box("Gate coping", stone, center=(0.0, 10.5, 4.38), size=(9.0, 1.2, 0.2), bevel=0.04)
 
 
 def _far_view() -> None:
@@ -68,7 +68,7 @@ def _far_view() -> None:
     shapes.turned("Tower", stone, foot=(2.6, 26.0, 0.0), profile=[(2.0, 0.0), (1.8, 8.5), (2.1, 8.6), (2.1, 9.2)])
     shapes.turned("Tower roof", roof, foot=(2.6, 26.0, 9.2), profile=[(2.4, 0.0), (1.2, 1.6), (0.02, 3.4)])
     for i, (x, y) in enumerate(((-7.0, 30.0), (-4.4, 34.0), (7.5, 32.0), (10.0, 28.0), (-1.2, 40.0))):
-        shapes.box("House", stone, centre=(x, y, 2.5), size=(2.6, 2.6, 4.0), turn=20.0 * i)
+        shapes.box("House", stone, center=(x, y, 2.5), size=(2.6, 2.6, 4.0), turn=20.0 * i)
         shapes.turned("House roof", roof, foot=(x, y, 4.5), profile=[(2.2, 0.0), (0.02, 1.6)], sides=4)
 
 
@@ -98,10 +98,10 @@ def _furniture() -> None:
         (-2.78, 0.35, 0.8, 0.6, 31.0),
         (-1.9, 0.75, 0.0, 0.45, 40.0),
     ):
-        shapes.box("Crate", crate, centre=(x, y, z + size / 2), size=(size, size, size), turn=turn, bevel=0.02)
+        shapes.box("Crate", crate, center=(x, y, z + size / 2), size=(size, size, size), turn=turn, bevel=0.02)
         for edge in (-1, 1):
             slat = shapes.box(
-                "Slat", crate, centre=(x, y, z + size / 2), size=(size * 1.05, 0.09, size * 1.02), turn=turn
+                "Slat", crate, center=(x, y, z + size / 2), size=(size * 1.05, 0.09, size * 1.02), turn=turn
             )
             slat.location += Euler((0.0, 0.0, math.radians(turn))).to_matrix() @ Vector((0.0, edge * size * 0.49, 0.0))
     staves = [(0.27, 0.0), (0.34, 0.25), (0.36, 0.45), (0.34, 0.65), (0.27, 0.9)]
@@ -130,24 +130,22 @@ def _plants(random: np.random.Generator) -> None:
         shapes.turned("Trunk", bark, foot=(x, y, 0.45), profile=[(0.07, 0.0), (0.05, tall - 0.3), (0.02, tall + 0.1)])
         crown = random.normal(size=(1500, 3))
         crown *= (0.5 * random.random((1500, 1)) ** 0.4) / np.linalg.norm(crown, axis=1, keepdims=True)
-        shapes.leaves("Crown", olive, centres=crown + np.array((x, y, tall + 0.55)), size=0.13, random=random)
+        shapes.leaves("Crown", olive, centers=crown + np.array((x, y, tall + 0.55)), size=0.13, random=random)
     for x, y in ((-0.9, 5.6), (1.75, -0.9), (-3.4, -1.2)):
         shapes.turned("Flower pot", clay, foot=(x, y, 0.0), profile=[(r * 0.6, z * 0.6) for r, z in pot])
         for material, count, up in ((ivy, 350, 0.42), (flowers, 90, 0.52)):
             bush = random.normal(size=(count, 3)) * (0.15, 0.15, 0.1)
-            shapes.leaves("Bush", material, centres=bush + np.array((x, y, up)), size=0.09, random=random)
+            shapes.leaves("Bush", material, centers=bush + np.array((x, y, up)), size=0.09, random=random)
     for side, y, reach in ((1, 4.9, 1.5), (-1, 2.2, 1.2), (1, -1.8, 0.9)):
         along = random.normal(size=(2600, 1)) * 0.45 * reach
         up = 4.3 - np.abs(random.normal(size=(2600, 1))) * 1.1 * reach
         out = side * (_HALF_WIDTH - 0.05 - 0.12 * random.random((2600, 1)))
-        shapes.leaves("Ivy", ivy, centres=np.hstack((out, along + y, up)), size=0.13, random=random)
+        shapes.leaves("Ivy", ivy, centers=np.hstack((out, along + y, up)), size=0.13, random=random)
 
 
 def _bunting() -> None:
-    colours = [(0.70, 0.08, 0.05), (0.85, 0.62, 0.10), (0.06, 0.25, 0.50), (0.80, 0.78, 0.70)]
-    cloths = [
-        materials.rough("Cloth", tuple(c * 0.6 for c in colour), colour, scale=9.0, bump=0.0) for colour in colours
-    ]
+    colors = [(0.70, 0.08, 0.05), (0.85, 0.62, 0.10), (0.06, 0.25, 0.50), (0.80, 0.78, 0.70)]
+    cloths = [materials.rough("Cloth", tuple(c * 0.6 for c in color), color, scale=9.0, bump=0.0) for color in colors]
     cord = materials.rough("Cord", (0.2, 0.18, 0.15), (0.4, 0.36, 0.3), scale=9.0, bump=0.0)
     for y, low in ((1.8, 3.35), (6.0, 3.3)):
         steps = 17
@@ -156,10 +154,10 @@ def _bunting() -> None:
         ]
         for i, (start, end) in enumerate(itertools.pairwise(points)):
             middle, along = (start + end) / 2, end - start
-            line = shapes.box("Cord", cord, centre=middle, size=(along.length, 0.015, 0.015))
+            line = shapes.box("Cord", cord, center=middle, size=(along.length, 0.015, 0.015))
             line.rotation_euler = along.to_track_quat("X", "Z").to_euler()
             flag = shapes.leaves(
-                "Flag", cloths[i % 4], centres=np.empty((0, 3)), size=0.0, random=np.random.default_rng(0)
+                "Flag", cloths[i % 4], centers=np.empty((0, 3)), size=0.0, random=np.random.default_rng(0)
             )
             tip = middle + Vector((0.0, 0.06, -0.42))
             flag.data.from_pydata([start.lerp(end, 0.12), start.lerp(end, 0.88), tip], [], [(0, 1, 2)])
@@ -167,13 +165,13 @@ def _bunting() -> None:
 
 def _sky_and_sun(scene: bpy.types.Scene) -> None:
     light.sky(scene, [(0.0, (0.95, 0.78, 0.58)), (0.12, (0.62, 0.72, 0.85)), (0.5, (0.16, 0.32, 0.62))])
-    light.sun(scene, turn=(50, 8, -38), energy=4.2, colour=(1.0, 0.86, 0.68))
+    light.sun(scene, turn=(50, 8, -38), energy=4.2, color=(1.0, 0.86, 0.68))
     scene.view_settings.exposure = 0.55
 
 
 def _bouncing_ball(frames: int) -> None:
     radius = 0.36
-    ball = shapes.ball("Ball", materials.beach_ball("Beach ball"), centre=(0.0, 0.0, radius), radius=radius)
+    ball = shapes.ball("Ball", materials.beach_ball("Beach ball"), center=(0.0, 0.0, radius), radius=radius)
     for frame, t in rigs.times(frames):
         hop = abs(math.sin(2.5 * math.pi * t + 0.6))
         ball.location = (-2.0 + 3.6 * t, 1.6 - 1.2 * t, radius + 0.75 * hop * (1.0 - 0.4 * t))

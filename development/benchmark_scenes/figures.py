@@ -38,9 +38,9 @@ def walker(
     path : callable
         From a time of 0 to 1, the place on the ground and the heading about z, in radians; 0 looks along y.
     height : float
-        In metres.
+        In meters.
     walked : float
-        How far the path goes, in metres, from which the steps follow.
+        How far the path goes, in meters, from which the steps follow.
     """
 
     def phase(t: float) -> float:

@@ -1,4 +1,4 @@
-"""Images as NumPy arrays: reading, writing, colouring and labelling, with what Blender's development side has."""
+"""Images as NumPy arrays: reading, writing, coloring and labeling, with what Blender's development side has."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Near to far: from warm light to deep blue, so that a depth image reads without a legend.
-_DEPTH_COLOURS = np.array(
+_DEPTH_COLORS = np.array(
     [(255, 244, 196), (255, 190, 96), (238, 106, 82), (176, 48, 110), (92, 30, 118), (30, 20, 66)], np.float64
 )
 
 
 def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write a PNG: uint8 [H, W, 3] as colour, uint8 or uint16 [H, W] as grey."""
+    """Write a PNG: uint8 [H, W, 3] as color, uint8 or uint16 [H, W] as gray."""
     kinds = {(3, "uint8"): "rgb24", (2, "uint8"): "gray", (2, "uint16"): "gray16be"}
     kind = kinds[image.ndim, image.dtype.name]
     encoder = av.CodecContext.create("png", "w")
@@ -32,8 +32,8 @@ def read_png(path: Path) -> NDArray[np.uint8]:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
 
-def read_grey16(path: Path) -> NDArray[np.uint16]:
-    """Read a 16-bit grey image as uint16 [H, W]."""
+def read_gray16(path: Path) -> NDArray[np.uint16]:
+    """Read a 16-bit gray image as uint16 [H, W]."""
     with av.open(str(path)) as container:
         return next(container.decode(video=0)).to_ndarray(format="gray16le")
 
@@ -45,14 +45,14 @@ def resize(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     return frame.reformat(width=width, height=height, interpolation="BICUBIC").to_ndarray(format="rgb24")
 
 
-def colour_depth(nearness: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Colour [...] in 0 (far) to 1 (near) as uint8 [..., 3]; NaN, which is no depth, is black."""
-    position = (1.0 - np.clip(np.nan_to_num(nearness), 0.0, 1.0)) * (len(_DEPTH_COLOURS) - 1)
-    low = np.minimum(position.astype(int), len(_DEPTH_COLOURS) - 2)
+def color_depth(nearness: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Color [...] in 0 (far) to 1 (near) as uint8 [..., 3]; NaN, which is no depth, is black."""
+    position = (1.0 - np.clip(np.nan_to_num(nearness), 0.0, 1.0)) * (len(_DEPTH_COLORS) - 1)
+    low = np.minimum(position.astype(int), len(_DEPTH_COLORS) - 2)
     weight = (position - low)[..., None]
-    colours = _DEPTH_COLOURS[low] * (1.0 - weight) + _DEPTH_COLOURS[low + 1] * weight
-    colours[np.isnan(nearness)] = 0.0
-    return (colours + 0.5).astype(np.uint8)
+    colors = _DEPTH_COLORS[low] * (1.0 - weight) + _DEPTH_COLORS[low + 1] * weight
+    colors[np.isnan(nearness)] = 0.0
+    return (colors + 0.5).astype(np.uint8)
 
 
 def label(path: Path, texts: list[tuple[int, int, int, str]]) -> None:

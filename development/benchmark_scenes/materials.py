@@ -10,7 +10,7 @@ from typing import Any
 
 import bpy
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,27 @@ class Nodes:
         self.material.node_tree.links.new(source, target)
 
     def noise(self, scale: float, *, detail: float = 3.0) -> bpy.types.NodeSocket:
-        """Noise in 0..1 over object space, which is metres here since no object is scaled."""
+        """Noise in 0..1 over object space, which is meters here since no object is scaled."""
         coordinates = self.add("TexCoord")
         node = self.add("TexNoise", Scale=scale, Detail=detail, Roughness=0.62)
         self.link(coordinates.outputs["Object"], node.inputs["Vector"])
         return node.outputs["Fac"]
 
-    def ramp(self, factor: bpy.types.NodeSocket, stops: list[tuple[float, Colour]]) -> bpy.types.NodeSocket:
-        """Colours along a factor."""
+    def ramp(self, factor: bpy.types.NodeSocket, stops: list[tuple[float, Color]]) -> bpy.types.NodeSocket:
+        """Colors along a factor."""
         node = self.add("ValToRGB")
         elements = node.color_ramp.elements
         while len(elements) < len(stops):
             elements.new(1.0)
-        for element, (position, colour) in zip(elements, stops, strict=True):
-            element.position, element.color = position, (*colour, 1.0)
+        for element, (position, color) in zip(elements, stops, strict=True):
+            element.position, element.color = position, (*color, 1.0)
         self.link(factor, node.inputs["Fac"])
         return node.outputs["Color"]
 
     def blend(
         self, first: bpy.types.NodeSocket, second: bpy.types.NodeSocket, *, mode: str, amount: float
     ) -> bpy.types.NodeSocket:
-        """Mix two colours."""
+        """Mix two colors."""
         node = self.add("Mix", data_type="RGBA", blend_type=mode)
         node.inputs["Factor"].default_value = amount
         a, b = (socket for socket in node.inputs if socket.type == "RGBA")
@@ -64,17 +64,17 @@ class Nodes:
 
     def finish(
         self,
-        colour: bpy.types.NodeSocket,
+        color: bpy.types.NodeSocket,
         *,
         height: bpy.types.NodeSocket | None = None,
         bump: float = 0.0,
         **surface: Any,
     ) -> bpy.types.Material:
-        """Connect a colour, and a height as bump, to the material's surface."""
+        """Connect a color, and a height as bump, to the material's surface."""
         principled = self.material.node_tree.nodes["Principled BSDF"]
         for name, value in surface.items():
             principled.inputs[name.replace("_", " ")].default_value = value
-        self.link(colour, principled.inputs["Base Color"])
+        self.link(color, principled.inputs["Base Color"])
         if height is not None:
             node = self.add("Bump", Strength=0.7, Distance=bump)
             self.link(height, node.inputs["Height"])
@@ -89,15 +89,15 @@ def _begin(name: str) -> Nodes:
 
 
 def rough(
-    name: str, dark: Colour, light: Colour, *, scale: float = 3.0, roughness: float = 0.8, bump: float = 0.02
+    name: str, dark: Color, light: Color, *, scale: float = 3.0, roughness: float = 0.8, bump: float = 0.02
 ) -> bpy.types.Material:
-    """A mottled surface between two colours: plaster, stone, clay, painted wood."""
+    """A mottled surface between two colors: plaster, stone, clay, painted wood."""
     nodes = _begin(name)
     broad = nodes.ramp(nodes.noise(scale), [(0.3, dark), (0.68, light)])
     fine = nodes.ramp(nodes.noise(scale * 11.0), [(0.3, (0.45, 0.45, 0.45)), (0.7, (1.0, 1.0, 1.0))])
-    colour = nodes.blend(broad, fine, mode="MULTIPLY", amount=0.75)
+    color = nodes.blend(broad, fine, mode="MULTIPLY", amount=0.75)
     height = nodes.noise(scale * 11.0, detail=1.0) if bump else None
-    return nodes.finish(colour, height=height, bump=bump, Roughness=roughness)
+    return nodes.finish(color, height=height, bump=bump, Roughness=roughness)
 
 
 def cobbles(name: str) -> bpy.types.Material:
@@ -117,8 +117,8 @@ def cobbles(name: str) -> bpy.types.Material:
     stone = nodes.blend(stone, grain, mode="MULTIPLY", amount=0.8)
     joint = nodes.ramp(joints.outputs["Distance"], [(0.02, (0.10, 0.12, 0.06)), (0.07, (1.0, 1.0, 1.0))])
     relief = nodes.ramp(joints.outputs["Distance"], [(0.0, (0.0, 0.0, 0.0)), (0.14, (1.0, 1.0, 1.0))])
-    colour = nodes.blend(stone, joint, mode="MULTIPLY", amount=1.0)
-    return nodes.finish(colour, height=relief, bump=0.05, Roughness=0.62)
+    color = nodes.blend(stone, joint, mode="MULTIPLY", amount=1.0)
+    return nodes.finish(color, height=relief, bump=0.05, Roughness=0.62)
 
 
 def bricks(name: str, *, axes: str) -> bpy.types.Material:
@@ -135,12 +135,12 @@ def bricks(name: str, *, axes: str) -> bpy.types.Material:
     nodes.link(join.outputs["Vector"], brick.inputs["Vector"])
     stains = nodes.ramp(nodes.noise(1.3), [(0.28, (0.35, 0.33, 0.30)), (0.62, (1.0, 1.0, 1.0))])
     grain = nodes.ramp(nodes.noise(22.0), [(0.3, (0.55, 0.55, 0.55)), (0.7, (1.0, 1.0, 1.0))])
-    colour = nodes.blend(brick.outputs["Color"], stains, mode="MULTIPLY", amount=0.8)
-    colour = nodes.blend(colour, grain, mode="MULTIPLY", amount=0.8)
-    return nodes.finish(colour, height=brick.outputs["Fac"], bump=-0.02, Roughness=0.85)
+    color = nodes.blend(brick.outputs["Color"], stains, mode="MULTIPLY", amount=0.8)
+    color = nodes.blend(color, grain, mode="MULTIPLY", amount=0.8)
+    return nodes.finish(color, height=brick.outputs["Fac"], bump=-0.02, Roughness=0.85)
 
 
-def wood(name: str, dark: Colour, light: Colour) -> bpy.types.Material:
+def wood(name: str, dark: Color, light: Color) -> bpy.types.Material:
     """Planks with grain along the object's z axis."""
     nodes = _begin(name)
     coordinates = nodes.add("TexCoord")
@@ -150,12 +150,12 @@ def wood(name: str, dark: Colour, light: Colour) -> bpy.types.Material:
     nodes.link(stretch.outputs["Vector"], noise.inputs["Vector"])
     grain = nodes.ramp(noise.outputs["Fac"], [(0.34, dark), (0.62, light)])
     dirt = nodes.ramp(nodes.noise(5.0), [(0.3, (0.5, 0.48, 0.45)), (0.6, (1.0, 1.0, 1.0))])
-    colour = nodes.blend(grain, dirt, mode="MULTIPLY", amount=0.7)
-    return nodes.finish(colour, height=noise.outputs["Fac"], bump=0.015, Roughness=0.65)
+    color = nodes.blend(grain, dirt, mode="MULTIPLY", amount=0.7)
+    return nodes.finish(color, height=noise.outputs["Fac"], bump=0.015, Roughness=0.65)
 
 
 def beach_ball(name: str) -> bpy.types.Material:
-    """Six coloured panels round the object's z axis, scuffed, so that its rolling is visible."""
+    """Six colored panels round the object's z axis, scuffed, so that its rolling is visible."""
     nodes = _begin(name)
     coordinates = nodes.add("TexCoord")
     gradient = nodes.add("TexGradient", gradient_type="RADIAL")
@@ -168,19 +168,19 @@ def beach_ball(name: str) -> bpy.types.Material:
     return nodes.finish(nodes.blend(panels, scuffs, mode="MULTIPLY", amount=0.8), Roughness=0.4)
 
 
-def plain(name: str, colour: Colour, *, roughness: float = 0.6, metallic: float = 0.0) -> bpy.types.Material:
-    """One colour with no detail at all: lacquer, whitewash, metal."""
+def plain(name: str, color: Color, *, roughness: float = 0.6, metallic: float = 0.0) -> bpy.types.Material:
+    """One color with no detail at all: lacquer, whitewash, metal."""
     nodes = _begin(name)
     principled = nodes.material.node_tree.nodes["Principled BSDF"]
-    principled.inputs["Base Color"].default_value = (*colour, 1.0)
+    principled.inputs["Base Color"].default_value = (*color, 1.0)
     principled.inputs["Roughness"].default_value, principled.inputs["Metallic"].default_value = roughness, metallic
     return nodes.material
 
 
 def mottled(
-    name: str, dark: Colour, light: Colour, *, scale: float, stretch: Colour = (1.0, 1.0, 1.0), roughness: float = 0.8
+    name: str, dark: Color, light: Color, *, scale: float, stretch: Color = (1.0, 1.0, 1.0), roughness: float = 0.8
 ) -> bpy.types.Material:
-    """Two colours by one noise, which `stretch` compresses along the object's axes: grass, bark, cloth, gravel."""
+    """Two colors by one noise, which `stretch` compresses along the object's axes: grass, bark, cloth, gravel."""
     nodes = _begin(name)
     coordinates, mapping = nodes.add("TexCoord"), nodes.add("Mapping", Scale=stretch)
     noise = nodes.add("TexNoise", Scale=scale, Detail=4.0, Roughness=0.7)
@@ -189,7 +189,7 @@ def mottled(
     return nodes.finish(nodes.ramp(noise.outputs["Fac"], [(0.36, dark), (0.64, light)]), Roughness=roughness)
 
 
-def planks(name: str, dark: Colour, light: Colour, *, width: float, gap: float = 0.03) -> bpy.types.Material:
+def planks(name: str, dark: Color, light: Color, *, width: float, gap: float = 0.03) -> bpy.types.Material:
     """Boards side by side along the object's x axis, each of its own shade, on a level top."""
     nodes = _begin(name)
     coordinates = nodes.add("TexCoord")

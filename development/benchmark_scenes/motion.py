@@ -1,6 +1,6 @@
 """Optical flow to the next frame, from depth, camera and the objects' own motion.
 
-Objects move rigidly, so points are fixed in their object's axes. Pinhole cameras; pixel centres at integers.
+Objects move rigidly, so points are fixed in their object's axes. Pinhole cameras; pixel centers at integers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def flow(
     Parameters
     ----------
     depth : [H, W]
-        Planar Z in metres; inf is the sky, which has no parallax.
+        Planar Z in meters; inf is the sky, which has no parallax.
     index : int [H, W]
         The moving object that each pixel shows; 0 for static regions.
     calibration : float64 [3, 3]

@@ -35,7 +35,7 @@ def build(*, frames: int, path: rigs.CameraPath | None = None) -> bpy.types.Scen
         cloud=(0.96, 0.90, 0.84),
         strength=0.62,
     )
-    light.sun(scene, turn=(66, 0, -58), energy=5.0, colour=(1.0, 0.76, 0.50))
+    light.sun(scene, turn=(66, 0, -58), energy=5.0, color=(1.0, 0.76, 0.50))
     scene.view_settings.exposure = 0.35
     rigs.camera(scene, frames, path or _passing, lens=28.0)
     return scene
@@ -50,20 +50,20 @@ def _ground(random: np.random.Generator) -> None:
     grass = materials.mottled("Grass", (0.10, 0.12, 0.03), (0.34, 0.28, 0.10), scale=3.5)
     blades = materials.mottled("Blades", (0.16, 0.16, 0.04), (0.46, 0.38, 0.16), scale=2.0)
     fallen = materials.mottled("Fallen leaves", (0.28, 0.10, 0.02), (0.62, 0.32, 0.08), scale=4.0)
-    shapes.box("Meadow", grass, centre=(0.0, 28.0, -0.1), size=(120.0, 64.0, 0.2))
+    shapes.box("Meadow", grass, center=(0.0, 28.0, -0.1), size=(120.0, 64.0, 0.2))
     tufts = np.stack((random.uniform(-6, 7, 2600), random.uniform(-1.2, 5.0, 2600), np.full(2600, 0.03)), axis=1)
-    shapes.leaves("Tufts", blades, centres=tufts, size=0.16, random=random)
+    shapes.leaves("Tufts", blades, centers=tufts, size=0.16, random=random)
     litter = np.stack((random.uniform(-9, 10, 1500), random.uniform(-1.0, 16.0, 1500), np.full(1500, 0.015)), axis=1)
-    shapes.leaves("Litter", fallen, centres=litter, size=0.07, random=random)
+    shapes.leaves("Litter", fallen, centers=litter, size=0.07, random=random)
 
 
 def _fence(iron: bpy.types.Material) -> None:
     stone = materials.rough("Plinth", (0.25, 0.22, 0.19), (0.50, 0.46, 0.40), scale=3.0)
-    shapes.box("Plinth", stone, centre=(0.5, 0.0, 0.12), size=(14.0, 0.3, 0.36), bevel=0.03)
+    shapes.box("Plinth", stone, center=(0.5, 0.0, 0.12), size=(14.0, 0.3, 0.36), bevel=0.03)
     for x in (-3.4, 0.35, 4.1):
-        shapes.box("Pier", stone, centre=(x, 0.0, 0.85), size=(0.28, 0.28, 1.7), bevel=0.03)
-        shapes.box("Pier cap", stone, centre=(x, 0.0, 1.74), size=(0.38, 0.38, 0.1), bevel=0.03)
-        shapes.ball("Pier ball", stone, centre=(x, 0.0, 1.91), radius=0.13)
+        shapes.box("Pier", stone, center=(x, 0.0, 0.85), size=(0.28, 0.28, 1.7), bevel=0.03)
+        shapes.box("Pier cap", stone, center=(x, 0.0, 1.74), size=(0.38, 0.38, 0.1), bevel=0.03)
+        shapes.ball("Pier ball", stone, center=(x, 0.0, 1.91), radius=0.13)
     bars = []
     for i in range(-44, 56):
         x = 0.35 + i * 0.134
@@ -121,7 +121,7 @@ def _wires(random: np.random.Generator) -> None:
                 shapes.ball(
                     "Insulator",
                     glass,
-                    centre=pole + across * s + Vector((0.0, 0.0, z + 0.12)),
+                    center=pole + across * s + Vector((0.0, 0.0, z + 0.12)),
                     radius=0.06,
                     subdivisions=2,
                 )
@@ -146,7 +146,7 @@ def _far(random: np.random.Generator) -> None:
     hills = materials.mottled("Hills", (0.13, 0.15, 0.09), (0.30, 0.28, 0.17), scale=0.25)
     shapes.hills("Hills", hills, y=(38.0, 58.0), half_width=70.0, height=5.0)
     for x, y, wide, turn in ((9.0, 24.0, 8.0, 12.0), (-13.0, 30.0, 6.5, -20.0)):
-        shapes.box("Farm", plaster, centre=(x, y, 1.6), size=(wide, 4.2, 3.4), turn=turn)
+        shapes.box("Farm", plaster, center=(x, y, 1.6), size=(wide, 4.2, 3.4), turn=turn)
         roof = shapes.turned("Farm roof", tiles, foot=(x, y, 3.3), profile=[(3.4, 0.0), (0.05, 2.2)], sides=4)
         roof.data.transform(Matrix.Diagonal((wide / 4.6, 1.0, 1.0, 1.0)) @ Matrix.Rotation(math.radians(45), 4, "Z"))
         roof.rotation_euler = (0.0, 0.0, math.radians(turn))
@@ -154,17 +154,17 @@ def _far(random: np.random.Generator) -> None:
             position = Matrix.Rotation(math.radians(turn), 3, "Z") @ Vector(
                 (-wide / 2 + wide * (i + 0.5) / 3, -2.1, 0.0)
             )
-            shapes.box("Pane", dark, centre=Vector((x, y, 1.8)) + position, size=(0.8, 0.1, 1.0), turn=turn)
+            shapes.box("Pane", dark, center=Vector((x, y, 1.8)) + position, size=(0.8, 0.1, 1.0), turn=turn)
     cloud = np.stack(
         (random.uniform(-40, 40, 5200), random.normal(33.0, 0.6, 5200), random.uniform(0.0, 1.7, 5200)), axis=1
     )
-    shapes.leaves("Hedge", hedge, centres=cloud, size=0.7, random=random)
+    shapes.leaves("Hedge", hedge, centers=cloud, size=0.7, random=random)
 
 
 def _swing(frames: int, bough: Vector, iron: bpy.types.Material) -> None:
     rope = materials.mottled("Rope", (0.28, 0.20, 0.11), (0.56, 0.44, 0.27), scale=60.0)
     board = materials.wood("Swing board", (0.30, 0.06, 0.04), (0.52, 0.12, 0.07))
-    seat = shapes.box("Swing", board, centre=bough, size=(0.56, 0.2, 0.04))
+    seat = shapes.box("Swing", board, center=bough, size=(0.56, 0.2, 0.04))
     seat.data.transform(Matrix.Translation((0.0, 0.0, -2.3)))
     ropes = [[((x, 0.0, -2.3), 0.012), ((x, 0.0, 0.0), 0.012)] for x in (-0.22, 0.22)]
     shapes.tube("Swing ropes", rope, ropes).parent = seat

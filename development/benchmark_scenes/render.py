@@ -5,20 +5,20 @@ A clip's folder has the layout `folder` of evaluation sets, with additional file
 ``rgb/%05d.png``
     The images, numbered from 1.
 ``depth/%05d.png``
-    16 bits, planar Z in millimetres; 0 in the sky.
+    16 bits, planar Z in millimeters; 0 in the sky.
 ``depth_exact/%05d.exr``
-    The same unrounded: channel ``Z``, float32, metres; infinite in the sky.
+    The same unrounded: channel ``Z``, float32, meters; infinite in the sky.
 ``flow/%05d.exr``
     Channels ``X`` and ``Y``, float32: pixels to the right and down from this frame to the next, see `motion.flow`; NaN
     before a cut. None for the last frame.
 ``dynamic/%05d.png``
     255 on objects that move on their own at some time in the shot. Without their shadows.
 ``camera.json``
-    ``width``, ``height``, ``fx``, ``fy``, ``cx``, ``cy`` (pixel centres at integers), ``fps``; ``frames``, each with
-    ``frame`` and ``c2w_opencv``, the camera-to-world matrix in metres, OpenCV axes; ``shots``, the first and last frame
+    ``width``, ``height``, ``fx``, ``fy``, ``cx``, ``cy`` (pixel centers at integers), ``fps``; ``frames``, each with
+    ``frame`` and ``c2w_opencv``, the camera-to-world matrix in meters, OpenCV axes; ``shots``, the first and last frame
     of each. After a cut the scene may be another one.
 
-Images are averaged over each pixel; ground truth is the ray's hit through the pixel's centre. There is no motion blur,
+Images are averaged over each pixel; ground truth is the ray's hit through the pixel's center. There is no motion blur,
 which would blur the ground truth too.
 """
 
@@ -52,7 +52,7 @@ from .images import read_png, write_png
 OUTPUT = Path(__file__).resolve().parents[2] / "build" / "benchmark"
 OUTPUT_QUICK = OUTPUT.with_name("benchmark-quick")
 FARTHEST = 65.535
-"""What 16 bits of millimetres hold, in metres."""
+"""What 16 bits of millimeters hold, in meters."""
 _MADE_FROM = "fingerprint.txt"
 
 
@@ -143,7 +143,7 @@ def _film(
         image, depth, index = _image(scene, scratch)
         image = with_grain(image, strength=progress.clip.grain, seed=first + i)
         write_png(folder / "rgb" / f"{name}.png", image)  # Blender's own files contain the render time
-        write_png(folder / "depth" / f"{name}.png", _millimetres(depth))
+        write_png(folder / "depth" / f"{name}.png", _millimeters(depth))
         _write_depth(folder / "depth_exact" / f"{name}.exr", depth)
         write_png(folder / "dynamic" / f"{name}.png", np.where(index > 0, 255, 0).astype(np.uint8))
         if first + i < progress.clip.frames:
@@ -164,7 +164,7 @@ def camera_to_world(camera: bpy.types.Object) -> motion.Matrix:
 
 
 def calibration(camera: bpy.types.Camera, width: int, height: int) -> motion.Matrix:
-    """Pinhole calibration [3, 3] in pixels of a landscape image, pixel centres at integers."""
+    """Pinhole calibration [3, 3] in pixels of a landscape image, pixel centers at integers."""
     focal = camera.lens / camera.sensor_width * width
     return np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
 
@@ -189,7 +189,7 @@ def _movements(scene: bpy.types.Scene, shot: Shot) -> tuple[list[motion.Matrix],
 
 
 def _cycles(scene: bpy.types.Scene, clip: Clip, threads: int) -> None:
-    """A clean image from few samples: short paths, and the denoiser guided by colour and normals."""
+    """A clean image from few samples: short paths, and the denoiser guided by color and normals."""
     render = scene.render
     render.engine = "CYCLES"
     render.resolution_x, render.resolution_y, render.resolution_percentage = clip.width, clip.height, 100
@@ -210,13 +210,13 @@ def _cycles(scene: bpy.types.Scene, clip: Clip, threads: int) -> None:
 def _image(scene: bpy.types.Scene, scratch: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
     """Render the scene's frame, by way of files in a folder.
 
-    Cycles takes depth and object from a pixel's first sample, which goes through the pixel's centre.
+    Cycles takes depth and object from a pixel's first sample, which goes through the pixel's center.
 
     Returns
     -------
     image : uint8 [H, W, 3]
     depth : float32 [H, W]
-        Planar Z in metres, infinite in the sky.
+        Planar Z in meters, infinite in the sky.
     index : int32 [H, W]
         Number of the moving object.
     """
@@ -238,10 +238,10 @@ def _image(scene: bpy.types.Scene, scratch: Path) -> tuple[NDArray[np.uint8], ND
         return read_png(scratch / "image.png"), depth, np.round(index).astype(np.int32)
 
 
-def _millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+def _millimeters(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     near = np.isfinite(depth)
     if np.any(depth[near] > FARTHEST):
-        raise ValueError(f"a surface is {depth[near].max():.1f} m away; 16 bits of millimetres hold {FARTHEST} m")
+        raise ValueError(f"a surface is {depth[near].max():.1f} m away; 16 bits of millimeters hold {FARTHEST} m")
     return np.where(near, np.round(np.where(near, depth, 0.0) * 1000.0), 0).astype(np.uint16)
 
 

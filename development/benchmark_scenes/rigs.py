@@ -10,7 +10,7 @@ from mathutils import Matrix, Vector
 CameraPath = Callable[[float], tuple[Vector, Vector]]
 """From a time of 0 to 1, the camera's place and what it looks at."""
 SENSOR = 36.0
-"""Width of all cameras' sensors in millimetres."""
+"""Width of all cameras' sensors in millimeters."""
 
 
 def begin(frames: int) -> bpy.types.Scene:
@@ -27,7 +27,7 @@ def times(frames: int) -> list[tuple[int, float]]:
 
 
 def camera(scene: bpy.types.Scene, frames: int, path: CameraPath, *, lens: float) -> bpy.types.Object:
-    """A camera of a lens in millimetres on a path."""
+    """A camera of a lens in millimeters on a path."""
     data = bpy.data.cameras.new("Camera")
     data.lens, data.sensor_width, data.clip_end = lens, SENSOR, 500.0
     obj = bpy.data.objects.new("Camera", data)

@@ -1,4 +1,4 @@
-"""The shapes that the demo scene is put together from: meshes from numbers, placed and coloured in one call."""
+"""The shapes that the demo scene is put together from: meshes from numbers, placed and colored in one call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def box(
     name: str,
     material: bpy.types.Material,
     *,
-    centre: Point,
+    center: Point,
     size: Point,
     turn: float = 0.0,
     bevel: float = 0.0,
@@ -41,7 +41,7 @@ def box(
     if bevel:
         bmesh.ops.bevel(mesh, geom=mesh.edges[:], offset=bevel, segments=2, affect="EDGES")
     obj = from_bmesh(name, mesh, material, smooth=False)
-    obj.location, obj.rotation_euler = centre, (0.0, 0.0, math.radians(turn))
+    obj.location, obj.rotation_euler = center, (0.0, 0.0, math.radians(turn))
     return obj
 
 
@@ -65,13 +65,13 @@ def turned(
 
 
 def ball(
-    name: str, material: bpy.types.Material, *, centre: Point, radius: float, subdivisions: int = 4
+    name: str, material: bpy.types.Material, *, center: Point, radius: float, subdivisions: int = 4
 ) -> bpy.types.Object:
     """A sphere."""
     mesh = bmesh.new()
     bmesh.ops.create_icosphere(mesh, subdivisions=subdivisions, radius=radius)
     obj = from_bmesh(name, mesh, material, smooth=True)
-    obj.location = centre
+    obj.location = center
     return obj
 
 
@@ -112,15 +112,15 @@ def arch_wall(
 
 
 def leaves(
-    name: str, material: bpy.types.Material, *, centres: np.ndarray, size: float, random: np.random.Generator
+    name: str, material: bpy.types.Material, *, centers: np.ndarray, size: float, random: np.random.Generator
 ) -> bpy.types.Object:
-    """One quadrilateral leaf at each of the centres [N, 3], each turned at random."""
+    """One quadrilateral leaf at each of the centers [N, 3], each turned at random."""
     mesh = bmesh.new()
-    for centre in centres:
+    for center in centers:
         length = size * random.uniform(0.7, 1.3)
         across = Vector(random.normal(size=3)).normalized()
         along = Vector(random.normal(size=3)).cross(across).normalized()
-        middle = Vector(centre)
+        middle = Vector(center)
         corners = (middle, middle + length * (along * 0.5 + across * 0.28), middle + length * along)
         last = middle + length * (along * 0.5 - across * 0.28)
         mesh.faces.new([mesh.verts.new(corner) for corner in (*corners, last)])

@@ -19,7 +19,7 @@ class Habit:
     Attributes
     ----------
     height, radius : float
-        Of the trunk, in metres.
+        Of the trunk, in meters.
     levels : int
         How often branches part.
     branches : int
@@ -69,9 +69,9 @@ def tree(
         grown = next_ones
     shapes.tube(name, bark, lines, sides=6 if habit.radius > 0.1 else 5).location = foot
     if leaf is not None:
-        centres = np.repeat(np.array(ends), leaves, axis=0)
-        centres = centres + random.normal(size=centres.shape) * 1.6 * leaf_size
-        shapes.leaves(f"{name} leaves", leaf, centres=centres, size=leaf_size, random=random).location = foot
+        centers = np.repeat(np.array(ends), leaves, axis=0)
+        centers = centers + random.normal(size=centers.shape) * 1.6 * leaf_size
+        shapes.leaves(f"{name} leaves", leaf, centers=centers, size=leaf_size, random=random).location = foot
 
 
 def _limb(

@@ -1,6 +1,6 @@
 """Sky and blank walls: a whitewashed house under a clear sky, a balloon that rises, a camera on a crane.
 
-Nearly nothing of it has texture to follow: walls, sky, pool and terrace are one colour each, told apart by light
+Nearly nothing of it has texture to follow: walls, sky, pool and terrace are one color each, told apart by light
 alone. Depths from 3 m to 60 m.
 """
 
@@ -31,7 +31,7 @@ def build(*, frames: int, path: rigs.CameraPath | None = None) -> bpy.types.Scen
         clouds=None,
         strength=0.8,
     )
-    light.sun(scene, turn=(50, 0, -74), energy=4.6, colour=(1.0, 0.90, 0.76))
+    light.sun(scene, turn=(50, 0, -74), energy=4.6, color=(1.0, 0.90, 0.76))
     scene.view_settings.exposure = -0.15
     rigs.camera(scene, frames, path or _crane, lens=28.0)
     return scene
@@ -45,23 +45,23 @@ def _crane(t: float) -> tuple[Vector, Vector]:
 def _house(white: bpy.types.Material) -> None:
     blue = materials.plain("Blue door", (0.03, 0.16, 0.36), roughness=0.5)
     dark = materials.plain("Window panes", (0.03, 0.04, 0.05), roughness=0.15)
-    for centre, size in (
+    for center, size in (
         ((3.4, 4.0, 1.6), (5.2, 5.0, 3.2)),
         ((4.6, 5.2, 4.1), (3.4, 3.4, 2.0)),
         ((-4.6, 5.2, 1.3), (4.2, 5.4, 2.6)),
         ((0.0, 6.6, 1.9), (2.4, 2.6, 3.8)),
     ):
-        shapes.box("Walls", white, centre=centre, size=size, bevel=0.05)
-    shapes.box("Door", blue, centre=(1.9, 1.49, 1.05), size=(0.95, 0.08, 2.1), bevel=0.01)
-    shapes.box("Door step", white, centre=(1.9, 1.3, 0.06), size=(1.3, 0.5, 0.12), bevel=0.02)
+        shapes.box("Walls", white, center=center, size=size, bevel=0.05)
+    shapes.box("Door", blue, center=(1.9, 1.49, 1.05), size=(0.95, 0.08, 2.1), bevel=0.01)
+    shapes.box("Door step", white, center=(1.9, 1.3, 0.06), size=(1.3, 0.5, 0.12), bevel=0.02)
     for x, y, z, wide, tall in ((4.3, 1.5, 1.75, 0.7, 0.9), (-4.3, 2.5, 1.5, 0.7, 0.8), (4.7, 3.5, 4.2, 0.8, 0.8)):
-        shapes.box("Pane", dark, centre=(x, y + 0.03, z), size=(wide, 0.08, tall))
-        shapes.box("Sill", white, centre=(x, y - 0.04, z - tall / 2 - 0.04), size=(wide + 0.24, 0.2, 0.08), bevel=0.015)
+        shapes.box("Pane", dark, center=(x, y + 0.03, z), size=(wide, 0.08, tall))
+        shapes.box("Sill", white, center=(x, y - 0.04, z - tall / 2 - 0.04), size=(wide + 0.24, 0.2, 0.08), bevel=0.015)
         for side in (-1, 1):
             shapes.box(
                 "Shutter",
                 blue,
-                centre=(x + side * wide * 0.76, y - 0.02, z),
+                center=(x + side * wide * 0.76, y - 0.02, z),
                 size=(wide * 0.48, 0.05, tall),
                 bevel=0.008,
             )
@@ -80,25 +80,25 @@ def _house(white: bpy.types.Material) -> None:
 def _terrace(white: bpy.types.Material) -> None:
     floor = materials.plain("Terrace", (0.40, 0.32, 0.24), roughness=0.85)
     pool = materials.plain("Pool", (0.02, 0.24, 0.30), roughness=0.08)
-    shapes.box("Terrace", floor, centre=(0.0, 0.0, -0.1), size=(26.0, 22.0, 0.2))
+    shapes.box("Terrace", floor, center=(0.0, 0.0, -0.1), size=(26.0, 22.0, 0.2))
     for x, y, wide, deep in (
         (-2.0, -1.3, 5.2, 0.24),
         (-2.0, 1.5, 5.2, 0.24),
         (-4.5, 0.1, 0.24, 2.6),
         (0.5, 0.1, 0.24, 2.6),
     ):
-        shapes.box("Pool rim", white, centre=(x, y, 0.05), size=(wide, deep, 0.12), bevel=0.02)
-    shapes.box("Water", pool, centre=(-2.0, 0.1, 0.02), size=(4.9, 2.7, 0.04))
-    shapes.box("Parapet", white, centre=(-9.6, 3.0, 1.0), size=(0.3, 15.0, 2.0), bevel=0.04)
-    shapes.box("Parapet", white, centre=(11.6, 3.0, 1.0), size=(0.3, 15.0, 2.0), bevel=0.04)
-    shapes.box("Parapet", white, centre=(0.0, 10.6, 1.0), size=(26.0, 0.3, 2.0), bevel=0.04)
+        shapes.box("Pool rim", white, center=(x, y, 0.05), size=(wide, deep, 0.12), bevel=0.02)
+    shapes.box("Water", pool, center=(-2.0, 0.1, 0.02), size=(4.9, 2.7, 0.04))
+    shapes.box("Parapet", white, center=(-9.6, 3.0, 1.0), size=(0.3, 15.0, 2.0), bevel=0.04)
+    shapes.box("Parapet", white, center=(11.6, 3.0, 1.0), size=(0.3, 15.0, 2.0), bevel=0.04)
+    shapes.box("Parapet", white, center=(0.0, 10.6, 1.0), size=(26.0, 0.3, 2.0), bevel=0.04)
 
 
 def _stairs(white: bpy.types.Material) -> None:
     for i in range(10):
         rise = 0.32 * (i + 1)
-        shapes.box("Step", white, centre=(0.62, 5.0 - 0.34 * (9 - i), rise / 2), size=(0.9, 0.34, rise))
-    shapes.box("Stair wall", white, centre=(0.1, 3.4, 0.55), size=(0.14, 3.4, 1.1), bevel=0.02)
+        shapes.box("Step", white, center=(0.62, 5.0 - 0.34 * (9 - i), rise / 2), size=(0.9, 0.34, rise))
+    shapes.box("Stair wall", white, center=(0.1, 3.4, 0.55), size=(0.14, 3.4, 1.1), bevel=0.02)
 
 
 def _few_things() -> None:
@@ -125,7 +125,7 @@ def _few_things() -> None:
         angle, out = random.uniform(0, 2 * math.pi, 2600), np.sqrt(random.random(2600))
         reach = 0.62 * np.sin(np.pi * np.clip(0.12 + 0.88 * up, 0, 1)) ** 0.7 * out
         crown = np.stack((x + reach * np.cos(angle), y + reach * np.sin(angle), 0.2 + tall * up), axis=1)
-        shapes.leaves("Cypress", cypress, centres=crown, size=0.3, random=random)
+        shapes.leaves("Cypress", cypress, centers=crown, size=0.3, random=random)
     shapes.turned("Parasol pole", pole, foot=(-5.4, -0.6, 0.0), profile=[(0.03, 0.0), (0.03, 2.3)], sides=12)
     shapes.turned("Parasol", canvas, foot=(-5.4, -0.6, 1.95), profile=[(1.25, 0.0), (0.6, 0.26), (0.03, 0.42)], sides=8)
 

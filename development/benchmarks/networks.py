@@ -254,7 +254,7 @@ def _wall(width: int, height: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
 class Stopwatch:
     """Seconds and peak bytes of the rows' functions, while it is entered; time of nested rows is not counted twice.
 
-    The device is synchronised around each function, so concurrent copies are not hidden. `latents` are the denoised
+    The device is synchronized around each function, so concurrent copies are not hidden. `latents` are the denoised
     ones.
     """
 
@@ -288,10 +288,10 @@ class Stopwatch:
             self._row, self._inner = outer or row, 0.0
             if self._device.type == "cuda" and not outer:
                 torch.cuda.reset_peak_memory_stats(self._device)
-            device.synchronise(self._device)
+            device.synchronize(self._device)
             start = time.perf_counter()
             result = function(*arguments, **named)
-            device.synchronise(self._device)
+            device.synchronize(self._device)
             took = time.perf_counter() - start
             if self._device.type == "cuda" and not outer:
                 self.peaks[row] = max(self.peaks[row], torch.cuda.max_memory_allocated(self._device))
@@ -440,11 +440,11 @@ def product_flops(torch_device: torch.device, dtype: torch.dtype) -> float:
     seconds = []
     with device.tensor_float(True):
         for _ in range(8):
-            device.synchronise(torch_device)
+            device.synchronize(torch_device)
             start = time.perf_counter()
             for _ in range(batch):
                 left @ right
-            device.synchronise(torch_device)
+            device.synchronize(torch_device)
             seconds.append((time.perf_counter() - start) / batch)
     return 2 * side**3 / statistics.median(seconds[2:])
 

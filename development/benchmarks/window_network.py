@@ -125,7 +125,7 @@ def _run(options: Any, parameters: dict[str, Any], torch_device: torch.device, c
     def timed(self: WindowRun, *arguments: Any, **named: Any) -> Any:
         if self.device == META:  # the memory planner's dry run
             return call(self, *arguments, **named)
-        device.synchronise(torch_device)
+        device.synchronize(torch_device)
         start = time.perf_counter()
         result = call(self, *arguments, **named)
         seconds[0] += time.perf_counter() - start
@@ -161,10 +161,10 @@ def _plain(size: tuple[int, int], torch_device: torch.device, dtype: torch.dtype
     autocast = torch.autocast(torch_device.type, dtype, enabled=dtype != torch.float32)
     with torch.inference_mode(), autocast, _peak(torch_device) as peak:
         for _ in range(repeats + 1):
-            device.synchronise(torch_device)
+            device.synchronize(torch_device)
             start = time.perf_counter()
             network(image)
-            device.synchronise(torch_device)
+            device.synchronize(torch_device)
             seconds.append(time.perf_counter() - start)
     each = statistics.median(seconds[1:]) / windows.STEP  # frames that a further window adds
     return {"network_ms": 1000 * each, "peak_bytes": peak[0]}

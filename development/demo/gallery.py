@@ -45,32 +45,32 @@ def make(folder: Path, *, truth: Path | None, focal_length: float) -> tuple[Path
 
     low, high = shot.range.p1, shot.range.p99
 
-    def coloured(number: int) -> NDArray[np.uint8]:
-        return images.colour_depth((_map(depth.folder / disparity_name(number)) - low) / (high - low))
+    def colored(number: int) -> NDArray[np.uint8]:
+        return images.color_depth((_map(depth.folder / disparity_name(number)) - low) / (high - low))
 
     plate = stage.plate_at(built, effects, middle + depth.frame_offset)
     images.write_png(folder / "plate.png", plate)
-    images.write_png(folder / "depth.png", coloured(middle))
+    images.write_png(folder / "depth.png", colored(middle))
     height, width = plate.shape[0] // 2, plate.shape[1]
     shown = [numbers[i * len(numbers) // min(height, len(numbers))] for i in range(min(height, len(numbers)))]
     of_plate = [_row(stage.plate_at(built, effects, n + depth.frame_offset)) for n in shown]
-    of_depth = [_row(images.resize(coloured(n), width)) for n in shown]
+    of_depth = [_row(images.resize(colored(n), width)) for n in shown]
     slices = [sheet.over_time(rows, height=height) for rows in (of_plate, of_depth)]
     images.write_png(folder / "over_time.png", np.concatenate(slices))
 
     cells = [
         Cell(plate, f"The plate, frame {middle}"),
-        Cell(coloured(middle), "Its depth, near is bright"),
+        Cell(colored(middle), "Its depth, near is bright"),
     ]
     if truth is not None:
-        true = images.read_grey16(truth / "depth" / f"{middle:05d}.png")
+        true = images.read_gray16(truth / "depth" / f"{middle:05d}.png")
         with np.errstate(divide="ignore"):
             inverse = np.where(true > 0, 1000.0 / true, np.nan)
         span = np.nanpercentile(inverse, (1, 99))
-        cells.append(Cell(images.colour_depth((inverse - span[0]) / (span[1] - span[0])), "Ground truth"))
+        cells.append(Cell(images.color_depth((inverse - span[0]) / (span[1] - span[0])), "Ground truth"))
     elif sequence.confidence is not None:
-        grey = np.clip(_map(depth.folder / confidence_name(middle)) * 255, 0, 255).astype(np.uint8)
-        cells.append(Cell(np.repeat(grey[..., None], 3, axis=2), "Confidence"))
+        gray = np.clip(_map(depth.folder / confidence_name(middle)) * 255, 0, 255).astype(np.uint8)
+        cells.append(Cell(np.repeat(gray[..., None], 3, axis=2), "Confidence"))
     for name, text in (
         ("mesh", "Depth mesh, from another viewpoint"),
         ("fog_volume", "Fog volume, ending at the depth"),

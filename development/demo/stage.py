@@ -33,7 +33,7 @@ class Stage:
 def build(scene: bpy.types.Scene, *, frame: int, focal_length: float) -> Stage:
     """Build camera, depth mesh and fog of the shot at a scene frame, with the artist's operators.
 
-    `focal_length` is in millimetres on a sensor 36 mm wide, for an estimator without a camera; 0: the estimator's.
+    `focal_length` is in millimeters on a sensor 36 mm wide, for an estimator without a camera; 0: the estimator's.
     """
     scene.frame_set(frame)
     before = set(bpy.data.objects)

@@ -53,10 +53,10 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         help="a parameter of the estimator; repeatable",
     )
     verb.add_argument(
-        "--focal-length", metavar="LENGTH", help="known focal length, in millimetres (35) or pixels (850px)"
+        "--focal-length", metavar="LENGTH", help="known focal length, in millimeters (35) or pixels (850px)"
     )
     verb.add_argument(
-        "--sensor-width", metavar="MM", type=float, help="width of the sensor in millimetres (default: 36)"
+        "--sensor-width", metavar="MM", type=float, help="width of the sensor in millimeters (default: 36)"
     )
     verb.add_argument(
         "--camera",
@@ -90,7 +90,7 @@ def add_source_options(verb: argparse.ArgumentParser) -> None:
         type=whole_number,
         help="video stream of a movie with several, from 0 (default: 0)",
     )
-    verb.add_argument("--colorspace", metavar="NAME", help="colour space of the plate, by its OCIO name")
+    verb.add_argument("--colorspace", metavar="NAME", help="color space of the plate, by its OCIO name")
     verb.add_argument(
         "--ocio-config", metavar="FILE", help="OCIO configuration (default: the one named by $OCIO, else OCIO's own)"
     )
@@ -202,7 +202,7 @@ def _stream(index: int | None) -> int:
 def _camera(options: argparse.Namespace, source: Source, first: int | None, last: int | None) -> Camera | None:
     """The camera of a file, or one with a known focal length only."""
     if options.focal_length is None and options.sensor_width is not None:
-        raise Failure(exit_codes.USAGE, "--sensor-width needs a --focal-length in millimetres.")
+        raise Failure(exit_codes.USAGE, "--sensor-width needs a --focal-length in millimeters.")
     if options.rotation_order is not None and options.camera is None:
         raise Failure(exit_codes.USAGE, "--rotation-order is of a --camera file.")
     if options.focal_length is None and options.camera is None:

@@ -94,7 +94,7 @@ def _as_text(entry: EstimatorStatus) -> str:
         gives += ["confidence"] if info.has_confidence else []
         depth = f" (depth is computed at {info.depth_size} at most)" if info.depth_size else ""
         size = f"{info.default_size} pixels on the long side{depth}, {info.minimum_frames} frames or more"
-        rows += [("licence", info.licence), ("needs", _needs(info)), ("output", ", ".join(gives)), ("size", size)]
+        rows += [("license", info.licence), ("needs", _needs(info)), ("output", ", ".join(gives)), ("size", size)]
         ordered = sorted(info.parameters, key=lambda parameter: parameter.advanced)
         rows += [("advanced" if each.advanced else "parameter", _parameter(each)) for each in ordered]
     rows += [("can run", answer) for answer in _answers(entry.missing_requirements)]

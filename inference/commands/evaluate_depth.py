@@ -249,9 +249,9 @@ def _print_shots(shots: Sequence[Mapping[str, Any]]) -> None:
     over_time += [Column(name="distance", unit="m"), Column(name="warp error")] if in_space else []
     rows: list[tuple[Value, ...]] = []
     for shot in shots:
-        found = shot.get("consistency") or {"spaced": {}, "neighbours": {}}
+        found = shot.get("consistency") or {"spaced": {}, "neighbors": {}}
         values = [shot[name] for name in _OF_SHOTS]
-        values += [found["spaced"].get("distance"), found["neighbours"].get("relative")]
+        values += [found["spaced"].get("distance"), found["neighbors"].get("relative")]
         for region, own in shot["regions"].items():
             if region == "static" and "moving" not in shot["regions"]:
                 continue  # the same as all

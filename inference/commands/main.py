@@ -20,7 +20,7 @@ _EPILOG = f"""exit codes:
   {exit_codes.OK:3}  success
   {exit_codes.FAILED:3}  unexpected error; the log (standard error) has the details
   {exit_codes.USAGE:3}  the command line or the job is invalid
-  {exit_codes.UNSUPPORTED:3}  the estimator does not support this clip, or a licence was not accepted; see the message
+  {exit_codes.UNSUPPORTED:3}  the estimator does not support this clip, or a license was not accepted; see the message
   {exit_codes.BAD_CLIP:3}  the clip cannot be read
   {exit_codes.BAD_OUTPUT:3}  the output folder is in use, already finished, read-only or full
   {exit_codes.MISSING:3}  a package, weights or a device is missing

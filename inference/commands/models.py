@@ -58,16 +58,16 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         return added
 
     listed = action(
-        "list", partial(_print_answer, _list), "list the weights, their licences, and their state on this computer"
+        "list", partial(_print_answer, _list), "list the weights, their licenses, and their state on this computer"
     )
     listed.add_argument("--json", action="store_true", help="print a JSON list with every fact")
     download = action("download", _download, "download weights, or only their missing or damaged files")
     download.add_argument(
-        "--accept-licence",
-        metavar="LICENCE",
+        "--accept-license",
+        metavar="LICENSE",
         action="append",
         default=[],
-        help="name of an accepted licence in `list`; repeatable",
+        help="name of an accepted license in `list`; repeatable",
     )
     download.add_argument("--from", metavar="DIR", dest="source", help="copy from this folder instead of the hub")
     download.add_argument("--offline", action="store_true", help="do not use the network")
@@ -152,7 +152,7 @@ def _as_text(found: ModelStatus, estimators: Sequence[str]) -> str:
     rows = [
         ("repository", f"{model.repository} at {_revision(found)}"),
         ("size", f"{size_text(found.size(model.files))} in {len(model.files)} files"),
-        ("licence", f"{licence.name}: {licence.title}. {licence.summary}"),
+        ("license", f"{licence.name}: {licence.title}. {licence.summary}"),
         ("", licence.url),
         ("accepted", _acceptance(found.model.licence)),
         ("folder", f"{found.folder}{' (the studio’s)' if found.studio else ''}"),
@@ -214,13 +214,13 @@ def _download(options: argparse.Namespace) -> int:
     def work(models: Sequence[Model], display: Display, check: Callable[[], None]) -> None:
         from ..models.download import DownloadRequest, download, offline_is_set
 
-        _check_licence_names(options.accept_licence)
+        _check_licence_names(options.accept_license)
         revisions = _revisions(options.revision)
         newest = {each.name for each in models if not each.revision and revisions.get(each.name) == _NEWEST}
         request = DownloadRequest(
             emit=display,
             check=check,
-            accepted=tuple(options.accept_licence),
+            accepted=tuple(options.accept_license),
             source=_folder(options.source),
             offline=options.offline or offline_is_set(),
             token=options.token,
@@ -278,7 +278,7 @@ def _check_licence_names(names: list[str]) -> None:
         if name not in known:
             raise Failure(
                 exit_codes.USAGE,
-                f"There is no licence '{name}'. The licences are: {', '.join(sorted(known)) or 'none'}.",
+                f"There is no license '{name}'. The licenses are: {', '.join(sorted(known)) or 'none'}.",
             )
 
 
@@ -307,12 +307,12 @@ def _announce(model: Model) -> None:
     if found.missing:
         sys.stderr.write(
             f"{model.label}: {size_text(found.size(found.missing))} of {model.repository} to download. "
-            f"Licence '{model.licence.name}': {model.licence.title}. {model.licence.summary}\n"
+            f"License '{model.licence.name}': {model.licence.title}. {model.licence.summary}\n"
         )
 
 
 def _ask(model: Model) -> bool:
-    """Ask in the terminal whether the user accepts a licence."""
+    """Ask in the terminal whether the user accepts a license."""
     licence = model.licence
     sys.stderr.write(
         f"\n{model.label} is licensed under the {licence.title}.\n{licence.summary}\nFull text: {licence.url}\n"

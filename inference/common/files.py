@@ -46,7 +46,7 @@ def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write named tensors, and JSON-serialisable facts, to a ``.safetensors`` file, in one step.
+    """Write named tensors, and JSON-serializable facts, to a ``.safetensors`` file, in one step.
 
     Tensors are cloned, since a view of a larger one would store all of it.
     """

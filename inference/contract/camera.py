@@ -23,7 +23,7 @@ DistortionModel = Literal["polynomial", "division", "nuke", "brown"]
 MOST_COEFFICIENTS = {"polynomial": 3, "division": 2, "nuke": 4, "brown": 6}
 """Of each distortion model; those that are left out are 0."""
 SENSOR_WIDTH = 36.0
-"""Sensor width in millimetres that a focal length refers to unless another is set."""
+"""Sensor width in millimeters that a focal length refers to unless another is set."""
 _FOCAL_LENGTH = re.compile(r"([0-9]{0,18}\.?[0-9]{1,18})\s*(px|mm)?")
 _ROTATION_OFF = 0.01
 """How far a rotation times its transpose may differ from the identity, per entry."""
@@ -68,7 +68,7 @@ class Camera:
     focal_length : float
         In pixels, along the width; see `pixel_aspect`.
     principal_point : (float, float)
-        In pixels from the centre of the top left pixel, as in OpenCV: the centre of the image is
+        In pixels from the center of the top left pixel, as in OpenCV: the center of the image is
         ``((width - 1) / 2, (height - 1) / 2)``.
     distortion : tuple of float
         Coefficients of `distortion_model`; all 0: none.
@@ -76,12 +76,12 @@ class Camera:
         In frame order; empty if only the intrinsics are known.
     distortion_model : str
         Model of the lens, by Blender's names; `distortion` computes them. Undistorted ``(x, y)`` and distorted
-        ``(x', y')`` coordinates are normalised: a pixel less the principal point, over the focal length;
+        ``(x', y')`` coordinates are normalized: a pixel less the principal point, over the focal length;
         r^2 = x^2 + y^2.
 
         - ``polynomial``: k1, k2, k3; ``(x', y') = (x, y) (1 + k1 r^2 + k2 r^4 + k3 r^6)``, as OpenCV's radial model;
         - ``division``: k1, k2; ``(x', y') = (x, y) / (1 + k1 r^2 + k2 r^4)``;
-        - ``nuke``: k1, k2, p1, p2; ``(x, y) = (x', y') / (1 + k1 r'^2 + k2 r'^4)``, normalised by half the longer side
+        - ``nuke``: k1, k2, p1, p2; ``(x, y) = (x', y') / (1 + k1 r'^2 + k2 r'^4)``, normalized by half the longer side
           of the image (in square pixels) instead of the focal length, and with ``+ p1 y'^2`` in the divisor of x,
           ``+ p2 x'^2`` in that of y;
         - ``brown``: k1, k2, k3, k4, p1, p2; ``x' = x (1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8) + 2 p1 x y +
@@ -104,7 +104,7 @@ class Camera:
 
     @classmethod
     def from_lens(cls, focal_length: float, sensor_width: float, *, width: int, height: int) -> Camera:
-        """A camera known by its focal length and sensor width alone, both in millimetres."""
+        """A camera known by its focal length and sensor width alone, both in millimeters."""
         middle = ((width - 1) / 2, (height - 1) / 2)
         return cls(width=width, height=height, focal_length=focal_length / sensor_width * width, principal_point=middle)
 
@@ -160,14 +160,14 @@ class Camera:
 
 
 def parse_lens(focal_length: str, sensor_width: float | None, *, width: int) -> tuple[float, float]:
-    """Focal length and sensor width in millimetres from the values of command-line options.
+    """Focal length and sensor width in millimeters from the values of command-line options.
 
     Parameters
     ----------
     focal_length : str
-        In millimetres (``35`` or ``35mm``), or in pixels of the plate (``850px``).
+        In millimeters (``35`` or ``35mm``), or in pixels of the plate (``850px``).
     sensor_width : float or None
-        In millimetres; None: `SENSOR_WIDTH`.
+        In millimeters; None: `SENSOR_WIDTH`.
     width : int
         Of the plate, in pixels.
 
@@ -182,15 +182,15 @@ def parse_lens(focal_length: str, sensor_width: float | None, *, width: int) -> 
     match = _FOCAL_LENGTH.fullmatch(focal_length.strip())
     if not match or not float(match[1]) > 0:
         raise ValueError(
-            f"{setting('focal_length')} must be in millimetres (35) or pixels of the plate (850px), not "
+            f"{setting('focal_length')} must be in millimeters (35) or pixels of the plate (850px), not "
             f"'{focal_length}'."
         )
     if sensor_width is not None and not 0 < sensor_width < math.inf:
-        raise ValueError(f"{setting('sensor_width')} must be more than 0 millimetres, not {sensor_width:g}.")
+        raise ValueError(f"{setting('sensor_width')} must be more than 0 millimeters, not {sensor_width:g}.")
     if match[2] != "px":
         return float(match[1]), sensor_width or SENSOR_WIDTH
     if sensor_width is not None:
-        raise ValueError(f"{setting('sensor_width')} is for a {setting('focal_length')} in millimetres.")
+        raise ValueError(f"{setting('sensor_width')} is for a {setting('focal_length')} in millimeters.")
     return float(match[1]) / width * SENSOR_WIDTH, SENSOR_WIDTH
 
 

@@ -234,7 +234,7 @@ def _lens(number: int, fields: list[str]) -> Camera:
         width=int(size[0]),
         height=int(size[1]),
         focal_length=lengths[0],
-        principal_point=(point[0] - 0.5, point[1] - 0.5),  # whose pixel centres lie at .5
+        principal_point=(point[0] - 0.5, point[1] - 0.5),  # whose pixel centers lie at .5
         distortion=tuple(rest[place] if place >= 0 else 0.0 for place in places) or (0.0, 0.0),
         distortion_model=model,
         pixel_aspect=lengths[-1] / lengths[0],

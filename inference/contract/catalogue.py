@@ -50,7 +50,7 @@ class Parameter:
 class MissingRequirement:
     """A requirement that is missing on this computer, and how to provide it, one sentence each.
 
-    `kind`: ``packages`` (of the full set), ``environment`` (of the light one), ``weights`` (they or their licence),
+    `kind`: ``packages`` (of the full set), ``environment`` (of the light one), ``weights`` (they or their license),
     ``device``; for an unknown kind the sentences are shown. `weights` names the weights that a download provides.
     """
 
@@ -170,20 +170,20 @@ EMBEDDED = (AUTOMATIC.name, "parallax", "quick")
 
 @dataclass(frozen=True)
 class Fallback:
-    """An estimator for any clip, computer and use, with the names of its weights and of their licence."""
+    """An estimator for any clip, computer and use, with the names of its weights and of their license."""
 
     estimator: str
     weights: str
     licence: str
     terms: str
-    """What it downloads and under which licence, in words."""
+    """What it downloads and under which license, in words."""
 
 
 QUICK = Fallback(
     estimator="quick",
     weights="tcmonodepth-small",
     licence="mit-tcmonodepth",
-    terms="TCMonoDepth small, 0.8 MB once, MIT licence, copyright (c) 2021 Yu Li",
+    terms="TCMonoDepth small, 0.8 MB once, MIT license, copyright (c) 2021 Yu Li",
 )
 VIDEO_DEPTH_ANYTHING = Fallback(
     estimator="video_depth_anything",

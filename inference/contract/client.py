@@ -94,7 +94,7 @@ def download(
     names : sequence of str
         As `contract.weights` lists them.
     licences : sequence of str
-        Names of the licences that the user has accepted.
+        Names of the licenses that the user has accepted.
     revisions : mapping or None
         Name of weights to a commit hash, or ``newest``, where Fathom fixes none.
     source : path or None
@@ -104,7 +104,7 @@ def download(
     python, home : path
         As for `estimate`; `done` and `total` of progress are bytes, everything else is as there.
     """
-    options = [part for licence in licences for part in ("--accept-licence", licence)]
+    options = [part for licence in licences for part in ("--accept-license", licence)]
     options += [part for name, revision in (revisions or {}).items() for part in ("--revision", f"{name}={revision}")]
     options += [] if source is None else ["--from", str(source)]
     options += ["--offline"] if offline else []

@@ -1,6 +1,6 @@
 """What lenses do to an image, by the models of `Camera`; for numbers and NumPy's arrays alike. Standard library only.
 
-Coordinates are normalised: a pixel less the principal point, over the focal length. Each model is a formula for one of
+Coordinates are normalized: a pixel less the principal point, over the focal length. Each model is a formula for one of
 the two directions; the other one is found by Newton's method.
 """
 
@@ -28,7 +28,7 @@ def distort(model: DistortionModel, coefficients: Sequence[float], x: Any, y: An
         As in `Camera`.
     x, y : floats or arrays
     unit : float
-        Normalised length that is 1 in the ``nuke`` model: half the image's longer side over the focal length.
+        Normalized length that is 1 in the ``nuke`` model: half the image's longer side over the focal length.
 
     Returns
     -------

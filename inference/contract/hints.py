@@ -91,10 +91,10 @@ def choice_label(choice: str) -> str:
     return choice.upper() if choice in _ABBREVIATIONS else choice.replace("_", " ").title()
 
 
-def labelled(name: str, value: str | None) -> str:
+def labeled(name: str, value: str | None) -> str:
     """A setting with a value to try, as Blender's panels write both.
 
-    >>> labelled("Window", "60"), labelled("Compile", "false"), labelled("Seed", None)
+    >>> labeled("Window", "60"), labeled("Compile", "false"), labeled("Seed", None)
     ('Window 60', 'Compile off', 'Seed')
     """
     if value is None:

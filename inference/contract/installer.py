@@ -35,11 +35,11 @@ CHECKING = "Checking"
 
 _SOURCES = ("index-url", "pypi-url", "extra-index-url", "find-links", "no-index")
 """pip's settings for where packages come from."""
-_HONOURED = {
+_HONORED = {
     *_SOURCES, "proxy", "cert", "client-cert", "trusted-host", "timeout", "default-timeout", "retries",
     "resume-retries", "cache-dir", "no-cache-dir", "keyring-provider",
 }  # fmt: skip
-_HONOURED_VALUES = {"use-feature": "truststore", "use-deprecated": "legacy-certs"}
+_HONORED_VALUES = {"use-feature": "truststore", "use-deprecated": "legacy-certs"}
 """Settings of which only one value, about certificates, applies."""
 _BROKEN = re.compile(r"after connection broken by '(.+)': /")
 """pip's message when it retries a connection."""
@@ -180,10 +180,8 @@ def pip_settings(python: str | Path = sys.executable) -> dict[str, str]:
         pip does not run, or cannot read its settings.
     """
     plain = {name: value for name, value in clean_environment().items() if not name.startswith("PIP_")}
-    asked = {
-        name: value for name, value in os.environ.items() if name == "PIP_CONFIG_FILE" or _is_honoured(name, value)
-    }
-    # Otherwise the list might be silent, coloured, or another Python's.
+    asked = {name: value for name, value in os.environ.items() if name == "PIP_CONFIG_FILE" or _is_honored(name, value)}
+    # Otherwise the list might be silent, colored, or another Python's.
     plain_output = {"PIP_QUIET": "0", "PIP_VERBOSE": "0", "PIP_NO_COLOR": "1", "PIP_PYTHON": str(python)}
     done = subprocess.run(
         [python, "-I", "-m", "pip", "config", "list"],
@@ -200,10 +198,10 @@ def pip_settings(python: str | Path = sys.executable) -> dict[str, str]:
         raise InstallError(
             f"pip's settings cannot be read ({hide_secrets(reason)}); correct the file, or ask who maintains it."
         )
-    return plain | {"PIP_CONFIG_FILE": os.devnull} | _honoured(done.stdout)
+    return plain | {"PIP_CONFIG_FILE": os.devnull} | _honored(done.stdout)
 
 
-def _honoured(listing: str) -> dict[str, str]:
+def _honored(listing: str) -> dict[str, str]:
     """Variables for the settings in the output of ``pip config list`` that apply."""
     found: dict[str, dict[str, str]] = {
         "global": {},
@@ -214,7 +212,7 @@ def _honoured(listing: str) -> dict[str, str]:
         match = _SETTING.fullmatch(line)
         if match:
             name, value = _variable(match[2]), ast.literal_eval(match[3])
-            if _is_honoured(name, value):
+            if _is_honored(name, value):
                 found[match[1]][name] = value
     return {name: value for section in found.values() for name, value in section.items()}
 
@@ -223,9 +221,9 @@ def _variable(setting: str) -> str:
     return f"PIP_{setting.replace('-', '_').upper()}"
 
 
-def _is_honoured(variable: str, value: str) -> bool:
+def _is_honored(variable: str, value: str) -> bool:
     setting = variable.removeprefix("PIP_").replace("_", "-").lower()
-    known = setting in _HONOURED or (setting in _HONOURED_VALUES and value.split() == [_HONOURED_VALUES[setting]])
+    known = setting in _HONORED or (setting in _HONORED_VALUES and value.split() == [_HONORED_VALUES[setting]])
     return variable.startswith("PIP_") and known
 
 

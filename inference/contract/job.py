@@ -60,7 +60,7 @@ class Source:
     frame_count : int or None
         How many frames Blender counts in a movie. None: as Blender would.
     colorspace : str or None
-        Name of the plate's colour space in the OCIO configuration. None: as Blender 5.2 reads the file, by its header
+        Name of the plate's color space in the OCIO configuration. None: as Blender 5.2 reads the file, by its header
         or else its format (linear Rec.709 for EXR, HDR, DPX and Cineon, else sRGB).
     ocio_config : str or None
         Path of the OCIO configuration; None: the one in the environment variable ``OCIO``, or OCIO's built-in studio

@@ -1,6 +1,6 @@
 """The weights of networks, described for other processes. Standard library only.
 
-The worker's command line keeps them; any Python can list them, the one in Blender too, so that their licences and sizes
+The worker's command line keeps them; any Python can list them, the one in Blender too, so that their licenses and sizes
 are known before anything is installed.
 """
 
@@ -25,7 +25,7 @@ class WeightsError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class LicenceFacts:
-    """A licence: its name as users type it, title, one sentence, address, and whether it must be accepted."""
+    """A license: its name as users type it, title, one sentence, address, and whether it must be accepted."""
 
     name: str
     title: str
@@ -54,7 +54,7 @@ class WeightsFacts:
     state : str
         ``unverified`` without checksums, ``changed`` since they were verified.
     can_run : bool
-        Whether the files are there and the licence is accepted.
+        Whether the files are there and the license is accepted.
     revision_open : bool
         Whether the artist has a revision to choose first.
     """

@@ -1,1 +1,1 @@
-"""Processing of finished depth maps: temporal stabilisation, and upsampling guided by the plate."""
+"""Processing of finished depth maps: temporal stabilization, and upsampling guided by the plate."""

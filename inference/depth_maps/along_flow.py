@@ -1,6 +1,6 @@
-"""Stabilise depth maps over time along optical flow alone, where no camera is known.
+"""Stabilize depth maps over time along optical flow alone, where no camera is known.
 
-First each frame's map is aligned with its neighbours' by scale and shift (`step`, `levels`), which a network chooses
+First each frame's map is aligned with its neighbors' by scale and shift (`step`, `levels`), which a network chooses
 for each frame independently. Real changes of depth under a moving camera look the same from one frame to the next, so
 only fast changes are removed where the camera moves, and nearly all where it is locked.
 
@@ -28,31 +28,31 @@ REACH = 8
 """Frames to either side."""
 _FALL = 5.0  # standard deviation of the weight over distance, in frames
 _MISSED = 3.0  # pixels of forward-backward difference at which trust has fallen to 1/e
-_ALIKE = 15.0  # difference of colours at which trust has fallen to 1/e
-_BLUR = 1.5  # pixels; of the colours that are compared
-_LEVEL = 110.0  # mean grey to which images are normalised before they are compared, so that fades do not matter
+_ALIKE = 15.0  # difference of colors at which trust has fallen to 1/e
+_BLUR = 1.5  # pixels; of the colors that are compared
+_LEVEL = 110.0  # mean gray to which images are normalized before they are compared, so that fades do not matter
 _GAIN = 8.0  # at most
 _OUTLIER = 0.7  # distance from the median at which a value's weight is 1/e, in deviations of the shot's maps
-_STANDING, _MOVING = 0.003, 0.3  # regularisation towards no change of level, relative to the trust in a step
+_STANDING, _MOVING = 0.003, 0.3  # regularization towards no change of level, relative to the trust in a step
 _MOVES = 0.003  # image widths per frame from which on the camera counts as moving
-_OWN = 0.05  # regularisation towards the frame's own scale and shift, relative to the mean trust in its neighbours
+_OWN = 0.05  # regularization towards the frame's own scale and shift, relative to the mean trust in its neighbors
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedFrame:
-    """A frame for comparison with others: `colour` [h, w, 3] of normalised brightness, and `disparity` [h, w]."""
+    """A frame for comparison with others: `color` [h, w, 3] of normalized brightness, and `disparity` [h, w]."""
 
-    colour: NDArray[np.uint8]
+    color: NDArray[np.uint8]
     disparity: NDArray[np.float32]
 
     @property
-    def grey(self) -> NDArray[np.uint8]:
+    def gray(self) -> NDArray[np.uint8]:
         """Input of optical flow."""
-        return cv2.cvtColor(self.colour, cv2.COLOR_RGB2GRAY)
+        return cv2.cvtColor(self.color, cv2.COLOR_RGB2GRAY)
 
 
-def normalised_brightness(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image of normalised brightness."""
+def normalized_brightness(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image of normalized brightness."""
     gain = min(_LEVEL / max(float(image.mean()), 1e-3), _GAIN)
     return cv2.convertScaleAbs(image, alpha=gain)
 
@@ -64,7 +64,7 @@ class Step:
     Attributes
     ----------
     scale, shift : float
-        ``disparity = scale * next + shift``, both minus the centre and in units of the deviation.
+        ``disparity = scale * next + shift``, both minus the center and in units of the deviation.
     trust : float
         0..1.
     moved : float
@@ -77,19 +77,19 @@ class Step:
     moved: float
 
 
-def step(first: ComparedFrame, second: ComparedFrame, *, centre: float, deviation: float) -> Step:
+def step(first: ComparedFrame, second: ComparedFrame, *, center: float, deviation: float) -> Step:
     """Compare a frame with the next, robustly, along the flow.
 
-    `centre` and `deviation` are the mean and standard deviation of the shot's maps.
+    `center` and `deviation` are the mean and standard deviation of the shot's maps.
     """
-    forward, backward = temporal.flow(first.grey, second.grey), temporal.flow(second.grey, first.grey)
+    forward, backward = temporal.flow(first.gray, second.gray), temporal.flow(second.gray, first.gray)
     height, width = first.disparity.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
     u, v = x + forward[..., 0], y + forward[..., 1]
-    unlike = np.mean((_sampled(second.colour, u, v).astype(np.float32) - first.colour) ** 2, axis=-1)
+    unlike = np.mean((_sampled(second.color, u, v).astype(np.float32) - first.color) ** 2, axis=-1)
     trust = _agreement(forward, backward) * np.exp(-unlike / np.float32(_ALIKE**2))
-    one = (first.disparity - centre) / deviation
-    two = (_sampled(second.disparity, u, v) - centre) / deviation
+    one = (first.disparity - center) / deviation
+    two = (_sampled(second.disparity, u, v) - center) / deviation
     scale, shift = 1.0, 0.0
     for _ in range(5):
         weight = trust / (1 + ((one - scale * two - shift) / _OUTLIER) ** 2)
@@ -108,7 +108,7 @@ def step(first: ComparedFrame, second: ComparedFrame, *, centre: float, deviatio
 def levels(steps: Sequence[Step]) -> NDArray[np.float64]:
     """Scale and shift [N, 2] of each of N frames, in the units of `Step`, that remove changes between them.
 
-    They minimise the squared differences between neighbours, regularised towards scale 1 and shift 0.
+    They minimize the squared differences between neighbors, regularized towards scale 1 and shift 0.
     """
     if not steps:
         return np.array([[1.0, 0.0]])
@@ -132,7 +132,7 @@ def levels(steps: Sequence[Step]) -> NDArray[np.float64]:
 
 
 class Window:
-    """Stabilises the `frames` of a shot, in order; thread-safe, with no more in memory than the window needs.
+    """Stabilizes the `frames` of a shot, in order; thread-safe, with no more in memory than the window needs.
 
     `deviation` is the standard deviation of the shot's disparity.
     """
@@ -143,12 +143,12 @@ class Window:
         self._frames, self._deviation = frames, max(deviation, 1e-12)
         held = 2 * (2 * REACH + 1) + 2 * threads
         self._look = lru_cache(held)(look)
-        self._blurred = lru_cache(held)(lambda at: cv2.GaussianBlur(self._at(at).colour, (0, 0), _BLUR))
-        self._flow = lru_cache(2 * held)(lambda at, to: temporal.flow(self._at(at).grey, self._at(to).grey))
+        self._blurred = lru_cache(held)(lambda at: cv2.GaussianBlur(self._at(at).color, (0, 0), _BLUR))
+        self._flow = lru_cache(2 * held)(lambda at, to: temporal.flow(self._at(at).gray, self._at(to).gray))
         self._trust = lru_cache(2 * held)(self._flow_trust)
 
     def steady(self, at: int, *, check: Callable[[], None]) -> NDArray[np.float32]:
-        """The stabilised map of the `at`-th of the frames; `check` is called between steps."""
+        """The stabilized map of the `at`-th of the frames; `check` is called between steps."""
         own = self._at(at).disparity
         values, weights = [own], [np.ones_like(own)]
         for side in (-1, 1):
@@ -194,8 +194,8 @@ class Window:
         """A frame's own map, robustly aligned with the others' mean where that is trusted."""
         trust = weights.sum(axis=0)
         mean = (others * weights).sum(axis=0) / np.maximum(trust, 1e-6)
-        centre = float(own.mean())
-        mine, theirs = (own - centre) / self._deviation, (mean - centre) / self._deviation
+        center = float(own.mean())
+        mine, theirs = (own - center) / self._deviation, (mean - center) / self._deviation
         scale, shift = 1.0, 0.0
         pull = _OWN * max(float(trust.mean()), 1e-6)
         for _ in range(4):
@@ -204,7 +204,7 @@ class Window:
             xx, xy = float(np.mean(weight * mine * mine)), float(np.mean(weight * mine * theirs))
             matrix = np.array([[xx + pull, wx], [wx, w + pull]])
             scale, shift = np.linalg.solve(matrix, np.array([xy + pull, wy]))
-        return (centre + self._deviation * (np.float32(scale) * mine + np.float32(shift))).astype(np.float32)
+        return (center + self._deviation * (np.float32(scale) * mine + np.float32(shift))).astype(np.float32)
 
     def _mean(self, values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         median = temporal.median(values, weights)

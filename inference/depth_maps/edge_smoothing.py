@@ -1,6 +1,6 @@
 """Edge-aware smoothing: the fast global smoother (Min et al., IEEE Transactions on Image Processing 2014).
 
-It minimises sum (u - f)^2 + lambda sum w_pq (u_p - u_q)^2 with w_pq = exp(-|guide_p - guide_q| / sigma) by solving
+It minimizes sum (u - f)^2 + lambda sum w_pq (u_p - u_q)^2 with w_pq = exp(-|guide_p - guide_q| / sigma) by solving
 one tridiagonal system for each row and each column, a few times with decreasing lambda.
 """
 
@@ -17,7 +17,7 @@ _ATTENUATION = 4.0
 
 @compiled
 def _along_rows(values, weights, strength):  # type: ignore[no-untyped-def]  # (compiled)
-    """Solve each row of ``values`` [H, W, C] in place; ``weights`` [H, W - 1] between horizontal neighbours."""
+    """Solve each row of ``values`` [H, W, C] in place; ``weights`` [H, W - 1] between horizontal neighbors."""
     height, width, channels = values.shape
     upper = np.empty(width, np.float32)
     for y in range(height):
@@ -68,7 +68,7 @@ def _along_columns(values, weights, strength):  # type: ignore[no-untyped-def]  
 
 
 def edge_weights(guide: NDArray[np.uint8], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Affinities of horizontal [H, W - 1] and vertical [H - 1, W] neighbours in an image [H, W, 3], 0..1."""
+    """Affinities of horizontal [H, W - 1] and vertical [H - 1, W] neighbors in an image [H, W, 3], 0..1."""
     image = guide.astype(np.float32)
     across = np.sqrt(np.sum(np.diff(image, axis=1) ** 2, axis=2) / 3)
     down = np.sqrt(np.sum(np.diff(image, axis=0) ** 2, axis=2) / 3)

@@ -12,7 +12,7 @@ surfaces and not images:
 - A pixel lies on one side of a step, never between. Where the window contains a step of the first map, pixels q far
   from its weighted median in w lose their weight.
 - The value is that of the local plane at p, fitted by least squares with these weights, instead of the local
-  mean (local linear regression; Fan and Gijbels, "Local Polynomial Modelling and Its Applications", 1996, section
+  mean (local linear regression; Fan and Gijbels, "Local Polynomial Modeling and Its Applications", 1996, section
   2.3), so that slanted surfaces do not become staircases. It is clamped to the values with weight.
 """
 
@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 
 DISTANCE = 0.9
 """s_d, in pixels of the small map."""
-COLOUR = 0.1
+COLOR = 0.1
 """s_r, in display-referred values of 0 to 1 over the three channels."""
 _RADIUS = 2
 """Half the window, in pixels of the small map."""
 _FLOOR = 1e-3
-"""Added to the weight of a colour, for pixels whose colour does not occur in the window."""
+"""Added to the weight of a color, for pixels whose color does not occur in the window."""
 _STEP = 0.1
 """Values that differ by this share of the larger one are a step."""
 _SIDE = 0.25
@@ -83,7 +83,7 @@ def _fill(small, guide, plate, result, first, last):  # type: ignore[no-untyped-
     at, weights, values = np.empty((size, 2), np.int64), np.empty(size), np.empty(size)
     order = np.empty(size, np.int64)
     for y in range(first, last):
-        v = (y + 0.5) * h / height - 0.5  # the full-size pixel's centre on the small map
+        v = (y + 0.5) * h / height - 0.5  # the full-size pixel's center on the small map
         for x in range(width):
             u = (x + 0.5) * w / width - 0.5
             taken = _weigh(guide, plate[y, x], v, u, at, weights)
@@ -99,17 +99,17 @@ def _fill(small, guide, plate, result, first, last):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def _weigh(guide, colour, v, u, at, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _weigh(guide, color, v, u, at, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Fill in the small map's pixels around (v, u) and their weights; return their number."""
     h, w = guide.shape[:2]
-    near, alike = -0.5 / (DISTANCE * DISTANCE), -0.5 / (COLOUR * COLOUR)
+    near, alike = -0.5 / (DISTANCE * DISTANCE), -0.5 / (COLOR * COLOR)
     top, left = int(np.floor(v + 0.5)) - _RADIUS, int(np.floor(u + 0.5)) - _RADIUS
     taken = 0
     for j in range(max(top, 0), min(top + 2 * _RADIUS + 1, h)):
         for i in range(max(left, 0), min(left + 2 * _RADIUS + 1, w)):
             difference = 0.0
             for c in range(3):
-                difference += (colour[c] - guide[j, i, c]) ** 2
+                difference += (color[c] - guide[j, i, c]) ** 2
             at[taken, 0], at[taken, 1] = j, i
             distance = (j - v) ** 2 + (i - u) ** 2
             weights[taken] = np.exp(near * distance) * (np.exp(alike * difference) + _FLOOR)

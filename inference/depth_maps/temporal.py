@@ -14,7 +14,7 @@ from ..common.compiled import compiled
 
 _CLOSE = 0.12  # relative to the median: what is averaged
 _LEAST = 12  # pixels
-_BLUR, _UNLIKE = 1.0, 14.0  # pixels, of colours that are compared; difference at which they count 1/e
+_BLUR, _UNLIKE = 1.0, 14.0  # pixels, of colors that are compared; difference at which they count 1/e
 
 
 def flow(
@@ -25,7 +25,7 @@ def flow(
     preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST,
     finest: int | None = None,
 ) -> NDArray[np.float32]:
-    """Dense optical flow [H, W, 2] between two grey images of any size.
+    """Dense optical flow [H, W, 2] between two gray images of any size.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def carry(
 def similarity(image: NDArray[np.uint8], other: NDArray[np.uint8], there: NDArray[np.float32]) -> NDArray[np.float32]:
     """How alike an image and another frame are at the places [H, W, 2] that its pixels go to there, 0..1 for each.
 
-    Flow that loses a small object among its surroundings is consistent, forward and backward; its colours are not.
+    Flow that loses a small object among its surroundings is consistent, forward and backward; its colors are not.
     """
     mine, theirs = (cv2.GaussianBlur(each, (0, 0), _BLUR).astype(np.float32) for each in (image, other))
     seen = cv2.remap(theirs, there[..., 0], there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -77,7 +77,7 @@ class EstimatorInfo:
     packages : tuple of str
         Import names of packages that it needs beyond the light set.
     models : tuple of Model
-        Weights that must be downloaded, with their licences accepted.
+        Weights that must be downloaded, with their licenses accepted.
     gpu : 'unused', 'useful' or 'needed'
     quantity : Quantity
     unit : 'metres' or None

@@ -26,9 +26,9 @@ _CONSTANT = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """From disparity to inverse depth in 1/metres: ``scale * disparity + shift``.
+    """From disparity to inverse depth in 1/meters: ``scale * disparity + shift``.
 
-    Depth is clipped to `nearest` and `farthest`, in metres.
+    Depth is clipped to `nearest` and `farthest`, in meters.
     """
 
     scale: float
@@ -37,7 +37,7 @@ class Alignment:
     farthest: float = PLAIN.farthest
 
     def depth(self, disparity: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Z in metres, clipped to the protocol's limits; NaN where the disparity is not finite."""
+        """Z in meters, clipped to the protocol's limits; NaN where the disparity is not finite."""
         values = np.asarray(disparity, np.float64)
         inverse = self.scale * np.where(np.isfinite(values), values, np.nan) + self.shift
         return np.clip(1 / np.maximum(inverse, 1 / self.farthest), self.nearest, self.farthest)
@@ -81,7 +81,7 @@ def align(
     if not has_ground_truth:
         raise NothingMeasuredError(
             f"The ground truth of {ground_truth.name} has no depth from {protocol.nearest} to {protocol.farthest} m; "
-            "check its unit (millimetres)."
+            "check its unit (millimeters)."
         )
     if not count:
         raise NothingMeasuredError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..common.failures import ClipError
 from ..contract.job import Source
-from . import colour, colour_tags, interlacing, pixels
+from . import color, color_tags, interlacing, pixels
 from .movie import Movie
 from .sequence import Sequence
 
@@ -29,7 +29,7 @@ class Clip:
         Displayed size in pixels, after rotation.
     fps : float
     colorspace : str
-        Name of the plate's colour space.
+        Name of the plate's color space.
     warnings : tuple of str
         One sentence each on problems of the clip that do not prevent its use.
     """
@@ -47,12 +47,12 @@ class Clip:
                     f"{source.path} has a {name} of {found} pixels but Blender shows {told}",
                     "reload the clip in Blender, then estimate again",
                 )
-        self.colorspace, warning = colour_tags.space_of(
-            source, self._frames.colour_tag, default=colour.LINEAR if self._frames.linear else colour.SRGB
+        self.colorspace, warning = color_tags.space_of(
+            source, self._frames.color_tag, default=color.LINEAR if self._frames.linear else color.SRGB
         )
         self.warnings = (*self._frames.warnings, *([] if warning is None else [warning]))
         self._weave, self._woven_to = interlacing.Weave(), self.first_frame - 1
-        self._to_display: Callable[[NDArray[np.float32]], NDArray[np.float32]] = colour.to_display(
+        self._to_display: Callable[[NDArray[np.float32]], NDArray[np.float32]] = color.to_display(
             self.colorspace, source.ocio_config, deep_still=self._frames.deep_still
         )
 
@@ -123,7 +123,7 @@ def open_clip(source: Source, first: int | None = None, last: int | None = None)
     ------
     ClipError
         One sentence: the file is missing, empty or not a movie, the sequence has no files, the size differs from
-        Blender's, or the colour space is unknown.
+        Blender's, or the color space is unknown.
     """
     return Clip(source, first, last)
 
@@ -132,7 +132,7 @@ def _scaled(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.flo
     height, width = image.shape[:2]
     if (width, height) == size:
         return image
-    image = colour.finite(image)  # one bad pixel must not spread
+    image = color.finite(image)  # one bad pixel must not spread
     smaller = size[0] <= width and size[1] <= height
     scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return scaled.astype(np.float32, copy=False)

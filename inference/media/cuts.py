@@ -29,7 +29,7 @@ _RATE = 25.0  # time codes need one; nothing is measured in seconds
 
 @dataclass(frozen=True)
 class _Frame:
-    """A frame that repeats no other: its number, its image scaled down, and its colour if it is blank."""
+    """A frame that repeats no other: its number, its image scaled down, and its color if it is blank."""
 
     number: int
     small: NDArray[np.uint8]
@@ -48,7 +48,7 @@ class CutFinder:
     repeats : list of int
         Numbers of the frames that repeat the frame before them.
     blank : dict of int to str
-        First frames of blank shots, and their colours (see `light.blank`).
+        First frames of blank shots, and their colors (see `light.blank`).
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class CutFinder:
             self.repeats.append(number)
             return
         small = _small(image)
-        if not self._fed:  # the detector looks at neighbours on both sides, which the first frame has not
+        if not self._fed:  # the detector looks at neighbors on both sides, which the first frame has not
             self._first = number
             self._process(small, times=_WINDOW)
         self._process(small)

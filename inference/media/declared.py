@@ -18,7 +18,7 @@ import psutil
 from ..common.failures import ClipError
 from . import jpeg_2000, tiff
 
-_IN_COLOUR = 16
+_IN_COLOR = 16
 """Bytes of a pixel while it is on its way to an image of floats: three of four bytes, and what masks take."""
 DEFLATE = 1032
 """Bytes that one byte of a ZIP stream stands for at most."""
@@ -43,7 +43,7 @@ class Declared:
     least: float = 0
 
 
-def require_memory(path: str | Path, declared: Declared, *, finished: float = _IN_COLOUR) -> None:
+def require_memory(path: str | Path, declared: Declared, *, finished: float = _IN_COLOR) -> None:
     """Reject (ClipError) an image whose decoding takes more memory than is free.
 
     `finished` is how many bytes of a pixel are needed besides, after it is decoded.
@@ -121,9 +121,9 @@ def of_image(data: bytes, *, plain: bool = False) -> Declared | None:
 
 def _png(data: bytes) -> Declared:
     """W3C, PNG (third edition), 11.2.1."""
-    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
-    channels = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}[colour]
-    row = width * bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] / 8
+    width, height, bits, color = struct.unpack_from(">IIBB", data, 16)
+    channels = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}[color]
+    row = width * bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color] / 8
     return Declared(width, height, 2 * channels * (2 if bits == 16 else 1), least=row * height / DEFLATE)
 
 

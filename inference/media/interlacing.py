@@ -30,7 +30,7 @@ class Weave:
     """Looks for interlaced images in a clip, which come in order.
 
     An image counts as interlaced if FFmpeg's filter ``idet`` classifies it so, and if, where it moves, a line differs
-    more from its neighbours than lines of one moment do; a camera that tilts by two lines an image deceives the filter
+    more from its neighbors than lines of one moment do; a camera that tilts by two lines an image deceives the filter
     alone.
     """
 
@@ -45,12 +45,12 @@ class Weave:
         if image.dtype not in (np.uint8, np.uint16) or image.shape[0] < 16:
             return
         green = image[..., 1]
-        grey = np.ascontiguousarray(green if image.dtype == np.uint8 else green >> 8, np.uint8)
-        if self._graph is None or grey.shape != self._recent[-1][1].shape:
-            self._graph = _detector(grey)
-        frame = av.VideoFrame.from_ndarray(grey, format="gray")
+        gray = np.ascontiguousarray(green if image.dtype == np.uint8 else green >> 8, np.uint8)
+        if self._graph is None or gray.shape != self._recent[-1][1].shape:
+            self._graph = _detector(gray)
+        frame = av.VideoFrame.from_ndarray(gray, format="gray")
         frame.pts = self._fed
-        self._recent.append((self._fed, grey))
+        self._recent.append((self._fed, gray))
         self._fed += 1
         self._graph.vpush(frame)
         try:
@@ -76,9 +76,9 @@ class Weave:
             self._woven[order] += 1
 
 
-def _detector(grey: NDArray[np.uint8]) -> av.filter.Graph:
+def _detector(gray: NDArray[np.uint8]) -> av.filter.Graph:
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=grey.shape[1], height=grey.shape[0], format=av.VideoFormat("gray"), time_base=_TICK)
+    source = graph.add_buffer(width=gray.shape[1], height=gray.shape[0], format=av.VideoFormat("gray"), time_base=_TICK)
     detector, sink = graph.add("idet"), graph.add("buffersink")
     source.link_to(detector)
     detector.link_to(sink)
@@ -96,9 +96,9 @@ def _roughness(recent: dict[int, NDArray[np.uint8]], number: int) -> float:
     if moves.mean() < 1e-3:
         return 0.0
     middle = 2 * now[2:-2]
-    beside, beyond = (np.abs(middle - one - other)[moves].mean() for one, other in _neighbours(now))
+    beside, beyond = (np.abs(middle - one - other)[moves].mean() for one, other in _neighbors(now))
     return float(beside / max(beyond, 1e-3))
 
 
-def _neighbours(lines: NDArray) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
+def _neighbors(lines: NDArray) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
     return (lines[1:-3], lines[3:-1]), (lines[:-4], lines[4:])

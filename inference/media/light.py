@@ -6,22 +6,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-BLACK, WHITE, PLAIN = "black", "white", "of one colour"
-_FLAT = 6.0  # grey levels between the darkest and the brightest parts of an image that shows nothing
+BLACK, WHITE, PLAIN = "black", "white", "of one color"
+_FLAT = 6.0  # gray levels between the darkest and the brightest parts of an image that shows nothing
 _DARK, _BRIGHT = 40, 215
 _AROUND = 40.0  # pixels at 640: the surroundings that a pixel is compared with
-_CONTRAST, _FLOOR = 36.0, 2.0  # grey levels of the levelled image, and of what counts as grain in the original
+_CONTRAST, _FLOOR = 36.0, 2.0  # gray levels of the levelled image, and of what counts as grain in the original
 _CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE = 200, 0.01, 6.0
 _WINDOW, _LEVELS = (15, 15), 4
 _ROUND_TRIP = 0.5
 _FOUND = 0.25  # of the corners; one scene a few frames later has .4 and more, another one up to .1, of a few blocks .2
 _TINTED = 2.0  # times that one channel rises more than another
-_BLOWN = 200  # mean level above which an image loses its colour
+_BLOWN = 200  # mean level above which an image loses its color
 
 
-def normalised_brightness(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def normalized_brightness(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An image [H, W] without its lighting: each pixel relative to the mean and the contrast around it."""
-    values = grey.astype(np.float32)
+    values = gray.astype(np.float32)
     detail = values - _around(values)
     contrast = np.sqrt(_around(detail * detail))
     return np.clip(np.rint(128 + _CONTRAST * detail / (contrast + _FLOOR)), 0, 255).astype(np.uint8)
@@ -37,7 +37,7 @@ def _around(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def blank(image: NDArray[np.uint8]) -> str | None:
-    """The colour of a blank image, RGB [H, W, 3]: black, white or of one colour; None if the image is not blank."""
+    """The color of a blank image, RGB [H, W, 3]: black, white or of one color; None if the image is not blank."""
     smooth = cv2.GaussianBlur(image, (0, 0), max(image.shape) / 128)
     low, high = np.percentile(smooth, [1, 99], axis=(0, 1))
     if (high - low).max() >= _FLAT:
@@ -46,11 +46,11 @@ def blank(image: NDArray[np.uint8]) -> str | None:
 
 
 def same_scene(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether two small images, RGB [H, W, 3], show the same scene, under lighting of any brightness but one colour.
+    """Whether two small images, RGB [H, W, 3], show the same scene, under lighting of any brightness but one color.
 
     Corners of one are tracked to the other and back by pyramidal Lucas-Kanade on levelled images.
     """
-    a, b = (normalised_brightness(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in (one, other))
+    a, b = (normalized_brightness(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in (one, other))
     corners = cv2.goodFeaturesToTrack(a, _CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE)
     if corners is None or _tinted(one, other):
         return False
@@ -64,7 +64,7 @@ def same_scene(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
 
 
 def _tinted(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether all colours change, which no light does that only brightens or dims."""
+    """Whether all colors change, which no light does that only brightens or dims."""
     means = np.array([one.mean(axis=(0, 1)), other.mean(axis=(0, 1))]) + 4.0
     if means.mean(axis=1).max() > _BLOWN:
         return False

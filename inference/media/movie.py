@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..common.failures import ClipError
 from ..contract.job import Source
-from . import aspect, colour_tags, containers, interlacing, pixels, stills, timeline
-from .colour_tags import ColourTag
+from . import aspect, color_tags, containers, interlacing, pixels, stills, timeline
+from .color_tags import ColorTag
 from .timeline import Timeline
 
 _SEEK_MARGIN = Fraction(1)
@@ -29,7 +29,7 @@ class Facts:
     height: int
     rotation: int
     timeline: Timeline
-    colour_tag: ColourTag
+    color_tag: ColorTag
     warnings: tuple[str, ...]
 
 
@@ -43,7 +43,7 @@ class Movie:
     def __init__(self, source: Source) -> None:
         self.path, self._stream = source.path, source.stream
         facts = _facts(source)
-        self.timeline, self.colour_tag, self.warnings = facts.timeline, facts.colour_tag, facts.warnings
+        self.timeline, self.color_tag, self.warnings = facts.timeline, facts.color_tag, facts.warnings
         self.fps = float(facts.timeline.rate)
         self.first_frame, self.last_frame = 1, facts.timeline.frame_count
         self._turns = (facts.rotation if source.rotation is None else source.rotation) // 90 % 4
@@ -170,7 +170,7 @@ def _facts(source: Source) -> Facts:
         stream = containers.video_stream(container, source.path, source.stream)
         containers.bound_memory(stream, source.path)
         codec = stream.codec_context
-        tag = colour_tags.of_codes(int(codec.color_primaries), int(codec.color_trc))
+        tag = color_tags.of_codes(int(codec.color_primaries), int(codec.color_trc))
         try:
             frame = next(container.decode(stream), None)
         except (av.FFmpegError, OSError, IndexError) as error:
@@ -205,7 +205,7 @@ def _facts(source: Source) -> Facts:
             height=frame.height,
             rotation=-round(frame.rotation / 90) * 90 % 360,
             timeline=counted,
-            colour_tag=tag,
+            color_tag=tag,
             warnings=tuple(_warnings(source, stream, frame, counted)),
         )
 
@@ -235,8 +235,8 @@ def _warnings(source: Source, stream: av.VideoStream, frame: av.VideoFrame, coun
         yield squeezed
     if not frame.format.is_rgb and not pixels.matrix_is_known(int(frame.colorspace)):
         yield (
-            f"{source.path} codes its colours in a way that is read as BT.601 for want of better, as in Blender, so "
-            "they are wrong; convert it with the colour matrix BT.709 or BT.2020."
+            f"{source.path} codes its colors in a way that is read as BT.601 for want of better, as in Blender, so "
+            "they are wrong; convert it with the color matrix BT.709 or BT.2020."
         )
 
 

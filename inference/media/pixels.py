@@ -11,7 +11,7 @@ from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
 
 # What comes closest to Blender's own conversion (4.5 and later to 1.5 of 255 levels, 4.2 to 3): every pixel takes the
-# colour sample next to it, and rounding happens at 16 bits.
+# color sample next to it, and rounding happens at 16 bits.
 _SCALER = Interpolation.POINT | Interpolation.ACCURATE_RND
 _MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 """Codes (ITU-T H.273) of the matrices to Y'CbCr that FFmpeg's scaler knows; with others it refuses to work."""
@@ -23,7 +23,7 @@ def rgb(frame: av.VideoFrame) -> NDArray[np.uint8 | np.uint16]:
     """The stored image of a frame [H, W, 3]: uint8 where the codec has 8-bit RGB, else uint16.
 
     Full range, whatever the range of the codec's values. The matrix from Y'CbCr is the one that the file names, BT.601
-    where it names none or one that is no plain matrix (YCgCo, ICtCp), as in Blender. The colour samples of two rows are
+    where it names none or one that is no plain matrix (YCgCo, ICtCp), as in Blender. The color samples of two rows are
     taken as Blender takes them too: wherever the file says that they lie, and as in a progressive image.
     """
     exact = frame.format.is_rgb and all(component.bits <= 8 for component in frame.format.components)
@@ -52,7 +52,7 @@ def as_float(image: NDArray) -> NDArray[np.float32]:
 def _plain(frame: av.VideoFrame) -> av.VideoFrame:
     """The same image without the metadata that FFmpeg's scaler uses and Blender does not: fields and chroma location.
 
-    The scaler takes the fields of an interlaced image apart, so that each keeps its own colours.
+    The scaler takes the fields of an interlaced image apart, so that each keeps its own colors.
     """
     if frame.format.is_rgb:
         return frame

@@ -87,7 +87,7 @@ class Prepared:
     shots : tuple of (first, last)
         Source frames of the stretches between hard cuts, both included; together they are the range.
     blank : dict of int to str
-        First frames of blank shots, and their colours: see `light.blank`.
+        First frames of blank shots, and their colors: see `light.blank`.
     repeats : frozenset of int
         Source frames that repeat the frame before them.
     path : Path
@@ -126,7 +126,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """Findings about the cached frames: first frames of shots, blank frames with their colours, repeated frames."""
+    """Findings about the cached frames: first frames of shots, blank frames with their colors, repeated frames."""
 
     starts: tuple[Frame, ...]
     blank: tuple[tuple[Frame, str], ...]

@@ -15,7 +15,7 @@ LONG_SIDE = 512
 """Images are compared at this size; lengths below are pixels of it."""
 _BLUR = 1.5
 _GRID = 6  # cells along each side
-_LEVEL = 1.5  # grey levels by which a cell's mean may differ,
+_LEVEL = 1.5  # gray levels by which a cell's mean may differ,
 _DIFFERENCE = 5.0  # and its pixels, root mean square: more is a subject that moves, or light that changes
 _SHIFT = 0.04  # of the whole image, in which grain and compression show none
 _SHARE_OF_MOTION = 0.04  # or this share of what frames around it move by: coarse compression moves edges a little
@@ -52,7 +52,7 @@ class RepeatFinder:
 
 
 class _Change:
-    """How a smooth grey image differs from another.
+    """How a smooth gray image differs from another.
 
     Attributes
     ----------
@@ -96,12 +96,12 @@ def _shift(xx: NDArray, xy: NDArray, yy: NDArray, x: NDArray, y: NDArray) -> tup
 
 
 def _smooth(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    scale = LONG_SIDE / max(grey.shape)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    scale = LONG_SIDE / max(gray.shape)
     if scale < 1:
-        size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return cv2.GaussianBlur(grey.astype(np.float32), (0, 0), _BLUR)
+        size = max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))
+        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(gray.astype(np.float32), (0, 0), _BLUR)
 
 
 def _cells(values: NDArray[np.float32]) -> NDArray[np.float64]:

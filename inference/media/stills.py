@@ -34,7 +34,7 @@ def read(
     display: exr_windows.Box | None = None,
     accept: Callable[[int, int], None] = lambda width, height: None,
 ) -> NDArray[np.float32 | np.uint8 | np.uint16]:
-    """Read an image [H, W, 3] as uint8, uint16 or float32: RGB as stored, in the file's own encoding; grey is repeated.
+    """Read an image [H, W, 3] as uint8, uint16 or float32: RGB as stored, in the file's own encoding; gray is repeated.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def read(
     if over_black and image.shape[2] in {2, 4} and image.dtype != np.float32:
         covered = image[..., -1:].astype(np.float32) / np.iinfo(image.dtype).max
         image = np.round(image * covered).astype(image.dtype)
-    if image.shape[2] == 2:  # grey and alpha
+    if image.shape[2] == 2:  # gray and alpha
         return np.repeat(image[..., :1], 3, axis=2)
     return np.ascontiguousarray(image[..., 2::-1])
 
@@ -197,13 +197,13 @@ def _layer(names: list[str]) -> tuple[str, str, str] | None:
     layers.sort(key=lambda layer: (layer != "", not layer.lower().endswith(("combined.", "rgba.", "rgb.", "beauty."))))
     for layer in layers:
         try:
-            return tuple(upper[(layer + colour).upper()] for colour in "RGB")  # type: ignore[return-value]
+            return tuple(upper[(layer + color).upper()] for color in "RGB")  # type: ignore[return-value]
         except KeyError:
             continue
     if {"RY", "BY"} & set(upper):
         return None
-    grey = upper.get("Y")
-    return None if grey is None else (grey, grey, grey)
+    gray = upper.get("Y")
+    return None if gray is None else (gray, gray, gray)
 
 
 def _planar(path: Path, size: Declared, bits: int) -> NDArray[np.uint8 | np.uint16]:
@@ -211,7 +211,7 @@ def _planar(path: Path, size: Declared, bits: int) -> NDArray[np.uint8 | np.uint
         if bits == 16:
             return _ffmpeg(path, size)
     raise ClipError(
-        f"{path} keeps its colours in planes of their own, which is not read at {bits} bits",
+        f"{path} keeps its colors in planes of their own, which is not read at {bits} bits",
         "write it with its channels interleaved, or convert it to PNG or OpenEXR",
     )
 

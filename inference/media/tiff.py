@@ -66,7 +66,7 @@ def value(data: bytes, tag: int) -> int | None:
 def as_stored(data: bytes) -> bytes:
     """The same TIFF without the tags by which a library changes its pixels, and which Blender ignores.
 
-    Those are the orientation, and that colours are not multiplied by alpha yet. A file that cannot be parsed is
+    Those are the orientation, and that colors are not multiplied by alpha yet. A file that cannot be parsed is
     returned unchanged.
     """
     changed = bytearray(data)
@@ -88,7 +88,7 @@ def as_stored(data: bytes) -> bytes:
 
 
 def bits_of_planes(data: bytes) -> int:
-    """Bits of a colour if a TIFF stores each colour in its own plane; 0 if it does not, or is broken."""
+    """Bits of a color if a TIFF stores each color in its own plane; 0 if it does not, or is broken."""
     try:
         several = BITS in (found := fields(data)) and found[BITS].count > 1
         return (value(data, BITS) or 0) if several and value(data, _PLANES) == _SEPARATE else 0

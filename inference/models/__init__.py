@@ -1,4 +1,4 @@
-"""Network weights: facts, download, checksums, licences and the folders they are stored in."""
+"""Network weights: facts, download, checksums, licenses and the folders they are stored in."""
 
 from .verification import missing_requirements, ready
 

@@ -1,4 +1,4 @@
-"""Downloading weights from the hub, a mirror, a package or a folder: the licence accepted, every byte verified.
+"""Downloading weights from the hub, a mirror, a package or a folder: the license accepted, every byte verified.
 
 The files of all models are planned before the first is downloaded. A model whose revision Fathom does not fix gets one
 first: named or confirmed by the user, or that of a folder. A file is downloaded, then verified, then moved into place.
@@ -46,9 +46,9 @@ class DownloadRequest:
     check : callable
         Called between steps of at most half a second; raises to cancel. What is downloaded by then is kept.
     accepted : tuple of str
-        Names of licences that the user accepts.
+        Names of licenses that the user accepts.
     ask : callable
-        Asks the user to accept the licence of a model.
+        Asks the user to accept the license of a model.
     source : Path or None
         A folder to copy from instead of the hub, as for `store.inside`.
     offline : bool
@@ -97,7 +97,7 @@ def download(models: Sequence[Model], request: DownloadRequest) -> None:
     Raises
     ------
     Failure
-        UNSUPPORTED: a licence was not accepted, or a revision not chosen. MISSING: weights could not be downloaded, or
+        UNSUPPORTED: a license was not accepted, or a revision not chosen. MISSING: weights could not be downloaded, or
         do not match their checksums. BAD_OUTPUT: the disk is full or read-only, or another download is running. USAGE:
         a named revision is invalid.
     """
@@ -152,7 +152,7 @@ def _check_named_revisions(models: Sequence[Model], named: Mapping[str, str]) ->
 
 
 def _require_licences(models: Sequence[Model], request: DownloadRequest) -> None:
-    """Record accepted licences, and raise where one is not accepted."""
+    """Record accepted licenses, and raise where one is not accepted."""
     refused = []
     for model in models:
         if not notes.is_permitted(model.licence):
@@ -164,9 +164,9 @@ def _require_licences(models: Sequence[Model], request: DownloadRequest) -> None
     if refused:
         raise Failure(
             exit_codes.UNSUPPORTED,
-            f"Nothing was downloaded, because these licences were not accepted: {', '.join(x.title for x in refused)}.",
+            f"Nothing was downloaded, because these licenses were not accepted: {', '.join(x.title for x in refused)}.",
             " ".join(f"{licence.summary} Full text: {licence.url}" for licence in refused),
-            f"Accept them with {' '.join(f'--accept-licence {licence.name}' for licence in refused)}.",
+            f"Accept them with {' '.join(f'--accept-license {licence.name}' for licence in refused)}.",
         )
 
 

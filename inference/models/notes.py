@@ -1,4 +1,4 @@
-"""Records in the data folder, one JSON file each: chosen revisions, checksums, verified files, accepted licences.
+"""Records in the data folder, one JSON file each: chosen revisions, checksums, verified files, accepted licenses.
 
 A revision that Fathom does not fix is chosen once, before the first download, and kept until the weights are removed.
 The lock of checksums is written at the first download, from the hub's metadata of the revision (or, for a folder, from
@@ -142,12 +142,12 @@ class Stamps:
 
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
-    """That a licence was accepted.
+    """That a license was accepted.
 
     Attributes
     ----------
     name, title, url : str
-        Of the licence.
+        Of the license.
     accepted : str
         When, as an ISO date and time.
     fathom : str
@@ -310,11 +310,11 @@ def forget_converted(name: str) -> None:
     _converted_path(name).unlink(missing_ok=True)
 
 
-# Licences
+# Licenses
 
 
 def accepted(licence: Licence) -> Acceptance | None:
-    """The acceptance of a licence; None where it was not accepted."""
+    """The acceptance of a license; None where it was not accepted."""
     try:
         return records.load(Acceptance, _licence_path(licence), strict=False)
     except (OSError, ValueError):
@@ -322,12 +322,12 @@ def accepted(licence: Licence) -> Acceptance | None:
 
 
 def is_permitted(licence: Licence) -> bool:
-    """Whether weights under a licence may be used: it was accepted, or need not be."""
+    """Whether weights under a license may be used: it was accepted, or need not be."""
     return not licence.needs_acceptance or accepted(licence) is not None
 
 
 def accept(model: Model) -> None:
-    """Record that the licence of a model is accepted, where it has to be; an earlier record stays as it is."""
+    """Record that the license of a model is accepted, where it has to be; an earlier record stays as it is."""
     licence = model.licence
     if is_permitted(licence):
         return

@@ -136,7 +136,7 @@ def used_revision(model: Model) -> str:
 
 
 def download_command(*models: Model) -> str:
-    """The command that downloads models, asks for their licences, and replaces damaged files."""
+    """The command that downloads models, asks for their licenses, and replaces damaged files."""
     return f"Run: {command('download', *(model.name for model in models))}"
 
 

@@ -47,7 +47,7 @@ def ready(
     Raises
     ------
     Failure
-        MISSING: a file is missing or damaged, or a licence not accepted; with the command that fixes it.
+        MISSING: a file is missing or damaged, or a license not accepted; with the command that fixes it.
     """
     statuses, missing = _all_statuses(models)
     if missing:
@@ -71,7 +71,7 @@ def ready(
 
 
 def missing_requirements(models: Sequence[Model]) -> list[MissingRequirement]:
-    """Missing files, checksums and licences of models; no weights are read."""
+    """Missing files, checksums and licenses of models; no weights are read."""
     return _all_statuses(models)[1]
 
 
@@ -154,7 +154,7 @@ class ModelStatus:
 
     @property
     def can_run(self) -> bool:
-        """Whether the files are there and the licence is accepted."""
+        """Whether the files are there and the license is accepted."""
         return not list(_missing([self]))
 
 
@@ -224,11 +224,11 @@ def _missing(statuses: Sequence[ModelStatus]) -> Iterator[MissingRequirement]:
                 yield MissingRequirement(what=what, hint=_hint(each.model), kind="weights")
             else:
                 yield _to_download(what, [each.model])
-    # the download of what is missing asks for its licence
+    # the download of what is missing asks for its license
     open_ones = [each.model for each in there if not notes.is_permitted(each.model.licence)]
     if open_ones:
         titles = list(dict.fromkeys(model.licence.title for model in open_ones))
-        several = "Licences were not accepted yet" if len(titles) > 1 else "A licence was not accepted yet"
+        several = "Licenses were not accepted yet" if len(titles) > 1 else "A license was not accepted yet"
         yield _to_download(f"{several}: {', '.join(titles)}.", open_ones)
 
 

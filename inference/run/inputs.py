@@ -21,7 +21,7 @@ from ..common.failures import Failure
 from ..contract import depth_sequence, exit_codes, numbering
 from ..contract.depth_sequence import Weights
 from ..contract.job import Job
-from ..media.colour_config import config_file
+from ..media.color_config import config_file
 from ..media.mattes import mattes
 
 
@@ -120,7 +120,7 @@ class Inputs:
     ) -> str:
         """A hash that is equal exactly for runs whose maps are bit for bit the same.
 
-        It covers the job, its files (by size and modification time, including the colour configuration), the versions
+        It covers the job, its files (by size and modification time, including the color configuration), the versions
         of packages, the device, the weights, and in `given` the sha256 of each input depth sequence's ``depth.json``.
         """
         facts = {

@@ -421,7 +421,7 @@ class State:
     key : str
         `inputs.Inputs.key`; empty while the remains of another job are being removed.
     fingerprint : str
-        `Job.fingerprint`, by which Blender recognises the folder (`depth_sequence.unfinished_fingerprint`).
+        `Job.fingerprint`, by which Blender recognizes the folder (`depth_sequence.unfinished_fingerprint`).
     plate : str
         The clip: its movie, or its sequence's first file (`depth_sequence.unfinished_plate`).
     first_frame, last_frame : int

@@ -346,13 +346,13 @@ def _own_folder(task: Task, numbers: Sequence[int], label: str) -> Path:
 
 def _reporter(task: Task, which: str) -> ReportProgress:
     def report(stage: str, label: str, done: float, total: float) -> None:
-        task.out.meter.stage(stage, _labelled(label, which))
+        task.out.meter.stage(stage, _labeled(label, which))
         task.out.meter.part(done / total if total > 0 else 0.0)
 
     return report
 
 
-def _labelled(label: str, which: str) -> str:
+def _labeled(label: str, which: str) -> str:
     return f"{label} ({which})" if which else label
 
 
@@ -401,7 +401,7 @@ def _doubts(maps: ShotMaps, info: EstimatorInfo) -> tuple[str, ...]:
         return ()
     return (
         f"{share:.0%} of the depth has hardly any confidence (less than {_NO_CONFIDENCE}) and may be wrong; blur, a "
-        "rolling shutter, flat colours and reflections cause that. Check the confidence before you build on it.",
+        "rolling shutter, flat colors and reflections cause that. Check the confidence before you build on it.",
     )
 
 
@@ -413,7 +413,7 @@ def _upsampled(task: Task, low: ShotMaps, label: str) -> ShotMaps:
     size = (task.clip.width, task.clip.height)
     maps = ShotMaps(task.out, task.out.maps, numbers, size, confidence=task.info.has_confidence, check=task.check)
     meter.begin(len(numbers) * task.upsampling)
-    meter.stage("upsample", _labelled("Upsampling depth to the plate's size", label))
+    meter.stage("upsample", _labeled("Upsampling depth to the plate's size", label))
     left = maps.missing()
     for number, plate in task.clip.read(left[0], numbers[-1]) if left else ():
         task.check()

@@ -13,7 +13,7 @@ DEPTHCRAFTER = Model(
     revision_checked=False,
     licence=Licence(
         name="depthcrafter",
-        title="DepthCrafter licence (Tencent)",
+        title="DepthCrafter license (Tencent)",
         summary="For academic, research and education purposes only; commercial and production use is forbidden "
         "(for business, ask wbhu@tencent.com).",
         url="https://huggingface.co/tencent/DepthCrafter/blob/main/LICENSE",
@@ -34,8 +34,8 @@ SVD = Model(
     revision_checked=False,
     licence=Licence(
         name="stable-video-diffusion-community",
-        title="Stable Video Diffusion community licence (Stability AI)",
-        summary="Free for research, and for commercial use by those below the yearly revenue that the licence names.",
+        title="Stable Video Diffusion community license (Stability AI)",
+        summary="Free for research, and for commercial use by those below the yearly revenue that the license names.",
         url="https://huggingface.co/stabilityai/stable-video-diffusion-img2vid-xt/blob/main/LICENSE.md",
     ),
     files=(

@@ -49,7 +49,7 @@ def scene_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
 def find_result(tree: bpy.types.NodeTree) -> Socket | None:
     """The input socket whose image is the render's result, or None.
 
-    Up to 4.5 that is the Composite node's Image, from 5.0 the first colour input of the active Group Output.
+    Up to 4.5 that is the Composite node's Image, from 5.0 the first color input of the active Group Output.
     """
     ends = [node for node in tree.nodes if node.bl_idname == _OUTPUT]
     active = [node for node in ends if getattr(node, "is_active_output", False)]

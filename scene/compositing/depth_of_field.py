@@ -30,7 +30,7 @@ _BLENDERS_FOCUS = 10.0
 """Focus distance of a camera that nobody has focused."""
 
 _FOCAL_LENGTH = 50.0
-"""Millimetres; Blender's own, where neither a camera nor the estimator tells the shot's."""
+"""Millimeters; Blender's own, where neither a camera nor the estimator tells the shot's."""
 
 _MAX_BLUR = "fathom_max_blur"
 """Custom property of a Defocus node whose limit is driven: what it is on the shot's frames."""
@@ -148,15 +148,15 @@ def _build(group: bpy.types.NodeTree) -> None:
     tree.depth_inputs(group)
     for name, default, minimum, subtype, description in (
         ("Focus Distance", 10.0, 0.01, "DISTANCE", "What lies here is sharp; the shot's camera has it, if built"),
-        ("F-Stop", 2.8, 0.01, None, "A smaller one blurs more; a lens's own where distances are in metres"),
-        ("Focal Length", 50.0, 0.01, None, "Millimetres on a sensor 36 mm wide; the shot's camera has it, if built"),
+        ("F-Stop", 2.8, 0.01, None, "A smaller one blurs more; a lens's own where distances are in meters"),
+        ("Focal Length", 50.0, 0.01, None, "Millimeters on a sensor 36 mm wide; the shot's camera has it, if built"),
         ("Width", 1920.0, 1.0, None, "Width of the render in pixels"),
     ):
         nodes.interface_number(group, name, default, description, minimum=minimum, subtype=subtype)
     inputs, outputs = nodes.group_sockets(group)
     inverse = [nodes.math(group, "DIVIDE", 1.0, inputs[name]) for name in ("Z", "Focus Distance")]
     away = nodes.math(group, "ABSOLUTE", nodes.math(group, "SUBTRACT", *inverse), label="|1/Z - 1/Focus|")
-    # Radius in sensor widths: f^2 / (2 N sensor), with millimetres where distances are metres.
+    # Radius in sensor widths: f^2 / (2 N sensor), with millimeters where distances are meters.
     squared = nodes.math(group, "MULTIPLY", inputs["Focal Length"], inputs["Focal Length"])
     lens = nodes.math(group, "DIVIDE", squared, inputs["F-Stop"])
     scaled = nodes.math(group, "MULTIPLY", lens, 1.0 / (2.0 * 1000.0 * SENSOR_WIDTH), label="Lens")

@@ -58,7 +58,7 @@ def _build(group: bpy.types.NodeTree) -> None:
     nodes.interface_output(group, "Fog", "Float", description="Share of fog in each pixel, 0 to 1")
     tree.effect_inputs(group)
     nodes.interface_input(
-        group, "Color", "Color", default=(0.6, 0.65, 0.7, 1.0), description="Colour that the far distance takes on"
+        group, "Color", "Color", default=(0.6, 0.65, 0.7, 1.0), description="Color that the far distance takes on"
     )
     for name, default, maximum, subtype, description in (
         ("Amount", 1.0, 1.0, "FACTOR", "How much of the fog is laid over the image"),
@@ -82,7 +82,7 @@ def _build(group: bpy.types.NodeTree) -> None:
     )
     laid = nodes.math(group, "MULTIPLY", share, inputs["Amount"])
     fog = nodes.math(group, "MULTIPLY", laid, inputs["Has Depth"], label="Fog")
-    # Fog is as opaque as the image that it lies on, whose colours are premultiplied.
+    # Fog is as opaque as the image that it lies on, whose colors are premultiplied.
     veil = compositor_nodes.set_alpha(
         group, inputs["Color"], compositor_nodes.channel(group, inputs["Image"], "Alpha"), mode="APPLY"
     )

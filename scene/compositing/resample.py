@@ -29,18 +29,18 @@ def to_plate_size(
 ) -> list[Socket]:
     """Bring maps to the plate's size, bilinearly, the outermost pixels extended; sizes are (width, height).
 
-    `maps` are colour outputs with the map in red. Returns value outputs; where both sizes agree they are the maps
+    `maps` are color outputs with the map in red. Returns value outputs; where both sizes agree they are the maps
     unchanged.
     """
     if map_size == plate_size:
         return [_red(tree, socket) for socket in maps]
-    centres = _pixel_centres(tree, plate_size)  # of Map UV's vectors; their third part is the alpha
+    centers = _pixel_centers(tree, plate_size)  # of Map UV's vectors; their third part is the alpha
     if compositor_nodes.has_bilinear_map_uv():
-        uv = combine(tree, *map(partial(_normalised, tree), centres, map_size, plate_size), 1.0)
+        uv = combine(tree, *map(partial(_normalized, tree), centers, map_size, plate_size), 1.0)
         return [_red(tree, compositor_nodes.map_uv(tree, socket, uv, bilinear=True)) for socket in maps]
     # Map UV of 4.x knows Nearest, and an anisotropic filter that blurs: bilinear is made of four Nearest lookups.
     (u, fx), (v, fy) = (
-        _neighbours(tree, c, size, plate) for c, size, plate in zip(centres, map_size, plate_size, strict=True)
+        _neighbors(tree, c, size, plate) for c, size, plate in zip(centers, map_size, plate_size, strict=True)
     )
     corners = [[combine(tree, u[i], v[j], 1.0) for i in (0, 1)] for j in (0, 1)]
     results = []
@@ -55,21 +55,19 @@ def to_plate_size(
     return results
 
 
-def _normalised(tree: bpy.types.NodeTree, centre: Socket, size: int, plate: int) -> Socket:
+def _normalized(tree: bpy.types.NodeTree, center: Socket, size: int, plate: int) -> Socket:
     """Along one axis: where Map UV looks a plate pixel up, not before the middle of the map's first pixel.
 
     Whatever lies before it has the first pixel's value. Where rounding puts a coordinate a hair before it, Blender 5.2
     takes the second pixel's instead.
     """
     first = (0.5 + _HAIR) / size
-    return nodes.math(tree, "MAXIMUM", nodes.math(tree, "DIVIDE", centre, float(plate)), first)
+    return nodes.math(tree, "MAXIMUM", nodes.math(tree, "DIVIDE", center, float(plate)), first)
 
 
-def _neighbours(
-    tree: bpy.types.NodeTree, centre: Socket, size: int, plate: int
-) -> tuple[tuple[Socket, Socket], Socket]:
-    """Along one axis: the normalised centres of the two map pixels around a plate pixel's, and the second's weight."""
-    position = nodes.math(tree, "MULTIPLY_ADD", centre, size / plate, -0.5)
+def _neighbors(tree: bpy.types.NodeTree, center: Socket, size: int, plate: int) -> tuple[tuple[Socket, Socket], Socket]:
+    """Along one axis: the normalized centers of the two map pixels around a plate pixel's, and the second's weight."""
+    position = nodes.math(tree, "MULTIPLY_ADD", center, size / plate, -0.5)
     first = nodes.math(tree, "FLOOR", position)
     weight = nodes.math(tree, "SUBTRACT", position, first)
     both = []
@@ -80,7 +78,7 @@ def _neighbours(
     return (both[0], both[1]), weight
 
 
-def _pixel_centres(tree: bpy.types.NodeTree, size: tuple[int, int]) -> tuple[Socket, Socket]:
+def _pixel_centers(tree: bpy.types.NodeTree, size: tuple[int, int]) -> tuple[Socket, Socket]:
     """Images of the given size that hold each pixel's x + 0.5 and y + 0.5, counted from the bottom left."""
     if compositor_nodes.has_image_coordinates():
         # A generated image is no more than its size in the .blend file.
@@ -94,10 +92,10 @@ def _pixel_centres(tree: bpy.types.NodeTree, size: tuple[int, int]) -> tuple[Soc
 
 
 def _ramp(tree: bpy.types.NodeTree, size: tuple[int, int], *, axis: int) -> Socket:
-    """Pixel centres along one axis for 4.2, which has no coordinates: a narrow strip that counts, stretched.
+    """Pixel centers along one axis for 4.2, which has no coordinates: a narrow strip that counts, stretched.
 
     The strip counts in two bytes, red x 256 + green. Along itself it keeps its size, across it is stretched, which
-    fades colour and alpha alike towards the end; their quotient does not fade. It is one pixel wide, two where the
+    fades color and alpha alike towards the end; their quotient does not fade. It is one pixel wide, two where the
     plate's side is even: stretching odd to even leaves a line of 4.2's result unwritten.
     """
     width = 2 - size[1 - axis] % 2

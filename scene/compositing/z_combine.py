@@ -118,7 +118,7 @@ def _nearer(
 
     Each pixel is either; softening that over 3x3 pixels makes the cut smooth. Only pixels where something was rendered
     count in it: at the render's outline its own alpha does the anti-aliasing, and a soft cut there would let the plate
-    shine through. Blender's own Z Combine is not used: it multiplies a render's colour by its alpha a second time,
+    shine through. Blender's own Z Combine is not used: it multiplies a render's color by its alpha a second time,
     which darkens outlines.
     """
     rendered = nodes.math(group, "LESS_THAN", render, _NOTHING, label="Something is rendered")

@@ -1,7 +1,7 @@
 """Draws what `shown` decides into the Sequencer's preview, the Movie Clip Editor and the Image Editor.
 
-A map goes to the GPU as it is, and a shader finds its colours, so that near, far, gamma and colours cost nothing to
-change. The colours are codes for the screen: no view transform is applied to them, as to no data. Maps are read between
+A map goes to the GPU as it is, and a shader finds its colors, so that near, far, gamma and colors cost nothing to
+change. The colors are codes for the screen: no view transform is applied to them, as to no data. Maps are read between
 draws, by a timer and at each new frame, so that no draw waits for a disk.
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...inference.contract.untrusted import readable
 from .. import current_run, disk_status, versions
-from . import colour_maps, maps, shown
+from . import color_maps, maps, shown
 from .shown import Picture, Shown
 
 _EDITORS = {"SEQUENCE_EDITOR": "PREVIEW", "CLIP_EDITOR": "WINDOW", "IMAGE_EDITOR": "WINDOW"}
@@ -31,7 +31,7 @@ _AT_ONCE, _NEXT = 0.03, 0.1
 """Seconds for which the timer reads at one go, and from one go to the next."""
 _MOST_TEXTURES = 8
 _BAR = (220, 12)
-"""Size of the bar of colours, before Blender's scale."""
+"""Size of the bar of colors, before Blender's scale."""
 _MARGIN = 12, 30  # the second keeps clear of the frames that editors show along their lower edge
 
 cache = maps.Cache()
@@ -194,7 +194,7 @@ def _draw_map(region: bpy.types.Region, picture: Picture, values: NDArray[np.flo
     left, bottom, right, top = picture.crop
     # A texture begins with its lowest row, a map with its highest.
     at = ((left, 1.0 - bottom), (right, 1.0 - bottom), (right, 1.0 - top), (left, 1.0 - top))
-    offset, factor = colour_maps.scaling(low=picture.low, high=picture.high, near=view.near, far=view.far)
+    offset, factor = color_maps.scaling(low=picture.low, high=picture.high, near=view.near, far=view.far)
     opacity = view.opacity if view.arrangement == "OVER" else 1.0
     _draw_quad(corners, at, _texture(picture.path, values), (offset, factor, 1.0 / view.gamma, opacity), view.colors)
 
@@ -237,12 +237,12 @@ def _uploaded(values: NDArray[np.float32], form: str) -> gpu.types.GPUTexture:
 
 def _table(colors: str) -> gpu.types.GPUTexture:
     if colors not in _gpu:
-        _gpu[colors] = _uploaded(colour_maps.table(colors)[None], "RGBA32F")
+        _gpu[colors] = _uploaded(color_maps.table(colors)[None], "RGBA32F")
     return _gpu[colors]
 
 
 def _shader() -> gpu.types.GPUShader:
-    """The formula of `colour_maps.levels`, between the nearest four pixels, then the colours."""
+    """The formula of `color_maps.levels`, between the nearest four pixels, then the colors."""
     if "shader" not in _gpu:
         between = gpu.types.GPUStageInterfaceInfo("fathom_depth_between")
         between.smooth("VEC2", "uv")
@@ -294,7 +294,7 @@ void main()
 
 
 def _draw_legend(region: bpy.types.Region, found: Shown, view: Any, notes: list[str], scale: float) -> None:
-    """Below on the left: the bar of colours from far to near, what is shown, and what is not."""
+    """Below on the left: the bar of colors from far to near, what is shown, and what is not."""
     left, bottom = (side * scale for side in _MARGIN)
     width, height = (side * scale for side in _BAR)
     if found.pictures:
@@ -302,7 +302,7 @@ def _draw_legend(region: bpy.types.Region, found: Shown, view: Any, notes: list[
         corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
         at = ((0.0, 0.5), (1.0, 0.5), (1.0, 0.5), (0.0, 0.5))
         if "ramp" not in _gpu:
-            _gpu["ramp"] = _uploaded(np.linspace(0.0, 1.0, colour_maps.COUNT, dtype=np.float32)[None], "R32F")
+            _gpu["ramp"] = _uploaded(np.linspace(0.0, 1.0, color_maps.COUNT, dtype=np.float32)[None], "R32F")
         _draw_quad(corners, at, _gpu["ramp"], (0.0, 1.0, 1.0, 1.0), view.colors)
         _write("Far", left, top + 4 * scale, scale)
         _write("Near", right - 30 * scale, top + 4 * scale, scale)

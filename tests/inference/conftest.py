@@ -40,7 +40,7 @@ def cut_clip(tmp_path_factory) -> Path:
 
 
 def write_clip(folder: Path, numbers: range, *, size=(64, 48), cut: int | None = None) -> Path:
-    """Images of a texture that moves; another texture and colour from frame `cut` on."""
+    """Images of a texture that moves; another texture and color from frame `cut` on."""
     width, height = size
     rng = np.random.default_rng(7)
     for number in numbers:

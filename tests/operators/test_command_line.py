@@ -61,11 +61,11 @@ def test_build_with_a_known_lens(tmp_path, lens):
     [
         (
             ["--focal-length", "long"],
-            "--focal-length must be in millimetres (35) or pixels of the plate (850px)",
+            "--focal-length must be in millimeters (35) or pixels of the plate (850px)",
         ),
-        (["--focal-length", "850px", "--sensor-width", "36"], "--sensor-width is for a --focal-length in millimetres."),
-        (["--sensor-width", "36"], "--sensor-width is for a --focal-length in millimetres."),
-        (["--focal-length", "35", "--sensor-width", "0"], "--sensor-width must be more than 0 millimetres"),
+        (["--focal-length", "850px", "--sensor-width", "36"], "--sensor-width is for a --focal-length in millimeters."),
+        (["--sensor-width", "36"], "--sensor-width is for a --focal-length in millimeters."),
+        (["--focal-length", "35", "--sensor-width", "0"], "--sensor-width must be more than 0 millimeters"),
     ],
 )
 def test_a_lens_that_is_none(clip, tmp_path, capsys, lens, words):

@@ -211,7 +211,7 @@ def test_without_an_environment_the_cure_is_named(clip, tmp_path, monkeypatch):
     assert not (tmp_path / "depth").exists() and not (tmp_path / "home").exists()
 
 
-def test_a_colour_strip_is_refused(worker, tmp_path):
+def test_a_color_strip_is_refused(worker, tmp_path):
     editor = bpy.context.scene.sequence_editor_create()
     arguments = {"name": "blue", "type": "COLOR", "channel": 1, "frame_start": 1}
     length = {"length": 10} if bpy.app.version >= (5, 0, 0) else {"frame_end": 10}

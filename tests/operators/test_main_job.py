@@ -7,7 +7,7 @@ from bl_ext.dev.fathom.scene import depth_list
 from depth_maker import write_png
 
 WIDTH, HEIGHT, FOCAL, COUNT = 192, 144, 170.0, 14
-WALLS = [  # axis, position on it, limits on the other two; x right, y down, z forth, in metres
+WALLS = [  # axis, position on it, limits on the other two; x right, y down, z forth, in meters
     (1, 1.2, ((-20, 20), (0.1, 9.0))),
     (2, 9.0, ((-20, 20), (-8, 1.2))),
     (2, 4.0, ((-1.6, -0.4), (-0.2, 1.2))),

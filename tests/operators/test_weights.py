@@ -33,7 +33,7 @@ def brightness():
 
 def test_the_whole_life_of_weights(hub, tmp_path):
     assert (brightness().state, brightness().can_run) == ("missing", False)
-    assert bpy.ops.fathom.download_weights(names="brightness", licences=LICENCE) == {"FINISHED"}
+    assert bpy.ops.fathom.download_weights(names="brightness", licenses=LICENCE) == {"FINISHED"}
     assert (brightness().state, brightness().can_run) == ("ready", True)
     assert not list((tmp_path / "home").glob("*.log"))
     assert bpy.ops.fathom.verify_weights(names="brightness") == {"FINISHED"}
@@ -44,14 +44,14 @@ def test_the_whole_life_of_weights(hub, tmp_path):
     with pytest.raises(RuntimeError, match="damaged"):
         bpy.ops.fathom.verify_weights(names="brightness")
     assert current_run.last().subject.weights == ("brightness",)
-    assert bpy.ops.fathom.download_weights(names="brightness", licences=LICENCE) == {"FINISHED"}
+    assert bpy.ops.fathom.download_weights(names="brightness", licenses=LICENCE) == {"FINISHED"}
     assert bpy.ops.fathom.verify_weights(names="brightness") == {"FINISHED"}
     assert bpy.ops.fathom.remove_weights(weights="brightness") == {"FINISHED"}
     assert brightness().state == "missing" and not list((tmp_path / "home").rglob("*.safetensors"))
 
 
 def test_nothing_is_downloaded_before_the_licence_is_accepted(hub):
-    with pytest.raises(RuntimeError, match="the licence was not accepted: tick the box"):
+    with pytest.raises(RuntimeError, match="the license was not accepted: tick the box"):
         bpy.ops.fathom.get_weights(names="brightness")
     assert hub.log == []
     assert bpy.ops.fathom.get_weights(names="brightness", accept=True) == {"FINISHED"}
@@ -61,10 +61,10 @@ def test_nothing_is_downloaded_before_the_licence_is_accepted(hub):
 def test_a_folder_serves_in_the_place_of_the_network(hub, monkeypatch):
     monkeypatch.setattr(preferences, "offline_reason", lambda: "Blender may not go online.")
     with pytest.raises(RuntimeError, match=r"not downloaded\. Blender may not go online\."):
-        bpy.ops.fathom.download_weights(names="brightness", licences=LICENCE)
+        bpy.ops.fathom.download_weights(names="brightness", licenses=LICENCE)
     with pytest.raises(RuntimeError, match="may not go online"):
         bpy.ops.fathom.get_weights(names="brightness", accept=True)
-    assert bpy.ops.fathom.download_weights(names="brightness", licences=LICENCE, directory=str(hub.folder)) == {
+    assert bpy.ops.fathom.download_weights(names="brightness", licenses=LICENCE, directory=str(hub.folder)) == {
         "FINISHED"
     }
     assert brightness().can_run and hub.log == []
@@ -105,7 +105,7 @@ def test_the_dialog_shows_size_licence_and_what_is_to_be_accepted(hub):
     operators.FATHOM_OT_get_weights.draw(dialog, bpy.context)
     texts = " ".join(layout.texts)
     assert "Brightness's network: 3.0 MB from nobody/brightness" in texts
-    assert "Brightness licence. For tests only." in texts and "MonST3R" in texts and "0.8 MB" in texts
+    assert "Brightness license. For tests only." in texts and "MonST3R" in texts and "0.8 MB" in texts
     assert layout.texts[-1] == "<newest>" and "<accept>" in layout.texts
     assert "Fathom fixes no revision of MonST3R's network: choose one here" in texts
     assert {button.url for button in layout.buttons} >= {MODEL.licence.url}

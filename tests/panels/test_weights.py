@@ -15,7 +15,7 @@ NET = WeightsFacts(
     name="net",
     label="The net",
     repository="somebody/net",
-    licence=LicenceFacts(name="mit", title="MIT licence"),
+    licence=LicenceFacts(name="mit", title="MIT license"),
     estimators=("quick", "slow"),
     users=("Quick", "Slow"),
     size=3_050_000_000,
@@ -46,7 +46,7 @@ def test_what_is_missing_can_be_downloaded(listed):
     listed(NET)
     layout, buttons = drawn()
     assert "The net (3.05 GB)" in layout.texts
-    assert "Not downloaded. For Quick, Slow. MIT licence." in layout.texts
+    assert "Not downloaded. For Quick, Slow. MIT license." in layout.texts
     assert set(buttons) == {"fathom.get_weights"}
     assert (buttons["fathom.get_weights"].names, buttons["fathom.get_weights"].text) == ("net", "Download")
 
@@ -54,14 +54,14 @@ def test_what_is_missing_can_be_downloaded(listed):
 def test_what_was_broken_off_can_be_resumed_or_removed(listed):
     listed(replace(NET, partial_size=1_000_000_000))
     layout, buttons = drawn()
-    assert "32 % downloaded. For Quick, Slow. MIT licence." in layout.texts
+    assert "32 % downloaded. For Quick, Slow. MIT license." in layout.texts
     assert buttons["fathom.get_weights"].text == "Resume" and buttons["fathom.remove_weights"].weights == "net"
 
 
 def test_what_is_there_can_be_verified_and_removed(listed):
     listed(READY)
     layout, buttons = drawn()
-    assert "Downloaded and verified. For Quick, Slow. MIT licence." in layout.texts
+    assert "Downloaded and verified. For Quick, Slow. MIT license." in layout.texts
     assert set(buttons) == {"fathom.verify_weights", "fathom.remove_weights"}
 
 
@@ -75,7 +75,7 @@ def test_a_studios_weights_are_only_verified(listed):
 def test_weights_whose_licence_is_open_say_so(listed):
     listed(replace(READY, can_run=False))
     layout, buttons = drawn()
-    assert any("Download asks for its licence" in text for text in layout.texts) and "fathom.get_weights" in buttons
+    assert any("Download asks for its license" in text for text in layout.texts) and "fathom.get_weights" in buttons
 
 
 def test_the_studios_folder_is_named_and_can_be_cleared(listed, monkeypatch, tmp_path):

@@ -68,7 +68,7 @@ def test_a_static_point_is_seen_where_the_camera_saw_it(depth, empty_file, scale
 @pytest.mark.parametrize(
     ("unit", "length", "scale"), [("metres", 1.0, 1.0), ("metres", 0.01, 100.0), (None, 0.01, 1.0)]
 )
-def test_depth_in_metres_starts_at_true_scale(depth, empty_file, unit, length, scale):
+def test_depth_in_meters_starts_at_true_scale(depth, empty_file, unit, length, scale):
     empty_file.unit_settings.scale_length = length
     metric = dataclasses.replace(depth, sequence=dataclasses.replace(depth.sequence, unit=unit))
     shot = metric.sequence.shots[0]

@@ -24,7 +24,7 @@ def rendered(scene, path):
 
 
 @pytest.mark.parametrize("low, high", [(0.2, 0.7), (300.0, 310.0), (-2.0, 5.0), (0.001, 8.0)])
-def test_it_is_grey_between_the_percentiles(empty_file, tmp_path, low, high):
+def test_it_is_gray_between_the_percentiles(empty_file, tmp_path, low, high):
     ramp = lambda frame, width, height: np.linspace(low, high, width)[None].repeat(height, 0)  # noqa: E731
     depth = depth_module.load(depth_maker.make(tmp_path, size=(48, 32), disparity=ramp), frame_offset=10)
     render = empty_file.render

@@ -117,7 +117,7 @@ def test_transmittance_follows_beer_and_lambert(tmp_path, empty_file, start, sca
             assert np.mean(seen[:, columns]) == pytest.approx(np.mean(wanted[:, columns]), rel=0.01)
 
 
-def test_colour_scatters_and_height_and_noise_change_the_fog(tmp_path, empty_file):
+def test_color_scatters_and_height_and_noise_change_the_fog(tmp_path, empty_file):
     _, _, fog = build(tmp_path / "made", empty_file, disparity=lambda n, w, h: np.full((h, w), 0.2))
     white_world(empty_file)
     set_up_cycles(empty_file, size=SIZE, samples=16)
@@ -129,9 +129,9 @@ def test_colour_scatters_and_height_and_noise_change_the_fog(tmp_path, empty_fil
         return render(empty_file, tmp_path / "seen", 1, linear=True)[..., :3]
 
     plain = seen()
-    coloured = seen(color=(0.0, 0.9, 0.0, 1))
-    assert coloured[..., 0].mean() == pytest.approx(plain[..., 0].mean(), rel=0.05)
-    assert coloured[..., 1].mean() > plain[..., 1].mean() + 0.1
+    colored = seen(color=(0.0, 0.9, 0.0, 1))
+    assert colored[..., 0].mean() == pytest.approx(plain[..., 0].mean(), rel=0.05)
+    assert colored[..., 1].mean() > plain[..., 1].mean() + 0.1
     # The camera looks along the horizon at height 0: below the base nothing changes, above the fog thins out.
     layered = seen(height_falloff=3.0, height_base=0.0)
     assert np.allclose(layered[-2:], plain[-2:], rtol=0.05)
@@ -163,8 +163,8 @@ def test_fog_and_mesh_do_not_quarrel_over_the_surface(tmp_path, empty_file):
     empty_file.cycles.filter_width = 1.5
     seen = render(empty_file, tmp_path / "seen", 2, linear=True)[..., 0]
     z = 1 / depth_maker.slanted(2, *SIZE)[::-1].T
-    grey = ((128 / 255 + 0.055) / 1.055) ** 2.4
-    wanted = grey * expected_transmittance(shot.camera, 0.2, 0.5, z)
+    gray = ((128 / 255 + 0.055) / 1.055) ** 2.4
+    wanted = gray * expected_transmittance(shot.camera, 0.2, 0.5, z)
     assert np.allclose(seen, wanted, rtol=0.05)
 
 

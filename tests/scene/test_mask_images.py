@@ -29,7 +29,7 @@ def box(left, right):
 
 
 def test_each_frame_has_a_matte(empty_file, tmp_path):
-    folder = mask_images.rasterise(box(0.25, 0.5), plate(), tmp_path / "mattes")
+    folder = mask_images.rasterize(box(0.25, 0.5), plate(), tmp_path / "mattes")
     assert sorted(path.name for path in folder.iterdir()) == [f"matte.{n:04d}.png" for n in (5, 6, 7)]
     for path in folder.iterdir():
         image = bpy.data.images.load(str(path))
@@ -37,15 +37,15 @@ def test_each_frame_has_a_matte(empty_file, tmp_path):
         row = np.array(image.pixels[:]).reshape(48, 64, 4)[24, :, 0]
         assert (row[18:30] > 0.99).all() and (row[:14] < 0.01).all() and (row[34:] < 0.01).all()
     assert len(bpy.data.scenes) == 1 and len(bpy.data.masks) == 1
-    mask_images.rasterise(box(0.25, 0.5), plate(), tmp_path / "mattes")
+    mask_images.rasterize(box(0.25, 0.5), plate(), tmp_path / "mattes")
 
 
 def test_what_cannot_be_written_is_said(empty_file, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Problem, match="cannot be written"):
-        mask_images.rasterise(box(0, 1), plate(), tmp_path / "file")
+        mask_images.rasterize(box(0, 1), plate(), tmp_path / "file")
     with pytest.raises(Problem, match="size"):
-        mask_images.rasterise(box(0, 1), plate(None, None), tmp_path)
+        mask_images.rasterize(box(0, 1), plate(None, None), tmp_path)
 
 
 def test_one_press_makes_mattes_beside_the_depth(empty_file, tmp_path):
@@ -68,13 +68,13 @@ def test_nothing_is_written_through_a_link(empty_file, tmp_path):
     folder.mkdir()
     for name in ("matte.0005.png", "rendering.0105.png", "matte.0105.png"):
         (folder / name).symlink_to(secret)
-    mask_images.rasterise(box(0, 1), plate(), folder)
+    mask_images.rasterize(box(0, 1), plate(), folder)
     assert secret.read_text() == "mine" and not (folder / "matte.0005.png").is_symlink()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "linked").symlink_to(elsewhere)
     with pytest.raises(Problem, match="is a link"):
-        mask_images.rasterise(box(0, 1), plate(), tmp_path / "linked")
+        mask_images.rasterize(box(0, 1), plate(), tmp_path / "linked")
     assert list(elsewhere.iterdir()) == []
 
 
@@ -84,13 +84,13 @@ def test_a_pipe_or_a_folder_in_the_place_of_a_matte_holds_nothing_up(empty_file,
     os.mkfifo(folder / "matte.0005.png")
     (folder / "matte.0006.png").mkdir()
     with pytest.raises(Problem, match="cannot be written"):
-        mask_images.rasterise(box(0, 1), plate(), folder)
+        mask_images.rasterize(box(0, 1), plate(), folder)
     assert sorted(path.name for path in folder.iterdir()) == ["matte.0005.png", "matte.0006.png"], "no drafts are left"
 
 
 def test_a_clip_before_the_timelines_beginning_is_declined(empty_file, tmp_path):
     with pytest.raises(Problem, match="begins at frame -3, and Blender renders from frame 0 on"):
-        mask_images.rasterise(box(0, 1), replace(plate(), scene_start=-3), tmp_path / "mattes")
+        mask_images.rasterize(box(0, 1), replace(plate(), scene_start=-3), tmp_path / "mattes")
     assert not (tmp_path / "mattes").exists()
-    folder = mask_images.rasterise(box(0, 1), replace(plate(), scene_start=0), tmp_path / "mattes")
+    folder = mask_images.rasterize(box(0, 1), replace(plate(), scene_start=0), tmp_path / "mattes")
     assert len(list(folder.iterdir())) == 3

@@ -22,13 +22,13 @@ def test_plate_is_made_once_and_leaves_the_artists_images_alone(tmp_path, empty_
     assert plates.plate_image(depth) == image
 
 
-def test_colour_space_comes_from_the_source(tmp_path, empty_file):
+def test_color_space_comes_from_the_source(tmp_path, empty_file):
     depth = depths.load(depth_maker.make(tmp_path))
     sequence = depth.sequence
     linear = replace(depth, sequence=replace(sequence, source=replace(sequence.source, colorspace="Linear Rec.709")))
     assert plates.plate_image(linear).colorspace_settings.name == "Linear Rec.709"
     unknown = replace(depth, sequence=replace(sequence, source=replace(sequence.source, colorspace="Nonsense")))
-    with pytest.raises(plates.PlateError, match="knows no colour space 'Nonsense'"):
+    with pytest.raises(plates.PlateError, match="knows no color space 'Nonsense'"):
         plates.plate_image(unknown)
 
 

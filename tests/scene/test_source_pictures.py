@@ -120,10 +120,10 @@ def test_a_rotated_movie_is_turned_as_this_blender_turns_it(rotation, empty_file
 
 
 @pytest.mark.parametrize(
-    "colours", rest_slow([(9, 16), (9, 18), (9, 1), (12, 13), (1, 1), (12, 16), (1, 8)], fast=3), ids=str
+    "colors", rest_slow([(9, 16), (9, 18), (9, 1), (12, 13), (1, 1), (12, 16), (1, 8)], fast=3), ids=str
 )
-def test_colours_that_a_movie_names(colours, empty_file, inference_python, tmp_path):
-    path = movie(tmp_path / "named.mkv", range(2), codec="ffv1", pixel_format="yuv444p10le", colours=colours, matrix=9)
+def test_colors_that_a_movie_names(colors, empty_file, inference_python, tmp_path):
+    path = movie(tmp_path / "named.mkv", range(2), codec="ffv1", pixel_format="yuv444p10le", colors=colors, matrix=9)
     strip = fresh_sequencer(empty_file).new_movie("clip", str(path), 1, 1)
     plate = source.from_strip(strip, empty_file)
     shown, read = both(plate, empty_file, inference_python, tmp_path)
@@ -152,7 +152,7 @@ def make_woven_ten_bits(folder):
     return movie(folder / "woven.mkv", range(4), images=woven(moving), options=options, pixel_format="yuv420p10le")
 
 
-def make_colour_at_the_top(folder):
+def make_color_at_the_top(folder):
     lines = np.random.default_rng(1).integers(16, 240, (48, 8, 3), np.uint8).repeat(8, axis=1)
     options = {"crf": "1", "x264-params": "chromaloc=2"}
     return movie(folder / "top.mp4", range(2), images=[lines] * 2, options=options)
@@ -166,10 +166,10 @@ def make_dv(folder):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [make_interlaced, make_woven, make_woven_ten_bits, make_colour_at_the_top, make_dv])
-def test_colours_of_lines_are_blenders(make, empty_file, inference_python, tmp_path):
+@pytest.mark.parametrize("make", [make_interlaced, make_woven, make_woven_ten_bits, make_color_at_the_top, make_dv])
+def test_colors_of_lines_are_blenders(make, empty_file, inference_python, tmp_path):
     if make is make_woven_ten_bits and bpy.app.version < (4, 5, 0):
-        pytest.skip("Blender 4.2 smooths the colours of movies of 10 bits, woven or not")
+        pytest.skip("Blender 4.2 smooths the colors of movies of 10 bits, woven or not")
     strip = fresh_sequencer(empty_file).new_movie("clip", str(make(tmp_path)), 1, 1)
     plate = source.from_strip(strip, empty_file)
     shown, read = both(plate, empty_file, inference_python, tmp_path)
@@ -242,7 +242,7 @@ def test_a_clip_strip_shows_its_clip_with_frame_offset_and_trim(empty_file, infe
 
 
 @pytest.mark.parametrize("space", ["ACEScg", "Filmic Log", "Linear Rec.709", "ARRI LogC3 (EI800)", "sRGB"])
-def test_colour_comes_to_display_as_in_blender(space, empty_file, inference_python, tmp_path):
+def test_color_comes_to_display_as_in_blender(space, empty_file, inference_python, tmp_path):
     values = np.linspace(-0.1, 1.4, 24 * 32, dtype=np.float32).reshape(24, 32)
     image = np.stack([values, values[::-1] * 0.5, values[:, ::-1] * 0.8], axis=-1)
     (file,) = stills(tmp_path / "plate", [1001], suffix="exr", images=[image])

@@ -13,7 +13,7 @@ INFO = EstimatorInfo(
     summary="Detailed, temporally stable relative depth of any shot by video diffusion, moving subjects included; "
     "for research and education only, and for a strong GPU.",
     licence="Weights: DepthCrafter's for academic, research and education use only; Stable Video Diffusion's under "
-    "its community licence",
+    "its community license",
     quantity="relative_disparity",
     default_size=1024,
     place=4,

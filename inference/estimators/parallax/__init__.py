@@ -48,7 +48,7 @@ INFO = EstimatorInfo(
     uses_poses=True,
     completes=True,
     confidence_meaning=(
-        "1 where neighbouring frames agree on the depth, 0 where it was completed, from its surroundings or by learned "
+        "1 where neighboring frames agree on the depth, 0 where it was completed, from its surroundings or by learned "
         "depth"
     ),
     parameters=(

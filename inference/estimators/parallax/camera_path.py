@@ -97,8 +97,8 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
     undistorted = tracks
     if lens.focal is not None:
         unsupported.check_known_lens(lens.focal, long_side=max(lens.width, lens.height))
-        centre, distortion = np.array(lens.centre), np.array(lens.distortion)
-        undistorted = replace(tracks, xy=undistort(tracks.xy, focal=lens.focal, centre=centre, distortion=distortion))
+        center, distortion = np.array(lens.center), np.array(lens.distortion)
+        undistorted = replace(tracks, xy=undistort(tracks.xy, focal=lens.focal, center=center, distortion=distortion))
     motion = unsupported.measure(undistorted, width=frames.width, height=frames.height)
     unsupported.require_parallax(
         motion,
@@ -133,7 +133,7 @@ def _lens(shot: Shot) -> Lens:
     width, height = shot.frames.width, shot.frames.height
     camera = shot.camera
     if camera is None:
-        return Lens(width=width, height=height, focal=None, centre=((width - 1) / 2, (height - 1) / 2))
+        return Lens(width=width, height=height, focal=None, center=((width - 1) / 2, (height - 1) / 2))
     k1, k2, *others = (*camera.distortion, 0.0, 0.0)
     if any(camera.distortion) and (camera.distortion_model != "polynomial" or any(others)):
         raise UnsupportedShot(
@@ -141,7 +141,7 @@ def _lens(shot: Shot) -> Lens:
             "Undistort the plate first, or provide the camera's path with its lens.",
         )
     return Lens(
-        width=width, height=height, focal=camera.focal_length, centre=camera.principal_point, distortion=(k1, k2)
+        width=width, height=height, focal=camera.focal_length, center=camera.principal_point, distortion=(k1, k2)
     )
 
 

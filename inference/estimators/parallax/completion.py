@@ -44,7 +44,7 @@ _LEAST_AGREEMENT = (
 )
 _REACH, _SIGMA = 60.0, 8.0  # of the smoothing of the confidence that stops at the plate's edges
 _OWN = 0.04  # smoothed confidence at which the narrow fit counts as much as the wide one
-_TEXTURE, _AROUND = 4.0, 4.0  # root mean square of the slope, in grey levels a pixel, and the pixels it is taken over
+_TEXTURE, _AROUND = 4.0, 4.0  # root mean square of the slope, in gray levels a pixel, and the pixels it is taken over
 _ALIKE = 0.05  # smoothed confidence at which measured and learned depth count alike
 
 
@@ -165,8 +165,8 @@ def blended(
 
 def _blankness(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """1 where an image [H, W, 3] has no texture, falling to 0."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    slopes = [cv2.Sobel(grey, cv2.CV_32F, *order) / 8 for order in ((1, 0), (0, 1))]
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    slopes = [cv2.Sobel(gray, cv2.CV_32F, *order) / 8 for order in ((1, 0), (0, 1))]
     texture = cv2.GaussianBlur(slopes[0] ** 2 + slopes[1] ** 2, (0, 0), _AROUND)
     return np.exp(-texture / np.float32(_TEXTURE**2))
 
@@ -259,7 +259,7 @@ def _bins(learned: NDArray[np.float32], low: float, step: float) -> NDArray[np.f
 
 
 def _places(bins: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Where each pixel is in the grid: row, column and bin, the centres of cells at integers."""
+    """Where each pixel is in the grid: row, column and bin, the centers of cells at integers."""
     y, x = ((np.arange(size, dtype=np.float32) + 0.5) / _CELL - 0.5 for size in bins.shape)
     rows, columns = np.meshgrid(y, x, indexing="ij")
     return [rows, columns, bins - np.float32(0.5)]

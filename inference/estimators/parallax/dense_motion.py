@@ -26,7 +26,7 @@ _NOISE, _OF_PATH = 0.4, 0.05
 _USUAL = 2.5  # times the median of an image's errors, that those of its static pixels are at most
 _STILL, _MOVING = 1.0, 2.0  # such errors, below and above which a pixel is static or moves
 _PATCH = 9  # pixels of the patches in which texture is measured
-_TEXTURE = 1.5  # grey levels a pixel, in the direction in which a patch changes least, at which flow counts half
+_TEXTURE = 1.5  # gray levels a pixel, in the direction in which a patch changes least, at which flow counts half
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DenseMotion:
 
 
 def dense_motion(
-    paths: Sequence[PixelPaths], frame: int, views: Views, grey: NDArray[np.float32], *, most: float
+    paths: Sequence[PixelPaths], frame: int, views: Views, gray: NDArray[np.float32], *, most: float
 ) -> DenseMotion:
     """Test every pixel of a frame.
 
@@ -49,12 +49,12 @@ def dense_motion(
     frame : int
     views : Views
         At the size of the paths.
-    grey : float32 [H, W]
+    gray : float32 [H, W]
         The frame's image.
     most : float
         Largest inverse depth.
     """
-    shape = grey.shape
+    shape = gray.shape
     missed, path = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     known = np.zeros(shape, bool)
     if len(paths) >= _FEWEST:
@@ -65,8 +65,8 @@ def dense_motion(
             np.stack([turn for turn, _ in moves]),
             np.stack([shift for _, shift in moves]),
             float(views.focal),
-            float(views.centre[0]),
-            float(views.centre[1]),
+            float(views.center[0]),
+            float(views.center[1]),
             most,
             missed,
             path,
@@ -74,14 +74,14 @@ def dense_motion(
         )
     error = missed / (_NOISE + _OF_PATH * path)
     error /= max(1.0, _USUAL * float(np.median(error[known]))) if known.any() else 1.0
-    sure = _texture(grey) * known
+    sure = _texture(gray) * known
     moving = np.clip((error - _STILL) / (_MOVING - _STILL), 0, 1)
     return DenseMotion((sure * (error < _STILL)).astype(np.float32), (sure * moving).astype(np.float32))
 
 
-def _texture(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+def _texture(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far a patch around each pixel determines flow, 0..1: the smaller eigenvalue of its structure tensor."""
-    across, down = (cv2.Sobel(grey, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    across, down = (cv2.Sobel(gray, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
     xx, yy, xy = (cv2.blur(product, (_PATCH, _PATCH)) for product in (across**2, down**2, across * down))
     least = np.maximum((xx + yy) / 2 - np.sqrt((xx - yy) ** 2 / 4 + xy**2), 0)
     return np.asarray(least / (least + np.float32(_TEXTURE**2)), np.float32)

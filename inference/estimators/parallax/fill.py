@@ -71,7 +71,7 @@ def _fit(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weighted least-squares affine functions around each pixel, evaluated there, with their weights.
 
-    The nine moments of the normal equations are smoothed over the image and solved for each pixel. `ridge` regularises
+    The nine moments of the normal equations are smoothed over the image and solved for each pixel. `ridge` regularizes
     the slope of a patch known along one line only (pixels are in units of the image width).
     """
     height, width = confidence.shape

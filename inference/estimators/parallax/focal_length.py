@@ -3,7 +3,7 @@
 On short shots, and where the camera moves sideways, hundreds of focal lengths explain the tracks equally well, and
 bundle adjustment ends wherever the drift of the tracks leads: a normal lens becomes a fisheye or a telephoto lens. So
 the solve is weighed against usual lenses: with a normal distribution of log f around the usual one as a prior, the most
-likely focal length minimises
+likely focal length minimizes
 
     WEIGHT log(misfit(f)) + (log f - log usual)^2 / (2 SPREAD^2)
 

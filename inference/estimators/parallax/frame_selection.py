@@ -1,6 +1,6 @@
 """The frames of a shot that are solved, and the depth and poses of the others.
 
-A frame that repeats another adds nothing: as a neighbour in stereo it has no baseline, and a track through it seems to
+A frame that repeats another adds nothing: as a neighbor in stereo it has no baseline, and a track through it seems to
 stop. It gets the depth and pose of the frame that it repeats. A flash, or a black or white frame, has too little detail
 to be matched. The camera moves on through it, so its pose is interpolated, and the depth of the frames around it is
 reprojected to that pose (`bridge`).
@@ -27,7 +27,7 @@ from .unsupported import HINT, SHORTEST
 from .view import Views, of_camera, save_arrays
 
 _LONG_SIDE = 320
-_BLOWN = 250  # grey level from which a pixel is overexposed
+_BLOWN = 250  # gray level from which a pixel is overexposed
 _MORE_BLOWN = 0.12  # share of the image by which a flash has more such pixels than the frames around it
 _DARKER = 0.45  # share of the brightness and
 _PLAINER = 0.4  # of the detail of the frames around it, below which a frame is too dark
@@ -92,7 +92,7 @@ class TakingPart:
         """Views of all frames of a shot, without points, from those of the solved frames.
 
         An input camera's poses are used as they are. Otherwise a repeat has the pose of the frame that it repeats, and
-        a frame with too little detail one that is interpolated between its neighbours.
+        a frame with too little detail one that is interpolated between its neighbors.
         """
         if shot.camera is not None and shot.camera.poses:
             return of_camera(shot.camera, shot.frames.numbers)
@@ -237,9 +237,9 @@ def _facts(image: NDArray[np.uint8]) -> tuple[tuple[float, float, float], str]:
     scale = min(1.0, _LONG_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    detail = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3)).mean()
-    return (float(grey.mean()), float(detail), float((grey >= _BLOWN).mean())), light.blank(small) or ""
+    gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    detail = np.abs(gray - cv2.GaussianBlur(gray, (0, 0), 3)).mean()
+    return (float(gray.mean()), float(detail), float((gray >= _BLOWN).mean())), light.blank(small) or ""
 
 
 def _flashes(facts: NDArray[np.float64]) -> dict[int, str]:

@@ -35,12 +35,12 @@ class UndistortedFrames:
         self._shared = views.filmed is None or views.filmed.is_constant
         self._maps: OrderedDict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = OrderedDict()
 
-    def colour(self, index: int) -> NDArray[np.uint8]:
+    def color(self, index: int) -> NDArray[np.uint8]:
         """RGB [H, W, 3]."""
         return self._get(index)[0]
 
-    def grey(self, index: int) -> NDArray[np.float32]:
-        """Grey levels [H, W], 0..255."""
+    def gray(self, index: int) -> NDArray[np.float32]:
+        """Gray levels [H, W], 0..255."""
         return self._get(index)[1]
 
     def reduced(self, values: NDArray[np.float32], index: int) -> NDArray[np.float32]:

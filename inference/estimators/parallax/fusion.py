@@ -1,4 +1,4 @@
-"""Depth fusion: averaging depth on which neighbouring frames agree."""
+"""Depth fusion: averaging depth on which neighboring frames agree."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def fuse(
     sources: Sequence[SourceDepth],
     *,
     focal: float,
-    centre: NDArray[np.float64],
+    center: NDArray[np.float64],
     spacing: float = 0.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fuse a frame's depth with that of its source frames.
@@ -84,7 +84,7 @@ def fuse(
     sources : sequence of SourceDepth
     focal : float
         In pixels.
-    centre : float64 [2]
+    center : float64 [2]
         Principal point.
     spacing : float
         Between the planes of the sweep, in inverse depth.
@@ -110,8 +110,8 @@ def fuse(
             source.shift,
             back,
             float(focal),
-            float(centre[0]),
-            float(centre[1]),
+            float(center[0]),
+            float(center[1]),
             _TOLERANCE,
             float(_STEP * spacing),
             total,

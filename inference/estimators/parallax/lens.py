@@ -20,5 +20,5 @@ class Lens:
     width: int
     height: int
     focal: float | None
-    centre: tuple[float, float]
+    center: tuple[float, float]
     distortion: tuple[float, float] = (0.0, 0.0)

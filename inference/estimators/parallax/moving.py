@@ -35,7 +35,7 @@ _AROUND_MATTE = 0.035  # of the long side: what belongs to a matte's subject, it
 _VOTES = 6  # fewest dynamic tracks of an object, or else
 _SEEN = 0.2  # the smallest share of its pixels that are surely dynamic
 _SMALLEST = 1e-3  # share of the image
-_APART = 1.2  # pixels by which flow changes within a pixel's neighbours, where two objects meet
+_APART = 1.2  # pixels by which flow changes within a pixel's neighbors, where two objects meet
 _SITS = 3.0  # times as many votes for static as for dynamic, with which a matte's part belongs to the static scene
 
 
@@ -59,9 +59,9 @@ def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, mi
     """For each observation of each track: the error of the static point that fits its window best."""
     for track in range(len(starts) - 1):
         first, last = starts[track], starts[track + 1]
-        for centre in range(first, last):
-            begin, end = max(first, centre - span), min(last, centre + span + 1)
-            seen[centre] = end - begin
+        for center in range(first, last):
+            begin, end = max(first, center - span), min(last, center + span + 1)
+            seen[center] = end - begin
             if end - begin < 3:
                 continue
             point = np.zeros(3)
@@ -104,8 +104,8 @@ def _residuals(starts, frames, rays, origins, poses, xy, focal, cx, cy, span, mi
                 fz = max(pose[2, 0] * rays[begin, 0] + pose[2, 1] * rays[begin, 1] + pose[2, 2] * rays[begin, 2], 1e-6)
                 dx, dy = focal * fx / fz + cx - xy[i, 0], focal * fy / fz + cy - xy[i, 1]
                 widest = max(widest, np.sqrt(dx * dx + dy * dy))
-            missed[centre] = np.sqrt(total / (end - begin))
-            path[centre] = widest
+            missed[center] = np.sqrt(total / (end - begin))
+            path[center] = widest
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,13 @@ def track_motion(tracks: Tracks, views: Views) -> TrackMotion:
     starts = np.concatenate([[0], np.cumsum(np.bincount(tracks.ids, minlength=count))])
     frames = frames[order]
     xy = tracks.xy[order].astype(np.float64)
-    local = np.column_stack([(xy - views.centre) / views.focal, np.ones(len(xy))])
+    local = np.column_stack([(xy - views.center) / views.focal, np.ones(len(xy))])
     rays = np.einsum("nij,nj->ni", views.to_world[frames], local)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     missed, path = np.zeros(len(xy)), np.zeros(len(xy))
     seen = np.zeros(len(xy), np.int64)
     poses = np.ascontiguousarray(views.world_to_camera)
-    lens = (float(views.focal), float(views.centre[0]), float(views.centre[1]))
+    lens = (float(views.focal), float(views.center[0]), float(views.center[1]))
     _residuals(starts, frames, rays, views.positions[frames], poses, xy, *lens, _SPAN, missed, path, seen)
     unit = max(views.width, views.height) / 640
     known = seen >= _LEAST

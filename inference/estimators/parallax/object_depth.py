@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
 
-_OVERLAP = 0.3  # of their union, that one object's outlines in neighbouring frames share at least, along the flow
+_OVERLAP = 0.3  # of their union, that one object's outlines in neighboring frames share at least, along the flow
 _PART = 0.4  # of an object's pixels, that come from one that it was a part of
 _LASTING = 4  # frames that a dynamic object is seen in at least
 _BELOW = 0.015  # of the height: where the ground is read, below an object's lowest pixels
@@ -192,11 +192,11 @@ def _growth(inside: NDArray[np.bool_], flow: NDArray[np.float32]) -> float:
     weight = np.ones(len(points))
     turn = 1.0 + 0.0j
     for _ in range(5):  # iteratively reweighted, after Cauchy: limbs move otherwise
-        centre, other = np.average(points, weights=weight), np.average(moved, weights=weight)
-        turn = np.sum(weight * np.conj(points - centre) * (moved - other)) / np.sum(
-            weight * np.abs(points - centre) ** 2
+        center, other = np.average(points, weights=weight), np.average(moved, weights=weight)
+        turn = np.sum(weight * np.conj(points - center) * (moved - other)) / np.sum(
+            weight * np.abs(points - center) ** 2
         )
-        weight = 1 / (1 + np.abs(moved - other - turn * (points - centre)) ** 2)
+        weight = 1 / (1 + np.abs(moved - other - turn * (points - center)) ** 2)
     return float(np.log(max(abs(turn), 1e-3)))
 
 

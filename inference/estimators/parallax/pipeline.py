@@ -53,7 +53,7 @@ _MATTE_SHARE = 0.2  # of the whole time for mattes, where the network makes them
 _OUTLINE = 2.0  # pixels of stereo by which a subject's edge may be beside its matte's
 _BEYOND = 4.0  # times farther and nearer than measured depth: the range of learned depth
 _NEARER = 3.0  # times nearer than everything static that a dynamic object may be
-_FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbours
+_FUSED = (1, 3)  # offsets of the frames that a frame is fused with, besides its neighbors
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class _Scene:
 
     views: Views
     images: UndistortedFrames
-    neighbours: tuple[tuple[int, ...], ...]
+    neighbors: tuple[tuple[int, ...], ...]
     farthest: float
     nearest: float
     """Inverse depths."""
@@ -114,7 +114,7 @@ def estimate(shot: Shot) -> ShotResult:
     try:
         scene = _scene(shot, full, tracks, found_mattes=found_mattes)
         passed = _pass(
-            shot, scene, name="match", label="Matching neighbouring frames", passed=_CAMERA_SHARE, work=_match
+            shot, scene, name="match", label="Matching neighboring frames", passed=_CAMERA_SHARE, work=_match
         )
         passed = _pass(shot, scene, name="flow", label="Following every pixel", passed=passed, work=_flow)
         passed = _pass(shot, scene, name="complete", label="Completing surfaces", passed=passed, work=_complete)
@@ -171,7 +171,7 @@ def _scene(shot: Shot, full: Views, tracks: Tracks, *, found_mattes: bool) -> _S
     chosen = []
     for frame, own in enumerate(depths):
         shot.check()
-        chosen.append(tuple(sweep.choose_neighbours(views, frame, float(np.median(own)) if len(own) else middle)))
+        chosen.append(tuple(sweep.choose_neighbors(views, frame, float(np.median(own)) if len(own) else middle)))
     ratio = np.array([views.width / full.width, views.height / full.height])
     small = ((tracks.xy + 0.5) * ratio - 0.5).astype(np.float32)
     return _Scene(
@@ -232,13 +232,13 @@ def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.f
     """Inverse depth, margin and matching cost [3, H, W] of a frame by plane sweep and semi-global matching."""
     views, images = scene.views, scene.images
     planes = sweep.planes(scene.nearest, scene.farthest)
-    grey = images.grey(frame)
-    around = [sweep.Neighbour(images.grey(other), *views.relative(frame, other)) for other in scene.neighbours[frame]]
+    gray = images.gray(frame)
+    around = [sweep.Neighbor(images.gray(other), *views.relative(frame, other)) for other in scene.neighbors[frame]]
     if not around:
-        empty = np.full(grey.shape, 0.5 * (scene.nearest + scene.farthest), np.float32)
+        empty = np.full(gray.shape, 0.5 * (scene.nearest + scene.farthest), np.float32)
         return np.stack([empty, np.zeros_like(empty), np.ones_like(empty)])
-    cost = sweep.matching_cost(grey, around, views.matrix, planes, check=pause)
-    total = sgm.aggregate(cost, grey)
+    cost = sweep.matching_cost(gray, around, views.matrix, planes, check=pause)
+    total = sgm.aggregate(cost, gray)
     pause()
     inverse_depth, margin, match = sgm.winners(total, cost, planes, outside=sweep.OUTSIDE)
     return np.stack([np.clip(inverse_depth, scene.farthest, scene.nearest), margin, match])
@@ -247,7 +247,7 @@ def _match(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.f
 def _flow(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float16]:
     """Flow [2, H, W, 2] to the next frame and back; the last frame's is 0."""
     after = min(frame + 1, len(scene.views) - 1)
-    return pixel_paths.flow_pair(*(scene.images.grey(each).astype(np.uint8) for each in (frame, after)))
+    return pixel_paths.flow_pair(*(scene.images.gray(each).astype(np.uint8) for each in (frame, after)))
 
 
 def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
@@ -256,7 +256,7 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
     count = len(views)
     mine, margin, match = _load(scene, "match", frame)
     sure = np.clip(margin / 0.02, 0, 1)
-    others = {frame + offset * side for offset in _FUSED for side in (-1, 1)} | set(scene.neighbours[frame])
+    others = {frame + offset * side for offset in _FUSED for side in (-1, 1)} | set(scene.neighbors[frame])
     sources = []
     for other in sorted(o for o in others if 0 <= o < count):
         theirs, their_margin, _ = _load(scene, "match", other)
@@ -268,17 +268,17 @@ def _complete(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[n
         sure + np.float32(1e-3),
         sources,
         focal=views.focal,
-        centre=views.centre,
+        center=views.center,
         spacing=(scene.nearest - scene.farthest) / (sweep.PLANES - 1),
     )
     confidence = (support**2 * sure * np.clip(1 - 2 * match, 0, 1)).astype(np.float32)
     pause()
-    image = scene.images.colour(frame)
+    image = scene.images.color(frame)
     moves = _moves(scene, frame, image)
     confidence[moves] = 0
     whole, _ = fill.fill(fused, confidence, image, least=scene.farthest, most=scene.nearest)
     if moves.any():  # most frames of a static scene need no look at others for shadows
-        moves = moving.standing(moves, shadows.shadowed(scene.images.colour, frame, whole, views))
+        moves = moving.standing(moves, shadows.shadowed(scene.images.color, frame, whole, views))
     subjects = moving.separate(moves, _load(scene, "flow", frame).astype(np.float32))
     return np.stack([whole, confidence, subjects.astype(np.float32)])
 
@@ -296,8 +296,8 @@ def _moves(scene: _Scene, frame: int, image: NDArray[np.uint8]) -> NDArray[np.bo
     if scene.mattes is not None:
         matte = scene.images.undistorted(np.asarray(scene.mattes[frame], np.uint8) * np.uint8(255), frame) > 127
         matte = moving.of_matte(matte, *votes) if scene.found_mattes else matte
-    paths, grey = _paths(scene, frame), scene.images.grey(frame)
-    dense = dense_motion.dense_motion(paths, frame, scene.views, grey, most=_NEARER * scene.nearest)
+    paths, gray = _paths(scene, frame), scene.images.gray(frame)
+    dense = dense_motion.dense_motion(paths, frame, scene.views, gray, most=_NEARER * scene.nearest)
     return moving.mask(*votes, image, dense, matte=matte)
 
 
@@ -317,7 +317,7 @@ def _learn(shot: Shot, scene: _Scene, passed: float) -> tuple[_Scene, float, tup
 
     def work(scene: _Scene, frame: int, pause: Callable[[], None]) -> NDArray[np.float32]:
         inverse_depth, confidence, subjects = _load(scene, "complete", frame)
-        image = scene.images.colour(frame)
+        image = scene.images.color(frame)
         pause()
         fitted = found.at(frame, _load(scene, "learned", frame))
         blended = completion.blended(inverse_depth, confidence, subjects > 0, fitted, image)
@@ -340,7 +340,7 @@ def _measured(scene: _Scene, frame: int) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], passed: float) -> None:
-    """Stabilise every frame over time, upsample it to the working size and write it."""
+    """Stabilize every frame over time, upsample it to the working size and write it."""
     count = len(scene.views)
     left = [frame for frame in range(count) if frame not in shot.finished]
     finished = count - len(left)
@@ -353,7 +353,7 @@ def _settle_all(shot: Shot, scene: _Scene, footings: list[NDArray[np.float32]], 
         nonlocal finished
         finished += 1
         shot.write(frame, *ready.pop(frame))
-        shot.progress("settle", "Stabilising over time", passed * count + (1 - passed) * finished, float(count))
+        shot.progress("settle", "Stabilizing over time", passed * count + (1 - passed) * finished, float(count))
 
     frame_threads.each(settle, left, check=shot.check, done=done)
 
@@ -402,17 +402,17 @@ def _settled(
     """Final inverse depth and confidence at the working size."""
     views = scene.views
     inverse_depth, confidence = _placed(scene, footings, frame), _load(scene, "complete", frame)[1]
-    grey, dynamic = scene.images.grey(frame).astype(np.uint8), _subjects(scene, frame)[1] > 0
+    gray, dynamic = scene.images.gray(frame).astype(np.uint8), _subjects(scene, frame)[1] > 0
     values, weights = [inverse_depth], [np.ones_like(inverse_depth)]
     for path in _paths(scene, frame):
         pause()
-        direct = pixel_paths.direct_path(grey, scene.images.grey(path.frame).astype(np.uint8), path.frame)
+        direct = pixel_paths.direct_path(gray, scene.images.gray(path.frame).astype(np.uint8), path.frame)
         theirs, move = _placed(scene, footings, path.frame), views.relative(path.frame, frame)
         for each, counts in ((path, 1.0), (direct, ~dynamic)):
             carried, valid = temporal.carry(theirs, each.there, move=move, matrix=views.matrix)
             trust = each.trust * valid * counts
             if scene.learned is not None:
-                images = scene.images.colour(frame), scene.images.colour(path.frame)
+                images = scene.images.color(frame), scene.images.color(path.frame)
                 trust *= temporal.similarity(*images, each.there)
             values.append(carried)
             weights.append(trust.astype(np.float32))

@@ -39,7 +39,7 @@ class PixelPaths:
 
 
 def flow_pair(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """Flow between two grey images [H, W], there and back: [2, H, W, 2]."""
+    """Flow between two gray images [H, W], there and back: [2, H, W, 2]."""
     preset = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
     both = [temporal.flow(*pair, preset=preset, finest=0) for pair in ((before, after), (after, before))]
     return np.stack(both).astype(np.float16)
@@ -60,7 +60,7 @@ def pixel_paths(pair: Callable[[int], NDArray[np.float16]], frame: int, count: i
 
 
 def direct_path(before: NDArray[np.uint8], after: NDArray[np.uint8], frame: int) -> PixelPaths:
-    """Follow the static scene of one grey image [H, W] to another, that of `frame`, in one step."""
+    """Follow the static scene of one gray image [H, W] to another, that of `frame`, in one step."""
     forth, back = temporal.flow(before, after), temporal.flow(after, before)
     height, width = before.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Semi-global matching: the depth of each pixel, regularised by its neighbours (Hirschmüller, PAMI 2008).
+"""Semi-global matching: the depth of each pixel, regularized by its neighbors (Hirschmüller, PAMI 2008).
 
 Costs are summed along eight straight paths through the image, on which a change of depth by one plane has a small
 penalty and a jump a larger one, reduced at edges of the image.
@@ -13,7 +13,7 @@ from ...common.compiled import compiled
 
 STEP_PENALTY = 0.02  # P1: a change by one plane, as on a slanted surface
 _JUMP_PENALTY = 0.5  # P2: a jump, divided where the plate has an edge
-_EDGE = 12.0  # grey levels over which the jump becomes cheaper by e
+_EDGE = 12.0  # gray levels over which the jump becomes cheaper by e
 _LEAST_JUMP = 1.5  # P2 is at least so many P1
 
 
@@ -73,7 +73,7 @@ def aggregate(cost: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[
     cost : float32 [H, W, D]
         0..1.
     guide : float32 [H, W]
-        The grey image, 0..255.
+        The gray image, 0..255.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def winners(
     *,
     outside: float = np.nan,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The best plane of each pixel, refined by a parabola through its neighbours.
+    """The best plane of each pixel, refined by a parabola through its neighbors.
 
     Parameters
     ----------

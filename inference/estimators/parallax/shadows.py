@@ -1,7 +1,7 @@
 """Shadows of dynamic objects, which move as they do but lie on the static scene.
 
 What the static scene looks like without them is known from other frames, reprojected by its depth. A shadow darkens it:
-by the same factor in every colour, whatever its own colours are. An object has other colours. Where the image looks as
+by the same factor in every color, whatever its own colors are. An object has other colors. Where the image looks as
 it does in the other frames, nothing moves at all.
 """
 
@@ -18,19 +18,19 @@ from .view import Views
 _AWAY = (-12, -8, -5, 5, 8, 12)  # frames that show what is there without the object
 _FEWEST = 2
 _DARKEST, _SAME = 0.2, 1.06  # factors on the static scene's light that a shadow has
-_COLOURED = 0.12  # difference of the factors of two colours, of their mean, that a shadow has at most
+_COLORED = 0.12  # difference of the factors of two colors, of their mean, that a shadow has at most
 _BLUR = 1.5  # pixels
-_BLACK = 16.0  # level below which colours say little
+_BLACK = 16.0  # level below which colors say little
 
 
 def shadowed(
-    colour: Callable[[int], NDArray[np.uint8]], frame: int, inverse_depth: NDArray[np.float32], views: Views
+    color: Callable[[int], NDArray[np.uint8]], frame: int, inverse_depth: NDArray[np.float32], views: Views
 ) -> NDArray[np.bool_]:
     """Where a frame shows its static scene, in shadow or not.
 
     Parameters
     ----------
-    colour : callable
+    color : callable
         Frame to its image [H, W, 3].
     frame : int
     inverse_depth : float32 [H, W]
@@ -40,7 +40,7 @@ def shadowed(
     """
     height, width = inverse_depth.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    rays = np.stack([(x - views.centre[0]) / views.focal, (y - views.centre[1]) / views.focal, np.ones_like(x)], -1)
+    rays = np.stack([(x - views.center[0]) / views.focal, (y - views.center[1]) / views.focal, np.ones_like(x)], -1)
     others = []
     for other in (frame + away for away in _AWAY):
         if not 0 <= other < len(views):
@@ -48,9 +48,9 @@ def shadowed(
         turn, shift = views.relative(frame, other)
         at = rays @ turn.T.astype(np.float32) + inverse_depth[..., None] * shift.astype(np.float32)
         z = np.maximum(at[..., 2], 1e-6)
-        u = (views.focal * at[..., 0] / z + views.centre[0]).astype(np.float32)
-        v = (views.focal * at[..., 1] / z + views.centre[1]).astype(np.float32)
-        seen = cv2.remap(colour(other), u, v, cv2.INTER_LINEAR).astype(np.float32)
+        u = (views.focal * at[..., 0] / z + views.center[0]).astype(np.float32)
+        v = (views.focal * at[..., 1] / z + views.center[1]).astype(np.float32)
+        seen = cv2.remap(color(other), u, v, cv2.INTER_LINEAR).astype(np.float32)
         inside = (u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1) & (at[..., 2] > 1e-6)
         seen[~inside] = np.nan
         others.append(cv2.GaussianBlur(seen, (0, 0), _BLUR))
@@ -59,8 +59,8 @@ def shadowed(
     stack = np.stack(others)
     known = np.sum(~np.isnan(stack[..., 0]), axis=0) >= _FEWEST
     usual = np.nanmedian(np.where(known[..., None], stack, 0), axis=0)
-    mine = cv2.GaussianBlur(colour(frame).astype(np.float32), (0, 0), _BLUR)
+    mine = cv2.GaussianBlur(color(frame).astype(np.float32), (0, 0), _BLUR)
     factor = (mine + _BLACK) / (usual + _BLACK)
     mean = factor.mean(axis=-1)
-    coloured = (factor.max(axis=-1) - factor.min(axis=-1)) / mean
-    return known & (mean > _DARKEST) & (mean < _SAME) & (coloured < _COLOURED)
+    colored = (factor.max(axis=-1) - factor.min(axis=-1)) / mean
+    return known & (mean > _DARKEST) & (mean < _SAME) & (colored < _COLORED)

@@ -65,7 +65,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     undistorted = Tracks(
         tracks.starts,
         tracks.ids,
-        undistort(tracks.xy, focal=focal, centre=np.array(lens.centre), distortion=np.array(lens.distortion)),
+        undistort(tracks.xy, focal=focal, center=np.array(lens.center), distortion=np.array(lens.distortion)),
     )
     keys = key_frames(undistorted, long_side=max(lens.width, lens.height))
     database = folder / "tracks.db"
@@ -106,13 +106,13 @@ def _with_unknown_lens(
 
 
 def _fill(database: Path, tracks: Tracks, keys: list[int], lens: Lens, focal: float) -> None:
-    """Write camera, frames, points and matches into COLMAP's database (pixel centres at .5)."""
+    """Write camera, frames, points and matches into COLMAP's database (pixel centers at .5)."""
     with pycolmap.Database.open(database) as db:
         camera = pycolmap.Camera(
             model="SIMPLE_PINHOLE",
             width=lens.width,
             height=lens.height,
-            params=[focal, lens.centre[0] + 0.5, lens.centre[1] + 0.5],
+            params=[focal, lens.center[0] + 0.5, lens.center[1] + 0.5],
         )
         camera.has_prior_focal_length = lens.focal is not None
         camera_id = db.write_camera(camera)
@@ -208,14 +208,14 @@ def _views(model: pycolmap.Reconstruction, tracks: Tracks, keys: list[int], lens
             poses[frame] = _place(xy[known], xyz[chosen], camera, frame=frame, limit=limit, seed=seed)
         at = xyz[chosen] @ poses[frame, :, :3].T + poses[frame, :, 3]
         with np.errstate(divide="ignore", invalid="ignore"):
-            missed = np.linalg.norm(camera.focal_length * at[:, :2] / at[:, 2:] + lens.centre - xy[known], axis=1)
+            missed = np.linalg.norm(camera.focal_length * at[:, :2] / at[:, 2:] + lens.center - xy[known], axis=1)
         good = (at[:, 2] > 0) & (missed < limit)
         seen.append(np.stack([np.full(int(good.sum()), frame, np.int32), chosen[good]], axis=1))
     return Views(
         width=lens.width,
         height=lens.height,
         focal=float(camera.focal_length),
-        centre=np.array(lens.centre, np.float64),
+        center=np.array(lens.center, np.float64),
         distortion=np.array(lens.distortion, np.float64),
         world_to_camera=poses,
         points=xyz,
@@ -268,9 +268,9 @@ def right_way_round(model: pycolmap.Reconstruction, *, refine_focal: bool) -> py
 
 
 def _mirrored(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-    """The model mirrored in depth about its centre, in the coordinates of the middle image's camera.
+    """The model mirrored in depth about its center, in the coordinates of the middle image's camera.
 
-    With S the mirror and the centre of the points as origin, a parallel projection of ``S X`` under the rotation
+    With S the mirror and the center of the points as origin, a parallel projection of ``S X`` under the rotation
     ``S R S`` equals that of X under R, since S leaves x and y unchanged; the translations stay.
     """
     mirror = copy.deepcopy(model)

@@ -1,8 +1,8 @@
-"""Plane sweep: how well neighbouring frames match a frame at each of many depths (Collins, CVPR 1996).
+"""Plane sweep: how well neighboring frames match a frame at each of many depths (Collins, CVPR 1996).
 
-The planes are parallel to the image and evenly spaced in inverse depth; on each plane the neighbours are warped onto
-the frame and compared by zero-mean normalised cross-correlation (ZNCC), which ignores brightness and contrast.
-Neighbours are chosen far enough apart for parallax, near enough to see the same surfaces.
+The planes are parallel to the image and evenly spaced in inverse depth; on each plane the neighbors are warped onto
+the frame and compared by zero-mean normalized cross-correlation (ZNCC), which ignores brightness and contrast.
+Neighbors are chosen far enough apart for parallax, near enough to see the same surfaces.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .view import Views
 
 PLANES = 64
 _WINDOW = 5
-_SOFTENING = 1.0  # grey levels squared added to a window's variance, so that noise on blank walls does not correlate
+_SOFTENING = 1.0  # gray levels squared added to a window's variance, so that noise on blank walls does not correlate
 _HALF_WEIGHT = 0.5  # of the comparison at half size, whose window is larger on weak texture
-OUTSIDE = 0.5  # cost of a pixel that no neighbour sees: that of no correlation
-_LIT = 0.999  # share of a window that must lie inside the neighbour
+OUTSIDE = 0.5  # cost of a pixel that no neighbor sees: that of no correlation
+_LIT = 0.999  # share of a window that must lie inside the neighbor
 _BASELINES = (0.04, 0.12)
 """Wanted distances between the cameras, as shares of the scene's median depth."""
 _LEAST_OVERLAP = 0.4
@@ -32,18 +32,18 @@ _COUNT = 4
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """A neighbouring frame.
+class Neighbor:
+    """A neighboring frame.
 
     Attributes
     ----------
-    grey : float32 [H, W]
+    gray : float32 [H, W]
         Its undistorted image, 0..255.
     rotation, shift : float64 [3, 3], [3]
         From the reference's camera coordinates to its own.
     """
 
-    grey: NDArray[np.float32]
+    gray: NDArray[np.float32]
     rotation: NDArray[np.float64]
     shift: NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def planes(nearest: float, farthest: float, count: int = PLANES) -> NDArray[np.f
 def plane_homography(
     matrix: NDArray[np.float64], rotation: NDArray[np.float64], shift: NDArray[np.float64], inverse_depth: float
 ) -> NDArray[np.float64]:
-    """The homography [3, 3] from the reference's pixels to the neighbour's that a plane Z = 1/inverse_depth induces.
+    """The homography [3, 3] from the reference's pixels to the neighbor's that a plane Z = 1/inverse_depth induces.
 
     H = K (R + t n^T / Z) K^-1 with n the viewing axis (Hartley and Zisserman, Multiple View Geometry, 13.1).
     """
@@ -66,8 +66,8 @@ def plane_homography(
 
 
 def matching_cost(
-    grey: NDArray[np.float32],
-    neighbours: Sequence[Neighbour],
+    gray: NDArray[np.float32],
+    neighbors: Sequence[Neighbor],
     matrix: NDArray[np.float64],
     inverse_depths: NDArray[np.float64],
     *,
@@ -77,9 +77,9 @@ def matching_cost(
 
     Parameters
     ----------
-    grey : float32 [H, W]
+    gray : float32 [H, W]
         The reference, 0..255.
-    neighbours : sequence of Neighbour
+    neighbors : sequence of Neighbor
         At least one.
     matrix : float64 [3, 3]
         Calibration of all of them.
@@ -90,21 +90,21 @@ def matching_cost(
     Returns
     -------
     float32 [H, W, D]
-        (1 - ZNCC) / 2, averaged over the better half of the neighbours that see the point, so that neighbours in which
-        it is occluded do not count. Neighbours in which it is outside the image are left out: at a shot's ends only the
-        nearest neighbour may see what the camera is about to pass.
+        (1 - ZNCC) / 2, averaged over the better half of the neighbors that see the point, so that neighbors in which
+        it is occluded do not count. Neighbors in which it is outside the image are left out: at a shot's ends only the
+        nearest neighbor may see what the camera is about to pass.
     """
-    height, width = grey.shape
+    height, width = gray.shape
     cost = np.empty((len(inverse_depths), height, width), np.float32)
-    reference = [_Scale(grey), _Scale(_halved(grey))]
-    each = np.empty((len(neighbours), height, width), np.float32)
+    reference = [_Scale(gray), _Scale(_halved(gray))]
+    each = np.empty((len(neighbors), height, width), np.float32)
     ones = np.ones((height, width), np.float32)
     for index, inverse_depth in enumerate(inverse_depths):
         check()
-        for number, neighbour in enumerate(neighbours):
-            warp = plane_homography(matrix, neighbour.rotation, neighbour.shift, float(inverse_depth))
+        for number, neighbor in enumerate(neighbors):
+            warp = plane_homography(matrix, neighbor.rotation, neighbor.shift, float(inverse_depth))
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            moved = cv2.warpPerspective(neighbour.grey, warp, (width, height), flags=flags)
+            moved = cv2.warpPerspective(neighbor.gray, warp, (width, height), flags=flags)
             inside = cv2.warpPerspective(ones, warp, (width, height), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
             score = reference[0].compare(moved)
             half = reference[1].compare(_halved(moved))
@@ -131,16 +131,16 @@ def _better_half(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 class _Scale:
     """Window statistics of the reference at one size, computed once for all planes."""
 
-    def __init__(self, grey: NDArray[np.float32]) -> None:
-        self.grey = grey
-        self.mean = _box(grey)
-        self.variance = _box(grey * grey) - self.mean**2
+    def __init__(self, gray: NDArray[np.float32]) -> None:
+        self.gray = gray
+        self.mean = _box(gray)
+        self.variance = _box(gray * gray) - self.mean**2
 
     def compare(self, other: NDArray[np.float32]) -> NDArray[np.float32]:
         """ZNCC [H, W] with another image."""
         mean = _box(other)
         variance = _box(other * other) - mean * mean
-        covariance = _box(self.grey * other) - self.mean * mean
+        covariance = _box(self.gray * other) - self.mean * mean
         softened = (np.maximum(self.variance, 0) + _SOFTENING) * (np.maximum(variance, 0) + _SOFTENING)
         return covariance / np.sqrt(softened)
 
@@ -153,8 +153,8 @@ def _halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
-def choose_neighbours(views: Views, frame: int, depth: float, *, baselines: Sequence[float] = _BASELINES) -> list[int]:
-    """Neighbours of a frame, one on each side for each wanted baseline, others where a side has none.
+def choose_neighbors(views: Views, frame: int, depth: float, *, baselines: Sequence[float] = _BASELINES) -> list[int]:
+    """Neighbors of a frame, one on each side for each wanted baseline, others where a side has none.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def choose_neighbours(views: Views, frame: int, depth: float, *, baselines: Sequ
 
 
 def _costs(views: Views, frame: int, other: int, depth: float, baselines: Sequence[float]) -> list[float]:
-    """The cost of `other` as a neighbour for each wanted baseline; infinite where the overlap is too small."""
+    """The cost of `other` as a neighbor for each wanted baseline; infinite where the overlap is too small."""
     rotation, shift = views.relative(frame, other)
     if rotation[2, 2] < _MOST_TURN:
         return [np.inf] * len(baselines)

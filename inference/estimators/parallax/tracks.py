@@ -33,7 +33,7 @@ _DISTINCT = 0.8  # ratio test: of the distance to the second best match (Lowe 20
 _MATCHED = 2.0  # pixels from the epipolar line
 _LEAST_MATCHES = 30
 _AROUND_POINT = 5  # nearest matches that predict a point's motion
-_LIT = 2.0, 4.0  # grey levels by which the median and the mean of an image change where the light does
+_LIT = 2.0, 4.0  # gray levels by which the median and the mean of an image change where the light does
 
 _STEP = 0.02  # motion of tracks between key frames, as a share of the long side
 _SPARSEST = 8  # largest distance of key frames
@@ -52,7 +52,7 @@ class Tracks:
     ids : int32 [M]
         The track that an observation belongs to; ascending within a frame.
     xy : float32 [M, 2]
-        Pixels, centres at integers.
+        Pixels, centers at integers.
     """
 
     starts: NDArray[np.int64]
@@ -138,22 +138,22 @@ def follow(
     before: NDArray[np.uint8] | None = None
     fresh = 0
     for index in range(count):
-        grey = cv2.cvtColor(image(index), cv2.COLOR_RGB2GRAY)
-        free = ~aside(index) if aside is not None else np.ones(grey.shape, bool)
-        whole = np.ones(grey.shape, bool)
+        gray = cv2.cvtColor(image(index), cv2.COLOR_RGB2GRAY)
+        free = ~aside(index) if aside is not None else np.ones(gray.shape, bool)
+        whole = np.ones(gray.shape, bool)
         if before is not None:
-            kept, moved = _advance(before, grey, live)
+            kept, moved = _advance(before, gray, live)
             kept &= _inside(moved, whole)
             live_ids, live = live_ids[kept], moved[kept]
-        born = _corners(grey, live, free, POINTS)
+        born = _corners(gray, live, free, POINTS)
         if not free.all():
-            born = np.concatenate([born, _corners(grey, live, ~free, _POINTS_ASIDE)])
+            born = np.concatenate([born, _corners(gray, live, ~free, _POINTS_ASIDE)])
         live = np.concatenate([live, born])
         live_ids = np.concatenate([live_ids, np.arange(fresh, fresh + len(born), dtype=np.int32)])
         fresh += len(born)
         ids.append(live_ids)
         points.append(live)
-        before = grey
+        before = gray
         step(index + 1)
     starts = np.concatenate([[0], np.cumsum([len(i) for i in ids])]).astype(np.int64)
     return Tracks(starts, np.concatenate(ids), np.concatenate(points))
@@ -166,7 +166,7 @@ def _advance(
     if not len(points):
         return np.zeros(0, bool), points
     if _light_changes(before, after):
-        before, after = light.normalised_brightness(before), light.normalised_brightness(after)
+        before, after = light.normalized_brightness(before), light.normalized_brightness(after)
     kept, there = _flow(before, after, points)
     if kept.mean() < _LEAPS:
         lost = np.flatnonzero(~kept)
@@ -241,17 +241,17 @@ def _inside(points: NDArray[np.float32], free: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _corners(
-    grey: NDArray[np.uint8], taken: NDArray[np.float32], free: NDArray[np.bool_], most: int
+    gray: NDArray[np.uint8], taken: NDArray[np.float32], free: NDArray[np.bool_], most: int
 ) -> NDArray[np.float32]:
     """New corners in a part of the image, away from the points that are already tracked, up to `most` in that part."""
     wanted = most - int(np.count_nonzero(_inside(taken, free)))
-    distance = max(_CORNER_DISTANCE * max(grey.shape) / 640, 3.0)
+    distance = max(_CORNER_DISTANCE * max(gray.shape) / 640, 3.0)
     if wanted <= 0:
         return np.empty((0, 2), np.float32)
     mask = free.astype(np.uint8) * 255
     for x, y in np.rint(taken).astype(int):
         cv2.circle(mask, (int(x), int(y)), round(distance), 0, -1)
-    found = cv2.goodFeaturesToTrack(grey, wanted, _CORNER_QUALITY, distance, mask=mask)
+    found = cv2.goodFeaturesToTrack(gray, wanted, _CORNER_QUALITY, distance, mask=mask)
     if found is None:
         return np.empty((0, 2), np.float32)
     corners = found.reshape(-1, 2)

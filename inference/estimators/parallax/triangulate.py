@@ -17,7 +17,7 @@ _MOST_MISSED = 3.0  # pixels at 640
 def triangulate(tracks: Tracks, views: Views) -> Views:
     """Triangulate the tracks.
 
-    Each point minimises its distance to the rays of its track, weighted by 1/Z^2 to approximate the reprojection error
+    Each point minimizes its distance to the rays of its track, weighted by 1/Z^2 to approximate the reprojection error
     (iteratively reweighted; Hartley and Sturm, "Triangulation", 1997, section 4.2).
 
     Parameters
@@ -65,7 +65,7 @@ def place(
         Pixels between each observation and its point; infinite behind the camera.
     """
     count = int(ids.max(initial=-1)) + 1
-    local = np.column_stack([(xy - views.centre) / views.focal, np.ones(len(xy))])
+    local = np.column_stack([(xy - views.center) / views.focal, np.ones(len(xy))])
     rays = np.einsum("nij,nj->ni", views.to_world[frames], local)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     origins = views.positions[frames]
@@ -78,7 +78,7 @@ def place(
     at = np.einsum("nij,nj->ni", views.world_to_camera[frames, :, :3], points[ids])
     at += views.world_to_camera[frames, :, 3]
     with np.errstate(divide="ignore", invalid="ignore"):
-        missed = np.linalg.norm(views.focal * at[:, :2] / at[:, 2:] + views.centre - xy, axis=1)
+        missed = np.linalg.norm(views.focal * at[:, :2] / at[:, 2:] + views.center - xy, axis=1)
     return points, np.where(at[:, 2] > 0, missed, np.inf)
 
 

@@ -58,7 +58,7 @@ class Turning:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Observations: track [M], index of the frame among the fitted ones [M], offset from the image centre [M, 2]."""
+    """Observations: track [M], index of the frame among the fitted ones [M], offset from the image center [M, 2]."""
 
     track: NDArray[np.int64]
     frame: NDArray[np.int64]

@@ -114,12 +114,12 @@ def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
         Of the frames.
     """
     count, scale = len(tracks), 640 / max(width, height)
-    centre = np.array([width - 1, height - 1]) / 2 * scale
+    center = np.array([width - 1, height - 1]) / 2 * scale
     for span in (min(span, count - 1) for span in _SPANS):
         starts = np.unique(np.linspace(0, count - 1 - span, _STARTS).astype(int))
         pairs = [tracks.moved(int(start), int(start) + span) for start in starts]
         lasting = int(np.median([len(before) for before, _ in pairs]))
-        parallax, moved, zoom, share, spread, below = _compared(pairs, scale, centre)
+        parallax, moved, zoom, share, spread, below = _compared(pairs, scale, center)
         alive = float(np.median([len(tracks.at(int(start))[0]) for start in starts]))
         if lasting >= _LEAST_TRACKS and (parallax >= _LEAST_PARALLAX or lasting >= _LASTING * alive):
             break
@@ -137,14 +137,14 @@ def measure(tracks: Tracks, *, width: int, height: int) -> Motion:
 
 
 def _compared(
-    pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]], scale: float, centre: NDArray[np.float64]
+    pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]], scale: float, center: NDArray[np.float64]
 ) -> tuple[float, ...]:
     """Medians of `_compare` over several pairs of frames; neutral values where none can be compared."""
     rows = []
     for before, after in pairs:
         enough = len(before) >= _LEAST_TRACKS
         found = (
-            _compare(before.astype(np.float64) * scale, after.astype(np.float64) * scale, centre) if enough else None
+            _compare(before.astype(np.float64) * scale, after.astype(np.float64) * scale, center) if enough else None
         )
         rows.append(found or (np.nan,) * 6)
     table = np.array(rows, float)
@@ -153,12 +153,12 @@ def _compared(
     return tuple(float(v) for v in middle)
 
 
-def _compare(before: NDArray[np.float64], after: NDArray[np.float64], centre: NDArray[np.float64]) -> tuple | None:
+def _compare(before: NDArray[np.float64], after: NDArray[np.float64], center: NDArray[np.float64]) -> tuple | None:
     """The first six measures of `Motion` for two frames; None where no homography is found."""
     homography, _ = cv2.findHomography(before, after, cv2.RANSAC, _STILL, maxIters=2000, confidence=0.999)
     if homography is None:
         return None
-    turned, zoom = _nearest_rotation(homography, centre)
+    turned, zoom = _nearest_rotation(homography, center)
     parallax = np.percentile(np.linalg.norm(_residual(homography, before, after), axis=1), 75)
     still = np.linalg.norm(_residual(turned, before, after), axis=1) < _STILL
     cells = np.minimum((before / (640 / _CELLS)).astype(int), _CELLS - 1) @ [1, _CELLS]
@@ -174,25 +174,25 @@ def _residual(homography: NDArray[np.float64], before: NDArray, after: NDArray) 
     return after - cv2.perspectiveTransform(before[None], homography)[0]
 
 
-def _nearest_rotation(homography: NDArray[np.float64], centre: NDArray[np.float64]) -> tuple[NDArray, float]:
+def _nearest_rotation(homography: NDArray[np.float64], center: NDArray[np.float64]) -> tuple[NDArray, float]:
     """The homography of a rotating and zooming camera that is nearest to `homography`, and its zoom.
 
     It has the form K2 R K1^-1 (Hartley and Zisserman 8.4.2); focal length and zoom are searched for.
     """
     best: tuple[float, NDArray, float] = (np.inf, np.eye(3), 1.0)
-    corners = centre + centre * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1], [0, 0]])
+    corners = center + center * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1], [0, 0]])
     wanted = cv2.perspectiveTransform(corners[None], homography)[0]
-    # the zoom is the change of scale at the image centre
+    # the zoom is the change of scale at the image center
     linear = homography[:2, :2] - np.outer(
-        cv2.perspectiveTransform(centre[None, None], homography)[0, 0], homography[2, :2]
+        cv2.perspectiveTransform(center[None, None], homography)[0, 0], homography[2, :2]
     )
-    depth = float(homography[2] @ [*centre, 1])
+    depth = float(homography[2] @ [*center, 1])
     zoom = float(np.sqrt(abs(np.linalg.det(linear))) / max(abs(depth), 1e-9))
     zooms = np.unique([1.0, *(zoom * np.linspace(0.97, 1.03, 7))])
     for focal in 640 * np.geomspace(0.4, 6, 28):
         for ratio in zooms:
-            first = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
-            second = np.array([[focal * ratio, 0, centre[0]], [0, focal * ratio, centre[1]], [0, 0, 1]])
+            first = np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1]])
+            second = np.array([[focal * ratio, 0, center[0]], [0, focal * ratio, center[1]], [0, 0, 1]])
             left, _, right = np.linalg.svd(np.linalg.inv(second) @ homography @ first)
             rotation = left @ right
             if np.linalg.det(rotation) < 0:
@@ -232,7 +232,7 @@ def require_parallax(motion: Motion, *, frames: int, long_side: int, matted: boo
     for deviates, least in ((motion.parallax, _LEAST_PARALLAX), (motion.from_turning, sharp)):
         if deviates < least:
             raise UnsupportedShot(
-                f"The shot has no parallax, {_behaviour(motion)}: points deviate by {deviates:.1f} pixels from one "
+                f"The shot has no parallax, {_behavior(motion)}: points deviate by {deviates:.1f} pixels from one "
                 f"common motion, and {least:.1f} are needed.",
                 HINT,
             )
@@ -242,14 +242,14 @@ def require_parallax(motion: Motion, *, frames: int, long_side: int, matted: boo
         and motion.still_below >= _BELOW_SHARE
     ):
         raise UnsupportedShot(
-            f"The shot has no parallax, {_behaviour(motion)} and only objects in the scene move: "
+            f"The shot has no parallax, {_behavior(motion)} and only objects in the scene move: "
             f"{motion.still_share:.0%} of the points, over {motion.still_spread:.0%} of the image and also below the "
             "moving objects, have no parallax.",
             HINT,
         )
 
 
-def _behaviour(motion: Motion) -> str:
+def _behavior(motion: Motion) -> str:
     turning = motion.turning
     if turning is not None and turning.zoom > _ZOOMS:
         if motion.from_turning > _FLAT:
@@ -326,7 +326,7 @@ def misfit(tracks: Tracks, views: Views) -> tuple[float, float]:
     _, missed = place(ids, frames, xy, views)
     behind = np.bincount(ids, np.isinf(missed), minlength=count)[ids] > 0
     rays = np.einsum(
-        "nij,nj->ni", views.to_world[frames], np.column_stack([(xy - views.centre) / views.focal, np.ones(len(xy))])
+        "nij,nj->ni", views.to_world[frames], np.column_stack([(xy - views.center) / views.focal, np.ones(len(xy))])
     )
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     away = np.stack([np.bincount(ids, rays[:, axis], minlength=count) for axis in range(3)], axis=1)[ids]
@@ -371,7 +371,7 @@ def check_known_lens(focal: float, *, long_side: int) -> None:
         raise UnsupportedShot(
             f"The known focal length is {share:.2f} image widths, and lenses have {_GIVEN_RANGE[0]:.1f} to "
             f"{_GIVEN_RANGE[1]:.0f}.",
-            f"Check the unit of the {setting('focal_length')} (pixels of the plate, or millimetres with the "
+            f"Check the unit of the {setting('focal_length')} (pixels of the plate, or millimeters with the "
             f"{setting('sensor_width')}), or leave it out.",
         )
 

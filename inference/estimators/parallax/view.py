@@ -18,7 +18,7 @@ from ...contract.camera import Camera, DistortionModel, Pose
 from ...contract.hints import setting
 
 _WIDEST = 0.4  # least focal length of undistorted images, of the filmed ones': below, their middle has too few pixels
-_UNDONE = 0.01  # of a normalised coordinate: largest error of distorting again what was undistorted
+_UNDONE = 0.01  # of a normalized coordinate: largest error of distorting again what was undistorted
 _BORDER = 33  # points along each side of an image at which its distortion is looked at
 
 
@@ -60,19 +60,19 @@ class Filmed:
 
     def straight(self, xy: NDArray[np.floating], frames: NDArray[np.integer] | int) -> NDArray[np.float64]:
         """Pixels [..., 2] of undistorted images for those of the filmed ones, of a frame or of frames [...]."""
-        scale, centre, unit = self._of(frames)
-        ray = (np.asarray(xy, np.float64) - centre) / scale
+        scale, center, unit = self._of(frames)
+        ray = (np.asarray(xy, np.float64) - center) / scale
         if self.bends:
             ray = np.stack(lens_models.undistort(self.model, self._k, ray[..., 0], ray[..., 1], unit=unit), axis=-1)
-        return ray * scale * self.shrinks + centre
+        return ray * scale * self.shrinks + center
 
     def bent(self, xy: NDArray[np.floating], frames: NDArray[np.integer] | int) -> NDArray[np.float64]:
         """Pixels [..., 2] of filmed images for those of the undistorted ones; as `straight`."""
-        scale, centre, unit = self._of(frames)
-        ray = (np.asarray(xy, np.float64) - centre) / (scale * self.shrinks)
+        scale, center, unit = self._of(frames)
+        ray = (np.asarray(xy, np.float64) - center) / (scale * self.shrinks)
         if self.bends:
             ray = np.stack(lens_models.distort(self.model, self._k, ray[..., 0], ray[..., 1], unit=unit), axis=-1)
-        return ray * scale + centre
+        return ray * scale + center
 
     def resized(self, across: float, down: float) -> Filmed:
         """The same lens for images whose sides are so many times as long."""
@@ -101,13 +101,13 @@ class Views:
         Size in pixels of the images that the numbers refer to.
     focal : float
         In pixels.
-    centre : float64 [2]
-        Principal point, pixel centres at integers.
+    center : float64 [2]
+        Principal point, pixel centers at integers.
     distortion : float64 [2]
         k1, k2 of the ``polynomial`` model in `Camera`, without `filmed`. Everything else here is undistorted: images
         and points are undistorted first.
     world_to_camera : float64 [N, 3, 4]
-        OpenCV axes. Where frames have intrinsics of their own (`filmed`), what makes those of `focal` and `centre` is
+        OpenCV axes. Where frames have intrinsics of their own (`filmed`), what makes those of `focal` and `center` is
         in here: ``K^-1 K_i [R | t]``. Its third row, and so all depth, is that of ``[R | t]``, and whatever projects
         by `matrix` gets the frame's own pixels; but its first three columns are then no rotation.
     points : float64 [P, 3]
@@ -116,13 +116,13 @@ class Views:
     lens_guessed : bool
         The focal length is that of usual lenses, since the tracks hardly determine it.
     filmed : Filmed or None
-        The lens of an input camera's path; None: `focal`, `centre` and `distortion`, for all frames.
+        The lens of an input camera's path; None: `focal`, `center` and `distortion`, for all frames.
     """
 
     width: int
     height: int
     focal: float
-    centre: NDArray[np.float64]
+    center: NDArray[np.float64]
     distortion: NDArray[np.float64]
     world_to_camera: NDArray[np.float64]
     points: NDArray[np.float64]
@@ -137,7 +137,7 @@ class Views:
     @property
     def matrix(self) -> NDArray[np.float64]:
         """The calibration matrix [3, 3]."""
-        return np.array([[self.focal, 0, self.centre[0]], [0, self.focal, self.centre[1]], [0, 0, 1.0]])
+        return np.array([[self.focal, 0, self.center[0]], [0, self.focal, self.center[1]], [0, 0, 1.0]])
 
     @property
     def bends(self) -> bool:
@@ -152,7 +152,7 @@ class Views:
 
     @property
     def positions(self) -> NDArray[np.float64]:
-        """Camera centres [N, 3] in the world."""
+        """Camera centers [N, 3] in the world."""
         return -np.einsum("nij,nj->ni", self.to_world, self.world_to_camera[:, :, 3])
 
     def relative(self, source: int, target: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -168,13 +168,13 @@ class Views:
         """Pixels [K, 2] of undistorted images for those of the filmed ones, of a frame or of frames [K]."""
         if self.filmed is not None:
             return self.filmed.straight(xy, frames).astype(np.float32)
-        return undistort(xy, focal=self.focal, centre=self.centre, distortion=self.distortion)
+        return undistort(xy, focal=self.focal, center=self.center, distortion=self.distortion)
 
     def bent(self, xy: NDArray[np.floating], frame: int) -> NDArray[np.float64]:
         """Pixels [..., 2] of a frame's filmed image for those of its undistorted one."""
         if self.filmed is not None:
             return self.filmed.bent(xy, frame)
-        return distort(xy, focal=self.focal, centre=self.centre, distortion=self.distortion)
+        return distort(xy, focal=self.focal, center=self.center, distortion=self.distortion)
 
     def sparse(self, frame: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Points tracked in a frame: their indices [K] and their positions [K, 3] in its camera coordinates."""
@@ -185,7 +185,7 @@ class Views:
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Pixels [K, 2] of points [K, 3] in camera coordinates."""
-        return self.focal * points[:, :2] / points[:, 2:] + self.centre
+        return self.focal * points[:, :2] / points[:, 2:] + self.center
 
     def resized(self, width: int, height: int) -> Views:
         """The same cameras for images of another size."""
@@ -193,7 +193,7 @@ class Views:
             width=self.width,
             height=self.height,
             focal_length=self.focal,
-            principal_point=(float(self.centre[0]), float(self.centre[1])),
+            principal_point=(float(self.center[0]), float(self.center[1])),
         ).scaled(width, height)
         filmed = self.filmed and self.filmed.resized(width / self.width, height / self.height)
         return replace(
@@ -201,7 +201,7 @@ class Views:
             width=width,
             height=height,
             focal=camera.focal_length,
-            centre=np.array(camera.principal_point),
+            center=np.array(camera.principal_point),
             filmed=filmed,
         )
 
@@ -228,7 +228,7 @@ class Views:
             width=self.width,
             height=self.height,
             focal_length=float(self.focal),
-            principal_point=(float(self.centre[0]), float(self.centre[1])),
+            principal_point=(float(self.center[0]), float(self.center[1])),
             distortion=(float(self.distortion[0]), float(self.distortion[1])),
             poses=tuple(poses),
         )
@@ -288,7 +288,7 @@ def of_camera(camera: Camera, numbers: Sequence[int]) -> Views:
         width=camera.width,
         height=camera.height,
         focal=matrix[0, 0],
-        centre=np.array(camera.principal_point, np.float64),
+        center=np.array(camera.principal_point, np.float64),
         distortion=np.zeros(2),
         world_to_camera=np.linalg.inv(matrix) @ lenses @ rigid,
         points=np.empty((0, 3)),
@@ -322,11 +322,11 @@ def _filmed(camera: Camera) -> Filmed:
         with np.errstate(all="ignore"):
             there = lens.straight(border, frame)
             missed = np.abs(lens.bent(there, frame) - border) / lens.intrinsics[frame, 0]
-        centre = lens.intrinsics[frame, 2:]
-        keeps_order = np.all(np.sum((there - centre) * (border - centre), axis=-1) > 0)
+        center = lens.intrinsics[frame, 2:]
+        keeps_order = np.all(np.sum((there - center) * (border - center), axis=-1) > 0)
         with np.errstate(all="ignore"):
-            room = np.where(there > centre, [camera.width - 1, camera.height - 1] - centre, centre) / np.abs(
-                there - centre
+            room = np.where(there > center, [camera.width - 1, camera.height - 1] - center, center) / np.abs(
+                there - center
             )
         least = float(np.nanmin(room, initial=1.0))
         if not (np.all(missed < _UNDONE) and keeps_order and least >= _WIDEST):
@@ -339,12 +339,12 @@ def _filmed(camera: Camera) -> Filmed:
 
 
 def undistort(
-    xy: NDArray[np.floating], *, focal: float, centre: NDArray[np.float64], distortion: NDArray[np.float64]
+    xy: NDArray[np.floating], *, focal: float, center: NDArray[np.float64], distortion: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Pixels [K, 2] of the undistorted pinhole image for pixels of the distorted one."""
     if not np.any(distortion) or not len(xy):
         return np.asarray(xy, np.float32)
-    matrix = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1.0]])
+    matrix = np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1.0]])
     coefficients = np.array([distortion[0], distortion[1], 0, 0])
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
     undistorted = cv2.undistortPointsIter(
@@ -354,12 +354,12 @@ def undistort(
 
 
 def distort(
-    xy: NDArray[np.floating], *, focal: float, centre: NDArray[np.float64], distortion: NDArray[np.float64]
+    xy: NDArray[np.floating], *, focal: float, center: NDArray[np.float64], distortion: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Pixels [..., 2] of the distorted image for pixels of the undistorted one (the model of `Camera`)."""
-    ray = (np.asarray(xy, np.float64) - centre) / focal
+    ray = (np.asarray(xy, np.float64) - center) / focal
     square = np.sum(ray**2, axis=-1, keepdims=True)
-    return focal * ray * (1 + distortion[0] * square + distortion[1] * square**2) + centre
+    return focal * ray * (1 + distortion[0] * square + distortion[1] * square**2) + center
 
 
 def distorted(small: NDArray[np.float32], views: Views, frame: int) -> NDArray[np.float32]:

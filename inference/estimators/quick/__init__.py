@@ -1,4 +1,4 @@
-"""Relative depth of any clip from a tiny network, stabilised over time: see ``docs/quick.md`` for uses and limits."""
+"""Relative depth of any clip from a tiny network, stabilized over time: see ``docs/quick.md`` for uses and limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INFO = EstimatorInfo(
     name="quick",
     label="Quick",
     summary="Soft relative depth of any clip in seconds, on any computer, for any use: drafts, fog, locked shots.",
-    licence="GPL-3.0-or-later; weights: MIT licence",
+    licence="GPL-3.0-or-later; weights: MIT license",
     quantity="relative_disparity",
     default_size=640,
     models=(MODEL,),

@@ -2,7 +2,7 @@
 
 The network (Li et al., "Enforcing Temporal Consistency in Video Depth Estimation", ICCV Workshops 2021) takes RGB of
 320 x 192 pixels and predicts relative disparity up to a scale and a shift that differ between framings, so each
-prediction is normalised to the first one's mean and deviation before they are averaged. Errors differ between framings
+prediction is normalized to the first one's mean and deviation before they are averaged. Errors differ between framings
 as well, so the mean reduces them.
 """
 
@@ -20,11 +20,11 @@ from .weights import MODEL
 
 WIDTH, HEIGHT = 320, 192
 _STRETCH = 0.1  # change of aspect up to which a frame is stretched; beyond it is padded
-_GREY, _WHITE = 114, 255
+_GRAY, _WHITE = 114, 255
 _FAR = 0.85  # of the input's size, on white: as from farther away
-_NEAR = 0.8  # of the frame's size, cropped to its centre: as from nearer
+_NEAR = 0.8  # of the frame's size, cropped to its center: as from nearer
 _MIRRORED = 0.4  # weight of the padded mirrored frame
-_BLEND = 20  # pixels over which the centre crop is blended into the whole
+_BLEND = 20  # pixels over which the center crop is blended into the whole
 _FLAT = 1e-4  # standard deviation of a prediction below which it is ignored
 
 Forward = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -88,40 +88,40 @@ def infer(network: Forward, image: NDArray[np.uint8], *, check: Callable[[], Non
 def _answers(
     network: Forward, image: NDArray[np.uint8], size: tuple[int, int], check: Callable[[], None]
 ) -> Iterator[tuple[NDArray[np.float32], float]]:
-    """Disparity at `size` in several framings, each with its weight; the others are normalised to the first."""
+    """Disparity at `size` in several framings, each with its weight; the others are normalized to the first."""
     height, width = image.shape[:2]
     fits = abs(width / height * HEIGHT / WIDTH - 1) <= _STRETCH
     check()
     if not fits:
-        yield _padded(network, image, size, share=1.0, grey=_GREY), 1.0
+        yield _padded(network, image, size, share=1.0, gray=_GRAY), 1.0
         check()
-        yield _padded(network, image, size, share=_FAR, grey=_WHITE), 1.0
+        yield _padded(network, image, size, share=_FAR, gray=_WHITE), 1.0
         return
     whole = _resized(network(_resized(image, WIDTH, HEIGHT)), *size)
     yield whole, 1.0
     check()
-    yield _padded(network, image, size, share=_FAR, grey=_WHITE), 1.0
+    yield _padded(network, image, size, share=_FAR, gray=_WHITE), 1.0
     check()
-    yield _padded(network, np.ascontiguousarray(image[:, ::-1]), size, share=1.0, grey=_GREY)[:, ::-1], _MIRRORED
+    yield _padded(network, np.ascontiguousarray(image[:, ::-1]), size, share=1.0, gray=_GRAY)[:, ::-1], _MIRRORED
     check()
     yield _middle(network, image, whole), 1.0
 
 
 def _padded(
-    network: Forward, image: NDArray[np.uint8], size: tuple[int, int], *, share: float, grey: int
+    network: Forward, image: NDArray[np.uint8], size: tuple[int, int], *, share: float, gray: int
 ) -> NDArray[np.float32]:
-    """The prediction for the frame in its own aspect, filling a share of the input on plain grey."""
+    """The prediction for the frame in its own aspect, filling a share of the input on plain gray."""
     height, width = image.shape[:2]
     scale = min(WIDTH / width, HEIGHT / height) * share
     wide, high = max(1, round(width * scale)), max(1, round(height * scale))
     left, top = (WIDTH - wide) // 2, (HEIGHT - high) // 2
-    shown = np.full((HEIGHT, WIDTH, 3), grey, np.uint8)
+    shown = np.full((HEIGHT, WIDTH, 3), gray, np.uint8)
     shown[top : top + high, left : left + wide] = _resized(image, wide, high)
     return _resized(network(shown)[top : top + high, left : left + wide], *size)
 
 
 def _middle(network: Forward, image: NDArray[np.uint8], whole: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The prediction for the whole frame, with that for its centre crop fitted and blended in."""
+    """The prediction for the whole frame, with that for its center crop fitted and blended in."""
     inner, outer = _inside(image.shape[:2]), _inside(whole.shape)
     around = whole[outer]
     answer = _resized(network(_resized(image[inner], WIDTH, HEIGHT)), around.shape[1], around.shape[0])

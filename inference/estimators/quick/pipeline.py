@@ -1,4 +1,4 @@
-"""The estimator from beginning to end: a depth map per frame, stabilised along the flow, upsampled along the plate."""
+"""The estimator from beginning to end: a depth map per frame, stabilized along the flow, upsampled along the plate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...common import frame_threads
 from ...common.failures import UnsupportedShot
 from ...common.files import save_array, save_arrays
-from ...depth_maps.along_flow import ComparedFrame, Step, Window, levels, normalised_brightness, step
+from ...depth_maps.along_flow import ComparedFrame, Step, Window, levels, normalized_brightness, step
 from ...depth_maps.edge_smoothing import edge_weights, smooth
 from ...media import light
 from ...models import store
@@ -22,8 +22,8 @@ from ..base import Shot, ShotResult
 from .network import Network, infer, map_size
 from .weights import FILE, MODEL
 
-_LOOKING, _LEVELLING = 0.6, 0.1  # shares of the time for the network, and for comparing neighbours
-_FLASH = 24.0  # grey levels by which a flash frame's mean differs from the median around it
+_LOOKING, _LEVELLING = 0.6, 0.1  # shares of the time for the network, and for comparing neighbors
+_FLASH = 24.0  # gray levels by which a flash frame's mean differs from the median around it
 _DARK, _GAIN = 50.0, 6.0  # mean level up to which dark frames are brightened, and the largest gain
 _AROUND = 3  # frames to either side for this median
 _SIGMA, _STRENGTH = 8.0, 10.0  # of the smoothing that stops at the plate's edges
@@ -52,13 +52,11 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
     good = _good(facts)
     if not good:
         raise UnsupportedShot(
-            f"All {count} frames of the shot are nearly one colour."
-            if count > 1
-            else "The frame is nearly one colour.",
+            f"All {count} frames of the shot are nearly one color." if count > 1 else "The frame is nearly one color.",
             "Choose frames with visible detail.",
         )
     unit = (
-        float(np.mean([facts[frame].centre for frame in good])),
+        float(np.mean([facts[frame].center for frame in good])),
         max(float(np.mean([facts[frame].deviation for frame in good])), 1e-9),
     )
     threads = cv2.getNumThreads()
@@ -73,11 +71,11 @@ def estimate(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.float
 
 @dataclass(frozen=True)
 class _Facts:
-    """Of a frame: its mean grey, whether it is blank; mean and standard deviation of its depth map."""
+    """Of a frame: its mean gray, whether it is blank; mean and standard deviation of its depth map."""
 
     mean: float
     blank: bool
-    centre: float
+    center: float
     deviation: float
 
 
@@ -97,8 +95,8 @@ def _look_at_all(shot: Shot, network: Callable[[NDArray[np.uint8]], NDArray[np.f
             told = np.array([small.mean(), light.blank(small) is not None, found.mean(), found.std()])
             save_arrays(kept, map=found, facts=told)
         with np.load(kept) as data:
-            mean, blank, centre, deviation = (float(each) for each in data["facts"])
-        facts[frame] = _Facts(mean, bool(blank), centre, deviation)
+            mean, blank, center, deviation = (float(each) for each in data["facts"])
+        facts[frame] = _Facts(mean, bool(blank), center, deviation)
         shot.progress("look", "Estimating each frame", _LOOKING * (frame + 1), float(count))
     return facts
 
@@ -123,16 +121,16 @@ def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[n
     kept = shot.scratch / "levels.npy"
     if kept.exists():
         return np.load(kept)
-    centre, deviation = unit
+    center, deviation = unit
     steps: dict[int, Step] = {}
     count = len(shot.frames)
 
     def work(at: int, pause: Callable[[], None]) -> None:
-        steps[at] = step(*(_look_of(shot, good[each]) for each in (at, at + 1)), centre=centre, deviation=deviation)
+        steps[at] = step(*(_look_of(shot, good[each]) for each in (at, at + 1)), center=center, deviation=deviation)
 
     def done(_: int) -> None:
         share = _LOOKING + _LEVELLING * len(steps) / len(good)
-        shot.progress("level", "Comparing neighbouring frames", share * count, float(count))
+        shot.progress("level", "Comparing neighboring frames", share * count, float(count))
 
     frame_threads.each(work, range(len(good) - 1), check=shot.check, done=done)
     found = levels([steps[at] for at in range(len(good) - 1)])
@@ -143,18 +141,18 @@ def _levels(shot: Shot, good: list[int], unit: tuple[float, float]) -> NDArray[n
 def _steady_all(
     shot: Shot, good: list[int], shown: Sequence[int], found: NDArray[np.float64], unit: tuple[float, float]
 ) -> None:
-    """Stabilise the depth maps over time, upsample them to the working size along the plate's edges, and write them."""
+    """Stabilize the depth maps over time, upsample them to the working size along the plate's edges, and write them."""
     count = len(shot.frames)
     threads = max(1, min(os.cpu_count() or 1, _THREADS))
 
-    centre, deviation = unit
+    center, deviation = unit
     place = {frame: at for at, frame in enumerate(good)}
 
     def looked(frame: int) -> ComparedFrame:
         scale, shift = found[place[frame]]
         at = _look_of(shot, frame)
-        level = centre + scale * (at.disparity - centre) + shift * deviation
-        return ComparedFrame(at.colour, level.astype(np.float32))
+        level = center + scale * (at.disparity - center) + shift * deviation
+        return ComparedFrame(at.color, level.astype(np.float32))
 
     window = Window(good, looked, deviation=deviation, threads=threads)
     ready: dict[int, NDArray[np.float32]] = {}
@@ -172,7 +170,7 @@ def _steady_all(
         nonlocal finished
         finished += 1
         shot.write(frame, ready.pop(frame))
-        shot.progress("steady", "Stabilising over time", begun * count + (1 - begun) * finished, float(count))
+        shot.progress("steady", "Stabilizing over time", begun * count + (1 - begun) * finished, float(count))
 
     frame_threads.each(work, left, check=shot.check, done=done)
 
@@ -235,4 +233,4 @@ def _load(shot: Shot, frame: int) -> NDArray[np.float32]:
 
 
 def _look_of(shot: Shot, frame: int) -> ComparedFrame:
-    return ComparedFrame(normalised_brightness(_small(shot.frames[frame], shot)), _load(shot, frame))
+    return ComparedFrame(normalized_brightness(_small(shot.frames[frame], shot)), _load(shot, frame))

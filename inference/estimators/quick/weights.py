@@ -14,7 +14,7 @@ MODEL = Model(
     revision_checked=True,
     licence=Licence(
         name="mit-tcmonodepth",
-        title="MIT licence, copyright (c) 2021 Yu Li",
+        title="MIT license, copyright (c) 2021 Yu Li",
         summary="Anyone may use it for anything, paid work included; copies of the weights keep this notice.",
         url="https://github.com/yu-li/TCMonoDepth/blob/128a98c6478bfe5541c8eecfe7bc3f7459861b3b/LICENSE",
     ),

@@ -16,7 +16,7 @@ INFO = EstimatorInfo(
     summary="Temporally stable depth and camera for long shots: stereo matching for static regions, one diffusion step "
     "for dynamic objects; for research and education only, and for a strong GPU.",
     licence="Weights: MonST3R's for non-commercial use (CC BY-NC-SA 4.0); DepthCrafter's for academic, research and "
-    "education use only; Stable Video Diffusion's under its community licence",
+    "education use only; Stable Video Diffusion's under its community license",
     quantity="inverse_depth",
     default_size=1024,
     place=5,
@@ -33,7 +33,7 @@ INFO = EstimatorInfo(
     has_camera=True,
     has_confidence=True,
     confidence_meaning="1 - 1/C of stereo matching, with C the confidence (1 or more) that MonST3R's network has in "
-    "the points that the depth is read from; 0 where there were none and the depth is that of neighbouring pixels",
+    "the points that the depth is read from; 0 where there were none and the depth is that of neighboring pixels",
     variants=(
         # the pair network works at 512 pixels: larger maps of it alone gain nothing
         Variant(parameter="stage", value="1", models=(MONST3R,), default_size=512),

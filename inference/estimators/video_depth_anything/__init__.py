@@ -33,7 +33,7 @@ INFO = EstimatorInfo(
         Parameter(
             name="metric",
             default=False,
-            description="Use the weights that estimate depth in metres: inverse depth at true scale, which suits rooms "
+            description="Use the weights that estimate depth in meters: inverse depth at true scale, which suits rooms "
             "and streets.",
         ),
         Parameter(

@@ -38,7 +38,7 @@ def joined_in_turn(raw: MapAt, frames: int, *, metric: bool = False) -> Iterator
     frames : int
         Of the clip.
     metric : bool
-        Whether the maps are in metres, which are taken as they are.
+        Whether the maps are in meters, which are taken as they are.
 
     Yields
     ------

@@ -51,7 +51,7 @@ class VideoDepthAnything(nn.Module):
     encoder : str
         Which of `VARIANTS`.
     metric : bool
-        Whether the weights will be those that give depth in metres; the network is the same.
+        Whether the weights will be those that give depth in meters; the network is the same.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class VideoDepthAnything(nn.Module):
         Returns
         -------
         Tensor [B, T, H, W]
-            float32, not negative: disparity up to scale and shift, or depth in metres of a metric network.
+            float32, not negative: disparity up to scale and shift, or depth in meters of a metric network.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class VideoDepthAnything(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """DINOv2's vision transformer; gives the normalised tokens of four of its blocks as maps."""
+    """DINOv2's vision transformer; gives the normalized tokens of four of its blocks as maps."""
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class _Encoder(nn.Module):
         ]
 
     def tokens(self, frames: Tensor, *, check: Callable[[], None] = _nothing) -> Iterator[Tensor]:
-        """Normalised tokens [N, 1 + H/14 · W/14, C] of each tap, the class token first."""
+        """Normalized tokens [N, 1 + H/14 · W/14, C] of each tap, the class token first."""
         patches = applied(self.patch_embed["proj"], frames)
         tokens = patches.flatten(2).transpose(1, 2)
         tokens = torch.cat((self.cls_token.expand(len(tokens), -1, -1), tokens), dim=1)

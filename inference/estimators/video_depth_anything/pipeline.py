@@ -28,7 +28,7 @@ def estimate_clip(
     Returns
     -------
     array [T, H, W]
-        float32: disparity up to one scale and shift, larger is nearer, or depth in metres of a metric network.
+        float32: disparity up to one scale and shift, larger is nearer, or depth in meters of a metric network.
     """
     count, height, width, _ = frames.shape
     size = windows.network_size(width, height, input_size)
@@ -36,7 +36,7 @@ def estimate_clip(
 
     windows_maps = []
     for window in range(windows.window_count(count)):
-        fed = [windows.normalised(frames[index], size) for index in windows.window_frames(window, count)]
+        fed = [windows.normalized(frames[index], size) for index in windows.window_frames(window, count)]
         with torch.inference_mode():
             maps = network(torch.from_numpy(np.stack(fed))[None].to(device))
             windows_maps.append(resized(maps, (height, width))[0].cpu().numpy())

@@ -35,7 +35,7 @@ from .weights import METRIC, SMALL
 from .window import Images, Plan, WindowRun
 
 _NEAREST = 0.05
-"""Metres: nothing is nearer than this to a metric network, whose lowest values mean nothing."""
+"""Meters: nothing is nearer than this to a metric network, whose lowest values mean nothing."""
 _JOINING = 0.05
 """Work of joining a frame's map, as a share of estimating it in one window."""
 _ON_CPU = 294
@@ -190,7 +190,7 @@ class RawMaps:
         """Frames as the network takes them [n, 3, H, W]."""
         frames = (self.shot.frames[self._sources[index]] for index in indices)
         scaled = (np.asarray(frame.astype(np.float32) / 255, np.float32) for frame in frames)
-        return torch.from_numpy(np.stack([windows.normalised(frame, self.size) for frame in scaled]))
+        return torch.from_numpy(np.stack([windows.normalized(frame, self.size) for frame in scaled]))
 
     def _label(self, window: int) -> str:
         if window == self._anchor:

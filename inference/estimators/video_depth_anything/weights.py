@@ -7,7 +7,7 @@ from ...models.facts import Licence, Model, ModelFile
 APACHE = Licence(
     name="apache-2.0",
     title="Apache License 2.0",
-    summary="Anyone may use it for anything, paid work included; copies of the weights keep the licence and its "
+    summary="Anyone may use it for anything, paid work included; copies of the weights keep the license and its "
     "notices.",
     url="https://www.apache.org/licenses/LICENSE-2.0",
     needs_acceptance=False,
@@ -46,4 +46,4 @@ METRIC = Model(
         ),
     ),
 )
-"""Depth in metres."""
+"""Depth in meters."""

@@ -73,7 +73,7 @@ def network_size(width: int, height: int, input_size: int = INPUT_SIZE) -> tuple
     return fitted(width), fitted(height)
 
 
-def normalised(frame: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def normalized(frame: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """A frame as the network takes it.
 
     Parameters

@@ -1,6 +1,6 @@
 """Boundary F1: how exactly the edges of depth lie where the ground truth has them.
 
-From a pixel i to a neighbour j, to the right or left, above or below, there is an edge where Z(j) / Z(i) > 1 + t. Of
+From a pixel i to a neighbor j, to the right or left, above or below, there is an edge where Z(j) / Z(i) > 1 + t. Of
 the estimate's edges some are also the ground truth's (precision), of the ground truth's some are also found (recall);
 F1 is their harmonic mean. It is averaged over the thresholds t with the weights t, so that an edge counts the more,
 the higher its step is (after Bochkovskii et al., "Depth Pro", 2024, section 3.3). Once an edge must lie between the

@@ -92,7 +92,7 @@ class Comparison:
         return flicker(self.depth(part), self.ground_truth, part.scores.frames, self.protocol)
 
     def depth(self, part: Part) -> Depth:
-        """Frame of `ground_truth` to aligned Z [H, W] in metres at its size; None where there is no estimate."""
+        """Frame of `ground_truth` to aligned Z [H, W] in meters at its size; None where there is no estimate."""
 
         def depth(index: int) -> NDArray[np.float64] | None:
             estimate = self.disparity(index)

@@ -4,7 +4,7 @@ Errors are measured in depth, over the pixels with true depth inside the protoco
 scale and shift (see `alignment`); Z is the aligned estimate, Z* the ground truth:
 
 * AbsRel: mean of |Z - Z*| / Z*
-* RMSE: root of the mean of (Z - Z*)^2, in metres
+* RMSE: root of the mean of (Z - Z*)^2, in meters
 * delta1, delta2, delta3: share of pixels where max(Z / Z*, Z* / Z) is below 1.25, 1.25^2 and 1.25^3
 
 (Eigen et al. 2014, as in DepthCrafter, section 4.2, and StereoDiff, section 4.1.3.) Edges are counted as well; see

@@ -18,7 +18,7 @@ from .comparison import Comparison, Part
 from .metrics import MetricsError
 
 BY_BAND = {"absolute_relative": "AbsRel", "root_mean_square": "RMSE [m]", "delta1": "1 - delta1"}
-"""Metrics that are analysed by frequency, with the names of the papers' tables."""
+"""Metrics that are analyzed by frequency, with the names of the papers' tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ def measure(comparison: Comparison, names: Sequence[str]) -> OverTime:
             notes = tuple(consistency_notes(found))
         except MetricsError as error:
             notes = (str(error),)
-        spaced, near = [each.spaced for each in found], [each.neighbours for each in found]
+        spaced, near = [each.spaced for each in found], [each.neighbors for each in found]
         values |= {"distance": _mean(spaced, "distance"), "warp_error": _mean(near, "relative")}
     if "flicker" in names:
         found_in = [(comparison.flicker(part), len(part.scores.frames)) for part in comparison.parts]
@@ -61,7 +61,7 @@ def consistency_notes(found: Sequence[Consistency]) -> list[str]:
     sentences = skipped_pairs(found)
     floors = {
         "a distance of {:.4f} m": _mean([one.spaced for one in found], "floor"),
-        "a warp error of {:.4f}": _mean([one.neighbours for one in found], "relative_floor"),
+        "a warp error of {:.4f}": _mean([one.neighbors for one in found], "relative_floor"),
     }
     known = " and ".join(words.format(value) for words, value in floors.items() if value is not None)
     if known and any(one.correspondences == "measured" for one in found):
@@ -77,7 +77,7 @@ def skipped_pairs(found: Sequence[Consistency]) -> list[str]:
     apart = f"frames {found[0].spacing} apart" if found else ""
     for kind, each in (
         (apart, [one.spaced for one in found]),
-        ("neighbouring frames", [one.neighbours for one in found]),
+        ("neighboring frames", [one.neighbors for one in found]),
     ):
         reasons = {
             "no true pose": sum(one.without_pose for one in each),

@@ -1,7 +1,7 @@
 """The Bonn RGB-D Dynamic Dataset (Palazzolo et al. 2019), in the format of TUM's RGB-D benchmark.
 
 A folder a clip, ``rgbd_bonn_balloon2``, with ``rgb.txt`` and ``depth.txt``, each line a time in seconds and a file
-(``1548266469.93 rgb/1548266469.93.png``), depth as images of 16 bits, 5000 a metre, in the colour camera's view.
+(``1548266469.93 rgb/1548266469.93.png``), depth as images of 16 bits, 5000 a meter, in the color camera's view.
 
 Each image is paired with the depth closest in time, at most 20 ms away, as that benchmark's own tool does it; images
 without one have no ground truth. Poses are not read: the set's ``groundtruth.txt`` is the path of the markers on the
@@ -18,7 +18,7 @@ import numpy as np
 from .ground_truth import GroundTruth, GroundTruthError, depth_png, inside, lines_of
 
 _MATRIX = np.array([[542.822841, 0, 315.593520], [0, 542.576870, 237.756098], [0, 0, 1]])
-"""Calibration of the colour camera, from the set's page."""
+"""Calibration of the color camera, from the set's page."""
 APART = 0.02
 """Largest difference in time of an image and its depth, in seconds."""
 _CLOSE, _MOST = 8, 50_000

@@ -1,8 +1,8 @@
 """The layout ``folder``: Fathom's own, which all clips rendered by the project have.
 
-A folder with ``depth/%05d.png`` (16 bits, planar Z in millimetres, 0 where there is no measurement),
-``camera.json`` (``width``, ``height``, ``fx``, ``fy``, ``cx``, ``cy`` with pixel centres at integers, and ``frames``,
-each with ``c2w_opencv``, the camera-to-world matrix in metres with OpenCV's axes, or null) and, optionally,
+A folder with ``depth/%05d.png`` (16 bits, planar Z in millimeters, 0 where there is no measurement),
+``camera.json`` (``width``, ``height``, ``fx``, ``fy``, ``cx``, ``cy`` with pixel centers at integers, and ``frames``,
+each with ``c2w_opencv``, the camera-to-world matrix in meters with OpenCV's axes, or null) and, optionally,
 ``rgb/%05d.jpg`` or ``.png``, ``dynamic/%05d.png`` (white: dynamic object, of any size; without the folder
 there is none) and ``flow/%05d.exr`` (see `flow_file`), for every frame but the last.
 """
@@ -38,7 +38,7 @@ def open_clip(folder: Path) -> GroundTruth:
     """Open one clip."""
     depth = tuple(numbered((folder / "depth").glob("*.png")))
     if not depth:
-        raise GroundTruthError(f"{folder} has no depth/*.png; choose a folder with 16-bit depth images in millimetres.")
+        raise GroundTruthError(f"{folder} has no depth/*.png; choose a folder with 16-bit depth images in millimeters.")
     dynamic, rgb = tuple(numbered((folder / "dynamic").glob("*.png"))), tuple(images(folder / "rgb"))
     _match(folder, depth, dynamic, "dynamic masks")
     _match(folder, depth, rgb, "images in rgb")

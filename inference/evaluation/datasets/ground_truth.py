@@ -56,16 +56,16 @@ class GroundTruth:
     frame_numbers : tuple of int
         Index, from 0, of the image that each frame of the ground truth belongs to. Images may lack ground truth.
     read_depth : callable
-        Frame of the ground truth to Z [H, W] in metres, float32, 0 where unknown.
+        Frame of the ground truth to Z [H, W] in meters, float32, 0 where unknown.
     read_moving : callable or None
         Frame to bool [H, W], True on dynamic objects; None where they are unknown.
     read_flow : callable or None
         Frame to flow to the next frame of the ground truth, float32 [H, W, 2], pixels to the right and downward, NaN
         where unknown; or to None, as for the last.
     matrix : float64 [3, 3] or None
-        Calibration in the depth images' pixels, whose centres are at integers.
+        Calibration in the depth images' pixels, whose centers are at integers.
     poses : tuple of float64 [4, 4] or None
-        Camera-to-world per frame, OpenCV's axes, metres; None where unknown.
+        Camera-to-world per frame, OpenCV's axes, meters; None where unknown.
     rgb_files : tuple of Path
         The image of each frame, or empty where there are none.
     read_image : callable or None
@@ -97,7 +97,7 @@ class GroundTruth:
         return len(self.frame_numbers)
 
     def depth(self, index: int) -> NDArray[np.float32]:
-        """Z [H, W] in metres, 0 where unknown."""
+        """Z [H, W] in meters, 0 where unknown."""
         return self.read_depth(index)
 
     def moving(self, index: int) -> NDArray[np.bool_] | None:
@@ -205,15 +205,15 @@ def _matched(ground_truth: GroundTruth, files: list[Path]) -> list[Path]:
     )
 
 
-def depth_png(path: Path, per_metre: float) -> NDArray[np.float32]:
-    """Depth in metres of a 16-bit image, 0 where it is 0."""
+def depth_png(path: Path, per_meter: float) -> NDArray[np.float32]:
+    """Depth in meters of a 16-bit image, 0 where it is 0."""
     values = read_image(path)
     if values.dtype != np.uint16 or values.ndim != 2:
         raise GroundTruthError(
-            f"{path} is not a 16-bit greyscale image ({values.dtype}, {' x '.join(map(str, values.shape))}); "
+            f"{path} is not a 16-bit grayscale image ({values.dtype}, {' x '.join(map(str, values.shape))}); "
             "export the depth again."
         )
-    return values.astype(np.float32) / np.float32(per_metre)
+    return values.astype(np.float32) / np.float32(per_meter)
 
 
 def images(folder: Path) -> list[Path]:

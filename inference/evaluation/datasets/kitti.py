@@ -1,9 +1,9 @@
 """KITTI (Geiger et al. 2012) with its annotated depth (Uhrig et al. 2017), as extracted from their archives.
 
-Depth is in ``val/<drive>/proj_depth/groundtruth/image_02/0000000005.png`` (16 bits, 256 a metre, sparse; 0: none),
+Depth is in ``val/<drive>/proj_depth/groundtruth/image_02/0000000005.png`` (16 bits, 256 a meter, sparse; 0: none),
 ``<drive>`` such as ``2011_09_26_drive_0002_sync``. Images are those of the raw recordings,
 ``<date>/<drive>/image_02/data/0000000005.png``, beside ``val``, in a folder ``raw`` beside it, or in the drive's own
-folder of depth. Calibration and the path of the left colour camera come from the raw recording if it has
+folder of depth. Calibration and the path of the left color camera come from the raw recording if it has
 them, by the formulas of Geiger et al., "Vision meets robotics: the KITTI dataset" (IJRR 2013): section IV-B for the
 chain of calibrations, and for the path the Mercator projection of GPS positions, scaled for the first latitude, with
 roll, pitch and yaw of the inertial unit.
@@ -23,7 +23,7 @@ from .ground_truth import GroundTruth, GroundTruthError, by_stem, depth_png, ima
 _DEPTH = Path("proj_depth") / "groundtruth" / "image_02"
 _PICTURES = Path("image_02") / "data"
 _DATE = len("2011_09_26")
-_EARTH = 6378137.0  # metres
+_EARTH = 6378137.0  # meters
 _POLE = 89.9  # degrees of latitude beyond which the projection is undefined
 _SINGULAR = 1e-9  # determinant below which a calibration is singular
 Matrix = NDArray[np.float64]
@@ -103,7 +103,7 @@ def camera_of(drive: Path, numbers: tuple[int, ...]) -> tuple[Matrix | None, tup
 
 
 def _inertial(path: Path) -> NDArray[np.float64]:
-    """Latitude, longitude, altitude, roll, pitch, yaw, in degrees, metres and radians."""
+    """Latitude, longitude, altitude, roll, pitch, yaw, in degrees, meters and radians."""
     words = " ".join(lines_of(path, again="extract the drive again")).split()
     try:
         found = np.array(words[:6], np.float64).reshape(6)

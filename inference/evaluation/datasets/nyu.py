@@ -1,8 +1,8 @@
-"""NYU Depth v2 (Silberman et al. 2012), single images: its labelled .mat, or images exported from it.
+"""NYU Depth v2 (Silberman et al. 2012), single images: its labeled .mat, or images exported from it.
 
-* ``nyu_depth_v2_labeled.mat`` (MATLAB 7.3, which is HDF5): ``images`` and ``depths`` (metres, holes filled). Beside it
+* ``nyu_depth_v2_labeled.mat`` (MATLAB 7.3, which is HDF5): ``images`` and ``depths`` (meters, holes filled). Beside it
   the set's ``splits.mat``, whose ``testNdxs`` name the 654 test images; without it all 1449 are used.
-* exported: ``*/rgb_00045.jpg`` (or .png) with ``*/sync_depth_00045.png`` (16 bits, millimetres) in the same folder, the
+* exported: ``*/rgb_00045.jpg`` (or .png) with ``*/sync_depth_00045.png`` (16 bits, millimeters) in the same folder, the
   usual form of the test split.
 
 Each image is a clip of one frame.
@@ -23,20 +23,20 @@ from .ground_truth import GroundTruth, GroundTruthError, content, depth_png
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LABELLED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
+LABELED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
 _MOST_IMAGES, _MOST_PIXELS, _LARGEST_SPLITS = 100_000, 1 << 26, 1 << 20
 """Limits far above the real set's sizes: a file that declares more is not read."""
 
 
 def open_clips(root: Path) -> list[GroundTruth]:
     """Every image of the test split, of the .mat file, the folder it is in, or a folder of exported images."""
-    file = root if root.suffix == ".mat" else root / LABELLED
+    file = root if root.suffix == ".mat" else root / LABELED
     if file.is_file():
         return _of_mat(file)
     depth = sorted(root.rglob("sync_depth_*.png"))
     if not depth:
         raise GroundTruthError(
-            f"{root} has neither {LABELLED} nor images sync_depth_*.png; download the labelled set, or export it."
+            f"{root} has neither {LABELED} nor images sync_depth_*.png; download the labeled set, or export it."
         )
     return [_of_images(path, root) for path in depth]
 
@@ -99,9 +99,7 @@ def _read(file: Path, what: Callable[[Any], Any]) -> Any:
         with h5py.File(file, "r") as data:
             return what(data)
     except (OSError, KeyError, ValueError, IndexError, RuntimeError, TypeError) as error:
-        raise GroundTruthError(
-            f"{file} cannot be read as NYUv2's labelled set ({error}); download it again."
-        ) from error
+        raise GroundTruthError(f"{file} cannot be read as NYUv2's labeled set ({error}); download it again.") from error
 
 
 def _test_images(splits: Path, count: int) -> list[int]:
@@ -120,5 +118,5 @@ def _test_images(splits: Path, count: int) -> list[int]:
     except Exception as error:  # SciPy raises errors of many types for broken files
         raise GroundTruthError(f"{splits} cannot be read as NYUv2's splits ({error}); download it again.") from error
     if not len(numbers) or numbers.min() < 1 or numbers.max() > count:
-        raise GroundTruthError(f"{splits} names images that {LABELLED} does not have ({count}); download both again.")
+        raise GroundTruthError(f"{splits} names images that {LABELED} does not have ({count}); download both again.")
     return sorted(int(number) - 1 for number in numbers)

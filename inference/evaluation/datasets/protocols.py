@@ -13,7 +13,7 @@ What the papers leave open, and the choice made here:
   figures agree with DepthCrafter's.
 * DepthCrafter's benchmark clips predictions at 0.001 before alignment, in the unit of its own output; this step is
   omitted, since it would make the figures depend on an estimator's unit.
-* ScanNet's colour images are larger than its depth: they are resized to the depth's size before the crop.
+* ScanNet's color images are larger than its depth: they are resized to the depth's size before the crop.
 
 The module also prepares a clip as input for estimators (the protocol's frames, cropped, as a numbered image sequence)
 and resizes estimates to the ground truth's size (`fitted`).
@@ -76,7 +76,7 @@ class Protocol:
     ----------
     name : str
     nearest, farthest : float
-        Metres; ground truth outside is not measured, estimates are clipped to it.
+        Meters; ground truth outside is not measured, estimates are clipped to it.
     crop : Crop or None
         Of the ground truth, and of the estimators' input images.
     first, count, every : int
@@ -114,7 +114,7 @@ _SCANNET = ("scene0078_00", "scene0192_01", "scene0348_00", "scene0556_01")
 _SCANNET_EDGES, _NYU_EDGES = Crop(top=8, bottom=8, left=11, right=11), Crop(top=45, bottom=9, left=41, right=39)
 _OF_PAPERS: dict[str, Any] = {"average": "frames", "align": "clip"}
 _FARTHEST = {"sintel": 70.0, "scannet": 10.0, "bonn": 10.0, "nyu": 10.0}
-"""Metres, by the layout, under any protocol; 80 elsewhere."""
+"""Meters, by the layout, under any protocol; 80 elsewhere."""
 _PROTOCOLS: dict[str, dict[str, Any]] = {
     "plain": {},
     "depthcrafter": _OF_PAPERS,

@@ -1,6 +1,6 @@
 """ScanNet v2 (Dai et al. 2017), frames exported from its .sens files by the set's own reader.
 
-A folder a scene, ``scene0707_00``, with ``depth/0.png`` (16 bits, millimetres), ``color/0.jpg``, ``pose/0.txt``
+A folder a scene, ``scene0707_00``, with ``depth/0.png`` (16 bits, millimeters), ``color/0.jpg``, ``pose/0.txt``
 (camera-to-world, 4 x 4; not finite where the frame has none) and ``intrinsic/intrinsic_depth.txt``. Poses and
 calibration may be missing.
 """
@@ -22,7 +22,7 @@ def open_clips(root: Path) -> list[GroundTruth]:
     scenes = sorted(path.parent for path in root.glob("*/depth") if path.is_dir())
     if not scenes:
         raise GroundTruthError(
-            f"{root} has no <scene>/depth/*.png; export the scenes' .sens files with the set's reader, depth, colour, "
+            f"{root} has no <scene>/depth/*.png; export the scenes' .sens files with the set's reader, depth, color, "
             "poses and calibration."
         )
     return [_open(scene) for scene in scenes]
@@ -35,7 +35,7 @@ def _open(scene: Path) -> GroundTruth:
     rgb = by_stem(images(scene / "color"))
     missing = [path.stem for path in depth if path.stem not in rgb]
     if rgb and missing:
-        raise GroundTruthError(f"{scene / 'color'} has no image of frame {missing[0]}; export the colours again.")
+        raise GroundTruthError(f"{scene / 'color'} has no image of frame {missing[0]}; export the colors again.")
     calibration = scene / "intrinsic" / "intrinsic_depth.txt"
     matrix = matrix_file(calibration) if calibration.is_file() else None
     return GroundTruth(

@@ -66,7 +66,7 @@ def _open(folder: Path, base: Path, rendering: str) -> GroundTruth:
 
 
 def read_dpt(path: Path) -> NDArray[np.float32]:
-    """Depth in metres [H, W]: the tag, width and height as int32, then rows of float32."""
+    """Depth in meters [H, W]: the tag, width and height as int32, then rows of float32."""
     width, height, values = _tagged(path, 1)
     return values.reshape(height, width)
 

@@ -242,7 +242,7 @@ def _relative_error(
     known: NDArray[np.bool_],
     values: NDArray[np.float32],
 ) -> NDArray[np.float32] | None:
-    """|Z - Z*| / Z* at the ground truth's size; None where the estimate has no depth in metres."""
+    """|Z - Z*| / Z* at the ground truth's size; None where the estimate has no depth in meters."""
     depth = None if estimate.depth is None else estimate.depth(frame)
     if depth is None:
         return None

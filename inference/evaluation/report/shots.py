@@ -136,7 +136,7 @@ class Estimate(Extras):
     alignment : (scale, shift) or None
         From disparity to the ground truth's inverse depth in 1/m; None without ground truth.
     depth : callable or None
-        Source frame to the aligned depth in metres that is measured, at the ground truth's size; None without ground
+        Source frame to the aligned depth in meters that is measured, at the ground truth's size; None without ground
         truth.
     errors : mapping
         Name of a metric, such as ``AbsRel``, to one value for each of the shot's frames, NaN where not measured.
@@ -162,7 +162,7 @@ class Shot:
     plate : callable or None
         Starts reading the images of `frames`; None where there is no plate.
     ground_truth : callable or None
-        Source frame to true depth [H, W] in metres, 0 or NaN where invalid; None for a frame without ground truth.
+        Source frame to true depth [H, W] in meters, 0 or NaN where invalid; None for a frame without ground truth.
     slices : tuple of Slice
         Lines for temporal profiles.
     fps : float or None
@@ -198,7 +198,7 @@ class Shot:
                     )
         if self.ground_truth is not None and any(e.alignment is None or e.depth is None for e in self.estimates):
             raise ReportError(
-                f"{self.title}: with ground truth every estimate needs its alignment and its depth in metres."
+                f"{self.title}: with ground truth every estimate needs its alignment and its depth in meters."
             )
 
 

@@ -17,7 +17,7 @@ from .shots import Extras, Series
 
 _SHARE = "% of the shot's disparity range"
 _APART = (
-    "Every shot has its own scale and shift and is measured independently: sizes and colours are not comparable "
+    "Every shot has its own scale and shift and is measured independently: sizes and colors are not comparable "
     "between shots. "
 )
 _MEASURES = (
@@ -51,13 +51,13 @@ def of_stability(found: TemporalStability) -> Extras:
 
 
 def of_consistency(found: Consistency, *, numbers: Sequence[int]) -> Extras:
-    """The distance between neighbours in space, by the source frames in `numbers` of the ground truth's."""
-    neighbours = found.neighbours
+    """The distance between neighbors in space, by the source frames in `numbers` of the ground truth's."""
+    neighbors = found.neighbors
     series = Series(
         label="warp error",
         unit="m",
-        frames=tuple(numbers[frame] for frame in neighbours.frames),
-        values=np.asarray(neighbours.by_pair, np.float64),
+        frames=tuple(numbers[frame] for frame in neighbors.frames),
+        values=np.asarray(neighbors.by_pair, np.float64),
         reading=WARP,
     )
     return Extras(series=(series,))
@@ -167,7 +167,7 @@ def jumps_table(rows: Sequence[tuple[str, TemporalStability]]) -> Table | None:
         title="Steps at window borders, and jumps",
         reading="The frame is the first one after the step. A step is the change of the static background beyond a "
         "smooth motion; its signed mean is above 0 where everything comes nearer; typical is the median of the "
-        "neighbouring steps.",
+        "neighboring steps.",
         columns=(
             Column(name="Estimate"),
             Column(name="type"),
@@ -178,22 +178,22 @@ def jumps_table(rows: Sequence[tuple[str, TemporalStability]]) -> Table | None:
 
 
 def consistency_table(rows: Sequence[tuple[str, Consistency]], *, groups: tuple[str, ...] = ()) -> Table:
-    """Distances in space (StereoDiff, table 8) and warp error between neighbours, one row per estimate and shot."""
+    """Distances in space (StereoDiff, table 8) and warp error between neighbors, one row per estimate and shot."""
     apart = " or ".join(map(str, sorted({found.spacing for _, found in rows})))
     ways = " and ".join(sorted({_FLOW[found.correspondences] for _, found in rows}))
     return Table(
         title="Consistency in space",
         reading=f"Mean distance between corresponding static points, estimated from two frames {apart} apart and from "
-        "neighbours; the error in Z is relative. The floor is the score of the true depth itself on the same points: "
+        "neighbors; the error in Z is relative. The floor is the score of the true depth itself on the same points: "
         f"differences below it mean nothing. Points are tracked by {ways}.",
         groups=groups,
         columns=(
             Column(name="Estimate"),
             Column(name=f"{apart} frames apart", unit="m", better="lower"),
             Column(name="its floor", unit="m"),
-            Column(name="neighbours", unit="m", better="lower"),
+            Column(name="neighbors", unit="m", better="lower"),
             Column(name="its floor", unit="m"),
-            Column(name="neighbours, in Z", better="lower"),
+            Column(name="neighbors, in Z", better="lower"),
             Column(name="its floor"),
         ),
         rows=tuple(
@@ -201,10 +201,10 @@ def consistency_table(rows: Sequence[tuple[str, Consistency]], *, groups: tuple[
                 name,
                 found.spaced.distance,
                 found.spaced.floor,
-                found.neighbours.distance,
-                found.neighbours.floor,
-                found.neighbours.relative,
-                found.neighbours.relative_floor,
+                found.neighbors.distance,
+                found.neighbors.floor,
+                found.neighbors.relative,
+                found.neighbors.relative_floor,
             )
             for name, found in rows
         ),

@@ -37,7 +37,7 @@ _FIGURE = re.compile(
 )
 """Files of a report; other files beside them are not touched."""
 _MARK, _HEAD = b"Made by Fathom ", 1 << 16
-"""Text by which a report is recognised, and the leading bytes of the page that contain it."""
+"""Text by which a report is recognized, and the leading bytes of the page that contain it."""
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
@@ -195,7 +195,7 @@ def _figures(shot: Shot, gathered: Gathered, scale: Scale, notes: list[str]) -> 
             add("steadiness", "Temporal stability by frame", curves.series_reading(shot), lambda: curves.series(shot))
     else:
         notes.append("The shot has one frame, so there are no profiles, curves or spectra.")
-    if spectra.analysed(shot):
+    if spectra.analyzed(shot):
         reading = spectra.READING + (spectra.RATIO if several else "")
         add("spectra", "Errors by frequency", reading, lambda: spectra.spectra(shot))
     elif 1 < len(shot.frames) < spectra.SHORTEST and curves.measures(shot):

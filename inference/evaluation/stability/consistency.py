@@ -3,7 +3,7 @@
 As StereoDiff measures it (Li et al., section 4.6, after Luo et al., Consistent Video Depth Estimation): the
 estimated depth of a frame is unprojected to points by the true calibration, transformed by the true camera path to a
 later frame, and compared with the points unprojected there, along optical flow and only in static regions. The mean
-Euclidean distance between frames 10 apart is its table 8; the mean relative difference of Z between neighbours is the
+Euclidean distance between frames 10 apart is its table 8; the mean relative difference of Z between neighbors is the
 warp error.
 
 What the paper leaves open, and the choice made here: the pairs are (0, 10), (10, 20) ... of the ground truth's frames;
@@ -41,13 +41,13 @@ class Distances:
     Attributes
     ----------
     distance : float or None
-        Mean Euclidean distance in metres; None where nothing could be measured.
+        Mean Euclidean distance in meters; None where nothing could be measured.
     relative : float or None
         Mean |Z there - Z expected there| / Z expected there.
     floor, relative_floor : float or None
         The same of the true depth, on the same points: errors of the correspondences and noise of the ground truth.
     by_pair : tuple of float
-        Mean distance of each pair in metres, in order of time; NaN where it could not be measured.
+        Mean distance of each pair in meters, in order of time; NaN where it could not be measured.
     frames : tuple of int
         First frame of each pair.
     points : int
@@ -81,14 +81,14 @@ class Consistency:
     correspondences : 'given' or 'measured'
         'given': the ground truth's own flow; 'measured': flow measured in the images.
     spacing : int
-    spaced, neighbours : Distances
-        Of frames `spacing` apart, and of neighbouring frames.
+    spaced, neighbors : Distances
+        Of frames `spacing` apart, and of neighboring frames.
     """
 
     correspondences: Literal["given", "measured"]
     spacing: int
     spaced: Distances
-    neighbours: Distances
+    neighbors: Distances
 
 
 def consistency(
@@ -117,20 +117,20 @@ def consistency(
     given = len(frames) > 1 and ground_truth.flow(frames[0]) is not None
     reader = Reader(depth=depth, ground_truth=ground_truth, protocol=protocol, images=not given and len(frames) > 1)
     spaced: list[tuple[int, Pair | Reason]] = []
-    neighbours: list[tuple[int, Pair | Reason]] = []
+    neighbors: list[tuple[int, Pair | Reason]] = []
     start = before = reader.read(frames[0])
     flow: FlowPair | None = None
     for index in frames[1:]:
         after = reader.read(index)
-        step = reader.given(before.index) if given else optical_flow.flow_pair(before.grey, after.grey)
-        neighbours.append((before.index, compare(before, after, step, ground_truth)))
+        step = reader.given(before.index) if given else optical_flow.flow_pair(before.gray, after.gray)
+        neighbors.append((before.index, compare(before, after, step, ground_truth)))
         onward = sharp(step) if given else step
         flow = onward if flow is None else chained(flow, onward)
         if index - start.index == spacing:
             if spacing == 1:
                 flow = step
             elif not given:
-                flow = optical_flow.flow_pair(start.grey, after.grey, start=finite(flow))
+                flow = optical_flow.flow_pair(start.gray, after.gray, start=finite(flow))
             spaced.append((start.index, compare(start, after, flow, ground_truth)))
             start, flow = after, None
         before = after
@@ -138,7 +138,7 @@ def consistency(
         correspondences="given" if given else "measured",
         spacing=spacing,
         spaced=_distances(spaced),
-        neighbours=_distances(neighbours),
+        neighbors=_distances(neighbors),
     )
 
 

@@ -28,8 +28,8 @@ _REST = 6
 _STANDS = 1.0  # pixels of total background motion below which the camera counts as locked
 _FEWEST, _LEAST_SHARE = 50, 0.005  # number and share of the pixels that must be tracked to the end
 _AROUND = 12  # steps on either side that define the typical size
-_BESIDE = 1  # neighbouring steps that a jump affects
-_AT_ENDS = 1.5  # factor by which a shot's first and last step must exceed its neighbour, whose jump affects it
+_BESIDE = 1  # neighboring steps that a jump affects
+_AT_ENDS = 1.5  # factor by which a shot's first and last step must exceed its neighbor, whose jump affects it
 _OUTLIER = 6.0  # standard deviations, estimated from the median of the deviations
 _VISIBLE = 1 / 256  # of the shot's disparity range: one level of an 8-bit image
 _TO_DEVIATION = 1.4826  # of a normal distribution, from its median absolute deviation
@@ -178,11 +178,11 @@ class Step:
     shift : float or None
         Mean of the signed step: above 0, everything comes nearer.
     typical : float or None
-        Median size of the neighbouring steps.
+        Median size of the neighboring steps.
     border : bool
         Whether a window begins or ends with this frame.
     jump : bool
-        Whether it is an outlier among the neighbouring steps, and large enough to be seen.
+        Whether it is an outlier among the neighboring steps, and large enough to be seen.
     """
 
     frame: int

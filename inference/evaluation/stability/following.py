@@ -1,4 +1,4 @@
-"""Disparity of neighbouring frames, compared along the motion of the static region."""
+"""Disparity of neighboring frames, compared along the motion of the static region."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Frame:
     Attributes
     ----------
     number : int
-    grey : uint8 [H, W]
+    gray : uint8 [H, W]
     disparity : float64 [H, W] or None
         NaN where invalid; None where there is none.
     smooth : bool [H, W]
@@ -37,7 +37,7 @@ class Frame:
     """
 
     number: int
-    grey: NDArray[np.uint8]
+    gray: NDArray[np.uint8]
     disparity: NDArray[np.float64] | None
     smooth: NDArray[np.bool_]
     unusable: int
@@ -68,17 +68,17 @@ NO_CHANGE = Change(size=float("nan"), shift=float("nan"))
 
 def frame(number: int, image: NDArray, disparity: NDArray[np.floating] | None, value_range: float) -> Frame:
     """Prepare a frame; its disparity is resized to the image, which must be large enough to measure flow in."""
-    grey = optical_flow.grey(image)
-    height, width = grey.shape
+    gray = optical_flow.gray(image)
+    height, width = gray.shape
     if max(height, width) < optical_flow.SMALLEST:
         raise MetricsError(
             f"Frame {number} has {width}x{height} pixels, too few to measure motion in; estimate at a larger size."
         )
     if disparity is None:
-        return Frame(number=number, grey=grey, disparity=None, smooth=np.zeros((height, width), bool), unusable=0)
+        return Frame(number=number, gray=gray, disparity=None, smooth=np.zeros((height, width), bool), unusable=0)
     values = np.asarray(disparity, np.float64)
     values = np.where(np.isfinite(values), values, np.nan)
-    if values.shape != grey.shape:
+    if values.shape != gray.shape:
         smaller = height <= values.shape[0] and width <= values.shape[1]
         how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
         values = np.asarray(cv2.resize(values, (width, height), interpolation=how), np.float64)
@@ -89,7 +89,7 @@ def frame(number: int, image: NDArray, disparity: NDArray[np.floating] | None, v
         smooth = cv2.dilate(high, kernel) - cv2.erode(low, kernel) <= _EDGE * value_range
     return Frame(
         number=number,
-        grey=grey,
+        gray=gray,
         disparity=values,
         smooth=np.asarray(smooth, bool),
         unusable=int(np.count_nonzero(~known)),
@@ -102,8 +102,8 @@ def frame_pair(
     """Correspondences of a frame and the next, or the reason why there are none."""
     if before.disparity is None or after.disparity is None:
         return "depth"
-    flow_pair = optical_flow.flow_pair(before.grey, after.grey)
-    static = static_region(flow_pair, before.grey, after.grey, moving)
+    flow_pair = optical_flow.flow_pair(before.gray, after.gray)
+    static = static_region(flow_pair, before.gray, after.gray, moving)
     return static if isinstance(static, str) else FramePair(flow_pair=flow_pair, static=static)
 
 

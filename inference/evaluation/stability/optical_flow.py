@@ -35,7 +35,7 @@ _POINTS = 3000  # approximate number that models are fitted to
 _FEWEST = 50
 _STANDS, _LEAST_STANDING = 0.25, 0.4  # pixels, and share of the texture that moves by less under a locked camera
 _LEAST_SHARE = 0.6  # of the texture, that must follow the epipolar lines; much does by chance
-_CONTRAST, _PATCH = 2.0, 7  # least standard deviation in grey levels, and width of the patch in pixels
+_CONTRAST, _PATCH = 2.0, 7  # least standard deviation in gray levels, and width of the patch in pixels
 _SURE, _TRIALS = 0.999, 2000
 Misses = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 """Points [N, 2] of two images to the distance, in pixels, of their motion from that of the static scene."""
@@ -61,8 +61,8 @@ class FlowPair:
     reliable_backward: NDArray[np.bool_]
 
 
-def grey(image: NDArray) -> NDArray[np.uint8]:
-    """An RGB image [H, W, 3], in [0, 1] or as integers, converted to grey for optical flow."""
+def gray(image: NDArray) -> NDArray[np.uint8]:
+    """An RGB image [H, W, 3], in [0, 1] or as integers, converted to gray for optical flow."""
     values = np.asarray(image)
     scale = 255 / np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 255
     shades = cv2.cvtColor(np.nan_to_num(values.astype(np.float32) * np.float32(scale)), cv2.COLOR_RGB2GRAY)
@@ -75,7 +75,7 @@ def flow_pair(
     *,
     start: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
 ) -> FlowPair:
-    """Measure flow between two grey images of one size, their long side at least `SMALLEST`, in both directions.
+    """Measure flow between two gray images of one size, their long side at least `SMALLEST`, in both directions.
 
     `start` is initial flow, forward and backward, such as one chained over the images in between, for large motion.
     """
@@ -185,6 +185,6 @@ def _off_lines(
     return found
 
 
-def _textured(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    values, size = grey.astype(np.float32), (_PATCH, _PATCH)
+def _textured(gray: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    values, size = gray.astype(np.float32), (_PATCH, _PATCH)
     return np.asarray(cv2.blur(values * values, size) - cv2.blur(values, size) ** 2 > _CONTRAST**2, bool)

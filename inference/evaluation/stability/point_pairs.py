@@ -22,10 +22,10 @@ _STATIC_PIXELS, _STATIC_SHARE = (
     0.05,
 )  # and share of its length, by which measured flow may differ from a static scene's
 _SAME_SHAPE = 0.02  # by which aspect ratios of image and depth may differ
-_DENSE = 0.5  # share of the valid pixels whose neighbours are all valid, from which on holes count as depth edges
+_DENSE = 0.5  # share of the valid pixels whose neighbors are all valid, from which on holes count as depth edges
 
 Depth = Callable[[int], "NDArray[np.floating] | None"]
-"""Frame of the ground truth to aligned Z [H, W] in metres at its size; None where there is no estimate."""
+"""Frame of the ground truth to aligned Z [H, W] in meters at its size; None where there is no estimate."""
 
 
 Reason = Literal["pose", "depth", "points"]
@@ -41,12 +41,12 @@ class Frame:
     index : int
         In the ground truth.
     depth : float64 [H, W] or None
-        Estimated Z in metres, NaN where invalid; None where there is no estimate.
+        Estimated Z in meters, NaN where invalid; None where there is no estimate.
     true : float32 [H, W]
-        Z in metres, NaN where there is no ground truth.
+        Z in meters, NaN where there is no ground truth.
     moving : bool [H, W] or None
         Dynamic objects; None where they are unknown.
-    grey : uint8 [H, W]
+    gray : uint8 [H, W]
         The image; empty where the ground truth has flow.
     """
 
@@ -54,7 +54,7 @@ class Frame:
     depth: NDArray[np.float64] | None
     true: NDArray[np.float32]
     moving: NDArray[np.bool_] | None
-    grey: NDArray[np.uint8]
+    gray: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Pair:
     points, unusable : int
         Pairs of points that were compared, and further ones at which the estimate has no depth.
     distance, relative : float
-        Sum of Euclidean distances in metres, and of |Z there - Z expected there| / Z expected there.
+        Sum of Euclidean distances in meters, and of |Z there - Z expected there| / Z expected there.
     true_points : int
     true_distance, true_relative : float
         The same of the true depth, where it can be sampled on both sides.
@@ -104,7 +104,7 @@ class Reader:
             depth=None if estimate is None else _usable(estimate),
             true=known(true, self.protocol),
             moving=self.ground_truth.moving(index),
-            grey=self._grey(index, true.shape) if self.images else np.zeros((0, 0), np.uint8),
+            gray=self._gray(index, true.shape) if self.images else np.zeros((0, 0), np.uint8),
         )
 
     def given(self, index: int) -> FlowPair:
@@ -117,14 +117,14 @@ class Reader:
             )
         return _one_way(flow)
 
-    def _grey(self, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def _gray(self, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         image = self.ground_truth.image(index)
         if image is None:
             raise MetricsError(
                 f"The ground truth of {self.ground_truth.name} has neither flow nor images, so points cannot be "
                 "tracked; add one of them, or leave consistency out."
             )
-        shades = optical_flow.grey(image)
+        shades = optical_flow.gray(image)
         if abs(shades.shape[1] * shape[0] / (shades.shape[0] * shape[1]) - 1) > _SAME_SHAPE:
             raise MetricsError(
                 f"Image {index} of {self.ground_truth.name} has {_size(shades.shape)} pixels and its true depth "

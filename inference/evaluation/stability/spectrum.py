@@ -95,6 +95,6 @@ def interpolated(errors: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(errors, np.float64)
     known = np.isfinite(values)
     if not known.any():
-        raise MetricsError("No frame of the shot has an error to analyse; use ground truth with valid pixels.")
+        raise MetricsError("No frame of the shot has an error to analyze; use ground truth with valid pixels.")
     frames = np.arange(len(values))
     return np.interp(frames, frames[known], values[known])

@@ -1,7 +1,7 @@
 """Temporal stability of a depth sequence in the static regions of its plate, measured without ground truth.
 
 Disparity is tracked along the plate's optical flow in the static region (see `optical_flow`) and compared with an
-interpolation of the neighbouring frames, so that neither motion in the image nor the smooth change of disparity under
+interpolation of the neighboring frames, so that neither motion in the image nor the smooth change of disparity under
 a moving camera counts. All sizes are shares of the shot's disparity range, between its 1 % and its 99 % percentile,
 and thus independent of scale and shift; 0.004 is about one level of an 8-bit image.
 
@@ -9,7 +9,7 @@ and thus independent of scale and shift; 0.004 is about one level of an 8-bit im
   a disparity that alternates by +-a every frame 2 a.
 * A step before frame t: (3 (d(t) - d(t-1)) - (d(t+1) - d(t-2))) / 2, which is 0 for any change of even speed or even
   acceleration and the full size of a jump; at the ends of a shot, where a frame is missing, d(t) - d(t-1) minus the
-  change of the one neighbouring step. See `drift` for the steps that are reported.
+  change of the one neighboring step. See `drift` for the steps that are reported.
 * Drift: see `drift`.
 
 Optical flow has errors of a fraction of a pixel. Under a moving camera, edges of disparity are therefore excluded, and
@@ -72,7 +72,7 @@ class TemporalStability:
     still : float
         Mean share of the image that is static and could be tracked.
     pairs : int
-        Pairs of neighbouring frames.
+        Pairs of neighboring frames.
     without_depth, without_texture, without_still : int
         Pairs that could not be measured: a frame without an estimate, too little texture to measure motion, no motion
         that much of the image shares.
@@ -234,7 +234,7 @@ class _Run:
                 follower.advance(frame.number, frame.disparity, frame_pair.flow_pair.forward, frame_pair.static)
         for span in self._spans:
             if Follower.start(span) == frame.number:
-                self._followers.append(Follower(span, frame.disparity, frame.grey.shape))
+                self._followers.append(Follower(span, frame.disparity, frame.gray.shape))
         done = [follower for follower in self._followers if follower.end == frame.number]
         self._drift += [follower.result(self._spread) for follower in done]
         self._followers = [follower for follower in self._followers if follower not in done]
@@ -276,7 +276,7 @@ class _Run:
         )
 
     def _all_steps(self) -> dict[int, Change]:
-        """The step before each frame but the first; at both ends, by the single neighbouring step."""
+        """The step before each frame but the first; at both ends, by the single neighboring step."""
         steps = dict.fromkeys(range(self._first + 1, self._last + 1), NO_CHANGE)
         for number, towards in ((self._last, -2), (self._first + 1, 2)):
             curvature = self._flicker.get(self._first + 1 if towards > 0 else self._last - 1, NO_CHANGE)
@@ -293,7 +293,7 @@ def notes(found: TemporalStability) -> list[str]:
     }
     missing = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
     sentences = (
-        [f"Of {found.pairs} pairs of neighbouring frames, these were not measured: {missing}."] if missing else []
+        [f"Of {found.pairs} pairs of neighboring frames, these were not measured: {missing}."] if missing else []
     )
     if not found.pairs:
         sentences.append("The shot has one frame; temporal stability needs 2 frames, and flicker 3.")

@@ -67,7 +67,7 @@ def bounds_of_sampled(
 
 
 def bounds_around(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Minimum and maximum of the finite values in each pixel's 3x3 neighbourhood: inf, -inf if there are none."""
+    """Minimum and maximum of the finite values in each pixel's 3x3 neighborhood: inf, -inf if there are none."""
     kernel, known = np.ones((3, 3), np.uint8), np.isfinite(values)
     low = cv2.erode(np.where(known, values, np.inf).astype(np.float32), kernel)
     high = cv2.dilate(np.where(known, values, -np.inf).astype(np.float32), kernel)

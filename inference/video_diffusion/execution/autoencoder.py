@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from . import layer_weights, resnet
 from .compiling import Call, caller
-from .convolution import Convolution, convolve, convolve_normalised, convolve_rows, double
+from .convolution import Convolution, convolve, convolve_normalized, convolve_rows, double
 from .layer_weights import Attention, Where
-from .norm import GroupNorm, affine, joined, moments, normalised
+from .norm import GroupNorm, affine, joined, moments, normalized
 from .pieces import Whole, spans
 from .plan import Plan
 from .transformer import attend_space
@@ -84,7 +84,7 @@ def _encode(vae: Any, hidden: Tensor, where: Where, call: Call, check: Check) ->
         hidden = block(other, hidden)
     norm = affine(call(moments, hidden), layer_weights.group_norm(encoder.conv_norm_out, where))
     by = layer_weights.convolution(encoder.conv_out, where)
-    hidden = convolve_normalised((hidden,), norm, by, call=call, in_place=True)
+    hidden = convolve_normalized((hidden,), norm, by, call=call, in_place=True)
     last = layer_weights.linear(vae.quant_conv, where)
     means = len(last.weight) // 2  # the other half are the logarithms of the variances
     return functional.linear(hidden, last.weight[:means].flatten(1), where(vae.quant_conv.bias)[:means])
@@ -92,7 +92,7 @@ def _encode(vae: Any, hidden: Tensor, where: Where, call: Call, check: Check) ->
 
 def attended(hidden: Tensor, norm: GroupNorm, by: Attention, call: Call) -> Tensor:
     """The autoencoder's attention among the pixels of each frame [n, H, W, C], added to its input."""
-    values = call(normalised, (hidden,), *affine(call(moments, hidden), norm), silu=False).flatten(1, 2)
+    values = call(normalized, (hidden,), *affine(call(moments, hidden), norm), silu=False).flatten(1, 2)
     return attend_space(values, by).view(hidden.shape).add_(hidden)
 
 
@@ -174,7 +174,7 @@ class _Decoder:
         for tile in tiles:
             self._check()
             source, edges = resnet.haloed(self.hidden, tile)
-            piece = _image(convolve_normalised((source,), by, space, call=self._call, **edges), time)
+            piece = _image(convolve_normalized((source,), by, space, call=self._call, **edges), time)
             whole.put(tile, piece)
         self.hidden = whole.tensor
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .compiling import Call
-from .norm import Affine, normalised
+from .norm import Affine, normalized
 
 
 class Convolution(NamedTuple):
@@ -42,7 +42,7 @@ def convolve_rows(values: Tensor, by: Convolution, *, top: bool = True, bottom: 
     return convolve(values, by, padding=(0, columns))
 
 
-def convolve_normalised(
+def convolve_normalized(
     parts: tuple[Tensor, ...],
     norm: Affine,
     by: Convolution,
@@ -57,12 +57,12 @@ def convolve_normalised(
     The `parts` [n, rows, columns, channels] are side by side along the channels; a single one may be overwritten if
     `in_place`. For `top` and `bottom` see `convolve_rows`.
     """
-    values = call(normalised, parts, *norm, silu=True, in_place=in_place)
+    values = call(normalized, parts, *norm, silu=True, in_place=in_place)
     return convolve_rows(values, by, top=top, bottom=bottom)
 
 
 def doubling(weight: Tensor, bias: Tensor) -> Convolution:
-    """The 3x3 convolution of a nearest-neighbour doubled image, as a 2x2 convolution of the image itself.
+    """The 3x3 convolution of a nearest-neighbor doubled image, as a 2x2 convolution of the image itself.
 
     In a doubled image, the three taps of a row fall on two of its pixels only: with separate kernels for even and odd
     pixels, the 3x3 kernel becomes four of 2x2, with fewer than half the products and without the doubled image. The
@@ -72,8 +72,8 @@ def doubling(weight: Tensor, bias: Tensor) -> Convolution:
     kernels = []
     for upper, lower in ((top, middle + bottom), (top + middle, bottom)):
         for taps in (upper, lower):
-            left, centre, right = taps.unbind(2)
-            kernels.append((torch.stack([left, centre + right], 2), torch.stack([left + centre, right], 2)))
+            left, center, right = taps.unbind(2)
+            kernels.append((torch.stack([left, center + right], 2), torch.stack([left + center, right], 2)))
     phases = []
     for upper_taps, lower_taps in (kernels[:2], kernels[2:]):
         phases += [torch.stack([upper_taps[side], lower_taps[side]], 2) for side in range(2)]

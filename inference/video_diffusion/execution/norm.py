@@ -34,7 +34,7 @@ class Moments(NamedTuple):
 
 
 class Affine(NamedTuple):
-    """A normalisation as one product and one sum: `scale`, `shift` [n, 1, 1, channels], float32."""
+    """A normalization as one product and one sum: `scale`, `shift` [n, 1, 1, channels], float32."""
 
     scale: Tensor
     shift: Tensor
@@ -106,7 +106,7 @@ def _joined(first: Moments, second: Moments) -> Moments:
 
 
 def affine(statistics: Moments, norm: GroupNorm, bias: Tensor | None = None) -> Affine:
-    """The normalisation of values with these moments; a bias that is added to the values before costs nothing here."""
+    """The normalization of values with these moments; a bias that is added to the values before costs nothing here."""
     count = len(statistics.mean)
     means = statistics.mean if bias is None else statistics.mean + bias
     grouped = means.reshape(count, norm.groups, -1)
@@ -114,17 +114,17 @@ def affine(statistics: Moments, norm: GroupNorm, bias: Tensor | None = None) -> 
     within = statistics.squares.reshape(grouped.shape).mean(2, keepdim=True)
     inverse = torch.add(between, within, alpha=1 / statistics.number).add_(norm.eps).rsqrt_()
     scale = (norm.weight.reshape(1, norm.groups, -1) * inverse).reshape(means.shape)
-    centre = mean.expand_as(grouped).reshape(means.shape)
+    center = mean.expand_as(grouped).reshape(means.shape)
     if bias is not None:
-        centre = centre - bias
-    shift = torch.addcmul(norm.bias, centre, scale, value=-1)
+        center = center - bias
+    shift = torch.addcmul(norm.bias, center, scale, value=-1)
     return Affine(scale[:, None, None], shift[:, None, None])
 
 
-def normalised(
+def normalized(
     parts: tuple[Tensor, ...], scale: Tensor, shift: Tensor, *, silu: bool, in_place: bool = False
 ) -> Tensor:
-    """Normalise tensors that are side by side along the channels, without concatenating them first.
+    """Normalize tensors that are side by side along the channels, without concatenating them first.
 
     `scale` and `shift` are those of an `Affine`. The result is in the parts' dtype, computed in float32; a single part
     may be overwritten if `in_place`.

@@ -1,4 +1,4 @@
-"""The networks through diffusers' stock modules, not optimised: the reference for the other files in this folder.
+"""The networks through diffusers' stock modules, not optimized: the reference for the other files in this folder.
 
 The embedding of the UNet's conditioning (noise level, frame rate, motion) serves both.
 """

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .compiling import Call
-from .convolution import convolve_normalised
+from .convolution import convolve_normalized
 from .layer_weights import Residual, bring
 from .norm import Moments, affine, beside, joined, moments, pooled
 from .pieces import Whole, spans
@@ -48,9 +48,9 @@ def spatial(
 def residual(parts: tuple[Tensor, ...], weights: Residual, call: Call) -> tuple[Tensor, Moments]:
     """A spatial residual block of whole frames at once, and its result's moments over all frames."""
     before = affine(beside([call(moments, part) for part in parts]), weights.norm1)
-    inner = convolve_normalised(parts, before, weights.conv1, call=call)
+    inner = convolve_normalized(parts, before, weights.conv1, call=call)
     between = affine(call(moments, inner), weights.norm2, weights.bias1)
-    result = convolve_normalised((inner,), between, weights.conv2, call=call, in_place=True)
+    result = convolve_normalized((inner,), between, weights.conv2, call=call, in_place=True)
     del inner
     result = add_past(result, parts, weights, call)
     return result, pooled(call(moments, result))
@@ -96,7 +96,7 @@ def temporal(
     before = affine(known, weights.norm1)
     for some in spans(total, pixels, elements=frames * channels):
         check()
-        piece = convolve_normalised((positions[None, :, some],), before, weights.conv1, call=call)
+        piece = convolve_normalized((positions[None, :, some],), before, weights.conv1, call=call)
         known_inner.append(call(moments, piece))
         inner.put(some, piece[0])
         del piece
@@ -104,7 +104,7 @@ def temporal(
     for some in spans(total, pixels, elements=frames * channels):
         check()
         source = inner.tensor[None, :, some]
-        piece = convolve_normalised((source,), between, weights.conv2, call=call, in_place=source.is_contiguous())
+        piece = convolve_normalized((source,), between, weights.conv2, call=call, in_place=source.is_contiguous())
         call(_mixed_in, positions[:, some], piece[0], weights.bias2, 1.0 - spatial_share)
         del piece
     return hidden
@@ -135,13 +135,13 @@ def spatial_by_rows(
         for tile in tiles:
             check()
             source, edges = haloed(block_input, tile)
-            inner[:, tile] = convolve_normalised((source,), before, weights.conv1, call=call, **edges)
+            inner[:, tile] = convolve_normalized((source,), before, weights.conv1, call=call, **edges)
             between.append(call(moments, inner[:, tile]))
         after = affine(joined(between), weights.norm2, weights.bias1)
         for tile in tiles:
             check()
             source, edges = haloed(inner, tile)
-            piece = convolve_normalised((source,), after, weights.conv2, call=call, **edges)
+            piece = convolve_normalized((source,), after, weights.conv2, call=call, **edges)
             made[:, tile] = add_past(piece, (block_input[:, tile],), weights, call)
             known.append(call(moments, made[:, tile]))
     return result, joined(known)

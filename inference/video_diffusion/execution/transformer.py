@@ -15,7 +15,7 @@ from torch.nn import functional
 from . import layer_weights
 from .compiling import Call
 from .layer_weights import Attention, FeedForward, LayerNorm, Linear, TransformerBlock, Where
-from .norm import GroupNorm, affine, moments, normalised
+from .norm import GroupNorm, affine, moments, normalized
 from .pieces import Whole, spans
 
 MOST_SEQUENCES = 65535
@@ -78,7 +78,7 @@ def transformer(
 def entered(values: Tensor, norm: GroupNorm, by: Linear, call: Call) -> Tensor:
     """GroupNorm of each frame of [n, P, C], and the map into the transformer."""
     values = values[:, None]
-    whole = call(normalised, (values,), *affine(call(moments, values), norm), silu=False)
+    whole = call(normalized, (values,), *affine(call(moments, values), norm), silu=False)
     return functional.linear(whole[:, 0], *by)
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from . import layer_weights, resnet
 from .compiling import Call, caller
-from .convolution import Convolution, convolve, convolve_normalised, double
+from .convolution import Convolution, convolve, convolve_normalized, double
 from .layer_weights import Where, park
 from .norm import GroupNorm, affine, moments
 from .pieces import Whole, spans
@@ -194,7 +194,7 @@ class _Walk:
 
 
 def _last(piece: Tensor, norm: GroupNorm, by: Convolution, call: Call) -> Tensor:
-    return convolve_normalised((piece,), affine(call(moments, piece), norm), by, call=call)
+    return convolve_normalized((piece,), affine(call(moments, piece), norm), by, call=call)
 
 
 def _attentions(block: Any) -> Any:

@@ -37,7 +37,7 @@ def test_a_camera_that_goes_right_sends_the_image_left_by_focal_length_over_dept
     assert np.allclose(found[..., 0], -40.0 * 0.25 / 5.0) and np.allclose(found[..., 1], 0.0, atol=1e-6)
 
 
-def test_a_camera_that_goes_ahead_spreads_the_image_from_its_centre():
+def test_a_camera_that_goes_ahead_spreads_the_image_from_its_center():
     found = flow(4.0, next_camera=moved(z=2.0))
     x, y = np.meshgrid(np.arange(32), np.arange(18))
     assert np.allclose(found, np.stack((x - 15.5, y - 8.5), axis=-1), atol=1e-4)

@@ -39,9 +39,9 @@ def spheres(*, frames):
     scene = rigs.begin(frames)
     paint = materials.plain("Paint", (0.6, 0.3, 0.2))
     dots = materials.mottled("Dots", (0.1, 0.1, 0.1), (0.9, 0.9, 0.9), scale=4.0)
-    shapes.box("Floor", dots, centre=(0.0, 6.0, -0.5), size=(20.0, 20.0, 1.0))
-    shapes.ball("Standing", paint, centre=STANDS, radius=RADIUS, subdivisions=7)
-    ball = shapes.ball("Rolling", dots, centre=(0.0, 0.0, 0.0), radius=0.6, subdivisions=7)
+    shapes.box("Floor", dots, center=(0.0, 6.0, -0.5), size=(20.0, 20.0, 1.0))
+    shapes.ball("Standing", paint, center=STANDS, radius=RADIUS, subdivisions=7)
+    ball = shapes.ball("Rolling", dots, center=(0.0, 0.0, 0.0), radius=0.6, subdivisions=7)
     rigs.animate(ball, frames, lambda t: Matrix.Translation(rolls(t)[0]) @ Matrix.Rotation(rolls(t)[1], 4, "Y"))
     scene.world = bpy.data.worlds.new("World")
     rigs.camera(scene, frames, path, lens=28.0)
@@ -49,9 +49,9 @@ def spheres(*, frames):
 
 
 def far(*, frames):
-    """A wall beyond what 16 bits of millimetres hold."""
+    """A wall beyond what 16 bits of millimeters hold."""
     scene = rigs.begin(frames)
-    shapes.box("Wall", materials.plain("Paint", (0.5, 0.5, 0.5)), centre=(0.0, 80.0, 0.0), size=(90.0, 1.0, 90.0))
+    shapes.box("Wall", materials.plain("Paint", (0.5, 0.5, 0.5)), center=(0.0, 80.0, 0.0), size=(90.0, 1.0, 90.0))
     rigs.camera(scene, frames, lambda t: (Vector((0.0, 0.0, 0.0)), Vector((0.0, 1.0, 0.0))), lens=28.0)
     return scene
 
@@ -101,7 +101,7 @@ def moving(folder, frame):
 
 
 def rays(camera):
-    """Each pixel centre's ray in the camera's axes, of planar length 1."""
+    """Each pixel center's ray in the camera's axes, of planar length 1."""
     x, y = np.meshgrid(np.arange(camera["width"]), np.arange(camera["height"]))
     return np.stack(((x - camera["cx"]) / camera["fx"], (y - camera["cy"]) / camera["fy"], np.ones_like(x)), axis=-1)
 
@@ -115,8 +115,8 @@ def surfaces(camera, frame, t):
         place = eye + floor[..., None] * heading
         on_floor = (floor > 0) & (abs(place[..., 0]) < 10.0) & (abs(place[..., 1] - 6.0) < 10.0)
         found = [np.where(on_floor, floor, np.inf)]
-        for centre, radius in ((STANDS, RADIUS), (rolls(t)[0], 0.6)):
-            away = eye - np.array(centre)
+        for center, radius in ((STANDS, RADIUS), (rolls(t)[0], 0.6)):
+            away = eye - np.array(center)
             a, b, c = (heading**2).sum(-1), heading @ away, away @ away - radius**2
             found.append(np.where(b * b > a * c, (-b - np.sqrt(b * b - a * c)) / a, np.inf))
     return np.stack(found)
@@ -129,7 +129,7 @@ def inner(mask):
 
 
 @pytest.mark.parametrize(("frame", "t"), [(1, 0.0), (2, 0.5), (3, 1.0), (4, 0.0), (5, 0.5)])
-def test_depth_and_mask_are_what_the_ray_through_the_pixels_centre_meets(folder, camera, frame, t):
+def test_depth_and_mask_are_what_the_ray_through_the_pixels_center_meets(folder, camera, frame, t):
     by_formula = surfaces(camera, frame, t)
     true, shown = by_formula.min(axis=0), by_formula.argmin(axis=0)
     measured = depth(folder, frame)
@@ -145,9 +145,9 @@ def test_depth_and_mask_are_what_the_ray_through_the_pixels_centre_meets(folder,
     assert abs(int(moving(folder, frame).sum()) - int(is_ball.sum())) <= 4  # the rim, where rounding decides
 
 
-def test_whole_millimetres_are_the_depth_rounded_and_the_sky_is_zero(folder):
+def test_whole_millimeters_are_the_depth_rounded_and_the_sky_is_zero(folder):
     exact = depth(folder, 1)
-    rounded = images.read_grey16(folder / "depth" / "00001.png")
+    rounded = images.read_gray16(folder / "depth" / "00001.png")
     assert np.array_equal(rounded == 0, np.isinf(exact))
     near = rounded > 0
     assert np.abs(rounded[near] / 1000.0 - exact[near]).max() <= 0.0005 + 1e-6
@@ -174,7 +174,7 @@ def test_flow_takes_a_pixel_to_where_its_surface_point_is_in_the_next_frame(fold
     is_inside = ((target >= 0) & (target < (WIDTH, HEIGHT))).all(axis=-1) & np.isfinite(z)
     landed = depth(folder, frame + 1)[target[is_inside][:, 1], target[is_inside][:, 0]]
     ratio = landed / seen[..., 2][is_inside]
-    assert np.mean(ratio > 1.04) < 0.01  # rims, where the landing is rounded to a neighbour
+    assert np.mean(ratio > 1.04) < 0.01  # rims, where the landing is rounded to a neighbor
     assert np.mean(np.abs(ratio - 1.0) < 0.04) > 0.9
 
 
@@ -289,16 +289,16 @@ def test_the_overview_shows_plate_depth_and_flow(folder, tmp_path):
     assert image.shape[1] > 3 * 480 and image.std() > 20
 
 
-def test_flow_in_colours_is_white_where_nothing_moves_and_strongest_where_most_does():
+def test_flow_in_colors_is_white_where_nothing_moves_and_strongest_where_most_does():
     flow = np.zeros((6, 8, 2), np.float32)
     flow[:, 4:, 0] = np.linspace(1.0, 4.0, 4)
-    coloured = overview.colour_flow(flow, np.zeros((6, 8), bool)).astype(int)
-    assert (coloured[:, :4] == 255).all()
-    colourfulness = (coloured.max(axis=-1) - coloured.min(axis=-1))[0, 4:]
-    assert (np.diff(colourfulness) > 0).all()
+    colored = overview.color_flow(flow, np.zeros((6, 8), bool)).astype(int)
+    assert (colored[:, :4] == 255).all()
+    colorfulness = (colored.max(axis=-1) - colored.min(axis=-1))[0, 4:]
+    assert (np.diff(colorfulness) > 0).all()
     is_moving = np.zeros((6, 8), bool)
     is_moving[2:4, 2:4] = True
-    assert (overview.colour_flow(flow, is_moving)[2:4, 3] == 0).all()
+    assert (overview.color_flow(flow, is_moving)[2:4, 3] == 0).all()
 
 
 class TestBenchmark:

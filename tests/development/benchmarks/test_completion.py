@@ -35,8 +35,8 @@ def clip(scene, tmp_path):  # noqa: F811
     """A clip with ground truth: boxes from a moving camera, and a disc that moves before them."""
     folder, parts = tmp_path / "boxes", ("rgb", "depth", "dynamic")
     for index, (image, z, disc) in enumerate(zip(*with_subject(scene), strict=True)):
-        millimetres = np.where(np.isfinite(z), np.round(1000 * z), 0).astype(np.uint16)
-        for name, values in zip(parts, (image[..., ::-1], millimetres, disc.astype(np.uint8) * 255), strict=True):
+        millimeters = np.where(np.isfinite(z), np.round(1000 * z), 0).astype(np.uint16)
+        for name, values in zip(parts, (image[..., ::-1], millimeters, disc.astype(np.uint8) * 255), strict=True):
             (folder / name).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(folder / name / f"{index:05d}.png"), values)
     height, width = z.shape

@@ -12,7 +12,7 @@ from bl_ext.dev.fathom.inference.contract.job import Job
 from bl_ext.dev.fathom.scene import source
 
 from development.benchmark_scenes import clips, render
-from development.benchmark_scenes.images import read_grey16
+from development.benchmark_scenes.images import read_gray16
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,7 +56,7 @@ def test_the_truth_is_where_the_image_is(clip):
     """The pavement in the rendered depth, brought into the world by the camera, lies at height 0 in every frame."""
     camera = json.loads((clip / "camera.json").read_text())
     for frame in (1, 24):
-        depth = read_grey16(clip / "depth" / f"{frame:05d}.png") / 1000.0
+        depth = read_gray16(clip / "depth" / f"{frame:05d}.png") / 1000.0
         x, y = camera["width"] // 2, camera["height"] - 8
         z = depth[y, x]
         ray = ((x - camera["cx"]) / camera["fx"], (y - camera["cy"]) / camera["fy"], 1.0)

@@ -168,7 +168,7 @@ def test_regions_and_distances_in_space_are_printed_where_the_truth_has_them(wor
     assert rows[0][-2] == "-" and float(rows[0][-1]) < 0.001, "no frames are 10 apart, and what stands still is right"
     (facts,) = json.loads(worker("evaluate", depth, "--truth", ground_truth, "--consistency", "--json").stdout)
     assert facts["regions"]["moving"]["delta1"] < facts["regions"]["static"]["delta1"]
-    assert facts["consistency"]["neighbours"]["points"] > 400 and facts["consistency"]["spaced"]["distance"] is None
+    assert facts["consistency"]["neighbors"]["points"] > 400 and facts["consistency"]["spaced"]["distance"] is None
     table = worker("evaluate", depth, "--truth", ground_truth, "--consistency", "--markdown").stdout
     assert "truth warp error ↓" in table and "### Dynamic objects" in table
 

@@ -130,7 +130,7 @@ def test_what_was_skipped_is_printed_beside_the_temporal_stability(worker, still
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
         "e, frames 1006-1009 have no depth: It shows nothing.",
-        "e, frames 1001-1005: Of 4 pairs of neighbouring frames, these were not measured: 1 without an estimate in one "
+        "e, frames 1001-1005: Of 4 pairs of neighboring frames, these were not measured: 1 without an estimate in one "
         "of the two.",
         "e, frames 1001-1005: Pixels without finite disparity were skipped: 16.",
     ]
@@ -142,9 +142,9 @@ def test_a_report_says_what_was_left_out_of_its_tables(worker, still, ground_tru
     done = worker("evaluate", still, "--truth", ground_truth, "--report", tmp_path / "report")
     assert done.returncode == 0, done.stderr
     text = page(tmp_path / "report")
-    assert "e: 1 of 4 pairs of neighbouring frames could not be compared in space: 1 with no estimate." in text
+    assert "e: 1 of 4 pairs of neighboring frames could not be compared in space: 1 with no estimate." in text
     assert (
-        "e, temporal stability: Of 4 pairs of neighbouring frames, these were not measured: 1 without an estimate"
+        "e, temporal stability: Of 4 pairs of neighboring frames, these were not measured: 1 without an estimate"
         in text
     )
 

@@ -122,8 +122,8 @@ def test_missing_clips_and_parameters_are_said_before_any_work(worker, benchmark
     suite.write_text(suite.read_text().replace("truth: truth", "truth: truth, only: [middle]"))
     done = worker("evaluate", "--suite", suite)
     assert done.returncode == 2 and "has no clip middle; it has far, near" in done.stderr
-    done = worker("evaluate", "--suite", write_suite(benchmark, parameters="{colour: red}"))
-    assert done.returncode == 2 and "has no parameter 'colour'" in done.stderr
+    done = worker("evaluate", "--suite", write_suite(benchmark, parameters="{color: red}"))
+    assert done.returncode == 2 and "has no parameter 'color'" in done.stderr
     assert not list(benchmark.rglob("depth.json"))
 
 

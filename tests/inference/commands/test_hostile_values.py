@@ -145,7 +145,7 @@ def test_a_folder_of_the_environment_that_is_none_is_one_sentence(
 
 def test_a_home_that_nobody_has_is_told_of_a_clip_and_a_source(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
-    download = ("models", "download", "tcmonodepth-small", "--accept-licence", "mit-tcmonodepth")
+    download = ("models", "download", "tcmonodepth-small", "--accept-license", "mit-tcmonodepth")
     for arguments, told in (
         (("estimate", "~nobody-here/clip.mp4", "--output", str(tmp_path / "out")), "There is nothing at"),
         ((*download, "--from", "~nobody-here/weights"), "(--from) is not a folder"),

@@ -21,7 +21,7 @@ from tests.inference.support.estimators.brightness import MODEL
 from tests.inference.support.hub import Hub
 from tests.inference.support.small_models import HEAD, content, write_models
 
-ACCEPT = ("--accept-licence", "brightness-only")
+ACCEPT = ("--accept-license", "brightness-only")
 PATH = "unet.safetensors"
 SIZE = MODEL.files[0].size
 PRODUCT = {
@@ -103,7 +103,7 @@ def test_the_whole_life_of_weights(models, hub, home):
     done = models("download", "brightness", *ACCEPT)
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()
-    assert said[0].startswith("Brightness's network: 3 MB of nobody/brightness to download. Licence 'brightness-only'")
+    assert said[0].startswith("Brightness's network: 3 MB of nobody/brightness to download. License 'brightness-only'")
     assert "Downloading Brightness's network (3 MB)" in said
     assert done.stdout.startswith("The weights are downloaded and verified (0:0")
 
@@ -123,7 +123,7 @@ def test_the_whole_life_of_weights(models, hub, home):
     bad = models("verify", "brightness")
     assert bad.returncode == exit_codes.MISSING
     assert f"{place}/{PATH} are damaged" in bad.stderr and "models download brightness" in bad.stderr
-    assert models("download", "brightness").returncode == 0, "the licence is not asked for again"
+    assert models("download", "brightness").returncode == 0, "the license is not asked for again"
     assert models("verify", "brightness").returncode == 0
 
     gone = models("remove", "brightness")
@@ -180,9 +180,9 @@ def test_a_licence_that_is_not_accepted(models, hub, helpers):
     refused = models("download", "brightness", "--events")
     assert refused.returncode == exit_codes.UNSUPPORTED and hub.log == []
     (error,) = helpers.events_of(refused.stdout)
-    assert "Brightness licence" in error["what"] and "--accept-licence brightness-only" in error["hint"]
-    wrong = models("download", "brightness", "--accept-licence", "brightness")
-    assert wrong.returncode == exit_codes.USAGE and "There is no licence 'brightness'" in wrong.stderr
+    assert "Brightness license" in error["what"] and "--accept-license brightness-only" in error["hint"]
+    wrong = models("download", "brightness", "--accept-license", "brightness")
+    assert wrong.returncode == exit_codes.USAGE and "There is no license 'brightness'" in wrong.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
@@ -207,7 +207,7 @@ def test_on_a_terminal_the_newest_revision_is_offered(models, monst3r, answer, c
     import pty
 
     leader, follower = pty.openpty()
-    process = models.start("download", "monst3r", "--accept-licence", "cc-by-nc-sa-4.0", stdin=follower)
+    process = models.start("download", "monst3r", "--accept-license", "cc-by-nc-sa-4.0", stdin=follower)
     os.close(follower)
     os.write(leader, f"{answer}\n".encode())
     _, err = process.communicate(timeout=60)
@@ -249,7 +249,7 @@ def test_an_estimate_says_what_it_lacks_and_notices_damage(models, worker, clip,
 
     lacking = estimate()
     assert lacking.returncode == exit_codes.MISSING
-    assert "Brightness's network (3 MB, Brightness licence)" in lacking.stderr
+    assert "Brightness's network (3 MB, Brightness license)" in lacking.stderr
     models("download", "brightness", *ACCEPT)
     with open(store.folder(MODEL) / PATH, "r+b") as file:
         file.write(b"?")
@@ -259,7 +259,7 @@ def test_an_estimate_says_what_it_lacks_and_notices_damage(models, worker, clip,
     models("download", "brightness")
     assert estimate().returncode == 0
     (weights,) = json.loads((tmp_path / "out" / "depth.json").read_text())["weights"]
-    assert (weights["licence"], weights["revision"]) == ("Brightness licence", MODEL.revision)
+    assert (weights["licence"], weights["revision"]) == ("Brightness license", MODEL.revision)
     assert len(weights["sha256"]) == 64
 
 
@@ -317,12 +317,12 @@ def test_without_any_package_they_are_listed_all_the_same(models, worker, tmp_pa
 
 def test_help_says_what_there_is(models):
     shown = models("--help").stdout + models("download", "--help").stdout
-    for word in ("list", "download", "verify", "path", "remove", "--accept-licence", "--from", "--offline", "--token"):
+    for word in ("list", "download", "verify", "path", "remove", "--accept-license", "--from", "--offline", "--token"):
         assert word in shown
 
 
 def test_the_newest_revision_is_taken_where_that_is_said_and_kept(models, monst3r):
-    arguments = ("download", "monst3r", "--accept-licence", "cc-by-nc-sa-4.0", "--revision", "monst3r=newest")
+    arguments = ("download", "monst3r", "--accept-license", "cc-by-nc-sa-4.0", "--revision", "monst3r=newest")
     done = models(*arguments)
     assert done.returncode == 0, done.stderr
     monst3r.faults.newest = "f" * 40
@@ -341,7 +341,7 @@ def test_a_folder_that_was_chosen_is_the_studios(models, hub, home, monkeypatch)
 
 
 def test_a_revision_that_fathom_does_not_fix_is_named_on_the_command_line(models, monst3r):
-    accept = ("--accept-licence", "cc-by-nc-sa-4.0")
+    accept = ("--accept-license", "cc-by-nc-sa-4.0")
     assert "a revision that you choose with the first download" in models("list", "monst3r").stdout
     first = models("download", "monst3r", *accept)
     assert first.returncode == exit_codes.UNSUPPORTED and f"--revision monst3r={HEAD}" in first.stderr

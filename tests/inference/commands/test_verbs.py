@@ -85,7 +85,7 @@ def test_estimators_are_listed_with_what_an_artist_must_know(worker):
     done = worker("estimators")
     assert done.returncode == 0
     assert "running_mean - Running Mean: For tests only." in done.stdout
-    for words in ("licence     GPL-3.0-or-later", "can run     yes", "inverse depth, camera, confidence", "pause=0.0"):
+    for words in ("license     GPL-3.0-or-later", "can run     yes", "inverse depth, camera, confidence", "pause=0.0"):
         assert words in done.stdout
     facts = {each["name"]: each for each in json.loads(worker("estimators", "--json").stdout)}
     assert {"parallax", "running_mean"} <= set(facts)

@@ -28,7 +28,7 @@ def _spread(maps):
 
 @settings(max_examples=60, deadline=None)
 @given(MAPS)
-def test_bounds_are_exact_and_percentiles_lie_between_their_neighbours(maps):
+def test_bounds_are_exact_and_percentiles_lie_between_their_neighbors(maps):
     found = _spread(maps)
     values = np.sort(np.concatenate([each.ravel() for each in maps]).astype(np.float64))
     assert (found.minimum, found.maximum) == (values[0], values[-1])

@@ -27,7 +27,7 @@ def test_scaling_there_and_back_changes_nothing(camera, width, height):
 def test_a_ray_falls_on_the_same_place_of_the_image(camera, factor, ray):
     large = camera.scaled(camera.width * factor, camera.height * factor)
 
-    def place(seen):  # 0 to 1 from the image's left and upper rim; a pixel's centre lies half a pixel in
+    def place(seen):  # 0 to 1 from the image's left and upper rim; a pixel's center lies half a pixel in
         size = np.array((seen.width, seen.height))
         return (seen.focal_length * np.array(ray) + seen.principal_point + 0.5) / size
 
@@ -51,7 +51,7 @@ def test_the_middle_stays_the_middle(width, height, to_width, to_height):
         ("960px", None, (18.0, SENSOR_WIDTH)),
     ],
 )
-def test_a_lens_is_in_millimetres_unless_it_says_pixels(typed, sensor_width, lens):
+def test_a_lens_is_in_millimeters_unless_it_says_pixels(typed, sensor_width, lens):
     assert parse_lens(typed, sensor_width, width=1920) == lens
     camera = Camera.from_lens(*lens, width=1920, height=1080)
     assert camera.focal_length == lens[0] / lens[1] * 1920
@@ -60,5 +60,5 @@ def test_a_lens_is_in_millimetres_unless_it_says_pixels(typed, sensor_width, len
 
 @pytest.mark.parametrize("typed", ["", "long", "0", "-35", "35cm", "1e3", "nan", "9" * 400, "0px"])
 def test_what_is_no_focal_length_is_refused(typed):
-    with pytest.raises(ValueError, match=r"\[\[focal_length\]\] must be in millimetres"):
+    with pytest.raises(ValueError, match=r"\[\[focal_length\]\] must be in millimeters"):
         parse_lens(typed, None, width=1920)

@@ -26,7 +26,7 @@ def test_a_sentence_for_both_front_ends():
         "Choose a smaller --size (--size 384), --parameter window=60 or --parameter compile=false; see [[No Name]] and "
         "[size]."
     )
-    panel = hints.worded(text, lambda name, value: hints.labelled(hints.label(name), value))
+    panel = hints.worded(text, lambda name, value: hints.labeled(hints.label(name), value))
     assert panel == "Choose a smaller Size (Size 384), Window 60 or Compile off; see [[No Name]] and [size]."
 
 

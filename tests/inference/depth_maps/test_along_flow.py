@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.depth_maps.along_flow import REACH, ComparedFrame, Step, Window, levels, normalised_brightness, step
+from inference.depth_maps.along_flow import REACH, ComparedFrame, Step, Window, levels, normalized_brightness, step
 
 COUNT, WIDTH, HEIGHT, STEP = 24, 240, 144, 2
 
@@ -37,7 +37,7 @@ def clip():
 
 
 def window(images, maps, frames=None):
-    looks = [ComparedFrame(normalised_brightness(p), m) for p, m in zip(images, maps, strict=True)]
+    looks = [ComparedFrame(normalized_brightness(p), m) for p, m in zip(images, maps, strict=True)]
     deviation = float(np.mean([m.std() for m in maps]))
     return Window(range(len(maps)) if frames is None else frames, looks.__getitem__, deviation=deviation, threads=1)
 
@@ -58,7 +58,7 @@ def test_noise_is_taken_away_along_what_moves(clip):
             assert after < 0.6 * before, (frame, before, after)
 
 
-def test_a_frames_own_scale_and_shift_are_those_of_its_neighbours(clip):
+def test_a_frames_own_scale_and_shift_are_those_of_its_neighbors(clip):
     images, maps, _ = clip
     drifting = list(maps)
     drifting[12] = (1.4 * maps[12] - 0.2).astype(np.float32)
@@ -86,7 +86,7 @@ def test_only_what_the_window_reaches_is_read(clip):
 
     def look(frame):
         asked.add(frame)
-        return ComparedFrame(normalised_brightness(images[frame]), maps[frame])
+        return ComparedFrame(normalized_brightness(images[frame]), maps[frame])
 
     Window(range(COUNT), look, deviation=0.2, threads=1).steady(2, check=lambda: None)
     assert asked == set(range(2 + REACH + 1))
@@ -95,13 +95,13 @@ def test_only_what_the_window_reaches_is_read(clip):
 def test_images_of_any_light_are_compared_alike():
     image = texture(4, 80)
     dark = (image * 0.3).astype(np.uint8)
-    assert np.abs(normalised_brightness(dark).astype(int) - normalised_brightness(image)).mean() < 4
+    assert np.abs(normalized_brightness(dark).astype(int) - normalized_brightness(image)).mean() < 4
 
 
 def test_a_step_tells_scale_and_shift_between_two_frames(clip):
     images, maps, _ = clip
-    unit = {"centre": float(maps[5].mean()), "deviation": float(maps[5].std())}
-    second = unit["centre"] + 1.25 * (maps[6] - unit["centre"]) + 0.3 * unit["deviation"]
+    unit = {"center": float(maps[5].mean()), "deviation": float(maps[5].std())}
+    second = unit["center"] + 1.25 * (maps[6] - unit["center"]) + 0.3 * unit["deviation"]
     found = step(ComparedFrame(images[5], maps[5]), ComparedFrame(images[6], second.astype(np.float32)), **unit)
     assert found.scale == pytest.approx(1 / 1.25, rel=0.03)
     assert found.shift == pytest.approx(-0.3 / 1.25, abs=0.05)

@@ -10,7 +10,7 @@ from inference.depth_maps.joint_upsampling import upsample
 
 
 def _scene(width: int, height: int):
-    """A disc in front of a slanted wall: the true map and a plate in which the disc has another colour."""
+    """A disc in front of a slanted wall: the true map and a plate in which the disc has another color."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     disc = (x - width * 0.47) ** 2 + (y - height * 0.52) ** 2 < (height * 0.31) ** 2
     truth = np.where(disc, 2.0, 0.5 + 0.4 * x / width).astype(np.float32)

@@ -31,7 +31,7 @@ def test_what_an_estimator_lacks_comes_with_its_cure(running_mean, monkeypatch, 
     assert [requirement.kind for requirement in missing_requirements] == ["packages", "weights", "device"]
     assert missing_requirements[0].what == "Running Mean needs packages that are not installed: no_such_module."
     assert (
-        "Brightness's network (3 MB, Brightness licence)" in missing_requirements[1].what
+        "Brightness's network (3 MB, Brightness license)" in missing_requirements[1].what
         and str(tmp_path) in missing_requirements[1].what
     )
     assert "models download brightness" in missing_requirements[1].hint

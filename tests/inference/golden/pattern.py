@@ -24,7 +24,7 @@ def clip(frames, height, width, phase=0):
     return np.where(inside, box, texture).astype(np.uint8)
 
 
-def normalised(frames):
+def normalized(frames):
     """The network's input for frames that already have its size: float32 [frames,3,height,width]."""
     scaled = (frames.astype(np.float32) / 255.0 - MEAN) / STD
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)

@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 6, 8
 
 
 def shot(count):
-    """Frames that are grey by their index."""
+    """Frames that are gray by their index."""
     return [np.full((HEIGHT, WIDTH, 3), 10 * index, np.uint8) for index in range(count)]
 
 

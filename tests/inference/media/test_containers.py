@@ -55,7 +55,7 @@ def lists(port, other):
     address = f"http://127.0.0.1:{port}/a.ts"
     return {
         "hls of a file": hls.format(f"file://{other}"),
-        "hls of a neighbour": hls.format(other.name),
+        "hls of a neighbor": hls.format(other.name),
         "hls of an address": hls.format(address),
         "hls with a key": hls.format(other.name).replace(
             "#EXTINF", f'#EXT-X-KEY:METHOD=AES-128,URI="{address}"\n#EXTINF'

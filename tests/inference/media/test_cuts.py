@@ -160,7 +160,7 @@ def test_one_frame_that_shows_nothing_at_an_end_stays_with_its_shot():
     assert look(nothing(0) + images + nothing(255, 2))[0::2] == ((), {})
 
 
-@pytest.mark.parametrize(("level", "what"), [(0, "black"), (255, "white"), (20, "black"), (128, "of one colour")])
+@pytest.mark.parametrize(("level", "what"), [(0, "black"), (255, "white"), (20, "black"), (128, "of one color")])
 @pytest.mark.parametrize("count", [1, 2, 20])
 def test_a_clip_that_shows_nothing_is_one_shot_that_says_so(level, what, count):
     assert look([grainy(image, i, 1) for i, image in enumerate(nothing(level, count))])[0::2] == ((), {1: what})
@@ -171,7 +171,7 @@ def test_a_short_clip_of_a_fast_camera_is_one_shot(count):
     assert found([smooth(1, i, pan=11) for i in range(count)]) == ()
 
 
-def test_a_short_shot_in_other_colours_is_a_shot():
+def test_a_short_shot_in_other_colors_is_a_shot():
     images = [smooth(1, i, pan=1) for i in range(33)]
     images[15:18] = [lit(image, np.float32([0.3, 1, 0.5])) for image in images[15:18]]
     assert found(images) == (16, 19)

@@ -12,7 +12,7 @@ import pytest
 
 from inference.common.failures import ClipError
 from inference.contract import exr_windows
-from inference.media import colour_tags, declared, exr, icc, stills
+from inference.media import color_tags, declared, exr, icc, stills
 from inference.media.clip import open_clip
 from inference.media.source import describe
 from tests import footage_maker
@@ -291,8 +291,8 @@ def test_a_profile_that_unpacks_without_end_is_let_be(tmp_path):
             return made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(colour_tags.zlib, "decompressobj", Counted)
-        assert colour_tags.of_still(path) == colour_tags.NOTHING
+        patch.setattr(color_tags.zlib, "decompressobj", Counted)
+        assert color_tags.of_still(path) == color_tags.NOTHING
     assert taken and max(taken) <= 1 << 24
 
 
@@ -325,7 +325,7 @@ def test_a_profile_whose_curve_divides_by_nothing_is_let_be(tmp_path):
     tags += [(name, at + len(curve), len(column)) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
     packed = zlib.compress(profile(tags, body=curve + column))
     path = with_chunk(tmp_path / "plate.0001.png", chunk(b"iCCP", b"odd\0\0" + packed))
-    assert colour_tags.of_still(path) == colour_tags.NOTHING
+    assert color_tags.of_still(path) == color_tags.NOTHING
     assert stills.read(path).shape == (48, 64, 3)
 
 
@@ -338,17 +338,17 @@ def test_absurd_primaries_are_let_be(tmp_path, values):
     path = tmp_path / "plate.0001.exr"
     with OpenEXR.File({"chromaticities": values}, {"RGB": (PICTURE / 255).astype(np.float32)}) as file:
         file.write(str(path))
-    assert colour_tags.of_still(path).space is None
+    assert color_tags.of_still(path).space is None
     with open_clip(describe(path)) as clip:
         assert clip.colorspace == "Linear Rec.709"
 
 
-def test_a_colour_space_of_a_file_is_no_novel(tmp_path):
+def test_a_color_space_of_a_file_is_no_novel(tmp_path):
     for name in ("x" * 100_000, "\x1b[31mred", "lin_ap0_scene\n"):
         path = tmp_path / "plate.0001.exr"
         with OpenEXR.File({"colorInteropID": name}, {"RGB": (PICTURE / 255).astype(np.float32)}) as file:
             file.write(str(path))
-        assert colour_tags.of_still(path) == colour_tags.NOTHING
+        assert color_tags.of_still(path) == color_tags.NOTHING
 
 
 def broken(kind):
@@ -394,7 +394,7 @@ def test_what_fuzzing_found_is_one_sentence(tmp_path, kind):
     path.write_bytes(data)
     with pytest.raises(ClipError):
         stills.read(path)
-    assert colour_tags.of_still(path) == colour_tags.NOTHING
+    assert color_tags.of_still(path) == color_tags.NOTHING
 
 
 def test_a_header_without_end_is_left(tmp_path):

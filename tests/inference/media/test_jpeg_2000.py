@@ -23,7 +23,7 @@ def coding(*, levels=0, precincts=(), block=4, channel=None):
 
 
 def code(size=(300, 200), *, tile=None, channels=3, main=None, of_tile=b"", note=b"", bits=8):
-    """A codestream of an image of one colour."""
+    """A codestream of an image of one color."""
     fields = struct.pack(">H8IH", 0, *size, 0, 0, *(tile or size), 0, 0, channels)
     marks = segment(0x51, fields + bytes([bits - 1, 1, 1]) * channels) + note + (main or coding())
     marks += segment(0x5C, b"\x40\x40") + struct.pack(">BBHHIBB", 0xFF, 0x90, 10, 0, 0, 0, 1) + of_tile

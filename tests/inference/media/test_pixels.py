@@ -13,7 +13,7 @@ BT601 = {"red": 1.402, "green": (-0.344136, -0.714136), "blue": 1.772}
 
 
 def plainly(frame):
-    """The image by the equations of BT.601, every two lines and columns sharing the colour that is stored."""
+    """The image by the equations of BT.601, every two lines and columns sharing the color that is stored."""
     luma, first, second = (
         np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width].astype(float)
         for plane in frame.planes
@@ -44,7 +44,7 @@ FIELDS = {"flags": "+ildct+ilme", "top": "1"}
     ],
     ids=str,
 )
-def test_two_lines_share_their_colour_whatever_the_file_says(codec, suffix, options, tmp_path):
+def test_two_lines_share_their_color_whatever_the_file_says(codec, suffix, options, tmp_path):
     path = movie(tmp_path / f"clip.{suffix}", range(1), codec=codec, options=options, images=[BLOCKS])
     frame = first_frame(path)
     assert frame.interlaced_frame == ("flags" in options)

@@ -13,7 +13,7 @@ from inference.common.failures import ClipError
 from inference.contract import exr_windows
 from inference.contract.job import Source
 from inference.contract.numbering import frame_number, frame_numbers
-from inference.media import colour
+from inference.media import color
 from inference.media.clip import open_clip
 from inference.media.exr import read_map, write_map
 from inference.media.source import describe
@@ -81,7 +81,7 @@ def test_sixteen_bits_are_kept(suffix, tmp_path):
     np.testing.assert_allclose(read(tmp_path)[1][0, :, 0], ramp / 65535, atol=1e-6)
 
 
-def test_alpha_is_left_out_and_grey_repeated(tmp_path):
+def test_alpha_is_left_out_and_gray_repeated(tmp_path):
     image = numbered(5)
     alpha = np.dstack([image[..., ::-1], np.zeros((48, 64), np.uint8)])
     (tmp_path / "a").mkdir()
@@ -114,7 +114,7 @@ def test_the_image_is_found_among_the_channels(names, tmp_path):
     order = sorted(range(len(names)), key=lambda i: "Aux" in names[i])  # the image's values first
     channels = {names[i]: PLANES[place % 3] * (1 if place < 3 else 0.5) for place, i in enumerate(order)}
     write_exr(tmp_path / "f1.exr", channels)
-    expected = [float(colour.encode_srgb(plane)[0, 0]) for plane in PLANES]
+    expected = [float(color.encode_srgb(plane)[0, 0]) for plane in PLANES]
     np.testing.assert_allclose(read(tmp_path)[1][0, 0], expected, atol=1e-5)
 
 
@@ -129,7 +129,7 @@ def test_half_floats_a_lone_y_and_parts(tmp_path):
     ]
     with OpenEXR.File(parts) as file:
         file.write(str(tmp_path / "p" / "f1.exr"))
-    expected = [float(colour.encode_srgb(plane)[0, 0]) for plane in PLANES]
+    expected = [float(color.encode_srgb(plane)[0, 0]) for plane in PLANES]
     np.testing.assert_allclose(read(tmp_path / "h")[1][0, 0], expected, atol=1e-3)
     np.testing.assert_allclose(read(tmp_path / "p")[1][0, 0], expected, atol=1e-5)
     np.testing.assert_allclose(read(tmp_path / "y")[1][0, 0], [expected[1]] * 3, atol=1e-5)
@@ -144,7 +144,7 @@ def test_an_exr_without_a_image_names_its_channels(tmp_path):
 def test_values_outside_display_and_no_numbers_at_all(tmp_path):
     plane = np.array([[-1, 0, 0.5, 1, 7, np.nan, np.inf, -np.inf]], np.float32)
     write_exr(tmp_path / "f1.exr", dict.fromkeys("RGB", plane))
-    half = float(colour.encode_srgb(np.float32(0.5)))
+    half = float(color.encode_srgb(np.float32(0.5)))
     for changes in ({}, {"colorspace": "sRGB"}):
         shown = read(tmp_path, **changes)[1][0, :, 0]
         np.testing.assert_allclose(shown, [0, 0, half if not changes else 0.5, 1, 1, 0, 1, 0], atol=1e-6)
@@ -263,7 +263,7 @@ def test_data_windows_that_differ_are_placed_in_the_display_window(origins, tmp_
         inside = np.zeros((48, 64), bool)
         inside[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = True
         assert not image[~inside].any(), "nothing is outside the data"
-        expected = colour.to_display(colour.LINEAR, None)(((numbered(index) / 255.0) ** 2.2).astype(np.float32))
+        expected = color.to_display(color.LINEAR, None)(((numbered(index) / 255.0) ** 2.2).astype(np.float32))
         np.testing.assert_allclose(image[inside], expected[inside], atol=1e-3)
     alone = read(files[2])
     assert alone[2].shape == (48, 64, 3), "one frame chosen stands for its whole sequence"

@@ -52,7 +52,7 @@ def test_a_image_is_as_it_is_stored_however_it_asks_to_be_turned(turn, big, orde
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
-def test_alpha_is_left_out_of_the_colours(kind, tmp_path):
+def test_alpha_is_left_out_of_the_colors(kind, tmp_path):
     image = numbered(5)
     veiled = np.dstack([image, np.full(image.shape[:2], 90, np.uint8)])
     path = write(tmp_path / "plate.0001.tif", veiled, t338=kind)
@@ -62,13 +62,13 @@ def test_alpha_is_left_out_of_the_colours(kind, tmp_path):
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_planes_of_each_colour(order, tmp_path):
+def test_planes_of_each_color(order, tmp_path):
     for dtype, factor in ((np.uint8, 1), (np.uint16, 257)):
         image = numbered(5).astype(dtype) * factor
         path = write(tmp_path / f"{factor}.0001.tif", image, order=order, planar=True)
         assert np.array_equal(stills.read(path), image)
     floats = write(tmp_path / "float.0001.tif", numbered(5).astype(np.float32) / 255, order=order, planar=True)
-    with pytest.raises(ClipError, match=r"keeps its colours in planes .* at 32 bits; write it with its channels"):
+    with pytest.raises(ClipError, match=r"keeps its colors in planes .* at 32 bits; write it with its channels"):
         stills.read(floats)
 
 

@@ -186,14 +186,14 @@ def test_cancelling_leaves_what_has_come(hub, get):
     assert verification.missing_requirements([NETWORK])[0].hint == store.download_command(NETWORK)
 
 
-# Licences
+# Licenses
 
 
 def test_nothing_comes_before_the_licence_is_accepted(hub, refused, get):
     failure = refused(NETWORK, OTHER, accept=False)
     assert failure.code == exit_codes.UNSUPPORTED and hub.log == []
-    assert "Test licence, Other licence" in failure.what and "https://example.org/licence" in failure.why
-    assert failure.hint == "Accept them with --accept-licence test-only --accept-licence other-licence."
+    assert "Test license, Other license" in failure.what and "https://example.org/licence" in failure.why
+    assert failure.hint == "Accept them with --accept-license test-only --accept-license other-licence."
     assert notes.accepted(NETWORK.licence) is None
 
 

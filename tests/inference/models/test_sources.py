@@ -201,7 +201,7 @@ def test_a_studios_folder_is_used_as_it_lies(tmp_path, monkeypatch, home, layout
 
 
 def test_a_studios_licence_is_asked_for_as_well(studio, get, no_network):
-    assert verification.missing_requirements([NETWORK])[0].what == "A licence was not accepted yet: Test licence."
+    assert verification.missing_requirements([NETWORK])[0].what == "A license was not accepted yet: Test license."
     get(NETWORK)
     assert verification.missing_requirements([NETWORK]) == [] and notes.accepted(LICENCE)
 
@@ -218,10 +218,10 @@ def test_a_studios_damaged_file_is_said_and_left_alone(studio, get):
         get(NETWORK)
     assert path.read_bytes() == bytes(600_000)
     path.unlink()
-    assert "The network (600 kB, Test licence)" in verification.missing_requirements([NETWORK])[0].what
+    assert "The network (600 kB, Test license)" in verification.missing_requirements([NETWORK])[0].what
 
 
-def test_a_clone_without_its_large_files_is_recognised(studio):
+def test_a_clone_without_its_large_files_is_recognized(studio):
     path = studio / NETWORK.repository / LARGE
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 600000\n")
     notes.accept(NETWORK)

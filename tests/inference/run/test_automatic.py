@@ -232,7 +232,7 @@ def test_full_size_maps_are_of_the_plate(estimators, footage_of_two, tmp_path):
 
 
 def test_the_networks_are_those_that_the_catalogue_names():
-    """By the estimator's name, its weights' and their licence's, which the download goes by."""
+    """By the estimator's name, its weights' and their license's, which the download goes by."""
     assert QUICK in LEARNED
     for network in LEARNED:
         if network.estimator in registry.names():

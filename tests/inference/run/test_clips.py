@@ -11,7 +11,7 @@ import OpenEXR
 import pytest
 
 from inference.contract import depth_sequence, exit_codes, job
-from inference.media import colour, exr
+from inference.media import color, exr
 from inference.media.source import describe
 from tests.footage_maker import movie, numbered, stills, streams, woven
 from tests.inference.support.estimators.brightness import MODEL
@@ -225,7 +225,7 @@ def test_values_beyond_display_are_clamped_and_no_numbers_do_no_harm(bright, tmp
             file.write(str(tmp_path / "plate" / f"p.{number}.exr"))
     _, maps = bright(tmp_path / "plate", tmp_path / "out")
     finite = np.nan_to_num(plane, nan=0.0, posinf=9.0, neginf=-9.0)
-    np.testing.assert_allclose(maps[0], colour.encode_srgb(np.clip(finite, 0, 1)), atol=1 / 255)
+    np.testing.assert_allclose(maps[0], color.encode_srgb(np.clip(finite, 0, 1)), atol=1 / 255)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def warnings_of(done, helpers):
 
 
 def test_what_a_header_says_and_is_not_heeded_is_told_once(worker, tmp_path, helpers):
-    clip = movie(tmp_path / "clip.mp4", range(6), colours=(12, 16))
+    clip = movie(tmp_path / "clip.mp4", range(6), colors=(12, 16))
     (told,) = warnings_of(worker.estimate(clip, tmp_path / "out", "--events"), helpers)
     assert told.startswith(f"{clip} says that it has the transfer function PQ (HDR) and the primaries Display P3")
     done = worker.estimate(clip, tmp_path / "again")
@@ -268,7 +268,7 @@ def test_what_a_header_says_and_is_not_heeded_is_told_once(worker, tmp_path, hel
 
 
 def test_hdr_is_converted_without_a_configuration(bright, tmp_path):
-    clip = movie(tmp_path / "clip.mkv", range(2), codec="ffv1", pixel_format="yuv444p", colours=(9, 16), matrix=9)
+    clip = movie(tmp_path / "clip.mkv", range(2), codec="ffv1", pixel_format="yuv444p", colors=(9, 16), matrix=9)
     sequence, maps = bright(clip, tmp_path / "out")
     assert sequence.source.colorspace == "Rec.2100-PQ"
     bars = (maps[0][:20] > 0.5).mean(axis=0)  # black and white are 20 and 235 of 255: 0.2 and 6400 cd/m²
@@ -318,7 +318,7 @@ def test_relative_disparity_without_camera_and_confidence_is_a_whole_result(brig
             "revision": MODEL.revision,
             "file": "unet.safetensors",
             "sha256": hashlib.sha256(CONTENT).hexdigest(),
-            "licence": "Brightness licence",
+            "licence": "Brightness license",
         }
     ]
     assert [(s["first_frame"], s["last_frame"], s["camera"]) for s in facts["shots"]] == [

@@ -151,7 +151,7 @@ def test_a_built_in_configuration_is_no_file(tmp_path):
     inputs.Inputs(wanted, inputs.note(wanted), first=1, last=4).check()
 
 
-def test_another_colour_configuration_makes_another_job(tmp_path, monkeypatch):
+def test_another_color_configuration_makes_another_job(tmp_path, monkeypatch):
     plate, config = stills(tmp_path / "plate", range(1, 5)), tmp_path / "config.ocio"
     wanted = job.Job(source=describe(plate[0]), output=str(tmp_path / "depth"))
     monkeypatch.delenv("OCIO", raising=False)

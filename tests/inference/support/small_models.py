@@ -9,7 +9,7 @@ import numpy as np
 from inference.models import store
 from inference.models.facts import Licence, Model, ModelFile
 
-LICENCE = Licence(name="test-only", title="Test licence", summary="For tests only.", url="https://example.org/licence")
+LICENCE = Licence(name="test-only", title="Test license", summary="For tests only.", url="https://example.org/licence")
 LARGE, SIZE = "model.safetensors", 600_000
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 _HEAD = 120
@@ -34,7 +34,7 @@ OTHER = dataclasses.replace(
     name="other",
     label="The other network",
     repository="somebody/other",
-    licence=dataclasses.replace(LICENCE, name="other-licence", title="Other licence"),
+    licence=dataclasses.replace(LICENCE, name="other-licence", title="Other license"),
     files=(ModelFile(path="model.safetensors", size=50_000),),
 )
 

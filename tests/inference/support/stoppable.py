@@ -26,7 +26,7 @@ class Frames:
 
 
 def moving_images(count, width=64, height=64, seed=0):
-    """Something that moves: smooth random colours, shifted from frame to frame."""
+    """Something that moves: smooth random colors, shifted from frame to frame."""
     rng = np.random.default_rng(seed)
     wide = cv2.resize(rng.integers(0, 256, (6, 12, 3)).astype(np.float32), (2 * width, height))
     return np.stack([np.roll(wide, -2 * i, axis=1)[:, :width] for i in range(count)]).clip(0, 255).astype(np.uint8)

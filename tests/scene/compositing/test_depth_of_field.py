@@ -47,7 +47,7 @@ def defocus_of(node):
 
 
 def middle(image, band):
-    """The band without what neighbours may bleed into."""
+    """The band without what neighbors may bleed into."""
     return image[10:-10, band * 20 + 7 : band * 20 + 13, :3]
 
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
         ((33, 19), (16, 9)),
         ((33, 19), (33, 19)),
         ((1, 1), (7, 4)),
-        ((47, 1), (47, 4)),  # the first pixels' centres coincide
+        ((47, 1), (47, 4)),  # the first pixels' centers coincide
         ((1, 47), (4, 47)),
         ((16, 9), (48, 27)),  # so do the map's first and the plate's second
     ],
@@ -66,7 +66,7 @@ def helpers():
 def test_helper_images_are_shared_and_survive_a_saved_file(tmp_path, empty_file):
     for _ in range(2):
         tree = bpy.data.node_groups.new("tree", "CompositorNodeTree")
-        resample._pixel_centres(tree, (700, 5))
+        resample._pixel_centers(tree, (700, 5))
     names = helpers()
     assert 1 <= len(names) <= 2
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
@@ -74,7 +74,7 @@ def test_helper_images_are_shared_and_survive_a_saved_file(tmp_path, empty_file)
     assert helpers() == names
     scene = bpy.context.scene
     tree = compositor_nodes.scene_tree(scene)
-    x, y = resample._pixel_centres(tree, (700, 5))
+    x, y = resample._pixel_centers(tree, (700, 5))
     assert helpers() == names
     compositor.prepare(scene, (700, 5))
     compositor.show(scene, x)

@@ -1,4 +1,4 @@
-"""Align the point maps of pairs: one depth, pose and focal length for every frame, without optimisation.
+"""Align the point maps of pairs: one depth, pose and focal length for every frame, without optimization.
 
 Closed form, as in StereoDiff (section 3.2) after DUSt3R and MonST3R: the pairs' maximum spanning tree is walked from
 its strongest pair on, and each further pair is registered to an aligned one by the frame that both share. Camera poses

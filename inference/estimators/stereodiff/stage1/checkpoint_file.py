@@ -66,7 +66,7 @@ def prepared(network: PairNetwork, dtype: torch.dtype) -> PairNetwork:
 def names(held: Sequence[str]) -> dict[str, list[str]]:
     """The file's names of the network's tensors (`video_diffusion.networks.Naming`).
 
-    A file of a network that was never trained on pairs has one decoder, which initialises both.
+    A file of a network that was never trained on pairs has one decoder, which initializes both.
     """
     found: dict[str, list[str]] = {}
     for name in held:

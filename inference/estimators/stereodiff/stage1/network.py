@@ -258,7 +258,7 @@ class DecoderBlock(nn.Module):
 
 
 def norm(width: int) -> nn.LayerNorm:
-    """The normalisation of all blocks."""
+    """The normalization of all blocks."""
     return nn.LayerNorm(width, eps=_EPSILON)
 
 

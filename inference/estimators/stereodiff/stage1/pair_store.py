@@ -2,7 +2,7 @@
 
 A result is stored only while the alignment may need it (`pairs.may_join`, `pairs.may_pose`) and deleted once a stronger
 pair rules it out: about one and a half pairs a frame remain of the four that the paper's n = 2 makes. Each view is a
-``.npy`` file of float32: half precision would quantise depth in steps of 0.05 %, which show as terraces, and
+``.npy`` file of float32: half precision would quantize depth in steps of 0.05 %, which show as terraces, and
 confidences may exceed its range. A line of ``scores.jsonl`` marks a pair as done; it is written
 after the pair's files and before ruled-out files are deleted, so a run that is killed in between loses no file that it
 counts on.
@@ -158,7 +158,7 @@ class PairStore:
             os.fsync(file.fileno())
 
     def _clean_up(self, pairs: Sequence[Pair]) -> None:
-        """Delete the views that new pairs rule out, which are among their neighbours."""
+        """Delete the views that new pairs rule out, which are among their neighbors."""
         frames = [frame for pair in pairs for frame in pair]
         near = range(min(frames) - self._reach, max(frames) + self._reach + 1)
         for first in near:

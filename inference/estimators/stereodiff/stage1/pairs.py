@@ -55,7 +55,7 @@ def pairs(count: int, reach: int) -> list[Pair]:
 
 
 def scores(first: Tensor, second: Tensor) -> Tensor:
-    """Scores of pairs, float64: the product of both mean confidences [..., H, W] (DUSt3R, "mst" initialisation)."""
+    """Scores of pairs, float64: the product of both mean confidences [..., H, W] (DUSt3R, "mst" initialization)."""
     means = (each.mean(dim=(-2, -1), dtype=torch.float64) for each in (first, second))
     return next(means) * next(means)
 

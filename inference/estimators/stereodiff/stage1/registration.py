@@ -204,7 +204,7 @@ def _rotation(correlation: Tensor) -> Tensor:
 def focal_length(points: Tensor) -> float | None:
     """The focal length at which points project to their pixels, by Weiszfeld's iteration.
 
-    Minimises the sum over pixels of ‖p - f (x, y) / z‖, with p relative to the image's centre.
+    Minimizes the sum over pixels of ‖p - f (x, y) / z‖, with p relative to the image's center.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Stage 2: one denoising step makes a globally consistent depth sequence locally consistent as well (paper, 3.3).
 
-Disparity is normalised to 0..1 by one value range for the whole shot, so that all windows share it. Overlapping windows
+Disparity is normalized to 0..1 by one value range for the whole shot, so that all windows share it. Overlapping windows
 are cross-faded after decoding: the paper shares no latents between windows, which is worse at this noise level
 (table 6).
 """
@@ -84,7 +84,7 @@ def _generator(*key: int) -> torch.Generator:
 
 
 def stretched(disparity: Tensor, low: float, high: float) -> Tensor:
-    """Disparity normalised by the shot's value range: `low` becomes 0, `high` 1, clamped; a flat shot is 0.5."""
+    """Disparity normalized by the shot's value range: `low` becomes 0, `high` 1, clamped; a flat shot is 0.5."""
     if not high > low:
         return torch.full_like(disparity, 0.5)
     return ((disparity - low) / (high - low)).clamp(0, 1)
@@ -109,7 +109,7 @@ def encode_prior(
 ) -> Tensor:
     """Latents [n, 4, height / 8, width / 8], scaled, of disparity maps [n, h, w], 0 to 1, as in the network's training.
 
-    `size` is the width and height of the networks' images; the paper resizes to it by nearest neighbours.
+    `size` is the width and height of the networks' images; the paper resizes to it by nearest neighbors.
     """
     width, height = size
     options = {} if resize == "nearest" else {"align_corners": False}

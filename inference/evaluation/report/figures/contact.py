@@ -1,4 +1,4 @@
-"""Contact sheets: frames of a shot in one colour scale."""
+"""Contact sheets: frames of a shot in one color scale."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ SIDE_BY_SIDE = 5
 _WIDEST, _HIGHEST = 3.4, 2.6  # inches of one image
 
 SHEET = (
-    "Frames of the shot in order, all in one colour scale: bright is near, dark is far, grey has no value. An "
-    "object at a constant distance keeps its colour from tile to tile; a background that changes colour drifts."
+    "Frames of the shot in order, all in one color scale: bright is near, dark is far, gray has no value. An "
+    "object at a constant distance keeps its color from tile to tile; a background that changes color drifts."
 )
 BESIDE = (
-    "Some frames beside their depth, in one colour scale for the whole shot: bright is near, dark is far, grey has no "
-    "value. Edges of the depth should match those of the image, and objects at a constant distance keep their colour."
+    "Some frames beside their depth, in one color scale for the whole shot: bright is near, dark is far, gray has no "
+    "value. Edges of the depth should match those of the image, and objects at a constant distance keep their color."
 )
 COMPARISON = (
-    "The same frames by every estimator, in one colour scale. Each estimator's disparity is mapped to the scale by one "
+    "The same frames by every estimator, in one color scale. Each estimator's disparity is mapped to the scale by one "
     "factor and one offset for the whole shot, so differences between frames are the estimator's own."
 )
 ERRORS = (
     "|Z - Z*| / Z* of every pixel, where Z is the aligned depth and Z* the true depth: dark is accurate, bright is "
-    "wrong, grey has no ground truth or no estimate. One scale for all frames and estimators."
+    "wrong, gray has no ground truth or no estimate. One scale for all frames and estimators."
 )
 
 
@@ -50,7 +50,7 @@ def sheet(track: Track, scale: Scale) -> Figure:
     for frame, axes in zip(frames, grid.flat):
         style.show(axes, convert(track.tiles[frame]), scale.norm, style.DEPTH)
         axes.set_title(f"frame {frame}")
-    style.colour_bar(figure, grid, scale.norm, style.DEPTH, label=scale.label)
+    style.color_bar(figure, grid, scale.norm, style.DEPTH, label=scale.label)
     if any(np.isnan(tile).any() for tile in track.tiles.values()):
         style.missing_key(figure)
     return figure
@@ -86,7 +86,7 @@ def _table(
     label: str,
     extend: str = "both",
 ) -> Figure:
-    """Rows of frames, columns of what is compared, one colour scale."""
+    """Rows of frames, columns of what is compared, one color scale."""
     height, width = next(iter(columns[-1][1].values())).shape[:2]
     figure = _figure(len(frames), len(columns), height / width)
     grid = figure.subplots(len(frames), len(columns), squeeze=False)
@@ -101,7 +101,7 @@ def _table(
             if frame == frames[0]:
                 axes.set_title(style.short(name))
         row[0].set_ylabel(f"frame {frame}")
-    style.colour_bar(figure, grid, norm, colormap, label=label, extend=extend)
+    style.color_bar(figure, grid, norm, colormap, label=label, extend=extend)
     if holes:
         style.missing_key(figure)
     return figure

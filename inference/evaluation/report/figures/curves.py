@@ -25,7 +25,7 @@ MEAN_OF_TRUTH = (
 )
 BORDERS = " Dashed vertical lines mark where an estimator's window begins or ends."
 JUMPS = " Dotted vertical lines mark where depth was found to jump."
-_LEAST_SPAN = 0.1  # of the colour scale, that the axis of the means spans at least
+_LEAST_SPAN = 0.1  # of the color scale, that the axis of the means spans at least
 BY_FRAME = (
     "The metrics of the table, frame by frame, after one alignment for the whole shot. Constantly high: wrong; "
     "slowly rising or falling: drift; jagged: flicker. Gaps are frames that could not be measured. The axes may not "
@@ -123,11 +123,11 @@ def _line(values: ArrayLike, index: int) -> dict[str, Any]:
 
 def _marks(axes: Axes, estimate: Estimate, index: int) -> None:
     """Where an estimate's windows begin, and where it jumps."""
-    colour = style.line_style(index)["color"]
+    color = style.line_style(index)["color"]
     for frame in estimate.borders:
-        axes.axvline(frame - 0.5, color=colour, linestyle="--", linewidth=0.8, alpha=0.6)
+        axes.axvline(frame - 0.5, color=color, linestyle="--", linewidth=0.8, alpha=0.6)
     for frame in estimate.jumps:
-        axes.axvline(frame - 0.5, color=colour, linestyle=":", linewidth=1.6)
+        axes.axvline(frame - 0.5, color=color, linestyle=":", linewidth=1.6)
 
 
 def _finish(axes: Axes, shot: Shot, label: str) -> None:

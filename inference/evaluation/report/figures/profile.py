@@ -22,7 +22,7 @@ from .scale import Scale
 READING = (
     "Left, a frame with a line through it; right, the values on that line in every frame, with time to the right. "
     "Compare with the plate's stripes: stable depth follows them smoothly. Vertical streaks are flicker of "
-    "single frames, steps are jumps of the whole image, and slow changes of colour along a static object are drift."
+    "single frames, steps are jumps of the whole image, and slow changes of color along a static object are drift."
 )
 BORDERS = " Dashed lines mark where an estimator's window begins or ends."
 
@@ -44,7 +44,7 @@ def profile(shot: Shot, gathered: Gathered, scale: Scale, index: int) -> Figure:
         for border in borders.get(track.name, ()):
             slices.axvline(_place(gathered.profiled, border), color=style.MARK, linestyle="--", linewidth=0.9)
     grid[-1, 1].set_xlabel("source frame")
-    style.colour_bar(figure, grid[:, 1], scale.norm, style.DEPTH, label=scale.label)
+    style.color_bar(figure, grid[:, 1], scale.norm, style.DEPTH, label=scale.label)
     if any(np.isnan(track.profiles[index]).any() for track in tracks):
         style.missing_key(figure)
     return figure
@@ -90,7 +90,7 @@ def _slices(
         axes.imshow(style.image(across), aspect="auto", extent=extent, interpolation="antialiased")
     else:
         shown = scale.of(track)(across)
-        axes.imshow(shown, cmap=style.colours(style.DEPTH), norm=scale.norm, aspect="auto", extent=extent)
+        axes.imshow(shown, cmap=style.colors(style.DEPTH), norm=scale.norm, aspect="auto", extent=extent)
     axes.grid(visible=False)
     axes.set_ylabel(f"{'row' if each.kind == 'column' else 'column'} [px]")
     count = track.size[0] if each.kind == "column" else track.size[1]

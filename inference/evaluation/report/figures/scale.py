@@ -1,4 +1,4 @@
-"""The colour scale that all images of a shot share."""
+"""The color scale that all images of a shot share."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ LOWEST, HIGHEST = 1.0, 99.0
 _CROWDED = 0.02
 """Share of the scale that half of the values span, below which an image shows little."""
 ALIGNED = "inverse depth [1/m]"
-NORMALISED = "disparity [share of the shot's 1-99 % range]"
+NORMALIZED = "disparity [share of the shot's 1-99 % range]"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """The colour scale of a shot.
+    """The color scale of a shot.
 
     Attributes
     ----------
     label : str
         Quantity and unit.
     low, high : float
-        Values at the ends of the colours; values beyond are clamped.
+        Values at the ends of the colors; values beyond are clamped.
     affine : dict
         Name of a track to (scale, shift), from its own values to the scale's unit.
     notes : tuple of str
@@ -63,7 +63,7 @@ def scale_of(gathered: Gathered) -> Scale:
         affine = {track.name: track.alignment or (1.0, 0.0) for track in (gathered.ground_truth, *gathered.estimates)}
         low, high = _span(gathered.ground_truth.samples)
         if low == high:
-            notes.append(f"The ground truth is {low:.4g} 1/m everywhere, so the colours span the estimates alone.")
+            notes.append(f"The ground truth is {low:.4g} 1/m everywhere, so the colors span the estimates alone.")
             tracks = (*gathered.estimates, gathered.ground_truth)
             aligned = [track.samples * affine[track.name][0] + affine[track.name][1] for track in tracks]
             low, high = _span(np.concatenate(aligned))
@@ -80,11 +80,11 @@ def scale_of(gathered: Gathered) -> Scale:
         else:
             affine[track.name] = (1 / (high - low), -low / (high - low))
             notes += _crowded(track, high - low)
-    return Scale(label=NORMALISED, low=0.0, high=1.0, affine=affine, notes=tuple(notes))
+    return Scale(label=NORMALIZED, low=0.0, high=1.0, affine=affine, notes=tuple(notes))
 
 
 def error_limit(gathered: Gathered) -> float:
-    """The upper end of the error colours: a round share above 95 % of the shown pixels' errors."""
+    """The upper end of the error colors: a round share above 95 % of the shown pixels' errors."""
     values = [error[np.isfinite(error)] for track in gathered.estimates for error in track.errors.values()]
     together = np.concatenate(values) if values else np.empty(0)
     worst = float(np.percentile(together, 95)) if len(together) else 0.0
@@ -93,13 +93,13 @@ def error_limit(gathered: Gathered) -> float:
 
 
 def _crowded(track: Track, span: float) -> list[str]:
-    """A sentence if a few outliers leave hardly any colours to the other values."""
+    """A sentence if a few outliers leave hardly any colors to the other values."""
     lower, upper = np.percentile(track.samples, [25, 75])
     share = (upper - lower) / span
     if share >= _CROWDED:
         return []
     return [
-        f"Half of all values of {track.name} are within {share:.2%} of its colour scale: a few outliers, "
+        f"Half of all values of {track.name} are within {share:.2%} of its color scale: a few outliers, "
         "which may be errors, span the rest. The contact sheet shows their frames."
     ]
 

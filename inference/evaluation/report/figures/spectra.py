@@ -35,7 +35,7 @@ SHORTEST = 4
 
 def spectra(shot: Shot) -> Figure:
     """Magnitude spectra, one column per metric, and below them the ratio of each estimate to the first."""
-    names = analysed(shot)
+    names = analyzed(shot)
     compared = any(len(_with(shot, name)) > 1 for name in names)
     across = min(len(names), 3)
     blocks = -(-len(names) // across)
@@ -56,7 +56,7 @@ def spectra(shot: Shot) -> Figure:
     return figure
 
 
-def analysed(shot: Shot) -> list[str]:
+def analyzed(shot: Shot) -> list[str]:
     """The metrics that have a value in some frame of a shot long enough for a spectrum."""
     if len(shot.frames) < SHORTEST:
         return []
@@ -66,7 +66,7 @@ def analysed(shot: Shot) -> list[str]:
 def tables(shot: Shot) -> list[Table]:
     """The bands of every metric, one row per estimate."""
     made = []
-    for name in analysed(shot):
+    for name in analyzed(shot):
         rows = [(estimate.name, spectrum.band_values(errors)) for estimate, errors in _with(shot, name)]
         count = max(len(values) for _, values in rows)
         columns = (

@@ -1,4 +1,4 @@
-"""The style of figures: perceptually uniform colours, axes with units, and the same image on every machine.
+"""The style of figures: perceptually uniform colors, axes with units, and the same image on every machine.
 
 matplotlib is used without pyplot: it keeps no state between figures and needs no window system. Its defaults apply
 whatever the user's ``matplotlibrc`` says.
@@ -29,13 +29,13 @@ from matplotlib.patches import Patch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 DEPTH, ERROR = "inferno", "viridis"
-"""Perceptually uniform, also in greyscale."""
+"""Perceptually uniform, also in grayscale."""
 MISSING = "#bdbdbd"
-"""Missing values: a neutral grey that neither colour map contains."""
+"""Missing values: a neutral gray that neither color map contains."""
 TRUTH = "#000000"
 MARK = "#e6194b"
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's colours, which are colour-blind safe; further lines differ by dashes."""
+"""Okabe and Ito's colors, which are color-blind safe; further lines differ by dashes."""
 DASHES = ("-", "--", "-.", ":")
 WIDTH = 12.0  # inches
 _LETTERS = 48  # of a displayed name
@@ -105,36 +105,36 @@ def for_page(drawn: bytes) -> bytes:
     return bytes(data.tobytes())
 
 
-def colours(name: str) -> Colormap:
-    """A colour map with the colour of missing values."""
+def colors(name: str) -> Colormap:
+    """A color map with the color of missing values."""
     return mpl.colormaps[name].with_extremes(bad=MISSING)
 
 
 def line_style(index: int) -> dict[str, Any]:
-    """Colour and dashes of the estimate of this index."""
+    """Color and dashes of the estimate of this index."""
     return {"color": LINES[index % len(LINES)], "linestyle": DASHES[index // len(LINES) % len(DASHES)]}
 
 
 def show(axes: Axes, values: NDArray[np.floating], norm: Normalize, colormap: str) -> None:
-    """Show a map in colours, or an image as it is, without ticks."""
+    """Show a map in colors, or an image as it is, without ticks."""
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.set_yticks([])
     if values.ndim == 3:
         axes.imshow(image(values), interpolation="antialiased")
     else:
-        axes.imshow(values, cmap=colours(colormap), norm=norm)
+        axes.imshow(values, cmap=colors(colormap), norm=norm)
 
 
 def image(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """A plate's image for matplotlib, with the colour of missing values where invalid."""
+    """A plate's image for matplotlib, with the color of missing values where invalid."""
     return np.clip(np.where(np.isfinite(values), values, mpl.colors.to_rgb(MISSING)), 0, 1)
 
 
-def colour_bar(figure: Figure, axes: Any, norm: Normalize, colormap: str, *, label: str, extend: str = "both") -> None:
-    """Add the colour bar that the axes share."""
+def color_bar(figure: Figure, axes: Any, norm: Normalize, colormap: str, *, label: str, extend: str = "both") -> None:
+    """Add the color bar that the axes share."""
     bar = figure.colorbar(
-        ScalarMappable(norm=norm, cmap=colours(colormap)),
+        ScalarMappable(norm=norm, cmap=colors(colormap)),
         ax=axes,
         label=label,
         extend=extend,
@@ -146,5 +146,5 @@ def colour_bar(figure: Figure, axes: Any, norm: Normalize, colormap: str, *, lab
 
 
 def missing_key(figure: Figure) -> None:
-    """Add a legend for the colour of missing values."""
+    """Add a legend for the color of missing values."""
     figure.legend(handles=[Patch(facecolor=MISSING, label="no value")], loc="outside lower right")

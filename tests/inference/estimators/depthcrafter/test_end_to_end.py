@@ -30,7 +30,7 @@ def home(tmp_path_factory):
     """A data folder whose weights were downloaded through the hub's protocol."""
     folder = tmp_path_factory.mktemp("home")
     with Hub(tiny_models.write(tmp_path_factory.mktemp("hub"))) as hub:
-        accept = [word for model in (DEPTHCRAFTER, SVD) for word in ("--accept-licence", model.licence.name)]
+        accept = [word for model in (DEPTHCRAFTER, SVD) for word in ("--accept-license", model.licence.name)]
         command = [sys.executable, "-m", "inference", "models", "download", "depthcrafter", "svd-xt", *accept]
         environment = {**os.environ, "FATHOM_HOME": str(folder), "HF_ENDPOINT": hub.endpoint}
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -75,8 +75,8 @@ def look(pose, *, focal=FOCAL, width=WIDTH, height=HEIGHT, texture_scale=60.0, d
         for value, (low, high) in zip((a, b), limits, strict=True):
             inside &= (value >= low) & (value <= high)
         u, v = (np.where(inside, w * texture_scale, 0).astype(np.float32) % 511 for w in (a, b))
-        colour = cv2.remap(texture, u, v, cv2.INTER_LINEAR)
-        image[inside] = colour[inside]
+        color = cv2.remap(texture, u, v, cv2.INTER_LINEAR)
+        image[inside] = color[inside]
         depth[inside] = reach[inside]
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return np.clip(np.rint(small), 0, 255).astype(np.uint8), depth[fine // 2 :: fine, fine // 2 :: fine]

@@ -27,8 +27,8 @@ class Street:
             depth[disc] = 0.4
             self.true.append(depth.astype(np.float32))
             self.dynamic.append(disc)
-            grey = 400 * depth + np.where(disc, 25 * (1 + np.sin(x + frame) * np.sin(y)), 0)
-            self.images.append(np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2))
+            gray = 400 * depth + np.where(disc, 25 * (1 + np.sin(x + frame) * np.sin(y)), 0)
+            self.images.append(np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2))
         self.learned = stand_in(np.stack(self.true), 0)
         random = np.random.default_rng(1)
         self.measured, self.confidence = [], []

@@ -21,15 +21,15 @@ def followed(static_of, *, lasting=COUNT):
         np.column_stack([np.full(each, frame), np.arange(each)])[static_of(frame, xy)].astype(np.int32)
         for frame in range(COUNT)
     ]
-    centre = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
+    center = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
     views = Views(
         width=WIDTH,
         height=HEIGHT,
         focal=280.0,
-        centre=centre,
+        center=center,
         distortion=np.zeros(2),
         world_to_camera=np.repeat(np.eye(4)[None, :3], COUNT, axis=0),
-        points=np.column_stack([(xy - centre) / 280.0, np.ones(each)]),
+        points=np.column_stack([(xy - center) / 280.0, np.ones(each)]),
         seen=np.concatenate(seen),
     )
     ids = np.concatenate([np.arange(each) + each * (frame // lasting) for frame in range(COUNT)])

@@ -23,7 +23,7 @@ def turn(angle):
     return np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
 
 
-LENS = Lens(width=WIDTH, height=HEIGHT, focal=None, centre=((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
+LENS = Lens(width=WIDTH, height=HEIGHT, focal=None, center=((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
 GLIDE = [(np.eye(3), np.array([0.15 * (i - COUNT / 2), 0, 0])) for i in range(COUNT)]
 
 

@@ -126,7 +126,7 @@ def test_poses_of_frames_without_a_part(scene, make, flashed, tmp_path):
     assert taking.frames == (1, 2, 5, 6, 7, 8, 10, 11, 12, 14, 15, 16, 17)
     world = np.linalg.inv(scene.poses[unique])[:, :3]
     views = Views(
-        width=192, height=144, focal=170.0, centre=np.array([95.5, 71.5]), distortion=np.zeros(2),
+        width=192, height=144, focal=170.0, center=np.array([95.5, 71.5]), distortion=np.zeros(2),
         world_to_camera=world[list(taking.frames)], points=np.empty((0, 3)), seen=np.empty((0, 2), np.int32),
     )  # fmt: skip
     poses = taking.spread(views, shot).world_to_camera

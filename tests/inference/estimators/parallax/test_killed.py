@@ -44,7 +44,7 @@ def test_runs_that_are_killed_end_in_the_same_bits(worker, clip, tmp_path, helpe
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
-@pytest.mark.parametrize("label", rest_slow(["Solving the camera", "Tracking points", "Matching neighbouring frames"]))
+@pytest.mark.parametrize("label", rest_slow(["Solving the camera", "Tracking points", "Matching neighboring frames"]))
 @pytest.mark.parametrize("whom", ["the worker", pytest.param("its whole group", marks=pytest.mark.slow)])
 def test_a_termination_is_a_cancel_at_any_stage(worker, clip, tmp_path, label, whom):
     out, log = tmp_path / "out", tmp_path / "log.txt"

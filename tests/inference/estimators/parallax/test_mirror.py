@@ -27,7 +27,7 @@ def scene():
 @pytest.fixture
 def model(scene, tmp_path):
     tracks, _ = scene
-    lens = Lens(width=WIDTH, height=HEIGHT, focal=FOCAL, centre=((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
+    lens = Lens(width=WIDTH, height=HEIGHT, focal=FOCAL, center=((WIDTH - 1) / 2, (HEIGHT - 1) / 2))
     return mapped(tracks, lens, tmp_path, start=FOCAL)
 
 

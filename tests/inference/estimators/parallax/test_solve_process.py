@@ -15,7 +15,7 @@ from inference.estimators.parallax import solve_process
 from inference.estimators.parallax.lens import Lens, SolveError
 from inference.estimators.parallax.tracks import Tracks
 
-LENS = Lens(width=640, height=480, focal=500.0, centre=(319.5, 239.5))
+LENS = Lens(width=640, height=480, focal=500.0, center=(319.5, 239.5))
 
 
 def ends(tmp_path, monkeypatch, code, *, limit=60.0):
@@ -74,7 +74,7 @@ def test_an_answer_for_other_frames_is_none(tmp_path, monkeypatch):
 sys.path.insert(0, {str(records.__file__.rsplit("inference", 1)[0])!r})
 import numpy as np
 from inference.estimators.parallax.view import Views
-Views(width=640, height=480, focal=500.0, centre=np.zeros(2), distortion=np.zeros(2),
+Views(width=640, height=480, focal=500.0, center=np.zeros(2), distortion=np.zeros(2),
       world_to_camera=np.zeros((7, 3, 4)), points=np.zeros((1, 3)), seen=np.zeros((1, 2), np.int32)
 ).save(folder / "views.npz")"""
     with pytest.raises(Failure, match="without a readable result"):

@@ -16,7 +16,7 @@ def views(count=9, *, step=0.1, points=None, width=64, height=48, distortion=(0.
         width=width,
         height=height,
         focal=50.0,
-        centre=np.array([(width - 1) / 2, (height - 1) / 2]),
+        center=np.array([(width - 1) / 2, (height - 1) / 2]),
         distortion=np.array(distortion),
         world_to_camera=poses,
         points=points,
@@ -43,30 +43,30 @@ def test_the_right_plane_matches_best():
     generator = np.random.default_rng(2)
     wide = generator.uniform(0, 255, (48, 96)).astype(np.float32)
     reference, other = wide[:, 10:74], wide[:, 15:79]  # everything moves left by 5 pixels: 50 * 0.2 / Z = 5
-    neighbour = sweep.Neighbour(np.ascontiguousarray(other), np.eye(3), np.array([-0.2, 0.0, 0.0]))
+    neighbor = sweep.Neighbor(np.ascontiguousarray(other), np.eye(3), np.array([-0.2, 0.0, 0.0]))
     matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
     depths = np.array([0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
-    cost = sweep.matching_cost(np.ascontiguousarray(reference), [neighbour], matrix, depths)
+    cost = sweep.matching_cost(np.ascontiguousarray(reference), [neighbor], matrix, depths)
     inside = cost[8:-8, 12:-8]
     assert (inside.argmin(axis=-1) == 3).all()
     assert inside[..., 3].max() < 0.01
     assert np.median(inside[..., 0]) > 0.3
 
 
-def test_pixels_that_no_neighbour_sees_tell_nothing():
+def test_pixels_that_no_neighbor_sees_tell_nothing():
     image = np.random.default_rng(3).uniform(0, 255, (48, 64)).astype(np.float32)
-    neighbour = sweep.Neighbour(image, np.eye(3), np.array([-10.0, 0.0, 0.0]))
+    neighbor = sweep.Neighbor(image, np.eye(3), np.array([-10.0, 0.0, 0.0]))
     matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
-    cost = sweep.matching_cost(image, [neighbour], matrix, np.array([0.5, 1.0]))
+    cost = sweep.matching_cost(image, [neighbor], matrix, np.array([0.5, 1.0]))
     np.testing.assert_allclose(cost, 0.5)
 
 
-def test_a_pixel_that_one_neighbour_alone_sees_is_judged_by_that_one():
+def test_a_pixel_that_one_neighbor_alone_sees_is_judged_by_that_one():
     image = np.random.default_rng(3).uniform(0, 255, (48, 64)).astype(np.float32)
     matrix = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
     depths = np.array([0.2, 0.5])
-    near = sweep.Neighbour(np.roll(image, 5, axis=1), np.eye(3), np.array([0.2, 0.0, 0.0]))
-    far = [sweep.Neighbour(image, np.eye(3), np.array([side * 20.0, 0.0, 0.0])) for side in (-1, 1, 2)]
+    near = sweep.Neighbor(np.roll(image, 5, axis=1), np.eye(3), np.array([0.2, 0.0, 0.0]))
+    far = [sweep.Neighbor(image, np.eye(3), np.array([side * 20.0, 0.0, 0.0])) for side in (-1, 1, 2)]
     alone = sweep.matching_cost(image, [near], matrix, depths)
     np.testing.assert_allclose(sweep.matching_cost(image, [near, *far], matrix, depths), alone, atol=1e-6)
     assert (alone != 0.5).mean() > 0.8
@@ -150,12 +150,12 @@ def test_agreeing_frames_support_and_average_each_other():
     flat = np.full((48, 64), 0.5, np.float32)
     sure = np.ones_like(flat)
     other = fusion.SourceDepth(flat * np.float32(1.01), sure, *two.relative(0, 1))
-    fused, support = fusion.fuse(flat, sure, [other, other], focal=two.focal, centre=two.centre)
+    fused, support = fusion.fuse(flat, sure, [other, other], focal=two.focal, center=two.center)
     seen = np.s_[:, 8:]
     assert (support[seen] > 0.8).all()
     np.testing.assert_allclose(fused[seen], 0.5 * 1.0066, rtol=2e-3)
     liar = fusion.SourceDepth(flat * np.float32(1.5), sure, *two.relative(0, 1))
-    fused, support = fusion.fuse(flat, sure, [liar, liar], focal=two.focal, centre=two.centre)
+    fused, support = fusion.fuse(flat, sure, [liar, liar], focal=two.focal, center=two.center)
     np.testing.assert_allclose(fused, flat, rtol=1e-5)
     assert support.max() < 1e-3
 
@@ -165,24 +165,24 @@ def test_depth_agrees_within_what_the_planes_can_tell():
     far = np.full((48, 64), 0.2, np.float32)
     sure = np.ones_like(far)
     witness = fusion.SourceDepth(far * np.float32(1.1), sure, *two.relative(0, 1))
-    _, strict = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, centre=two.centre)
-    _, coarse = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, centre=two.centre, spacing=0.1)
+    _, strict = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, center=two.center)
+    _, coarse = fusion.fuse(far, sure, [witness] * 2, focal=two.focal, center=two.center, spacing=0.1)
     assert strict[:, 8:].max() < 0.01
     assert coarse[:, 8:].min() > 0.6
 
 
-def test_neighbours_lie_on_both_sides_at_the_wanted_baselines():
+def test_neighbors_lie_on_both_sides_at_the_wanted_baselines():
     many = views(41, step=0.02, points=np.array([[0.4, 0.0, 2.0], [0.4, 0.3, 2.0]]))
-    chosen = sweep.choose_neighbours(many, 20, 2.0)
+    chosen = sweep.choose_neighbors(many, 20, 2.0)
     baselines = sorted(abs(f - 20) * 0.02 / 2.0 for f in chosen)
     assert len(chosen) == 4
     assert sum(f < 20 for f in chosen) == 2
     np.testing.assert_allclose(baselines, [0.04, 0.04, 0.12, 0.12], atol=0.011)
-    assert all(f > 0 for f in sweep.choose_neighbours(many, 0, 2.0))
+    assert all(f > 0 for f in sweep.choose_neighbors(many, 0, 2.0))
 
 
 def test_bending_undoes_straightening():
-    lens = {"focal": 50.0, "centre": np.array([31.5, 23.5]), "distortion": np.array([0.12, -0.03])}
+    lens = {"focal": 50.0, "center": np.array([31.5, 23.5]), "distortion": np.array([0.12, -0.03])}
     pixels = np.random.default_rng(7).uniform(0, [63, 47], (50, 2))
     np.testing.assert_allclose(distort(undistort(pixels, **lens), **lens), pixels, atol=1e-4)
 
@@ -191,16 +191,16 @@ def test_maps_of_a_straight_image_are_bent_back():
     lens = views(distortion=(0.2, 0.0))
     x = np.tile(np.arange(64, dtype=np.float32), (48, 1))
     seen = distorted(x, lens)
-    where = undistort(np.array([[50.0, 30.0]]), focal=50.0, centre=lens.centre, distortion=lens.distortion)
+    where = undistort(np.array([[50.0, 30.0]]), focal=50.0, center=lens.center, distortion=lens.distortion)
     assert seen[30, 50] == pytest.approx(where[0, 0], abs=0.02)
 
 
 def test_resizing_a_camera_keeps_its_rays():
     small = views().resized(32, 24)
     big = views()
-    ray = (np.array([10.0, 7.0]) - big.centre) / big.focal
+    ray = (np.array([10.0, 7.0]) - big.center) / big.focal
     half = (np.array([10.0, 7.0]) + 0.5) / 2 - 0.5
-    np.testing.assert_allclose((half - small.centre) / small.focal, ray)
+    np.testing.assert_allclose((half - small.center) / small.focal, ray)
 
 
 def test_the_size_of_stereo_is_told():

@@ -26,25 +26,25 @@ def points(region, count, seed=0):
 
 
 NO_MOTION = DenseMotion(np.zeros((HEIGHT, WIDTH), np.float32), np.zeros((HEIGHT, WIDTH), np.float32))
-GREY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+GRAY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
 
 
 def test_around_a_matte_the_outline_of_the_tracks_is_dropped():
     matte = box(60, 20, 80, 70)
     ragged = points(box(57, 15, 90, 75), 60)  # votes on the subject and raggedly beside it
     votes = np.zeros(60, bool), np.ones(60, bool)
-    assert (moving.mask(ragged, *votes, GREY, NO_MOTION) & ~matte).any(), "by tracks alone it is too large"
-    beside = moving.mask(ragged, *votes, GREY, NO_MOTION, matte=matte) & ~matte
+    assert (moving.mask(ragged, *votes, GRAY, NO_MOTION) & ~matte).any(), "by tracks alone it is too large"
+    beside = moving.mask(ragged, *votes, GRAY, NO_MOTION, matte=matte) & ~matte
     reach = cv2.dilate(matte.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     assert not (beside & reach).any()
-    assert moving.mask(ragged, *votes, GREY, NO_MOTION, matte=matte)[matte].all()
+    assert moving.mask(ragged, *votes, GRAY, NO_MOTION, matte=matte)[matte].all()
 
 
 def test_what_moves_far_from_every_matte_is_found_by_its_tracks():
     matte, ball = box(10, 20, 30, 70), box(110, 30, 130, 50)
     there = points(ball, 80)
     votes = np.zeros(80, bool), np.ones(80, bool)
-    found = moving.mask(there, *votes, GREY, NO_MOTION, matte=matte)
+    found = moving.mask(there, *votes, GRAY, NO_MOTION, matte=matte)
     assert found[matte].all() and found[40, 120]
 
 
@@ -109,7 +109,7 @@ def sideways():
     poses = np.tile(np.eye(4)[:3], (COUNT, 1, 1))
     poses[:, 0, 3] = -STEP / FOCAL * np.arange(COUNT)
     return Views(
-        width=WIDTH, height=HEIGHT, focal=FOCAL, centre=np.array([79.5, 44.5]), distortion=np.zeros(2),
+        width=WIDTH, height=HEIGHT, focal=FOCAL, center=np.array([79.5, 44.5]), distortion=np.zeros(2),
         world_to_camera=poses, points=np.empty((0, 3)), seen=np.empty((0, 2), np.int32),
     )  # fmt: skip
 
@@ -126,10 +126,10 @@ def test_a_pixel_that_leaves_the_way_of_every_static_point_moves():
         box(70 + 2 * frame, 30 + 3 * (frame % 2), 90 + 2 * frame, 60 + 3 * (frame % 2)) for frame in range(COUNT)
     ]
     images = [filmed(frame, subject) for frame, subject in enumerate(subjects)]
-    greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
-    paths = pixel_paths(lambda first: flow_pair(greys[first], greys[first + 1]), 7, COUNT)
+    grays = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
+    paths = pixel_paths(lambda first: flow_pair(grays[first], grays[first + 1]), 7, COUNT)
     assert sorted(path.frame for path in paths) == [3, 4, 5, 6, 8, 9, 10, 11] and len(paths) == 2 * REACH
-    found = dense_motion(paths, 7, sideways(), greys[7].astype(np.float32), most=3.0)
+    found = dense_motion(paths, 7, sideways(), grays[7].astype(np.float32), most=3.0)
     inner = cv2.erode(subjects[7].astype(np.uint8), np.ones((7, 7))) > 0
     outer = cv2.dilate(subjects[7].astype(np.uint8), np.ones((15, 15))) > 0
     assert np.mean(found.moving[inner] > 0.3) > 0.8
@@ -137,16 +137,16 @@ def test_a_pixel_that_leaves_the_way_of_every_static_point_moves():
 
 
 def test_flow_without_texture_says_nothing():
-    grey = np.full((HEIGHT, WIDTH), 90, np.uint8)
-    paths = pixel_paths(lambda first: flow_pair(grey, grey), 7, COUNT)
-    found = dense_motion(paths, 7, sideways(), grey.astype(np.float32), most=3.0)
+    gray = np.full((HEIGHT, WIDTH), 90, np.uint8)
+    paths = pixel_paths(lambda first: flow_pair(gray, gray), 7, COUNT)
+    found = dense_motion(paths, 7, sideways(), gray.astype(np.float32), most=3.0)
     assert not found.still.any() and not found.moving.any()
 
 
 def test_a_shadow_is_told_from_the_object_that_casts_it():
     shadow, thing = box(40, 60, 70, 80), box(70, 30, 90, 80)
 
-    def colour(frame):
+    def color(frame):
         image = filmed(frame)
         if frame == 7:
             image[shadow] = (0.5 * image[shadow]).astype(np.uint8)
@@ -154,7 +154,7 @@ def test_a_shadow_is_told_from_the_object_that_casts_it():
         return image
 
     wall = np.ones((HEIGHT, WIDTH), np.float32)
-    lying = shadows.shadowed(colour, 7, wall, sideways())
+    lying = shadows.shadowed(color, 7, wall, sideways())
     found = moving.standing(shadow | thing, lying)
     assert found[thing].mean() > 0.9 and found[shadow].mean() < 0.1
 

@@ -38,7 +38,7 @@ def exact(*, drift=0.0, count=COUNT):
         width=640,
         height=480,
         focal=500.0,
-        centre=np.array([319.5, 239.5]),
+        center=np.array([319.5, 239.5]),
         distortion=np.zeros(2),
         world_to_camera=poses,
         points=np.empty((0, 3)),
@@ -156,7 +156,7 @@ def test_key_frames_are_bounded_and_have_both_ends():
 def test_the_solve_ends_with_its_parents_pipe(tmp_path):
     tracks, _, _ = exact()
     save_arrays(tmp_path / "tracks.npz", starts=tracks.starts, ids=tracks.ids, xy=tracks.xy)
-    lens = Lens(width=640, height=480, focal=500.0, centre=(319.5, 239.5))
+    lens = Lens(width=640, height=480, focal=500.0, center=(319.5, 239.5))
     (tmp_path / "task.json").write_text(json.dumps({"lens": asdict(lens), "seed": 0}))
     command = [sys.executable, "-I", "-B", solve_process.__file__, str(tmp_path)]
     environment = {**os.environ}
@@ -169,6 +169,6 @@ def test_the_solve_ends_with_its_parents_pipe(tmp_path):
 def test_a_solve_without_an_answer_says_so(tmp_path):
     xy = np.random.default_rng(0).uniform(0, 640, (COUNT * 20, 2)).astype(np.float32)
     tracks = Tracks(np.arange(COUNT + 1) * 20, np.tile(np.arange(20, dtype=np.int32), COUNT), xy)  # too few to match
-    lens = Lens(width=640, height=480, focal=None, centre=(319.5, 239.5))
+    lens = Lens(width=640, height=480, focal=None, center=(319.5, 239.5))
     with pytest.raises(SolveError, match="No camera path"):
         solve_process.solve_apart(tracks, lens, seed=0, folder=tmp_path / "s", check=lambda: None, limit=300.0)

@@ -103,16 +103,16 @@ def fit_of(wander):
     generator, frames, points = np.random.default_rng(0), 16, 120
     poses = np.tile(np.eye(4)[:3], (frames, 1, 1))
     poses[:, 0, 3] = -0.08 * np.arange(frames)
-    centre = np.array([319.5, 239.5])
+    center = np.array([319.5, 239.5])
     world = np.column_stack([generator.uniform(-2, 2, (points, 2)), generator.uniform(3, 9, points)])
     local = world[None] + poses[:, None, :, 3]
-    xy = 500 * local[..., :2] / local[..., 2:] + centre
+    xy = 500 * local[..., :2] / local[..., 2:] + center
     xy += np.cumsum(generator.normal(0, wander, xy.shape), axis=0)
     views = Views(
         width=640,
         height=480,
         focal=500.0,
-        centre=centre,
+        center=center,
         distortion=np.zeros(2),
         world_to_camera=poses,
         points=np.empty((0, 3)),

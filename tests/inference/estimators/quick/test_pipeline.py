@@ -229,8 +229,8 @@ def test_a_frame_is_shown_in_its_own_aspect_where_stretching_would_show():
         return brightness(image)
 
     network.infer(net, np.full((480, 640, 3), 200, np.uint8), check=lambda: None)
-    for image, grey in zip(shown, (114, 255), strict=True):
-        assert (image[:, 0] == grey).all() and (image[96, 160] == 200).all()
+    for image, gray in zip(shown, (114, 255), strict=True):
+        assert (image[:, 0] == gray).all() and (image[96, 160] == 200).all()
     shown.clear()
     network.infer(net, np.full((360, 640, 3), 200, np.uint8), check=lambda: None)
     assert len(shown) == 4 and (shown[0] == 200).all()

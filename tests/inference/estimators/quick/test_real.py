@@ -41,7 +41,7 @@ def test_from_a_folder_of_weights_to_steady_depth_that_is_right(weights, footage
     studio.parent.mkdir(parents=True)
     shutil.copy(weights, studio)
     got = worker(
-        "models", "download", MODEL.name, "--from", tmp_path / "studio", "--accept-licence", MODEL.licence.name,
+        "models", "download", MODEL.name, "--from", tmp_path / "studio", "--accept-license", MODEL.licence.name,
         home=tmp_path / "home",
     )  # fmt: skip
     assert got.returncode == 0, got.stderr

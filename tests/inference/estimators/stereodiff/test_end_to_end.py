@@ -40,7 +40,7 @@ def homes(tmp_path_factory):
             found[name] = str(tmp_path_factory.mktemp(name))
             command = [sys.executable, "-m", "inference", "models", "download", *(model.name for model in models)]
             for model in models:
-                command += ["--accept-licence", model.licence.name]
+                command += ["--accept-license", model.licence.name]
             if MONST3R in models:
                 command += ["--revision", f"{MONST3R.name}={'5' * 40}"]
             environment = {**os.environ, "FATHOM_HOME": found[name], "HF_ENDPOINT": hub.endpoint}

@@ -1,4 +1,4 @@
-"""Holes filled from their nearest neighbours, and a shot's range."""
+"""Holes filled from their nearest neighbors, and a shot's range."""
 
 from __future__ import annotations
 

@@ -49,6 +49,6 @@ def frames_of(golden):
 
 
 @pytest.fixture(scope="session")
-def normalised(frames_of):
-    """``normalised(facts)`` gives them as the network takes them, float32 [T, 3, H, W]."""
-    return lambda facts, *, phase=0: pattern.normalised(frames_of(facts, phase=phase))
+def normalized(frames_of):
+    """``normalized(facts)`` gives them as the network takes them, float32 [T, 3, H, W]."""
+    return lambda facts, *, phase=0: pattern.normalized(frames_of(facts, phase=phase))

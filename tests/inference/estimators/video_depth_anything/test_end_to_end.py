@@ -28,7 +28,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture
 def vda(worker, served, tmp_path_factory):
-    """The worker, with weights and without a hub; they are downloaded through the hub's protocol, with no licence
+    """The worker, with weights and without a hub; they are downloaded through the hub's protocol, with no license
     accepted, since theirs asks for nothing.
     """
     home = tmp_path_factory.getbasetemp() / "vda-home"
@@ -72,7 +72,7 @@ def test_a_clip_becomes_a_depth_sequence(vda, worker, clip, tmp_path, helpers):
 
 
 @pytest.mark.slow
-def test_metres_are_inverse_depth(vda, clip, tmp_path):
+def test_meters_are_inverse_depth(vda, clip, tmp_path):
     done = vda(clip, tmp_path / "depth", "--parameter", "metric=yes")
     assert done.returncode == 0, done.stderr
     sequence = load(tmp_path / "depth")

@@ -95,7 +95,7 @@ def test_a_window_that_went_wrong_in_part_pulls_no_other_along():
     assert np.abs(found[:, 0] / sound[:, 0] - 1).max() < 0.05
 
 
-def test_depth_in_metres_is_scaled_and_never_shifted():
+def test_depth_in_meters_is_scaled_and_never_shifted():
     frames = 120
     truth = clip(frames)
     maps = windows_of(truth, error=0.01, metric=True)

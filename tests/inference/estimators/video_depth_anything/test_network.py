@@ -40,17 +40,17 @@ def test_a_released_checkpoint_loads_as_it_is(golden, network):
 
 
 @pytest.mark.parametrize("case", ["eight", "batch", "one", "native", pytest.param("window", marks=pytest.mark.slow)])
-def test_it_gives_the_references_maps(golden, network, normalised, case):
+def test_it_gives_the_references_maps(golden, network, normalized, case):
     facts = golden["forward"][case]
-    frames = np.stack([normalised(facts, phase=7 * index) for index in range(facts["batch"])])
+    frames = np.stack([normalized(facts, phase=7 * index) for index in range(facts["batch"])])
     with torch.inference_mode():
         found = network(torch.from_numpy(frames)).numpy()
     assert agrees(found[:, :, :: facts["stride"], :: facts["stride"]], golden["arrays"][f"forward_{case}_disparity"])
 
 
-def test_it_gives_the_references_values_on_the_way(golden, network, normalised, seen):
+def test_it_gives_the_references_values_on_the_way(golden, network, normalized, seen):
     facts, arrays = golden["features"], golden["arrays"]
-    frames = torch.from_numpy(normalised(facts))
+    frames = torch.from_numpy(normalized(facts))
     with torch.inference_mode():
         found = network(frames[None])[0].numpy()
         tokens = [each[0].numpy() for each in network.pretrained.tokens(frames[:1])]
@@ -63,8 +63,8 @@ def test_it_gives_the_references_values_on_the_way(golden, network, normalised, 
         assert agrees(seen[f"motion{level}"][0].numpy().transpose(1, 0, 2, 3), arrays[f"features_motion{level}"])
 
 
-def test_groups_of_frames_and_pixels_change_nothing(golden, network, normalised):
-    frames = torch.from_numpy(normalised(golden["features"]))[None]
+def test_groups_of_frames_and_pixels_change_nothing(golden, network, normalized):
+    frames = torch.from_numpy(normalized(golden["features"]))[None]
     with torch.inference_mode():
         at_once = network(frames)
         network.frames_at_once, network.pixels_at_once = 1, 7

@@ -18,7 +18,7 @@ def test_frames_are_brought_to_the_network_as_the_reference_does(golden, frames_
     facts, arrays = golden["preprocess"][case], golden["arrays"]
     size = windows.network_size(facts["width"], facts["height"], facts["input_size"])
     assert size == (facts["to_width"], facts["to_height"])
-    found = windows.normalised(frames_of(facts)[0].astype(np.float32) / 255, size)
+    found = windows.normalized(frames_of(facts)[0].astype(np.float32) / 255, size)
     if f"preprocess_{case}" in arrays:
         wanted = arrays[f"preprocess_{case}"]
     else:

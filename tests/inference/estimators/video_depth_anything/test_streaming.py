@@ -161,13 +161,13 @@ def test_maps_have_the_size_of_the_frames(tmp_path, size, seen):
     assert np.load(tmp_path / "window.000000.npy").shape == (3, *seen[::-1])
 
 
-def test_metric_depth_is_inverse_metres(tmp_path):
+def test_metric_depth_is_inverse_meters(tmp_path):
     frames = clip(30)
     found = Run(frames, tmp_path, metric=True, joining="published")()
     depth = published(frames, metric=True)
     assert np.isfinite(found).all() and found.max() == pytest.approx(1 / streaming._NEAREST)
     seen = depth > streaming._NEAREST
-    np.testing.assert_allclose(1 / found[seen], depth[seen], rtol=1e-4, atol=1e-5)  # of depths up to 6 metres
+    np.testing.assert_allclose(1 / found[seen], depth[seen], rtol=1e-4, atol=1e-5)  # of depths up to 6 meters
 
 
 def test_progress_reaches_its_end_and_never_runs_backwards(tmp_path):

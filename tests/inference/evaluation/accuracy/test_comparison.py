@@ -94,7 +94,7 @@ def test_a_shot_without_anything_to_measure_leaves_the_others(tmp_path):
     assert [(part.first_frame, part.last_frame) for part in found.parts] == [(0, 2)] and error(found) < 1e-6
     assert found.notes() == [
         "clip: Frames 3-5 could not be measured: The ground truth of clip has no depth from 0.001 to 80.0 m; check its "
-        "unit (millimetres)."
+        "unit (millimeters)."
     ]
     with pytest.raises(MetricsError, match="has no depth from"):
         compare(tmp_path, truth_of(DEPTHS * 0))

@@ -63,7 +63,7 @@ def test_pairs_that_could_not_be_compared_are_counted(tmp_path):
     found = measure(compare(tmp_path, replace(ground_truth, poses=poses)), NAMES)
     assert found.notes == (
         "1 of 1 pairs of frames 10 apart could not be compared in space: 1 with no true pose.",
-        "4 of 11 pairs of neighbouring frames could not be compared in space: 2 with no true pose, 2 with no estimate.",
+        "4 of 11 pairs of neighboring frames could not be compared in space: 2 with no true pose, 2 with no estimate.",
     )
     assert found.values["distance"] is None and comparison.without_estimate == ()
 

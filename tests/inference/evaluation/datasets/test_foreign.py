@@ -278,7 +278,7 @@ def test_a_name_of_kitti_that_is_no_frame(tmp_path, stem):
     refused(kitti(tmp_path, stem), "kitti")
 
 
-def labelled(root, make):
+def labeled(root, make):
     with h5py.File(root / "nyu_depth_v2_labeled.mat", "w") as file:
         file["images"] = np.ones((2, 3, 8, 6), np.uint8)
         make(file)
@@ -319,8 +319,8 @@ def virtual(file):
     ],
 )
 @pytest.mark.usefixtures("little_memory")
-def test_a_labelled_set_of_nyu(tmp_path, make):
-    labelled(tmp_path, make)
+def test_a_labeled_set_of_nyu(tmp_path, make):
+    labeled(tmp_path, make)
     refused(tmp_path, "nyu")
 
 
@@ -362,6 +362,6 @@ GIANT_MATRIX = (
 )
 @pytest.mark.usefixtures("little_memory")
 def test_splits_of_nyu(tmp_path, content):
-    labelled(tmp_path, lambda file: file.create_dataset("depths", data=np.ones((2, 8, 6), np.float32)))
+    labeled(tmp_path, lambda file: file.create_dataset("depths", data=np.ones((2, 8, 6), np.float32)))
     put(tmp_path / "splits.mat", content)
     refused(tmp_path, "nyu")

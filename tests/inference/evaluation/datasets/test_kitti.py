@@ -47,9 +47,9 @@ def write_path(root):
     (date / "calib_velo_to_cam.txt").write_text(f"R: {TO_CAMERA}\nT: 0 0 0\ndelta_f: 0 0\n")
     (date / "calib_imu_to_velo.txt").write_text(f"R: {NO_TURN}\nT: 0 0 0\n")
     (date / DRIVE / "oxts" / "data").mkdir(parents=True)
-    metre = 180 / np.pi / 6378137.0 / np.cos(np.radians(49))
+    meter = 180 / np.pi / 6378137.0 / np.cos(np.radians(49))
     for number in range(NUMBERS.stop + 5):
-        words = [49.0, 8.0 + 2 * number * metre, 110.0, 0.0, 0.0, 0.0, *[0.0] * 24]
+        words = [49.0, 8.0 + 2 * number * meter, 110.0, 0.0, 0.0, 0.0, *[0.0] * 24]
         file = date / DRIVE / "oxts" / "data" / f"{number:010d}.txt"
         file.write_text(" ".join(f"{word:.14f}" for word in words))
 

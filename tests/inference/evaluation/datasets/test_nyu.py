@@ -1,4 +1,4 @@
-"""NYU Depth v2, as its labelled .mat and as exported images, made up."""
+"""NYU Depth v2, as its labeled .mat and as exported images, made up."""
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ IMAGES = np.random.default_rng(1).integers(0, 256, (4, 6, 8, 3), np.uint8)
 
 
 @pytest.fixture
-def labelled(tmp_path):
+def labeled(tmp_path):
     """As MATLAB writes it: columns first, so that the axes come out reversed."""
     with h5py.File(tmp_path / "nyu_depth_v2_labeled.mat", "w") as file:
         file["depths"] = DEPTHS.transpose(0, 2, 1)
@@ -23,29 +23,29 @@ def labelled(tmp_path):
     return tmp_path
 
 
-def test_the_test_split_of_the_labelled_set_is_read(labelled):
-    savemat(labelled / "splits.mat", {"testNdxs": np.array([[2], [4]]), "trainNdxs": np.array([[1], [3]])})
-    clips = open_clips(labelled, "nyu")
+def test_the_test_split_of_the_labeled_set_is_read(labeled):
+    savemat(labeled / "splits.mat", {"testNdxs": np.array([[2], [4]]), "trainNdxs": np.array([[1], [3]])})
+    clips = open_clips(labeled, "nyu")
     assert [clip.name for clip in clips] == ["0002", "0004"] and len(clips[1]) == 1
     np.testing.assert_array_equal(clips[1].depth(0), DEPTHS[3])
     np.testing.assert_array_equal(clips[1].image(0), IMAGES[3])
     assert clips[0].rgb_files == () and clips[0].moving(0) is None
 
 
-def test_without_splits_all_images_are_taken(labelled):
-    assert len(open_clips(labelled / "nyu_depth_v2_labeled.mat", "nyu")) == 4
+def test_without_splits_all_images_are_taken(labeled):
+    assert len(open_clips(labeled / "nyu_depth_v2_labeled.mat", "nyu")) == 4
 
 
-def test_what_is_broken_is_named(labelled):
-    savemat(labelled / "splits.mat", {"testNdxs": np.array([[5]])})
+def test_what_is_broken_is_named(labeled):
+    savemat(labeled / "splits.mat", {"testNdxs": np.array([[5]])})
     with pytest.raises(GroundTruthError, match=r"splits\.mat names images that .* does not have \(4\)"):
-        open_clips(labelled, "nyu")
-    (labelled / "splits.mat").write_bytes(b"not MATLAB's")
+        open_clips(labeled, "nyu")
+    (labeled / "splits.mat").write_bytes(b"not MATLAB's")
     with pytest.raises(GroundTruthError, match=r"splits\.mat cannot be read"):
-        open_clips(labelled, "nyu")
-    (labelled / "nyu_depth_v2_labeled.mat").write_bytes(b"not HDF5")
-    with pytest.raises(GroundTruthError, match=r"labeled\.mat cannot be read as NYUv2's labelled set"):
-        open_clips(labelled, "nyu")
+        open_clips(labeled, "nyu")
+    (labeled / "nyu_depth_v2_labeled.mat").write_bytes(b"not HDF5")
+    with pytest.raises(GroundTruthError, match=r"labeled\.mat cannot be read as NYUv2's labeled set"):
+        open_clips(labeled, "nyu")
 
 
 def test_exported_images_are_read(tmp_path):

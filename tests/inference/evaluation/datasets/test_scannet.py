@@ -49,7 +49,7 @@ def test_what_is_broken_is_named(scannet):
     scene = scannet / "scene0707_00"
     clip = open_clips(scene, "scannet")[0]
     cv2.imwrite(str(scene / "depth" / "2.png"), np.zeros((6, 8), np.uint8))
-    with pytest.raises(GroundTruthError, match=r"2\.png is not a 16-bit greyscale image \(uint8, 6 x 8\)"):
+    with pytest.raises(GroundTruthError, match=r"2\.png is not a 16-bit grayscale image \(uint8, 6 x 8\)"):
         clip.depth(2)
     (scene / "color" / "7.jpg").unlink()
     with pytest.raises(GroundTruthError, match="has no image of frame 7"):

@@ -14,7 +14,7 @@ HEIGHT, WIDTH, COUNT = 18, 32, 8
 
 
 def wall(frame, height=HEIGHT, width=WIDTH):
-    """True depth in metres: a slanted wall that comes a little nearer with every frame; no measurement at its top."""
+    """True depth in meters: a slanted wall that comes a little nearer with every frame; no measurement at its top."""
     y, x = np.mgrid[:height, :width]
     depth = 4 + x / width + 2 * y / height - 0.05 * frame
     depth[:3] = 0

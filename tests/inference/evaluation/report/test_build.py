@@ -52,7 +52,7 @@ def test_what_cannot_be_measured_is_a_note_in_the_report(make, on_disk):
     report = build.against_ground_truth("t", {"e": compare(on_disk.folder, truth_of(make, "wall"))})
     assert any("no camera path" in note for note in report.notes)
     assert any(note.startswith("e, temporal stability: No static region") for note in report.notes), (
-        "a plate of one grey"
+        "a plate of one gray"
     )
     assert [table.title for table in report.tables] == ["Against ground truth"]
 

@@ -23,30 +23,30 @@ def drawn(make, **more):
     return shot, gathered, scale_of(gathered)
 
 
-def coloured(figure):
-    """Images that are coloured by value, not images."""
+def colored(figure):
+    """Images that are colored by value, not images."""
     return [image for axes in figure.axes for image in axes.images if image.get_array().ndim == 2]
 
 
-def lab(colours):
-    """CIE L*a*b* of RGB colours [N, 3]."""
-    return cv2.cvtColor(np.asarray(colours, np.float32)[None, :, :3], cv2.COLOR_RGB2Lab)[0]
+def lab(colors):
+    """CIE L*a*b* of RGB colors [N, 3]."""
+    return cv2.cvtColor(np.asarray(colors, np.float32)[None, :, :3], cv2.COLOR_RGB2Lab)[0]
 
 
 @pytest.mark.parametrize("name", [style.DEPTH, style.ERROR])
-def test_colour_maps_are_perceptually_uniform_and_missing_is_none_of_their_colours(name):
-    colours = lab(style.colours(name)(np.arange(256)))
-    lightness = colours[:, 0]
+def test_color_maps_are_perceptually_uniform_and_missing_is_none_of_their_colors(name):
+    colors = lab(style.colors(name)(np.arange(256)))
+    lightness = colors[:, 0]
     even = np.linspace(lightness[0], lightness[-1], 256)
     assert lightness[-1] - lightness[0] > 60 and np.abs(lightness - even).max() < 6, "equal steps look equal"
-    missing = lab([style.colours(name).get_bad()])
-    assert np.linalg.norm(colours - missing, axis=1).min() > 20
+    missing = lab([style.colors(name).get_bad()])
+    assert np.linalg.norm(colors - missing, axis=1).min() > 20
 
 
 def test_every_tile_of_a_contact_sheet_has_the_shots_scale_and_its_frame(make):
     shot, gathered, scale = drawn(make, ground_truth=False)
     figure = contact.sheet(gathered.estimates[1], scale)
-    images = coloured(figure)
+    images = colored(figure)
     assert len(images) == len(shot.frames)
     assert {image.get_clim() for image in images} == {(0.0, 1.0)}
     titles = [axes.get_title() for axes in figure.axes if axes.images]
@@ -61,7 +61,7 @@ def test_a_side_by_side_shows_plate_truth_and_all_estimates_in_one_scale(make):
     assert [axes.get_title() for axes in grid[:4]] == ["Plate", "Ground truth", "exact", "flickering"]
     assert len(grid) == 4 * contact.SIDE_BY_SIDE
     assert [axes.get_ylabel() for axes in grid[::4]] == [f"frame {frame}" for frame in (1, 3, 5, 6, 8)]
-    assert {image.get_clim() for image in coloured(figure)} == {(scale.low, scale.high)}
+    assert {image.get_clim() for image in colored(figure)} == {(scale.low, scale.high)}
     exact, ground_truth = grid[2].images[0].get_array(), grid[1].images[0].get_array()
     np.testing.assert_allclose(exact[3:], ground_truth[3:], rtol=1e-4)
     assert figure.legends[0].get_texts()[0].get_text() == "no value", "the truth has holes"
@@ -77,7 +77,7 @@ def test_a_frame_that_one_estimator_lacks_is_drawn_as_missing(make):
 def test_error_maps_are_in_percent_and_share_their_scale(make):
     _, gathered, _ = drawn(make)
     figure = contact.error_maps(gathered)
-    images = coloured(figure)
+    images = colored(figure)
     assert len(images) == 2 * contact.SIDE_BY_SIDE and len({image.get_clim() for image in images}) == 1
     assert images[0].get_clim()[0] == 0 and any("[%]" in axes.get_ylabel() for axes in figure.axes)
     assert np.ma.max(images[0].get_array()) < 1e-3 < 1 < np.ma.max(images[1].get_array()), "exact, then flickering"
@@ -173,10 +173,10 @@ def test_band_tables_put_a_frequency_into_its_band(make):
     assert np.argmax(table.rows[1][2:]) == 4
 
 
-def test_what_cannot_be_analysed_is_left_out(make):
-    assert spectra.analysed(make(count=3)) == []
+def test_what_cannot_be_analyzed_is_left_out(make):
+    assert spectra.analyzed(make(count=3)) == []
     nothing = Estimate(name="e", disparity=make.right, errors={"AbsRel": np.full(8, np.nan)})
-    assert spectra.analysed(make(ground_truth=False, estimates=(nothing,))) == []
+    assert spectra.analyzed(make(ground_truth=False, estimates=(nothing,))) == []
 
 
 def test_a_png_is_the_same_every_time_and_as_large_as_told(make):

@@ -26,4 +26,4 @@ def test_a_page_shows_its_images_in_light_and_dark(make, tmp_path):
         subprocess.run(command, check=True, capture_output=True, timeout=120)
         seen = cv2.imread(str(image))[..., ::-1].astype(int)
         assert np.abs(seen[2, 2] - ground).max() <= 2, "the ground is the scheme's"
-        assert (np.ptp(seen, axis=-1) > 60).mean() > 0.02, "the depth is there, in colour"
+        assert (np.ptp(seen, axis=-1) > 60).mean() > 0.02, "the depth is there, in color"

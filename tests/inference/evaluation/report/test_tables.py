@@ -59,8 +59,8 @@ def consistency(distance):
             without_points=0,
         )
 
-    spaced, neighbours = distances((0,), distance), distances((0, 1, 2), distance / 10)
-    return Consistency(correspondences="given", spacing=10, spaced=spaced, neighbours=neighbours)
+    spaced, neighbors = distances((0,), distance), distances((0, 1, 2), distance / 10)
+    return Consistency(correspondences="given", spacing=10, spaced=spaced, neighbors=neighbors)
 
 
 def test_flicker_borders_and_jumps_stand_at_their_source_frames():

@@ -111,17 +111,17 @@ def test_a_page_is_made_for_light_and_dark(everything):
     text = (everything / "index.html").read_text(encoding="utf-8")
     assert 'content="light dark"' in text and "prefers-color-scheme: dark" in text
     light, dark = (dict(re.findall(r"--(\w+): (#\w{6})", part)) for part in text.split("prefers-color-scheme: dark", 1))
-    for colours in (light, dark):
+    for colors in (light, dark):
         for ground in ("ground", "card", "note", "best"):
-            assert contrast(colours["ink"], colours[ground]) > 7
-        assert contrast(colours["soft"], colours["card"]) > 4.5
+            assert contrast(colors["ink"], colors[ground]) > 7
+        assert contrast(colors["soft"], colors["card"]) > 4.5
 
 
 def contrast(one, other):
-    """Contrast of two colours as WCAG 2 defines it."""
+    """Contrast of two colors as WCAG 2 defines it."""
 
-    def luminance(colour):
-        values = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    def luminance(color):
+        values = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
         return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
 
     bright, dim = sorted([luminance(one), luminance(other)], reverse=True)

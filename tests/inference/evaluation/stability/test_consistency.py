@@ -24,10 +24,10 @@ def test_a_known_rigid_motion_gives_no_distance():
     found = consistency(exact(PLANE, poses), truth_of(PLANE, poses))
     assert found.correspondences == "given"
     assert found.spaced.frames == (0, 10)
-    assert found.neighbours.frames == tuple(range(20))
+    assert found.neighbors.frames == tuple(range(20))
     assert found.spaced.points > HEIGHT * WIDTH
     assert found.spaced.distance < 1e-5
-    assert found.neighbours.relative < 1e-6
+    assert found.neighbors.relative < 1e-6
     assert found.spaced.floor < 1e-5
 
 
@@ -44,8 +44,8 @@ def test_a_scale_that_changes_gives_the_distance_that_it_makes():
     assert 0.1 * nearest < found.spaced.distance < 0.1 * farthest
     assert found.spaced.by_pair == (pytest.approx(found.spaced.distance),)
     assert found.spaced.floor < 1e-5
-    assert found.neighbours.by_pair[8] < 1e-5
-    assert found.neighbours.by_pair[9] == pytest.approx(found.spaced.distance, rel=0.1)
+    assert found.neighbors.by_pair[8] < 1e-5
+    assert found.neighbors.by_pair[9] == pytest.approx(found.spaced.distance, rel=0.1)
 
 
 def test_a_wrong_camera_path_gives_a_distance():
@@ -80,8 +80,8 @@ def test_what_moves_is_left_out_by_its_motion_where_nobody_says():
 
     sliding = replace(ground_truth, read_flow=drawn)
     found = consistency(exact(PLANE, poses), sliding)
-    assert found.neighbours.distance < 1e-5
-    assert found.neighbours.points < 0.95 * consistency(exact(PLANE, poses), ground_truth).neighbours.points
+    assert found.neighbors.distance < 1e-5
+    assert found.neighbors.points < 0.95 * consistency(exact(PLANE, poses), ground_truth).neighbors.points
 
 
 def test_what_gets_hidden_is_left_out():
@@ -114,7 +114,7 @@ def test_flow_is_measured_where_none_is_given():
     assert found.spaced.relative < 0.002
     assert found.spaced.floor == pytest.approx(found.spaced.distance, rel=1e-3)
     steps = consistency(lambda index: PLANE.depth(poses[index]) * 1.05**index, ground_truth)
-    assert steps.neighbours.relative == pytest.approx(0.05, abs=0.002)
+    assert steps.neighbors.relative == pytest.approx(0.05, abs=0.002)
 
 
 def test_single_points_of_a_laser_are_enough():
@@ -157,9 +157,9 @@ def test_pixels_and_frames_of_no_use_are_counted():
         return None if index == 5 else depth
 
     found = consistency(holed, truth_of(PLANE, poses))
-    assert found.neighbours.without_depth == 2  # pairs (4, 5) and (5, 6)
-    assert found.neighbours.unusable >= 8 * 16
-    assert found.neighbours.distance < 1e-5
+    assert found.neighbors.without_depth == 2  # pairs (4, 5) and (5, 6)
+    assert found.neighbors.unusable >= 8 * 16
+    assert found.neighbors.distance < 1e-5
     nothing = consistency(lambda index: np.full((HEIGHT, WIDTH), np.nan), truth_of(PLANE, poses))
     assert nothing.spaced.distance is None
     assert nothing.spaced.without_depth == 1
@@ -172,14 +172,14 @@ def test_frames_without_a_pose_are_counted():
     found = consistency(exact(PLANE, poses), ground_truth)
     assert found.spaced.without_pose == 1
     assert found.spaced.distance is None
-    assert found.neighbours.without_pose == 1
-    assert found.neighbours.distance < 1e-5
+    assert found.neighbors.without_pose == 1
+    assert found.neighbors.distance < 1e-5
 
 
-def test_a_spacing_of_one_is_the_neighbours():
+def test_a_spacing_of_one_is_the_neighbors():
     poses = walk(4)
     found = consistency(lambda index: PLANE.depth(poses[index]) + 0.1 * index, truth_of(PLANE, poses), spacing=1)
-    assert found.spaced == found.neighbours
+    assert found.spaced == found.neighbors
     with pytest.raises(ValueError, match="at least 1"):
         consistency(exact(PLANE, poses), truth_of(PLANE, poses), spacing=0)
 
@@ -259,4 +259,4 @@ def test_images_are_brought_to_the_size_of_the_depth():
     ground_truth = truth_of(PLANE, poses, given=False, images=True)
     double = (2 * WIDTH, 2 * HEIGHT)
     large = replace(ground_truth, read_image=lambda index: cv2.resize(PLANE.image(poses[index]), double))
-    assert consistency(exact(PLANE, poses), large).neighbours.relative < 0.002
+    assert consistency(exact(PLANE, poses), large).neighbors.relative < 0.002

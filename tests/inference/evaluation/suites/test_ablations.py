@@ -23,7 +23,7 @@ TINY = {"depthcrafter": {"window": 4, "overlap": 2, "steps": 2}, "stereodiff": {
 
 @pytest.fixture(scope="module", autouse=True)
 def weights(tmp_path_factory):
-    """A studio's folder of tiny weights, and a data folder in which their licences were accepted."""
+    """A studio's folder of tiny weights, and a data folder in which their licenses were accepted."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # networks so small lose by more
     with pytest.MonkeyPatch.context() as patch:
@@ -69,7 +69,7 @@ def test_depthcrafters_strategy_for_long_clips(tmp_path):
     for index, image in enumerate(images(6)):
         cv2.imwrite(str(tmp_path / "long" / "rgb" / f"{index:05d}.png"), image)
     table = table_of("depthcrafter-figure-6", tmp_path, long=str(tmp_path / "long"))
-    assert list(table) == ["baseline", "+ initialisation", "+ initialisation & stitching"]
+    assert list(table) == ["baseline", "+ initialization", "+ initialization & stitching"]
     assert all(np.isfinite(value) for row in table.values() for value in row.values())
     assert len({row["absolute_relative"] for row in table.values()}) == 3, "each does something else"
 

@@ -53,7 +53,7 @@ def test_the_command_line_says_where_sets_lie_and_where_work_is_kept(tmp_path, m
         ("sets: [", "cannot be read as YAML"),
         ("- a", "is not a suite but list"),
         ("sets: []\nestimators: []", "needs at least one set"),
-        (GOOD + "colour: red", "has no field 'colour'"),
+        (GOOD + "color: red", "has no field 'color'"),
         (GOOD + "runs: many", r"runs must be of type int"),
         (GOOD + "runs: 0", "asks for 0 runs"),
         (GOOD + "protocol: ours", "protocol must be one of plain, depthcrafter, stereodiff, not 'ours'"),
@@ -104,7 +104,7 @@ def test_the_papers_ablations_come_with_fathom():
 
 
 @pytest.mark.parametrize(
-    ("name", "folder"), [("+ initialisation & stitching", "+_initialisation_stitching"), ("a/b", "a_b"), ("..", "_")]
+    ("name", "folder"), [("+ initialization & stitching", "+_initialization_stitching"), ("a/b", "a_b"), ("..", "_")]
 )
 def test_names_become_folders(name, folder):
     assert slug(name) == folder and Path(folder).name == folder

@@ -40,7 +40,7 @@ def test_statistics_of_pieces_joined_are_those_of_the_whole(rows, piece, mean, s
     known = norm.beside(
         norm.joined(norm.moments(part[:, some]) for some in pieces.spans(rows, piece)) for part in parts
     )
-    result = norm.normalised(parts, *norm.affine(known, weights), silu=False)
+    result = norm.normalized(parts, *norm.affine(known, weights), silu=False)
     # the values themselves are known to one part in 10^7 of their mean
     assert torch.allclose(result.double(), stock(layer, values), atol=2e-5 + 2e-6 * mean)
 
@@ -50,7 +50,7 @@ def test_statistics_of_pieces_joined_are_those_of_the_whole(rows, piece, mean, s
 def test_statistics_in_half_precision_are_as_good_as_torchs_own(dtype, mean):
     layer, weights = group_norm()
     values = (torch.randn(2, 40, 30, 64, generator=torch.Generator().manual_seed(1)) + mean).to(dtype)
-    result = norm.normalised((values,), *norm.affine(norm.moments(values), weights), silu=False)
+    result = norm.normalized((values,), *norm.affine(norm.moments(values), weights), silu=False)
     assert result.dtype == dtype
     exact = stock(layer, values)
     theirs = nn.functional.group_norm(
@@ -90,7 +90,7 @@ def test_a_bias_is_counted_in_without_being_added(in_place):
     values, bias = torch.randn(2, 4, 5, 64), 3 * torch.randn(64)
     expected = functional.silu(stock(layer, values + bias))
     by = norm.affine(norm.moments(values), weights, bias)
-    result = norm.normalised((values,), *by, silu=True, in_place=in_place)
+    result = norm.normalized((values,), *by, silu=True, in_place=in_place)
     assert torch.allclose(result.double(), expected, atol=1e-5)
     assert (result is values) is in_place
 

@@ -83,7 +83,7 @@ def test_frames_without_points_that_part_the_shot_are_refused():
 
 
 def test_frames_that_only_a_later_one_joins_are_joined():
-    # frame 1 with neither of its neighbours but 3
+    # frame 1 with neither of its neighbors but 3
     truth = pair_scene.shot(5)
     network = pair_scene.network(truth)
     for pair in network.scores:
@@ -94,7 +94,7 @@ def test_frames_that_only_a_later_one_joins_are_joined():
     assert_recovered(truth, network, aligned, findings)
 
 
-def test_a_frame_that_lies_behind_its_camera_shows_its_neighbour():
+def test_a_frame_that_lies_behind_its_camera_shows_its_neighbor():
     truth = pair_scene.shot(6)
     truth.depths[2] *= -1
     network = pair_scene.network(truth)

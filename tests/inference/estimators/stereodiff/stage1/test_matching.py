@@ -65,7 +65,7 @@ def test_the_network_s_size(plate, expected):
     assert matching.image_size(*plate) == expected
 
 
-def test_images_are_fitted_and_centred_on_zero():
+def test_images_are_fitted_and_centered_on_zero():
     frame = np.zeros((30, 50, 3), np.uint8)
     frame[..., 0] = 255
     found = matching.to_images([frame, frame], (32, 16))

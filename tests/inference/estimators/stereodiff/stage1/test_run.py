@@ -98,10 +98,10 @@ def test_a_view_that_got_lost_is_computed_again(shot_of, tmp_path):
     assert contents(run(shot_of(panned(5))), 5) == expected
 
 
-@pytest.mark.parametrize("grey", [0, 128, 255])
+@pytest.mark.parametrize("gray", [0, 128, 255])
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_frames_without_any_texture_end_in_depth_or_a_sentence(shot_of, grey, count):
-    shot = shot_of([np.full((48, 64, 3), grey, np.uint8)] * count)
+def test_frames_without_any_texture_end_in_depth_or_a_sentence(shot_of, gray, count):
+    shot = shot_of([np.full((48, 64, 3), gray, np.uint8)] * count)
     try:
         prior = run(shot)
     except UnsupportedShot as refused:
@@ -129,7 +129,7 @@ def made_up(shot, change, *, still=False, reach=2):
     return truth
 
 
-def test_a_frame_that_the_network_answers_with_no_numbers_shows_its_neighbour(shot_of):
+def test_a_frame_that_the_network_answers_with_no_numbers_shows_its_neighbor(shot_of):
     shot = shot_of(panned(6))
 
     def lose(view, pair, frame):

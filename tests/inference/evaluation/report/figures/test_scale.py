@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.evaluation.report.figures.scale import ALIGNED, NORMALISED, error_limit, scale_of
+from inference.evaluation.report.figures.scale import ALIGNED, NORMALIZED, error_limit, scale_of
 from inference.evaluation.report.gather import gather
 from inference.evaluation.report.shots import Estimate
 
 
-def test_with_truth_everything_is_in_inverse_metres(make):
+def test_with_truth_everything_is_in_inverse_meters(make):
     gathered = gather(make())
     scale = scale_of(gathered)
     assert scale.label == ALIGNED and scale.notes == ()
@@ -24,7 +24,7 @@ def test_with_truth_everything_is_in_inverse_metres(make):
 def test_without_truth_the_shots_own_percentiles_are_0_and_1(make):
     gathered = gather(make(ground_truth=False))
     scale = scale_of(gathered)
-    assert scale.label == NORMALISED and (scale.low, scale.high) == (0, 1)
+    assert scale.label == NORMALIZED and (scale.low, scale.high) == (0, 1)
     for track in gathered.estimates:
         np.testing.assert_allclose(
             np.percentile(scale.of(track)(np.asarray(track.samples)), [1, 99]), [0, 1], atol=1e-4
@@ -47,7 +47,7 @@ def test_scale_and_shift_of_an_estimator_do_not_change_its_images(factor, shift)
 
 
 @pytest.mark.parametrize("value", [0.0, 2.5, -1.0])
-def test_depth_that_is_all_equal_is_said_and_drawn_in_one_colour(make, value):
+def test_depth_that_is_all_equal_is_said_and_drawn_in_one_color(make, value):
     flat = Estimate(name="flat", disparity=lambda frame: np.full((4, 6), value))
     gathered = gather(make(ground_truth=False, estimates=(flat,)))
     scale = scale_of(gathered)
@@ -61,13 +61,13 @@ def test_depth_without_any_value_is_said(make):
     assert "empty has no value anywhere" in scale.notes[0]
 
 
-def test_truth_that_is_all_equal_leaves_the_colours_to_the_estimates(make):
+def test_truth_that_is_all_equal_leaves_the_colors_to_the_estimates(make):
     flat = dataclasses.replace(make(), ground_truth=lambda frame: np.full((18, 32), 4.0, np.float32))
     scale = scale_of(gather(flat))
     assert scale.low < scale.high and "The ground truth is 0.25 1/m everywhere" in scale.notes[0]
 
 
-def test_a_few_far_values_that_leave_no_colours_to_the_others_are_said(make):
+def test_a_few_far_values_that_leave_no_colors_to_the_others_are_said(make):
     spread = np.linspace(0, 1, 32 * 18).reshape(18, 32)
     outliers = spread.copy()
     outliers[:, :1] = 1e4
@@ -77,10 +77,10 @@ def test_a_few_far_values_that_leave_no_colours_to_the_others_are_said(make):
         ).notes
         for v in (spread, outliers)
     ]
-    assert notes[0] == () and "Half of all values of e are within 0.01% of its colour scale" in notes[1][0]
+    assert notes[0] == () and "Half of all values of e are within 0.01% of its color scale" in notes[1][0]
 
 
 @pytest.mark.parametrize(("error", "limit"), [(0.0, 0.001), (0.04, 0.05), (0.051, 0.1), (0.15, 0.2), (0.7, 1.0)])
-def test_error_colours_end_at_a_round_number_above_nearly_all_errors(make, error, limit):
+def test_error_colors_end_at_a_round_number_above_nearly_all_errors(make, error, limit):
     off = make.compared("off", lambda frame: (make.right(frame) - 0.5) / (1 + error) + 0.5)
     assert error_limit(gather(make(estimates=(off,)))) == pytest.approx(limit)

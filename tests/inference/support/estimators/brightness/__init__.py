@@ -15,7 +15,7 @@ MODEL = Model(
     revision_checked=False,
     licence=Licence(
         name="brightness-only",
-        title="Brightness licence",
+        title="Brightness license",
         summary="For tests only.",
         url="https://huggingface.co/nobody/brightness/blob/main/LICENSE",
     ),

@@ -1,4 +1,4 @@
-"""Colour metadata of files: codes in a movie's header, and chunks, profiles and attributes of stills.
+"""Color metadata of files: codes in a movie's header, and chunks, profiles and attributes of stills.
 
 What Blender uses of it was found by experiment: 4.2 nothing, 4.5 the primaries of ACES2065-1 and CIE XYZ in an EXR, 5.0
 and 5.2 also the codes and identifiers below; none uses an ICC profile, a PNG's gamma or a DPX header.
@@ -20,13 +20,13 @@ from ..contract.depth_sequence import plate_file
 from ..contract.hints import setting
 from ..contract.job import Source
 from . import exr, icc, tiff
-from .colour import encode_srgb, find
-from .colour_config import named_config
+from .color import encode_srgb, find
+from .color_config import named_config
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColourTag:
-    """The colour metadata of a file.
+class ColorTag:
+    """The color metadata of a file.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class ColourTag:
         Identifier (Color Interop Forum) of the space in which Blender 5 reads the file; None: the default of its
         format.
     says : str
-        Words for the artist, if colours would be clearly wrong without it, such as 'the transfer function PQ'.
+        Words for the artist, if colors would be clearly wrong without it, such as 'the transfer function PQ'.
     option : str or None
         Identifier of a space to try if the metadata is ignored.
     """
@@ -44,7 +44,7 @@ class ColourTag:
     option: str | None = None
 
 
-NOTHING = ColourTag()
+NOTHING = ColorTag()
 
 # Codes of ITU-T H.273.
 _PRIMARIES = {9: "BT.2020", 10: "CIE XYZ", 11: "DCI-P3", 12: "Display P3"}
@@ -76,8 +76,8 @@ _KNOWN = {
 """Chromaticities x, y of red, green, blue and white."""
 
 
-def of_codes(primaries: int, transfer: int, *, still: bool = False) -> ColourTag:
-    """The colour metadata in a movie's header, or a PNG's cICP chunk (`still`), by its codes of ITU-T H.273."""
+def of_codes(primaries: int, transfer: int, *, still: bool = False) -> ColorTag:
+    """The color metadata in a movie's header, or a PNG's cICP chunk (`still`), by its codes of ITU-T H.273."""
     parts = []
     if transfer in _TRANSFERS:
         parts.append(f"the transfer function {_TRANSFERS[transfer]}")
@@ -87,7 +87,7 @@ def of_codes(primaries: int, transfer: int, *, still: bool = False) -> ColourTag
     space = _SPACES.get((primaries, transfer))
     if still and (primaries, transfer) == _BT709:
         space = "g24_rec709_display"
-    return ColourTag(space=space, says=says, option=space or (_nearest(primaries, transfer) if says else None))
+    return ColorTag(space=space, says=says, option=space or (_nearest(primaries, transfer) if says else None))
 
 
 def _nearest(primaries: int, transfer: int) -> str | None:
@@ -102,8 +102,8 @@ def _nearest(primaries: int, transfer: int) -> str | None:
     return {9: "g24_rec2020_display", 11: "srgb_p3d65_display", 12: "srgb_p3d65_display"}.get(primaries)
 
 
-def of_still(path: Path) -> ColourTag:
-    """The colour metadata of an image file; nothing if it cannot be read, which is reported when its pixels are."""
+def of_still(path: Path) -> ColorTag:
+    """The color metadata of an image file; nothing if it cannot be read, which is reported when its pixels are."""
     try:
         with np.errstate(all="ignore"):
             return _exr(path) if path.suffix.lower() == ".exr" else _of_data(path.read_bytes())
@@ -111,7 +111,7 @@ def of_still(path: Path) -> ColourTag:
         return NOTHING
 
 
-def _of_data(data: bytes) -> ColourTag:
+def _of_data(data: bytes) -> ColorTag:
     if data.startswith(b"\x89PNG"):
         return _png(data)
     if data.startswith((b"SDPX", b"XPDS")):
@@ -122,10 +122,10 @@ def _of_data(data: bytes) -> ColourTag:
     return _by_profile(profile)
 
 
-def space_of(source: Source, tag: ColourTag, *, default: str) -> tuple[str, str | None]:
-    """The colour space in which a clip is read, and a warning if its file's metadata differs, with the space to choose.
+def space_of(source: Source, tag: ColorTag, *, default: str) -> tuple[str, str | None]:
+    """The color space in which a clip is read, and a warning if its file's metadata differs, with the space to choose.
 
-    The source's colour space, chosen in Blender or by a person, has priority; `default` is Blender's for this format.
+    The source's color space, chosen in Blender or by a person, has priority; `default` is Blender's for this format.
     """
     named = find(tag.space, source.ocio_config) if tag.space is not None else None
     if source.colorspace is None and named is not None:
@@ -147,22 +147,22 @@ def space_of(source: Source, tag: ColourTag, *, default: str) -> tuple[str, str 
 # -------------------------------------------------------------------------------------------------------------- EXR
 
 
-def _exr(path: Path) -> ColourTag:
+def _exr(path: Path) -> ColorTag:
     """In Blender's order: ACES2065-1, then the name, then CIE XYZ; primaries count where they are exactly those."""
     header = exr.read_header(path)
     found = header.get("chromaticities")
     primaries = _SRGB if found is None else tuple(float(value) for value in np.ravel(np.asarray(found, float)))
     if header.get("acesImageContainerFlag") == 1 or _near(primaries, _ACES, within=_EXACT):
-        return ColourTag(space="lin_ap0_scene", says="the primaries of ACES2065-1", option="lin_ap0_scene")
+        return ColorTag(space="lin_ap0_scene", says="the primaries of ACES2065-1", option="lin_ap0_scene")
     named = header.get("colorInteropID")
     if isinstance(named, str) and _SPACE.fullmatch(named) and named != "unknown":
-        return ColourTag(space=named, says=f"the colour space {named}", option=named)
+        return ColorTag(space=named, says=f"the color space {named}", option=named)
     if _near(primaries, _XYZ, within=_EXACT):
-        return ColourTag(space="lin_ciexyze_scene", says="the primaries CIE XYZ", option="lin_ciexyze_scene")
+        return ColorTag(space="lin_ciexyze_scene", says="the primaries CIE XYZ", option="lin_ciexyze_scene")
     if not _visible(_to_xyz(primaries), lambda values: values, linear=True):
         return NOTHING
     option = next((space for space, values in _KNOWN.items() if _near(primaries, values)), None)
-    return ColourTag(says="other primaries than Rec.709", option=option)
+    return ColorTag(says="other primaries than Rec.709", option=option)
 
 
 _EXACT = 1e-6
@@ -183,7 +183,7 @@ _MOST_PIECES = 10_000
 """Chunks, or segments, of a file that are looked at."""
 
 
-def _png(data: bytes) -> ColourTag:
+def _png(data: bytes) -> ColorTag:
     """By the order of precedence in the PNG specification (third edition, 4.3)."""
     chunks = dict(_png_chunks(data))
     if "cICP" in chunks:
@@ -202,7 +202,7 @@ def _png(data: bytes) -> ColourTag:
     if not _near(chromaticities, _SRGB):
         parts.append("other primaries than sRGB")
     linear = abs(gamma - 1) < 0.02 and len(parts) == 1
-    return ColourTag(says=" and ".join(parts), option="lin_rec709_scene" if linear else None)
+    return ColorTag(says=" and ".join(parts), option="lin_rec709_scene" if linear else None)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -222,25 +222,25 @@ def _png_chunks(data: bytes) -> Iterator[tuple[str, bytes]]:
 _DPX_TRANSFER = 801  # SMPTE ST 268, the first image element
 
 
-def _dpx(data: bytes) -> ColourTag:
+def _dpx(data: bytes) -> ColorTag:
     transfer = data[_DPX_TRANSFER]
     if transfer in (1, 3):
-        return ColourTag(says="logarithmic values (printing density)")
+        return ColorTag(says="logarithmic values (printing density)")
     if 4 <= transfer <= 10:  # the kinds of video
-        return ColourTag(says="values of video, which are not linear", option="srgb_rec709_display")
+        return ColorTag(says="values of video, which are not linear", option="srgb_rec709_display")
     return NOTHING
 
 
 # ----------------------------------------------------------------------------------------------------- ICC profiles
 
 
-def _by_profile(data: bytes) -> ColourTag:
+def _by_profile(data: bytes) -> ColorTag:
     profile = icc.read(data)
     if profile is None or (profile.to_xyz is not None and not _visible(profile.to_xyz, profile.decode)):
         return NOTHING
     if profile.to_xyz is None and "srgb" in profile.name.lower():
         return NOTHING
-    return ColourTag(says=f"the ICC profile {profile.name or 'without a name'}", option=_of_profile(profile))
+    return ColorTag(says=f"the ICC profile {profile.name or 'without a name'}", option=_of_profile(profile))
 
 
 def _of_profile(profile: icc.Profile) -> str | None:
@@ -281,7 +281,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += 2 + size
 
 
-_ADOBE = ColourTag(says="the colours of Adobe RGB", option="g22_adobergb_scene")
+_ADOBE = ColorTag(says="the colors of Adobe RGB", option="g22_adobergb_scene")
 
 
 def _is_adobes(data: bytes) -> bool:
@@ -314,7 +314,7 @@ _GRID = np.stack(np.meshgrid(*[np.linspace(0, 1, 5)] * 3), axis=-1).reshape(-1, 
 
 
 def _visible(to_xyz: NDArray, decode: Callable[[NDArray], NDArray], *, linear: bool = False) -> bool:
-    """Whether a colour looks clearly different when it is read as sRGB, or as linear Rec.709.
+    """Whether a color looks clearly different when it is read as sRGB, or as linear Rec.709.
 
     `decode` converts the file's values to linear ones, in [0, 1]; `to_xyz` [3, 3] those to CIE XYZ adapted to D50.
     """

@@ -1,4 +1,4 @@
-"""Conversion from the plate's colour space to display-referred sRGB, with OCIO, as in Blender."""
+"""Conversion from the plate's color space to display-referred sRGB, with OCIO, as in Blender."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import PyOpenColorIO
 from numpy.typing import NDArray
 
-from .colour_config import (
+from .color_config import (
     BLENDERS_NAMES,
     DISPLAY_NAMES,
     LINEAR,
@@ -33,7 +33,7 @@ def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool =
     Parameters
     ----------
     colorspace : str
-        Name of the images' colour space.
+        Name of the images' color space.
     config : path or None
         OCIO configuration; None: the one in the environment variable ``OCIO``, or OCIO's built-in studio configuration
         with Blender's names added.
@@ -50,7 +50,7 @@ def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool =
     Raises
     ------
     ClipError
-        The configuration cannot be read, or does not have the colour space.
+        The configuration cannot be read, or does not have the color space.
     """
     if colorspace == SRGB:  # nothing to convert, whatever the configuration
         return _clamped
@@ -72,7 +72,7 @@ def to_display(colorspace: str, config: str | Path | None, *, deep_still: bool =
 
 
 def find(space: str, config: str | Path | None) -> str | None:
-    """The name of a colour space, from the identifier that files use, such as ``pq_rec2020_display``; None if unknown.
+    """The name of a color space, from the identifier that files use, such as ``pq_rec2020_display``; None if unknown.
 
     Blender's name if it is in the configuration, else the configuration's own.
     """

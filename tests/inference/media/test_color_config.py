@@ -5,7 +5,7 @@ import os
 import pytest
 
 from inference.common.failures import ClipError
-from inference.media import colour, colour_config
+from inference.media import color, color_config
 
 CONFIG = """ocio_profile_version: 2
 search_path: "."
@@ -50,7 +50,7 @@ def written(tmp_path, *, more="", **parts):
 
 def test_a_configuration_that_is_as_it_should_be_converts(tmp_path):
     config = written(tmp_path, look=NOTHING, strange=f"!<GroupTransform> {{children: [{LOOK}, {VIEW}, {to('named')}]}}")
-    assert colour.to_display("strange", config)
+    assert color.to_display("strange", config)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
@@ -58,15 +58,15 @@ def test_a_configuration_that_is_as_it_should_be_converts(tmp_path):
 def test_a_pipe_for_a_table_is_not_waited_for_wherever_it_is_named(tmp_path, part, strange):
     os.mkfifo(tmp_path / "pipe.cube")
     config = written(tmp_path, strange=strange, **{part: "!<FileTransform> {src: pipe.cube}"})
-    with pytest.raises(ClipError, match=r"takes .*pipe\.cube for a table of colours, which is no file; correct it"):
-        colour.to_display("strange", config)
+    with pytest.raises(ClipError, match=r"takes .*pipe\.cube for a table of colors, which is no file; correct it"):
+        color.to_display("strange", config)
 
 
 @pytest.mark.parametrize("part", ["strange", "look"])
 def test_a_table_that_is_missing_is_named(tmp_path, part):
     parts = {"strange": LOOK, part: "!<FileTransform> {src: gone.cube}"}
     with pytest.raises(ClipError, match=r"cannot convert strange to sRGB \(.*gone\.cube.*\); choose another"):
-        colour.to_display("strange", written(tmp_path, **parts))
+        color.to_display("strange", written(tmp_path, **parts))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_table_that_is_missing_is_named(tmp_path, part):
 )
 def test_what_leads_in_a_circle_is_one_sentence(tmp_path, circle):
     with pytest.raises(ClipError, match=r"config\.ocio cannot be used: OCIO .* over it; use another configuration"):
-        colour.to_display("strange", written(tmp_path, **circle))
+        color.to_display("strange", written(tmp_path, **circle))
 
 
 def unfolding(levels):
@@ -93,20 +93,20 @@ def unfolding(levels):
 
 
 def test_what_unfolds_without_end_is_left_when_it_takes_too_long(tmp_path, monkeypatch):
-    monkeypatch.setattr(colour_config, "_PATIENCE", 2.0)
+    monkeypatch.setattr(color_config, "_PATIENCE", 2.0)
     with pytest.raises(ClipError, match="cannot be used: OCIO was not done with it after 2 seconds"):
-        colour.to_display("strange", written(tmp_path, more=unfolding(40)))
+        color.to_display("strange", written(tmp_path, more=unfolding(40)))
 
 
 @pytest.mark.slow
 def test_what_unfolds_without_end_is_left_when_memory_runs_short(tmp_path, monkeypatch):
-    monkeypatch.setattr(colour_config, "free_bytes", lambda: 800_000_000)
+    monkeypatch.setattr(color_config, "free_bytes", lambda: 800_000_000)
     with pytest.raises(ClipError, match="cannot be used: OCIO takes more memory for it than is free"):
-        colour.to_display("strange", written(tmp_path, more=unfolding(40)))
+        color.to_display("strange", written(tmp_path, more=unfolding(40)))
 
 
 def test_a_long_chain_of_spaces_is_followed_to_its_end(tmp_path):
     count = 1500
     links = [f"  - !<ColorSpace> {{name: c{i}, to_scene_reference: {to(f'c{i + 1}')}}}" for i in range(count)]
     more = "\n".join([*links, f"  - !<ColorSpace> {{name: c{count}}}", ""])
-    assert colour.to_display("strange", written(tmp_path, strange=to("c0"), more=more))
+    assert color.to_display("strange", written(tmp_path, strange=to("c0"), more=more))

@@ -1,7 +1,7 @@
-"""The colours that depth is shown in, far to near.
+"""The colors that depth is shown in, far to near.
 
 *Turbo* (Mikhailov, "Turbo, An Improved Rainbow Colormap for Visualization", 2019) tells most levels apart. *Inferno*
-(Smith and van der Walt, 2015, public domain) rises evenly in lightness, so it also reads in print and without colour
+(Smith and van der Walt, 2015, public domain) rises evenly in lightness, so it also reads in print and without color
 vision. Both are given by samples of their published tables, as sRGB codes in hexadecimal, at equal distances.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COUNT = 256
-"""Colours of a table."""
+"""Colors of a table."""
 _SAMPLES = {
     "TURBO": (
         "30123b 392a73 4040a1 4456c7 466be3 467ff6 4293ff 37a7fa 29bbec 1dcdd8 18dcc3 1ee8b0 31f299 4cf97e 6bfd64 "
@@ -23,12 +23,12 @@ _SAMPLES = {
         "af315c bb3755 c63e4d d14644 db4f3b e35932 eb6528 f1711e f67f14 f98d0a fb9c06 fcab0f fbba1f f9ca32 f5d949 "
         "f2e865 f3f586 fcffa4"
     ),
-    "GREY": "000000 ffffff",
+    "GRAY": "000000 ffffff",
 }
 
 
 def table(name: str) -> NDArray[np.float32]:
-    """The colours of a map [COUNT, 4], RGBA, sRGB-encoded, far first; `name` as in the scene's setting."""
+    """The colors of a map [COUNT, 4], RGBA, sRGB-encoded, far first; `name` as in the scene's setting."""
     samples = np.array([list(bytes.fromhex(each)) for each in _SAMPLES[name].split()], np.float32) / 255.0
     places, at = np.linspace(0.0, 1.0, COUNT), np.linspace(0.0, 1.0, len(samples))
     channels = [np.interp(places, at, samples[:, channel]) for channel in range(3)]
@@ -38,7 +38,7 @@ def table(name: str) -> NDArray[np.float32]:
 def levels(
     disparity: NDArray[np.float32], *, low: float, high: float, near: float, far: float, gamma: float
 ) -> NDArray[np.float32]:
-    """Where in the colours values lie, 0 far to 1 near: what the shader computes, for scripts and tests.
+    """Where in the colors values lie, 0 far to 1 near: what the shader computes, for scripts and tests.
 
     ``t = (d - low) / (high - low)``, with the shot's percentiles; then ``((t - far) / (near - far)) ** (1 / gamma)``,
     clamped to 0..1 before the power. `near` below `far` inverts.

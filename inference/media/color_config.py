@@ -1,7 +1,7 @@
 """OCIO configurations: which one applies, its contents, and the conversions that it describes.
 
 A configuration and its tables may come from another source, with a clip or in a depth sequence. OCIO crashes on cyclic
-colour spaces, blocks on pipes, and expands what a few lines repeat until memory runs out. So a child process (this file
+color spaces, blocks on pipes, and expands what a few lines repeat until memory runs out. So a child process (this file
 run as a program) does first what is about to be done here: if that fails, takes long or needs too much memory, the
 configuration is rejected in one sentence.
 """
@@ -105,20 +105,20 @@ def load(path: str | Path | None) -> PyOpenColorIO.Config:
 
 
 def space_of(config: PyOpenColorIO.Config, name: str, path: str | Path | None) -> PyOpenColorIO.ColorSpace:
-    """A colour space of the configuration at a path; a ClipError with similar names if there is none."""
+    """A color space of the configuration at a path; a ClipError with similar names if there is none."""
     space = config.getColorSpace(readable(name))
     if space is None:
         near = difflib.get_close_matches(name, _names(config), n=3, cutoff=0.4)
         other = ", or a configuration that has it" if path is None else ""
         raise ClipError(
-            f"The colour space {name} is not in the OCIO configuration {path or 'that OCIO has built in'}",
+            f"The color space {name} is not in the OCIO configuration {path or 'that OCIO has built in'}",
             f"choose another, such as {', '.join(near or _names(config)[:3])}{other}",
         )
     return space
 
 
 def processor(colorspace: str, path: str | Path | None, targets: tuple[str, ...]) -> PyOpenColorIO.CPUProcessor:
-    """The conversion from a colour space to the first of some `targets` that the configuration at a path has.
+    """The conversion from a color space to the first of some `targets` that the configuration at a path has.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def processor(colorspace: str, path: str | Path | None, targets: tuple[str, ...]
         raise ClipError(
             f"The OCIO configuration {path or 'that OCIO has built in'} cannot convert {colorspace} to sRGB "
             f"({_first_line(error)})",
-            "choose another colour space for the clip or another configuration",
+            "choose another color space for the clip or another configuration",
         ) from error
 
 
@@ -173,7 +173,7 @@ def _processor_to(config: PyOpenColorIO.Config, colorspace: str, targets: tuple[
 
 
 def _try(path: str | Path, colorspace: str = "", targets: tuple[str, ...] = ()) -> None:
-    """Reject (ClipError) a configuration that a child process cannot read, or that does not convert a colour space."""
+    """Reject (ClipError) a configuration that a child process cannot read, or that does not convert a color space."""
     facts = Path(path).stat()
     _tried(os.fspath(path), (facts.st_mtime_ns, facts.st_size), colorspace, targets)
 
@@ -198,7 +198,7 @@ def _tried(path: str, _facts: tuple[int, int], colorspace: str, targets: tuple[s
         if code == _NO_FILE and child.stdout is not None:
             table = json.load(child.stdout)
             raise ClipError(
-                f"The OCIO configuration {path} takes {table} for a table of colours, which is no file",
+                f"The OCIO configuration {path} takes {table} for a table of colors, which is no file",
                 "correct it, or use another configuration",
             )
     if code == _NO_MEMORY:

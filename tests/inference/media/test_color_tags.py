@@ -1,4 +1,4 @@
-"""Colours that a file names; that they become Blender's image is tested against Blender itself in tests/scene."""
+"""Colors that a file names; that they become Blender's image is tested against Blender itself in tests/scene."""
 
 import os
 import struct
@@ -51,7 +51,7 @@ def still(path):
 
 
 @pytest.mark.parametrize(
-    ("colours", "space"),
+    ("colors", "space"),
     [
         ((9, 16), "Rec.2100-PQ"),
         ((9, 18), "Rec.2100-HLG"),
@@ -72,12 +72,12 @@ def still(path):
     ],
 )
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
-def test_a_movie_is_in_the_space_that_its_header_names(colours, space, name, tmp_path):
-    assert opened(describe(movie(tmp_path / name, range(1), colours=colours))) == (space, ())
+def test_a_movie_is_in_the_space_that_its_header_names(colors, space, name, tmp_path):
+    assert opened(describe(movie(tmp_path / name, range(1), colors=colors))) == (space, ())
 
 
 @pytest.mark.parametrize(
-    ("colours", "says", "option"),
+    ("colors", "says", "option"),
     [
         ((12, 16), "the transfer function PQ (HDR) and the primaries Display P3", "to Rec.2100-PQ"),
         ((2, 16), "the transfer function PQ (HDR)", "to Rec.2100-PQ"),
@@ -89,8 +89,8 @@ def test_a_movie_is_in_the_space_that_its_header_names(colours, space, name, tmp
         ((11, 8), "the transfer function linear and the primaries DCI-P3", "to Linear DCI-P3 D65"),
     ],
 )
-def test_what_blender_does_not_heed_is_warned_of(colours, says, option, tmp_path):
-    path = movie(tmp_path / "clip.mp4", range(1), colours=colours)
+def test_what_blender_does_not_heed_is_warned_of(colors, says, option, tmp_path):
+    path = movie(tmp_path / "clip.mp4", range(1), colors=colors)
     space, (told,) = opened(describe(path))
     assert space == "sRGB"
     assert told == (
@@ -99,7 +99,7 @@ def test_what_blender_does_not_heed_is_warned_of(colours, says, option, tmp_path
 
 
 def test_the_word_of_blender_or_a_person_wins(tmp_path):
-    source = describe(movie(tmp_path / "clip.mp4", range(1), colours=(9, 16)))
+    source = describe(movie(tmp_path / "clip.mp4", range(1), colors=(9, 16)))
     assert opened(replace(source, colorspace="ACEScg")) == ("ACEScg", ())
     assert opened(replace(source, colorspace="Rec.2100-PQ")) == ("Rec.2100-PQ", ())
     space, (told,) = opened(replace(source, colorspace="sRGB"))  # as Blender 4.2 and 4.5 take every movie
@@ -110,24 +110,24 @@ def test_the_word_of_blender_or_a_person_wins(tmp_path):
 def test_a_configuration_without_the_space_is_named(tmp_path, monkeypatch):
     config = tmp_path / "config.ocio"
     config.write_text(PyOpenColorIO.Config.CreateFromBuiltinConfig("cg-config-latest").serialize(), encoding="utf-8")
-    source = describe(movie(tmp_path / "clip.mp4", range(1), colours=(9, 18)))
+    source = describe(movie(tmp_path / "clip.mp4", range(1), colors=(9, 18)))
     space, (told,) = opened(replace(source, ocio_config=str(config)))
     assert space == "sRGB"
     assert f"since the OCIO configuration {config} has no such space; " in told
     assert told.endswith("set [[colorspace]] or [[ocio_config]].")
     monkeypatch.setenv("OCIO", str(config))
     assert opened(source)[1] == (told,)
-    pq = describe(movie(tmp_path / "pq.mp4", range(1), colours=(9, 16)))
+    pq = describe(movie(tmp_path / "pq.mp4", range(1), colors=(9, 16)))
     assert opened(pq) == ("Rec.2100-PQ - Display", ())
 
 
 def test_hdr_is_not_read_as_it_is_stored(tmp_path):
-    path = movie(tmp_path / "clip.mkv", range(1), codec="ffv1", pixel_format="yuv444p10le", colours=(9, 16), matrix=9)
+    path = movie(tmp_path / "clip.mkv", range(1), codec="ffv1", pixel_format="yuv444p10le", colors=(9, 16), matrix=9)
     with open_clip(describe(path)) as clip:
         ((_, image),) = clip.read()
     with open_clip(replace(describe(path), colorspace="sRGB")) as clip:
         ((_, stored),) = clip.read()
-    corner = image[0, 0]  # grey, code 20 of 255: by SMPTE ST 2084 0.16 cd/m², sRGB 0.0195
+    corner = image[0, 0]  # gray, code 20 of 255: by SMPTE ST 2084 0.16 cd/m², sRGB 0.0195
     assert stored[0, 0] == pytest.approx(20 / 255, abs=0.01)
     assert corner == pytest.approx(0.02, abs=0.01)
 
@@ -135,7 +135,7 @@ def test_hdr_is_not_read_as_it_is_stored(tmp_path):
 def test_a_coding_that_is_no_plain_matrix_is_warned_of(tmp_path):
     path = movie(tmp_path / "clip.mp4", range(1), options={"crf": "1", "x264-params": "colormatrix=YCgCo"})
     _, (told,) = opened(describe(path))
-    assert told.startswith(f"{path} codes its colours in a way that is read as BT.601")
+    assert told.startswith(f"{path} codes its colors in a way that is read as BT.601")
 
 
 # PNG
@@ -264,7 +264,7 @@ def test_profiles_and_the_adobe_mark_in_jpegs(tmp_path):
     _, (told,) = still(jpeg(tmp_path / "a.1.jpg", [(0xE0, b"JFIF\0"), *halves]))
     assert "the ICC profile Adobe RGB (1998) but" in told
     _, (told,) = still(jpeg(tmp_path / "b.1.jpg", [(0xE1, b"Exif\0\0II*\0" + bytes(40) + b"R03\0")]))
-    assert "the colours of Adobe RGB but" in told
+    assert "the colors of Adobe RGB but" in told
     assert still(jpeg(tmp_path / "c.1.jpg", [(0xE1, b"Exif\0\0II*\0" + bytes(40) + b"R98\0")])) == ("sRGB", ())
 
 
@@ -336,7 +336,7 @@ def test_an_exr_is_in_the_space_that_it_says(header, space, tmp_path):
         ({"chromaticities": (*PRIMARIES["ap0"], 0.3217, 0.3377)}, "other primaries than Rec.709", "to ACES2065-1"),
         ({"chromaticities": (*PRIMARIES["2020"], *D65)}, "other primaries than Rec.709", "to Linear Rec.2020"),
         ({"chromaticities": (*PRIMARIES["adobe"], *D65)}, "other primaries than Rec.709", "to the space that it is in"),
-        ({"colorInteropID": "house_space"}, "the colour space house_space", "or [[ocio_config]]"),
+        ({"colorInteropID": "house_space"}, "the color space house_space", "or [[ocio_config]]"),
     ],
     ids=str,
 )
@@ -382,5 +382,5 @@ def test_names_that_are_no_utf_8(tmp_path):
     made = exr(tmp_path / "plate.0001.exr", colorInteropID="lin_ap1_scene")
     assert still(made.rename(folder / made.name)) == ("ACEScg", ())
     assert still(png(folder / "plate.0001.png", (b"cICP", bytes((12, 13, 0, 1))))) == ("Display P3", ())
-    path = movie(tmp_path / "clip.mp4", range(1), colours=(12, 16)).rename(folder / "clip.mp4")
+    path = movie(tmp_path / "clip.mp4", range(1), colors=(12, 16)).rename(folder / "clip.mp4")
     assert "the transfer function PQ" in opened(describe(path))[1][0]
