@@ -10,17 +10,21 @@ from pathlib import Path
 
 from .environments import ROOT
 
+PREFIX = "fathom-development-"
+"""Beginning of the names of temporary folders."""
 MODULE = "bl_ext.dev.fathom"
 """The checkout's module name in Blender."""
 
 
-def enable_checkout() -> None:
+def enable_checkout(inside: Path | None = None) -> None:
     """Enable the checkout as an extension; call it before anything imports bpy.
 
     Blender's settings and Fathom's data go to a temporary folder. An extension's folder must have its identifier as
-    name, and a clone may have another, so the local repository has a link to the checkout.
+    name, and a clone may have another, so the local repository has a link to the checkout. The temporary folder is
+    removed when this process ends, which one that is killed does not do: it should be `inside` a folder of whoever
+    started it.
     """
-    folder = Path(tempfile.mkdtemp(prefix="fathom-development-"))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=inside))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["BLENDER_USER_RESOURCES"] = str(folder / "user")
     os.environ["FATHOM_HOME"] = str(folder / "home")

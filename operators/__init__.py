@@ -16,6 +16,7 @@ from . import (
     estimate,
     export,
     files,
+    mattes,
     modal_run,
     queue,
     view,
@@ -24,6 +25,7 @@ from . import (
 
 CLASSES = (
     *estimate.CLASSES,
+    *mattes.CLASSES,
     *environment.CLASSES,
     *weights.CLASSES,
     *queue.CLASSES,

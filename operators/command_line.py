@@ -26,7 +26,7 @@ from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.events import Event, Progress, Stage, Warning
 from ..inference.contract.job import FIND_CUTS, Job, JobError
 from ..inference.contract.untrusted import readable
-from ..scene import build, depth_list, export, lookup, preferences, source, worker_command
+from ..scene import build, depth_list, export, lookup, matte_making, preferences, source, worker_command
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
 from ..scene.depth import Depth
@@ -137,10 +137,11 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("install", help="install the packages that estimates need")
     verb.add_argument(
         "packages",
-        choices=["light", "full"],
+        choices=["light", "full", "mattes"],
         nargs="?",
         default="light",
-        help="light (Parallax and Quick) or full (all estimators, with the PyTorch that fits the GPU); default: light",
+        help="light (Parallax and Quick), full (all estimators, with the PyTorch that fits the GPU), or mattes (what "
+        "runs the matte network, in addition); default: light",
     )
     verb.set_defaults(run=_install)
 
@@ -213,7 +214,7 @@ def _estimate(options: argparse.Namespace) -> None:
 
 
 def _install(options: argparse.Namespace) -> None:
-    if preferences.look().has(options.packages):
+    if options.packages != "mattes" and preferences.look().has(options.packages):
         print(preferences.INSTALLED)
         return
     reason = preferences.install_offline_reason(preferences.look())
@@ -221,7 +222,8 @@ def _install(options: argparse.Namespace) -> None:
         raise Problem(reason)
     if options.packages == "full":
         print(f"Fathom: {preferences.torch_build().reason}", flush=True)
-    for events in preferences.install(options.packages):
+    steps = matte_making.install() if options.packages == "mattes" else preferences.install(options.packages)
+    for events in steps:
         for event in events:
             if isinstance(event, Stage):
                 print(readable(f"Fathom: {event.label}"), flush=True)

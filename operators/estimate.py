@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
 from ..inference.contract import client, queued_jobs, records
 from ..inference.contract.catalogue import AUTOMATIC, LEARNED, QUICK, Fallback
@@ -19,8 +19,6 @@ from ..scene import (
     depth_list,
     forecast,
     known,
-    mask_images,
-    output,
     places,
     preferences,
     presets,
@@ -29,7 +27,6 @@ from ..scene import (
     quick,
     source,
     subject,
-    versions,
 )
 from ..scene import depth as depth_module
 from ..scene import estimation as estimate_module
@@ -42,6 +39,7 @@ from ..scene.viewing.shown import Target
 from .arguments import argument, path_argument
 from .depths import OnEntry
 from .modal_run import Follows
+from .plate_operator import OnPlate, OnShown
 from .reporting import reporting
 
 _RANGES = {
@@ -51,31 +49,12 @@ _RANGES = {
 }
 
 
-class _OnShown:
-    """Mix-in: an operator for the strip or clip in front of the artist."""
-
-    strip: argument(StringProperty, "Strip", "Name of a strip, instead of the active one")
-    clip: argument(StringProperty, "Clip", "Name of a movie clip, instead of the one that is shown")
-
-    def shown(self, context):
-        """It, and the scene whose timeline it lies on."""
-        return subject.shown_in(context, strip=self.strip, clip=self.clip)
-
-
-class Estimates(_OnShown, Follows):
+class Estimates(OnPlate, Follows):
     """Mix-in of the operators that estimate the depth of a strip, a clip or a file."""
 
     bl_options = {"UNDO"}  # no REGISTER: adjusting the last operation would estimate again
     cancelled_note = "What was finished is saved: Resume continues from there."
 
-    filepath: path_argument("File", "A movie, or one frame of a sequence, instead of a strip or clip", "FILE_PATH")
-    stream: argument(
-        IntProperty, "Stream Index", "Which video stream of the file, if it is a movie with several", min=0
-    )
-    frames: argument(
-        StringProperty, "Frames", "The clip's frames to estimate, such as 1001-1040; empty: all that are shown"
-    )
-    output: path_argument("Output", "Folder of the depth sequences; empty: the scene's", "DIR_PATH")
     estimator: argument(StringProperty, "Estimator", "Name of the estimator; empty: the scene's")
     parameters: argument(
         StringProperty, "Parameters", "The estimator's parameters as a JSON object; empty: the scene's"
@@ -109,9 +88,9 @@ class Estimates(_OnShown, Follows):
     def begin(self, context):
         """The plate, its job and where it goes; nothing to run where the result is there already."""
         require_own(context.scene, "scene")  # the depth is to be listed there
-        plate = self._find_plate(context)
+        plate = self.find_plate(context)
         settings = self._settings(context.scene, plate)
-        root = self._root(context.scene)
+        root = self.root(context.scene)
         job, place = estimate_module.prepare(plate, settings, root=root, new_version=self.new_version, asked=True)
         self._job = job if place.standing == "new" else None
         self._plate, self._folder, self._scene = plate, place.folder, context.scene.session_uid
@@ -147,25 +126,20 @@ class Estimates(_OnShown, Follows):
     def finish(self, context):
         """Put the depth on the list of the scene that it was asked for in."""
         scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene), context.scene)
-        depth_list.remember(scene, depth_module.load(self._folder, frame_offset=self._plate.frame_offset))
+        self._list(scene, depth_module.load(self._folder, frame_offset=self._plate.frame_offset))
         if self._job is not None and self._run is not None and self._run.done is not None:
             forecast.note(self._job, self._run.done, home=preferences.data_folder())
         verb = "was" if self._run is None else "is"
         self.report({"INFO"}, readable(f"Depth of {self._plate.name} {verb} in {self._folder}"))
 
+    _list = staticmethod(depth_list.remember)
+    """Takes in the result: the scene and the depth."""
+
     def _steps(self, job: Job, python: Path, home: Path) -> Steps:
         return client.estimate(job, python=python, home=home)
 
-    def _find_plate(self, context) -> Plate:
-        if self.filepath:
-            return source.from_file(bpy.path.abspath(self.filepath), self.frames, stream=self.stream)
-        return source.from_shown(*self.shown(context), self.frames)
-
     def _title(self, plate, *, is_begun) -> str:
         return f"{'Finishing' if is_begun else 'Estimating'} the depth of {plate.name}"
-
-    def _root(self, scene) -> Path:
-        return output.root_folder(self.output or scene.fathom.output)
 
     def _settings(self, scene, plate) -> Settings:
         """The scene's settings, but for what the call names."""
@@ -204,13 +178,11 @@ class FATHOM_OT_preview_frame(Estimates, bpy.types.Operator):
     bl_idname = "fathom.preview_frame"
     bl_label = "Preview Frame"
 
-    count: argument(IntProperty, "Count", "How many frames", default=24, min=1)
-
-    def finish(self, context):
-        """List the preview and show it."""
-        super().finish(context)
-        scene = next((s for s in bpy.data.scenes if s.session_uid == self._scene), context.scene)
-        preview.show(scene, depth_module.load(self._folder, frame_offset=self._plate.frame_offset))
+    count: argument(IntProperty, "Count", "How many frames, where no length is set", default=24, min=1)
+    seconds: argument(
+        FloatProperty, "Length", "In seconds, 0 for so many frames; not set: the scene's", min=0.0, unit="TIME_ABSOLUTE"
+    )
+    _list = staticmethod(preview.show)
 
     def _title(self, plate, *, is_begun) -> str:
         return f"Previewing the depth of {plate.name}"
@@ -218,12 +190,14 @@ class FATHOM_OT_preview_frame(Estimates, bpy.types.Operator):
     def _note(self, job, scene) -> None:
         """No later session need finish a preview."""
 
-    def _root(self, scene) -> Path:
+    def root(self, scene) -> Path:
         return preview.root()
 
     def _settings(self, scene, plate) -> Settings:
         settings = super()._settings(scene, plate)
-        return preview.settings_for(settings, plate, scene_frame=scene.frame_current, count=self.count)
+        seconds = self.seconds if self.properties.is_property_set("seconds") else scene.fathom.preview_length
+        count = preview.count_of(seconds, plate, scene) or self.count
+        return preview.settings_for(settings, plate, scene_frame=scene.frame_current, count=count)
 
 
 class FATHOM_OT_use_preset(bpy.types.Operator):
@@ -279,7 +253,7 @@ class FATHOM_OT_set_range(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_use_lens(_OnShown, bpy.types.Operator):
+class FATHOM_OT_use_lens(OnShown, bpy.types.Operator):
     """Take focal length and sensor width from what Blender knows"""
 
     bl_idname = "fathom.use_lens"
@@ -311,7 +285,7 @@ class FATHOM_OT_use_lens(_OnShown, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_use_solved_camera(_OnShown, bpy.types.Operator):
+class FATHOM_OT_use_solved_camera(OnShown, bpy.types.Operator):
     """Estimate with the camera that is solved already, so that depth is in its units and stands in its scene"""
 
     bl_idname = "fathom.use_solved_camera"
@@ -361,7 +335,7 @@ def _named(among, name, what):
     return among[name] if name else None
 
 
-class FATHOM_OT_use_camera_file(_OnShown, bpy.types.Operator):
+class FATHOM_OT_use_camera_file(OnShown, bpy.types.Operator):
     """Estimate with the camera in a file: one of Fathom's, a .chan file, or the folder of COLMAP's text files"""
 
     bl_idname = "fathom.use_camera_file"
@@ -386,7 +360,7 @@ class FATHOM_OT_use_camera_file(_OnShown, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_export_solved_camera(_OnShown, bpy.types.Operator):
+class FATHOM_OT_export_solved_camera(OnShown, bpy.types.Operator):
     """Write the solved camera as a file that estimates on another computer read with --camera"""
 
     bl_idname = "fathom.export_solved_camera"
@@ -413,42 +387,6 @@ class FATHOM_OT_export_solved_camera(_OnShown, bpy.types.Operator):
         path = Path(bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".json"))
         known.export_camera(source.in_range(plate, settings.frames), settings, path)
         self.report({"INFO"}, readable(f"The camera is in {path}"))
-        return {"FINISHED"}
-
-
-class FATHOM_OT_use_mattes(_OnShown, bpy.types.Operator):
-    """Take the images of the other selected strip as mattes: white on what moves, with the clip's frame numbers"""
-
-    bl_idname = "fathom.use_mattes"
-    bl_label = "Use Strip as Mattes"
-    bl_options = {"UNDO"}
-
-    @reporting
-    def execute(self, context):
-        sequencer = versions.sequencer_scene(context)
-        strip = self.shown(context)[0] if self.strip else known.selected_strip(sequencer)
-        known.use_mattes_of_strip(context.scene, strip, sequencer)
-        return {"FINISHED"}
-
-
-class FATHOM_OT_use_mask(_OnShown, bpy.types.Operator):
-    """Write a mask as mattes of the clip, beside its depth, and use them; Blender waits while it does"""
-
-    bl_idname = "fathom.use_mask"
-    bl_label = "Use Mask as Mattes"
-    bl_options = {"UNDO"}
-
-    mask: argument(StringProperty, "Mask", "Name of a mask of this file; empty: the only one, or the editor's")
-
-    @reporting
-    def execute(self, context):
-        shown, sequencer = self.shown(context)
-        mask = known.mask_of(self.mask or getattr(getattr(context.space_data, "mask", None), "name", ""))
-        plate = source.in_range(source.from_shown(shown, sequencer), settings_module.from_scene(context.scene).frames)
-        root = output.root_folder(context.scene.fathom.output) / output.clip_folder(plate.name)
-        folder = mask_images.rasterize(mask, plate, root / output.clip_folder(f"mattes {mask.name}"))
-        context.scene.fathom.mattes = portable_path(folder)
-        self.report({"INFO"}, readable(f"The mattes are in {folder}"))
         return {"FINISHED"}
 
 
@@ -529,7 +467,7 @@ class FATHOM_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FATHOM_OT_show_frame(_OnShown, bpy.types.Operator):
+class FATHOM_OT_show_frame(OnShown, bpy.types.Operator):
     """Go to the frame of the timeline that shows this frame of the clip"""
 
     bl_idname = "fathom.show_frame"
@@ -583,8 +521,6 @@ CLASSES = (
     FATHOM_OT_use_solved_camera,
     FATHOM_OT_use_camera_file,
     FATHOM_OT_export_solved_camera,
-    FATHOM_OT_use_mattes,
-    FATHOM_OT_use_mask,
     FATHOM_OT_get_quick_depth,
     FATHOM_OT_get_network,
     FATHOM_OT_cancel,

@@ -16,7 +16,8 @@ from .arguments import argument, path_argument
 from .modal_run import Follows, is_idle
 from .reporting import report_error, reporting
 
-_WIDTH, _LETTERS = 520, 84
+WIDTH, _LETTERS = 520, 84
+"""Of a dialog, in pixels, and of a line in it."""
 _NAMES = "Names of weights, separated by commas"
 
 
@@ -50,17 +51,14 @@ class FATHOM_OT_get_weights(bpy.types.Operator):
         except PROBLEMS as problem:
             return report_error(self, problem)
         return context.window_manager.invoke_props_dialog(
-            self, width=_WIDTH, title=self.bl_label, confirm_text="Download"
+            self, width=WIDTH, title=self.bl_label, confirm_text="Download"
         )
 
     def draw(self, context):
         layout = self.layout
         found = _facts(self.names)
         for facts in found:
-            box = layout.box()
-            _draw_lines(box, f"{facts.label}: {describe_size(facts)} from {facts.repository}", icon="IMPORT")
-            _draw_lines(box, f"{facts.licence.title}. {facts.licence.summary}")
-            box.operator("wm.url_open", text="Read the License", icon="URL").url = facts.licence.url
+            draw_facts(layout, facts)
         asked = any(facts.licence.needs_acceptance or facts.revision_open for facts in found)
         box = layout.box() if asked else layout
         if any(facts.licence.needs_acceptance for facts in found):
@@ -68,7 +66,7 @@ class FATHOM_OT_get_weights(bpy.types.Operator):
             box.prop(self, "accept", text="I accept these licenses" if several else "I accept the license")
         open_ones = _labels([facts for facts in found if facts.revision_open])
         if open_ones:
-            _draw_lines(box, f"Fathom fixes no revision of {open_ones}: choose one here, or by the command line.")
+            draw_lines(box, f"Fathom fixes no revision of {open_ones}: choose one here, or by the command line.")
             box.prop(self, "newest")
 
     @reporting
@@ -102,11 +100,11 @@ class FATHOM_OT_download_weights(Follows, bpy.types.Operator):
     directory: path_argument("Folder", "Copy from this folder instead of the network", "DIR_PATH")
 
     def begin(self, context):
-        found = weights.facts_of(_listed(self.names))
-        pairs = (text.partition("=") for text in _listed(self.revisions))
+        found = weights.facts_of(listed(self.names))
+        pairs = (text.partition("=") for text in listed(self.revisions))
         steps = weights.download(
             [facts.name for facts in found],
-            licences=_listed(self.licenses),
+            licences=listed(self.licenses),
             revisions={name.strip(): revision.strip() for name, _, revision in pairs},
             source=Path(bpy.path.abspath(self.directory)).absolute() if self.directory else None,
         )
@@ -125,7 +123,7 @@ class FATHOM_OT_verify_weights(Follows, bpy.types.Operator):
     names: argument(StringProperty, "Names", _NAMES)
 
     def begin(self, context):
-        found = weights.facts_of(_listed(self.names))
+        found = weights.facts_of(listed(self.names))
         names = tuple(facts.name for facts in found)
         return f"Verifying {_labels(found)}", weights.verify(names), Transfer(names)
 
@@ -206,19 +204,29 @@ def describe_size(facts: WeightsFacts) -> str:
     return current_run.describe_bytes(left)
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """The names in a text, which commas separate."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _facts(names: str) -> list[WeightsFacts]:
-    return weights.facts_of(_listed(names))
+    return weights.facts_of(listed(names))
 
 
 def _labels(found: list[WeightsFacts]) -> str:
     return ", ".join(facts.label for facts in found)
 
 
-def _draw_lines(layout, text, icon="NONE"):
+def draw_facts(layout, facts: WeightsFacts) -> None:
+    """What weights take, and their license."""
+    box = layout.box()
+    draw_lines(box, f"{facts.label}: {describe_size(facts)} from {facts.repository}", icon="IMPORT")
+    draw_lines(box, f"{facts.licence.title}. {facts.licence.summary}")
+    box.operator("wm.url_open", text="Read the License", icon="URL").url = facts.licence.url
+
+
+def draw_lines(layout, text: str, icon: str = "NONE") -> None:
+    """A sentence in lines that fit the dialog."""
     column = layout.column(align=True)
     column.scale_y = 0.8
     for number, line in enumerate(wrapped(shown(text), _LETTERS)):

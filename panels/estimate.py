@@ -131,6 +131,9 @@ class _Settings(parts.Sidebar):
         if facts:
             parts.draw_text(column, _about_size(settings.size, facts), width=width)
         column.prop(settings, "full_size")
+        column.prop(settings, "preview_length")
+        if facts and not settings.preview_length:
+            parts.draw_text(column, f"{facts.label} is previewed on {facts.preview_frames} frames", width=width)
         column.prop(settings, "seed")
         _draw_mattes(layout.column(), settings)
         _draw_focal_length(layout.column(heading="Known Focal Length"), settings)
@@ -167,6 +170,7 @@ def _draw_mattes(column, settings):
     row.prop(settings, "mattes")
     row.operator("fathom.use_mattes", text="", icon="SEQ_SEQUENCER")
     row.operator("fathom.use_mask", text="", icon="MOD_MASK")
+    column.operator("fathom.make_mattes", text="Make Mattes of People", icon="USER")
 
 
 def _draw_camera(column, settings):

@@ -65,14 +65,16 @@ def draw_advice(layout: bpy.types.UILayout, text: str, *, icon: str, width: floa
 
 
 def _draw_offers(layout: bpy.types.UILayout, text: str) -> None:
-    """Buttons for what a message asks for and Blender may know: the lens, mattes on a strip."""
+    """Buttons for what a message asks for and Blender may know: the lens, mattes of people or on a strip."""
     lens, mattes = (worded(setting(name)) for name in ("focal_length", "mattes"))
     if lens in text:
         row = layout.row(align=True)
         row.operator("fathom.use_lens", text="Tracking Camera", icon="TRACKER").what = "CLIP"
         row.operator("fathom.use_lens", text="Scene Camera", icon="CAMERA_DATA").what = "CAMERA"
     if mattes in text:
-        layout.operator("fathom.use_mattes", icon="SEQ_SEQUENCER")
+        column = layout.column(align=True)
+        column.operator("fathom.make_mattes", text="Make Mattes of People", icon="USER")
+        column.operator("fathom.use_mattes", icon="SEQ_SEQUENCER")
 
 
 def _is_own(command: str) -> bool:

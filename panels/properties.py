@@ -160,6 +160,15 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     range_end: bpy.props.IntProperty(
         name="End", description="Last frame of the timeline that is estimated", default=250
     )
+    preview_length: bpy.props.FloatProperty(
+        name="Preview Length",
+        description="How much of the clip, around the playhead, Preview Frame estimates; 0 leaves the choice to the "
+        "estimator",
+        default=0.0,
+        min=0.0,
+        soft_max=10.0,
+        unit="TIME_ABSOLUTE",
+    )
     mattes: bpy.props.StringProperty(
         name="Matte Folder",
         description="Folder of images with the clip's frame numbers, white on what moves: camera solves leave it out",

@@ -3,6 +3,7 @@
 import bpy
 
 from ..scene import queue
+from ..scene.current_run import duration
 from . import catalogue, parts
 
 _STATES = {
@@ -29,6 +30,7 @@ class _Queue(parts.Sidebar):
             row.operator("fathom.start_queue", text="Start", icon="PLAY")
         else:
             row.operator("fathom.pause_queue", text="Pause", icon="PAUSE")  # how far it is stands above, as of any run
+        _draw_time_left(layout, jobs, width=width)
         for place, queued in enumerate(jobs[:_MOST]):
             _draw_job(layout.box(), queued, is_first=place == 0, is_last=place == len(jobs) - 1, width=width)
         if len(jobs) > _MOST:
@@ -44,6 +46,23 @@ class _Queue(parts.Sidebar):
             row.operator("fathom.remove_from_queue", text="", icon="X").job = queued.id
         if len(left) > _MOST:
             layout.label(text=f"and {len(left) - _MOST} more")
+
+
+def _seconds(queued):
+    facts = catalogue.facts(queued.job.estimator)
+    return queue.known_seconds(queued, facts.default_size if facts else None)
+
+
+def _draw_time_left(layout, jobs, *, width):
+    """How long all that runs and waits will take, as far as is known."""
+    times = [_seconds(queued) for queued in jobs if queued.state in ("waiting", "running")]
+    known = [seconds for seconds in times if seconds is not None]
+    if not known:
+        return
+    unknown = len(times) - len(known)
+    others = f", and {unknown} of unknown length" if unknown else ""
+    jobs_known = "1 job" if len(known) == 1 else f"{len(known)} jobs"
+    parts.draw_text(layout, f"About {duration(sum(known))} left for {jobs_known}{others}", icon="TIME", width=width)
 
 
 def _draw_job(box, queued, *, is_first, is_last, width):
@@ -63,6 +82,9 @@ def _draw_job(box, queued, *, is_first, is_last, width):
     if queued.state == "done":
         row.operator("fathom.load_queued_depth", text="", icon="IMPORT").job = queued.id
     row.operator("fathom.remove_from_queue", text="", icon="X").job = queued.id
+    seconds = _seconds(queued) if queued.state == "waiting" else None
+    if seconds is not None:
+        parts.draw_text(box, f"About {duration(seconds)}", width=width)
     if queued.message:
         parts.draw_advice(box, queued.message, icon="NONE", width=width, quotes=True)
 

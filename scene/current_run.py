@@ -7,7 +7,8 @@ artist does meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import contextlib
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -194,6 +195,28 @@ def end_current() -> None:
     """Close what is running, if anything is: for the end of Blender, of the file or of the extension."""
     if _current is not None:
         end(_current)
+
+
+def in_turn(*parts: Callable[[], Steps], worded: Callable[[Event], Event] = lambda event: event) -> Steps:
+    """One run of several, each begun where those before it ended well; only the last one's `Done` is passed on.
+
+    `worded` puts an event in other words.
+    """
+    for part in parts:
+        cancel: bool | None = None
+        has_ended = False
+        with contextlib.closing(part()) as steps:
+            while True:
+                try:
+                    heard = steps.send(cancel)
+                except StopIteration:
+                    break
+                has_ended = has_ended or any(isinstance(event, Error) for event in heard)
+                passed = (event for event in heard if part is parts[-1] or not isinstance(event, Done))
+                cancel = yield tuple(map(worded, passed))
+                has_ended = has_ended or bool(cancel)
+        if has_ended:
+            return
 
 
 def describe_bytes(count: float) -> str:

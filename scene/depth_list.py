@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -93,6 +93,41 @@ def remove(scene: bpy.types.Scene, index: int = -1) -> None:
 def entries() -> list[bpy.types.PropertyGroup]:
     """The entries of the lists of all scenes of this file."""
     return [item for scene in bpy.data.scenes if scene.library is None for item in scene.fathom.depths]
+
+
+@dataclass(frozen=True)
+class EntryKey:
+    """An entry of a list as it was when it was asked about, and where it stands there, which does not count.
+
+    What is known of it holds as long as it is equal.
+    """
+
+    blend: str
+    folder: str
+    linked: str
+    job: str
+    plate: str
+    frame_offset: int
+    scene: str = field(compare=False)
+    path: str = field(compare=False)
+
+
+def key_of(item: bpy.types.PropertyGroup, path: str = "") -> EntryKey:
+    """An entry by its values; `path` is that of the entry in its scene, where it is at hand."""
+    values = (item.folder, item.linked, item.job, item.plate, item.frame_offset)
+    return EntryKey(bpy.data.filepath, *values, scene=item.id_data.name, path=path or item.path_from_id())
+
+
+def entry_of(wanted: EntryKey) -> bpy.types.PropertyGroup:
+    """The entry itself; LookupError where the list has changed since."""
+    scene = bpy.data.scenes.get(wanted.scene)
+    try:
+        item = scene.path_resolve(wanted.path) if scene is not None else None
+    except ValueError:
+        item = None
+    if item is None or key_of(item, wanted.path) != wanted:
+        raise LookupError(wanted.path)
+    return item
 
 
 def ask(item: bpy.types.PropertyGroup) -> None:

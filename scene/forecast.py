@@ -58,6 +58,13 @@ def of(job: Job, facts: EstimatorFacts, *, home: Path, root: Path) -> Outlook | 
     )
 
 
+def seconds(job: Job, *, default_size: int | None, home: Path) -> float | None:
+    """How long a job will take, by the runs that were measured; None where that is not known."""
+    wanted = _measure(job, default_size=default_size)
+    found = measured.forecast(measured.load(home), wanted) if wanted is not None else None
+    return found.seconds if found is not None else None
+
+
 def note(job: Job, done: Done, *, home: Path) -> None:
     """Remember what a run took that was not resumed; nothing where the data folder cannot be written."""
     folder = Path(done.folder)

@@ -5,7 +5,7 @@ What was built shows nothing then, by its own nodes and on every machine; here i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
@@ -14,6 +14,7 @@ from ..inference.contract.untrusted import is_folder, is_there
 from . import current_run, depth_list, places, tags
 from . import depth as depth_module
 from .depth import DepthError
+from .depth_list import EntryKey
 from .disk_status import Seen
 from .plate import PlateError, may_look, require_plate
 from .redraw import clear_status
@@ -35,19 +36,6 @@ class Missing:
         return (sentence for sentence in (self.depth, self.plate) if sentence is not None)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """An entry of a list, and where it stands there, which does not count."""
-
-    blend: str
-    folder: str
-    linked: str
-    job: str
-    plate: str
-    scene: str = field(compare=False)
-    path: str = field(compare=False)
-
-
 _state = {"was_missing": False}
 
 
@@ -57,9 +45,9 @@ def of_entry(item: bpy.types.PropertyGroup, path: str = "") -> Missing:
     `path` is that of the entry in its scene, where it is at hand.
     """
     if not depth_list.may_look(item):
-        _seen.of(_entry(item, path))  # it may be a folder that the artist wrote
+        _seen.of(depth_list.key_of(item, path))  # it may be a folder that the artist wrote
         return Missing(unseen=_UNSEEN.format("depth"))
-    return _seen.of(_entry(item, path)) or Missing()
+    return _seen.of(depth_list.key_of(item, path)) or Missing()
 
 
 def incomplete(scene: bpy.types.Scene) -> list[str]:
@@ -68,20 +56,9 @@ def incomplete(scene: bpy.types.Scene) -> list[str]:
     return [item.name for place, item in entries if any(of_entry(item, f"fathom.depths[{place}]"))]
 
 
-def _entry(item: bpy.types.PropertyGroup, path: str) -> _Entry:
-    at = {"scene": item.id_data.name, "path": path or item.path_from_id()}
-    return _Entry(bpy.data.filepath, item.folder, item.linked, item.job, item.plate, **at)
-
-
-def _look_for(entry: _Entry) -> Missing:
+def _look_for(entry: EntryKey) -> Missing:
     """Look for an entry's files, when nothing is being drawn: what came back is shown again at once."""
-    scene = bpy.data.scenes[entry.scene]
-    try:
-        item = scene.path_resolve(entry.path)
-    except ValueError as error:
-        raise LookupError(entry.path) from error
-    if _entry(item, entry.path) != entry:
-        raise LookupError(entry.path)  # the list has changed
+    item = depth_list.entry_of(entry)
     if not HEARS_CHANGES and item.folder != item.linked:
         depth_list.relink_chosen()
     before, found = _seen.of(entry), _look(item)

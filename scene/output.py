@@ -92,16 +92,16 @@ def place(root: Path, clip: str, wanted: Job, *, new_version: bool = False, take
 
 
 def _place(root: Path, clip: str, wanted: Job, new_version: bool, taken: set[Path]) -> Place:
-    clip_root = _clip_root(root, clip, wanted)
-    numbers = _versions(clip_root)
-    named = ((_VERSION.fullmatch(folder.name), folder) for folder in taken if folder.parent == clip_root)
+    folder_of_clip = clip_root(root, clip, wanted)
+    numbers = versions_in(folder_of_clip)
+    named = ((_VERSION.fullmatch(folder.name), folder) for folder in taken if folder.parent == folder_of_clip)
     numbers |= {int(match[1]): folder for match, folder in named if match}
     fingerprint = wanted.fingerprint()
     if not new_version:
         for _, folder in sorted(numbers.items(), reverse=True):
             if folder in taken:
                 continue
-            if _made_by(folder) == fingerprint and not _input_changed(wanted, folder):
+            if _made_by(folder) == fingerprint and not input_changed(wanted, folder / depth_sequence.SIDECAR):
                 return Place(folder=folder, standing="finished")
             if depth_sequence.unfinished_fingerprint(folder) == fingerprint:
                 return Place(folder=folder, standing="unfinished")
@@ -110,10 +110,10 @@ def _place(root: Path, clip: str, wanted: Job, new_version: bool, taken: set[Pat
         last and numbers[last] not in taken and is_free(numbers[last])
     ):  # left by a run that ended before its first frame
         return Place(folder=numbers[last], standing="new")
-    return Place(folder=clip_root / f"v{last + 1:03d}", standing="new")
+    return Place(folder=folder_of_clip / version_name(last + 1), standing="new")
 
 
-def _clip_root(root: Path, clip: str, wanted: Job) -> Path:
+def clip_root(root: Path, clip: str, wanted: Job) -> Path:
     """The clip's folder: of its name alone, unless that is a file or another clip's."""
     plate = Path(depth_sequence.plate_file(wanted.source))
     parents = [parent.name for parent in plate.parents if parent.name and parent.name != clip]
@@ -133,10 +133,10 @@ def _clip_root(root: Path, clip: str, wanted: Job) -> Path:
     return next((folder for folder, owner in zip(folders, owners) if owner == "nobody"), folders[-1])
 
 
-def _owner(clip_root: Path, plate: Path, wanted: Job) -> Literal["ours", "another", "nobody"]:
+def _owner(parent: Path, plate: Path, wanted: Job) -> Literal["ours", "another", "nobody"]:
     """Whose versions a folder holds; those of a clip that is gone are nobody's: it may be ours, before it was moved."""
     owner: Literal["ours", "another", "nobody"] = "nobody"
-    for folder in _versions(clip_root).values():
+    for folder in versions_in(parent).values():
         other = _plate_of(folder)
         if other is None:
             same = depth_sequence.unfinished_fingerprint(folder) == wanted.fingerprint()
@@ -176,12 +176,17 @@ def _plate_of(folder: Path) -> _Other | None:
     return _Other(plate, not depth_sequence.names_elsewhere(written, folder) or places.may_look(plate))
 
 
-def _versions(clip_root: Path) -> dict[int, Path]:
-    """Version number to folder."""
-    if not clip_root.is_dir():
+def versions_in(parent: Path) -> dict[int, Path]:
+    """Version number to folder, of the versions in a folder."""
+    if not parent.is_dir():
         return {}
-    matches = ((_VERSION.fullmatch(path.name), path) for path in clip_root.iterdir())
+    matches = ((_VERSION.fullmatch(path.name), path) for path in parent.iterdir())
     return {int(match.group(1)): path for match, path in matches if match}
+
+
+def version_name(number: int) -> str:
+    """The name of a version's folder."""
+    return f"v{number:03d}"
 
 
 def _made_by(folder: Path) -> str | None:
@@ -192,8 +197,11 @@ def _made_by(folder: Path) -> str | None:
         return None
 
 
-def _input_changed(wanted: Job, folder: Path) -> bool:
-    """Whether a file that the job reads was written after the result: the clip's, or a depth sequence that it takes."""
+def input_changed(wanted: Job, made: Path) -> bool:
+    """Whether a file that the job reads was written after `made`, the file that was written last of its result.
+
+    That is one of the clip's, a matte, or a depth sequence that it takes.
+    """
     source = wanted.source
     first, last = wanted.first_frame, wanted.last_frame
     files = [Path(source.path)]
@@ -207,8 +215,8 @@ def _input_changed(wanted: Job, folder: Path) -> bool:
         files += list(Path(wanted.mattes).iterdir()) if wanted.mattes else []
     sidecars = (Path(value) / depth_sequence.SIDECAR for value in wanted.parameters.values() if _is_path(value))
     files += [path for path in sidecars if path.is_file()]
-    made = (folder / depth_sequence.SIDECAR).stat().st_mtime_ns
-    return any(path.stat().st_mtime_ns > made for path in files if path.exists())
+    made_at = made.stat().st_mtime_ns
+    return any(path.stat().st_mtime_ns > made_at for path in files if path.exists())
 
 
 def _is_path(value: object) -> bool:

@@ -32,6 +32,12 @@ def root() -> Path:
     return preferences.data_folder() / "previews"
 
 
+def count_of(seconds: float, plate: Plate, scene: bpy.types.Scene) -> int:
+    """How many frames a preview of so many seconds has, by the clip's rate, else the scene's; 0 for 0 seconds."""
+    rate = plate.source.fps or scene.render.fps / scene.render.fps_base
+    return max(1, round(seconds * rate)) if seconds > 0 else 0
+
+
 def settings_for(settings: Settings, plate: Plate, *, scene_frame: int, count: int) -> Settings:
     """The settings of a preview: those for the whole clip at a small size, for so many frames around the playhead.
 

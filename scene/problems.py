@@ -4,6 +4,7 @@ from ..inference.contract import exit_codes
 from ..inference.contract.environment import MissingEnvironment
 from ..inference.contract.environment_setup import SetupError
 from ..inference.contract.job import JobError
+from ..inference.contract.made_mattes import MattesError
 from ..inference.contract.weights import WeightsError
 
 
@@ -13,5 +14,5 @@ class Problem(ValueError):
     code = exit_codes.FAILED
 
 
-PROBLEMS = (Problem, JobError, MissingEnvironment, SetupError, WeightsError)
+PROBLEMS = (Problem, JobError, MissingEnvironment, SetupError, WeightsError, MattesError)
 """All errors that are a sentence for the artist: operators report them."""

@@ -22,10 +22,11 @@ from ..inference.contract.job import Job, with_output
 from ..inference.contract.leftovers import LOG
 from ..inference.contract.queued_jobs import QueuedJob
 from ..inference.contract.untrusted import RecordError, read_bytes, readable
-from . import current_run, depth_list, estimation, output, places, preferences
+from . import current_run, depth_list, estimation, forecast, output, places, preferences
 from . import depth as depth_module
 from .beside import Beside
 from .current_run import Run
+from .disk_status import Seen
 from .problems import PROBLEMS, Problem
 from .redraw import redraw
 from .settings import Settings
@@ -48,6 +49,8 @@ class _Queue:
     is_paused: bool = False
     current: QueuedJob | None = None
     run: Run | None = None
+    is_whole: bool = False
+    """Whether the job that is running began at its beginning, so that its time counts."""
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
     changes: int = 0
     file: int = 0
@@ -107,6 +110,21 @@ def _outside(found: list[tuple[QueuedJob, float]]) -> list[tuple[QueuedJob, floa
     if current_run.current() is not None and _queue.run is None:
         own |= {queued.id for queued, _ in found if queued.session == _queue.session and queued.state == "running"}
     return [(queued, share) for queued, share in found if queued.id not in own]
+
+
+def known_seconds(queued: QueuedJob, default_size: int | None) -> float | None:
+    """How long what is left of a job will take, as far as is known; no file is looked at, panels ask.
+
+    `default_size` is the estimator's processing resolution. Of what is running, the worker's own estimate counts.
+    """
+    now = current()
+    forecasted = _forecasts.of((queued.id, default_size, current_run.count_ended()))
+    if now is None or queued.id != now[0].id:
+        return forecasted
+    progress = now[1].progress
+    if progress.seconds_left is not None or forecasted is None:
+        return progress.seconds_left
+    return forecasted * (1.0 - progress.fraction)
 
 
 def log_of(queued_id: str) -> Path:
@@ -332,6 +350,7 @@ def _begin(queued: QueuedJob) -> None:
         if queued.state == "done":
             _finish(queued, "")
             return
+        _queue.is_whole = queued_jobs.share_done(queued) is None
         steps = client.estimate(queued.job, python=preferences.worker_python(), home=preferences.data_folder())
         target = _target(queued) if _queue.asked_in.get(queued.id) == _queue.file else None
         _queue.run = current_run.start(f"Estimating the depth of {queued.label}", steps, target=target)
@@ -374,6 +393,8 @@ def _conclude(queued: QueuedJob, run: Run) -> None:
     if run.outcome == "done":
         count = len(run.shots)
         shots = "1 shot has" if count == 1 else f"{count} shots have"
+        if _queue.is_whole and run.done is not None:
+            forecast.note(queued.job, run.done, home=preferences.data_folder())
         _finish(queued, f"{shots} no depth" if count else "")
     elif run.outcome == "cancelled":
         _change(queued, state="waiting" if _queue.is_paused else "cancelled")
@@ -463,4 +484,16 @@ def _find_left(key: tuple[Path, int, int, int]) -> list[tuple[QueuedJob, float]]
     ]
 
 
+def _forecast(key: tuple[str, int | None, int]) -> float | None:
+    """How long what is not done of a job will take; LookupError where it is not in the queue any more."""
+    queued = next((each for each in _queue.jobs if each.id == key[0]), None)
+    if queued is None:
+        raise LookupError(key[0])
+    found = forecast.seconds(queued.job, default_size=key[1], home=preferences.data_folder())
+    if found is None or queued.state == "running":
+        return found
+    return found * (1.0 - (queued_jobs.share_done(queued) or 0.0))
+
+
+_forecasts = Seen(_forecast, holds=15.0)
 _left: Beside[tuple[Path, int, int, int], list[tuple[QueuedJob, float]]] = Beside(_find_left)

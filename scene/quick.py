@@ -8,8 +8,9 @@ from pathlib import Path
 from ..inference.contract import client
 from ..inference.contract.catalogue import QUICK, Fallback
 from ..inference.contract.client import Steps
-from ..inference.contract.events import Done, Error, Event
+from ..inference.contract.events import Error, Event
 from ..inference.contract.job import Job
+from .current_run import in_turn
 
 
 def estimate(job: Job, *, python: Path, home: Path, offline: str | None, network: Fallback = QUICK) -> Steps:
@@ -18,28 +19,22 @@ def estimate(job: Job, *, python: Path, home: Path, offline: str | None, network
     `offline` is why the network must not be touched, with what to do about it; weights that are there already serve all
     the same. Otherwise as `client.estimate`. `network` is whose weights.
     """
-    steps = client.download(
-        [network.weights], licences=[network.licence], offline=offline is not None, python=python, home=home
+
+    def download() -> Steps:
+        return client.download(
+            [network.weights], licences=[network.licence], offline=offline is not None, python=python, home=home
+        )
+
+    yield from in_turn(
+        download,
+        lambda: client.estimate(job, python=python, home=home),
+        worded=lambda event: _in_blender(event, offline, network),
     )
-    cancel: bool | None = None
-    cancelled = failed = False
-    while True:
-        try:
-            heard = steps.send(cancel)
-        except StopIteration:
-            break
-        if offline is not None:
-            heard = tuple(_in_blender(event, offline, network) for event in heard)
-        failed = failed or any(isinstance(event, Error) for event in heard)
-        cancel = yield tuple(event for event in heard if not isinstance(event, Done))
-        cancelled = cancelled or bool(cancel)
-    if not (failed or cancelled):
-        yield from client.estimate(job, python=python, home=home)
 
 
-def _in_blender(event: Event, offline: str, network: Fallback) -> Event:
+def _in_blender(event: Event, offline: str | None, network: Fallback) -> Event:
     """The worker's error that weights are missing, with what to do about it in Blender."""
-    if not (isinstance(event, Error) and "offline mode" in event.what):
+    if offline is None or not (isinstance(event, Error) and "offline mode" in event.what):
         return event
     return replace(event, what=f"{_name(network)}'s weights are not on this machine yet.", hint=offline)
 

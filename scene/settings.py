@@ -213,7 +213,7 @@ def make_job(plate: Plate, settings: Settings, *, output: Path, asked: bool = Tr
         estimator=settings.estimator,
         parameters={name: _resolved(value) for name, value in settings.parameters.items()},
         output=str(output),
-        cuts=_cuts(settings, plate),
+        cuts=cuts_of(settings, plate),
         size=settings.size,
         full_size=settings.full_size,
         seed=settings.seed,
@@ -222,7 +222,7 @@ def make_job(plate: Plate, settings: Settings, *, output: Path, asked: bool = Tr
     )
 
 
-def _cuts(settings: Settings, plate: Plate) -> str:
+def cuts_of(settings: Settings, plate: Plate) -> str:
     """The cuts of a job: of a part of the clip, those that lie in it."""
     if settings.frames is None:
         return settings.cuts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import bpy
 
@@ -30,18 +30,6 @@ class ListedShot:
     quantity: str
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """An entry of a list, and where it stands there, which does not count."""
-
-    blend: str
-    folder: str
-    job: str
-    frame_offset: int
-    scene: str = field(compare=False)
-    index: int = field(compare=False)
-
-
 def known(scene: bpy.types.Scene) -> tuple[ListedShot, ...]:
     """The shots of the active depth of a scene's list, as far as they are known; no file is looked at, panels ask."""
     listed = scene.fathom
@@ -51,7 +39,7 @@ def known(scene: bpy.types.Scene) -> tuple[ListedShot, ...]:
     item = listed.depths[index]
     if not depth_list.may_look(item):
         return ()
-    return _seen.of(_Entry(bpy.data.filepath, item.folder, item.job, item.frame_offset, scene.name, index)) or ()
+    return _seen.of(depth_list.key_of(item, f"fathom.depths[{index}]")) or ()
 
 
 def look(item: bpy.types.PropertyGroup) -> tuple[ListedShot, ...]:
@@ -74,12 +62,4 @@ def look(item: bpy.types.PropertyGroup) -> tuple[ListedShot, ...]:
     )
 
 
-def _look(entry: _Entry) -> tuple[ListedShot, ...]:
-    scene = bpy.data.scenes.get(entry.scene)
-    items = scene.fathom.depths if scene is not None else ()
-    if entry.index >= len(items) or items[entry.index].folder != entry.folder:
-        raise LookupError(entry.folder)  # the list has changed
-    return look(items[entry.index])
-
-
-_seen = Seen(_look, holds=10.0)
+_seen = Seen(lambda entry: look(depth_list.entry_of(entry)), holds=10.0)

@@ -13,6 +13,7 @@ from . import preferences
 
 VERBS = {
     "export": "write a depth sequence for other programs",
+    "matte": "make mattes of the people in a clip",
     "models": "list, download, verify and remove the weights of networks",
     "doctor": "what is installed, what is missing, and how to install it",
     "estimators": "the estimators with every parameter, and whether they can run here",

@@ -8,7 +8,9 @@ environment can run. On Blender's side the checkout is enabled as the extension 
 import importlib.util
 import os
 import re
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,8 @@ else:
     collect_ignore = [*(name for name in _FOLDERS if name not in _WORKERS), *_BLENDERS]
 
 _SETTING = re.compile(r"(HF|FATHOM|TRANSFORMERS|DIFFUSERS)_|OCIO$|.*_PROXY$", re.IGNORECASE)
+_FOLDER = "fathom_folder"
+"""Key of what a worker process is told."""
 _OF_TESTS = ("FATHOM_PYTHON", "FATHOM_TEST_DATA")
 
 
@@ -37,12 +41,22 @@ def pytest_configure(config):
     """Enable the checkout in Blender before any test module is imported."""
     _forget_settings()
     _hear_signals()
-    runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", None)
-    if runs_tests and HAS_BPY:
+    workerinput = getattr(config, "workerinput", None)
+    if HAS_BPY and workerinput is not None:
+        in_blender.enable_checkout(inside=Path(workerinput[_FOLDER]))
+    elif HAS_BPY and not config.getoption("numprocesses", None):
         in_blender.enable_checkout()
-    if hasattr(config, "workerinput"):  # torch: as many threads in all as there are cores
+    if workerinput is not None:  # torch: as many threads in all as there are cores
         threads = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
         os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Give a worker process a folder that is removed when it has ended, however it ends: xdist kills what lingers."""
+    folder = tempfile.mkdtemp(prefix=in_blender.PREFIX)
+    node.workerinput[_FOLDER] = folder
+    node.config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -110,7 +110,6 @@ MAY_BE_SHORT = {
     "inference/media/icc.py": "the reader of a file format, as tiff is",
     "inference/media/repeats.py": "a question of its own to a clip, with its own reasons",
     "inference/models/package_file.py": "weights out of a package, apart from those of servers",
-    "inference/run/checkpoints.py": "what is believed of a checkpoint, whichever estimator wrote it",
     "inference/video_diffusion/weights.py": "facts of weights, which are listed without torch",
     "panels/parameters.py": "property groups, which are no list of estimators",
     "scene/viewing/color_maps.py": "tables of colors and their formula, apart from the GPU",

@@ -132,7 +132,7 @@ def _peak_bytes() -> int:
 
 def _job(options: argparse.Namespace) -> Job:
     if options.job:
-        return _job_of_file(options)
+        return job_of_file(options)
     if not options.clip or not options.output:
         raise Failure(exit_codes.USAGE, "The command estimate needs a CLIP and --output DIR, or --job FILE.")
     from ..run import automatic
@@ -172,9 +172,10 @@ def job_of_clip(options: argparse.Namespace) -> Job:
     )
 
 
-def _job_of_file(options: argparse.Namespace) -> Job:
+def job_of_file(options: argparse.Namespace) -> Job:
+    """The job in the file that the option ``--job`` names; `Failure` (USAGE) where other options describe one too."""
     for name in ("clip", *sorted(OF_A_JOB - {"output", "overwrite"}), "parameter"):
-        value = getattr(options, name)
+        value = getattr(options, name, None)
         if value or (value == 0 and value is not False):
             shown = "CLIP" if name == "clip" else f"--{name.replace('_', '-')}"
             raise Failure(exit_codes.USAGE, f"{shown} cannot be combined with --job: the job file describes the clip.")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal
 
 from . import bounded_log, depth_sequence, events, exit_codes, job, leftovers, own_files
 from .depth_sequence import DepthSequence, DepthSequenceError
@@ -40,6 +40,8 @@ _MOST_WAITING, _OF_AN_EVENT = 1 << 26, 500
 """Bytes of events that may wait while Blender is busy, and the overhead of each beside its text."""
 _LONGEST_ANSWER = 60.0
 """Seconds that a `Question` may take: it reads no weights and no clip."""
+_NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+"""On Windows, no console window opens for a process; elsewhere none does anyway."""
 _DROPPED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "__PYVENV_LAUNCHER__")
 
 Steps = Generator[tuple[Event, ...], bool | None, None]
@@ -74,7 +76,16 @@ def estimate(wanted: Job, *, python: str | Path, overwrite: bool = False, home: 
 
     Send True to cancel: they end within a second, and finished work is saved. Closing the generator ends them too.
     """
-    yield from _followed(_start(wanted, python, overwrite, home))
+    yield from _followed(_start("estimate", wanted, python, overwrite, home))
+
+
+def matte(wanted: Job, *, python: str | Path, overwrite: bool = False, home: str | Path | None = None) -> Steps:
+    """Make mattes of the people in a job's clip in the worker, and yield its events, as `estimate` does.
+
+    Of the job, the clip, its frames, cuts, size and output folder count. `overwrite`: whether mattes of these frames in
+    the output folder may be replaced.
+    """
+    yield from _followed(_start("matte", wanted, python, overwrite, home))
 
 
 def download(
@@ -256,7 +267,7 @@ def ask(python: str | Path, arguments: Sequence[str], *, home: str | Path | None
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=clean_environment(home),
-            creationflags=0x08000000 if os.name == "nt" else 0,  # CREATE_NO_WINDOW
+            creationflags=_NO_WINDOW,
         )
     )
 
@@ -374,7 +385,7 @@ class _Worker:
                 [str(system / "taskkill.exe"), "/T", "/F", "/PID", str(self._process.pid)],
                 capture_output=True,
                 check=False,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                creationflags=_NO_WINDOW,
             )
             with contextlib.suppress(OSError):
                 self._process.kill()
@@ -395,7 +406,9 @@ class _Worker:
         )
 
 
-def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | None) -> _Worker | events.Error:
+def _start(
+    verb: Literal["estimate", "matte"], wanted: Job, python: str | Path, overwrite: bool, home: str | Path | None
+) -> _Worker | events.Error:
     try:
         job.validate(wanted)
     except job.JobError as error:
@@ -408,21 +421,26 @@ def _start(wanted: Job, python: str | Path, overwrite: bool, home: str | Path | 
     if isinstance(errors, events.Error):
         leftovers.remove_empty(made)
         return errors
+    # beside mattes there is never more to remove than the log: the worker itself keeps what a later run resumes from
+    take_away = partial(leftovers.take_away if verb == "estimate" else leftovers.take_log_away, folder, made)
     try:
         name = _temporary("job", partial(job.save, wanted))
     except OSError as error:
         errors.close()
-        leftovers.take_away(folder, made)
+        take_away()
         return _no_temporary("job", error)
-    arguments = ["estimate", "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
+    arguments = [verb, "--job", name, "--events", "--parent-pipe", *(["--overwrite"] if overwrite else [])]
     try:
         process = _process(python, arguments, errors, home)
     except OSError as error:
         Path(name).unlink()
-        leftovers.take_away(folder, made)
+        take_away()
         return _not_started(python, error)
-    tidy = partial(_tidy, Path(name), folder, made, process.pid)
-    return _Worker(process, log, tidy, lighter=f" or choose a smaller {setting('size')},", errors=errors)
+    lighter = ""
+    if verb == "estimate":
+        take_away = partial(take_away, ended=process.pid)
+        lighter = f" or choose a smaller {setting('size')},"
+    return _Worker(process, log, partial(_tidy, Path(name), take_away), lighter=lighter, errors=errors)
 
 
 def _opened(log: Path, what: str, hint: str) -> IO[bytes] | events.Error:
@@ -457,12 +475,12 @@ def _no_temporary(what: str, error: OSError) -> events.Error:
     )
 
 
-def _tidy(job_file: Path, folder: Path, made: tuple[Path, ...], ended: int, *, keep_log: bool) -> None:
-    """Remove the traces of a run that finished nothing."""
+def _tidy(job_file: Path, take_away: Callable[[], None], *, keep_log: bool) -> None:
+    """Remove the traces of a run that are of no use."""
     with contextlib.suppress(OSError):
         job_file.unlink()
     if not keep_log:
-        leftovers.take_away(folder, made, ended=ended)
+        take_away()
 
 
 def _process(
@@ -476,7 +494,7 @@ def _process(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=clean_environment(home),
-            **_own_group(),
+            **own_group(),
         )
     except OSError:
         errors.close()
@@ -504,7 +522,8 @@ def clean_environment(home: str | Path | None = None) -> dict[str, str]:
     return kept if home is None else kept | {"FATHOM_HOME": str(home)}
 
 
-def _own_group() -> dict:
+def own_group() -> dict[str, Any]:
+    """Arguments of `subprocess.Popen` for a process that leads its own group, without a console window."""
     if os.name == "posix":
         return {"start_new_session": True}
-    return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined, unused-ignore]
+    return {"creationflags": _NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined, unused-ignore]

@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from . import own_files, records
-from .client import MAIN, clean_environment
+from .client import MAIN, clean_environment, own_group
 from .environment import LIGHT, STAMP, TORCH, WHERE, PackageSet, entries, fingerprint, python_of, state
 from .events import Event, Progress, Stage
 from .installer import CHECKING, TORCH_INDEX, last_line
@@ -202,6 +202,35 @@ def _kept(folder: Path, requirements: Sequence[Path]) -> Iterator[None]:
             _clear(aside)
         elif not os.path.lexists(folder):
             os.replace(aside, folder)
+
+
+def add(folder: Path, requirements: Sequence[Path]) -> Steps:
+    """Install further packages into an environment that `create` made, which serves without them as before.
+
+    Steps and errors are those of `create`.
+    """
+    log = folder.with_name(f"{folder.name}.log")
+    command: list[str | Path] = [python_of(folder), "-I", "-u", MAIN, "install", "--parent-pipe"]
+    command += map(Path.absolute, requirements)
+    total = 2 * sum(_count(path) for path in requirements) + 1
+    try:
+        with _alone(folder.parent):
+            code, _ = yield from run_tool(
+                command, log, clean_environment(folder.parent.parent), first="Installing the packages", done=0,
+                total=total,
+            )  # fmt: skip
+            if code:
+                raise SetupError(
+                    f"Installing the packages failed: {_last_error(log, code)} See {log} for the rest, then try again."
+                )
+            log.unlink(missing_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"{error.filename or folder} cannot be written ({error.strerror or error}); correct its permissions, or "
+            f"choose another data folder in {WHERE}."
+        ) from error
+    if code is not None:
+        yield (Progress(done=total, total=total),)
 
 
 def remove(home: Path) -> None:
@@ -478,8 +507,7 @@ def run_tool(
         encoding="utf-8",
         errors="replace",
         env=variables,
-        start_new_session=os.name != "nt",
-        creationflags=0x08000200 if os.name == "nt" else 0,  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
+        **own_group(),
     )
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True).start()

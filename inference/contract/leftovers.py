@@ -102,6 +102,14 @@ def take_away(folder: Path, made: Iterable[Path] = (), *, ended: int | None = No
     remove_empty(made)
 
 
+def take_log_away(folder: Path, made: Iterable[Path] = ()) -> None:
+    """Remove the log of a run from its folder, whatever else is in it, and the folders `made` for it that are empty."""
+    with contextlib.suppress(OSError):
+        if own_files.is_file(folder / LOG):
+            (folder / LOG).unlink()
+    remove_empty(made)
+
+
 @contextlib.contextmanager
 def _held(lock: Path) -> Iterator[bool]:
     """Hold a run's lock, if it exists and the standard library can; False if another process holds it."""

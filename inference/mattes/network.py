@@ -9,7 +9,8 @@ one way has not found who is there: what the first frames do not know yet, the w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.failures import Failure, first_line
-from ..common.files import save_array
+from ..common.files import save_array, save_arrays
 from ..contract import environment, exit_codes, own_files, packages
 from ..models import store
 from ..models.verification import fixed_content
 from . import MODEL, PACKAGE
 
-SCRATCH_FILES = ("matte/######.npy", "matte-forwards/######.npy")
+SCRATCH_FILES = ("matte/######.npy", "matte-forwards/######.npy", "matte-state.npz")
 """The files that `mattes_of` makes in its folder."""
 _INSIDE = 512
 """Long side of the image inside the network, which then refines the matte at full size (the authors' rule)."""
@@ -31,12 +32,18 @@ _APART = 0.5
 """Difference of opacity from which on one pass has not found what the other has."""
 _STATES = 4
 _THREADS = 8
+_SAVED_EVERY = 16
+"""Frames between two saves of what the network remembers, by which an interrupted pass goes on."""
+
+
+State = Sequence[NDArray[Any]]
+"""What a recurrent network remembers of the frames before."""
 
 
 class Network(Protocol):
     """A recurrent matte network."""
 
-    def __call__(self, image: NDArray[np.uint8], state: Any) -> tuple[NDArray[np.float32], Any]:
+    def __call__(self, image: NDArray[np.uint8], state: State | None) -> tuple[NDArray[np.float32], State]:
         """The opacity [H, W], 0 to 1, of an RGB image [H, W, 3], and the state for the next; None: of the first."""
 
 
@@ -57,9 +64,9 @@ class RobustVideoMatting:
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, image: NDArray[np.uint8], state: Any) -> tuple[NDArray[np.float32], Any]:
+    def __call__(self, image: NDArray[np.uint8], state: State | None) -> tuple[NDArray[np.float32], State]:
         """See `Network`."""
-        if state is None:
+        if not state:
             state = [np.zeros((1, 1, 1, 1), np.float32)] * _STATES
         values = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
         ratio = np.array([inside(*image.shape[:2])], np.float32)
@@ -115,7 +122,7 @@ def mattes_of(
     check: Callable[[], None],
     progress: Callable[[float], None],
 ) -> SavedMattes:
-    """Mattes of one shot's people, saved in a folder; those that an earlier call finished there are used again.
+    """Mattes of one shot's people, saved in a folder; a call that was interrupted goes on there, to the same bits.
 
     Parameters
     ----------
@@ -130,35 +137,53 @@ def mattes_of(
     progress : callable
         Called with the share that is done, 0 to 1.
     """
-    final, forwards = folder / "matte", folder / "matte-forwards"
+    final, forwards, memory = folder / "matte", folder / "matte-forwards", folder / "matte-state.npz"
     count = len(frames)
     if all(_file(final, index).exists() for index in range(count)):
         return SavedMattes(final, count)
     network = (load or RobustVideoMatting)()
     for each in (final, forwards):
         own_files.make_folder(each)
-    # a pass that was interrupted begins again, since the state that it had reached is lost
-    there, back = SavedMattes(forwards, count), range(count - 1, -1, -1)
-    for done, (index, opacity) in enumerate(_pass(network, frames, range(count), check)):
-        _save(forwards, index, opacity)
-        progress(0.5 * (done + 1) / count)
-    for done, (index, opacity) in enumerate(_pass(network, frames, back, check)):
-        _save(final, index, _joined(opacity, there.opacity(index)))
-        progress(0.5 + 0.5 * (done + 1) / count)
+    there = SavedMattes(forwards, count)
+    passes = ((forwards, range(count)), (final, range(count - 1, -1, -1)))
+    at, done, state = _remembered(memory, passes)
+    for number, (into, order) in enumerate(passes[at:], at):
+        for place in range(done, count):
+            check()
+            index = order[place]
+            opacity, state = network(frames[index], state)
+            _save(into, index, opacity if into is forwards else _joined(opacity, there.opacity(index)))
+            progress((number * count + place + 1) / (2 * count))
+            if (place + 1) % _SAVED_EVERY == 0:
+                _remember(memory, number, place + 1, state)
+        done, state = 0, None
+        _remember(memory, number + 1, 0, None)
     for index in range(count):
         _file(forwards, index).unlink(missing_ok=True)
+    memory.unlink(missing_ok=True)
     return SavedMattes(final, count)
 
 
-def _pass(
-    network: Network, frames: Any, order: range, check: Callable[[], None]
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Run the network over the frames in an order."""
-    state: Any = None
-    for index in order:
-        check()
-        opacity, state = network(frames[index], state)
-        yield index, opacity
+def _remember(memory: Path, number: int, done: int, state: State | None) -> None:
+    """Save how far the passes are: which one, how many of its frames are done, and what the network remembers."""
+    arrays = {f"state{index}": np.asarray(each) for index, each in enumerate(state or ())}
+    save_arrays(memory, at=np.array([number, done]), **arrays)
+
+
+def _remembered(memory: Path, passes: Sequence[tuple[Path, range]]) -> tuple[int, int, State | None]:
+    """What `_remember` saved, where all frames that it counts are there; else the beginning."""
+    try:
+        with np.load(memory) as saved:
+            number, done = map(int, saved["at"])
+            state = [saved[f"state{index}"] for index in range(len(saved.files) - 1)]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return 0, 0, None
+    counted = [order[: len(order) if each < number else done] for each, (_, order) in enumerate(passes[: number + 1])]
+    are_there = all(
+        _file(folder, index).exists() for (folder, _), part in zip(passes, counted, strict=False) for index in part
+    )
+    is_possible = 0 <= number < len(passes) and 0 <= done <= len(passes[0][1])
+    return (number, done, state or None) if is_possible and are_there else (0, 0, None)
 
 
 def _joined(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:

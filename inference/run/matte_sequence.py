@@ -1,39 +1,48 @@
-"""Mattes of the people in a clip, one EXR image a frame: read, found, written."""
+"""Mattes of the people in a clip, one EXR image a frame: read, found, written.
+
+A run works in a scratch folder inside the mattes' and writes them when all are found, so that no folder has mattes of
+two runs. What an interrupted run has found stays there, and the next run of the same job on the same files goes on.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import mattes
 from ..common import lock
 from ..common.failures import Failure, unwritable
-from ..common.files import make_folder
+from ..common.files import make_folder, save_json
 from ..common.progress import Meter
-from ..contract import events, exit_codes, leftovers, own_files
+from ..contract import events, exit_codes, leftovers, made_mattes, own_files, packages
 from ..contract.hints import setting
 from ..contract.job import Job, check_cuts, shot_starts, validate
+from ..contract.made_mattes import SCRATCH, SIDECAR, STATE, MadeMattes, UnfinishedMattes, name
+from ..contract.own_files import Names
 from ..media import exr, processing_size
 from ..media.clip import open_clip
-from . import inputs
+from ..media.processing_size import Prepared
+from . import checkpoints, inputs
 from .checks import frames_of
 
-SCRATCH = ".fathom-matte"
-"""Folder inside the mattes' for a run's working files."""
-_READING = 0.1
-"""Share of the time that reading the clip takes."""
+if TYPE_CHECKING:
+    from ..mattes.network import SavedMattes
 
-
-def name(number: int) -> str:
-    """The file name of a frame's matte."""
-    return f"matte.{number:04d}.exr"
+LARGEST = 1920
+"""Long side of the mattes, in pixels, where the job names none; a smaller plate has mattes of its own size."""
+_READING, _WRITING = 0.1, 0.04
+"""Shares of the time that reading the clip and writing the mattes take."""
+_CLIP = tuple(f"{leftovers.CLIP}/{each}" for each in leftovers.CLIP_FILES)
+_SOMEBODY = 0.5
+"""Opacity from which on a pixel is of somebody, as for whoever reads the mattes."""
 
 
 def write_mattes(
     job: Job,
     *,
-    size: int,
     overwrite: bool,
     emit: Callable[[events.Event], None],
     check: Callable[[], None],
@@ -43,9 +52,7 @@ def write_mattes(
     Parameters
     ----------
     job : Job
-        The clip, its frames and cuts, and the folder.
-    size : int
-        Long side of the mattes at most, in pixels.
+        The clip, its frames and cuts, the folder, and the long side of the mattes at most; `LARGEST` if it has none.
     overwrite : bool
         Replace mattes of these frames that are in the folder.
     emit : callable
@@ -64,8 +71,6 @@ def write_mattes(
         MISSING: packages or weights; USAGE, BAD_CLIP: the job or its clip; BAD_OUTPUT: the folder.
     """
     mattes.require()
-    from ..mattes.network import mattes_of  # needs packages of its own
-
     validate(job)
     folder, noted = Path(job.output), inputs.note(job)
     with open_clip(job.source, job.first_frame, job.last_frame) as clip:
@@ -73,56 +78,132 @@ def write_mattes(
         clip.require(first, last)
         check_cuts(job.cuts, first, last)
         read = inputs.Inputs(job, noted, first=first, last=last)
-        meter = Meter(emit, frames=last - first + 1)
-        meter.plan(last - first + 1)
+        count = last - first + 1
+        meter = Meter(emit, frames=count)
+        meter.plan(count)
+        network = mattes.MODEL.files[0].sha256
+        key = read.key(versions=packages.versions(), device="cpu", given={"network": network})
+        new, names = UnfinishedMattes(fingerprint=job.fingerprint(), key=key), _scratch_names()
         made = make_folder(folder)
         try:
-            with _scratch(folder / SCRATCH) as scratch:
-                _refuse_old(folder, first, last, overwrite=overwrite)
-                shown = processing_size.working_size(clip.width, clip.height, size, 1)
-                meter.begin(_READING * (last - first + 1), counts=False)
+            with _scratch(folder / SCRATCH, new, names) as state:
+                if not state.is_writing:
+                    _refuse_old(folder, first, last, overwrite=overwrite)
+                shown = processing_size.working_size(clip.width, clip.height, job.size or LARGEST, 1)
+                meter.begin(_READING * count, counts=False)
                 meter.stage("prepare", "Reading the clip")
                 prepared = processing_size.prepare(
-                    clip, first, last, shown, scratch / leftovers.CLIP, cuts=shot_starts(job.cuts), check=check,
-                    progress=lambda done, total: meter.part(done / total),
+                    clip, first, last, shown, folder / SCRATCH / leftovers.CLIP, cuts=shot_starts(job.cuts),
+                    check=check, progress=lambda done, total: meter.part(done / total),
                 )  # fmt: skip
                 read.check()
                 for warning in (*clip.warnings, *clip.found()):
                     emit(events.Warning(message=warning))
                 meter.stage("mattes", "Finding people")
-                for start, end in prepared.shots:
-                    own = scratch / f"shot.{start:04d}-{end:04d}"
-                    own_files.make_folder(own)
-                    meter.begin((1 - _READING) * (end - start + 1))
-                    found = mattes_of(prepared.frames(start, end), own, check=check, progress=meter.part)
-                    for index, number in enumerate(range(start, end + 1)):
-                        check()
-                        with own_files.atomic(folder / name(number)) as temporary:
-                            exr.write_map(temporary, found.opacity(index))
-                    meter.frames_done(end - start + 1)
+                found = [_find(prepared, start, end, names, meter=meter, check=check) for start, end in prepared.shots]
+                read.check()
+                check()
+                meter.begin(_WRITING * count, counts=False)
+                meter.stage("write", "Writing the mattes")
+                save_json(folder / SCRATCH / STATE, replace(state, is_writing=True))
+                (folder / SIDECAR).unlink(missing_ok=True)  # it comes back when all are written
+                if not _write(folder, prepared, found, lambda done: meter.part(done / count)):
+                    emit(events.Warning(message="The network found nobody in these frames: the mattes are black."))
+                record = MadeMattes(
+                    fingerprint=job.fingerprint(), plate=job.source.path, first_frame=first, last_frame=last,
+                    network=mattes.MODEL.name, sha256=network,
+                )  # fmt: skip
+                save_json(folder / SIDECAR, record)
         except OSError as error:
             raise unwritable(error, folder) from error
         finally:
             leftovers.remove_empty(made)
     meter.finish()
-    return last - first + 1
+    return count
+
+
+def _find(
+    prepared: Prepared, start: int, end: int, names: Names, *, meter: Meter, check: Callable[[], None]
+) -> SavedMattes:
+    """Find the people in a shot, in a folder of its own beside the clip's."""
+    from ..mattes.network import mattes_of
+
+    own = prepared.path.parents[1] / f"shot.{start:04d}-{end:04d}"
+    own_files.make_folder(own)
+    checkpoints.drop_damaged(own, names, check=check)
+    length = end - start + 1
+    meter.begin((1 - _READING - _WRITING) * length)
+    progress = _counting(meter, length)
+    found = mattes_of(prepared.frames(start, end), own, check=check, progress=progress)
+    progress(1.0)
+    return found
+
+
+def _scratch_names() -> Names:
+    """The files of a run in its scratch folder."""
+    from ..mattes.network import SCRATCH_FILES
+
+    return Names((STATE, *_CLIP, *(f"{leftovers.SHOT}{each}" for each in SCRATCH_FILES)))
+
+
+def _counting(meter: Meter, length: int) -> Callable[[float], None]:
+    """A listener that reports the share of a shot that is done, in frames as well."""
+    counted = 0
+
+    def progress(share: float) -> None:
+        nonlocal counted
+        now = int(share * length)
+        meter.frames_done(now - counted)
+        counted = now
+        meter.part(share)
+
+    return progress
+
+
+def _write(folder: Path, prepared: Prepared, found: list[SavedMattes], progress: Callable[[int], None]) -> bool:
+    """Write the mattes of all shots; whether anybody is in them.
+
+    Once begun it is not cancelled, so that no matte of an earlier run stays among them.
+    """
+    done, has_people = 0, False
+    for (start, end), of_shot in zip(prepared.shots, found, strict=True):
+        for index, number in enumerate(range(start, end + 1)):
+            opacity = of_shot.opacity(index)
+            has_people = has_people or float(opacity.max()) >= _SOMEBODY
+            with own_files.atomic(folder / name(number)) as temporary:
+                exr.write_map(temporary, opacity)
+            done += 1
+            progress(done)
+    return has_people
 
 
 @contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """The scratch folder of one run at a time, empty at first and removed at last; a killed run's is cleared."""
-    from ..mattes.network import SCRATCH_FILES
+def _scratch(folder: Path, new: UnfinishedMattes, names: Names) -> Iterator[UnfinishedMattes]:
+    """The scratch folder of one run at a time; yields the state of an interrupted run of the same job, or `new`.
 
-    own = (f"{leftovers.SHOT}{each}" for each in SCRATCH_FILES)
-    names = own_files.Names((*(f"{leftovers.CLIP}/{each}" for each in leftovers.CLIP_FILES), *own))
+    What another job left there is cleared. A run that ends well clears everything, any other keeps what is slow to find
+    again: the mattes, not the frames of the clip.
+    """
     held = lock.acquire(folder)
     try:
-        own_files.clear(folder, names)
         own_files.check(folder, names)
-        yield folder
-    finally:
-        with contextlib.suppress(OSError):
+        state = made_mattes.unfinished(folder.parent)
+        if state is None or state.key != new.key:
             own_files.clear(folder, names)
+            state = new
+            save_json(folder / STATE, state)
+        is_useful = False
+        try:
+            yield state
+        except inputs.Changed:
+            raise
+        except BaseException:
+            is_useful = any(folder.glob("shot.*/*/*.npy"))
+            raise
+        finally:
+            with contextlib.suppress(OSError):
+                own_files.clear(folder, Names(_CLIP) if is_useful else names)
+    finally:
         held.release()
 
 

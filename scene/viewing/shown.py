@@ -22,6 +22,7 @@ from ...inference.contract.depth_sequence import Range, Shot
 from ...inference.contract.numbering import NumberingError
 from .. import current_run, depth_list, tags, versions, wording
 from ..depth import DepthError
+from ..depth_list import EntryKey
 from ..disk_status import Seen
 from ..plate import plate_size
 from ..source import Plate
@@ -162,7 +163,7 @@ def of_scene(scene: bpy.types.Scene, name: str = "") -> Viewed | None:
     item = listed[index]
     if not depth_list.may_look(item):
         return None
-    return _of_entry.of(_Entry(scene.name, index, bpy.data.filepath, item.folder, item.plate, item.frame_offset))
+    return _of_entry.of((item.name, depth_list.key_of(item, f"fathom.depths[{index}]")))
 
 
 def target_viewed() -> Viewed | None:
@@ -190,22 +191,8 @@ def frames_there(folder: Path) -> list[int]:
 # ------------------------------------------------------------------------------------------------------ what is there
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """An entry of a list as far as it decides what is shown."""
-
-    scene: str
-    index: int
-    blend: str
-    folder: str
-    plate: str
-    frame_offset: int
-
-
-def _look_for_entry(entry: _Entry) -> Viewed | None:
-    item = bpy.data.scenes[entry.scene].fathom.depths[entry.index]
-    if item.folder != entry.folder:
-        raise LookupError(entry)
+def _look_for_entry(key: tuple[str, EntryKey]) -> Viewed | None:
+    item = depth_list.entry_of(key[1])
     try:
         depth = depth_list.read(item)
     except DepthError:
@@ -268,7 +255,7 @@ def _range_of(folder: Path, frames: list[int]) -> Range | None:
     return Range(minimum=low, maximum=high, p1=p1, p99=p99)
 
 
-_of_entry: Seen[_Entry, Viewed | None] = Seen(_look_for_entry, holds=3.0)
+_of_entry: Seen[tuple[str, EntryKey], Viewed | None] = Seen(_look_for_entry, holds=3.0)
 _of_target: Seen[Target, Viewed] = Seen(_look_for_target, holds=1.0)
 
 

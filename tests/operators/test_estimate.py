@@ -183,6 +183,7 @@ def test_the_scene_that_asked_gets_the_depth_whatever_it_is_called_by_then(worke
         _folder=Path(listed()[0].folder),
         _run=None,
         _job=None,
+        _list=operator._list,
         report=lambda *_arguments: None,
     )
     asking.fathom.depths.clear()

@@ -55,6 +55,20 @@ def test_it_estimates_around_the_playhead_and_shows_it(scene, worker, tmp_path):
     assert [run.frames for run in measured.load(preferences.data_folder())] == [3, 3, 6]
 
 
+def test_its_length_is_in_seconds_of_the_clip_or_the_scene(scene, worker):
+    scene.render.fps, scene.frame_current = 2, 12
+    scene.fathom.preview_length = 1.0
+    assert bpy.ops.fathom.preview_frame(count=5) == {"FINISHED"}
+    assert depth_sequence.load(scene.fathom.depths[0].folder).last_frame == 1002
+    assert bpy.ops.fathom.preview_frame(count=5, seconds=0.0) == {"FINISHED"}
+    assert depth_sequence.load(scene.fathom.depths[0].folder).last_frame == 1005
+    assert bpy.ops.fathom.preview_frame(seconds=1.5) == {"FINISHED"}
+    plate = source.Plate(
+        source=Source(kind="movie", path="/a.mov", fps=50.0), first_frame=1, last_frame=9, scene_start=1
+    )
+    assert [preview.count_of(seconds, plate, scene) for seconds in (0.0, 0.001, 0.5)] == [0, 1, 25]
+
+
 def test_what_shows_a_preview_keeps_it(scene, worker):
     scene.frame_current = 12
     bpy.ops.fathom.preview_frame(count=2)

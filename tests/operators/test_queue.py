@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference.contract import client, environment, events, queued_jobs
-from bl_ext.dev.fathom.scene import current_run, preferences, queue, source
+from bl_ext.dev.fathom.inference.contract import client, environment, events, measured, queued_jobs
+from bl_ext.dev.fathom.scene import current_run, disk_status, preferences, queue, source
 from bl_ext.dev.fathom.scene.settings import Settings
+from drawing import look
 
 MEAN = Settings(estimator="running_mean")
 
@@ -50,6 +51,27 @@ def test_what_waits_is_estimated_in_its_order_and_listed(home, shot, tmp_path):
     assert add(shot("1001-1002"), tmp_path) is None, "it is there already"
     queue.clear()
     assert queue.jobs() == () and not bpy.ops.fathom.start_queue.poll()
+
+
+def test_what_waits_is_forecast_by_what_was_measured(home, shot, tmp_path):
+    first = add(shot("1001-1002"), tmp_path)
+    assert queue.known_seconds(first, 64) is None
+    queue.run_all()
+    (run,) = measured.load(home)
+    assert (run.estimator, run.frames) == ("running_mean", 2)
+    waiting = add(shot("1003-1006"), tmp_path)
+    disk_status.outdate()
+    queue.known_seconds(waiting, 64)
+    look()
+    assert queue.known_seconds(waiting, 64) == pytest.approx(2 * run.seconds)
+    begun = current_run.start("Estimating", (batch for batch in [()]))
+    begun.progress = events.Progress(done=1, total=4)
+    queue._queue.current, queue._queue.run = waiting, begun
+    assert queue.known_seconds(waiting, 64) == pytest.approx(1.5 * run.seconds)
+    begun.progress = events.Progress(done=1, total=4, seconds_left=7.0)
+    assert queue.known_seconds(waiting, 64) == 7.0
+    queue._queue.current = queue._queue.run = None
+    current_run.end(begun)
 
 
 def test_the_same_is_not_added_twice(home, shot, tmp_path):

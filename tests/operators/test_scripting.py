@@ -34,7 +34,7 @@ def run(worker, empty_file, monkeypatch, tmp_path, capsys):
 
 
 def test_every_script_is_tested():
-    assert set(SCRIPTS) == {"clip_to_blend", "with_parameters", "folder", "progress", "worker"}
+    assert set(SCRIPTS) == {"clip_to_blend", "with_parameters", "folder", "mattes", "progress", "worker"}
     assert PAGE.count("```python") == len(SCRIPTS)
 
 
@@ -60,6 +60,14 @@ def test_every_clip_of_a_folder(run, clip, tmp_path):
     assert "Not all could be estimated" in printed
     (line,) = [line for line in printed.splitlines() if line.endswith("v001")]
     assert depth_sequence.load(line.strip()).last_frame == 1006
+
+
+def test_mattes_then_depth(run, clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("TEST_MATTES", "0")
+    printed = run("mattes", clip / "plate.1001.png", tmp_path / "depth", "running_mean", "gpl-3.0-robust-video-matting")
+    assert str(tmp_path / "depth" / "plate" / "mattes" / "v001") in printed
+    sequence = depth_sequence.load(tmp_path / "depth" / "plate" / "v001")
+    assert sequence.last_frame == 1006
 
 
 def test_progress(run, clip, tmp_path):

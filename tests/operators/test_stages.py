@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import bpy
 import pytest
 from bl_ext.dev.fathom.inference.contract import catalogue as contract
-from bl_ext.dev.fathom.inference.contract import depth_sequence
+from bl_ext.dev.fathom.inference.contract import client, depth_sequence
 from bl_ext.dev.fathom.inference.contract.job import JobError, validate
 from bl_ext.dev.fathom.panels import catalogue, estimate, parts
 from bl_ext.dev.fathom.scene import estimation as estimate_module
@@ -22,7 +22,7 @@ LABELS = {"monst3r": "MonST3R's network", "depthcrafter": "DepthCrafter's UNet"}
 def learned(empty_file, inference_python, monkeypatch, tmp_path):
     """The session knows the worker's estimators, those for tests among them; the data folder is empty."""
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(contract, "MAIN", WORKER)
+    monkeypatch.setattr(client, "MAIN", WORKER)
     catalogue.learn(contract.answer(contract.ask(inference_python)))
     yield
     catalogue.forget()

@@ -2,8 +2,7 @@
 
 import bpy
 import pytest
-from bl_ext.dev.fathom.inference.contract import client, environment
-from bl_ext.dev.fathom.inference.contract import weights as contract
+from bl_ext.dev.fathom.inference.contract import environment
 from bl_ext.dev.fathom.operators import weights as operators
 from bl_ext.dev.fathom.scene import current_run, preferences, weights
 from drawing import Recorder
@@ -17,7 +16,6 @@ LICENCE = MODEL.licence.name
 
 @pytest.fixture
 def hub(worker, empty_file, monkeypatch, tmp_path):
-    monkeypatch.setattr(contract, "MAIN", client.MAIN)  # the worker of tests
     monkeypatch.setattr(preferences, "offline_reason", lambda: None)
     with Hub(write_models(tmp_path / "served", MODEL)) as serving:
         monkeypatch.setenv("HF_ENDPOINT", serving.endpoint)

@@ -64,6 +64,18 @@ def test_while_a_job_is_running_the_queue_can_be_paused(queued):
     assert layout.texts == ["one (Automatic)", "two (Automatic)"]
 
 
+def test_the_time_that_is_left_stands_with_each_job_and_in_all(queued, monkeypatch):
+    jobs = [
+        job(name, state=state) for name, state in (("a", "running"), ("b", "waiting"), ("c", "waiting"), ("d", "done"))
+    ]
+    queued(*jobs)
+    times = {jobs[0].id: 20.0, jobs[1].id: 100.0, jobs[2].id: None, jobs[3].id: 5.0}
+    monkeypatch.setattr(queue, "known_seconds", lambda each, _size: times[each.id])
+    texts = drawn().texts
+    assert texts[0] == "About 2 min 0 s left for 2 jobs, and 1 of unknown length"
+    assert texts.count("About 1 min 40 s") == 1 and sum(text.startswith("About") for text in texts) == 2
+
+
 def test_more_than_fit_are_counted(queued):
     queued(*(job(str(number)) for number in range(40)), left=[(job(f"old{number}"), 0.0) for number in range(32)])
     assert "and 10 more" in drawn().texts and "and 2 more" in drawn().texts

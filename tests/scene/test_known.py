@@ -73,6 +73,8 @@ def test_mattes_beside_an_unsaved_file_are_declined(empty_file, tmp_path):
 def test_messages_that_ask_for_them_offer_them():
     text = "It cannot be solved. Set the [[focal_length]] if you know it, or provide [[mattes]] of what moves."
     layout = drawn(parts.draw_advice, text, icon="INFO", width=300)
-    assert [button.name for button in layout.buttons] == ["fathom.use_lens", "fathom.use_lens", "fathom.use_mattes"]
+    assert [button.name.removeprefix("fathom.") for button in layout.buttons] == [
+        "use_lens", "use_lens", "make_mattes", "use_mattes"
+    ]  # fmt: skip
     assert "Focal Length" in " ".join(layout.texts) and "Matte Folder" in " ".join(layout.texts)
     assert not drawn(parts.draw_advice, "The clip is too short.", icon="INFO", width=300).buttons

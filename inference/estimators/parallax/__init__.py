@@ -39,7 +39,7 @@ INFO = EstimatorInfo(
             "flow/######.npy",
             "complete/######.npy",
         ),
-        *("matte/######.npy", "matte-forwards/######.npy"),
+        *("matte/######.npy", "matte-forwards/######.npy", "matte-state.npz"),
         *("fit.npz", "learned/######.npy", "blend/######.npy"),
         *(f"solve/{name}" for name in SOLVE_FILES),
     ),

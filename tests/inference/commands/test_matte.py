@@ -1,5 +1,7 @@
 """The command `matte`, on a network of the test's own: whoever is bright is a person."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -7,19 +9,16 @@ import pytest
 from inference import mattes
 from inference.commands import main
 from inference.common import lock
-from inference.contract import exit_codes
+from inference.common.failures import Cancelled
+from inference.contract import exit_codes, job, made_mattes
 from inference.mattes import network
 from inference.media import processing_size
 from inference.media.exr import read_map
 from inference.media.mattes import mattes as own_mattes
 from inference.run import matte_sequence, stop
+from tests.inference.support import stand_in_mattes
 
 COUNT, HEIGHT, WIDTH = 4, 48, 64
-
-
-class Bright:
-    def __call__(self, image, state):
-        return (image.mean(axis=2) > 128).astype(np.float32), None
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +40,21 @@ def clip(tmp_path):
 
 @pytest.fixture
 def installed(monkeypatch):
-    monkeypatch.setattr(mattes, "require", lambda: None)
-    monkeypatch.setattr(network, "RobustVideoMatting", Bright)
+    monkeypatch.setattr(mattes, "missing", list)
+    monkeypatch.setattr(network, "RobustVideoMatting", stand_in_mattes.Bright)
 
 
 def test_one_exr_a_frame_with_the_clips_own_numbers(clip, tmp_path, installed):
     output = tmp_path / "mattes"
     assert main.main(["matte", str(clip), "--output", str(output)]) == exit_codes.OK
-    assert sorted(path.name for path in output.iterdir()) == [f"matte.{1001 + i}.exr" for i in range(COUNT)]
+    names = [f"matte.{1001 + i}.exr" for i in range(COUNT)]
+    assert sorted(path.name for path in output.iterdir()) == [*names, made_mattes.SIDECAR]
     first = read_map(output / "matte.1001.exr")
-    assert first.shape == (HEIGHT, WIDTH) and first[20, 10] == 1 and first[20, 40] == 0
+    assert first.shape == (HEIGHT, WIDTH) and first[20, 10] > 0.7 and first[20, 40] == 0
+    made = made_mattes.made(output)
+    assert (made.plate, made.first_frame, made.last_frame) == (str(clip), 1001, 1004)
+    (output / names[2]).unlink()
+    assert made_mattes.made(output) is None, "they are not whole any more"
 
 
 def test_they_are_mattes_that_an_estimate_takes(clip, tmp_path, installed):
@@ -86,7 +90,7 @@ def test_what_a_killed_run_left_is_cleared_and_what_is_not_ours_stays(clip, tmp_
     assert [path for path in left.rglob("*") if path.is_file()] == [theirs]
     theirs.unlink()
     assert main.main(["matte", str(clip), "--output", str(output), "--overwrite"]) == exit_codes.OK
-    assert not left.exists() and len(list(output.iterdir())) == COUNT
+    assert not left.exists() and len(list(output.iterdir())) == COUNT + 1
 
 
 def test_one_run_at_a_time_writes_into_a_folder(clip, tmp_path, installed, capsys):
@@ -133,3 +137,99 @@ def test_a_clip_that_changes_while_it_is_read_makes_no_mattes(clip, tmp_path, in
     monkeypatch.setattr(processing_size, "prepare", slowly)
     assert main.main(["matte", str(clip), "--output", str(tmp_path / "mattes")]) == exit_codes.FAILED
     assert "shot.1003.png changed while" in capsys.readouterr().err and not (tmp_path / "mattes").exists()
+
+
+def interrupted(monkeypatch, output, frames):
+    """Make the verb end as by a cancel after so many frames were looked at."""
+    network_of = network.RobustVideoMatting
+    looked = []
+
+    def stopping():
+        made = network_of()
+
+        def look(image, state):
+            if len(looked) == frames:
+                raise Cancelled
+            looked.append(0)
+            return made(image, state)
+
+        return look
+
+    with monkeypatch.context() as patched:
+        patched.setattr(network, "RobustVideoMatting", stopping)
+        assert main.main(["matte", *output]) == exit_codes.CANCELLED
+
+
+def counted(monkeypatch):
+    """How often the network is asked from now on."""
+    network_of, calls = network.RobustVideoMatting, []
+
+    def counting():
+        made = network_of()
+        return lambda image, state: (calls.append(0), made(image, state))[1]
+
+    monkeypatch.setattr(network, "RobustVideoMatting", counting)
+    return calls
+
+
+def test_a_cancelled_run_is_resumed_and_writes_nothing_before_all_is_found(clip, tmp_path, installed, monkeypatch):
+    output = tmp_path / "mattes"
+    command = [str(clip), "--output", str(output), "--cuts", "1003"]
+    interrupted(monkeypatch, command, 5)  # of the first shot's four looks, and one of the second's
+    assert [path.name for path in output.iterdir()] == [made_mattes.SCRATCH]
+    assert not (output / made_mattes.SCRATCH / "clip").exists(), "the clip is read again"
+    assert made_mattes.unfinished(output) and made_mattes.made(output) is None
+    calls = counted(monkeypatch)
+    assert main.main(["matte", *command]) == exit_codes.OK
+    assert len(calls) == 4, "the first shot is not looked at again"
+    assert made_mattes.made(output).last_frame == 1004 and made_mattes.unfinished(output) is None
+
+
+def test_another_job_does_not_take_up_what_was_left(clip, tmp_path, installed, monkeypatch):
+    output = tmp_path / "mattes"
+    interrupted(monkeypatch, [str(clip), "--output", str(output)], 6)
+    calls = counted(monkeypatch)
+    assert main.main(["matte", str(clip), "--output", str(output), "--frames", "1001-1003"]) == exit_codes.OK
+    assert len(calls) == 6 and made_mattes.made(output).last_frame == 1003
+    assert not (output / made_mattes.SCRATCH).exists()
+
+
+def test_replacing_that_is_interrupted_leaves_the_old_mattes_as_they_were(clip, tmp_path, installed, monkeypatch):
+    output = tmp_path / "mattes"
+    command = [str(clip), "--output", str(output)]
+    main.main(["matte", *command])
+    before = [path.read_bytes() for path in sorted(output.glob("*.exr"))]
+    interrupted(monkeypatch, [*command, "--overwrite", "--cuts", "none"], 6)
+    assert [path.read_bytes() for path in sorted(output.glob("*.exr"))] == before and made_mattes.made(output)
+
+
+def test_a_job_file_takes_the_place_of_the_options(clip, tmp_path, installed, capsys):
+    from inference.media.source import describe
+
+    wanted = job.Job(
+        source=describe(str(clip), 1002, 1003), output=str(tmp_path / "mattes"), first_frame=1002, last_frame=1003
+    )
+    job.save(wanted, tmp_path / "job.json")
+    assert main.main(["matte", "--job", str(tmp_path / "job.json")]) == exit_codes.OK
+    assert made_mattes.made(tmp_path / "mattes").fingerprint == wanted.fingerprint()
+    assert main.main(["matte", "--job", str(tmp_path / "job.json"), "--size", "64"]) == exit_codes.USAGE
+    assert main.main(["matte", str(clip)]) == exit_codes.USAGE
+    assert "needs a CLIP and --output DIR, or --job FILE" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_listed_for_programs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path / "home"))
+    assert main.main(["matte", "--missing"]) == exit_codes.OK
+    kinds = {each["kind"] for each in json.loads(capsys.readouterr().out)}
+    assert "weights" in kinds
+    with stand_in_mattes.installed():
+        main.main(["matte", "--missing"])
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_nobody_is_a_warning(clip, tmp_path, installed, monkeypatch, capsys):
+    monkeypatch.setattr(
+        network, "RobustVideoMatting", lambda: lambda image, state: (np.zeros(image.shape[:2], np.float32), [])
+    )
+    assert main.main(["matte", str(clip), "--output", str(tmp_path / "mattes")]) == exit_codes.OK
+    assert "found nobody in these frames: the mattes are black" in capsys.readouterr().err

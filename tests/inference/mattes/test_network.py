@@ -18,7 +18,7 @@ HEIGHT, WIDTH = 6, 8
 
 def shot(count):
     """Frames that are gray by their index."""
-    return [np.full((HEIGHT, WIDTH, 3), 10 * index, np.uint8) for index in range(count)]
+    return [np.full((HEIGHT, WIDTH, 3), 10 * index % 256, np.uint8) for index in range(count)]
 
 
 class Learner:
@@ -88,6 +88,59 @@ def test_a_cancelled_run_is_made_again_to_the_same_bits(tmp_path):
     for index in range(5):
         name = f"matte/{index:06d}.npy"
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+class Memory:
+    """A network whose answer is what it has seen so far."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, image, state):
+        self.calls += 1
+        seen = float(state[0]) if state else 0.0
+        now = 0.9 * seen + 0.1 * image.mean() / 255
+        return np.full(image.shape[:2], now, np.float32), [np.array(now)]
+
+
+@pytest.mark.parametrize("after", [20, 40, 55, 79])
+def test_an_interrupted_pass_goes_on_where_its_memory_was_saved_to_the_same_bits(tmp_path, after):
+    def stop():
+        if first.calls == after:
+            raise Cancelled
+
+    first, second = Memory(), Memory()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with pytest.raises(Cancelled):
+        made(tmp_path / "a", shot(40), first, check=stop)
+    made(tmp_path / "a", shot(40), second)
+    assert first.calls + second.calls <= 80 + 15
+    made(tmp_path / "b", shot(40), Memory())
+    for index in range(40):
+        name = f"matte/{index:06d}.npy"
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert not (tmp_path / "a" / "matte-state.npz").exists()
+
+
+@pytest.mark.parametrize("damage", ["text", "frame", "number"])
+def test_a_memory_that_cannot_be_is_not_believed(tmp_path, damage):
+    def stop():
+        if first.calls == 30:
+            raise Cancelled
+
+    first = Memory()
+    with pytest.raises(Cancelled):
+        made(tmp_path, shot(20), first, check=stop)
+    if damage == "text":
+        (tmp_path / "matte-state.npz").write_text("nothing")
+    elif damage == "number":
+        np.savez(tmp_path / "matte-state.npz", at=np.array([7, 3]))
+    else:
+        (tmp_path / "matte-forwards" / "000003.npy").unlink()
+    again = Memory()
+    found, _ = made(tmp_path, shot(20), again)
+    assert again.calls == 40 and len(found) == 20
 
 
 def test_the_estimators_scratch_files_include_the_mattes():

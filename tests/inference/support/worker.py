@@ -12,8 +12,10 @@ import inference.estimators  # noqa: E402
 inference.estimators.__path__.append(str(HERE / "estimators"))
 
 from inference.commands.main import main  # noqa: E402
-from tests.inference.support import tiny_video_depth  # noqa: E402
+from tests.inference.support import stand_in_mattes, tiny_video_depth  # noqa: E402
 
 if folder := os.environ.get(tiny_video_depth.INSTALLED):
     tiny_video_depth.installed(folder)
+if seconds := os.environ.get(stand_in_mattes.INSTALLED):
+    stand_in_mattes.installed(float(seconds))
 sys.exit(main())
