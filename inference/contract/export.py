@@ -292,6 +292,15 @@ def shots_within(wanted: Export, sequence: DepthSequence) -> tuple[tuple[Shot, r
     return found
 
 
+def count_frames(wanted: Export, sequence: DepthSequence) -> int:
+    """How many frames with depth an export has; JobError as `shots_within`."""
+    shots = [frames for _, frames in shots_within(wanted, sequence)]
+    if wanted.format not in ("movie", "control"):
+        return sum(map(len, shots))
+    taken = range(shots[0][0], shots[-1][-1] + 1, wanted.every)
+    return sum(number in taken for frames in shots for number in frames)
+
+
 def name_of(sequence: DepthSequence) -> str:
     """The clip's name, with which the names of an export's files begin."""
     source = sequence.source
@@ -345,9 +354,7 @@ def estimated_bytes(wanted: Export, sequence: DepthSequence) -> float:
     JobError
         As `shots_within`.
     """
-    frames = sum(len(numbers) for _, numbers in shots_within(wanted, sequence))
-    if wanted.format in ("movie", "control"):
-        frames = -(-frames // wanted.every)
+    frames = count_frames(wanted, sequence)
     width, height = image_size(wanted, sequence)
     pixels = float(width * height)
     if wanted.format == "exr":

@@ -46,6 +46,8 @@ SCRATCH = ".fathom-export"
 """Folder inside the export's that holds its lock."""
 _LARGEST_HALF = 65504.0
 _PIXELS_OF_A_VOXEL = 2.0
+_TOUCHED = 0.02
+"""Opacity of a matte from which on a pixel has no point."""
 _GRAY = ("png", "movie", "control")
 Check = Callable[[], None]
 Emit = Callable[[events.Event], None]
@@ -108,7 +110,7 @@ def export(wanted: Export, *, overwrite: bool, emit: Emit, check: Check) -> Outc
             held.release()
     finally:
         leftovers.remove_empty(made)
-    return Outcome(frames=sum(len(shot.frames) for shot in shots), files=len(files.targets))
+    return Outcome(frames=work.frames, files=len(files.targets))
 
 
 def remove_temporary(folder: Path) -> None:
@@ -197,7 +199,7 @@ def _require_possible(wanted: Export, sequence: DepthSequence, parts: Sequence[P
 
 
 class _Work:
-    """One run of an export."""
+    """One run of an export; `frames` is how many it writes."""
 
     def __init__(
         self,
@@ -215,11 +217,9 @@ class _Work:
         self._size = (sequence.width, sequence.height)
         self._known_mattes: dict[tuple[int, int], Mattes] = {}
         self._known_rays: dict[int, NDArray[np.float32]] = {}  # of the shot that is at its turn
-        self._count = sum(len(part.frames) for part in parts)
-        if wanted.format in ("movie", "control"):
-            self._count = -(-self._count // wanted.every)
-        self._meter = Meter(emit, self._count)
-        self._meter.plan(self._count)
+        self.frames = contract.count_frames(wanted, sequence)
+        self._meter = Meter(emit, self.frames)
+        self._meter.plan(self.frames)
 
     def run(self, needed: float) -> None:
         """Write what is left, at most about `needed` bytes."""
@@ -231,10 +231,10 @@ class _Work:
         what = "1 file" if count == 1 else f"{count} files"
         room = size_text(needed * self._files.share_left())
         self._meter.stage("export", f"Writing {what}, {room} at most")
-        done = self._count - count if wanted.is_for_each_frame else 0
+        done = self.frames - count if wanted.is_for_each_frame else 0
         self._meter.begin(done)
         self._meter.frames_done(done)
-        self._meter.begin(self._count - done)
+        self._meter.begin(self.frames - done)
         write = {
             "exr": self._write_exr,
             "png": self._write_png,
@@ -442,7 +442,7 @@ class _Work:
         height, width = maps[0].shape
         held = self._mattes((width, height))
         if held is not None:
-            matte = held[held.numbers.index(number)]
+            matte = held.opacity(held.numbers.index(number)) > _TOUCHED  # at their edges, depth is half the object's
             left_out = matte if left_out is None else left_out | matte
         camera = self._camera(part).scaled(width, height)
         if part.shot.first_frame not in self._known_rays:
