@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 import bpy
 import numpy as np
@@ -241,10 +242,17 @@ def baked_camera(known: Camera, frames: Iterable[int], *, world: Matrix, scale: 
     camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
     _set_lens(camera.data, known)
     camera.rotation_mode = "QUATERNION"
-    poses = {pose.frame: Matrix(pose.camera_to_world) for pose in known.poses}
+    poses = {pose.frame: pose for pose in known.poses}
+    zooms = any(pose.focal_length is not None or pose.principal_point is not None for pose in known.poses)
     before = None
     for frame in frames:
-        matrix = poses.get(frame, Matrix.Identity(4))
+        pose = poses.get(frame)
+        if zooms:
+            focal_length, _, *point = known.intrinsics(pose)
+            _set_lens(camera.data, replace(known, focal_length=focal_length, principal_point=tuple(point)))
+            for path in ("lens", "shift_x", "shift_y"):
+                camera.data.keyframe_insert(path, frame=frame)
+        matrix = Matrix.Identity(4) if pose is None else Matrix(pose.camera_to_world)
         matrix.translation = scale * matrix.translation
         place, turn, _ = (world @ _WORLD @ matrix @ _VIEW).decompose()
         if before is not None:

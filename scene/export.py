@@ -429,10 +429,11 @@ def _scene_of_camera(scene: bpy.types.Scene, depth: Depth, frames: range) -> Ite
         yield made
     finally:
         for thing in list(made.collection.objects):
-            data, action = thing.data, thing.animation_data.action if thing.animation_data else None
+            data = thing.data
+            actions = {each.animation_data.action for each in (thing, data) if each.animation_data is not None}
             bpy.data.objects.remove(thing)
             bpy.data.cameras.remove(data)
-            if action is not None:
+            for action in actions - {None}:
                 bpy.data.actions.remove(action)
         bpy.data.scenes.remove(made)
 

@@ -10,17 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract.camera import Camera
+from ..contract.camera import Camera, Pose
+from ..contract.distortion import undistort
 from ..contract.export import Placement
 
 _TURN = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
 """OpenCV's world (y down, z ahead) in Blender's (z up, y ahead); the same quarter takes Blender's to one with y up."""
-_STEPS, _EXACT = 50, 1e-9
-"""Of the iteration that takes a lens's distortion off."""
 _KEY_BITS = 21
 """Of each coordinate of a voxel in its key."""
 _MOST_WAITING = 4_000_000
@@ -46,16 +44,18 @@ def distance(disparity: NDArray[np.float32], placed: Placement, frame: int) -> N
     return np.float32(placed.scale) / inverse_distance(disparity, placed, frame)
 
 
-def rays(camera: Camera) -> NDArray[np.float32]:
+def rays(camera: Camera, frame: int) -> NDArray[np.float32]:
     """The ray (x, y, 1) through the middle of each pixel [H, W, 3] of the camera's images, distortion taken off."""
-    columns, rows = np.meshgrid(np.arange(camera.width, dtype=np.float64), np.arange(camera.height, dtype=np.float64))
-    cx, cy = camera.principal_point
-    matrix = np.array([[camera.focal_length, 0, cx], [0, camera.focal_length, cy], [0, 0, 1]])
-    pixels = np.stack([columns, rows], axis=-1).reshape(-1, 1, 2)
-    lens = np.array([*camera.distortion, 0, 0], np.float64)
-    ending = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _STEPS, _EXACT)
-    plane = cv2.undistortPointsIter(pixels, matrix, lens, np.eye(3), np.eye(3), ending).reshape(*columns.shape, 2)
-    return np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1).astype(np.float32)
+    fx, fy, cx, cy = camera.intrinsics(pose_at(camera, frame))
+    x, y = np.meshgrid((np.arange(camera.width) - cx) / fx, (np.arange(camera.height) - cy) / fy)
+    if any(camera.distortion):
+        x, y = undistort(camera.distortion_model, camera.distortion, x, y, unit=camera.half_side / fx)
+    return np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
+
+
+def pose_at(camera: Camera, frame: int) -> Pose | None:
+    """The pose of a frame; None where the camera has none for it."""
+    return next((pose for pose in camera.poses if pose.frame == frame), None)
 
 
 def to_world(placed: Placement, up: Literal["y", "z"]) -> NDArray[np.float64]:
@@ -66,7 +66,8 @@ def to_world(placed: Placement, up: Literal["y", "z"]) -> NDArray[np.float64]:
 
 def pose(camera: Camera, frame: int, placed: Placement, up: Literal["y", "z"]) -> NDArray[np.float64]:
     """Camera to world [4, 4] at a frame, OpenCV's axes in the camera; one without a path stands at the origin."""
-    matrix = next((np.array(p.camera_to_world, np.float64) for p in camera.poses if p.frame == frame), np.eye(4))
+    found = pose_at(camera, frame)
+    matrix = np.eye(4) if found is None else np.array(found.camera_to_world, np.float64)
     matrix[:3, 3] *= placed.scale * placed.path_scale
     return to_world(placed, up) @ matrix
 

@@ -216,7 +216,7 @@ class _Work:
         self._files, self._emit, self._check = files, emit, check
         self._size = (sequence.width, sequence.height)
         self._known_mattes: dict[tuple[int, int], Mattes] = {}
-        self._known_rays: dict[int, NDArray[np.float32]] = {}  # of the shot that is at its turn
+        self._known_rays: dict[tuple[float, ...], NDArray[np.float32]] = {}  # of the lens that is at its turn
         self.frames = contract.count_frames(wanted, sequence)
         self._meter = Meter(emit, self.frames)
         self._meter.plan(self.frames)
@@ -349,12 +349,11 @@ class _Work:
             poses = [
                 point_cloud.pose(camera, number, part.placed, up_of(self._wanted)) @ turned for number in part.frames
             ]
-            field = chan.vertical_field(camera.focal_length, camera.height)
+            lenses = (camera.intrinsics(point_cloud.pose_at(camera, number)) for number in part.frames)
+            fields = [chan.vertical_field(along_height, camera.height) for _, along_height, *_ in lenses]
             if part.shot.first_frame in self._files.left:
                 with self._files.writing(part.shot.first_frame) as temporary:
-                    temporary.write_text(
-                        chan.text(part.frames, poses, [field] * len(part.frames)), encoding="ascii", newline="\n"
-                    )
+                    temporary.write_text(chan.text(part.frames, poses, fields), encoding="ascii", newline="\n")
             self._meter.count(len(part.frames))
             self._meter.frames_done(len(part.frames))
 
@@ -445,13 +444,14 @@ class _Work:
             matte = held.opacity(held.numbers.index(number)) > _TOUCHED  # at their edges, depth is half the object's
             left_out = matte if left_out is None else left_out | matte
         camera = self._camera(part).scaled(width, height)
-        if part.shot.first_frame not in self._known_rays:
-            self._known_rays = {part.shot.first_frame: point_cloud.rays(camera)}
+        lens = (part.shot.first_frame, *camera.intrinsics(point_cloud.pose_at(camera, number)))
+        if lens not in self._known_rays:
+            self._known_rays = {lens: point_cloud.rays(camera, number)}
         return point_cloud.vertices(
             maps[0],
             part.placed,
             number,
-            rays=self._known_rays[part.shot.first_frame],
+            rays=self._known_rays[lens],
             pose=point_cloud.pose(camera, number, part.placed, up_of(self._wanted)),
             colors=image,
             confidence=confidence,
@@ -504,13 +504,15 @@ class _Work:
 
     def _warn_of_lens(self, part: Part, camera: Camera) -> None:
         """Say what of a lens no .chan file can hold."""
-        cx, cy = camera.principal_point
-        shift = (cx - (camera.width - 1) / 2, cy - (camera.height - 1) / 2)
+        points = [camera.intrinsics(point_cloud.pose_at(camera, number))[2:] for number in part.frames]
+        middle = ((camera.width - 1) / 2, (camera.height - 1) / 2)
+        shift = max(((x - middle[0], y - middle[1]) for x, y in points), key=lambda by: max(map(abs, by)))
         lost = []
         if any(abs(value) > 0.5 for value in shift):
             lost.append(f"the lens's shift of {shift[0]:+.1f}, {shift[1]:+.1f} pixels (right, down)")
         if any(camera.distortion):
-            lost.append(f"its distortion (k1 {camera.distortion[0]:g}, k2 {camera.distortion[1]:g})")
+            values = ", ".join(f"{value:g}" for value in camera.distortion)
+            lost.append(f"its distortion ({camera.distortion_model}: {values})")
         if lost:
             self._emit(
                 events.Warning(

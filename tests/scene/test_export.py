@@ -1,5 +1,7 @@
 """What the artist wants of an export, and cameras that Blender writes, read back by Blender's own importers."""
 
+from dataclasses import replace
+
 import bpy
 import depth_maker
 import numpy as np
@@ -127,6 +129,22 @@ def test_cameras_come_back(depth, tmp_path, kind):
     with pytest.raises(Problem, match="exists already"):
         export.write_cameras(depth, made, kind, scene=scene)
     export.write_cameras(depth, made, kind, scene=scene, overwrite=True)
+
+
+def test_a_lens_that_zooms_comes_back(tmp_path):
+    """By USD; Blender's importer of Alembic takes the lens of one frame."""
+
+    def zooming(frames):
+        poses = tuple(replace(pose, focal_length=20.0 + pose.frame) for pose in filmed(frames).poses)
+        return replace(filmed(frames), poses=poses)
+
+    depth = depth_module.load(depth_maker.make(tmp_path / "a", camera=zooming))
+    (path,) = export.write_cameras(depth, wanted(depth, tmp_path), "usd", scene=bpy.context.scene)
+    data = imported(path).data
+    for frame in (1, 4):
+        bpy.context.scene.frame_set(frame)
+        found = data.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        assert found.lens / found.sensor_width == pytest.approx((20 + frame) / SIZE[0], rel=1e-3)
 
 
 def test_a_camera_that_is_not_there(tmp_path):

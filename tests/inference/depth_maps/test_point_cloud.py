@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from inference.contract.camera import Camera, Pose
+from inference.contract.distortion import distort
 from inference.contract.export import Placement
 from inference.depth_maps import point_cloud
 
@@ -28,13 +29,32 @@ def test_distance_follows_keys():
 @pytest.mark.parametrize("distortion", [(0.0, 0.0), (-0.2, 0.05)])
 def test_rays_lead_back_to_their_pixels(distortion):
     camera = Camera(width=40, height=30, focal_length=35.0, principal_point=(21.0, 12.5), distortion=distortion)
-    rays = point_cloud.rays(camera).astype(np.float64)
+    rays = point_cloud.rays(camera, 1).astype(np.float64)
     matrix = np.array([[35.0, 0, 21.0], [0, 35.0, 12.5], [0, 0, 1]])
-    back, _ = cv2.projectPoints(
-        rays.reshape(-1, 3), np.zeros(3), np.zeros(3), matrix, np.array([*distortion, 0.0, 0.0])
-    )
+    lens = np.array([*distortion, 0.0, 0.0])
+    back, _ = cv2.projectPoints(rays.reshape(-1, 3), np.zeros(3), np.zeros(3), matrix, lens)
     rows, columns = np.mgrid[0:30, 0:40]
     assert np.abs(back.reshape(30, 40, 2) - np.stack([columns, rows], axis=-1)).max() < 1e-3
+
+
+def test_rays_of_a_lens_that_zooms_through_wide_pixels():
+    still = ((1, 0, 0, 0.0), (0, 1, 0, 0.0), (0, 0, 1, 0.0), (0, 0, 0, 1))
+    poses = (Pose(frame=1, camera_to_world=still), Pose(frame=2, camera_to_world=still, focal_length=70.0))
+    camera = Camera(width=40, height=30, focal_length=35.0, principal_point=(20.0, 15.0), poses=poses, pixel_aspect=2.0)
+    assert point_cloud.rays(camera, 1)[29, 39] == pytest.approx([19 / 35, 14 / 70, 1])
+    assert point_cloud.rays(camera, 2)[29, 39] == pytest.approx([19 / 70, 14 / 140, 1])
+
+
+@pytest.mark.parametrize("model", ["polynomial", "division", "nuke", "brown"])
+def test_rays_of_every_lens_model(model):
+    camera = Camera(
+        width=40, height=30, focal_length=35.0, principal_point=(20.0, 15.0), distortion=(-0.1, 0.01),
+        distortion_model=model,
+    )  # fmt: skip
+    x, y, _ = np.moveaxis(point_cloud.rays(camera, 1).astype(np.float64), -1, 0)
+    back = distort(model, camera.distortion, x, y, unit=camera.half_side / 35)
+    rows, columns = np.mgrid[0:30, 0:40]
+    assert np.abs(35 * back[0] + 20 - columns).max() < 1e-3 and np.abs(35 * back[1] + 15 - rows).max() < 1e-3
 
 
 def test_worlds_of_either_axis_up():

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -11,7 +12,7 @@ import OpenEXR
 import pytest
 
 from inference.common.failures import Cancelled, ClipError, Failure
-from inference.contract import depth_sequence, events, exit_codes
+from inference.contract import camera_files, depth_sequence, events, exit_codes
 from inference.contract.camera import Camera, Pose
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name
 from inference.contract.export import Export
@@ -362,6 +363,32 @@ def test_camera_of_nuke(depth, tmp_path):
     assert [line[0] for line in lines] == list(FRAMES)
     assert lines[3][1:7] == pytest.approx([3, 0, 0, 0, 0, 0])
     assert lines[0][7] == pytest.approx(np.degrees(2 * np.arctan(24 / 60))) and not warnings(heard)
+
+
+def test_a_lens_that_zooms_shifts_and_distorts(tmp_path):
+    depth = make(tmp_path)
+    sequence = depth_sequence.load(depth)
+    camera = filmed(FRAMES)
+    poses = tuple(replace(pose, focal_length=30.0 + i) for i, pose in enumerate(camera.poses))
+    camera = replace(camera, poses=poses, principal_point=(20.0, 11.5), distortion=(-0.1,), distortion_model="division")
+    shots = (replace(sequence.shots[0], camera=camera),)
+    depth_sequence.save(replace(sequence, shots=shots), depth)
+    _, heard = run(depth, tmp_path / "out", "chan")
+    fields = [float(line.split()[7]) for line in (tmp_path / "out" / "street_camera.chan").read_text().splitlines()]
+    assert fields == pytest.approx([np.degrees(2 * np.arctan(12 / (30 + i))) for i in range(4)])
+    (sentence,) = warnings(heard)
+    assert "shift of +4.5, +0.0 pixels" in sentence and "distortion (division: -0.1)" in sentence
+
+
+def test_a_chan_is_read_back_as_it_was(tmp_path):
+    """By the reader that takes solved cameras in."""
+    depth = make(tmp_path)
+    run(depth, tmp_path / "out", "chan")
+    found = camera_files.load(tmp_path / "out" / "street_camera.chan", width=PLATE[0], height=PLATE[1])
+    expected = filmed(FRAMES)
+    assert found.focal_length == pytest.approx(expected.focal_length)
+    for one, other in zip(found.poses, expected.poses, strict=True):
+        assert one.frame == other.frame and np.allclose(one.camera_to_world, other.camera_to_world, atol=1e-6)
 
 
 def test_each_shot_has_its_own_camera(tmp_path):
