@@ -1,5 +1,6 @@
 """What the artist wants of an export, and cameras that Blender writes, read back by Blender's own importers."""
 
+import struct
 from dataclasses import replace
 
 import bpy
@@ -145,6 +146,18 @@ def test_a_lens_that_zooms_comes_back(tmp_path):
         bpy.context.scene.frame_set(frame)
         found = data.evaluated_get(bpy.context.evaluated_depsgraph_get())
         assert found.lens / found.sensor_width == pytest.approx((20 + frame) / SIZE[0], rel=1e-3)
+
+
+def test_alembic_has_the_lens_of_every_frame(tmp_path):
+    def zooming(frames):
+        return replace(
+            filmed(frames), poses=tuple(replace(p, focal_length=20.0 + p.frame) for p in filmed(frames).poses)
+        )
+
+    depth = depth_module.load(depth_maker.make(tmp_path / "a", camera=zooming))
+    (path,) = export.write_cameras(depth, wanted(depth, tmp_path), "alembic", scene=bpy.context.scene)
+    lenses = [struct.pack("<d", 36 * (20 + frame) / SIZE[0]) for frame in range(1, 6)]
+    assert all(lens in path.read_bytes() for lens in lenses)
 
 
 def test_a_camera_that_is_not_there(tmp_path):
