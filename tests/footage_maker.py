@@ -61,6 +61,7 @@ def movie(
     full_range: bool = False,
     container_format: str | None = None,
     piped: bool = False,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Write a movie whose i-th image has the time stamp ``times[i]`` and, by default, carries the number i.
 
@@ -80,12 +81,15 @@ def movie(
         Whether Y'CbCr uses all 256 values.
     piped : bool
         Whether the file is written from front to end as to a pipe, so that its header cannot say how long it is.
+    metadata : dict or None
+        Names and values for the file's header; in QuickTime's keys with ``movflags`` ``use_metadata_tags``.
     """
     times = list(times)
     target = _Pipe(path) if piped else str(path)
     if container_format is None and piped:
         container_format = {"mkv": "matroska"}.get(path.suffix[1:], path.suffix[1:])
     with av.open(target, "w", format=container_format, options=container_options or {}) as container:
+        container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height = size
         stream.pix_fmt = pixel_format

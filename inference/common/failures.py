@@ -62,11 +62,18 @@ class Failure(Exception):
 
 
 class UnsupportedShot(Exception):
-    """A shot is unsupported by the estimator: one sentence with the measured reason, one with what to do instead."""
+    """A shot is unsupported by the estimator: one sentence with the measured reason, one with what to do instead.
 
-    def __init__(self, reason: str, hint: str) -> None:
+    Parameters
+    ----------
+    reason, hint : str
+    supported : (int, int) or None
+        First and last source frame of a part of the shot that the estimator may support by itself.
+    """
+
+    def __init__(self, reason: str, hint: str, *, supported: tuple[int, int] | None = None) -> None:
         super().__init__(f"{reason} {hint}")
-        self.reason, self.hint = reason, hint
+        self.reason, self.hint, self.supported = reason, hint, supported
 
 
 class Cancelled(Exception):

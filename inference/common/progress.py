@@ -51,6 +51,10 @@ class Meter:
         self._pace.clear()
         self._counts = counts
 
+    def again(self, over: float) -> None:
+        """Report that the current part is done again in another way, all but `over` units of it."""
+        self._span = over
+
     def stage(self, name: str, label: str) -> None:
         """Emit a new stage; the same stage again is ignored."""
         if (name, label) != self._stage:

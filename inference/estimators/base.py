@@ -212,6 +212,9 @@ class Shot:
         For each frame the index of the frame that it repeats, or its own; empty: no frame repeats another.
     learned : LearnedDepth or None
         Depth of the same frames for what the estimator cannot measure, where it `completes` and there is any.
+    lens_tag : (float, float) or None
+        The focal length that the clip's files name, in lengths of the longer side of the image, and the deviation of
+        its logarithm: a hint where there is no `camera`.
     scratch : Path
         The estimator's own folder, which outlives the run: checkpoints saved there (by `common.files`, in one step) let
         a later run of the same job resume. It is deleted once the whole job is complete.
@@ -238,6 +241,7 @@ class Shot:
     check: Any
     shown: tuple[int, ...] = ()
     learned: LearnedDepth | None = None
+    lens_tag: tuple[float, float] | None = None
     warn: Callable[[str], None] = field(default=lambda message: None)
 
 

@@ -30,6 +30,8 @@ class Clip:
     fps : float
     colorspace : str
         Name of the plate's color space.
+    lens_tag : LensTag or None
+        The focal length that its files name.
     warnings : tuple of str
         One sentence each on problems of the clip that do not prevent its use.
     """
@@ -40,7 +42,7 @@ class Clip:
         self.source = source
         self.first_frame, self.last_frame = self._frames.first_frame, self._frames.last_frame
         self.width, self.height = self._frames.width, self._frames.height
-        self.fps = self._frames.fps
+        self.fps, self.lens_tag = self._frames.fps, self._frames.lens_tag
         for name, told, found in (("width", source.width, self.width), ("height", source.height, self.height)):
             if told is not None and told != found:
                 raise ClipError(

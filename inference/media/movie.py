@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..common.failures import ClipError
 from ..contract.job import Source
-from . import aspect, color_tags, containers, interlacing, pixels, stills, timeline
+from . import aspect, color_tags, containers, interlacing, lens_tags, pixels, stills, timeline
 from .color_tags import ColorTag
+from .lens_tags import LensTag
 from .timeline import Timeline
 
 _SEEK_MARGIN = Fraction(1)
@@ -30,6 +31,7 @@ class Facts:
     rotation: int
     timeline: Timeline
     color_tag: ColorTag
+    lens_tag: LensTag | None
     warnings: tuple[str, ...]
 
 
@@ -43,7 +45,8 @@ class Movie:
     def __init__(self, source: Source) -> None:
         self.path, self._stream = source.path, source.stream
         facts = _facts(source)
-        self.timeline, self.color_tag, self.warnings = facts.timeline, facts.color_tag, facts.warnings
+        self.timeline, self.warnings = facts.timeline, facts.warnings
+        self.color_tag, self.lens_tag = facts.color_tag, facts.lens_tag
         self.fps = float(facts.timeline.rate)
         self.first_frame, self.last_frame = 1, facts.timeline.frame_count
         self._turns = (facts.rotation if source.rotation is None else source.rotation) // 90 % 4
@@ -206,6 +209,7 @@ def _facts(source: Source) -> Facts:
             rotation=-round(frame.rotation / 90) * 90 % 360,
             timeline=counted,
             color_tag=tag,
+            lens_tag=lens_tags.of_movie(source.path, container.metadata, stream.metadata),
             warnings=tuple(_warnings(source, stream, frame, counted)),
         )
 

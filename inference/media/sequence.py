@@ -13,7 +13,7 @@ from ..common.failures import ClipError
 from ..contract import exr_windows, numbering
 from ..contract.job import Source
 from ..contract.numbering import NumberingError
-from . import aspect, color_tags, exr, stills
+from . import aspect, color_tags, exr, lens_tags, stills
 
 FPS = 24.0
 """Frame rate of a sequence unless the job sets one."""
@@ -47,6 +47,7 @@ class Sequence:
         self._stored = image.shape
         self.linear = found.suffix.lower() in stills.LINEAR
         self.color_tag = color_tags.of_still(found)
+        self.lens_tag = lens_tags.of_stills(list(wanted.values()))
         header = exr.read_header(found) if found.suffix.lower() == ".exr" else {}
         squeezed = aspect.warning(self.path, header.get("pixelAspectRatio"))
         self.warnings: tuple[str, ...] = () if squeezed is None else (squeezed,)

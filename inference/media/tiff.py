@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value by its kind (TIFF 6.0, section 2; BigTIFF from 16 on)."""
-_SHORT = 3
+_SHORT, _FRACTION = 3, 5
 WIDTH, HEIGHT, BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 258, 277, 322, 323
 _ORIENTATION, _PLANES, _EXTRA_SAMPLES = 274, 284, 338
 _MOST_FIELDS, _MOST_SAMPLES = 4096, 64
@@ -36,10 +36,14 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def fields(data: bytes) -> dict[int, Field]:
-    """The fields of the first directory by their tags, of two alike the first; struct.error where it is broken."""
+def fields(data: bytes, directory: int | None = None) -> dict[int, Field]:
+    """The fields of a directory by their tags, of two alike the first; struct.error where it is broken.
+
+    `directory` is its first byte; None: that of the first one.
+    """
     order, big = _order(data), b"+" in data[:4]
-    directory = struct.unpack_from(f"{order}Q", data, 8)[0] if big else struct.unpack_from(f"{order}I", data, 4)[0]
+    if directory is None:
+        directory = struct.unpack_from(f"{order}Q", data, 8)[0] if big else struct.unpack_from(f"{order}I", data, 4)[0]
     directory = min(directory, len(data))  # struct counts to 2**63, files to 2**64
     count = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, directory)[0]
     if count > _MOST_FIELDS:
@@ -61,6 +65,24 @@ def value(data: bytes, tag: int) -> int | None:
     if field is None or field.kind not in _WHOLE or field.count < 1:
         return None
     return int(struct.unpack_from(_order(data) + _WHOLE[field.kind], data, field.at)[0])
+
+
+def number(data: bytes, tag: int, *, directory: int | None = None) -> float | None:
+    """The first value of a field of whole numbers or fractions in a directory; None if there is none.
+
+    Raises struct.error if it is broken.
+    """
+    field = fields(data, directory).get(tag)
+    if field is None or field.count < 1:
+        return None
+    if field.kind == _FRACTION:
+        above, below = struct.unpack_from(f"{_order(data)}II", data, field.at)
+        return above / below if below else None
+    return (
+        float(struct.unpack_from(_order(data) + _WHOLE[field.kind], data, field.at)[0])
+        if field.kind in _WHOLE
+        else None
+    )
 
 
 def as_stored(data: bytes) -> bytes:

@@ -147,25 +147,26 @@ class Output:
         """Seconds spent on the job, over all runs."""
         return self._before + time.monotonic() - self._started
 
-    def finished_shot(self, first: int, last: int, *, check: Callable[[], None]) -> Shot | None:
-        """A shot that an earlier run has finished; None if it has not, or if maps are missing or damaged.
+    def finished_shots(self, first: int, last: int, *, check: Callable[[], None]) -> tuple[Shot, ...] | None:
+        """What an earlier run has made of a shot: itself, or its parts; None if that is not whole, or maps are damaged.
 
         `check` is called between frames; it raises to cancel.
         """
-        for shot in self.state.shots:
-            if (shot.first_frame, shot.last_frame) == (first, last):
-                for number in range(first, last + 1) if shot.status == "done" else ():
-                    check()
-                    if sound_maps(self.maps, number, size=self._size, confidence=self.confidence) is None:
-                        return None
-                return shot
-        return None
+        parts = tuple(shot for shot in self.state.shots if first <= shot.first_frame and shot.last_frame <= last)
+        if sum(shot.last_frame - shot.first_frame + 1 for shot in parts) != last - first + 1:
+            return None
+        for shot in parts:
+            for number in range(shot.first_frame, shot.last_frame + 1) if shot.status == "done" else ():
+                check()
+                if sound_maps(self.maps, number, size=self._size, confidence=self.confidence) is None:
+                    return None
+        return parts
 
-    def keep(self, shot: Shot) -> None:
-        """Add a finished shot to the state; one that was made again replaces the damaged one."""
-        before = tuple(each for each in self.state.shots if each.last_frame < shot.first_frame)
-        after = tuple(each for each in self.state.shots if each.first_frame > shot.last_frame)
-        self.state, self._is_saved = replace(self.state, shots=(*before, shot, *after)), False
+    def keep(self, *shots: Shot) -> None:
+        """Add a finished shot, or the parts of one, to the state; what was made again replaces what is damaged."""
+        before = tuple(each for each in self.state.shots if each.last_frame < shots[0].first_frame)
+        after = tuple(each for each in self.state.shots if each.first_frame > shots[-1].last_frame)
+        self.state, self._is_saved = replace(self.state, shots=(*before, *shots, *after)), False
         self._save_every(0)
 
     def save_rest(self) -> None:

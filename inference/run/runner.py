@@ -184,23 +184,24 @@ def _all_shots(
     read.check()
     for warning in task.clip.found():
         out.emit(events.Warning(message=warning))
-    done = []
+    done: list[depth_sequence.Shot] = []
     parts = _parts(prepared, task.job.camera) if task.choice.leading.uses_poses else list(prepared.shots)
     for index, (start, end) in enumerate(parts):
-        shot = out.finished_shot(start, end, check=task.check)
-        if shot is not None:
+        label = f"shot {index + 1} of {len(parts)}" if len(parts) > 1 else ""
+        made = out.finished_shots(start, end, check=task.check)
+        if made is not None:
             meter.begin((end - start + 1) * work)
-            meter.frames_done(end - start + 1 if shot.status == "done" else 0)
+            meter.frames_done(sum(shot.last_frame - shot.first_frame + 1 for shot in made if shot.status == "done"))
         else:
-            label = f"shot {index + 1} of {len(parts)}" if len(parts) > 1 else ""
-            shot = shots.run_shot(task, prepared, start, end, label=label)
-            if shot.status == "refused" and label:
-                note = _note(shot)
-                was = "was" if start == end else "were"
-                out.emit(events.Warning(message=f"{note.frames} {was} skipped: {note.reason}", shot=note))
+            made = shots.run_shot(task, prepared, start, end, label=label)
+            for shot in made if label or len(made) > 1 else ():
+                if shot.status == "refused":
+                    note = _note(shot)
+                    was = "was" if shot.first_frame == shot.last_frame else "were"
+                    out.emit(events.Warning(message=f"{note.frames} {was} skipped: {note.reason}", shot=note))
             read.check(start, end)
-            out.keep(shot)
-        done.append(shot)
+            out.keep(*made)
+        done.extend(made)
     return tuple(done)
 
 

@@ -87,15 +87,43 @@ class Task:
         return _UPSAMPLING * self.clip.width * self.clip.height if self.job.full_size else 0.0
 
 
-def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: str) -> depth_sequence.Shot:
+def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: str) -> tuple[depth_sequence.Shot, ...]:
     """Estimate one shot, or resume it; returns it done, with its maps written, or unsupported.
 
-    `label` is the shot's name for the artist, such as ``shot 2 of 3``; empty if there is only one.
+    Where only a part of it is supported, and no learned depth there is for all of it, that part is estimated as a shot
+    by itself, and what is before and after it is unsupported.
+
+    Parameters
+    ----------
+    task : Task
+    prepared : Prepared
+    first, last : int
+        Its frames.
+    label : str
+        Its name for the artist, such as ``shot 2 of 3``; empty if there is only one.
     """
+    shot, part = _run(task, prepared, first, last, label=label)
+    if part is None:
+        return (shot,)
+    task.out.meter.again((last - first - (part[1] - part[0])) * task.work)
+    inside, _ = _run(task, prepared, *part, label=label)
+    if inside.status != "done":
+        return (shot,)
+    around = ((first, part[0] - 1), (part[1] + 1, last))
+    before, after = (
+        (replace(shot, first_frame=start, last_frame=end),) if start <= end else () for start, end in around
+    )
+    return (*before, inside, *after)
+
+
+def _run(
+    task: Task, prepared: Prepared, first: int, last: int, *, label: str
+) -> tuple[depth_sequence.Shot, tuple[int, int] | None]:
+    """A shot, done or unsupported, and the first and last frame of the part that may be supported by itself."""
     if first in prepared.blank:
         task.out.meter.begin((last - first + 1) * task.work)
         reason = f"The shot is {prepared.blank[first]} throughout, so it has no depth."
-        return _refused(first, last, f"{reason} Leave it out, or choose other frames.")
+        return _refused(first, last, f"{reason} Leave it out, or choose other frames."), None
     frames = prepared.frames(first, last)
     scratch = _own_folder(task, frames.numbers, label)
     inputs = _Inputs(
@@ -108,7 +136,7 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
     try:
         learned = _learned(task, inputs)
     except UnsupportedShot as refused:
-        return _refused(first, last, str(refused))
+        return _refused(first, last, str(refused)), None
     folder = task.out.scratch / _LOW if task.job.full_size else task.out.maps
     maps = _maps(task, folder, inputs, confidence=task.info.has_confidence)
     task.out.meter.begin(len(frames))
@@ -128,7 +156,7 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
         maps.drop()
         if learned is None:
             hint = task.choice.hint_for(refused)
-            return _refused(first, last, f"{refused.reason} {hint}")
+            return _refused(first, last, f"{refused.reason} {hint}"), refused.supported
         names = learned.estimators
         why = f"{refused.reason} So the depth is {learned.label}'s alone."
         result = ShotResult(camera=learned.camera, quantity=learned.quantity)
@@ -140,7 +168,7 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
         _warn(task, label, warning)
     if task.job.full_size:
         maps = _upsampled(task, maps, label)
-    return depth_sequence.Shot(
+    done = depth_sequence.Shot(
         first_frame=first,
         last_frame=last,
         status="done",
@@ -150,6 +178,7 @@ def run_shot(task: Task, prepared: Prepared, first: int, last: int, *, label: st
         quantity=result.quantity if result.quantity != task.info.quantity else None,
         estimators=names,
     )
+    return done, None
 
 
 def _may_be_of_checkpoints(error: Exception) -> bool:
@@ -284,6 +313,7 @@ def _attempt(
             mattes=mattes(task.job.mattes, first, last, size) if task.job.mattes else None,
             shown=inputs.shown,
             learned=learned,
+            lens_tag=task.clip.lens_tag,
             scratch=inputs.scratch,
             finished=frozenset(index for index, number in enumerate(frames.numbers) if number in maps.there),
             write=_writer(info, inputs, maps),

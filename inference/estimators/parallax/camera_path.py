@@ -13,11 +13,12 @@ from ...common.failures import UnsupportedShot
 from ...contract.camera import Camera
 from ..base import Shot
 from . import unsupported
+from .features import with_features
 from .lens import Lens, SolveError
 from .solve_process import solve_apart
-from .tracks import Tracks, follow, without
+from .tracks import Tracks, follow, key_frames, without
 from .triangulate import triangulate
-from .unsupported import explained, require_explained_tracks
+from .unsupported import explained
 from .view import Views, load_views, of_camera, save_arrays, undistort
 
 _TRACKS, _VIEWS = "tracks.npz", "views.npz"
@@ -107,10 +108,12 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
         matted=shot.mattes is not None,
     )
     progress("Solving the camera", _TRACK_SHARE)
+    keys = key_frames(undistorted, long_side=max(lens.width, lens.height))
+    linked = with_features(tracks, keys, frames.__getitem__, aside=_matted(shot), check=shot.check)
     limit = (120.0 + 4.0 * len(frames)) * (2 if lens.focal is None else 1)  # an unknown lens may take two mappings
     try:
         views = solve_apart(
-            tracks,
+            linked,
             lens,
             seed=shot.seed,
             folder=shot.scratch / "solve",
@@ -118,13 +121,22 @@ def _solved(shot: Shot, tracks: Tracks, progress: Callable[[str, float], None]) 
             limit=limit,
         )
     except SolveError as error:
-        raise UnsupportedShot(str(error), unsupported.HINT) from error
+        good = np.zeros(len(frames), bool)
+        if error.solved is not None:
+            good[error.solved[0] : error.solved[1] + 1] = True
+        part = unsupported.supported_part(good, frames.numbers)
+        raise UnsupportedShot(str(error), unsupported.HINT, supported=part) from error
+    shares = explained(views, undistorted_tracks(tracks, views))
+    reason = unsupported.unexplained(shares, frames.numbers)
+    if reason is not None and reason.supported is not None:
+        raise reason  # before what is measured over all frames: it would be about these
     if motion.turning is not None:
         unsupported.refuse_poor_fit(views, motion.turning)
     if lens.focal is None:
-        unsupported.check_solved_lens(views)
+        unsupported.check_solved_lens(views, tagged=shot.lens_tag[0] if shot.lens_tag is not None else None)
     unsupported.refuse_weak_points(views)
-    require_explained_tracks(explained(views, undistorted_tracks(tracks, views)), frames.numbers)
+    if reason is not None:
+        raise reason
     depths = np.concatenate([views.sparse(frame)[1][:, 2] for frame in range(len(views))])
     return views.scaled(1 / float(np.median(depths)))
 
@@ -133,7 +145,15 @@ def _lens(shot: Shot) -> Lens:
     width, height = shot.frames.width, shot.frames.height
     camera = shot.camera
     if camera is None:
-        return Lens(width=width, height=height, focal=None, center=((width - 1) / 2, (height - 1) / 2))
+        widths, deviation = shot.lens_tag or (None, None)
+        return Lens(
+            width=width,
+            height=height,
+            focal=None,
+            center=((width - 1) / 2, (height - 1) / 2),
+            tagged=None if widths is None else widths * max(width, height),
+            deviation=deviation,
+        )
     k1, k2, *others = (*camera.distortion, 0.0, 0.0)
     if any(camera.distortion) and (camera.distortion_model != "polynomial" or any(others)):
         raise UnsupportedShot(

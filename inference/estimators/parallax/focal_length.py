@@ -9,7 +9,8 @@ likely focal length minimizes
 
 where the misfit is that of everything else adjusted to f. Errors of a track are correlated over many frames, so the
 weight is that of about a hundred independent observations, not of tens of thousands. A shot that determines its focal
-length keeps it: there, a change of a few percent costs more than the prior can gain. An impossible focal length stays,
+length keeps it: there, a change of a few percent costs more than the prior can gain. Where the clip's files name a
+focal length, that is the usual one, and SPREAD how far it may be off (`lens_tags`). An impossible focal length stays,
 for the shot to be reported as unsupported.
 """
 
@@ -30,7 +31,7 @@ _NEAR = 0.12  # differences in log f below this are ignored
 _TRUNCATED = 1.0  # pixels at 640: larger errors count as this much
 
 
-def likely(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstruction:
+def likely(model: pycolmap.Reconstruction, *, usual: float, spread: float = SPREAD) -> pycolmap.Reconstruction:
     """The model with the likeliest focal length.
 
     Parameters
@@ -39,6 +40,8 @@ def likely(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstr
         With a solved focal length; not modified.
     usual : float
         Pixels.
+    spread : float
+        Deviation of its logarithm.
 
     Returns
     -------
@@ -51,43 +54,45 @@ def likely(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstr
         return model
     start = copy.deepcopy(model)
     refine(start, refine_focal=False)  # like all models that it is compared with
-    best, _ = _followed(start, [found * float(np.exp(step * away)) for step in _STEPS], usual)
+    best, _ = _followed(start, [found * float(np.exp(step * away)) for step in _STEPS], usual, spread)
     return model if best is start else best
 
 
-def around(model: pycolmap.Reconstruction, *, usual: float) -> pycolmap.Reconstruction:
+def around(model: pycolmap.Reconstruction, *, usual: float, spread: float = SPREAD) -> pycolmap.Reconstruction:
     """The likeliest of models with focal lengths around the usual one.
 
     Parameters
     ----------
     model : Reconstruction
         Solved with the usual focal length fixed; not modified.
-    usual : float
-        Pixels.
+    usual, spread : float
+        As in `likely`.
     """
     start = copy.deepcopy(model)
     refine(start, refine_focal=False)
-    sides = [_followed(start, [usual * float(np.exp(side * far)) for far in _ASIDE], usual) for side in (-1, 1)]
+    sides = [_followed(start, [usual * float(np.exp(side * far)) for far in _ASIDE], usual, spread) for side in (-1, 1)]
     return min(sides, key=lambda side: side[1])[0]
 
 
-def likeliest(models: Sequence[pycolmap.Reconstruction], *, usual: float) -> pycolmap.Reconstruction:
+def likeliest(
+    models: Sequence[pycolmap.Reconstruction], *, usual: float, spread: float = SPREAD
+) -> pycolmap.Reconstruction:
     """The likeliest of several models of the same tracks; missing observations count as errors."""
     count = max(observations(model) for model in models)
-    return min(models, key=lambda model: _unlikely(model, count, usual))
+    return min(models, key=lambda model: _unlikely(model, count, usual, spread))
 
 
 def _followed(
-    model: pycolmap.Reconstruction, focals: Sequence[float], usual: float
+    model: pycolmap.Reconstruction, focals: Sequence[float], usual: float, spread: float
 ) -> tuple[pycolmap.Reconstruction, float]:
     """A model adjusted to one focal length after another while that makes it likelier, with its cost."""
     count = observations(model)
-    best, least = model, _unlikely(model, count, usual)
+    best, least = model, _unlikely(model, count, usual, spread)
     adjusted = model
     for focal in focals:
         adjusted = with_focal_length(adjusted, focal)
         refine(adjusted, refine_focal=False)
-        unlikely = _unlikely(adjusted, count, usual)
+        unlikely = _unlikely(adjusted, count, usual, spread)
         if unlikely > least:
             break  # the cost only grows from here on
         best, least = adjusted, unlikely
@@ -107,8 +112,8 @@ def with_focal_length(model: pycolmap.Reconstruction, focal: float) -> pycolmap.
     return changed
 
 
-def _unlikely(model: pycolmap.Reconstruction, count: int, usual: float) -> float:
-    prior = np.log(focal_of(model) / usual) ** 2 / (2 * SPREAD**2)
+def _unlikely(model: pycolmap.Reconstruction, count: int, usual: float, spread: float) -> float:
+    prior = np.log(focal_of(model) / usual) ** 2 / (2 * spread**2)
     return float(WEIGHT * np.log(misfit(model, count)) + prior)
 
 

@@ -136,7 +136,10 @@ def estimate(shot: Shot) -> ShotResult:
         camera, warnings = whole.camera, fits_badly(static, full)
     else:
         camera = everywhere.camera(whole.frames.numbers)
-        warnings = (*guessed_lens(full), *doubts(explained(full, static), shot.frames.numbers))
+        warnings = (
+            *guessed_lens(full, tagged=shot.lens_tag is not None),
+            *doubts(explained(full, static), shot.frames.numbers),
+        )
     return ShotResult(
         camera=camera,
         warnings=(*taking.warnings(whole.frames.numbers), *warnings, *disagrees),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from .focal_length import SPREAD, around, focal_of, likeliest, likely, misfit, observations, refine
 from .lens import Lens, SolveError
 from .tracks import Tracks, key_frames
-from .unsupported import FOCAL_RANGE
+from .unsupported import plausible_focals
 from .view import Views, undistort
 from .zooming import require_constant_zoom
 
@@ -61,7 +62,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     ------
     SolveError
     """
-    focal = lens.focal or START_FOCAL * max(lens.width, lens.height)
+    focal = lens.focal or lens.tagged or START_FOCAL * max(lens.width, lens.height)
     undistorted = Tracks(
         tracks.starts,
         tracks.ids,
@@ -74,7 +75,7 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
     _verify(database, seed)
     guessed = False
     if lens.focal is None:
-        model, guessed = _with_unknown_lens(database, folder, seed, usual=focal)
+        model, guessed = _with_unknown_lens(database, folder, seed, lens)
     else:
         model = _map(database, folder, seed, refine_focal=False)
     if model is None:
@@ -85,24 +86,26 @@ def solve(tracks: Tracks, lens: Lens, *, seed: int, folder: Path) -> Views:
 
 
 def _with_unknown_lens(
-    database: Path, folder: Path, seed: int, *, usual: float
+    database: Path, folder: Path, seed: int, lens: Lens
 ) -> tuple[pycolmap.Reconstruction | None, bool]:
     """The likeliest model, None where there is none, and whether its focal length is guessed from the prior.
 
     Where the tracks do not determine the focal length, the mapper ends at an arbitrary one or fails. So where its focal
     length is impossible, it runs again with the usual focal length fixed.
     """
+    longer = max(lens.width, lens.height)
+    usual, spread = lens.tagged or START_FOCAL * longer, lens.deviation or SPREAD
     model = _map(database, folder, seed, refine_focal=True)
     if model is not None:
         found = focal_of(model)
-        model = likely(model, usual=usual)
-        size = next(iter(model.cameras.values()))
-        if FOCAL_RANGE[0] < found / max(size.width, size.height) < FOCAL_RANGE[1]:
+        model = likely(model, usual=usual, spread=spread)
+        least, most = plausible_focals(None if lens.tagged is None else lens.tagged / longer)
+        if least < found / longer < most:
             return model, bool(abs(np.log(focal_of(model) / found)) > SPREAD)
     held = _map(database, folder, seed, refine_focal=False)
-    models = [model, None if held is None else around(held, usual=usual)]
+    models = [model, None if held is None else around(held, usual=usual, spread=spread)]
     there = [model for model in models if model is not None]
-    return (likeliest(there, usual=usual) if there else None), True
+    return (likeliest(there, usual=usual, spread=spread) if there else None), True
 
 
 def _fill(database: Path, tracks: Tracks, keys: list[int], lens: Lens, focal: float) -> None:
@@ -199,18 +202,29 @@ def _views(model: pycolmap.Reconstruction, tracks: Tracks, keys: list[int], lens
         raise SolveError("No static point could be triangulated.")
     xyz = np.array(points)
     limit = _INLIER * max(lens.width, lens.height) / 640
-    seen = []
+    seen, lost = [], []
     for frame in range(count):
         ids, xy = tracks.at(frame)
         known = np.flatnonzero(point_of[ids] >= 0)
         chosen = point_of[ids[known]]
         if np.isnan(poses[frame, 0, 0]):
-            poses[frame] = _place(xy[known], xyz[chosen], camera, frame=frame, limit=limit, seed=seed)
+            pose = _place(xy[known], xyz[chosen], camera, limit=limit, seed=seed)
+            if pose is None:
+                lost.append(frame)
+                continue
+            poses[frame] = pose
         at = xyz[chosen] @ poses[frame, :, :3].T + poses[frame, :, 3]
         with np.errstate(divide="ignore", invalid="ignore"):
             missed = np.linalg.norm(camera.focal_length * at[:, :2] / at[:, 2:] + lens.center - xy[known], axis=1)
         good = (at[:, 2] > 0) & (missed < limit)
         seen.append(np.stack([np.full(int(good.sum()), frame, np.int32), chosen[good]], axis=1))
+    if lost:
+        edges = [-1, *lost, count]
+        first, end = max(pairwise(edges), key=lambda part: part[1] - part[0])
+        raise SolveError(
+            f"The camera solve fails at frame {lost[0] + 1} of the shot: too few points are visible there.",
+            solved=(first + 1, end - 1) if end - first > 1 else None,
+        )
     return Views(
         width=lens.width,
         height=lens.height,
@@ -228,20 +242,17 @@ def _place(
     points: NDArray[np.float64],
     camera: pycolmap.Camera,
     *,
-    frame: int,
     limit: float,
     seed: int,
-) -> NDArray[np.float64]:
-    """Pose [3, 4] of a frame from points that it sees (perspective-n-point with RANSAC, refined)."""
+) -> NDArray[np.float64] | None:
+    """Pose [3, 4] of a frame from points that it sees (perspective-n-point with RANSAC, refined); None: too few."""
     options = pycolmap.AbsolutePoseEstimationOptions()
     options.ransac.max_error = limit
     options.ransac.random_seed = seed
     answer = None
     if len(points) >= 12:
         answer = pycolmap.estimate_and_refine_absolute_pose(xy.astype(np.float64) + 0.5, points, camera, options)
-    if answer is None:
-        raise SolveError(f"The camera solve fails at frame {frame + 1} of the shot: too few points are visible there.")
-    return answer["cam_from_world"].matrix()
+    return None if answer is None else answer["cam_from_world"].matrix()
 
 
 def right_way_round(model: pycolmap.Reconstruction, *, refine_focal: bool) -> pycolmap.Reconstruction:

@@ -97,8 +97,8 @@ def solve_apart(
         child.wait()
         if child.stdin is not None:
             child.stdin.close()
-    if child.returncode == _UNSOLVED and (reason := _reason(folder)):
-        raise SolveError(reason)
+    if child.returncode == _UNSOLVED and (error := _unsolved(folder, len(tracks))):
+        raise error
     if child.returncode == 0 and (views := _answer(folder, len(tracks))):
         _empty(folder)
         return views
@@ -107,13 +107,20 @@ def solve_apart(
     raise _failed(child.returncode, folder)
 
 
-def _reason(folder: Path) -> str | None:
-    """The child's reason why the camera cannot be solved; None where it left none."""
+def _unsolved(folder: Path, count: int) -> SolveError | None:
+    """The child's reason why the camera of `count` frames cannot be solved; None where it left none.
+
+    Its second line, where there is one, has the first and last frame that were solved.
+    """
     try:
-        text = (folder / _REASON).read_text(encoding="utf-8").strip()
+        text, _, rest = (folder / _REASON).read_text(encoding="utf-8").strip().partition("\n")
+        solved = [int(each) for each in rest.split()]
     except (OSError, ValueError):
         return None
-    return text if 0 < len(text) <= _LONGEST_REASON else None
+    if not 0 < len(text) <= _LONGEST_REASON:
+        return None
+    has_part = len(solved) == 2 and 0 <= solved[0] <= solved[1] < count
+    return SolveError(text, solved=(solved[0], solved[1]) if has_part else None)
 
 
 def _answer(folder: Path, count: int) -> Views | None:
@@ -174,7 +181,8 @@ def _child(folder: Path) -> int:
     try:
         views = solve(tracks, lens, seed=task["seed"], folder=folder)
     except SolveError as error:
-        (folder / _REASON).write_text(str(error), encoding="utf-8")
+        solved = "" if error.solved is None else "\n{} {}".format(*error.solved)
+        (folder / _REASON).write_text(str(error) + solved, encoding="utf-8")
         return _UNSOLVED
     except MemoryError:  # also what COLMAP's std::bad_alloc becomes
         traceback.print_exc()

@@ -50,8 +50,8 @@ _BETTER = 2.0, 0.5  # by this factor, and by so many pixels at 640 on top
 _ZOOMS = 1.03
 _FLAT = 4.0  # pixels at 640 from a rotating camera's prediction: the camera moves before something flat
 _TURNS = 0.5  # degrees
-FOCAL_RANGE = (0.4, 2.5)
-"""Plausible focal lengths of a solve, as shares of the longer side."""
+_FOCAL_RANGE = (0.4, 2.5)  # plausible focal lengths of a solve, as shares of the longer side
+_FROM_TAG = 1.25  # factor by which one may be beyond that which the files name
 _GIVEN_RANGE = (0.2, 40.0)  # valid known focal lengths: from the widest rectilinear lens to a telescope
 _CELLS = 8
 _EXPLAINED_CELLS = 8  # along the longer side
@@ -60,6 +60,7 @@ _FOLLOWED = 3  # fewest such tracks of a cell that counts
 _EXPLAINED = 2  # fewest static points of an explained cell
 _LEAST = 0.5  # of the cells; frames of correct solves have .6 and more, those that follow an object .2 to .45
 _MOST_FRAMES = 0.05  # share of a shot's frames that may have less, with a warning
+_PART_FRAMES, _PART_SHARE = 2 * SHORTEST, 0.5  # frames and share of a shot, of which a part is worth solving by itself
 
 
 @dataclass(frozen=True)
@@ -376,13 +377,21 @@ def check_known_lens(focal: float, *, long_side: int) -> None:
         )
 
 
-def check_solved_lens(views: Views) -> None:
-    """Raise `UnsupportedShot` where a solve found an impossible focal length."""
+def plausible_focals(tagged: float | None = None) -> tuple[float, float]:
+    """The range of plausible focal lengths of a solve, in image widths, where the files name one or none (`tagged`)."""
+    if tagged is None:
+        return _FOCAL_RANGE
+    return min(_FOCAL_RANGE[0], tagged / _FROM_TAG), max(_FOCAL_RANGE[1], tagged * _FROM_TAG)
+
+
+def check_solved_lens(views: Views, *, tagged: float | None = None) -> None:
+    """Raise `UnsupportedShot` where a solve found an impossible focal length; `tagged` as in `plausible_focals`."""
     share = views.focal / max(views.width, views.height)
-    if not FOCAL_RANGE[0] < share < FOCAL_RANGE[1]:
+    least, most = plausible_focals(tagged)
+    if not least < share < most:
         raise UnsupportedShot(
             f"The camera solve failed: it found a focal length of {share:.2f} image widths, "
-            f"and lenses have {FOCAL_RANGE[0]} to {FOCAL_RANGE[1]}.",
+            f"and lenses have {least:.2g} to {most:.2g}.",
             f"Set the {setting('focal_length')} if you know it. {HINT}",
         )
 
@@ -434,8 +443,8 @@ def _filled(xy: NDArray[np.floating], views: Views) -> NDArray[np.int64]:
     return np.bincount(row * _EXPLAINED_CELLS + column, minlength=_EXPLAINED_CELLS**2)
 
 
-def require_explained_tracks(shares: NDArray[np.float64], numbers: Sequence[int]) -> None:
-    """Raise `UnsupportedShot` where a solve leaves most of the image unexplained in more than a few frames.
+def unexplained(shares: NDArray[np.float64], numbers: Sequence[int]) -> UnsupportedShot | None:
+    """Why a solve is wrong that leaves most of the image unexplained in more than a few frames; None if it does not.
 
     Parameters
     ----------
@@ -445,13 +454,31 @@ def require_explained_tracks(shares: NDArray[np.float64], numbers: Sequence[int]
         The frames' source numbers.
     """
     weak = np.flatnonzero(shares < _LEAST)
-    if len(weak) > _MOST_FRAMES * len(shares):
-        raise UnsupportedShot(
-            f"The camera solve follows a moving object, or too little of the scene: in {len(weak)} frames "
-            f"({_spans(weak, numbers)}) static points cover only {np.median(shares[weak]):.0%} of the image, "
-            f"and {_LEAST:.0%} are needed.",
-            f"{HINT} Or provide {setting('mattes')} of the moving objects, or leave these frames out.",
-        )
+    if len(weak) <= _MOST_FRAMES * len(shares):
+        return None
+    return UnsupportedShot(
+        f"The camera solve follows a moving object, or too little of the scene: in {len(weak)} frames "
+        f"({_spans(weak, numbers)}) static points cover only {np.median(shares[weak]):.0%} of the image, "
+        f"and {_LEAST:.0%} are needed.",
+        f"{HINT} Or provide {setting('mattes')} of the moving objects, or leave these frames out.",
+        supported=supported_part(shares >= _LEAST, numbers),
+    )
+
+
+def supported_part(good: NDArray[np.bool_], numbers: Sequence[int]) -> tuple[int, int] | None:
+    """The longest range of good frames, as its first and last source number, where it is a large part of the shot.
+
+    Parameters
+    ----------
+    good : bool [N]
+    numbers : sequence of int
+        The frames' source numbers.
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]])))
+    first, end = max(edges.reshape(-1, 2).tolist(), key=lambda part: part[1] - part[0], default=(0, 0))
+    if end - first == len(good) or end - first < max(_PART_FRAMES, _PART_SHARE * len(good)):
+        return None
+    return numbers[first], numbers[end - 1]
 
 
 def doubts(shares: NDArray[np.float64], numbers: Sequence[int]) -> tuple[str, ...]:
@@ -465,13 +492,14 @@ def doubts(shares: NDArray[np.float64], numbers: Sequence[int]) -> tuple[str, ..
     )
 
 
-def guessed_lens(views: Views) -> tuple[str, ...]:
-    """A warning where the focal length is guessed from usual lenses."""
+def guessed_lens(views: Views, *, tagged: bool = False) -> tuple[str, ...]:
+    """A warning where the focal length is guessed: from usual lenses, or from the files' metadata (`tagged`)."""
     if not views.lens_guessed:
         return ()
     share = views.focal / max(views.width, views.height)
+    used = "one close to that of the file's metadata" if tagged else "a likely one"
     return (
-        f"The camera's motion hardly determines the focal length, so a likely one is used ({share:.1f} image widths). "
+        f"The camera's motion hardly determines the focal length, so {used} is used ({share:.1f} image widths). "
         "Depth may be stretched along the view axis. Set the focal length if you know it.",
     )
 

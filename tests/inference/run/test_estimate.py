@@ -10,7 +10,7 @@ import pytest
 
 from inference.contract import camera, depth_sequence, job
 from inference.media import exr
-from tests.footage_maker import stills
+from tests.footage_maker import movie, stills
 
 
 def test_every_frame_has_its_maps_and_the_sidecar_tells_of_them(worker, clip, tmp_path):
@@ -72,6 +72,50 @@ def test_cuts_are_found_given_or_none(worker, cut_clip, tmp_path, cuts, expected
     ] == expected
     again = worker.estimate(cut_clip, tmp_path, "--cuts", "10,11")
     assert again.returncode == 5 and "another job" in again.stderr
+
+
+def test_the_lens_in_a_movies_metadata_reaches_the_estimator(worker, tmp_path):
+    key = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
+    path = movie(
+        tmp_path / "a.mov", range(4), metadata={key: "54"}, container_options={"movflags": "use_metadata_tags"}
+    )
+    assert worker.estimate(path, tmp_path / "a").returncode == 0
+    sequence = depth_sequence.load(tmp_path / "a")
+    assert sequence.shots[0].camera.focal_length == pytest.approx(1.5 * sequence.width)
+
+
+def test_the_part_of_a_take_that_is_supported_is_a_shot_by_itself(worker, clip, tmp_path, helpers):
+    done = worker.estimate(clip, tmp_path / "a", "--parameter", "trouble=partly", "--events")
+    assert done.returncode == 0, done.stderr
+    sequence = depth_sequence.load(tmp_path / "a")
+    found = [(shot.first_frame, shot.last_frame, shot.status) for shot in sequence.shots]
+    assert found == [(1001, 1004, "refused"), (1005, 1011, "done"), (1012, 1012, "refused")]
+    assert "A part of it shows nothing of use. " in sequence.shots[0].reason
+    assert [pose.frame for pose in sequence.shots[1].camera.poses] == list(range(1005, 1012))
+    events = helpers.events_of(done.stdout)
+    told = [event["message"] for event in events if event["event"] == "warning"]
+    assert any("1001-1004 were skipped: A part of it" in message for message in told)
+    assert any("1012 was skipped: A part of it" in message for message in told)
+    assert [event["number"] for event in events if event["event"] == "frame"][-7:] == list(range(1005, 1012))
+    shares = [event["done"] / event["total"] for event in events if event["event"] == "progress"]
+    assert shares == sorted(shares) and shares[-1] == 1
+
+
+def test_a_take_in_parts_is_resumed_to_the_same_bits(worker, clip, tmp_path, helpers):
+    arguments = ("--parameter", "trouble=partly", "--parameter", "pause=0.1")
+    process = worker.start(
+        "estimate", clip, "--output", tmp_path / "b", "--estimator", "running_mean", "--events", *arguments
+    )
+    for line in process.stdout:
+        if '"number": 1007' in line:
+            process.kill()
+            break
+    process.communicate()
+    state = json.loads((tmp_path / "b" / ".fathom" / "state.json").read_text())
+    assert state["shots"] == [], "parts are kept together, or none"
+    assert worker.estimate(clip, tmp_path / "b", *arguments).returncode == 0
+    assert worker.estimate(clip, tmp_path / "a", *arguments).returncode == 0
+    assert helpers.contents(tmp_path / "a") == helpers.contents(tmp_path / "b")
 
 
 @pytest.mark.parametrize("cuts", ["31", "1,16", "16,16", "20,10", "1-5", "often", ""])

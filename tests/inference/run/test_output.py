@@ -133,10 +133,11 @@ def test_a_shot_is_finished_as_long_as_its_maps_are_whole(tmp_path, damage):
         out.keep(refused)
 
     def finished(first, last):
-        return out.finished_shot(first, last, check=lambda: None)
+        return out.finished_shots(first, last, check=lambda: None)
 
     with _opened(tmp_path, (1, 5)) as out:
-        assert (finished(1, 3), finished(4, 5), finished(1, 2)) == (shot, refused, None)
+        assert (finished(1, 3), finished(4, 5), finished(1, 2)) == ((shot,), (refused,), None)
+        assert (finished(1, 5), finished(2, 5)) == ((shot, refused), None), "parts of one shot, or none"
         damaged = tmp_path / confidence_name(2)
         if damage == "gone":
             damaged.unlink()
@@ -144,7 +145,7 @@ def test_a_shot_is_finished_as_long_as_its_maps_are_whole(tmp_path, damage):
             damaged.write_bytes(damaged.read_bytes()[:60])
         else:
             write_map(damaged, np.full((4, 4), np.nan) if damage == "not finite" else np.ones((4, 5)))
-        assert (finished(1, 3), finished(4, 5)) == (None, refused)
+        assert (finished(1, 3), finished(4, 5), finished(1, 5)) == (None, (refused,), None)
 
 
 def test_shots_that_are_finished_in_no_time_are_kept_whatever_a_run_ends_by(tmp_path):

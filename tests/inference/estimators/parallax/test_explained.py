@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from inference.common.failures import UnsupportedShot
 from inference.estimators.parallax.tracks import Tracks
-from inference.estimators.parallax.unsupported import doubts, explained, require_explained_tracks
+from inference.estimators.parallax.unsupported import doubts, explained, supported_part, unexplained
 from inference.estimators.parallax.view import Views
 
 WIDTH, HEIGHT, COUNT = 320, 240, 40
@@ -47,29 +46,49 @@ def everywhere(frame, xy):
 def test_a_solve_of_the_whole_image_passes():
     shares = explained(*followed(everywhere))
     np.testing.assert_array_equal(shares, 1)
-    require_explained_tracks(shares, NUMBERS)
+    assert unexplained(shares, NUMBERS) is None
     assert doubts(shares, NUMBERS) == ()
 
 
 def test_a_moving_subject_before_an_explained_scene_passes():
     shares = explained(*followed(lambda frame, xy: ~on_subject(xy)))
     assert 0.6 < shares.max() < 1
-    require_explained_tracks(shares, NUMBERS)
+    assert unexplained(shares, NUMBERS) is None
     assert doubts(shares, NUMBERS) == ()
 
 
 def test_a_solve_that_follows_the_subject_for_a_while_is_refused_and_says_where_and_what_to_do():
     shares = explained(*followed(lambda frame, xy: on_subject(xy) | (frame >= 10)))
     assert shares[0] < 0.4 and shares[10] == 1
-    with pytest.raises(UnsupportedShot, match=r"10 frames \(101-110\)") as caught:
-        require_explained_tracks(shares, NUMBERS)
+    reason = unexplained(shares, NUMBERS)
+    assert "10 frames (101-110)" in reason.reason
     for hint in ("mattes", "leave these frames out", "Video Depth Anything", "Quick"):
-        assert hint in caught.value.hint
+        assert hint in reason.hint
+    assert reason.supported == (111, 140), "the rest may be solved by itself"
+
+
+PARTS = {
+    "its end": (range(8, 40), (109, 140)),
+    "its middle": (range(10, 35), (111, 135)),
+    "less than half": (range(23, 40), None),
+    "less than a second": (range(17, 40), None),
+    "all of it": (range(40), None),
+    "nothing": (range(0), None),
+    "two parts": ([*range(24), *range(30, 40)], (101, 124)),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_is_worth_solving_that_is_long_and_not_all(name):
+    frames, part = PARTS[name]
+    good = np.zeros(COUNT, bool)
+    good[list(frames)] = True
+    assert supported_part(good, NUMBERS) == part
 
 
 def test_a_moment_is_told_but_not_refused():
     shares = explained(*followed(lambda frame, xy: on_subject(xy) | (frame not in {4, 17})))
-    require_explained_tracks(shares, NUMBERS)
+    assert unexplained(shares, NUMBERS) is None
     (warning,) = doubts(shares, NUMBERS)
     assert "105, 118" in warning and "mattes" in warning
 

@@ -9,10 +9,12 @@ from mapped_model import everywhere_tracks, mapped
 
 from inference.common.failures import UnsupportedShot
 from inference.estimators import parallax
-from inference.estimators.parallax import focal_length, solve, unsupported
+from inference.estimators.parallax import camera_path, focal_length, solve, unsupported
 from inference.estimators.parallax.focal_length import focal_of
 from inference.estimators.parallax.lens import Lens, SolveError
+from inference.estimators.parallax.tracks import follow
 from inference.estimators.parallax.unsupported import guessed_lens
+from inference.media.lens_tags import LensTag
 from tests.marks import rest_slow
 
 WIDTH, HEIGHT, FOCAL, COUNT, POINTS = 320, 240, 256.0, 12, 150
@@ -134,6 +136,28 @@ def test_a_lens_that_is_told_is_not_doubted(tmp_path):
     views = solve.solve(filmed(around_the_scene())[0], LENS, seed=0, folder=tmp_path)
     assert views.focal == pytest.approx(FOCAL, rel=0.05)
     assert guessed_lens(views) == ()
+
+
+def test_a_focal_length_in_the_files_is_taken_where_the_tracks_do_not_tell_it(tmp_path):
+    tracks, _ = filmed(GLIDE)
+    views = solve.solve(tracks, replace(LENS, tagged=1.6 * WIDTH, deviation=0.08), seed=0, folder=tmp_path)
+    assert views.focal == pytest.approx(1.6 * WIDTH, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_wrong_one_in_the_files_does_no_harm_where_they_do(tmp_path):
+    tracks, _ = filmed(around_the_scene())
+    views = solve.solve(tracks, replace(LENS, tagged=1.6 * WIDTH, deviation=0.08), seed=0, folder=tmp_path)
+    assert views.focal == pytest.approx(FOCAL, rel=0.05)
+
+
+def test_a_guess_names_the_files_where_they_have_one(scene, make, tmp_path):
+    shot = replace(make.shot(scene.images, tmp_path).shot, lens_tag=LensTag(1.5, 0.08))
+    lens = camera_path._lens(shot)
+    assert (lens.focal, lens.tagged, lens.deviation) == (None, 1.5 * 192, 0.08)
+    views = camera_path._given(replace(shot, camera=make.camera(scene.poses)), follow(scene.images.__getitem__, 16))
+    (warning,) = guessed_lens(replace(views, lens_guessed=True), tagged=True)
+    assert "close to that of the file's metadata" in warning
 
 
 def test_without_any_model_there_is_a_sentence(tmp_path, monkeypatch):

@@ -86,6 +86,18 @@ def test_what_the_child_measured_is_a_reason(tmp_path, monkeypatch):
         ends(tmp_path, monkeypatch, "(folder / 'reason.txt').write_text('No path explains it.'); sys.exit(20)")
 
 
+@pytest.mark.parametrize(("line", "solved"), [("0 1", (0, 1)), ("1 0", None), ("0 9999", None), ("a b", "nothing")])
+def test_so_is_which_frames_it_solved(tmp_path, monkeypatch, line, solved):
+    code = f"(folder / 'reason.txt').write_text('It fails.\\n{line}'); sys.exit(20)"
+    if solved == "nothing":
+        with pytest.raises(Failure, match="without a readable result"):
+            ends(tmp_path, monkeypatch, code)
+        return
+    with pytest.raises(SolveError, match=r"^It fails\.$") as caught:
+        ends(tmp_path, monkeypatch, code)
+    assert caught.value.solved == solved
+
+
 def test_a_disk_that_is_full_is_why_a_child_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(solve_process, "_LEAST_ROOM", 1 << 62)
     with pytest.raises(OSError, match="no room"):

@@ -74,7 +74,8 @@ def estimate(shot):
         shot.progress("mean", "Averaging", index + 1, len(numbers))
         time.sleep(shot.parameters["pause"])
     w, h = shot.frames.width, shot.frames.height
-    focal = shot.camera.focal_length if shot.camera else float(w)
+    tagged = shot.lens_tag[0] if shot.lens_tag is not None else 1.0
+    focal = shot.camera.focal_length if shot.camera else tagged * w
     pose = np.eye(4)
     poses = []
     for number in numbers:
@@ -92,6 +93,9 @@ def _misbehave(shot):
         os.write(1, b"a library speaks in C\n")
         ctypes.CDLL(None).puts(b"a library speaks through stdio")
         ctypes.CDLL(None).fflush(None)
+    elif trouble == "partly" and len(shot.frames) == 12:
+        part = shot.frames.numbers[4], shot.frames.numbers[-2]
+        raise UnsupportedShot("A part of it shows nothing of use.", "Use another estimator.", supported=part)
     elif trouble == "crash":
         raise ZeroDivisionError("something went wrong inside")
     elif trouble == "driver" and os.environ.get("FATHOM_TEST_DRIVER") == "lost":
