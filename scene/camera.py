@@ -9,14 +9,13 @@ in the scene.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..inference.contract.camera import SENSOR_WIDTH, Camera
+from ..inference.contract.camera import SENSOR_WIDTH, Camera, Pose
 from ..inference.contract.depth_sequence import Shot
 from . import lookup, nodes, tags
 from .depth import Depth, disparity_image, distances, find_disparity_image, require_own
@@ -29,7 +28,7 @@ SCALE = "Scale"
 SCALE_PATH = f'["{SCALE}"]'
 
 DISTORTION = "fathom_distortion"
-"""Custom property of the camera's data: k1, k2 of `inference.contract.camera.Camera`, absent where there is none."""
+"""Custom property of the camera's data: k1, k2 of the polynomial model, absent where there is none or another one."""
 
 GIVEN_LENS = "fathom_given_lens"
 """Custom property of the camera's data: it was built from a focal length, not as the estimator found it."""
@@ -89,7 +88,7 @@ def build_camera(
         lookup.link(lookup.tag(camera, "camera", image=image, shot=shot.first_frame), collection, [scene])
     camera.parent = rig
     camera.matrix_parent_inverse = Matrix.Identity(4)
-    _set_lens(camera.data, known)
+    _set_lens(camera.data, known, depth.frame_offset)
     camera.data[GIVEN_LENS] = focal_length is not None
     _set_clipping(camera.data, rig, depth, shot)
     _set_path(camera, known, depth.frame_offset)
@@ -240,19 +239,12 @@ def baked_camera(known: Camera, frames: Iterable[int], *, world: Matrix, scale: 
     poses stands still.
     """
     camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
-    _set_lens(camera.data, known)
+    _set_lens(camera.data, known, 0)
     camera.rotation_mode = "QUATERNION"
-    poses = {pose.frame: pose for pose in known.poses}
-    zooms = any(pose.focal_length is not None or pose.principal_point is not None for pose in known.poses)
+    poses = {pose.frame: Matrix(pose.camera_to_world) for pose in known.poses}
     before = None
     for frame in frames:
-        pose = poses.get(frame)
-        if zooms:
-            focal_length, _, *point = known.intrinsics(pose)
-            _set_lens(camera.data, replace(known, focal_length=focal_length, principal_point=tuple(point)))
-            for path in ("lens", "shift_x", "shift_y"):
-                camera.data.keyframe_insert(path, frame=frame)
-        matrix = Matrix.Identity(4) if pose is None else Matrix(pose.camera_to_world)
+        matrix = poses.get(frame, Matrix.Identity(4))
         matrix.translation = scale * matrix.translation
         place, turn, _ = (world @ _WORLD @ matrix @ _VIEW).decompose()
         if before is not None:
@@ -327,8 +319,8 @@ def _adopt(camera: bpy.types.Object, depth: Depth, shot: Shot, scene: bpy.types.
                     follow_lens(modifier, camera, depth)
 
 
-def _set_lens(data: bpy.types.Camera, known: Camera) -> None:
-    """Focal length and principal point.
+def _set_lens(data: bpy.types.Camera, known: Camera, frame_offset: int) -> None:
+    """Focal length and principal point, keyed where they change from frame to frame.
 
     Shifts are in sensor widths since the sensor fits the image's width: positive ones move the image's middle
     right of and above the axis, so the principal point lies left of and below the middle.
@@ -337,14 +329,47 @@ def _set_lens(data: bpy.types.Camera, known: Camera) -> None:
     data.sensor_fit = "HORIZONTAL"
     data.sensor_width = SENSOR_WIDTH
     data.lens_unit = "MILLIMETERS"
-    data.lens = known.focal_length / known.width * SENSOR_WIDTH
-    cx, cy = known.principal_point
-    data.shift_x = ((known.width - 1) / 2 - cx) / known.width
-    data.shift_y = (cy - (known.height - 1) / 2) / known.width
-    if any(known.distortion):
-        data[DISTORTION] = known.distortion
+    names = ("lens", "shift_x", "shift_y")
+    _forget_action(data)
+    for name, value in zip(names, _lens_at(known, None)):
+        setattr(data, name, value)
+    if any(pose.focal_length is not None or pose.principal_point is not None for pose in known.poses):
+        action = bpy.data.actions.new(data.name)
+        (data.animation_data or data.animation_data_create()).action = action
+        values = np.array([_lens_at(known, pose) for pose in known.poses])
+        frames = [pose.frame + frame_offset for pose in known.poses]
+        for name, column in zip(names, values.T):
+            _key(nodes.fcurve(data, name, 0), frames, column)
+    k1, k2, *others = (*known.distortion, 0.0, 0.0)
+    if any((k1, k2)) and known.distortion_model == "polynomial" and not any(others):
+        data[DISTORTION] = k1, k2
     else:
         data.pop(DISTORTION, None)
+
+
+def _lens_at(known: Camera, pose: Pose | None) -> tuple[float, float, float]:
+    """Blender's focal length and shifts, at a pose's frame or in general."""
+    focal, _, cx, cy = known.intrinsics(pose)
+    shift_x, shift_y = ((known.width - 1) / 2 - cx) / known.width, (cy - (known.height - 1) / 2) / known.width
+    return focal / known.width * SENSOR_WIDTH, shift_x, shift_y
+
+
+def _forget_action(animated: bpy.types.ID) -> None:
+    """Take the action off a datablock, and out of the file where nothing else has it."""
+    if animated.animation_data is not None and animated.animation_data.action is not None:
+        old = animated.animation_data.action
+        animated.animation_data.action = None
+        if old.users == 0:
+            lookup.discard(old)
+
+
+def _key(curve: bpy.types.FCurve, frames: Sequence[int], values: Sequence[float]) -> None:
+    """Key a value at every frame, straight in between."""
+    curve.keyframe_points.add(len(frames))
+    curve.keyframe_points.foreach_set("co", np.stack([frames, values], axis=1).ravel())
+    for key in curve.keyframe_points:
+        key.interpolation = "LINEAR"
+    curve.update()
 
 
 def _set_clipping(data: bpy.types.Camera, rig: bpy.types.Object, depth: Depth, shot: Shot) -> None:
@@ -356,11 +381,7 @@ def _set_clipping(data: bpy.types.Camera, rig: bpy.types.Object, depth: Depth, s
 
 def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int) -> None:
     """Key location and rotation at every pose, or stand still at the rig's origin, looking ahead."""
-    if camera.animation_data is not None and camera.animation_data.action is not None:
-        old = camera.animation_data.action
-        camera.animation_data.action = None
-        if old.users == 0:
-            lookup.discard(old)
+    _forget_action(camera)
     camera.rotation_mode = "QUATERNION"
     camera.scale = (1, 1, 1)
     if not known.poses:
@@ -379,13 +400,7 @@ def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int) -> Non
     camera.animation_data_create().action = action
     for path, values in (("location", places), ("rotation_quaternion", turns)):
         for index in range(len(values[0])):
-            curve = nodes.fcurve(camera, path, index)
-            curve.keyframe_points.add(len(frames))
-            keys = np.stack([frames, [value[index] for value in values]], axis=1)
-            curve.keyframe_points.foreach_set("co", keys.ravel())
-            for key in curve.keyframe_points:
-                key.interpolation = "LINEAR"
-            curve.update()
+            _key(nodes.fcurve(camera, path, index), frames, [value[index] for value in values])
 
 
 def _set_background(data: bpy.types.Camera, image: bpy.types.Image, depth: Depth) -> None:

@@ -165,6 +165,34 @@ def test_distortion_is_kept_on_the_camera(tmp_path, empty_file):
     assert cameras.DISTORTION not in camera.data
 
 
+def test_a_lens_that_zooms_and_shifts_is_keyed(tmp_path, empty_file):
+    def zooming(frames):
+        camera = filmed(frames, distortion=(0.1, 0.0))
+        poses = tuple(
+            dataclasses.replace(
+                pose, focal_length=camera.focal_length * (1 + i / 10), principal_point=(camera.width / 2 + i, 20.0)
+            )
+            for i, pose in enumerate(camera.poses)
+        )
+        return dataclasses.replace(camera, poses=poses, distortion_model="division")
+
+    depth = depths.load(depth_maker.make(tmp_path, camera=zooming))
+    shot = depth.sequence.shots[0]
+    for _ in range(2):  # building again replaces the keys
+        camera = cameras.build_camera(depth, shot, scene=empty_file)
+        assert cameras.DISTORTION not in camera.data
+        for pose in shot.camera.poses:
+            empty_file.frame_set(pose.frame)
+            focal, _, cx, _ = shot.camera.intrinsics(pose)
+            assert camera.data.lens / camera.data.sensor_width == pytest.approx(focal / shot.camera.width, rel=1e-5)
+            middle = (shot.camera.width - 1) / 2
+            assert camera.data.shift_x == pytest.approx((middle - cx) / shot.camera.width, abs=1e-6)
+    assert len(bpy.data.actions) == 2
+    cameras.build_camera(depth, shot, scene=empty_file, focal_length=30.0)
+    empty_file.frame_set(shot.last_frame)
+    assert camera.data.lens == pytest.approx(30.0) and len(bpy.data.actions) == 0
+
+
 def test_another_aspect_is_told(depth, empty_file):
     empty_file.render.resolution_x, empty_file.render.resolution_y = 100, 100
     assert "set it to 60x37" in cameras.render_size_problem(empty_file, depth)
