@@ -9,6 +9,7 @@ from ..scene import queue as scene_queue
 from ..scene.viewing import drawing
 from . import (
     build,
+    camera_fit,
     command_line,
     compositing,
     depths,
@@ -18,6 +19,7 @@ from . import (
     files,
     mattes,
     modal_run,
+    orientation,
     queue,
     view,
     weights,
@@ -34,6 +36,8 @@ CLASSES = (
     *build.CLASSES,
     *compositing.CLASSES,
     *export.CLASSES,
+    *camera_fit.CLASSES,
+    *orientation.CLASSES,
 )
 
 _command = None

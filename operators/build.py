@@ -4,6 +4,7 @@ import bpy
 from bpy.props import BoolProperty
 
 from ..inference.contract.untrusted import readable
+from ..scene import standing
 from ..scene.build import fit_scene, look_through
 from ..scene.camera import (
     SENSOR_WIDTH,
@@ -33,6 +34,20 @@ class _Build(OnDepth):
         min=0.0,
         soft_max=300.0,
         unit="CAMERA",
+    )
+    under: argument(
+        bpy.props.EnumProperty,
+        "Camera",
+        "Which camera it stands under",
+        items=(
+            (
+                "AUTO",
+                "Automatic",
+                "The scene's camera that follows the camera solve which the depth was fitted to or "
+                "made with; without a solve Fathom's own",
+            ),
+            ("OWN", "Fathom's Own", "A camera that is built for the shot, also where there is a solve"),
+        ),
     )
     scene_camera: argument(
         BoolProperty,
@@ -71,7 +86,17 @@ class _Build(OnDepth):
             self.report({"WARNING"}, readable(problem))
 
     def camera(self, context, depth, shot, *, keep_lens=True):
-        """The shot's camera; a missing plate is a warning, since the camera serves without it behind.
+        """The camera that the shot stands under: the scene's, or Fathom's own, see `standing`."""
+        if self.under == "AUTO" and not self.focal_length:
+            found = standing.take(depth, shot, context.scene, scene_camera=self.scene_camera)
+            if found is not None:
+                return found
+        camera = self._own_camera(context, depth, shot, keep_lens=keep_lens)
+        standing.move(depth, shot, context.scene, None)
+        return camera
+
+    def _own_camera(self, context, depth, shot, *, keep_lens):
+        """Fathom's own; a missing plate is a warning, since the camera serves without it behind.
 
         `keep_lens`: a focal length that the camera was built with stays, where none is named now.
         """

@@ -2,15 +2,16 @@
 
 import bpy
 
-from ..scene import beside, disk_status
+from ..scene import beside, disk_status, fit_plot
 from ..scene import weights as known_weights
-from . import build, catalogue, estimate, export, preferences, properties, queue, shots, status, view
+from . import build, camera_solve, catalogue, estimate, export, preferences, properties, queue, shots, status, view
 
 CLASSES = (
     *properties.CLASSES,
     *preferences.CLASSES,
     *estimate.CLASSES,
     *queue.CLASSES,
+    *camera_solve.CLASSES,
     *build.CLASSES,
     *export.CLASSES,
     *shots.CLASSES,
@@ -32,6 +33,7 @@ def unregister() -> None:
     known_weights.forget()
     beside.stop()
     disk_status.stop()
+    fit_plot.stop()
     status.unregister()
     properties.unregister()
     for cls in reversed(CLASSES):

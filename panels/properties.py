@@ -8,6 +8,39 @@ from ..scene import depth_list, export
 from ..scene.versions import HEARS_CHANGES, PATH_OPTIONS
 
 
+class FATHOM_PG_fit_key(bpy.types.PropertyGroup):
+    """Scale and shift of a fit at a source frame."""
+
+    frame: bpy.props.IntProperty(name="Frame", description="Source frame")
+    scale: bpy.props.FloatProperty(name="Scale", description="a of 1/Z = a d + b", default=1.0)
+    shift: bpy.props.FloatProperty(name="Shift", description="b of 1/Z = a d + b")
+
+
+class FATHOM_PG_fit_track(bpy.types.PropertyGroup):
+    """How a track of the solve agrees with the depth; its name is the track's."""
+
+    distance: bpy.props.FloatProperty(name="Distance", description="Median distance by the camera solve")
+    fitted: bpy.props.FloatProperty(name="Fitted", description="Median distance by the depth; 0 is beyond infinity")
+    error: bpy.props.FloatProperty(name="Error", description="Median difference, as a share of the distance")
+    is_inlier: bpy.props.BoolProperty(name="Is Used", description="Whether the fit rests on it")
+
+
+class FATHOM_PG_fit(bpy.types.PropertyGroup):
+    """How the depth of a shot was fitted to a camera solve."""
+
+    job: bpy.props.StringProperty(name="Job", description="Fingerprint of the job whose depth was fitted")
+    first_frame: bpy.props.IntProperty(name="First Frame", description="First source frame of the shot")
+    last_frame: bpy.props.IntProperty(name="Last Frame", description="Last source frame of the shot")
+    clip: bpy.props.PointerProperty(type=bpy.types.MovieClip, name="Clip", description="The clip with the solve")
+    keys: bpy.props.CollectionProperty(type=FATHOM_PG_fit_key, name="Keys")
+    tracks: bpy.props.CollectionProperty(type=FATHOM_PG_fit_track, name="Tracks")
+    is_undistorted: bpy.props.BoolProperty(
+        name="Undistorted", description="The depth is of images whose lens distortion was taken out"
+    )
+    residual: bpy.props.FloatProperty(name="Residual", description="Median error of the tracks that are used")
+    notes: bpy.props.StringProperty(name="Notes", description="What was left out")
+
+
 class FATHOM_PG_depth(bpy.types.PropertyGroup):
     """A depth sequence that the scene knows."""
 
@@ -44,6 +77,9 @@ class FATHOM_PG_depth(bpy.types.PropertyGroup):
         default=0,
     )
     summary: bpy.props.StringProperty(name="Summary", description="What the depth sequence holds")
+    fits: bpy.props.CollectionProperty(
+        type=FATHOM_PG_fit, name="Fits", description="Shots whose distances are those of a camera solve"
+    )
 
 
 class FATHOM_PG_view(bpy.types.PropertyGroup):
@@ -239,6 +275,14 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
         subtype="DIR_PATH",
         options=PATH_OPTIONS,
     )
+    known_distance: bpy.props.FloatProperty(
+        name="Distance",
+        description="Between two points, or from the camera to one, as it was measured",
+        default=1.0,
+        min=1e-6,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
     depths: bpy.props.CollectionProperty(type=FATHOM_PG_depth, name="Depths")
     active_depth: bpy.props.IntProperty(name="Active Depth", default=0, min=0)
     view: bpy.props.PointerProperty(type=FATHOM_PG_view, name="View")
@@ -250,7 +294,15 @@ class FATHOM_PG_scene(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (FATHOM_PG_depth, FATHOM_PG_view, FATHOM_PG_export, FATHOM_PG_scene)
+CLASSES = (
+    FATHOM_PG_fit_key,
+    FATHOM_PG_fit_track,
+    FATHOM_PG_fit,
+    FATHOM_PG_depth,
+    FATHOM_PG_view,
+    FATHOM_PG_export,
+    FATHOM_PG_scene,
+)
 
 
 def register() -> None:

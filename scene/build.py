@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import bpy
 
 from ..inference.contract.depth_sequence import Shot
+from . import standing
 from .camera import build_camera, camera_at, cut_between_cameras, find_camera, fit_render_size
 from .depth import Depth, require_own
 from .fog import build_fog
@@ -28,10 +29,14 @@ def build(
 ) -> list[str]:
     """Build some of `BUILDERS`; the camera always, because everything hangs on it. Returns the objects' names.
 
-    `focal_length` and `scene_camera` are as for `camera.build_camera`; see `look_through` for several shots.
+    Depth that was made with or fitted to a camera solve stands under the scene's camera that follows it, unless a
+    `focal_length` is given; see `standing.take`. `focal_length` and `scene_camera` are as for `camera.build_camera`;
+    see `look_through` for several shots.
     """
     what = set(what)
-    camera = build_camera(depth, shot, scene=scene, focal_length=focal_length, scene_camera=scene_camera)
+    camera = None if focal_length else standing.take(depth, shot, scene, scene_camera=scene_camera)
+    if camera is None:
+        camera = build_camera(depth, shot, scene=scene, focal_length=focal_length, scene_camera=scene_camera)
     built = [camera.name]
     if what & {"mesh", "points"}:
         built.append(build_mesh(depth, shot, camera, points="points" in what).name)
@@ -43,8 +48,11 @@ def build(
 def look_through(scene: bpy.types.Scene, depth: Depth) -> str | None:
     """Let the scene look through the cameras of a clip's shots; where several are built, markers cut between them.
 
-    Returns one sentence where markers of the artist's have the scene look through another camera all the same.
+    Nothing is done where depth of a camera solve stands under the scene's own camera, see `standing`. Returns one
+    sentence where markers of the artist's have the scene look through another camera all the same.
     """
+    if standing.is_looked_through(depth, scene):
+        return None
     cameras = {shot.first_frame: find_camera(depth, shot, scene) for shot in depth.sequence.done_shots}
     built = [camera for camera in cameras.values() if camera is not None]
     if not built:

@@ -91,7 +91,7 @@ def build_camera(
     _set_lens(camera.data, known, depth.frame_offset)
     camera.data[GIVEN_LENS] = focal_length is not None
     _set_clipping(camera.data, rig, depth, shot)
-    _set_path(camera, known, depth.frame_offset)
+    _set_path(camera, known, depth.frame_offset, _path_unit(depth, shot))
     if background is not None:
         _set_background(camera.data, background, depth)
     _adopt(camera, depth, shot, scene)
@@ -118,10 +118,11 @@ def is_lost(thing: bpy.types.Object, scene: bpy.types.Scene) -> bool:
 
 
 def hang(thing: bpy.types.Object, camera: bpy.types.Object) -> None:
-    """Hang an object under a camera, in the camera's own space."""
+    """Hang an object under a camera, in the camera's own space, in units of its depth; see `tags`."""
     thing.parent = camera
     thing.matrix_parent_inverse = Matrix.Identity(4)
-    thing.matrix_basis = Matrix.Identity(4)
+    (size,) = tags.numbers(camera, tags.SIZE, 1) or (1.0,)
+    thing.matrix_basis = Matrix.Scale(size, 4)
 
 
 def follow_lens(modifier: bpy.types.NodesModifier, camera: bpy.types.Object, depth: Depth) -> None:
@@ -379,7 +380,13 @@ def _set_clipping(data: bpy.types.Camera, rig: bpy.types.Object, depth: Depth, s
         nodes.drive(data, name, {"scale": (rig, SCALE_PATH)}, f"scale * {distance:.9g}")
 
 
-def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int) -> None:
+def _path_unit(depth: Depth, shot: Shot) -> float:
+    """Length of the path's unit in that of the shot's distances: another one once those are a camera solve's."""
+    fit = depth.fit_of(shot)
+    return 1.0 if fit is None or depth.quantity_of(shot) == "relative_disparity" else 1.0 / fit.middle[0]
+
+
+def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int, unit: float) -> None:
     """Key location and rotation at every pose, or stand still at the rig's origin, looking ahead."""
     _forget_action(camera)
     camera.rotation_mode = "QUATERNION"
@@ -392,7 +399,7 @@ def _set_path(camera: bpy.types.Object, known: Camera, frame_offset: int) -> Non
         place, turn, _ = (_WORLD @ Matrix(pose.camera_to_world) @ _VIEW).decompose()
         if turns:
             turn.make_compatible(turns[-1])
-        places.append(place)
+        places.append(place * unit)
         turns.append(turn)
     camera.location, camera.rotation_quaternion = places[0], turns[0]
     frames = [pose.frame + frame_offset for pose in known.poses]

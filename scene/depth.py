@@ -28,6 +28,33 @@ class DepthError(Problem):
     """Depth that cannot be loaded or built with; the message is one sentence for the artist."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What brings a shot's maps to the distances of a camera solve: ``1/Z = scale d + shift``.
+
+    Attributes
+    ----------
+    first_frame : int
+        The shot's first source frame.
+    clip : str
+        Name of the movie clip with the solve.
+    keys : tuple of (source frame, scale, shift)
+        In frame order, with a scale above 0: linear in between, held before and after.
+    is_undistorted : bool
+        Whether the depth is of images whose lens distortion was taken out.
+    """
+
+    first_frame: int
+    clip: str
+    keys: tuple[tuple[int, float, float], ...]
+    is_undistorted: bool = False
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Scale and shift of the key in the middle."""
+        return self.keys[len(self.keys) // 2][1:]
+
+
 @dataclass(frozen=True)
 class Depth:
     """A depth sequence placed on the timeline.
@@ -44,6 +71,8 @@ class Depth:
         Where the plate lies now; None: where ``depth.json`` says. See `plate.with_plate`.
     names_place : bool
         Whether ``depth.json`` names a place of its own for the plate, see `plate.may_look`.
+    fits : tuple of Fit
+        Shots whose distances are those of a camera solve, see `camera_fit`.
     """
 
     folder: Path
@@ -51,6 +80,7 @@ class Depth:
     frame_offset: int = 0
     plate: Source | None = None
     names_place: bool = False
+    fits: tuple[Fit, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise DepthError where the offset leads beyond every timeline, which a .blend file may say as well."""
@@ -93,6 +123,10 @@ class Depth:
     def quantity_of(self, shot: Shot) -> Quantity:
         """What a shot's maps hold: one clip may have shots with a measured depth and others with a relative one."""
         return self.sequence.quantity_of(shot)
+
+    def fit_of(self, shot: Shot) -> Fit | None:
+        """How a shot was fitted to a camera solve; None where it was not."""
+        return next((fit for fit in self.fits if fit.first_frame == shot.first_frame), None)
 
     def require_done(self, shot: Shot) -> Shot:
         """The shot itself, or DepthError with the estimator's reason where it has no depth."""
@@ -142,6 +176,7 @@ class Distances:
     ``inverse_depth``: ``Z = scale / max(d, 1 / far_limit)``.
     ``relative_disparity``: ``t = (d - p1) / (p99 - p1)``, ``1 / Z = t (1 / near - 1 / far) + 1 / far``, or 0 where d is
     0, clamped to ``[1 / far_limit, 1 / near_limit]``.
+    Of a shot that was fitted to a camera solve, see `Fit`, 1/Z is ``scale d + shift`` instead, within the same limits.
     """
 
     p1: float
@@ -157,14 +192,18 @@ def distances(depth: Depth, shot: Shot) -> Distances:
     """Starting values that suit a shot; DepthError where it is unsupported.
 
     For ``inverse_depth`` the far limit is four times as far as 99 % of the image, at most 200 times the distance of
-    what is nearest, so that a sky (disparity 0) stays at hand. ``relative_disparity`` knows no distances: near and far
-    are guesses for the artist to change.
+    what is nearest, so that a sky (disparity 0) stays at hand; likewise of a shot that was fitted to a camera solve.
+    Otherwise ``relative_disparity`` knows no distances: near and far are guesses for the artist to change.
     """
-    values = depth.require_done(shot).range
+    values, fit = depth.require_done(shot).range, depth.fit_of(shot)
     p1, p99 = values.p1, values.p99
     if depth.quantity_of(shot) == "relative_disparity":
-        return Distances(p1=p1, p99=max(p99, p1 + 1e-6 * max(abs(p1), 1e-6)))
-    nearest, far_limit = reach(p1, p99)
+        p99 = max(p99, p1 + 1e-6 * max(abs(p1), 1e-6))
+        if fit is None:
+            return Distances(p1=p1, p99=p99)
+    scale, shift = (1.0, 0.0) if fit is None else fit.middle
+    least, most = scale * p1 + shift, scale * p99 + shift
+    nearest, far_limit = reach(least, most)
     return Distances(p1=p1, p99=p99, near=nearest, far=far_limit / 4.0, near_limit=0.1 * nearest, far_limit=far_limit)
 
 

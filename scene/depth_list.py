@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import bpy
@@ -16,7 +17,7 @@ from ..inference.contract.job import Source
 from ..inference.contract.untrusted import is_file, readable
 from . import depth as depth_module
 from . import places, tags
-from .depth import Depth, DepthError, is_same_place, place_of, portable_path, require_own
+from .depth import Depth, DepthError, Fit, is_same_place, place_of, portable_path, require_own
 from .plate import PlateError, known_plate, repoint_plate, require_plate, require_shown, with_plate
 from .plate import may_look as plate_may_be_looked_at
 from .source_files import SourceError
@@ -50,7 +51,9 @@ def remember(scene: bpy.types.Scene, depth: Depth) -> int:
 
 
 def placed(scene: bpy.types.Scene, depth: Depth) -> Depth:
-    """A depth with the frame offset and the plate that it has on the scene's list; as it is where it is not on it."""
+    """A depth with the frame offset, the plate and the fits that it has on the scene's list; as it is where it is none
+    of it.
+    """
     index = _place(scene, depth)
     if index is None:
         return depth
@@ -65,6 +68,12 @@ def load(scene: bpy.types.Scene, index: int = -1) -> Depth:
     depth = read(item)
     _link(item, depth)  # the artist may have chosen another folder
     return depth
+
+
+def listed_entry(scene: bpy.types.Scene, depth: Depth) -> bpy.types.PropertyGroup:
+    """The entry of a depth on the scene's list, put there if it is none; DepthError in a linked scene."""
+    index = _place(scene, depth)
+    return scene.fathom.depths[remember(scene, depth) if index is None else index]
 
 
 def of_clip(scene: bpy.types.Scene, plate: Source) -> list[tuple[str, Path]]:
@@ -309,14 +318,28 @@ def _link(item: bpy.types.PropertyGroup, depth: Depth) -> None:
 
 
 def _with_plate(item: bpy.types.PropertyGroup, depth: Depth) -> Depth:
-    """The depth with the plate that the entry knows; as it is where that is on another machine, not asked for, or no
-    sequence any more.
+    """The depth with its fits, and the plate that the entry knows unless that is on another machine, not asked for, or
+    no sequence any more.
     """
+    depth = replace(depth, fits=_fits(item, depth))
     path = place_of(item.plate) if places.may_look(item.plate) else None
     try:
         return depth if path is None else known_plate(depth, path, item.plate_colorspace or None)
     except SourceError:
         return depth
+
+
+def _fits(item: bpy.types.PropertyGroup, depth: Depth) -> tuple[Fit, ...]:
+    """The fits of an entry that are of this depth and whole, whatever a file of somebody else's says."""
+    found = []
+    for each in item.fits:
+        keys = tuple((key.frame, key.scale, key.shift) for key in each.keys)
+        is_whole = bool(keys) and all(math.isfinite(scale + shift) and scale > 0 for _, scale, shift in keys)
+        is_in_order = all(before[0] < after[0] for before, after in pairwise(keys))
+        if is_whole and is_in_order and each.job == depth.sequence.fingerprint:
+            clip = each.clip.name if each.clip is not None else ""
+            found.append(Fit(first_frame=each.first_frame, clip=clip, keys=keys, is_undistorted=each.is_undistorted))
+    return tuple(found)
 
 
 def _lacks(item: bpy.types.PropertyGroup, path: str) -> bool:

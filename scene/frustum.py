@@ -9,9 +9,10 @@ from typing import Any
 import bpy
 
 from ..inference.contract.depth_sequence import Shot
-from . import lookup, nodes, tags
+from . import distance_nodes, lookup, nodes, standing, tags
 from .camera import DISTORTION, follow_lens, hang, is_lost
 from .depth import Depth, disparity_image, distances
+from .lens_map import lens_map
 
 _OPEN = 2**24
 """A frame number beyond any timeline that a node can still tell from its neighbors."""
@@ -106,7 +107,10 @@ def _fill_in(modifier: bpy.types.NodesModifier, depth: Depth, shot: Shot, camera
     if depth.quantity_of(shot) == "relative_disparity":
         suits = distances(depth, shot)
         values |= {"P1": suits.p1, "P99": suits.p99}
+    distance_nodes.show_fit_in_modifier(modifier, depth.fit_of(shot), depth.frame_offset)
     values["K1"], values["K2"] = tags.numbers(camera.data, DISTORTION, 2) or (0.0, 0.0)
+    lens = standing.lens_of(depth, shot, camera)
+    nodes.set_modifier_image(modifier, "Lens Map", None if lens is None else lens_map(lens))
     for name, value in values.items():
         nodes.set_modifier_input(modifier, name, value)
     follow_lens(modifier, camera, depth)

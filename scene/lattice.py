@@ -20,11 +20,12 @@ import bpy
 from ..inference.contract.depth_sequence import Quantity
 from . import distance_nodes, lookup, nodes
 from .geometry import Socket, combine, sample, split, vector
+from .lens_map import MARGIN
 
 UNDISTORT_STEPS = 20
 """Fixed-point steps; distortion of a common lens (|k1| r^2 < 0.2) is then undone to float precision."""
 
-_VERSION = 3
+_VERSION = 4
 """Goes up when a group changes, so that files with an older one get the new one when they are built again."""
 
 
@@ -90,6 +91,8 @@ def add_panels(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
         nodes.interface_input(tree, name, "Int", parent=maps, description=what)
     if quantity == "relative_disparity":
         _add_percentiles(tree, maps)
+    solve = nodes.panel(tree, "Camera Solve", description="Filled in by Fit to Camera Solve", closed=True)
+    distance_nodes.add_fit_inputs(tree, parent=solve)
     lens = nodes.panel(tree, "Lens", description="Follows the camera", closed=True)
     for name, default, what in (
         ("Focal Length", 1.0, "In widths of the image"),
@@ -100,6 +103,8 @@ def add_panels(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
         ("K2", 0.0, "Radial distortion of the plate, with r^4"),
     ):
         nodes.interface_input(tree, name, "Float", default=default, parent=lens, description=what)
+    what = "The way from each place of the plate to its undistorted one, where K1 and K2 do not tell it"
+    nodes.interface_input(tree, "Lens Map", "Image", parent=lens, description=what)
 
 
 def _add_percentiles(tree: bpy.types.NodeTree, panel: bpy.types.NodeTreeInterfacePanel | None = None) -> None:
@@ -223,15 +228,17 @@ def _build_pixels(tree: bpy.types.NodeTree) -> None:
 
 
 def _build_rays(tree: bpy.types.NodeTree) -> None:
-    """The ray (x, y, -1) through a place (u, v) of the image, its radial distortion undone.
+    """The ray (x, y, -1) through a place (u, v) of the image, its distortion undone.
 
-    With the focal length F and the shifts in widths of the image, x = (u - 1/2 + shift x) / F and
-    y = ((v - 1/2) aspect + shift y) / F on the plate; the ray (x', y') before distortion is the fixed point of
+    By the lens map where there is one, and by K1 and K2 where they are not 0. With the focal length F and the shifts in
+    widths of the image, x = (u - 1/2 + shift x) / F and y = ((v - 1/2) aspect + shift y) / F on the plate;
+    the ray (x', y') before distortion is the fixed point of
     ``(x', y') = (x, y) / (1 + k1 r^2 + k2 r^4)`` with r its own length, as OpenCV's undistortPoints finds it.
     """
     names = ("Focal Length", "Shift X", "Shift Y", "Aspect", "K1", "K2")
-    inputs, out = _interface(tree, {"UV": "Vector", **dict.fromkeys(names, "Float")}, {"Ray": "Vector"})
-    u, v, _ = split(tree, inputs["UV"])
+    kinds = {"UV": "Vector", **dict.fromkeys(names, "Float"), "Lens Map": "Image"}
+    inputs, out = _interface(tree, kinds, {"Ray": "Vector"})
+    u, v, _ = split(tree, _undistorted(tree, inputs["UV"], inputs["Lens Map"]))
     across = nodes.math(tree, "ADD", nodes.math(tree, "SUBTRACT", u, 0.5), inputs["Shift X"])
     up = nodes.math(tree, "MULTIPLY_ADD", nodes.math(tree, "SUBTRACT", v, 0.5), inputs["Aspect"], inputs["Shift Y"])
     focal = inputs["Focal Length"]
@@ -256,10 +263,22 @@ def _build_rays(tree: bpy.types.NodeTree) -> None:
     nodes.feed(out["Ray"], vector(tree, "ADD", nodes.output_of(end, "Ray"), (0.0, 0.0, -1.0)))
 
 
+def _undistorted(tree: bpy.types.NodeTree, place: Socket, lens: Socket) -> Socket:
+    """The place that a lens map moves a place of the plate to; it stays where there is no map."""
+    inside = vector(tree, "SCALE", vector(tree, "ADD", place, (MARGIN,) * 3), scale=1 / (1 + 2 * MARGIN))
+    inputs = {"Image": lens, "Vector": inside}
+    kind = "GeometryNodeImageTexture"
+    color = nodes.value(tree, kind, "Color", inputs, label="Lens", interpolation="Linear", extension="EXTEND")
+    moved = nodes.value(tree, "FunctionNodeSeparateColor", "Red", {"Color": color}).node
+    step = combine(tree, nodes.output_of(moved, "Red"), nodes.output_of(moved, "Green"), 0.0)
+    return vector(tree, "ADD", place, step)
+
+
 def _build_distance(tree: bpy.types.NodeTree, quantity: Quantity) -> None:
     """Z from disparity, before the rig's Scale."""
     nodes.interface_input(tree, "Disparity", "Float")
     distance_nodes.add_inputs(tree, quantity)
+    distance_nodes.add_fit_inputs(tree)
     if quantity == "relative_disparity":
         _add_percentiles(tree)
     nodes.interface_output(tree, "Z", "Float")

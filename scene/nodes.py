@@ -23,6 +23,7 @@ _OPTION_SOCKETS = {
     ("CompositorNodeScale", "frame_method"): "Frame Type",
     ("CompositorNodeFilter", "filter_type"): "Type",
     ("CompositorNodeSetAlpha", "mode"): "Type",
+    ("CompositorNodeMovieDistortion", "distortion_type"): "Type",
 }
 """Properties of nodes that became input sockets in a later version."""
 
@@ -271,6 +272,12 @@ def set_modifier_input(modifier: bpy.types.NodesModifier, name: str, value: Any)
     modifier.id_data.update_tag()  # up to 5.1 writing an ID property does not tell the dependency graph
 
 
+def set_modifier_image(modifier: bpy.types.NodesModifier, name: str, image: bpy.types.Image | None) -> None:
+    """As `set_modifier_input`, for an image or none."""
+    if image is not None or modifier_input(modifier, name) is not None:
+        set_modifier_input(modifier, name, image)
+
+
 def remove_modifier(modifier: bpy.types.NodesModifier) -> None:
     """Remove a modifier with the drivers of its inputs, which in 4.2 would drive those of the next one of its name."""
     thing, path = modifier.id_data, f'modifiers["{bpy.utils.escape_identifier(modifier.name)}"]'
@@ -309,6 +316,38 @@ def fcurve(animated: bpy.types.ID, path: str, index: int) -> bpy.types.FCurve:
     return action.fcurves.find(path, index=index) or action.fcurves.new(path, index=index)
 
 
+def set_keys(animated: bpy.types.ID, path: str, keys: list[tuple[float, float]]) -> None:
+    """Key a number by frames and values, linear in between; with a single key it is not animated any more.
+
+    Keys that it has are replaced.
+    """
+    if len(keys) < 2:
+        for curves in curves_of(animated):
+            if (curve := curves.find(path, index=0)) is not None:
+                curves.remove(curve)
+        return
+    if animated.animation_data is None or animated.animation_data.action is None:
+        animated.animation_data_create().action = bpy.data.actions.new(animated.name)
+    curve = fcurve(animated, path, 0)
+    curve.keyframe_points.clear()
+    curve.keyframe_points.add(len(keys))
+    curve.keyframe_points.foreach_set("co", [number for key in keys for number in key])
+    for key in curve.keyframe_points:
+        key.interpolation = "LINEAR"
+    curve.update()
+
+
+def curves_of(animated: bpy.types.ID) -> list[Any]:
+    """The collections of a datablock's curves in the action that it has; see `fcurve`."""
+    held = animated.animation_data
+    if held is None or held.action is None:
+        return []
+    if not hasattr(held.action, "layers"):
+        return [held.action.fcurves]
+    bags = [strip.channelbag(held.action_slot) for layer in held.action.layers for strip in layer.strips]
+    return [bag.fcurves for bag in bags if bag]
+
+
 def drive(
     holder: Any, name: str, sources: dict[str, tuple[bpy.types.ID, str]], expression: str = "", *, index: int = -1
 ) -> None:
@@ -328,3 +367,15 @@ def drive(
         variable.targets[0].data_path = path
     if expression:
         driver.expression = expression
+
+
+def drive_by_scale(holder: Any, name: str, thing: bpy.types.Object, *, factor: float) -> None:
+    """Drive a property by the size that an object has in the world, times a factor; as `drive`."""
+    holder.driver_remove(name)
+    driver = holder.driver_add(name).driver
+    driver.type = "SCRIPTED"
+    variable = driver.variables.new()
+    variable.name, variable.type = "scale", "TRANSFORMS"
+    target = variable.targets[0]
+    target.id, target.transform_type, target.transform_space = thing, "SCALE_AVG", "WORLD_SPACE"
+    driver.expression = f"scale * {factor:.9g}"

@@ -11,6 +11,7 @@ property           value
                    those of all jobs whose plate it is, with spaces between
 ``fathom_starts``  on objects with a modifier: the starting values of its inputs, which follow the depth for as long as
                    the artist has not changed them
+``fathom_size``    on a camera of the artist's: one unit of its depth's distances in the camera's own space, where not 1
 =================  ==================================================================================================
 
 Names are for the artist, who may change them; only these properties count.
@@ -29,7 +30,7 @@ from ..inference.contract.untrusted import readable
 Datablock = TypeVar("Datablock", bound=bpy.types.ID)
 
 KIND, DEPTH, SHOT, JOB = "fathom_kind", "fathom_depth", "fathom_shot", "fathom_job"
-STARTS = "fathom_starts"
+STARTS, SIZE = "fathom_starts", "fathom_size"
 
 
 def tag(datablock: Datablock, kind: str, *, image: bpy.types.Image | None = None, shot: int | None = None) -> Datablock:

@@ -25,6 +25,9 @@ class Recorder:
     def box(self):
         return self
 
+    def template_icon(self, *, icon_value, scale):
+        self.texts.append("<plot>")
+
     def template_list(self, *_arguments, **_options):
         pass
 

@@ -1,5 +1,6 @@
 """Depth in the compositor: a node group of the shot's depth, and effects built on it."""
 
+from .chain import show_fit
 from .clips import beside
 from .depth_group import depth_group
 from .depth_of_field import add_depth_of_field, max_blur_of
@@ -15,4 +16,5 @@ __all__ = [
     "beside",
     "depth_group",
     "max_blur_of",
+    "show_fit",
 ]

@@ -18,10 +18,11 @@ from typing import NamedTuple
 import bpy
 
 from ...inference.contract.depth_sequence import Shot
-from .. import lookup, nodes, tags
+from .. import distance_nodes, lookup, nodes, standing, tags
 from ..camera import SCALE_PATH, find_rig
-from ..depth import Depth, require_own
+from ..depth import Depth, find_disparity_image, require_own
 from ..plate import plate_image
+from ..problems import Problem
 from . import clips, compositor_nodes, tree
 from .depth_group import KIND as DEPTH_KIND
 from .depth_group import depth_group
@@ -256,8 +257,22 @@ def depth_node(setup: Setup) -> bpy.types.Node:
         tree.place_below(setup, above, node)
     elif node.node_tree != group:
         clips.replace_group(node, group)
-    _follow_rig(setup, nodes.input_of(node, "Scale"))
+    distance_nodes.show_fit_in_node(node, setup.depth.fit_of(setup.shot), setup.depth.frame_offset)
+    _follow_scale(setup, nodes.input_of(node, "Scale"))
     return node
+
+
+def show_fit(depth: Depth, shot: Shot) -> None:
+    """Let the shot's Fathom Depth nodes that there are have the distances of its fit, or its own where it has none."""
+    if find_disparity_image(depth) is None:
+        return
+    for scene in bpy.data.scenes:
+        found = compositor_nodes.find_scene_tree(scene) if scene.library is None else None
+        if found is None or found.library is not None:
+            continue
+        setup = Setup(scene=scene, tree=found, depth=depth, shot=shot)
+        if setup.find(DEPTH_KIND, form="CompositorNodeGroup") is not None:
+            depth_node(setup)
 
 
 def connect(setup: Setup) -> None:
@@ -287,15 +302,39 @@ def connect(setup: Setup) -> None:
             tree.keep_behind(effect, nodes.input_of(effect, "Image").links[0].from_node)
 
 
-def _follow_rig(setup: Setup, scale: Socket) -> None:
-    """Drive Scale by the rig's, unless the artist has set or driven it."""
-    rig = find_rig(setup.depth, setup.shot, setup.scene)
-    if rig is None:
-        return
+def _follow_scale(setup: Setup, scale: Socket) -> None:
+    """Drive Scale by that of the camera that the shot stands under, unless the artist has set or driven it.
+
+    Of Fathom's own camera that is the rig's; the Depth pass of a scaled camera is in units of the world as well.
+    """
     curve = tree.driver_of(setup, scale)
-    if curve is not None:
+    follows = None if curve is None else _followed(curve)
+    if curve is None and scale.default_value != 1.0:
+        return
+    try:
+        stands = standing.find(setup.depth, setup.shot, setup.scene)
+    except Problem:  # who builds under that camera is told
+        stands = None
+    rig = find_rig(setup.depth, setup.shot, setup.scene)
+    if stands is not None:
+        if curve is None or follows is not None:
+            nodes.drive_by_scale(scale, "default_value", stands.camera, factor=stands.size)
+    elif rig is not None and (curve is None or follows == "camera"):
+        nodes.drive(scale, "default_value", {"scale": (rig, SCALE_PATH)})
+    elif follows == "camera":
+        scale.driver_remove("default_value")
+        scale.default_value = 1.0
+    elif rig is not None:
         for variable in curve.driver.variables:
             if variable.targets[0].id is None and variable.targets[0].data_path == SCALE_PATH:
                 variable.targets[0].id = rig  # the one that it followed was deleted
-    elif scale.default_value == 1.0:
-        nodes.drive(scale, "default_value", {"scale": (rig, SCALE_PATH)})
+
+
+def _followed(curve: bpy.types.FCurve) -> str | None:
+    """Whether a driver is one that is made here, of a rig's Scale or a camera's size; None for the artist's own."""
+    if len(curve.driver.variables) != 1:
+        return None
+    (variable,) = curve.driver.variables
+    if variable.type == "TRANSFORMS":
+        return "camera" if variable.name == "scale" else None
+    return "rig" if variable.targets[0].data_path == SCALE_PATH else None

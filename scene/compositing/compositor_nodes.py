@@ -158,3 +158,9 @@ def draft_defocus(node: bpy.types.Node, draft: bool) -> None:
     """Set a Defocus node's coarse preview, which is on at first up to 4.2 and does not exist from 5.0."""
     if hasattr(node, "use_preview"):
         node.use_preview = draft
+
+
+def distortion_kind(node: bpy.types.Node) -> str:
+    """Which way a Movie Distortion node goes, ``'DISTORT'`` or ``'UNDISTORT'``: a property, and later a menu's name."""
+    sockets = [socket for socket in node.inputs if socket.name == "Type"]
+    return str(sockets[0].default_value if sockets else node.distortion_type).upper()

@@ -20,6 +20,9 @@ from ..plate import plate_size
 from . import compositor_nodes, resample
 
 KIND = "comp_depth"
+_VERSION = 2
+"""Goes up when the group changes, so that files with an older one get the new one when an effect is added again."""
+
 _NEVER = 1e7
 """A frame beyond Blender's last (1048574): a shot at an end of the clip is shown beyond that end without limit."""
 
@@ -70,7 +73,7 @@ def _constants(depth: Depth, shot: Shot, start: Distances) -> str:
     """What of the depth the group holds, as constants of its nodes or as its inputs' starting values."""
     quantity, sequence = depth.quantity_of(shot), depth.sequence
     sizes = (sequence.width, sequence.height), plate_size(depth)
-    return repr((quantity, (start.p1, start.p99), sizes, sequence.confidence is not None))
+    return repr((_VERSION, quantity, start, sizes, sequence.confidence is not None))
 
 
 def span(depth: Depth, shot: Shot) -> tuple[float, float]:
@@ -101,6 +104,7 @@ def _add_interface(tree: bpy.types.NodeTree, depth: Depth, shot: Shot, start: Di
     scale = "Multiplies all distances; the same as the Scale of the camera's rig"
     nodes.interface_number(tree, "Scale", start.scale, scale, minimum=1e-6, parent=distance)
     distance_nodes.add_inputs(tree, depth.quantity_of(shot), start, parent=distance)
+    distance_nodes.add_fit_inputs(tree, parent=nodes.panel(tree, "Camera Solve", closed=True))
     for name, default, minimum, description in (
         ("Mist Start", reach[0], 0.0, "Distance at which Mist rises from 0"),
         ("Mist Depth", reach[1] - reach[0], 1e-6, "Distance over which Mist rises to 1"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import bpy
 
 from ...inference.contract.depth_sequence import Shot
-from .. import nodes, tags
+from .. import nodes, standing, tags
 from ..depth import Depth
 from ..problems import Problem
+from ..solved_camera import lens_of_clip
 from . import chain, compositor_nodes, tree
 from .tree import MERGE_KIND as KIND
 
@@ -34,6 +35,7 @@ def add_z_combine(
     use, whichever is added first: Z Combine goes before them. Raises as `chain.open_setup`, and Problem where
     the tree lays a render over images already, so that any of them may be the plate.
     """
+    standing.find(depth, shot, scene)  # raises where render and plate would not agree
     setup = chain.open_setup(scene, depth, shot)
     node = setup.find(KIND)
     layer = view_layer or scene.view_layers[0]
@@ -47,6 +49,7 @@ def add_z_combine(
     for name, output in (("Render", "Image"), ("Render Z", "Depth")):
         if not nodes.input_of(node, name).is_linked:
             nodes.feed(nodes.input_of(node, name), nodes.output_of(_render_layers(setup, layer), output))
+    _agree_on_the_lens(setup, node)
     return node
 
 
@@ -71,6 +74,51 @@ def _add(setup: tree.Setup) -> bpy.types.Node:
     chain.lead(setup, node, KIND, entry="Render" if has_render else "Image")
     tree.place_after(setup, before, [node])
     return node
+
+
+def _agree_on_the_lens(setup: tree.Setup, node: bpy.types.Node) -> None:
+    """Let render and plate have the same lens distortion, where the depth is of a camera solve with some.
+
+    Blender renders without. The render is distorted as the plate was filmed; where the artist has undistorted the
+    plate on its way here, its distances are undistorted instead.
+    """
+    clip, fit = standing.clip_of(setup.depth, setup.shot), setup.depth.fit_of(setup.shot)
+    if clip is None or (fit is not None and fit.is_undistorted) or not any(lens_of_clip(clip).distortion):
+        return
+    is_undistorted = _is_through(nodes.input_of(node, "Image"), "UNDISTORT")
+    kind, inputs = ("UNDISTORT", ("Z", "Has Depth")) if is_undistorted else ("DISTORT", ("Render", "Render Z"))
+    for name in inputs:
+        entry = nodes.input_of(node, name)
+        if entry.is_linked and not _is_through(entry, kind):
+            nodes.feed(entry, _through_lens(setup, entry, clip, kind))
+
+
+def _is_through(entry: bpy.types.NodeSocket, kind: str) -> bool:
+    """Whether what is linked to an input came through a lens's distortion, or out of it."""
+    before = tree.upstream(entry.links[0].from_node) if entry.is_linked else ()
+    lenses = (node for node in before if node.bl_idname == "CompositorNodeMovieDistortion")
+    return any(compositor_nodes.distortion_kind(node) == kind for node in lenses)
+
+
+def _through_lens(
+    setup: tree.Setup, entry: bpy.types.NodeSocket, clip: bpy.types.MovieClip, kind: str
+) -> bpy.types.NodeSocket:
+    """What is linked to an input, distorted or undistorted; distances by 1/Z, so that nothing lies at 1e10 / 2."""
+    source, is_distance = entry.links[0].from_socket, entry.name in ("Z", "Render Z")
+    inner = nodes.math(setup.tree, "DIVIDE", 1.0, source) if is_distance else source
+    label = "As Filmed" if kind == "DISTORT" else "Undistorted"
+    lens = nodes.value(
+        setup.tree, "CompositorNodeMovieDistortion", "Image", {"Image": inner}, label=label, clip=clip
+    ).node
+    nodes.set_option(lens, "distortion_type", kind)
+    result = nodes.output_of(lens, "Image")
+    if is_distance:
+        result = nodes.math(setup.tree, "DIVIDE", 1.0, nodes.math(setup.tree, "MAXIMUM", result, 1.0 / (10 * _NOTHING)))
+    place = source.node
+    for each in (inner.node, lens, result.node):
+        if each not in (source.node,) and each.parent is None:
+            tree.place_below(setup, place, each)
+    return result
 
 
 def _render_layers(setup: tree.Setup, layer: bpy.types.ViewLayer) -> bpy.types.Node:

@@ -279,7 +279,7 @@ def _place_of(viewed: Viewed, space: bpy.types.Space, scene: bpy.types.Scene) ->
 
 def _in_clip_editor(viewed: Viewed, space: bpy.types.SpaceClipEditor, scene: bpy.types.Scene) -> Place | None:
     clip = space.clip
-    if clip is None or not _is_of(viewed.plate, clip.filepath, is_movie=clip.source == "MOVIE", owner=clip):
+    if clip is None or not is_of(viewed.plate, clip.filepath, is_movie=clip.source == "MOVIE", owner=clip):
         return None
     if space.show_stable and clip.tracking.stabilization.use_2d_stabilization:
         return None  # the clip is shown turned and shifted
@@ -345,7 +345,7 @@ def _shows(strip: Any, plate: str, scene: bpy.types.Scene, now: int | None) -> b
         if owner is None:
             return False
         path, is_movie = owner.filepath, owner.source == "MOVIE"
-    return _is_of(plate, path, is_movie=is_movie, owner=owner) and (is_movie or _number(path) is not None)
+    return is_of(plate, path, is_movie=is_movie, owner=owner) and (is_movie or _number(path) is not None)
 
 
 def _clip_of(strip: Any) -> bpy.types.MovieClip | None:
@@ -360,7 +360,7 @@ def _number(path: str) -> int | None:
         return None
 
 
-def _is_of(plate: str, stored: str, *, is_movie: bool, owner: Any) -> bool:
+def is_of(plate: str, stored: str, *, is_movie: bool, owner: Any) -> bool:
     """Whether a path of Blender's is a depth's plate: the same movie, or a file of the same sequence."""
     library = owner.library if isinstance(owner, bpy.types.ID) else None
     ours = os.path.normcase(os.path.normpath(bpy.path.abspath(stored, library=library)))

@@ -1,0 +1,277 @@
+"""The camera of the artist's scene that what is built stands under: one that moves as the clip's camera solve does.
+
+*Setup Tracking Scene* makes one with a Camera Solver constraint; *Constraint to F-Curve* bakes it into keys; the
+*Orientation* panel moves, turns and scales it or its parent. Whatever did, the path of the right camera is the solve's
+but for one place, turn and size, and depth in units of the solve stands right as its child.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import bpy
+import numpy as np
+
+from ..inference.contract.camera import Camera
+from ..inference.contract.depth_sequence import Shot
+from . import lookup, tags
+from .camera import find_camera, given_focal_length, hang
+from .depth import Depth, find_disparity_image
+from .problems import Problem
+from .solved_camera import lens_of_clip
+from .solved_tracks import Floats, clip_offset, read_solve
+
+_LOOKS = 5
+"""Frames at which a camera that is moved otherwise than by the solve's constraint is compared with it."""
+_TURN = math.radians(0.3)
+_SHIFT = 0.02
+"""How far turns, and places as a share of the path's length, may differ."""
+_SAME_LENS = 0.005
+
+
+class Standing(NamedTuple):
+    """A camera of the scene, and the length of one unit of the depth's distances in the camera's own space."""
+
+    camera: bpy.types.Object
+    size: float
+
+
+def find(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Standing | None:
+    """The scene's camera that a shot's depth belongs under; None where there is none, or the depth is of no solve.
+
+    Problem where the depth is of a solve, but at other frames than the clip, or the camera has another lens.
+    """
+    clip = clip_of(depth, shot)
+    if clip is None:
+        return _given(depth, shot, scene)
+    _require_as_filmed(clip, depth)
+    return _following(clip, depth, scene)
+
+
+def take(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, scene_camera: bool = True) -> bpy.types.Object | None:
+    """The camera of `find`, with what was built of the shot moved under it; None where Fathom's own is to be built.
+
+    Where the depth is of a clip's solve and no camera of the scene follows that, one is added. `scene_camera`: the
+    scene looks through it from now on. Raises as `find`, and nothing is changed then.
+    """
+    stands, clip = find(depth, shot, scene), clip_of(depth, shot)
+    if stands is None and clip is not None:
+        stands = Standing(add_camera(clip, scene), 1.0)
+    if stands is None:
+        return None
+    move(depth, shot, scene, stands)
+    if scene_camera or scene.camera is None:
+        scene.camera = stands.camera
+    return stands.camera
+
+
+def is_looked_through(depth: Depth, scene: bpy.types.Scene) -> bool:
+    """Whether the scene looks through a camera of the artist's, and depth is of a solve that such a camera follows."""
+    if scene.camera is None or tags.text(scene.camera, tags.KIND) == "camera":
+        return False
+    return any(clip_of(depth, shot) is not None for shot in depth.sequence.done_shots)
+
+
+def clip_of(depth: Depth, shot: Shot) -> bpy.types.MovieClip | None:
+    """The clip whose solve a shot's distances are of, by a fit or because the solve was given to the estimate."""
+    fit, camera = depth.fit_of(shot), shot.camera
+    if fit is not None:
+        return bpy.data.movieclips.get(fit.clip)
+    origin = camera.origin if camera is not None else ""
+    return bpy.data.movieclips.get(origin.removeprefix("SOLVE ")) if origin.startswith("SOLVE ") else None
+
+
+def lens_of(depth: Depth, shot: Shot, camera: bpy.types.Object) -> Camera | None:
+    """The lens whose distortion a shot's images have, where the coefficients on the camera do not tell all of it.
+
+    None for Fathom's own camera with a plain radial lens, for a plate that was undistorted, and where no lens is known.
+    """
+    fit, known = depth.fit_of(shot), shot.camera
+    if tags.text(camera, tags.KIND) != "camera" and fit is not None:
+        clip = bpy.data.movieclips.get(fit.clip)
+        return None if clip is None or fit.is_undistorted else lens_of_clip(clip)
+    if known is None or given_focal_length(camera) is not None:
+        return None
+    is_plain = known.distortion_model == "polynomial" and not any(known.distortion[2:])
+    return None if is_plain and tags.text(camera, tags.KIND) == "camera" else known
+
+
+def move(depth: Depth, shot: Shot, scene: bpy.types.Scene, stands: Standing | None) -> None:
+    """Hang what was built of a shot under a camera of the scene, or of a solve's depth under Fathom's own again (None).
+
+    What the artist has hung elsewhere stays there.
+    """
+    image = find_disparity_image(depth)
+    own = find_camera(depth, shot, scene)
+    if stands is not None:
+        target = stands.camera
+        target.pop(tags.SIZE, None)
+        if abs(stands.size - 1) > 1e-6:
+            target[tags.SIZE] = [stands.size]
+    else:
+        target = own if _is_of_solve(depth, shot) else None
+    if image is None or target is None:
+        return
+    for kind in ("mesh", "fog"):
+        for thing in lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH"):
+            hangs_here = thing.parent is None or thing.parent in (own, target) or thing.parent.type == "CAMERA"
+            if lookup.is_in(thing, scene) and hangs_here:
+                hang(thing, target)
+
+
+def _is_of_solve(depth: Depth, shot: Shot) -> bool:
+    origin = shot.camera.origin if shot.camera is not None else ""
+    return depth.fit_of(shot) is not None or origin.startswith(("SOLVE ", "CAMERA "))
+
+
+def add_camera(clip: bpy.types.MovieClip, scene: bpy.types.Scene) -> bpy.types.Object:
+    """Add a camera that follows a clip's solve, with its lens, as Setup Tracking Scene does.
+
+    Raises Problem where the clip has no solve.
+    """
+    read_solve(clip)
+    data = bpy.data.cameras.new("Camera")
+    camera = bpy.data.objects.new("Camera", data)
+    scene.collection.objects.link(camera)
+    constraint = camera.constraints.new("CAMERA_SOLVER")
+    constraint.use_active_clip, constraint.clip = False, clip
+    lens, (width, height) = clip.tracking.camera, clip.size
+    data.sensor_fit, data.sensor_width = "HORIZONTAL", lens.sensor_width
+    data.lens_unit, data.lens = "MILLIMETERS", lens.focal_length
+    across, up = lens.principal_point_pixels
+    data.shift_x, data.shift_y = (0.5 * width - across) / width, (0.5 * height - up) / width
+    background = data.background_images.new()
+    background.source, background.clip, background.frame_method = "MOVIE_CLIP", clip, "FIT"
+    background.clip_user.use_render_undistorted = True
+    background.alpha = 1.0
+    data.show_background_images = True
+    return camera
+
+
+def world_scale(camera: bpy.types.Object) -> float:
+    """Length in the world of one unit of a camera's own space."""
+    return float(np.mean(camera.matrix_world.to_scale()))
+
+
+# ---------------------------------------------------------------------------------------------------------- the camera
+
+
+def _require_as_filmed(clip: bpy.types.MovieClip, depth: Depth) -> None:
+    offset = clip_offset(clip)
+    if depth.frame_offset != offset:
+        raise Problem(
+            f"The camera solve of {clip.name} shows frame {depth.sequence.first_frame} of the plate at frame "
+            f"{depth.sequence.first_frame + offset} of the scene, and the depth at "
+            f"{depth.sequence.first_frame + depth.frame_offset}: set the depth's Frame Offset to {offset}."
+        )
+    if abs(clip.tracking.camera.pixel_aspect - 1) > 1e-3:
+        raise Problem(
+            f"The pixels of {clip.name} are not square (Pixel Aspect {clip.tracking.camera.pixel_aspect:g}): export "
+            "the plate with square pixels, and solve and estimate that."
+        )
+
+
+def _following(clip: bpy.types.MovieClip, depth: Depth, scene: bpy.types.Scene) -> Standing | None:
+    cameras = [scene.camera, *(thing for thing in scene.objects if thing != scene.camera)]
+    cameras = [thing for thing in cameras if thing is not None and thing.type == "CAMERA"]
+    found = next((Standing(each, 1.0) for each in cameras if _follows(each, clip, scene)), None)
+    if found is None and scene.camera is not None and tags.text(scene.camera, tags.KIND) != "camera":
+        size = _size_of_path(scene.camera, clip, depth, scene)
+        found = None if size is None else Standing(scene.camera, size)
+    if found is None:
+        return None
+    lens = found.camera.data
+    if lens.type != "PERSP" or abs(_focal_of(lens, clip.size) * _sensor_of(clip) - 1) > _SAME_LENS:
+        raise Problem(
+            f"The lens of {found.camera.name} is not that of the solve of {clip.name}, {_lens_text(clip)}: set it to "
+            "that, or press Setup Tracking Scene again."
+        )
+    return found
+
+
+def _follows(camera: bpy.types.Object, clip: bpy.types.MovieClip, scene: bpy.types.Scene) -> bool:
+    """Whether a camera has the constraint that moves it as the clip's solve."""
+    solvers = (each for each in camera.constraints if each.type == "CAMERA_SOLVER")
+    for each in solvers:
+        followed = scene.active_clip if each.use_active_clip else each.clip
+        if followed == clip and not each.mute and each.influence == 1.0:
+            return True
+    return False
+
+
+def _size_of_path(
+    camera: bpy.types.Object, clip: bpy.types.MovieClip, depth: Depth, scene: bpy.types.Scene
+) -> float | None:
+    """`Standing.size` of a camera that moves as a clip's solve, however it is moved; None where it does not."""
+    poses = {frame + depth.frame_offset: pose for frame, pose in read_solve(clip).poses.items()}
+    frames = sorted(poses)
+    frames = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, _LOOKS).astype(int))]
+    with _returning(scene):
+        worlds = [_world_at(camera, frame, scene) for frame in frames]
+    size = similar([poses[frame] for frame in frames], worlds)
+    return None if size is None else size / float(np.mean([np.linalg.norm(w[:3, :3], axis=0) for w in worlds]))
+
+
+def similar(path: list[Floats], other: list[Floats]) -> float | None:
+    """The length of a path's unit in another's, where both are one but for place, turn and size; else None.
+
+    Both are camera-to-world matrices at the same frames; scales in them do not count.
+    """
+    turns = [each[:3, :3] / np.linalg.norm(each[:3, :3], axis=0) for each in path]
+    others = [each[:3, :3] / np.linalg.norm(each[:3, :3], axis=0) for each in other]
+    whole = others[0] @ turns[0].T
+    for turn, own in zip(turns, others):
+        cosine = (np.trace(own.T @ whole @ turn) - 1) / 2
+        if np.arccos(np.clip(cosine, -1, 1)) > _TURN:
+            return None
+    steps = np.array([whole @ (each[:3, 3] - path[0][:3, 3]) for each in path])
+    others_steps = np.array([each[:3, 3] - other[0][:3, 3] for each in other])
+    length = float(np.sum(steps**2))
+    size = float(np.sum(steps * others_steps)) / length if length > 0 else 0.0
+    if not size > 0 or np.max(np.linalg.norm(others_steps - size * steps, axis=1)) > _SHIFT * size * length**0.5:
+        return None
+    return size
+
+
+def _given(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Standing | None:
+    """The camera of the scene that was given to the estimate: distances are the world's."""
+    origin = shot.camera.origin if shot.camera is not None else ""
+    camera = scene.objects.get(origin.removeprefix("CAMERA ")) if origin.startswith("CAMERA ") else None
+    if camera is None or camera.type != "CAMERA":
+        return None
+    return Standing(camera, 1.0 / world_scale(camera))
+
+
+def _world_at(camera: bpy.types.Object, frame: int, scene: bpy.types.Scene) -> Floats:
+    scene.frame_set(frame)
+    return np.array(camera.matrix_world, float)
+
+
+@contextmanager
+def _returning(scene: bpy.types.Scene) -> Iterator[None]:
+    frame, subframe = scene.frame_current, scene.frame_subframe
+    try:
+        yield
+    finally:
+        scene.frame_set(frame, subframe=subframe)
+
+
+def _focal_of(lens: bpy.types.Camera, size: tuple[int, int]) -> float:
+    """Focal length of a camera in widths of an image that it fills."""
+    width, height = size
+    fitted = lens.sensor_height if lens.sensor_fit == "VERTICAL" else lens.sensor_width
+    is_tall = lens.sensor_fit == "VERTICAL" or (lens.sensor_fit == "AUTO" and height > width)
+    return lens.lens / fitted * (height / width if is_tall else 1.0)
+
+
+def _sensor_of(clip: bpy.types.MovieClip) -> float:
+    """Width of the solve's image in focal lengths."""
+    return clip.tracking.camera.sensor_width / clip.tracking.camera.focal_length
+
+
+def _lens_text(clip: bpy.types.MovieClip) -> str:
+    lens = clip.tracking.camera
+    return f"{lens.focal_length:.2f} mm on a sensor {lens.sensor_width:.2f} mm wide"
