@@ -21,12 +21,13 @@ def pops_up(operator: bpy.types.Operator) -> bool:
 
 
 def report_error(operator: bpy.types.Operator, problem: Exception | str) -> set[str]:
-    """Report an error in the words of the panels, broken into lines where it pops up: Blender breaks none there.
+    """Report an error in the words of the panels, broken into lines where it pops up: Blender breaks none there, and
+    shows the same text without line breaks in the status bar.
 
     Returns what an operator returns that ends with it.
     """
     message = shown(worded(str(problem)), _MOST)
-    operator.report({"ERROR"}, "\n".join(wrapped(message, _LETTERS)) if pops_up(operator) else message)
+    operator.report({"ERROR"}, " \n".join(wrapped(message, _LETTERS)) if pops_up(operator) else message)
     return {"CANCELLED"}
 
 

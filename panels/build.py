@@ -7,6 +7,9 @@ from ..scene.build import renders_strips
 from ..scene.camera import SCALE_PATH, rig_above
 from . import parts
 
+_ESTIMATES = ("SEQUENCE_EDITOR", "CLIP_EDITOR")
+"""The editors whose tab Fathom has the panel that estimates."""
+
 
 class FATHOM_UL_depths(bpy.types.UIList):
     """Depths by name."""
@@ -30,7 +33,8 @@ class Depths(parts.Sidebar):
         column.operator("fathom.load_depth", text="", icon="ADD")
         column.operator("fathom.forget_depth", text="", icon="REMOVE")
         if not len(listed.depths):
-            parts.draw_text(layout, "Estimate a clip's depth, or load a depth sequence", width=width)
+            where = "" if context.space_data.type in _ESTIMATES else " in the Sequencer or the Movie Clip Editor"
+            parts.draw_text(layout, f"Estimate a clip's depth{where}, or load a depth sequence", width=width)
             return
         item = listed.depths[min(max(listed.active_depth, 0), len(listed.depths) - 1)]
         parts.draw_text(layout, item.summary, width=width)

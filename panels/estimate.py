@@ -8,7 +8,7 @@ from ..inference.contract.catalogue import COMPLETE, COMPLETE_FROM
 from ..scene import current_run, depth_list, preferences, presets, source, subject
 from ..scene.settings import group_name
 from ..scene.source import SourceError
-from ..scene.versions import sequencer_scene
+from ..scene.versions import lacks_sequencer_scene, sequencer_scene, strips_of
 from . import catalogue, parts
 
 
@@ -49,7 +49,10 @@ class _Estimate(parts.Sidebar):
         width = context.region.width
         settings = context.scene.fathom
         name, icon = self.subject(context)
-        layout.label(text=name, icon=icon, translate=False)
+        if icon == "INFO":
+            parts.draw_text(layout, name, icon=icon, width=width)
+        else:
+            layout.label(text=name, icon=icon, translate=False)
         run = current_run.current()
         if run is not None:
             parts.draw_run(layout, run, width=width)
@@ -63,6 +66,7 @@ class _Estimate(parts.Sidebar):
             _draw_presets(column, context.scene, facts)
         _draw_camera(column, settings)
         column.prop(settings, "output")
+        _draw_unsaved(layout, settings.output, width=width)
         environment = preferences.known()
         can_run = parts.draw_environment(layout, environment, settings.estimator, width=width)
         if facts and can_run:
@@ -79,6 +83,14 @@ class _Estimate(parts.Sidebar):
         for line in subject.known_outlook(about, facts) if can_run else ():
             parts.draw_text(layout, line, icon="TIME", width=width)
         parts.draw_last(layout, about, facts, width=width)
+
+
+def _draw_unsaved(layout, output, *, width):
+    """What stands in the way of an output folder beside a file that is not saved, and the button that saves it."""
+    if output.startswith("//") and not bpy.data.filepath:
+        parts.draw_text(layout, "Save this file, so that its depth has a folder beside it", icon="INFO", width=width)
+        save = layout.operator("wm.save_as_mainfile", text="Save As…", icon="FILE_TICK")
+        save.check_existing = True
 
 
 def _verb(unfinished):
@@ -247,15 +259,21 @@ def _draw_parameter(column, group, name):
         row.menu("FATHOM_MT_complete_from", text="", icon="DOWNARROW_HLT")
 
 
+_ADD = "Add your clip to the Sequencer: Add > Movie, or Add > Image/Sequence"
+
+
 class FATHOM_PT_sequencer(_Estimate, bpy.types.Panel):
     bl_space_type = "SEQUENCE_EDITOR"
 
     def subject(self, context):
         """What would be estimated, and its icon."""
-        scene = sequencer_scene(context)
-        strip = scene.sequence_editor.active_strip if scene.sequence_editor else None
+        if lacks_sequencer_scene(context):
+            return "Choose a scene, or press New, in the middle of the Sequencer's header", "INFO"
+        editor = sequencer_scene(context).sequence_editor
+        strip = editor.active_strip if editor else None
         if strip is None:
-            return "Select a movie, image or clip strip", "INFO"
+            is_empty = editor is None or not len(strips_of(editor))
+            return _ADD if is_empty else "Select a movie, image or clip strip", "INFO"
         if strip.type not in subject.STRIPS:
             return f"{strip.name} shows no clip", "INFO"
         return strip.name, "SEQUENCE"
@@ -277,7 +295,7 @@ class FATHOM_PT_clip(_Estimate, bpy.types.Panel):
     def subject(self, context):
         """What would be estimated, and its icon."""
         clip = context.space_data.clip
-        return (clip.name, "TRACKER") if clip else ("Open a clip", "INFO")
+        return (clip.name, "TRACKER") if clip else ("Open a clip in this editor: Clip > Open Clip", "INFO")
 
 
 class FATHOM_PT_clip_settings(_Settings, bpy.types.Panel):

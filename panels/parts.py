@@ -234,7 +234,7 @@ def draw_requirements(
     if facts.licence and "weights" in kinds:  # to be known before they are downloaded
         draw_text(layout, facts.licence, icon="INFO", width=width)
     if facts.name == AUTOMATIC.name and catalogue.has_answered() and catalogue.best_network() is None:
-        draw_text(layout, "Without a learned network, shots without parallax have no depth", icon="INFO", width=width)
+        draw_text(layout, "Shots from a locked camera need a network, downloaded once", icon="INFO", width=width)
         draw_networks(layout, width=width)
         return
     for note in facts.notes:

@@ -51,8 +51,6 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
         layout = self.layout
         width = context.region.width
         layout.use_property_split = True
-        layout.prop(self, "python")
-        layout.prop(self, "data_folder")
         box = layout.box()
         run = current_run.current()
         if run is not None:
@@ -60,6 +58,8 @@ class FATHOM_AP_preferences(bpy.types.AddonPreferences):
             return
         known = preferences.known()
         _draw_environment(box, self, known, width=width)
+        layout.prop(self, "python")
+        layout.prop(self, "data_folder")
         _draw_size(layout, width=width)
         box = layout.box()
         box.use_property_split = False
@@ -111,12 +111,17 @@ def _draw_state(layout: bpy.types.UILayout, known: preferences.Environment, *, w
         parts.draw_text(layout, preferences.here(str(known.problem)), icon="ERROR", width=width)
         return
     parts.draw_text(layout, f"{_READY[known.own]}: {known.python}", icon="CHECKMARK", width=width)
+    parts.draw_text(layout, _NEXT, icon="FORWARD", width=width)
     state = known.states["full"]
     if known.own == "light" and state != "missing":
         problem = f"{environment.PROBLEMS[state]}, with the packages of all estimators: press Install Dependencies"
         parts.draw_text(layout, problem, icon="ERROR", width=width)
 
 
+_NEXT = (
+    "Fathom is the tab of that name in the sidebar (N) of the Sequencer, the Movie Clip Editor, the 3D Viewport, the "
+    "Image Editor and the Compositor: begin with a strip or a clip"
+)
 _READY = {
     "full": "The inference environment is ready for all estimators",
     "light": "The inference environment is ready, with the basic packages",

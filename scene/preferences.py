@@ -202,7 +202,9 @@ def describe_size(packages: PackageSet) -> str:
 
 def describe_packages(packages: PackageSet) -> str:
     """Which estimators a set of packages is for, and what it takes."""
-    what = "every estimator, with PyTorch for neural networks" if packages == "full" else "Parallax and Quick"
+    what = (
+        "every estimator, with PyTorch for neural networks" if packages == "full" else "Automatic, Parallax and Quick"
+    )
     return f"For {what}: {describe_size(packages)}"
 
 

@@ -54,6 +54,12 @@ def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
     return getattr(context, "sequencer_scene", None) or context.scene
 
 
+def lacks_sequencer_scene(context: bpy.types.Context) -> bool:
+    """Whether the Sequencer shows no scene at all, as from 5.0 on where the artist has not chosen one."""
+    workspace = getattr(context, "workspace", None)
+    return getattr(workspace, "sequencer_scene", workspace) is None and workspace is not None
+
+
 def strips_of(editor: bpy.types.SequenceEditor, *, nested: bool = False) -> Any:
     """The strips of a sequence editor; `nested`: those in meta strips as well."""
     name = "strips" if hasattr(editor, "strips") else "sequences"

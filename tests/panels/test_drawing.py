@@ -163,9 +163,9 @@ def test_the_worker_is_asked_by_a_timer(scene, monkeypatch):
             register=lambda function, **_: timers.append(function), is_registered=timers.__contains__
         ),
     )
-    process = SimpleNamespace(poll=lambda: 0)
-    monkeypatch.setattr(contract, "ask", lambda *arguments: asked.append(arguments[0]) or process)
-    monkeypatch.setattr(contract, "answer", lambda _process: (contract.AUTOMATIC,))
+    question = SimpleNamespace(is_answered=lambda: True, end=lambda: None)
+    monkeypatch.setattr(contract, "ask", lambda *arguments: asked.append(arguments[0]) or question)
+    monkeypatch.setattr(contract, "answer", lambda _question: (contract.AUTOMATIC,))
     with monkeypatch.context() as patch:
         patch.setattr(catalogue, "bpy", SimpleNamespace(app=app))
         draw_all(scene)

@@ -155,6 +155,20 @@ def test_nothing_selected_is_said():
     assert sequencer(None, SimpleNamespace(scene=scene)) == ("blue", "SEQUENCE")
 
 
+def test_a_newcomer_is_led_to_a_strip_and_to_a_saved_file(empty_file):
+    sequencer = estimate.FATHOM_PT_sequencer.subject
+    no_scene = SimpleNamespace(scene=empty_file, workspace=SimpleNamespace(sequencer_scene=None))
+    assert "press New" in sequencer(None, no_scene)[0]
+    assert "Add > Movie" in sequencer(None, SimpleNamespace(scene=empty_file))[0]
+    empty_file.sequence_editor_create()
+    assert "Add > Movie" in sequencer(None, SimpleNamespace(scene=empty_file))[0]
+    layout = Recorder()
+    estimate._draw_unsaved(layout, "//depth", width=4000)
+    assert [button.name for button in layout.buttons] == ["wm.save_as_mainfile"] and "Save this file" in layout.texts[0]
+    estimate._draw_unsaved(layout := Recorder(), "/depth", width=4000)
+    assert not layout.texts
+
+
 LACKING = contract.EstimatorFacts(
     name="other",
     label="Other",
