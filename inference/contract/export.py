@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from . import depth_sequence, exit_codes, numbering, records
-from .camera import SENSOR_WIDTH, Matrix4
+from .camera import SENSOR_WIDTH, Camera, Matrix4
 from .depth_sequence import DepthSequence, Shot
 from .distances import percentiles, reach
 from .hints import setting
@@ -65,6 +65,8 @@ class Placement:
     world : 4x4 floats or None
         From the camera path's world with z up (x right, y ahead), scaled, to that of the export: a rotation and a
         translation; None: the same.
+    camera : Camera or None
+        The camera that the shot stands under in Blender, where it is not that of ``depth.json``.
     """
 
     first_frame: Frame
@@ -74,6 +76,7 @@ class Placement:
     scale: _Positive = 1.0
     path_scale: _Positive = 1.0
     world: Matrix4 | None = None
+    camera: Camera | None = None
 
     def problems(self) -> Iterator[str]:
         """Why this is not a valid placement; `records` asks."""

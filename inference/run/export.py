@@ -187,7 +187,7 @@ def _require_possible(wanted: Export, sequence: DepthSequence, parts: Sequence[P
             hint=f"Say how many frames a second the movie has with {setting('fps')}.",
         )
     for part in parts if wanted.format in contract.NEEDS_CAMERA and wanted.focal_length is None else ():
-        if part.shot.camera is None:
+        if part.placed.camera is None and part.shot.camera is None:
             raise Failure(
                 exit_codes.USAGE,
                 f"The depth of frames {part.shot.first_frame}-{part.shot.last_frame} has no camera.",
@@ -464,9 +464,10 @@ class _Work:
         if millimeters is not None:
             width, height = source.width or self._size[0], source.height or self._size[1]
             return Camera.from_lens(millimeters, SENSOR_WIDTH, width=width, height=height)
-        if part.shot.camera is None:
+        camera = part.placed.camera or part.shot.camera
+        if camera is None:
             raise ValueError("the shot has no camera")  # `_require_possible` has seen to it
-        return part.shot.camera
+        return camera
 
     def _voxel(self, part: Part) -> float:
         """About two pixels at the median distance of the shot's middle frame, rounded to two digits."""

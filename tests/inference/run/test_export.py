@@ -15,7 +15,7 @@ from inference.common.failures import Cancelled, ClipError, Failure
 from inference.contract import camera_files, depth_sequence, events, exit_codes
 from inference.contract.camera import Camera, Pose
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name
-from inference.contract.export import Export
+from inference.contract.export import Export, Placement
 from inference.contract.job import JobError, Source
 from inference.media.exr import write_channels, write_map
 from inference.run import export as exporting
@@ -378,6 +378,26 @@ def test_a_lens_that_zooms_shifts_and_distorts(tmp_path):
     assert fields == pytest.approx([np.degrees(2 * np.arctan(12 / (30 + i))) for i in range(4)])
     (sentence,) = warnings(heard)
     assert "shift of +4.5, +0.0 pixels" in sentence and "distortion (division: -0.1)" in sentence
+
+
+def test_the_camera_that_a_shot_stands_under(tmp_path):
+    """It has the place of the depth's own, also where that has none."""
+    depth = make(tmp_path, camera=False)
+    poses = tuple(replace(p, camera_to_world=((1, 0, 0, 5.0), *p.camera_to_world[1:])) for p in filmed(FRAMES).poses)
+    placed = Placement(
+        first_frame=1001,
+        line=((1001, 1.0, 0.0),),
+        far_limit=10.0,
+        scale=2.0,
+        path_scale=0.5,
+        camera=replace(filmed(FRAMES), poses=poses),
+    )
+    run(depth, tmp_path / "out", "chan", placements=(placed,))
+    lines = (tmp_path / "out" / "street_camera.chan").read_text().splitlines()
+    assert [line.split()[1] for line in lines] == ["5"] * 4
+    run(depth, tmp_path / "points", "ply", placements=(placed,), last_frame=1001)
+    _, points = read_ply(tmp_path / "points" / "street_points.1001.ply")
+    assert [float(points[0][name]) for name in "xyz"] == pytest.approx([5 - 2, 4, 1.2], abs=1e-5)
 
 
 def test_a_chan_is_read_back_as_it_was(tmp_path):
