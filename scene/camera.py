@@ -91,7 +91,7 @@ def build_camera(
     _set_lens(camera.data, known, depth.frame_offset)
     camera.data[GIVEN_LENS] = focal_length is not None
     _set_clipping(camera.data, rig, depth, shot)
-    _set_path(camera, known, depth.frame_offset, _path_unit(depth, shot))
+    _set_path(camera, known, depth.frame_offset, path_unit(depth, shot))
     if background is not None:
         _set_background(camera.data, background, depth)
     _adopt(camera, depth, shot, scene)
@@ -380,7 +380,7 @@ def _set_clipping(data: bpy.types.Camera, rig: bpy.types.Object, depth: Depth, s
         nodes.drive(data, name, {"scale": (rig, SCALE_PATH)}, f"scale * {distance:.9g}")
 
 
-def _path_unit(depth: Depth, shot: Shot) -> float:
+def path_unit(depth: Depth, shot: Shot) -> float:
     """Length of the path's unit in that of the shot's distances: another one once those are a camera solve's."""
     fit = depth.fit_of(shot)
     return 1.0 if fit is None or depth.quantity_of(shot) == "relative_disparity" else 1.0 / fit.middle[0]

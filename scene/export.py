@@ -14,12 +14,13 @@ from mathutils import Matrix
 
 from ..inference.contract import client, depth_sequence, own_files
 from ..inference.contract import export as contract
+from ..inference.contract.camera import Camera
 from ..inference.contract.client import Steps, WorkerError
 from ..inference.contract.depth_sequence import DepthSequenceError, Shot
 from ..inference.contract.events import Error, Event
 from ..inference.contract.export import Export, Placement
 from ..inference.contract.job import JobError
-from . import camera, depth_list, lookup, nodes, places, preferences, tags
+from . import camera, depth_list, lookup, nodes, places, preferences, solved_camera, standing, tags
 from .build import fit_scene
 from .compositing.compositor_nodes import find_scene_tree
 from .compositing.depth_group import KIND as COMPOSITOR_DEPTH
@@ -27,9 +28,13 @@ from .compositing.tree import Setup
 from .current_run import describe_bytes
 from .depth import Depth, distances, find_disparity_image
 from .disk_status import Seen
+from .distance_nodes import FIT_SWITCH
 from .output import root_folder
 from .plate import ask as ask_for_plate
+from .plate import plate_size
 from .problems import Problem
+from .solved_camera import SolvedCamera
+from .source import Plate
 from .versions import PATH_OPTIONS
 from .wording import worded
 
@@ -43,7 +48,7 @@ FORMATS = (
     ("USD", "Camera (USD)", "The camera with its lens and path"),
     ("ALEMBIC", "Camera (Alembic)", "The camera with its lens and path"),
 )
-_DISTANCES = ("Near", "Far", "Near Limit", "Far Limit")
+_DISTANCES = ("Near", "Far", "Near Limit", "Far Limit", FIT_SWITCH)
 
 
 @dataclass(frozen=True)
@@ -231,8 +236,11 @@ def wanted(
     )
     contract.validate(made)
     given = (chosen["near"], chosen["far"]) if chosen["use_near_far"] else None
-    shots = [shot for shot, _ in contract.shots_within(made, depth.sequence)]
-    return contract.validate(replace(made, placements=tuple(_placement(depth, s, scene, made, given) for s in shots)))
+    placements = (
+        _placement(depth, shot, frames, scene=scene, export=made, given=given)
+        for shot, frames in contract.shots_within(made, depth.sequence)
+    )
+    return contract.validate(replace(made, placements=tuple(placements)))
 
 
 def steps(export: Export, *, overwrite: bool = False) -> Steps:
@@ -282,50 +290,46 @@ def known_size(item: bpy.types.PropertyGroup, values: dict[str, Any]) -> str | N
 
 
 def _placement(
-    depth: Depth, shot: Shot, scene: bpy.types.Scene, export: Export, given: tuple[float, float] | None
+    depth: Depth,
+    shot: Shot,
+    frames: range,
+    *,
+    scene: bpy.types.Scene,
+    export: Export,
+    given: tuple[float, float] | None,
 ) -> Placement:
     depth.require_done(shot)
-    suits, quantity = distances(depth, shot), depth.quantity_of(shot)
-    built = _built_distances(depth, shot, scene)
-    world, scale = _stand(depth, shot, scene)
-    if quantity == "inverse_depth":
-        line, near_limit = (1.0, 0.0), 0.0
-    else:
-        if given is not None:
-            built = {"Near": given[0], "Far": given[1]}
-        elif not built and export.format in contract.NEEDS_DISTANCES:
+    suits, is_relative = distances(depth, shot), depth.quantity_of(shot) == "relative_disparity"
+    built, fit = _built_distances(depth, shot, scene), depth.fit_of(shot)
+    far_limit = built.get("Far Limit", suits.far_limit)
+    near_limit = built.get("Near Limit", suits.near_limit) if is_relative else 0.0
+    line: tuple[tuple[int, float, float], ...] = ((shot.first_frame, 1.0, 0.0),)
+    if fit is not None and built.get(FIT_SWITCH, True) and not (is_relative and given):
+        line = fit.keys
+    elif is_relative:
+        if given is None and not built and export.format in contract.NEEDS_DISTANCES:
             raise Problem(
                 f"The depth of frames {shot.first_frame}-{shot.last_frame} of {depth.name} is relative, so it has no "
                 "distances of its own: set Near and Far here, or build a depth mesh and set them there."
             )
-        near, far = built.get("Near", suits.near), built.get("Far", suits.far)
+        near, far = given or (built.get("Near", suits.near), built.get("Far", suits.far))
         if not near < far:
             raise Problem(f"Near must be less than Far, not {near:g} and {far:g}: set them where the depth is built.")
-        line = contract.line_of(suits.p1, suits.p99, near=near, far=far)
-        near_limit = built.get("Near Limit", 0.5 * near)
-        suits = replace(suits, far_limit=max(10.0 * far, suits.far_limit) if given is not None else suits.far_limit)
-    return Placement(
-        first_frame=shot.first_frame,
-        line=((shot.first_frame, *line),),
-        near_limit=near_limit,
-        far_limit=built.get("Far Limit", suits.far_limit),
-        scale=scale,
-        world=tuple(map(tuple, world)),
-    )
+        line = ((shot.first_frame, *contract.line_of(suits.p1, suits.p99, near=near, far=far)),)
+        if given is not None:
+            near_limit, far_limit = 0.5 * near, max(10.0 * far, suits.far_limit)
+    stand = _stand(depth, shot, scene, frames=frames if export.format in contract.NEEDS_CAMERA else None)
+    return Placement(first_frame=shot.first_frame, line=line, near_limit=near_limit, far_limit=far_limit, **stand)
 
 
 def _built_distances(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> dict[str, float]:
     """Near, Far and the limits of what is built from a shot in a scene: its mesh, its fog or its compositing; or {}."""
-    image = find_disparity_image(depth)
-    if image is None:
-        return {}
-    for kind in ("mesh", "fog"):
-        for thing in lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH"):
-            for modifier in thing.modifiers if lookup.is_in(thing, scene) else ():
-                group = modifier.node_group if modifier.type == "NODES" else None
-                if group is not None and tags.text(group, tags.KIND).startswith(f"{kind}/"):
-                    names = nodes.interface_identifiers(group).keys() & set(_DISTANCES)
-                    return {name: float(nodes.modifier_input(modifier, name)) for name in names}
+    for thing in _built(depth, shot, scene):
+        for modifier in thing.modifiers:
+            group = modifier.node_group if modifier.type == "NODES" else None
+            if group is not None and tags.text(group, tags.KIND).startswith(("mesh/", "fog/")):
+                names = nodes.interface_identifiers(group).keys() & set(_DISTANCES)
+                return {name: float(nodes.modifier_input(modifier, name)) for name in names}
     tree = find_scene_tree(scene)
     node = Setup(scene, tree, depth, shot).find(COMPOSITOR_DEPTH) if tree is not None else None
     if node is None:
@@ -333,15 +337,72 @@ def _built_distances(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> dict[s
     return {socket.name: float(socket.default_value) for socket in node.inputs if socket.name in _DISTANCES}
 
 
-def _stand(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> tuple[Matrix, float]:
+def _built(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> Iterator[bpy.types.Object]:
+    """The mesh and the fog of a shot in a scene."""
+    image = find_disparity_image(depth)
+    for kind in ("mesh", "fog") if image is not None else ():
+        things = lookup.tagged(kind, image=image, shot=shot.first_frame, form="MESH")
+        yield from (thing for thing in things if lookup.is_in(thing, scene))
+
+
+def _stand(depth: Depth, shot: Shot, scene: bpy.types.Scene, *, frames: range | None) -> dict[str, Any]:
+    """How large a shot's distances are in the scene, and where its camera stands, as values of a `Placement`.
+
+    That is where its mesh and fog hang: under the camera of the scene that follows the solve which the depth is of, or
+    under Fathom's own and its rig; where nothing is built, where it would be. The camera of a solve is read at
+    each of the `frames`, where there are any.
+    """
+    scene.view_layers[0].update()  # what a script has just moved stands where it is
+    own = camera.find_camera(depth, shot, scene)
+    parents = {thing.parent for thing in _built(depth, shot, scene)}
+    if own is None or (parents and own not in parents):
+        stands, clip = standing.find(depth, shot, scene), standing.clip_of(depth, shot)
+        if stands is not None:
+            scale = stands.size * standing.world_scale(stands.camera)
+            read = (lambda plate: solved_camera.of_scene_camera(stands.camera, scene, plate)) if frames else None
+            lens = standing.lens_of(depth, shot, stands.camera)
+            return {"scale": scale, "path_scale": 1.0 / scale, "camera": _filmed(depth, frames, read, lens)}
+        if clip is not None:
+            read = (lambda plate: solved_camera.of_clip(clip, plate)) if frames else None
+            return {"camera": _filmed(depth, frames, read, solved_camera.lens_of_clip(clip))}
+    world, scale = _rig(depth, shot, scene)
+    return {
+        "scale": scale,
+        "path_scale": camera.path_unit(depth, shot),
+        "world": tuple(map(tuple, world)),
+    }
+
+
+def _filmed(
+    depth: Depth, frames: range | None, read: Callable[[Plate], SolvedCamera] | None, lens: Camera | None
+) -> Camera | None:
+    """The camera of some frames that is read for a plate, with what `lens` does to the image.
+
+    Problem where it has no pose at one.
+    """
+    if read is None or frames is None:
+        return None
+    width, height = plate_size(depth)
+    source, first = replace(depth.source, width=width, height=height), frames[0]
+    plate = Plate(source=source, first_frame=first, last_frame=frames[-1], scene_start=first + depth.frame_offset)
+    found = read(plate)
+    if found.missing:
+        raise Problem(
+            f"The camera has no pose at frame {found.missing[0]} of the clip"
+            f"{f' and {len(found.missing) - 1} more' if len(found.missing) > 1 else ''}: solve these frames too, or "
+            "estimate and export without them."
+        )
+    bent = (lens.distortion, lens.distortion_model) if lens is not None else ((0.0, 0.0), "polynomial")
+    return replace(found.camera, distortion=bent[0], distortion_model=bent[1])
+
+
+def _rig(depth: Depth, shot: Shot, scene: bpy.types.Scene) -> tuple[Matrix, float]:
     """Where the rig of a shot stands, a rotation and a translation, and its scale."""
     rig = camera.find_rig(depth, shot, scene)
     if rig is None:
         is_metric = depth.sequence.unit == "metres" and scene.unit_settings.system != "NONE"
         return Matrix.Identity(4), 1.0 / scene.unit_settings.scale_length if is_metric else 1.0
-    layer = scene.view_layers[0]
-    layer.update()
-    place, turn, scale = rig.evaluated_get(layer.depsgraph).matrix_world.decompose()
+    place, turn, scale = rig.evaluated_get(scene.view_layers[0].depsgraph).matrix_world.decompose()
     if max(scale) - min(scale) > 1e-3 * max(scale) or min(scale) <= 0:
         raise Problem(
             f"{rig.name} is scaled unevenly, by what it hangs under, so distances mean nothing: scale all axes alike."
@@ -394,7 +455,8 @@ def write_cameras(
     shots = contract.shots_within(export, depth.sequence)
     folder = Path(export.output)
     paths = [folder / contract.file_name(kind, depth.sequence, shot=shot) for shot, _ in shots]
-    known = [camera.intrinsics(depth, shot, export.focal_length) for shot, _ in shots]
+    cameras = (placed.camera if export.focal_length is None else None for placed in export.placements)
+    known = [own or camera.intrinsics(depth, s, export.focal_length) for own, (s, _) in zip(cameras, shots)]
     for path in paths:
         if path.exists() and not overwrite:
             raise Problem(f"{path} exists already: choose another folder, or overwrite it.")
