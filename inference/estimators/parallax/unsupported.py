@@ -44,8 +44,11 @@ _LEAST_BETTER = 0.3  # of the observations explained better by a solve; real sho
 _MOST_MISSED = (
     2.4  # pixels at 640: median error of a solve; scenes have .4 to .7, a long walk in a crowd 1.8, a cat 3.2
 )
-_CONTRADICTS, _OF_WAY = 1.0, 0.3  # pixels at 640 and share of the points' ways that an input camera's error may be
-_DOUBTFUL = 0.8  # pixels at 640: median error of an input camera that causes a warning
+# median error that an input camera may have, in pixels at 640 and as a share of the points' ways, whichever is more: a
+# true camera of a rendered street has .4 and 1 %, a hand-held one that a depth sensor measured 3.7 and 4 %; reversed,
+# of another clip, five frames late, or with a focal length that is off by a quarter it is 7 to 90 %
+_CONTRADICTS, _OF_WAY = 1.0, 0.06
+_DOUBTFUL, _DOUBTFUL_OF_WAY = 0.8, 0.02  # likewise, above which there is a warning
 _BETTER = 2.0, 0.5  # by this factor, and by so many pixels at 640 on top
 _ZOOMS = 1.03
 _FLAT = 4.0  # pixels at 640 from a rotating camera's prediction: the camera moves before something flat
@@ -345,7 +348,7 @@ def misfit(tracks: Tracks, views: Views) -> tuple[float, float]:
 def require_fit(tracks: Tracks, views: Views) -> None:
     """Raise `UnsupportedShot` for an input camera that contradicts the plate; as `misfit`."""
     missed, moved = misfit(tracks, views)
-    most = max(_CONTRADICTS, min(_MOST_MISSED, _OF_WAY * moved))
+    most = max(_CONTRADICTS, _OF_WAY * moved)
     if missed > most:
         raise UnsupportedShot(
             f"The camera does not fit the plate: half of the tracked points are more than {missed:.1f} pixels of "
@@ -356,8 +359,8 @@ def require_fit(tracks: Tracks, views: Views) -> None:
 
 def fits_badly(tracks: Tracks, views: Views) -> tuple[str, ...]:
     """A warning about an input camera that explains the plate less well than solves do; as `misfit`."""
-    missed, _ = misfit(tracks, views)
-    if missed <= _DOUBTFUL:
+    missed, moved = misfit(tracks, views)
+    if missed <= max(_DOUBTFUL, _DOUBTFUL_OF_WAY * moved):
         return ()
     return (
         f"The camera fits the plate badly: half of the tracked points are more than {missed:.1f} pixels of 640 from "
