@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -458,7 +459,7 @@ def write_cameras(
     cameras = (placed.camera if export.focal_length is None else None for placed in export.placements)
     known = [own or camera.intrinsics(depth, s, export.focal_length) for own, (s, _) in zip(cameras, shots)]
     for path in paths:
-        if path.exists() and not overwrite:
+        if os.path.lexists(path) and not overwrite:
             raise Problem(f"{path} exists already: choose another folder, or overwrite it.")
     try:
         folder.mkdir(parents=True, exist_ok=True)

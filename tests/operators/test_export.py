@@ -57,6 +57,7 @@ def test_points_lie_on_the_depth_mesh(worker, built, tmp_path):
     assert 0 < colors[0].color[0] < 1 and colors[0].color[3] == 1
 
 
+@pytest.mark.slow
 def test_what_the_call_does_not_name_is_the_scene_s(worker, built, tmp_path):
     chosen = bpy.context.scene.fathom.export
     chosen.format, chosen.directory, chosen.white, chosen.full_size = "PNG", str(tmp_path / "out"), "FAR", False
@@ -92,6 +93,7 @@ def test_nothing_to_export(tmp_path):
         bpy.ops.fathom.export_depth(format="PNG", directory=str(tmp_path))
 
 
+@pytest.mark.slow
 def test_the_command_of_the_worker(worker, tmp_path, capfd):
     folder = depth_maker.make(tmp_path / "a", camera=filmed)
     arguments = ["export", folder, "--format", "chan", "--output", tmp_path / "out"]

@@ -12,6 +12,8 @@ from bl_ext.dev.fathom.scene.camera import build_camera, find_rig
 from geometry_tools import vertices
 from room_maker import Room
 
+from tests.marks import rest_slow
+
 
 def fitted(folder, clip, scene):
     depth = depths.load(folder, frame_offset=-1000)
@@ -30,12 +32,9 @@ def points_of(path):
     return np.array([thing.matrix_world @ vertex.co for vertex in thing.data.vertices])
 
 
-@pytest.mark.parametrize(
-    ("k1", "quantity", "follows"), [(-0.2, "relative_disparity", True), (0.0, "inverse_depth", False)]
-)
-def test_points_and_camera_stand_in_the_scene(
-    tmp_path, empty_file, inference_python, monkeypatch, k1, quantity, follows
-):
+@pytest.mark.parametrize("case", rest_slow([(-0.2, "relative_disparity", True), (0.0, "inverse_depth", False)]))
+def test_points_and_camera_stand_in_the_scene(tmp_path, empty_file, inference_python, monkeypatch, case):
+    k1, quantity, follows = case
     monkeypatch.setenv("FATHOM_PYTHON", str(inference_python))
     room = Room(k1=k1)
     values = (lambda each: 3.0 * each + 0.4) if quantity == "relative_disparity" else None
@@ -96,6 +95,7 @@ def test_fathom_s_own_camera_when_that_is_what_is_built(tmp_path, empty_file):
     assert placed.line == depth.fit_of(shot).keys
 
 
+@pytest.mark.slow
 def test_an_error_of_the_worker_is_one_sentence(tmp_path, empty_file, inference_python, monkeypatch):
     monkeypatch.setenv("FATHOM_PYTHON", str(inference_python))
     room = Room()
