@@ -107,6 +107,9 @@ class _Compositing(_OfDepth):
         _draw_button(column, scene, "fathom.add_compositing_dof", "Depth of Field", "CAMERA_DATA")
         _draw_button(column, scene, "fathom.add_compositing_matte", "Depth Matte", "IMAGE_ALPHA")
         _draw_button(column, scene, "fathom.add_compositing_z_combine", "Z Combine", "SELECT_INTERSECT")
+        if context.space_data.type in _ESTIMATES:
+            parts.draw_text(layout, _RENDER_NOTE, icon="INFO", width=context.region.width)
+            layout.operator("render.render", text="Render Image", icon="RENDER_STILL")
         parts.draw_text(layout, _BLUR_NOTE, icon="INFO", width=context.region.width)
 
 
@@ -117,12 +120,11 @@ def _draw_button(column, scene, operator, text, icon):
 def _draw_strips_note(layout, context):
     if renders_strips(context.scene):
         parts.draw_text(layout, _STRIPS_NOTE, icon="INFO", width=context.region.width)
+        layout.prop(context.scene.render, "use_sequencer", text="Render the Strips")
 
 
-_STRIPS_NOTE = (
-    "A render of this scene shows its strips: switch off Sequencer under Output > Post Processing to render what is "
-    "built"
-)
+_STRIPS_NOTE = "A render of this scene shows its strips: switch that off to render what is built"
+_RENDER_NOTE = "These are in the Compositor: render the image to see them (F12 over the Sequencer renders strips alone)"
 _BLUR_NOTE = (
     "Depth of Field takes a few seconds a frame at 1920x1080 and Max Blur 16; twice the blur takes four times as long"
 )

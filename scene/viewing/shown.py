@@ -415,8 +415,8 @@ def _arranged(viewed: Viewed, other: Viewed | None, place: Place, view: bpy.type
     else:
         shift = 1.0 + _GAP if arrangement == "BESIDE" else 0.0
         pictures += _picture(viewed, place, (0.0, 1.0), shift=shift)
-    if pictures:
-        return Shown(tuple(pictures))
+    if pictures or (arrangement == "WIPE" and list(_picture(viewed, place, (0.0, 1.0)))):
+        return Shown(tuple(pictures))  # none where the line is at the right border
     shot = next((each for each in viewed.shots if each.first_frame <= place.frame <= each.last_frame), None)
     if shot is not None and shot.status == "refused":
         return Shown(note=f"{viewed.name}: frame {place.frame} has no depth. {shot.reason or ''}".strip())

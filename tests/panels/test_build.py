@@ -12,7 +12,8 @@ from drawing import Recorder
 @pytest.mark.parametrize("space", ["sequence_editor", "view_3d", "node_editor"])
 def test_that_a_render_shows_the_strips_is_said_once_a_sidebar(empty_file, space):
     scene = bpy.context.scene
-    context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=2000), object=None)
+    place = SimpleNamespace(type="SEQUENCE_EDITOR")
+    context = SimpleNamespace(scene=scene, region=SimpleNamespace(width=2000), object=None, space_data=place)
     panels = [cls for cls in build.CLASSES if cls.__name__.startswith(f"FATHOM_PT_{space}")]
 
     def said():

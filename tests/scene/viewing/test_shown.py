@@ -113,6 +113,9 @@ def test_it_is_wiped_against_the_plate_or_another_version(scene):
     (picture,) = seen(SEQUENCER, scene).pictures
     assert np.allclose(picture.corners, ((-12, -16), (24, -16), (24, 16), (-12, 16))) and not picture.is_whole
     assert np.allclose(picture.crop, (0.25, 0, 1, 1))
+    view.wipe = 1.0
+    assert seen(SEQUENCER, scene) == shown.Shown(), "nothing is left of it, and nothing is wrong"
+    view.wipe = 0.25
     of_plate(scene, "second")
     view.other = "second"
     left, right = seen(SEQUENCER, scene).pictures
