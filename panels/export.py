@@ -61,8 +61,11 @@ def _draw_size(layout, context, chosen, *, width):
 
 
 def _draw_exr(column, context, chosen):
-    for name in ("channel", "half", "negative", "full_size", "with_confidence", "with_mattes"):
+    for name in ("channel", "half", "negative", "full_size"):
         column.prop(chosen, name)
+    layers = column.column(heading="Layers")
+    layers.prop(chosen, "with_confidence")
+    layers.prop(chosen, "with_mattes")
     _draw_near_far(column, chosen)
 
 

@@ -224,7 +224,7 @@ class _Work:
     def run(self, needed: float) -> None:
         """Write what is left, at most about `needed` bytes."""
         wanted, count = self._wanted, len(self._files.left)
-        self._warn_of_gaps()
+        self._warn_before()
         if not count:
             self._emit(events.Warning(message="All files of this export are there already."))
             return
@@ -491,12 +491,17 @@ class _Work:
 
     # --------------------------------------------------------------------------------------------- what is to be known
 
-    def _warn_of_gaps(self) -> None:
-        """Say which frames of the range have no depth."""
+    def _warn_before(self) -> None:
+        """Say which frames of the range have no depth, and which shots no path of the camera."""
         wanted, sequence = self._wanted, self._sequence
         first = sequence.first_frame if wanted.first_frame is None else max(wanted.first_frame, sequence.first_frame)
         last = sequence.last_frame if wanted.last_frame is None else min(wanted.last_frame, sequence.last_frame)
         there = {number for part in self._parts for number in part.frames}
+        for part in self._parts if wanted.format in contract.NEEDS_CAMERA else ():
+            if not self._camera(part).poses:
+                frames = f"{part.frames[0]}-{part.frames[-1]}"
+                text = f"No path of the camera is known at frames {frames}, so it is taken to stand still."
+                self._emit(events.Warning(message=text))
         gaps = spans(set(range(first, last + 1)) - there)
         if gaps:
             frames = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in gaps)

@@ -341,7 +341,8 @@ def test_points_without_a_camera(tmp_path):
     depth = make(tmp_path, camera=False)
     with pytest.raises(Failure, match=r"has no camera.*\[\[focal_length\]\]"):
         run(depth, tmp_path / "out", "ply")
-    run(depth, tmp_path / "out", "ply", focal_length=36 * 30 / PLATE[0], far_limit=10.0)
+    _, heard = run(depth, tmp_path / "out", "ply", focal_length=36 * 30 / PLATE[0], far_limit=10.0)
+    assert "taken to stand still" in warnings(heard)[0]
     _, points = read_ply(tmp_path / "out" / "street_points.1003.ply")
     assert [float(points[0][name]) for name in "xyz"] == pytest.approx([-1, 2, 0.6], abs=1e-5)
 
