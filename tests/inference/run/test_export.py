@@ -1,5 +1,6 @@
 """Exports, written and read back by the libraries of other programs."""
 
+import errno
 import json
 import threading
 from dataclasses import replace
@@ -17,6 +18,7 @@ from inference.contract.camera import Camera, Pose
 from inference.contract.depth_sequence import DepthSequence, Range, Shot, confidence_name, disparity_name
 from inference.contract.export import Export, Placement
 from inference.contract.job import JobError, Source
+from inference.media import exr
 from inference.media.exr import write_channels, write_map
 from inference.run import export as exporting
 
@@ -482,6 +484,37 @@ def test_what_a_killed_run_left_is_cleared(depth, tmp_path):
     (tmp_path / ".tmp-99-other.png").write_bytes(b"another's")
     run(depth, tmp_path, "png", full_size=False)
     assert sorted(path.name for path in tmp_path.glob(".*")) == [".tmp-99-other.png"]
+
+
+def test_a_disk_that_is_full(depth, tmp_path, monkeypatch):
+    """What was written before stays, and the export goes on once there is room."""
+    whole = exr.write_channels
+
+    def full(path, *arguments, **options):
+        if "1003" in str(path):
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        whole(path, *arguments, **options)
+
+    monkeypatch.setattr(exr, "write_channels", full)
+    with pytest.raises(Failure, match=r"The disk is full: .* MB more are needed"):
+        run(depth, tmp_path, "exr", full_size=False)
+    assert names(tmp_path) == ["street_depth.1001.exr", "street_depth.1002.exr", "street_depth.exr.json"]
+    monkeypatch.undo()
+    run(depth, tmp_path, "exr", full_size=False)
+    assert len(list(tmp_path.glob("*.exr"))) == 4
+
+
+def test_a_link_in_the_way(depth, tmp_path):
+    """It is not followed, and not replaced unasked."""
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(b"mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "street_depth.1002.png").symlink_to(outside)
+    with pytest.raises(Failure, match="not of this export"):
+        run(depth, tmp_path / "out", "png", full_size=False)
+    run(depth, tmp_path / "out", "png", full_size=False, overwrite=True)
+    assert outside.read_bytes() == b"mine" and not (tmp_path / "out" / "street_depth.1002.png").is_symlink()
 
 
 def test_maps_that_are_missing(tmp_path):
