@@ -12,10 +12,12 @@ from mathutils import Euler, Matrix
 
 SIZE = (128, 72)
 FOCAL, SENSOR = 30.0, 36.0
+_TANGENTIAL = {"nuke_p1": 0.02, "nuke_p2": -0.01}
+_NUKE = _TANGENTIAL if "nuke_p1" in bpy.types.MovieTrackingCamera.bl_rna.properties else {}  # from 5.2
 LENSES = {
     "POLYNOMIAL": ({"k1": -0.12, "k2": 0.03, "k3": 0.01}, ("polynomial", (-0.12, 0.03, 0.01))),
     "DIVISION": ({"division_k1": -0.1, "division_k2": 0.02}, ("division", (-0.1, 0.02))),
-    "NUKE": ({"nuke_k1": -0.1, "nuke_k2": 0.03}, ("nuke", (-0.1, 0.03, 0.0, 0.0))),
+    "NUKE": ({"nuke_k1": -0.1, "nuke_k2": 0.03, **_NUKE}, ("nuke", (-0.1, 0.03, *(_NUKE.values() or (0.0, 0.0))))),
     "BROWN": (
         {"brown_k1": -0.12, "brown_k2": 0.03, "brown_p1": 0.01, "brown_p2": -0.006},
         ("brown", (-0.12, 0.03, 0.0, 0.0, 0.006, 0.01)),

@@ -7,6 +7,7 @@ import depth_maker
 import pytest
 import solve_maker
 from bl_ext.dev.fathom.inference.contract import camera_files
+from bl_ext.dev.fathom.operators import command_line
 from bl_ext.dev.fathom.panels import estimate as panels
 from bl_ext.dev.fathom.scene import depth as depths
 from bl_ext.dev.fathom.scene import settings, solved_camera, source
@@ -93,6 +94,14 @@ def test_a_chan_has_the_order_of_its_rotations_in_the_panel(empty_file, clip, tm
     assert job_of(empty_file, clip, tmp_path).camera.poses != nukes.poses
     wanted = camera_files.load(tmp_path / "camera.chan", width=128, height=72)
     assert nukes.poses == wanted.poses
+
+
+def test_the_command_declines_what_is_no_camera(empty_file, clip, tmp_path, capsys):
+    (tmp_path / "other.json").write_text("{}")
+    arguments = ["estimate", str(tmp_path / "street"), "--output", str(tmp_path / "out")]
+    assert command_line.main([*arguments, "--camera", str(tmp_path / "other.json")]) != 0
+    assert "no camera path that Fathom knows" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_without_a_solve_is_declined(empty_file, tmp_path):

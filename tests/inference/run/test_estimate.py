@@ -259,6 +259,19 @@ def test_frames_without_a_pose_are_skipped_and_named(worker, clip, tmp_path, hel
     assert not (tmp_path / "out" / "disparity.1006.exr").exists()
 
 
+def test_a_camera_file_goes_into_the_job(worker, clip, tmp_path):
+    rows = [f"{number} {0.1 * number} 0 0 0 0 0 40" for number in range(1001, 1013)]
+    (tmp_path / "camera.chan").write_text("\n".join(rows))
+    done = worker.estimate(clip, tmp_path / "out", "--camera", tmp_path / "camera.chan", "--rotation-order", "XYZ")
+    assert done.returncode == 0, done.stderr
+    sequence = depth_sequence.load(tmp_path / "out")
+    assert sequence.camera == "FILE camera.chan" and [shot.status for shot in sequence.shots] == ["done"]
+    (tmp_path / "camera.chan").write_text("1001 0 0\n")
+    done = worker.estimate(clip, tmp_path / "other", "--camera", tmp_path / "camera.chan")
+    assert done.returncode == 2 and "Line 1 of camera.chan has 3 values" in done.stderr
+    assert not (tmp_path / "other").exists()
+
+
 def test_progress_grows_to_the_end_and_frames_are_told_once(worker, clip, tmp_path, helpers):
     events = helpers.events_of(worker.estimate(clip, tmp_path, "--events").stdout)
     progress = [event for event in events if event["event"] == "progress"]
